@@ -1,0 +1,23 @@
+// Three jest projects, so that the quick one needs no server: unit (beside the code), integration (one library or service on real servers), acceptance (the whole suite as processes).
+const swc = {
+  jsc: { parser: { syntax: 'typescript' }, target: 'es2024' },
+  module: { type: 'es6' },
+  sourceMaps: 'inline',
+}
+
+const project = (displayName, testMatch) => ({
+  displayName,
+  testMatch,
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: { '\\.ts$': ['@swc/jest', swc] },
+  modulePathIgnorePatterns: ['<rootDir>/.local/'],
+})
+
+export default {
+  projects: [
+    project('unit', ['<rootDir>/*/test/**/*.unit.test.ts']),
+    project('integration', ['<rootDir>/*/test/**/*.integration.test.ts']),
+    project('acceptance', ['<rootDir>/acceptance/test/**/*.acceptance.test.ts']),
+  ],
+}

@@ -1,0 +1,43 @@
+// What a contract is: the name of a queue and the shape of what travels through it, as a command or a query.
+import type { z } from 'zod'
+
+/** A message that changes something. Its handler answers with an outcome, which is replied when the sender asked for it. */
+export interface Command<Body = unknown, Result = unknown> {
+  readonly kind: 'command'
+  readonly queue: string
+  readonly body: z.ZodType<Body>
+  readonly result: z.ZodType<Result>
+}
+
+/** A message that asks something. `reply` is the shape of the answer, `headers` what a requester may add to the question. */
+export interface Query<Reply = unknown> {
+  readonly kind: 'query'
+  readonly queue: string
+  readonly body: z.ZodType<unknown>
+  readonly reply: z.ZodType<Reply>
+}
+
+export type Contract<Body = unknown, Result = unknown> =
+  | Command<Body, Result>
+  | (Query<Result> & { body: z.ZodType<Body> })
+
+/** Defines a command: the queue's name, the body's schema, and the schema of the result that is replied on demand. */
+export function command<Body, Result>(
+  queue: string,
+  shape: { body: z.ZodType<Body>; result: z.ZodType<Result> },
+): Command<Body, Result> {
+  return { kind: 'command', queue, ...shape }
+}
+
+/** Defines a query: the queue's name, the request body's schema and the reply's schema. */
+export function query<Reply>(
+  queue: string,
+  shape: { body: z.ZodType<unknown>; reply: z.ZodType<Reply> },
+): Query<Reply> {
+  return { kind: 'query', queue, ...shape }
+}
+
+/** The name of the queue that takes what `queue` could not: `<queue>.dead-letter`. */
+export function deadLetterQueue(queue: string): string {
+  return `${queue}.dead-letter`
+}

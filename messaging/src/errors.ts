@@ -1,0 +1,32 @@
+// Errors of messaging, named by their consequence for whoever asked: not accepted, not known, no answer, or misconfigured.
+
+/** The broker did not take the message: it was not stored, and sending it again is safe. */
+export class NotAccepted extends Error {
+  override readonly name = 'NotAccepted'
+  /** `unroutable` (no such queue) · `nacked` · `blocked` (alarm) · `over-limit` (too many unconfirmed) · `disconnected` */
+  readonly reason: 'unroutable' | 'nacked' | 'blocked' | 'over-limit' | 'disconnected'
+  constructor(cause: NotAccepted['reason'], message: string) {
+    super(message)
+    this.reason = cause
+  }
+}
+
+/** Nobody can tell whether the broker stored the message: no confirm came in time, or the connection was lost before it. */
+export class OutcomeUnknown extends Error {
+  override readonly name = 'OutcomeUnknown'
+}
+
+/** The request was sent, but no answer came before its deadline. */
+export class NoReply extends Error {
+  override readonly name = 'NoReply'
+}
+
+/** The answer came and says that the request failed, or it does not have the agreed shape. */
+export class BadReply extends Error {
+  override readonly name = 'BadReply'
+}
+
+/** What is on the broker differs from what we declare, and no retry will change that: an operator must. */
+export class Misconfigured extends Error {
+  override readonly name = 'Misconfigured'
+}

@@ -1,0 +1,24 @@
+// The headers with which a listing travels page by page, on an otherwise unchanged request and reply.
+import { z } from 'zod'
+
+/** Largest page that a requester may ask for, in items. */
+export const PAGE_MOST_ITEMS = 5000
+
+/**
+ * Headers of a request for one page. `x-after`: the id after which the page begins (0: from the start); `x-limit`: its
+ * size in items; `x-sku` and `x-label`: only items equal in that column, byte for byte. A request without `x-limit` comes
+ * from a Python peer and wants the whole list.
+ */
+export const pageRequestHeaders = z.object({
+  'x-after': z.int().min(0).optional(),
+  'x-limit': z.int().min(1).max(PAGE_MOST_ITEMS).optional(),
+  'x-sku': z.string().optional(),
+  'x-label': z.string().optional(),
+})
+export type PageRequestHeaders = z.infer<typeof pageRequestHeaders>
+
+/** Value of `x-next` on the last page. */
+export const LAST_PAGE = 0
+
+/** Headers of a reply: `x-next` is the `x-after` of the following page, or 0 on the last. Without it: a Python peer's whole list. */
+export const pageReplyHeaders = z.object({ 'x-next': z.int().min(0).optional() })
