@@ -1,0 +1,154 @@
+// The way into messaging: one broker per process, with a connection for publishing and, once something is consumed, one for that.
+import type { ConfirmChannel } from 'amqplib'
+import { pause } from './backoff.ts'
+import type { ConsumerConfig, RabbitmqConfig } from './config.ts'
+import { type Connection, superviseChannel, superviseConnection } from './connection.ts'
+import { Consumer } from './consumer.ts'
+import { type Contract, deadLetterQueue } from './contract.ts'
+import type { Handler } from './handler.ts'
+import { Publisher } from './publisher.ts'
+import { Requester } from './rpc.ts'
+import type { Service } from './service.ts'
+import type { Supervised } from './supervised.ts'
+
+/** What a running subscription is to its owner. */
+export interface Subscription {
+  notReady(): string | undefined
+  /** Stops taking messages, settles those in hand, hands the others back. */
+  close(): Promise<void>
+}
+
+export interface Broker {
+  readonly publisher: Pick<Publisher, 'publish'>
+  readonly requester: Pick<Requester, 'request' | 'command'>
+  /** Starts consuming the contract's queue with `handler`; resolves once subscribed. Rejects with Misconfigured. */
+  consume<Body, Result>(
+    contract: Contract<Body, Result>,
+    handler: Handler<Body, Result>,
+    config: ConsumerConfig,
+  ): Promise<Subscription>
+  /** The queues among `contracts` that nobody consumes now, missing ones included. */
+  withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]>
+  notReady(): string | undefined
+  close(): Promise<void>
+}
+
+export interface BrokerRole {
+  /** Queues this process publishes to: it declares them, and brings them back when somebody deletes them. */
+  readonly publishes?: readonly Contract[]
+}
+
+/**
+ * Opens the broker, waiting as long as it takes: start in any order. Whatever is lost later is opened again.
+ * @throws Misconfigured when what is on the broker differs from what we declare; an Error when `service.stopping` aborts.
+ */
+export async function openBroker(config: RabbitmqConfig, service: Service, role: BrokerRole = {}): Promise<Broker> {
+  const broker = new RabbitmqBroker(config, service, role)
+  try {
+    service.log.info({ host: config.host, port: config.port, vhost: config.vhost }, 'waiting for the broker')
+    await broker.opened(service.stopping)
+    return broker
+  } catch (error) {
+    await broker.close()
+    throw error
+  }
+}
+
+/** Waits until each contract's queue has a consumer, saying which one it still waits for. Rejects when `stopping` aborts. */
+export async function waitForConsumers(
+  broker: Broker,
+  contracts: readonly Contract[],
+  { log, stopping }: Service,
+): Promise<void> {
+  let said = ''
+  for (;;) {
+    stopping.throwIfAborted()
+    const queues = await broker.withoutConsumer(contracts)
+    if (queues.length === 0) return
+    const missing = queues.join(', ')
+    if (missing !== said) log.info({ queues }, `waiting for a consumer of: ${missing}`)
+    said = missing
+    await pause(500, stopping)
+  }
+}
+
+class RabbitmqBroker implements Broker {
+  readonly publisher: Publisher
+  readonly requester: Requester
+  readonly #config: RabbitmqConfig
+  readonly #service: Service
+  readonly #publishing: Supervised<Connection>
+  readonly #channel: Supervised<ConfirmChannel>
+  #consuming: Supervised<Connection> | undefined
+
+  constructor(config: RabbitmqConfig, service: Service, { publishes = [] }: BrokerRole) {
+    this.#config = config
+    this.#service = service
+    this.#publishing = superviseConnection(config, 'publishing', service)
+    this.publisher = new Publisher(this.#publishing, config, service)
+    this.publisher.ownQueues(publishes.map(({ queue }) => queue))
+    this.requester = new Requester(this.publisher, service)
+    this.#channel = superviseChannel(this.#publishing, 'channel for publishing', config, service, async (channel) => {
+      await this.publisher.attach(channel)
+      await this.requester.attach(channel)
+    })
+    this.publisher.useChannel(this.#channel)
+  }
+
+  async opened(signal: AbortSignal): Promise<void> {
+    await this.#channel.whenOpen(signal)
+  }
+
+  async consume<Body, Result>(
+    contract: Contract<Body, Result>,
+    handler: Handler<Body, Result>,
+    config: ConsumerConfig,
+  ): Promise<Subscription> {
+    this.#consuming ??= superviseConnection(this.#config, 'consuming', this.#service)
+    this.publisher.ownQueues([deadLetterQueue(contract.queue)])
+    const consumer = new Consumer({
+      contract,
+      handler,
+      connection: this.#consuming,
+      publisher: this.publisher,
+      rabbitmq: this.#config,
+      config,
+      service: this.#service,
+    })
+    try {
+      await consumer.subscribed(this.#service.stopping)
+      return consumer
+    } catch (error) {
+      await consumer.close()
+      throw error
+    }
+  }
+
+  async withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]> {
+    const missing: string[] = []
+    for (const { queue } of contracts) {
+      const { model } = await this.#publishing.whenOpen(this.#service.stopping)
+      // A channel of its own: asking for a queue that is not there closes the channel (404).
+      try {
+        const channel = await model.createChannel()
+        channel.on('error', () => {})
+        const { consumerCount } = await channel.checkQueue(queue)
+        if (consumerCount === 0) missing.push(queue)
+        await channel.close()
+      } catch {
+        missing.push(queue)
+      }
+    }
+    return missing
+  }
+
+  notReady(): string | undefined {
+    return this.publisher.notReady()
+  }
+
+  async close(): Promise<void> {
+    await this.publisher.drained()
+    await this.#channel.close()
+    await Promise.all([this.#publishing.close(), this.#consuming?.close()])
+  }
+}

@@ -1,0 +1,65 @@
+// The environment variables of messaging: where the broker is, how long to wait for it, how much to take at once.
+import { z } from 'zod'
+
+const whole = (least: number, most: number) =>
+  z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
+const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)
+
+export const rabbitmqEnvironment = z
+  .object({
+    RABBITMQ_HOST: z.string().min(1).default('127.0.0.1').describe('host name or address of the broker'),
+    RABBITMQ_PORT: whole(1, 65_535).default(5672).describe('AMQP port of the broker'),
+    RABBITMQ_USERNAME: z.string().min(1).default('guest').describe('user name'),
+    RABBITMQ_PASSWORD: z.string().min(1).default('guest').describe('password'),
+    RABBITMQ_VHOST: z.string().min(1).default('/').describe('virtual host'),
+    RABBITMQ_TOPOLOGY: z
+      .enum(['declare', 'check', 'none'])
+      .default('declare')
+      .describe('declare: queues are declared; check: they must exist; none: they are taken for granted'),
+    RABBITMQ_HEARTBEAT_S: whole(1, 600).default(10).describe('AMQP heartbeat, in seconds'),
+    RABBITMQ_CONNECT_TIMEOUT_MS: ms(10_000).describe('time for a connection, or a channel with its set-up, to open'),
+    RABBITMQ_RECONNECT_MOST_MS: ms(10_000).describe('longest pause between two attempts to reconnect'),
+    RABBITMQ_CONFIRM_TIMEOUT_MS: ms(5_000).describe('time for the broker to confirm a message'),
+    RABBITMQ_UNCONFIRMED_MOST: whole(1, 100_000)
+      .default(2_000)
+      .describe('messages that may await their confirm at once'),
+    RABBITMQ_UNCONFIRMED_MOST_BYTES: whole(1, 1_073_741_824)
+      .default(33_554_432)
+      .describe('bytes of messages that may await their confirm at once'),
+  })
+  .transform((v) => ({
+    host: v.RABBITMQ_HOST,
+    port: v.RABBITMQ_PORT,
+    username: v.RABBITMQ_USERNAME,
+    password: v.RABBITMQ_PASSWORD,
+    vhost: v.RABBITMQ_VHOST,
+    topology: v.RABBITMQ_TOPOLOGY,
+    heartbeatS: v.RABBITMQ_HEARTBEAT_S,
+    connectTimeoutMs: v.RABBITMQ_CONNECT_TIMEOUT_MS,
+    reconnectMostMs: v.RABBITMQ_RECONNECT_MOST_MS,
+    confirmTimeoutMs: v.RABBITMQ_CONFIRM_TIMEOUT_MS,
+    unconfirmedMost: v.RABBITMQ_UNCONFIRMED_MOST,
+    unconfirmedMostBytes: v.RABBITMQ_UNCONFIRMED_MOST_BYTES,
+  }))
+export type RabbitmqConfig = z.output<typeof rabbitmqEnvironment>
+
+export const consumerEnvironment = z
+  .object({
+    CONSUMER_BATCH_MOST: whole(1, 10_000).default(500).describe('messages that a handler is given at once'),
+    CONSUMER_PREFETCH: whole(1, 65_535).default(1_000).describe('messages taken from the broker before they are acked'),
+    CONSUMER_MESSAGE_MOST_BYTES: whole(1, 134_217_728)
+      .default(1_048_576)
+      .describe('a larger message is dead-lettered unread, in bytes'),
+    CONSUMER_RETRY_MOST_MS: ms(10_000).describe('longest pause between two attempts while the database is away'),
+    CONSUMER_HOLD_MOST_MS: ms(900_000).describe(
+      "messages held this long are handed back and taken anew: must be below the broker's consumer_timeout (30 min)",
+    ),
+  })
+  .transform((v) => ({
+    batchMost: v.CONSUMER_BATCH_MOST,
+    prefetch: v.CONSUMER_PREFETCH,
+    messageMostBytes: v.CONSUMER_MESSAGE_MOST_BYTES,
+    retryMostMs: v.CONSUMER_RETRY_MOST_MS,
+    holdMostMs: v.CONSUMER_HOLD_MOST_MS,
+  }))
+export type ConsumerConfig = z.output<typeof consumerEnvironment>

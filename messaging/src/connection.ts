@@ -1,0 +1,132 @@
+// A supervised AMQP connection, and supervised channels on it: each is opened again, with its whole set-up, when it is lost.
+import { Socket } from 'node:net'
+import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
+import { withDeadline } from './backoff.ts'
+import type { RabbitmqConfig } from './config.ts'
+import type { Service } from './service.ts'
+import { Supervised } from './supervised.ts'
+
+/** An open connection, and whether the broker blocks publishing on it (https://www.rabbitmq.com/docs/connection-blocked). */
+export interface Connection {
+  readonly model: ChannelModel
+  blocked: string | undefined
+}
+
+/** Longest wait for the broker's close-ok, of a connection or a channel: a broker that is gone must not delay the exit. */
+const CLOSE_TIMEOUT_MS = 2_000
+
+/** Keeps a connection to the broker open; `purpose` names it in the broker's list of connections and in the log. */
+export function superviseConnection(
+  config: RabbitmqConfig,
+  purpose: 'publishing' | 'consuming',
+  service: Service,
+): Supervised<Connection> {
+  return new Supervised<Connection>({
+    name: `connection for ${purpose} to ${config.host}:${config.port}`,
+    log: service.log,
+    reconnectMostMs: config.reconnectMostMs,
+    reopened: () => service.meter.count('broker_reconnects', { connection: purpose }),
+    open: (lost) => openConnection(config, `${service.name} ${purpose}`, service, lost),
+    close: closeConnection,
+  })
+}
+
+async function openConnection(
+  config: RabbitmqConfig,
+  connectionName: string,
+  { log }: Service,
+  lost: (reason: Error) => void,
+): Promise<Connection> {
+  const model = await connect(
+    {
+      protocol: 'amqp',
+      hostname: config.host,
+      port: config.port,
+      username: config.username,
+      password: config.password,
+      vhost: encodeURIComponent(config.vhost),
+      heartbeat: config.heartbeatS,
+    },
+    {
+      noDelay: true,
+      keepAlive: true,
+      // Covers TCP and the whole AMQP handshake: a peer that accepts and then says nothing is given up as well.
+      timeout: config.connectTimeoutMs,
+      clientProperties: { connection_name: connectionName },
+    },
+  )
+  const connection: Connection = { model, blocked: undefined }
+  let reason = new Error('closed by the broker')
+  model.on('error', (error) => {
+    reason = error
+  })
+  model.on('close', () => lost(reason))
+  model.on('blocked', (why) => {
+    connection.blocked = why
+    log.warn({ reason: why }, `${connectionName}: the broker blocks publishing`)
+  })
+  model.on('unblocked', () => {
+    connection.blocked = undefined
+    log.info({}, `${connectionName}: the broker takes messages again`)
+  })
+  return connection
+}
+
+async function closeConnection({ model }: Connection): Promise<void> {
+  try {
+    await withDeadline(model.close(), CLOSE_TIMEOUT_MS, 'closing the connection')
+  } catch {
+    // Already closed, or the broker is silent: either way only the socket is left to give up.
+  }
+  // amqplib only half-closes the socket of a lost connection; a peer that never answers would keep it for many minutes.
+  const socket: unknown = Reflect.get(model.connection, 'stream')
+  if (socket instanceof Socket) socket.destroy()
+}
+
+/** Keeps a confirm channel open on `connection`; `setUp` runs on each new channel, before anyone is given it. */
+export function superviseChannel(
+  connection: Supervised<Connection>,
+  name: string,
+  config: RabbitmqConfig,
+  service: Service,
+  setUp: (channel: ConfirmChannel, lost: (reason: Error) => void) => Promise<void>,
+): Supervised<ConfirmChannel> {
+  return new Supervised<ConfirmChannel>({
+    name,
+    log: service.log,
+    reconnectMostMs: config.reconnectMostMs,
+    open: async (lost, signal) => {
+      const { model } = await connection.whenOpen(signal)
+      return await withDeadline(openChannel(model, lost, setUp), config.connectTimeoutMs, `${name}: opening`)
+    },
+    close: closeChannel,
+  })
+}
+
+async function openChannel(
+  model: ChannelModel,
+  lost: (reason: Error) => void,
+  setUp: (channel: ConfirmChannel, lost: (reason: Error) => void) => Promise<void>,
+): Promise<ConfirmChannel> {
+  const channel = await model.createConfirmChannel()
+  let reason = new Error('the channel was closed with its connection')
+  channel.on('error', (error) => {
+    reason = error
+  })
+  channel.on('close', () => lost(reason))
+  try {
+    await setUp(channel, lost)
+  } catch (error) {
+    await closeChannel(channel)
+    throw error
+  }
+  return channel
+}
+
+async function closeChannel(channel: ConfirmChannel): Promise<void> {
+  try {
+    await withDeadline(channel.close(), CLOSE_TIMEOUT_MS, 'closing the channel')
+  } catch {
+    // Already closed by the broker or with its connection.
+  }
+}

@@ -1,0 +1,10 @@
+// The public face of messaging.
+export { type Broker, type BrokerRole, openBroker, type Subscription, waitForConsumers } from './broker.ts'
+export { type ConsumerConfig, consumerEnvironment, type RabbitmqConfig, rabbitmqEnvironment } from './config.ts'
+export { type Command, type Contract, deadLetterQueue, type Query } from './contract.ts'
+export * from './contracts.ts'
+export { BadReply, Misconfigured, NoReply, NotAccepted, OutcomeUnknown } from './errors.ts'
+export type { Delivery, Handler, Outcome } from './handler.ts'
+export { LAST_PAGE, PAGE_MOST_ITEMS, pageReplyHeaders, pageRequestHeaders } from './paging.ts'
+export type { CommandReply, Reply } from './rpc.ts'
+export type { Log, Meter, Service } from './service.ts'

@@ -1,0 +1,208 @@
+// Publishes so that "it resolved" means "it is durable": confirmed, mandatory, persistent, and bounded in every direction.
+import type { ConfirmChannel, Message, Options } from 'amqplib'
+import { v7 as uuidv7 } from 'uuid'
+import type { RabbitmqConfig } from './config.ts'
+import type { Connection } from './connection.ts'
+import type { Contract } from './contract.ts'
+import { NotAccepted, OutcomeUnknown } from './errors.ts'
+import type { Service } from './service.ts'
+import type { Supervised } from './supervised.ts'
+import { ensureQueue } from './topology.ts'
+
+/** What is published, already as bytes. */
+export interface Envelope {
+  readonly queue: string
+  readonly content: Buffer
+  readonly properties: Options.Publish
+}
+
+interface Unconfirmed {
+  readonly envelope: Envelope
+  readonly timer: NodeJS.Timeout
+  /** The broker sent the message back, because it has no such queue; the confirm follows. */
+  returned: boolean
+  resolve(): void
+  reject(reason: Error): void
+}
+
+export class Publisher {
+  readonly #connection: Supervised<Connection>
+  readonly #config: RabbitmqConfig
+  readonly #service: Service
+  readonly #ownQueues = new Set<string>()
+  /** By the order of publishing: message ids may be missing, or repeat, on messages that are passed on. */
+  readonly #unconfirmed = new Map<number, Unconfirmed>()
+  #published = 0
+  #channel: Supervised<ConfirmChannel> | undefined
+  #unconfirmedBytes = 0
+  #idle: (() => void) | undefined
+
+  constructor(connection: Supervised<Connection>, config: RabbitmqConfig, service: Service) {
+    this.#connection = connection
+    this.#config = config
+    this.#service = service
+  }
+
+  /**
+   * Publishes a message of `contract`, persistent, with a new messageId (UUIDv7, RFC 9562), and resolves once the broker
+   * has confirmed that it is stored.
+   * @throws NotAccepted (it is not stored) or OutcomeUnknown (it may be: no confirm in time, or the connection was lost).
+   */
+  async publish(contract: Contract, body: unknown, properties: Options.Publish = {}): Promise<{ messageId: string }> {
+    const messageId = properties.messageId ?? uuidv7()
+    const { meter, name } = this.#service
+    meter.count('messages_accepted', { queue: contract.queue })
+    await this.send({
+      queue: contract.queue,
+      content: Buffer.from(JSON.stringify(body)),
+      properties: {
+        persistent: true,
+        contentType: 'application/json',
+        timestamp: Math.floor(Date.now() / 1000),
+        appId: name,
+        ...properties,
+        messageId,
+      },
+    })
+    return { messageId }
+  }
+
+  /** Publishes bytes as they are, and resolves once the broker has confirmed them. Same errors as `publish`. */
+  send(envelope: Envelope): Promise<void> {
+    const { queue } = envelope
+    const refusal = this.#refusal(envelope)
+    if (refusal) {
+      this.#service.meter.count('messages_not_accepted', { queue, reason: refusal.reason })
+      return Promise.reject(refusal)
+    }
+    return new Promise((resolve, reject) => this.#write(envelope, resolve, reject))
+  }
+
+  /** Uses `channel` from now on; the owner of the channel calls `attach` from its set-up. */
+  useChannel(channel: Supervised<ConfirmChannel>): void {
+    this.#channel = channel
+  }
+
+  /** Prepares a new channel: its queues are there, and what the broker returns is noticed. */
+  async attach(channel: ConfirmChannel): Promise<void> {
+    for (const queue of this.#ownQueues) await ensureQueue(channel, queue, this.#config.topology)
+    channel.on('return', (message: Message) => this.#returned(channel, message))
+    channel.on('close', () => this.#lost())
+  }
+
+  /** Makes this publisher responsible for `queues`: it declares them on each new channel, and again when one is gone. */
+  ownQueues(queues: readonly string[]): void {
+    for (const queue of queues) this.#ownQueues.add(queue)
+  }
+
+  notReady(): string | undefined {
+    const closed = this.#channel ? this.#channel.notReady() : 'the channel for publishing is not open yet'
+    const blocked = this.#connection.current?.blocked
+    return closed ?? (blocked === undefined ? undefined : `the broker blocks publishing: ${blocked}`)
+  }
+
+  /** Resolves when nothing awaits its confirm any more: confirmed, refused, or timed out. */
+  drained(): Promise<void> {
+    if (this.#unconfirmed.size === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#idle = resolve
+    })
+  }
+
+  #refusal({ queue, content }: Envelope): NotAccepted | undefined {
+    const blocked = this.#connection.current?.blocked
+    if (this.#channel?.current === undefined)
+      return new NotAccepted('disconnected', `not connected to the broker, message to ${queue} not sent`)
+    if (blocked !== undefined) return new NotAccepted('blocked', `the broker blocks publishing: ${blocked}`)
+    if (
+      this.#unconfirmed.size >= this.#config.unconfirmedMost ||
+      this.#unconfirmedBytes + content.length > this.#config.unconfirmedMostBytes
+    )
+      return new NotAccepted('over-limit', `${this.#unconfirmed.size} messages await their confirm already`)
+    return undefined
+  }
+
+  #write(envelope: Envelope, resolve: () => void, reject: (reason: Error) => void): void {
+    const { queue, content, properties } = envelope
+    const { confirmTimeoutMs } = this.#config
+    this.#published += 1
+    const id = this.#published
+    const timer = setTimeout(() => {
+      this.#settle(
+        id,
+        new OutcomeUnknown(`the broker did not confirm ${spoken(envelope)} within ${confirmTimeoutMs} ms`),
+      )
+    }, confirmTimeoutMs)
+    this.#unconfirmed.set(id, { envelope, timer, returned: false, resolve, reject })
+    this.#unconfirmedBytes += content.length
+    this.#service.meter.observe('messages_unconfirmed', this.#unconfirmed.size)
+    try {
+      this.#channel?.current?.publish('', queue, content, { ...properties, mandatory: true }, (error) =>
+        this.#confirmed(id, error),
+      )
+    } catch (error) {
+      // amqplib throws before it writes anything: the channel is closing, or a property has a wrong type.
+      const why = error instanceof Error ? error.message : String(error)
+      this.#settle(id, new NotAccepted('disconnected', `${spoken(envelope)} not sent: ${why}`))
+    }
+  }
+
+  #confirmed(id: number, error: unknown): void {
+    const entry = this.#unconfirmed.get(id)
+    if (entry === undefined) return // too late: whoever waited has been told that the outcome is unknown
+    const { envelope, returned } = entry
+    if (returned) this.#settle(id, new NotAccepted('unroutable', `the broker has no queue ${envelope.queue}`))
+    else if (error === null || error === undefined) this.#settle(id, undefined)
+    else if (error instanceof Error && error.message === 'message nacked')
+      this.#settle(id, new NotAccepted('nacked', `the broker refused ${spoken(envelope)} (nack)`))
+    else this.#settle(id, lostBeforeConfirm(envelope))
+  }
+
+  #settle(id: number, error: NotAccepted | OutcomeUnknown | undefined): void {
+    const entry = this.#unconfirmed.get(id)
+    if (entry === undefined) return
+    this.#unconfirmed.delete(id)
+    this.#unconfirmedBytes -= entry.envelope.content.length
+    clearTimeout(entry.timer)
+    const { meter } = this.#service
+    const { queue } = entry.envelope
+    meter.observe('messages_unconfirmed', this.#unconfirmed.size)
+    if (error === undefined) {
+      meter.count('messages_confirmed', { queue })
+      entry.resolve()
+    } else {
+      if (error instanceof NotAccepted) meter.count('messages_not_accepted', { queue, reason: error.reason })
+      else meter.count('messages_outcome_unknown', { queue })
+      entry.reject(error)
+    }
+    if (this.#unconfirmed.size === 0) this.#idle?.()
+  }
+
+  /** The broker sends a message back before it confirms it, so its entry is still there: the oldest that looks the same. */
+  #returned(channel: ConfirmChannel, { fields, properties, content }: Message): void {
+    const queue = fields.routingKey
+    this.#service.meter.count('messages_returned', { queue })
+    for (const entry of this.#unconfirmed.values()) {
+      const { envelope } = entry
+      if (entry.returned || envelope.queue !== queue) continue
+      if (envelope.properties.messageId !== properties.messageId || !envelope.content.equals(content)) continue
+      entry.returned = true
+      break
+    }
+    // Somebody deleted a queue that is ours: bring it back, so that the next message finds it.
+    if (this.#ownQueues.has(queue)) {
+      ensureQueue(channel, queue, this.#config.topology).catch((error: Error) => {
+        this.#service.log.error({ queue }, `cannot bring queue ${queue} back: ${error.message}`)
+      })
+    }
+  }
+
+  #lost(): void {
+    for (const [id, { envelope }] of [...this.#unconfirmed]) this.#settle(id, lostBeforeConfirm(envelope))
+  }
+}
+
+const spoken = ({ queue, properties }: Envelope) => `message ${properties.messageId ?? '(without id)'} to ${queue}`
+
+const lostBeforeConfirm = (envelope: Envelope) =>
+  new OutcomeUnknown(`the connection to the broker was lost before it confirmed ${spoken(envelope)}`)

@@ -1,0 +1,16 @@
+// The form of replies: plain JSON on success; on failure the header `x-error` with the reason and a JSON body that explains.
+import { z } from 'zod'
+
+/** Header of an error reply: the reason, one of those of dead letters. */
+export const ERROR_HEADER = 'x-error'
+
+/** Body of an error reply. */
+export const refusalBody = z.object({ error: z.string() })
+
+/**
+ * Names that a reply may be sent to: the broker's own reply addresses, and queues it named for their exclusive owner. Any
+ * other name would let a requester make a consumer publish into somebody's queue.
+ */
+export function isReplyAddress(replyTo: unknown): replyTo is string {
+  return typeof replyTo === 'string' && /^amq\.(rabbitmq\.reply-to\.|gen-)/.test(replyTo)
+}

@@ -1,0 +1,167 @@
+// Request and reply with a deadline: asks queries, and commands whose sender wants to know what became of them.
+import type { ConfirmChannel, Message } from 'amqplib'
+import { v7 as uuidv7 } from 'uuid'
+import type { z } from 'zod'
+import type { Command, Query } from './contract.ts'
+import { BadReply, NoReply, OutcomeUnknown } from './errors.ts'
+import { parseJson } from './json.ts'
+import type { Publisher } from './publisher.ts'
+import { ERROR_HEADER, refusalBody } from './reply.ts'
+import type { Service } from './service.ts'
+
+/** RabbitMQ's pseudo queue: replies come straight to the channel that asked (https://www.rabbitmq.com/docs/direct-reply-to). */
+export const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to'
+
+export interface Reply<T> {
+  readonly body: T
+  /** The reply's bytes as they came, for passing them on. */
+  readonly raw: Buffer
+  readonly headers: Record<string, unknown>
+}
+
+/** What became of a command that was accepted. `no-reply`: nobody has told within the time. */
+export type CommandReply<Result> =
+  | { readonly kind: 'applied'; readonly result: Result }
+  | { readonly kind: 'refused'; readonly reason: string; readonly error: string }
+  | { readonly kind: 'no-reply' }
+
+interface Waiting {
+  resolve(message: Message): void
+  reject(reason: Error): void
+}
+
+export class Requester {
+  readonly #publisher: Publisher
+  readonly #service: Service
+  readonly #waiting = new Map<string, Waiting>()
+
+  constructor(publisher: Publisher, service: Service) {
+    this.#publisher = publisher
+    this.#service = service
+  }
+
+  /** Prepares a new channel: replies arrive on it, and whoever waits when it closes is told at once. */
+  async attach(channel: ConfirmChannel): Promise<void> {
+    channel.on('close', () => {
+      for (const { reject } of [...this.#waiting.values()])
+        reject(new OutcomeUnknown('the connection to the broker was lost while waiting for the reply'))
+    })
+    await channel.consume(DIRECT_REPLY_TO, (message) => message && this.#arrived(message), { noAck: true })
+  }
+
+  /**
+   * Asks and resolves with the reply, parsed by the contract. The request expires on the queue at its deadline.
+   * @throws NotAccepted, OutcomeUnknown (connection lost), NoReply (deadline), BadReply (error reply or wrong shape)
+   */
+  async request<T>(
+    query: Query<T>,
+    body: unknown,
+    { deadlineMs, headers = {} }: { deadlineMs: number; headers?: Record<string, unknown> },
+  ): Promise<Reply<T>> {
+    const correlationId = uuidv7()
+    const since = performance.now()
+    const reply = this.#expect(correlationId, deadlineMs, query.queue)
+    this.#publisher
+      .publish(query, body, {
+        // Nobody wants the answer after its deadline: no need to survive a restart of the broker either.
+        persistent: false,
+        expiration: Math.ceil(deadlineMs),
+        replyTo: DIRECT_REPLY_TO,
+        correlationId,
+        messageId: correlationId,
+        headers,
+      })
+      .catch((error: Error) => this.#waiting.get(correlationId)?.reject(error))
+    const message = await reply
+    this.#service.meter.observe('rpc_duration_seconds', (performance.now() - since) / 1000, { queue: query.queue })
+    return this.#parsedReply(query, message)
+  }
+
+  /**
+   * Publishes a command and waits up to `deadlineMs` for what became of it. Resolves only when the broker has confirmed
+   * the command; not hearing of it is not an error, the command is accepted all the same.
+   * @throws NotAccepted or OutcomeUnknown as `publish` does
+   */
+  async command<Result>(
+    command: Command<unknown, Result>,
+    body: unknown,
+    { deadlineMs }: { deadlineMs: number },
+  ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
+    const messageId = uuidv7()
+    const reply = this.#expect(messageId, deadlineMs, command.queue).then(
+      (message) => this.#outcome(command.result, message),
+      (error: Error): CommandReply<Result> => {
+        if (error instanceof NoReply || error instanceof OutcomeUnknown) return { kind: 'no-reply' }
+        throw error
+      },
+    )
+    reply.catch(() => {}) // awaited below, but only after the publish, which may reject first
+    try {
+      await this.#publisher.publish(command, body, { messageId, replyTo: DIRECT_REPLY_TO, correlationId: messageId })
+    } catch (error) {
+      this.#waiting.get(messageId)?.reject(new NoReply('not sent'))
+      throw error
+    }
+    return { messageId, reply: await reply }
+  }
+
+  #expect(correlationId: string, deadlineMs: number, queue: string): Promise<Message> {
+    return new Promise<Message>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        waiting.reject(new NoReply(`no reply from ${queue} within ${Math.round(deadlineMs)} ms`))
+      }, deadlineMs)
+      const leave = () => {
+        clearTimeout(timer)
+        this.#waiting.delete(correlationId)
+      }
+      const waiting: Waiting = {
+        resolve: (message) => {
+          leave()
+          resolve(message)
+        },
+        reject: (reason) => {
+          leave()
+          reject(reason)
+        },
+      }
+      this.#waiting.set(correlationId, waiting)
+    })
+  }
+
+  #arrived(message: Message): void {
+    const waiting = this.#waiting.get(message.properties.correlationId)
+    if (waiting) {
+      waiting.resolve(message)
+      return
+    }
+    this.#service.meter.count('replies_late')
+    this.#service.log.debug({ correlationId: message.properties.correlationId }, 'dropped a reply nobody waits for')
+  }
+
+  #parsedReply<T>(query: Query<T>, message: Message): Reply<T> {
+    const headers: Record<string, unknown> = message.properties.headers ?? {}
+    const parsed = parseJson(message.content)
+    if (headers[ERROR_HEADER] !== undefined)
+      throw new BadReply(`${query.queue} answered with an error: ${errorIn(parsed)}`)
+    if (!parsed.ok) throw new BadReply(`the reply from ${query.queue} is not JSON: ${parsed.error}`)
+    const { data, error } = query.reply.safeParse(parsed.value)
+    if (error)
+      throw new BadReply(`the reply from ${query.queue} does not have the agreed shape: ${error.issues[0]?.message}`)
+    return { body: data, raw: message.content, headers }
+  }
+
+  #outcome<Result>(schema: z.ZodType<Result>, message: Message): CommandReply<Result> {
+    const reason: unknown = message.properties.headers?.[ERROR_HEADER]
+    const parsed = parseJson(message.content)
+    if (typeof reason === 'string') return { kind: 'refused', reason, error: errorIn(parsed) }
+    const result = parsed.ok ? schema.safeParse(parsed.value) : undefined
+    if (result?.success) return { kind: 'applied', result: result.data }
+    this.#service.log.warn({}, 'a consumer replied to a command in an unknown form; treated as no reply')
+    return { kind: 'no-reply' }
+  }
+}
+
+function errorIn(parsed: ReturnType<typeof parseJson>): string {
+  const body = parsed.ok ? refusalBody.safeParse(parsed.value) : undefined
+  return body?.success ? body.data.error : 'no explanation given'
+}
