@@ -30,6 +30,7 @@ export interface Broker {
   /** The queues among `contracts` that nobody consumes now, missing ones included. */
   withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]>
   notReady(): string | undefined
+  /** Ends the subscriptions, waits for the confirms that are due, and closes the connections. */
   close(): Promise<void>
 }
 
@@ -79,6 +80,7 @@ class RabbitmqBroker implements Broker {
   readonly #service: Service
   readonly #publishing: Supervised<Connection>
   readonly #channel: Supervised<ConfirmChannel>
+  readonly #subscriptions: Subscription[] = []
   #consuming: Supervised<Connection> | undefined
 
   constructor(config: RabbitmqConfig, service: Service, { publishes = [] }: BrokerRole) {
@@ -115,13 +117,9 @@ class RabbitmqBroker implements Broker {
       config,
       service: this.#service,
     })
-    try {
-      await consumer.subscribed(this.#service.stopping)
-      return consumer
-    } catch (error) {
-      await consumer.close()
-      throw error
-    }
+    this.#subscriptions.push(consumer)
+    await consumer.subscribed(this.#service.stopping)
+    return consumer
   }
 
   async withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]> {
@@ -147,6 +145,7 @@ class RabbitmqBroker implements Broker {
   }
 
   async close(): Promise<void> {
+    await Promise.all(this.#subscriptions.map((subscription) => subscription.close()))
     await this.publisher.drained()
     await this.#channel.close()
     await Promise.all([this.#publishing.close(), this.#consuming?.close()])

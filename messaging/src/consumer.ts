@@ -47,6 +47,7 @@ export class Consumer<Body, Result> {
   #session: Session | undefined
   #working: Promise<void> | undefined
   #trouble: string | undefined
+  #closing: Promise<void> | undefined
 
   constructor(parts: ConsumerParts<Body, Result>) {
     this.#parts = parts
@@ -67,7 +68,12 @@ export class Consumer<Body, Result> {
   }
 
   /** Stops taking messages, lets the batch in hand end and settles it, hands the rest back, and closes the channel. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     this.#stop.abort()
     const session = this.#session
     if (session && !session.over.signal.aborted) {
@@ -235,11 +241,11 @@ export class Consumer<Body, Result> {
   #onChannel(session: Session, settle: () => void): void {
     const { contract, service } = this.#parts
     try {
-      if (!session.over.signal.aborted) return settle()
+      if (session.over.signal.aborted) throw new Error('the channel is gone')
+      settle() // amqplib throws when the channel began to close and its close event is yet to come
     } catch {
-      // amqplib throws when the channel began to close before its close event came.
+      service.meter.count('stale_acks_dropped', { queue: contract.queue })
     }
-    service.meter.count('stale_acks_dropped', { queue: contract.queue })
   }
 }
 

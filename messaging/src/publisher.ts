@@ -137,7 +137,7 @@ export class Publisher {
     this.#unconfirmedBytes += content.length
     this.#service.meter.observe('messages_unconfirmed', this.#unconfirmed.size)
     try {
-      this.#channel?.current?.publish('', queue, content, { ...properties, mandatory: true }, (error) =>
+      this.#channel?.current?.publish('', queue, content, { mandatory: true, ...properties }, (error) =>
         this.#confirmed(id, error),
       )
     } catch (error) {

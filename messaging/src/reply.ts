@@ -1,6 +1,9 @@
 // The form of replies: plain JSON on success; on failure the header `x-error` with the reason and a JSON body that explains.
 import { z } from 'zod'
 
+/** RabbitMQ's pseudo queue: replies come straight to the channel that asked (https://www.rabbitmq.com/docs/direct-reply-to). */
+export const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to'
+
 /** Header of an error reply: the reason, one of those of dead letters. */
 export const ERROR_HEADER = 'x-error'
 

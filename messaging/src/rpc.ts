@@ -6,11 +6,8 @@ import type { Command, Query } from './contract.ts'
 import { BadReply, NoReply, OutcomeUnknown } from './errors.ts'
 import { parseJson } from './json.ts'
 import type { Publisher } from './publisher.ts'
-import { ERROR_HEADER, refusalBody } from './reply.ts'
+import { DIRECT_REPLY_TO, ERROR_HEADER, refusalBody } from './reply.ts'
 import type { Service } from './service.ts'
-
-/** RabbitMQ's pseudo queue: replies come straight to the channel that asked (https://www.rabbitmq.com/docs/direct-reply-to). */
-export const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to'
 
 export interface Reply<T> {
   readonly body: T

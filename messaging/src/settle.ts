@@ -6,7 +6,7 @@ import { deadLetterQueue } from './contract.ts'
 import type { Delivery, Outcome } from './handler.ts'
 import { parseJson } from './json.ts'
 import type { Envelope } from './publisher.ts'
-import { ERROR_HEADER, isReplyAddress } from './reply.ts'
+import { DIRECT_REPLY_TO, ERROR_HEADER, isReplyAddress } from './reply.ts'
 
 export type Refused = Extract<Outcome, { kind: 'refused' }>
 
@@ -97,7 +97,9 @@ const shortened = (text: string): string => (text.length > 2_000 ? `${text.slice
 export function replyTo(message: Message, outcome: Outcome): Envelope | undefined {
   const { replyTo: address, correlationId } = message.properties
   if (!isReplyAddress(address)) return undefined
-  const properties = { persistent: false, ...(typeof correlationId === 'string' ? { correlationId } : {}) }
+  // The broker returns every mandatory message to a direct reply-to address as unroutable, also those it delivers.
+  const mandatory = !address.startsWith(DIRECT_REPLY_TO)
+  const properties = { persistent: false, mandatory, ...(typeof correlationId === 'string' ? { correlationId } : {}) }
   const json = (value: unknown) => Buffer.from(JSON.stringify(value))
   switch (outcome.kind) {
     case 'answered':

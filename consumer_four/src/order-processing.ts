@@ -1,0 +1,82 @@
+// What consumer four does: answers listings from as few queries as possible, one for all identical requests of a batch.
+import {
+  type Delivery,
+  type Handler,
+  LAST_PAGE,
+  type Outcome,
+  PAGE_MOST_ITEMS,
+  pageRequestHeaders,
+} from '@ims/messaging'
+import type { Inventory } from '@ims/repository'
+
+type Pages = Pick<Inventory, 'page'>
+
+/**
+ * Handles order_processing. A request with the header `x-limit` gets one page and `x-next`; one without comes from a
+ * Python peer and gets the whole list in one reply, up to `mostBytes`, beyond which it is refused.
+ * Identical requests of one batch share a query, which begins after all of them arrived: none sees a past older than itself.
+ */
+export function listItems(inventory: Pages, { mostBytes }: { mostBytes: number }): Handler<unknown, never> {
+  return async (deliveries) => {
+    const answers = new Map<string, Promise<Outcome<never>>>()
+    return await Promise.all(
+      deliveries.map((delivery) => {
+        const request = requestOf(delivery)
+        if ('kind' in request) return request
+        const key = JSON.stringify([request.limit, request.after, request.sku, request.label])
+        const answer =
+          answers.get(key) ??
+          (request.limit === undefined
+            ? wholeList(inventory, request, mostBytes)
+            : page(inventory, { ...request, limit: request.limit }))
+        answers.set(key, answer)
+        return answer
+      }),
+    )
+  }
+}
+
+interface Request {
+  readonly after: number
+  readonly limit: number | undefined
+  readonly filter: { sku?: string; label?: string }
+  readonly sku: string | undefined
+  readonly label: string | undefined
+}
+
+function requestOf({ headers }: Delivery): Request | Extract<Outcome, { kind: 'refused' }> {
+  const { data, error } = pageRequestHeaders.safeParse(headers)
+  if (error) {
+    const problems = error.issues.map(({ path, message }) => `header ${path.join('.')}: ${message}`)
+    return { kind: 'refused', reason: 'invalid', error: problems.join('; ') }
+  }
+  const { 'x-after': after = 0, 'x-limit': limit, 'x-sku': sku, 'x-label': label } = data
+  const filter = { ...(sku === undefined ? {} : { sku }), ...(label === undefined ? {} : { label }) }
+  return { after, limit, sku, label, filter }
+}
+
+async function page(inventory: Pages, { after, limit, filter }: Request & { limit: number }): Promise<Outcome<never>> {
+  const { items, next } = await inventory.page({ after, limit, ...filter })
+  return { kind: 'answered', body: Buffer.from(JSON.stringify(items)), headers: { 'x-next': next } }
+}
+
+async function wholeList(inventory: Pages, { after, filter }: Request, mostBytes: number): Promise<Outcome<never>> {
+  const parts: string[] = []
+  let bytes = 2
+  let from = after
+  do {
+    const { items, next } = await inventory.page({ after: from, limit: PAGE_MOST_ITEMS, ...filter })
+    const json = JSON.stringify(items).slice(1, -1)
+    bytes += Buffer.byteLength(json) + 1
+    if (bytes > mostBytes) return tooLarge(mostBytes)
+    if (json !== '') parts.push(json)
+    from = next
+  } while (from !== LAST_PAGE)
+  return { kind: 'answered', body: Buffer.from(`[${parts.join(',')}]`), headers: {} }
+}
+
+const tooLarge = (mostBytes: number): Outcome<never> => ({
+  kind: 'refused',
+  reason: 'too-large',
+  error: `the whole list is larger than ${mostBytes} bytes: ask for pages (header x-limit)`,
+})

@@ -1,0 +1,15 @@
+// consumer_three: takes stock_management off the queue and deletes the item with that sku from MySQL.
+import { consumerEnvironment, openBroker, rabbitmqEnvironment, stockManagement } from '@ims/messaging'
+import { inventoryIn, mysqlEnvironment, openDatabase } from '@ims/repository'
+import { runService } from '@ims/runtime'
+import { deleteItems } from './stock-management.ts'
+
+const config = { mysql: mysqlEnvironment, rabbitmq: rabbitmqEnvironment, consumer: consumerEnvironment }
+
+void runService({ name: 'consumer_three', config }, async (service) => {
+  const { config, own } = service
+  // Closed in reverse: stop consuming and settle what is in hand, then the broker, then MySQL.
+  const database = own(await openDatabase(config.mysql, service))
+  const broker = own(await openBroker(config.rabbitmq, service))
+  own(await broker.consume(stockManagement, deleteItems(inventoryIn(database)), config.consumer))
+})

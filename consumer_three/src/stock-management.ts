@@ -1,0 +1,20 @@
+// What consumer three does: deletes the items of a batch by sku, each once, and says of each whether there was one.
+import type { Handler, Outcome } from '@ims/messaging'
+import type { DeleteOutcome, Inventory } from '@ims/repository'
+
+type Result = { outcome: 'deleted' | 'unknown-sku' }
+
+/** Handles stock_management by deleting items. An unknown sku is no error: there is nothing left to do. */
+export function deleteItems(inventory: Pick<Inventory, 'delete'>): Handler<{ sku: string }, Result> {
+  return async (deliveries) => (await inventory.delete(deliveries)).map(toOutcome)
+}
+
+function toOutcome(deleted: DeleteOutcome): Outcome<Result> {
+  switch (deleted.kind) {
+    case 'deleted':
+    case 'unknown-sku':
+      return { kind: 'applied', result: { outcome: deleted.kind }, repeated: deleted.repeated }
+    default:
+      return { kind: 'refused', reason: deleted.kind, error: deleted.error }
+  }
+}

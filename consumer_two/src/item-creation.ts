@@ -1,0 +1,15 @@
+// What consumer two does: stores the items of a batch, each once, and says of each what became of it.
+import type { Handler, Item, Outcome } from '@ims/messaging'
+import type { CreateOutcome, Inventory } from '@ims/repository'
+
+type Result = { outcome: 'created' }
+
+/** Handles create_item by storing the items. Refuses an item whose sku another item has, or that the database cannot hold. */
+export function storeItems(inventory: Pick<Inventory, 'create'>): Handler<Item, Result> {
+  return async (deliveries) => (await inventory.create(deliveries)).map(toOutcome)
+}
+
+function toOutcome(created: CreateOutcome): Outcome<Result> {
+  if (created.kind === 'created') return { kind: 'applied', result: { outcome: 'created' }, repeated: created.repeated }
+  return { kind: 'refused', reason: created.kind, error: created.error }
+}
