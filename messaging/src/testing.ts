@@ -1,0 +1,238 @@
+// An in-memory broker for unit tests: passes the same suite as RabbitMQ (test/broker.suite.ts), knows nothing of connections.
+import type { Message } from 'amqplib'
+import { v7 as uuidv7 } from 'uuid'
+import { outcomesOf } from './attempts.ts'
+import type { Broker, BrokerRole, Subscription } from './broker.ts'
+import type { ConsumerConfig } from './config.ts'
+import { type Command, type Contract, deadLetterQueue, type Query } from './contract.ts'
+import { BadReply, NoReply, NotAccepted } from './errors.ts'
+import type { Delivery, Handler, Outcome } from './handler.ts'
+import { parseJson } from './json.ts'
+import type { Envelope } from './publisher.ts'
+import { DIRECT_REPLY_TO, ERROR_HEADER, refusalBody } from './reply.ts'
+import type { CommandReply, Reply } from './rpc.ts'
+import type { Service } from './service.ts'
+import { deadLetter, readMessage, replyTo } from './settle.ts'
+
+/** A service that logs nothing, counts nothing and is not stopping. */
+export const quietService: Service = {
+  name: 'test',
+  log: { debug() {}, info() {}, warn() {}, error() {} },
+  meter: { count() {}, observe() {} },
+  stopping: new AbortController().signal,
+}
+
+interface MemoryQueue {
+  messages: Message[]
+  take: (() => void) | undefined
+}
+
+/** Holds queues in memory; each `open` gives a broker on them, as one process would have. */
+export class InMemoryRabbitmq {
+  readonly #queues = new Map<string, MemoryQueue>()
+  readonly #replies = new Map<string, (message: Message) => void>()
+
+  /** Opens a broker for one process: the queues it publishes to are there from now on. */
+  open(role: BrokerRole = {}, service: Service = quietService): Broker {
+    for (const { queue } of role.publishes ?? []) this.#queue(queue)
+    const subscriptions: Subscription[] = []
+    return {
+      publisher: { publish: (contract, body, properties) => this.#publish(contract, body, properties) },
+      requester: {
+        request: (query, body, options) => this.#request(query, body, options),
+        command: (command, body, options) => this.#command(command, body, options),
+      },
+      consume: async (contract, handler, config) => {
+        const subscription = this.#consume(contract, handler, config, service)
+        subscriptions.push(subscription)
+        return subscription
+      },
+      withoutConsumer: async (contracts) =>
+        contracts.map(({ queue }) => queue).filter((queue) => this.#queues.get(queue)?.take === undefined),
+      notReady: () => undefined,
+      close: async () => {
+        await Promise.all(subscriptions.map((subscription) => subscription.close()))
+      },
+    }
+  }
+
+  /** Puts bytes on a queue as any peer could. Throws NotAccepted when there is no such queue. */
+  put({ queue, content, properties }: Envelope): void {
+    const message = asMessage(queue, content, properties)
+    const reply = this.#replies.get(queue)
+    if (reply) {
+      reply(message)
+      return
+    }
+    const found = this.#queues.get(queue)
+    if (found) {
+      found.messages.push(message)
+      found.take?.()
+    } else if (!queue.startsWith(DIRECT_REPLY_TO))
+      throw new NotAccepted('unroutable', `the broker has no queue ${queue}`)
+  }
+
+  /** What lies on a queue, oldest first. */
+  messages(queue: string): readonly Message[] {
+    return this.#queues.get(queue)?.messages ?? []
+  }
+
+  #queue(name: string): MemoryQueue {
+    const queue = this.#queues.get(name) ?? { messages: [], take: undefined }
+    this.#queues.set(name, queue)
+    return queue
+  }
+
+  async #publish(
+    contract: Contract,
+    body: unknown,
+    properties: Envelope['properties'] = {},
+  ): Promise<{ messageId: string }> {
+    const messageId = properties.messageId ?? uuidv7()
+    const content = Buffer.from(JSON.stringify(body))
+    this.put({ queue: contract.queue, content, properties: { ...properties, messageId } })
+    return { messageId }
+  }
+
+  /** Publishes with a reply address of its own and waits for what comes back to it. */
+  async #ask(
+    contract: Contract,
+    body: unknown,
+    deadlineMs: number,
+    properties: Envelope['properties'],
+  ): Promise<Message> {
+    const correlationId = properties.messageId ?? uuidv7()
+    const address = `${DIRECT_REPLY_TO}.${correlationId}`
+    return await new Promise<Message>((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(new NoReply(`no reply from ${contract.queue} within ${deadlineMs} ms`)),
+        deadlineMs,
+      )
+      this.#replies.set(address, (message) => {
+        clearTimeout(timer)
+        resolve(message)
+      })
+      this.#publish(contract, body, { ...properties, correlationId, replyTo: address }).catch((error) => {
+        clearTimeout(timer)
+        reject(error)
+      })
+    }).finally(() => this.#replies.delete(address))
+  }
+
+  async #request<T>(
+    query: Query<T>,
+    body: unknown,
+    options: { deadlineMs: number; headers?: Record<string, unknown> },
+  ): Promise<Reply<T>> {
+    const message = await this.#ask(query, body, options.deadlineMs, { headers: options.headers ?? {} })
+    const headers: Record<string, unknown> = message.properties.headers ?? {}
+    const parsed = parseJson(message.content)
+    if (headers[ERROR_HEADER] !== undefined) throw new BadReply(`${query.queue} answered with an error`)
+    const { data, error } = query.reply.safeParse(parsed.ok ? parsed.value : undefined)
+    if (error) throw new BadReply(`the reply from ${query.queue} does not have the agreed shape`)
+    return { body: data, raw: message.content, headers }
+  }
+
+  async #command<Result>(
+    command: Command<unknown, Result>,
+    body: unknown,
+    { deadlineMs }: { deadlineMs: number },
+  ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
+    const messageId = uuidv7()
+    try {
+      const { content, properties } = await this.#ask(command, body, deadlineMs, { messageId })
+      const parsed = parseJson(content)
+      const value = parsed.ok ? parsed.value : undefined
+      const reason: unknown = properties.headers?.[ERROR_HEADER]
+      if (typeof reason === 'string')
+        return { messageId, reply: { kind: 'refused', reason, error: refusalBody.parse(value).error } }
+      return { messageId, reply: { kind: 'applied', result: command.result.parse(value) } }
+    } catch (error) {
+      if (error instanceof NoReply) return { messageId, reply: { kind: 'no-reply' } }
+      throw error
+    }
+  }
+
+  #consume<Body, Result>(
+    contract: Contract<Body, Result>,
+    handler: Handler<Body, Result>,
+    config: ConsumerConfig,
+    service: Service,
+  ): Subscription {
+    const queue = this.#queue(contract.queue)
+    this.#queue(deadLetterQueue(contract.queue))
+    const stop = new AbortController()
+    let trouble: string | undefined
+    let working: Promise<void> | undefined
+    const work = async () => {
+      while (queue.messages.length > 0 && !stop.signal.aborted) {
+        const batch = queue.messages.splice(0, config.batchMost)
+        const read = batch.map((message) => readMessage(contract, message, config.messageMostBytes))
+        const deliveries = read.filter((each): each is Delivery<Body> => !('kind' in each))
+        const parts = {
+          queue: contract.queue,
+          handler,
+          config,
+          service,
+          trouble: (sentence?: string) => {
+            trouble = sentence
+          },
+        }
+        const told = deliveries.length === 0 ? [] : await outcomesOf(deliveries, parts, stop.signal)
+        if (told === undefined) return void queue.messages.unshift(...batch)
+        const next = told.values()
+        for (const [index, each] of read.entries()) {
+          const message = batch[index]
+          const outcome = 'kind' in each ? each : next.next().value
+          if (message && outcome) this.#carryOut(contract, message, outcome, service)
+        }
+      }
+    }
+    const take = () => {
+      working ??= new Promise(setImmediate).then(work).finally(() => {
+        working = undefined
+        if (queue.messages.length > 0 && !stop.signal.aborted) take()
+      })
+    }
+    queue.take = take
+    take()
+    return {
+      notReady: () => trouble,
+      close: async () => {
+        stop.abort()
+        queue.take = undefined
+        await working
+      },
+    }
+  }
+
+  #carryOut(contract: Contract, message: Message, outcome: Outcome, service: Service): void {
+    if (outcome.kind === 'refused')
+      this.put(deadLetter(contract, message, outcome, { consumer: service.name, at: new Date() }))
+    const reply = replyTo(message, outcome)
+    if (reply) this.put(reply)
+  }
+}
+
+function asMessage(queue: string, content: Buffer, { headers = {}, ...properties }: Envelope['properties']): Message {
+  const nothing = {
+    contentType: undefined,
+    contentEncoding: undefined,
+    deliveryMode: undefined,
+    priority: undefined,
+    correlationId: undefined,
+    replyTo: undefined,
+    expiration: undefined,
+    messageId: undefined,
+    timestamp: undefined,
+    type: undefined,
+    userId: undefined,
+    appId: undefined,
+    clusterId: undefined,
+  }
+  return {
+    content,
+    fields: { deliveryTag: 0, redelivered: false, exchange: '', routingKey: queue },
+    properties: { ...nothing, ...properties, headers },
+  }
+}

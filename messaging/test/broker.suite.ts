@@ -1,0 +1,291 @@
+// What every broker must do, the real one and the one in memory alike.
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { z } from 'zod'
+import type { Broker, BrokerRole } from '../src/broker.ts'
+import { consumerEnvironment } from '../src/config.ts'
+import { command, deadLetterQueue, query } from '../src/contract.ts'
+import { BadReply, NoReply, NotAccepted } from '../src/errors.ts'
+import type { Delivery, Outcome } from '../src/handler.ts'
+import type { Envelope } from '../src/publisher.ts'
+import { eventually } from './eventually.ts'
+
+export interface Harness {
+  open(role?: BrokerRole): Promise<Broker>
+  /** Publishes bytes as any peer could, outside the brokers under test. */
+  put(envelope: Envelope): Promise<void>
+  /** Takes the dead letters of a queue that have arrived by now. */
+  deadLetters(
+    queue: string,
+  ): Promise<readonly { content: Buffer; headers: Record<string, unknown>; messageId: unknown }[]>
+  close(): Promise<void>
+}
+
+const note = z.object({ text: z.string() })
+const result = z.object({ outcome: z.literal('noted') })
+const applied = (): Outcome<{ outcome: 'noted' }> => ({
+  kind: 'applied',
+  result: { outcome: 'noted' },
+  repeated: false,
+})
+/** Applies every message and notes its text. */
+const noting = (seen: string[]) => async (deliveries: readonly Delivery<{ text: string }>[]) => {
+  seen.push(...deliveries.map(({ body }) => body.text))
+  return deliveries.map(applied)
+}
+const config = consumerEnvironment.parse({ CONSUMER_RETRY_MOST_MS: '50' })
+
+export function describeBroker(name: string, start: () => Promise<Harness>): void {
+  describe(name, () => {
+    let harness: Harness
+    let producer: Broker
+    let consumer: Broker
+    let number = 0
+    const contracts = () => {
+      number += 1
+      const queue = `suite_${process.pid}_${Date.now()}_${number}`
+      return {
+        notes: command(queue, { body: note, result }),
+        answers: query(`${queue}_answers`, { body: z.unknown(), reply: z.array(z.number()) }),
+      }
+    }
+    let { notes, answers } = contracts()
+
+    beforeEach(async () => {
+      harness = await start()
+      ;({ notes, answers } = contracts())
+      producer = await harness.open({ publishes: [notes, answers] })
+      consumer = await harness.open()
+    })
+    afterEach(async () => {
+      await producer.close()
+      await consumer.close()
+      await harness.close()
+    })
+
+    it('hands a published message to the handler, with its id', async () => {
+      const seen: Delivery<{ text: string }>[] = []
+      await consumer.consume(
+        notes,
+        async (deliveries) => {
+          seen.push(...deliveries)
+          return deliveries.map(applied)
+        },
+        config,
+      )
+      const { messageId } = await producer.publisher.publish(notes, { text: 'hello' })
+      await eventually(() => expect(seen).toHaveLength(1))
+      expect(seen[0]).toMatchObject({ body: { text: 'hello' }, messageId, redelivered: false })
+    })
+
+    it('keeps messages until somebody consumes them, and their order', async () => {
+      for (const text of ['one', 'two', 'three']) await producer.publisher.publish(notes, { text })
+      const seen: string[] = []
+      await consumer.consume(notes, noting(seen), config)
+      await eventually(() => expect(seen).toEqual(['one', 'two', 'three']))
+    })
+
+    it('refuses a message for a queue that does not exist', async () => {
+      const { notes: nowhere } = contracts()
+      await expect(producer.publisher.publish(nowhere, { text: 'lost?' })).rejects.toThrow(NotAccepted)
+      await expect(producer.publisher.publish(nowhere, { text: 'lost?' })).rejects.toMatchObject({
+        reason: 'unroutable',
+      })
+    })
+
+    it('sets a refused message aside with its reason, and applies its neighbours', async () => {
+      const seen: string[] = []
+      const handler = async (deliveries: readonly Delivery<{ text: string }>[]) =>
+        deliveries.map(({ body }): Outcome<{ outcome: 'noted' }> => {
+          if (body.text === 'bad') return { kind: 'refused', reason: 'duplicate-sku', error: 'there is one already' }
+          seen.push(body.text)
+          return applied()
+        })
+      for (const text of ['good', 'bad', 'better']) await producer.publisher.publish(notes, { text })
+      await consumer.consume(notes, handler, config)
+      await eventually(() => expect(seen).toEqual(['good', 'better']))
+      const letter = await firstDeadLetter(notes.queue)
+      expect(JSON.parse(String(letter?.content))).toEqual({ text: 'bad' })
+      expect(letter?.messageId).toMatch(/^[0-9a-f-]{36}$/)
+      expect(letter?.headers).toMatchObject({
+        'x-reason': 'duplicate-sku',
+        'x-error': 'there is one already',
+        'x-consumer': 'test',
+      })
+      expect(Date.parse(String(letter?.headers['x-failed-at']))).toBeGreaterThan(Date.now() - 60_000)
+    })
+
+    it.each([
+      ['not JSON', '{"text": ', 'not-json'],
+      ['an empty body', '', 'not-json'],
+      ['invalid UTF-8', Buffer.from([0x22, 0xff, 0x22]), 'not-json'],
+      ['a wrong member', '{"text": 5}', 'invalid'],
+      ['a missing member', '{}', 'invalid'],
+      ['an array', '[]', 'invalid'],
+    ])('sets %s aside without asking the handler, and goes on', async (_, content, reason) => {
+      const seen: string[] = []
+      await consumer.consume(notes, noting(seen), config)
+      await harness.put({ queue: notes.queue, content: Buffer.from(content), properties: {} })
+      await producer.publisher.publish(notes, { text: 'next' })
+      await eventually(() => expect(seen).toEqual(['next']))
+      expect((await firstDeadLetter(notes.queue))?.headers['x-reason']).toBe(reason)
+    })
+
+    it('sets a message aside that is too large to read', async () => {
+      await consumer.consume(notes, async () => [], { ...config, messageMostBytes: 100 })
+      await producer.publisher.publish(notes, { text: 'x'.repeat(200) })
+      expect((await firstDeadLetter(notes.queue))?.headers['x-reason']).toBe('too-large')
+    })
+
+    it('holds messages while the world is bad, then applies each once', async () => {
+      const seen: { text: string; redelivered: boolean }[] = []
+      let away = true
+      const subscription = await consumer.consume(
+        notes,
+        async (deliveries) => {
+          if (away) throw Object.assign(new Error('the database is away'), { transient: true })
+          seen.push(...deliveries.map(({ body, redelivered }) => ({ ...body, redelivered })))
+          return deliveries.map(applied)
+        },
+        config,
+      )
+      await producer.publisher.publish(notes, { text: 'patience' })
+      await eventually(() => expect(subscription.notReady()).toContain('the database is away'))
+      away = false
+      await eventually(() => expect(seen).toEqual([{ text: 'patience', redelivered: true }]))
+      expect(subscription.notReady()).toBeUndefined()
+      expect(await harness.deadLetters(notes.queue)).toEqual([])
+    })
+
+    it('isolates the message whose handling fails for no known reason, and applies its neighbours', async () => {
+      const seen: string[] = []
+      for (const text of ['a', 'poison', 'b']) await producer.publisher.publish(notes, { text })
+      await consumer.consume(
+        notes,
+        async (deliveries) => {
+          if (deliveries.some(({ body }) => body.text === 'poison')) throw new TypeError('a bug')
+          return await noting(seen)(deliveries)
+        },
+        config,
+      )
+      const letter = await firstDeadLetter(notes.queue)
+      expect(letter?.headers).toMatchObject({ 'x-reason': 'handler-failed' })
+      expect(letter?.headers['x-error']).toContain('a bug')
+      await eventually(() => expect(seen).toEqual(['a', 'b']))
+    })
+
+    it('answers a query, with the headers of the answer', async () => {
+      await consumer.consume(
+        answers,
+        async (deliveries) =>
+          deliveries.map(({ headers }) => ({
+            kind: 'answered',
+            body: Buffer.from(`[${headers['x-limit']}]`),
+            headers: { 'x-next': 7 },
+          })),
+        config,
+      )
+      const reply = await producer.requester.request(answers, ['question'], {
+        deadlineMs: 5_000,
+        headers: { 'x-limit': 3 },
+      })
+      expect(reply.body).toEqual([3])
+      expect(String(reply.raw)).toBe('[3]')
+      expect(reply.headers['x-next']).toBe(7)
+    })
+
+    it('says so when no answer comes in time', async () => {
+      await expect(producer.requester.request(answers, [], { deadlineMs: 100 })).rejects.toThrow(NoReply)
+    })
+
+    it('says so when the question has no queue', async () => {
+      const { answers: nowhere } = contracts()
+      await expect(producer.requester.request(nowhere, [], { deadlineMs: 2_000 })).rejects.toThrow(NotAccepted)
+    })
+
+    it('does not pass on an answer of the wrong shape, or an error', async () => {
+      const bodies = ['["x"]', '{}', '[1']
+      await consumer.consume(
+        answers,
+        async (deliveries) =>
+          deliveries.map((): Outcome<number[]> => {
+            const body = bodies.shift()
+            return body === undefined
+              ? { kind: 'refused', reason: 'invalid', error: 'no' }
+              : { kind: 'answered', body: Buffer.from(body), headers: {} }
+          }),
+        config,
+      )
+      for (let request = 0; request < 4; request += 1)
+        await expect(producer.requester.request(answers, [], { deadlineMs: 2_000 })).rejects.toThrow(BadReply)
+    })
+
+    it('tells the sender of a command what became of it', async () => {
+      await consumer.consume(
+        notes,
+        async (deliveries) =>
+          deliveries.map(({ body }) =>
+            body.text === 'bad' ? { kind: 'refused', reason: 'duplicate-sku', error: 'taken' } : applied(),
+          ),
+        config,
+      )
+      const good = await producer.requester.command(notes, { text: 'good' }, { deadlineMs: 5_000 })
+      expect(good.reply).toEqual({ kind: 'applied', result: { outcome: 'noted' } })
+      const bad = await producer.requester.command(notes, { text: 'bad' }, { deadlineMs: 5_000 })
+      expect(bad.reply).toEqual({ kind: 'refused', reason: 'duplicate-sku', error: 'taken' })
+      expect((await firstDeadLetter(notes.queue))?.messageId).toBe(bad.messageId)
+    })
+
+    it('accepts a command although nobody tells what became of it in time', async () => {
+      const { reply } = await producer.requester.command(notes, { text: 'later' }, { deadlineMs: 100 })
+      expect(reply).toEqual({ kind: 'no-reply' })
+      const seen: string[] = []
+      await consumer.consume(notes, noting(seen), config)
+      await eventually(() => expect(seen).toEqual(['later']))
+    })
+
+    it('refuses a command for a queue that does not exist', async () => {
+      const { notes: nowhere } = contracts()
+      await expect(producer.requester.command(nowhere, { text: 'x' }, { deadlineMs: 2_000 })).rejects.toThrow(
+        NotAccepted,
+      )
+    })
+
+    it('never replies to an address that is not one for replies', async () => {
+      const seen: string[] = []
+      await consumer.consume(notes, noting(seen), config)
+      await harness.put({
+        queue: notes.queue,
+        content: Buffer.from('{"text":"trap"}'),
+        properties: { replyTo: deadLetterQueue(notes.queue) },
+      })
+      await producer.publisher.publish(notes, { text: 'next' })
+      await eventually(() => expect(seen).toEqual(['trap', 'next']))
+      expect(await harness.deadLetters(notes.queue)).toEqual([])
+    })
+
+    it('acks a question without a reply address, and goes on', async () => {
+      await consumer.consume(
+        answers,
+        async (deliveries) => deliveries.map(() => ({ kind: 'answered', body: Buffer.from('[1]'), headers: {} })),
+        config,
+      )
+      await harness.put({ queue: answers.queue, content: Buffer.from('[]'), properties: {} })
+      expect((await producer.requester.request(answers, [], { deadlineMs: 5_000 })).body).toEqual([1])
+    })
+
+    it('knows which queues nobody consumes', async () => {
+      expect(await producer.withoutConsumer([notes, answers])).toEqual([notes.queue, answers.queue])
+      await consumer.consume(notes, async (deliveries) => deliveries.map(applied), config)
+      expect(await producer.withoutConsumer([notes, answers])).toEqual([answers.queue])
+    })
+
+    async function firstDeadLetter(queue: string) {
+      let letters: Awaited<ReturnType<Harness['deadLetters']>> = []
+      await eventually(async () => {
+        letters = await harness.deadLetters(queue)
+        expect(letters).toHaveLength(1)
+      })
+      return letters[0]
+    }
+  })
+}

@@ -1,0 +1,34 @@
+// RabbitMQ keeps what the suite demands of every broker.
+import { connect } from 'amqplib'
+import { openBroker } from '../src/broker.ts'
+import { deadLetterQueue } from '../src/contract.ts'
+import { quietService } from '../src/testing.ts'
+import { describeBroker } from './broker.suite.ts'
+import { rabbitmqUnderTest } from './rabbitmq.ts'
+
+describeBroker('RabbitMQ', async () => {
+  const { config, url } = await rabbitmqUnderTest()
+  const peer = await connect(url)
+  const channel = await peer.createConfirmChannel()
+  const letters = new Map<string, { content: Buffer; headers: Record<string, unknown>; messageId: unknown }[]>()
+  return {
+    open: async (role) => await openBroker(config, quietService, role),
+    put: async ({ queue, content, properties }) => {
+      channel.publish('', queue, content, properties)
+      await channel.waitForConfirms()
+    },
+    deadLetters: async (queue) => {
+      const found = letters.get(queue) ?? []
+      letters.set(queue, found)
+      for (;;) {
+        const message = await channel.get(deadLetterQueue(queue), { noAck: true })
+        if (message === false) return found
+        const { content, properties } = message
+        found.push({ content, headers: properties.headers ?? {}, messageId: properties.messageId })
+      }
+    },
+    close: async () => {
+      await peer.close()
+    },
+  }
+})
