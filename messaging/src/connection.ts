@@ -13,7 +13,7 @@ export interface Connection {
 }
 
 /** Longest wait for the broker's close-ok, of a connection or a channel: a broker that is gone must not delay the exit. */
-const CLOSE_TIMEOUT_MS = 2_000
+const CLOSE_TIMEOUT_MS = 1_000
 
 /** Keeps a connection to the broker open; `purpose` names it in the broker's list of connections and in the log. */
 export function superviseConnection(
@@ -79,8 +79,9 @@ async function closeConnection({ model }: Connection): Promise<void> {
     // Already closed, or the broker is silent: either way only the socket is left to give up.
   }
   // amqplib only half-closes the socket of a lost connection; a peer that never answers would keep it for many minutes.
+  // With an error, since amqplib stops its heartbeat timer only when it hears of one.
   const socket: unknown = Reflect.get(model.connection, 'stream')
-  if (socket instanceof Socket) socket.destroy()
+  if (socket instanceof Socket) socket.destroy(new Error('given up'))
 }
 
 /** Keeps a confirm channel open on `connection`; `setUp` runs on each new channel, before anyone is given it. */
@@ -110,18 +111,28 @@ async function openChannel(
 ): Promise<ConfirmChannel> {
   const channel = await model.createConfirmChannel()
   let reason = new Error('the channel was closed with its connection')
+  let state: 'setting up' | 'open' | 'closed' = 'setting up'
   channel.on('error', (error) => {
     reason = error
   })
-  channel.on('close', () => lost(reason))
+  channel.on('close', () => {
+    // While it is set up, the call that failed tells the reason better than the loss of the channel that followed.
+    if (state === 'open') lost(reason)
+    state = 'closed'
+  })
   try {
     await setUp(channel, lost)
+    if (isClosed(state)) throw reason
+    state = 'open'
+    return channel
   } catch (error) {
     await closeChannel(channel)
     throw error
   }
-  return channel
 }
+
+/** A function, because the compiler does not know that the state changes while it waits. */
+const isClosed = (state: string): boolean => state === 'closed'
 
 async function closeChannel(channel: ConfirmChannel): Promise<void> {
   try {

@@ -25,7 +25,7 @@ interface Taken {
   readonly session: Session
 }
 
-const CANCEL_TIMEOUT_MS = 2_000
+const CANCEL_TIMEOUT_MS = 1_000
 
 export interface ConsumerParts<Body, Result> {
   readonly contract: Contract<Body, Result>

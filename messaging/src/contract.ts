@@ -26,7 +26,7 @@ export function command<Body, Result>(
   queue: string,
   shape: { body: z.ZodType<Body>; result: z.ZodType<Result> },
 ): Command<Body, Result> {
-  return { kind: 'command', queue, ...shape }
+  return { kind: 'command', queue, body: shape.body, result: shape.result }
 }
 
 /** Defines a query: the queue's name, the request body's schema and the reply's schema. */
@@ -34,7 +34,7 @@ export function query<Reply>(
   queue: string,
   shape: { body: z.ZodType<unknown>; reply: z.ZodType<Reply> },
 ): Query<Reply> {
-  return { kind: 'query', queue, ...shape }
+  return { kind: 'query', queue, body: shape.body, reply: shape.reply }
 }
 
 /** The name of the queue that takes what `queue` could not: `<queue>.dead-letter`. */

@@ -1,0 +1,319 @@
+// What messaging promises when the network, the broker's queues or its own process go wrong, held against a real RabbitMQ.
+import { createServer } from 'node:net'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { type Channel, type ChannelModel, connect } from 'amqplib'
+import { z } from 'zod'
+import { type Broker, openBroker, waitForConsumers } from '../src/broker.ts'
+import { consumerEnvironment, type RabbitmqConfig } from '../src/config.ts'
+import { command, query } from '../src/contract.ts'
+import { Misconfigured, NotAccepted, OutcomeUnknown } from '../src/errors.ts'
+import type { Delivery, Outcome } from '../src/handler.ts'
+import type { Service } from '../src/service.ts'
+import { quietService } from '../src/testing.ts'
+import { eventually } from './eventually.ts'
+import { rabbitmqUnderTest } from './rabbitmq.ts'
+import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts'
+
+type Numbered = { n: number }
+const applied: Outcome<string> = { kind: 'applied', result: 'done', repeated: false }
+const config = consumerEnvironment.parse({
+  CONSUMER_BATCH_MOST: '50',
+  CONSUMER_PREFETCH: '200',
+  CONSUMER_RETRY_MOST_MS: '50',
+})
+
+describe('messaging under faults', () => {
+  let rabbitmq: RabbitmqConfig
+  let proxy: TcpProxy
+  let model: ChannelModel
+  let channel: Channel
+  let queueNumber = 0
+  let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
+  const open: Broker[] = []
+
+  beforeEach(async () => {
+    const underTest = await rabbitmqUnderTest()
+    proxy = await startTcpProxy(underTest.config)
+    rabbitmq = {
+      ...underTest.config,
+      host: '127.0.0.1',
+      port: proxy.port,
+      reconnectMostMs: 200,
+      connectTimeoutMs: 1_000,
+      confirmTimeoutMs: 1_000,
+    }
+    model = await connect(underTest.url)
+    model.on('error', () => {})
+    channel = await model.createChannel()
+    channel.on('error', () => {})
+    queueNumber += 1
+    numbers = command(`faults_${process.pid}_${Date.now()}_${queueNumber}`, numbers)
+  })
+  afterEach(async () => {
+    proxy.cutAfterBytes(undefined)
+    proxy.blackHole(false)
+    await Promise.all(open.splice(0).map((broker) => broker.close()))
+    await channel.close().catch(() => {})
+    await model.close()
+    await proxy.close()
+  })
+
+  const start = async (
+    changes: Partial<RabbitmqConfig> = {},
+    publishes = [numbers],
+    service: Service = quietService,
+  ): Promise<Broker> => {
+    const broker = await openBroker({ ...rabbitmq, ...changes }, service, { publishes })
+    open.push(broker)
+    return broker
+  }
+  const noting = (seen: Map<number, number>) => async (deliveries: readonly Delivery<Numbered>[]) => {
+    for (const { body } of deliveries) seen.set(body.n, (seen.get(body.n) ?? 0) + 1)
+    return deliveries.map(() => applied)
+  }
+
+  it('opens although connections are cut at any point of their set-up', async () => {
+    // Sizes from "before the broker's greeting" to "in the middle of subscribing"; beyond them the set-up is through.
+    for (const bytes of [1, 100, 400, 480, 500, 520, 530, 540, 560, 580, 620, 700]) {
+      proxy.cutAfterBytes(bytes)
+      const opening = start()
+      const before = proxy.accepted
+      await eventually(() => expect(proxy.accepted).toBeGreaterThan(before))
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      proxy.cutAfterBytes(undefined)
+      const broker = await opening
+      await eventually(async () =>
+        expect((await broker.publisher.publish(numbers, { n: bytes })).messageId).toBeTruthy(),
+      )
+    }
+  }, 60_000)
+
+  it('gives up a peer that accepts and says nothing, and says what it waits for', async () => {
+    const said: string[] = []
+    const silent = createServer(() => {})
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+    const address = silent.address()
+    if (address === null || typeof address === 'string') throw new Error('no port')
+    const stop = new AbortController()
+    const log = { ...quietService.log, warn: (_: object, message: string) => said.push(message) }
+    const opening = start({ port: address.port, connectTimeoutMs: 200 }, [], {
+      ...quietService,
+      log,
+      stopping: stop.signal,
+    })
+    const ended = expect(opening).rejects.toThrow('stopped')
+    await eventually(() => expect(said.filter((line) => line.includes('ETIMEDOUT')).length).toBeGreaterThan(1))
+    stop.abort()
+    await ended
+    silent.close()
+  })
+
+  it('loses nothing that was confirmed when connections are cut during a burst, and leaves no publish hanging', async () => {
+    const producer = await start()
+    const seen = new Map<number, number>()
+    const consumer = await start()
+    await consumer.consume(numbers, noting(seen), config)
+    const confirmed: number[] = []
+    let refused = 0
+    let unknown = 0
+    let cutting = true
+    const cuts = (async () => {
+      for (let cut = 0; cut < 8; cut += 1) {
+        await new Promise((resolve) => setTimeout(resolve, 150))
+        proxy.cut()
+      }
+      cutting = false
+    })()
+    let n = 0
+    while (cutting) {
+      await Promise.all(
+        Array.from({ length: 100 }, async () => {
+          n += 1
+          const mine = n
+          try {
+            await producer.publisher.publish(numbers, { n: mine })
+            confirmed.push(mine)
+          } catch (error) {
+            if (error instanceof OutcomeUnknown) unknown += 1
+            else if (error instanceof NotAccepted) refused += 1
+            else throw error
+          }
+        }),
+      )
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    await cuts
+    expect(confirmed.length).toBeGreaterThan(0)
+    expect(unknown + refused).toBeGreaterThan(0)
+    await eventually(() => expect(confirmed.filter((each) => !seen.has(each))).toEqual([]), 20_000)
+  }, 60_000)
+
+  it('drops a stale ack, and handles the message again as a redelivery', async () => {
+    const counted: string[] = []
+    const service = {
+      ...quietService,
+      meter: { ...quietService.meter, count: (metric: string) => void counted.push(metric) },
+    }
+    const consumer = await start({}, [numbers], service)
+    const seen: boolean[] = []
+    await consumer.consume(
+      numbers,
+      async (deliveries) => {
+        seen.push(...deliveries.map(({ redelivered }) => redelivered))
+        if (seen.length === 1) {
+          proxy.cut()
+          await new Promise((resolve) => setTimeout(resolve, 500))
+        }
+        return deliveries.map(() => applied)
+      },
+      config,
+    )
+    channel.sendToQueue(numbers.queue, Buffer.from('{"n":1}'), { persistent: true })
+    await eventually(() => expect(seen).toEqual([false, true]))
+    await eventually(() => expect(counted).toContain('stale_acks_dropped'))
+    await eventually(async () => expect((await channel.checkQueue(numbers.queue)).messageCount).toBe(0))
+  })
+
+  it('answers "unknown" in time when the network swallows everything, and recovers by itself', async () => {
+    const producer = await start({ heartbeatS: 1 })
+    proxy.blackHole(true)
+    await expect(producer.publisher.publish(numbers, { n: 1 })).rejects.toThrow(OutcomeUnknown)
+    await eventually(() => expect(producer.notReady()).toBeDefined())
+    await expect(producer.publisher.publish(numbers, { n: 2 })).rejects.toMatchObject({ reason: 'disconnected' })
+    proxy.cut()
+    proxy.blackHole(false)
+    await eventually(() => expect(producer.notReady()).toBeUndefined())
+    await producer.publisher.publish(numbers, { n: 3 })
+  }, 30_000)
+
+  it('refuses to publish beyond its limits instead of buffering', async () => {
+    const producer = await start({ unconfirmedMost: 10 })
+    const results = await Promise.allSettled(
+      Array.from({ length: 50 }, (_, n) => producer.publisher.publish(numbers, { n })),
+    )
+    const refused = results.filter((each) => each.status === 'rejected')
+    expect(refused).toHaveLength(40)
+    for (const { reason } of refused) expect(reason).toMatchObject({ name: 'NotAccepted', reason: 'over-limit' })
+    const small = await start({ unconfirmedMostBytes: 10 })
+    await expect(small.publisher.publish(numbers, { n: 1_000_000 })).rejects.toMatchObject({ reason: 'over-limit' })
+  })
+
+  it('subscribes again, and publishes again, after its queue was deleted', async () => {
+    const producer = await start()
+    const consumer = await start()
+    const seen = new Map<number, number>()
+    await consumer.consume(numbers, noting(seen), config)
+    await channel.deleteQueue(numbers.queue)
+    await eventually(async () => {
+      await producer.publisher.publish(numbers, { n: 1 })
+    })
+    await eventually(() => expect(seen.get(1)).toBe(1))
+  })
+
+  it('brings a deleted queue back although nobody consumes it', async () => {
+    const producer = await start()
+    await channel.deleteQueue(numbers.queue)
+    await expect(producer.publisher.publish(numbers, { n: 1 })).rejects.toMatchObject({ reason: 'unroutable' })
+    await eventually(async () => {
+      await producer.publisher.publish(numbers, { n: 2 })
+    })
+  })
+
+  it('says what differs when the queue exists with other properties (406)', async () => {
+    await channel.assertQueue(numbers.queue, { durable: true, maxLength: 5 })
+    const opening = start()
+    await expect(opening).rejects.toThrow(Misconfigured)
+    await expect(opening).rejects.toThrow(/inequivalent arg 'x-max-length'/)
+    const used = await start({ topology: 'none' })
+    await used.publisher.publish(numbers, { n: 1 })
+  })
+
+  it('waits for its queues where it may only check them', async () => {
+    const opening = start({ topology: 'check' })
+    let opened = false
+    opening.then(() => {
+      opened = true
+    })
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(opened).toBe(false)
+    await channel.assertQueue(numbers.queue, { durable: true })
+    await (await opening).publisher.publish(numbers, { n: 1 })
+  })
+
+  it('says which queue it waits for until each has a consumer', async () => {
+    const said: string[] = []
+    const log = { ...quietService.log, info: (_: object, message: string) => said.push(message) }
+    const producer = await start()
+    const waiting = waitForConsumers(producer, [numbers], { ...quietService, log })
+    await eventually(() => expect(said.join()).toContain(numbers.queue))
+    const consumer = await start()
+    await consumer.consume(numbers, noting(new Map()), config)
+    await waiting
+  })
+
+  it('tells a requester at once when the connection is lost, long before the deadline', async () => {
+    const questions = query(`${numbers.queue}_q`, { body: z.unknown(), reply: z.array(z.number()) })
+    await channel.assertQueue(questions.queue, { durable: true })
+    const producer = await start()
+    const since = Date.now()
+    const asking = producer.requester.request(questions, [], { deadlineMs: 30_000 })
+    setTimeout(() => proxy.cut(), 200)
+    await expect(asking).rejects.toThrow(OutcomeUnknown)
+    expect(Date.now() - since).toBeLessThan(10_000)
+  })
+
+  it('on closing settles the batch in hand, hands the rest back untouched, and the next consumer handles those', async () => {
+    const producer = await start()
+    await Promise.all(Array.from({ length: 300 }, (_, n) => producer.publisher.publish(numbers, { n })))
+    const seen = new Map<number, number>()
+    const first = await start()
+    let begun = () => {}
+    const beginning = new Promise<void>((resolve) => {
+      begun = resolve
+    })
+    const subscription = await first.consume(
+      numbers,
+      async (deliveries) => {
+        begun()
+        await new Promise((resolve) => setTimeout(resolve, 300))
+        return await noting(seen)(deliveries)
+      },
+      config,
+    )
+    await beginning
+    await subscription.close()
+    const byFirst = seen.size
+    expect(byFirst).toBeGreaterThan(0)
+    expect(byFirst).toBeLessThanOrEqual(50)
+    const second = await start()
+    await second.consume(numbers, noting(seen), config)
+    await eventually(() => expect(seen.size).toBe(300))
+    expect([...seen.values()].every((times) => times === 1)).toBe(true)
+  })
+
+  it('ends within seconds while the broker is away', async () => {
+    const consumer = await start()
+    await consumer.consume(numbers, noting(new Map()), config)
+    proxy.blackHole(true)
+    const since = Date.now()
+    await consumer.close()
+    expect(Date.now() - since).toBeLessThan(9_000)
+  }, 20_000)
+
+  it('hands messages back that it held for too long, and takes them anew', async () => {
+    const consumer = await start()
+    let attempts = 0
+    const seen = new Map<number, number>()
+    await consumer.consume(
+      numbers,
+      async (deliveries) => {
+        attempts += 1
+        if (attempts < 8) throw Object.assign(new Error('away'), { transient: true })
+        return await noting(seen)(deliveries)
+      },
+      { ...config, holdMostMs: 50 },
+    )
+    channel.sendToQueue(numbers.queue, Buffer.from('{"n":1}'), { persistent: true })
+    await eventually(() => expect(seen.get(1)).toBe(1))
+  })
+})
