@@ -1,0 +1,17 @@
+// The bare ceiling of consuming: amqplib parses each body and acks up to it now and then, and nothing else. Prints its time.
+import amqplib from 'amqplib'
+
+const messages = Number(process.env.BENCH_MESSAGES)
+const connection = await amqplib.connect(process.env.BENCH_AMQP_URL ?? '')
+const channel = await connection.createChannel()
+await channel.prefetch(1_000)
+let since = 0
+let seen = 0
+await channel.consume('create_item', (message) => {
+  if (message === null) return
+  if (seen === 0) since = performance.now()
+  JSON.parse(message.content.toString())
+  seen += 1
+  if (seen % 500 === 0 || seen === messages) channel.ack(message, true)
+  if (seen === messages) process.stdout.write(`${JSON.stringify({ elapsedMs: performance.now() - since })}\n`)
+})

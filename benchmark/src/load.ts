@@ -1,0 +1,19 @@
+// The load, in a process of its own: runs autocannon as its one argument says, and prints requests per second as JSON.
+import autocannon from 'autocannon'
+import { z } from 'zod'
+
+const options = z
+  .object({ url: z.string(), connections: z.int(), durationS: z.number(), body: z.string().optional() })
+  .parse(JSON.parse(process.argv[2] ?? ''))
+const result = await autocannon({
+  url: options.url,
+  connections: options.connections,
+  duration: options.durationS,
+  ...(options.body === undefined
+    ? {}
+    : { method: 'POST' as const, body: options.body, headers: { 'content-type': 'application/json' } }),
+})
+if (result.non2xx + result.errors > 0) throw new Error(`${result.non2xx} answers were not 2xx, ${result.errors} errors`)
+process.stdout.write(
+  `${JSON.stringify({ perSecond: result.requests.average, p50Ms: result.latency.p50, p99Ms: result.latency.p99 })}\n`,
+)
