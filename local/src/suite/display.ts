@@ -1,0 +1,52 @@
+// Shows the events of `up`: one line per step, rewritten in place on a terminal, plain lines everywhere else.
+import { logPrefix } from './log-line.ts'
+import type { Report, UpEvent } from './progress.ts'
+
+export interface Screen {
+  readonly isTTY?: boolean
+  readonly columns?: number
+  write(text: string): unknown
+}
+
+const CLEAR_LINE = '\r\x1b[2K'
+
+/** Returns the reporter that writes to `screen`; `nameWidth` aligns the prefixes of forwarded log lines. */
+export function showOn(screen: Screen, nameWidth: number): Report {
+  const terminal = screen.isTTY === true
+  let pending = ''
+  const print = (text: string) => screen.write(terminal ? `${CLEAR_LINE}${text}\n${pending}` : `${text}\n`)
+  const hold = (text: string) => {
+    // Cut to the width of the window: a line that wraps cannot be rewritten in place.
+    pending = text === '' ? '' : text.slice(0, (screen.columns ?? 80) - 1)
+    if (terminal) screen.write(`${CLEAR_LINE}${pending}`)
+  }
+  return (event) => {
+    switch (event.kind) {
+      case 'begun':
+        return hold(`… ${event.step}`)
+      case 'detail':
+        return terminal ? hold(`… ${event.step}: ${event.text}`) : print(`  ${event.step}: ${event.text}`)
+      case 'done':
+      case 'failed':
+        pending = ''
+        return print(outcome(event))
+      case 'log':
+        return print(`${logPrefix(event.service, nameWidth)}${event.text}`)
+      case 'note':
+        return print(event.text)
+      case 'settled':
+        return
+    }
+  }
+}
+
+function outcome(event: Extract<UpEvent, { kind: 'done' | 'failed' }>): string {
+  const took = `${event.seconds.toFixed(1)} s`
+  if (event.kind === 'done') return `✓ ${event.step}: ${event.text} (${took})`
+  const todo = event.todo === '' ? '' : `\n  What to do: ${indented(event.todo)}`
+  return `✗ ${event.step} failed after ${took}\n  Why: ${indented(event.why)}${todo}`
+}
+
+function indented(text: string): string {
+  return text.replaceAll('\n', '\n  ')
+}

@@ -1,0 +1,17 @@
+// `npm run down`: stops the suite; with --volumes also deletes the data.
+import { showOn } from './display.ts'
+import { imsSuiteOrExplain } from './ims.ts'
+import { readFlags } from './options.ts'
+import { stopSuite } from './stop-suite.ts'
+import { nameWidth } from './suite.ts'
+
+const FLAGS = { volumes: "also delete RabbitMQ's and MySQL's data" }
+
+/** Exit codes: 0 stopped, or nothing was running · 1 something could not be stopped · 2 wrong arguments. */
+export async function down(args: readonly string[]): Promise<number> {
+  const flags = readFlags('down', args, FLAGS)
+  if ('exitCode' in flags) return flags.exitCode
+  const suite = imsSuiteOrExplain(process.env)
+  if (suite === undefined) return 1
+  return await stopSuite(suite, { deleteData: flags.set.has('volumes') }, showOn(process.stdout, nameWidth(suite)))
+}

@@ -1,0 +1,92 @@
+// The real suite: four consumers and the producer, on RabbitMQ and MySQL.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { migrate } from '@ims/repository'
+import { attachServers, startServers } from '../servers/index.ts'
+import type { ServiceSpec } from './child.ts'
+import { StepFailed } from './progress.ts'
+import { serviceEnvironment, suiteVariables } from './service-environment.ts'
+import { readSettings, type Settings } from './settings.ts'
+import type { Suite, SuiteServers } from './suite.ts'
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
+
+/** In the order of starting; the producer has the first admin port. */
+const NAMES = ['consumer_one', 'consumer_two', 'consumer_three', 'consumer_four', 'producer'] as const
+
+const READY_MS = 90_000
+
+/** Longer than the services' own deadline for finishing what they have in hand. */
+const STOP_MS = 20_000
+
+const RESTART = { firstMs: 500, longestMs: 30_000, forgottenAfterMs: 60_000 }
+
+/** The suite as the environment sets it; throws StepFailed when a setting is wrong. */
+export function imsSuite(environment: NodeJS.ProcessEnv): Suite {
+  const settings = readSettings(environment)
+  const directory = join(ROOT, '.local', 'up')
+  const serversDirectory = join(directory, 'servers')
+  const admins = NAMES.map((name, index) => ({ name, admin: settings.adminPortBase + ((index + 1) % NAMES.length) }))
+  return {
+    directory,
+    http: settings.http,
+    admins,
+    ports: [
+      { port: settings.port, host: settings.httpHost, purpose: 'producer (HTTP)', variable: 'PORT' },
+      ...admins.map(({ name, admin }) => ({
+        port: admin,
+        host: '127.0.0.1',
+        purpose: `${name} (admin)`,
+        variable: 'ADMIN_PORT_BASE',
+      })),
+    ],
+    services: (servers) => admins.map((admin) => serviceOf(admin, servers, settings, environment)),
+    startServers: (onProgress) => startServers({ directory: serversDirectory, onProgress }),
+    clearServers: (options) => clearServers(serversDirectory, options),
+    migrate: (servers) => migrateOn(servers),
+    readyMs: READY_MS,
+    stopMs: STOP_MS,
+    restart: RESTART,
+  }
+}
+
+/** Like imsSuite, but prints what is wrong with the settings and returns undefined. */
+export function imsSuiteOrExplain(environment: NodeJS.ProcessEnv): Suite | undefined {
+  try {
+    return imsSuite(environment)
+  } catch (error) {
+    if (!(error instanceof StepFailed)) throw error
+    process.stderr.write(`✗ settings\n  Why: ${error.message}\n  What to do: ${error.todo}\n`)
+    return undefined
+  }
+}
+
+function serviceOf(
+  { name, admin }: { name: string; admin: number },
+  servers: SuiteServers,
+  settings: Settings,
+  environment: NodeJS.ProcessEnv,
+): ServiceSpec {
+  const ours = { ...suiteVariables(servers, settings), ADMIN_PORT: String(admin) }
+  return {
+    name,
+    command: [process.execPath, join(ROOT, name, 'src', 'main.ts')],
+    cwd: ROOT,
+    env: serviceEnvironment(environment, ours),
+    adminPort: admin,
+  }
+}
+
+async function migrateOn({ mysql }: SuiteServers): Promise<{ applied: readonly string[] }> {
+  // What the migration has to say is what it applied, and that it returns.
+  const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+  return await migrate(mysql, log)
+}
+
+async function clearServers(directory: string, { deleteData }: { deleteData: boolean }): Promise<string> {
+  if (!existsSync(directory)) return 'RabbitMQ and MySQL: nothing was ever started here'
+  const servers = await attachServers(directory)
+  await servers.close({ deleteData })
+  return deleteData ? 'RabbitMQ and MySQL stopped, and their data deleted' : 'RabbitMQ and MySQL stopped'
+}

@@ -1,0 +1,50 @@
+// Makes one line of a service's log legible: JSON log records become time, level, message and the rest; anything else stays.
+import { z } from 'zod'
+
+const record = z.looseObject({
+  level: z.union([z.number(), z.string()]),
+  time: z.union([z.number(), z.string()]).optional(),
+  msg: z.string().optional(),
+})
+
+const LEVEL_NAMES: Record<number, string> = {
+  10: 'TRACE',
+  20: 'DEBUG',
+  30: 'INFO',
+  40: 'WARN',
+  50: 'ERROR',
+  60: 'FATAL',
+}
+
+/** Members that say nothing new behind the prefix with the service's name. */
+const KNOWN = new Set(['level', 'time', 'msg', 'pid', 'hostname', 'name', 'service'])
+
+/** The prefix of a forwarded line: `consumer_one | `. */
+export function logPrefix(name: string, width: number): string {
+  return `${name.padEnd(width)} | `
+}
+
+/** `12:34:56.789 INFO  message {"other":"members"}` of a JSON log record (time in UTC); any other line as it is. */
+export function legible(line: string): string {
+  const parsed = record.safeParse(parse(line))
+  if (!parsed.success) return line
+  const { level, time, msg = '', ...rest } = parsed.data
+  const others = Object.fromEntries(Object.entries(rest).filter(([key]) => !KNOWN.has(key)))
+  const levelName = (typeof level === 'number' ? (LEVEL_NAMES[level] ?? String(level)) : level.toUpperCase()).padEnd(5)
+  const details = Object.keys(others).length > 0 ? ` ${JSON.stringify(others)}` : ''
+  return `${clock(time)}${levelName} ${msg}${details}`
+}
+
+function parse(line: string): unknown {
+  if (!line.startsWith('{')) return undefined
+  try {
+    return JSON.parse(line)
+  } catch {
+    return undefined
+  }
+}
+
+function clock(time: number | string | undefined): string {
+  const date = new Date(time ?? Number.NaN)
+  return Number.isNaN(date.getTime()) ? '' : `${date.toISOString().slice(11, 23)} `
+}

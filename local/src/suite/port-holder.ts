@@ -1,0 +1,82 @@
+// Finds out which process listens on a port, without needing ss or lsof on Linux.
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+
+const LISTENING = '0A'
+
+/** Words for who listens on this TCP port: `process 4711 (node server.js)`; undefined when it cannot be told. */
+export function holderOfPort(port: number): string | undefined {
+  return process.platform === 'linux' ? holderFromProc(port) : holderFromLsof(port)
+}
+
+function holderFromProc(port: number): string | undefined {
+  const listeners = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) => listenersIn(readOrEmpty(table), port))
+  const [first] = listeners
+  if (first === undefined) return undefined
+  const pid = pidOfSocket(new Set(listeners.map(({ inode }) => `socket:[${inode}]`)))
+  if (pid !== undefined) return described(pid, readOrEmpty(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim())
+  return `a process of the user with uid ${first.uid}, which only that user or root can name`
+}
+
+/** The listening sockets on `port` in a table of the format of /proc/net/tcp. */
+export function listenersIn(table: string, port: number): { inode: string; uid: string }[] {
+  const hexPort = port.toString(16).toUpperCase().padStart(4, '0')
+  return table
+    .split('\n')
+    .slice(1)
+    .flatMap((line) => {
+      const [, local, , state, , , , uid, , inode] = line.trim().split(/\s+/)
+      const matches = local?.endsWith(`:${hexPort}`) === true && state === LISTENING
+      return matches && inode !== undefined && uid !== undefined ? [{ inode, uid }] : []
+    })
+}
+
+function pidOfSocket(links: Set<string>): number | undefined {
+  for (const pid of namesIn('/proc').filter((name) => /^\d+$/.test(name))) {
+    for (const descriptor of namesIn(`/proc/${pid}/fd`)) {
+      if (links.has(linkOrEmpty(`/proc/${pid}/fd/${descriptor}`))) return Number(pid)
+    }
+  }
+  return undefined
+}
+
+function holderFromLsof(port: number): string | undefined {
+  try {
+    const run = (program: string, args: string[]) =>
+      execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+    const pid = Number(run('lsof', ['-nP', '-t', `-iTCP:${port}`, '-sTCP:LISTEN']).split('\n')[0])
+    return described(pid, run('ps', ['-o', 'args=', '-p', String(pid)]))
+  } catch {
+    return undefined
+  }
+}
+
+function described(pid: number, command: string): string {
+  const short = command.length > 120 ? `${command.slice(0, 117)}...` : command
+  return short === '' ? `process ${pid}` : `process ${pid} (${short})`
+}
+
+// Processes come and go while /proc is read, and those of other users are closed to us: both count as empty.
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory)
+  } catch {
+    return []
+  }
+}
+
+function linkOrEmpty(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,58 @@
+// Tells one process from another that got the same pid later: a pid together with the time the process started.
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { z } from 'zod'
+
+export const processIdentity = z.object({ pid: z.int().positive(), started: z.string().min(1) })
+export type ProcessIdentity = z.infer<typeof processIdentity>
+
+/** Who has this pid now; undefined when nobody has (a zombie counts as nobody). */
+export function identify(pid: number): ProcessIdentity | undefined {
+  const started = process.platform === 'linux' ? startedOnLinux(pid) : startedByPs(pid)
+  return started === undefined ? undefined : { pid, started }
+}
+
+/** True while exactly this process exists. */
+export function isAlive(identity: ProcessIdentity): boolean {
+  return identify(identity.pid)?.started === identity.started
+}
+
+/** Sends `signal` to exactly this process, and with `group` to all of its group; false when it no longer exists. */
+export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals, group = false): boolean {
+  if (!isAlive(identity)) return false
+  try {
+    process.kill(group ? -identity.pid : identity.pid, signal)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Clock ticks since boot and the boot's id, so that an equal pid and tick of an earlier boot are not taken for the same. */
+function startedOnLinux(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    // The program's name, in parentheses, may itself hold spaces and parentheses: count from the last one.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const [state] = fields
+    const ticks = fields[19]
+    if (state === 'Z' || state === 'X' || ticks === undefined) return undefined
+    return `${ticks}@${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}`
+  } catch {
+    return undefined
+  }
+}
+
+function startedByPs(pid: number): string | undefined {
+  try {
+    const text = execFileSync('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+      env: { ...process.env, LC_ALL: 'C' },
+    })
+    const match = /^\s*(\S+)\s+(.+?)\s*$/.exec(text)
+    return match === null || match[1]?.startsWith('Z') === true ? undefined : match[2]
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,55 @@
+// What `up` has to tell, as events, and how they look on a terminal or in a plain file.
+import { z } from 'zod'
+
+const step = z.string()
+
+/** Something `up` tells; it crosses a process boundary when the suite runs in the background, hence a schema. */
+export const upEvent = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('begun'), step }),
+  z.object({ kind: z.literal('detail'), step, text: z.string() }),
+  z.object({ kind: z.literal('done'), step, text: z.string(), seconds: z.number() }),
+  z.object({ kind: z.literal('failed'), step, why: z.string(), todo: z.string(), seconds: z.number() }),
+  z.object({ kind: z.literal('note'), text: z.string() }),
+  z.object({ kind: z.literal('log'), service: z.string(), text: z.string() }),
+  z.object({ kind: z.literal('settled'), code: z.number() }),
+])
+export type UpEvent = z.infer<typeof upEvent>
+export type Report = (event: UpEvent) => void
+
+/** A step of `up` that cannot be done: the message says why, `todo` what the reader can do about it. */
+export class StepFailed extends Error {
+  override readonly name: string = 'StepFailed'
+  readonly todo: string
+  constructor(why: string, todo: string, options?: ErrorOptions) {
+    super(why, options)
+    this.todo = todo
+  }
+}
+
+/** Someone asked to stop while the step was running. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted'
+}
+
+const DEFAULT_TODO = 'Read the message above; the log files are in .local/up/logs.'
+
+/** Runs one step and reports it; `work` returns the words that follow the tick. Rethrows what `work` throws. */
+export async function runStep<T>(
+  report: Report,
+  name: string,
+  work: (detail: (text: string) => void) => Promise<{ text: string; value: T }>,
+): Promise<T> {
+  const begunAt = performance.now()
+  const seconds = () => (performance.now() - begunAt) / 1000
+  report({ kind: 'begun', step: name })
+  try {
+    const { text, value } = await work((detail) => report({ kind: 'detail', step: name, text: detail }))
+    report({ kind: 'done', step: name, text, seconds: seconds() })
+    return value
+  } catch (error) {
+    const why = error instanceof Interrupted ? 'interrupted' : error instanceof Error ? error.message : String(error)
+    const todo = error instanceof StepFailed ? error.todo : error instanceof Interrupted ? '' : DEFAULT_TODO
+    report({ kind: 'failed', step: name, why, todo, seconds: seconds() })
+    throw error
+  }
+}

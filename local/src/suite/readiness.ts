@@ -1,0 +1,70 @@
+// Asks a service whether it is ready, and the suite whether it answers.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Interrupted, StepFailed } from './progress.ts'
+
+const ANSWER_TIMEOUT_MS = 3_000
+const ASK_EVERY_MS = 150
+
+export interface Readiness {
+  /** `starting`: its admin port does not listen yet. */
+  readonly state: 'starting' | 'ready' | 'not-ready'
+  /** Why it is not ready, in words; empty when it is. */
+  readonly reason: string
+}
+
+/** Asks /readyz on the service's admin port. Never rejects. */
+export async function askReadiness(adminPort: number): Promise<Readiness> {
+  try {
+    const answer = await fetch(`http://127.0.0.1:${adminPort}/readyz`, {
+      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+    })
+    const text = oneLine(await answer.text())
+    return answer.ok
+      ? { state: 'ready', reason: '' }
+      : { state: 'not-ready', reason: text || `status ${answer.status}` }
+  } catch (error) {
+    const timedOut = error instanceof Error && error.name === 'TimeoutError'
+    if (timedOut)
+      return { state: 'not-ready', reason: `no answer on admin port ${adminPort} in ${ANSWER_TIMEOUT_MS} ms` }
+    return { state: 'starting', reason: `admin port ${adminPort} does not answer yet` }
+  }
+}
+
+/** Resolves when `GET <url>` answers 200. Rejects with StepFailed after `deadlineMs`, with Interrupted when `signal` aborts. */
+export async function waitForOk(url: string, deadlineMs: number, signal: AbortSignal): Promise<void> {
+  await until(deadlineMs, signal, async () => {
+    try {
+      const answer = await fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
+      const text = oneLine(await answer.text())
+      return answer.status === 200 ? undefined : `GET ${url} answers ${answer.status} ${text}`
+    } catch (error) {
+      return `GET ${url}: ${error instanceof Error ? error.message : String(error)}`
+    }
+  })
+}
+
+/** Calls `check` until it returns undefined; what it returned last is the reason when `deadlineMs` is over. */
+export async function until(
+  deadlineMs: number,
+  signal: AbortSignal,
+  check: () => Promise<string | undefined>,
+): Promise<void> {
+  const endsAt = performance.now() + deadlineMs
+  for (;;) {
+    if (signal.aborted) throw new Interrupted()
+    const reason = await check()
+    if (reason === undefined) return
+    if (performance.now() > endsAt) {
+      throw new StepFailed(
+        `after ${deadlineMs / 1000} s: ${reason}`,
+        'The reason says what it waits for; its log in .local/up/logs says more. Then run `npm run up` again.',
+      )
+    }
+    await sleep(ASK_EVERY_MS, undefined, { signal }).catch(() => undefined)
+  }
+}
+
+function oneLine(text: string): string {
+  const flat = text.replaceAll(/\s+/g, ' ').trim()
+  return flat.length > 300 ? `${flat.slice(0, 297)}...` : flat
+}

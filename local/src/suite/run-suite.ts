@@ -1,0 +1,111 @@
+// The life of a running suite, from the claim on its directory to the last server stopped; in the foreground and in the background.
+import { once } from 'node:events'
+import { banner } from './banner.ts'
+import { Fleet } from './fleet.ts'
+import { stopLeftovers } from './leftovers.ts'
+import { checkPorts } from './ports.ts'
+import { Interrupted, type Report, runStep } from './progress.ts'
+import { waitForOk } from './readiness.ts'
+import { makePrivateDirectory, readState, removeState } from './state.ts'
+import { StateRecord } from './state-record.ts'
+import type { StopRequest } from './stop-request.ts'
+import { EXTERNAL, type Suite } from './suite.ts'
+import { takeTurn } from './turn.ts'
+
+const EXIT_INTERRUPTED = 130
+
+/** Starts the suite and keeps it until it is asked to stop. Resolves with the exit code: 0, 1 (failed) or 130 (interrupted). */
+export async function runSuite(suite: Suite, report: Report, request: StopRequest): Promise<number> {
+  makePrivateDirectory(suite.directory)
+  const code = await inTurn(suite, report, request)
+  report({ kind: 'settled', code })
+  return code
+}
+
+async function inTurn(suite: Suite, report: Report, request: StopRequest): Promise<number> {
+  try {
+    const turn = await takeTurn(suite.directory, report, request.stop)
+    if (turn.kind === 'theirs') return turn.code
+    try {
+      return await ownTurn(suite, report, request)
+    } finally {
+      turn.release()
+    }
+  } catch (error) {
+    if (error instanceof Interrupted) return EXIT_INTERRUPTED
+    throw error
+  }
+}
+
+async function ownTurn(suite: Suite, report: Report, request: StopRequest): Promise<number> {
+  const left = readState(suite.directory)
+  const record = new StateRecord(suite, report)
+  let code = 0
+  try {
+    if (left !== undefined) await stopLeftovers(left, suite.stopMs, report)
+    record.save()
+    await startAll(suite, report, request.stop, record)
+    record.phase = 'up'
+    record.save()
+    if (record.servers !== undefined) report({ kind: 'note', text: banner(suite, record.servers) })
+    report({ kind: 'settled', code: 0 })
+    if (!request.stop.aborted) await once(request.stop, 'abort')
+  } catch (error) {
+    // The step that failed has been reported.
+    code = error instanceof Interrupted ? EXIT_INTERRUPTED : 1
+  }
+  return (await stopAll(suite, report, request.hurry, record)) ? code : 1
+}
+
+async function startAll(suite: Suite, report: Report, stop: AbortSignal, record: StateRecord): Promise<void> {
+  const goOn = () => {
+    if (stop.aborted) throw new Interrupted()
+  }
+  await runStep(report, 'ports', async () => {
+    await checkPorts(suite.ports)
+    return { text: `${suite.ports.map(({ port }) => port).join(', ')} are free`, value: undefined }
+  })
+  goOn()
+  const servers = await runStep(report, 'RabbitMQ and MySQL', async (detail) => {
+    const value = await suite.startServers(detail)
+    // Recorded before anything can go wrong, so that they are stopped again.
+    record.servers = value
+    record.save()
+    const { mode, rabbitmq, mysql } = value
+    return { text: `${mode}, on ${rabbitmq.host}:${rabbitmq.port} and ${mysql.host}:${mysql.port}`, value }
+  })
+  goOn()
+  await runStep(report, 'database schema', async () => {
+    const { applied } = await suite.migrate(servers)
+    return { text: applied.length === 0 ? 'up to date' : `applied ${applied.join(', ')}`, value: undefined }
+  })
+  goOn()
+  const fleet = new Fleet(suite, suite.services(servers), report, () => record.save())
+  record.fleet = fleet
+  fleet.start()
+  await fleet.waitUntilReady(stop)
+  await runStep(report, 'health check', async () => {
+    const url = `${suite.http}/healthcheck`
+    await waitForOk(url, suite.readyMs, stop)
+    return { text: `GET ${url} answers 200`, value: undefined }
+  })
+}
+
+/** Stops what runs, in order; false when something could not be stopped, in which case the state file stays for `down`. */
+async function stopAll(suite: Suite, report: Report, hurry: AbortSignal, record: StateRecord): Promise<boolean> {
+  const { fleet, servers } = record
+  record.phase = 'stopping'
+  record.save()
+  await fleet?.stop(hurry)
+  if (servers !== undefined && servers.mode !== EXTERNAL) {
+    try {
+      await servers.close({ deleteData: false })
+      report({ kind: 'note', text: 'RabbitMQ and MySQL stopped; their data is kept' })
+    } catch (error) {
+      report({ kind: 'note', text: `! RabbitMQ and MySQL could not be stopped: ${String(error)}` })
+      return false
+    }
+  }
+  removeState(suite.directory)
+  return true
+}

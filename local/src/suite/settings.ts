@@ -1,0 +1,40 @@
+// The environment variables that `up` itself reads.
+import { z } from 'zod'
+import { StepFailed } from './progress.ts'
+
+const portText = (initial: string) =>
+  z
+    .string()
+    .regex(/^\d{1,5}$/, 'a port is a whole number')
+    .default(initial)
+    .transform(Number)
+    .pipe(z.int().min(1).max(65_535))
+
+const settings = z.object({
+  PORT: portText('5000'),
+  /** The producer's admin port; the consumers have the four after it. */
+  ADMIN_PORT_BASE: portText('9090').pipe(z.int().max(65_531)),
+  HTTP_HOST: z.string().min(1).default('127.0.0.1'),
+})
+
+export interface Settings {
+  readonly port: number
+  readonly adminPortBase: number
+  readonly httpHost: string
+  /** Where the suite can be reached from this machine. */
+  readonly http: string
+}
+
+/** Reads the settings; throws StepFailed naming every variable that is wrong. An empty variable counts as not set. */
+export function readSettings(environment: NodeJS.ProcessEnv): Settings {
+  const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''))
+  const parsed = settings.safeParse(set)
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
+    throw new StepFailed(problems.join('\n'), 'Correct these environment variables and run the command again.')
+  }
+  const { PORT: port, ADMIN_PORT_BASE: adminPortBase, HTTP_HOST: httpHost } = parsed.data
+  const everywhere = httpHost === '0.0.0.0' || httpHost === '::'
+  const reachable = everywhere ? '127.0.0.1' : httpHost.includes(':') ? `[${httpHost}]` : httpHost
+  return { port, adminPortBase, httpHost, http: `http://${reachable}:${port}` }
+}

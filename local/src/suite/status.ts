@@ -1,0 +1,18 @@
+// `npm run status`: what runs where and how it is, as a table or as JSON.
+import { imsSuiteOrExplain } from './ims.ts'
+import { readFlags } from './options.ts'
+import { statusOf } from './status-report.ts'
+import { statusTable } from './status-table.ts'
+
+const FLAGS = { json: 'print JSON for scripts, passwords included' }
+
+/** Exit codes: 0 everything is ready · 3 nothing is running · 4 something is not ready · 1 wrong settings · 2 wrong arguments. */
+export async function status(args: readonly string[]): Promise<number> {
+  const flags = readFlags('status', args, FLAGS)
+  if ('exitCode' in flags) return flags.exitCode
+  const suite = imsSuiteOrExplain(process.env)
+  if (suite === undefined) return 1
+  const found = await statusOf(suite)
+  process.stdout.write(`${flags.set.has('json') ? JSON.stringify(found.report) : statusTable(found)}\n`)
+  return found.exitCode
+}

@@ -1,0 +1,36 @@
+// `npm run up`: the whole suite, in the foreground or, with --detach, in the background.
+import { fileURLToPath } from 'node:url'
+import { startInBackground } from './background.ts'
+import { showOn } from './display.ts'
+import { imsSuiteOrExplain } from './ims.ts'
+import { readFlags } from './options.ts'
+import type { Report } from './progress.ts'
+import { runSuite } from './run-suite.ts'
+import { listenForSignals } from './stop-request.ts'
+import { nameWidth } from './suite.ts'
+
+const FLAGS = { detach: 'return when everything is ready; `npm run down` stops it' }
+
+/** Exit codes: 0 up, already up, or stopped as asked · 1 failed · 2 wrong arguments · 130 interrupted before it was up. */
+export async function up(args: readonly string[]): Promise<number> {
+  const flags = readFlags('up', args, FLAGS)
+  if ('exitCode' in flags) return flags.exitCode
+  const suite = imsSuiteOrExplain(process.env)
+  if (suite === undefined) return 1
+  const report = quietOnBrokenPipe(showOn(process.stdout, nameWidth(suite)))
+  const request = listenForSignals()
+  if (!flags.set.has('detach')) return await runSuite(suite, report, request)
+  const entry = fileURLToPath(new URL('ims-background.ts', import.meta.url))
+  return await startInBackground(entry, suite.directory, report, request)
+}
+
+/** A reader that went away (`npm run up | head`, a closed terminal) ends the display, not the suite. */
+function quietOnBrokenPipe(report: Report): Report {
+  let broken = false
+  process.stdout.on('error', () => {
+    broken = true
+  })
+  return (event) => {
+    if (!broken) report(event)
+  }
+}
