@@ -76,7 +76,7 @@ function spawnSupervisor(entry: string, directory: string): ChildProcess {
   mkdirSync(logDirectory(directory), { recursive: true, mode: 0o700 })
   const log = openSync(supervisorLog(directory), 'a', 0o600)
   try {
-    return spawn(process.execPath, [entry], { detached: true, stdio: ['ignore', log, log, 'ipc'] })
+    return spawn(process.execPath, [entry], { detached: true, env: process.env, stdio: ['ignore', log, log, 'ipc'] })
   } finally {
     closeSync(log)
   }

@@ -1,0 +1,41 @@
+// What a service of the suite finds in its environment.
+import { describe, expect, it } from '@jest/globals'
+import { serviceEnvironment, suiteVariables } from '../src/suite/service-environment.ts'
+import { readSettings } from '../src/suite/settings.ts'
+
+const servers = {
+  mode: 'local',
+  rabbitmq: { host: '127.0.0.1', port: 5673, username: 'ims', password: 'rabbit-secret', vhost: '/' },
+  mysql: { host: '127.0.0.1', port: 3307, user: 'ims', password: 'mysql-secret', database: 'inventory' },
+  close: async () => undefined,
+}
+
+describe('the environment of a service', () => {
+  it('says where RabbitMQ, MySQL and the ports are', () => {
+    expect(suiteVariables(servers, readSettings({ PORT: '5050' }))).toMatchObject({
+      RABBITMQ_PORT: '5673',
+      RABBITMQ_PASSWORD: 'rabbit-secret',
+      RABBITMQ_VHOST: '/',
+      MYSQL_HOST: '127.0.0.1',
+      MYSQL_PASSWORD: 'mysql-secret',
+      PORT: '5050',
+      ADMIN_HOST: '127.0.0.1',
+    })
+  })
+
+  it('keeps what the user set, except what is ours or npm’s', () => {
+    const base = {
+      LOG_LEVEL: 'debug',
+      RABBITMQ_HOST: 'elsewhere',
+      RABBITMQ_PASSWORD_FILE: '/run/secret',
+      TLS_KEY_FILE: '/etc/key',
+      npm_config_token: 'x',
+    }
+    expect(serviceEnvironment(base, { RABBITMQ_HOST: '127.0.0.1', RABBITMQ_PASSWORD: 'p' })).toEqual({
+      LOG_LEVEL: 'debug',
+      RABBITMQ_HOST: '127.0.0.1',
+      RABBITMQ_PASSWORD: 'p',
+      TLS_KEY_FILE: '/etc/key',
+    })
+  })
+})
