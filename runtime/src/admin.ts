@@ -1,0 +1,95 @@
+// The admin port: /livez, /readyz and /metrics, for probes and for Prometheus.
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { Registry } from 'prom-client'
+import { z } from 'zod'
+
+export const adminEnvironment = (fallbackPort: number) =>
+  z
+    .object({
+      ADMIN_PORT: z
+        .string()
+        .regex(/^\d+$/, 'must be a whole number')
+        .transform(Number)
+        .pipe(z.int().min(0).max(65_535))
+        .default(fallbackPort)
+        .describe('port of /livez, /readyz and /metrics (0: any free one)'),
+      ADMIN_HOST: z.string().min(1).default('127.0.0.1').describe('address that the admin port listens on'),
+    })
+    .transform((v) => ({ port: v.ADMIN_PORT, host: v.ADMIN_HOST }))
+
+/** The admin port, or another, is taken: nobody but an operator can help. */
+export class PortTaken extends Error {
+  override readonly name = 'PortTaken'
+}
+
+export interface AdminPort {
+  readonly port: number
+  close(): Promise<void>
+}
+
+/**
+ * Listens on the admin port. `/livez` answers as long as the event loop does and asks nothing of broker or database;
+ * `/readyz` answers 503 with every reason of `reasons`, or 200 when there is none.
+ * @throws PortTaken
+ */
+export async function openAdminPort(
+  { host, port }: { host: string; port: number },
+  registry: Registry,
+  reasons: () => Promise<readonly string[]>,
+): Promise<AdminPort> {
+  const pages: Record<string, (response: ServerResponse) => Promise<void>> = {
+    '/livez': async (response) => json(response, 200, { status: 'alive' }),
+    '/readyz': async (response) => {
+      const notReady = await reasons()
+      json(
+        response,
+        notReady.length === 0 ? 200 : 503,
+        notReady.length === 0 ? { status: 'ready' } : { status: 'not ready', reasons: notReady },
+      )
+    },
+    '/metrics': async (response) => {
+      const text = await registry.metrics()
+      response.writeHead(200, { 'content-type': registry.contentType }).end(text)
+    },
+  }
+  const server = createServer((request, response) => {
+    answer(pages, request, response).catch(() => response.destroy())
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(explained(error, host, port)))
+    server.listen(port, host, resolve)
+  })
+  const address = server.address()
+  return {
+    port: address !== null && typeof address === 'object' ? address.port : port,
+    close: async () => {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+async function answer(
+  pages: Record<string, (response: ServerResponse) => Promise<void>>,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const path = new URL(request.url ?? '/', 'http://admin').pathname
+  const page = Object.hasOwn(pages, path) ? pages[path] : undefined
+  if (page === undefined) return json(response, 404, { error: 'no such page: /livez, /readyz and /metrics are there' })
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.setHeader('allow', 'GET, HEAD')
+    return json(response, 405, { error: 'only GET and HEAD' })
+  }
+  await page(response)
+}
+
+function json(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`)
+}
+
+function explained(error: NodeJS.ErrnoException, host: string, port: number): Error {
+  if (error.code !== 'EADDRINUSE' && error.code !== 'EACCES') return error
+  const why = error.code === 'EACCES' ? 'may not be used by this user' : 'is taken by another process'
+  return new PortTaken(`the admin port ${host}:${port} ${why}: set ADMIN_PORT to another`)
+}

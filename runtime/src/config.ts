@@ -1,0 +1,84 @@
+// Configuration from the environment: every section parsed at once, every bad or missing variable named at once.
+import { readFileSync } from 'node:fs'
+import { z } from 'zod'
+
+/** Sections of configuration by name: each a zod object over environment variables, usually piped into a transform. */
+export type Sections = Readonly<Record<string, z.ZodType>>
+export type ConfigOf<S extends Sections> = { readonly [Name in keyof S]: z.output<S[Name]> }
+
+/** The environment does not describe a configuration. `problems` has one sentence for each bad or missing variable. */
+export class InvalidEnvironment extends Error {
+  override readonly name = 'InvalidEnvironment'
+  readonly problems: readonly string[]
+  constructor(problems: readonly string[]) {
+    super(`the environment is not a valid configuration:\n${problems.map((each) => `  ${each}`).join('\n')}`)
+    this.problems = problems
+  }
+}
+
+/**
+ * Parses all sections. Every variable NAME may also be given as NAME_FILE, the path of a file that holds its value (one
+ * trailing line end is dropped), as container secrets are.
+ * @throws InvalidEnvironment that names every problem of every section
+ */
+export function parseEnvironment<S extends Sections>(sections: S, env: NodeJS.ProcessEnv): ConfigOf<S> {
+  const problems: string[] = []
+  const config: Record<string, unknown> = {}
+  for (const [name, section] of Object.entries(sections)) {
+    const values = valuesOf(variablesOf(section), env, problems)
+    const { data, error } = section.safeParse(values)
+    config[name] = data
+    for (const { path, message } of error?.issues ?? []) {
+      const variable = path.join('.')
+      problems.push(values[variable] === undefined ? `${variable}: is missing` : `${variable}: ${message}`)
+    }
+  }
+  if (problems.length > 0) throw new InvalidEnvironment([...new Set(problems)])
+  return config as ConfigOf<S> // each member was parsed by the section of the same name just above
+}
+
+/** One row of the documentation: a variable, its default and what it is for. */
+export interface VariableRow {
+  readonly variable: string
+  readonly fallback: string | undefined
+  readonly description: string
+}
+
+/** Lists the variables of sections, for the documentation and the tests that hold it against the code. */
+export function environmentTable(sections: Sections): readonly VariableRow[] {
+  return Object.values(sections).flatMap((section) =>
+    Object.entries(variablesOf(section)).map(([variable, schema]) => ({
+      variable,
+      fallback: fallbackOf(schema),
+      description: schema.description ?? '',
+    })),
+  )
+}
+
+function fallbackOf(schema: z.ZodType): string | undefined {
+  const { data } = schema.safeParse(undefined)
+  return data === undefined ? undefined : String(data)
+}
+
+function variablesOf(section: z.ZodType): Readonly<Record<string, z.ZodType>> {
+  if (section instanceof z.ZodObject) return section.shape
+  if (section instanceof z.ZodPipe && section.in instanceof z.ZodObject) return section.in.shape
+  throw new Error('a section of configuration must be a zod object, or one piped into a transform')
+}
+
+function valuesOf(variables: object, env: NodeJS.ProcessEnv, problems: string[]): Record<string, string | undefined> {
+  const values: Record<string, string | undefined> = {}
+  for (const name of Object.keys(variables)) {
+    // An empty variable is one that is not set: `NAME=` in a compose file must not defeat a default.
+    const [value, file] = [env[name] || undefined, env[`${name}_FILE`] || undefined]
+    values[name] = value
+    if (file === undefined) continue
+    if (value !== undefined) problems.push(`${name}: both ${name} and ${name}_FILE are set, choose one`)
+    try {
+      values[name] = readFileSync(file, 'utf8').replace(/\r?\n$/, '')
+    } catch (error) {
+      problems.push(`${name}_FILE: cannot read ${file}: ${error instanceof Error ? error.message : error}`)
+    }
+  }
+  return values
+}

@@ -1,0 +1,16 @@
+// The public face of runtime.
+export { PortTaken } from './admin.ts'
+export {
+  type ConfigOf,
+  environmentTable,
+  InvalidEnvironment,
+  parseEnvironment,
+  type Sections,
+  type VariableRow,
+} from './config.ts'
+export { EXIT } from './exit-codes.ts'
+export { createLog } from './log.ts'
+export { createMeter, type Meter } from './metrics.ts'
+export type { Owned } from './ownership.ts'
+export { type RunningService, runService, runtimeSections } from './run-service.ts'
+export type { Log, Service } from './service.ts'

@@ -1,0 +1,39 @@
+// The logger: pino as JSON lines, secrets blanked, pretty where a person looks at it.
+import { type DestinationStream, type Logger, pino } from 'pino'
+import pretty from 'pino-pretty'
+import { z } from 'zod'
+
+export const logEnvironment = z
+  .object({
+    LOG_LEVEL: z
+      .enum(['debug', 'info', 'warn', 'error'])
+      .default('info')
+      .describe('debug, info, warn or error: less important lines are left out'),
+    LOG_FORMAT: z
+      .enum(['auto', 'json', 'pretty'])
+      .default('auto')
+      .describe('json lines, or pretty for people; auto: pretty on a terminal'),
+  })
+  .transform((v) => ({ level: v.LOG_LEVEL, format: v.LOG_FORMAT }))
+export type LogConfig = z.output<typeof logEnvironment>
+
+/** Members that are blanked wherever they stand, down to two levels below the top. */
+const SECRET = ['password', 'passwd', 'secret', 'token', 'authorization', 'cookie', 'apiKey', 'privateKey']
+const REDACTED = SECRET.flatMap((name) => [name, `*.${name}`, `*.*.${name}`])
+
+/** A logger that writes to standard output, or to `destination`. Writes are synchronous: no line is lost at exit. */
+export function createLog(name: string, { level, format }: LogConfig, destination?: DestinationStream): Logger {
+  const readable = format === 'pretty' || (format === 'auto' && process.stdout.isTTY === true)
+  const options = {
+    level,
+    base: { service: name },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    messageKey: 'message',
+    redact: { paths: REDACTED, censor: '[redacted]' },
+  }
+  if (destination) return pino(options, destination)
+  if (readable)
+    return pino(options, pretty({ sync: true, messageKey: 'message', ignore: 'service', translateTime: 'HH:MM:ss.l' }))
+  return pino(options, pino.destination({ fd: 1, sync: true }))
+}

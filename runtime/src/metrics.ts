@@ -1,0 +1,83 @@
+// The metrics: every name, once, with what it means; counted and measured through a meter that knows no other.
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+
+const COUNTERS = {
+  messages_accepted: ['messages given to the publisher', ['queue']],
+  messages_confirmed: ['messages that the broker confirmed as stored', ['queue']],
+  messages_returned: ['messages that the broker sent back, having no such queue', ['queue']],
+  messages_not_accepted: ['messages that were not stored, by reason', ['queue', 'reason']],
+  messages_outcome_unknown: ['messages that may or may not have been stored: no confirm in time', ['queue']],
+  messages_consumed: ['deliveries from the broker, redeliveries included', ['queue']],
+  messages_applied: ['messages whose effect is durable', ['queue']],
+  messages_duplicates: ['messages found to have been applied before', ['queue']],
+  messages_dead_lettered: ['messages set aside, by reason', ['queue', 'reason']],
+  messages_retried: ['messages that an attempt could not apply', ['queue']],
+  replies_sent: ['replies that the broker confirmed', ['queue']],
+  replies_unroutable: ['replies that could not be delivered', ['queue']],
+  replies_late: ['replies that came when nobody waited for them any more', []],
+  stale_acks_dropped: ['acks dropped because their channel was gone', ['queue']],
+  broker_reconnects: ['connections to the broker opened again after a loss', ['connection']],
+} as const satisfies Metrics
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+const HISTOGRAMS = {
+  rpc_duration_seconds: ['time from a request to its reply', ['queue'], SECONDS],
+  batch_duration_seconds: ['time that a handler took for a batch', ['queue'], SECONDS],
+  batch_size_messages: ['messages in a batch', ['queue'], [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]],
+  http_request_duration_seconds: [
+    'time from an HTTP request to the end of its answer',
+    ['route', 'method', 'status'],
+    SECONDS,
+  ],
+} as const satisfies Record<string, readonly [string, readonly string[], readonly number[]]>
+
+const GAUGES = {
+  messages_unconfirmed: ['messages that await their confirm', []],
+} as const satisfies Metrics
+
+type Metrics = Record<string, readonly [help: string, labels: readonly string[]]>
+
+const PREFIX = 'ims_'
+
+/** Counts and measures by name. An unknown name is a bug and throws. */
+export interface Meter {
+  count(metric: string, labels?: Record<string, string>, by?: number): void
+  observe(metric: string, value: number, labels?: Record<string, string>): void
+}
+
+/** A registry with all metrics of the suite and of the process, and the meter that feeds it. */
+export function createMeter(service: string): { meter: Meter; registry: Registry } {
+  const registry = new Registry()
+  registry.setDefaultLabels({ service })
+  collectDefaultMetrics({ register: registry })
+  const registers = [registry]
+  const counters = new Map<string, Counter>()
+  for (const [name, [help, labels]] of Object.entries(COUNTERS))
+    counters.set(name, new Counter({ name: `${PREFIX}${name}_total`, help, labelNames: [...labels], registers }))
+  const measures = new Map<string, (labels: Record<string, string>, value: number) => void>()
+  for (const [name, [help, labels, buckets]] of Object.entries(HISTOGRAMS)) {
+    const histogram = new Histogram({
+      name: PREFIX + name,
+      help,
+      labelNames: [...labels],
+      buckets: [...buckets],
+      registers,
+    })
+    measures.set(name, (values, value) => histogram.observe(values, value))
+  }
+  for (const [name, [help, labels]] of Object.entries(GAUGES)) {
+    const gauge = new Gauge({ name: PREFIX + name, help, labelNames: [...labels], registers })
+    measures.set(name, (values, value) => gauge.set(values, value))
+  }
+  const meter: Meter = {
+    count: (metric, labels = {}, by = 1) => known(counters, metric).inc(labels, by),
+    observe: (metric, value, labels = {}) => known(measures, metric)(labels, value),
+  }
+  return { meter, registry }
+}
+
+function known<T>(metrics: ReadonlyMap<string, T>, metric: string): T {
+  const found = metrics.get(metric)
+  if (found === undefined) throw new Error(`there is no metric ${metric}: list it in runtime/src/metrics.ts`)
+  return found
+}

@@ -1,0 +1,160 @@
+// Runs a service from its first line to its exit code: configuration, log, metrics, admin port, signals, shutdown.
+import { z } from 'zod'
+import { adminEnvironment, openAdminPort } from './admin.ts'
+import { type ConfigOf, InvalidEnvironment, parseEnvironment, type Sections } from './config.ts'
+import { EXIT } from './exit-codes.ts'
+import { createLog, logEnvironment } from './log.ts'
+import { createMeter } from './metrics.ts'
+import { type Owned, Ownership } from './ownership.ts'
+import type { Log, Service } from './service.ts'
+
+/** Where each service's admin port is unless ADMIN_PORT says otherwise: together on one host they must differ. */
+const ADMIN_PORTS: Readonly<Record<string, number>> = {
+  producer: 9090,
+  consumer_one: 9091,
+  consumer_two: 9092,
+  consumer_three: 9093,
+  consumer_four: 9094,
+}
+
+const shutdownEnvironment = z
+  .object({
+    SHUTDOWN_TIMEOUT_MS: z
+      .string()
+      .regex(/^\d+$/, 'must be a whole number')
+      .transform(Number)
+      .pipe(z.int().min(1).max(600_000))
+      .default(20_000)
+      .describe('time for everything in hand to be settled after SIGTERM'),
+  })
+  .transform((v) => ({ timeoutMs: v.SHUTDOWN_TIMEOUT_MS }))
+
+/** The sections that every service has besides its own. */
+export const runtimeSections = (name: string) => ({
+  log: logEnvironment,
+  admin: adminEnvironment(ADMIN_PORTS[name] ?? 9090),
+  shutdown: shutdownEnvironment,
+})
+
+export interface RunningService<S extends Sections> extends Service {
+  readonly config: ConfigOf<S>
+  /** Takes a resource on: it is closed at shutdown, in reverse order, and asked whether it is ready. Returns it. */
+  own<T extends Owned>(resource: T): T
+}
+
+/**
+ * Runs `main` as the service `name` until SIGTERM or SIGINT, then closes what it owns, last first, and exits: 0 when all
+ * ended in time, 1 when not. Exits with 78 when the configuration is wrong and 70 on a bug. A second signal exits at once.
+ * The admin port answers from the beginning; `/readyz` is 503 until `main` has resolved, and again from the signal on.
+ */
+export async function runService<S extends Sections>(
+  { name, config: sections }: { name: string; config: S },
+  main: (service: RunningService<S>) => Promise<void>,
+): Promise<void> {
+  const config = configuration(name, sections)
+  const log = createLog(name, config.runtime.log)
+  const lifecycle = new Lifecycle(log, config.runtime.shutdown.timeoutMs)
+  try {
+    const { meter, registry } = createMeter(name)
+    // First taken on, last closed: probes see the whole shutdown.
+    const admin = lifecycle.own(await openAdminPort(config.runtime.admin, registry, () => lifecycle.reasons()))
+    log.info({ adminPort: admin.port, pid: process.pid }, 'starting')
+    const own = <T extends Owned>(resource: T): T => lifecycle.own(resource)
+    await main({ name, log, meter, stopping: lifecycle.stopping, config: config.own, own })
+    lifecycle.started()
+  } catch (error) {
+    await lifecycle.failed(error)
+  }
+}
+
+function configuration<S extends Sections>(name: string, sections: S) {
+  try {
+    const all = { ...runtimeSections(name), ...sections }
+    parseEnvironment(all, process.env) // both at once, so that every problem is named at once
+    return {
+      runtime: parseEnvironment(runtimeSections(name), process.env),
+      own: parseEnvironment(sections, process.env),
+    }
+  } catch (error) {
+    const problems = error instanceof InvalidEnvironment ? error.problems : [String(error)]
+    const log = createLog(name, { level: 'info', format: 'auto' })
+    for (const problem of problems) log.error({ exitCode: EXIT.CONFIG }, `configuration: ${problem}`)
+    process.exit(EXIT.CONFIG)
+  }
+}
+
+class Lifecycle {
+  readonly #log: Log
+  readonly #timeoutMs: number
+  readonly #owned: Ownership
+  readonly #stopping = new AbortController()
+  #phase: 'starting' | 'started' | 'stopping' = 'starting'
+
+  constructor(log: Log, timeoutMs: number) {
+    this.#log = log
+    this.#timeoutMs = timeoutMs
+    this.#owned = new Ownership(log)
+    for (const [signal, number] of [['SIGTERM', 15] as const, ['SIGINT', 2] as const]) {
+      process.on(signal, () => {
+        if (this.#phase === 'stopping') process.exit(128 + number)
+        log.info({ signal }, 'stopping')
+        void this.#stop(EXIT.OK)
+      })
+    }
+    const bug = (error: unknown) => {
+      log.error(
+        { error: error instanceof Error ? error.stack : String(error), exitCode: EXIT.SOFTWARE },
+        'bug: unexpected error',
+      )
+      process.exit(EXIT.SOFTWARE)
+    }
+    process.on('uncaughtException', bug)
+    process.on('unhandledRejection', bug)
+  }
+
+  get stopping(): AbortSignal {
+    return this.#stopping.signal
+  }
+
+  own<T extends Owned>(resource: T): T {
+    // Taken on while everything is being closed already: nobody else will close it.
+    if (this.#phase === 'stopping') void resource.close().catch(() => {})
+    return this.#owned.own(resource)
+  }
+
+  async reasons(): Promise<readonly string[]> {
+    const phase = this.#phase === 'started' ? [] : [`the service is ${this.#phase}`]
+    return [...phase, ...(await this.#owned.reasons())]
+  }
+
+  started(): void {
+    if (this.#phase !== 'starting') return
+    this.#phase = 'started'
+    this.#log.info({}, 'ready')
+  }
+
+  async failed(error: unknown): Promise<void> {
+    if (this.#phase === 'stopping') return // the waits at start end with an error when shutdown begins
+    const config = error instanceof Error && ['Misconfigured', 'PortTaken', 'InvalidEnvironment'].includes(error.name)
+    const exitCode = config ? EXIT.CONFIG : EXIT.SOFTWARE
+    const detail = config || !(error instanceof Error) ? {} : { error: error.stack }
+    this.#log.error({ ...detail, exitCode }, `cannot start: ${error instanceof Error ? error.message : error}`)
+    await this.#stop(exitCode)
+  }
+
+  async #stop(exitCode: number): Promise<never> {
+    this.#phase = 'stopping'
+    this.#stopping.abort()
+    const deadline = setTimeout(() => {
+      this.#log.error(
+        { timeoutMs: this.#timeoutMs },
+        'stopped before everything had ended: the broker delivers what was unsettled again',
+      )
+      process.exit(EXIT.UNCLEAN)
+    }, this.#timeoutMs)
+    await this.#owned.close()
+    clearTimeout(deadline)
+    this.#log.info({ exitCode }, 'stopped')
+    process.exit(exitCode)
+  }
+}

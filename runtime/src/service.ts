@@ -1,0 +1,17 @@
+// What every part of a process is handed: its name, logger, meter, and the news that shutdown has begun.
+import type { Meter } from './metrics.ts'
+
+export interface Log {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+export interface Service {
+  readonly name: string
+  readonly log: Log
+  readonly meter: Meter
+  /** Aborts when shutdown begins: every wait at start ends then. */
+  readonly stopping: AbortSignal
+}
