@@ -22,7 +22,9 @@ describe('the log lines of a service', () => {
       queue: 'q',
     })
     expect(legible(line)).toBe('03:04:05.678 WARN  slow {"queue":"q"}')
-    expect(legible('{"level":"info","time":"2026-01-02T03:04:05.678Z","msg":"up"}')).toBe('03:04:05.678 INFO  up')
+    expect(legible('{"level":"info","time":"2026-01-02T03:04:05.678Z","service":"producer","message":"up"}')).toBe(
+      '03:04:05.678 INFO  up',
+    )
   })
 
   it('stay as they are when they are not log records', () => {

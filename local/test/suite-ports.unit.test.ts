@@ -81,6 +81,7 @@ describe('the settings of up', () => {
       port: 5000,
       adminPortBase: 9090,
       httpHost: '127.0.0.1',
+      shutdownTimeoutMs: 20_000,
       http: 'http://127.0.0.1:5000',
     })
   })

@@ -53,7 +53,7 @@ export class Fleet {
         await until(this.#suite.readyMs, signal, async () => {
           throwWhenMisconfigured(service)
           const { state, reason } = await askReadiness(service.spec.adminPort)
-          if (state === 'not-ready' && reason !== said) detail(reason)
+          if (state !== 'ready' && reason !== said) detail(reason)
           said = reason
           return state === 'ready' ? undefined : `${service.spec.name} is not ready: ${reason}`
         })

@@ -17,8 +17,8 @@ const NAMES = ['consumer_one', 'consumer_two', 'consumer_three', 'consumer_four'
 
 const READY_MS = 90_000
 
-/** Longer than the services' own deadline for finishing what they have in hand. */
-const STOP_MS = 20_000
+/** SIGKILL comes this much later than the services' own deadline. */
+const KILL_AFTER_DEADLINE_MS = 5_000
 
 const RESTART = { firstMs: 500, longestMs: 30_000, forgottenAfterMs: 60_000 }
 
@@ -46,7 +46,7 @@ export function imsSuite(environment: NodeJS.ProcessEnv): Suite {
     clearServers: (options) => clearServers(serversDirectory, options),
     migrate: (servers) => migrateOn(servers),
     readyMs: READY_MS,
-    stopMs: STOP_MS,
+    stopMs: settings.shutdownTimeoutMs + KILL_AFTER_DEADLINE_MS,
     restart: RESTART,
   }
 }

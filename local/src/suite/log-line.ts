@@ -4,6 +4,7 @@ import { z } from 'zod'
 const record = z.looseObject({
   level: z.union([z.number(), z.string()]),
   time: z.union([z.number(), z.string()]).optional(),
+  message: z.string().optional(),
   msg: z.string().optional(),
 })
 
@@ -17,7 +18,7 @@ const LEVEL_NAMES: Record<number, string> = {
 }
 
 /** Members that say nothing new behind the prefix with the service's name. */
-const KNOWN = new Set(['level', 'time', 'msg', 'pid', 'hostname', 'name', 'service'])
+const KNOWN = new Set(['level', 'time', 'message', 'msg', 'pid', 'hostname', 'name', 'service'])
 
 /** The prefix of a forwarded line: `consumer_one | `. */
 export function logPrefix(name: string, width: number): string {
@@ -28,11 +29,11 @@ export function logPrefix(name: string, width: number): string {
 export function legible(line: string): string {
   const parsed = record.safeParse(parse(line))
   if (!parsed.success) return line
-  const { level, time, msg = '', ...rest } = parsed.data
+  const { level, time, msg = '', message = msg, ...rest } = parsed.data
   const others = Object.fromEntries(Object.entries(rest).filter(([key]) => !KNOWN.has(key)))
   const levelName = (typeof level === 'number' ? (LEVEL_NAMES[level] ?? String(level)) : level.toUpperCase()).padEnd(5)
   const details = Object.keys(others).length > 0 ? ` ${JSON.stringify(others)}` : ''
-  return `${clock(time)}${levelName} ${msg}${details}`
+  return `${clock(time)}${levelName} ${message}${details}`
 }
 
 function parse(line: string): unknown {

@@ -1,12 +1,18 @@
 // Asks a service whether it is ready, and the suite whether it answers.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { z } from 'zod'
 import { Interrupted, StepFailed } from './progress.ts'
 
 const ANSWER_TIMEOUT_MS = 3_000
 const ASK_EVERY_MS = 150
 
+const notReadyAnswer = z.object({ reasons: z.array(z.string()).nonempty() })
+
+/** The reason that a service gives until its main has run to its end. */
+const STARTING = 'the service is starting'
+
 export interface Readiness {
-  /** `starting`: its admin port does not listen yet. */
+  /** `starting`: its admin port does not listen yet, or says so itself. */
   readonly state: 'starting' | 'ready' | 'not-ready'
   /** Why it is not ready, in words; empty when it is. */
   readonly reason: string
@@ -18,10 +24,11 @@ export async function askReadiness(adminPort: number): Promise<Readiness> {
     const answer = await fetch(`http://127.0.0.1:${adminPort}/readyz`, {
       signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
     })
-    const text = oneLine(await answer.text())
-    return answer.ok
-      ? { state: 'ready', reason: '' }
-      : { state: 'not-ready', reason: text || `status ${answer.status}` }
+    if (answer.ok) return { state: 'ready', reason: '' }
+    const text = await answer.text()
+    const reasons = reasonsIn(text) ?? [text.trim() || `status ${answer.status}`]
+    const reason = oneLine(reasons.filter((one) => one !== STARTING || reasons.length === 1).join('; '))
+    return { state: reasons.includes(STARTING) ? 'starting' : 'not-ready', reason }
   } catch (error) {
     const timedOut = error instanceof Error && error.name === 'TimeoutError'
     if (timedOut)
@@ -61,6 +68,14 @@ export async function until(
       )
     }
     await sleep(ASK_EVERY_MS, undefined, { signal }).catch(() => undefined)
+  }
+}
+
+function reasonsIn(text: string): string[] | undefined {
+  try {
+    return notReadyAnswer.safeParse(JSON.parse(text)).data?.reasons
+  } catch {
+    return undefined
   }
 }
 

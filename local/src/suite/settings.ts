@@ -14,6 +14,8 @@ const settings = z.object({
   PORT: portText('5000'),
   /** The producer's admin port; the consumers have the four after it. */
   ADMIN_PORT_BASE: portText('9090').pipe(z.int().max(65_531)),
+  /** The services' own deadline for settling what they have in hand. */
+  SHUTDOWN_TIMEOUT_MS: z.string().regex(/^\d+$/, 'must be a whole number').default('20000').transform(Number),
   HTTP_HOST: z.string().min(1).default('127.0.0.1'),
 })
 
@@ -21,6 +23,7 @@ export interface Settings {
   readonly port: number
   readonly adminPortBase: number
   readonly httpHost: string
+  readonly shutdownTimeoutMs: number
   /** Where the suite can be reached from this machine. */
   readonly http: string
 }
@@ -33,8 +36,13 @@ export function readSettings(environment: NodeJS.ProcessEnv): Settings {
     const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
     throw new StepFailed(problems.join('\n'), 'Correct these environment variables and run the command again.')
   }
-  const { PORT: port, ADMIN_PORT_BASE: adminPortBase, HTTP_HOST: httpHost } = parsed.data
+  const {
+    PORT: port,
+    ADMIN_PORT_BASE: adminPortBase,
+    HTTP_HOST: httpHost,
+    SHUTDOWN_TIMEOUT_MS: shutdownTimeoutMs,
+  } = parsed.data
   const everywhere = httpHost === '0.0.0.0' || httpHost === '::'
   const reachable = everywhere ? '127.0.0.1' : httpHost.includes(':') ? `[${httpHost}]` : httpHost
-  return { port, adminPortBase, httpHost, http: `http://${reachable}:${port}` }
+  return { port, adminPortBase, httpHost, shutdownTimeoutMs, http: `http://${reachable}:${port}` }
 }

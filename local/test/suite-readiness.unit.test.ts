@@ -1,0 +1,61 @@
+// What the answer of /readyz, or its absence, says about a service.
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { describe, expect, it } from '@jest/globals'
+import { StepFailed } from '../src/suite/progress.ts'
+import { askReadiness, until } from '../src/suite/readiness.ts'
+import { freePorts } from './fixtures/fake-suite.ts'
+
+/** What askReadiness makes of this answer. */
+async function readinessOf(status: number, body: string) {
+  const server = createServer((_, response) => response.writeHead(status).end(body)).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  try {
+    return await askReadiness(typeof address === 'object' && address !== null ? address.port : 0)
+  } finally {
+    server.closeAllConnections()
+    server.close()
+  }
+}
+
+describe('a service', () => {
+  it('is ready when it says so', async () => {
+    expect(await readinessOf(200, '{"status":"ready"}')).toEqual({ state: 'ready', reason: '' })
+  })
+
+  it('is not ready for the reasons it gives', async () => {
+    const body = '{"status":"not ready","reasons":["no connection to RabbitMQ","MySQL does not answer"]}\n'
+    expect(await readinessOf(503, body)).toEqual({
+      state: 'not-ready',
+      reason: 'no connection to RabbitMQ; MySQL does not answer',
+    })
+    expect(await readinessOf(503, 'plain\nwords')).toEqual({ state: 'not-ready', reason: 'plain words' })
+    expect(await readinessOf(500, '')).toEqual({ state: 'not-ready', reason: 'status 500' })
+  })
+
+  it('is starting when it says so, or when nobody listens yet', async () => {
+    const body = '{"reasons":["the service is starting","waiting for MySQL"]}'
+    expect(await readinessOf(503, body)).toEqual({ state: 'starting', reason: 'waiting for MySQL' })
+    const [port = 0] = await freePorts(1)
+    expect(await askReadiness(port)).toMatchObject({
+      state: 'starting',
+      reason: `admin port ${port} does not answer yet`,
+    })
+  })
+})
+
+describe('waiting', () => {
+  const never = new AbortController().signal
+
+  it('ends with the last reason when the time is up', async () => {
+    const waiting = until(10, never, async () => 'no connection to MySQL')
+    await expect(waiting).rejects.toThrow(new StepFailed('after 0.01 s: no connection to MySQL', ''))
+  })
+
+  it('ends at once when it is interrupted', async () => {
+    await expect(until(60_000, AbortSignal.timeout(50), async () => 'not yet')).rejects.toMatchObject({
+      name: 'Interrupted',
+    })
+  })
+})
