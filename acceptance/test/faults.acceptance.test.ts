@@ -1,0 +1,265 @@
+// The guarantees while servers stop, processes are killed and connections are cut: nothing accepted is lost, nothing is applied twice.
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
+import { eventually } from './eventually.ts'
+import { call, item } from './http.ts'
+import { type Stack, startStack } from './stack.ts'
+
+const MINUTE_MS = 60_000
+
+describe('the suite under faults', () => {
+  let stack: Stack
+  beforeAll(async () => {
+    stack = await startStack('faults', { env: { RABBITMQ_RECONNECT_MOST_MS: '1000', CONSUMER_RETRY_MOST_MS: '1000' } })
+  }, MINUTE_MS)
+  afterAll(async () => await stack.stop(), MINUTE_MS)
+  afterEach(async () => {
+    await stack.ready()
+    await eventually(async () => expect(await stack.depth('create_item')).toBe(0))
+    await stack.pool.query('DELETE FROM inventory')
+  }, MINUTE_MS)
+
+  /** Posts items one after the other from `clients` clients until told to stop; keeps what was accepted. */
+  const load = (from: number, clients = 8) => {
+    const accepted: string[] = []
+    const answers = new Map<number, number>()
+    let on = true
+    let next = from
+    const client = async () => {
+      while (on) {
+        const n = next
+        next += 1
+        const status = await call(`${stack.http}/create_item`, { json: item(n) }).then(
+          (answer) => answer.status,
+          () => 0,
+        )
+        answers.set(status, (answers.get(status) ?? 0) + 1)
+        if (status === 200) accepted.push(`SKU-${n}`)
+        else await pauseMs(50)
+      }
+    }
+    const done = Promise.all(Array.from({ length: clients }, client))
+    return {
+      accepted,
+      answers,
+      stop: async () => {
+        on = false
+        await done
+      },
+    }
+  }
+
+  /** Everything accepted is a row, exactly once (sku is unique), and nothing was set aside. */
+  const allApplied = async (accepted: readonly string[], withinMs = 30_000) => {
+    expect(accepted.length).toBeGreaterThan(0)
+    await eventually(async () => {
+      const rows = new Set(await stack.skus())
+      expect(accepted.filter((sku) => !rows.has(sku))).toEqual([])
+    }, withinMs)
+    expect(await stack.deadLetters('create_item')).toEqual([])
+  }
+
+  it(
+    'outlives a stop and start of the broker',
+    async () => {
+      const { accepted, answers, stop } = load(10_000)
+      await pauseMs(1_000)
+      await stack.servers.rabbitmq.stop()
+      await eventually(async () => {
+        const refused = await call(`${stack.http}/create_item`, { json: item(1) })
+        expect(refused).toMatchObject({ status: 503 })
+        expect(refused.headers.get('retry-after')).toMatch(/^\d+$/)
+      })
+      expect(await stack.service('producer').notReady()).toMatch(/not open/)
+      await stack.servers.rabbitmq.start()
+      await stack.ready()
+      await pauseMs(1_000)
+      await stop()
+      await allApplied(accepted)
+      expect([...answers.keys()].filter((status) => status !== 200 && status !== 503)).toEqual([])
+    },
+    3 * MINUTE_MS,
+  )
+
+  it(
+    'outlives a broker that is killed',
+    async () => {
+      const { accepted, stop } = load(20_000)
+      await pauseMs(1_000)
+      await stack.servers.rabbitmq.kill()
+      await pauseMs(500)
+      await stack.servers.rabbitmq.start()
+      await stack.ready()
+      await stop()
+      await allApplied(accepted)
+    },
+    3 * MINUTE_MS,
+  )
+
+  it(
+    'outlives connections that the operator closes by force, again and again',
+    async () => {
+      const { accepted, stop } = load(30_000)
+      for (let round = 0; round < 5; round += 1) {
+        await pauseMs(500)
+        await stack.servers.rabbitmq.ctl('close_all_connections', '--vhost', stack.space.rabbitmq.vhost, 'fault test')
+      }
+      await stack.ready()
+      await stop()
+      await allApplied(accepted)
+    },
+    2 * MINUTE_MS,
+  )
+
+  it(
+    'holds messages while MySQL is away for 30 seconds, says so, and dead-letters none',
+    async () => {
+      const { accepted, stop } = load(40_000)
+      await pauseMs(500)
+      await stack.servers.mysql.stop()
+      await eventually(async () => expect(await stack.service('consumer_two').notReady()).toBeDefined())
+      const live = await fetch(`${stack.service('consumer_two').admin}/livez`)
+      expect(live.status).toBe(200)
+      const listing = await call(`${stack.http}/order_processing`, {})
+      expect([503, 504]).toContain(listing.status)
+      await stop()
+      await pauseMs(30_000)
+      await stack.servers.mysql.start()
+      await stack.ready()
+      await allApplied(accepted, 60_000)
+    },
+    3 * MINUTE_MS,
+  )
+
+  it(
+    'loses nothing and applies nothing twice when consumer two is killed in the middle of 5,000 messages',
+    async () => {
+      for (let n = 0; n < 5_000; n += 1)
+        stack.channel.sendToQueue('create_item', Buffer.from(JSON.stringify(item(50_000 + n))), {
+          persistent: true,
+          messageId: `kill-${n}`,
+        })
+      await stack.channel.waitForConfirms()
+      for (let kills = 0; kills < 3; kills += 1) {
+        await pauseMs(120)
+        stack.service('consumer_two').kill('SIGKILL')
+        await stack.service('consumer_two').exited
+        await stack.start('consumer_two')
+      }
+      await eventually(async () => expect(await stack.skus()).toHaveLength(5_000), 30_000)
+      await pauseMs(500)
+      expect(await stack.deadLetters('create_item')).toEqual([])
+    },
+    MINUTE_MS,
+  )
+
+  it(
+    'ends with exit code 0 within its deadline on SIGTERM under load, and another takes over without loss',
+    async () => {
+      const { accepted, stop } = load(60_000)
+      for (const name of ['consumer_two', 'consumer_two'] as const) {
+        await pauseMs(500)
+        const old = stack.service(name)
+        const since = Date.now()
+        old.kill('SIGTERM')
+        expect(await old.exited).toBe(0)
+        expect(Date.now() - since).toBeLessThan(20_000)
+        await stack.start(name)
+      }
+      await stack.ready()
+      await stop()
+      await allApplied(accepted)
+    },
+    MINUTE_MS,
+  )
+
+  it(
+    'finishes what the producer has in hand on SIGTERM: each request is answered or refused, none is half told',
+    async () => {
+      const { accepted, answers, stop } = load(65_000)
+      await pauseMs(500)
+      const old = stack.service('producer')
+      old.kill('SIGTERM')
+      expect(await old.exited).toBe(0)
+      await stack.start('producer')
+      await stack.ready()
+      await stop()
+      await allApplied(accepted)
+      // 0: the connection was refused while nobody listened
+      expect([...answers.keys()].filter((status) => ![200, 503, 0].includes(status))).toEqual([])
+    },
+    MINUTE_MS,
+  )
+
+  it(
+    'answers 503 with Retry-After while the broker has a memory alarm, and nothing hangs',
+    async () => {
+      const { rabbitmq } = stack.servers
+      await rabbitmq.ctl('set_vm_memory_high_watermark', '0.00001')
+      try {
+        await eventually(async () => {
+          const since = Date.now()
+          const refused = await call(`${stack.http}/create_item`, { json: item(70_000) })
+          expect(refused.status).toBe(503)
+          expect(refused.headers.get('retry-after')).toMatch(/^\d+$/)
+          expect(Date.now() - since).toBeLessThan(10_000)
+        }, 20_000)
+        await eventually(async () => expect(await stack.service('producer').notReady()).toMatch(/block/))
+      } finally {
+        await rabbitmq.ctl('set_vm_memory_high_watermark', '0.4')
+      }
+      await stack.ready()
+      const { accepted, stop } = load(71_000)
+      await pauseMs(500)
+      await stop()
+      await allApplied(accepted)
+    },
+    MINUTE_MS,
+  )
+
+  it(
+    'subscribes again after its queue was deleted',
+    async () => {
+      await stack.channel.deleteQueue('create_item')
+      await eventually(async () => {
+        const { status } = await call(`${stack.http}/create_item`, {
+          json: item(80_000),
+          headers: { Prefer: 'wait=5' },
+        })
+        expect(status).toBe(201)
+      })
+    },
+    MINUTE_MS,
+  )
+
+  it('does not bring an item back when its create is delivered again after the delete', async () => {
+    const body = Buffer.from(JSON.stringify(item(90_000)))
+    const send = () => stack.channel.sendToQueue('create_item', body, { persistent: true, messageId: 'create-90000' })
+    send()
+    await eventually(async () => expect(await stack.skus()).toEqual(['SKU-90000']))
+    expect(
+      (await call(`${stack.http}/stock_management`, { json: { sku: 'SKU-90000' }, headers: { Prefer: 'wait=5' } }))
+        .status,
+    ).toBe(200)
+    send()
+    await call(`${stack.http}/create_item`, { json: item(90_001), headers: { Prefer: 'wait=5' } })
+    expect(await stack.skus()).toEqual(['SKU-90001'])
+    expect(await stack.deadLetters('create_item')).toEqual([])
+  })
+
+  it(
+    'shares one queue between three consumers without loss or double effect',
+    async () => {
+      const extra = [await stack.start('consumer_two'), await stack.start('consumer_two')]
+      await stack.ready('consumer_two')
+      const { accepted, stop } = load(95_000, 16)
+      await pauseMs(2_000)
+      extra[0]?.kill('SIGKILL')
+      await pauseMs(500)
+      await stop()
+      await allApplied(accepted)
+    },
+    MINUTE_MS,
+  )
+})
+
+const pauseMs = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))

@@ -1,0 +1,114 @@
+// The independent Python peers, written with pika, that stand for the suite we replace: where they are, and how they are run.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { ROOT, type Stack } from './stack.ts'
+
+const DIRECTORY = join(ROOT, '../shared/peers')
+// Debian's own, which knows Debian's python3-pika; the PATH may hold another.
+const PYTHON = '/usr/bin/python3'
+
+/** Why the peers cannot run here; undefined when they can. Installs Debian's packages where it may. */
+export function withoutPeers(): string | undefined {
+  if (!existsSync(DIRECTORY)) return `there are no peers in ${DIRECTORY}`
+  if (canImport()) return undefined
+  try {
+    execFileSync(
+      'apt-get',
+      ['install', '-y', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=300', 'python3-pika', 'python3-pymysql'],
+      { stdio: 'ignore', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } },
+    )
+  } catch {
+    return 'python3-pika and python3-pymysql are missing and cannot be installed'
+  }
+  return canImport() ? undefined : 'python3-pika and python3-pymysql do not work'
+}
+
+function canImport(): boolean {
+  try {
+    execFileSync(PYTHON, ['-c', 'import pika, pymysql'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+export interface PeerRun {
+  readonly code: number | null
+  /** What it printed, one parsed JSON object a line. */
+  readonly events: readonly Record<string, unknown>[]
+}
+
+const brokerArguments = ({ space: { rabbitmq } }: Stack) => [
+  '--host',
+  rabbitmq.host,
+  '--port',
+  String(rabbitmq.port),
+  '--user',
+  rabbitmq.username,
+  '--password',
+  rabbitmq.password,
+  '--vhost',
+  rabbitmq.vhost,
+]
+
+/** Runs the Python producer to its end. */
+export async function peerProducer(stack: Stack, ...args: readonly string[]): Promise<PeerRun> {
+  const peer = spawnPeer('peer_producer.py', [...brokerArguments(stack), ...args])
+  return { code: await peer.exited, events: peer.events }
+}
+
+export interface PeerConsumers {
+  readonly events: readonly Record<string, unknown>[]
+  stop(): Promise<void>
+}
+
+/** Starts Python consumers on the given queues, on the stack's MySQL, and waits until they are ready. */
+export async function peerConsumers(stack: Stack, queues: readonly string[]): Promise<PeerConsumers> {
+  const { mysql } = stack.space
+  const store = [
+    '--store',
+    'mysql',
+    '--db-host',
+    mysql.host,
+    '--db-port',
+    String(mysql.port),
+    '--db-user',
+    mysql.user,
+    '--db-password',
+    mysql.password,
+    '--db-name',
+    mysql.database,
+  ]
+  const peer = spawnPeer('peer_consumers.py', [...brokerArguments(stack), '--queues', queues.join(','), ...store])
+  const deadline = Date.now() + 20_000
+  while (!peer.events.some(({ event }) => event === 'ready')) {
+    if (Date.now() > deadline)
+      throw new Error(`the Python consumers did not get ready: ${JSON.stringify(peer.events)} ${peer.errors()}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  return {
+    events: peer.events,
+    stop: async () => {
+      peer.child.kill('SIGTERM')
+      await peer.exited
+    },
+  }
+}
+
+function spawnPeer(script: string, args: readonly string[]) {
+  const child: ChildProcess = spawn(PYTHON, [join(DIRECTORY, script), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const events: Record<string, unknown>[] = []
+  let rest = ''
+  let errors = ''
+  child.stdout?.on('data', (chunk: Buffer) => {
+    const lines = (rest + chunk).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) if (line.startsWith('{')) events.push({ ...JSON.parse(line) })
+  })
+  child.stderr?.on('data', (chunk: Buffer) => {
+    errors += chunk
+  })
+  const exited = new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { child, events, exited, errors: () => errors }
+}

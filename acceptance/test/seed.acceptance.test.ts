@@ -1,0 +1,89 @@
+// What the seed shows: four calls, a row in MySQL, a line in consumer one's log; and what `Prefer: wait` adds.
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { eventually } from './eventually.ts'
+import { call, item, SEED_ITEM } from './http.ts'
+import { type Stack, startStack } from './stack.ts'
+
+describe('the suite', () => {
+  let stack: Stack
+  beforeAll(async () => {
+    stack = await startStack('seed')
+  }, 60_000)
+  afterAll(async () => await stack.stop(), 30_000)
+
+  it("answers the seed's four calls with the seed's four answers", async () => {
+    const health = await call(`${stack.http}/healthcheck`)
+    expect(health).toMatchObject({ status: 200, body: { message: 'Health check message sent' } })
+    expect(health.headers.get('content-type')).toMatch(/^application\/json/)
+    await eventually(() =>
+      expect(stack.service('consumer_one').log).toContainEqual(
+        expect.objectContaining({ message: 'health check received', body: '["message","Healthcheck"]' }),
+      ),
+    )
+
+    const created = await call(`${stack.http}/create_item`, { json: SEED_ITEM })
+    expect(created).toMatchObject({ status: 200, body: { message: 'Create item message sent' } })
+    await eventually(async () => {
+      const [rows] = await stack.pool.query('SELECT sku, name, label, price + 0E0 AS price, quantity FROM inventory')
+      expect(rows).toEqual([SEED_ITEM])
+    })
+
+    const listed = await call(`${stack.http}/order_processing`)
+    expect(listed).toMatchObject({ status: 200, body: [SEED_ITEM] })
+    expect(listed.headers.get('content-type')).toMatch(/^application\/json/)
+
+    const deleted = await call(`${stack.http}/stock_management`, { json: { sku: SEED_ITEM.sku } })
+    expect(deleted).toMatchObject({ status: 200, body: { message: 'Stock management (item delete) message sent' } })
+    await eventually(async () => expect((await call(`${stack.http}/order_processing`)).body).toEqual([]))
+  })
+
+  it('tells what became of a command to who prefers to wait', async () => {
+    const wait = { Prefer: 'wait=10' }
+    const created = await call(`${stack.http}/create_item`, { json: item(1), headers: wait })
+    expect(created).toMatchObject({ status: 201, body: item(1) })
+    expect(created.headers.get('preference-applied')).toMatch(/^wait=10/)
+    expect(await call(`${stack.http}/create_item`, { json: item(1), headers: wait })).toMatchObject({ status: 409 })
+    const [letter] = await stack.deadLetters('create_item')
+    expect(letter?.headers).toMatchObject({ 'x-reason': 'duplicate-sku', 'x-consumer': 'consumer_two' })
+    expect(await call(`${stack.http}/stock_management`, { json: { sku: 'SKU-1' }, headers: wait })).toMatchObject({
+      status: 200,
+    })
+    expect(await call(`${stack.http}/stock_management`, { json: { sku: 'SKU-1' }, headers: wait })).toMatchObject({
+      status: 404,
+    })
+  })
+
+  it('answers 202 when the time is up before the consumer has told', async () => {
+    stack.service('consumer_two').kill('SIGSTOP')
+    try {
+      const accepted = await call(`${stack.http}/create_item`, { json: item(2), headers: { Prefer: 'wait=1' } })
+      expect(accepted.status).toBe(202)
+    } finally {
+      stack.service('consumer_two').kill('SIGCONT')
+    }
+    await eventually(async () => expect(await stack.skus()).toContain('SKU-2'))
+  })
+
+  it('lists page by page, and filtered', async () => {
+    for (const n of [10, 11, 12])
+      await call(`${stack.http}/create_item`, { json: item(n), headers: { Prefer: 'wait=10' } })
+    const first = await call(`${stack.http}/order_processing?label=test&limit=2`)
+    expect(first.body).toHaveLength(2)
+    const next = /<([^>]+)>; rel="next"/.exec(first.headers.get('link') ?? '')?.[1] ?? ''
+    const second = await call(new URL(next, stack.http).href)
+    expect(second.body).toEqual([item(11), item(12)])
+    expect((await call(`${stack.http}/order_processing?sku=SKU-11`)).body).toEqual([item(11)])
+    expect((await call(`${stack.http}/order_processing?sku=sku-11`)).body).toEqual([])
+  })
+
+  it('counts what it does, in the text format of Prometheus', async () => {
+    const metrics = await (await fetch(`${stack.service('consumer_two').admin}/metrics`)).text()
+    expect(metrics).toMatch(/ims_messages_applied_total\{queue="create_item",service="consumer_two"\} \d+/)
+    expect(metrics).toMatch(
+      /ims_messages_dead_lettered_total\{queue="create_item",reason="duplicate-sku",service="consumer_two"\} 1/,
+    )
+    const producer = await (await fetch(`${stack.service('producer').admin}/metrics`)).text()
+    expect(producer).toMatch(/ims_messages_confirmed_total\{queue="create_item",service="producer"\} \d+/)
+    expect(producer).toMatch(/ims_rpc_duration_seconds_count\{service="producer",queue="order_processing"\} \d+/)
+  })
+})

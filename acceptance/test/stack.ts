@@ -1,0 +1,285 @@
+// The whole suite as an operator runs it: five processes, on a vhost and a database of their own, for one test file.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib'
+import { attachServers, type Servers, type TestSpace, testSpace } from 'local'
+import mysql, { type Pool } from 'mysql2/promise'
+import { eventually } from './eventually.ts'
+
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+
+export type ServiceName = 'producer' | 'consumer_one' | 'consumer_two' | 'consumer_three' | 'consumer_four'
+export const SERVICES: readonly ServiceName[] = [
+  'consumer_one',
+  'consumer_two',
+  'consumer_three',
+  'consumer_four',
+  'producer',
+]
+const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_processing']
+
+/** A running service of the suite. */
+export interface ServiceProcess {
+  readonly name: ServiceName
+  readonly pid: number
+  readonly admin: string
+  /** What it has logged so far, one parsed line each. */
+  readonly log: readonly Record<string, unknown>[]
+  kill(signal: NodeJS.Signals): void
+  /** Its exit code, or the signal that ended it. */
+  readonly exited: Promise<number | NodeJS.Signals>
+  /** Why it is not ready; undefined when it is. */
+  notReady(): Promise<string | undefined>
+}
+
+export interface Stack {
+  readonly servers: Servers
+  readonly space: TestSpace
+  readonly http: string
+  readonly env: Record<string, string>
+  readonly channel: ConfirmChannel
+  readonly pool: Pool
+  service(name: ServiceName): ServiceProcess
+  /** Starts a service, also one more of a kind; `service(name)` is the latest. */
+  start(name: ServiceName, env?: Record<string, string>): Promise<ServiceProcess>
+  ready(...names: readonly ServiceName[]): Promise<void>
+  /** Messages that wait on a queue, its unacked ones not counted. */
+  depth(queue: string): Promise<number>
+  deadLetters(queue: string): Promise<DeadLetter[]>
+  skus(): Promise<string[]>
+  stop(): Promise<void>
+}
+
+export interface DeadLetter {
+  readonly body: string
+  readonly headers: Record<string, unknown>
+  readonly messageId: unknown
+}
+
+/** The directory of the servers that `npm test` started for us. */
+export function testServersDirectory(): string {
+  const directory = process.env.IMS_TEST_SERVERS
+  if (!directory) throw new Error('IMS_TEST_SERVERS is not set: run these tests with `npm test`')
+  return directory
+}
+
+/** Starts `services` on fresh servers' space named after the test; call `stop` when done. */
+export async function startStack(
+  name: string,
+  options: { services?: readonly ServiceName[]; migrate?: boolean; env?: Record<string, string> } = {},
+): Promise<Stack> {
+  const servers = await attachServers(testServersDirectory())
+  const space = await testSpace(servers, name)
+  const { rabbitmq, mysql: db } = space
+  const port = await freePort()
+  const env: Record<string, string> = {
+    RABBITMQ_HOST: rabbitmq.host,
+    RABBITMQ_PORT: String(rabbitmq.port),
+    RABBITMQ_USERNAME: rabbitmq.username,
+    RABBITMQ_PASSWORD: rabbitmq.password,
+    RABBITMQ_VHOST: rabbitmq.vhost,
+    MYSQL_HOST: db.host,
+    MYSQL_PORT: String(db.port),
+    MYSQL_USER: db.user,
+    MYSQL_PASSWORD: db.password,
+    MYSQL_DATABASE: db.database,
+    PORT: String(port),
+    ADMIN_PORT: '0',
+    LOG_FORMAT: 'json',
+    ...options.env,
+  }
+  const http = `http://127.0.0.1:${port}`
+  const running: ServiceProcess[] = []
+  const peer = await openPeer(rabbitmq)
+  const pool = mysql.createPool({
+    host: db.host,
+    port: db.port,
+    user: db.user,
+    password: db.password,
+    database: db.database,
+  })
+  const stack: Stack = {
+    servers,
+    space,
+    http,
+    env,
+    pool,
+    get channel() {
+      return peer.channel()
+    },
+    service: (which) => {
+      const found = running.findLast((each) => each.name === which)
+      if (!found) throw new Error(`${which} is not running`)
+      return found
+    },
+    start: async (which, more = {}) => {
+      const started = await startService(which, { ...env, ...more })
+      running.push(started)
+      return started
+    },
+    ready: async (...names) => {
+      for (const which of names.length > 0 ? names : new Set(running.map((each) => each.name)))
+        await eventually(async () => {
+          const why = await stack.service(which).notReady()
+          if (why !== undefined) throw new Error(`${which} is not ready: ${why}`)
+        }, 40_000)
+    },
+    depth: async (queue) => (await peer.channel().checkQueue(queue)).messageCount,
+    deadLetters: (queue) => takeDeadLetters(peer.channel(), queue),
+    skus: async () => {
+      const [rows] = await pool.query<mysql.RowDataPacket[]>('SELECT sku FROM inventory ORDER BY id')
+      return rows.map(({ sku }) => String(sku))
+    },
+    stop: async () => {
+      for (const each of running) each.kill('SIGTERM')
+      await Promise.all(running.map((each) => each.exited))
+      await pool.end()
+      await peer.close()
+      await space.drop()
+    },
+  }
+  if (options.migrate !== false) await migrate(env)
+  for (const queue of QUEUES)
+    for (const each of [queue, `${queue}.dead-letter`]) await stack.channel.assertQueue(each, { durable: true })
+  for (const which of options.services ?? SERVICES) await stack.start(which)
+  await stack.ready()
+  return stack
+}
+
+/** Runs the migrations as an operator would. */
+export async function migrate(env: Record<string, string>): Promise<void> {
+  const child = spawn(process.execPath, ['local/src/main.ts', 'migrate'], {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let said = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk) => {
+      said += chunk
+    })
+  const code = await new Promise((resolve) => child.once('exit', resolve))
+  if (code !== 0) throw new Error(`migrate ended with ${code}: ${said}`)
+}
+
+async function startService(name: ServiceName, env: Record<string, string>): Promise<ServiceProcess> {
+  const child: ChildProcess = spawn(process.execPath, [join(name, 'src/main.ts')], {
+    cwd: ROOT,
+    // jest's own options (--experimental-vm-modules) are none of the service's business
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const log: Record<string, unknown>[] = []
+  let rest = ''
+  const read = (chunk: Buffer) => {
+    const lines = (rest + chunk).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) log.push(parsedLine(line))
+  }
+  child.stdout?.on('data', read)
+  child.stderr?.on('data', read)
+  const exited = new Promise<number | NodeJS.Signals>((resolve) => {
+    child.once('exit', (code, signal) => resolve(code ?? signal ?? 0))
+  })
+  let admin = ''
+  await eventually(() => {
+    const port = log.find((line) => line.adminPort !== undefined)?.adminPort
+    if (port === undefined) throw new Error(`${name} did not start: ${JSON.stringify(log)}`)
+    admin = `http://127.0.0.1:${port}`
+  })
+  return {
+    name,
+    pid: child.pid ?? 0,
+    admin,
+    log,
+    kill: (signal) => {
+      child.kill(signal)
+    },
+    exited,
+    notReady: async () => {
+      try {
+        const response = await fetch(`${admin}/readyz`)
+        return response.status === 200 ? undefined : await response.text()
+      } catch (error) {
+        return `${error}, log: ${JSON.stringify(log.slice(-3))}`
+      }
+    },
+  }
+}
+
+function parsedLine(line: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(line)
+    if (typeof value === 'object' && value !== null) return { ...value }
+  } catch {
+    // not one of ours: kept as text
+  }
+  return { message: line }
+}
+
+/** A connection of the test's own, opened again when a fault has closed it. */
+async function openPeer({ username, password, host, port, vhost }: TestSpace['rabbitmq']) {
+  const url = `amqp://${username}:${password}@${host}:${port}/${encodeURIComponent(vhost)}`
+  let model: ChannelModel | undefined
+  let current: ConfirmChannel | undefined
+  let closing = false
+  const open = async (): Promise<void> => {
+    model = await amqplib.connect(url)
+    model.on('error', () => {})
+    model.on('close', () => {
+      current = undefined
+      if (!closing) void reopen()
+    })
+    await openChannel()
+  }
+  const openChannel = async (): Promise<void> => {
+    const channel = await model?.createConfirmChannel()
+    channel?.on('error', () => {})
+    channel?.on('close', () => {
+      if (current === channel) current = undefined
+      if (!closing) void openChannel().catch(() => {})
+    })
+    current = channel
+  }
+  const reopen = async (): Promise<void> => {
+    while (!closing) {
+      try {
+        return await open()
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 200))
+      }
+    }
+  }
+  await open()
+  return {
+    channel: (): ConfirmChannel => {
+      if (!current) throw new Error("the test's own channel is not open at the moment")
+      return current
+    },
+    close: async () => {
+      closing = true
+      await model?.close().catch(() => {})
+    },
+  }
+}
+
+async function takeDeadLetters(channel: ConfirmChannel, queue: string): Promise<DeadLetter[]> {
+  const letters: DeadLetter[] = []
+  for (;;) {
+    const message = await channel.get(`${queue}.dead-letter`, { noAck: true })
+    if (message === false) return letters
+    const { content, properties } = message
+    letters.push({ body: content.toString(), headers: properties.headers ?? {}, messageId: properties.messageId })
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  if (address === null || typeof address === 'string') throw new Error('no free port')
+  return address.port
+}
