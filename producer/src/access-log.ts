@@ -1,0 +1,48 @@
+// What happens to every request: it has an id, and leaves one line in the log and one measurement.
+import { randomUUID } from 'node:crypto'
+import type { Service } from '@ims/messaging'
+import type { Request, RequestHandler, Response } from 'express'
+
+/** An id we take over from a client or proxy: safe in headers and logs. */
+const SANE_REQUEST_ID = /^[\w.-]{1,128}$/
+
+/**
+ * Gives every response its `X-Request-Id`, logs and measures it when it is over, and while `stopping` asks clients to
+ * close the connection. `routes` are the paths that are named in log and metric; others are `unmatched`.
+ */
+export function accessLog(
+  { log, meter, stopping }: Pick<Service, 'log' | 'meter' | 'stopping'>,
+  routes: readonly string[],
+): RequestHandler {
+  const known = new Set(routes)
+  return (request, response, next) => {
+    const since = performance.now()
+    const given = request.headers['x-request-id']
+    const requestId = typeof given === 'string' && SANE_REQUEST_ID.test(given) ? given : randomUUID()
+    response.setHeader('X-Request-Id', requestId)
+    if (stopping.aborted) response.setHeader('Connection', 'close')
+    // As the Python suite did: more than one slash at the start counts as one.
+    if (request.url.startsWith('//')) request.url = request.url.replace(/^\/+/, '/')
+    const route = known.has(request.path) ? request.path : 'unmatched'
+    response.once('close', () => {
+      const ms = performance.now() - since
+      log.info(fieldsOf(request, response, requestId, route, ms), 'request')
+      const labels = { route, method: request.method, status: String(response.statusCode) }
+      meter.observe('http_request_duration_seconds', ms / 1000, labels)
+    })
+    next()
+  }
+}
+
+function fieldsOf(request: Request, response: Response, requestId: string, route: string, ms: number): object {
+  const messageId = response.getHeader('Message-Id')
+  return {
+    requestId,
+    ...(messageId === undefined ? {} : { messageId }),
+    method: request.method,
+    route,
+    status: response.statusCode,
+    ms: Math.round(ms * 10) / 10,
+    ...(response.writableFinished ? {} : { cutOff: true }),
+  }
+}

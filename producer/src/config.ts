@@ -1,0 +1,44 @@
+// The environment variables of the producer: where it listens, how long it waits, how much it takes at once.
+import { contracts, PAGE_MOST_ITEMS } from '@ims/messaging'
+import { z } from 'zod'
+
+const whole = (least: number, most: number) =>
+  z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
+const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)
+
+export const httpEnvironment = z
+  .object({
+    PORT: whole(0, 65_535).default(5000).describe('HTTP port (0: any free one)'),
+    HTTP_HOST: z.string().min(1).default('127.0.0.1').describe('address to listen on (0.0.0.0: all of them)'),
+    WAIT_FOR_CONSUMERS: z
+      .enum(['true', 'false'])
+      .default('true')
+      .describe('true: listen only once each of the four queues has a consumer'),
+    RPC_TIMEOUT_MS: ms(30_000).describe('time for consumer four to answer a request for items'),
+    PREFER_WAIT_MOST_S: whole(0, 3_600).default(30).describe('longest wait that `Prefer: wait` gets, in seconds'),
+    LIST_PAGE_ITEMS: whole(1, PAGE_MOST_ITEMS)
+      .default(1_000)
+      .describe('items that are asked for at once while the whole list is streamed'),
+    HTTP_BODY_MOST_BYTES: whole(1, 134_217_728)
+      .default(102_400)
+      .describe('larger request bodies are refused, in bytes'),
+    HTTP_REQUEST_TIMEOUT_MS: ms(30_000).describe('time for a request to arrive whole'),
+    HTTP_HEADERS_TIMEOUT_MS: ms(10_000).describe('time for the headers of a request to arrive'),
+    HTTP_KEEP_ALIVE_TIMEOUT_MS: ms(65_000).describe('idle connections are closed after this time'),
+    HTTP_STALL_TIMEOUT_MS: ms(60_000).describe('a client that takes nothing of a list for this long is cut off'),
+  })
+  .transform((v) => ({
+    port: v.PORT,
+    host: v.HTTP_HOST,
+    /** The contracts whose queues must have a consumer before the producer listens. */
+    waitFor: v.WAIT_FOR_CONSUMERS === 'true' ? contracts : [],
+    rpcTimeoutMs: v.RPC_TIMEOUT_MS,
+    preferWaitMostS: v.PREFER_WAIT_MOST_S,
+    listPageItems: v.LIST_PAGE_ITEMS,
+    bodyMostBytes: v.HTTP_BODY_MOST_BYTES,
+    requestTimeoutMs: v.HTTP_REQUEST_TIMEOUT_MS,
+    headersTimeoutMs: v.HTTP_HEADERS_TIMEOUT_MS,
+    keepAliveTimeoutMs: v.HTTP_KEEP_ALIVE_TIMEOUT_MS,
+    stallTimeoutMs: v.HTTP_STALL_TIMEOUT_MS,
+  }))
+export type HttpConfig = z.output<typeof httpEnvironment>

@@ -1,0 +1,50 @@
+// The query parameters of GET /order_processing: filters, and the part of the list that is wanted.
+import { item, PAGE_MOST_ITEMS } from '@ims/messaging'
+import { z } from 'zod'
+import { Problem } from './problem.ts'
+
+const whole = z
+  .string()
+  .regex(/^\d{1,16}$/, 'must be a whole number')
+  .transform(Number)
+
+/** Others are ignored, as the Python suite ignored them all. */
+const parameters = z.object({
+  sku: item.shape.sku.optional(),
+  label: item.shape.label.optional(),
+  limit: whole.pipe(z.int().min(1).max(PAGE_MOST_ITEMS)).optional(),
+  after: whole.pipe(z.int().min(0)).optional(),
+})
+
+/** What is wanted: items equal in `sku` and `label` where given, with an id above `after`; with `limit` one page of them. */
+export interface Wanted {
+  readonly sku: string | undefined
+  readonly label: string | undefined
+  readonly after: number
+  readonly limit: number | undefined
+}
+
+/**
+ * Reads the parameters from a parsed query string.
+ * @throws Problem 400 that names every parameter that is not valid, or is given more than once
+ */
+export function wantedBy(query: unknown): Wanted {
+  const { data, error } = parameters.safeParse(query, { error: oneOfEach })
+  if (error) {
+    const errors = error.issues.map(({ path, message }) => ({ path: path.join('.'), message }))
+    const named = [...new Set(errors.map(({ path }) => path))].join(', ')
+    throw new Problem(400, 'invalid-query', `Not valid: ${named}.`, { errors })
+  }
+  return { sku: data.sku, label: data.label, after: data.after ?? 0, limit: data.limit }
+}
+
+const oneOfEach: z.core.$ZodErrorMap = ({ code, input }) =>
+  code === 'invalid_type' && Array.isArray(input) ? 'must be given once' : undefined
+
+/** The URL of the page that begins after the id `next`: the same as `url`, every other parameter kept. */
+export function nextPageUrl(url: string, next: number): string {
+  const [path = '', query = ''] = url.split('?', 2)
+  const kept = new URLSearchParams(query)
+  kept.set('after', String(next))
+  return `${path}?${kept}`
+}

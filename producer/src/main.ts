@@ -1,0 +1,16 @@
+// producer: turns HTTP requests into messages, and what the consumers reply into HTTP responses.
+import { contracts, openBroker, rabbitmqEnvironment, waitForConsumers } from '@ims/messaging'
+import { runService } from '@ims/runtime'
+import { httpEnvironment } from './config.ts'
+import { createApp } from './producer.ts'
+import { listen } from './server.ts'
+
+const config = { rabbitmq: rabbitmqEnvironment, http: httpEnvironment }
+
+void runService({ name: 'producer', config }, async (service) => {
+  const { config, own } = service
+  // Closed in reverse: finish the requests in hand, then the broker.
+  const broker = own(await openBroker(config.rabbitmq, service, { publishes: contracts }))
+  await waitForConsumers(broker, config.http.waitFor, service)
+  own(await listen(createApp({ broker, config: config.http, service }), config.http, service))
+})

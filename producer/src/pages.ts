@@ -1,0 +1,67 @@
+// Pages of the inventory, asked of consumer four; a Python peer's whole list is cut to look like one of them.
+import {
+  BadReply,
+  type Broker,
+  LAST_PAGE,
+  listedItem,
+  orderProcessing,
+  pageReplyHeaders,
+  type Query,
+} from '@ims/messaging'
+import { z } from 'zod'
+import type { Wanted } from './listing-query.ts'
+
+/** Some items: a JSON array in its final form, how many there are, and the id after which the next page begins (0: none). */
+export interface Page {
+  readonly json: Buffer
+  readonly count: number
+  readonly next: number
+}
+
+const BODY = ['message', 'Order Processing']
+
+/** A Python peer adds the id; our own consumer four does not. */
+const rows = z.array(listedItem.extend({ id: z.int().optional() }))
+const rowsWithId = z.array(listedItem.extend({ id: z.int() }))
+const listing: Query<z.infer<typeof rows>> = { ...orderProcessing, reply: rows }
+
+export interface PageRequest extends Wanted {
+  /** Items on a page of ours. A Python peer's list is cut only if `limit` is given. */
+  readonly pageItems: number
+  readonly deadlineMs: number
+}
+
+/**
+ * Asks for the page after the id `wanted.after`.
+ * @throws NotAccepted, OutcomeUnknown, NoReply, BadReply (also when the pages would never end)
+ */
+export async function askForPage(requester: Broker['requester'], wanted: PageRequest): Promise<Page> {
+  const { sku, label, after, pageItems, deadlineMs } = wanted
+  const headers = {
+    'x-after': after,
+    'x-limit': pageItems,
+    ...(sku === undefined ? {} : { 'x-sku': sku }),
+    ...(label === undefined ? {} : { 'x-label': label }),
+  }
+  const reply = await requester.request(listing, BODY, { deadlineMs, headers })
+  const read = pageReplyHeaders.safeParse(reply.headers)
+  if (!read.success) throw new BadReply('the header x-next of the reply is not an id')
+  const next = read.data['x-next']
+  if (next === undefined) return pageOfWholeList(reply.body, wanted)
+  if (next !== LAST_PAGE && next <= after) throw new BadReply(`the page after ${after} names ${next} as its next`)
+  return { json: reply.raw, count: reply.body.length, next }
+}
+
+/** A Python peer knows no headers: it sends everything, with ids, members in any order. */
+function pageOfWholeList(body: unknown, { sku, label, after, limit }: PageRequest): Page {
+  const { data, error } = rowsWithId.safeParse(body)
+  if (error) throw new BadReply('the reply is a whole list, but its items have no id')
+  const wanted = data
+    .filter((row) => row.id > after)
+    .filter((row) => (sku === undefined || row.sku === sku) && (label === undefined || row.label === label))
+    .sort((one, other) => one.id - other.id)
+  const shown = wanted.slice(0, limit)
+  const next = shown.length < wanted.length ? shown.at(-1)?.id : undefined
+  const items = shown.map(({ sku, name, label, price, quantity }) => ({ sku, name, label, price, quantity }))
+  return { json: Buffer.from(JSON.stringify(items)), count: items.length, next: next ?? LAST_PAGE }
+}

@@ -1,0 +1,119 @@
+// Errors as the client sees them: problem details (RFC 9457), one place that decides which error becomes which.
+import { BadReply, type Log, NoReply, NotAccepted, OutcomeUnknown } from '@ims/messaging'
+import type { ErrorRequestHandler, RequestHandler, Response } from 'express'
+
+/** One fault of a request: the member or parameter, and what is wrong with it. An empty path is the whole body. */
+export interface Fault {
+  readonly path: string
+  readonly message: string
+}
+
+interface Details {
+  /** Faults of the request, by member. */
+  readonly errors?: readonly Fault[]
+  /** Why a consumer refused the command. */
+  readonly reason?: string
+  readonly sku?: string
+}
+
+const TITLES = {
+  'invalid-json': 'The body is not valid JSON',
+  'invalid-body': 'The body is not what this path takes',
+  'invalid-query': 'The query parameters are not what this path takes',
+  'incomplete-body': 'The body did not arrive whole',
+  'not-found': 'Not found',
+  'unknown-sku': 'There is no item with this sku',
+  'method-not-allowed': 'Method not allowed',
+  'duplicate-sku': 'There is an item with this sku already',
+  'too-large': 'The body is too large',
+  'not-json': 'The body must be JSON',
+  refused: 'The command was refused',
+  internal: 'Internal error',
+  'bad-reply': 'The answer from behind was not usable',
+  'not-accepted': 'Not accepted',
+  'outcome-unknown': 'Outcome unknown',
+  'no-reply': 'No answer in time',
+} as const
+
+/** Seconds after which a client may try again while the broker is away: it is usually back by then. */
+const RETRY_AFTER_S = '2'
+
+/** An error that knows its answer. `detail` is read by the client: a sentence, nothing internal. */
+export class Problem extends Error {
+  override readonly name = 'Problem'
+  readonly status: number
+  readonly kind: keyof typeof TITLES
+  readonly headers: Readonly<Record<string, string>>
+  readonly details: Details
+  constructor(
+    status: number,
+    kind: Problem['kind'],
+    detail: string,
+    { headers = {}, ...details }: Details & { headers?: Record<string, string> } = {},
+  ) {
+    super(detail)
+    this.status = status
+    this.kind = kind
+    this.headers = headers
+    this.details = details
+  }
+}
+
+/** Maps an error by its class to the problem that is answered; undefined for one that nobody foresaw. */
+export function problemOf(error: unknown): Problem | undefined {
+  if (error instanceof Problem) return error
+  const headers = { 'Retry-After': RETRY_AFTER_S }
+  if (error instanceof NotAccepted) {
+    const detail = 'The message broker did not take the message: it was not stored, and sending it again is safe.'
+    return new Problem(503, 'not-accepted', detail, { headers, reason: error.reason })
+  }
+  if (error instanceof OutcomeUnknown) {
+    const detail =
+      'The outcome is unknown: the message may have been stored, but the message broker did not confirm it.'
+    return new Problem(503, 'outcome-unknown', detail, { headers })
+  }
+  if (error instanceof NoReply) return new Problem(504, 'no-reply', 'The consumer did not answer in time.')
+  if (error instanceof BadReply)
+    return new Problem(502, 'bad-reply', 'The consumer answered with an error or in an unknown form.')
+  return undefined
+}
+
+/** Sends a problem. The response must not have begun. */
+export function sendProblem(response: Response, { status, kind, message, headers, details }: Problem): void {
+  const body = { type: `urn:ims:problem:${kind}`, title: TITLES[kind], status, detail: message, ...details }
+  const bytes = Buffer.from(JSON.stringify(body))
+  response.writeHead(status, {
+    ...headers,
+    'Content-Type': 'application/problem+json',
+    'Content-Length': bytes.length,
+  })
+  response.end(bytes)
+}
+
+/** The last word on every request that failed: answers it, and logs what the client is not told. */
+export function problemHandler(log: Log): ErrorRequestHandler {
+  return (error, _, response, _next) => {
+    const requestId = response.getHeader('X-Request-Id')
+    const problem = problemOf(error)
+    if (problem === undefined) log.error({ requestId, err: error }, 'a request failed for an unforeseen reason')
+    else if (problem.status >= 500) log.warn({ requestId, reason: whyOf(error) }, 'a request could not be served')
+    // Half an answer must not look whole: cut the connection.
+    if (response.headersSent) response.destroy()
+    else sendProblem(response, problem ?? new Problem(500, 'internal', 'The request failed; it was logged by its id.'))
+  }
+}
+
+const whyOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** Answers a method that the path does not have. */
+export function methodNotAllowed(allow: string): RequestHandler {
+  return ({ method, path }, response) => {
+    const detail = `${path} does not take ${method}, but ${allow}.`
+    sendProblem(response, new Problem(405, 'method-not-allowed', detail, { headers: { Allow: allow } }))
+  }
+}
+
+/** Answers a path that does not exist. */
+export const notFound: RequestHandler = (_, response) => {
+  sendProblem(response, new Problem(404, 'not-found', 'There is nothing at this path.'))
+}

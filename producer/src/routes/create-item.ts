@@ -1,0 +1,33 @@
+// POST /create_item: sends an item to consumer two, which stores it; with `Prefer: wait` also says what came of it.
+import { createItem } from '@ims/messaging'
+import type { RequestHandler } from 'express'
+import { nameMessage, sendJson } from '../answer.ts'
+import { preferredWaitS } from '../prefer.ts'
+import { Problem } from '../problem.ts'
+import type { Dependencies } from '../producer.ts'
+import { readBody } from '../request-body.ts'
+
+const SENT = { message: 'Create item message sent' }
+
+export function createItemRoute({ broker, config }: Pick<Dependencies, 'broker' | 'config'>): RequestHandler {
+  return async (request, response) => {
+    const item = await readBody(request, createItem.body, config.bodyMostBytes)
+    const waitS = preferredWaitS(request.headers.prefer, config.preferWaitMostS)
+    if (waitS === undefined) {
+      const { messageId } = await broker.publisher.publish(createItem, item)
+      nameMessage(response, messageId)
+      return sendJson(response, 200, SENT)
+    }
+    const { messageId, reply } = await broker.requester.command(createItem, item, { deadlineMs: waitS * 1_000 })
+    nameMessage(response, messageId)
+    response.setHeader('Preference-Applied', `wait=${waitS}`)
+    if (reply.kind === 'no-reply') return sendJson(response, 202, SENT)
+    if (reply.kind === 'refused') throw refusal(reply.reason, item.sku, reply.error)
+    sendJson(response, 201, item, { Location: `/order_processing?sku=${encodeURIComponent(item.sku)}` })
+  }
+}
+
+const refusal = (reason: string, sku: string, error: string): Problem =>
+  reason === 'duplicate-sku'
+    ? new Problem(409, 'duplicate-sku', `The item was not stored: ${sku} exists already.`, { sku })
+    : new Problem(422, 'refused', `The item was not stored: ${error}`, { reason })

@@ -1,0 +1,32 @@
+// GET /order_processing: lists the inventory, streamed page by page, or one page of it.
+import { LAST_PAGE, OutcomeUnknown } from '@ims/messaging'
+import type { RequestHandler } from 'express'
+import { nextPageUrl, wantedBy } from '../listing-query.ts'
+import { askForPage, type Page } from '../pages.ts'
+import { Problem } from '../problem.ts'
+import type { Dependencies } from '../producer.ts'
+import { streamPages } from '../stream-pages.ts'
+
+export function orderProcessingRoute({ broker, config }: Pick<Dependencies, 'broker' | 'config'>): RequestHandler {
+  return async (request, response) => {
+    const wanted = wantedBy(request.query)
+    const pageItems = wanted.limit ?? config.listPageItems
+    const ask = (after: number): Promise<Page> =>
+      askForPage(broker.requester, { ...wanted, after, pageItems, deadlineMs: config.rpcTimeoutMs })
+    // Before any header goes out, so that a failure can still be told by the status.
+    const first = await ask(wanted.after).catch(nothingChanged)
+    response.setHeader('Content-Type', 'application/json')
+    if (wanted.limit === undefined && first.next !== LAST_PAGE)
+      return await streamPages(response, first, ask, config.stallTimeoutMs)
+    if (first.next !== LAST_PAGE) response.setHeader('Link', `<${nextPageUrl(request.url, first.next)}>; rel="next"`)
+    response.setHeader('Content-Length', first.json.length)
+    response.end(first.json)
+  }
+}
+
+/** Of a question it does not matter whether it arrived: it changes nothing, and may be asked again. */
+function nothingChanged(error: unknown): never {
+  if (!(error instanceof OutcomeUnknown)) throw error
+  const detail = 'The connection to the message broker was lost before the list came. Asking again is safe.'
+  throw new Problem(503, 'not-accepted', detail, { headers: { 'Retry-After': '2' } })
+}

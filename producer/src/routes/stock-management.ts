@@ -1,0 +1,31 @@
+// POST /stock_management: tells consumer three to delete an item; with `Prefer: wait` also says what came of it.
+import { stockManagement } from '@ims/messaging'
+import type { RequestHandler } from 'express'
+import { nameMessage, sendJson } from '../answer.ts'
+import { preferredWaitS } from '../prefer.ts'
+import { Problem } from '../problem.ts'
+import type { Dependencies } from '../producer.ts'
+import { readBody } from '../request-body.ts'
+
+const SENT = { message: 'Stock management (item delete) message sent' }
+
+export function stockManagementRoute({ broker, config }: Pick<Dependencies, 'broker' | 'config'>): RequestHandler {
+  return async (request, response) => {
+    const { sku } = await readBody(request, stockManagement.body, config.bodyMostBytes)
+    const waitS = preferredWaitS(request.headers.prefer, config.preferWaitMostS)
+    if (waitS === undefined) {
+      const { messageId } = await broker.publisher.publish(stockManagement, { sku })
+      nameMessage(response, messageId)
+      return sendJson(response, 200, SENT)
+    }
+    const { messageId, reply } = await broker.requester.command(stockManagement, { sku }, { deadlineMs: waitS * 1_000 })
+    nameMessage(response, messageId)
+    response.setHeader('Preference-Applied', `wait=${waitS}`)
+    if (reply.kind === 'no-reply') return sendJson(response, 202, SENT)
+    if (reply.kind === 'refused')
+      throw new Problem(422, 'refused', `Nothing was deleted: ${reply.error}`, { reason: reply.reason })
+    if (reply.result.outcome === 'unknown-sku')
+      throw new Problem(404, 'unknown-sku', `Nothing was deleted: there is no item ${sku}.`, { sku })
+    sendJson(response, 200, { message: 'Item deleted', sku })
+  }
+}
