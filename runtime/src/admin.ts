@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Registry } from 'prom-client'
 import { z } from 'zod'
+import { listen } from './listen.ts'
 
 export const adminEnvironment = (fallbackPort: number) =>
   z
@@ -16,11 +17,6 @@ export const adminEnvironment = (fallbackPort: number) =>
       ADMIN_HOST: z.string().min(1).default('127.0.0.1').describe('address that the admin port listens on'),
     })
     .transform((v) => ({ port: v.ADMIN_PORT, host: v.ADMIN_HOST }))
-
-/** The admin port, or another, is taken: nobody but an operator can help. */
-export class PortTaken extends Error {
-  override readonly name = 'PortTaken'
-}
 
 export interface AdminPort {
   readonly port: number
@@ -55,13 +51,9 @@ export async function openAdminPort(
   const server = createServer((request, response) => {
     answer(pages, request, response).catch(() => response.destroy())
   })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(explained(error, host, port)))
-    server.listen(port, host, resolve)
-  })
-  const address = server.address()
+  const listened = await listen(server, { host, port, variable: 'ADMIN_PORT' })
   return {
-    port: address !== null && typeof address === 'object' ? address.port : port,
+    port: listened,
     close: async () => {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
@@ -74,7 +66,7 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const path = new URL(request.url ?? '/', 'http://admin').pathname
+  const path = request.url?.split('?', 1)[0] ?? '/'
   const page = Object.hasOwn(pages, path) ? pages[path] : undefined
   if (page === undefined) return json(response, 404, { error: 'no such page: /livez, /readyz and /metrics are there' })
   if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -86,10 +78,4 @@ async function answer(
 
 function json(response: ServerResponse, status: number, body: object): void {
   response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`)
-}
-
-function explained(error: NodeJS.ErrnoException, host: string, port: number): Error {
-  if (error.code !== 'EADDRINUSE' && error.code !== 'EACCES') return error
-  const why = error.code === 'EACCES' ? 'may not be used by this user' : 'is taken by another process'
-  return new PortTaken(`the admin port ${host}:${port} ${why}: set ADMIN_PORT to another`)
 }

@@ -30,6 +30,7 @@ export function parseEnvironment<S extends Sections>(sections: S, env: NodeJS.Pr
     config[name] = data
     for (const { path, message } of error?.issues ?? []) {
       const variable = path.join('.')
+      if (problems.some((problem) => problem.startsWith(`${variable}_FILE: `))) continue
       problems.push(values[variable] === undefined ? `${variable}: is missing` : `${variable}: ${message}`)
     }
   }

@@ -1,5 +1,4 @@
 // The public face of runtime.
-export { PortTaken } from './admin.ts'
 export {
   type ConfigOf,
   environmentTable,
@@ -9,6 +8,7 @@ export {
   type VariableRow,
 } from './config.ts'
 export { EXIT } from './exit-codes.ts'
+export { type ListenOn, listen, PortTaken } from './listen.ts'
 export { createLog } from './log.ts'
 export { createMeter, type Meter } from './metrics.ts'
 export type { Owned } from './ownership.ts'

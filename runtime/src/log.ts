@@ -2,6 +2,7 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import pretty from 'pino-pretty'
 import { z } from 'zod'
+import { redactFields, redactUrls } from './redaction.ts'
 
 export const logEnvironment = z
   .object({
@@ -17,10 +18,6 @@ export const logEnvironment = z
   .transform((v) => ({ level: v.LOG_LEVEL, format: v.LOG_FORMAT }))
 export type LogConfig = z.output<typeof logEnvironment>
 
-/** Members that are blanked wherever they stand, down to two levels below the top. */
-const SECRET = ['password', 'passwd', 'secret', 'token', 'authorization', 'cookie', 'apiKey', 'privateKey']
-const REDACTED = SECRET.flatMap((name) => [name, `*.${name}`, `*.*.${name}`])
-
 /** A logger that writes to standard output, or to `destination`. Writes are synchronous: no line is lost at exit. */
 export function createLog(name: string, { level, format }: LogConfig, destination?: DestinationStream): Logger {
   const readable = format === 'pretty' || (format === 'auto' && process.stdout.isTTY === true)
@@ -28,9 +25,11 @@ export function createLog(name: string, { level, format }: LogConfig, destinatio
     level,
     base: { service: name },
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label: string) => ({ level: label }) },
+    formatters: { level: (label: string) => ({ level: label }), log: redactFields },
+    // redactFields has written errors out already; pino's own serializer would take the result for an error of class Object.
+    serializers: { err: (written: unknown) => written },
+    hooks: { streamWrite: redactUrls },
     messageKey: 'message',
-    redact: { paths: REDACTED, censor: '[redacted]' },
   }
   if (destination) return pino(options, destination)
   if (readable)

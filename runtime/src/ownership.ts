@@ -7,33 +7,63 @@ export interface Owned {
   notReady?(): string | undefined | Promise<string | undefined>
 }
 
+interface Entry {
+  readonly resource: Owned
+  readonly label: string
+}
+
+/** Longest wait for one answer of notReady(): a probe must have its answer before its own timeout. */
+const READINESS_TIMEOUT_MS = 800
+
 export class Ownership {
   readonly #log: Log
-  readonly #owned: Owned[] = []
+  readonly #owned: Entry[] = []
 
   constructor(log: Log) {
     this.#log = log
   }
 
-  own<T extends Owned>(resource: T): T {
-    this.#owned.push(resource)
+  /** Takes `resource` on and returns it; `label` is what the log calls it. */
+  own<T extends Owned>(resource: T, label: string = resource.constructor.name): T {
+    this.#owned.push({ resource, label })
     return resource
   }
 
-  /** Why the owned things are not ready; empty when all are. */
+  /** What is not closed yet, in the order in which it will be. */
+  get open(): readonly string[] {
+    return this.#owned.map(({ label }) => label).reverse()
+  }
+
+  /** Why the owned things are not ready; empty when all are. One that fails to say so, or does not in time, is not. */
   async reasons(): Promise<readonly string[]> {
-    const answers = await Promise.all(this.#owned.map(async (resource) => await resource.notReady?.()))
+    const answers = await Promise.all(this.#owned.map(reasonOf))
     return answers.filter((answer) => answer !== undefined)
   }
 
   /** Closes one after the other, last taken on first. What fails to close is logged and stops nobody. */
   async close(): Promise<void> {
-    for (let resource = this.#owned.pop(); resource; resource = this.#owned.pop()) {
+    for (let entry = this.#owned.at(-1); entry; entry = this.#owned.at(-1)) {
       try {
-        await resource.close()
+        await entry.resource.close()
       } catch (error) {
-        this.#log.error({ error: String(error) }, 'could not close cleanly')
+        this.#log.error({ error: String(error) }, `${entry.label} could not close cleanly`)
       }
+      this.#owned.splice(this.#owned.indexOf(entry), 1)
     }
+  }
+}
+
+async function reasonOf({ resource, label }: Entry): Promise<string | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const silence = new Promise<string>((resolve) => {
+    const sentence = `${label} did not say within ${READINESS_TIMEOUT_MS} ms whether it is ready`
+    timer = setTimeout(resolve, READINESS_TIMEOUT_MS, sentence)
+  })
+  try {
+    return await Promise.race([resource.notReady?.(), silence])
+  } catch (error) {
+    return `${label}: ${error instanceof Error ? error.message : String(error)}`
+  } finally {
+    clearTimeout(timer)
   }
 }

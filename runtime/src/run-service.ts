@@ -38,8 +38,11 @@ export const runtimeSections = (name: string) => ({
 
 export interface RunningService<S extends Sections> extends Service {
   readonly config: ConfigOf<S>
-  /** Takes a resource on: it is closed at shutdown, in reverse order, and asked whether it is ready. Returns it. */
-  own<T extends Owned>(resource: T): T
+  /**
+   * Takes a resource on: it is closed at shutdown, in reverse order, and asked whether it is ready. Returns it. `label` is
+   * what the log calls it, otherwise its class.
+   */
+  own<T extends Owned>(resource: T, label?: string): T
 }
 
 /**
@@ -54,17 +57,15 @@ export async function runService<S extends Sections>(
   const config = configuration(name, sections)
   const log = createLog(name, config.runtime.log)
   const lifecycle = new Lifecycle(log, config.runtime.shutdown.timeoutMs)
-  try {
+  await lifecycle.run(async () => {
     const { meter, registry } = createMeter(name)
     // First taken on, last closed: probes see the whole shutdown.
-    const admin = lifecycle.own(await openAdminPort(config.runtime.admin, registry, () => lifecycle.reasons()))
+    const admin = await openAdminPort(config.runtime.admin, registry, () => lifecycle.reasons())
+    lifecycle.own(admin, 'the admin port')
     log.info({ adminPort: admin.port, pid: process.pid }, 'starting')
-    const own = <T extends Owned>(resource: T): T => lifecycle.own(resource)
+    const own = <T extends Owned>(resource: T, label?: string): T => lifecycle.own(resource, label)
     await main({ name, log, meter, stopping: lifecycle.stopping, config: config.own, own })
-    lifecycle.started()
-  } catch (error) {
-    await lifecycle.failed(error)
-  }
+  })
 }
 
 function configuration<S extends Sections>(name: string, sections: S) {
@@ -89,6 +90,7 @@ class Lifecycle {
   readonly #owned: Ownership
   readonly #stopping = new AbortController()
   #phase: 'starting' | 'started' | 'stopping' = 'starting'
+  #start: Promise<void> | undefined
 
   constructor(log: Log, timeoutMs: number) {
     this.#log = log
@@ -96,7 +98,10 @@ class Lifecycle {
     this.#owned = new Ownership(log)
     for (const [signal, number] of [['SIGTERM', 15] as const, ['SIGINT', 2] as const]) {
       process.on(signal, () => {
-        if (this.#phase === 'stopping') process.exit(128 + number)
+        if (this.#phase === 'stopping') {
+          log.warn({ signal }, 'second signal: exiting at once')
+          process.exit(128 + number)
+        }
         log.info({ signal }, 'stopping')
         void this.#stop(EXIT.OK)
       })
@@ -116,10 +121,19 @@ class Lifecycle {
     return this.#stopping.signal
   }
 
-  own<T extends Owned>(resource: T): T {
-    // Taken on while everything is being closed already: nobody else will close it.
-    if (this.#phase === 'stopping') void resource.close().catch(() => {})
-    return this.#owned.own(resource)
+  /** Starts, and resolves when that has ended; what fails ends the process. */
+  async run(start: () => Promise<void>): Promise<void> {
+    this.#start = start()
+    try {
+      await this.#start
+      this.#started()
+    } catch (error) {
+      await this.#failed(error)
+    }
+  }
+
+  own<T extends Owned>(resource: T, label?: string): T {
+    return this.#owned.own(resource, label)
   }
 
   async reasons(): Promise<readonly string[]> {
@@ -127,14 +141,15 @@ class Lifecycle {
     return [...phase, ...(await this.#owned.reasons())]
   }
 
-  started(): void {
+  #started(): void {
     if (this.#phase !== 'starting') return
     this.#phase = 'started'
     this.#log.info({}, 'ready')
   }
 
-  async failed(error: unknown): Promise<void> {
-    if (this.#phase === 'stopping') return // the waits at start end with an error when shutdown begins
+  async #failed(error: unknown): Promise<void> {
+    // The waits at start end with an error when shutdown begins.
+    if (this.#phase === 'stopping') return this.#log.debug({ error: String(error) }, 'the start was broken off')
     const config = error instanceof Error && ['Misconfigured', 'PortTaken', 'InvalidEnvironment'].includes(error.name)
     const exitCode = config ? EXIT.CONFIG : EXIT.SOFTWARE
     const detail = config || !(error instanceof Error) ? {} : { error: error.stack }
@@ -145,13 +160,18 @@ class Lifecycle {
   async #stop(exitCode: number): Promise<never> {
     this.#phase = 'stopping'
     this.#stopping.abort()
+    let starting = true
     const deadline = setTimeout(() => {
+      const open = [...(starting ? ['the start'] : []), ...this.#owned.open]
       this.#log.error(
-        { timeoutMs: this.#timeoutMs },
-        'stopped before everything had ended: the broker delivers what was unsettled again',
+        { timeoutMs: this.#timeoutMs, open },
+        `stopped before everything had ended (${open.join(', ')}): the broker delivers what was unsettled again`,
       )
       process.exit(EXIT.UNCLEAN)
     }, this.#timeoutMs)
+    // A start in progress may still take something on; its waits end now.
+    await this.#start?.catch(() => {})
+    starting = false
     await this.#owned.close()
     clearTimeout(deadline)
     this.#log.info({ exitCode }, 'stopped')

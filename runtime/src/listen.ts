@@ -1,0 +1,48 @@
+// Makes a server listen, and turns "port taken" and the like into a sentence that says what to change.
+import type { Server } from 'node:net'
+import { portHolder } from './port-holder.ts'
+
+/** A port cannot be listened on: nobody but an operator can help. */
+export class PortTaken extends Error {
+  override readonly name = 'PortTaken'
+}
+
+/** Where to listen. `variable` names the environment variable of the port, for the sentence that says what to change. */
+export interface ListenOn {
+  readonly host: string
+  readonly port: number
+  readonly variable: string
+}
+
+/**
+ * Resolves with the port listened on: a free one when `port` is 0.
+ * @throws PortTaken when the port is taken (naming the holder where it can be seen), not allowed, or the host is not ours
+ */
+export function listen(server: Server, { host, port, variable }: ListenOn): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const refused = (error: NodeJS.ErrnoException) => reject(explained(error, { host, port, variable }))
+    server.once('error', refused)
+    server.listen({ host, port }, () => {
+      server.off('error', refused)
+      const address = server.address()
+      resolve(address !== null && typeof address === 'object' ? address.port : port)
+    })
+  })
+}
+
+function explained(error: NodeJS.ErrnoException, { host, port, variable }: ListenOn): Error {
+  switch (error.code) {
+    case 'EADDRINUSE': {
+      const holder = portHolder(port)
+      const by = holder ? `process ${holder.pid} (${holder.command})` : 'another process'
+      return new PortTaken(`port ${port} is taken by ${by}: stop it, or set ${variable} to a free port`)
+    }
+    case 'EACCES':
+      return new PortTaken(`port ${port} may not be used by this user: set ${variable} to one above 1023`)
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return new PortTaken(`cannot listen on ${host} port ${port} (${variable}): it is no address of this host`)
+    default:
+      return error
+  }
+}

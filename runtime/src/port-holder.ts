@@ -1,0 +1,36 @@
+// Finds out, on Linux, which process listens on a port, so that "port taken" can say by whom.
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+
+/** `pid` and the command line of whoever listens on TCP port `port` of this host; undefined when that cannot be seen. */
+export function portHolder(port: number): { pid: number; command: string } | undefined {
+  const sockets = new Set(['tcp', 'tcp6'].flatMap((table) => listeningSockets(table, port)))
+  if (sockets.size === 0) return undefined
+  for (const entry of entriesOf('/proc')) {
+    if (!/^\d+$/.test(entry)) continue
+    const holds = entriesOf(`/proc/${entry}/fd`).some((fd) => sockets.has(linkOf(`/proc/${entry}/fd/${fd}`)))
+    if (holds) return { pid: Number(entry), command: textOf(`/proc/${entry}/cmdline`).replaceAll('\0', ' ').trim() }
+  }
+  return undefined
+}
+
+/** Columns of /proc/net/tcp: sl, local address:port in hex, remote, state (0A: listening), …; the tenth is the inode. */
+function listeningSockets(table: string, port: number): string[] {
+  const hex = port.toString(16).toUpperCase().padStart(4, '0')
+  return textOf(`/proc/net/${table}`)
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, local, , state]) => state === '0A' && local?.endsWith(`:${hex}`))
+    .map((columns) => `socket:[${columns[9]}]`)
+}
+
+// What belongs to other users, or ends meanwhile, cannot be read: then it is not the one we can name.
+const readable = <T>(read: () => T, otherwise: T): T => {
+  try {
+    return read()
+  } catch {
+    return otherwise
+  }
+}
+const entriesOf = (directory: string) => readable(() => readdirSync(directory), [])
+const linkOf = (path: string) => readable(() => readlinkSync(path), '')
+const textOf = (path: string) => readable(() => readFileSync(path, 'utf8'), '')

@@ -1,0 +1,40 @@
+// Keeps secrets out of the log: members named like one at any depth, and passwords inside URLs.
+import { stdSerializers } from 'pino'
+
+const SECRET_NAME =
+  /password|passwd|passphrase|secret|token|authorization|cookie|credential|api[-_]?key|private[-_]?key/i
+const URL_PASSWORD = /(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@"]*:)[^\s@/"]+@/gi
+const REDACTED = '[redacted]'
+/** Deeper than this nothing is shown: it also ends cycles. */
+const DEPTH_MOST = 6
+
+/** `fields` with every secret in it replaced; the same object when there is none, so that most lines cost no copy. */
+export function redactFields(fields: Record<string, unknown>): Record<string, unknown> {
+  return redactMembers(fields, 1)
+}
+
+/** A whole log line with the passwords in its URLs replaced. */
+export function redactUrls(line: string): string {
+  return line.includes('://') ? line.replace(URL_PASSWORD, `$1${REDACTED}@`) : line
+}
+
+function redactMembers(fields: Record<string, unknown>, depth: number): Record<string, unknown> {
+  let copy: Record<string, unknown> | undefined
+  for (const name of Object.keys(fields)) {
+    const value = fields[name]
+    const shown = SECRET_NAME.test(name) && value !== undefined ? REDACTED : redactValue(value, depth)
+    if (shown === value) continue
+    copy ??= { ...fields }
+    copy[name] = shown
+  }
+  return copy ?? fields
+}
+
+function redactValue(value: unknown, depth: number): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (depth >= DEPTH_MOST) return '[too deep]'
+  if (value instanceof Error) return redactMembers({ ...stdSerializers.err(value) }, depth + 1)
+  if (Array.isArray(value)) return value.map((each) => redactValue(each, depth + 1))
+  // Dates, buffers and the like write themselves.
+  return 'toJSON' in value ? value : redactMembers(value as Record<string, unknown>, depth + 1)
+}

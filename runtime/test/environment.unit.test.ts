@@ -1,0 +1,95 @@
+// Configuration from the environment: strict, complete in its complaints, with values from files.
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { describe, expect, it } from '@jest/globals'
+import { z } from 'zod'
+import { environmentTable, InvalidEnvironment, parseEnvironment, runtimeSections, type Sections } from '../src/index.ts'
+
+const port = z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(1).max(65_535))
+const server = z
+  .object({
+    HOST: z.string().min(1).describe('where it is'),
+    PORT: port.default(80).describe('its port'),
+    PASSWORD: z.string().min(8).default('too secret').describe('what lets us in'),
+  })
+  .transform((v) => ({ host: v.HOST, port: v.PORT, password: v.PASSWORD }))
+const options = z.object({ COLOUR: z.enum(['red', 'blue']).default('red').describe('its colour') })
+const sections = { server, options }
+
+const fileWith = (text: string) => {
+  const path = `${mkdtempSync(`${tmpdir()}/ims-`)}/value`
+  writeFileSync(path, text)
+  return path
+}
+
+/** The sentences with which an environment is refused. */
+function problemsOf(given: Sections, env: NodeJS.ProcessEnv): readonly string[] {
+  try {
+    parseEnvironment(given, env)
+    return []
+  } catch (error) {
+    if (error instanceof InvalidEnvironment) return error.problems
+    throw error
+  }
+}
+
+describe('the environment', () => {
+  it('gives the configuration its form, with defaults', () => {
+    expect(parseEnvironment(sections, { HOST: 'there', COLOUR: 'blue' })).toEqual({
+      server: { host: 'there', port: 80, password: 'too secret' },
+      options: { COLOUR: 'blue' },
+    })
+  })
+
+  it.each(['12x', ' 80', '8e1', '0x50', '-1', '80.0', '65536', '0'])('refuses %j as a port', (PORT) => {
+    expect(problemsOf(sections, { HOST: 'there', PORT })).toEqual([expect.stringMatching(/^PORT: /)])
+  })
+
+  it('takes an empty variable as one that is not set', () => {
+    expect(parseEnvironment(sections, { HOST: 'there', PORT: '' })).toMatchObject({ server: { port: 80 } })
+    expect(problemsOf(sections, { HOST: '' })).toEqual(['HOST: is missing'])
+  })
+
+  it('names everything that is wrong in every section, and shows no secret', () => {
+    const problems = problemsOf(sections, { PORT: 'http', PASSWORD: 'short', COLOUR: 'green' })
+    expect(problems).toEqual([
+      'HOST: is missing',
+      'PORT: must be a whole number',
+      expect.stringMatching(/^PASSWORD: (?!.*short)/),
+      expect.stringMatching(/^COLOUR: /),
+    ])
+  })
+
+  it('names a variable of several sections once', () => {
+    expect(problemsOf({ one: server, other: server }, {})).toEqual(['HOST: is missing'])
+  })
+
+  it('reads a value from NAME_FILE, without its last line end', () => {
+    const env = { HOST: 'there', PASSWORD_FILE: fileWith('from a file\n\n') }
+    expect(parseEnvironment({ server }, env)).toMatchObject({ server: { password: 'from a file\n' } })
+  })
+
+  it('refuses a variable given twice, and a file that cannot be read', () => {
+    const env = { HOST: 'there', HOST_FILE: fileWith('here'), PASSWORD_FILE: '/nowhere/at/all' }
+    expect(problemsOf(sections, env)).toEqual([
+      'HOST: both HOST and HOST_FILE are set, choose one',
+      expect.stringMatching(/^PASSWORD_FILE: cannot read \/nowhere\/at\/all: /),
+    ])
+  })
+
+  it('says of a required variable whose file cannot be read only that', () => {
+    expect(problemsOf(sections, { HOST_FILE: '/nowhere' })).toEqual([expect.stringMatching(/^HOST_FILE: cannot read/)])
+  })
+
+  it('lists its variables with defaults and descriptions', () => {
+    expect(environmentTable(sections)).toEqual([
+      { variable: 'HOST', fallback: undefined, description: 'where it is' },
+      { variable: 'PORT', fallback: '80', description: 'its port' },
+      { variable: 'PASSWORD', fallback: 'too secret', description: 'what lets us in' },
+      { variable: 'COLOUR', fallback: 'red', description: 'its colour' },
+    ])
+    const rows = environmentTable(runtimeSections('consumer_two'))
+    expect(rows.find(({ variable }) => variable === 'ADMIN_PORT')?.fallback).toBe('9092')
+    for (const { description } of rows) expect(description).not.toBe('')
+  })
+})

@@ -1,0 +1,60 @@
+// Starts the fixture service as a process of its own and reads what it writes.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+
+export interface LogLine {
+  readonly level: string
+  readonly message: string
+  readonly [member: string]: unknown
+}
+
+const running = new Set<() => void>()
+
+/** Ends what a failed test left behind. */
+export function endFixtures(): void {
+  for (const end of running) end()
+}
+
+/** Starts test/fixtures/service.ts with `environment` and nothing else; its admin port is any free one. */
+export function startFixture(environment: Record<string, string>) {
+  const child = spawn(process.execPath, [`${import.meta.dirname}/fixtures/service.ts`], {
+    env: { ADMIN_PORT: '0', ...environment },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const end = () => child.kill('SIGKILL')
+  running.add(end)
+  const lines: LogLine[] = []
+  const waiting = new Set<() => void>()
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    lines.push(JSON.parse(line))
+    for (const look of waiting) look()
+  })
+  const closed = once(child, 'close').finally(() => running.delete(end))
+  return {
+    pid: child.pid,
+    lines,
+    messages: () => lines.map(({ message }) => message),
+    signal: (name: NodeJS.Signals) => child.kill(name),
+    /** Resolves with the first log line whose message begins with `text`. */
+    line: (text: string) =>
+      new Promise<LogLine>((resolve) => {
+        const look = () => {
+          const found = lines.find(({ message }) => message.startsWith(text))
+          if (found) resolve(found)
+        }
+        waiting.add(look)
+        look()
+      }),
+    /** Resolves with the exit code, once everything that was written has been read. */
+    exitCode: async (): Promise<number> => (await closed)[0],
+  }
+}
+
+export type Fixture = ReturnType<typeof startFixture>
+
+/** Asks the admin port of a fixture that has said where it is. */
+export async function askAdmin(fixture: Fixture, path: string, method = 'GET'): Promise<Response> {
+  const { adminPort } = await fixture.line('starting')
+  return await fetch(`http://127.0.0.1:${adminPort}${path}`, { method })
+}

@@ -1,0 +1,66 @@
+// What a log line looks like, and what never gets into one.
+import { describe, expect, it } from '@jest/globals'
+import { createLog } from '../src/index.ts'
+
+/** What `write` makes a logger write, as text. */
+function logged(write: (log: ReturnType<typeof createLog>) => void): string {
+  const lines: string[] = []
+  write(createLog('some service', { level: 'info', format: 'json' }, { write: (line) => void lines.push(line) }))
+  return lines.join('')
+}
+
+describe('the log', () => {
+  it('writes one JSON object a line, with service, level by name, time and message', () => {
+    const text = logged((log) => log.warn({ queue: 'q' }, 'hello'))
+    const line = JSON.parse(text)
+    expect(line).toMatchObject({ level: 'warn', service: 'some service', queue: 'q', message: 'hello' })
+    expect(new Date(line.time).toISOString()).toBe(line.time)
+    expect(text.endsWith('}\n')).toBe(true)
+  })
+
+  it('leaves out what is less important than its level', () => {
+    expect(logged((log) => log.debug({}, 'detail'))).toBe('')
+  })
+
+  it('redacts what is named like a secret, at any depth, in lists and in errors too', () => {
+    const secret = 's3cr3t'
+    const failure = Object.assign(new Error('failed', { cause: new Error('below') }), { config: { password: secret } })
+    const text = logged((log) => {
+      log.info({ password: secret }, 'flat')
+      log.info({ config: { mysql: { PASSWORD: secret, host: 'h' } } }, 'nested')
+      log.info(
+        { list: [{ accessToken: secret }], headers: { Authorization: `Bearer ${secret}`, cookie: secret } },
+        'list',
+      )
+      log.info({ MYSQL_PASSWORD: { current: secret } }, 'whole members')
+      log.error({ err: failure }, 'error')
+      log.error(failure, 'bare error')
+    })
+    expect(text).not.toContain(secret)
+    const lines = text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(lines[1].config.mysql).toEqual({ PASSWORD: '[redacted]', host: 'h' })
+    expect(lines[4].err).toMatchObject({ type: 'Error', message: 'failed: below', config: { password: '[redacted]' } })
+    expect(lines[4].err.stack).toContain('log.unit.test')
+  })
+
+  it('redacts passwords inside URLs, in messages too', () => {
+    const text = logged((log) =>
+      log.info({ url: 'amqp://guest:pa55@host/x' }, 'cannot reach mysql://root:pa55@db:3306'),
+    )
+    expect(text).not.toContain('pa55')
+    expect(JSON.parse(text)).toMatchObject({
+      url: 'amqp://guest:[redacted]@host/x',
+      message: 'cannot reach mysql://root:[redacted]@db:3306',
+    })
+  })
+
+  it('leaves the object it is given as it was, and ends at cycles', () => {
+    const fields: Record<string, unknown> = { password: 'p', inner: { token: 't' } }
+    fields.self = fields
+    logged((log) => log.info(fields, 'cycle'))
+    expect(fields).toEqual({ password: 'p', inner: { token: 't' }, self: fields })
+  })
+})

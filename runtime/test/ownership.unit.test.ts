@@ -1,0 +1,83 @@
+// What is owned is asked whether it is ready, and closed in reverse order whatever happens.
+import { describe, expect, it } from '@jest/globals'
+import { Ownership } from '../src/ownership.ts'
+
+const collected = () => {
+  const lines: string[] = []
+  const write = (_: object, message: string) => void lines.push(message)
+  return { lines, log: { debug: write, info: write, warn: write, error: write } }
+}
+
+describe('owned things', () => {
+  it('are returned as they are, and closed one after the other, the last first', async () => {
+    const { lines, log } = collected()
+    const owned = new Ownership(log)
+    const thing = (name: string, ms: number) => ({
+      close: async () => {
+        lines.push(`${name} begins`)
+        await new Promise((resolve) => setTimeout(resolve, ms))
+        lines.push(`${name} ends`)
+      },
+    })
+    const first = thing('first', 0)
+    expect(owned.own(first)).toBe(first)
+    owned.own(thing('second', 20))
+    await owned.close()
+    expect(lines).toEqual(['second begins', 'second ends', 'first begins', 'first ends'])
+  })
+
+  it('do not stop each other from closing when one throws, at once or later', async () => {
+    const { lines, log } = collected()
+    const owned = new Ownership(log)
+    const throwing = (): Promise<void> => {
+      throw new Error('no')
+    }
+    owned.own({ close: async () => void lines.push('closed') })
+    owned.own({ close: () => Promise.reject(new Error('no')) }, 'the rejecting one')
+    owned.own({ close: throwing }, 'the throwing one')
+    await owned.close()
+    expect(lines).toEqual([
+      'the throwing one could not close cleanly',
+      'the rejecting one could not close cleanly',
+      'closed',
+    ])
+  })
+
+  it('include what is taken on while the others close', async () => {
+    const { lines, log } = collected()
+    const owned = new Ownership(log)
+    const late = { close: async () => void lines.push('late') }
+    owned.own({ close: async () => void owned.own(late) })
+    await owned.close()
+    expect(lines).toEqual(['late'])
+    expect(owned.open).toEqual([])
+  })
+
+  it('are called by their label, or else their class, while they are open', () => {
+    class Pool {
+      close = async () => {}
+    }
+    const owned = new Ownership(collected().log)
+    owned.own(new Pool())
+    owned.own({ close: () => new Promise<void>(() => {}) }, 'the stuck one')
+    void owned.close()
+    expect(owned.open).toEqual(['the stuck one', 'Pool'])
+  })
+
+  it('tell every reason for not being ready, and one that fails or does not answer is a reason too', async () => {
+    const owned = new Ownership(collected().log)
+    const close = async () => {}
+    owned.own({ close }, 'silent')
+    owned.own({ close, notReady: () => undefined }, 'fine')
+    owned.own({ close, notReady: () => 'the broker is away' }, 'broker')
+    owned.own({ close, notReady: async () => 'MySQL is away' }, 'database')
+    owned.own({ close, notReady: () => Promise.reject(new Error('broken')) }, 'failing')
+    owned.own({ close, notReady: () => new Promise<undefined>(() => {}) }, 'hanging')
+    expect(await owned.reasons()).toEqual([
+      'the broker is away',
+      'MySQL is away',
+      'failing: broken',
+      'hanging did not say within 800 ms whether it is ready',
+    ])
+  })
+})

@@ -1,0 +1,152 @@
+// How a service process starts, tells how it is, and ends: each case is a process of its own.
+import { createServer } from 'node:http'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { listen } from '../src/index.ts'
+import { askAdmin, endFixtures, startFixture } from './fixture-process.ts'
+
+afterEach(endFixtures)
+
+describe('a service process', () => {
+  it('answers live and ready once started, and shows its metrics', async () => {
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'runs' })
+    await fixture.line('ready')
+    expect((await askAdmin(fixture, '/livez')).status).toBe(200)
+    const ready = await askAdmin(fixture, '/readyz')
+    expect([ready.status, await ready.json()]).toEqual([200, { status: 'ready' }])
+    const metrics = await (await askAdmin(fixture, '/metrics')).text()
+    expect(metrics).toContain('ims_messages_consumed_total{queue="fixture",service="fixture"} 1')
+    expect(metrics).toContain('process_resident_memory_bytes')
+    expect((await askAdmin(fixture, '/')).status).toBe(404)
+    const post = await askAdmin(fixture, '/livez', 'POST')
+    expect([post.status, post.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
+  })
+
+  it('is live but not ready while it starts, and a signal breaks the start off with exit 0', async () => {
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'starts-for-ever' })
+    await fixture.line('configured')
+    expect((await askAdmin(fixture, '/livez')).status).toBe(200)
+    const ready = await askAdmin(fixture, '/readyz')
+    expect([ready.status, await ready.json()]).toEqual([
+      503,
+      { status: 'not ready', reasons: ['the service is starting'] },
+    ])
+    fixture.signal('SIGTERM')
+    expect(await fixture.exitCode()).toBe(0)
+    // What was taken on before, and what the start took on after the signal.
+    expect(fixture.messages().slice(-3)).toEqual(['second could not close cleanly', 'closing first', 'stopped'])
+  })
+
+  it('names the start as still open when it does not heed the signal', async () => {
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'ignores-the-signal', SHUTDOWN_TIMEOUT_MS: '200' })
+    await fixture.line('configured')
+    fixture.signal('SIGTERM')
+    expect(await fixture.exitCode()).toBe(1)
+    expect(fixture.lines.at(-1)).toMatchObject({ open: ['the start', 'second', 'first', 'the admin port'] })
+  })
+
+  it('has written its whole log when it ends', async () => {
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'is-talkative-at-the-end' })
+    await fixture.line('ready')
+    fixture.signal('SIGTERM')
+    expect(await fixture.exitCode()).toBe(0)
+    expect(fixture.lines.filter(({ message }) => message === 'something to say').length).toBe(5_000)
+    expect(fixture.messages().at(-1)).toBe('stopped')
+  })
+
+  it('is not ready when something it owns is not, and says why', async () => {
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'is-not-ready' })
+    await fixture.line('ready')
+    const ready = await askAdmin(fixture, '/readyz')
+    expect([ready.status, await ready.json()]).toEqual([503, { status: 'not ready', reasons: ['the broker is away'] }])
+  })
+
+  it.each(['SIGTERM', 'SIGINT'] as const)('closes in reverse order on %s and exits with 0', async (signal) => {
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'runs' })
+    await fixture.line('ready')
+    fixture.signal(signal)
+    expect(await fixture.exitCode()).toBe(0)
+    // What fails to close is logged and does not stop the others; the last line has been written.
+    expect(fixture.messages().slice(-5)).toEqual([
+      'stopping',
+      'closing second',
+      'second could not close cleanly',
+      'closing first',
+      'stopped',
+    ])
+  })
+
+  it('is not ready while it stops; at the deadline it names what is still open and exits with 1', async () => {
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'closes-never', SHUTDOWN_TIMEOUT_MS: '700' })
+    await fixture.line('ready')
+    fixture.signal('SIGTERM')
+    await fixture.line('stopping')
+    const ready = await askAdmin(fixture, '/readyz')
+    expect([ready.status, await ready.json()]).toEqual([
+      503,
+      { status: 'not ready', reasons: ['the service is stopping'] },
+    ])
+    expect(await fixture.exitCode()).toBe(1)
+    expect(fixture.lines.at(-1)).toMatchObject({
+      level: 'error',
+      open: ['the stubborn one', 'first', 'the admin port'],
+    })
+  })
+
+  it('exits at once on the second signal', async () => {
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'closes-never' })
+    await fixture.line('ready')
+    fixture.signal('SIGTERM')
+    await fixture.line('stopping')
+    fixture.signal('SIGINT')
+    expect(await fixture.exitCode()).toBe(130)
+    expect(fixture.messages().at(-1)).toBe('second signal: exiting at once')
+  })
+
+  it.each([
+    ['throws', 70, 'cannot start: no such luck'],
+    ['is-misconfigured', 78, 'cannot start: the queue differs'],
+  ])('closes what it owns when its start %s, and exits with %d', async (behaviour, code, message) => {
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: behaviour })
+    expect(await fixture.exitCode()).toBe(code)
+    expect(fixture.messages()).toEqual(expect.arrayContaining([message, 'closing second', 'closing first']))
+  })
+
+  it.each(['throws-later', 'rejects-later'])(
+    'logs an error that nobody caught (%s) and exits with 70',
+    async (behaviour) => {
+      const fixture = startFixture({ FIXTURE_BEHAVIOUR: behaviour })
+      expect(await fixture.exitCode()).toBe(70)
+      expect(fixture.lines.at(-1)).toMatchObject({
+        level: 'error',
+        message: 'bug: unexpected error',
+        error: expect.stringContaining('out of the blue'),
+      })
+    },
+  )
+
+  it('names every bad and missing variable at once, one a line, and exits with 78', async () => {
+    const fixture = startFixture({
+      LOG_LEVEL: 'loud',
+      ADMIN_PORT: '12x',
+      FIXTURE_PASSWORD_FILE: '/nowhere',
+    })
+    expect(await fixture.exitCode()).toBe(78)
+    expect(fixture.messages()).toEqual([
+      expect.stringMatching(/^configuration: LOG_LEVEL: /),
+      'configuration: ADMIN_PORT: must be a whole number',
+      expect.stringMatching(/^configuration: FIXTURE_PASSWORD_FILE: cannot read \/nowhere: /),
+      'configuration: FIXTURE_BEHAVIOUR: is missing',
+    ])
+  })
+
+  it('says who holds its admin port when that is taken, and exits with 78', async () => {
+    const holder = createServer()
+    const port = await listen(holder, { host: '127.0.0.1', port: 0, variable: 'PORT' })
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'runs', ADMIN_PORT: String(port) })
+    expect(await fixture.exitCode()).toBe(78)
+    holder.close()
+    const by = process.platform === 'linux' ? `process ${process.pid} (` : 'another process'
+    expect(fixture.messages()[0]).toContain(`cannot start: port ${port} is taken by ${by}`)
+    expect(fixture.messages()[0]).toContain('set ADMIN_PORT to a free port')
+  })
+})
