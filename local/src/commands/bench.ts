@@ -1,0 +1,10 @@
+// `bench`: the measurements of benchmark/, as a process of their own.
+import { fileURLToPath } from 'node:url'
+import { runInForeground } from './foreground.ts'
+
+const MAIN = fileURLToPath(new URL('../../../benchmark/src/main.ts', import.meta.url))
+
+/** Exit codes: those of benchmark/src/main.ts. */
+export async function bench(args: string[]): Promise<number> {
+  return await runInForeground(process.execPath, [MAIN, ...args], process.env)
+}

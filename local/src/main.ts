@@ -1,0 +1,40 @@
+// The commands of this repository, as `local/bootstrap.mjs` calls them: `node local/src/main.ts <command> [arguments]`.
+type Command = (args: string[]) => Promise<number>
+
+const EXIT_USAGE = 64
+const EXIT_FAILURE = 1
+
+// Imported one by one, when asked for: what breaks one command does not break the others.
+const commands: Record<string, () => Promise<Command>> = {
+  up: async () => (await import('./suite/up.ts')).up,
+  down: async () => (await import('./suite/down.ts')).down,
+  status: async () => (await import('./suite/status.ts')).status,
+  migrate: async () => (await import('./commands/migrate.ts')).migrateCommand,
+  check: async () => (await import('./commands/check.ts')).check,
+  test: async () => (await import('./commands/test.ts')).test,
+  bench: async () => (await import('./commands/bench.ts')).bench,
+  servers: async () => (await import('./commands/servers.ts')).servers,
+}
+
+const [name = '', ...args] = process.argv.slice(2)
+const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+if (command === undefined) {
+  process.stderr.write(`usage: node local/bootstrap.mjs <${Object.keys(commands).join('|')}> [arguments]\n`)
+  process.exitCode = EXIT_USAGE
+} else {
+  try {
+    process.exitCode = await (await command())(args)
+  } catch (error) {
+    process.exitCode = explain(error)
+  }
+}
+
+/** An error that brings its own exit code speaks for itself; of any other, the place where it was thrown matters too. */
+function explain(error: unknown): number {
+  if (error instanceof Error && 'exitCode' in error && typeof error.exitCode === 'number') {
+    process.stderr.write(`✗ ${error.message}\n`)
+    return error.exitCode
+  }
+  process.stderr.write(`✗ ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  return EXIT_FAILURE
+}

@@ -1,0 +1,39 @@
+// Runs a program to its end and gives back what it printed.
+import { execFile } from 'node:child_process'
+
+const MOST_OUTPUT_BYTES = 64 * 1024 * 1024
+
+interface Options {
+  readonly env?: NodeJS.ProcessEnv
+  readonly input?: string
+  readonly timeoutMs?: number
+}
+
+/** Resolves with the standard output; rejects, with the output in the message, when it fails or takes too long. */
+export function run(program: string, args: readonly string[], options: Options = {}): Promise<string> {
+  const { env = process.env, input, timeoutMs = 120_000 } = options
+  return new Promise((resolve, reject) => {
+    const limits = { env, timeout: timeoutMs, maxBuffer: MOST_OUTPUT_BYTES, killSignal: 'SIGKILL' as const }
+    const child = execFile(program, args, limits, (error, stdout, stderr) => {
+      if (error === null) return resolve(stdout)
+      const how = child.killed
+        ? `not finished after ${timeoutMs / 1000} s`
+        : `exit code ${error.code ?? child.signalCode}`
+      const said = `${stderr}${stdout}`.trim()
+      reject(new Error(`${program} ${args[0] ?? ''}: ${how}${said === '' ? '' : `\n${said}`}`, { cause: error }))
+    })
+    // A program that ends without reading its input is judged by its exit code, not by the broken pipe.
+    child.stdin?.on('error', () => {})
+    child.stdin?.end(input ?? '')
+  })
+}
+
+/** True when the program can be run and exits with 0. */
+export async function succeeds(program: string, args: readonly string[], timeoutMs: number): Promise<boolean> {
+  try {
+    await run(program, args, { timeoutMs })
+    return true
+  } catch {
+    return false
+  }
+}

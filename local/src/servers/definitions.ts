@@ -1,0 +1,35 @@
+// The policies of the queues, from the one file that all deployments load, cut to what a version of RabbitMQ understands.
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
+
+const FILE = fileURLToPath(new URL('../../../dockercompose/rabbitmq/definitions.json', import.meta.url))
+const FIRST_WITH_QUORUM_POLICIES = 4
+
+const definitions = z.object({ policies: z.array(z.looseObject({ vhost: z.string(), 'apply-to': z.string() })) })
+
+/** JSON text for `rabbitmqctl import_definitions` that puts the policies on `vhost`. */
+export function policiesFor(vhost: string, version: string): string {
+  return JSON.stringify({ policies: policies(vhost, version) })
+}
+
+/** The same for a vhost that does not exist yet; `username` gets all rights on it. */
+export function newVhost(vhost: string, username: string, version: string): string {
+  return JSON.stringify({
+    vhosts: [{ name: vhost }],
+    permissions: [{ user: username, vhost, configure: '.*', write: '.*', read: '.*' }],
+    policies: policies(vhost, version),
+  })
+}
+
+/** True when queues can be quorum queues by default, without saying so when they are declared. */
+export function hasDefaultQueueType(version: string): boolean {
+  return Number.parseInt(version, 10) >= FIRST_WITH_QUORUM_POLICIES
+}
+
+function policies(vhost: string, version: string): object[] {
+  const all = definitions.parse(JSON.parse(readFileSync(FILE, 'utf8'))).policies
+  return all
+    .filter((policy) => hasDefaultQueueType(version) || policy['apply-to'] !== 'quorum_queues')
+    .map((policy) => ({ ...policy, vhost }))
+}

@@ -1,0 +1,88 @@
+// Servers that somebody else runs: used as the environment says, never stopped, started or deleted.
+import { z } from 'zod'
+import { waitFor } from './deadline.ts'
+import { mysqlVersion, rabbitmqVersion } from './handshake.ts'
+import { type Control, type Servers, ServersUnavailable } from './servers.ts'
+
+const ANSWERS_WITHIN_MS = 30_000
+
+const port = z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(1).max(65_535))
+
+const environmentSchema = z.object({
+  RABBITMQ_HOST: z.string().min(1).default('127.0.0.1'),
+  RABBITMQ_PORT: port.default(5672),
+  RABBITMQ_USERNAME: z.string().default('guest'),
+  RABBITMQ_PASSWORD: z.string().default('guest'),
+  RABBITMQ_VHOST: z.string().default('/'),
+  MYSQL_HOST: z.string().min(1).default('127.0.0.1'),
+  MYSQL_PORT: port.default(3306),
+  MYSQL_USER: z.string().default('root'),
+  MYSQL_PASSWORD: z.string().default(''),
+  MYSQL_DATABASE: z.string().default('ims'),
+})
+
+/** The servers that the environment names. Rejects with ServersUnavailable when a variable is wrong or one does not answer. */
+export async function externalServers(environment: NodeJS.ProcessEnv): Promise<Servers> {
+  const parsed = environmentSchema.safeParse(environment)
+  if (!parsed.success)
+    throw new ServersUnavailable(`the external servers are not well named:\n${z.prettifyError(parsed.error)}`)
+  const given = parsed.data
+  const [rabbitmq, mysql] = await Promise.all([
+    answering('RabbitMQ', given.RABBITMQ_HOST, given.RABBITMQ_PORT, rabbitmqVersion),
+    answering('MySQL', given.MYSQL_HOST, given.MYSQL_PORT, mysqlVersion),
+  ])
+  return {
+    mode: 'external',
+    rabbitmq: {
+      host: given.RABBITMQ_HOST,
+      port: given.RABBITMQ_PORT,
+      username: given.RABBITMQ_USERNAME,
+      password: given.RABBITMQ_PASSWORD,
+      vhost: given.RABBITMQ_VHOST,
+      version: rabbitmq,
+      ctl: () => refused('rabbitmqctl cannot be run on RabbitMQ'),
+      importDefinitions: () => refused('definitions cannot be loaded into RabbitMQ'),
+      ...uncontrolled('RabbitMQ'),
+    },
+    mysql: {
+      host: given.MYSQL_HOST,
+      port: given.MYSQL_PORT,
+      user: given.MYSQL_USER,
+      password: given.MYSQL_PASSWORD,
+      database: given.MYSQL_DATABASE,
+      version: mysql,
+      sql: () => refused('statements cannot be run as root on MySQL'),
+      ...uncontrolled('MySQL'),
+    },
+    close: async () => {},
+  }
+}
+
+async function answering(
+  name: string,
+  host: string,
+  at: number,
+  ask: (host: string, port: number) => Promise<string | undefined>,
+): Promise<string> {
+  try {
+    const attempt = () => ask(host, at)
+    return await waitFor({ what: `answer of ${name} on ${host}:${at}`, withinMs: ANSWERS_WITHIN_MS, logs: [], attempt })
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new ServersUnavailable(`${why}. RABBITMQ_HOST and MYSQL_HOST name servers that must run already.`, {
+      cause: error,
+    })
+  }
+}
+
+function uncontrolled(name: string): Control {
+  return {
+    stop: () => refused(`${name} cannot be stopped`),
+    start: () => refused(`${name} cannot be started`),
+    kill: () => refused(`${name} cannot be killed`),
+  }
+}
+
+async function refused(what: string): Promise<never> {
+  throw new Error(`${what}: it is external (RABBITMQ_HOST and MYSQL_HOST are set) and not ours to control`)
+}

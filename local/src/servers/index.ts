@@ -1,0 +1,45 @@
+// Real servers for the suite, its tests and its measurements: start them, attach to them, take a corner of them.
+import { resolve } from 'node:path'
+import { claimed } from './claimed.ts'
+import { attachDocker, startDocker } from './docker-servers.ts'
+import { externalServers } from './external.ts'
+import { attachLocal, startLocal } from './local-servers.ts'
+import { chooseMode } from './mode.ts'
+import type { Mode, OnProgress, Servers } from './servers.ts'
+import { makePrivate, readState } from './state.ts'
+
+export interface StartOptions {
+  /** Where data, logs and the state of the servers are kept. */
+  readonly directory: string
+  /** Chosen from the environment and the machine when left out. */
+  readonly mode?: Mode
+  readonly onProgress: OnProgress
+}
+
+/**
+ * Resolves with servers that accept connections: those that run in `directory`, or started with the data there, or new ones.
+ * Rejects with ServersUnavailable when they cannot be had here, and with the end of the log when one does not start.
+ */
+export async function startServers({ directory, mode, onProgress }: StartOptions): Promise<Servers> {
+  const at = resolve(directory)
+  const wanted = mode ?? (await chooseMode(process.env))
+  if (wanted === 'external') return await externalServers(process.env)
+  makePrivate(at)
+  return await claimed(at, onProgress, async () => {
+    const before = readState(at)?.mode
+    if (before !== undefined && before !== wanted) {
+      throw new Error(
+        `${at} holds the data of servers started in mode ${before}, not ${wanted}; set IMS_SERVICES=${before} or delete the data`,
+      )
+    }
+    return wanted === 'docker' ? await startDocker(at, onProgress) : await startLocal(at, onProgress)
+  })
+}
+
+/** Control of the servers that another process started in `directory`. Rejects when nothing was ever started there. */
+export async function attachServers(directory: string): Promise<Servers> {
+  const at = resolve(directory)
+  const state = readState(at)
+  if (state === undefined) throw new Error(`no servers were started in ${at}`)
+  return state.mode === 'docker' ? attachDocker(at) : attachLocal(at)
+}

@@ -1,0 +1,30 @@
+// One server's part of servers.json, read and written by whoever controls the server at the moment.
+import { readState, type State, writeState } from './state.ts'
+
+/** Where the facts about one server are kept between processes. */
+export interface Kept<T> {
+  get(): T
+  set(changes: Partial<T>): void
+}
+
+/** The part of the state of `directory` that `pick` takes and `put` gives back. */
+export function kept<S extends State, T>(
+  directory: string,
+  isOurs: (state: State) => state is S,
+  pick: (state: S) => T,
+  put: (state: S, part: T) => S,
+): Kept<T> {
+  // Read anew each time: another process may have stopped and started the server since.
+  const read = () => {
+    const state = readState(directory)
+    if (state === undefined || !isOurs(state)) throw new Error(`nothing of the expected kind is kept in ${directory}`)
+    return state
+  }
+  return {
+    get: () => pick(read()),
+    set: (changes) => {
+      const state = read()
+      writeState(directory, put(state, { ...pick(state), ...changes }))
+    },
+  }
+}

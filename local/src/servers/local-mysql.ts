@@ -1,0 +1,166 @@
+// A private MySQL or MariaDB: own data, socket, port and log, without a look at any configuration of the host.
+
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir, userInfo } from 'node:os'
+import { join } from 'node:path'
+import { isAlive } from '../suite/process-identity.ts'
+import { killProcess, startInBackground, stopProcess } from './background-process.ts'
+import { run } from './command.ts'
+import { endOf, waitFor } from './deadline.ts'
+import { mysqlVersion } from './handshake.ts'
+import type { Kept } from './kept.ts'
+import { foundPrograms } from './programs.ts'
+import type { Mysql } from './servers.ts'
+import type { LocalState } from './state.ts'
+
+const HOST = '127.0.0.1'
+const FILLED_WITHIN_MS = 120_000
+const STARTED_WITHIN_MS = 60_000
+const STOPPED_WITHIN_MS = 60_000
+const LONGEST_SOCKET_PATH_BYTES = 100
+
+type Own = LocalState['mysql']
+
+/** Controls the MySQL of `directory`, which runs, ran, or is to run there. */
+export class LocalMysql implements Mysql {
+  readonly host = HOST
+  readonly port: number
+  readonly user: string
+  readonly password: string
+  readonly database: string
+  readonly version: string
+  readonly #directory: string
+  readonly #kept: Kept<Own>
+
+  constructor(directory: string, kept: Kept<Own>) {
+    const { port, user, password, database, version } = kept.get()
+    this.port = port
+    this.user = user
+    this.password = password
+    this.database = database
+    this.version = version
+    this.#directory = directory
+    this.#kept = kept
+  }
+
+  get isRunning(): boolean {
+    const { process } = this.#kept.get()
+    return process !== undefined && isAlive(process)
+  }
+
+  async start(): Promise<void> {
+    if (!this.isRunning) {
+      if (!this.#kept.get().prepared) await this.#fillDataDirectory()
+      this.#kept.set({ prepared: true, process: await this.#startServer() })
+    }
+    const version = await waitFor({
+      what: `start of MySQL on ${HOST}:${this.port}`,
+      withinMs: STARTED_WITHIN_MS,
+      logs: this.#logs,
+      attempt: () => mysqlVersion(HOST, this.port),
+      hopeless: () => (this.isRunning ? undefined : 'it has ended'),
+    })
+    if (version !== this.version) this.#kept.set({ version })
+  }
+
+  async stop(): Promise<void> {
+    await stopProcess(this.#kept.get().process, STOPPED_WITHIN_MS)
+  }
+
+  async kill(): Promise<void> {
+    await killProcess(this.#kept.get().process)
+  }
+
+  /** Stops the server and removes what it keeps outside its directory. */
+  async end(): Promise<void> {
+    await this.stop()
+    rmSync(this.#socket, { force: true })
+  }
+
+  async sql(statements: string): Promise<string> {
+    const args = ['--no-defaults', `--socket=${this.#socket}`, '--user=root', '--batch', '--skip-column-names']
+    return await run(foundPrograms().mysqlClient, args, { input: statements })
+  }
+
+  async #fillDataDirectory(): Promise<void> {
+    const { mysqld, mariadbInstallDb } = foundPrograms()
+    const { username } = userInfo()
+    // What a start that was killed has left is not to be trusted.
+    rmSync(this.#path('data'), { recursive: true, force: true })
+    mkdirSync(this.#path(), { recursive: true })
+    if (mysqld.endsWith('mariadbd') && mariadbInstallDb !== undefined) {
+      const root = ['--auth-root-authentication-method=normal', '--skip-test-db', '--skip-name-resolve']
+      await run(mariadbInstallDb, ['--no-defaults', `--datadir=${this.#path('data')}`, `--user=${username}`, ...root], {
+        timeoutMs: FILLED_WITHIN_MS,
+      })
+      return
+    }
+    const args = ['--no-defaults', '--initialize-insecure', `--datadir=${this.#path('data')}`, `--user=${username}`]
+    await run(mysqld, args, { timeoutMs: FILLED_WITHIN_MS })
+  }
+
+  async #startServer() {
+    const output = this.#path('mysqld.log')
+    rmSync(output, { force: true })
+    const initFile = this.#path('init.sql')
+    writeFileSync(initFile, initialStatements(this.#kept.get()), { mode: 0o600 })
+    try {
+      return await startInBackground({
+        command: [
+          foundPrograms().mysqld,
+          '--no-defaults',
+          `--user=${userInfo().username}`,
+          `--datadir=${this.#path('data')}`,
+          `--socket=${this.#socket}`,
+          `--port=${this.port}`,
+          `--bind-address=${HOST}`,
+          `--pid-file=${this.#path('pid')}`,
+          `--init-file=${initFile}`,
+          '--skip-name-resolve',
+          '--skip-log-bin',
+          '--character-set-server=utf8mb4',
+          '--innodb-flush-log-at-trx-commit=1',
+          '--innodb-buffer-pool-size=128M',
+          '--performance-schema=OFF',
+          ...(foundPrograms().mysqld.endsWith('mysqld') ? ['--mysqlx=OFF'] : []),
+        ],
+        env: { PATH: process.env.PATH, LANG: 'C.UTF-8', HOME: this.#path() },
+        cwd: this.#path(),
+        output,
+      })
+    } catch (error) {
+      throw new Error(`MySQL could not be started${endOf(this.#logs)}`, { cause: error })
+    }
+  }
+
+  get #socket(): string {
+    const path = this.#path('socket')
+    if (Buffer.byteLength(path) <= LONGEST_SOCKET_PATH_BYTES) return path
+    const short = createHash('sha256').update(path).digest('hex').slice(0, 16)
+    const folder = join(tmpdir(), `ims-mysql-${userInfo().uid}-${short}`)
+    if (!existsSync(folder)) mkdirSync(folder, { mode: 0o700 })
+    return join(folder, 'socket')
+  }
+
+  get #logs(): string[] {
+    return [this.#path('mysqld.log')]
+  }
+
+  #path(...parts: string[]): string {
+    return join(this.#directory, 'mysql', ...parts)
+  }
+}
+
+/** One statement a line, as --init-file wants it; the same at every start. Generated passwords need no escaping. */
+function initialStatements({ user, password, database }: Own): string {
+  return [
+    // Roots without a password, reachable from every account of this machine; ours comes over the socket.
+    "DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1';",
+    `CREATE DATABASE IF NOT EXISTS \`${database}\` CHARACTER SET utf8mb4;`,
+    `CREATE USER IF NOT EXISTS '${user}'@'%' IDENTIFIED BY '${password}';`,
+    `GRANT ALL PRIVILEGES ON \`${database}\`.* TO '${user}'@'%';`,
+    `GRANT ALL PRIVILEGES ON \`ims\\_%\`.* TO '${user}'@'%';`,
+    '',
+  ].join('\n')
+}

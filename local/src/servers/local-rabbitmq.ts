@@ -1,0 +1,189 @@
+// A private RabbitMQ: own node name, cookie, data, configuration, ports and epmd, so that no other RabbitMQ is touched.
+import { createHash } from 'node:crypto'
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { isAlive } from '../suite/process-identity.ts'
+import { killProcess, startInBackground, stopProcess } from './background-process.ts'
+import { run } from './command.ts'
+import { endOf, waitFor } from './deadline.ts'
+import { hasDefaultQueueType, policiesFor } from './definitions.ts'
+import { rabbitmqVersion } from './handshake.ts'
+import type { Kept } from './kept.ts'
+import { foundPrograms } from './programs.ts'
+import type { Rabbitmq } from './servers.ts'
+import type { LocalState } from './state.ts'
+
+const HOST = '127.0.0.1'
+const VHOST = '/'
+const STARTED_WITHIN_MS = 90_000
+const STOPPED_WITHIN_MS = 30_000
+
+type Own = LocalState['rabbitmq']
+
+/** Controls the RabbitMQ of `directory`, which runs, ran, or is to run there. */
+export class LocalRabbitmq implements Rabbitmq {
+  readonly host = HOST
+  readonly port: number
+  readonly username: string
+  readonly password: string
+  readonly vhost = VHOST
+  readonly version: string
+  readonly #directory: string
+  readonly #kept: Kept<Own>
+
+  constructor(directory: string, kept: Kept<Own>) {
+    const { port, username, password, version } = kept.get()
+    this.port = port
+    this.username = username
+    this.password = password
+    this.version = version
+    this.#directory = directory
+    this.#kept = kept
+  }
+
+  get isRunning(): boolean {
+    const { process } = this.#kept.get()
+    return process !== undefined && isAlive(process)
+  }
+
+  async start(): Promise<void> {
+    if (!this.isRunning) {
+      this.#writeConfiguration()
+      await this.#startEpmd()
+      this.#kept.set({ process: await this.#startNode() })
+    }
+    await waitFor({
+      what: `start of RabbitMQ on ${HOST}:${this.port}`,
+      withinMs: STARTED_WITHIN_MS,
+      logs: this.#logs,
+      attempt: () => rabbitmqVersion(HOST, this.port),
+      hopeless: () => (this.isRunning ? undefined : 'it has ended'),
+    })
+    if (this.#kept.get().prepared) return
+    await this.importDefinitions(policiesFor(VHOST, this.version))
+    this.#kept.set({ prepared: true })
+  }
+
+  async stop(): Promise<void> {
+    await stopProcess(this.#kept.get().process, STOPPED_WITHIN_MS)
+  }
+
+  async kill(): Promise<void> {
+    await killProcess(this.#kept.get().process)
+  }
+
+  /** Stops the node and what it needed beside it. */
+  async end(): Promise<void> {
+    await this.stop()
+    await stopProcess(this.#kept.get().epmd, STOPPED_WITHIN_MS)
+  }
+
+  ctl(...args: string[]): Promise<string> {
+    return this.#ctl(args)
+  }
+
+  async importDefinitions(json: string): Promise<void> {
+    await this.#ctl(['import_definitions', '--format', 'json'], json)
+  }
+
+  async #ctl(args: readonly string[], input?: string): Promise<string> {
+    const program = join(foundPrograms().rabbitmqScripts, 'rabbitmqctl')
+    return await run(program, ['--quiet', ...args], {
+      env: this.#environment(),
+      ...(input === undefined ? {} : { input }),
+    })
+  }
+
+  async #startEpmd(): Promise<void> {
+    const { epmd, epmdPort } = this.#kept.get()
+    if (epmd !== undefined && isAlive(epmd)) return
+    // Started here, not by the node, so that it is known and can be ended: epmd otherwise outlives every node.
+    const identity = await startInBackground({
+      command: [foundPrograms().epmd, '-port', String(epmdPort), '-address', HOST],
+      env: this.#environment(),
+      cwd: this.#directory,
+      output: this.#path('epmd.log'),
+    })
+    this.#kept.set({ epmd: identity })
+  }
+
+  async #startNode() {
+    const output = this.#path('output.log')
+    rmSync(output, { force: true })
+    try {
+      return await startInBackground({
+        command: [join(foundPrograms().rabbitmqScripts, 'rabbitmq-server')],
+        env: {
+          ...this.#environment(),
+          // Makes the script exec the node instead of standing before it, so that signals and the pid are the node's own.
+          RABBITMQ_ALLOW_INPUT: '1',
+          RABBITMQ_SERVER_START_ARGS: '-noinput +B i',
+        },
+        cwd: this.#directory,
+        output,
+      })
+    } catch (error) {
+      throw new Error(`RabbitMQ could not be started${endOf(this.#logs)}`, { cause: error })
+    }
+  }
+
+  #writeConfiguration(): void {
+    const { port, username, password, cookie } = this.#kept.get()
+    for (const folder of ['home', 'data', 'log', 'conf.d', 'schema']) mkdirSync(this.#path(folder), { recursive: true })
+    const lines = [
+      `listeners.tcp.1 = ${HOST}:${port}`,
+      `default_user = ${username}`,
+      `default_pass = ${password}`,
+      ...(hasDefaultQueueType(this.version) ? ['default_queue_type = quorum'] : []),
+    ]
+    writeFileSync(this.#path('rabbitmq.conf'), `${lines.join('\n')}\n`, { mode: 0o600 })
+    writeFileSync(this.#path('advanced.config'), '[].\n')
+    writeFileSync(this.#path('enabled_plugins'), '[].\n')
+    const cookieFile = this.#path('home', '.erlang.cookie')
+    rmSync(cookieFile, { force: true })
+    writeFileSync(cookieFile, cookie)
+    // Erlang refuses a cookie that others can read.
+    chmodSync(cookieFile, 0o400)
+  }
+
+  /** For the node and for rabbitmqctl alike. Nothing of the caller's environment but the PATH: it could name another RabbitMQ. */
+  #environment(): NodeJS.ProcessEnv {
+    const { distributionPort, epmdPort } = this.#kept.get()
+    const loopbackOnly = '-kernel inet_dist_use_interface {127,0,0,1}'
+    return {
+      PATH: `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+      LANG: 'C.UTF-8',
+      HOME: this.#path('home'),
+      ERL_EPMD_PORT: String(epmdPort),
+      ERL_EPMD_ADDRESS: HOST,
+      RABBITMQ_NODENAME: this.#nodeName,
+      RABBITMQ_DIST_PORT: String(distributionPort),
+      RABBITMQ_MNESIA_BASE: this.#path('data'),
+      RABBITMQ_LOG_BASE: this.#path('log'),
+      RABBITMQ_CONFIG_FILE: this.#path('rabbitmq.conf'),
+      RABBITMQ_CONFIG_FILES: this.#path('conf.d'),
+      RABBITMQ_ADVANCED_CONFIG_FILE: this.#path('advanced.config'),
+      RABBITMQ_CONF_ENV_FILE: this.#path('no-such-file'),
+      RABBITMQ_ENABLED_PLUGINS_FILE: this.#path('enabled_plugins'),
+      RABBITMQ_SCHEMA_DIR: this.#path('schema'),
+      RABBITMQ_PID_FILE: this.#path('pid'),
+      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: loopbackOnly,
+      RABBITMQ_CTL_ERL_ARGS: loopbackOnly,
+      // Zero lets the system choose, so that any number of them can run at once.
+      RABBITMQ_CTL_DIST_PORT_MIN: '0',
+      RABBITMQ_CTL_DIST_PORT_MAX: '0',
+    }
+  }
+
+  get #nodeName(): string {
+    return `ims-${createHash('sha256').update(this.#directory).digest('hex').slice(0, 10)}@localhost`
+  }
+
+  get #logs(): string[] {
+    return [this.#path('output.log'), this.#path('log', `${this.#nodeName}.log`)]
+  }
+
+  #path(...parts: string[]): string {
+    return join(this.#directory, 'rabbitmq', ...parts)
+  }
+}

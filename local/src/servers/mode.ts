@@ -1,0 +1,29 @@
+// Decides where RabbitMQ and MySQL come from: given from outside, a Docker engine, or private instances of what is installed.
+import { succeeds } from './command.ts'
+import { type Mode, modes, ServersUnavailable } from './servers.ts'
+
+const ENGINE_ANSWERS_WITHIN_MS = 10_000
+
+/** The mode that the environment forces or implies; undefined when it depends on a Docker engine. */
+export function modeByEnvironment(environment: NodeJS.ProcessEnv): Mode | undefined {
+  const forced = environment.IMS_SERVICES ?? ''
+  if (forced !== '') {
+    const mode = modes.find((name) => name === forced)
+    if (mode === undefined) {
+      throw new ServersUnavailable(`IMS_SERVICES is "${forced}", but must be one of ${modes.join(', ')}, or not set`)
+    }
+    return mode
+  }
+  const isGiven = [environment.RABBITMQ_HOST, environment.MYSQL_HOST].every((host) => (host ?? '') !== '')
+  return isGiven ? 'external' : undefined
+}
+
+/** The mode for this machine and environment. Rejects with ServersUnavailable when IMS_SERVICES is none of the three. */
+export async function chooseMode(environment: NodeJS.ProcessEnv): Promise<Mode> {
+  return modeByEnvironment(environment) ?? ((await dockerAnswers()) ? 'docker' : 'local')
+}
+
+/** True when a Docker engine answers `docker info`. */
+export async function dockerAnswers(): Promise<boolean> {
+  return await succeeds('docker', ['info'], ENGINE_ANSWERS_WITHIN_MS)
+}
