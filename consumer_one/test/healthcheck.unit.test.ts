@@ -1,0 +1,18 @@
+// Consumer one logs health checks, whatever JSON they carry, and never a body of any size.
+import { consumerEnvironment, healthcheck } from '@ims/messaging'
+import { InMemoryRabbitmq } from '@ims/messaging/testing'
+import { expect, it } from '@jest/globals'
+import { logHealthchecks } from '../src/healthcheck.ts'
+
+it('logs each health check with its id, shortened, and tells who asks', async () => {
+  const lines: Record<string, unknown>[] = []
+  const log = { debug() {}, info: (fields: object) => void lines.push({ ...fields }), warn() {}, error() {} }
+  const broker = new InMemoryRabbitmq().open({ publishes: [healthcheck] })
+  await broker.consume(healthcheck, logHealthchecks(log), consumerEnvironment.parse({}))
+  const { messageId } = await broker.publisher.publish(healthcheck, ['message', 'Healthcheck'])
+  const { reply } = await broker.requester.command(healthcheck, 'x'.repeat(5_000), { deadlineMs: 1_000 })
+  expect(reply).toEqual({ kind: 'applied', result: { outcome: 'logged' } })
+  expect(lines[0]).toEqual({ messageId, redelivered: false, body: '["message","Healthcheck"]' })
+  expect(String(lines[1]?.body)).toHaveLength(200)
+  await broker.close()
+})

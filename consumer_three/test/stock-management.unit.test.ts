@@ -1,0 +1,24 @@
+// Consumer three on the in-memory broker and inventory: deleted, unknown, and never brought about twice.
+import { consumerEnvironment, stockManagement } from '@ims/messaging'
+import { InMemoryRabbitmq } from '@ims/messaging/testing'
+import { inMemoryInventory } from '@ims/repository/testing'
+import { expect, it } from '@jest/globals'
+import { deleteItems } from '../src/stock-management.ts'
+
+const item = { sku: 'A', name: 'n', label: 'l', price: 1.5, quantity: 2 }
+const create = { messageId: undefined, fingerprint: '', redelivered: false, body: item }
+
+it('deletes an item once: the same message again finds nothing to do, also when the item is back', async () => {
+  const inventory = inMemoryInventory()
+  await inventory.create([create])
+  const broker = new InMemoryRabbitmq().open({ publishes: [stockManagement] })
+  await broker.consume(stockManagement, deleteItems(inventory), consumerEnvironment.parse({}))
+  const first = await broker.requester.command(stockManagement, { sku: 'A' }, { deadlineMs: 1_000 })
+  expect(first.reply).toEqual({ kind: 'applied', result: { outcome: 'deleted' } })
+  const second = await broker.requester.command(stockManagement, { sku: 'A' }, { deadlineMs: 1_000 })
+  expect(second.reply).toEqual({ kind: 'applied', result: { outcome: 'unknown-sku' } })
+  await inventory.create([create])
+  await broker.publisher.publish(stockManagement, { sku: 'A' }, { messageId: first.messageId })
+  await broker.close()
+  expect((await inventory.page({ after: 0, limit: 10 })).items).toEqual([item])
+})

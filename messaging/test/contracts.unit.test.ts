@@ -1,0 +1,83 @@
+// What may travel through the queues, member by member.
+import { describe, expect, it } from '@jest/globals'
+import { createItem, orderProcessing, stockManagement } from '../src/contracts.ts'
+
+const good = { sku: 'IB123456789', name: 'Tropicana Apple Juice', label: 'juice', price: 25.0, quantity: 50 }
+const problems = (body: unknown) => createItem.body.safeParse(body).error?.issues.map(({ path }) => path.join('.'))
+
+describe('create_item', () => {
+  it("takes the seed's item, and ignores other members", () => {
+    expect(createItem.body.parse({ ...good, colour: 'green' })).toEqual(good)
+  })
+
+  it.each([
+    ['20 characters of sku', { sku: 'x'.repeat(20) }],
+    ['20 emoji, which are 40 UTF-16 units', { sku: '🍎'.repeat(20) }],
+    ['100 characters of name', { name: '語'.repeat(100) }],
+    ['white space within a sku', { sku: 'a b' }],
+    ['price 0', { price: 0 }],
+    ['the highest price', { price: 99999999999.9999 }],
+    ['4 decimals', { price: 0.0001 }],
+    ['19.99, which binary cannot hold', { price: 19.99 }],
+    ['the highest quantity', { quantity: 2147483647 }],
+    ['3.0 as quantity', { quantity: 3.0 }],
+    ['a line break in the name', { name: 'a\nb' }],
+  ])('takes %s', (_, change) => {
+    expect(problems({ ...good, ...change })).toBeUndefined()
+  })
+
+  it.each([
+    ['sku', { sku: '' }],
+    ['sku', { sku: 'x'.repeat(21) }],
+    ['sku', { sku: '🍎'.repeat(21) }],
+    ['sku', { sku: 'x ' }],
+    ['sku', { sku: '\u3000x' }],
+    ['sku', { sku: 'a\tb' }],
+    ['sku', { sku: 5 }],
+    ['sku', { sku: null }],
+    ['sku', { sku: '\ud800' }],
+    ['name', { name: '' }],
+    ['name', { name: 'x'.repeat(101) }],
+    ['name', { name: 'a\u0000' }],
+    ['label', { label: 'x'.repeat(51) }],
+    ['price', { price: -0.01 }],
+    ['price', { price: 100000000000 }],
+    ['price', { price: 0.00001 }],
+    ['price', { price: 1e-7 }],
+    ['price', { price: '5' }],
+    ['price', { price: Number.NaN }],
+    ['quantity', { quantity: 2147483648 }],
+    ['quantity', { quantity: -1 }],
+    ['quantity', { quantity: 1.5 }],
+    ['quantity', { quantity: undefined }],
+  ])('names %s when it is %j', (member, change) => {
+    expect(problems({ ...good, ...change })).toContain(member)
+  })
+
+  it('names every bad member at once', () => {
+    expect(new Set(problems({ sku: '', price: 'x' }))).toEqual(new Set(['sku', 'name', 'label', 'price', 'quantity']))
+  })
+
+  it('is not fooled by __proto__', () => {
+    const body: unknown = JSON.parse(
+      '{"__proto__": {"sku": "a", "name": "b", "label": "c", "price": 1, "quantity": 1}}',
+    )
+    expect(problems(body)).toHaveLength(5)
+    expect(({} as { sku?: unknown }).sku).toBeUndefined()
+  })
+})
+
+describe('stock_management', () => {
+  it.each([[{ sku: 0 }], [{ sku: true }], [{ sku: null }], [{}], [[]], ['x'], [null]])('refuses %j', (body) => {
+    expect(stockManagement.body.safeParse(body).success).toBe(false)
+  })
+})
+
+describe('order_processing', () => {
+  it('takes rows with NULLs and drops what the documentation does not name', () => {
+    const row = { id: 1, sku: null, name: 'n', label: null, price: 25.5, quantity: null }
+    expect(orderProcessing.reply.parse([row])).toEqual([
+      { sku: null, name: 'n', label: null, price: 25.5, quantity: null },
+    ])
+  })
+})

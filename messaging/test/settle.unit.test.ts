@@ -1,0 +1,141 @@
+// The pure decisions: reading, failing, setting aside, replying.
+import { describe, expect, it } from '@jest/globals'
+import type { Message } from 'amqplib'
+import { createItem } from '../src/contracts.ts'
+import { afterFailure, deadLetter, readMessage, replyTo } from '../src/settle.ts'
+
+const nothing = {
+  contentType: undefined,
+  contentEncoding: undefined,
+  deliveryMode: undefined,
+  priority: undefined,
+  correlationId: undefined,
+  replyTo: undefined,
+  expiration: undefined,
+  messageId: undefined,
+  timestamp: undefined,
+  type: undefined,
+  userId: undefined,
+  appId: undefined,
+  clusterId: undefined,
+}
+const message = (
+  content: string | Buffer,
+  properties: Partial<Message['properties']> = {},
+  redelivered = false,
+): Message => ({
+  content: Buffer.from(content),
+  fields: { deliveryTag: 1, redelivered, exchange: '', routingKey: 'create_item' },
+  properties: { ...nothing, headers: undefined, ...properties },
+})
+const good = '{"sku": "a", "name": "n", "label": "l", "price": 1.5, "quantity": 2}'
+
+describe('reading a message', () => {
+  it('gives the body, the id, the redelivered flag and the headers', () => {
+    expect(readMessage(createItem, message(good, { messageId: 'm', headers: { a: 1 } }, true), 1_000)).toMatchObject({
+      body: { sku: 'a', price: 1.5 },
+      messageId: 'm',
+      redelivered: true,
+      headers: { a: 1 },
+    })
+  })
+
+  it('takes a byte order mark', () => {
+    expect(readMessage(createItem, message(`\ufeff${good}`), 1_000)).toMatchObject({ body: { sku: 'a' } })
+  })
+
+  it('gives different bodies different fingerprints, and equal ones the same', () => {
+    const fingerprint = (text: string) => {
+      const read = readMessage(createItem, message(text), 1_000)
+      return 'kind' in read ? undefined : read.fingerprint
+    }
+    expect(fingerprint(good)).toBe(fingerprint(good))
+    expect(fingerprint(good)).not.toBe(fingerprint(good.replace('1.5', '1.6')))
+  })
+
+  it('survives JSON of any depth', () => {
+    expect(readMessage(createItem, message('['.repeat(100_000)), 1_000_000)).toMatchObject({ kind: 'refused' })
+    expect(readMessage(createItem, message('['.repeat(9_000) + ']'.repeat(9_000)), 1_000_000)).toMatchObject({
+      reason: 'invalid',
+    })
+  })
+
+  it('names the members that are wrong', () => {
+    expect(readMessage(createItem, message('{"sku": "a"}'), 1_000)).toMatchObject({
+      error: expect.stringMatching(/name: .*label: .*price: .*quantity: /),
+    })
+  })
+})
+
+describe('after a failed attempt', () => {
+  const transient = Object.assign(new Error('away'), { transient: true })
+  it('holds while the world is bad, however often it failed', () => {
+    expect(afterFailure(transient, 500, 1_000, 3)).toBe('hold')
+    expect(afterFailure(transient, 1, 1_000, 3)).toBe('hold')
+  })
+  it('isolates, tries again alone, and then refuses', () => {
+    expect(afterFailure(new Error('bug'), 2, 1, 3)).toBe('isolate')
+    expect(afterFailure(new Error('bug'), 1, 2, 3)).toBe('again')
+    expect(afterFailure(new Error('bug'), 1, 3, 3)).toMatchObject({
+      kind: 'refused',
+      reason: 'handler-failed',
+      error: expect.stringContaining('bug'),
+    })
+  })
+})
+
+describe('a dead letter', () => {
+  const refused = { kind: 'refused' as const, reason: 'invalid', error: 'sku: must not be empty' }
+  const failure = { consumer: 'consumer_two', at: new Date('2026-01-02T03:04:05.678Z') }
+
+  it('keeps the bytes and the properties, and adds why, when and by whom', () => {
+    const content = Buffer.from([0xff, 0x00])
+    const letter = deadLetter(
+      createItem,
+      message(content, { messageId: 'm', contentType: 'text/x', headers: { kept: 'yes' } }),
+      refused,
+      failure,
+    )
+    expect(letter.queue).toBe('create_item.dead-letter')
+    expect(letter.content).toEqual(content)
+    expect(letter.properties).toMatchObject({
+      messageId: 'm',
+      contentType: 'text/x',
+      persistent: true,
+      headers: {
+        kept: 'yes',
+        'x-reason': 'invalid',
+        'x-error': refused.error,
+        'x-failed-at': '2026-01-02T03:04:05.678Z',
+        'x-consumer': 'consumer_two',
+      },
+    })
+  })
+
+  it('never expires, and claims no user', () => {
+    const letter = deadLetter(createItem, message('', { expiration: '1', userId: 'guest' }), refused, failure)
+    expect(letter.properties).not.toHaveProperty('expiration')
+    expect(letter.properties).not.toHaveProperty('userId')
+  })
+
+  it('cuts an explanation that would not fit into a frame', () => {
+    const letter = deadLetter(createItem, message(''), { ...refused, error: 'x'.repeat(200_000) }, failure)
+    expect(letter.properties.headers['x-error'].length).toBeLessThan(3_000)
+  })
+})
+
+describe('a reply', () => {
+  const applied = { kind: 'applied' as const, result: { outcome: 'created' }, repeated: false }
+  it.each(['amq.rabbitmq.reply-to.g1h2AA5yZXBseQ', 'amq.gen-JzTY20BRgKO-HjmUJj0wLg'])('goes to %s', (address) => {
+    expect(replyTo(message(good, { replyTo: address, correlationId: 'c' }), applied)).toMatchObject({
+      queue: address,
+      properties: { correlationId: 'c', persistent: false },
+    })
+  })
+  it.each([undefined, '', 'create_item', 'create_item.dead-letter', 'amq.rabbitmq.log', 5, {}])(
+    'never goes to %j',
+    (address) => {
+      expect(replyTo(message(good, { replyTo: address }), applied)).toBeUndefined()
+    },
+  )
+})

@@ -1,0 +1,90 @@
+// Supervision: opens again whatever is lost, also in the middle of opening, and closes each thing exactly once.
+import { describe, expect, it } from '@jest/globals'
+import { Misconfigured } from '../src/errors.ts'
+import { Supervised } from '../src/supervised.ts'
+import { quietService } from '../src/testing.ts'
+import { eventually } from './eventually.ts'
+
+type Thing = { id: number; lose: (reason: Error) => void }
+
+function supervise(open?: (id: number, lost: (reason: Error) => void) => Promise<void>, reconnectMostMs = 20) {
+  const opened: Thing[] = []
+  const closed: number[] = []
+  let reopened = 0
+  const supervised = new Supervised<Thing>({
+    name: 'thing',
+    log: quietService.log,
+    reconnectMostMs,
+    open: async (lost) => {
+      const thing = { id: opened.length, lose: lost }
+      opened.push(thing)
+      await open?.(thing.id, lost)
+      return thing
+    },
+    close: async ({ id }) => {
+      closed.push(id)
+    },
+    reopened: () => {
+      reopened += 1
+    },
+  })
+  return { supervised, opened, closed, reopened: () => reopened }
+}
+
+describe('supervision', () => {
+  it('opens again what was lost, and says meanwhile why it is not open', async () => {
+    const { supervised, opened, closed, reopened } = supervise(undefined, 1_000)
+    const first = await supervised.whenOpen()
+    first.lose(new Error('the cable'))
+    await eventually(() => expect(supervised.notReady()).toContain('the cable'))
+    const second = await supervised.whenOpen()
+    expect(second.id).toBe(1)
+    expect(supervised.notReady()).toBeUndefined()
+    expect(reopened()).toBe(1)
+    await supervised.close()
+    expect(closed).toEqual([0, 1])
+    expect(opened).toHaveLength(2)
+  })
+
+  it('does not adopt a thing that was lost while it was opened, and closes it', async () => {
+    const { supervised, closed } = supervise(async (id, lost) => {
+      if (id === 0) lost(new Error('in the middle'))
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    })
+    expect((await supervised.whenOpen()).id).toBe(1)
+    await eventually(() => expect(closed).toEqual([0]))
+    await supervised.close()
+    expect(closed).toEqual([0, 1])
+  })
+
+  it('tries for ever, but tells who waits when it is a matter of configuration', async () => {
+    const { supervised, opened } = supervise(async () => {
+      throw new Misconfigured('wrong properties')
+    })
+    await expect(supervised.whenOpen()).rejects.toThrow('wrong properties')
+    await eventually(() => expect(opened.length).toBeGreaterThan(2))
+    await supervised.close()
+  })
+
+  it('ends every wait when it is closed, or when the waiter stops', async () => {
+    const { supervised } = supervise(() => new Promise(() => {}))
+    const stop = new AbortController()
+    const impatient = expect(supervised.whenOpen(stop.signal)).rejects.toThrow('stopped waiting')
+    const patient = expect(supervised.whenOpen()).rejects.toThrow('stopped')
+    stop.abort()
+    await impatient
+    await supervised.close()
+    await patient
+    await expect(supervised.whenOpen()).rejects.toThrow('stopped')
+  })
+
+  it('does not become a hot loop when a thing opens and dies at once', async () => {
+    const { supervised, opened } = supervise(async (_, lost) => {
+      setTimeout(() => lost(new Error('dies')), 0)
+    })
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    await supervised.close()
+    expect(opened.length).toBeGreaterThan(2)
+    expect(opened.length).toBeLessThan(60)
+  })
+})
