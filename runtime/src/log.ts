@@ -2,6 +2,7 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import pretty from 'pino-pretty'
 import { z } from 'zod'
+import { standardOutput } from './log-output.ts'
 import { redactFields, redactUrls } from './redaction.ts'
 
 export const logEnvironment = z
@@ -18,7 +19,7 @@ export const logEnvironment = z
   .transform((v) => ({ level: v.LOG_LEVEL, format: v.LOG_FORMAT }))
 export type LogConfig = z.output<typeof logEnvironment>
 
-/** A logger that writes to standard output, or to `destination`. Writes are synchronous: no line is lost at exit. */
+/** A logger that writes to standard output, or to `destination`. No line is lost when the process exits. */
 export function createLog(name: string, { level, format }: LogConfig, destination?: DestinationStream): Logger {
   const readable = format === 'pretty' || (format === 'auto' && process.stdout.isTTY === true)
   const options = {
@@ -34,5 +35,5 @@ export function createLog(name: string, { level, format }: LogConfig, destinatio
   if (destination) return pino(options, destination)
   if (readable)
     return pino(options, pretty({ sync: true, messageKey: 'message', ignore: 'service', translateTime: 'HH:MM:ss.l' }))
-  return pino(options, pino.destination({ fd: 1, sync: true }))
+  return pino(options, standardOutput())
 }
