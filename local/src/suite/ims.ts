@@ -2,8 +2,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { migrate } from '@ims/repository'
+import { z } from 'zod'
 import { attachServers, startServers } from '../servers/index.ts'
+import { ServersUnavailable } from '../servers/servers.ts'
 import type { ServiceSpec } from './child.ts'
 import { StepFailed } from './progress.ts'
 import { serviceEnvironment, suiteVariables } from './service-environment.ts'
@@ -42,9 +43,9 @@ export function imsSuite(environment: NodeJS.ProcessEnv): Suite {
       })),
     ],
     services: (servers) => admins.map((admin) => serviceOf(admin, servers, settings, environment)),
-    startServers: (onProgress) => startServers({ directory: serversDirectory, onProgress }),
+    startServers: (onProgress) => startOurServers(serversDirectory, onProgress),
     clearServers: (options) => clearServers(serversDirectory, options),
-    migrate: (servers) => migrateOn(servers),
+    migrate: (servers, detail) => migrateOn(servers, settings, environment, detail),
     readyMs: READY_MS,
     stopMs: settings.shutdownTimeoutMs + KILL_AFTER_DEADLINE_MS,
     restart: RESTART,
@@ -78,14 +79,35 @@ function serviceOf(
   }
 }
 
-async function migrateOn({ mysql }: SuiteServers): Promise<{ applied: readonly string[] }> {
-  // What the migration has to say is what it applied, and that it returns.
-  const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
-  return await migrate(mysql, log)
+/** Starts them, and turns "they cannot be had here" into a step that failed: its message says what to do. */
+async function startOurServers(directory: string, onProgress: (text: string) => void): Promise<SuiteServers> {
+  try {
+    return await startServers({ directory, onProgress })
+  } catch (error) {
+    if (error instanceof ServersUnavailable) throw new StepFailed(error.message, '', { cause: error })
+    throw error
+  }
+}
+
+async function migrateOn(
+  servers: SuiteServers,
+  settings: Settings,
+  environment: NodeJS.ProcessEnv,
+  detail: (text: string) => void,
+): Promise<{ applied: readonly string[] }> {
+  // Loaded only here: `status` and `down` are quicker without it.
+  const { migrate, mysqlEnvironment } = await import('@ims/repository')
+  const config = mysqlEnvironment.safeParse(serviceEnvironment(environment, suiteVariables(servers, settings)))
+  if (!config.success) {
+    throw new StepFailed(z.prettifyError(config.error), 'Correct these environment variables and run it again.')
+  }
+  const tell = (_: object, text: string) => detail(text)
+  // What it did is in what it returns; only that it waits for something is news.
+  return await migrate(config.data, { debug: () => {}, info: () => {}, warn: tell, error: tell })
 }
 
 async function clearServers(directory: string, { deleteData }: { deleteData: boolean }): Promise<string> {
-  if (!existsSync(directory)) return 'RabbitMQ and MySQL: nothing was ever started here'
+  if (!existsSync(join(directory, 'servers.json'))) return 'RabbitMQ and MySQL: there is no data of ours'
   const servers = await attachServers(directory)
   await servers.close({ deleteData })
   return deleteData ? 'RabbitMQ and MySQL stopped, and their data deleted' : 'RabbitMQ and MySQL stopped'

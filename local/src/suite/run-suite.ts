@@ -63,7 +63,13 @@ async function startAll(suite: Suite, report: Report, stop: AbortSignal, record:
   }
   await runStep(report, 'ports', async () => {
     await checkPorts(suite.ports)
-    return { text: `${suite.ports.map(({ port }) => port).join(', ')} are free`, value: undefined }
+    return {
+      text: `${suite.ports
+        .map(({ port }) => port)
+        .sort((a, b) => a - b)
+        .join(', ')} are free`,
+      value: undefined,
+    }
   })
   goOn()
   const servers = await runStep(report, 'RabbitMQ and MySQL', async (detail) => {
@@ -75,8 +81,8 @@ async function startAll(suite: Suite, report: Report, stop: AbortSignal, record:
     return { text: `${mode}, on ${rabbitmq.host}:${rabbitmq.port} and ${mysql.host}:${mysql.port}`, value }
   })
   goOn()
-  await runStep(report, 'database schema', async () => {
-    const { applied } = await suite.migrate(servers)
+  await runStep(report, 'database schema', async (detail) => {
+    const { applied } = await suite.migrate(servers, detail)
     return { text: applied.length === 0 ? 'up to date' : `applied ${applied.join(', ')}`, value: undefined }
   })
   goOn()

@@ -28,7 +28,7 @@ export interface Suite {
   startServers(onProgress: (text: string) => void): Promise<SuiteServers>
   /** Stops what `startServers` left running when its process died, or deletes what it keeps; says in words what it did. */
   clearServers(options: { deleteData: boolean }): Promise<string>
-  migrate(servers: SuiteServers): Promise<{ applied: readonly string[] }>
+  migrate(servers: SuiteServers, detail: (text: string) => void): Promise<{ applied: readonly string[] }>
   /** Milliseconds: longest wait for a service to be ready, and for one to end before SIGKILL. */
   readonly readyMs: number
   readonly stopMs: number
