@@ -110,8 +110,13 @@ export class Consumer<Body, Result> {
   #arrived(taken: Taken): void {
     this.#parts.service.meter.count('messages_consumed', { queue: this.#parts.contract.queue })
     this.#taken.push(taken)
+    this.#begin()
+  }
+
+  #begin(): void {
     this.#working ??= this.#work().finally(() => {
       this.#working = undefined
+      if (this.#taken.length > 0 && !this.#stop.signal.aborted) this.#begin()
     })
   }
 
