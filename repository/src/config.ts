@@ -1,0 +1,41 @@
+// The environment variables of the repository: where MySQL is, how many connections to keep, how long to wait for what.
+import { z } from 'zod'
+
+const whole = (least: number, most: number) =>
+  z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
+const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)
+
+export const mysqlEnvironment = z
+  .object({
+    MYSQL_HOST: z.string().min(1).default('127.0.0.1').describe('host name or address of MySQL or MariaDB'),
+    MYSQL_PORT: whole(1, 65_535).default(3306).describe('port of MySQL'),
+    MYSQL_USER: z.string().min(1).default('ims').describe('user name'),
+    MYSQL_PASSWORD: z.string().default('ims').describe('password'),
+    MYSQL_DATABASE: z.string().min(1).default('ims').describe('database that holds the tables inventory and inbox'),
+    MYSQL_POOL_SIZE: whole(1, 1_000).default(4).describe('connections that a process keeps open at most'),
+    MYSQL_ACQUIRE_TIMEOUT_MS: ms(5_000).describe('time to wait for a connection of the pool'),
+    MYSQL_CONNECT_TIMEOUT_MS: ms(5_000).describe('time for a new connection to be made, handshake included'),
+    MYSQL_STATEMENT_TIMEOUT_MS: ms(30_000).describe('time for the answer to a statement'),
+    MYSQL_LOCK_TIMEOUT_S: whole(1, 3_600)
+      .default(3)
+      .describe('time to wait for a lock that another transaction holds, in seconds'),
+    MYSQL_RETRY_MOST_MS: ms(5_000).describe('longest pause at start between two attempts to reach MySQL'),
+    MYSQL_MIGRATION_TIMEOUT_MS: ms(300_000).describe(
+      'time for npm run migrate to wait for MySQL and for other migrations',
+    ),
+  })
+  .transform((v) => ({
+    host: v.MYSQL_HOST,
+    port: v.MYSQL_PORT,
+    user: v.MYSQL_USER,
+    password: v.MYSQL_PASSWORD,
+    database: v.MYSQL_DATABASE,
+    poolSize: v.MYSQL_POOL_SIZE,
+    acquireTimeoutMs: v.MYSQL_ACQUIRE_TIMEOUT_MS,
+    connectTimeoutMs: v.MYSQL_CONNECT_TIMEOUT_MS,
+    statementTimeoutMs: v.MYSQL_STATEMENT_TIMEOUT_MS,
+    lockTimeoutS: v.MYSQL_LOCK_TIMEOUT_S,
+    retryMostMs: v.MYSQL_RETRY_MOST_MS,
+    migrationTimeoutMs: v.MYSQL_MIGRATION_TIMEOUT_MS,
+  }))
+export type MysqlConfig = z.output<typeof mysqlEnvironment>

@@ -1,0 +1,125 @@
+// The bounded pool: lends connections against a deadline, sets each one up once, and never lends a broken one again.
+import { DataSource, type QueryRunner } from 'typeorm'
+import { z } from 'zod'
+import type { MysqlConfig } from './config.ts'
+import { inboxEntity, inventoryEntity } from './entity.ts'
+import { asDatabaseError, DatabaseError, errnoOf } from './errors.ts'
+import { migrations } from './migrations/index.ts'
+import { withDeadline } from './waiting.ts'
+
+/** Sends one statement and resolves with what the driver returns: rows, or a header with `affectedRows`. Rejects with DatabaseError. */
+export type Sql = (statement: string, parameters?: unknown[]) => Promise<unknown>
+
+export interface Connections {
+  /** Lends a connection to `work`. Rejects with a transient DatabaseError when none is free in time. */
+  lend<T>(work: (sql: Sql) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+/** A TypeORM data source on one MySQL; it never changes the schema by itself. */
+export function dataSource(config: MysqlConfig, options: { statementTimeoutMs: number | undefined }): DataSource {
+  return new DataSource({
+    type: 'mysql',
+    host: config.host,
+    port: config.port,
+    username: config.user,
+    password: config.password,
+    database: config.database,
+    poolSize: config.poolSize,
+    charset: 'utf8mb4',
+    timezone: 'Z',
+    connectTimeout: config.connectTimeoutMs,
+    entities: [inventoryEntity, inboxEntity],
+    migrations,
+    synchronize: false,
+    logging: false,
+    ...(options.statementTimeoutMs === undefined
+      ? {}
+      : { enableQueryTimeout: true, maxQueryExecutionTime: options.statementTimeoutMs }),
+    extra: { enableKeepAlive: true, keepAliveInitialDelay: 10_000 },
+  })
+}
+
+/** Opens the pool with one first connection. Rejects with DatabaseError when MySQL is not to be reached in time. */
+export async function openConnections(config: MysqlConfig): Promise<Connections> {
+  const source = dataSource(config, { statementTimeoutMs: config.statementTimeoutMs })
+  const late = () => new DatabaseError(`MySQL did not answer within ${config.connectTimeoutMs} ms`, { transient: true })
+  const initialized = source.initialize()
+  try {
+    await withDeadline(initialized, config.connectTimeoutMs, late)
+  } catch (error) {
+    initialized.then(() => source.destroy()).catch(() => {})
+    throw asDatabaseError(error)
+  }
+  return new Pool(source, config)
+}
+
+class Pool implements Connections {
+  readonly #source: DataSource
+  readonly #config: MysqlConfig
+  readonly #setUp = new WeakSet<object>()
+
+  constructor(source: DataSource, config: MysqlConfig) {
+    this.#source = source
+    this.#config = config
+  }
+
+  async lend<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
+    const runner = this.#source.createQueryRunner()
+    const connection = await this.#acquire(runner)
+    let whole = true
+    const sql: Sql = async (statement, parameters) => {
+      try {
+        return await runner.query(statement, parameters)
+      } catch (error) {
+        // Without an answer from the server nobody knows what the connection still has to say.
+        if (errnoOf(error) === undefined) whole = false
+        throw asDatabaseError(error)
+      }
+    }
+    try {
+      if (!this.#setUp.has(connection)) await setUp(sql, this.#config)
+      this.#setUp.add(connection)
+      return await work(sql)
+    } finally {
+      if (!whole) connection.destroy()
+      await runner.release()
+    }
+  }
+
+  async #acquire(runner: QueryRunner): Promise<Lent> {
+    const { acquireTimeoutMs, poolSize } = this.#config
+    const acquired: Promise<unknown> = runner.connect()
+    const late = () =>
+      new DatabaseError(`no connection to MySQL was free within ${acquireTimeoutMs} ms (pool of ${poolSize})`, {
+        transient: true,
+      })
+    try {
+      return lent.parse(await withDeadline(acquired, acquireTimeoutMs, late))
+    } catch (error) {
+      // Whoever waits behind us must get the connection that comes too late for us.
+      acquired.then(() => runner.release()).catch(() => {})
+      throw asDatabaseError(error)
+    }
+  }
+
+  async close(): Promise<void> {
+    const late = () => new Error('late')
+    await withDeadline(this.#source.destroy(), this.#config.acquireTimeoutMs, late).catch(() => {})
+  }
+}
+
+interface Lent {
+  destroy(): void
+}
+const lent = z.custom<Lent>((value) => typeof value === 'object' && value !== null && 'destroy' in value)
+
+/** Strict, whatever the server's defaults: no value is cut silently, and a backslash escapes as the driver expects. */
+async function setUp(sql: Sql, { lockTimeoutS }: MysqlConfig): Promise<void> {
+  await sql(
+    `SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', autocommit = 1,
+       time_zone = '+00:00', innodb_lock_wait_timeout = ${lockTimeoutS}, lock_wait_timeout = ${lockTimeoutS}`,
+  )
+  // Without gap locks: five consumers that insert and delete at once seldom stand in each other's way.
+  await sql('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
+}

@@ -1,0 +1,55 @@
+// What the repository promises its callers: the inventory, the commands it takes, the outcomes it tells.
+
+export interface NewItem {
+  readonly sku: string
+  readonly name: string
+  readonly label: string
+  readonly price: number
+  readonly quantity: number
+}
+
+/** One row of the listing, its members in this order. NULL where the Python suite stored NULL. */
+export interface StockItem {
+  readonly sku: string | null
+  readonly name: string | null
+  readonly label: string | null
+  readonly price: number | null
+  readonly quantity: number | null
+}
+
+/** A message to apply. Without `messageId` it came from a Python peer, and nothing is recorded of it. */
+export interface Command<Body> {
+  readonly messageId: string | undefined
+  /** Hash of the raw body: the same id with another fingerprint is another message. */
+  readonly fingerprint: string
+  /** The message may have been applied before: delivered, or attempted, for the second time. */
+  readonly redelivered: boolean
+  readonly body: Body
+}
+
+export type CreateOutcome =
+  | { kind: 'created'; repeated: boolean }
+  | { kind: 'duplicate-sku' | 'rejected-by-database' | 'message-id-reused'; error: string }
+
+export type DeleteOutcome =
+  | { kind: 'deleted' | 'unknown-sku'; repeated: boolean }
+  | { kind: 'rejected-by-database' | 'message-id-reused'; error: string }
+
+export interface PageRequest {
+  /** Id after which the page begins; 0 for the first. */
+  readonly after: number
+  /** Items at most. */
+  readonly limit: number
+  /** Only items with exactly this sku, label. */
+  readonly sku?: string
+  readonly label?: string
+}
+
+export interface Inventory {
+  /** Stores items, each message once; one outcome for each command, in order. Rejects with DatabaseError when nothing was applied for certain. */
+  create(commands: readonly Command<NewItem>[]): Promise<readonly CreateOutcome[]>
+  /** Deletes items by sku, each message once; one outcome for each command, in order. Rejects like `create`. */
+  delete(commands: readonly Command<{ readonly sku: string }>[]): Promise<readonly DeleteOutcome[]>
+  /** Items in the order of their id. `next` is the `after` of the following page, 0 on the last. */
+  page(request: PageRequest): Promise<{ items: StockItem[]; next: number }>
+}

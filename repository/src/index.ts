@@ -1,0 +1,8 @@
+// The public face of the repository.
+export { type MysqlConfig, mysqlEnvironment } from './config.ts'
+export type { Command, CreateOutcome, DeleteOutcome, Inventory, NewItem, PageRequest, StockItem } from './contract.ts'
+export { type Database, openDatabase } from './database.ts'
+export { DatabaseError } from './errors.ts'
+export { inventoryIn } from './inventory.ts'
+export { MigrationRefused, migrate } from './migrate.ts'
+export type { Log, Service } from './service.ts'

@@ -1,0 +1,78 @@
+// Brings the schema up to date, from nothing or from what the Python suite made, one process at a time.
+import { MigrationExecutor, type QueryRunner } from 'typeorm'
+import { z } from 'zod'
+import type { MysqlConfig } from './config.ts'
+import { dataSource } from './connections.ts'
+import { asDatabaseError, DatabaseError, meaningOf, sentenceOf } from './errors.ts'
+import { MigrationRefused } from './migration-refused.ts'
+import type { Log } from './service.ts'
+import { pause } from './waiting.ts'
+
+export { MigrationRefused }
+
+const PAUSE_MS = 500
+/** Time that DDL waits for readers of the table, a Python peer's open transaction for one, in seconds. */
+const METADATA_LOCK_S = 30
+
+const never = new AbortController().signal
+const locked = z.tuple([z.object({ locked: z.union([z.number(), z.string()]).nullable().transform(Number) })])
+
+/**
+ * Runs the migrations that were not run yet, under a named lock, waiting up to `migrationTimeoutMs` for MySQL to answer and
+ * again that long for whoever migrates now. Safe to run again after it was killed anywhere.
+ * Resolves with the names of those it ran. Rejects with MigrationRefused when data stands in the way, else with DatabaseError.
+ */
+export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied: string[] }> {
+  const source = await connected(config, log)
+  // Lock and DDL share a connection: when it is lost, the lock goes with it, and no second one keeps on changing tables.
+  const runner = source.createQueryRunner()
+  try {
+    await lock(runner, config, log)
+    await runner.query(`SET SESSION lock_wait_timeout = ${METADATA_LOCK_S}`)
+    const executor = new MigrationExecutor(source, runner)
+    // DDL commits by itself, so a transaction around it would be a promise that nobody keeps.
+    executor.transaction = 'none'
+    const applied = (await executor.executePendingMigrations()).map(({ name }) => name)
+    log.info({ applied, database: config.database }, applied.length === 0 ? 'schema is up to date' : 'schema migrated')
+    return { applied }
+  } catch (error) {
+    if (error instanceof MigrationRefused) throw error
+    throw asDatabaseError(error)
+  } finally {
+    // Closing the connection releases the lock too.
+    await runner.release().catch(() => {})
+    await source.destroy().catch(() => {})
+  }
+}
+
+async function connected(config: MysqlConfig, log: Log) {
+  const deadline = performance.now() + config.migrationTimeoutMs
+  let said = ''
+  for (;;) {
+    const source = dataSource({ ...config, poolSize: 2 }, { statementTimeoutMs: undefined })
+    try {
+      return await source.initialize()
+    } catch (error) {
+      const why = sentenceOf(error)
+      if (meaningOf(error) !== 'transient' || performance.now() > deadline) throw asDatabaseError(error)
+      if (why !== said) log.info({ host: config.host, port: config.port }, `waiting for MySQL: ${why}`)
+      said = why
+      await pause(PAUSE_MS, never)
+    }
+  }
+}
+
+async function lock(runner: QueryRunner, { database, migrationTimeoutMs }: MysqlConfig, log: Log): Promise<void> {
+  // Names of locks belong to the whole server and end at 64 characters.
+  const name = `ims migration ${database}`.slice(0, 64)
+  if (await tryLock(runner, name, 0)) return
+  log.info({ database }, 'waiting for another migration to end')
+  if (await tryLock(runner, name, Math.ceil(migrationTimeoutMs / 1_000))) return
+  const why = `another migration of database ${database} did not end within ${migrationTimeoutMs} ms`
+  throw new DatabaseError(why, { transient: true })
+}
+
+async function tryLock(runner: QueryRunner, name: string, seconds: number): Promise<boolean> {
+  const rows: unknown = await runner.query('SELECT GET_LOCK(?, ?) AS locked', [name, seconds])
+  return locked.parse(rows)[0].locked === 1
+}

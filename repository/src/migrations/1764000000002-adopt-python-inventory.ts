@@ -1,0 +1,74 @@
+// Adopts a table inventory that the Python suite made: FLOAT becomes DECIMAL as it was shown, text becomes exact utf8mb4.
+import type { MigrationInterface, QueryRunner } from 'typeorm'
+import { z } from 'zod'
+import { MigrationRefused } from '../migration-refused.ts'
+import { exactCollation } from './collation.ts'
+
+/** Holds the converted prices until they take the place of the column `price`. */
+const CONVERTED = 'price_as_shown'
+/** Rows that a refusal names. */
+const NAMED_MOST = 20
+
+const columns = z.array(z.object({ name: z.string(), type: z.string(), collation: z.string().nullable() }))
+const rows = z.array(z.object({ id: z.int(), sku: z.string().nullable(), price: z.string() }))
+
+/** Safe to run again after it was interrupted anywhere: it begins from what it finds. */
+export class AdoptPythonInventory1764000000002 implements MigrationInterface {
+  readonly name = 'AdoptPythonInventory1764000000002'
+
+  async up(runner: QueryRunner): Promise<void> {
+    const before = await columnsOf(runner)
+    const isFloat = before.some(({ name, type }) => name === 'price' && type !== 'decimal')
+    if (isFloat) await refuseWhatDoesNotFit(runner)
+    if (before.some(({ name }) => name === CONVERTED))
+      await runner.query(`ALTER TABLE inventory DROP COLUMN ${CONVERTED}`)
+    if (isFloat) await convertPrices(runner)
+    const collation = await exactCollation(runner)
+    if (before.some((column) => column.collation !== null && column.collation !== collation))
+      await runner.query(`ALTER TABLE inventory CONVERT TO CHARACTER SET utf8mb4 COLLATE ${collation}`)
+  }
+
+  async down(): Promise<void> {
+    throw new Error('prices are not turned back into FLOAT: that would lose digits')
+  }
+}
+
+async function columnsOf(runner: QueryRunner): Promise<z.infer<typeof columns>> {
+  const found: unknown = await runner.query(
+    `SELECT column_name AS name, data_type AS type, collation_name AS collation FROM information_schema.columns
+     WHERE table_schema = DATABASE() AND table_name = 'inventory'`,
+  )
+  return columns.parse(found)
+}
+
+/** Before anything is changed: a price beyond DECIMAL(15,4) is somebody's to mend, not ours to cut. */
+async function refuseWhatDoesNotFit(runner: QueryRunner): Promise<void> {
+  const found: unknown = await runner.query(
+    `SELECT id, sku, CONCAT(price) AS price FROM inventory
+     WHERE ABS(price) >= 99999999999.99995 ORDER BY id LIMIT ${NAMED_MOST + 1}`,
+  )
+  const beyond = rows.parse(found)
+  if (beyond.length === 0) return
+  const named = beyond
+    .slice(0, NAMED_MOST)
+    .map(({ id, sku, price }) => `id ${id} (sku ${JSON.stringify(sku)}): ${price}`)
+  const more = beyond.length > NAMED_MOST ? ', and more' : ''
+  throw new MigrationRefused(
+    `prices in the table inventory do not fit into DECIMAL(15,4); correct or delete these rows, then migrate again: ${named.join(', ')}${more}`,
+  )
+}
+
+/**
+ * The server shows a FLOAT with six digits, and so did the listing: 1234567.875 was 1234570. A plain MODIFY would take the
+ * bits instead, so the text is converted. The converted column is generated, so that a row that a Python peer inserts
+ * between the two statements is converted too.
+ */
+async function convertPrices(runner: QueryRunner): Promise<void> {
+  await runner.query(
+    `ALTER TABLE inventory ADD COLUMN ${CONVERTED} DECIMAL(15,4) AS (CAST(CONCAT(price) AS DECIMAL(15,4))) STORED`,
+  )
+  await runner.query(`ALTER TABLE inventory MODIFY COLUMN ${CONVERTED} DECIMAL(15,4) NULL`)
+  await runner.query(
+    `ALTER TABLE inventory DROP COLUMN price, CHANGE COLUMN ${CONVERTED} price DECIMAL(15,4) NULL AFTER label`,
+  )
+}

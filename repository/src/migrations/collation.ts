@@ -1,0 +1,18 @@
+// Which collation compares byte for byte, trailing blanks included: MySQL and MariaDB name it differently.
+import type { QueryRunner } from 'typeorm'
+import { z } from 'zod'
+
+/** MySQL 8.0.17 and later; MariaDB 10.2 and later. */
+const EXACT = ['utf8mb4_0900_bin', 'utf8mb4_nopad_bin'] as const
+const names = z.array(z.object({ name: z.enum(EXACT) }))
+
+/** The server's collation for utf8mb4 in which 'k1', 'K1' and 'k1 ' are three values. Throws when it has none. */
+export async function exactCollation(runner: QueryRunner): Promise<(typeof EXACT)[number]> {
+  const found: unknown = await runner.query(
+    'SELECT collation_name AS name FROM information_schema.collations WHERE collation_name IN (?)',
+    [EXACT],
+  )
+  const [first] = names.parse(found)
+  if (first) return first.name
+  throw new Error(`this server knows neither ${EXACT.join(' nor ')}: MySQL 8.4+ or MariaDB 10.11+ is needed`)
+}

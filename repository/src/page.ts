@@ -1,0 +1,51 @@
+// One page of the listing, by keyset: as quick at the end of a long table as at its beginning.
+import { z } from 'zod'
+import type { PageRequest, StockItem } from './contract.ts'
+import type { Database } from './database.ts'
+
+const rows = z.array(
+  z.object({
+    id: z.int(),
+    sku: z.string().nullable(),
+    name: z.string().nullable(),
+    label: z.string().nullable(),
+    price: z.union([z.string(), z.number()]).nullable(),
+    quantity: z.int().nullable(),
+  }),
+)
+
+/** Reads one page; see Inventory.page. */
+export async function page(database: Database, request: PageRequest): Promise<{ items: StockItem[]; next: number }> {
+  const { after, limit, sku, label } = request
+  const conditions = ['id > ?']
+  const parameters: unknown[] = [after]
+  if (sku !== undefined) {
+    conditions.push('sku = ?')
+    parameters.push(sku)
+  }
+  if (label !== undefined) {
+    conditions.push('label = ?')
+    parameters.push(label)
+  }
+  const found = await database.use((sql) =>
+    sql(
+      `SELECT id, sku, name, label, price, quantity FROM inventory
+       WHERE ${conditions.join(' AND ')} ORDER BY id LIMIT ?`,
+      // One more than asked for tells whether this page is the last.
+      [...parameters, limit + 1],
+    ),
+  )
+  const parsed = rows.parse(found)
+  const more = parsed.length > limit
+  if (more) parsed.pop()
+  const items = parsed.map(
+    ({ sku, name, label, price, quantity }): StockItem => ({
+      sku,
+      name,
+      label,
+      price: price === null ? null : Number(price),
+      quantity,
+    }),
+  )
+  return { items, next: more ? (parsed.at(-1)?.id ?? 0) : 0 }
+}
