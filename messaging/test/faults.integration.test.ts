@@ -1,6 +1,6 @@
 // What messaging promises when the network, the broker's queues or its own process go wrong, held against a real RabbitMQ.
 import { createServer } from 'node:net'
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { z } from 'zod'
 import { type Broker, openBroker, waitForConsumers } from '../src/broker.ts'
@@ -11,7 +11,7 @@ import type { Delivery, Outcome } from '../src/handler.ts'
 import type { Service } from '../src/service.ts'
 import { quietService } from '../src/testing.ts'
 import { eventually } from './eventually.ts'
-import { rabbitmqUnderTest } from './rabbitmq.ts'
+import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts'
 
 type Numbered = { n: number }
@@ -30,9 +30,14 @@ describe('messaging under faults', () => {
   let queueNumber = 0
   let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
   const open: Broker[] = []
+  let underTest: RabbitmqUnderTest
+
+  beforeAll(async () => {
+    underTest = await rabbitmqUnderTest('faults_of_messaging')
+  }, 30_000)
+  afterAll(async () => await underTest.drop())
 
   beforeEach(async () => {
-    const underTest = await rabbitmqUnderTest()
     proxy = await startTcpProxy(underTest.config)
     rabbitmq = {
       ...underTest.config,

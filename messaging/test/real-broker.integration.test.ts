@@ -1,13 +1,20 @@
 // RabbitMQ keeps what the suite demands of every broker.
+import { afterAll, beforeAll } from '@jest/globals'
 import { connect } from 'amqplib'
 import { openBroker } from '../src/broker.ts'
 import { deadLetterQueue } from '../src/contract.ts'
 import { quietService } from '../src/testing.ts'
 import { describeBroker } from './broker.suite.ts'
-import { rabbitmqUnderTest } from './rabbitmq.ts'
+import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+
+let underTest: RabbitmqUnderTest
+beforeAll(async () => {
+  underTest = await rabbitmqUnderTest('broker_suite')
+}, 30_000)
+afterAll(async () => await underTest.drop())
 
 describeBroker('RabbitMQ', async () => {
-  const { config, url } = await rabbitmqUnderTest()
+  const { config, url } = underTest
   const peer = await connect(url)
   const channel = await peer.createConfirmChannel()
   const letters = new Map<string, { content: Buffer; headers: Record<string, unknown>; messageId: unknown }[]>()
