@@ -3,10 +3,11 @@ import { z } from 'zod'
 import { adminEnvironment, openAdminPort } from './admin.ts'
 import { type ConfigOf, InvalidEnvironment, parseEnvironment, type Sections } from './config.ts'
 import { EXIT } from './exit-codes.ts'
+import { Lifecycle } from './lifecycle.ts'
 import { createLog, logEnvironment } from './log.ts'
 import { createMeter } from './metrics.ts'
-import { type Owned, Ownership } from './ownership.ts'
-import type { Log, Service } from './service.ts'
+import type { Owned } from './ownership.ts'
+import type { Service } from './service.ts'
 
 /** Where each service's admin port is unless ADMIN_PORT says otherwise: together on one host they must differ. */
 const ADMIN_PORTS: Readonly<Record<string, number>> = {
@@ -81,100 +82,5 @@ function configuration<S extends Sections>(name: string, sections: S) {
     const log = createLog(name, { level: 'info', format: 'auto' })
     for (const problem of problems) log.error({ exitCode: EXIT.CONFIG }, `configuration: ${problem}`)
     process.exit(EXIT.CONFIG)
-  }
-}
-
-class Lifecycle {
-  readonly #log: Log
-  readonly #timeoutMs: number
-  readonly #owned: Ownership
-  readonly #stopping = new AbortController()
-  #phase: 'starting' | 'started' | 'stopping' = 'starting'
-  #start: Promise<void> | undefined
-
-  constructor(log: Log, timeoutMs: number) {
-    this.#log = log
-    this.#timeoutMs = timeoutMs
-    this.#owned = new Ownership(log)
-    for (const [signal, number] of [['SIGTERM', 15] as const, ['SIGINT', 2] as const]) {
-      process.on(signal, () => {
-        if (this.#phase === 'stopping') {
-          log.warn({ signal }, 'second signal: exiting at once')
-          process.exit(128 + number)
-        }
-        log.info({ signal }, 'stopping')
-        void this.#stop(EXIT.OK)
-      })
-    }
-    const bug = (error: unknown) => {
-      log.error(
-        { error: error instanceof Error ? error.stack : String(error), exitCode: EXIT.SOFTWARE },
-        'bug: unexpected error',
-      )
-      process.exit(EXIT.SOFTWARE)
-    }
-    process.on('uncaughtException', bug)
-    process.on('unhandledRejection', bug)
-  }
-
-  get stopping(): AbortSignal {
-    return this.#stopping.signal
-  }
-
-  /** Starts, and resolves when that has ended; what fails ends the process. */
-  async run(start: () => Promise<void>): Promise<void> {
-    this.#start = start()
-    try {
-      await this.#start
-      this.#started()
-    } catch (error) {
-      await this.#failed(error)
-    }
-  }
-
-  own<T extends Owned>(resource: T, label?: string): T {
-    return this.#owned.own(resource, label)
-  }
-
-  async reasons(): Promise<readonly string[]> {
-    const phase = this.#phase === 'started' ? [] : [`the service is ${this.#phase}`]
-    return [...phase, ...(await this.#owned.reasons())]
-  }
-
-  #started(): void {
-    if (this.#phase !== 'starting') return
-    this.#phase = 'started'
-    this.#log.info({}, 'ready')
-  }
-
-  async #failed(error: unknown): Promise<void> {
-    // The waits at start end with an error when shutdown begins.
-    if (this.#phase === 'stopping') return this.#log.debug({ error: String(error) }, 'the start was broken off')
-    const config = error instanceof Error && ['Misconfigured', 'PortTaken', 'InvalidEnvironment'].includes(error.name)
-    const exitCode = config ? EXIT.CONFIG : EXIT.SOFTWARE
-    const detail = config || !(error instanceof Error) ? {} : { error: error.stack }
-    this.#log.error({ ...detail, exitCode }, `cannot start: ${error instanceof Error ? error.message : error}`)
-    await this.#stop(exitCode)
-  }
-
-  async #stop(exitCode: number): Promise<never> {
-    this.#phase = 'stopping'
-    this.#stopping.abort()
-    let starting = true
-    const deadline = setTimeout(() => {
-      const open = [...(starting ? ['the start'] : []), ...this.#owned.open]
-      this.#log.error(
-        { timeoutMs: this.#timeoutMs, open },
-        `stopped before everything had ended (${open.join(', ')}): the broker delivers what was unsettled again`,
-      )
-      process.exit(EXIT.UNCLEAN)
-    }, this.#timeoutMs)
-    // A start in progress may still take something on; its waits end now.
-    await this.#start?.catch(() => {})
-    starting = false
-    await this.#owned.close()
-    clearTimeout(deadline)
-    this.#log.info({ exitCode }, 'stopped')
-    process.exit(exitCode)
   }
 }

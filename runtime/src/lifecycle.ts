@@ -1,0 +1,99 @@
+// The life of a process: starting, started, stopping; on signals, failures and bugs it ends with the right exit code.
+import { EXIT } from './exit-codes.ts'
+import { type Owned, Ownership } from './ownership.ts'
+import type { Log } from './service.ts'
+
+export class Lifecycle {
+  readonly #log: Log
+  readonly #timeoutMs: number
+  readonly #owned: Ownership
+  readonly #stopping = new AbortController()
+  #phase: 'starting' | 'started' | 'stopping' = 'starting'
+  #start: Promise<void> | undefined
+
+  constructor(log: Log, timeoutMs: number) {
+    this.#log = log
+    this.#timeoutMs = timeoutMs
+    this.#owned = new Ownership(log)
+    for (const [signal, number] of [['SIGTERM', 15] as const, ['SIGINT', 2] as const]) {
+      process.on(signal, () => {
+        if (this.#phase === 'stopping') {
+          log.warn({ signal }, 'second signal: exiting at once')
+          process.exit(128 + number)
+        }
+        log.info({ signal }, 'stopping')
+        void this.#stop(EXIT.OK)
+      })
+    }
+    const bug = (error: unknown) => {
+      log.error(
+        { error: error instanceof Error ? error.stack : String(error), exitCode: EXIT.SOFTWARE },
+        'bug: unexpected error',
+      )
+      process.exit(EXIT.SOFTWARE)
+    }
+    process.on('uncaughtException', bug)
+    process.on('unhandledRejection', bug)
+  }
+
+  get stopping(): AbortSignal {
+    return this.#stopping.signal
+  }
+
+  /** Starts, and resolves when that has ended; what fails ends the process. */
+  async run(start: () => Promise<void>): Promise<void> {
+    this.#start = start()
+    try {
+      await this.#start
+      this.#started()
+    } catch (error) {
+      await this.#failed(error)
+    }
+  }
+
+  own<T extends Owned>(resource: T, label?: string): T {
+    return this.#owned.own(resource, label)
+  }
+
+  async reasons(): Promise<readonly string[]> {
+    const phase = this.#phase === 'started' ? [] : [`the service is ${this.#phase}`]
+    return [...phase, ...(await this.#owned.reasons())]
+  }
+
+  #started(): void {
+    if (this.#phase !== 'starting') return
+    this.#phase = 'started'
+    this.#log.info({}, 'ready')
+  }
+
+  async #failed(error: unknown): Promise<void> {
+    // The waits at start end with an error when shutdown begins.
+    if (this.#phase === 'stopping') return this.#log.debug({ error: String(error) }, 'the start was broken off')
+    const config = error instanceof Error && ['Misconfigured', 'PortTaken', 'InvalidEnvironment'].includes(error.name)
+    const exitCode = config ? EXIT.CONFIG : EXIT.SOFTWARE
+    const detail = config || !(error instanceof Error) ? {} : { error: error.stack }
+    this.#log.error({ ...detail, exitCode }, `cannot start: ${error instanceof Error ? error.message : error}`)
+    await this.#stop(exitCode)
+  }
+
+  async #stop(exitCode: number): Promise<never> {
+    this.#phase = 'stopping'
+    this.#stopping.abort()
+    let starting = true
+    const deadline = setTimeout(() => {
+      const open = [...(starting ? ['the start'] : []), ...this.#owned.open]
+      this.#log.error(
+        { timeoutMs: this.#timeoutMs, open },
+        `stopped before everything had ended (${open.join(', ')}): the broker delivers what was unsettled again`,
+      )
+      process.exit(EXIT.UNCLEAN)
+    }, this.#timeoutMs)
+    // A start in progress may still take something on; its waits end now.
+    await this.#start?.catch(() => {})
+    starting = false
+    await this.#owned.close()
+    clearTimeout(deadline)
+    this.#log.info({ exitCode }, 'stopped')
+    process.exit(exitCode)
+  }
+}
