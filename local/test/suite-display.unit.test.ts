@@ -62,6 +62,9 @@ describe('the progress of a step', () => {
     const screen = recordingScreen(true)
     showOn(screen, 3)({ kind: 'detail', step: 'servers', text: 'x'.repeat(100) })
     expect(screen.text).toHaveLength('\r\x1b[2K'.length + 39)
+    const unknown = { ...recordingScreen(true), columns: 0, text: '', write: (text: string) => (unknown.text += text) }
+    showOn(unknown, 3)({ kind: 'begun', step: 'servers' })
+    expect(unknown.text).toContain('… servers')
   })
 
   it('says of a failed step why and what to do, and throws on', async () => {

@@ -16,8 +16,8 @@ export function showOn(screen: Screen, nameWidth: number): Report {
   let pending = ''
   const print = (text: string) => screen.write(terminal ? `${CLEAR_LINE}${text}\n${pending}` : `${text}\n`)
   const hold = (text: string) => {
-    // Cut to the width of the window: a line that wraps cannot be rewritten in place.
-    pending = text === '' ? '' : text.slice(0, (screen.columns ?? 80) - 1)
+    // Some terminals say that they have 0 columns. Cut to the width of the window: a line that wraps cannot be rewritten in place.
+    pending = text === '' ? '' : text.slice(0, (screen.columns || 80) - 1)
     if (terminal) screen.write(`${CLEAR_LINE}${pending}`)
   }
   return (event) => {

@@ -14,6 +14,9 @@ export function logDirectory(directory: string): string {
   return join(directory, 'logs')
 }
 
+/** A service that starts in this time needs no words about what it waits for. */
+const QUIET_MS = 5_000
+
 export class Fleet {
   readonly #suite: Suite
   readonly #report: Report
@@ -49,12 +52,15 @@ export class Fleet {
   async waitUntilReady(signal: AbortSignal): Promise<void> {
     for (const service of this.#services) {
       await runStep(this.#report, service.spec.name, async (detail) => {
+        const quietUntil = performance.now() + QUIET_MS
         let said = ''
         await until(this.#suite.readyMs, signal, async () => {
           throwWhenMisconfigured(service)
           const { state, reason } = await askReadiness(service.spec.adminPort)
-          if (state !== 'ready' && reason !== said) detail(reason)
-          said = reason
+          if (state !== 'ready' && reason !== said && performance.now() > quietUntil) {
+            detail(reason)
+            said = reason
+          }
           return state === 'ready' ? undefined : `${service.spec.name} is not ready: ${reason}`
         })
         return { text: `ready, process ${service.snapshot().process?.pid}`, value: undefined }

@@ -102,6 +102,8 @@ async function stopAll(suite: Suite, report: Report, hurry: AbortSignal, record:
   const { fleet, servers } = record
   record.phase = 'stopping'
   record.save()
+  if (fleet !== undefined)
+    report({ kind: 'note', text: 'Stopping, in order; another Ctrl-C does not wait any longer.' })
   await fleet?.stop(hurry)
   if (servers !== undefined && servers.mode !== EXTERNAL) {
     try {

@@ -5,7 +5,7 @@ import { isGone, stopLeftovers } from './leftovers.ts'
 import { isAlive, signalProcess } from './process-identity.ts'
 import type { Report } from './progress.ts'
 import { makePrivateDirectory, readState, removeState, type SuiteState } from './state.ts'
-import { EXTERNAL, type Suite } from './suite.ts'
+import { EXTERNAL, type Suite, stopStages } from './suite.ts'
 
 const LOOK_EVERY_MS = 100
 
@@ -65,7 +65,8 @@ async function stopSupervisor(suite: Suite, state: SuiteState, report: Report): 
   }
   while (isAlive(supervisor)) {
     const now = readState(suite.directory)
-    for (const { name, state: how } of now?.services ?? []) if (how === 'stopped') tell(`${name} stopped`)
+    const services = stopStages(now?.services ?? []).flat()
+    for (const { name, state: how } of services) if (how === 'stopped') tell(`${name} stopped`)
     if (performance.now() > endsAt) {
       signalProcess(supervisor, 'SIGKILL')
       await isGone(supervisor, suite.stopMs)
@@ -74,6 +75,6 @@ async function stopSupervisor(suite: Suite, state: SuiteState, report: Report): 
     await sleep(LOOK_EVERY_MS)
   }
   if (readState(suite.directory) !== undefined) return
-  for (const { name } of state.services) tell(`${name} stopped`)
+  for (const { name } of stopStages(state.services).flat()) tell(`${name} stopped`)
   if (state.mode !== null && state.mode !== EXTERNAL) tell('RabbitMQ and MySQL stopped')
 }
