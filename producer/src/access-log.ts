@@ -6,6 +6,9 @@ import type { Request, RequestHandler, Response } from 'express'
 /** An id we take over from a client or proxy: safe in headers and logs. */
 const SANE_REQUEST_ID = /^[\w.-]{1,128}$/
 
+/** Logged as the status when the client left before it had an answer, as nginx does. */
+const CLIENT_LEFT = 499
+
 /**
  * Gives every response its `X-Request-Id`, logs and measures it when it is over, and while `stopping` asks clients to
  * close the connection. `routes` are the paths that are named in log and metric; others are `unmatched`.
@@ -26,22 +29,30 @@ export function accessLog(
     const route = known.has(request.path) ? request.path : 'unmatched'
     response.once('close', () => {
       const ms = performance.now() - since
-      log.info(fieldsOf(request, response, requestId, route, ms), 'request')
-      const labels = { route, method: request.method, status: String(response.statusCode) }
+      const status = response.headersSent ? response.statusCode : CLIENT_LEFT
+      log.info(fieldsOf(request, response, { requestId, route, status, ms }), 'request')
+      const labels = { route, method: request.method, status: String(status) }
       meter.observe('http_request_duration_seconds', ms / 1000, labels)
     })
     next()
   }
 }
 
-function fieldsOf(request: Request, response: Response, requestId: string, route: string, ms: number): object {
+interface Seen {
+  readonly requestId: string
+  readonly route: string
+  readonly status: number
+  readonly ms: number
+}
+
+function fieldsOf({ method }: Request, response: Response, { requestId, route, status, ms }: Seen): object {
   const messageId = response.getHeader('Message-Id')
   return {
     requestId,
     ...(messageId === undefined ? {} : { messageId }),
-    method: request.method,
+    method,
     route,
-    status: response.statusCode,
+    status,
     ms: Math.round(ms * 10) / 10,
     ...(response.writableFinished ? {} : { cutOff: true }),
   }

@@ -12,5 +12,5 @@ void runService({ name: 'producer', config }, async (service) => {
   // Closed in reverse: finish the requests in hand, then the broker.
   const broker = own(await openBroker(config.rabbitmq, service, { publishes: contracts }))
   await waitForConsumers(broker, config.http.waitFor, service)
-  own(await listen(createApp({ broker, config: config.http, service }), config.http, service))
+  own(await listen(createApp({ broker, config: config.http, service }), config.http, service), 'the HTTP server')
 })

@@ -95,7 +95,8 @@ export function problemHandler(log: Log): ErrorRequestHandler {
   return (error, _, response, _next) => {
     const requestId = response.getHeader('X-Request-Id')
     const problem = problemOf(error)
-    if (problem === undefined) log.error({ requestId, err: error }, 'a request failed for an unforeseen reason')
+    if (problem === undefined)
+      log.error({ requestId, error: stackOf(error) }, 'a request failed for an unforeseen reason')
     else if (problem.status >= 500) log.warn({ requestId, reason: whyOf(error) }, 'a request could not be served')
     // Half an answer must not look whole: cut the connection.
     if (response.headersSent) response.destroy()
@@ -103,6 +104,7 @@ export function problemHandler(log: Log): ErrorRequestHandler {
   }
 }
 
+const stackOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error))
 const whyOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 /** Answers a method that the path does not have. */

@@ -61,5 +61,5 @@ export function createApp(dependencies: Dependencies): Express {
 const empty =
   (headers: Record<string, string>): RequestHandler =>
   (_, response) => {
-    response.set(headers).end()
+    response.writeHead(200, headers).end()
   }

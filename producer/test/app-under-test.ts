@@ -1,0 +1,64 @@
+// The producer's application on a broker in memory, with everything it logs and measures at hand.
+import { type Broker, consumerEnvironment, contracts, type Delivery, type Outcome, type Service } from '@ims/messaging'
+import { InMemoryRabbitmq, quietService } from '@ims/messaging/testing'
+import request from 'supertest'
+import { httpEnvironment } from '../src/config.ts'
+import { createApp } from '../src/producer.ts'
+
+export const consumerConfig = consumerEnvironment.parse({})
+export const apple = { sku: 'IB123456789', name: 'Tropicana Apple Juice', label: 'juice', price: 25, quantity: 50 }
+
+interface Options {
+  /** Environment variables that differ from their defaults. */
+  readonly environment?: Record<string, string>
+  /** Parts of the broker that behave otherwise. */
+  readonly broker?: Partial<Pick<Broker, 'publisher' | 'requester'>>
+  readonly stopping?: AbortSignal
+}
+
+export function appUnderTest({ environment = {}, broker = {}, stopping = quietService.stopping }: Options = {}) {
+  const rabbitmq = new InMemoryRabbitmq()
+  const own = rabbitmq.open({ publishes: contracts })
+  const lines: { level: string; fields: object; message: string }[] = []
+  const measured: { metric: string; value: number; labels: Record<string, string> }[] = []
+  const to = (level: string) => (fields: object, message: string) => void lines.push({ level, fields, message })
+  const service: Service = {
+    name: 'producer',
+    log: { debug: to('debug'), info: to('info'), warn: to('warn'), error: to('error') },
+    meter: { count() {}, observe: (metric, value, labels = {}) => void measured.push({ metric, value, labels }) },
+    stopping,
+  }
+  const config = httpEnvironment.parse(environment)
+  const app = createApp({ broker: { publisher: own.publisher, requester: own.requester, ...broker }, config, service })
+  /** What lies on a queue, parsed. */
+  const sent = (queue: string): unknown[] =>
+    rabbitmq.messages(queue).map(({ content }) => JSON.parse(content.toString()))
+  return { app, config, service, rabbitmq, sent, lines, measured }
+}
+
+/** A publisher and a requester that fail with `error` whatever they are asked. */
+export function failing(error: Error): Pick<Broker, 'publisher' | 'requester'> {
+  const fail = () => Promise.reject(error)
+  return { publisher: { publish: fail }, requester: { request: fail, command: fail } }
+}
+
+/** A handler that gives the same outcome to every message, and notes the bodies. */
+export function always<Result>(outcome: Outcome<Result>, seen: unknown[] = []) {
+  return async (deliveries: readonly Delivery[]) => {
+    seen.push(...deliveries.map(({ body }) => body))
+    return deliveries.map(() => outcome)
+  }
+}
+
+export const JSON_TYPE = 'application/json'
+
+/** Posts a body as it is to an application of its own. */
+export function post(body: Buffer | string, type = JSON_TYPE, path = '/create_item') {
+  const under = appUnderTest()
+  const response = request(under.app)
+    .post(path)
+    .set('Content-Type', type)
+    .serialize((each) => each)
+    .send(body)
+  return { ...under, response }
+}

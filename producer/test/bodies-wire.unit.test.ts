@@ -1,0 +1,64 @@
+// Bodies as they may come over the wire: in chunks, announced, without end.
+import { connect } from 'node:net'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { type Listening, listen } from '../src/server.ts'
+import { apple, appUnderTest } from './app-under-test.ts'
+import { exchange } from './wire.ts'
+
+const json = JSON.stringify(apple)
+const head = (...headers: string[]) =>
+  [
+    'POST /create_item HTTP/1.1',
+    'Host: a',
+    'Connection: close',
+    'Content-Type: application/json',
+    ...headers,
+    '',
+    '',
+  ].join('\r\n')
+
+describe('a body on the wire', () => {
+  let under: ReturnType<typeof appUnderTest>
+  let server: Listening
+  beforeEach(async () => {
+    under = appUnderTest({ environment: { PORT: '0' } })
+    server = await listen(under.app, under.config, under.service)
+  })
+  afterEach(async () => await server.close())
+
+  it('may come in chunks', async () => {
+    const chunks = [json.slice(0, 10), json.slice(10)].map((part) => `${part.length.toString(16)}\r\n${part}\r\n`)
+    const received = await exchange(server.port, [head('Transfer-Encoding: chunked'), ...chunks, '0\r\n\r\n'])
+    expect(received).toMatch(/^HTTP\/1\.1 200 /)
+    expect(under.sent('create_item')).toEqual([apple])
+  })
+
+  it('may be announced with Expect: 100-continue', async () => {
+    const announced = head(`Content-Length: ${json.length}`, 'Expect: 100-continue')
+    const received = await exchange(server.port, [announced, json])
+    expect(received).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 /)
+    expect(under.sent('create_item')).toEqual([apple])
+  })
+
+  it('is refused at the limit when it comes in chunks', async () => {
+    const chunk = `fa00\r\n${'x'.repeat(64_000)}\r\n`
+    const received = await exchange(server.port, [head('Transfer-Encoding: chunked'), chunk, chunk, '0\r\n\r\n'])
+    expect(received).toMatch(/^HTTP\/1\.1 413 /)
+    expect(under.sent('create_item')).toEqual([])
+  })
+
+  it('sends nothing when the client goes away in the middle of it', async () => {
+    const half = head(`Content-Length: ${json.length}`) + json.slice(0, 20)
+    const socket = connect(server.port, '127.0.0.1')
+    socket.write(half)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    socket.destroy()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(under.sent('create_item')).toEqual([])
+    expect(under.lines.filter(({ level }) => level === 'error')).toEqual([])
+    const requests = under.lines.filter(({ message }) => message === 'request')
+    expect(requests).toEqual([
+      expect.objectContaining({ fields: expect.objectContaining({ status: 499, cutOff: true }) }),
+    ])
+  })
+})

@@ -1,0 +1,63 @@
+// The success answers of the Python suite, and the messages behind them.
+import { describe, expect, it } from '@jest/globals'
+import request from 'supertest'
+import { apple, appUnderTest } from './app-under-test.ts'
+
+describe('a command', () => {
+  it('answers GET /healthcheck as the Python suite did, and sends its message', async () => {
+    const { app, sent } = appUnderTest()
+    const response = await request(app).get('/healthcheck')
+    expect(response.status).toBe(200)
+    expect(response.headers['content-type']).toBe('application/json')
+    expect(response.body).toEqual({ message: 'Health check message sent' })
+    expect(sent('healthcheck')).toEqual([['message', 'Healthcheck']])
+  })
+
+  it('answers POST /create_item as the Python suite did, and sends the item', async () => {
+    const { app, sent } = appUnderTest()
+    const response = await request(app).post('/create_item').send(apple)
+    expect(response.status).toBe(200)
+    expect(response.headers['content-type']).toBe('application/json')
+    expect(response.body).toEqual({ message: 'Create item message sent' })
+    expect(sent('create_item')).toEqual([apple])
+  })
+
+  it('answers POST /stock_management as the Python suite did, and sends the sku', async () => {
+    const { app, sent } = appUnderTest()
+    const response = await request(app).post('/stock_management').send({ sku: apple.sku })
+    expect(response.status).toBe(200)
+    expect(response.headers['content-type']).toBe('application/json')
+    expect(response.body).toEqual({ message: 'Stock management (item delete) message sent' })
+    expect(sent('stock_management')).toEqual([{ sku: apple.sku }])
+  })
+
+  it('leaves out members that are not part of an item', async () => {
+    const { app, sent } = appUnderTest()
+    const response = await request(app)
+      .post('/create_item')
+      .send({ ...apple, id: 7, colour: 'green' })
+    expect(response.status).toBe(200)
+    expect(sent('create_item')).toEqual([apple])
+  })
+
+  it('names the message it sent', async () => {
+    const { app, rabbitmq } = appUnderTest()
+    const response = await request(app).post('/create_item').send(apple)
+    expect(response.headers['message-id']).toMatch(/^[0-9a-f-]{36}$/)
+    expect(rabbitmq.messages('create_item')[0]?.properties.messageId).toBe(response.headers['message-id'])
+  })
+
+  it('asks for no reply unless the client wants to wait', async () => {
+    const { app, rabbitmq } = appUnderTest()
+    const response = await request(app).post('/create_item').send(apple)
+    expect(response.headers).not.toHaveProperty('preference-applied')
+    expect(rabbitmq.messages('create_item')[0]?.properties.replyTo).toBeUndefined()
+  })
+
+  it('gives away neither its framework nor an entity tag', async () => {
+    const { app } = appUnderTest()
+    const { headers } = await request(app).get('/healthcheck')
+    expect(headers).not.toHaveProperty('x-powered-by')
+    expect(headers).not.toHaveProperty('etag')
+  })
+})

@@ -1,0 +1,97 @@
+// Consumer four as a listing meets it: ours, which answers in pages, and a Python peer's, which sends everything.
+import { type Broker, type Delivery, LAST_PAGE, orderProcessing, pageRequestHeaders } from '@ims/messaging'
+import type { InMemoryRabbitmq } from '@ims/messaging/testing'
+import { consumerConfig } from './app-under-test.ts'
+
+export interface Row {
+  readonly id: number
+  readonly sku: string
+  readonly name: string
+  readonly label: string
+  readonly price: number
+  readonly quantity: number
+}
+
+/** `count` rows with ids that have gaps, and non-ASCII text. */
+export function rowsOf(count: number): Row[] {
+  return Array.from({ length: count }, (_, at) => ({
+    id: at * 3 + 2,
+    sku: `sku-${at}`,
+    name: `név "${at}" [x], 😀`,
+    label: at % 2 === 0 ? 'even' : 'ünpaar',
+    price: at + 0.25,
+    quantity: at,
+  }))
+}
+
+/** What the client must see of a row. */
+export const shown = ({ sku, name, label, price, quantity }: Row) => ({ sku, name, label, price, quantity })
+
+/** Answers as our consumer four does; returns the headers of the requests it saw. */
+export async function ourConsumerFour(rabbitmq: InMemoryRabbitmq, rows: readonly Row[]) {
+  const seen: Record<string, unknown>[] = []
+  const bodies: unknown[] = []
+  await rabbitmq.open().consume(
+    orderProcessing,
+    async (deliveries: readonly Delivery[]) =>
+      deliveries.map(({ headers, body }) => {
+        seen.push(headers)
+        bodies.push(body)
+        const {
+          'x-after': after = 0,
+          'x-limit': limit,
+          'x-sku': sku,
+          'x-label': label,
+        } = pageRequestHeaders.parse(headers)
+        const wanted = rows
+          .filter(({ id }) => id > after)
+          .filter((row) => (sku === undefined || row.sku === sku) && (label === undefined || row.label === label))
+        const page = wanted.slice(0, limit)
+        const next = page.length < wanted.length ? (page.at(-1)?.id ?? LAST_PAGE) : LAST_PAGE
+        return { kind: 'answered', body: Buffer.from(JSON.stringify(page.map(shown))), headers: { 'x-next': next } }
+      }),
+    consumerConfig,
+  )
+  return { seen, bodies }
+}
+
+/** Answers every request with the same bytes and headers. */
+export async function repliesWith(
+  rabbitmq: InMemoryRabbitmq,
+  body: string,
+  headers: Record<string, number | string> = {},
+) {
+  await rabbitmq
+    .open()
+    .consume(
+      orderProcessing,
+      async (deliveries) => deliveries.map(() => ({ kind: 'answered', body: Buffer.from(body), headers })),
+      consumerConfig,
+    )
+}
+
+/** Answers as a Python peer does: no headers, spaces, escapes, members in an order of its own, rows in none. */
+export async function pythonConsumerFour(rabbitmq: InMemoryRabbitmq, rows: readonly Row[]) {
+  const members = [...rows]
+    .reverse()
+    .map(({ id, sku, name, label, price, quantity }) => ({ quantity, id, label, sku, price, name }))
+  await repliesWith(rabbitmq, JSON.stringify(members, null, 1).replaceAll('é', '\\u00e9'))
+}
+
+/** A requester that answers each request with the next of `pages`; `before` is called with the number of each, from 1. */
+export function pagesInTurn(
+  pages: readonly string[],
+  before: (page: number) => Promise<void> | void = () => {},
+): Broker['requester'] {
+  let asked = 0
+  return {
+    request: async (query) => {
+      asked += 1
+      const json = pages[asked - 1] ?? '[]'
+      const next = asked < pages.length ? asked : LAST_PAGE
+      await before(asked)
+      return { body: query.reply.parse(JSON.parse(json)), raw: Buffer.from(json), headers: { 'x-next': next } }
+    },
+    command: () => Promise.reject(new Error('only pages are asked for')),
+  }
+}

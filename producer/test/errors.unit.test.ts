@@ -1,0 +1,68 @@
+// Errors from behind: which becomes which answer, and what the client is not told.
+import { BadReply, NoReply, NotAccepted, OutcomeUnknown } from '@ims/messaging'
+import { describe, expect, it } from '@jest/globals'
+import request from 'supertest'
+import { apple, appUnderTest, failing } from './app-under-test.ts'
+
+const underFailure = (error: Error) => appUnderTest({ broker: failing(error) })
+const everyRequest = (app: Parameters<typeof request>[0]) => [
+  request(app).get('/healthcheck'),
+  request(app).post('/create_item').send(apple),
+  request(app).post('/create_item').set('Prefer', 'wait=1').send(apple),
+  request(app).post('/stock_management').send({ sku: 'a' }),
+  request(app).post('/stock_management').set('Prefer', 'wait=1').send({ sku: 'a' }),
+  request(app).get('/order_processing'),
+]
+
+describe('an error from behind', () => {
+  it('is 503 with Retry-After when the broker did not take the message, on every route', async () => {
+    const { app } = underFailure(new NotAccepted('blocked', 'secret detail'))
+    for (const response of await Promise.all(everyRequest(app))) {
+      expect(response.status).toBe(503)
+      expect(response.headers['retry-after']).toMatch(/^\d+$/)
+      expect(response.headers['content-type']).toBe('application/problem+json')
+      expect(response.body).toMatchObject({ type: 'urn:ims:problem:not-accepted', reason: 'blocked' })
+      expect(response.body.detail).toContain('it was not stored')
+      expect(response.text).not.toContain('secret')
+      expect(response.headers).not.toHaveProperty('message-id')
+    }
+  })
+
+  it('is 503 that says so when the outcome of a command is unknown', async () => {
+    const { app } = underFailure(new OutcomeUnknown('secret detail'))
+    for (const response of (await Promise.all(everyRequest(app))).slice(0, 5)) {
+      expect(response.status).toBe(503)
+      expect(response.headers['retry-after']).toMatch(/^\d+$/)
+      expect(response.body.detail).toContain('The outcome is unknown')
+      expect(response.text).not.toContain('secret')
+    }
+  })
+
+  it('is 503 that says asking again is safe when the connection is lost while a list is waited for', async () => {
+    const { app } = underFailure(new OutcomeUnknown('secret detail'))
+    const response = await request(app).get('/order_processing')
+    expect(response.status).toBe(503)
+    expect(response.headers['retry-after']).toMatch(/^\d+$/)
+    expect(response.body.detail).toContain('Asking again is safe')
+  })
+
+  it.each([
+    [504, new NoReply('secret detail'), 'no-reply'],
+    [502, new BadReply('secret detail'), 'bad-reply'],
+    [500, new Error('secret detail'), 'internal'],
+  ])('is %d for a list when it is %s', async (status, error, kind) => {
+    const { app } = underFailure(error)
+    const response = await request(app).get('/order_processing')
+    expect(response.status).toBe(status)
+    expect(response.headers['content-type']).toBe('application/problem+json')
+    expect(response.body).toMatchObject({ type: `urn:ims:problem:${kind}`, status })
+    expect(response.text).not.toContain('secret')
+  })
+
+  it('is logged with the request id, and what the client is not told', async () => {
+    const { app, lines } = underFailure(new Error('secret detail'))
+    await request(app).get('/healthcheck').set('X-Request-Id', 'r-1')
+    const logged = lines.find(({ level }) => level === 'error')
+    expect(logged?.fields).toEqual({ requestId: 'r-1', error: expect.stringContaining('secret detail') })
+  })
+})

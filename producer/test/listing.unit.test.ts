@@ -1,0 +1,142 @@
+// GET /order_processing answered by our own consumer four: the whole list in pages, filtered, or one page of it.
+import { describe, expect, it } from '@jest/globals'
+import request from 'supertest'
+import { appUnderTest } from './app-under-test.ts'
+import { ourConsumerFour, pagesInTurn, repliesWith, rowsOf, shown } from './consumer-four.ts'
+
+const rows = rowsOf(25)
+
+async function listing(path: string, environment: Record<string, string> = {}) {
+  const under = appUnderTest({ environment })
+  const { seen, bodies } = await ourConsumerFour(under.rabbitmq, rows)
+  const response = await request(under.app).get(path)
+  return { ...under, seen, bodies, response }
+}
+
+describe('GET /order_processing', () => {
+  it('lists every item once, with its five members in order, as compact JSON', async () => {
+    const { response, bodies } = await listing('/order_processing')
+    expect(response.status).toBe(200)
+    expect(response.headers['content-type']).toBe('application/json')
+    expect(response.text).toBe(JSON.stringify(rows.map(shown)))
+    expect(bodies).toEqual([['message', 'Order Processing']])
+  })
+
+  it.each([1, 2, 7, 24, 25, 26])('joins pages of %d items to one array', async (items) => {
+    const { response, seen } = await listing('/order_processing', { LIST_PAGE_ITEMS: String(items) })
+    expect(response.text).toBe(JSON.stringify(rows.map(shown)))
+    expect(seen).toHaveLength(Math.ceil(rows.length / items))
+    expect(seen[0]).toEqual({ 'x-after': 0, 'x-limit': items })
+  })
+
+  it('is [] when there is nothing', async () => {
+    const { app, rabbitmq } = appUnderTest()
+    await repliesWith(rabbitmq, '[]', { 'x-next': 0 })
+    expect((await request(app).get('/order_processing')).text).toBe('[]')
+  })
+
+  it('is one array also when some pages are empty', async () => {
+    const pages = ['[]', '[ ]', JSON.stringify(rows.slice(0, 2).map(shown)), '[]']
+    const { app } = appUnderTest({ broker: { requester: pagesInTurn(pages) } })
+    expect((await request(app).get('/order_processing')).text).toBe(JSON.stringify(rows.slice(0, 2).map(shown)))
+  })
+
+  it.each([
+    ['sku=sku-3', rows.filter(({ sku }) => sku === 'sku-3'), { 'x-sku': 'sku-3' }],
+    ['label=%C3%BCnpaar', rows.filter(({ label }) => label === 'ünpaar'), { 'x-label': 'ünpaar' }],
+    ['label=even&sku=sku-3', [], { 'x-label': 'even', 'x-sku': 'sku-3' }],
+    ['after=11', rows.filter(({ id }) => id > 11), { 'x-after': 11 }],
+    ['colour=green&limitless=1', rows, {}],
+  ])('filters by ?%s', async (query, expected, headers) => {
+    const { response, seen } = await listing(`/order_processing?${query}`)
+    expect(response.text).toBe(JSON.stringify(expected.map(shown)))
+    expect(seen).toEqual([{ 'x-after': 0, 'x-limit': 1_000, ...headers }])
+  })
+
+  it('keeps the filters on every page', async () => {
+    const { response, seen } = await listing('/order_processing?label=even', { LIST_PAGE_ITEMS: '5' })
+    expect(response.text).toBe(JSON.stringify(rows.filter(({ label }) => label === 'even').map(shown)))
+    expect(seen).toHaveLength(3)
+    expect(seen.every((headers) => headers['x-label'] === 'even')).toBe(true)
+  })
+
+  it('gives one page, and the link to the next with all other parameters', async () => {
+    const { response, seen } = await listing('/order_processing?limit=3&label=even&x=%C3%BC%3E')
+    expect(response.body).toEqual(
+      rows
+        .filter(({ label }) => label === 'even')
+        .slice(0, 3)
+        .map(shown),
+    )
+    expect(response.headers.link).toBe('</order_processing?limit=3&label=even&x=%C3%BC%3E&after=14>; rel="next"')
+    expect(seen).toEqual([{ 'x-after': 0, 'x-limit': 3, 'x-label': 'even' }])
+  })
+
+  it('leads through the whole list by its links', async () => {
+    const { app, rabbitmq } = appUnderTest()
+    await ourConsumerFour(rabbitmq, rows)
+    const items: unknown[] = []
+    let pages = 0
+    for (let url: string | undefined = '//order_processing?limit=4'; url !== undefined; pages += 1) {
+      const response: request.Response = await request(app).get(url)
+      items.push(...response.body)
+      url = /^<(.*)>; rel="next"$/.exec(response.headers.link ?? '')?.[1]
+    }
+    expect(items).toEqual(rows.map(shown))
+    expect(pages).toBe(7)
+  })
+
+  it('gives no link with the last page', async () => {
+    const { response } = await listing('/order_processing?limit=25')
+    expect(response.body).toHaveLength(25)
+    expect(response.headers).not.toHaveProperty('link')
+  })
+
+  it.each([
+    ['limit=0', 'limit'],
+    ['limit=5001', 'limit'],
+    ['limit=abc', 'limit'],
+    ['limit=', 'limit'],
+    ['limit=1&limit=2', 'limit'],
+    ['after=-1', 'after'],
+    ['after=1.5', 'after'],
+    ['after=99999999999999999999', 'after'],
+    ['sku=', 'sku'],
+    ['sku=123456789012345678901', 'sku'],
+    ['sku=a&sku=b', 'sku'],
+    [`label=${'x'.repeat(51)}`, 'label'],
+  ])('refuses ?%s with 400', async (query, parameter) => {
+    const { response, seen } = await listing(`/order_processing?${query}`)
+    expect(response.status).toBe(400)
+    expect(response.body).toMatchObject({ type: 'urn:ims:problem:invalid-query', detail: `Not valid: ${parameter}.` })
+    expect(response.body.errors[0].path).toBe(parameter)
+    expect(seen).toEqual([])
+  })
+
+  it('names every parameter that is not valid', async () => {
+    const { response } = await listing('/order_processing?limit=0&after=x&sku=')
+    expect(response.body.errors.map(({ path }: { path: string }) => path).sort()).toEqual(['after', 'limit', 'sku'])
+  })
+
+  it.each([
+    ['is not JSON', 'nonsense', {}],
+    ['is no array', '{"a":1}', {}],
+    ['is an array of something else', '[1,2]', {}],
+    ['is an array of something else, in pages', '[1,2]', { 'x-next': 0 }],
+    ['is empty', '', {}],
+    ['has items without id, and no next page', JSON.stringify(rows.map(shown)), {}],
+    ['names a next page that is none', '[]', { 'x-next': 'soon' }],
+    ['is an error', '{"error":"too large"}', { 'x-error': 'too-large' }],
+  ])('is 502 when the reply %s', async (_, body, headers: Record<string, string | number>) => {
+    const { app, rabbitmq } = appUnderTest()
+    await repliesWith(rabbitmq, body, headers)
+    const response = await request(app).get('/order_processing')
+    expect(response.status).toBe(502)
+    expect(response.body).toMatchObject({ type: 'urn:ims:problem:bad-reply' })
+  })
+
+  it('is 504 when nobody answers in time', async () => {
+    const { app } = appUnderTest({ environment: { RPC_TIMEOUT_MS: '20' } })
+    expect((await request(app).get('/order_processing')).status).toBe(504)
+  })
+})

@@ -1,0 +1,81 @@
+// Paths and methods: what exists, what does not, and what has no side effect.
+import { describe, expect, it } from '@jest/globals'
+import request from 'supertest'
+import { appUnderTest } from './app-under-test.ts'
+
+const GETS = ['/healthcheck', '/order_processing']
+const POSTS = ['/create_item', '/stock_management']
+const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_processing']
+
+function nothingSent({ sent }: { sent: (queue: string) => unknown[] }): void {
+  for (const queue of QUEUES) expect(sent(queue)).toEqual([])
+}
+
+describe('paths and methods', () => {
+  it.each(GETS)('answers HEAD %s without its side effect', async (path) => {
+    const under = appUnderTest()
+    const response = await request(under.app).head(path)
+    expect(response.status).toBe(200)
+    expect(response.headers['content-type']).toBe('application/json')
+    nothingSent(under)
+  })
+
+  it.each([...GETS.map((path) => [path, 'GET, HEAD, OPTIONS']), ...POSTS.map((path) => [path, 'POST, OPTIONS'])])(
+    'answers OPTIONS %s with Allow: %s and nothing else',
+    async (path, allow) => {
+      const under = appUnderTest()
+      const response = await request(under.app).options(path)
+      expect(response.status).toBe(200)
+      expect(response.headers.allow).toBe(allow)
+      expect(response.text).toBe('')
+      nothingSent(under)
+    },
+  )
+
+  it.each([
+    ...GETS.flatMap((path) =>
+      (['post', 'put', 'delete', 'patch', 'trace'] as const).map((method) => [method, path] as const),
+    ),
+    ...POSTS.flatMap((path) =>
+      (['get', 'head', 'put', 'delete', 'patch', 'trace'] as const).map((method) => [method, path] as const),
+    ),
+  ])('refuses %s %s with 405 and what is allowed', async (method, path) => {
+    const under = appUnderTest()
+    const response = await request(under.app)[method](path)
+    expect(response.status).toBe(405)
+    expect(response.headers.allow).toBe(GETS.includes(path) ? 'GET, HEAD, OPTIONS' : 'POST, OPTIONS')
+    expect(response.headers['content-type']).toBe('application/problem+json')
+    if (method !== 'head') expect(response.body).toMatchObject({ status: 405, title: 'Method not allowed' })
+    nothingSent(under)
+  })
+
+  it.each(['/', '/healthcheck/', '/Healthcheck', '/create_item/', '/nothing', '/healthcheck/x', '/%zz', '/console'])(
+    'answers 404 to %s',
+    async (path) => {
+      const under = appUnderTest()
+      const response = await request(under.app).get(path)
+      expect(response.status).toBe(404)
+      expect(response.headers['content-type']).toBe('application/problem+json')
+      expect(response.body).toEqual({
+        type: 'urn:ims:problem:not-found',
+        title: 'Not found',
+        status: 404,
+        detail: 'There is nothing at this path.',
+      })
+      nothingSent(under)
+    },
+  )
+
+  it.each(['//healthcheck', '///healthcheck', '//healthcheck?a=b'])('takes %s for /healthcheck', async (path) => {
+    const { app, sent } = appUnderTest()
+    const response = await request(app).get(path)
+    expect(response.status).toBe(200)
+    expect(sent('healthcheck')).toHaveLength(1)
+  })
+
+  it('ignores Accept and the query string', async () => {
+    const { app } = appUnderTest()
+    const response = await request(app).get('/healthcheck?x=1&x=2').set('Accept', 'image/png')
+    expect(response.status).toBe(200)
+  })
+})

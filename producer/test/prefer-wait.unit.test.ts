@@ -1,0 +1,110 @@
+// Prefer: wait on the two POSTs: the client learns what became of its command.
+import { createItem, type Outcome, stockManagement } from '@ims/messaging'
+import { describe, expect, it } from '@jest/globals'
+import request from 'supertest'
+import { always, apple, appUnderTest, consumerConfig } from './app-under-test.ts'
+
+const CREATED: Outcome<{ outcome: 'created' }> = { kind: 'applied', result: { outcome: 'created' }, repeated: false }
+const refused = (reason: string) => ({ kind: 'refused', reason, error: `because of ${reason}` }) as const
+
+async function create(outcome: Outcome<{ outcome: 'created' }>, item = apple, prefer = 'wait=5') {
+  const under = appUnderTest()
+  await under.rabbitmq.open().consume(createItem, always(outcome), consumerConfig)
+  return await request(under.app).post('/create_item').set('Prefer', prefer).send(item)
+}
+async function remove(outcome: Outcome<{ outcome: 'deleted' | 'unknown-sku' }>) {
+  const under = appUnderTest()
+  await under.rabbitmq.open().consume(stockManagement, always(outcome), consumerConfig)
+  return await request(under.app).post('/stock_management').set('Prefer', 'wait=5').send({ sku: apple.sku })
+}
+
+describe('POST /create_item with Prefer: wait', () => {
+  it('answers 201 with the item as stored and where to find it', async () => {
+    const response = await create(CREATED, { ...apple, sku: 'a&b/ü' })
+    expect(response.status).toBe(201)
+    expect(response.headers['content-type']).toBe('application/json')
+    expect(response.headers.location).toBe('/order_processing?sku=a%26b%2F%C3%BC')
+    expect(response.body).toEqual({ ...apple, sku: 'a&b/ü' })
+    expect(response.headers['preference-applied']).toBe('wait=5')
+    expect(response.headers['message-id']).toMatch(/^[0-9a-f-]{36}$/)
+  })
+
+  it('answers 409 when another item has the sku', async () => {
+    const response = await create(refused('duplicate-sku'))
+    expect(response.status).toBe(409)
+    expect(response.headers['content-type']).toBe('application/problem+json')
+    expect(response.body).toMatchObject({ type: 'urn:ims:problem:duplicate-sku', status: 409, sku: apple.sku })
+    expect(response.headers['preference-applied']).toBe('wait=5')
+    expect(response.headers['message-id']).toMatch(/^[0-9a-f-]{36}$/)
+  })
+
+  it.each(['rejected-by-database', 'message-id-reused', 'handler-failed'])(
+    'answers 422 with the reason when it is refused: %s',
+    async (reason) => {
+      const response = await create(refused(reason))
+      expect(response.status).toBe(422)
+      expect(response.body).toMatchObject({ reason, detail: `The item was not stored: because of ${reason}` })
+      expect(response.headers['preference-applied']).toBe('wait=5')
+    },
+  )
+
+  it('answers 202 with the usual message when the time is up', async () => {
+    const { app, sent } = appUnderTest()
+    const response = await request(app).post('/create_item').set('Prefer', 'wait=0').send(apple)
+    expect(response.status).toBe(202)
+    expect(response.body).toEqual({ message: 'Create item message sent' })
+    expect(response.headers['preference-applied']).toBe('wait=0')
+    expect(response.headers['message-id']).toMatch(/^[0-9a-f-]{36}$/)
+    expect(sent('create_item')).toEqual([apple])
+  })
+
+  it('waits no longer than is configured', async () => {
+    const { app } = appUnderTest({ environment: { PREFER_WAIT_MOST_S: '0' } })
+    const response = await request(app).post('/create_item').set('Prefer', 'wait=3600').send(apple)
+    expect(response.status).toBe(202)
+    expect(response.headers['preference-applied']).toBe('wait=0')
+  })
+
+  it('reads the preference from any of several headers', async () => {
+    const response = await create(CREATED, apple, 'respond-async, foo="a, b", Wait="7"')
+    expect(response.headers['preference-applied']).toBe('wait=7')
+  })
+
+  it('ignores a preference that is not valid', async () => {
+    const response = await create(CREATED, apple, 'wait=soon')
+    expect(response.status).toBe(200)
+    expect(response.body).toEqual({ message: 'Create item message sent' })
+    expect(response.headers).not.toHaveProperty('preference-applied')
+  })
+})
+
+describe('POST /stock_management with Prefer: wait', () => {
+  it('answers 200 when the item is deleted', async () => {
+    const response = await remove({ kind: 'applied', result: { outcome: 'deleted' }, repeated: false })
+    expect(response.status).toBe(200)
+    expect(response.body).toEqual({ message: 'Item deleted', sku: apple.sku })
+    expect(response.headers['preference-applied']).toBe('wait=5')
+    expect(response.headers['message-id']).toMatch(/^[0-9a-f-]{36}$/)
+  })
+
+  it('answers 404 when there is no such item', async () => {
+    const response = await remove({ kind: 'applied', result: { outcome: 'unknown-sku' }, repeated: false })
+    expect(response.status).toBe(404)
+    expect(response.body).toMatchObject({ type: 'urn:ims:problem:unknown-sku', status: 404, sku: apple.sku })
+    expect(response.headers['preference-applied']).toBe('wait=5')
+  })
+
+  it('answers 422 with the reason when it is refused', async () => {
+    const response = await remove(refused('rejected-by-database'))
+    expect(response.status).toBe(422)
+    expect(response.body).toMatchObject({ reason: 'rejected-by-database' })
+  })
+
+  it('answers 202 with the usual message when the time is up', async () => {
+    const { app } = appUnderTest()
+    const response = await request(app).post('/stock_management').set('Prefer', 'wait=0').send({ sku: 'a' })
+    expect(response.status).toBe(202)
+    expect(response.body).toEqual({ message: 'Stock management (item delete) message sent' })
+    expect(response.headers['preference-applied']).toBe('wait=0')
+  })
+})

@@ -1,0 +1,60 @@
+// The header Prefer, by the grammar of RFC 7240.
+import { describe, expect, it } from '@jest/globals'
+import { preferredWaitS } from '../src/prefer.ts'
+
+describe('Prefer', () => {
+  it.each<[string, number]>([
+    ['wait=5', 5],
+    ['wait=0', 0],
+    ['Wait = 5', 5],
+    ['wait="5"', 5],
+    ['wait="\\5"', 5],
+    ['respond-async, wait=7', 7],
+    ['wait=7, respond-async', 7],
+    ['return=minimal; foo="a, wait=1", wait=3', 3],
+    ['foo="say \\"hi\\", wait=1", wait=4', 4],
+    ['handling=lenient;wait=9, wait=3', 3],
+    ['wait=2; x=y', 2],
+    [',, wait=6 ,', 6],
+    ['wait=1, wait=9', 1],
+    ['foo="", wait=8', 8],
+    ['wait=86400', 30],
+    ['wait=99999999999999999999', 30],
+  ])('%s asks for %d s', (header, seconds) => {
+    expect(preferredWaitS(header, 30)).toBe(seconds)
+  })
+
+  it.each([
+    '',
+    'wait',
+    'wait=',
+    'wait=""',
+    'wait=-1',
+    'wait=1.5',
+    'wait=5s',
+    'wait=abc',
+    'wait=abc, wait=5',
+    'await=5',
+    'wait5',
+    'respond-async',
+    'foo="wait=5"',
+    'foo;wait=5',
+    'foo="unclosed, wait=5',
+    '=5, wait=5',
+  ])('%j is ignored', (header) => {
+    expect(preferredWaitS(header, 30)).toBeUndefined()
+  })
+
+  it('is not asked for without the header', () => {
+    expect(preferredWaitS(undefined, 30)).toBeUndefined()
+  })
+
+  it('is read in linear time', () => {
+    const since = performance.now()
+    preferredWaitS(`${'a;'.repeat(4_000)}"`, 30)
+    preferredWaitS(`a=${' '.repeat(8_000)}"`, 30)
+    preferredWaitS(`${', '.repeat(4_000)}"`, 30)
+    preferredWaitS(`a${' ; '.repeat(4_000)}"`, 30)
+    expect(performance.now() - since).toBeLessThan(200)
+  })
+})
