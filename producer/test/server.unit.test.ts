@@ -1,0 +1,111 @@
+// The server: where it listens, how it stops, and what a client has to hurry with.
+import { Agent, get } from 'node:http'
+import { connect } from 'node:net'
+import { Misconfigured } from '@ims/messaging'
+import { describe, expect, it } from '@jest/globals'
+import { httpEnvironment } from '../src/config.ts'
+import { listen } from '../src/server.ts'
+import { appUnderTest } from './app-under-test.ts'
+import { pagesInTurn } from './consumer-four.ts'
+import { exchange } from './wire.ts'
+
+async function start(options: Parameters<typeof appUnderTest>[0] = {}) {
+  const under = appUnderTest({ ...options, environment: { PORT: '0', ...options.environment } })
+  const server = await listen(under.app, under.config, under.service)
+  return { ...under, server, url: (path: string) => `http://127.0.0.1:${server.port}${path}` }
+}
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+describe('listening', () => {
+  it('says which port is taken, and which variable to set', async () => {
+    const { server, app, service } = await start()
+    const config = httpEnvironment.parse({ PORT: String(server.port) })
+    const second = listen(app, config, service)
+    await expect(second).rejects.toBeInstanceOf(Misconfigured)
+    await expect(second).rejects.toThrow(
+      `cannot listen on port ${server.port} of 127.0.0.1: it is in use by another process. Stop that, or set PORT to a free one.`,
+    )
+    await server.close()
+  })
+
+  it('says when the address is not one of this machine', async () => {
+    const { app, service } = appUnderTest()
+    const config = httpEnvironment.parse({ PORT: '0', HTTP_HOST: '192.0.2.1' })
+    await expect(listen(app, config, service)).rejects.toThrow(/^cannot listen on port 0 of 192\.0\.2\.1: .*HTTP_HOST/)
+  })
+})
+
+describe('stopping', () => {
+  it('closes idle connections at once', async () => {
+    const { server, url } = await start()
+    const agent = new Agent({ keepAlive: true })
+    await new Promise((resolve) =>
+      get(url('/healthcheck'), { agent }, (response) => response.resume().on('end', resolve)),
+    )
+    const since = performance.now()
+    await server.close()
+    expect(performance.now() - since).toBeLessThan(1_000)
+    agent.destroy()
+  })
+
+  it('finishes a request in hand, then closes its connection', async () => {
+    let release = () => {}
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const { server, url } = await start({ broker: { requester: pagesInTurn(['[]'], () => held) } })
+    const response = fetch(url('/order_processing'))
+    await pause(50)
+    let closed = false
+    const closing = server.close().then(() => {
+      closed = true
+    })
+    await pause(150)
+    expect(closed).toBe(false)
+    release()
+    expect(await (await response).text()).toBe('[]')
+    await closing
+  })
+
+  it('takes no new connection', async () => {
+    const { server, url } = await start()
+    await server.close()
+    await expect(fetch(url('/healthcheck'))).rejects.toThrow()
+  })
+
+  it('asks clients to close the connection once shutdown has begun', async () => {
+    const stop = new AbortController()
+    const { server, port } = await start({ stopping: stop.signal }).then((each) => ({
+      ...each,
+      port: each.server.port,
+    }))
+    const before = await fetch(`http://127.0.0.1:${port}/healthcheck`)
+    expect(before.headers.get('connection')).not.toBe('close')
+    await before.text()
+    stop.abort()
+    const after = await fetch(`http://127.0.0.1:${port}/healthcheck`)
+    expect(after.status).toBe(200)
+    expect(after.headers.get('connection')).toBe('close')
+    await after.text()
+    await server.close()
+  })
+})
+
+describe('a slow client', () => {
+  it('has 408 when its headers take too long', async () => {
+    const { server } = await start({ environment: { HTTP_HEADERS_TIMEOUT_MS: '50' } })
+    expect(await exchange(server.port, ['GET /healthcheck HTTP/1.1\r\nHost:'])).toMatch(/^HTTP\/1\.1 408 /)
+    await server.close()
+  })
+
+  it('is cut off when its body takes too long', async () => {
+    const { server, sent } = await start({ environment: { HTTP_REQUEST_TIMEOUT_MS: '50' } })
+    const head = 'POST /create_item HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{'
+    const socket = connect(server.port, '127.0.0.1')
+    socket.on('error', () => {}).resume()
+    socket.write(head)
+    await new Promise((resolve) => socket.on('close', resolve))
+    expect(sent('create_item')).toEqual([])
+    await server.close()
+  })
+})

@@ -1,0 +1,129 @@
+// A list in pages as it streams: asked ahead by one page, paced by the client, cut off rather than falsified.
+import { connect, type Socket } from 'node:net'
+import { BadReply } from '@ims/messaging'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { type Listening, listen } from '../src/server.ts'
+import { appUnderTest } from './app-under-test.ts'
+import { pagesInTurn } from './consumer-four.ts'
+import { eventually } from './eventually.ts'
+
+const smallPage = (number: number) =>
+  JSON.stringify([{ sku: `s${number}`, name: 'n', label: 'l', price: 1, quantity: 1 }])
+/** About 1 MB: more than a socket takes from a client that does not read. */
+const largePage = JSON.stringify([{ sku: 's', name: 'n'.repeat(1_000_000), label: 'l', price: 1, quantity: 1 }])
+
+describe('a list that streams', () => {
+  const servers: Listening[] = []
+  const sockets: Socket[] = []
+  afterEach(async () => {
+    for (const socket of sockets.splice(0)) socket.destroy()
+    await Promise.all(servers.splice(0).map((server) => server.close()))
+  })
+
+  async function start(requester: ReturnType<typeof pagesInTurn>, environment: Record<string, string> = {}) {
+    const under = appUnderTest({ broker: { requester }, environment: { PORT: '0', ...environment } })
+    const server = await listen(under.app, under.config, under.service)
+    servers.push(server)
+    return { ...under, url: `http://127.0.0.1:${server.port}/order_processing`, port: server.port }
+  }
+
+  /** A client that asks for the list and does not read it. */
+  function deafClient(port: number): Socket {
+    const socket = connect(port, '127.0.0.1')
+    sockets.push(socket)
+    socket.on('error', () => {})
+    socket.pause()
+    socket.write('GET /order_processing HTTP/1.1\r\nHost: a\r\n\r\n')
+    return socket
+  }
+
+  it('asks for the next page while it writes this one', async () => {
+    let release = () => {}
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const asked: number[] = []
+    const { url } = await start(
+      pagesInTurn([smallPage(1), smallPage(2), smallPage(3)], async (page) => {
+        asked.push(page)
+        if (page === 2) await held
+      }),
+    )
+    const response = await fetch(url)
+    const reader = response.body?.getReader()
+    const first = await reader?.read()
+    expect(Buffer.from(first?.value ?? []).toString()).toBe(smallPage(1).slice(0, -1))
+    expect(asked).toEqual([1, 2])
+    release()
+    await reader?.cancel()
+  })
+
+  it('stops asking while the client does not read, and goes on when it does', async () => {
+    const asked: number[] = []
+    const pages = Array.from({ length: 40 }, () => largePage)
+    const { port } = await start(pagesInTurn(pages, (page) => void asked.push(page)))
+    const client = deafClient(port)
+    await eventually(() => asked.length > 2)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    const whileDeaf = asked.length
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect(asked).toHaveLength(whileDeaf)
+    expect(whileDeaf).toBeLessThan(20)
+    client.resume()
+    await eventually(() => asked.length === 40)
+  })
+
+  it('stops asking when the client is gone', async () => {
+    const asked: number[] = []
+    const pages = Array.from({ length: 1_000 }, () => largePage)
+    const { port, lines } = await start(pagesInTurn(pages, (page) => void asked.push(page)))
+    const client = deafClient(port)
+    await eventually(() => asked.length > 2)
+    client.destroy()
+    await eventually(() => lines.some(({ message }) => message === 'request'))
+    const whenGone = asked.length
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    expect(asked.length).toBeLessThanOrEqual(whenGone + 1)
+    expect(lines.filter(({ level }) => level === 'error')).toEqual([])
+  })
+
+  it('cuts off a client that takes nothing for too long', async () => {
+    const pages = Array.from({ length: 100 }, () => largePage)
+    const { port, lines } = await start(pagesInTurn(pages), { HTTP_STALL_TIMEOUT_MS: '100' })
+    deafClient(port)
+    await eventually(() => lines.some(({ message }) => message === 'request'))
+    expect(lines.find(({ message }) => message === 'request')?.fields).toMatchObject({ cutOff: true })
+  })
+
+  it.each([
+    ['fails', new BadReply('secret detail')],
+    ['is lost for a reason nobody foresaw', new Error('secret detail')],
+  ])('cuts the connection when a later page %s: what came does not parse', async (_, error) => {
+    const { url, lines } = await start(
+      pagesInTurn([smallPage(1), smallPage(2), smallPage(3)], async (page) => {
+        if (page === 3) throw error
+      }),
+    )
+    const response = await fetch(url)
+    expect(response.status).toBe(200)
+    let text = ''
+    const reading = (async () => {
+      for await (const chunk of response.body ?? []) text += Buffer.from(chunk).toString()
+    })()
+    await expect(reading).rejects.toThrow()
+    expect(() => JSON.parse(text)).toThrow()
+    expect(text).not.toContain('secret')
+    expect(lines.some(({ level, fields }) => level !== 'info' && JSON.stringify(fields).includes('secret'))).toBe(true)
+  })
+
+  it('never goes round in circles when the pages do', async () => {
+    const { url } = await start({
+      request: async (query) => {
+        const json = smallPage(1)
+        return { body: query.reply.parse(JSON.parse(json)), raw: Buffer.from(json), headers: { 'x-next': 1 } }
+      },
+      command: () => Promise.reject(new Error('not asked for')),
+    })
+    await expect(fetch(url).then((response) => response.text())).rejects.toThrow()
+  })
+})
