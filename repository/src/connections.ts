@@ -69,6 +69,7 @@ class Pool implements Connections {
     const connection = await this.#acquire(runner)
     let whole = true
     const sql: Sql = async (statement, parameters) => {
+      if (!whole) throw new DatabaseError('the connection to MySQL was lost', { transient: true })
       try {
         return await runner.query(statement, parameters)
       } catch (error) {
@@ -115,9 +116,11 @@ interface Lent {
 const lent = z.custom<Lent>((value) => typeof value === 'object' && value !== null && 'destroy' in value)
 
 /** Strict, whatever the server's defaults: no value is cut silently, and a backslash escapes as the driver expects. */
+export const STRICT = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'
+
 async function setUp(sql: Sql, { lockTimeoutS }: MysqlConfig): Promise<void> {
   await sql(
-    `SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', autocommit = 1,
+    `SET SESSION sql_mode = '${STRICT}', autocommit = 1,
        time_zone = '+00:00', innodb_lock_wait_timeout = ${lockTimeoutS}, lock_wait_timeout = ${lockTimeoutS}`,
   )
   // Without gap locks: five consumers that insert and delete at once seldom stand in each other's way.

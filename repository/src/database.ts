@@ -5,7 +5,7 @@ import { type Connections, openConnections, type Sql } from './connections.ts'
 import { DatabaseError, errnoOf, meaningOf, sentenceOf } from './errors.ts'
 import { migrations } from './migrations/index.ts'
 import type { Service } from './service.ts'
-import { pause, withDeadline } from './waiting.ts'
+import { pause, unlessAborted, withDeadline } from './waiting.ts'
 
 /** Attempts that a transaction is given when it loses to another one (deadlock, lock timeout) before it counts as trouble. */
 const ATTEMPTS_MOST = 5
@@ -39,7 +39,8 @@ export async function openDatabase(config: MysqlConfig, { log, stopping }: Servi
   let said = ''
   for (let attempt = 1; ; attempt += 1) {
     stopping.throwIfAborted()
-    const opened = await tryToOpen(config)
+    const opening = tryToOpen(config)
+    const opened = await unlessAborted(opening, stopping).catch((error) => abandon(opening, error))
     if (!('lacks' in opened)) {
       log.info(where, 'connected to MySQL')
       return new MysqlDatabase(opened)
@@ -48,6 +49,12 @@ export async function openDatabase(config: MysqlConfig, { log, stopping }: Servi
     said = opened.lacks
     await pause(Math.min(config.retryMostMs, 100 * 2 ** Math.min(attempt, 20)), stopping)
   }
+}
+
+/** Shutdown began: what is opened from now on is closed again. */
+function abandon(opening: ReturnType<typeof tryToOpen>, reason: unknown): never {
+  void opening.then((opened) => ('lacks' in opened ? undefined : opened.close()))
+  throw reason
 }
 
 async function tryToOpen(config: MysqlConfig): Promise<Connections | { lacks: string }> {

@@ -2,8 +2,8 @@
 import { MigrationExecutor, type QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import type { MysqlConfig } from './config.ts'
-import { dataSource } from './connections.ts'
-import { asDatabaseError, DatabaseError, meaningOf, sentenceOf } from './errors.ts'
+import { dataSource, STRICT } from './connections.ts'
+import { asDatabaseError, DatabaseError, errnoOf, meaningOf, sentenceOf } from './errors.ts'
 import { MigrationRefused } from './migration-refused.ts'
 import type { Log } from './service.ts'
 import { pause } from './waiting.ts'
@@ -13,6 +13,7 @@ export { MigrationRefused }
 const PAUSE_MS = 500
 /** Time that DDL waits for readers of the table, a Python peer's open transaction for one, in seconds. */
 const METADATA_LOCK_S = 30
+const LOCK_WAIT_TIMEOUT = 1205
 
 const never = new AbortController().signal
 const locked = z.tuple([z.object({ locked: z.union([z.number(), z.string()]).nullable().transform(Number) })])
@@ -28,7 +29,7 @@ export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied:
   const runner = source.createQueryRunner()
   try {
     await lock(runner, config, log)
-    await runner.query(`SET SESSION lock_wait_timeout = ${METADATA_LOCK_S}`)
+    await runner.query(`SET SESSION sql_mode = '${STRICT}', lock_wait_timeout = ${METADATA_LOCK_S}`)
     const executor = new MigrationExecutor(source, runner)
     // DDL commits by itself, so a transaction around it would be a promise that nobody keeps.
     executor.transaction = 'none'
@@ -37,13 +38,19 @@ export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied:
     return { applied }
   } catch (error) {
     if (error instanceof MigrationRefused) throw error
-    throw asDatabaseError(error)
+    throw errnoOf(error) === LOCK_WAIT_TIMEOUT ? tableHeld(error) : asDatabaseError(error)
   } finally {
     // Closing the connection releases the lock too.
     await runner.release().catch(() => {})
     await source.destroy().catch(() => {})
   }
 }
+
+const tableHeld = (cause: unknown): DatabaseError =>
+  new DatabaseError(
+    `a transaction held the table inventory for more than ${METADATA_LOCK_S} s (a Python consumer_four keeps one open until its next request): end it, then migrate again`,
+    { transient: true, errno: LOCK_WAIT_TIMEOUT, cause },
+  )
 
 async function connected(config: MysqlConfig, log: Log) {
   const deadline = performance.now() + config.migrationTimeoutMs

@@ -26,3 +26,18 @@ export async function withDeadline<T>(promise: Promise<T>, ms: number, late: () 
     clearTimeout(timer)
   }
 }
+
+/** Settles as `promise` does, or rejects with the reason of `signal` when that aborts first. */
+export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  let stop = () => {}
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason)
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop)
+  })
+  try {
+    return await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}

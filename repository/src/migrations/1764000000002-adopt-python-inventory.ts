@@ -45,7 +45,7 @@ async function columnsOf(runner: QueryRunner): Promise<z.infer<typeof columns>> 
 async function refuseWhatDoesNotFit(runner: QueryRunner): Promise<void> {
   const found: unknown = await runner.query(
     `SELECT id, sku, CONCAT(price) AS price FROM inventory
-     WHERE ABS(price) >= 99999999999.99995 ORDER BY id LIMIT ${NAMED_MOST + 1}`,
+     WHERE ABS(CONCAT(price) + 0e0) >= 99999999999.99995 ORDER BY id LIMIT ${NAMED_MOST + 1}`,
   )
   const beyond = rows.parse(found)
   if (beyond.length === 0) return

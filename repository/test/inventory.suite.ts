@@ -1,0 +1,268 @@
+// What every inventory must do, the one in MySQL and the one in memory alike.
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import type { Inventory } from '../src/contract.ts'
+import { creation, deletion } from './commands.ts'
+
+export interface Harness {
+  /** An inventory without items and without remembered messages. */
+  empty(): Promise<Inventory>
+  close(): Promise<void>
+}
+
+const created = { kind: 'created', repeated: false }
+const createdBefore = { kind: 'created', repeated: true }
+const deleted = { kind: 'deleted', repeated: false }
+const unknownSku = { kind: 'unknown-sku', repeated: false }
+const refused = (kind: string, error: RegExp = /./) => ({ kind, error: expect.stringMatching(error) })
+
+export function describeInventory(name: string, start: () => Promise<Harness>): void {
+  describe(name, () => {
+    let harness: Harness
+    let inventory: Inventory
+    const skus = async () => (await inventory.page({ after: 0, limit: 1_000 })).items.map(({ sku }) => sku)
+
+    beforeAll(async () => {
+      harness = await start()
+    })
+    beforeEach(async () => {
+      inventory = await harness.empty()
+    })
+    afterAll(async () => {
+      await harness.close()
+    })
+
+    describe('create', () => {
+      it('stores items, which are listed with five members in their order', async () => {
+        expect(await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b', price: 19.99 })])).toEqual([
+          created,
+          created,
+        ])
+        expect(JSON.stringify((await inventory.page({ after: 0, limit: 10 })).items)).toBe(
+          '[{"sku":"a","name":"Apple Juice","label":"juice","price":25,"quantity":50},' +
+            '{"sku":"b","name":"Apple Juice","label":"juice","price":19.99,"quantity":50}]',
+        )
+      })
+
+      it('answers no commands with no outcomes', async () => {
+        expect(await inventory.create([])).toEqual([])
+        expect(await inventory.delete([])).toEqual([])
+      })
+
+      it('applies a message that is delivered twice once', async () => {
+        expect(await inventory.create([creation({}, { messageId: 'm' })])).toEqual([created])
+        expect(await inventory.create([creation({}, { messageId: 'm', redelivered: true })])).toEqual([createdBefore])
+        expect(await skus()).toEqual(['k1'])
+      })
+
+      it('applies a message that comes twice in one batch once', async () => {
+        const command = creation({}, { messageId: 'm' })
+        expect(await inventory.create([command, command])).toEqual([created, createdBefore])
+      })
+
+      it('does not bring an item back when its message is delivered again after the item was deleted', async () => {
+        await inventory.create([creation({}, { messageId: 'm' })])
+        await inventory.delete([deletion('k1')])
+        expect(await inventory.create([creation({}, { messageId: 'm', redelivered: true })])).toEqual([createdBefore])
+        expect(await skus()).toEqual([])
+      })
+
+      it('refuses a message id that comes back with another body', async () => {
+        await inventory.create([creation({ sku: 'a' }, { messageId: 'm' })])
+        expect(await inventory.create([creation({ sku: 'b' }, { messageId: 'm' })])).toEqual([
+          refused('message-id-reused', /m was used before/),
+        ])
+        expect(await skus()).toEqual(['a'])
+      })
+
+      it('refuses a duplicate sku, and stores its neighbours in the batch', async () => {
+        await inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })])
+        const outcomes = await inventory.create([
+          creation({ sku: 'a' }, { messageId: 'm1' }),
+          creation({ sku: 'taken', name: 'other' }, { messageId: 'm2' }),
+          creation({ sku: 'b' }, { messageId: 'm3' }),
+        ])
+        expect(outcomes).toEqual([created, refused('duplicate-sku', /"taken" is stored already/), created])
+        expect(await skus()).toEqual(['taken', 'a', 'b'])
+      })
+
+      it('refuses a duplicate sku with an id even if redelivered with the same content: the inbox would know it', async () => {
+        await inventory.create([creation({}, { messageId: 'm1' })])
+        expect(await inventory.create([creation({}, { messageId: 'm2', redelivered: true })])).toEqual([
+          refused('duplicate-sku'),
+        ])
+      })
+
+      it('stores the first of two items with one sku in a batch', async () => {
+        expect(await inventory.create([creation({ name: 'first' }), creation({ name: 'second' })])).toEqual([
+          created,
+          refused('duplicate-sku'),
+        ])
+        expect((await inventory.page({ after: 0, limit: 10 })).items).toMatchObject([{ name: 'first' }])
+      })
+
+      it('stores the second of two items with one sku in a batch when the first is refused', async () => {
+        const outcomes = await inventory.create([creation({ name: 'x'.repeat(101) }), creation({ name: 'second' })])
+        expect(outcomes).toEqual([refused('rejected-by-database'), created])
+      })
+
+      it('remembers no refusal: the same message id may come again, mended', async () => {
+        const bad = creation({ name: 'x'.repeat(101) }, { messageId: 'm' })
+        expect(await inventory.create([bad])).toEqual([refused('rejected-by-database')])
+        expect(await inventory.create([creation({ name: 'short' }, { messageId: 'm' })])).toEqual([created])
+      })
+
+      it('takes a redelivered message without id for applied when the stored item has the same content', async () => {
+        await inventory.create([creation({ price: 19.99 })])
+        expect(await inventory.create([creation({ price: 19.99 }, { redelivered: true })])).toEqual([createdBefore])
+        expect(await inventory.create([creation({ price: 19.98 }, { redelivered: true })])).toEqual([
+          refused('duplicate-sku'),
+        ])
+        expect(await inventory.create([creation({ price: 19.99 })])).toEqual([refused('duplicate-sku')])
+      })
+
+      it.each([
+        ['sku', { sku: 's'.repeat(21) }],
+        ['name', { name: 'n'.repeat(101) }],
+        ['label', { label: 'l'.repeat(51) }],
+        ['price', { price: 100_000_000_000 }],
+        ['quantity', { quantity: 2_147_483_648 }],
+      ])(
+        'refuses an item whose %s does not fit, in a sentence that names it, and stores its neighbours',
+        async (column, body) => {
+          const outcomes = await inventory.create([creation({ sku: 'a' }), creation(body), creation({ sku: 'b' })])
+          expect(outcomes).toEqual([created, refused('rejected-by-database', new RegExp(`'${column}'$`)), created])
+          expect(await skus()).toEqual(['a', 'b'])
+        },
+      )
+
+      it('keeps text of any script and money of any size as it is', async () => {
+        const body = {
+          sku: "é'\\%_日本😀",
+          name: '"; DROP TABLE inventory; -- 😀',
+          label: 'ярлык',
+          price: 99_999_999_999.9999,
+        }
+        const dear = { ...body, sku: 'dear', price: 12_345_678.99, quantity: 2_147_483_647 }
+        expect(await inventory.create([creation(body), creation(dear)])).toEqual([created, created])
+        expect((await inventory.page({ after: 0, limit: 10 })).items).toMatchObject([body, dear])
+      })
+
+      it.each([
+        ['case', 'K1'],
+        ['an accent', 'ḱ1'],
+        ['a trailing blank', 'k1 '],
+        ['width', 'ｋ1'],
+      ])('takes skus that differ only in %s for two', async (_, other) => {
+        expect(await inventory.create([creation({ sku: 'k1' }), creation({ sku: other })])).toEqual([created, created])
+        expect(await inventory.page({ after: 0, limit: 10, sku: other })).toMatchObject({ items: [{ sku: other }] })
+        expect(await inventory.delete([deletion(other)])).toEqual([deleted])
+        expect(await skus()).toEqual(['k1'])
+      })
+
+      it('tells message ids apart byte for byte, up to 255 characters', async () => {
+        const ids = ['m', 'M', 'm ', 'm\u0000', 'ḿ', 'x'.repeat(255), `${'x'.repeat(254)}y`, '日'.repeat(255)]
+        const commands = ids.map((messageId, index) => creation({ sku: `s${index}` }, { messageId }))
+        expect(await inventory.create(commands)).toEqual(ids.map(() => created))
+        expect(await inventory.create(commands)).toEqual(ids.map(() => createdBefore))
+      })
+
+      it('applies a large batch in its order', async () => {
+        const commands = Array.from({ length: 1_000 }, (_, n) => creation({ sku: `s${n}` }, { messageId: `m${n}` }))
+        expect(new Set((await inventory.create(commands)).map(({ kind }) => kind))).toEqual(new Set(['created']))
+        expect(await skus()).toEqual(commands.map(({ body }) => body.sku))
+      })
+    })
+
+    describe('delete', () => {
+      it('deletes what is there and tells what is not', async () => {
+        await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b' }), creation({ sku: 'c' })])
+        const outcomes = await inventory.delete([deletion('a'), deletion('nowhere'), deletion('c')])
+        expect(outcomes).toEqual([deleted, unknownSku, deleted])
+        expect(await skus()).toEqual(['b'])
+      })
+
+      it('deletes an item that is named twice in a batch for the first one only', async () => {
+        await inventory.create([creation({})])
+        expect(await inventory.delete([deletion('k1'), deletion('k1')])).toEqual([deleted, unknownSku])
+      })
+
+      it('tells a message that is delivered twice what it told the first time', async () => {
+        await inventory.create([creation({ sku: 'a' })])
+        const commands = [deletion('a', { messageId: 'm1' }), deletion('b', { messageId: 'm2' })]
+        expect(await inventory.delete(commands)).toEqual([deleted, unknownSku])
+        await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b' })])
+        expect(await inventory.delete([...commands, deletion('b', { messageId: 'm3' })])).toEqual([
+          { kind: 'deleted', repeated: true },
+          { kind: 'unknown-sku', repeated: true },
+          deleted,
+        ])
+        expect(await skus()).toEqual(['a'])
+      })
+
+      it('applies a message that comes twice in one batch once', async () => {
+        await inventory.create([creation({})])
+        const command = deletion('k1', { messageId: 'm' })
+        expect(await inventory.delete([command, command])).toEqual([deleted, { kind: 'deleted', repeated: true }])
+      })
+
+      it('refuses a message id that comes back with another body, in a later batch and in the same one', async () => {
+        await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b' })])
+        const outcomes = await inventory.delete([deletion('a', { messageId: 'm' }), deletion('b', { messageId: 'm' })])
+        expect(outcomes).toEqual([deleted, refused('message-id-reused')])
+        expect(await inventory.delete([deletion('b', { messageId: 'm' })])).toEqual([refused('message-id-reused')])
+        expect(await skus()).toEqual(['b'])
+      })
+
+      it('keeps the message ids of creates and of deletes apart', async () => {
+        await inventory.create([creation({}, { messageId: 'm' })])
+        expect(await inventory.delete([deletion('k1', { messageId: 'm' })])).toEqual([deleted])
+      })
+
+      it('deletes by text only: "0" is no number that matches others', async () => {
+        await inventory.create([creation({ sku: 'abc' }), creation({ sku: '0' }), creation({ sku: '0abc' })])
+        expect(await inventory.delete([deletion('0')])).toEqual([deleted])
+        expect(await skus()).toEqual(['abc', '0abc'])
+      })
+    })
+
+    describe('page', () => {
+      it('lists page by page, every item once, and ends with 0', async () => {
+        const all = Array.from({ length: 7 }, (_, n) => `s${n}`)
+        await inventory.create(all.map((sku) => creation({ sku })))
+        const seen: unknown[] = []
+        let after = 0
+        do {
+          const { items, next } = await inventory.page({ after, limit: 3 })
+          seen.push(...items.map(({ sku }) => sku))
+          after = next
+        } while (after !== 0)
+        expect(seen).toEqual(all)
+      })
+
+      it('says 0 when a full page is the last one, and for no items at all', async () => {
+        expect(await inventory.page({ after: 0, limit: 2 })).toEqual({ items: [], next: 0 })
+        await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b' })])
+        expect(await inventory.page({ after: 0, limit: 2 })).toMatchObject({ items: [{}, {}], next: 0 })
+        expect((await inventory.page({ after: 0, limit: 1 })).next).not.toBe(0)
+      })
+
+      it('goes on after an item that was deleted meanwhile', async () => {
+        await inventory.create(['a', 'b', 'c'].map((sku) => creation({ sku })))
+        const { next } = await inventory.page({ after: 0, limit: 2 })
+        await inventory.delete([deletion('b')])
+        expect(await inventory.page({ after: next, limit: 2 })).toMatchObject({ items: [{ sku: 'c' }], next: 0 })
+      })
+
+      it('lists only the items with this label, only the one with this sku', async () => {
+        const labels = ['tea', 'juice', 'Tea', 'tea', 'tea ']
+        await inventory.create(labels.map((label, n) => creation({ sku: `s${n}`, label })))
+        const first = await inventory.page({ after: 0, limit: 1, label: 'tea' })
+        expect(first.items).toMatchObject([{ sku: 's0' }])
+        const second = await inventory.page({ after: first.next, limit: 1, label: 'tea' })
+        expect(second).toMatchObject({ items: [{ sku: 's3' }], next: 0 })
+        expect(await inventory.page({ after: 0, limit: 9, sku: 's1' })).toMatchObject({ items: [{ sku: 's1' }] })
+        expect((await inventory.page({ after: 0, limit: 9, sku: 's1', label: 'tea' })).items).toEqual([])
+      })
+    })
+  })
+}

@@ -1,0 +1,25 @@
+// MySQL keeps what the suite demands of every inventory.
+import { openDatabase } from '../src/database.ts'
+import { inventoryIn } from '../src/inventory.ts'
+import { migrate } from '../src/migrate.ts'
+import { describeInventory } from './inventory.suite.ts'
+import { mysqlUnderTest } from './mysql.ts'
+import { serviceUnderTest } from './service.ts'
+
+describeInventory('MySQL', async () => {
+  const mysql = await mysqlUnderTest('inventory')
+  const service = serviceUnderTest()
+  await migrate(mysql.config, service.log)
+  const database = await openDatabase(mysql.config, service)
+  return {
+    empty: async () => {
+      await mysql.sql('DELETE FROM inventory')
+      await mysql.sql('DELETE FROM inbox')
+      return inventoryIn(database)
+    },
+    close: async () => {
+      await database.close()
+      await mysql.drop()
+    },
+  }
+})
