@@ -82,6 +82,7 @@ describe('the settings of up', () => {
       adminPortBase: 9090,
       httpHost: '127.0.0.1',
       shutdownTimeoutMs: 20_000,
+      directory: undefined,
       http: 'http://127.0.0.1:5000',
     })
   })

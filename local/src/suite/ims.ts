@@ -1,6 +1,6 @@
 // The real suite: four consumers and the producer, on RabbitMQ and MySQL.
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { attachServers, startServers } from '../servers/index.ts'
@@ -26,7 +26,7 @@ const RESTART = { firstMs: 500, longestMs: 30_000, forgottenAfterMs: 60_000 }
 /** The suite as the environment sets it; throws StepFailed when a setting is wrong. */
 export function imsSuite(environment: NodeJS.ProcessEnv): Suite {
   const settings = readSettings(environment)
-  const directory = join(ROOT, '.local', 'up')
+  const directory = resolve(ROOT, settings.directory ?? join('.local', 'up'))
   const serversDirectory = join(directory, 'servers')
   const admins = NAMES.map((name, index) => ({ name, admin: settings.adminPortBase + ((index + 1) % NAMES.length) }))
   return {

@@ -16,6 +16,8 @@ const settings = z.object({
   ADMIN_PORT_BASE: portText('9090').pipe(z.int().max(65_531)),
   /** The services' own deadline for settling what they have in hand. */
   SHUTDOWN_TIMEOUT_MS: z.string().regex(/^\d+$/, 'must be a whole number').default('20000').transform(Number),
+  /** Where state, logs and data are kept; `.local/up` of the checkout when left out. */
+  IMS_UP_DIRECTORY: z.string().optional(),
   HTTP_HOST: z.string().min(1).default('127.0.0.1'),
 })
 
@@ -24,6 +26,7 @@ export interface Settings {
   readonly adminPortBase: number
   readonly httpHost: string
   readonly shutdownTimeoutMs: number
+  readonly directory: string | undefined
   /** Where the suite can be reached from this machine. */
   readonly http: string
 }
@@ -36,13 +39,15 @@ export function readSettings(environment: NodeJS.ProcessEnv): Settings {
     const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
     throw new StepFailed(problems.join('\n'), 'Correct these environment variables and run the command again.')
   }
-  const {
-    PORT: port,
-    ADMIN_PORT_BASE: adminPortBase,
-    HTTP_HOST: httpHost,
-    SHUTDOWN_TIMEOUT_MS: shutdownTimeoutMs,
-  } = parsed.data
+  const { PORT: port, HTTP_HOST: httpHost } = parsed.data
   const everywhere = httpHost === '0.0.0.0' || httpHost === '::'
   const reachable = everywhere ? '127.0.0.1' : httpHost.includes(':') ? `[${httpHost}]` : httpHost
-  return { port, adminPortBase, httpHost, shutdownTimeoutMs, http: `http://${reachable}:${port}` }
+  return {
+    port,
+    httpHost,
+    adminPortBase: parsed.data.ADMIN_PORT_BASE,
+    shutdownTimeoutMs: parsed.data.SHUTDOWN_TIMEOUT_MS,
+    directory: parsed.data.IMS_UP_DIRECTORY,
+    http: `http://${reachable}:${port}`,
+  }
 }
