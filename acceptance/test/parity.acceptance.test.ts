@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from './eventually.ts'
 import { call, item, SEED_ITEM } from './http.ts'
-import { peerConsumers, peerProducer, withoutPeers } from './peers.ts'
+import { peerConsumers, peerProducer, readWithSqlalchemy, withoutPeers } from './peers.ts'
 import { migrate, SERVICES, type ServiceName, type Stack, startStack } from './stack.ts'
 
 const missing = withoutPeers()
@@ -122,11 +122,15 @@ describeWithPeers(`a table and queues made by Python${why}`, () => {
     expect((await call(`${stack.http}/order_processing`)).body).toEqual([
       { sku: 'OLD', name: 'Crème brûlée', label: 'dessert', price: 19.99, quantity: 3 },
     ])
+    expect(readWithSqlalchemy(stack)).toEqual([
+      { sku: 'OLD', price: 19.99 },
+      { sku: 'FROM-PYTHON', price: 12.5 },
+    ])
     stack.service('consumer_two').kill('SIGTERM')
     await stack.service('consumer_two').exited
     const peer = await peerConsumers(stack, ['create_item'])
     await call(`${stack.http}/create_item`, { json: { ...item(1), price: 12345678.99 } })
-    await eventually(async () => expect(await stack.skus()).toEqual(['OLD', 'SKU-1']))
+    await eventually(async () => expect(await stack.skus()).toEqual(['OLD', 'FROM-PYTHON', 'SKU-1']))
     expect((await call(`${stack.http}/order_processing?sku=SKU-1`)).body).toEqual([{ ...item(1), price: 12345678.99 }])
     await peer.stop()
   }, 60_000)

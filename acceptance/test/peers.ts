@@ -7,6 +7,8 @@ import { ROOT, type Stack } from './stack.ts'
 const DIRECTORY = join(ROOT, '../shared/peers')
 // Debian's own, which knows Debian's python3-pika; the PATH may hold another.
 const PYTHON = '/usr/bin/python3'
+const PACKAGES = ['python3-pika', 'python3-pymysql', 'python3-sqlalchemy']
+const OURS = join(ROOT, 'acceptance/test/python')
 
 /** Why the peers cannot run here; undefined when they can. Installs Debian's packages where it may. */
 export function withoutPeers(): string | undefined {
@@ -15,18 +17,18 @@ export function withoutPeers(): string | undefined {
   try {
     execFileSync(
       'apt-get',
-      ['install', '-y', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=300', 'python3-pika', 'python3-pymysql'],
+      ['install', '-y', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=300', ...PACKAGES],
       { stdio: 'ignore', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } },
     )
   } catch {
-    return 'python3-pika and python3-pymysql are missing and cannot be installed'
+    return `${PACKAGES.join(', ')} are missing and cannot be installed`
   }
-  return canImport() ? undefined : 'python3-pika and python3-pymysql do not work'
+  return canImport() ? undefined : `${PACKAGES.join(', ')} do not work`
 }
 
 function canImport(): boolean {
   try {
-    execFileSync(PYTHON, ['-c', 'import pika, pymysql'], { stdio: 'ignore' })
+    execFileSync(PYTHON, ['-c', 'import pika, pymysql, sqlalchemy'], { stdio: 'ignore' })
     return true
   } catch {
     return false
@@ -96,8 +98,17 @@ export async function peerConsumers(stack: Stack, queues: readonly string[]): Pr
   }
 }
 
+/** Adds an item and reads the inventory with SQLAlchemy, as the Python suite does; see read_with_sqlalchemy.py. */
+export function readWithSqlalchemy({ space: { mysql } }: Stack): unknown {
+  const url = `mysql+pymysql://${mysql.user}:${mysql.password}@${mysql.host}:${mysql.port}/${mysql.database}?charset=utf8mb4`
+  return JSON.parse(execFileSync(PYTHON, [join(OURS, 'read_with_sqlalchemy.py'), url], { encoding: 'utf8' }))
+}
+
 function spawnPeer(script: string, args: readonly string[]) {
-  const child: ChildProcess = spawn(PYTHON, [join(DIRECTORY, script), ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child: ChildProcess = spawn(PYTHON, [join(DIRECTORY, script), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, PYTHONPATH: OURS },
+  })
   const events: Record<string, unknown>[] = []
   let rest = ''
   let errors = ''

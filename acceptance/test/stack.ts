@@ -18,7 +18,6 @@ export const SERVICES: readonly ServiceName[] = [
   'consumer_four',
   'producer',
 ]
-const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_processing']
 
 /** A running service of the suite. */
 export interface ServiceProcess {
@@ -141,9 +140,6 @@ export async function startStack(
     },
   }
   if (options.migrate !== false) await migrate(env)
-  for (const queue of QUEUES)
-    for (const each of [queue, `${queue}.dead-letter`]) await stack.channel.assertQueue(each, { durable: true })
-  for (const which of options.services ?? SERVICES) await stack.start(which)
   await stack.ready()
   return stack
 }
