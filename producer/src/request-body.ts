@@ -39,8 +39,9 @@ function mustBeJson({ headers }: IncomingMessage): void {
 }
 
 function bytesOf(request: IncomingMessage, mostBytes: number): Promise<Buffer> {
-  const tooLarge = new Problem(413, 'too-large', `The body may have at most ${mostBytes} bytes.`)
-  if (Number(request.headers['content-length'] ?? 0) > mostBytes) return Promise.reject(tooLarge)
+  // Made only when needed: an error's stack trace costs more than reading the body.
+  const tooLarge = () => new Problem(413, 'too-large', `The body may have at most ${mostBytes} bytes.`)
+  if (Number(request.headers['content-length'] ?? 0) > mostBytes) return Promise.reject(tooLarge())
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let length = 0
@@ -48,10 +49,12 @@ function bytesOf(request: IncomingMessage, mostBytes: number): Promise<Buffer> {
       length += chunk.length
       // What comes after the limit is let through unkept, so that the client reads the answer instead of a reset.
       if (length <= mostBytes) chunks.push(chunk)
-      else reject(tooLarge)
+      else reject(tooLarge())
     })
     request.on('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)))
-    const cutOff = () => reject(new Problem(400, 'incomplete-body', 'The connection ended before the body did.'))
+    const cutOff = () => {
+      if (!request.complete) reject(new Problem(400, 'incomplete-body', 'The connection ended before the body did.'))
+    }
     request.on('error', cutOff)
     request.on('close', cutOff)
   })
