@@ -1,0 +1,34 @@
+// `check`: what needs no servers, side by side: types, lint with format and import rules, unit tests.
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { jestCommand, ROOT } from './jest.ts'
+import { runStep } from './step.ts'
+import { nothing, readTally, skippedLines, summaryLine, type Tally } from './tally.ts'
+
+/** Exit codes: 0 all is well · 1 not. Arguments narrow the unit tests, as with jest. */
+export async function check(args: string[]): Promise<number> {
+  const began = performance.now()
+  const { isGood, tally } = await runChecks(args)
+  const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
+  process.stdout.write(`${skippedLines(tally)}${isGood ? '✓ check passed' : '✗ check failed'} (${took})\n`)
+  process.stdout.write(`${summaryLine(tally)}\n`)
+  return isGood ? 0 : 1
+}
+
+/** Runs all checks, whether or not one of them fails, and counts the unit tests. */
+export async function runChecks(jestArgs: readonly string[]): Promise<{ isGood: boolean; tally: Tally }> {
+  const bin = join(ROOT, 'node_modules', '.bin')
+  const folder = mkdtempSync(join(tmpdir(), 'ims-check-'))
+  const resultsFile = join(folder, 'unit.json')
+  try {
+    const results = await Promise.all([
+      runStep({ name: 'types', command: [join(bin, 'tsc'), '--noEmit', '-p', 'tsconfig.json'] }, ROOT),
+      runStep({ name: 'lint, format and import rules', command: [join(bin, 'biome'), 'check', '.'] }, ROOT),
+      runStep({ name: 'unit tests', command: jestCommand(['unit'], resultsFile, jestArgs) }, ROOT),
+    ])
+    return { isGood: results.every(Boolean), tally: existsSync(resultsFile) ? readTally(resultsFile) : nothing }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
