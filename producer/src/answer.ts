@@ -8,9 +8,11 @@ export function sendJson(
   value: unknown,
   headers: Record<string, string> = {},
 ): void {
-  const bytes = Buffer.from(JSON.stringify(value))
-  response.writeHead(status, { ...headers, 'Content-Type': 'application/json', 'Content-Length': bytes.length })
-  response.end(bytes)
+  const json = JSON.stringify(value)
+  const length = Buffer.byteLength(json)
+  response.writeHead(status, { ...headers, 'Content-Type': 'application/json', 'Content-Length': length })
+  // As text, not bytes: Node then writes headers and body at once.
+  response.end(json)
 }
 
 /** Names the message that the broker has confirmed, in whatever is answered afterwards. */
