@@ -1,0 +1,85 @@
+// What the broker in memory cannot show: headers and replies over a real RabbitMQ, and a queue that was deleted.
+import {
+  type Broker,
+  contracts,
+  createItem,
+  openBroker,
+  orderProcessing,
+  rabbitmqEnvironment,
+  stockManagement,
+  waitForConsumers,
+} from '@ims/messaging'
+import { quietService } from '@ims/messaging/testing'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { attachServers, type Servers, type TestSpace, testSpace } from 'local'
+import request from 'supertest'
+import { always, apple, appUnderTest, consumerConfig } from './app-under-test.ts'
+
+describe('the producer on RabbitMQ', () => {
+  let servers: Servers
+  let space: TestSpace
+  let broker: Broker
+  let app: ReturnType<typeof appUnderTest>['app']
+  const seen: Record<string, unknown>[] = []
+
+  beforeAll(async () => {
+    const directory = process.env.IMS_TEST_SERVERS
+    if (!directory) throw new Error('IMS_TEST_SERVERS is not set: run these tests with `npm test`')
+    servers = await attachServers(directory)
+    space = await testSpace(servers, 'producer')
+    const { host, port, username, password, vhost } = space.rabbitmq
+    const config = rabbitmqEnvironment.parse({
+      RABBITMQ_HOST: host,
+      RABBITMQ_PORT: String(port),
+      RABBITMQ_USERNAME: username,
+      RABBITMQ_PASSWORD: password,
+      RABBITMQ_VHOST: vhost,
+    })
+    broker = await openBroker(config, quietService, { publishes: contracts })
+    app = appUnderTest({ broker, environment: { RPC_TIMEOUT_MS: '4000' } }).app
+    const created = { kind: 'applied', result: { outcome: 'created' }, repeated: false } as const
+    await broker.consume(createItem, always<{ outcome: 'created' }>(created), consumerConfig)
+    await broker.consume(
+      orderProcessing,
+      async (deliveries) =>
+        deliveries.map(({ headers }) => {
+          seen.push(headers)
+          return { kind: 'answered', body: Buffer.from(JSON.stringify([apple])), headers: { 'x-next': 0 } }
+        }),
+      consumerConfig,
+    )
+    await waitForConsumers(broker, [createItem, orderProcessing], quietService)
+  })
+  afterAll(async () => {
+    await broker.close()
+    await space.drop()
+  })
+
+  it('carries filters of any script in the headers of the request', async () => {
+    const response = await request(app).get('/order_processing').query({ label: 'Сок 😀', sku: 'ü-1' })
+    expect(response.status).toBe(200)
+    expect(response.text).toBe(JSON.stringify([apple]))
+    expect(seen).toEqual([{ 'x-after': 0, 'x-limit': 1_000, 'x-label': 'Сок 😀', 'x-sku': 'ü-1' }])
+  })
+
+  it('learns by Prefer: wait what became of a command', async () => {
+    const response = await request(app).post('/create_item').set('Prefer', 'wait=4').send(apple)
+    expect(response.status).toBe(201)
+    expect(response.body).toEqual(apple)
+  })
+
+  it('keeps a command that nobody takes in time, and says 202', async () => {
+    const response = await request(app).post('/stock_management').set('Prefer', 'wait=0').send({ sku: 'a' })
+    expect(response.status).toBe(202)
+    expect(await broker.withoutConsumer([stockManagement])).toEqual([stockManagement.queue])
+  })
+
+  it('answers 503 when its queue was deleted, and 200 once it has brought it back', async () => {
+    await servers.rabbitmq.ctl('-p', space.rabbitmq.vhost, 'delete_queue', stockManagement.queue)
+    const deleted = await request(app).post('/stock_management').send({ sku: 'a' })
+    expect(deleted.status).toBe(503)
+    expect(deleted.body).toMatchObject({ reason: 'unroutable' })
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    expect((await request(app).post('/stock_management').send({ sku: 'a' })).status).toBe(200)
+  })
+})
