@@ -25,7 +25,7 @@ export async function runChecks(jestArgs: readonly string[]): Promise<{ isGood: 
     const results = await Promise.all([
       runStep({ name: 'types', command: [join(bin, 'tsc'), '--noEmit', '-p', 'tsconfig.json'] }, ROOT),
       runStep({ name: 'lint, format and import rules', command: [join(bin, 'biome'), 'check', '.'] }, ROOT),
-      runStep({ name: 'unit tests', command: jestCommand(['unit'], resultsFile, jestArgs) }, ROOT),
+      runStep({ name: 'unit tests', command: jestCommand(['unit'], resultsFile, [], jestArgs) }, ROOT),
     ])
     return { isGood: results.every(Boolean), tally: existsSync(resultsFile) ? readTally(resultsFile) : nothing }
   } finally {

@@ -4,10 +4,11 @@ import { fileURLToPath } from 'node:url'
 
 export const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 
-/** The program and its arguments for these jest projects. */
+/** The program and its arguments for these jest projects; `args` are words that narrow, from the command line. */
 export function jestCommand(
   projects: readonly string[],
   resultsFile: string,
+  options: readonly string[],
   args: readonly string[],
 ): [string, ...string[]] {
   return [
@@ -16,11 +17,14 @@ export function jestCommand(
     '--experimental-vm-modules',
     '--disable-warning=ExperimentalWarning',
     join(ROOT, 'node_modules', 'jest', 'bin', 'jest.js'),
-    '--selectProjects',
-    ...projects,
+    // Before the projects: after them a word would be taken for one more project.
+    ...args,
+    // What narrows the one kind of tests may match none of the other.
+    ...(args.length > 0 ? ['--passWithNoTests'] : []),
     '--json',
     `--outputFile=${resultsFile}`,
-    // What narrows the one kind of tests may match none of the other.
-    ...(args.length > 0 ? ['--passWithNoTests', '--', ...args] : []),
+    ...options,
+    '--selectProjects',
+    ...projects,
   ]
 }

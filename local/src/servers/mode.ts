@@ -27,3 +27,15 @@ export async function chooseMode(environment: NodeJS.ProcessEnv): Promise<Mode> 
 export async function dockerAnswers(): Promise<boolean> {
   return await succeeds('docker', ['info'], ENGINE_ANSWERS_WITHIN_MS)
 }
+
+/** Like chooseMode, but never external: tests stop servers and delete data. Rejects when IMS_SERVICES forces external. */
+export async function chooseTestMode(environment: NodeJS.ProcessEnv): Promise<Exclude<Mode, 'external'>> {
+  if (environment.IMS_SERVICES === 'external') {
+    throw new ServersUnavailable(
+      'tests stop and start their servers, so they cannot use external ones; unset IMS_SERVICES, or set it to docker or local',
+    )
+  }
+  const mode = modeByEnvironment(environment)
+  if (mode === 'local' || mode === 'docker') return mode
+  return (await dockerAnswers()) ? 'docker' : 'local'
+}

@@ -1,0 +1,64 @@
+// One run of jest on the terminal, which ends: on Ctrl-C, and also when a test has left something open.
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { jestCommand, ROOT } from './jest.ts'
+import { nothing, readTally, sum, type Tally } from './tally.ts'
+
+const LOOK_EVERY_MS = 1_000
+const LEFT_OPEN_MS = 15_000
+const STOPPED_WITHIN_MS = 10_000
+
+interface JestRun {
+  readonly projects: readonly string[]
+  readonly args: readonly string[]
+  readonly resultsFile: string
+  readonly env: NodeJS.ProcessEnv
+  /** Aborts when the run is to be given up. */
+  readonly interrupted: AbortSignal
+}
+
+/** Resolves with what the tests came to. A jest that fails in any other way, or does not end, counts as one failure. */
+export async function runJest({ projects, args, resultsFile, env, interrupted }: JestRun): Promise<Tally> {
+  interrupted.throwIfAborted()
+  const [program, ...rest] = jestCommand(projects, resultsFile, ['--runInBand'], args)
+  // A group of its own: whatever tests have started can be ended with it.
+  const child = spawn(program, rest, { cwd: ROOT, env, stdio: ['ignore', 'ignore', 'inherit'], detached: true })
+  const endGroup = (signal: NodeJS.Signals) => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, signal)
+    } catch {
+      // All of the group is gone.
+    }
+  }
+  const stop = () => {
+    endGroup('SIGTERM')
+    setTimeout(() => endGroup('SIGKILL'), STOPPED_WITHIN_MS).unref()
+  }
+  interrupted.addEventListener('abort', stop)
+  let leftOpen = false
+  const watch = watchForResults(resultsFile, () => {
+    leftOpen = true
+    process.stderr.write('✗ jest does not end: a test has left something open\n')
+    endGroup('SIGKILL')
+  })
+  const code = await new Promise<number | null>((resolve) => {
+    child.once('error', () => resolve(null))
+    child.once('exit', resolve)
+  })
+  clearInterval(watch)
+  interrupted.removeEventListener('abort', stop)
+  endGroup('SIGKILL')
+  const tally = existsSync(resultsFile) ? readTally(resultsFile) : nothing
+  const failedOtherwise = leftOpen || (code !== 0 && tally.failed === 0)
+  return failedOtherwise ? sum(tally, { ...nothing, failed: 1 }) : tally
+}
+
+/** Calls `late` when the results are there but the process has not ended a while later. */
+function watchForResults(resultsFile: string, late: () => void): NodeJS.Timeout {
+  let since: number | undefined
+  return setInterval(() => {
+    if (!existsSync(resultsFile)) return
+    since ??= performance.now()
+    if (performance.now() - since > LEFT_OPEN_MS) late()
+  }, LOOK_EVERY_MS)
+}

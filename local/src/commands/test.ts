@@ -1,0 +1,78 @@
+// `test`: all checks, then the integration and acceptance tests on private servers of this run, and a line that sums up.
+import { join } from 'node:path'
+import { startServers } from '../servers/index.ts'
+import { chooseTestMode } from '../servers/mode.ts'
+import { runChecks } from './check.ts'
+import { ROOT } from './jest.ts'
+import { runJest } from './jest-run.ts'
+import { nothing, skippedLines, sum, summaryLine, type Tally } from './tally.ts'
+import { makeTestDirectory, removeTestDirectory, sweepTestDirectories } from './test-directory.ts'
+
+const EXIT_INTERRUPTED = 130
+const PARENT = join(ROOT, '.local', 'test')
+
+/** Exit codes: 0 all passed · 1 something failed · 69 no servers to be had · 130 interrupted. Arguments narrow, as with jest. */
+export async function test(args: string[]): Promise<number> {
+  const began = performance.now()
+  const interruption = interruptedBySignals()
+  let tally = nothing
+  let isGood = false
+  try {
+    const checks = await runChecks(args)
+    tally = checks.tally
+    if (checks.isGood && !interruption.aborted) {
+      const onServers = await testsOnServers(args, interruption)
+      tally = sum(tally, onServers)
+      isGood = onServers.failed === 0 && tally.passed > 0
+    }
+    if (checks.isGood && tally.passed + tally.failed === 0) say(`✗ no test matches ${args.join(' ')}`)
+    if (!checks.isGood) say('✗ the checks failed: the tests that need servers were not run')
+  } finally {
+    if (interruption.aborted) say('✗ interrupted')
+    if (args.length > 0) say(`! narrowed to ${args.join(' ')}: this was not the whole of the tests`)
+    const took = `${((performance.now() - began) / 1000).toFixed(0)} s`
+    say(`${skippedLines(tally)}${isGood ? '✓ test passed' : '✗ test failed'} (${took})`)
+    say(summaryLine(tally))
+  }
+  return interruption.aborted ? EXIT_INTERRUPTED : isGood ? 0 : 1
+}
+
+async function testsOnServers(args: readonly string[], interrupted: AbortSignal): Promise<Tally> {
+  const mode = await chooseTestMode(process.env)
+  const swept = await sweepTestDirectories(PARENT)
+  if (swept > 0) say(`✓ removed what ${swept} earlier test run(s) had left behind`)
+  const directory = makeTestDirectory(PARENT)
+  const servers = join(directory, 'servers')
+  try {
+    const began = performance.now()
+    const { rabbitmq, mysql } = await startServers({ directory: servers, mode, onProgress: (text) => say(`… ${text}`) })
+    const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
+    say(`✓ RabbitMQ ${rabbitmq.version} and MySQL ${mysql.version}, ${mode} (${took})`)
+    const resultsFile = join(directory, 'results.json')
+    const env = { ...process.env, IMS_TEST_SERVERS: servers }
+    return await runJest({ projects: ['integration', 'acceptance'], args, resultsFile, env, interrupted })
+  } finally {
+    await removeTestDirectory(directory)
+  }
+}
+
+/** Aborts on the first signal, so that everything started is stopped and removed; a second one ends the process at once. */
+function interruptedBySignals(): AbortSignal {
+  const controller = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      // npm and the terminal both send Ctrl-C: what comes right after the first is the same one.
+      if (controller.signal.aborted && performance.now() - abortedAt > SAME_SIGNAL_MS) process.exit(EXIT_INTERRUPTED)
+      if (!controller.signal.aborted) abortedAt = performance.now()
+      controller.abort()
+    })
+  }
+  let abortedAt = 0
+  return controller.signal
+}
+
+const SAME_SIGNAL_MS = 1_000
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
