@@ -83,11 +83,10 @@ const bad: readonly Planted[] = [
     rule: CYCLE,
   },
   {
-    what: 'itself, through the link of its workspace',
+    what: 'two packages each other, the one through the link of its workspace',
     files: {
-      'messaging/src/cycle-entry.ts':
-        "import { contract } from '@ims/messaging/entry'\nexport const entry = () => contract\n",
-      'messaging/src/cycle-face.ts': "import { entry } from './cycle-entry.ts'\nexport const contract = () => entry\n",
+      'consumer_two/src/cycle.ts': "import { b } from '@ims/repository/entry'\n\nexport const a = () => b\n",
+      'repository/src/cycle.ts': "import { a } from '../../consumer_two/src/cycle.ts'\n\nexport const b = () => a\n",
     },
     rule: CYCLE,
   },
@@ -110,10 +109,10 @@ beforeAll(() => {
   for (const { files } of [...bad, ...good]) {
     for (const [path, text] of Object.entries(files)) plant(path, text)
   }
-  // A way into messaging that leads to a planted file, as its real exports lead to real ones.
+  // A way into repository that leads to a planted file, as its real exports lead to real ones.
   writeFileSync(
-    join(tree, 'messaging', 'package.json'),
-    JSON.stringify({ name: '@ims/messaging', type: 'module', exports: { './entry': './src/cycle-face.ts' } }),
+    join(tree, 'repository', 'package.json'),
+    JSON.stringify({ name: '@ims/repository', type: 'module', exports: { './entry': './src/cycle.ts' } }),
   )
   reported = lint()
 })
