@@ -2,16 +2,23 @@
 import { Agent, get } from 'node:http'
 import { connect } from 'node:net'
 import { Misconfigured } from '@ims/messaging'
-import { describe, expect, it } from '@jest/globals'
+import { afterEach, describe, expect, it } from '@jest/globals'
 import { httpEnvironment } from '../src/config.ts'
-import { listen } from '../src/server.ts'
+import { type Listening, listen } from '../src/server.ts'
 import { appUnderTest } from './app-under-test.ts'
 import { pagesInTurn } from './consumer-four.ts'
 import { exchange } from './wire.ts'
 
+/** Closed after each test, also after one that failed: jest would wait for them. */
+const servers: Listening[] = []
+afterEach(async () => {
+  await Promise.all(servers.splice(0).map((server) => server.close()))
+})
+
 async function start(options: Parameters<typeof appUnderTest>[0] = {}) {
   const under = appUnderTest({ ...options, environment: { PORT: '0', ...options.environment } })
   const server = await listen(under.app, under.config, under.service)
+  servers.push(server)
   return { ...under, server, url: (path: string) => `http://127.0.0.1:${server.port}${path}` }
 }
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
