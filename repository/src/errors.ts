@@ -51,13 +51,13 @@ export function errnoOf(error: unknown): number | undefined {
 
 /** What `error` means, whether it comes from TypeORM, mysql2, a socket, or is ours already. */
 export function meaningOf(error: unknown): Meaning {
-  if (error instanceof DatabaseError && error.transient) return 'transient'
   const errno = errnoOf(error)
   if (errno !== undefined) {
     if (AGAIN.has(errno)) return 'again'
     if (ROW.has(errno)) return 'row'
     return TRANSIENT.has(errno) ? 'transient' : 'unknown'
   }
+  if (error instanceof DatabaseError) return error.transient ? 'transient' : 'unknown'
   const cause = unwrapped(error)
   const code = codeError.safeParse(cause).data?.code
   if (code !== undefined && CONNECTION_CODE.test(code)) return 'transient'

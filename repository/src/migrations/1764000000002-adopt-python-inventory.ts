@@ -60,15 +60,21 @@ async function refuseWhatDoesNotFit(runner: QueryRunner): Promise<void> {
 
 /**
  * The server shows a FLOAT with six digits, and so did the listing: 1234567.875 was 1234570. A plain MODIFY would take the
- * bits instead, so the text is converted. The converted column is generated, so that a row that a Python peer inserts
- * between the two statements is converted too.
+ * bits instead, so the text is converted. Under a lock, because a row that a Python peer inserts between the last two
+ * statements would lose its price.
  */
 async function convertPrices(runner: QueryRunner): Promise<void> {
-  await runner.query(
-    `ALTER TABLE inventory ADD COLUMN ${CONVERTED} DECIMAL(15,4) AS (CAST(CONCAT(price) AS DECIMAL(15,4))) STORED`,
-  )
-  await runner.query(`ALTER TABLE inventory MODIFY COLUMN ${CONVERTED} DECIMAL(15,4) NULL`)
-  await runner.query(
-    `ALTER TABLE inventory DROP COLUMN price, CHANGE COLUMN ${CONVERTED} price DECIMAL(15,4) NULL AFTER label`,
-  )
+  await runner.query('LOCK TABLES inventory WRITE')
+  try {
+    await runner.query(
+      `ALTER TABLE inventory ADD COLUMN ${CONVERTED} DECIMAL(15,4) AS (CAST(CONCAT(price) AS DECIMAL(15,4))) STORED`,
+    )
+    await runner.query(`ALTER TABLE inventory MODIFY COLUMN ${CONVERTED} DECIMAL(15,4) NULL`)
+    await runner.query(
+      `ALTER TABLE inventory DROP COLUMN price, CHANGE COLUMN ${CONVERTED} price DECIMAL(15,4) NULL AFTER label`,
+    )
+  } finally {
+    // A lost connection has given up the lock already; what it was lost on is the error to tell.
+    await runner.query('UNLOCK TABLES').catch(() => {})
+  }
 }

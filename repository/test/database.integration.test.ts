@@ -1,0 +1,154 @@
+// What openDatabase waits for, how the pool is bounded, and what becomes of transactions when MySQL misbehaves.
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { type Database, openDatabase } from '../src/database.ts'
+import { inventoryIn } from '../src/inventory.ts'
+import { migrate } from '../src/migrate.ts'
+import { creation, deletion } from './commands.ts'
+import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
+import { serviceUnderTest } from './service.ts'
+import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts'
+
+const SHORT = {
+  MYSQL_POOL_SIZE: '2',
+  MYSQL_ACQUIRE_TIMEOUT_MS: '500',
+  MYSQL_CONNECT_TIMEOUT_MS: '1000',
+  MYSQL_STATEMENT_TIMEOUT_MS: '1500',
+  MYSQL_LOCK_TIMEOUT_S: '1',
+  MYSQL_RETRY_MOST_MS: '100',
+}
+const created = { kind: 'created', repeated: false }
+
+const until = async (check: () => boolean) => {
+  while (!check()) await new Promise((resolve) => setTimeout(resolve, 20))
+}
+
+describe('openDatabase', () => {
+  let mysql: MysqlUnderTest
+  beforeAll(async () => {
+    mysql = await mysqlUnderTest('open_database', SHORT)
+  })
+  afterAll(async () => {
+    await mysql.drop()
+  })
+
+  it('waits for MySQL to answer, then for the schema to be migrated, and says for what', async () => {
+    const free = await startTcpProxy(mysql.config)
+    await free.close()
+    const service = serviceUnderTest()
+    const opening = openDatabase({ ...mysql.config, port: free.port }, service)
+    await until(() => service.lines.some((line) => /^waiting for MySQL: .*ECONNREFUSED/.test(line)))
+    const proxy = await startTcpProxy(mysql.config, free.port)
+    await until(() => service.lines.some((line) => /^waiting for the schema to be migrated/.test(line)))
+    await migrate(mysql.config, service.log)
+    const database = await opening
+    expect(service.lines.at(-1)).toBe('connected to MySQL')
+    expect(await database.notReady()).toBeUndefined()
+    await database.close()
+    await proxy.close()
+  })
+
+  it('stops waiting, even for a server that accepts and stays silent, when shutdown begins', async () => {
+    const proxy = await startTcpProxy(mysql.config)
+    proxy.silence(true)
+    const service = serviceUnderTest()
+    const opening = openDatabase({ ...mysql.config, port: proxy.port, connectTimeoutMs: 60_000 }, service)
+    setTimeout(() => service.stop(), 100)
+    await expect(opening).rejects.toThrow('stopping')
+    await proxy.close()
+  })
+
+  it('says that a server that accepts and stays silent does not answer', async () => {
+    const proxy = await startTcpProxy(mysql.config)
+    proxy.silence(true)
+    const service = serviceUnderTest()
+    const opening = openDatabase({ ...mysql.config, port: proxy.port, connectTimeoutMs: 200 }, service)
+    await until(() => service.lines.length > 0)
+    expect(service.lines[0]).toMatch(/^waiting for MySQL: (connect ETIMEDOUT|MySQL did not answer)/)
+    service.stop()
+    await expect(opening).rejects.toThrow('stopping')
+    await proxy.close()
+  })
+})
+
+describe('a database', () => {
+  let mysql: MysqlUnderTest
+  let proxy: TcpProxy
+  let database: Database
+  beforeAll(async () => {
+    mysql = await mysqlUnderTest('database', SHORT)
+    const service = serviceUnderTest()
+    await migrate(mysql.config, service.log)
+    proxy = await startTcpProxy(mysql.config)
+    database = await openDatabase({ ...mysql.config, port: proxy.port }, service)
+  })
+  beforeEach(async () => {
+    await mysql.sql('DELETE FROM inventory')
+    await mysql.sql('DELETE FROM inbox')
+  })
+  afterAll(async () => {
+    await database.close()
+    await proxy.close()
+    await mysql.drop()
+  })
+
+  it('gives up waiting for a connection of a full pool after its deadline, and works again when one is free', async () => {
+    const holding = [1, 2].map(() => database.use((sql) => sql('SELECT SLEEP(1)')))
+    await expect(database.use((sql) => sql('SELECT 1'))).rejects.toMatchObject({
+      transient: true,
+      message: expect.stringContaining('no connection to MySQL was free within 500 ms (pool of 2)'),
+    })
+    await Promise.all(holding)
+    expect(await database.notReady()).toBeUndefined()
+  })
+
+  it('calls a statement without an answer transient, and lends that connection to nobody else', async () => {
+    await expect(database.use((sql) => sql('SELECT SLEEP(3)'))).rejects.toMatchObject({ transient: true })
+    expect(await database.use((sql) => sql('SELECT 7 AS seven'))).toMatchObject([{ seven: expect.anything() }])
+  })
+
+  it('calls the loss of the answer to a COMMIT transient, and tells the retry that it was applied', async () => {
+    const command = creation({}, { messageId: 'm' })
+    proxy.loseAnswerTo('COMMIT')
+    await expect(inventoryIn(database).create([command])).rejects.toMatchObject({ transient: true })
+    expect(await inventoryIn(database).create([command])).toEqual([{ kind: 'created', repeated: true }])
+  })
+
+  it('leaves nothing behind when the connection is lost before the COMMIT', async () => {
+    const command = creation({}, { messageId: 'm' })
+    proxy.loseAnswerTo('INSERT INTO inventory')
+    await expect(inventoryIn(database).create([command])).rejects.toMatchObject({ transient: true })
+    expect(await inventoryIn(database).create([command])).toEqual([created])
+  })
+
+  it('calls a lock that another transaction keeps transient, after trying again', async () => {
+    await inventoryIn(database).create([creation({})])
+    await database.transaction(async (sql) => {
+      await sql("SELECT id FROM inventory WHERE sku = 'k1' FOR UPDATE")
+      await expect(inventoryIn(database).delete([deletion('k1')])).rejects.toMatchObject({
+        transient: true,
+        message: expect.stringContaining('lost 5 times'),
+      })
+    })
+  }, 15_000)
+
+  it('does not call a mistake in a statement transient', async () => {
+    await expect(database.use((sql) => sql('SELEKT 1'))).rejects.toMatchObject({ transient: false, errno: 1064 })
+  })
+
+  it('applies each message once when two hand in the same batch at once, forwards and backwards', async () => {
+    const commands = Array.from({ length: 60 }, (_, n) => creation({ sku: `s${n}` }, { messageId: `m${n}` }))
+    const batches = [commands, commands.toReversed()]
+    const untilTold = async (batch: typeof commands) => {
+      for (;;) {
+        try {
+          return await inventoryIn(database).create(batch)
+        } catch (error) {
+          expect(error).toMatchObject({ transient: true })
+        }
+      }
+    }
+    const outcomes = (await Promise.all(batches.map(untilTold))).flat()
+    expect(outcomes.filter((outcome) => outcome.kind === 'created' && !outcome.repeated)).toHaveLength(60)
+    expect(outcomes.filter((outcome) => outcome.kind === 'created' && outcome.repeated)).toHaveLength(60)
+  })
+})
