@@ -1,5 +1,5 @@
 // The bounded pool: lends connections against a deadline, sets each one up once, and never lends a broken one again.
-import { DataSource, type QueryRunner } from 'typeorm'
+import { DataSource, type Logger, type QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import type { MysqlConfig } from './config.ts'
 import { inboxEntity, inventoryEntity } from './entity.ts'
@@ -14,6 +14,16 @@ export interface Connections {
   /** Lends a connection to `work`. Rejects with a transient DatabaseError when none is free in time. */
   lend<T>(work: (sql: Sql) => Promise<T>): Promise<T>
   close(): Promise<void>
+}
+
+/** TypeORM would print slow statements, values included, to the console; what goes wrong is told by the errors. */
+const silent: Logger = {
+  logQuery() {},
+  logQueryError() {},
+  logQuerySlow() {},
+  logSchemaBuild() {},
+  logMigration() {},
+  log() {},
 }
 
 /** A TypeORM data source on one MySQL; it never changes the schema by itself. */
@@ -33,6 +43,7 @@ export function dataSource(config: MysqlConfig, options: { statementTimeoutMs: n
     migrations,
     synchronize: false,
     logging: false,
+    logger: silent,
     ...(options.statementTimeoutMs === undefined
       ? {}
       : { enableQueryTimeout: true, maxQueryExecutionTime: options.statementTimeoutMs }),
