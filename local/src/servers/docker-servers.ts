@@ -1,10 +1,155 @@
-// RabbitMQ and MySQL as containers of a Docker engine.
-import { type OnProgress, type Servers, ServersUnavailable } from './servers.ts'
+// RabbitMQ and MySQL as containers of a Docker engine, on ports of loopback only.
+import { createHash, randomBytes } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { controlOf, isRunning, makeContainer, removeContainer, runInContainer } from './container.ts'
+import { policiesFor } from './definitions.ts'
+import { freePorts } from './free-ports.ts'
+import { mysqlVersion, rabbitmqVersion } from './handshake.ts'
+import { kept } from './kept.ts'
+import type { OnProgress, Servers } from './servers.ts'
+import { type DockerState, readState, type State, writeState } from './state.ts'
 
-export async function startDocker(_directory: string, _onProgress: OnProgress): Promise<Servers> {
-  throw new ServersUnavailable('containers are not supported yet; set IMS_SERVICES=local')
+const HOST = '127.0.0.1'
+const VHOST = '/'
+const RABBITMQ_IMAGE = 'rabbitmq:4-management'
+const MYSQL_IMAGE = 'mysql:8.4'
+const SECRET_BYTES = 18
+const SETTINGS = 'rabbitmq.conf'
+
+/** Starts both containers of `directory`, or goes on using those that run. */
+export async function startDocker(directory: string, onProgress: OnProgress): Promise<Servers> {
+  if (readState(directory) === undefined) writeState(directory, await firstState(directory))
+  const { rabbitmq, mysql } = keptIn(directory)
+  writeFileSync(join(directory, SETTINGS), 'default_queue_type = quorum\n', { mode: 0o644 })
+  await makeContainer(rabbitmqRecipe(directory, rabbitmq.get()), onProgress)
+  await makeContainer(mysqlRecipe(mysql.get()), onProgress)
+  const { rabbitmq: one, mysql: other } = attachDocker(directory)
+  const running = await Promise.all([isRunning(rabbitmq.get().container), isRunning(mysql.get().container)])
+  if (running.includes(false)) onProgress('starting the containers of RabbitMQ and MySQL')
+  await Promise.all([one.start(), other.start()])
+  rabbitmq.set({ version: (await rabbitmqVersion(HOST, one.port)) ?? 'unknown' })
+  mysql.set({ version: (await mysqlVersion(HOST, other.port)) ?? 'unknown' })
+  const servers = attachDocker(directory)
+  if (!rabbitmq.get().prepared) {
+    await servers.rabbitmq.importDefinitions(policiesFor(VHOST, servers.rabbitmq.version))
+    rabbitmq.set({ prepared: true })
+  }
+  if (!mysql.get().prepared) {
+    await servers.mysql.sql(`GRANT ALL PRIVILEGES ON \`ims\\_%\`.* TO '${servers.mysql.user}'@'%'`)
+    mysql.set({ prepared: true })
+  }
+  return servers
 }
 
-export function attachDocker(_directory: string): Servers {
-  throw new ServersUnavailable('containers are not supported yet; set IMS_SERVICES=local')
+/** Control of the containers of `directory`, whether they run or not. */
+export function attachDocker(directory: string): Servers {
+  const state = keptIn(directory)
+  const rabbitmq = state.rabbitmq.get()
+  const mysql = state.mysql.get()
+  const ctl = (args: readonly string[], input?: string) =>
+    runInContainer(rabbitmq.container, ['rabbitmqctl', '--quiet', ...args], input === undefined ? {} : { input })
+  const { username, password, version } = rabbitmq
+  const { user, database, rootPassword } = mysql
+  const ofRabbitmq = controlOf(rabbitmq.container, 'RabbitMQ', () => rabbitmqVersion(HOST, rabbitmq.port))
+  const ofMysql = controlOf(mysql.container, 'MySQL', () => mysqlVersion(HOST, mysql.port))
+  return {
+    mode: 'docker',
+    rabbitmq: {
+      ...{ host: HOST, port: rabbitmq.port, username, password, vhost: VHOST, version },
+      ctl: (...args) => ctl(args),
+      importDefinitions: async (json) => {
+        await ctl(['import_definitions', '--format', 'json'], json)
+      },
+      ...ofRabbitmq,
+    },
+    mysql: {
+      ...{ host: HOST, port: mysql.port, user, password: mysql.password, database, version: mysql.version },
+      sql: (statements) =>
+        runInContainer(mysql.container, ['mysql', '--user=root', '--batch', '--skip-column-names'], {
+          input: statements,
+          environment: { MYSQL_PWD: rootPassword },
+        }),
+      ...ofMysql,
+    },
+    close: async ({ deleteData }) => {
+      await Promise.all([ofRabbitmq.stop(), ofMysql.stop()])
+      if (!deleteData) return
+      await Promise.all([removeContainer(rabbitmq.container), removeContainer(mysql.container)])
+      await Promise.all(['servers.json', SETTINGS].map((name) => rm(join(directory, name), { force: true })))
+    },
+  }
+}
+
+function keptIn(directory: string) {
+  const isDocker = (state: State): state is DockerState => state.mode === 'docker'
+  return {
+    rabbitmq: kept(
+      directory,
+      isDocker,
+      (state) => state.rabbitmq,
+      (state, rabbitmq) => ({ ...state, rabbitmq }),
+    ),
+    mysql: kept(
+      directory,
+      isDocker,
+      (state) => state.mysql,
+      (state, mysql) => ({ ...state, mysql }),
+    ),
+  }
+}
+
+function rabbitmqRecipe(directory: string, { container, port, username, password }: DockerState['rabbitmq']) {
+  return {
+    name: container,
+    image: RABBITMQ_IMAGE,
+    // The node's name, and with it the place of its data, comes from the host's name.
+    hostname: 'rabbitmq',
+    hostPort: port,
+    containerPort: 5672,
+    dataPath: '/var/lib/rabbitmq',
+    environment: { RABBITMQ_DEFAULT_USER: username, RABBITMQ_DEFAULT_PASS: password },
+    args: [],
+    file: { from: join(directory, SETTINGS), to: '/etc/rabbitmq/conf.d/20-ims.conf' },
+  }
+}
+
+function mysqlRecipe({ container, port, user, password, rootPassword, database }: DockerState['mysql']) {
+  return {
+    name: container,
+    image: MYSQL_IMAGE,
+    hostname: 'mysql',
+    hostPort: port,
+    containerPort: 3306,
+    dataPath: '/var/lib/mysql',
+    environment: {
+      MYSQL_ROOT_PASSWORD: rootPassword,
+      MYSQL_USER: user,
+      MYSQL_PASSWORD: password,
+      MYSQL_DATABASE: database,
+      MYSQL_INITDB_SKIP_TZINFO: '1',
+    },
+    args: ['--skip-log-bin', '--skip-name-resolve', '--performance-schema=OFF', '--innodb-buffer-pool-size=128M'],
+  }
+}
+
+async function firstState(directory: string): Promise<DockerState> {
+  const [amqp = 0, mysql = 0] = await freePorts(2)
+  const name = `ims-${createHash('sha256').update(directory).digest('hex').slice(0, 10)}`
+  const secret = () => randomBytes(SECRET_BYTES).toString('base64url')
+  const fresh = { version: 'unknown', prepared: false }
+  return {
+    mode: 'docker',
+    rabbitmq: { container: `${name}-rabbitmq`, port: amqp, username: 'ims', password: secret(), ...fresh },
+    mysql: {
+      container: `${name}-mysql`,
+      port: mysql,
+      user: 'ims',
+      password: secret(),
+      rootPassword: secret(),
+      database: 'ims',
+      ...fresh,
+    },
+  }
 }

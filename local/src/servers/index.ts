@@ -4,7 +4,7 @@ import { claimed } from './claimed.ts'
 import { attachDocker, startDocker } from './docker-servers.ts'
 import { externalServers } from './external.ts'
 import { attachLocal, startLocal } from './local-servers.ts'
-import { chooseMode } from './mode.ts'
+import { chooseMode, modeByEnvironment } from './mode.ts'
 import type { Mode, OnProgress, Servers } from './servers.ts'
 import { makePrivate, readState } from './state.ts'
 
@@ -22,7 +22,8 @@ export interface StartOptions {
  */
 export async function startServers({ directory, mode, onProgress }: StartOptions): Promise<Servers> {
   const at = resolve(directory)
-  const wanted = mode ?? (await chooseMode(process.env))
+  // Unless another mode is forced, the data that is there decides: a Docker engine that has come since does not hide it.
+  const wanted = mode ?? modeByEnvironment(process.env) ?? readState(at)?.mode ?? (await chooseMode(process.env))
   if (wanted === 'external') return await externalServers(process.env)
   makePrivate(at)
   return await claimed(at, onProgress, async () => {

@@ -1,0 +1,110 @@
+// Where servers come from, which policies a version gets, and what a log looks like in an error.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { z } from 'zod'
+import { waitFor } from '../src/servers/deadline.ts'
+import { newVhost, policiesFor } from '../src/servers/definitions.ts'
+import { externalServers } from '../src/servers/external.ts'
+import { chooseTestMode, modeByEnvironment } from '../src/servers/mode.ts'
+import { ServersUnavailable } from '../src/servers/servers.ts'
+import { readState, writeState } from '../src/servers/state.ts'
+
+const HOSTS = { RABBITMQ_HOST: 'rabbit', MYSQL_HOST: 'mysql' }
+
+let directory: string
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'ims-mode-'))
+})
+afterAll(() => rmSync(directory, { recursive: true }))
+
+describe('the mode', () => {
+  it('is external when both hosts are given, and depends on the machine when only one is', () => {
+    expect(modeByEnvironment(HOSTS)).toBe('external')
+    expect(modeByEnvironment({ RABBITMQ_HOST: 'rabbit' })).toBeUndefined()
+    expect(modeByEnvironment({ ...HOSTS, MYSQL_HOST: '' })).toBeUndefined()
+  })
+
+  it('is what IMS_SERVICES says, before all else', () => {
+    expect(modeByEnvironment({ ...HOSTS, IMS_SERVICES: 'local' })).toBe('local')
+    expect(modeByEnvironment({ IMS_SERVICES: 'docker' })).toBe('docker')
+  })
+
+  it('refuses any other value of IMS_SERVICES by name', () => {
+    expect(() => modeByEnvironment({ IMS_SERVICES: 'podman' })).toThrow(
+      'IMS_SERVICES is "podman", but must be one of external, docker, local, or not set',
+    )
+  })
+
+  it('of tests is never external', async () => {
+    await expect(chooseTestMode({ IMS_SERVICES: 'external' })).rejects.toThrow(ServersUnavailable)
+    expect(['docker', 'local']).toContain(await chooseTestMode(HOSTS))
+  })
+})
+
+describe('external servers', () => {
+  it('name the variable that is wrong', async () => {
+    await expect(externalServers({ ...HOSTS, MYSQL_PORT: '33o6' })).rejects.toThrow(
+      /must be a whole number[\s\S]*MYSQL_PORT/,
+    )
+  })
+})
+
+describe('policies', () => {
+  const parsed = (json: string) =>
+    z
+      .object({ policies: z.array(z.object({ vhost: z.string(), pattern: z.string(), 'apply-to': z.string() })) })
+      .parse(JSON.parse(json)).policies
+
+  it('for quorum queues go to RabbitMQ 4 only, for an older one would refuse them all', () => {
+    const kinds = (version: string) => parsed(policiesFor('/', version)).map((policy) => policy['apply-to'])
+    expect(kinds('3.10.8')).toEqual(['queues', 'queues', 'queues', 'queues'])
+    expect(kinds('4.3.6').filter((kind) => kind === 'quorum_queues')).toHaveLength(4)
+  })
+
+  it('go to the vhost that is asked for', () => {
+    expect(new Set(parsed(newVhost('mine', 'ims', '4.0.5')).map(({ vhost }) => vhost))).toEqual(new Set(['mine']))
+  })
+})
+
+describe('waiting', () => {
+  it('ends with the last lines of the log when the time is up', async () => {
+    const log = join(directory, 'log')
+    writeFileSync(log, Array.from({ length: 40 }, (_, index) => `line ${index}`).join('\n'))
+    const wait = waitFor({ what: 'start', withinMs: 150, logs: [log], attempt: async () => undefined })
+    await expect(wait).rejects.toThrow(
+      new RegExp(`start: not within 0.15 s\nThe end of ${log}:\n  line 25\n[^]*line 39$`),
+    )
+  })
+
+  it('ends at once when there is no hope', async () => {
+    const began = performance.now()
+    const attempt = async () => undefined
+    const wait = waitFor({ what: 'start', withinMs: 60_000, logs: [], attempt, hopeless: () => 'it has ended' })
+    await expect(wait).rejects.toThrow('start: it has ended')
+    expect(performance.now() - began).toBeLessThan(5_000)
+  })
+})
+
+describe('the state of servers', () => {
+  it('is not there before the first start', () => {
+    expect(readState(directory)).toBeUndefined()
+  })
+
+  it('is read as it was written', () => {
+    const common = { port: 20_001, password: 'p', version: '4', prepared: true }
+    const state = {
+      mode: 'docker' as const,
+      rabbitmq: { ...common, container: 'r', username: 'ims' },
+      mysql: { ...common, container: 'm', user: 'ims', rootPassword: 'q', database: 'ims' },
+    }
+    writeState(directory, state)
+    expect(readState(directory)).toEqual(state)
+  })
+
+  it('that is not understood is refused with its path', () => {
+    writeFileSync(join(directory, 'servers.json'), '{"mode":"cloud"}')
+    expect(() => readState(directory)).toThrow(join(directory, 'servers.json'))
+  })
+})
