@@ -136,6 +136,7 @@ export class Publisher {
     this.#unconfirmed.set(id, { envelope, timer, returned: false, resolve, reject })
     this.#unconfirmedBytes += content.length
     this.#service.meter.observe('messages_unconfirmed', this.#unconfirmed.size)
+    this.#connection.current?.gatherWrites()
     try {
       this.#channel?.current?.publish('', queue, content, { mandatory: true, ...properties }, (error) =>
         this.#confirmed(id, error),
