@@ -1,7 +1,7 @@
 // Private servers in a directory: start, control, stop and start again, attach, twice, after a crash, side by side.
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { attachServers, type Servers, startServers, testSpace } from '../src/index.ts'
 import { mysqlVersion, rabbitmqVersion } from '../src/servers/handshake.ts'
@@ -10,13 +10,16 @@ import { isAlive } from '../src/suite/process-identity.ts'
 
 jest.setTimeout(120_000)
 
+// Beside the servers of the test run, which stops what it finds there even when this file is interrupted.
+const PARENT = process.env.IMS_TEST_SERVERS === undefined ? tmpdir() : dirname(process.env.IMS_TEST_SERVERS)
+
 let directory: string
 let servers: Servers
 const progress: string[] = []
 const start = () => startServers({ directory, mode: 'local', onProgress: (text) => progress.push(text) })
 
 beforeAll(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'ims-servers-'))
+  directory = mkdtempSync(join(PARENT, 'ims-servers-'))
   servers = await start()
 })
 afterAll(async () => {
@@ -131,7 +134,7 @@ describe('private servers', () => {
   })
 
   it('run beside others', async () => {
-    const elsewhere = mkdtempSync(join(tmpdir(), 'ims-servers-'))
+    const elsewhere = mkdtempSync(join(PARENT, 'ims-servers-'))
     const others = await startServers({ directory: elsewhere, mode: 'local', onProgress: () => {} })
     expect(others.rabbitmq.port).not.toBe(servers.rabbitmq.port)
     await others.close({ deleteData: true })

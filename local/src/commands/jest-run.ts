@@ -13,16 +13,18 @@ interface JestRun {
   readonly args: readonly string[]
   readonly resultsFile: string
   readonly env: NodeJS.ProcessEnv
+  started(pid: number): void
   /** Aborts when the run is to be given up. */
   readonly interrupted: AbortSignal
 }
 
 /** Resolves with what the tests came to. A jest that fails in any other way, or does not end, counts as one failure. */
-export async function runJest({ projects, args, resultsFile, env, interrupted }: JestRun): Promise<Tally> {
+export async function runJest({ projects, args, resultsFile, env, started, interrupted }: JestRun): Promise<Tally> {
   interrupted.throwIfAborted()
   const [program, ...rest] = jestCommand(projects, resultsFile, ['--runInBand'], args)
   // A group of its own: whatever tests have started can be ended with it.
   const child = spawn(program, rest, { cwd: ROOT, env, stdio: ['ignore', 'ignore', 'inherit'], detached: true })
+  if (child.pid !== undefined) started(child.pid)
   const endGroup = (signal: NodeJS.Signals) => {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, signal)

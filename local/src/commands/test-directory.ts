@@ -1,11 +1,18 @@
 // The directory of one test run, under .local/test: its servers live there, and nobody else's; nothing of it is left behind.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { killProcess } from '../servers/background-process.ts'
 import { attachServers } from '../servers/index.ts'
 import { readState } from '../servers/state.ts'
-import { identify, isAlive, processIdentity } from '../suite/process-identity.ts'
+import { identify, isAlive, type ProcessIdentity, processIdentity } from '../suite/process-identity.ts'
 
 const OWNER = 'owner.json'
+const JEST = 'jest.json'
+
+/** Notes who runs the tests, so that they can be ended even when this process is killed. */
+export function noteJest(directory: string, pid: number): void {
+  writeFileSync(join(directory, JEST), JSON.stringify(identify(pid) ?? null))
+}
 
 /** Makes a directory for the run of this process under `parent`. */
 export function makeTestDirectory(parent: string): string {
@@ -16,10 +23,14 @@ export function makeTestDirectory(parent: string): string {
   return directory
 }
 
-/** Stops the servers of a run and deletes all it has left. */
+/** Stops the servers of a run, those that its tests have started beside them too, and deletes all it has left. */
 export async function removeTestDirectory(directory: string): Promise<void> {
-  const servers = join(directory, 'servers')
-  if (readState(servers) !== undefined) await (await attachServers(servers)).close({ deleteData: true })
+  const jest = readIdentity(join(directory, JEST))
+  if (jest !== undefined) await killProcess(jest)
+  for (const name of namesIn(directory)) {
+    const place = join(directory, name)
+    if (readState(place) !== undefined) await (await attachServers(place)).close({ deleteData: true })
+  }
   rmSync(directory, { recursive: true, force: true })
 }
 
@@ -33,10 +44,16 @@ export async function sweepTestDirectories(parent: string): Promise<number> {
 }
 
 function hasOwner(directory: string): boolean {
+  const owner = readIdentity(join(directory, OWNER))
+  return owner !== undefined && isAlive(owner)
+}
+
+function readIdentity(path: string): ProcessIdentity | undefined {
   try {
-    return isAlive(processIdentity.parse(JSON.parse(readFileSync(join(directory, OWNER), 'utf8'))))
+    return processIdentity.parse(JSON.parse(readFileSync(path, 'utf8')))
   } catch {
-    return false
+    // Not written, or not to its end: its process was killed just then.
+    return undefined
   }
 }
 

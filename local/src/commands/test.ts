@@ -6,7 +6,7 @@ import { runChecks } from './check.ts'
 import { ROOT } from './jest.ts'
 import { runJest } from './jest-run.ts'
 import { nothing, skippedLines, sum, summaryLine, type Tally } from './tally.ts'
-import { makeTestDirectory, removeTestDirectory, sweepTestDirectories } from './test-directory.ts'
+import { makeTestDirectory, noteJest, removeTestDirectory, sweepTestDirectories } from './test-directory.ts'
 
 const EXIT_INTERRUPTED = 130
 const PARENT = join(ROOT, '.local', 'test')
@@ -50,7 +50,8 @@ async function testsOnServers(args: readonly string[], interrupted: AbortSignal)
     say(`✓ RabbitMQ ${rabbitmq.version} and MySQL ${mysql.version}, ${mode} (${took})`)
     const resultsFile = join(directory, 'results.json')
     const env = { ...process.env, IMS_TEST_SERVERS: servers }
-    return await runJest({ projects: ['integration', 'acceptance'], args, resultsFile, env, interrupted })
+    const started = (pid: number) => noteJest(directory, pid)
+    return await runJest({ projects: ['integration', 'acceptance'], args, resultsFile, env, started, interrupted })
   } finally {
     await removeTestDirectory(directory)
   }
