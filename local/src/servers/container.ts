@@ -49,9 +49,10 @@ export async function runInContainer(
   command: readonly string[],
   options: { input?: string; environment?: Readonly<Record<string, string>> } = {},
 ): Promise<string> {
-  const { input = '', environment = {} } = options
+  const { input, environment = {} } = options
   const flags = Object.keys(environment).flatMap((variable) => ['--env', variable])
   const env = { ...process.env, ...environment }
+  if (input === undefined) return await run('docker', ['exec', ...flags, name, ...command], { env })
   return await run('docker', ['exec', '--interactive', ...flags, name, ...command], { input, env })
 }
 

@@ -16,6 +16,9 @@ const VHOST = '/'
 const RABBITMQ_IMAGE = 'rabbitmq:4-management'
 const MYSQL_IMAGE = 'mysql:8.4'
 const SECRET_BYTES = 18
+// Through a file: rabbitmqctl of RabbitMQ 4.3 breaks when it is to read its standard input.
+const IMPORT =
+  'f=$(mktemp) && cat >"$f" && rabbitmqctl --quiet import_definitions "$f" </dev/null; s=$?; rm -f "$f"; exit $s'
 const SETTINGS = 'rabbitmq.conf'
 
 /** Starts both containers of `directory`, or goes on using those that run. */
@@ -48,8 +51,6 @@ export function attachDocker(directory: string): Servers {
   const state = keptIn(directory)
   const rabbitmq = state.rabbitmq.get()
   const mysql = state.mysql.get()
-  const ctl = (args: readonly string[], input?: string) =>
-    runInContainer(rabbitmq.container, ['rabbitmqctl', '--quiet', ...args], input === undefined ? {} : { input })
   const { username, password, version } = rabbitmq
   const { user, database, rootPassword } = mysql
   const ofRabbitmq = controlOf(rabbitmq.container, 'RabbitMQ', () => rabbitmqVersion(HOST, rabbitmq.port))
@@ -58,9 +59,9 @@ export function attachDocker(directory: string): Servers {
     mode: 'docker',
     rabbitmq: {
       ...{ host: HOST, port: rabbitmq.port, username, password, vhost: VHOST, version },
-      ctl: (...args) => ctl(args),
+      ctl: (...args) => runInContainer(rabbitmq.container, ['rabbitmqctl', '--quiet', ...args]),
       importDefinitions: async (json) => {
-        await ctl(['import_definitions', '--format', 'json'], json)
+        await runInContainer(rabbitmq.container, ['sh', '-c', IMPORT], { input: json })
       },
       ...ofRabbitmq,
     },

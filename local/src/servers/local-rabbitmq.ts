@@ -1,5 +1,5 @@
 // A private RabbitMQ: own node name, cookie, data, configuration, ports and epmd, so that no other RabbitMQ is touched.
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isAlive } from '../suite/process-identity.ts'
@@ -78,20 +78,20 @@ export class LocalRabbitmq implements Rabbitmq {
     await stopProcess(this.#kept.get().epmd, STOPPED_WITHIN_MS)
   }
 
-  ctl(...args: string[]): Promise<string> {
-    return this.#ctl(args)
+  async ctl(...args: string[]): Promise<string> {
+    const program = join(foundPrograms().rabbitmqScripts, 'rabbitmqctl')
+    return await run(program, ['--quiet', ...args], { env: this.#environment() })
   }
 
   async importDefinitions(json: string): Promise<void> {
-    await this.#ctl(['import_definitions', '--format', 'json'], json)
-  }
-
-  async #ctl(args: readonly string[], input?: string): Promise<string> {
-    const program = join(foundPrograms().rabbitmqScripts, 'rabbitmqctl')
-    return await run(program, ['--quiet', ...args], {
-      env: this.#environment(),
-      ...(input === undefined ? {} : { input }),
-    })
+    // Through a file: rabbitmqctl of RabbitMQ 4.3 breaks when it is to read its standard input.
+    const file = this.#path(`definitions-${randomUUID()}.json`)
+    writeFileSync(file, json, { mode: 0o600 })
+    try {
+      await this.ctl('import_definitions', file)
+    } finally {
+      rmSync(file)
+    }
   }
 
   async #startEpmd(): Promise<void> {
