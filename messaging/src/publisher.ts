@@ -136,7 +136,8 @@ export class Publisher {
     this.#unconfirmed.set(id, { envelope, timer, returned: false, resolve, reject })
     this.#unconfirmedBytes += content.length
     this.#service.meter.observe('messages_unconfirmed', this.#unconfirmed.size)
-    this.#connection.current?.gatherWrites()
+    // A lone message goes at once: there is nothing to gather it with.
+    if (this.#unconfirmed.size > 1) this.#connection.current?.gatherWrites()
     try {
       this.#channel?.current?.publish('', queue, content, { mandatory: true, ...properties }, (error) =>
         this.#confirmed(id, error),

@@ -1,12 +1,7 @@
 // The header `Prefer` (RFC 7240): how many seconds a client wants to wait for the outcome.
 
-/** One preference: a token, perhaps a value (a token or a quoted string), perhaps parameters, up to a comma or the end. */
-const TOKEN = "[!#$%&'*+.^_`|~\\w-]+"
-const WORD = `(?:${TOKEN}|"(?:[^"\\\\]|\\\\.)*")`
-const PREFERENCE = new RegExp(
-  `[\\s,]*(${TOKEN})(?:\\s*=\\s*(${WORD})?)?((?:\\s*;\\s*(?:${TOKEN}(?:\\s*=\\s*(?:${WORD})?)?)?)*)\\s*(?=,|$)`,
-  'y',
-)
+const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/
+const QUOTED = /^"(?:[^"\\]|\\.)*"$/
 
 /**
  * Seconds of the preference `wait`, at most `mostS`; undefined when there is none, or when it or the header is not valid:
@@ -14,13 +9,34 @@ const PREFERENCE = new RegExp(
  */
 export function preferredWaitS(header: string | string[] | undefined, mostS: number): number | undefined {
   if (header === undefined) return undefined
-  const text = String(header)
-  PREFERENCE.lastIndex = 0
-  for (let match = PREFERENCE.exec(text); match !== null; match = PREFERENCE.exec(text)) {
-    const [, name = '', value = ''] = match
+  for (const preference of splitOutsideQuotes(String(header), ',')) {
+    if (preference.trim() === '') continue // a list may have empty elements (RFC 9110, section 5.6.1)
+    const [itself = ''] = splitOutsideQuotes(preference, ';')
+    const equals = itself.indexOf('=')
+    const name = (equals < 0 ? itself : itself.slice(0, equals)).trim()
+    const value = equals < 0 ? '' : itself.slice(equals + 1).trim()
+    if (!TOKEN.test(name) || !(value === '' || TOKEN.test(value) || QUOTED.test(value))) return undefined
     if (name.toLowerCase() === 'wait') return secondsIn(value, mostS)
   }
   return undefined
+}
+
+/** Splits at `separator` where it does not stand within a quoted string. One pass: a client chooses the text. */
+function splitOutsideQuotes(text: string, separator: string): string[] {
+  const parts: string[] = []
+  let quoted = false
+  let start = 0
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text[at]
+    if (quoted && character === '\\') at += 1
+    else if (character === '"') quoted = !quoted
+    else if (character === separator && !quoted) {
+      parts.push(text.slice(start, at))
+      start = at + 1
+    }
+  }
+  parts.push(text.slice(start))
+  return parts
 }
 
 function secondsIn(value: string, mostS: number): number | undefined {

@@ -2,17 +2,22 @@
 import { LAST_PAGE, OutcomeUnknown } from '@ims/messaging'
 import type { RequestHandler } from 'express'
 import { nextPageUrl, wantedBy } from '../listing-query.ts'
-import { askForPage, type Page } from '../pages.ts'
+import { askForPage, type Page, type PageRequest } from '../pages.ts'
 import { Problem } from '../problem.ts'
 import type { Dependencies } from '../producer.ts'
+import { shareNext } from '../share-next.ts'
 import { streamPages } from '../stream-pages.ts'
 
 export function orderProcessingRoute({ broker, config }: Pick<Dependencies, 'broker' | 'config'>): RequestHandler {
+  const askOnce = shareNext(
+    (wanted: PageRequest) => askForPage(broker.requester, wanted),
+    ({ after, limit, pageItems, sku, label }) => JSON.stringify([after, limit, pageItems, sku, label]),
+  )
   return async (request, response) => {
     const wanted = wantedBy(request.query)
     const pageItems = wanted.limit ?? config.listPageItems
     const ask = (after: number): Promise<Page> =>
-      askForPage(broker.requester, { ...wanted, after, pageItems, deadlineMs: config.rpcTimeoutMs })
+      askOnce({ ...wanted, after, pageItems, deadlineMs: config.rpcTimeoutMs })
     // Before any header goes out, so that a failure can still be told by the status.
     const first = await ask(wanted.after).catch(nothingChanged)
     response.setHeader('Content-Type', 'application/json')

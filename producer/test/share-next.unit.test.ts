@@ -1,0 +1,65 @@
+// Sharing: once for all who wait, never an answer older than the question, and no waiting without end.
+import { describe, expect, it } from '@jest/globals'
+import { shareNext } from '../src/share-next.ts'
+
+function asking() {
+  const asked: { question: string; answer: (text: string) => void; fail: (error: Error) => void }[] = []
+  const ask = shareNext(
+    (question: string) =>
+      new Promise<string>((answer, fail) => {
+        asked.push({ question, answer, fail })
+      }),
+    (question) => question,
+  )
+  return { asked, ask }
+}
+const turn = () => new Promise((resolve) => setTimeout(resolve, 0))
+
+describe('identical questions', () => {
+  it('share the next, not the one under way', async () => {
+    const { asked, ask } = asking()
+    const first = ask('a')
+    const others = [ask('a'), ask('a'), ask('a')]
+    expect(asked).toHaveLength(1)
+    asked[0]?.answer('before')
+    expect(await first).toBe('before')
+    await turn()
+    expect(asked).toHaveLength(2)
+    asked[1]?.answer('after')
+    expect(await Promise.all(others)).toEqual(['after', 'after', 'after'])
+  })
+
+  it('do not wait long for one that takes long', async () => {
+    const { asked, ask } = asking()
+    void ask('a')
+    const second = ask('a')
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    expect(asked).toHaveLength(2)
+    asked[1]?.answer('quick')
+    expect(await second).toBe('quick')
+  })
+
+  it('fail together, and the next ones start anew', async () => {
+    const { asked, ask } = asking()
+    const first = ask('a')
+    const others = [ask('a'), ask('a')]
+    asked[0]?.fail(new Error('first'))
+    await expect(first).rejects.toThrow('first')
+    await turn()
+    asked[1]?.fail(new Error('shared'))
+    for (const other of others) await expect(other).rejects.toThrow('shared')
+    const later = ask('a')
+    asked[2]?.answer('fine')
+    expect(await later).toBe('fine')
+  })
+
+  it('are asked at once when none is under way, and others are none of their business', async () => {
+    const { asked, ask } = asking()
+    for (const question of ['a', 'b']) void ask(question)
+    expect(asked.map(({ question }) => question)).toEqual(['a', 'b'])
+    asked[0]?.answer('x')
+    await turn()
+    void ask('a')
+    expect(asked).toHaveLength(3)
+  })
+})
