@@ -20,7 +20,8 @@ const SECTIONS = [
 function expectedTable(): string {
   const rows = SECTIONS.flatMap(([whose, sections]) =>
     environmentTable(sections).map(
-      ({ variable, fallback, description }) => `| \`${variable}\` | ${fallback ?? 'required'} | ${whose} | ${description} |`,
+      ({ variable, fallback, description }) =>
+        `| \`${variable}\` | ${fallback ?? 'required'} | ${whose} | ${description} |`,
     ),
   )
   return ['| variable | default | of | what |', '|---|---|---|---|', ...rows].join('\n')
