@@ -19,10 +19,11 @@ interface Session {
   consumerTag: string
 }
 
-/** A message that is ours to settle, as long as its session lasts. */
-interface Taken {
+/** A message that is ours to settle, as long as its session lasts, and what it says. */
+interface Taken<Body = unknown> {
   readonly message: ConsumeMessage
   readonly session: Session
+  readonly read: Delivery<Body> | Refused
 }
 
 const CANCEL_TIMEOUT_MS = 1_000
@@ -43,7 +44,7 @@ export class Consumer<Body, Result> {
   readonly #stop = new AbortController()
   /** Replies under way: their messages are acked when the broker has the reply, while the next batch goes on. */
   readonly #replying = new Set<Promise<void>>()
-  #taken: Taken[] = []
+  #taken: Taken<Body>[] = []
   #session: Session | undefined
   #working: Promise<void> | undefined
   #trouble: string | undefined
@@ -97,7 +98,7 @@ export class Consumer<Body, Result> {
     const { consumerTag } = await channel.consume(contract.queue, (message) => {
       // RabbitMQ cancels a consumer whose queue is deleted (https://www.rabbitmq.com/docs/consumer-cancel).
       if (message === null) lost(new Error(`the broker cancelled the subscription to ${contract.queue}`))
-      else this.#arrived({ message, session })
+      else this.#arrived(message, session)
     })
     session.consumerTag = consumerTag
   }
@@ -107,9 +108,11 @@ export class Consumer<Body, Result> {
     this.#taken = this.#taken.filter((taken) => taken.session !== session)
   }
 
-  #arrived(taken: Taken): void {
-    this.#parts.service.meter.count('messages_consumed', { queue: this.#parts.contract.queue })
-    this.#taken.push(taken)
+  #arrived(message: ConsumeMessage, session: Session): void {
+    const { contract, config, service } = this.#parts
+    service.meter.count('messages_consumed', { queue: contract.queue })
+    // Read on arrival, which is while the database works on the batch before.
+    this.#taken.push({ message, session, read: readMessage(contract, message, config.messageMostBytes) })
     this.#begin()
   }
 
@@ -133,7 +136,7 @@ export class Consumer<Body, Result> {
     }
   }
 
-  async #settleBatch(batch: readonly Taken[]): Promise<void> {
+  async #settleBatch(batch: readonly Taken<Body>[]): Promise<void> {
     const { contract, service } = this.#parts
     const labels = { queue: contract.queue }
     service.meter.observe('batch_size_messages', batch.length, labels)
@@ -145,9 +148,9 @@ export class Consumer<Body, Result> {
   }
 
   /** One outcome for each message; undefined when they could not be told before the session ended or we were to stop. */
-  async #outcomes(batch: readonly Taken[]): Promise<readonly Outcome<Result>[] | undefined> {
+  async #outcomes(batch: readonly Taken<Body>[]): Promise<readonly Outcome<Result>[] | undefined> {
     const { contract, handler, config, service } = this.#parts
-    const read = batch.map(({ message }) => readMessage(contract, message, config.messageMostBytes))
+    const read = batch.map((taken) => taken.read)
     const deliveries = read.filter((each): each is Delivery<Body> => !('kind' in each))
     if (deliveries.length === 0) return read.filter((each): each is Refused => 'kind' in each)
     const trouble = (sentence: string | undefined) => {

@@ -32,6 +32,7 @@ export async function create(database: Database, commands: readonly Create[]): P
 
 /** Two statements for any number of items. Rejects, with part of the work done, when one row is refused. */
 async function insertAll(sql: Sql, commands: readonly Create[]): Promise<void> {
+  // One after the other: a deadlock ends the transaction, and a statement sent ahead of the news would commit by itself.
   const identified = commands.filter(hasId)
   await record(
     sql,
