@@ -1,4 +1,5 @@
 // The scenarios: each runs ours and the bare ceiling in turn, and returns both series of figures, higher being better.
+import { leanNode } from 'local'
 import { z } from 'zod'
 import { type Running, residentMb, start, untilOk } from './processes.ts'
 import { fillCreateItem, fillInventory, item, type Stage } from './stage.ts'
@@ -118,7 +119,7 @@ async function perSecond(url: string, connections: number, durationS: number, bo
 
 function service(stage: Stage, name: string, env: Record<string, string>): Running {
   const admin = 9190 + SERVICES.indexOf(name)
-  return start(`${name}/src/main.ts`, { ...stage.env, ADMIN_PORT: String(admin), ...env })
+  return start(`${name}/src/main.ts`, { ...leanNode, ...stage.env, ADMIN_PORT: String(admin), ...env })
 }
 
 const pauseMs = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))

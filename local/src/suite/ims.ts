@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
+import { leanNode } from '../lean-node.ts'
 import { attachServers, startServers } from '../servers/index.ts'
 import { ServersUnavailable } from '../servers/servers.ts'
 import type { ServiceSpec } from './child.ts'
@@ -74,7 +75,7 @@ function serviceOf(
     name,
     command: [process.execPath, join(ROOT, name, 'src', 'main.ts')],
     cwd: ROOT,
-    env: serviceEnvironment(environment, ours),
+    env: { ...leanNode, ...serviceEnvironment(environment, ours) },
     adminPort: admin,
   }
 }
