@@ -1,6 +1,6 @@
 // The guarantees while servers stop, processes are killed and connections are cut: nothing accepted is lost, nothing is applied twice.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from './eventually.ts'
+import { eventually } from 'local'
 import { call, item } from './http.ts'
 import { type Stack, startStack } from './stack.ts'
 

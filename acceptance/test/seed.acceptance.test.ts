@@ -1,6 +1,6 @@
 // What the seed shows: four calls, a row in MySQL, a line in consumer one's log; and what `Prefer: wait` adds.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from './eventually.ts'
+import { eventually } from 'local'
 import { call, item, SEED_ITEM } from './http.ts'
 import { type Stack, startStack } from './stack.ts'
 

@@ -4,9 +4,8 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib'
-import { attachServers, type Servers, type TestSpace, testSpace } from 'local'
+import { attachServers, eventually, type Servers, type TestSpace, testSpace } from 'local'
 import mysql, { type Pool } from 'mysql2/promise'
-import { eventually } from './eventually.ts'
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 

@@ -1,5 +1,6 @@
 // What every broker must do, the real one and the one in memory alike.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { eventually } from 'local'
 import { z } from 'zod'
 import type { Broker, BrokerRole } from '../src/broker.ts'
 import { consumerEnvironment } from '../src/config.ts'
@@ -7,7 +8,6 @@ import { command, deadLetterQueue, query } from '../src/contract.ts'
 import { BadReply, NoReply, NotAccepted } from '../src/errors.ts'
 import type { Delivery, Outcome } from '../src/handler.ts'
 import type { Envelope } from '../src/publisher.ts'
-import { eventually } from './eventually.ts'
 
 export interface Harness {
   open(role?: BrokerRole): Promise<Broker>

@@ -1,9 +1,9 @@
 // Supervision: opens again whatever is lost, also in the middle of opening, and closes each thing exactly once.
 import { describe, expect, it } from '@jest/globals'
+import { eventually } from 'local'
 import { Misconfigured } from '../src/errors.ts'
 import { Supervised } from '../src/supervised.ts'
 import { quietService } from '../src/testing.ts'
-import { eventually } from './eventually.ts'
 
 type Thing = { id: number; lose: (reason: Error) => void }
 

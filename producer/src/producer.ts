@@ -1,19 +1,12 @@
 // The HTTP interface: which path is served by what. Knows no infrastructure: the broker is handed in.
-import type { Broker, Service } from '@ims/messaging'
 import express, { type Express, type RequestHandler } from 'express'
 import { accessLog } from './access-log.ts'
-import type { HttpConfig } from './config.ts'
+import type { Dependencies } from './dependencies.ts'
 import { methodNotAllowed, notFound, problemHandler } from './problem.ts'
 import { createItemRoute } from './routes/create-item.ts'
 import { healthcheckRoute } from './routes/healthcheck.ts'
 import { orderProcessingRoute } from './routes/order-processing.ts'
 import { stockManagementRoute } from './routes/stock-management.ts'
-
-export interface Dependencies {
-  readonly broker: Pick<Broker, 'publisher' | 'requester'>
-  readonly config: HttpConfig
-  readonly service: Pick<Service, 'log' | 'meter' | 'stopping'>
-}
 
 /** Makes the Express application of the four routes. Every error is answered as `application/problem+json` (RFC 9457). */
 export function createApp(dependencies: Dependencies): Express {

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from '@jest/globals'
 import { type Listening, listen } from '../src/server.ts'
 import { appUnderTest } from './app-under-test.ts'
 import { pagesInTurn } from './consumer-four.ts'
-import { eventually } from './eventually.ts'
+import { until } from './until.ts'
 
 const smallPage = (number: number) =>
   JSON.stringify([{ sku: `s${number}`, name: 'n', label: 'l', price: 1, quantity: 1 }])
@@ -63,14 +63,14 @@ describe('a list that streams', () => {
     const pages = Array.from({ length: 40 }, () => largePage)
     const { port } = await start(pagesInTurn(pages, (page) => void asked.push(page)))
     const client = deafClient(port)
-    await eventually(() => asked.length > 2)
+    await until(() => asked.length > 2)
     await new Promise((resolve) => setTimeout(resolve, 300))
     const whileDeaf = asked.length
     await new Promise((resolve) => setTimeout(resolve, 200))
     expect(asked).toHaveLength(whileDeaf)
     expect(whileDeaf).toBeLessThan(20)
     client.resume()
-    await eventually(() => asked.length === 40)
+    await until(() => asked.length === 40)
   })
 
   it('stops asking when the client is gone', async () => {
@@ -78,9 +78,9 @@ describe('a list that streams', () => {
     const pages = Array.from({ length: 1_000 }, () => largePage)
     const { port, lines } = await start(pagesInTurn(pages, (page) => void asked.push(page)))
     const client = deafClient(port)
-    await eventually(() => asked.length > 2)
+    await until(() => asked.length > 2)
     client.destroy()
-    await eventually(() => lines.some(({ message }) => message === 'request'))
+    await until(() => lines.some(({ message }) => message === 'request'))
     const whenGone = asked.length
     await new Promise((resolve) => setTimeout(resolve, 100))
     expect(asked.length).toBeLessThanOrEqual(whenGone + 1)
@@ -92,7 +92,7 @@ describe('a list that streams', () => {
     const pages = Array.from({ length: 100 }, () => largePage)
     const { port, lines } = await start(pagesInTurn(pages), { HTTP_STALL_TIMEOUT_MS: '100' })
     deafClient(port)
-    await eventually(() => lines.some(({ message }) => message === 'request'))
+    await until(() => lines.some(({ message }) => message === 'request'))
     expect(lines.find(({ message }) => message === 'request')?.fields).toMatchObject({ cutOff: true })
   })
 

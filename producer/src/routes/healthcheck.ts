@@ -2,7 +2,7 @@
 import { healthcheck } from '@ims/messaging'
 import type { RequestHandler } from 'express'
 import { nameMessage, sendJson } from '../answer.ts'
-import type { Dependencies } from '../producer.ts'
+import type { Dependencies } from '../dependencies.ts'
 
 const SENT = { message: 'Health check message sent' }
 

@@ -1,10 +1,10 @@
 // GET /order_processing: lists the inventory, streamed page by page, or one page of it.
 import { LAST_PAGE, OutcomeUnknown } from '@ims/messaging'
 import type { RequestHandler } from 'express'
+import type { Dependencies } from '../dependencies.ts'
 import { nextPageUrl, wantedBy } from '../listing-query.ts'
 import { askForPage, type Page, type PageRequest } from '../pages.ts'
 import { Problem } from '../problem.ts'
-import type { Dependencies } from '../producer.ts'
 import { shareNext } from '../share-next.ts'
 import { streamPages } from '../stream-pages.ts'
 

@@ -2,9 +2,9 @@
 import { stockManagement } from '@ims/messaging'
 import type { RequestHandler } from 'express'
 import { nameMessage, sendJson } from '../answer.ts'
+import type { Dependencies } from '../dependencies.ts'
 import { preferredWaitS } from '../prefer.ts'
 import { Problem } from '../problem.ts'
-import type { Dependencies } from '../producer.ts'
 import { readBody } from '../request-body.ts'
 
 const SENT = { message: 'Stock management (item delete) message sent' }

@@ -1,7 +1,7 @@
 // Waits for something that happens soon.
 
 /** Resolves once `condition` holds; rejects when it does not within 4 seconds. */
-export async function eventually(condition: () => boolean): Promise<void> {
+export async function until(condition: () => boolean): Promise<void> {
   for (const since = performance.now(); !condition(); ) {
     if (performance.now() - since > 4_000) throw new Error(`did not happen: ${condition}`)
     await new Promise((resolve) => setTimeout(resolve, 5))

@@ -1,0 +1,9 @@
+// What the HTTP interface is handed: broker, configuration and service, real or in memory.
+import type { Broker, Service } from '@ims/messaging'
+import type { HttpConfig } from './config.ts'
+
+export interface Dependencies {
+  readonly broker: Pick<Broker, 'publisher' | 'requester'>
+  readonly config: HttpConfig
+  readonly service: Pick<Service, 'log' | 'meter' | 'stopping'>
+}
