@@ -139,6 +139,7 @@ export async function startStack(
     },
   }
   if (options.migrate !== false) await migrate(env)
+  for (const which of options.services ?? SERVICES) await stack.start(which)
   await stack.ready()
   return stack
 }
