@@ -45,8 +45,8 @@ export type RabbitmqConfig = z.output<typeof rabbitmqEnvironment>
 
 export const consumerEnvironment = z
   .object({
-    CONSUMER_BATCH_MOST: whole(1, 10_000).default(500).describe('messages that a handler is given at once'),
-    CONSUMER_PREFETCH: whole(1, 65_535).default(1_000).describe('messages taken from the broker before they are acked'),
+    CONSUMER_BATCH_MOST: whole(1, 10_000).default(1_000).describe('messages that a handler is given at once'),
+    CONSUMER_PREFETCH: whole(1, 65_535).default(2_000).describe('messages taken from the broker before they are acked'),
     CONSUMER_MESSAGE_MOST_BYTES: whole(1, 134_217_728)
       .default(1_048_576)
       .describe('a larger message is dead-lettered unread, in bytes'),
