@@ -15,11 +15,10 @@ export function withoutPeers(): string | undefined {
   if (!existsSync(DIRECTORY)) return `there are no peers in ${DIRECTORY}`
   if (canImport()) return undefined
   try {
-    execFileSync(
-      'apt-get',
-      ['install', '-y', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=300', ...PACKAGES],
-      { stdio: 'ignore', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } },
-    )
+    const quietly = { stdio: 'ignore' as const, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }
+    const lock = ['-o', 'DPkg::Lock::Timeout=300']
+    execFileSync('apt-get', ['update', ...lock], quietly) // a bare machine has no lists of packages yet
+    execFileSync('apt-get', ['install', '-y', '--no-install-recommends', ...lock, ...PACKAGES], quietly)
   } catch {
     return `${PACKAGES.join(', ')} are missing and cannot be installed`
   }
