@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib'
-import { attachServers, eventually, type Servers, type TestSpace, testSpace } from 'local'
+import { eventually, type Servers, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
 import mysql, { type Pool } from 'mysql2/promise'
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -56,33 +56,16 @@ export interface DeadLetter {
   readonly messageId: unknown
 }
 
-/** The directory of the servers that `npm test` started for us. */
-export function testServersDirectory(): string {
-  const directory = process.env.IMS_TEST_SERVERS
-  if (!directory) throw new Error('IMS_TEST_SERVERS is not set: run these tests with `npm test`')
-  return directory
-}
-
 /** Starts `services` on fresh servers' space named after the test; call `stop` when done. */
 export async function startStack(
   name: string,
   options: { services?: readonly ServiceName[]; migrate?: boolean; env?: Record<string, string> } = {},
 ): Promise<Stack> {
-  const servers = await attachServers(testServersDirectory())
-  const space = await testSpace(servers, name)
+  const { servers, space } = await serversUnderTest(name)
   const { rabbitmq, mysql: db } = space
   const port = await freePort()
   const env: Record<string, string> = {
-    RABBITMQ_HOST: rabbitmq.host,
-    RABBITMQ_PORT: String(rabbitmq.port),
-    RABBITMQ_USERNAME: rabbitmq.username,
-    RABBITMQ_PASSWORD: rabbitmq.password,
-    RABBITMQ_VHOST: rabbitmq.vhost,
-    MYSQL_HOST: db.host,
-    MYSQL_PORT: String(db.port),
-    MYSQL_USER: db.user,
-    MYSQL_PASSWORD: db.password,
-    MYSQL_DATABASE: db.database,
+    ...serversEnvironment(space),
     PORT: String(port),
     ADMIN_PORT: '0',
     LOG_FORMAT: 'json',

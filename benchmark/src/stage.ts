@@ -1,6 +1,6 @@
 // What every scenario stands on: the migrated database, a channel to fill and empty queues, and the services' environment.
 import amqplib, { type ConfirmChannel } from 'amqplib'
-import type { Servers } from 'local'
+import { type Servers, serversEnvironment } from 'local'
 import mysql, { type Pool } from 'mysql2/promise'
 import { v7 as uuidv7 } from 'uuid'
 import { start } from './processes.ts'
@@ -17,16 +17,7 @@ export async function prepare({ rabbitmq, mysql: db }: Servers): Promise<Stage> 
   const amqpUrl = `amqp://${rabbitmq.username}:${rabbitmq.password}@${rabbitmq.host}:${rabbitmq.port}/${encodeURIComponent(rabbitmq.vhost)}`
   const mysqlUrl = `mysql://${db.user}:${db.password}@${db.host}:${db.port}/${db.database}`
   const env = {
-    RABBITMQ_HOST: rabbitmq.host,
-    RABBITMQ_PORT: String(rabbitmq.port),
-    RABBITMQ_USERNAME: rabbitmq.username,
-    RABBITMQ_PASSWORD: rabbitmq.password,
-    RABBITMQ_VHOST: rabbitmq.vhost,
-    MYSQL_HOST: db.host,
-    MYSQL_PORT: String(db.port),
-    MYSQL_USER: db.user,
-    MYSQL_PASSWORD: db.password,
-    MYSQL_DATABASE: db.database,
+    ...serversEnvironment({ rabbitmq, mysql: db }),
     BENCH_AMQP_URL: amqpUrl,
     BENCH_MYSQL_URL: mysqlUrl,
   }

@@ -5,3 +5,5 @@ export { attachServers, type StartOptions, startServers } from './servers/index.
 export type { Control, Mode, Mysql, OnProgress, Rabbitmq, Servers } from './servers/servers.ts'
 export { ServersUnavailable } from './servers/servers.ts'
 export { type TestSpace, testSpace } from './servers/test-space.ts'
+export { serversEnvironment } from './servers-environment.ts'
+export { serversUnderTest } from './under-test.ts'

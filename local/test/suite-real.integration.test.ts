@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
-import { attachServers } from '../src/servers/index.ts'
-import { type TestSpace, testSpace } from '../src/servers/test-space.ts'
+import type { TestSpace } from '../src/servers/test-space.ts'
+import { serversEnvironment } from '../src/servers-environment.ts'
+import { serversUnderTest } from '../src/under-test.ts'
 import { statusJson } from './fixtures/status-json.ts'
 import { eventually } from './fixtures/suite-under-test.ts'
 
@@ -19,29 +20,17 @@ let directory: string
 let environment: NodeJS.ProcessEnv
 
 beforeAll(async () => {
-  const at = process.env.IMS_TEST_SERVERS
-  if (!at) throw new Error('IMS_TEST_SERVERS is not set: run these tests with `npm test`')
-  space = await testSpace(await attachServers(at), 'real suite')
+  ;({ space } = await serversUnderTest('real suite'))
   directory = mkdtempSync(join(tmpdir(), 'ims-real-'))
   // Far below the ports that the system gives out, so that nobody takes one between two looks.
   const base = 11_000 + (process.pid % 1_000) * 10
-  const { rabbitmq, mysql } = space
   environment = {
     PATH: process.env.PATH,
     IMS_SERVICES: 'external',
     IMS_UP_DIRECTORY: directory,
     PORT: String(base),
     ADMIN_PORT_BASE: String(base + 1),
-    RABBITMQ_HOST: rabbitmq.host,
-    RABBITMQ_PORT: String(rabbitmq.port),
-    RABBITMQ_USERNAME: rabbitmq.username,
-    RABBITMQ_PASSWORD: rabbitmq.password,
-    RABBITMQ_VHOST: rabbitmq.vhost,
-    MYSQL_HOST: mysql.host,
-    MYSQL_PORT: String(mysql.port),
-    MYSQL_USER: mysql.user,
-    MYSQL_PASSWORD: mysql.password,
-    MYSQL_DATABASE: mysql.database,
+    ...serversEnvironment(space),
   }
 })
 afterAll(async () => {

@@ -11,7 +11,7 @@ import {
 } from '@ims/messaging'
 import { quietService } from '@ims/messaging/testing'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { attachServers, type Servers, type TestSpace, testSpace } from 'local'
+import { type Servers, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
 import request from 'supertest'
 import { always, apple, appUnderTest, consumerConfig } from './app-under-test.ts'
 
@@ -23,18 +23,8 @@ describe('the producer on RabbitMQ', () => {
   const seen: Record<string, unknown>[] = []
 
   beforeAll(async () => {
-    const directory = process.env.IMS_TEST_SERVERS
-    if (!directory) throw new Error('IMS_TEST_SERVERS is not set: run these tests with `npm test`')
-    servers = await attachServers(directory)
-    space = await testSpace(servers, 'producer')
-    const { host, port, username, password, vhost } = space.rabbitmq
-    const config = rabbitmqEnvironment.parse({
-      RABBITMQ_HOST: host,
-      RABBITMQ_PORT: String(port),
-      RABBITMQ_USERNAME: username,
-      RABBITMQ_PASSWORD: password,
-      RABBITMQ_VHOST: vhost,
-    })
+    ;({ servers, space } = await serversUnderTest('producer'))
+    const config = rabbitmqEnvironment.parse(serversEnvironment(space))
     broker = await openBroker(config, quietService, { publishes: contracts })
     app = appUnderTest({ broker, environment: { RPC_TIMEOUT_MS: '4000' } }).app
     const created = { kind: 'applied', result: { outcome: 'created' }, repeated: false } as const

@@ -1,20 +1,12 @@
 // The environment that a service of the suite is started with: ours on top of what the user set.
+import { serversEnvironment } from '../servers-environment.ts'
 import type { Settings } from './settings.ts'
 import type { SuiteServers } from './suite.ts'
 
 /** The variables that `up` decides for every service. */
 export function suiteVariables({ rabbitmq, mysql }: SuiteServers, settings: Settings): Record<string, string> {
   return {
-    RABBITMQ_HOST: rabbitmq.host,
-    RABBITMQ_PORT: String(rabbitmq.port),
-    RABBITMQ_USERNAME: rabbitmq.username,
-    RABBITMQ_PASSWORD: rabbitmq.password,
-    RABBITMQ_VHOST: rabbitmq.vhost,
-    MYSQL_HOST: mysql.host,
-    MYSQL_PORT: String(mysql.port),
-    MYSQL_USER: mysql.user,
-    MYSQL_PASSWORD: mysql.password,
-    MYSQL_DATABASE: mysql.database,
+    ...serversEnvironment({ rabbitmq, mysql }),
     PORT: String(settings.port),
     HTTP_HOST: settings.httpHost,
     ADMIN_HOST: '127.0.0.1',
