@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 
-const FILE = fileURLToPath(new URL('../../../dockercompose/rabbitmq/definitions.json', import.meta.url))
+const FILE = fileURLToPath(new URL('../../../accounts/src/definitions.json', import.meta.url))
 const FIRST_WITH_QUORUM_POLICIES = 4
 
 const definitions = z.object({ policies: z.array(z.looseObject({ vhost: z.string(), 'apply-to': z.string() })) })

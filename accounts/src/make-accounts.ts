@@ -1,0 +1,91 @@
+// Makes the accounts of a deployment: a password for every user of RabbitMQ and MySQL, and the files in which servers and services read them.
+import { createHash, randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+
+// No dependency, so that any image with Node runs this as it is.
+
+/** Who reads a file -> its name -> what is in it. Each owner is given its own files and no others. */
+export type Accounts = Readonly<Record<string, Readonly<Record<string, string>>>>
+
+/** The files that hold one secret each, by owner; the others are made from these. */
+const SECRETS: Readonly<Record<string, readonly string[]>> = {
+  rabbitmq: ['operator-password', 'erlang-cookie'],
+  mysql: ['root-password'],
+  migrate: ['mysql-password'],
+  producer: ['rabbitmq-password'],
+  consumer_one: ['rabbitmq-password'],
+  consumer_two: ['rabbitmq-password', 'mysql-password'],
+  consumer_three: ['rabbitmq-password', 'mysql-password'],
+  consumer_four: ['rabbitmq-password', 'mysql-password'],
+}
+/** Who owns files. */
+export const owners: readonly string[] = Object.keys(SECRETS)
+
+const SECRET_BYTES = 32
+const SALT_BYTES = 4
+/** The administrator's password is kept with the broker's own files; every other user is named like the owner of its password. */
+const OPERATOR = 'operator'
+
+/**
+ * Resolves what `existing` lacks: secrets that are there are kept, others are made, and the servers' files
+ * (`definitions.json` of RabbitMQ, `accounts.sql` of MySQL) are rendered from them. The same input gives the same output.
+ * @throws Error that names a secret of `existing` with characters that could end the string it is put into
+ */
+export function makeAccounts(existing: Accounts, newSecret: () => string = randomSecret): Accounts {
+  const secrets = Object.fromEntries(
+    Object.entries(SECRETS).map(([owner, files]) => [
+      owner,
+      Object.fromEntries(files.map((file) => [file, checked(owner, file, existing[owner]?.[file] || newSecret())])),
+    ]),
+  )
+  const rabbitmqPassword = (user: string) =>
+    user === OPERATOR ? secrets.rabbitmq?.['operator-password'] : secrets[user]?.['rabbitmq-password']
+  return {
+    ...secrets,
+    rabbitmq: { ...secrets.rabbitmq, 'definitions.json': definitions(rabbitmqPassword) },
+    mysql: { ...secrets.mysql, 'accounts.sql': accountsSql((user) => secrets[user]?.['mysql-password']) },
+  }
+}
+
+/** URL-safe and free of quotes: it stands in SQL, in JSON and in files alike. */
+const randomSecret = (): string => randomBytes(SECRET_BYTES).toString('base64url')
+
+function checked(owner: string, file: string, secret: string): string {
+  if (/^[\w-]+$/.test(secret)) return secret
+  throw new Error(`the secret ${file} of ${owner} may have letters, digits, _ and - only`)
+}
+
+/** The committed definitions, with the hash of its password for each user. */
+function definitions(passwordOf: (user: string) => string | undefined): string {
+  const parsed: { users: { name: string }[] } = JSON.parse(read('definitions.json'))
+  const users = parsed.users.map((user) => ({
+    ...user,
+    password_hash: rabbitmqHash(user.name, given('definitions.json', user.name, passwordOf(user.name))),
+    hashing_algorithm: 'rabbit_password_hashing_sha256',
+  }))
+  return `${JSON.stringify({ ...parsed, users }, null, 2)}\n`
+}
+
+/**
+ * Salt and SHA-256 of salt and password (https://www.rabbitmq.com/docs/passwords). The salt follows from user and password,
+ * so that rendering again changes nothing; what is hashed is random, which is what a salt is for.
+ */
+function rabbitmqHash(user: string, password: string): string {
+  const salt = createHash('sha256').update(`${user} ${password}`).digest().subarray(0, SALT_BYTES)
+  const hash = createHash('sha256').update(salt).update(password, 'utf8').digest()
+  return Buffer.concat([salt, hash]).toString('base64')
+}
+
+/** The committed statements, with the password of each user in place of its name in braces. */
+function accountsSql(passwordOf: (user: string) => string | undefined): string {
+  return read('accounts.sql')
+    .replace(/^--.*\n/gm, '')
+    .replace(/\{\{(\w+)\}\}/g, (_, user: string) => given('accounts.sql', user, passwordOf(user)))
+}
+
+function given(file: string, user: string, password: string | undefined): string {
+  if (password === undefined) throw new Error(`${file} names the user ${user}, for whom no password is made`)
+  return password
+}
+
+const read = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8')

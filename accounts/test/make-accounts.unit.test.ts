@@ -1,0 +1,114 @@
+// Accounts: every owner has its own secrets, the servers' files follow from them, and what exists is kept.
+import { createHash } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { z } from 'zod'
+import { makeAccounts, owners } from '../src/make-accounts.ts'
+import { writeAccounts } from '../src/to-directories.ts'
+
+const definitions = z.object({
+  users: z.array(z.object({ name: z.string(), tags: z.array(z.string()), password_hash: z.base64() })),
+  permissions: z.array(z.object({ user: z.string(), configure: z.string(), write: z.string(), read: z.string() })),
+  queues: z.array(z.object({ name: z.string(), durable: z.literal(true) })),
+})
+
+describe('accounts', () => {
+  it('gives every owner secrets of its own', () => {
+    const accounts = makeAccounts({})
+    const secrets = owners.flatMap((owner) =>
+      Object.entries(accounts[owner] ?? {})
+        .filter(([file]) => !file.includes('.'))
+        .map(([, secret]) => secret),
+    )
+    expect(secrets).toHaveLength(12)
+    expect(new Set(secrets).size).toBe(secrets.length)
+    for (const secret of secrets) expect(secret).toMatch(/^[\w-]{43}$/)
+  })
+
+  it('hashes the password of each RabbitMQ user as RabbitMQ does, and lets no password into the definitions', () => {
+    const accounts = makeAccounts({})
+    const text = accounts.rabbitmq?.['definitions.json'] ?? ''
+    for (const { name, password_hash } of definitions.parse(JSON.parse(text)).users) {
+      const password =
+        name === 'operator' ? accounts.rabbitmq?.['operator-password'] : accounts[name]?.['rabbitmq-password']
+      const bytes = Buffer.from(password_hash, 'base64')
+      const hash = createHash('sha256')
+        .update(bytes.subarray(0, 4))
+        .update(password ?? '')
+        .digest()
+      expect(bytes.subarray(4)).toEqual(hash)
+      expect(text).not.toContain(password)
+    }
+  })
+
+  it('puts the password of each MySQL user into the statements, one statement to a line', () => {
+    const accounts = makeAccounts({})
+    const lines = (accounts.mysql?.['accounts.sql'] ?? '').split('\n').filter((line) => line !== '')
+    for (const line of lines) expect(line).toMatch(/^(CREATE|ALTER|GRANT|REVOKE) .*;$/)
+    for (const user of ['migrate', 'consumer_two', 'consumer_three', 'consumer_four'])
+      expect(lines).toContain(`ALTER USER '${user}'@'%' IDENTIFIED BY '${accounts[user]?.['mysql-password']}';`)
+  })
+
+  it('keeps what exists, makes what is missing, and renders the same again', () => {
+    const first = makeAccounts({})
+    expect(makeAccounts(first)).toEqual(first)
+    const { producer: _, ...without } = first
+    const second = makeAccounts(without)
+    expect(second.consumer_two).toEqual(first.consumer_two)
+    expect(second.producer).not.toEqual(first.producer)
+    expect(second.rabbitmq?.['definitions.json']).not.toBe(first.rabbitmq?.['definitions.json'])
+  })
+
+  it('refuses a secret that could break out of a statement', () => {
+    const evil = { migrate: { 'mysql-password': "x'; DROP DATABASE ims; --" } }
+    expect(() => makeAccounts(evil)).toThrow(
+      'the secret mysql-password of migrate may have letters, digits, _ and - only',
+    )
+  })
+
+  it('lets a consumer read its own queue only, and nobody but the operator configure anything', () => {
+    const { permissions } = definitions.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
+    expect(permissions.filter(({ configure }) => configure !== '^$').map(({ user }) => user)).toEqual(['operator'])
+    expect(permissions.map(({ user, read }) => [user, read])).toEqual([
+      ['producer', '^$'],
+      ['consumer_one', '^healthcheck$'],
+      ['consumer_two', '^create_item$'],
+      ['consumer_three', '^stock_management$'],
+      ['consumer_four', '^order_processing$'],
+      ['operator', '.*'],
+    ])
+  })
+})
+
+describe('accounts in directories', () => {
+  let directory: string
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'ims-accounts-'))
+  })
+  afterEach(() => rmSync(directory, { recursive: true }))
+
+  it('are made once, and completed when one is missing', () => {
+    expect(writeAccounts(directory).made).toHaveLength(14)
+    const password = readFileSync(join(directory, 'migrate', 'mysql-password'), 'utf8')
+    expect(writeAccounts(directory).made).toEqual([])
+    rmSync(join(directory, 'consumer_two'), { recursive: true })
+    expect(writeAccounts(directory).made.sort()).toEqual([
+      'consumer_two/mysql-password',
+      'consumer_two/rabbitmq-password',
+      'mysql/accounts.sql',
+      'rabbitmq/definitions.json',
+    ])
+    expect(readFileSync(join(directory, 'migrate', 'mysql-password'), 'utf8')).toBe(password)
+  })
+
+  it('can be read by the servers, written by nobody, and are made anew when a kill left them empty', () => {
+    writeAccounts(directory)
+    const path = join(directory, 'mysql', 'root-password')
+    expect(statSync(path).mode & 0o777).toBe(0o444)
+    rmSync(path)
+    writeFileSync(path, '')
+    expect(writeAccounts(directory).made).toEqual(['mysql/root-password'])
+  })
+})
