@@ -1,0 +1,17 @@
+# `docker buildx bake`: the images of all five services at once; IMS_TAG and REVISION are put on them.
+variable "IMS_TAG" { default = "dev" }
+variable "REVISION" { default = "unknown" }
+variable "REGISTRY" { default = "" }
+
+group "default" {
+  targets = ["services"]
+}
+
+target "services" {
+  name       = service
+  matrix     = { service = ["producer", "consumer_one", "consumer_two", "consumer_three", "consumer_four"] }
+  context    = "."
+  dockerfile = "${service}/Dockerfile"
+  tags       = ["${REGISTRY}ims/${service}:${IMS_TAG}"]
+  args       = { REVISION = REVISION, VERSION = IMS_TAG }
+}
