@@ -9,7 +9,7 @@ export type Accounts = Readonly<Record<string, Readonly<Record<string, string>>>
 
 /** The files that hold one secret each, by owner; the others are made from these. */
 const SECRETS: Readonly<Record<string, readonly string[]>> = {
-  rabbitmq: ['operator-password', 'erlang-cookie'],
+  rabbitmq: ['operator-password', 'monitoring-password', 'erlang-cookie'],
   mysql: ['root-password'],
   migrate: ['mysql-password'],
   producer: ['rabbitmq-password'],
@@ -23,8 +23,6 @@ export const owners: readonly string[] = Object.keys(SECRETS)
 
 const SECRET_BYTES = 32
 const SALT_BYTES = 4
-/** The administrator's password is kept with the broker's own files; every other user is named like the owner of its password. */
-const OPERATOR = 'operator'
 
 /**
  * Resolves what `existing` lacks: secrets that are there are kept, others are made, and the servers' files
@@ -38,8 +36,9 @@ export function makeAccounts(existing: Accounts, newSecret: () => string = rando
       Object.fromEntries(files.map((file) => [file, checked(owner, file, existing[owner]?.[file] || newSecret())])),
     ]),
   )
+  // Who looks at the broker (operator, monitoring) is kept with the broker's own files; every other user is named like the owner of its password.
   const rabbitmqPassword = (user: string) =>
-    user === OPERATOR ? secrets.rabbitmq?.['operator-password'] : secrets[user]?.['rabbitmq-password']
+    secrets.rabbitmq?.[`${user}-password`] ?? secrets[user]?.['rabbitmq-password']
   return {
     ...secrets,
     rabbitmq: { ...secrets.rabbitmq, 'definitions.json': definitions(rabbitmqPassword) },

@@ -22,7 +22,7 @@ describe('accounts', () => {
         .filter(([file]) => !file.includes('.'))
         .map(([, secret]) => secret),
     )
-    expect(secrets).toHaveLength(12)
+    expect(secrets).toHaveLength(13)
     expect(new Set(secrets).size).toBe(secrets.length)
     for (const secret of secrets) expect(secret).toMatch(/^[\w-]{43}$/)
   })
@@ -31,8 +31,8 @@ describe('accounts', () => {
     const accounts = makeAccounts({})
     const text = accounts.rabbitmq?.['definitions.json'] ?? ''
     for (const { name, password_hash } of definitions.parse(JSON.parse(text)).users) {
-      const password =
-        name === 'operator' ? accounts.rabbitmq?.['operator-password'] : accounts[name]?.['rabbitmq-password']
+      const isOfTheBroker = ['operator', 'monitoring'].includes(name)
+      const password = isOfTheBroker ? accounts.rabbitmq?.[`${name}-password`] : accounts[name]?.['rabbitmq-password']
       const bytes = Buffer.from(password_hash, 'base64')
       const hash = createHash('sha256')
         .update(bytes.subarray(0, 4))
@@ -78,6 +78,7 @@ describe('accounts', () => {
       ['consumer_three', '^stock_management$'],
       ['consumer_four', '^order_processing$'],
       ['operator', '.*'],
+      ['monitoring', '^$'],
     ])
   })
 })
@@ -90,7 +91,7 @@ describe('accounts in directories', () => {
   afterEach(() => rmSync(directory, { recursive: true }))
 
   it('are made once, and completed when one is missing', () => {
-    expect(writeAccounts(directory).made).toHaveLength(14)
+    expect(writeAccounts(directory).made).toHaveLength(15)
     const password = readFileSync(join(directory, 'migrate', 'mysql-password'), 'utf8')
     expect(writeAccounts(directory).made).toEqual([])
     rmSync(join(directory, 'consumer_two'), { recursive: true })
