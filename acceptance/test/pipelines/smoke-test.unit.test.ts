@@ -6,7 +6,7 @@ import { type Flaw, startApiDouble } from './api-double.ts'
 
 jest.setTimeout(30_000)
 
-const SCRIPT = fileURLToPath(new URL('../../pipeline_files/smoke-test.sh', import.meta.url))
+const SCRIPT = fileURLToPath(new URL('../../../pipeline_files/smoke-test.sh', import.meta.url))
 
 function smokeTest(
   withinS: number,
