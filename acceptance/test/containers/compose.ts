@@ -17,8 +17,10 @@ const MANAGEMENT_PORT = 15_101
 export const http = `http://127.0.0.1:${PORT}`
 export const management = `http://127.0.0.1:${MANAGEMENT_PORT}`
 
-const environment = {
+/** What docker compose and the commands of the repository are run with. */
+export const environment = {
   ...process.env,
+  IMS_SERVICES: 'docker',
   COMPOSE_PROJECT_NAME: PROJECT,
   IMS_TAG: TAG,
   PORT: String(PORT),
@@ -66,7 +68,7 @@ const container = z.object({ Service: z.string(), Name: z.string(), State: z.str
 /** The containers of the project, stopped ones too. */
 export async function containers(): Promise<z.infer<typeof container>[]> {
   const lines = await compose('ps', '--all', '--format', 'json')
-  return lines.split('\n').map((line) => container.parse(JSON.parse(line)))
+  return lines === '' ? [] : lines.split('\n').map((line) => container.parse(JSON.parse(line)))
 }
 
 /** Runs a command in a service's container. */

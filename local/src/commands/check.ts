@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { jestCommand, ROOT } from './jest.ts'
+import { reportJunit } from './junit.ts'
 import { runStep } from './step.ts'
 import { nothing, readTally, skippedLines, summaryLine, type Tally } from './tally.ts'
 
@@ -27,7 +28,10 @@ export async function runChecks(jestArgs: readonly string[]): Promise<{ isGood: 
       runStep({ name: 'lint, format and import rules', command: [join(bin, 'biome'), 'check', '.'] }, ROOT),
       runStep({ name: 'unit tests', command: jestCommand(['unit'], resultsFile, [], jestArgs) }, ROOT),
     ])
-    return { isGood: results.every(Boolean), tally: existsSync(resultsFile) ? readTally(resultsFile) : nothing }
+    const isGood = results.every(Boolean)
+    if (!existsSync(resultsFile)) return { isGood, tally: nothing }
+    reportJunit(resultsFile, 'unit', process.env)
+    return { isGood, tally: readTally(resultsFile) }
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { jestCommand, ROOT } from './jest.ts'
+import { reportJunit } from './junit.ts'
 import { nothing, readTally, sum, type Tally } from './tally.ts'
 
 const LOOK_EVERY_MS = 1_000
@@ -50,7 +51,9 @@ export async function runJest({ projects, args, resultsFile, env, started, inter
   clearInterval(watch)
   interrupted.removeEventListener('abort', stop)
   endGroup('SIGKILL')
-  const tally = existsSync(resultsFile) ? readTally(resultsFile) : nothing
+  const hasResults = existsSync(resultsFile)
+  if (hasResults) reportJunit(resultsFile, projects.join('-'), env)
+  const tally = hasResults ? readTally(resultsFile) : nothing
   const failedOtherwise = leftOpen || (code !== 0 && tally.failed === 0)
   return failedOtherwise ? sum(tally, { ...nothing, failed: 1 }) : tally
 }

@@ -1,0 +1,87 @@
+// A small HTTP server that answers the API's four calls from memory, right or with one thing wrong: what the smoke test is tested on.
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { z } from 'zod'
+
+/** What is wrong with it. `slow`: an item is listed, and gone, at the third look only, which is right. */
+export type Flaw = 'none' | 'slow' | 'not ready' | 'says nothing' | 'loses items' | 'keeps items' | 'wrong price'
+
+const item = z.object({
+  sku: z.string().max(20),
+  name: z.string(),
+  label: z.string(),
+  price: z.number(),
+  quantity: z.int(),
+})
+const listen = z.object({ port: z.int() })
+
+export interface ApiDouble extends AsyncDisposable {
+  readonly url: string
+  /** The calls that came, as in `POST /create_item`, without their query. */
+  readonly calls: readonly string[]
+  /** The skus that it holds now. */
+  skus(): string[]
+}
+
+export async function startApiDouble(flaw: Flaw): Promise<ApiDouble> {
+  const items = new Map<string, z.infer<typeof item>>()
+  const calls: string[] = []
+  let looks = 0
+  const changed = () => {
+    looks = 0
+  }
+  const isSeen = () => flaw !== 'slow' || ++looks >= 3
+
+  const create = (body: unknown) => {
+    const { sku, price, ...rest } = item.parse(body)
+    if (flaw !== 'loses items') items.set(sku, { sku, price: flaw === 'wrong price' ? price + 1 : price, ...rest })
+    changed()
+    return { message: 'Create item message sent' }
+  }
+  const remove = (body: unknown) => {
+    if (flaw !== 'keeps items') items.delete(z.object({ sku: z.string() }).parse(body).sku)
+    changed()
+    return { message: 'Stock management (item delete) message sent' }
+  }
+  let listed: unknown[] = []
+  const list = (sku: string | null) => {
+    if (isSeen()) listed = [...items.values()].filter((one) => one.sku === sku)
+    return listed
+  }
+
+  const server = createServer(async (request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://any')
+    const call = `${request.method} ${pathname}`
+    calls.push(call)
+    if (flaw === 'not ready') return answer(response, 503, { title: 'Service Unavailable', detail: 'broker away' })
+    if (flaw === 'says nothing') return answer(response, 200, {})
+    if (call === 'GET /healthcheck') return answer(response, 200, { message: 'Health check message sent' })
+    if (call === 'POST /create_item') return answer(response, 200, create(await bodyOf(request)))
+    if (call === 'GET /order_processing') return answer(response, 200, list(searchParams.get('sku')))
+    if (call === 'POST /stock_management') return answer(response, 200, remove(await bodyOf(request)))
+    return answer(response, 404, { title: 'Not Found' })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = listen.parse(server.address())
+  return {
+    url: `http://127.0.0.1:${port}`,
+    calls,
+    skus: () => [...items.keys()],
+    async [Symbol.asyncDispose]() {
+      server.close()
+      server.closeAllConnections()
+      await once(server, 'close')
+    },
+  }
+}
+
+function answer(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body))
+}
+
+async function bodyOf(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk)
+  return JSON.parse(Buffer.concat(chunks).toString())
+}

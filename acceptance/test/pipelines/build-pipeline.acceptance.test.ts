@@ -1,0 +1,186 @@
+// build.pipeline in the simulator: what it runs and in which order, that nothing faulty is pushed, and that no password gets out.
+import { execFileSync } from 'node:child_process'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals'
+import { itWith, type PipelineRun, runPipeline, withoutSimulator } from './simulator.ts'
+
+jest.setTimeout(60_000)
+
+const test = itWith(withoutSimulator())
+const REGISTRY = ['--env', 'IMS_REGISTRY=registry.example.org/team', '--credential', 'ims-registry']
+const SHA = '0123456789abcdef0123456789abcdef01234567'
+
+const build = (...options: readonly string[]) => runPipeline('build.pipeline', [...REGISTRY, '--sha', SHA, ...options])
+
+/** What was run, in order: the label of a step or its command. */
+const steps = ({ events }: PipelineRun) =>
+  events.filter(({ type }) => type === 'sh').map(({ label, script }) => label ?? script ?? '')
+const pushed = (run: PipelineRun) => run.events.some(({ script }) => script?.includes('docker push'))
+const credentials = ({ events }: PipelineRun) => events.filter(({ type }) => type === 'credential')
+
+const SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']
+const BUILDS = SERVICES.map((service) => `Build ${service}`)
+
+describe('the build pipeline', () => {
+  test('checks, tests, builds, scans and pushes, in this order, and nothing is to be objected', async () => {
+    const run = await build()
+    expect(run).toMatchObject({ result: 'SUCCESS', errors: [], objections: [] })
+    expect(steps(run)).toEqual([
+      'Which commit',
+      'npm ci',
+      'npm run check',
+      'npm test',
+      ...BUILDS,
+      'npm run test:containers',
+      expect.stringContaining('npm sbom --sbom-format cyclonedx'),
+      'Scan the images',
+      'Push the images',
+      'Remove the images',
+    ])
+    const results = run.events.filter(({ type }) => type === 'junit').map((event) => event.testResults)
+    expect(results).toEqual(['reports/check/*.xml', 'reports/test/*.xml', 'reports/containers/*.xml'])
+    const branches = run.events.filter(({ type }) => type === 'branch').map((event) => event.name)
+    expect(branches).toEqual(SERVICES)
+    expect(run.events.at(-1)?.type).toBe('deleteDir')
+  })
+
+  const failures = [
+    ['the dependencies cannot be installed', '^npm ci$', []],
+    ['the checks fail', '^npm run check$', []],
+    ['the tests fail', '^npm test$', []],
+    ['an image cannot be built', 'docker build', ['Build producer']],
+    ['the containers fail their tests', '^npm run test:containers$', BUILDS],
+    ['the scan fails', 'trivy image', BUILDS],
+  ] as const
+  for (const [what, command, images] of failures) {
+    test(`stops before the push when ${what}, keeps the evidence and cleans up`, async () => {
+      const run = await build('--fail', command)
+      expect(run.result).toBe('FAILURE')
+      expect(pushed(run)).toBe(false)
+      expect(credentials(run)).toEqual([])
+      expect([...new Set(steps(run))].filter((step) => step.startsWith('Build '))).toEqual(
+        images.length === 1 ? BUILDS : images,
+      )
+      expect(run.events.map(({ type }) => type).slice(-3)).toEqual(['post', 'sh', 'deleteDir'])
+      expect(run.events.some(({ type }) => type === 'archiveArtifacts')).toBe(true)
+    })
+  }
+
+  test('pushes nothing of a pull request, and does not even read the password', async () => {
+    const run = await build('--pr', '7')
+    expect(run.result).toBe('SUCCESS')
+    expect(steps(run)).toContain('npm test')
+    expect(pushed(run)).toBe(false)
+    expect(credentials(run)).toEqual([])
+  })
+
+  test('tries a push again that failed', async () => {
+    const run = await build('--fail', 'docker push', '--fail-times', '2')
+    expect(run.result).toBe('SUCCESS')
+    expect(run.events.filter(({ type }) => type === 'retry')).toHaveLength(2)
+  })
+
+  test('fails when a push fails for the third time', async () => {
+    const run = await build('--fail', 'docker push')
+    expect(run.result).toBe('FAILURE')
+    expect(steps(run).filter((step) => step === 'Push the images')).toHaveLength(3)
+  })
+
+  test('fails with a sentence, before it reads the password, when it does not know where to push to', async () => {
+    const run = await runPipeline('build.pipeline', [])
+    expect(run.result).toBe('FAILURE')
+    expect(run.events.find(({ type }) => type === 'error')?.message).toContain('IMS_REGISTRY must be a host')
+    expect(pushed(run)).toBe(false)
+    expect(credentials(run)).toEqual([])
+  })
+})
+
+describe('the build pipeline with its commands run for real, on stand-ins of npm, docker and trivy', () => {
+  let directory: string
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), 'ims-build-pipeline-'))
+  })
+  afterAll(() => rmSync(directory, { recursive: true }))
+
+  /** Runs in a work tree of its own; `trivy` is its exit code when it looks for vulnerabilities, or undefined where there is none. */
+  async function buildForReal(name: string, trivy: number | undefined) {
+    const [workdir, shims] = [join(directory, name), join(directory, `${name}-shims`)]
+    for (const path of [workdir, shims]) mkdirSync(path)
+    const log = join(shims, 'log')
+    const shim = (program: string, lines: string) => {
+      const path = join(shims, program)
+      writeFileSync(path, `#!/bin/bash\necho "${program} $*" >>'${log}'\n${lines}\n`)
+      chmodSync(path, 0o755)
+    }
+    shim('npm', 'if [[ $1 == sbom ]]; then echo "{}"; fi')
+    shim(
+      'docker',
+      `if [[ $1 == login ]]; then cat >'${shims}/login-input'; echo "$DOCKER_CONFIG" >'${shims}/login-directory'; fi
+       if [[ $2 == inspect ]]; then name=\${!#}; echo "\${name%:*}@sha256:d1e2"; echo "elsewhere/\${name%:*}@sha256:d1e2"; fi`,
+    )
+    if (trivy !== undefined) shim('trivy', `if [[ $* == *--exit-code* ]]; then exit ${trivy}; fi`)
+    const git = (...args: readonly string[]) => execFileSync('git', args, { cwd: workdir, encoding: 'utf8' })
+    git('init', '--quiet')
+    git('-c', 'user.name=a', '-c', 'user.email=a@example.org', 'commit', '--quiet', '--allow-empty', '-m', 'a')
+    const sha = git('rev-parse', 'HEAD').trim()
+    const run = await runPipeline('build.pipeline', [...REGISTRY, '--exec', '--workdir', workdir, '--path', shims])
+    const commands = readFileSync(log, 'utf8').trimEnd().split('\n')
+    return { run, commands, sha, workdir, shims }
+  }
+
+  test('tags every image with the commit and nothing else, and no password is seen or left behind', async () => {
+    const { run, commands, sha, workdir, shims } = await buildForReal('good', 0)
+    expect(run).toMatchObject({ result: 'SUCCESS', objections: [] })
+    const remote = (service: string) => `registry.example.org/team/ims/${service}:${sha}`
+    expect(commands.filter((command) => command.startsWith('docker push'))).toEqual(
+      SERVICES.map((service) => `docker push ${remote(service)}`),
+    )
+    for (const service of SERVICES) {
+      const command = `docker build --pull --progress plain --file ${service}/Dockerfile --tag ims/${service}:${sha} --build-arg VERSION=${sha} --build-arg REVISION=${sha} .`
+      expect(commands).toContain(command)
+      expect(commands).toContain(`docker tag ims/${service}:${sha} ${remote(service)}`)
+      expect(commands).toContain(`docker image rm --force ${remote(service)}`)
+      expect(commands).toContainEqual(
+        expect.stringMatching(new RegExp(`^trivy image .*--exit-code 10 ims/${service}:${sha}$`)),
+      )
+    }
+    expect(commands.join('\n')).not.toContain('latest')
+    expect(readFileSync(join(workdir, 'reports/images.txt'), 'utf8').trimEnd().split('\n')).toEqual(
+      SERVICES.map((service) => `registry.example.org/team/ims/${service}@sha256:d1e2`),
+    )
+    expect(JSON.parse(readFileSync(join(workdir, 'reports/sbom-npm.cdx.json'), 'utf8'))).toEqual({})
+
+    const password = readFileSync(join(shims, 'login-input'), 'utf8').trim()
+    expect(password).toMatch(/^SECRET-ims-registry-passwordVariable-/)
+    expect(commands).toContain('docker login --username user-ims-registry --password-stdin registry.example.org')
+    expect(commands.join('\n')).not.toContain(password)
+    expect(run.log).not.toContain('****')
+    expect(existsSync(readFileSync(join(shims, 'login-directory'), 'utf8').trim())).toBe(false)
+  })
+
+  test('does not push an image with known vulnerabilities, having looked at all of them', async () => {
+    const { run, commands } = await buildForReal('vulnerable', 10)
+    expect(run.result).toBe('FAILURE')
+    expect(run.events.find(({ type }) => type === 'error')?.message).toContain('known vulnerabilities (HIGH,CRITICAL)')
+    expect(commands.filter((command) => command.includes('--exit-code 10'))).toHaveLength(5)
+    expect(commands.filter((command) => /^docker (push|login)/.test(command))).toEqual([])
+  })
+
+  test('does not take a scan for clean that could not be done', async () => {
+    const { run, commands } = await buildForReal('broken-scan', 1)
+    expect(run.result).toBe('FAILURE')
+    expect(run.events.find(({ type }) => type === 'error')?.message).toBe('the scan itself failed (exit code 1)')
+    expect(commands.filter((command) => command.startsWith('docker push'))).toEqual([])
+  })
+
+  test('goes on without trivy, but says that nothing was scanned', async () => {
+    const { run, commands } = await buildForReal('no-trivy', undefined)
+    expect(run.result).toBe('SUCCESS')
+    const notScanned = 'the images were not scanned: there is no trivy on this agent'
+    expect(run.events.find(({ type }) => type === 'echo')?.message).toBe(`WARNING: ${notScanned}`)
+    expect(run.events.find(({ type }) => type === 'description')?.value).toBe(notScanned)
+    expect(commands.filter((command) => command.startsWith('docker push'))).toHaveLength(5)
+  })
+})

@@ -1,0 +1,98 @@
+// Runs the pipelines of Jenkins without Jenkins: a simulator outside this repository that checks them and records, or runs, their steps.
+import { execFile, execFileSync } from 'node:child_process'
+import { existsSync, realpathSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { it } from '@jest/globals'
+import { z } from 'zod'
+
+export const ROOT = join(import.meta.dirname, '../../..')
+export const LIBRARY = join(ROOT, 'pipeline_files/shared_library')
+const SIMULATOR = join(ROOT, '../shared/verify/run-pipeline.groovy')
+const MOST_BYTES = 64 * 1024 * 1024
+
+const record = z.object({
+  result: z.string(),
+  errors: z.array(z.object({ line: z.number(), message: z.string() })),
+  objections: z.array(z.object({ rule: z.string(), message: z.string() })),
+  events: z.array(
+    z.looseObject({
+      type: z.string(),
+      stage: z.string(),
+      script: z.string().optional(),
+      label: z.string().optional(),
+      status: z.int().optional(),
+      message: z.string().optional(),
+      stdout: z.string().optional(),
+      stderr: z.string().optional(),
+    }),
+  ),
+})
+
+export interface PipelineRun extends z.infer<typeof record> {
+  /** All commands with what they printed, and all messages, as one text; a secret in it shows as four stars. */
+  readonly log: string
+}
+
+/** Why pipelines cannot be run here; undefined when they can. Installs Debian's groovy where it may, as root with apt. */
+export function withoutSimulator(): string | undefined {
+  if (!existsSync(SIMULATOR)) return `there is no simulator ${SIMULATOR}`
+  return withoutGroovy()
+}
+
+/** Why Groovy cannot be run here; undefined when it can. */
+export function withoutGroovy(): string | undefined {
+  if (hasGroovy()) return undefined
+  try {
+    const quietly = { stdio: 'ignore' as const, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }
+    const lock = ['-o', 'DPkg::Lock::Timeout=300']
+    execFileSync('apt-get', ['update', ...lock], quietly) // a bare machine has no lists of packages yet
+    execFileSync('apt-get', ['install', '-y', '--no-install-recommends', ...lock, 'groovy'], quietly)
+  } catch {
+    return 'groovy is missing and cannot be installed'
+  }
+  return hasGroovy() ? undefined : 'groovy does not work'
+}
+
+/** `it`, or a skipped one whose title says why. */
+export function itWith(reason: string | undefined) {
+  return (title: string, test: () => Promise<void> | void, timeoutMs?: number) =>
+    reason === undefined ? it(title, test, timeoutMs) : it.skip(`${title} (skipped: ${reason})`, test)
+}
+
+/** Runs `build.pipeline` or `deployment.pipeline` with the options of the simulator, and resolves with its record. */
+export async function runPipeline(name: string, options: readonly string[], env = {}): Promise<PipelineRun> {
+  const file = join(ROOT, 'pipeline_files', name)
+  const own = ['--declarative', '--library', `ims=${LIBRARY}`, '--json', '-']
+  const { stdout, stderr } = await groovy([SIMULATOR, ...own, ...options, file], env)
+  if (!stdout.startsWith('{')) throw new Error(`the simulator did not run: ${stdout}${stderr}`)
+  const run = record.parse(JSON.parse(stdout))
+  const lines = run.events.flatMap((event) => [event.script, event.stdout, event.stderr, event.message])
+  return { ...run, log: lines.filter((line) => line !== undefined).join('\n') }
+}
+
+export function groovy(args: readonly string[], env = {}): Promise<{ code: unknown; stdout: string; stderr: string }> {
+  const options = { env: { ...process.env, ...javaHome(), ...env }, maxBuffer: MOST_BYTES }
+  return new Promise((resolve) => {
+    execFile('groovy', args, options, (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stdout, stderr }))
+  })
+}
+
+function hasGroovy(): boolean {
+  try {
+    execFileSync('groovy', ['--version'], { stdio: 'ignore', env: { ...process.env, ...javaHome() } })
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Debian's groovy looks for Java in places of its own, where another package's may not be. */
+function javaHome(): NodeJS.ProcessEnv {
+  if (process.env.JAVA_HOME !== undefined) return {}
+  try {
+    const java = execFileSync('sh', ['-c', 'command -v java'], { encoding: 'utf8' }).trim()
+    return { JAVA_HOME: dirname(dirname(realpathSync(java))) }
+  } catch {
+    return {}
+  }
+}

@@ -1,0 +1,85 @@
+// pipeline_files/smoke-test.sh, run for real against a server that answers rightly, and against one for each way of being wrong.
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it, jest } from '@jest/globals'
+import { type Flaw, startApiDouble } from './api-double.ts'
+
+jest.setTimeout(30_000)
+
+const SCRIPT = fileURLToPath(new URL('../../../pipeline_files/smoke-test.sh', import.meta.url))
+
+function smokeTest(
+  withinS: number,
+  ...args: readonly string[]
+): Promise<{ code: unknown; stdout: string; stderr: string }> {
+  const env = { ...process.env, SMOKE_WITHIN_S: String(withinS) }
+  return new Promise((resolve) => {
+    execFile(SCRIPT, args, { env }, (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stdout, stderr }))
+  })
+}
+
+describe('the smoke test', () => {
+  it('makes the four calls, in the order of the README, and leaves nothing behind', async () => {
+    await using api = await startApiDouble('none')
+    const { code, stdout, stderr } = await smokeTest(20, api.url)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(api.calls).toEqual([
+      'GET /healthcheck',
+      'POST /create_item',
+      'GET /order_processing',
+      'POST /stock_management',
+      'GET /order_processing',
+    ])
+    expect(stdout.trimEnd().split('\n').at(-1)).toBe(`✓ smoke test passed: ${api.url}`)
+    expect(api.skus()).toEqual([])
+  })
+
+  it('waits for what was accepted to be seen, but never sends a command twice', async () => {
+    await using api = await startApiDouble('slow')
+    const { code } = await smokeTest(20, `${api.url}/`)
+    expect(code).toBe(0)
+    expect(api.calls.filter((call) => call === 'GET /order_processing')).toHaveLength(6)
+    expect(api.calls.filter((call) => call.startsWith('POST'))).toEqual(['POST /create_item', 'POST /stock_management'])
+  })
+
+  const failures: readonly [Flaw, RegExp][] = [
+    ['not ready', /failed: GET \/healthcheck: expected 200 with "Health check message sent", got 503 .*broker away/],
+    ['says nothing', /failed: GET \/healthcheck: expected 200 with "Health check message sent", got 200 \{\}/],
+    ['loses items', /failed: GET \/order_processing lists the item: not within 1 s, the last answer was 200 \[\]/],
+    ['wrong price', /failed: GET \/order_processing lists the item: not within 1 s, the last answer was 200 .*26/],
+    ['keeps items', /failed: GET \/order_processing no longer lists the item: not within 1 s/],
+  ]
+  it.each(failures)('fails on an API that is "%s", and says at which call', async (flaw, sentence) => {
+    await using api = await startApiDouble(flaw)
+    const { code, stdout, stderr } = await smokeTest(1, api.url)
+    expect(code).toBe(1)
+    expect(stderr).toMatch(sentence)
+    expect(stdout).not.toContain('passed')
+  })
+
+  it('asks for its item to be deleted when it fails after it was made', async () => {
+    await using api = await startApiDouble('wrong price')
+    const { stderr } = await smokeTest(1, api.url)
+    expect(stderr).toMatch(/item SMOKE-\d+-\d+: its deletion was asked for/)
+    expect(api.skus()).toEqual([])
+  })
+
+  it('says so when nobody answers', async () => {
+    const url = await (async () => {
+      await using api = await startApiDouble('none')
+      return api.url
+    })()
+    const { code, stderr } = await smokeTest(1, url)
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/failed: GET \/healthcheck: expected 200 .*, got no answer \(curl: \(7\)/)
+  })
+
+  it.each([[[]], [['127.0.0.1:5000']], [['http://127.0.0.1', 'x']]])(
+    'explains itself when called with %j',
+    async (args) => {
+      const { code, stderr } = await smokeTest(1, ...args)
+      expect(code).toBe(64)
+      expect(stderr).toContain('usage: smoke-test.sh URL')
+    },
+  )
+})

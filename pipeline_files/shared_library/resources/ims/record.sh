@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Writes down what is there now of the overlay's objects: how each was applied, and of what runs also the pod template and its revision.
+# The rollback goes by it. Left out are Secrets, which shall not lie around in files, and Jobs, which cannot be changed.
+set -euo pipefail
+: "${RENDERED:?}" "${NAMESPACE:?}"
+
+record=$RENDERED/before
+rm -rf "$record"
+mkdir -p "$record"
+
+# read_as FILE JSONPATH: a template is JSON with its members in order, so that two can be compared as text.
+read_as() {
+  kubectl get "$name" --namespace "$NAMESPACE" --output jsonpath="$2" >"$record/$name/$1"
+}
+
+names=$(kubectl get -k "$RENDERED" --ignore-not-found --output name)
+for name in $names; do
+  case $name in
+    secret/* | job.batch/* | namespace/*) continue ;;
+  esac
+  mkdir -p "$record/$name"
+  read_as applied '{.metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration}'
+  case $name in
+    deployment.apps/* | statefulset.apps/*)
+      read_as template '{.spec.template}'
+      read_as revision '{.metadata.annotations.deployment\.kubernetes\.io/revision}'
+      echo "$name: $(kubectl get "$name" --namespace "$NAMESPACE" --output jsonpath='{.spec.template.spec.containers[*].image}')"
+      ;;
+  esac
+done
+[[ -n $(ls "$record") ]] || echo 'Nothing of this has been deployed before.'

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Removes the names that this build has given to its images, so that agents do not fill up.
+set -uo pipefail
+: "${SERVICES:?}" "${IMS_TAG:?}"
+
+for service in $SERVICES; do
+  for image in "ims/$service:$IMS_TAG" ${IMS_REGISTRY:+"$IMS_REGISTRY/ims/$service:$IMS_TAG"}; do
+    docker image rm --force "$image" >/dev/null 2>&1 || true
+  done
+done

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Brings back what record.sh has written down: configuration as it was applied, Deployments to the revision that ran. Safe to repeat.
+# StatefulSets are left alone, as data may not fit an older version, and so is what was not there before.
+set -uo pipefail
+: "${RENDERED:?}" "${NAMESPACE:?}"
+within_s=${ROLLBACK_WITHIN_S:-300}
+record=$RENDERED/before
+changed=$RENDERED/changed # Deployments that this attempt or one before it has found changed
+failed=()
+
+if [[ ! -d $record ]]; then
+  echo '✗ there is no record of what was there before, so nothing can be brought back' >&2
+  exit 1
+fi
+
+# now NAME JSONPATH: as record.sh has read it; nothing when there is no such object.
+now() {
+  kubectl get "$1" --namespace "$NAMESPACE" --ignore-not-found --output jsonpath="$2"
+}
+
+readonly APPLIED='{.metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration}'
+
+# A service that is returned to an older version must find that version's configuration.
+reapply() {
+  local applied
+  applied=$(now "$1" "$APPLIED") || return 1
+  [[ $applied != "$(<"$record/$1/applied")" ]] || return 0
+  kubectl apply -f "$record/$1/applied"
+}
+
+# Not known by the revision's number, which lags behind, nor by the generation, which scaling moves on.
+undo() {
+  local template
+  template=$(now "$1" '{.spec.template}') || return 1
+  [[ $template != "$(<"$record/$1/template")" ]] || return 0
+  echo "$1" >>"$changed"
+  kubectl rollout undo "$1" --namespace "$NAMESPACE" --to-revision "$(<"$record/$1/revision")" || return 1
+}
+
+# Else the next apply would take the failed manifest for what is there, and would not remove what that one had removed already.
+forget() {
+  local applied
+  applied=$(<"$record/$1/applied")
+  [[ -z $applied || $applied == "$(now "$1" "$APPLIED")" ]] ||
+    kubectl annotate "$1" --namespace "$NAMESPACE" --overwrite "kubectl.kubernetes.io/last-applied-configuration=$applied"
+}
+
+touch "$changed"
+names=$(cd "$record" && find . -mindepth 2 -maxdepth 2 | sed 's|^\./||' | sort)
+for name in $(grep -Ev '^(deployment|statefulset)\.apps/' <<<"$names"); do reapply "$name" || failed+=("$name"); done
+for name in $(grep '^deployment\.apps/' <<<"$names"); do { undo "$name" && forget "$name"; } || failed+=("$name"); done
+# Only now: none shall wait for another that does not get ready.
+for name in $(sort -u "$changed"); do
+  if kubectl rollout status "$name" --namespace "$NAMESPACE" --timeout "${within_s}s"; then
+    echo "↩ $name runs again what it ran before"
+  else
+    failed+=("$name")
+  fi
+done
+
+for name in $(grep '^statefulset\.apps/' <<<"$names"); do
+  [[ $(now "$name" '{.spec.template}') == "$(<"$record/$name/template")" ]] || echo "! $name was changed too, and is left alone"
+done
+if ((${#failed[@]} > 0)); then
+  echo "✗ not brought back: ${failed[*]}" >&2
+  exit 1
+fi
+echo "✓ $(sort -u "$changed" | wc -l) Deployment(s) brought back"

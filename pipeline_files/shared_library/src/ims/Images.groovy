@@ -1,0 +1,34 @@
+// The five images: which services have one, and which names and tags of theirs are taken.
+package ims
+
+/** Holds text only, so that a build survives a restart of Jenkins. */
+class Images implements Serializable {
+
+    static final List<String> SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']
+
+    private static final long serialVersionUID = 1L
+
+    /** For the shell scripts, which loop over it. */
+    static String words() {
+        return SERVICES.join(' ')
+    }
+
+    /** Why a tag cannot be deployed; an empty text when it can: the build job pushes full commit ids only. */
+    static String tagObjection(String tag) {
+        if (tag ==~ /[0-9a-f]{40}/) {
+            return ''
+        }
+        return 'TAG must be the full commit id that the build job has pushed, 40 characters of 0-9 and a-f; ' +
+            "it is '${tag ?: ''}'"
+    }
+
+    /** Why this is no registry; an empty text when it is one: a host, with a port and a path where it has them. */
+    static String registryObjection(String registry) {
+        if (registry ==~ /[a-z0-9][a-z0-9.-]*(:[0-9]+)?(\/[a-z0-9._-]+)*/) {
+            return ''
+        }
+        return 'IMS_REGISTRY must be a host, as in registry.example.org:5000/team, without https:// and final slash; ' +
+            "it is '${registry ?: ''}'"
+    }
+
+}

@@ -1,0 +1,9 @@
+// Checks the commit out and names the build after it.
+void call(Map config = [:]) {
+    Map settings = [attempts: 3] + config
+    retry(settings.attempts) {
+        checkout scm
+    }
+    env.IMS_TAG = sh(label: 'Which commit', script: 'git rev-parse HEAD', returnStdout: true).trim()
+    currentBuild.displayName = "#${env.BUILD_NUMBER} ${env.IMS_TAG.take(12)}"
+}

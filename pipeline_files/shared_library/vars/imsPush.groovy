@@ -1,0 +1,20 @@
+// Pushes the images of this build to the registry, under the commit's id and nothing else.
+import ims.Images
+
+void call(Map config = [:]) {
+    Map settings = [registry: env.IMS_REGISTRY, credentials: 'ims-registry', attempts: 3] + config
+    String objection = Images.registryObjection(settings.registry)
+    if (objection) {
+        error objection
+    }
+    withEnv(["IMS_REGISTRY=${settings.registry}", "SERVICES=${Images.words()}"]) {
+        withCredentials([usernamePassword(
+            credentialsId: settings.credentials,
+            usernameVariable: 'REGISTRY_USER',
+            passwordVariable: 'REGISTRY_PASSWORD')]) {
+            retry(settings.attempts) {
+                sh(label: 'Push the images', script: libraryResource('ims/push.sh'))
+            }
+        }
+    }
+}

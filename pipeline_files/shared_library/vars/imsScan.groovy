@@ -1,0 +1,26 @@
+// Looks for known vulnerabilities in the images and writes down what is in them.
+import ims.Images
+
+void call(Map config = [:]) {
+    Map settings = [required: false, severity: 'HIGH,CRITICAL'] + config
+    String notScanned = 'the images were not scanned: there is no trivy on this agent'
+    int status = 0
+    withEnv(["SERVICES=${Images.words()}", "SEVERITY=${settings.severity}"]) {
+        status = sh(label: 'Scan the images', script: libraryResource('ims/scan.sh'), returnStatus: true)
+    }
+    switch (status) {
+        case 0:
+            break
+        case 3:
+            if (settings.required) {
+                error notScanned
+            }
+            echo "WARNING: ${notScanned}"
+            currentBuild.description = notScanned
+            break
+        case 10:
+            error "an image has known vulnerabilities (${settings.severity}) for which there is a fix, see above"
+        default:
+            error "the scan itself failed (exit code ${status})"
+    }
+}
