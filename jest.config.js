@@ -1,4 +1,5 @@
-// Three jest projects, so that the quick one needs no server: unit (beside the code), integration (one library or service on real servers), acceptance (the whole suite as processes).
+// Jest projects, so that the quick one needs no server: unit (beside the code), integration (one library or service on real
+// servers), acceptance (the whole suite as processes), containers (the whole suite as containers).
 const swc = {
   jsc: { parser: { syntax: 'typescript' }, target: 'es2024' },
   module: { type: 'es6' },
@@ -19,5 +20,6 @@ export default {
     project('unit', ['<rootDir>/*/test/**/*.unit.test.ts']),
     project('integration', ['<rootDir>/*/test/**/*.integration.test.ts']),
     project('acceptance', ['<rootDir>/acceptance/test/**/*.acceptance.test.ts']),
+    project('containers', ['<rootDir>/acceptance/test/**/*.containers.test.ts']),
   ],
 }

@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'local'
 import { call, item } from './http.ts'
+import { loadOn } from './load.ts'
 import { type Stack, startStack } from './stack.ts'
 
 const MINUTE_MS = 60_000
@@ -20,35 +21,7 @@ describe('the suite under faults', () => {
     await stack.pool.query('DELETE FROM inventory')
   }, MINUTE_MS)
 
-  /** Posts items one after the other from `clients` clients until told to stop; keeps what was accepted. */
-  const load = (from: number, clients = 8) => {
-    const accepted: string[] = []
-    const answers = new Map<number, number>()
-    let on = true
-    let next = from
-    const client = async () => {
-      while (on) {
-        const n = next
-        next += 1
-        const status = await call(`${stack.http}/create_item`, { json: item(n) }).then(
-          (answer) => answer.status,
-          () => 0,
-        )
-        answers.set(status, (answers.get(status) ?? 0) + 1)
-        if (status === 200) accepted.push(`SKU-${n}`)
-        else await pauseMs(50)
-      }
-    }
-    const done = Promise.all(Array.from({ length: clients }, client))
-    return {
-      accepted,
-      answers,
-      stop: async () => {
-        on = false
-        await done
-      },
-    }
-  }
+  const load = (from: number, clients = 8) => loadOn(stack.http, from, clients)
 
   /** Everything accepted is a row, exactly once (sku is unique), and nothing was set aside. */
   const allApplied = async (accepted: readonly string[], withinMs = 30_000) => {

@@ -12,6 +12,7 @@ const commands: Record<string, () => Promise<Command>> = {
   migrate: async () => (await import('./commands/migrate.ts')).migrateCommand,
   check: async () => (await import('./commands/check.ts')).check,
   test: async () => (await import('./commands/test.ts')).test,
+  'test:containers': async () => (await import('./commands/test-containers.ts')).testContainers,
   bench: async () => (await import('./commands/bench.ts')).bench,
   servers: async () => (await import('./commands/servers.ts')).servers,
 }

@@ -81,5 +81,7 @@ function report(
   service.meter.count('messages_retried', { queue }, deliveries.length)
   const fields = { queue, attempt, messages: deliveries.length, messageId: deliveries[0]?.messageId }
   service.log.warn(fields, `could not apply, ${held ? 'holding' : 'trying again'}: ${why}`)
-  if (held) trouble(`holding ${deliveries.length} messages of ${queue}: ${why}`)
+  if (!held) return
+  service.meter.observe('messages_held', deliveries.length, { queue })
+  trouble(`holding ${deliveries.length} messages of ${queue}: ${why}`)
 }

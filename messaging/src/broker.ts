@@ -90,6 +90,7 @@ class RabbitmqBroker implements Broker {
     this.publisher = new Publisher(this.#publishing, config, service)
     this.publisher.ownQueues(publishes.map(({ queue }) => queue))
     this.requester = new Requester(this.publisher, service)
+    for (const { queue } of publishes) service.meter.count('replies_missing', { queue }, 0)
     this.#channel = superviseChannel(this.#publishing, 'channel for publishing', config, service, async (channel) => {
       await this.publisher.attach(channel)
       await this.requester.attach(channel)

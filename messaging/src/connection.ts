@@ -23,6 +23,7 @@ export function superviseConnection(
   purpose: 'publishing' | 'consuming',
   service: Service,
 ): Supervised<Connection> {
+  service.meter.count('broker_reconnects', { connection: purpose }, 0)
   return new Supervised<Connection>({
     name: `connection for ${purpose} to ${config.host}:${config.port}`,
     log: service.log,

@@ -11,6 +11,7 @@ import type { Service } from './service.ts'
 import { deadLetter, type Refused, readMessage, replyTo } from './settle.ts'
 import type { Supervised } from './supervised.ts'
 import { ensureQueue } from './topology.ts'
+import { zeroConsumed } from './zero-counts.ts'
 
 /** One life of the channel. Acks belong to the channel their message came from: with its end, its messages are the broker's again. */
 interface Session {
@@ -53,6 +54,7 @@ export class Consumer<Body, Result> {
   constructor(parts: ConsumerParts<Body, Result>) {
     this.#parts = parts
     const { contract, connection, rabbitmq, service } = parts
+    zeroConsumed(service.meter, contract.queue)
     const name = `subscription to ${contract.queue}`
     this.#channel = superviseChannel(connection, name, rabbitmq, service, (channel, lost) =>
       this.#subscribe(channel, lost),
@@ -143,6 +145,7 @@ export class Consumer<Body, Result> {
     const since = performance.now()
     const outcomes = await this.#outcomes(batch)
     service.meter.observe('batch_duration_seconds', (performance.now() - since) / 1000, labels)
+    service.meter.observe('messages_held', 0, labels)
     if (outcomes === undefined) for (const taken of batch) this.#handBack(taken)
     else await this.#carryOut(batch.map((taken, index) => ({ taken, outcome: outcomes[index] ?? missing() })))
   }

@@ -1,10 +1,12 @@
 // Errors of messaging, named by their consequence for whoever asked: not accepted, not known, no answer, or misconfigured.
 
+/** `unroutable` (no such queue) · `nacked` · `blocked` (alarm) · `over-limit` (too many unconfirmed) · `disconnected` */
+export const NOT_ACCEPTED_REASONS = ['unroutable', 'nacked', 'blocked', 'over-limit', 'disconnected'] as const
+
 /** The broker did not take the message: it was not stored, and sending it again is safe. */
 export class NotAccepted extends Error {
   override readonly name = 'NotAccepted'
-  /** `unroutable` (no such queue) · `nacked` · `blocked` (alarm) · `over-limit` (too many unconfirmed) · `disconnected` */
-  readonly reason: 'unroutable' | 'nacked' | 'blocked' | 'over-limit' | 'disconnected'
+  readonly reason: (typeof NOT_ACCEPTED_REASONS)[number]
   constructor(cause: NotAccepted['reason'], message: string) {
     super(message)
     this.reason = cause

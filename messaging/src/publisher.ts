@@ -5,9 +5,11 @@ import type { RabbitmqConfig } from './config.ts'
 import type { Connection } from './connection.ts'
 import type { Contract } from './contract.ts'
 import { NotAccepted, OutcomeUnknown } from './errors.ts'
+import { isReplyAddress } from './reply.ts'
 import type { Service } from './service.ts'
 import type { Supervised } from './supervised.ts'
 import { ensureQueue } from './topology.ts'
+import { zeroPublished } from './zero-counts.ts'
 
 /** What is published, already as bytes. */
 export interface Envelope {
@@ -69,10 +71,9 @@ export class Publisher {
 
   /** Publishes bytes as they are, and resolves once the broker has confirmed them. Same errors as `publish`. */
   send(envelope: Envelope): Promise<void> {
-    const { queue } = envelope
     const refusal = this.#refusal(envelope)
     if (refusal) {
-      this.#service.meter.count('messages_not_accepted', { queue, reason: refusal.reason })
+      this.#service.meter.count('messages_not_accepted', { queue: countedAs(envelope), reason: refusal.reason })
       return Promise.reject(refusal)
     }
     return new Promise((resolve, reject) => this.#write(envelope, resolve, reject))
@@ -92,7 +93,10 @@ export class Publisher {
 
   /** Makes this publisher responsible for `queues`: it declares them on each new channel, and again when one is gone. */
   ownQueues(queues: readonly string[]): void {
-    for (const queue of queues) this.#ownQueues.add(queue)
+    for (const queue of queues) {
+      this.#ownQueues.add(queue)
+      zeroPublished(this.#service.meter, queue)
+    }
   }
 
   notReady(): string | undefined {
@@ -167,7 +171,7 @@ export class Publisher {
     this.#unconfirmedBytes -= entry.envelope.content.length
     clearTimeout(entry.timer)
     const { meter } = this.#service
-    const { queue } = entry.envelope
+    const queue = countedAs(entry.envelope)
     meter.observe('messages_unconfirmed', this.#unconfirmed.size)
     if (error === undefined) {
       meter.count('messages_confirmed', { queue })
@@ -183,7 +187,7 @@ export class Publisher {
   /** The broker sends a message back before it confirms it, so its entry is still there: the oldest that looks the same. */
   #returned(channel: ConfirmChannel, { fields, properties, content }: Message): void {
     const queue = fields.routingKey
-    this.#service.meter.count('messages_returned', { queue })
+    this.#service.meter.count('messages_returned', { queue: countedAs({ queue }) })
     for (const entry of this.#unconfirmed.values()) {
       const { envelope } = entry
       if (entry.returned || envelope.queue !== queue) continue
@@ -203,6 +207,9 @@ export class Publisher {
     for (const [id, { envelope }] of [...this.#unconfirmed]) this.#settle(id, lostBeforeConfirm(envelope))
   }
 }
+
+/** The name of a queue in the metrics. Each requester's reply address is another: as labels they would grow without end. */
+const countedAs = ({ queue }: Pick<Envelope, 'queue'>): string => (isReplyAddress(queue) ? 'replies' : queue)
 
 const spoken = ({ queue, properties }: Envelope) => `message ${properties.messageId ?? '(without id)'} to ${queue}`
 

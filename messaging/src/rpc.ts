@@ -105,6 +105,7 @@ export class Requester {
   #expect(correlationId: string, deadlineMs: number, queue: string): Promise<Message> {
     return new Promise<Message>((resolve, reject) => {
       const timer = setTimeout(() => {
+        this.#service.meter.count('replies_missing', { queue })
         waiting.reject(new NoReply(`no reply from ${queue} within ${Math.round(deadlineMs)} ms`))
       }, deadlineMs)
       const leave = () => {

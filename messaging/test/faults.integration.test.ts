@@ -11,6 +11,7 @@ import { Misconfigured, NotAccepted, OutcomeUnknown } from '../src/errors.ts'
 import type { Delivery, Outcome } from '../src/handler.ts'
 import type { Service } from '../src/service.ts'
 import { quietService } from '../src/testing.ts'
+import { countingService } from './counting-service.ts'
 import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts'
 
@@ -154,11 +155,7 @@ describe('messaging under faults', () => {
   }, 60_000)
 
   it('drops a stale ack, and handles the message again as a redelivery', async () => {
-    const counted: string[] = []
-    const service = {
-      ...quietService,
-      meter: { ...quietService.meter, count: (metric: string) => void counted.push(metric) },
-    }
+    const service = countingService()
     const consumer = await start({}, [numbers], service)
     const seen: boolean[] = []
     await consumer.consume(
@@ -175,7 +172,7 @@ describe('messaging under faults', () => {
     )
     channel.sendToQueue(numbers.queue, Buffer.from('{"n":1}'), { persistent: true })
     await eventually(() => expect(seen).toEqual([false, true]))
-    await eventually(() => expect(counted).toContain('stale_acks_dropped'))
+    await eventually(() => expect(service.value('stale_acks_dropped', { queue: numbers.queue })).toBe(1))
     await eventually(async () => expect((await channel.checkQueue(numbers.queue)).messageCount).toBe(0))
   })
 

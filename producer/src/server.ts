@@ -4,6 +4,12 @@ import type { Service } from '@ims/messaging'
 import { listen as listenOn } from '@ims/runtime'
 import type { HttpConfig } from './config.ts'
 
+/**
+ * Longest time, when stopping, for connections kept alive to end by themselves: from the signal on, every answer says
+ * `Connection: close`. Whoever is cut off with a request on the way cannot know whether it was taken.
+ */
+const FAREWELL_MOST_MS = 500
+
 /** How often, while stopping, connections are looked for that have become idle. */
 const LOOK_FOR_IDLE_MS = 50
 
@@ -35,6 +41,7 @@ export async function listen(
 }
 
 async function closed(server: Server): Promise<void> {
+  await withoutConnections(server, FAREWELL_MOST_MS)
   // A connection kept alive by a response that began before the stop becomes idle only when that is over.
   const looking = setInterval(() => server.closeIdleConnections(), LOOK_FOR_IDLE_MS)
   try {
@@ -43,3 +50,16 @@ async function closed(server: Server): Promise<void> {
     clearInterval(looking)
   }
 }
+
+/** Resolves when no connection is open, or after `mostMs`. */
+async function withoutConnections(server: Server, mostMs: number): Promise<void> {
+  const until = performance.now() + mostMs
+  while (performance.now() < until && (await connectionsOf(server)) > 0) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_FOR_IDLE_MS))
+  }
+}
+
+const connectionsOf = (server: Server): Promise<number> =>
+  new Promise((resolve, reject) =>
+    server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))),
+  )

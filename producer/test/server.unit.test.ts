@@ -21,6 +21,14 @@ async function start(options: Parameters<typeof appUnderTest>[0] = {}) {
   servers.push(server)
   return { ...under, server, url: (path: string) => `http://127.0.0.1:${server.port}${path}` }
 }
+/** A GET: its status, or why there is none; and whether the connection ends with it. */
+const requestThrough = (agent: Agent, port: number): Promise<{ outcome: string; closes: boolean }> =>
+  new Promise((resolve) => {
+    get({ host: '127.0.0.1', port, path: '/healthcheck', agent }, (response) => {
+      const closes = response.headers.connection === 'close'
+      response.resume().on('end', () => resolve({ outcome: String(response.statusCode), closes }))
+    }).on('error', ({ message }) => resolve({ outcome: message, closes: true }))
+  })
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 describe('listening', () => {
@@ -41,7 +49,7 @@ describe('listening', () => {
 })
 
 describe('stopping', () => {
-  it('closes idle connections at once', async () => {
+  it('closes idle connections within a second', async () => {
     const { server, url } = await start()
     const agent = new Agent({ keepAlive: true })
     await new Promise((resolve) =>
@@ -70,6 +78,32 @@ describe('stopping', () => {
     release()
     expect(await (await response).text()).toBe('[]')
     await closing
+  })
+
+  it('fails no request of clients that keep their connections and go on', async () => {
+    const stop = new AbortController()
+    const { server, port } = await start({ stopping: stop.signal }).then((each) => ({
+      ...each,
+      port: each.server.port,
+    }))
+    const agent = new Agent({ keepAlive: true, maxSockets: 16 })
+    const outcomes: string[] = []
+    // A client goes on until it is told to close its connection: the next one would be made elsewhere.
+    const client = async () => {
+      for (let goesOn = true; goesOn; ) {
+        const { outcome, closes } = await requestThrough(agent, port)
+        outcomes.push(outcome)
+        goesOn = !closes
+      }
+    }
+    const clients = Promise.all(Array.from({ length: 16 }, client))
+    await pause(100)
+    stop.abort()
+    await server.close()
+    await clients
+    agent.destroy()
+    expect(outcomes.length).toBeGreaterThan(100)
+    expect(new Set(outcomes)).toEqual(new Set(['200']))
   })
 
   it('takes no new connection', async () => {

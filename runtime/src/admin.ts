@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Registry } from 'prom-client'
 import { z } from 'zod'
 import { listen } from './listen.ts'
+import type { Meter } from './metrics.ts'
 
 export const adminEnvironment = (fallbackPort: number) =>
   z
@@ -25,12 +26,12 @@ export interface AdminPort {
 
 /**
  * Listens on the admin port. `/livez` answers as long as the event loop does and asks nothing of broker or database;
- * `/readyz` answers 503 with every reason of `reasons`, or 200 when there is none.
+ * `/readyz` answers 503 with every reason of `reasons`, or 200 when there is none; `/metrics` measures the same as `ready`.
  * @throws PortTaken
  */
 export async function openAdminPort(
   { host, port }: { host: string; port: number },
-  registry: Registry,
+  { meter, registry }: { meter: Meter; registry: Registry },
   reasons: () => Promise<readonly string[]>,
 ): Promise<AdminPort> {
   const pages: Record<string, (response: ServerResponse) => Promise<void>> = {
@@ -44,6 +45,7 @@ export async function openAdminPort(
       )
     },
     '/metrics': async (response) => {
+      meter.observe('ready', (await reasons()).length === 0 ? 1 : 0)
       const text = await registry.metrics()
       response.writeHead(200, { 'content-type': registry.contentType }).end(text)
     },

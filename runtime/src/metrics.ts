@@ -14,6 +14,7 @@ const COUNTERS = {
   messages_retried: ['messages that an attempt could not apply', ['queue']],
   replies_sent: ['replies that the broker confirmed', ['queue']],
   replies_unroutable: ['replies that could not be delivered', ['queue']],
+  replies_missing: ['replies that had not come when the time for them was up', ['queue']],
   replies_late: ['replies that came when nobody waited for them any more', []],
   stale_acks_dropped: ['acks dropped because their channel was gone', ['queue']],
   broker_reconnects: ['connections to the broker opened again after a loss', ['connection']],
@@ -32,7 +33,9 @@ const HISTOGRAMS = {
 } as const satisfies Record<string, readonly [string, readonly string[], readonly number[]]>
 
 const GAUGES = {
+  ready: ['1 when the service can do its work, 0 when not; /readyz says why', []],
   messages_unconfirmed: ['messages that await their confirm', []],
+  messages_held: ['messages kept unacked, to be tried again when the world is better', ['queue']],
 } as const satisfies Metrics
 
 type Metrics = Record<string, readonly [help: string, labels: readonly string[]]>

@@ -59,13 +59,13 @@ export async function runService<S extends Sections>(
   const log = createLog(name, config.runtime.log)
   const lifecycle = new Lifecycle(log, config.runtime.shutdown.timeoutMs)
   await lifecycle.run(async () => {
-    const { meter, registry } = createMeter(name)
+    const metrics = createMeter(name)
     // First taken on, last closed: probes see the whole shutdown.
-    const admin = await openAdminPort(config.runtime.admin, registry, () => lifecycle.reasons())
+    const admin = await openAdminPort(config.runtime.admin, metrics, () => lifecycle.reasons())
     lifecycle.own(admin, 'the admin port')
     log.info({ adminPort: admin.port, pid: process.pid }, 'starting')
     const own = <T extends Owned>(resource: T, label?: string): T => lifecycle.own(resource, label)
-    await main({ name, log, meter, stopping: lifecycle.stopping, config: config.own, own })
+    await main({ name, log, meter: metrics.meter, stopping: lifecycle.stopping, config: config.own, own })
   })
 }
 

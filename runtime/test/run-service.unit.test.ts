@@ -15,6 +15,7 @@ describe('a service process', () => {
     expect([ready.status, await ready.json()]).toEqual([200, { status: 'ready' }])
     const metrics = await (await askAdmin(fixture, '/metrics')).text()
     expect(metrics).toContain('ims_messages_consumed_total{queue="fixture",service="fixture"} 1')
+    expect(metrics).toContain('ims_ready{service="fixture"} 1')
     expect(metrics).toContain('process_resident_memory_bytes')
     expect((await askAdmin(fixture, '/')).status).toBe(404)
     const post = await askAdmin(fixture, '/livez', 'POST')
@@ -58,6 +59,7 @@ describe('a service process', () => {
     await fixture.line('ready')
     const ready = await askAdmin(fixture, '/readyz')
     expect([ready.status, await ready.json()]).toEqual([503, { status: 'not ready', reasons: ['the broker is away'] }])
+    expect(await (await askAdmin(fixture, '/metrics')).text()).toContain('ims_ready{service="fixture"} 0')
   })
 
   it.each(['SIGTERM', 'SIGINT'] as const)('closes in reverse order on %s and exits with 0', async (signal) => {

@@ -45,7 +45,12 @@ async function testsOnServers(args: readonly string[], interrupted: AbortSignal)
   const servers = join(directory, 'servers')
   try {
     const began = performance.now()
-    const { rabbitmq, mysql } = await startServers({ directory: servers, mode, onProgress: (text) => say(`… ${text}`) })
+    const { rabbitmq, mysql } = await startServers({
+      directory: servers,
+      mode,
+      lifetime: 'process',
+      onProgress: (text) => say(`… ${text}`),
+    })
     const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
     say(`✓ RabbitMQ ${rabbitmq.version} and MySQL ${mysql.version}, ${mode} (${took})`)
     const resultsFile = join(directory, 'results.json')

@@ -1,46 +1,16 @@
-// One container that keeps its name, its port and its data: made once, then started, stopped and killed through the docker command.
-import { run, succeeds } from './command.ts'
+// One container that keeps its name, its port and its data: started, stopped and killed through the docker command, by any process.
+import { run } from './command.ts'
 import { waitFor } from './deadline.ts'
-import type { Control, OnProgress } from './servers.ts'
+import type { Control } from './servers.ts'
 
-const PULLED_WITHIN_MS = 900_000
 const STARTED_WITHIN_MS = 120_000
 const STOPPED_WITHIN_S = 60
 const ASKED_WITHIN_MS = 15_000
 const LAST_LINES = '15'
 
-export interface Recipe {
-  readonly name: string
-  readonly image: string
-  readonly hostname: string
-  readonly hostPort: number
-  readonly containerPort: number
-  /** Where the volume, which bears the container's name, is mounted. */
-  readonly dataPath: string
-  /** Handed over by name only: a command line can be read by everybody. */
-  readonly environment: Readonly<Record<string, string>>
-  readonly args: readonly string[]
-  /** Copied in before the first start, so that it works on engines that do not share our files. */
-  readonly file?: { readonly from: string; readonly to: string }
-}
-
-/** Makes the container unless it is there; it is not started yet. */
-export async function makeContainer(recipe: Recipe, onProgress: OnProgress): Promise<void> {
-  const { name, image, environment, file } = recipe
-  if (await succeeds('docker', ['container', 'inspect', name], ASKED_WITHIN_MS)) return
-  if (!(await succeeds('docker', ['image', 'inspect', image], ASKED_WITHIN_MS))) {
-    onProgress(`pulling the image ${image}`)
-    await run('docker', ['pull', '--quiet', image], { timeoutMs: PULLED_WITHIN_MS })
-  }
-  const env = { ...process.env, ...environment }
-  await run('docker', ['create', ...creationFlags(recipe), image, ...recipe.args], { env })
-  if (file !== undefined) await run('docker', ['cp', file.from, `${name}:${file.to}`])
-}
-
-/** Removes the container and its volume, if they are there. */
+/** Removes the container and the volumes that came with it, if they are there. */
 export async function removeContainer(name: string): Promise<void> {
-  await run('docker', ['rm', '--force', name]).catch(unlessMissing)
-  await run('docker', ['volume', 'rm', '--force', name]).catch(unlessMissing)
+  await run('docker', ['rm', '--force', '--volumes', name]).catch(unlessMissing)
 }
 
 /** Runs a program in the container; `environment` is handed over by name only. */
@@ -96,16 +66,7 @@ export async function isRunning(name: string): Promise<boolean> {
   return answer.trim() === 'true'
 }
 
-function creationFlags({ name, hostname, hostPort, containerPort, dataPath, environment }: Recipe): string[] {
-  return [
-    ...['--name', name, '--hostname', hostname],
-    ...['--publish', `127.0.0.1:${hostPort}:${containerPort}`],
-    ...['--volume', `${name}:${dataPath}`],
-    ...Object.keys(environment).flatMap((variable) => ['--env', variable]),
-  ]
-}
-
 function unlessMissing(error: unknown): void {
-  if (error instanceof Error && /no such (container|volume)/i.test(error.message)) return
+  if (error instanceof Error && /no such container/i.test(error.message)) return
   throw error
 }

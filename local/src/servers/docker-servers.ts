@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { controlOf, isRunning, makeContainer, removeContainer, runInContainer } from './container.ts'
+import { controlOf, isRunning, removeContainer, runInContainer } from './container.ts'
 import { policiesFor } from './definitions.ts'
 import { freePorts } from './free-ports.ts'
 import { mysqlVersion, rabbitmqVersion } from './handshake.ts'
@@ -21,13 +21,20 @@ const IMPORT =
   'f=$(mktemp) && cat >"$f" && rabbitmqctl --quiet import_definitions "$f" </dev/null; s=$?; rm -f "$f"; exit $s'
 const SETTINGS = 'rabbitmq.conf'
 
-/** Starts both containers of `directory`, or goes on using those that run. */
-export async function startDocker(directory: string, onProgress: OnProgress): Promise<Servers> {
+/** Starts both containers of `directory`, or goes on using those that run; see makeContainer for how long they stay. */
+export async function startDocker(
+  directory: string,
+  lifetime: 'process' | 'kept',
+  onProgress: OnProgress,
+): Promise<Servers> {
   if (readState(directory) === undefined) writeState(directory, await firstState(directory))
   const { rabbitmq, mysql } = keptIn(directory)
   writeFileSync(join(directory, SETTINGS), 'default_queue_type = quorum\n', { mode: 0o644 })
-  await makeContainer(rabbitmqRecipe(directory, rabbitmq.get()), onProgress)
-  await makeContainer(mysqlRecipe(mysql.get()), onProgress)
+  // Loaded only here: testcontainers takes its time, and most commands start no container.
+  const { makeContainer } = await import('./make-container.ts')
+  // One after the other, so that testcontainers starts one reaper.
+  await makeContainer(rabbitmqRecipe(directory, rabbitmq.get()), lifetime, onProgress)
+  await makeContainer(mysqlRecipe(mysql.get()), lifetime, onProgress)
   const { rabbitmq: one, mysql: other } = attachDocker(directory)
   const running = await Promise.all([isRunning(rabbitmq.get().container), isRunning(mysql.get().container)])
   if (running.includes(false)) onProgress('starting the containers of RabbitMQ and MySQL')
@@ -109,7 +116,6 @@ function rabbitmqRecipe(directory: string, { container, port, username, password
     hostname: 'rabbitmq',
     hostPort: port,
     containerPort: 5672,
-    dataPath: '/var/lib/rabbitmq',
     environment: { RABBITMQ_DEFAULT_USER: username, RABBITMQ_DEFAULT_PASS: password },
     args: [],
     file: { from: join(directory, SETTINGS), to: '/etc/rabbitmq/conf.d/20-ims.conf' },
@@ -123,7 +129,6 @@ function mysqlRecipe({ container, port, user, password, rootPassword, database }
     hostname: 'mysql',
     hostPort: port,
     containerPort: 3306,
-    dataPath: '/var/lib/mysql',
     environment: {
       MYSQL_ROOT_PASSWORD: rootPassword,
       MYSQL_USER: user,

@@ -13,6 +13,8 @@ export interface StartOptions {
   readonly directory: string
   /** Chosen from the environment and the machine when left out. */
   readonly mode?: Mode
+  /** Containers are removed when this process has ended; kept when left out. Private instances are ended by `close` alone. */
+  readonly lifetime?: 'process' | 'kept'
   readonly onProgress: OnProgress
 }
 
@@ -20,7 +22,7 @@ export interface StartOptions {
  * Resolves with servers that accept connections: those that run in `directory`, or started with the data there, or new ones.
  * Rejects with ServersUnavailable when they cannot be had here, and with the end of the log when one does not start.
  */
-export async function startServers({ directory, mode, onProgress }: StartOptions): Promise<Servers> {
+export async function startServers({ directory, mode, lifetime = 'kept', onProgress }: StartOptions): Promise<Servers> {
   const at = resolve(directory)
   // Unless another mode is forced, the data that is there decides: a Docker engine that has come since does not hide it.
   const wanted = mode ?? modeByEnvironment(process.env) ?? readState(at)?.mode ?? (await chooseMode(process.env))
@@ -33,7 +35,7 @@ export async function startServers({ directory, mode, onProgress }: StartOptions
         `${at} holds the data of servers started in mode ${before}, not ${wanted}; set IMS_SERVICES=${before} or delete the data`,
       )
     }
-    return wanted === 'docker' ? await startDocker(at, onProgress) : await startLocal(at, onProgress)
+    return wanted === 'docker' ? await startDocker(at, lifetime, onProgress) : await startLocal(at, onProgress)
   })
 }
 

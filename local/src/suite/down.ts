@@ -1,4 +1,5 @@
 // `npm run down`: stops the suite; with --volumes also deletes the data.
+import { composeDown, suiteMode } from './compose-suite.ts'
 import { showOn } from './display.ts'
 import { imsSuiteOrExplain } from './ims.ts'
 import { readFlags } from './options.ts'
@@ -13,5 +14,8 @@ export async function down(args: readonly string[]): Promise<number> {
   if ('exitCode' in flags) return flags.exitCode
   const suite = imsSuiteOrExplain(process.env)
   if (suite === undefined) return 1
-  return await stopSuite(suite, { deleteData: flags.set.has('volumes') }, showOn(process.stdout, nameWidth(suite)))
+  const deleteData = flags.set.has('volumes')
+  if ((await suiteMode(process.env, suite.directory)) === 'docker')
+    return await composeDown(process.env, { deleteData })
+  return await stopSuite(suite, { deleteData }, showOn(process.stdout, nameWidth(suite)))
 }

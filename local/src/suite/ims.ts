@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { leanNode } from '../lean-node.ts'
 import { attachServers, startServers } from '../servers/index.ts'
+import { modeByEnvironment } from '../servers/mode.ts'
 import { ServersUnavailable } from '../servers/servers.ts'
 import type { ServiceSpec } from './child.ts'
 import { StepFailed } from './progress.ts'
@@ -44,7 +45,7 @@ export function imsSuite(environment: NodeJS.ProcessEnv): Suite {
       })),
     ],
     services: (servers) => admins.map((admin) => serviceOf(admin, servers, settings, environment)),
-    startServers: (onProgress) => startOurServers(serversDirectory, onProgress),
+    startServers: (onProgress) => startOurServers(serversDirectory, environment, onProgress),
     clearServers: (options) => clearServers(serversDirectory, options),
     migrate: (servers, detail) => migrateOn(servers, settings, environment, detail),
     readyMs: READY_MS,
@@ -81,9 +82,14 @@ function serviceOf(
 }
 
 /** Starts them, and turns "they cannot be had here" into a step that failed: its message says what to do. */
-async function startOurServers(directory: string, onProgress: (text: string) => void): Promise<SuiteServers> {
+async function startOurServers(
+  directory: string,
+  environment: NodeJS.ProcessEnv,
+  onProgress: (text: string) => void,
+): Promise<SuiteServers> {
   try {
-    return await startServers({ directory, onProgress })
+    // With an engine the whole suite is containers: see compose-suite.ts.
+    return await startServers({ directory, mode: modeByEnvironment(environment) ?? 'local', onProgress })
   } catch (error) {
     if (error instanceof ServersUnavailable) throw new StepFailed(error.message, '', { cause: error })
     throw error

@@ -1,4 +1,5 @@
 // `npm run status`: what runs where and how it is, as a table or as JSON.
+import { composeStatus, suiteMode } from './compose-suite.ts'
 import { imsSuiteOrExplain } from './ims.ts'
 import { readFlags } from './options.ts'
 import { statusOf } from './status-report.ts'
@@ -12,7 +13,9 @@ export async function status(args: readonly string[]): Promise<number> {
   if ('exitCode' in flags) return flags.exitCode
   const suite = imsSuiteOrExplain(process.env)
   if (suite === undefined) return 1
+  const json = flags.set.has('json')
+  if ((await suiteMode(process.env, suite.directory)) === 'docker') return await composeStatus(process.env, { json })
   const found = await statusOf(suite)
-  process.stdout.write(`${flags.set.has('json') ? JSON.stringify(found.report) : statusTable(found)}\n`)
+  process.stdout.write(`${json ? JSON.stringify(found.report) : statusTable(found)}\n`)
   return found.exitCode
 }

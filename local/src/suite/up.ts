@@ -1,6 +1,7 @@
 // `npm run up`: the whole suite, in the foreground or, with --detach, in the background.
 import { fileURLToPath } from 'node:url'
 import { startInBackground } from './background.ts'
+import { composeUp, suiteMode } from './compose-suite.ts'
 import { showOn } from './display.ts'
 import { imsSuiteOrExplain } from './ims.ts'
 import { readFlags } from './options.ts'
@@ -17,6 +18,8 @@ export async function up(args: readonly string[]): Promise<number> {
   if ('exitCode' in flags) return flags.exitCode
   const suite = imsSuiteOrExplain(process.env)
   if (suite === undefined) return 1
+  if ((await suiteMode(process.env, suite.directory)) === 'docker')
+    return await composeUp(process.env, { detach: flags.set.has('detach'), stop: listenForSignals().stop })
   const report = quietOnBrokenPipe(showOn(process.stdout, nameWidth(suite)))
   const request = listenForSignals()
   if (!flags.set.has('detach')) return await runSuite(suite, report, request)

@@ -1,0 +1,101 @@
+// The compose file and the Dockerfiles as text: the five alike, every container hardened, nothing published beyond loopback.
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from '@jest/globals'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { ROOT, SERVICES } from './stack.ts'
+
+const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
+
+const service = z.looseObject({
+  image: z.string(),
+  profiles: z.array(z.string()).default([]),
+  build: z.object({ context: z.string(), dockerfile: z.string() }).optional(),
+  read_only: z.boolean().optional(),
+  cap_drop: z.array(z.string()).optional(),
+  security_opt: z.array(z.string()).optional(),
+  mem_limit: z.string(),
+  user: z.string().optional(),
+  environment: z.record(z.string(), z.string()).default({}),
+  volumes: z.array(z.string()).default([]),
+  ports: z.array(z.string()).default([]),
+  networks: z.array(z.string()).default([]),
+})
+const compose = z
+  .looseObject({
+    services: z.record(z.string(), service),
+    networks: z.record(z.string(), z.object({ internal: z.boolean() }).nullable()),
+    volumes: z.record(z.string(), z.null()),
+  })
+  .parse(parse(read('dockercompose/docker-compose.yml'), { merge: true }))
+const services = Object.entries(compose.services)
+
+describe('the Dockerfiles', () => {
+  it('are alike but for the name of the service', () => {
+    const [first, ...others] = SERVICES.map((name) => read(`${name}/Dockerfile`).replaceAll(name, 'SERVICE_NAME'))
+    for (const other of others) expect(other).toBe(first)
+  })
+
+  it('start from a pinned version of Node, the one that the project brings itself', () => {
+    const { optionalDependencies } = z
+      .object({ optionalDependencies: z.record(z.string(), z.string()) })
+      .parse(JSON.parse(read('package.json')))
+    const versions = ['producer', 'accounts'].map(
+      (name) => /^ARG NODE_VERSION=(.*)$/m.exec(read(`${name}/Dockerfile`))?.[1],
+    )
+    expect(new Set([...versions, ...Object.values(optionalDependencies)]).size).toBe(1)
+  })
+})
+
+describe('the compose file', () => {
+  it('is what docker compose finds at the root', () => {
+    expect(parse(read('docker-compose.yml'))).toMatchObject({ include: ['dockercompose/docker-compose.yml'] })
+  })
+
+  it.each(services)('gives %s no more rights than it needs, and a limit', (_, each) => {
+    expect(each).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] })
+    expect(each.mem_limit).toMatch(/^\d+[mg]$/)
+    // Our own images say 1000:1000 themselves.
+    if (!each.image.startsWith('ims/')) expect(each.user).toMatch(/^(?!root$|0$)\w+$/)
+    for (const [name, value] of Object.entries(each.environment))
+      expect([name, /PASSWORD|SECRET/.test(name) && !value.startsWith('/run/accounts/')]).toEqual([name, false])
+  })
+
+  it.each(services)('pins the image of %s', (_, { image }) => {
+    expect(image).toMatch(/^(ims\/\w+:\$\{IMS_TAG:-dev\}|[\w/]+:v?\d[\w.-]*)$/)
+  })
+
+  it('publishes on loopback only, and without the profile nothing but the API and the management UI', () => {
+    const published = services.flatMap(([name, { ports, profiles }]) => ports.map((port) => ({ name, port, profiles })))
+    for (const { port } of published) expect(port).toMatch(/^(127\.0\.0\.1|\$\{HTTP_ADDRESS:-127\.0\.0\.1\}):/)
+    expect(published.filter(({ profiles }) => profiles.length === 0).map(({ name }) => name)).toEqual([
+      'rabbitmq',
+      'producer',
+    ])
+  })
+
+  it('keeps the database and the broker on networks without a way out', () => {
+    expect(compose.networks).toMatchObject({ broker: { internal: true }, database: { internal: true } })
+    const onDatabase = services.filter(([, { networks }]) => networks.includes('database')).map(([name]) => name)
+    expect(onDatabase).toEqual(['mysql', 'migrate', 'consumer_two', 'consumer_three', 'consumer_four'])
+    expect(compose.services.mysql?.networks).toEqual(['database'])
+  })
+
+  it('mounts files that are there and volumes that are declared', () => {
+    for (const mount of services.flatMap(([, { volumes }]) => volumes)) {
+      const source = mount.split(':')[0] ?? ''
+      if (source.startsWith('.'))
+        expect([mount, existsSync(join(ROOT, 'dockercompose', source))]).toEqual([mount, true])
+      else expect(Object.keys(compose.volumes)).toContain(source)
+    }
+  })
+
+  it('gives each volume of accounts to the one-shot that fills it and to its owner, and to nobody else', () => {
+    for (const volume of Object.keys(compose.volumes).filter((name) => name.startsWith('accounts-'))) {
+      const owner = volume.replace('accounts-', '').replace('-', '_')
+      const users = services.filter(([, { volumes }]) => volumes.some((mount) => mount.startsWith(`${volume}:`)))
+      expect(users.map(([name]) => name)).toEqual(['accounts', owner])
+    }
+  })
+})

@@ -1,0 +1,48 @@
+// Run inside a service's container, with its own secret: tries what users of RabbitMQ may try, prints what was refused as JSON.
+// Plain JavaScript from the standard input; it finds amqplib where the service does.
+import { readFileSync } from 'node:fs'
+import amqplib from 'amqplib'
+
+const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_processing']
+const all = QUEUES.flatMap((queue) => [queue, `${queue}.dead-letter`])
+
+const attempts = {
+  ...Object.fromEntries(all.map((queue) => [`get ${queue}`, (channel) => channel.get(queue, { noAck: false })])),
+  ...Object.fromEntries(all.map((queue) => [`purge ${queue}`, (channel) => channel.purgeQueue(queue)])),
+  ...Object.fromEntries(all.map((queue) => [`delete ${queue}`, (channel) => channel.deleteQueue(queue)])),
+  'declare a queue': (channel) => channel.assertQueue('of-its-own', { durable: true }),
+  'declare an exchange': (channel) => channel.assertExchange('of-its-own', 'fanout'),
+  'bind a queue': (channel) => channel.bindQueue('create_item', 'amq.topic', '#'),
+  'publish to another exchange': async (channel) => {
+    channel.publish('amq.topic', 'x', Buffer.from('x'))
+    await channel.waitForConfirms()
+  },
+}
+
+const model = await amqplib.connect({
+  protocol: 'amqp',
+  hostname: process.env.RABBITMQ_HOST,
+  username: process.env.RABBITMQ_USERNAME,
+  password: readFileSync(process.env.RABBITMQ_PASSWORD_FILE, 'utf8'),
+  vhost: '%2F',
+})
+const refused = []
+for (const [what, attempt] of Object.entries(attempts)) {
+  const channel = await model.createConfirmChannel()
+  let reason
+  const closed = new Promise((resolve) => channel.once('close', resolve))
+  channel.on('error', (error) => {
+    reason = error.message
+  })
+  try {
+    await attempt(channel)
+    await channel.close()
+  } catch (error) {
+    await closed
+    reason ??= error.message
+    if (!/ACCESS.REFUSED/.test(reason)) throw new Error(`${what}: ${reason}`)
+    refused.push(what)
+  }
+}
+await model.close()
+process.stdout.write(JSON.stringify({ tried: Object.keys(attempts), refused }))

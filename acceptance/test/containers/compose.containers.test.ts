@@ -1,0 +1,399 @@
+// docker compose up, as a newcomer meets it: all healthy, the four calls, nobody with more rights than needed, down and up again.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { eventually } from 'local'
+import { z } from 'zod'
+import { call, item, SEED_ITEM } from '../http.ts'
+import { runNewman } from '../newman.ts'
+import {
+  asOperator,
+  basic,
+  compose,
+  containers,
+  docker,
+  execIn,
+  http,
+  inspect,
+  management,
+  rabbitmqctl,
+  ran,
+  removeAll,
+  runIn,
+  SERVICES,
+  sql,
+  up,
+} from './compose.ts'
+
+const MINUTE_MS = 60_000
+const ONE_SHOT = ['accounts', 'migrate']
+
+beforeAll(async () => {
+  await removeAll()
+  await up('--build')
+}, 15 * MINUTE_MS)
+afterAll(async () => {
+  await removeAll()
+}, 2 * MINUTE_MS)
+
+describe('docker compose up --build --wait', () => {
+  it('leaves every server and service healthy, and the two that end have ended well', async () => {
+    const all = await containers()
+    const long = all.filter(({ Service }) => !ONE_SHOT.includes(Service))
+    expect(long.map(({ Service }) => Service).sort()).toEqual([...SERVICES, 'mysql', 'rabbitmq'].sort())
+    for (const each of long) expect(each).toMatchObject({ State: 'running', Health: 'healthy' })
+    for (const name of ONE_SHOT) expect(await inspect(name)).toMatchObject({ State: { Status: 'exited', ExitCode: 0 } })
+  })
+
+  it("answers the seed's four calls", async () => {
+    expect(await call(`${http}/healthcheck`)).toMatchObject({
+      status: 200,
+      body: { message: 'Health check message sent' },
+    })
+    await eventually(async () => expect(await compose('logs', 'consumer_one')).toContain('health check received'))
+    expect(await call(`${http}/create_item`, { json: SEED_ITEM })).toMatchObject({
+      status: 200,
+      body: { message: 'Create item message sent' },
+    })
+    await eventually(async () => expect(await call(`${http}/order_processing`)).toMatchObject({ body: [SEED_ITEM] }))
+    expect(await sql('SELECT sku, quantity FROM inventory')).toBe('IB123456789\t50')
+    expect(await call(`${http}/stock_management`, { json: { sku: SEED_ITEM.sku } })).toMatchObject({
+      status: 200,
+      body: { message: 'Stock management (item delete) message sent' },
+    })
+    await eventually(async () => expect(await call(`${http}/order_processing`)).toMatchObject({ body: [] }))
+  })
+
+  it(
+    'serves the Postman collection, every request of it',
+    async () => {
+      expect(await runNewman(http)).toMatchObject({ code: 0 })
+    },
+    MINUTE_MS,
+  )
+
+  it('started each after what it needs: the producer last, when RabbitMQ and all four consumers were healthy', async () => {
+    const startedAt = async (service: string) =>
+      Date.parse(z.object({ State: z.object({ StartedAt: z.string() }) }).parse(await inspect(service)).State.StartedAt)
+    const producer = await startedAt('producer')
+    for (const service of ['rabbitmq', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']) {
+      const { State } = healthLog.parse(await inspect(service))
+      const firstHealthy = State.Health.Log.find(({ ExitCode }) => ExitCode === 0)
+      // Docker keeps the last five checks only; on a longer run the start is all that is left to compare.
+      expect(await startedAt(service)).toBeLessThan(producer)
+      expect(firstHealthy).toBeDefined()
+    }
+    for (const consumer of ['consumer_two', 'consumer_three', 'consumer_four'])
+      expect(await startedAt(consumer)).toBeGreaterThan(await startedAt('migrate'))
+  })
+})
+
+const healthLog = z.object({
+  State: z.object({ Health: z.object({ Log: z.array(z.object({ ExitCode: z.number() })) }) }),
+})
+
+const hardened = z.object({
+  Config: z.object({ User: z.string(), Env: z.array(z.string()) }),
+  HostConfig: z.object({
+    ReadonlyRootfs: z.boolean(),
+    CapDrop: z.array(z.string()),
+    CapAdd: z.array(z.string()).nullable(),
+    SecurityOpt: z.array(z.string()),
+    Memory: z.number(),
+    Privileged: z.boolean(),
+    PortBindings: z.record(z.string(), z.array(z.object({ HostIp: z.string(), HostPort: z.string() }))).nullable(),
+  }),
+})
+
+describe('every container', () => {
+  it.each([...SERVICES, 'rabbitmq', 'mysql', ...ONE_SHOT])('%s has no more rights than it needs', async (service) => {
+    const { Config, HostConfig } = hardened.parse(await inspect(service))
+    expect(Config.User).not.toMatch(/^(|0|root)(:|$)/)
+    expect(HostConfig).toMatchObject({ ReadonlyRootfs: true, CapDrop: ['ALL'], CapAdd: null, Privileged: false })
+    expect(HostConfig.SecurityOpt).toContain('no-new-privileges:true')
+    expect(HostConfig.Memory).toBeGreaterThan(0)
+    // Passwords come from files: an environment can be read by whoever may ask the engine.
+    expect(Config.Env.filter((each) => /PASSWORD=|SECRET=/.test(each))).toEqual([])
+  })
+
+  it.each([...SERVICES, 'rabbitmq', 'mysql'])(
+    '%s runs its first process as a user that is not root',
+    async (service) => {
+      expect(await execIn(service, 'sh', '-c', "awk '/^Uid/ {print $2}' /proc/1/status")).not.toBe('0')
+    },
+  )
+
+  it('publishes nothing but the API and the management UI, on loopback', async () => {
+    const published: string[] = []
+    for (const { Service } of await containers()) {
+      const { HostConfig } = hardened.parse(await inspect(Service))
+      for (const [port, bindings] of Object.entries(HostConfig.PortBindings ?? {}))
+        for (const { HostIp } of bindings) published.push(`${Service} ${port} on ${HostIp}`)
+    }
+    expect(published.sort()).toEqual(['producer 5000/tcp on 127.0.0.1', 'rabbitmq 15672/tcp on 127.0.0.1'])
+  })
+
+  it.each(['mysql', 'consumer_two'])('%s is on networks without a way out only', async (service) => {
+    const parsed = z.object({ NetworkSettings: z.object({ Networks: z.record(z.string(), z.unknown()) }) })
+    for (const name of Object.keys(parsed.parse(await inspect(service)).NetworkSettings.Networks))
+      expect(await docker('network', 'inspect', '--format', '{{.Internal}}', name)).toBe('true')
+  })
+
+  it.each(SERVICES)("%s is given its own secrets and nobody else's", async (service) => {
+    const files = (await execIn(service, 'ls', '/run/accounts')).split('\n')
+    const hasDatabase = !['producer', 'consumer_one'].includes(service)
+    expect(files.sort()).toEqual(hasDatabase ? ['mysql-password', 'rabbitmq-password'] : ['rabbitmq-password'])
+    const written = execIn(service, 'sh', '-c', 'echo x >/run/accounts/rabbitmq-password')
+    await expect(written).rejects.toThrow(/Read-only file system|Permission denied/)
+  })
+})
+
+describe('the broker', () => {
+  it('has the queues, policies, users and permissions that the definitions say, and no others', async () => {
+    const file = definitions.parse(JSON.parse(await execIn('rabbitmq', 'cat', '/run/accounts/definitions.json')))
+    await rabbitmqctl('export_definitions', '/var/lib/rabbitmq/exported.json')
+    const broker = definitions.parse(JSON.parse(await execIn('rabbitmq', 'cat', '/var/lib/rabbitmq/exported.json')))
+    const sorted = <T>(list: T[]) => list.map((each) => JSON.stringify(each)).sort()
+    expect(sorted(broker.users)).toEqual(sorted(file.users))
+    expect(sorted(broker.permissions)).toEqual(sorted(file.permissions))
+    expect(sorted(broker.policies)).toEqual(sorted(file.policies))
+    expect(sorted(broker.queues)).toEqual(sorted(file.queues))
+  })
+
+  it('has quorum queues, with the policy for them in force', async () => {
+    const lines = (await rabbitmqctl('list_queues', '--no-table-headers', 'name', 'type', 'policy')).split('\n')
+    const queues = ['healthcheck', 'create_item', 'stock_management', 'order_processing']
+    for (const queue of queues) expect(lines).toContain(`${queue}\tquorum\t${queue}-quorum`)
+    expect(lines.filter((line) => !/\tquorum\b/.test(line))).toEqual([])
+  })
+
+  it('lets a Python peer declare the queues as it does: durable, without arguments', async () => {
+    for (const queue of Object.values(OWN_QUEUE)) {
+      const answer = await fetch(`${management}/api/queues/%2F/${queue}`, {
+        method: 'PUT',
+        headers: { authorization: await asOperator(), 'content-type': 'application/json' },
+        body: JSON.stringify({ durable: true, auto_delete: false, arguments: {} }),
+      })
+      expect([queue, answer.status]).toEqual([queue, 204])
+    }
+  })
+
+  it('lets the operator into the management UI, and no service', async () => {
+    const ask = async (authorization: string) =>
+      (await fetch(`${management}/api/overview`, { headers: { authorization } })).status
+    expect(await ask(await asOperator())).toBe(200)
+    const password = await execIn('consumer_two', 'cat', '/run/accounts/rabbitmq-password')
+    expect(await ask(basic('consumer_two', password))).toBe(401)
+    expect(await ask(basic('guest', 'guest'))).toBe(401)
+  })
+})
+
+const named = z.looseObject({ name: z.string() })
+const definitions = z.object({
+  users: z.array(z.object({ name: z.string(), tags: z.array(z.string()), password_hash: z.string() })),
+  permissions: z.array(z.looseObject({ user: z.string() }).transform(sortedMembers)),
+  policies: z.array(
+    named.transform(({ definition, ...rest }) =>
+      sortedMembers({ ...rest, definition: sortedMembers(z.looseObject({}).parse(definition)) }),
+    ),
+  ),
+  queues: z.array(
+    named.transform(({ vhost, name, durable, auto_delete, arguments: its }) => ({
+      vhost,
+      name,
+      durable,
+      auto_delete,
+      its,
+    })),
+  ),
+})
+function sortedMembers(object: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+const OWN_QUEUE: Record<string, string> = {
+  consumer_one: 'healthcheck',
+  consumer_two: 'create_item',
+  consumer_three: 'stock_management',
+  consumer_four: 'order_processing',
+}
+const attempted = z.object({ tried: z.array(z.string()), refused: z.array(z.string()) })
+
+describe('what each user of RabbitMQ must not do is refused', () => {
+  it.each(SERVICES)('%s', async (service) => {
+    const script = readFileSync(join(import.meta.dirname, 'amqp-attempts.mjs'), 'utf8')
+    const { tried, refused } = attempted.parse(JSON.parse(await runIn(service, script)))
+    expect(tried).toHaveLength(28)
+    const own = OWN_QUEUE[service]
+    const allowed = own === undefined ? [] : [`get ${own}`, `purge ${own}`]
+    expect(tried.filter((what) => !refused.includes(what))).toEqual(allowed)
+  })
+})
+
+const WRITE_ITEM = "INSERT INTO inventory (sku, name, label, price, quantity) VALUES ('x', 'x', 'x', 1, 1)"
+const WRITE_INBOX =
+  "INSERT INTO inbox (queue, message_id, fingerprint, outcome) VALUES ('x', 'x', REPEAT('x', 43), 'x')"
+const STATEMENTS = {
+  'read items': 'SELECT COUNT(*) FROM inventory',
+  'insert an item': WRITE_ITEM,
+  'change an item': "UPDATE inventory SET quantity = 2 WHERE sku = 'x'",
+  'delete an item': "DELETE FROM inventory WHERE sku = 'x'",
+  'read the inbox': 'SELECT COUNT(*) FROM inbox',
+  'write the inbox': WRITE_INBOX,
+  'change the inbox': "UPDATE inbox SET outcome = 'y' WHERE queue = 'x'",
+  'empty the inbox': "DELETE FROM inbox WHERE queue = 'x'",
+  'make a table': 'CREATE TABLE of_its_own (id INT)',
+  'drop a table': 'DROP TABLE inbox',
+  'read other databases': 'SELECT user FROM mysql.user',
+  'write files': "SELECT 1 INTO OUTFILE '/tmp/x'",
+}
+type Statement = keyof typeof STATEMENTS
+const MAY: Record<string, Statement[]> = {
+  consumer_two: ['read items', 'insert an item', 'read the inbox', 'write the inbox'],
+  consumer_three: ['read items', 'delete an item', 'read the inbox', 'write the inbox'],
+  consumer_four: ['read items'],
+}
+
+describe('what each user of MySQL must not do is refused', () => {
+  it.each(Object.keys(MAY))(
+    '%s',
+    async (service) => {
+      const password = await execIn(service, 'cat', '/run/accounts/mysql-password')
+      const refused: string[] = []
+      for (const [what, statement] of Object.entries(STATEMENTS)) {
+        const attempt = execIn(
+          'mysql',
+          'env',
+          `MYSQL_PWD=${password}`,
+          'mysql',
+          `--user=${service}`,
+          'ims',
+          '--execute',
+          `BEGIN; ${statement}; ROLLBACK`,
+        )
+        const said = await attempt.then(
+          () => '',
+          (error) => String(error),
+        )
+        expect([what, said]).toEqual([what, expect.stringMatching(/^$|ERROR (1142|1044|1045|1227) .*denied/s)])
+        if (said !== '') refused.push(what)
+      }
+      expect(refused.sort()).toEqual(
+        Object.keys(STATEMENTS)
+          .filter((what) => !MAY[service]?.some((may) => may === what))
+          .sort(),
+      )
+    },
+    MINUTE_MS,
+  )
+
+  it('root comes in on the socket only', async () => {
+    const users = await sql(
+      "SELECT CONCAT(user, '@', host) FROM mysql.user WHERE user NOT LIKE 'mysql.%' ORDER BY user",
+    )
+    expect(users.split('\n')).toEqual([
+      'consumer_four@%',
+      'consumer_three@%',
+      'consumer_two@%',
+      'migrate@%',
+      'root@localhost',
+    ])
+  })
+})
+
+describe('wrong secrets', () => {
+  const run = (service: string, ...variables: string[]) =>
+    ran(
+      'docker',
+      'compose',
+      'run',
+      '--rm',
+      '--no-deps',
+      ...variables.flatMap((each) => ['--env', each]),
+      '--entrypoint',
+      'timeout',
+      service,
+      '6',
+      'node',
+      `${service}/src/main.ts`,
+    )
+
+  it.each([
+    [
+      'a wrong RabbitMQ password',
+      ['RABBITMQ_PASSWORD_FILE=', 'RABBITMQ_PASSWORD=not-the-one'],
+      /Handshake terminated by server: 403 .*ACCESS.REFUSED/,
+    ],
+    [
+      'a wrong MySQL password',
+      ['MYSQL_PASSWORD_FILE=', 'MYSQL_PASSWORD=not-the-one'],
+      /Access denied for user 'consumer_two'/,
+    ],
+    [
+      'a secret that is not there',
+      ['MYSQL_PASSWORD_FILE=/run/accounts/nothing'],
+      /MYSQL_PASSWORD_FILE: cannot read \/run\/accounts\/nothing: ENOENT/,
+    ],
+    [
+      'a secret given twice',
+      ['MYSQL_PASSWORD=not-the-one'],
+      /MYSQL_PASSWORD: both MYSQL_PASSWORD and MYSQL_PASSWORD_FILE are set, choose one/,
+    ],
+  ])(
+    '%s is a clear line in the log, without the secret',
+    async (_, variables, sentence) => {
+      const { output } = await run('consumer_two', ...variables)
+      expect(output).toMatch(sentence)
+      expect(output).not.toContain('not-the-one')
+    },
+    MINUTE_MS,
+  )
+})
+
+describe('docker compose', () => {
+  it(
+    'runs three of a consumer, and one again',
+    async () => {
+      await up('--scale', 'consumer_two=3')
+      const three = (await containers()).filter(({ Service }) => Service === 'consumer_two')
+      expect(three).toHaveLength(3)
+      expect(await rabbitmqctl('list_queues', '--no-table-headers', 'name', 'consumers')).toContain('create_item\t3')
+      for (let n = 0; n < 30; n += 1) await call(`${http}/create_item`, { json: item(n) })
+      await eventually(async () => expect(await sql('SELECT COUNT(*) FROM inventory')).toBe('30'))
+      await up('--scale', 'consumer_two=1')
+      expect((await containers()).filter(({ Service }) => Service === 'consumer_two')).toHaveLength(1)
+      await sql('DELETE FROM inventory')
+    },
+    2 * MINUTE_MS,
+  )
+
+  it(
+    'goes down in seconds, and up again with the same data and passwords',
+    async () => {
+      await call(`${http}/create_item`, { json: SEED_ITEM, headers: { Prefer: 'wait=10' } })
+      const password = await execIn('consumer_two', 'cat', '/run/accounts/mysql-password')
+      const began = performance.now()
+      await compose('down')
+      expect(performance.now() - began).toBeLessThan(10_000)
+      await up()
+      expect(await call(`${http}/order_processing`)).toMatchObject({ status: 200, body: [SEED_ITEM] })
+      expect(await execIn('consumer_two', 'cat', '/run/accounts/mysql-password')).toBe(password)
+      expect(await compose('logs', 'accounts')).toContain('accounts: all there')
+    },
+    3 * MINUTE_MS,
+  )
+
+  it(
+    'takes new passwords up everywhere when the old ones are deleted, and keeps the data',
+    async () => {
+      const before = await execIn('consumer_two', 'cat', '/run/accounts/mysql-password')
+      await compose('down')
+      for (const owner of ['consumer-two', 'mysql', 'rabbitmq', 'producer', 'migrate'])
+        await docker('volume', 'rm', `ims-test_accounts-${owner}`)
+      await up()
+      expect(await call(`${http}/order_processing`)).toMatchObject({ status: 200, body: [SEED_ITEM] })
+      expect(await execIn('consumer_two', 'cat', '/run/accounts/mysql-password')).not.toBe(before)
+    },
+    3 * MINUTE_MS,
+  )
+})

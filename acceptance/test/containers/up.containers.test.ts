@@ -1,0 +1,63 @@
+// `npm run up` with a Docker engine: the compose project, its status for people and scripts, and down.
+import { spawn } from 'node:child_process'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { eventually } from 'local'
+import { call } from '../http.ts'
+import { ROOT } from '../stack.ts'
+import { containers, environment, http, ran, removeAll } from './compose.ts'
+
+const MINUTE_MS = 60_000
+const ims = (...args: string[]) => ran(process.execPath, 'local/src/main.ts', ...args)
+
+beforeAll(async () => {
+  await removeAll()
+}, 2 * MINUTE_MS)
+afterAll(async () => {
+  await removeAll()
+}, 2 * MINUTE_MS)
+
+describe('npm run up, with an engine', () => {
+  it(
+    'starts the compose project, says where it is and how it is, and stops it',
+    async () => {
+      expect(await ims('status')).toMatchObject({ code: 3, output: expect.stringContaining('nothing is running') })
+      const { code, output } = await ims('up', '--detach')
+      expect({ code, output }).toMatchObject({ code: 0, output: expect.stringContaining('The suite is up.') })
+      expect(output).toContain(http)
+      expect(await call(`${http}/healthcheck`)).toMatchObject({ status: 200 })
+      const status = await ims('status', '--json')
+      expect(status.code).toBe(0)
+      expect(JSON.parse(status.output)).toMatchObject({
+        http,
+        services: expect.arrayContaining([expect.objectContaining({ service: 'producer', state: 'healthy' })]),
+      })
+      await ran('docker', 'compose', 'stop', 'consumer_two')
+      expect(await ims('status')).toMatchObject({ code: 4, output: expect.stringMatching(/consumer_two-1 +exited/) })
+      expect(await ims('down', '--volumes')).toMatchObject({ code: 0 })
+      expect((await ims('status')).code).toBe(3)
+    },
+    10 * MINUTE_MS,
+  )
+
+  it(
+    'in the foreground stops everything on Ctrl-C',
+    async () => {
+      const child = spawn(process.execPath, ['local/src/main.ts', 'up'], { cwd: ROOT, env: environment })
+      let said = ''
+      child.stdout.on('data', (chunk) => {
+        said += chunk
+      })
+      const exited = new Promise((resolve) => child.once('exit', resolve))
+      await eventually(() => expect(said).toContain('The suite is up.'), 5 * MINUTE_MS)
+      await eventually(async () => {
+        await call(`${http}/healthcheck`)
+        expect(said).toContain('health check received')
+      })
+      child.kill('SIGINT')
+      expect(await exited).toBe(0)
+      expect(said).toContain('stopped; the data is kept')
+      expect(await containers()).toEqual([])
+    },
+    10 * MINUTE_MS,
+  )
+})

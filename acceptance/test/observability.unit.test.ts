@@ -1,0 +1,213 @@
+// The files of the profile `observability` name only what there is: metrics, labels, queues, services, the data source.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { contracts } from '@ims/messaging'
+import { createMeter } from '@ims/runtime'
+import { describe, expect, it } from '@jest/globals'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { labelsIn, metricsIn, selectorsIn } from './promql.ts'
+
+const COMPOSE = join(import.meta.dirname, '../../dockercompose')
+const HERE = join(COMPOSE, 'observability')
+const read = (path: string) => readFileSync(join(HERE, path), 'utf8')
+
+const SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']
+
+/** RabbitMQ's own: https://www.rabbitmq.com/docs/prometheus#detailed-endpoint, seen on RabbitMQ 4.3.6 at /metrics/detailed. */
+const OF_RABBITMQ: Readonly<Record<string, readonly string[]>> = {
+  queue_coarse_metrics: [
+    'rabbitmq_detailed_queue_messages',
+    'rabbitmq_detailed_queue_messages_ready',
+    'rabbitmq_detailed_queue_messages_unacked',
+  ],
+  queue_consumer_count: ['rabbitmq_detailed_queue_consumers'],
+  node_coarse_metrics: ['rabbitmq_detailed_process_resident_memory_bytes'],
+}
+/** Prometheus' own, one for each target: https://prometheus.io/docs/concepts/jobs_instances */
+const OF_PROMETHEUS = ['up']
+/** The labels of our metrics, besides those that Prometheus gives to every target. */
+const LABELS = ['service', 'queue', 'reason', 'connection', 'route', 'method', 'status', 'le', 'job', 'instance']
+
+const prometheus = z.object({
+  global: z.object({ scrape_interval: z.string() }),
+  rule_files: z.array(z.string()),
+  scrape_configs: z.array(
+    z.object({
+      job_name: z.string(),
+      metrics_path: z.string().default('/metrics'),
+      params: z.object({ family: z.array(z.string()) }).optional(),
+      dns_sd_configs: z.array(z.object({ names: z.array(z.string()), type: z.literal('A'), port: z.int() })).length(1),
+    }),
+  ),
+})
+const rules = z.object({
+  groups: z.array(
+    z.object({
+      rules: z.array(
+        z.object({
+          alert: z.string(),
+          expr: z.string(),
+          labels: z.object({ severity: z.enum(['critical', 'warning']) }),
+          annotations: z.object({ summary: z.string().endsWith('.'), runbook: z.string().endsWith('.') }),
+        }),
+      ),
+    }),
+  ),
+})
+const datasource = z.object({ type: z.literal('prometheus'), uid: z.string() })
+const dashboard = z.object({
+  uid: z.string().min(1),
+  templating: z.object({
+    list: z.array(
+      z.object({ name: z.string(), type: z.literal('datasource'), current: z.object({ value: z.string() }) }),
+    ),
+  }),
+  panels: z.array(
+    z.discriminatedUnion('type', [
+      z.object({ type: z.literal('row'), id: z.int(), title: z.string() }),
+      z.object({
+        type: z.enum(['timeseries', 'stat']),
+        id: z.int(),
+        title: z.string(),
+        description: z.string().endsWith('.'),
+        datasource,
+        targets: z.array(z.object({ refId: z.string(), expr: z.string(), datasource })).min(1),
+        gridPos: z.object({ x: z.int().min(0), y: z.int().min(0), w: z.int().min(1), h: z.int().min(1) }),
+      }),
+    ]),
+  ),
+})
+const datasources = z.object({
+  datasources: z.array(
+    z.object({ uid: z.string(), url: z.string(), jsonData: z.object({ timeInterval: z.string() }) }),
+  ),
+})
+const compose = z.object({ services: z.record(z.string(), z.unknown()) })
+
+const scraped = prometheus.parse(parse(read('prometheus/prometheus.yml')))
+const alerts = rules.parse(parse(read('prometheus/alerts.yml'))).groups.flatMap((group) => group.rules)
+const board = dashboard.parse(JSON.parse(read('grafana/dashboards/ims.json')))
+const panels = board.panels.filter((panel) => panel.type !== 'row')
+const provisioned = datasources.parse(parse(read('grafana/provisioning/datasources/prometheus.yml'))).datasources
+const queries = [
+  ...alerts.map(({ alert, expr }) => ({ where: `alert ${alert}`, expr })),
+  ...panels.flatMap(({ title, targets }) => targets.map(({ expr }) => ({ where: `panel ${title}`, expr }))),
+]
+
+/** Every series that a service shows: a histogram is three. */
+async function ourMetrics(): Promise<string[]> {
+  const text = await createMeter('service').registry.metrics()
+  return [...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].flatMap(([, name = '', type]) =>
+    type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
+  )
+}
+
+describe('the queries of dashboard and alerts', () => {
+  it.each(queries)('name only metrics that exist: $where', async ({ expr }) => {
+    const known = [...(await ourMetrics()), ...Object.values(OF_RABBITMQ).flat(), ...OF_PROMETHEUS]
+    expect(metricsIn(expr)).not.toEqual([])
+    expect(known).toEqual(expect.arrayContaining(metricsIn(expr)))
+  })
+
+  it.each(queries)('use only labels that exist: $where', ({ expr }) => {
+    expect(LABELS).toEqual(expect.arrayContaining(labelsIn(expr)))
+  })
+
+  it('ask for the queues of the contracts and their dead letters, by name', () => {
+    const queues = contracts.map(({ queue }) => queue)
+    const asked = new Set(queries.flatMap(({ expr }) => selectorsIn(expr, 'queue')))
+    expect([...asked].sort()).toEqual(['.+[.]dead-letter', 'order_processing', queues.join('|'), 'replies'].sort())
+  })
+
+  it('ask for services of the suite only', () => {
+    const asked = queries.flatMap(({ expr }) => selectorsIn(expr, 'service'))
+    for (const service of asked)
+      expect(SERVICES.filter((name) => new RegExp(`^(?:${service})$`).test(name))).not.toEqual([])
+  })
+})
+
+describe('the alerts', () => {
+  it('know every service whose absence matters', () => {
+    const absent = alerts.find(({ alert }) => alert === 'ServiceAbsent')?.expr ?? ''
+    expect(selectorsIn(absent, 'service').sort()).toEqual([...SERVICES].sort())
+  })
+
+  it('have names of their own', () => {
+    const names = alerts.map(({ alert }) => alert)
+    expect([...new Set(names)]).toEqual(names)
+  })
+
+  it('are read by Prometheus', () => {
+    expect(scraped.rule_files).toEqual(['alerts.yml'])
+    expect(readdirSync(join(HERE, 'prometheus'))).toEqual(expect.arrayContaining(['alerts.yml', 'prometheus.yml']))
+  })
+})
+
+describe('what Prometheus scrapes', () => {
+  const targets = scraped.scrape_configs.map(({ job_name, dns_sd_configs: [sd] }) => [job_name, sd?.names, sd?.port])
+
+  it('is the admin port of every service, and RabbitMQ', () => {
+    expect(targets).toEqual([
+      ['ims', SERVICES, 9090],
+      ['rabbitmq', ['rabbitmq'], 15692],
+    ])
+  })
+
+  it('are services of docker compose', () => {
+    const file = readFileSync(join(COMPOSE, 'docker-compose.yml'), 'utf8')
+    const { services } = compose.parse(parse(file, { merge: true }))
+    const names = scraped.scrape_configs.flatMap(({ dns_sd_configs: [sd] }) => sd?.names ?? [])
+    expect(Object.keys(services)).toEqual(expect.arrayContaining(names))
+  })
+
+  it('of RabbitMQ is what the queries need, and no more', () => {
+    const [, rabbitmq] = scraped.scrape_configs
+    expect(rabbitmq?.metrics_path).toBe('/metrics/detailed')
+    expect(rabbitmq?.params?.family.toSorted()).toEqual(Object.keys(OF_RABBITMQ).sort())
+    expect(readFileSync(join(COMPOSE, 'rabbitmq/enabled_plugins'), 'utf8')).toContain('rabbitmq_prometheus')
+    const used = new Set(queries.flatMap(({ expr }) => metricsIn(expr)))
+    expect([...used]).toEqual(expect.arrayContaining(Object.values(OF_RABBITMQ).flat()))
+  })
+})
+
+describe('the dashboard', () => {
+  it('gives every panel an id of its own, and every query of a panel its letter', () => {
+    const ids = board.panels.map(({ id }) => id)
+    expect([...new Set(ids)]).toEqual(ids)
+    for (const { targets } of panels) expect(new Set(targets.map(({ refId }) => refId)).size).toBe(targets.length)
+  })
+
+  it('lays no panel over another, nor out of the grid', () => {
+    const taken = new Set<string>()
+    for (const { title, gridPos } of panels) {
+      expect([title, gridPos.x + gridPos.w <= 24]).toEqual([title, true])
+      for (let x = gridPos.x; x < gridPos.x + gridPos.w; x += 1)
+        for (let y = gridPos.y; y < gridPos.y + gridPos.h; y += 1) {
+          expect([title, taken.has(`${x},${y}`)]).toEqual([title, false])
+          taken.add(`${x},${y}`)
+        }
+    }
+  })
+
+  it('reads the data source that is provisioned, at the interval at which it is scraped', () => {
+    const [variable] = board.templating.list
+    const uids = panels.flatMap((panel) => [panel.datasource.uid, ...panel.targets.map((each) => each.datasource.uid)])
+    expect([...new Set(uids)]).toEqual([`\${${variable?.name}}`])
+    expect(provisioned).toEqual([
+      {
+        uid: variable?.current.value,
+        url: 'http://prometheus:9090',
+        jsonData: { timeInterval: scraped.global.scrape_interval },
+      },
+    ])
+  })
+
+  it('is what the ConfigMap for Kubernetes is made of, whole', () => {
+    const kustomization = z
+      .object({ configMapGenerator: z.array(z.object({ files: z.array(z.string()) })).length(1) })
+      .parse(parse(read('grafana/dashboards/kustomization.yaml')))
+    const json = readdirSync(join(HERE, 'grafana/dashboards')).filter((name) => name.endsWith('.json'))
+    expect(kustomization.configMapGenerator[0]?.files).toEqual(json)
+  })
+})

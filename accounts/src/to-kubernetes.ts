@@ -1,0 +1,159 @@
+// `node to-kubernetes.ts`, as a Job: completes the Secrets of its namespace, one for each owner, through the API server.
+import { readFileSync } from 'node:fs'
+import { type Accounts, makeAccounts, owners } from './make-accounts.ts'
+
+/** Where Kubernetes puts a pod's credentials (its API server's certificate authority is named by NODE_EXTRA_CA_CERTS). */
+const CREDENTIALS = '/var/run/secrets/kubernetes.io/serviceaccount'
+/** Written last: who reads these files finds every password that is named in them. */
+const SERVERS: readonly string[] = ['rabbitmq', 'mysql']
+/** Times that we begin again because somebody else wrote meanwhile. */
+const ATTEMPTS_MOST = 10
+/** Network policies reach a node a little later than the pod: the first attempts may find no way. */
+const REACHED_WITHIN_MS = 30_000
+
+/** The API server, as one namespace of it is seen from a pod. `url` has no slash at its end. */
+export interface Api {
+  readonly url: string
+  readonly namespace: string
+  readonly token: string
+  readonly retryMs: number
+}
+
+interface Secret {
+  readonly name: string
+  /** Changes with each write: a write that names an older one is refused. */
+  readonly version: string
+  readonly files: Readonly<Record<string, string>>
+}
+
+class WrittenMeanwhile extends Error {
+  override readonly name = 'WrittenMeanwhile'
+}
+
+/** The names of Kubernetes have no underscore. */
+export const secretOf = (owner: string): string => `${owner.replaceAll('_', '-')}-account`
+
+/**
+ * Completes what the Secrets lack; what is there is kept, so it may run at every deployment, also twice at once.
+ * Resolves with the keys it has written, as `<Secret>/<key>`.
+ * @throws Error that says which Secret could not be read or written, and why
+ */
+export async function completeSecrets(api: Api): Promise<{ made: string[] }> {
+  const made: string[] = []
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await completeFrom(await readSecrets(api), api, made)
+      return { made }
+    } catch (error) {
+      if (!(error instanceof WrittenMeanwhile) || attempt === ATTEMPTS_MOST) throw error
+    }
+  }
+}
+
+async function completeFrom(secrets: ReadonlyMap<string, Secret>, api: Api, made: string[]): Promise<void> {
+  const existing: Accounts = Object.fromEntries([...secrets].map(([owner, { files }]) => [owner, files]))
+  const accounts = makeAccounts(existing)
+  for (const owner of [...owners.filter((each) => !SERVERS.includes(each)), ...SERVERS]) {
+    const secret = secrets.get(owner)
+    if (secret === undefined) continue
+    const missing = Object.entries(accounts[owner] ?? {}).filter(([key, content]) => secret.files[key] !== content)
+    if (missing.length === 0) continue
+    await writeSecret(api, secret, missing)
+    made.push(...missing.map(([key]) => `${secret.name}/${key}`))
+  }
+}
+
+async function readSecrets(api: Api): Promise<ReadonlyMap<string, Secret>> {
+  const secrets = new Map<string, Secret>()
+  for (const owner of owners) secrets.set(owner, await readSecret(api, secretOf(owner)))
+  return secrets
+}
+
+async function readSecret(api: Api, name: string): Promise<Secret> {
+  const response = await call(api, name, { method: 'GET' })
+  if (response.status === 404) {
+    throw new Error(
+      `there is no Secret ${name} in namespace ${api.namespace}: apply kubernetes/manifest/accounts first`,
+    )
+  }
+  if (response.status !== 200) throw new Error(`cannot read the Secret ${name}: ${await reasonOf(response)}`)
+  return parsed(name, await response.json())
+}
+
+async function writeSecret(api: Api, { name, version }: Secret, entries: [string, string][]): Promise<void> {
+  const data = Object.fromEntries(entries.map(([key, content]) => [key, Buffer.from(content).toString('base64')]))
+  const response = await call(api, name, {
+    method: 'PATCH',
+    headers: { 'content-type': 'application/merge-patch+json' },
+    body: JSON.stringify({ metadata: { resourceVersion: version }, data }),
+  })
+  if (response.status === 409) throw new WrittenMeanwhile(`the Secret ${name} is being written by somebody else`)
+  if (response.status !== 200) throw new Error(`cannot write the Secret ${name}: ${await reasonOf(response)}`)
+  await response.body?.cancel()
+}
+
+/** One request; again, for a while, when the API server cannot be reached or asks to come back later. */
+async function call({ url, namespace, token, retryMs }: Api, name: string, init: RequestInit): Promise<Response> {
+  const until = performance.now() + REACHED_WITHIN_MS
+  for (;;) {
+    const answered = await fetch(`${url}/api/v1/namespaces/${namespace}/secrets/${name}`, {
+      ...init,
+      headers: { ...init.headers, accept: 'application/json', authorization: `Bearer ${token}` },
+      signal: AbortSignal.timeout(REACHED_WITHIN_MS),
+    }).catch((error: unknown) => new Error(`no answer from ${url}: ${causeOf(error)}`, { cause: error }))
+    const isFinal = answered instanceof Response && answered.status !== 429 && answered.status < 500
+    if (isFinal) return answered
+    if (performance.now() > until) {
+      if (answered instanceof Response) return answered
+      throw answered
+    }
+    await new Promise((resolve) => setTimeout(resolve, retryMs))
+  }
+}
+
+function parsed(name: string, body: unknown): Secret {
+  const { metadata, data = {} } = record(body)
+  const { resourceVersion } = record(metadata)
+  if (typeof resourceVersion !== 'string') throw new Error(`the Secret ${name} came without metadata.resourceVersion`)
+  const files = Object.entries(record(data)).map(([key, value]) => {
+    if (typeof value !== 'string') throw new Error(`data.${key} of the Secret ${name} is no string`)
+    return [key, Buffer.from(value, 'base64').toString()]
+  })
+  return { name, version: resourceVersion, files: Object.fromEntries(files) }
+}
+
+const record = (value: unknown): Record<string, unknown> =>
+  typeof value === 'object' && value !== null ? { ...value } : {}
+
+/** What the API server says in the `message` of its Status. */
+async function reasonOf(response: Response): Promise<string> {
+  const text = await response.text()
+  try {
+    return String(record(JSON.parse(text)).message ?? `status ${response.status}`)
+  } catch {
+    return `status ${response.status}`
+  }
+}
+
+const causeOf = (error: unknown): string => {
+  if (!(error instanceof Error)) return String(error)
+  return error.cause instanceof Error ? error.cause.message || error.message : error.message
+}
+
+/** The API server that Kubernetes names in every pod's environment. */
+function apiOfThisPod(): Api {
+  const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '443' } = process.env
+  const mounted = (file: string) => readFileSync(`${CREDENTIALS}/${file}`, 'utf8').trim()
+  const url = `https://${host.includes(':') ? `[${host}]` : host}:${port}`
+  return { url, namespace: mounted('namespace'), token: mounted('token'), retryMs: 1_000 }
+}
+
+if (import.meta.main) {
+  try {
+    const { made } = await completeSecrets(apiOfThisPod())
+    process.stdout.write(made.length === 0 ? 'accounts: all there\n' : `accounts: made ${made.join(', ')}\n`)
+  } catch (error) {
+    process.stderr.write(`accounts: ${error instanceof Error ? error.message : error}\n`)
+    process.exitCode = 1
+  }
+}

@@ -1,0 +1,67 @@
+// Makes a container by testcontainers, which pulls its image, and removes it when this process is gone, however that ends.
+import { GenericContainer, getContainerRuntimeClient, getReaper } from 'testcontainers'
+import { succeeds } from './command.ts'
+import type { OnProgress } from './servers.ts'
+
+const LOOPBACK = '127.0.0.1'
+const ASKED_WITHIN_MS = 15_000
+const STARTED_WITHIN_MS = 180_000
+
+export interface Recipe {
+  readonly name: string
+  readonly image: string
+  readonly hostname: string
+  readonly hostPort: number
+  readonly containerPort: number
+  readonly environment: Readonly<Record<string, string>>
+  readonly args: readonly string[]
+  /** Copied in before the first start, so that it works on engines that do not share our files. */
+  readonly file?: { readonly from: string; readonly to: string }
+}
+
+/** testcontainers binds ports on every interface; ours are for this machine only. */
+class OnLoopback extends GenericContainer {
+  protected override async beforeContainerCreated(): Promise<void> {
+    for (const bindings of Object.values(this.hostConfig.PortBindings ?? {}))
+      for (const binding of Array.isArray(bindings) ? bindings : []) binding.HostIp = LOOPBACK
+  }
+}
+
+/**
+ * Makes and starts the container unless it is there, running or not. With `lifetime` process it is removed when this process
+ * has ended; where the image of testcontainers' reaper cannot be had, only when somebody removes it.
+ */
+export async function makeContainer(
+  recipe: Recipe,
+  lifetime: 'process' | 'kept',
+  onProgress: OnProgress,
+): Promise<void> {
+  const { name, image, hostname, containerPort, hostPort, environment, args, file } = recipe
+  if (await succeeds('docker', ['container', 'inspect', name], ASKED_WITHIN_MS)) return
+  if (!(await succeeds('docker', ['image', 'inspect', image], ASKED_WITHIN_MS)))
+    onProgress(`pulling the image ${image}`)
+  if (lifetime === 'process') await reaperOrWithout(onProgress)
+  const container = new OnLoopback(image)
+    .withName(name)
+    .withHostname(hostname)
+    .withExposedPorts({ container: containerPort, host: hostPort })
+    .withEnvironment({ ...environment })
+    .withAutoCleanup(lifetime === 'process')
+    .withStartupTimeout(STARTED_WITHIN_MS)
+  if (args.length > 0) container.withCommand([...args])
+  if (file !== undefined) container.withCopyFilesToContainer([{ source: file.from, target: file.to }])
+  await container.start()
+}
+
+/** The reaper is a container of its own; without its image testcontainers would refuse to start any other. */
+async function reaperOrWithout(onProgress: OnProgress): Promise<void> {
+  try {
+    await getReaper(await getContainerRuntimeClient())
+  } catch (error) {
+    process.env.TESTCONTAINERS_RYUK_DISABLED = 'true'
+    const why = error instanceof Error ? error.message.split('\n')[0] : String(error)
+    onProgress(
+      `the image of testcontainers' reaper is not to be had (${why}): containers of a killed run stay until the next`,
+    )
+  }
+}

@@ -1,0 +1,19 @@
+// Counters that begin at 0 when their queue is known: Prometheus sees no increase in a series that begins with its first event.
+// (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics)
+import { NOT_ACCEPTED_REASONS } from './errors.ts'
+import type { Meter } from './service.ts'
+
+/** What happens to messages that are published to `queue`. */
+export function zeroPublished(meter: Meter, queue: string): void {
+  for (const metric of ['messages_confirmed', 'messages_returned', 'messages_outcome_unknown'])
+    meter.count(metric, { queue }, 0)
+  for (const reason of NOT_ACCEPTED_REASONS) meter.count('messages_not_accepted', { queue, reason }, 0)
+}
+
+/** What happens to messages that are taken off `queue`. Dead letters are missing: their reasons are the handlers' own. */
+export function zeroConsumed(meter: Meter, queue: string): void {
+  const metrics = ['messages_consumed', 'messages_applied', 'messages_duplicates', 'messages_retried']
+  for (const metric of [...metrics, 'replies_sent', 'replies_unroutable', 'stale_acks_dropped'])
+    meter.count(metric, { queue }, 0)
+  meter.observe('messages_held', 0, { queue })
+}

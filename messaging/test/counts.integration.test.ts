@@ -1,0 +1,61 @@
+// What is counted on the way of messages through a real RabbitMQ: what dashboard and alerts are made of.
+import { afterAll, beforeAll, expect, it } from '@jest/globals'
+import { eventually } from 'local'
+import { z } from 'zod'
+import { openBroker } from '../src/broker.ts'
+import { consumerEnvironment } from '../src/config.ts'
+import { command } from '../src/contract.ts'
+import type { Delivery, Outcome } from '../src/handler.ts'
+import { countingService } from './counting-service.ts'
+import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+
+let underTest: RabbitmqUnderTest
+beforeAll(async () => {
+  underTest = await rabbitmqUnderTest('counts')
+}, 30_000)
+afterAll(async () => await underTest.drop())
+
+it('counts messages on both sides of the broker, from 0, and replies under one name', async () => {
+  const notes = command('notes', { body: z.object({ text: z.string() }), result: z.object({ outcome: z.string() }) })
+  const queue = notes.queue
+  const [sending, taking] = [countingService(), countingService()]
+  const producer = await openBroker(underTest.config, sending, { publishes: [notes] })
+  const consumer = await openBroker(underTest.config, taking)
+  let away = true
+  const handler = async (
+    deliveries: readonly Delivery<{ text: string }>[],
+  ): Promise<readonly Outcome<{ outcome: string }>[]> => {
+    if (away) throw Object.assign(new Error('the database is away'), { transient: true })
+    return deliveries.map(({ body }) =>
+      body.text === 'bad'
+        ? { kind: 'refused', reason: 'handler-failed', error: 'bad' }
+        : { kind: 'applied', result: { outcome: 'noted' }, repeated: body.text === 'again' },
+    )
+  }
+  try {
+    expect(sending.value('messages_confirmed', { queue })).toBe(0)
+    expect(sending.value('replies_missing', { queue })).toBe(0)
+    expect(sending.value('broker_reconnects', { connection: 'publishing' })).toBe(0)
+    await consumer.consume(notes, handler, consumerEnvironment.parse({ CONSUMER_RETRY_MOST_MS: '20' }))
+    for (const metric of ['messages_consumed', 'messages_applied', 'messages_duplicates', 'replies_sent'])
+      expect(taking.value(metric, { queue })).toBe(0)
+    expect(taking.value('messages_held', { queue })).toBe(0)
+    await producer.publisher.publish(notes, { text: 'bad' })
+    await eventually(() => expect(taking.value('messages_held', { queue })).toBe(1))
+    away = false
+    await eventually(() => expect(taking.value('messages_confirmed', { queue: `${queue}.dead-letter` })).toBe(1))
+    expect(taking.value('messages_held', { queue })).toBe(0)
+    await producer.publisher.publish(notes, { text: 'again' })
+    await producer.requester.command(notes, { text: 'good' }, { deadlineMs: 5_000 })
+    expect(sending.value('messages_confirmed', { queue })).toBe(3)
+    await eventually(() => expect(taking.value('messages_confirmed', { queue: 'replies' })).toBe(1))
+    expect(taking.value('replies_sent', { queue })).toBe(1)
+    expect(taking.value('messages_consumed', { queue })).toBe(3)
+    expect(taking.value('messages_applied', { queue })).toBe(1)
+    expect(taking.value('messages_duplicates', { queue })).toBe(1)
+    expect(taking.value('messages_dead_lettered', { queue, reason: 'handler-failed' })).toBe(1)
+  } finally {
+    await producer.close()
+    await consumer.close()
+  }
+}, 20_000)

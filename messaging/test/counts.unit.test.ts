@@ -1,0 +1,94 @@
+// What is counted and measured, as far as it can be seen without a broker.
+import { describe, expect, it } from '@jest/globals'
+import { z } from 'zod'
+import { outcomesOf } from '../src/attempts.ts'
+import { rabbitmqEnvironment } from '../src/config.ts'
+import type { Connection } from '../src/connection.ts'
+import { query } from '../src/contract.ts'
+import { NoReply } from '../src/errors.ts'
+import type { Delivery } from '../src/handler.ts'
+import { Publisher } from '../src/publisher.ts'
+import { Requester } from '../src/rpc.ts'
+import { Supervised } from '../src/supervised.ts'
+import { countingService } from './counting-service.ts'
+
+/** A publisher whose connection never opens: it refuses whatever it is given. */
+function disconnected() {
+  const service = countingService()
+  const connection = new Supervised<Connection>({
+    name: 'connection',
+    log: service.log,
+    reconnectMostMs: 1,
+    open: () => new Promise(() => {}),
+    close: async () => {},
+  })
+  return { service, publisher: new Publisher(connection, rabbitmqEnvironment.parse({}), service) }
+}
+const empty = (queue: string) => ({ queue, content: Buffer.from('{}'), properties: {} })
+
+describe('what a publisher counts', () => {
+  it('begins at 0 for each of its queues, so that the first failure is an increase', () => {
+    const { service, publisher } = disconnected()
+    publisher.ownQueues(['q'])
+    for (const metric of ['messages_confirmed', 'messages_returned', 'messages_outcome_unknown'])
+      expect(service.value(metric, { queue: 'q' })).toBe(0)
+    expect(service.value('messages_not_accepted', { queue: 'q', reason: 'nacked' })).toBe(0)
+    expect(service.value('messages_not_accepted', { queue: 'q', reason: 'blocked' })).toBe(0)
+  })
+
+  it('counts a refused message with its reason', async () => {
+    const { service, publisher } = disconnected()
+    publisher.ownQueues(['q'])
+    await expect(publisher.send(empty('q'))).rejects.toThrow('not connected')
+    expect(service.value('messages_not_accepted', { queue: 'q', reason: 'disconnected' })).toBe(1)
+  })
+
+  it('counts the replies to all requesters as one queue', async () => {
+    const { service, publisher } = disconnected()
+    for (const address of ['amq.rabbitmq.reply-to.g1h2.abc', 'amq.rabbitmq.reply-to.g1h2.def', 'amq.gen-1'])
+      await expect(publisher.send(empty(address))).rejects.toThrow('not connected')
+    expect(service.value('messages_not_accepted', { queue: 'replies', reason: 'disconnected' })).toBe(3)
+    expect(service.series()).toHaveLength(1)
+  })
+})
+
+describe('what a requester counts', () => {
+  it('counts a reply that did not come in time', async () => {
+    const service = countingService()
+    const { publisher } = disconnected()
+    publisher.publish = async () => ({ messageId: 'sent, and never answered' })
+    const question = query('q', { body: z.unknown(), reply: z.unknown() })
+    await expect(new Requester(publisher, service).request(question, {}, { deadlineMs: 5 })).rejects.toThrow(NoReply)
+    expect(service.value('replies_missing', { queue: 'q' })).toBe(1)
+  })
+})
+
+describe('what attempts measure', () => {
+  const delivery: Delivery = { body: {}, messageId: 'm', redelivered: false, fingerprint: 'f', headers: {} }
+  const config = { retryMostMs: 1, holdMostMs: 1_000 }
+
+  it('says how many messages are held while the world is bad', async () => {
+    const service = countingService()
+    const held: (number | undefined)[] = []
+    const handler = async (deliveries: readonly Delivery[]) => {
+      held.push(service.value('messages_held', { queue: 'q' }))
+      if (held.length < 2) throw Object.assign(new Error('the database is away'), { transient: true })
+      return deliveries.map(() => ({ kind: 'applied', result: {}, repeated: false }) as const)
+    }
+    const parts = { queue: 'q', handler, config, service, trouble: () => {} }
+    await outcomesOf([delivery, delivery], parts, new AbortController().signal)
+    expect(held).toEqual([undefined, 2])
+    expect(service.value('messages_retried', { queue: 'q' })).toBe(2)
+  })
+
+  it('does not call messages held that are tried one by one because one of them may be bad', async () => {
+    const service = countingService()
+    const handler = async (deliveries: readonly Delivery[]) => {
+      if (deliveries.length > 1) throw new Error('one of them is bad')
+      return deliveries.map(() => ({ kind: 'applied', result: {}, repeated: false }) as const)
+    }
+    const parts = { queue: 'q', handler, config, service, trouble: () => {} }
+    await outcomesOf([delivery, delivery], parts, new AbortController().signal)
+    expect(service.value('messages_held', { queue: 'q' })).toBeUndefined()
+  })
+})
