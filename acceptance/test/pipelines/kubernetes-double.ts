@@ -192,6 +192,7 @@ export async function startKubernetesDouble(trouble: Trouble = {}): Promise<Kube
     get: (kind, name) => [...objects.values()].find((one) => one.kind === kind && one.metadata.name === name),
     names: (kind) => [...objects.values()].filter((one) => one.kind === kind).map(({ metadata }) => metadata.name),
     async [Symbol.asyncDispose]() {
+      if (!server.listening) return
       server.close()
       server.closeAllConnections()
       await once(server, 'close')
@@ -249,8 +250,10 @@ const named = z.array(z.looseObject({ name: z.string() }))
 function merged(target: unknown, patch: unknown): unknown {
   const [oldNamed, newNamed] = [named.safeParse(target), named.safeParse(patch)]
   if (oldNamed.success && newNamed.success) {
-    const changed = oldNamed.data.map((old) => merged(old, newNamed.data.find(({ name }) => name === old.name) ?? {}))
-    return [...changed, ...newNamed.data.filter((one) => !oldNamed.data.some(({ name }) => name === one.name))]
+    const change = new Map(newNamed.data.map((one) => [one.name, one]))
+    const kept = oldNamed.data.filter(({ name }) => change.get(name)?.$patch !== 'delete')
+    const added = newNamed.data.filter(({ name, $patch }) => !$patch && !oldNamed.data.some((old) => old.name === name))
+    return [...kept.map((old) => merged(old, change.get(old.name) ?? {})), ...added]
   }
   const changes = members.safeParse(patch)
   if (!changes.success) return patch

@@ -30,7 +30,8 @@ if others=$(grep -E 'image: ([^ ]*/)?ims/' <<<"$manifests" | grep -vF ":$IMS_TAG
   fail "$OVERLAY has images that did not get the tag: $(xargs <<<"$others")"
 fi
 
-# A Job cannot be changed once it is there. Named after what is deployed, a new migration is a new Job, and the same one is left alone.
+# A Job cannot be changed once it is there. Named after what is deployed, a new version's is a new Job, and the same version's is left
+# alone; as nothing replaces the old ones, they go by themselves after a week.
 cat >>"$RENDERED/kustomization.yaml" <<END
 transformers:
   - |-
@@ -39,5 +40,8 @@ transformers:
     metadata: { name: job-names }
     suffix: '-$(sha256sum <<<"$manifests" | cut -c 1-10)'
     fieldSpecs: [{ kind: Job, path: metadata/name }]
+patches:
+  - target: { kind: Job }
+    patch: '[{"op": "add", "path": "/spec/ttlSecondsAfterFinished", "value": 604800}]'
 END
 kubectl kustomize "$RENDERED" | grep -E '^ *(- )?image: ' | sort | uniq -c

@@ -1,0 +1,246 @@
+// The shell scripts of the deployment, each run for real with kubectl against a Kubernetes double: what they do, and when they refuse.
+import { execFileSync } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, jest } from '@jest/globals'
+import { createDeploymentWorkspace, DEPLOYMENTS, SERVICES, TAG, withoutKubectl } from './deployment-workspace.ts'
+import { itWith } from './simulator.ts'
+
+jest.setTimeout(60_000)
+
+const test = itWith(withoutKubectl())
+const all = (tag: string) => SERVICES.map((service) => `${service.replace('_', '-')}: ims/${service}:${tag}`)
+
+describe('render.sh', () => {
+  test('gives every image the tag and the registry, and touches no file of the overlay', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    const git = (...args: readonly string[]) =>
+      execFileSync('git', args, { cwd: workspace.directory, encoding: 'utf8' })
+    git('init', '--quiet')
+    writeFileSync(join(workspace.directory, '.gitignore'), '.local/\n')
+    git('add', '.')
+    const { code, output } = await workspace.run('render', { IMS_REGISTRY: 'registry.example.org:5000/team' })
+    expect(code).toBe(0)
+    for (const service of SERVICES) expect(output).toContain(`registry.example.org:5000/team/ims/${service}:${TAG.new}`)
+    expect(output).not.toContain(':dev')
+    expect(output).toContain('image: rabbitmq:4')
+    expect(
+      git('status', '--porcelain')
+        .split('\n')
+        .filter((line) => !line.startsWith('A  ')),
+    ).toEqual([''])
+  })
+
+  test('names Jobs after what is deployed, so that a new version migrates and the same one does not again', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    await workspace.deploy(TAG.old)
+    await workspace.deploy(TAG.old)
+    expect(workspace.kubernetes.names('Job')).toEqual([expect.stringMatching(/^migrate-[0-9a-f]{10}$/)])
+    await workspace.deploy(TAG.new)
+    expect(workspace.kubernetes.names('Job')).toHaveLength(2)
+    const [name = ''] = workspace.kubernetes.names('Job')
+    expect(workspace.kubernetes.get('Job', name)?.spec).toMatchObject({ ttlSecondsAfterFinished: 604800 })
+  })
+
+  test('refuses an overlay that is not there, or does not run all five images', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    const missing = await workspace.run('render', { OVERLAY: 'kubernetes/overlays/moon' })
+    expect(missing).toEqual({ code: 1, output: '✗ there is no overlay kubernetes/overlays/moon\n' })
+    workspace.writeOverlay({ services: ['producer', 'consumer_one', 'consumer_two', 'consumer_three'] })
+    const incomplete = await workspace.run('render')
+    expect(incomplete).toEqual({ code: 1, output: '✗ kubernetes/overlays/single runs no image ims/consumer_four\n' })
+    workspace.writeOverlay({ services: [...SERVICES, 'consumer_five'] })
+    const untagged = await workspace.run('render')
+    expect(untagged.code).toBe(1)
+    expect(untagged.output).toContain('has images that did not get the tag: image: ims/consumer_five:dev')
+  })
+})
+
+describe('diff.sh', () => {
+  test('lists what is new where there is no namespace yet, which the server could not compare', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    await workspace.run('render')
+    const { code, output } = await workspace.run('diff')
+    expect(code).toBe(0)
+    expect(output).toContain('There is no namespace ims yet, so all of this is new:')
+    expect(output).toContain('deployment.apps/producer created (dry run)')
+    expect(workspace.kubernetes.writes).toEqual([])
+  })
+
+  test('shows what would change, in the log and in a report, and changes nothing', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    await workspace.deploy(TAG.old)
+    const before = workspace.kubernetes.writes.length
+    await workspace.run('render')
+    const { code, output } = await workspace.run('diff')
+    expect(code).toBe(0)
+    expect(output).toMatch(new RegExp(`^-.* image: ims/producer:${TAG.old}$`, 'm'))
+    expect(output).toMatch(new RegExp(`^\\+.* image: ims/producer:${TAG.new}$`, 'm'))
+    expect(readFileSync(join(workspace.directory, 'reports/deployment.diff'), 'utf8')).toBe(output)
+    expect(workspace.kubernetes.writes).toHaveLength(before)
+  })
+
+  test('says so when nothing would change', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    await workspace.deploy(TAG.new)
+    expect(await workspace.run('diff')).toEqual({
+      code: 0,
+      output: 'No differences: this is what is deployed already.\n',
+    })
+  })
+
+  test('fails when it could not be found out, which is not the same as a difference', async () => {
+    await using workspace = await createDeploymentWorkspace({ refused: ['PATCH deployments/producer'] })
+    await workspace.deploy(TAG.old)
+    await workspace.run('render')
+    const { code, output } = await workspace.run('diff')
+    expect(code).toBe(1)
+    expect(output).toMatch(/✗ what would change could not be found out \(exit code ([2-9]|\d{2,})\)/)
+  })
+})
+
+describe('rollout.sh', () => {
+  test('passes when the Job is done and everything runs', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    await workspace.deploy(TAG.new)
+    const { code, output } = await workspace.run('rollout')
+    expect(code).toBe(0)
+    expect(output).toMatch(/job\.batch\/migrate-\w+ is complete/)
+    for (const name of DEPLOYMENTS) expect(output).toContain(`deployment "${name}" successfully rolled out`)
+    expect(workspace.commands()).toContainEqual(expect.stringContaining('rollout status statefulset.apps/rabbitmq'))
+  })
+
+  test('fails on a Deployment that does not get ready, and names it', async () => {
+    await using workspace = await createDeploymentWorkspace({ broken: `ims/consumer_three:${TAG.new}` })
+    await workspace.deploy(TAG.new)
+    const { code, output } = await workspace.run('rollout')
+    expect(code).toBe(1)
+    expect(output).toContain('✗ deployment.apps/consumer-three does not run as it is meant to')
+  })
+
+  test('fails on a Job that has failed, without waiting for its time to be over', async () => {
+    await using workspace = await createDeploymentWorkspace({ broken: '"name":"migrate"' })
+    await workspace.deploy(TAG.new)
+    const { code, output } = await workspace.run('rollout', { ROLLOUT_WITHIN_S: '600' })
+    expect(code).toBe(1)
+    expect(output).toMatch(/✗ job\.batch\/migrate-\w+ failed, see its log above/)
+  })
+})
+
+describe('smoke-test.sh', () => {
+  test('fails, with its words, when there is no tunnel', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    writeFileSync(
+      join(workspace.shims, 'kubectl'),
+      '#!/bin/bash\necho "error: services \\"producer\\" not found"; exit 1\n',
+    )
+    const { code, output } = await workspace.run('smoke-test')
+    expect(code).toBe(1)
+    expect(output).toContain('✗ there is no tunnel to service/producer:5000: error: services "producer" not found')
+  })
+})
+
+describe('rollback.sh', () => {
+  test('returns what was changed to what ran, the configuration with it, and leaves the rest alone', async () => {
+    // The apply breaks off: consumers one, two and three were reached, four and the producer were not.
+    const refused = ['PATCH deployments/consumer-four', 'PATCH deployments/producer']
+    await using workspace = await createDeploymentWorkspace({ refused })
+    await workspace.deploy(TAG.old)
+    workspace.writeOverlay({ level: 'nonsense' })
+    await expect(workspace.deploy(TAG.new)).rejects.toThrow(/is refused/)
+    expect(workspace.images()).toContain(`consumer-one: ims/consumer_one:${TAG.new}`)
+    const before = workspace.kubernetes.writes.length
+
+    const { code, output } = await workspace.run('rollback')
+    expect(code).toBe(0)
+    expect(workspace.images().sort()).toEqual(all(TAG.old).sort())
+    expect(workspace.kubernetes.get('ConfigMap', 'ims-configuration')?.data).toEqual({ LOG_LEVEL: 'info' })
+    expect(output).toContain('✓ 3 Deployment(s) brought back')
+    const touched = new Set(workspace.kubernetes.writes.slice(before))
+    expect([...touched].sort()).toEqual([
+      'PATCH configmaps/ims-configuration',
+      'PATCH deployments/consumer-one',
+      'PATCH deployments/consumer-three',
+      'PATCH deployments/consumer-two',
+    ])
+    const order = workspace.commands().map((command) => command.split(' ').slice(0, 3).join(' '))
+    expect(order.lastIndexOf('kubectl apply -f')).toBeLessThan(order.indexOf('kubectl rollout undo'))
+  })
+
+  test('restores what ran, and not what was applied last: a version set by hand was set for a reason', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    await workspace.deploy(TAG.old)
+    await workspace.deploy('c'.repeat(40))
+    await workspace.kubectl('rollout', 'undo', 'deployment/producer', '--namespace', 'ims')
+    expect(workspace.images()).toContain(`producer: ims/producer:${TAG.old}`)
+    await workspace.deploy(TAG.new)
+    expect((await workspace.run('rollback')).code).toBe(0)
+    expect(workspace.images()).toContain(`producer: ims/producer:${TAG.old}`)
+    expect(workspace.images()).toContain(`consumer-one: ims/consumer_one:${'c'.repeat(40)}`)
+  })
+
+  test('leaves no trace for the next deployment: what the failed version had removed can be removed again', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    const producer = () => JSON.stringify(workspace.kubernetes.get('Deployment', 'producer')?.spec)
+    workspace.writeOverlay({ variables: ['KEPT', 'DROPPED'] })
+    await workspace.deploy(TAG.old)
+    workspace.writeOverlay({ variables: ['KEPT'] })
+    await workspace.deploy(TAG.new)
+    expect(producer()).not.toContain('DROPPED')
+    await workspace.run('rollback')
+    expect(producer()).toContain('DROPPED')
+    await workspace.deploy('c'.repeat(40))
+    expect(producer()).toContain('KEPT')
+    expect(producer()).not.toContain('DROPPED')
+  })
+
+  test('waits again for what an attempt before has already returned, and fails for as long as it does not run', async () => {
+    await using workspace = await createDeploymentWorkspace({ broken: `ims/consumer_one:${TAG.old}` })
+    await workspace.deploy(TAG.old)
+    await workspace.deploy(TAG.new)
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const { code, output } = await workspace.run('rollback')
+      expect(code).toBe(1)
+      expect(output).toContain('↩ deployment.apps/producer runs again what it ran before')
+      expect(output).toContain('✗ not brought back: deployment.apps/consumer-one')
+    }
+  })
+
+  test('names a StatefulSet that was changed, and does not touch it', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    await workspace.deploy(TAG.old)
+    workspace.writeOverlay({ rabbitmq: '5' })
+    await workspace.deploy(TAG.old)
+    const before = workspace.kubernetes.writes.length
+    const { code, output } = await workspace.run('rollback')
+    expect(code).toBe(0)
+    expect(output).toContain('! statefulset.apps/rabbitmq was changed too, and is left alone')
+    expect(workspace.kubernetes.writes).toHaveLength(before)
+  })
+
+  test('leaves a first deployment as it is, since nothing ran before', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    await workspace.deploy(TAG.new)
+    expect(await workspace.run('rollback')).toEqual({ code: 0, output: '✓ 0 Deployment(s) brought back\n' })
+    expect(workspace.images().sort()).toEqual(all(TAG.new).sort())
+  })
+
+  test('does nothing without a record of what was there', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    const { code, output } = await workspace.run('rollback')
+    expect(code).toBe(1)
+    expect(output).toContain('✗ there is no record of what was there before')
+    expect(workspace.commands()).toEqual([''])
+  })
+
+  test('names every Deployment that it could not return', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    await workspace.deploy(TAG.old)
+    await workspace.deploy(TAG.new)
+    await workspace.kubernetes[Symbol.asyncDispose]()
+    const { code, output } = await workspace.run('rollback')
+    expect(code).toBe(1)
+    for (const name of DEPLOYMENTS)
+      expect(output).toMatch(new RegExp(`✗ not brought back: .*deployment\\.apps/${name}`))
+  })
+})
