@@ -1,14 +1,21 @@
 // The shell scripts of the deployment, each run for real with kubectl against a Kubernetes double: what they do, and when they refuse.
 import { execFileSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, jest } from '@jest/globals'
+import { parseAllDocuments } from 'yaml'
+import { z } from 'zod'
 import { createDeploymentWorkspace, DEPLOYMENTS, SERVICES, TAG, withoutKubectl } from './deployment-workspace.ts'
-import { itWith } from './simulator.ts'
+import { itWith, ROOT } from './simulator.ts'
 
 jest.setTimeout(60_000)
 
 const test = itWith(withoutKubectl())
+const object = z.object({
+  kind: z.string(),
+  metadata: z.object({ name: z.string() }),
+  spec: z.looseObject({ ports: z.array(z.unknown()).optional() }).optional(),
+})
 const all = (tag: string) => SERVICES.map((service) => `${service.replace('_', '-')}: ims/${service}:${tag}`)
 
 describe('render.sh', () => {
@@ -33,10 +40,10 @@ describe('render.sh', () => {
 
   test('names Jobs after what is deployed, so that a new version migrates and the same one does not again', async () => {
     await using workspace = await createDeploymentWorkspace()
-    await workspace.deploy(TAG.old)
-    await workspace.deploy(TAG.old)
+    await workspace.apply(TAG.old)
+    await workspace.apply(TAG.old)
     expect(workspace.kubernetes.names('Job')).toEqual([expect.stringMatching(/^migrate-[0-9a-f]{10}$/)])
-    await workspace.deploy(TAG.new)
+    await workspace.apply(TAG.new)
     expect(workspace.kubernetes.names('Job')).toHaveLength(2)
     const [name = ''] = workspace.kubernetes.names('Job')
     expect(workspace.kubernetes.get('Job', name)?.spec).toMatchObject({ ttlSecondsAfterFinished: 604800 })
@@ -56,6 +63,26 @@ describe('render.sh', () => {
   })
 })
 
+describe('render.sh on the overlays of this repository', () => {
+  for (const overlay of readdirSync(join(ROOT, 'kubernetes/overlays'))) {
+    test(`puts the tag on all images of ${overlay}, whose namespace and service are those of the pipeline`, async () => {
+      await using workspace = await createDeploymentWorkspace()
+      const { code, output } = await workspace.run('render', { OVERLAY: join(ROOT, 'kubernetes/overlays', overlay) })
+      expect({ code, failed: code === 0 ? '' : output }).toEqual({ code: 0, failed: '' })
+      const { output: manifests } = await workspace.kubectl('kustomize', '.local/deployment')
+      const ours = [...manifests.matchAll(/image: (ims\/\S+)/g)].map(([, image]) => image)
+      expect(new Set(ours)).toEqual(new Set(SERVICES.map((service) => `ims/${service}:${TAG.new}`)))
+      const objects = z.array(object).parse(parseAllDocuments(manifests).map((document) => document.toJS()))
+      const named = (kind: string) => objects.filter((one) => one.kind === kind).map(({ metadata }) => metadata.name)
+      expect(named('Namespace')).toEqual(['ims'])
+      expect(named('Deployment').sort()).toEqual([...DEPLOYMENTS].sort())
+      expect(named('Job').every((name) => /-[0-9a-f]{10}$/.test(name))).toBe(true)
+      const producer = objects.find(({ kind, metadata }) => kind === 'Service' && metadata.name === 'producer')
+      expect(producer?.spec?.ports).toContainEqual(expect.objectContaining({ port: 5000 }))
+    })
+  }
+})
+
 describe('diff.sh', () => {
   test('lists what is new where there is no namespace yet, which the server could not compare', async () => {
     await using workspace = await createDeploymentWorkspace()
@@ -69,7 +96,7 @@ describe('diff.sh', () => {
 
   test('shows what would change, in the log and in a report, and changes nothing', async () => {
     await using workspace = await createDeploymentWorkspace()
-    await workspace.deploy(TAG.old)
+    await workspace.apply(TAG.old)
     const before = workspace.kubernetes.writes.length
     await workspace.run('render')
     const { code, output } = await workspace.run('diff')
@@ -82,7 +109,7 @@ describe('diff.sh', () => {
 
   test('says so when nothing would change', async () => {
     await using workspace = await createDeploymentWorkspace()
-    await workspace.deploy(TAG.new)
+    await workspace.apply(TAG.new)
     expect(await workspace.run('diff')).toEqual({
       code: 0,
       output: 'No differences: this is what is deployed already.\n',
@@ -91,7 +118,7 @@ describe('diff.sh', () => {
 
   test('fails when it could not be found out, which is not the same as a difference', async () => {
     await using workspace = await createDeploymentWorkspace({ refused: ['PATCH deployments/producer'] })
-    await workspace.deploy(TAG.old)
+    await workspace.apply(TAG.old)
     await workspace.run('render')
     const { code, output } = await workspace.run('diff')
     expect(code).toBe(1)
@@ -102,7 +129,7 @@ describe('diff.sh', () => {
 describe('rollout.sh', () => {
   test('passes when the Job is done and everything runs', async () => {
     await using workspace = await createDeploymentWorkspace()
-    await workspace.deploy(TAG.new)
+    await workspace.apply(TAG.new)
     const { code, output } = await workspace.run('rollout')
     expect(code).toBe(0)
     expect(output).toMatch(/job\.batch\/migrate-\w+ is complete/)
@@ -112,7 +139,7 @@ describe('rollout.sh', () => {
 
   test('fails on a Deployment that does not get ready, and names it', async () => {
     await using workspace = await createDeploymentWorkspace({ broken: `ims/consumer_three:${TAG.new}` })
-    await workspace.deploy(TAG.new)
+    await workspace.apply(TAG.new)
     const { code, output } = await workspace.run('rollout')
     expect(code).toBe(1)
     expect(output).toContain('✗ deployment.apps/consumer-three does not run as it is meant to')
@@ -120,7 +147,7 @@ describe('rollout.sh', () => {
 
   test('fails on a Job that has failed, without waiting for its time to be over', async () => {
     await using workspace = await createDeploymentWorkspace({ broken: '"name":"migrate"' })
-    await workspace.deploy(TAG.new)
+    await workspace.apply(TAG.new)
     const { code, output } = await workspace.run('rollout', { ROLLOUT_WITHIN_S: '600' })
     expect(code).toBe(1)
     expect(output).toMatch(/✗ job\.batch\/migrate-\w+ failed, see its log above/)
@@ -145,7 +172,7 @@ describe('rollback.sh', () => {
     // The apply breaks off: consumers one, two and three were reached, four and the producer were not.
     const refused = ['PATCH deployments/consumer-four', 'PATCH deployments/producer']
     await using workspace = await createDeploymentWorkspace({ refused })
-    await workspace.deploy(TAG.old)
+    await workspace.apply(TAG.old)
     workspace.writeOverlay({ level: 'nonsense' })
     await expect(workspace.deploy(TAG.new)).rejects.toThrow(/is refused/)
     expect(workspace.images()).toContain(`consumer-one: ims/consumer_one:${TAG.new}`)
@@ -169,8 +196,8 @@ describe('rollback.sh', () => {
 
   test('restores what ran, and not what was applied last: a version set by hand was set for a reason', async () => {
     await using workspace = await createDeploymentWorkspace()
-    await workspace.deploy(TAG.old)
-    await workspace.deploy('c'.repeat(40))
+    await workspace.apply(TAG.old)
+    await workspace.apply('c'.repeat(40))
     await workspace.kubectl('rollout', 'undo', 'deployment/producer', '--namespace', 'ims')
     expect(workspace.images()).toContain(`producer: ims/producer:${TAG.old}`)
     await workspace.deploy(TAG.new)
@@ -183,20 +210,20 @@ describe('rollback.sh', () => {
     await using workspace = await createDeploymentWorkspace()
     const producer = () => JSON.stringify(workspace.kubernetes.get('Deployment', 'producer')?.spec)
     workspace.writeOverlay({ variables: ['KEPT', 'DROPPED'] })
-    await workspace.deploy(TAG.old)
+    await workspace.apply(TAG.old)
     workspace.writeOverlay({ variables: ['KEPT'] })
     await workspace.deploy(TAG.new)
     expect(producer()).not.toContain('DROPPED')
     await workspace.run('rollback')
     expect(producer()).toContain('DROPPED')
-    await workspace.deploy('c'.repeat(40))
+    await workspace.apply('c'.repeat(40))
     expect(producer()).toContain('KEPT')
     expect(producer()).not.toContain('DROPPED')
   })
 
   test('waits again for what an attempt before has already returned, and fails for as long as it does not run', async () => {
     await using workspace = await createDeploymentWorkspace({ broken: `ims/consumer_one:${TAG.old}` })
-    await workspace.deploy(TAG.old)
+    await workspace.apply(TAG.old)
     await workspace.deploy(TAG.new)
     for (let attempt = 0; attempt < 2; attempt++) {
       const { code, output } = await workspace.run('rollback')
@@ -208,7 +235,7 @@ describe('rollback.sh', () => {
 
   test('names a StatefulSet that was changed, and does not touch it', async () => {
     await using workspace = await createDeploymentWorkspace()
-    await workspace.deploy(TAG.old)
+    await workspace.apply(TAG.old)
     workspace.writeOverlay({ rabbitmq: '5' })
     await workspace.deploy(TAG.old)
     const before = workspace.kubernetes.writes.length
@@ -235,7 +262,7 @@ describe('rollback.sh', () => {
 
   test('names every Deployment that it could not return', async () => {
     await using workspace = await createDeploymentWorkspace()
-    await workspace.deploy(TAG.old)
+    await workspace.apply(TAG.old)
     await workspace.deploy(TAG.new)
     await workspace.kubernetes[Symbol.asyncDispose]()
     const { code, output } = await workspace.run('rollback')

@@ -37,7 +37,9 @@ export interface DeploymentWorkspace extends AsyncDisposable {
   /** Runs one script of the shared library, as the pipeline would. */
   run(script: string, env?: Readonly<Record<string, string>>): Promise<ScriptRun>
   kubectl(...args: readonly string[]): Promise<ScriptRun>
-  /** Renders, records and applies, and fails when one of them does. */
+  /** Renders and applies, and fails when one of them does. */
+  apply(tag: string): Promise<void>
+  /** The same, and records in between what was there. */
   deploy(tag: string): Promise<void>
   /** The image of each Deployment, as in `consumer-one: ims/consumer_one:…`. */
   images(): string[]
@@ -93,6 +95,12 @@ export async function createDeploymentWorkspace(
   }
   const run = (script: string, env: Readonly<Record<string, string>> = {}) =>
     execute(join(RESOURCES, `${script}.sh`), [], env)
+  const runAll = async (scripts: readonly string[], tag: string) => {
+    for (const script of scripts) {
+      const { code, output } = await run(script, { IMS_TAG: tag })
+      if (code !== 0) throw new Error(`${script}: ${output}`)
+    }
+  }
   writeOverlay({})
   return {
     directory,
@@ -103,12 +111,8 @@ export async function createDeploymentWorkspace(
     writeOverlay,
     run,
     kubectl: (...args) => execute(join(shims, 'kubectl'), args, {}),
-    async deploy(tag) {
-      for (const script of ['render', 'record', 'apply']) {
-        const { code, output } = await run(script, { IMS_TAG: tag })
-        if (code !== 0) throw new Error(`${script}: ${output}`)
-      }
-    },
+    apply: (tag) => runAll(['render', 'apply'], tag),
+    deploy: (tag) => runAll(['render', 'record', 'apply'], tag),
     images: () =>
       kubernetes
         .names('Deployment')

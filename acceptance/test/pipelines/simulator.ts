@@ -1,7 +1,7 @@
 // Runs the pipelines of Jenkins without Jenkins: a simulator outside this repository that checks them and records, or runs, their steps.
 import { execFile, execFileSync } from 'node:child_process'
 import { existsSync, realpathSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { it } from '@jest/globals'
 import { z } from 'zod'
 
@@ -59,9 +59,9 @@ export function itWith(reason: string | undefined) {
     reason === undefined ? it(title, test, timeoutMs) : it.skip(`${title} (skipped: ${reason})`, test)
 }
 
-/** Runs `build.pipeline` or `deployment.pipeline` with the options of the simulator, and resolves with its record. */
+/** Runs `build.pipeline`, `deployment.pipeline` or the file of a path with the options of the simulator, and resolves with its record. */
 export async function runPipeline(name: string, options: readonly string[], env = {}): Promise<PipelineRun> {
-  const file = join(ROOT, 'pipeline_files', name)
+  const file = resolve(ROOT, 'pipeline_files', name)
   const own = ['--declarative', '--library', `ims=${LIBRARY}`, '--json', '-']
   const { stdout, stderr } = await groovy([SIMULATOR, ...own, ...options, file], env)
   if (!stdout.startsWith('{')) throw new Error(`the simulator did not run: ${stdout}${stderr}`)

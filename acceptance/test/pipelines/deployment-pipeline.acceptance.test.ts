@@ -1,0 +1,183 @@
+// deployment.pipeline in the simulator: what it does in which order, when it does nothing, and that it rolls back whatever fails.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, jest } from '@jest/globals'
+import { z } from 'zod'
+import {
+  createDeploymentWorkspace,
+  type DeploymentWorkspace,
+  SERVICES,
+  TAG,
+  withoutKubectl,
+} from './deployment-workspace.ts'
+import { itWith, type PipelineRun, ROOT, runPipeline, withoutSimulator } from './simulator.ts'
+
+jest.setTimeout(120_000)
+
+const test = itWith(withoutSimulator())
+const testForReal = itWith(withoutSimulator() ?? withoutKubectl())
+const GOOD = ['--param', 'ENVIRONMENT=single', '--param', `TAG=${TAG.new}`, '--credential', 'ims-kubeconfig-single']
+
+const deploy = (...options: readonly string[]) => runPipeline('deployment.pipeline', [...GOOD, ...options])
+
+/** The scripts that were run, in order; a step carries the name of its script. */
+const steps = ({ events }: PipelineRun) => events.filter(({ type }) => type === 'sh').map(({ label }) => label)
+const messages = ({ events }: PipelineRun, type: string) =>
+  events.filter((event) => event.type === type).map(({ message }) => message)
+const ROLLBACK_MINUTES = 30
+const timeout = z.object({ args: z.object({ time: z.coerce.number(), unit: z.enum(['MINUTES', 'HOURS']) }) })
+const minutes = (option: unknown) => {
+  const { time, unit } = timeout.parse(option).args
+  return unit === 'HOURS' ? time * 60 : time
+}
+const description = ({ events }: PipelineRun) => events.find(({ type }) => type === 'description')?.value
+
+describe('the deployment pipeline', () => {
+  test('shows, records, applies, waits and tries, in this order, and nothing is to be objected', async () => {
+    const run = await deploy()
+    expect(run).toMatchObject({ result: 'SUCCESS', errors: [], objections: [] })
+    expect(steps(run)).toEqual(['render', 'diff', 'record', 'apply', 'rollout', 'smoke-test'])
+    expect(run.log).toContain('kubectl diff -k')
+    expect(run.log).toContain('kubectl apply -k')
+    expect(run.log.indexOf('kubectl diff -k')).toBeLessThan(run.log.indexOf('kubectl apply -k "$RENDERED"\n'))
+    expect(run.events.find(({ type }) => type === 'displayName')?.value).toBe(`#1 single ${TAG.new.slice(0, 12)}`)
+    expect(run.events.at(-1)?.type).toBe('deleteDir')
+
+    const options = run.events.filter(({ type }) => type === 'option')
+    expect(options.map((option) => option.name)).toContain('disableConcurrentBuilds')
+    // A stage that takes too long must leave time to roll back in.
+    const [whole = 0, ...stages] = options.filter((option) => option.name === 'timeout').map(minutes)
+    expect(whole).toBeGreaterThan(stages.reduce((sum, one) => sum + one, ROLLBACK_MINUTES))
+  })
+
+  test('only shows what would change in a dry run', async () => {
+    const run = await deploy('--param', 'DRY_RUN=true')
+    expect(run.result).toBe('SUCCESS')
+    expect(steps(run)).toEqual(['render', 'diff'])
+  })
+
+  test('takes the credential of the environment that it deploys to, and no other', async () => {
+    const run = await deploy('--param', 'ENVIRONMENT=production', '--credential', 'ims-kubeconfig-production')
+    const ids = run.events.filter(({ type }) => type === 'credential').map((event) => event.id)
+    expect([...new Set(ids)]).toEqual(['ims-kubeconfig-production'])
+  })
+
+  test('refuses a tag such as latest with a sentence, before anything is touched', async () => {
+    const run = await deploy('--param', 'TAG=latest')
+    expect(run.result).toBe('FAILURE')
+    expect(messages(run, 'error')).toEqual([expect.stringMatching(/^Nothing was done: TAG must be the full commit id/)])
+    expect(run.events.filter(({ type }) => type === 'sh' || type === 'credential')).toEqual([])
+  })
+
+  for (const [what, command] of [
+    ['what would change cannot be found out', 'kubectl diff -k'],
+    ['what runs now cannot be recorded', 'Writes down what is there now'],
+  ] as const) {
+    test(`applies nothing, and rolls nothing back, when ${what}`, async () => {
+      const run = await deploy('--fail', command)
+      expect(run.result).toBe('FAILURE')
+      expect(steps(run)).not.toContain('apply')
+      expect(steps(run)).not.toContain('rollback')
+    })
+  }
+
+  for (const [what, command, last] of [
+    ['cannot be applied', 'kubectl apply -k "\\$RENDERED"\\n$', 'apply'],
+    ['does not get ready', 'Waits until the migration', 'rollout'],
+    ['fails its smoke test', 'pipeline_files/smoke-test.sh', 'smoke-test'],
+  ] as const) {
+    test(`rolls back by itself, and says so, when the new version ${what}`, async () => {
+      const run = await deploy('--fail', command)
+      expect(run).toMatchObject({ result: 'FAILURE', objections: [] })
+      expect(steps(run).slice(-2)).toEqual([last, 'rollback'])
+      expect(messages(run, 'echo')).toEqual([
+        `ROLLING BACK: the deployment of ${TAG.new} to single failed`,
+        `ROLLED BACK: the deployment of ${TAG.new} to single failed; the Deployments run again what they ran before`,
+      ])
+      expect(description(run)).toBe('failed, rolled back')
+      expect(run.events.at(-1)?.type).toBe('deleteDir')
+    })
+  }
+
+  test('rolls back when somebody aborts it half way, too', async () => {
+    // The simulator can abort at a question only: one is planted where the pipeline waits.
+    const directory = mkdtempSync(join(tmpdir(), 'ims-aborted-'))
+    try {
+      const planted = join(directory, 'deployment.pipeline')
+      const text = readFileSync(join(ROOT, 'pipeline_files/deployment.pipeline'), 'utf8')
+      writeFileSync(planted, text.replace("imsOnCluster(script: 'rollout')", "input 'Abort?'"))
+      const run = await runPipeline(planted, [...GOOD, '--input', 'abort'])
+      expect(run.result).toBe('ABORTED')
+      expect(steps(run).slice(-2)).toEqual(['apply', 'rollback'])
+      expect(description(run)).toBe('failed, rolled back')
+    } finally {
+      rmSync(directory, { recursive: true })
+    }
+  })
+
+  test('tries the rollback again, and does not claim one that failed', async () => {
+    const run = await deploy('--fail', 'Waits until the migration', '--fail', 'kubectl rollout undo')
+    expect(run.result).toBe('FAILURE')
+    expect(steps(run).filter((step) => step === 'rollback')).toHaveLength(3)
+    expect(messages(run, 'echo').at(-1)).toContain('ROLLBACK FAILED')
+    expect(run.log).not.toContain('ROLLED BACK')
+    expect(description(run)).toBe('failed, AND NOT ROLLED BACK')
+  })
+
+  test('applies again what could not be applied at the first attempt', async () => {
+    const run = await deploy('--fail', 'kubectl apply -k "\\$RENDERED"\\n$', '--fail-times', '2')
+    expect(run.result).toBe('SUCCESS')
+    expect(steps(run).filter((step) => step === 'apply')).toHaveLength(3)
+    expect(steps(run)).not.toContain('rollback')
+  })
+})
+
+describe('the deployment pipeline with its commands run for real, kubectl on a Kubernetes double', () => {
+  const all = (tag: string) => SERVICES.map((service) => `${service.replace('_', '-')}: ims/${service}:${tag}`).sort()
+
+  function deployForReal(workspace: DeploymentWorkspace): Promise<PipelineRun> {
+    const real = ['--exec', '--workdir', workspace.directory, '--path', workspace.shims]
+    return runPipeline('deployment.pipeline', [...GOOD, ...real], { SMOKE_WITHIN_S: '2' })
+  }
+
+  testForReal('deploys to a cluster that has nothing yet', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    const run = await deployForReal(workspace)
+    expect(run).toMatchObject({ result: 'SUCCESS', objections: [] })
+    expect(workspace.images().sort()).toEqual(all(TAG.new))
+    expect(workspace.api.calls.filter((call) => call.startsWith('POST'))).toHaveLength(2)
+  })
+
+  testForReal('replaces the version that runs, having shown the difference, and shows no credential', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    await workspace.apply(TAG.old)
+    const run = await deployForReal(workspace)
+    expect(run.result).toBe('SUCCESS')
+    expect(workspace.images().sort()).toEqual(all(TAG.new))
+    expect(run.log).toMatch(new RegExp(`^\\+.* image: ims/producer:${TAG.new}$`, 'm'))
+    expect(run.log).not.toContain('****')
+    expect(workspace.commands().join('\n')).not.toContain('SECRET-')
+  })
+
+  testForReal('brings back what ran when the smoke test fails', async () => {
+    await using workspace = await createDeploymentWorkspace({}, 'wrong price')
+    await workspace.apply(TAG.old)
+    const run = await deployForReal(workspace)
+    expect(run.result).toBe('FAILURE')
+    expect(run.log).toContain('✗ smoke test failed: GET /order_processing lists the item')
+    expect(run.log).toContain('↩ deployment.apps/consumer-two runs again what it ran before')
+    expect(description(run)).toBe('failed, rolled back')
+    expect(workspace.images().sort()).toEqual(all(TAG.old))
+    expect(workspace.api.skus()).toEqual([])
+  })
+
+  testForReal('says that it is not rolled back when the earlier version does not get ready either', async () => {
+    await using workspace = await createDeploymentWorkspace({ broken: 'ims/consumer_three' })
+    await workspace.apply(TAG.old)
+    const run = await deployForReal(workspace)
+    expect(description(run)).toBe('failed, AND NOT ROLLED BACK')
+    expect(run.log).toContain('✗ not brought back: deployment.apps/consumer-three')
+    expect(workspace.images().sort()).toEqual(all(TAG.old))
+  })
+})

@@ -1,0 +1,18 @@
+// The tests that the shared library brings along, in Groovy, as they are run beside it.
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, jest } from '@jest/globals'
+import { groovy, itWith, LIBRARY, withoutGroovy } from './simulator.ts'
+
+jest.setTimeout(60_000)
+
+const test = itWith(withoutGroovy())
+
+describe('the tests of the shared library', () => {
+  for (const name of readdirSync(join(LIBRARY, 'test'))) {
+    test(`pass: ${name}`, async () => {
+      const { code, stdout, stderr } = await groovy(['-cp', join(LIBRARY, 'src'), join(LIBRARY, 'test', name)])
+      expect({ code, stdout, stderr }).toMatchObject({ code: 0, stdout: 'ok\n' })
+    })
+  }
+})
