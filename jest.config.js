@@ -1,5 +1,6 @@
 // Jest projects, so that the quick one needs no server: unit (beside the code), integration (one library or service on real
-// servers), acceptance (the whole suite as processes), containers (the whole suite as containers).
+// servers), acceptance (the whole suite as processes), containers (the whole suite as containers), cluster (the whole suite on
+// Kubernetes).
 const swc = {
   jsc: { parser: { syntax: 'typescript' }, target: 'es2024' },
   module: { type: 'es6' },
@@ -21,5 +22,6 @@ export default {
     project('integration', ['<rootDir>/*/test/**/*.integration.test.ts']),
     project('acceptance', ['<rootDir>/acceptance/test/**/*.acceptance.test.ts']),
     project('containers', ['<rootDir>/acceptance/test/**/*.containers.test.ts']),
+    project('cluster', ['<rootDir>/acceptance/test/**/*.cluster.test.ts']),
   ],
 }

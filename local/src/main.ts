@@ -13,6 +13,7 @@ const commands: Record<string, () => Promise<Command>> = {
   check: async () => (await import('./commands/check.ts')).check,
   test: async () => (await import('./commands/test.ts')).test,
   'test:containers': async () => (await import('./commands/test-containers.ts')).testContainers,
+  'test:cluster': async () => (await import('./commands/test-cluster.ts')).testCluster,
   bench: async () => (await import('./commands/bench.ts')).bench,
   servers: async () => (await import('./commands/servers.ts')).servers,
 }

@@ -14,15 +14,26 @@ interface JestRun {
   readonly args: readonly string[]
   readonly resultsFile: string
   readonly env: NodeJS.ProcessEnv
+  /** What tells of the tests on the terminal, where jest's own way is not wanted. */
+  readonly reporter?: string
   started(pid: number): void
   /** Aborts when the run is to be given up. */
   readonly interrupted: AbortSignal
 }
 
 /** Resolves with what the tests came to. A jest that fails in any other way, or does not end, counts as one failure. */
-export async function runJest({ projects, args, resultsFile, env, started, interrupted }: JestRun): Promise<Tally> {
+export async function runJest({
+  projects,
+  args,
+  resultsFile,
+  env,
+  reporter,
+  started,
+  interrupted,
+}: JestRun): Promise<Tally> {
   interrupted.throwIfAborted()
-  const [program, ...rest] = jestCommand(projects, resultsFile, ['--runInBand'], args)
+  const options = ['--runInBand', ...(reporter === undefined ? [] : [`--reporters=${reporter}`])]
+  const [program, ...rest] = jestCommand(projects, resultsFile, options, args)
   // A group of its own: whatever tests have started can be ended with it.
   const child = spawn(program, rest, { cwd: ROOT, env, stdio: ['ignore', 'ignore', 'inherit'], detached: true })
   if (child.pid !== undefined) started(child.pid)

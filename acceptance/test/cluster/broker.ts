@@ -1,0 +1,29 @@
+// What the broker says of its queues.
+import { inNamespace } from './kubectl.ts'
+
+export interface Queue {
+  readonly messages: number
+  readonly consumers: number
+}
+
+/** The queues by name. */
+export async function queues(): Promise<ReadonlyMap<string, Queue>> {
+  const list = ['rabbitmqctl', '--quiet', 'list_queues', 'name', 'messages', 'consumers', '--no-table-headers']
+  return queuesIn(await inNamespace(['exec', 'rabbitmq-0', '--', ...list]))
+}
+
+/** Reads lines of name, messages and consumers, with a tab between them. */
+export function queuesIn(lines: string): ReadonlyMap<string, Queue> {
+  const rows = lines.split('\n').map((line) => line.split('\t'))
+  const isRow = (row: string[]) => row.length === 3 && row.slice(1).every((number) => /^\d+$/.test(number))
+  return new Map(
+    rows.filter(isRow).map(([name = '', messages, consumers]) => {
+      return [name, { messages: Number(messages), consumers: Number(consumers) }]
+    }),
+  )
+}
+
+/** Messages that were set aside, on all queues together. */
+export function setAside(all: ReadonlyMap<string, Queue>): number {
+  return [...all].filter(([name]) => name.endsWith('.dead-letter')).reduce((sum, [, { messages }]) => sum + messages, 0)
+}

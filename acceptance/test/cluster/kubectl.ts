@@ -1,0 +1,130 @@
+// Runs kubectl on the cluster that KUBECONFIG names, and reads what it says of pods, Jobs and nodes.
+import { execFile } from 'node:child_process'
+import { setTimeout as pause } from 'node:timers/promises'
+import { z } from 'zod'
+
+export const NAMESPACE = 'ims'
+export const SERVICES = ['consumer-one', 'consumer-two', 'consumer-three', 'consumer-four', 'producer'] as const
+export const SERVERS = ['rabbitmq', 'mysql'] as const
+
+const MOST_OUTPUT_BYTES = 64 * 1024 * 1024
+const MINUTE_MS = 60_000
+const LOOK_EVERY_MS = 1_000
+
+interface Run {
+  readonly input?: string
+  readonly timeoutMs?: number
+}
+
+/** Resolves with the standard output; rejects with what kubectl said, after the command, when it fails or takes too long. */
+export function kubectl(args: readonly string[], { input = '', timeoutMs = 2 * MINUTE_MS }: Run = {}): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const limits = { timeout: timeoutMs, maxBuffer: MOST_OUTPUT_BYTES, killSignal: 'SIGKILL' as const }
+    const child = execFile('kubectl', args, limits, (error, stdout, stderr) => {
+      if (error === null) return resolve(stdout)
+      const how = child.killed ? `not finished after ${timeoutMs / 1_000} s` : stderr.trim() || error.message
+      reject(new Error(`kubectl ${args.join(' ')}: ${how}`))
+    })
+    // A program that ends without reading its input is judged by its exit code.
+    child.stdin?.on('error', () => {})
+    child.stdin?.end(input)
+  })
+}
+
+/** kubectl in the suite's namespace. */
+export const inNamespace = async (args: readonly string[], run?: Run): Promise<string> =>
+  await kubectl(['--namespace', NAMESPACE, ...args], run)
+
+const listOf = <T>(item: z.ZodType<T>) => z.object({ items: z.array(item) })
+
+const pod = z
+  .object({
+    metadata: z.object({ name: z.string(), uid: z.string(), deletionTimestamp: z.string().optional() }),
+    status: z.object({ conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]) }),
+  })
+  .transform(({ metadata, status }) => ({
+    name: metadata.name,
+    uid: metadata.uid,
+    isLeaving: metadata.deletionTimestamp !== undefined,
+    isReady: status.conditions.some(({ type, status }) => type === 'Ready' && status === 'True'),
+  }))
+export type Pod = z.output<typeof pod>
+
+/** The pods of a Deployment or StatefulSet, those that are leaving included. */
+export async function podsOf(name: string): Promise<Pod[]> {
+  const selector = `--selector=app.kubernetes.io/name=${name}`
+  return listOf(pod).parse(JSON.parse(await inNamespace(['get', 'pods', selector, '--output=json']))).items
+}
+
+/** Resolves when there are as many pods as asked for, all ready, and no other is still leaving. */
+export async function settled(name: string, replicas = 1, withinMs = 4 * MINUTE_MS): Promise<Pod[]> {
+  return await until(
+    async () => {
+      const pods = await podsOf(name)
+      if (pods.length === replicas && pods.every(({ isReady, isLeaving }) => isReady && !isLeaving)) return pods
+      const state = pods.map(({ name, isReady, isLeaving }) => {
+        return `${name} is ${isLeaving ? 'leaving' : isReady ? 'ready' : 'not ready'}`
+      })
+      throw new Error(`${name}: ${replicas} wanted; ${state.join(', ') || 'there is none'}`)
+    },
+    { withinMs },
+  )
+}
+
+const job = z.object({
+  metadata: z.object({ name: z.string() }),
+  status: z.object({ conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]) }),
+})
+
+/** Resolves with the Jobs' names when all are complete; rejects at once when one has failed, with the end of its log. */
+export async function jobsComplete(withinMs: number): Promise<string[]> {
+  let failed: string | undefined
+  const names = await until(
+    async () => {
+      const { items } = listOf(job).parse(JSON.parse(await inNamespace(['get', 'jobs', '--output=json'])))
+      const are = (type: string) =>
+        items.filter(({ status }) => status.conditions.some((each) => each.type === type && each.status === 'True'))
+      failed = are('Failed')[0]?.metadata.name
+      const complete = are('Complete').map(({ metadata }) => metadata.name)
+      if (failed !== undefined || (items.length > 0 && complete.length === items.length)) return complete
+      const open = items.map(({ metadata }) => metadata.name).filter((name) => !complete.includes(name))
+      throw new Error(`not complete: Job ${open.join(', ') || '(there is none)'}`)
+    },
+    { withinMs },
+  )
+  if (failed === undefined) return names
+  const log = await inNamespace(['logs', `job/${failed}`, '--tail=20']).catch(String)
+  throw new Error(`Job ${failed} has failed; the end of its log:\n${log}`)
+}
+
+const node = z.object({
+  metadata: z.object({ name: z.string() }),
+  status: z.object({ images: z.array(z.object({ names: z.array(z.string()).nullish() })).default([]) }),
+})
+
+export interface Node {
+  readonly name: string
+  /** Names of images that it has; it tells of 50 at most. */
+  readonly images: readonly string[]
+}
+
+export async function nodes(): Promise<Node[]> {
+  const { items } = listOf(node).parse(JSON.parse(await kubectl(['get', 'nodes', '--output=json'])))
+  return items.map(({ metadata, status }) => ({
+    name: metadata.name,
+    images: status.images.flatMap(({ names }) => names ?? []),
+  }))
+}
+
+/** Asks every second until `ask` does not throw; then throws what it threw last. */
+export async function until<T>(ask: () => Promise<T>, { withinMs }: { withinMs: number }): Promise<T> {
+  const deadline = performance.now() + withinMs
+  for (;;) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (performance.now() > deadline) throw error
+      await pause(LOOK_EVERY_MS)
+    }
+  }
+}

@@ -1,0 +1,392 @@
+// The overlay `single` on a real cluster: deployed, called, updated, rolled back, killed, scaled, evicted and deleted under load; nothing accepted is lost.
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, describe, expect } from '@jest/globals'
+import { z } from 'zod'
+import { queues, setAside } from './cluster/broker.ts'
+import {
+  inNamespace,
+  jobsComplete,
+  kubectl,
+  NAMESPACE,
+  nodes,
+  podsOf,
+  SERVERS,
+  SERVICES,
+  settled,
+  until,
+} from './cluster/kubectl.ts'
+import { LoadPod, removeLoad, type Share, skusLabelled } from './cluster/load.ts'
+import { imagesIn, imagesNotAmong, overlayWithTag, rendered } from './cluster/overlay.ts'
+import { neededStep, say, step } from './cluster/steps.ts'
+import { throughService } from './cluster/tunnel.ts'
+import { call, SEED_ITEM } from './http.ts'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const overlay = overlayWithTag(process.env.IMS_TAG, join(ROOT, '.local', 'cluster'))
+/** In the sku of every item of this run, so that a run finds its own among those of others. */
+const run = `t${randomBytes(3).toString('hex')}`
+const MINUTE_MS = 60_000
+const STEADY_MS = 10_000
+const QUEUE_OF: Readonly<Record<string, string>> = {
+  'consumer-one': 'healthcheck',
+  'consumer-two': 'create_item',
+  'consumer-three': 'stock_management',
+  'consumer-four': 'order_processing',
+}
+const consumers = SERVICES.filter((service) => service !== 'producer')
+
+let load: LoadPod
+let wasThereBefore = false
+let setAsideBefore = 0
+let isDeployed = false
+
+const pause = async (ms: number) => await new Promise<void>((resolve) => setTimeout(resolve, ms))
+const told = ({ calls, failed }: Share) => `${calls} calls meanwhile, ${failed} failed`
+const noneFailed = (share: Share): string => {
+  if (share.failed > 0) throw new Error(`${told(share)}: ${share.why.join('; ')}`)
+  return told(share)
+}
+
+/** Applies the overlay and waits until all of it is ready. */
+async function deploy(): Promise<void> {
+  // A Job cannot be changed: with another tag it has to be made anew.
+  await inNamespace(['delete', 'job', 'accounts', 'migrate', 'storage', '--ignore-not-found'])
+  await kubectl(['apply', '--kustomize', overlay])
+  await jobsComplete(5 * MINUTE_MS)
+  for (const name of [...SERVERS, ...SERVICES]) await settled(name, 1, 5 * MINUTE_MS)
+}
+
+/** With --ignore-not-found: what is in the namespace may be gone with it before its own turn comes. */
+async function removeAll(): Promise<void> {
+  await kubectl(['delete', '--kustomize', overlay, '--ignore-not-found', '--timeout=300s'], {
+    timeoutMs: 6 * MINUTE_MS,
+  })
+  await until(
+    async () => {
+      const left = await kubectl(['get', 'namespace', NAMESPACE, '--ignore-not-found', '--output=name'])
+      if (left.trim() !== '') throw new Error(`${left.trim()} is still there`)
+    },
+    { withinMs: 3 * MINUTE_MS },
+  )
+}
+
+/** Changes with every write to one of them. */
+const secretVersions = async () =>
+  await inNamespace(['get', 'secrets', '--output=jsonpath={.items[*].metadata.resourceVersion}'])
+
+const rolledOut = async (deployment: string) => {
+  await inNamespace(['rollout', 'status', `deployment/${deployment}`, '--timeout=240s'], { timeoutMs: 5 * MINUTE_MS })
+  await settled(deployment)
+}
+
+const scaled = async (deployment: string, replicas: number) => {
+  await inNamespace(['scale', `deployment/${deployment}`, `--replicas=${replicas}`])
+  await settled(deployment, replicas)
+}
+
+/** Whether a pod of `from` can open a connection, in one word. */
+async function connects(from: string, host: string, port: number): Promise<string> {
+  const program = `
+    const socket = require('node:net').connect({ host: '${host}', port: ${port}, timeout: 3000 })
+    const end = (what) => { console.log(what); process.exit() }
+    socket.on('connect', () => end('open')).on('timeout', () => end('closed')).on('error', () => end('closed'))`
+  return (await inNamespace(['exec', `deployment/${from}`, '--', 'node', '--eval', program])).trim()
+}
+
+const evict = async (pod: string): Promise<string> =>
+  await kubectl(['create', '--raw', `/api/v1/namespaces/${NAMESPACE}/pods/${pod}/eviction`, '--filename=-'], {
+    input: JSON.stringify({
+      apiVersion: 'policy/v1',
+      kind: 'Eviction',
+      metadata: { name: pod, namespace: NAMESPACE },
+    }),
+  }).then(
+    () => 'evicted',
+    (error: unknown) => String(error),
+  )
+
+/** What the cluster knows of pods that are not ready: for whoever reads that a step has failed. */
+async function saysWhatIsWrong(): Promise<void> {
+  const pods = await inNamespace(['get', 'pods', '--output=wide']).catch(String)
+  const events = await inNamespace([
+    'get',
+    'events',
+    '--field-selector=type=Warning',
+    '--sort-by=.lastTimestamp',
+  ]).catch(String)
+  say(`pods:\n${pods.trim()}\nthe newest warnings:\n${events.trim().split('\n').slice(-10).join('\n')}`)
+}
+
+/** Declares a step after which, when it fails, the state of the cluster is told. */
+const checked = (body: () => Promise<string>) => async () => {
+  try {
+    return await body()
+  } catch (error) {
+    await saysWhatIsWrong()
+    throw error
+  }
+}
+
+describe('the suite on a cluster', () => {
+  afterAll(async () => {
+    await removeLoad().catch(() => {})
+    if (wasThereBefore || !isDeployed) return
+    await removeAll()
+    say(`✓ removed again; the data stays in /var/lib/ims on the node`)
+  }, 10 * MINUTE_MS)
+
+  neededStep('cluster', 1, async () => {
+    const found = await nodes()
+    const existing = await kubectl(['get', 'namespace', NAMESPACE, '--ignore-not-found', '--output=json'])
+    const labels = z.object({ metadata: z.object({ labels: z.record(z.string(), z.string()).default({}) }) })
+    wasThereBefore = existing.trim() !== ''
+    if (wasThereBefore && labels.parse(JSON.parse(existing)).metadata.labels['ims/overlay'] !== 'single')
+      throw new Error(
+        `namespace ${NAMESPACE} is there and was not made with the overlay single: this test would delete it. Choose another cluster.`,
+      )
+    const context = (await kubectl(['config', 'current-context'])).trim()
+    const were = wasThereBefore ? '; the overlay is deployed there already, and stays' : ''
+    return `context ${context}, ${found.length} node(s): ${found.map(({ name }) => name).join(', ')}${were}`
+  })
+
+  step('images', 1, async () => {
+    const wanted = imagesIn(await rendered(overlay))
+    const missing = imagesNotAmong(
+      (await nodes()).flatMap(({ images }) => images),
+      wanted,
+    )
+    if (missing.length === 0) return `all ${wanted.length} are on the node: ${wanted.join(', ')}`
+    const detail = `no node names ${missing.join(', ')} (a node names 50 at most); they are pulled if they are not there`
+    return { detail, isLess: true }
+  })
+
+  neededStep(
+    `kubectl apply -k ${overlay.replace(ROOT, '')}`,
+    12,
+    checked(async () => {
+      isDeployed = true
+      await deploy()
+      return `all complete and ready: Jobs storage, accounts, migrate; ${[...SERVERS, ...SERVICES].join(', ')}`
+    }),
+  )
+
+  step('applied again', 3, async () => {
+    const now = async () => ({ secrets: await secretVersions(), pods: await Promise.all(SERVICES.map(podsOf)) })
+    const before = await now()
+    await kubectl(['apply', '--kustomize', overlay])
+    await pause(STEADY_MS)
+    expect(await now()).toEqual(before)
+    return 'every pod and every password is the same'
+  })
+
+  neededStep(
+    "the seed's four calls through the Service",
+    3,
+    checked(async () => {
+      const seen = await throughService(async (http) => {
+        await call(`${http}/stock_management`, { json: { sku: SEED_ITEM.sku }, headers: { Prefer: 'wait=10' } })
+        const health = await call(`${http}/healthcheck`)
+        expect(health).toMatchObject({ status: 200, body: { message: 'Health check message sent' } })
+        const created = await call(`${http}/create_item`, { json: SEED_ITEM })
+        expect(created).toMatchObject({ status: 200, body: { message: 'Create item message sent' } })
+        const listing = async () => (await call(`${http}/order_processing?sku=${SEED_ITEM.sku}`)).body
+        await until(async () => expect(await listing()).toEqual([SEED_ITEM]), { withinMs: MINUTE_MS })
+        const deleted = await call(`${http}/stock_management`, { json: { sku: SEED_ITEM.sku } })
+        expect(deleted).toMatchObject({ status: 200, body: { message: 'Stock management (item delete) message sent' } })
+        await until(async () => expect(await listing()).toEqual([]), { withinMs: MINUTE_MS })
+        return [health, created, deleted].map(({ status }) => status)
+      })
+      await until(
+        async () => {
+          const log = await inNamespace(['logs', 'deployment/consumer-one', '--since=5m'])
+          expect(log).toContain('health check received')
+        },
+        { withinMs: MINUTE_MS },
+      )
+      return `${seen.join(', ')}; the item is listed, then gone; consumer_one has logged the health check`
+    }),
+  )
+
+  neededStep('load', 4, async () => {
+    setAsideBefore = setAside(await queues())
+    const [image] = imagesIn(await rendered(overlay)).filter((name) => /(^|\/)ims\/consumer_two:/.test(name))
+    load = new LoadPod(run, image ?? '')
+    await load.start()
+    return noneFailed(await load.during(async () => await pause(STEADY_MS)))
+  })
+
+  for (const service of SERVICES)
+    step(
+      `rolling update of ${service}`,
+      8,
+      checked(async () => {
+        const [old] = await podsOf(service)
+        const share = await load.during(async () => {
+          await inNamespace(['rollout', 'restart', `deployment/${service}`])
+          await rolledOut(service)
+        })
+        expect((await podsOf(service)).map(({ uid }) => uid)).not.toContain(old?.uid)
+        return noneFailed(share)
+      }),
+    )
+
+  step(
+    'an update that cannot start, rolled back',
+    8,
+    checked(async () => {
+      const [running] = await podsOf('producer')
+      const share = await load.during(async () => {
+        await inNamespace(['set', 'image', 'deployment/producer', `producer=ims/producer:none-${run}`])
+        const status = inNamespace(['rollout', 'status', 'deployment/producer', '--timeout=20s'])
+        await expect(status).rejects.toThrow(/timed out|exceeded/)
+        await inNamespace(['rollout', 'undo', 'deployment/producer'])
+        await rolledOut('producer')
+      })
+      expect((await podsOf('producer')).map(({ uid }) => uid)).toEqual([running?.uid])
+      return `the producer that ran goes on, ${noneFailed(share)}`
+    }),
+  )
+
+  for (const component of [...SERVICES, ...SERVERS])
+    step(
+      `kill of ${component}`,
+      10,
+      checked(async () => {
+        const [victim] = await podsOf(component)
+        // A StatefulSet's pod is not deleted by force: its successor would find the volume still in use.
+        const isServer = SERVERS.some((server) => server === component)
+        const how = isServer ? ['--grace-period=1'] : ['--grace-period=0', '--force']
+        let backAfterMs = 0
+        const share = await load.during(async () => {
+          const since = performance.now()
+          await inNamespace(['delete', 'pod', victim?.name ?? '', ...how])
+          await until(
+            async () => {
+              const [newest] = await settled(component)
+              expect(newest?.uid).not.toBe(victim?.uid)
+            },
+            { withinMs: MINUTE_MS },
+          )
+          for (const name of SERVICES) await settled(name)
+          backAfterMs = performance.now() - since
+        })
+        const applied = await load.allApplied()
+        return `all ready again after ${(backAfterMs / 1_000).toFixed(1)} s; ${told(share)}; all ${applied} accepted items are listed`
+      }),
+    )
+
+  step('network policies', 2, async () => {
+    expect(await connects('consumer-two', 'mysql', 3306)).toBe('open')
+    expect(await connects('consumer-one', 'rabbitmq', 5672)).toBe('open')
+    const refused = [await connects('consumer-one', 'mysql', 3306), await connects('producer', 'mysql', 3306)]
+    if (refused.every((each) => each === 'closed'))
+      return 'consumer_one and the producer cannot reach MySQL, consumer_two can'
+    if (refused.every((each) => each === 'open'))
+      return {
+        detail: 'accepted, but not enforced by this cluster: its network plugin does not know them',
+        isLess: true,
+      }
+    throw new Error(`consumer_one and the producer find MySQL's port ${refused.join(' and ')}: both should be refused`)
+  })
+
+  for (const consumer of consumers)
+    step(
+      `${consumer} scaled 1 → 3 → 1`,
+      8,
+      checked(async () => {
+        const share = await load.during(async () => {
+          await scaled(consumer, 3)
+          await until(async () => expect((await queues()).get(QUEUE_OF[consumer] ?? '')?.consumers).toBe(3), {
+            withinMs: MINUTE_MS,
+          })
+          await scaled(consumer, 1)
+        })
+        return noneFailed(share)
+      }),
+    )
+
+  step(
+    'evictions',
+    6,
+    checked(async () => {
+      const budget = ['get', 'poddisruptionbudget', 'consumer-two', '--output=jsonpath={.status.disruptionsAllowed}']
+      const outcomes: string[] = []
+      const share = await load.during(async () => {
+        await scaled('consumer-two', 2)
+        await until(async () => expect(await inNamespace(budget)).toBe('1'), { withinMs: MINUTE_MS })
+        for (const { name } of await podsOf('consumer-two')) outcomes.push(await evict(name))
+        await settled('consumer-two', 2)
+        await scaled('consumer-two', 1)
+      })
+      expect(outcomes[0]).toBe('evicted')
+      expect(outcomes[1]).toContain('disruption budget')
+      return `of two, one is let go and the other is not: ${noneFailed(share)}`
+    }),
+  )
+
+  step('node drain', 12, async () => {
+    if ((await nodes()).length < 2) {
+      return { detail: 'not tried: there is one node, and nowhere for its pods to go', isLess: true }
+    }
+    const share = await load.during(async () => {
+      for (const service of SERVICES) await scaled(service, 2)
+      const where = [
+        'get',
+        'pods',
+        '--selector=app.kubernetes.io/name=producer',
+        '--output=jsonpath={.items[0].spec.nodeName}',
+      ]
+      const node = await inNamespace(where)
+      const which = '--pod-selector=app.kubernetes.io/component in (producer, consumer)'
+      try {
+        await kubectl(['drain', node, which, '--ignore-daemonsets', '--timeout=300s'], { timeoutMs: 6 * MINUTE_MS })
+        for (const service of SERVICES) await settled(service, 2)
+      } finally {
+        await kubectl(['uncordon', node])
+      }
+      for (const service of SERVICES) await scaled(service, 1)
+    })
+    return noneFailed(share)
+  })
+
+  step(
+    'everything accepted',
+    5,
+    checked(async () => {
+      const { calls, failed, slowestMs } = await load.stop()
+      const applied = await load.allApplied()
+      const all = await queues()
+      expect([...all].filter(([name, { messages }]) => messages > 0 && !name.endsWith('.dead-letter'))).toEqual([])
+      expect(setAside(all)).toBe(setAsideBefore)
+      return `${applied} items are listed, each once, none was set aside, no queue holds a message; ${calls} calls in all, ${failed} failed, slowest ${slowestMs} ms`
+    }),
+  )
+
+  step(
+    'deleted and applied again',
+    20,
+    checked(async () => {
+      const listed = (await skusLabelled(run)).length
+      await inNamespace(['scale', 'deployment/consumer-two', '--replicas=0'])
+      await until(async () => expect(await podsOf('consumer-two')).toEqual([]), { withinMs: MINUTE_MS })
+      const waiting = { sku: `${run}-waits`, name: 'Waits on its queue', label: run, price: 1, quantity: 1 }
+      const { status } = await throughService(async (http) => await call(`${http}/create_item`, { json: waiting }))
+      expect(status).toBe(200)
+      await removeAll()
+      await deploy()
+      await until(async () => expect(await skusLabelled(run)).toHaveLength(listed + 1), { withinMs: MINUTE_MS })
+      return `${listed} items are still there, and a message that waited on its queue was applied`
+    }),
+  )
+
+  step('cleared up', 5, async () => {
+    const skus = await skusLabelled(run)
+    await throughService(async (http) => {
+      for (const sku of skus) await call(`${http}/stock_management`, { json: { sku } })
+    })
+    await until(async () => expect(await skusLabelled(run)).toEqual([]), { withinMs: MINUTE_MS })
+    return `${skus.length} items deleted`
+  })
+})
