@@ -4,13 +4,13 @@ import ims.Images
 String commit = '0123456789abcdef0123456789abcdef01234567'
 
 assert Images.tagObjection(commit) == ''
-[null, '', 'latest', 'v1.2.3', commit.take(12), commit.toUpperCase(), commit + '0', commit.take(39) + '\n', commit + '\n',
- commit.take(38) + ';a', commit.take(36) + '$(a)'].each { tag ->
+[null, '', 'latest', 'v1.2.3', commit.take(12), commit.toUpperCase(), commit + '0', commit.take(39) + '\n',
+ commit + '\n', commit.take(38) + ';a', commit.take(36) + '$(a)'].each { tag ->
     assert Images.tagObjection(tag).startsWith('TAG must be the full commit id')
     assert Images.tagObjection(tag).endsWith("it is '${tag ?: ''}'")
 }
 
-['registry.example.org', 'registry.example.org:5000', 'registry.example.org/team', '10.0.0.7:5000/a/b_c-d.e', 'localhost'].each {
+['registry.example.org', 'registry.example.org:5000', 'registry.example.org/team', '10.0.0.7:5000/a/b_c-d.e'].each {
     assert Images.registryObjection(it) == ''
 }
 [null, '', 'https://registry.example.org', 'registry.example.org/', 'registry.example.org//a', 'Registry.example.org',

@@ -1,0 +1,145 @@
+// What can be said of the pipelines by reading them: small steps with help, no secret in Groovy, no tag that moves, names that exist.
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { describe, expect, it } from '@jest/globals'
+import { z } from 'zod'
+
+const ROOT = join(import.meta.dirname, '../../..')
+const PIPELINES = join(ROOT, 'pipeline_files')
+const LIBRARY = join(PIPELINES, 'shared_library')
+
+const filesOf = (directory: string, ending: string) =>
+  readdirSync(directory, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith(ending))
+    .map((path) => join(directory, path))
+const read = (path: string) => readFileSync(path, 'utf8')
+const withoutComments = (text: string) => text.replace(/^\s*(\/\/|#).*$/gm, '')
+const matches = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, first = '']) => first)
+
+const pipelines = filesOf(PIPELINES, '.pipeline')
+const steps = filesOf(join(LIBRARY, 'vars'), '.groovy')
+const groovy = [...pipelines, ...filesOf(LIBRARY, '.groovy')]
+const scripts = filesOf(PIPELINES, '.sh')
+const named = (paths: readonly string[]) => paths.map((path) => [path.slice(PIPELINES.length + 1), path] as const)
+const code = [...groovy.filter((path) => !path.startsWith(join(LIBRARY, 'test'))), ...scripts]
+  .map((path) => withoutComments(read(path)))
+  .join('\n')
+
+describe.each(named(steps))('%s', (_, path) => {
+  const step = basename(path, '.groovy')
+  const text = read(path)
+
+  it('is one step of at most 30 lines, with defaults that its caller can override', () => {
+    expect(text.trimEnd().split('\n').length).toBeLessThanOrEqual(30)
+    expect(text).toContain('void call(Map config = [:]) {')
+    expect(text).toMatch(/Map settings = \[.+\] \+ config\n/)
+  })
+
+  it('has a help page that begins with how it is called, and names every setting', () => {
+    const [call = '', blank] = read(path.replace(/groovy$/, 'txt')).split('\n')
+    expect(call.startsWith(`${step}([`)).toBe(true)
+    expect(blank).toBe('')
+    const defaults = /Map settings = \[(.+)\] \+ config/.exec(text)?.[1] ?? ''
+    for (const name of matches(defaults, /(\w+): /g)) expect(call).toContain(`${name}: `)
+  })
+
+  it('is used', () => {
+    const others = groovy.filter((other) => other !== path).map(read)
+    expect(others.join('\n')).toMatch(new RegExp(`\\b${step}\\(`))
+  })
+})
+
+it('has no help page without a step', () => {
+  const pages = filesOf(join(LIBRARY, 'vars'), '.txt').map((path) => path.replace(/txt$/, 'groovy'))
+  expect(pages.sort()).toEqual([...steps].sort())
+})
+
+describe.each(named(groovy))('%s', (_, path) => {
+  const text = withoutComments(read(path))
+
+  it('leaves every value in a command to the shell: none is in a double-quoted sh', () => {
+    expect(matches(text, /^.*(\bsh\s*\(?\s*"|\bscript:\s*"|""").*$/gm)).toEqual([])
+  })
+
+  it('has no variable of a credential in Groovy', () => {
+    const variables = matches(code, /\b(?:\w+Variable|variable): '(\w+)'/g)
+    expect(variables.length).toBeGreaterThan(0)
+    for (const variable of variables) {
+      expect(text.replaceAll(`ariable: '${variable}'`, '')).not.toMatch(new RegExp(`\\b${variable}\\b`))
+    }
+  })
+
+  it('starts with a sentence about itself, and has lines of at most 120 characters', () => {
+    expect(read(path)).toMatch(/^\/\/ [A-Z].{20,}/)
+    expect(
+      read(path)
+        .split('\n')
+        .filter((line) => line.length > 120),
+    ).toEqual([])
+  })
+})
+
+describe.each(named(scripts))('%s', (_, path) => {
+  const text = read(path)
+
+  it('is a bash program that can be run', () => {
+    execFileSync('bash', ['-n', path])
+    expect(statSync(path).mode & 0o111).toBe(0o111)
+    expect(text.startsWith('#!/usr/bin/env bash\n# ')).toBe(true)
+  })
+
+  it('stops at a variable that is not set, and shows no command with the values in it', () => {
+    expect(text).toMatch(/^set -e?uo pipefail$/m)
+    expect(text).not.toMatch(/set -\w*x|xtrace/)
+  })
+})
+
+describe('what the pipelines name', () => {
+  it('never is a tag that means something else tomorrow', () => {
+    expect(matches(code, /^(.*\blatest\b.*)$/gm)).toEqual([])
+  })
+
+  it('are npm scripts that exist', () => {
+    const manifest = z
+      .object({ scripts: z.record(z.string(), z.string()) })
+      .parse(JSON.parse(read(join(ROOT, 'package.json'))))
+    const run = matches(code, /npm (?:run )?(test:\w+|test|check)\b/g)
+    expect(new Set(run)).toEqual(new Set(['check', 'test', 'test:containers']))
+    for (const name of run) expect(Object.keys(manifest.scripts)).toContain(name)
+  })
+
+  it('are scripts of the library that exist, each of which is used', () => {
+    const used = [
+      ...matches(code, /libraryResource\('ims\/([\w-]+)\.sh'\)/g),
+      ...matches(code, /\bscript: '([\w-]+)'/g),
+    ]
+    const present = filesOf(join(LIBRARY, 'resources/ims'), '.sh').map((path) => basename(path, '.sh'))
+    expect([...new Set(used)].sort()).toEqual(present.sort())
+  })
+
+  it('are the services that have a Dockerfile and are built by docker buildx bake', () => {
+    const [services = ''] = matches(read(join(LIBRARY, 'src/ims/Images.groovy')), /SERVICES = \[(.+)\]/g)
+    const names = matches(services, /'(\w+)'/g)
+    expect(names).toHaveLength(5)
+    for (const name of names) expect(existsSync(join(ROOT, name, 'Dockerfile'))).toBe(true)
+    const [baked = ''] = matches(read(join(ROOT, 'docker-bake.hcl')), /matrix\s*=\s*\{ service = \[(.+)\] \}/g)
+    expect(matches(baked, /"(\w+)"/g)).toEqual(names)
+  })
+
+  it('are the overlays that exist', () => {
+    const [choices = ''] = matches(read(join(PIPELINES, 'deployment.pipeline')), /choices: \[(.+)\]/g)
+    expect(matches(choices, /'(\w+)'/g).sort()).toEqual(readdirSync(join(ROOT, 'kubernetes/overlays')).sort())
+  })
+
+  it('are explained in docs/jenkins.md: credentials, labels of agents, and variables of Jenkins', () => {
+    const page = read(join(ROOT, 'docs/jenkins.md'))
+    const ids = ['ims-registry', 'ims-kubeconfig-']
+    const labels = matches(code, /label '([\w-]+)'/g)
+    expect(labels).toHaveLength(2)
+    for (const name of [...ids, ...labels, 'IMS_REGISTRY', "lib('ims')", 'pipeline_files/shared_library']) {
+      expect(page).toContain(name)
+    }
+    for (const id of matches(code, /'(ims-(?:registry|kubeconfig)[\w-]*)'/g)) expect(ids).toContain(id)
+  })
+})
