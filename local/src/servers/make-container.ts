@@ -19,6 +19,10 @@ export interface Recipe {
   readonly file?: { readonly from: string; readonly to: string }
 }
 
+// Where /.dockerenv exists testcontainers takes this machine for a container and asks for the ports at the bridge's gateway, where
+// ports that are published on loopback never answer.
+process.env.TESTCONTAINERS_HOST_OVERRIDE ??= LOOPBACK
+
 /** testcontainers binds ports on every interface; ours are for this machine only. */
 class OnLoopback extends GenericContainer {
   protected override async beforeContainerCreated(): Promise<void> {
