@@ -38,7 +38,8 @@ export const skuOf = (run: string, n: number): string => `${run}-${n}`
 /** Makes calls until `stop` aborts, then waits for those on the way. `say` is given a status each second and a last one. */
 export async function makeLoad(settings: Settings, say: (status: Status) => void, stop: AbortSignal): Promise<void> {
   const { url, run, callsPerSecond } = settings
-  const agent = new Agent({ keepAlive: true, maxSockets: 16 })
+  // Few idle connections, each used again within a second: HTTP cannot tell a call that was on the way when the other side closed an idle one.
+  const agent = new Agent({ keepAlive: true, maxSockets: 16, maxFreeSockets: 6 })
   const notAccepted: number[] = []
   const why: string[] = []
   const counts = { posted: 0, calls: 0, failed: 0, slowestMs: 0 }

@@ -1,5 +1,6 @@
 // Load on the suite from a pod of its own, outside the suite's namespace, and what became of it, counted for each piece of work.
 import { readFileSync } from 'node:fs'
+import { stringify } from 'yaml'
 import { z } from 'zod'
 import { call } from '../http.ts'
 import { kubectl, until } from './kubectl.ts'
@@ -66,7 +67,10 @@ export class LoadPod {
   async start(): Promise<void> {
     await removeLoad()
     // A namespace has its service account a moment after it is made, and no pod before.
-    const apply = async () => await kubectl(['apply', '--filename=-'], { input: JSON.stringify(this.#manifests()) })
+    const input = this.#manifests()
+      .map((manifest) => stringify(manifest))
+      .join('---\n')
+    const apply = async () => await kubectl(['apply', '--filename=-'], { input })
     await until(apply, { withinMs: READY_WITHIN_MS })
     await until(async () => await this.status(), { withinMs: READY_WITHIN_MS })
   }
@@ -125,7 +129,7 @@ export class LoadPod {
     )
   }
 
-  #manifests(): object {
+  #manifests(): object[] {
     const labels = { 'app.kubernetes.io/name': 'load' }
     const metadata = { name: 'load', namespace: LOAD_NAMESPACE, labels }
     const variables = { URL: 'http://producer.ims:5000', RUN: this.#run, CALLS_PER_SECOND: String(CALLS_PER_SECOND) }
@@ -153,15 +157,11 @@ export class LoadPod {
       volumes: [{ name: 'program', configMap: { name: 'load' } }],
     }
     const data = { 'load-program.ts': readFileSync(PROGRAM, 'utf8'), 'package.json': '{ "type": "module" }' }
-    return {
-      apiVersion: 'v1',
-      kind: 'List',
-      items: [
-        { apiVersion: 'v1', kind: 'Namespace', metadata: { name: LOAD_NAMESPACE } },
-        { apiVersion: 'v1', kind: 'ConfigMap', metadata, data },
-        { apiVersion: 'v1', kind: 'Pod', metadata, spec },
-      ],
-    }
+    return [
+      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: LOAD_NAMESPACE } },
+      { apiVersion: 'v1', kind: 'ConfigMap', metadata, data },
+      { apiVersion: 'v1', kind: 'Pod', metadata, spec },
+    ]
   }
 }
 
