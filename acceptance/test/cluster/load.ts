@@ -15,6 +15,8 @@ const APPLIED_WITHIN_MS = 120_000
 
 const status: z.ZodType<Status> = z.object({
   posted: z.int(),
+  begun: z.int(),
+  overUpTo: z.int(),
   notAccepted: z.array(z.int()),
   calls: z.int(),
   failed: z.int(),
@@ -79,7 +81,7 @@ export class LoadPod {
     return newestStatus(await kubectl(['logs', '--namespace', LOAD_NAMESPACE, 'pod/load', '--tail=3']))
   }
 
-  /** Runs `work` and resolves with the calls that were made meanwhile, and those that failed. */
+  /** Runs `work` and resolves with the calls that were over meanwhile, those that it left on the way included, and those that failed. */
   async during(work: () => Promise<void>): Promise<Share> {
     const before = await this.status()
     await work()
@@ -116,14 +118,14 @@ export class LoadPod {
     return accepted.length
   }
 
-  /** A status of a second that began after all of what was done is over: calls that were on the way are counted. */
+  /** A status of when no call is on the way any more that was made before now: what is done now must answer for all of them. */
   async #later(): Promise<Status> {
-    const { calls } = await this.status()
+    const { begun } = await this.status()
     return await until(
       async () => {
         const newest = await this.status()
-        if (newest.calls > calls + CALLS_PER_SECOND) return newest
-        throw new Error(`the load pod makes no more calls: ${newest.why.join('; ')}`)
+        if (newest.overUpTo > begun + CALLS_PER_SECOND) return newest
+        throw new Error(`the load pod is still at call ${newest.overUpTo} of ${newest.begun}: ${newest.why.join('; ')}`)
       },
       { withinMs: READY_WITHIN_MS },
     )
