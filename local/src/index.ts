@@ -1,5 +1,6 @@
 // What other parts of the repository may use of local/: real servers to run on.
 export { eventually } from './eventually.ts'
+export { type FuzzParameters, fuzzParameters } from './fuzz.ts'
 export { leanNode } from './lean-node.ts'
 export { attachServers, type StartOptions, startServers } from './servers/index.ts'
 export type { Control, Mode, Mysql, OnProgress, Rabbitmq, Servers } from './servers/servers.ts'
