@@ -147,6 +147,8 @@ const { value: headerValue } = fc.letrec((tie) => ({
       fc.nat().map((digits) => ({ '!': 'decimal', value: { places: 3, digits } })),
     ),
     fc.array(tie('value'), { maxLength: 4 }),
+    // What amqplib makes of a table with a field __proto__.
+    tie('value').map((value) => (typeof value === 'object' ? Object.create(value) : {})),
     fc.dictionary(
       fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('!', 'value', '\ufffd'.repeat(255))),
       tie('value'),
