@@ -1,6 +1,6 @@
 // Thousands of generated requests to the whole running suite: always an answer that the OpenAPI document has, and afterwards all is as it should be.
 import { Agent } from 'node:http'
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import fc from 'fast-check'
 import { eventually, fuzzParameters } from 'local'
 import { generatedRequest, mustBeDocumented, sendGenerated } from '../../producer/test/http-fuzz.ts'
@@ -8,6 +8,9 @@ import { call, item } from './http.ts'
 import { SERVICES, type Stack, startStack } from './stack.ts'
 
 const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_processing'] as const
+
+/** Tests wait for what must become true: how soon it does is the machine's affair. */
+jest.setTimeout(30_000)
 
 describe('the suite under generated requests', () => {
   let stack: Stack

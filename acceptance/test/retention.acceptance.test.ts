@@ -1,11 +1,14 @@
 // Consumers two and three, as they run, forget old messages in the background while they apply new ones, and say how many.
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { eventually } from 'local'
 import type { RowDataPacket } from 'mysql2/promise'
 import { call, item } from './http.ts'
 import { type ServiceProcess, type Stack, startStack } from './stack.ts'
 
 const OLD = 1_200
+
+/** Tests wait for what must become true: how soon it does is the machine's affair. */
+jest.setTimeout(30_000)
 
 describe('the retention of the inbox', () => {
   let stack: Stack
