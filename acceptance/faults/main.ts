@@ -22,7 +22,7 @@ const number = z.string().transform(Number)
 const options = z.object({
   seed: number.pipe(z.int().min(0)).optional(),
   minutes: number.pipe(z.number().positive()).default(2),
-  clients: number.pipe(z.int().min(1).max(100)).default(6),
+  clients: number.pipe(z.int().min(1).max(100)).default(12),
   mix: z.string().default(''),
   mutation: z.enum(NAMES).optional(),
 })
@@ -36,7 +36,9 @@ async function main(args: string[]): Promise<number> {
     return EXIT_USAGE
   }
   const { seed = Math.floor(Math.random() * 2 ** 31), minutes, clients, mix, mutation } = given
-  const chosen = mixOf(mix.split(',').filter((word) => word !== ''))
+  const wanted = mutations.find(({ name }) => name === mutation)
+  const words = mix.split(',').filter((word) => word !== '')
+  const chosen = mixOf(words.length > 0 ? words : (wanted?.mix ?? []))
   if (chosen.length === 0) {
     process.stderr.write(`✗ --mix: no fault has ${mix} in its name\n${USAGE}`)
     return EXIT_USAGE
@@ -47,7 +49,6 @@ async function main(args: string[]): Promise<number> {
   const servers = await startServers({ directory, lifetime: 'process', onProgress: (text) => say(`… ${text}`) })
   try {
     say(`RabbitMQ ${servers.rabbitmq.version}, MySQL ${servers.mysql.version}, ${servers.mode}, seed ${seed}`)
-    const wanted = mutations.find(({ name }) => name === mutation)
     const run = await runLedger({
       servers,
       seed,

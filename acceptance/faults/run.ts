@@ -45,9 +45,9 @@ export interface Run {
 export async function runLedger(options: RunOptions): Promise<Run> {
   const { servers, seed, minutes, mix, onRound = () => {} } = options
   const random = randomOf(seed)
-  const history = new History()
   const world = await startWorld(servers, options.mutation)
   try {
+    const history = new History()
     const sender = { http: world.stack.http, channel: () => world.stack.channel, history }
     const clients = startClients(sender, random.fork(), options.clients)
     const scene: Scene = { world, clients, sender, random: random.fork() }

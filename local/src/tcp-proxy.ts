@@ -189,7 +189,7 @@ class Proxying implements TcpProxy {
         await this.#endure(chunk, towards)
         if (towards === 'server') this.#watch(pair, chunk)
         else await this.#hold(pair)
-        if (this.#cutsHere(pair, chunk, to, towards)) return
+        if (await this.#cutsHere(pair, chunk, to, towards)) return
         this.passedBytes += chunk.length
         if (!to.write(chunk)) await once(to, 'drain')
       }
@@ -228,10 +228,10 @@ class Proxying implements TcpProxy {
     await hold.released
   }
 
-  #cutsHere(pair: Pair, chunk: Buffer, to: Socket, towards: 'server' | 'client'): boolean {
+  async #cutsHere(pair: Pair, chunk: Buffer, to: Socket, towards: 'server' | 'client'): Promise<boolean> {
     if (this.#midway && chunk.length > 2) {
       this.cutsMidway += 1
-      to.write(chunk.subarray(0, (chunk.length >> 1) - 1), () => reset(pair))
+      await cutAt(pair, chunk.subarray(0, (chunk.length >> 1) - 1), to)
       return true
     }
     if (towards === 'server' || pair.answerBytesLeft === undefined) return false
@@ -239,9 +239,15 @@ class Proxying implements TcpProxy {
       pair.answerBytesLeft -= chunk.length
       return false
     }
-    to.write(chunk.subarray(0, pair.answerBytesLeft), () => reset(pair))
+    await cutAt(pair, chunk.subarray(0, pair.answerBytesLeft), to)
     return true
   }
+}
+
+/** Passes on the last bytes there will be, then resets. */
+async function cutAt(pair: Pair, last: Buffer, to: Socket): Promise<void> {
+  await new Promise((resolve) => to.write(last, resolve))
+  reset(pair)
 }
 
 function reset({ client, server }: Pair): void {

@@ -86,6 +86,8 @@ export async function publish(
   const answer = await confirmed(sender, attempt.queue, Buffer.from(body), {
     persistent: true,
     ...(attempt.messageId === undefined ? {} : { messageId: attempt.messageId }),
+    // Tells a message that comes back, also one without an id.
+    correlationId: sender.history.unique('publish'),
     ...options,
   })
   attempt.said = `published: ${answer}`
@@ -97,21 +99,17 @@ async function confirmed(
   { channel }: Sender,
   queue: string,
   body: Buffer,
-  options: Options.Publish,
+  options: Options.Publish & { correlationId: string },
 ): Promise<Attempt['answer']> {
   return await new Promise((resolve) => {
     const timer = setTimeout(() => resolve('unknown'), CONFIRMED_WITHIN_MS)
-    let returned = false
     try {
       const open = channel()
-      const back = (message: { properties: { messageId?: unknown } }) => {
-        if (message.properties.messageId === options.messageId) returned = true
-      }
-      open.on('return', back)
+      const returned = returnedOn(open)
       open.publish('', queue, body, { mandatory: true, ...options }, (error) => {
-        open.off('return', back)
         clearTimeout(timer)
-        if (returned) resolve(options.messageId === undefined ? 'unknown' : 'not accepted')
+        // The broker returns a message before it confirms it.
+        if (returned.delete(options.correlationId)) resolve('not accepted')
         else resolve(error === null || error === undefined ? 'accepted' : 'unknown')
       })
     } catch {
@@ -119,6 +117,20 @@ async function confirmed(
       resolve('unknown')
     }
   })
+}
+
+const returns = new WeakMap<ConfirmChannel, Set<string>>()
+
+/** Correlation ids of the messages that came back on this channel, because their queue was gone. */
+function returnedOn(channel: ConfirmChannel): Set<string> {
+  const known = returns.get(channel)
+  if (known) return known
+  const ids = new Set<string>()
+  returns.set(channel, ids)
+  channel.on('return', ({ properties: { correlationId } }) => {
+    if (typeof correlationId === 'string') ids.add(correlationId)
+  })
+  return ids
 }
 
 /** By the problem types of the README: only `not-accepted` says that a message is certainly not stored. */
