@@ -78,6 +78,7 @@ class Proxying implements TcpProxy {
   #midway = false
   #answerBytes: number | undefined
   #wanted: Hold | undefined
+  port = 0
   accepted = 0
   passedBytes = 0
   cutsMidway = 0
@@ -91,12 +92,9 @@ class Proxying implements TcpProxy {
       this.#server.once('error', reject)
       this.#server.listen(port, '127.0.0.1', resolve)
     })
-  }
-
-  get port(): number {
     const address = this.#server.address()
     if (address === null || typeof address === 'string') throw new Error('the proxy has no port')
-    return address.port
+    this.port = address.port
   }
 
   get open(): number {
