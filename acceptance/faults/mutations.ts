@@ -2,6 +2,7 @@
 
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { leanNode } from 'local'
 import { ROOT } from '../test/stack.ts'
 
 export interface Edit {
@@ -92,7 +93,9 @@ export function mutationEnvironment(mutation: Mutation | undefined): Record<stri
   if (mutation === undefined) return {}
   const { file, edits } = mutation
   return {
-    NODE_OPTIONS: `--import=${PRELOAD}`,
+    NODE_OPTIONS: `${leanNode.NODE_OPTIONS} --import=${PRELOAD}`,
+    // What is compiled from changed source must not be found by those that have it unchanged.
+    NODE_COMPILE_CACHE: '',
     IMS_MUTATION: JSON.stringify({ url: pathToFileURL(join(ROOT, file)).href, edits }),
   }
 }

@@ -1,6 +1,6 @@
 // Everything a run consists of: real servers, the five services each behind proxies of its own, and triggers that count effects.
 import { readFileSync } from 'node:fs'
-import { eventually, type Servers, startTcpProxy, type TcpProxy, testSpace } from 'local'
+import { eventually, leanNode, type Servers, startTcpProxy, type TcpProxy, testSpace } from 'local'
 import { SERVICES, type ServiceName, type Stack, startStackOn } from '../test/stack.ts'
 import { installAudit } from './audit.ts'
 import type { Mutation } from './mutations.ts'
@@ -45,6 +45,8 @@ export async function startWorld(servers: Servers, mutation: Mutation | undefine
   const stack = await startStackOn(servers, space, {
     env: IMPATIENT,
     envOf: (name) => ({
+      // As in a container, where memory is scarce.
+      ...leanNode,
       ...port('RABBITMQ_PORT', amqp.get(name)),
       ...port('MYSQL_PORT', mysql.get(name)),
       ...mutationEnvironment(mutation),
