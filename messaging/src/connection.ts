@@ -3,6 +3,7 @@ import { Socket } from 'node:net'
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import { withDeadline } from './backoff.ts'
 import type { RabbitmqConfig } from './config.ts'
+import { flattenHeaders } from './nested-headers.ts'
 import type { Service } from './service.ts'
 import { Supervised } from './supervised.ts'
 
@@ -58,6 +59,7 @@ async function openConnection(
       clientProperties: { connection_name: connectionName },
     },
   )
+  guardReading(model)
   const connection: Connection = { model, blocked: undefined, gatherWrites: gathering(socketOf(model)) }
   let reason = new Error('closed by the broker')
   model.on('error', (error) => {
@@ -73,6 +75,17 @@ async function openConnection(
     log.info({}, `${connectionName}: the broker takes messages again`)
   })
   return connection
+}
+
+/** Lets amqplib read no frame that would overflow its stack; it has no hook for that, so its own method is stood in front of. */
+function guardReading({ connection }: ChannelModel): void {
+  const receive: unknown = Reflect.get(connection, 'recvFrame')
+  if (typeof receive !== 'function') return
+  Reflect.set(connection, 'recvFrame', () => {
+    const received: unknown = Reflect.get(connection, 'rest')
+    if (Buffer.isBuffer(received)) flattenHeaders(received)
+    return Reflect.apply(receive, connection, [])
+  })
 }
 
 /** amqplib does not tell its socket to the outside. */

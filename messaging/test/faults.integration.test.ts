@@ -196,7 +196,9 @@ describe('messaging under faults', () => {
     expect(refused).toHaveLength(40)
     for (const { reason } of refused) expect(reason).toMatchObject({ name: 'NotAccepted', reason: 'over-limit' })
     const small = await start({ unconfirmedMostBytes: 10 })
+    const alone = small.publisher.publish(numbers, { n: 1_000_000 })
     await expect(small.publisher.publish(numbers, { n: 1_000_000 })).rejects.toMatchObject({ reason: 'over-limit' })
+    await alone // however large, since it could otherwise never be set aside
   })
 
   it('subscribes again, and publishes again, after its queue was deleted', async () => {
