@@ -15,6 +15,7 @@ const commands: Record<string, () => Promise<Command>> = {
   'test:containers': async () => (await import('./commands/test-containers.ts')).testContainers,
   'test:cluster': async () => (await import('./commands/test-cluster.ts')).testCluster,
   bench: async () => (await import('./commands/bench.ts')).bench,
+  'api-key': async () => (await import('./commands/api-key.ts')).apiKey,
   servers: async () => (await import('./commands/servers.ts')).servers,
 }
 

@@ -1,6 +1,7 @@
 // The environment variables of the producer: where it listens, how long it waits, how much it takes at once.
 import { contracts, PAGE_MOST_ITEMS } from '@ims/messaging'
 import { z } from 'zod'
+import { apiKeys } from './api-keys.ts'
 
 const whole = (least: number, most: number) =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
@@ -26,6 +27,11 @@ export const httpEnvironment = z
     HTTP_HEADERS_TIMEOUT_MS: ms(10_000).describe('time for the headers of a request to arrive'),
     HTTP_KEEP_ALIVE_TIMEOUT_MS: ms(65_000).describe('idle connections are closed after this time'),
     HTTP_STALL_TIMEOUT_MS: ms(60_000).describe('a client that takes nothing of a list for this long is cut off'),
+    API_KEYS: apiKeys
+      .optional()
+      .describe(
+        'who may call, a line each: name, scopes (read, write, admin), SHA-256; not set: everybody. API_KEYS_FILE is read again when it changes',
+      ),
   })
   .transform((v) => ({
     port: v.PORT,
@@ -40,5 +46,7 @@ export const httpEnvironment = z
     headersTimeoutMs: v.HTTP_HEADERS_TIMEOUT_MS,
     keepAliveTimeoutMs: v.HTTP_KEEP_ALIVE_TIMEOUT_MS,
     stallTimeoutMs: v.HTTP_STALL_TIMEOUT_MS,
+    /** Undefined: the API is open. */
+    apiKeys: v.API_KEYS,
   }))
 export type HttpConfig = z.output<typeof httpEnvironment>

@@ -1,6 +1,7 @@
 // The HTTP interface: which path is served by what. Knows no infrastructure: the broker is handed in.
 import express, { type Express, type RequestHandler } from 'express'
 import { accessLog } from './access-log.ts'
+import { authenticate, authorise } from './authorisation.ts'
 import type { Dependencies } from './dependencies.ts'
 import { methodNotAllowed, notFound, problemHandler } from './problem.ts'
 import { createItemRoute } from './routes/create-item.ts'
@@ -10,7 +11,7 @@ import { stockManagementRoute } from './routes/stock-management.ts'
 
 /** Makes the Express application of the four routes. Every error is answered as `application/problem+json` (RFC 9457). */
 export function createApp(dependencies: Dependencies): Express {
-  const { service } = dependencies
+  const { service, config, keysNow = () => config.apiKeys } = dependencies
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
@@ -27,6 +28,8 @@ export function createApp(dependencies: Dependencies): Express {
     '/order_processing': orderProcessingRoute(dependencies),
   }
   app.use(accessLog(service, [...Object.keys(post), ...Object.keys(get)]))
+  app.use(authenticate(keysNow))
+  app.use(authorise(keysNow))
   for (const [path, handler] of Object.entries(post)) {
     const allow = 'POST, OPTIONS'
     app
