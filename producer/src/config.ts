@@ -2,6 +2,7 @@
 import { contracts, PAGE_MOST_ITEMS } from '@ims/messaging'
 import { z } from 'zod'
 import { apiKeys } from './api-keys.ts'
+import { trustedProxies } from './trusted-proxies.ts'
 
 const whole = (least: number, most: number) =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
@@ -32,6 +33,14 @@ export const httpEnvironment = z
       .describe(
         'who may call, a line each: name, scopes (read, write, admin), SHA-256; not set: everybody. API_KEYS_FILE is read again when it changes',
       ),
+    RATE_LIMIT_PER_MINUTE: whole(0, 1_000_000_000)
+      .default(0)
+      .describe('requests that one client (API key, else address) may send in a minute; 0: as many as it likes'),
+    TRUST_PROXY: trustedProxies
+      .optional()
+      .describe(
+        'whose X-Forwarded-For names the client: addresses or networks with commas between, or how many proxies',
+      ),
   })
   .transform((v) => ({
     port: v.PORT,
@@ -48,5 +57,9 @@ export const httpEnvironment = z
     stallTimeoutMs: v.HTTP_STALL_TIMEOUT_MS,
     /** Undefined: the API is open. */
     apiKeys: v.API_KEYS,
+    /** 0: no limit. */
+    rateLimitPerMinute: v.RATE_LIMIT_PER_MINUTE,
+    /** As Express wants it for its setting `trust proxy`. */
+    trustProxy: v.TRUST_PROXY,
   }))
 export type HttpConfig = z.output<typeof httpEnvironment>
