@@ -26,8 +26,14 @@ export const httpEnvironment = z
       .describe('larger request bodies are refused, in bytes'),
     HTTP_REQUEST_TIMEOUT_MS: ms(30_000).describe('time for a request to arrive whole'),
     HTTP_HEADERS_TIMEOUT_MS: ms(10_000).describe('time for the headers of a request to arrive'),
+    HTTP_HEADERS_MOST_BYTES: whole(1_024, 1_048_576)
+      .default(16_384)
+      .describe('requests with larger headers are refused, in bytes'),
     HTTP_KEEP_ALIVE_TIMEOUT_MS: ms(65_000).describe('idle connections are closed after this time'),
     HTTP_STALL_TIMEOUT_MS: ms(60_000).describe('a client that takes nothing of a list for this long is cut off'),
+    HTTP_CONNECTIONS_MOST: whole(1, 1_000_000)
+      .default(10_000)
+      .describe('connections that may be open at once; further ones are refused'),
     API_KEYS: apiKeys
       .optional()
       .describe(
@@ -53,8 +59,10 @@ export const httpEnvironment = z
     bodyMostBytes: v.HTTP_BODY_MOST_BYTES,
     requestTimeoutMs: v.HTTP_REQUEST_TIMEOUT_MS,
     headersTimeoutMs: v.HTTP_HEADERS_TIMEOUT_MS,
+    headersMostBytes: v.HTTP_HEADERS_MOST_BYTES,
     keepAliveTimeoutMs: v.HTTP_KEEP_ALIVE_TIMEOUT_MS,
     stallTimeoutMs: v.HTTP_STALL_TIMEOUT_MS,
+    connectionsMost: v.HTTP_CONNECTIONS_MOST,
     /** Undefined: the API is open. */
     apiKeys: v.API_KEYS,
     /** 0: no limit. */
