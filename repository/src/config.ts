@@ -1,5 +1,7 @@
 // The environment variables of the repository: where MySQL is, how many connections to keep, how long to wait for what.
+import { isIP } from 'node:net'
 import { z } from 'zod'
+import { checkTls, tlsOf, tlsVariables } from './tls.ts'
 
 const whole = (least: number, most: number) =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
@@ -23,6 +25,14 @@ export const mysqlEnvironment = z
     MYSQL_MIGRATION_TIMEOUT_MS: ms(300_000).describe(
       'time for npm run migrate to wait for MySQL and for other migrations',
     ),
+    ...tlsVariables,
+  })
+  .superRefine(checkTls)
+  .superRefine((v, context) => {
+    // The driver would compare the certificate with `localhost` instead of an address.
+    if (v.MYSQL_TLS === 'off' || v.MYSQL_TLS_SERVER_NAME !== undefined || isIP(v.MYSQL_HOST) === 0) return
+    const message = 'is needed when MYSQL_HOST is an address: the name in the certificate'
+    context.addIssue({ code: 'custom', path: ['MYSQL_TLS_SERVER_NAME'], message })
   })
   .transform((v) => ({
     host: v.MYSQL_HOST,
@@ -37,5 +47,6 @@ export const mysqlEnvironment = z
     lockTimeoutS: v.MYSQL_LOCK_TIMEOUT_S,
     retryMostMs: v.MYSQL_RETRY_MOST_MS,
     migrationTimeoutMs: v.MYSQL_MIGRATION_TIMEOUT_MS,
+    tls: tlsOf(v),
   }))
 export type MysqlConfig = z.output<typeof mysqlEnvironment>
