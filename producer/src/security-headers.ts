@@ -27,14 +27,21 @@ const protect = helmet({
   xPoweredBy: false,
 })
 
+/** An answer to nobody, which notes the headers it is given. */
+class Sample extends ServerResponse {
+  readonly headers: [name: string, value: string][] = []
+  override setHeader(name: string, value: number | string | readonly string[]): this {
+    this.headers.push([name, String(value)])
+    return this
+  }
+}
+
 /** Sets the headers, which are the same for every answer and so are worked out once. */
 export function securityHeaders(): RequestHandler {
-  const request = new IncomingMessage(new Socket())
-  const sample = new ServerResponse(request)
-  protect(request, sample, () => {})
-  const headers = sample.getHeaderNames().map((name) => [name, String(sample.getHeader(name))] as const)
+  const sample = new Sample(new IncomingMessage(new Socket()))
+  protect(sample.req, sample, () => {})
   return (_, response, next) => {
-    for (const [name, value] of headers) response.setHeader(name, value)
+    for (const [name, value] of sample.headers) response.setHeader(name, value)
     next()
   }
 }
