@@ -4,11 +4,13 @@ import { checkTls, tlsOf, tlsVariables } from './tls.ts'
 
 const whole = (least: number, most: number) =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
+/** A URL would bring its password into every message about the host. */
+const host = z.string().regex(/^[\w.:%-]+$/, 'must be a host name or an address, not a URL')
 const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)
 
 export const rabbitmqEnvironment = z
   .object({
-    RABBITMQ_HOST: z.string().min(1).default('127.0.0.1').describe('host name or address of the broker'),
+    RABBITMQ_HOST: host.default('127.0.0.1').describe('host name or address of the broker'),
     RABBITMQ_PORT: whole(1, 65_535).default(5672).describe('AMQP port of the broker: with TLS mostly 5671'),
     RABBITMQ_USERNAME: z.string().min(1).default('guest').describe('user name'),
     RABBITMQ_PASSWORD: z.string().min(1).default('guest').describe('password'),

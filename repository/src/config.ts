@@ -5,11 +5,13 @@ import { checkTls, tlsOf, tlsVariables } from './tls.ts'
 
 const whole = (least: number, most: number) =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
+/** A URL would bring its password into every message about the host. */
+const host = z.string().regex(/^[\w.:%-]+$/, 'must be a host name or an address, not a URL')
 const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)
 
 export const mysqlEnvironment = z
   .object({
-    MYSQL_HOST: z.string().min(1).default('127.0.0.1').describe('host name or address of MySQL or MariaDB'),
+    MYSQL_HOST: host.default('127.0.0.1').describe('host name or address of MySQL or MariaDB'),
     MYSQL_PORT: whole(1, 65_535).default(3306).describe('port of MySQL'),
     MYSQL_USER: z.string().min(1).default('ims').describe('user name'),
     MYSQL_PASSWORD: z.string().default('ims').describe('password'),
