@@ -1,11 +1,13 @@
 // A supervised AMQP connection, and supervised channels on it: each is opened again, with its whole set-up, when it is lost.
 import { Socket } from 'node:net'
+import type { ConnectionOptions } from 'node:tls'
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import { withDeadline } from './backoff.ts'
 import type { RabbitmqConfig } from './config.ts'
 import { flattenHeaders } from './nested-headers.ts'
 import type { Service } from './service.ts'
 import { Supervised } from './supervised.ts'
+import { type Tls, tlsTrouble } from './tls.ts'
 
 /** An open connection, and whether the broker blocks publishing on it (https://www.rabbitmq.com/docs/connection-blocked). */
 export interface Connection {
@@ -41,9 +43,10 @@ async function openConnection(
   { log }: Service,
   lost: (reason: Error) => void,
 ): Promise<Connection> {
+  const { tls } = config
   const model = await connect(
     {
-      protocol: 'amqp',
+      protocol: tls === undefined ? 'amqp' : 'amqps',
       hostname: config.host,
       port: config.port,
       username: config.username,
@@ -57,8 +60,12 @@ async function openConnection(
       // Covers TCP and the whole AMQP handshake: a peer that accepts and then says nothing is given up as well.
       timeout: config.connectTimeoutMs,
       clientProperties: { connection_name: connectionName },
+      ...(tls === undefined ? {} : verified(tls)),
     },
-  )
+  ).catch((error: unknown) => {
+    const trouble = tls === undefined ? undefined : tlsTrouble(error)
+    throw trouble === undefined ? error : new Error(trouble, { cause: error })
+  })
   guardReading(model)
   const connection: Connection = { model, blocked: undefined, gatherWrites: gathering(socketOf(model)) }
   let reason = new Error('closed by the broker')
@@ -86,6 +93,19 @@ function guardReading({ connection }: ChannelModel): void {
     if (Buffer.isBuffer(received)) flattenHeaders(received)
     return Reflect.apply(receive, connection, [])
   })
+}
+
+type TlsOptions = Pick<ConnectionOptions, 'rejectUnauthorized' | 'ca' | 'cert' | 'key' | 'servername'>
+
+/** For tls.connect, which compares the certificate with `servername`, or else with the host: name or address. */
+function verified({ ca, cert, key, serverName }: Tls): TlsOptions {
+  return {
+    // Said although it is the default: the environment (NODE_TLS_REJECT_UNAUTHORIZED) can change that.
+    rejectUnauthorized: true,
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined || key === undefined ? {} : { cert, key }),
+    ...(serverName === undefined ? {} : { servername: serverName }),
+  }
 }
 
 /** amqplib does not tell its socket to the outside. */
