@@ -5,6 +5,7 @@ import { type Connection, closeConnection, openConnection } from './connection.t
 import { idOf } from './dead-letters-described.ts'
 import { DeadLettersUnavailable } from './dead-letters-errors.ts'
 import { explained } from './dead-letters-reader.ts'
+import { printable } from './dead-letters-text.ts'
 import type { Envelope } from './publisher.ts'
 import type { Service } from './service.ts'
 
@@ -129,13 +130,18 @@ class RabbitmqRepublisher implements Republisher {
     } catch (error) {
       // amqplib refuses before it writes anything: the channel is closing, or a header cannot be written again.
       const why = error instanceof Error ? error.message : String(error)
-      this.#fail(new DeadLettersUnavailable('unconfirmed', `the message ${idOf(message)} cannot be sent: ${why}`))
+      this.#fail(
+        new DeadLettersUnavailable(
+          'unconfirmed',
+          `the message ${printable(idOf(message))} cannot be sent: ${printable(why)}`,
+        ),
+      )
       settled(false)
     }
   }
 
   #refused(message: Message): DeadLettersUnavailable {
-    return new DeadLettersUnavailable('unconfirmed', `the broker refused the message ${idOf(message)}`)
+    return new DeadLettersUnavailable('unconfirmed', `the broker refused the message ${printable(idOf(message))}`)
   }
 
   #notConfirmed(): DeadLettersUnavailable {

@@ -6,6 +6,7 @@ import { type DeadLetter, described, idOf, reasonOf } from './dead-letters-descr
 import { DeadLettersUnavailable } from './dead-letters-errors.ts'
 import { type DeadLetterReader, openReader } from './dead-letters-reader.ts'
 import { openRepublisher, type Republisher } from './dead-letters-redriven.ts'
+import { printable } from './dead-letters-text.ts'
 import type { Service } from './service.ts'
 
 /** The queues that have dead letters: those of the suite. */
@@ -31,6 +32,9 @@ export interface Progress {
   readonly seen: number
   readonly done: number
 }
+
+/** Takes one dead letter of `total`; false: no more. */
+export type Visit = (letter: DeadLetter, total: number) => boolean | Promise<boolean>
 
 export interface BrowseOptions {
   readonly bodyMostBytes: number
@@ -69,11 +73,7 @@ export interface Worked {
 /** What people do with dead letters. Every call connects, and may throw DeadLettersUnavailable before anything was done. */
 export interface DeadLetterDesk {
   /** Shows `visit` one after the other, oldest first, until it returns false; waits for it. All stay where they are. */
-  browse(
-    queue: string,
-    visit: (letter: DeadLetter) => boolean | Promise<boolean>,
-    options: BrowseOptions,
-  ): Promise<Browsed>
+  browse(queue: string, visit: Visit, options: BrowseOptions): Promise<Browsed>
   /** Puts messages back on their queue under the same id; each dead letter is removed when the broker has confirmed that. */
   redrive(queue: string, choice: Choice, options?: WorkOptions): Promise<Worked>
   /** Removes dead letters for good. */
@@ -116,7 +116,7 @@ async function reading<T>(
 async function browsed(
   queue: string,
   reader: DeadLetterReader,
-  visit: (letter: DeadLetter) => boolean | Promise<boolean>,
+  visit: Visit,
   { bodyMostBytes, signal }: BrowseOptions,
 ): Promise<Browsed> {
   const { total } = reader
@@ -126,7 +126,7 @@ async function browsed(
     if (window.length === 0) return { total, seen }
     for (const message of window) {
       seen += 1
-      if (signal?.aborted || !(await visit(described(queue, message, bodyMostBytes)))) return { total, seen }
+      if (signal?.aborted || !(await visit(described(queue, message, bodyMostBytes), total))) return { total, seen }
     }
   }
 }
@@ -189,7 +189,10 @@ function count(
 
 function isChosen(message: ConsumeMessage, choice: Choice): boolean {
   if (choice.by === 'all') return true
-  return choice.by === 'id' ? choice.ids.has(idOf(message)) : reasonOf(message) === choice.reason
+  // As it is, or as it is shown on a terminal.
+  const isMeant = (text: string, meant: (each: string) => boolean) => meant(text) || meant(printable(text))
+  if (choice.by === 'id') return isMeant(idOf(message), (id) => choice.ids.has(id))
+  return isMeant(reasonOf(message), (reason) => reason === choice.reason)
 }
 
 const REASONS_MOST = 100

@@ -12,7 +12,9 @@ export {
   deadLetterSource,
   deadLetterSources,
   type Progress,
+  type Visit,
   type Worked,
+  type WorkOptions,
 } from './dead-letters.ts'
 export type { DeadLetter } from './dead-letters-described.ts'
 export { DeadLettersUnavailable } from './dead-letters-errors.ts'
