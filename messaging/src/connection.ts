@@ -37,7 +37,8 @@ export function superviseConnection(
   })
 }
 
-async function openConnection(
+/** Opens one connection; `lost` is called when it is over. */
+export async function openConnection(
   config: RabbitmqConfig,
   connectionName: string,
   { log }: Service,
@@ -128,7 +129,8 @@ function gathering(socket: Socket | undefined): () => void {
   }
 }
 
-async function closeConnection({ model }: Connection): Promise<void> {
+/** Closes a connection, also one that is lost or silent. Never rejects. */
+export async function closeConnection({ model }: Connection): Promise<void> {
   try {
     await withDeadline(model.close(), CLOSE_TIMEOUT_MS, 'closing the connection')
   } catch {
