@@ -1,6 +1,6 @@
 // Dead letters on a real broker: browsing changes nothing, redriving loses nothing, whatever happens in the middle.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually, startTcpProxy } from 'local'
 import type { RabbitmqConfig } from '../src/config.ts'
 import { type Choice, type DeadLetterDesk, deadLetterDesk } from '../src/dead-letters.ts'
 import type { DeadLetter } from '../src/dead-letters-described.ts'
@@ -8,7 +8,6 @@ import { openReader } from '../src/dead-letters-reader.ts'
 import { quietService } from '../src/testing.ts'
 import { DEAD, ids, type Outside, outside, QUEUE } from './dead-letters.ts'
 import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
-import { startTcpProxy } from './tcp-proxy.ts'
 
 const ALL: Choice = { by: 'all' }
 
@@ -288,11 +287,11 @@ describe('dead letters', () => {
       const outcome = await cutOff.discard(QUEUE, ALL, {
         progress: ({ done }) => {
           if (done <= 500) return
-          proxy.blackHole(true)
+          proxy.weather({ kind: 'black hole', towards: 'both' })
           setTimeout(() => proxy.cut(), 50)
         },
       })
-      proxy.blackHole(false)
+      proxy.weather(undefined)
       expect(outcome).toMatchObject({ stopped: { trouble: 'disconnected' } })
       await eventually(async () => expect(await peer.depth(DEAD)).toBe(outcome.left), 10_000)
       await proxy.close()
