@@ -57,6 +57,7 @@ async function main(args: string[]): Promise<number> {
       mix: chosen,
       ...(wanted === undefined ? {} : { mutation: wanted }),
       onRound: (round) => say(roundLine(round)),
+      interrupted: interruptedBySignals(),
     })
     for (const line of violationLines(run)) say(line)
     say(
@@ -89,6 +90,17 @@ function readOptions(args: string[]): z.infer<typeof options> | string {
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }
+}
+
+/** Ends the run in good order: servers and services that nobody stops would go on for ever. */
+function interruptedBySignals(): AbortSignal {
+  const controller = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => {
+      if (!controller.signal.aborted) say('… interrupted: healing and stopping')
+      controller.abort(new Error('interrupted'))
+    })
+  return controller.signal
 }
 
 function say(line: string): void {

@@ -19,12 +19,14 @@ export interface Round {
 
 /** Strikes one round of faults drawn from `mix`, heals it, and waits until everything works. */
 export async function strikeRound(scene: Scene, mix: readonly Fault[]): Promise<Round> {
-  const { random, sender } = scene
+  const { random, sender, interrupted } = scene
   const atMs = sender.history.nowMs()
   const chosen = choose(scene, mix)
   const struck: { fault: Fault; struck: Struck }[] = []
   for (const fault of chosen) struck.push({ fault, struck: await fault.strike(scene) })
-  await pause(Math.max(...struck.map((each) => each.struck.lastsMs)))
+  // An interruption ends the waiting, never the healing.
+  const lastsMs = Math.max(...struck.map((each) => each.struck.lastsMs))
+  await pause(lastsMs, undefined, { signal: interrupted }).catch(() => {})
   const faults: Round['faults'][number][] = []
   for (const { fault, struck: one } of struck.reverse())
     faults.push({ kind: fault.kind, note: one.note, tookEffect: await one.heal() })

@@ -28,6 +28,8 @@ export interface RunOptions {
   readonly clients: number
   readonly mutation?: Mutation
   readonly onRound?: (round: Round) => void
+  /** Aborts when the run is to be given up: it is healed and stopped, and rejects. */
+  readonly interrupted?: AbortSignal
 }
 
 export interface Run {
@@ -43,19 +45,20 @@ export interface Run {
 
 /** Runs for `minutes`, then heals, drains and judges. Rejects when the suite does not recover or drain. */
 export async function runLedger(options: RunOptions): Promise<Run> {
-  const { servers, seed, minutes, mix, onRound = () => {} } = options
+  const { servers, seed, minutes, mix, onRound = () => {}, interrupted = new AbortController().signal } = options
   const random = randomOf(seed)
   const world = await startWorld(servers, options.mutation)
   try {
     const history = new History()
     const sender = { http: world.stack.http, channel: () => world.stack.channel, history }
     const clients = startClients(sender, random.fork(), options.clients)
-    const scene: Scene = { world, clients, sender, random: random.fork() }
+    const scene: Scene = { world, clients, sender, random: random.fork(), interrupted }
     const rounds: Round[] = []
     const strike = async (from: readonly Fault[]) => {
       const round = await strikeRound(scene, from)
       rounds.push(round)
       onRound(round)
+      interrupted.throwIfAborted()
     }
     if (minutes >= LONG_RUN_MINUTES && mix.some(({ group }) => group === 'database'))
       await strike([databaseAwayForAMinute])

@@ -14,6 +14,7 @@ export interface Scene {
   /** For messages that a fault needs to be on their way at the right time. */
   readonly sender: Sender
   readonly random: Random
+  readonly interrupted: AbortSignal
 }
 
 export interface Fault {
