@@ -9,7 +9,8 @@ import { parseJson } from './json.ts'
 import type { Envelope } from './publisher.ts'
 import { DIRECT_REPLY_TO, ERROR_HEADER, isReplyAddress } from './reply.ts'
 
-export type Refused = Extract<Outcome, { kind: 'refused' }>
+/** `attempts`: how often the handler was tried on this delivery; once when left out. */
+export type Refused = Extract<Outcome, { kind: 'refused' }> & { readonly attempts?: number }
 
 const refused = (reason: string, error: string): Refused => ({ kind: 'refused', reason, error })
 
@@ -70,7 +71,7 @@ export function afterFailure(
   if (messages > 1) return 'isolate'
   if (attempt < attemptsMost) return 'again'
   const why = error instanceof Error ? error.message : String(error)
-  return refused('handler-failed', `failed ${attempt} times, last with: ${why}`)
+  return { ...refused('handler-failed', `failed ${attempt} times, last with: ${why}`), attempts: attempt }
 }
 
 /** Where a dead letter comes from and when, besides its reason. */
@@ -81,13 +82,13 @@ export interface Failure {
 
 /**
  * The dead letter of a refused message: the same bytes and properties, plus `x-reason`, `x-error`, `x-failed-at` (ISO
- * 8601) and `x-consumer`. It keeps its messageId, so that a redrive is recognised. What of its properties cannot be written
- * again, or would route it elsewhere, is left out and named in `x-dropped`.
+ * 8601), `x-consumer` and `x-attempts`. It keeps its messageId, so that a redrive is recognised. What of its properties
+ * cannot be written again, or would route it elsewhere, is left out and named in `x-dropped`.
  */
 export function deadLetter(
   contract: Contract,
   message: Message,
-  { reason, error }: Refused,
+  { reason, error, attempts = 1 }: Refused,
   failure: Failure,
 ): Envelope {
   const { properties, headers, dropped } = carried(message.properties)
@@ -103,10 +104,20 @@ export function deadLetter(
         'x-error': legible(error),
         'x-failed-at': failure.at.toISOString(),
         'x-consumer': failure.consumer,
+        'x-attempts': deliveriesBefore(message) + attempts,
         ...(dropped.length === 0 ? {} : { 'x-dropped': legible(dropped.join(', ')) }),
       },
     },
   }
+}
+
+/** Quorum queues count them (https://www.rabbitmq.com/docs/quorum-queues); others only tell that there was one. */
+function deliveriesBefore({ fields, properties }: Message): number {
+  const counted: unknown = properties.headers?.['x-delivery-count']
+  // On a classic queue the header is whatever the sender wrote.
+  return typeof counted === 'number' && Number.isSafeInteger(counted) && counted > 0
+    ? counted
+    : Number(fields.redelivered)
 }
 
 const LEGIBLE_MOST = 2_000

@@ -174,9 +174,13 @@ const properties = fc.record(
     type: shortText,
     userId: shortText,
     appId: shortText,
-    headers: fc.dictionary(fc.oneof(shortText, fc.constantFrom('CC', 'BCC', 'x-limit', 'x-reason', '!')), headerValue, {
-      maxKeys: 8,
-    }),
+    headers: fc.dictionary(
+      fc.oneof(shortText, fc.constantFrom('CC', 'BCC', 'x-limit', 'x-reason', 'x-delivery-count', '!')),
+      headerValue,
+      {
+        maxKeys: 8,
+      },
+    ),
   },
   { requiredKeys: ['headers'] },
 )
