@@ -68,11 +68,11 @@ describe('accounts', () => {
     )
   })
 
-  it('lets a consumer read its own queue only, and nobody but the operator configure anything', () => {
+  it('lets a consumer read its own queue only, the producer dead letters only, and nobody but the operator configure anything', () => {
     const { permissions } = definitions.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
     expect(permissions.filter(({ configure }) => configure !== '^$').map(({ user }) => user)).toEqual(['operator'])
     expect(permissions.map(({ user, read }) => [user, read])).toEqual([
-      ['producer', '^$'],
+      ['producer', '^(healthcheck|create_item|stock_management|order_processing)\\.dead-letter$'],
       ['consumer_one', '^healthcheck$'],
       ['consumer_two', '^create_item$'],
       ['consumer_three', '^stock_management$'],
@@ -81,6 +81,22 @@ describe('accounts', () => {
       ['monitoring', '^$'],
     ])
   })
+})
+
+it('lets no delivery limit remove a dead letter that people have looked at often', () => {
+  const limited = z.object({
+    policies: z.array(
+      z.object({ pattern: z.string(), definition: z.object({ 'delivery-limit': z.int().optional() }) }),
+    ),
+    queues: z.array(z.object({ name: z.string() })),
+  })
+  const { policies, queues } = limited.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
+  const deadLetterQueues = queues.map(({ name }) => name).filter((name) => name.endsWith('.dead-letter'))
+  expect(deadLetterQueues).toHaveLength(4)
+  for (const name of deadLetterQueues)
+    expect(
+      policies.filter(({ pattern }) => new RegExp(pattern).test(name)).map(({ definition }) => definition),
+    ).toEqual([{ 'delivery-limit': -1 }])
 })
 
 describe('accounts in directories', () => {

@@ -4,6 +4,7 @@ import type { ConnectionOptions } from 'node:tls'
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import { withDeadline } from './backoff.ts'
 import type { RabbitmqConfig } from './config.ts'
+import { flattenHeaders } from './nested-headers.ts'
 import type { Service } from './service.ts'
 import { Supervised } from './supervised.ts'
 import { type Tls, tlsTrouble } from './tls.ts'
@@ -36,7 +37,8 @@ export function superviseConnection(
   })
 }
 
-async function openConnection(
+/** Opens one connection; `lost` is called when it is over. */
+export async function openConnection(
   config: RabbitmqConfig,
   connectionName: string,
   { log }: Service,
@@ -65,6 +67,7 @@ async function openConnection(
     const trouble = tls === undefined ? undefined : tlsTrouble(error)
     throw trouble === undefined ? error : new Error(trouble, { cause: error })
   })
+  guardReading(model)
   const connection: Connection = { model, blocked: undefined, gatherWrites: gathering(socketOf(model)) }
   let reason = new Error('closed by the broker')
   model.on('error', (error) => {
@@ -80,6 +83,17 @@ async function openConnection(
     log.info({}, `${connectionName}: the broker takes messages again`)
   })
   return connection
+}
+
+/** Lets amqplib read no frame that would overflow its stack; it has no hook for that, so its own method is stood in front of. */
+function guardReading({ connection }: ChannelModel): void {
+  const receive: unknown = Reflect.get(connection, 'recvFrame')
+  if (typeof receive !== 'function') return
+  Reflect.set(connection, 'recvFrame', () => {
+    const received: unknown = Reflect.get(connection, 'rest')
+    if (Buffer.isBuffer(received)) flattenHeaders(received)
+    return Reflect.apply(receive, connection, [])
+  })
 }
 
 type TlsOptions = Pick<ConnectionOptions, 'rejectUnauthorized' | 'ca' | 'cert' | 'key' | 'servername'>
@@ -115,7 +129,8 @@ function gathering(socket: Socket | undefined): () => void {
   }
 }
 
-async function closeConnection({ model }: Connection): Promise<void> {
+/** Closes a connection, also one that is lost or silent. Never rejects. */
+export async function closeConnection({ model }: Connection): Promise<void> {
   try {
     await withDeadline(model.close(), CLOSE_TIMEOUT_MS, 'closing the connection')
   } catch {

@@ -1,4 +1,4 @@
-// The environment variables of the repository: where MySQL is, how many connections to keep, how long to wait for what.
+// The environment variables of the repository: where MySQL is, how long to wait for what, how long the inbox remembers.
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { checkTls, tlsOf, tlsVariables } from './tls.ts'
@@ -52,3 +52,19 @@ export const mysqlEnvironment = z
     tls: tlsOf(v),
   }))
 export type MysqlConfig = z.output<typeof mysqlEnvironment>
+
+export const retentionEnvironment = z
+  .object({
+    INBOX_RETENTION_DAYS: whole(0, 36_500)
+      .default(30)
+      .describe(
+        'days for which an applied message is remembered; a message that comes again later is applied again (0: for ever)',
+      ),
+    INBOX_RETENTION_EVERY_S: whole(1, 86_400)
+      .default(600)
+      .describe(
+        'pause between two rounds that remove older rows of the inbox, in seconds, half as long to half as long again',
+      ),
+  })
+  .transform((v) => ({ days: v.INBOX_RETENTION_DAYS, everyMs: v.INBOX_RETENTION_EVERY_S * 1_000 }))
+export type RetentionConfig = z.output<typeof retentionEnvironment>
