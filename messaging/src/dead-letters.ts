@@ -171,7 +171,7 @@ async function worked(
   } catch (error) {
     if (!(error instanceof DeadLettersUnavailable)) throw error
     // What was redriven is redriven, if the dead letter is still there or not; what was to be discarded may not be gone.
-    if (republisher === undefined) count(tally, [], unheard, -1)
+    if (republisher === undefined) count(tally, [], [...new Set([...unheard, ...reader.putOff])], -1)
     return result(error)
   }
 }
