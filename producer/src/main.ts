@@ -1,8 +1,9 @@
 // producer: turns HTTP requests into messages, and what the consumers reply into HTTP responses.
-import { contracts, openBroker, rabbitmqEnvironment, waitForConsumers } from '@ims/messaging'
+import { contracts, deadLetterDesk, openBroker, rabbitmqEnvironment, waitForConsumers } from '@ims/messaging'
 import { runService } from '@ims/runtime'
 import { httpEnvironment } from './config.ts'
 import { createApp } from './producer.ts'
+import { nobody } from './routes/dead-letters.ts'
 import { listen } from './server.ts'
 
 const config = { rabbitmq: rabbitmqEnvironment, http: httpEnvironment }
@@ -12,5 +13,8 @@ void runService({ name: 'producer', config }, async (service) => {
   // Closed in reverse: finish the requests in hand, then the broker.
   const broker = own(await openBroker(config.rabbitmq, service, { publishes: contracts }))
   await waitForConsumers(broker, config.http.waitFor, service)
-  own(await listen(createApp({ broker, config: config.http, service }), config.http, service), 'the HTTP server')
+  // It connects when it is asked to, and for so long only.
+  const deadLetters = { desk: deadLetterDesk(config.rabbitmq, service), authorise: nobody }
+  const app = createApp({ broker, config: config.http, service, deadLetters })
+  own(await listen(app, config.http, service), 'the HTTP server')
 })

@@ -4,6 +4,7 @@ import { accessLog } from './access-log.ts'
 import type { Dependencies } from './dependencies.ts'
 import { methodNotAllowed, notFound, problemHandler } from './problem.ts'
 import { createItemRoute } from './routes/create-item.ts'
+import { deadLettersRouter } from './routes/dead-letters.ts'
 import { healthcheckRoute } from './routes/healthcheck.ts'
 import { orderProcessingRoute } from './routes/order-processing.ts'
 import { stockManagementRoute } from './routes/stock-management.ts'
@@ -46,6 +47,7 @@ export function createApp(dependencies: Dependencies): Express {
       .options(empty({ Allow: allow }))
       .all(methodNotAllowed(allow))
   }
+  if (dependencies.deadLetters) app.use('/dead_letters', deadLettersRouter(dependencies.deadLetters, dependencies))
   app.use(notFound)
   app.use(problemHandler(service.log))
   return app
