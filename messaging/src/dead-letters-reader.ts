@@ -23,7 +23,7 @@ const KEPT_PER_CHANNEL_MOST = 1_000
 const QUIET_MS = 500
 /** So long without one although there are some, it is given up. */
 const SILENT_MOST_MS = 30_000
-const CLOSE_TIMEOUT_MS = 15_000
+const CLOSE_TIMEOUT_MS = 60_000
 
 const NO_BODY = Buffer.alloc(0)
 
@@ -36,12 +36,18 @@ export interface DeadLetterReader {
   readonly total: number
   /** The next messages, oldest first; none when the end is reached. The window before is settled by then. */
   window(): Promise<readonly ConsumeMessage[]>
-  /** Removes messages of the latest window, given in their order. Once for each window; the others are kept. */
-  remove(messages: readonly ConsumeMessage[]): void
+  /**
+   * Removes messages of the latest window; the others are kept. Resolves when the broker has done it, rejects with
+   * DeadLettersUnavailable when nobody can tell. Once for each window.
+   */
+  remove(messages: readonly ConsumeMessage[]): Promise<void>
   /** Removed for the caller, but not told the broker before `flushed`. */
   readonly putOff: readonly ConsumeMessage[]
-  /** Resolves when the broker has dealt with every removal; rejects with DeadLettersUnavailable when nobody can tell. */
-  flushed(): Promise<void>
+  /**
+   * Resolves when what was put off is removed as well, with how many there are on the queue then, those that came
+   * meanwhile included; rejects with DeadLettersUnavailable when nobody can tell.
+   */
+  flushed(): Promise<number>
   /** Returns what was kept to its place in the queue, and closes the connection. Never rejects. */
   close(): Promise<void>
 }
@@ -211,16 +217,18 @@ class Reader implements DeadLetterReader {
     this.#wake()
   }
 
-  remove(messages: readonly ConsumeMessage[]): void {
+  async remove(messages: readonly ConsumeMessage[]): Promise<void> {
     const gone = new Set(messages)
     try {
       this.#ack(gone)
+      const kept = this.#open.filter((message) => !gone.has(message))
+      this.#open = []
+      this.#keep(kept)
+      // The broker does what it is told on a channel in order: an answer means that everything before was done.
+      await this.#lanes.at(-1)?.channel.checkQueue(this.#queue)
     } catch (error) {
-      throw this.#lost ?? explained(this.#queue, error) // amqplib throws on a channel that is closed
+      throw this.#lost ?? explained(this.#queue, error)
     }
-    const kept = this.#open.filter((message) => !gone.has(message))
-    this.#open = []
-    this.#keep(kept)
   }
 
   #ack(gone: Set<ConsumeMessage>): void {
@@ -236,12 +244,14 @@ class Reader implements DeadLetterReader {
     for (const message of own.slice(together)) if (gone.has(message)) latest?.channel.ack(message)
   }
 
-  /** The broker does what it is told on a channel in order: an answer means that everything before was done. */
-  async flushed(): Promise<void> {
+  async flushed(): Promise<number> {
     try {
       if (this.#lost) throw this.#lost
       await this.#removePutOff()
-      for (const { channel } of this.#lanes) await channel.checkQueue(this.#queue)
+      this.#keep(this.#open)
+      this.#open = []
+      const ready = (await this.#lanes[0]?.channel.checkQueue(this.#queue))?.messageCount ?? 0
+      return this.#lanes.reduce((count, { keptCount }) => count + keptCount, ready + this.#arrived.length)
     } catch (error) {
       throw this.#lost ?? explained(this.#queue, error)
     }

@@ -1,0 +1,127 @@
+// /dead_letters on a real broker, as an operator would use it with curl.
+import { deadLetterDesk, rabbitmqEnvironment } from '@ims/messaging'
+import { quietService } from '@ims/messaging/testing'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { eventually, type Servers, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
+import request from 'supertest'
+import { createApp } from '../src/producer.ts'
+import { appUnderTest } from './app-under-test.ts'
+import { type BrokerPeer, DEAD, ids, openPeer, QUEUE } from './dead-letters-peer.ts'
+
+describe('/dead_letters on RabbitMQ', () => {
+  let servers: Servers
+  let space: TestSpace
+  let peer: BrokerPeer
+  let app: ReturnType<typeof createApp>
+
+  beforeAll(async () => {
+    ;({ servers, space } = await serversUnderTest('dead_letters_http'))
+    peer = await openPeer(space.rabbitmq)
+    const { service, config, rabbitmq } = appUnderTest()
+    const desk = deadLetterDesk(rabbitmqEnvironment.parse(serversEnvironment(space)), quietService)
+    const authorise = (_: unknown, __: unknown, next: () => void) => next()
+    app = createApp({ broker: rabbitmq.open(), config, service, deadLetters: { desk, authorise } })
+  }, 30_000)
+  afterAll(async () => {
+    await peer.close()
+    await space.drop()
+  })
+  beforeEach(async () => await peer.empty())
+
+  const post = (verb: string, body: object) => request(app).post(`/dead_letters/${QUEUE}/${verb}`).send(body)
+
+  it('counts the dead letters of each queue by their reason', async () => {
+    await peer.setAside(30, (number) => (number < 20 ? 'invalid' : 'too-large'))
+    const response = await request(app).get('/dead_letters')
+    expect(response.status).toBe(200)
+    expect(response.body.queues).toContainEqual({
+      queue: QUEUE,
+      total: 30,
+      counted: 30,
+      reasons: { invalid: 20, 'too-large': 10 },
+    })
+    expect(response.body.queues).toHaveLength(4)
+  })
+
+  it('lists page by page, oldest first, and each page names the next', async () => {
+    await peer.setAside(25)
+    const seen: string[] = []
+    let next: string | undefined = `/dead_letters/${QUEUE}?limit=10`
+    for (let page = 0; next !== undefined && page < 9; page += 1) {
+      const response = await request(app).get(next)
+      expect(response.body).toMatchObject({ queue: QUEUE, total: 25 })
+      for (const { id } of response.body.letters) seen.push(id)
+      next = /<(.*)>; rel="next"/.exec(response.headers.link ?? '')?.[1]
+    }
+    expect(seen).toEqual(ids(25))
+  })
+
+  it('shows one whole, and 404 for one that is not there', async () => {
+    await peer.setAside(2)
+    const response = await request(app).get(`/dead_letters/${QUEUE}/messages/id-1`)
+    expect(response.body.letters).toMatchObject([
+      { id: 'id-1', body: '{"number":1}', headers: { 'x-reason': 'invalid' } },
+    ])
+    const unknown = await request(app).get(`/dead_letters/${QUEUE}/messages/id-9`)
+    expect(unknown.status).toBe(404)
+    expect(unknown.body).toMatchObject({ type: 'urn:ims:problem:unknown-dead-letter' })
+  })
+
+  it('redrives at most so many at once, and says how many are left until it is complete', async () => {
+    await peer.setAside(25)
+    const first = await post('redrive', { all: true, most: 10 })
+    expect(first.body).toMatchObject({ redriven: 10, left: 15, complete: false, stopped: 'limit' })
+    expect((await post('redrive', { all: true, dryRun: true })).body).toMatchObject({
+      redriven: 0,
+      wouldBe: 15,
+      left: 15,
+    })
+    expect((await post('redrive', { all: true })).body).toMatchObject({ redriven: 15, left: 0, complete: true })
+    expect(await peer.ids(QUEUE, 25)).toEqual(ids(25))
+  })
+
+  it('discards by id and by reason', async () => {
+    await peer.setAside(5, (number) => (number < 2 ? 'invalid' : 'too-large'))
+    expect((await post('discard', { ids: ['id-4', 'id-9'] })).body).toMatchObject({ discarded: 1, left: 4 })
+    expect((await post('discard', { reason: 'too-large' })).body).toMatchObject({ discarded: 2, left: 2 })
+    expect((await request(app).delete(`/dead_letters/${QUEUE}/messages/id-0`)).body).toMatchObject({
+      discarded: 1,
+      left: 1,
+    })
+    expect((await request(app).delete(`/dead_letters/${QUEUE}/messages/id-0`)).status).toBe(404)
+    expect(await peer.ids(DEAD, 1)).toEqual(['id-1'])
+    expect(await peer.depth(QUEUE)).toBe(0)
+  })
+
+  it('exports all of them as JSON, one on each line', async () => {
+    await peer.setAside(300)
+    const response = await request(app).get(`/dead_letters/${QUEUE}/export`).buffer()
+    expect(response.headers['content-type']).toBe('application/x-ndjson')
+    const lines = response.text.trimEnd().split('\n')
+    expect(lines.map((line) => JSON.parse(line).id)).toEqual(ids(300))
+    expect((await request(app).get(`/dead_letters/stock_management/export`)).status).toBe(404)
+  })
+
+  it('answers 409 while somebody else is at work, and leaves no connection behind', async () => {
+    await peer.setAside(10)
+    const release = await peer.occupy(DEAD)
+    expect((await post('redrive', { all: true })).status).toBe(409)
+    await release()
+    await eventually(async () => expect((await post('redrive', { all: true })).status).toBe(200))
+    await eventually(async () => {
+      const connections = await servers.rabbitmq.ctl('list_connections', 'vhost', 'client_properties')
+      expect(
+        connections.split('\n').filter((line) => line.includes(space.rabbitmq.vhost) && /reading|redriving/.test(line)),
+      ).toEqual([])
+    }, 20_000)
+  }, 40_000)
+
+  it('answers 503 and the counts when there is no queue to redrive to', async () => {
+    await peer.setAside(3)
+    await servers.rabbitmq.ctl('-p', space.rabbitmq.vhost, 'delete_queue', QUEUE)
+    const response = await post('redrive', { all: true })
+    expect(response.status).toBe(503)
+    expect(response.body).toMatchObject({ done: 0, left: 3 })
+    expect(await peer.ids(DEAD, 3)).toEqual(ids(3))
+  })
+})
