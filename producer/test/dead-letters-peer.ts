@@ -1,5 +1,5 @@
 // The broker from outside, for tests of dead letters: fills queues, counts, looks, and occupies the place of the one reader.
-import { type ConsumeMessage, connect } from 'amqplib'
+import { type ConsumeMessage, connect, type Options } from 'amqplib'
 import { eventually } from 'local'
 
 export const QUEUE = 'create_item'
@@ -12,6 +12,8 @@ export interface BrokerPeer {
   empty(): Promise<void>
   /** Sets `n` messages aside, with ids from `id-0` on; the body of each is padded to `bytes`. */
   setAside(n: number, reason?: (number: number) => string, bytes?: number): Promise<void>
+  put(queue: string, content: Buffer, properties: Options.Publish): Promise<void>
+  remove(queue: string): Promise<void>
   /** Messages that are ready. */
   depth(queue: string): Promise<number>
   /** The ids on a queue, in their order, once there are `most`; they stay. */
@@ -49,6 +51,11 @@ export async function openPeer({ host, port, username, password, vhost }: Access
       }
       await channel.waitForConfirms()
     },
+    put: async (queue, content, properties) => {
+      channel.sendToQueue(queue, content, { persistent: true, ...properties })
+      await channel.waitForConfirms()
+    },
+    remove: async (queue) => void (await channel.deleteQueue(queue)),
     depth: async (queue) => (await channel.checkQueue(queue)).messageCount,
     ids: async (queue, most) => {
       const own = await model.createChannel()
