@@ -62,6 +62,21 @@ describe('dead letters', () => {
       ])
     })
 
+    it('shows what the broker itself has set aside', async () => {
+      peer.channel.sendToQueue(QUEUE, Buffer.from('{}'), { persistent: true, messageId: 'by-broker' })
+      await peer.channel.waitForConfirms()
+      await eventually(async () => {
+        const message = await peer.channel.get(QUEUE)
+        if (message) peer.channel.nack(message, false, false)
+        expect(await peer.depth(DEAD)).toBe(1)
+      })
+      expect(await browse()).toMatchObject([{ id: 'by-broker', reason: 'rejected', by: 'broker' }])
+      expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ done: 1, left: 0 })
+      const [message] = await peer.peek(QUEUE, 1)
+      expect(message?.properties).toMatchObject({ messageId: 'by-broker', headers: {} })
+      expect(Object.keys(message?.properties.headers ?? {})).toEqual([])
+    })
+
     it('leaves every message in its place, thirty times over and across windows', async () => {
       await peer.setAside(400)
       for (let time = 0; time < 30; time += 1) expect(await browsedIds()).toEqual(ids(0, 400))

@@ -1,9 +1,13 @@
 // /dead_letters on a real broker, as an operator would use it with curl.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { deadLetterDesk, rabbitmqEnvironment } from '@ims/messaging'
 import { quietService } from '@ims/messaging/testing'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { connect } from 'amqplib'
 import { eventually, type Servers, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
 import request from 'supertest'
+import { z } from 'zod'
 import { createApp } from '../src/producer.ts'
 import { appUnderTest } from './app-under-test.ts'
 import { type BrokerPeer, DEAD, ids, openPeer, QUEUE } from './dead-letters-peer.ts'
@@ -116,6 +120,41 @@ describe('/dead_letters on RabbitMQ', () => {
     }, 20_000)
   }, 40_000)
 
+  it('needs no more rights than the definitions give the producer', async () => {
+    const { vhost, host, port } = space.rabbitmq
+    const file = join(import.meta.dirname, '../../accounts/src/definitions.json')
+    const { permissions } = definitions.parse(JSON.parse(readFileSync(file, 'utf8')))
+    const mine = permissions.find(({ user }) => user === 'producer')
+    const username = `producer_of_${vhost}`
+    await servers.rabbitmq.ctl('add_user', username, 'its-password')
+    await servers.rabbitmq.ctl(
+      'set_permissions',
+      '-p',
+      vhost,
+      username,
+      mine?.configure ?? '',
+      mine?.write ?? '',
+      mine?.read ?? '',
+    )
+    const environment = { ...serversEnvironment(space), RABBITMQ_USERNAME: username, RABBITMQ_PASSWORD: 'its-password' }
+    const desk = deadLetterDesk(rabbitmqEnvironment.parse(environment), quietService)
+    await peer.setAside(4)
+    expect(await desk.redrive(QUEUE, { by: 'id', ids: new Set(['id-1', 'id-2']) })).toMatchObject({ done: 2, left: 2 })
+    expect(await desk.discard(QUEUE, { by: 'all' }, { most: 1 })).toMatchObject({ done: 1, left: 1 })
+    const own = await connect({
+      hostname: host,
+      port,
+      username,
+      password: 'its-password',
+      vhost: encodeURIComponent(vhost),
+    })
+    const channel = await own.createChannel()
+    channel.on('error', () => {})
+    await expect(channel.get(QUEUE)).rejects.toThrow(/ACCESS.REFUSED/)
+    await own.close()
+    await servers.rabbitmq.ctl('delete_user', username)
+  }, 30_000)
+
   it('answers 503 and the counts when there is no queue to redrive to', async () => {
     await peer.setAside(3)
     await servers.rabbitmq.ctl('-p', space.rabbitmq.vhost, 'delete_queue', QUEUE)
@@ -124,4 +163,8 @@ describe('/dead_letters on RabbitMQ', () => {
     expect(response.body).toMatchObject({ done: 0, left: 3 })
     expect(await peer.ids(DEAD, 3)).toEqual(ids(3))
   })
+})
+
+const definitions = z.object({
+  permissions: z.array(z.object({ user: z.string(), configure: z.string(), write: z.string(), read: z.string() })),
 })
