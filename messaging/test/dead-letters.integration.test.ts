@@ -226,12 +226,14 @@ describe('dead letters', () => {
     })
 
     it('delivers no copies to queues that the sender names in CC', async () => {
-      peer.channel.sendToQueue(DEAD, Buffer.from('{}'), { persistent: true, headers: { CC: [QUEUE] } })
+      const other = `${QUEUE}.other`
+      await peer.channel.assertQueue(other, { durable: true })
+      peer.channel.sendToQueue(DEAD, Buffer.from('{}'), { persistent: true, headers: { CC: [other] } })
       await peer.channel.waitForConfirms()
-      await peer.drain(QUEUE)
-      await desk.redrive(QUEUE, ALL)
+      expect(await peer.drain(other)).toHaveLength(1)
+      expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ done: 1, left: 0 })
       expect(await peer.depth(QUEUE)).toBe(1)
-      expect(await peer.depth(DEAD)).toBe(0)
+      expect(await peer.depth(other)).toBe(0)
     })
 
     it('keeps a message that cannot be written again, and says which', async () => {
