@@ -51,6 +51,15 @@ describe('accounts', () => {
       expect(lines).toContain(`ALTER USER '${user}'@'%' IDENTIFIED BY '${accounts[user]?.['mysql-password']}';`)
   })
 
+  it('lets only who applies messages once write, and forget, what was applied', () => {
+    const statements = (makeAccounts({}).mysql?.['accounts.sql'] ?? '').split('\n')
+    const onInbox = statements.filter((line) => /^GRANT .* ON ims\.inbox /.test(line))
+    expect(onInbox).toEqual([
+      "GRANT CREATE, SELECT, INSERT, DELETE ON ims.inbox TO 'consumer_two'@'%';",
+      "GRANT CREATE, SELECT, INSERT, DELETE ON ims.inbox TO 'consumer_three'@'%';",
+    ])
+  })
+
   it('keeps what exists, makes what is missing, and renders the same again', () => {
     const first = makeAccounts({})
     expect(makeAccounts(first)).toEqual(first)
@@ -68,11 +77,11 @@ describe('accounts', () => {
     )
   })
 
-  it('lets a consumer read its own queue only, and nobody but the operator configure anything', () => {
+  it('lets a consumer read its own queue only, the producer dead letters only, and nobody but the operator configure anything', () => {
     const { permissions } = definitions.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
     expect(permissions.filter(({ configure }) => configure !== '^$').map(({ user }) => user)).toEqual(['operator'])
     expect(permissions.map(({ user, read }) => [user, read])).toEqual([
-      ['producer', '^$'],
+      ['producer', '^(healthcheck|create_item|stock_management|order_processing)\\.dead-letter$'],
       ['consumer_one', '^healthcheck$'],
       ['consumer_two', '^create_item$'],
       ['consumer_three', '^stock_management$'],
@@ -81,6 +90,22 @@ describe('accounts', () => {
       ['monitoring', '^$'],
     ])
   })
+})
+
+it('lets no delivery limit remove a dead letter that people have looked at often', () => {
+  const limited = z.object({
+    policies: z.array(
+      z.object({ pattern: z.string(), definition: z.object({ 'delivery-limit': z.int().optional() }) }),
+    ),
+    queues: z.array(z.object({ name: z.string() })),
+  })
+  const { policies, queues } = limited.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
+  const deadLetterQueues = queues.map(({ name }) => name).filter((name) => name.endsWith('.dead-letter'))
+  expect(deadLetterQueues).toHaveLength(4)
+  for (const name of deadLetterQueues)
+    expect(
+      policies.filter(({ pattern }) => new RegExp(pattern).test(name)).map(({ definition }) => definition),
+    ).toEqual([{ 'delivery-limit': -1 }])
 })
 
 describe('accounts in directories', () => {

@@ -10,11 +10,16 @@ const commands: Record<string, () => Promise<Command>> = {
   down: async () => (await import('./suite/down.ts')).down,
   status: async () => (await import('./suite/status.ts')).status,
   migrate: async () => (await import('./commands/migrate.ts')).migrateCommand,
+  'dead-letters': async () => (await import('./commands/dead-letters.ts')).deadLettersCommand,
   check: async () => (await import('./commands/check.ts')).check,
   test: async () => (await import('./commands/test.ts')).test,
   'test:containers': async () => (await import('./commands/test-containers.ts')).testContainers,
   'test:cluster': async () => (await import('./commands/test-cluster.ts')).testCluster,
+  fuzz: async () => (await import('./commands/fuzz.ts')).fuzz,
+  faults: async () => (await import('./commands/faults.ts')).faults,
   bench: async () => (await import('./commands/bench.ts')).bench,
+  'api-key': async () => (await import('./commands/api-key.ts')).apiKey,
+  licences: async () => (await import('./commands/licences.ts')).licences,
   servers: async () => (await import('./commands/servers.ts')).servers,
 }
 

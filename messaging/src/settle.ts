@@ -1,6 +1,7 @@
 // Pure decisions: from what happened to a message, what is to be done with it. No channel, no clock.
 import { hash } from 'node:crypto'
 import type { Message } from 'amqplib'
+import { carried } from './carried.ts'
 import type { Contract } from './contract.ts'
 import { deadLetterQueue } from './contract.ts'
 import type { Delivery, Outcome } from './handler.ts'
@@ -8,7 +9,8 @@ import { parseJson } from './json.ts'
 import type { Envelope } from './publisher.ts'
 import { DIRECT_REPLY_TO, ERROR_HEADER, isReplyAddress } from './reply.ts'
 
-export type Refused = Extract<Outcome, { kind: 'refused' }>
+/** `attempts`: how often the handler was tried on this delivery; once when left out. */
+export type Refused = Extract<Outcome, { kind: 'refused' }> & { readonly attempts?: number }
 
 const refused = (reason: string, error: string): Refused => ({ kind: 'refused', reason, error })
 
@@ -19,8 +21,10 @@ export function readMessage<Body>(
   mostBytes: number,
 ): Delivery<Body> | Refused {
   if (content.length > mostBytes) return refused('too-large', `${content.length} bytes, at most ${mostBytes} are read`)
+  const fault = faultOfProperties(contract, properties)
+  if (fault !== undefined) return refused('invalid', fault)
   const parsed = parseJson(content)
-  if (!parsed.ok) return refused('not-json', parsed.error)
+  if (!parsed.ok) return refused(parsed.reason, parsed.error)
   const { data, error } = contract.body.safeParse(parsed.value)
   if (error) {
     const problems = error.issues.map(({ path, message }) => `${path.join('.') || 'body'}: ${message}`)
@@ -34,6 +38,22 @@ export function readMessage<Body>(
     fingerprint: hash('sha256', content, 'hex').slice(0, 32),
     headers: properties.headers ?? {},
   }
+}
+
+/** What is wrong with what travels beside the body, in a sentence that names it. */
+function faultOfProperties(
+  { kind }: Contract,
+  { messageId, replyTo, headers }: Message['properties'],
+): string | undefined {
+  // amqplib puts this character for bytes that are no UTF-8: two such ids may look the same and not be.
+  if (typeof messageId === 'string' && messageId.includes('\ufffd')) return 'messageId: must be valid UTF-8'
+  // A table in a header of this name becomes the prototype of the headers, where it is read as if it were they.
+  if (headers !== undefined && Object.getPrototypeOf(headers) !== Object.prototype)
+    return 'header __proto__: no header may have this name'
+  // A command is carried out all the same, as the Python suite does, and not replied to; a query has no other effect.
+  if (kind === 'query' && replyTo !== undefined && !isReplyAddress(replyTo))
+    return `replyTo: ${JSON.stringify(replyTo)} is neither an address of direct reply-to nor a queue that the broker named`
+  return undefined
 }
 
 /**
@@ -51,7 +71,7 @@ export function afterFailure(
   if (messages > 1) return 'isolate'
   if (attempt < attemptsMost) return 'again'
   const why = error instanceof Error ? error.message : String(error)
-  return refused('handler-failed', `failed ${attempt} times, last with: ${why}`)
+  return { ...refused('handler-failed', `failed ${attempt} times, last with: ${why}`), attempts: attempt }
 }
 
 /** Where a dead letter comes from and when, besides its reason. */
@@ -62,36 +82,53 @@ export interface Failure {
 
 /**
  * The dead letter of a refused message: the same bytes and properties, plus `x-reason`, `x-error`, `x-failed-at` (ISO
- * 8601) and `x-consumer`. It keeps its messageId, so that a redrive is recognised.
+ * 8601), `x-consumer` and `x-attempts`. It keeps its messageId, so that a redrive is recognised. What of its properties
+ * cannot be written again, or would route it elsewhere, is left out and named in `x-dropped`.
  */
 export function deadLetter(
   contract: Contract,
   message: Message,
-  { reason, error }: Refused,
+  { reason, error, attempts = 1 }: Refused,
   failure: Failure,
 ): Envelope {
-  const { properties } = message
-  // An expiration would let the dead letter vanish; the user id is checked against our own login by the broker.
-  const { expiration, userId, clusterId, ...kept } = present(properties)
+  const { properties, headers, dropped } = carried(message.properties)
   return {
     queue: deadLetterQueue(contract.queue),
     content: message.content,
     properties: {
-      ...kept,
+      ...properties,
       persistent: true,
       headers: {
-        ...properties.headers,
+        ...headers,
         'x-reason': reason,
-        'x-error': shortened(error),
+        'x-error': legible(error),
         'x-failed-at': failure.at.toISOString(),
         'x-consumer': failure.consumer,
+        'x-attempts': deliveriesBefore(message) + attempts,
+        ...(dropped.length === 0 ? {} : { 'x-dropped': legible(dropped.join(', ')) }),
       },
     },
   }
 }
 
-/** Header values travel in one frame with all other properties (128 KiB): a very long explanation is cut. */
-const shortened = (text: string): string => (text.length > 2_000 ? `${text.slice(0, 2_000)}…` : text)
+/** Quorum queues count them (https://www.rabbitmq.com/docs/quorum-queues); others only tell that there was one. */
+function deliveriesBefore({ fields, properties }: Message): number {
+  const counted: unknown = properties.headers?.['x-delivery-count']
+  // On a classic queue the header is whatever the sender wrote.
+  return typeof counted === 'number' && Number.isSafeInteger(counted) && counted > 0
+    ? counted
+    : Number(fields.redelivered)
+}
+
+const LEGIBLE_MOST = 2_000
+/** Characters that move the cursor or begin a line where a person reads the text. */
+const CONTROL = /[\p{Cc}\u2028\u2029]/gu
+
+/** An explanation quotes what it is about: made one line, and cut when it is very long. */
+function legible(text: string): string {
+  const cut = text.length > LEGIBLE_MOST ? `${text.slice(0, LEGIBLE_MOST)}…` : text
+  return cut.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
 
 /** The reply to a message whose sender wants one and gave a proper address; undefined otherwise. */
 export function replyTo(message: Message, outcome: Outcome): Envelope | undefined {
@@ -113,8 +150,4 @@ export function replyTo(message: Message, outcome: Outcome): Envelope | undefine
         properties: { ...properties, headers: { [ERROR_HEADER]: outcome.reason } },
       }
   }
-}
-
-function present(properties: Message['properties']): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(properties).filter(([, value]) => value !== undefined))
 }

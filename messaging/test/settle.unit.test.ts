@@ -108,8 +108,22 @@ describe('a dead letter', () => {
         'x-error': refused.error,
         'x-failed-at': '2026-01-02T03:04:05.678Z',
         'x-consumer': 'consumer_two',
+        'x-attempts': 1,
       },
     })
+  })
+
+  it('counts every attempt: those of deliveries before, as far as the broker tells, and those of this one', () => {
+    const attempts = (headers: object, redelivered: boolean, tried: object = {}) => {
+      const { fields, ...rest } = message('', { headers })
+      const redeliveredMessage = { ...rest, fields: { ...fields, redelivered } }
+      return deadLetter(createItem, redeliveredMessage, { ...refused, ...tried }, failure).properties.headers[
+        'x-attempts'
+      ]
+    }
+    expect(attempts({}, true)).toBe(2)
+    expect(attempts({ 'x-delivery-count': 4 }, true)).toBe(5)
+    expect(attempts({ 'x-delivery-count': 'many' }, false, { attempts: 3 })).toBe(3)
   })
 
   it('never expires, and claims no user', () => {

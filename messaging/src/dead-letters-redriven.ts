@@ -1,0 +1,165 @@
+// Puts dead letters back on their queue: what a redriven message looks like, and when it counts as taken.
+import type { ConfirmChannel, Message } from 'amqplib'
+import type { RabbitmqConfig } from './config.ts'
+import { type Connection, closeConnection, openConnection } from './connection.ts'
+import { idOf } from './dead-letters-described.ts'
+import { DeadLettersUnavailable } from './dead-letters-errors.ts'
+import { explained } from './dead-letters-reader.ts'
+import { printable } from './dead-letters-text.ts'
+import type { Envelope } from './publisher.ts'
+import type { Service } from './service.ts'
+
+/**
+ * Headers that tell of the life before: the consumers' and the broker's, so that attempts begin again; and those by which
+ * the broker would deliver copies to other queues. All others are the sender's, and stay.
+ */
+const DROPPED_HEADERS = new Set([
+  'x-reason',
+  'x-error',
+  'x-failed-at',
+  'x-consumer',
+  'x-attempts',
+  'x-dropped',
+  'x-dropped',
+  'x-death',
+  'x-delivery-count',
+  'x-acquired-count',
+  'CC',
+  'BCC',
+])
+const DROPPED_PREFIXES = ['x-first-death-', 'x-last-death-']
+
+/** The message as its consumer is to see it again: the same bytes, properties and id. One without an id gets that of its dead letter. */
+export function redriven(queue: string, message: Message): Envelope {
+  const { headers, expiration, userId, clusterId, ...rest } = message.properties
+  const kept = Object.entries(headers ?? {}).filter(
+    ([name]) => !DROPPED_HEADERS.has(name) && !DROPPED_PREFIXES.some((prefix) => name.startsWith(prefix)),
+  )
+  const present = Object.entries(rest).filter(([, value]) => value !== undefined)
+  return {
+    queue,
+    content: message.content,
+    properties: {
+      ...Object.fromEntries(present),
+      messageId: idOf(message),
+      persistent: true,
+      mandatory: true,
+      headers: Object.fromEntries(kept),
+    },
+  }
+}
+
+export interface Republisher {
+  /**
+   * Publishes messages to `queue` and resolves, when the fate of all is known or the time is up, with those that the
+   * broker has confirmed as stored, in their order, and why the others are not. Never rejects.
+   */
+  publish<M extends Message>(messages: readonly M[]): Promise<{ taken: readonly M[]; trouble?: DeadLettersUnavailable }>
+  close(): Promise<void>
+}
+
+/** Opens a connection for publishing to `queue`, apart from the reader's: the broker stops reading one when it is short of memory or disk. */
+export async function openRepublisher(queue: string, config: RabbitmqConfig, service: Service): Promise<Republisher> {
+  const opened = new RabbitmqRepublisher(queue, config.confirmTimeoutMs)
+  try {
+    await opened.open(config, service)
+    return opened
+  } catch (error) {
+    await opened.close()
+    throw explained(queue, error)
+  }
+}
+
+class RabbitmqRepublisher implements Republisher {
+  readonly #queue: string
+  readonly #confirmTimeoutMs: number
+  #connection: Connection | undefined
+  #channel: ConfirmChannel | undefined
+  #trouble: DeadLettersUnavailable | undefined
+  /** Ends the wait for confirms that will not come. */
+  #interrupt: () => void = () => {}
+
+  constructor(queue: string, confirmTimeoutMs: number) {
+    this.#queue = queue
+    this.#confirmTimeoutMs = confirmTimeoutMs
+  }
+
+  async open(config: RabbitmqConfig, service: Service): Promise<void> {
+    const lost = (reason: Error) => this.#fail(explained(this.#queue, reason))
+    this.#connection = await openConnection(config, `${service.name} redriving to ${this.#queue}`, service, lost)
+    this.#channel = await this.#connection.model.createConfirmChannel()
+    this.#channel.on('error', lost)
+    this.#channel.on('close', () => lost(new Error('the channel was closed')))
+    // The broker returns a message before it confirms it. After the first, no confirm is believed any more.
+    this.#channel.on('return', () =>
+      this.#fail(
+        new DeadLettersUnavailable(
+          'unroutable',
+          `the broker has no queue ${this.#queue} to redrive to: start its consumer, or declare it`,
+        ),
+      ),
+    )
+  }
+
+  async publish<M extends Message>(messages: readonly M[]) {
+    const taken = new Set<M>()
+    let unknown = messages.length
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(() => this.#fail(this.#notConfirmed()), this.#confirmTimeoutMs)
+      this.#interrupt = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+      if (this.#trouble || messages.length === 0) return this.#interrupt()
+      for (const message of messages)
+        this.#write(message, (isTaken) => {
+          if (isTaken && this.#trouble === undefined) taken.add(message)
+          unknown -= 1
+          if (unknown === 0) this.#interrupt()
+        })
+    })
+    const inOrder = messages.filter((message) => taken.has(message))
+    return this.#trouble === undefined ? { taken: inOrder } : { taken: inOrder, trouble: this.#trouble }
+  }
+
+  #write(message: Message, settled: (isTaken: boolean) => void): void {
+    const { queue, content, properties } = redriven(this.#queue, message)
+    try {
+      this.#channel?.publish('', queue, content, properties, (error) => {
+        if (error) this.#fail(this.#refused(message))
+        settled(!error)
+      })
+    } catch (error) {
+      // amqplib refuses before it writes anything: the channel is closing, or a header cannot be written again.
+      const why = error instanceof Error ? error.message : String(error)
+      this.#fail(
+        new DeadLettersUnavailable(
+          'unconfirmed',
+          `the message ${printable(idOf(message))} cannot be sent: ${printable(why)}`,
+        ),
+      )
+      settled(false)
+    }
+  }
+
+  #refused(message: Message): DeadLettersUnavailable {
+    return new DeadLettersUnavailable('unconfirmed', `the broker refused the message ${printable(idOf(message))}`)
+  }
+
+  #notConfirmed(): DeadLettersUnavailable {
+    const blocked = this.#connection?.blocked
+    const why = blocked === undefined ? '' : ` (it blocks publishing: ${blocked})`
+    const seconds = this.#confirmTimeoutMs / 1_000
+    return new DeadLettersUnavailable('unconfirmed', `the broker did not confirm within ${seconds} s${why}`)
+  }
+
+  #fail(trouble: DeadLettersUnavailable): void {
+    this.#trouble ??= trouble
+    this.#interrupt()
+  }
+
+  async close(): Promise<void> {
+    this.#trouble ??= new DeadLettersUnavailable('disconnected', 'closed')
+    if (this.#connection) await closeConnection(this.#connection)
+  }
+}

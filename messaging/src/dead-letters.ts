@@ -1,0 +1,200 @@
+// Dead letters for people: browse, redrive and discard what was set aside. Connects when asked, and never for longer.
+import type { ConsumeMessage } from 'amqplib'
+import type { RabbitmqConfig } from './config.ts'
+import { contracts } from './contracts.ts'
+import { type DeadLetter, described, idOf, reasonOf } from './dead-letters-described.ts'
+import { DeadLettersUnavailable } from './dead-letters-errors.ts'
+import { type DeadLetterReader, openReader } from './dead-letters-reader.ts'
+import { openRepublisher, type Republisher } from './dead-letters-redriven.ts'
+import { printable } from './dead-letters-text.ts'
+import type { Service } from './service.ts'
+
+/** The queues that have dead letters: those of the suite. */
+export const deadLetterSources: readonly string[] = contracts.map(({ queue }) => queue)
+
+const SUFFIX = /\.dead-letter$/
+
+/** The queue that `name` means, also if it is that of its dead letters; undefined when it is none of the suite. */
+export function deadLetterSource(name: string): string | undefined {
+  const source = name.replace(SUFFIX, '')
+  return deadLetterSources.includes(source) ? source : undefined
+}
+
+/** Which dead letters are meant. */
+export type Choice =
+  | { readonly by: 'all' }
+  | { readonly by: 'id'; readonly ids: ReadonlySet<string> }
+  | { readonly by: 'reason'; readonly reason: string }
+
+/** How far it has come. */
+export interface Progress {
+  readonly total: number
+  readonly seen: number
+  readonly done: number
+}
+
+/** Takes one dead letter of `total`; false: no more. */
+export type Visit = (letter: DeadLetter, total: number) => boolean | Promise<boolean>
+
+export interface BrowseOptions {
+  readonly bodyMostBytes: number
+  readonly signal?: AbortSignal
+}
+
+export interface WorkOptions {
+  /** At most so many are redriven or discarded. */
+  readonly most?: number
+  /** Only says what would be done. */
+  readonly dryRun?: boolean
+  readonly signal?: AbortSignal
+  progress?(progress: Progress): void
+}
+
+export interface Browsed {
+  /** Dead letters on the queue when it began. */
+  readonly total: number
+  readonly seen: number
+}
+
+/** What came of a redrive or a discard. */
+export interface Worked {
+  /** Dead letters on the queue when it began. */
+  readonly total: number
+  readonly seen: number
+  /** Redriven, or discarded; with `dryRun` those that would be. */
+  readonly done: number
+  /** Dead letters on the queue when it ended, those that came meanwhile included: `total - done`, or more. */
+  readonly left: number
+  /** Of `done`, how many by reason; many different ones are counted together. */
+  readonly reasons: ReadonlyMap<string, number>
+  /** Why it ended before all was seen; `trouble` is a failure, the others were asked for. */
+  readonly stopped?: 'limit' | 'interrupted' | DeadLettersUnavailable
+}
+
+/** What people do with dead letters. Every call connects, and may throw DeadLettersUnavailable before anything was done. */
+export interface DeadLetterDesk {
+  /** Shows `visit` one after the other, oldest first, until it returns false; waits for it. All stay where they are. */
+  browse(queue: string, visit: Visit, options: BrowseOptions): Promise<Browsed>
+  /** Puts messages back on their queue under the same id; each dead letter is removed when the broker has confirmed that. */
+  redrive(queue: string, choice: Choice, options?: WorkOptions): Promise<Worked>
+  /** Removes dead letters for good. */
+  discard(queue: string, choice: Choice, options?: WorkOptions): Promise<Worked>
+}
+
+/** Gives access to the dead letters on the broker that `config` names. */
+export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLetterDesk {
+  return {
+    browse: async (queue, visit, options) =>
+      await reading(queue, config, service, (reader) => browsed(queue, reader, visit, options)),
+    redrive: async (queue, choice, options = {}) =>
+      await reading(queue, config, service, async (reader) => {
+        const republisher = options.dryRun ? undefined : await openRepublisher(queue, config, service)
+        try {
+          return await worked(reader, choice, options, republisher)
+        } finally {
+          await republisher?.close()
+        }
+      }),
+    discard: async (queue, choice, options = {}) =>
+      await reading(queue, config, service, (reader) => worked(reader, choice, options, undefined)),
+  }
+}
+
+async function reading<T>(
+  queue: string,
+  config: RabbitmqConfig,
+  service: Service,
+  work: (reader: DeadLetterReader) => Promise<T>,
+): Promise<T> {
+  const reader = await openReader(queue, config, service)
+  try {
+    return await work(reader)
+  } finally {
+    await reader.close()
+  }
+}
+
+async function browsed(
+  queue: string,
+  reader: DeadLetterReader,
+  visit: Visit,
+  { bodyMostBytes, signal }: BrowseOptions,
+): Promise<Browsed> {
+  const { total } = reader
+  let seen = 0
+  for (;;) {
+    const window = signal?.aborted ? [] : await reader.window()
+    if (window.length === 0) return { total, seen }
+    for (const message of window) {
+      seen += 1
+      if (signal?.aborted || !(await visit(described(queue, message, bodyMostBytes), total))) return { total, seen }
+    }
+  }
+}
+
+/** Window by window: choose, publish and await the confirms (where there is something to publish to), and only then remove. */
+async function worked(
+  reader: DeadLetterReader,
+  choice: Choice,
+  { most = Number.POSITIVE_INFINITY, dryRun = false, signal, progress }: WorkOptions,
+  republisher: Republisher | undefined,
+): Promise<Worked> {
+  const { total } = reader
+  const tally = { seen: 0, done: 0, reasons: new Map<string, number>() }
+  const result = (left: number, stopped?: Worked['stopped']): Worked => ({
+    total,
+    left,
+    ...tally,
+    ...(stopped === undefined ? {} : { stopped }),
+  })
+  try {
+    for (;;) {
+      const window = signal?.aborted ? [] : await reader.window()
+      if (window.length === 0) {
+        const wasInterrupted = signal?.aborted === true && tally.seen < total
+        return result(await reader.flushed(), wasInterrupted ? 'interrupted' : undefined)
+      }
+      const matching = window.filter((message) => isChosen(message, choice))
+      const chosen = matching.slice(0, most - tally.done)
+      const { taken, trouble } = republisher ? await republisher.publish(chosen) : { taken: chosen, trouble: undefined }
+      // What is published is redriven, although its dead letter may stay; what is discarded must be gone.
+      if (republisher) count(tally, taken)
+      if (!dryRun && taken.length > 0) await reader.remove(taken)
+      if (!republisher) count(tally, taken)
+      tally.seen += window.length
+      progress?.({ total, seen: tally.seen, done: tally.done })
+      const isFull = chosen.length < matching.length || (tally.done >= most && tally.seen < total)
+      if (trouble === undefined && !isFull) continue
+      return result(await reader.flushed(), trouble ?? 'limit')
+    }
+  } catch (error) {
+    if (!(error instanceof DeadLettersUnavailable)) throw error
+    if (!republisher) count(tally, reader.putOff, -1)
+    return result(dryRun ? total : total - tally.done, error)
+  }
+}
+
+function count(
+  tally: { done: number; reasons: Map<string, number> },
+  taken: readonly ConsumeMessage[],
+  sign = 1,
+): void {
+  tally.done += sign * taken.length
+  for (const message of taken) countReason(tally.reasons, reasonOf(message), sign)
+}
+
+function isChosen(message: ConsumeMessage, choice: Choice): boolean {
+  if (choice.by === 'all') return true
+  // As it is, or as it is shown on a terminal.
+  const isMeant = (text: string, meant: (each: string) => boolean) => meant(text) || meant(printable(text))
+  if (choice.by === 'id') return isMeant(idOf(message), (id) => choice.ids.has(id))
+  return isMeant(reasonOf(message), (reason) => reason === choice.reason)
+}
+
+const REASONS_MOST = 100
+
+/** Anybody may invent reasons: beyond a hundred they are counted together. */
+export function countReason(reasons: Map<string, number>, reason: string, by = 1): void {
+  const key = reasons.has(reason) || reasons.size < REASONS_MOST ? reason : '(others)'
+  reasons.set(key, (reasons.get(key) ?? 0) + by)
+}

@@ -1,0 +1,320 @@
+// Dead letters on a real broker: browsing changes nothing, redriving loses nothing, whatever happens in the middle.
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { eventually, startTcpProxy } from 'local'
+import type { RabbitmqConfig } from '../src/config.ts'
+import { type Choice, type DeadLetterDesk, deadLetterDesk } from '../src/dead-letters.ts'
+import type { DeadLetter } from '../src/dead-letters-described.ts'
+import { openReader } from '../src/dead-letters-reader.ts'
+import { quietService } from '../src/testing.ts'
+import { DEAD, ids, type Outside, outside, QUEUE } from './dead-letters.ts'
+import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+
+const ALL: Choice = { by: 'all' }
+
+describe('dead letters', () => {
+  let underTest: RabbitmqUnderTest
+  let config: RabbitmqConfig
+  let desk: DeadLetterDesk
+  let peer: Outside
+
+  beforeAll(async () => {
+    underTest = await rabbitmqUnderTest('dead_letters')
+    config = underTest.config
+    desk = deadLetterDesk(config, quietService)
+  }, 30_000)
+  afterAll(async () => await underTest.drop())
+  beforeEach(async () => {
+    peer = await outside(underTest.url)
+    await peer.empty()
+  })
+  afterEach(async () => await peer.close())
+
+  const browse = async (bodyMostBytes = 1_000): Promise<DeadLetter[]> => {
+    const seen: DeadLetter[] = []
+    await desk.browse(
+      QUEUE,
+      (letter) => {
+        seen.push(letter)
+        return true
+      },
+      { bodyMostBytes },
+    )
+    return seen
+  }
+  const browsedIds = async () => (await browse()).map(({ id }) => id)
+
+  describe('browsing', () => {
+    it('tells reason, error, when, by whom, attempts and body of each', async () => {
+      await peer.setAside(1)
+      expect(await browse()).toMatchObject([
+        {
+          id: 'id-0',
+          queue: QUEUE,
+          reason: 'invalid',
+          error: 'sku: must not be empty',
+          failedAt: '2026-01-02T03:04:05.678Z',
+          by: 'consumer_two',
+          attempts: 1,
+          bytes: 12,
+          body: '{"number":0}',
+        },
+      ])
+    })
+
+    it('shows what the broker itself has set aside', async () => {
+      peer.channel.sendToQueue(QUEUE, Buffer.from('{}'), { persistent: true, messageId: 'by-broker' })
+      await peer.channel.waitForConfirms()
+      await eventually(async () => {
+        const message = await peer.channel.get(QUEUE)
+        if (message) peer.channel.nack(message, false, false)
+        expect(await peer.depth(DEAD)).toBe(1)
+      })
+      expect(await browse()).toMatchObject([{ id: 'by-broker', reason: 'rejected', by: 'broker' }])
+      expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ done: 1, left: 0 })
+      const [message] = await peer.peek(QUEUE, 1)
+      expect(message?.properties).toMatchObject({ messageId: 'by-broker', headers: {} })
+      expect(Object.keys(message?.properties.headers ?? {})).toEqual([])
+    })
+
+    it('leaves every message in its place, thirty times over and across windows', async () => {
+      await peer.setAside(400)
+      for (let time = 0; time < 30; time += 1) expect(await browsedIds()).toEqual(ids(0, 400))
+      await eventually(async () => expect(await peer.depth(DEAD)).toBe(400))
+      expect((await peer.peek(DEAD, 400)).map(({ properties }) => properties.messageId)).toEqual(ids(0, 400))
+    }, 60_000)
+
+    it('costs no dead letter although thirty readers were cut off in the middle', async () => {
+      const proxy = await startTcpProxy(config)
+      await peer.setAside(20)
+      for (let time = 0; time < 30; time += 1) {
+        const reader = await openReader(QUEUE, { ...config, host: '127.0.0.1', port: proxy.port }, quietService)
+        expect(await reader.window()).toHaveLength(20)
+        proxy.cut()
+        await reader.close()
+        await eventually(async () => expect(await peer.depth(DEAD)).toBe(20))
+      }
+      await proxy.close()
+      expect((await browsedIds()).sort()).toEqual(ids(0, 20).sort())
+    }, 60_000)
+
+    it('ends with those that were there when it began, while more are set aside', async () => {
+      await peer.setAside(200)
+      let number = 1_000
+      const seen: string[] = []
+      const { total } = await desk.browse(
+        QUEUE,
+        async ({ id }) => {
+          seen.push(id)
+          await peer.setAside(1, number++)
+          return true
+        },
+        { bodyMostBytes: 0 },
+      )
+      expect(total).toBe(200)
+      expect(seen).toEqual(ids(0, 200))
+      await eventually(async () => expect(await peer.depth(DEAD)).toBe(400))
+    }, 30_000)
+
+    it('tells a second reader that somebody is at work, and leaves the first alone', async () => {
+      await peer.setAside(100)
+      const first = await openReader(QUEUE, config, quietService)
+      expect(await first.window()).toHaveLength(50)
+      await expect(browse()).rejects.toMatchObject({
+        trouble: 'busy',
+        message: expect.stringContaining('somebody else is reading create_item.dead-letter'),
+      })
+      await expect(desk.redrive(QUEUE, ALL)).rejects.toMatchObject({ trouble: 'busy' })
+      expect(await first.window()).toHaveLength(50)
+      await first.close()
+      await eventually(async () => expect(await browsedIds()).toEqual(ids(0, 100)))
+    }, 30_000)
+
+    it('shows an empty queue as empty, and names a queue that is not there', async () => {
+      expect(await browse()).toEqual([])
+      await peer.channel.deleteQueue(DEAD)
+      await expect(browse()).rejects.toMatchObject({
+        trouble: 'no-queue',
+        message: 'the broker has no queue create_item.dead-letter',
+      })
+    })
+
+    it('says who is missing when there is no broker, and who may not', async () => {
+      const away = deadLetterDesk({ ...config, port: 1 }, quietService)
+      await expect(away.redrive(QUEUE, ALL)).rejects.toMatchObject({ trouble: 'disconnected' })
+      const stranger = deadLetterDesk({ ...config, password: 'wrong' }, quietService)
+      await expect(stranger.redrive(QUEUE, ALL)).rejects.toMatchObject({ trouble: 'not-permitted' })
+    })
+
+    it('survives hostile messages', async () => {
+      const { channel } = peer
+      const put = (content: Buffer, properties: object) => channel.sendToQueue(DEAD, content, properties)
+      put(Buffer.from([0xff, 0xfe, 0x00]), {
+        headers: { 'x-reason': 7, 'x-error': { deep: [1] }, 'x-failed-at': true },
+      })
+      put(Buffer.from('x'.repeat(3_000_000)), { headers: { 'x-death': 'no list', bytes: Buffer.from([1]) } })
+      put(Buffer.from(''), { headers: { 'x-death': [{ reason: 5, time: { value: -1 } }] }, messageId: '\u001b[2J' })
+      await channel.waitForConfirms()
+      const [bytes, huge, hostile] = await browse(5)
+      expect(bytes).toMatchObject({ reason: 'unknown', encoding: 'base64', body: '//4A', bytes: 3 })
+      expect(huge).toMatchObject({
+        bytes: 3_000_000,
+        body: 'xxxxx',
+        shortened: true,
+        headers: { bytes: { base64: 'AQ==' } },
+      })
+      expect(hostile).toMatchObject({ id: '\u001b[2J', body: '', bytes: 0 })
+      expect(bytes?.id).toMatch(/^~[0-9a-f]{32}$/)
+    })
+  })
+
+  describe('redriving', () => {
+    it('publishes to the original queue under the same id, without the headers of its death', async () => {
+      await peer.setAside(3)
+      expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ total: 3, done: 3, left: 0 })
+      const [message] = await peer.peek(QUEUE, 3)
+      expect(message?.properties).toMatchObject({
+        messageId: 'id-0',
+        deliveryMode: 2,
+        headers: { kept: 'of the sender' },
+      })
+      expect(Object.keys(message?.properties.headers ?? {})).toEqual(['kept'])
+      expect(await peer.drain(QUEUE)).toEqual(ids(0, 3))
+      expect(await peer.depth(DEAD)).toBe(0)
+    })
+
+    it('takes those with an id or a reason only, and the others keep their order', async () => {
+      await peer.setAside(120, 0, (number) => (number % 3 === 0 ? 'duplicate-sku' : 'invalid'))
+      const byReason = await desk.redrive(QUEUE, { by: 'reason', reason: 'duplicate-sku' })
+      expect(byReason).toMatchObject({ total: 120, seen: 120, done: 40, left: 80 })
+      expect(byReason.reasons).toEqual(new Map([['duplicate-sku', 40]]))
+      const byId = await desk.redrive(QUEUE, { by: 'id', ids: new Set(['id-1', 'id-118', 'unknown']) })
+      expect(byId).toMatchObject({ total: 80, done: 2, left: 78 })
+      const others = ids(0, 120).filter((_, n) => n % 3 !== 0 && n !== 1 && n !== 118)
+      expect(await browsedIds()).toEqual(others)
+      expect(await peer.drain(QUEUE)).toEqual([...ids(0, 120).filter((_, n) => n % 3 === 0), 'id-1', 'id-118'])
+    })
+
+    it('changes nothing in a dry run, and says what it would do', async () => {
+      await peer.setAside(10)
+      expect(await desk.redrive(QUEUE, ALL, { dryRun: true })).toMatchObject({ total: 10, done: 10, left: 10 })
+      expect(await peer.depth(QUEUE)).toBe(0)
+      expect(await browsedIds()).toEqual(ids(0, 10))
+    })
+
+    it('stops at a limit and says so, also when the limit falls into the last window', async () => {
+      await peer.setAside(10)
+      expect(await desk.redrive(QUEUE, ALL, { most: 4 })).toMatchObject({ done: 4, left: 6, stopped: 'limit' })
+      expect(await browsedIds()).toEqual(ids(4, 10))
+      expect(await peer.drain(QUEUE)).toEqual(ids(0, 4))
+    })
+
+    it('removes nothing when there is no queue to redrive to', async () => {
+      await peer.setAside(10)
+      await peer.channel.deleteQueue(QUEUE)
+      expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ done: 0, left: 10, stopped: { trouble: 'unroutable' } })
+      expect(await browsedIds()).toEqual(ids(0, 10))
+    })
+
+    it('gives a message without an id the one that it is shown under, so that a doubled redrive has one effect', async () => {
+      peer.channel.sendToQueue(DEAD, Buffer.from('{}'), { persistent: true, replyTo: 'amq.gen-x', correlationId: 'c' })
+      await peer.channel.waitForConfirms()
+      const [letter] = await browse()
+      await desk.redrive(QUEUE, { by: 'id', ids: new Set([letter?.id ?? '']) })
+      const [message] = await peer.peek(QUEUE, 1)
+      expect(message?.properties).toMatchObject({ messageId: letter?.id, replyTo: 'amq.gen-x', correlationId: 'c' })
+    })
+
+    it('delivers no copies to queues that the sender names in CC', async () => {
+      const other = `${QUEUE}.other`
+      await peer.channel.assertQueue(other, { durable: true })
+      peer.channel.sendToQueue(DEAD, Buffer.from('{}'), { persistent: true, headers: { CC: [other] } })
+      await peer.channel.waitForConfirms()
+      expect(await peer.drain(other)).toHaveLength(1)
+      expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ done: 1, left: 0 })
+      expect(await peer.depth(QUEUE)).toBe(1)
+      expect(await peer.depth(other)).toBe(0)
+    })
+
+    it('keeps a message that cannot be written again, and says which', async () => {
+      peer.channel.sendToQueue(DEAD, Buffer.from('{}'), {
+        messageId: 'odd',
+        persistent: true,
+        headers: { odd: typed('!') },
+      })
+      await peer.channel.waitForConfirms()
+      const outcome = await desk.redrive(QUEUE, ALL)
+      expect(outcome).toMatchObject({ done: 0, left: 1, stopped: { message: expect.stringContaining('odd') } })
+      expect(await browsedIds()).toEqual(['odd'])
+    })
+
+    it('loses nothing when the connections are cut at any moment: at worst a message comes twice under its id', async () => {
+      const proxy = await startTcpProxy(config)
+      const cutOff = deadLetterDesk({ ...config, host: '127.0.0.1', port: proxy.port }, quietService)
+      let wasCut = 0
+      for (let round = 0; round < 8; round += 1) {
+        await peer.empty()
+        await peer.setAside(3_000)
+        const cutting = setTimeout(() => proxy.cut(), 60 + round * 40)
+        const outcome = await cutOff.redrive(QUEUE, ALL).catch((error) => ({ stopped: error, done: 0 }))
+        clearTimeout(cutting)
+        if (outcome.stopped !== undefined) {
+          wasCut += 1
+          expect(outcome.stopped).toMatchObject({ trouble: 'disconnected' })
+        }
+        await eventually(async () => {
+          const found = (await peer.depth(QUEUE)) + (await peer.depth(DEAD))
+          expect(found).toBeGreaterThanOrEqual(3_000)
+        }, 10_000)
+        const redriven = await peer.drain(QUEUE)
+        expect(redriven.length).toBeGreaterThanOrEqual(outcome.done)
+        expect(new Set([...redriven, ...(await peer.drain(DEAD))])).toEqual(new Set(ids(0, 3_000)))
+      }
+      expect(wasCut).toBeGreaterThan(2)
+      await proxy.close()
+    }, 120_000)
+
+    it('stops in order when it is told to: confirmed ones are gone, the others are back in their order', async () => {
+      await peer.setAside(5_000)
+      const stop = new AbortController()
+      const outcome = await desk.redrive(QUEUE, ALL, {
+        signal: stop.signal,
+        progress: ({ done }) => void (done >= 1_000 && stop.abort()),
+      })
+      expect(outcome).toMatchObject({ stopped: 'interrupted', total: 5_000, left: 5_000 - outcome.done })
+      expect(outcome.done).toBeLessThan(5_000)
+      expect(await browsedIds()).toEqual(ids(outcome.done, 5_000))
+      expect(await peer.drain(QUEUE)).toEqual(ids(0, outcome.done))
+    }, 30_000)
+  })
+
+  describe('discarding', () => {
+    it('removes those that are chosen, and no others', async () => {
+      await peer.setAside(100, 0, (number) => (number < 60 ? 'invalid' : 'too-large'))
+      const outcome = await desk.discard(QUEUE, { by: 'reason', reason: 'too-large' })
+      expect(outcome).toMatchObject({ done: 40, left: 60 })
+      expect(await browsedIds()).toEqual(ids(0, 60))
+      expect(await peer.depth(QUEUE)).toBe(0)
+    })
+
+    it('never says of a message that it is gone while it may be there', async () => {
+      const proxy = await startTcpProxy(config)
+      const cutOff = deadLetterDesk({ ...config, host: '127.0.0.1', port: proxy.port }, quietService)
+      await peer.setAside(2_000)
+      // What is written no longer arrives: the removals of one window are lost on the way.
+      const outcome = await cutOff.discard(QUEUE, ALL, {
+        progress: ({ done }) => {
+          if (done <= 500) return
+          proxy.weather({ kind: 'black hole', towards: 'both' })
+          setTimeout(() => proxy.cut(), 50)
+        },
+      })
+      proxy.weather(undefined)
+      expect(outcome).toMatchObject({ stopped: { trouble: 'disconnected' } })
+      await eventually(async () => expect(await peer.depth(DEAD)).toBe(outcome.left), 10_000)
+      await proxy.close()
+    }, 30_000)
+  })
+})
+
+/** A header's value that amqplib reads as a typed one of a type that it does not know. */
+const typed = (mark: string) => ({ [mark]: 'object', value: { [mark]: 'no-such-type' } })

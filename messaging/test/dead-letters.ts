@@ -1,0 +1,85 @@
+// A dead-letter queue of a vhost of the test's own, filled and read from outside the code under test.
+import { type Channel, type ConfirmChannel, type ConsumeMessage, connect } from 'amqplib'
+import { eventually } from 'local'
+
+export interface Outside {
+  readonly channel: ConfirmChannel
+  /** Makes `create_item` and its dead letters anew, empty. */
+  empty(): Promise<void>
+  /** Sets messages aside as a consumer would: `n` of them from number `from` on, ids `id-<number>`. */
+  setAside(n: number, from?: number, reason?: (number: number) => string): Promise<void>
+  depth(queue: string): Promise<number>
+  /** Everything on a queue, in its order; it stays there. Waits until `most` are there. */
+  peek(queue: string, most: number): Promise<ConsumeMessage[]>
+  /** Takes everything off a queue and gives the ids, in their order. */
+  drain(queue: string): Promise<string[]>
+  close(): Promise<void>
+}
+
+export const QUEUE = 'create_item'
+export const DEAD = 'create_item.dead-letter'
+const AT_ONCE = 2_000
+
+/** Connects to `url` and declares the queues. */
+export async function outside(url: string): Promise<Outside> {
+  const model = await connect(url)
+  model.on('error', () => {})
+  const channel = await model.createConfirmChannel()
+  const all = async (queue: string, most: number): Promise<{ messages: ConsumeMessage[]; own: Channel }> => {
+    const own = await model.createChannel()
+    const messages: ConsumeMessage[] = []
+    await own.prefetch(65_535)
+    const { consumerTag } = await own.consume(queue, (message) => {
+      if (message) messages.push(message)
+    })
+    await eventually(() => {
+      if (messages.length < most) throw new Error(`${messages.length} of ${most} messages on ${queue}`)
+    }, 20_000)
+    await own.cancel(consumerTag)
+    return { messages, own }
+  }
+  return {
+    channel,
+    empty: async () => {
+      for (const queue of [QUEUE, DEAD]) {
+        await channel.deleteQueue(queue)
+        await channel.assertQueue(queue, { durable: true })
+      }
+    },
+    setAside: async (n, from = 0, reason = () => 'invalid') => {
+      for (let number = from; number < from + n; number += 1) {
+        const content = Buffer.from(JSON.stringify({ number }))
+        const headers = {
+          kept: 'of the sender',
+          'x-reason': reason(number),
+          'x-error': 'sku: must not be empty',
+          'x-failed-at': '2026-01-02T03:04:05.678Z',
+          'x-consumer': 'consumer_two',
+          'x-attempts': 1,
+        }
+        channel.sendToQueue(DEAD, content, { persistent: true, messageId: `id-${number}`, headers })
+        if (number % AT_ONCE === 0) await channel.waitForConfirms()
+      }
+      await channel.waitForConfirms()
+    },
+    depth: async (queue) => (await channel.checkQueue(queue)).messageCount,
+    peek: async (queue, most) => {
+      const { messages, own } = await all(queue, most)
+      own.nackAll(true)
+      await own.close()
+      return messages
+    },
+    drain: async (queue) => {
+      const { messageCount } = await channel.checkQueue(queue)
+      const { messages, own } = await all(queue, messageCount)
+      own.ackAll()
+      await own.close()
+      return messages.map(({ properties }) => String(properties.messageId))
+    },
+    close: () => model.close(),
+  }
+}
+
+/** `id-<from>` … `id-<to - 1>`. */
+export const ids = (from: number, to: number): string[] =>
+  Array.from({ length: to - from }, (_, index) => `id-${from + index}`)

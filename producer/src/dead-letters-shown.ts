@@ -1,0 +1,62 @@
+// Dead letters as lines for a terminal: nothing of what they hold reaches it unescaped.
+import { type DeadLetter, type Progress, printable, shortened, type Worked } from '@ims/messaging'
+
+const ERROR_MOST = 300
+const RATE_EVERY_MS = 1_000
+const MANY = 1_000
+
+/** The three lines of a list. */
+export function shownShortly(letter: DeadLetter): string {
+  const { id, reason, failedAt, by, attempts, error, bytes } = letter
+  const head = [printable(id), printable(reason), told(failedAt), `by ${told(by)}`, `attempts ${attempts ?? '?'}`]
+  return [
+    head.join('  '),
+    ...(error === null ? [] : [`    ${shortened(printable(error), ERROR_MOST)}`]),
+    `    ${shownBody(letter)}  (${bytes} bytes)`,
+    '',
+  ].join('\n')
+}
+
+/** All there is to know. */
+export function shownWhole(letter: DeadLetter): string {
+  const { queue, id, reason, error, failedAt, by, attempts, bytes, encoding, properties, headers, body } = letter
+  const facts = { queue, id, reason, error, 'failed at': failedAt, by, attempts, bytes, encoding }
+  const lines = (members: object) =>
+    Object.entries(members).map(([name, value]) => {
+      const text = typeof value === 'string' ? value : JSON.stringify(value)
+      return `  ${printable(name).padEnd(16)} ${printable(value === null ? '?' : text)}`
+    })
+  const sections = [lines(facts), ['properties:'], lines(properties), ['headers:'], lines(headers), ['body:']]
+  return `${[...sections.flat(), `  ${printable(body)}`].join('\n')}\n\n`
+}
+
+const told = (text: string | null): string => (text === null ? '?' : printable(text))
+
+function shownBody({ encoding, body, shortened: isShortened }: DeadLetter): string {
+  const text = encoding === 'base64' ? `base64 ${body}` : printable(body)
+  return isShortened ? `${text}…` : text
+}
+
+/** `invalid 2 · duplicate-sku 1`, the most frequent first. */
+export function shownReasons(reasons: ReadonlyMap<string, number>): string {
+  const sorted = [...reasons].filter(([, count]) => count > 0).sort(([, one], [, other]) => other - one)
+  return sorted.map(([reason, count]) => `${shortened(printable(reason), 60)} ${count}`).join(' · ')
+}
+
+/** One line on what a redrive or a discard has done, or would do. */
+export function shownOutcome(queue: string, done: string, { total, done: count, left, reasons }: Worked): string {
+  const which = count === 0 ? '' : ` (${shownReasons(reasons)})`
+  return `${queue}: ${done} ${count} of ${total}${which}, ${left} left\n`
+}
+
+/** Says every second how far it is and how fast, once there are many. */
+export function progressLines(queue: string, err: (line: string) => void): (progress: Progress) => void {
+  const since = performance.now()
+  let saidAt = since
+  return ({ total, seen, done }) => {
+    const now = performance.now()
+    if (total < MANY || now - saidAt < RATE_EVERY_MS) return
+    saidAt = now
+    err(`${queue}: ${seen} of ${total} read, ${done} done, ${Math.round((seen * 1_000) / (now - since))}/s`)
+  }
+}

@@ -1,0 +1,150 @@
+// What each verb of `dead-letters` does, with the desk, the output and the wish to stop handed in.
+import {
+  countReason,
+  type DeadLetterDesk,
+  DeadLettersUnavailable,
+  deadLetterSources,
+  jsonLine,
+  printable,
+} from '@ims/messaging'
+import { parseDeadLetterArguments, type Request, USAGE, WrongArguments } from './dead-letters-arguments.ts'
+import { progressLines, shownOutcome, shownReasons, shownShortly, shownWhole } from './dead-letters-shown.ts'
+
+export interface Parts {
+  readonly desk: DeadLetterDesk
+  out(text: string): Promise<void>
+  err(line: string): void
+  readonly stopping: AbortSignal
+}
+
+/** Also in `docs/dead-letters.md`. */
+const CODE = { done: 0, notAll: 1, usage: 64, unavailable: 69, interrupted: 130 } as const
+
+const SHORT_BODY_BYTES = 200
+const WHOLE_BODY = Number.POSITIVE_INFINITY
+
+/** Exit codes: 0 done · 1 not all of it, or no such dead letter · 64 wrong arguments · 69 nothing could be done · 130 interrupted. */
+export async function runDeadLetters(args: readonly string[], parts: Parts): Promise<number> {
+  try {
+    return await carryOut(parseDeadLetterArguments(args), parts)
+  } catch (error) {
+    if (error instanceof WrongArguments) parts.err(`${error.message}\n${USAGE}`)
+    else if (error instanceof DeadLettersUnavailable) parts.err(`✗ ${error.message}`)
+    else throw error
+    return error instanceof WrongArguments ? CODE.usage : CODE.unavailable
+  }
+}
+
+async function carryOut(request: Request, parts: Parts): Promise<number> {
+  switch (request.verb) {
+    case 'help':
+      await parts.out(`${USAGE}\n`)
+      return CODE.done
+    case 'list':
+      return await ofEach(request.queues, parts, (queue) => list(queue, request.limit, parts))
+    case 'export':
+      return await ofEach(request.queues, parts, (queue) => exportAll(queue, parts))
+    case 'show':
+      return await show(request.id, parts)
+    case 'redrive':
+    case 'discard':
+      return await work(request, parts)
+  }
+}
+
+/** One queue after the other. Of several, one that is not there yet is only mentioned: nothing was ever set aside. */
+async function ofEach(
+  queues: readonly string[],
+  { err, stopping }: Parts,
+  each: (queue: string) => Promise<void>,
+): Promise<number> {
+  for (const queue of queues) {
+    if (stopping.aborted) return CODE.interrupted
+    try {
+      await each(queue)
+    } catch (error) {
+      const isMissing = error instanceof DeadLettersUnavailable && error.trouble === 'no-queue'
+      if (queues.length === 1 || !isMissing) throw error
+      err(`${queue}: ${error.message}`)
+    }
+  }
+  return stopping.aborted ? CODE.interrupted : CODE.done
+}
+
+async function list(queue: string, limit: number, { desk, out, stopping }: Parts): Promise<void> {
+  const reasons = new Map<string, number>()
+  let shown = 0
+  const { seen, total } = await desk.browse(
+    queue,
+    async (letter) => {
+      countReason(reasons, letter.reason)
+      if (shown < limit) await out(shownShortly(letter))
+      shown += 1
+      return true
+    },
+    { bodyMostBytes: SHORT_BODY_BYTES, signal: stopping },
+  )
+  const partly = seen < total ? `, of which ${seen} were read` : ''
+  const summary = reasons.size === 0 ? '' : `: ${shownReasons(reasons)}`
+  await out(`${queue}: ${total} dead letters${partly}${summary}\n${total === 0 ? '' : '\n'}`)
+}
+
+async function exportAll(queue: string, { desk, out, err, stopping }: Parts): Promise<void> {
+  const progress = progressLines(queue, err)
+  let seen = 0
+  const browsed = await desk.browse(
+    queue,
+    async (letter, total) => {
+      seen += 1
+      await out(`${jsonLine(letter)}\n`)
+      progress({ total, seen, done: seen })
+      return true
+    },
+    { bodyMostBytes: WHOLE_BODY, signal: stopping },
+  )
+  err(`${queue}: ${browsed.seen} of ${browsed.total} dead letters exported`)
+}
+
+async function show(id: string, parts: Parts): Promise<number> {
+  let found = 0
+  await ofEach(deadLetterSources, parts, async (queue) => {
+    await parts.desk.browse(
+      queue,
+      async (letter) => {
+        if (letter.id !== id && printable(letter.id) !== id) return true
+        found += 1
+        await parts.out(shownWhole(letter))
+        return true
+      },
+      { bodyMostBytes: WHOLE_BODY, signal: parts.stopping },
+    )
+  })
+  if (found === 0) parts.err(`there is no dead letter with the id ${id}`)
+  return found === 0 ? CODE.notAll : CODE.done
+}
+
+async function work(
+  request: Extract<Request, { queue: string }>,
+  { desk, out, err, stopping }: Parts,
+): Promise<number> {
+  const { verb, queue, choice, dryRun, most } = request
+  const options = {
+    dryRun,
+    signal: stopping,
+    progress: progressLines(queue, err),
+    ...(most === undefined ? {} : { most }),
+  }
+  const outcome =
+    verb === 'redrive' ? await desk.redrive(queue, choice, options) : await desk.discard(queue, choice, options)
+  const past = verb === 'redrive' ? 'redriven' : 'discarded'
+  await out(shownOutcome(queue, dryRun ? `would be ${past}:` : past, outcome))
+  const { stopped, done } = outcome
+  if (stopped instanceof DeadLettersUnavailable) {
+    err(`✗ ${stopped.message}. What is left is among the dead letters as before; say it again to go on.`)
+    return CODE.notAll
+  }
+  if (stopped === 'interrupted') return CODE.interrupted
+  const missing = choice.by === 'id' ? choice.ids.size - done : choice.by === 'reason' && done === 0 ? 1 : 0
+  if (missing > 0 && stopped === undefined) err(`not every one that was meant is among the dead letters of ${queue}`)
+  return missing > 0 ? CODE.notAll : CODE.done
+}

@@ -1,0 +1,67 @@
+// Runs a program that people use: arguments, output that waits for whoever reads it, Ctrl-C, exit code.
+import { type ConfigOf, InvalidEnvironment, parseEnvironment, type Sections } from './config.ts'
+import { EXIT } from './exit-codes.ts'
+
+/** A terminal sends Ctrl-C to every process of the command, and some of them pass it on: so close together they are one wish. */
+const SAME_WISH_MS = 500
+const EXIT_INTERRUPTED = 130
+
+export interface Program<S extends Sections> {
+  readonly config: ConfigOf<S>
+  readonly args: readonly string[]
+  /** Writes to the standard output; resolves when the reader keeps up. */
+  out(text: string): Promise<void>
+  /** Writes a line to the standard error. */
+  err(line: string): void
+  /** Aborts at the first Ctrl-C (or SIGTERM), and when nobody reads the output any more; the second Ctrl-C ends the process. */
+  readonly stopping: AbortSignal
+}
+
+/**
+ * Runs `main` and exits with the code that it resolves with.
+ * Exit codes besides: 1 `main` threw, the message is on the standard error · 78 the configuration is wrong, every variable is named.
+ */
+export async function runProgram<S extends Sections>(
+  sections: S,
+  main: (program: Program<S>) => Promise<number>,
+): Promise<void> {
+  const err = (line: string) => void process.stderr.write(`${line}\n`)
+  try {
+    const config = parseEnvironment(sections, process.env)
+    const stop = new AbortController()
+    stopOnSignals(stop)
+    // `… | head`: who reads has seen enough.
+    process.stdout.on('error', () => stop.abort())
+    process.exitCode = await main({ config, args: process.argv.slice(2), out, err, stopping: stop.signal })
+  } catch (error) {
+    if (error instanceof InvalidEnvironment) for (const problem of error.problems) err(`configuration: ${problem}`)
+    else err(error instanceof Error ? error.message : String(error))
+    process.exitCode = error instanceof InvalidEnvironment ? EXIT.CONFIG : EXIT.UNCLEAN
+  }
+}
+
+function stopOnSignals(stop: AbortController): void {
+  let lastAt = Number.NEGATIVE_INFINITY
+  const onSignal = () => {
+    const now = performance.now()
+    if (now - lastAt < SAME_WISH_MS) return
+    lastAt = now
+    if (stop.signal.aborted) process.exit(EXIT_INTERRUPTED)
+    stop.abort()
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal)
+}
+
+function out(text: string): Promise<void> {
+  const { stdout } = process
+  return new Promise((resolve) => {
+    if (stdout.destroyed || stdout.write(text)) return resolve()
+    const done = () => {
+      stdout.off('drain', done)
+      stdout.off('close', done)
+      resolve()
+    }
+    stdout.on('drain', done)
+    stdout.on('close', done)
+  })
+}
