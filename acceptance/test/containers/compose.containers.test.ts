@@ -201,6 +201,22 @@ describe('the broker', () => {
     expect(await ask(basic('consumer_two', password))).toBe(401)
     expect(await ask(basic('guest', 'guest'))).toBe(401)
   })
+
+  it('tells the user monitoring how long a queue is, as KEDA asks it, and lets it neither read nor purge the queue', async () => {
+    const password = await execIn('rabbitmq', 'cat', '/run/accounts/monitoring-password')
+    const ask = async (path: string, method: string, body?: object) =>
+      await fetch(`${management}/api/queues/%2F/create_item${path}`, {
+        method,
+        headers: { authorization: basic('monitoring', password), 'content-type': 'application/json' },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+    const told = await ask('', 'GET')
+    expect(told.status).toBe(200)
+    expect(await told.json()).toMatchObject({ name: 'create_item', messages: expect.any(Number) })
+    expect((await ask('/contents', 'DELETE')).status).toBe(401)
+    const one = { count: 1, ackmode: 'ack_requeue_true', encoding: 'auto' }
+    expect((await ask('/get', 'POST', one)).status).toBe(401)
+  })
 })
 
 const named = z.looseObject({ name: z.string() })
