@@ -43,36 +43,20 @@ export interface Run {
   logged(word: string): string[]
 }
 
-/** Runs for `minutes`, then heals, drains and judges. Rejects when the suite does not recover or drain. */
+/** Runs for `minutes`, then heals, drains and judges. Rejects when the suite does not recover or drain, or is interrupted. */
 export async function runLedger(options: RunOptions): Promise<Run> {
-  const { servers, seed, minutes, mix, onRound = () => {}, interrupted = new AbortController().signal } = options
-  const random = randomOf(seed)
-  const world = await startWorld(servers, options.mutation)
+  const world = await startWorld(options.servers, options.mutation)
   try {
     const history = new History()
-    const sender = { http: world.stack.http, channel: () => world.stack.channel, history }
-    const clients = startClients(sender, random.fork(), options.clients)
-    const scene: Scene = { world, clients, sender, random: random.fork(), interrupted }
-    const rounds: Round[] = []
-    const strike = async (from: readonly Fault[]) => {
-      const round = await strikeRound(scene, from)
-      rounds.push(round)
-      onRound(round)
-      interrupted.throwIfAborted()
-    }
-    if (minutes >= LONG_RUN_MINUTES && mix.some(({ group }) => group === 'database'))
-      await strike([databaseAwayForAMinute])
-    while (history.nowMs() < minutes * MINUTE_MS) await strike(mix)
-    await clients.stop()
+    const rounds = await strikeUnderLoad(world, history, options)
     const found = await findAll(world)
     const { peakBytes } = world
-    const judgement = judge(history, { ...found, unwell: [...found.unwell, ...tooLarge(peakBytes)] })
     const lines = world.stack.logged()
     return {
       history,
       rounds,
       found,
-      judgement,
+      judgement: judge(history, { ...found, unwell: [...found.unwell, ...tooLarge(peakBytes)] }),
       repeated: world.repeated(),
       peakBytes,
       logged: (word) => lines.filter((line) => line.includes(word)),
@@ -80,6 +64,34 @@ export async function runLedger(options: RunOptions): Promise<Run> {
   } finally {
     await world.stop()
   }
+}
+
+/** Rounds of faults until the time is up, with all clients at work; none is at work any more when this is over. */
+async function strikeUnderLoad(
+  world: World,
+  history: History,
+  { seed, minutes, mix, clients: count, onRound = () => {}, interrupted = new AbortController().signal }: RunOptions,
+): Promise<Round[]> {
+  const random = randomOf(seed)
+  const sender = { http: world.stack.http, channel: () => world.stack.channel, history }
+  const clients = startClients(sender, random.fork(), count)
+  const scene: Scene = { world, clients, sender, random: random.fork(), interrupted }
+  const rounds: Round[] = []
+  const strike = async (from: readonly Fault[]) => {
+    const round = await strikeRound(scene, from)
+    rounds.push(round)
+    onRound(round)
+    interrupted.throwIfAborted()
+  }
+  try {
+    if (minutes >= LONG_RUN_MINUTES && mix.some(({ group }) => group === 'database'))
+      await strike([databaseAwayForAMinute])
+    while (history.nowMs() < minutes * MINUTE_MS) await strike(mix)
+  } finally {
+    clients.resume()
+    await clients.stop()
+  }
+  return rounds
 }
 
 /** Waits until nothing is on its way any more, then reads everything there is to be read. */

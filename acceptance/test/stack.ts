@@ -133,7 +133,11 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
     lines: (which) => running.filter((each) => each.name === which).flatMap(({ log }) => log),
     logged: () => running.flatMap(({ log }) => log.map((line) => JSON.stringify(line))),
     stop: async () => {
-      for (const each of running) each.kill('SIGTERM')
+      for (const each of running) {
+        each.kill('SIGTERM')
+        // One that a test has frozen would not hear it.
+        each.kill('SIGCONT')
+      }
       await Promise.all(running.map((each) => each.exited))
       await pool.end()
       await peer.close()
