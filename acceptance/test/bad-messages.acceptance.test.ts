@@ -86,6 +86,9 @@ describe('bad messages on the queues', () => {
       correlationId: 'x',
     })
     stack.channel.sendToQueue('order_processing', json([]), { replyTo: 'create_item', correlationId: 'x' })
+    await eventually(async () =>
+      expect((await stack.deadLetters('order_processing'))[0]?.headers['x-error']).toMatch(/^replyTo: "create_item"/),
+    )
     await rejected('order_processing', Buffer.from('{'), 'not-json')
     expect((await call(`${stack.http}/order_processing`)).body).toEqual([item(0)])
   })

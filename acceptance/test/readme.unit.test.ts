@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { consumerEnvironment, rabbitmqEnvironment } from '@ims/messaging'
-import { mysqlEnvironment } from '@ims/repository'
+import { mysqlEnvironment, retentionEnvironment } from '@ims/repository'
 import { environmentTable, runtimeSections } from '@ims/runtime'
 import { expect, it } from '@jest/globals'
 import { listingEnvironment } from '../../consumer_four/src/config.ts'
@@ -14,6 +14,7 @@ const SECTIONS = [
   ['producer', { httpEnvironment }],
   ['consumers', { consumerEnvironment }],
   ['consumers two to four', { mysqlEnvironment }],
+  ['consumers two and three', { retentionEnvironment }],
   ['consumer four', { listingEnvironment }],
 ] as const
 

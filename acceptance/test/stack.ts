@@ -9,6 +9,9 @@ import mysql, { type Pool } from 'mysql2/promise'
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
+/** A frozen process takes the connection and says nothing. */
+const READY_ASKED_WITHIN_MS = 3_000
+
 export type ServiceName = 'producer' | 'consumer_one' | 'consumer_two' | 'consumer_three' | 'consumer_four'
 export const SERVICES: readonly ServiceName[] = [
   'consumer_one',
@@ -47,6 +50,10 @@ export interface Stack {
   depth(queue: string): Promise<number>
   deadLetters(queue: string): Promise<DeadLetter[]>
   skus(): Promise<string[]>
+  /** What all processes of a service have logged, those that have ended too. */
+  lines(name: ServiceName): Record<string, unknown>[]
+  /** What all processes of all services have logged, as text. */
+  logged(): string[]
   stop(): Promise<void>
 }
 
@@ -56,12 +63,22 @@ export interface DeadLetter {
   readonly messageId: unknown
 }
 
+export interface StackOptions {
+  readonly services?: readonly ServiceName[]
+  readonly migrate?: boolean
+  readonly env?: Record<string, string>
+  /** What one service has besides, or instead. */
+  readonly envOf?: (name: ServiceName) => Record<string, string>
+}
+
 /** Starts `services` on fresh servers' space named after the test; call `stop` when done. */
-export async function startStack(
-  name: string,
-  options: { services?: readonly ServiceName[]; migrate?: boolean; env?: Record<string, string> } = {},
-): Promise<Stack> {
+export async function startStack(name: string, options: StackOptions = {}): Promise<Stack> {
   const { servers, space } = await serversUnderTest(name)
+  return await startStackOn(servers, space, options)
+}
+
+/** The same on a space that is there already. */
+export async function startStackOn(servers: Servers, space: TestSpace, options: StackOptions = {}): Promise<Stack> {
   const { rabbitmq, mysql: db } = space
   const port = await freePort()
   const env: Record<string, string> = {
@@ -96,7 +113,7 @@ export async function startStack(
       return found
     },
     start: async (which, more = {}) => {
-      const started = await startService(which, { ...env, ...more })
+      const started = await startService(which, { ...env, ...options.envOf?.(which), ...more })
       running.push(started)
       return started
     },
@@ -113,8 +130,14 @@ export async function startStack(
       const [rows] = await pool.query<mysql.RowDataPacket[]>('SELECT sku FROM inventory ORDER BY id')
       return rows.map(({ sku }) => String(sku))
     },
+    lines: (which) => running.filter((each) => each.name === which).flatMap(({ log }) => log),
+    logged: () => running.flatMap(({ log }) => log.map((line) => JSON.stringify(line))),
     stop: async () => {
-      for (const each of running) each.kill('SIGTERM')
+      for (const each of running) {
+        each.kill('SIGTERM')
+        // One that a test has frozen would not hear it.
+        each.kill('SIGCONT')
+      }
       await Promise.all(running.map((each) => each.exited))
       await pool.end()
       await peer.close()
@@ -179,7 +202,7 @@ async function startService(name: ServiceName, env: Record<string, string>): Pro
     exited,
     notReady: async () => {
       try {
-        const response = await fetch(`${admin}/readyz`)
+        const response = await fetch(`${admin}/readyz`, { signal: AbortSignal.timeout(READY_ASKED_WITHIN_MS) })
         return response.status === 200 ? undefined : await response.text()
       } catch (error) {
         return `${error}, log: ${JSON.stringify(log.slice(-3))}`

@@ -13,10 +13,10 @@ ALTER USER 'consumer_four'@'%' IDENTIFIED BY '{{consumer_four}}';
 
 -- The tables are made by the migration, later: MySQL takes a grant for a table to come only together with CREATE, which is taken back.
 GRANT CREATE, SELECT, INSERT ON ims.inventory TO 'consumer_two'@'%';
-GRANT CREATE, SELECT, INSERT ON ims.inbox TO 'consumer_two'@'%';
+GRANT CREATE, SELECT, INSERT, DELETE ON ims.inbox TO 'consumer_two'@'%';
 GRANT CREATE, SELECT ON ims.migrations TO 'consumer_two'@'%';
 GRANT CREATE, SELECT, DELETE ON ims.inventory TO 'consumer_three'@'%';
-GRANT CREATE, SELECT, INSERT ON ims.inbox TO 'consumer_three'@'%';
+GRANT CREATE, SELECT, INSERT, DELETE ON ims.inbox TO 'consumer_three'@'%';
 GRANT CREATE, SELECT ON ims.migrations TO 'consumer_three'@'%';
 GRANT CREATE, SELECT ON ims.inventory TO 'consumer_four'@'%';
 GRANT CREATE, SELECT ON ims.migrations TO 'consumer_four'@'%';

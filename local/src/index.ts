@@ -1,9 +1,13 @@
 // What other parts of the repository may use of local/: real servers to run on.
+export { type Certificate, CertificateAuthority } from './certificate-authority.ts'
 export { eventually } from './eventually.ts'
 export { leanNode } from './lean-node.ts'
 export { attachServers, type StartOptions, startServers } from './servers/index.ts'
+export { openssl } from './servers/openssl.ts'
+export { hasServerPrograms, type PrivateMysql, privateMysql } from './servers/private-mysql.ts'
 export type { Control, Mode, Mysql, OnProgress, Rabbitmq, Servers } from './servers/servers.ts'
 export { ServersUnavailable } from './servers/servers.ts'
 export { type TestSpace, testSpace } from './servers/test-space.ts'
 export { serversEnvironment } from './servers-environment.ts'
+export { type HeldAnswer, startTcpProxy, type TcpProxy, type Weather } from './tcp-proxy.ts'
 export { serversUnderTest } from './under-test.ts'

@@ -15,7 +15,10 @@ const commands: Record<string, () => Promise<Command>> = {
   test: async () => (await import('./commands/test.ts')).test,
   'test:containers': async () => (await import('./commands/test-containers.ts')).testContainers,
   'test:cluster': async () => (await import('./commands/test-cluster.ts')).testCluster,
+  faults: async () => (await import('./commands/faults.ts')).faults,
   bench: async () => (await import('./commands/bench.ts')).bench,
+  'api-key': async () => (await import('./commands/api-key.ts')).apiKey,
+  licences: async () => (await import('./commands/licences.ts')).licences,
   servers: async () => (await import('./commands/servers.ts')).servers,
 }
 

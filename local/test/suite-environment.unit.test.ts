@@ -12,7 +12,7 @@ const servers = {
 
 describe('the environment of a service', () => {
   it('says where RabbitMQ, MySQL and the ports are', () => {
-    expect(suiteVariables(servers, readSettings({ PORT: '5050' }))).toMatchObject({
+    expect(suiteVariables('producer', servers, readSettings({ PORT: '5050' }))).toMatchObject({
       RABBITMQ_PORT: '5673',
       RABBITMQ_PASSWORD: 'rabbit-secret',
       RABBITMQ_VHOST: '/',
@@ -21,6 +21,20 @@ describe('the environment of a service', () => {
       PORT: '5050',
       ADMIN_HOST: '127.0.0.1',
     })
+  })
+
+  it('names the user of the service, and the file of its password, where each has one of its own', () => {
+    const accountOf = (name: string) => ({ RABBITMQ_USERNAME: name, RABBITMQ_PASSWORD_FILE: `/accounts/${name}` })
+    const ours = suiteVariables('consumer_one', { ...servers, accountOf }, readSettings({}))
+    expect(ours).toMatchObject({
+      RABBITMQ_PORT: '5673',
+      RABBITMQ_USERNAME: 'consumer_one',
+      RABBITMQ_PASSWORD_FILE: '/accounts/consumer_one',
+    })
+    for (const variable of ['RABBITMQ_PASSWORD', 'MYSQL_USER', 'MYSQL_PASSWORD'])
+      expect(ours).not.toHaveProperty(variable)
+    const theirs = { RABBITMQ_PASSWORD: 'p', MYSQL_PORT_FILE: '/p' }
+    expect(serviceEnvironment(theirs, ours)).toEqual(ours)
   })
 
   it('keeps what the user set, except what is ours or npm’s', () => {

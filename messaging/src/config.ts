@@ -1,14 +1,17 @@
 // The environment variables of messaging: where the broker is, how long to wait for it, how much to take at once.
 import { z } from 'zod'
+import { checkTls, tlsOf, tlsVariables } from './tls.ts'
 
 const whole = (least: number, most: number) =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
+/** A URL would bring its password into every message about the host. */
+const host = z.string().regex(/^[\w.:%-]+$/, 'must be a host name or an address, not a URL')
 const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)
 
 export const rabbitmqEnvironment = z
   .object({
-    RABBITMQ_HOST: z.string().min(1).default('127.0.0.1').describe('host name or address of the broker'),
-    RABBITMQ_PORT: whole(1, 65_535).default(5672).describe('AMQP port of the broker'),
+    RABBITMQ_HOST: host.default('127.0.0.1').describe('host name or address of the broker'),
+    RABBITMQ_PORT: whole(1, 65_535).default(5672).describe('AMQP port of the broker: with TLS mostly 5671'),
     RABBITMQ_USERNAME: z.string().min(1).default('guest').describe('user name'),
     RABBITMQ_PASSWORD: z.string().min(1).default('guest').describe('password'),
     RABBITMQ_VHOST: z.string().min(1).default('/').describe('virtual host'),
@@ -26,7 +29,9 @@ export const rabbitmqEnvironment = z
     RABBITMQ_UNCONFIRMED_MOST_BYTES: whole(1, 1_073_741_824)
       .default(33_554_432)
       .describe('bytes of messages that may await their confirm at once'),
+    ...tlsVariables,
   })
+  .superRefine(checkTls)
   .transform((v) => ({
     host: v.RABBITMQ_HOST,
     port: v.RABBITMQ_PORT,
@@ -40,6 +45,7 @@ export const rabbitmqEnvironment = z
     confirmTimeoutMs: v.RABBITMQ_CONFIRM_TIMEOUT_MS,
     unconfirmedMost: v.RABBITMQ_UNCONFIRMED_MOST,
     unconfirmedMostBytes: v.RABBITMQ_UNCONFIRMED_MOST_BYTES,
+    tls: tlsOf(v),
   }))
 export type RabbitmqConfig = z.output<typeof rabbitmqEnvironment>
 

@@ -1,10 +1,13 @@
 // A supervised AMQP connection, and supervised channels on it: each is opened again, with its whole set-up, when it is lost.
 import { Socket } from 'node:net'
+import type { ConnectionOptions } from 'node:tls'
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import { withDeadline } from './backoff.ts'
 import type { RabbitmqConfig } from './config.ts'
+import { flattenHeaders } from './nested-headers.ts'
 import type { Service } from './service.ts'
 import { Supervised } from './supervised.ts'
+import { type Tls, tlsTrouble } from './tls.ts'
 
 /** An open connection, and whether the broker blocks publishing on it (https://www.rabbitmq.com/docs/connection-blocked). */
 export interface Connection {
@@ -41,9 +44,10 @@ export async function openConnection(
   { log }: Service,
   lost: (reason: Error) => void,
 ): Promise<Connection> {
+  const { tls } = config
   const model = await connect(
     {
-      protocol: 'amqp',
+      protocol: tls === undefined ? 'amqp' : 'amqps',
       hostname: config.host,
       port: config.port,
       username: config.username,
@@ -57,8 +61,13 @@ export async function openConnection(
       // Covers TCP and the whole AMQP handshake: a peer that accepts and then says nothing is given up as well.
       timeout: config.connectTimeoutMs,
       clientProperties: { connection_name: connectionName },
+      ...(tls === undefined ? {} : verified(tls)),
     },
-  )
+  ).catch((error: unknown) => {
+    const trouble = tls === undefined ? undefined : tlsTrouble(error)
+    throw trouble === undefined ? error : new Error(trouble, { cause: error })
+  })
+  guardReading(model)
   const connection: Connection = { model, blocked: undefined, gatherWrites: gathering(socketOf(model)) }
   let reason = new Error('closed by the broker')
   model.on('error', (error) => {
@@ -74,6 +83,30 @@ export async function openConnection(
     log.info({}, `${connectionName}: the broker takes messages again`)
   })
   return connection
+}
+
+/** Lets amqplib read no frame that would overflow its stack; it has no hook for that, so its own method is stood in front of. */
+function guardReading({ connection }: ChannelModel): void {
+  const receive: unknown = Reflect.get(connection, 'recvFrame')
+  if (typeof receive !== 'function') return
+  Reflect.set(connection, 'recvFrame', () => {
+    const received: unknown = Reflect.get(connection, 'rest')
+    if (Buffer.isBuffer(received)) flattenHeaders(received)
+    return Reflect.apply(receive, connection, [])
+  })
+}
+
+type TlsOptions = Pick<ConnectionOptions, 'rejectUnauthorized' | 'ca' | 'cert' | 'key' | 'servername'>
+
+/** For tls.connect, which compares the certificate with `servername`, or else with the host: name or address. */
+function verified({ ca, cert, key, serverName }: Tls): TlsOptions {
+  return {
+    // Said although it is the default: the environment (NODE_TLS_REJECT_UNAUTHORIZED) can change that.
+    rejectUnauthorized: true,
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined || key === undefined ? {} : { cert, key }),
+    ...(serverName === undefined ? {} : { servername: serverName }),
+  }
 }
 
 /** amqplib does not tell its socket to the outside. */

@@ -1,18 +1,31 @@
 // Bytes to a JSON value, with a reason instead of an exception: what comes from a queue is hostile until parsed.
 import { isUtf8 } from 'node:buffer'
+import { suspicion } from './json-suspicion.ts'
 
-export type Parsed = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: string }
+export type Parsed =
+  | { readonly ok: true; readonly value: unknown }
+  /** `not-json`: no parser would take it · `invalid`: parsers would not agree on what it says, or it is made to harm one. */
+  | { readonly ok: false; readonly reason: 'not-json' | 'invalid'; readonly error: string }
 
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
 
-/** Parses UTF-8 JSON (RFC 8259), with or without a byte order mark. Never throws. */
+/**
+ * Parses UTF-8 JSON (RFC 8259), with or without a byte order mark, whose objects name no member twice (RFC 7493), nest no
+ * deeper than DEPTH_MOST and name nothing that JavaScript takes for a prototype. Never throws.
+ */
 export function parseJson(bytes: Buffer): Parsed {
-  if (bytes.length === 0) return { ok: false, error: 'the body is empty' }
-  if (!isUtf8(bytes)) return { ok: false, error: 'the body is not valid UTF-8' }
+  if (bytes.length === 0) return notJson('the body is empty')
+  if (!isUtf8(bytes)) return notJson('the body is not valid UTF-8')
   const start = bytes.subarray(0, 3).equals(BYTE_ORDER_MARK) ? 3 : 0
+  const text = bytes.toString('utf8', start)
+  let value: unknown
   try {
-    return { ok: true, value: JSON.parse(bytes.toString('utf8', start)) }
+    value = JSON.parse(text)
   } catch (error) {
-    return { ok: false, error: error instanceof Error ? error.message : String(error) }
+    return notJson(error instanceof Error ? error.message : String(error))
   }
+  const error = suspicion(text, value)
+  return error === undefined ? { ok: true, value } : { ok: false, reason: 'invalid', error }
 }
+
+const notJson = (error: string): Parsed => ({ ok: false, reason: 'not-json', error })

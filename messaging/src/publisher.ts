@@ -120,7 +120,8 @@ export class Publisher {
     if (blocked !== undefined) return new NotAccepted('blocked', `the broker blocks publishing: ${blocked}`)
     if (
       this.#unconfirmed.size >= this.#config.unconfirmedMost ||
-      this.#unconfirmedBytes + content.length > this.#config.unconfirmedMostBytes
+      // Alone, a message of any size passes: one that is larger than the limit could otherwise never be set aside.
+      (this.#unconfirmed.size > 0 && this.#unconfirmedBytes + content.length > this.#config.unconfirmedMostBytes)
     )
       return new NotAccepted('over-limit', `${this.#unconfirmed.size} messages await their confirm already`)
     return undefined

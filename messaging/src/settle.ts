@@ -1,6 +1,7 @@
 // Pure decisions: from what happened to a message, what is to be done with it. No channel, no clock.
 import { hash } from 'node:crypto'
 import type { Message } from 'amqplib'
+import { carried } from './carried.ts'
 import type { Contract } from './contract.ts'
 import { deadLetterQueue } from './contract.ts'
 import type { Delivery, Outcome } from './handler.ts'
@@ -20,8 +21,10 @@ export function readMessage<Body>(
   mostBytes: number,
 ): Delivery<Body> | Refused {
   if (content.length > mostBytes) return refused('too-large', `${content.length} bytes, at most ${mostBytes} are read`)
+  const fault = faultOfProperties(contract, properties)
+  if (fault !== undefined) return refused('invalid', fault)
   const parsed = parseJson(content)
-  if (!parsed.ok) return refused('not-json', parsed.error)
+  if (!parsed.ok) return refused(parsed.reason, parsed.error)
   const { data, error } = contract.body.safeParse(parsed.value)
   if (error) {
     const problems = error.issues.map(({ path, message }) => `${path.join('.') || 'body'}: ${message}`)
@@ -35,6 +38,22 @@ export function readMessage<Body>(
     fingerprint: hash('sha256', content, 'hex').slice(0, 32),
     headers: properties.headers ?? {},
   }
+}
+
+/** What is wrong with what travels beside the body, in a sentence that names it. */
+function faultOfProperties(
+  { kind }: Contract,
+  { messageId, replyTo, headers }: Message['properties'],
+): string | undefined {
+  // amqplib puts this character for bytes that are no UTF-8: two such ids may look the same and not be.
+  if (typeof messageId === 'string' && messageId.includes('\ufffd')) return 'messageId: must be valid UTF-8'
+  // A table in a header of this name becomes the prototype of the headers, where it is read as if it were they.
+  if (headers !== undefined && Object.getPrototypeOf(headers) !== Object.prototype)
+    return 'header __proto__: no header may have this name'
+  // A command is carried out all the same, as the Python suite does, and not replied to; a query has no other effect.
+  if (kind === 'query' && replyTo !== undefined && !isReplyAddress(replyTo))
+    return `replyTo: ${JSON.stringify(replyTo)} is neither an address of direct reply-to nor a queue that the broker named`
+  return undefined
 }
 
 /**
@@ -63,7 +82,8 @@ export interface Failure {
 
 /**
  * The dead letter of a refused message: the same bytes and properties, plus `x-reason`, `x-error`, `x-failed-at` (ISO
- * 8601), `x-consumer` and `x-attempts`. It keeps its messageId, so that a redrive is recognised.
+ * 8601), `x-consumer` and `x-attempts`. It keeps its messageId, so that a redrive is recognised. What of its properties cannot be written
+ * again, or would route it elsewhere, is left out and named in `x-dropped`.
  */
 export function deadLetter(
   contract: Contract,
@@ -71,22 +91,21 @@ export function deadLetter(
   { reason, error, attempts = 1 }: Refused,
   failure: Failure,
 ): Envelope {
-  const { properties } = message
-  // An expiration would let the dead letter vanish; the user id is checked against our own login by the broker.
-  const { expiration, userId, clusterId, ...kept } = present(properties)
+  const { properties, headers, dropped } = carried(message.properties)
   return {
     queue: deadLetterQueue(contract.queue),
     content: message.content,
     properties: {
-      ...kept,
+      ...properties,
       persistent: true,
       headers: {
-        ...properties.headers,
+        ...headers,
         'x-reason': reason,
-        'x-error': shortened(error),
+        'x-error': legible(error),
         'x-failed-at': failure.at.toISOString(),
         'x-consumer': failure.consumer,
         'x-attempts': deliveriesBefore(message) + attempts,
+        ...(dropped.length === 0 ? {} : { 'x-dropped': legible(dropped.join(', ')) }),
       },
     },
   }
@@ -98,8 +117,15 @@ function deliveriesBefore({ fields, properties }: Message): number {
   return typeof counted === 'number' && counted > 0 ? counted : Number(fields.redelivered)
 }
 
-/** Header values travel in one frame with all other properties (128 KiB): a very long explanation is cut. */
-const shortened = (text: string): string => (text.length > 2_000 ? `${text.slice(0, 2_000)}…` : text)
+const LEGIBLE_MOST = 2_000
+/** Characters that move the cursor or begin a line where a person reads the text. */
+const CONTROL = /[\p{Cc}\u2028\u2029]/gu
+
+/** An explanation quotes what it is about: made one line, and cut when it is very long. */
+function legible(text: string): string {
+  const cut = text.length > LEGIBLE_MOST ? `${text.slice(0, LEGIBLE_MOST)}…` : text
+  return cut.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
 
 /** The reply to a message whose sender wants one and gave a proper address; undefined otherwise. */
 export function replyTo(message: Message, outcome: Outcome): Envelope | undefined {
@@ -121,8 +147,4 @@ export function replyTo(message: Message, outcome: Outcome): Envelope | undefine
         properties: { ...properties, headers: { [ERROR_HEADER]: outcome.reason } },
       }
   }
-}
-
-function present(properties: Message['properties']): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(properties).filter(([, value]) => value !== undefined))
 }

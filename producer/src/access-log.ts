@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Service } from '@ims/messaging'
 import type { Request, RequestHandler, Response } from 'express'
+import { clientOf } from './authorisation.ts'
 
 /** An id we take over from a client or proxy: safe in headers and logs. */
 const SANE_REQUEST_ID = /^[\w.-]{1,128}$/
@@ -47,8 +48,10 @@ interface Seen {
 
 function fieldsOf({ method }: Request, response: Response, { requestId, route, status, ms }: Seen): object {
   const messageId = response.getHeader('Message-Id')
+  const client = clientOf(response)?.name
   return {
     requestId,
+    ...(client === undefined ? {} : { client }),
     ...(messageId === undefined ? {} : { messageId }),
     method,
     route,

@@ -1,6 +1,8 @@
 // The environment variables of the producer: where it listens, how long it waits, how much it takes at once.
 import { contracts, PAGE_MOST_ITEMS } from '@ims/messaging'
 import { z } from 'zod'
+import { apiKeys } from './api-keys.ts'
+import { trustedProxies } from './trusted-proxies.ts'
 
 const whole = (least: number, most: number) =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
@@ -24,8 +26,27 @@ export const httpEnvironment = z
       .describe('larger request bodies are refused, in bytes'),
     HTTP_REQUEST_TIMEOUT_MS: ms(30_000).describe('time for a request to arrive whole'),
     HTTP_HEADERS_TIMEOUT_MS: ms(10_000).describe('time for the headers of a request to arrive'),
+    HTTP_HEADERS_MOST_BYTES: whole(1_024, 1_048_576)
+      .default(16_384)
+      .describe('requests with larger headers are refused, in bytes'),
     HTTP_KEEP_ALIVE_TIMEOUT_MS: ms(65_000).describe('idle connections are closed after this time'),
     HTTP_STALL_TIMEOUT_MS: ms(60_000).describe('a client that takes nothing of a list for this long is cut off'),
+    HTTP_CONNECTIONS_MOST: whole(1, 1_000_000)
+      .default(10_000)
+      .describe('connections that may be open at once; further ones are refused'),
+    API_KEYS: apiKeys
+      .optional()
+      .describe(
+        'who may call, a line each: name, scopes (read, write, admin), SHA-256; not set: everybody. API_KEYS_FILE is read again when it changes',
+      ),
+    RATE_LIMIT_PER_MINUTE: whole(0, 1_000_000_000)
+      .default(0)
+      .describe('requests that one client (API key, else address) may send in a minute; 0: as many as it likes'),
+    TRUST_PROXY: trustedProxies
+      .optional()
+      .describe(
+        'whose X-Forwarded-For names the client: addresses or networks with commas between, or how many proxies',
+      ),
   })
   .transform((v) => ({
     port: v.PORT,
@@ -38,7 +59,15 @@ export const httpEnvironment = z
     bodyMostBytes: v.HTTP_BODY_MOST_BYTES,
     requestTimeoutMs: v.HTTP_REQUEST_TIMEOUT_MS,
     headersTimeoutMs: v.HTTP_HEADERS_TIMEOUT_MS,
+    headersMostBytes: v.HTTP_HEADERS_MOST_BYTES,
     keepAliveTimeoutMs: v.HTTP_KEEP_ALIVE_TIMEOUT_MS,
     stallTimeoutMs: v.HTTP_STALL_TIMEOUT_MS,
+    connectionsMost: v.HTTP_CONNECTIONS_MOST,
+    /** Undefined: the API is open. */
+    apiKeys: v.API_KEYS,
+    /** 0: no limit. */
+    rateLimitPerMinute: v.RATE_LIMIT_PER_MINUTE,
+    /** As Express wants it for its setting `trust proxy`. */
+    trustProxy: v.TRUST_PROXY,
   }))
 export type HttpConfig = z.output<typeof httpEnvironment>

@@ -1,20 +1,22 @@
 // producer: turns HTTP requests into messages, and what the consumers reply into HTTP responses.
 import { contracts, deadLetterDesk, openBroker, rabbitmqEnvironment, waitForConsumers } from '@ims/messaging'
 import { runService } from '@ims/runtime'
+import { watchApiKeys } from './api-keys-file.ts'
 import { httpEnvironment } from './config.ts'
 import { createApp } from './producer.ts'
-import { nobody } from './routes/dead-letters.ts'
+import { onlyAdmin } from './routes/dead-letters.ts'
 import { listen } from './server.ts'
 
 const config = { rabbitmq: rabbitmqEnvironment, http: httpEnvironment }
 
 void runService({ name: 'producer', config }, async (service) => {
   const { config, own } = service
+  const { keysNow } = own(watchApiKeys(config.http.apiKeys, service), 'the API keys')
   // Closed in reverse: finish the requests in hand, then the broker.
   const broker = own(await openBroker(config.rabbitmq, service, { publishes: contracts }))
   await waitForConsumers(broker, config.http.waitFor, service)
   // It connects when it is asked to, and for so long only.
-  const deadLetters = { desk: deadLetterDesk(config.rabbitmq, service), authorise: nobody }
-  const app = createApp({ broker, config: config.http, service, deadLetters })
+  const deadLetters = { desk: deadLetterDesk(config.rabbitmq, service), authorise: onlyAdmin }
+  const app = createApp({ broker, config: config.http, keysNow, service, deadLetters })
   own(await listen(app, config.http, service), 'the HTTP server')
 })

@@ -1,6 +1,7 @@
 // Errors as the client sees them: problem details (RFC 9457), one place that decides which error becomes which.
+import type { ServerResponse } from 'node:http'
 import { BadReply, type Log, NoReply, NotAccepted, OutcomeUnknown } from '@ims/messaging'
-import type { ErrorRequestHandler, RequestHandler, Response } from 'express'
+import type { ErrorRequestHandler, RequestHandler } from 'express'
 
 /** One fault of a request: the member or parameter, and what is wrong with it. An empty path is the whole body. */
 export interface Fault {
@@ -31,12 +32,17 @@ const TITLES = {
   'too-large': 'The body is too large',
   'not-json': 'The body must be JSON',
   refused: 'The command was refused',
+  unauthorized: 'No valid API key',
+  forbidden: 'Not permitted',
+  'too-many-requests': 'Too many requests',
+  'headers-too-large': 'The headers are too large',
+  'too-slow': 'The request came too slowly',
+  malformed: 'The request is malformed',
   internal: 'Internal error',
   'bad-reply': 'The answer from behind was not usable',
   'not-accepted': 'Not accepted',
   'outcome-unknown': 'Outcome unknown',
   'no-reply': 'No answer in time',
-  forbidden: 'Not permitted',
   'unknown-dead-letter': 'There is no such dead letter',
   busy: 'Somebody else is at work',
   'dead-letters-unavailable': 'The dead letters cannot be worked on',
@@ -85,10 +91,15 @@ export function problemOf(error: unknown): Problem | undefined {
   return undefined
 }
 
+/** The body that says what the problem is. */
+export function problemJson({ status, kind, message, details }: Problem): string {
+  return JSON.stringify({ type: `urn:ims:problem:${kind}`, title: TITLES[kind], status, detail: message, ...details })
+}
+
 /** Sends a problem. The response must not have begun. */
-export function sendProblem(response: Response, { status, kind, message, headers, details }: Problem): void {
-  const body = { type: `urn:ims:problem:${kind}`, title: TITLES[kind], status, detail: message, ...details }
-  const bytes = Buffer.from(JSON.stringify(body))
+export function sendProblem(response: ServerResponse, problem: Problem): void {
+  const { status, headers } = problem
+  const bytes = Buffer.from(problemJson(problem))
   response.writeHead(status, {
     ...headers,
     'Content-Type': 'application/problem+json',

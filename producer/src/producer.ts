@@ -1,23 +1,27 @@
 // The HTTP interface: which path is served by what. Knows no infrastructure: the broker is handed in.
 import express, { type Express, type RequestHandler } from 'express'
 import { accessLog } from './access-log.ts'
+import { authenticate, authorise } from './authorisation.ts'
 import type { Dependencies } from './dependencies.ts'
 import { methodNotAllowed, notFound, problemHandler } from './problem.ts'
+import { limitRate } from './rate-limit.ts'
 import { createItemRoute } from './routes/create-item.ts'
 import { deadLettersRouter } from './routes/dead-letters.ts'
 import { healthcheckRoute } from './routes/healthcheck.ts'
 import { orderProcessingRoute } from './routes/order-processing.ts'
 import { stockManagementRoute } from './routes/stock-management.ts'
+import { securityHeaders } from './security-headers.ts'
 
 /** Makes the Express application of the four routes. Every error is answered as `application/problem+json` (RFC 9457). */
 export function createApp(dependencies: Dependencies): Express {
-  const { service } = dependencies
+  const { service, config, keysNow = () => config.apiKeys } = dependencies
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
   app.enable('case sensitive routing')
   app.enable('strict routing')
   app.set('query parser', 'simple')
+  if (config.trustProxy !== undefined) app.set('trust proxy', config.trustProxy)
 
   const post: Record<string, RequestHandler> = {
     '/create_item': createItemRoute(dependencies),
@@ -28,6 +32,10 @@ export function createApp(dependencies: Dependencies): Express {
     '/order_processing': orderProcessingRoute(dependencies),
   }
   app.use(accessLog(service, [...Object.keys(post), ...Object.keys(get)]))
+  app.use(securityHeaders())
+  app.use(authenticate(keysNow))
+  if (config.rateLimitPerMinute > 0) app.use(limitRate(config.rateLimitPerMinute))
+  app.use(authorise(keysNow))
   for (const [path, handler] of Object.entries(post)) {
     const allow = 'POST, OPTIONS'
     app

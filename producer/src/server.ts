@@ -1,8 +1,9 @@
-// The HTTP server: starts listening, and stops without cutting off a request in hand.
+// The HTTP server: starts listening, keeps slow and greedy clients in bounds, and stops without cutting off a request in hand.
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { Service } from '@ims/messaging'
 import { listen as listenOn } from '@ims/runtime'
 import type { HttpConfig } from './config.ts'
+import { answerRejected } from './rejected.ts'
 
 /**
  * Longest time, when stopping, for connections kept alive to end by themselves: from the signal on, every answer says
@@ -31,10 +32,20 @@ export async function listen(
   config: HttpConfig,
   { log }: Pick<Service, 'log'>,
 ): Promise<Listening> {
-  const server = createServer({ connectionsCheckingInterval: CHECK_TIMEOUTS_MS }, app)
+  const server = createServer(
+    { connectionsCheckingInterval: CHECK_TIMEOUTS_MS, maxHeaderSize: config.headersMostBytes },
+    app,
+  )
+  // From the first byte of a request to its last: a client that sends drop by drop holds nothing for longer.
   server.requestTimeout = config.requestTimeoutMs
   server.headersTimeout = Math.min(config.headersTimeoutMs, config.requestTimeoutMs)
+  // Longer than load balancers keep an idle connection (60 s mostly): the side that closes first must be the one that sends,
+  // or a request is sent into a connection that is just being closed. Requests on one connection are not counted: to make a
+  // client connect again and again costs more than it spreads the load.
   server.keepAliveTimeout = config.keepAliveTimeoutMs
+  // Each costs memory and a file descriptor, and a client may hold one for as long as the timeouts allow.
+  server.maxConnections = config.connectionsMost
+  answerRejected(server, log)
   const port = await listenOn(server, { host: config.host, port: config.port, variable: 'PORT' })
   log.info({ host: config.host, port }, `listening on http://${config.host}:${port}`)
   return { port, close: () => closed(server) }

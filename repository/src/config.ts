@@ -1,13 +1,17 @@
-// The environment variables of the repository: where MySQL is, how many connections to keep, how long to wait for what.
+// The environment variables of the repository: where MySQL is, how long to wait for what, how long the inbox remembers.
+import { isIP } from 'node:net'
 import { z } from 'zod'
+import { checkTls, tlsOf, tlsVariables } from './tls.ts'
 
 const whole = (least: number, most: number) =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
+/** A URL would bring its password into every message about the host. */
+const host = z.string().regex(/^[\w.:%-]+$/, 'must be a host name or an address, not a URL')
 const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)
 
 export const mysqlEnvironment = z
   .object({
-    MYSQL_HOST: z.string().min(1).default('127.0.0.1').describe('host name or address of MySQL or MariaDB'),
+    MYSQL_HOST: host.default('127.0.0.1').describe('host name or address of MySQL or MariaDB'),
     MYSQL_PORT: whole(1, 65_535).default(3306).describe('port of MySQL'),
     MYSQL_USER: z.string().min(1).default('ims').describe('user name'),
     MYSQL_PASSWORD: z.string().default('ims').describe('password'),
@@ -23,6 +27,14 @@ export const mysqlEnvironment = z
     MYSQL_MIGRATION_TIMEOUT_MS: ms(300_000).describe(
       'time for npm run migrate to wait for MySQL and for other migrations',
     ),
+    ...tlsVariables,
+  })
+  .superRefine(checkTls)
+  .superRefine((v, context) => {
+    // The driver would compare the certificate with `localhost` instead of an address.
+    if (v.MYSQL_TLS === 'off' || v.MYSQL_TLS_SERVER_NAME !== undefined || isIP(v.MYSQL_HOST) === 0) return
+    const message = 'is needed when MYSQL_HOST is an address: the name in the certificate'
+    context.addIssue({ code: 'custom', path: ['MYSQL_TLS_SERVER_NAME'], message })
   })
   .transform((v) => ({
     host: v.MYSQL_HOST,
@@ -37,5 +49,22 @@ export const mysqlEnvironment = z
     lockTimeoutS: v.MYSQL_LOCK_TIMEOUT_S,
     retryMostMs: v.MYSQL_RETRY_MOST_MS,
     migrationTimeoutMs: v.MYSQL_MIGRATION_TIMEOUT_MS,
+    tls: tlsOf(v),
   }))
 export type MysqlConfig = z.output<typeof mysqlEnvironment>
+
+export const retentionEnvironment = z
+  .object({
+    INBOX_RETENTION_DAYS: whole(0, 36_500)
+      .default(30)
+      .describe(
+        'days for which an applied message is remembered; a message that comes again later is applied again (0: for ever)',
+      ),
+    INBOX_RETENTION_EVERY_S: whole(1, 86_400)
+      .default(600)
+      .describe(
+        'pause between two rounds that remove older rows of the inbox, in seconds, half as long to half as long again',
+      ),
+  })
+  .transform((v) => ({ days: v.INBOX_RETENTION_DAYS, everyMs: v.INBOX_RETENTION_EVERY_S * 1_000 }))
+export type RetentionConfig = z.output<typeof retentionEnvironment>

@@ -1,4 +1,5 @@
 // The bounded pool: lends connections against a deadline, sets each one up once, and never lends a broken one again.
+import { connect } from 'node:net'
 import { DataSource, type Logger, type QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import type { MysqlConfig } from './config.ts'
@@ -30,7 +31,8 @@ const silent: Logger = {
 export function dataSource(config: MysqlConfig, options: { statementTimeoutMs: number | undefined }): DataSource {
   return new DataSource({
     type: 'mysql',
-    host: config.host,
+    // What the driver compares the certificate with.
+    host: config.tls?.serverName ?? config.host,
     port: config.port,
     username: config.user,
     password: config.password,
@@ -47,8 +49,22 @@ export function dataSource(config: MysqlConfig, options: { statementTimeoutMs: n
     ...(options.statementTimeoutMs === undefined
       ? {}
       : { enableQueryTimeout: true, maxQueryExecutionTime: options.statementTimeoutMs }),
-    extra: { enableKeepAlive: true, keepAliveInitialDelay: 10_000 },
+    extra: { enableKeepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS, ...encryption(config) },
   })
+}
+
+const KEEP_ALIVE_MS = 10_000
+
+/** What mysql2 wants for TLS that is verified, by a name that may differ from where the server is. */
+function encryption({ host, port, tls }: MysqlConfig): object {
+  if (tls === undefined) return {}
+  const { ca, cert, key, serverName } = tls
+  const ssl = { ca, cert, key, rejectUnauthorized: true, verifyIdentity: true }
+  if (serverName === undefined) return { ssl }
+  return {
+    ssl,
+    stream: () => connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }),
+  }
 }
 
 /** Opens the pool with one first connection. Rejects with DatabaseError when MySQL is not to be reached in time. */

@@ -1,5 +1,6 @@
 // What an error of MySQL means for whoever holds the message: try at once, hold and retry, refuse the row, or unknown.
 import { z } from 'zod'
+import { tlsTrouble } from './tls.ts'
 
 /** MySQL did not do what it was asked to. `transient`: the world is bad, not the message, so the same may work later. */
 export class DatabaseError extends Error {
@@ -32,6 +33,8 @@ const TRANSIENT: ReadonlySet<number> = new Set([
   1030, 1042, 1043, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1180, 1184, 1317, 1412, 1927, 1969, 3024, 3169,
   // Read only, or no quorum among the replicas.
   1290, 1792, 1836, 3100, 3101, 3572,
+  // Only encrypted connections are let in.
+  3159,
   // The client's own numbers for a server that is not there.
   2002, 2003, 2006, 2013, 4031,
 ])
@@ -81,6 +84,7 @@ export function sentenceOf(error: unknown): string {
   const cause = unwrapped(error)
   const text = cause instanceof Error ? cause.message || cause.name : String(cause)
   const code = codeError.safeParse(cause).data?.code
+  if (code?.startsWith('HANDSHAKE_')) return tlsTrouble(cause) ?? text
   return text === '' || text === 'AggregateError' ? `${code ?? 'unknown error'}` : text
 }
 

@@ -1,8 +1,9 @@
 // The public face of the repository.
-export { type MysqlConfig, mysqlEnvironment } from './config.ts'
+export { type MysqlConfig, mysqlEnvironment, type RetentionConfig, retentionEnvironment } from './config.ts'
 export type { Command, CreateOutcome, DeleteOutcome, Inventory, NewItem, PageRequest, StockItem } from './contract.ts'
 export { type Database, openDatabase } from './database.ts'
 export { DatabaseError } from './errors.ts'
 export { inventoryIn } from './inventory.ts'
 export { MigrationRefused, migrate } from './migrate.ts'
+export { type Retention, startRetention } from './retention.ts'
 export type { Log, Service } from './service.ts'

@@ -1,12 +1,12 @@
 // What openDatabase waits for, how the pool is bounded, and what becomes of transactions when MySQL misbehaves.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { startTcpProxy, type TcpProxy } from 'local'
 import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'
 import { creation, deletion } from './commands.ts'
 import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
 import { serviceUnderTest } from './service.ts'
-import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts'
 
 const SHORT = {
   MYSQL_POOL_SIZE: '2',
@@ -49,7 +49,7 @@ describe('openDatabase', () => {
 
   it('stops waiting, even for a server that accepts and stays silent, when shutdown begins', async () => {
     const proxy = await startTcpProxy(mysql.config)
-    proxy.silence(true)
+    proxy.weather({ kind: 'black hole', towards: 'client' })
     const service = serviceUnderTest()
     const opening = openDatabase({ ...mysql.config, port: proxy.port, connectTimeoutMs: 60_000 }, service)
     setTimeout(() => service.stop(), 100)
@@ -59,7 +59,7 @@ describe('openDatabase', () => {
 
   it('says that a server that accepts and stays silent does not answer', async () => {
     const proxy = await startTcpProxy(mysql.config)
-    proxy.silence(true)
+    proxy.weather({ kind: 'black hole', towards: 'client' })
     const service = serviceUnderTest()
     const opening = openDatabase({ ...mysql.config, port: proxy.port, connectTimeoutMs: 200 }, service)
     await until(() => service.lines.length > 0)

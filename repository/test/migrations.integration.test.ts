@@ -1,5 +1,6 @@
 // The migrations create the schema from nothing, and adopt a table that the Python suite made.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { startTcpProxy } from 'local'
 import { z } from 'zod'
 import { dataSource } from '../src/connections.ts'
 import { openDatabase } from '../src/database.ts'
@@ -8,7 +9,6 @@ import { migrate } from '../src/migrate.ts'
 import { creation } from './commands.ts'
 import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
 import { serviceUnderTest } from './service.ts'
-import { startTcpProxy } from './tcp-proxy.ts'
 
 const PYTHON_TABLE = `CREATE TABLE inventory (
   id int(11) NOT NULL AUTO_INCREMENT,

@@ -1,6 +1,6 @@
 // Configuration from the environment: every section parsed at once, every bad or missing variable named at once.
-import { readFileSync } from 'node:fs'
 import { z } from 'zod'
+import { valueIn } from './watched-variable.ts'
 
 /** Sections of configuration by name: each a zod object over environment variables, usually piped into a transform. */
 export type Sections = Readonly<Record<string, z.ZodType>>
@@ -57,8 +57,9 @@ export function environmentTable(sections: Sections): readonly VariableRow[] {
 }
 
 function fallbackOf(schema: z.ZodType): string | undefined {
-  const { data } = schema.safeParse(undefined)
-  return data === undefined ? undefined : String(data)
+  const { success, data } = schema.safeParse(undefined)
+  if (!success) return undefined
+  return data === undefined ? 'not set' : String(data)
 }
 
 function variablesOf(section: z.ZodType): Readonly<Record<string, z.ZodType>> {
@@ -75,11 +76,9 @@ function valuesOf(variables: object, env: NodeJS.ProcessEnv, problems: string[])
     values[name] = value
     if (file === undefined) continue
     if (value !== undefined) problems.push(`${name}: both ${name} and ${name}_FILE are set, choose one`)
-    try {
-      values[name] = readFileSync(file, 'utf8').replace(/\r?\n$/, '')
-    } catch (error) {
-      problems.push(`${name}_FILE: cannot read ${file}: ${error instanceof Error ? error.message : error}`)
-    }
+    const read = valueIn(file)
+    if (read.value === undefined) problems.push(`${name}_FILE: cannot read ${file}: ${read.why}`)
+    else values[name] = read.value
   }
   return values
 }

@@ -3,7 +3,7 @@ import { type DestinationStream, type Logger, pino } from 'pino'
 import pretty from 'pino-pretty'
 import { z } from 'zod'
 import { standardOutput } from './log-output.ts'
-import { redactFields, redactUrls } from './redaction.ts'
+import { escapeUnsafe, redactFields, redactUrls } from './redaction.ts'
 
 export const logEnvironment = z
   .object({
@@ -29,7 +29,7 @@ export function createLog(name: string, { level, format }: LogConfig, destinatio
     formatters: { level: (label: string) => ({ level: label }), log: redactFields },
     // redactFields has written errors out already; pino's own serializer would take the result for an error of class Object.
     serializers: { err: (written: unknown) => written },
-    hooks: { streamWrite: redactUrls },
+    hooks: { streamWrite: (line: string) => escapeUnsafe(redactUrls(line)) },
     messageKey: 'message',
   }
   if (destination) return pino(options, destination)

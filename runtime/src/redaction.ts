@@ -18,6 +18,14 @@ export function redactUrls(line: string): string {
   return line.includes('://') ? line.replace(URL_PASSWORD, `$1${REDACTED}@`) : line
 }
 
+/** Characters that JSON lets stand as they are, but that begin a line, move the cursor or turn the writing where somebody reads it. */
+const UNSAFE = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
+
+/** A JSON line with all those characters written as `\\uXXXX`, which means the same: they can only stand within its strings. */
+export function escapeUnsafe(line: string): string {
+  return line.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
 function redactMembers(fields: Record<string, unknown>, depth: number): Record<string, unknown> {
   let copy: Record<string, unknown> | undefined
   for (const name of Object.keys(fields)) {

@@ -57,6 +57,19 @@ describe('the log', () => {
     })
   })
 
+  it.each([
+    ['a line break', 'a\nb\r\n{"level":"error","message":"forged"}'],
+    ['what JavaScript and editors take for one', 'a\u2028b\u2029c\u0085d'],
+    ['an escape sequence of the terminal', '\u001b[2J\u009b31m\u0007\u007f'],
+    ['a change of the writing direction', '\u202egnp.exe\u2066\ufeff'],
+    ['half a surrogate pair', '\ud800'],
+    ['a NUL', 'a\u0000b'],
+  ])('writes %s into a member, its name or the message as escapes on one line', (_, text) => {
+    const line = logged((log) => log.info({ text, [text]: [text] }, text))
+    expect(line.trimEnd()).toMatch(/^[^\p{Cc}\u2028-\u202e\u2066-\u2069\ufeff]*$/u)
+    expect(JSON.parse(line)).toMatchObject({ text, [text]: [text], message: text, level: 'info' })
+  })
+
   it('leaves the object it is given as it was, and ends at cycles', () => {
     const fields: Record<string, unknown> = { password: 'p', inner: { token: 't' } }
     fields.self = fields

@@ -23,6 +23,7 @@ describe('the meter', () => {
     const names = [...text.matchAll(/^# TYPE ims_(\w+) (\w+)$/gm)].map(([, name, type]) => `${type} ${name}`)
     expect(names.sort()).toEqual([
       'counter broker_reconnects_total',
+      'counter inbox_rows_removed_total',
       'counter messages_accepted_total',
       'counter messages_applied_total',
       'counter messages_confirmed_total',

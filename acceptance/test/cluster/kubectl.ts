@@ -6,6 +6,7 @@ import { z } from 'zod'
 export const NAMESPACE = 'ims'
 export const SERVICES = ['consumer-one', 'consumer-two', 'consumer-three', 'consumer-four', 'producer'] as const
 export const SERVERS = ['rabbitmq', 'mysql'] as const
+export const JOBS = ['storage', 'accounts', 'migrate'] as const
 
 const MOST_OUTPUT_BYTES = 64 * 1024 * 1024
 const MINUTE_MS = 60_000
@@ -76,23 +77,22 @@ const job = z.object({
   status: z.object({ conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]) }),
 })
 
-/** Resolves with the Jobs' names when all are complete; rejects at once when one has failed, with the end of its log. */
-export async function jobsComplete(withinMs: number): Promise<string[]> {
+/** Resolves when these Jobs are complete; rejects at once when one has failed, with the end of its log. */
+export async function jobsComplete(names: readonly string[], withinMs: number): Promise<void> {
   let failed: string | undefined
-  const names = await until(
+  await until(
     async () => {
-      const { items } = listOf(job).parse(JSON.parse(await inNamespace(['get', 'jobs', '--output=json'])))
+      const { items } = listOf(job).parse(JSON.parse(await inNamespace(['get', 'jobs', ...names, '--output=json'])))
       const are = (type: string) =>
         items.filter(({ status }) => status.conditions.some((each) => each.type === type && each.status === 'True'))
       failed = are('Failed')[0]?.metadata.name
       const complete = are('Complete').map(({ metadata }) => metadata.name)
-      if (failed !== undefined || (items.length > 0 && complete.length === items.length)) return complete
-      const open = items.map(({ metadata }) => metadata.name).filter((name) => !complete.includes(name))
-      throw new Error(`not complete: Job ${open.join(', ') || '(there is none)'}`)
+      const open = names.filter((name) => !complete.includes(name))
+      if (failed === undefined && open.length > 0) throw new Error(`not complete: Job ${open.join(', ')}`)
     },
     { withinMs },
   )
-  if (failed === undefined) return names
+  if (failed === undefined) return
   const log = await inNamespace(['logs', `job/${failed}`, '--tail=20']).catch(String)
   throw new Error(`Job ${failed} has failed; the end of its log:\n${log}`)
 }

@@ -7,6 +7,10 @@ export interface Status {
   readonly posted: number
   /** Numbers of the items that were not answered with 200: nothing is known of them. */
   readonly notAccepted: readonly number[]
+  /** Calls that were made: they are numbered 1 to `begun`. */
+  readonly begun: number
+  /** All calls up to this number are over; of the later ones, some are on the way. */
+  readonly overUpTo: number
   /** Calls that were answered, rightly or not, or given up; those on the way do not count. */
   readonly calls: number
   /** Calls that were not answered as they should be. */
@@ -38,11 +42,15 @@ export const skuOf = (run: string, n: number): string => `${run}-${n}`
 /** Makes calls until `stop` aborts, then waits for those on the way. `say` is given a status each second and a last one. */
 export async function makeLoad(settings: Settings, say: (status: Status) => void, stop: AbortSignal): Promise<void> {
   const { url, run, callsPerSecond } = settings
-  const agent = new Agent({ keepAlive: true, maxSockets: 16 })
+  // Few idle connections, each used again within a second: HTTP cannot tell a call that was on the way when the other side closed an idle one.
+  const agent = new Agent({ keepAlive: true, maxSockets: 16, maxFreeSockets: 6 })
   const notAccepted: number[] = []
   const why: string[] = []
-  const counts = { posted: 0, calls: 0, failed: 0, slowestMs: 0 }
-  const status = (isOver: boolean): Status => ({ ...counts, notAccepted, why, isOver })
+  const counts = { posted: 0, begun: 0, calls: 0, failed: 0, slowestMs: 0 }
+  /** The calls on the way by their numbers: a Map keeps the order, so the first is the oldest. */
+  const onTheWay = new Map<number, Promise<unknown>>()
+  const overUpTo = () => (onTheWay.keys().next().value ?? counts.begun + 1) - 1
+  const status = (isOver: boolean): Status => ({ ...counts, overUpTo: overUpTo(), notAccepted, why, isOver })
 
   const one = async (method: string, path: string, body: unknown, isRight: (answer: unknown) => boolean) => {
     const since = performance.now()
@@ -69,7 +77,6 @@ export async function makeLoad(settings: Settings, say: (status: Status) => void
     await one('GET', `/order_processing?sku=${sku}`, undefined, Array.isArray)
   }
 
-  const onTheWay = new Set<Promise<unknown>>()
   const began = performance.now()
   let next = 0
   for (let saidAt = began; !stop.aborted; ) {
@@ -82,14 +89,16 @@ export async function makeLoad(settings: Settings, say: (status: Status) => void
         : LISTINGS.includes(turn)
           ? list()
           : create()
-      onTheWay.add(call)
-      void call.finally(() => onTheWay.delete(call))
+      counts.begun += 1
+      const number = counts.begun
+      onTheWay.set(number, call)
+      void call.finally(() => onTheWay.delete(number))
     }
     if (performance.now() - saidAt < SECOND_MS) continue
     saidAt = performance.now()
     say(status(false))
   }
-  await Promise.all(onTheWay)
+  await Promise.all(onTheWay.values())
   agent.destroy()
   say(status(true))
 }

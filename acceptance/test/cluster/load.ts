@@ -1,5 +1,6 @@
 // Load on the suite from a pod of its own, outside the suite's namespace, and what became of it, counted for each piece of work.
 import { readFileSync } from 'node:fs'
+import { stringify } from 'yaml'
 import { z } from 'zod'
 import { call } from '../http.ts'
 import { kubectl, until } from './kubectl.ts'
@@ -14,6 +15,8 @@ const APPLIED_WITHIN_MS = 120_000
 
 const status: z.ZodType<Status> = z.object({
   posted: z.int(),
+  begun: z.int(),
+  overUpTo: z.int(),
   notAccepted: z.array(z.int()),
   calls: z.int(),
   failed: z.int(),
@@ -66,7 +69,10 @@ export class LoadPod {
   async start(): Promise<void> {
     await removeLoad()
     // A namespace has its service account a moment after it is made, and no pod before.
-    const apply = async () => await kubectl(['apply', '--filename=-'], { input: JSON.stringify(this.#manifests()) })
+    const input = this.#manifests()
+      .map((manifest) => stringify(manifest))
+      .join('---\n')
+    const apply = async () => await kubectl(['apply', '--filename=-'], { input })
     await until(apply, { withinMs: READY_WITHIN_MS })
     await until(async () => await this.status(), { withinMs: READY_WITHIN_MS })
   }
@@ -75,7 +81,7 @@ export class LoadPod {
     return newestStatus(await kubectl(['logs', '--namespace', LOAD_NAMESPACE, 'pod/load', '--tail=3']))
   }
 
-  /** Runs `work` and resolves with the calls that were made meanwhile, and those that failed. */
+  /** Runs `work` and resolves with the calls that were over meanwhile, those that it left on the way included, and those that failed. */
   async during(work: () => Promise<void>): Promise<Share> {
     const before = await this.status()
     await work()
@@ -112,20 +118,20 @@ export class LoadPod {
     return accepted.length
   }
 
-  /** A status of a second that began after all of what was done is over: calls that were on the way are counted. */
+  /** A status of when no call is on the way any more that was made before now: what is done now must answer for all of them. */
   async #later(): Promise<Status> {
-    const { calls } = await this.status()
+    const { begun } = await this.status()
     return await until(
       async () => {
         const newest = await this.status()
-        if (newest.calls > calls + CALLS_PER_SECOND) return newest
-        throw new Error(`the load pod makes no more calls: ${newest.why.join('; ')}`)
+        if (newest.overUpTo > begun + CALLS_PER_SECOND) return newest
+        throw new Error(`the load pod is still at call ${newest.overUpTo} of ${newest.begun}: ${newest.why.join('; ')}`)
       },
       { withinMs: READY_WITHIN_MS },
     )
   }
 
-  #manifests(): object {
+  #manifests(): object[] {
     const labels = { 'app.kubernetes.io/name': 'load' }
     const metadata = { name: 'load', namespace: LOAD_NAMESPACE, labels }
     const variables = { URL: 'http://producer.ims:5000', RUN: this.#run, CALLS_PER_SECOND: String(CALLS_PER_SECOND) }
@@ -153,15 +159,11 @@ export class LoadPod {
       volumes: [{ name: 'program', configMap: { name: 'load' } }],
     }
     const data = { 'load-program.ts': readFileSync(PROGRAM, 'utf8'), 'package.json': '{ "type": "module" }' }
-    return {
-      apiVersion: 'v1',
-      kind: 'List',
-      items: [
-        { apiVersion: 'v1', kind: 'Namespace', metadata: { name: LOAD_NAMESPACE } },
-        { apiVersion: 'v1', kind: 'ConfigMap', metadata, data },
-        { apiVersion: 'v1', kind: 'Pod', metadata, spec },
-      ],
-    }
+    return [
+      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: LOAD_NAMESPACE } },
+      { apiVersion: 'v1', kind: 'ConfigMap', metadata, data },
+      { apiVersion: 'v1', kind: 'Pod', metadata, spec },
+    ]
   }
 }
 

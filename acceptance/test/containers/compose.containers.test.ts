@@ -266,8 +266,8 @@ const STATEMENTS = {
 }
 type Statement = keyof typeof STATEMENTS
 const MAY: Record<string, Statement[]> = {
-  consumer_two: ['read items', 'insert an item', 'read the inbox', 'write the inbox'],
-  consumer_three: ['read items', 'delete an item', 'read the inbox', 'write the inbox'],
+  consumer_two: ['read items', 'insert an item', 'read the inbox', 'write the inbox', 'empty the inbox'],
+  consumer_three: ['read items', 'delete an item', 'read the inbox', 'write the inbox', 'empty the inbox'],
   consumer_four: ['read items'],
 }
 

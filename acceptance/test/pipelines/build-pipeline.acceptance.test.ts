@@ -35,6 +35,7 @@ describe('the build pipeline', () => {
       ...BUILDS,
       'npm run test:containers',
       expect.stringContaining('npm sbom --sbom-format cyclonedx'),
+      'Audit the packages',
       'Scan the images',
       'Push the images',
       'Remove the images',
@@ -104,8 +105,13 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
   })
   afterAll(() => rmSync(directory, { recursive: true }))
 
-  /** Runs in a work tree of its own; `trivy` is its exit code when it looks for vulnerabilities, or undefined where there is none. */
-  async function buildForReal(name: string, trivy: number | undefined) {
+  const CLEAN = { answer: '{"auditReportVersion":2,"vulnerabilities":{}}', code: 0 }
+
+  /**
+   * Runs in a work tree of its own; `trivy` is its exit code when it looks for vulnerabilities, or undefined where there is
+   * none; `audit` is what npm audit prints, and its exit code.
+   */
+  async function buildForReal(name: string, trivy: number | undefined, audit = CLEAN) {
     const [workdir, shims] = [join(directory, name), join(directory, `${name}-shims`)]
     for (const path of [workdir, shims]) mkdirSync(path)
     const log = join(shims, 'log')
@@ -114,7 +120,10 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
       writeFileSync(path, `#!/bin/bash\necho "${program} $*" >>'${log}'\n${lines}\n`)
       chmodSync(path, 0o755)
     }
-    shim('npm', 'if [[ $1 == sbom ]]; then echo "{}"; fi')
+    shim(
+      'npm',
+      `if [[ $1 == sbom ]]; then echo "{}"; fi; if [[ $1 == audit ]]; then echo '${audit.answer}'; exit ${audit.code}; fi`,
+    )
     shim(
       'docker',
       `if [[ $1 == login ]]; then cat >'${shims}/login-input'; echo "$DOCKER_CONFIG" >'${shims}/login-directory'; fi
@@ -173,6 +182,28 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
     expect(run.result).toBe('FAILURE')
     expect(run.events.find(({ type }) => type === 'error')?.message).toBe('the scan itself failed (exit code 1)')
     expect(commands.filter((command) => command.startsWith('docker push'))).toEqual([])
+  })
+
+  test('does not push a package with known vulnerabilities, and keeps the report', async () => {
+    const answer = '{"auditReportVersion":2,"vulnerabilities":{"a":{"severity":"high"}}}'
+    const { run, commands, workdir } = await buildForReal('vulnerable-package', 0, { answer, code: 1 })
+    expect(run.result).toBe('FAILURE')
+    const message = 'an npm package has known vulnerabilities (high or worse), see above'
+    expect(run.events.find(({ type }) => type === 'error')?.message).toBe(message)
+    expect(commands.filter((command) => /^docker (push|login)/.test(command))).toEqual([])
+    expect(readFileSync(join(workdir, 'reports/npm-audit.json'), 'utf8').trim()).toBe(answer)
+  })
+
+  test('does not take a registry for a clean one that does not answer npm audit, but goes on and says so', async () => {
+    const answer = '{"message":"405 Method Not Allowed"}'
+    const { run, commands } = await buildForReal('no-audit', undefined, { answer, code: 1 })
+    expect(run.result).toBe('SUCCESS')
+    const notAudited = 'the npm packages were not audited: the registry did not answer npm audit'
+    expect(run.log).toContain('npm audit (exit code 1) gave no report, but: {"message":"405 Method Not Allowed"}')
+    expect(run.events.find(({ type }) => type === 'echo')?.message).toBe(`WARNING: ${notAudited}`)
+    const descriptions = run.events.filter(({ type }) => type === 'description').map(({ value }) => value)
+    expect(descriptions).toEqual([notAudited, expect.stringContaining('the images were not scanned')])
+    expect(commands.filter((command) => command.startsWith('docker push'))).toHaveLength(5)
   })
 
   test('goes on without trivy, but says that nothing was scanned', async () => {

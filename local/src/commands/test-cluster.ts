@@ -9,6 +9,7 @@ import { runJest } from './jest-run.ts'
 import { summaryLine } from './tally.ts'
 
 const ANSWERS_WITHIN_S = 15
+const OVERLAY = join(ROOT, 'kubernetes', 'overlays', 'single')
 const version = z.object({ gitVersion: z.string() })
 
 /** Exit codes: 0 all passed · 1 something failed · 69 no kubectl, no KUBECONFIG or no cluster. Arguments narrow, as with jest. */
@@ -47,6 +48,10 @@ export async function clusterVersion({ KUBECONFIG = '' }: NodeJS.ProcessEnv): Pr
     throw new ServersUnavailable(`KUBECONFIG: there is no file ${KUBECONFIG}`)
   await run('kubectl', ['version', '--client']).catch((error: unknown) => {
     throw new ServersUnavailable(`kubectl cannot be run: ${firstLine(error)}`)
+  })
+  // Debian 12's kubectl (1.20) cannot, and would be found out only after minutes, in words that do not say so.
+  await run('kubectl', ['kustomize', OVERLAY]).catch((error: unknown) => {
+    throw new ServersUnavailable(`this kubectl cannot render ${OVERLAY} (1.22 or later can): ${lastLine(error)}`)
   })
   const asked = ['get', '--raw', '/version', `--request-timeout=${ANSWERS_WITHIN_S}s`]
   const answer = await run('kubectl', asked).catch((error: unknown) => {

@@ -1,4 +1,4 @@
-// The policies of the queues, from the one file that all deployments load, cut to what a version of RabbitMQ understands.
+// Policies, queues and users, from the one file that all deployments load, cut to what a version of RabbitMQ understands.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
@@ -19,6 +19,25 @@ export function newVhost(vhost: string, username: string, version: string): stri
     vhosts: [{ name: vhost }],
     permissions: [{ user: username, vhost, configure: '.*', write: '.*', read: '.*' }],
     policies: policies(vhost, version),
+  })
+}
+
+const rendered = z.object({
+  users: z.array(z.looseObject({ name: z.string() })),
+  permissions: z.array(z.looseObject({ user: z.string(), vhost: z.string() })),
+  queues: z.array(z.looseObject({ vhost: z.string(), arguments: z.looseObject({}) })),
+})
+/** People's accounts: whoever runs the local suite has its administrator's already. */
+const PEOPLE: ReadonlySet<string> = new Set(['operator', 'monitoring'])
+
+/** The services' users, their rights and their queues, of definitions that hold the hashes of their passwords. */
+export function serviceAccounts(definitionsJson: string, vhost: string, version: string): string {
+  const { users, permissions, queues } = rendered.parse(JSON.parse(definitionsJson))
+  return JSON.stringify({
+    users: users.filter(({ name }) => !PEOPLE.has(name)),
+    permissions: permissions.filter(({ user }) => !PEOPLE.has(user)).map((each) => ({ ...each, vhost })),
+    // Where there is no default queue type, queues are declared without arguments: so that they are found equal later.
+    queues: queues.map((each) => ({ ...each, vhost, ...(hasDefaultQueueType(version) ? {} : { arguments: {} }) })),
   })
 }
 

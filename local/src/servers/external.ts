@@ -1,7 +1,7 @@
 // Servers that somebody else runs: used as the environment says, never stopped, started or deleted.
 import { z } from 'zod'
 import { waitFor } from './deadline.ts'
-import { mysqlVersion, rabbitmqVersion } from './handshake.ts'
+import { acceptsConnections, mysqlVersion, rabbitmqVersion } from './handshake.ts'
 import { type Control, type Servers, ServersUnavailable } from './servers.ts'
 
 const ANSWERS_WITHIN_MS = 30_000
@@ -14,6 +14,7 @@ const environmentSchema = z.object({
   RABBITMQ_USERNAME: z.string().default('guest'),
   RABBITMQ_PASSWORD: z.string().default('guest'),
   RABBITMQ_VHOST: z.string().default('/'),
+  RABBITMQ_TLS: z.enum(['off', 'on']).default('off'),
   MYSQL_HOST: z.string().min(1).default('127.0.0.1'),
   MYSQL_PORT: port.default(3306),
   MYSQL_USER: z.string().default('root'),
@@ -28,7 +29,13 @@ export async function externalServers(environment: NodeJS.ProcessEnv): Promise<S
     throw new ServersUnavailable(`the external servers are not well named:\n${z.prettifyError(parsed.error)}`)
   const given = parsed.data
   const [rabbitmq, mysql] = await Promise.all([
-    answering('RabbitMQ', given.RABBITMQ_HOST, given.RABBITMQ_PORT, rabbitmqVersion),
+    // Over TLS it says its version to nobody whom it does not know: the services find out whether it is a RabbitMQ.
+    answering(
+      'RabbitMQ',
+      given.RABBITMQ_HOST,
+      given.RABBITMQ_PORT,
+      given.RABBITMQ_TLS === 'on' ? acceptsConnections : rabbitmqVersion,
+    ),
     answering('MySQL', given.MYSQL_HOST, given.MYSQL_PORT, mysqlVersion),
   ])
   return {

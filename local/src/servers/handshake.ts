@@ -19,6 +19,20 @@ export async function rabbitmqVersion(host: string, port: number): Promise<strin
   return /versionS\0\0\0.([0-9][0-9A-Za-z.+-]*)/s.exec(answer.toString('latin1'))?.[1]
 }
 
+/** `unknown` when somebody listens there, whoever it is; undefined when nobody does. */
+export function acceptsConnections(host: string, port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port, timeout: TIMEOUT_MS })
+    const done = (answer: string | undefined) => {
+      socket.destroy()
+      resolve(answer)
+    }
+    socket.once('connect', () => done('unknown'))
+    socket.once('timeout', () => done(undefined))
+    socket.once('error', () => done(undefined))
+  })
+}
+
 /** The version of MySQL or MariaDB that listens there; undefined when none answers. */
 export async function mysqlVersion(host: string, port: number): Promise<string | undefined> {
   const isWhole = (bytes: Buffer) => bytes.length > MYSQL_PACKET_HEADER_BYTES && bytes.includes(0, 5)

@@ -15,6 +15,15 @@ const APT = ['apt-get', '-o', 'DPkg::Lock::Timeout=300', '-y']
 
 /** Installs the Debian packages named. Rejects with ServersUnavailable, saying what to do, where that is not possible. */
 export async function installPrograms(packages: readonly string[], onProgress: OnProgress): Promise<Programs> {
+  await installPackages(packages, onProgress)
+  const found = findPrograms()
+  if ('missing' in found)
+    throw new ServersUnavailable(`${packages.join(' and ')}: installed, but the programs are not where they should be`)
+  return found
+}
+
+/** The same for packages that bring no server. */
+export async function installPackages(packages: readonly string[], onProgress: OnProgress): Promise<void> {
   const asRoot = await howToBeRoot(packages)
   const names = packages.join(' and ')
   const list = async (args: readonly string[], timeoutMs: number) => {
@@ -30,10 +39,6 @@ export async function installPrograms(packages: readonly string[], onProgress: O
     const why = error instanceof Error ? error.message : String(error)
     throw new ServersUnavailable(`${names} could not be installed. ${whatToDo(packages)}\n${why}`, { cause: error })
   }
-  const found = findPrograms()
-  if ('missing' in found)
-    throw new ServersUnavailable(`${names}: installed, but the programs are not where they should be`)
-  return found
 }
 
 async function howToBeRoot(packages: readonly string[]): Promise<readonly string[]> {

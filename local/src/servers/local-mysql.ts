@@ -33,7 +33,10 @@ export class LocalMysql implements Mysql {
   readonly #directory: string
   readonly #kept: Kept<Own>
 
-  constructor(directory: string, kept: Kept<Own>) {
+  readonly #options: readonly string[]
+
+  /** `options` are command-line options of the server, besides ours. */
+  constructor(directory: string, kept: Kept<Own>, options: readonly string[] = []) {
     const { port, user, password, database, version } = kept.get()
     this.port = port
     this.user = user
@@ -42,6 +45,7 @@ export class LocalMysql implements Mysql {
     this.version = version
     this.#directory = directory
     this.#kept = kept
+    this.#options = options
   }
 
   get isRunning(): boolean {
@@ -124,6 +128,7 @@ export class LocalMysql implements Mysql {
           '--innodb-buffer-pool-size=128M',
           '--performance-schema=OFF',
           ...(foundPrograms().mysqld.endsWith('mysqld') ? ['--mysqlx=OFF'] : []),
+          ...this.#options,
         ],
         env: { PATH: process.env.PATH, LANG: 'C.UTF-8', HOME: this.#path() },
         cwd: this.#path(),

@@ -2,11 +2,11 @@
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { z } from 'zod'
 import { leanNode } from '../lean-node.ts'
 import { attachServers, startServers } from '../servers/index.ts'
 import { modeByEnvironment } from '../servers/mode.ts'
 import { ServersUnavailable } from '../servers/servers.ts'
+import { prepareAccounts, removeAccounts } from './accounts.ts'
 import type { ServiceSpec } from './child.ts'
 import { StepFailed } from './progress.ts'
 import { serviceEnvironment, suiteVariables } from './service-environment.ts'
@@ -71,7 +71,7 @@ function serviceOf(
   settings: Settings,
   environment: NodeJS.ProcessEnv,
 ): ServiceSpec {
-  const ours = { ...suiteVariables(servers, settings), ADMIN_PORT: String(admin) }
+  const ours = { ...suiteVariables(name, servers, settings), ADMIN_PORT: String(admin) }
   return {
     name,
     command: [process.execPath, join(ROOT, name, 'src', 'main.ts')],
@@ -89,7 +89,9 @@ async function startOurServers(
 ): Promise<SuiteServers> {
   try {
     // With an engine the whole suite is containers: see compose-suite.ts.
-    return await startServers({ directory, mode: modeByEnvironment(environment) ?? 'local', onProgress })
+    const servers = await startServers({ directory, mode: modeByEnvironment(environment) ?? 'local', onProgress })
+    if (servers.mode !== 'local') return servers
+    return { ...servers, accountOf: await prepareAccounts(directory, servers) }
   } catch (error) {
     if (error instanceof ServersUnavailable) throw new StepFailed(error.message, '', { cause: error })
     throw error
@@ -104,18 +106,24 @@ async function migrateOn(
 ): Promise<{ applied: readonly string[] }> {
   // Loaded only here: `status` and `down` are quicker without it.
   const { migrate, mysqlEnvironment } = await import('@ims/repository')
-  const config = mysqlEnvironment.safeParse(serviceEnvironment(environment, suiteVariables(servers, settings)))
-  if (!config.success) {
-    throw new StepFailed(z.prettifyError(config.error), 'Correct these environment variables and run it again.')
+  const { InvalidEnvironment, parseEnvironment } = await import('@ims/runtime')
+  const variables = serviceEnvironment(environment, suiteVariables('migrate', servers, settings))
+  let config: ReturnType<typeof mysqlEnvironment.parse>
+  try {
+    config = parseEnvironment({ mysql: mysqlEnvironment }, variables).mysql
+  } catch (error) {
+    if (!(error instanceof InvalidEnvironment)) throw error
+    throw new StepFailed(error.problems.join('\n'), 'Correct these environment variables and run it again.')
   }
   const tell = (_: object, text: string) => detail(text)
   // What it did is in what it returns; only that it waits for something is news.
-  return await migrate(config.data, { debug: () => {}, info: () => {}, warn: tell, error: tell })
+  return await migrate(config, { debug: () => {}, info: () => {}, warn: tell, error: tell })
 }
 
 async function clearServers(directory: string, { deleteData }: { deleteData: boolean }): Promise<string> {
   if (!existsSync(join(directory, 'servers.json'))) return 'RabbitMQ and MySQL: there is no data of ours'
   const servers = await attachServers(directory)
   await servers.close({ deleteData })
+  if (deleteData) removeAccounts(directory)
   return deleteData ? 'RabbitMQ and MySQL stopped, and their data deleted' : 'RabbitMQ and MySQL stopped'
 }

@@ -37,17 +37,23 @@ export async function askReadiness(adminPort: number): Promise<Readiness> {
   }
 }
 
-/** Resolves when `GET <url>` answers 200. Rejects with StepFailed after `deadlineMs`, with Interrupted when `signal` aborts. */
-export async function waitForOk(url: string, deadlineMs: number, signal: AbortSignal): Promise<void> {
+/**
+ * Resolves with the status when `GET <url>` answers 200, or 401: it wants an API key, which is not ours to know. Rejects with
+ * StepFailed after `deadlineMs`, with Interrupted when `signal` aborts.
+ */
+export async function waitForAnswer(url: string, deadlineMs: number, signal: AbortSignal): Promise<number> {
+  let status = 0
   await until(deadlineMs, signal, async () => {
     try {
       const answer = await fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
       const text = oneLine(await answer.text())
-      return answer.status === 200 ? undefined : `GET ${url} answers ${answer.status} ${text}`
+      status = answer.status
+      return status === 200 || status === 401 ? undefined : `GET ${url} answers ${answer.status} ${text}`
     } catch (error) {
       return `GET ${url}: ${error instanceof Error ? error.message : String(error)}`
     }
   })
+  return status
 }
 
 /** Calls `check` until it returns undefined; what it returned last is the reason when `deadlineMs` is over. */

@@ -5,7 +5,7 @@ import { Fleet } from './fleet.ts'
 import { stopLeftovers } from './leftovers.ts'
 import { checkPorts } from './ports.ts'
 import { Interrupted, type Report, runStep } from './progress.ts'
-import { waitForOk } from './readiness.ts'
+import { waitForAnswer } from './readiness.ts'
 import { makePrivateDirectory, readState, removeState } from './state.ts'
 import { StateRecord } from './state-record.ts'
 import type { StopRequest } from './stop-request.ts'
@@ -92,8 +92,8 @@ async function startAll(suite: Suite, report: Report, stop: AbortSignal, record:
   await fleet.waitUntilReady(stop)
   await runStep(report, 'health check', async () => {
     const url = `${suite.http}/healthcheck`
-    await waitForOk(url, suite.readyMs, stop)
-    return { text: `GET ${url} answers 200`, value: undefined }
+    const status = await waitForAnswer(url, suite.readyMs, stop)
+    return { text: `GET ${url} answers ${status}${status === 401 ? ' without an API key' : ''}`, value: undefined }
   })
 }
 

@@ -10,6 +10,8 @@ export interface SuiteServers {
   readonly mode: string
   readonly rabbitmq: z.infer<typeof rabbitmqAddress>
   readonly mysql: z.infer<typeof mysqlAddress>
+  /** Variables by which a service, or `migrate`, is a user of its own; without it all are the users of the addresses. */
+  accountOf?(name: string): Record<string, string>
   close(options: { deleteData: boolean }): Promise<void>
 }
 

@@ -16,7 +16,7 @@ void call(Map config = [:]) {
                 error notScanned
             }
             echo "WARNING: ${notScanned}"
-            currentBuild.description = notScanned
+            currentBuild.description = [currentBuild.description, notScanned].findAll().join('; ')
             break
         case 10:
             error "an image has known vulnerabilities (${settings.severity}) for which there is a fix, see above"

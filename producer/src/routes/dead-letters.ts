@@ -1,6 +1,7 @@
 // /dead_letters: what operators do with dead letters, over HTTP. Closed to everybody whom `authorise` does not let in.
 import { type DeadLetterDesk, deadLetterSource, deadLetterSources } from '@ims/messaging'
 import { type ErrorRequestHandler, type RequestHandler, Router } from 'express'
+import { clientOf } from '../authorisation.ts'
 import type { Dependencies } from '../dependencies.ts'
 import { methodNotAllowed, Problem } from '../problem.ts'
 import { exportRoute, listRoute, oneRoute, summaryRoute } from './dead-letters-read.ts'
@@ -13,9 +14,11 @@ export interface DeadLettersDependencies {
   readonly authorise: RequestHandler
 }
 
-/** Lets nobody in: for as long as nobody can be told from anybody else. */
-export const nobody: RequestHandler = () => {
-  throw new Problem(403, 'forbidden', 'Dead letters are for holders of an admin key, and no keys are set up here.')
+/** A second lock behind the door of all paths: whatever that lets through, only a key with scope admin comes in here. */
+export const onlyAdmin: RequestHandler = (_, response, next) => {
+  if (!clientOf(response)?.scopes.has('admin'))
+    throw new Problem(403, 'forbidden', 'Dead letters are for holders of an API key with scope admin.')
+  next()
 }
 
 /** The routes, to be mounted at /dead_letters. */

@@ -1,0 +1,150 @@
+// What happens to RabbitMQ: killed, restarted, connections closed by force, alarms, a queue deleted.
+import { eventually } from 'local'
+import type { Fault, Scene } from './fault.ts'
+
+const EFFECT_WITHIN_MS = 5_000
+const EMPTY_WITHIN_MS = 8_000
+
+const killed: Fault = {
+  kind: 'broker kill -9',
+  group: 'broker',
+  weight: 5,
+  strike: async ({ world, random }) => {
+    const { rabbitmq } = world.stack.servers
+    await rabbitmq.kill()
+    return {
+      note: '',
+      lastsMs: random.whole(0, 1_000),
+      heal: async () => {
+        await rabbitmq.start()
+        return true
+      },
+    }
+  },
+}
+
+const restarted: Fault = {
+  kind: 'broker stop and start',
+  group: 'broker',
+  weight: 3,
+  strike: async ({ world, random }) => {
+    const { rabbitmq } = world.stack.servers
+    await rabbitmq.stop()
+    return {
+      note: '',
+      lastsMs: random.whole(0, 1_000),
+      heal: async () => {
+        await rabbitmq.start()
+        return true
+      },
+    }
+  },
+}
+
+const connectionsClosed: Fault = {
+  kind: 'broker closes all connections',
+  group: 'broker',
+  weight: 6,
+  strike: async ({ world }) => {
+    const before = accepted({ world })
+    await world.stack.servers.rabbitmq.ctl(
+      'close_all_connections',
+      '--vhost',
+      world.stack.space.rabbitmq.vhost,
+      'fault',
+    )
+    return {
+      note: '',
+      lastsMs: 200,
+      heal: async () => await becomesTrue(() => accepted({ world }) > before),
+    }
+  },
+}
+
+const accepted = ({ world }: Pick<Scene, 'world'>): number =>
+  [...world.amqp.values()].reduce((sum, proxy) => sum + proxy.accepted, 0)
+
+/** An alarm takes effect when the producer says that it is blocked. */
+function alarm(kind: string, on: readonly string[], off: readonly string[]): Fault {
+  return {
+    kind,
+    group: 'broker',
+    weight: 3,
+    strike: async ({ world, random }) => {
+      const { rabbitmq } = world.stack.servers
+      await rabbitmq.ctl(...on)
+      const blocked = await becomesTrue(async () =>
+        /block/.test((await world.stack.service('producer').notReady()) ?? ''),
+      )
+      return {
+        note: '',
+        lastsMs: random.whole(0, 1_500),
+        heal: async () => {
+          await rabbitmq.ctl(...off)
+          return blocked
+        },
+      }
+    },
+  }
+}
+
+/** What is in a queue goes with it, which no client can do anything about: it is deleted when it is empty, its consumer frozen. */
+const queueDeleted: Fault = {
+  kind: 'queue deleted',
+  group: 'broker',
+  weight: 4,
+  strike: async ({ world, clients, random }) => {
+    const [queue, consumer] = random.pick([
+      ['healthcheck', 'consumer_one'],
+      ['create_item', 'consumer_two'],
+      ['stock_management', 'consumer_three'],
+      ['order_processing', 'consumer_four'],
+    ] as const)
+    await clients.hold()
+    const isEmpty = await becomesTrue(async () => (await messagesIn({ world })).get(queue) === 0, EMPTY_WITHIN_MS)
+    const victim = world.stack.service(consumer)
+    if (isEmpty) {
+      victim.kill('SIGSTOP')
+      await world.stack.channel.deleteQueue(queue)
+    }
+    clients.resume()
+    return {
+      note: queue,
+      lastsMs: random.whole(300, 1_500),
+      heal: async () => {
+        victim.kill('SIGCONT')
+        return isEmpty
+      },
+    }
+  },
+}
+
+/** Messages of each queue of the run, ready and unacked. */
+export async function messagesIn({ world }: Pick<Scene, 'world'>): Promise<Map<string, number>> {
+  const { servers, space } = world.stack
+  const text = await servers.rabbitmq.ctl('list_queues', '--vhost', space.rabbitmq.vhost, 'name', 'messages')
+  const lines = text.split('\n').map((line) => line.split('\t'))
+  return new Map(
+    lines.filter(([, count]) => /^\d+$/.test(count ?? '')).map(([name, count]) => [name ?? '', Number(count)]),
+  )
+}
+
+export async function becomesTrue(check: () => boolean | Promise<boolean>, withinMs = EFFECT_WITHIN_MS) {
+  try {
+    await eventually(async () => {
+      if (!(await check())) throw new Error('not yet')
+    }, withinMs)
+    return true
+  } catch {
+    return false
+  }
+}
+
+export const brokerFaults: readonly Fault[] = [
+  killed,
+  restarted,
+  connectionsClosed,
+  alarm('broker memory alarm', ['set_vm_memory_high_watermark', '0.00001'], ['set_vm_memory_high_watermark', '0.4']),
+  alarm('broker disk alarm', ['set_disk_free_limit', '1000000000000000'], ['set_disk_free_limit', '50000000']),
+  queueDeleted,
+]

@@ -1,0 +1,133 @@
+// What happens to MySQL: killed, stopped for a while, deadlocks, connections killed, read-only.
+import { setTimeout as pause } from 'node:timers/promises'
+import type { RowDataPacket } from 'mysql2/promise'
+import { becomesTrue } from './broker.ts'
+import type { Fault, Scene } from './fault.ts'
+
+const killed: Fault = {
+  kind: 'database kill -9',
+  group: 'database',
+  weight: 5,
+  strike: async ({ world, random }) => {
+    const { mysql } = world.stack.servers
+    await mysql.kill()
+    return {
+      note: '',
+      lastsMs: random.whole(0, 1_500),
+      heal: async () => {
+        await mysql.start()
+        return true
+      },
+    }
+  },
+}
+
+const stoppedFor = (kind: string, weight: number, leastMs: number, mostMs: number): Fault => ({
+  kind,
+  group: 'database',
+  weight,
+  strike: async ({ world, random }) => {
+    const { mysql } = world.stack.servers
+    await mysql.stop()
+    const lastsMs = random.whole(leastMs, mostMs)
+    return {
+      note: `${lastsMs} ms`,
+      lastsMs,
+      heal: async () => {
+        await mysql.start()
+        return true
+      },
+    }
+  },
+})
+
+const connectionsKilled: Fault = {
+  kind: 'database connections killed',
+  group: 'database',
+  weight: 6,
+  strike: async ({ world }) => {
+    const { mysql } = world.stack.servers
+    const { database, user } = world.stack.space.mysql
+    const ids = await mysql.sql(
+      `SELECT id FROM information_schema.processlist WHERE user = '${user}' AND db = '${database}'`,
+    )
+    const killed = ids.split('\n').filter((id) => id !== '')
+    // One that has ended by itself meanwhile is no reason to leave the others.
+    for (const id of killed) await mysql.sql(`KILL ${id}`).catch(() => {})
+    return { note: `${killed.length}`, lastsMs: 0, heal: async () => killed.length > 0 }
+  },
+}
+
+const readOnly: Fault = {
+  kind: 'database read-only',
+  group: 'database',
+  weight: 4,
+  strike: async ({ world, random }) => {
+    const { mysql } = world.stack.servers
+    await mysql.sql('SET GLOBAL read_only = ON')
+    const refused = await world.stack.pool
+      .query("INSERT INTO effect (kind, sku, name) VALUES ('insert', 'never', 'never')")
+      .then(
+        () => false,
+        () => true,
+      )
+    return {
+      note: '',
+      lastsMs: random.whole(200, 3_000),
+      heal: async () => {
+        await mysql.sql('SET GLOBAL read_only = OFF')
+        return refused
+      },
+    }
+  },
+}
+
+/** Rows that a rival writes first, so that InnoDB takes the consumer for the cheaper victim. */
+const RIVAL_ROWS = 3_000
+
+/** A rival locks the inventory, lets a consumer write its inbox and wait, then wants the inbox: one of the two must give way. */
+const deadlock: Fault = {
+  kind: 'database deadlock',
+  group: 'database',
+  weight: 5,
+  strike: async ({ world }) => {
+    const before = await deadlocks({ world })
+    const connection = await world.stack.pool.getConnection()
+    try {
+      await connection.query('CREATE TABLE IF NOT EXISTS rival (id BIGINT AUTO_INCREMENT PRIMARY KEY) ENGINE = InnoDB')
+      await connection.query('START TRANSACTION')
+      await connection.query('INSERT INTO rival (id) VALUES ?', [Array.from({ length: RIVAL_ROWS }, () => [null])])
+      await connection.query('SELECT COUNT(*) FROM inventory FOR UPDATE')
+      await pause(400)
+      await connection.query<RowDataPacket[]>('SELECT COUNT(*) FROM inbox FOR UPDATE')
+      await connection.query('ROLLBACK')
+    } catch {
+      // The rival was the victim after all: a deadlock all the same.
+    } finally {
+      connection.destroy()
+    }
+    return {
+      note: '',
+      lastsMs: 0,
+      heal: async () => await becomesTrue(async () => (await deadlocks({ world })) > before),
+    }
+  },
+}
+
+async function deadlocks({ world }: Pick<Scene, 'world'>): Promise<number> {
+  const text = await world.stack.servers.mysql.sql(
+    "SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'",
+  )
+  return Number(text.trim())
+}
+
+export const databaseFaults: readonly Fault[] = [
+  killed,
+  stoppedFor('database stop and start', 3, 500, 6_000),
+  connectionsKilled,
+  readOnly,
+  deadlock,
+]
+
+/** Too long for the ordinary mix; a run of ten minutes has it once. */
+export const databaseAwayForAMinute = stoppedFor('database stopped for a minute', 1, 60_000, 60_000)

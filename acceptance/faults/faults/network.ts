@@ -1,0 +1,144 @@
+// What happens on the way: latency, little bandwidth, a black hole, resets, half-closed connections, cuts in the middle of a frame.
+import type { TcpProxy, Weather } from 'local'
+import { becomesTrue } from './broker.ts'
+import type { Fault, Group, Scene } from './fault.ts'
+
+interface Leg {
+  readonly name: string
+  readonly group: Group
+  proxies(scene: Scene): readonly TcpProxy[]
+}
+
+const legs: readonly Leg[] = [
+  { name: 'AMQP', group: 'amqp leg', proxies: ({ world }) => [...world.amqp.values()] },
+  { name: 'MySQL', group: 'mysql leg', proxies: ({ world }) => [...world.mysql.values()] },
+]
+
+/** The way of one service, or, every third time, of all. */
+function some(scene: Scene, leg: Leg): readonly TcpProxy[] {
+  const all = leg.proxies(scene)
+  return scene.random.fraction() < 1 / 3 ? all : [scene.random.pick(all)]
+}
+
+const sum = (proxies: readonly TcpProxy[], what: (proxy: TcpProxy) => number): number =>
+  proxies.reduce((total, proxy) => total + what(proxy), 0)
+
+function weatherFault(leg: Leg, kind: string, mostMs: number, weatherOf: (scene: Scene) => Weather): Fault {
+  return {
+    kind: `${leg.name} ${kind}`,
+    group: leg.group,
+    weight: 3,
+    strike: async (scene) => {
+      const hit = some(scene, leg)
+      const weather = weatherOf(scene)
+      for (const proxy of hit) proxy.weather(weather)
+      const open = sum(hit, (proxy) => proxy.open)
+      return {
+        note: `${hit.length} way(s)`,
+        lastsMs: scene.random.whole(300, mostMs),
+        heal: async () => {
+          for (const proxy of hit) proxy.weather(undefined)
+          return open > 0
+        },
+      }
+    },
+  }
+}
+
+const blackHole = (leg: Leg): Fault =>
+  weatherFault(leg, 'black hole', 7_000, ({ random }) => ({
+    kind: 'black hole',
+    towards: random.pick(['server', 'client', 'both'] as const),
+  }))
+
+const latency = (leg: Leg): Fault =>
+  weatherFault(leg, 'latency', 2_500, ({ random }) => ({ kind: 'latency', ms: random.whole(20, 300) }))
+
+const bandwidth = (leg: Leg): Fault =>
+  weatherFault(leg, 'bandwidth', 2_500, ({ random }) => ({
+    kind: 'bandwidth',
+    bytesPerS: random.whole(5_000, 100_000),
+  }))
+
+/** Done at once, to connections there are: took effect when there was one. */
+function blow(leg: Leg, kind: string, strikeOn: (proxy: TcpProxy) => number): Fault {
+  return {
+    kind: `${leg.name} ${kind}`,
+    group: leg.group,
+    weight: 3,
+    strike: async (scene) => {
+      const hit = some(scene, leg)
+      const count = sum(hit, strikeOn)
+      return {
+        note: `${count} connection(s)`,
+        lastsMs: scene.random.whole(0, 300),
+        heal: async () => {
+          // What is half closed would stay so for as long as both sides are content with it.
+          if (kind === 'half-close') for (const proxy of hit) proxy.cut()
+          return count > 0
+        },
+      }
+    },
+  }
+}
+
+const cutMidway = (leg: Leg): Fault => ({
+  kind: `${leg.name} cut in the middle of a frame`,
+  group: leg.group,
+  weight: 3,
+  strike: async (scene) => {
+    const hit = some(scene, leg)
+    const before = sum(hit, (proxy) => proxy.cutsMidway)
+    for (const proxy of hit) proxy.cutMidway(true)
+    const cut = await becomesTrue(() => sum(hit, (proxy) => proxy.cutsMidway) > before, 3_000)
+    return {
+      note: `${hit.length} way(s)`,
+      lastsMs: scene.random.whole(0, 500),
+      heal: async () => {
+        for (const proxy of hit) proxy.cutMidway(false)
+        return cut
+      },
+    }
+  },
+})
+
+/** Bytes from the server after which a new connection is reset: from nothing at all to somewhere in the set-up of a channel. */
+const SET_UP_BYTES = [0, 1, 8, 60, 300, 560, 620, 700]
+
+const cutInSetUp = (leg: Leg): Fault => ({
+  kind: `${leg.name} cut during connection set-up`,
+  group: leg.group,
+  weight: 3,
+  strike: async (scene) => {
+    const hit = some(scene, leg)
+    const bytes = scene.random.pick(SET_UP_BYTES)
+    const before = sum(hit, (proxy) => proxy.accepted)
+    for (const proxy of hit) {
+      proxy.cutAfterBytes(bytes)
+      proxy.cut()
+    }
+    const tried = await becomesTrue(() => sum(hit, (proxy) => proxy.accepted) > before)
+    return {
+      note: `after ${bytes} bytes`,
+      lastsMs: scene.random.whole(300, 1_500),
+      heal: async () => {
+        for (const proxy of hit) {
+          proxy.cutAfterBytes(undefined)
+          // One that was let in with a limit would be cut by it at any time later.
+          proxy.cut()
+        }
+        return tried
+      },
+    }
+  },
+})
+
+export const networkFaults: readonly Fault[] = legs.flatMap((leg) => [
+  latency(leg),
+  bandwidth(leg),
+  blackHole(leg),
+  blow(leg, 'reset', (proxy) => proxy.cut()),
+  blow(leg, 'half-close', (proxy) => proxy.halfClose()),
+  cutMidway(leg),
+  cutInSetUp(leg),
+])

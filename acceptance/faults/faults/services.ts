@@ -1,0 +1,116 @@
+// What happens to processes: killed, told to stop, frozen, killed while they stop.
+import { readFileSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
+import { SERVICES, type ServiceProcess } from '../../test/stack.ts'
+import type { Fault, Scene } from './fault.ts'
+
+const anyService = ({ world, random }: Scene): ServiceProcess => world.stack.service(random.pick(SERVICES))
+
+const killed: Fault = {
+  kind: 'service kill -9',
+  group: 'services',
+  weight: 10,
+  strike: async (scene) => {
+    const victim = anyService(scene)
+    victim.kill('SIGKILL')
+    const how = await victim.exited
+    return {
+      note: victim.name,
+      lastsMs: scene.random.whole(0, 800),
+      heal: async () => {
+        await scene.world.restart(victim.name)
+        return how === 'SIGKILL'
+      },
+    }
+  },
+}
+
+const terminated: Fault = {
+  kind: 'service SIGTERM',
+  group: 'services',
+  weight: 6,
+  strike: async (scene) => {
+    const victim = anyService(scene)
+    victim.kill('SIGTERM')
+    return {
+      note: victim.name,
+      lastsMs: scene.random.whole(0, 500),
+      heal: async () => {
+        const code = await victim.exited
+        await scene.world.restart(victim.name)
+        return code !== 'SIGKILL'
+      },
+    }
+  },
+}
+
+const frozen: Fault = {
+  kind: 'service SIGSTOP',
+  group: 'services',
+  weight: 6,
+  strike: async (scene) => {
+    const victim = anyService(scene)
+    victim.kill('SIGSTOP')
+    await pause(50)
+    const stopped = stateOf(victim.pid) === 'T'
+    return {
+      note: victim.name,
+      lastsMs: scene.random.whole(200, 5_000),
+      heal: async () => {
+        victim.kill('SIGCONT')
+        return stopped
+      },
+    }
+  },
+}
+
+const killedWhileStopping: Fault = {
+  kind: 'service killed during shutdown',
+  group: 'services',
+  weight: 5,
+  strike: async (scene) => {
+    const victim = anyService(scene)
+    victim.kill('SIGTERM')
+    await pause(scene.random.whole(1, 40))
+    victim.kill('SIGKILL')
+    const how = await victim.exited
+    return {
+      note: victim.name,
+      lastsMs: 0,
+      heal: async () => {
+        await scene.world.restart(victim.name)
+        return how === 'SIGKILL'
+      },
+    }
+  },
+}
+
+const cutWhileStopping: Fault = {
+  kind: 'broker cut off during shutdown',
+  group: 'services',
+  weight: 4,
+  strike: async (scene) => {
+    const victim = anyService(scene)
+    const way = scene.world.amqp.get(victim.name)
+    victim.kill('SIGTERM')
+    await pause(scene.random.whole(1, 40))
+    const cut = way?.cut() ?? 0
+    return {
+      note: victim.name,
+      lastsMs: 0,
+      heal: async () => {
+        await victim.exited
+        await scene.world.restart(victim.name)
+        return cut > 0
+      },
+    }
+  },
+}
+
+export const serviceFaults: readonly Fault[] = [killed, terminated, frozen, killedWhileStopping, cutWhileStopping]
+
+/** The letter that Linux gives to the state of a process: T is stopped. */
+function stateOf(pid: number): string {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  return stat.charAt(stat.lastIndexOf(')') + 2)
+}

@@ -1,0 +1,101 @@
+// The guarantees taken away one by one, to see the ledger go red: each is a change of one place in the source, made while it is loaded.
+
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { leanNode } from 'local'
+import { ROOT } from '../test/stack.ts'
+
+export interface Edit {
+  /** What stands there, exactly once. */
+  readonly find: string
+  readonly replace: string
+}
+
+export interface Mutation {
+  readonly name: string
+  /** The file it changes, from the root of the repository. */
+  readonly file: string
+  readonly edits: readonly Edit[]
+  /** Words of the faults under which its harm shows soonest. */
+  readonly mix: readonly string[]
+}
+
+export const mutations: readonly Mutation[] = [
+  {
+    name: 'confirms-off',
+    file: 'messaging/src/publisher.ts',
+    edits: [
+      {
+        // Resolved as soon as it is written: what comes of it is nobody's business any more.
+        find: "    this.#service.meter.observe('messages_unconfirmed', this.#unconfirmed.size)\n    // A lone",
+        replace: '    setImmediate(resolve)\n    // A lone',
+      },
+    ],
+    mix: ['publishes swallowed', 'broker kill', 'AMQP black hole'],
+  },
+  {
+    name: 'mandatory-off',
+    file: 'messaging/src/publisher.ts',
+    edits: [{ find: '{ mandatory: true, ...properties }', replace: '{ ...properties }' }],
+    mix: ['queue deleted'],
+  },
+  {
+    name: 'inbox-off',
+    file: 'repository/src/inbox.ts',
+    edits: [
+      // Still written, so that only the guard is gone: nothing is found, and what is there already is no objection.
+      { find: 'if (messageIds.length === 0) return new Map()', replace: 'return new Map()' },
+      { find: 'INSERT INTO inbox', replace: 'INSERT IGNORE INTO inbox' },
+    ],
+    mix: ['killed between commit and ack', 'answer to a commit lost'],
+  },
+  {
+    name: 'ack-before-commit',
+    file: 'messaging/src/consumer.ts',
+    edits: [
+      {
+        find: '    const outcomes = await this.#outcomes(batch)',
+        replace:
+          '    for (const taken of batch) this.#ack(taken, false)\n    const outcomes = await this.#outcomes(batch)',
+      },
+      // Settled a second time, a message would only get its channel closed.
+      {
+        find: '    this.#onChannel(session, () => session.channel.ack(message, allUpTo))',
+        replace:
+          '    if (message.settled) return\n    message.settled = true\n    this.#onChannel(session, () => session.channel.ack(message, allUpTo))',
+      },
+      {
+        find: '    this.#onChannel(session, () => session.channel.nack(message, false, true))',
+        replace: '    if (!message.settled) this.#onChannel(session, () => session.channel.nack(message, false, true))',
+      },
+    ],
+    mix: ['ack of a channel that is gone', 'service kill'],
+  },
+  {
+    name: 'stale-ack-guard-off',
+    file: 'messaging/src/consumer.ts',
+    edits: [
+      {
+        // The guard is that an ack goes to the channel its message came from: this one goes to whichever channel there is.
+        find: '    this.#onChannel(session, () => session.channel.ack(message, allUpTo))',
+        replace:
+          '    const now = this.#session ?? session\n    this.#onChannel(now, () => now.channel.ack(message, allUpTo))',
+      },
+    ],
+    mix: ['ack of a channel that is gone'],
+  },
+]
+
+const PRELOAD = pathToFileURL(join(ROOT, 'acceptance', 'faults', 'mutate.mjs')).href
+
+/** The environment in which a service is loaded with this mutation: nothing in the services knows of it. */
+export function mutationEnvironment(mutation: Mutation | undefined): Record<string, string> {
+  if (mutation === undefined) return {}
+  const { file, edits } = mutation
+  return {
+    NODE_OPTIONS: `${leanNode.NODE_OPTIONS} --import=${PRELOAD}`,
+    // What is compiled from changed source must not be found by those that have it unchanged.
+    NODE_COMPILE_CACHE: '',
+    IMS_MUTATION: JSON.stringify({ url: pathToFileURL(join(ROOT, file)).href, edits }),
+  }
+}

@@ -1,0 +1,73 @@
+// What a run prints: a line for each round, one line that sums up, and the history of every message that went wrong.
+import { inspect } from 'node:util'
+import type { Violation } from './ledger.ts'
+import type { Round } from './nemesis.ts'
+import type { Run } from './run.ts'
+
+const TOLD_MOST = 20
+const LOG_LINES_MOST = 12
+const AROUND_MS = 15_000
+
+export function roundLine({ atMs, faults, recoveryMs }: Round): string {
+  const struck = faults.map(
+    ({ kind, note, tookEffect }) => `${kind}${note === '' ? '' : ` (${note})`}${tookEffect ? '' : ' [no effect]'}`,
+  )
+  return `${(atMs / 1000).toFixed(1).padStart(7)} s  ${struck.join(' + ')}; whole again after ${recoveryMs.toFixed(0)} ms`
+}
+
+/** How many faults took effect, by kind, the most frequent first. */
+export function faultsByKind(rounds: readonly Round[]): [string, number][] {
+  const effective = rounds.flatMap(({ faults }) => faults.filter(({ tookEffect }) => tookEffect))
+  return [...Map.groupBy(effective, ({ kind }) => kind)]
+    .map(([kind, all]): [string, number] => [kind, all.length])
+    .sort(([, one], [, other]) => other - one)
+}
+
+/** Everything in one line. */
+export function summaryLine({ rounds, judgement, repeated, history }: Run, seed: number): string {
+  const kinds = faultsByKind(rounds)
+  const count = (what: Violation['what']) => judgement.violations.filter((each) => each.what === what).length
+  const recovery = rounds.map(({ recoveryMs }) => recoveryMs).sort((one, other) => one - other)
+  const percentile = (fraction: number) =>
+    `${((recovery[Math.min(recovery.length - 1, Math.floor(recovery.length * fraction))] ?? 0) / 1000).toFixed(1)} s`
+  return [
+    `attempted ${judgement.attempted}, accepted ${judgement.accepted}, set aside ${judgement.setAside}` +
+      ` (again: ${judgement.setAsideAgain}), indeterminate ${judgement.indeterminate}`,
+    `faults ${kinds.reduce((sum, [, each]) => sum + each, 0)} of ${kinds.length} kinds: ${kinds.map(([kind, each]) => `${kind} ${each}`).join(', ')}`,
+    `lost ${count('lost')}, duplicate effects ${count('doubled')}, other violations ${
+      judgement.violations.length - count('lost') - count('doubled')
+    }`,
+    `redeliveries recognised ${repeated}`,
+    `recovery p50 ${percentile(0.5)}, p95 ${percentile(0.95)}, max ${percentile(1)}`,
+    `${(history.nowMs() / 60_000).toFixed(1)} minutes`,
+    `seed ${seed}`,
+  ].join(' · ')
+}
+
+/** The story of each message that went wrong, as far as it is known. */
+export function violationLines(run: Run): string[] {
+  const { violations } = run.judgement
+  const told = violations.slice(0, TOLD_MOST).flatMap((violation) => storyOf(violation, run))
+  const rest = violations.length - TOLD_MOST
+  return rest > 0 ? [...told, `… and ${rest} more`] : told
+}
+
+function storyOf({ what, text, attempt }: Violation, { rounds, found, logged }: Run): string[] {
+  const lines = [`✗ ${what}: ${text}`]
+  if (attempt === undefined) return lines
+  const { id, kind, sku, messageId, answer, told, said, atMs } = attempt
+  lines.push(
+    `    ${inspect({ id, kind, sku, messageId, answer, told, said, atMs: Math.round(atMs) }, { breakLength: 200 })}`,
+  )
+  const aside = found.deadLetters.filter((letter) => letter.messageId === messageId && messageId !== undefined)
+  lines.push(
+    `    inserted ${found.inserts.get(id) ?? 0} times; deleted by sku ${found.deletes.get(sku ?? '') ?? 0} times;` +
+      ` stored now: ${found.table.get(sku ?? '') ?? 'no'}; dead letters: ${aside.map(({ reason }) => reason).join(', ') || 'none'}`,
+  )
+  for (const round of rounds)
+    if (round.endedMs > atMs - AROUND_MS && round.atMs < atMs + AROUND_MS) lines.push(`    fault ${roundLine(round)}`)
+  const words = [messageId, sku].filter((word) => word !== undefined)
+  for (const line of words.flatMap((word) => logged(`"${word}"`)).slice(0, LOG_LINES_MOST))
+    lines.push(`    log ${line}`)
+  return lines
+}

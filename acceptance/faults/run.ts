@@ -1,0 +1,136 @@
+// One run: load, rounds of faults, healing, draining, judgement.
+import type { Servers } from 'local'
+import { SERVICES } from '../test/stack.ts'
+import { readAudit } from './audit.ts'
+import { becomesTrue, messagesIn } from './faults/broker.ts'
+import { databaseAwayForAMinute } from './faults/database.ts'
+import type { Fault, Scene } from './faults/fault.ts'
+import { History } from './history.ts'
+import { type Found, type Judgement, judge } from './ledger.ts'
+import type { Mutation } from './mutations.ts'
+import { type Round, strikeRound } from './nemesis.ts'
+import { randomOf } from './random.ts'
+import { startClients } from './workload/clients.ts'
+import { allReady, startWorld, type World } from './world.ts'
+
+/** Resident memory that no service may reach: what its container is given (dockercompose/docker-compose.yml). */
+const MEMORY_MOST_BYTES = 256 * 1024 * 1024
+const DRAINED_WITHIN_MS = 120_000
+const MINUTE_MS = 60_000
+/** From this length on a run has the fault that lasts a minute. */
+const LONG_RUN_MINUTES = 5
+
+export interface RunOptions {
+  readonly servers: Servers
+  readonly seed: number
+  readonly minutes: number
+  readonly mix: readonly Fault[]
+  readonly clients: number
+  readonly mutation?: Mutation
+  readonly onRound?: (round: Round) => void
+  /** Aborts when the run is to be given up: it is healed and stopped, and rejects. */
+  readonly interrupted?: AbortSignal
+}
+
+export interface Run {
+  readonly history: History
+  readonly rounds: readonly Round[]
+  readonly found: Found
+  readonly judgement: Judgement
+  readonly repeated: number
+  readonly peakBytes: ReadonlyMap<string, number>
+  /** Lines that the services logged about a message or sku. */
+  logged(word: string): string[]
+}
+
+/** Runs for `minutes`, then heals, drains and judges. Rejects when the suite does not recover or drain, or is interrupted. */
+export async function runLedger(options: RunOptions): Promise<Run> {
+  const world = await startWorld(options.servers, options.mutation)
+  try {
+    const history = new History()
+    const rounds = await strikeUnderLoad(world, history, options)
+    const found = await findAll(world)
+    const { peakBytes } = world
+    const lines = world.stack.logged()
+    return {
+      history,
+      rounds,
+      found,
+      judgement: judge(history, { ...found, unwell: [...found.unwell, ...tooLarge(peakBytes)] }),
+      repeated: world.repeated(),
+      peakBytes,
+      logged: (word) => lines.filter((line) => line.includes(word)),
+    }
+  } finally {
+    await world.stop()
+  }
+}
+
+/** Rounds of faults until the time is up, with all clients at work; none is at work any more when this is over. */
+async function strikeUnderLoad(
+  world: World,
+  history: History,
+  { seed, minutes, mix, clients: count, onRound = () => {}, interrupted = new AbortController().signal }: RunOptions,
+): Promise<Round[]> {
+  const random = randomOf(seed)
+  const sender = { http: world.stack.http, channel: () => world.stack.channel, history }
+  const clients = startClients(sender, random.fork(), count)
+  const scene: Scene = { world, clients, sender, random: random.fork(), interrupted }
+  const rounds: Round[] = []
+  const strike = async (from: readonly Fault[]) => {
+    const round = await strikeRound(scene, from)
+    rounds.push(round)
+    onRound(round)
+    interrupted.throwIfAborted()
+  }
+  try {
+    if (minutes >= LONG_RUN_MINUTES && mix.some(({ group }) => group === 'database'))
+      await strike([databaseAwayForAMinute])
+    while (history.nowMs() < minutes * MINUTE_MS) await strike(mix)
+  } finally {
+    clients.resume()
+    await clients.stop()
+  }
+  return rounds
+}
+
+/** Waits until nothing is on its way any more, then reads everything there is to be read. */
+async function findAll(world: World): Promise<Found> {
+  const { stack } = world
+  await allReady(world, DRAINED_WITHIN_MS)
+  await becomesTrue(async () => (await undrained(world)).length === 0, DRAINED_WITHIN_MS)
+  const left = await undrained(world)
+  const deadLetters: Found['deadLetters'][number][] = []
+  for (const queue of ['healthcheck', 'create_item', 'stock_management', 'order_processing'])
+    for (const { body, headers, messageId } of await stack.deadLetters(queue))
+      deadLetters.push({
+        queue,
+        body,
+        messageId: typeof messageId === 'string' ? messageId : undefined,
+        reason: String(headers['x-reason'] ?? 'set aside by the broker'),
+      })
+  const unwell: string[] = []
+  for (const name of SERVICES) {
+    const why = await stack.service(name).notReady()
+    if (why !== undefined) unwell.push(`${name}: ${why}`)
+  }
+  return { ...(await readAudit(stack.pool)), logged: healthchecksLogged(world), deadLetters, left, unwell }
+}
+
+async function undrained(world: World): Promise<string[]> {
+  const queues = [...(await messagesIn({ world }))].filter(([name]) => !name.endsWith('.dead-letter'))
+  return queues.filter(([, count]) => count > 0).map(([name, count]) => `${count} messages of ${name}`)
+}
+
+function healthchecksLogged({ stack }: World): Map<string, number> {
+  const logged = new Map<string, number>()
+  for (const { message, messageId } of stack.lines('consumer_one'))
+    if (message === 'health check received' && typeof messageId === 'string')
+      logged.set(messageId, (logged.get(messageId) ?? 0) + 1)
+  return logged
+}
+
+const tooLarge = (peakBytes: ReadonlyMap<string, number>): string[] =>
+  [...peakBytes]
+    .filter(([, bytes]) => bytes > MEMORY_MOST_BYTES)
+    .map(([name, bytes]) => `${name} grew to ${Math.round(bytes / 1024 / 1024)} MiB`)

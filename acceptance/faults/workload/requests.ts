@@ -1,0 +1,167 @@
+// What one client can send, by HTTP or straight onto a queue, with every attempt and every answer in the history.
+import type { ConfirmChannel, Options } from 'amqplib'
+import type { Attempt, History } from '../history.ts'
+
+const ANSWERED_WITHIN_MS = 20_000
+const CONFIRMED_WITHIN_MS = 20_000
+
+export interface Sender {
+  readonly http: string
+  /** The test's own channel; throws while it is not open. */
+  channel(): ConfirmChannel
+  readonly history: History
+}
+
+export interface Item {
+  readonly sku: string
+  readonly name: string
+  readonly label: string
+  readonly price: number
+  readonly quantity: number
+}
+
+interface Answered {
+  readonly status: number
+  readonly messageId: string | undefined
+  readonly problem: string
+  readonly text: string
+}
+
+const KNOWN = new Set([200, 201, 202, 404, 409, 422, 503, 504])
+
+/** An item that tells its attempt by its name. */
+export const itemOf = (name: string, sku: string): Item => ({ sku, name, label: 'ledger', price: 12.25, quantity: 7 })
+
+/** POST /create_item; with `waitS` the effect is asked for as well. */
+export async function create(sender: Sender, sku: string, waitS?: number): Promise<Attempt> {
+  const { history } = sender
+  const attempt = history.begin({ id: history.unique('item'), kind: 'create', queue: 'create_item', sku })
+  const answer = await post(sender, '/create_item', itemOf(attempt.id, sku), waitS)
+  settle(history, attempt, answer)
+  if (answer?.status === 201) attempt.told = 'created'
+  if (answer?.status === 409 || answer?.status === 422) attempt.told = 'refused'
+  return attempt
+}
+
+/** POST /stock_management; with `waitS` the effect is asked for as well. */
+export async function remove(sender: Sender, sku: string, waitS?: number): Promise<Attempt> {
+  const { history } = sender
+  const attempt = history.begin({ id: history.unique('delete'), kind: 'delete', queue: 'stock_management', sku })
+  const answer = await post(sender, '/stock_management', { sku }, waitS)
+  settle(history, attempt, answer)
+  if (answer?.status === 404) attempt.told = 'unknown-sku'
+  if (answer?.status === 200 && waitS !== undefined) attempt.told = 'deleted'
+  return attempt
+}
+
+/** GET /healthcheck. */
+export async function checkHealth(sender: Sender): Promise<Attempt> {
+  const { history } = sender
+  const attempt = history.begin({
+    id: history.unique('health'),
+    kind: 'healthcheck',
+    queue: 'healthcheck',
+    sku: undefined,
+  })
+  settle(history, attempt, await ask(sender, '/healthcheck'))
+  return attempt
+}
+
+/** The names of the items by sku on a page of the listing, or undefined when it was not to be had. */
+export async function list(sender: Sender, query: string): Promise<Map<string, string> | undefined> {
+  const answer = await ask(sender, `/order_processing?${query}`)
+  if (answer?.status !== 200) return undefined
+  const rows: unknown = JSON.parse(answer.text)
+  if (!Array.isArray(rows)) throw new Error('the listing is no list')
+  return new Map(rows.map((row: Item) => [row.sku, row.name]))
+}
+
+/** Puts a message on a queue and waits for the broker's confirm, as any other publisher on the broker would. */
+export async function publish(
+  sender: Sender,
+  attempt: Attempt,
+  body: string | Buffer,
+  options: Options.Publish = {},
+): Promise<void> {
+  const answer = await confirmed(sender, attempt.queue, Buffer.from(body), {
+    persistent: true,
+    ...(attempt.messageId === undefined ? {} : { messageId: attempt.messageId }),
+    // Tells a message that comes back, also one without an id.
+    correlationId: sender.history.unique('publish'),
+    ...options,
+  })
+  attempt.said = `published: ${answer}`
+  // Sent a second time it may be stored although this time is not.
+  if (answer === 'accepted' || attempt.answer !== 'accepted') attempt.answer = answer
+}
+
+async function confirmed(
+  { channel }: Sender,
+  queue: string,
+  body: Buffer,
+  options: Options.Publish & { correlationId: string },
+): Promise<Attempt['answer']> {
+  return await new Promise((resolve) => {
+    const timer = setTimeout(() => resolve('unknown'), CONFIRMED_WITHIN_MS)
+    try {
+      const open = channel()
+      const returned = returnedOn(open)
+      open.publish('', queue, body, { mandatory: true, ...options }, (error) => {
+        clearTimeout(timer)
+        // The broker returns a message before it confirms it.
+        if (returned.delete(options.correlationId)) resolve('not accepted')
+        else resolve(error === null || error === undefined ? 'accepted' : 'unknown')
+      })
+    } catch {
+      clearTimeout(timer)
+      resolve('unknown')
+    }
+  })
+}
+
+const returns = new WeakMap<ConfirmChannel, Set<string>>()
+
+/** Correlation ids of the messages that came back on this channel, because their queue was gone. */
+function returnedOn(channel: ConfirmChannel): Set<string> {
+  const known = returns.get(channel)
+  if (known) return known
+  const ids = new Set<string>()
+  returns.set(channel, ids)
+  channel.on('return', ({ properties: { correlationId } }) => {
+    if (typeof correlationId === 'string') ids.add(correlationId)
+  })
+  return ids
+}
+
+/** By the problem types of the README: only `not-accepted` says that a message is certainly not stored. */
+function settle(history: History, attempt: Attempt, answer: Answered | undefined): void {
+  if (answer === undefined) return
+  const { status, messageId, problem } = answer
+  attempt.said = `${status} ${problem}`.trim()
+  attempt.messageId = messageId
+  if (messageId !== undefined) attempt.answer = 'accepted'
+  else if (problem === 'not-accepted') attempt.answer = 'not accepted'
+  if (!KNOWN.has(status)) history.lie(`${attempt.kind} answered ${status}: ${answer.text.slice(0, 200)}`, attempt.sku)
+  if ([200, 201, 202].includes(status) && messageId === undefined)
+    history.lie(`${attempt.kind} answered ${status} without naming its message`, attempt.sku)
+}
+
+async function post(sender: Sender, path: string, json: unknown, waitS?: number): Promise<Answered | undefined> {
+  const headers = { 'Content-Type': 'application/json', ...(waitS === undefined ? {} : { Prefer: `wait=${waitS}` }) }
+  return await ask(sender, path, { method: 'POST', headers, body: JSON.stringify(json) })
+}
+
+/** Undefined when no answer came, or half of one. */
+async function ask({ http, history }: Sender, path: string, init: RequestInit = {}): Promise<Answered | undefined> {
+  const what = path.split('?')[0]
+  try {
+    const response = await fetch(`${http}${path}`, { ...init, signal: AbortSignal.timeout(ANSWERED_WITHIN_MS) })
+    const text = await response.text()
+    history.count(`${what} ${response.status}`)
+    const problem = /"urn:ims:problem:([a-z-]+)"/.exec(text)?.[1] ?? ''
+    return { status: response.status, messageId: response.headers.get('message-id') ?? undefined, problem, text }
+  } catch {
+    history.count(`${what} no answer`)
+    return undefined
+  }
+}

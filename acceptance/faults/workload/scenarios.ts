@@ -1,0 +1,210 @@
+// Small stories that clients play, each on a sku of its own: what was answered decides what must be stored in the end.
+import type { Random } from '../random.ts'
+import { checkHealth, create, itemOf, list, publish, remove, type Sender } from './requests.ts'
+
+const WAIT_S = 5
+const TRIES_MOST = 8
+
+export interface Scenario {
+  readonly name: string
+  readonly weight: number
+  play(sender: Sender, random: Random): Promise<void>
+}
+
+const plainCreate: Scenario = {
+  name: 'an item is created',
+  weight: 40,
+  play: async (sender) => {
+    const sku = newSku(sender)
+    const made = await create(sender, sku)
+    if (made.answer === 'accepted') sender.history.expected.set(sku, made.id)
+  },
+}
+
+const createdIsListed: Scenario = {
+  name: 'an item that was answered as created is listed at once',
+  weight: 12,
+  play: async (sender) => {
+    const sku = newSku(sender)
+    const made = await create(sender, sku, WAIT_S)
+    if (made.answer === 'accepted') sender.history.expected.set(sku, made.id)
+    if (made.told === 'created') await mustList(sender, sku, made.id)
+    if (made.told === 'refused') sender.history.lie('a new sku was refused', sku)
+  },
+}
+
+const createThenDelete: Scenario = {
+  name: 'an item is created, deleted, and gone',
+  weight: 12,
+  play: async (sender) => {
+    const sku = newSku(sender)
+    const made = await create(sender, sku, WAIT_S)
+    if (made.told !== 'created') return
+    const gone = await remove(sender, sku, WAIT_S)
+    if (gone.told === 'unknown-sku') sender.history.lie('a created item was unknown to the delete', sku)
+    if (gone.answer === 'accepted') sender.history.expected.set(sku, undefined)
+    if (gone.told === 'deleted') await mustList(sender, sku, undefined)
+  },
+}
+
+const createAndDeleteRace: Scenario = {
+  name: 'create and delete of one sku race',
+  weight: 10,
+  play: async (sender) => {
+    const sku = newSku(sender)
+    await Promise.all([create(sender, sku), remove(sender, sku)])
+  },
+}
+
+const twoForOneSku: Scenario = {
+  name: 'two items want one sku',
+  weight: 6,
+  play: async (sender) => {
+    const sku = newSku(sender)
+    const both = await Promise.all([create(sender, sku, WAIT_S), create(sender, sku, WAIT_S)])
+    if (both.every(({ told }) => told === 'created')) sender.history.lie('two items were created with one sku', sku)
+  },
+}
+
+const createComesAgain: Scenario = {
+  name: 'a create is delivered again after the delete',
+  weight: 5,
+  play: async (sender) => {
+    const { history } = sender
+    const sku = newSku(sender)
+    const id = history.unique('item')
+    const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId: history.unique('message') })
+    const body = JSON.stringify(itemOf(id, sku))
+    await publish(sender, sent, body)
+    if (sent.answer !== 'accepted') return
+    // The delete finds the item as soon as it is there.
+    for (let tries = 0; tries < TRIES_MOST; tries += 1) {
+      const gone = await remove(sender, sku, WAIT_S)
+      if (gone.told === 'deleted') {
+        await publish(sender, sent, body)
+        history.expected.set(sku, undefined)
+        return
+      }
+      // Whether this delete comes before or after the item is open from here on.
+      if (gone.told !== 'unknown-sku') return
+      await pauseMs(200)
+    }
+  },
+}
+
+const deleteComesAgain: Scenario = {
+  name: 'a delete is delivered again after the item was made anew',
+  weight: 5,
+  play: async (sender) => {
+    const { history } = sender
+    const sku = newSku(sender)
+    const first = await create(sender, sku, WAIT_S)
+    if (first.told !== 'created') return
+    const messageId = history.unique('message')
+    const sent = history.begin({ id: messageId, kind: 'delete', queue: 'stock_management', sku, messageId })
+    await publish(sender, sent, JSON.stringify({ sku }))
+    if (sent.answer !== 'accepted') return
+    for (let tries = 0; tries < TRIES_MOST; tries += 1) {
+      const listed = await list(sender, `sku=${sku}`)
+      if (listed?.size === 0) {
+        const second = await create(sender, sku, WAIT_S)
+        if (second.told !== 'created') return
+        await publish(sender, sent, JSON.stringify({ sku }))
+        history.expected.set(sku, second.id)
+        return
+      }
+      await pauseMs(200)
+    }
+  },
+}
+
+const sentTwice: Scenario = {
+  name: 'a message is sent twice under one id',
+  weight: 4,
+  play: async (sender) => {
+    const { history } = sender
+    const sku = newSku(sender)
+    const id = history.unique('item')
+    const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId: history.unique('message') })
+    const body = JSON.stringify(itemOf(id, sku))
+    await Promise.all([publish(sender, sent, body), publish(sender, sent, body)])
+    if (sent.answer === 'accepted') history.expected.set(sku, id)
+  },
+}
+
+const withoutId: Scenario = {
+  name: 'a message has no id, as the Python suite sends them',
+  weight: 3,
+  play: async (sender) => {
+    const { history } = sender
+    const sku = newSku(sender)
+    const sent = history.begin({ id: history.unique('item'), kind: 'create', queue: 'create_item', sku })
+    await publish(sender, sent, JSON.stringify(itemOf(sent.id, sku)))
+    if (sent.answer === 'accepted') history.expected.set(sku, sent.id)
+  },
+}
+
+/** Bodies that no consumer can apply; `name` is there where the body can tell its attempt. */
+const BAD: readonly { queue: string; body: (id: string) => string | Buffer }[] = [
+  { queue: 'create_item', body: () => 'not json' },
+  { queue: 'create_item', body: () => Buffer.from([0xff, 0xfe, 0x7b]) },
+  { queue: 'create_item', body: () => '[]' },
+  { queue: 'create_item', body: (id) => JSON.stringify({ ...itemOf(id, 'x'.repeat(21)) }) },
+  { queue: 'create_item', body: (id) => JSON.stringify({ ...itemOf(id, 'bad'), quantity: -1 }) },
+  { queue: 'stock_management', body: () => '{"sku":7}' },
+  { queue: 'stock_management', body: () => '' },
+  { queue: 'order_processing', body: () => '{' },
+]
+
+const badMessage: Scenario = {
+  name: 'a bad message is put on a queue',
+  weight: 6,
+  play: async (sender, random) => {
+    const { history } = sender
+    const { queue, body } = random.pick(BAD)
+    const id = history.unique('bad')
+    const sent = history.begin({ id, kind: 'bad message', queue, sku: undefined, messageId: id })
+    await publish(sender, sent, body(id))
+  },
+}
+
+const health: Scenario = {
+  name: 'a health check',
+  weight: 8,
+  play: async (sender) => void (await checkHealth(sender)),
+}
+
+const listing: Scenario = {
+  name: 'a page of the listing holds only what was sent',
+  weight: 6,
+  play: async (sender, random) => {
+    const page = await list(sender, `limit=50&after=${random.whole(0, 2_000)}`)
+    for (const [sku, name] of page ?? [])
+      if (!sender.history.attempts.some(({ id }) => id === name)) sender.history.lie(`listed ${name}: never sent`, sku)
+  },
+}
+
+export const scenarios: readonly Scenario[] = [
+  plainCreate,
+  createdIsListed,
+  createThenDelete,
+  createAndDeleteRace,
+  twoForOneSku,
+  createComesAgain,
+  deleteComesAgain,
+  sentTwice,
+  withoutId,
+  badMessage,
+  health,
+  listing,
+]
+
+async function mustList(sender: Sender, sku: string, name: string | undefined): Promise<void> {
+  const listed = await list(sender, `sku=${sku}`)
+  if (listed === undefined || listed.get(sku) === name) return
+  sender.history.lie(`the listing says ${listed.get(sku) ?? 'absent'}, after the answer said ${name ?? 'absent'}`, sku)
+}
+
+const newSku = ({ history }: Sender): string => history.unique('S')
+
+const pauseMs = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))

@@ -1,0 +1,94 @@
+// The load of the cluster test against a server on this machine: each call is counted once, as what it was.
+import { createServer, type RequestListener } from 'node:http'
+import { describe, expect, it } from '@jest/globals'
+import { z } from 'zod'
+import { makeLoad, type Status, skuOf } from './load-program.ts'
+
+const GIVE_UP_MS = 4_000
+
+/** Runs the load on a server until `isEnough`, and resolves with all that it said. */
+async function loaded(answer: RequestListener, isEnough: (status: Status) => boolean): Promise<Status[]> {
+  const server = createServer(answer).listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const { port } = z.object({ port: z.int() }).parse(server.address())
+  const said: Status[] = []
+  const stop = new AbortController()
+  const say = (status: Status) => {
+    // As a line of the log shows it: the lists go on growing.
+    said.push(structuredClone(status))
+    if (isEnough(status)) stop.abort()
+  }
+  const giveUp = setTimeout(() => stop.abort(), GIVE_UP_MS)
+  try {
+    await makeLoad({ url: `http://127.0.0.1:${port}`, run: 'run', callsPerSecond: 50 }, say, stop.signal)
+    return said
+  } finally {
+    clearTimeout(giveUp)
+    server.close()
+    server.closeAllConnections()
+  }
+}
+
+const isListing = (url: string | undefined) => url?.startsWith('/order_processing') === true
+const right: RequestListener = (request, response) => {
+  request.resume()
+  response.end(isListing(request.url) ? '[]' : '{}')
+}
+
+describe('the load of the cluster test', () => {
+  it('ends with every call over and none failed when all are answered as they should be', async () => {
+    const said = await loaded(right, ({ calls }) => calls >= 20)
+    const last = said.at(-1)
+    expect(last).toMatchObject({ isOver: true, failed: 0, notAccepted: [], why: [] })
+    expect(last?.calls).toBe(last?.begun)
+    expect(last?.overUpTo).toBe(last?.begun)
+    expect(last?.posted).toBeGreaterThan(0)
+  })
+
+  it('names the items that were not accepted, and says why', async () => {
+    let created = 0
+    const said = await loaded(
+      (request, response) => {
+        if (request.url === '/create_item') created += 1
+        if (request.url === '/create_item' && created === 3) response.statusCode = 503
+        right(request, response)
+      },
+      ({ posted }) => posted >= 10,
+    )
+    expect(said.at(-1)).toMatchObject({ failed: 1, notAccepted: [3] })
+    expect(said.at(-1)?.why).toEqual([expect.stringContaining('POST /create_item: 503')])
+    expect(skuOf('run', 3)).toBe('run-3')
+  })
+
+  it('takes a listing that is no list for a failure', async () => {
+    const said = await loaded(
+      (request, response) => {
+        request.resume()
+        response.end('{}')
+      },
+      ({ failed }) => failed > 0,
+    )
+    expect(said.at(-1)?.why[0]).toContain('GET /order_processing')
+  })
+
+  it('goes on calling while one call is not answered, and says up to which call all are over', async () => {
+    let answerHeld: (() => void) | undefined
+    const overWhileHeld: number[] = []
+    const said = await loaded(
+      (request, response) => {
+        if (answerHeld !== undefined || request.url !== '/healthcheck') return right(request, response)
+        request.resume()
+        answerHeld = () => response.end('{}')
+      },
+      ({ begun, overUpTo }) => {
+        if (begun > 30 && overWhileHeld.length === 0) {
+          overWhileHeld.push(overUpTo)
+          answerHeld?.()
+        }
+        return overUpTo > 30
+      },
+    )
+    expect(overWhileHeld).toEqual([2])
+    expect(said.at(-1)).toMatchObject({ isOver: true, failed: 0 })
+  })
+})

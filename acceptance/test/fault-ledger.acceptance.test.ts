@@ -1,0 +1,46 @@
+// A short run of the fault ledger on real servers, and the check that it would find harm: each guarantee taken away, it must go red.
+import { beforeAll, describe, expect, it } from '@jest/globals'
+import { attachServers, type Servers } from 'local'
+import { faults, mixOf } from '../faults/faults/index.ts'
+import { mutations } from '../faults/mutations.ts'
+import { faultsByKind, summaryLine, violationLines } from '../faults/report.ts'
+import { runLedger } from '../faults/run.ts'
+
+const MINUTE_MS = 60_000
+const MUTATED_MINUTES = 0.3
+/** A mutation bites when its moment comes: so many runs at most, each with a seed of its own. */
+const MUTATED_RUNS_MOST = 3
+
+describe('the fault ledger', () => {
+  let servers: Servers
+  beforeAll(async () => {
+    servers = await attachServers(process.env.IMS_TEST_SERVERS ?? '')
+  })
+
+  it(
+    'finds nothing lost and nothing doubled in two minutes of faults',
+    async () => {
+      const seed = Number(process.env.IMS_FAULTS_SEED ?? Math.floor(Math.random() * 2 ** 31))
+      const run = await runLedger({ servers, seed, minutes: 2, clients: 12, mix: faults })
+      const kinds = faultsByKind(run.rounds)
+      process.stderr.write(`${summaryLine(run, seed)}\n`)
+      expect([...violationLines(run), `seed ${seed}`]).toEqual([`seed ${seed}`])
+      expect(run.judgement.accepted).toBeGreaterThan(100)
+      expect(kinds.length).toBeGreaterThanOrEqual(6)
+    },
+    8 * MINUTE_MS,
+  )
+
+  it.each(mutations)(
+    'goes red with $name',
+    async (mutation) => {
+      let violations = 0
+      for (let seed = 1; seed <= MUTATED_RUNS_MOST && violations === 0; seed += 1) {
+        const options = { servers, seed, minutes: MUTATED_MINUTES, clients: 12, mix: mixOf(mutation.mix), mutation }
+        violations = (await runLedger(options)).judgement.violations.length
+      }
+      expect(violations).toBeGreaterThan(0)
+    },
+    6 * MINUTE_MS,
+  )
+})

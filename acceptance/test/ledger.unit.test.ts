@@ -1,0 +1,120 @@
+// The judgement of the fault ledger, on histories made by hand: what it must find, and what it must let pass.
+import { describe, expect, it } from '@jest/globals'
+import { type Attempt, History } from '../faults/history.ts'
+import { type Found, judge } from '../faults/ledger.ts'
+
+const nothing: Found = {
+  inserts: new Map(),
+  deletes: new Map(),
+  deletesApplied: new Set(),
+  logged: new Map(),
+  deadLetters: [],
+  table: new Map(),
+  left: [],
+  unwell: [],
+}
+
+const attempt = (history: History, more: Partial<Attempt> = {}): Attempt =>
+  Object.assign(
+    history.begin({ id: 'item-1', kind: 'create', queue: 'create_item', sku: 'S-1', messageId: 'm-1' }),
+    { answer: 'accepted' } as const,
+    more,
+  )
+const aDelete = { id: 'd-1', kind: 'delete', queue: 'stock_management' } as const
+const stored = { inserts: new Map([['item-1', 1]]), table: new Map([['S-1', 'item-1']]) }
+const letter = (more: Partial<Found['deadLetters'][number]> = {}) => ({
+  queue: 'create_item',
+  messageId: 'm-1',
+  body: '{"sku":"S-1","name":"item-1"}',
+  reason: 'duplicate-sku',
+  ...more,
+})
+
+const verdict = (more: Partial<Attempt>, found: Partial<Found>, expected: [string, string | undefined][] = []) => {
+  const history = new History()
+  attempt(history, more)
+  for (const [sku, name] of expected) history.expected.set(sku, name)
+  return judge(history, { ...nothing, ...found }).violations.map(({ what, text }) => `${what}: ${text}`)
+}
+
+describe('the judgement lets pass', () => {
+  it('what was accepted and applied once', () => {
+    expect(verdict({ told: 'created' }, stored, [['S-1', 'item-1']])).toEqual([])
+  })
+  it('what was accepted and is among the dead letters, even twice', () => {
+    expect(verdict({}, { deadLetters: [letter(), letter()] })).toEqual([])
+  })
+  it.each(['applied', 'lost'])('what nobody knows the outcome of, if it was %s', (what) => {
+    expect(verdict({ answer: 'unknown', messageId: undefined }, what === 'applied' ? stored : {})).toEqual([])
+  })
+  it('a health check that was logged twice', () => {
+    const found = { logged: new Map([['m-1', 2]]) }
+    expect(verdict({ id: 'h-1', kind: 'healthcheck', queue: 'healthcheck', sku: undefined }, found)).toEqual([])
+  })
+  it('a delete that found nothing, if it is recorded', () => {
+    expect(verdict(aDelete, { deletesApplied: new Set(['m-1']) })).toEqual([])
+  })
+  it('the dead letter of a delete whose answer never came', () => {
+    const aside = letter({ queue: 'stock_management', body: '{"sku":"S-1"}', messageId: 'who knows' })
+    expect(verdict({ ...aDelete, answer: 'unknown', messageId: undefined }, { deadLetters: [aside] })).toEqual([])
+  })
+})
+
+describe('the judgement finds', () => {
+  it('what was accepted and is nowhere', () => {
+    expect(verdict({}, {})).toEqual(['lost: accepted, but neither applied nor among the dead letters'])
+  })
+  it('a health check that was accepted and never logged', () => {
+    const check = { id: 'h-1', kind: 'healthcheck', queue: 'healthcheck', sku: undefined } as const
+    expect(verdict(check, {})).toEqual([expect.stringMatching(/^lost/)])
+  })
+  it('what took effect twice', () => {
+    expect(verdict({}, { ...stored, inserts: new Map([['item-1', 2]]) })).toEqual([
+      'doubled: took effect 2 times',
+      expect.stringMatching(/^table: S-1: 2 more inserts/),
+    ])
+  })
+  it('more deletions of a sku than messages', () => {
+    const found = { deletesApplied: new Set(['m-1']), deletes: new Map([['S-1', 2]]) }
+    expect(verdict(aDelete, found)).toContain('doubled: 2 items deleted with sku S-1 by 1 messages')
+  })
+  it('an item, or a dead letter, that nobody sent', () => {
+    expect(verdict({}, { ...stored, inserts: new Map([...stored.inserts, ['x', 1]]) })).toContainEqual(
+      'never sent: an item named x was stored, which nobody sent',
+    )
+    const strange = letter({ body: '{"name":"y"}', messageId: 'm-9' })
+    expect(verdict({}, { ...stored, deadLetters: [strange] })).toEqual([
+      expect.stringMatching(/^never sent: a dead letter/),
+    ])
+  })
+  it.each([
+    ['"not stored" of what is applied', { answer: 'not accepted' }, stored, /it is applied/],
+    ['"not stored" of what is set aside', { answer: 'not accepted' }, { deadLetters: [letter()] }, /dead letters/],
+    ['"created" of what is not', { told: 'created' }, { deadLetters: [letter()] }, /"created"/],
+    ['"refused" of what took effect', { told: 'refused' }, stored, /"refused"/],
+    ['"deleted" of what was not', { ...aDelete, told: 'deleted' }, { deletesApplied: new Set(['m-1']) }, /"deleted"/],
+    ['an effect of a bad message', { kind: 'bad message' }, { ...stored, deadLetters: [letter()] }, undefined],
+  ] as const)('%s', (_, more, found, text) => {
+    const violations = verdict(more, found)
+    if (text === undefined) expect(violations).toEqual([])
+    else expect(violations).toEqual([expect.stringMatching(text)])
+  })
+  it('what is applied and set aside as well', () => {
+    expect(verdict({}, { ...stored, deadLetters: [letter()] })).toEqual([
+      'in two places: applied, and among the dead letters',
+    ])
+  })
+  it('a table that is not the one of the answers', () => {
+    expect(verdict({}, stored, [['S-1', undefined]])).toEqual(['table: S-1 should be absent, but is item-1'])
+    expect(verdict({}, { ...stored, table: new Map() })).toEqual([expect.stringMatching(/^table: S-1: 1 more inserts/)])
+  })
+  it('what is left on a queue, a service that is not well, and what a client saw itself', () => {
+    expect(verdict({}, { ...stored, left: ['3 messages of q'], unwell: ['producer: not ready'] })).toEqual([
+      'left over: 3 messages of q',
+      'unwell: producer: not ready',
+    ])
+    const history = new History()
+    history.lie('two items were created with one sku', 'S-1')
+    expect(judge(history, nothing).violations).toMatchObject([{ what: 'lie' }])
+  })
+})

@@ -1,0 +1,79 @@
+// The network policies as files: which way is open between which two pods, on both of its ends.
+import { describe, expect, it } from '@jest/globals'
+import { z } from 'zod'
+import { ofKind, portsOf, selects, workloads } from './manifests.ts'
+
+/** What a NetworkPolicy allows and to whom it applies, in the forms that these manifests use. */
+const podSelector = z.strictObject({
+  matchLabels: z.record(z.string(), z.string()).default({}),
+  matchExpressions: z
+    .array(z.strictObject({ key: z.string(), operator: z.literal('In'), values: z.array(z.string()) }))
+    .default([]),
+})
+const selected = ({ matchLabels, matchExpressions }: z.output<typeof podSelector>) =>
+  workloads.filter(
+    (workload) =>
+      selects(matchLabels, workload) &&
+      matchExpressions.every(({ key, values }) => values.includes(workload.labels[key] ?? '')),
+  )
+const peers = z.array(z.looseObject({ podSelector: podSelector.optional() })).default([])
+const rule = z.object({ from: peers, to: peers, ports: z.array(z.object({ port: z.int() })) })
+const networkPolicy = z.object({
+  podSelector,
+  policyTypes: z.array(z.string()),
+  ingress: z.array(rule).default([]),
+  egress: z.array(rule).default([]),
+})
+
+/** Every way between two workloads, as in `producer → rabbitmq:5672`, that the policies open on the side of `direction`. */
+function ways(direction: 'ingress' | 'egress'): string[] {
+  const found = ofKind('NetworkPolicy').flatMap(({ spec }) => {
+    const policy = networkPolicy.parse(spec)
+    return policy[direction].flatMap(({ from, to, ports }) =>
+      [...from, ...to].flatMap((peer) =>
+        (peer.podSelector === undefined ? [] : selected(peer.podSelector)).flatMap((other) =>
+          selected(policy.podSelector).flatMap((own) =>
+            ports.map(({ port }) =>
+              direction === 'ingress' ? `${other.name} → ${own.name}:${port}` : `${own.name} → ${other.name}:${port}`,
+            ),
+          ),
+        ),
+      ),
+    )
+  })
+  return [...new Set(found)].sort()
+}
+
+describe('the network policies', () => {
+  const isOpen = (names: readonly string[], to: string) => names.map((name) => `${name} → ${to}`).sort()
+  const services = ['producer', 'consumer-one', 'consumer-two', 'consumer-three', 'consumer-four']
+
+  it('deny what no other allows', () => {
+    const [everything] = ofKind('NetworkPolicy').filter(({ metadata }) => metadata.name === 'default-deny')
+    expect(everything?.spec).toEqual({ podSelector: {}, policyTypes: ['Ingress', 'Egress'] })
+  })
+
+  it('open each way on both of its ends', () => {
+    expect(ways('egress')).toEqual(ways('ingress'))
+  })
+
+  it('let each service reach what it needs, and nothing else', () => {
+    const users = ['consumer-two', 'consumer-three', 'consumer-four', 'migrate', 'mysql-backup', 'mysql-restore']
+    expect(ways('ingress')).toEqual(
+      [
+        ...isOpen(services, 'rabbitmq:5672'),
+        ...isOpen(['rabbitmq'], 'rabbitmq:4369'),
+        ...isOpen(['rabbitmq'], 'rabbitmq:25672'),
+        ...isOpen(users, 'mysql:3306'),
+      ].sort(),
+    )
+  })
+
+  it('name ports that the pods have', () => {
+    for (const { spec } of ofKind('NetworkPolicy')) {
+      const { podSelector: own, ingress } = networkPolicy.parse(spec)
+      const ports = selected(own).flatMap((workload) => portsOf(workload).map(({ containerPort }) => containerPort))
+      for (const { port } of ingress.flatMap((each) => each.ports)) expect(ports).toContain(port)
+    }
+  })
+})

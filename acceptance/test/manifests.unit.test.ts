@@ -1,0 +1,264 @@
+// The manifests as files: complete, alike where they should be, hardened, and naming only what there is. No cluster is asked.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { makeAccounts } from '@ims/accounts'
+import { describe, expect, it } from '@jest/globals'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import {
+  type Container,
+  KUBERNETES,
+  listed,
+  type Manifest,
+  manifestsIn,
+  OVERLAYS,
+  ofKind,
+  portsOf,
+  present,
+  rendered,
+  selects,
+  textOf,
+  type Workload,
+  withoutKubectl,
+  workloads,
+} from './manifests.ts'
+import { ROOT } from './stack.ts'
+
+const CONSUMERS = ['one', 'two', 'three', 'four']
+const namesOf = (all: readonly Manifest[]) => all.map(({ metadata }) => metadata.name)
+const known = (kind: string) => namesOf(ofKind(kind))
+const each = workloads.map((workload) => [`${workload.kind} ${workload.name}`, workload] as const)
+const eachContainer = workloads.flatMap(({ kind, name, containers }) =>
+  containers.map((container) => [`${kind} ${name}, ${container.name}`, container] as const),
+)
+const runsForEver = ({ kind }: Workload) => ['Deployment', 'StatefulSet'].includes(kind)
+
+describe('the files of kubernetes/manifest', () => {
+  it('have the names that are expected of them', () => {
+    const services = ['producer', ...CONSUMERS.map((number) => `consumer_${number}`)]
+    const kinds = services.map((name) => [name, 'deployment'] as const)
+    for (const [component, kind] of [...kinds, ['rabbitmq', 'statefulset'], ['mysql', 'statefulset']] as const) {
+      const name = component.replace('_', '-')
+      expect(present).toContain(`${component}/${name}-${kind}.yaml`)
+      expect(present).toContain(`${component}/${name}-service.yaml`)
+    }
+  })
+
+  it('are all in the kustomization, each once', () => {
+    expect([...listed].sort()).toEqual(present)
+  })
+
+  it.each(present)('%s begins with a sentence that says what it is for, and names its namespace', (file) => {
+    expect(textOf(file)).toMatch(/^# [A-Z“a-z].{20,}/)
+    for (const { kind, metadata } of manifestsIn(file)) {
+      expect(metadata.namespace).toBe(kind === 'Namespace' ? undefined : 'ims')
+      expect(metadata.labels['app.kubernetes.io/name']).toEqual(expect.any(String))
+    }
+  })
+
+  it('hold no password: Secrets are empty, and variables name files', () => {
+    for (const secret of ofKind('Secret')) expect(secret).not.toHaveProperty('stringData')
+    expect(ofKind('Secret').flatMap(({ data }) => Object.keys(data ?? {}))).toEqual([])
+    const variables = [
+      ...ofKind('ConfigMap').flatMap(({ data }) => Object.keys(data ?? {})),
+      ...workloads.flatMap(({ containers }) => containers.flatMap(({ env }) => env.map(({ name }) => name))),
+    ]
+    expect(variables.filter((name) => /PASSWORD|SECRET|TOKEN|COOKIE/.test(name) && !name.endsWith('_FILE'))).toEqual([])
+  })
+})
+
+describe('the four consumers', () => {
+  const kinds = ['deployment', 'service', 'networkpolicy', 'poddisruptionbudget', 'serviceaccount']
+  const [first = [], ...others] = CONSUMERS.map((number) =>
+    kinds.map((kind) => {
+      const found = manifestsIn(`consumer_${number}/consumer-${number}-${kind}.yaml`)
+      return JSON.stringify(found, null, 1).replaceAll(`consumer-${number}`, 'C').replaceAll(`consumer_${number}`, 'C')
+    }),
+  )
+
+  it('two, three and four are alike but for their names', () => {
+    expect(others[1]).toEqual(others[0])
+    expect(others[2]).toEqual(others[0])
+  })
+
+  it('one is the same without MySQL', () => {
+    const mysql = [
+      /,\s*\{\s*"name": "MYSQL_USER",\s*"value": "C"\s*\}/,
+      /,\s*\{\s*"name": "MYSQL_PASSWORD_FILE",\s*"value": "[^"]*"\s*\}/,
+      /,\s*\{\s*"key": "mysql-password",\s*"path": "mysql-password"\s*\}/,
+      /,\s*\{\s*"to": \[\s*\{\s*"podSelector": \{\s*"matchLabels": \{\s*"app.kubernetes.io\/name": "mysql"[^\]]*\][^\]]*\]\s*\}/,
+    ]
+    const without = others[0]?.map((text) => mysql.reduce((rest, each) => rest.replace(each, ''), text))
+    expect(first).toEqual(without)
+  })
+})
+
+describe('every container', () => {
+  it.each(eachContainer)(
+    'of %s has an image with a tag that says which, and takes it from the node',
+    (_, container) => {
+      const { version } = z
+        .object({ version: z.string() })
+        .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')))
+      const [name, tag] = container.image.split(':')
+      if (name?.startsWith('ims/')) expect(tag).toBe(version)
+      else expect(tag).toMatch(/^\d+\.\d+/)
+      expect(container).toMatchObject({ imagePullPolicy: 'IfNotPresent' })
+    },
+  )
+
+  it.each(eachContainer)('of %s has no more rights than it needs, requests, and a limit', (_, container) => {
+    expect(container).toMatchObject({
+      securityContext: {
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      },
+      resources: {
+        requests: { cpu: expect.any(String), memory: expect.any(String) },
+        limits: { memory: expect.any(String) },
+      },
+    })
+  })
+
+  it.each(each)('of %s runs as somebody who is not root, in a pod without a token', (_, { name, pod }) => {
+    const { runAsUser } = z.object({ runAsUser: z.int().min(1) }).parse(pod.securityContext)
+    expect(pod.securityContext).toMatchObject({
+      runAsNonRoot: true,
+      runAsGroup: runAsUser,
+      seccompProfile: { type: 'RuntimeDefault' },
+    })
+    expect(pod.automountServiceAccountToken).toBe(name === 'accounts')
+    expect(pod).toMatchObject({ enableServiceLinks: false })
+  })
+
+  it.each(each.filter(([, workload]) => runsForEver(workload)))(
+    'of %s is probed on ports that it has',
+    (_, { pod }) => {
+      for (const container of pod.containers) {
+        const { startupProbe, livenessProbe, readinessProbe } = container
+        const probes = [startupProbe, livenessProbe, readinessProbe]
+        expect(probes).not.toContain(undefined)
+        for (const port of probes.flatMap((probe) => probe?.httpGet?.port ?? probe?.tcpSocket?.port ?? []))
+          expect(container.ports.map(({ name }) => name)).toContain(port)
+      }
+    },
+  )
+
+  const shutdownMs = Number(
+    ofKind('ConfigMap').find(({ data }) => data?.SHUTDOWN_TIMEOUT_MS)?.data?.SHUTDOWN_TIMEOUT_MS,
+  )
+  const own = ({ env }: Container) => env.find(({ name }) => name === 'SHUTDOWN_TIMEOUT_MS')?.value
+  it.each(each.filter(([, { kind }]) => kind === 'Deployment'))('of %s has time to stop', (_, { pod }) => {
+    for (const container of pod.containers) {
+      const preStopMs = (container.lifecycle?.preStop.sleep?.seconds ?? 0) * 1_000
+      expect(pod.terminationGracePeriodSeconds * 1_000).toBeGreaterThan(
+        preStopMs + Number(own(container) ?? shutdownMs),
+      )
+    }
+  })
+})
+
+describe('what the manifests name', () => {
+  const accounts = makeAccounts({})
+  const secretKeys = Object.fromEntries(
+    Object.entries(accounts).map(([owner, files]) => [`${owner.replaceAll('_', '-')}-account`, Object.keys(files)]),
+  )
+
+  it('as Secrets are those that the Job makes, and it may write each of them', () => {
+    expect(known('Secret').sort()).toEqual(Object.keys(secretKeys).sort())
+    const rules = z.object({ rules: z.array(z.object({ resourceNames: z.array(z.string()) })) })
+    expect(
+      ofKind('Role')
+        .flatMap((role) => rules.parse(role).rules[0]?.resourceNames ?? [])
+        .sort(),
+    ).toEqual(Object.keys(secretKeys).sort())
+  })
+
+  it.each(each)('in %s is there', (_, { containers, pod }) => {
+    expect(known('ServiceAccount')).toContain(pod.serviceAccountName)
+    // The program of the Job `accounts`: accounts/kustomization.yaml.
+    const configMaps = [...known('ConfigMap'), 'accounts-program']
+    const volumeNames = pod.volumes.map(({ name }) => name)
+    const claims = known('PersistentVolumeClaim')
+    for (const { configMap, persistentVolumeClaim, projected } of pod.volumes) {
+      if (configMap !== undefined) expect(configMaps).toContain(configMap.name)
+      if (persistentVolumeClaim !== undefined) expect(claims).toContain(persistentVolumeClaim.claimName)
+      for (const { secret } of projected?.sources ?? [])
+        for (const { key } of secret.items) expect(secretKeys[secret.name]).toContain(key)
+    }
+    for (const { envFrom, volumeMounts } of containers) {
+      for (const { configMapRef } of envFrom) expect(configMaps).toContain(configMapRef.name)
+      for (const { name } of volumeMounts.filter(({ name }) => name !== 'data')) expect(volumeNames).toContain(name)
+    }
+  })
+
+  it.each(each.filter(([, workload]) => runsForEver(workload)))(
+    'as labels, selects the pods of %s alone',
+    (_, workload) => {
+      expect(workloads.filter((other) => selects(workload.selector ?? {}, other))).toEqual([workload])
+    },
+  )
+
+  const service = z.object({
+    selector: z.record(z.string(), z.string()),
+    ports: z.array(z.object({ targetPort: z.string(), port: z.int() })),
+  })
+  it.each(ofKind('Service').map((each) => [each.metadata.name, each] as const))(
+    'as ports of Service %s, its pods have, under the same number',
+    (_, { spec }) => {
+      const { selector, ports } = service.parse(spec)
+      const [pods, ...others] = workloads.filter((workload) => selects(selector, workload))
+      expect(others).toEqual([])
+      for (const { targetPort, port } of ports)
+        expect(pods === undefined ? [] : portsOf(pods)).toContainEqual({ name: targetPort, containerPort: port })
+    },
+  )
+
+  it('as hosts in the configuration, are Services with that port', () => {
+    const configuration = ofKind('ConfigMap').find(({ metadata }) => metadata.name === 'ims-configuration')?.data ?? {}
+    for (const name of ['RABBITMQ', 'MYSQL']) {
+      const found = ofKind('Service').find(({ metadata }) => metadata.name === configuration[`${name}_HOST`])
+      expect(service.parse(found?.spec).ports.map(({ port }) => String(port))).toContain(configuration[`${name}_PORT`])
+    }
+  })
+
+  it('as what a disruption budget protects or an autoscaler scales, runs', () => {
+    const budget = z.object({ selector: z.object({ matchLabels: z.record(z.string(), z.string()) }) })
+    for (const { metadata, spec } of ofKind('PodDisruptionBudget')) {
+      const found = workloads.filter((workload) => selects(budget.parse(spec).selector.matchLabels, workload))
+      expect(found.map(({ name }) => name)).toEqual([metadata.name])
+    }
+    const scaler = z.object({ scaleTargetRef: z.object({ kind: z.string(), name: z.string() }) })
+    for (const { spec } of ofKind('HorizontalPodAutoscaler')) {
+      expect(workloads).toContainEqual(expect.objectContaining(scaler.parse(spec).scaleTargetRef))
+    }
+  })
+})
+
+describe('the overlays', () => {
+  it('are these, beside the base and not in it', () => {
+    expect(OVERLAYS).toEqual(['keda', 'observability', 'production', 'single'])
+  })
+
+  const without = withoutKubectl()
+  const test = without === undefined ? it : it.skip
+  const why = without === undefined ? '' : ` (skipped: ${without})`
+  for (const name of ['', ...OVERLAYS.map((overlay) => `overlays/${overlay}`)])
+    test(`kubernetes/${name} is rendered by kubectl, with Pod Security enforced and a tag on each image${why}`, () => {
+      const text = rendered(join(KUBERNETES, name))
+      expect(text).toContain('pod-security.kubernetes.io/enforce: restricted')
+      expect(text).not.toMatch(/image: \S+:latest|image: [^:\s]+$/m)
+    })
+
+  it('never let an apply undo what an autoscaler has set', () => {
+    const deployment = z.object({ spec: z.looseObject({ replicas: z.int().optional() }) })
+    const [producer] = manifestsIn('producer/producer-deployment.yaml')
+    expect(deployment.parse(producer).spec.replicas).toBeUndefined()
+    const component = z.object({ patches: z.array(z.object({ patch: z.string() })) })
+    const keda = readFileSync(join(KUBERNETES, 'overlays/keda/component/kustomization.yaml'), 'utf8')
+    expect(component.parse(parse(keda)).patches.map(({ patch }) => patch)).toContainEqual(
+      expect.stringContaining('path: /spec/replicas'),
+    )
+  })
+})

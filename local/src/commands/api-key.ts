@@ -1,0 +1,24 @@
+// `api-key NAME SCOPES`: makes a key for the HTTP API, shows it once, and the line by which API_KEYS knows it.
+import { createHash, randomBytes } from 'node:crypto'
+
+const EXIT_USAGE = 64
+const KEY_BYTES = 32
+/** So that a key that strayed into a file or a chat is recognised as one. */
+const PREFIX = 'ims_'
+const NAME = /^[\w.-]{1,64}$/
+const SCOPES = /^(read|write|admin)(,(read|write|admin))*$/
+
+/** Exit codes: 0 made · 64 wrong arguments. The line goes to standard output, the key itself to standard error. */
+export async function apiKey([name = '', scopes = '', ...rest]: string[]): Promise<number> {
+  if (rest.length > 0 || !NAME.test(name) || !SCOPES.test(scopes)) {
+    process.stderr.write('usage: npm run api-key -- NAME SCOPES\n')
+    process.stderr.write('NAME: letters, digits, . _ and -; SCOPES: read, write and admin, joined with commas\n')
+    return EXIT_USAGE
+  }
+  const key = PREFIX + randomBytes(KEY_BYTES).toString('base64url')
+  const sha256 = createHash('sha256').update(key).digest('hex')
+  process.stderr.write(`The key of ${name}, shown this once, for the header "Authorization: Bearer <key>":\n${key}\n`)
+  process.stderr.write('Its line for API_KEYS, or for the file of API_KEYS_FILE:\n')
+  process.stdout.write(`${name} ${scopes} ${sha256}\n`)
+  return 0
+}

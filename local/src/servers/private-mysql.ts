@@ -1,0 +1,41 @@
+// One more private MySQL or MariaDB, for a test that needs options which the others must not have.
+import { randomBytes } from 'node:crypto'
+import { freePorts } from './free-ports.ts'
+import type { Kept } from './kept.ts'
+import { LocalMysql } from './local-mysql.ts'
+import { findPrograms } from './programs.ts'
+import type { Mysql } from './servers.ts'
+
+const SECRET_BYTES = 18
+
+/** True when servers can be started here without containers. */
+export const hasServerPrograms = (): boolean => !('missing' in findPrograms())
+
+export interface PrivateMysql {
+  readonly mysql: Mysql
+  /** Stops it; its data stays in the directory. */
+  end(): Promise<void>
+}
+
+/** Starts a server in `directory` with more command-line `options`. Rejects when the programs are not on this machine. */
+export async function privateMysql(directory: string, options: readonly string[]): Promise<PrivateMysql> {
+  const [port = 0] = await freePorts(1)
+  const password = randomBytes(SECRET_BYTES).toString('base64url')
+  const mysql = new LocalMysql(
+    directory,
+    inMemory({ port, user: 'ims', password, database: 'ims', version: 'unknown', prepared: false }),
+    options,
+  )
+  await mysql.start()
+  return { mysql, end: () => mysql.end() }
+}
+
+function inMemory<T extends object>(first: T): Kept<T> {
+  let state = first
+  return {
+    get: () => state,
+    set: (changes) => {
+      state = { ...state, ...changes }
+    },
+  }
+}

@@ -1,0 +1,254 @@
+// A TCP proxy for tests that misbehaves on demand, as networks do: slow, narrow, silent, broken off, half closed, cut anywhere.
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
+
+/** What goes wrong on every connection for as long as it is set. Nothing that is held back is ever dropped, as TCP demands. */
+export type Weather =
+  | { readonly kind: 'latency'; readonly ms: number }
+  | { readonly kind: 'bandwidth'; readonly bytesPerS: number }
+  /** Nothing arrives, and nothing is closed; what was sent meanwhile arrives when it is over. */
+  | { readonly kind: 'black hole'; readonly towards: 'server' | 'client' | 'both' }
+
+export interface TcpProxy {
+  readonly port: number
+  /** Connections accepted so far. */
+  readonly accepted: number
+  /** Connections there are now. */
+  readonly open: number
+  /** Bytes passed on so far, both ways. */
+  readonly passedBytes: number
+  /** Sets the weather; undefined: fair. */
+  weather(weather: Weather | undefined): void
+  /** Resets all connections; returns how many. */
+  cut(): number
+  /** Ends the direction towards the server on all connections and leaves the other open; returns how many. */
+  halfClose(): number
+  /** Passes on one byte less than half of the next data of each connection, in either direction, then resets it; undo with `cutMidway(false)`. */
+  cutMidway(on: boolean): void
+  /** Connections that were cut midway so far. */
+  readonly cutsMidway: number
+  /** Resets each new connection once the server has sent this many bytes on it; undefined: no more. */
+  cutAfterBytes(bytes: number | undefined): void
+  /** From the `nth` data towards the server that contains `text` on, what the server answers on that connection is held. */
+  holdAnswerTo(text: string, nth?: number): HeldAnswer
+  /** Resets the connection instead of passing on the answer to the `nth` data towards the server that contains `text`. */
+  loseAnswerTo(text: string, nth?: number): void
+  close(): Promise<void>
+}
+
+/** An answer that the server has given, or is about to give, and the client does not get. */
+export interface HeldAnswer {
+  /** Resolves when the data went to the server and the server has answered. */
+  readonly answered: Promise<void>
+  /** Lets it through; also ends the wait for it when it never came. */
+  release(): void
+  /** Resets its connection instead: it was carried out, but nobody is told. */
+  lose(): void
+}
+
+interface Pair {
+  readonly client: Socket
+  readonly server: Socket
+  answerBytesLeft: number | undefined
+  held: Hold | undefined
+}
+
+interface Hold {
+  readonly text: string
+  left: number
+  pair: Pair | undefined
+  answered: () => void
+  readonly released: Promise<void>
+}
+
+/** Listens on `port` of the loopback, a free one unless told, and passes everything on to `target`. */
+export async function startTcpProxy(target: { host: string; port: number }, port = 0): Promise<TcpProxy> {
+  const proxy = new Proxying(target)
+  await proxy.listen(port)
+  return proxy
+}
+
+class Proxying implements TcpProxy {
+  readonly #target: { host: string; port: number }
+  readonly #pairs = new Set<Pair>()
+  readonly #server = createServer({ allowHalfOpen: true }, (client) => this.#connected(client))
+  #weather: Weather | undefined
+  #weatherChanged = Promise.withResolvers<void>()
+  #midway = false
+  #answerBytes: number | undefined
+  #wanted: Hold | undefined
+  port = 0
+  accepted = 0
+  passedBytes = 0
+  cutsMidway = 0
+
+  constructor(target: { host: string; port: number }) {
+    this.#target = target
+  }
+
+  async listen(port: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen(port, '127.0.0.1', resolve)
+    })
+    const address = this.#server.address()
+    if (address === null || typeof address === 'string') throw new Error('the proxy has no port')
+    this.port = address.port
+  }
+
+  get open(): number {
+    return this.#pairs.size
+  }
+
+  weather(weather: Weather | undefined): void {
+    this.#weather = weather
+    this.#weatherChanged.resolve()
+    this.#weatherChanged = Promise.withResolvers()
+  }
+
+  cut(): number {
+    const pairs = [...this.#pairs]
+    for (const pair of pairs) reset(pair)
+    return pairs.length
+  }
+
+  halfClose(): number {
+    const pairs = [...this.#pairs]
+    for (const { server } of pairs) server.end()
+    return pairs.length
+  }
+
+  cutMidway(on: boolean): void {
+    this.#midway = on
+  }
+
+  cutAfterBytes(bytes: number | undefined): void {
+    this.#answerBytes = bytes
+  }
+
+  holdAnswerTo(text: string, nth = 1): HeldAnswer {
+    const answered = Promise.withResolvers<void>()
+    const released = Promise.withResolvers<void>()
+    const hold: Hold = { text, left: nth, pair: undefined, answered: answered.resolve, released: released.promise }
+    this.#wanted = hold
+    const end = () => {
+      if (this.#wanted === hold) this.#wanted = undefined
+      if (hold.pair?.held === hold) hold.pair.held = undefined
+      released.resolve()
+    }
+    return {
+      answered: answered.promise,
+      release: end,
+      lose: () => {
+        if (hold.pair) reset(hold.pair)
+        end()
+      },
+    }
+  }
+
+  loseAnswerTo(text: string, nth = 1): void {
+    const held = this.holdAnswerTo(text, nth)
+    void held.answered.then(() => held.lose())
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise((resolve) => this.#server.close(resolve))
+    this.weather(undefined)
+    this.cut()
+    await closed
+  }
+
+  #connected(client: Socket): void {
+    this.accepted += 1
+    const server = connect({ ...this.#target, allowHalfOpen: true })
+    const pair: Pair = { client, server, answerBytesLeft: this.#answerBytes, held: undefined }
+    this.#pairs.add(pair)
+    for (const socket of [client, server]) {
+      socket.setNoDelay(true)
+      socket.on('error', () => {})
+      socket.on('close', () => {
+        this.#pairs.delete(pair)
+        if (client.destroyed && server.destroyed) return
+        // One side is gone altogether: so is the other, once it has had what was still on its way.
+        const other = socket === client ? server : client
+        if (socket.errored) other.resetAndDestroy()
+        else other.destroySoon()
+      })
+    }
+    void this.#pass(pair, client, server, 'server')
+    void this.#pass(pair, server, client, 'client')
+  }
+
+  async #pass(pair: Pair, from: Socket, to: Socket, towards: 'server' | 'client'): Promise<void> {
+    try {
+      for await (const data of from) {
+        const chunk: Buffer = data
+        await this.#endure(chunk, towards)
+        if (towards === 'server') this.#watch(pair, chunk)
+        else await this.#hold(pair)
+        if (await this.#cutsHere(pair, chunk, to, towards)) return
+        this.passedBytes += chunk.length
+        if (!to.write(chunk)) await once(to, 'drain')
+      }
+      if (!to.destroyed) to.end()
+    } catch {
+      reset(pair)
+    }
+  }
+
+  /** Waits as the weather demands; a black hole until it is over. */
+  async #endure(chunk: Buffer, towards: 'server' | 'client'): Promise<void> {
+    for (;;) {
+      const weather = this.#weather
+      if (weather === undefined) return
+      if (weather.kind === 'latency') return void (await pause(weather.ms))
+      if (weather.kind === 'bandwidth') return void (await pause((chunk.length / weather.bytesPerS) * 1000))
+      if (weather.towards !== 'both' && weather.towards !== towards) return
+      await this.#weatherChanged.promise
+    }
+  }
+
+  #watch(pair: Pair, chunk: Buffer): void {
+    const hold = this.#wanted
+    if (hold === undefined || !chunk.includes(hold.text)) return
+    hold.left -= 1
+    if (hold.left > 0) return
+    this.#wanted = undefined
+    hold.pair = pair
+    pair.held = hold
+  }
+
+  async #hold(pair: Pair): Promise<void> {
+    const hold = pair.held
+    if (hold === undefined) return
+    hold.answered()
+    await hold.released
+  }
+
+  async #cutsHere(pair: Pair, chunk: Buffer, to: Socket, towards: 'server' | 'client'): Promise<boolean> {
+    if (this.#midway && chunk.length > 2) {
+      this.cutsMidway += 1
+      await cutAt(pair, chunk.subarray(0, (chunk.length >> 1) - 1), to)
+      return true
+    }
+    if (towards === 'server' || pair.answerBytesLeft === undefined) return false
+    if (chunk.length < pair.answerBytesLeft) {
+      pair.answerBytesLeft -= chunk.length
+      return false
+    }
+    await cutAt(pair, chunk.subarray(0, pair.answerBytesLeft), to)
+    return true
+  }
+}
+
+/** Passes on the last bytes there will be, then resets. */
+async function cutAt(pair: Pair, last: Buffer, to: Socket): Promise<void> {
+  await new Promise((resolve) => to.write(last, resolve))
+  reset(pair)
+}
+
+function reset({ client, server }: Pair): void {
+  client.resetAndDestroy()
+  server.resetAndDestroy()
+}

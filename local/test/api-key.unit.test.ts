@@ -1,0 +1,33 @@
+// The command that makes API keys: what it prints is what the producer takes.
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { describe, expect, it } from '@jest/globals'
+import { apiKeys, holderOf } from '../../producer/src/api-keys.ts'
+
+const make = (...args: string[]) =>
+  spawnSync(process.execPath, [join(import.meta.dirname, '../src/main.ts'), 'api-key', ...args], { encoding: 'utf8' })
+
+describe('npm run api-key', () => {
+  it('prints a line that the producer takes, and the key that belongs to it apart from the line', () => {
+    const { status, stdout, stderr } = make('shop', 'read,write')
+    expect(status).toBe(0)
+    const key = /^ims_[\w-]{43}$/m.exec(stderr)?.[0] ?? ''
+    const holder = holderOf(key, apiKeys.parse(stdout))
+    expect(holder?.name).toBe('shop')
+    expect([...(holder?.scopes ?? [])]).toEqual(['read', 'write'])
+    expect(stdout).not.toContain(key)
+  })
+
+  it('makes another key each time', () => {
+    expect(make('a', 'read').stdout).not.toBe(make('a', 'read').stdout)
+  })
+
+  it.each([[], ['shop'], ['shop', 'owner'], ['sh op', 'read'], ['shop', 'read', 'write']].map((args) => [args]))(
+    'explains itself when called with %j',
+    (args) => {
+      const { status, stdout, stderr } = make(...args)
+      expect({ status, stdout }).toEqual({ status: 64, stdout: '' })
+      expect(stderr).toContain('npm run api-key -- NAME SCOPES')
+    },
+  )
+})

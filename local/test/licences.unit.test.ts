@@ -1,0 +1,83 @@
+// The page of licences is up to date, is about what is deployed, and is not written for a licence that nobody has agreed to.
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from '@jest/globals'
+import { licencesPage } from '../src/licences.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
+
+/** A lockfile in which the producer needs `a`, and `a` needs `b`, of which the root has another version. */
+function lockfile(packages: Record<string, object> = {}): string {
+  const folders = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four', 'accounts']
+  return JSON.stringify({
+    packages: {
+      '': { dependencies: {} },
+      ...Object.fromEntries(folders.map((folder) => [folder, { version: '1.0.0' }])),
+      producer: { dependencies: { a: '*', '@ims/library': '*' } },
+      'node_modules/@ims/library': { link: true, resolved: 'library' },
+      library: { dependencies: { c: '*' } },
+      'node_modules/a': { version: '1.0.0', license: 'MIT', dependencies: { b: '*' }, peerDependencies: { gone: '*' } },
+      'node_modules/a/node_modules/b': { version: '2.0.0', license: 'ISC' },
+      'node_modules/b': { version: '1.0.0', license: 'GPL-3.0' },
+      'node_modules/c': { version: '3.0.0', license: '(GPL-2.0 OR MIT)' },
+      'node_modules/tool': { version: '1.0.0', license: 'GPL-3.0', dev: true },
+      ...packages,
+    },
+  })
+}
+
+describe('docs/licences.md', () => {
+  it('is what `npm run licences` would write', () => {
+    expect(read('docs/licences.md')).toBe(licencesPage(read('package-lock.json')))
+  })
+
+  it('lists every package that npm would install for the services', () => {
+    const services = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']
+    const args = [
+      'ls',
+      '--all',
+      '--omit',
+      'dev',
+      '--parseable',
+      '--package-lock-only',
+      ...services.map((each) => `-w=${each}`),
+    ]
+    const installed = execFileSync('npm', args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+    const names = installed.split('\n').flatMap((path) => /.*node_modules\/(.+)$/.exec(path)?.[1] ?? [])
+    expect(names.length).toBeGreaterThan(50)
+    const page = read('docs/licences.md')
+    const missing = names.filter(
+      (name) => !name.startsWith('@ims/') && !services.includes(name) && !page.includes(`\n| ${name} | `),
+    )
+    expect(missing).toEqual([])
+  })
+})
+
+describe('the page of licences', () => {
+  it('follows what the services need through libraries, to the version that they get', () => {
+    const rows = licencesPage(lockfile())
+      .split('\n')
+      .filter((line) => /^\| \w+ \| \d/.test(line))
+    expect(rows).toEqual(['| a | 1.0.0 | MIT |', '| b | 2.0.0 | ISC |', '| c | 3.0.0 | (GPL-2.0 OR MIT) |'])
+  })
+
+  it.each([
+    ['AGPL-3.0-only', 'd 1.0.0 (AGPL-3.0-only)'],
+    ['(MIT AND GPL-2.0)', 'd 1.0.0 ((MIT AND GPL-2.0))'],
+    ['SEE LICENSE IN LICENSE', 'd 1.0.0 (SEE LICENSE IN LICENSE)'],
+    [undefined, 'd 1.0.0 (unknown)'],
+  ])('is not written for the licence %s', (license, named) => {
+    const packages = {
+      library: { dependencies: { c: '*', d: '*' } },
+      'node_modules/d': { version: '1.0.0', ...(license === undefined ? {} : { license }) },
+    }
+    expect(() => licencesPage(lockfile(packages))).toThrow(named)
+  })
+
+  it('is not written for a lockfile in which something is missing', () => {
+    const packages = { library: { dependencies: { absent: '*' } } }
+    expect(() => licencesPage(lockfile(packages))).toThrow('the lockfile does not have absent, which library needs')
+  })
+})

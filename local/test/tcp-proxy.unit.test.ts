@@ -1,0 +1,147 @@
+// The proxy of the fault tests against a server that echoes: each kind of misbehaviour is what it says, and nothing is ever dropped.
+import { once } from 'node:events'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { eventually, startTcpProxy, type TcpProxy } from '../src/index.ts'
+
+describe('the TCP proxy', () => {
+  let server: Server
+  let proxy: TcpProxy
+  let client: Socket
+  let received: string
+  let ended: 'no' | 'closed' | 'reset'
+  let serverEnds: number
+
+  beforeEach(async () => {
+    serverEnds = 0
+    server = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on('error', () => {})
+      socket.on('data', (data) => socket.write(data))
+      socket.on('end', () => {
+        serverEnds += 1
+        socket.write('bye')
+        setTimeout(() => socket.end(), 100)
+      })
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const address = server.address()
+    if (address === null || typeof address === 'string') throw new Error('no port')
+    proxy = await startTcpProxy({ host: '127.0.0.1', port: address.port })
+    client = await opened()
+  })
+  afterEach(async () => {
+    client.destroy()
+    await proxy.close()
+    await new Promise((resolve) => server.close(resolve))
+  })
+
+  const opened = async () => {
+    const socket = connect(proxy.port, '127.0.0.1')
+    received = ''
+    ended = 'no'
+    socket.on('data', (data) => {
+      received += data
+    })
+    socket.on('error', () => {
+      ended = 'reset'
+    })
+    socket.on('close', () => {
+      if (ended === 'no') ended = 'closed'
+    })
+    await once(socket, 'connect')
+    await eventually(() => expect(proxy.open).toBe(1))
+    return socket
+  }
+  const receives = (text: string) => eventually(() => expect(received).toBe(text))
+
+  it('passes everything on in fair weather, and counts it', async () => {
+    client.write('hello')
+    await receives('hello')
+    expect(proxy).toMatchObject({ accepted: 1, open: 1, passedBytes: 10 })
+  })
+
+  it.each(['server', 'client', 'both'] as const)(
+    'keeps what a black hole towards %s swallowed until it is over',
+    async (towards) => {
+      proxy.weather({ kind: 'black hole', towards })
+      client.write('one')
+      await pauseMs(60)
+      expect(received).toBe('')
+      proxy.weather(undefined)
+      client.write('two')
+      await receives('onetwo')
+    },
+  )
+
+  it.each([
+    { kind: 'latency', ms: 60 },
+    { kind: 'bandwidth', bytesPerS: 50 },
+  ] as const)('delays by $kind and loses nothing', async (weather) => {
+    proxy.weather(weather)
+    const since = performance.now()
+    client.write('slow')
+    await receives('slow')
+    expect(performance.now() - since).toBeGreaterThan(100)
+  })
+
+  it('resets all connections', async () => {
+    expect(proxy.cut()).toBe(1)
+    await eventually(() => expect(ended).toBe('reset'))
+    expect(proxy.cut()).toBe(0)
+  })
+
+  it('half-closes towards the server and leaves the way back open', async () => {
+    expect(proxy.halfClose()).toBe(1)
+    await receives('bye')
+    expect(serverEnds).toBe(1)
+    expect(ended).toBe('no')
+  })
+
+  it('cuts the next data before its middle and resets', async () => {
+    client.write('0123456789')
+    await receives('0123456789')
+    proxy.cutMidway(true)
+    client.write('abcdefghij')
+    await eventually(() => expect(ended).toBe('reset'))
+    expect(proxy.cutsMidway).toBe(1)
+    expect(received.startsWith('0123456789')).toBe(true)
+    expect(received).not.toContain('efghij')
+  })
+
+  it('resets a new connection after so many bytes of the server', async () => {
+    client.destroy()
+    await eventually(() => expect(proxy.open).toBe(0))
+    proxy.cutAfterBytes(4)
+    client = await opened()
+    client.write('abcdefgh')
+    await eventually(() => expect(ended).toBe('reset'))
+    expect('abcd'.startsWith(received)).toBe(true)
+  })
+
+  it('holds the answer to a text, and releases it', async () => {
+    const held = proxy.holdAnswerTo('COMMIT', 2)
+    client.write('COMMIT')
+    await receives('COMMIT')
+    client.write('COMMIT')
+    await held.answered
+    await pauseMs(30)
+    expect(received).toBe('COMMIT')
+    held.release()
+    await receives('COMMITCOMMIT')
+  })
+
+  it('loses the answer to a text with its connection', async () => {
+    proxy.loseAnswerTo('COMMIT')
+    client.write('COMMIT')
+    await eventually(() => expect(ended).toBe('reset'))
+    expect(received).toBe('')
+  })
+
+  it('ends what the client has ended', async () => {
+    client.end()
+    await receives('bye')
+    expect(serverEnds).toBe(1)
+  })
+})
+
+const pauseMs = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))

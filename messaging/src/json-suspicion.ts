@@ -1,0 +1,100 @@
+// Finds in JSON what parsers disagree on or are harmed by: a member named twice, prototypes, nesting without end.
+
+/** Levels of arrays and objects within each other; an item has one. */
+export const DEPTH_MOST = 64
+
+/** What is wrong with `value`, which JSON.parse made of `text`, in a sentence that names the member; undefined when nothing is. */
+export function suspicion(text: string, value: unknown): string | undefined {
+  if (!isObject(value)) return undefined
+  const census: Census = { members: 0, fault: undefined }
+  count(value, 1, census)
+  if (census.fault !== undefined) return census.fault
+  // Each member has its colon, so with as many colons as members none was written twice. That settles nearly all messages
+  // at the price of a few searches; only text that has colons within strings is read name by name.
+  return colonsIn(text) === census.members ? undefined : repeatedName(text)
+}
+
+interface Census {
+  members: number
+  fault: string | undefined
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+
+function count(value: Record<string, unknown> | unknown[], depth: number, census: Census): void {
+  if (depth > DEPTH_MOST) {
+    census.fault ??= `body: nested deeper than ${DEPTH_MOST} levels`
+  } else if (Array.isArray(value)) {
+    for (const element of value) if (isObject(element)) count(element, depth + 1, census)
+  } else {
+    for (const name in value) {
+      census.members += 1
+      const member = value[name]
+      if (isForPrototypes(name, member)) census.fault ??= `${name}: no member may have this name`
+      else if (isObject(member)) count(member, depth + 1, census)
+    }
+  }
+}
+
+/** Whoever copies such a member onto an object of their own changes what all objects inherit. */
+const isForPrototypes = (name: string, member: unknown): boolean =>
+  name === '__proto__' || (name === 'constructor' && isObject(member) && Object.hasOwn(member, 'prototype'))
+
+function colonsIn(text: string): number {
+  let colons = 0
+  for (let at = text.indexOf(':'); at !== -1; at = text.indexOf(':', at + 1)) colons += 1
+  return colons
+}
+
+const QUOTE = 0x22
+const COLON = 0x3a
+const BACKSLASH = 0x5c
+const OPENING = 0x7b
+const CLOSING = 0x7d
+const SPACE = 0x20
+
+/** Reads valid JSON name by name, in one pass. */
+function repeatedName(text: string): string | undefined {
+  // The names of each object that is open where we read.
+  const open: Set<string>[] = []
+  let at = 0
+  while (at < text.length) {
+    const character = text.charCodeAt(at)
+    at += 1
+    if (character === OPENING) open.push(new Set())
+    else if (character === CLOSING) open.pop()
+    else if (character === QUOTE) {
+      const { end, escaped } = endOfString(text, at)
+      if (isFollowedByColon(text, end)) {
+        const raw = text.slice(at, end - 1)
+        const name = escaped ? String(JSON.parse(`"${raw}"`)) : raw
+        const names = open.at(-1)
+        if (names?.has(name)) return `${name.slice(0, 100)}: the member is there more than once`
+        names?.add(name)
+      }
+      at = end
+    }
+  }
+  return undefined
+}
+
+/** The place after the closing quote of the string whose content begins at `start`. */
+function endOfString(text: string, start: number): { end: number; escaped: boolean } {
+  let escaped = false
+  for (let at = start; at < text.length; at += 1) {
+    const character = text.charCodeAt(at)
+    if (character === QUOTE) return { end: at + 1, escaped }
+    if (character === BACKSLASH) {
+      escaped = true
+      at += 1
+    }
+  }
+  return { end: text.length, escaped }
+}
+
+function isFollowedByColon(text: string, from: number): boolean {
+  let at = from
+  // All white space of JSON is at or below the space, and nothing else in it is.
+  while (text.charCodeAt(at) <= SPACE) at += 1
+  return text.charCodeAt(at) === COLON
+}

@@ -1,0 +1,63 @@
+// Headers nested thousands of levels deep, which amqplib reads by recursion: the stack would overflow, the connection end, and
+// the message come again, for ever. They are made flat in the frame, before it is read.
+
+/** Tables and arrays within each other that are read as such; deeper ones are read as bytes. */
+const LEVELS_MOST = 32
+/** A frame that is smaller cannot hold a hundred levels: not worth a look. */
+const LOOKED_AT_FROM_BYTES = 512
+
+const HEADER_FRAME = 2
+const FRAME_START_BYTES = 7
+/** Class, weight and size of the body; then come the flags that say which properties are there. */
+const FLAGS_AT = FRAME_START_BYTES + 12
+const CONTENT_TYPE = 0x8000
+const CONTENT_ENCODING = 0x4000
+const HEADERS = 0x2000
+
+const TABLE = 'F'.charCodeAt(0)
+const ARRAY = 'A'.charCodeAt(0)
+const BYTES = 'x'.charCodeAt(0)
+const TEXT = 'S'.charCodeAt(0)
+/** Bytes of the values of fixed size, by tag (https://www.rabbitmq.com/amqp-0-9-1-errata). */
+const SIZES: ReadonlyMap<number, number> = new Map(
+  Object.entries({ t: 1, b: 1, B: 1, s: 2, u: 2, I: 4, i: 4, f: 4, D: 5, l: 8, d: 8, T: 8, V: 0 }).map(
+    ([tag, size]) => [tag.charCodeAt(0), size],
+  ),
+)
+
+/**
+ * If `received` begins with a whole frame of properties, gives tables and arrays that nest too deep in its headers the tag of
+ * a byte array, in place: all three are a length and as many bytes.
+ */
+export function flattenHeaders(received: Buffer): void {
+  if (received.length < LOOKED_AT_FROM_BYTES || received[0] !== HEADER_FRAME) return
+  const end = FRAME_START_BYTES + received.readUInt32BE(3)
+  if (end < LOOKED_AT_FROM_BYTES || received.length < end) return
+  const flags = received.readUInt16BE(FLAGS_AT)
+  if ((flags & HEADERS) === 0) return
+  let at = FLAGS_AT + 2
+  if (flags & CONTENT_TYPE) at += 1 + (received[at] ?? 0)
+  if (flags & CONTENT_ENCODING) at += 1 + (received[at] ?? 0)
+  flatten(received, at, end, { level: 1, named: true })
+}
+
+/** Goes through the values of a table (`named`) or an array that begins, with its length, at `start`. */
+function flatten(bytes: Buffer, start: number, end: number, { level, named }: { level: number; named: boolean }): void {
+  if (start + 4 > end) return
+  const until = Math.min(end, start + 4 + bytes.readUInt32BE(start))
+  for (let at = start + 4; at < until; ) {
+    if (named) at += 1 + (bytes[at] ?? 0)
+    const tag = bytes[at] ?? 0
+    const fixed = SIZES.get(tag)
+    if (fixed !== undefined) {
+      at += 1 + fixed
+      continue
+    }
+    if (at + 5 > until || ![TABLE, ARRAY, BYTES, TEXT].includes(tag)) return
+    if (tag === TABLE || tag === ARRAY) {
+      if (level < LEVELS_MOST) flatten(bytes, at + 1, until, { level: level + 1, named: tag === TABLE })
+      else bytes[at] = BYTES
+    }
+    at += 5 + bytes.readUInt32BE(at + 1)
+  }
+}

@@ -1,0 +1,139 @@
+// Messages whose numbers, properties and headers are made to harm: each is refused with its field named, or read as it is meant.
+import { describe, expect, it } from '@jest/globals'
+import type { Message } from 'amqplib'
+import { createItem, orderProcessing } from '../src/contracts.ts'
+import { deadLetter, readMessage } from '../src/settle.ts'
+
+const message = (content: string, properties: Record<string, unknown> = {}): Message => ({
+  content: Buffer.from(content),
+  fields: { deliveryTag: 1, redelivered: false, exchange: '', routingKey: 'create_item' },
+  properties: {
+    ...{ contentType: undefined, contentEncoding: undefined, deliveryMode: undefined, priority: undefined },
+    ...{ correlationId: undefined, replyTo: undefined, expiration: undefined, messageId: undefined },
+    ...{ timestamp: undefined, type: undefined, userId: undefined, appId: undefined, clusterId: undefined },
+    headers: undefined,
+    ...properties,
+  },
+})
+const itemWith = (members: string) =>
+  `{"sku":"a","name":"n","label":"l",${members}${members.includes('price') ? '' : ',"price":1'}${members.includes('quantity') ? '' : ',"quantity":1'}}`
+const letterOf = (properties: Record<string, unknown>) =>
+  deadLetter(
+    createItem,
+    message('', properties),
+    { kind: 'refused', reason: 'invalid', error: 'a\n\u001b[31m\u2028b' },
+    { consumer: 'c', at: new Date(0) },
+  ).properties
+
+describe('numbers', () => {
+  it.each([
+    ['price', '1e999'],
+    ['price', '-1e999'],
+    ['price', '9'.repeat(400)],
+    ['price', '-0.00001'],
+    ['price', '1e-400', 'taken'],
+    ['price', '-0', 'taken'],
+    ['quantity', '1e999'],
+    ['quantity', '9007199254740993'],
+    ['quantity', '18446744073709551616'],
+    ['quantity', '9'.repeat(400)],
+    ['quantity', '1e-7'],
+    ['quantity', '-1'],
+    ['quantity', '-0', 'taken'],
+    ['quantity', '2147483648'],
+    ['quantity', '1e2', 'taken'],
+  ])('%s %s', (name, number, verdict = 'refused') => {
+    const read = readMessage(createItem, message(itemWith(`"${name}":${number}`)), 10_000)
+    if (verdict === 'taken') expect(read).toMatchObject({ body: { sku: 'a' } })
+    else expect(read).toMatchObject({ reason: 'invalid', error: expect.stringMatching(`^${name}: `) })
+  })
+})
+
+describe('the body that reaches a handler', () => {
+  it('has the five members and the ordinary prototype, whatever else was sent', () => {
+    const read = readMessage(
+      createItem,
+      message(itemWith('"constructor":"x","hasOwnProperty":1,"toString":null')),
+      10_000,
+    )
+    if ('kind' in read) throw new Error(read.error)
+    expect(Object.keys(read.body).sort()).toEqual(['label', 'name', 'price', 'quantity', 'sku'])
+    expect(Object.getPrototypeOf(read.body)).toBe(Object.prototype)
+  })
+})
+
+describe('properties', () => {
+  it('refuses an id that is not UTF-8, since two such may look the same', () => {
+    expect(readMessage(createItem, message(itemWith('"price":1'), { messageId: 'a\ufffd' }), 1_000)).toMatchObject({
+      reason: 'invalid',
+      error: 'messageId: must be valid UTF-8',
+    })
+  })
+
+  it('refuses headers that are hidden in a prototype', () => {
+    const headers = Object.create({ 'x-limit': 1 })
+    expect(readMessage(orderProcessing, message('[]', { headers }), 1_000)).toMatchObject({
+      reason: 'invalid',
+      error: expect.stringContaining('__proto__'),
+    })
+  })
+
+  it.each(['create_item', 'order_processing.dead-letter', 'amq.rabbitmq.reply-to', 'amq.generated', ' amq.gen-x', ''])(
+    'refuses a query that wants its reply sent to %j',
+    (replyTo) => {
+      expect(readMessage(orderProcessing, message('[]', { replyTo }), 1_000)).toMatchObject({
+        reason: 'invalid',
+        error: expect.stringMatching(/^replyTo: /),
+      })
+    },
+  )
+
+  it.each(['amq.rabbitmq.reply-to.g1h2AA5yZXBseQ', 'amq.gen-JzTY20BRgKO-HjmUJj0wLg', undefined])(
+    'takes a query that wants its reply sent to %j',
+    (replyTo) => {
+      expect(readMessage(orderProcessing, message('[]', { replyTo }), 1_000)).not.toHaveProperty('kind')
+    },
+  )
+})
+
+describe('a dead letter', () => {
+  it('leaves out and names what cannot be written again, and keeps the rest', () => {
+    const { headers, ...properties } = letterOf({
+      messageId: '\ufffd'.repeat(255),
+      timestamp: 2 ** 64,
+      appId: 'kept',
+      headers: {
+        'not a number': Number.NaN,
+        least: Number.NEGATIVE_INFINITY,
+        marked: { '!': 'evil', value: 1 },
+        late: { '!': 'timestamp', value: 2 ** 64 },
+        ['n'.repeat(256)]: 1,
+        deep: [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]],
+        hidden: Object.create({ a: 1 }),
+        wide: 'x'.repeat(40_000),
+        table: { list: [1, 'two', null, Buffer.from('3')], at: { '!': 'timestamp', value: 5 } },
+      },
+    })
+    expect(properties).toEqual({ appId: 'kept', persistent: true })
+    expect(Object.keys(headers)).toEqual(['table', 'x-reason', 'x-error', 'x-failed-at', 'x-consumer', 'x-dropped'])
+    expect(headers['x-dropped']).toMatch(
+      /^messageId, timestamp, header not a number, header least, header marked, header/,
+    )
+  })
+
+  it('keeps at most 32 KiB of headers', () => {
+    const many = Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`h${n}`, 'x'.repeat(1_000)]))
+    expect(Object.keys(letterOf({ headers: many }).headers).length).toBeLessThan(40)
+  })
+
+  it('is routed nowhere else: not by the headers CC and BCC', () => {
+    const { headers } = letterOf({ headers: { CC: ['stock_management'], BCC: ['stock_management'], cc: 'kept' } })
+    expect(headers).not.toHaveProperty('CC')
+    expect(headers).not.toHaveProperty('BCC')
+    expect(headers).toMatchObject({ cc: 'kept', 'x-dropped': 'header CC, header BCC' })
+  })
+
+  it('explains itself in one line without control characters', () => {
+    expect(letterOf({}).headers['x-error']).toBe('a\\u000a\\u001b[31m\\u2028b')
+  })
+})

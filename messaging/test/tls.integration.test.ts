@@ -1,0 +1,174 @@
+// AMQP over TLS: only to a broker whose certificate is valid and names it; everything else is refused with a line that says where to look.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TlsOptions } from 'node:tls'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
+import { type Certificate, CertificateAuthority, openssl, serversEnvironment, serversUnderTest } from 'local'
+import { type Broker, openBroker } from '../src/broker.ts'
+import { rabbitmqEnvironment } from '../src/config.ts'
+import { healthcheck } from '../src/contracts.ts'
+import { quietService } from '../src/testing.ts'
+import { startTlsProxy, type TlsProxy } from './tls-proxy.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'ims-amqps-'))
+let ours: CertificateAuthority
+let others: CertificateAuthority
+let server: Certificate
+let client: Certificate
+let environment: Record<string, string>
+let drop: () => Promise<void>
+
+beforeAll(async () => {
+  await openssl()
+  ours = new CertificateAuthority(join(directory, 'ours'))
+  others = new CertificateAuthority(join(directory, 'others'), 'Another CA')
+  server = ours.issue('broker', 'DNS:localhost', 'IP:127.0.0.1')
+  client = ours.issue('client')
+  const { space } = await serversUnderTest('amqps')
+  environment = serversEnvironment(space)
+  drop = () => space.drop()
+}, 60_000)
+afterAll(async () => {
+  await drop()
+  rmSync(directory, { recursive: true })
+})
+
+const closing: { close(): Promise<void> }[] = []
+afterEach(async () => {
+  for (const each of closing.splice(0).reverse()) await each.close()
+})
+
+async function proxy(options: TlsOptions): Promise<TlsProxy> {
+  const { RABBITMQ_HOST: host = '', RABBITMQ_PORT: port } = environment
+  const started = await startTlsProxy({ host, port: Number(port) }, options)
+  closing.push(started)
+  return started
+}
+
+/** Opens a broker, or tells the first warning when it cannot: it goes on trying until the test is over. */
+async function open(settings: Record<string, string>): Promise<Broker | string> {
+  const config = rabbitmqEnvironment.parse({ ...environment, RABBITMQ_TLS: 'on', ...settings })
+  const stop = new AbortController()
+  let warn = (_: object, _message: string) => {}
+  const warned = new Promise<string>((resolve) => {
+    warn = (_, message) => void (message.includes('connection') && resolve(message))
+  })
+  const log = { ...quietService.log, warn: (fields: object, message: string) => warn(fields, message) }
+  const opening = openBroker(config, { ...quietService, log, stopping: stop.signal }, { publishes: [healthcheck] })
+  closing.push({
+    close: async () => {
+      stop.abort()
+      await opening.then((broker) => broker.close()).catch(() => {})
+    },
+  })
+  return await Promise.race([opening, warned])
+}
+
+const text = (answer: Broker | string) => (typeof answer === 'string' ? answer : 'it was let in')
+
+describe('AMQP over TLS', () => {
+  it.each(['localhost', '127.0.0.1'])('publishes to a broker whose certificate names it: %s', async (host) => {
+    const { port, rejected } = await proxy({ cert: server.cert, key: server.key })
+    const settings = { RABBITMQ_HOST: host, RABBITMQ_PORT: String(port), RABBITMQ_TLS_CA: ours.cert }
+    const broker = await open(settings)
+    if (typeof broker === 'string') throw new Error(broker)
+    const { messageId } = await broker.publisher.publish(healthcheck, ['message', 'Healthcheck'])
+    expect(messageId).toMatch(/^[0-9a-f-]{36}$/)
+    expect(rejected).toBe(0)
+  })
+
+  it('takes the name of RABBITMQ_TLS_SERVER_NAME instead of the host', async () => {
+    const named = ours.issue('named', 'DNS:rabbitmq.example')
+    const { port } = await proxy({ cert: named.cert, key: named.key })
+    const settings = { RABBITMQ_HOST: '127.0.0.1', RABBITMQ_PORT: String(port), RABBITMQ_TLS_CA: ours.cert }
+    expect(text(await open({ ...settings, RABBITMQ_TLS_SERVER_NAME: 'rabbitmq.example' }))).toBe('it was let in')
+  })
+
+  it('refuses a certificate for another name', async () => {
+    const other = ours.issue('other', 'DNS:other.example')
+    const { port } = await proxy({ cert: other.cert, key: other.key })
+    const settings = { RABBITMQ_HOST: 'localhost', RABBITMQ_PORT: String(port), RABBITMQ_TLS_CA: ours.cert }
+    expect(text(await open(settings))).toMatch(
+      /TLS: the server's certificate is for another name: look at RABBITMQ_HOST and RABBITMQ_TLS_SERVER_NAME .*other\.example.*; trying again$/,
+    )
+  })
+
+  it('refuses a certificate of an authority it does not trust', async () => {
+    const { port } = await proxy({ cert: server.cert, key: server.key })
+    const settings = { RABBITMQ_HOST: 'localhost', RABBITMQ_PORT: String(port) }
+    const sentence = /TLS: the server's certificate is not from an authority we trust: look at RABBITMQ_TLS_CA /
+    expect(text(await open({ ...settings, RABBITMQ_TLS_CA: others.cert }))).toMatch(sentence)
+    expect(text(await open(settings))).toMatch(sentence)
+  })
+
+  it('refuses it also when the environment tells Node not to verify', async () => {
+    const { port } = await proxy({ cert: server.cert, key: server.key })
+    process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'
+    try {
+      const settings = { RABBITMQ_HOST: 'localhost', RABBITMQ_PORT: String(port), RABBITMQ_TLS_CA: others.cert }
+      expect(text(await open(settings))).toMatch(/not from an authority we trust/)
+    } finally {
+      delete process.env.NODE_TLS_REJECT_UNAUTHORIZED
+    }
+  })
+
+  it('says so when the port does not speak TLS, and sends no password there', async () => {
+    expect(text(await open({}))).toMatch(
+      /TLS: the server does not speak TLS there: look at RABBITMQ_PORT and RABBITMQ_TLS /,
+    )
+  })
+
+  it('shows its own certificate to a broker that asks for one, and says so when it has none, or a wrong one', async () => {
+    const { port } = await proxy({
+      cert: server.cert,
+      key: server.key,
+      ca: ours.cert,
+      requestCert: true,
+      rejectUnauthorized: true,
+    })
+    const settings = { RABBITMQ_HOST: 'localhost', RABBITMQ_PORT: String(port), RABBITMQ_TLS_CA: ours.cert }
+    const shown = { RABBITMQ_TLS_CERT: client.cert, RABBITMQ_TLS_KEY: client.key }
+    expect(text(await open({ ...settings, ...shown }))).toBe('it was let in')
+    // With TLS 1.3 a server looks at it last: its alert may be lost in the end of the connection.
+    const sentence =
+      /TLS: the server (does not take our certificate|ended the connection at once.*): look at RABBITMQ_TLS_CERT and RABBITMQ_TLS_KEY /
+    expect(text(await open(settings))).toMatch(sentence)
+    const wrong = others.issue('client')
+    const settingsOfAnother = { ...settings, RABBITMQ_TLS_CERT: wrong.cert, RABBITMQ_TLS_KEY: wrong.key }
+    expect(text(await open(settingsOfAnother))).toMatch(sentence)
+  })
+})
+
+describe('the variables of TLS', () => {
+  const problems = (settings: Record<string, string>) =>
+    rabbitmqEnvironment.safeParse(settings).error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
+
+  it('take a bundle of several authorities', () => {
+    expect(problems({ RABBITMQ_TLS: 'on', RABBITMQ_TLS_CA: `# ours\n${ours.cert}\n${others.cert}` })).toBeUndefined()
+  })
+
+  it('are refused when they are no PEM, or do not belong together', () => {
+    const on = { RABBITMQ_TLS: 'on' }
+    const cut = `${ours.cert.slice(0, 200)}\n-----END CERTIFICATE-----`
+    expect(problems({ ...on, RABBITMQ_TLS_CA: '/etc/ca.pem' })).toEqual([
+      'RABBITMQ_TLS_CA: must be one or more certificates in PEM',
+    ])
+    expect(problems({ ...on, RABBITMQ_TLS_CA: `${ours.cert}\n${cut}` })).toHaveLength(1)
+    expect(problems({ ...on, RABBITMQ_TLS_KEY: server.cert })).toEqual([
+      'RABBITMQ_TLS_KEY: must be a private key in PEM, without a passphrase',
+    ])
+    expect(problems({ ...on, RABBITMQ_TLS_CERT: client.cert })).toEqual([
+      'RABBITMQ_TLS_KEY: is needed with RABBITMQ_TLS_CERT',
+    ])
+    expect(problems({ ...on, RABBITMQ_TLS_KEY: client.key })).toEqual([
+      'RABBITMQ_TLS_CERT: is needed with RABBITMQ_TLS_KEY',
+    ])
+    expect(problems({ ...on, RABBITMQ_TLS_CERT: client.cert, RABBITMQ_TLS_KEY: server.key })).toEqual([
+      'RABBITMQ_TLS_KEY: is not the key of RABBITMQ_TLS_CERT',
+    ])
+    expect(problems({ RABBITMQ_TLS_CA: ours.cert })).toEqual([
+      'RABBITMQ_TLS: is off, but RABBITMQ_TLS_CA is set: nothing would be encrypted',
+    ])
+  })
+})

@@ -1,0 +1,66 @@
+// API keys: what a line of API_KEYS means, and which key, if any, a client has presented. Only the keys' hashes are known here.
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { z } from 'zod'
+
+/** What a key lets its holder do: read lists and health, send commands, work on dead letters. None includes another. */
+export const SCOPES = ['read', 'write', 'admin'] as const
+export type Scope = (typeof SCOPES)[number]
+
+/** Who presented a key, and what that key permits. */
+export interface Client {
+  readonly name: string
+  readonly scopes: ReadonlySet<Scope>
+}
+
+export interface ApiKey extends Client {
+  /** SHA-256 of the key. A key is 32 random bytes, so its hash needs neither salt nor many rounds. */
+  readonly digest: Buffer
+}
+
+const NAME = /^[\w.-]{1,64}$/
+const SHA256_HEX = /^[0-9a-f]{64}$/i
+const LINE_HAS = 'a line has the name of the key, its scopes joined with commas, and its SHA-256'
+
+/**
+ * The value of API_KEYS: one key a line (or between semicolons), `NAME SCOPES SHA-256`; what begins with # is a comment. Two
+ * keys may have one name, so that an old and a new one are valid together. What is wrong is told by line and never quoted: it
+ * may be a secret in the wrong place.
+ */
+export const apiKeys = z.string().transform((text, context): readonly ApiKey[] => {
+  const keys: ApiKey[] = []
+  const wrong = (message: string) => context.addIssue({ code: 'custom', message })
+  const lines = text.split(/[\n;]/).map((line) => line.trim())
+  for (const [index, line] of lines.entries()) {
+    if (line === '' || line.startsWith('#')) continue
+    const read = keyOf(line)
+    if (typeof read === 'string') wrong(`line ${index + 1}: ${read}`)
+    else if (keys.some(({ digest }) => digest.equals(read.digest)))
+      wrong(`line ${index + 1}: this SHA-256 is there already`)
+    else keys.push(read)
+  }
+  // Never a way to open the door: who wants that leaves the variable out.
+  if (lines.every((line) => line === '' || line.startsWith('#'))) wrong(`has no key in it: ${LINE_HAS}`)
+  return keys
+})
+
+function keyOf(line: string): ApiKey | string {
+  const [name = '', scopeList = '', sha256 = '', ...more] = line.split(/\s+/)
+  if (sha256 === '' || more.length > 0) return LINE_HAS
+  if (!NAME.test(name)) return 'the name may have letters, digits, . _ and -, at most 64'
+  const scopes = scopeList.split(',').map((each) => SCOPES.find((scope) => scope === each))
+  const known = scopes.filter((scope) => scope !== undefined)
+  if (known.length < scopes.length) return `the scopes may be ${SCOPES.join(', ')}, joined with commas`
+  if (!SHA256_HEX.test(sha256)) return 'the third part must be the SHA-256 of the key, as 64 hexadecimal digits'
+  return { name, scopes: new Set(known), digest: Buffer.from(sha256, 'hex') }
+}
+
+/**
+ * The client whose key was presented; undefined when it is nobody's. Every key is compared, each in constant time, so that
+ * how long it takes tells nothing.
+ */
+export function holderOf(presented: string, keys: readonly ApiKey[]): Client | undefined {
+  const digest = createHash('sha256').update(presented).digest()
+  let holder: Client | undefined
+  for (const key of keys) if (timingSafeEqual(key.digest, digest)) holder = key
+  return holder
+}

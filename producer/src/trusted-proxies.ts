@@ -1,0 +1,31 @@
+// The value of TRUST_PROXY: which proxies in front of the producer are believed when they name the client.
+import { BlockList, isIP } from 'node:net'
+import { z } from 'zod'
+
+const HOPS = /^[1-9]$/
+const NAMED = new Set(['loopback', 'linklocal', 'uniquelocal'])
+
+/** Addresses and networks as a list, or a number of proxies. There is no way to believe everybody: anybody can send the header. */
+export const trustedProxies = z.string().transform((text, context): number | readonly string[] => {
+  if (HOPS.test(text)) return Number(text)
+  const proxies = text.split(',').map((each) => each.trim())
+  const wrong = proxies.filter((each) => !NAMED.has(each) && isIP(each) === 0 && !isNetwork(each))
+  for (const each of wrong) {
+    const message = `${JSON.stringify(each)} is no address, no network (10.0.0.0/8), not loopback, linklocal or uniquelocal, and no number of proxies (1 to 9)`
+    context.addIssue({ code: 'custom', message })
+  }
+  return proxies
+})
+
+function isNetwork(text: string): boolean {
+  const [address = '', prefix = '', ...more] = text.split('/')
+  const family = isIP(address)
+  if (family === 0 || !/^\d{1,3}$/.test(prefix) || more.length > 0) return false
+  try {
+    new BlockList().addSubnet(address, Number(prefix), family === 4 ? 'ipv4' : 'ipv6')
+    // Everybody, in other words.
+    return Number(prefix) > 0
+  } catch {
+    return false
+  }
+}

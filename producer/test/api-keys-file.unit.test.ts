@@ -1,0 +1,77 @@
+// Keys are rotated by changing the file of API_KEYS_FILE; a bad file changes nothing but the log.
+import { createHash } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { apiKeys } from '../src/api-keys.ts'
+import { type WatchedKeys, watchApiKeys } from '../src/api-keys-file.ts'
+import { appUnderTest } from './app-under-test.ts'
+
+const line = (name: string, key: string) => `${name} read ${createHash('sha256').update(key).digest('hex')}`
+
+describe('API_KEYS_FILE', () => {
+  let directory = ''
+  let file = ''
+  let watched: WatchedKeys | undefined
+  const under = appUnderTest()
+  const said = () => under.lines.map(({ level, message }) => `${level}: ${message}`)
+  const names = () => watched?.keysNow()?.map(({ name }) => name)
+  const until = async (check: () => boolean) => {
+    const endsAt = performance.now() + 10_000
+    while (!check() && performance.now() < endsAt) await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  const begin = (text: string) => {
+    writeFileSync(file, text)
+    process.env.API_KEYS_FILE = file
+    watched = watchApiKeys(apiKeys.parse(text), under.service)
+  }
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'ims-keys-'))
+    file = join(directory, 'keys')
+    under.lines.length = 0
+  })
+  afterEach(async () => {
+    await watched?.close()
+    delete process.env.API_KEYS_FILE
+    rmSync(directory, { recursive: true })
+  })
+
+  it('is read again when it changes, without a restart', async () => {
+    begin(line('old', '1'))
+    writeFileSync(file, `${line('old', '1')}\n${line('new', '2')}\n`)
+    await until(() => names()?.length === 2)
+    expect(names()).toEqual(['old', 'new'])
+    expect(said().at(-1)).toBe('info: API keys: 2 valid')
+  })
+
+  it.each([
+    ['empty', '', 'has no key in it'],
+    ['half right', `${line('new', '2')}\nops admin no-hash`, 'line 2: the third part must be the SHA-256'],
+  ])('keeps the keys from before when it is %s, and says what is wrong', async (_, text, sentence) => {
+    begin(line('old', '1'))
+    writeFileSync(file, text)
+    await until(() => under.lines.some(({ level }) => level === 'error'))
+    expect(said().at(-1)).toMatch(
+      new RegExp(`^error: API_KEYS_FILE: .*${sentence}.*: the API keys from before stay valid`),
+    )
+    expect(names()).toEqual(['old'])
+  })
+
+  it('keeps the keys from before when it is gone', async () => {
+    begin(line('old', '1'))
+    rmSync(file)
+    await until(() => under.lines.some(({ level }) => level === 'error'))
+    expect(said().at(-1)).toMatch(/^error: API_KEYS_FILE: cannot read .*ENOENT.*: the API keys from before stay valid$/)
+    expect(names()).toEqual(['old'])
+  })
+
+  it('is what one warning line asks for when there are no keys', () => {
+    watched = watchApiKeys(undefined, under.service)
+    expect(said()).toEqual([
+      'warn: API_KEYS is not set: everybody who can reach the HTTP port may use it, all but /dead_letters',
+    ])
+    expect(watched.keysNow()).toBeUndefined()
+  })
+})

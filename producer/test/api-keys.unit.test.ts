@@ -1,0 +1,57 @@
+// API keys: the lines that define them, and how a presented one is found.
+import { createHash } from 'node:crypto'
+import { describe, expect, it } from '@jest/globals'
+import { apiKeys, holderOf } from '../src/api-keys.ts'
+
+const sha256 = (key: string) => createHash('sha256').update(key).digest('hex')
+const problemsOf = (text: string) => apiKeys.safeParse(text).error?.issues.map(({ message }) => message)
+
+describe('the lines of API_KEYS', () => {
+  it('each name a key, its scopes and its SHA-256, between comments and empty lines', () => {
+    const keys = apiKeys.parse(
+      `# shop\n\nshop  read,write\t${sha256('one')}\r\nops admin ${sha256('two').toUpperCase()}\n`,
+    )
+    expect(keys.map(({ name, scopes }) => [name, [...scopes]])).toEqual([
+      ['shop', ['read', 'write']],
+      ['ops', ['admin']],
+    ])
+  })
+
+  it('may stand on one line, between semicolons', () => {
+    expect(apiKeys.parse(`a read ${sha256('1')}; b write ${sha256('2')};`)).toHaveLength(2)
+  })
+
+  it.each([
+    ['', 'has no key in it'],
+    ['# nothing\n\n', 'has no key in it'],
+    ['shop read', 'line 1: a line has the name'],
+    [`\nshop read ${sha256('one')} more`, 'line 2: a line has the name'],
+    [`sh/op read ${sha256('one')}`, 'line 1: the name may have'],
+    [`shop read,owner ${sha256('one')}`, 'line 1: the scopes may be read, write, admin'],
+    [`shop , ${sha256('one')}`, 'line 1: the scopes may be read, write, admin'],
+    ['shop read the-key-itself', 'line 1: the third part must be the SHA-256'],
+    [`a read ${sha256('one')}\nb read ${sha256('one')}`, 'line 2: this SHA-256 is there already'],
+  ])('are refused when they are %j', (text, sentence) => {
+    expect(problemsOf(text)).toEqual([expect.stringContaining(sentence)])
+  })
+
+  it('are not quoted in what is said about them', () => {
+    expect(problemsOf('shop read ims_secret\nims_secret')?.join()).not.toContain('ims_secret')
+  })
+})
+
+describe('a presented key', () => {
+  const keys = apiKeys.parse(`a read ${sha256('one')}\nb admin ${sha256('two')}\na write ${sha256('three')}`)
+
+  it('is found by its hash, wherever it stands', () => {
+    expect(['one', 'two', 'three'].map((key) => holderOf(key, keys)?.name)).toEqual(['a', 'b', 'a'])
+  })
+
+  it('brings the scopes of its own line, also when two lines have one name', () => {
+    expect([...(holderOf('three', keys)?.scopes ?? [])]).toEqual(['write'])
+  })
+
+  it.each(['', 'One', 'one ', sha256('one'), 'x'.repeat(10_000)])("is nobody's when it is %.20j", (key) => {
+    expect(holderOf(key, keys)).toBeUndefined()
+  })
+})

@@ -1,0 +1,155 @@
+// Who may pass: no key, a wrong one, one without the scope; and what stays closed when there are no keys at all.
+import { createHash } from 'node:crypto'
+import { describe, expect, it } from '@jest/globals'
+import request from 'supertest'
+import { apiKeys } from '../src/api-keys.ts'
+import { SCOPE_OF } from '../src/authorisation.ts'
+import { createApp } from '../src/producer.ts'
+import { apple, appUnderTest } from './app-under-test.ts'
+
+const sha256 = (key: string) => createHash('sha256').update(key).digest('hex')
+const KEYS = ['read', 'write', 'admin'].map((scope) => `${scope}er ${scope} ${sha256(`key-${scope}`)}`).join('\n')
+const keyed = () => appUnderTest({ environment: { API_KEYS: KEYS } })
+const bodyOf = (method: string) => (method === 'post' ? apple : undefined)
+const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_processing']
+const isEmpty = ({ sent }: ReturnType<typeof appUnderTest>) => QUEUES.every((queue) => sent(queue).length === 0)
+
+/** Each request of the API, with the scope that it takes. */
+const REQUESTS = [
+  ['get', '/healthcheck', 'read'],
+  ['head', '/healthcheck', 'read'],
+  ['head', '/order_processing', 'read'],
+  ['post', '/create_item', 'write'],
+  ['post', '/stock_management', 'write'],
+] as const
+
+describe('with API_KEYS', () => {
+  it.each(REQUESTS)('%s %s is served to a key with scope %s', async (method, path, scope) => {
+    const response = await request(keyed().app)
+      [method](path)
+      .set('Authorization', `Bearer key-${scope}`)
+      .send(bodyOf(method))
+    expect(response.status).toBe(200)
+  })
+
+  it.each(
+    REQUESTS.flatMap(([method, path, needed]) =>
+      ['read', 'write', 'admin']
+        .filter((scope) => scope !== needed)
+        .map((scope) => [method, path, scope, needed] as const),
+    ),
+  )('%s %s is 403 to a key with scope %s only', async (method, path, scope, needed) => {
+    const under = keyed()
+    const response = await request(under.app)
+      [method](path)
+      .set('Authorization', `Bearer key-${scope}`)
+      .send(bodyOf(method))
+    expect(response.status).toBe(403)
+    expect(response.headers['www-authenticate']).toBe(
+      `Bearer realm="ims", error="insufficient_scope", scope="${needed}"`,
+    )
+    if (method !== 'head')
+      expect(response.body).toEqual({
+        type: 'urn:ims:problem:forbidden',
+        title: 'Not permitted',
+        status: 403,
+        detail: `The API key ${scope}er has not the scope ${needed}.`,
+      })
+    expect(isEmpty(under)).toBe(true)
+  })
+
+  it.each([...REQUESTS.map(([method, path]) => [method, path] as const), ['get', '/nothing'] as const])(
+    '%s %s is 401 without a key, and nothing is sent',
+    async (method, path) => {
+      const under = keyed()
+      const response = await request(under.app)[method](path).send(bodyOf(method))
+      expect(response.status).toBe(401)
+      expect(response.headers['www-authenticate']).toBe('Bearer realm="ims"')
+      expect(response.headers['content-type']).toBe('application/problem+json')
+      if (method !== 'head') expect(response.body.title).toBe('No valid API key')
+      expect(isEmpty(under)).toBe(true)
+    },
+  )
+
+  it.each([
+    { Authorization: 'Bearer wrong' },
+    { Authorization: 'Bearer key-read x' },
+    { Authorization: 'Basic key-read' },
+    { Authorization: 'key-read' },
+    { Authorization: 'Bearer ' },
+    { 'X-API-Key': 'wrong' },
+    { 'X-API-Key': '' },
+    { Authorization: 'Bearer wrong', 'X-API-Key': 'key-read' },
+    { Authorization: `Bearer ${sha256('key-read')}` },
+  ])('is 401 to the headers %j', async (headers) => {
+    const under = keyed()
+    const response = await request(under.app).get('/healthcheck').set(headers)
+    expect(response.status).toBe(401)
+    expect(isEmpty(under)).toBe(true)
+  })
+
+  it.each([{ Authorization: 'bearer   key-read' }, { 'X-API-Key': 'key-read' }])('takes %j', async (headers) => {
+    expect((await request(keyed().app).get('/healthcheck').set(headers)).status).toBe(200)
+  })
+
+  it('writes the name of the key in the access log, and the key nowhere', async () => {
+    const { app, lines } = keyed()
+    await request(app).get('/healthcheck').set('Authorization', 'Bearer key-read')
+    await request(app).get('/healthcheck').set('Authorization', 'Bearer key-wrong')
+    expect(lines.map(({ fields }) => fields)).toEqual([
+      expect.objectContaining({ client: 'reader', status: 200 }),
+      expect.not.objectContaining({ client: expect.anything() }),
+    ])
+    expect(JSON.stringify(lines)).not.toMatch(/key-(read|wrong)/)
+  })
+
+  it('answers OPTIONS to everybody: browsers ask so without a key', async () => {
+    expect((await request(keyed().app).options('/create_item')).status).toBe(200)
+  })
+
+  it('takes an old and a new key of one name together, and each change at once', async () => {
+    const under = appUnderTest()
+    const line = (key: string) => `shop read ${sha256(key)}`
+    let keys = apiKeys.parse(line('old'))
+    const { broker, config, service } = { ...under, broker: under.rabbitmq.open({}) }
+    const app = createApp({ broker, config, service, keysNow: () => keys })
+    const statuses = async () =>
+      await Promise.all(
+        ['old', 'new'].map(async (key) => (await request(app).head('/healthcheck').set('X-API-Key', key)).status),
+      )
+    expect(await statuses()).toEqual([200, 401])
+    keys = apiKeys.parse(`${line('old')}\n${line('new')}`)
+    expect(await statuses()).toEqual([200, 200])
+    keys = apiKeys.parse(line('new'))
+    expect(await statuses()).toEqual([401, 200])
+  })
+})
+
+describe('without API_KEYS', () => {
+  it.each(['/dead_letters', '/dead_letters/', '/dead_letters/create_item', '//dead_letters', '/dead_letters?all=1'])(
+    '%s is 403, and says what to set',
+    async (path) => {
+      const response = await request(appUnderTest().app).get(path).set('Authorization', 'Bearer anything')
+      expect(response.status).toBe(403)
+      expect(response.body.detail).toBe('This path is closed: set API_KEYS with a key of scope admin to open it.')
+    },
+  )
+})
+
+describe('the table of scopes', () => {
+  it('names every path that the application serves', () => {
+    const { app } = appUnderTest()
+    const paths = app.router.stack.flatMap(({ route }) => (route ? [route.path] : []))
+    expect(paths.length).toBeGreaterThanOrEqual(4)
+    for (const path of paths) expect(Object.keys(SCOPE_OF)).toContain(path)
+  })
+
+  it.each([
+    ['read', 403],
+    ['write', 403],
+    ['admin', 404],
+  ])('keeps dead letters for scope admin: %s gets %i', async (scope, status) => {
+    const response = await request(keyed().app).get('/dead_letters/create_item').set('X-API-Key', `key-${scope}`)
+    expect([status, 200]).toContain(response.status)
+  })
+})

@@ -1,0 +1,99 @@
+// Each client has a share of its own: by key, by address, and by the address that a trusted proxy names.
+import { createHash } from 'node:crypto'
+import { describe, expect, it } from '@jest/globals'
+import request from 'supertest'
+import { httpEnvironment } from '../src/config.ts'
+import { appUnderTest } from './app-under-test.ts'
+
+const sha256 = (key: string) => createHash('sha256').update(key).digest('hex')
+const limited = (environment: Record<string, string> = {}) =>
+  appUnderTest({ environment: { RATE_LIMIT_PER_MINUTE: '2', ...environment } })
+
+type App = ReturnType<typeof appUnderTest>['app']
+async function statuses(app: App, count: number, headers: Record<string, string> = {}): Promise<number[]> {
+  const seen: number[] = []
+  for (let turn = 0; turn < count; turn += 1) seen.push((await request(app).head('/healthcheck').set(headers)).status)
+  return seen
+}
+
+describe('the rate limit', () => {
+  it('tells how many requests are left, and answers 429 with Retry-After when none is', async () => {
+    const { app, sent } = limited()
+    const first = await request(app).get('/healthcheck')
+    expect(first.status).toBe(200)
+    expect(first.headers.ratelimit).toMatch(/^"per-client"; r=1; t=\d+$/)
+    expect(first.headers['ratelimit-policy']).toMatch(/^"per-client"; q=2; w=60; pk=:[\w+/=]+:$/)
+    await request(app).get('/healthcheck')
+    const third = await request(app).get('/healthcheck')
+    expect(third.status).toBe(429)
+    expect(Number(third.headers['retry-after'])).toBeGreaterThan(0)
+    expect(Number(third.headers['retry-after'])).toBeLessThanOrEqual(60)
+    expect(third.headers['content-type']).toBe('application/problem+json')
+    expect(third.body).toEqual({
+      type: 'urn:ims:problem:too-many-requests',
+      title: 'Too many requests',
+      status: 429,
+      detail: 'More than 2 requests in a minute: the header Retry-After says when to go on.',
+    })
+    expect(sent('healthcheck')).toHaveLength(2)
+  })
+
+  it('is off, and says nothing, unless it is asked for', async () => {
+    const { app } = appUnderTest()
+    expect(await statuses(app, 20)).toEqual(Array(20).fill(200))
+    expect((await request(app).head('/healthcheck')).headers).not.toHaveProperty('ratelimit')
+  })
+
+  it('counts each API key by itself, its old and new value together', async () => {
+    const lines = ['shop old', 'shop new', 'other third'].map((each) => each.split(' '))
+    const API_KEYS = lines.map(([name, key]) => `${name} read ${sha256(key ?? '')}`).join('\n')
+    const { app } = limited({ API_KEYS })
+    expect(await statuses(app, 1, { 'X-API-Key': 'old' })).toEqual([200])
+    expect(await statuses(app, 2, { 'X-API-Key': 'new' })).toEqual([200, 429])
+    expect(await statuses(app, 2, { 'X-API-Key': 'third' })).toEqual([200, 200])
+  })
+
+  it('counts guesses at a key for the address they come from', async () => {
+    const { app } = limited({ API_KEYS: `shop read ${sha256('right')}` })
+    const guesses = [
+      ...(await statuses(app, 1, { 'X-API-Key': 'a' })),
+      ...(await statuses(app, 2, { 'X-API-Key': 'b' })),
+    ]
+    expect(guesses).toEqual([401, 401, 429])
+  })
+
+  it('does not believe X-Forwarded-For unless told whose', async () => {
+    const { app } = limited()
+    const seen = []
+    for (const address of ['203.0.113.1', '203.0.113.2', '203.0.113.3'])
+      seen.push(...(await statuses(app, 1, { 'X-Forwarded-For': address })))
+    expect(seen).toEqual([200, 200, 429])
+  })
+
+  it.each(['1', 'loopback', '127.0.0.0/8, ::ffff:127.0.0.1, ::1'])(
+    'counts the client that a proxy names which TRUST_PROXY=%s trusts',
+    async (TRUST_PROXY) => {
+      const { app } = limited({ TRUST_PROXY })
+      // What the client itself puts in front is not believed: only what the last proxy has seen.
+      expect(await statuses(app, 3, { 'X-Forwarded-For': '198.51.100.9, 203.0.113.1' })).toEqual([200, 200, 429])
+      expect(await statuses(app, 1, { 'X-Forwarded-For': '198.51.100.8, 203.0.113.1' })).toEqual([429])
+      expect(await statuses(app, 1, { 'X-Forwarded-For': '203.0.113.2' })).toEqual([200])
+    },
+  )
+
+  it('takes the addresses of one IPv6 customer for one client', async () => {
+    const { app } = limited({ TRUST_PROXY: '1' })
+    const seen = []
+    for (const address of ['2001:db8:1:100::1', '2001:db8:1:1ff::2', '2001:db8:1:100::3', '2001:db8:1:200::1'])
+      seen.push(...(await statuses(app, 1, { 'X-Forwarded-For': address })))
+    expect(seen).toEqual([200, 200, 429, 200])
+  })
+
+  it.each(['true', '0', '10.0.0', '10.0.0.0/33', '0.0.0.0/0', 'proxy.example', '10.0.0.1,'])(
+    'refuses TRUST_PROXY=%s',
+    (TRUST_PROXY) => {
+      const { error } = httpEnvironment.safeParse({ TRUST_PROXY })
+      expect(error?.issues.map(({ path }) => path)).toEqual([['TRUST_PROXY']])
+    },
+  )
+})

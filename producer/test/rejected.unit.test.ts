@@ -1,0 +1,182 @@
+// Hostile clients on real sockets: malformed, oversized, slow and many; each is answered in the form of all errors, and let go.
+import { connect, type Socket } from 'node:net'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { type Listening, listen } from '../src/server.ts'
+import { apple, appUnderTest } from './app-under-test.ts'
+import { pagesInTurn } from './consumer-four.ts'
+import { until } from './until.ts'
+import { exchange } from './wire.ts'
+
+/** Closed after each test, also after one that failed: jest would wait for them. */
+const servers: Listening[] = []
+const sockets: Socket[] = []
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy()
+  await Promise.all(servers.splice(0).map((server) => server.close()))
+})
+
+async function start(options: Parameters<typeof appUnderTest>[0] = {}) {
+  const under = appUnderTest({ ...options, environment: { PORT: '0', ...options.environment } })
+  const server = await listen(under.app, under.config, under.service)
+  servers.push(server)
+  return { ...under, port: server.port }
+}
+
+/** Each answer in what came back: its status, headers in lower case, and the body. */
+function answersIn(received: string) {
+  return received.split(/(?=HTTP\/1\.1 \d)/).map((answer) => {
+    const [head = '', body = ''] = answer.split('\r\n\r\n')
+    const [statusLine = '', ...lines] = head.split('\r\n')
+    const headers = Object.fromEntries(
+      lines.map((line) => [line.split(':')[0]?.toLowerCase(), line.replace(/^.*?: /, '')]),
+    )
+    return { status: Number(statusLine.split(' ')[1]), headers, body }
+  })
+}
+
+const json = JSON.stringify(apple)
+const GET = 'GET /healthcheck HTTP/1.1\r\nHost: a\r\n'
+const POST = 'POST /create_item HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n'
+const FAST = { HTTP_HEADERS_TIMEOUT_MS: '300', HTTP_REQUEST_TIMEOUT_MS: '600' }
+
+describe('a request that the parser rejects', () => {
+  it.each([
+    ['no HTTP at all', 'hello\r\n\r\n', 400, 'malformed'],
+    ['TLS on the plain port', '\x16\x03\x01\x02\x00\x01', 400, 'malformed'],
+    ['a method nobody knows', 'BREW /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'malformed'],
+    ['no Host', 'GET /healthcheck HTTP/1.1\r\n\r\n', 400, undefined],
+    ['a line end in a header', `${GET}X: a\rb\r\n\r\n`, 400, 'malformed'],
+    ['two lengths', `${POST}Content-Length: 5\r\nContent-Length: 6\r\n\r\n`, 400, 'malformed'],
+    ['a length and chunks', `${POST}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n`, 400, 'malformed'],
+    ['a header of 20 kB', `${GET}X: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'headers-too-large'],
+    ['many headers', `${GET}${'X: abcdefghij\r\n'.repeat(2_000)}\r\n`, 431, 'headers-too-large'],
+    ['a path of 20 kB', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: a\r\n\r\n`, 431, 'headers-too-large'],
+  ])('is answered when it is %s', async (_, request, status, kind) => {
+    const { port, sent } = await start()
+    const [answer, ...more] = answersIn(await exchange(port, [request]))
+    expect({ status: answer?.status, more }).toEqual({ status, more: [] })
+    expect(answer?.headers.connection).toBe('close')
+    expect([...sent('healthcheck'), ...sent('create_item')]).toEqual([])
+    if (kind === undefined) return
+    expect(answer?.headers).toMatchObject({
+      'content-type': 'application/problem+json',
+      'x-request-id': expect.any(String),
+    })
+    expect(JSON.parse(answer?.body ?? '')).toMatchObject({ type: `urn:ims:problem:${kind}`, status })
+  })
+
+  it('leaves a line in the log, by the id in its answer', async () => {
+    const { port, lines } = await start()
+    const [answer] = answersIn(await exchange(port, ['hello\r\n\r\n']))
+    const requestId = answer?.headers['x-request-id']
+    expect(lines.filter(({ message }) => message === 'request').map(({ fields }) => fields)).toEqual([
+      expect.objectContaining({ requestId, status: 400 }),
+    ])
+  })
+
+  it('is 431 by the limit of HTTP_HEADERS_MOST_BYTES', async () => {
+    const { port } = await start({ environment: { HTTP_HEADERS_MOST_BYTES: '1024' } })
+    const ask = async (length: number) => {
+      const answers = answersIn(await exchange(port, [`${GET}Connection: close\r\nX: ${'x'.repeat(length)}\r\n\r\n`]))
+      return answers.map(({ status }) => status)
+    }
+    expect(await ask(500)).toEqual([200])
+    expect(await ask(1_500)).toEqual([431])
+  })
+
+  it('waits for the answer to the request before it, which may have been done', async () => {
+    let release = () => {}
+    const held = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const { port } = await start({ broker: { requester: pagesInTurn(['[]'], () => held) } })
+    setTimeout(release, 200)
+    const received = await exchange(port, ['GET /order_processing HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n'])
+    const answers = answersIn(received)
+    expect(answers.map(({ status }) => status)).toEqual([200, 400])
+    expect(answers[0]?.body).toBe('[]')
+  })
+
+  it('is 400 when its chunks go wrong in the middle, and nothing of it is sent', async () => {
+    const { port, sent } = await start()
+    const chunk = `${json.slice(0, 10).length.toString(16)}\r\n${json.slice(0, 10)}\r\n`
+    const answers = answersIn(await exchange(port, [`${POST}Transfer-Encoding: chunked\r\n\r\n`, chunk, 'zz\r\n']))
+    expect(answers.map(({ status, body }) => [status, JSON.parse(body).title])).toEqual([
+      [400, 'The request is malformed'],
+    ])
+    expect(sent('create_item')).toEqual([])
+  })
+})
+
+describe('a slow client', () => {
+  /** Sends `first`, then one more byte every 50 ms, and resolves with what came back and how long the connection lived. */
+  async function drip(port: number, first: string, bytes: string) {
+    const since = performance.now()
+    const socket = connect(port, '127.0.0.1')
+    sockets.push(socket)
+    let received = ''
+    socket.on('data', (chunk: Buffer) => {
+      received += chunk
+    })
+    socket.on('error', () => {})
+    socket.write(first)
+    const timer = setInterval(() => socket.write(bytes), 50)
+    await new Promise((resolve) => socket.on('close', resolve))
+    clearInterval(timer)
+    return { answers: answersIn(received), ms: performance.now() - since }
+  }
+
+  it('that never ends its headers (slow loris) has 408, however steadily it sends', async () => {
+    const { port } = await start({ environment: FAST })
+    const { answers, ms } = await drip(port, GET, 'X: a\r\n')
+    expect(answers.map(({ status, body }) => [status, JSON.parse(body).type])).toEqual([
+      [408, 'urn:ims:problem:too-slow'],
+    ])
+    expect(ms).toBeLessThan(5_000)
+  })
+
+  it('that sends its body drop by drop has 408, and nothing of it is sent', async () => {
+    const { port, sent, lines } = await start({ environment: FAST })
+    const { answers, ms } = await drip(port, `${POST}Content-Length: 90000\r\n\r\n{`, ' ')
+    expect(answers.map(({ status, body }) => [status, JSON.parse(body).type])).toEqual([
+      [408, 'urn:ims:problem:too-slow'],
+    ])
+    expect(ms).toBeLessThan(5_000)
+    expect(sent('create_item')).toEqual([])
+    await until(() => lines.some(({ message }) => message === 'request'))
+    const requests = lines.filter(({ message }) => message === 'request').map(({ fields }) => fields)
+    expect(requests).toEqual([expect.objectContaining({ status: 408, route: '/create_item' })])
+    expect(lines.filter(({ level }) => level === 'error')).toEqual([])
+  })
+
+  it('does not keep others from being served, also when there are many', async () => {
+    const { port } = await start({ environment: FAST })
+    const slow = Array.from({ length: 200 }, () => drip(port, GET, 'X: a\r\n'))
+    for (let turn = 0; turn < 20; turn += 1)
+      expect((await fetch(`http://127.0.0.1:${port}/healthcheck`)).status).toBe(200)
+    const ended = await Promise.all(slow)
+    expect(new Set(ended.map(({ answers }) => answers[0]?.status))).toEqual(new Set([408]))
+  })
+})
+
+describe('connections', () => {
+  it('above HTTP_CONNECTIONS_MOST are refused, with one line in the log, until others are closed', async () => {
+    const { port, lines } = await start({ environment: { HTTP_CONNECTIONS_MOST: '2' } })
+    const open = () =>
+      new Promise<boolean>((resolve) => {
+        const socket = connect(port, '127.0.0.1')
+        sockets.push(socket)
+        socket.on('error', () => {})
+        socket.on('close', () => resolve(false))
+        socket.on('data', () => resolve(true))
+        socket.write(`${GET}\r\n`)
+      })
+    expect([await open(), await open(), await open(), await open()]).toEqual([true, true, false, false])
+    expect(lines.filter(({ level }) => level === 'warn').map(({ message }) => message)).toEqual([
+      'connections are refused: HTTP_CONNECTIONS_MOST are open',
+    ])
+    sockets[0]?.destroy()
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    expect(await open()).toBe(true)
+  })
+})

@@ -1,0 +1,100 @@
+// Removes what the inbox need not remember any more: rows older than the retention, few at a time, never in the way of the work.
+import { z } from 'zod'
+import type { RetentionConfig } from './config.ts'
+import type { Database } from './database.ts'
+import { sentenceOf } from './errors.ts'
+import type { Service } from './service.ts'
+import { pause } from './waiting.ts'
+
+/** Rows that one statement removes at most: its locks are held for milliseconds. */
+const BATCH_ROWS = 500
+/** Shortest pause between two statements, in milliseconds. */
+const PAUSE_LEAST_MS = 20
+/** A pause is this many times as long as the statement before it took, which leaves the database to the messages. */
+const PAUSE_FACTOR = 4
+
+export interface Retention {
+  /** Ends after the statement in hand. */
+  close(): Promise<void>
+}
+
+type Needs = Pick<Database, 'use' | 'notReady'>
+type CountingService = Pick<Service, 'log' | 'stopping'> & {
+  readonly meter: { count(metric: string, labels?: Record<string, string>, by?: number): void }
+}
+
+/**
+ * Starts removing, in the background, rows of the inbox that are older than `days`; with 0 it keeps them for ever. Replicas
+ * may all do so: what one has removed the other does not find. Trouble is logged and ends the round, not the process.
+ */
+export function startRetention(database: Needs, config: RetentionConfig, service: CountingService): Retention {
+  const closing = new AbortController()
+  const over = AbortSignal.any([closing.signal, service.stopping])
+  const rounds = config.days === 0 ? Promise.resolve() : keepRemoving(database, config, service, over)
+  return {
+    close: async () => {
+      closing.abort()
+      await rounds
+    },
+  }
+}
+
+async function keepRemoving(
+  database: Needs,
+  config: RetentionConfig,
+  service: CountingService,
+  over: AbortSignal,
+): Promise<void> {
+  for (;;) {
+    // Jittered, so that replicas that started together do not go on together.
+    await pause(config.everyMs * (0.5 + Math.random()), over)
+    if (over.aborted) return
+    await removeOld(database, config, service, over)
+  }
+}
+
+/** One round. Never rejects. */
+async function removeOld(
+  database: Needs,
+  { days }: RetentionConfig,
+  { log, meter }: CountingService,
+  over: AbortSignal,
+): Promise<void> {
+  let rows = 0
+  try {
+    const why = await database.notReady()
+    if (why !== undefined)
+      return log.debug({ why }, 'no rows of the inbox are removed while the database is in trouble')
+    for (;;) {
+      const since = performance.now()
+      const removed = await removeBatch(database, days)
+      rows += removed
+      meter.count('inbox_rows_removed', {}, removed)
+      if (removed < BATCH_ROWS || over.aborted) break
+      await pause(Math.max(PAUSE_LEAST_MS, (performance.now() - since) * PAUSE_FACTOR), over)
+      if (over.aborted) break
+    }
+  } catch (error) {
+    log.warn({ rows, days }, `could not remove old rows of the inbox, will try again later: ${sentenceOf(error)}`)
+    return
+  }
+  if (rows > 0) log.info({ rows, days }, 'removed old rows of the inbox')
+}
+
+const OLD = 'applied_at < UTC_TIMESTAMP(3) - INTERVAL ? DAY'
+const counted = z.tuple([z.object({ found: z.coerce.number() })])
+const header = z.object({ affectedRows: z.int() })
+
+/** Times are the database's own, in UTC. No transaction: the second statement is one. */
+async function removeBatch(database: Needs, days: number): Promise<number> {
+  return await database.use(async (sql) => {
+    // Counted first, without locks: a DELETE that may remove more than there are looks at the next row too, which may be that
+    // of a message that is being applied, and waits for it.
+    const count = `SELECT COUNT(*) AS found FROM (SELECT 1 FROM inbox WHERE ${OLD} LIMIT ?) AS old_rows`
+    const [{ found }] = counted.parse(await sql(count, [days, BATCH_ROWS]))
+    if (found === 0) return 0
+    // Oldest first: the index `applied_at` is read from its beginning.
+    const removed = await sql(`DELETE FROM inbox WHERE ${OLD} ORDER BY applied_at LIMIT ?`, [days, found])
+    return header.parse(removed).affectedRows
+  })
+}

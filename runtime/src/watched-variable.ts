@@ -1,0 +1,56 @@
+// Notices that the file of a NAME_FILE variable has another content: what it holds can be changed without a restart.
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** Contents are compared, not times: Kubernetes swaps a link, editors rename, and some file systems send no news at all. */
+const LOOK_EVERY_MS = 2_000
+
+export interface Watched {
+  /** Called with the first value, which may be newer than what the configuration was parsed from, and with each new one. */
+  changed(value: string): void
+  /** Called once each time that the file becomes unreadable. */
+  unreadable(why: string): void
+}
+
+/**
+ * Watches the file that the environment variable `name`_FILE names; does nothing when that is not set. The value is read as
+ * parseEnvironment does.
+ */
+export function watchVariable(
+  name: string,
+  { changed, unreadable }: Watched,
+  everyMs = LOOK_EVERY_MS,
+): { close(): Promise<void> } {
+  const file = process.env[`${name}_FILE`]
+  if (!file) return { close: async () => {} }
+  const stop = new AbortController()
+  let last: ReturnType<typeof valueIn> | undefined
+  const look = () => {
+    const now = valueIn(file)
+    if (now.value === last?.value && now.why === last?.why) return
+    last = now
+    if (now.value === undefined) unreadable(`${name}_FILE: cannot read ${file}: ${now.why}`)
+    else changed(now.value)
+  }
+  const watching = (async () => {
+    while (!stop.signal.aborted) {
+      look()
+      await sleep(everyMs, undefined, { signal: stop.signal, ref: false }).catch(() => {})
+    }
+  })()
+  return {
+    close: async () => {
+      stop.abort()
+      await watching
+    },
+  }
+}
+
+/** What the file holds, without one trailing line end; or why it cannot be read. */
+export function valueIn(file: string): { value: string; why?: undefined } | { value?: undefined; why: string } {
+  try {
+    return { value: readFileSync(file, 'utf8').replace(/\r?\n$/, '') }
+  } catch (error) {
+    return { why: error instanceof Error ? error.message : String(error) }
+  }
+}
