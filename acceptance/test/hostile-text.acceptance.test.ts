@@ -1,5 +1,5 @@
 // SQL and log injection, tried at every place where text comes in: what is stored is stored verbatim, and a log line stays one line of JSON.
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { eventually } from 'local'
 import { call } from './http.ts'
 import { type Stack, startStack } from './stack.ts'
@@ -23,6 +23,9 @@ const TEXTS = [
 ]
 const UNSAFE_IN_SKU = /\p{Cc}|^.{21,}|^\s|\s$/u
 const SKUS = TEXTS.filter((text) => !UNSAFE_IN_SKU.test(text) && [...text].length <= 20)
+
+/** Tests wait for what must become true: how soon it does is the machine's affair. */
+jest.setTimeout(30_000)
 
 describe('hostile text', () => {
   let stack: Stack

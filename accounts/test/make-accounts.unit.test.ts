@@ -51,6 +51,15 @@ describe('accounts', () => {
       expect(lines).toContain(`ALTER USER '${user}'@'%' IDENTIFIED BY '${accounts[user]?.['mysql-password']}';`)
   })
 
+  it('lets only who applies messages once write, and forget, what was applied', () => {
+    const statements = (makeAccounts({}).mysql?.['accounts.sql'] ?? '').split('\n')
+    const onInbox = statements.filter((line) => /^GRANT .* ON ims\.inbox /.test(line))
+    expect(onInbox).toEqual([
+      "GRANT CREATE, SELECT, INSERT, DELETE ON ims.inbox TO 'consumer_two'@'%';",
+      "GRANT CREATE, SELECT, INSERT, DELETE ON ims.inbox TO 'consumer_three'@'%';",
+    ])
+  })
+
   it('keeps what exists, makes what is missing, and renders the same again', () => {
     const first = makeAccounts({})
     expect(makeAccounts(first)).toEqual(first)

@@ -1,6 +1,7 @@
 // What other parts of the repository may use of local/: real servers to run on.
 export { type Certificate, CertificateAuthority } from './certificate-authority.ts'
 export { eventually } from './eventually.ts'
+export { type FuzzParameters, fuzzParameters } from './fuzz.ts'
 export { leanNode } from './lean-node.ts'
 export { attachServers, type StartOptions, startServers } from './servers/index.ts'
 export { openssl } from './servers/openssl.ts'
@@ -10,4 +11,5 @@ export { ServersUnavailable } from './servers/servers.ts'
 export { type TestSpace, testSpace } from './servers/test-space.ts'
 export { serversEnvironment } from './servers-environment.ts'
 export { type HeldAnswer, startTcpProxy, type TcpProxy, type Weather } from './tcp-proxy.ts'
+export { startTlsProxy, type TlsProxy } from './tls-proxy.ts'
 export { serversUnderTest } from './under-test.ts'

@@ -15,6 +15,7 @@ const commands: Record<string, () => Promise<Command>> = {
   test: async () => (await import('./commands/test.ts')).test,
   'test:containers': async () => (await import('./commands/test-containers.ts')).testContainers,
   'test:cluster': async () => (await import('./commands/test-cluster.ts')).testCluster,
+  fuzz: async () => (await import('./commands/fuzz.ts')).fuzz,
   faults: async () => (await import('./commands/faults.ts')).faults,
   bench: async () => (await import('./commands/bench.ts')).bench,
   'api-key': async () => (await import('./commands/api-key.ts')).apiKey,

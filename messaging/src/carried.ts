@@ -74,7 +74,8 @@ function bytesOfValue(value: unknown, depth: number): number {
   if (typeof value === 'string') return LENGTH_BYTES + Buffer.byteLength(value)
   // amqplib takes every other number for a 64-bit integer, which these are not.
   if (typeof value === 'number') return Number.isFinite(value) && value >= -(2 ** 63) ? PLAIN_BYTES : Number.NaN
-  if (Buffer.isBuffer(value)) return LENGTH_BYTES + value.length
+  // Not Buffer.isBuffer, which a table with a header __proto__ of bytes passes.
+  if (ArrayBuffer.isView(value)) return LENGTH_BYTES + value.byteLength
   if (typeof value !== 'object' || depth > DEPTH_MOST) return Number.NaN
   if (Array.isArray(value))
     return value.reduce<number>((sum, element) => sum + bytesOfValue(element, depth + 1), LENGTH_BYTES)

@@ -18,6 +18,7 @@ const DROPPED_HEADERS = new Set([
   'x-consumer',
   'x-attempts',
   'x-dropped',
+  'x-dropped',
   'x-death',
   'x-delivery-count',
   'x-acquired-count',

@@ -82,8 +82,8 @@ export interface Failure {
 
 /**
  * The dead letter of a refused message: the same bytes and properties, plus `x-reason`, `x-error`, `x-failed-at` (ISO
- * 8601), `x-consumer` and `x-attempts`. It keeps its messageId, so that a redrive is recognised. What of its properties cannot be written
- * again, or would route it elsewhere, is left out and named in `x-dropped`.
+ * 8601), `x-consumer` and `x-attempts`. It keeps its messageId, so that a redrive is recognised. What of its properties
+ * cannot be written again, or would route it elsewhere, is left out and named in `x-dropped`.
  */
 export function deadLetter(
   contract: Contract,
@@ -114,7 +114,10 @@ export function deadLetter(
 /** Quorum queues count them (https://www.rabbitmq.com/docs/quorum-queues); others only tell that there was one. */
 function deliveriesBefore({ fields, properties }: Message): number {
   const counted: unknown = properties.headers?.['x-delivery-count']
-  return typeof counted === 'number' && counted > 0 ? counted : Number(fields.redelivered)
+  // On a classic queue the header is whatever the sender wrote.
+  return typeof counted === 'number' && Number.isSafeInteger(counted) && counted > 0
+    ? counted
+    : Number(fields.redelivered)
 }
 
 const LEGIBLE_MOST = 2_000

@@ -21,6 +21,11 @@ describe('members named more than once', () => {
     expect(parsed(text)).toEqual({ ok: false, reason: 'invalid', error: `${name}: the member is there more than once` })
   })
 
+  it('are noticed by name, also where V8 mistakes an escaped name for one that it expects', () => {
+    parsed('{"odd":1,"\\\\":1}')
+    expect(parsed('{"odd":1,"\\u006fdd":2}')).toMatchObject({ error: expect.stringMatching(/^odd: /) })
+  })
+
   it.each([
     '{"a":{"sku":1},"b":{"sku":2}}',
     '[{"sku":1},{"sku":2}]',

@@ -115,7 +115,15 @@ describe('a dead letter', () => {
       },
     })
     expect(properties).toEqual({ appId: 'kept', persistent: true })
-    expect(Object.keys(headers)).toEqual(['table', 'x-reason', 'x-error', 'x-failed-at', 'x-consumer', 'x-dropped'])
+    expect(Object.keys(headers)).toEqual([
+      'table',
+      'x-reason',
+      'x-error',
+      'x-failed-at',
+      'x-consumer',
+      'x-attempts',
+      'x-dropped',
+    ])
     expect(headers['x-dropped']).toMatch(
       /^messageId, timestamp, header not a number, header least, header marked, header/,
     )

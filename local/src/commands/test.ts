@@ -37,7 +37,12 @@ export async function test(args: string[]): Promise<number> {
   return interruption.aborted ? EXIT_INTERRUPTED : isGood ? 0 : 1
 }
 
-async function testsOnServers(args: readonly string[], interrupted: AbortSignal): Promise<Tally> {
+/** Starts private servers, runs the tests of these jest projects on them, and removes the servers. */
+export async function testsOnServers(
+  args: readonly string[],
+  interrupted: AbortSignal,
+  projects: readonly string[] = ['integration', 'acceptance'],
+): Promise<Tally> {
   const mode = await chooseTestMode(process.env)
   const swept = await sweepTestDirectories(PARENT)
   if (swept > 0) say(`✓ removed what ${swept} earlier test run(s) had left behind`)
@@ -56,14 +61,14 @@ async function testsOnServers(args: readonly string[], interrupted: AbortSignal)
     const resultsFile = join(directory, 'results.json')
     const env = { ...process.env, IMS_TEST_SERVERS: servers }
     const started = (pid: number) => noteJest(directory, pid)
-    return await runJest({ projects: ['integration', 'acceptance'], args, resultsFile, env, started, interrupted })
+    return await runJest({ projects, args, resultsFile, env, started, interrupted })
   } finally {
     await removeTestDirectory(directory)
   }
 }
 
 /** Aborts on the first signal, so that everything started is stopped and removed; a second one ends the process at once. */
-function interruptedBySignals(): AbortSignal {
+export function interruptedBySignals(): AbortSignal {
   const controller = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {

@@ -1,0 +1,23 @@
+// How long and from which seed the property tests run: modest by default, and as FUZZ_RUNS and FUZZ_SEED say (`npm run fuzz`).
+
+export interface FuzzParameters {
+  readonly numRuns: number
+  readonly seed: number
+}
+
+const LARGEST_SEED = 2 ** 31 - 1
+
+/** One seed for all properties of a process; fast-check prints it with a failure. */
+const ownSeed = Math.floor(Math.random() * LARGEST_SEED)
+
+/** The parameters of a property that by default is tried `runs` times. */
+export function fuzzParameters(runs: number): FuzzParameters {
+  return { numRuns: wholeNumber('FUZZ_RUNS') ?? runs, seed: wholeNumber('FUZZ_SEED') ?? ownSeed }
+}
+
+function wholeNumber(variable: 'FUZZ_RUNS' | 'FUZZ_SEED'): number | undefined {
+  const text = process.env[variable]
+  if (text === undefined || text === '') return undefined
+  if (!/^\d{1,10}$/.test(text)) throw new Error(`${variable} must be a whole number`)
+  return Number(text)
+}

@@ -1,0 +1,225 @@
+// Whatever bytes, properties and headers a message has, reading it ends in a delivery or a refusal, and its dead letter can be written.
+import { createRequire } from 'node:module'
+import { describe, expect, it } from '@jest/globals'
+import type { Message } from 'amqplib'
+import fc from 'fast-check'
+import { fuzzParameters } from 'local'
+import { contracts, createItem, type Item, stockManagement } from '../src/contracts.ts'
+import { parseJson } from '../src/json.ts'
+import { flattenHeaders } from '../src/nested-headers.ts'
+import { deadLetter, readMessage, replyTo } from '../src/settle.ts'
+
+const runs = fuzzParameters(300)
+
+const message = (content: Buffer, properties: Record<string, unknown> = {}): Message => ({
+  content,
+  fields: { deliveryTag: 1, redelivered: false, exchange: '', routingKey: 'q' },
+  properties: {
+    ...{ contentType: undefined, contentEncoding: undefined, deliveryMode: undefined, priority: undefined },
+    ...{ correlationId: undefined, replyTo: undefined, expiration: undefined, messageId: undefined },
+    ...{ timestamp: undefined, type: undefined, userId: undefined, appId: undefined, clusterId: undefined },
+    headers: {},
+    ...properties,
+  },
+})
+const text = (most: number) =>
+  fc.string({ unit: 'grapheme', minLength: 1, maxLength: most }).filter((value) => {
+    const count = [...value].length
+    return count > 0 && count <= most && !value.includes('\u0000') && value.isWellFormed()
+  })
+const sku = text(20).filter((value) => value.trim() === value && !/\p{Cc}/u.test(value))
+const item: fc.Arbitrary<Item> = fc.record({
+  sku,
+  name: text(100),
+  label: text(50),
+  price: fc
+    .integer({ min: 0, max: 999_999_999_999_999 })
+    .map((tenThousandths) => Number((tenThousandths / 10_000).toFixed(4))),
+  quantity: fc.integer({ min: 0, max: 2_147_483_647 }),
+})
+
+describe('whatever the body', () => {
+  it('an item that is written is read as it was, with any members beside its own', () => {
+    const extra = fc.dictionary(
+      fc
+        .string()
+        .filter(
+          (name) =>
+            !(name in { sku: 1, name: 1, label: 1, price: 1, quantity: 1, __proto__: null }) &&
+            name !== '__proto__' &&
+            name !== 'constructor',
+        ),
+      fc
+        .jsonValue({ maxDepth: 3, noUnicodeString: false })
+        .filter(
+          (value) => !JSON.stringify(value).includes('__proto__') && !JSON.stringify(value).includes('constructor'),
+        ),
+    )
+    fc.assert(
+      fc.property(item, extra, (written, more) => {
+        const read = readMessage(createItem, message(Buffer.from(JSON.stringify({ ...more, ...written }))), 10_000_000)
+        expect(read).toMatchObject({ body: written })
+      }),
+      runs,
+    )
+    fc.assert(
+      fc.property(sku, (written) => {
+        expect(
+          readMessage(stockManagement, message(Buffer.from(JSON.stringify({ sku: written }))), 10_000),
+        ).toMatchObject({ body: { sku: written } })
+      }),
+      runs,
+    )
+  })
+
+  it('any bytes and any JSON end in a delivery, which is read the same again, or a refusal that says why', () => {
+    const body = fc.oneof(
+      fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
+      fc.json({ maxDepth: 6 }).map((json) => Buffer.from(json)),
+      fc.string({ unit: 'binary' }).map((json) => Buffer.from(json)),
+      fc
+        .tuple(item, fc.constantFrom('sku', 'name', 'label', 'price', 'quantity'), fc.jsonValue())
+        .map(([good, name, value]) => Buffer.from(JSON.stringify({ ...good, [name]: value }))),
+    )
+    fc.assert(
+      fc.property(body, fc.constantFrom(...contracts), (content, contract) => {
+        const read = readMessage(contract, message(content), 10_000)
+        if ('kind' in read) {
+          expect(['not-json', 'invalid', 'too-large']).toContain(read.reason)
+          expect(read.error).not.toBe('')
+        } else {
+          const again = readMessage(contract, message(Buffer.from(JSON.stringify(read.body))), 1_000_000)
+          expect(again).toMatchObject({ body: JSON.parse(JSON.stringify(read.body)) })
+        }
+      }),
+      { ...runs, numRuns: runs.numRuns * 3 },
+    )
+  })
+
+  it('a member that is there twice is noticed, wherever and however it is written, and no other is', () => {
+    const name = fc.constantFrom('a', 'b', 'sku', ':', '"', '\\', 'ä', '1', 'a:b', '')
+    const written = (value: string, escaped: boolean) =>
+      escaped
+        ? `"${[...value].map((each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')}"`
+        : JSON.stringify(value)
+    const members = fc.array(fc.tuple(name, fc.boolean(), fc.constantFrom('1', '":"', '"{\\":"', 'null', '[":"]')), {
+      maxLength: 5,
+    })
+    type Written = { json: string; twice: boolean }
+    const objectOf = (inner: fc.Arbitrary<readonly Written[]>): fc.Arbitrary<Written> =>
+      fc.tuple(members, inner).map(([own, within]) => ({
+        json: `{${[
+          ...own.map(([key, escaped, value]) => `${written(key, escaped)} : ${value}`),
+          ...within.map(({ json }, n) => `"within${n}":[${json}]`),
+        ].join(',')}}`,
+        twice: new Set(own.map(([key]) => key)).size < own.length || within.some(({ twice }) => twice),
+      }))
+    const flat = objectOf(fc.constant([]))
+    const object = objectOf(fc.array(objectOf(fc.array(flat, { maxLength: 2 })), { maxLength: 2 }))
+    fc.assert(
+      fc.property(object, ({ json, twice }) => {
+        expect([json, parseJson(Buffer.from(json)).ok]).toEqual([json, !twice])
+      }),
+      { ...runs, numRuns: runs.numRuns * 3 },
+    )
+  })
+})
+
+/** amqplib's own encoder, which throws where our publisher would be told that a message cannot be sent. */
+const requireOfAmqplib = createRequire(createRequire(import.meta.url).resolve('amqplib'))
+const { encodeProperties } = requireOfAmqplib('./lib/defs.js')
+const BASIC_PROPERTIES = 60
+const FRAME_MOST_BYTES = 131_072
+
+/** What amqplib may make of a table on the wire. */
+const { value: headerValue } = fc.letrec((tie) => ({
+  value: fc.oneof(
+    { depthSize: 'small', withCrossShrink: true },
+    fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.double(),
+      fc.bigInt({ min: -(2n ** 63n), max: 2n ** 64n - 1n }).map(Number),
+      fc.boolean(),
+      fc.constant(null),
+      fc.uint8Array({ maxLength: 50 }).map((bytes) => Buffer.from(bytes)),
+      fc.constant('x'.repeat(20_000)),
+      fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map((value) => ({ '!': 'timestamp', value: Number(value) })),
+      fc.nat().map((digits) => ({ '!': 'decimal', value: { places: 3, digits } })),
+    ),
+    fc.array(tie('value'), { maxLength: 4 }),
+    // What amqplib makes of a table with a field __proto__.
+    tie('value').map((value) => (typeof value === 'object' ? Object.create(value) : {})),
+    fc.dictionary(
+      fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('!', 'value', '\ufffd'.repeat(255))),
+      tie('value'),
+      { maxKeys: 4 },
+    ),
+  ),
+}))
+const shortText = fc.oneof(fc.string({ unit: 'binary', maxLength: 255 }), fc.constant('\ufffd'.repeat(255)))
+const properties = fc.record(
+  {
+    contentType: shortText,
+    contentEncoding: shortText,
+    deliveryMode: fc.integer({ min: 0, max: 255 }),
+    priority: fc.integer({ min: 0, max: 255 }),
+    correlationId: shortText,
+    replyTo: fc.oneof(
+      shortText,
+      shortText.map((name) => `amq.gen-${name}`),
+    ),
+    expiration: shortText,
+    messageId: shortText,
+    timestamp: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map(Number),
+    type: shortText,
+    userId: shortText,
+    appId: shortText,
+    headers: fc.dictionary(
+      fc.oneof(shortText, fc.constantFrom('CC', 'BCC', 'x-limit', 'x-reason', 'x-delivery-count', '!')),
+      headerValue,
+      {
+        maxKeys: 8,
+      },
+    ),
+  },
+  { requiredKeys: ['headers'] },
+)
+
+describe('whatever the properties', () => {
+  it('reading tells, and the dead letter can be written in one frame and is routed by nothing of theirs', () => {
+    fc.assert(
+      fc.property(properties, fc.constantFrom(...contracts), (given, contract) => {
+        const hostile = message(Buffer.from('{}'), given)
+        readMessage(contract, hostile, 1_000)
+        const refused = { kind: 'refused', reason: 'invalid', error: String(given.messageId) } as const
+        const letter = deadLetter(contract, hostile, refused, { consumer: 'c', at: new Date() })
+        const bytes: Buffer = encodeProperties(BASIC_PROPERTIES, 1, 2, letter.properties)
+        expect(bytes.length).toBeLessThan(FRAME_MOST_BYTES)
+        expect(letter.queue).toBe(`${contract.queue}.dead-letter`)
+        for (const name of ['CC', 'BCC']) expect(letter.properties.headers).not.toHaveProperty(name)
+        for (const name of ['expiration', 'userId']) expect(letter.properties).not.toHaveProperty(name)
+        const reply = replyTo(hostile, refused)
+        if (reply) expect(reply.queue).toMatch(/^amq\.(gen-|rabbitmq\.reply-to\.)/)
+      }),
+      { ...runs, numRuns: runs.numRuns * 3 },
+    )
+  })
+
+  it('no frame is too strange to be looked through for tables nested too deep', () => {
+    const frame = fc.uint8Array({ minLength: 600, maxLength: 2_000 }).map((bytes) => {
+      const buffer = Buffer.from(bytes)
+      buffer[0] = 2
+      buffer.writeUInt32BE(buffer.length - 8, 3)
+      buffer.writeUInt16BE(0x2000, 19)
+      return buffer
+    })
+    fc.assert(
+      fc.property(frame, (buffer) => {
+        const before = buffer.length
+        flattenHeaders(buffer)
+        expect(buffer).toHaveLength(before)
+      }),
+      runs,
+    )
+  })
+})
