@@ -1,8 +1,7 @@
 // What the HTTP interface is handed: broker, configuration and service, real or in memory.
-import type { Broker, Service } from '@ims/messaging'
+import type { Broker, DeadLetterDesk, Service } from '@ims/messaging'
 import type { KeysNow } from './authorisation.ts'
 import type { HttpConfig } from './config.ts'
-import type { DeadLettersDependencies } from './routes/dead-letters.ts'
 
 export interface Dependencies {
   readonly broker: Pick<Broker, 'publisher' | 'requester'>
@@ -11,5 +10,5 @@ export interface Dependencies {
   readonly keysNow?: KeysNow
   readonly service: Pick<Service, 'log' | 'meter' | 'stopping'>
   /** Without it there is nothing under /dead_letters. */
-  readonly deadLetters?: DeadLettersDependencies
+  readonly deadLetters?: DeadLetterDesk
 }

@@ -4,7 +4,6 @@ import { runService } from '@ims/runtime'
 import { watchApiKeys } from './api-keys-file.ts'
 import { httpEnvironment } from './config.ts'
 import { createApp } from './producer.ts'
-import { onlyAdmin } from './routes/dead-letters.ts'
 import { listen } from './server.ts'
 
 const config = { rabbitmq: rabbitmqEnvironment, http: httpEnvironment }
@@ -16,7 +15,7 @@ void runService({ name: 'producer', config }, async (service) => {
   const broker = own(await openBroker(config.rabbitmq, service, { publishes: contracts }))
   await waitForConsumers(broker, config.http.waitFor, service)
   // It connects when it is asked to, and for so long only.
-  const deadLetters = { desk: deadLetterDesk(config.rabbitmq, service), authorise: onlyAdmin }
+  const deadLetters = deadLetterDesk(config.rabbitmq, service)
   const app = createApp({ broker, config: config.http, keysNow, service, deadLetters })
   own(await listen(app, config.http, service), 'the HTTP server')
 })

@@ -8,24 +8,21 @@ import { connect } from 'amqplib'
 import { eventually, type Servers, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
 import { z } from 'zod'
 import { createApp } from '../src/producer.ts'
-import { onlyAdmin } from '../src/routes/dead-letters.ts'
-import { appUnderTest } from './app-under-test.ts'
-import { API_KEYS, asAdmin } from './dead-letters-keys.ts'
+import { adminEnvironment, appUnderTest, asAdmin } from './app-under-test.ts'
 import { type BrokerPeer, DEAD, ids, openPeer, QUEUE } from './dead-letters-peer.ts'
 
 describe('/dead_letters on RabbitMQ', () => {
   let servers: Servers
   let space: TestSpace
   let peer: BrokerPeer
-  let admin: ReturnType<typeof asAdmin>
+  let app: ReturnType<typeof createApp>
 
   beforeAll(async () => {
     ;({ servers, space } = await serversUnderTest('dead_letters_http'))
     peer = await openPeer(space.rabbitmq)
-    const { service, config, rabbitmq } = appUnderTest({ environment: { API_KEYS, RATE_LIMIT_PER_MINUTE: '0' } })
+    const { service, config, rabbitmq } = appUnderTest({ environment: adminEnvironment })
     const desk = deadLetterDesk(rabbitmqEnvironment.parse(serversEnvironment(space)), quietService)
-    const app = createApp({ broker: rabbitmq.open(), config, service, deadLetters: { desk, authorise: onlyAdmin } })
-    admin = asAdmin(app)
+    app = createApp({ broker: rabbitmq.open(), config, service, deadLetters: desk })
   }, 30_000)
   afterAll(async () => {
     await peer.close()
@@ -33,11 +30,11 @@ describe('/dead_letters on RabbitMQ', () => {
   })
   beforeEach(async () => await peer.empty())
 
-  const post = (verb: string, body: object) => admin.post(`/dead_letters/${QUEUE}/${verb}`).send(body)
+  const post = (verb: string, body: object) => asAdmin(app).post(`/dead_letters/${QUEUE}/${verb}`).send(body)
 
   it('counts the dead letters of each queue by their reason', async () => {
     await peer.setAside(30, (number) => (number < 20 ? 'invalid' : 'too-large'))
-    const response = await admin.get('/dead_letters')
+    const response = await asAdmin(app).get('/dead_letters')
     expect(response.status).toBe(200)
     expect(response.body.queues).toContainEqual({
       queue: QUEUE,
@@ -53,7 +50,7 @@ describe('/dead_letters on RabbitMQ', () => {
     const seen: string[] = []
     let next: string | undefined = `/dead_letters/${QUEUE}?limit=10`
     for (let page = 0; next !== undefined && page < 9; page += 1) {
-      const response = await admin.get(next)
+      const response = await asAdmin(app).get(next)
       expect(response.body).toMatchObject({ queue: QUEUE, total: 25 })
       for (const { id } of response.body.letters) seen.push(id)
       next = /<(.*)>; rel="next"/.exec(response.headers.link ?? '')?.[1]
@@ -63,11 +60,11 @@ describe('/dead_letters on RabbitMQ', () => {
 
   it('shows one whole, and 404 for one that is not there', async () => {
     await peer.setAside(2)
-    const response = await admin.get(`/dead_letters/${QUEUE}/messages/id-1`)
+    const response = await asAdmin(app).get(`/dead_letters/${QUEUE}/messages/id-1`)
     expect(response.body.letters).toMatchObject([
       { id: 'id-1', body: '{"number":1}', headers: { 'x-reason': 'invalid' } },
     ])
-    const unknown = await admin.get(`/dead_letters/${QUEUE}/messages/id-9`)
+    const unknown = await asAdmin(app).get(`/dead_letters/${QUEUE}/messages/id-9`)
     expect(unknown.status).toBe(404)
     expect(unknown.body).toMatchObject({ type: 'urn:ims:problem:unknown-dead-letter' })
   })
@@ -89,22 +86,22 @@ describe('/dead_letters on RabbitMQ', () => {
     await peer.setAside(5, (number) => (number < 2 ? 'invalid' : 'too-large'))
     expect((await post('discard', { ids: ['id-4', 'id-9'] })).body).toMatchObject({ discarded: 1, left: 4 })
     expect((await post('discard', { reason: 'too-large' })).body).toMatchObject({ discarded: 2, left: 2 })
-    expect((await admin.delete(`/dead_letters/${QUEUE}/messages/id-0`)).body).toMatchObject({
+    expect((await asAdmin(app).delete(`/dead_letters/${QUEUE}/messages/id-0`)).body).toMatchObject({
       discarded: 1,
       left: 1,
     })
-    expect((await admin.delete(`/dead_letters/${QUEUE}/messages/id-0`)).status).toBe(404)
+    expect((await asAdmin(app).delete(`/dead_letters/${QUEUE}/messages/id-0`)).status).toBe(404)
     expect(await peer.ids(DEAD, 1)).toEqual(['id-1'])
     expect(await peer.depth(QUEUE)).toBe(0)
   })
 
   it('exports all of them as JSON, one on each line', async () => {
     await peer.setAside(300)
-    const response = await admin.get(`/dead_letters/${QUEUE}/export`).buffer()
+    const response = await asAdmin(app).get(`/dead_letters/${QUEUE}/export`).buffer()
     expect(response.headers['content-type']).toBe('application/x-ndjson')
     const lines = response.text.trimEnd().split('\n')
     expect(lines.map((line) => JSON.parse(line).id)).toEqual(ids(300))
-    expect((await admin.get(`/dead_letters/stock_management/export`)).status).toBe(404)
+    expect((await asAdmin(app).get(`/dead_letters/stock_management/export`)).status).toBe(404)
   })
 
   it('answers 409 while somebody else is at work, and leaves no connection behind', async () => {

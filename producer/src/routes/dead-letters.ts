@@ -1,33 +1,18 @@
-// /dead_letters: what operators do with dead letters, over HTTP. Closed to everybody whom `authorise` does not let in.
+// /dead_letters: what operators do with dead letters, over HTTP. Who may is decided where all paths' scopes are (authorisation.ts).
 import { type DeadLetterDesk, deadLetterSource, deadLetterSources } from '@ims/messaging'
 import { type ErrorRequestHandler, type RequestHandler, Router } from 'express'
-import { clientOf } from '../authorisation.ts'
 import type { Dependencies } from '../dependencies.ts'
 import { methodNotAllowed, Problem } from '../problem.ts'
 import { exportRoute, listRoute, oneRoute, summaryRoute } from './dead-letters-read.ts'
 import { troubleAsProblem } from './dead-letters-trouble.ts'
 import { discardOneRoute, workRoute } from './dead-letters-work.ts'
 
-export interface DeadLettersDependencies {
-  readonly desk: DeadLetterDesk
-  /** Calls `next()` for whoever may do everything here, and answers everybody else. */
-  readonly authorise: RequestHandler
-}
-
-/** A second lock behind the door of all paths: whatever that lets through, only a key with scope admin comes in here. */
-export const onlyAdmin: RequestHandler = (_, response, next) => {
-  if (!clientOf(response)?.scopes.has('admin'))
-    throw new Problem(403, 'forbidden', 'Dead letters are for holders of an API key with scope admin.')
-  next()
-}
-
 /** The routes, to be mounted at /dead_letters. */
 export function deadLettersRouter(
-  { desk, authorise }: DeadLettersDependencies,
+  desk: DeadLetterDesk,
   { config, service }: Pick<Dependencies, 'config' | 'service'>,
 ): Router {
   const router = Router({ caseSensitive: true, strict: true })
-  router.use(authorise)
   router.param('queue', (request, _, next, name: string) => {
     const queue = deadLetterSource(name)
     if (queue === undefined)
