@@ -1,12 +1,11 @@
 // Secrets stay secret when things go wrong: real services are given recognisable ones and led into trouble, and all that they show is searched.
-import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
+import { serversEnvironment, serversUnderTest, type TestSpace } from 'local'
 import { SEED_ITEM } from './http.ts'
-import { migrate, ROOT, type ServiceName } from './stack.ts'
+import { adminPages, killAll, said, startWith } from './service-in-trouble.ts'
+import { migrate, type ServiceName } from './stack.ts'
 
 const KEY = 'ims_KEYKEYKEY-recognisable-1'
 const WRONG = 'WRONGWRONG-recognisable-2'
@@ -17,7 +16,6 @@ const CONFIGURATION = 78
 let space: TestSpace
 let environment: Record<string, string>
 let secrets: string[]
-const running: Running[] = []
 
 beforeAll(async () => {
   ;({ space } = await serversUnderTest('secrets'))
@@ -25,58 +23,8 @@ beforeAll(async () => {
   secrets = [space.rabbitmq.password, space.mysql.password, KEY, WRONG, IN_URL]
   await migrate(environment)
 }, 60_000)
-afterEach(async () => {
-  for (const { child, ended } of running.splice(0)) {
-    child.kill('SIGKILL')
-    await ended
-  }
-})
+afterEach(killAll)
 afterAll(async () => await space.drop())
-
-interface Running {
-  readonly child: ChildProcess
-  readonly ended: Promise<number | null>
-  /** All that it has written so far, to either stream. */
-  output(): string
-}
-
-function start(name: ServiceName, env: Record<string, string>): Running {
-  const child = spawn(process.execPath, [join(name, 'src/main.ts')], {
-    cwd: ROOT,
-    env: { PATH: process.env.PATH, ...environment, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk: Buffer) => {
-      output += chunk
-    })
-  const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
-  const started = { child, ended, output: () => output }
-  running.push(started)
-  return started
-}
-
-/** Waits until it has said `pattern`, and returns the first group of it. */
-async function said({ output }: Running, pattern: RegExp): Promise<string> {
-  let found = ''
-  await eventually(() => {
-    const match = pattern.exec(output())
-    if (match === null) throw new Error(`not said: ${pattern}\n${output()}`)
-    found = match[1] ?? ''
-  }, 30_000)
-  return found
-}
-
-/** What the admin port shows. */
-async function adminPages(service: Running): Promise<string> {
-  const port = await said(service, /"adminPort":(\d+)/)
-  const pages = ['livez', 'readyz', 'metrics'].map(async (page) => {
-    const response = await fetch(`http://127.0.0.1:${port}/${page}`)
-    return `${JSON.stringify([...response.headers])}${await response.text()}`
-  })
-  return (await Promise.all(pages)).join('\n')
-}
 
 /** The arguments of every process of this machine, which everybody on it can read. */
 function argumentsOfAll(): string {
@@ -98,6 +46,8 @@ function noSecretIn(shown: Record<string, string>): void {
       expect({ where, shows: forms.filter((form) => text.includes(form)) }).toEqual({ where, shows: [] })
     }
 }
+
+const start = (name: ServiceName, env: Record<string, string>) => startWith(name, { ...environment, ...env })
 
 describe('no secret is shown', () => {
   it('by a producer that is called with its key, and with a wrong one', async () => {

@@ -54,7 +54,7 @@ export function licencesPage(packageLock: string): string {
     '# Licences of what is in the images',
     '',
     `${shipped.length} npm packages of others, by licence: ${counts.join(' · ')}. Their texts are in the images, in \`node_modules\`.`,
-    'What the base images bring, `imsScan` writes down. This page is written by `npm run licences`, which refuses any other licence.',
+    'What the base images bring, the scan of the build writes down. This page is written by `npm run licences`, which refuses any other licence.',
     '',
     '| package | version | licence |',
     '|---|---|---|',

@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { hash } from 'node:crypto'
 import type { Message } from 'amqplib'
 import { z } from 'zod'
+import { shortened } from './dead-letters-text.ts'
 
 /** A dead letter as it is shown: plain JSON, whatever the message held. Members that it does not tell are null. */
 export interface DeadLetter {
@@ -30,19 +31,24 @@ export interface DeadLetter {
 const REASON_UNKNOWN = 'unknown'
 const NESTING_MOST = 8
 
-const text = z.string().min(1)
+/** A sender may write what it likes into a header, a hundred kilobytes of it. */
+const text = (most: number) =>
+  z
+    .string()
+    .min(1)
+    .transform((value) => shortened(value, most))
 const orNull = <T>(schema: z.ZodType<T>) => schema.nullable().catch(null)
 const ours = z.object({
-  'x-reason': orNull(text),
-  'x-error': orNull(text),
-  'x-failed-at': orNull(text),
-  'x-consumer': orNull(text),
+  'x-reason': orNull(text(200)),
+  'x-error': orNull(text(2_500)),
+  'x-failed-at': orNull(text(64)),
+  'x-consumer': orNull(text(200)),
   'x-attempts': orNull(z.int().min(1)),
   'x-delivery-count': orNull(z.int().min(0)),
   'x-death': z.unknown().optional(),
 })
 const death = z.object({
-  reason: text.catch(REASON_UNKNOWN),
+  reason: text(200).catch(REASON_UNKNOWN),
   time: z
     .object({ value: z.number().min(0).max(8.64e12) })
     .nullable()

@@ -3,7 +3,7 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 import { z } from 'zod'
 import { withDeadline } from './backoff.ts'
 import type { RabbitmqConfig } from './config.ts'
-import { closeConnection, openConnection } from './connection.ts'
+import { type Connection, closeConnection, openConnection } from './connection.ts'
 import { deadLetterQueue } from './contract.ts'
 import { DeadLettersUnavailable } from './dead-letters-errors.ts'
 import type { Service } from './service.ts'
@@ -13,11 +13,19 @@ const WINDOW_MOST = 1_000
 const WINDOW_FIRST = 50
 const WINDOW_BYTES = 8 * 1_024 * 1_024
 
+/**
+ * A channel holds at most so many kept messages, then another is opened: to ack one message the broker goes through those
+ * that are unacked before it.
+ */
+const KEPT_PER_CHANNEL_MOST = 1_000
+
 /** So long without a message, the broker is asked whether there are any left. */
 const QUIET_MS = 500
 /** So long without one although there are some, it is given up. */
 const SILENT_MOST_MS = 30_000
-const CLOSE_TIMEOUT_MS = 5_000
+const CLOSE_TIMEOUT_MS = 60_000
+
+const NO_BODY = Buffer.alloc(0)
 
 /** Two who begin at the same moment see each other and both step back; one of them is first the next time. */
 const ATTEMPTS_MOST = 3
@@ -28,10 +36,18 @@ export interface DeadLetterReader {
   readonly total: number
   /** The next messages, oldest first; none when the end is reached. The window before is settled by then. */
   window(): Promise<readonly ConsumeMessage[]>
-  /** Removes messages of the latest window, given in their order. Once for each window; the others are kept. */
-  remove(messages: readonly ConsumeMessage[]): void
-  /** Resolves when the broker has dealt with every removal; rejects with DeadLettersUnavailable when nobody can tell. */
-  flushed(): Promise<void>
+  /**
+   * Removes messages of the latest window; the others are kept. Resolves when the broker has done it, rejects with
+   * DeadLettersUnavailable when nobody can tell. Once for each window.
+   */
+  remove(messages: readonly ConsumeMessage[]): Promise<void>
+  /** Removed for the caller, but not told the broker before `flushed`. */
+  readonly putOff: readonly ConsumeMessage[]
+  /**
+   * Resolves when what was put off is removed as well, with how many there are on the queue then, those that came
+   * meanwhile included; rejects with DeadLettersUnavailable when nobody can tell.
+   */
+  flushed(): Promise<number>
   /** Returns what was kept to its place in the queue, and closes the connection. Never rejects. */
   close(): Promise<void>
 }
@@ -55,19 +71,29 @@ export async function openReader(queue: string, config: RabbitmqConfig, service:
   }
 }
 
+/** A channel with the consumers that are on it and what it must give back. */
+interface Lane {
+  readonly channel: Channel
+  readonly consumerTags: Set<string>
+  /** The last message of each run of kept ones that came to the same consumer. */
+  readonly kept: ConsumeMessage[]
+  keptCount: number
+}
+
 class Reader implements DeadLetterReader {
   total = 0
+  putOff: readonly ConsumeMessage[] = []
   readonly #queue: string
   readonly #arrived: ConsumeMessage[] = []
-  /** The last message of each run of kept ones that came to the same consumer. */
-  readonly #kept: ConsumeMessage[] = []
+  /** The first is the anchor's; windows come on the last one. */
+  readonly #lanes: Lane[] = []
+  /** The oldest message: it came to the anchor. */
+  #anchored: ConsumeMessage | undefined
   /** The latest window, not settled yet. */
   #open: readonly ConsumeMessage[] = []
   #seen = 0
   #windowMost = WINDOW_FIRST
-  #channel: Channel | undefined
-  readonly #consumerTags = new Set<string>()
-  #closeConnection: (() => Promise<void>) | undefined
+  #connection: Connection | undefined
   #lost: DeadLettersUnavailable | undefined
   #wake: () => void = () => {}
 
@@ -78,31 +104,39 @@ class Reader implements DeadLetterReader {
   async open(config: RabbitmqConfig, service: Service): Promise<void> {
     try {
       const lost = (reason: Error) => this.#fail(reason)
-      const connection = await openConnection(config, `${service.name} reading ${this.#queue}`, service, lost)
-      this.#closeConnection = () => closeConnection(connection)
-      const channel = await connection.model.createChannel()
-      channel.on('error', (error: Error) => this.#fail(error))
-      channel.on('close', () => this.#fail(new Error('the channel was closed')))
-      this.#channel = channel
-      this.total = (await channel.checkQueue(this.#queue)).messageCount
-      await this.#standAlone(channel)
+      this.#connection = await openConnection(config, `${service.name} reading ${this.#queue}`, service, lost)
+      const anchor = await this.#newLane(this.#connection)
+      this.total = (await anchor.channel.checkQueue(this.#queue)).messageCount
+      await this.#standAlone(anchor)
+      await this.#newLane(this.#connection)
     } catch (error) {
       throw explained(this.#queue, error)
     }
+  }
+
+  async #newLane({ model }: Connection): Promise<Lane> {
+    const channel = await model.createChannel()
+    channel.on('error', (error: Error) => this.#fail(error))
+    channel.on('close', () => this.#fail(new Error('the channel was closed')))
+    const lane = { channel, consumerTags: new Set<string>(), kept: [], keptCount: 0 }
+    this.#lanes.push(lane)
+    return lane
   }
 
   /**
    * Takes the oldest message, and with it the place of the one reader, for as long as the reader lives: quorum queues do
    * not enforce exclusive consumers, so whoever sees a second consumer steps back.
    */
-  async #standAlone(channel: Channel): Promise<void> {
-    await this.#subscribe(channel, 1)
-    const { consumerCount } = await channel.checkQueue(this.#queue)
+  async #standAlone(anchor: Lane): Promise<void> {
+    await this.#subscribe(anchor, 1)
+    const { consumerCount } = await anchor.channel.checkQueue(this.#queue)
     if (consumerCount > 1)
       throw new DeadLettersUnavailable(
         'busy',
         `somebody else is reading ${this.#queue} (${consumerCount - 1} other consumers): wait until that has ended, or end it`,
       )
+    if (this.total > 0) await this.#arrivals(anchor.channel, 1)
+    this.#anchored = this.#arrived[0]
   }
 
   async window(): Promise<readonly ConsumeMessage[]> {
@@ -126,25 +160,31 @@ class Reader implements DeadLetterReader {
   async #fetch(wanted: number): Promise<void> {
     try {
       if (this.#lost) throw this.#lost
-      const channel = this.#channelOrThrow()
-      const consumerTag = await this.#subscribe(channel, wanted - this.#arrived.length)
-      await this.#arrivals(channel, wanted)
-      await this.#cancel(channel, consumerTag)
+      const lane = await this.#laneForWindow()
+      const consumerTag = await this.#subscribe(lane, wanted - this.#arrived.length)
+      await this.#arrivals(lane.channel, wanted)
+      await this.#cancel(lane, consumerTag)
     } catch (error) {
       throw this.#lost ?? explained(this.#queue, error)
     }
   }
 
-  async #subscribe(channel: Channel, most: number): Promise<string> {
+  async #laneForWindow(): Promise<Lane> {
+    const latest = this.#lanes.at(-1)
+    if (this.#connection === undefined || latest === undefined) throw new Error('the reader is not open')
+    return latest.keptCount < KEPT_PER_CHANNEL_MOST ? latest : await this.#newLane(this.#connection)
+  }
+
+  async #subscribe({ channel, consumerTags }: Lane, most: number): Promise<string> {
     await channel.prefetch(most)
     const { consumerTag } = await channel.consume(this.#queue, (message) => this.#take(message))
-    this.#consumerTags.add(consumerTag)
+    consumerTags.add(consumerTag)
     return consumerTag
   }
 
-  async #cancel(channel: Channel, consumerTag: string): Promise<void> {
+  async #cancel({ channel, consumerTags }: Lane, consumerTag: string): Promise<void> {
     await channel.cancel(consumerTag)
-    this.#consumerTags.delete(consumerTag)
+    consumerTags.delete(consumerTag)
   }
 
   /** Resolves when `wanted` messages are there, or the queue has no more. */
@@ -177,43 +217,64 @@ class Reader implements DeadLetterReader {
     this.#wake()
   }
 
-  remove(messages: readonly ConsumeMessage[]): void {
+  async remove(messages: readonly ConsumeMessage[]): Promise<void> {
     const gone = new Set(messages)
-    const kept = this.#open.filter((message) => !gone.has(message))
     try {
       this.#ack(gone)
-    } catch (error) {
-      throw this.#lost ?? explained(this.#queue, error) // amqplib throws on a channel that is closed
-    }
-    this.#open = []
-    this.#keep(kept)
-  }
-
-  #ack(gone: ReadonlySet<ConsumeMessage>): void {
-    const channel = this.#channelOrThrow()
-    const firstKept = this.#open.findIndex((message) => !gone.has(message))
-    // One ack for all up to here, which is right only while everything before them is gone as well.
-    const together = this.#kept.length > 0 ? 0 : firstKept === -1 ? this.#open.length : firstKept
-    const last = this.#open[together - 1]
-    if (last) channel.ack(last, true)
-    for (const message of this.#open.slice(together)) if (gone.has(message)) channel.ack(message)
-  }
-
-  /** The broker does what it is told on a channel in order: an answer means that everything before was done. */
-  async flushed(): Promise<void> {
-    try {
-      if (this.#lost) throw this.#lost
-      await this.#channelOrThrow().checkQueue(this.#queue)
+      const kept = this.#open.filter((message) => !gone.has(message))
+      this.#open = []
+      this.#keep(kept)
+      // The broker does what it is told on a channel in order: an answer means that everything before was done.
+      await this.#lanes.at(-1)?.channel.checkQueue(this.#queue)
     } catch (error) {
       throw this.#lost ?? explained(this.#queue, error)
     }
   }
 
+  #ack(gone: Set<ConsumeMessage>): void {
+    // The anchor's is put off: acked, it would make room for another one, out of turn.
+    if (this.#anchored && gone.has(this.#anchored)) this.putOff = [this.#anchored]
+    const latest = this.#lanes.at(-1)
+    const own = this.#open.filter((message) => message !== this.#anchored)
+    const firstKept = own.findIndex((message) => !gone.has(message))
+    // One ack for all up to here, which is right only while everything before them on this channel is gone as well.
+    const together = latest?.keptCount !== 0 ? 0 : firstKept === -1 ? own.length : firstKept
+    const last = own[together - 1]
+    if (last) latest?.channel.ack(last, true)
+    for (const message of own.slice(together)) if (gone.has(message)) latest?.channel.ack(message)
+  }
+
+  async flushed(): Promise<number> {
+    try {
+      if (this.#lost) throw this.#lost
+      await this.#removePutOff()
+      this.#keep(this.#open)
+      this.#open = []
+      const ready = (await this.#lanes[0]?.channel.checkQueue(this.#queue))?.messageCount ?? 0
+      return this.#lanes.reduce((count, { keptCount }) => count + keptCount, ready + this.#arrived.length)
+    } catch (error) {
+      throw this.#lost ?? explained(this.#queue, error)
+    }
+  }
+
+  async #removePutOff(): Promise<void> {
+    const [anchor] = this.#lanes
+    const [message] = this.putOff
+    if (anchor === undefined || message === undefined) return
+    for (const consumerTag of anchor.consumerTags) await this.#cancel(anchor, consumerTag)
+    anchor.channel.ack(message)
+    this.putOff = []
+  }
+
   /** Notes where runs end, and forgets the bodies. */
   #keep(messages: readonly ConsumeMessage[]): void {
-    for (const { fields, properties } of messages) {
-      if (this.#kept.at(-1)?.fields.consumerTag === fields.consumerTag) this.#kept.pop()
-      this.#kept.push({ fields, properties, content: Buffer.alloc(0) })
+    for (const message of messages) {
+      const { fields, properties } = message
+      const lane = message === this.#anchored ? this.#lanes[0] : this.#lanes.at(-1)
+      if (lane === undefined) continue
+      if (lane.kept.at(-1)?.fields.consumerTag === fields.consumerTag) lane.kept.pop()
+      lane.kept.push({ fields, properties, content: NO_BODY })
+      lane.keptCount += 1
     }
   }
 
@@ -223,23 +284,20 @@ class Reader implements DeadLetterReader {
    * channel that closes with messages in hand.
    */
   async close(): Promise<void> {
-    const channel = this.#channel
-    if (channel !== undefined && this.#lost === undefined)
-      await withDeadline(this.#giveBack(channel), CLOSE_TIMEOUT_MS, 'returning the messages').catch(() => {})
+    if (this.#lost === undefined)
+      await withDeadline(this.#giveBack(), CLOSE_TIMEOUT_MS, 'returning the messages').catch(() => {})
     this.#lost ??= new DeadLettersUnavailable('disconnected', 'the reader is closed')
-    await this.#closeConnection?.()
+    if (this.#connection) await closeConnection(this.#connection)
   }
 
-  async #giveBack(channel: Channel): Promise<void> {
-    for (const consumerTag of this.#consumerTags) await this.#cancel(channel, consumerTag)
+  async #giveBack(): Promise<void> {
+    for (const lane of this.#lanes) for (const consumerTag of lane.consumerTags) await this.#cancel(lane, consumerTag)
+    await this.#removePutOff()
     this.#keep(this.#open.concat(this.#arrived))
-    for (const message of this.#kept) channel.nack(message, true, true)
-    await channel.close()
-  }
-
-  #channelOrThrow(): Channel {
-    if (this.#channel === undefined) throw new Error('the reader is not open')
-    return this.#channel
+    for (const { channel, kept } of this.#lanes) {
+      for (const message of kept) channel.nack(message, true, true)
+      await channel.checkQueue(this.#queue)
+    }
   }
 
   #fail(reason: Error): void {

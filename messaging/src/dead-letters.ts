@@ -56,13 +56,14 @@ export interface Browsed {
   readonly seen: number
 }
 
-/** What came of a redrive or a discard. Every dead letter is accounted for: `done + left = total`. */
+/** What came of a redrive or a discard. */
 export interface Worked {
+  /** Dead letters on the queue when it began. */
   readonly total: number
   readonly seen: number
   /** Redriven, or discarded; with `dryRun` those that would be. */
   readonly done: number
-  /** Of those that were there at the beginning, how many still are. */
+  /** Dead letters on the queue when it ended, those that came meanwhile included: `total - done`, or more. */
   readonly left: number
   /** Of `done`, how many by reason; many different ones are counted together. */
   readonly reasons: ReadonlyMap<string, number>
@@ -140,49 +141,44 @@ async function worked(
 ): Promise<Worked> {
   const { total } = reader
   const tally = { seen: 0, done: 0, reasons: new Map<string, number>() }
-  const result = (stopped?: Worked['stopped']): Worked => {
-    const left = dryRun ? total : total - tally.done
-    return { total, left, ...tally, ...(stopped === undefined ? {} : { stopped }) }
-  }
-  /** Removals that the broker has not been heard of since. */
-  let unheard: readonly ConsumeMessage[] = []
+  const result = (left: number, stopped?: Worked['stopped']): Worked => ({
+    total,
+    left,
+    ...tally,
+    ...(stopped === undefined ? {} : { stopped }),
+  })
   try {
     for (;;) {
       const window = signal?.aborted ? [] : await reader.window()
       if (window.length === 0) {
-        await reader.flushed()
-        return result(signal?.aborted && tally.seen < total ? 'interrupted' : undefined)
+        const wasInterrupted = signal?.aborted === true && tally.seen < total
+        return result(await reader.flushed(), wasInterrupted ? 'interrupted' : undefined)
       }
-      unheard = []
       const matching = window.filter((message) => isChosen(message, choice))
       const chosen = matching.slice(0, most - tally.done)
       const { taken, trouble } = republisher ? await republisher.publish(chosen) : { taken: chosen, trouble: undefined }
-      count(tally, window, taken)
-      if (!dryRun && taken.length > 0) {
-        unheard = taken
-        reader.remove(taken)
-      }
+      // What is published is redriven, although its dead letter may stay; what is discarded must be gone.
+      if (republisher) count(tally, taken)
+      if (!dryRun && taken.length > 0) await reader.remove(taken)
+      if (!republisher) count(tally, taken)
+      tally.seen += window.length
       progress?.({ total, seen: tally.seen, done: tally.done })
       const isFull = chosen.length < matching.length || (tally.done >= most && tally.seen < total)
       if (trouble === undefined && !isFull) continue
-      await reader.flushed()
-      return result(trouble ?? 'limit')
+      return result(await reader.flushed(), trouble ?? 'limit')
     }
   } catch (error) {
     if (!(error instanceof DeadLettersUnavailable)) throw error
-    // What was redriven is redriven, if the dead letter is still there or not; what was to be discarded may not be gone.
-    if (republisher === undefined) count(tally, [], unheard, -1)
-    return result(error)
+    if (!republisher) count(tally, reader.putOff, -1)
+    return result(dryRun ? total : total - tally.done, error)
   }
 }
 
 function count(
-  tally: { seen: number; done: number; reasons: Map<string, number> },
-  window: readonly ConsumeMessage[],
+  tally: { done: number; reasons: Map<string, number> },
   taken: readonly ConsumeMessage[],
   sign = 1,
 ): void {
-  tally.seen += window.length
   tally.done += sign * taken.length
   for (const message of taken) countReason(tally.reasons, reasonOf(message), sign)
 }

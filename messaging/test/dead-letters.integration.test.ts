@@ -61,6 +61,21 @@ describe('dead letters', () => {
       ])
     })
 
+    it('shows what the broker itself has set aside', async () => {
+      peer.channel.sendToQueue(QUEUE, Buffer.from('{}'), { persistent: true, messageId: 'by-broker' })
+      await peer.channel.waitForConfirms()
+      await eventually(async () => {
+        const message = await peer.channel.get(QUEUE)
+        if (message) peer.channel.nack(message, false, false)
+        expect(await peer.depth(DEAD)).toBe(1)
+      })
+      expect(await browse()).toMatchObject([{ id: 'by-broker', reason: 'rejected', by: 'broker' }])
+      expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ done: 1, left: 0 })
+      const [message] = await peer.peek(QUEUE, 1)
+      expect(message?.properties).toMatchObject({ messageId: 'by-broker', headers: {} })
+      expect(Object.keys(message?.properties.headers ?? {})).toEqual([])
+    })
+
     it('leaves every message in its place, thirty times over and across windows', async () => {
       await peer.setAside(400)
       for (let time = 0; time < 30; time += 1) expect(await browsedIds()).toEqual(ids(0, 400))
@@ -210,12 +225,14 @@ describe('dead letters', () => {
     })
 
     it('delivers no copies to queues that the sender names in CC', async () => {
-      peer.channel.sendToQueue(DEAD, Buffer.from('{}'), { persistent: true, headers: { CC: [QUEUE] } })
+      const other = `${QUEUE}.other`
+      await peer.channel.assertQueue(other, { durable: true })
+      peer.channel.sendToQueue(DEAD, Buffer.from('{}'), { persistent: true, headers: { CC: [other] } })
       await peer.channel.waitForConfirms()
-      await peer.drain(QUEUE)
-      await desk.redrive(QUEUE, ALL)
+      expect(await peer.drain(other)).toHaveLength(1)
+      expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ done: 1, left: 0 })
       expect(await peer.depth(QUEUE)).toBe(1)
-      expect(await peer.depth(DEAD)).toBe(0)
+      expect(await peer.depth(other)).toBe(0)
     })
 
     it('keeps a message that cannot be written again, and says which', async () => {

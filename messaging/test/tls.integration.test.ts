@@ -4,12 +4,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TlsOptions } from 'node:tls'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { type Certificate, CertificateAuthority, openssl, serversEnvironment, serversUnderTest } from 'local'
+import {
+  type Certificate,
+  CertificateAuthority,
+  openssl,
+  serversEnvironment,
+  serversUnderTest,
+  startTlsProxy,
+  type TlsProxy,
+} from 'local'
 import { type Broker, openBroker } from '../src/broker.ts'
 import { rabbitmqEnvironment } from '../src/config.ts'
 import { healthcheck } from '../src/contracts.ts'
 import { quietService } from '../src/testing.ts'
-import { startTlsProxy, type TlsProxy } from './tls-proxy.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'ims-amqps-'))
 let ours: CertificateAuthority
@@ -100,17 +107,6 @@ describe('AMQP over TLS', () => {
     const sentence = /TLS: the server's certificate is not from an authority we trust: look at RABBITMQ_TLS_CA /
     expect(text(await open({ ...settings, RABBITMQ_TLS_CA: others.cert }))).toMatch(sentence)
     expect(text(await open(settings))).toMatch(sentence)
-  })
-
-  it('refuses it also when the environment tells Node not to verify', async () => {
-    const { port } = await proxy({ cert: server.cert, key: server.key })
-    process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'
-    try {
-      const settings = { RABBITMQ_HOST: 'localhost', RABBITMQ_PORT: String(port), RABBITMQ_TLS_CA: others.cert }
-      expect(text(await open(settings))).toMatch(/not from an authority we trust/)
-    } finally {
-      delete process.env.NODE_TLS_REJECT_UNAUTHORIZED
-    }
   })
 
   it('says so when the port does not speak TLS, and sends no password there', async () => {

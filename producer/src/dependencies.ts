@@ -1,5 +1,5 @@
 // What the HTTP interface is handed: broker, configuration and service, real or in memory.
-import type { Broker, Service } from '@ims/messaging'
+import type { Broker, DeadLetterDesk, Service } from '@ims/messaging'
 import type { KeysNow } from './authorisation.ts'
 import type { HttpConfig } from './config.ts'
 
@@ -9,4 +9,6 @@ export interface Dependencies {
   /** Those of the configuration when left out. */
   readonly keysNow?: KeysNow
   readonly service: Pick<Service, 'log' | 'meter' | 'stopping'>
+  /** Without it there is nothing under /dead_letters. */
+  readonly deadLetters?: DeadLetterDesk
 }

@@ -1,5 +1,5 @@
 // producer: turns HTTP requests into messages, and what the consumers reply into HTTP responses.
-import { contracts, openBroker, rabbitmqEnvironment, waitForConsumers } from '@ims/messaging'
+import { contracts, deadLetterDesk, openBroker, rabbitmqEnvironment, waitForConsumers } from '@ims/messaging'
 import { runService } from '@ims/runtime'
 import { watchApiKeys } from './api-keys-file.ts'
 import { httpEnvironment } from './config.ts'
@@ -14,8 +14,8 @@ void runService({ name: 'producer', config }, async (service) => {
   // Closed in reverse: finish the requests in hand, then the broker.
   const broker = own(await openBroker(config.rabbitmq, service, { publishes: contracts }))
   await waitForConsumers(broker, config.http.waitFor, service)
-  own(
-    await listen(createApp({ broker, config: config.http, keysNow, service }), config.http, service),
-    'the HTTP server',
-  )
+  // It connects when it is asked to, and for so long only.
+  const deadLetters = deadLetterDesk(config.rabbitmq, service)
+  const app = createApp({ broker, config: config.http, keysNow, service, deadLetters })
+  own(await listen(app, config.http, service), 'the HTTP server')
 })

@@ -15,6 +15,9 @@ interface Details {
   /** Why a consumer refused the command. */
   readonly reason?: string
   readonly sku?: string
+  /** What came of a work on dead letters that could not be ended. */
+  readonly done?: number
+  readonly left?: number
 }
 
 const TITLES = {
@@ -40,6 +43,9 @@ const TITLES = {
   'not-accepted': 'Not accepted',
   'outcome-unknown': 'Outcome unknown',
   'no-reply': 'No answer in time',
+  'unknown-dead-letter': 'There is no such dead letter',
+  busy: 'Somebody else is at work',
+  'dead-letters-unavailable': 'The dead letters cannot be worked on',
 } as const
 
 /** Seconds after which a client may try again while the broker is away: it is usually back by then. */

@@ -6,6 +6,7 @@ import type { Dependencies } from './dependencies.ts'
 import { methodNotAllowed, notFound, problemHandler } from './problem.ts'
 import { limitRate } from './rate-limit.ts'
 import { createItemRoute } from './routes/create-item.ts'
+import { deadLettersRouter } from './routes/dead-letters.ts'
 import { healthcheckRoute } from './routes/healthcheck.ts'
 import { orderProcessingRoute } from './routes/order-processing.ts'
 import { stockManagementRoute } from './routes/stock-management.ts'
@@ -54,6 +55,7 @@ export function createApp(dependencies: Dependencies): Express {
       .options(empty({ Allow: allow }))
       .all(methodNotAllowed(allow))
   }
+  if (dependencies.deadLetters) app.use('/dead_letters', deadLettersRouter(dependencies.deadLetters, dependencies))
   app.use(notFound)
   app.use(problemHandler(service.log))
   return app

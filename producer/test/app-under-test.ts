@@ -1,6 +1,8 @@
 // The producer's application on a broker in memory, with everything it logs and measures at hand.
+import { createHash } from 'node:crypto'
 import { type Broker, consumerEnvironment, contracts, type Delivery, type Outcome, type Service } from '@ims/messaging'
 import { InMemoryRabbitmq, quietService } from '@ims/messaging/testing'
+import type { Express } from 'express'
 import request from 'supertest'
 import { httpEnvironment } from '../src/config.ts'
 import { createApp } from '../src/producer.ts'
@@ -35,6 +37,14 @@ export function appUnderTest({ environment = {}, broker = {}, stopping = quietSe
     rabbitmq.messages(queue).map(({ content }) => JSON.parse(content.toString()))
   return { app, config, service, rabbitmq, sent, lines, measured }
 }
+
+const ADMIN_KEY = 'the key of an admin'
+
+/** What makes a key of scope admin valid. */
+export const adminEnvironment = { API_KEYS: `admin admin ${createHash('sha256').update(ADMIN_KEY).digest('hex')}` }
+
+/** A client that presents that key. */
+export const asAdmin = (app: Express) => request.agent(app).set('X-API-Key', ADMIN_KEY)
 
 /** A publisher and a requester that fail with `error` whatever they are asked. */
 export function failing(error: Error): Pick<Broker, 'publisher' | 'requester'> {

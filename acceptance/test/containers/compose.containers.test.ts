@@ -72,6 +72,21 @@ describe('docker compose up --build --wait', () => {
     MINUTE_MS,
   )
 
+  it("lets an operator work on dead letters in the producer's container, and nobody by HTTP without a key", async () => {
+    const deadLetters = (...args: string[]) => execIn('producer', 'node', 'producer/src/dead-letters.ts', ...args)
+    for (let time = 0; time < 2; time += 1) await call(`${http}/create_item`, { json: SEED_ITEM })
+    await eventually(async () =>
+      expect(await deadLetters('list', 'create_item')).toContain('1 dead letters: duplicate-sku 1'),
+    )
+    await call(`${http}/stock_management`, { json: { sku: SEED_ITEM.sku } })
+    await eventually(async () => expect(await call(`${http}/order_processing`)).toMatchObject({ body: [] }))
+    expect(await deadLetters('redrive', 'create_item', '--all')).toContain('redriven 1 of 1')
+    await eventually(async () => expect(await call(`${http}/order_processing`)).toMatchObject({ body: [SEED_ITEM] }))
+    await call(`${http}/stock_management`, { json: { sku: SEED_ITEM.sku } })
+    await eventually(async () => expect(await call(`${http}/order_processing`)).toMatchObject({ body: [] }))
+    expect(await call(`${http}/dead_letters`)).toMatchObject({ status: 403 })
+  })
+
   it('started each after what it needs: the producer last, when RabbitMQ and all four consumers were healthy', async () => {
     const startedAt = async (service: string) =>
       Date.parse(z.object({ State: z.object({ StartedAt: z.string() }) }).parse(await inspect(service)).State.StartedAt)
@@ -185,6 +200,22 @@ describe('the broker', () => {
     const password = await execIn('consumer_two', 'cat', '/run/accounts/rabbitmq-password')
     expect(await ask(basic('consumer_two', password))).toBe(401)
     expect(await ask(basic('guest', 'guest'))).toBe(401)
+  })
+
+  it('tells the user monitoring how long a queue is, as KEDA asks it, and lets it neither read nor purge the queue', async () => {
+    const password = await execIn('rabbitmq', 'cat', '/run/accounts/monitoring-password')
+    const ask = async (path: string, method: string, body?: object) =>
+      await fetch(`${management}/api/queues/%2F/create_item${path}`, {
+        method,
+        headers: { authorization: basic('monitoring', password), 'content-type': 'application/json' },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      })
+    const told = await ask('', 'GET')
+    expect(told.status).toBe(200)
+    expect(await told.json()).toMatchObject({ name: 'create_item', messages: expect.any(Number) })
+    expect((await ask('/contents', 'DELETE')).status).toBe(401)
+    const one = { count: 1, ackmode: 'ack_requeue_true', encoding: 'auto' }
+    expect((await ask('/get', 'POST', one)).status).toBe(401)
   })
 })
 

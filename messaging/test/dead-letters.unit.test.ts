@@ -1,0 +1,152 @@
+// What dead letters say, whatever they hold: text that a terminal cannot obey, and members that are there or null.
+import { describe, expect, it } from '@jest/globals'
+import type { Message } from 'amqplib'
+import fc from 'fast-check'
+import { deadLetterSource } from '../src/dead-letters.ts'
+import { described, idOf } from '../src/dead-letters-described.ts'
+import { redriven } from '../src/dead-letters-redriven.ts'
+import { jsonLine, printable } from '../src/dead-letters-text.ts'
+
+const none = {
+  contentType: undefined,
+  contentEncoding: undefined,
+  deliveryMode: undefined,
+  priority: undefined,
+  correlationId: undefined,
+  replyTo: undefined,
+  expiration: undefined,
+  messageId: undefined,
+  timestamp: undefined,
+  type: undefined,
+  userId: undefined,
+  appId: undefined,
+  clusterId: undefined,
+}
+const message = (content: Buffer | string, properties: object = {}): Message => ({
+  content: Buffer.from(content),
+  fields: { deliveryTag: 1, redelivered: false, exchange: '', routingKey: 'create_item.dead-letter' },
+  properties: { headers: {}, ...none, ...properties },
+})
+const shown = (content: Buffer | string, properties: object = {}, most = 1_000) =>
+  described('create_item', message(content, properties), most)
+
+/** As RabbitMQ 4.3 writes them when a message has reached the delivery limit of a quorum queue. */
+const byDeliveryLimit = {
+  mine: 1,
+  'x-acquired-count': 21,
+  'x-death': [
+    {
+      count: 1,
+      reason: 'delivery_limit',
+      queue: 'create_item',
+      time: { '!': 'timestamp', value: 1_795_601_008 },
+      exchange: '',
+      'routing-keys': ['create_item'],
+    },
+  ],
+  'x-delivery-count': 21,
+  'x-first-death-exchange': '',
+  'x-first-death-queue': 'create_item',
+  'x-first-death-reason': 'delivery_limit',
+  'x-last-death-exchange': '',
+  'x-last-death-queue': 'create_item',
+  'x-last-death-reason': 'delivery_limit',
+}
+
+describe('a dead letter as it is shown', () => {
+  it('tells what the broker set aside by itself: the reason, when, and how often it was delivered', () => {
+    expect(shown('{}', { headers: byDeliveryLimit })).toMatchObject({
+      reason: 'delivery_limit',
+      failedAt: '2026-11-25T10:03:28.000Z',
+      by: 'broker',
+      attempts: 21,
+      error: null,
+    })
+  })
+
+  it('shortens a body between characters, never within one', () => {
+    expect(shown('aж😀', {}, 2)).toMatchObject({ body: 'a', shortened: true, bytes: 7 })
+    expect(shown('aж😀', {}, 6)).toMatchObject({ body: 'aж', shortened: true })
+    expect(shown('aж😀', {}, 7)).toMatchObject({ body: 'aж😀', shortened: false })
+  })
+
+  it('is plain JSON and does not throw, whatever the headers are', () => {
+    const names = fc.constantFrom(
+      'x-reason',
+      'x-error',
+      'x-failed-at',
+      'x-consumer',
+      'x-attempts',
+      'x-death',
+      '__proto__',
+    )
+    const headers = fc.dictionary(names, fc.anything({ withBigInt: true, withNullPrototype: true }))
+    fc.assert(
+      fc.property(headers, fc.uint8Array(), fc.nat(20), (given, bytes, most) => {
+        const letter = described('create_item', message(Buffer.from(bytes), { headers: given }), most)
+        const line = jsonLine(letter)
+        expect(JSON.parse(line).id).toBe(letter.id)
+        expect(line).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u)
+      }),
+    )
+  })
+
+  it('has the same id each time, and another for another message', () => {
+    expect(idOf(message('a'))).toBe(idOf(message('a')))
+    expect(idOf(message('a'))).not.toBe(idOf(message('b')))
+    expect(idOf(message('a', { headers: { 'x-failed-at': '1' } }))).not.toBe(idOf(message('a')))
+  })
+})
+
+describe('text for a terminal', () => {
+  it('has no character that a terminal obeys or that turns the direction of writing', () => {
+    expect(printable('a\u001b[2J\n\u0085\u202eb\u2028\ud800 ж😀')).toBe(
+      'a\\u001b[2J\\n\\u0085\\u202eb\\u2028\\ud800 ж😀',
+    )
+  })
+
+  it('is as JSON still the same value', () => {
+    fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => expect(JSON.parse(jsonLine(text))).toBe(text)))
+  })
+})
+
+describe('a redriven message', () => {
+  it("has the sender's headers and properties, and nothing of its death", () => {
+    const headers = {
+      ...byDeliveryLimit,
+      'x-reason': 'r',
+      'x-error': 'e',
+      'x-attempts': 3,
+      CC: ['other'],
+      'x-after': 7,
+    }
+    const dead = message('{}', {
+      headers,
+      messageId: 'm',
+      replyTo: 'r',
+      correlationId: 'c',
+      expiration: '1',
+      userId: 'u',
+    })
+    const { queue, content, properties } = redriven('create_item', dead)
+    expect(queue).toBe('create_item')
+    expect(content).toBe(dead.content)
+    expect(properties).toEqual({
+      messageId: 'm',
+      replyTo: 'r',
+      correlationId: 'c',
+      persistent: true,
+      mandatory: true,
+      headers: { mine: 1, 'x-after': 7 },
+    })
+  })
+})
+
+describe('a queue that dead letters are asked of', () => {
+  it('is one of the suite, by its name or by that of its dead letters', () => {
+    expect(deadLetterSource('create_item')).toBe('create_item')
+    expect(deadLetterSource('create_item.dead-letter')).toBe('create_item')
+    for (const name of ['', '.dead-letter', 'amq.gen-x', 'create_item.dead-letter.dead-letter', '__proto__'])
+      expect(deadLetterSource(name)).toBeUndefined()
+  })
+})

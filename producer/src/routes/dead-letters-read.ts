@@ -1,0 +1,145 @@
+// The reading half of /dead_letters: counts and reasons, pages, one of them, all of them as JSON lines.
+import { once } from 'node:events'
+import { countReason, type DeadLetter, type DeadLetterDesk, deadLetterSources, jsonLine } from '@ims/messaging'
+import type { RequestHandler, Response } from 'express'
+import { z } from 'zod'
+import { sendJson } from '../answer.ts'
+import type { Dependencies } from '../dependencies.ts'
+import { nextPageUrl } from '../listing-query.ts'
+import { Problem } from '../problem.ts'
+import { troubleAsProblem } from './dead-letters-trouble.ts'
+
+export interface RouteParts extends Pick<Dependencies, 'config' | 'service'> {
+  readonly desk: DeadLetterDesk
+}
+
+/** Nobody waits longer than this for an answer that is not a stream. */
+export const ANSWER_WITHIN_MS = 20_000
+const PAGE_MOST = 1_000
+const PAGE = 100
+const SHORT_BODY_BYTES = 200
+/** Bodies that are answered whole, one by one, up to this size; `export` has them all. */
+const ONE_BODY_MOST_BYTES = 1_048_576
+/** Of messages with the same id so many are shown. */
+const SAME_ID_MOST = 20
+
+/** How many there are in each queue and why, each counted: seconds for a hundred thousand. */
+export function summaryRoute({ desk }: RouteParts): RequestHandler {
+  return async (_, response) => {
+    const signal = AbortSignal.timeout(ANSWER_WITHIN_MS)
+    const queues: object[] = []
+    for (const queue of deadLetterSources) queues.push(await summary(desk, queue, signal))
+    sendJson(response, 200, { queues })
+  }
+}
+
+async function summary(desk: DeadLetterDesk, queue: string, signal: AbortSignal): Promise<object> {
+  const reasons = new Map<string, number>()
+  const note = ({ reason }: DeadLetter) => {
+    countReason(reasons, reason)
+    return true
+  }
+  try {
+    const { total, seen } = await desk.browse(queue, note, { bodyMostBytes: 0, signal })
+    return { queue, total, counted: seen, reasons: Object.fromEntries(reasons) }
+  } catch (error) {
+    const problem = troubleAsProblem(error)
+    if (problem instanceof Problem && problem.status === 404) return { queue, total: 0, counted: 0, reasons: {} }
+    throw error
+  }
+}
+
+const whole = z
+  .string()
+  .regex(/^\d{1,9}$/, 'must be a whole number')
+  .transform(Number)
+const paging = z.object({
+  limit: whole.pipe(z.int().min(1).max(PAGE_MOST)).default(PAGE),
+  after: whole.default(0),
+})
+
+/** A page of the queue, oldest first: `limit` of them, after the first `after`. */
+export function listRoute({ desk }: RouteParts): RequestHandler {
+  return async (request, response) => {
+    const { data, error } = paging.safeParse(request.query)
+    if (error) {
+      const errors = error.issues.map(({ path, message }) => ({ path: path.join('.'), message }))
+      throw new Problem(400, 'invalid-query', `Not valid: ${errors.map(({ path }) => path).join(', ')}.`, { errors })
+    }
+    const letters: Omit<DeadLetter, 'headers' | 'properties'>[] = []
+    let position = 0
+    const signal = AbortSignal.timeout(ANSWER_WITHIN_MS)
+    const take = ({ headers, properties, ...short }: DeadLetter) => {
+      position += 1
+      if (position > data.after) letters.push(short)
+      return letters.length < data.limit
+    }
+    const { total } = await desk.browse(queueOf(request), take, { bodyMostBytes: SHORT_BODY_BYTES, signal })
+    if (signal.aborted) throw tooLong()
+    const end = data.after + letters.length
+    const next =
+      letters.length > 0 && end < total ? { Link: `<${nextPageUrl(request.originalUrl, end)}>; rel="next"` } : {}
+    sendJson(response, 200, { queue: queueOf(request), total, letters }, next)
+  }
+}
+
+/** All with this id: one, unless a consumer died just when it had set it aside. */
+export function oneRoute({ desk }: RouteParts): RequestHandler {
+  return async (request, response) => {
+    const { id } = parameters.parse(request.params)
+    const letters: DeadLetter[] = []
+    const signal = AbortSignal.timeout(ANSWER_WITHIN_MS)
+    const take = (letter: DeadLetter) => {
+      if (letter.id === id) letters.push(letter)
+      return letters.length < SAME_ID_MOST
+    }
+    await desk.browse(queueOf(request), take, { bodyMostBytes: ONE_BODY_MOST_BYTES, signal })
+    if (signal.aborted && letters.length === 0) throw tooLong()
+    if (letters.length === 0) throw unknown()
+    sendJson(response, 200, { letters })
+  }
+}
+
+/** All of them, whole, as application/x-ndjson. A response that ends early is cut off, never ended as if it were whole. */
+export function exportRoute({ desk, config, service }: RouteParts): RequestHandler {
+  return async (request, response) => {
+    const left = new AbortController()
+    response.once('close', () => left.abort())
+    const signal = AbortSignal.any([left.signal, service.stopping])
+    const write = async (letter: DeadLetter) => {
+      begin(response)
+      if (!response.write(`${jsonLine(letter)}\n`)) await drained(response, config.stallTimeoutMs, signal)
+      return !signal.aborted
+    }
+    const { total, seen } = await desk.browse(queueOf(request), write, {
+      bodyMostBytes: Number.POSITIVE_INFINITY,
+      signal,
+    })
+    if (seen < total) return void response.destroy()
+    begin(response)
+    response.end()
+  }
+}
+
+function begin(response: Response): void {
+  if (!response.headersSent) response.writeHead(200, { 'Content-Type': 'application/x-ndjson' })
+}
+
+async function drained(response: Response, stallTimeoutMs: number, signal: AbortSignal): Promise<void> {
+  const stalled = AbortSignal.timeout(stallTimeoutMs)
+  await once(response, 'drain', { signal: AbortSignal.any([signal, stalled]) }).catch(() => {})
+  if (stalled.aborted) response.destroy()
+}
+
+const parameters = z.object({ queue: z.string(), id: z.string().default('') })
+export const queueOf = ({ params }: { params: unknown }): string => parameters.parse(params).queue
+export const idOf = ({ params }: { params: unknown }): string => parameters.parse(params).id
+
+export const unknown = (): Problem =>
+  new Problem(404, 'unknown-dead-letter', 'There is no dead letter with this id in this queue.')
+const tooLong = (): Problem =>
+  new Problem(
+    503,
+    'dead-letters-unavailable',
+    'There are too many to be read in time: use export, or redrive some first.',
+  )

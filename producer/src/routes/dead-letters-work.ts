@@ -1,0 +1,86 @@
+// The changing half of /dead_letters: redrive and discard, at most so many in one request, and every one accounted for.
+import { type Choice, DeadLettersUnavailable, type Worked } from '@ims/messaging'
+import type { RequestHandler } from 'express'
+import { z } from 'zod'
+import { sendJson } from '../answer.ts'
+import { readBody } from '../request-body.ts'
+import { ANSWER_WITHIN_MS, idOf, queueOf, type RouteParts, unknown } from './dead-letters-read.ts'
+import { troubleAsProblem } from './dead-letters-trouble.ts'
+
+const MOST = 10_000
+const MOST_UNLESS_SAID = 1_000
+
+const wanted = z
+  .strictObject({
+    all: z.literal(true).optional(),
+    ids: z.array(z.string().min(1).max(255)).min(1).max(MOST_UNLESS_SAID).optional(),
+    reason: z.string().min(1).max(255).optional(),
+    dryRun: z.boolean().default(false),
+    most: z.int().min(1).max(MOST).default(MOST_UNLESS_SAID),
+  })
+  .refine(({ all, ids, reason }) => [all, ids, reason].filter((each) => each !== undefined).length === 1, {
+    error: 'must have exactly one of all, ids, reason',
+  })
+
+/** `redrive` or `discard` of what the body says: `{"all":true}`, `{"ids":[…]}` or `{"reason":"…"}`, with `most` and `dryRun`. */
+export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): RequestHandler {
+  return async (request, response) => {
+    const { all, ids, reason, dryRun, most } = await readBody(request, wanted, parts.config.bodyMostBytes)
+    const choice: Choice =
+      all === true
+        ? { by: 'all' }
+        : ids === undefined
+          ? { by: 'reason', reason: reason ?? '' }
+          : { by: 'id', ids: new Set(ids) }
+    const queue = queueOf(request)
+    const outcome = await work(verb, queue, choice, { dryRun, most }, parts, response.getHeader('X-Request-Id'))
+    sendJson(response, 200, {
+      queue,
+      [verb === 'redrive' ? 'redriven' : 'discarded']: dryRun ? 0 : outcome.done,
+      ...(dryRun ? { wouldBe: outcome.done } : {}),
+      left: outcome.left,
+      reasons: Object.fromEntries(outcome.reasons),
+      // Not all that is meant was looked at: ask again.
+      complete: outcome.stopped === undefined,
+      ...(typeof outcome.stopped === 'string' ? { stopped: outcome.stopped === 'limit' ? 'limit' : 'time' } : {}),
+    })
+  }
+}
+
+/** DELETE of one: discards all with this id. */
+export function discardOneRoute(parts: RouteParts): RequestHandler {
+  return async (request, response) => {
+    const choice: Choice = { by: 'id', ids: new Set([idOf(request)]) }
+    const queue = queueOf(request)
+    const options = { dryRun: false, most: MOST }
+    const outcome = await work('discard', queue, choice, options, parts, response.getHeader('X-Request-Id'))
+    if (outcome.done === 0 && outcome.stopped === undefined) throw unknown()
+    sendJson(response, 200, {
+      queue,
+      discarded: outcome.done,
+      left: outcome.left,
+      complete: outcome.stopped === undefined,
+    })
+  }
+}
+
+/** Works for a bounded time; a failure in the middle is answered with what was done before. */
+async function work(
+  verb: 'redrive' | 'discard',
+  queue: string,
+  choice: Choice,
+  options: { dryRun: boolean; most: number },
+  { desk, service }: RouteParts,
+  requestId: unknown,
+): Promise<Worked> {
+  const signal = AbortSignal.any([AbortSignal.timeout(ANSWER_WITHIN_MS), service.stopping])
+  const outcome = await desk[verb](queue, choice, { ...options, signal })
+  const { done, left, stopped } = outcome
+  const fields = { requestId, queue, verb, by: choice.by, dryRun: options.dryRun, done, left }
+  if (!(stopped instanceof DeadLettersUnavailable)) {
+    service.log.info(fields, 'dead letters worked on')
+    return outcome
+  }
+  service.log.warn({ ...fields, reason: stopped.message }, 'dead letters worked on, but not to the end')
+  throw troubleAsProblem(stopped, options.dryRun ? {} : { done, left })
+}

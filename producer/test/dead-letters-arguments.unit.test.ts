@@ -1,0 +1,56 @@
+// The command line of `dead-letters`: what it means, and what is said about one that means nothing.
+import { describe, expect, it } from '@jest/globals'
+import { parseDeadLetterArguments, WrongArguments } from '../src/dead-letters-arguments.ts'
+
+const parse = (line: string) => parseDeadLetterArguments(line === '' ? [] : line.split(' '))
+
+describe('the command line of dead-letters', () => {
+  it('means all four queues where none is named, and takes a queue by the name of its dead letters too', () => {
+    const queues = ['healthcheck', 'create_item', 'stock_management', 'order_processing']
+    expect(parse('list')).toEqual({ verb: 'list', queues, limit: 100 })
+    expect(parse('export create_item.dead-letter')).toEqual({ verb: 'export', queues: ['create_item'] })
+  })
+
+  it('chooses by ids, by reason, or all, and at most so many', () => {
+    const redrive = { verb: 'redrive', queue: 'create_item', dryRun: false, most: undefined }
+    expect(parse('redrive create_item --all')).toEqual({ ...redrive, choice: { by: 'all' } })
+    expect(parse('redrive create_item --id a --id b')).toEqual({
+      ...redrive,
+      choice: { by: 'id', ids: new Set(['a', 'b']) },
+    })
+    expect(parse('redrive create_item --reason invalid --limit 5 --dry-run')).toEqual({
+      ...redrive,
+      choice: { by: 'reason', reason: 'invalid' },
+      dryRun: true,
+      most: 5,
+    })
+  })
+
+  it('explains itself where nothing, or help, is asked for', () => {
+    for (const line of ['', '--help', 'redrive --help']) expect(parse(line)).toEqual({ verb: 'help' })
+  })
+
+  it('discards with --yes, or in a dry run', () => {
+    expect(parse('discard create_item --all --yes')).toMatchObject({ verb: 'discard', dryRun: false })
+    expect(parse('discard create_item --all --dry-run')).toMatchObject({ verb: 'discard', dryRun: true })
+  })
+
+  it.each([
+    ['discard create_item --all', 'say --yes'],
+    ['redrive create_item', 'say which: one of --id, --reason, --all'],
+    ['redrive create_item --all --id x', 'say which'],
+    ['redrive create_item --all --yes', 'redrive takes no --yes'],
+    ['redrive amq.topic --all', 'there is no queue "amq.topic"; there are healthcheck, create_item'],
+    ['redrive', 'redrive needs a queue'],
+    ['show', 'show needs an id'],
+    ['list create_item --limit x', '--limit must be a whole number, not "x"'],
+    ['list create_item --limit -1', '--limit'],
+    ['purge create_item', 'there is no verb "purge"'],
+    ['__proto__', 'there is no verb "__proto__"'],
+    ['list create_item two', 'list takes one argument, not 2'],
+    ['list --force', "Unknown option '--force'"],
+  ])('refuses `%s`, and says why', (line, why) => {
+    expect(() => parse(line)).toThrow(WrongArguments)
+    expect(() => parse(line)).toThrow(why)
+  })
+})

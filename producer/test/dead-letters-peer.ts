@@ -1,0 +1,88 @@
+// The broker from outside, for tests of dead letters: fills queues, counts, looks, and occupies the place of the one reader.
+import { type ConsumeMessage, connect, type Options } from 'amqplib'
+import { eventually } from 'local'
+
+export const QUEUE = 'create_item'
+export const DEAD = 'create_item.dead-letter'
+const AT_ONCE = 2_000
+const PREFETCH = 65_535
+
+export interface BrokerPeer {
+  /** Makes both queues anew. */
+  empty(): Promise<void>
+  /** Sets `n` messages aside, with ids from `id-0` on; the body of each is padded to `bytes`. */
+  setAside(n: number, reason?: (number: number) => string, bytes?: number): Promise<void>
+  put(queue: string, content: Buffer, properties: Options.Publish): Promise<void>
+  remove(queue: string): Promise<void>
+  /** Messages that are ready. */
+  depth(queue: string): Promise<number>
+  /** The ids on a queue, in their order, once there are `most`; they stay. */
+  ids(queue: string, most: number): Promise<string[]>
+  /** Consumes a queue until the function that it resolves with is called. */
+  occupy(queue: string): Promise<() => Promise<void>>
+  close(): Promise<void>
+}
+
+interface Access {
+  readonly host: string
+  readonly port: number
+  readonly username: string
+  readonly password: string
+  readonly vhost: string
+}
+
+export async function openPeer({ host, port, username, password, vhost }: Access): Promise<BrokerPeer> {
+  const model = await connect({ hostname: host, port, username, password, vhost: encodeURIComponent(vhost) })
+  const channel = await model.createConfirmChannel()
+  return {
+    empty: async () => {
+      for (const queue of [QUEUE, DEAD]) {
+        await channel.deleteQueue(queue)
+        await channel.assertQueue(queue, { durable: true })
+      }
+    },
+    setAside: async (n, reason = () => 'invalid', bytes = 0) => {
+      const padding = bytes === 0 ? {} : { padding: 'x'.repeat(bytes) }
+      for (let number = 0; number < n; number += 1) {
+        const headers = { 'x-reason': reason(number), 'x-error': 'no good', 'x-consumer': 'consumer_two' }
+        const content = Buffer.from(JSON.stringify({ number, ...padding }))
+        channel.sendToQueue(DEAD, content, { persistent: true, messageId: `id-${number}`, headers })
+        if (number % AT_ONCE === 0) await channel.waitForConfirms()
+      }
+      await channel.waitForConfirms()
+    },
+    put: async (queue, content, properties) => {
+      channel.sendToQueue(queue, content, { persistent: true, ...properties })
+      await channel.waitForConfirms()
+    },
+    remove: async (queue) => void (await channel.deleteQueue(queue)),
+    depth: async (queue) => (await channel.checkQueue(queue)).messageCount,
+    ids: async (queue, most) => {
+      const own = await model.createChannel()
+      const messages: ConsumeMessage[] = []
+      await own.prefetch(PREFETCH)
+      const { consumerTag } = await own.consume(queue, (message) => {
+        if (message) messages.push(message)
+      })
+      await eventually(() => {
+        if (messages.length < most) throw new Error(`${messages.length} of ${most} messages on ${queue}`)
+      }, 30_000)
+      await own.cancel(consumerTag)
+      own.nackAll(true)
+      await own.close()
+      return messages.map(({ properties }) => String(properties.messageId))
+    },
+    occupy: async (queue) => {
+      const own = await model.createChannel()
+      const { consumerTag } = await own.consume(queue, () => {})
+      return async () => {
+        await own.cancel(consumerTag)
+        await own.close()
+      }
+    },
+    close: () => model.close(),
+  }
+}
+
+/** `id-0` … `id-<n - 1>`. */
+export const ids = (n: number): string[] => Array.from({ length: n }, (_, number) => `id-${number}`)

@@ -1,0 +1,184 @@
+// The program `dead-letters` as a process on a real broker: killed, interrupted, short of memory, and fed with hostile messages.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { eventually, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
+import { type BrokerPeer, DEAD, ids, openPeer, QUEUE } from './dead-letters-peer.ts'
+
+const PROGRAM = join(import.meta.dirname, '..', 'src', 'dead-letters.ts')
+
+interface Running {
+  readonly child: ChildProcess
+  readonly out: () => string
+  readonly err: () => string
+  readonly ended: Promise<number | NodeJS.Signals | null>
+}
+
+describe('the program dead-letters', () => {
+  let space: TestSpace
+  let peer: BrokerPeer
+
+  beforeAll(async () => {
+    ;({ space } = await serversUnderTest('dead_letters_program'))
+    peer = await openPeer(space.rabbitmq)
+  }, 30_000)
+  afterAll(async () => {
+    await peer.close()
+    await space.drop()
+  })
+  beforeEach(async () => await peer.empty())
+
+  const start = (args: readonly string[], env: Record<string, string> = {}): Running => {
+    const child = spawn(process.execPath, [PROGRAM, ...args], {
+      env: { ...process.env, NODE_OPTIONS: '', ...serversEnvironment(space), ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let [out, err] = ['', '']
+    child.stdout.on('data', (chunk) => {
+      out += chunk
+    })
+    child.stderr.on('data', (chunk) => {
+      err += chunk
+    })
+    const ended = new Promise<number | NodeJS.Signals | null>((resolve) =>
+      child.once('close', (code, signal) => resolve(code ?? signal)),
+    )
+    return { child, out: () => out, err: () => err, ended }
+  }
+  const run = async (...args: string[]) => {
+    const running = start(args)
+    return { code: await running.ended, out: running.out(), err: running.err() }
+  }
+
+  it('loses nothing when it is killed at any moment of a redrive of thousands', async () => {
+    const n = 6_000
+    let cutShort = 0
+    for (const redriven of [1, 1_500, 3_500]) {
+      await peer.empty()
+      await peer.setAside(n)
+      const { child, ended } = start(['redrive', QUEUE, '--all'])
+      await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThanOrEqual(redriven), 30_000)
+      child.kill('SIGKILL')
+      expect(await ended).toBe('SIGKILL')
+      // Those in hand are ready again as soon as the broker has noticed.
+      await eventually(async () => {
+        expect((await peer.depth(QUEUE)) + (await peer.depth(DEAD))).toBeGreaterThanOrEqual(n)
+      }, 20_000)
+      const dead = await peer.ids(DEAD, 0)
+      if (dead.length > 0) cutShort += 1
+      const again = await run('redrive', QUEUE, '--all')
+      expect(again).toMatchObject({ code: 0 })
+      const all = await peer.ids(QUEUE, n)
+      expect(new Set(all)).toEqual(new Set(ids(n)))
+      // At most the messages of one window came twice, and the oldest.
+      expect(all.length - n).toBeLessThanOrEqual(1_001)
+      expect(await peer.depth(DEAD)).toBe(0)
+    }
+    expect(cutShort).toBeGreaterThan(0)
+  }, 120_000)
+
+  it('stops at Ctrl-C: what was redriven is gone, the rest is where it was, and the exit code is 130', async () => {
+    await peer.setAside(10_000)
+    const { child, ended, out } = start(['redrive', QUEUE, '--all'])
+    await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThan(1), 30_000)
+    child.kill('SIGINT')
+    child.kill('SIGINT') // npm and the terminal both tell it
+    expect(await ended).toBe(130)
+    const [, redriven, left] = /redriven (\d+) of 10000 .*, (\d+) left/.exec(out()) ?? []
+    expect(Number(left)).toBeGreaterThan(0)
+    expect(await peer.ids(QUEUE, Number(redriven))).toEqual(ids(10_000).slice(0, Number(redriven)))
+    expect(await peer.ids(DEAD, Number(left))).toEqual(ids(10_000).slice(Number(redriven)))
+  }, 60_000)
+
+  it('works on 20,000 dead letters of 4 kB in flat memory: a heap of 24 MB, and no more than 200 MB in all', async () => {
+    await peer.setAside(20_000, (number) => (number % 2 === 0 ? 'invalid' : 'too-large'), 4_000)
+    for (const args of [
+      ['list', QUEUE, '--limit', '1'],
+      ['redrive', QUEUE, '--reason', 'invalid'],
+      ['redrive', QUEUE, '--all'],
+    ]) {
+      const running = start(args, { NODE_OPTIONS: '--max-old-space-size=24 --max-semi-space-size=2' })
+      let peakKb = 0
+      const watching = setInterval(() => {
+        peakKb = Math.max(peakKb, residentPeakKb(running.child.pid))
+      }, 20)
+      expect([args, await running.ended, running.err()]).toEqual([args, 0, expect.not.stringContaining('heap')])
+      clearInterval(watching)
+      if (process.platform === 'linux') expect(peakKb).toBeGreaterThan(0)
+      expect(peakKb).toBeLessThan(200_000)
+    }
+    expect(await peer.depth(QUEUE)).toBe(20_000)
+  }, 180_000)
+
+  it('exports every dead letter as JSON on one line, and lists them with count and reasons', async () => {
+    await peer.setAside(1_200, (number) => (number < 200 ? 'invalid' : 'too-large'))
+    const { code, out, err } = await run('export', QUEUE)
+    expect(code).toBe(0)
+    const lines = out.trimEnd().split('\n')
+    expect(lines.map((line) => JSON.parse(line).id)).toEqual(ids(1_200))
+    expect(err).toContain('1200 of 1200 dead letters exported')
+    const list = await run('list', QUEUE, '--limit', '2')
+    expect(list.out.match(/^id-\d+/gm)).toEqual(['id-0', 'id-1'])
+    expect(list.out).toContain('create_item: 1200 dead letters: too-large 1000 · invalid 200')
+  }, 60_000)
+
+  it('sends no control character of a message to the terminal', async () => {
+    await peer.put(DEAD, Buffer.from('\u001b]0;owned\u0007'), {
+      messageId: '\u001b[2J',
+      headers: { 'x-reason': 'in\u0085valid', 'x-error': '\u001b[31m', '\u009bname': ['\u202e'] },
+    })
+    await peer.put(DEAD, Buffer.from([0x9b, 0xff]), { messageId: 'bytes' })
+    for (const args of [['list'], ['show', '\\u001b[2J'], ['show', 'bytes'], ['export', QUEUE]]) {
+      const { code, out, err } = await run(...args)
+      expect([args, code]).toEqual([args, 0])
+      expect((out + err).replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u)
+    }
+    expect((await run('show', 'bytes')).out).toContain('m/8=')
+    expect(await run('redrive', QUEUE, '--id', '\\u001b[2J')).toMatchObject({ code: 0 })
+    expect(await peer.ids(QUEUE, 1)).toEqual(['\u001b[2J'])
+  }, 60_000)
+
+  it('discards nothing without --yes', async () => {
+    await peer.setAside(3)
+    const refused = await run('discard', QUEUE, '--all')
+    expect(refused).toMatchObject({ code: 64, out: '', err: expect.stringContaining('say --yes') })
+    expect(await peer.ids(DEAD, 3)).toEqual(ids(3))
+    const { out } = await run('discard', QUEUE, '--id', 'id-1', '--yes')
+    expect(out).toBe('create_item: discarded 1 of 3 (invalid 1), 2 left\n')
+    expect(await peer.ids(DEAD, 2)).toEqual(['id-0', 'id-2'])
+  }, 60_000)
+
+  it('says what is wrong when it cannot begin, when an id is not there, and when it could not end', async () => {
+    expect(await run('show', 'nothing')).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('no dead letter with the id'),
+    })
+    await peer.setAside(2)
+    const release = await peer.occupy(DEAD)
+    expect(await run('list', QUEUE)).toMatchObject({
+      code: 69,
+      err: expect.stringContaining('somebody else is reading'),
+    })
+    await release()
+    const away = start(['list'], { RABBITMQ_PORT: '1' })
+    expect(await away.ended).toBe(69)
+    expect(away.err()).toContain('no connection to the broker')
+    const wrong = start(['list'], { RABBITMQ_PORT: 'x' })
+    expect(await wrong.ended).toBe(78)
+    expect(wrong.err()).toContain('configuration: RABBITMQ_PORT: must be a whole number')
+    await peer.remove(QUEUE)
+    const { code, out, err } = await run('redrive', QUEUE, '--all')
+    expect({ code, out }).toEqual({ code: 1, out: 'create_item: redriven 0 of 2, 2 left\n' })
+    expect(err).toContain('the broker has no queue create_item to redrive to')
+  }, 60_000)
+})
+
+/** The most memory that a process has had so far; 0 when it is gone, or where this cannot be told. */
+function residentPeakKb(pid: number | undefined): number {
+  try {
+    return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)
+  } catch {
+    return 0
+  }
+}

@@ -1,0 +1,147 @@
+// /dead_letters without a broker: closed to whom nobody let in, and plain sentences for what is not right.
+import { type DeadLetterDesk, DeadLettersUnavailable, type Worked } from '@ims/messaging'
+import { describe, expect, it } from '@jest/globals'
+import request from 'supertest'
+import { createApp } from '../src/producer.ts'
+import { adminEnvironment, appUnderTest, asAdmin } from './app-under-test.ts'
+
+const nothing: Worked = { total: 0, seen: 0, done: 0, left: 0, reasons: new Map() }
+
+/** The application with a desk that notes what it is asked, on which `parts` differ. */
+function withDesk(parts: Partial<DeadLetterDesk> = {}, hasKeys = true) {
+  const asked: string[] = []
+  const noting = async (what: string): Promise<Worked> => {
+    asked.push(what)
+    return nothing
+  }
+  const desk: DeadLetterDesk = {
+    browse: async () => await noting('browse'),
+    redrive: async () => await noting('redrive'),
+    discard: async () => await noting('discard'),
+    ...parts,
+  }
+  const { service, config, rabbitmq, lines } = appUnderTest({ environment: hasKeys ? adminEnvironment : {} })
+  const app = createApp({ broker: rabbitmq.open(), config, service, deadLetters: desk })
+  return { app, asked, lines }
+}
+const failing = (trouble: DeadLettersUnavailable['trouble']) => async () => {
+  throw new DeadLettersUnavailable(trouble, 'password guest refused at 10.0.0.1')
+}
+
+describe('/dead_letters', () => {
+  it.each([
+    ['get', '/dead_letters'],
+    ['get', '/dead_letters/create_item'],
+    ['get', '/dead_letters/create_item/export'],
+    ['get', '/dead_letters/create_item/messages/x'],
+    ['get', '/dead_letters/no-such-queue'],
+    ['get', '/dead_letters/%ff'],
+    ['post', '/dead_letters/create_item/redrive'],
+    ['post', '/dead_letters/create_item/discard'],
+    ['delete', '/dead_letters/create_item/messages/x'],
+    ['options', '/dead_letters/create_item'],
+  ] as const)('is closed to everybody: %s %s answers 403 and asks the broker nothing', async (method, path) => {
+    const { app, asked } = withDesk({}, false)
+    const response = await request(app)[method](path).send({ all: true })
+    expect(response.status).toBe(403)
+    expect(response.headers['content-type']).toBe('application/problem+json')
+    expect(response.body).toMatchObject({ type: 'urn:ims:problem:forbidden' })
+    expect(asked).toEqual([])
+  })
+
+  it.each(['get', 'post', 'delete', 'put'] as const)(
+    'asks for a key, also where there is nothing: %s',
+    async (method) => {
+      const { app, asked } = withDesk()
+      for (const path of ['/dead_letters', '/dead_letters/create_item/redrive', '/dead_letters/none'])
+        expect((await request(app)[method](path).send({ all: true })).status).toBe(401)
+      expect(asked).toEqual([])
+    },
+  )
+
+  it.each([
+    [{}, 'must have exactly one of all, ids, reason'],
+    [{ all: true, reason: 'invalid' }, 'must have exactly one of all, ids, reason'],
+    [{ all: false }, 'Invalid input: expected true'],
+    [{ ids: [] }, 'Too small'],
+    [{ all: true, most: 1_000_000 }, 'Too big'],
+    [{ all: true, dryrun: true }, 'Unrecognized key: "dryrun"'],
+    [[], 'Invalid input'],
+  ])('refuses the body %j, and says why', async (body, why) => {
+    const { app, asked } = withDesk()
+    for (const verb of ['redrive', 'discard']) {
+      const response = await asAdmin(app).post(`/dead_letters/create_item/${verb}`).send(body)
+      expect(response.status).toBe(400)
+      expect(JSON.stringify(response.body.errors)).toContain(JSON.stringify(why).slice(1, -1))
+    }
+    expect(asked).toEqual([])
+  })
+
+  it('names the queues that there are, for one that there is not', async () => {
+    const response = await asAdmin(withDesk().app).get('/dead_letters/orders')
+    expect(response.status).toBe(404)
+    expect(response.body.detail).toContain('healthcheck, create_item, stock_management, order_processing')
+    expect((await asAdmin(withDesk().app).get('/dead_letters/%ff')).status).toBe(404)
+  })
+
+  it.each([
+    ['/dead_letters/create_item?limit=0', 'limit'],
+    ['/dead_letters/create_item?limit=1001', 'limit'],
+    ['/dead_letters/create_item?after=-1', 'after'],
+  ])('refuses %s', async (path, name) => {
+    const response = await asAdmin(withDesk().app).get(path)
+    expect(response.status).toBe(400)
+    expect(response.body.errors).toEqual([expect.objectContaining({ path: name })])
+  })
+
+  it('answers 405 and what there is, for other methods', async () => {
+    const response = await asAdmin(withDesk().app).put('/dead_letters/create_item/redrive')
+    expect(response.status).toBe(405)
+    expect(response.headers.allow).toBe('POST')
+  })
+
+  it.each([
+    ['busy', 409],
+    ['no-queue', 404],
+    ['not-permitted', 503],
+    ['disconnected', 503],
+  ] as const)('answers %s with %i, and keeps what the broker said to itself', async (trouble, status) => {
+    const { app } = withDesk({ browse: failing(trouble), redrive: failing(trouble) })
+    for (const asking of [
+      asAdmin(app).get('/dead_letters/create_item'),
+      asAdmin(app).get('/dead_letters/create_item/export'),
+      asAdmin(app).post('/dead_letters/create_item/redrive').send({ all: true }),
+    ]) {
+      const response = await asking
+      expect(response.status).toBe(status)
+      expect(response.text).not.toContain('10.0.0.1')
+    }
+  })
+
+  it('answers a redrive that failed in the middle with what was done, and not with success', async () => {
+    const stopped = new DeadLettersUnavailable('disconnected', 'gone')
+    const { app, lines } = withDesk({ redrive: async () => ({ ...nothing, total: 9, done: 5, left: 4, stopped }) })
+    const response = await asAdmin(app).post('/dead_letters/create_item/redrive').send({ all: true })
+    expect(response.status).toBe(503)
+    expect(response.body).toMatchObject({ done: 5, left: 4 })
+    expect(lines).toContainEqual(
+      expect.objectContaining({ level: 'warn', fields: expect.objectContaining({ verb: 'redrive', done: 5 }) }),
+    )
+  })
+
+  it('says that it is not complete when it stopped at its limit or for want of time', async () => {
+    for (const [stopped, said] of [
+      ['limit', 'limit'],
+      ['interrupted', 'time'],
+    ] as const) {
+      const { app } = withDesk({ discard: async () => ({ ...nothing, total: 9, done: 5, left: 4, stopped }) })
+      const response = await asAdmin(app).post('/dead_letters/create_item/discard').send({ all: true })
+      expect(response.body).toMatchObject({ discarded: 5, left: 4, complete: false, stopped: said })
+    }
+  })
+
+  it('cuts off an export that ends too early', async () => {
+    const { app } = withDesk({ browse: async () => ({ total: 2, seen: 1 }) })
+    await expect(asAdmin(app).get('/dead_letters/create_item/export')).rejects.toThrow(/hang up|aborted|ECONNRESET/)
+  })
+})
