@@ -122,7 +122,11 @@ describe('hostile messages', () => {
         'header header-1999',
       ],
       ['tables nested 500 deep', { headers: nestedTable(500) }, 'header '],
-      ['tables nested as deep as a frame allows', { headers: nestedTable(21_000) }, 'header '],
+      [
+        'tables nested 8,000 deep, which overflows the stack of the library',
+        { headers: nestedTable(8_000) },
+        'header ',
+      ],
     ])('%s', async (_, properties, dropped) => {
       await raw.publish('create_item', BAD, properties)
       const letter = await setAside(
