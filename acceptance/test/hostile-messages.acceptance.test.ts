@@ -42,7 +42,7 @@ describe('hostile messages', () => {
   let stack: Stack
   let raw: RawPublisher
   beforeAll(async () => {
-    stack = await startStack('hostile')
+    stack = await startStack('hostile', { env: { RABBITMQ_UNCONFIRMED_MOST_BYTES: '4000000' } })
   }, 60_000)
   afterAll(async () => await stack.stop(), 30_000)
   beforeEach(async () => {
@@ -75,9 +75,9 @@ describe('hostile messages', () => {
       expect(await stack.skus()).toEqual([])
     })
 
-    it('a body of 40 MB, more than may await its confirm', async () => {
-      await raw.publish('healthcheck', Buffer.alloc(40_000_000, 'x'))
-      expect((await setAside('healthcheck', 'too-large', /40000000 bytes/))?.body).toHaveLength(40_000_000)
+    it('a body of 10 MB, more than may await its confirm', async () => {
+      await raw.publish('healthcheck', Buffer.alloc(10_000_000, 'x'))
+      expect((await setAside('healthcheck', 'too-large', /10000000 bytes/))?.body).toHaveLength(10_000_000)
     }, 60_000)
 
     it('a minus zero is a zero', async () => {
@@ -122,7 +122,11 @@ describe('hostile messages', () => {
         'header header-1999',
       ],
       ['tables nested 500 deep', { headers: nestedTable(500) }, 'header '],
-      ['tables nested as deep as a frame allows', { headers: nestedTable(21_000) }, 'header '],
+      [
+        'tables nested 8,000 deep, which overflows the stack of the library',
+        { headers: nestedTable(8_000) },
+        'header ',
+      ],
     ])('%s', async (_, properties, dropped) => {
       await raw.publish('create_item', BAD, properties)
       const letter = await setAside(

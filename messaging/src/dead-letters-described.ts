@@ -7,7 +7,7 @@ import { shortened } from './dead-letters-text.ts'
 
 /** A dead letter as it is shown: plain JSON, whatever the message held. Members that it does not tell are null. */
 export interface DeadLetter {
-  /** The message's own id, or, for one that has none, `~` and a hash of what it holds. */
+  /** The message's own id, or, for one that has none that can be written again, `~` and a hash of what it holds. */
   readonly id: string
   readonly queue: string
   /** Why it was set aside: the consumer's reason, or the broker's (`delivery_limit`, `rejected`, `expired`, `maxlen`). */
@@ -30,6 +30,8 @@ export interface DeadLetter {
 
 const REASON_UNKNOWN = 'unknown'
 const NESTING_MOST = 8
+/** A short string of AMQP. */
+const ID_MOST_BYTES = 255
 
 /** A sender may write what it likes into a header, a hundred kilobytes of it. */
 const text = (most: number) =>
@@ -74,7 +76,9 @@ export function described(queue: string, message: Message, bodyMostBytes: number
 /** What a dead letter is chosen by. */
 export function idOf({ content, properties }: Message): string {
   const { messageId } = properties
-  if (typeof messageId === 'string' && messageId !== '') return messageId
+  // Bytes that were no UTF-8 are longer as text: such an id may have become one that cannot be written again.
+  if (typeof messageId === 'string' && messageId !== '' && Buffer.byteLength(messageId) <= ID_MOST_BYTES)
+    return messageId
   const failedAt = ours.safeParse(properties.headers ?? {}).data?.['x-failed-at'] ?? ''
   return `~${hash('sha256', Buffer.concat([Buffer.from(`${failedAt} `), content]), 'hex').slice(0, 32)}`
 }

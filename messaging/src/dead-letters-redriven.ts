@@ -1,5 +1,6 @@
 // Puts dead letters back on their queue: what a redriven message looks like, and when it counts as taken.
 import type { ConfirmChannel, Message } from 'amqplib'
+import { carried } from './carried.ts'
 import type { RabbitmqConfig } from './config.ts'
 import { type Connection, closeConnection, openConnection } from './connection.ts'
 import { idOf } from './dead-letters-described.ts'
@@ -9,10 +10,7 @@ import { printable } from './dead-letters-text.ts'
 import type { Envelope } from './publisher.ts'
 import type { Service } from './service.ts'
 
-/**
- * Headers that tell of the life before: the consumers' and the broker's, so that attempts begin again; and those by which
- * the broker would deliver copies to other queues. All others are the sender's, and stay.
- */
+/** Headers that tell of the life before, the consumers' and the broker's: without them attempts begin again. */
 const DROPPED_HEADERS = new Set([
   'x-reason',
   'x-error',
@@ -24,23 +22,23 @@ const DROPPED_HEADERS = new Set([
   'x-death',
   'x-delivery-count',
   'x-acquired-count',
-  'CC',
-  'BCC',
 ])
 const DROPPED_PREFIXES = ['x-first-death-', 'x-last-death-']
 
-/** The message as its consumer is to see it again: the same bytes, properties and id. One without an id gets that of its dead letter. */
+/**
+ * The message as its consumer is to see it again: the same bytes, properties and id, as far as they can be written again
+ * and do not route it elsewhere. One without an id gets that of its dead letter.
+ */
 export function redriven(queue: string, message: Message): Envelope {
-  const { headers, expiration, userId, clusterId, ...rest } = message.properties
-  const kept = Object.entries(headers ?? {}).filter(
+  const { properties, headers } = carried(message.properties)
+  const kept = Object.entries(headers).filter(
     ([name]) => !DROPPED_HEADERS.has(name) && !DROPPED_PREFIXES.some((prefix) => name.startsWith(prefix)),
   )
-  const present = Object.entries(rest).filter(([, value]) => value !== undefined)
   return {
     queue,
     content: message.content,
     properties: {
-      ...Object.fromEntries(present),
+      ...properties,
       messageId: idOf(message),
       persistent: true,
       mandatory: true,

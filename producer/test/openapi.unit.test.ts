@@ -2,21 +2,41 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
+import { createApp } from '../src/producer.ts'
 import { appUnderTest } from './app-under-test.ts'
 import { documentedOperations } from './openapi.ts'
 
-const layers = z.array(
-  z.object({ route: z.object({ path: z.string(), methods: z.record(z.string(), z.boolean()) }).optional() }),
-)
-/** What the application routes, by its own account. */
+const routed = z.object({
+  route: z.object({ path: z.string(), methods: z.record(z.string(), z.boolean()) }).optional(),
+})
+const layers = z.array(routed.extend({ name: z.string(), handle: z.unknown() }))
+const router = z.custom<{ stack: unknown }>((value) => typeof value === 'function' && 'stack' in value)
+
+/** What the application routes, by its own account; under /dead_letters HEAD is only refused. */
 function routes(): string[] {
-  return layers.parse(appUnderTest().app.router.stack).flatMap(({ route }) =>
-    route === undefined
-      ? []
-      : Object.keys(route.methods)
-          .filter((method) => method !== '_all')
-          .map((method) => `${method.toUpperCase()} ${route.path}`),
-  )
+  const { config, service, rabbitmq } = appUnderTest()
+  const nothing = () => Promise.reject(new Error('no broker'))
+  const deadLetters = { browse: nothing, redrive: nothing, discard: nothing }
+  const app = createApp({ broker: rabbitmq.open(), config, service, deadLetters })
+  return layers
+    .parse(app.router.stack)
+    .flatMap(({ route, name, handle }) =>
+      name === 'router'
+        ? routesOf(router.parse(handle).stack, '/dead_letters', ['_all', 'head'])
+        : routesOf([{ route }]),
+    )
+}
+
+function routesOf(stack: unknown, prefix = '', without = ['_all']): string[] {
+  return z
+    .array(routed)
+    .parse(stack)
+    .flatMap(({ route }) => {
+      const path = prefix + (prefix !== '' && route?.path === '/' ? '' : route?.path)
+      return Object.keys(route?.methods ?? {})
+        .filter((method) => !without.includes(method))
+        .map((method) => `${method.toUpperCase()} ${path.replaceAll(/:(\w+)/g, '{$1}')}`)
+    })
 }
 
 describe('openapi.json', () => {

@@ -100,11 +100,11 @@ describe('the retention of the inbox', () => {
     await rows(2_000, '40 DAY')
     await rows(3_000, '2 DAY')
     await mysql.sql('ANALYZE TABLE inbox')
-    const plan = JSON.stringify(
-      await mysql.sql(
-        'EXPLAIN DELETE FROM inbox WHERE applied_at < UTC_TIMESTAMP(3) - INTERVAL 30 DAY ORDER BY applied_at LIMIT 500',
-      ),
-    )
+    const statement =
+      'DELETE FROM inbox WHERE applied_at < UTC_TIMESTAMP(3) - INTERVAL 30 DAY ORDER BY applied_at LIMIT 500'
+    // MariaDB knows this table by no name; MySQL 9 shows something else unless it is asked for it.
+    const asked = mysql.sql(`EXPLAIN FORMAT=TRADITIONAL ${statement}`)
+    const plan = JSON.stringify(await asked.catch(() => mysql.sql(`EXPLAIN ${statement}`)))
     expect(plan).toContain('"key":"applied_at"')
   })
 

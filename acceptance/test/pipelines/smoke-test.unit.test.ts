@@ -1,5 +1,10 @@
 // pipeline_files/smoke-test.sh, run for real against a server that answers rightly, and against one for each way of being wrong.
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, jest } from '@jest/globals'
 import { type Flaw, startApiDouble } from './api-double.ts'
@@ -62,6 +67,30 @@ describe('the smoke test', () => {
     const { stderr } = await smokeTest(1, api.url)
     expect(stderr).toMatch(/item SMOKE-\d+-\d+: its deletion was asked for/)
     expect(api.skus()).toEqual([])
+  })
+
+  it('shows the key in the file that SMOKE_API_KEY_FILE names', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'ims-smoke-'))
+    const file = join(directory, 'key')
+    writeFileSync(file, 'ims_key\n')
+    const shown: unknown[] = []
+    const api = createServer(({ headers }, response) => {
+      shown.push(headers.authorization)
+      response.writeHead(403).end()
+    }).listen(0, '127.0.0.1')
+    await once(api, 'listening')
+    const address = api.address()
+    const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`
+    try {
+      process.env.SMOKE_API_KEY_FILE = file
+      const { code, stdout, stderr } = await smokeTest(1, url)
+      expect({ code, shown }).toEqual({ code: 1, shown: ['Bearer ims_key'] })
+      expect(stdout + stderr).not.toContain('ims_key')
+    } finally {
+      delete process.env.SMOKE_API_KEY_FILE
+      api.close()
+      rmSync(directory, { recursive: true })
+    }
   })
 
   it('says so when nobody answers', async () => {

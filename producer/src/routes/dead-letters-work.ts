@@ -1,8 +1,9 @@
 // The changing half of /dead_letters: redrive and discard, at most so many in one request, and every one accounted for.
 import { type Choice, DeadLettersUnavailable, type Worked } from '@ims/messaging'
-import type { RequestHandler } from 'express'
+import type { RequestHandler, Response } from 'express'
 import { z } from 'zod'
 import { sendJson } from '../answer.ts'
+import { clientOf } from '../authorisation.ts'
 import { readBody } from '../request-body.ts'
 import { ANSWER_WITHIN_MS, idOf, queueOf, type RouteParts, unknown } from './dead-letters-read.ts'
 import { troubleAsProblem } from './dead-letters-trouble.ts'
@@ -33,7 +34,7 @@ export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): Reque
           ? { by: 'reason', reason: reason ?? '' }
           : { by: 'id', ids: new Set(ids) }
     const queue = queueOf(request)
-    const outcome = await work(verb, queue, choice, { dryRun, most }, parts, response.getHeader('X-Request-Id'))
+    const outcome = await work(verb, queue, choice, { dryRun, most }, parts, response)
     sendJson(response, 200, {
       queue,
       [verb === 'redrive' ? 'redriven' : 'discarded']: dryRun ? 0 : outcome.done,
@@ -53,7 +54,7 @@ export function discardOneRoute(parts: RouteParts): RequestHandler {
     const choice: Choice = { by: 'id', ids: new Set([idOf(request)]) }
     const queue = queueOf(request)
     const options = { dryRun: false, most: MOST }
-    const outcome = await work('discard', queue, choice, options, parts, response.getHeader('X-Request-Id'))
+    const outcome = await work('discard', queue, choice, options, parts, response)
     if (outcome.done === 0 && outcome.stopped === undefined) throw unknown()
     sendJson(response, 200, {
       queue,
@@ -71,12 +72,14 @@ async function work(
   choice: Choice,
   options: { dryRun: boolean; most: number },
   { desk, service }: RouteParts,
-  requestId: unknown,
+  response: Response,
 ): Promise<Worked> {
   const signal = AbortSignal.any([AbortSignal.timeout(ANSWER_WITHIN_MS), service.stopping])
   const outcome = await desk[verb](queue, choice, { ...options, signal })
   const { done, left, stopped } = outcome
-  const fields = { requestId, queue, verb, by: choice.by, dryRun: options.dryRun, done, left }
+  const requestId = response.getHeader('X-Request-Id')
+  const client = clientOf(response)?.name
+  const fields = { requestId, client, queue, verb, by: choice.by, dryRun: options.dryRun, done, left }
   if (!(stopped instanceof DeadLettersUnavailable)) {
     service.log.info(fields, 'dead letters worked on')
     return outcome
