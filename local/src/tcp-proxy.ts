@@ -20,8 +20,8 @@ export interface TcpProxy {
   readonly passedBytes: number
   /** Sets the weather; undefined: fair. */
   weather(weather: Weather | undefined): void
-  /** Resets all connections; returns how many. */
-  cut(): number
+  /** Resets all connections, or the `most` oldest; returns how many. */
+  cut(most?: number): number
   /** Ends the direction towards the server on all connections and leaves the other open; returns how many. */
   halfClose(): number
   /** Passes on one byte less than half of the next data of each connection, in either direction, then resets it; undo with `cutMidway(false)`. */
@@ -107,8 +107,8 @@ class Proxying implements TcpProxy {
     this.#weatherChanged = Promise.withResolvers()
   }
 
-  cut(): number {
-    const pairs = [...this.#pairs]
+  cut(most = Number.POSITIVE_INFINITY): number {
+    const pairs = [...this.#pairs].slice(0, most)
     for (const pair of pairs) reset(pair)
     return pairs.length
   }

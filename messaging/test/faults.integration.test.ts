@@ -265,6 +265,34 @@ describe('messaging under faults', () => {
     expect(Date.now() - since).toBeLessThan(10_000)
   })
 
+  it.each(['comes back', 'stays away'])('keeps a reply while the connection to send it on %s', async (what) => {
+    const service = countingService()
+    const consumer = await start({}, [numbers], service)
+    const subscription = await consumer.consume(numbers, async (deliveries) => deliveries.map(() => applied), config)
+    const { queue: replyTo } = await channel.assertQueue('', { exclusive: true })
+    const replies: string[] = []
+    await channel.consume(replyTo, (message) => void replies.push(message?.properties.correlationId), { noAck: true })
+    const counted = (name: string) => service.value(name, { queue: numbers.queue })
+    // The connection for publishing is the older one of the two.
+    proxy.cutAfterBytes(0)
+    expect(proxy.cut(1)).toBe(1)
+    await eventually(() => expect(consumer.notReady()).toBeDefined())
+    channel.sendToQueue(numbers.queue, Buffer.from('{"n":1}'), { replyTo, correlationId: 'kept' })
+    await eventually(() => expect(counted('messages_applied')).toBe(1))
+    if (what === 'comes back') {
+      proxy.cutAfterBytes(undefined)
+      await eventually(() => expect(replies).toEqual(['kept']))
+      expect(counted('replies_unroutable')).toBe(0)
+    } else {
+      // Asked to stop, it does not wait for what may never be.
+      const since = Date.now()
+      await subscription.close()
+      expect(Date.now() - since).toBeLessThan(5_000)
+      expect(counted('replies_unroutable')).toBe(1)
+    }
+    await eventually(async () => expect((await channel.checkQueue(numbers.queue)).messageCount).toBe(0))
+  })
+
   it('on closing settles the batch in hand, hands the rest back untouched, and the next consumer handles those', async () => {
     const producer = await start()
     await Promise.all(Array.from({ length: 300 }, (_, n) => producer.publisher.publish(numbers, { n })))

@@ -65,11 +65,10 @@ describe('the program dead-letters', () => {
       await eventually(async () => {
         expect((await peer.depth(QUEUE)) + (await peer.depth(DEAD))).toBeGreaterThanOrEqual(n)
       }, 20_000)
-      const dead = await peer.ids(DEAD, 0)
-      if (dead.length > 0) cutShort += 1
+      if ((await peer.depth(DEAD)) > 0) cutShort += 1
       const again = await run('redrive', QUEUE, '--all')
       expect(again).toMatchObject({ code: 0 })
-      const all = await peer.ids(QUEUE, n)
+      const all = await peer.ids(QUEUE, await peer.depth(QUEUE))
       expect(new Set(all)).toEqual(new Set(ids(n)))
       // At most the messages of one window came twice, and the oldest.
       expect(all.length - n).toBeLessThanOrEqual(1_001)
