@@ -5,14 +5,12 @@ export interface FuzzParameters {
   readonly seed: number
 }
 
-const LARGEST_SEED = 2 ** 31 - 1
-
-/** One seed for all properties of a process; fast-check prints it with a failure. */
-const ownSeed = Math.floor(Math.random() * LARGEST_SEED)
+/** The checks try the same cases each time, so that a change is blamed for its own faults only; `npm run fuzz` looks for new ones. */
+const SEED_OF_CHECKS = 565_497_294
 
 /** The parameters of a property that by default is tried `runs` times. */
 export function fuzzParameters(runs: number): FuzzParameters {
-  return { numRuns: wholeNumber('FUZZ_RUNS') ?? runs, seed: wholeNumber('FUZZ_SEED') ?? ownSeed }
+  return { numRuns: wholeNumber('FUZZ_RUNS') ?? runs, seed: wholeNumber('FUZZ_SEED') ?? SEED_OF_CHECKS }
 }
 
 function wholeNumber(variable: 'FUZZ_RUNS' | 'FUZZ_SEED'): number | undefined {

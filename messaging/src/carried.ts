@@ -72,8 +72,7 @@ const LENGTH_BYTES = 5
 function bytesOfValue(value: unknown, depth: number): number {
   if (value === null || typeof value === 'boolean') return PLAIN_BYTES
   if (typeof value === 'string') return LENGTH_BYTES + Buffer.byteLength(value)
-  // amqplib takes every other number for a 64-bit integer, which these are not.
-  if (typeof value === 'number') return Number.isFinite(value) && value >= -(2 ** 63) ? PLAIN_BYTES : Number.NaN
+  if (typeof value === 'number') return isWritableNumber(value) ? PLAIN_BYTES : Number.NaN
   // Not Buffer.isBuffer, which a table with a header __proto__ of bytes passes.
   if (ArrayBuffer.isView(value)) return LENGTH_BYTES + value.byteLength
   if (typeof value !== 'object' || depth > DEPTH_MOST) return Number.NaN
@@ -84,6 +83,10 @@ function bytesOfValue(value: unknown, depth: number): number {
   if (Object.getPrototypeOf(value) !== Object.prototype) return Number.NaN
   return Object.entries(value).reduce((sum, [name, field]) => sum + bytesOfField(name, field, depth + 1), LENGTH_BYTES)
 }
+
+/** amqplib writes fractions as doubles below 2^50 only, and takes all other numbers for 64-bit integers. */
+const isWritableNumber = (value: number): boolean =>
+  Number.isFinite(value) && value >= -(2 ** 63) && (Number.isInteger(value) || Math.abs(value) < 2 ** 50)
 
 function isTimestamp(value: object): boolean {
   const { '!': type, value: seconds }: { '!'?: unknown; value?: unknown } = value

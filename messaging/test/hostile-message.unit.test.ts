@@ -105,6 +105,7 @@ describe('a dead letter', () => {
       headers: {
         'not a number': Number.NaN,
         least: Number.NEGATIVE_INFINITY,
+        fraction: -1130556214463219.2,
         marked: { '!': 'evil', value: 1 },
         late: { '!': 'timestamp', value: 2 ** 64 },
         ['n'.repeat(256)]: 1,
@@ -125,7 +126,7 @@ describe('a dead letter', () => {
       'x-dropped',
     ])
     expect(headers['x-dropped']).toMatch(
-      /^messageId, timestamp, header not a number, header least, header marked, header/,
+      /^messageId, timestamp, header not a number, header least, header fraction, header marked, header/,
     )
   })
 
