@@ -8,6 +8,8 @@ import { apiKeys } from '../src/api-keys.ts'
 import { type WatchedKeys, watchApiKeys } from '../src/api-keys-file.ts'
 import { appUnderTest } from './app-under-test.ts'
 
+const LOOK_EVERY_MS = 50
+
 const line = (name: string, key: string) => `${name} read ${createHash('sha256').update(key).digest('hex')}`
 
 describe('API_KEYS_FILE', () => {
@@ -24,7 +26,7 @@ describe('API_KEYS_FILE', () => {
   const begin = (text: string) => {
     writeFileSync(file, text)
     process.env.API_KEYS_FILE = file
-    watched = watchApiKeys(apiKeys.parse(text), under.service)
+    watched = watchApiKeys(apiKeys.parse(text), under.service, LOOK_EVERY_MS)
   }
 
   beforeEach(() => {

@@ -35,13 +35,15 @@ interface Settings {
   /** Label of every item, and the beginning of its sku. */
   readonly run: string
   readonly callsPerSecond: number
+  /** How often a status is said; each second when left out. */
+  readonly sayEveryMs?: number
 }
 
 export const skuOf = (run: string, n: number): string => `${run}-${n}`
 
-/** Makes calls until `stop` aborts, then waits for those on the way. `say` is given a status each second and a last one. */
+/** Makes calls until `stop` aborts, then waits for those on the way. `say` is given a status now and then, and a last one. */
 export async function makeLoad(settings: Settings, say: (status: Status) => void, stop: AbortSignal): Promise<void> {
-  const { url, run, callsPerSecond } = settings
+  const { url, run, callsPerSecond, sayEveryMs = SECOND_MS } = settings
   // Few idle connections, each used again within a second: HTTP cannot tell a call that was on the way when the other side closed an idle one.
   const agent = new Agent({ keepAlive: true, maxSockets: 16, maxFreeSockets: 6 })
   const notAccepted: number[] = []
@@ -94,7 +96,7 @@ export async function makeLoad(settings: Settings, say: (status: Status) => void
       onTheWay.set(number, call)
       void call.finally(() => onTheWay.delete(number))
     }
-    if (performance.now() - saidAt < SECOND_MS) continue
+    if (performance.now() - saidAt < sayEveryMs) continue
     saidAt = performance.now()
     say(status(false))
   }

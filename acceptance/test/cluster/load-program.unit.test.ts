@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { makeLoad, type Status, skuOf } from './load-program.ts'
 
 const GIVE_UP_MS = 4_000
+const PACE = { callsPerSecond: 50, sayEveryMs: 100 }
 
 /** Runs the load on a server until `isEnough`, and resolves with all that it said. */
 async function loaded(answer: RequestListener, isEnough: (status: Status) => boolean): Promise<Status[]> {
@@ -20,7 +21,7 @@ async function loaded(answer: RequestListener, isEnough: (status: Status) => boo
   }
   const giveUp = setTimeout(() => stop.abort(), GIVE_UP_MS)
   try {
-    await makeLoad({ url: `http://127.0.0.1:${port}`, run: 'run', callsPerSecond: 50 }, say, stop.signal)
+    await makeLoad({ url: `http://127.0.0.1:${port}`, run: 'run', ...PACE }, say, stop.signal)
     return said
   } finally {
     clearTimeout(giveUp)
