@@ -10,7 +10,7 @@ import { reused } from './verdicts.ts'
 const QUEUE = 'stock_management'
 const DUPLICATE_KEY = 1062
 
-type Delete = Command<{ readonly sku: string }>
+type Delete = Command<{ readonly sku: string | null }>
 type Told = 'deleted' | 'unknown-sku'
 
 /** Applies deletes in one transaction; see Inventory.delete. */
@@ -35,10 +35,10 @@ async function deleteBatch(sql: Sql, commands: readonly Delete[]): Promise<reado
       if (before.fingerprint !== fingerprint) return { kind: 'message-id-reused', error: reused(messageId) }
       return { kind: told.parse(before.outcome), repeated: true }
     }
-    const id = stored.get(body.sku)
-    if (id !== undefined) gone.push(id)
+    const ids = stored.get(body.sku) ?? []
+    for (const id of ids) gone.push(id)
     stored.delete(body.sku)
-    const outcome = id === undefined ? 'unknown-sku' : 'deleted'
+    const outcome = ids.length === 0 ? 'unknown-sku' : 'deleted'
     if (messageId !== undefined) {
       fresh.push({ messageId, fingerprint, outcome })
       recorded.set(messageId, { fingerprint, outcome })
@@ -51,13 +51,27 @@ async function deleteBatch(sql: Sql, commands: readonly Delete[]): Promise<reado
 }
 
 const told = z.enum(['deleted', 'unknown-sku'])
-const rows = z.array(z.object({ id: z.int(), sku: z.string() }))
+const rows = z.array(z.object({ id: z.int(), sku: z.string().nullable() }))
 
-/** The ids of the rows with these skus, locked, so that what we say of them is still true when we commit. */
-async function lockStored(sql: Sql, skus: readonly string[]): Promise<Map<string, number>> {
+/** The ids of the rows with these skus, locked, so that what we say of them is still true when we commit. Only null has several. */
+async function lockStored(sql: Sql, skus: readonly (string | null)[]): Promise<Map<string | null, number[]>> {
   // String(): MySQL compares a number with a text as numbers, and `sku IN (0)` would be nearly every row.
-  const found = await sql('SELECT id, sku FROM inventory WHERE sku IN (?) ORDER BY id FOR UPDATE', [skus.map(String)])
-  return new Map(rows.parse(found).map(({ id, sku }) => [sku, id]))
+  const named = skus.filter((sku) => sku !== null).map(String)
+  const conditions = [
+    ...(named.length === 0 ? [] : ['sku IN (?)']),
+    ...(named.length === skus.length ? [] : ['sku IS NULL']),
+  ]
+  const found = await sql(
+    `SELECT id, sku FROM inventory WHERE ${conditions.join(' OR ')} ORDER BY id FOR UPDATE`,
+    named.length === 0 ? [] : [named],
+  )
+  const stored = new Map<string | null, number[]>()
+  for (const { id, sku } of rows.parse(found)) {
+    const ids = stored.get(sku)
+    if (ids) ids.push(id)
+    else stored.set(sku, [id])
+  }
+  return stored
 }
 
 /** Another consumer applied one of these messages while we did: what it recorded must be read first. */
