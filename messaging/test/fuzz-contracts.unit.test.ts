@@ -200,7 +200,7 @@ describe('whatever the properties', () => {
         expect(letter.queue).toBe(`${contract.queue}.dead-letter`)
         for (const name of ['CC', 'BCC']) expect(letter.properties.headers).not.toHaveProperty(name)
         for (const name of ['expiration', 'userId']) expect(letter.properties).not.toHaveProperty(name)
-        const reply = replyTo(hostile, refused)
+        const reply = replyTo(contract, hostile, refused)
         if (reply) expect(reply.queue).toMatch(/^amq\.(gen-|rabbitmq\.reply-to\.)/)
       }),
       { ...runs, numRuns: runs.numRuns * 3 },
