@@ -3,8 +3,8 @@
 const PRICE_DECIMALS = 4
 const PRICE_UNITS = 10 ** PRICE_DECIMALS
 
-/** What MySQL reads as a number without complaint. Each text matches in one way only, so that a long one costs linear time. */
-const DECIMAL = /^[ \t\n\v\f\r]*([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?[ \t\n\v\f\r]*$/
+/** What MySQL and MariaDB read as a number without complaint. Each text matches in one way only, so that a long one costs linear time. */
+const DECIMAL = /^[ \t\n\r]*([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?[ \t\n\r]*$/
 
 /** 0.`digits` × 10^`point`. `digits` has no leading zero; it is empty for zero. */
 interface Decimal {
