@@ -28,7 +28,7 @@ export function toPrice(value: unknown): number | undefined {
 
 /** `value` as the whole number that it is: "50.0" is 50. NaN for one with a fraction, undefined for what is not a decimal number. */
 export function toWhole(value: unknown): number | undefined {
-  if (typeof value === 'number') return Number.isFinite(value) && !Number.isInteger(value) ? Number.NaN : value + 0
+  if (typeof value === 'number') return Number.isInteger(value) ? value + 0 : Number.NaN
   const decimal = decimalOf(value)
   if (decimal === undefined) return undefined
   const { negative, digits, point } = decimal
