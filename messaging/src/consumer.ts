@@ -235,7 +235,7 @@ export class Consumer<Body, Result> {
     const { contract, publisher, service } = this.#parts
     const { messageId, replyTo: address } = message.properties
     const labels = { queue: contract.queue }
-    const envelope: Envelope | undefined = replyTo(message, outcome)
+    const envelope: Envelope | undefined = replyTo(contract, message, outcome)
     if (envelope === undefined)
       return service.log.warn({ ...labels, messageId, address }, 'no proper address to reply to')
     const givenUp = AbortSignal.any([this.#stop.signal, session.over.signal, AbortSignal.timeout(REPLY_WAITS_MOST_MS)])

@@ -221,7 +221,7 @@ export class InMemoryRabbitmq {
   #carryOut(contract: Contract, message: Message, outcome: Outcome, service: Service): void {
     if (outcome.kind === 'refused')
       this.put(deadLetter(contract, message, outcome, { consumer: service.name, at: new Date() }))
-    const reply = replyTo(message, outcome)
+    const reply = replyTo(contract, message, outcome)
     if (reply) this.put(reply)
   }
 }

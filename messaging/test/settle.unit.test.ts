@@ -1,7 +1,7 @@
 // The pure decisions: reading, failing, setting aside, replying.
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
-import { createItem } from '../src/contracts.ts'
+import { createItem, orderProcessing } from '../src/contracts.ts'
 import { deadLetter, readMessage, replyTo } from '../src/settle.ts'
 
 const nothing = {
@@ -124,7 +124,7 @@ describe('a dead letter', () => {
 describe('a reply', () => {
   const applied = { kind: 'applied' as const, result: { outcome: 'created' }, repeated: false }
   it.each(['amq.rabbitmq.reply-to.g1h2AA5yZXBseQ', 'amq.gen-JzTY20BRgKO-HjmUJj0wLg'])('goes to %s', (address) => {
-    expect(replyTo(message(good, { replyTo: address, correlationId: 'c' }), applied)).toMatchObject({
+    expect(replyTo(createItem, message(good, { replyTo: address, correlationId: 'c' }), applied)).toMatchObject({
       queue: address,
       properties: { correlationId: 'c', persistent: false },
     })
@@ -132,7 +132,17 @@ describe('a reply', () => {
   it.each([undefined, '', 'create_item', 'create_item.dead-letter', 'amq.rabbitmq.log', 5, {}])(
     'never goes to %j',
     (address) => {
-      expect(replyTo(message(good, { replyTo: address }), applied)).toBeUndefined()
+      expect(replyTo(createItem, message(good, { replyTo: address }), applied)).toBeUndefined()
     },
   )
+
+  it('to a refused command explains in JSON, to a refused query in text that no client takes for a list', () => {
+    const refused = { kind: 'refused', reason: 'too-large', error: '[]' } as const
+    const asking = message('[]', { replyTo: 'amq.gen-JzTY20BRgKO-HjmUJj0wLg' })
+    expect(replyTo(createItem, asking, refused)?.content.toString()).toBe('{"error":"[]"}')
+    expect(replyTo(orderProcessing, asking, refused)).toMatchObject({
+      content: Buffer.from('error: []'),
+      properties: { headers: { 'x-error': 'too-large' } },
+    })
+  })
 })
