@@ -53,9 +53,26 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
   const remove = (n: number) => send('stock_management', `delete-${n}`, { sku: item(n).sku })
 
   it(
+    'deletes at one node what was created at another just before',
+    async () => {
+      const clients = loadOn(stack.http, 300_000, 2)
+      for (let n = 0; n < 30; n += 1) {
+        expect(await waited('create_item', item(n))).toBe(201)
+        expect(await waited('stock_management', { sku: item(n).sku })).toBe(200)
+      }
+      await clients.stop()
+      await settled(clients.accepted.length)
+      await stack.pool.query('DELETE FROM inventory')
+      await stack.pool.query('DELETE FROM effect')
+    },
+    MINUTE_MS,
+  )
+
+  it(
     'loses nothing, applies nothing twice, and leaves the nodes identical when one is killed and brought back under load',
     async () => {
       const [first, second, third] = galera.nodes
+      await allReady()
       for (let n = 0; n < OLD; n += 1) create(n)
       await stack.channel.waitForConfirms()
       for (const node of galera.nodes)
@@ -75,7 +92,10 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       })()
       await pauseMs(1_000)
       await second.kill()
-      await pauseMs(2_000)
+      await eventually(
+        async () => expect(await first.sql("SHOW STATUS LIKE 'wsrep_cluster_size'")).toMatch(/2$/m),
+        MINUTE_MS,
+      )
       await second.start()
       await publishing
       await clients.stop()
@@ -86,11 +106,14 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       // Now the deleted items exist again, and every message comes once more, as after a failover of the broker.
       for (let n = 0; n < OLD; n += 1) create(n, `again-${n}`, `Again ${n}`)
       await settled(NEW + clients.accepted.length + OLD)
+      const repeatsBefore = await repeats()
       for (let n = 0; n < OLD; n += 1) remove(n)
       for (let n = 0; n < OLD + NEW; n += 1) create(n)
       await stack.channel.waitForConfirms()
-      // The queues are in order: when a later message is applied, at each replica, so are these.
-      await eventually(async () => expect(await repeats()).toBeGreaterThanOrEqual(OLD + OLD + NEW), MINUTE_MS)
+      await eventually(
+        async () => expect((await repeats()) - repeatsBefore).toBeGreaterThanOrEqual(OLD + OLD + NEW),
+        MINUTE_MS,
+      )
       await settled(NEW + clients.accepted.length + OLD)
 
       const skus = new Set([...numbers(0, OLD + NEW).map((n) => item(n).sku), ...clients.accepted])
@@ -114,6 +137,31 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
     }
   }, 60_000)
 
+  it(
+    'goes on at another node when a replica has several in MYSQL_HOST and loses the one in use',
+    async () => {
+      const replaced = replicas.filter(({ name }) => name === 'consumer_two' || name === 'consumer_three')
+      for (const each of replaced) each.kill('SIGTERM')
+      await Promise.all(replaced.map(({ exited }) => exited))
+      const two = await stack.start('consumer_two', databaseAt(...galera.nodes))
+      await stack.start('consumer_three', databaseAt(...galera.nodes))
+      await stack.ready('consumer_two', 'consumer_three')
+      const address = two.log.findLast(({ message }) => message === 'connected to MySQL')?.server
+      const inUse = galera.nodes.find(({ port }) => address === `127.0.0.1:${port}`)
+      if (inUse === undefined) throw new Error(`consumer two uses ${address}, which is no node`)
+      await inUse.kill()
+      expect(await waited('create_item', item(200_000))).toBe(201)
+      expect(await waited('stock_management', { sku: item(200_000).sku })).toBe(200)
+    },
+    2 * MINUTE_MS,
+  )
+
+  /** The status that `body` is answered with, when the client waits for the outcome. */
+  async function waited(path: string, body: unknown): Promise<number> {
+    const { status } = await call(`${stack.http}/${path}`, { json: body, headers: { Prefer: 'wait=30' } })
+    return status
+  }
+
   /** Waits until each node holds `rows` items, and no message is left on a queue. */
   async function settled(rows: number): Promise<void> {
     for (const node of galera.nodes)
@@ -134,7 +182,9 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
 /** Short waits: a node is away for seconds only. */
 const IMPATIENT = { CONSUMER_RETRY_MOST_MS: '1000', MYSQL_RETRY_MOST_MS: '1000', RABBITMQ_RECONNECT_MOST_MS: '1000' }
 
-const databaseAt = ({ host, port }: GaleraNode) => ({ MYSQL_HOST: host, MYSQL_PORT: String(port) })
+const databaseAt = (...nodes: readonly GaleraNode[]) => ({
+  MYSQL_HOST: nodes.map(({ host, port }) => `${host}:${port}`).join(),
+})
 
 const count = async (node: GaleraNode, table: string) =>
   Number(await node.sql(`SELECT COUNT(*) FROM ${node.database}.${table}`))

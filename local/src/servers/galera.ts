@@ -133,9 +133,6 @@ function options({ group, incremental, whole, directory }: Place, all: readonly 
     'gmcast.listen_addr': `tcp://127.0.0.1:${group}`,
     'ist.recv_addr': `127.0.0.1:${incremental}`,
     'gcache.size': '64M',
-    // A node that was killed holds up the commits of the others until they have given it up.
-    'evs.suspect_timeout': 'PT3S',
-    'evs.inactive_timeout': 'PT5S',
   }
   return [
     '--binlog-format=ROW',
