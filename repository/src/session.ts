@@ -79,8 +79,8 @@ export async function setUpSession(
   times: SessionTimes,
   { mustTakeWrites }: { mustTakeWrites: boolean },
 ): Promise<void> {
-  // It limits SHOW as well.
-  await sql(`SET SESSION sql_select_limit = ${NO_LIMIT}`)
+  // These limit SHOW as well.
+  await sql(`SET SESSION sql_select_limit = ${NO_LIMIT}, SESSION sql_big_selects = 1`)
   const wanted = wantedVariables(times)
   const before = await read(sql, [...Object.keys(wanted), ...MODES])
   if (mustTakeWrites) await refuseUnfit(sql, before)
