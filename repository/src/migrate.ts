@@ -1,10 +1,19 @@
 // Brings the schema up to date, from nothing or from what the Python suite made, one process at a time.
 import { MigrationExecutor, type QueryRunner } from 'typeorm'
 import { z } from 'zod'
+import {
+  countPricesToRound,
+  countUnusualSkus,
+  mend,
+  refuseWhatCannotBeMended,
+  refuseWhatIsLeft,
+  widenIds,
+} from './adoption.ts'
 import type { MysqlConfig } from './config.ts'
-import { dataSource, STRICT } from './connections.ts'
+import { dataSource, type Sql, STRICT } from './connections.ts'
 import { asDatabaseError, DatabaseError, errnoOf, meaningOf, sentenceOf } from './errors.ts'
 import { MigrationRefused } from './migration-refused.ts'
+import { recordedMigrations } from './migrations/recorded.ts'
 import type { Log } from './service.ts'
 import { pause } from './waiting.ts'
 
@@ -18,10 +27,14 @@ const LOCK_WAIT_TIMEOUT = 1205
 const never = new AbortController().signal
 const locked = z.tuple([z.object({ locked: z.union([z.number(), z.string()]).nullable().transform(Number) })])
 
+/** The last migration of the versions that read ids of INT only. They wait for it, so before it none of them is at work. */
+const OF_INT_READERS = 'CreateInbox1764000000003'
+
 /**
- * Runs the migrations that were not run yet, under a named lock, waiting up to `migrationTimeoutMs` for MySQL to answer and
+ * Runs the migrations that were not run yet, then mends what else differs from what the services need, under a named lock, waiting up to `migrationTimeoutMs` for MySQL to answer and
  * again that long for whoever migrates now. Safe to run again after it was killed anywhere.
- * Resolves with the names of those it ran. Rejects with MigrationRefused when data stands in the way, else with DatabaseError.
+ * Resolves with the names of those it ran. Rejects with MigrationRefused, and has changed nothing, when an operator must
+ * decide about the tables first; else with DatabaseError.
  */
 export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied: string[] }> {
   const source = await connected(config, log)
@@ -30,10 +43,20 @@ export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied:
   try {
     await lock(runner, config, log)
     await runner.query(`SET SESSION sql_mode = '${STRICT}', lock_wait_timeout = ${METADATA_LOCK_S}`)
+    const sql: Sql = (statement, parameters) => runner.query(statement, parameters)
+    await refuseWhatCannotBeMended(sql)
+    const roundedPrices = await countPricesToRound(sql)
+    const isFirstUse = !(await recordedMigrations(sql)).has(OF_INT_READERS)
     const executor = new MigrationExecutor(source, runner)
     // DDL commits by itself, so a transaction around it would be a promise that nobody keeps.
     executor.transaction = 'none'
     const applied = (await executor.executePendingMigrations()).map(({ name }) => name)
+    await mend(runner, sql, log)
+    await widenIds(sql, log, { isFirstUse })
+    await refuseWhatIsLeft(sql)
+    if (roundedPrices > 0)
+      log.warn({ rows: roundedPrices }, `rounded ${roundedPrices} prices of the table inventory to 4 decimals`)
+    if (applied.length > 0) await tellUnusualSkus(sql, log)
     log.info({ applied, database: config.database }, applied.length === 0 ? 'schema is up to date' : 'schema migrated')
     return { applied }
   } catch (error) {
@@ -44,6 +67,13 @@ export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied:
     await runner.release().catch(() => {})
     await source.destroy().catch(() => {})
   }
+}
+
+async function tellUnusualSkus(sql: Sql, log: Log): Promise<void> {
+  const rows = await countUnusualSkus(sql)
+  if (rows === 0) return
+  const which = 'empty, NULL, too long, with white space at an end or with control characters'
+  log.warn({ rows }, `${rows} rows of the table inventory have a sku that a create refuses (${which}); they are kept`)
 }
 
 const tableHeld = (cause: unknown): DatabaseError =>
