@@ -74,7 +74,7 @@ const columnRow = z.object({
   initial: text$,
   extra: z.string(),
   collation: text$,
-  generated: text$.transform((expression) => expression !== null && expression !== ''),
+  computed: text$.transform((expression) => expression !== null && expression !== ''),
 })
 type Column = z.output<typeof columnRow>
 
@@ -140,7 +140,7 @@ export async function readSchema(sql: Sql): Promise<Schema> {
       `SELECT table_name AS \`table\`, LOWER(column_name) AS name, column_type AS type, data_type AS data,
          character_maximum_length AS length, numeric_precision AS digits, numeric_scale AS decimals,
          datetime_precision AS fraction, is_nullable AS nullable, column_default AS initial, extra AS extra,
-         collation_name AS collation, generation_expression AS generated
+         collation_name AS collation, generation_expression AS computed
        FROM information_schema.columns WHERE ${NAMED} ORDER BY ordinal_position`,
     ),
   )
@@ -219,7 +219,7 @@ function* faultsOfColumns(found: Table, { columns }: WantedTable, collation: str
   for (const [name, { as, judge }] of Object.entries(columns)) {
     const column = found.columns.get(name)
     if (column === undefined) yield { says: `the column ${name} is missing (${as})`, mend: undefined }
-    else if (column.generated) yield { says: `the column ${name} is generated, and must be ${as}`, mend: undefined }
+    else if (column.computed) yield { says: `the column ${name} is generated, and must be ${as}`, mend: undefined }
     else {
       const verdict = judge(column, collation)
       if (verdict === undefined) continue
@@ -228,8 +228,8 @@ function* faultsOfColumns(found: Table, { columns }: WantedTable, collation: str
       yield { says: `the column ${name} is ${says}, and must be ${as}`, mend: clause }
     }
   }
-  for (const { name, nullable, initial, extra, generated, type } of found.columns.values())
-    if (!(name in columns) && !nullable && initial === null && !generated && !/auto_increment/i.test(extra))
+  for (const { name, nullable, initial, extra, computed, type } of found.columns.values())
+    if (!(name in columns) && !nullable && initial === null && !computed && !/auto_increment/i.test(extra))
       yield {
         says: `the column ${name} (${type}) is NOT NULL without a default, so that no item can be stored: give it a default`,
         mend: undefined,
