@@ -132,7 +132,7 @@ export async function readSchema(sql: Sql): Promise<Schema> {
   const tables = z.array(tableRow).parse(
     await sql(
       `SELECT table_name AS name, table_type AS kind, engine AS engine, auto_increment AS nextId
-       FROM information_schema.tables WHERE ${NAMED}`,
+       FROM information_schema.tables WHERE ${NAMED} ORDER BY table_name DESC`,
     ),
   )
   const columns = z.array(columnRow).parse(

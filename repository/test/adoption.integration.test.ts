@@ -142,7 +142,7 @@ describe('a table that others made', () => {
     [
       'other columns',
       {
-        columns: { note: 'longtext', seen: "datetime NOT NULL DEFAULT '2020-01-01'", twice: 'int AS (quantity * 2)' },
+        columns: { note: 'longtext', seen: "datetime NOT NULL DEFAULT '2020-01-01'", twice: 'bigint AS (quantity * 2)' },
       },
     ],
     ['a wider unique key', { keys: ['UNIQUE KEY sku (sku)', 'UNIQUE KEY two (label, sku)'] }],
@@ -165,7 +165,7 @@ describe('a table that others made', () => {
     ['a sku of bytes', { columns: { sku: 'varbinary(20)' } }, 'the column sku is varbinary(20)'],
     [
       'another primary key',
-      { primary: 'PRIMARY KEY (sku), KEY (id)' },
+      { columns: { sku: 'varchar(20) NOT NULL' }, primary: 'PRIMARY KEY (sku), KEY (id)' },
       'its primary key is on (sku), and must be (id)',
     ],
     ['no primary key', { primary: 'KEY (id)' }, 'its primary key is missing'],
