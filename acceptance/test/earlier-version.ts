@@ -17,7 +17,14 @@ export function earlierVersion(): { commit: string } | { missing: string } {
     // Not committed yet: the version before it is the last one that is.
     if (git('status', '--porcelain', '--', ...SCHEMA).match(/^(\?\?|A)/m)) return { commit: git('rev-parse', 'HEAD') }
     // Along the first parents: what a merge brought is new since the commit that it was merged into.
-    const along = ['--first-parent', '--diff-merges=first-parent', '--diff-filter=A', '--format=%H', '--name-only', '-1']
+    const along = [
+      '--first-parent',
+      '--diff-merges=first-parent',
+      '--diff-filter=A',
+      '--format=%H',
+      '--name-only',
+      '-1',
+    ]
     const [changed] = git('log', ...along, 'HEAD', '--', ...SCHEMA).split('\n')
     return { commit: git('rev-parse', '--verify', `${changed}^1^{commit}`) }
   } catch {

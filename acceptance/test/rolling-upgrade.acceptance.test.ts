@@ -46,8 +46,7 @@ function startClients(stack: Stack, from = 0) {
     stored,
     more: async () => {
       const until = stories + STORIES_LEAST
-      while (stories < until)
-        await Promise.race([done, new Promise((resolve) => setTimeout(resolve, 50))])
+      while (stories < until) await Promise.race([done, new Promise((resolve) => setTimeout(resolve, 50))])
     },
     stop: async () => {
       on = false

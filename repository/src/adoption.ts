@@ -2,6 +2,7 @@
 import type { QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import type { Sql } from './connections.ts'
+import { errnoOf } from './errors.ts'
 import { shareOfIds } from './ids.ts'
 import { MigrationRefused } from './migration-refused.ts'
 import { AdoptPythonInventory1764000000002 } from './migrations/1764000000002-adopt-python-inventory.ts'
@@ -10,8 +11,9 @@ import type { Log } from './service.ts'
 
 /** Rows, skus or keys that a refusal names. */
 const NAMED_MAX = 20
+const DUPLICATE_KEY = 1062
 /** Share of the ids in use from which `id` is widened, whoever still runs. */
-export const WIDEN_FROM = 0.5
+const WIDEN_FROM = 0.5
 
 /** Throws MigrationRefused with all that stands in the way. Changes nothing. */
 export async function refuseWhatCannotBeMended(sql: Sql): Promise<void> {
@@ -46,14 +48,21 @@ export async function mend(runner: QueryRunner, sql: Sql, log: Log): Promise<voi
     const faults = faultsOf(await readSchema(sql)).filter((fault) => fault.table === table)
     const clauses = new Set(faults.flatMap(({ mend }) => (Array.isArray(mend) ? mend : [])))
     if (clauses.size === 0) continue
-    await sql(`ALTER TABLE ${table} ${[...clauses].join(', ')}`)
+    try {
+      await sql(`ALTER TABLE ${table} ${[...clauses].join(', ')}`)
+    } catch (error) {
+      // A peer has stored a duplicate since we looked.
+      if (errnoOf(error) === DUPLICATE_KEY) await refuseWhatCannotBeMended(sql)
+      throw error
+    }
     for (const { says } of faults) log.warn({ table }, `mended the table ${table}: ${says}`)
   }
 }
 
 /**
- * Gives ids the range of BIGINT, unless processes of ours may be running that read an INT only (those of before this was
- * written): then not before half of the ids are used. Takes as long as a copy of the table.
+ * Widens ids to BIGINT when no earlier version of ours has used the table (`isFirstUse`), or half of the ids are used. The
+ * first version reads INT only: while its processes are being replaced, a BIGINT would send their messages to the dead
+ * letters. Copies the table.
  */
 export async function widenIds(sql: Sql, log: Log, options: { isFirstUse: boolean }): Promise<void> {
   const table = (await readSchema(sql)).tables.get('inventory')

@@ -59,7 +59,7 @@ const WANTED: Readonly<Record<TableName, WantedTable>> = {
 const REPLACED_ENGINES = ['myisam', 'aria']
 const MYSQL_PRECISION_MAX = 65
 
-const text$ = z.string().nullable()
+const nullableText = z.string().nullable()
 const count = z.coerce.number()
 const columnRow = z.object({
   table: z.enum(['inventory', 'inbox']),
@@ -71,17 +71,17 @@ const columnRow = z.object({
   decimals: count.nullable(),
   fraction: count.nullable(),
   nullable: z.enum(['YES', 'NO']).transform((value) => value === 'YES'),
-  initial: text$,
+  initial: nullableText,
   extra: z.string(),
-  collation: text$,
-  computed: text$.transform((expression) => expression !== null && expression !== ''),
+  collation: nullableText,
+  computed: nullableText.transform((expression) => expression !== null && expression !== ''),
 })
 type Column = z.output<typeof columnRow>
 
 const tableRow = z.object({
   name: z.enum(['inventory', 'inbox']),
   kind: z.string(),
-  engine: text$,
+  engine: nullableText,
   nextId: count.nullable(),
 })
 /** The columns `is_visible` (MySQL) and `ignored` (MariaDB) tell whether statements may use the key. */
@@ -93,7 +93,7 @@ const keyRow = z
       table_name: z.enum(['inventory', 'inbox']),
       index_name: z.string(),
       non_unique: count,
-      column_name: text$,
+      column_name: nullableText,
       sub_part: count.nullable(),
       is_visible: z.string().default('YES'),
       ignored: z.string().default('NO'),
@@ -123,7 +123,9 @@ export interface Schema {
   readonly collation: string
 }
 
-const NAMED = "table_schema = DATABASE() AND table_name IN ('inventory', 'inbox')"
+/** Table names may be compared without case there, although `Inventory` can be another table. */
+const NAMED = `table_schema = DATABASE() AND table_name IN ('inventory', 'inbox')
+  AND CAST(table_name AS BINARY) IN ('inventory', 'inbox')`
 
 /** Reads information_schema only, which shows an account the tables it has a right on. */
 export async function readSchema(sql: Sql): Promise<Schema> {

@@ -1,5 +1,6 @@
 // What migrate does with tables that others made: it mends what is safe, names the rest, and services look once at start.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { startTcpProxy } from 'local'
 import { z } from 'zod'
 import { openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
@@ -50,7 +51,7 @@ describe('a table that others made', () => {
   beforeEach(async () => {
     service = serviceUnderTest()
     await mysql.sql('DROP VIEW IF EXISTS inventory')
-    await mysql.sql('DROP TABLE IF EXISTS orders, stock, inventory, inbox, migrations')
+    await mysql.sql('DROP TABLE IF EXISTS orders, stock, Inventory, inventory, inbox, migrations')
   })
 
   const made = async (table: 'inventory' | 'inbox') => {
@@ -142,7 +143,11 @@ describe('a table that others made', () => {
     [
       'other columns',
       {
-        columns: { note: 'longtext', seen: "datetime NOT NULL DEFAULT '2020-01-01'", twice: 'bigint AS (quantity * 2)' },
+        columns: {
+          note: 'longtext',
+          seen: "datetime NOT NULL DEFAULT '2020-01-01'",
+          twice: 'bigint AS (quantity * 2)',
+        },
       },
     ],
     ['a wider unique key', { keys: ['UNIQUE KEY sku (sku)', 'UNIQUE KEY two (label, sku)'] }],
@@ -283,10 +288,75 @@ describe('a table that others made', () => {
     await works()
   })
 
+  it('names the duplicates that were stored while it was making the key', async () => {
+    await mysql.sql(pythonTable({ keys: [] }))
+    const proxy = await startTcpProxy(mysql.config)
+    const held = proxy.holdAnswerTo('CONVERT TO CHARACTER SET')
+    const running = migrate({ ...mysql.config, port: proxy.port }, service.log).then(String, String)
+    await held.answered
+    await mysql.sql("INSERT INTO inventory (sku) VALUES ('late'), ('late')")
+    held.release()
+    expect(await running).toMatch(/MigrationRefused: .*1 skus are there more than once.*"late" \(2 rows\)$/)
+    await proxy.close()
+  })
+
   it('does not do without a table that was dropped after it was made', async () => {
     await run()
     await mysql.sql('DROP TABLE inbox')
     await expect(run()).rejects.toThrow('inbox: the table is missing although its migration is recorded')
+  })
+
+  const idType = async () =>
+    /`id` (\w+)(?:\(\d+\))?( unsigned)?/
+      .exec(await made('inventory'))
+      ?.slice(1)
+      .join('')
+  const asEarlierVersion = async () => {
+    await run()
+    await mysql.sql('ALTER TABLE inventory MODIFY id INT NOT NULL AUTO_INCREMENT')
+  }
+
+  it('keeps ids of INT while processes of the version that reads INT only may be at work, until half are used', async () => {
+    await asEarlierVersion()
+    await run()
+    expect(await idType()).toBe('int')
+    await mysql.sql('ALTER TABLE inventory AUTO_INCREMENT = 1073741825')
+    await run()
+    expect(await idType()).toBe('bigint unsigned')
+  })
+
+  it('widens ids once, and never gives one out again', async () => {
+    await mysql.sql(pythonTable())
+    await mysql.sql("INSERT INTO inventory (id, sku) VALUES (41, 'last')")
+    await mysql.sql('DELETE FROM inventory')
+    await run()
+    expect(await idType()).toBe('bigint unsigned')
+    const proxy = await startTcpProxy(mysql.config)
+    let altered = false
+    void proxy.holdAnswerTo('ALTER TABLE').answered.then(() => {
+      altered = true
+    })
+    await mysql.sql('DROP TABLE migrations')
+    await migrate({ ...mysql.config, port: proxy.port }, service.log)
+    expect(altered).toBe(false)
+    await proxy.close()
+    await mysql.sql("INSERT INTO inventory (sku) VALUES ('next')")
+    expect(await mysql.sql('SELECT id FROM inventory')).toEqual([{ id: 42 }])
+  })
+
+  it('serves ids as large as JavaScript tells apart, and names those beyond', async () => {
+    await run()
+    const { MAX_SAFE_INTEGER } = Number
+    await mysql.sql(`INSERT INTO inventory (id, sku) VALUES (${MAX_SAFE_INTEGER - 1}, 'x'), (${MAX_SAFE_INTEGER}, 'y')`)
+    const database = await openDatabase(mysql.config, service)
+    const inventory = inventoryIn(database)
+    const first = await inventory.page({ after: 0, limit: 1 })
+    expect(first).toMatchObject({ items: [{ sku: 'x' }], next: MAX_SAFE_INTEGER - 1 })
+    expect(await inventory.page({ after: first.next, limit: 1 })).toMatchObject({ items: [{ sku: 'y' }], next: 0 })
+    expect(await inventory.delete([deletion('y')])).toMatchObject([{ kind: 'deleted' }])
+    await database.close()
+    await mysql.sql("INSERT INTO inventory (id, sku) VALUES (9007199254740993, 'z')")
+    await expect(run()).rejects.toThrow('give these rows other ids: 9007199254740993')
   })
 
   it('says how many prices it rounded, and how many skus a create would refuse', async () => {
@@ -304,7 +374,8 @@ describe('a table that others made', () => {
   it('is found by a service at start, which says what is wrong and waits until it is mended', async () => {
     await run()
     await mysql.sql('ALTER TABLE inventory DROP INDEX sku, ADD KEY sku (sku)')
-    await mysql.sql(`ALTER TABLE inbox MODIFY message_id VARBINARY(36)`)
+    await mysql.sql('ALTER TABLE inbox MODIFY message_id VARBINARY(36)')
+    await mysql.sql('CREATE TABLE Inventory (of_somebody_else int)')
     const opening = openDatabase(mysql.config, service)
     while (!service.lines.some((line) => line.startsWith('waiting for the schema to be mended')))
       await new Promise((resolve) => setTimeout(resolve, 20))
