@@ -31,10 +31,11 @@ const locked = z.tuple([z.object({ locked: z.union([z.number(), z.string()]).nul
 const OF_INT_READERS = 'CreateInbox1764000000003'
 
 /**
- * Runs the migrations that were not run yet, then mends what else differs from what the services need, under a named lock, waiting up to `migrationTimeoutMs` for MySQL to answer and
- * again that long for whoever migrates now. Safe to run again after it was killed anywhere.
- * Resolves with the names of those it ran. Rejects with MigrationRefused, and has changed nothing, when an operator must
- * decide about the tables first; else with DatabaseError.
+ * Runs the migrations that were not run yet, then mends what else differs from what the services need. Works under a named
+ * lock, and waits up to `migrationTimeoutMs` for MySQL to answer and again that long for whoever migrates now. Safe to run
+ * again after it was killed anywhere.
+ * Resolves with the names of those it ran. Rejects with MigrationRefused, before anything is changed, when an operator must
+ * decide about the tables; else with DatabaseError.
  */
 export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied: string[] }> {
   const source = await connected(config, log)
@@ -56,7 +57,7 @@ export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied:
     await refuseWhatIsLeft(sql)
     if (roundedPrices > 0)
       log.warn({ rows: roundedPrices }, `rounded ${roundedPrices} prices of the table inventory to 4 decimals`)
-    if (applied.length > 0) await tellUnusualSkus(sql, log)
+    await tellUnusualSkus(sql, log)
     log.info({ applied, database: config.database }, applied.length === 0 ? 'schema is up to date' : 'schema migrated')
     return { applied }
   } catch (error) {
