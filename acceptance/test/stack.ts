@@ -43,8 +43,8 @@ export interface Stack {
   readonly channel: ConfirmChannel
   readonly pool: Pool
   service(name: ServiceName): ServiceProcess
-  /** Starts a service, also one more of a kind; `service(name)` is the latest. */
-  start(name: ServiceName, env?: Record<string, string>): Promise<ServiceProcess>
+  /** Starts a service, also one more of a kind; `service(name)` is the latest. `root`: the sources, those of `options` unless told. */
+  start(name: ServiceName, env?: Record<string, string>, root?: string): Promise<ServiceProcess>
   ready(...names: readonly ServiceName[]): Promise<void>
   /** Messages that wait on a queue, its unacked ones not counted. */
   depth(queue: string): Promise<number>
@@ -66,6 +66,8 @@ export interface DeadLetter {
 export interface StackOptions {
   readonly services?: readonly ServiceName[]
   readonly migrate?: boolean
+  /** The sources to run, another version's for one; these ones unless told. */
+  readonly root?: string
   readonly env?: Record<string, string>
   /** What one service has besides, or instead. */
   readonly envOf?: (name: ServiceName) => Record<string, string>
@@ -112,8 +114,8 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
       if (!found) throw new Error(`${which} is not running`)
       return found
     },
-    start: async (which, more = {}) => {
-      const started = await startService(which, { ...env, ...options.envOf?.(which), ...more })
+    start: async (which, more = {}, root = options.root) => {
+      const started = await startService(which, { ...env, ...options.envOf?.(which), ...more }, root)
       running.push(started)
       return started
     },
@@ -144,16 +146,16 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
       await space.drop()
     },
   }
-  if (options.migrate !== false) await migrate(env)
+  if (options.migrate !== false) await migrate(env, options.root)
   for (const which of options.services ?? SERVICES) await stack.start(which)
   await stack.ready()
   return stack
 }
 
 /** Runs the migrations as an operator would. */
-export async function migrate(env: Record<string, string>): Promise<void> {
+export async function migrate(env: Record<string, string>, root = ROOT): Promise<void> {
   const child = spawn(process.execPath, ['local/src/main.ts', 'migrate'], {
-    cwd: ROOT,
+    cwd: root,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -166,9 +168,9 @@ export async function migrate(env: Record<string, string>): Promise<void> {
   if (code !== 0) throw new Error(`migrate ended with ${code}: ${said}`)
 }
 
-async function startService(name: ServiceName, env: Record<string, string>): Promise<ServiceProcess> {
+async function startService(name: ServiceName, env: Record<string, string>, root = ROOT): Promise<ServiceProcess> {
   const child: ChildProcess = spawn(process.execPath, [join(name, 'src/main.ts')], {
-    cwd: ROOT,
+    cwd: root,
     // jest's own options (--experimental-vm-modules) are none of the service's business
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,6 +1,13 @@
 // consumer_two: takes create_item off the queue and stores the item in MySQL.
 import { consumerEnvironment, createItem, openBroker, rabbitmqEnvironment } from '@ims/messaging'
-import { inventoryIn, mysqlEnvironment, openDatabase, retentionEnvironment, startRetention } from '@ims/repository'
+import {
+  inventoryIn,
+  mysqlEnvironment,
+  openDatabase,
+  retentionEnvironment,
+  startRetention,
+  watchIds,
+} from '@ims/repository'
 import { runService } from '@ims/runtime'
 import { storeItems } from './item-creation.ts'
 
@@ -13,9 +20,10 @@ const config = {
 
 void runService({ name: 'consumer_two', config }, async (service) => {
   const { config, own } = service
-  // Closed in reverse: stop consuming and settle what is in hand, then the broker, the inbox's retention, then MySQL.
+  // Closed in reverse: stop consuming and settle what is in hand, then the broker, the work in the background, then MySQL.
   const database = own(await openDatabase(config.mysql, service))
   own(startRetention(database, config.retention, service), 'the retention of the inbox')
+  own(watchIds(database, service), 'the watch on ids')
   const broker = own(await openBroker(config.rabbitmq, service))
   own(await broker.consume(createItem, storeItems(inventoryIn(database)), config.consumer))
 })

@@ -38,6 +38,8 @@ export async function connectTo(
     poolSize: config.poolSize,
     charset: 'utf8mb4',
     timezone: 'Z',
+    // A BIGINT that JavaScript can hold is a number, as an INT is. TypeORM would ask for text.
+    bigNumberStrings: false,
     connectTimeout: config.connectTimeoutMs,
     entities: [inventoryEntity, inboxEntity],
     migrations,

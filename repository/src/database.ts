@@ -1,9 +1,10 @@
 // The way into MySQL: waits for it and for its schema, lends connections, runs transactions, says how it is.
-import { z } from 'zod'
 import type { MysqlConfig } from './config.ts'
 import { type Connections, connectionsTo, type Lent, type Sql } from './connections.ts'
-import { asTransient, DatabaseError, errnoOf, meaningOf, sentenceOf } from './errors.ts'
+import { asTransient, DatabaseError, meaningOf, sentenceOf } from './errors.ts'
 import { migrations } from './migrations/index.ts'
+import { recordedMigrations } from './migrations/recorded.ts'
+import { faultsOf, readSchema } from './schema.ts'
 import type { Service } from './service.ts'
 import { pause, unlessAborted, withDeadline } from './waiting.ts'
 
@@ -58,24 +59,18 @@ export async function openDatabase(config: MysqlConfig, { log, stopping }: Servi
 async function whatIsMissing(connections: Connections): Promise<string | undefined> {
   try {
     const missing = await connections.lend(({ sql }) => missingMigrations(sql))
-    if (missing.length === 0) return undefined
-    return `waiting for the schema to be migrated (npm run migrate): ${missing.join(', ')}`
+    if (missing.length > 0) return `waiting for the schema to be migrated (npm run migrate): ${missing.join(', ')}`
+    const faults = faultsOf(await connections.lend(({ sql }) => readSchema(sql)))
+    if (faults.length === 0) return undefined
+    const wrong = faults.map(({ table, says }) => `${table}: ${says}`).join('; ')
+    return `waiting for the schema to be mended (npm run migrate mends it or says what to do): ${wrong}`
   } catch (error) {
     return `waiting for MySQL: ${sentenceOf(error)}`
   }
 }
 
-const names = z.array(z.object({ name: z.string() }))
-const NO_SUCH_TABLE = 1146
-
 async function missingMigrations(sql: Sql): Promise<string[]> {
-  const done = await sql('SELECT name FROM migrations').then(
-    (rows) => new Set(names.parse(rows).map(({ name }) => name)),
-    (error) => {
-      if (errnoOf(error) === NO_SUCH_TABLE) return new Set<string>()
-      throw error
-    },
-  )
+  const done = await recordedMigrations(sql)
   return migrations.map((migration) => new migration().name).filter((name) => !done.has(name))
 }
 

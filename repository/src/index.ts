@@ -3,6 +3,7 @@ export { type MysqlConfig, mysqlEnvironment, type RetentionConfig, retentionEnvi
 export type { Command, CreateOutcome, DeleteOutcome, Inventory, NewItem, PageRequest, StockItem } from './contract.ts'
 export { type Database, openDatabase } from './database.ts'
 export { DatabaseError } from './errors.ts'
+export { type IdWatch, watchIds } from './ids.ts'
 export { inventoryIn } from './inventory.ts'
 export { MigrationRefused, migrate } from './migrate.ts'
 export { type Retention, startRetention } from './retention.ts'

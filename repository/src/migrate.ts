@@ -1,11 +1,21 @@
 // Brings the schema up to date, from nothing or from what the Python suite made, one process at a time.
 import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm'
 import { z } from 'zod'
+import {
+  countPricesToRound,
+  countUnusualSkus,
+  mend,
+  refuseWhatCannotBeMended,
+  refuseWhatIsLeft,
+  widenIds,
+} from './adoption.ts'
 import type { MysqlConfig } from './config.ts'
 import { connectTo } from './data-source.ts'
 import { asDatabaseError, asTransient, DatabaseError, errnoOf, sentenceOf } from './errors.ts'
 import { MigrationRefused } from './migration-refused.ts'
+import { recordedMigrations } from './migrations/recorded.ts'
 import { addressOf, type Server } from './server-list.ts'
+import type { Sql } from './server-pool.ts'
 import type { Log } from './service.ts'
 import { setUpSession } from './session.ts'
 import { pause } from './waiting.ts'
@@ -20,20 +30,35 @@ const LOCK_WAIT_TIMEOUT = 1205
 const never = new AbortController().signal
 const locked = z.tuple([z.object({ locked: z.union([z.number(), z.string()]).nullable().transform(Number) })])
 
+/** The last migration of the versions that read ids of INT only. They wait for it, so before it none of them is at work. */
+const OF_INT_READERS = 'CreateInbox1764000000003'
+
 /**
- * Runs the migrations that were not run yet, under a named lock, waiting up to `migrationTimeoutMs` for MySQL to answer and
- * again that long for whoever migrates now. Safe to run again after it was killed anywhere.
- * Resolves with the names of those it ran. Rejects with MigrationRefused when data stands in the way, else with DatabaseError.
+ * Runs the migrations that were not run yet, then mends what else differs from what the services need. Works under a named
+ * lock, and waits up to `migrationTimeoutMs` for MySQL to answer and again that long for whoever migrates now. Safe to run
+ * again after it was killed anywhere.
+ * Resolves with the names of those it ran. Rejects with MigrationRefused, before anything is changed, when an operator must
+ * decide about the tables; else with DatabaseError.
  */
 export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied: string[] }> {
   // Lock and DDL share a connection: when it is lost, the lock goes with it, and no second one keeps on changing tables.
   const { source, runner } = await connected(config, log)
   try {
     await lock(runner, config, log)
+    const sql: Sql = (statement, parameters) => runner.query(statement, parameters)
+    await refuseWhatCannotBeMended(sql)
+    const roundedPrices = await countPricesToRound(sql)
+    const isFirstUse = !(await recordedMigrations(sql)).has(OF_INT_READERS)
     const executor = new MigrationExecutor(source, runner)
     // DDL commits by itself, so a transaction around it would be a promise that nobody keeps.
     executor.transaction = 'none'
     const applied = (await executor.executePendingMigrations()).map(({ name }) => name)
+    await mend(runner, sql, log)
+    await widenIds(sql, log, { isFirstUse })
+    await refuseWhatIsLeft(sql)
+    if (roundedPrices > 0)
+      log.warn({ rows: roundedPrices }, `rounded ${roundedPrices} prices of the table inventory to 4 decimals`)
+    await tellUnusualSkus(sql, log)
     log.info({ applied, database: config.database }, applied.length === 0 ? 'schema is up to date' : 'schema migrated')
     return { applied }
   } catch (error) {
@@ -44,6 +69,13 @@ export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied:
     await runner.release().catch(() => {})
     await source.destroy().catch(() => {})
   }
+}
+
+async function tellUnusualSkus(sql: Sql, log: Log): Promise<void> {
+  const rows = await countUnusualSkus(sql)
+  if (rows === 0) return
+  const which = 'empty, NULL, too long, with white space at an end or with control characters'
+  log.warn({ rows }, `${rows} rows of the table inventory have a sku that a create refuses (${which}); they are kept`)
 }
 
 const tableHeld = (cause: unknown): DatabaseError =>

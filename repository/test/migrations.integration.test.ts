@@ -69,13 +69,13 @@ describe('migrate', () => {
     return columns.map(({ name, type, collation }) =>
       [
         name,
-        type.replace('int(11)', 'int'),
+        type.replace(/int\(\d+\)/, 'int'),
         ...(collation === null ? [] : [/^utf8mb4_(0900|nopad)_bin$/.test(collation)]),
       ].join(' '),
     )
   }
   const OURS = [
-    'id int',
+    'id bigint unsigned',
     'sku varchar(20) true',
     'name varchar(100) true',
     'label varchar(50) true',

@@ -39,6 +39,7 @@ describe('the meter', () => {
       'counter replies_sent_total',
       'counter replies_unroutable_total',
       'counter stale_acks_dropped_total',
+      'gauge inventory_ids_used_ratio',
       'gauge messages_held',
       'gauge messages_unconfirmed',
       'gauge ready',

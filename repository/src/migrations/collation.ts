@@ -3,7 +3,7 @@ import type { QueryRunner } from 'typeorm'
 import { z } from 'zod'
 
 /** MySQL 8.0.17 and later; MariaDB 10.2 and later. */
-const EXACT = ['utf8mb4_0900_bin', 'utf8mb4_nopad_bin'] as const
+export const EXACT = ['utf8mb4_0900_bin', 'utf8mb4_nopad_bin'] as const
 const names = z.array(z.object({ name: z.enum(EXACT) }))
 
 /** The server's collation for utf8mb4 in which 'k1', 'K1' and 'k1 ' are three values. Throws when it has none. */

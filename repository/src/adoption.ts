@@ -1,0 +1,175 @@
+// Looks at the tables that `migrate` finds and leaves: mends what is safe to mend, and names what an operator must decide.
+import type { QueryRunner } from 'typeorm'
+import { z } from 'zod'
+import { errnoOf } from './errors.ts'
+import { shareOfIds } from './ids.ts'
+import { MigrationRefused } from './migration-refused.ts'
+import { AdoptPythonInventory1764000000002 } from './migrations/1764000000002-adopt-python-inventory.ts'
+import { type Fault, faultsOf, hasUniqueSku, readSchema, type Schema, WIDE_ID } from './schema.ts'
+import type { Sql } from './server-pool.ts'
+import type { Log } from './service.ts'
+
+/** Rows, skus or keys that a refusal names. */
+const NAMED_MAX = 20
+const DUPLICATE_KEY = 1062
+/** Share of the ids in use from which `id` is widened, whoever still runs. */
+const WIDEN_FROM = 0.5
+
+/** Throws MigrationRefused with all that stands in the way. Changes nothing. */
+export async function refuseWhatCannotBeMended(sql: Sql): Promise<void> {
+  const schema = await readSchema(sql)
+  const told = faultsOf(schema).filter(({ mend }) => mend === undefined)
+  refuse([...told.map(sentence), ...(await troubleInRows(sql, schema, told))])
+}
+
+/** Throws MigrationRefused when the tables, the `missing` ones included, are not what the services need. */
+export async function refuseWhatIsLeft(sql: Sql): Promise<void> {
+  const schema = await readSchema(sql)
+  const missing = (['inventory', 'inbox'] as const)
+    .filter((table) => !schema.tables.has(table))
+    .map((table) => `${table}: the table is missing although its migration is recorded: restore it from a backup`)
+  refuse([...missing, ...faultsOf(schema).map(sentence)])
+}
+
+function refuse(found: readonly string[]): void {
+  if (found.length === 0) return
+  throw new MigrationRefused(
+    `the tables cannot be used as they are; correct this, then run npm run migrate again: ${found.join('; ')}`,
+  )
+}
+
+const sentence = ({ table, says }: Fault) => `${table}: ${says}`
+
+/** Brings each table to what the services need, in one ALTER TABLE for each, and says in the log what it did. */
+export async function mend(runner: QueryRunner, sql: Sql, log: Log): Promise<void> {
+  if (faultsOf(await readSchema(sql)).some(({ mend }) => mend === 'convert prices'))
+    await new AdoptPythonInventory1764000000002().up(runner)
+  for (const table of ['inventory', 'inbox'] as const) {
+    const faults = faultsOf(await readSchema(sql)).filter((fault) => fault.table === table)
+    const clauses = new Set(faults.flatMap(({ mend }) => (Array.isArray(mend) ? mend : [])))
+    if (clauses.size === 0) continue
+    try {
+      await sql(`ALTER TABLE ${table} ${[...clauses].join(', ')}`)
+    } catch (error) {
+      // A peer has stored a duplicate since we looked.
+      if (errnoOf(error) === DUPLICATE_KEY) await refuseWhatCannotBeMended(sql)
+      throw error
+    }
+    for (const { says } of faults) log.warn({ table }, `mended the table ${table}: ${says}`)
+  }
+}
+
+/**
+ * Widens ids to BIGINT when no earlier version of ours has used the table (`isFirstUse`), or half of the ids are used. The
+ * first version reads INT only: while its processes are being replaced, a BIGINT would send their messages to the dead
+ * letters. Copies the table.
+ */
+export async function widenIds(sql: Sql, log: Log, options: { isFirstUse: boolean }): Promise<void> {
+  const table = (await readSchema(sql)).tables.get('inventory')
+  if (table === undefined || table.columns.get('id')?.data === 'bigint') return
+  const share = shareOfIds(table) ?? 0
+  if (!options.isFirstUse && share < WIDEN_FROM) return
+  await sql(`ALTER TABLE inventory MODIFY COLUMN id ${WIDE_ID}`)
+  log.info({ usedShare: share }, 'the ids of the table inventory are BIGINT UNSIGNED now')
+}
+
+/** What no description of columns and keys shows. */
+async function troubleInRows(sql: Sql, { tables, collation }: Schema, told: readonly Fault[]): Promise<string[]> {
+  const table = tables.get('inventory')
+  if (table === undefined || table.kind !== 'BASE TABLE') return []
+  const trouble: string[] = []
+  const { id, sku, price } = Object.fromEntries(table.columns)
+  const isTold = (column: string) => told.some((fault) => fault.says.startsWith(`the column ${column} `))
+  if (id && !isTold('id')) trouble.push(...(await idsOutOfRange(sql)), ...(await referencesToId(sql, table.columns)))
+  if (id && price && price.data !== 'decimal' && !isTold('price')) trouble.push(...(await pricesOutOfRange(sql)))
+  if (sku && !isTold('sku') && !hasUniqueSku(table)) trouble.push(...(await duplicateSkus(sql, collation)))
+  return trouble.map((each) => `inventory: ${each}`)
+}
+
+const ids = z.array(z.object({ id: z.coerce.string() }))
+
+async function idsOutOfRange(sql: Sql): Promise<string[]> {
+  const outside = `id < 1 OR id > ${Number.MAX_SAFE_INTEGER}`
+  const found = ids.parse(await sql(`SELECT id FROM inventory WHERE ${outside} ORDER BY id LIMIT ${NAMED_MAX + 1}`))
+  return listed(
+    'ids must be from 1 to 9007199254740991; give these rows other ids',
+    found.map(({ id }) => id),
+  )
+}
+
+const references = z.array(z.object({ table: z.string() }))
+
+async function referencesToId(sql: Sql, columns: ReadonlyMap<string, { data: string }>): Promise<string[]> {
+  if (columns.get('id')?.data === 'bigint') return []
+  const found = references.parse(
+    await sql(
+      `SELECT DISTINCT CONCAT(table_schema, '.', table_name) AS \`table\` FROM information_schema.key_column_usage
+       WHERE referenced_table_schema = DATABASE() AND referenced_table_name = 'inventory' AND referenced_column_name = 'id'`,
+    ),
+  )
+  return listed(
+    'foreign keys refer to the column id, whose type is to change; drop them and make them again after the migration',
+    found.map(({ table }) => table),
+  )
+}
+
+const prices = z.array(z.object({ id: z.coerce.string(), sku: z.string().nullable(), price: z.string() }))
+
+async function pricesOutOfRange(sql: Sql): Promise<string[]> {
+  const found = prices.parse(
+    await sql(
+      `SELECT id, sku, CONCAT(price) AS price FROM inventory
+       WHERE ABS(CONCAT(price) + 0e0) >= 99999999999.99995 ORDER BY id LIMIT ${NAMED_MAX + 1}`,
+    ),
+  )
+  return listed(
+    'prices do not fit into DECIMAL(15,4); correct or delete these rows',
+    found.map(({ id, sku, price }) => `id ${id} (sku ${JSON.stringify(sku)}): ${price}`),
+  )
+}
+
+const duplicates = z.array(z.object({ sku: z.string(), times: z.coerce.number() }))
+const counted = z.tuple([z.object({ n: z.coerce.number() })])
+
+/** Byte for byte, as the key is to compare, and not as the column compares now. */
+async function duplicateSkus(sql: Sql, collation: string): Promise<string[]> {
+  const twice = `SELECT CONVERT(sku USING utf8mb4) COLLATE ${collation} AS exact_sku, COUNT(*) AS times FROM inventory
+    WHERE sku IS NOT NULL GROUP BY exact_sku HAVING times > 1`
+  const found = duplicates.parse(
+    await sql(`SELECT exact_sku AS sku, times FROM (${twice}) AS twice ORDER BY exact_sku LIMIT ${NAMED_MAX}`),
+  )
+  if (found.length === 0) return []
+  const [{ n }] = counted.parse(await sql(`SELECT COUNT(*) AS n FROM (${twice}) AS twice`))
+  const named = found.map(({ sku, times }) => `${JSON.stringify(sku)} (${times} rows)`).join(', ')
+  return [
+    `${n} skus are there more than once; keep one row of each: ${named}${n > found.length ? `, and ${n - found.length} more` : ''}`,
+  ]
+}
+
+function listed(what: string, found: readonly string[]): string[] {
+  if (found.length === 0) return []
+  return [`${what}: ${found.slice(0, NAMED_MAX).join(', ')}${found.length > NAMED_MAX ? ', and more' : ''}`]
+}
+
+/** Prices with more than four decimals, as they are shown, which the conversion rounds. */
+export async function countPricesToRound(sql: Sql): Promise<number> {
+  const price = (await readSchema(sql)).tables.get('inventory')?.columns.get('price')
+  if (price === undefined || !/^(float|double)$/.test(price.data)) return 0
+  const rounded = await sql(
+    'SELECT COUNT(*) AS n FROM inventory WHERE CONCAT(price) + 0e0 <> CAST(CONCAT(price) AS DECIMAL(15,4)) + 0e0',
+  )
+  return counted.parse(rounded)[0].n
+}
+
+/** What String.prototype.trim removes, at either end; or a control character anywhere. Understood by MySQL and MariaDB alike. */
+const WHITE = '[\\t-\\r \\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}\\x{feff}]'
+const UNUSUAL = `^${WHITE}|${WHITE}$|\\p{Cc}`
+
+/** Rows whose sku a create would refuse: white space at either end, control characters, too long, empty or NULL. */
+export async function countUnusualSkus(sql: Sql): Promise<number> {
+  const found = await sql(
+    "SELECT COUNT(*) AS n FROM inventory WHERE sku IS NULL OR sku = '' OR CHAR_LENGTH(sku) > 20 OR sku REGEXP ?",
+    [UNUSUAL],
+  )
+  return counted.parse(found)[0].n
+}

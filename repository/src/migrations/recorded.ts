@@ -1,0 +1,17 @@
+// Which migrations a database has had.
+import { z } from 'zod'
+import type { Sql } from '../connections.ts'
+import { errnoOf } from '../errors.ts'
+
+const NO_SUCH_TABLE = 1146
+const names = z.array(z.object({ name: z.string() }))
+
+/** The names of the migrations that are recorded as done; none when there is no record. */
+export async function recordedMigrations(sql: Sql): Promise<ReadonlySet<string>> {
+  try {
+    return new Set(names.parse(await sql('SELECT name FROM migrations')).map(({ name }) => name))
+  } catch (error) {
+    if (errnoOf(error) === NO_SUCH_TABLE) return new Set()
+    throw error
+  }
+}

@@ -1,0 +1,71 @@
+// The watch on ids tells how many are used up, as they are now, and warns long before there are none.
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { eventually } from 'local'
+import { type Database, openDatabase } from '../src/database.ts'
+import { type IdWatch, watchIds } from '../src/ids.ts'
+import { migrate } from '../src/migrate.ts'
+import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
+import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
+
+describe('the watch on ids', () => {
+  let mysql: MysqlUnderTest
+  let database: Database
+  let service: ServiceUnderTest
+  let seen: number[]
+  beforeAll(async () => {
+    mysql = await mysqlUnderTest('ids')
+    service = serviceUnderTest()
+    await migrate(mysql.config, service.log)
+    await mysql.sql('ALTER TABLE inventory MODIFY id INT NOT NULL AUTO_INCREMENT')
+    database = await openDatabase(mysql.config, service)
+  })
+  beforeEach(() => {
+    service = serviceUnderTest()
+    seen = []
+  })
+  afterAll(async () => {
+    await database.close()
+    await mysql.drop()
+  })
+
+  const watch = (on: Pick<Database, 'use'> = database): IdWatch => {
+    const meter = {
+      observe: (metric: string, value: number) => void (metric === 'inventory_ids_used_ratio' && seen.push(value)),
+    }
+    return watchIds(on, { ...service, meter }, 20)
+  }
+
+  it('measures the share at once and again later, as it is now, and warns from half of the ids on', async () => {
+    const watching = watch()
+    await eventually(() => expect(seen).toContain(0))
+    expect(service.lines).toEqual([])
+    await mysql.sql('ALTER TABLE inventory AUTO_INCREMENT = 1073741825')
+    await eventually(() => expect(seen.at(-1)).toBeCloseTo(0.5, 6))
+    await eventually(() => expect(service.lines.at(-1)).toMatch(/^50 % of the ids .*: run npm run migrate/))
+    await mysql.sql('ALTER TABLE inventory MODIFY id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT')
+    await eventually(() => expect(seen.at(-1)).toBeLessThan(0.000_001))
+    await watching.close()
+  })
+
+  it('says that it could not look, and looks again', async () => {
+    let tries = 0
+    const watching = watch({
+      use: async (work) => {
+        tries += 1
+        if (tries === 1) throw new Error('away')
+        return await database.use(work)
+      },
+    })
+    await eventually(() => expect(seen.length).toBeGreaterThan(0))
+    expect(service.lines).toEqual([
+      'could not see how many ids the table inventory has left, will look again later: away',
+    ])
+    await watching.close()
+  })
+
+  it('ends at once when shutdown begins', async () => {
+    const watching = watchIds(database, { ...service, meter: { observe() {} } })
+    service.stop()
+    await watching.close()
+  })
+})
