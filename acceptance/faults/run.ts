@@ -1,6 +1,5 @@
 // One run: load, rounds of faults, healing, draining, judgement.
 import type { Servers } from 'local'
-import { SERVICES } from '../test/stack.ts'
 import { readAudit } from './audit.ts'
 import { becomesTrue, messagesIn } from './faults/broker.ts'
 import { databaseAwayForAMinute } from './faults/database.ts'
@@ -11,7 +10,7 @@ import type { Mutation } from './mutations.ts'
 import { type Round, strikeRound } from './nemesis.ts'
 import { randomOf } from './random.ts'
 import { startClients } from './workload/clients.ts'
-import { allReady, startWorld, type World } from './world.ts'
+import { allReady, REPLICAS, startWorld, type World } from './world.ts'
 
 /** Resident memory that no service may reach: what its container is given (dockercompose/docker-compose.yml). */
 const MEMORY_MOST_BYTES = 256 * 1024 * 1024
@@ -108,9 +107,10 @@ async function findAll(world: World): Promise<Found> {
         body,
         messageId: typeof messageId === 'string' ? messageId : undefined,
         reason: String(headers['x-reason'] ?? 'set aside by the broker'),
+        error: String(headers['x-error'] ?? ''),
       })
   const unwell: string[] = []
-  for (const name of SERVICES) {
+  for (const name of REPLICAS) {
     const why = await stack.service(name).notReady()
     if (why !== undefined) unwell.push(`${name}: ${why}`)
   }

@@ -47,10 +47,8 @@ const connectionsKilled: Fault = {
   weight: 6,
   strike: async ({ world }) => {
     const { mysql } = world.stack.servers
-    const { database, user } = world.stack.space.mysql
-    const ids = await mysql.sql(
-      `SELECT id FROM information_schema.processlist WHERE user = '${user}' AND db = '${database}'`,
-    )
+    const { user } = world.account
+    const ids = await mysql.sql(`SELECT id FROM information_schema.processlist WHERE user = '${user}'`)
     const killed = ids.split('\n').filter((id) => id !== '')
     // One that has ended by itself meanwhile is no reason to leave the others.
     for (const id of killed) await mysql.sql(`KILL ${id}`).catch(() => {})
