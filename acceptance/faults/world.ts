@@ -77,7 +77,11 @@ export async function startWorld(
   const amqp = await proxies(REPLICAS, [space.rabbitmq])
   const mysql = await proxies(DATABASE_REPLICAS, databases ?? [space.mysql])
   const account = await newAccount(servers, space.mysql.database)
-  const stack = await startStackOn(servers, space, {
+  const close = async () => {
+    for (const proxy of [...amqp.values(), ...mysql.values()]) await proxy.close()
+    await servers.mysql.sql(`DROP USER '${account.user}'@'%'`)
+  }
+  const starting = startStackOn(servers, space, {
     services: REPLICAS,
     env: IMPATIENT,
     envOf: (name) => ({
@@ -89,6 +93,10 @@ export async function startWorld(
       MYSQL_PASSWORD: account.password,
       ...mutationEnvironment(mutation),
     }),
+  })
+  const stack = await starting.catch(async (error) => {
+    await close()
+    throw error
   })
   await installAudit(servers.mysql, space.mysql.database)
   const samples = sampling(stack)
@@ -104,9 +112,8 @@ export async function startWorld(
     },
     stop: async () => {
       samples.stop()
-      for (const proxy of [...amqp.values(), ...mysql.values()]) await proxy.close()
       await stack.stop()
-      await servers.mysql.sql(`DROP USER '${account.user}'@'%'`)
+      await close()
     },
   }
 }

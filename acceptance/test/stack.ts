@@ -146,10 +146,15 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
       await space.drop()
     },
   }
-  if (options.migrate !== false) await migrate(env)
-  for (const which of options.services ?? SERVICES) await stack.start(which)
-  await stack.ready()
-  return stack
+  try {
+    if (options.migrate !== false) await migrate(env)
+    for (const which of options.services ?? SERVICES) await stack.start(which)
+    await stack.ready()
+    return stack
+  } catch (error) {
+    await stack.stop()
+    throw error
+  }
 }
 
 /** Runs the migrations as an operator would. */

@@ -34,11 +34,6 @@ export interface TcpProxy {
   holdAnswerTo(text: string, nth?: number): HeldAnswer
   /** Resets the connection instead of passing on the answer to the `nth` data towards the server that contains `text`. */
   loseAnswerTo(text: string, nth?: number): void
-  /**
-   * Answers data towards the server that contains `text` with `answer`, at most `max` times. The server never gets that data, so it has
-   * to be one whole request.
-   */
-  answerInstead(text: string, answer: Buffer, max: number): FalseAnswer
   close(): Promise<void>
 }
 
@@ -50,14 +45,6 @@ export interface HeldAnswer {
   release(): void
   /** Resets its connection instead: it was carried out, but nobody is told. */
   lose(): void
-}
-
-/** Requests that the proxy answers itself. */
-export interface FalseAnswer {
-  /** How often it did so far. */
-  readonly given: number
-  /** Passes requests on again. */
-  end(): void
 }
 
 interface Pair {
@@ -91,7 +78,6 @@ class Proxying implements TcpProxy {
   #midway = false
   #answerBytes: number | undefined
   #wanted: Hold | undefined
-  #falseAnswer: { text: string; answer: Buffer; max: number; given: number } | undefined
   port = 0
   accepted = 0
   passedBytes = 0
@@ -166,19 +152,6 @@ class Proxying implements TcpProxy {
     void held.answered.then(() => held.lose())
   }
 
-  answerInstead(text: string, answer: Buffer, max: number): FalseAnswer {
-    const falseAnswer = { text, answer, max, given: 0 }
-    this.#falseAnswer = falseAnswer
-    return {
-      get given() {
-        return falseAnswer.given
-      },
-      end: () => {
-        if (this.#falseAnswer === falseAnswer) this.#falseAnswer = undefined
-      },
-    }
-  }
-
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve))
     this.weather(undefined)
@@ -212,7 +185,6 @@ class Proxying implements TcpProxy {
       for await (const data of from) {
         const chunk: Buffer = data
         await this.#endure(chunk, towards)
-        if (towards === 'server' && this.#answersItself(pair, chunk)) continue
         if (towards === 'server') this.#watch(pair, chunk)
         else await this.#hold(pair)
         if (await this.#cutsHere(pair, chunk, to, towards)) return
@@ -235,15 +207,6 @@ class Proxying implements TcpProxy {
       if (weather.towards !== 'both' && weather.towards !== towards) return
       await this.#weatherChanged.promise
     }
-  }
-
-  #answersItself({ client }: Pair, chunk: Buffer): boolean {
-    const falseAnswer = this.#falseAnswer
-    if (falseAnswer === undefined || falseAnswer.given >= falseAnswer.max || !chunk.includes(falseAnswer.text))
-      return false
-    falseAnswer.given += 1
-    client.write(falseAnswer.answer)
-    return true
   }
 
   #watch(pair: Pair, chunk: Buffer): void {

@@ -137,20 +137,6 @@ describe('the TCP proxy', () => {
     expect(received).toBe('')
   })
 
-  it('answers a request itself, as often as it is told to, and the server never gets it', async () => {
-    const answered = proxy.answerInstead('COMMIT', Buffer.from('no'), 1)
-    client.write('COMMIT')
-    await receives('no')
-    client.write('COMMIT')
-    await receives('noCOMMIT')
-    expect(answered.given).toBe(1)
-    const ended = proxy.answerInstead('COMMIT', Buffer.from('no'), 1)
-    ended.end()
-    client.write('COMMIT')
-    await receives('noCOMMITCOMMIT')
-    expect(ended.given).toBe(0)
-  })
-
   it('ends what the client has ended', async () => {
     client.end()
     await receives('bye')

@@ -112,7 +112,7 @@ const deadlock: Fault = {
   },
 }
 
-async function deadlocks({ world }: Pick<Scene, 'world'>): Promise<number> {
+export async function deadlocks({ world }: Pick<Scene, 'world'>): Promise<number> {
   const text = await world.stack.servers.mysql.sql(
     "SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'",
   )

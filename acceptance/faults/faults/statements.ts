@@ -1,0 +1,152 @@
+// What happens to statements: interrupted at random, ends of transactions that are refused, and deadlocks among the replicas.
+import { setTimeout as pause } from 'node:timers/promises'
+import type { FalseAnswer } from 'local'
+import type { RowDataPacket } from 'mysql2/promise'
+import { ITEM, itemOf, publish } from '../workload/requests.ts'
+import { createThenDelete, crowd, twoForOneSku } from '../workload/scenarios.ts'
+import { WRITERS } from '../world.ts'
+import { login } from './account.ts'
+import { deadlocks } from './database.ts'
+import type { Fault, Scene } from './fault.ts'
+
+const CROWD = 40
+const STORM_PAUSE_MS = 2
+
+/** Takes effect when it hits a connection that has a statement under way. */
+const killStorm: Fault = {
+  kind: 'statements killed at random',
+  group: 'database',
+  weight: 6,
+  strike: async ({ world, sender, random }) => {
+    const connection = await login(world)
+    const lastsMs = random.whole(2_000, 6_000)
+    let on = true
+    let hit = 0
+    const storm = async () => {
+      while (on) {
+        // One user sees its own connections only, and may kill their statements.
+        const [rows] = await connection.query<RowDataPacket[]>(
+          'SELECT id, command FROM information_schema.processlist WHERE id <> CONNECTION_ID()',
+        )
+        for (const { id, command } of rows) {
+          await connection.query('KILL QUERY ?', [id]).catch(() => {})
+          if (command === 'Query') hit += 1
+        }
+        await pause(STORM_PAUSE_MS)
+      }
+    }
+    const over = storm()
+    over.catch(() => {})
+    try {
+      await Promise.all([crowd(sender, random, twoForOneSku, CROWD), pause(lastsMs)])
+    } finally {
+      on = false
+      await over.finally(() => connection.destroy())
+    }
+    return { note: `${hit} in ${lastsMs} ms`, lastsMs: 0, heal: async () => hit > 0 }
+  },
+}
+
+/** Errors with which servers and proxies end what they do not want to go on with. */
+const ERRORS = [
+  { errno: 1317, sqlState: '70100', message: 'Query execution was interrupted' },
+  { errno: 1053, sqlState: '08S01', message: 'Server shutdown in progress' },
+] as const
+
+/** An ERR packet of the MySQL protocol, in answer to the first packet of a command. */
+function errorPacket({ errno, sqlState, message }: (typeof ERRORS)[number]): Buffer {
+  const payload = Buffer.concat([Buffer.from([0xff, errno & 0xff, errno >> 8]), Buffer.from(`#${sqlState}${message}`)])
+  const header = Buffer.from([0, 0, 0, 1])
+  header.writeUIntLE(payload.length, 0, 3)
+  return Buffer.concat([header, payload])
+}
+
+/** The statement never reaches the server: its transaction stays open for as long as its connection does. */
+function endRefused(statement: 'ROLLBACK' | 'COMMIT', mostTimes: number): Fault {
+  return {
+    kind: `${statement} refused and not carried out`,
+    group: 'moment',
+    weight: 5,
+    strike: async ({ world, sender, random }) => {
+      const error = random.pick(ERRORS)
+      const times = random.whole(1, mostTimes)
+      const answers: FalseAnswer[] = []
+      for (const name of WRITERS) {
+        // COM_QUERY, so that no other text is taken for it.
+        const answer = world.mysql.get(name)?.answerInstead(`\x03${statement}`, errorPacket(error), times)
+        if (answer) answers.push(answer)
+      }
+      await Promise.all([crowd(sender, random, twoForOneSku, CROWD), crowd(sender, random, createThenDelete, CROWD)])
+      for (const answer of answers) answer.end()
+      const given = answers.reduce((sum, answer) => sum + answer.given, 0)
+      return { note: `${given} times with ${error.errno}`, lastsMs: 0, heal: async () => given > 0 }
+    },
+  }
+}
+
+const HOT_SKUS = 300
+const HOT_MESSAGES = 3_000
+const HOT_SENDERS = 100
+const LOOKED_EVERY_MS = 100
+
+/** Creates and deletes of few skus, all replicas at work: each batch wants rows that other batches have. */
+const fewSkus: Fault = {
+  kind: 'three replicas on few skus',
+  group: 'database',
+  weight: 4,
+  strike: async (scene) => {
+    const { world, random } = scene
+    const before = await deadlocks({ world })
+    const stopped = new AbortController()
+    const looking = looks(scene, stopped.signal)
+    let left = HOT_MESSAGES
+    const send = async () => {
+      while (left > 0) {
+        left -= 1
+        await sendHot(scene, `Hö-${random.whole(1, HOT_SKUS)}`)
+      }
+    }
+    await Promise.all(Array.from({ length: HOT_SENDERS }, send))
+    stopped.abort()
+    const [unready, all] = await looking
+    const lost = (await deadlocks({ world })) - before
+    return {
+      note: `${lost} deadlocks, not ready in ${unready} of ${all} looks`,
+      lastsMs: 0,
+      heal: async () => lost > 0,
+    }
+  },
+}
+
+async function sendHot({ sender, random }: Scene, sku: string): Promise<void> {
+  const { history } = sender
+  const messageId = history.unique('message')
+  if (random.fraction() < 0.5) {
+    const id = history.unique(ITEM)
+    const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId })
+    await publish(sender, sent, JSON.stringify(itemOf(id, sku)))
+  } else {
+    const sent = history.begin({ id: messageId, kind: 'delete', queue: 'stock_management', sku, messageId })
+    await publish(sender, sent, JSON.stringify({ sku }))
+  }
+}
+
+/** How often a writer was not ready, of how many times it was asked. */
+async function looks({ world }: Scene, until: AbortSignal): Promise<[unready: number, all: number]> {
+  let unready = 0
+  let all = 0
+  while (!until.aborted) {
+    const reasons = await Promise.all(WRITERS.map((name) => world.stack.service(name).notReady()))
+    unready += reasons.filter((why) => why !== undefined).length
+    all += reasons.length
+    await pause(LOOKED_EVERY_MS)
+  }
+  return [unready, all]
+}
+
+export const statementFaults: readonly Fault[] = [
+  killStorm,
+  endRefused('ROLLBACK', 3),
+  endRefused('COMMIT', 3),
+  fewSkus,
+]
