@@ -34,7 +34,15 @@ export interface TcpProxy {
   holdAnswerTo(text: string, nth?: number): HeldAnswer
   /** Resets the connection instead of passing on the answer to the `nth` data towards the server that contains `text`. */
   loseAnswerTo(text: string, nth?: number): void
+  /** Answers the next data towards the server that contains `text`, so often, with an error of MySQL, and does not pass it on. */
+  refuse(text: string, error: MysqlError, times?: number): void
   close(): Promise<void>
+}
+
+export interface MysqlError {
+  readonly errno: number
+  readonly sqlState: string
+  readonly message: string
 }
 
 /** An answer that the server has given, or is about to give, and the client does not get. */
@@ -78,6 +86,7 @@ class Proxying implements TcpProxy {
   #midway = false
   #answerBytes: number | undefined
   #wanted: Hold | undefined
+  #refusal: { text: string; packet: Buffer; left: number } | undefined
   port = 0
   accepted = 0
   passedBytes = 0
@@ -152,6 +161,10 @@ class Proxying implements TcpProxy {
     void held.answered.then(() => held.lose())
   }
 
+  refuse(text: string, error: MysqlError, times = 1): void {
+    this.#refusal = { text, packet: errorPacket(error), left: times }
+  }
+
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve))
     this.weather(undefined)
@@ -185,6 +198,7 @@ class Proxying implements TcpProxy {
       for await (const data of from) {
         const chunk: Buffer = data
         await this.#endure(chunk, towards)
+        if (towards === 'server' && this.#refuses(pair, chunk)) continue
         if (towards === 'server') this.#watch(pair, chunk)
         else await this.#hold(pair)
         if (await this.#cutsHere(pair, chunk, to, towards)) return
@@ -207,6 +221,14 @@ class Proxying implements TcpProxy {
       if (weather.towards !== 'both' && weather.towards !== towards) return
       await this.#weatherChanged.promise
     }
+  }
+
+  #refuses({ client }: Pair, chunk: Buffer): boolean {
+    const refusal = this.#refusal
+    if (refusal === undefined || refusal.left === 0 || !chunk.includes(refusal.text)) return false
+    refusal.left -= 1
+    client.write(refusal.packet)
+    return true
   }
 
   #watch(pair: Pair, chunk: Buffer): void {
@@ -240,6 +262,16 @@ class Proxying implements TcpProxy {
     await cutAt(pair, chunk.subarray(0, pair.answerBytesLeft), to)
     return true
   }
+}
+
+/** https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_err_packet.html, as the first answer to a command. */
+function errorPacket({ errno, sqlState, message }: MysqlError): Buffer {
+  const payload = Buffer.concat([
+    Buffer.from([0xff, errno & 0xff, errno >> 8]),
+    Buffer.from(`#${sqlState}${message}`, 'utf8'),
+  ])
+  const header = Buffer.from([payload.length & 0xff, payload.length >> 8, 0, 1])
+  return Buffer.concat([header, payload])
 }
 
 /** Passes on the last bytes there will be, then resets. */

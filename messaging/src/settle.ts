@@ -56,24 +56,6 @@ function faultOfProperties(
   return undefined
 }
 
-/**
- * What a failed attempt asks for. `hold`: the world is bad, keep the messages and try again until it is better.
- * `isolate`: one of several messages may be the cause, try them one by one. `again`: a message alone failed, but may
- * have had bad luck. Otherwise the message is refused.
- */
-export function afterFailure(
-  error: unknown,
-  messages: number,
-  attempt: number,
-  attemptsMost: number,
-): 'hold' | 'isolate' | 'again' | Refused {
-  if (error instanceof Error && 'transient' in error && error.transient === true) return 'hold'
-  if (messages > 1) return 'isolate'
-  if (attempt < attemptsMost) return 'again'
-  const why = error instanceof Error ? error.message : String(error)
-  return { ...refused('handler-failed', `failed ${attempt} times, last with: ${why}`), attempts: attempt }
-}
-
 /** Where a dead letter comes from and when, besides its reason. */
 export interface Failure {
   readonly consumer: string

@@ -2,7 +2,7 @@
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import { createItem } from '../src/contracts.ts'
-import { afterFailure, deadLetter, readMessage, replyTo } from '../src/settle.ts'
+import { deadLetter, readMessage, replyTo } from '../src/settle.ts'
 
 const nothing = {
   contentType: undefined,
@@ -63,23 +63,6 @@ describe('reading a message', () => {
   it('names the members that are wrong', () => {
     expect(readMessage(createItem, message('{"sku": "a"}'), 1_000)).toMatchObject({
       error: expect.stringMatching(/name: .*label: .*price: .*quantity: /),
-    })
-  })
-})
-
-describe('after a failed attempt', () => {
-  const transient = Object.assign(new Error('away'), { transient: true })
-  it('holds while the world is bad, however often it failed', () => {
-    expect(afterFailure(transient, 500, 1_000, 3)).toBe('hold')
-    expect(afterFailure(transient, 1, 1_000, 3)).toBe('hold')
-  })
-  it('isolates, tries again alone, and then refuses', () => {
-    expect(afterFailure(new Error('bug'), 2, 1, 3)).toBe('isolate')
-    expect(afterFailure(new Error('bug'), 1, 2, 3)).toBe('again')
-    expect(afterFailure(new Error('bug'), 1, 3, 3)).toMatchObject({
-      kind: 'refused',
-      reason: 'handler-failed',
-      error: expect.stringContaining('bug'),
     })
   })
 })

@@ -1,11 +1,13 @@
 // Brings the schema up to date, from nothing or from what the Python suite made, one process at a time.
-import { MigrationExecutor, type QueryRunner } from 'typeorm'
+import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import type { MysqlConfig } from './config.ts'
-import { dataSource, STRICT } from './connections.ts'
-import { asDatabaseError, DatabaseError, errnoOf, meaningOf, sentenceOf } from './errors.ts'
+import { connectTo } from './data-source.ts'
+import { asDatabaseError, asTransient, DatabaseError, errnoOf, sentenceOf } from './errors.ts'
 import { MigrationRefused } from './migration-refused.ts'
+import { addressOf, type Server } from './server-list.ts'
 import type { Log } from './service.ts'
+import { setUpSession } from './session.ts'
 import { pause } from './waiting.ts'
 
 export { MigrationRefused }
@@ -24,12 +26,10 @@ const locked = z.tuple([z.object({ locked: z.union([z.number(), z.string()]).nul
  * Resolves with the names of those it ran. Rejects with MigrationRefused when data stands in the way, else with DatabaseError.
  */
 export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied: string[] }> {
-  const source = await connected(config, log)
   // Lock and DDL share a connection: when it is lost, the lock goes with it, and no second one keeps on changing tables.
-  const runner = source.createQueryRunner()
+  const { source, runner } = await connected(config, log)
   try {
     await lock(runner, config, log)
-    await runner.query(`SET SESSION sql_mode = '${STRICT}', lock_wait_timeout = ${METADATA_LOCK_S}`)
     const executor = new MigrationExecutor(source, runner)
     // DDL commits by itself, so a transaction around it would be a promise that nobody keeps.
     executor.transaction = 'none'
@@ -52,20 +52,34 @@ const tableHeld = (cause: unknown): DatabaseError =>
     { transient: true, errno: LOCK_WAIT_TIMEOUT, cause },
   )
 
-async function connected(config: MysqlConfig, log: Log) {
+async function connected(config: MysqlConfig, log: Log): Promise<{ source: DataSource; runner: QueryRunner }> {
   const deadline = performance.now() + config.migrationTimeoutMs
   let said = ''
-  for (;;) {
-    const source = dataSource({ ...config, poolSize: 2 }, { statementTimeoutMs: undefined })
+  for (let attempt = 0; ; attempt += 1) {
+    const server = config.servers[attempt % config.servers.length]
+    if (server === undefined) throw new Error('the list of servers is empty')
     try {
-      return await source.initialize()
+      return await connectedTo(server, config)
     } catch (error) {
       const why = sentenceOf(error)
-      if (meaningOf(error) !== 'transient' || performance.now() > deadline) throw asDatabaseError(error)
-      if (why !== said) log.info({ host: config.host, port: config.port }, `waiting for MySQL: ${why}`)
+      if (performance.now() > deadline) throw asTransient(error)
+      if (why !== said) log.info({ server: addressOf(server) }, `waiting for MySQL: ${why}`)
       said = why
       await pause(PAUSE_MS, never)
     }
+  }
+}
+
+async function connectedTo(server: Server, config: MysqlConfig): Promise<{ source: DataSource; runner: QueryRunner }> {
+  const source = await connectTo(server, { ...config, poolSize: 2 }, { statementTimeoutMs: undefined })
+  try {
+    const runner = source.createQueryRunner()
+    const times = { lockTimeoutS: METADATA_LOCK_S, statementTimeoutMs: undefined }
+    await setUpSession((statement, parameters) => runner.query(statement, parameters), times, { mustTakeWrites: true })
+    return { source, runner }
+  } catch (error) {
+    await source.destroy().catch(() => {})
+    throw error
   }
 }
 
