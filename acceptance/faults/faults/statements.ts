@@ -1,6 +1,6 @@
 // What happens to statements: interrupted at random, ends of transactions that are refused, and deadlocks among the replicas.
 import { setTimeout as pause } from 'node:timers/promises'
-import type { FalseAnswer } from 'local'
+import type { Refusals } from 'local'
 import type { RowDataPacket } from 'mysql2/promise'
 import { ITEM, itemOf, publish } from '../workload/requests.ts'
 import { createThenDelete, crowd, twoForOneSku } from '../workload/scenarios.ts'
@@ -53,14 +53,6 @@ const ERRORS = [
   { errno: 1053, sqlState: '08S01', message: 'Server shutdown in progress' },
 ] as const
 
-/** An ERR packet of the MySQL protocol, in answer to the first packet of a command. */
-function errorPacket({ errno, sqlState, message }: (typeof ERRORS)[number]): Buffer {
-  const payload = Buffer.concat([Buffer.from([0xff, errno & 0xff, errno >> 8]), Buffer.from(`#${sqlState}${message}`)])
-  const header = Buffer.from([0, 0, 0, 1])
-  header.writeUIntLE(payload.length, 0, 3)
-  return Buffer.concat([header, payload])
-}
-
 /** The statement never reaches the server: its transaction stays open for as long as its connection does. */
 function endRefused(statement: 'ROLLBACK' | 'COMMIT', mostTimes: number): Fault {
   return {
@@ -70,16 +62,16 @@ function endRefused(statement: 'ROLLBACK' | 'COMMIT', mostTimes: number): Fault 
     strike: async ({ world, sender, random }) => {
       const error = random.pick(ERRORS)
       const times = random.whole(1, mostTimes)
-      const answers: FalseAnswer[] = []
+      const refusals: Refusals[] = []
       for (const name of WRITERS) {
         // COM_QUERY, so that no other text is taken for it.
-        const answer = world.mysql.get(name)?.answerInstead(`\x03${statement}`, errorPacket(error), times)
-        if (answer) answers.push(answer)
+        const refusal = world.mysql.get(name)?.refuse(`\x03${statement}`, error, times)
+        if (refusal) refusals.push(refusal)
       }
       await Promise.all([crowd(sender, random, twoForOneSku, CROWD), crowd(sender, random, createThenDelete, CROWD)])
-      for (const answer of answers) answer.end()
-      const given = answers.reduce((sum, answer) => sum + answer.given, 0)
-      return { note: `${given} times with ${error.errno}`, lastsMs: 0, heal: async () => given > 0 }
+      for (const refusal of refusals) refusal.end()
+      const count = refusals.reduce((sum, refusal) => sum + refusal.count, 0)
+      return { note: `${count} times with ${error.errno}`, lastsMs: 0, heal: async () => count > 0 }
     },
   }
 }

@@ -21,7 +21,7 @@ const plainCreate: Scenario = {
   },
 }
 
-const createdIsListed: Scenario = {
+export const createdIsListed: Scenario = {
   name: 'an item that was answered as created is listed at once',
   weight: 12,
   play: async (sender) => {
