@@ -57,10 +57,6 @@ describe('the judgement lets pass', () => {
   it('a delete that found nothing, if it is recorded', () => {
     expect(verdict(aDelete, { deletesApplied: new Set(['m-1']) })).toEqual([])
   })
-  it('the dead letter of a delete whose answer never came', () => {
-    const aside = letter({ queue: 'stock_management', body: '{"sku":"S-1"}', messageId: 'who knows' })
-    expect(verdict({ ...aDelete, answer: 'unknown', messageId: undefined }, { deadLetters: [aside] })).toEqual([])
-  })
 })
 
 describe('the judgement finds', () => {
@@ -116,6 +112,12 @@ describe('the judgement finds', () => {
     const body = JSON.stringify({ sku: 'S-1', ...more, name: 'item-1' })
     expect(verdict(more, { deadLetters: [letter({ ...aside, body })] })).toEqual([
       expect.stringMatching(/^set aside without fault: a good create is a dead letter/),
+    ])
+  })
+  it('the dead letter of a delete whose answer never came: no delete has a fault of its own', () => {
+    const aside = letter({ queue: 'stock_management', body: '{"sku":"S-1"}', messageId: 'who knows' })
+    expect(verdict({ ...aDelete, answer: 'unknown', messageId: undefined }, { deadLetters: [aside] })).toEqual([
+      expect.stringMatching(/^set aside without fault: a good delete/),
     ])
   })
   it('a table that is not the one of the answers', () => {
