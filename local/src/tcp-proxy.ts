@@ -305,6 +305,9 @@ async function cutAt(pair: Pair, last: Buffer, to: Socket): Promise<void> {
 }
 
 function reset({ client, server }: Pair): void {
-  client.resetAndDestroy()
-  server.resetAndDestroy()
+  for (const socket of [client, server]) {
+    // libuv refuses to reset a socket while it shuts down, and Node then leaves its handle open for ever.
+    if (socket.writableEnded && !socket.writableFinished) socket.destroy()
+    else socket.resetAndDestroy()
+  }
 }
