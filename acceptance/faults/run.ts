@@ -1,5 +1,5 @@
 // One run: load, rounds of faults, healing, draining, judgement.
-import type { Servers } from 'local'
+import type { Mysql, Servers } from 'local'
 import { readAudit } from './audit.ts'
 import { becomesTrue, messagesIn } from './faults/broker.ts'
 import { databaseAwayForAMinute } from './faults/database.ts'
@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly mix: readonly Fault[]
   readonly clients: number
   readonly mutation?: Mutation
+  /** The nodes of a cluster of databases; the first is that of `servers`. */
+  readonly cluster?: readonly Mysql[]
   readonly onRound?: (round: Round) => void
   /** Aborts when the run is to be given up: it is healed and stopped, and rejects. */
   readonly interrupted?: AbortSignal
@@ -44,7 +46,7 @@ export interface Run {
 
 /** Runs for `minutes`, then heals, drains and judges. Rejects when the suite does not recover or drain, or is interrupted. */
 export async function runLedger(options: RunOptions): Promise<Run> {
-  const world = await startWorld(options.servers, options.mutation)
+  const world = await startWorld(options.servers, options.mutation, options.cluster)
   try {
     const history = new History()
     const rounds = await strikeUnderLoad(world, history, options)
@@ -114,7 +116,20 @@ async function findAll(world: World): Promise<Found> {
     const why = await stack.service(name).notReady()
     if (why !== undefined) unwell.push(`${name}: ${why}`)
   }
+  unwell.push(...(await nodesThatDiffer(world)))
   return { ...(await readAudit(stack.pool)), logged: healthchecksLogged(world), deadLetters, left, unwell }
+}
+
+async function nodesThatDiffer({ cluster, stack }: World): Promise<string[]> {
+  const { database } = stack.space.mysql
+  const tables = ['inventory', 'inbox', 'effect'].map((table) => `\`${database}\`.${table}`)
+  // What the other nodes have committed is read there too.
+  const sums = await Promise.all(
+    cluster.map((node) => node.sql(`SET SESSION wsrep_sync_wait = 7; CHECKSUM TABLE ${tables.join(', ')}`)),
+  )
+  return sums.flatMap((sum, index) =>
+    sum === sums[0] ? [] : [`node ${index + 1} differs: ${sum} instead of ${sums[0]}`],
+  )
 }
 
 async function undrained(world: World): Promise<string[]> {

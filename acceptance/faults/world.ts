@@ -1,7 +1,7 @@
 // Everything a run consists of: real servers, the services with their replicas, each behind proxies of its own, and triggers that count effects.
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { eventually, leanNode, type Servers, startTcpProxy, type TcpProxy, testSpace } from 'local'
+import { eventually, leanNode, type Mysql, type Servers, startTcpProxy, type TcpProxy, testSpace } from 'local'
 import { type ReplicaName, SERVICES, type ServiceName, type Stack, startStackOn } from '../test/stack.ts'
 import { installAudit } from './audit.ts'
 import type { Mutation } from './mutations.ts'
@@ -39,8 +39,10 @@ export interface World {
   readonly stack: Stack
   /** The way of each service to the broker. */
   readonly amqp: ReadonlyMap<ReplicaName, TcpProxy>
-  /** The way of each service that has one to the database. */
+  /** The way of each service that has one to the database; none when that is a cluster. */
   readonly mysql: ReadonlyMap<ReplicaName, TcpProxy>
+  /** The nodes of the database, if it is a cluster. */
+  readonly cluster: readonly Mysql[]
   /** The database user of the services, which nobody else uses. */
   readonly account: Account
   /** Starts a service again that has ended. */
@@ -57,25 +59,20 @@ export interface Account {
   readonly password: string
 }
 
-export interface Address {
-  readonly host: string
-  readonly port: number
-}
-
 const SAMPLED_EVERY_MS = 1_000
 
 /**
- * Starts all of it on `servers`, with a mutation in the services' code if one is asked for. The replicas take turns with `databases`, if
- * there is more than one server with the same data.
+ * Starts all of it on `servers`, with a mutation in the services' code if one is asked for. With a `cluster`, whose first node is that
+ * of `servers`, each service is given all nodes.
  */
 export async function startWorld(
   servers: Servers,
   mutation: Mutation | undefined,
-  databases?: readonly Address[],
+  cluster: readonly Mysql[] = [],
 ): Promise<World> {
   const space = await testSpace(servers, 'fault ledger')
-  const amqp = await proxies(REPLICAS, [space.rabbitmq])
-  const mysql = await proxies(DATABASE_REPLICAS, databases ?? [space.mysql])
+  const amqp = await proxies(REPLICAS, space.rabbitmq)
+  const mysql = await proxies(cluster.length === 0 ? DATABASE_REPLICAS : [], space.mysql)
   const account = await newAccount(servers, space.mysql.database)
   const close = async () => {
     for (const proxy of [...amqp.values(), ...mysql.values()]) await proxy.close()
@@ -89,6 +86,7 @@ export async function startWorld(
       ...leanNode,
       ...port('RABBITMQ_PORT', amqp.get(name)),
       ...port('MYSQL_PORT', mysql.get(name)),
+      ...(cluster.length === 0 ? {} : { MYSQL_HOST: cluster.map((node) => `${node.host}:${node.port}`).join(',') }),
       MYSQL_USER: account.user,
       MYSQL_PASSWORD: account.password,
       ...mutationEnvironment(mutation),
@@ -104,6 +102,7 @@ export async function startWorld(
     stack,
     amqp,
     mysql,
+    cluster,
     account,
     peakBytes: samples.peakBytes,
     repeated: samples.repeated,
@@ -131,13 +130,10 @@ async function newAccount({ mysql }: Servers, database: string): Promise<Account
 
 async function proxies(
   names: readonly ReplicaName[],
-  targets: readonly Address[],
+  target: { host: string; port: number },
 ): Promise<Map<ReplicaName, TcpProxy>> {
   const started = new Map<ReplicaName, TcpProxy>()
-  for (const [index, name] of names.entries()) {
-    const target = targets[index % targets.length]
-    if (target) started.set(name, await startTcpProxy(target))
-  }
+  for (const name of names) started.set(name, await startTcpProxy(target))
   return started
 }
 

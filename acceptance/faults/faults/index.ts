@@ -1,6 +1,7 @@
 // All faults there are, and those that a mix names.
 import { accountFaults } from './account.ts'
 import { brokerFaults } from './broker.ts'
+import { clusterFaults } from './cluster.ts'
 import { databaseFaults } from './database.ts'
 import type { Fault } from './fault.ts'
 import { momentFaults } from './moments.ts'
@@ -20,8 +21,14 @@ export const faults: readonly Fault[] = [
   ...momentFaults,
 ]
 
-/** The faults whose kind contains one of `words`, in any case of letters; all when there are none. */
-export function mixOf(words: readonly string[]): readonly Fault[] {
-  if (words.length === 0) return faults
-  return faults.filter(({ kind }) => words.some((word) => kind.toLowerCase().includes(word.toLowerCase())))
+/** Those that a cluster has; its nodes are reached without a proxy. */
+export const faultsOfCluster: readonly Fault[] = [
+  ...clusterFaults,
+  ...faults.filter(({ group }) => ['services', 'broker', 'amqp leg'].includes(group)),
+]
+
+/** The faults of `all` whose kind contains one of `words`, in any case of letters; all when there are none. */
+export function mixOf(words: readonly string[], all: readonly Fault[] = faults): readonly Fault[] {
+  if (words.length === 0) return all
+  return all.filter(({ kind }) => words.some((word) => kind.toLowerCase().includes(word.toLowerCase())))
 }

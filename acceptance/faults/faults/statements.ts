@@ -6,6 +6,7 @@ import { ITEM, itemOf, publish } from '../workload/requests.ts'
 import { createThenDelete, crowd, twoForOneSku } from '../workload/scenarios.ts'
 import { WRITERS } from '../world.ts'
 import { login } from './account.ts'
+import { becomesTrue, messagesIn } from './broker.ts'
 import { deadlocks } from './database.ts'
 import type { Fault, Scene } from './fault.ts'
 
@@ -79,16 +80,18 @@ function endRefused(statement: 'ROLLBACK' | 'COMMIT', mostTimes: number): Fault 
 const HOT_SKUS = 300
 const HOT_MESSAGES = 3_000
 const HOT_SENDERS = 100
+const HOT_QUEUES = ['create_item', 'stock_management']
+const EMPTIED_WITHIN_MS = 30_000
 const LOOKED_EVERY_MS = 100
 
-/** Creates and deletes of few skus, all replicas at work: each batch wants rows that other batches have. */
+/** Creates and deletes of few skus, all replicas at work: takes effect when a batch waits for rows that another one has. */
 const fewSkus: Fault = {
   kind: 'three replicas on few skus',
   group: 'database',
   weight: 4,
   strike: async (scene) => {
-    const { world, random } = scene
-    const before = await deadlocks({ world })
+    const { random } = scene
+    const before = await Promise.all([deadlocks(scene), lockWaits(scene)])
     const stopped = new AbortController()
     const looking = looks(scene, stopped.signal)
     let left = HOT_MESSAGES
@@ -99,15 +102,26 @@ const fewSkus: Fault = {
       }
     }
     await Promise.all(Array.from({ length: HOT_SENDERS }, send))
+    const isEmptied = async () => {
+      const queues = await messagesIn(scene)
+      return HOT_QUEUES.every((queue) => queues.get(queue) === 0)
+    }
+    await becomesTrue(isEmptied, EMPTIED_WITHIN_MS)
     stopped.abort()
     const [unready, all] = await looking
-    const lost = (await deadlocks({ world })) - before
+    const lost = (await deadlocks(scene)) - before[0]
+    const waits = (await lockWaits(scene)) - before[1]
     return {
-      note: `${lost} deadlocks, not ready in ${unready} of ${all} looks`,
+      note: `${lost} deadlocks, ${waits} waits for a row, not ready in ${unready} of ${all} looks`,
       lastsMs: 0,
-      heal: async () => lost > 0,
+      heal: async () => waits > 0,
     }
   },
+}
+
+async function lockWaits({ world }: Scene): Promise<number> {
+  const text = await world.stack.servers.mysql.sql("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_waits'")
+  return Number(text.trim().split('\t')[1])
 }
 
 async function sendHot({ sender, random }: Scene, sku: string): Promise<void> {
