@@ -113,7 +113,10 @@ function neverSent(attempts: readonly Attempt[], found: Found, letters: DeadLett
   const strangers = letters.without(attempts)
   return [
     ...names.map((name) => `an item named ${name} was stored, which nobody sent`),
-    ...strangers.map(({ queue, body }) => `a dead letter of ${queue} holds what nobody sent: ${body.slice(0, 200)}`),
+    ...strangers.map(
+      ({ queue, body, reason, error }) =>
+        `a dead letter of ${queue} (${reason}: ${error}) holds what nobody sent: ${body.slice(0, 200)}`,
+    ),
   ].map((text) => ({ what: 'never sent' as const, text, attempt: undefined }))
 }
 

@@ -6,7 +6,7 @@ import { ITEM, itemOf, publish } from '../workload/requests.ts'
 import { createThenDelete, crowd, twoForOneSku } from '../workload/scenarios.ts'
 import { WRITERS } from '../world.ts'
 import { login } from './account.ts'
-import { becomesTrue, messagesIn } from './broker.ts'
+import { becomesTrue } from './broker.ts'
 import { deadlocks } from './database.ts'
 import type { Fault, Scene } from './fault.ts'
 
@@ -103,8 +103,8 @@ const fewSkus: Fault = {
     }
     await Promise.all(Array.from({ length: HOT_SENDERS }, send))
     const isEmptied = async () => {
-      const queues = await messagesIn(scene)
-      return HOT_QUEUES.every((queue) => queues.get(queue) === 0)
+      const depths = await Promise.all(HOT_QUEUES.map((queue) => scene.world.stack.depth(queue)))
+      return depths.every((depth) => depth === 0)
     }
     await becomesTrue(isEmptied, EMPTIED_WITHIN_MS)
     stopped.abort()
