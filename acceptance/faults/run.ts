@@ -15,6 +15,7 @@ import { allReady, REPLICAS, startWorld, type World } from './world.ts'
 /** Resident memory that no service may reach: what its container is given (dockercompose/docker-compose.yml). */
 const MEMORY_MOST_BYTES = 256 * 1024 * 1024
 const DRAINED_WITHIN_MS = 120_000
+const SAME_WITHIN_MS = 30_000
 const MINUTE_MS = 60_000
 /** From this length on a run has the fault that lasts a minute. */
 const LONG_RUN_MINUTES = 5
@@ -120,16 +121,18 @@ async function findAll(world: World): Promise<Found> {
   return { ...(await readAudit(stack.pool)), logged: healthchecksLogged(world), deadLetters, left, unwell }
 }
 
+/** Nodes of a cluster whose data is not that of the first; one that has just joined may refuse to say for a while. */
 async function nodesThatDiffer({ cluster, stack }: World): Promise<string[]> {
   const { database } = stack.space.mysql
   const tables = ['inventory', 'inbox', 'effect'].map((table) => `\`${database}\`.${table}`)
-  // What the other nodes have committed is read there too.
-  const sums = await Promise.all(
-    cluster.map((node) => node.sql(`SET SESSION wsrep_sync_wait = 7; CHECKSUM TABLE ${tables.join(', ')}`)),
-  )
-  return sums.flatMap((sum, index) =>
-    sum === sums[0] ? [] : [`node ${index + 1} differs: ${sum} instead of ${sums[0]}`],
-  )
+  const sumOf = (node: Mysql) => node.sql(`CHECKSUM TABLE ${tables.join(', ')}`)
+  let differ = cluster.slice(1).map((_, index) => `node ${index + 2} did not answer`)
+  await becomesTrue(async () => {
+    const [first, ...others] = await Promise.all(cluster.map(sumOf))
+    differ = others.flatMap((sum, index) => (sum === first ? [] : [`node ${index + 2} has ${sum} instead of ${first}`]))
+    return differ.length === 0
+  }, SAME_WITHIN_MS)
+  return differ
 }
 
 async function undrained(world: World): Promise<string[]> {
