@@ -6,7 +6,7 @@ import { ITEM, itemOf, publish } from '../workload/requests.ts'
 import { createThenDelete, crowd, twoForOneSku } from '../workload/scenarios.ts'
 import { WRITERS } from '../world.ts'
 import { login } from './account.ts'
-import { becomesTrue } from './broker.ts'
+import { becomesTrue, messagesIn } from './broker.ts'
 import { deadlocks } from './database.ts'
 import type { Fault, Scene } from './fault.ts'
 
@@ -78,10 +78,10 @@ function endRefused(statement: 'ROLLBACK' | 'COMMIT', mostTimes: number): Fault 
 }
 
 const HOT_SKUS = 300
-const HOT_MESSAGES = 3_000
+const HOT_MESSAGES = 4_000
 const HOT_SENDERS = 100
 const HOT_QUEUES = ['create_item', 'stock_management']
-const EMPTIED_WITHIN_MS = 30_000
+const EMPTIED_WITHIN_MS = 60_000
 const LOOKED_EVERY_MS = 100
 
 /** Creates and deletes of few skus, all replicas at work: takes effect when a batch waits for rows that another one has. */
@@ -90,7 +90,7 @@ const fewSkus: Fault = {
   group: 'database',
   weight: 4,
   strike: async (scene) => {
-    const { random } = scene
+    const { clients, random } = scene
     const before = await Promise.all([deadlocks(scene), lockWaits(scene)])
     const stopped = new AbortController()
     const looking = looks(scene, stopped.signal)
@@ -102,11 +102,13 @@ const fewSkus: Fault = {
       }
     }
     await Promise.all(Array.from({ length: HOT_SENDERS }, send))
-    const isEmptied = async () => {
-      const depths = await Promise.all(HOT_QUEUES.map((queue) => scene.world.stack.depth(queue)))
-      return depths.every((depth) => depth === 0)
-    }
-    await becomesTrue(isEmptied, EMPTIED_WITHIN_MS)
+    // Until the last of them is applied; what the other clients send meanwhile would never let the queues be empty.
+    await clients.hold()
+    await becomesTrue(async () => {
+      const queues = await messagesIn(scene)
+      return HOT_QUEUES.every((queue) => queues.get(queue) === 0)
+    }, EMPTIED_WITHIN_MS)
+    clients.resume()
     stopped.abort()
     const [unready, all] = await looking
     const lost = (await deadlocks(scene)) - before[0]
