@@ -9,7 +9,8 @@ const READY_WITHIN_MS = 20_000
 /** The first node is spared: the ledger itself reads there. */
 const nodeKilled: Fault = {
   kind: 'one node of three killed',
-  group: 'cluster',
+  // Struck alone: all services have to be ready while it lasts.
+  group: 'moment',
   weight: 15,
   strike: async ({ world, sender, random }) => {
     const [first, ...others] = world.cluster

@@ -6,7 +6,7 @@ import type { Sender } from '../workload/requests.ts'
 import type { World } from '../world.ts'
 
 /** Faults of one group are never struck at the same time: they would undo each other. */
-export type Group = 'services' | 'broker' | 'database' | 'amqp leg' | 'mysql leg' | 'cluster' | 'moment'
+export type Group = 'services' | 'broker' | 'database' | 'amqp leg' | 'mysql leg' | 'moment'
 
 export interface Scene {
   readonly world: World
