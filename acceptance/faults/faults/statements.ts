@@ -65,8 +65,7 @@ function endRefused(statement: 'ROLLBACK' | 'COMMIT', mostTimes: number): Fault 
       const times = random.whole(1, mostTimes)
       const refusals: Refusals[] = []
       for (const name of WRITERS) {
-        // COM_QUERY, so that no other text is taken for it.
-        const refusal = world.mysql.get(name)?.refuse(`\x03${statement}`, error, times)
+        const refusal = world.mysql.get(name)?.refuse(statement, error, times)
         if (refusal) refusals.push(refusal)
       }
       await Promise.all([crowd(sender, random, twoForOneSku, CROWD), crowd(sender, random, createThenDelete, CROWD)])
@@ -78,7 +77,7 @@ function endRefused(statement: 'ROLLBACK' | 'COMMIT', mostTimes: number): Fault 
 }
 
 const HOT_SKUS = 300
-const HOT_MESSAGES = 4_000
+const HOT_MESSAGES = 2_000
 const HOT_SENDERS = 100
 const HOT_QUEUES = ['create_item', 'stock_management']
 const EMPTIED_WITHIN_MS = 60_000
