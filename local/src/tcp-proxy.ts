@@ -34,9 +34,19 @@ export interface TcpProxy {
   holdAnswerTo(text: string, nth?: number): HeldAnswer
   /** Resets the connection instead of passing on the answer to the `nth` data towards the server that contains `text`. */
   loseAnswerTo(text: string, nth?: number): void
-  /** Answers the next data towards the server that contains `text`, so often, with an error of MySQL, and does not pass it on. */
-  refuse(text: string, error: MysqlError, times?: number): void
+  /**
+   * Answers the next data towards the server that contains `text`, so often, with an error of MySQL, and does not pass it on.
+   * On `open` connections: only on those that are open now, as if new ones led to another server.
+   */
+  refuse(text: string, error: MysqlError, times?: number, connections?: 'open' | 'all'): Refusals
   close(): Promise<void>
+}
+
+export interface Refusals {
+  /** How often the proxy refused so far. */
+  readonly count: number
+  /** Passes everything on again. */
+  end(): void
 }
 
 export interface MysqlError {
@@ -86,7 +96,9 @@ class Proxying implements TcpProxy {
   #midway = false
   #answerBytes: number | undefined
   #wanted: Hold | undefined
-  #refusal: { text: string; packet: Buffer; left: number } | undefined
+  #refusal:
+    | { text: string; packet: Buffer; left: number; count: number; only: ReadonlySet<Pair> | undefined }
+    | undefined
   port = 0
   accepted = 0
   passedBytes = 0
@@ -161,8 +173,18 @@ class Proxying implements TcpProxy {
     void held.answered.then(() => held.lose())
   }
 
-  refuse(text: string, error: MysqlError, times = 1): void {
-    this.#refusal = { text, packet: errorPacket(error), left: times }
+  refuse(text: string, error: MysqlError, times = 1, connections: 'open' | 'all' = 'all'): Refusals {
+    const only = connections === 'open' ? new Set(this.#pairs) : undefined
+    const refusal = { text, packet: errorPacket(error), left: times, count: 0, only }
+    this.#refusal = refusal
+    return {
+      get count() {
+        return refusal.count
+      },
+      end: () => {
+        if (this.#refusal === refusal) this.#refusal = undefined
+      },
+    }
   }
 
   async close(): Promise<void> {
@@ -223,11 +245,13 @@ class Proxying implements TcpProxy {
     }
   }
 
-  #refuses({ client }: Pair, chunk: Buffer): boolean {
+  #refuses(pair: Pair, chunk: Buffer): boolean {
     const refusal = this.#refusal
     if (refusal === undefined || refusal.left === 0 || !chunk.includes(refusal.text)) return false
+    if (refusal.only?.has(pair) === false) return false
     refusal.left -= 1
-    client.write(refusal.packet)
+    refusal.count += 1
+    pair.client.write(refusal.packet)
     return true
   }
 
