@@ -39,7 +39,7 @@ describe('openDatabase', () => {
     await until(() => service.lines.some((line) => /^waiting for MySQL: .*ECONNREFUSED/.test(line)))
     const proxy = await startTcpProxy(mysql.server, free.port)
     await until(() => service.lines.some((line) => /^waiting for the schema to be migrated/.test(line)))
-    await migrate(mysql.config, service.log)
+    await migrate(mysql.config, serviceUnderTest().log)
     const database = await opening
     expect(service.lines.at(-1)).toBe('connected to MySQL')
     expect(await database.notReady()).toBeUndefined()

@@ -111,8 +111,8 @@ describe('a state of the server', () => {
     ],
     [
       'ids used up',
-      () => `ALTER TABLE ${table}.inventory AUTO_INCREMENT = 2147483648`,
-      () => `ALTER TABLE ${table}.inventory AUTO_INCREMENT = 1000`,
+      () => `ALTER TABLE ${table}.inventory MODIFY id INT NOT NULL AUTO_INCREMENT, AUTO_INCREMENT = 2147483648`,
+      () => `ALTER TABLE ${table}.inventory MODIFY id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT`,
       /./,
     ],
   ]
@@ -174,7 +174,7 @@ describe('a state of the server', () => {
   it('a foreign key keeps a row: the delete is refused, its neighbours are deleted', async () => {
     await inventory.create([creation({ sku: 'ordered' }), creation({ sku: 'free' })])
     await mysql.sql(
-      'CREATE TABLE orders (id INT PRIMARY KEY, item INT NOT NULL, FOREIGN KEY (item) REFERENCES inventory (id))',
+      'CREATE TABLE orders (id INT PRIMARY KEY, item BIGINT UNSIGNED NOT NULL, FOREIGN KEY (item) REFERENCES inventory (id))',
     )
     await mysql.sql("INSERT INTO orders SELECT 1, id FROM inventory WHERE sku = 'ordered'")
     const outcomes = await inventory.delete([
