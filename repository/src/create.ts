@@ -12,6 +12,9 @@ const CREATED = 'created'
 /** Batches that are looked up first after one that a row was refused in. */
 const CAREFUL_BATCHES = 10
 
+/** Attempt of a transaction from which duplicates that keep coming are found by halving. */
+const HALVING_FROM = 4
+
 type Create = Command<NewItem>
 /** A command with its place in the batch. */
 interface Placed {
@@ -31,7 +34,7 @@ export function creatorIn(database: Database): (commands: readonly Create[]) => 
       const outcomes = await insertAtOnce(database, commands)
       if (outcomes) return outcomes
     }
-    const outcomes = await database.transaction((sql) => insertCarefully(sql, commands))
+    const outcomes = await database.transaction((sql, attempt) => insertCarefully(sql, commands, attempt))
     if (outcomes.some(({ kind, ...outcome }) => kind !== CREATED || ('repeated' in outcome && outcome.repeated)))
       careful = CAREFUL_BATCHES
     return outcomes
@@ -46,7 +49,7 @@ async function insertAtOnce(
   try {
     return await database.transaction(async (sql, attempt) => {
       // Who lost to another transaction goes on as everybody does then: in the order of sku.
-      if (attempt > 1) return await insertCarefully(sql, commands)
+      if (attempt > 1) return await insertCarefully(sql, commands, attempt)
       await insert(sql, commands)
       return commands.map(() => ({ kind: CREATED, repeated: false }))
     })
@@ -78,7 +81,11 @@ async function insert(sql: Sql, commands: readonly Create[]): Promise<void> {
  * Sorts out what is stored already, then inserts the rest in the order of sku: two transactions that insert the same items in
  * different orders would deadlock. A command whose sku or id an earlier one of the batch has waits for what becomes of that one.
  */
-async function insertCarefully(sql: Sql, commands: readonly Create[]): Promise<readonly CreateOutcome[]> {
+async function insertCarefully(
+  sql: Sql,
+  commands: readonly Create[],
+  attempt: number,
+): Promise<readonly CreateOutcome[]> {
   const known = await lookUp(sql, commands)
   const outcomes = new Map<number, CreateOutcome>()
   let rest: readonly Placed[] = commands.map((command, index) => ({ index, command }))
@@ -97,7 +104,7 @@ async function insertCarefully(sql: Sql, commands: readonly Create[]): Promise<r
       else first.push(placed)
       for (const key of keys) claimed.add(key)
     }
-    await insertHalving(sql, first.sort(bySku), outcomes, known)
+    await insertHalving(sql, first.sort(bySku), outcomes, known, attempt < HALVING_FROM)
     rest = later
   }
   return commands.map((_, index) => outcomes.get(index) ?? never(index))
@@ -110,12 +117,16 @@ const keysOf = ({ messageId, body }: Create): string[] => [
 
 const bySku = ({ command: a }: Placed, { command: b }: Placed): number => (a.body.sku < b.body.sku ? -1 : 1)
 
-/** Halves what fails until the refused rows stand alone. Keeps `known` up to date. */
+/**
+ * Halves what fails until the refused rows stand alone. Keeps `known` up to date. A duplicate has come since the look-up: if
+ * that is `isNews`, another look-up is quicker than halving, and keeps no locks meanwhile.
+ */
 async function insertHalving(
   sql: Sql,
   placed: readonly Placed[],
   outcomes: Map<number, CreateOutcome>,
   known: Known,
+  isNews: boolean,
 ): Promise<void> {
   if (placed.length === 0) return
   await sql('SAVEPOINT items')
@@ -130,6 +141,8 @@ async function insertHalving(
     }
   } catch (error) {
     if (meaningOf(error) !== 'row') throw error
+    if (isNews && isOfAnItem(duplicateKeyOf(error)))
+      throw new RunAgain('an item was stored by another consumer meanwhile')
     await sql('ROLLBACK TO SAVEPOINT items')
     const [only] = placed
     if (placed.length === 1 && only) {
@@ -137,20 +150,22 @@ async function insertHalving(
       return
     }
     const middle = placed.length >> 1
-    await insertHalving(sql, placed.slice(0, middle), outcomes, known)
-    await insertHalving(sql, placed.slice(middle), outcomes, known)
+    await insertHalving(sql, placed.slice(0, middle), outcomes, known, isNews)
+    await insertHalving(sql, placed.slice(middle), outcomes, known, isNews)
   }
 }
 
 /** Why this one command failed with `error`. Nothing of a refusal is recorded: the message may be sent again, mended. */
 async function refusal(sql: Sql, command: Create, error: unknown): Promise<CreateOutcome> {
-  const key = duplicateKeyOf(error)
   // A key that somebody added to the table is like any other rule of the database's.
-  if (key !== 'sku' && key !== 'PRIMARY') return { kind: 'rejected-by-database', error: rowRefused(error) }
+  if (!isOfAnItem(duplicateKeyOf(error))) return { kind: 'rejected-by-database', error: rowRefused(error) }
   const outcome = judge(command, await lookUp(sql, [command]))
   if (outcome) return outcome
   throw new RunAgain(`what collided with sku ${command.body.sku} was gone when it was looked up`)
 }
+
+/** The keys that tell a duplicate item or message. */
+const isOfAnItem = (key: string | undefined): boolean => key === 'sku' || key === 'PRIMARY'
 
 interface Known {
   readonly recorded: Map<string, Recorded>

@@ -1,17 +1,21 @@
 // The way into MySQL: waits for it and for its schema, lends connections, runs transactions, says how it is.
 import type { MysqlConfig } from './config.ts'
 import { type Connections, connectionsTo, type Lent, type Sql } from './connections.ts'
-import { asTransient, DatabaseError, meaningOf, sentenceOf } from './errors.ts'
+import { asTransient, DatabaseError, errnoOf, meaningOf, sentenceOf } from './errors.ts'
 import { migrations } from './migrations/index.ts'
 import { recordedMigrations } from './migrations/recorded.ts'
 import { faultsOf, readSchema } from './schema.ts'
 import type { Service } from './service.ts'
 import { pause, unlessAborted, withDeadline } from './waiting.ts'
 
-/** Attempts that a transaction is given when it loses to another one (deadlock, lock timeout) before it counts as trouble. */
-const ATTEMPTS_MAX = 5
-/** Longest pause before the second attempt, in milliseconds; it doubles with each further one. */
+/** Attempts that a transaction is given when it loses to another one at once, as in a deadlock, before it counts as trouble. */
+const ATTEMPTS_MAX = 12
+/** The same when it has waited for a lock each time. */
+const WAITING_ATTEMPTS_MAX = 5
+const LOCK_WAIT_TIMEOUT = 1205
+/** Longest pause before the second attempt, in milliseconds; it grows by as much with each of some further ones. */
 const PAUSE_MAX_MS = 10
+const PAUSES_GROW_FOR = 8
 /** Time that a readiness check may take, in milliseconds. */
 const PING_MOST_MS = 2_000
 
@@ -91,9 +95,9 @@ class MysqlDatabase implements Database {
         return await this.#connections.lend((lent) => transact(lent, (sql) => work(sql, attempt)))
       } catch (error) {
         if (!(error instanceof RunAgain) && meaningOf(error) !== 'again') throw error
-        if (attempt < ATTEMPTS_MAX) {
+        if (attempt < (errnoOf(error) === LOCK_WAIT_TIMEOUT ? WAITING_ATTEMPTS_MAX : ATTEMPTS_MAX)) {
           // Two that met in a deadlock must not meet again.
-          await pause(Math.random() * PAUSE_MAX_MS * 2 ** attempt, never)
+          await pause(Math.random() * PAUSE_MAX_MS * Math.min(attempt, PAUSES_GROW_FOR), never)
           continue
         }
         const why = `the transaction lost ${attempt} times to another one: ${sentenceOf(error)}`

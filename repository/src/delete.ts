@@ -114,8 +114,12 @@ async function lockStored(sql: Sql, skus: readonly Sku[]): Promise<Map<Sku, read
 async function deleteHalving(sql: Sql, ids: readonly number[], refused: Map<number, string>): Promise<void> {
   if (ids.length === 0) return
   try {
-    // ORDER BY and LIMIT keep the optimizer on the primary key, where it locks these rows and no others.
-    await sql(`DELETE FROM inventory WHERE id IN (?) ORDER BY id LIMIT ${ids.length}`, [ids])
+    // Row by row through the primary key, whatever the optimizer thinks of the table: a scan would lock rows that are none of ours.
+    await sql(
+      `DELETE inventory FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT UNSIGNED PATH '$')) AS gone
+       STRAIGHT_JOIN inventory FORCE INDEX (PRIMARY) ON inventory.id = gone.id`,
+      [JSON.stringify(ids)],
+    )
   } catch (error) {
     if (meaningOf(error) !== 'row') throw error
     const [only] = ids

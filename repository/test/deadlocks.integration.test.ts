@@ -67,7 +67,6 @@ describe('replicas on few skus', () => {
     const replicas = Array.from({ length: REPLICAS }, () => [replica('create'), replica('delete')]).flat()
     await Promise.all(replicas)
     const found = (await deadlocks()) - before
-    process.stdout.write(`${JSON.stringify({ ...counts, deadlocks: found })}\n`)
     const { items } = await inventoryIn(database).page({ after: 0, limit: 1_000 })
     expect(items.length).toBe(counts.created - counts.deleted)
     expect(counts.givenUp).toBe(0)
