@@ -1,0 +1,77 @@
+// Rows that the Python suite left, and ids: what only a real table can hold.
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { z } from 'zod'
+import type { Inventory } from '../src/contract.ts'
+import { type Database, openDatabase } from '../src/database.ts'
+import { inventoryIn } from '../src/inventory.ts'
+import { migrate } from '../src/migrate.ts'
+import { creation, deletion } from './commands.ts'
+import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
+import { serviceUnderTest } from './service.ts'
+
+const ids = z.tuple([z.object({ id: z.coerce.number() })])
+
+describe('a table that Python filled', () => {
+  let mysql: MysqlUnderTest
+  let database: Database
+  let inventory: Inventory
+  beforeAll(async () => {
+    mysql = await mysqlUnderTest('adopted_rows')
+    await migrate(mysql.config, serviceUnderTest().log)
+    database = await openDatabase(mysql.config, serviceUnderTest())
+  })
+  beforeEach(async () => {
+    await mysql.sql('DELETE FROM inventory')
+    await mysql.sql('DELETE FROM inbox')
+    inventory = inventoryIn(database)
+  })
+  afterAll(async () => {
+    await database.close()
+    await mysql.drop()
+  })
+  const listed = async () => (await inventory.page({ after: 0, limit: 100 })).items
+
+  it.each(['SKU-7 ', ' SKU-8', '', 'SKU\t1', '\u0000', "'\\%_", 'x'.repeat(20), '😀'.repeat(20)])(
+    'finds and deletes the row with sku %j, and no other',
+    async (sku) => {
+      await mysql.sql('INSERT INTO inventory (sku) VALUES (?), (?), (NULL)', [sku, 'SKU-7'])
+      expect((await inventory.page({ after: 0, limit: 100, sku })).items).toMatchObject([{ sku }])
+      expect(await inventory.delete([deletion(sku)])).toEqual([{ kind: 'deleted', repeated: false }])
+      expect((await listed()).map((item) => item.sku)).toEqual(['SKU-7', null])
+    },
+  )
+
+  it('deletes all rows without a sku for one message, once', async () => {
+    await mysql.sql("INSERT INTO inventory (sku, name) VALUES (NULL, 'a'), ('kept', 'b'), (NULL, 'c')")
+    const command = { ...deletion(''), body: { sku: null }, messageId: 'm', fingerprint: 'null' }
+    const other = { ...command, messageId: 'n' }
+    expect(await inventory.delete([command, other])).toEqual([
+      { kind: 'deleted', repeated: false },
+      { kind: 'unknown-sku', repeated: false },
+    ])
+    expect(await inventory.delete([command])).toEqual([{ kind: 'deleted', repeated: true }])
+    expect((await listed()).map((item) => item.sku)).toEqual(['kept'])
+  })
+
+  it('does not take a row of NULLs for an item whose members read "null" and 0', async () => {
+    await mysql.sql("INSERT INTO inventory (sku) VALUES ('k1')")
+    const item = creation({ sku: 'k1', name: 'null', label: 'null', price: 0, quantity: 0 }, { redelivered: true })
+    expect(await inventory.create([item])).toMatchObject([{ kind: 'duplicate-sku' }])
+  })
+
+  it('uses up few ids for duplicates that keep coming', async () => {
+    await inventory.create([creation({ sku: 'taken' })])
+    const nextId = async () => {
+      await inventory.create([creation({ sku: `probe${Math.random()}`.slice(0, 20) })])
+      return ids.parse(await mysql.sql('SELECT MAX(id) AS id FROM inventory'))[0].id
+    }
+    const before = await nextId()
+    const batches = 40
+    for (let n = 0; n < batches; n += 1) {
+      const good = Array.from({ length: 19 }, (_, m) => creation({ sku: `s${n}-${m}` }))
+      await inventory.create([...good, creation({ sku: 'taken' })])
+    }
+    // Each batch that is not looked up before uses up one id for each of its rows in vain.
+    expect((await nextId()) - before).toBeLessThan(batches * 19 * 1.2)
+  })
+})
