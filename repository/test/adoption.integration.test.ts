@@ -1,5 +1,5 @@
 // What migrate does with tables that others made: it mends what is safe, names the rest, and services look once at start.
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { startTcpProxy } from 'local'
 import { z } from 'zod'
 import { openDatabase } from '../src/database.ts'
@@ -37,6 +37,9 @@ const inbox = ({ columns = '', primary = 'PRIMARY KEY (queue, message_id)', engi
   }, ${primary}) ENGINE=${engine} DEFAULT CHARSET=ascii`
 
 const created = (repeated = false) => ({ kind: 'created', repeated })
+
+/** The machine may be busy. */
+jest.setTimeout(60_000)
 
 describe('a table that others made', () => {
   let service: ServiceUnderTest

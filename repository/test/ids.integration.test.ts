@@ -1,11 +1,14 @@
 // The watch on ids tells how many are used up, as they are now, and warns long before there are none.
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { eventually } from 'local'
 import { type Database, openDatabase } from '../src/database.ts'
 import { type IdWatch, watchIds } from '../src/ids.ts'
 import { migrate } from '../src/migrate.ts'
 import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
 import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
+
+/** The machine may be busy. */
+jest.setTimeout(60_000)
 
 describe('the watch on ids', () => {
   let mysql: MysqlUnderTest
