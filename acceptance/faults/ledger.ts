@@ -25,10 +25,21 @@ export interface DeadLetterFound {
   readonly messageId: string | undefined
   readonly body: string
   readonly reason: string
+  /** What the consumer said about it. */
+  readonly error: string
 }
 
 export interface Violation {
-  readonly what: 'lost' | 'doubled' | 'never sent' | 'lie' | 'table' | 'in two places' | 'left over' | 'unwell'
+  readonly what:
+    | 'lost'
+    | 'doubled'
+    | 'never sent'
+    | 'lie'
+    | 'table'
+    | 'in two places'
+    | 'set aside without fault'
+    | 'left over'
+    | 'unwell'
   readonly text: string
   /** The attempt it is about, if it is about one. */
   readonly attempt: Attempt | undefined
@@ -54,6 +65,7 @@ export function judge(history: Pick<History, 'attempts' | 'expected' | 'lies'>, 
     }),
     ...history.attempts.flatMap((attempt) => judgeAttempt(attempt, found, letters)),
     ...neverSent(history.attempts, found, letters),
+    ...withoutFault(history.attempts, found.deadLetters),
     ...judgeDeletes(history.attempts, found),
     ...judgeTable(history, found),
     ...found.left.map((text) => ({ what: 'left over' as const, text, attempt: undefined })),
@@ -101,8 +113,29 @@ function neverSent(attempts: readonly Attempt[], found: Found, letters: DeadLett
   const strangers = letters.without(attempts)
   return [
     ...names.map((name) => `an item named ${name} was stored, which nobody sent`),
-    ...strangers.map(({ queue, body }) => `a dead letter of ${queue} holds what nobody sent: ${body.slice(0, 200)}`),
+    ...strangers.map(
+      ({ queue, body, reason, error }) =>
+        `a dead letter of ${queue} (${reason}: ${error}) holds what nobody sent: ${body.slice(0, 200)}`,
+    ),
   ].map((text) => ({ what: 'never sent' as const, text, attempt: undefined }))
+}
+
+/** A good message may be dead-lettered for one reason only: another item has its sku. A state of a server is never a fault of the message. */
+function withoutFault(attempts: readonly Attempt[], deadLetters: readonly DeadLetterFound[]): Violation[] {
+  const byKey = new Map(attempts.flatMap((attempt) => keysOf(attempt).map((key) => [key, attempt])))
+  const nameless = new Map(attempts.filter(({ messageId }) => messageId === undefined).map((each) => [each.sku, each]))
+  const creates = Map.groupBy(
+    attempts.filter(({ kind }) => kind === 'create'),
+    ({ sku }) => sku,
+  )
+  return deadLetters.flatMap((letter) => {
+    const sku = skuIn(letter.body)
+    const attempt = byKey.get(keyOf(letter)) ?? nameless.get(sku)
+    if (attempt === undefined || attempt.kind === 'bad message') return []
+    if (letter.reason === 'duplicate-sku' && (creates.get(sku)?.length ?? 0) > 1) return []
+    const text = `a good ${attempt.kind} is a dead letter: ${letter.reason}, ${letter.error}`
+    return [{ what: 'set aside without fault' as const, text, attempt }]
+  })
 }
 
 /** A delete is not named in the row that it takes away: it is counted by sku. */

@@ -2,19 +2,21 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { startServers } from 'local'
+import { installGalera, startGalera, startServers } from 'local'
 import { z } from 'zod'
 import { ROOT } from '../test/stack.ts'
-import { faults, mixOf } from './faults/index.ts'
+import { faults, faultsOfCluster, mixOf } from './faults/index.ts'
 import { mutations } from './mutations.ts'
 import { roundLine, summaryLine, violationLines } from './report.ts'
 import { runLedger } from './run.ts'
 
 const EXIT_USAGE = 64
 const NAMES = mutations.map(({ name }) => name)
-const USAGE = `usage: npm run faults -- [--seed N] [--minutes M] [--clients N] [--mix WORD,WORD] [--mutation NAME]
+const USAGE = `usage: npm run faults -- [--seed N] [--minutes M] [--clients N] [--mix WORD,WORD] [--mutation NAME] [--database galera]
   --mix       only faults whose kind contains one of the words; there are:
               ${faults.map(({ kind }) => kind).join(', ')}
+  --database  galera: on a MariaDB cluster of three nodes instead of one server; there are then:
+              ${faultsOfCluster.map(({ kind }) => kind).join(', ')}
   --mutation  takes a guarantee away first, after which the ledger must find harm: ${NAMES.join(', ')}
 `
 
@@ -25,6 +27,7 @@ const options = z.object({
   clients: number.pipe(z.int().min(1).max(100)).default(12),
   mix: z.string().default(''),
   mutation: z.enum(NAMES).optional(),
+  database: z.enum(['galera']).optional(),
 })
 
 process.exitCode = await main(process.argv.slice(2))
@@ -35,10 +38,13 @@ async function main(args: string[]): Promise<number> {
     process.stderr.write(`✗ ${given}\n${USAGE}`)
     return EXIT_USAGE
   }
-  const { seed = Math.floor(Math.random() * 2 ** 31), minutes, clients, mix, mutation } = given
+  const { seed = Math.floor(Math.random() * 2 ** 31), minutes, clients, mix, mutation, database } = given
   const wanted = mutations.find(({ name }) => name === mutation)
   const words = mix.split(',').filter((word) => word !== '')
-  const chosen = mixOf(words.length > 0 ? words : (wanted?.mix ?? []))
+  const chosen = mixOf(
+    words.length > 0 ? words : (wanted?.mix ?? []),
+    database === undefined ? faults : faultsOfCluster,
+  )
   if (chosen.length === 0) {
     process.stderr.write(`✗ --mix: no fault has ${mix} in its name\n${USAGE}`)
     return EXIT_USAGE
@@ -46,7 +52,18 @@ async function main(args: string[]): Promise<number> {
   const parent = join(ROOT, '.local')
   mkdirSync(parent, { recursive: true })
   const directory = mkdtempSync(join(parent, 'faults-'))
-  const servers = await startServers({ directory, lifetime: 'process', onProgress: (text) => say(`… ${text}`) })
+  const onProgress = (text: string) => say(`… ${text}`)
+  const why = database === 'galera' ? await installGalera(onProgress) : undefined
+  if (why !== undefined) throw new Error(`no Galera cluster can run here: ${why}`)
+  const galera = database === 'galera' ? await startGalera(join(directory, 'galera')) : undefined
+  const starting = startServers({ directory, lifetime: 'process', onProgress })
+  const single = await starting.catch(async (error) => {
+    await galera?.end()
+    throw error
+  })
+  // The ledger's own reads wait for what other nodes have committed.
+  await galera?.nodes[0].sql('SET GLOBAL wsrep_sync_wait = 7')
+  const servers = galera ? { ...single, mysql: galera.nodes[0] } : single
   try {
     say(`RabbitMQ ${servers.rabbitmq.version}, MySQL ${servers.mysql.version}, ${servers.mode}, seed ${seed}`)
     const run = await runLedger({
@@ -55,6 +72,7 @@ async function main(args: string[]): Promise<number> {
       minutes,
       clients,
       mix: chosen,
+      ...(galera === undefined ? {} : { cluster: galera.nodes }),
       ...(wanted === undefined ? {} : { mutation: wanted }),
       onRound: (round) => say(roundLine(round)),
       interrupted: interruptedBySignals(),
@@ -73,6 +91,7 @@ async function main(args: string[]): Promise<number> {
     say(`✗ seed ${seed}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
     return 1
   } finally {
+    await galera?.end()
     await servers.close({ deleteData: true })
     rmSync(directory, { recursive: true, force: true })
   }
@@ -83,7 +102,7 @@ function readOptions(args: string[]): z.infer<typeof options> | string {
     const text = { type: 'string' } as const
     const { values } = parseArgs({
       args,
-      options: { seed: text, minutes: text, clients: text, mix: text, mutation: text },
+      options: { seed: text, minutes: text, clients: text, mix: text, mutation: text, database: text },
     })
     const { data, error } = options.safeParse(values)
     return data ?? error.issues.map(({ path, message }) => `--${path.join('.')}: ${message}`).join('; ')

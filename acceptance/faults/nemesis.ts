@@ -47,7 +47,7 @@ export async function recovered({ world, sender }: Scene): Promise<number> {
   const since = performance.now()
   await allReady(world, RECOVERED_WITHIN_MS)
   for (;;) {
-    const sku = sender.history.unique('S')
+    const sku = sender.history.unique('Sö')
     const canary = await create(sender, sku, CANARY_WAIT_S)
     if (canary.answer === 'accepted') sender.history.expected.set(sku, canary.id)
     const took = performance.now() - since

@@ -1,6 +1,5 @@
 // One run: load, rounds of faults, healing, draining, judgement.
-import type { Servers } from 'local'
-import { SERVICES } from '../test/stack.ts'
+import type { Mysql, Servers } from 'local'
 import { readAudit } from './audit.ts'
 import { becomesTrue, messagesIn } from './faults/broker.ts'
 import { databaseAwayForAMinute } from './faults/database.ts'
@@ -11,11 +10,12 @@ import type { Mutation } from './mutations.ts'
 import { type Round, strikeRound } from './nemesis.ts'
 import { randomOf } from './random.ts'
 import { startClients } from './workload/clients.ts'
-import { allReady, startWorld, type World } from './world.ts'
+import { allReady, REPLICAS, startWorld, type World } from './world.ts'
 
 /** Resident memory that no service may reach: what its container is given (dockercompose/docker-compose.yml). */
 const MEMORY_MOST_BYTES = 256 * 1024 * 1024
 const DRAINED_WITHIN_MS = 120_000
+const SAME_WITHIN_MS = 30_000
 const MINUTE_MS = 60_000
 /** From this length on a run has the fault that lasts a minute. */
 const LONG_RUN_MINUTES = 5
@@ -27,6 +27,8 @@ export interface RunOptions {
   readonly mix: readonly Fault[]
   readonly clients: number
   readonly mutation?: Mutation
+  /** The nodes of a cluster of databases; the first is that of `servers`. */
+  readonly cluster?: readonly Mysql[]
   readonly onRound?: (round: Round) => void
   /** Aborts when the run is to be given up: it is healed and stopped, and rejects. */
   readonly interrupted?: AbortSignal
@@ -45,7 +47,7 @@ export interface Run {
 
 /** Runs for `minutes`, then heals, drains and judges. Rejects when the suite does not recover or drain, or is interrupted. */
 export async function runLedger(options: RunOptions): Promise<Run> {
-  const world = await startWorld(options.servers, options.mutation)
+  const world = await startWorld(options.servers, options.mutation, options.cluster)
   try {
     const history = new History()
     const rounds = await strikeUnderLoad(world, history, options)
@@ -108,13 +110,29 @@ async function findAll(world: World): Promise<Found> {
         body,
         messageId: typeof messageId === 'string' ? messageId : undefined,
         reason: String(headers['x-reason'] ?? 'set aside by the broker'),
+        error: String(headers['x-error'] ?? ''),
       })
   const unwell: string[] = []
-  for (const name of SERVICES) {
+  for (const name of REPLICAS) {
     const why = await stack.service(name).notReady()
     if (why !== undefined) unwell.push(`${name}: ${why}`)
   }
+  unwell.push(...(await nodesThatDiffer(world)))
   return { ...(await readAudit(stack.pool)), logged: healthchecksLogged(world), deadLetters, left, unwell }
+}
+
+/** Nodes of a cluster whose data is not that of the first; one that has just joined may refuse to say for a while. */
+async function nodesThatDiffer({ cluster, stack }: World): Promise<string[]> {
+  const { database } = stack.space.mysql
+  const tables = ['inventory', 'inbox', 'effect'].map((table) => `\`${database}\`.${table}`)
+  const sumOf = (node: Mysql) => node.sql(`CHECKSUM TABLE ${tables.join(', ')}`)
+  let differ = cluster.slice(1).map((_, index) => `node ${index + 2} did not answer`)
+  await becomesTrue(async () => {
+    const [first, ...others] = await Promise.all(cluster.map(sumOf))
+    differ = others.flatMap((sum, index) => (sum === first ? [] : [`node ${index + 2} has ${sum} instead of ${first}`]))
+    return differ.length === 0
+  }, SAME_WITHIN_MS)
+  return differ
 }
 
 async function undrained(world: World): Promise<string[]> {

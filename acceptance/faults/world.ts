@@ -1,12 +1,27 @@
-// Everything a run consists of: real servers, the five services each behind proxies of its own, and triggers that count effects.
+// Everything a run consists of: real servers, the services with their replicas, each behind proxies of its own, and triggers that count effects.
+import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { eventually, leanNode, type Servers, startTcpProxy, type TcpProxy, testSpace } from 'local'
-import { SERVICES, type ServiceName, type Stack, startStackOn } from '../test/stack.ts'
+import { eventually, leanNode, type Mysql, type Servers, startTcpProxy, type TcpProxy, testSpace } from 'local'
+import { type ReplicaName, SERVICES, type ServiceName, type Stack, startStackOn } from '../test/stack.ts'
 import { installAudit } from './audit.ts'
 import type { Mutation } from './mutations.ts'
 import { mutationEnvironment } from './mutations.ts'
 
-export const DATABASE_SERVICES: readonly ServiceName[] = ['consumer_two', 'consumer_three', 'consumer_four']
+/** Consumers that write, three of each: what only one of them does is what deadlocks and failovers are made of. */
+export const WRITERS = [
+  'consumer_two',
+  'consumer_two#2',
+  'consumer_two#3',
+  'consumer_three',
+  'consumer_three#2',
+  'consumer_three#3',
+] as const
+export const REPLICAS: readonly ReplicaName[] = [...new Set([...SERVICES, ...WRITERS])]
+const DATABASE_REPLICAS: readonly ReplicaName[] = [...WRITERS, 'consumer_four']
+
+/** All processes of a service. */
+export const replicasOf = (service: ServiceName): ReplicaName[] =>
+  REPLICAS.filter((name) => name === service || name.startsWith(`${service}#`))
 
 /** Waits of the services, short enough that a fault of a second is felt. */
 const IMPATIENT = {
@@ -23,34 +38,63 @@ const IMPATIENT = {
 export interface World {
   readonly stack: Stack
   /** The way of each service to the broker. */
-  readonly amqp: ReadonlyMap<ServiceName, TcpProxy>
-  /** The way of each service that has one to the database. */
-  readonly mysql: ReadonlyMap<ServiceName, TcpProxy>
+  readonly amqp: ReadonlyMap<ReplicaName, TcpProxy>
+  /** The way of each service that has one to the database; none when that is a cluster. */
+  readonly mysql: ReadonlyMap<ReplicaName, TcpProxy>
+  /** The nodes of the database, if it is a cluster. */
+  readonly cluster: readonly Mysql[]
+  /** The database user of the services, which nobody else uses. */
+  readonly account: Account
   /** Starts a service again that has ended. */
-  restart(name: ServiceName): Promise<void>
+  restart(name: ReplicaName): Promise<void>
   /** Highest resident memory of each service so far, in bytes. */
-  readonly peakBytes: ReadonlyMap<ServiceName, number>
+  readonly peakBytes: ReadonlyMap<ReplicaName, number>
   /** Deliveries that a consumer recognised as applied before, over all processes of a run. */
   repeated(): number
   stop(): Promise<void>
 }
 
+export interface Account {
+  readonly user: string
+  readonly password: string
+}
+
 const SAMPLED_EVERY_MS = 1_000
 
-/** Starts all of it on `servers`, with a mutation in the services' code if one is asked for. */
-export async function startWorld(servers: Servers, mutation: Mutation | undefined): Promise<World> {
+/**
+ * Starts all of it on `servers`, with a mutation in the services' code if one is asked for. With a `cluster`, whose first node is that
+ * of `servers`, each service is given all nodes.
+ */
+export async function startWorld(
+  servers: Servers,
+  mutation: Mutation | undefined,
+  cluster: readonly Mysql[] = [],
+): Promise<World> {
   const space = await testSpace(servers, 'fault ledger')
-  const amqp = await proxies(SERVICES, space.rabbitmq)
-  const mysql = await proxies(DATABASE_SERVICES, space.mysql)
-  const stack = await startStackOn(servers, space, {
+  const amqp = await proxies(REPLICAS, space.rabbitmq)
+  const mysql = await proxies(cluster.length === 0 ? DATABASE_REPLICAS : [], space.mysql)
+  const account = await newAccount(servers, space.mysql.database)
+  const close = async () => {
+    for (const proxy of [...amqp.values(), ...mysql.values()]) await proxy.close()
+    await servers.mysql.sql(`DROP USER '${account.user}'@'%'`)
+  }
+  const starting = startStackOn(servers, space, {
+    services: REPLICAS,
     env: IMPATIENT,
     envOf: (name) => ({
       // As in a container, where memory is scarce.
       ...leanNode,
       ...port('RABBITMQ_PORT', amqp.get(name)),
       ...port('MYSQL_PORT', mysql.get(name)),
+      ...(cluster.length === 0 ? {} : { MYSQL_HOST: cluster.map((node) => `${node.host}:${node.port}`).join(',') }),
+      MYSQL_USER: account.user,
+      MYSQL_PASSWORD: account.password,
       ...mutationEnvironment(mutation),
     }),
+  })
+  const stack = await starting.catch(async (error) => {
+    await close()
+    throw error
   })
   await installAudit(servers.mysql, space.mysql.database)
   const samples = sampling(stack)
@@ -58,6 +102,8 @@ export async function startWorld(servers: Servers, mutation: Mutation | undefine
     stack,
     amqp,
     mysql,
+    cluster,
+    account,
     peakBytes: samples.peakBytes,
     repeated: samples.repeated,
     restart: async (name) => {
@@ -65,17 +111,28 @@ export async function startWorld(servers: Servers, mutation: Mutation | undefine
     },
     stop: async () => {
       samples.stop()
-      for (const proxy of [...amqp.values(), ...mysql.values()]) await proxy.close()
       await stack.stop()
+      await close()
     },
   }
 }
 
+/** Rights on each table and not on the whole database, so that each can be revoked alone. */
+async function newAccount({ mysql }: Servers, database: string): Promise<Account> {
+  const user = `ledger_${randomBytes(4).toString('hex')}`
+  const password = randomBytes(12).toString('hex')
+  await mysql.sql(`CREATE USER '${user}'@'%' IDENTIFIED BY '${password}'`)
+  // A right on a table that is yet to be made needs CREATE with it.
+  for (const table of ['inventory', 'inbox', 'migrations'])
+    await mysql.sql(`GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON \`${database}\`.${table} TO '${user}'@'%'`)
+  return { user, password }
+}
+
 async function proxies(
-  names: readonly ServiceName[],
+  names: readonly ReplicaName[],
   target: { host: string; port: number },
-): Promise<Map<ServiceName, TcpProxy>> {
-  const started = new Map<ServiceName, TcpProxy>()
+): Promise<Map<ReplicaName, TcpProxy>> {
+  const started = new Map<ReplicaName, TcpProxy>()
   for (const name of names) started.set(name, await startTcpProxy(target))
   return started
 }
@@ -86,7 +143,7 @@ const port = (variable: string, proxy: TcpProxy | undefined): Record<string, str
 /** Resolves when every service is ready; rejects, saying which is not, when that takes too long. */
 export async function allReady({ stack }: World, withinMs: number): Promise<void> {
   await eventually(async () => {
-    for (const name of SERVICES) {
+    for (const name of REPLICAS) {
       const why = await stack.service(name).notReady()
       if (why !== undefined) throw new Error(`${name} is not ready: ${why}`)
     }
@@ -95,12 +152,12 @@ export async function allReady({ stack }: World, withinMs: number): Promise<void
 
 /** Watches memory, and counters that end with their process. */
 function sampling(stack: Stack) {
-  const peakBytes = new Map<ServiceName, number>()
+  const peakBytes = new Map<ReplicaName, number>()
   const repeatedByPid = new Map<number, number>()
   const timer = setInterval(() => {
-    for (const name of SERVICES) void sample(name).catch(() => {})
+    for (const name of REPLICAS) void sample(name).catch(() => {})
   }, SAMPLED_EVERY_MS)
-  const sample = async (name: ServiceName) => {
+  const sample = async (name: ReplicaName) => {
     const { pid, admin } = stack.service(name)
     const resident = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
     if (resident) peakBytes.set(name, Math.max(peakBytes.get(name) ?? 0, Number(resident[1]) * 1024))

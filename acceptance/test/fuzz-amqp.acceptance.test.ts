@@ -101,15 +101,23 @@ const badItem = fc
     fc.tuple(fc.constant('label'), fc.oneof(never(0, '', '\udc00b'), tooLong(50))),
     fc.tuple(
       fc.constant('price'),
-      fc.oneof(never('1', -1, 1e308, 0.00001), fc.double({ max: -1, noNaN: true, noDefaultInfinity: true })),
+      fc.oneof(
+        never('x', '', '0x10', '1_000', '-1', -1, 1e308, -0.00001, 99_999_999_999.99995),
+        fc.double({ max: -1, noNaN: true, noDefaultInfinity: true }),
+      ),
     ),
     fc.tuple(
       fc.constant('quantity'),
-      fc.oneof(never('1', -1, 0.5, 2 ** 31), fc.integer({ min: 2 ** 31, max: Number.MAX_SAFE_INTEGER })),
+      fc.oneof(
+        never('x', '', '0.5', '2147483648', -1, 0.5, 2 ** 31),
+        fc.integer({ min: 2 ** 31, max: Number.MAX_SAFE_INTEGER }),
+      ),
     ),
   )
   .map(([name, value]) => json({ ...canary(0), [name]: value }))
-const badSku = fc.oneof(never(0, 1, '', ' a'), tooLong(20)).map((sku) => json({ sku }))
+const badSku = fc
+  .oneof(fc.constantFrom<unknown>(undefined, true, [], {}, 0, 1, '\ud800'), tooLong(20))
+  .map((sku) => json({ sku }))
 const noObject = fc
   .oneof(fc.string(), fc.integer(), fc.array(fc.jsonValue({ maxDepth: 1 }), { maxLength: 3 }))
   .map(json)

@@ -1,6 +1,7 @@
 // SQL and log injection, tried at every place where text comes in: what is stored is stored verbatim, and a log line stays one line of JSON.
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { eventually } from 'local'
+import { z } from 'zod'
 import { call } from './http.ts'
 import { type Stack, startStack } from './stack.ts'
 
@@ -107,6 +108,53 @@ describe('hostile text', () => {
       rest -= 1
       expect([sku, status, (await stack.skus()).length]).toEqual([sku, 200, rest])
     }
+  })
+
+  it('in rows that Python stored is listed, found and deleted byte for byte, though no new item may have it', async () => {
+    const odd = [
+      '',
+      ' ',
+      'SKU-7',
+      'SKU-7 ',
+      'sku-7',
+      ' SKU-7',
+      'SKU\t7',
+      'SKU-7\u0000',
+      '\u0000',
+      '\r\n',
+      '\u007f\u0085\u2028',
+    ]
+    const rows = odd.map((text, n) => [text, 'n', text, n, n])
+    await stack.pool.query('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [
+      [...rows, [null, 'n', null, 1, 1], [null, 'n', null, 2, 2], ['null', 'n', 'null', 3, 3]],
+    ])
+    const listed = async (query: string) => (await call(`${stack.http}/order_processing?${query}`)).body
+    const remove = async (sku: string | null) =>
+      (await call(`${stack.http}/stock_management`, { json: { sku }, headers: waiting })).status
+    const all = async () => {
+      const [found] = await stack.pool.query('SELECT sku FROM inventory ORDER BY id')
+      return z
+        .array(z.object({ sku: z.string().nullable() }))
+        .parse(found)
+        .map(({ sku }) => sku)
+    }
+    expect(await all()).toEqual([...odd, null, null, 'null'])
+    for (const [n, text] of odd.entries()) {
+      const row = { sku: text, name: 'n', label: text, price: n, quantity: n }
+      expect(await listed(`sku=${encodeURIComponent(text)}`)).toEqual([row])
+      expect(await listed(`label=${encodeURIComponent(text)}`)).toEqual([row])
+    }
+    for (const [n, text] of odd.entries()) {
+      if (n % 2 === 0) expect([text, await remove(text)]).toEqual([text, 200])
+      else stack.channel.sendToQueue('stock_management', Buffer.from(JSON.stringify({ sku: text })), {})
+      await eventually(async () => expect(await all()).toEqual([...odd.slice(n + 1), null, null, 'null']))
+      expect([text, await remove(text)]).toEqual([text, 404])
+    }
+    expect([await remove(null), await all(), await remove(null)]).toEqual([200, ['null'], 404])
+    await stack.pool.query("INSERT INTO inventory (sku, name) VALUES (NULL, 'n')")
+    stack.channel.sendToQueue('stock_management', Buffer.from('{"sku": null}'), {})
+    await eventually(async () => expect(await all()).toEqual(['null']))
+    expect([await remove('null'), await all()]).toEqual([200, []])
   })
 
   it('has forged no line in any log: each is one JSON object of the service that wrote it', async () => {

@@ -27,11 +27,14 @@ const letter = (more: Partial<Found['deadLetters'][number]> = {}) => ({
   messageId: 'm-1',
   body: '{"sku":"S-1","name":"item-1"}',
   reason: 'duplicate-sku',
+  error: 'there is an item with sku S-1 already',
   ...more,
 })
 
 const verdict = (more: Partial<Attempt>, found: Partial<Found>, expected: [string, string | undefined][] = []) => {
   const history = new History()
+  // Another item wants the same sku, so that a refusal as a duplicate can be true.
+  attempt(history, { id: 'item-2', messageId: 'm-2', answer: 'not accepted' })
   attempt(history, more)
   for (const [sku, name] of expected) history.expected.set(sku, name)
   return judge(history, { ...nothing, ...found }).violations.map(({ what, text }) => `${what}: ${text}`)
@@ -53,10 +56,6 @@ describe('the judgement lets pass', () => {
   })
   it('a delete that found nothing, if it is recorded', () => {
     expect(verdict(aDelete, { deletesApplied: new Set(['m-1']) })).toEqual([])
-  })
-  it('the dead letter of a delete whose answer never came', () => {
-    const aside = letter({ queue: 'stock_management', body: '{"sku":"S-1"}', messageId: 'who knows' })
-    expect(verdict({ ...aDelete, answer: 'unknown', messageId: undefined }, { deadLetters: [aside] })).toEqual([])
   })
 })
 
@@ -102,6 +101,23 @@ describe('the judgement finds', () => {
   it('what is applied and set aside as well', () => {
     expect(verdict({}, { ...stored, deadLetters: [letter()] })).toEqual([
       'in two places: applied, and among the dead letters',
+    ])
+  })
+  it.each([
+    ['that its consumer could not apply', { reason: 'handler-failed' }, {}],
+    ['that the broker set aside', { reason: 'set aside by the broker' }, {}],
+    ['as a duplicate, when no other item wanted its sku', {}, { sku: 'S-3' }],
+    ['whose sender never had an answer', { reason: 'handler-failed' }, { answer: 'unknown', messageId: undefined }],
+  ] as const)('a good message among the dead letters %s', (_, aside, more) => {
+    const body = JSON.stringify({ sku: 'S-1', ...more, name: 'item-1' })
+    expect(verdict(more, { deadLetters: [letter({ ...aside, body })] })).toEqual([
+      expect.stringMatching(/^set aside without fault: a good create is a dead letter/),
+    ])
+  })
+  it('the dead letter of a delete whose answer never came: no delete has a fault of its own', () => {
+    const aside = letter({ queue: 'stock_management', body: '{"sku":"S-1"}', messageId: 'who knows' })
+    expect(verdict({ ...aDelete, answer: 'unknown', messageId: undefined }, { deadLetters: [aside] })).toEqual([
+      expect.stringMatching(/^set aside without fault: a good delete/),
     ])
   })
   it('a table that is not the one of the answers', () => {

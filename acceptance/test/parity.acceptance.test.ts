@@ -32,7 +32,7 @@ async function seedCalls({ http }: Stack): Promise<void> {
 describeWithPeers(`Python producer, our consumers${why}`, () => {
   let stack: Stack
   beforeAll(async () => {
-    stack = await startStack('parity_producer')
+    stack = await startStack('parity_producer', { env: { LISTING_MOST_BYTES: '1000000' } })
   }, 60_000)
   afterAll(async () => await stack.stop(), 30_000)
 
@@ -51,6 +51,39 @@ describeWithPeers(`Python producer, our consumers${why}`, () => {
     const { code, events } = await peerProducer(stack, 'order-processing', '--timeout', '10')
     expect(code).toBe(0)
     expect(JSON.stringify(events)).toContain('BULK-')
+  })
+
+  it('stores the prices and the numbers in strings that Python stored, rounded', async () => {
+    const written = [
+      { price: 0.1 + 0.2, quantity: 3 },
+      { price: 10 / 3, quantity: '50' },
+      { price: '25.00', quantity: '50.0' },
+      { price: '1e-4', quantity: ' 7 ' },
+    ]
+    for (const [n, numbers] of written.entries())
+      await peerProducer(stack, 'create-item', '--item', JSON.stringify({ ...item(n), sku: `NUMBER-${n}`, ...numbers }))
+    await eventually(async () => {
+      const shown = written.map((_, n) => call(`${stack.http}/order_processing?sku=NUMBER-${n}`))
+      const stored = (await Promise.all(shown)).map(({ body }) => body)
+      expect(stored).toEqual([
+        [expect.objectContaining({ price: 0.3, quantity: 3 })],
+        [expect.objectContaining({ price: 3.3333, quantity: 50 })],
+        [expect.objectContaining({ price: 25, quantity: 50 })],
+        [expect.objectContaining({ price: 0.0001, quantity: 7 })],
+      ])
+    })
+    expect(await stack.deadLetters('create_item')).toEqual([])
+  })
+
+  it('is answered text that is no JSON when the list is too large for one message, while our own producer lists it', async () => {
+    const count = (await stack.skus()).length
+    const rows = Array.from({ length: 20_000 }, (_, n) => Object.values(item(n)))
+    await stack.pool.query('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
+    const { code, events } = await peerProducer(stack, 'order-processing', '--timeout', '10')
+    expect([code, events.at(-1)?.kind]).toEqual([4, 'bad_reply'])
+    expect(events.at(-1)?.detail).toMatch(/not JSON.*error: the whole list is larger than LISTING_MOST_BYTES/)
+    expect((await stack.deadLetters('order_processing'))[0]?.headers['x-reason']).toBe('too-large')
+    expect((await call(`${stack.http}/order_processing`)).body).toHaveLength(count + 20_000)
   })
 
   it('sets a Python message with a duplicate sku aside', async () => {
@@ -87,7 +120,8 @@ describeWithPeers(`our producer, Python consumers${why}`, () => {
       for (const name of SERVICES) if (name !== service) await stack.start(name)
       await stack.ready()
       await seedCalls(stack)
-      expect(peer.events.some((event) => event.event === 'message' && event.queue === queue)).toBe(true)
+      // The peer says so after it has done the work, which can be seen before.
+      await eventually(() => expect(peer.events).toContainEqual(expect.objectContaining({ event: 'message', queue })))
     },
     60_000,
   )

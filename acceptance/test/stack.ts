@@ -13,6 +13,8 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const READY_ASKED_WITHIN_MS = 3_000
 
 export type ServiceName = 'producer' | 'consumer_one' | 'consumer_two' | 'consumer_three' | 'consumer_four'
+/** A process of a service; those beyond the first have a number. */
+export type ReplicaName = ServiceName | `${ServiceName}#${number}`
 export const SERVICES: readonly ServiceName[] = [
   'consumer_one',
   'consumer_two',
@@ -23,7 +25,7 @@ export const SERVICES: readonly ServiceName[] = [
 
 /** A running service of the suite. */
 export interface ServiceProcess {
-  readonly name: ServiceName
+  readonly name: ReplicaName
   readonly pid: number
   readonly admin: string
   /** What it has logged so far, one parsed line each. */
@@ -42,16 +44,16 @@ export interface Stack {
   readonly env: Record<string, string>
   readonly channel: ConfirmChannel
   readonly pool: Pool
-  service(name: ServiceName): ServiceProcess
+  service(name: ReplicaName): ServiceProcess
   /** Starts a service, also one more of a kind; `service(name)` is the latest. `root`: the sources, those of `options` unless told. */
-  start(name: ServiceName, env?: Record<string, string>, root?: string): Promise<ServiceProcess>
-  ready(...names: readonly ServiceName[]): Promise<void>
+  start(name: ReplicaName, env?: Record<string, string>, root?: string): Promise<ServiceProcess>
+  ready(...names: readonly ReplicaName[]): Promise<void>
   /** Messages that wait on a queue, its unacked ones not counted. */
   depth(queue: string): Promise<number>
   deadLetters(queue: string): Promise<DeadLetter[]>
   skus(): Promise<string[]>
   /** What all processes of a service have logged, those that have ended too. */
-  lines(name: ServiceName): Record<string, unknown>[]
+  lines(name: ReplicaName): Record<string, unknown>[]
   /** What all processes of all services have logged, as text. */
   logged(): string[]
   stop(): Promise<void>
@@ -64,13 +66,13 @@ export interface DeadLetter {
 }
 
 export interface StackOptions {
-  readonly services?: readonly ServiceName[]
+  readonly services?: readonly ReplicaName[]
   readonly migrate?: boolean
   /** The sources to run, another version's for one; these ones unless told. */
   readonly root?: string
   readonly env?: Record<string, string>
   /** What one service has besides, or instead. */
-  readonly envOf?: (name: ServiceName) => Record<string, string>
+  readonly envOf?: (name: ReplicaName) => Record<string, string>
 }
 
 /** Starts `services` on fresh servers' space named after the test; call `stop` when done. */
@@ -146,10 +148,15 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
       await space.drop()
     },
   }
-  if (options.migrate !== false) await migrate(env, options.root)
-  for (const which of options.services ?? SERVICES) await stack.start(which)
-  await stack.ready()
-  return stack
+  try {
+    if (options.migrate !== false) await migrate(env, options.root)
+    for (const which of options.services ?? SERVICES) await stack.start(which)
+    await stack.ready()
+    return stack
+  } catch (error) {
+    await stack.stop()
+    throw error
+  }
 }
 
 /** Runs the migrations as an operator would. */
@@ -168,8 +175,8 @@ export async function migrate(env: Record<string, string>, root = ROOT): Promise
   if (code !== 0) throw new Error(`migrate ended with ${code}: ${said}`)
 }
 
-async function startService(name: ServiceName, env: Record<string, string>, root = ROOT): Promise<ServiceProcess> {
-  const child: ChildProcess = spawn(process.execPath, [join(name, 'src/main.ts')], {
+async function startService(name: ReplicaName, env: Record<string, string>, root = ROOT): Promise<ServiceProcess> {
+  const child: ChildProcess = spawn(process.execPath, [join(name.replace(/#.*/, ''), 'src/main.ts')], {
     cwd: root,
     // jest's own options (--experimental-vm-modules) are none of the service's business
     env: { PATH: process.env.PATH, ...env },

@@ -78,5 +78,5 @@ async function wholeList(inventory: Pages, { after, filter }: Request, mostBytes
 const tooLarge = (mostBytes: number): Outcome<never> => ({
   kind: 'refused',
   reason: 'too-large',
-  error: `the whole list is larger than ${mostBytes} bytes: ask for pages (header x-limit)`,
+  error: `the whole list is larger than LISTING_MOST_BYTES (${mostBytes} bytes); ask for it in pages (header x-limit), as the producer of this suite does`,
 })

@@ -5,7 +5,7 @@ import type { DeleteOutcome, Inventory } from '@ims/repository'
 type Result = { outcome: 'deleted' | 'unknown-sku' }
 
 /** Handles stock_management by deleting items. An unknown sku is no error: there is nothing left to do. */
-export function deleteItems(inventory: Pick<Inventory, 'delete'>): Handler<{ sku: string }, Result> {
+export function deleteItems(inventory: Pick<Inventory, 'delete'>): Handler<{ sku: string | null }, Result> {
   return async (deliveries) => (await inventory.delete(deliveries)).map(toOutcome)
 }
 

@@ -3,6 +3,7 @@ export { type Certificate, CertificateAuthority } from './certificate-authority.
 export { eventually } from './eventually.ts'
 export { type FuzzParameters, fuzzParameters } from './fuzz.ts'
 export { leanNode } from './lean-node.ts'
+export { type Galera, type GaleraNode, installGalera, startGalera } from './servers/galera.ts'
 export { attachServers, type StartOptions, startServers } from './servers/index.ts'
 export { openssl } from './servers/openssl.ts'
 export { hasServerPrograms, type PrivateMysql, privateMysql } from './servers/private-mysql.ts'
@@ -10,6 +11,13 @@ export type { Control, Mode, Mysql, OnProgress, Rabbitmq, Servers } from './serv
 export { ServersUnavailable } from './servers/servers.ts'
 export { type TestSpace, testSpace } from './servers/test-space.ts'
 export { serversEnvironment } from './servers-environment.ts'
-export { type HeldAnswer, startTcpProxy, type TcpProxy, type Weather } from './tcp-proxy.ts'
+export {
+  type HeldAnswer,
+  type MysqlError,
+  type Refusals,
+  startTcpProxy,
+  type TcpProxy,
+  type Weather,
+} from './tcp-proxy.ts'
 export { startTlsProxy, type TlsProxy } from './tls-proxy.ts'
 export { serversUnderTest } from './under-test.ts'

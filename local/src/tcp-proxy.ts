@@ -34,7 +34,25 @@ export interface TcpProxy {
   holdAnswerTo(text: string, nth?: number): HeldAnswer
   /** Resets the connection instead of passing on the answer to the `nth` data towards the server that contains `text`. */
   loseAnswerTo(text: string, nth?: number): void
+  /**
+   * Answers the next data towards the server that contains `text`, so often, with an error of MySQL, and does not pass it on.
+   * On `open` connections: only on those that are open now, as if new ones led to another server.
+   */
+  refuse(text: string, error: MysqlError, times?: number, connections?: 'open' | 'all'): Refusals
   close(): Promise<void>
+}
+
+export interface Refusals {
+  /** How often the proxy refused so far. */
+  readonly count: number
+  /** Passes everything on again. */
+  end(): void
+}
+
+export interface MysqlError {
+  readonly errno: number
+  readonly sqlState: string
+  readonly message: string
 }
 
 /** An answer that the server has given, or is about to give, and the client does not get. */
@@ -78,6 +96,9 @@ class Proxying implements TcpProxy {
   #midway = false
   #answerBytes: number | undefined
   #wanted: Hold | undefined
+  #refusal:
+    | { text: string; packet: Buffer; left: number; count: number; only: ReadonlySet<Pair> | undefined }
+    | undefined
   port = 0
   accepted = 0
   passedBytes = 0
@@ -152,6 +173,20 @@ class Proxying implements TcpProxy {
     void held.answered.then(() => held.lose())
   }
 
+  refuse(text: string, error: MysqlError, times = 1, connections: 'open' | 'all' = 'all'): Refusals {
+    const only = connections === 'open' ? new Set(this.#pairs) : undefined
+    const refusal = { text, packet: errorPacket(error), left: times, count: 0, only }
+    this.#refusal = refusal
+    return {
+      get count() {
+        return refusal.count
+      },
+      end: () => {
+        if (this.#refusal === refusal) this.#refusal = undefined
+      },
+    }
+  }
+
   async close(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve))
     this.weather(undefined)
@@ -185,6 +220,7 @@ class Proxying implements TcpProxy {
       for await (const data of from) {
         const chunk: Buffer = data
         await this.#endure(chunk, towards)
+        if (towards === 'server' && this.#refuses(pair, chunk)) continue
         if (towards === 'server') this.#watch(pair, chunk)
         else await this.#hold(pair)
         if (await this.#cutsHere(pair, chunk, to, towards)) return
@@ -207,6 +243,16 @@ class Proxying implements TcpProxy {
       if (weather.towards !== 'both' && weather.towards !== towards) return
       await this.#weatherChanged.promise
     }
+  }
+
+  #refuses(pair: Pair, chunk: Buffer): boolean {
+    const refusal = this.#refusal
+    if (refusal === undefined || refusal.left === 0 || !chunk.includes(refusal.text)) return false
+    if (refusal.only?.has(pair) === false) return false
+    refusal.left -= 1
+    refusal.count += 1
+    pair.client.write(refusal.packet)
+    return true
   }
 
   #watch(pair: Pair, chunk: Buffer): void {
@@ -242,6 +288,16 @@ class Proxying implements TcpProxy {
   }
 }
 
+/** https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_err_packet.html, as the first answer to a command. */
+function errorPacket({ errno, sqlState, message }: MysqlError): Buffer {
+  const payload = Buffer.concat([
+    Buffer.from([0xff, errno & 0xff, errno >> 8]),
+    Buffer.from(`#${sqlState}${message}`, 'utf8'),
+  ])
+  const header = Buffer.from([payload.length & 0xff, payload.length >> 8, 0, 1])
+  return Buffer.concat([header, payload])
+}
+
 /** Passes on the last bytes there will be, then resets. */
 async function cutAt(pair: Pair, last: Buffer, to: Socket): Promise<void> {
   await new Promise((resolve) => to.write(last, resolve))
@@ -249,6 +305,9 @@ async function cutAt(pair: Pair, last: Buffer, to: Socket): Promise<void> {
 }
 
 function reset({ client, server }: Pair): void {
-  client.resetAndDestroy()
-  server.resetAndDestroy()
+  for (const socket of [client, server]) {
+    // libuv refuses to reset a socket while it shuts down, and Node then leaves its handle open for ever.
+    if (socket.writableEnded && !socket.writableFinished) socket.destroy()
+    else socket.resetAndDestroy()
+  }
 }

@@ -137,6 +137,33 @@ describe('the TCP proxy', () => {
     expect(received).toBe('')
   })
 
+  it('answers a request with an error of MySQL, as often as it is told to, and the server never gets it', async () => {
+    const error = { errno: 1317, sqlState: '70100', message: 'no' }
+    const packet = '\x0b\0\0\x01\xff\x25\x05#70100no'
+    const refusals = proxy.refuse('COMMIT', error)
+    client.setEncoding('latin1')
+    client.write('COMMIT')
+    await receives(packet)
+    client.write('COMMIT')
+    await receives(`${packet}COMMIT`)
+    expect(refusals.count).toBe(1)
+    proxy.refuse('COMMIT', error).end()
+    client.write('COMMIT')
+    await receives(`${packet}COMMITCOMMIT`)
+  })
+
+  it('refuses on the connections there are, and on no new ones', async () => {
+    const refusals = proxy.refuse('COMMIT', { errno: 1290, sqlState: 'HY000', message: 'read-only' }, 9, 'open')
+    client.write('COMMIT')
+    await eventually(() => expect(received).toContain('read-only'))
+    client.destroy()
+    await eventually(() => expect(proxy.open).toBe(0))
+    client = await opened()
+    client.write('COMMIT')
+    await receives('COMMIT')
+    expect(refusals.count).toBe(1)
+  })
+
   it('ends what the client has ended', async () => {
     client.end()
     await receives('bye')

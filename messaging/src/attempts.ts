@@ -1,12 +1,12 @@
-// Runs a handler until it tells what happened: holds messages while the world is bad, isolates the one that is bad itself.
+// Runs a handler until it has told what happened: retries while a dependency is down, and finds the one bad message of a batch.
 import { backoffMs, pause } from './backoff.ts'
 import type { ConsumerConfig } from './config.ts'
 import type { Delivery, Handler, Outcome } from './handler.ts'
 import type { Service } from './service.ts'
-import { afterFailure } from './settle.ts'
+import type { Refused } from './settle.ts'
 
-/** Attempts that a message alone is given before a handler's unexplained exceptions count as its own fault. */
-const ATTEMPTS_MOST = 3
+/** Attempts that a message alone is given while others succeed, before it is refused for an error that nobody foresaw. */
+const ATTEMPTS_MAX = 3
 
 export interface AttemptParts<Body, Result> {
   readonly queue: string
@@ -15,73 +15,162 @@ export interface AttemptParts<Body, Result> {
   readonly service: Service
   /** Told what is wrong while messages are held, and undefined when it is over. */
   readonly trouble: (sentence: string | undefined) => void
+  /** Messages that have arrived meanwhile. They join those that fail for an unknown reason: if they succeed, it is the message. */
+  readonly more: () => readonly Delivery<Body>[]
 }
 
-/** One outcome for each delivery, in order; undefined when `givenUp` aborted, or the hold grew too long, before they could be told. */
+/**
+ * One outcome for each delivery and for each that joined, in order; undefined when `givenUp` aborted, or they were held too long,
+ * before all could be told. An error whose member `transient` is true is never a message's fault. Any other is one only if
+ * the message fails alone while another succeeds: when all fail alike, it is not the messages, and they are held.
+ */
 export async function outcomesOf<Body, Result>(
   deliveries: readonly Delivery<Body>[],
   parts: AttemptParts<Body, Result>,
   givenUp: AbortSignal,
 ): Promise<readonly Outcome<Result>[] | undefined> {
-  const heldSince = performance.now()
-  let failures = 0
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      const outcomes = await told(parts.handler, attempt === 1 ? deliveries : deliveries.map(asRedelivered))
-      parts.trouble(undefined)
-      return outcomes
-    } catch (error) {
-      const next = afterFailure(error, deliveries.length, failures + 1, ATTEMPTS_MOST)
-      report(parts, deliveries, error, attempt, next === 'hold')
-      if (next === 'isolate') return await oneByOne(deliveries, parts, givenUp)
-      if (next !== 'hold' && next !== 'again') return [next]
-      if (next === 'again') failures += 1
-      if (performance.now() - heldSince > parts.config.holdMostMs) return undefined
-      await pause(backoffMs(attempt, parts.config.retryMostMs), givenUp)
-      if (givenUp.aborted) return undefined
+  try {
+    return await new Attempts(deliveries, parts, givenUp).outcomes()
+  } finally {
+    parts.trouble(undefined)
+  }
+}
+
+interface Entry<Body, Result> {
+  delivery: Delivery<Body>
+  outcome: Outcome<Result> | undefined
+  /** How often it failed alone. */
+  failures: number
+  /** Another message succeeded after this one had failed. */
+  isSuspect: boolean
+}
+
+const entryOf = <Body, Result>(delivery: Delivery<Body>): Entry<Body, Result> => ({
+  delivery,
+  outcome: undefined,
+  failures: 0,
+  isSuspect: false,
+})
+
+class Attempts<Body, Result> {
+  readonly #parts: AttemptParts<Body, Result>
+  readonly #givenUp: AbortSignal
+  readonly #heldSinceMs = performance.now()
+  readonly #entries: Entry<Body, Result>[]
+
+  constructor(deliveries: readonly Delivery<Body>[], parts: AttemptParts<Body, Result>, givenUp: AbortSignal) {
+    this.#entries = deliveries.map(entryOf<Body, Result>)
+    this.#parts = parts
+    this.#givenUp = givenUp
+  }
+
+  async outcomes(): Promise<readonly Outcome<Result>[] | undefined> {
+    for (let attempt = 1; ; attempt += 1) {
+      const open = this.#entries.filter(({ outcome }) => outcome === undefined)
+      const error = await this.#tellAll(open, attempt)
+      const outcomes = this.#entries.flatMap(({ outcome }) => outcome ?? [])
+      if (outcomes.length === this.#entries.length) return outcomes
+      this.#hold(error, attempt)
+      if (!(await this.#pause(attempt))) return undefined
     }
   }
-}
 
-/** An attempt of ours that failed may have had its effect: the next one is a redelivery in all but name. */
-const asRedelivered = <Body>(delivery: Delivery<Body>): Delivery<Body> => ({ ...delivery, redelivered: true })
-
-async function told<Body, Result>(
-  handler: Handler<Body, Result>,
-  deliveries: readonly Delivery<Body>[],
-): Promise<readonly Outcome<Result>[]> {
-  const outcomes = await handler(deliveries)
-  if (outcomes.length !== deliveries.length)
-    throw new Error(`the handler returned ${outcomes.length} outcomes for ${deliveries.length} messages`)
-  return outcomes
-}
-
-async function oneByOne<Body, Result>(
-  deliveries: readonly Delivery<Body>[],
-  parts: AttemptParts<Body, Result>,
-  givenUp: AbortSignal,
-): Promise<readonly Outcome<Result>[] | undefined> {
-  const outcomes: Outcome<Result>[] = []
-  for (const delivery of deliveries) {
-    const alone = await outcomesOf([asRedelivered(delivery)], parts, givenUp)
-    if (alone === undefined) return undefined
-    outcomes.push(...alone)
+  /** Tells as many as it can. Resolves with what stands against the rest. */
+  async #tellAll(open: readonly Entry<Body, Result>[], attempt: number): Promise<unknown> {
+    try {
+      const outcomes = await this.#told(open)
+      for (const [index, entry] of open.entries()) entry.outcome = outcomes[index]
+      return undefined
+    } catch (error) {
+      this.#failed(open)
+      if (isTransient(error)) return error
+      this.#warn(error, attempt, open, 'trying them one by one')
+      const transient = open.length > 1 || open[0]?.isSuspect ? await this.#oneByOne(open) : undefined
+      if (transient) return transient
+      this.#entries.push(...this.#parts.more().map(entryOf<Body, Result>))
+      return error
+    }
   }
-  return outcomes
+
+  /** In their order, then again those that failed while another one succeeded. Resolves with a transient error when one ends it. */
+  async #oneByOne(open: readonly Entry<Body, Result>[]): Promise<unknown> {
+    for (const entry of open) {
+      const transient = await this.#alone(entry)
+      if (transient) return transient
+      if (entry.outcome === undefined) continue
+      for (const other of open) other.isSuspect = true
+    }
+    for (const entry of open) {
+      while (entry.outcome === undefined && entry.isSuspect) {
+        if (!(await this.#pause(entry.failures))) return undefined
+        const transient = await this.#alone(entry)
+        if (transient) return transient
+      }
+    }
+    return undefined
+  }
+
+  /** Tells this one, or notes that it failed. Resolves with a transient error when it is to be held. */
+  async #alone(entry: Entry<Body, Result>): Promise<unknown> {
+    if (this.#givenUp.aborted) return this.#givenUp.reason
+    try {
+      const [outcome] = await this.#told([entry])
+      entry.outcome = outcome
+    } catch (error) {
+      this.#failed([entry])
+      if (isTransient(error)) return error
+      entry.failures += 1
+      if (entry.isSuspect) this.#warn(error, entry.failures, [entry], 'it failed alone while others succeeded')
+      if (entry.isSuspect && entry.failures >= ATTEMPTS_MAX) entry.outcome = failed(error)
+    }
+    return undefined
+  }
+
+  async #told(entries: readonly Entry<Body, Result>[]): Promise<readonly Outcome<Result>[]> {
+    const deliveries = entries.map(({ delivery }) => delivery)
+    const outcomes = await this.#parts.handler(deliveries)
+    if (outcomes.length !== deliveries.length)
+      throw new Error(`the handler returned ${outcomes.length} outcomes for ${deliveries.length} messages`)
+    return outcomes
+  }
+
+  /** False when the messages are to be given back. */
+  async #pause(attempt: number): Promise<boolean> {
+    const { holdMostMs, retryMostMs } = this.#parts.config
+    if (performance.now() - this.#heldSinceMs > holdMostMs) return false
+    await pause(backoffMs(attempt, retryMostMs), this.#givenUp)
+    return !this.#givenUp.aborted
+  }
+
+  #hold(error: unknown, attempt: number): void {
+    const { queue, service, trouble } = this.#parts
+    const held = this.#entries.filter(({ outcome }) => outcome === undefined)
+    this.#warn(error, attempt, held, 'holding them')
+    service.meter.observe('messages_held', held.length, { queue })
+    trouble(`holding ${held.length} messages of ${queue}: ${sentenceOf(error)}`)
+  }
+
+  /** An attempt that failed may have had its effect: the next one is a redelivery in all but name. */
+  #failed(entries: readonly Entry<Body, Result>[]): void {
+    for (const entry of entries) entry.delivery = { ...entry.delivery, redelivered: true }
+    this.#parts.service.meter.count('messages_retried', { queue: this.#parts.queue }, entries.length)
+  }
+
+  #warn(error: unknown, attempt: number, entries: readonly Entry<Body, Result>[], next: string): void {
+    const { queue, service } = this.#parts
+    const fields = { queue, attempt, messages: entries.length, messageId: entries[0]?.delivery.messageId }
+    service.log.warn(fields, `could not apply messages, ${next}: ${sentenceOf(error)}`)
+  }
 }
 
-function report(
-  { queue, service, trouble }: Pick<AttemptParts<unknown, unknown>, 'queue' | 'service' | 'trouble'>,
-  deliveries: readonly Delivery[],
-  error: unknown,
-  attempt: number,
-  held: boolean,
-): void {
-  const why = error instanceof Error ? error.message : String(error)
-  service.meter.count('messages_retried', { queue }, deliveries.length)
-  const fields = { queue, attempt, messages: deliveries.length, messageId: deliveries[0]?.messageId }
-  service.log.warn(fields, `could not apply, ${held ? 'holding' : 'trying again'}: ${why}`)
-  if (!held) return
-  service.meter.observe('messages_held', deliveries.length, { queue })
-  trouble(`holding ${deliveries.length} messages of ${queue}: ${why}`)
-}
+const isTransient = (error: unknown): boolean =>
+  error instanceof Error && 'transient' in error && error.transient === true
+
+const sentenceOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+const failed = (error: unknown): Refused => ({
+  kind: 'refused',
+  reason: 'handler-failed',
+  error: `failed ${ATTEMPTS_MAX} times while other messages succeeded, last with: ${sentenceOf(error)}`,
+  attempts: ATTEMPTS_MAX,
+})

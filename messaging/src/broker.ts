@@ -8,6 +8,7 @@ import { type Contract, deadLetterQueue } from './contract.ts'
 import type { Handler } from './handler.ts'
 import { Publisher } from './publisher.ts'
 import { Requester } from './rpc.ts'
+import { addressOf } from './server-list.ts'
 import type { Service } from './service.ts'
 import type { Supervised } from './supervised.ts'
 
@@ -46,7 +47,7 @@ export interface BrokerRole {
 export async function openBroker(config: RabbitmqConfig, service: Service, role: BrokerRole = {}): Promise<Broker> {
   const broker = new RabbitmqBroker(config, service, role)
   try {
-    service.log.info({ host: config.host, port: config.port, vhost: config.vhost }, 'waiting for the broker')
+    service.log.info({ servers: config.servers.map(addressOf), vhost: config.vhost }, 'waiting for the broker')
     await broker.opened(service.stopping)
     return broker
   } catch (error) {

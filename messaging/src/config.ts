@@ -1,17 +1,22 @@
 // The environment variables of messaging: where the broker is, how long to wait for it, how much to take at once.
 import { z } from 'zod'
+import { duplicateServers, serverList, serversOf } from './server-list.ts'
 import { checkTls, tlsOf, tlsVariables } from './tls.ts'
 
 const whole = (least: number, most: number) =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
-/** A URL would bring its password into every message about the host. */
-const host = z.string().regex(/^[\w.:%-]+$/, 'must be a host name or an address, not a URL')
 const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)
 
 export const rabbitmqEnvironment = z
   .object({
-    RABBITMQ_HOST: host.default('127.0.0.1').describe('host name or address of the broker'),
-    RABBITMQ_PORT: whole(1, 65_535).default(5672).describe('AMQP port of the broker: with TLS mostly 5671'),
+    RABBITMQ_HOST: serverList
+      .default('127.0.0.1')
+      .describe(
+        'host name or address of the broker; of several, `host[:port],host[:port]`, one is used at a time, the next when it fails',
+      ),
+    RABBITMQ_PORT: whole(1, 65_535)
+      .default(5672)
+      .describe('AMQP port of the broker, where RABBITMQ_HOST names none: with TLS mostly 5671'),
     RABBITMQ_USERNAME: z.string().min(1).default('guest').describe('user name'),
     RABBITMQ_PASSWORD: z.string().min(1).default('guest').describe('password'),
     RABBITMQ_VHOST: z.string().min(1).default('/').describe('virtual host'),
@@ -32,9 +37,12 @@ export const rabbitmqEnvironment = z
     ...tlsVariables,
   })
   .superRefine(checkTls)
+  .superRefine((v, context) => {
+    for (const message of duplicateServers(v.RABBITMQ_HOST, v.RABBITMQ_PORT))
+      context.addIssue({ code: 'custom', path: ['RABBITMQ_HOST'], message })
+  })
   .transform((v) => ({
-    host: v.RABBITMQ_HOST,
-    port: v.RABBITMQ_PORT,
+    servers: serversOf(v.RABBITMQ_HOST, v.RABBITMQ_PORT),
     username: v.RABBITMQ_USERNAME,
     password: v.RABBITMQ_PASSWORD,
     vhost: v.RABBITMQ_VHOST,

@@ -5,6 +5,7 @@ import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import { withDeadline } from './backoff.ts'
 import type { RabbitmqConfig } from './config.ts'
 import { flattenHeaders } from './nested-headers.ts'
+import { addressOf, type Server } from './server-list.ts'
 import type { Service } from './service.ts'
 import { Supervised } from './supervised.ts'
 import { type Tls, tlsTrouble } from './tls.ts'
@@ -27,19 +28,49 @@ export function superviseConnection(
   service: Service,
 ): Supervised<Connection> {
   service.meter.count('broker_reconnects', { connection: purpose }, 0)
+  const next = inTurn(config.servers)
   return new Supervised<Connection>({
-    name: `connection for ${purpose} to ${config.host}:${config.port}`,
+    name: `connection for ${purpose}`,
     log: service.log,
     reconnectMostMs: config.reconnectMostMs,
     reopened: () => service.meter.count('broker_reconnects', { connection: purpose }),
-    open: (lost) => openConnection(config, `${service.name} ${purpose}`, service, lost),
+    open: (lost) => openConnection(config, next(), `${service.name} ${purpose}`, service, lost),
     close: closeConnection,
   })
 }
 
-/** Opens one connection; `lost` is called when it is over. */
-export async function openConnection(
+/** The next server at each call, starting with a random one: replicas spread over the servers. */
+function inTurn(servers: readonly Server[]): () => Server {
+  let turn = Math.floor(Math.random() * servers.length)
+  return () => {
+    const server = servers[turn % servers.length]
+    if (server === undefined) throw new Error('there is no server to connect to')
+    turn += 1
+    return server
+  }
+}
+
+/** Opens one connection to the first server that accepts it. Rejects when none does; see `openConnection`. */
+export async function openFirstConnection(
   config: RabbitmqConfig,
+  connectionName: string,
+  service: Service,
+  lost: (reason: Error) => void,
+): Promise<Connection> {
+  const next = inTurn(config.servers)
+  for (let untried = config.servers.length; ; untried -= 1) {
+    try {
+      return await openConnection(config, next(), connectionName, service, lost)
+    } catch (error) {
+      if (untried <= 1) throw error
+    }
+  }
+}
+
+/** Opens one connection; `lost` is called when it is over. Rejects with an error that names the server. */
+async function openConnection(
+  config: RabbitmqConfig,
+  server: Server,
   connectionName: string,
   { log }: Service,
   lost: (reason: Error) => void,
@@ -48,8 +79,8 @@ export async function openConnection(
   const model = await connect(
     {
       protocol: tls === undefined ? 'amqp' : 'amqps',
-      hostname: config.host,
-      port: config.port,
+      hostname: server.host,
+      port: server.port,
       username: config.username,
       password: config.password,
       vhost: encodeURIComponent(config.vhost),
@@ -65,8 +96,10 @@ export async function openConnection(
     },
   ).catch((error: unknown) => {
     const trouble = tls === undefined ? undefined : tlsTrouble(error)
-    throw trouble === undefined ? error : new Error(trouble, { cause: error })
+    const why = trouble ?? (error instanceof Error ? error.message : String(error))
+    throw new Error(`${addressOf(server)}: ${why}`, { cause: error })
   })
+  log.info({ server: addressOf(server) }, `${connectionName}: connected to ${addressOf(server)}`)
   guardReading(model)
   const connection: Connection = { model, blocked: undefined, gatherWrites: gathering(socketOf(model)) }
   let reason = new Error('closed by the broker')

@@ -142,7 +142,8 @@ export class Consumer<Body, Result> {
     }
   }
 
-  async #settleBatch(batch: readonly Taken<Body>[]): Promise<void> {
+  /** Messages may join `batch` while it fails for an unknown reason. */
+  async #settleBatch(batch: Taken<Body>[]): Promise<void> {
     const { contract, service } = this.#parts
     const labels = { queue: contract.queue }
     service.meter.observe('batch_size_messages', batch.length, labels)
@@ -155,18 +156,21 @@ export class Consumer<Body, Result> {
   }
 
   /** One outcome for each message; undefined when they could not be told before the session ended or we were to stop. */
-  async #outcomes(batch: readonly Taken<Body>[]): Promise<readonly Outcome<Result>[] | undefined> {
+  async #outcomes(batch: Taken<Body>[]): Promise<readonly Outcome<Result>[] | undefined> {
     const { contract, handler, config, service } = this.#parts
-    const read = batch.map((taken) => taken.read)
-    const deliveries = read.filter((each): each is Delivery<Body> => !('kind' in each))
-    if (deliveries.length === 0) return read.filter((each): each is Refused => 'kind' in each)
     const trouble = (sentence: string | undefined) => {
       this.#trouble = sentence
     }
-    const parts = { queue: contract.queue, handler, config, service, trouble }
-    const told = await outcomesOf(deliveries, parts, this.#givenUp(batch))
+    const more = () => {
+      const joining = this.#taken.splice(0, Math.max(0, config.batchMost - batch.length))
+      batch.push(...joining)
+      return deliveriesIn(joining)
+    }
+    const deliveries = deliveriesIn(batch)
+    const parts = { queue: contract.queue, handler, config, service, trouble, more }
+    const told = deliveries.length === 0 ? [] : await outcomesOf(deliveries, parts, this.#givenUp(batch))
     const next = told?.values()
-    return next && read.map((each) => ('kind' in each ? each : (next.next().value ?? missing())))
+    return next && batch.map(({ read }) => ('kind' in read ? read : (next.next().value ?? missing())))
   }
 
   #givenUp(batch: readonly Taken[]): AbortSignal {
@@ -231,7 +235,7 @@ export class Consumer<Body, Result> {
     const { contract, publisher, service } = this.#parts
     const { messageId, replyTo: address } = message.properties
     const labels = { queue: contract.queue }
-    const envelope: Envelope | undefined = replyTo(message, outcome)
+    const envelope: Envelope | undefined = replyTo(contract, message, outcome)
     if (envelope === undefined)
       return service.log.warn({ ...labels, messageId, address }, 'no proper address to reply to')
     const givenUp = AbortSignal.any([this.#stop.signal, session.over.signal, AbortSignal.timeout(REPLY_WAITS_MOST_MS)])
@@ -273,6 +277,9 @@ export class Consumer<Body, Result> {
     }
   }
 }
+
+const deliveriesIn = <Body>(batch: readonly Taken<Body>[]): Delivery<Body>[] =>
+  batch.map(({ read }) => read).filter((read): read is Delivery<Body> => !('kind' in read))
 
 const wantsReply = ({ message }: Taken): boolean => message.properties.replyTo !== undefined
 

@@ -1,6 +1,7 @@
 // Read this first: every queue of the suite and the shape of what travels through it.
 import { z } from 'zod'
 import { command, query } from './contract.ts'
+import { toPrice, toWhole } from './decimal.ts'
 
 /** Counts characters as a reader does and as MySQL's utf8mb4 columns do: code points, not UTF-16 units. */
 const codePoints = (text: string): number => {
@@ -9,38 +10,58 @@ const codePoints = (text: string): number => {
   return count
 }
 
-/** Text of 1 to `most` characters that survives every hop: well-formed Unicode without U+0000. */
-const text = (most: number) =>
+/** Text of up to `max` characters: all that a VARCHAR of that length holds, so that what is there can be found. */
+const heldText = (max: number) =>
   z
     .string()
-    .refine((value) => value.length > 0, 'must not be empty')
-    // A string of `most` UTF-16 units or fewer cannot have more code points: only a longer one is counted.
-    .refine((value) => value.length <= most || codePoints(value) <= most, `must have at most ${most} characters`)
+    // A string of `max` UTF-16 units or fewer cannot have more code points: only a longer one is counted.
+    .refine((value) => value.length <= max || codePoints(value) <= max, `must have at most ${max} characters`)
     .refine((value) => value.isWellFormed(), 'must be well-formed Unicode (it has a lone surrogate)')
+
+/** Text that a new item may have: not empty, and without the character that ends a string in C. */
+const newText = (max: number) =>
+  heldText(max)
+    .refine((value) => value.length > 0, 'must not be empty')
     .refine((value) => !value.includes('\u0000'), 'must not contain the character U+0000')
 
-const PRICE_MOST = 99_999_999_999.9999
-const QUANTITY_MOST = 2_147_483_647
+const SKU_MAX = 20
+const LABEL_MAX = 50
+const PRICE_MAX = 99_999_999_999.9999
+const QUANTITY_MAX = 2_147_483_647
 
-/** A stock keeping unit: 1–20 characters, no white space around it, no control character within. */
-export const sku = text(20)
+/** A sku or label to find rows by. The Python suite stored what a new item may not have: white space around it, control characters, "". */
+export const heldSku = heldText(SKU_MAX)
+export const heldLabel = heldText(LABEL_MAX)
+
+/** The stock keeping unit of a new item: 1–20 characters, no white space around it, no control character within. */
+const sku = newText(SKU_MAX)
   .refine((value) => value.trim() === value, 'must not begin or end with white space')
   .refine((value) => !/\p{Cc}/u.test(value), 'must not contain control characters')
 
-/** An amount of money that DECIMAL(15,4) holds exactly. */
-const price = z
-  .number()
-  .min(0)
-  .max(PRICE_MOST)
-  .refine((value) => Number(value.toFixed(4)) === value, 'must have at most 4 decimals')
+/** A number, also one written as text, that `read` makes fit for its column. */
+const number = (read: (value: unknown) => number | undefined, max: number) =>
+  z.transform((input: unknown, context): number => {
+    const value = read(input)
+    if (value !== undefined && value >= 0 && value <= max) return value
+    const problem = input === undefined ? {} : { message: faultOf(value, max) }
+    context.issues.push({ code: 'invalid_type', expected: 'number', input, ...problem })
+    return z.NEVER
+  })
+
+function faultOf(value: number | undefined, max: number): string {
+  if (value === undefined) return 'must be a number, or a decimal number in a string'
+  if (Number.isNaN(value)) return 'must be a whole number'
+  return value < 0 ? 'must not be negative' : `must be at most ${max}`
+}
 
 /** What `POST /create_item` takes and what travels through the queue `create_item`. Other members are ignored. */
 export const item = z.object({
   sku,
-  name: text(100),
-  label: text(50),
-  price,
-  quantity: z.int().min(0).max(QUANTITY_MOST),
+  name: newText(100),
+  label: newText(LABEL_MAX),
+  /** An amount of money that DECIMAL(15,4) holds exactly. */
+  price: number(toPrice, PRICE_MAX),
+  quantity: number(toWhole, QUANTITY_MAX),
 })
 export type Item = z.infer<typeof item>
 
@@ -69,9 +90,9 @@ export const createItem = command('create_item', {
   result: z.object({ outcome: z.literal('created') }),
 })
 
-/** `POST /stock_management` → consumer three, which deletes the item with this sku. */
+/** `POST /stock_management` → consumer three, which deletes the item with this sku; `null`: all items that have none. */
 export const stockManagement = command('stock_management', {
-  body: z.object({ sku }),
+  body: z.object({ sku: heldSku.nullable() }),
   result: z.object({ outcome: z.enum(['deleted', 'unknown-sku']) }),
 })
 

@@ -3,7 +3,7 @@ import type { Channel, ConsumeMessage } from 'amqplib'
 import { z } from 'zod'
 import { withDeadline } from './backoff.ts'
 import type { RabbitmqConfig } from './config.ts'
-import { type Connection, closeConnection, openConnection } from './connection.ts'
+import { type Connection, closeConnection, openFirstConnection } from './connection.ts'
 import { deadLetterQueue } from './contract.ts'
 import { DeadLettersUnavailable } from './dead-letters-errors.ts'
 import type { Service } from './service.ts'
@@ -104,7 +104,7 @@ class Reader implements DeadLetterReader {
   async open(config: RabbitmqConfig, service: Service): Promise<void> {
     try {
       const lost = (reason: Error) => this.#fail(reason)
-      this.#connection = await openConnection(config, `${service.name} reading ${this.#queue}`, service, lost)
+      this.#connection = await openFirstConnection(config, `${service.name} reading ${this.#queue}`, service, lost)
       const anchor = await this.#newLane(this.#connection)
       this.total = (await anchor.channel.checkQueue(this.#queue)).messageCount
       await this.#standAlone(anchor)

@@ -2,7 +2,7 @@
 import type { ConfirmChannel, Message } from 'amqplib'
 import { carried } from './carried.ts'
 import type { RabbitmqConfig } from './config.ts'
-import { type Connection, closeConnection, openConnection } from './connection.ts'
+import { type Connection, closeConnection, openFirstConnection } from './connection.ts'
 import { idOf } from './dead-letters-described.ts'
 import { DeadLettersUnavailable } from './dead-letters-errors.ts'
 import { explained } from './dead-letters-reader.ts'
@@ -84,7 +84,7 @@ class RabbitmqRepublisher implements Republisher {
 
   async open(config: RabbitmqConfig, service: Service): Promise<void> {
     const lost = (reason: Error) => this.#fail(explained(this.#queue, reason))
-    this.#connection = await openConnection(config, `${service.name} redriving to ${this.#queue}`, service, lost)
+    this.#connection = await openFirstConnection(config, `${service.name} redriving to ${this.#queue}`, service, lost)
     this.#channel = await this.#connection.model.createConfirmChannel()
     this.#channel.on('error', lost)
     this.#channel.on('close', () => lost(new Error('the channel was closed')))

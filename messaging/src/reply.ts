@@ -1,4 +1,4 @@
-// The form of replies: plain JSON on success; on failure the header `x-error` with the reason and a JSON body that explains.
+// The form of replies: plain JSON on success; on failure the header `x-error` with the reason, and a body that explains: JSON for a command, text for a query.
 import { z } from 'zod'
 
 /** RabbitMQ's pseudo queue: replies come straight to the channel that asked (https://www.rabbitmq.com/docs/direct-reply-to). */
@@ -7,7 +7,7 @@ export const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to'
 /** Header of an error reply: the reason, one of those of dead letters. */
 export const ERROR_HEADER = 'x-error'
 
-/** Body of an error reply. */
+/** Body of the error reply to a command. */
 export const refusalBody = z.object({ error: z.string() })
 
 /**

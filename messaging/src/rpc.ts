@@ -8,6 +8,7 @@ import { parseJson } from './json.ts'
 import type { Publisher } from './publisher.ts'
 import { DIRECT_REPLY_TO, ERROR_HEADER, refusalBody } from './reply.ts'
 import type { Service } from './service.ts'
+import { legible } from './settle.ts'
 
 export interface Reply<T> {
   readonly body: T
@@ -138,9 +139,9 @@ export class Requester {
 
   #parsedReply<T>(query: Query<T>, message: Message): Reply<T> {
     const headers: Record<string, unknown> = message.properties.headers ?? {}
-    const parsed = parseJson(message.content)
     if (headers[ERROR_HEADER] !== undefined)
-      throw new BadReply(`${query.queue} answered with an error: ${errorIn(parsed)}`)
+      throw new BadReply(`${query.queue} answered with ${legible(message.content.toString())}`)
+    const parsed = parseJson(message.content)
     if (!parsed.ok) throw new BadReply(`the reply from ${query.queue} is not JSON: ${parsed.error}`)
     const { data, error } = query.reply.safeParse(parsed.value)
     if (error)

@@ -56,24 +56,6 @@ function faultOfProperties(
   return undefined
 }
 
-/**
- * What a failed attempt asks for. `hold`: the world is bad, keep the messages and try again until it is better.
- * `isolate`: one of several messages may be the cause, try them one by one. `again`: a message alone failed, but may
- * have had bad luck. Otherwise the message is refused.
- */
-export function afterFailure(
-  error: unknown,
-  messages: number,
-  attempt: number,
-  attemptsMost: number,
-): 'hold' | 'isolate' | 'again' | Refused {
-  if (error instanceof Error && 'transient' in error && error.transient === true) return 'hold'
-  if (messages > 1) return 'isolate'
-  if (attempt < attemptsMost) return 'again'
-  const why = error instanceof Error ? error.message : String(error)
-  return { ...refused('handler-failed', `failed ${attempt} times, last with: ${why}`), attempts: attempt }
-}
-
 /** Where a dead letter comes from and when, besides its reason. */
 export interface Failure {
   readonly consumer: string
@@ -125,13 +107,16 @@ const LEGIBLE_MOST = 2_000
 const CONTROL = /[\p{Cc}\u2028\u2029]/gu
 
 /** An explanation quotes what it is about: made one line, and cut when it is very long. */
-function legible(text: string): string {
+export function legible(text: string): string {
   const cut = text.length > LEGIBLE_MOST ? `${text.slice(0, LEGIBLE_MOST)}…` : text
   return cut.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
-/** The reply to a message whose sender wants one and gave a proper address; undefined otherwise. */
-export function replyTo(message: Message, outcome: Outcome): Envelope | undefined {
+/**
+ * The reply to a message whose sender wants one and gave a proper address; undefined otherwise. A refused query is answered
+ * with text that is no JSON: a Python producer passes it on with status 200, where an object may be taken for a list.
+ */
+export function replyTo({ kind }: Contract, message: Message, outcome: Outcome): Envelope | undefined {
   const { replyTo: address, correlationId } = message.properties
   if (!isReplyAddress(address)) return undefined
   // The broker returns every mandatory message to a direct reply-to address as unroutable, also those it delivers.
@@ -146,7 +131,7 @@ export function replyTo(message: Message, outcome: Outcome): Envelope | undefine
     case 'refused':
       return {
         queue: address,
-        content: json({ error: outcome.error }),
+        content: kind === 'query' ? Buffer.from(`error: ${outcome.error}`) : json({ error: outcome.error }),
         properties: { ...properties, headers: { [ERROR_HEADER]: outcome.reason } },
       }
   }

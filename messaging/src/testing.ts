@@ -167,8 +167,19 @@ export class InMemoryRabbitmq {
     const work = async () => {
       while (queue.messages.length > 0 && !stop.signal.aborted) {
         const batch = queue.messages.splice(0, config.batchMost)
-        const read = batch.map((message) => readMessage(contract, message, config.messageMostBytes))
-        const deliveries = read.filter((each): each is Delivery<Body> => !('kind' in each))
+        const readAll = (messages: readonly Message[]) =>
+          messages.map((message) => readMessage(contract, message, config.messageMostBytes))
+        const deliveriesIn = (read: ReturnType<typeof readAll>) =>
+          read.filter((each): each is Delivery<Body> => !('kind' in each))
+        const read = readAll(batch)
+        const more = () => {
+          const joining = queue.messages.splice(0, Math.max(0, config.batchMost - batch.length))
+          batch.push(...joining)
+          const joined = readAll(joining)
+          read.push(...joined)
+          return deliveriesIn(joined)
+        }
+        const deliveries = deliveriesIn(read)
         const parts = {
           queue: contract.queue,
           handler,
@@ -177,6 +188,7 @@ export class InMemoryRabbitmq {
           trouble: (sentence?: string) => {
             trouble = sentence
           },
+          more,
         }
         const told = deliveries.length === 0 ? [] : await outcomesOf(deliveries, parts, stop.signal)
         if (told === undefined) return void queue.messages.unshift(...batch)
@@ -209,7 +221,7 @@ export class InMemoryRabbitmq {
   #carryOut(contract: Contract, message: Message, outcome: Outcome, service: Service): void {
     if (outcome.kind === 'refused')
       this.put(deadLetter(contract, message, outcome, { consumer: service.name, at: new Date() }))
-    const reply = replyTo(message, outcome)
+    const reply = replyTo(contract, message, outcome)
     if (reply) this.put(reply)
   }
 }

@@ -18,9 +18,12 @@ describe('create_item', () => {
     ['price 0', { price: 0 }],
     ['the highest price', { price: 99999999999.9999 }],
     ['4 decimals', { price: 0.0001 }],
+    ['a price in a string', { price: '25.00' }],
+    ['a price with more decimals', { price: 10 / 3 }],
     ['19.99, which binary cannot hold', { price: 19.99 }],
     ['the highest quantity', { quantity: 2147483647 }],
     ['3.0 as quantity', { quantity: 3.0 }],
+    ['a quantity in a string', { quantity: '50' }],
     ['a line break in the name', { name: 'a\nb' }],
   ])('takes %s', (_, change) => {
     expect(problems({ ...good, ...change })).toBeUndefined()
@@ -42,13 +45,35 @@ describe('create_item', () => {
     ['label', { label: 'x'.repeat(51) }],
     ['price', { price: -0.01 }],
     ['price', { price: 100000000000 }],
-    ['price', { price: 0.00001 }],
-    ['price', { price: 1e-7 }],
-    ['price', { price: '5' }],
+    ['price', { price: -0.00001 }],
+    ['price', { price: 99_999_999_999.99995 }],
+    ['price', { price: '100000000000' }],
+    ['price', { price: '1e400' }],
+    ['price', { price: '-1' }],
+    ['price', { price: 'abc' }],
+    ['price', { price: '' }],
+    ['price', { price: '0x10' }],
+    ['price', { price: '1_000' }],
+    ['price', { price: 'NaN' }],
+    ['price', { price: 'Infinity' }],
     ['price', { price: Number.NaN }],
+    ['price', { price: Number.POSITIVE_INFINITY }],
+    ['price', { price: true }],
+    ['price', { price: null }],
+    ['price', { price: [5] }],
+    ['price', { price: {} }],
+    ['price', { price: undefined }],
     ['quantity', { quantity: 2147483648 }],
     ['quantity', { quantity: -1 }],
     ['quantity', { quantity: 1.5 }],
+    ['quantity', { quantity: '1.5' }],
+    ['quantity', { quantity: '2147483648' }],
+    ['quantity', { quantity: '-1' }],
+    ['quantity', { quantity: 'x' }],
+    ['quantity', { quantity: '' }],
+    ['quantity', { quantity: false }],
+    ['quantity', { quantity: null }],
+    ['quantity', { quantity: ['1'] }],
     ['quantity', { quantity: undefined }],
   ])('names %s when it is %j', (member, change) => {
     expect(problems({ ...good, ...change })).toContain(member)
@@ -56,6 +81,23 @@ describe('create_item', () => {
 
   it('names every bad member at once', () => {
     expect(new Set(problems({ sku: '', price: 'x' }))).toEqual(new Set(['sku', 'name', 'label', 'price', 'quantity']))
+  })
+
+  it.each([
+    [{ price: 'abc' }, 'price', 'must be a number, or a decimal number in a string'],
+    [{ price: -0.00001 }, 'price', 'must not be negative'],
+    [{ price: 99_999_999_999.99995 }, 'price', 'must be at most 99999999999.9999'],
+    [{ quantity: '2.5' }, 'quantity', 'must be a whole number'],
+    [{ quantity: 2 ** 31 }, 'quantity', 'must be at most 2147483647'],
+  ])('says of %j what is wrong with it', (change, member, message) => {
+    const issues = createItem.body.safeParse({ ...good, ...change }).error?.issues
+    expect(issues).toMatchObject([{ path: [member], message }])
+  })
+
+  it('gives the numbers that are stored, whatever they were written as', () => {
+    const read = (price: unknown, quantity: unknown) => createItem.body.parse({ ...good, price, quantity })
+    expect(read(0.1 + 0.2, '50.0')).toEqual({ ...good, price: 0.3, quantity: 50 })
+    expect(read('25.00', -0)).toEqual({ ...good, price: 25, quantity: 0 })
   })
 
   it('is not fooled by __proto__', () => {
@@ -68,9 +110,26 @@ describe('create_item', () => {
 })
 
 describe('stock_management', () => {
-  it.each([[{ sku: 0 }], [{ sku: true }], [{ sku: null }], [{}], [[]], ['x'], [null]])('refuses %j', (body) => {
+  it.each([
+    [{ sku: 0 }],
+    [{ sku: true }],
+    [{ sku: ['x'] }],
+    [{ sku: 'x'.repeat(21) }],
+    [{ sku: '\ud800' }],
+    [{}],
+    [[]],
+    ['x'],
+    [null],
+  ])('refuses %j', (body) => {
     expect(stockManagement.body.safeParse(body).success).toBe(false)
   })
+
+  it.each(['', ' ', 'SKU-7 ', ' SKU-8', 'SKU\t1', 'a\u0000b', '\u007f\u0085\u2028', '🍎'.repeat(20), null])(
+    'takes the sku %j, which the table may hold',
+    (sku) => {
+      expect(stockManagement.body.parse({ sku })).toEqual({ sku })
+    },
+  )
 })
 
 describe('order_processing', () => {

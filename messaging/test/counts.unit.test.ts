@@ -75,7 +75,7 @@ describe('what attempts measure', () => {
       if (held.length < 2) throw Object.assign(new Error('the database is away'), { transient: true })
       return deliveries.map(() => ({ kind: 'applied', result: {}, repeated: false }) as const)
     }
-    const parts = { queue: 'q', handler, config, service, trouble: () => {} }
+    const parts = { queue: 'q', handler, config, service, trouble: () => {}, more: () => [] }
     await outcomesOf([delivery, delivery], parts, new AbortController().signal)
     expect(held).toEqual([undefined, 2])
     expect(service.value('messages_retried', { queue: 'q' })).toBe(2)
@@ -87,7 +87,7 @@ describe('what attempts measure', () => {
       if (deliveries.length > 1) throw new Error('one of them is bad')
       return deliveries.map(() => ({ kind: 'applied', result: {}, repeated: false }) as const)
     }
-    const parts = { queue: 'q', handler, config, service, trouble: () => {} }
+    const parts = { queue: 'q', handler, config, service, trouble: () => {}, more: () => [] }
     await outcomesOf([delivery, delivery], parts, new AbortController().signal)
     expect(service.value('messages_held', { queue: 'q' })).toBeUndefined()
   })

@@ -84,10 +84,14 @@ describe('dead letters', () => {
     }, 60_000)
 
     it('costs no dead letter although thirty readers were cut off in the middle', async () => {
-      const proxy = await startTcpProxy(config)
+      const proxy = await startTcpProxy(underTest.server)
       await peer.setAside(20)
       for (let time = 0; time < 30; time += 1) {
-        const reader = await openReader(QUEUE, { ...config, host: '127.0.0.1', port: proxy.port }, quietService)
+        const reader = await openReader(
+          QUEUE,
+          { ...config, servers: [{ host: '127.0.0.1', port: proxy.port }] },
+          quietService,
+        )
         expect(await reader.window()).toHaveLength(20)
         proxy.cut()
         await reader.close()
@@ -139,7 +143,7 @@ describe('dead letters', () => {
     })
 
     it('says who is missing when there is no broker, and who may not', async () => {
-      const away = deadLetterDesk({ ...config, port: 1 }, quietService)
+      const away = deadLetterDesk({ ...config, servers: [{ host: '127.0.0.1', port: 1 }] }, quietService)
       await expect(away.redrive(QUEUE, ALL)).rejects.toMatchObject({ trouble: 'disconnected' })
       const stranger = deadLetterDesk({ ...config, password: 'wrong' }, quietService)
       await expect(stranger.redrive(QUEUE, ALL)).rejects.toMatchObject({ trouble: 'not-permitted' })
@@ -247,8 +251,8 @@ describe('dead letters', () => {
     })
 
     it('loses nothing when the connections are cut at any moment: at worst a message comes twice under its id', async () => {
-      const proxy = await startTcpProxy(config)
-      const cutOff = deadLetterDesk({ ...config, host: '127.0.0.1', port: proxy.port }, quietService)
+      const proxy = await startTcpProxy(underTest.server)
+      const cutOff = deadLetterDesk({ ...config, servers: [{ host: '127.0.0.1', port: proxy.port }] }, quietService)
       let wasCut = 0
       for (let round = 0; round < 8; round += 1) {
         await peer.empty()
@@ -296,8 +300,8 @@ describe('dead letters', () => {
     })
 
     it('never says of a message that it is gone while it may be there', async () => {
-      const proxy = await startTcpProxy(config)
-      const cutOff = deadLetterDesk({ ...config, host: '127.0.0.1', port: proxy.port }, quietService)
+      const proxy = await startTcpProxy(underTest.server)
+      const cutOff = deadLetterDesk({ ...config, servers: [{ host: '127.0.0.1', port: proxy.port }] }, quietService)
       await peer.setAside(2_000)
       // What is written no longer arrives: the removals of one window are lost on the way.
       const outcome = await cutOff.discard(QUEUE, ALL, {

@@ -16,6 +16,7 @@ import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 type Numbered = { n: number }
 const applied: Outcome<string> = { kind: 'applied', result: 'done', repeated: false }
+const local = (port: number) => ({ host: '127.0.0.1', port })
 const config = consumerEnvironment.parse({
   CONSUMER_BATCH_MOST: '50',
   CONSUMER_PREFETCH: '200',
@@ -38,11 +39,10 @@ describe('messaging under faults', () => {
   afterAll(async () => await underTest.drop())
 
   beforeEach(async () => {
-    proxy = await startTcpProxy(underTest.config)
+    proxy = await startTcpProxy(underTest.server)
     rabbitmq = {
       ...underTest.config,
-      host: '127.0.0.1',
-      port: proxy.port,
+      servers: [local(proxy.port)],
       reconnectMostMs: 200,
       connectTimeoutMs: 1_000,
       confirmTimeoutMs: 1_000,
@@ -101,7 +101,7 @@ describe('messaging under faults', () => {
     if (address === null || typeof address === 'string') throw new Error('no port')
     const stop = new AbortController()
     const log = { ...quietService.log, warn: (_: object, message: string) => said.push(message) }
-    const opening = start({ port: address.port, connectTimeoutMs: 200 }, [], {
+    const opening = start({ servers: [local(address.port)], connectTimeoutMs: 200 }, [], {
       ...quietService,
       log,
       stopping: stop.signal,

@@ -1,9 +1,12 @@
 // The RabbitMQ that the tests were given by `npm test`, with a vhost of the test file's own.
 import { serversEnvironment, serversUnderTest } from 'local'
 import { type RabbitmqConfig, rabbitmqEnvironment } from '../src/config.ts'
+import type { Server } from '../src/server-list.ts'
 
 export interface RabbitmqUnderTest {
   readonly config: RabbitmqConfig
+  /** The one server of `config`. */
+  readonly server: Server
   readonly url: string
   drop(): Promise<void>
 }
@@ -14,6 +17,7 @@ export async function rabbitmqUnderTest(name: string): Promise<RabbitmqUnderTest
   const { host, port, username, password, vhost } = space.rabbitmq
   return {
     config: rabbitmqEnvironment.parse(serversEnvironment(space)),
+    server: { host, port },
     url: `amqp://${username}:${password}@${host}:${port}/${encodeURIComponent(vhost)}`,
     drop: () => space.drop(),
   }

@@ -1,8 +1,8 @@
 // The pure decisions: reading, failing, setting aside, replying.
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
-import { createItem } from '../src/contracts.ts'
-import { afterFailure, deadLetter, readMessage, replyTo } from '../src/settle.ts'
+import { createItem, orderProcessing } from '../src/contracts.ts'
+import { deadLetter, readMessage, replyTo } from '../src/settle.ts'
 
 const nothing = {
   contentType: undefined,
@@ -67,23 +67,6 @@ describe('reading a message', () => {
   })
 })
 
-describe('after a failed attempt', () => {
-  const transient = Object.assign(new Error('away'), { transient: true })
-  it('holds while the world is bad, however often it failed', () => {
-    expect(afterFailure(transient, 500, 1_000, 3)).toBe('hold')
-    expect(afterFailure(transient, 1, 1_000, 3)).toBe('hold')
-  })
-  it('isolates, tries again alone, and then refuses', () => {
-    expect(afterFailure(new Error('bug'), 2, 1, 3)).toBe('isolate')
-    expect(afterFailure(new Error('bug'), 1, 2, 3)).toBe('again')
-    expect(afterFailure(new Error('bug'), 1, 3, 3)).toMatchObject({
-      kind: 'refused',
-      reason: 'handler-failed',
-      error: expect.stringContaining('bug'),
-    })
-  })
-})
-
 describe('a dead letter', () => {
   const refused = { kind: 'refused' as const, reason: 'invalid', error: 'sku: must not be empty' }
   const failure = { consumer: 'consumer_two', at: new Date('2026-01-02T03:04:05.678Z') }
@@ -141,7 +124,7 @@ describe('a dead letter', () => {
 describe('a reply', () => {
   const applied = { kind: 'applied' as const, result: { outcome: 'created' }, repeated: false }
   it.each(['amq.rabbitmq.reply-to.g1h2AA5yZXBseQ', 'amq.gen-JzTY20BRgKO-HjmUJj0wLg'])('goes to %s', (address) => {
-    expect(replyTo(message(good, { replyTo: address, correlationId: 'c' }), applied)).toMatchObject({
+    expect(replyTo(createItem, message(good, { replyTo: address, correlationId: 'c' }), applied)).toMatchObject({
       queue: address,
       properties: { correlationId: 'c', persistent: false },
     })
@@ -149,7 +132,17 @@ describe('a reply', () => {
   it.each([undefined, '', 'create_item', 'create_item.dead-letter', 'amq.rabbitmq.log', 5, {}])(
     'never goes to %j',
     (address) => {
-      expect(replyTo(message(good, { replyTo: address }), applied)).toBeUndefined()
+      expect(replyTo(createItem, message(good, { replyTo: address }), applied)).toBeUndefined()
     },
   )
+
+  it('to a refused command explains in JSON, to a refused query in text that no client takes for a list', () => {
+    const refused = { kind: 'refused', reason: 'too-large', error: '[]' } as const
+    const asking = message('[]', { replyTo: 'amq.gen-JzTY20BRgKO-HjmUJj0wLg' })
+    expect(replyTo(createItem, asking, refused)?.content.toString()).toBe('{"error":"[]"}')
+    expect(replyTo(orderProcessing, asking, refused)).toMatchObject({
+      content: Buffer.from('error: []'),
+      properties: { headers: { 'x-error': 'too-large' } },
+    })
+  })
 })

@@ -41,8 +41,11 @@ afterAll(async () => {
   rmSync(directory, { recursive: true })
 })
 
+/** What each call of `open` comes to. */
+const opened: Promise<Broker>[] = []
 const closing: { close(): Promise<void> }[] = []
 afterEach(async () => {
+  opened.length = 0
   for (const each of closing.splice(0).reverse()) await each.close()
 })
 
@@ -63,6 +66,7 @@ async function open(settings: Record<string, string>): Promise<Broker | string> 
   })
   const log = { ...quietService.log, warn: (fields: object, message: string) => warn(fields, message) }
   const opening = openBroker(config, { ...quietService, log, stopping: stop.signal }, { publishes: [healthcheck] })
+  opened.push(opening)
   closing.push({
     close: async () => {
       stop.abort()
@@ -99,6 +103,18 @@ describe('AMQP over TLS', () => {
     expect(text(await open(settings))).toMatch(
       /TLS: the server's certificate is for another name: look at RABBITMQ_HOST and RABBITMQ_TLS_SERVER_NAME .*other\.example.*; trying again$/,
     )
+  })
+
+  it('compares the certificate with the host that it connects to, and goes on to the next host of the list', async () => {
+    const other = ours.issue('127.0.0.2', 'IP:127.0.0.2')
+    const { port } = await proxy({ cert: other.cert, key: other.key })
+    const { port: right } = await proxy({ cert: server.cert, key: server.key })
+    const settings = { RABBITMQ_HOST: `127.0.0.1:${port},localhost:${right}`, RABBITMQ_TLS_CA: ours.cert }
+    const answers: string[] = []
+    // It starts with either of the two.
+    while (!answers.some((answer) => answer !== 'it was let in')) answers.push(text(await open(settings)))
+    expect(answers.at(-1)).toMatch(new RegExp(`127\\.0\\.0\\.1:${port}: TLS: .* is for another name`))
+    await Promise.all(opened)
   })
 
   it('refuses a certificate of an authority it does not trust', async () => {

@@ -1,5 +1,5 @@
 // The query parameters of GET /order_processing: filters, and the part of the list that is wanted.
-import { item, PAGE_MOST_ITEMS } from '@ims/messaging'
+import { heldLabel, heldSku, PAGE_MOST_ITEMS } from '@ims/messaging'
 import { z } from 'zod'
 import { Problem } from './problem.ts'
 
@@ -10,8 +10,8 @@ const whole = z
 
 /** Others are ignored, as the Python suite ignored them all. */
 const parameters = z.object({
-  sku: item.shape.sku.optional(),
-  label: item.shape.label.optional(),
+  sku: heldSku.optional(),
+  label: heldLabel.optional(),
   limit: whole.pipe(z.int().min(1).max(PAGE_MOST_ITEMS)).optional(),
   after: whole.pipe(z.int().min(0)).optional(),
 })

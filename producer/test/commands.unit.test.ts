@@ -31,6 +31,28 @@ describe('a command', () => {
     expect(sent('stock_management')).toEqual([{ sku: apple.sku }])
   })
 
+  it.each([
+    [{ price: 0.1 + 0.2 }, { price: 0.3 }],
+    [{ price: 10 / 3 }, { price: 3.3333 }],
+    [
+      { price: '25.00', quantity: '50' },
+      { price: 25, quantity: 50 },
+    ],
+  ])('sends %j as the numbers %j', async (given, stored) => {
+    const { app, sent } = appUnderTest()
+    const response = await request(app)
+      .post('/create_item')
+      .send({ ...apple, ...given })
+    expect(response.status).toBe(200)
+    expect(sent('create_item')).toEqual([{ ...apple, ...stored }])
+  })
+
+  it.each(['', 'SKU-7 ', ' SKU-8', 'SKU\t1', 'a\u0000', null])('sends the sku %j of a delete as it is', async (sku) => {
+    const { app, sent } = appUnderTest()
+    expect((await request(app).post('/stock_management').send({ sku })).status).toBe(200)
+    expect(sent('stock_management')).toEqual([{ sku }])
+  })
+
   it('leaves out members that are not part of an item', async () => {
     const { app, sent } = appUnderTest()
     const response = await request(app)

@@ -1,9 +1,10 @@
 // The OpenAPI document and the application name the same paths and methods, and every reference in the document leads somewhere.
 import { readFileSync } from 'node:fs'
+import { createItem } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { createApp } from '../src/producer.ts'
-import { appUnderTest } from './app-under-test.ts'
+import { apple, appUnderTest } from './app-under-test.ts'
 import { documentedOperations } from './openapi.ts'
 
 const routed = z.object({
@@ -11,6 +12,10 @@ const routed = z.object({
 })
 const layers = z.array(routed.extend({ name: z.string(), handle: z.unknown() }))
 const router = z.custom<{ stack: unknown }>((value) => typeof value === 'function' && 'stack' in value)
+
+const schemas = z.object({
+  components: z.object({ schemas: z.object({ Decimal: z.object({ pattern: z.string() }) }) }),
+})
 
 /** What the application routes, by its own account; under /dead_letters HEAD is only refused. */
 function routes(): string[] {
@@ -56,5 +61,12 @@ describe('openapi.json', () => {
         .reduce<unknown>((at, name) => z.record(z.string(), z.unknown()).parse(at)[name], whole)
       expect([pointer, found]).toEqual([pointer, expect.anything()])
     }
+  })
+
+  it('takes for a decimal number in a string what the producer takes', () => {
+    const { components } = schemas.parse(JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8')))
+    const pattern = new RegExp(components.schemas.Decimal.pattern)
+    for (const price of ['25.00', ' +.5\t', '5.', '5e1', '', ' ', '.', 'e1', '0x10', '1_000', '1 0', '\u00a05', 'NaN'])
+      expect([price, pattern.test(price)]).toEqual([price, createItem.body.safeParse({ ...apple, price }).success])
   })
 })

@@ -7,15 +7,15 @@ import { always, apple, appUnderTest, consumerConfig } from './app-under-test.ts
 const CREATED: Outcome<{ outcome: 'created' }> = { kind: 'applied', result: { outcome: 'created' }, repeated: false }
 const refused = (reason: string) => ({ kind: 'refused', reason, error: `because of ${reason}` }) as const
 
-async function create(outcome: Outcome<{ outcome: 'created' }>, item = apple, prefer = 'wait=5') {
+async function create(outcome: Outcome<{ outcome: 'created' }>, item: object = apple, prefer = 'wait=5') {
   const under = appUnderTest()
   await under.rabbitmq.open().consume(createItem, always(outcome), consumerConfig)
   return await request(under.app).post('/create_item').set('Prefer', prefer).send(item)
 }
-async function remove(outcome: Outcome<{ outcome: 'deleted' | 'unknown-sku' }>) {
+async function remove(outcome: Outcome<{ outcome: 'deleted' | 'unknown-sku' }>, sku: string | null = apple.sku) {
   const under = appUnderTest()
   await under.rabbitmq.open().consume(stockManagement, always(outcome), consumerConfig)
-  return await request(under.app).post('/stock_management').set('Prefer', 'wait=5').send({ sku: apple.sku })
+  return await request(under.app).post('/stock_management').set('Prefer', 'wait=5').send({ sku })
 }
 
 describe('POST /create_item with Prefer: wait', () => {
@@ -27,6 +27,11 @@ describe('POST /create_item with Prefer: wait', () => {
     expect(response.body).toEqual({ ...apple, sku: 'a&b/ü' })
     expect(response.headers['preference-applied']).toBe('wait=5')
     expect(response.headers['message-id']).toMatch(/^[0-9a-f-]{36}$/)
+  })
+
+  it('answers 201 with the numbers that are stored', async () => {
+    const response = await create(CREATED, { ...apple, price: '10.33335', quantity: '5e1' })
+    expect([response.status, response.body]).toEqual([201, { ...apple, price: 10.3334, quantity: 50 }])
   })
 
   it('answers 409 when another item has the sku', async () => {
@@ -92,6 +97,22 @@ describe('POST /stock_management with Prefer: wait', () => {
     expect(response.status).toBe(404)
     expect(response.body).toMatchObject({ type: 'urn:ims:problem:unknown-sku', status: 404, sku: apple.sku })
     expect(response.headers['preference-applied']).toBe('wait=5')
+  })
+
+  it.each([
+    ['', 'Nothing was deleted: there is no item with sku "".'],
+    [' a\t\u0000\r\n', String.raw`Nothing was deleted: there is no item with sku " a\t\u0000\r\n".`],
+    [null, 'Nothing was deleted: there is no item without a sku.'],
+  ])('answers 404 that shows the sku %j', async (sku, detail) => {
+    const response = await remove({ kind: 'applied', result: { outcome: 'unknown-sku' }, repeated: false }, sku)
+    expect(response.status).toBe(404)
+    expect(response.headers['content-type']).toBe('application/problem+json')
+    expect(response.body).toMatchObject({ detail, sku })
+  })
+
+  it.each(['', ' a\t\u0000\r\n', null])('answers 200 with the sku %j', async (sku) => {
+    const response = await remove({ kind: 'applied', result: { outcome: 'deleted' }, repeated: false }, sku)
+    expect([response.status, response.body]).toEqual([200, { message: 'Item deleted', sku }])
   })
 
   it('answers 422 with the reason when it is refused', async () => {

@@ -1,12 +1,12 @@
 // Looks at the tables that `migrate` finds and leaves: mends what is safe to mend, and names what an operator must decide.
 import type { QueryRunner } from 'typeorm'
 import { z } from 'zod'
-import type { Sql } from './connections.ts'
 import { errnoOf } from './errors.ts'
 import { shareOfIds } from './ids.ts'
 import { MigrationRefused } from './migration-refused.ts'
 import { AdoptPythonInventory1764000000002 } from './migrations/1764000000002-adopt-python-inventory.ts'
 import { type Fault, faultsOf, hasUniqueSku, readSchema, type Schema, WIDE_ID } from './schema.ts'
+import type { Sql } from './server-pool.ts'
 import type { Log } from './service.ts'
 
 /** Rows, skus or keys that a refusal names. */

@@ -1,23 +1,31 @@
 // The environment variables of the repository: where MySQL is, how long to wait for what, how long the inbox remembers.
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { duplicateServers, serverList, serversOf } from './server-list.ts'
 import { checkTls, tlsOf, tlsVariables } from './tls.ts'
 
 const whole = (least: number, most: number) =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
-/** A URL would bring its password into every message about the host. */
-const host = z.string().regex(/^[\w.:%-]+$/, 'must be a host name or an address, not a URL')
 const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)
 
 export const mysqlEnvironment = z
   .object({
-    MYSQL_HOST: host.default('127.0.0.1').describe('host name or address of MySQL or MariaDB'),
-    MYSQL_PORT: whole(1, 65_535).default(3306).describe('port of MySQL'),
+    MYSQL_HOST: serverList
+      .default('127.0.0.1')
+      .describe(
+        'host name or address of MySQL or MariaDB; of several, `host[:port],host[:port]`, one is used at a time, the next when it fails, is not ready or takes no writes',
+      ),
+    MYSQL_PORT: whole(1, 65_535).default(3306).describe('port of MySQL, where MYSQL_HOST names none'),
     MYSQL_USER: z.string().min(1).default('ims').describe('user name'),
     MYSQL_PASSWORD: z.string().default('ims').describe('password'),
     MYSQL_DATABASE: z.string().min(1).default('ims').describe('database that holds the tables inventory and inbox'),
     MYSQL_POOL_SIZE: whole(1, 1_000).default(4).describe('connections that a process keeps open at most'),
     MYSQL_ACQUIRE_TIMEOUT_MS: ms(5_000).describe('time to wait for a connection of the pool'),
+    MYSQL_CONNECTION_AGE_MOST_S: whole(1, 86_400)
+      .default(60)
+      .describe(
+        'a connection is replaced at this age, in seconds, so that a name that has moved to another server is followed',
+      ),
     MYSQL_CONNECT_TIMEOUT_MS: ms(5_000).describe('time for a new connection to be made, handshake included'),
     MYSQL_STATEMENT_TIMEOUT_MS: ms(30_000).describe('time for the answer to a statement'),
     MYSQL_LOCK_TIMEOUT_S: whole(1, 3_600)
@@ -32,18 +40,22 @@ export const mysqlEnvironment = z
   .superRefine(checkTls)
   .superRefine((v, context) => {
     // The driver would compare the certificate with `localhost` instead of an address.
-    if (v.MYSQL_TLS === 'off' || v.MYSQL_TLS_SERVER_NAME !== undefined || isIP(v.MYSQL_HOST) === 0) return
-    const message = 'is needed when MYSQL_HOST is an address: the name in the certificate'
-    context.addIssue({ code: 'custom', path: ['MYSQL_TLS_SERVER_NAME'], message })
+    const servers = serversOf(v.MYSQL_HOST, v.MYSQL_PORT)
+    if (v.MYSQL_TLS === 'on' && v.MYSQL_TLS_SERVER_NAME === undefined && servers.some(({ host }) => isIP(host) !== 0)) {
+      const message = 'is needed when MYSQL_HOST is an address: the name in the certificate'
+      context.addIssue({ code: 'custom', path: ['MYSQL_TLS_SERVER_NAME'], message })
+    }
+    for (const message of duplicateServers(v.MYSQL_HOST, v.MYSQL_PORT))
+      context.addIssue({ code: 'custom', path: ['MYSQL_HOST'], message })
   })
   .transform((v) => ({
-    host: v.MYSQL_HOST,
-    port: v.MYSQL_PORT,
+    servers: serversOf(v.MYSQL_HOST, v.MYSQL_PORT),
     user: v.MYSQL_USER,
     password: v.MYSQL_PASSWORD,
     database: v.MYSQL_DATABASE,
     poolSize: v.MYSQL_POOL_SIZE,
     acquireTimeoutMs: v.MYSQL_ACQUIRE_TIMEOUT_MS,
+    connectionAgeMaxMs: v.MYSQL_CONNECTION_AGE_MOST_S * 1_000,
     connectTimeoutMs: v.MYSQL_CONNECT_TIMEOUT_MS,
     statementTimeoutMs: v.MYSQL_STATEMENT_TIMEOUT_MS,
     lockTimeoutS: v.MYSQL_LOCK_TIMEOUT_S,

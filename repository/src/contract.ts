@@ -48,8 +48,11 @@ export interface PageRequest {
 export interface Inventory {
   /** Stores items, each message once; one outcome for each command, in order. Rejects with DatabaseError when nothing was applied for certain. */
   create(commands: readonly Command<NewItem>[]): Promise<readonly CreateOutcome[]>
-  /** Deletes items by sku, each message once; one outcome for each command, in order. Rejects like `create`. */
-  delete(commands: readonly Command<{ readonly sku: string }>[]): Promise<readonly DeleteOutcome[]>
+  /**
+   * Deletes items by sku, each message once; one outcome for each command, in order. Null stands for all items without a sku,
+   * which only the Python suite could store. Rejects like `create`.
+   */
+  delete(commands: readonly Command<{ readonly sku: string | null }>[]): Promise<readonly DeleteOutcome[]>
   /** Items in the order of their id. `next` is the `after` of the following page, 0 on the last. */
   page(request: PageRequest): Promise<{ items: StockItem[]; next: number }>
 }

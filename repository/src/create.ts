@@ -1,15 +1,16 @@
-// Storing items: the whole batch in two statements, and only when that fails, row by row to find the bad ones.
+// Storing items: a whole batch in two statements, and with more care when a row of it, or of the batch before, was refused.
 import { z } from 'zod'
-import type { Sql } from './connections.ts'
 import type { Command, CreateOutcome, NewItem } from './contract.ts'
 import { type Database, RunAgain } from './database.ts'
-import { errnoOf, meaningOf, sentenceOf } from './errors.ts'
+import { DatabaseError, duplicateKeyOf, meaningOf, sentenceOf } from './errors.ts'
 import { findRecorded, hasId, type Recorded, record } from './inbox.ts'
-import { duplicate, reused, sameContent } from './verdicts.ts'
+import type { Sql } from './server-pool.ts'
+import { duplicate, reused, type StoredItem, sameContent } from './verdicts.ts'
 
 const QUEUE = 'create_item'
 const CREATED = 'created'
-const DUPLICATE_KEY = 1062
+/** Batches that are looked up first after one that a row was refused in. */
+const CAREFUL_BATCHES = 10
 
 type Create = Command<NewItem>
 /** A command with its place in the batch. */
@@ -18,20 +19,45 @@ interface Placed {
   readonly command: Create
 }
 
-/** Applies creates in one transaction; see Inventory.create. */
-export async function create(database: Database, commands: readonly Create[]): Promise<readonly CreateOutcome[]> {
-  if (commands.length === 0) return []
+/** Applies creates, a batch in one transaction; see Inventory.create. */
+export function creatorIn(database: Database): (commands: readonly Create[]) => Promise<readonly CreateOutcome[]> {
+  // A statement that fails on a duplicate has used up an id for each of its rows, and the work is done twice. Where duplicates
+  // are common they are looked up before, where they are rare that would cost more than it saves.
+  let careful = 0
+  return async (commands) => {
+    if (commands.length === 0) return []
+    if (careful > 0) careful -= 1
+    else {
+      const outcomes = await insertAtOnce(database, commands)
+      if (outcomes) return outcomes
+    }
+    const outcomes = await database.transaction((sql) => insertCarefully(sql, commands))
+    if (outcomes.some(({ kind, ...outcome }) => kind !== CREATED || ('repeated' in outcome && outcome.repeated)))
+      careful = CAREFUL_BATCHES
+    return outcomes
+  }
+}
+
+/** Undefined when a row was refused; nothing is stored then. */
+async function insertAtOnce(
+  database: Database,
+  commands: readonly Create[],
+): Promise<readonly CreateOutcome[] | undefined> {
   try {
-    await database.transaction((sql) => insertAll(sql, commands))
-    return commands.map(() => ({ kind: 'created', repeated: false }))
+    return await database.transaction(async (sql, attempt) => {
+      // Who lost to another transaction goes on as everybody does then: in the order of sku.
+      if (attempt > 1) return await insertCarefully(sql, commands)
+      await insert(sql, commands)
+      return commands.map(() => ({ kind: CREATED, repeated: false }))
+    })
   } catch (error) {
     if (meaningOf(error) !== 'row') throw error
-    return await database.transaction((sql) => insertCarefully(sql, commands))
+    return undefined
   }
 }
 
 /** Two statements for any number of items. Rejects, with part of the work done, when one row is refused. */
-async function insertAll(sql: Sql, commands: readonly Create[]): Promise<void> {
+async function insert(sql: Sql, commands: readonly Create[]): Promise<void> {
   // One after the other: a deadlock ends the transaction, and a statement sent ahead of the news would commit by itself.
   const identified = commands.filter(hasId)
   await record(
@@ -40,32 +66,68 @@ async function insertAll(sql: Sql, commands: readonly Create[]): Promise<void> {
     identified.map(({ messageId, fingerprint }) => ({ messageId, fingerprint, outcome: CREATED })),
   )
   const rows = commands.map(({ body: { sku, name, label, price, quantity } }) => [sku, name, label, price, quantity])
-  await sql('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
+  try {
+    await sql('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
+  } catch (error) {
+    if (duplicateKeyOf(error) !== 'PRIMARY') throw error
+    throw new DatabaseError(`no ids are left in the table inventory: ${sentenceOf(error)}`, { transient: true })
+  }
 }
 
-/** Sorts out what two reads can tell, then inserts the rest, halving what fails until the bad rows stand alone. */
+/**
+ * Sorts out what is stored already, then inserts the rest in the order of sku: two transactions that insert the same items in
+ * different orders would deadlock. A command whose sku or id an earlier one of the batch has waits for what becomes of that one.
+ */
 async function insertCarefully(sql: Sql, commands: readonly Create[]): Promise<readonly CreateOutcome[]> {
-  const outcomes = new Map<number, CreateOutcome>()
   const known = await lookUp(sql, commands)
-  const rest: Placed[] = []
-  for (const [index, command] of commands.entries()) {
-    const outcome = judge(command, known)
-    if (outcome) outcomes.set(index, outcome)
-    else rest.push({ index, command })
+  const outcomes = new Map<number, CreateOutcome>()
+  let rest: readonly Placed[] = commands.map((command, index) => ({ index, command }))
+  while (rest.length > 0) {
+    const first: Placed[] = []
+    const later: Placed[] = []
+    const claimed = new Set<string>()
+    for (const placed of rest) {
+      const outcome = judge(placed.command, known)
+      if (outcome) {
+        outcomes.set(placed.index, outcome)
+        continue
+      }
+      const keys = keysOf(placed.command)
+      if (keys.some((key) => claimed.has(key))) later.push(placed)
+      else first.push(placed)
+      for (const key of keys) claimed.add(key)
+    }
+    await insertHalving(sql, first.sort(bySku), outcomes, known)
+    rest = later
   }
-  await insertHalving(sql, rest, outcomes)
   return commands.map((_, index) => outcomes.get(index) ?? never(index))
 }
 
-async function insertHalving(sql: Sql, placed: readonly Placed[], outcomes: Map<number, CreateOutcome>): Promise<void> {
+const keysOf = ({ messageId, body }: Create): string[] => [
+  `sku ${body.sku}`,
+  ...(messageId === undefined ? [] : [`id ${messageId}`]),
+]
+
+const bySku = ({ command: a }: Placed, { command: b }: Placed): number => (a.body.sku < b.body.sku ? -1 : 1)
+
+/** Halves what fails until the refused rows stand alone. Keeps `known` up to date. */
+async function insertHalving(
+  sql: Sql,
+  placed: readonly Placed[],
+  outcomes: Map<number, CreateOutcome>,
+  known: Known,
+): Promise<void> {
   if (placed.length === 0) return
   await sql('SAVEPOINT items')
   try {
-    await insertAll(
+    await insert(
       sql,
       placed.map(({ command }) => command),
     )
-    for (const { index } of placed) outcomes.set(index, { kind: 'created', repeated: false })
+    for (const { index, command } of placed) {
+      outcomes.set(index, { kind: CREATED, repeated: false })
+      remember(known, command)
+    }
   } catch (error) {
     if (meaningOf(error) !== 'row') throw error
     await sql('ROLLBACK TO SAVEPOINT items')
@@ -75,15 +137,16 @@ async function insertHalving(sql: Sql, placed: readonly Placed[], outcomes: Map<
       return
     }
     const middle = placed.length >> 1
-    // In order, so that of two items with one sku the first is stored.
-    await insertHalving(sql, placed.slice(0, middle), outcomes)
-    await insertHalving(sql, placed.slice(middle), outcomes)
+    await insertHalving(sql, placed.slice(0, middle), outcomes, known)
+    await insertHalving(sql, placed.slice(middle), outcomes, known)
   }
 }
 
 /** Why this one command failed with `error`. Nothing of a refusal is recorded: the message may be sent again, mended. */
 async function refusal(sql: Sql, command: Create, error: unknown): Promise<CreateOutcome> {
-  if (errnoOf(error) !== DUPLICATE_KEY) return { kind: 'rejected-by-database', error: rowRefused(error) }
+  const key = duplicateKeyOf(error)
+  // A key that somebody added to the table is like any other rule of the database's.
+  if (key !== 'sku' && key !== 'PRIMARY') return { kind: 'rejected-by-database', error: rowRefused(error) }
   const outcome = judge(command, await lookUp(sql, [command]))
   if (outcome) return outcome
   throw new RunAgain(`what collided with sku ${command.body.sku} was gone when it was looked up`)
@@ -91,23 +154,33 @@ async function refusal(sql: Sql, command: Create, error: unknown): Promise<Creat
 
 interface Known {
   readonly recorded: Map<string, Recorded>
-  readonly items: Map<string, NewItem>
+  readonly items: Map<string, StoredItem>
 }
 
-/** What the inbox and the inventory hold already of these commands. */
+/** What the inventory and the inbox hold already of these commands. */
 async function lookUp(sql: Sql, commands: readonly Create[]): Promise<Known> {
-  const messageIds = commands.filter(hasId).map(({ messageId }) => messageId)
-  const recorded = await findRecorded(sql, QUEUE, messageIds)
   const skus = commands.map(({ body }) => body.sku)
+  // The items first: what another replica commits between the two reads is then found in the inbox, and never taken for a
+  // duplicate of itself.
   const rows = storedItems.parse(
     await sql('SELECT sku, name, label, price, quantity FROM inventory WHERE sku IN (?)', [skus]),
   )
+  const messageIds = commands.filter(hasId).map(({ messageId }) => messageId)
+  const recorded = await findRecorded(sql, QUEUE, messageIds)
   return { recorded, items: new Map(rows.map((row) => [row.sku, row])) }
 }
 
-const text = z.string().nullable().transform(String)
-const number = z.union([z.string(), z.number()]).nullable().transform(Number)
-const storedItems = z.array(z.object({ sku: text, name: text, label: text, price: number, quantity: number }))
+function remember({ recorded, items }: Known, { messageId, fingerprint, body }: Create): void {
+  if (messageId !== undefined) recorded.set(messageId, { fingerprint, outcome: CREATED })
+  items.set(body.sku, body)
+}
+
+const text = z.string().nullable()
+const number = z
+  .union([z.string(), z.number()])
+  .nullable()
+  .transform((value) => (value === null ? null : Number(value)))
+const storedItems = z.array(z.object({ sku: z.string(), name: text, label: text, price: number, quantity: number }))
 
 /** The outcome that follows from what is stored already; undefined when nothing stands against inserting. */
 function judge(command: Create, { recorded, items }: Known): CreateOutcome | undefined {

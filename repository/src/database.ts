@@ -1,7 +1,7 @@
 // The way into MySQL: waits for it and for its schema, lends connections, runs transactions, says how it is.
 import type { MysqlConfig } from './config.ts'
-import { type Connections, openConnections, type Sql } from './connections.ts'
-import { DatabaseError, meaningOf, sentenceOf } from './errors.ts'
+import { type Connections, connectionsTo, type Lent, type Sql } from './connections.ts'
+import { asTransient, DatabaseError, meaningOf, sentenceOf } from './errors.ts'
 import { migrations } from './migrations/index.ts'
 import { recordedMigrations } from './migrations/recorded.ts'
 import { faultsOf, readSchema } from './schema.ts'
@@ -9,7 +9,9 @@ import type { Service } from './service.ts'
 import { pause, unlessAborted, withDeadline } from './waiting.ts'
 
 /** Attempts that a transaction is given when it loses to another one (deadlock, lock timeout) before it counts as trouble. */
-const ATTEMPTS_MOST = 5
+const ATTEMPTS_MAX = 5
+/** Longest pause before the second attempt, in milliseconds; it doubles with each further one. */
+const PAUSE_MAX_MS = 10
 /** Time that a readiness check may take, in milliseconds. */
 const PING_MOST_MS = 2_000
 
@@ -17,10 +19,10 @@ export interface Database {
   /** Runs `work` on one connection outside a transaction: each statement reads what is committed now. Rejects with DatabaseError. */
   use<T>(work: (sql: Sql) => Promise<T>): Promise<T>
   /**
-   * Runs `work` in one transaction; again, at once, when it lost to another transaction. Rejects with DatabaseError; a
-   * transient one may mean that the COMMIT was carried out and its answer lost.
+   * Runs `work` in one transaction, and again after a short pause when it lost to another transaction. `attempt` counts from 1.
+   * Rejects with DatabaseError; a transient one may mean that the COMMIT was carried out and its answer lost.
    */
-  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>
+  transaction<T>(work: (sql: Sql, attempt: number) => Promise<T>): Promise<T>
   /** Why MySQL cannot be used now, in one sentence; undefined when it answered. */
   notReady(): Promise<string | undefined>
   close(): Promise<void>
@@ -36,43 +38,34 @@ export class RunAgain extends Error {
  * Rejects when `service.stopping` aborts.
  */
 export async function openDatabase(config: MysqlConfig, { log, stopping }: Service): Promise<Database> {
-  const where = { host: config.host, port: config.port, database: config.database }
+  const connections = connectionsTo(config)
   let said = ''
   for (let attempt = 1; ; attempt += 1) {
-    stopping.throwIfAborted()
-    const opening = tryToOpen(config)
-    const opened = await unlessAborted(opening, stopping).catch((error) => abandon(opening, error))
-    if (!('lacks' in opened)) {
-      log.info(where, 'connected to MySQL')
-      return new MysqlDatabase(opened)
+    const lacks = await unlessAborted(whatIsMissing(connections), stopping).catch((error) => {
+      void connections.close()
+      throw error
+    })
+    if (lacks === undefined) {
+      log.info({ server: connections.address, database: config.database }, 'connected to MySQL')
+      return new MysqlDatabase(connections)
     }
-    if (said !== opened.lacks) log.info(where, opened.lacks)
-    said = opened.lacks
+    if (said !== lacks) log.info({ server: connections.address, database: config.database }, lacks)
+    said = lacks
     await pause(Math.min(config.retryMostMs, 100 * 2 ** Math.min(attempt, 20)), stopping)
   }
 }
 
-/** Shutdown began: what is opened from now on is closed again. */
-function abandon(opening: ReturnType<typeof tryToOpen>, reason: unknown): never {
-  void opening.then((opened) => ('lacks' in opened ? undefined : opened.close()))
-  throw reason
-}
-
-async function tryToOpen(config: MysqlConfig): Promise<Connections | { lacks: string }> {
-  let connections: Connections | undefined
+/** What keeps us from using the database, in one sentence. */
+async function whatIsMissing(connections: Connections): Promise<string | undefined> {
   try {
-    connections = await openConnections(config)
-    const missing = await connections.lend(missingMigrations)
-    const faults = missing.length > 0 ? [] : faultsOf(await connections.lend(readSchema))
-    if (missing.length === 0 && faults.length === 0) return connections
-    await connections.close()
-    if (missing.length > 0)
-      return { lacks: `waiting for the schema to be migrated (npm run migrate): ${missing.join(', ')}` }
+    const missing = await connections.lend(({ sql }) => missingMigrations(sql))
+    if (missing.length > 0) return `waiting for the schema to be migrated (npm run migrate): ${missing.join(', ')}`
+    const faults = faultsOf(await connections.lend(({ sql }) => readSchema(sql)))
+    if (faults.length === 0) return undefined
     const wrong = faults.map(({ table, says }) => `${table}: ${says}`).join('; ')
-    return { lacks: `waiting for the schema to be mended (npm run migrate mends it or says what to do): ${wrong}` }
+    return `waiting for the schema to be mended (npm run migrate mends it or says what to do): ${wrong}`
   } catch (error) {
-    await connections?.close()
-    return { lacks: `waiting for MySQL: ${sentenceOf(error)}` }
+    return `waiting for MySQL: ${sentenceOf(error)}`
   }
 }
 
@@ -89,16 +82,20 @@ class MysqlDatabase implements Database {
   }
 
   async use<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
-    return await this.#connections.lend(work)
+    return await this.#connections.lend(({ sql }) => work(sql))
   }
 
-  async transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
+  async transaction<T>(work: (sql: Sql, attempt: number) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.#connections.lend((sql) => transact(sql, work))
+        return await this.#connections.lend((lent) => transact(lent, (sql) => work(sql, attempt)))
       } catch (error) {
         if (!(error instanceof RunAgain) && meaningOf(error) !== 'again') throw error
-        if (attempt < ATTEMPTS_MOST) continue
+        if (attempt < ATTEMPTS_MAX) {
+          // Two that met in a deadlock must not meet again.
+          await pause(Math.random() * PAUSE_MAX_MS * 2 ** attempt, never)
+          continue
+        }
         const why = `the transaction lost ${attempt} times to another one: ${sentenceOf(error)}`
         throw new DatabaseError(why, { transient: true, cause: error })
       }
@@ -124,15 +121,30 @@ class MysqlDatabase implements Database {
   }
 }
 
-async function transact<T>(sql: Sql, work: (sql: Sql) => Promise<T>): Promise<T> {
-  await sql('START TRANSACTION')
+/** Leaves no transaction open, or the connection says that it has one. */
+async function transact<T>(lent: Lent, work: (sql: Sql) => Promise<T>): Promise<T> {
+  const atTheEdge = (statement: string) =>
+    lent.sql(statement).catch((error) => {
+      // A transaction that lost at its COMMIT, as in Galera, may win the next time.
+      throw meaningOf(error) === 'again' ? error : asTransient(error)
+    })
+  const inside: Sql = async (statement, parameters) => {
+    const answer = await lent.sql(statement, parameters)
+    // A statement that commits by itself, or a proxy that has changed the server: what comes next would not be undone.
+    if (!lent.inTransaction) throw new DatabaseError('the transaction has ended by itself', { transient: true })
+    return answer
+  }
+  await atTheEdge('START TRANSACTION')
+  let result: T
   try {
-    const result = await work(sql)
-    await sql('COMMIT')
-    return result
+    result = await work(inside)
   } catch (error) {
     // When this fails too, the connection is destroyed, which rolls back as well; the first error is the one to tell.
-    await sql('ROLLBACK').catch(() => {})
+    await lent.sql('ROLLBACK').catch(() => {})
     throw error
   }
+  await atTheEdge('COMMIT')
+  return result
 }
+
+const never = new AbortController().signal

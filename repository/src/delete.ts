@@ -1,16 +1,18 @@
 // Deleting items by sku: a batch in three statements, with the truth about each message.
 import { z } from 'zod'
-import type { Sql } from './connections.ts'
 import type { Command, DeleteOutcome } from './contract.ts'
 import { type Database, RunAgain } from './database.ts'
-import { errnoOf } from './errors.ts'
-import { findRecorded, hasId, record } from './inbox.ts'
+import { rowId } from './entity.ts'
+import { errnoOf, meaningOf, sentenceOf } from './errors.ts'
+import { findRecorded, hasId, type Identified, type Recorded, record } from './inbox.ts'
+import type { Sql } from './server-pool.ts'
 import { reused } from './verdicts.ts'
 
 const QUEUE = 'stock_management'
 const DUPLICATE_KEY = 1062
 
-type Delete = Command<{ readonly sku: string }>
+type Sku = string | null
+type Delete = Command<{ readonly sku: Sku }>
 type Told = 'deleted' | 'unknown-sku'
 
 /** Applies deletes in one transaction; see Inventory.delete. */
@@ -20,44 +22,109 @@ export async function deleteBySku(database: Database, commands: readonly Delete[
 }
 
 async function deleteBatch(sql: Sql, commands: readonly Delete[]): Promise<readonly DeleteOutcome[]> {
-  const messageIds = commands.filter(hasId).map(({ messageId }) => messageId)
-  const recorded: Map<string, { fingerprint: string; outcome: string }> = await findRecorded(sql, QUEUE, messageIds)
+  // The rows first: with them locked, what another replica has made of the same messages is there to be read.
   const stored = await lockStored(
     sql,
     commands.map(({ body }) => body.sku),
   )
-  const gone: number[] = []
-  const fresh: { messageId: string; fingerprint: string; outcome: Told }[] = []
+  const messageIds = commands.filter(hasId).map(({ messageId }) => messageId)
+  const recorded: Map<string, Recorded> = await findRecorded(sql, QUEUE, messageIds)
+  const bodies = firstBodies(commands)
+  const wanted = commands.filter((command) => !hasId(command) || isNew(command, bodies, recorded))
+  const ids = [...new Set(wanted.map(({ body }) => body.sku))].flatMap((sku) => stored.get(sku) ?? [])
+  const refused = new Map<number, string>()
+  await deleteHalving(
+    sql,
+    ids.sort((a, b) => a - b),
+    refused,
+  )
+  const { outcomes, fresh } = tell(commands, bodies, stored, refused, recorded)
+  await record(sql, QUEUE, fresh).catch(whenRecordedMeanwhile)
+  return outcomes
+}
+
+/** The fingerprint of the first message of the batch under each id. */
+function firstBodies(commands: readonly Delete[]): Map<string, string> {
+  const bodies = new Map<string, string>()
+  for (const { messageId, fingerprint } of commands.filter(hasId))
+    if (!bodies.has(messageId)) bodies.set(messageId, fingerprint)
+  return bodies
+}
+
+const isNew = ({ messageId, fingerprint }: Identified, bodies: Map<string, string>, recorded: Map<string, Recorded>) =>
+  !recorded.has(messageId) && bodies.get(messageId) === fingerprint
+
+interface Fresh {
+  readonly messageId: string
+  readonly fingerprint: string
+  readonly outcome: Told
+}
+
+/** What became of each command, in order: the first that names a sku takes its rows, the next finds none. */
+function tell(
+  commands: readonly Delete[],
+  bodies: ReadonlyMap<string, string>,
+  stored: Map<Sku, readonly number[]>,
+  refused: ReadonlyMap<number, string>,
+  recorded: Map<string, Recorded>,
+): { outcomes: readonly DeleteOutcome[]; fresh: readonly Fresh[] } {
+  const fresh: Fresh[] = []
   const outcomes = commands.map((command): DeleteOutcome => {
     const { messageId, fingerprint, body } = command
     const before = messageId === undefined ? undefined : recorded.get(messageId)
-    if (messageId !== undefined && before !== undefined) {
-      if (before.fingerprint !== fingerprint) return { kind: 'message-id-reused', error: reused(messageId) }
-      return { kind: told.parse(before.outcome), repeated: true }
+    if (messageId !== undefined) {
+      const body = before?.fingerprint ?? bodies.get(messageId)
+      if (body !== fingerprint) return { kind: 'message-id-reused', error: reused(messageId) }
+      if (before !== undefined) return { kind: told.parse(before.outcome), repeated: true }
     }
-    const id = stored.get(body.sku)
-    if (id !== undefined) gone.push(id)
+    const ids = stored.get(body.sku)
+    const why = ids?.map((id) => refused.get(id)).find((sentence) => sentence !== undefined)
+    if (why !== undefined) return { kind: 'rejected-by-database', error: why }
     stored.delete(body.sku)
-    const outcome = id === undefined ? 'unknown-sku' : 'deleted'
+    const outcome = ids === undefined ? 'unknown-sku' : 'deleted'
     if (messageId !== undefined) {
       fresh.push({ messageId, fingerprint, outcome })
       recorded.set(messageId, { fingerprint, outcome })
     }
     return { kind: outcome, repeated: false }
   })
-  if (gone.length > 0) await sql('DELETE FROM inventory WHERE id IN (?)', [gone])
-  await record(sql, QUEUE, fresh).catch(whenRecordedMeanwhile)
-  return outcomes
+  return { outcomes, fresh }
 }
 
 const told = z.enum(['deleted', 'unknown-sku'])
-const rows = z.array(z.object({ id: z.int(), sku: z.string() }))
+const rows = z.array(z.object({ id: rowId, sku: z.string().nullable() }))
 
-/** The ids of the rows with these skus, locked, so that what we say of them is still true when we commit. */
-async function lockStored(sql: Sql, skus: readonly string[]): Promise<Map<string, number>> {
+/**
+ * The ids of the rows with these skus, locked, so that what we say of them is still true when we commit. By the index and in its
+ * order: a scan of the whole table would wait for rows that are none of ours, and another order than everybody's deadlocks.
+ */
+async function lockStored(sql: Sql, skus: readonly Sku[]): Promise<Map<Sku, readonly number[]>> {
+  const select = 'SELECT id, sku FROM inventory FORCE INDEX (sku) WHERE'
   // String(): MySQL compares a number with a text as numbers, and `sku IN (0)` would be nearly every row.
-  const found = await sql('SELECT id, sku FROM inventory WHERE sku IN (?) ORDER BY id FOR UPDATE', [skus.map(String)])
-  return new Map(rows.parse(found).map(({ id, sku }) => [sku, id]))
+  const texts = skus.filter((sku) => sku !== null).map(String)
+  const found: unknown[] = []
+  if (skus.includes(null)) found.push(await sql(`${select} sku IS NULL ORDER BY id FOR UPDATE`))
+  if (texts.length > 0) found.push(await sql(`${select} sku IN (?) ORDER BY sku FOR UPDATE`, [texts]))
+  const stored = new Map<Sku, number[]>()
+  for (const { id, sku } of found.flatMap((each) => rows.parse(each))) stored.set(sku, [...(stored.get(sku) ?? []), id])
+  return stored
+}
+
+/** Deletes rows; those that the database keeps (a foreign key, a trigger) are found by halving and named in `refused`. */
+async function deleteHalving(sql: Sql, ids: readonly number[], refused: Map<number, string>): Promise<void> {
+  if (ids.length === 0) return
+  try {
+    // ORDER BY and LIMIT keep the optimizer on the primary key, where it locks these rows and no others.
+    await sql(`DELETE FROM inventory WHERE id IN (?) ORDER BY id LIMIT ${ids.length}`, [ids])
+  } catch (error) {
+    if (meaningOf(error) !== 'row') throw error
+    const [only] = ids
+    if (ids.length === 1 && only !== undefined)
+      return void refused.set(only, `MySQL refused to delete the item: ${sentenceOf(error)}`)
+    const middle = ids.length >> 1
+    await deleteHalving(sql, ids.slice(0, middle), refused)
+    await deleteHalving(sql, ids.slice(middle), refused)
+  }
 }
 
 /** Another consumer applied one of these messages while we did: what it recorded must be read first. */

@@ -1,8 +1,8 @@
-// What an error of MySQL means for whoever holds the message: try at once, hold and retry, refuse the row, or unknown.
+// What an error of MySQL means: run the transaction again, refuse the row, wait for the server, or unknown.
 import { z } from 'zod'
 import { tlsTrouble } from './tls.ts'
 
-/** MySQL did not do what it was asked to. `transient`: the world is bad, not the message, so the same may work later. */
+/** MySQL did not do what it was asked to. `transient`: the message is not at fault, so the same may work later. */
 export class DatabaseError extends Error {
   override readonly name = 'DatabaseError'
   readonly transient: boolean
@@ -15,31 +15,54 @@ export class DatabaseError extends Error {
   }
 }
 
-/** `again`: nothing was wrong but the moment · `transient`: hold and retry · `row`: the row itself · `unknown`: a bug, or news */
-export type Meaning = 'again' | 'transient' | 'row' | 'unknown'
+/**
+ * `again`: the transaction lost to another one and is gone; it may pass now · `row`: the row itself is refused · `transient`:
+ * the server, the account or the schema is in a wrong state, or out of reach · `unknown`: a bug of ours, or news. An unknown
+ * error is held against a message only when its neighbours succeed (messaging/src/attempts.ts).
+ */
+export type Meaning = 'again' | 'row' | 'transient' | 'unknown'
 
-/** Deadlock, lock wait timeout, row changed since the snapshot: the transaction is gone, the same one may pass now. */
+/** Deadlock (Galera's certification too), lock wait timeout, row changed since the snapshot. */
 const AGAIN: ReadonlySet<number> = new Set([1213, 1205, 1020])
 
-/** Duplicate key, NULL, out of range, truncated, wrong value, too long, not in the character set, CHECK constraint. */
-const ROW: ReadonlySet<number> = new Set([1062, 1048, 1264, 1265, 1292, 1300, 1364, 1366, 1367, 1406, 1690, 3819, 4025])
+/**
+ * The only errors that a row can cause: duplicate key, out of range, truncated, wrong value, not in the character set, too
+ * long, CHECK constraint, foreign key. Numbers are the same on MySQL and MariaDB but for CHECK (3819, 4025):
+ * https://dev.mysql.com/doc/mysql-errors/9.0/en/server-error-reference.html
+ */
+const ROW: ReadonlySet<number> = new Set([
+  1062, 1264, 1265, 1292, 1300, 1366, 1367, 1406, 1690, 3819, 4025, 1216, 1217, 1451, 1452,
+])
+/** A trigger that refuses a row does so with SIGNAL; with the error number of its choice, but commonly with this class. */
+const SIGNALED = '45000'
+/** Our own column: its numbers are used up, whatever the row says. */
+const COLUMN_ID = /column '(?:\w+\.)?id'/
 
+/**
+ * States of the server that are known to pass, or to need an operator, and that may hit one statement and spare the next. Every
+ * other number that is not above is unknown, and held all the same as long as nothing succeeds.
+ */
 const TRANSIENT: ReadonlySet<number> = new Set([
-  // No room: disk, memory, connections, quotas, table full.
-  1021, 1037, 1038, 1040, 1041, 1114, 1203, 1226,
-  // Not let in, or not there yet: an operator is about to change that.
-  1044, 1045, 1049, 1129, 1130, 1142, 1143, 1146, 1227, 1698,
+  // No room: disk, memory, connections, quotas, table full, numbers of AUTO_INCREMENT used up (167 on MariaDB).
+  1021, 1037, 1038, 1040, 1041, 1114, 1203, 1226, 1467, 167,
+  // Not let in: account unknown, locked, its password expired, a right missing.
+  1044, 1045, 1129, 1130, 1142, 1143, 1227, 1370, 1698, 1820, 1862, 3118, 3159, 4151,
+  // The schema is not, or not yet, ours: database, table, column, key, default.
+  1049, 1054, 1109, 1136, 1146, 1176, 1364, 1412,
+  // Read only, no quorum among the replicas, or not ready.
+  1036, 1047, 1290, 1792, 1836, 3100, 3101, 3572,
+  // Configured in a way that refuses the statement (binlog_format=STATEMENT), or a proxy in between that has no server.
+  1105, 1665, 9001,
   // Handshake, network, shutdown, killed, interrupted, out of time, storage engine.
-  1030, 1042, 1043, 1053, 1077, 1079, 1152, 1158, 1159, 1160, 1161, 1180, 1184, 1317, 1412, 1927, 1969, 3024, 3169,
-  // Read only, or no quorum among the replicas.
-  1290, 1792, 1836, 3100, 3101, 3572,
-  // Only encrypted connections are let in.
-  3159,
+  1030, 1042, 1043, 1053, 1077, 1079, 1152, 1153, 1158, 1159, 1160, 1161, 1180, 1184, 1317, 1927, 1969, 3024, 3169,
   // The client's own numbers for a server that is not there.
   2002, 2003, 2006, 2013, 4031,
 ])
 
-const serverError = z.object({ errno: z.int().min(1000), sqlState: z.string() })
+/** After these another server of the list may do what this one does not. */
+const UNFIT_SERVER: ReadonlySet<number> = new Set([1036, 1047, 1053, 1290, 1792, 1836, 3100, 3101, 9001])
+
+const serverError = z.object({ errno: z.int().min(1), sqlState: z.string() })
 /** Failures of sockets and of mysql2 carry a code in words instead of MySQL's number. */
 const CONNECTION_CODE = /^(PROTOCOL_|E[A-Z]+$|EAI_AGAIN$|POOL_|HANDSHAKE_)/
 const codeError = z.object({ code: z.string() })
@@ -54,29 +77,50 @@ export function errnoOf(error: unknown): number | undefined {
 
 /** What `error` means, whether it comes from TypeORM, mysql2, a socket, or is ours already. */
 export function meaningOf(error: unknown): Meaning {
-  const errno = errnoOf(error)
-  if (errno !== undefined) {
-    if (AGAIN.has(errno)) return 'again'
-    if (ROW.has(errno)) return 'row'
-    return TRANSIENT.has(errno) ? 'transient' : 'unknown'
+  if (error instanceof DatabaseError && error.errno === undefined) return error.transient ? 'transient' : 'unknown'
+  const cause = error instanceof DatabaseError ? error.cause : unwrapped(error)
+  const { data: answer } = serverError.safeParse(cause)
+  if (answer !== undefined) {
+    if (AGAIN.has(answer.errno)) return 'again'
+    if (error instanceof DatabaseError && error.transient) return 'transient'
+    if (TRANSIENT.has(answer.errno)) return 'transient'
+    if (!ROW.has(answer.errno) && answer.sqlState !== SIGNALED) return 'unknown'
+    return COLUMN_ID.test(sentenceOf(cause)) ? 'transient' : 'row'
   }
-  if (error instanceof DatabaseError) return error.transient ? 'transient' : 'unknown'
-  const cause = unwrapped(error)
   const code = codeError.safeParse(cause).data?.code
   if (code !== undefined && CONNECTION_CODE.test(code)) return 'transient'
   return cause instanceof Error && CLOSED.test(cause.message) ? 'transient' : 'unknown'
+}
+
+/** True when the connection itself failed, or its server cannot do the work: another server of the list may. */
+export function wantsAnotherServer(error: unknown): boolean {
+  const errno = errnoOf(error)
+  return errno === undefined ? meaningOf(error) === 'transient' : UNFIT_SERVER.has(errno)
 }
 
 /** `error` as a DatabaseError, without the statement's text and values that TypeORM adds: they are other people's data. */
 export function asDatabaseError(error: unknown): DatabaseError {
   if (error instanceof DatabaseError) return error
   const meaning = meaningOf(error)
+  return databaseError(error, meaning === 'transient' || meaning === 'again')
+}
+
+/**
+ * The same for what fails before the work itself begins or while it is committed: a handshake, SET, START TRANSACTION, COMMIT.
+ * No message can be the cause of that.
+ */
+export const asTransient = (error: unknown): DatabaseError => databaseError(error, true)
+
+function databaseError(error: unknown, transient: boolean): DatabaseError {
+  const cause = error instanceof DatabaseError && error.cause !== undefined ? error.cause : unwrapped(error)
   const errno = errnoOf(error)
-  return new DatabaseError(sentenceOf(error), {
-    transient: meaning === 'transient' || meaning === 'again',
-    ...(errno === undefined ? {} : { errno }),
-    cause: unwrapped(error),
-  })
+  return new DatabaseError(sentenceOf(error), { transient, ...(errno === undefined ? {} : { errno }), cause })
+}
+
+/** The name of the key that a duplicate (error 1062) was refused by: `PRIMARY`, `sku`; undefined for any other error. */
+export function duplicateKeyOf(error: unknown): string | undefined {
+  // MySQL puts the table before it: for key 'inventory.sku'.
+  return errnoOf(error) === 1062 ? /for key '(?:[^']*\.)?([^'.]*)'$/.exec(sentenceOf(error))?.[1] : undefined
 }
 
 /** What the server or the socket said, in one line. */

@@ -1,7 +1,7 @@
 // The inbox: which messages were already applied and with which outcome, so that none is applied twice.
 import { z } from 'zod'
-import type { Sql } from './connections.ts'
 import type { Command } from './contract.ts'
+import type { Sql } from './server-pool.ts'
 
 export interface Recorded {
   readonly fingerprint: string

@@ -1,6 +1,6 @@
 // The inventory in MySQL: create, delete, page.
 import type { Inventory } from './contract.ts'
-import { create } from './create.ts'
+import { creatorIn } from './create.ts'
 import type { Database } from './database.ts'
 import { deleteBySku } from './delete.ts'
 import { page } from './page.ts'
@@ -8,7 +8,7 @@ import { page } from './page.ts'
 /** The inventory of this database. Its promises are those of `Inventory`; errors are DatabaseErrors. */
 export function inventoryIn(database: Database): Inventory {
   return {
-    create: (commands) => create(database, commands),
+    create: creatorIn(database),
     delete: (commands) => deleteBySku(database, commands),
     page: (request) => page(database, request),
   }

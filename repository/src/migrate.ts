@@ -1,5 +1,5 @@
 // Brings the schema up to date, from nothing or from what the Python suite made, one process at a time.
-import { MigrationExecutor, type QueryRunner } from 'typeorm'
+import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import {
   countPricesToRound,
@@ -10,11 +10,14 @@ import {
   widenIds,
 } from './adoption.ts'
 import type { MysqlConfig } from './config.ts'
-import { dataSource, type Sql, STRICT } from './connections.ts'
-import { asDatabaseError, DatabaseError, errnoOf, meaningOf, sentenceOf } from './errors.ts'
+import { connectTo } from './data-source.ts'
+import { asDatabaseError, asTransient, DatabaseError, errnoOf, sentenceOf } from './errors.ts'
 import { MigrationRefused } from './migration-refused.ts'
 import { recordedMigrations } from './migrations/recorded.ts'
+import { addressOf, type Server } from './server-list.ts'
+import type { Sql } from './server-pool.ts'
 import type { Log } from './service.ts'
+import { setUpSession } from './session.ts'
 import { pause } from './waiting.ts'
 
 export { MigrationRefused }
@@ -38,12 +41,10 @@ const OF_INT_READERS = 'CreateInbox1764000000003'
  * decide about the tables; else with DatabaseError.
  */
 export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied: string[] }> {
-  const source = await connected(config, log)
   // Lock and DDL share a connection: when it is lost, the lock goes with it, and no second one keeps on changing tables.
-  const runner = source.createQueryRunner()
+  const { source, runner } = await connected(config, log)
   try {
     await lock(runner, config, log)
-    await runner.query(`SET SESSION sql_mode = '${STRICT}', lock_wait_timeout = ${METADATA_LOCK_S}`)
     const sql: Sql = (statement, parameters) => runner.query(statement, parameters)
     await refuseWhatCannotBeMended(sql)
     const roundedPrices = await countPricesToRound(sql)
@@ -83,20 +84,34 @@ const tableHeld = (cause: unknown): DatabaseError =>
     { transient: true, errno: LOCK_WAIT_TIMEOUT, cause },
   )
 
-async function connected(config: MysqlConfig, log: Log) {
+async function connected(config: MysqlConfig, log: Log): Promise<{ source: DataSource; runner: QueryRunner }> {
   const deadline = performance.now() + config.migrationTimeoutMs
   let said = ''
-  for (;;) {
-    const source = dataSource({ ...config, poolSize: 2 }, { statementTimeoutMs: undefined })
+  for (let attempt = 0; ; attempt += 1) {
+    const server = config.servers[attempt % config.servers.length]
+    if (server === undefined) throw new Error('the list of servers is empty')
     try {
-      return await source.initialize()
+      return await connectedTo(server, config)
     } catch (error) {
       const why = sentenceOf(error)
-      if (meaningOf(error) !== 'transient' || performance.now() > deadline) throw asDatabaseError(error)
-      if (why !== said) log.info({ host: config.host, port: config.port }, `waiting for MySQL: ${why}`)
+      if (performance.now() > deadline) throw asTransient(error)
+      if (why !== said) log.info({ server: addressOf(server) }, `waiting for MySQL: ${why}`)
       said = why
       await pause(PAUSE_MS, never)
     }
+  }
+}
+
+async function connectedTo(server: Server, config: MysqlConfig): Promise<{ source: DataSource; runner: QueryRunner }> {
+  const source = await connectTo(server, { ...config, poolSize: 2 }, { statementTimeoutMs: undefined })
+  try {
+    const runner = source.createQueryRunner()
+    const times = { lockTimeoutS: METADATA_LOCK_S, statementTimeoutMs: undefined }
+    await setUpSession((statement, parameters) => runner.query(statement, parameters), times, { mustTakeWrites: true })
+    return { source, runner }
+  } catch (error) {
+    await source.destroy().catch(() => {})
+    throw error
   }
 }
 

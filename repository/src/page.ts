@@ -2,10 +2,11 @@
 import { z } from 'zod'
 import type { PageRequest, StockItem } from './contract.ts'
 import type { Database } from './database.ts'
+import { rowId } from './entity.ts'
 
 const rows = z.array(
   z.object({
-    id: z.int(),
+    id: rowId,
     sku: z.string().nullable(),
     name: z.string().nullable(),
     label: z.string().nullable(),

@@ -1,7 +1,7 @@
 // The schema that the services need, in one place: what it must be, what a database has, and how the two differ.
 import { z } from 'zod'
-import type { Sql } from './connections.ts'
 import { EXACT } from './migrations/collation.ts'
+import type { Sql } from './server-pool.ts'
 
 /** One difference from what the services need, and how `migrate` mends it. */
 export interface Fault {

@@ -40,13 +40,14 @@ class Stock {
     return { kind: 'created', repeated: false }
   }
 
-  delete({ messageId, fingerprint, body }: Command<{ readonly sku: string }>): DeleteOutcome {
+  delete({ messageId, fingerprint, body }: Command<{ readonly sku: string | null }>): DeleteOutcome {
     const before = messageId === undefined ? undefined : this.#deleted.get(messageId)
     if (messageId !== undefined && before !== undefined)
       return before.fingerprint === fingerprint
         ? { kind: before.outcome === 'deleted' ? 'deleted' : 'unknown-sku', repeated: true }
         : { kind: 'message-id-reused', error: reused(messageId) }
-    const kind = this.#items.delete(body.sku) ? 'deleted' : 'unknown-sku'
+    // Nothing here has no sku: only a table that was adopted can hold such rows.
+    const kind = body.sku !== null && this.#items.delete(body.sku) ? 'deleted' : 'unknown-sku'
     if (messageId !== undefined) this.#deleted.set(messageId, { fingerprint, outcome: kind })
     return { kind, repeated: false }
   }

@@ -6,7 +6,7 @@ import { openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'
 import { creation, deletion } from './commands.ts'
-import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
+import { type MysqlUnderTest, mysqlUnderTest, through } from './mysql.ts'
 import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
 
 /** The table that the Python suite makes, with parts of it replaced or added. */
@@ -293,9 +293,9 @@ describe('a table that others made', () => {
 
   it('names the duplicates that were stored while it was making the key', async () => {
     await mysql.sql(pythonTable({ keys: [] }))
-    const proxy = await startTcpProxy(mysql.config)
+    const proxy = await startTcpProxy(mysql.server)
     const held = proxy.holdAnswerTo('CONVERT TO CHARACTER SET')
-    const running = migrate({ ...mysql.config, port: proxy.port }, service.log).then(String, String)
+    const running = migrate(through(mysql.config, proxy.port), service.log).then(String, String)
     await held.answered
     await mysql.sql("INSERT INTO inventory (sku) VALUES ('late'), ('late')")
     held.release()
@@ -334,13 +334,13 @@ describe('a table that others made', () => {
     await mysql.sql('DELETE FROM inventory')
     await run()
     expect(await idType()).toBe('bigint unsigned')
-    const proxy = await startTcpProxy(mysql.config)
+    const proxy = await startTcpProxy(mysql.server)
     let altered = false
     void proxy.holdAnswerTo('ALTER TABLE').answered.then(() => {
       altered = true
     })
     await mysql.sql('DROP TABLE migrations')
-    await migrate({ ...mysql.config, port: proxy.port }, service.log)
+    await migrate(through(mysql.config, proxy.port), service.log)
     expect(altered).toBe(false)
     await proxy.close()
     await mysql.sql("INSERT INTO inventory (sku) VALUES ('next')")

@@ -5,7 +5,7 @@ import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'
 import { creation, deletion } from './commands.ts'
-import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
+import { type MysqlUnderTest, mysqlUnderTest, through } from './mysql.ts'
 import { serviceUnderTest } from './service.ts'
 
 const SHORT = {
@@ -32,14 +32,14 @@ describe('openDatabase', () => {
   })
 
   it('waits for MySQL to answer, then for the schema to be migrated, and says for what', async () => {
-    const free = await startTcpProxy(mysql.config)
+    const free = await startTcpProxy(mysql.server)
     await free.close()
     const service = serviceUnderTest()
-    const opening = openDatabase({ ...mysql.config, port: free.port }, service)
+    const opening = openDatabase(through(mysql.config, free.port), service)
     await until(() => service.lines.some((line) => /^waiting for MySQL: .*ECONNREFUSED/.test(line)))
-    const proxy = await startTcpProxy(mysql.config, free.port)
+    const proxy = await startTcpProxy(mysql.server, free.port)
     await until(() => service.lines.some((line) => /^waiting for the schema to be migrated/.test(line)))
-    await migrate(mysql.config, service.log)
+    await migrate(mysql.config, serviceUnderTest().log)
     const database = await opening
     expect(service.lines.at(-1)).toBe('connected to MySQL')
     expect(await database.notReady()).toBeUndefined()
@@ -48,20 +48,20 @@ describe('openDatabase', () => {
   })
 
   it('stops waiting, even for a server that accepts and stays silent, when shutdown begins', async () => {
-    const proxy = await startTcpProxy(mysql.config)
+    const proxy = await startTcpProxy(mysql.server)
     proxy.weather({ kind: 'black hole', towards: 'client' })
     const service = serviceUnderTest()
-    const opening = openDatabase({ ...mysql.config, port: proxy.port, connectTimeoutMs: 60_000 }, service)
+    const opening = openDatabase({ ...through(mysql.config, proxy.port), connectTimeoutMs: 60_000 }, service)
     setTimeout(() => service.stop(), 100)
     await expect(opening).rejects.toThrow('stopping')
     await proxy.close()
   })
 
   it('says that a server that accepts and stays silent does not answer', async () => {
-    const proxy = await startTcpProxy(mysql.config)
+    const proxy = await startTcpProxy(mysql.server)
     proxy.weather({ kind: 'black hole', towards: 'client' })
     const service = serviceUnderTest()
-    const opening = openDatabase({ ...mysql.config, port: proxy.port, connectTimeoutMs: 200 }, service)
+    const opening = openDatabase({ ...through(mysql.config, proxy.port), connectTimeoutMs: 200 }, service)
     await until(() => service.lines.length > 0)
     expect(service.lines[0]).toMatch(/^waiting for MySQL: (connect ETIMEDOUT|MySQL did not answer)/)
     service.stop()
@@ -78,8 +78,8 @@ describe('a database', () => {
     mysql = await mysqlUnderTest('database', SHORT)
     const service = serviceUnderTest()
     await migrate(mysql.config, service.log)
-    proxy = await startTcpProxy(mysql.config)
-    database = await openDatabase({ ...mysql.config, port: proxy.port }, service)
+    proxy = await startTcpProxy(mysql.server)
+    database = await openDatabase(through(mysql.config, proxy.port), service)
   })
   beforeEach(async () => {
     await mysql.sql('DELETE FROM inventory')

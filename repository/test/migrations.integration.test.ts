@@ -2,12 +2,12 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { startTcpProxy } from 'local'
 import { z } from 'zod'
-import { dataSource } from '../src/connections.ts'
+import { connectTo } from '../src/data-source.ts'
 import { openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'
 import { creation } from './commands.ts'
-import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
+import { type MysqlUnderTest, mysqlUnderTest, through } from './mysql.ts'
 import { serviceUnderTest } from './service.ts'
 
 const PYTHON_TABLE = `CREATE TABLE inventory (
@@ -151,7 +151,7 @@ describe('migrate', () => {
 
   it('gives up waiting for another migration after its time, saying so', async () => {
     const { config } = mysql
-    const holder = await dataSource(config, { statementTimeoutMs: undefined }).initialize()
+    const holder = await connectTo(mysql.server, config, { statementTimeoutMs: undefined })
     const runner = holder.createQueryRunner()
     await runner.query('SELECT GET_LOCK(?, 0)', [`ims migration ${config.database}`.slice(0, 64)])
     await expect(migrate({ ...config, migrationTimeoutMs: 1_000 }, service.log)).rejects.toMatchObject({
@@ -172,9 +172,9 @@ describe('migrate', () => {
     ['ALTER TABLE', 4],
   ])('completes what was cut off after %s number %d', async (statement, nth) => {
     await pythonTable()
-    const proxy = await startTcpProxy(mysql.config)
+    const proxy = await startTcpProxy(mysql.server)
     proxy.loseAnswerTo(statement, nth)
-    await expect(migrate({ ...mysql.config, port: proxy.port }, service.log)).rejects.toMatchObject({ transient: true })
+    await expect(migrate(through(mysql.config, proxy.port), service.log)).rejects.toMatchObject({ transient: true })
     await proxy.close()
     await migrate(mysql.config, service.log)
     expect(await rows()).toEqual(adoptedRows)

@@ -14,7 +14,7 @@ import {
 } from 'local'
 import { z } from 'zod'
 import { mysqlEnvironment } from '../src/config.ts'
-import { openConnections } from '../src/connections.ts'
+import { connectionsTo } from '../src/connections.ts'
 import { openDatabase } from '../src/database.ts'
 import { migrate } from '../src/migrate.ts'
 import { serviceUnderTest } from './service.ts'
@@ -66,13 +66,14 @@ const status = z.tuple([z.object({ Value: z.string() })])
 
 /** The cipher of the connection, or why there is none. */
 async function cipher(config: ReturnType<typeof configOf>): Promise<string> {
+  const connections = connectionsTo(config)
   try {
-    const connections = await openConnections(config)
-    const rows = await connections.lend((sql) => sql("SHOW SESSION STATUS LIKE 'Ssl_cipher'"))
-    await connections.close()
+    const rows = await connections.lend(({ sql }) => sql("SHOW SESSION STATUS LIKE 'Ssl_cipher'"))
     return `encrypted with ${status.parse(rows)[0].Value}`
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
+  } finally {
+    await connections.close()
   }
 }
 

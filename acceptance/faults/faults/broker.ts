@@ -1,5 +1,6 @@
 // What happens to RabbitMQ: killed, restarted, connections closed by force, alarms, a queue deleted.
 import { eventually } from 'local'
+import { replicasOf } from '../world.ts'
 import type { Fault, Scene } from './fault.ts'
 
 const EFFECT_WITHIN_MS = 5_000
@@ -88,7 +89,7 @@ function alarm(kind: string, on: readonly string[], off: readonly string[]): Fau
   }
 }
 
-/** What is in a queue goes with it, which no client can do anything about: it is deleted when it is empty, its consumer frozen. */
+/** What is in a queue goes with it, which no client can do anything about: it is deleted when it is empty, its consumers frozen. */
 const queueDeleted: Fault = {
   kind: 'queue deleted',
   group: 'broker',
@@ -102,9 +103,9 @@ const queueDeleted: Fault = {
     ] as const)
     await clients.hold()
     const isEmpty = await becomesTrue(async () => (await messagesIn({ world })).get(queue) === 0, EMPTY_WITHIN_MS)
-    const victim = world.stack.service(consumer)
+    const victims = replicasOf(consumer).map((name) => world.stack.service(name))
     if (isEmpty) {
-      victim.kill('SIGSTOP')
+      for (const victim of victims) victim.kill('SIGSTOP')
       await world.stack.channel.deleteQueue(queue)
     }
     clients.resume()
@@ -112,7 +113,7 @@ const queueDeleted: Fault = {
       note: queue,
       lastsMs: random.whole(300, 1_500),
       heal: async () => {
-        victim.kill('SIGCONT')
+        for (const victim of victims) victim.kill('SIGCONT')
         return isEmpty
       },
     }

@@ -1,6 +1,7 @@
-// What happens to MySQL: killed, stopped for a while, deadlocks, connections killed, read-only.
+// What happens to MySQL: killed, stopped for a while, deadlocks, connections killed, read-only, failover.
 import { setTimeout as pause } from 'node:timers/promises'
 import type { RowDataPacket } from 'mysql2/promise'
+import { createdIsListed, crowd } from '../workload/scenarios.ts'
 import { becomesTrue } from './broker.ts'
 import type { Fault, Scene } from './fault.ts'
 
@@ -47,10 +48,8 @@ const connectionsKilled: Fault = {
   weight: 6,
   strike: async ({ world }) => {
     const { mysql } = world.stack.servers
-    const { database, user } = world.stack.space.mysql
-    const ids = await mysql.sql(
-      `SELECT id FROM information_schema.processlist WHERE user = '${user}' AND db = '${database}'`,
-    )
+    const { user } = world.account
+    const ids = await mysql.sql(`SELECT id FROM information_schema.processlist WHERE user = '${user}'`)
     const killed = ids.split('\n').filter((id) => id !== '')
     // One that has ended by itself meanwhile is no reason to leave the others.
     for (const id of killed) await mysql.sql(`KILL ${id}`).catch(() => {})
@@ -82,6 +81,37 @@ const readOnly: Fault = {
   },
 }
 
+const MOVED_WITHIN_MS = 20_000
+const CROWD = 20
+const READ_ONLY_ERROR = {
+  errno: 1290,
+  sqlState: 'HY000',
+  message: 'The MySQL server is running with the --read-only option so it cannot execute this statement',
+}
+
+/**
+ * The name moved to a new server: the connections there are lead to the old one, which has become read-only for good, and new ones to a
+ * server that takes writes. Data is replicated without delay, so that one server plays both.
+ */
+const failedOver: Fault = {
+  kind: 'database failed over, the old server read-only',
+  group: 'database',
+  weight: 5,
+  strike: async ({ world, sender, random }) => {
+    const ways = [...world.mysql.values()]
+    // Every write begins with one.
+    const refusals = ways.map((way) => way.refuse('INSERT INTO', READ_ONLY_ERROR, Number.POSITIVE_INFINITY, 'open'))
+    const count = () => refusals.reduce((sum, each) => sum + each.count, 0)
+    const moved = await becomesTrue(async () => {
+      const before = count()
+      await crowd(sender, random, createdIsListed, CROWD)
+      return before > 0 && count() === before
+    }, MOVED_WITHIN_MS)
+    if (!moved) sender.history.lie(`services still wrote to a read-only server after ${MOVED_WITHIN_MS} ms`)
+    for (const each of refusals) each.end()
+    return { note: `${count()} writes refused`, lastsMs: 0, heal: async () => count() > 0 }
+  },
+}
 /** Rows that a rival writes first, so that InnoDB takes the consumer for the cheaper victim. */
 const RIVAL_ROWS = 3_000
 
@@ -114,7 +144,7 @@ const deadlock: Fault = {
   },
 }
 
-async function deadlocks({ world }: Pick<Scene, 'world'>): Promise<number> {
+export async function deadlocks({ world }: Pick<Scene, 'world'>): Promise<number> {
   const text = await world.stack.servers.mysql.sql(
     "SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'",
   )
@@ -126,6 +156,7 @@ export const databaseFaults: readonly Fault[] = [
   stoppedFor('database stop and start', 3, 500, 6_000),
   connectionsKilled,
   readOnly,
+  failedOver,
   deadlock,
 ]
 

@@ -1,8 +1,9 @@
 // The worst moments: between commit and ack, between the broker's acceptance and its confirm, and when an ack comes too late.
 import { setTimeout as pause } from 'node:timers/promises'
 import type { TcpProxy } from 'local'
-import type { ServiceName } from '../../test/stack.ts'
-import { itemOf, publish } from '../workload/requests.ts'
+import type { ReplicaName } from '../../test/stack.ts'
+import { ITEM, itemOf, publish } from '../workload/requests.ts'
+import { replicasOf, WRITERS } from '../world.ts'
 import { becomesTrue } from './broker.ts'
 import type { Fault, Scene } from './fault.ts'
 
@@ -12,7 +13,7 @@ const BACKLOG_MESSAGES = 400
 const within = async (promise: Promise<void>, ms: number): Promise<boolean> =>
   await Promise.race([promise.then(() => true), pause(ms, false)])
 
-function waysOf({ world }: Scene, name: ServiceName): { amqp: TcpProxy; mysql: TcpProxy } {
+function waysOf({ world }: Scene, name: ReplicaName): { amqp: TcpProxy; mysql: TcpProxy } {
   const amqp = world.amqp.get(name)
   const mysql = world.mysql.get(name)
   if (amqp === undefined || mysql === undefined) throw new Error(`${name} has no way to both servers`)
@@ -24,7 +25,7 @@ const killedBeforeAck: Fault = {
   group: 'moment',
   weight: 6,
   strike: async (scene) => {
-    const name = scene.random.pick(['consumer_two', 'consumer_three'] as const)
+    const name = scene.random.pick(WRITERS)
     const held = waysOf(scene, name).mysql.holdAnswerTo('COMMIT')
     const committed = await within(held.answered, COMES_WITHIN_MS)
     const victim = scene.world.stack.service(name)
@@ -49,7 +50,7 @@ const commitAnswerLost: Fault = {
   group: 'moment',
   weight: 5,
   strike: async (scene) => {
-    const name = scene.random.pick(['consumer_two', 'consumer_three'] as const)
+    const name = scene.random.pick(WRITERS)
     const held = waysOf(scene, name).mysql.holdAnswerTo('COMMIT')
     const committed = await within(held.answered, COMES_WITHIN_MS)
     held.lose()
@@ -102,6 +103,10 @@ const ackOfLostChannel: Fault = {
     const name = 'consumer_two'
     const { amqp, mysql } = waysOf(scene, name)
     const victim = scene.world.stack.service(name)
+    // The other replicas would apply what comes again first.
+    const others = replicasOf(name).filter((other) => other !== name)
+    for (const other of others) scene.world.stack.service(other).kill('SIGTERM')
+    for (const other of others) await scene.world.stack.service(other).exited
     // A young channel, whose delivery tags are small, so that they mean something on the next one too.
     amqp.cut()
     await becomesTrue(async () => (await victim.notReady()) === undefined, COMES_WITHIN_MS)
@@ -128,6 +133,7 @@ const ackOfLostChannel: Fault = {
       lastsMs: 0,
       heal: async () => {
         if (committed) await scene.world.restart(name)
+        for (const other of others) await scene.world.restart(other)
         return committed
       },
     }
@@ -138,8 +144,8 @@ const ackOfLostChannel: Fault = {
 async function backlog({ sender }: Scene): Promise<void> {
   const { history } = sender
   const sent = Array.from({ length: BACKLOG_MESSAGES }, async () => {
-    const sku = history.unique('S')
-    const id = history.unique('item')
+    const sku = history.unique('Sö')
+    const id = history.unique(ITEM)
     const one = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId: history.unique('message') })
     await publish(sender, one, JSON.stringify(itemOf(id, sku)))
     if (one.answer === 'accepted') history.expected.set(sku, id)

@@ -1,10 +1,11 @@
 // What happens to processes: killed, told to stop, frozen, killed while they stop.
 import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
-import { SERVICES, type ServiceProcess } from '../../test/stack.ts'
+import type { ServiceProcess } from '../../test/stack.ts'
+import { REPLICAS } from '../world.ts'
 import type { Fault, Scene } from './fault.ts'
 
-const anyService = ({ world, random }: Scene): ServiceProcess => world.stack.service(random.pick(SERVICES))
+const anyService = ({ world, random }: Scene): ServiceProcess => world.stack.service(random.pick(REPLICAS))
 
 const killed: Fault = {
   kind: 'service kill -9',

@@ -29,13 +29,16 @@ interface Answered {
 
 const KNOWN = new Set([200, 201, 202, 404, 409, 422, 503, 504])
 
+/** What the name of an item begins with: what a connection with the wrong character set would spoil. */
+export const ITEM = 'größe😀'
+
 /** An item that tells its attempt by its name. */
 export const itemOf = (name: string, sku: string): Item => ({ sku, name, label: 'ledger', price: 12.25, quantity: 7 })
 
 /** POST /create_item; with `waitS` the effect is asked for as well. */
 export async function create(sender: Sender, sku: string, waitS?: number): Promise<Attempt> {
   const { history } = sender
-  const attempt = history.begin({ id: history.unique('item'), kind: 'create', queue: 'create_item', sku })
+  const attempt = history.begin({ id: history.unique(ITEM), kind: 'create', queue: 'create_item', sku })
   const answer = await post(sender, '/create_item', itemOf(attempt.id, sku), waitS)
   settle(history, attempt, answer)
   if (answer?.status === 201) attempt.told = 'created'

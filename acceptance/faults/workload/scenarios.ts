@@ -1,6 +1,6 @@
 // Small stories that clients play, each on a sku of its own: what was answered decides what must be stored in the end.
 import type { Random } from '../random.ts'
-import { checkHealth, create, itemOf, list, publish, remove, type Sender } from './requests.ts'
+import { checkHealth, create, ITEM, itemOf, list, publish, remove, type Sender } from './requests.ts'
 
 const WAIT_S = 5
 const TRIES_MOST = 8
@@ -21,7 +21,7 @@ const plainCreate: Scenario = {
   },
 }
 
-const createdIsListed: Scenario = {
+export const createdIsListed: Scenario = {
   name: 'an item that was answered as created is listed at once',
   weight: 12,
   play: async (sender) => {
@@ -33,7 +33,7 @@ const createdIsListed: Scenario = {
   },
 }
 
-const createThenDelete: Scenario = {
+export const createThenDelete: Scenario = {
   name: 'an item is created, deleted, and gone',
   weight: 12,
   play: async (sender) => {
@@ -56,7 +56,7 @@ const createAndDeleteRace: Scenario = {
   },
 }
 
-const twoForOneSku: Scenario = {
+export const twoForOneSku: Scenario = {
   name: 'two items want one sku',
   weight: 6,
   play: async (sender) => {
@@ -72,7 +72,7 @@ const createComesAgain: Scenario = {
   play: async (sender) => {
     const { history } = sender
     const sku = newSku(sender)
-    const id = history.unique('item')
+    const id = history.unique(ITEM)
     const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId: history.unique('message') })
     const body = JSON.stringify(itemOf(id, sku))
     await publish(sender, sent, body)
@@ -105,7 +105,7 @@ const deleteComesAgain: Scenario = {
     await publish(sender, sent, JSON.stringify({ sku }))
     if (sent.answer !== 'accepted') return
     for (let tries = 0; tries < TRIES_MOST; tries += 1) {
-      const listed = await list(sender, `sku=${sku}`)
+      const listed = await list(sender, `sku=${encodeURIComponent(sku)}`)
       if (listed?.size === 0) {
         const second = await create(sender, sku, WAIT_S)
         if (second.told !== 'created') return
@@ -124,7 +124,7 @@ const sentTwice: Scenario = {
   play: async (sender) => {
     const { history } = sender
     const sku = newSku(sender)
-    const id = history.unique('item')
+    const id = history.unique(ITEM)
     const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId: history.unique('message') })
     const body = JSON.stringify(itemOf(id, sku))
     await Promise.all([publish(sender, sent, body), publish(sender, sent, body)])
@@ -138,7 +138,7 @@ const withoutId: Scenario = {
   play: async (sender) => {
     const { history } = sender
     const sku = newSku(sender)
-    const sent = history.begin({ id: history.unique('item'), kind: 'create', queue: 'create_item', sku })
+    const sent = history.begin({ id: history.unique(ITEM), kind: 'create', queue: 'create_item', sku })
     await publish(sender, sent, JSON.stringify(itemOf(sent.id, sku)))
     if (sent.answer === 'accepted') history.expected.set(sku, sent.id)
   },
@@ -199,12 +199,17 @@ export const scenarios: readonly Scenario[] = [
   listing,
 ]
 
+/** `count` clients more, each playing one scenario at the same time. */
+export async function crowd(sender: Sender, random: Random, scenario: Scenario, count: number): Promise<void> {
+  await Promise.all(Array.from({ length: count }, () => scenario.play(sender, random)))
+}
+
 async function mustList(sender: Sender, sku: string, name: string | undefined): Promise<void> {
-  const listed = await list(sender, `sku=${sku}`)
+  const listed = await list(sender, `sku=${encodeURIComponent(sku)}`)
   if (listed === undefined || listed.get(sku) === name) return
   sender.history.lie(`the listing says ${listed.get(sku) ?? 'absent'}, after the answer said ${name ?? 'absent'}`, sku)
 }
 
-const newSku = ({ history }: Sender): string => history.unique('S')
+const newSku = ({ history }: Sender): string => history.unique('Sö')
 
 const pauseMs = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))

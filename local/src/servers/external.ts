@@ -1,4 +1,5 @@
 // Servers that somebody else runs: used as the environment says, never stopped, started or deleted.
+import { addressOf, serverList, serversOf } from '@ims/repository/server-list'
 import { z } from 'zod'
 import { waitFor } from './deadline.ts'
 import { acceptsConnections, mysqlVersion, rabbitmqVersion } from './handshake.ts'
@@ -9,13 +10,13 @@ const ANSWERS_WITHIN_MS = 30_000
 const port = z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(1).max(65_535))
 
 const environmentSchema = z.object({
-  RABBITMQ_HOST: z.string().min(1).default('127.0.0.1'),
+  RABBITMQ_HOST: serverList.default('127.0.0.1'),
   RABBITMQ_PORT: port.default(5672),
   RABBITMQ_USERNAME: z.string().default('guest'),
   RABBITMQ_PASSWORD: z.string().default('guest'),
   RABBITMQ_VHOST: z.string().default('/'),
   RABBITMQ_TLS: z.enum(['off', 'on']).default('off'),
-  MYSQL_HOST: z.string().min(1).default('127.0.0.1'),
+  MYSQL_HOST: serverList.default('127.0.0.1'),
   MYSQL_PORT: port.default(3306),
   MYSQL_USER: z.string().default('root'),
   MYSQL_PASSWORD: z.string().default(''),
@@ -65,15 +66,24 @@ export async function externalServers(environment: NodeJS.ProcessEnv): Promise<S
   }
 }
 
+/** The version that the first of the servers tells that answers: the services find their own way along the list. */
 async function answering(
   name: string,
-  host: string,
-  at: number,
+  list: string,
+  defaultPort: number,
   ask: (host: string, port: number) => Promise<string | undefined>,
 ): Promise<string> {
   try {
-    const attempt = () => ask(host, at)
-    return await waitFor({ what: `answer of ${name} on ${host}:${at}`, withinMs: ANSWERS_WITHIN_MS, logs: [], attempt })
+    const servers = serversOf(list, defaultPort)
+    const attempt = async () => {
+      for (const { host, port } of servers) {
+        const answer = await ask(host, port)
+        if (answer !== undefined) return answer
+      }
+      return undefined
+    }
+    const what = `answer of ${name} on ${servers.map(addressOf).join(' or ')}`
+    return await waitFor({ what, withinMs: ANSWERS_WITHIN_MS, logs: [], attempt })
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     throw new ServersUnavailable(`${why}. RABBITMQ_HOST and MYSQL_HOST name servers that must run already.`, {

@@ -28,3 +28,14 @@ export function kept<S extends State, T>(
     },
   }
 }
+
+/** For a server that only this process controls. */
+export function keptInMemory<T extends object>(first: T): Kept<T> {
+  let state = first
+  return {
+    get: () => state,
+    set: (changes) => {
+      state = { ...state, ...changes }
+    },
+  }
+}

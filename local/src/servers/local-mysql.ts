@@ -33,10 +33,16 @@ export class LocalMysql implements Mysql {
   readonly #directory: string
   readonly #kept: Kept<Own>
 
-  readonly #options: readonly string[]
+  readonly #options: () => readonly string[]
+  readonly #programPath: string | undefined
 
-  /** `options` are command-line options of the server, besides ours. */
-  constructor(directory: string, kept: Kept<Own>, options: readonly string[] = []) {
+  /** `options` gives the command-line options of the next start, besides ours; `path` is the server's PATH. */
+  constructor(
+    directory: string,
+    kept: Kept<Own>,
+    options: () => readonly string[] = () => [],
+    path: string | undefined = process.env.PATH,
+  ) {
     const { port, user, password, database, version } = kept.get()
     this.port = port
     this.user = user
@@ -46,6 +52,7 @@ export class LocalMysql implements Mysql {
     this.#directory = directory
     this.#kept = kept
     this.#options = options
+    this.#programPath = path
   }
 
   get isRunning(): boolean {
@@ -128,9 +135,9 @@ export class LocalMysql implements Mysql {
           '--innodb-buffer-pool-size=128M',
           '--performance-schema=OFF',
           ...(foundPrograms().mysqld.endsWith('mysqld') ? ['--mysqlx=OFF'] : []),
-          ...this.#options,
+          ...this.#options(),
         ],
-        env: { PATH: process.env.PATH, LANG: 'C.UTF-8', HOME: this.#path() },
+        env: { PATH: this.#programPath, LANG: 'C.UTF-8', HOME: this.#path() },
         cwd: this.#path(),
         output,
       })

@@ -1,7 +1,7 @@
 // One more private MySQL or MariaDB, for a test that needs options which the others must not have.
 import { randomBytes } from 'node:crypto'
 import { freePorts } from './free-ports.ts'
-import type { Kept } from './kept.ts'
+import { keptInMemory } from './kept.ts'
 import { LocalMysql } from './local-mysql.ts'
 import { findPrograms } from './programs.ts'
 import type { Mysql } from './servers.ts'
@@ -23,19 +23,9 @@ export async function privateMysql(directory: string, options: readonly string[]
   const password = randomBytes(SECRET_BYTES).toString('base64url')
   const mysql = new LocalMysql(
     directory,
-    inMemory({ port, user: 'ims', password, database: 'ims', version: 'unknown', prepared: false }),
-    options,
+    keptInMemory({ port, user: 'ims', password, database: 'ims', version: 'unknown', prepared: false }),
+    () => options,
   )
   await mysql.start()
   return { mysql, end: () => mysql.end() }
-}
-
-function inMemory<T extends object>(first: T): Kept<T> {
-  let state = first
-  return {
-    get: () => state,
-    set: (changes) => {
-      state = { ...state, ...changes }
-    },
-  }
 }

@@ -29,5 +29,5 @@ export function createItemRoute({ broker, config }: Pick<Dependencies, 'broker' 
 
 const refusal = (reason: string, sku: string, error: string): Problem =>
   reason === 'duplicate-sku'
-    ? new Problem(409, 'duplicate-sku', `The item was not stored: ${sku} exists already.`, { sku })
+    ? new Problem(409, 'duplicate-sku', `The item was not stored: sku ${JSON.stringify(sku)} exists already.`, { sku })
     : new Problem(422, 'refused', `The item was not stored: ${error}`, { reason })

@@ -24,8 +24,11 @@ export function stockManagementRoute({ broker, config }: Pick<Dependencies, 'bro
     if (reply.kind === 'no-reply') return sendJson(response, 202, SENT)
     if (reply.kind === 'refused')
       throw new Problem(422, 'refused', `Nothing was deleted: ${reply.error}`, { reason: reply.reason })
-    if (reply.result.outcome === 'unknown-sku')
-      throw new Problem(404, 'unknown-sku', `Nothing was deleted: there is no item ${sku}.`, { sku })
+    if (reply.result.outcome === 'unknown-sku') throw new Problem(404, 'unknown-sku', noItem(sku), { sku })
     sendJson(response, 200, { message: 'Item deleted', sku })
   }
 }
+
+/** Quoted, so that white space and control characters show. */
+const noItem = (sku: string | null): string =>
+  `Nothing was deleted: there is no item ${sku === null ? 'without a sku' : `with sku ${JSON.stringify(sku)}`}.`

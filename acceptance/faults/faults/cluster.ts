@@ -1,0 +1,39 @@
+// What happens to a cluster of database servers: one node of three killed.
+import { allReady } from '../world.ts'
+import { becomesTrue } from './broker.ts'
+import type { Fault } from './fault.ts'
+
+/** The others give a node up after five seconds; a statement that waits for it may take as long. */
+const READY_WITHIN_MS = 20_000
+
+/** The first node is spared: the ledger itself reads there. */
+const nodeKilled: Fault = {
+  kind: 'one node of three killed',
+  // Struck alone: all services have to be ready while it lasts.
+  group: 'moment',
+  weight: 15,
+  strike: async ({ world, sender, random }) => {
+    const [first, ...others] = world.cluster
+    const node = random.pick(others)
+    await node.kill()
+    const gaveUp = await becomesTrue(async () => {
+      const size = await first?.sql("SHOW STATUS LIKE 'wsrep_cluster_size'")
+      return size?.trim().endsWith(String(others.length)) ?? false
+    }, READY_WITHIN_MS)
+    const areReady = await allReady(world, READY_WITHIN_MS).then(
+      () => true,
+      () => false,
+    )
+    if (!areReady) sender.history.lie(`with two nodes of three, services were not ready after ${READY_WITHIN_MS} ms`)
+    return {
+      note: `node ${world.cluster.indexOf(node) + 1}`,
+      lastsMs: random.whole(0, 5_000),
+      heal: async () => {
+        await node.start()
+        return gaveUp
+      },
+    }
+  },
+}
+
+export const clusterFaults: readonly Fault[] = [nodeKilled]

@@ -1,0 +1,84 @@
+// What happens to sessions: the server gives new ones other settings than before.
+import { z } from 'zod'
+import { createThenDelete, crowd } from '../workload/scenarios.ts'
+import { cutFromDatabase, readAsServices } from './account.ts'
+import type { Fault, Scene } from './fault.ts'
+
+interface Setting {
+  /** Names of the variable, the server's own one first that knows it. */
+  readonly names: readonly string[]
+  readonly worst: string
+  /** Where a new session shows it, and what it shows; the variable itself when left out. */
+  readonly seen?: readonly [string, string]
+}
+
+const SETTINGS: readonly Setting[] = [
+  { names: ['sql_select_limit'], worst: '5' },
+  { names: ['completion_type'], worst: 'CHAIN' },
+  { names: ['completion_type'], worst: 'RELEASE' },
+  { names: ['init_connect'], worst: 'SET NAMES latin1', seen: ['@@SESSION.character_set_client', 'latin1'] },
+  { names: ['autocommit'], worst: '0' },
+  { names: ['unique_checks'], worst: '0' },
+  { names: ['foreign_key_checks'], worst: '0' },
+  { names: ['sql_auto_is_null'], worst: '1' },
+  { names: ['transaction_isolation', 'tx_isolation'], worst: 'SERIALIZABLE' },
+  { names: ['transaction_read_only', 'tx_read_only'], worst: '1' },
+  { names: ['auto_increment_increment'], worst: '1000' },
+  { names: ['time_zone'], worst: '-11:00' },
+  { names: ['sql_mode'], worst: 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT' },
+  { names: ['sql_mode'], worst: '' },
+]
+/** So many at once. */
+const CHANGED = 3
+const CROWD = 60
+
+const shown = z.tuple([z.object({ value: z.union([z.string(), z.number()]).transform(String) })])
+
+async function change({ world, random }: Scene) {
+  const { mysql } = world.stack.servers
+  const { names, worst, seen } = random.pick(SETTINGS)
+  for (const name of names) {
+    const before = await mysql.sql(`SELECT @@GLOBAL.${name}`).catch(() => undefined)
+    if (before === undefined) continue
+    const set = async (value: string) => await mysql.sql(`SET GLOBAL ${name} = ${literal(value)}`)
+    await set(worst)
+    const [expression, value] = seen ?? [`@@SESSION.${name}`, worst]
+    const [{ value: now }] = shown.parse(await readAsServices(world, `SELECT ${expression} AS value`))
+    return {
+      note: `${name}='${worst}'`,
+      taken: now === value,
+      restore: async () => {
+        await set(before.trim())
+        if ((await mysql.sql(`SELECT @@GLOBAL.${name}`)) !== before) throw new Error(`${name} was not restored`)
+      },
+    }
+  }
+  throw new Error(`the server knows none of ${names.join(', ')}`)
+}
+
+const literal = (value: string): string => (/^\d+$/.test(value) ? value : `'${value}'`)
+
+const settingsChanged: Fault = {
+  kind: 'database session settings changed',
+  group: 'database',
+  weight: 10,
+  strike: async (scene) => {
+    const { world, sender, random } = scene
+    const changes: Awaited<ReturnType<typeof change>>[] = []
+    for (let count = 0; count < CHANGED; count += 1) changes.push(await change(scene))
+    cutFromDatabase(world)
+    // A limit or a chain of transactions shows when many messages are one batch.
+    await crowd(sender, random, createThenDelete, CROWD)
+    return {
+      note: changes.map(({ note }) => note).join(', '),
+      lastsMs: random.whole(200, 1_500),
+      heal: async () => {
+        for (const { restore } of changes.reverse()) await restore()
+        cutFromDatabase(world)
+        return changes.some(({ taken }) => taken)
+      },
+    }
+  },
+}
+
+export const settingsFaults: readonly Fault[] = [settingsChanged]

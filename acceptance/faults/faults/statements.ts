@@ -1,0 +1,159 @@
+// What happens to statements: interrupted at random, ends of transactions that are refused, and deadlocks among the replicas.
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Refusals } from 'local'
+import type { RowDataPacket } from 'mysql2/promise'
+import { ITEM, itemOf, publish } from '../workload/requests.ts'
+import { createThenDelete, crowd, twoForOneSku } from '../workload/scenarios.ts'
+import { WRITERS } from '../world.ts'
+import { login } from './account.ts'
+import { becomesTrue, messagesIn } from './broker.ts'
+import { deadlocks } from './database.ts'
+import type { Fault, Scene } from './fault.ts'
+
+const CROWD = 40
+const STORM_PAUSE_MS = 2
+
+/** Takes effect when it hits a connection that has a statement under way. */
+const killStorm: Fault = {
+  kind: 'statements killed at random',
+  group: 'database',
+  weight: 6,
+  strike: async ({ world, sender, random }) => {
+    const connection = await login(world)
+    const lastsMs = random.whole(2_000, 6_000)
+    let on = true
+    let hit = 0
+    const storm = async () => {
+      while (on) {
+        // One user sees its own connections only, and may kill their statements.
+        const [rows] = await connection.query<RowDataPacket[]>(
+          'SELECT id, command FROM information_schema.processlist WHERE id <> CONNECTION_ID()',
+        )
+        for (const { id, command } of rows) {
+          await connection.query('KILL QUERY ?', [id]).catch(() => {})
+          if (command === 'Query') hit += 1
+        }
+        await pause(STORM_PAUSE_MS)
+      }
+    }
+    const over = storm()
+    over.catch(() => {})
+    try {
+      await Promise.all([crowd(sender, random, twoForOneSku, CROWD), pause(lastsMs)])
+    } finally {
+      on = false
+      await over.finally(() => connection.destroy())
+    }
+    return { note: `${hit} in ${lastsMs} ms`, lastsMs: 0, heal: async () => hit > 0 }
+  },
+}
+
+/** Errors with which servers and proxies end what they do not want to go on with. */
+const ERRORS = [
+  { errno: 1317, sqlState: '70100', message: 'Query execution was interrupted' },
+  { errno: 1053, sqlState: '08S01', message: 'Server shutdown in progress' },
+] as const
+
+/** The statement never reaches the server: its transaction stays open for as long as its connection does. */
+function endRefused(statement: 'ROLLBACK' | 'COMMIT', mostTimes: number): Fault {
+  return {
+    kind: `${statement} refused and not carried out`,
+    group: 'moment',
+    weight: 5,
+    strike: async ({ world, sender, random }) => {
+      const error = random.pick(ERRORS)
+      const times = random.whole(1, mostTimes)
+      const refusals: Refusals[] = []
+      for (const name of WRITERS) {
+        const refusal = world.mysql.get(name)?.refuse(statement, error, times)
+        if (refusal) refusals.push(refusal)
+      }
+      await Promise.all([crowd(sender, random, twoForOneSku, CROWD), crowd(sender, random, createThenDelete, CROWD)])
+      for (const refusal of refusals) refusal.end()
+      const count = refusals.reduce((sum, refusal) => sum + refusal.count, 0)
+      return { note: `${count} times with ${error.errno}`, lastsMs: 0, heal: async () => count > 0 }
+    },
+  }
+}
+
+const HOT_SKUS = 300
+const HOT_MESSAGES = 2_000
+const HOT_SENDERS = 100
+const HOT_QUEUES = ['create_item', 'stock_management']
+const EMPTIED_WITHIN_MS = 60_000
+const LOOKED_EVERY_MS = 100
+
+/** Creates and deletes of few skus, all replicas at work: takes effect when a batch waits for rows that another one has. */
+const fewSkus: Fault = {
+  kind: 'three replicas on few skus',
+  group: 'database',
+  weight: 4,
+  strike: async (scene) => {
+    const { clients, random } = scene
+    const before = await Promise.all([deadlocks(scene), lockWaits(scene)])
+    const stopped = new AbortController()
+    const looking = looks(scene, stopped.signal)
+    let left = HOT_MESSAGES
+    const send = async () => {
+      while (left > 0) {
+        left -= 1
+        await sendHot(scene, `Hö-${random.whole(1, HOT_SKUS)}`)
+      }
+    }
+    await Promise.all(Array.from({ length: HOT_SENDERS }, send))
+    // Until the last of them is applied; what the other clients send meanwhile would never let the queues be empty.
+    await clients.hold()
+    await becomesTrue(async () => {
+      const queues = await messagesIn(scene)
+      return HOT_QUEUES.every((queue) => queues.get(queue) === 0)
+    }, EMPTIED_WITHIN_MS)
+    clients.resume()
+    stopped.abort()
+    const [unready, all] = await looking
+    const lost = (await deadlocks(scene)) - before[0]
+    const waits = (await lockWaits(scene)) - before[1]
+    return {
+      note: `${lost} deadlocks, ${waits} waits for a row, not ready in ${unready} of ${all} looks`,
+      lastsMs: 0,
+      heal: async () => waits > 0,
+    }
+  },
+}
+
+async function lockWaits({ world }: Scene): Promise<number> {
+  const text = await world.stack.servers.mysql.sql("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_waits'")
+  return Number(text.trim().split('\t')[1])
+}
+
+async function sendHot({ sender, random }: Scene, sku: string): Promise<void> {
+  const { history } = sender
+  const messageId = history.unique('message')
+  if (random.fraction() < 0.5) {
+    const id = history.unique(ITEM)
+    const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId })
+    await publish(sender, sent, JSON.stringify(itemOf(id, sku)))
+  } else {
+    const sent = history.begin({ id: messageId, kind: 'delete', queue: 'stock_management', sku, messageId })
+    await publish(sender, sent, JSON.stringify({ sku }))
+  }
+}
+
+/** How often a writer was not ready, of how many times it was asked. */
+async function looks({ world }: Scene, until: AbortSignal): Promise<[unready: number, all: number]> {
+  let unready = 0
+  let all = 0
+  while (!until.aborted) {
+    const reasons = await Promise.all(WRITERS.map((name) => world.stack.service(name).notReady()))
+    unready += reasons.filter((why) => why !== undefined).length
+    all += reasons.length
+    await pause(LOOKED_EVERY_MS)
+  }
+  return [unready, all]
+}
+
+export const statementFaults: readonly Fault[] = [
+  killStorm,
+  endRefused('ROLLBACK', 3),
+  endRefused('COMMIT', 3),
+  fewSkus,
+]

@@ -1,0 +1,24 @@
+// The Galera cluster of the tests cleans up after itself. That it works is what the acceptance tests on it show.
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, it } from '@jest/globals'
+import { installGalera, startGalera } from '../src/index.ts'
+
+const missing = await installGalera(() => {})
+const run = missing === undefined ? it : it.skip
+
+run(
+  `leaves no process behind when one of the nodes cannot start${missing === undefined ? '' : ` (skipped: ${missing})`}`,
+  async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'ims-galera-'))
+    // A file where the third node needs a directory.
+    mkdirSync(join(directory, 'node-3', 'mysql'), { recursive: true })
+    writeFileSync(join(directory, 'node-3', 'mysql', 'data'), '')
+    await expect(startGalera(directory)).rejects.toThrow(/EEXIST/)
+    expect(execFileSync('ps', ['-eo', 'args'], { encoding: 'utf8' })).not.toContain(directory)
+    rmSync(directory, { recursive: true })
+  },
+  180_000,
+)

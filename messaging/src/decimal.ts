@@ -1,0 +1,70 @@
+// Decimal numbers as JSON and Python peers write them, read exactly: prices rounded half to even, quantities only if whole.
+
+const PRICE_DECIMALS = 4
+const PRICE_UNITS = 10 ** PRICE_DECIMALS
+
+/** What MySQL and MariaDB read as a number without complaint. Each text matches in one way only, so that a long one costs linear time. */
+const DECIMAL = /^[ \t\n\r]*([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?[ \t\n\r]*$/
+
+/** 0.`digits` × 10^`point`. `digits` has no leading zero; it is empty for zero. */
+interface Decimal {
+  readonly negative: boolean
+  readonly digits: string
+  readonly point: number
+}
+
+/**
+ * `value` rounded half to even to 4 decimals. A number counts as its shortest decimal text: 0.1 + 0.2 is 0.3.
+ * -0 is 0; any other negative number stays negative, however small. Undefined for what is not a decimal number.
+ */
+export function toPrice(value: unknown): number | undefined {
+  if (typeof value === 'number' && Number(value.toFixed(PRICE_DECIMALS)) === value) return value + 0
+  const decimal = decimalOf(value)
+  if (decimal === undefined) return undefined
+  const units = decimal.digits === '' ? 0 : roundedUnits(decimal)
+  // The quotient of two integers is the double nearest to the decimal, as if its text had been parsed.
+  return decimal.negative ? -Math.max(units, 1) / PRICE_UNITS : units / PRICE_UNITS
+}
+
+/** `value` as the whole number that it is: "50.0" is 50. NaN for one with a fraction, undefined for what is not a decimal number. */
+export function toWhole(value: unknown): number | undefined {
+  if (typeof value === 'number') return Number.isInteger(value) ? value + 0 : Number.NaN
+  const decimal = decimalOf(value)
+  if (decimal === undefined) return undefined
+  const { negative, digits, point } = decimal
+  if (digits === '') return 0
+  if (point <= 0 || /[1-9]/.test(digits.slice(point))) return Number.NaN
+  const whole = integerOf(digits, point)
+  return negative ? -whole : whole
+}
+
+function decimalOf(value: unknown): Decimal | undefined {
+  if (typeof value !== 'number' && typeof value !== 'string') return undefined
+  const match = DECIMAL.exec(String(value))
+  if (match === null) return undefined
+  const [, sign, whole = '', fraction = '', onlyFraction = '', exponent = '0'] = match
+  const all = whole + fraction + onlyFraction
+  const start = all.search(/[1-9]/)
+  if (start === -1) return { negative: false, digits: '', point: 0 }
+  return { negative: sign === '-', digits: all.slice(start), point: whole.length - start + Number(exponent) }
+}
+
+/** More digits than any double has before its point. */
+const DIGITS_MAX = 400
+
+/** The first `length` digits, with zeros after them where there are fewer. */
+function integerOf(digits: string, length: number): number {
+  const bounded = Math.min(length, DIGITS_MAX)
+  return Number(digits.slice(0, bounded).padEnd(bounded, '0'))
+}
+
+/** Units of 1/10000: exact for a price that fits its column, and larger than all of those for any other. */
+function roundedUnits({ digits, point }: Decimal): number {
+  const kept = point + PRICE_DECIMALS
+  if (kept < 0) return 0
+  const units = integerOf(digits, kept)
+  const rest = digits.slice(kept)
+  const isTie = /^50*$/.test(rest)
+  const isUp = isTie ? units % 2 === 1 : rest >= '5'
+  return isUp ? units + 1 : units
+}

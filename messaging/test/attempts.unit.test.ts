@@ -1,0 +1,131 @@
+// Whose fault a failure is: of the message only when it fails alone while others succeed; else everything is held.
+import { describe, expect, it } from '@jest/globals'
+import { outcomesOf } from '../src/attempts.ts'
+import type { Delivery, Outcome } from '../src/handler.ts'
+import { countingService } from './counting-service.ts'
+
+const delivery = (messageId: string): Delivery => ({
+  body: {},
+  messageId,
+  redelivered: false,
+  fingerprint: messageId,
+  headers: {},
+})
+const deliveries = (ids: string) => [...ids].map(delivery)
+const applied: Outcome = { kind: 'applied', result: {}, repeated: false }
+const transient = (message: string) => Object.assign(new Error(message), { transient: true })
+const ids = (batch: readonly Delivery[]) => batch.map(({ messageId }) => messageId).join('')
+
+function run(
+  batch: string,
+  judge: (id: string, call: number) => Error | undefined,
+  { joins = '', holdMostMs = 60_000, givenUp = new AbortController() } = {},
+) {
+  const calls: string[] = []
+  const troubles: (string | undefined)[] = []
+  const waiting = deliveries(joins)
+  const handler = async (taken: readonly Delivery[]) => {
+    calls.push(ids(taken))
+    for (const { messageId = '' } of taken) {
+      const error = judge(messageId, calls.length)
+      if (error) throw error
+    }
+    return taken.map(() => applied)
+  }
+  const parts = {
+    queue: 'q',
+    handler,
+    config: { retryMostMs: 1, holdMostMs },
+    service: countingService(),
+    trouble: (sentence: string | undefined) => void troubles.push(sentence),
+    more: () => waiting.splice(0),
+  }
+  const outcomes = outcomesOf(deliveries(batch), parts, givenUp.signal)
+  return { outcomes, calls, troubles, givenUp }
+}
+const kinds = (outcomes: readonly Outcome[] | undefined) => outcomes?.map(({ kind }) => kind)
+
+describe('a batch that fails', () => {
+  it('refuses the message that fails alone three times while its neighbours succeed', async () => {
+    const { outcomes, calls } = run('axb', (id) => (id === 'x' ? new Error('a bug') : undefined))
+    expect(await outcomes).toEqual([
+      applied,
+      {
+        kind: 'refused',
+        reason: 'handler-failed',
+        error: 'failed 3 times while other messages succeeded, last with: a bug',
+        attempts: 3,
+      },
+      applied,
+    ])
+    expect(calls).toEqual(['axb', 'a', 'x', 'b', 'x', 'x'])
+  })
+
+  it('does not refuse the message that succeeds at a later attempt', async () => {
+    const { outcomes } = run('xb', (id, call) => (id === 'x' && call < 4 ? new Error('a bug') : undefined))
+    expect(kinds(await outcomes)).toEqual(['applied', 'applied'])
+  })
+
+  it('holds all of them when all fail alike, however often, and says why', async () => {
+    const { outcomes, calls, troubles } = run('abc', (_, call) => (call < 41 ? new Error('news') : undefined))
+    expect(kinds(await outcomes)).toEqual(['applied', 'applied', 'applied'])
+    expect(calls.at(-1)).toBe('abc')
+    expect(troubles.slice(0, 2)).toEqual(Array(2).fill('holding 3 messages of q: news'))
+    expect(troubles.at(-1)).toBeUndefined()
+  })
+
+  it('holds a message that fails without neighbours, until one that has arrived meanwhile succeeds', async () => {
+    const { outcomes, calls } = run('x', (id) => (id === 'x' ? new Error('a bug') : undefined), { joins: 'ab' })
+    expect(kinds(await outcomes)).toEqual(['refused', 'applied', 'applied'])
+    expect(calls).toEqual(['x', 'xab', 'x', 'a', 'b', 'x', 'x'])
+  })
+
+  it('holds a message that fails without neighbours, and applies it when the fault has passed', async () => {
+    const { outcomes } = run('x', (_, call) => (call < 20 ? new Error('news') : undefined))
+    expect(kinds(await outcomes)).toEqual(['applied'])
+  })
+
+  it('does not try one by one what fails by a dependency', async () => {
+    const { outcomes, calls } = run('ab', (_, call) => (call < 4 ? transient('away') : undefined))
+    expect(kinds(await outcomes)).toEqual(['applied', 'applied'])
+    expect(calls).toEqual(['ab', 'ab', 'ab', 'ab'])
+  })
+
+  it('refuses nothing when the dependency goes away while messages are tried one by one', async () => {
+    // The batch fails for an unknown reason, its first message succeeds, and from then on the database is away for a while.
+    const { outcomes } = run('abc', (_, call) => {
+      if (call === 1) return new Error('news')
+      return call > 2 && call < 10 ? transient('away') : undefined
+    })
+    expect(kinds(await outcomes)).toEqual(['applied', 'applied', 'applied'])
+  })
+
+  it('tells the handler that what it was given before may have had its effect', async () => {
+    const seen: boolean[] = []
+    const parts = {
+      queue: 'q',
+      handler: async (taken: readonly Delivery[]) => {
+        seen.push(...taken.map(({ redelivered }) => redelivered))
+        if (seen.length === 1) throw transient('away')
+        return taken.map(() => applied)
+      },
+      config: { retryMostMs: 1, holdMostMs: 1_000 },
+      service: countingService(),
+      trouble: () => {},
+      more: () => [],
+    }
+    await outcomesOf(deliveries('a'), parts, new AbortController().signal)
+    expect(seen).toEqual([false, true])
+  })
+
+  it('gives up, with nothing left to say, when it is told to or has held for too long', async () => {
+    const away = () => transient('away')
+    const late = run('a', away, { holdMostMs: 20 })
+    expect(await late.outcomes).toBeUndefined()
+    expect(late.troubles.at(-1)).toBeUndefined()
+    const stopped = run('a', away)
+    stopped.givenUp.abort()
+    expect(await stopped.outcomes).toBeUndefined()
+    expect(stopped.troubles.at(-1)).toBeUndefined()
+  })
+})

@@ -1,0 +1,151 @@
+// Numbers as clients write them: what is stored of them, exactly, and what is no number.
+import { describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import { fuzzParameters } from 'local'
+import { toPrice, toWhole } from '../src/decimal.ts'
+
+const runs = fuzzParameters(2_000)
+
+describe('a price', () => {
+  it.each([
+    [0.1 + 0.2, 0.3],
+    [10 / 3, 3.3333],
+    [1.00005, 1],
+    [1.00015, 1.0002],
+    [1.00014999, 1.0001],
+    [0.00005, 0],
+    ['0.00005', 0],
+    ['0.000050000000000000000001', 0.0001],
+    ['0.00015', 0.0002],
+    [1e-7, 0],
+    [5e-324, 0],
+    [-0, 0],
+    ['-0.0', 0],
+    ['25.00', 25],
+    ['  25.00\t\r\n', 25],
+    ['+7', 7],
+    ['.5', 0.5],
+    ['5.', 5],
+    ['007', 7],
+    ['1e3', 1_000],
+    ['12.345678E-2', 0.1235],
+    ['0e999', 0],
+    ['1e-99999999999999999999', 0],
+    ['0.'.padEnd(400, '0').concat('1e399'), 1],
+    ['99999999999.9999', 99_999_999_999.9999],
+    ['99999999999.99994999', 99_999_999_999.9999],
+    [99_999_999_999.99994, 99_999_999_999.9999],
+  ])('%j is stored as %j', (value, stored) => {
+    expect(toPrice(value)).toBe(stored)
+  })
+
+  it.each([-0.00001, '-0.00001', '-5', -5, '-1e-400'])('%j stays negative', (value) => {
+    expect(toPrice(value)).toBeLessThan(0)
+  })
+
+  it.each([99_999_999_999.99995, '99999999999.99995', '1e99999999999999999999', Number.POSITIVE_INFINITY, 1e300])(
+    '%j is out of range',
+    (value) => {
+      expect(toPrice(value)).toBeGreaterThan(99_999_999_999.9999)
+    },
+  )
+
+  it('is what exact arithmetic gives, for any decimal number in range', () => {
+    const decimal = fc.nat({ max: 30 }).chain((decimals) =>
+      fc.record({
+        digits: fc.bigInt({ min: 0n, max: 10n ** BigInt(11 + decimals) - 1n }),
+        decimals: fc.constant(decimals),
+      }),
+    )
+    fc.assert(
+      fc.property(decimal, fc.constantFrom('plain', 'exponent'), ({ digits, decimals }, form) => {
+        const plain = digits.toString().padStart(decimals + 1, '0')
+        const text =
+          form === 'exponent'
+            ? `${digits}e-${decimals}`
+            : `${plain.slice(0, plain.length - decimals)}.${plain.slice(plain.length - decimals)}`
+        expect([text, toPrice(text)]).toEqual([text, Number(`${roundedExactly(digits, decimals)}e-4`)])
+      }),
+      runs,
+    )
+  })
+
+  it('is that of its shortest text, for any number, and is not changed when it is read again', () => {
+    const price = fc.oneof(
+      fc.double({ min: 0, max: 99_999_999_999, noNaN: true }),
+      fc.nat().map((units) => units / 100_000),
+    )
+    fc.assert(
+      fc.property(price, (value) => {
+        const stored = toPrice(value)
+        expect(stored).toBe(toPrice(String(value)))
+        expect(Math.abs((stored ?? Number.NaN) - value)).toBeLessThanOrEqual(0.00005 + value * Number.EPSILON)
+        expect(toPrice(stored)).toBe(stored)
+      }),
+      runs,
+    )
+  })
+})
+
+describe('a whole number', () => {
+  it.each([
+    ['50', 50],
+    ['50.0', 50],
+    [' 5e1 ', 50],
+    ['500e-1', 50],
+    ['0.0', 0],
+    ['-0', 0],
+    [-0, 0],
+    ['2147483648', 2_147_483_648],
+    ['-3', -3],
+    ['9'.repeat(1_000), Number.POSITIVE_INFINITY],
+  ])('%j is %j', (value, whole) => {
+    expect(toWhole(value)).toBe(whole)
+  })
+
+  it.each([2.5, '2.5', '5e-1', 1e-7, '1e-99999999999999999999', `${'9'.repeat(1_000)}.1`])(
+    '%j is not whole',
+    (value) => {
+      expect(toWhole(value)).toBeNaN()
+    },
+  )
+})
+
+describe('what is no number', () => {
+  it.each(['', ' ', '.', 'abc', '5 5', '0x10', '1_000', '1,5', '5e', 'e5', '--5', '+-5', 'NaN', 'Infinity', '٣', '５'])(
+    'is %j',
+    (value) => {
+      expect([toPrice(value), toWhole(value)]).toEqual([undefined, undefined])
+    },
+  )
+
+  it.each([[true], [false], [null], [undefined], [[5]], [{}], [5n]])('is %p', (value) => {
+    expect([toPrice(value), toWhole(value)]).toEqual([undefined, undefined])
+  })
+
+  it('is whatever JavaScript does not take for a decimal number either', () => {
+    const pieces = fc.constantFrom('1', '05', '.', 'e', 'E', '+', '-', ' ', '\t', '_', 'x', '\u00a0')
+    fc.assert(
+      fc.property(fc.array(pieces, { maxLength: 8 }), (chosen) => {
+        const text = chosen.join('')
+        const isNumber = text.trim() !== '' && !/[x\u00a0]/.test(text) && Number.isFinite(Number(text))
+        expect([text, toPrice(text) !== undefined]).toEqual([text, isNumber])
+      }),
+      runs,
+    )
+  })
+
+  it('is found out in linear time', () => {
+    const long = 1_000_000
+    const texts = [`${'1'.repeat(long)}x`, `1.${'1'.repeat(long)}x`, ' '.repeat(long), `5${' '.repeat(long)}x`]
+    for (const text of texts) expect(toPrice(text)).toBeUndefined()
+  })
+})
+
+/** Units of 1/10000 by integer arithmetic, half to even. */
+function roundedExactly(digits: bigint, decimals: number): bigint {
+  const scale = 10n ** BigInt(decimals)
+  const units = (digits * 10_000n) / scale
+  const twiceRest = ((digits * 10_000n) % scale) * 2n
+  return twiceRest > scale || (twiceRest === scale && units % 2n === 1n) ? units + 1n : units
+}

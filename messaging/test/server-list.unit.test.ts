@@ -1,0 +1,54 @@
+// A list of servers in one environment variable: what it means, and how each bad entry is named.
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from '@jest/globals'
+import { addressOf, duplicateServers, serverList, serversOf } from '../src/server-list.ts'
+
+const problems = (list: string) => serverList.safeParse(list).error?.issues.map(({ message }) => message)
+
+describe('a list of servers', () => {
+  it.each([
+    ['rabbit', ['rabbit:5672']],
+    ['a,b:5673, c.example.org ', ['a:5672', 'b:5673', 'c.example.org:5672']],
+    ['192.0.2.1,192.0.2.2:1', ['192.0.2.1:5672', '192.0.2.2:1']],
+    ['[2001:db8::1],[::1]:65535', ['[2001:db8::1]:5672', '[::1]:65535']],
+    ['::1', ['[::1]:5672']],
+    ['fe80::1%eth0', ['[fe80::1%eth0]:5672']],
+  ])('%s', (list, expected) => {
+    expect(problems(list)).toBeUndefined()
+    expect(serversOf(list, 5672).map(addressOf)).toEqual(expected)
+    expect(duplicateServers(list, 5672)).toEqual([])
+  })
+
+  it('gives an IPv6 address to the socket without its brackets', () => {
+    expect(serversOf('[::1]:5673', 5672)).toEqual([{ host: '::1', port: 5673 }])
+  })
+
+  it.each([
+    ['a,,b', ['entry 2 of 3 must not be empty']],
+    ['a,', ['entry 2 of 2 must not be empty']],
+    [' ', ['must not be empty']],
+    ['a:0', ['must have a port from 1 to 65535']],
+    ['a:70000,b:', ['entry 1 of 2 must have a port from 1 to 65535', 'entry 2 of 2 must have a port from 1 to 65535']],
+    ['[::1]:x', ['must have a port from 1 to 65535']],
+    ['[rabbit]:5672', ['must have an IPv6 address in its brackets']],
+    ['amqp://ims:secret@rabbit', ['must be a host name or an address, not a URL']],
+    ['a,ims:secret@rabbit:5672', ['entry 2 of 2 must be a host name or an address, not a URL']],
+    ['a b', ['must be a host name or an address, not a URL']],
+  ])('refuses %j and names the entry, without its text', (list, expected) => {
+    expect(problems(list)).toEqual(expected)
+  })
+
+  it('refuses a server that is named twice, also when one of the two relies on the default port', () => {
+    expect(duplicateServers('a,b,A:5672,b:5673,[::1],::1', 5672)).toEqual([
+      'entry 3 of 6 must not name a:5672 again',
+      'entry 6 of 6 must not name [::1]:5672 again',
+    ])
+  })
+
+  it('is read by the same code in messaging and in repository', () => {
+    const [ours, theirs] = ['messaging', 'repository'].map((library) =>
+      readFileSync(new URL(`../../${library}/src/server-list.ts`, import.meta.url), 'utf8'),
+    )
+    expect(theirs).toBe(ours)
+  })
+})

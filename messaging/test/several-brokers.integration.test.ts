@@ -1,0 +1,118 @@
+// RABBITMQ_HOST as a list: a random server first, and the next one whenever a connection fails or is lost.
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { eventually, startTcpProxy, type TcpProxy } from 'local'
+import { z } from 'zod'
+import { type Broker, openBroker } from '../src/broker.ts'
+import { consumerEnvironment, type RabbitmqConfig, rabbitmqEnvironment } from '../src/config.ts'
+import { command } from '../src/contract.ts'
+import { deadLetterDesk } from '../src/dead-letters.ts'
+import { quietService } from '../src/testing.ts'
+import { outside, QUEUE } from './dead-letters.ts'
+import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+
+const numbers = command('numbers', { body: z.object({ n: z.number() }), result: z.string() })
+const local = (port: number) => ({ host: '127.0.0.1', port })
+/** Nobody listens on these. */
+const DEAD = [local(1), local(2)]
+
+describe('several brokers', () => {
+  let underTest: RabbitmqUnderTest
+  let proxies: [TcpProxy, TcpProxy]
+  let config: RabbitmqConfig
+  const open: Broker[] = []
+
+  beforeAll(async () => {
+    underTest = await rabbitmqUnderTest('several_brokers')
+  }, 30_000)
+  afterAll(async () => await underTest.drop())
+  beforeEach(async () => {
+    proxies = [await startTcpProxy(underTest.server), await startTcpProxy(underTest.server)]
+    config = { ...underTest.config, servers: proxies.map(({ port }) => local(port)), reconnectMostMs: 500 }
+  })
+  afterEach(async () => {
+    await Promise.all(open.splice(0).map((broker) => broker.close()))
+    await Promise.all(proxies.map((proxy) => proxy.close().catch(() => {})))
+  })
+
+  const start = async (changes: Partial<RabbitmqConfig> = {}, log = quietService.log): Promise<Broker> => {
+    const broker = await openBroker({ ...config, ...changes }, { ...quietService, log }, { publishes: [numbers] })
+    open.push(broker)
+    return broker
+  }
+
+  it('spreads the connections of several processes over the servers', async () => {
+    // All 20 on one of the two: once in 500,000 runs.
+    for (let each = 0; each < 20; each += 1) await start()
+    expect(Math.min(...proxies.map(({ open }) => open))).toBeGreaterThan(0)
+  }, 30_000)
+
+  it('connects to the server that is alive, whichever it tries first, and logs which one', async () => {
+    const said: string[] = []
+    const log = { ...quietService.log, info: (_: object, message: string) => said.push(message) }
+    const alive = proxies[1].port
+    for (let each = 0; each < 8; each += 1) {
+      const broker = await start({ servers: [...DEAD, local(alive)] }, log)
+      expect((await broker.publisher.publish(numbers, { n: each })).messageId).toBeTruthy()
+    }
+    expect(said.filter((line) => line.endsWith(`connected to 127.0.0.1:${alive}`))).toHaveLength(8)
+  }, 30_000)
+
+  it('moves on to the other server when the one in use goes away, with publishing and consuming', async () => {
+    const broker = await start()
+    const seen: number[] = []
+    await broker.consume(
+      numbers,
+      async (deliveries) => {
+        seen.push(...deliveries.map(({ body }) => body.n))
+        return deliveries.map(() => ({ kind: 'applied', result: 'done', repeated: false }))
+      },
+      consumerEnvironment.parse({}),
+    )
+    for (const round of ['there', 'and back']) {
+      const [from, to] = round === 'there' ? proxies : [proxies[1], proxies[0]]
+      await from.close()
+      await eventually(() => expect(to.open).toBe(2), 20_000)
+      await eventually(async () => {
+        await broker.publisher.publish(numbers, { n: to.port })
+      })
+      await eventually(() => expect(seen).toContain(to.port))
+      proxies[proxies.indexOf(from)] = await startTcpProxy(underTest.server, from.port)
+    }
+  }, 60_000)
+
+  it('names the server of each failed attempt when all are dead, and goes on trying', async () => {
+    const said: string[] = []
+    const stop = new AbortController()
+    const log = { ...quietService.log, warn: (_: object, message: string) => said.push(message) }
+    const opening = openBroker({ ...config, servers: DEAD }, { ...quietService, log, stopping: stop.signal })
+    const ended = expect(opening).rejects.toThrow('stopped')
+    await eventually(() => expect(said.length).toBeGreaterThan(3))
+    stop.abort()
+    await ended
+    const tried = said.map((line) => /127\.0\.0\.1:\d+/.exec(line)?.[0])
+    expect(tried.slice(0, 4).toSorted()).toEqual(['127.0.0.1:1', '127.0.0.1:1', '127.0.0.1:2', '127.0.0.1:2'])
+    expect(tried[0]).not.toBe(tried[1])
+  })
+
+  it('works on dead letters through any server that is alive, and names the last one when none is', async () => {
+    const peer = await outside(underTest.url)
+    await peer.empty()
+    await peer.setAside(1)
+    const browse = (servers: RabbitmqConfig['servers']) =>
+      deadLetterDesk({ ...config, servers }, quietService).browse(QUEUE, () => true, { bodyMostBytes: 100 })
+    for (let each = 0; each < 6; each += 1)
+      expect(await browse([...DEAD, local(proxies[0].port)])).toEqual({ total: 1, seen: 1 })
+    await expect(browse(DEAD)).rejects.toThrow(/no connection to the broker: 127\.0\.0\.1:[12]: /)
+    await peer.close()
+  }, 30_000)
+})
+
+it('names a bad entry of RABBITMQ_HOST, and a server that is listed twice', () => {
+  const problems = (RABBITMQ_HOST: string) =>
+    rabbitmqEnvironment.safeParse({ RABBITMQ_HOST }).error?.issues.map(({ path, message }) => `${path}: ${message}`)
+  expect(problems('a,,b:70000')).toEqual([
+    'RABBITMQ_HOST: entry 2 of 3 must not be empty',
+    'RABBITMQ_HOST: entry 3 of 3 must have a port from 1 to 65535',
+  ])
+  expect(problems('a,b,a:5672')).toEqual(['RABBITMQ_HOST: entry 3 of 3 must not name a:5672 again'])
+})

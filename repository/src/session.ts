@@ -1,0 +1,120 @@
+// What a connection must be before it is used: every session variable that correctness depends on, set and read back.
+import { z } from 'zod'
+import { DatabaseError } from './errors.ts'
+import type { Sql } from './server-pool.ts'
+
+/** Strict, whatever the server's defaults: no value is cut silently, and a backslash escapes as the driver expects. */
+const STRICT = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'
+const NO_LIMIT = '18446744073709551615'
+
+/** The server closes a connection that has been idle for this long, and rolls its transaction back, in seconds. */
+export const IDLE_TIMEOUT_S = 10
+
+export interface SessionTimes {
+  /** Wait for a row or table that another transaction holds, in seconds. */
+  readonly lockTimeoutS: number
+  /** Time for one statement, in milliseconds; undefined: none. */
+  readonly statementTimeoutMs: number | undefined
+}
+
+interface Wanted {
+  readonly value: string | number
+  /** What the server reports, where that is written otherwise than what was set. */
+  readonly reported?: string
+}
+
+/** Variables by name; a server that does not know one (MySQL and MariaDB differ) does without it. */
+function wantedVariables({ lockTimeoutS, statementTimeoutMs = 0 }: SessionTimes): Record<string, Wanted> {
+  const on = { value: 1, reported: 'ON' }
+  const off = { value: 0, reported: 'OFF' }
+  const utf8 = { value: 'utf8mb4' }
+  // Without gap locks: consumers that insert and delete at once seldom block each other.
+  const isolation = { value: 'READ-COMMITTED' }
+  return {
+    // Text. Set here and not by the handshake, which init_connect and skip-character-set-client-handshake override.
+    character_set_client: utf8,
+    character_set_connection: utf8,
+    character_set_results: utf8,
+    lc_messages: { value: 'en_US' },
+    // Which rows a statement sees or changes.
+    sql_select_limit: { value: NO_LIMIT },
+    sql_safe_updates: off,
+    sql_big_selects: on,
+    sql_auto_is_null: off,
+    in_predicate_conversion_threshold: { value: 0 },
+    // What a value becomes.
+    sql_mode: { value: STRICT },
+    time_zone: { value: '+00:00' },
+    unique_checks: on,
+    foreign_key_checks: on,
+    check_constraint_checks: on,
+    // Where a transaction begins and ends, and what it sees.
+    autocommit: on,
+    completion_type: { value: 'NO_CHAIN' },
+    tx_isolation: isolation,
+    transaction_isolation: isolation,
+    tx_read_only: off,
+    transaction_read_only: off,
+    // In a Galera cluster a statement waits until this node has what the others committed before.
+    wsrep_sync_wait: { value: 7 },
+    // How long anything lasts: a process that stands still must not keep its locks, and the server ends a statement that we no
+    // longer wait for (MySQL: only a SELECT).
+    wait_timeout: { value: IDLE_TIMEOUT_S },
+    innodb_lock_wait_timeout: { value: lockTimeoutS },
+    lock_wait_timeout: { value: lockTimeoutS },
+    max_statement_time: { value: statementTimeoutMs / 1_000, reported: (statementTimeoutMs / 1_000).toFixed(6) },
+    max_execution_time: { value: statementTimeoutMs },
+  }
+}
+
+const MODES = ['read_only', 'super_read_only', 'innodb_read_only', 'wsrep_on']
+const rows = z.array(z.object({ Variable_name: z.string().toLowerCase(), Value: z.string() }))
+
+/**
+ * Makes the session of a new connection what our statements rely on. Rejects with a transient DatabaseError that names what
+ * did not take. With `mustTakeWrites` a server that is read-only, or a Galera node that is not ready, is refused as well.
+ */
+export async function setUpSession(
+  sql: Sql,
+  times: SessionTimes,
+  { mustTakeWrites }: { mustTakeWrites: boolean },
+): Promise<void> {
+  // These limit SHOW as well.
+  await sql(`SET SESSION sql_select_limit = ${NO_LIMIT}, SESSION sql_big_selects = 1`)
+  const wanted = wantedVariables(times)
+  const before = await read(sql, [...Object.keys(wanted), ...MODES])
+  if (mustTakeWrites) await refuseUnfit(sql, before)
+  const isCluster = before.get('wsrep_on') === 'ON'
+  const known = Object.entries(wanted).filter(([name]) => before.has(name) && (isCluster || !name.startsWith('wsrep')))
+  const isTrue = (name: string, { value, reported }: Wanted, actual: string | undefined) =>
+    name === 'sql_mode' ? sameModes(actual, value) : actual === (reported ?? String(value))
+  const literal = (value: string | number) =>
+    typeof value === 'number' || value === NO_LIMIT ? String(value) : `'${value}'`
+  await sql(`SET ${known.map(([name, { value }]) => `SESSION ${name} = ${literal(value)}`).join(', ')}`)
+  const after = await read(
+    sql,
+    known.map(([name]) => name),
+  )
+  const refused = known.filter(([name, want]) => !isTrue(name, want, after.get(name)))
+  if (refused.length === 0) return
+  const named = refused.map(([name, { value }]) => `${name} is ${after.get(name)} instead of ${value}`)
+  throw new DatabaseError(`the session could not be set up: ${named.join(', ')}`, { transient: true })
+}
+
+async function read(sql: Sql, names: readonly string[]): Promise<Map<string, string>> {
+  const found = await sql('SHOW SESSION VARIABLES WHERE Variable_name IN (?)', [names])
+  return new Map(rows.parse(found).map(({ Variable_name, Value }) => [Variable_name, Value]))
+}
+
+const sameModes = (actual = '', wanted: string | number): boolean =>
+  actual.split(',').sort().join() === String(wanted).split(',').sort().join()
+
+async function refuseUnfit(sql: Sql, variables: ReadonlyMap<string, string>): Promise<void> {
+  const readOnly = ['read_only', 'super_read_only', 'innodb_read_only'].find((name) => variables.get(name) === 'ON')
+  if (readOnly !== undefined)
+    throw new DatabaseError(`the server takes no writes (${readOnly} is ON)`, { transient: true })
+  if (variables.get('wsrep_on') !== 'ON') return
+  const [ready] = rows.parse(await sql("SHOW STATUS LIKE 'wsrep_ready'"))
+  if (ready !== undefined && ready.Value !== 'ON')
+    throw new DatabaseError('the node is not ready (wsrep_ready is OFF)', { transient: true })
+}

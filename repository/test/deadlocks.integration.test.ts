@@ -1,0 +1,87 @@
+// Several replicas on few skus: they seldom deadlock, no batch is given up, and no row that is none of theirs holds them.
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { type Servers, serversUnderTest } from 'local'
+import { type Database, openDatabase } from '../src/database.ts'
+import { inventoryIn } from '../src/inventory.ts'
+import { migrate } from '../src/migrate.ts'
+import { creation, deletion } from './commands.ts'
+import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
+import { serviceUnderTest } from './service.ts'
+
+const REPLICAS = 3
+const HOT_SKUS = 300
+const BATCH = 60
+const LASTS_MS = 4_000
+
+describe('replicas on few skus', () => {
+  let mysql: MysqlUnderTest
+  let root: Servers['mysql']
+  let database: Database
+  beforeAll(async () => {
+    mysql = await mysqlUnderTest('deadlocks')
+    const { servers } = await serversUnderTest('deadlocks_root')
+    root = servers.mysql
+    await migrate(mysql.config, serviceUnderTest().log)
+    database = await openDatabase(mysql.config, serviceUnderTest())
+  })
+  beforeEach(async () => {
+    await mysql.sql('DELETE FROM inventory')
+    await mysql.sql('DELETE FROM inbox')
+  })
+  afterAll(async () => {
+    await database.close()
+    await mysql.drop()
+  })
+  const deadlocks = async () =>
+    Number(await root.sql("SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'"))
+
+  it('deadlock in fewer than one batch of five, give none up, and account for every message', async () => {
+    const before = await deadlocks()
+    const endsAt = performance.now() + LASTS_MS
+    const counts = { batches: 0, givenUp: 0, created: 0, deleted: 0 }
+    const randomSkus = () => Array.from({ length: BATCH }, () => `hot${Math.floor(Math.random() * HOT_SKUS)}`)
+    let lastId = 0
+    const message = () => ({ messageId: `m${lastId++}` })
+    const replica = async (kind: 'create' | 'delete') => {
+      const own = await openDatabase(mysql.config, serviceUnderTest())
+      const inventory = inventoryIn(own)
+      while (performance.now() < endsAt) {
+        const skus = randomSkus()
+        const creations = skus.map((sku) => creation({ sku }, message()))
+        const deletions = skus.map((sku) => deletion(sku, message()))
+        counts.batches += 1
+        for (let told = false; !told; ) {
+          try {
+            const outcomes = kind === 'create' ? await inventory.create(creations) : await inventory.delete(deletions)
+            counts.created += outcomes.filter((each) => each.kind === 'created').length
+            counts.deleted += outcomes.filter((each) => each.kind === 'deleted').length
+            told = true
+          } catch (error) {
+            expect(error).toMatchObject({ transient: true })
+            counts.givenUp += 1
+          }
+        }
+      }
+      await own.close()
+    }
+    const replicas = Array.from({ length: REPLICAS }, () => [replica('create'), replica('delete')]).flat()
+    await Promise.all(replicas)
+    const found = (await deadlocks()) - before
+    process.stdout.write(`${JSON.stringify({ ...counts, deadlocks: found })}\n`)
+    const { items } = await inventoryIn(database).page({ after: 0, limit: 1_000 })
+    expect(items.length).toBe(counts.created - counts.deleted)
+    expect(counts.givenUp).toBe(0)
+    expect(found / counts.batches).toBeLessThan(0.2)
+  }, 60_000)
+
+  it.each([20, 90])('delete %d of 100 rows while another transaction holds one of the rest', async (rows) => {
+    const skus = Array.from({ length: 100 }, (_, n) => `s${n}`)
+    await inventoryIn(database).create(skus.map((sku) => creation({ sku })))
+    await mysql.sql('ANALYZE TABLE inventory')
+    const outcomes = await database.transaction(async (sql) => {
+      await sql("SELECT id FROM inventory FORCE INDEX (sku) WHERE sku = 's99' FOR UPDATE")
+      return await inventoryIn(database).delete(skus.slice(0, rows).map((sku) => deletion(sku)))
+    })
+    expect(new Set(outcomes.map(({ kind }) => kind))).toEqual(new Set(['deleted']))
+  })
+})
