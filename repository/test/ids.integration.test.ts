@@ -44,7 +44,7 @@ describe('the watch on ids', () => {
     expect(service.lines).toEqual([])
     await mysql.sql('ALTER TABLE inventory AUTO_INCREMENT = 1073741825')
     await eventually(() => expect(seen.at(-1)).toBeCloseTo(0.5, 6))
-    await eventually(() => expect(service.lines.at(-1)).toMatch(/^50 % of the ids .*: run npm run migrate/))
+    await eventually(() => expect(service.lines.at(-1)).toMatch(/^50 % of the ids .*: make it wider with ALTER TABLE/))
     await mysql.sql('ALTER TABLE inventory MODIFY id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT')
     await eventually(() => expect(seen.at(-1)).toBeLessThan(0.000_001))
     await watching.close()

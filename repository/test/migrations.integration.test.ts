@@ -78,7 +78,7 @@ describe('migrate', () => {
     )
   }
   const OURS = [
-    'id bigint unsigned',
+    'id int',
     'sku varchar(20) true',
     'name varchar(100) true',
     'label varchar(50) true',
