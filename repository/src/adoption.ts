@@ -2,18 +2,15 @@
 import type { QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import { errnoOf } from './errors.ts'
-import { shareOfIds } from './ids.ts'
 import { MigrationRefused } from './migration-refused.ts'
 import { AdoptPythonInventory1764000000002 } from './migrations/1764000000002-adopt-python-inventory.ts'
-import { type Fault, faultsOf, hasUniqueSku, readSchema, type Schema, WIDE_ID } from './schema.ts'
+import { type Fault, faultsOf, hasUniqueSku, readSchema, type Schema } from './schema.ts'
 import type { Sql } from './server-pool.ts'
 import type { Log } from './service.ts'
 
 /** Rows, skus or keys that a refusal names. */
 const NAMED_MAX = 20
 const DUPLICATE_KEY = 1062
-/** Share of the ids in use from which `id` is widened, whoever still runs. */
-const WIDEN_FROM = 0.5
 
 /** Throws MigrationRefused with all that stands in the way. Changes nothing. */
 export async function refuseWhatCannotBeMended(sql: Sql): Promise<void> {
@@ -59,20 +56,6 @@ export async function mend(runner: QueryRunner, sql: Sql, log: Log): Promise<voi
   }
 }
 
-/**
- * Widens ids to BIGINT when no earlier version of ours has used the table (`isFirstUse`), or half of the ids are used. The
- * first version reads INT only: while its processes are being replaced, a BIGINT would send their messages to the dead
- * letters. Copies the table.
- */
-export async function widenIds(sql: Sql, log: Log, options: { isFirstUse: boolean }): Promise<void> {
-  const table = (await readSchema(sql)).tables.get('inventory')
-  if (table === undefined || table.columns.get('id')?.data === 'bigint') return
-  const share = shareOfIds(table) ?? 0
-  if (!options.isFirstUse && share < WIDEN_FROM) return
-  await sql(`ALTER TABLE inventory MODIFY COLUMN id ${WIDE_ID}`)
-  log.info({ usedShare: share }, 'the ids of the table inventory are BIGINT UNSIGNED now')
-}
-
 /** What no description of columns and keys shows. */
 async function troubleInRows(sql: Sql, { tables, collation }: Schema, told: readonly Fault[]): Promise<string[]> {
   const table = tables.get('inventory')
@@ -100,7 +83,7 @@ async function idsOutOfRange(sql: Sql): Promise<string[]> {
 const references = z.array(z.object({ table: z.string() }))
 
 async function referencesToId(sql: Sql, columns: ReadonlyMap<string, { data: string }>): Promise<string[]> {
-  if (columns.get('id')?.data === 'bigint') return []
+  if (/^(int|bigint)$/.test(columns.get('id')?.data ?? '')) return []
   const found = references.parse(
     await sql(
       `SELECT DISTINCT CONCAT(table_schema, '.', table_name) AS \`table\` FROM information_schema.key_column_usage

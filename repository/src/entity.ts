@@ -6,8 +6,7 @@ import { z } from 'zod'
 export const rowId = z.union([z.int(), z.string().regex(/^\d+$/).transform(Number).pipe(z.int())])
 
 export interface InventoryRow {
-  /** TypeORM gives a BIGINT as text; the statements written by hand get a number. */
-  id: string
+  id: number
   sku: string | null
   name: string | null
   label: string | null
@@ -20,7 +19,7 @@ export const inventoryEntity = new EntitySchema<InventoryRow>({
   name: 'inventory',
   tableName: 'inventory',
   columns: {
-    id: { type: 'bigint', unsigned: true, primary: true, generated: 'increment' },
+    id: { type: 'int', primary: true, generated: 'increment' },
     sku: { type: 'varchar', length: 20, nullable: true },
     name: { type: 'varchar', length: 100, nullable: true },
     label: { type: 'varchar', length: 50, nullable: true },

@@ -60,7 +60,7 @@ async function keepLooking(
         if (share >= WARN_FROM)
           log.warn(
             { usedShare: share, nextId: table?.nextId },
-            `${Math.floor(share * 100)} % of the ids of the table inventory are used up; no item can be stored at 100 %: run npm run migrate, which widens the column id`,
+            `${Math.floor(share * 100)} % of the ids of the table inventory are used up; no item can be stored at 100 %: make it wider with ALTER TABLE inventory MODIFY id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT`,
           )
       }
     } catch (error) {

@@ -1,19 +1,11 @@
 // Brings the schema up to date, from nothing or from what the Python suite made, one process at a time.
 import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm'
 import { z } from 'zod'
-import {
-  countPricesToRound,
-  countUnusualSkus,
-  mend,
-  refuseWhatCannotBeMended,
-  refuseWhatIsLeft,
-  widenIds,
-} from './adoption.ts'
+import { countPricesToRound, countUnusualSkus, mend, refuseWhatCannotBeMended, refuseWhatIsLeft } from './adoption.ts'
 import type { MysqlConfig } from './config.ts'
 import { connectTo } from './data-source.ts'
 import { asDatabaseError, asTransient, DatabaseError, errnoOf, sentenceOf } from './errors.ts'
 import { MigrationRefused } from './migration-refused.ts'
-import { recordedMigrations } from './migrations/recorded.ts'
 import { addressOf, type Server } from './server-list.ts'
 import type { Sql } from './server-pool.ts'
 import type { Log } from './service.ts'
@@ -30,9 +22,6 @@ const LOCK_WAIT_TIMEOUT = 1205
 const never = new AbortController().signal
 const locked = z.tuple([z.object({ locked: z.union([z.number(), z.string()]).nullable().transform(Number) })])
 
-/** The last migration of the versions that read ids of INT only. They wait for it, so before it none of them is at work. */
-const OF_INT_READERS = 'CreateInbox1764000000003'
-
 /**
  * Runs the migrations that were not run yet, then mends what else differs from what the services need. Works under a named
  * lock, and waits up to `migrationTimeoutMs` for MySQL to answer and again that long for whoever migrates now. Safe to run
@@ -48,13 +37,11 @@ export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied:
     const sql: Sql = (statement, parameters) => runner.query(statement, parameters)
     await refuseWhatCannotBeMended(sql)
     const roundedPrices = await countPricesToRound(sql)
-    const isFirstUse = !(await recordedMigrations(sql)).has(OF_INT_READERS)
     const executor = new MigrationExecutor(source, runner)
     // DDL commits by itself, so a transaction around it would be a promise that nobody keeps.
     executor.transaction = 'none'
     const applied = (await executor.executePendingMigrations()).map(({ name }) => name)
     await mend(runner, sql, log)
-    await widenIds(sql, log, { isFirstUse })
     await refuseWhatIsLeft(sql)
     if (roundedPrices > 0)
       log.warn({ rows: roundedPrices }, `rounded ${roundedPrices} prices of the table inventory to 4 decimals`)

@@ -299,7 +299,7 @@ function described({ columns, isUnique, isUsable }: Key): string {
 const quoted = (name: string) => `\`${name.replaceAll('`', '``')}\``
 const nullness = ({ nullable }: Column) => (nullable ? 'NULL' : 'NOT NULL')
 
-/** INT suffices until half of its range is used; see widenIds. */
+/** An operator may have made it BIGINT or UNSIGNED; a narrower one becomes what Python makes. */
 function identity(): Wanted {
   const as = 'INT or BIGINT, AUTO_INCREMENT'
   return {
@@ -307,11 +307,11 @@ function identity(): Wanted {
     judge: ({ data, type, extra }) => {
       if (!/int$/.test(data)) return { says: type }
       if (/^(int|bigint)$/.test(data) && /auto_increment/i.test(extra)) return undefined
-      return { says: `${type} ${extra}`.trim(), mend: WIDE_ID }
+      const becomes = data === 'bigint' || /unsigned/.test(type) ? 'BIGINT UNSIGNED' : 'INT'
+      return { says: `${type} ${extra}`.trim(), mend: `${becomes} NOT NULL AUTO_INCREMENT` }
     },
   }
 }
-export const WIDE_ID = 'BIGINT UNSIGNED NOT NULL AUTO_INCREMENT'
 
 function exactText(length: number, { isKey = false } = {}): Wanted {
   return {

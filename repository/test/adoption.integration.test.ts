@@ -1,5 +1,5 @@
 // What migrate does with tables that others made: it mends what is safe, names the rest, and services look once at start.
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { startTcpProxy } from 'local'
 import { z } from 'zod'
 import { openDatabase } from '../src/database.ts'
@@ -37,6 +37,9 @@ const inbox = ({ columns = '', primary = 'PRIMARY KEY (queue, message_id)', engi
   }, ${primary}) ENGINE=${engine} DEFAULT CHARSET=ascii`
 
 const created = (repeated = false) => ({ kind: 'created', repeated })
+
+/** The machine may be busy. */
+jest.setTimeout(60_000)
 
 describe('a table that others made', () => {
   let service: ServiceUnderTest
@@ -235,8 +238,8 @@ describe('a table that others made', () => {
   })
 
   it('names tables that refer to ids whose type is to change', async () => {
-    await mysql.sql(pythonTable())
-    await mysql.sql('CREATE TABLE orders (item int(11), FOREIGN KEY (item) REFERENCES inventory (id))')
+    await mysql.sql(pythonTable({ columns: { id: 'mediumint NOT NULL AUTO_INCREMENT' } }))
+    await mysql.sql('CREATE TABLE orders (item mediumint, FOREIGN KEY (item) REFERENCES inventory (id))')
     await expect(run()).rejects.toThrow(/foreign keys refer to the column id, .*\.orders/)
   })
 
@@ -306,45 +309,19 @@ describe('a table that others made', () => {
     await expect(run()).rejects.toThrow('inbox: the table is missing although its migration is recorded')
   })
 
-  const idType = async () =>
-    /`id` (\w+)(?:\(\d+\))?( unsigned)?/
-      .exec(await made('inventory'))
-      ?.slice(1)
-      .join('')
-  const asEarlierVersion = async () => {
-    await run()
-    await mysql.sql('ALTER TABLE inventory MODIFY id INT NOT NULL AUTO_INCREMENT')
-  }
-
-  it('keeps ids of INT while processes of the version that reads INT only may be at work, until half are used', async () => {
-    await asEarlierVersion()
-    await run()
-    expect(await idType()).toBe('int')
-    await mysql.sql('ALTER TABLE inventory AUTO_INCREMENT = 1073741825')
-    await run()
-    expect(await idType()).toBe('bigint unsigned')
-  })
-
-  it('widens ids once, and never gives one out again', async () => {
-    await mysql.sql(pythonTable())
+  it.each(['int', 'bigint', 'int unsigned', 'bigint unsigned'])('leaves ids of %s as they are', async (type) => {
+    await mysql.sql(pythonTable({ columns: { id: `${type} NOT NULL AUTO_INCREMENT` } }))
     await mysql.sql("INSERT INTO inventory (id, sku) VALUES (41, 'last')")
     await mysql.sql('DELETE FROM inventory')
     await run()
-    expect(await idType()).toBe('bigint unsigned')
-    const proxy = await startTcpProxy(mysql.server)
-    let altered = false
-    void proxy.holdAnswerTo('ALTER TABLE').answered.then(() => {
-      altered = true
-    })
-    await mysql.sql('DROP TABLE migrations')
-    await migrate(through(mysql.config, proxy.port), service.log)
-    expect(altered).toBe(false)
-    await proxy.close()
+    expect((await made('inventory')).replace(/(int)\(\d+\)/, '$1')).toContain(`\`id\` ${type} NOT NULL AUTO_INCREMENT`)
     await mysql.sql("INSERT INTO inventory (sku) VALUES ('next')")
     expect(await mysql.sql('SELECT id FROM inventory')).toEqual([{ id: 42 }])
+    await works()
   })
 
   it('serves ids as large as JavaScript tells apart, and names those beyond', async () => {
+    await mysql.sql(pythonTable({ columns: { id: 'bigint unsigned NOT NULL AUTO_INCREMENT' } }))
     await run()
     const { MAX_SAFE_INTEGER } = Number
     await mysql.sql(`INSERT INTO inventory (id, sku) VALUES (${MAX_SAFE_INTEGER - 1}, 'x'), (${MAX_SAFE_INTEGER}, 'y')`)

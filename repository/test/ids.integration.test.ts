@@ -1,11 +1,14 @@
 // The watch on ids tells how many are used up, as they are now, and warns long before there are none.
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { eventually } from 'local'
 import { type Database, openDatabase } from '../src/database.ts'
 import { type IdWatch, watchIds } from '../src/ids.ts'
 import { migrate } from '../src/migrate.ts'
 import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
 import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
+
+/** The machine may be busy. */
+jest.setTimeout(60_000)
 
 describe('the watch on ids', () => {
   let mysql: MysqlUnderTest
@@ -41,7 +44,7 @@ describe('the watch on ids', () => {
     expect(service.lines).toEqual([])
     await mysql.sql('ALTER TABLE inventory AUTO_INCREMENT = 1073741825')
     await eventually(() => expect(seen.at(-1)).toBeCloseTo(0.5, 6))
-    await eventually(() => expect(service.lines.at(-1)).toMatch(/^50 % of the ids .*: run npm run migrate/))
+    await eventually(() => expect(service.lines.at(-1)).toMatch(/^50 % of the ids .*: make it wider with ALTER TABLE/))
     await mysql.sql('ALTER TABLE inventory MODIFY id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT')
     await eventually(() => expect(seen.at(-1)).toBeLessThan(0.000_001))
     await watching.close()

@@ -1,5 +1,5 @@
 // The migrations create the schema from nothing, and adopt a table that the Python suite made.
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { startTcpProxy } from 'local'
 import { z } from 'zod'
 import { connectTo } from '../src/data-source.ts'
@@ -34,6 +34,9 @@ const PRICES = [
 ] as const
 
 const ALL = ['CreateInventory1764000000001', 'AdoptPythonInventory1764000000002', 'CreateInbox1764000000003']
+
+/** The machine may be busy. */
+jest.setTimeout(60_000)
 
 describe('migrate', () => {
   const service = serviceUnderTest()
@@ -75,7 +78,7 @@ describe('migrate', () => {
     )
   }
   const OURS = [
-    'id bigint unsigned',
+    'id int',
     'sku varchar(20) true',
     'name varchar(100) true',
     'label varchar(50) true',
