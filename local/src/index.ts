@@ -11,6 +11,13 @@ export type { Control, Mode, Mysql, OnProgress, Rabbitmq, Servers } from './serv
 export { ServersUnavailable } from './servers/servers.ts'
 export { type TestSpace, testSpace } from './servers/test-space.ts'
 export { serversEnvironment } from './servers-environment.ts'
-export { type HeldAnswer, type Refusals, startTcpProxy, type TcpProxy, type Weather } from './tcp-proxy.ts'
+export {
+  type HeldAnswer,
+  type MysqlError,
+  type Refusals,
+  startTcpProxy,
+  type TcpProxy,
+  type Weather,
+} from './tcp-proxy.ts'
 export { startTlsProxy, type TlsProxy } from './tls-proxy.ts'
 export { serversUnderTest } from './under-test.ts'

@@ -1,0 +1,139 @@
+// A connection whose transaction is in an unknown state is never used again: what was told is what is stored.
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { type MysqlError, startTcpProxy, type TcpProxy } from 'local'
+import { z } from 'zod'
+import type { Inventory } from '../src/contract.ts'
+import { type Database, openDatabase } from '../src/database.ts'
+import { inventoryIn } from '../src/inventory.ts'
+import { migrate } from '../src/migrate.ts'
+import { creation, deletion } from './commands.ts'
+import { type MysqlUnderTest, mysqlUnderTest, through } from './mysql.ts'
+import { serviceUnderTest } from './service.ts'
+
+const INTERRUPTED: MysqlError = { errno: 1317, sqlState: '70100', message: 'Query execution was interrupted' }
+const SHUTDOWN: MysqlError = { errno: 1053, sqlState: '08S01', message: 'Server shutdown in progress' }
+const OF_A_PROXY: MysqlError = { errno: 9001, sqlState: 'HY000', message: 'Max connect timeout reached' }
+
+/** Rounds of the storm, each a batch that is killed at chance. */
+const ROUNDS = 40
+
+const ids = z.array(z.object({ id: z.coerce.number() }))
+const texts = z.array(z.object({ text: z.string() }))
+
+describe('a transaction that fails to end', () => {
+  let mysql: MysqlUnderTest
+  let proxy: TcpProxy
+  let database: Database
+  let inventory: Inventory
+  beforeAll(async () => {
+    mysql = await mysqlUnderTest('unknown_state')
+    const service = serviceUnderTest()
+    await migrate(mysql.config, service.log)
+    proxy = await startTcpProxy(mysql.server)
+    database = await openDatabase({ ...through(mysql.config, proxy.port), poolSize: 1 }, service)
+  })
+  beforeEach(async () => {
+    await mysql.sql('DELETE FROM inventory')
+    await mysql.sql('DELETE FROM inbox')
+    inventory = inventoryIn(database)
+  })
+  afterAll(async () => {
+    await database.close()
+    await proxy.close()
+    await mysql.drop()
+  })
+
+  /** As the consumers do: the same messages again for as long as nothing can be told. */
+  async function untilTold<T>(attempt: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await attempt()
+      } catch (error) {
+        expect(error).toMatchObject({ transient: true })
+      }
+    }
+  }
+  const stored = async () =>
+    texts.parse(await mysql.sql('SELECT sku AS text FROM inventory ORDER BY sku')).map(({ text }) => text)
+  const remembered = async (queue: string) =>
+    texts
+      .parse(await mysql.sql('SELECT CAST(message_id AS CHAR) AS text FROM inbox WHERE queue = ? ORDER BY 1', [queue]))
+      .map(({ text }) => text)
+
+  const edges = ['START TRANSACTION', 'SAVEPOINT', 'ROLLBACK TO SAVEPOINT', 'ROLLBACK', 'COMMIT'].flatMap((statement) =>
+    [INTERRUPTED, SHUTDOWN, OF_A_PROXY].map((error) => ({ statement, error })),
+  )
+  it.each(edges)('stores what it tells when $statement is answered with $error.errno', async ({ statement, error }) => {
+    await inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })])
+    const batch = Array.from({ length: 20 }, (_, n) => creation({ sku: `s${n}` }, { messageId: `m1${n}` }))
+    const commands = [...batch, creation({ sku: 'taken' }, { messageId: 'm2' })]
+    proxy.refuse(statement, error)
+    const outcomes = await untilTold(() => inventory.create(commands))
+    expect(outcomes.map(({ kind }) => kind)).toEqual([...batch.map(() => 'created'), 'duplicate-sku'])
+    // What follows on the same pool must not commit, or take back, anything of what went before.
+    await inventory.create([creation({ sku: 'after' }, { messageId: 'm3' })])
+    expect(await stored()).toEqual([...batch.map(({ body }) => body.sku), 'after', 'taken'].sort())
+    expect(await remembered('create_item')).toEqual(['m0', ...batch.map(({ messageId }) => messageId), 'm3'].sort())
+  })
+
+  it.each([INTERRUPTED, OF_A_PROXY])(
+    'tells the truth when a delete runs again and its ROLLBACK is answered with $errno',
+    async (error) => {
+      await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b' })])
+      const replica = await openDatabase(mysql.config, serviceUnderTest())
+      // Another replica applies one of the two messages while this one holds both rows' fate in hand.
+      const held = proxy.holdAnswerTo('FROM inbox')
+      const deleting = untilTold(() =>
+        inventory.delete([deletion('x', { messageId: 'm1' }), deletion('a', { messageId: 'm2' })]),
+      )
+      await held.answered
+      await inventoryIn(replica).delete([deletion('x', { messageId: 'm1' })])
+      proxy.refuse('ROLLBACK', error)
+      held.release()
+      await replica.close()
+      expect(await deleting).toEqual([
+        { kind: 'unknown-sku', repeated: true },
+        { kind: 'deleted', repeated: false },
+      ])
+      expect(await stored()).toEqual(['b'])
+      expect(await remembered('stock_management')).toEqual(['m1', 'm2'])
+    },
+  )
+
+  it('loses nothing in a storm of KILL QUERY', async () => {
+    let raging = true
+    const storm = (async () => {
+      while (raging) {
+        const running = ids.parse(
+          await mysql.sql('SELECT id FROM information_schema.processlist WHERE db = ? AND id <> CONNECTION_ID()', [
+            mysql.config.database,
+          ]),
+        )
+        for (const { id } of running) await mysql.sql(`KILL QUERY ${id}`).catch(() => {})
+      }
+    })()
+    const skus: string[] = []
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const taken = skus.length === 0 ? [] : [creation({ sku: skus[0] ?? '' }, { messageId: `d${round}` })]
+      const batch = Array.from({ length: 50 }, (_, n) =>
+        creation({ sku: `r${round}-${n}` }, { messageId: `m${round}-${n}` }),
+      )
+      const outcomes = await untilTold(() => inventory.create([...taken, ...batch]))
+      expect(outcomes.slice(taken.length).map(({ kind }) => kind)).toEqual(batch.map(() => 'created'))
+      skus.push(...batch.map(({ body }) => body.sku))
+    }
+    raging = false
+    await storm
+    expect(await stored()).toEqual(skus.sort())
+  }, 60_000)
+
+  it('lends no connection again that a session setting keeps in a transaction', async () => {
+    const connection = async () =>
+      z
+        .tuple([z.object({ id: z.coerce.number() })])
+        .parse(await database.use((sql) => sql('SELECT CONNECTION_ID() AS id')))[0].id
+    const before = await connection()
+    await database.use((sql) => sql('START TRANSACTION'))
+    expect(await connection()).not.toBe(before)
+  })
+})
