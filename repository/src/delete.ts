@@ -2,7 +2,6 @@
 import { z } from 'zod'
 import type { Command, DeleteOutcome } from './contract.ts'
 import { type Database, RunAgain } from './database.ts'
-import { rowId } from './entity.ts'
 import { errnoOf, meaningOf, sentenceOf } from './errors.ts'
 import { findRecorded, hasId, type Identified, type Recorded, record } from './inbox.ts'
 import type { Sql } from './server-pool.ts'
@@ -92,7 +91,7 @@ function tell(
 }
 
 const told = z.enum(['deleted', 'unknown-sku'])
-const rows = z.array(z.object({ id: rowId, sku: z.string().nullable() }))
+const rows = z.array(z.object({ id: z.int(), sku: z.string().nullable() }))
 
 /**
  * The ids of the rows with these skus, locked, so that what we say of them is still true when we commit. By the index and in its

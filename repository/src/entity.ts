@@ -1,9 +1,5 @@
 // The two tables as TypeORM knows them; the migrations make them so, and a test compares the two.
 import { EntitySchema } from 'typeorm'
-import { z } from 'zod'
-
-/** An id as the driver returns it: a number, or of a BIGINT column (an operator may have widened it) a text. */
-export const rowId = z.union([z.int(), z.string().regex(/^\d+$/).transform(Number).pipe(z.int())])
 
 export interface InventoryRow {
   id: number

@@ -2,11 +2,10 @@
 import { z } from 'zod'
 import type { PageRequest, StockItem } from './contract.ts'
 import type { Database } from './database.ts'
-import { rowId } from './entity.ts'
 
 const rows = z.array(
   z.object({
-    id: rowId,
+    id: z.int(),
     sku: z.string().nullable(),
     name: z.string().nullable(),
     label: z.string().nullable(),
