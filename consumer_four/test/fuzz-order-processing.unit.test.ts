@@ -12,6 +12,7 @@ const asking = (headers: Record<string, unknown>): Delivery => ({
   body: [],
   messageId: undefined,
   redelivered: false,
+  redrives: 0,
   fingerprint: 'f',
   headers,
 })
@@ -22,6 +23,7 @@ async function inventoryOf(count: number) {
       messageId: String(n),
       fingerprint: 'f',
       redelivered: false,
+      redrives: 0,
       body: { sku: `s${n}`, name: 'n', label: n % 2 ? 'odd' : 'even', price: n, quantity: n },
     })),
   )

@@ -25,6 +25,7 @@ const delivery = (headers: Record<string, unknown> = {}): Delivery => ({
   body: [],
   messageId: undefined,
   redelivered: false,
+  redrives: 0,
   fingerprint: '',
   headers,
 })

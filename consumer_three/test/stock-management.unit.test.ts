@@ -6,7 +6,7 @@ import { expect, it } from '@jest/globals'
 import { deleteItems } from '../src/stock-management.ts'
 
 const item = { sku: 'A', name: 'n', label: 'l', price: 1.5, quantity: 2 }
-const create = { messageId: undefined, fingerprint: '', redelivered: false, body: item }
+const create = { messageId: undefined, fingerprint: '', redelivered: false, redrives: 0, body: item }
 
 it('deletes an item once: the same message again finds nothing to do, also when the item is back', async () => {
   const inventory = inMemoryInventory()

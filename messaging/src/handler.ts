@@ -7,6 +7,8 @@ export interface Delivery<Body = unknown> {
   readonly messageId: string | undefined
   /** True when it may have been handled before: by another consumer, or by an attempt of ours that failed. */
   readonly redelivered: boolean
+  /** How often it was put back from the dead letters. */
+  readonly redrives: number
   /** Hash of the body's bytes (hex): tells one message from another that carries the same id. */
   readonly fingerprint: string
   readonly headers: Readonly<Record<string, unknown>>

@@ -1,6 +1,7 @@
 // Pure decisions: from what happened to a message, what is to be done with it. No channel, no clock.
 import { hash } from 'node:crypto'
 import type { Message } from 'amqplib'
+import { z } from 'zod'
 import { carried } from './carried.ts'
 import type { Contract } from './contract.ts'
 import { deadLetterQueue } from './contract.ts'
@@ -35,6 +36,7 @@ export function readMessage<Body>(
     messageId:
       typeof properties.messageId === 'string' && properties.messageId !== '' ? properties.messageId : undefined,
     redelivered: fields.redelivered,
+    redrives: redrivesOf(properties),
     fingerprint: hash('sha256', content, 'hex').slice(0, 32),
     headers: properties.headers ?? {},
   }
@@ -87,6 +89,8 @@ export function deadLetter(
         'x-failed-at': failure.at.toISOString(),
         'x-consumer': failure.consumer,
         'x-attempts': deliveriesBefore(message) + attempts,
+        // Counted here and not by whoever puts it back, so that one that is moved by other means is judged anew as well.
+        [REDRIVES_HEADER]: Math.min(redrivesOf(message.properties) + 1, REDRIVES_MAX),
         ...(dropped.length === 0 ? {} : { 'x-dropped': legible(dropped.join(', ')) }),
       },
     },
@@ -101,6 +105,14 @@ function deliveriesBefore({ fields, properties }: Message): number {
     ? counted
     : Number(fields.redelivered)
 }
+
+const REDRIVES_HEADER = 'x-redrives'
+/** Each redrive is a key of its own in the inbox, and all of them are looked up. */
+const REDRIVES_MAX = 100
+const redrivesHeader = z.int().min(0).max(REDRIVES_MAX).catch(0)
+
+/** How often a message has been among the dead letters; 0 when the header is missing or says anything else. */
+const redrivesOf = ({ headers }: Message['properties']): number => redrivesHeader.parse(headers?.[REDRIVES_HEADER])
 
 const LEGIBLE_MOST = 2_000
 /** Characters that move the cursor or begin a line where a person reads the text. */

@@ -8,6 +8,7 @@ const delivery = (messageId: string): Delivery => ({
   body: {},
   messageId,
   redelivered: false,
+  redrives: 0,
   fingerprint: messageId,
   headers: {},
 })

@@ -64,7 +64,14 @@ describe('what a requester counts', () => {
 })
 
 describe('what attempts measure', () => {
-  const delivery: Delivery = { body: {}, messageId: 'm', redelivered: false, fingerprint: 'f', headers: {} }
+  const delivery: Delivery = {
+    body: {},
+    messageId: 'm',
+    redelivered: false,
+    redrives: 0,
+    fingerprint: 'f',
+    headers: {},
+  }
   const config = { retryMostMs: 1, holdMostMs: 1_000 }
 
   it('says how many messages are held while the world is bad', async () => {

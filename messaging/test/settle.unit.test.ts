@@ -1,7 +1,7 @@
 // The pure decisions: reading, failing, setting aside, replying.
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
-import { createItem, orderProcessing } from '../src/contracts.ts'
+import { createItem, healthcheck, orderProcessing } from '../src/contracts.ts'
 import { deadLetter, readMessage, replyTo } from '../src/settle.ts'
 
 const nothing = {
@@ -36,6 +36,7 @@ describe('reading a message', () => {
       body: { sku: 'a', price: 1.5 },
       messageId: 'm',
       redelivered: true,
+      redrives: 0,
       headers: { a: 1 },
     })
   })
@@ -107,6 +108,14 @@ describe('a dead letter', () => {
     expect(attempts({}, true)).toBe(2)
     expect(attempts({ 'x-delivery-count': 4 }, true)).toBe(5)
     expect(attempts({ 'x-delivery-count': 'many' }, false, { attempts: 3 })).toBe(3)
+  })
+
+  it('counts how often it was put back, so that it is judged anew then, whatever a sender wrote into the header', () => {
+    const put = (redrives: unknown) => message('', { headers: { 'x-redrives': redrives } })
+    const counted = (redrives: unknown) =>
+      deadLetter(createItem, put(redrives), refused, failure).properties.headers['x-redrives']
+    expect([undefined, 0, 4, 100, 101, -1, 0.5, '2', { a: 1 }].map(counted)).toEqual([1, 1, 5, 100, 1, 1, 1, 1, 1])
+    expect(readMessage(healthcheck, { ...put(3), content: Buffer.from('1') }, 1_000)).toMatchObject({ redrives: 3 })
   })
 
   it('never expires, and claims no user', () => {

@@ -22,14 +22,19 @@ export interface Command<Body> {
   readonly messageId: string | undefined
   /** Hash of the raw body: the same id with another fingerprint is another message. */
   readonly fingerprint: string
+  /** How often it was put back from the dead letters: each time it is judged anew, but applied once at most. */
+  readonly redrives: number
   /** The message may have been applied before: delivered, or attempted, for the second time. */
   readonly redelivered: boolean
   readonly body: Body
 }
 
+/** Reasons to refuse a message that are remembered, so that a redelivery is told the same. */
+export const REFUSALS = ['duplicate-sku', 'rejected-by-database'] as const
+
 export type CreateOutcome =
   | { kind: 'created'; repeated: boolean }
-  | { kind: 'duplicate-sku' | 'rejected-by-database' | 'message-id-reused'; error: string }
+  | { kind: (typeof REFUSALS)[number] | 'message-id-reused'; error: string }
 
 export type DeleteOutcome =
   | { kind: 'deleted' | 'unknown-sku'; repeated: boolean }

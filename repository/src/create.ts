@@ -1,9 +1,9 @@
 // Storing items: a whole batch in two statements, and with more care when a row of it, or of the batch before, was refused.
 import { z } from 'zod'
-import type { Command, CreateOutcome, NewItem } from './contract.ts'
+import { type Command, type CreateOutcome, type NewItem, REFUSALS } from './contract.ts'
 import { type Database, RunAgain } from './database.ts'
 import { DatabaseError, duplicateKeyOf, meaningOf, sentenceOf } from './errors.ts'
-import { findRecorded, hasId, type Recorded, record } from './inbox.ts'
+import { recordApplied, Verdicts } from './inbox.ts'
 import type { Sql } from './server-pool.ts'
 import { duplicate, reused, type StoredItem, sameContent } from './verdicts.ts'
 
@@ -62,12 +62,7 @@ async function insertAtOnce(
 /** Two statements for any number of items. Rejects, with part of the work done, when one row is refused. */
 async function insert(sql: Sql, commands: readonly Create[]): Promise<void> {
   // One after the other: a deadlock ends the transaction, and a statement sent ahead of the news would commit by itself.
-  const identified = commands.filter(hasId)
-  await record(
-    sql,
-    QUEUE,
-    identified.map(({ messageId, fingerprint }) => ({ messageId, fingerprint, outcome: CREATED })),
-  )
+  await recordApplied(sql, QUEUE, commands, CREATED)
   const rows = commands.map(({ body: { sku, name, label, price, quantity } }) => [sku, name, label, price, quantity])
   try {
     await sql('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
@@ -88,6 +83,10 @@ async function insertCarefully(
 ): Promise<readonly CreateOutcome[]> {
   const known = await lookUp(sql, commands)
   const outcomes = new Map<number, CreateOutcome>()
+  const settle = ({ index, command }: Placed, outcome: CreateOutcome) => {
+    outcomes.set(index, outcome)
+    remember(known, command, outcome)
+  }
   let rest: readonly Placed[] = commands.map((command, index) => ({ index, command }))
   while (rest.length > 0) {
     const first: Placed[] = []
@@ -96,7 +95,7 @@ async function insertCarefully(
     for (const placed of rest) {
       const outcome = judge(placed.command, known)
       if (outcome) {
-        outcomes.set(placed.index, outcome)
+        settle(placed, outcome)
         continue
       }
       const keys = keysOf(placed.command)
@@ -104,9 +103,10 @@ async function insertCarefully(
       else first.push(placed)
       for (const key of keys) claimed.add(key)
     }
-    await insertHalving(sql, first.sort(bySku), outcomes, known, attempt < HALVING_FROM)
+    await insertHalving(sql, first.sort(bySku), { settle, isNews: attempt < HALVING_FROM })
     rest = later
   }
+  await known.verdicts.record(sql)
   return commands.map((_, index) => outcomes.get(index) ?? never(index))
 }
 
@@ -117,17 +117,14 @@ const keysOf = ({ messageId, body }: Create): string[] => [
 
 const bySku = ({ command: a }: Placed, { command: b }: Placed): number => (a.body.sku < b.body.sku ? -1 : 1)
 
-/**
- * Halves what fails until the refused rows stand alone. Keeps `known` up to date. A duplicate has come since the look-up: if
- * that is `isNews`, another look-up is quicker than halving, and keeps no locks meanwhile.
- */
-async function insertHalving(
-  sql: Sql,
-  placed: readonly Placed[],
-  outcomes: Map<number, CreateOutcome>,
-  known: Known,
-  isNews: boolean,
-): Promise<void> {
+interface Settling {
+  readonly settle: (placed: Placed, outcome: CreateOutcome) => void
+  /** A duplicate has come since the look-up: another look-up is quicker than halving, and keeps no locks meanwhile. */
+  readonly isNews: boolean
+}
+
+/** Halves what fails until the refused rows stand alone. */
+async function insertHalving(sql: Sql, placed: readonly Placed[], settling: Settling): Promise<void> {
   if (placed.length === 0) return
   await sql('SAVEPOINT items')
   try {
@@ -135,27 +132,21 @@ async function insertHalving(
       sql,
       placed.map(({ command }) => command),
     )
-    for (const { index, command } of placed) {
-      outcomes.set(index, { kind: CREATED, repeated: false })
-      remember(known, command)
-    }
   } catch (error) {
     if (meaningOf(error) !== 'row') throw error
-    if (isNews && isOfAnItem(duplicateKeyOf(error)))
+    if (settling.isNews && isOfAnItem(duplicateKeyOf(error)))
       throw new RunAgain('an item was stored by another consumer meanwhile')
     await sql('ROLLBACK TO SAVEPOINT items')
     const [only] = placed
-    if (placed.length === 1 && only) {
-      outcomes.set(only.index, await refusal(sql, only.command, error))
-      return
-    }
+    if (placed.length === 1 && only) return settling.settle(only, await refusal(sql, only.command, error))
     const middle = placed.length >> 1
-    await insertHalving(sql, placed.slice(0, middle), outcomes, known, isNews)
-    await insertHalving(sql, placed.slice(middle), outcomes, known, isNews)
+    await insertHalving(sql, placed.slice(0, middle), settling)
+    return await insertHalving(sql, placed.slice(middle), settling)
   }
+  for (const each of placed) settling.settle(each, { kind: CREATED, repeated: false })
 }
 
-/** Why this one command failed with `error`. Nothing of a refusal is recorded: the message may be sent again, mended. */
+/** Why this one command failed with `error`. */
 async function refusal(sql: Sql, command: Create, error: unknown): Promise<CreateOutcome> {
   // A key that somebody added to the table is like any other rule of the database's.
   if (!isOfAnItem(duplicateKeyOf(error))) return { kind: 'rejected-by-database', error: rowRefused(error) }
@@ -168,7 +159,7 @@ async function refusal(sql: Sql, command: Create, error: unknown): Promise<Creat
 const isOfAnItem = (key: string | undefined): boolean => key === 'sku' || key === 'PRIMARY'
 
 interface Known {
-  readonly recorded: Map<string, Recorded>
+  readonly verdicts: Verdicts
   readonly items: Map<string, StoredItem>
 }
 
@@ -180,14 +171,20 @@ async function lookUp(sql: Sql, commands: readonly Create[]): Promise<Known> {
   const rows = storedItems.parse(
     await sql('SELECT sku, name, label, price, quantity FROM inventory WHERE sku IN (?)', [skus]),
   )
-  const messageIds = commands.filter(hasId).map(({ messageId }) => messageId)
-  const recorded = await findRecorded(sql, QUEUE, messageIds)
-  return { recorded, items: new Map(rows.map((row) => [row.sku, row])) }
+  const verdicts = await Verdicts.of(sql, QUEUE, commands)
+  return { verdicts, items: new Map(rows.map((row) => [row.sku, row])) }
 }
 
-function remember({ recorded, items }: Known, { messageId, fingerprint, body }: Create): void {
-  if (messageId !== undefined) recorded.set(messageId, { fingerprint, outcome: CREATED })
-  items.set(body.sku, body)
+/** Keeps up with what this transaction does, so that later messages of the batch are judged by it. */
+function remember({ verdicts, items }: Known, command: Create, outcome: CreateOutcome): void {
+  if (outcome.kind === 'created') {
+    // Its verdict is written with the item.
+    if (!outcome.repeated) {
+      items.set(command.body.sku, command.body)
+      verdicts.note(command, CREATED, null)
+    }
+  } else if (outcome.kind !== 'message-id-reused' && verdicts.on(command) === undefined)
+    verdicts.add(command, outcome.kind, outcome.error)
 }
 
 const text = z.string().nullable()
@@ -198,12 +195,13 @@ const number = z
 const storedItems = z.array(z.object({ sku: z.string(), name: text, label: text, price: number, quantity: number }))
 
 /** The outcome that follows from what is stored already; undefined when nothing stands against inserting. */
-function judge(command: Create, { recorded, items }: Known): CreateOutcome | undefined {
+function judge(command: Create, { verdicts, items }: Known): CreateOutcome | undefined {
   const { messageId, fingerprint, redelivered, body } = command
-  const before = messageId === undefined ? undefined : recorded.get(messageId)
+  const before = verdicts.on(command)
   if (messageId !== undefined && before !== undefined) {
-    if (before.fingerprint === fingerprint) return { kind: 'created', repeated: true }
-    return { kind: 'message-id-reused', error: reused(messageId) }
+    if (before.fingerprint !== fingerprint) return { kind: 'message-id-reused', error: reused(messageId) }
+    if (before.error === null) return { kind: 'created', repeated: true }
+    return { kind: refusalKind.parse(before.outcome), error: before.error }
   }
   const stored = items.get(body.sku)
   if (stored === undefined) return undefined
@@ -211,6 +209,8 @@ function judge(command: Create, { recorded, items }: Known): CreateOutcome | und
   if (messageId === undefined && redelivered && sameContent(stored, body)) return { kind: 'created', repeated: true }
   return { kind: 'duplicate-sku', error: duplicate(body.sku) }
 }
+
+const refusalKind = z.enum(REFUSALS)
 
 /** What MySQL said, without the number of the row in a statement that the reader never saw. */
 const rowRefused = (error: unknown): string =>

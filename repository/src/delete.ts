@@ -1,14 +1,13 @@
 // Deleting items by sku: a batch in three statements, with the truth about each message.
 import { z } from 'zod'
 import type { Command, DeleteOutcome } from './contract.ts'
-import { type Database, RunAgain } from './database.ts'
-import { errnoOf, meaningOf, sentenceOf } from './errors.ts'
-import { findRecorded, hasId, type Identified, type Recorded, record } from './inbox.ts'
+import type { Database } from './database.ts'
+import { meaningOf, sentenceOf } from './errors.ts'
+import { hasId, Verdicts } from './inbox.ts'
 import type { Sql } from './server-pool.ts'
 import { reused } from './verdicts.ts'
 
 const QUEUE = 'stock_management'
-const DUPLICATE_KEY = 1062
 
 type Sku = string | null
 type Delete = Command<{ readonly sku: Sku }>
@@ -26,10 +25,12 @@ async function deleteBatch(sql: Sql, commands: readonly Delete[]): Promise<reado
     sql,
     commands.map(({ body }) => body.sku),
   )
-  const messageIds = commands.filter(hasId).map(({ messageId }) => messageId)
-  const recorded: Map<string, Recorded> = await findRecorded(sql, QUEUE, messageIds)
+  const verdicts = await Verdicts.of(sql, QUEUE, commands)
   const bodies = firstBodies(commands)
-  const wanted = commands.filter((command) => !hasId(command) || isNew(command, bodies, recorded))
+  const wanted = commands.filter(
+    (command) =>
+      verdicts.on(command) === undefined && (!hasId(command) || bodies.get(command.messageId) === command.fingerprint),
+  )
   const ids = [...new Set(wanted.map(({ body }) => body.sku))].flatMap((sku) => stored.get(sku) ?? [])
   const refused = new Map<number, string>()
   await deleteHalving(
@@ -37,8 +38,8 @@ async function deleteBatch(sql: Sql, commands: readonly Delete[]): Promise<reado
     ids.sort((a, b) => a - b),
     refused,
   )
-  const { outcomes, fresh } = tell(commands, bodies, stored, refused, recorded)
-  await record(sql, QUEUE, fresh).catch(whenRecordedMeanwhile)
+  const outcomes = commands.map((command) => tell(command, { bodies, stored, refused, verdicts }))
+  await verdicts.record(sql)
   return outcomes
 }
 
@@ -50,44 +51,31 @@ function firstBodies(commands: readonly Delete[]): Map<string, string> {
   return bodies
 }
 
-const isNew = ({ messageId, fingerprint }: Identified, bodies: Map<string, string>, recorded: Map<string, Recorded>) =>
-  !recorded.has(messageId) && bodies.get(messageId) === fingerprint
-
-interface Fresh {
-  readonly messageId: string
-  readonly fingerprint: string
-  readonly outcome: Told
+interface Known {
+  readonly bodies: ReadonlyMap<string, string>
+  readonly stored: Map<Sku, readonly number[]>
+  readonly refused: ReadonlyMap<number, string>
+  readonly verdicts: Verdicts
 }
 
-/** What became of each command, in order: the first that names a sku takes its rows, the next finds none. */
-function tell(
-  commands: readonly Delete[],
-  bodies: ReadonlyMap<string, string>,
-  stored: Map<Sku, readonly number[]>,
-  refused: ReadonlyMap<number, string>,
-  recorded: Map<string, Recorded>,
-): { outcomes: readonly DeleteOutcome[]; fresh: readonly Fresh[] } {
-  const fresh: Fresh[] = []
-  const outcomes = commands.map((command): DeleteOutcome => {
-    const { messageId, fingerprint, body } = command
-    const before = messageId === undefined ? undefined : recorded.get(messageId)
-    if (messageId !== undefined) {
-      const body = before?.fingerprint ?? bodies.get(messageId)
-      if (body !== fingerprint) return { kind: 'message-id-reused', error: reused(messageId) }
-      if (before !== undefined) return { kind: told.parse(before.outcome), repeated: true }
-    }
-    const ids = stored.get(body.sku)
-    const why = ids?.map((id) => refused.get(id)).find((sentence) => sentence !== undefined)
-    if (why !== undefined) return { kind: 'rejected-by-database', error: why }
-    stored.delete(body.sku)
-    const outcome = ids === undefined ? 'unknown-sku' : 'deleted'
-    if (messageId !== undefined) {
-      fresh.push({ messageId, fingerprint, outcome })
-      recorded.set(messageId, { fingerprint, outcome })
-    }
-    return { kind: outcome, repeated: false }
-  })
-  return { outcomes, fresh }
+/** What became of a command. The first that names a sku takes its rows, the next finds none. */
+function tell(command: Delete, { bodies, stored, refused, verdicts }: Known): DeleteOutcome {
+  const { messageId, fingerprint, body } = command
+  const before = verdicts.on(command)
+  if (messageId !== undefined && (before?.fingerprint ?? bodies.get(messageId)) !== fingerprint)
+    return { kind: 'message-id-reused', error: reused(messageId) }
+  if (before !== undefined && before.error !== null) return { kind: 'rejected-by-database', error: before.error }
+  if (before !== undefined) return { kind: told.parse(before.outcome), repeated: true }
+  const ids = stored.get(body.sku)
+  const why = ids?.map((id) => refused.get(id)).find((sentence) => sentence !== undefined)
+  if (why !== undefined) {
+    verdicts.add(command, 'rejected-by-database', why)
+    return { kind: 'rejected-by-database', error: why }
+  }
+  stored.delete(body.sku)
+  const outcome: Told = ids === undefined ? 'unknown-sku' : 'deleted'
+  verdicts.add(command, outcome, null)
+  return { kind: outcome, repeated: false }
 }
 
 const told = z.enum(['deleted', 'unknown-sku'])
@@ -128,10 +116,4 @@ async function deleteHalving(sql: Sql, ids: readonly number[], refused: Map<numb
     await deleteHalving(sql, ids.slice(0, middle), refused)
     await deleteHalving(sql, ids.slice(middle), refused)
   }
-}
-
-/** Another consumer applied one of these messages while we did: what it recorded must be read first. */
-function whenRecordedMeanwhile(error: unknown): never {
-  if (errnoOf(error) === DUPLICATE_KEY) throw new RunAgain('a message was applied by another consumer meanwhile')
-  throw error
 }

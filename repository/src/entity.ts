@@ -30,6 +30,7 @@ export interface InboxRow {
   message_id: Buffer
   fingerprint: string
   outcome: string
+  error: string | null
   applied_at: Date
 }
 
@@ -42,6 +43,7 @@ export const inboxEntity = new EntitySchema<InboxRow>({
     message_id: { type: 'varbinary', length: 1020, primary: true },
     fingerprint: { type: 'varchar', length: 64 },
     outcome: { type: 'varchar', length: 32 },
+    error: { type: 'varchar', length: 1000, nullable: true },
     applied_at: { type: 'datetime', precision: 3, default: () => 'CURRENT_TIMESTAMP(3)' },
   },
   indices: [{ name: 'applied_at', columns: ['applied_at'] }],

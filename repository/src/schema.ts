@@ -7,8 +7,11 @@ import type { Sql } from './server-pool.ts'
 export interface Fault {
   readonly table: TableName
   readonly says: string
-  /** Clauses of an ALTER TABLE; `convert prices`: what AdoptPythonInventory does; undefined: an operator must decide. */
-  readonly mend: readonly string[] | 'convert prices' | undefined
+  /**
+   * Clauses of an ALTER TABLE; `convert prices`: what AdoptPythonInventory does; `migration`: one that is still to run adds
+   * it; undefined: an operator must decide.
+   */
+  readonly mend: readonly string[] | 'convert prices' | 'migration' | undefined
 }
 
 export type TableName = 'inventory' | 'inbox'
@@ -17,6 +20,8 @@ type Verdict = { readonly says: string; readonly mend?: string | 'convert prices
 interface Wanted {
   readonly as: string
   readonly judge: (found: Column, collation: string) => Verdict
+  /** A migration adds it to a table that an earlier one made. */
+  readonly isAdded?: boolean
 }
 interface WantedTable {
   readonly columns: Readonly<Record<string, Wanted>>
@@ -48,6 +53,7 @@ const WANTED: Readonly<Record<TableName, WantedTable>> = {
       message_id: bytes(1020),
       fingerprint: text(64),
       outcome: text(32),
+      error: { ...text(1000), isAdded: true },
       applied_at: timeOfInsert(3),
     },
     primary: ['queue', 'message_id'],
@@ -218,9 +224,10 @@ function* faultsOfTable(found: Table, wanted: WantedTable, collation: string): G
 }
 
 function* faultsOfColumns(found: Table, { columns }: WantedTable, collation: string): Generator<Found> {
-  for (const [name, { as, judge }] of Object.entries(columns)) {
+  for (const [name, { as, judge, isAdded }] of Object.entries(columns)) {
     const column = found.columns.get(name)
-    if (column === undefined) yield { says: `the column ${name} is missing (${as})`, mend: undefined }
+    if (column === undefined)
+      yield { says: `the column ${name} is missing (${as})`, mend: isAdded ? 'migration' : undefined }
     else if (column.computed) yield { says: `the column ${name} is generated, and must be ${as}`, mend: undefined }
     else {
       const verdict = judge(column, collation)

@@ -1,6 +1,6 @@
 // The inventory in memory, for unit tests: passes the same suite as MySQL (test/inventory.suite.ts).
 import type { Command, CreateOutcome, DeleteOutcome, Inventory, NewItem, PageRequest, StockItem } from './contract.ts'
-import type { Recorded } from './inbox.ts'
+import type { Verdict } from './inbox.ts'
 import { duplicate, reused, sameContent } from './verdicts.ts'
 
 /** An empty inventory that holds its items, and the messages it applied, in memory. */
@@ -13,43 +13,62 @@ export function inMemoryInventory(): Inventory {
   }
 }
 
+const DUPLICATE = 'duplicate-sku'
+const REJECTED = 'rejected-by-database'
+
 class Stock {
   readonly #items = new Map<string, { id: number; item: NewItem }>()
-  readonly #created = new Map<string, Recorded>()
-  readonly #deleted = new Map<string, Recorded>()
+  readonly #verdicts = new Map<string, Verdict>()
   #lastId = 0
 
-  create({ messageId, fingerprint, redelivered, body }: Command<NewItem>): CreateOutcome {
-    const before = messageId === undefined ? undefined : this.#created.get(messageId)
-    if (messageId !== undefined && before !== undefined)
-      return before.fingerprint === fingerprint
-        ? { kind: 'created', repeated: true }
-        : { kind: 'message-id-reused', error: reused(messageId) }
+  create(command: Command<NewItem>): CreateOutcome {
+    const { messageId, redelivered, body } = command
+    const before = this.#verdictOn('create', command)
+    if (before === 'reused') return { kind: 'message-id-reused', error: reused(messageId ?? '') }
+    if (before?.error === null) return { kind: 'created', repeated: true }
+    if (before !== undefined) return { kind: before.outcome === DUPLICATE ? DUPLICATE : REJECTED, error: before.error }
     const stored = this.#items.get(body.sku)
     if (stored !== undefined)
       return messageId === undefined && redelivered && sameContent(stored.item, body)
         ? { kind: 'created', repeated: true }
-        : { kind: 'duplicate-sku', error: duplicate(body.sku) }
+        : this.#refuse(command, DUPLICATE, duplicate(body.sku))
     const unfit = unfitColumn(body)
-    if (unfit !== undefined) return { kind: 'rejected-by-database', error: `MySQL refused the item: ${unfit}` }
+    if (unfit !== undefined) return this.#refuse(command, REJECTED, `MySQL refused the item: ${unfit}`)
     this.#lastId += 1
     const { sku, name, label, price, quantity } = body
     const item = { sku, name, label, price: Number(price.toFixed(4)), quantity }
     this.#items.set(sku, { id: this.#lastId, item })
-    if (messageId !== undefined) this.#created.set(messageId, { fingerprint, outcome: 'created' })
+    this.#note('create', command, 'created', null)
     return { kind: 'created', repeated: false }
   }
 
-  delete({ messageId, fingerprint, body }: Command<{ readonly sku: string | null }>): DeleteOutcome {
-    const before = messageId === undefined ? undefined : this.#deleted.get(messageId)
-    if (messageId !== undefined && before !== undefined)
-      return before.fingerprint === fingerprint
-        ? { kind: before.outcome === 'deleted' ? 'deleted' : 'unknown-sku', repeated: true }
-        : { kind: 'message-id-reused', error: reused(messageId) }
+  delete(command: Command<{ readonly sku: string | null }>): DeleteOutcome {
+    const { messageId, body } = command
+    const before = this.#verdictOn('delete', command)
+    if (before === 'reused') return { kind: 'message-id-reused', error: reused(messageId ?? '') }
+    if (before !== undefined) return { kind: before.outcome === 'deleted' ? 'deleted' : 'unknown-sku', repeated: true }
     // Nothing here has no sku: only a table that was adopted can hold such rows.
     const kind = body.sku !== null && this.#items.delete(body.sku) ? 'deleted' : 'unknown-sku'
-    if (messageId !== undefined) this.#deleted.set(messageId, { fingerprint, outcome: kind })
+    this.#note('delete', command, kind, null)
     return { kind, repeated: false }
+  }
+
+  #refuse(command: Command<NewItem>, kind: typeof DUPLICATE | typeof REJECTED, error: string): CreateOutcome {
+    this.#note('create', command, kind, error)
+    return { kind, error }
+  }
+
+  #note(work: string, { messageId, redrives, fingerprint }: Command<unknown>, outcome: string, error: string | null) {
+    if (messageId !== undefined) this.#verdicts.set(`${work} ${redrives} ${messageId}`, { fingerprint, outcome, error })
+  }
+
+  #verdictOn(work: string, { messageId, redrives, fingerprint }: Command<unknown>): Verdict | 'reused' | undefined {
+    for (let redrive = 0; messageId !== undefined && redrive <= redrives; redrive += 1) {
+      const verdict = this.#verdicts.get(`${work} ${redrive} ${messageId}`)
+      if (verdict === undefined || (verdict.error !== null && redrive < redrives)) continue
+      return verdict.fingerprint === fingerprint ? verdict : 'reused'
+    }
+    return undefined
   }
 
   page({ after, limit, sku, label }: PageRequest): { items: StockItem[]; next: number } {

@@ -1,15 +1,17 @@
 // Commands as the consumers hand them over, with whatever a test does not care about filled in.
+import { hash } from 'node:crypto'
 import type { Command, NewItem } from '../src/contract.ts'
 
-type Extra = Partial<Pick<Command<unknown>, 'messageId' | 'fingerprint' | 'redelivered'>>
+type Extra = Partial<Pick<Command<unknown>, 'messageId' | 'fingerprint' | 'redelivered' | 'redrives'>>
 
 /** A command to create an item; without `messageId` it comes from a Python peer. */
 export function creation(body: Partial<NewItem>, extra: Extra = {}): Command<NewItem> {
   const item = { sku: 'k1', name: 'Apple Juice', label: 'juice', price: 25, quantity: 50, ...body }
   return {
     messageId: undefined,
-    fingerprint: JSON.stringify(item).slice(0, 64),
+    fingerprint: fingerprintOf(item),
     redelivered: false,
+    redrives: 0,
     body: item,
     ...extra,
   }
@@ -17,5 +19,15 @@ export function creation(body: Partial<NewItem>, extra: Extra = {}): Command<New
 
 /** A command to delete the item with this sku. */
 export function deletion(sku: string, extra: Extra = {}): Command<{ sku: string }> {
-  return { messageId: undefined, fingerprint: sku, redelivered: false, body: { sku }, ...extra }
+  return {
+    messageId: undefined,
+    fingerprint: fingerprintOf(sku),
+    redelivered: false,
+    redrives: 0,
+    body: { sku },
+    ...extra,
+  }
 }
+
+/** As messaging makes it of a body. */
+const fingerprintOf = (body: unknown): string => hash('sha256', JSON.stringify(body), 'hex').slice(0, 32)

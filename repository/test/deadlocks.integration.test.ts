@@ -83,4 +83,26 @@ describe('replicas on few skus', () => {
     })
     expect(new Set(outcomes.map(({ kind }) => kind))).toEqual(new Set(['deleted']))
   })
+
+  it('never take a message that both hold at once for a duplicate of itself', async () => {
+    const replicas = await Promise.all([1, 2].map(() => openDatabase(mysql.config, serviceUnderTest())))
+    const inventories = replicas.map(inventoryIn)
+    await inventoryIn(database).create([creation({ sku: 'taken' })])
+    const kinds = new Map<string, number>()
+    for (let round = 0; round < 60; round += 1) {
+      const batch = Array.from({ length: 10 }, (_, n) =>
+        creation({ sku: `r${round}-${n}` }, { messageId: `r${round}-${n}` }),
+      )
+      // A duplicate, so that both look up what is stored before they insert.
+      const commands = [...batch, creation({ sku: 'taken' }, { messageId: `dup${round}` })]
+      const told = await Promise.all(inventories.map((inventory) => inventory.create(commands)))
+      for (const outcome of told.flatMap((outcomes) => outcomes.slice(0, batch.length))) {
+        const kind = outcome.kind === 'created' && outcome.repeated ? 'repeated' : outcome.kind
+        kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
+      }
+      expect(new Set(told.map((outcomes) => JSON.stringify(outcomes.at(-1)))).size).toBe(1)
+    }
+    expect(Object.fromEntries(kinds)).toEqual({ created: 600, repeated: 600 })
+    for (const replica of replicas) await replica.close()
+  }, 60_000)
 })

@@ -105,10 +105,39 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(outcomes).toEqual([refused('rejected-by-database'), created])
       })
 
-      it('remembers no refusal: the same message id may come again, mended', async () => {
+      it('repeats a refusal, word for word, although nothing stands against the item any more', async () => {
+        await inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })])
+        const command = creation({ sku: 'taken' }, { messageId: 'm1' })
+        const [refusal] = await inventory.create([command])
+        expect(refusal).toEqual(refused('duplicate-sku', /"taken" is stored already/))
+        await inventory.delete([deletion('taken')])
+        expect(await inventory.create([{ ...command, redelivered: true }, command])).toEqual([refusal, refusal])
+        expect(await skus()).toEqual([])
+      })
+
+      it('judges a refused message anew each time it was put back, and applies it once', async () => {
+        await inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })])
+        const command = creation({ sku: 'taken' }, { messageId: 'm1' })
+        const redriven = (redrives: number) => ({ ...command, redrives })
+        await inventory.create([command])
+        expect(await inventory.create([redriven(1)])).toEqual([refused('duplicate-sku')])
+        await inventory.delete([deletion('taken')])
+        expect(await inventory.create([redriven(1)])).toEqual([refused('duplicate-sku')])
+        expect(await inventory.create([redriven(2)])).toEqual([created])
+        await inventory.delete([deletion('taken')])
+        expect(await inventory.create([redriven(3), redriven(2)])).toEqual([createdBefore, createdBefore])
+        expect(await skus()).toEqual([])
+      })
+
+      it('refuses a message id whose first message was refused when it comes back with another body', async () => {
         const bad = creation({ name: 'x'.repeat(101) }, { messageId: 'm' })
-        expect(await inventory.create([bad])).toEqual([refused('rejected-by-database')])
-        expect(await inventory.create([creation({ name: 'short' }, { messageId: 'm' })])).toEqual([created])
+        expect(await inventory.create([bad, bad])).toEqual([
+          refused('rejected-by-database'),
+          refused('rejected-by-database'),
+        ])
+        expect(await inventory.create([creation({ name: 'short' }, { messageId: 'm' })])).toEqual([
+          refused('message-id-reused'),
+        ])
       })
 
       it('takes a redelivered message without id for applied when the stored item has the same content', async () => {

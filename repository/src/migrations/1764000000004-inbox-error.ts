@@ -1,0 +1,23 @@
+// Adds the column `error` to the inbox: why a message was refused. Null for one that was applied, as in all rows before.
+import type { MigrationInterface, QueryRunner } from 'typeorm'
+import { z } from 'zod'
+
+const found = z.array(z.unknown())
+
+export class InboxError1764000000004 implements MigrationInterface {
+  readonly name = 'InboxError1764000000004'
+
+  /** Both servers add the column without a copy of the table; processes of the version before do not read it. */
+  async up(runner: QueryRunner): Promise<void> {
+    const columns: unknown = await runner.query(
+      `SELECT 1 FROM information_schema.columns
+       WHERE table_schema = DATABASE() AND table_name = 'inbox' AND column_name = 'error'`,
+    )
+    if (found.parse(columns).length > 0) return
+    await runner.query('ALTER TABLE inbox ADD COLUMN error VARCHAR(1000) CHARACTER SET utf8mb4 NULL')
+  }
+
+  async down(): Promise<void> {
+    throw new Error('the column is not dropped by a migration: refused messages would be judged anew')
+  }
+}
