@@ -17,5 +17,9 @@ void runService({ name: 'consumer_four', config }, async (service) => {
   // Closed in reverse: stop consuming and settle what is in hand, then the broker, then MySQL.
   const database = own(await openDatabase(config.mysql, service))
   const broker = own(await openBroker(config.rabbitmq, service))
-  own(await broker.consume(orderProcessing, listItems(inventoryIn(database), config.listing), config.consumer))
+  own(
+    await broker.consume(orderProcessing, listItems(inventoryIn(database), config.listing), config.consumer, () =>
+      database.notReady(),
+    ),
+  )
 })

@@ -17,5 +17,9 @@ void runService({ name: 'consumer_three', config }, async (service) => {
   const database = own(await openDatabase(config.mysql, service))
   own(startRetention(database, config.retention, service), 'the retention of the inbox')
   const broker = own(await openBroker(config.rabbitmq, service))
-  own(await broker.consume(stockManagement, deleteItems(inventoryIn(database)), config.consumer))
+  own(
+    await broker.consume(stockManagement, deleteItems(inventoryIn(database)), config.consumer, () =>
+      database.notReady(),
+    ),
+  )
 })

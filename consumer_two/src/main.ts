@@ -25,5 +25,5 @@ void runService({ name: 'consumer_two', config }, async (service) => {
   own(startRetention(database, config.retention, service), 'the retention of the inbox')
   own(watchIds(database, service), 'the watch on ids')
   const broker = own(await openBroker(config.rabbitmq, service))
-  own(await broker.consume(createItem, storeItems(inventoryIn(database)), config.consumer))
+  own(await broker.consume(createItem, storeItems(inventoryIn(database)), config.consumer, () => database.notReady()))
 })

@@ -19,14 +19,22 @@ export interface Subscription {
   close(): Promise<void>
 }
 
+/** Why what a handler depends on cannot be used, in one sentence; undefined when it can. */
+export type Dependency = () => Promise<string | undefined>
+
 export interface Broker {
   readonly publisher: Pick<Publisher, 'publish'>
   readonly requester: Pick<Requester, 'request' | 'command'>
-  /** Starts consuming the contract's queue with `handler`; resolves once subscribed. Rejects with Misconfigured. */
+  /**
+   * Starts consuming the contract's queue with `handler`; resolves once subscribed. While messages fail by a dependency for
+   * longer than `config.holdMostMs` the queue is left to other replicas; it is consumed again when `dependency` answers
+   * undefined instead of what is wrong. Rejects with Misconfigured.
+   */
   consume<Body, Result>(
     contract: Contract<Body, Result>,
     handler: Handler<Body, Result>,
     config: ConsumerConfig,
+    dependency?: Dependency,
   ): Promise<Subscription>
   /** The queues among `contracts` that nobody consumes now, missing ones included. */
   withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]>
@@ -56,18 +64,23 @@ export async function openBroker(config: RabbitmqConfig, service: Service, role:
   }
 }
 
-/** Waits until each contract's queue has a consumer, saying which one it still waits for. Rejects when `stopping` aborts. */
+/**
+ * Waits until each contract's queue has a consumer, saying which one it still waits for, up to `mostMs`: a consumer whose
+ * database is away has left its queue, and messages are accepted all the same. Rejects when `stopping` aborts.
+ */
 export async function waitForConsumers(
   broker: Broker,
   contracts: readonly Contract[],
   { log, stopping }: Service,
+  mostMs: number,
 ): Promise<void> {
   let said = ''
-  for (;;) {
+  for (const endsAt = performance.now() + mostMs; ; ) {
     stopping.throwIfAborted()
     const queues = await broker.withoutConsumer(contracts)
     if (queues.length === 0) return
     const missing = queues.join(', ')
+    if (performance.now() > endsAt) return log.warn({ queues }, `nobody consumes ${missing}; messages wait there`)
     if (missing !== said) log.info({ queues }, `waiting for a consumer of: ${missing}`)
     said = missing
     await pause(500, stopping)
@@ -107,6 +120,7 @@ class RabbitmqBroker implements Broker {
     contract: Contract<Body, Result>,
     handler: Handler<Body, Result>,
     config: ConsumerConfig,
+    dependency: Dependency = async () => undefined,
   ): Promise<Subscription> {
     this.#consuming ??= superviseConnection(this.#config, 'consuming', this.#service)
     this.publisher.ownQueues([deadLetterQueue(contract.queue)])
@@ -118,6 +132,7 @@ class RabbitmqBroker implements Broker {
       rabbitmq: this.#config,
       config,
       service: this.#service,
+      dependency,
     })
     this.#subscriptions.push(consumer)
     await consumer.subscribed(this.#service.stopping)

@@ -65,8 +65,8 @@ export const consumerEnvironment = z
       .default(1_048_576)
       .describe('a larger message is dead-lettered unread, in bytes'),
     CONSUMER_RETRY_MOST_MS: ms(10_000).describe('longest pause between two attempts while the database is away'),
-    CONSUMER_HOLD_MOST_MS: ms(900_000).describe(
-      "messages held this long are handed back and taken anew: must be below the broker's consumer_timeout (30 min)",
+    CONSUMER_HOLD_MOST_MS: ms(10_000).describe(
+      'messages that cannot be applied for this long are given back, and the queue is left to other replicas until the database answers',
     ),
   })
   .transform((v) => ({

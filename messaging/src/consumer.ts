@@ -1,4 +1,5 @@
 // Takes messages off a queue in batches and settles each one: the only file that acks.
+import { randomUUID } from 'node:crypto'
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import { outcomesOf } from './attempts.ts'
 import { backoffMs, pause, withDeadline } from './backoff.ts'
@@ -18,20 +19,33 @@ import { zeroConsumed } from './zero-counts.ts'
 interface Session {
   readonly channel: ConfirmChannel
   readonly over: AbortController
-  consumerTag: string
+  /** Ours, so that it is known before the broker answers; undefined while the queue is not consumed. */
+  consumerTag: string | undefined
 }
 
-/** A message that is ours to settle, as long as its session lasts, and what it says. */
-interface Taken<Body = unknown> {
+/**
+ * A message in hand, from its arrival until it leaves: acked, given back, or gone with its channel. `waiting`: for the batch in
+ * hand to end · `judging`: the handler has it · `telling`: it is judged, and its dead letter or reply is under way.
+ */
+interface InHand<Body = unknown> {
   readonly message: ConsumeMessage
   readonly session: Session
   readonly read: Delivery<Body> | Refused
+  step: 'waiting' | 'judging' | 'telling'
 }
+
+type Exit = 'ack' | 'give back'
 
 const CANCEL_TIMEOUT_MS = 1_000
 /** Requesters wait longer than this (RPC_TIMEOUT_MS), and a reply that comes later is of no use to anyone. */
 const REPLY_WAITS_MOST_MS = 10_000
 const REPLY_PAUSE_MOST_MS = 500
+/**
+ * Longest pause before the queue is consumed again while the dependency answers, but the messages fail all the same. Each try
+ * counts toward the delivery limit of quorum queues before RabbitMQ 4.3, which is 20: an hour must be well below it.
+ */
+const RETURN_PAUSE_MAX_MS = 300_000
+const RETURN_PAUSE_MIN_MS = 500
 
 export interface ConsumerParts<Body, Result> {
   readonly contract: Contract<Body, Result>
@@ -41,18 +55,25 @@ export interface ConsumerParts<Body, Result> {
   readonly rabbitmq: RabbitmqConfig
   readonly config: ConsumerConfig
   readonly service: Service
+  /** Why the handler's dependency cannot be used, in one sentence; undefined when it can. */
+  readonly dependency: () => Promise<string | undefined>
 }
 
 export class Consumer<Body, Result> {
   readonly #parts: ConsumerParts<Body, Result>
   readonly #channel: Supervised<ConfirmChannel>
   readonly #stop = new AbortController()
-  /** Replies under way: their messages are acked when the broker has the reply, while the next batch goes on. */
-  readonly #replying = new Set<Promise<void>>()
-  #taken: Taken<Body>[] = []
+  /** In the order of arrival. Whatever is said of messages is computed from this. */
+  readonly #inHand = new Set<InHand<Body>>()
   #session: Session | undefined
   #working: Promise<void> | undefined
+  /** Replies under way, while the next batch goes on. */
+  readonly #telling = new Set<Promise<void>>()
+  /** What is wrong with the batch in hand, or with the dependency. */
   #trouble: string | undefined
+  /** The queue is left until the dependency answers: how often in a row that was necessary. */
+  #away: Promise<void> | undefined
+  #timesAway = 0
   #closing: Promise<void> | undefined
 
   constructor(parts: ConsumerParts<Body, Result>) {
@@ -60,9 +81,7 @@ export class Consumer<Body, Result> {
     const { contract, connection, rabbitmq, service } = parts
     zeroConsumed(service.meter, contract.queue)
     const name = `subscription to ${contract.queue}`
-    this.#channel = superviseChannel(connection, name, rabbitmq, service, (channel, lost) =>
-      this.#subscribe(channel, lost),
-    )
+    this.#channel = superviseChannel(connection, name, rabbitmq, service, (channel, lost) => this.#begin(channel, lost))
   }
 
   /** Resolves when messages can arrive. Rejects with Misconfigured, or when `signal` aborts. */
@@ -74,7 +93,7 @@ export class Consumer<Body, Result> {
     return this.#channel.notReady() ?? this.#trouble
   }
 
-  /** Stops taking messages, lets the batch in hand end and settles it, hands the rest back, and closes the channel. */
+  /** Stops taking messages, lets the batch in hand end and settles it, gives the rest back, and closes the channel. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -82,50 +101,63 @@ export class Consumer<Body, Result> {
 
   async #close(): Promise<void> {
     this.#stop.abort()
-    const session = this.#session
-    if (session && !session.over.signal.aborted) {
-      const cancelled = session.channel.cancel(session.consumerTag)
-      await withDeadline(cancelled, CANCEL_TIMEOUT_MS, 'cancelling the subscription').catch(() => {})
-    }
+    await this.#cancel()
     await this.#working
-    await Promise.all(this.#replying)
-    for (const taken of this.#taken.splice(0)) this.#handBack(taken)
+    await Promise.all(this.#telling)
+    await this.#away
+    this.#leave('give back', [...this.#inHand])
     await this.#channel.close()
   }
 
-  async #subscribe(channel: ConfirmChannel, lost: (reason: Error) => void): Promise<void> {
-    const { contract, config, rabbitmq } = this.#parts
-    const session: Session = { channel, over: new AbortController(), consumerTag: '' }
-    channel.on('close', () => this.#sessionOver(session))
+  async #begin(channel: ConfirmChannel, lost: (reason: Error) => void): Promise<void> {
+    const { contract, rabbitmq } = this.#parts
+    const session: Session = { channel, over: new AbortController(), consumerTag: undefined }
+    channel.on('close', () => {
+      session.over.abort()
+      for (const inHand of this.#inHand)
+        if (inHand.session === session && inHand.step === 'waiting') this.#inHand.delete(inHand)
+    })
     await ensureQueue(channel, contract.queue, rabbitmq.topology)
     await ensureQueue(channel, deadLetterQueue(contract.queue), rabbitmq.topology)
-    await channel.prefetch(config.prefetch)
     this.#session = session
-    const { consumerTag } = await channel.consume(contract.queue, (message) => {
+    if (this.#away === undefined) await this.#subscribe(session, lost)
+  }
+
+  /** One message at first where the last ones could not be applied: only its deliveries are counted if they still cannot. */
+  async #subscribe(session: Session, lost: (reason: Error) => void): Promise<void> {
+    const { contract, config } = this.#parts
+    const { channel } = session
+    const consumerTag = randomUUID()
+    session.consumerTag = consumerTag
+    await channel.prefetch(this.#timesAway > 0 ? 1 : config.prefetch)
+    const arrived = (message: ConsumeMessage | null) => {
       // RabbitMQ cancels a consumer whose queue is deleted (https://www.rabbitmq.com/docs/consumer-cancel).
       if (message === null) lost(new Error(`the broker cancelled the subscription to ${contract.queue}`))
       else this.#arrived(message, session)
-    })
-    session.consumerTag = consumerTag
+    }
+    await channel.consume(contract.queue, arrived, { consumerTag })
   }
 
-  #sessionOver(session: Session): void {
-    session.over.abort()
-    this.#taken = this.#taken.filter((taken) => taken.session !== session)
+  async #cancel(): Promise<void> {
+    const { channel, over, consumerTag } = this.#session ?? {}
+    if (channel === undefined || consumerTag === undefined || over?.signal.aborted) return
+    if (this.#session) this.#session.consumerTag = undefined
+    await withDeadline(channel.cancel(consumerTag), CANCEL_TIMEOUT_MS, 'cancelling the subscription').catch(() => {})
   }
 
   #arrived(message: ConsumeMessage, session: Session): void {
     const { contract, config, service } = this.#parts
     service.meter.count('messages_consumed', { queue: contract.queue })
     // Read on arrival, which is while the database works on the batch before.
-    this.#taken.push({ message, session, read: readMessage(contract, message, config.messageMostBytes) })
-    this.#begin()
+    const read = readMessage(contract, message, config.messageMostBytes)
+    this.#inHand.add({ message, session, read, step: 'waiting' })
+    this.#startWork()
   }
 
-  #begin(): void {
+  #startWork(): void {
     this.#working ??= this.#work().finally(() => {
       this.#working = undefined
-      if (this.#taken.length > 0 && !this.#stop.signal.aborted) this.#begin()
+      if (!this.#stop.signal.aborted && this.#waiting(1).length > 0) this.#startWork()
     })
   }
 
@@ -135,34 +167,51 @@ export class Consumer<Body, Result> {
       // What arrived with the same read of the socket belongs in the same batch.
       await new Promise(setImmediate)
       if (this.#stop.signal.aborted) return
-      // All of one session: what was taken on an earlier channel went with it (#sessionOver).
-      const batch = this.#taken.splice(0, this.#parts.config.batchMost)
+      const batch = this.#waiting(this.#parts.config.batchMost)
       if (batch.length === 0) return
       await this.#settleBatch(batch)
     }
   }
 
+  /** The oldest that wait. Those of a channel that is gone left with it, so all are of one session. */
+  #waiting(most: number): InHand<Body>[] {
+    const waiting: InHand<Body>[] = []
+    for (const inHand of this.#inHand) {
+      if (waiting.length >= most) break
+      if (inHand.step === 'waiting') waiting.push(inHand)
+    }
+    return waiting
+  }
+
   /** Messages may join `batch` while it fails for an unknown reason. */
-  async #settleBatch(batch: Taken<Body>[]): Promise<void> {
+  async #settleBatch(batch: InHand<Body>[]): Promise<void> {
     const { contract, service } = this.#parts
     const labels = { queue: contract.queue }
     service.meter.observe('batch_size_messages', batch.length, labels)
     const since = performance.now()
-    const outcomes = await this.#outcomes(batch)
+    const outcomes = await this.#judge(batch)
     service.meter.observe('batch_duration_seconds', (performance.now() - since) / 1000, labels)
     service.meter.observe('messages_held', 0, labels)
-    if (outcomes === undefined) for (const taken of batch) this.#handBack(taken)
-    else await this.#carryOut(batch.map((taken, index) => ({ taken, outcome: outcomes[index] ?? missing() })))
+    if (outcomes) {
+      await this.#tell(batch.map((inHand, index) => ({ inHand, outcome: outcomes[index] ?? missing() })))
+      await this.#backToNormal()
+    } else await this.#goAway(batch)
   }
 
-  /** One outcome for each message; undefined when they could not be told before the session ended or we were to stop. */
-  async #outcomes(batch: Taken<Body>[]): Promise<readonly Outcome<Result>[] | undefined> {
+  /** One outcome for each message; undefined when they could not be told in time, their channel was lost, or we are to stop. */
+  async #judge(batch: InHand<Body>[]): Promise<readonly Outcome<Result>[] | undefined> {
     const { contract, handler, config, service } = this.#parts
+    let why: string | undefined
     const trouble = (sentence: string | undefined) => {
+      why = sentence ?? why
       this.#trouble = sentence
     }
+    const deliveriesIn = (some: readonly InHand<Body>[]) => {
+      for (const inHand of some) inHand.step = 'judging'
+      return some.map(({ read }) => read).filter((read): read is Delivery<Body> => !('kind' in read))
+    }
     const more = () => {
-      const joining = this.#taken.splice(0, Math.max(0, config.batchMost - batch.length))
+      const joining = this.#waiting(config.batchMost - batch.length)
       batch.push(...joining)
       return deliveriesIn(joining)
     }
@@ -170,20 +219,81 @@ export class Consumer<Body, Result> {
     const parts = { queue: contract.queue, handler, config, service, trouble, more }
     const told = deliveries.length === 0 ? [] : await outcomesOf(deliveries, parts, this.#givenUp(batch))
     const next = told?.values()
+    if (next === undefined) this.#trouble = why
     return next && batch.map(({ read }) => ('kind' in read ? read : (next.next().value ?? missing())))
   }
 
-  #givenUp(batch: readonly Taken[]): AbortSignal {
+  #givenUp(batch: readonly InHand[]): AbortSignal {
     return AbortSignal.any([this.#stop.signal, ...batch.slice(0, 1).map(({ session }) => session.over.signal)])
   }
 
-  async #carryOut(settled: readonly { taken: Taken; outcome: Outcome<Result> }[]): Promise<void> {
-    for (const { outcome } of settled) this.#count(outcome)
-    const last = settled.at(-1)
-    // Batches end one after the other: unless a reply is under way every earlier message is settled, and one ack does for all.
-    const plain = settled.every(({ taken, outcome }) => outcome.kind === 'applied' && !wantsReply(taken))
-    if (plain && last && this.#replying.size === 0) this.#ack(last.taken, true)
-    else await Promise.all(settled.map(({ taken, outcome }) => this.#carryOutOne(taken, outcome)))
+  /**
+   * Gives everything back that nothing was told of, and leaves the queue until the dependency answers: the queue is where
+   * messages wait, and another replica may be able to do them. Nothing of it happens when the channel is gone or we stop.
+   */
+  async #goAway(batch: readonly InHand<Body>[]): Promise<void> {
+    if (this.#givenUp(batch).aborted) {
+      this.#trouble = undefined
+      return this.#leave('give back', batch)
+    }
+    await this.#cancel()
+    this.#leave(
+      'give back',
+      [...this.#inHand].filter(({ step }) => step !== 'telling'),
+    )
+    this.#away = this.#comeBack().finally(() => {
+      this.#away = undefined
+    })
+  }
+
+  async #comeBack(): Promise<void> {
+    const { contract, config, dependency, service } = this.#parts
+    const fields = { queue: contract.queue }
+    service.log.warn(fields, `left the queue ${contract.queue} until its messages can be applied: ${this.#trouble}`)
+    const growing = Math.min(RETURN_PAUSE_MAX_MS, RETURN_PAUSE_MIN_MS * 4 ** this.#timesAway)
+    this.#timesAway += 1
+    await pause(growing * (0.5 + Math.random() / 2), this.#stop.signal)
+    for (let attempt = 1; !this.#stop.signal.aborted; attempt += 1) {
+      const why = await dependency()
+      if (why === undefined) break
+      this.#trouble = `not consuming ${contract.queue}: ${why}`
+      await pause(backoffMs(attempt, config.retryMostMs), this.#stop.signal)
+    }
+    if (this.#stop.signal.aborted) return
+    service.log.info(fields, `consuming ${contract.queue} again`)
+    this.#trouble = undefined
+    this.#away = undefined
+    await this.#resubscribe()
+  }
+
+  /** On the channel there is; a new one subscribes by itself. A channel on which that fails is closed, and opened anew. */
+  async #resubscribe(): Promise<void> {
+    const session = this.#session
+    if (session === undefined || session.over.signal.aborted || session.consumerTag !== undefined) return
+    const lost = () => void session.channel.close().catch(() => {})
+    await this.#subscribe(session, lost).catch(lost)
+  }
+
+  /** After the first message that was applied again, as many as ever are taken. */
+  async #backToNormal(): Promise<void> {
+    if (this.#timesAway === 0) return
+    this.#timesAway = 0
+    await this.#cancel()
+    await this.#resubscribe()
+  }
+
+  async #tell(settled: readonly { inHand: InHand<Body>; outcome: Outcome<Result> }[]): Promise<void> {
+    for (const { inHand, outcome } of settled) {
+      inHand.step = 'telling'
+      this.#count(outcome)
+    }
+    const isPlain = settled.every(({ inHand, outcome }) => outcome.kind === 'applied' && !wantsReply(inHand))
+    if (isPlain)
+      this.#leave(
+        'ack',
+        settled.map(({ inHand }) => inHand),
+      )
+    else await Promise.all(settled.map(({ inHand, outcome }) => this.#tellOne(inHand, outcome)))
   }
 
   #count(outcome: Outcome<Result>): void {
@@ -194,24 +304,25 @@ export class Consumer<Body, Result> {
     else service.meter.count('messages_applied', { queue })
   }
 
-  async #carryOutOne(taken: Taken, outcome: Outcome<Result>): Promise<void> {
-    if (outcome.kind === 'refused' && !(await this.#setAside(taken, outcome))) return this.#handBack(taken)
-    if (!wantsReply(taken) && outcome.kind !== 'answered') return this.#ack(taken, false)
-    const replied: Promise<void> = this.#reply(taken, outcome).then(() => {
-      this.#ack(taken, false)
-      this.#replying.delete(replied)
+  async #tellOne(inHand: InHand<Body>, outcome: Outcome<Result>): Promise<void> {
+    if (outcome.kind === 'refused' && !(await this.#setAside(inHand, outcome)))
+      return this.#leave('give back', [inHand])
+    if (!wantsReply(inHand) && outcome.kind !== 'answered') return this.#leave('ack', [inHand])
+    const told: Promise<void> = this.#reply(inHand, outcome).then(() => {
+      this.#leave('ack', [inHand])
+      this.#telling.delete(told)
     })
-    this.#replying.add(replied)
+    this.#telling.add(told)
   }
 
   /** Publishes the dead letter until the broker has confirmed it; false when the session ended or we were to stop before. */
-  async #setAside(taken: Taken, refused: Refused): Promise<boolean> {
+  async #setAside(inHand: InHand, refused: Refused): Promise<boolean> {
     const { contract, publisher, config, service } = this.#parts
-    const { messageId } = taken.message.properties
+    const { messageId } = inHand.message.properties
     const fields = { queue: contract.queue, messageId, reason: refused.reason, error: refused.error }
-    const envelope = deadLetter(contract, taken.message, refused, { consumer: service.name, at: new Date() })
-    const givenUp = this.#givenUp([taken])
-    for (let attempt = 1; !taken.session.over.signal.aborted; attempt += 1) {
+    const envelope = deadLetter(contract, inHand.message, refused, { consumer: service.name, at: new Date() })
+    const givenUp = this.#givenUp([inHand])
+    for (let attempt = 1; !inHand.session.over.signal.aborted; attempt += 1) {
       try {
         await publisher.send(envelope)
         service.log.warn(fields, 'message refused: it is among the dead letters')
@@ -221,9 +332,10 @@ export class Consumer<Body, Result> {
         this.#trouble = `cannot dead-letter a message of ${contract.queue}: ${sentence(error)}`
         service.log.error(fields, this.#trouble)
         await pause(backoffMs(attempt, config.retryMostMs), givenUp)
-        if (givenUp.aborted) return false
+        if (givenUp.aborted) break
       }
     }
+    this.#trouble = undefined
     return false
   }
 
@@ -231,7 +343,7 @@ export class Consumer<Body, Result> {
    * Replies if asked to. The effect is durable by now: a requester who is gone is logged, and no reason to do it again. After
    * a restart of the broker requests may come before there is a connection to reply on: that is waited for.
    */
-  async #reply({ message, session }: Taken, outcome: Outcome<Result>): Promise<void> {
+  async #reply({ message, session }: InHand, outcome: Outcome<Result>): Promise<void> {
     const { contract, publisher, service } = this.#parts
     const { messageId, replyTo: address } = message.properties
     const labels = { queue: contract.queue }
@@ -254,16 +366,31 @@ export class Consumer<Body, Result> {
     }
   }
 
-  #ack({ message, session }: Taken, allUpTo: boolean): void {
-    this.#onChannel(session, () => session.channel.ack(message, allUpTo))
+  /**
+   * The one way out. Messages are given back with nack, since this is no failure of their own: RabbitMQ 4.3 counts a reject
+   * toward the delivery limit, but not a nack (https://www.rabbitmq.com/docs/quorum-queues).
+   */
+  #leave(exit: Exit, leaving: readonly InHand<Body>[]): void {
+    const last = leaving.at(-1)
+    if (last === undefined) return
+    const upToLast = exit === 'ack' && this.#areAllUpTo(last, leaving)
+    for (const inHand of leaving) this.#inHand.delete(inHand)
+    for (const { message, session } of upToLast ? [last] : leaving) {
+      const { channel } = session
+      this.#onChannel(session, () =>
+        exit === 'ack' ? channel.ack(message, upToLast) : channel.nack(message, false, true),
+      )
+    }
   }
 
-  /**
-   * Gives a message back to the broker, untouched or not told of. With nack, since this is no failure of its own: RabbitMQ
-   * 4.3 counts a reject toward the delivery limit, but not a nack (https://www.rabbitmq.com/docs/quorum-queues).
-   */
-  #handBack({ message, session }: Taken): void {
-    this.#onChannel(session, () => session.channel.nack(message, false, true))
+  /** Whether nothing that arrived before `last` stays in hand, so that one ack does for all. */
+  #areAllUpTo(last: InHand<Body>, leaving: readonly InHand<Body>[]): boolean {
+    let count = 0
+    for (const inHand of this.#inHand) {
+      if (inHand.session === last.session) count += 1
+      if (inHand === last) break
+    }
+    return count === leaving.length
   }
 
   /** A stale ack, of a message whose channel is gone, is dropped and counted: the broker delivers the message again. */
@@ -278,10 +405,7 @@ export class Consumer<Body, Result> {
   }
 }
 
-const deliveriesIn = <Body>(batch: readonly Taken<Body>[]): Delivery<Body>[] =>
-  batch.map(({ read }) => read).filter((read): read is Delivery<Body> => !('kind' in read))
-
-const wantsReply = ({ message }: Taken): boolean => message.properties.replyTo !== undefined
+const wantsReply = ({ message }: InHand): boolean => message.properties.replyTo !== undefined
 
 const sentence = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 

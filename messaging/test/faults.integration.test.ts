@@ -247,11 +247,18 @@ describe('messaging under faults', () => {
     const said: string[] = []
     const log = { ...quietService.log, info: (_: object, message: string) => said.push(message) }
     const producer = await start()
-    const waiting = waitForConsumers(producer, [numbers], { ...quietService, log })
+    const waiting = waitForConsumers(producer, [numbers], { ...quietService, log }, 20_000)
     await eventually(() => expect(said.join()).toContain(numbers.queue))
     const consumer = await start()
     await consumer.consume(numbers, noting(new Map()), config)
     await waiting
+  })
+
+  it('waits no longer than it is told to for consumers that do not come, and names their queues', async () => {
+    const warned: string[] = []
+    const log = { ...quietService.log, warn: (_: object, message: string) => warned.push(message) }
+    await waitForConsumers(await start(), [numbers], { ...quietService, log }, 100)
+    expect(warned).toEqual([`nobody consumes ${numbers.queue}; messages wait there`])
   })
 
   it('tells a requester at once when the connection is lost, long before the deadline', async () => {
@@ -330,21 +337,4 @@ describe('messaging under faults', () => {
     await consumer.close()
     expect(Date.now() - since).toBeLessThan(9_000)
   }, 20_000)
-
-  it('hands messages back that it held for too long, and takes them anew', async () => {
-    const consumer = await start()
-    let attempts = 0
-    const seen = new Map<number, number>()
-    await consumer.consume(
-      numbers,
-      async (deliveries) => {
-        attempts += 1
-        if (attempts < 8) throw Object.assign(new Error('away'), { transient: true })
-        return await noting(seen)(deliveries)
-      },
-      { ...config, holdMostMs: 50 },
-    )
-    channel.sendToQueue(numbers.queue, Buffer.from('{"n":1}'), { persistent: true })
-    await eventually(() => expect(seen.get(1)).toBe(1))
-  })
 })

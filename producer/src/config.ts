@@ -15,7 +15,7 @@ export const httpEnvironment = z
     WAIT_FOR_CONSUMERS: z
       .enum(['true', 'false'])
       .default('true')
-      .describe('true: listen only once each of the four queues has a consumer'),
+      .describe('true: listen only once each of the four queues has a consumer, or after 30 seconds'),
     RPC_TIMEOUT_MS: ms(30_000).describe('time for consumer four to answer a request for items'),
     PREFER_WAIT_MOST_S: whole(0, 3_600).default(30).describe('longest wait that `Prefer: wait` gets, in seconds'),
     LIST_PAGE_ITEMS: whole(1, PAGE_MOST_ITEMS)

@@ -6,6 +6,9 @@ import { httpEnvironment } from './config.ts'
 import { createApp } from './producer.ts'
 import { listen } from './server.ts'
 
+/** A consumer whose database is away does not consume, and messages are accepted all the same. */
+const CONSUMERS_WITHIN_MS = 30_000
+
 const config = { rabbitmq: rabbitmqEnvironment, http: httpEnvironment }
 
 void runService({ name: 'producer', config }, async (service) => {
@@ -13,7 +16,7 @@ void runService({ name: 'producer', config }, async (service) => {
   const { keysNow } = own(watchApiKeys(config.http.apiKeys, service), 'the API keys')
   // Closed in reverse: finish the requests in hand, then the broker.
   const broker = own(await openBroker(config.rabbitmq, service, { publishes: contracts }))
-  await waitForConsumers(broker, config.http.waitFor, service)
+  await waitForConsumers(broker, config.http.waitFor, service, CONSUMERS_WITHIN_MS)
   // It connects when it is asked to, and for so long only.
   const deadLetters = deadLetterDesk(config.rabbitmq, service)
   const app = createApp({ broker, config: config.http, keysNow, service, deadLetters })

@@ -38,7 +38,7 @@ describe('the producer on RabbitMQ', () => {
         }),
       consumerConfig,
     )
-    await waitForConsumers(broker, [createItem, orderProcessing], quietService)
+    await waitForConsumers(broker, [createItem, orderProcessing], quietService, 10_000)
   })
   afterAll(async () => {
     await broker.close()

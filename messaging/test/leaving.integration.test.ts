@@ -1,0 +1,127 @@
+// A consumer whose dependency is away leaves the queue: messages wait there, in their order, and another replica gets them.
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { type Channel, type ChannelModel, connect } from 'amqplib'
+import { eventually } from 'local'
+import { z } from 'zod'
+import { type Broker, type Dependency, openBroker, type Subscription } from '../src/broker.ts'
+import { consumerEnvironment } from '../src/config.ts'
+import { command } from '../src/contract.ts'
+import type { Delivery, Handler, Outcome } from '../src/handler.ts'
+import { quietService } from '../src/testing.ts'
+import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+
+type Numbered = { n: number }
+const applied: Outcome<string> = { kind: 'applied', result: 'done', repeated: false }
+const away = () => Object.assign(new Error('the database is away'), { transient: true })
+const config = {
+  ...consumerEnvironment.parse({ CONSUMER_RETRY_MOST_MS: '50', CONSUMER_HOLD_MOST_MS: '200' }),
+  batchMost: 10,
+  prefetch: 60,
+}
+
+describe('a consumer whose dependency is away', () => {
+  let underTest: RabbitmqUnderTest
+  let model: ChannelModel
+  let channel: Channel
+  let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
+  const open: Broker[] = []
+
+  beforeAll(async () => {
+    underTest = await rabbitmqUnderTest('leaving')
+    model = await connect(underTest.url)
+    channel = await model.createChannel()
+  }, 30_000)
+  beforeEach(() => {
+    numbers = command(`leaving_${process.pid}_${Date.now()}`, numbers)
+  })
+  afterEach(async () => {
+    await Promise.all(open.splice(0).map((broker) => broker.close()))
+  })
+  afterAll(async () => {
+    await model.close()
+    await underTest.drop()
+  })
+
+  const consume = async (handler: Handler<Numbered, string>, dependency?: Dependency): Promise<Subscription> => {
+    const broker = await openBroker(underTest.config, quietService)
+    open.push(broker)
+    return await broker.consume(numbers, handler, config, dependency)
+  }
+  const send = (count: number) => {
+    for (let n = 0; n < count; n += 1) channel.sendToQueue(numbers.queue, Buffer.from(JSON.stringify({ n })))
+  }
+  const noting = (seen: number[]) => async (deliveries: readonly Delivery<Numbered>[]) => {
+    seen.push(...deliveries.map(({ body }) => body.n))
+    return deliveries.map(() => applied)
+  }
+  const consumers = async () => (await channel.checkQueue(numbers.queue)).consumerCount
+  const depth = async () => (await channel.checkQueue(numbers.queue)).messageCount
+
+  it('leaves its messages to a replica that can apply them', async () => {
+    const seen: number[] = []
+    const ill = await consume(
+      async () => {
+        throw away()
+      },
+      async () => 'MySQL: connect ECONNREFUSED',
+    )
+    await consume(noting(seen))
+    send(200)
+    await eventually(() => expect(new Set(seen).size).toBe(200))
+    await eventually(() => expect(ill.notReady()).toContain('MySQL: connect ECONNREFUSED'))
+  })
+
+  it('does not consume meanwhile, says why, and goes on by itself, in the order of the queue', async () => {
+    const seen: number[] = []
+    let wrong: string | undefined = 'MySQL: Account is locked'
+    const handler = noting(seen)
+    const subscription = await consume(
+      async (deliveries) => {
+        if (wrong !== undefined) throw away()
+        return await handler(deliveries)
+      },
+      async () => wrong,
+    )
+    send(60)
+    await eventually(async () => expect(await consumers()).toBe(0))
+    expect(await depth()).toBe(60)
+    await eventually(() => expect(subscription.notReady()).toContain('MySQL: Account is locked'))
+    wrong = undefined
+    await eventually(() => expect(seen).toHaveLength(60))
+    expect(seen).toEqual(Array.from({ length: 60 }, (_, n) => n))
+    expect(subscription.notReady()).toBeUndefined()
+  })
+
+  it('takes one message at first while the dependency answers and messages fail all the same', async () => {
+    const batches: number[] = []
+    let fails = true
+    await consume(async (deliveries) => {
+      batches.push(deliveries.length)
+      if (fails) throw away()
+      return deliveries.map(() => applied)
+    })
+    send(60)
+    await eventually(() => expect(batches.at(-1)).toBe(1))
+    fails = false
+    await eventually(async () => expect(await depth()).toBe(0))
+    await eventually(() => expect(Math.max(...batches.slice(batches.lastIndexOf(1)))).toBe(10))
+  })
+
+  it('ends at once when it is told to', async () => {
+    const broker = await openBroker(underTest.config, quietService)
+    await broker.consume(
+      numbers,
+      async () => {
+        throw away()
+      },
+      config,
+      async () => 'away',
+    )
+    send(5)
+    await eventually(async () => expect(await consumers()).toBe(0))
+    const since = performance.now()
+    await broker.close()
+    expect(performance.now() - since).toBeLessThan(3_000)
+    expect(await depth()).toBe(5)
+  })
+})
