@@ -2,9 +2,8 @@
 import type { MysqlConfig } from './config.ts'
 import { meaningOf, wantsAnotherServer } from './errors.ts'
 import { addressOf, type Server } from './server-list.ts'
-import { type Borrowed, ServerPool, type Sql } from './server-pool.ts'
+import { type Borrowed, ServerPool } from './server-pool.ts'
 
-export type { Sql }
 export type Lent = Pick<Borrowed, 'sql' | 'inTransaction'>
 
 export interface Connections {

@@ -2,7 +2,6 @@
 import { connect } from 'node:net'
 import { DataSource, type Logger } from 'typeorm'
 import type { MysqlConfig } from './config.ts'
-import { inboxEntity, inventoryEntity } from './entity.ts'
 import { migrations } from './migrations/index.ts'
 import type { Server } from './server-list.ts'
 
@@ -41,7 +40,6 @@ export async function connectTo(
     // A BIGINT that JavaScript can hold is a number, as an INT is. TypeORM would ask for text.
     bigNumberStrings: false,
     connectTimeout: config.connectTimeoutMs,
-    entities: [inventoryEntity, inboxEntity],
     migrations,
     synchronize: false,
     logging: false,

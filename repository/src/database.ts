@@ -1,10 +1,12 @@
 // The way into MySQL: waits for it and for its schema, lends connections, runs transactions, says how it is.
 import type { MysqlConfig } from './config.ts'
-import { type Connections, connectionsTo, type Lent, type Sql } from './connections.ts'
+import { type Connections, connectionsTo, type Lent } from './connections.ts'
 import { asTransient, DatabaseError, errnoOf, meaningOf, sentenceOf } from './errors.ts'
 import { migrations } from './migrations/index.ts'
 import { recordedMigrations } from './migrations/recorded.ts'
-import { faultsOf, readSchema } from './schema.ts'
+import { faultsOf } from './schema.ts'
+import { readSchema } from './schema-found.ts'
+import type { Sql } from './server-pool.ts'
 import type { Service } from './service.ts'
 import { pause, unlessAborted, withDeadline } from './waiting.ts'
 

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import type { Database } from './database.ts'
 import { sentenceOf } from './errors.ts'
-import { readSchema, type Table } from './schema.ts'
+import { readSchema, type Table } from './schema-found.ts'
 import type { Service } from './service.ts'
 import { pause } from './waiting.ts'
 

@@ -1,7 +1,7 @@
 // Which migrations a database has had.
 import { z } from 'zod'
-import type { Sql } from '../connections.ts'
 import { errnoOf } from '../errors.ts'
+import type { Sql } from '../server-pool.ts'
 
 const NO_SUCH_TABLE = 1146
 const names = z.array(z.object({ name: z.string() }))
