@@ -8,12 +8,11 @@ import { command } from '../src/contract.ts'
 import { deadLetterDesk } from '../src/dead-letters.ts'
 import { quietService } from '../src/testing.ts'
 import { outside, QUEUE } from './dead-letters.ts'
-import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 const numbers = command('numbers', { body: z.object({ n: z.number() }), result: z.string() })
-const local = (port: number) => ({ host: '127.0.0.1', port })
 /** Nobody listens on these. */
-const DEAD = [local(1), local(2)]
+const DEAD = [onLoopback(1), onLoopback(2)]
 
 describe('several brokers', () => {
   let underTest: RabbitmqUnderTest
@@ -27,7 +26,7 @@ describe('several brokers', () => {
   afterAll(async () => await underTest.drop())
   beforeEach(async () => {
     proxies = [await startTcpProxy(underTest.server), await startTcpProxy(underTest.server)]
-    config = { ...underTest.config, servers: proxies.map(({ port }) => local(port)), reconnectMostMs: 500 }
+    config = { ...underTest.config, servers: proxies.map(({ port }) => onLoopback(port)), reconnectMostMs: 500 }
   })
   afterEach(async () => {
     await Promise.all(open.splice(0).map((broker) => broker.close()))
@@ -51,7 +50,7 @@ describe('several brokers', () => {
     const log = { ...quietService.log, info: (_: object, message: string) => said.push(message) }
     const alive = proxies[1].port
     for (let each = 0; each < 8; each += 1) {
-      const broker = await start({ servers: [...DEAD, local(alive)] }, log)
+      const broker = await start({ servers: [...DEAD, onLoopback(alive)] }, log)
       expect((await broker.publisher.publish(numbers, { n: each })).messageId).toBeTruthy()
     }
     expect(said.filter((line) => line.endsWith(`connected to 127.0.0.1:${alive}`))).toHaveLength(8)
@@ -101,7 +100,7 @@ describe('several brokers', () => {
     const browse = (servers: RabbitmqConfig['servers']) =>
       deadLetterDesk({ ...config, servers }, quietService).browse(QUEUE, () => true, { bodyMostBytes: 100 })
     for (let each = 0; each < 6; each += 1)
-      expect(await browse([...DEAD, local(proxies[0].port)])).toEqual({ total: 1, seen: 1 })
+      expect(await browse([...DEAD, onLoopback(proxies[0].port)])).toEqual({ total: 1, seen: 1 })
     await expect(browse(DEAD)).rejects.toThrow(/no connection to the broker: 127\.0\.0\.1:[12]: /)
     await peer.close()
   }, 30_000)

@@ -1,6 +1,5 @@
 // Several replicas on few skus: they seldom deadlock, no batch is given up, and no row that is none of theirs holds them.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { type Servers, serversUnderTest } from 'local'
 import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'
@@ -15,12 +14,9 @@ const LASTS_MS = 4_000
 
 describe('replicas on few skus', () => {
   let mysql: MysqlUnderTest
-  let root: Servers['mysql']
   let database: Database
   beforeAll(async () => {
     mysql = await mysqlUnderTest('deadlocks')
-    const { servers } = await serversUnderTest('deadlocks_root')
-    root = servers.mysql
     await migrate(mysql.config, serviceUnderTest().log)
     database = await openDatabase(mysql.config, serviceUnderTest())
   })
@@ -33,7 +29,7 @@ describe('replicas on few skus', () => {
     await mysql.drop()
   })
   const deadlocks = async () =>
-    Number(await root.sql("SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'"))
+    Number(await mysql.root.sql("SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'"))
 
   it('deadlock in fewer than one batch of five, give none up, and account for every message', async () => {
     const before = await deadlocks()

@@ -4,18 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { hasServerPrograms, type PrivateMysql, privateMysql, startTcpProxy, type TcpProxy } from 'local'
-import { z } from 'zod'
 import { mysqlEnvironment } from '../src/config.ts'
-import { type Database, openDatabase } from '../src/database.ts'
+import { openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'
 import { creation } from './commands.ts'
-import { type MysqlUnderTest, mysqlUnderTest, through } from './mysql.ts'
+import { connectionIdOf, type MysqlUnderTest, mysqlUnderTest, through } from './mysql.ts'
 import { serviceUnderTest } from './service.ts'
 
-const connectionIds = z.tuple([z.object({ id: z.coerce.number() })])
-const connectionId = async (database: Database) =>
-  connectionIds.parse(await database.use((sql) => sql('SELECT CONNECTION_ID() AS id')))[0].id
 const attempts = async (work: () => Promise<unknown>) => {
   for (let attempt = 1; ; attempt += 1) {
     const error = await work().then(
@@ -103,10 +99,10 @@ describe('a list of servers', () => {
 
   it('replaces connections at their age, in use or idle', async () => {
     const database = await openDatabase({ ...mysql.config, poolSize: 1, connectionAgeMaxMs: 400 }, serviceUnderTest())
-    const first = await connectionId(database)
-    expect(await connectionId(database)).toBe(first)
+    const first = await connectionIdOf(database)
+    expect(await connectionIdOf(database)).toBe(first)
     await new Promise((resolve) => setTimeout(resolve, 450))
-    expect(await connectionId(database)).not.toBe(first)
+    expect(await connectionIdOf(database)).not.toBe(first)
     await database.close()
   })
 })
@@ -137,10 +133,10 @@ here('a server that became read-only', () => {
     if (a === undefined) throw new Error('no server')
     const database = await openDatabase(configOf(a), serviceUnderTest())
     const inventory = inventoryIn(database)
-    const before = await connectionId(database)
+    const before = await connectionIdOf(database)
     await a.mysql.sql('SET GLOBAL read_only = ON')
     await expect(inventory.create([creation({ sku: 'x' }, { messageId: 'x' })])).rejects.toMatchObject({ errno: 1290 })
-    expect(await connectionId(database)).not.toBe(before)
+    expect(await connectionIdOf(database)).not.toBe(before)
     await a.mysql.sql('SET GLOBAL read_only = OFF')
     expect(await inventory.create([creation({ sku: 'x' }, { messageId: 'x' })])).toMatchObject([{ kind: 'created' }])
     await database.close()

@@ -1,6 +1,6 @@
 // A wrong state of the server, the account or the schema is never a message's fault: it is held, named, and over by itself when mended.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { type Servers, serversUnderTest } from 'local'
+import type { Servers } from 'local'
 import type { Inventory } from '../src/contract.ts'
 import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
@@ -21,9 +21,8 @@ describe('a state of the server', () => {
   const isMariaDb = () => /MariaDB/.test(root.version)
 
   beforeAll(async () => {
-    const { servers } = await serversUnderTest('server_states_root')
-    root = servers.mysql
     mysql = await mysqlUnderTest('server_states')
+    root = mysql.root
     await migrate(mysql.config, serviceUnderTest().log)
     table = `\`${mysql.config.database}\``
     await root.sql(`DROP USER IF EXISTS '${USER}'@'%'; CREATE USER '${USER}'@'%' IDENTIFIED BY '${PASSWORD}';

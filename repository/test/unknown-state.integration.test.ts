@@ -7,7 +7,7 @@ import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'
 import { creation, deletion } from './commands.ts'
-import { type MysqlUnderTest, mysqlUnderTest, through } from './mysql.ts'
+import { connectionIdOf, type MysqlUnderTest, mysqlUnderTest, through } from './mysql.ts'
 import { serviceUnderTest } from './service.ts'
 
 const INTERRUPTED: MysqlError = { errno: 1317, sqlState: '70100', message: 'Query execution was interrupted' }
@@ -127,13 +127,22 @@ describe('a transaction that fails to end', () => {
     expect(await stored()).toEqual(skus.sort())
   }, 60_000)
 
+  it('stops at a statement that ended its transaction, because what follows could not be rolled back', async () => {
+    const work = database.transaction(async (sql) => {
+      // DDL commits by itself.
+      await sql('CREATE TABLE IF NOT EXISTS made_by_the_test (n INT)')
+      await sql("INSERT INTO inventory (sku) VALUES ('outside')")
+    })
+    await expect(work).rejects.toMatchObject({
+      transient: true,
+      message: expect.stringMatching(/the transaction has ended/),
+    })
+    expect(await stored()).toEqual([])
+  })
+
   it('lends no connection again that a session setting keeps in a transaction', async () => {
-    const connection = async () =>
-      z
-        .tuple([z.object({ id: z.coerce.number() })])
-        .parse(await database.use((sql) => sql('SELECT CONNECTION_ID() AS id')))[0].id
-    const before = await connection()
+    const before = await connectionIdOf(database)
     await database.use((sql) => sql('START TRANSACTION'))
-    expect(await connection()).not.toBe(before)
+    expect(await connectionIdOf(database)).not.toBe(before)
   })
 })
