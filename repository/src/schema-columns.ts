@@ -2,7 +2,7 @@
 import type { Column } from './schema-found.ts'
 
 type Verdict = { readonly says: string; readonly mend?: string | 'convert prices' } | undefined
-/** Judges a column, and says how it must be. `collation` is the server's byte-wise one. */
+/** How a column must be, in words, and a check of an existing one. `collation` is the server's byte-wise one. */
 export interface Wanted {
   readonly as: string
   readonly judge: (found: Column, collation: string) => Verdict
@@ -12,7 +12,7 @@ const MYSQL_PRECISION_MAX = 65
 
 const nullness = ({ nullable }: Column) => (nullable ? 'NULL' : 'NOT NULL')
 
-/** An operator may have made it BIGINT or UNSIGNED; a narrower one becomes what Python makes. */
+/** An operator may have made it BIGINT or UNSIGNED. A narrower one becomes INT, as Python creates it. */
 export function identity(): Wanted {
   const as = 'INT or BIGINT, AUTO_INCREMENT'
   return {

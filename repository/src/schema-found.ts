@@ -69,13 +69,13 @@ export interface Schema {
   readonly collation: string
 }
 
-/** Table names may be compared without case there, although `Inventory` can be another table. */
+/** information_schema may compare names without case, although `Inventory` can be another table. */
 const NAMED = `table_schema = DATABASE() AND table_name IN ('inventory', 'inbox')
   AND CAST(table_name AS BINARY) IN ('inventory', 'inbox')`
 
-/** Reads information_schema only, which shows an account the tables it has a right on. */
+/** Reads information_schema only. It shows an account the tables that the account has a privilege on. */
 export async function readSchema(sql: Sql): Promise<Schema> {
-  // MySQL keeps the next id in a cache for a day unless told not to; MariaDB takes the second part for a comment.
+  // MySQL caches the next id for a day by default. MariaDB treats the second part as a comment.
   await sql("SET SESSION time_zone = '+00:00' /*!80000 , SESSION information_schema_stats_expiry = 0 */")
   const tables = z.array(tableRow).parse(
     await sql(

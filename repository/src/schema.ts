@@ -2,7 +2,7 @@
 import { bytes, decimal, exactText, identity, integer, text, timeOfInsert, type Wanted } from './schema-columns.ts'
 import type { Key, Schema, Table, TableName } from './schema-found.ts'
 
-/** One difference from what the services need, and how `migrate` mends it. */
+/** One difference from what the services need, and how `migrate` fixes it. */
 export interface Fault {
   readonly table: TableName
   readonly says: string
@@ -17,8 +17,8 @@ interface WantedTable {
 }
 
 /**
- * A column that is wider than this is accepted: the services never store more than fits here, narrowing could lose what
- * others stored, and the next version may have widened it while this one still runs.
+ * A wider column is accepted: the services never store more than fits here, narrowing it could lose data, and the next version
+ * may have widened it while this one still runs.
  */
 const WANTED: Readonly<Record<TableName, WantedTable>> = {
   inventory: {
@@ -31,7 +31,7 @@ const WANTED: Readonly<Record<TableName, WantedTable>> = {
       quantity: integer(),
     },
     primary: ['id'],
-    // Statements say FORCE INDEX (sku), so the name matters.
+    // Statements use FORCE INDEX (sku), so the name matters.
     keys: { sku: { columns: ['sku'], unique: true } },
   },
   inbox: {
@@ -50,14 +50,14 @@ const WANTED: Readonly<Record<TableName, WantedTable>> = {
 /** Engines that cannot roll back, and that InnoDB replaces without loss. */
 const REPLACED_ENGINES = ['myisam', 'aria']
 
-/** Every difference between the tables that are there and what the services need. */
+/** Every difference between the existing tables and what the services need. Missing tables are not reported. */
 export function faultsOf({ tables, collation }: Schema): Fault[] {
   return [...tables].flatMap(([table, found]) =>
     [...faultsOfTable(found, WANTED[table], collation)].map(({ says, mend }) => ({ table, says, mend })),
   )
 }
 
-/** Whether the key of skus is as it must be, so that no two items can have the same one. */
+/** Whether a unique key on the whole column `sku` exists, so that no two items can have the same sku. */
 export const hasUniqueSku = (table: Table): boolean => [...table.keys.values()].some((key) => isOn(key, ['sku'], true))
 
 type Found = Omit<Fault, 'table'>
@@ -128,7 +128,7 @@ function* faultsOfKeys({ keys, columns: present }: Table, { primary, keys: wante
   const unique = [primary, ...Object.values(wanted).flatMap((key) => (key.unique ? [key.columns] : []))]
   for (const key of keys.values()) {
     if (!key.isUnique || dropped.has(key)) continue
-    // A key that holds all of another unique one refuses nothing that the other would not.
+    // A unique key that contains all columns of one of ours refuses no further rows.
     const whole = key.columns.flatMap(({ name, isWhole }) => (isWhole && name !== undefined ? [name] : []))
     if (unique.some((columns) => columns.every((column) => whole.includes(column)))) continue
     const isPartOfOurs = unique.some(

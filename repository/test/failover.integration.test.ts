@@ -1,4 +1,4 @@
-// More than one server, and a name that moves: a connection to a server that cannot do the work is left, with what is under way.
+// Several servers, and a host name that moves to another one: a connection to a server that cannot do the work is closed.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -42,7 +42,7 @@ describe('a list of servers', () => {
   const config = () => through(mysql.config, ...proxies.map(({ port }) => port))
   const inUse = () => proxies.findIndex(({ open }) => open > 0)
 
-  it('begins anywhere, and passes by those that do not answer', async () => {
+  it('starts with a random server, and skips those that do not answer', async () => {
     const seen = new Set<number>()
     await proxies[0]?.close()
     for (let n = 0; n < 40 && seen.size < 2; n += 1) {
@@ -54,7 +54,7 @@ describe('a list of servers', () => {
     expect([...seen].sort()).toEqual([1, 2])
   })
 
-  it('goes on at the next one at the second attempt when the one in use is lost', async () => {
+  it('uses the next server at the second attempt when the connection is lost', async () => {
     const database = await openDatabase(config(), serviceUnderTest())
     const inventory = inventoryIn(database)
     const first = inUse()
@@ -64,7 +64,7 @@ describe('a list of servers', () => {
     await database.close()
   })
 
-  it('leaves a server that says it is not ready, or takes no writes', async () => {
+  it('leaves a server that is not ready, read-only or shutting down', async () => {
     const database = await openDatabase(config(), serviceUnderTest())
     const inventory = inventoryIn(database)
     for (const [errno, message] of [
@@ -83,7 +83,7 @@ describe('a list of servers', () => {
     await database.close()
   })
 
-  it('lets what is under way on a server end there when another transaction leaves it', async () => {
+  it('lets a running transaction end on its server when another one moves on', async () => {
     const database = await openDatabase(config(), serviceUnderTest())
     const inventory = inventoryIn(database)
     const slow = database.transaction(async (sql) => {
@@ -97,7 +97,7 @@ describe('a list of servers', () => {
     await database.close()
   })
 
-  it('replaces connections at their age, in use or idle', async () => {
+  it('replaces a connection at its maximum age', async () => {
     const database = await openDatabase({ ...mysql.config, poolSize: 1, connectionAgeMaxMs: 400 }, serviceUnderTest())
     const first = await connectionIdOf(database)
     expect(await connectionIdOf(database)).toBe(first)
@@ -108,7 +108,7 @@ describe('a list of servers', () => {
 })
 
 const here = hasServerPrograms() ? describe : describe.skip
-here('a server that became read-only', () => {
+here('a server that becomes read-only', () => {
   const directory = mkdtempSync(join(tmpdir(), 'ims-failover-'))
   let servers: PrivateMysql[]
   const configOf = ({ mysql }: PrivateMysql, settings: Record<string, string> = {}) =>
@@ -128,7 +128,7 @@ here('a server that became read-only', () => {
     rmSync(directory, { recursive: true })
   })
 
-  it('loses its connection at the first write that it refuses, so that a name that has moved is followed', async () => {
+  it('loses the connection at the first write it refuses, so that the next one follows the host name', async () => {
     const [a] = servers
     if (a === undefined) throw new Error('no server')
     const database = await openDatabase(configOf(a), serviceUnderTest())
@@ -142,7 +142,7 @@ here('a server that became read-only', () => {
     await database.close()
   })
 
-  it('is passed by when another one of the list takes writes, also by a reader', async () => {
+  it('is skipped when another server of the list takes writes', async () => {
     const [a, b] = servers
     if (a === undefined || b === undefined) throw new Error('no servers')
     await a.mysql.sql('SET GLOBAL read_only = ON')

@@ -35,7 +35,6 @@ const PRICES = [
 
 const ALL = ['CreateInventory1764000000001', 'AdoptPythonInventory1764000000002', 'CreateInbox1764000000003']
 
-/** The machine may be busy. */
 jest.setTimeout(60_000)
 
 describe('migrate', () => {
