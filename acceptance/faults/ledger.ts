@@ -25,7 +25,7 @@ export interface DeadLetterFound {
   readonly messageId: string | undefined
   readonly body: string
   readonly reason: string
-  /** What the consumer said about it. */
+  /** The consumer's explanation. */
   readonly error: string
 }
 
@@ -120,7 +120,7 @@ function neverSent(attempts: readonly Attempt[], found: Found, letters: DeadLett
   ].map((text) => ({ what: 'never sent' as const, text, attempt: undefined }))
 }
 
-/** A good message may be dead-lettered for one reason only: another item has its sku. A state of a server is never a fault of the message. */
+/** A valid message may be dead-lettered for one reason only: another item has its sku. A bad state of a server is never its fault. */
 function withoutFault(attempts: readonly Attempt[], deadLetters: readonly DeadLetterFound[]): Violation[] {
   const byKey = new Map(attempts.flatMap((attempt) => keysOf(attempt).map((key) => [key, attempt])))
   const nameless = new Map(attempts.filter(({ messageId }) => messageId === undefined).map((each) => [each.sku, each]))

@@ -15,7 +15,7 @@ const NAMES = mutations.map(({ name }) => name)
 const USAGE = `usage: npm run faults -- [--seed N] [--minutes M] [--clients N] [--mix WORD,WORD] [--mutation NAME] [--database galera]
   --mix       only faults whose kind contains one of the words; there are:
               ${faults.map(({ kind }) => kind).join(', ')}
-  --database  galera: on a MariaDB cluster of three nodes instead of one server; there are then:
+  --database  galera: on a MariaDB cluster of three nodes instead of one server, with these faults:
               ${faultsOfCluster.map(({ kind }) => kind).join(', ')}
   --mutation  takes a guarantee away first, after which the ledger must find harm: ${NAMES.join(', ')}
 `
@@ -61,7 +61,7 @@ async function main(args: string[]): Promise<number> {
     await galera?.end()
     throw error
   })
-  // The ledger's own reads wait for what other nodes have committed.
+  // The ledger reads what the other nodes have committed.
   await galera?.nodes[0].sql('SET GLOBAL wsrep_sync_wait = 7')
   const servers = galera ? { ...single, mysql: galera.nodes[0] } : single
   try {

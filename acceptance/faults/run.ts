@@ -27,7 +27,7 @@ export interface RunOptions {
   readonly mix: readonly Fault[]
   readonly clients: number
   readonly mutation?: Mutation
-  /** The nodes of a cluster of databases; the first is that of `servers`. */
+  /** The nodes of a database cluster. The first is the one in `servers`. */
   readonly cluster?: readonly Mysql[]
   readonly onRound?: (round: Round) => void
   /** Aborts when the run is to be given up: it is healed and stopped, and rejects. */
@@ -121,7 +121,7 @@ async function findAll(world: World): Promise<Found> {
   return { ...(await readAudit(stack.pool)), logged: healthchecksLogged(world), deadLetters, left, unwell }
 }
 
-/** Nodes of a cluster whose data is not that of the first; one that has just joined may refuse to say for a while. */
+/** Nodes whose data differs from the first one's. A node that has just joined may refuse queries for a while. */
 async function nodesThatDiffer({ cluster, stack }: World): Promise<string[]> {
   const { database } = stack.space.mysql
   const tables = ['inventory', 'inbox', 'effect'].map((table) => `\`${database}\`.${table}`)

@@ -1,4 +1,4 @@
-// Everything a run consists of: real servers, the services with their replicas, each behind proxies of its own, and triggers that count effects.
+// The setup of a run: real servers, the replicas of all services, each behind its own proxies, and triggers that count effects.
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { eventually, leanNode, type Mysql, type Servers, startTcpProxy, type TcpProxy, testSpace } from 'local'
@@ -7,7 +7,7 @@ import { installAudit } from './audit.ts'
 import type { Mutation } from './mutations.ts'
 import { mutationEnvironment } from './mutations.ts'
 
-/** Consumers that write, three of each: what only one of them does is what deadlocks and failovers are made of. */
+/** The consumers that write, three replicas each, so that they can deadlock and take over each other's messages. */
 export const WRITERS = [
   'consumer_two',
   'consumer_two#2',
@@ -39,11 +39,11 @@ export interface World {
   readonly stack: Stack
   /** The way of each service to the broker. */
   readonly amqp: ReadonlyMap<ReplicaName, TcpProxy>
-  /** The way of each service that has one to the database; none when that is a cluster. */
+  /** The proxy to the database of each service that uses it; none if the database is a cluster. */
   readonly mysql: ReadonlyMap<ReplicaName, TcpProxy>
-  /** The nodes of the database, if it is a cluster. */
+  /** The nodes of the database cluster; none on a single server. */
   readonly cluster: readonly Mysql[]
-  /** The database user of the services, which nobody else uses. */
+  /** The database account that only the services use. */
   readonly account: Account
   /** Starts a service again that has ended. */
   restart(name: ReplicaName): Promise<void>
@@ -62,8 +62,8 @@ export interface Account {
 const SAMPLED_EVERY_MS = 1_000
 
 /**
- * Starts all of it on `servers`, with a mutation in the services' code if one is asked for. With a `cluster`, whose first node is that
- * of `servers`, each service is given all nodes.
+ * Starts everything on `servers`, with a mutation in the services' code if there is one. With a `cluster`, whose first node is the
+ * one in `servers`, each service gets the list of all nodes.
  */
 export async function startWorld(
   servers: Servers,
@@ -117,12 +117,12 @@ export async function startWorld(
   }
 }
 
-/** Rights on each table and not on the whole database, so that each can be revoked alone. */
+/** Grants privileges table by table, so that each one can be revoked alone. */
 async function newAccount({ mysql }: Servers, database: string): Promise<Account> {
   const user = `ledger_${randomBytes(4).toString('hex')}`
   const password = randomBytes(12).toString('hex')
   await mysql.sql(`CREATE USER '${user}'@'%' IDENTIFIED BY '${password}'`)
-  // A right on a table that is yet to be made needs CREATE with it.
+  // MySQL grants privileges on a missing table only together with CREATE.
   for (const table of ['inventory', 'inbox', 'migrations'])
     await mysql.sql(`GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON \`${database}\`.${table} TO '${user}'@'%'`)
   return { user, password }

@@ -1,22 +1,22 @@
-// The sources of the version before the schema last changed, so that its processes can run beside those of today.
+// Checks out the version before the last change of the schema, so that its processes can run beside today's.
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { ROOT } from './stack.ts'
 
-/** A file that joins these changes the schema. */
+/** A file that is added here changes the schema. */
 const SCHEMA = ['repository/src/migrations', 'repository/src/schema.ts']
 
 const git = (...args: string[]) =>
   execFileSync('git', args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
 
-/** The commit whose processes must go on working on today's schema, or why that cannot be told. */
+/** The commit whose processes must keep working on today's schema, or the reason why it cannot be determined. */
 export function earlierVersion(): { commit: string } | { missing: string } {
   try {
-    // Not committed yet: the version before it is the last one that is.
+    // The change is not committed yet, so HEAD is the version before it.
     if (git('status', '--porcelain', '--', ...SCHEMA).match(/^(\?\?|A)/m)) return { commit: git('rev-parse', 'HEAD') }
-    // Along the first parents: what a merge brought is new since the commit that it was merged into.
+    // Follow first parents: a merge is one change to the branch it was merged into.
     const along = [
       '--first-parent',
       '--diff-merges=first-parent',
@@ -28,7 +28,7 @@ export function earlierVersion(): { commit: string } | { missing: string } {
     const [changed] = git('log', ...along, 'HEAD', '--', ...SCHEMA).split('\n')
     return { commit: git('rev-parse', '--verify', `${changed}^1^{commit}`) }
   } catch {
-    return { missing: 'the history of git is not here: clone the whole repository (git fetch --unshallow)' }
+    return { missing: 'the git history is missing: fetch it with git fetch --unshallow' }
   }
 }
 
@@ -37,7 +37,7 @@ export interface Sources {
   remove(): void
 }
 
-/** Lays out the sources of `commit`, with the dependencies that are installed here. */
+/** Extracts the sources of `commit`, with links to the dependencies that are installed here. */
 export function sourcesOf(commit: string): Sources {
   const parent = join(ROOT, '.local')
   mkdirSync(parent, { recursive: true })
@@ -50,7 +50,7 @@ export function sourcesOf(commit: string): Sources {
 
 const manifest = z.object({ name: z.string() })
 
-/** Everything that is installed, but the suite's own packages, which must be those of `root`. */
+/** Links every installed package, except the suite's own ones, which must be those of `root`. */
 function linkDependencies(root: string): void {
   const own = new Map(
     readdirSync(root).flatMap((name) => {

@@ -1,4 +1,4 @@
-// Three database servers: the suite on a Galera cluster, each replica at a node of its own, while a node is killed and brought back.
+// The suite on a Galera cluster of three nodes, with replicas at different nodes, while a node is killed and started again.
 import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,7 @@ import { type ServiceName, type ServiceProcess, type Stack, startStackOn } from 
 
 const MINUTE_MS = 60_000
 const REPLICATED: readonly ServiceName[] = ['consumer_two', 'consumer_three', 'consumer_four']
-/** Items that are there before the fault and deleted during it, and items that are created during it. */
+/** Items that are created before the fault and deleted during it, and items that are created during it. */
 const [OLD, NEW] = [400, 3_000]
 const TABLES = ['inventory', 'inbox', 'effect'] as const
 
@@ -53,7 +53,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
   const remove = (n: number) => send('stock_management', `delete-${n}`, { sku: item(n).sku })
 
   it(
-    'deletes at one node what was created at another just before',
+    'deletes at one node an item that was just created at another',
     async () => {
       const clients = loadOn(stack.http, 300_000, 2)
       for (let n = 0; n < 30; n += 1) {
@@ -69,7 +69,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
   )
 
   it(
-    'loses nothing, applies nothing twice, and leaves the nodes identical when one is killed and brought back under load',
+    'loses nothing, applies nothing twice, and keeps the nodes identical when one is killed and started again under load',
     async () => {
       const [first, second, third] = galera.nodes
       await allReady()
@@ -82,7 +82,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       const publishing = (async () => {
         for (let n = 0; n < NEW; n += 1) {
           create(OLD + n)
-          // The same message twice at about the same time: most likely at two replicas, and so at two nodes.
+          // The same message twice at almost the same time: most likely two replicas get it, at two nodes.
           if (n % 10 === 0) create(OLD + n)
           if (n < OLD) remove(n)
           if (n < OLD && n % 4 === 0) remove(n)
@@ -103,7 +103,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       await settled(NEW + clients.accepted.length)
       await allReady()
 
-      // Now the deleted items exist again, and every message comes once more, as after a failover of the broker.
+      // The deleted items are created again, then every earlier message is sent again, as after a failover of the broker.
       for (let n = 0; n < OLD; n += 1) create(n, `again-${n}`, `Again ${n}`)
       await settled(NEW + clients.accepted.length + OLD)
       const repeatsBefore = await repeats()
@@ -138,7 +138,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
   }, 60_000)
 
   it(
-    'goes on at another node when a replica has several in MYSQL_HOST and loses the one in use',
+    'continues at another node when a replica with several nodes in MYSQL_HOST loses its node',
     async () => {
       const replaced = replicas.filter(({ name }) => name === 'consumer_two' || name === 'consumer_three')
       for (const each of replaced) each.kill('SIGTERM')
@@ -156,13 +156,13 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
     2 * MINUTE_MS,
   )
 
-  /** The status that `body` is answered with, when the client waits for the outcome. */
+  /** The status of the response to `body`, when the client waits for the outcome. */
   async function waited(path: string, body: unknown): Promise<number> {
     const { status } = await call(`${stack.http}/${path}`, { json: body, headers: { Prefer: 'wait=30' } })
     return status
   }
 
-  /** Waits until each node holds `rows` items, and no message is left on a queue. */
+  /** Waits until each node has `rows` items and the queues are empty. */
   async function settled(rows: number): Promise<void> {
     for (const node of galera.nodes)
       await eventually(async () => expect(await count(node, 'inventory')).toBe(rows), 2 * MINUTE_MS)
@@ -170,7 +170,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       await eventually(async () => expect(await stack.depth(queue)).toBe(0), MINUTE_MS)
   }
 
-  /** Messages that all replicas together have found to be applied already. */
+  /** Messages that the replicas recognised as applied before. */
   async function repeats(): Promise<number> {
     const texts = await Promise.all(replicas.map(async ({ admin }) => await (await fetch(`${admin}/metrics`)).text()))
     return texts
@@ -179,7 +179,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
   }
 })
 
-/** Short waits: a node is away for seconds only. */
+/** Short pauses, because a node is down for seconds only. */
 const IMPATIENT = { CONSUMER_RETRY_MOST_MS: '1000', MYSQL_RETRY_MOST_MS: '1000', RABBITMQ_RECONNECT_MOST_MS: '1000' }
 
 const databaseAt = (...nodes: readonly GaleraNode[]) => ({
@@ -189,7 +189,7 @@ const databaseAt = (...nodes: readonly GaleraNode[]) => ({
 const count = async (node: GaleraNode, table: string) =>
   Number(await node.sql(`SELECT COUNT(*) FROM ${node.database}.${table}`))
 
-/** All rows of a table as their number and a hash: a difference of thousands of rows could not be read. */
+/** The number of rows and a hash of them: a diff of thousands of rows would be unreadable. */
 async function contents(node: GaleraNode, table: string): Promise<{ rows: number; sha256: string }> {
   const rows = (await node.sql(`SELECT * FROM ${node.database}.${table}`)).split('\n').toSorted()
   return { rows: rows.length, sha256: createHash('sha256').update(rows.join('\n')).digest('hex') }

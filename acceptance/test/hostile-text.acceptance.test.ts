@@ -110,7 +110,7 @@ describe('hostile text', () => {
     }
   })
 
-  it('in rows that Python stored is listed, found and deleted byte for byte, though no new item may have it', async () => {
+  it('in rows that Python stored is listed, found and deleted byte for byte, although a new item cannot have it', async () => {
     const odd = [
       '',
       ' ',

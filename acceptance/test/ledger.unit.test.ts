@@ -33,7 +33,7 @@ const letter = (more: Partial<Found['deadLetters'][number]> = {}) => ({
 
 const verdict = (more: Partial<Attempt>, found: Partial<Found>, expected: [string, string | undefined][] = []) => {
   const history = new History()
-  // Another item wants the same sku, so that a refusal as a duplicate can be true.
+  // Another create with the same sku, so that duplicate-sku can be right.
   attempt(history, { id: 'item-2', messageId: 'm-2', answer: 'not accepted' })
   attempt(history, more)
   for (const [sku, name] of expected) history.expected.set(sku, name)
@@ -104,17 +104,17 @@ describe('the judgement finds', () => {
     ])
   })
   it.each([
-    ['that its consumer could not apply', { reason: 'handler-failed' }, {}],
-    ['that the broker set aside', { reason: 'set aside by the broker' }, {}],
-    ['as a duplicate, when no other item wanted its sku', {}, { sku: 'S-3' }],
-    ['whose sender never had an answer', { reason: 'handler-failed' }, { answer: 'unknown', messageId: undefined }],
-  ] as const)('a good message among the dead letters %s', (_, aside, more) => {
+    ['because its consumer could not apply it', { reason: 'handler-failed' }, {}],
+    ['because the broker dead-lettered it', { reason: 'set aside by the broker' }, {}],
+    ['as a duplicate, although no other item has its sku', {}, { sku: 'S-3' }],
+    ['and whose sender got no answer', { reason: 'handler-failed' }, { answer: 'unknown', messageId: undefined }],
+  ] as const)('a valid message that is a dead letter %s', (_, aside, more) => {
     const body = JSON.stringify({ sku: 'S-1', ...more, name: 'item-1' })
     expect(verdict(more, { deadLetters: [letter({ ...aside, body })] })).toEqual([
       expect.stringMatching(/^set aside without fault: a good create is a dead letter/),
     ])
   })
-  it('the dead letter of a delete whose answer never came: no delete has a fault of its own', () => {
+  it('the dead letter of a delete without an answer: a valid delete is never dead-lettered', () => {
     const aside = letter({ queue: 'stock_management', body: '{"sku":"S-1"}', messageId: 'who knows' })
     expect(verdict({ ...aDelete, answer: 'unknown', messageId: undefined }, { deadLetters: [aside] })).toEqual([
       expect.stringMatching(/^set aside without fault: a good delete/),

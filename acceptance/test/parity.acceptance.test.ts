@@ -53,7 +53,7 @@ describeWithPeers(`Python producer, our consumers${why}`, () => {
     expect(JSON.stringify(events)).toContain('BULK-')
   })
 
-  it('stores the prices and the numbers in strings that Python stored, rounded', async () => {
+  it('stores the prices that Python stored, rounded, and numbers in strings', async () => {
     const written = [
       { price: 0.1 + 0.2, quantity: 3 },
       { price: 10 / 3, quantity: '50' },
@@ -75,7 +75,7 @@ describeWithPeers(`Python producer, our consumers${why}`, () => {
     expect(await stack.deadLetters('create_item')).toEqual([])
   })
 
-  it('is answered text that is no JSON when the list is too large for one message, while our own producer lists it', async () => {
+  it('gets text that is not JSON when the list is too large for one message, while our own producer lists it', async () => {
     const count = (await stack.skus()).length
     const rows = Array.from({ length: 20_000 }, (_, n) => Object.values(item(n)))
     await stack.pool.query('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
@@ -120,7 +120,7 @@ describeWithPeers(`our producer, Python consumers${why}`, () => {
       for (const name of SERVICES) if (name !== service) await stack.start(name)
       await stack.ready()
       await seedCalls(stack)
-      // The peer says so after it has done the work, which can be seen before.
+      // The peer prints the event after the work is done.
       await eventually(() => expect(peer.events).toContainEqual(expect.objectContaining({ event: 'message', queue })))
     },
     60_000,

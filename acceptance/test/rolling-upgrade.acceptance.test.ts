@@ -1,4 +1,4 @@
-// Old and new side by side: while today's migration runs, and after it, processes of the version before it and Python's go on working.
+// A rolling upgrade: processes of the version before and Python's statements keep working during and after today's migration.
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { eventually } from 'local'
 import type { RowDataPacket } from 'mysql2/promise'
@@ -9,8 +9,8 @@ import { migrate, ROOT, type ServiceName, type Stack, startStack } from './stack
 const CLIENTS = 6
 const CONSUMERS: readonly ServiceName[] = ['consumer_two', 'consumer_three', 'consumer_four']
 const QUEUES = ['create_item', 'stock_management', 'order_processing']
-/** Stories that must end in a phase before the next one begins, so that each phase really has load. */
-const STORIES_LEAST = 60
+/** Rounds of the clients that must end before the next phase begins, so that each phase has load. */
+const ROUNDS_MIN = 60
 const WAIT = { Prefer: 'wait=60' }
 
 jest.setTimeout(600_000)
@@ -18,12 +18,12 @@ jest.setTimeout(600_000)
 const earlier = earlierVersion()
 const why = 'missing' in earlier ? earlier.missing : undefined
 
-/** Clients that create, list and delete the items `from` on, and know what they were told; each stops at the first answer that is wrong. */
+/** Clients that create, list and delete items from number `from` on, and record what is stored. Each stops at the first wrong answer. */
 function startClients(stack: Stack, from = 0) {
   const stored = new Set<string>()
   let on = true
   let next = from
-  let stories = 0
+  let rounds = 0
   const client = async () => {
     while (on) {
       const n = next
@@ -37,7 +37,7 @@ function startClients(stack: Stack, from = 0) {
         expect(await post('stock_management', { sku })).toMatchObject({ status: 200 })
         stored.delete(sku)
       }
-      stories += 1
+      rounds += 1
     }
   }
   const done = Promise.all(Array.from({ length: CLIENTS }, client))
@@ -45,8 +45,8 @@ function startClients(stack: Stack, from = 0) {
   return {
     stored,
     more: async () => {
-      const until = stories + STORIES_LEAST
-      while (stories < until) await Promise.race([done, new Promise((resolve) => setTimeout(resolve, 50))])
+      const until = rounds + ROUNDS_MIN
+      while (rounds < until) await Promise.race([done, new Promise((resolve) => setTimeout(resolve, 50))])
     },
     stop: async () => {
       on = false
@@ -55,7 +55,7 @@ function startClients(stack: Stack, from = 0) {
   }
 }
 
-/** The statements of the Python suite, one after the other. */
+/** Sends the Python suite's statements in a loop. */
 function startPeer({ pool }: Stack) {
   const stored = new Set<string>()
   let on = true
@@ -103,7 +103,7 @@ run(`a rolling upgrade from the version before the last change of the schema${wh
     old?.remove()
   }, 60_000)
 
-  it('loses nothing, sets nothing aside and answers everybody: before, during and after the migration, and beside the new ones', async () => {
+  it('loses nothing, dead-letters nothing and answers every request before, during and after the migration, with old and new processes', async () => {
     const olds = CONSUMERS.map((name) => stack.service(name))
     const clients = startClients(stack)
     const peer = startPeer(stack)
@@ -124,7 +124,7 @@ run(`a rolling upgrade from the version before the last change of the schema${wh
     expect(new Set(await stack.skus())).toEqual(new Set([...clients.stored, ...peer.stored]))
   })
 
-  it('goes on while an operator widens the ids, and serves ids beyond the range of INT', async () => {
+  it('keeps working while an operator widens the ids, and with ids beyond the range of INT', async () => {
     const clients = startClients(stack, 1_000_000)
     await clients.more()
     await stack.pool.query('ALTER TABLE inventory MODIFY id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT')

@@ -13,7 +13,7 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const READY_ASKED_WITHIN_MS = 3_000
 
 export type ServiceName = 'producer' | 'consumer_one' | 'consumer_two' | 'consumer_three' | 'consumer_four'
-/** A process of a service; those beyond the first have a number. */
+/** A process of a service. All but the first have a number. */
 export type ReplicaName = ServiceName | `${ServiceName}#${number}`
 export const SERVICES: readonly ServiceName[] = [
   'consumer_one',
@@ -45,7 +45,7 @@ export interface Stack {
   readonly channel: ConfirmChannel
   readonly pool: Pool
   service(name: ReplicaName): ServiceProcess
-  /** Starts a service, also one more of a kind; `service(name)` is the latest. `root`: the sources, those of `options` unless told. */
+  /** Starts a service, or another replica of it; `service(name)` is the latest. `root` is the directory of the sources, by default that of `options`. */
   start(name: ReplicaName, env?: Record<string, string>, root?: string): Promise<ServiceProcess>
   ready(...names: readonly ReplicaName[]): Promise<void>
   /** Messages that wait on a queue, its unacked ones not counted. */
@@ -68,7 +68,7 @@ export interface DeadLetter {
 export interface StackOptions {
   readonly services?: readonly ReplicaName[]
   readonly migrate?: boolean
-  /** The sources to run, another version's for one; these ones unless told. */
+  /** The directory of the sources to run, for example of another version; by default this one. */
   readonly root?: string
   readonly env?: Record<string, string>
   /** What one service has besides, or instead. */

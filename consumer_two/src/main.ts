@@ -20,7 +20,7 @@ const config = {
 
 void runService({ name: 'consumer_two', config }, async (service) => {
   const { config, own } = service
-  // Closed in reverse: stop consuming and settle what is in hand, then the broker, the work in the background, then MySQL.
+  // Closed in reverse order: stop consuming and settle, then close the broker, the background jobs, and MySQL.
   const database = own(await openDatabase(config.mysql, service))
   own(startRetention(database, config.retention, service), 'the retention of the inbox')
   own(watchIds(database, service), 'the watch on ids')

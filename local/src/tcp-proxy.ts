@@ -35,17 +35,17 @@ export interface TcpProxy {
   /** Resets the connection instead of passing on the answer to the `nth` data towards the server that contains `text`. */
   loseAnswerTo(text: string, nth?: number): void
   /**
-   * Answers the next data towards the server that contains `text`, so often, with an error of MySQL, and does not pass it on.
-   * On `open` connections: only on those that are open now, as if new ones led to another server.
+   * Answers the next `times` chunks to the server that contain `text` with a MySQL error, and does not forward them. With `open`,
+   * only on connections that are open now, as if new ones led to another server.
    */
   refuse(text: string, error: MysqlError, times?: number, connections?: 'open' | 'all'): Refusals
   close(): Promise<void>
 }
 
 export interface Refusals {
-  /** How often the proxy refused so far. */
+  /** How many times the proxy has refused so far. */
   readonly count: number
-  /** Passes everything on again. */
+  /** Forwards everything again. */
   end(): void
 }
 
@@ -306,7 +306,7 @@ async function cutAt(pair: Pair, last: Buffer, to: Socket): Promise<void> {
 
 function reset({ client, server }: Pair): void {
   for (const socket of [client, server]) {
-    // libuv refuses to reset a socket while it shuts down, and Node then leaves its handle open for ever.
+    // libuv cannot reset a socket that is shutting down, and Node then never closes its handle.
     if (socket.writableEnded && !socket.writableFinished) socket.destroy()
     else socket.resetAndDestroy()
   }

@@ -1,4 +1,4 @@
-// The Galera cluster of the tests cleans up after itself. That it works is what the acceptance tests on it show.
+// The Galera cluster of the tests cleans up after a failed start. The acceptance tests show that it works.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,10 +10,10 @@ const missing = await installGalera(() => {})
 const run = missing === undefined ? it : it.skip
 
 run(
-  `leaves no process behind when one of the nodes cannot start${missing === undefined ? '' : ` (skipped: ${missing})`}`,
+  `leaves no process running if a node cannot start${missing === undefined ? '' : ` (skipped: ${missing})`}`,
   async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ims-galera-'))
-    // A file where the third node needs a directory.
+    // The third node needs a directory where this file is.
     mkdirSync(join(directory, 'node-3', 'mysql'), { recursive: true })
     writeFileSync(join(directory, 'node-3', 'mysql', 'data'), '')
     await expect(startGalera(directory)).rejects.toThrow(/EEXIST/)

@@ -137,7 +137,7 @@ describe('the TCP proxy', () => {
     expect(received).toBe('')
   })
 
-  it('answers a request with an error of MySQL, as often as it is told to, and the server never gets it', async () => {
+  it('answers a request with a MySQL error as many times as requested, and does not forward it', async () => {
     const error = { errno: 1317, sqlState: '70100', message: 'no' }
     const packet = '\x0b\0\0\x01\xff\x25\x05#70100no'
     const refusals = proxy.refuse('COMMIT', error)
@@ -152,7 +152,7 @@ describe('the TCP proxy', () => {
     await receives(`${packet}COMMITCOMMIT`)
   })
 
-  it('refuses on the connections there are, and on no new ones', async () => {
+  it('refuses on open connections only', async () => {
     const refusals = proxy.refuse('COMMIT', { errno: 1290, sqlState: 'HY000', message: 'read-only' }, 9, 'open')
     client.write('COMMIT')
     await eventually(() => expect(received).toContain('read-only'))

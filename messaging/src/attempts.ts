@@ -1,11 +1,11 @@
-// Runs a handler until it has told what happened: retries while a dependency is down, and finds the one bad message of a batch.
+// Runs a handler until each message has an outcome: retries while a dependency is down; if a batch fails, runs its messages one by one to find the bad one.
 import { backoffMs, pause } from './backoff.ts'
 import type { ConsumerConfig } from './config.ts'
 import type { Delivery, Handler, Outcome } from './handler.ts'
 import type { Service } from './service.ts'
 import type { Refused } from './settle.ts'
 
-/** Attempts that a message alone is given while others succeed, before it is refused for an error that nobody foresaw. */
+/** Attempts of a message alone, while others succeed, before it is refused for an unexpected error. */
 const ATTEMPTS_MAX = 3
 
 export interface AttemptParts<Body, Result> {
@@ -13,16 +13,19 @@ export interface AttemptParts<Body, Result> {
   readonly handler: Handler<Body, Result>
   readonly config: Pick<ConsumerConfig, 'retryMostMs' | 'holdMostMs'>
   readonly service: Service
-  /** Told what is wrong while messages are held, and undefined when it is over. */
+  /** Called with the reason while messages are held, and with undefined afterwards. */
   readonly trouble: (sentence: string | undefined) => void
-  /** Messages that have arrived meanwhile. They join those that fail for an unknown reason: if they succeed, it is the message. */
+  /**
+   * Takes messages that have arrived since. They join messages that fail with an unknown error: if they succeed, the message
+   * is the cause.
+   */
   readonly more: () => readonly Delivery<Body>[]
 }
 
 /**
- * One outcome for each delivery and for each that joined, in order; undefined when `givenUp` aborted, or they were held too long,
- * before all could be told. An error whose member `transient` is true is never a message's fault. Any other is one only if
- * the message fails alone while another succeeds: when all fail alike, it is not the messages, and they are held.
+ * Resolves with one outcome for each delivery and for each that joined, in order; undefined if `givenUp` aborted, or they were
+ * held too long, before every outcome was known. An error whose property `transient` is true is never a message's fault. Any
+ * other error is, but only if the message fails alone while another succeeds. If all fail, they are held.
  */
 export async function outcomesOf<Body, Result>(
   deliveries: readonly Delivery<Body>[],
@@ -39,7 +42,7 @@ export async function outcomesOf<Body, Result>(
 interface Entry<Body, Result> {
   delivery: Delivery<Body>
   outcome: Outcome<Result> | undefined
-  /** How often it failed alone. */
+  /** How many times it failed alone. */
   failures: number
   /** Another message succeeded after this one had failed. */
   isSuspect: boolean
@@ -67,7 +70,7 @@ class Attempts<Body, Result> {
   async outcomes(): Promise<readonly Outcome<Result>[] | undefined> {
     for (let attempt = 1; ; attempt += 1) {
       const open = this.#entries.filter(({ outcome }) => outcome === undefined)
-      const error = await this.#tellAll(open, attempt)
+      const error = await this.#attempt(open, attempt)
       const outcomes = this.#entries.flatMap(({ outcome }) => outcome ?? [])
       if (outcomes.length === this.#entries.length) return outcomes
       this.#hold(error, attempt)
@@ -75,10 +78,10 @@ class Attempts<Body, Result> {
     }
   }
 
-  /** Tells as many as it can. Resolves with what stands against the rest. */
-  async #tellAll(open: readonly Entry<Body, Result>[], attempt: number): Promise<unknown> {
+  /** Runs the handler, first for all at once. Resolves with the error that left messages without an outcome. */
+  async #attempt(open: readonly Entry<Body, Result>[], attempt: number): Promise<unknown> {
     try {
-      const outcomes = await this.#told(open)
+      const outcomes = await this.#handled(open)
       for (const [index, entry] of open.entries()) entry.outcome = outcomes[index]
       return undefined
     } catch (error) {
@@ -92,7 +95,7 @@ class Attempts<Body, Result> {
     }
   }
 
-  /** In their order, then again those that failed while another one succeeded. Resolves with a transient error when one ends it. */
+  /** Runs each in order, then again those that failed while another one succeeded. Resolves with a transient error, which ends it. */
   async #oneByOne(open: readonly Entry<Body, Result>[]): Promise<unknown> {
     for (const entry of open) {
       const transient = await this.#alone(entry)
@@ -110,11 +113,11 @@ class Attempts<Body, Result> {
     return undefined
   }
 
-  /** Tells this one, or notes that it failed. Resolves with a transient error when it is to be held. */
+  /** Runs the handler for this one. Resolves with a transient error if it has to be held. */
   async #alone(entry: Entry<Body, Result>): Promise<unknown> {
     if (this.#givenUp.aborted) return this.#givenUp.reason
     try {
-      const [outcome] = await this.#told([entry])
+      const [outcome] = await this.#handled([entry])
       entry.outcome = outcome
     } catch (error) {
       this.#failed([entry])
@@ -126,7 +129,7 @@ class Attempts<Body, Result> {
     return undefined
   }
 
-  async #told(entries: readonly Entry<Body, Result>[]): Promise<readonly Outcome<Result>[]> {
+  async #handled(entries: readonly Entry<Body, Result>[]): Promise<readonly Outcome<Result>[]> {
     const deliveries = entries.map(({ delivery }) => delivery)
     const outcomes = await this.#parts.handler(deliveries)
     if (outcomes.length !== deliveries.length)
@@ -134,7 +137,7 @@ class Attempts<Body, Result> {
     return outcomes
   }
 
-  /** False when the messages are to be given back. */
+  /** False when the messages have to be requeued. */
   async #pause(attempt: number): Promise<boolean> {
     const { holdMostMs, retryMostMs } = this.#parts.config
     if (performance.now() - this.#heldSinceMs > holdMostMs) return false
@@ -150,7 +153,7 @@ class Attempts<Body, Result> {
     trouble(`holding ${held.length} messages of ${queue}: ${sentenceOf(error)}`)
   }
 
-  /** An attempt that failed may have had its effect: the next one is a redelivery in all but name. */
+  /** A failed attempt may have had its effect, so the next one counts as a redelivery. */
   #failed(entries: readonly Entry<Body, Result>[]): void {
     for (const entry of entries) entry.delivery = { ...entry.delivery, redelivered: true }
     this.#parts.service.meter.count('messages_retried', { queue: this.#parts.queue }, entries.length)

@@ -12,11 +12,11 @@ export const rabbitmqEnvironment = z
     RABBITMQ_HOST: serverList
       .default('127.0.0.1')
       .describe(
-        'host name or address of the broker; of several, `host[:port],host[:port]`, one is used at a time, the next when it fails',
+        'host name or address of the broker, or a list `host[:port],host[:port]`: a connection uses one server, and the next one when it fails',
       ),
     RABBITMQ_PORT: whole(1, 65_535)
       .default(5672)
-      .describe('AMQP port of the broker, where RABBITMQ_HOST names none: with TLS mostly 5671'),
+      .describe('AMQP port of the broker, unless RABBITMQ_HOST gives one; usually 5671 with TLS'),
     RABBITMQ_USERNAME: z.string().min(1).default('guest').describe('user name'),
     RABBITMQ_PASSWORD: z.string().min(1).default('guest').describe('password'),
     RABBITMQ_VHOST: z.string().min(1).default('/').describe('virtual host'),

@@ -39,18 +39,18 @@ export function superviseConnection(
   })
 }
 
-/** The next server at each call, starting with a random one: replicas spread over the servers. */
+/** Returns the next server at each call. It starts with a random one, so that replicas spread over the servers. */
 function inTurn(servers: readonly Server[]): () => Server {
   let turn = Math.floor(Math.random() * servers.length)
   return () => {
     const server = servers[turn % servers.length]
-    if (server === undefined) throw new Error('there is no server to connect to')
+    if (server === undefined) throw new Error('the list of servers is empty')
     turn += 1
     return server
   }
 }
 
-/** Opens one connection to the first server that accepts it. Rejects when none does; see `openConnection`. */
+/** Opens one connection, to the first server that accepts it. Rejects with the last error if none does; see `openConnection`. */
 export async function openFirstConnection(
   config: RabbitmqConfig,
   connectionName: string,
@@ -67,7 +67,7 @@ export async function openFirstConnection(
   }
 }
 
-/** Opens one connection; `lost` is called when it is over. Rejects with an error that names the server. */
+/** Opens one connection; `lost` is called when it is closed. Rejects with an error that names the server. */
 async function openConnection(
   config: RabbitmqConfig,
   server: Server,

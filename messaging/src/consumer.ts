@@ -183,7 +183,7 @@ export class Consumer<Body, Result> {
     return waiting
   }
 
-  /** Messages may join `batch` while it fails for an unknown reason. */
+  /** Messages may join `batch` while it fails with an unknown error. */
   async #settleBatch(batch: InHand<Body>[]): Promise<void> {
     const { contract, service } = this.#parts
     const labels = { queue: contract.queue }

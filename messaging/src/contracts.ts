@@ -10,7 +10,7 @@ const codePoints = (text: string): number => {
   return count
 }
 
-/** Text of up to `max` characters: all that a VARCHAR of that length holds, so that what is there can be found. */
+/** Text of up to `max` characters: everything that a VARCHAR of that length can hold, so that every row can be found. */
 const heldText = (max: number) =>
   z
     .string()
@@ -18,7 +18,7 @@ const heldText = (max: number) =>
     .refine((value) => value.length <= max || codePoints(value) <= max, `must have at most ${max} characters`)
     .refine((value) => value.isWellFormed(), 'must be well-formed Unicode (it has a lone surrogate)')
 
-/** Text that a new item may have: not empty, and without the character that ends a string in C. */
+/** Text of a new item: not empty, and without U+0000, which ends a string in C. */
 const newText = (max: number) =>
   heldText(max)
     .refine((value) => value.length > 0, 'must not be empty')
@@ -29,16 +29,16 @@ const LABEL_MAX = 50
 const PRICE_MAX = 99_999_999_999.9999
 const QUANTITY_MAX = 2_147_483_647
 
-/** A sku or label to find rows by. The Python suite stored what a new item may not have: white space around it, control characters, "". */
+/** A sku or label to find rows by. The Python suite also stored values that a new item cannot have: "", control characters, white space at the ends. */
 export const heldSku = heldText(SKU_MAX)
 export const heldLabel = heldText(LABEL_MAX)
 
-/** The stock keeping unit of a new item: 1–20 characters, no white space around it, no control character within. */
+/** The stock keeping unit of a new item: 1–20 characters, no white space at either end, no control characters. */
 const sku = newText(SKU_MAX)
   .refine((value) => value.trim() === value, 'must not begin or end with white space')
   .refine((value) => !/\p{Cc}/u.test(value), 'must not contain control characters')
 
-/** A number, also one written as text, that `read` makes fit for its column. */
+/** A number, or a decimal number in a string, that `read` converts for its column. */
 const number = (read: (value: unknown) => number | undefined, max: number) =>
   z.transform((input: unknown, context): number => {
     const value = read(input)
@@ -90,7 +90,7 @@ export const createItem = command('create_item', {
   result: z.object({ outcome: z.literal('created') }),
 })
 
-/** `POST /stock_management` → consumer three, which deletes the item with this sku; `null`: all items that have none. */
+/** `POST /stock_management` → consumer three, which deletes the item with this sku; `null` deletes all items without a sku. */
 export const stockManagement = command('stock_management', {
   body: z.object({ sku: heldSku.nullable() }),
   result: z.object({ outcome: z.enum(['deleted', 'unknown-sku']) }),

@@ -1,9 +1,9 @@
-// Decimal numbers as JSON and Python peers write them, read exactly: prices rounded half to even, quantities only if whole.
+// Parses decimal numbers exactly, as JSON numbers or in strings: rounds prices half to even, accepts only whole quantities.
 
 const PRICE_DECIMALS = 4
 const PRICE_UNITS = 10 ** PRICE_DECIMALS
 
-/** What MySQL and MariaDB read as a number without complaint. Each text matches in one way only, so that a long one costs linear time. */
+/** The text that MySQL and MariaDB convert to a number without a warning. It matches in one way only, so matching takes linear time. */
 const DECIMAL = /^[ \t\n\r]*([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?[ \t\n\r]*$/
 
 /** 0.`digits` × 10^`point`. `digits` has no leading zero; it is empty for zero. */
@@ -14,19 +14,19 @@ interface Decimal {
 }
 
 /**
- * `value` rounded half to even to 4 decimals. A number counts as its shortest decimal text: 0.1 + 0.2 is 0.3.
- * -0 is 0; any other negative number stays negative, however small. Undefined for what is not a decimal number.
+ * `value` rounded half to even to 4 decimals; undefined if it is not a decimal number. A number is read as its shortest decimal
+ * text: 0.1 + 0.2 becomes 0.3. -0 becomes 0; any other negative number stays negative, however small.
  */
 export function toPrice(value: unknown): number | undefined {
   if (typeof value === 'number' && Number(value.toFixed(PRICE_DECIMALS)) === value) return value + 0
   const decimal = decimalOf(value)
   if (decimal === undefined) return undefined
   const units = decimal.digits === '' ? 0 : roundedUnits(decimal)
-  // The quotient of two integers is the double nearest to the decimal, as if its text had been parsed.
+  // The quotient of two integers is the double nearest to the decimal, the same as parsing its text.
   return decimal.negative ? -Math.max(units, 1) / PRICE_UNITS : units / PRICE_UNITS
 }
 
-/** `value` as the whole number that it is: "50.0" is 50. NaN for one with a fraction, undefined for what is not a decimal number. */
+/** `value` as a whole number: "50.0" is 50. NaN if it has a fraction, undefined if it is not a decimal number. */
 export function toWhole(value: unknown): number | undefined {
   if (typeof value === 'number') return Number.isInteger(value) ? value + 0 : Number.NaN
   const decimal = decimalOf(value)
@@ -52,13 +52,13 @@ function decimalOf(value: unknown): Decimal | undefined {
 /** More digits than any double has before its point. */
 const DIGITS_MAX = 400
 
-/** The first `length` digits, with zeros after them where there are fewer. */
+/** The first `length` digits, padded with zeros. */
 function integerOf(digits: string, length: number): number {
   const bounded = Math.min(length, DIGITS_MAX)
   return Number(digits.slice(0, bounded).padEnd(bounded, '0'))
 }
 
-/** Units of 1/10000: exact for a price that fits its column, and larger than all of those for any other. */
+/** Units of 1/10000: exact for a price that fits its column, and larger than the maximum for any other. */
 function roundedUnits({ digits, point }: Decimal): number {
   const kept = point + PRICE_DECIMALS
   if (kept < 0) return 0

@@ -1,4 +1,4 @@
-// The form of replies: plain JSON on success; on failure the header `x-error` with the reason, and a body that explains: JSON for a command, text for a query.
+// The form of replies: JSON on success; on failure the header `x-error` with the reason, and an explanation as the body: JSON for a command, text for a query.
 import { z } from 'zod'
 
 /** RabbitMQ's pseudo queue: replies come straight to the channel that asked (https://www.rabbitmq.com/docs/direct-reply-to). */

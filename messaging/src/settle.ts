@@ -125,8 +125,8 @@ export function legible(text: string): string {
 }
 
 /**
- * The reply to a message whose sender wants one and gave a proper address; undefined otherwise. A refused query is answered
- * with text that is no JSON: a Python producer passes it on with status 200, where an object may be taken for a list.
+ * The reply to a message whose sender asked for one at a valid address; undefined otherwise. The reply to a refused query is
+ * not JSON, because a Python producer passes it on with status 200 and a client could take an object for a list.
  */
 export function replyTo({ kind }: Contract, message: Message, outcome: Outcome): Envelope | undefined {
   const { replyTo: address, correlationId } = message.properties

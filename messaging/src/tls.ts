@@ -25,7 +25,7 @@ export const tlsVariables = {
     .string()
     .min(1)
     .optional()
-    .describe("the name that the server's certificate must have, where it is not that of RABBITMQ_HOST"),
+    .describe("the name that the server's certificate must have, if it is not the host in RABBITMQ_HOST"),
 }
 const variables = z.object(tlsVariables)
 type Variables = z.output<typeof variables>

@@ -1,4 +1,4 @@
-// Whose fault a failure is: of the message only when it fails alone while others succeed; else everything is held.
+// A message is refused for an unexpected error only if it fails alone while others succeed; otherwise all are held.
 import { describe, expect, it } from '@jest/globals'
 import { outcomesOf } from '../src/attempts.ts'
 import type { Delivery, Outcome } from '../src/handler.ts'
@@ -67,7 +67,7 @@ describe('a batch that fails', () => {
     expect(kinds(await outcomes)).toEqual(['applied', 'applied'])
   })
 
-  it('holds all of them when all fail alike, however often, and says why', async () => {
+  it('holds all messages while all fail, however often, and says why', async () => {
     const { outcomes, calls, troubles } = run('abc', (_, call) => (call < 41 ? new Error('news') : undefined))
     expect(kinds(await outcomes)).toEqual(['applied', 'applied', 'applied'])
     expect(calls.at(-1)).toBe('abc')
@@ -75,25 +75,25 @@ describe('a batch that fails', () => {
     expect(troubles.at(-1)).toBeUndefined()
   })
 
-  it('holds a message that fails without neighbours, until one that has arrived meanwhile succeeds', async () => {
+  it('holds a message that is alone until one that arrives later succeeds, then refuses it', async () => {
     const { outcomes, calls } = run('x', (id) => (id === 'x' ? new Error('a bug') : undefined), { joins: 'ab' })
     expect(kinds(await outcomes)).toEqual(['refused', 'applied', 'applied'])
     expect(calls).toEqual(['x', 'xab', 'x', 'a', 'b', 'x', 'x'])
   })
 
-  it('holds a message that fails without neighbours, and applies it when the fault has passed', async () => {
+  it('holds a message that is alone, and applies it when the fault is over', async () => {
     const { outcomes } = run('x', (_, call) => (call < 20 ? new Error('news') : undefined))
     expect(kinds(await outcomes)).toEqual(['applied'])
   })
 
-  it('does not try one by one what fails by a dependency', async () => {
+  it('does not run messages one by one when a dependency fails', async () => {
     const { outcomes, calls } = run('ab', (_, call) => (call < 4 ? transient('away') : undefined))
     expect(kinds(await outcomes)).toEqual(['applied', 'applied'])
     expect(calls).toEqual(['ab', 'ab', 'ab', 'ab'])
   })
 
-  it('refuses nothing when the dependency goes away while messages are tried one by one', async () => {
-    // The batch fails for an unknown reason, its first message succeeds, and from then on the database is away for a while.
+  it('refuses nothing when the dependency goes down while messages run one by one', async () => {
+    // The batch fails with an unknown error, its first message succeeds, then the database is down for a while.
     const { outcomes } = run('abc', (_, call) => {
       if (call === 1) return new Error('news')
       return call > 2 && call < 10 ? transient('away') : undefined
@@ -101,7 +101,7 @@ describe('a batch that fails', () => {
     expect(kinds(await outcomes)).toEqual(['applied', 'applied', 'applied'])
   })
 
-  it('tells the handler that what it was given before may have had its effect', async () => {
+  it('marks a message as redelivered after a failed attempt, which may have had its effect', async () => {
     const seen: boolean[] = []
     const parts = {
       queue: 'q',
@@ -119,7 +119,7 @@ describe('a batch that fails', () => {
     expect(seen).toEqual([false, true])
   })
 
-  it('gives up, with nothing left to say, when it is told to or has held for too long', async () => {
+  it('gives up, and reports no more trouble, when it is aborted or has held for too long', async () => {
     const away = () => transient('away')
     const late = run('a', away, { holdMostMs: 20 })
     expect(await late.outcomes).toBeUndefined()

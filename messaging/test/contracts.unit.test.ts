@@ -89,12 +89,12 @@ describe('create_item', () => {
     [{ price: 99_999_999_999.99995 }, 'price', 'must be at most 99999999999.9999'],
     [{ quantity: '2.5' }, 'quantity', 'must be a whole number'],
     [{ quantity: 2 ** 31 }, 'quantity', 'must be at most 2147483647'],
-  ])('says of %j what is wrong with it', (change, member, message) => {
+  ])('says what is wrong with %j', (change, member, message) => {
     const issues = createItem.body.safeParse({ ...good, ...change }).error?.issues
     expect(issues).toMatchObject([{ path: [member], message }])
   })
 
-  it('gives the numbers that are stored, whatever they were written as', () => {
+  it('parses to the numbers that are stored', () => {
     const read = (price: unknown, quantity: unknown) => createItem.body.parse({ ...good, price, quantity })
     expect(read(0.1 + 0.2, '50.0')).toEqual({ ...good, price: 0.3, quantity: 50 })
     expect(read('25.00', -0)).toEqual({ ...good, price: 25, quantity: 0 })
@@ -125,7 +125,7 @@ describe('stock_management', () => {
   })
 
   it.each(['', ' ', 'SKU-7 ', ' SKU-8', 'SKU\t1', 'a\u0000b', '\u007f\u0085\u2028', '🍎'.repeat(20), null])(
-    'takes the sku %j, which the table may hold',
+    'accepts the sku %j, which the table can hold',
     (sku) => {
       expect(stockManagement.body.parse({ sku })).toEqual({ sku })
     },

@@ -7,7 +7,7 @@ import type { DeadLetter } from '../src/dead-letters-described.ts'
 import { openReader } from '../src/dead-letters-reader.ts'
 import { quietService } from '../src/testing.ts'
 import { DEAD, ids, type Outside, outside, QUEUE } from './dead-letters.ts'
-import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 const ALL: Choice = { by: 'all' }
 
@@ -87,11 +87,7 @@ describe('dead letters', () => {
       const proxy = await startTcpProxy(underTest.server)
       await peer.setAside(20)
       for (let time = 0; time < 30; time += 1) {
-        const reader = await openReader(
-          QUEUE,
-          { ...config, servers: [{ host: '127.0.0.1', port: proxy.port }] },
-          quietService,
-        )
+        const reader = await openReader(QUEUE, { ...config, servers: [onLoopback(proxy.port)] }, quietService)
         expect(await reader.window()).toHaveLength(20)
         proxy.cut()
         await reader.close()
@@ -143,7 +139,7 @@ describe('dead letters', () => {
     })
 
     it('says who is missing when there is no broker, and who may not', async () => {
-      const away = deadLetterDesk({ ...config, servers: [{ host: '127.0.0.1', port: 1 }] }, quietService)
+      const away = deadLetterDesk({ ...config, servers: [onLoopback(1)] }, quietService)
       await expect(away.redrive(QUEUE, ALL)).rejects.toMatchObject({ trouble: 'disconnected' })
       const stranger = deadLetterDesk({ ...config, password: 'wrong' }, quietService)
       await expect(stranger.redrive(QUEUE, ALL)).rejects.toMatchObject({ trouble: 'not-permitted' })
@@ -252,7 +248,7 @@ describe('dead letters', () => {
 
     it('loses nothing when the connections are cut at any moment: at worst a message comes twice under its id', async () => {
       const proxy = await startTcpProxy(underTest.server)
-      const cutOff = deadLetterDesk({ ...config, servers: [{ host: '127.0.0.1', port: proxy.port }] }, quietService)
+      const cutOff = deadLetterDesk({ ...config, servers: [onLoopback(proxy.port)] }, quietService)
       let wasCut = 0
       for (let round = 0; round < 8; round += 1) {
         await peer.empty()
@@ -301,7 +297,7 @@ describe('dead letters', () => {
 
     it('never says of a message that it is gone while it may be there', async () => {
       const proxy = await startTcpProxy(underTest.server)
-      const cutOff = deadLetterDesk({ ...config, servers: [{ host: '127.0.0.1', port: proxy.port }] }, quietService)
+      const cutOff = deadLetterDesk({ ...config, servers: [onLoopback(proxy.port)] }, quietService)
       await peer.setAside(2_000)
       // What is written no longer arrives: the removals of one window are lost on the way.
       const outcome = await cutOff.discard(QUEUE, ALL, {

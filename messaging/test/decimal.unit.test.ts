@@ -1,4 +1,4 @@
-// Numbers as clients write them: what is stored of them, exactly, and what is no number.
+// Numbers as clients write them: exactly what is stored, and what is not a number.
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { fuzzParameters } from 'local'
@@ -50,7 +50,7 @@ describe('a price', () => {
     },
   )
 
-  it('is what exact arithmetic gives, for any decimal number in range', () => {
+  it('equals the result of exact arithmetic, for any decimal number in range', () => {
     const decimal = fc.nat({ max: 30 }).chain((decimals) =>
       fc.record({
         digits: fc.bigInt({ min: 0n, max: 10n ** BigInt(11 + decimals) - 1n }),
@@ -70,7 +70,7 @@ describe('a price', () => {
     )
   })
 
-  it('is that of its shortest text, for any number, and is not changed when it is read again', () => {
+  it('is that of the shortest text of a number, and does not change when it is parsed again', () => {
     const price = fc.oneof(
       fc.double({ min: 0, max: 99_999_999_999, noNaN: true }),
       fc.nat().map((units) => units / 100_000),
@@ -111,7 +111,7 @@ describe('a whole number', () => {
   )
 })
 
-describe('what is no number', () => {
+describe('what is not a number', () => {
   it.each(['', ' ', '.', 'abc', '5 5', '0x10', '1_000', '1,5', '5e', 'e5', '--5', '+-5', 'NaN', 'Infinity', '٣', '５'])(
     'is %j',
     (value) => {
@@ -123,7 +123,7 @@ describe('what is no number', () => {
     expect([toPrice(value), toWhole(value)]).toEqual([undefined, undefined])
   })
 
-  it('is whatever JavaScript does not take for a decimal number either', () => {
+  it('is everything that JavaScript does not parse as a decimal number either', () => {
     const pieces = fc.constantFrom('1', '05', '.', 'e', 'E', '+', '-', ' ', '\t', '_', 'x', '\u00a0')
     fc.assert(
       fc.property(fc.array(pieces, { maxLength: 8 }), (chosen) => {
@@ -135,7 +135,7 @@ describe('what is no number', () => {
     )
   })
 
-  it('is found out in linear time', () => {
+  it('is rejected in linear time', () => {
     const long = 1_000_000
     const texts = [`${'1'.repeat(long)}x`, `1.${'1'.repeat(long)}x`, ' '.repeat(long), `5${' '.repeat(long)}x`]
     for (const text of texts) expect(toPrice(text)).toBeUndefined()

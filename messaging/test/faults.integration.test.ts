@@ -12,11 +12,10 @@ import type { Delivery, Outcome } from '../src/handler.ts'
 import type { Service } from '../src/service.ts'
 import { quietService } from '../src/testing.ts'
 import { countingService } from './counting-service.ts'
-import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 type Numbered = { n: number }
 const applied: Outcome<string> = { kind: 'applied', result: 'done', repeated: false }
-const local = (port: number) => ({ host: '127.0.0.1', port })
 const config = consumerEnvironment.parse({
   CONSUMER_BATCH_MOST: '50',
   CONSUMER_PREFETCH: '200',
@@ -42,7 +41,7 @@ describe('messaging under faults', () => {
     proxy = await startTcpProxy(underTest.server)
     rabbitmq = {
       ...underTest.config,
-      servers: [local(proxy.port)],
+      servers: [onLoopback(proxy.port)],
       reconnectMostMs: 200,
       connectTimeoutMs: 1_000,
       confirmTimeoutMs: 1_000,
@@ -101,7 +100,7 @@ describe('messaging under faults', () => {
     if (address === null || typeof address === 'string') throw new Error('no port')
     const stop = new AbortController()
     const log = { ...quietService.log, warn: (_: object, message: string) => said.push(message) }
-    const opening = start({ servers: [local(address.port)], connectTimeoutMs: 200 }, [], {
+    const opening = start({ servers: [onLoopback(address.port)], connectTimeoutMs: 200 }, [], {
       ...quietService,
       log,
       stopping: stop.signal,

@@ -28,7 +28,7 @@ const text = (most: number) =>
     return count > 0 && count <= most && !value.includes('\u0000') && value.isWellFormed()
   })
 const sku = text(20).filter((value) => value.trim() === value && !/\p{Cc}/u.test(value))
-/** Whatever the table may hold, byte for byte. */
+/** Any sku that the table can hold. */
 const heldSku = fc.string({ unit: 'binary', maxLength: 20 })
 const item: fc.Arbitrary<Item> = fc.record({
   sku,

@@ -22,3 +22,6 @@ export async function rabbitmqUnderTest(name: string): Promise<RabbitmqUnderTest
     drop: () => space.drop(),
   }
 }
+
+/** The server on this port of loopback: a proxy, or nothing. */
+export const onLoopback = (port: number): Server => ({ host: '127.0.0.1', port })

@@ -1,4 +1,4 @@
-// A list of servers in one environment variable: what it means, and how each bad entry is named.
+// A list of servers in one environment variable: what it means, and the error for each invalid entry.
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from '@jest/globals'
 import { addressOf, duplicateServers, serverList, serversOf } from '../src/server-list.ts'
@@ -19,7 +19,7 @@ describe('a list of servers', () => {
     expect(duplicateServers(list, 5672)).toEqual([])
   })
 
-  it('gives an IPv6 address to the socket without its brackets', () => {
+  it('has an IPv6 address without its brackets as the host', () => {
     expect(serversOf('[::1]:5673', 5672)).toEqual([{ host: '::1', port: 5673 }])
   })
 
@@ -34,18 +34,18 @@ describe('a list of servers', () => {
     ['amqp://ims:secret@rabbit', ['must be a host name or an address, not a URL']],
     ['a,ims:secret@rabbit:5672', ['entry 2 of 2 must be a host name or an address, not a URL']],
     ['a b', ['must be a host name or an address, not a URL']],
-  ])('refuses %j and names the entry, without its text', (list, expected) => {
+  ])('rejects %j and names the position of the entry, not its text', (list, expected) => {
     expect(problems(list)).toEqual(expected)
   })
 
-  it('refuses a server that is named twice, also when one of the two relies on the default port', () => {
+  it('rejects a repeated server, also if one of the two relies on the default port', () => {
     expect(duplicateServers('a,b,A:5672,b:5673,[::1],::1', 5672)).toEqual([
       'entry 3 of 6 must not name a:5672 again',
       'entry 6 of 6 must not name [::1]:5672 again',
     ])
   })
 
-  it('is read by the same code in messaging and in repository', () => {
+  it('is parsed by the same code in messaging and in repository', () => {
     const [ours, theirs] = ['messaging', 'repository'].map((library) =>
       readFileSync(new URL(`../../${library}/src/server-list.ts`, import.meta.url), 'utf8'),
     )

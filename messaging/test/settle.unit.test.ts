@@ -145,7 +145,7 @@ describe('a reply', () => {
     },
   )
 
-  it('to a refused command explains in JSON, to a refused query in text that no client takes for a list', () => {
+  it('to a refused command is JSON, to a refused query text that no client can take for a list', () => {
     const refused = { kind: 'refused', reason: 'too-large', error: '[]' } as const
     const asking = message('[]', { replyTo: 'amq.gen-JzTY20BRgKO-HjmUJj0wLg' })
     expect(replyTo(createItem, asking, refused)?.content.toString()).toBe('{"error":"[]"}')

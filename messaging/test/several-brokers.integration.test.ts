@@ -1,4 +1,4 @@
-// RABBITMQ_HOST as a list: a random server first, and the next one whenever a connection fails or is lost.
+// RABBITMQ_HOST as a list: a random server first, and the next one when a connection fails or is lost.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually, startTcpProxy, type TcpProxy } from 'local'
 import { z } from 'zod'
@@ -8,12 +8,11 @@ import { command } from '../src/contract.ts'
 import { deadLetterDesk } from '../src/dead-letters.ts'
 import { quietService } from '../src/testing.ts'
 import { outside, QUEUE } from './dead-letters.ts'
-import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 const numbers = command('numbers', { body: z.object({ n: z.number() }), result: z.string() })
-const local = (port: number) => ({ host: '127.0.0.1', port })
 /** Nobody listens on these. */
-const DEAD = [local(1), local(2)]
+const DEAD = [onLoopback(1), onLoopback(2)]
 
 describe('several brokers', () => {
   let underTest: RabbitmqUnderTest
@@ -27,7 +26,7 @@ describe('several brokers', () => {
   afterAll(async () => await underTest.drop())
   beforeEach(async () => {
     proxies = [await startTcpProxy(underTest.server), await startTcpProxy(underTest.server)]
-    config = { ...underTest.config, servers: proxies.map(({ port }) => local(port)), reconnectMostMs: 500 }
+    config = { ...underTest.config, servers: proxies.map(({ port }) => onLoopback(port)), reconnectMostMs: 500 }
   })
   afterEach(async () => {
     await Promise.all(open.splice(0).map((broker) => broker.close()))
@@ -41,23 +40,23 @@ describe('several brokers', () => {
   }
 
   it('spreads the connections of several processes over the servers', async () => {
-    // All 20 on one of the two: once in 500,000 runs.
+    // The probability that all 20 choose the same one is 1 in 500,000.
     for (let each = 0; each < 20; each += 1) await start()
     expect(Math.min(...proxies.map(({ open }) => open))).toBeGreaterThan(0)
   }, 30_000)
 
-  it('connects to the server that is alive, whichever it tries first, and logs which one', async () => {
+  it('connects to the server that answers, whichever it tries first, and logs its address', async () => {
     const said: string[] = []
     const log = { ...quietService.log, info: (_: object, message: string) => said.push(message) }
     const alive = proxies[1].port
     for (let each = 0; each < 8; each += 1) {
-      const broker = await start({ servers: [...DEAD, local(alive)] }, log)
+      const broker = await start({ servers: [...DEAD, onLoopback(alive)] }, log)
       expect((await broker.publisher.publish(numbers, { n: each })).messageId).toBeTruthy()
     }
     expect(said.filter((line) => line.endsWith(`connected to 127.0.0.1:${alive}`))).toHaveLength(8)
   }, 30_000)
 
-  it('moves on to the other server when the one in use goes away, with publishing and consuming', async () => {
+  it('moves to the other server when the one in use goes down, and goes on publishing and consuming', async () => {
     const broker = await start()
     const seen: number[] = []
     await broker.consume(
@@ -80,7 +79,7 @@ describe('several brokers', () => {
     }
   }, 60_000)
 
-  it('names the server of each failed attempt when all are dead, and goes on trying', async () => {
+  it('logs the server of each failed attempt, and keeps trying', async () => {
     const said: string[] = []
     const stop = new AbortController()
     const log = { ...quietService.log, warn: (_: object, message: string) => said.push(message) }
@@ -94,20 +93,20 @@ describe('several brokers', () => {
     expect(tried[0]).not.toBe(tried[1])
   })
 
-  it('works on dead letters through any server that is alive, and names the last one when none is', async () => {
+  it('reads dead letters through any server that answers, and names the last one if none does', async () => {
     const peer = await outside(underTest.url)
     await peer.empty()
     await peer.setAside(1)
     const browse = (servers: RabbitmqConfig['servers']) =>
       deadLetterDesk({ ...config, servers }, quietService).browse(QUEUE, () => true, { bodyMostBytes: 100 })
     for (let each = 0; each < 6; each += 1)
-      expect(await browse([...DEAD, local(proxies[0].port)])).toEqual({ total: 1, seen: 1 })
+      expect(await browse([...DEAD, onLoopback(proxies[0].port)])).toEqual({ total: 1, seen: 1 })
     await expect(browse(DEAD)).rejects.toThrow(/no connection to the broker: 127\.0\.0\.1:[12]: /)
     await peer.close()
   }, 30_000)
 })
 
-it('names a bad entry of RABBITMQ_HOST, and a server that is listed twice', () => {
+it('names an invalid entry of RABBITMQ_HOST, and a repeated server', () => {
   const problems = (RABBITMQ_HOST: string) =>
     rabbitmqEnvironment.safeParse({ RABBITMQ_HOST }).error?.issues.map(({ path, message }) => `${path}: ${message}`)
   expect(problems('a,,b:70000')).toEqual([

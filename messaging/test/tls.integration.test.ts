@@ -41,7 +41,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true })
 })
 
-/** What each call of `open` comes to. */
+/** The result of each call of `open`. */
 const opened: Promise<Broker>[] = []
 const closing: { close(): Promise<void> }[] = []
 afterEach(async () => {
@@ -105,13 +105,13 @@ describe('AMQP over TLS', () => {
     )
   })
 
-  it('compares the certificate with the host that it connects to, and goes on to the next host of the list', async () => {
+  it('compares the certificate with the host that it connects to, and tries the next host of the list', async () => {
     const other = ours.issue('127.0.0.2', 'IP:127.0.0.2')
     const { port } = await proxy({ cert: other.cert, key: other.key })
     const { port: right } = await proxy({ cert: server.cert, key: server.key })
     const settings = { RABBITMQ_HOST: `127.0.0.1:${port},localhost:${right}`, RABBITMQ_TLS_CA: ours.cert }
     const answers: string[] = []
-    // It starts with either of the two.
+    // It starts with either of the two at random.
     while (!answers.some((answer) => answer !== 'it was let in')) answers.push(text(await open(settings)))
     expect(answers.at(-1)).toMatch(new RegExp(`127\\.0\\.0\\.1:${port}: TLS: .* is for another name`))
     await Promise.all(opened)

@@ -14,7 +14,7 @@ interface Details {
   readonly errors?: readonly Fault[]
   /** Why a consumer refused the command. */
   readonly reason?: string
-  /** JSON's null: items without a sku. */
+  /** Null: items without a sku. */
   readonly sku?: string | null
   /** What came of a work on dead letters that could not be ended. */
   readonly done?: number

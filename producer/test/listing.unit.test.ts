@@ -76,7 +76,7 @@ describe('GET /order_processing', () => {
     expect(seen).toEqual([{ 'x-after': 0, 'x-limit': 3, 'x-label': 'even' }])
   })
 
-  it('keeps a filter of control characters in the link to the next page', async () => {
+  it('keeps a filter with control characters in the link to the next page', async () => {
     const { app, rabbitmq } = appUnderTest()
     const label = ' \u0000\r\nX: y '
     await ourConsumerFour(

@@ -63,7 +63,7 @@ describe('openapi.json', () => {
     }
   })
 
-  it('takes for a decimal number in a string what the producer takes', () => {
+  it('accepts the same decimal numbers in strings as the producer', () => {
     const { components } = schemas.parse(JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8')))
     const pattern = new RegExp(components.schemas.Decimal.pattern)
     for (const price of ['25.00', ' +.5\t', '5.', '5e1', '', ' ', '.', 'e1', '0x10', '1_000', '1 0', '\u00a05', 'NaN'])

@@ -103,7 +103,7 @@ describe('POST /stock_management with Prefer: wait', () => {
     ['', 'Nothing was deleted: there is no item with sku "".'],
     [' a\t\u0000\r\n', String.raw`Nothing was deleted: there is no item with sku " a\t\u0000\r\n".`],
     [null, 'Nothing was deleted: there is no item without a sku.'],
-  ])('answers 404 that shows the sku %j', async (sku, detail) => {
+  ])('answers 404 and shows the sku %j', async (sku, detail) => {
     const response = await remove({ kind: 'applied', result: { outcome: 'unknown-sku' }, repeated: false }, sku)
     expect(response.status).toBe(404)
     expect(response.headers['content-type']).toBe('application/problem+json')

@@ -1,25 +1,26 @@
-// Looks at the tables that `migrate` finds and leaves: mends what is safe to mend, and names what an operator must decide.
+// Checks the tables before and after the migrations: fixes what is safe to fix, and reports what an operator must decide.
 import type { QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import { errnoOf } from './errors.ts'
 import { MigrationRefused } from './migration-refused.ts'
 import { AdoptPythonInventory1764000000002 } from './migrations/1764000000002-adopt-python-inventory.ts'
-import { type Fault, faultsOf, hasUniqueSku, readSchema, type Schema } from './schema.ts'
+import { type Fault, faultsOf, hasUniqueSku } from './schema.ts'
+import { readSchema, type Schema } from './schema-found.ts'
 import type { Sql } from './server-pool.ts'
 import type { Log } from './service.ts'
 
-/** Rows, skus or keys that a refusal names. */
+/** Rows, skus or keys that an error message lists. */
 const NAMED_MAX = 20
 const DUPLICATE_KEY = 1062
 
-/** Throws MigrationRefused with all that stands in the way. Changes nothing. */
+/** Throws MigrationRefused with every problem that `mend` cannot fix. Changes nothing. */
 export async function refuseWhatCannotBeMended(sql: Sql): Promise<void> {
   const schema = await readSchema(sql)
-  const told = faultsOf(schema).filter(({ mend }) => mend === undefined)
-  refuse([...told.map(sentence), ...(await troubleInRows(sql, schema, told))])
+  const known = faultsOf(schema).filter(({ mend }) => mend === undefined)
+  refuse([...known.map(sentence), ...(await problemsOfRows(sql, schema, known))])
 }
 
-/** Throws MigrationRefused when the tables, the `missing` ones included, are not what the services need. */
+/** Throws MigrationRefused when a table is missing or differs from what the services need. */
 export async function refuseWhatIsLeft(sql: Sql): Promise<void> {
   const schema = await readSchema(sql)
   const missing = (['inventory', 'inbox'] as const)
@@ -31,13 +32,13 @@ export async function refuseWhatIsLeft(sql: Sql): Promise<void> {
 function refuse(found: readonly string[]): void {
   if (found.length === 0) return
   throw new MigrationRefused(
-    `the tables cannot be used as they are; correct this, then run npm run migrate again: ${found.join('; ')}`,
+    `the tables cannot be used as they are: ${found.join('; ')}; correct this, then run npm run migrate again`,
   )
 }
 
 const sentence = ({ table, says }: Fault) => `${table}: ${says}`
 
-/** Brings each table to what the services need, in one ALTER TABLE for each, and says in the log what it did. */
+/** Changes each table to what the services need, with one ALTER TABLE each, and logs what it changed. */
 export async function mend(runner: QueryRunner, sql: Sql, log: Log): Promise<void> {
   if (faultsOf(await readSchema(sql)).some(({ mend }) => mend === 'convert prices'))
     await new AdoptPythonInventory1764000000002().up(runner)
@@ -48,25 +49,25 @@ export async function mend(runner: QueryRunner, sql: Sql, log: Log): Promise<voi
     try {
       await sql(`ALTER TABLE ${table} ${[...clauses].join(', ')}`)
     } catch (error) {
-      // A peer has stored a duplicate since we looked.
+      // A Python process stored a duplicate after the check.
       if (errnoOf(error) === DUPLICATE_KEY) await refuseWhatCannotBeMended(sql)
       throw error
     }
-    for (const { says } of faults) log.warn({ table }, `mended the table ${table}: ${says}`)
+    for (const { says } of faults) log.warn({ table }, `fixed the table ${table}: ${says}`)
   }
 }
 
-/** What no description of columns and keys shows. */
-async function troubleInRows(sql: Sql, { tables, collation }: Schema, told: readonly Fault[]): Promise<string[]> {
+/** Problems in the rows, which the description of columns and keys does not show. */
+async function problemsOfRows(sql: Sql, { tables, collation }: Schema, known: readonly Fault[]): Promise<string[]> {
   const table = tables.get('inventory')
   if (table === undefined || table.kind !== 'BASE TABLE') return []
-  const trouble: string[] = []
+  const problems: string[] = []
   const { id, sku, price } = Object.fromEntries(table.columns)
-  const isTold = (column: string) => told.some((fault) => fault.says.startsWith(`the column ${column} `))
-  if (id && !isTold('id')) trouble.push(...(await idsOutOfRange(sql)), ...(await referencesToId(sql, table.columns)))
-  if (id && price && price.data !== 'decimal' && !isTold('price')) trouble.push(...(await pricesOutOfRange(sql)))
-  if (sku && !isTold('sku') && !hasUniqueSku(table)) trouble.push(...(await duplicateSkus(sql, collation)))
-  return trouble.map((each) => `inventory: ${each}`)
+  const isKnown = (column: string) => known.some((fault) => fault.says.startsWith(`the column ${column} `))
+  if (id && !isKnown('id')) problems.push(...(await idsOutOfRange(sql)), ...(await referencesToId(sql, table.columns)))
+  if (id && price && price.data !== 'decimal' && !isKnown('price')) problems.push(...(await pricesOutOfRange(sql)))
+  if (sku && !isKnown('sku') && !hasUniqueSku(table)) problems.push(...(await duplicateSkus(sql, collation)))
+  return problems.map((each) => `inventory: ${each}`)
 }
 
 const ids = z.array(z.object({ id: z.coerce.string() }))
@@ -91,7 +92,7 @@ async function referencesToId(sql: Sql, columns: ReadonlyMap<string, { data: str
     ),
   )
   return listed(
-    'foreign keys refer to the column id, whose type is to change; drop them and make them again after the migration',
+    'foreign keys refer to the column id, whose type changes; drop them and create them again after the migration',
     found.map(({ table }) => table),
   )
 }
@@ -114,7 +115,7 @@ async function pricesOutOfRange(sql: Sql): Promise<string[]> {
 const duplicates = z.array(z.object({ sku: z.string(), times: z.coerce.number() }))
 const counted = z.tuple([z.object({ n: z.coerce.number() })])
 
-/** Byte for byte, as the key is to compare, and not as the column compares now. */
+/** Compares byte for byte, as the unique key will, even if the column compares differently now. */
 async function duplicateSkus(sql: Sql, collation: string): Promise<string[]> {
   const twice = `SELECT CONVERT(sku USING utf8mb4) COLLATE ${collation} AS exact_sku, COUNT(*) AS times FROM inventory
     WHERE sku IS NOT NULL GROUP BY exact_sku HAVING times > 1`
@@ -125,7 +126,7 @@ async function duplicateSkus(sql: Sql, collation: string): Promise<string[]> {
   const [{ n }] = counted.parse(await sql(`SELECT COUNT(*) AS n FROM (${twice}) AS twice`))
   const named = found.map(({ sku, times }) => `${JSON.stringify(sku)} (${times} rows)`).join(', ')
   return [
-    `${n} skus are there more than once; keep one row of each: ${named}${n > found.length ? `, and ${n - found.length} more` : ''}`,
+    `${n} skus are stored more than once; keep one row of each: ${named}${n > found.length ? `, and ${n - found.length} more` : ''}`,
   ]
 }
 
@@ -134,7 +135,7 @@ function listed(what: string, found: readonly string[]): string[] {
   return [`${what}: ${found.slice(0, NAMED_MAX).join(', ')}${found.length > NAMED_MAX ? ', and more' : ''}`]
 }
 
-/** Prices with more than four decimals, as they are shown, which the conversion rounds. */
+/** Counts the prices that the conversion to DECIMAL rounds: those that show more than four decimals. */
 export async function countPricesToRound(sql: Sql): Promise<number> {
   const price = (await readSchema(sql)).tables.get('inventory')?.columns.get('price')
   if (price === undefined || !/^(float|double)$/.test(price.data)) return 0
@@ -144,11 +145,11 @@ export async function countPricesToRound(sql: Sql): Promise<number> {
   return counted.parse(rounded)[0].n
 }
 
-/** What String.prototype.trim removes, at either end; or a control character anywhere. Understood by MySQL and MariaDB alike. */
+/** White space as String.prototype.trim defines it, written so that MySQL and MariaDB both accept it. */
 const WHITE = '[\\t-\\r \\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}\\x{feff}]'
 const UNUSUAL = `^${WHITE}|${WHITE}$|\\p{Cc}`
 
-/** Rows whose sku a create would refuse: white space at either end, control characters, too long, empty or NULL. */
+/** Counts rows whose sku a create refuses: white space at either end, control characters, too long, empty or NULL. */
 export async function countUnusualSkus(sql: Sql): Promise<number> {
   const found = await sql(
     "SELECT COUNT(*) AS n FROM inventory WHERE sku IS NULL OR sku = '' OR CHAR_LENGTH(sku) > 20 OR sku REGEXP ?",

@@ -13,9 +13,9 @@ export const mysqlEnvironment = z
     MYSQL_HOST: serverList
       .default('127.0.0.1')
       .describe(
-        'host name or address of MySQL or MariaDB; of several, `host[:port],host[:port]`, one is used at a time, the next when it fails, is not ready or takes no writes',
+        'host name or address of MySQL or MariaDB, or a list `host[:port],host[:port]`: one server is used at a time, and the next one when it fails, is not ready or is read-only',
       ),
-    MYSQL_PORT: whole(1, 65_535).default(3306).describe('port of MySQL, where MYSQL_HOST names none'),
+    MYSQL_PORT: whole(1, 65_535).default(3306).describe('port of MySQL, unless MYSQL_HOST gives one'),
     MYSQL_USER: z.string().min(1).default('ims').describe('user name'),
     MYSQL_PASSWORD: z.string().default('ims').describe('password'),
     MYSQL_DATABASE: z.string().min(1).default('ims').describe('database that holds the tables inventory and inbox'),
@@ -24,7 +24,7 @@ export const mysqlEnvironment = z
     MYSQL_CONNECTION_AGE_MOST_S: whole(1, 86_400)
       .default(60)
       .describe(
-        'a connection is replaced at this age, in seconds, so that a name that has moved to another server is followed',
+        'maximum age of a connection, in seconds; new connections follow a host name that now points to another server',
       ),
     MYSQL_CONNECT_TIMEOUT_MS: ms(5_000).describe('time for a new connection to be made, handshake included'),
     MYSQL_STATEMENT_TIMEOUT_MS: ms(30_000).describe('time for the answer to a statement'),

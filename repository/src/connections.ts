@@ -1,17 +1,16 @@
-// Lends connections to one server of the list at a time, and none again whose state is not certain.
+// Lends connections to one server of the list at a time. A connection whose state is uncertain is destroyed, not lent again.
 import type { MysqlConfig } from './config.ts'
 import { meaningOf, wantsAnotherServer } from './errors.ts'
 import { addressOf, type Server } from './server-list.ts'
-import { type Borrowed, ServerPool, type Sql } from './server-pool.ts'
+import { type Borrowed, ServerPool } from './server-pool.ts'
 
-export type { Sql }
 export type Lent = Pick<Borrowed, 'sql' | 'inTransaction'>
 
 export interface Connections {
   /**
-   * Lends a connection to `work`. Rejects with DatabaseError, a transient one when no connection is to be had in time. The
-   * connection is lent again only if the server's last answer says that no transaction is open, and nothing failed but a row or
-   * a race with another transaction. Any other is destroyed, which rolls back what it had open.
+   * Lends a connection to `work`. Rejects with DatabaseError; it is transient if no connection is available in time. The
+   * connection is lent again only if the server's last answer says that no transaction is open, and `work` succeeded, was
+   * refused a row, or lost to another transaction. Otherwise it is destroyed, which rolls back an open transaction.
    */
   lend<T>(work: (lent: Lent) => Promise<T>): Promise<T>
   /** The server in use, as `host:port`. */
@@ -19,14 +18,14 @@ export interface Connections {
   close(): Promise<void>
 }
 
-/** Connections to the servers of `config`, none of which is opened before it is needed. */
+/** Connections to the servers of `config`. Each is opened when it is first needed. */
 export const connectionsTo = (config: MysqlConfig): Connections => new OneAtATime(config)
 
-/** After a failure that another server may not have, the next one of the list is used. */
+/** Uses one server, and moves to the next one of the list after a failure that another server may not have. */
 class OneAtATime implements Connections {
   readonly #config: MysqlConfig
   readonly #users = new Map<ServerPool, number>()
-  /** Where the list begins is left to chance, so that replicas spread over the servers. */
+  /** Starts at random, so that replicas spread over the servers. */
   #at: number
   #pool: ServerPool
 
@@ -50,7 +49,7 @@ class OneAtATime implements Connections {
       throw error
     } finally {
       this.#users.set(pool, (this.#users.get(pool) ?? 0) - 1)
-      this.#closeIfLeft(pool)
+      this.#closeIfUnused(pool)
     }
   }
 
@@ -71,8 +70,8 @@ class OneAtATime implements Connections {
     this.#pool = new ServerPool(this.#server(), this.#config)
   }
 
-  /** Transactions that are still under way on a server that was left may end there. */
-  #closeIfLeft(pool: ServerPool): void {
+  /** A pool that was left is closed only after its last transaction has ended. */
+  #closeIfUnused(pool: ServerPool): void {
     if (this.#users.get(pool) !== 0) return
     this.#users.delete(pool)
     if (pool !== this.#pool) void pool.close()

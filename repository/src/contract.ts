@@ -54,7 +54,7 @@ export interface Inventory {
   /** Stores items, each message once; one outcome for each command, in order. Rejects with DatabaseError when nothing was applied for certain. */
   create(commands: readonly Command<NewItem>[]): Promise<readonly CreateOutcome[]>
   /**
-   * Deletes items by sku, each message once; one outcome for each command, in order. Null stands for all items without a sku,
+   * Deletes items by sku, each message once; one outcome for each command, in order. Null means all items without a sku,
    * which only the Python suite could store. Rejects like `create`.
    */
   delete(commands: readonly Command<{ readonly sku: string | null }>[]): Promise<readonly DeleteOutcome[]>

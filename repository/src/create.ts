@@ -1,4 +1,4 @@
-// Storing items: a whole batch in two statements, and with more care when a row of it, or of the batch before, was refused.
+// Stores items: a whole batch in two statements, or with a lookup first if a row of this or of a recent batch was refused.
 import { z } from 'zod'
 import { type Command, type CreateOutcome, type NewItem, REFUSALS } from './contract.ts'
 import { type Database, RunAgain } from './database.ts'
@@ -9,10 +9,10 @@ import { duplicate, reused, type StoredItem, sameContent } from './verdicts.ts'
 
 const QUEUE = 'create_item'
 const CREATED = 'created'
-/** Batches that are looked up first after one that a row was refused in. */
+/** After a refused row, so many batches are looked up before they are inserted. */
 const CAREFUL_BATCHES = 10
 
-/** Attempt of a transaction from which duplicates that keep coming are found by halving. */
+/** From this attempt on, duplicates that other consumers keep storing are found by halving instead of by another lookup. */
 const HALVING_FROM = 4
 
 type Create = Command<NewItem>
@@ -24,8 +24,8 @@ interface Placed {
 
 /** Applies creates, a batch in one transaction; see Inventory.create. */
 export function creatorIn(database: Database): (commands: readonly Create[]) => Promise<readonly CreateOutcome[]> {
-  // A statement that fails on a duplicate has used up an id for each of its rows, and the work is done twice. Where duplicates
-  // are common they are looked up before, where they are rare that would cost more than it saves.
+  // An INSERT that fails on a duplicate uses up an id for each of its rows, and the batch has to be inserted again. A lookup
+  // avoids that, but costs more than it saves while duplicates are rare.
   let careful = 0
   return async (commands) => {
     if (commands.length === 0) return []
@@ -48,7 +48,7 @@ async function insertAtOnce(
 ): Promise<readonly CreateOutcome[] | undefined> {
   try {
     return await database.transaction(async (sql, attempt) => {
-      // Who lost to another transaction goes on as everybody does then: in the order of sku.
+      // After a lost race, all replicas insert in sku order, so that they do not deadlock again.
       if (attempt > 1) return await insertCarefully(sql, commands, attempt)
       await insert(sql, commands)
       return commands.map(() => ({ kind: CREATED, repeated: false }))
@@ -68,7 +68,7 @@ async function insert(sql: Sql, commands: readonly Create[]): Promise<void> {
     await sql('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
   } catch (error) {
     if (duplicateKeyOf(error) !== 'PRIMARY') throw error
-    throw new DatabaseError(`no ids are left in the table inventory: ${sentenceOf(error)}`, { transient: true })
+    throw new DatabaseError(`the table inventory has no ids left: ${sentenceOf(error)}`, { transient: true })
   }
 }
 
@@ -103,7 +103,7 @@ async function insertCarefully(
       else first.push(placed)
       for (const key of keys) claimed.add(key)
     }
-    await insertHalving(sql, first.sort(bySku), { settle, isNews: attempt < HALVING_FROM })
+    await insertHalving(sql, first.sort(bySku), { settle, mayLookUpAgain: attempt < HALVING_FROM })
     rest = later
   }
   await known.verdicts.record(sql)
@@ -119,8 +119,8 @@ const bySku = ({ command: a }: Placed, { command: b }: Placed): number => (a.bod
 
 interface Settling {
   readonly settle: (placed: Placed, outcome: CreateOutcome) => void
-  /** A duplicate has come since the look-up: another look-up is quicker than halving, and keeps no locks meanwhile. */
-  readonly isNews: boolean
+  /** A duplicate that was stored after the lookup restarts the transaction: another lookup is faster than halving and holds no locks. */
+  readonly mayLookUpAgain: boolean
 }
 
 /** Halves what fails until the refused rows stand alone. */
@@ -134,7 +134,7 @@ async function insertHalving(sql: Sql, placed: readonly Placed[], settling: Sett
     )
   } catch (error) {
     if (meaningOf(error) !== 'row') throw error
-    if (settling.isNews && isOfAnItem(duplicateKeyOf(error)))
+    if (settling.mayLookUpAgain && isOfAnItem(duplicateKeyOf(error)))
       throw new RunAgain('an item was stored by another consumer meanwhile')
     await sql('ROLLBACK TO SAVEPOINT items')
     const [only] = placed
@@ -148,14 +148,14 @@ async function insertHalving(sql: Sql, placed: readonly Placed[], settling: Sett
 
 /** Why this one command failed with `error`. */
 async function refusal(sql: Sql, command: Create, error: unknown): Promise<CreateOutcome> {
-  // A key that somebody added to the table is like any other rule of the database's.
+  // A unique key that somebody added is a rule of the database, not a duplicate sku.
   if (!isOfAnItem(duplicateKeyOf(error))) return { kind: 'rejected-by-database', error: rowRefused(error) }
   const outcome = judge(command, await lookUp(sql, [command]))
   if (outcome) return outcome
-  throw new RunAgain(`what collided with sku ${command.body.sku} was gone when it was looked up`)
+  throw new RunAgain(`the row that collided with sku ${command.body.sku} was deleted before it was looked up`)
 }
 
-/** The keys that tell a duplicate item or message. */
+/** The keys whose violation means a duplicate item or message. */
 const isOfAnItem = (key: string | undefined): boolean => key === 'sku' || key === 'PRIMARY'
 
 interface Known {

@@ -1,12 +1,11 @@
-// TypeORM's data source on one server: how we connect, encrypted or not, and that nothing stays open when that fails.
+// Opens TypeORM's data source on one server, with or without TLS, and leaves nothing open if that fails.
 import { connect } from 'node:net'
 import { DataSource, type Logger } from 'typeorm'
 import type { MysqlConfig } from './config.ts'
-import { inboxEntity, inventoryEntity } from './entity.ts'
 import { migrations } from './migrations/index.ts'
 import type { Server } from './server-list.ts'
 
-/** TypeORM would print slow statements, values included, to the console; what goes wrong is told by the errors. */
+/** TypeORM would print slow statements with their values to the console. Errors are reported by their callers. */
 const silent: Logger = {
   logQuery() {},
   logQueryError() {},
@@ -19,7 +18,7 @@ const silent: Logger = {
 const KEEP_ALIVE_MS = 10_000
 
 /**
- * Connects to `server`; the schema is never changed by itself. `statementTimeoutMs` undefined: statements may take for ever.
+ * Connects to `server` and never changes the schema. If `statementTimeoutMs` is undefined, statements have no timeout.
  * Rejects with what the server, the socket or the driver said.
  */
 export async function connectTo(
@@ -29,7 +28,7 @@ export async function connectTo(
 ): Promise<DataSource> {
   const source = new DataSource({
     type: 'mysql',
-    // What the driver compares the certificate with.
+    // The driver compares the certificate with this name.
     host: config.tls?.serverName ?? server.host,
     port: server.port,
     username: config.user,
@@ -38,10 +37,9 @@ export async function connectTo(
     poolSize: config.poolSize,
     charset: 'utf8mb4',
     timezone: 'Z',
-    // A BIGINT that JavaScript can hold is a number, as an INT is. TypeORM would ask for text.
+    // Return a BIGINT as a number, as an INT is. TypeORM's default is text.
     bigNumberStrings: false,
     connectTimeout: config.connectTimeoutMs,
-    entities: [inventoryEntity, inboxEntity],
     migrations,
     synchronize: false,
     logging: false,
@@ -60,7 +58,7 @@ export async function connectTo(
   }
 }
 
-/** What mysql2 wants for TLS that is verified, by a name that may differ from where the server is. */
+/** mysql2's options for verified TLS. The name in the certificate may differ from the host. */
 function encryption({ tls }: MysqlConfig, { host, port }: Server): object {
   if (tls === undefined) return {}
   const { ca, cert, key, serverName } = tls

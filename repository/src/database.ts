@@ -1,19 +1,21 @@
-// The way into MySQL: waits for it and for its schema, lends connections, runs transactions, says how it is.
+// The database: waits for MySQL and its schema, lends connections, runs transactions, reports whether it is ready.
 import type { MysqlConfig } from './config.ts'
-import { type Connections, connectionsTo, type Lent, type Sql } from './connections.ts'
+import { type Connections, connectionsTo, type Lent } from './connections.ts'
 import { asTransient, DatabaseError, errnoOf, meaningOf, sentenceOf } from './errors.ts'
 import { migrations } from './migrations/index.ts'
 import { recordedMigrations } from './migrations/recorded.ts'
-import { faultsOf, readSchema } from './schema.ts'
+import { faultsOf } from './schema.ts'
+import { readSchema } from './schema-found.ts'
+import type { Sql } from './server-pool.ts'
 import type { Service } from './service.ts'
 import { pause, unlessAborted, withDeadline } from './waiting.ts'
 
-/** Attempts that a transaction is given when it loses to another one at once, as in a deadlock, before it counts as trouble. */
+/** Attempts of a transaction that loses to another one at once, as in a deadlock, before it fails with a transient error. */
 const ATTEMPTS_MAX = 12
-/** The same when it has waited for a lock each time. */
+/** The same for a transaction that waited for a lock until the timeout. */
 const WAITING_ATTEMPTS_MAX = 5
 const LOCK_WAIT_TIMEOUT = 1205
-/** Longest pause before the second attempt, in milliseconds; it grows by as much with each of some further ones. */
+/** Maximum pause before the second attempt. It grows by the same amount with each of the next attempts. */
 const PAUSE_MAX_MS = 10
 const PAUSES_GROW_FOR = 8
 /** Time that a readiness check may take, in milliseconds. */
@@ -32,7 +34,7 @@ export interface Database {
   close(): Promise<void>
 }
 
-/** Thrown inside a transaction that saw the world change under it: it is rolled back and run again. */
+/** Thrown inside a transaction whose data another one changed: it is rolled back and run again. */
 export class RunAgain extends Error {
   override readonly name = 'RunAgain'
 }
@@ -67,7 +69,7 @@ async function whatIsMissing(connections: Connections): Promise<string | undefin
     const faults = faultsOf(await connections.lend(({ sql }) => readSchema(sql)))
     if (faults.length === 0) return undefined
     const wrong = faults.map(({ table, says }) => `${table}: ${says}`).join('; ')
-    return `waiting for the schema to be mended (npm run migrate mends it or says what to do): ${wrong}`
+    return `waiting for the schema to be corrected (npm run migrate corrects it or says what to do): ${wrong}`
   } catch (error) {
     return `waiting for MySQL: ${sentenceOf(error)}`
   }
@@ -96,7 +98,7 @@ class MysqlDatabase implements Database {
       } catch (error) {
         if (!(error instanceof RunAgain) && meaningOf(error) !== 'again') throw error
         if (attempt < (errnoOf(error) === LOCK_WAIT_TIMEOUT ? WAITING_ATTEMPTS_MAX : ATTEMPTS_MAX)) {
-          // Two that met in a deadlock must not meet again.
+          // A random pause, so that the two transactions of a deadlock do not meet again.
           await pause(Math.random() * PAUSE_MAX_MS * Math.min(attempt, PAUSES_GROW_FOR), never)
           continue
         }
@@ -125,29 +127,29 @@ class MysqlDatabase implements Database {
   }
 }
 
-/** Leaves no transaction open, or the connection says that it has one. */
+/** Runs `work` in a transaction. If neither COMMIT nor ROLLBACK succeeds, `lent.inTransaction` stays true. */
 async function transact<T>(lent: Lent, work: (sql: Sql) => Promise<T>): Promise<T> {
-  const atTheEdge = (statement: string) =>
+  const control = (statement: string) =>
     lent.sql(statement).catch((error) => {
-      // A transaction that lost at its COMMIT, as in Galera, may win the next time.
+      // In Galera a transaction can lose to another one at COMMIT; it may succeed when it is run again.
       throw meaningOf(error) === 'again' ? error : asTransient(error)
     })
   const inside: Sql = async (statement, parameters) => {
     const answer = await lent.sql(statement, parameters)
-    // A statement that commits by itself, or a proxy that has changed the server: what comes next would not be undone.
-    if (!lent.inTransaction) throw new DatabaseError('the transaction has ended by itself', { transient: true })
+    // After an implicit commit, or behind a proxy that switched servers, later statements could not be rolled back.
+    if (!lent.inTransaction) throw new DatabaseError('the transaction ended before its COMMIT', { transient: true })
     return answer
   }
-  await atTheEdge('START TRANSACTION')
+  await control('START TRANSACTION')
   let result: T
   try {
     result = await work(inside)
   } catch (error) {
-    // When this fails too, the connection is destroyed, which rolls back as well; the first error is the one to tell.
+    // If this fails too, the connection is destroyed, which also rolls back. Report the first error.
     await lent.sql('ROLLBACK').catch(() => {})
     throw error
   }
-  await atTheEdge('COMMIT')
+  await control('COMMIT')
   return result
 }
 

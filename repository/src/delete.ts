@@ -1,4 +1,4 @@
-// Deleting items by sku: a batch in three statements, with the truth about each message.
+// Deletes items by sku: a whole batch in one transaction, with one outcome for each message.
 import { z } from 'zod'
 import type { Command, DeleteOutcome } from './contract.ts'
 import type { Database } from './database.ts'
@@ -20,7 +20,7 @@ export async function deleteBySku(database: Database, commands: readonly Delete[
 }
 
 async function deleteBatch(sql: Sql, commands: readonly Delete[]): Promise<readonly DeleteOutcome[]> {
-  // The rows first: with them locked, what another replica has made of the same messages is there to be read.
+  // Lock the rows before reading the inbox: a replica that applied the same messages has then committed its inbox rows.
   const stored = await lockStored(
     sql,
     commands.map(({ body }) => body.sku),
@@ -82,12 +82,12 @@ const told = z.enum(['deleted', 'unknown-sku'])
 const rows = z.array(z.object({ id: z.int(), sku: z.string().nullable() }))
 
 /**
- * The ids of the rows with these skus, locked, so that what we say of them is still true when we commit. By the index and in its
- * order: a scan of the whole table would wait for rows that are none of ours, and another order than everybody's deadlocks.
+ * Locks the rows with these skus, so that the outcome is still true at COMMIT, and resolves with their ids. It reads through the
+ * index and in its order: a table scan would wait for unrelated rows, and replicas that lock in different orders deadlock.
  */
 async function lockStored(sql: Sql, skus: readonly Sku[]): Promise<Map<Sku, readonly number[]>> {
   const select = 'SELECT id, sku FROM inventory FORCE INDEX (sku) WHERE'
-  // String(): MySQL compares a number with a text as numbers, and `sku IN (0)` would be nearly every row.
+  // String(): MySQL compares a number with text as numbers, and `sku IN (0)` would match nearly every row.
   const texts = skus.filter((sku) => sku !== null).map(String)
   const found: unknown[] = []
   if (skus.includes(null)) found.push(await sql(`${select} sku IS NULL ORDER BY id FOR UPDATE`))
@@ -97,11 +97,11 @@ async function lockStored(sql: Sql, skus: readonly Sku[]): Promise<Map<Sku, read
   return stored
 }
 
-/** Deletes rows; those that the database keeps (a foreign key, a trigger) are found by halving and named in `refused`. */
+/** Deletes rows. Halves what fails, and adds each row that a foreign key or a trigger protects to `refused`. */
 async function deleteHalving(sql: Sql, ids: readonly number[], refused: Map<number, string>): Promise<void> {
   if (ids.length === 0) return
   try {
-    // Row by row through the primary key, whatever the optimizer thinks of the table: a scan would lock rows that are none of ours.
+    // The join forces access by primary key. For many ids the optimizer would scan the table and lock unrelated rows.
     await sql(
       `DELETE inventory FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT UNSIGNED PATH '$')) AS gone
        STRAIGHT_JOIN inventory FORCE INDEX (PRIMARY) ON inventory.id = gone.id`,

@@ -2,11 +2,11 @@
 import { z } from 'zod'
 import { tlsTrouble } from './tls.ts'
 
-/** MySQL did not do what it was asked to. `transient`: the message is not at fault, so the same may work later. */
+/** MySQL did not carry out a statement. `transient`: the message is not the cause, so a retry may succeed. */
 export class DatabaseError extends Error {
   override readonly name = 'DatabaseError'
   readonly transient: boolean
-  /** MySQL's error number; undefined when the failure lay between us and it. */
+  /** MySQL's error number; undefined when the server did not answer. */
   readonly errno: number | undefined
   constructor(message: string, { transient, errno, cause }: { transient: boolean; errno?: number; cause?: unknown }) {
     super(message, { cause })
@@ -16,9 +16,9 @@ export class DatabaseError extends Error {
 }
 
 /**
- * `again`: the transaction lost to another one and is gone; it may pass now · `row`: the row itself is refused · `transient`:
- * the server, the account or the schema is in a wrong state, or out of reach · `unknown`: a bug of ours, or news. An unknown
- * error is held against a message only when its neighbours succeed (messaging/src/attempts.ts).
+ * `again`: the transaction lost to another one and was rolled back; run it again · `row`: the database refused the row ·
+ * `transient`: the server, the account or the schema is in a wrong state, or the server cannot be reached · `unknown`: any other
+ * error. It counts against a message only if other messages of the batch succeed (messaging/src/attempts.ts).
  */
 export type Meaning = 'again' | 'row' | 'transient' | 'unknown'
 
@@ -33,25 +33,25 @@ const AGAIN: ReadonlySet<number> = new Set([1213, 1205, 1020])
 const ROW: ReadonlySet<number> = new Set([
   1062, 1264, 1265, 1292, 1300, 1366, 1367, 1406, 1690, 3819, 4025, 1216, 1217, 1451, 1452,
 ])
-/** A trigger that refuses a row does so with SIGNAL; with the error number of its choice, but commonly with this class. */
+/** The SQLSTATE of SIGNAL, with which a trigger refuses a row. The error number can be any. */
 const SIGNALED = '45000'
-/** Our own column: its numbers are used up, whatever the row says. */
+/** An error about the column `id`: its values are used up, which is not the fault of the row. */
 const COLUMN_ID = /column '(?:\w+\.)?id'/
 
 /**
- * States of the server that are known to pass, or to need an operator, and that may hit one statement and spare the next. Every
- * other number that is not above is unknown, and held all the same as long as nothing succeeds.
+ * States of the server that pass or that an operator has to end. They can affect one statement and not the next, so they never
+ * count against a message. Any number in none of these lists is `unknown`.
  */
 const TRANSIENT: ReadonlySet<number> = new Set([
-  // No room: disk, memory, connections, quotas, table full, numbers of AUTO_INCREMENT used up (167 on MariaDB).
+  // No resources: disk, memory, connections, quotas, table full, AUTO_INCREMENT used up (167 on MariaDB).
   1021, 1037, 1038, 1040, 1041, 1114, 1203, 1226, 1467, 167,
-  // Not let in: account unknown, locked, its password expired, a right missing.
+  // Access denied: unknown or locked account, expired password, missing privilege.
   1044, 1045, 1129, 1130, 1142, 1143, 1227, 1370, 1698, 1820, 1862, 3118, 3159, 4151,
-  // The schema is not, or not yet, ours: database, table, column, key, default.
+  // The schema is not (yet) the expected one: database, table, column, key, default.
   1049, 1054, 1109, 1136, 1146, 1176, 1364, 1412,
-  // Read only, no quorum among the replicas, or not ready.
+  // Read-only, no quorum, or not ready.
   1036, 1047, 1290, 1792, 1836, 3100, 3101, 3572,
-  // Configured in a way that refuses the statement (binlog_format=STATEMENT), or a proxy in between that has no server.
+  // The server's configuration refuses the statement (binlog_format=STATEMENT), or a proxy has no server.
   1105, 1665, 9001,
   // Handshake, network, shutdown, killed, interrupted, out of time, storage engine.
   1030, 1042, 1043, 1053, 1077, 1079, 1152, 1153, 1158, 1159, 1160, 1161, 1180, 1184, 1317, 1927, 1969, 3024, 3169,
@@ -59,7 +59,7 @@ const TRANSIENT: ReadonlySet<number> = new Set([
   2002, 2003, 2006, 2013, 4031,
 ])
 
-/** After these another server of the list may do what this one does not. */
+/** After these errors, another server of the list may be able to do the work. */
 const UNFIT_SERVER: ReadonlySet<number> = new Set([1036, 1047, 1053, 1290, 1792, 1836, 3100, 3101, 9001])
 
 const serverError = z.object({ errno: z.int().min(1), sqlState: z.string() })
@@ -75,7 +75,7 @@ export function errnoOf(error: unknown): number | undefined {
   return serverError.safeParse(unwrapped(error)).data?.errno
 }
 
-/** What `error` means, whether it comes from TypeORM, mysql2, a socket, or is ours already. */
+/** What `error` means. It may come from TypeORM, mysql2 or a socket, or be a DatabaseError. */
 export function meaningOf(error: unknown): Meaning {
   if (error instanceof DatabaseError && error.errno === undefined) return error.transient ? 'transient' : 'unknown'
   const cause = error instanceof DatabaseError ? error.cause : unwrapped(error)
@@ -92,7 +92,7 @@ export function meaningOf(error: unknown): Meaning {
   return cause instanceof Error && CLOSED.test(cause.message) ? 'transient' : 'unknown'
 }
 
-/** True when the connection itself failed, or its server cannot do the work: another server of the list may. */
+/** True when the connection failed or its server cannot do the work, so that another server of the list should be tried. */
 export function wantsAnotherServer(error: unknown): boolean {
   const errno = errnoOf(error)
   return errno === undefined ? meaningOf(error) === 'transient' : UNFIT_SERVER.has(errno)
@@ -105,10 +105,7 @@ export function asDatabaseError(error: unknown): DatabaseError {
   return databaseError(error, meaning === 'transient' || meaning === 'again')
 }
 
-/**
- * The same for what fails before the work itself begins or while it is committed: a handshake, SET, START TRANSACTION, COMMIT.
- * No message can be the cause of that.
- */
+/** The same for a handshake, SET, START TRANSACTION or COMMIT that failed: no message can be the cause. */
 export const asTransient = (error: unknown): DatabaseError => databaseError(error, true)
 
 function databaseError(error: unknown, transient: boolean): DatabaseError {

@@ -1,26 +1,26 @@
-// Watches how many ids the table inventory has left: a refused duplicate uses one up too, and there is no way to get it back.
+// Reports how many ids of the table inventory are used up. An id that a refused row has used is lost too.
 import { z } from 'zod'
 import type { Database } from './database.ts'
 import { sentenceOf } from './errors.ts'
-import { readSchema, type Table } from './schema.ts'
+import { readSchema, type Table } from './schema-found.ts'
 import type { Service } from './service.ts'
 import { pause } from './waiting.ts'
 
-/** Pause between two looks, in milliseconds. */
+/** Time between two measurements. */
 const EVERY_MS = 3_600_000
-/** Share from which the log warns. */
+/** The log warns from this share on. */
 const WARN_FROM = 0.5
 
 const width = z.enum(['tinyint', 'smallint', 'mediumint', 'int', 'bigint'])
 const BITS = { tinyint: 8, smallint: 16, mediumint: 24, int: 32, bigint: 64 }
 
-/** The share of the ids that are used up, 0 to 1; undefined when the table gives no ids. */
+/** The share of the ids that are used up, 0 to 1; undefined when the table has no AUTO_INCREMENT. */
 export function shareOfIds({ nextId, columns }: Pick<Table, 'nextId' | 'columns'>): number | undefined {
   const id = columns.get('id')
   const { data } = width.safeParse(id?.data)
   if (id === undefined || data === undefined || nextId === undefined) return undefined
   const bits = BITS[data] - (/unsigned/.test(id.type) ? 0 : 1)
-  // A larger one could not be told apart from its neighbour.
+  // JavaScript cannot represent larger ids exactly.
   return Math.min(1, (nextId - 1) / Math.min(2 ** bits - 1, Number.MAX_SAFE_INTEGER))
 }
 
@@ -32,26 +32,26 @@ type MeasuringService = Pick<Service, 'log' | 'stopping'> & {
   readonly meter: { observe(metric: string, value: number): void }
 }
 
-/** Looks at once and then every hour; sets the gauge, and warns from half of the ids on. Trouble is logged, never thrown. */
+/** Measures now and then every hour: sets the gauge, and logs a warning from half of the ids on. Errors are logged, never thrown. */
 export function watchIds(database: Pick<Database, 'use'>, service: MeasuringService, everyMs = EVERY_MS): IdWatch {
   const closing = new AbortController()
-  const over = AbortSignal.any([closing.signal, service.stopping])
-  const looking = keepLooking(database, service, everyMs, over)
+  const ended = AbortSignal.any([closing.signal, service.stopping])
+  const measuring = keepMeasuring(database, service, everyMs, ended)
   return {
     close: async () => {
       closing.abort()
-      await looking
+      await measuring
     },
   }
 }
 
-async function keepLooking(
+async function keepMeasuring(
   database: Pick<Database, 'use'>,
   { log, meter }: MeasuringService,
   everyMs: number,
-  over: AbortSignal,
+  ended: AbortSignal,
 ): Promise<void> {
-  while (!over.aborted) {
+  while (!ended.aborted) {
     try {
       const table = (await database.use(readSchema)).tables.get('inventory')
       const share = table && shareOfIds(table)
@@ -60,15 +60,15 @@ async function keepLooking(
         if (share >= WARN_FROM)
           log.warn(
             { usedShare: share, nextId: table?.nextId },
-            `${Math.floor(share * 100)} % of the ids of the table inventory are used up; no item can be stored at 100 %: make it wider with ALTER TABLE inventory MODIFY id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT`,
+            `${Math.floor(share * 100)} % of the ids of the table inventory are used up; at 100 % no item can be stored. Widen the column: ALTER TABLE inventory MODIFY id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT`,
           )
       }
     } catch (error) {
       log.warn(
         {},
-        `could not see how many ids the table inventory has left, will look again later: ${sentenceOf(error)}`,
+        `could not read how many ids of the table inventory are used up, will try again later: ${sentenceOf(error)}`,
       )
     }
-    await pause(everyMs, over)
+    await pause(everyMs, ended)
   }
 }

@@ -15,7 +15,7 @@ import { pause } from './waiting.ts'
 export { MigrationRefused }
 
 const PAUSE_MS = 500
-/** Time that DDL waits for readers of the table, a Python peer's open transaction for one, in seconds. */
+/** Time that DDL waits for open transactions on the table, for example of a Python consumer, in seconds. */
 const METADATA_LOCK_S = 30
 const LOCK_WAIT_TIMEOUT = 1205
 
@@ -23,14 +23,14 @@ const never = new AbortController().signal
 const locked = z.tuple([z.object({ locked: z.union([z.number(), z.string()]).nullable().transform(Number) })])
 
 /**
- * Runs the migrations that were not run yet, then mends what else differs from what the services need. Works under a named
- * lock, and waits up to `migrationTimeoutMs` for MySQL to answer and again that long for whoever migrates now. Safe to run
- * again after it was killed anywhere.
- * Resolves with the names of those it ran. Rejects with MigrationRefused, before anything is changed, when an operator must
- * decide about the tables; else with DatabaseError.
+ * Runs the pending migrations, then fixes whatever else differs from what the services need. Holds a named lock; waits up to
+ * `migrationTimeoutMs` for MySQL to answer, and as long again for another migration to end. Safe to run again after it was
+ * killed at any point.
+ * Resolves with the names of the migrations it ran. Rejects with MigrationRefused when an operator must decide about the
+ * tables, normally before anything is changed; otherwise with DatabaseError.
  */
 export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied: string[] }> {
-  // Lock and DDL share a connection: when it is lost, the lock goes with it, and no second one keeps on changing tables.
+  // Lock and DDL share a connection: if it is lost, the lock is released and no DDL continues without it.
   const { source, runner } = await connected(config, log)
   try {
     await lock(runner, config, log)
@@ -38,14 +38,14 @@ export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied:
     await refuseWhatCannotBeMended(sql)
     const roundedPrices = await countPricesToRound(sql)
     const executor = new MigrationExecutor(source, runner)
-    // DDL commits by itself, so a transaction around it would be a promise that nobody keeps.
+    // DDL commits implicitly, so a transaction around it could not be rolled back.
     executor.transaction = 'none'
     const applied = (await executor.executePendingMigrations()).map(({ name }) => name)
     await mend(runner, sql, log)
     await refuseWhatIsLeft(sql)
     if (roundedPrices > 0)
       log.warn({ rows: roundedPrices }, `rounded ${roundedPrices} prices of the table inventory to 4 decimals`)
-    await tellUnusualSkus(sql, log)
+    await warnOfUnusualSkus(sql, log)
     log.info({ applied, database: config.database }, applied.length === 0 ? 'schema is up to date' : 'schema migrated')
     return { applied }
   } catch (error) {
@@ -58,16 +58,16 @@ export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied:
   }
 }
 
-async function tellUnusualSkus(sql: Sql, log: Log): Promise<void> {
+async function warnOfUnusualSkus(sql: Sql, log: Log): Promise<void> {
   const rows = await countUnusualSkus(sql)
   if (rows === 0) return
-  const which = 'empty, NULL, too long, with white space at an end or with control characters'
+  const which = 'empty, NULL, too long, with white space at either end or with control characters'
   log.warn({ rows }, `${rows} rows of the table inventory have a sku that a create refuses (${which}); they are kept`)
 }
 
 const tableHeld = (cause: unknown): DatabaseError =>
   new DatabaseError(
-    `a transaction held the table inventory for more than ${METADATA_LOCK_S} s (a Python consumer_four keeps one open until its next request): end it, then migrate again`,
+    `a transaction held the table inventory for more than ${METADATA_LOCK_S} s (a Python consumer_four keeps one open until its next request): end it, then run npm run migrate again`,
     { transient: true, errno: LOCK_WAIT_TIMEOUT, cause },
   )
 
@@ -103,7 +103,7 @@ async function connectedTo(server: Server, config: MysqlConfig): Promise<{ sourc
 }
 
 async function lock(runner: QueryRunner, { database, migrationTimeoutMs }: MysqlConfig, log: Log): Promise<void> {
-  // Names of locks belong to the whole server and end at 64 characters.
+  // Lock names are global to the server and have at most 64 characters.
   const name = `ims migration ${database}`.slice(0, 64)
   if (await tryLock(runner, name, 0)) return
   log.info({ database }, 'waiting for another migration to end')

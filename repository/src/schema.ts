@@ -1,9 +1,8 @@
-// The schema that the services need, in one place: what it must be, what a database has, and how the two differ.
-import { z } from 'zod'
-import { EXACT } from './migrations/collation.ts'
-import type { Sql } from './server-pool.ts'
+// The schema that the services need, and how the tables of a database differ from it.
+import { bytes, decimal, exactText, identity, integer, text, timeOfInsert, type Wanted } from './schema-columns.ts'
+import type { Key, Schema, Table, TableName } from './schema-found.ts'
 
-/** One difference from what the services need, and how `migrate` mends it. */
+/** One difference from what the services need, and how `migrate` fixes it. */
 export interface Fault {
   readonly table: TableName
   readonly says: string
@@ -14,15 +13,6 @@ export interface Fault {
   readonly mend: readonly string[] | 'convert prices' | 'migration' | undefined
 }
 
-export type TableName = 'inventory' | 'inbox'
-type Verdict = { readonly says: string; readonly mend?: string | 'convert prices' } | undefined
-/** Judges a column, and says how it must be. `collation` is the server's byte-wise one. */
-interface Wanted {
-  readonly as: string
-  readonly judge: (found: Column, collation: string) => Verdict
-  /** A migration adds it to a table that an earlier one made. */
-  readonly isAdded?: boolean
-}
 interface WantedTable {
   readonly columns: Readonly<Record<string, Wanted>>
   readonly primary: readonly string[]
@@ -30,8 +20,8 @@ interface WantedTable {
 }
 
 /**
- * A column that is wider than this is accepted: the services never store more than fits here, narrowing could lose what
- * others stored, and the next version may have widened it while this one still runs.
+ * A wider column is accepted: the services never store more than fits here, narrowing it could lose data, and the next version
+ * may have widened it while this one still runs.
  */
 const WANTED: Readonly<Record<TableName, WantedTable>> = {
   inventory: {
@@ -44,7 +34,7 @@ const WANTED: Readonly<Record<TableName, WantedTable>> = {
       quantity: integer(),
     },
     primary: ['id'],
-    // Statements say FORCE INDEX (sku), so the name matters.
+    // Statements use FORCE INDEX (sku), so the name matters.
     keys: { sku: { columns: ['sku'], unique: true } },
   },
   inbox: {
@@ -63,147 +53,15 @@ const WANTED: Readonly<Record<TableName, WantedTable>> = {
 
 /** Engines that cannot roll back, and that InnoDB replaces without loss. */
 const REPLACED_ENGINES = ['myisam', 'aria']
-const MYSQL_PRECISION_MAX = 65
 
-const nullableText = z.string().nullable()
-const count = z.coerce.number()
-const columnRow = z.object({
-  table: z.enum(['inventory', 'inbox']),
-  name: z.string(),
-  type: z.string(),
-  data: z.string(),
-  length: count.nullable(),
-  digits: count.nullable(),
-  decimals: count.nullable(),
-  fraction: count.nullable(),
-  nullable: z.enum(['YES', 'NO']).transform((value) => value === 'YES'),
-  initial: nullableText,
-  extra: z.string(),
-  collation: nullableText,
-  computed: nullableText.transform((expression) => expression !== null && expression !== ''),
-})
-type Column = z.output<typeof columnRow>
-
-const tableRow = z.object({
-  name: z.enum(['inventory', 'inbox']),
-  kind: z.string(),
-  engine: nullableText,
-  nextId: count.nullable(),
-})
-/** The columns `is_visible` (MySQL) and `ignored` (MariaDB) tell whether statements may use the key. */
-const keyRow = z
-  .record(z.string(), z.unknown())
-  .transform((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name.toLowerCase(), value])))
-  .pipe(
-    z.object({
-      table_name: z.enum(['inventory', 'inbox']),
-      index_name: z.string(),
-      non_unique: count,
-      column_name: nullableText,
-      sub_part: count.nullable(),
-      is_visible: z.string().default('YES'),
-      ignored: z.string().default('NO'),
-    }),
-  )
-
-interface Key {
-  readonly name: string
-  readonly isUnique: boolean
-  readonly isUsable: boolean
-  /** Undefined for an expression. */
-  readonly columns: { readonly name: string | undefined; readonly isWhole: boolean }[]
-}
-
-export interface Table {
-  /** `BASE TABLE`, `VIEW` and the like. */
-  readonly kind: string
-  readonly engine: string
-  /** The next AUTO_INCREMENT value; undefined when there is none. */
-  readonly nextId: number | undefined
-  readonly columns: ReadonlyMap<string, Column>
-  readonly keys: ReadonlyMap<string, Key>
-}
-
-export interface Schema {
-  readonly tables: ReadonlyMap<TableName, Table>
-  readonly collation: string
-}
-
-/** Table names may be compared without case there, although `Inventory` can be another table. */
-const NAMED = `table_schema = DATABASE() AND table_name IN ('inventory', 'inbox')
-  AND CAST(table_name AS BINARY) IN ('inventory', 'inbox')`
-
-/** Reads information_schema only, which shows an account the tables it has a right on. */
-export async function readSchema(sql: Sql): Promise<Schema> {
-  // MySQL keeps the next id in a cache for a day unless told not to; MariaDB takes the second part for a comment.
-  await sql("SET SESSION time_zone = '+00:00' /*!80000 , SESSION information_schema_stats_expiry = 0 */")
-  const tables = z.array(tableRow).parse(
-    await sql(
-      `SELECT table_name AS name, table_type AS kind, engine AS engine, auto_increment AS nextId
-       FROM information_schema.tables WHERE ${NAMED} ORDER BY table_name DESC`,
-    ),
-  )
-  const columns = z.array(columnRow).parse(
-    await sql(
-      `SELECT table_name AS \`table\`, LOWER(column_name) AS name, column_type AS type, data_type AS data,
-         character_maximum_length AS length, numeric_precision AS digits, numeric_scale AS decimals,
-         datetime_precision AS fraction, is_nullable AS nullable, column_default AS initial, extra AS extra,
-         collation_name AS collation, generation_expression AS computed
-       FROM information_schema.columns WHERE ${NAMED} ORDER BY ordinal_position`,
-    ),
-  )
-  const parts = z
-    .array(keyRow)
-    .parse(await sql(`SELECT * FROM information_schema.statistics WHERE ${NAMED} ORDER BY index_name, seq_in_index`))
-  const [first] = z
-    .array(z.object({ name: z.string() }))
-    .parse(
-      await sql('SELECT collation_name AS name FROM information_schema.collations WHERE collation_name IN (?)', [
-        EXACT,
-      ]),
-    )
-  if (!first)
-    throw new Error(`this server knows neither ${EXACT.join(' nor ')}: MySQL 8.4+ or MariaDB 10.11+ is needed`)
-  return {
-    collation: first.name,
-    tables: new Map(
-      tables.map(({ name, kind, engine, nextId }) => [
-        name,
-        {
-          kind,
-          engine: engine ?? 'none',
-          nextId: nextId ?? undefined,
-          columns: new Map(columns.filter(({ table }) => table === name).map((column) => [column.name, column])),
-          keys: keysOf(parts.filter(({ table_name }) => table_name === name)),
-        },
-      ]),
-    ),
-  }
-}
-
-function keysOf(parts: readonly z.output<typeof keyRow>[]): Map<string, Key> {
-  const keys = new Map<string, Key>()
-  for (const { index_name: name, non_unique, column_name, sub_part, is_visible, ignored } of parts) {
-    const key = keys.get(name.toLowerCase()) ?? {
-      name,
-      isUnique: non_unique === 0,
-      isUsable: is_visible === 'YES' && ignored === 'NO',
-      columns: [],
-    }
-    key.columns.push({ name: column_name?.toLowerCase(), isWhole: sub_part === null })
-    keys.set(name.toLowerCase(), key)
-  }
-  return keys
-}
-
-/** Every difference between the tables that are there and what the services need. */
+/** Every difference between the existing tables and what the services need. Missing tables are not reported. */
 export function faultsOf({ tables, collation }: Schema): Fault[] {
   return [...tables].flatMap(([table, found]) =>
     [...faultsOfTable(found, WANTED[table], collation)].map(({ says, mend }) => ({ table, says, mend })),
   )
 }
 
-/** Whether the key of skus is as it must be, so that no two items can have the same one. */
+/** Whether a unique key on the whole column `sku` exists, so that no two items can have the same sku. */
 export const hasUniqueSku = (table: Table): boolean => [...table.keys.values()].some((key) => isOn(key, ['sku'], true))
 
 type Found = Omit<Fault, 'table'>
@@ -275,7 +133,7 @@ function* faultsOfKeys({ keys, columns: present }: Table, { primary, keys: wante
   const unique = [primary, ...Object.values(wanted).flatMap((key) => (key.unique ? [key.columns] : []))]
   for (const key of keys.values()) {
     if (!key.isUnique || dropped.has(key)) continue
-    // A key that holds all of another unique one refuses nothing that the other would not.
+    // A unique key that contains all columns of one of ours refuses no further rows.
     const whole = key.columns.flatMap(({ name, isWhole }) => (isWhole && name !== undefined ? [name] : []))
     if (unique.some((columns) => columns.every((column) => whole.includes(column)))) continue
     const isPartOfOurs = unique.some(
@@ -304,102 +162,3 @@ function described({ columns, isUnique, isUsable }: Key): string {
 }
 
 const quoted = (name: string) => `\`${name.replaceAll('`', '``')}\``
-const nullness = ({ nullable }: Column) => (nullable ? 'NULL' : 'NOT NULL')
-
-/** An operator may have made it BIGINT or UNSIGNED; a narrower one becomes what Python makes. */
-function identity(): Wanted {
-  const as = 'INT or BIGINT, AUTO_INCREMENT'
-  return {
-    as,
-    judge: ({ data, type, extra }) => {
-      if (!/int$/.test(data)) return { says: type }
-      if (/^(int|bigint)$/.test(data) && /auto_increment/i.test(extra)) return undefined
-      const becomes = data === 'bigint' || /unsigned/.test(type) ? 'BIGINT UNSIGNED' : 'INT'
-      return { says: `${type} ${extra}`.trim(), mend: `${becomes} NOT NULL AUTO_INCREMENT` }
-    },
-  }
-}
-
-function exactText(length: number, { isKey = false } = {}): Wanted {
-  return {
-    as: `VARCHAR(${length}) that compares byte for byte`,
-    judge: (found, collation) => {
-      const { data, type } = found
-      const isLong = /^(text|mediumtext|longtext)$/.test(data) && !isKey
-      if (!isLong && !/^(char|varchar|tinytext)$/.test(data)) return { says: type }
-      const isWide = isLong || (data === 'varchar' && (found.length ?? 0) >= length)
-      if (isWide && found.collation === collation) return undefined
-      const becomes = isLong ? type : `VARCHAR(${Math.max(length, found.length ?? 0)})`
-      return {
-        says: `${type} with collation ${found.collation}`,
-        mend: `${becomes} CHARACTER SET utf8mb4 COLLATE ${collation} ${nullness(found)}`,
-      }
-    },
-  }
-}
-
-function text(length: number): Wanted {
-  return {
-    as: `VARCHAR(${length})`,
-    judge: (found) => {
-      if (!/^(char|varchar)$/.test(found.data)) return { says: found.type }
-      if ((found.length ?? 0) >= length) return undefined
-      return { says: found.type, mend: `VARCHAR(${length}) COLLATE ${found.collation} ${nullness(found)}` }
-    },
-  }
-}
-
-function bytes(length: number): Wanted {
-  return {
-    as: `VARBINARY(${length})`,
-    judge: (found) => {
-      if (found.data !== 'varbinary') return { says: found.type }
-      if ((found.length ?? 0) >= length) return undefined
-      return { says: found.type, mend: `VARBINARY(${length}) ${nullness(found)}` }
-    },
-  }
-}
-
-function decimal(precision: number, scale: number): Wanted {
-  return {
-    as: `DECIMAL(${precision},${scale})`,
-    judge: (found) => {
-      const { data, type, digits, decimals } = found
-      if (/int$|^(float|double)$/.test(data)) return { says: type, mend: 'convert prices' }
-      if (data !== 'decimal' || digits === null || decimals === null) return { says: type }
-      const before = Math.max(digits - decimals, precision - scale)
-      const after = Math.max(decimals, scale)
-      if (digits === before + after && decimals === after && !/unsigned/.test(type)) return undefined
-      if (before + after > MYSQL_PRECISION_MAX) return { says: type }
-      return { says: type, mend: `DECIMAL(${before + after},${after}) ${nullness(found)}` }
-    },
-  }
-}
-
-function integer(): Wanted {
-  return {
-    as: 'INT',
-    judge: (found) => {
-      const { data, type } = found
-      if (!/int$/.test(data)) return { says: type }
-      const isUnsigned = /unsigned/.test(type)
-      if (/^(int|bigint)$/.test(data) && !isUnsigned) return undefined
-      if (data === 'bigint') return { says: type }
-      return { says: type, mend: `${data === 'int' ? 'BIGINT' : 'INT'} ${nullness(found)}` }
-    },
-  }
-}
-
-function timeOfInsert(fraction: number): Wanted {
-  const as = `DATETIME(${fraction}) DEFAULT CURRENT_TIMESTAMP(${fraction})`
-  return {
-    as,
-    judge: (found) => {
-      if (found.data !== 'datetime') return { says: found.type }
-      const isSet = /current_timestamp/i.test(found.initial ?? '')
-      if ((found.fraction ?? 0) >= fraction && isSet) return undefined
-      const says = `${found.type}${isSet ? '' : ' without that default'}`
-      return { says, mend: `DATETIME(${fraction}) ${nullness(found)} DEFAULT CURRENT_TIMESTAMP(${fraction})` }
-    },
-  }
-}

@@ -1,4 +1,4 @@
-// A list of servers in one environment variable: `host[:port],host[:port]`. The same file is in messaging and repository, which share no code.
+// A list of servers in one environment variable: `host[:port],host[:port]`. Messaging and repository share no code, so each has this file.
 import { isIPv6 } from 'node:net'
 import { z } from 'zod'
 
@@ -10,12 +10,12 @@ export interface Server {
 const MAX_PORT = 65_535
 const ENTRY = /^(?:\[(?<address>[^\]]+)\]|(?<name>[\w.-]+))(?::(?<port>\w*))?$/
 
-/** The variable itself. It stays text, because the default port comes from another variable: see `serversOf`. */
+/** Checks the variable. It stays text, because the default port comes from another variable: see `serversOf`. */
 export const serverList = z.string().superRefine((list, context) => {
   for (const message of problemsOf(list, entryProblem)) context.addIssue({ code: 'custom', message, input: undefined })
 })
 
-/** The servers of a valid list. `defaultPort` is the port of those that name none. */
+/** The servers of a valid list. `defaultPort` is the port of entries without one. */
 export function serversOf(list: string, defaultPort: number): readonly Server[] {
   return entriesOf(list).map((entry) => {
     // An IPv6 address without brackets has no port.
@@ -24,7 +24,7 @@ export function serversOf(list: string, defaultPort: number): readonly Server[] 
   })
 }
 
-/** One sentence for each server that a valid list names more than once. */
+/** One sentence for each entry of a valid list that repeats a server. */
 export function duplicateServers(list: string, defaultPort: number): readonly string[] {
   const known = new Set<string>()
   return problemsOf(list, (entry) => {
@@ -40,7 +40,7 @@ export const addressOf = ({ host, port }: Server): string => `${isIPv6(host) ? `
 
 const entriesOf = (list: string): readonly string[] => list.split(',').map((entry) => entry.trim())
 
-/** Names an entry by its position: its text may hold a password. */
+/** Identifies an entry by its position, because its text may contain a password. */
 function problemsOf(list: string, problemOf: (entry: string) => string | undefined): readonly string[] {
   const entries = entriesOf(list)
   return entries.flatMap((entry, index) => {

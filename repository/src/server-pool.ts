@@ -1,4 +1,4 @@
-// The pool on one server: borrows connections against a deadline, sets each one up once, and retires them with age.
+// The pool of connections to one server: lends them within a deadline, sets each one up once, and replaces old ones.
 import type { DataSource, QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import type { MysqlConfig } from './config.ts'
@@ -13,9 +13,9 @@ export type Sql = (statement: string, parameters?: unknown[]) => Promise<unknown
 
 export interface Borrowed {
   readonly sql: Sql
-  /** Whether a transaction is open, as the server said last. */
+  /** Whether a transaction is open, according to the server's last answer. */
   readonly inTransaction: boolean
-  /** Ends the loan. The connection is lent again only if it `isReusable`; otherwise it is destroyed, which rolls back. */
+  /** Returns the connection. It is lent again only if `isReusable`; otherwise it is destroyed, which rolls back. */
   giveBack(isReusable: boolean): void
 }
 
@@ -24,7 +24,7 @@ interface Connection {
 }
 const connectionOf = z.custom<Connection>((value) => typeof value === 'object' && value !== null && 'destroy' in value)
 
-/** Younger than the server's own limit, so that the server does not close a connection while we send on it. */
+/** Shorter than the server's own limit, so that the server does not close a connection while a statement is sent. */
 const IDLE_MAX_MS = (IDLE_TIMEOUT_S - 2) * 1_000
 
 export class ServerPool {
@@ -39,7 +39,7 @@ export class ServerPool {
     this.#config = config
   }
 
-  /** A connection that is set up. Rejects with a transient DatabaseError: nothing that fails here is a message's fault. */
+  /** Lends a connection that is set up. Rejects with a transient DatabaseError: no message can be the cause of a failure here. */
   async borrow(): Promise<Borrowed> {
     try {
       for (;;) {
@@ -55,7 +55,7 @@ export class ServerPool {
     }
   }
 
-  /** Closes all connections; those that are lent end with the statement in hand. Never rejects. */
+  /** Closes all connections. Those that are lent are closed after their current statement. Never rejects. */
   async close(): Promise<void> {
     this.#isClosing = true
     const late = () => new Error('late')
@@ -74,7 +74,7 @@ export class ServerPool {
         return answer
       } catch (error) {
         const failure = asDatabaseError(error)
-        // Without an answer from the server nobody knows what the connection still has to say.
+        // Without an answer from the server, the state of the connection is unknown.
         isBroken = failure.errno === undefined
         throw failure
       }
@@ -101,7 +101,7 @@ export class ServerPool {
       borrowed.giveBack(false)
       throw error
     }
-    // Jittered, so that connections that were made together do not end together.
+    // Jitter, so that connections that were opened together are not replaced together.
     const lifeMs = connectionAgeMaxMs * (0.75 + Math.random() / 4)
     const now = performance.now()
     this.#ages.set(connection, { endsAtMs: now + lifeMs, usedAtMs: now })
@@ -119,7 +119,7 @@ export class ServerPool {
     try {
       return { runner, connection: connectionOf.parse(await withDeadline(acquired, acquireTimeoutMs, late)) }
     } catch (error) {
-      // Whoever waits behind us must get the connection that comes too late for us.
+      // A connection that arrives too late goes back to the pool for the next caller.
       acquired.then(() => runner.release()).catch(() => {})
       throw error
     }
@@ -152,7 +152,7 @@ export class ServerPool {
 const SERVER_STATUS_IN_TRANS = 1
 const okPacket = z.object({ serverStatus: z.int() })
 
-/** Undefined when the answer is rows: the driver does not show the flags of those. */
+/** Undefined when the answer is rows: the driver does not expose their flags. */
 function saysInTransaction(answer: unknown): boolean | undefined {
   if (Array.isArray(answer)) return undefined
   const { data } = okPacket.safeParse(answer)

@@ -1,37 +1,37 @@
-// What a connection must be before it is used: every session variable that correctness depends on, set and read back.
+// Sets up a connection before it is used: sets every session variable that correctness depends on, and reads it back.
 import { z } from 'zod'
 import { DatabaseError } from './errors.ts'
 import type { Sql } from './server-pool.ts'
 
-/** Strict, whatever the server's defaults: no value is cut silently, and a backslash escapes as the driver expects. */
+/** Strict mode: no value is truncated silently, and a backslash escapes as the driver expects. */
 const STRICT = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'
 const NO_LIMIT = '18446744073709551615'
 
-/** The server closes a connection that has been idle for this long, and rolls its transaction back, in seconds. */
+/** After so many idle seconds the server closes a connection and rolls back its transaction. */
 export const IDLE_TIMEOUT_S = 10
 
 export interface SessionTimes {
-  /** Wait for a row or table that another transaction holds, in seconds. */
+  /** Time to wait for a row or table that another transaction holds, in seconds. */
   readonly lockTimeoutS: number
-  /** Time for one statement, in milliseconds; undefined: none. */
+  /** Timeout of one statement, in milliseconds; undefined: none. */
   readonly statementTimeoutMs: number | undefined
 }
 
 interface Wanted {
   readonly value: string | number
-  /** What the server reports, where that is written otherwise than what was set. */
+  /** What the server reports, if that differs from what was set. */
   readonly reported?: string
 }
 
-/** Variables by name; a server that does not know one (MySQL and MariaDB differ) does without it. */
+/** Variables by name. MySQL and MariaDB differ: a variable that the server does not have is skipped. */
 function wantedVariables({ lockTimeoutS, statementTimeoutMs = 0 }: SessionTimes): Record<string, Wanted> {
   const on = { value: 1, reported: 'ON' }
   const off = { value: 0, reported: 'OFF' }
   const utf8 = { value: 'utf8mb4' }
-  // Without gap locks: consumers that insert and delete at once seldom block each other.
+  // No gap locks, so that consumers that insert and delete at the same time seldom block each other.
   const isolation = { value: 'READ-COMMITTED' }
   return {
-    // Text. Set here and not by the handshake, which init_connect and skip-character-set-client-handshake override.
+    // Text. init_connect and skip-character-set-client-handshake override what the handshake sets.
     character_set_client: utf8,
     character_set_connection: utf8,
     character_set_results: utf8,
@@ -55,14 +55,14 @@ function wantedVariables({ lockTimeoutS, statementTimeoutMs = 0 }: SessionTimes)
     transaction_isolation: isolation,
     tx_read_only: off,
     transaction_read_only: off,
-    // In a Galera cluster a statement waits until this node has what the others committed before.
+    // In a Galera cluster, a statement waits until its node has applied what the others committed before.
     wsrep_sync_wait: { value: 7 },
-    // How long anything lasts: a process that stands still must not keep its locks.
+    // Timeouts: a process that hangs must not keep its locks.
     wait_timeout: { value: IDLE_TIMEOUT_S },
     innodb_lock_wait_timeout: { value: lockTimeoutS },
     lock_wait_timeout: { value: lockTimeoutS },
-    // A SELECT that we no longer wait for is ended (MySQL). MariaDB's counterpart would end a COMMIT too, which a Galera node
-    // then rolls back although the other nodes have it.
+    // MySQL ends a SELECT that nobody waits for any more. MariaDB's counterpart would end a COMMIT too: a Galera node would then
+    // roll back a transaction that the other nodes have committed.
     max_execution_time: { value: statementTimeoutMs },
     max_statement_time: { value: 0, reported: '0.000000' },
   }
@@ -72,15 +72,15 @@ const MODES = ['read_only', 'super_read_only', 'innodb_read_only', 'wsrep_on']
 const rows = z.array(z.object({ Variable_name: z.string().toLowerCase(), Value: z.string() }))
 
 /**
- * Makes the session of a new connection what our statements rely on. Rejects with a transient DatabaseError that names what
- * did not take. With `mustTakeWrites` a server that is read-only, or a Galera node that is not ready, is refused as well.
+ * Sets the session variables of a new connection. Rejects with a transient DatabaseError that names each variable that did not
+ * take its value. With `mustTakeWrites`, also rejects if the server is read-only or is a Galera node that is not ready.
  */
 export async function setUpSession(
   sql: Sql,
   times: SessionTimes,
   { mustTakeWrites }: { mustTakeWrites: boolean },
 ): Promise<void> {
-  // These limit SHOW as well.
+  // These two limit SHOW as well, so they come first.
   await sql(`SET SESSION sql_select_limit = ${NO_LIMIT}, SESSION sql_big_selects = 1`)
   const wanted = wantedVariables(times)
   const before = await read(sql, [...Object.keys(wanted), ...MODES])
@@ -113,7 +113,7 @@ const sameModes = (actual = '', wanted: string | number): boolean =>
 async function refuseUnfit(sql: Sql, variables: ReadonlyMap<string, string>): Promise<void> {
   const readOnly = ['read_only', 'super_read_only', 'innodb_read_only'].find((name) => variables.get(name) === 'ON')
   if (readOnly !== undefined)
-    throw new DatabaseError(`the server takes no writes (${readOnly} is ON)`, { transient: true })
+    throw new DatabaseError(`the server is read-only (${readOnly} is ON)`, { transient: true })
   if (variables.get('wsrep_on') !== 'ON') return
   const [ready] = rows.parse(await sql("SHOW STATUS LIKE 'wsrep_ready'"))
   if (ready !== undefined && ready.Value !== 'ON')

@@ -1,4 +1,4 @@
-// Rows that the Python suite left, and ids: what only a real table can hold.
+// Rows that only the Python suite could store, and how many ids are used up.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import type { Inventory } from '../src/contract.ts'
@@ -11,7 +11,7 @@ import { serviceUnderTest } from './service.ts'
 
 const ids = z.tuple([z.object({ id: z.coerce.number() })])
 
-describe('a table that Python filled', () => {
+describe('a table with rows of the Python suite', () => {
   let mysql: MysqlUnderTest
   let database: Database
   let inventory: Inventory
@@ -41,7 +41,7 @@ describe('a table that Python filled', () => {
     },
   )
 
-  it('deletes all rows without a sku for one message, once', async () => {
+  it('deletes all rows without a sku for one message, and only once', async () => {
     await mysql.sql("INSERT INTO inventory (sku, name) VALUES (NULL, 'a'), ('kept', 'b'), (NULL, 'c')")
     const command = { ...deletion(''), body: { sku: null }, messageId: 'm', fingerprint: 'null' }
     const other = { ...command, messageId: 'n' }
@@ -53,13 +53,13 @@ describe('a table that Python filled', () => {
     expect((await listed()).map((item) => item.sku)).toEqual(['kept'])
   })
 
-  it('does not take a row of NULLs for an item whose members read "null" and 0', async () => {
+  it('does not treat a row of NULLs as the item with "null" and 0 in its members', async () => {
     await mysql.sql("INSERT INTO inventory (sku) VALUES ('k1')")
     const item = creation({ sku: 'k1', name: 'null', label: 'null', price: 0, quantity: 0 }, { redelivered: true })
     expect(await inventory.create([item])).toMatchObject([{ kind: 'duplicate-sku' }])
   })
 
-  it('uses up few ids for duplicates that keep coming', async () => {
+  it('uses up few ids when every batch has a duplicate', async () => {
     await inventory.create([creation({ sku: 'taken' })])
     const nextId = async () => {
       await inventory.create([creation({ sku: `probe${Math.random()}`.slice(0, 20) })])
@@ -71,7 +71,7 @@ describe('a table that Python filled', () => {
       const good = Array.from({ length: 19 }, (_, m) => creation({ sku: `s${n}-${m}` }))
       await inventory.create([...good, creation({ sku: 'taken' })])
     }
-    // Each batch that is not looked up before uses up one id for each of its rows in vain.
+    // A batch that is not looked up first wastes one id for each of its rows.
     expect((await nextId()) - before).toBeLessThan(batches * 19 * 1.2)
   })
 })

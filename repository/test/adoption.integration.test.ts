@@ -1,4 +1,4 @@
-// What migrate does with tables that others made: it mends what is safe, names the rest, and services look once at start.
+// migrate on tables that others created: it fixes what is safe and reports the rest. Services check the tables once at start.
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { startTcpProxy } from 'local'
 import { z } from 'zod'
@@ -9,7 +9,7 @@ import { creation, deletion } from './commands.ts'
 import { type MysqlUnderTest, mysqlUnderTest, through } from './mysql.ts'
 import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
 
-/** The table that the Python suite makes, with parts of it replaced or added. */
+/** The table that the Python suite creates, with parts replaced or added. */
 function pythonTable({
   columns = {},
   keys = ['UNIQUE KEY sku (sku)'],
@@ -38,10 +38,9 @@ const inbox = ({ columns = '', primary = 'PRIMARY KEY (queue, message_id)', engi
 
 const created = (repeated = false) => ({ kind: 'created', repeated })
 
-/** The machine may be busy. */
 jest.setTimeout(60_000)
 
-describe('a table that others made', () => {
+describe('a table that others created', () => {
   let service: ServiceUnderTest
   let mysql: MysqlUnderTest
 
@@ -66,7 +65,7 @@ describe('a table that others made', () => {
     z.array(z.unknown()).parse(await mysql.sql("SELECT 1 FROM information_schema.engines WHERE engine = 'Aria'"))
       .length > 0
 
-  /** Whatever it was: now a batch with a duplicate keeps its good items, and no sku is there twice. */
+  /** A batch with a duplicate stores its other items, and skus are unique byte for byte. */
   const works = async () => {
     const database = await openDatabase(mysql.config, service)
     const inventory = inventoryIn(database)
@@ -99,13 +98,17 @@ describe('a table that others made', () => {
     ['a key on sku that is not unique', { keys: ['KEY sku (sku)'] }, 'is not unique on (sku) instead'],
     ['a key on the beginning of sku', { keys: ['UNIQUE KEY sku (sku(10))'] }, 'is on (the beginning of sku) instead'],
     [
-      'such a key of another name',
+      'such a key with another name',
       { keys: ['UNIQUE KEY early (sku(10))'] },
       'the unique key early is on (the beginning of sku)',
     ],
     ['a key on two columns', { keys: ['UNIQUE KEY sku (sku, label)'] }, 'is on (sku, label) instead'],
-    ['a key of another name', { keys: ['UNIQUE KEY `ix_inventory``sku` (sku)'] }, 'is called ix_inventory`sku'],
-    ['a key of another name, and its name taken', { keys: ['UNIQUE KEY u (sku)', 'KEY sku (label)'] }, 'is called u'],
+    ['a key with another name', { keys: ['UNIQUE KEY `ix_inventory``sku` (sku)'] }, 'is called ix_inventory`sku'],
+    [
+      'a key with another name, whose name another key has',
+      { keys: ['UNIQUE KEY u (sku)', 'KEY sku (label)'] },
+      'is called u',
+    ],
     ['DECIMAL(10,2)', { columns: { price: 'decimal(10,2)' } }, 'the column price is decimal(10,2)'],
     [
       'DECIMAL(12,6) UNSIGNED',
@@ -120,13 +123,13 @@ describe('a table that others made', () => {
     ['a small quantity', { columns: { quantity: 'smallint' } }, 'the column quantity is smallint'],
     ['an unsigned quantity', { columns: { quantity: 'int unsigned' } }, 'the column quantity is int'],
     ['a small id', { columns: { id: 'mediumint NOT NULL AUTO_INCREMENT' } }, 'the column id is mediumint'],
-    ['an id that does not count', { columns: { id: 'int NOT NULL' } }, 'the column id is int'],
-  ])('mends %s, says so in the log, and keeps the rows', async (what, parts, says) => {
+    ['an id without AUTO_INCREMENT', { columns: { id: 'int NOT NULL' } }, 'the column id is int'],
+  ])('fixes %s, logs it, and keeps the rows', async (what, parts, says) => {
     if (what.includes('Aria') && !(await hasAria())) return
     await mysql.sql(pythonTable(parts))
     await mysql.sql("INSERT INTO inventory (id, sku, name, label, price, quantity) VALUES (7, 'old', 'n', 'l', 1.5, 3)")
     await run()
-    expect(service.lines.filter((line) => line.startsWith('mended the table inventory')).join()).toContain(says)
+    expect(service.lines.filter((line) => line.startsWith('fixed the table inventory')).join()).toContain(says)
     expect(await made('inventory')).toMatch(/UNIQUE KEY `sku` \(`sku`\)[^,]*\) ENGINE=InnoDB/s)
     expect(await mysql.sql('SELECT id, sku, name, label, price + 0e0 AS price, quantity FROM inventory')).toEqual([
       { id: 7, sku: 'old', name: 'n', label: 'l', price: 1.5, quantity: 3 },
@@ -157,7 +160,7 @@ describe('a table that others made', () => {
   ])('leaves %s alone', async (_, parts) => {
     await mysql.sql(pythonTable(parts))
     await run()
-    expect(service.lines.filter((line) => line.startsWith('mended'))).toEqual([])
+    expect(service.lines.filter((line) => line.startsWith('fixed'))).toEqual([])
     const table = await made('inventory')
     for (const [name, type] of Object.entries('columns' in parts ? parts.columns : {}))
       expect(table).toMatch(new RegExp(`\`${name}\` ${type.split(' ')[0]?.replace(/[()]/g, '\\$&')}`, 'i'))
@@ -166,7 +169,7 @@ describe('a table that others made', () => {
 
   it.each([
     ['a missing column', { columns: { label: '' } }, 'the column label is missing (VARCHAR(50)'],
-    ['a column that must be given', { columns: { owner: 'int NOT NULL' } }, 'the column owner (int'],
+    ['a further column without a default', { columns: { owner: 'int NOT NULL' } }, 'the column owner (int'],
     ['a generated column', { columns: { quantity: 'int AS (1)' } }, 'the column quantity is generated'],
     ['an id of text', { columns: { id: 'varchar(36) NOT NULL' } }, 'the column id is varchar(36)'],
     ['a price of text', { columns: { price: 'varchar(20)' } }, 'the column price is varchar(20)'],
@@ -183,7 +186,7 @@ describe('a table that others made', () => {
       'the unique key one is on (name)',
     ],
     ['an unknown engine', { options: 'ENGINE=MEMORY' }, 'its engine is MEMORY'],
-  ])('names %s, and changes nothing', async (_, parts, says) => {
+  ])('reports %s, and changes nothing', async (_, parts, says) => {
     await mysql.sql(pythonTable(parts))
     const before = await made('inventory')
     await expect(run()).rejects.toMatchObject({ name: 'MigrationRefused', message: expect.stringContaining(says) })
@@ -191,13 +194,13 @@ describe('a table that others made', () => {
     expect(await mysql.sql('SHOW TABLES')).toHaveLength(1)
   })
 
-  it('names a view', async () => {
+  it('reports a view', async () => {
     await mysql.sql(pythonTable().replace('inventory', 'stock'))
     await mysql.sql('CREATE VIEW inventory AS SELECT * FROM stock')
     await expect(run()).rejects.toThrow('inventory: it is a view, and must be a table')
   })
 
-  it('names everything at once', async () => {
+  it('reports all problems at once', async () => {
     await mysql.sql(pythonTable({ columns: { label: '', owner: 'int NOT NULL' }, keys: [] }))
     await mysql.sql(
       "INSERT INTO inventory (id, sku, price, owner) VALUES (1, 'a', 3e38, 1), (2, 'a', 1, 1), (-3, 'b', 1, 1)",
@@ -209,13 +212,13 @@ describe('a table that others made', () => {
       'the column owner (int',
       'give these rows other ids: -3',
       'id 1 (sku "a"): 3e',
-      '1 skus are there more than once; keep one row of each: "a" (2 rows)',
+      '1 skus are stored more than once; keep one row of each: "a" (2 rows)',
       'inbox: its primary key is on (message_id), and must be (queue, message_id)',
     ])
       expect(says).toContain(each)
   })
 
-  it('names up to 20 skus that are there more than once, and how many there are', async () => {
+  it('lists up to 20 duplicate skus, and how many there are', async () => {
     await mysql.sql(pythonTable({ keys: [] }))
     const values = Array.from(
       { length: 25 },
@@ -223,12 +226,12 @@ describe('a table that others made', () => {
     )
     await mysql.sql(`INSERT INTO inventory (sku) VALUES ${values.join(', ')}, (NULL), (NULL), ('once')`)
     const says = await run().then(String, String)
-    expect(says).toContain('25 skus are there more than once; keep one row of each: "d00" (2 rows)')
-    expect(says).toMatch(/"d19" \(2 rows\), and 5 more$/)
+    expect(says).toContain('25 skus are stored more than once; keep one row of each: "d00" (2 rows)')
+    expect(says).toMatch(/"d19" \(2 rows\), and 5 more;/)
     expect(await made('inventory')).toContain('float')
   })
 
-  it('tells skus apart byte for byte when it makes the key, whatever the column did before', async () => {
+  it('compares skus byte for byte when it creates the key, whatever the column did before', async () => {
     await mysql.sql(pythonTable({ keys: [] }))
     await mysql.sql("INSERT INTO inventory (sku) VALUES ('e'), ('E'), ('é'), ('e ')")
     await run()
@@ -237,7 +240,7 @@ describe('a table that others made', () => {
     )
   })
 
-  it('names tables that refer to ids whose type is to change', async () => {
+  it('reports foreign keys to an id whose type has to change', async () => {
     await mysql.sql(pythonTable({ columns: { id: 'mediumint NOT NULL AUTO_INCREMENT' } }))
     await mysql.sql('CREATE TABLE orders (item mediumint, FOREIGN KEY (item) REFERENCES inventory (id))')
     await expect(run()).rejects.toThrow(/foreign keys refer to the column id, .*\.orders/)
@@ -253,10 +256,10 @@ describe('a table that others made', () => {
       }),
       'the column message_id is varbinary(36)',
     ],
-  ])('mends an inbox that somebody made: %s', async (_, table, says) => {
+  ])('fixes an inbox that somebody created: %s', async (_, table, says) => {
     await mysql.sql(table)
     await run()
-    expect(service.lines.join()).toContain(`mended the table inbox: ${says}`)
+    expect(service.lines.join()).toContain(`fixed the table inbox: ${says}`)
     const text = await made('inbox')
     for (const part of ['ENGINE=InnoDB', 'varbinary(1020)', 'KEY `applied_at` (`applied_at`)'])
       expect(text).toContain(part)
@@ -277,12 +280,12 @@ describe('a table that others made', () => {
       'queue VARCHAR(64), message_id VARBINARY(1020), fingerprint VARCHAR(64), applied_at DATETIME(3)',
       'the column outcome is missing',
     ],
-  ])('names what is wrong with an inbox that somebody made: %s', async (_, columns, says) => {
+  ])('reports what is wrong with an inbox that somebody created: %s', async (_, columns, says) => {
     await mysql.sql(inbox({ columns }))
     await expect(run()).rejects.toThrow(`inbox: ${says}`)
   })
 
-  it('mends a table that was changed after it was migrated', async () => {
+  it('fixes a table that was changed after it was migrated', async () => {
     await run()
     await mysql.sql(
       'ALTER TABLE inventory DROP INDEX sku, MODIFY price float, MODIFY name varchar(10) CHARACTER SET latin1',
@@ -291,7 +294,7 @@ describe('a table that others made', () => {
     await works()
   })
 
-  it('names the duplicates that were stored while it was making the key', async () => {
+  it('lists the duplicates that were stored while it was creating the key', async () => {
     await mysql.sql(pythonTable({ keys: [] }))
     const proxy = await startTcpProxy(mysql.server)
     const held = proxy.holdAnswerTo('CONVERT TO CHARACTER SET')
@@ -299,11 +302,11 @@ describe('a table that others made', () => {
     await held.answered
     await mysql.sql("INSERT INTO inventory (sku) VALUES ('late'), ('late')")
     held.release()
-    expect(await running).toMatch(/MigrationRefused: .*1 skus are there more than once.*"late" \(2 rows\)$/)
+    expect(await running).toMatch(/MigrationRefused: .*1 skus are stored more than once.*"late" \(2 rows\);/)
     await proxy.close()
   })
 
-  it('does not do without a table that was dropped after it was made', async () => {
+  it('reports a table that was dropped after its migration', async () => {
     await run()
     await mysql.sql('DROP TABLE inbox')
     await expect(run()).rejects.toThrow('inbox: the table is missing although its migration is recorded')
@@ -320,7 +323,7 @@ describe('a table that others made', () => {
     await works()
   })
 
-  it('serves ids as large as JavaScript tells apart, and names those beyond', async () => {
+  it('accepts ids up to the largest safe integer, and reports larger ones', async () => {
     await mysql.sql(pythonTable({ columns: { id: 'bigint unsigned NOT NULL AUTO_INCREMENT' } }))
     await run()
     const { MAX_SAFE_INTEGER } = Number
@@ -336,7 +339,7 @@ describe('a table that others made', () => {
     await expect(run()).rejects.toThrow('give these rows other ids: 9007199254740993')
   })
 
-  it('says how many prices it rounded, and how many skus a create would refuse', async () => {
+  it('logs how many prices it rounded, and how many skus a create would refuse', async () => {
     await mysql.sql(pythonTable({ columns: { price: 'double' } }))
     await mysql.sql(
       `INSERT INTO inventory (sku, price) VALUES ('fine', 19.99), ('FINE TOO', 0.1e0 + 0.2e0), ('third', 10e0/3),
@@ -348,13 +351,13 @@ describe('a table that others made', () => {
     expect(await mysql.sql("SELECT price FROM inventory WHERE sku = 'third'")).toEqual([{ price: '3.3333' }])
   })
 
-  it('is found by a service at start, which says what is wrong and waits until it is mended', async () => {
+  it('makes a service wait at start, and log what is wrong, until it is corrected', async () => {
     await run()
     await mysql.sql('ALTER TABLE inventory DROP INDEX sku, ADD KEY sku (sku)')
     await mysql.sql('ALTER TABLE inbox MODIFY message_id VARBINARY(36)')
     await mysql.sql('CREATE TABLE Inventory (of_somebody_else int)')
     const opening = openDatabase(mysql.config, service)
-    while (!service.lines.some((line) => line.startsWith('waiting for the schema to be mended')))
+    while (!service.lines.some((line) => line.startsWith('waiting for the schema to be corrected')))
       await new Promise((resolve) => setTimeout(resolve, 20))
     expect(service.lines.at(-1)).toContain(
       'inventory: the unique key sku on exactly (sku) is not unique on (sku) instead; inbox: the column message_id is varbinary(36)',

@@ -1,21 +1,17 @@
-// More than one server, and a name that moves: a connection to a server that cannot do the work is left, with what is under way.
+// Several servers, and a host name that moves to another one: a connection to a server that cannot do the work is closed.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { hasServerPrograms, type PrivateMysql, privateMysql, startTcpProxy, type TcpProxy } from 'local'
-import { z } from 'zod'
 import { mysqlEnvironment } from '../src/config.ts'
-import { type Database, openDatabase } from '../src/database.ts'
+import { openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'
 import { creation } from './commands.ts'
-import { type MysqlUnderTest, mysqlUnderTest, through } from './mysql.ts'
+import { connectionIdOf, type MysqlUnderTest, mysqlUnderTest, through } from './mysql.ts'
 import { serviceUnderTest } from './service.ts'
 
-const connectionIds = z.tuple([z.object({ id: z.coerce.number() })])
-const connectionId = async (database: Database) =>
-  connectionIds.parse(await database.use((sql) => sql('SELECT CONNECTION_ID() AS id')))[0].id
 const attempts = async (work: () => Promise<unknown>) => {
   for (let attempt = 1; ; attempt += 1) {
     const error = await work().then(
@@ -46,7 +42,7 @@ describe('a list of servers', () => {
   const config = () => through(mysql.config, ...proxies.map(({ port }) => port))
   const inUse = () => proxies.findIndex(({ open }) => open > 0)
 
-  it('begins anywhere, and passes by those that do not answer', async () => {
+  it('starts with a random server, and skips those that do not answer', async () => {
     const seen = new Set<number>()
     await proxies[0]?.close()
     for (let n = 0; n < 40 && seen.size < 2; n += 1) {
@@ -58,7 +54,7 @@ describe('a list of servers', () => {
     expect([...seen].sort()).toEqual([1, 2])
   })
 
-  it('goes on at the next one at the second attempt when the one in use is lost', async () => {
+  it('uses the next server at the second attempt when the connection is lost', async () => {
     const database = await openDatabase(config(), serviceUnderTest())
     const inventory = inventoryIn(database)
     const first = inUse()
@@ -68,7 +64,7 @@ describe('a list of servers', () => {
     await database.close()
   })
 
-  it('leaves a server that says it is not ready, or takes no writes', async () => {
+  it('leaves a server that is not ready, read-only or shutting down', async () => {
     const database = await openDatabase(config(), serviceUnderTest())
     const inventory = inventoryIn(database)
     for (const [errno, message] of [
@@ -87,7 +83,7 @@ describe('a list of servers', () => {
     await database.close()
   })
 
-  it('lets what is under way on a server end there when another transaction leaves it', async () => {
+  it('lets a running transaction end on its server when another one moves on', async () => {
     const database = await openDatabase(config(), serviceUnderTest())
     const inventory = inventoryIn(database)
     const slow = database.transaction(async (sql) => {
@@ -101,18 +97,18 @@ describe('a list of servers', () => {
     await database.close()
   })
 
-  it('replaces connections at their age, in use or idle', async () => {
+  it('replaces a connection at its maximum age', async () => {
     const database = await openDatabase({ ...mysql.config, poolSize: 1, connectionAgeMaxMs: 400 }, serviceUnderTest())
-    const first = await connectionId(database)
-    expect(await connectionId(database)).toBe(first)
+    const first = await connectionIdOf(database)
+    expect(await connectionIdOf(database)).toBe(first)
     await new Promise((resolve) => setTimeout(resolve, 450))
-    expect(await connectionId(database)).not.toBe(first)
+    expect(await connectionIdOf(database)).not.toBe(first)
     await database.close()
   })
 })
 
 const here = hasServerPrograms() ? describe : describe.skip
-here('a server that became read-only', () => {
+here('a server that becomes read-only', () => {
   const directory = mkdtempSync(join(tmpdir(), 'ims-failover-'))
   let servers: PrivateMysql[]
   const configOf = ({ mysql }: PrivateMysql, settings: Record<string, string> = {}) =>
@@ -132,21 +128,21 @@ here('a server that became read-only', () => {
     rmSync(directory, { recursive: true })
   })
 
-  it('loses its connection at the first write that it refuses, so that a name that has moved is followed', async () => {
+  it('loses the connection at the first write it refuses, so that the next one follows the host name', async () => {
     const [a] = servers
     if (a === undefined) throw new Error('no server')
     const database = await openDatabase(configOf(a), serviceUnderTest())
     const inventory = inventoryIn(database)
-    const before = await connectionId(database)
+    const before = await connectionIdOf(database)
     await a.mysql.sql('SET GLOBAL read_only = ON')
     await expect(inventory.create([creation({ sku: 'x' }, { messageId: 'x' })])).rejects.toMatchObject({ errno: 1290 })
-    expect(await connectionId(database)).not.toBe(before)
+    expect(await connectionIdOf(database)).not.toBe(before)
     await a.mysql.sql('SET GLOBAL read_only = OFF')
     expect(await inventory.create([creation({ sku: 'x' }, { messageId: 'x' })])).toMatchObject([{ kind: 'created' }])
     await database.close()
   })
 
-  it('is passed by when another one of the list takes writes, also by a reader', async () => {
+  it('is skipped when another server of the list takes writes', async () => {
     const [a, b] = servers
     if (a === undefined || b === undefined) throw new Error('no servers')
     await a.mysql.sql('SET GLOBAL read_only = ON')

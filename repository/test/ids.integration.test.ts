@@ -1,4 +1,4 @@
-// The watch on ids tells how many are used up, as they are now, and warns long before there are none.
+// The watch on ids reports how many are used up, and warns long before none are left.
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { eventually } from 'local'
 import { type Database, openDatabase } from '../src/database.ts'
@@ -7,7 +7,6 @@ import { migrate } from '../src/migrate.ts'
 import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
 import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
 
-/** The machine may be busy. */
 jest.setTimeout(60_000)
 
 describe('the watch on ids', () => {
@@ -38,19 +37,19 @@ describe('the watch on ids', () => {
     return watchIds(on, { ...service, meter }, 20)
   }
 
-  it('measures the share at once and again later, as it is now, and warns from half of the ids on', async () => {
+  it('measures the current share at once and periodically, and warns from half of the ids on', async () => {
     const watching = watch()
     await eventually(() => expect(seen).toContain(0))
     expect(service.lines).toEqual([])
     await mysql.sql('ALTER TABLE inventory AUTO_INCREMENT = 1073741825')
     await eventually(() => expect(seen.at(-1)).toBeCloseTo(0.5, 6))
-    await eventually(() => expect(service.lines.at(-1)).toMatch(/^50 % of the ids .*: make it wider with ALTER TABLE/))
+    await eventually(() => expect(service.lines.at(-1)).toMatch(/^50 % of the ids .* Widen the column: ALTER TABLE/))
     await mysql.sql('ALTER TABLE inventory MODIFY id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT')
     await eventually(() => expect(seen.at(-1)).toBeLessThan(0.000_001))
     await watching.close()
   })
 
-  it('says that it could not look, and looks again', async () => {
+  it('logs a failed measurement, and measures again', async () => {
     let tries = 0
     const watching = watch({
       use: async (work) => {
@@ -61,12 +60,12 @@ describe('the watch on ids', () => {
     })
     await eventually(() => expect(seen.length).toBeGreaterThan(0))
     expect(service.lines).toEqual([
-      'could not see how many ids the table inventory has left, will look again later: away',
+      'could not read how many ids of the table inventory are used up, will try again later: away',
     ])
     await watching.close()
   })
 
-  it('ends at once when shutdown begins', async () => {
+  it('stops at once when shutdown begins', async () => {
     const watching = watchIds(database, { ...service, meter: { observe() {} } })
     service.stop()
     await watching.close()

@@ -40,7 +40,6 @@ const ALL = [
   'InboxError1764000000004',
 ]
 
-/** The machine may be busy. */
 jest.setTimeout(60_000)
 
 describe('migrate', () => {

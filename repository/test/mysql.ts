@@ -1,13 +1,17 @@
 // The MySQL that the tests were given by `npm test`, with a database of the test file's own.
-import { serversEnvironment, serversUnderTest } from 'local'
+import { type Servers, serversEnvironment, serversUnderTest } from 'local'
+import { z } from 'zod'
 import { type MysqlConfig, mysqlEnvironment } from '../src/config.ts'
 import { connectTo } from '../src/data-source.ts'
+import type { Database } from '../src/database.ts'
 import type { Server } from '../src/server-list.ts'
 import type { Sql } from '../src/server-pool.ts'
 
 export interface MysqlUnderTest {
   readonly config: MysqlConfig
   readonly server: Server
+  /** The same server, by its administrator. */
+  readonly root: Servers['mysql']
   /** Sends a statement on a connection of the test's own, as an operator would. */
   readonly sql: Sql
   drop(): Promise<void>
@@ -15,7 +19,7 @@ export interface MysqlUnderTest {
 
 /** Makes an empty database named after the test file; drop it at the end. */
 export async function mysqlUnderTest(name: string, settings: Record<string, string> = {}): Promise<MysqlUnderTest> {
-  const { space } = await serversUnderTest(name)
+  const { servers, space } = await serversUnderTest(name)
   const config = mysqlEnvironment.parse({ ...serversEnvironment(space), ...settings })
   const { host, port } = space.mysql
   const server = { host, port }
@@ -23,6 +27,7 @@ export async function mysqlUnderTest(name: string, settings: Record<string, stri
   return {
     config,
     server,
+    root: servers.mysql,
     sql: (statement, parameters) => source.query(statement, parameters),
     drop: async () => {
       await source.destroy()
@@ -31,8 +36,14 @@ export async function mysqlUnderTest(name: string, settings: Record<string, stri
   }
 }
 
-/** The same database by way of these ports of the loopback, proxies for the most part. */
+/** The same database through these ports on loopback, where proxies listen. */
 export const through = (config: MysqlConfig, ...ports: readonly number[]): MysqlConfig => ({
   ...config,
   servers: ports.map((port) => ({ host: '127.0.0.1', port })),
 })
+
+const connectionIds = z.tuple([z.object({ id: z.coerce.number() })])
+
+/** The server's number of the connection that `database` lends now. */
+export const connectionIdOf = async (database: Pick<Database, 'use'>): Promise<number> =>
+  connectionIds.parse(await database.use((sql) => sql('SELECT CONNECTION_ID() AS id')))[0].id

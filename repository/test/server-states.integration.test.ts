@@ -1,6 +1,6 @@
-// A wrong state of the server, the account or the schema is never a message's fault: it is held, named, and over by itself when mended.
+// A wrong state of the server, the account or the schema is never a message's fault: work fails with a transient error until it is corrected.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { type Servers, serversUnderTest } from 'local'
+import type { Servers } from 'local'
 import type { Inventory } from '../src/contract.ts'
 import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
@@ -21,9 +21,8 @@ describe('a state of the server', () => {
   const isMariaDb = () => /MariaDB/.test(root.version)
 
   beforeAll(async () => {
-    const { servers } = await serversUnderTest('server_states_root')
-    root = servers.mysql
     mysql = await mysqlUnderTest('server_states')
+    root = mysql.root
     await migrate(mysql.config, serviceUnderTest().log)
     table = `\`${mysql.config.database}\``
     await root.sql(`DROP USER IF EXISTS '${USER}'@'%'; CREATE USER '${USER}'@'%' IDENTIFIED BY '${PASSWORD}';
@@ -42,18 +41,18 @@ describe('a state of the server', () => {
     await mysql.drop()
   })
 
-  /** Pooled connections keep what they were let in with. */
+  /** Open connections keep the rights they were opened with. */
   const killConnections = async () => {
     const running = await root.sql(`SELECT id FROM information_schema.processlist WHERE user = '${USER}'`)
     for (const id of running.split('\n').filter(Boolean)) await root.sql(`KILL ${id}`).catch(() => {})
   }
-  const otherWayIn = () => (isMariaDb() ? 'VIA unix_socket' : "WITH caching_sha2_password BY 'another'")
-  const wayIn = () =>
+  const otherPlugin = () => (isMariaDb() ? 'VIA unix_socket' : "WITH caching_sha2_password BY 'another'")
+  const ownPlugin = () =>
     isMariaDb()
       ? `VIA mysql_native_password USING PASSWORD('${PASSWORD}')`
       : `WITH caching_sha2_password BY '${PASSWORD}'`
 
-  const states: readonly [name: string, spoil: () => string, mend: () => string, sentence: RegExp][] = [
+  const states: readonly [name: string, harm: () => string, repair: () => string, sentence: RegExp][] = [
     ['account locked', () => `ALTER USER '${USER}' ACCOUNT LOCK`, () => `ALTER USER '${USER}' ACCOUNT UNLOCK`, /lock/i],
     [
       'password expired',
@@ -63,8 +62,8 @@ describe('a state of the server', () => {
     ],
     [
       'authentication plugin changed',
-      () => `ALTER USER '${USER}' IDENTIFIED ${otherWayIn()}`,
-      () => `ALTER USER '${USER}' IDENTIFIED ${wayIn()}`,
+      () => `ALTER USER '${USER}' IDENTIFIED ${otherPlugin()}`,
+      () => `ALTER USER '${USER}' IDENTIFIED ${ownPlugin()}`,
       /denied|plugin/i,
     ],
     [
@@ -116,30 +115,33 @@ describe('a state of the server', () => {
       /./,
     ],
   ]
-  it.each(states)('%s: held, named, and over by itself', async (name, spoil, mend, sentence) => {
-    // Which of the two is touched by the state depends on it.
-    const create = () => inventory.create([creation({ sku: 'new' }, { messageId: `${name} 1` })])
-    const remove = () => inventory.delete([deletion('there', { messageId: `${name} 2` })])
-    await root.sql(spoil())
-    await killConnections()
-    const failures = await Promise.all(
-      [create, remove].map((work) =>
-        work().then(
-          () => undefined,
-          (error) => error,
+  it.each(states)(
+    '%s: fails with a transient error that says so, and recovers',
+    async (name, harm, repair, sentence) => {
+      // Some states affect only one of the two.
+      const create = () => inventory.create([creation({ sku: 'new' }, { messageId: `${name} 1` })])
+      const remove = () => inventory.delete([deletion('there', { messageId: `${name} 2` })])
+      await root.sql(harm())
+      await killConnections()
+      const failures = await Promise.all(
+        [create, remove].map((work) =>
+          work().then(
+            () => undefined,
+            (error) => error,
+          ),
         ),
-      ),
-    )
-    await root.sql(mend())
-    const errors = failures.filter((failure) => failure !== undefined)
-    expect(errors.length).toBeGreaterThan(0)
-    for (const error of errors)
-      expect(error).toMatchObject({ transient: true, message: expect.stringMatching(sentence) })
-    const [created] = await create()
-    expect(created?.kind).toBe('created')
-    const [deleted] = await remove()
-    expect(deleted?.kind).toBe('deleted')
-  })
+      )
+      await root.sql(repair())
+      const errors = failures.filter((failure) => failure !== undefined)
+      expect(errors.length).toBeGreaterThan(0)
+      for (const error of errors)
+        expect(error).toMatchObject({ transient: true, message: expect.stringMatching(sentence) })
+      const [created] = await create()
+      expect(created?.kind).toBe('created')
+      const [deleted] = await remove()
+      expect(deleted?.kind).toBe('deleted')
+    },
+  )
 
   it.each([
     ['signals', "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no such label'"],
@@ -147,7 +149,7 @@ describe('a state of the server', () => {
       'signals with a number of its own',
       "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 31000, MESSAGE_TEXT = 'no such label'",
     ],
-  ])('a trigger that %s refuses the row, and its neighbours are stored and deleted', async (_, signal) => {
+  ])('a trigger that %s refuses its row only: the others are stored and deleted', async (_, signal) => {
     const guard = (event: string, row: string) =>
       `DELIMITER //\nCREATE TRIGGER ${table}.guard BEFORE ${event} ON ${table}.inventory FOR EACH ROW IF ${row}.label = 'bad' THEN ${signal}; END IF//\nDELIMITER ;`
     await inventory.create([creation({ sku: 'kept', label: 'bad' }), creation({ sku: 'gone' })])
@@ -171,9 +173,9 @@ describe('a state of the server', () => {
     ])
   })
 
-  it('a foreign key keeps a row: the delete is refused, its neighbours are deleted', async () => {
+  it('a foreign key refuses the delete of its row only: the others are deleted', async () => {
     await inventory.create([creation({ sku: 'ordered' }), creation({ sku: 'free' })])
-    // Of whatever type the id is.
+    // The column gets the type of the id.
     await mysql.sql('CREATE TABLE orders AS SELECT id AS item FROM inventory LIMIT 0')
     await mysql.sql('ALTER TABLE orders ADD FOREIGN KEY (item) REFERENCES inventory (id)')
     await mysql.sql("INSERT INTO orders SELECT id FROM inventory WHERE sku = 'ordered'")
@@ -192,7 +194,7 @@ describe('a state of the server', () => {
     expect(await again(1)).toEqual([{ kind: 'deleted', repeated: false }])
   })
 
-  it('a further unique key refuses the row as the database does, not as a duplicate sku', async () => {
+  it('a further unique key refuses a row as rejected-by-database, not as duplicate-sku', async () => {
     await mysql.sql('ALTER TABLE inventory ADD UNIQUE KEY name (name)')
     const outcomes = await inventory.create([creation({ sku: 'a', name: 'one' }), creation({ sku: 'b', name: 'one' })])
     await mysql.sql('ALTER TABLE inventory DROP KEY name')

@@ -1,4 +1,4 @@
-// The session is what we need, not what the server says: with every variable at its worst, the answers are the same.
+// The outcome does not depend on the server's settings: with every session variable at its worst value, the answers are the same.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,7 +17,7 @@ const here = hasServerPrograms() ? describe : describe.skip
 
 const OPENS_WITHIN_MS = 3_000
 
-/** What is done with an empty inventory, and what is answered. */
+/** Works on an empty inventory, and resolves with all outcomes and rows. */
 async function answers(config: ReturnType<typeof configOf>, root: PrivateMysql['mysql']): Promise<unknown> {
   // TRUNCATE commits by itself, whatever the variables are now.
   await root.sql('SET SESSION TRANSACTION READ WRITE; TRUNCATE ims.inventory; TRUNCATE ims.inbox')
@@ -43,7 +43,7 @@ async function answers(config: ReturnType<typeof configOf>, root: PrivateMysql['
     const again = await inventory.delete([deletion('K2', { messageId: 'd0' }), deletion('😀')])
     const { items: listed } = await inventory.page({ after: 0, limit: 100 })
     const filtered = await inventory.page({ after: 0, limit: 100, sku: 'k0 ' })
-    // Times are compared with UTC_TIMESTAMP by the retention of the inbox.
+    // The retention of the inbox compares with UTC_TIMESTAMP.
     const recorded = await database.use((sql) =>
       sql('SELECT COUNT(*) + 0 AS n FROM inbox WHERE ABS(TIMESTAMPDIFF(MINUTE, applied_at, UTC_TIMESTAMP(3))) < 5'),
     )
@@ -60,7 +60,7 @@ function configOf({ port, user, password, database }: PrivateMysql['mysql']) {
   })
 }
 
-/** Variables that decide whether the server can be used at all: at their worst nothing is answered, which is held as an outage. */
+/** At their worst value these make the server unusable, which is an outage and not a wrong answer. */
 const LEFT_OUT = new Set(['max_allowed_packet', 'max_session_mem_used', 'max_user_connections'])
 
 here('every session variable at its worst', () => {
@@ -82,7 +82,7 @@ here('every session variable at its worst', () => {
     expect({ what, answers: given }).toEqual({ what, answers: expected })
   }
 
-  it('answers as ever', () => {
+  it('has these answers with the defaults', () => {
     expect(expected).toMatchObject({
       refused: [{ kind: 'rejected-by-database' }, { kind: 'created' }],
       again: [
@@ -119,7 +119,7 @@ here('every session variable at its worst', () => {
     }
   })
 
-  it('all variables of the server, each at another value in each round', async () => {
+  it('every session variable that the server has, at each of its worst values', async () => {
     const rows = await root.sql(`
       SELECT VARIABLE_NAME, VARIABLE_TYPE, GLOBAL_VALUE, NUMERIC_MIN_VALUE, NUMERIC_MAX_VALUE, ENUM_VALUE_LIST
       FROM information_schema.SYSTEM_VARIABLES
@@ -136,7 +136,7 @@ here('every session variable at its worst', () => {
       .filter(({ name }) => !LEFT_OUT.has(name))
     expect(variables.length).toBeGreaterThan(150)
     type Some = typeof variables
-    // What root cannot set, whoever runs the server cannot set either.
+    // A value that root cannot set is skipped: an operator cannot set it either.
     const setAll = async (values: readonly (readonly [string, string | undefined])[]) => {
       const statements = values.map(([name, value]) => `SET GLOBAL ${name} = ${value};`).join('\n')
       await root.sql(
@@ -161,10 +161,10 @@ here('every session variable at its worst', () => {
   }, 300_000)
 })
 
-/** The values of a variable that differ most from the one it has. */
+/** The values of a variable that differ most from its current one. */
 function worstOf(name: string, type: string, value: string, range: readonly string[], options: string): string[] {
   const quoted = (text: string) => `'${text}'`
-  // With a limit of 0 nobody can read anything, the driver's question for the version included.
+  // With a limit of 0 nothing can be read, not even the version that TypeORM asks for.
   if (/^sql_select_limit$/i.test(name)) return ['1']
   if (type === 'BOOLEAN') return [value === 'ON' ? '0' : '1']
   if (type === 'ENUM')
@@ -173,7 +173,7 @@ function worstOf(name: string, type: string, value: string, range: readonly stri
       .filter((option) => option !== value)
       .map(quoted)
   if (type === 'SET' || type === 'FLAGSET') return ["''", ...options.split(',').map(quoted)]
-  // Without room to sort or to join in, the server does nothing: an outage, which is held.
+  // Without buffers the server cannot work, which is an outage.
   if (/size|space|buffer/i.test(name)) return range.slice(1).filter((each) => each !== value)
   if (/INT|DOUBLE/.test(type)) return range.filter((each) => each !== value)
   return ["''"]

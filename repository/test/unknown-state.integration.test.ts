@@ -1,4 +1,4 @@
-// A connection whose transaction is in an unknown state is never used again: what was told is what is stored.
+// A connection whose transaction is in an unknown state is never used again: the outcomes match what is stored.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type MysqlError, startTcpProxy, type TcpProxy } from 'local'
 import { z } from 'zod'
@@ -7,20 +7,20 @@ import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'
 import { creation, deletion } from './commands.ts'
-import { type MysqlUnderTest, mysqlUnderTest, through } from './mysql.ts'
+import { connectionIdOf, type MysqlUnderTest, mysqlUnderTest, through } from './mysql.ts'
 import { serviceUnderTest } from './service.ts'
 
 const INTERRUPTED: MysqlError = { errno: 1317, sqlState: '70100', message: 'Query execution was interrupted' }
 const SHUTDOWN: MysqlError = { errno: 1053, sqlState: '08S01', message: 'Server shutdown in progress' }
 const OF_A_PROXY: MysqlError = { errno: 9001, sqlState: 'HY000', message: 'Max connect timeout reached' }
 
-/** Rounds of the storm, each a batch that is killed at chance. */
+/** Batches that are sent while statements are killed at random. */
 const ROUNDS = 40
 
 const ids = z.array(z.object({ id: z.coerce.number() }))
 const texts = z.array(z.object({ text: z.string() }))
 
-describe('a transaction that fails to end', () => {
+describe('a transaction whose end fails', () => {
   let mysql: MysqlUnderTest
   let proxy: TcpProxy
   let database: Database
@@ -43,8 +43,8 @@ describe('a transaction that fails to end', () => {
     await mysql.drop()
   })
 
-  /** As the consumers do: the same messages again for as long as nothing can be told. */
-  async function untilTold<T>(attempt: () => Promise<T>): Promise<T> {
+  /** Retries like a consumer, until the outcome is known. */
+  async function untilDone<T>(attempt: () => Promise<T>): Promise<T> {
     for (;;) {
       try {
         return await attempt()
@@ -63,29 +63,32 @@ describe('a transaction that fails to end', () => {
   const edges = ['START TRANSACTION', 'SAVEPOINT', 'ROLLBACK TO SAVEPOINT', 'ROLLBACK', 'COMMIT'].flatMap((statement) =>
     [INTERRUPTED, SHUTDOWN, OF_A_PROXY].map((error) => ({ statement, error })),
   )
-  it.each(edges)('stores what it tells when $statement is answered with $error.errno', async ({ statement, error }) => {
-    await inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })])
-    const batch = Array.from({ length: 20 }, (_, n) => creation({ sku: `s${n}` }, { messageId: `m1${n}` }))
-    const commands = [...batch, creation({ sku: 'taken' }, { messageId: 'm2' })]
-    proxy.refuse(statement, error)
-    const outcomes = await untilTold(() => inventory.create(commands))
-    expect(outcomes.map(({ kind }) => kind)).toEqual([...batch.map(() => 'created'), 'duplicate-sku'])
-    // What follows on the same pool must not commit, or take back, anything of what went before.
-    await inventory.create([creation({ sku: 'after' }, { messageId: 'm3' })])
-    expect(await stored()).toEqual([...batch.map(({ body }) => body.sku), 'after', 'taken'].sort())
-    expect(await remembered('create_item')).toEqual(
-      ['m0', ...batch.map(({ messageId }) => messageId), 'm2', 'm3'].sort(),
-    )
-  })
+  it.each(edges)(
+    'stores what it reports when $statement is answered with error $error.errno',
+    async ({ statement, error }) => {
+      await inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })])
+      const batch = Array.from({ length: 20 }, (_, n) => creation({ sku: `s${n}` }, { messageId: `m1${n}` }))
+      const commands = [...batch, creation({ sku: 'taken' }, { messageId: 'm2' })]
+      proxy.refuse(statement, error)
+      const outcomes = await untilDone(() => inventory.create(commands))
+      expect(outcomes.map(({ kind }) => kind)).toEqual([...batch.map(() => 'created'), 'duplicate-sku'])
+      // The next transaction of the pool must neither commit nor roll back anything of the one before.
+      await inventory.create([creation({ sku: 'after' }, { messageId: 'm3' })])
+      expect(await stored()).toEqual([...batch.map(({ body }) => body.sku), 'after', 'taken'].sort())
+      expect(await remembered('create_item')).toEqual(
+        ['m0', ...batch.map(({ messageId }) => messageId), 'm2', 'm3'].sort(),
+      )
+    },
+  )
 
   it.each([INTERRUPTED, OF_A_PROXY])(
-    'tells the truth when a delete runs again and its ROLLBACK is answered with $errno',
+    'reports what happened when a delete runs again and its ROLLBACK is answered with error $errno',
     async (error) => {
       await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b' })])
       const replica = await openDatabase(mysql.config, serviceUnderTest())
-      // Another replica applies one of the two messages while this one holds both rows' fate in hand.
+      // Another replica applies one of the two messages after this one has read the inbox.
       const held = proxy.holdAnswerTo('FROM inbox')
-      const deleting = untilTold(() =>
+      const deleting = untilDone(() =>
         inventory.delete([deletion('x', { messageId: 'm1' }), deletion('a', { messageId: 'm2' })]),
       )
       await held.answered
@@ -102,10 +105,10 @@ describe('a transaction that fails to end', () => {
     },
   )
 
-  it('loses nothing in a storm of KILL QUERY', async () => {
-    let raging = true
+  it('loses nothing while KILL QUERY hits statements at random', async () => {
+    let isOn = true
     const storm = (async () => {
-      while (raging) {
+      while (isOn) {
         const running = ids.parse(
           await mysql.sql('SELECT id FROM information_schema.processlist WHERE db = ? AND id <> CONNECTION_ID()', [
             mysql.config.database,
@@ -120,22 +123,31 @@ describe('a transaction that fails to end', () => {
       const batch = Array.from({ length: 50 }, (_, n) =>
         creation({ sku: `r${round}-${n}` }, { messageId: `m${round}-${n}` }),
       )
-      const outcomes = await untilTold(() => inventory.create([...taken, ...batch]))
+      const outcomes = await untilDone(() => inventory.create([...taken, ...batch]))
       expect(outcomes.slice(taken.length).map(({ kind }) => kind)).toEqual(batch.map(() => 'created'))
       skus.push(...batch.map(({ body }) => body.sku))
     }
-    raging = false
+    isOn = false
     await storm
     expect(await stored()).toEqual(skus.sort())
   }, 60_000)
 
-  it('lends no connection again that a session setting keeps in a transaction', async () => {
-    const connection = async () =>
-      z
-        .tuple([z.object({ id: z.coerce.number() })])
-        .parse(await database.use((sql) => sql('SELECT CONNECTION_ID() AS id')))[0].id
-    const before = await connection()
+  it('stops at a statement that ended its transaction, because what follows could not be rolled back', async () => {
+    const work = database.transaction(async (sql) => {
+      // DDL commits by itself.
+      await sql('CREATE TABLE IF NOT EXISTS made_by_the_test (n INT)')
+      await sql("INSERT INTO inventory (sku) VALUES ('outside')")
+    })
+    await expect(work).rejects.toMatchObject({
+      transient: true,
+      message: expect.stringMatching(/the transaction ended before its COMMIT/),
+    })
+    expect(await stored()).toEqual([])
+  })
+
+  it('does not lend a connection again while its transaction is open', async () => {
+    const before = await connectionIdOf(database)
     await database.use((sql) => sql('START TRANSACTION'))
-    expect(await connection()).not.toBe(before)
+    expect(await connectionIdOf(database)).not.toBe(before)
   })
 })

@@ -1,4 +1,4 @@
-// What happens to the database user of the services: locked, its password expired, a right revoked, another authentication plugin.
+// Faults of the services' database account: locked, password expired, a privilege revoked, another authentication plugin.
 import mysql, { type Connection, type RowDataPacket } from 'mysql2/promise'
 import type { World } from '../world.ts'
 import { becomesTrue } from './broker.ts'
@@ -6,13 +6,13 @@ import type { Fault, Scene } from './fault.ts'
 
 const LOGIN_WITHIN_MS = 3_000
 
-/** A connection as the services make it, straight to the server. Rejects as theirs do. */
+/** Connects to the server directly, with the services' account. Rejects when they could not connect either. */
 export async function login({ stack, account }: World): Promise<Connection> {
   const { host, port, database } = stack.space.mysql
   return await mysql.createConnection({ host, port, database, ...account, connectTimeout: LOGIN_WITHIN_MS })
 }
 
-/** What a new connection of the services reads. Rejects when it cannot be made or the statement is refused. */
+/** Reads through a new connection of the services' account. Rejects if it cannot connect or the statement is refused. */
 export async function readAsServices(world: World, statement: string): Promise<RowDataPacket[]> {
   const connection = await login(world)
   try {
@@ -22,7 +22,7 @@ export async function readAsServices(world: World, statement: string): Promise<R
   }
 }
 
-/** Resets all connections of the services to the database, so that new ones have to be made. */
+/** Resets all connections of the services to the database, so that they have to open new ones. */
 export function cutFromDatabase({ mysql: ways }: World): void {
   for (const way of ways.values()) way.cut()
 }
@@ -31,9 +31,9 @@ interface Harm {
   readonly note: string
   readonly harm: readonly string[]
   readonly repair: readonly string[]
-  /** What the services need, refused while the harm lasts. */
+  /** A statement that the services need. The server refuses it during the fault. */
   readonly needs: string
-  /** Existing connections would not notice. */
+  /** True if open connections would not be affected. */
   readonly newConnections: boolean
 }
 
@@ -59,7 +59,7 @@ function accountFault(kind: string, weight: number, harmOf: (scene: Scene) => Pr
         lastsMs: random.whole(500, 4_000),
         heal: async () => {
           for (const statement of repair) await sql(statement)
-          if (!(await becomesTrue(works))) throw new Error(`${kind}: it was not undone`)
+          if (!(await becomesTrue(works))) throw new Error(`${kind}: it was not repaired`)
           return refused
         },
       }
@@ -120,11 +120,11 @@ const rightRevoked = accountFault('database right revoked', 6, ({ world, random 
   }
 })
 
-/** With ed25519 the driver knows no answer to the server, which is an error without a number; no_login refuses by number. */
+/** The driver does not support ed25519, which is an error without a number; mysql_no_login is refused with a number. */
 const pluginChanged = accountFault('database authentication plugin changed', 4, async ({ world }) => {
   const { sql, isMariadb, who, password } = rootOf(world)
   const [name, library] = isMariadb ? ['ed25519', 'auth_ed25519'] : ['mysql_no_login', 'mysql_no_login.so']
-  // It may be there from the fault before.
+  // An earlier fault may have installed it.
   await sql(`INSTALL PLUGIN ${name} SONAME '${library}'`).catch(() => {})
   return {
     note: name,

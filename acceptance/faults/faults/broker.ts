@@ -89,7 +89,7 @@ function alarm(kind: string, on: readonly string[], off: readonly string[]): Fau
   }
 }
 
-/** What is in a queue goes with it, which no client can do anything about: it is deleted when it is empty, its consumers frozen. */
+/** A queue is deleted with its messages, which no client can prevent. So it is deleted while it is empty and its consumers are frozen. */
 const queueDeleted: Fault = {
   kind: 'queue deleted',
   group: 'broker',

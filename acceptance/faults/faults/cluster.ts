@@ -1,15 +1,15 @@
-// What happens to a cluster of database servers: one node of three killed.
+// Faults of a database cluster: one node of three killed.
 import { allReady } from '../world.ts'
 import { becomesTrue } from './broker.ts'
 import type { Fault } from './fault.ts'
 
-/** The others give a node up after five seconds; a statement that waits for it may take as long. */
+/** The others give up on a node after five seconds. A statement that waits for it can take as long. */
 const READY_WITHIN_MS = 20_000
 
-/** The first node is spared: the ledger itself reads there. */
+/** The first node is never killed, because the ledger reads there. */
 const nodeKilled: Fault = {
   kind: 'one node of three killed',
-  // Struck alone: all services have to be ready while it lasts.
+  // No other fault at the same time: all services have to be ready during this one.
   group: 'moment',
   weight: 15,
   strike: async ({ world, sender, random }) => {

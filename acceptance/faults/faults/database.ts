@@ -1,4 +1,4 @@
-// What happens to MySQL: killed, stopped for a while, deadlocks, connections killed, read-only, failover.
+// Faults of MySQL: killed, stopped for a while, deadlocks, connections killed, read-only, failover.
 import { setTimeout as pause } from 'node:timers/promises'
 import type { RowDataPacket } from 'mysql2/promise'
 import { createdIsListed, crowd } from '../workload/scenarios.ts'
@@ -90,8 +90,8 @@ const READ_ONLY_ERROR = {
 }
 
 /**
- * The name moved to a new server: the connections there are lead to the old one, which has become read-only for good, and new ones to a
- * server that takes writes. Data is replicated without delay, so that one server plays both.
+ * The host name moved to a new server: open connections still lead to the old one, which is read-only now, and new connections lead
+ * to a server that takes writes. One server plays both, as if replication had no delay.
  */
 const failedOver: Fault = {
   kind: 'database failed over, the old server read-only',
@@ -99,7 +99,7 @@ const failedOver: Fault = {
   weight: 5,
   strike: async ({ world, sender, random }) => {
     const ways = [...world.mysql.values()]
-    // Every write begins with one.
+    // Every write starts with this statement.
     const refusals = ways.map((way) => way.refuse('INSERT INTO', READ_ONLY_ERROR, Number.POSITIVE_INFINITY, 'open'))
     const count = () => refusals.reduce((sum, each) => sum + each.count, 0)
     const moved = await becomesTrue(async () => {

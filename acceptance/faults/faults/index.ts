@@ -21,13 +21,13 @@ export const faults: readonly Fault[] = [
   ...momentFaults,
 ]
 
-/** Those that a cluster has; its nodes are reached without a proxy. */
+/** The faults of a run on a cluster, whose nodes have no proxies. */
 export const faultsOfCluster: readonly Fault[] = [
   ...clusterFaults,
   ...faults.filter(({ group }) => ['services', 'broker', 'amqp leg'].includes(group)),
 ]
 
-/** The faults of `all` whose kind contains one of `words`, in any case of letters; all when there are none. */
+/** The faults of `all` whose kind contains one of `words`, ignoring case; all of them if there are no words. */
 export function mixOf(words: readonly string[], all: readonly Fault[] = faults): readonly Fault[] {
   if (words.length === 0) return all
   return all.filter(({ kind }) => words.some((word) => kind.toLowerCase().includes(word.toLowerCase())))

@@ -103,7 +103,7 @@ const ackOfLostChannel: Fault = {
     const name = 'consumer_two'
     const { amqp, mysql } = waysOf(scene, name)
     const victim = scene.world.stack.service(name)
-    // The other replicas would apply what comes again first.
+    // Another replica would apply the redelivered messages.
     const others = replicasOf(name).filter((other) => other !== name)
     for (const other of others) scene.world.stack.service(other).kill('SIGTERM')
     for (const other of others) await scene.world.stack.service(other).exited

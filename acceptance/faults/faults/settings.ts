@@ -1,14 +1,14 @@
-// What happens to sessions: the server gives new ones other settings than before.
+// Faults of sessions: the server changes the defaults of new ones.
 import { z } from 'zod'
 import { createThenDelete, crowd } from '../workload/scenarios.ts'
 import { cutFromDatabase, readAsServices } from './account.ts'
 import type { Fault, Scene } from './fault.ts'
 
 interface Setting {
-  /** Names of the variable, the server's own one first that knows it. */
+  /** Names of the variable; the first one that the server knows is used. */
   readonly names: readonly string[]
   readonly worst: string
-  /** Where a new session shows it, and what it shows; the variable itself when left out. */
+  /** The expression that shows the change in a new session, and its value; by default the variable itself. */
   readonly seen?: readonly [string, string]
 }
 
@@ -28,7 +28,7 @@ const SETTINGS: readonly Setting[] = [
   { names: ['sql_mode'], worst: 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT' },
   { names: ['sql_mode'], worst: '' },
 ]
-/** So many at once. */
+/** Number of settings that are changed at once. */
 const CHANGED = 3
 const CROWD = 60
 
@@ -67,7 +67,7 @@ const settingsChanged: Fault = {
     const changes: Awaited<ReturnType<typeof change>>[] = []
     for (let count = 0; count < CHANGED; count += 1) changes.push(await change(scene))
     cutFromDatabase(world)
-    // A limit or a chain of transactions shows when many messages are one batch.
+    // A row limit or chained transactions matter only for batches of many messages.
     await crowd(sender, random, createThenDelete, CROWD)
     return {
       note: changes.map(({ note }) => note).join(', '),

@@ -1,4 +1,4 @@
-// What happens to statements: interrupted at random, ends of transactions that are refused, and deadlocks among the replicas.
+// Faults of statements: killed at random, ROLLBACK or COMMIT refused, deadlocks between replicas.
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Refusals } from 'local'
 import type { RowDataPacket } from 'mysql2/promise'
@@ -13,7 +13,7 @@ import type { Fault, Scene } from './fault.ts'
 const CROWD = 40
 const STORM_PAUSE_MS = 2
 
-/** Takes effect when it hits a connection that has a statement under way. */
+/** Counts if it hits a connection that is running a statement. */
 const killStorm: Fault = {
   kind: 'statements killed at random',
   group: 'database',
@@ -25,7 +25,7 @@ const killStorm: Fault = {
     let hit = 0
     const storm = async () => {
       while (on) {
-        // One user sees its own connections only, and may kill their statements.
+        // The services' account sees only its own connections, and may kill their statements.
         const [rows] = await connection.query<RowDataPacket[]>(
           'SELECT id, command FROM information_schema.processlist WHERE id <> CONNECTION_ID()',
         )
@@ -48,13 +48,13 @@ const killStorm: Fault = {
   },
 }
 
-/** Errors with which servers and proxies end what they do not want to go on with. */
+/** Errors with which servers and proxies interrupt a statement. */
 const ERRORS = [
   { errno: 1317, sqlState: '70100', message: 'Query execution was interrupted' },
   { errno: 1053, sqlState: '08S01', message: 'Server shutdown in progress' },
 ] as const
 
-/** The statement never reaches the server: its transaction stays open for as long as its connection does. */
+/** The statement does not reach the server, so the transaction stays open as long as its connection. */
 function endRefused(statement: 'ROLLBACK' | 'COMMIT', mostTimes: number): Fault {
   return {
     kind: `${statement} refused and not carried out`,
@@ -83,7 +83,7 @@ const HOT_QUEUES = ['create_item', 'stock_management']
 const EMPTIED_WITHIN_MS = 60_000
 const LOOKED_EVERY_MS = 100
 
-/** Creates and deletes of few skus, all replicas at work: takes effect when a batch waits for rows that another one has. */
+/** All replicas create and delete the same few skus. Counts if a batch waits for a row lock of another one. */
 const fewSkus: Fault = {
   kind: 'three replicas on few skus',
   group: 'database',
@@ -101,7 +101,7 @@ const fewSkus: Fault = {
       }
     }
     await Promise.all(Array.from({ length: HOT_SENDERS }, send))
-    // Until the last of them is applied; what the other clients send meanwhile would never let the queues be empty.
+    // Wait for the last of these messages and not for empty queues, which the other clients keep filling.
     await clients.hold()
     await becomesTrue(async () => {
       const queues = await messagesIn(scene)
@@ -138,7 +138,7 @@ async function sendHot({ sender, random }: Scene, sku: string): Promise<void> {
   }
 }
 
-/** How often a writer was not ready, of how many times it was asked. */
+/** How many readiness checks of the writers failed, and how many there were. */
 async function looks({ world }: Scene, until: AbortSignal): Promise<[unready: number, all: number]> {
   let unready = 0
   let all = 0

@@ -29,7 +29,7 @@ interface Answered {
 
 const KNOWN = new Set([200, 201, 202, 404, 409, 422, 503, 504])
 
-/** What the name of an item begins with: what a connection with the wrong character set would spoil. */
+/** Every item name starts with this: a connection with the wrong character set would corrupt it. */
 export const ITEM = 'größe😀'
 
 /** An item that tells its attempt by its name. */

@@ -199,7 +199,7 @@ export const scenarios: readonly Scenario[] = [
   listing,
 ]
 
-/** `count` clients more, each playing one scenario at the same time. */
+/** Plays the scenario with `count` additional clients at the same time. */
 export async function crowd(sender: Sender, random: Random, scenario: Scenario, count: number): Promise<void> {
   await Promise.all(Array.from({ length: count }, () => scenario.play(sender, random)))
 }

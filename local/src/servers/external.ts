@@ -66,7 +66,7 @@ export async function externalServers(environment: NodeJS.ProcessEnv): Promise<S
   }
 }
 
-/** The version that the first of the servers tells that answers: the services find their own way along the list. */
+/** The version of the first server of the list that answers. The services use the list themselves. */
 async function answering(
   name: string,
   list: string,

@@ -15,26 +15,26 @@ const NODES = 3
 const PORTS_PER_NODE = 4
 const SECRET_BYTES = 18
 const READY_WITHIN_MS = 120_000
-/** Where Debian's package galera-4 puts it. */
+/** The path in Debian's package galera-4. */
 const PROVIDER = '/usr/lib/galera/libgalera_smm.so'
 const DEBIAN = '/usr/bin'
 
 export interface GaleraNode extends Mysql {
-  /** Resolves when the node is in the cluster again and takes writes. */
+  /** Resolves when the node has joined the cluster and takes writes. */
   start(): Promise<void>
 }
 
 export interface Galera {
   readonly nodes: readonly [GaleraNode, GaleraNode, GaleraNode]
-  /** Stops all nodes; their data stays in the directory. */
+  /** Stops all nodes. Their data stays in the directory. */
   end(): Promise<void>
 }
 
-/** Installs what a cluster needs, where it is missing. Resolves with the reason why none can run here, or with undefined. */
+/** Installs the missing packages that a cluster needs. Resolves with the reason if no cluster can run here, else undefined. */
 export async function installGalera(onProgress: OnProgress): Promise<string | undefined> {
   try {
     if (!isInstalled()) await installPackages(['rabbitmq-server', 'mariadb-server', 'galera-4', 'rsync'], onProgress)
-    return isInstalled() ? undefined : 'galera-4 and rsync were installed, but are not where they should be'
+    return isInstalled() ? undefined : 'galera-4 and rsync were installed, but their files were not found'
   } catch (error) {
     if (error instanceof ServersUnavailable) return error.message
     throw error
@@ -47,7 +47,7 @@ function isInstalled(): boolean {
   return [PROVIDER, join(DEBIAN, 'wsrep_sst_rsync'), join(DEBIAN, 'rsync')].every((path) => existsSync(path))
 }
 
-/** Starts three nodes with their data in `directory`. Rejects, with none left running, when one does not start. */
+/** Starts three nodes with their data in `directory`. If one does not start, stops the others and rejects. */
 export async function startGalera(directory: string): Promise<Galera> {
   const ports = await freePorts(NODES * PORTS_PER_NODE)
   const password = randomBytes(SECRET_BYTES).toString('base64url')
@@ -60,7 +60,7 @@ export async function startGalera(directory: string): Promise<Galera> {
   if (first === undefined || second === undefined || third === undefined) throw new Error('there are three nodes')
   const nodes = [first, second, third] as const
   const end = async () => {
-    // One after the other: the last one keeps the state of the cluster.
+    // In order: the node that stops last has the latest state of the cluster.
     for (const node of nodes.toReversed()) await node.end()
   }
   try {
@@ -75,7 +75,7 @@ export async function startGalera(directory: string): Promise<Galera> {
 
 interface Place {
   readonly directory: string
-  /** Ports of the group's own traffic, and of both kinds of state transfer. */
+  /** Ports of group communication, and of incremental and full state transfer. */
   readonly group: number
   readonly incremental: number
   readonly whole: number
@@ -86,7 +86,7 @@ class Node extends LocalMysql implements GaleraNode {
   readonly #place: Place
 
   constructor(place: Place, all: readonly Place[]) {
-    // The first node makes the cluster when it starts for the first time: it has no data then.
+    // The first node creates the cluster when it starts without data.
     const isFirst = place === all[0]
     super(
       place.directory,
@@ -98,7 +98,7 @@ class Node extends LocalMysql implements GaleraNode {
   }
 
   override async start(): Promise<void> {
-    // A node that joins gets its data from another one.
+    // A node that joins copies its data from another one into this directory.
     if (this.#place.kept.get().prepared) mkdirSync(join(this.#place.directory, 'mysql', 'data'), { recursive: true })
     await super.start()
     await waitFor({
@@ -109,14 +109,14 @@ class Node extends LocalMysql implements GaleraNode {
         const state = await this.sql("SHOW STATUS LIKE 'wsrep_ready'").catch(() => '')
         return state.trim().endsWith('ON') ? true : undefined
       },
-      hopeless: () => (this.isRunning ? undefined : 'it has ended'),
+      hopeless: () => (this.isRunning ? undefined : 'it has exited'),
     })
   }
 }
 
 /**
- * A folder with the state transfer `wsrep_sst_ims`: Debian's, but its rsync daemon keeps the user root. It would become
- * `nobody` otherwise, and could not write to a data directory of root's.
+ * Makes a directory with the state transfer script `wsrep_sst_ims`: Debian's, but with an rsync daemon that stays root. As
+ * `nobody` it could not write to a data directory that root owns.
  */
 function stateTransfer(directory: string): string {
   const folder = join(directory, 'bin')

@@ -29,7 +29,7 @@ export function kept<S extends State, T>(
   }
 }
 
-/** For a server that only this process controls. */
+/** State of a server that only this process controls. */
 export function keptInMemory<T extends object>(first: T): Kept<T> {
   let state = first
   return {

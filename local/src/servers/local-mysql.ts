@@ -36,7 +36,7 @@ export class LocalMysql implements Mysql {
   readonly #options: () => readonly string[]
   readonly #programPath: string | undefined
 
-  /** `options` gives the command-line options of the next start, besides ours; `path` is the server's PATH. */
+  /** `options` returns additional command-line options for the next start; `path` is the server's PATH. */
   constructor(
     directory: string,
     kept: Kept<Own>,

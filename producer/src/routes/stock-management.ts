@@ -29,6 +29,6 @@ export function stockManagementRoute({ broker, config }: Pick<Dependencies, 'bro
   }
 }
 
-/** Quoted, so that white space and control characters show. */
+/** The sku is quoted to make white space and control characters visible. */
 const noItem = (sku: string | null): string =>
   `Nothing was deleted: there is no item ${sku === null ? 'without a sku' : `with sku ${JSON.stringify(sku)}`}.`

@@ -6,7 +6,7 @@ export class CreateInventory1764000000001 implements MigrationInterface {
   readonly name = 'CreateInventory1764000000001'
 
   async up(runner: QueryRunner): Promise<void> {
-    const collation = await exactCollation(runner)
+    const collation = await exactCollation((statement, parameters) => runner.query(statement, parameters))
     await runner.query(
       `CREATE TABLE IF NOT EXISTS inventory (
          id INT NOT NULL AUTO_INCREMENT,

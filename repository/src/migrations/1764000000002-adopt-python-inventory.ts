@@ -23,7 +23,7 @@ export class AdoptPythonInventory1764000000002 implements MigrationInterface {
     if (before.some(({ name }) => name === CONVERTED))
       await runner.query(`ALTER TABLE inventory DROP COLUMN ${CONVERTED}`)
     if (isFloat) await convertPrices(runner)
-    const collation = await exactCollation(runner)
+    const collation = await exactCollation((statement, parameters) => runner.query(statement, parameters))
     if (before.some((column) => column.collation !== null && column.collation !== collation))
       await runner.query(`ALTER TABLE inventory CONVERT TO CHARACTER SET utf8mb4 COLLATE ${collation}`)
   }

@@ -1,12 +1,12 @@
-// Which migrations a database has had.
+// Which migrations were run on a database.
 import { z } from 'zod'
-import type { Sql } from '../connections.ts'
 import { errnoOf } from '../errors.ts'
+import type { Sql } from '../server-pool.ts'
 
 const NO_SUCH_TABLE = 1146
 const names = z.array(z.object({ name: z.string() }))
 
-/** The names of the migrations that are recorded as done; none when there is no record. */
+/** The names of the recorded migrations; none if the table does not exist. */
 export async function recordedMigrations(sql: Sql): Promise<ReadonlySet<string>> {
   try {
     return new Set(names.parse(await sql('SELECT name FROM migrations')).map(({ name }) => name))
