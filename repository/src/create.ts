@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import type { Command, CreateOutcome, NewItem } from './contract.ts'
 import { type Database, RunAgain } from './database.ts'
-import { DatabaseError, duplicateKeyOf, meaningOf, sentenceOf } from './errors.ts'
+import { DatabaseError, duplicateIdOf, duplicateKeyOf, meaningOf, sentenceOf } from './errors.ts'
 import { findRecorded, hasId, type Recorded, record } from './inbox.ts'
 import type { Sql } from './server-pool.ts'
 import { duplicate, reused, type StoredItem, sameContent } from './verdicts.ts'
@@ -72,9 +72,15 @@ async function insert(sql: Sql, commands: readonly Create[]): Promise<void> {
   try {
     await sql('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
   } catch (error) {
-    if (duplicateKeyOf(error) !== 'PRIMARY') throw error
+    if (!(await isIdTaken(sql, duplicateIdOf(error)))) throw error
     throw new DatabaseError(`no ids are left in the table inventory: ${sentenceOf(error)}`, { transient: true })
   }
+}
+
+/** MariaDB does not say of which table a key is, and a trigger may write to another one. */
+async function isIdTaken(sql: Sql, id: string | undefined): Promise<boolean> {
+  if (id === undefined) return false
+  return z.array(z.unknown()).parse(await sql('SELECT 1 FROM inventory WHERE id = ?', [id])).length > 0
 }
 
 /**
@@ -146,7 +152,7 @@ async function insertHalving(
     await sql('ROLLBACK TO SAVEPOINT items')
     const [only] = placed
     if (placed.length === 1 && only) {
-      outcomes.set(only.index, await refusal(sql, only.command, error))
+      outcomes.set(only.index, await refusal(sql, only.command, error, isNews))
       return
     }
     const middle = placed.length >> 1
@@ -156,11 +162,13 @@ async function insertHalving(
 }
 
 /** Why this one command failed with `error`. Nothing of a refusal is recorded: the message may be sent again, mended. */
-async function refusal(sql: Sql, command: Create, error: unknown): Promise<CreateOutcome> {
+async function refusal(sql: Sql, command: Create, error: unknown, isNews: boolean): Promise<CreateOutcome> {
   // A key that somebody added to the table is like any other rule of the database's.
   if (!isOfAnItem(duplicateKeyOf(error))) return { kind: 'rejected-by-database', error: rowRefused(error) }
   const outcome = judge(command, await lookUp(sql, [command]))
   if (outcome) return outcome
+  // Gone in between; or, if that goes on, a key of the same name in a table that a trigger writes to.
+  if (!isNews) return { kind: 'rejected-by-database', error: rowRefused(error) }
   throw new RunAgain(`what collided with sku ${command.body.sku} was gone when it was looked up`)
 }
 

@@ -27,14 +27,18 @@ const AGAIN: ReadonlySet<number> = new Set([1213, 1205, 1020])
 
 /**
  * The only errors that a row can cause: duplicate key, out of range, truncated, wrong value, not in the character set, too
- * long, CHECK constraint, foreign key. Numbers are the same on MySQL and MariaDB but for CHECK (3819, 4025):
- * https://dev.mysql.com/doc/mysql-errors/9.0/en/server-error-reference.html
+ * long, CHECK constraint, foreign key; in a trigger or generated column also NULL (1048), division by zero (1365), text that is
+ * no date (1411, 1441) or no JSON (3140 to 3158), and SIGNAL (1644). Numbers are the same on MySQL and MariaDB but for CHECK
+ * (3819, 4025): https://dev.mysql.com/doc/mysql-errors/9.0/en/server-error-reference.html
  */
 const ROW: ReadonlySet<number> = new Set([
-  1062, 1264, 1265, 1292, 1300, 1366, 1367, 1406, 1690, 3819, 4025, 1216, 1217, 1451, 1452,
+  1048, 1062, 1264, 1265, 1292, 1300, 1365, 1366, 1367, 1406, 1411, 1441, 1644, 1690, 3819, 4025, 1216, 1217, 1451,
+  1452, 3140, 3141, 3144, 3156, 3157, 3158,
 ])
 /** A trigger that refuses a row does so with SIGNAL; with the error number of its choice, but commonly with this class. */
 const SIGNALED = '45000'
+const DUPLICATE_KEY = 1062
+const OUT_OF_RANGE = 1264
 /** Our own column: its numbers are used up, whatever the row says. */
 const COLUMN_ID = /column '(?:\w+\.)?id'/
 
@@ -85,7 +89,8 @@ export function meaningOf(error: unknown): Meaning {
     if (error instanceof DatabaseError && error.transient) return 'transient'
     if (TRANSIENT.has(answer.errno)) return 'transient'
     if (!ROW.has(answer.errno) && answer.sqlState !== SIGNALED) return 'unknown'
-    return COLUMN_ID.test(sentenceOf(cause)) ? 'transient' : 'row'
+    // Only this sentence names nothing but the column: others quote the row, or are the trigger's own.
+    return answer.errno === OUT_OF_RANGE && COLUMN_ID.test(sentenceOf(cause)) ? 'transient' : 'row'
   }
   const code = codeError.safeParse(cause).data?.code
   if (code !== undefined && CONNECTION_CODE.test(code)) return 'transient'
@@ -117,10 +122,19 @@ function databaseError(error: unknown, transient: boolean): DatabaseError {
   return new DatabaseError(sentenceOf(error), { transient, ...(errno === undefined ? {} : { errno }), cause })
 }
 
-/** The name of the key that a duplicate (error 1062) was refused by: `PRIMARY`, `sku`; undefined for any other error. */
+/**
+ * The key that a duplicate (error 1062) was refused by: `PRIMARY`, `sku`, or `audit.sku` when MySQL says that it is of a table of
+ * somebody's trigger (MariaDB names no table); undefined for any other error.
+ */
 export function duplicateKeyOf(error: unknown): string | undefined {
-  // MySQL puts the table before it: for key 'inventory.sku'.
-  return errnoOf(error) === 1062 ? /for key '(?:[^']*\.)?([^'.]*)'$/.exec(sentenceOf(error))?.[1] : undefined
+  if (errnoOf(error) !== DUPLICATE_KEY) return undefined
+  return /for key '(?:(?:inventory|inbox)\.)?([^']*)'$/.exec(sentenceOf(error))?.[1]
+}
+
+/** The id that a new row of the table inventory may have been refused for; undefined when it was something else. */
+export function duplicateIdOf(error: unknown): string | undefined {
+  if (errnoOf(error) !== DUPLICATE_KEY) return undefined
+  return /^Duplicate entry '(\d+)' for key '(?:inventory\.)?PRIMARY'$/.exec(sentenceOf(error))?.[1]
 }
 
 /** What the server or the socket said, in one line. */
