@@ -63,8 +63,8 @@ const TRANSIENT: ReadonlySet<number> = new Set([
   2002, 2003, 2006, 2013, 4031,
 ])
 
-/** After these another server of the list may do what this one does not. */
-const UNFIT_SERVER: ReadonlySet<number> = new Set([1036, 1047, 1053, 1290, 1792, 1836, 3100, 3101, 9001])
+/** Interrupted, or out of time: that says nothing about the server. */
+const OF_ONE_STATEMENT: ReadonlySet<number> = new Set([1317, 1969, 3024])
 
 const serverError = z.object({ errno: z.int().min(1), sqlState: z.string() })
 /** Failures of sockets and of mysql2 carry a code in words instead of MySQL's number. */
@@ -97,10 +97,15 @@ export function meaningOf(error: unknown): Meaning {
   return cause instanceof Error && CLOSED.test(cause.message) ? 'transient' : 'unknown'
 }
 
-/** True when the connection itself failed, or its server cannot do the work: another server of the list may. */
+/**
+ * True when the connection itself failed, or its server is in a wrong state: full, locked, limited, read-only, unknown. Another
+ * server of the list may be in a better one.
+ */
 export function wantsAnotherServer(error: unknown): boolean {
   const errno = errnoOf(error)
-  return errno === undefined ? meaningOf(error) === 'transient' : UNFIT_SERVER.has(errno)
+  const meaning = meaningOf(error)
+  if (errno === undefined) return meaning === 'transient'
+  return (meaning === 'transient' || meaning === 'unknown') && !OF_ONE_STATEMENT.has(errno)
 }
 
 /** `error` as a DatabaseError, without the statement's text and values that TypeORM adds: they are other people's data. */
