@@ -5,6 +5,7 @@ import { type Database, RunAgain } from './database.ts'
 import { DatabaseError, duplicateIdOf, duplicateKeyOf, meaningOf, sentenceOf } from './errors.ts'
 import { findRecorded, hasId, type Recorded, record } from './inbox.ts'
 import type { Sql } from './server-pool.ts'
+import { assertItemsStored } from './stored.ts'
 import { duplicate, reused, type StoredItem, sameContent } from './verdicts.ts'
 
 const QUEUE = 'create_item'
@@ -70,7 +71,8 @@ async function insert(sql: Sql, commands: readonly Create[]): Promise<void> {
   )
   const rows = commands.map(({ body: { sku, name, label, price, quantity } }) => [sku, name, label, price, quantity])
   try {
-    await sql('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
+    const answer = await sql('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
+    assertItemsStored(answer, rows.length)
   } catch (error) {
     if (!(await isIdTaken(sql, duplicateIdOf(error)))) throw error
     throw new DatabaseError(`no ids are left in the table inventory: ${sentenceOf(error)}`, { transient: true })

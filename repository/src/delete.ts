@@ -5,6 +5,7 @@ import { type Database, RunAgain } from './database.ts'
 import { errnoOf, meaningOf, sentenceOf } from './errors.ts'
 import { findRecorded, hasId, type Identified, type Recorded, record } from './inbox.ts'
 import type { Sql } from './server-pool.ts'
+import { assertChanged } from './stored.ts'
 import { reused } from './verdicts.ts'
 
 const QUEUE = 'stock_management'
@@ -114,11 +115,12 @@ async function deleteHalving(sql: Sql, ids: readonly number[], refused: Map<numb
   if (ids.length === 0) return
   try {
     // Row by row through the primary key, whatever the optimizer thinks of the table: a scan would lock rows that are none of ours.
-    await sql(
+    const answer = await sql(
       `DELETE inventory FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT UNSIGNED PATH '$')) AS gone
        STRAIGHT_JOIN inventory FORCE INDEX (PRIMARY) ON inventory.id = gone.id`,
       [JSON.stringify(ids)],
     )
+    assertChanged(answer, ids.length)
   } catch (error) {
     if (meaningOf(error) !== 'row') throw error
     const [only] = ids

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { Command } from './contract.ts'
 import type { Sql } from './server-pool.ts'
+import { assertChanged } from './stored.ts'
 
 export interface Recorded {
   readonly fingerprint: string
@@ -41,5 +42,5 @@ export async function record(
 ): Promise<void> {
   if (messages.length === 0) return
   const rows = messages.map(({ messageId, fingerprint, outcome }) => [queue, messageId, fingerprint, outcome])
-  await sql('INSERT INTO inbox (queue, message_id, fingerprint, outcome) VALUES ?', [rows])
+  assertChanged(await sql('INSERT INTO inbox (queue, message_id, fingerprint, outcome) VALUES ?', [rows]), rows.length)
 }
