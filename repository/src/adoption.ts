@@ -5,7 +5,7 @@ import { errnoOf } from './errors.ts'
 import { MigrationRefused } from './migration-refused.ts'
 import { AdoptPythonInventory1764000000002 } from './migrations/1764000000002-adopt-python-inventory.ts'
 import { type Fault, faultsOf, hasUniqueSku } from './schema.ts'
-import { readSchema, type Schema } from './schema-found.ts'
+import { readSchema, type Schema, type Table } from './schema-found.ts'
 import type { Sql } from './server-pool.ts'
 import type { Log } from './service.ts'
 
@@ -61,7 +61,7 @@ export async function mend(runner: QueryRunner, sql: Sql, log: Log): Promise<voi
 async function problemsOfRows(sql: Sql, { tables, collation }: Schema, known: readonly Fault[]): Promise<string[]> {
   const table = tables.get('inventory')
   if (table === undefined || table.kind !== 'BASE TABLE') return []
-  const problems: string[] = []
+  const problems = [...(await keysOfText(sql, collation)), ...(await partitions(sql, table))]
   const { id, sku, price } = Object.fromEntries(table.columns)
   const isKnown = (column: string) => known.some((fault) => fault.says.startsWith(`the column ${column} `))
   if (id && !isKnown('id')) problems.push(...(await idsOutOfRange(sql)), ...(await referencesToId(sql, table.columns)))
@@ -95,6 +95,40 @@ async function referencesToId(sql: Sql, columns: ReadonlyMap<string, { data: str
     'foreign keys refer to the column id, whose type changes; drop them and create them again after the migration',
     found.map(({ table }) => table),
   )
+}
+
+/** Neither server changes the collation of a column that a foreign key joins, at either end. */
+async function keysOfText(sql: Sql, collation: string): Promise<string[]> {
+  const joined = (column: string, mine: 'referenced_' | '') =>
+    `SELECT CONCAT(k.table_schema, '.', k.table_name, '.', k.column_name) AS \`table\`
+     FROM information_schema.key_column_usage AS k JOIN information_schema.columns AS c
+       ON c.table_schema = DATABASE() AND c.table_name = 'inventory' AND c.column_name = k.${column}
+     WHERE k.${mine}table_schema = DATABASE() AND k.${mine}table_name = 'inventory'
+       AND k.referenced_table_name IS NOT NULL AND c.collation_name <> ?`
+  const found = references.parse(
+    await sql(`${joined('referenced_column_name', 'referenced_')} UNION ${joined('column_name', '')} ORDER BY 1`, [
+      collation,
+      collation,
+    ]),
+  )
+  return listed(
+    'foreign keys join columns whose collation is to change; drop them, and make them again after the migration with the same collation at both ends',
+    found.map(({ table }) => table),
+  )
+}
+
+/** A partitioned table has no unique key without the columns that it is partitioned by. */
+async function partitions(sql: Sql, table: Table): Promise<string[]> {
+  if (hasUniqueSku(table)) return []
+  const found = z.array(z.unknown()).parse(
+    await sql(
+      `SELECT 1 FROM information_schema.partitions
+         WHERE table_schema = DATABASE() AND table_name = 'inventory' AND partition_name IS NOT NULL LIMIT 1`,
+    ),
+  )
+  return found.length === 0
+    ? []
+    : ['it is partitioned, so that it can have no unique key on (sku): ALTER TABLE inventory REMOVE PARTITIONING']
 }
 
 const prices = z.array(z.object({ id: z.coerce.string(), sku: z.string().nullable(), price: z.string() }))

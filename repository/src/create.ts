@@ -2,9 +2,10 @@
 import { z } from 'zod'
 import { type Command, type CreateOutcome, type NewItem, REFUSALS } from './contract.ts'
 import { type Database, RunAgain } from './database.ts'
-import { DatabaseError, duplicateKeyOf, meaningOf, sentenceOf } from './errors.ts'
+import { DatabaseError, duplicateIdOf, duplicateKeyOf, meaningOf, sentenceOf } from './errors.ts'
 import { recordApplied, Verdicts } from './inbox.ts'
 import type { Sql } from './server-pool.ts'
+import { assertItemsStored } from './stored.ts'
 import { duplicate, reused, type StoredItem, sameContent } from './verdicts.ts'
 
 const QUEUE = 'create_item'
@@ -65,11 +66,18 @@ async function insert(sql: Sql, commands: readonly Create[]): Promise<void> {
   await recordApplied(sql, QUEUE, commands, CREATED)
   const rows = commands.map(({ body: { sku, name, label, price, quantity } }) => [sku, name, label, price, quantity])
   try {
-    await sql('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
+    const answer = await sql('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
+    assertItemsStored(answer, rows.length)
   } catch (error) {
-    if (duplicateKeyOf(error) !== 'PRIMARY') throw error
+    if (!(await isIdTaken(sql, duplicateIdOf(error)))) throw error
     throw new DatabaseError(`the table inventory has no ids left: ${sentenceOf(error)}`, { transient: true })
   }
+}
+
+/** MariaDB does not say of which table a key is, and a trigger may write to another one. */
+async function isIdTaken(sql: Sql, id: string | undefined): Promise<boolean> {
+  if (id === undefined) return false
+  return z.array(z.unknown()).parse(await sql('SELECT 1 FROM inventory WHERE id = ?', [id])).length > 0
 }
 
 /**
@@ -138,7 +146,8 @@ async function insertHalving(sql: Sql, placed: readonly Placed[], settling: Sett
       throw new RunAgain('an item was stored by another consumer meanwhile')
     await sql('ROLLBACK TO SAVEPOINT items')
     const [only] = placed
-    if (placed.length === 1 && only) return settling.settle(only, await refusal(sql, only.command, error))
+    if (placed.length === 1 && only)
+      return settling.settle(only, await refusal(sql, only.command, error, settling.mayLookUpAgain))
     const middle = placed.length >> 1
     await insertHalving(sql, placed.slice(0, middle), settling)
     return await insertHalving(sql, placed.slice(middle), settling)
@@ -147,11 +156,13 @@ async function insertHalving(sql: Sql, placed: readonly Placed[], settling: Sett
 }
 
 /** Why this one command failed with `error`. */
-async function refusal(sql: Sql, command: Create, error: unknown): Promise<CreateOutcome> {
+async function refusal(sql: Sql, command: Create, error: unknown, mayLookUpAgain: boolean): Promise<CreateOutcome> {
   // A unique key that somebody added is a rule of the database, not a duplicate sku.
   if (!isOfAnItem(duplicateKeyOf(error))) return { kind: 'rejected-by-database', error: rowRefused(error) }
   const outcome = judge(command, await lookUp(sql, [command]))
   if (outcome) return outcome
+  // Deleted in between; or, if that goes on, a key of the same name in a table that a trigger writes to.
+  if (!mayLookUpAgain) return { kind: 'rejected-by-database', error: rowRefused(error) }
   throw new RunAgain(`the row that collided with sku ${command.body.sku} was deleted before it was looked up`)
 }
 

@@ -150,6 +150,8 @@ async function transact<T>(lent: Lent, work: (sql: Sql) => Promise<T>): Promise<
     throw error
   }
   await control('COMMIT')
+  if (lent.inTransaction)
+    throw new DatabaseError('the transaction is still open after its COMMIT was answered', { transient: true })
   return result
 }
 

@@ -5,6 +5,7 @@ import type { Database } from './database.ts'
 import { meaningOf, sentenceOf } from './errors.ts'
 import { hasId, Verdicts } from './inbox.ts'
 import type { Sql } from './server-pool.ts'
+import { assertChanged } from './stored.ts'
 import { reused } from './verdicts.ts'
 
 const QUEUE = 'stock_management'
@@ -102,11 +103,12 @@ async function deleteHalving(sql: Sql, ids: readonly number[], refused: Map<numb
   if (ids.length === 0) return
   try {
     // The join forces access by primary key. For many ids the optimizer would scan the table and lock unrelated rows.
-    await sql(
+    const answer = await sql(
       `DELETE inventory FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT UNSIGNED PATH '$')) AS gone
        STRAIGHT_JOIN inventory FORCE INDEX (PRIMARY) ON inventory.id = gone.id`,
       [JSON.stringify(ids)],
     )
+    assertChanged(answer, ids.length)
   } catch (error) {
     if (meaningOf(error) !== 'row') throw error
     const [only] = ids

@@ -27,14 +27,18 @@ const AGAIN: ReadonlySet<number> = new Set([1213, 1205, 1020])
 
 /**
  * The only errors that a row can cause: duplicate key, out of range, truncated, wrong value, not in the character set, too
- * long, CHECK constraint, foreign key. Numbers are the same on MySQL and MariaDB but for CHECK (3819, 4025):
- * https://dev.mysql.com/doc/mysql-errors/9.0/en/server-error-reference.html
+ * long, CHECK constraint, foreign key; in a trigger or generated column also NULL (1048), division by zero (1365), text that is
+ * no date (1411, 1441) or no JSON (3140 to 3158), and SIGNAL (1644). Numbers are the same on MySQL and MariaDB but for CHECK
+ * (3819, 4025): https://dev.mysql.com/doc/mysql-errors/9.0/en/server-error-reference.html
  */
 const ROW: ReadonlySet<number> = new Set([
-  1062, 1264, 1265, 1292, 1300, 1366, 1367, 1406, 1690, 3819, 4025, 1216, 1217, 1451, 1452,
+  1048, 1062, 1264, 1265, 1292, 1300, 1365, 1366, 1367, 1406, 1411, 1441, 1644, 1690, 3819, 4025, 1216, 1217, 1451,
+  1452, 3140, 3141, 3144, 3156, 3157, 3158,
 ])
 /** The SQLSTATE of SIGNAL, with which a trigger refuses a row. The error number can be any. */
 const SIGNALED = '45000'
+const DUPLICATE_KEY = 1062
+const OUT_OF_RANGE = 1264
 /** An error about the column `id`: its values are used up, which is not the fault of the row. */
 const COLUMN_ID = /column '(?:\w+\.)?id'/
 
@@ -59,8 +63,8 @@ const TRANSIENT: ReadonlySet<number> = new Set([
   2002, 2003, 2006, 2013, 4031,
 ])
 
-/** After these errors, another server of the list may be able to do the work. */
-const UNFIT_SERVER: ReadonlySet<number> = new Set([1036, 1047, 1053, 1290, 1792, 1836, 3100, 3101, 9001])
+/** Interrupted, or out of time: that says nothing about the server. */
+const OF_ONE_STATEMENT: ReadonlySet<number> = new Set([1317, 1969, 3024])
 
 const serverError = z.object({ errno: z.int().min(1), sqlState: z.string() })
 /** Failures of sockets and of mysql2 carry a code in words instead of MySQL's number. */
@@ -85,17 +89,23 @@ export function meaningOf(error: unknown): Meaning {
     if (error instanceof DatabaseError && error.transient) return 'transient'
     if (TRANSIENT.has(answer.errno)) return 'transient'
     if (!ROW.has(answer.errno) && answer.sqlState !== SIGNALED) return 'unknown'
-    return COLUMN_ID.test(sentenceOf(cause)) ? 'transient' : 'row'
+    // Only this sentence names nothing but the column: others quote the row, or are the trigger's own.
+    return answer.errno === OUT_OF_RANGE && COLUMN_ID.test(sentenceOf(cause)) ? 'transient' : 'row'
   }
   const code = codeError.safeParse(cause).data?.code
   if (code !== undefined && CONNECTION_CODE.test(code)) return 'transient'
   return cause instanceof Error && CLOSED.test(cause.message) ? 'transient' : 'unknown'
 }
 
-/** True when the connection failed or its server cannot do the work, so that another server of the list should be tried. */
+/**
+ * True when the connection itself failed, or its server is in a wrong state: full, locked, limited, read-only, unknown. Another
+ * server of the list may be in a better one.
+ */
 export function wantsAnotherServer(error: unknown): boolean {
   const errno = errnoOf(error)
-  return errno === undefined ? meaningOf(error) === 'transient' : UNFIT_SERVER.has(errno)
+  const meaning = meaningOf(error)
+  if (errno === undefined) return meaning === 'transient'
+  return (meaning === 'transient' || meaning === 'unknown') && !OF_ONE_STATEMENT.has(errno)
 }
 
 /** `error` as a DatabaseError, without the statement's text and values that TypeORM adds: they are other people's data. */
@@ -114,10 +124,19 @@ function databaseError(error: unknown, transient: boolean): DatabaseError {
   return new DatabaseError(sentenceOf(error), { transient, ...(errno === undefined ? {} : { errno }), cause })
 }
 
-/** The name of the key that a duplicate (error 1062) was refused by: `PRIMARY`, `sku`; undefined for any other error. */
+/**
+ * The key that a duplicate (error 1062) was refused by: `PRIMARY`, `sku`, or `audit.sku` when MySQL says that it is of a table of
+ * somebody's trigger (MariaDB names no table); undefined for any other error.
+ */
 export function duplicateKeyOf(error: unknown): string | undefined {
-  // MySQL puts the table before it: for key 'inventory.sku'.
-  return errnoOf(error) === 1062 ? /for key '(?:[^']*\.)?([^'.]*)'$/.exec(sentenceOf(error))?.[1] : undefined
+  if (errnoOf(error) !== DUPLICATE_KEY) return undefined
+  return /for key '(?:(?:inventory|inbox)\.)?([^']*)'$/.exec(sentenceOf(error))?.[1]
+}
+
+/** The id that a new row of the table inventory may have been refused for; undefined when it was something else. */
+export function duplicateIdOf(error: unknown): string | undefined {
+  if (errnoOf(error) !== DUPLICATE_KEY) return undefined
+  return /^Duplicate entry '(\d+)' for key '(?:inventory\.)?PRIMARY'$/.exec(sentenceOf(error))?.[1]
 }
 
 /** What the server or the socket said, in one line. */

@@ -4,6 +4,7 @@ import type { Command } from './contract.ts'
 import { RunAgain } from './database.ts'
 import { errnoOf } from './errors.ts'
 import type { Sql } from './server-pool.ts'
+import { assertChanged } from './stored.ts'
 
 /** What is recorded of a message. `error`: why it was refused; null when it was applied. */
 export interface Verdict {
@@ -131,6 +132,7 @@ const row = (
 ]
 
 async function insert(sql: Sql, values: readonly unknown[][]): Promise<void> {
-  if (values.length > 0)
-    await sql('INSERT INTO inbox (queue, message_id, fingerprint, outcome, error) VALUES ?', [values])
+  if (values.length === 0) return
+  const answer = await sql('INSERT INTO inbox (queue, message_id, fingerprint, outcome, error) VALUES ?', [values])
+  assertChanged(answer, values.length)
 }

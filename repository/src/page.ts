@@ -10,7 +10,8 @@ const rows = z.array(
     name: z.string().nullable(),
     label: z.string().nullable(),
     price: z.union([z.string(), z.number()]).nullable(),
-    quantity: z.int().nullable(),
+    // The driver returns as text what no JavaScript number holds: somebody may have made the column BIGINT.
+    quantity: z.coerce.number().nullable(),
   }),
 )
 

@@ -35,7 +35,7 @@ export class AdoptPythonInventory1764000000002 implements MigrationInterface {
 
 async function columnsOf(runner: QueryRunner): Promise<z.infer<typeof columns>> {
   const found: unknown = await runner.query(
-    `SELECT column_name AS name, data_type AS type, collation_name AS collation FROM information_schema.columns
+    `SELECT LOWER(column_name) AS name, data_type AS type, collation_name AS collation FROM information_schema.columns
      WHERE table_schema = DATABASE() AND table_name = 'inventory'`,
   )
   return columns.parse(found)

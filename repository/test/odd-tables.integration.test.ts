@@ -1,0 +1,90 @@
+// Tables of odd forms that others made: migrate takes them, or says before it changes anything why it cannot.
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { openDatabase } from '../src/database.ts'
+import { inventoryIn } from '../src/inventory.ts'
+import { MigrationRefused, migrate } from '../src/migrate.ts'
+import { creation, deletion } from './commands.ts'
+import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
+import { serviceUnderTest } from './service.ts'
+
+const python = ({ more = '', price = 'FLOAT', quantity = 'INT' } = {}) =>
+  `CREATE TABLE inventory (id INT NOT NULL AUTO_INCREMENT, sku VARCHAR(20), name VARCHAR(100), label VARCHAR(50),
+     price ${price}, quantity ${quantity}, PRIMARY KEY (id), UNIQUE KEY sku (sku)${more}) ENGINE=InnoDB CHARSET=utf8mb4`
+
+describe('a table of an odd form', () => {
+  let mysql: MysqlUnderTest
+  beforeEach(async () => {
+    mysql = await mysqlUnderTest('odd_tables')
+  })
+  afterEach(async () => {
+    await mysql.drop()
+  })
+  const shape = async () => JSON.stringify(await mysql.sql('SHOW CREATE TABLE inventory'))
+
+  const taken: readonly [string, readonly string[]][] = [
+    [
+      'names of columns in upper case',
+      [python().replace('price FLOAT', 'PRICE FLOAT').replace('sku VARCHAR', 'SKU VARCHAR')],
+    ],
+    ['a key on label and price', [python({ more: ', KEY p (label, price)' })]],
+    [
+      'a quantity that no JavaScript number holds',
+      [
+        python({ price: 'DECIMAL(15,4)', quantity: 'BIGINT' }),
+        "INSERT INTO inventory (sku, price, quantity) VALUES ('big', 1, 9007199254740993)",
+      ],
+    ],
+    [
+      'a price that no JavaScript number holds',
+      [
+        python({ price: 'DECIMAL(40,10)' }),
+        "INSERT INTO inventory (sku, price) VALUES ('wide', 123456789012345678901234567890.1234567891)",
+      ],
+    ],
+  ]
+  it.each(taken)('is taken: %s', async (_, statements) => {
+    for (const statement of statements) await mysql.sql(statement)
+    await migrate(mysql.config, serviceUnderTest().log)
+    const database = await openDatabase(mysql.config, serviceUnderTest())
+    const inventory = inventoryIn(database)
+    const created = await inventory.create([creation({ sku: 'x', price: 1.2345 }), creation({ sku: 'x' })])
+    const page = await inventory.page({ after: 0, limit: 10 })
+    const deleted = await inventory.delete([deletion('x')])
+    await database.close()
+    expect(created).toMatchObject([{ kind: 'created' }, { kind: 'duplicate-sku' }])
+    expect(page.items.at(-1)).toMatchObject({ sku: 'x', price: 1.2345 })
+    expect(deleted).toMatchObject([{ kind: 'deleted' }])
+  })
+
+  const refused: readonly [string, readonly string[], RegExp][] = [
+    [
+      'a foreign key to sku',
+      [
+        python(),
+        'CREATE TABLE orders (s VARCHAR(20), FOREIGN KEY (s) REFERENCES inventory (sku)) ENGINE=InnoDB CHARSET=utf8mb4',
+      ],
+      /foreign keys.*orders\.s/,
+    ],
+    [
+      'a foreign key of label',
+      [
+        'CREATE TABLE labels (l VARCHAR(50) PRIMARY KEY) ENGINE=InnoDB CHARSET=utf8mb4',
+        python({ more: ', FOREIGN KEY (label) REFERENCES labels (l)' }),
+      ],
+      /foreign keys.*inventory\.label/,
+    ],
+    [
+      'partitions',
+      [python().replace(', UNIQUE KEY sku (sku)', '').concat(' PARTITION BY HASH (id) PARTITIONS 2')],
+      /REMOVE PARTITIONING/,
+    ],
+  ]
+  it.each(refused)('is refused before anything is changed: %s', async (_, statements, says) => {
+    for (const statement of statements) await mysql.sql(statement)
+    const before = await shape()
+    const error: unknown = await migrate(mysql.config, serviceUnderTest().log).catch((failure) => failure)
+    expect(error).toBeInstanceOf(MigrationRefused)
+    expect(String(error)).toMatch(says)
+    expect(await shape()).toBe(before)
+  })
+})
