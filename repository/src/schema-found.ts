@@ -73,10 +73,11 @@ export interface Schema {
 const NAMED = `table_schema = DATABASE() AND table_name IN ('inventory', 'inbox')
   AND CAST(table_name AS BINARY) IN ('inventory', 'inbox')`
 
-/** Reads information_schema only. It shows an account the tables that the account has a privilege on. */
+/**
+ * Reads information_schema only. It shows an account the tables that the account has a privilege on. Needs a session that
+ * `setUpSession` has set up, or MySQL's `auto_increment` is out of date.
+ */
 export async function readSchema(sql: Sql): Promise<Schema> {
-  // MySQL caches the next id for a day by default. MariaDB treats the second part as a comment.
-  await sql("SET SESSION time_zone = '+00:00' /*!80000 , SESSION information_schema_stats_expiry = 0 */")
   const tables = z.array(tableRow).parse(
     await sql(
       `SELECT table_name AS name, table_type AS kind, engine AS engine, auto_increment AS nextId

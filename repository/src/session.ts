@@ -41,6 +41,8 @@ function wantedVariables({ lockTimeoutS, statementTimeoutMs = 0 }: SessionTimes)
     sql_safe_updates: off,
     sql_big_selects: on,
     sql_auto_is_null: off,
+    // MySQL caches the next id of a table for a day by default.
+    information_schema_stats_expiry: { value: 0 },
     in_predicate_conversion_threshold: { value: 0 },
     // What a value becomes.
     sql_mode: { value: STRICT },
