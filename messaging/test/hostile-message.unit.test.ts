@@ -127,6 +127,7 @@ describe('a dead letter', () => {
       'x-failed-at',
       'x-consumer',
       'x-attempts',
+      'x-redrives',
       'x-dropped',
     ])
     expect(headers['x-dropped']).toMatch(
