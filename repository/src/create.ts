@@ -1,8 +1,8 @@
 // Storing items: a whole batch in two statements, and with more care when a row of it, or of the batch before, was refused.
 import { z } from 'zod'
 import type { Command, CreateOutcome, NewItem } from './contract.ts'
-import { type Database, RunAgain } from './database.ts'
-import { DatabaseError, duplicateIdOf, duplicateKeyOf, meaningOf, sentenceOf } from './errors.ts'
+import type { Database } from './database.ts'
+import { DatabaseError, duplicateIdOf, duplicateKeyOf, meaningOf, RunAgain, sentenceOf } from './errors.ts'
 import { findRecorded, hasId, type Recorded, record } from './inbox.ts'
 import type { Sql } from './server-pool.ts'
 import { assertItemsStored } from './stored.ts'

@@ -1,8 +1,8 @@
 // Deleting items by sku: a batch in three statements, with the truth about each message.
 import { z } from 'zod'
 import type { Command, DeleteOutcome } from './contract.ts'
-import { type Database, RunAgain } from './database.ts'
-import { errnoOf, meaningOf, sentenceOf } from './errors.ts'
+import type { Database } from './database.ts'
+import { errnoOf, meaningOf, RunAgain, sentenceOf } from './errors.ts'
 import { findRecorded, hasId, type Identified, type Recorded, record } from './inbox.ts'
 import type { Sql } from './server-pool.ts'
 import { assertChanged } from './stored.ts'

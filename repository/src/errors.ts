@@ -15,6 +15,11 @@ export class DatabaseError extends Error {
   }
 }
 
+/** Thrown inside a transaction that saw the world change under it: it is rolled back and run again. */
+export class RunAgain extends Error {
+  override readonly name = 'RunAgain'
+}
+
 /**
  * `again`: the transaction lost to another one and is gone; it may pass now · `row`: the row itself is refused · `transient`:
  * the server, the account or the schema is in a wrong state, or out of reach · `unknown`: a bug of ours, or news. An unknown
@@ -81,6 +86,7 @@ export function errnoOf(error: unknown): number | undefined {
 
 /** What `error` means, whether it comes from TypeORM, mysql2, a socket, or is ours already. */
 export function meaningOf(error: unknown): Meaning {
+  if (error instanceof RunAgain) return 'again'
   if (error instanceof DatabaseError && error.errno === undefined) return error.transient ? 'transient' : 'unknown'
   const cause = error instanceof DatabaseError ? error.cause : unwrapped(error)
   const { data: answer } = serverError.safeParse(cause)

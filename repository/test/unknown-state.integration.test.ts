@@ -4,6 +4,7 @@ import { type MysqlError, startTcpProxy, type TcpProxy } from 'local'
 import { z } from 'zod'
 import type { Inventory } from '../src/contract.ts'
 import { type Database, openDatabase } from '../src/database.ts'
+import { RunAgain } from '../src/errors.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'
 import { creation, deletion } from './commands.ts'
@@ -133,6 +134,11 @@ describe('a transaction that fails to end', () => {
         .tuple([z.object({ id: z.coerce.number() })])
         .parse(await database.use((sql) => sql('SELECT CONNECTION_ID() AS id')))[0].id
     const before = await connection()
+    // A race with another transaction is no reason to connect anew.
+    await database.transaction(async (_, attempt) => {
+      if (attempt === 1) throw new RunAgain('seen')
+    })
+    expect(await connection()).toBe(before)
     await database.use((sql) => sql('START TRANSACTION'))
     expect(await connection()).not.toBe(before)
   })
