@@ -1,8 +1,8 @@
 // Stores items: a whole batch in two statements, or with a lookup first if a row of this or of a recent batch was refused.
 import { z } from 'zod'
 import { type Command, type CreateOutcome, type NewItem, REFUSALS } from './contract.ts'
-import { type Database, RunAgain } from './database.ts'
-import { DatabaseError, duplicateIdOf, duplicateKeyOf, meaningOf, sentenceOf } from './errors.ts'
+import type { Database } from './database.ts'
+import { DatabaseError, duplicateIdOf, duplicateKeyOf, meaningOf, RunAgain, sentenceOf } from './errors.ts'
 import { recordApplied, Verdicts } from './inbox.ts'
 import type { Sql } from './server-pool.ts'
 import { assertItemsStored } from './stored.ts'

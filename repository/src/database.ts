@@ -34,11 +34,6 @@ export interface Database {
   close(): Promise<void>
 }
 
-/** Thrown inside a transaction whose data another one changed: it is rolled back and run again. */
-export class RunAgain extends Error {
-  override readonly name = 'RunAgain'
-}
-
 /**
  * Opens the database, waiting as long as it takes for MySQL to answer and for the schema to be migrated: start in any order.
  * Rejects when `service.stopping` aborts.
@@ -96,7 +91,7 @@ class MysqlDatabase implements Database {
       try {
         return await this.#connections.lend((lent) => transact(lent, (sql) => work(sql, attempt)))
       } catch (error) {
-        if (!(error instanceof RunAgain) && meaningOf(error) !== 'again') throw error
+        if (meaningOf(error) !== 'again') throw error
         if (attempt < (errnoOf(error) === LOCK_WAIT_TIMEOUT ? WAITING_ATTEMPTS_MAX : ATTEMPTS_MAX)) {
           // A random pause, so that the two transactions of a deadlock do not meet again.
           await pause(Math.random() * PAUSE_MAX_MS * Math.min(attempt, PAUSES_GROW_FOR), never)

@@ -15,6 +15,11 @@ export class DatabaseError extends Error {
   }
 }
 
+/** Thrown inside a transaction that saw the world change under it: it is rolled back and run again. */
+export class RunAgain extends Error {
+  override readonly name = 'RunAgain'
+}
+
 /**
  * `again`: the transaction lost to another one and was rolled back; run it again · `row`: the database refused the row ·
  * `transient`: the server, the account or the schema is in a wrong state, or the server cannot be reached · `unknown`: any other
@@ -81,6 +86,7 @@ export function errnoOf(error: unknown): number | undefined {
 
 /** What `error` means. It may come from TypeORM, mysql2 or a socket, or be a DatabaseError. */
 export function meaningOf(error: unknown): Meaning {
+  if (error instanceof RunAgain) return 'again'
   if (error instanceof DatabaseError && error.errno === undefined) return error.transient ? 'transient' : 'unknown'
   const cause = error instanceof DatabaseError ? error.cause : unwrapped(error)
   const { data: answer } = serverError.safeParse(cause)

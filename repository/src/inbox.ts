@@ -1,8 +1,7 @@
 // The inbox: what was decided about a message, applied or refused, so that it is decided once.
 import { z } from 'zod'
 import type { Command } from './contract.ts'
-import { RunAgain } from './database.ts'
-import { errnoOf } from './errors.ts'
+import { errnoOf, RunAgain } from './errors.ts'
 import type { Sql } from './server-pool.ts'
 import { assertChanged } from './stored.ts'
 

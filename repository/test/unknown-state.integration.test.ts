@@ -4,6 +4,7 @@ import { type MysqlError, startTcpProxy, type TcpProxy } from 'local'
 import { z } from 'zod'
 import type { Inventory } from '../src/contract.ts'
 import { type Database, openDatabase } from '../src/database.ts'
+import { RunAgain } from '../src/errors.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'
 import { creation, deletion } from './commands.ts'
@@ -147,6 +148,11 @@ describe('a transaction whose end fails', () => {
 
   it('does not lend a connection again while its transaction is open', async () => {
     const before = await connectionIdOf(database)
+    // A race with another transaction is no reason to connect again.
+    await database.transaction(async (_, attempt) => {
+      if (attempt === 1) throw new RunAgain('seen')
+    })
+    expect(await connectionIdOf(database)).toBe(before)
     await database.use((sql) => sql('START TRANSACTION'))
     expect(await connectionIdOf(database)).not.toBe(before)
   })
