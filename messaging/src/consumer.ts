@@ -209,11 +209,12 @@ export class Consumer<Body, Result> {
     const { contract, publisher, config, service } = this.#parts
     const { messageId } = taken.message.properties
     const fields = { queue: contract.queue, messageId, reason: refused.reason, error: refused.error }
-    const envelope = deadLetter(contract, taken.message, refused, { consumer: service.name, at: new Date() })
+    const failure = { consumer: service.name, at: new Date() }
     const givenUp = this.#givenUp([taken])
     for (let attempt = 1; !taken.session.over.signal.aborted; attempt += 1) {
       try {
-        await publisher.send(envelope)
+        const { frameMax } = publisher
+        await publisher.send(deadLetter(contract, taken.message, refused, { ...failure, frameMax }))
         service.log.warn(fields, 'message refused: it is among the dead letters')
         this.#trouble = undefined
         return true

@@ -1,7 +1,7 @@
 // Pure decisions: from what happened to a message, what is to be done with it. No channel, no clock.
 import { hash } from 'node:crypto'
 import type { Message } from 'amqplib'
-import { carried } from './carried.ts'
+import { bytesOfValue, carried, headerRoom } from './carried.ts'
 import type { Contract } from './contract.ts'
 import { deadLetterQueue } from './contract.ts'
 import type { Delivery, Outcome } from './handler.ts'
@@ -60,6 +60,8 @@ function faultOfProperties(
 export interface Failure {
   readonly consumer: string
   readonly at: Date
+  /** The largest frame that the broker takes: all properties of the dead letter must fit into one. */
+  readonly frameMax: number
 }
 
 /**
@@ -73,7 +75,16 @@ export function deadLetter(
   { reason, error, attempts = 1 }: Refused,
   failure: Failure,
 ): Envelope {
-  const { properties, headers, dropped } = carried(message.properties)
+  const room = headerRoom(failure.frameMax)
+  const ours = {
+    'x-reason': reason,
+    'x-error': legible(error, room / 4),
+    'x-failed-at': failure.at.toISOString(),
+    'x-consumer': failure.consumer,
+    'x-attempts': deliveriesBefore(message) + attempts,
+  }
+  const left = room - room / 8 - bytesOfValue({ ...ours, 'x-dropped': '…' }, 1)
+  const { properties, headers, dropped } = carried(message.properties, left)
   return {
     queue: deadLetterQueue(contract.queue),
     content: message.content,
@@ -82,12 +93,8 @@ export function deadLetter(
       persistent: true,
       headers: {
         ...headers,
-        'x-reason': reason,
-        'x-error': legible(error),
-        'x-failed-at': failure.at.toISOString(),
-        'x-consumer': failure.consumer,
-        'x-attempts': deliveriesBefore(message) + attempts,
-        ...(dropped.length === 0 ? {} : { 'x-dropped': legible(dropped.join(', ')) }),
+        ...ours,
+        ...(dropped.length === 0 ? {} : { 'x-dropped': legible(dropped.join(', '), room / 8) }),
       },
     },
   }
@@ -103,13 +110,17 @@ function deliveriesBefore({ fields, properties }: Message): number {
 }
 
 const LEGIBLE_MOST = 2_000
+/** Each character may become six. */
+const LEGIBLE_MOST_BYTES = 6 * LEGIBLE_MOST
 /** Characters that move the cursor or begin a line where a person reads the text. */
 const CONTROL = /[\p{Cc}\u2028\u2029]/gu
 
-/** An explanation quotes what it is about: made one line, and cut when it is very long. */
-export function legible(text: string): string {
-  const cut = text.length > LEGIBLE_MOST ? `${text.slice(0, LEGIBLE_MOST)}…` : text
-  return cut.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+/** An explanation quotes what it is about: made one line, and cut when it is very long or takes more than `maxBytes`. */
+export function legible(text: string, maxBytes = LEGIBLE_MOST_BYTES): string {
+  const cut = text.slice(0, LEGIBLE_MOST)
+  const line = cut.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  const { read } = new TextEncoder().encodeInto(line, new Uint8Array(Math.min(maxBytes, LEGIBLE_MOST_BYTES)))
+  return read < line.length || cut.length < text.length ? `${line.slice(0, read)}…` : line
 }
 
 /**
