@@ -80,7 +80,17 @@ async function openConnection(
   { log }: Service,
   lost: (reason: Error) => void,
 ): Promise<Connection> {
-  const { tls } = config
+  const { tls, connectTimeoutMs } = config
+  const late = new AbortController()
+  const timer = setTimeout(() => late.abort(), connectTimeoutMs)
+  const socketOptions = {
+    noDelay: true,
+    keepAlive: true,
+    // Covers TCP, TLS and the whole AMQP handshake. amqplib's own `timeout` begins anew with every byte that comes.
+    signal: late.signal,
+    clientProperties: { connection_name: connectionName },
+    ...(tls === undefined ? {} : verified(tls)),
+  }
   const model = await connect(
     {
       protocol: tls === undefined ? 'amqp' : 'amqps',
@@ -91,19 +101,15 @@ async function openConnection(
       vhost: encodeURIComponent(config.vhost),
       heartbeat: config.heartbeatS,
     },
-    {
-      noDelay: true,
-      keepAlive: true,
-      // Covers TCP and the whole AMQP handshake: a peer that accepts and then says nothing is given up as well.
-      timeout: config.connectTimeoutMs,
-      clientProperties: { connection_name: connectionName },
-      ...(tls === undefined ? {} : verified(tls)),
-    },
-  ).catch((error: unknown) => {
-    const trouble = tls === undefined ? undefined : tlsTrouble(error)
-    const why = trouble ?? (error instanceof Error ? error.message : String(error))
-    throw new Error(`${addressOf(server)}: ${why}`, { cause: error })
-  })
+    socketOptions,
+  )
+    .catch((error: unknown) => {
+      if (late.signal.aborted) throw new Error(`${addressOf(server)}: opening took longer than ${connectTimeoutMs} ms`)
+      const trouble = tls === undefined ? undefined : tlsTrouble(error)
+      const why = trouble ?? (error instanceof Error ? error.message : String(error))
+      throw new Error(`${addressOf(server)}: ${why}`, { cause: error })
+    })
+    .finally(() => clearTimeout(timer))
   log.info({ server: addressOf(server) }, `${connectionName}: connected to ${addressOf(server)}`)
   const frameMax = frameMaxOf(model)
   const connection: Connection = { model, blocked: undefined, frameMax, gatherWrites: gathering(socketOf(model)) }
