@@ -1,11 +1,14 @@
 // What of a message's properties its dead letter can carry: whatever cannot be written again is left out and named.
 import type { Message } from 'amqplib'
 
-/**
- * Bytes of headers that are carried, at most: all properties of a message travel in one frame (128 KiB), and amqplib
- * encodes headers in a buffer of 64 KiB.
- */
+/** Bytes of headers that are carried, at most: amqplib encodes headers in a buffer of 64 KiB. */
 const HEADERS_MOST_BYTES = 32_768
+/** What no peer may set its largest frame below (https://www.rabbitmq.com/amqp-0-9-1-reference#connection.tune). */
+export const FRAME_MIN_BYTES = 4_096
+/** Of a frame with properties: its own start and end, class, weight, size of the body, flags, and the length of the headers. */
+const HEADER_FRAME_BYTES = 8 + 14 + 4
+/** Properties that are carried besides the headers: seven short strings, the timestamp and two single bytes. */
+const PROPERTIES_MOST_BYTES = 7 * 256 + 10
 /** A header whose tables nest deeper is left out. */
 const DEPTH_MOST = 16
 /** A short string of AMQP, names of headers included. */
@@ -30,8 +33,11 @@ export interface Carried {
   readonly dropped: readonly string[]
 }
 
-/** Sorts out the properties of a message from a peer who may have written anything. */
-export function carried(given: Message['properties']): Carried {
+/** Bytes of headers that fit into one frame of `frameMax` bytes with all other properties. */
+export const headerRoom = (frameMax: number): number => frameMax - HEADER_FRAME_BYTES - PROPERTIES_MOST_BYTES
+
+/** Sorts out the properties of a message from a peer who may have written anything; of its headers, `headersMost` bytes. */
+export function carried(given: Message['properties'], headersMost: number): Carried {
   const dropped: string[] = []
   const properties: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(given)) {
@@ -40,7 +46,7 @@ export function carried(given: Message['properties']): Carried {
     else dropped.push(name)
   }
   const headers: Record<string, unknown> = {}
-  let room = HEADERS_MOST_BYTES
+  let room = Math.min(HEADERS_MOST_BYTES, headersMost)
   for (const [name, value] of Object.entries(given.headers ?? {})) {
     const size = bytesOfField(name, value, 1)
     if (ROUTING_HEADERS.has(name) || !(size <= room)) {
@@ -69,7 +75,8 @@ function bytesOfField(name: string, value: unknown, depth: number): number {
 const PLAIN_BYTES = 9
 const LENGTH_BYTES = 5
 
-function bytesOfValue(value: unknown, depth: number): number {
+/** Bytes that the value of a field takes at most; NaN when it cannot be written. */
+export function bytesOfValue(value: unknown, depth: number): number {
   if (value === null || typeof value === 'boolean') return PLAIN_BYTES
   if (typeof value === 'string') return LENGTH_BYTES + Buffer.byteLength(value)
   if (typeof value === 'number') return isWritableNumber(value) ? PLAIN_BYTES : Number.NaN

@@ -1,10 +1,11 @@
 // A supervised AMQP connection, and supervised channels on it: each is opened again, with its whole set-up, when it is lost.
-import { Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import { withDeadline } from './backoff.ts'
 import type { RabbitmqConfig } from './config.ts'
-import { flattenHeaders } from './nested-headers.ts'
+import { Misconfigured } from './errors.ts'
+import { channelEnd, connectionEnd, frameMaxOf, socketOf } from './inside-amqplib.ts'
 import { addressOf, type Server } from './server-list.ts'
 import type { Service } from './service.ts'
 import { Supervised } from './supervised.ts'
@@ -14,12 +15,15 @@ import { type Tls, tlsTrouble } from './tls.ts'
 export interface Connection {
   readonly model: ChannelModel
   blocked: string | undefined
+  /** The largest frame, in bytes, that the broker accepts; all properties of a message travel in one. */
+  readonly frameMax: number
   /** Makes one write to the socket of all that is written until the event loop turns: a system call costs more than a message. */
   gatherWrites(): void
 }
 
 /** Longest wait for the broker's close-ok, of a connection or a channel: a broker that is gone must not delay the exit. */
 const CLOSE_TIMEOUT_MS = 1_000
+const UNEXPLAINED = new Error('closed')
 
 /** Keeps a connection to the broker open; `purpose` names it in the broker's list of connections and in the log. */
 export function superviseConnection(
@@ -35,6 +39,7 @@ export function superviseConnection(
     reconnectMostMs: config.reconnectMostMs,
     reopened: () => service.meter.count('broker_reconnects', { connection: purpose }),
     open: (lost) => openConnection(config, next(), `${service.name} ${purpose}`, service, lost),
+    ended: ({ model }) => connectionEnd(model),
     close: closeConnection,
   })
 }
@@ -75,7 +80,17 @@ async function openConnection(
   { log }: Service,
   lost: (reason: Error) => void,
 ): Promise<Connection> {
-  const { tls } = config
+  const { tls, connectTimeoutMs } = config
+  const late = new AbortController()
+  const timer = setTimeout(() => late.abort(), connectTimeoutMs)
+  const socketOptions = {
+    noDelay: true,
+    keepAlive: true,
+    // Covers TCP, TLS and the whole AMQP handshake. amqplib's own `timeout` begins anew with every byte that comes.
+    signal: late.signal,
+    clientProperties: { connection_name: connectionName },
+    ...(tls === undefined ? {} : verified(tls)),
+  }
   const model = await connect(
     {
       protocol: tls === undefined ? 'amqp' : 'amqps',
@@ -86,27 +101,22 @@ async function openConnection(
       vhost: encodeURIComponent(config.vhost),
       heartbeat: config.heartbeatS,
     },
-    {
-      noDelay: true,
-      keepAlive: true,
-      // Covers TCP and the whole AMQP handshake: a peer that accepts and then says nothing is given up as well.
-      timeout: config.connectTimeoutMs,
-      clientProperties: { connection_name: connectionName },
-      ...(tls === undefined ? {} : verified(tls)),
-    },
-  ).catch((error: unknown) => {
-    const trouble = tls === undefined ? undefined : tlsTrouble(error)
-    const why = trouble ?? (error instanceof Error ? error.message : String(error))
-    throw new Error(`${addressOf(server)}: ${why}`, { cause: error })
-  })
+    socketOptions,
+  )
+    .catch((error: unknown) => {
+      if (late.signal.aborted) throw new Error(`${addressOf(server)}: opening took longer than ${connectTimeoutMs} ms`)
+      const trouble = tls === undefined ? undefined : tlsTrouble(error)
+      const why = trouble ?? (error instanceof Error ? error.message : String(error))
+      throw new Error(`${addressOf(server)}: ${why}`, { cause: error })
+    })
+    .finally(() => clearTimeout(timer))
   log.info({ server: addressOf(server) }, `${connectionName}: connected to ${addressOf(server)}`)
-  guardReading(model)
-  const connection: Connection = { model, blocked: undefined, gatherWrites: gathering(socketOf(model)) }
-  let reason = new Error('closed by the broker')
-  model.on('error', (error) => {
-    reason = error
-  })
-  model.on('close', () => lost(reason))
+  const frameMax = frameMaxOf(model)
+  const connection: Connection = { model, blocked: undefined, frameMax, gatherWrites: gathering(socketOf(model)) }
+  // amqplib waits without a deadline for the broker's close-ok after some errors, so an error ends the connection as well.
+  for (const event of ['error', 'close'] as const) model.on(event, () => lost(connectionEnd(model) ?? UNEXPLAINED))
+  const closed = connectionEnd(model)
+  if (closed !== undefined) lost(closed)
   model.on('blocked', (why) => {
     connection.blocked = why
     log.warn({ reason: why }, `${connectionName}: the broker blocks publishing`)
@@ -116,17 +126,6 @@ async function openConnection(
     log.info({}, `${connectionName}: the broker takes messages again`)
   })
   return connection
-}
-
-/** Lets amqplib read no frame that would overflow its stack; it has no hook for that, so its own method is stood in front of. */
-function guardReading({ connection }: ChannelModel): void {
-  const receive: unknown = Reflect.get(connection, 'recvFrame')
-  if (typeof receive !== 'function') return
-  Reflect.set(connection, 'recvFrame', () => {
-    const received: unknown = Reflect.get(connection, 'rest')
-    if (Buffer.isBuffer(received)) flattenHeaders(received)
-    return Reflect.apply(receive, connection, [])
-  })
 }
 
 type TlsOptions = Pick<ConnectionOptions, 'rejectUnauthorized' | 'ca' | 'cert' | 'key' | 'servername'>
@@ -142,22 +141,16 @@ function verified({ ca, cert, key, serverName }: Tls): TlsOptions {
   }
 }
 
-/** amqplib does not tell its socket to the outside. */
-function socketOf({ connection }: ChannelModel): Socket | undefined {
-  const socket: unknown = Reflect.get(connection, 'stream')
-  return socket instanceof Socket ? socket : undefined
-}
-
-function gathering(socket: Socket | undefined): () => void {
+function gathering(socket: Socket): () => void {
   let gathers = false
   const flush = () => {
     gathers = false
-    socket?.uncork()
+    socket.uncork()
   }
   return () => {
     if (gathers) return
     gathers = true
-    socket?.cork()
+    socket.cork()
     setImmediate(flush)
   }
 }
@@ -171,7 +164,7 @@ export async function closeConnection({ model }: Connection): Promise<void> {
   }
   // amqplib only half-closes the socket of a lost connection; a peer that never answers would keep it for many minutes.
   // With an error, since amqplib stops its heartbeat timer only when it hears of one.
-  socketOf(model)?.destroy(new Error('given up'))
+  socketOf(model).destroy(new Error('given up'))
 }
 
 /** Keeps a confirm channel open on `connection`; `setUp` runs on each new channel, before anyone is given it. */
@@ -188,41 +181,43 @@ export function superviseChannel(
     reconnectMostMs: config.reconnectMostMs,
     open: async (lost, signal) => {
       const { model } = await connection.whenOpen(signal)
-      return await withDeadline(openChannel(model, lost, setUp), config.connectTimeoutMs, `${name}: opening`)
+      try {
+        return await openChannel(model, lost, setUp, { name, timeoutMs: config.connectTimeoutMs })
+      } catch (error) {
+        throw error instanceof Misconfigured ? error : (connectionEnd(model) ?? error)
+      }
     },
+    ended: channelEnd,
     close: closeChannel,
   })
 }
 
+/** A channel that opens after the deadline is closed, with what was set up on it. */
 async function openChannel(
   model: ChannelModel,
   lost: (reason: Error) => void,
   setUp: (channel: ConfirmChannel, lost: (reason: Error) => void) => Promise<void>,
+  { name, timeoutMs }: { name: string; timeoutMs: number },
 ): Promise<ConfirmChannel> {
-  const channel = await model.createConfirmChannel()
-  let reason = new Error('the channel was closed with its connection')
-  let state: 'setting up' | 'open' | 'closed' = 'setting up'
-  channel.on('error', (error) => {
-    reason = error
-  })
-  channel.on('close', () => {
-    // While it is set up, the call that failed tells the reason better than the loss of the channel that followed.
-    if (state === 'open') lost(reason)
-    state = 'closed'
+  const opening = model.createConfirmChannel()
+  const channel = await withDeadline(opening, timeoutMs, `${name}: opening`).catch((error: unknown) => {
+    opening.then(closeChannel, () => {})
+    throw error
   })
   try {
-    await setUp(channel, lost)
-    if (isClosed(state)) throw reason
-    state = 'open'
+    await withDeadline(setUp(channel, lost), timeoutMs, `${name}: setting up`)
+    // Only now: while it is set up, the call that failed tells the reason better than the loss of the channel that followed.
+    channel.on('close', () => lost(channelEnd(channel) ?? UNEXPLAINED))
+    const closed = channelEnd(channel)
+    if (closed !== undefined) throw closed
     return channel
   } catch (error) {
+    // amqplib says of a call on a closed channel only that there will be no reply.
+    const reason = error instanceof Misconfigured ? error : (channelEnd(channel) ?? error)
     await closeChannel(channel)
-    throw error
+    throw reason
   }
 }
-
-/** A function, because the compiler does not know that the state changes while it waits. */
-const isClosed = (state: string): boolean => state === 'closed'
 
 async function closeChannel(channel: ConfirmChannel): Promise<void> {
   try {

@@ -320,11 +320,12 @@ export class Consumer<Body, Result> {
     const { contract, publisher, config, service } = this.#parts
     const { messageId } = inHand.message.properties
     const fields = { queue: contract.queue, messageId, reason: refused.reason, error: refused.error }
-    const envelope = deadLetter(contract, inHand.message, refused, { consumer: service.name, at: new Date() })
+    const failure = { consumer: service.name, at: new Date() }
     const givenUp = this.#givenUp([inHand])
     for (let attempt = 1; !inHand.session.over.signal.aborted; attempt += 1) {
       try {
-        await publisher.send(envelope)
+        const { frameMax } = publisher
+        await publisher.send(deadLetter(contract, inHand.message, refused, { ...failure, frameMax }))
         service.log.warn(fields, 'message refused: it is among the dead letters')
         this.#trouble = undefined
         return true

@@ -1,6 +1,6 @@
 // Puts dead letters back on their queue: what a redriven message looks like, and when it counts as taken.
 import type { ConfirmChannel, Message } from 'amqplib'
-import { carried } from './carried.ts'
+import { carried, FRAME_MIN_BYTES, headerRoom } from './carried.ts'
 import type { RabbitmqConfig } from './config.ts'
 import { type Connection, closeConnection, openFirstConnection } from './connection.ts'
 import { idOf } from './dead-letters-described.ts'
@@ -29,8 +29,8 @@ const DROPPED_PREFIXES = ['x-first-death-', 'x-last-death-']
  * The message as its consumer is to see it again: the same bytes, properties and id, as far as they can be written again
  * and do not route it elsewhere. One without an id gets that of its dead letter.
  */
-export function redriven(queue: string, message: Message): Envelope {
-  const { properties, headers } = carried(message.properties)
+export function redriven(queue: string, message: Message, frameMax: number): Envelope {
+  const { properties, headers } = carried(message.properties, headerRoom(frameMax))
   const kept = Object.entries(headers).filter(
     ([name]) => !DROPPED_HEADERS.has(name) && !DROPPED_PREFIXES.some((prefix) => name.startsWith(prefix)),
   )
@@ -121,7 +121,7 @@ class RabbitmqRepublisher implements Republisher {
   }
 
   #write(message: Message, settled: (isTaken: boolean) => void): void {
-    const { queue, content, properties } = redriven(this.#queue, message)
+    const { queue, content, properties } = redriven(this.#queue, message, this.#connection?.frameMax ?? FRAME_MIN_BYTES)
     try {
       this.#channel?.publish('', queue, content, properties, (error) => {
         if (error) this.#fail(this.#refused(message))

@@ -1,6 +1,7 @@
 // Publishes so that "it resolved" means "it is durable": confirmed, mandatory, persistent, and bounded in every direction.
 import type { ConfirmChannel, Message, Options } from 'amqplib'
 import { v7 as uuidv7 } from 'uuid'
+import { FRAME_MIN_BYTES } from './carried.ts'
 import type { RabbitmqConfig } from './config.ts'
 import type { Connection } from './connection.ts'
 import type { Contract } from './contract.ts'
@@ -97,6 +98,11 @@ export class Publisher {
       this.#ownQueues.add(queue)
       zeroPublished(this.#service.meter, queue)
     }
+  }
+
+  /** The largest frame that the broker accepts now. Another server may accept less. */
+  get frameMax(): number {
+    return this.#connection.current?.frameMax ?? FRAME_MIN_BYTES
   }
 
   notReady(): string | undefined {

@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto'
 import type { Message } from 'amqplib'
 import { z } from 'zod'
-import { carried } from './carried.ts'
+import { bytesOfValue, carried, headerRoom } from './carried.ts'
 import type { Contract } from './contract.ts'
 import { deadLetterQueue } from './contract.ts'
 import type { Delivery, Outcome } from './handler.ts'
@@ -62,11 +62,13 @@ function faultOfProperties(
 export interface Failure {
   readonly consumer: string
   readonly at: Date
+  /** The largest frame that the broker takes: all properties of the dead letter must fit into one. */
+  readonly frameMax: number
 }
 
 /**
  * The dead letter of a refused message: the same bytes and properties, plus `x-reason`, `x-error`, `x-failed-at` (ISO
- * 8601), `x-consumer` and `x-attempts`. It keeps its messageId, so that a redrive is recognised. What of its properties
+ * 8601), `x-consumer`, `x-attempts` and `x-redrives`. It keeps its messageId, so that a redrive is recognised. What of its properties
  * cannot be written again, or would route it elsewhere, is left out and named in `x-dropped`.
  */
 export function deadLetter(
@@ -75,7 +77,18 @@ export function deadLetter(
   { reason, error, attempts = 1 }: Refused,
   failure: Failure,
 ): Envelope {
-  const { properties, headers, dropped } = carried(message.properties)
+  const room = headerRoom(failure.frameMax)
+  const ours = {
+    'x-reason': reason,
+    'x-error': legible(error, room / 4),
+    'x-failed-at': failure.at.toISOString(),
+    'x-consumer': failure.consumer,
+    'x-attempts': deliveriesBefore(message) + attempts,
+    // Counted here and not by whoever puts it back, so that one that is moved by other means is judged anew as well.
+    [REDRIVES_HEADER]: Math.min(redrivesOf(message.properties) + 1, REDRIVES_MAX),
+  }
+  const left = room - room / 8 - bytesOfValue({ ...ours, 'x-dropped': '…' }, 1)
+  const { properties, headers, dropped } = carried(message.properties, left)
   return {
     queue: deadLetterQueue(contract.queue),
     content: message.content,
@@ -84,14 +97,8 @@ export function deadLetter(
       persistent: true,
       headers: {
         ...headers,
-        'x-reason': reason,
-        'x-error': legible(error),
-        'x-failed-at': failure.at.toISOString(),
-        'x-consumer': failure.consumer,
-        'x-attempts': deliveriesBefore(message) + attempts,
-        // Counted here and not by whoever puts it back, so that one that is moved by other means is judged anew as well.
-        [REDRIVES_HEADER]: Math.min(redrivesOf(message.properties) + 1, REDRIVES_MAX),
-        ...(dropped.length === 0 ? {} : { 'x-dropped': legible(dropped.join(', ')) }),
+        ...ours,
+        ...(dropped.length === 0 ? {} : { 'x-dropped': legible(dropped.join(', '), room / 8) }),
       },
     },
   }
@@ -115,13 +122,17 @@ const redrivesHeader = z.int().min(0).max(REDRIVES_MAX).catch(0)
 const redrivesOf = ({ headers }: Message['properties']): number => redrivesHeader.parse(headers?.[REDRIVES_HEADER])
 
 const LEGIBLE_MOST = 2_000
+/** Each character may become six. */
+const LEGIBLE_MOST_BYTES = 6 * LEGIBLE_MOST
 /** Characters that move the cursor or begin a line where a person reads the text. */
 const CONTROL = /[\p{Cc}\u2028\u2029]/gu
 
-/** An explanation quotes what it is about: made one line, and cut when it is very long. */
-export function legible(text: string): string {
-  const cut = text.length > LEGIBLE_MOST ? `${text.slice(0, LEGIBLE_MOST)}…` : text
-  return cut.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+/** An explanation quotes what it is about: made one line, and cut when it is very long or takes more than `maxBytes`. */
+export function legible(text: string, maxBytes = LEGIBLE_MOST_BYTES): string {
+  const cut = text.slice(0, LEGIBLE_MOST)
+  const line = cut.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  const { read } = new TextEncoder().encodeInto(line, new Uint8Array(Math.min(maxBytes, LEGIBLE_MOST_BYTES)))
+  return read < line.length || cut.length < text.length ? `${line.slice(0, read)}…` : line
 }
 
 /**

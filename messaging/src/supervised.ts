@@ -13,6 +13,8 @@ export interface Supervision<T> {
   open(lost: (reason: Error) => void, signal: AbortSignal): Promise<T>
   /** Closes what `open` made; called exactly once for each, lost or not. Must not reject. */
   close(resource: T): Promise<void>
+  /** Why it is over, undefined while it is open. Asked at each use, so that no loss depends on an event alone. */
+  ended?(resource: T): Error | undefined
   /** Called each time it is open again after a loss. */
   reopened?(): void
   readonly log: Log
@@ -27,7 +29,7 @@ export class Supervised<T> {
   readonly #stop = new AbortController()
   readonly #waiting = new Set<{ resolve(resource: T): void; reject(reason: Error): void }>()
   readonly #running: Promise<void>
-  #current: T | undefined
+  #open: { readonly resource: T; readonly loss: Loss } | undefined
   #reason: string
 
   constructor(how: Supervision<T>) {
@@ -38,12 +40,13 @@ export class Supervised<T> {
 
   /** The open thing, or undefined while there is none. */
   get current(): T | undefined {
-    return this.#current
+    return this.#open && !this.#isLost(this.#open) ? this.#open.resource : undefined
   }
 
   /** Why it is not open, in one sentence; undefined while it is. */
   notReady(): string | undefined {
-    return this.#current === undefined ? this.#reason : undefined
+    if (this.current !== undefined) return undefined
+    return this.#open === undefined ? this.#reason : this.#sentence(this.#open.loss.reason)
   }
 
   /**
@@ -51,7 +54,8 @@ export class Supervised<T> {
    * says that no retry can help; every other failure is waited out.
    */
   whenOpen(signal?: AbortSignal): Promise<T> {
-    if (this.#current !== undefined) return Promise.resolve(this.#current)
+    const current = this.current
+    if (current !== undefined) return Promise.resolve(current)
     if (this.#stop.signal.aborted || signal?.aborted) return Promise.reject(new Error(`${this.#how.name}: stopped`))
     return new Promise((resolve, reject) => {
       const aborted = () => waiter.reject(new Error(`${this.#how.name}: stopped waiting`))
@@ -87,12 +91,14 @@ export class Supervised<T> {
       try {
         const resource = await this.#openUnlessLost(loss)
         const since = performance.now()
-        this.#opened(resource)
+        this.#open = { resource, loss }
+        for (const waiter of [...this.#waiting]) waiter.resolve(resource)
         if (opened++ > 0) this.#how.reopened?.()
         log.info({}, `${name}: open`)
         await loss.happened
         if (performance.now() - since > STABLE_AFTER_MS) attempt = 0
-        this.#current = undefined
+        this.#open = undefined
+        this.#reason = this.#sentence(loss.reason)
         await this.#how.close(resource)
       } catch (error) {
         loss.report(error instanceof Error ? error : new Error(String(error)))
@@ -108,19 +114,24 @@ export class Supervised<T> {
   async #openUnlessLost(loss: Loss): Promise<T> {
     const opening = this.#how.open((reason) => loss.report(reason), this.#stop.signal)
     const first = await Promise.race([opening.then((resource) => ({ resource })), loss.happened])
-    if (first !== undefined && !loss.reported) return first.resource
+    if (first !== undefined && !this.#isLost({ ...first, loss })) return first.resource
     // Lost while it was being opened. Should it open after all, nobody wants it any more.
     opening.then((resource) => this.#how.close(resource)).catch(() => {})
     throw loss.reason
   }
 
-  #opened(resource: T): void {
-    this.#current = resource
-    for (const waiter of [...this.#waiting]) waiter.resolve(resource)
+  #isLost({ resource, loss }: { readonly resource: T; readonly loss: Loss }): boolean {
+    const end = this.#how.ended?.(resource)
+    if (end !== undefined) loss.report(end)
+    return loss.reported
+  }
+
+  #sentence(reason: Error): string {
+    return `${this.#how.name} is not open: ${reason.message}`
   }
 
   #failed(reason: Error, delayMs: number): void {
-    this.#reason = `${this.#how.name} is not open: ${reason.message}`
+    this.#reason = this.#sentence(reason)
     const level = reason instanceof Misconfigured ? 'error' : 'warn'
     this.#how.log[level]({ retryInMs: Math.round(delayMs) }, `${this.#how.name}: ${reason.message}; trying again`)
     if (reason instanceof Misconfigured) for (const waiter of [...this.#waiting]) waiter.reject(reason)

@@ -14,6 +14,9 @@ import type { CommandReply, Reply } from './rpc.ts'
 import type { Service } from './service.ts'
 import { deadLetter, readMessage, replyTo } from './settle.ts'
 
+/** RabbitMQ's default. */
+const FRAME_MAX = 131_072
+
 /** A service that logs nothing, counts nothing and is not stopping. */
 export const quietService: Service = {
   name: 'test',
@@ -220,7 +223,7 @@ export class InMemoryRabbitmq {
 
   #carryOut(contract: Contract, message: Message, outcome: Outcome, service: Service): void {
     if (outcome.kind === 'refused')
-      this.put(deadLetter(contract, message, outcome, { consumer: service.name, at: new Date() }))
+      this.put(deadLetter(contract, message, outcome, { consumer: service.name, at: new Date(), frameMax: FRAME_MAX }))
     const reply = replyTo(contract, message, outcome)
     if (reply) this.put(reply)
   }

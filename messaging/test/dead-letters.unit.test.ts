@@ -128,7 +128,7 @@ describe('a redriven message', () => {
       expiration: '1',
       userId: 'u',
     })
-    const { queue, content, properties } = redriven('create_item', dead)
+    const { queue, content, properties } = redriven('create_item', dead, 131_072)
     expect(queue).toBe('create_item')
     expect(content).toBe(dead.content)
     expect(properties).toEqual({

@@ -92,25 +92,34 @@ describe('messaging under faults', () => {
     }
   }, 60_000)
 
-  it('gives up a peer that accepts and says nothing, and says what it waits for', async () => {
-    const said: string[] = []
-    const silent = createServer(() => {})
-    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
-    const address = silent.address()
-    if (address === null || typeof address === 'string') throw new Error('no port')
-    const stop = new AbortController()
-    const log = { ...quietService.log, warn: (_: object, message: string) => said.push(message) }
-    const opening = start({ servers: [onLoopback(address.port)], connectTimeoutMs: 200 }, [], {
-      ...quietService,
-      log,
-      stopping: stop.signal,
-    })
-    const ended = expect(opening).rejects.toThrow('stopped')
-    await eventually(() => expect(said.filter((line) => line.includes('ETIMEDOUT')).length).toBeGreaterThan(1))
-    stop.abort()
-    await ended
-    silent.close()
-  })
+  it.each(['says nothing', 'says one byte at a time'])(
+    'gives up a peer that accepts and %s, and says what it waits for',
+    async (what) => {
+      const said: string[] = []
+      const silent = createServer((socket) => {
+        // The type of a frame, its channel, and a size that does not end.
+        const dripping = setInterval(() => what !== 'says nothing' && socket.write(Buffer.from([1])), 50)
+        socket.on('error', () => {}).on('close', () => clearInterval(dripping))
+      })
+      await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+      const address = silent.address()
+      if (address === null || typeof address === 'string') throw new Error('no port')
+      const stop = new AbortController()
+      const log = { ...quietService.log, warn: (_: object, message: string) => said.push(message) }
+      const opening = start({ servers: [onLoopback(address.port)], connectTimeoutMs: 200 }, [], {
+        ...quietService,
+        log,
+        stopping: stop.signal,
+      })
+      const ended = expect(opening).rejects.toThrow('stopped')
+      await eventually(() =>
+        expect(said.filter((line) => line.includes('opening took longer than 200 ms')).length).toBeGreaterThan(1),
+      )
+      stop.abort()
+      await ended
+      silent.close()
+    },
+  )
 
   it('loses nothing that was confirmed when connections are cut during a burst, and leaves no publish hanging', async () => {
     const producer = await start()

@@ -1,4 +1,6 @@
 // Messages whose numbers, properties and headers are made to harm: each is refused with its field named, or read as it is meant.
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import { createItem, orderProcessing } from '../src/contracts.ts'
@@ -17,13 +19,20 @@ const message = (content: string, properties: Record<string, unknown> = {}): Mes
 })
 const itemWith = (members: string) =>
   `{"sku":"a","name":"n","label":"l",${members}${members.includes('price') ? '' : ',"price":1'}${members.includes('quantity') ? '' : ',"quantity":1'}}`
-const letterOf = (properties: Record<string, unknown>) =>
+const letterOf = (properties: Record<string, unknown>, frameMax = 131_072, error = 'a\n\u001b[31m\u2028b') =>
   deadLetter(
     createItem,
     message('', properties),
-    { kind: 'refused', reason: 'invalid', error: 'a\n\u001b[31m\u2028b' },
-    { consumer: 'c', at: new Date(0) },
+    { kind: 'refused', reason: 'invalid', error },
+    { consumer: 'c', at: new Date(0), frameMax },
   ).properties
+
+/** Bytes of the frame that amqplib makes of `properties`. */
+function encodedBytes(properties: object): number {
+  const require = createRequire(import.meta.url)
+  const defs = require(join(dirname(require.resolve('amqplib')), 'lib/defs.js'))
+  return defs.encodeProperties(defs.BasicProperties, 1, 0, properties).length
+}
 
 describe('numbers', () => {
   it.each([
@@ -138,6 +147,24 @@ describe('a dead letter', () => {
   it('keeps at most 32 KiB of headers', () => {
     const many = Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`h${n}`, 'x'.repeat(1_000)]))
     expect(Object.keys(letterOf({ headers: many }).headers).length).toBeLessThan(40)
+  })
+
+  it.each([4_096, 8_192, 131_072])('fits with all its properties into one frame of %i bytes', (frameMax) => {
+    const text = 'é'.repeat(127)
+    const many = Array.from({ length: 300 }, (_, n) => [`${n} ${'ü'.repeat(100)}`, ['x'.repeat(200), n, { n }]])
+    const full = { contentType: text, contentEncoding: text, correlationId: text, replyTo: text, messageId: text }
+    const more = {
+      type: text,
+      appId: text,
+      timestamp: 5,
+      priority: 9,
+      deliveryMode: 2,
+      headers: Object.fromEntries(many),
+    }
+    const letter = letterOf({ ...full, ...more }, frameMax, '\u0000'.repeat(3_000))
+    expect(Object.keys(letter.headers).length).toBeGreaterThan(6)
+    expect(letter.headers).toMatchObject({ 'x-error': expect.stringMatching(/^(\\u0000)+.*…$/) })
+    expect(encodedBytes({ ...letter, deliveryMode: 2 })).toBeLessThanOrEqual(frameMax)
   })
 
   it('is routed nowhere else: not by the headers CC and BCC', () => {

@@ -70,7 +70,7 @@ describe('reading a message', () => {
 
 describe('a dead letter', () => {
   const refused = { kind: 'refused' as const, reason: 'invalid', error: 'sku: must not be empty' }
-  const failure = { consumer: 'consumer_two', at: new Date('2026-01-02T03:04:05.678Z') }
+  const failure = { consumer: 'consumer_two', at: new Date('2026-01-02T03:04:05.678Z'), frameMax: 131_072 }
 
   it('keeps the bytes and the properties, and adds why, when and by whom', () => {
     const content = Buffer.from([0xff, 0x00])

@@ -7,7 +7,11 @@ import { quietService } from '../src/testing.ts'
 
 type Thing = { id: number; lose: (reason: Error) => void }
 
-function supervise(open?: (id: number, lost: (reason: Error) => void) => Promise<void>, reconnectMostMs = 20) {
+function supervise(
+  open?: (id: number, lost: (reason: Error) => void) => Promise<void>,
+  reconnectMostMs = 20,
+  ended: (thing: Thing) => Error | undefined = () => undefined,
+) {
   const opened: Thing[] = []
   const closed: number[] = []
   let reopened = 0
@@ -21,6 +25,7 @@ function supervise(open?: (id: number, lost: (reason: Error) => void) => Promise
       await open?.(thing.id, lost)
       return thing
     },
+    ended,
     close: async ({ id }) => {
       closed.push(id)
     },
@@ -55,6 +60,28 @@ describe('supervision', () => {
     await eventually(() => expect(closed).toEqual([0]))
     await supervised.close()
     expect(closed).toEqual([0, 1])
+  })
+
+  it.each(['current', 'whenOpen', 'notReady'] as const)(
+    'finds at the next use (%s) what ended without an event',
+    async (use) => {
+      const ended = new Map<number, Error>()
+      const { supervised, closed } = supervise(undefined, 20, ({ id }) => ended.get(id))
+      expect((await supervised.whenOpen()).id).toBe(0)
+      ended.set(0, new Error('silently'))
+      if (use === 'current') expect(supervised.current).toBeUndefined()
+      if (use === 'notReady') expect(supervised.notReady()).toBe('thing is not open: silently')
+      expect((await supervised.whenOpen()).id).toBe(1)
+      await supervised.close()
+      expect(closed).toEqual([0, 1])
+    },
+  )
+
+  it('does not hand over what ended before it was opened', async () => {
+    const { supervised, closed } = supervise(undefined, 20, ({ id }) => (id === 0 ? new Error('stillborn') : undefined))
+    expect((await supervised.whenOpen()).id).toBe(1)
+    await eventually(() => expect(closed).toEqual([0]))
+    await supervised.close()
   })
 
   it('tries for ever, but tells who waits when it is a matter of configuration', async () => {

@@ -69,8 +69,13 @@ export async function runService<S extends Sections>(
   })
 }
 
+/** Older ones run most of it, and fail at some later time. */
+const NODE_MAJOR_MIN = 24
+
 function configuration<S extends Sections>(name: string, sections: S) {
   try {
+    if (Number.parseInt(process.version.slice(1), 10) < NODE_MAJOR_MIN)
+      throw new InvalidEnvironment([`this is Node.js ${process.version}, and ${name} needs ${NODE_MAJOR_MIN} or later`])
     const all = { ...runtimeSections(name), ...sections }
     parseEnvironment(all, process.env) // both at once, so that every problem is named at once
     return {

@@ -54,6 +54,13 @@ describe('a service process', () => {
     expect(fixture.messages().at(-1)).toBe('stopped')
   })
 
+  it('refuses to start on a Node.js older than 24', async () => {
+    const older = "data:text/javascript,Object.defineProperty(process,'version',{value:'v22.23.3'})"
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'runs', NODE_OPTIONS: `--import=${older}` })
+    expect(await fixture.exitCode()).toBe(78)
+    expect(fixture.messages()).toEqual(['configuration: this is Node.js v22.23.3, and fixture needs 24 or later'])
+  })
+
   it('is not ready when something it owns is not, and says why', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'is-not-ready' })
     await fixture.line('ready')

@@ -361,7 +361,7 @@ describe('wrong secrets', () => {
     [
       'a wrong RabbitMQ password',
       ['RABBITMQ_PASSWORD_FILE=', 'RABBITMQ_PASSWORD=not-the-one'],
-      /Handshake terminated by server: 403 .*ACCESS.REFUSED/,
+      /the broker closed the connection: 403 ACCESS.REFUSED/,
     ],
     [
       'a wrong MySQL password',

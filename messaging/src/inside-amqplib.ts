@@ -1,0 +1,98 @@
+// The one file that reaches into amqplib. amqplib handles frames before it hands a connection or a channel over, so a close that
+// comes right behind the open is told to nobody. Here both are watched from their first frame on, and can be asked whether they
+// are open. If amqplib changes one of the names used here, loading this file throws.
+import { createRequire } from 'node:module'
+import { Socket } from 'node:net'
+import { dirname, join } from 'node:path'
+import type { Channel, ChannelModel } from 'amqplib'
+import { z } from 'zod'
+import { flattenHeaders } from './nested-headers.ts'
+
+/** https://www.rabbitmq.com/amqp-0-9-1-reference#connection.close */
+const CONNECTION_CLOSE = (10 << 16) | 50
+const connectionClose = z.object({ fields: z.object({ replyCode: z.number(), replyText: z.string() }) })
+
+type Opened = (error: unknown, ok?: unknown) => void
+interface Emitter {
+  on(event: 'error' | 'close', listener: (error?: Error) => void): unknown
+}
+interface Internal extends Emitter {
+  open(this: Internal, fields: unknown, opened: Opened): void
+  recvFrame(this: Internal): false | { readonly id?: unknown }
+  freshChannel(this: Internal, channel: Emitter, options: unknown): number
+  readonly rest: unknown
+}
+
+/** Why a connection or a channel is over. What is not in here is open. */
+const ends = new WeakMap<object, Error>()
+
+const end = (of: object, reason: Error): void => {
+  if (!ends.has(of)) ends.set(of, reason)
+}
+
+/** Why the connection is over; undefined while it is open. */
+export const connectionEnd = ({ connection }: ChannelModel): Error | undefined => ends.get(connection)
+
+/** Why the channel is over, which may be the end of its connection; undefined while it is open. */
+export const channelEnd = (channel: Channel): Error | undefined => ends.get(channel)
+
+/** The socket of a connection. */
+export function socketOf({ connection }: ChannelModel): Socket {
+  const socket: unknown = Reflect.get(connection, 'stream')
+  if (!(socket instanceof Socket)) throw changed('stream')
+  return socket
+}
+
+/** The largest frame, in bytes, that both sides of a connection agreed on. */
+export function frameMaxOf({ connection }: ChannelModel): number {
+  const bytes: unknown = Reflect.get(connection, 'frameMax')
+  if (typeof bytes !== 'number') throw changed('frameMax')
+  return bytes
+}
+
+const changed = (name: string): Error =>
+  new Error(`amqplib has changed: its connection has no ${name} as we know it. Adapt messaging/src/inside-amqplib.ts.`)
+
+/** amqplib exports only its entry point, so its class is loaded by file name. */
+function internalPrototype(): Internal {
+  const require = createRequire(import.meta.url)
+  const { Connection } = require(join(dirname(require.resolve('amqplib')), 'lib/connection.js'))
+  return Connection.prototype
+}
+
+/** Watches every connection that `prototype` opens from now on. */
+export function watchConnections(prototype: Internal): void {
+  const { open, recvFrame, freshChannel } = prototype
+  for (const [name, method] of Object.entries({ open, recvFrame, freshChannel }))
+    if (typeof method !== 'function') throw changed(name)
+
+  prototype.open = function (fields, opened) {
+    this.on('error', (error) => end(this, error ?? new Error('the connection failed')))
+    this.on('close', (error) => end(this, error ?? new Error('the connection is closed')))
+    // Closed already: whatever amqplib says of it, the reason is the broker's.
+    open.call(this, fields, (error, ok) => opened(ends.get(this) ?? error, ok))
+  }
+
+  prototype.recvFrame = function () {
+    // Headers that nest too deep would overflow amqplib's stack.
+    if (!Buffer.isBuffer(this.rest)) throw changed('rest')
+    flattenHeaders(this.rest)
+    const frame = recvFrame.call(this)
+    if (frame && frame.id === CONNECTION_CLOSE) end(this, closedByBroker(frame))
+    return frame
+  }
+
+  prototype.freshChannel = function (channel, options) {
+    channel.on('error', (error) => end(channel, error ?? new Error('the channel failed')))
+    channel.on('close', () => end(channel, ends.get(this) ?? new Error('the channel is closed')))
+    return freshChannel.call(this, channel, options)
+  }
+}
+
+/** amqplib tells the broker's sentence of an open connection only. */
+function closedByBroker(frame: unknown): Error {
+  const { replyCode, replyText } = connectionClose.parse(frame).fields
+  return Object.assign(new Error(`the broker closed the connection: ${replyCode} ${replyText}`), { code: replyCode })
+}
+
+watchConnections(internalPrototype())

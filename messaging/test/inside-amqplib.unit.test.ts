@@ -1,0 +1,138 @@
+// What we rely on inside amqplib, so that a new version that changes it is noticed here and not in production.
+import { createServer, type Server, type Socket } from 'node:net'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { type ChannelModel, connect } from 'amqplib'
+import { channelEnd, connectionEnd, frameMaxOf, socketOf, watchConnections } from '../src/inside-amqplib.ts'
+import { closeFrame } from './frame-proxy.ts'
+
+/** What a broker sends of a handshake: start, tune to frames of 8192 bytes, open-ok; then channel.open-ok and confirm.select-ok. */
+const START = method(10, 10, [
+  0,
+  9,
+  0,
+  0,
+  0,
+  0,
+  0,
+  0,
+  0,
+  5,
+  ...Buffer.from('PLAIN'),
+  0,
+  0,
+  0,
+  5,
+  ...Buffer.from('en_US'),
+])
+const TUNE = method(10, 30, [0, 8, 0, 0, 0x20, 0, 0, 0])
+const OPEN_OK = method(10, 41, [0])
+const CHANNEL_OPEN_OK = method(20, 11, [0, 0, 0, 0], 1)
+const CONFIRM_SELECT_OK = method(85, 11, [], 1)
+
+function method(classId: number, methodId: number, fields: readonly number[], channel = 0): Buffer {
+  const payload = [0, classId, 0, methodId, ...fields]
+  return Buffer.from([1, 0, channel, 0, 0, 0, payload.length, ...payload, 0xce])
+}
+
+describe('amqplib', () => {
+  let server: Server
+  let socket: Socket | undefined
+  let answers: Buffer[]
+  let port: number
+
+  beforeEach(async () => {
+    server = createServer((accepted) => {
+      socket = accepted
+      accepted.on('error', () => {})
+      let received: Buffer = Buffer.alloc(0)
+      let greeted = false
+      const next = () => {
+        if (!greeted) return 8
+        return received.length < 7 ? Number.POSITIVE_INFINITY : 8 + received.readUInt32BE(3)
+      }
+      accepted.on('data', (data) => {
+        received = Buffer.concat([received, data])
+        for (let size = next(); received.length >= size; size = next()) {
+          received = received.subarray(size)
+          greeted = true
+          accepted.write(answers.shift() ?? '')
+        }
+      })
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const address = server.address()
+    if (address === null || typeof address === 'string') throw new Error('no port')
+    port = address.port
+  })
+  afterEach(() => {
+    socket?.destroy()
+    server.close()
+  })
+
+  const connected = async (...given: Buffer[]): Promise<ChannelModel> => {
+    answers = given.toSpliced(2, 0, Buffer.alloc(0)) // nothing answers tune-ok
+    const model = await connect({ hostname: '127.0.0.1', port, heartbeat: 0 })
+    return model.on('error', () => {})
+  }
+
+  it.each([
+    [320, 'CONNECTION_FORCED - drained'],
+    [541, 'INTERNAL_ERROR'],
+    [530, 'NOT_ALLOWED - vhost full'],
+  ])(
+    'rejects, with the sentence of the broker, a connection that is closed right behind open-ok with %i',
+    async (code, text) => {
+      await expect(connected(START, TUNE, Buffer.concat([OPEN_OK, closeFrame(code, text)]))).rejects.toMatchObject({
+        message: `the broker closed the connection: ${code} ${text}`,
+        code,
+      })
+    },
+  )
+
+  it('rejects with the sentence of the broker when it closes instead of opening', async () => {
+    await expect(connected(START, TUNE, closeFrame(530, 'NOT_ALLOWED - no such vhost'))).rejects.toThrow(
+      'the broker closed the connection: 530 NOT_ALLOWED - no such vhost',
+    )
+  })
+
+  it('knows when a connection and its channel are over, and why', async () => {
+    const model = await connected(START, TUNE, OPEN_OK, CHANNEL_OPEN_OK, CONFIRM_SELECT_OK)
+    const channel = await model.createConfirmChannel()
+    expect([connectionEnd(model), channelEnd(channel), frameMaxOf(model)]).toEqual([undefined, undefined, 8_192])
+    socket?.write(closeFrame(320, 'drained'))
+    await new Promise((resolve) => socketOf(model).once('close', resolve))
+    expect(connectionEnd(model)?.message).toBe('the broker closed the connection: 320 drained')
+    expect(channelEnd(channel)).toBe(connectionEnd(model))
+  })
+
+  it('survives a channel that is closed right behind its opening', async () => {
+    const closed = Buffer.concat([CONFIRM_SELECT_OK, closeFrame(541, 'INTERNAL_ERROR', 1)])
+    const model = await connected(START, TUNE, OPEN_OK, CHANNEL_OPEN_OK, closed)
+    const channel = await model.createConfirmChannel()
+    expect(channelEnd(channel)?.message).toMatch('541')
+    expect(connectionEnd(model)).toBeUndefined()
+  })
+
+  it('still handles frames before it hands the connection over: when it no longer does, inside-amqplib.ts can go', async () => {
+    const order: string[] = []
+    const prototype = Object.getPrototypeOf((await connected(START, TUNE, OPEN_OK)).connection)
+    const { open } = prototype
+    prototype.open = function (fields: unknown, opened: (error: unknown) => void) {
+      this.on('close', () => order.push('closed'))
+      open.call(this, fields, (error: unknown) => {
+        order.push('handed over')
+        opened(error)
+      })
+    }
+    await expect(connected(START, TUNE, Buffer.concat([OPEN_OK, closeFrame(320, 'drained')]))).rejects.toThrow()
+    prototype.open = open
+    expect(order).toEqual(['closed', 'handed over'])
+  })
+
+  it.each(['open', 'recvFrame', 'freshChannel'])('is refused when it has no %s any more', (name) => {
+    const methods = { open: () => {}, recvFrame: () => false as const, freshChannel: () => 1, on: () => {}, rest: null }
+    expect(() => watchConnections({ ...methods, [name]: undefined })).toThrow(
+      `amqplib has changed: its connection has no ${name}`,
+    )
+  })
+})

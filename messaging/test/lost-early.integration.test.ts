@@ -1,0 +1,158 @@
+// Connections and channels that end, or are late, at the very moment they open, and brokers that take only small frames.
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { type Channel, type ChannelModel, connect } from 'amqplib'
+import { eventually } from 'local'
+import { z } from 'zod'
+import { type Broker, openBroker } from '../src/broker.ts'
+import { consumerEnvironment, type RabbitmqConfig } from '../src/config.ts'
+import { command, deadLetterQueue } from '../src/contract.ts'
+import type { Service } from '../src/service.ts'
+import { quietService } from '../src/testing.ts'
+import { closeFrame, type FrameProxy, startFrameProxy } from './frame-proxy.ts'
+import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+
+const OPEN_OK = '10.41'
+const TUNE = '10.30'
+const CONFIRM_OK = '85.11'
+const DECLARE_OK = '50.11'
+const consuming = consumerEnvironment.parse({ CONSUMER_RETRY_MOST_MS: '50' })
+
+describe('messaging', () => {
+  let underTest: RabbitmqUnderTest
+  let proxy: FrameProxy
+  let config: RabbitmqConfig
+  let model: ChannelModel
+  let channel: Channel
+  let queueNumber = 0
+  let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
+  const open: Broker[] = []
+  const said: string[] = []
+  const service: Service = {
+    ...quietService,
+    log: { ...quietService.log, warn: (_: object, message: string) => void said.push(message) },
+  }
+
+  beforeAll(async () => {
+    underTest = await rabbitmqUnderTest('lost_early')
+    model = await connect(underTest.url)
+    channel = await model.createChannel()
+  }, 30_000)
+  afterAll(async () => {
+    await model.close()
+    await underTest.drop()
+  })
+  beforeEach(async () => {
+    proxy = await startFrameProxy(underTest.server)
+    config = { ...underTest.config, servers: [proxy.server], reconnectMostMs: 100, connectTimeoutMs: 1_000 }
+    queueNumber += 1
+    numbers = command(`lost_early_${queueNumber}`, numbers)
+    said.length = 0
+  })
+  afterEach(async () => {
+    await Promise.all(open.splice(0).map((broker) => broker.close()))
+    proxy.close()
+  })
+
+  const start = async (changes: Partial<RabbitmqConfig> = {}): Promise<Broker> => {
+    const broker = await openBroker({ ...config, ...changes }, service, { publishes: [numbers] })
+    open.push(broker)
+    return broker
+  }
+  const consume = async (broker: Broker, seen: number[]) =>
+    await broker.consume(
+      numbers,
+      async (deliveries) =>
+        deliveries.map(({ body }) => {
+          seen.push(body.n)
+          return { kind: 'applied', result: 'done', repeated: false }
+        }),
+      consuming,
+    )
+  const put = (content: string, headers = {}) =>
+    channel.sendToQueue(numbers.queue, Buffer.from(content), { persistent: true, headers })
+
+  it.each([
+    ['a connection', 320, 'CONNECTION_FORCED - drained', OPEN_OK],
+    ['a connection', 541, 'INTERNAL_ERROR', OPEN_OK],
+    ['a channel', 541, 'INTERNAL_ERROR', CONFIRM_OK],
+  ])(
+    'opens in the end although the broker closes %s as soon as it opens, with %i',
+    async (what, code, text, opened) => {
+      let closes = 6
+      proxy.change(({ bytes, method, channel: number }) => {
+        if (method !== opened || closes === 0) return bytes
+        closes -= 1
+        return Buffer.concat([bytes, closeFrame(code, text, what === 'a channel' ? number : 0)])
+      })
+      const seen: number[] = []
+      const broker = await start()
+      const consumption = consume(broker, seen)
+      await eventually(() => expect(broker.notReady()).toBeUndefined(), 20_000)
+      await consumption
+      put('{"n":1}')
+      await eventually(() => expect(seen).toEqual([1]), 20_000)
+      expect(said.join('\n')).toContain(`${code}`)
+      expect(said.join('\n')).toContain(text)
+    },
+    60_000,
+  )
+
+  it('gives the reason of the connection when its channels are lost with it', async () => {
+    const broker = await start()
+    await consume(broker, [])
+    expect(proxy.send(closeFrame(320, 'gone for the test'))).toBe(2)
+    await eventually(() => expect(said).toHaveLength(4))
+    for (const line of said) expect(line).toContain('the broker closed the connection: 320 gone for the test')
+  }, 30_000)
+
+  it('gives the sentence of the broker when it refuses the vhost', async () => {
+    const stop = new AbortController()
+    const opening = openBroker({ ...config, vhost: 'nowhere' }, { ...service, stopping: stop.signal })
+    const ended = expect(opening).rejects.toThrow('stopped')
+    await eventually(() => expect(said.join('\n')).toMatch(/: the broker closed the connection: 530 .*nowhere/))
+    stop.abort()
+    await ended
+  })
+
+  it('closes a channel that opens after its deadline: one subscription is left, and every message is settled', async () => {
+    const broker = await start({ connectTimeoutMs: 300 })
+    let late = 1
+    proxy.change(async ({ bytes, method }, nth) => {
+      if (nth === 2 && method === DECLARE_OK && late-- > 0) await new Promise((resolve) => setTimeout(resolve, 700))
+      return bytes
+    })
+    const seen: number[] = []
+    await consume(broker, seen)
+    await new Promise((resolve) => setTimeout(resolve, 1_500))
+    expect((await channel.checkQueue(numbers.queue)).consumerCount).toBe(1)
+    for (let n = 0; n < 6; n += 1) put(`{"n":${n}}`)
+    await eventually(() => expect(seen).toHaveLength(6))
+    expect(seen).toEqual([0, 1, 2, 3, 4, 5])
+  }, 30_000)
+
+  it.each([4_096, 8_192, 131_072])(
+    'dead-letters what fits into one frame of %i bytes',
+    async (frameMax) => {
+      // The broker holds a client to what it agreed to.
+      proxy.change(({ bytes, method }) => {
+        if (method === TUNE) bytes.writeUInt32BE(frameMax, 7 + 4 + 2)
+        return bytes
+      })
+      const broker = await start()
+      await consume(broker, [])
+      const wide = Object.fromEntries(Array.from({ length: 60 }, (_, n) => [`h${n}`, 'x'.repeat(1_000)]))
+      put(`{"n":"${'é'.repeat(200_000)}"}`, wide)
+      put('{"n":"small"}')
+      const letters = deadLetterQueue(numbers.queue)
+      await eventually(async () => expect((await channel.checkQueue(letters)).messageCount).toBe(2), 10_000)
+      const first = await channel.get(letters, { noAck: true })
+      if (first === false) throw new Error('no dead letter')
+      expect(first.content).toHaveLength(400_008)
+      expect(first.properties.headers).toMatchObject({
+        'x-reason': 'invalid',
+        'x-dropped': expect.stringContaining('header h'),
+      })
+    },
+    30_000,
+  )
+})
