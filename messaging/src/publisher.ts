@@ -1,6 +1,7 @@
 // Publishes so that "it resolved" means "it is durable": confirmed, mandatory, persistent, and bounded in every direction.
 import type { ConfirmChannel, Message, Options } from 'amqplib'
 import { v7 as uuidv7 } from 'uuid'
+import { whenLate } from './backoff.ts'
 import type { RabbitmqConfig } from './config.ts'
 import type { Connection } from './connection.ts'
 import type { Contract } from './contract.ts'
@@ -20,7 +21,7 @@ export interface Envelope {
 
 interface Unconfirmed {
   readonly envelope: Envelope
-  readonly timer: NodeJS.Timeout
+  readonly clearTimer: () => void
   /** The broker sent the message back, because it has no such queue; the confirm follows. */
   returned: boolean
   resolve(): void
@@ -48,7 +49,7 @@ export class Publisher {
   /**
    * Publishes a message of `contract`, persistent, with a new messageId (UUIDv7, RFC 9562), and resolves once the broker
    * has confirmed that it is stored.
-   * @throws NotAccepted (it is not stored) or OutcomeUnknown (it may be: no confirm in time, or the connection was lost).
+   * @throws NotAccepted (it is not stored) or OutcomeUnknown (it may be: not confirmed in time, nacked, or the connection was lost).
    */
   async publish(contract: Contract, body: unknown, properties: Options.Publish = {}): Promise<{ messageId: string }> {
     const messageId = properties.messageId ?? uuidv7()
@@ -132,13 +133,13 @@ export class Publisher {
     const { confirmTimeoutMs } = this.#config
     this.#published += 1
     const id = this.#published
-    const timer = setTimeout(() => {
+    const clearTimer = whenLate(confirmTimeoutMs, () => {
       this.#settle(
         id,
         new OutcomeUnknown(`the broker did not confirm ${spoken(envelope)} within ${confirmTimeoutMs} ms`),
       )
-    }, confirmTimeoutMs)
-    this.#unconfirmed.set(id, { envelope, timer, returned: false, resolve, reject })
+    })
+    this.#unconfirmed.set(id, { envelope, clearTimer, returned: false, resolve, reject })
     this.#unconfirmedBytes += content.length
     this.#service.meter.observe('messages_unconfirmed', this.#unconfirmed.size)
     // A lone message goes at once: there is nothing to gather it with.
@@ -161,7 +162,7 @@ export class Publisher {
     if (returned) this.#settle(id, new NotAccepted('unroutable', `the broker has no queue ${envelope.queue}`))
     else if (error === null || error === undefined) this.#settle(id, undefined)
     else if (error instanceof Error && error.message === 'message nacked')
-      this.#settle(id, new NotAccepted('nacked', `the broker refused ${spoken(envelope)} (nack)`))
+      this.#settle(id, new OutcomeUnknown(`the broker rejected ${spoken(envelope)} (nack), but may have stored it`))
     else this.#settle(id, lostBeforeConfirm(envelope))
   }
 
@@ -170,7 +171,7 @@ export class Publisher {
     if (entry === undefined) return
     this.#unconfirmed.delete(id)
     this.#unconfirmedBytes -= entry.envelope.content.length
-    clearTimeout(entry.timer)
+    entry.clearTimer()
     const { meter } = this.#service
     const queue = countedAs(entry.envelope)
     meter.observe('messages_unconfirmed', this.#unconfirmed.size)

@@ -2,8 +2,9 @@
 import type { ConfirmChannel, Message } from 'amqplib'
 import { v7 as uuidv7 } from 'uuid'
 import type { z } from 'zod'
+import { whenLate } from './backoff.ts'
 import type { Command, Query } from './contract.ts'
-import { BadReply, NoReply, OutcomeUnknown } from './errors.ts'
+import { BadReply, NoReply, NotAccepted, OutcomeUnknown } from './errors.ts'
 import { parseJson } from './json.ts'
 import type { Publisher } from './publisher.ts'
 import { DIRECT_REPLY_TO, ERROR_HEADER, refusalBody } from './reply.ts'
@@ -76,8 +77,8 @@ export class Requester {
   }
 
   /**
-   * Publishes a command and waits up to `deadlineMs` for what became of it. Resolves only when the broker has confirmed
-   * the command; not hearing of it is not an error, the command is accepted all the same.
+   * Publishes a command and waits up to `deadlineMs` for what became of it. A reply proves that the command arrived, so it
+   * wins over a confirm that is late or lost. Without a reply the confirm decides: a confirmed command is accepted.
    * @throws NotAccepted or OutcomeUnknown as `publish` does
    */
   async command<Result>(
@@ -86,31 +87,38 @@ export class Requester {
     { deadlineMs }: { deadlineMs: number },
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
     const messageId = uuidv7()
-    const reply = this.#expect(messageId, deadlineMs, command.queue).then(
+    const answer = this.#expect(messageId, deadlineMs, command.queue).then(
       (message) => this.#outcome(command.result, message),
       (error: Error): CommandReply<Result> => {
         if (error instanceof NoReply || error instanceof OutcomeUnknown) return { kind: 'no-reply' }
         throw error
       },
     )
-    reply.catch(() => {}) // awaited below, but only after the publish, which may reject first
-    try {
-      await this.#publisher.publish(command, body, { messageId, replyTo: DIRECT_REPLY_TO, correlationId: messageId })
-    } catch (error) {
-      this.#waiting.get(messageId)?.reject(new NoReply('not sent'))
-      throw error
-    }
-    return { messageId, reply: await reply }
+    const confirmed = this.#publisher
+      .publish(command, body, { messageId, replyTo: DIRECT_REPLY_TO, correlationId: messageId })
+      .then(
+        () => undefined,
+        (error: Error) => {
+          // Of what is certainly not sent nobody will tell.
+          if (error instanceof NotAccepted) this.#waiting.get(messageId)?.reject(error)
+          return error
+        },
+      )
+    const reply = await answer
+    if (reply.kind !== 'no-reply') return { messageId, reply }
+    const unconfirmed = await confirmed
+    if (unconfirmed) throw unconfirmed
+    return { messageId, reply }
   }
 
   #expect(correlationId: string, deadlineMs: number, queue: string): Promise<Message> {
     return new Promise<Message>((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const clearTimer = whenLate(deadlineMs, () => {
         this.#service.meter.count('replies_missing', { queue })
         waiting.reject(new NoReply(`no reply from ${queue} within ${Math.round(deadlineMs)} ms`))
-      }, deadlineMs)
+      })
       const leave = () => {
-        clearTimeout(timer)
+        clearTimer()
         this.#waiting.delete(correlationId)
       }
       const waiting: Waiting = {
