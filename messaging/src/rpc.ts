@@ -24,9 +24,14 @@ export type CommandReply<Result> =
   | { readonly kind: 'refused'; readonly reason: string; readonly error: string }
   | { readonly kind: 'no-reply' }
 
+/** Longest wait for a reply once the process is stopping: replies usually take milliseconds, and the grace period is short. */
+const STOPPING_WAITS_MOST_MS = 2_000
+
 interface Waiting {
   resolve(message: Message): void
   reject(reason: Error): void
+  /** This process is stopping: waits a little longer, and no more. */
+  hurry(): void
 }
 
 export class Requester {
@@ -37,6 +42,9 @@ export class Requester {
   constructor(publisher: Publisher, service: Service) {
     this.#publisher = publisher
     this.#service = service
+    service.stopping.addEventListener('abort', () => {
+      for (const { hurry } of this.#waiting.values()) hurry()
+    })
   }
 
   /** Prepares a new channel: replies arrive on it, and whoever waits when it closes is told at once. */
@@ -50,7 +58,7 @@ export class Requester {
 
   /**
    * Asks and resolves with the reply, parsed by the contract. The request expires on the queue at its deadline.
-   * @throws NotAccepted, OutcomeUnknown (connection lost), NoReply (deadline), BadReply (error reply or wrong shape)
+   * @throws NotAccepted, OutcomeUnknown (connection lost, or this process is stopping), NoReply (deadline), BadReply (error reply or wrong shape)
    */
   async request<T>(
     query: Query<T>,
@@ -78,7 +86,8 @@ export class Requester {
 
   /**
    * Publishes a command and waits up to `deadlineMs` for what became of it. A reply proves that the command arrived, so it
-   * wins over a confirm that is late or lost. Without a reply the confirm decides: a confirmed command is accepted.
+   * wins over a confirm that is late or lost. Without a reply the confirm decides: a confirmed command is accepted. While
+   * this process is stopping it waits 2 s at most.
    * @throws NotAccepted or OutcomeUnknown as `publish` does
    */
   async command<Result>(
@@ -113,12 +122,14 @@ export class Requester {
 
   #expect(correlationId: string, deadlineMs: number, queue: string): Promise<Message> {
     return new Promise<Message>((resolve, reject) => {
-      const clearTimer = whenLate(deadlineMs, () => {
+      const clearDeadline = whenLate(deadlineMs, () => {
         this.#service.meter.count('replies_missing', { queue })
         waiting.reject(new NoReply(`no reply from ${queue} within ${Math.round(deadlineMs)} ms`))
       })
+      let clearHurry = () => {}
       const leave = () => {
-        clearTimer()
+        clearDeadline()
+        clearHurry()
         this.#waiting.delete(correlationId)
       }
       const waiting: Waiting = {
@@ -130,8 +141,13 @@ export class Requester {
           leave()
           reject(reason)
         },
+        hurry: () => {
+          const reason = new OutcomeUnknown(`no reply from ${queue} before this process stopped`)
+          clearHurry = whenLate(STOPPING_WAITS_MOST_MS, () => waiting.reject(reason))
+        },
       }
       this.#waiting.set(correlationId, waiting)
+      if (this.#service.stopping.aborted) waiting.hurry()
     })
   }
 

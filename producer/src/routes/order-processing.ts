@@ -32,6 +32,7 @@ export function orderProcessingRoute({ broker, config }: Pick<Dependencies, 'bro
 /** Of a question it does not matter whether it arrived: it changes nothing, and may be asked again. */
 function nothingChanged(error: unknown): never {
   if (!(error instanceof OutcomeUnknown)) throw error
-  const detail = 'The connection to the message broker was lost before the list came. Asking again is safe.'
+  const detail =
+    'The list did not come: the connection to the message broker was lost, or this server is stopping. Asking again is safe.'
   throw new Problem(503, 'not-accepted', detail, { headers: { 'Retry-After': '2' } })
 }
