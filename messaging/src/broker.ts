@@ -5,12 +5,14 @@ import type { ConsumerConfig, RabbitmqConfig } from './config.ts'
 import { type Connection, superviseChannel, superviseConnection } from './connection.ts'
 import { Consumer } from './consumer.ts'
 import { type Contract, deadLetterQueue } from './contract.ts'
+import { Misconfigured } from './errors.ts'
 import type { Handler } from './handler.ts'
 import { Publisher } from './publisher.ts'
 import { Requester } from './rpc.ts'
 import { addressOf } from './server-list.ts'
 import type { Service } from './service.ts'
 import type { Supervised } from './supervised.ts'
+import { consumersOf } from './topology.ts'
 
 /** What a running subscription is to its owner. */
 export interface Subscription {
@@ -28,7 +30,10 @@ export interface Broker {
     handler: Handler<Body, Result>,
     config: ConsumerConfig,
   ): Promise<Subscription>
-  /** The queues among `contracts` that nobody consumes now, missing ones included. */
+  /**
+   * The queues among `contracts` that nobody consumes now, missing ones included.
+   * @throws what keeps the broker from telling: Misconfigured, or an Error such as a lost connection
+   */
   withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]>
   notReady(): string | undefined
   /** Ends the subscriptions, waits for the confirms that are due, and closes the connections. */
@@ -56,20 +61,32 @@ export async function openBroker(config: RabbitmqConfig, service: Service, role:
   }
 }
 
-/** Waits until each contract's queue has a consumer, saying which one it still waits for. Rejects when `stopping` aborts. */
+/**
+ * Waits until each contract's queue has a consumer, saying which one it still waits for, or why it cannot tell.
+ * @throws Misconfigured when no retry can help; an Error when `stopping` aborts
+ */
 export async function waitForConsumers(
   broker: Broker,
   contracts: readonly Contract[],
   { log, stopping }: Service,
 ): Promise<void> {
   let said = ''
+  const stopped = new Promise<never>((_, reject) => {
+    stopping.addEventListener('abort', () => reject(new Error('stopped waiting for consumers')), { once: true })
+  })
+  stopped.catch(() => {})
   for (;;) {
     stopping.throwIfAborted()
-    const queues = await broker.withoutConsumer(contracts)
-    if (queues.length === 0) return
-    const missing = queues.join(', ')
-    if (missing !== said) log.info({ queues }, `waiting for a consumer of: ${missing}`)
-    said = missing
+    const waitsFor = await Promise.race([broker.withoutConsumer(contracts), stopped]).then(
+      (queues) => (queues.length === 0 ? undefined : `waiting for a consumer of: ${queues.join(', ')}`),
+      (error: Error) => {
+        if (error instanceof Misconfigured || stopping.aborted) throw error
+        return `waiting for the broker to tell which queues have a consumer: ${error.message}`
+      },
+    )
+    if (waitsFor === undefined) return
+    if (waitsFor !== said) log.info({}, waitsFor)
+    said = waitsFor
     await pause(500, stopping)
   }
 }
@@ -100,7 +117,7 @@ class RabbitmqBroker implements Broker {
   }
 
   async opened(signal: AbortSignal): Promise<void> {
-    await this.#channel.whenOpen(signal)
+    await this.publisher.opened(signal)
   }
 
   async consume<Body, Result>(
@@ -127,17 +144,8 @@ class RabbitmqBroker implements Broker {
   async withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]> {
     const missing: string[] = []
     for (const { queue } of contracts) {
-      const { model } = await this.#publishing.whenOpen(this.#service.stopping)
-      // A channel of its own: asking for a queue that is not there closes the channel (404).
-      try {
-        const channel = await model.createChannel()
-        channel.on('error', () => {})
-        const { consumerCount } = await channel.checkQueue(queue)
-        if (consumerCount === 0) missing.push(queue)
-        await channel.close()
-      } catch {
-        missing.push(queue)
-      }
+      const connection = await this.#publishing.whenOpen(this.#service.stopping)
+      if ((await consumersOf(connection, queue, this.#config.connectTimeoutMs)) === 0) missing.push(queue)
     }
     return missing
   }
@@ -148,7 +156,7 @@ class RabbitmqBroker implements Broker {
 
   async close(): Promise<void> {
     await Promise.all(this.#subscriptions.map((subscription) => subscription.close()))
-    await this.publisher.drained()
+    await this.publisher.close()
     await this.#channel.close()
     await Promise.all([this.#publishing.close(), this.#consuming?.close()])
   }

@@ -6,10 +6,10 @@ import type { RabbitmqConfig } from './config.ts'
 import type { Connection } from './connection.ts'
 import type { Contract } from './contract.ts'
 import { NotAccepted, OutcomeUnknown } from './errors.ts'
+import { OwnQueues } from './own-queues.ts'
 import { isReplyAddress } from './reply.ts'
 import type { Service } from './service.ts'
 import type { Supervised } from './supervised.ts'
-import { ensureQueue } from './topology.ts'
 import { zeroPublished } from './zero-counts.ts'
 
 /** What is published, already as bytes. */
@@ -32,7 +32,7 @@ export class Publisher {
   readonly #connection: Supervised<Connection>
   readonly #config: RabbitmqConfig
   readonly #service: Service
-  readonly #ownQueues = new Set<string>()
+  readonly #ownQueues: OwnQueues
   /** By the order of publishing: message ids may be missing, or repeat, on messages that are passed on. */
   readonly #unconfirmed = new Map<number, Unconfirmed>()
   #published = 0
@@ -44,6 +44,7 @@ export class Publisher {
     this.#connection = connection
     this.#config = config
     this.#service = service
+    this.#ownQueues = new OwnQueues(connection, config, service)
   }
 
   /**
@@ -87,12 +88,12 @@ export class Publisher {
 
   /** Prepares a new channel: its queues are there, and what the broker returns is noticed. */
   async attach(channel: ConfirmChannel): Promise<void> {
-    for (const queue of this.#ownQueues) await ensureQueue(channel, queue, this.#config.topology)
-    channel.on('return', (message: Message) => this.#returned(channel, message))
+    await this.#ownQueues.look()
+    channel.on('return', (message: Message) => this.#returned(message))
     channel.on('close', () => this.#lost())
   }
 
-  /** Makes this publisher responsible for `queues`: it declares them on each new channel, and again when one is gone. */
+  /** Makes this publisher responsible for `queues`: it looks for them on each new connection, and again when one is gone. */
   ownQueues(queues: readonly string[]): void {
     for (const queue of queues) {
       this.#ownQueues.add(queue)
@@ -100,16 +101,23 @@ export class Publisher {
     }
   }
 
+  /** Resolves when messages can be published to all of its queues. Rejects with Misconfigured, or when `signal` aborts. */
+  async opened(signal: AbortSignal): Promise<void> {
+    await this.#channel?.whenOpen(signal)
+    await this.#ownQueues.found(signal)
+  }
+
   notReady(): string | undefined {
     const closed = this.#channel ? this.#channel.notReady() : 'the channel for publishing is not open yet'
     const blocked = this.#connection.current?.blocked
-    return closed ?? (blocked === undefined ? undefined : `the broker blocks publishing: ${blocked}`)
+    return closed ?? (blocked === undefined ? this.#ownQueues.notReady() : `the broker blocks publishing: ${blocked}`)
   }
 
   /** Resolves when nothing awaits its confirm any more: confirmed, refused, or timed out. */
-  drained(): Promise<void> {
-    if (this.#unconfirmed.size === 0) return Promise.resolve()
-    return new Promise((resolve) => {
+  async close(): Promise<void> {
+    this.#ownQueues.close()
+    if (this.#unconfirmed.size === 0) return
+    await new Promise<void>((resolve) => {
       this.#idle = resolve
     })
   }
@@ -187,7 +195,7 @@ export class Publisher {
   }
 
   /** The broker sends a message back before it confirms it, so its entry is still there: the oldest that looks the same. */
-  #returned(channel: ConfirmChannel, { fields, properties, content }: Message): void {
+  #returned({ fields, properties, content }: Message): void {
     const queue = fields.routingKey
     this.#service.meter.count('messages_returned', { queue: countedAs({ queue }) })
     for (const entry of this.#unconfirmed.values()) {
@@ -198,11 +206,7 @@ export class Publisher {
       break
     }
     // Somebody deleted a queue that is ours: bring it back, so that the next message finds it.
-    if (this.#ownQueues.has(queue)) {
-      ensureQueue(channel, queue, this.#config.topology).catch((error: Error) => {
-        this.#service.log.error({ queue }, `cannot bring queue ${queue} back: ${error.message}`)
-      })
-    }
+    this.#ownQueues.returned(queue)
   }
 
   #lost(): void {
