@@ -27,7 +27,7 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         // Resolved as soon as it is written: what comes of it is nobody's business any more.
-        find: "    this.#service.meter.observe('messages_unconfirmed', this.#unconfirmed.size)\n    // A lone",
+        find: '    this.#measure()\n    // A lone',
         replace: '    setImmediate(resolve)\n    // A lone',
       },
     ],

@@ -1,4 +1,4 @@
-// The way into messaging: one broker per process, with a connection for publishing and, once something is consumed, one for that.
+// The way into messaging: one broker per process, with a connection for publishing, one for replies and, once something is consumed, one for that.
 import type { ConfirmChannel } from 'amqplib'
 import { pause } from './backoff.ts'
 import type { ConsumerConfig, RabbitmqConfig } from './config.ts'
@@ -93,11 +93,14 @@ export async function waitForConsumers(
 
 class RabbitmqBroker implements Broker {
   readonly publisher: Publisher
-  readonly requester: Requester
+  readonly requester: Broker['requester']
   readonly #config: RabbitmqConfig
   readonly #service: Service
   readonly #publishing: Supervised<Connection>
   readonly #channel: Supervised<ConfirmChannel>
+  readonly #replying: Supervised<Connection>
+  readonly #replies: Publisher
+  readonly #replyChannel: Supervised<ConfirmChannel>
   readonly #subscriptions: Subscription[] = []
   #consuming: Supervised<Connection> | undefined
 
@@ -107,17 +110,31 @@ class RabbitmqBroker implements Broker {
     this.#publishing = superviseConnection(config, 'publishing', service)
     this.publisher = new Publisher(this.#publishing, config, service)
     this.publisher.ownQueues(publishes.map(({ queue }) => queue))
-    this.requester = new Requester(this.publisher, service)
+    this.#replying = superviseConnection(config, 'replies', service)
+    this.#replies = new Publisher(this.#replying, config, service, 'replies', this.publisher.queues)
+    const commands = new Requester(this.publisher, service)
+    const queries = new Requester(this.#replies, service)
+    this.requester = {
+      request: (...question) => queries.request(...question),
+      command: (...asked) => commands.command(...asked),
+    }
     for (const { queue } of publishes) service.meter.count('replies_missing', { queue }, 0)
     this.#channel = superviseChannel(this.#publishing, 'channel for publishing', config, service, async (channel) => {
-      await this.publisher.attach(channel)
-      await this.requester.attach(channel)
+      await this.publisher.queues.look()
+      this.publisher.attach(channel)
+      await commands.attach(channel)
     })
     this.publisher.useChannel(this.#channel)
+    this.#replyChannel = superviseChannel(this.#replying, 'channel for replies', config, service, async (channel) => {
+      this.#replies.attach(channel)
+      await queries.attach(channel)
+    })
+    this.#replies.useChannel(this.#replyChannel)
   }
 
   async opened(signal: AbortSignal): Promise<void> {
     await this.publisher.opened(signal)
+    await this.#replyChannel.whenOpen(signal)
   }
 
   async consume<Body, Result>(
@@ -132,6 +149,7 @@ class RabbitmqBroker implements Broker {
       handler,
       connection: this.#consuming,
       publisher: this.publisher,
+      replies: this.#replies,
       rabbitmq: this.#config,
       config,
       service: this.#service,
@@ -151,13 +169,13 @@ class RabbitmqBroker implements Broker {
   }
 
   notReady(): string | undefined {
-    return this.publisher.notReady()
+    return this.publisher.notReady() ?? this.#replyChannel.notReady()
   }
 
   async close(): Promise<void> {
     await Promise.all(this.#subscriptions.map((subscription) => subscription.close()))
-    await this.publisher.close()
-    await this.#channel.close()
-    await Promise.all([this.#publishing.close(), this.#consuming?.close()])
+    await Promise.all([this.publisher.close(), this.#replies.close()])
+    await Promise.all([this.#channel.close(), this.#replyChannel.close()])
+    await Promise.all([this.#publishing.close(), this.#replying.close(), this.#consuming?.close()])
   }
 }

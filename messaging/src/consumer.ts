@@ -5,7 +5,6 @@ import { backoffMs, pause, withDeadline } from './backoff.ts'
 import type { ConsumerConfig, RabbitmqConfig } from './config.ts'
 import { type Connection, superviseChannel } from './connection.ts'
 import { type Contract, deadLetterQueue } from './contract.ts'
-import { NotAccepted } from './errors.ts'
 import type { Delivery, Handler, Outcome } from './handler.ts'
 import type { Envelope, Publisher } from './publisher.ts'
 import type { Service } from './service.ts'
@@ -29,15 +28,16 @@ interface Taken<Body = unknown> {
 }
 
 const CANCEL_TIMEOUT_MS = 1_000
-/** Requesters wait longer than this (RPC_TIMEOUT_MS), and a reply that comes later is of no use to anyone. */
-const REPLY_WAITS_MOST_MS = 10_000
-const REPLY_PAUSE_MOST_MS = 500
+/** The default of RPC_TIMEOUT_MS: a reply that comes later is mostly of no use to anyone. */
+const REPLY_WAITS_MOST_MS = 30_000
 
 export interface ConsumerParts<Body, Result> {
   readonly contract: Contract<Body, Result>
   readonly handler: Handler<Body, Result>
   readonly connection: Supervised<Connection>
   readonly publisher: Publisher
+  /** Has a connection of its own, so that large replies hold up no dead letter. */
+  readonly replies: Publisher
   readonly rabbitmq: RabbitmqConfig
   readonly config: ConsumerConfig
   readonly service: Service
@@ -228,29 +228,23 @@ export class Consumer<Body, Result> {
   }
 
   /**
-   * Replies if asked to. The effect is durable by now: a requester who is gone is logged, and no reason to do it again. After
-   * a restart of the broker requests may come before there is a connection to reply on: that is waited for.
+   * Replies if asked to. The effect is durable by now: a requester who is gone is logged, and no reason to do it again. A
+   * connection to reply on and room for the reply are waited for: after a restart of the broker requests may come before there is one.
    */
   async #reply({ message, session }: Taken, outcome: Outcome<Result>): Promise<void> {
-    const { contract, publisher, service } = this.#parts
+    const { contract, replies, service } = this.#parts
     const { messageId, replyTo: address } = message.properties
     const labels = { queue: contract.queue }
     const envelope: Envelope | undefined = replyTo(contract, message, outcome)
     if (envelope === undefined)
       return service.log.warn({ ...labels, messageId, address }, 'no proper address to reply to')
     const givenUp = AbortSignal.any([this.#stop.signal, session.over.signal, AbortSignal.timeout(REPLY_WAITS_MOST_MS)])
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        await publisher.send(envelope)
-        return service.meter.count('replies_sent', labels)
-      } catch (error) {
-        const maySoon = error instanceof NotAccepted && error.reason === 'disconnected' && !givenUp.aborted
-        if (!maySoon) {
-          service.meter.count('replies_unroutable', labels)
-          return service.log.warn({ ...labels, messageId }, `reply not delivered: ${sentence(error)}`)
-        }
-        await pause(backoffMs(attempt, REPLY_PAUSE_MOST_MS), givenUp)
-      }
+    try {
+      await replies.tell(envelope, givenUp)
+      service.meter.count('replies_sent', labels)
+    } catch (error) {
+      service.meter.count('replies_unroutable', labels)
+      service.log.warn({ ...labels, messageId }, `reply not delivered: ${sentence(error)}`)
     }
   }
 

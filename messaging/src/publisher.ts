@@ -1,9 +1,9 @@
 // Publishes so that "it resolved" means "it is durable": confirmed, mandatory, persistent, and bounded in every direction.
 import type { ConfirmChannel, Message, Options } from 'amqplib'
 import { v7 as uuidv7 } from 'uuid'
-import { whenLate } from './backoff.ts'
+import { pause, whenLate } from './backoff.ts'
 import type { RabbitmqConfig } from './config.ts'
-import type { Connection } from './connection.ts'
+import type { Connection, Purpose } from './connection.ts'
 import type { Contract } from './contract.ts'
 import { NotAccepted, OutcomeUnknown } from './errors.ts'
 import { OwnQueues } from './own-queues.ts'
@@ -19,6 +19,9 @@ export interface Envelope {
   readonly properties: Options.Publish
 }
 
+/** Longest pause until a message that waits for room, or for a connection, is tried again. */
+const ROOM_PAUSE_MS = 100
+
 interface Unconfirmed {
   readonly envelope: Envelope
   readonly clearTimer: () => void
@@ -32,19 +35,30 @@ export class Publisher {
   readonly #connection: Supervised<Connection>
   readonly #config: RabbitmqConfig
   readonly #service: Service
-  readonly #ownQueues: OwnQueues
+  readonly #purpose: Purpose
+  readonly queues: OwnQueues
   /** By the order of publishing: message ids may be missing, or repeat, on messages that are passed on. */
   readonly #unconfirmed = new Map<number, Unconfirmed>()
   #published = 0
   #channel: Supervised<ConfirmChannel> | undefined
   #unconfirmedBytes = 0
   #idle: (() => void) | undefined
+  /** Resolves when the last message given to `tell` has had its turn. */
+  #told: Promise<void> = Promise.resolve()
+  #roomMade = () => {}
 
-  constructor(connection: Supervised<Connection>, config: RabbitmqConfig, service: Service) {
+  constructor(
+    connection: Supervised<Connection>,
+    config: RabbitmqConfig,
+    service: Service,
+    purpose: Purpose = 'publishing',
+    queues = new OwnQueues(connection, config, service),
+  ) {
     this.#connection = connection
     this.#config = config
     this.#service = service
-    this.#ownQueues = new OwnQueues(connection, config, service)
+    this.#purpose = purpose
+    this.queues = queues
   }
 
   /**
@@ -81,14 +95,29 @@ export class Publisher {
     return new Promise((resolve, reject) => this.#write(envelope, resolve, reject))
   }
 
+  /**
+   * Publishes best effort: waits its turn, and until `givenUp` aborts for a connection and for room. Same errors as `publish`.
+   */
+  async tell(envelope: Envelope, givenUp: AbortSignal): Promise<void> {
+    const before = this.#told
+    let done = () => {}
+    this.#told = new Promise((resolve) => {
+      done = resolve
+    })
+    await before
+    while (this.#refusal(envelope) !== undefined && !givenUp.aborted) await this.#room(givenUp)
+    const sent = this.send(envelope)
+    done()
+    await sent
+  }
+
   /** Uses `channel` from now on; the owner of the channel calls `attach` from its set-up. */
   useChannel(channel: Supervised<ConfirmChannel>): void {
     this.#channel = channel
   }
 
-  /** Prepares a new channel: its queues are there, and what the broker returns is noticed. */
-  async attach(channel: ConfirmChannel): Promise<void> {
-    await this.#ownQueues.look()
+  /** Prepares a new channel: what the broker returns is noticed, and the loss of what is not confirmed. */
+  attach(channel: ConfirmChannel): void {
     channel.on('return', (message: Message) => this.#returned(message))
     channel.on('close', () => this.#lost())
   }
@@ -96,7 +125,7 @@ export class Publisher {
   /** Makes this publisher responsible for `queues`: it looks for them on each new connection, and again when one is gone. */
   ownQueues(queues: readonly string[]): void {
     for (const queue of queues) {
-      this.#ownQueues.add(queue)
+      this.queues.add(queue)
       zeroPublished(this.#service.meter, queue)
     }
   }
@@ -104,22 +133,33 @@ export class Publisher {
   /** Resolves when messages can be published to all of its queues. Rejects with Misconfigured, or when `signal` aborts. */
   async opened(signal: AbortSignal): Promise<void> {
     await this.#channel?.whenOpen(signal)
-    await this.#ownQueues.found(signal)
+    await this.queues.found(signal)
   }
 
   notReady(): string | undefined {
     const closed = this.#channel ? this.#channel.notReady() : 'the channel for publishing is not open yet'
     const blocked = this.#connection.current?.blocked
-    return closed ?? (blocked === undefined ? this.#ownQueues.notReady() : `the broker blocks publishing: ${blocked}`)
+    return closed ?? (blocked === undefined ? this.queues.notReady() : `the broker blocks publishing: ${blocked}`)
   }
 
   /** Resolves when nothing awaits its confirm any more: confirmed, refused, or timed out. */
   async close(): Promise<void> {
-    this.#ownQueues.close()
+    this.queues.close()
     if (this.#unconfirmed.size === 0) return
     await new Promise<void>((resolve) => {
       this.#idle = resolve
     })
+  }
+
+  #room(givenUp: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      this.#roomMade = resolve
+      void pause(ROOM_PAUSE_MS, givenUp).then(resolve)
+    })
+  }
+
+  #measure(): void {
+    this.#service.meter.observe('messages_unconfirmed', this.#unconfirmed.size, { connection: this.#purpose })
   }
 
   #refusal({ queue, content }: Envelope): NotAccepted | undefined {
@@ -149,7 +189,7 @@ export class Publisher {
     })
     this.#unconfirmed.set(id, { envelope, clearTimer, returned: false, resolve, reject })
     this.#unconfirmedBytes += content.length
-    this.#service.meter.observe('messages_unconfirmed', this.#unconfirmed.size)
+    this.#measure()
     // A lone message goes at once: there is nothing to gather it with.
     if (this.#unconfirmed.size > 1) this.#connection.current?.gatherWrites()
     try {
@@ -182,7 +222,7 @@ export class Publisher {
     entry.clearTimer()
     const { meter } = this.#service
     const queue = countedAs(entry.envelope)
-    meter.observe('messages_unconfirmed', this.#unconfirmed.size)
+    this.#measure()
     if (error === undefined) {
       meter.count('messages_confirmed', { queue })
       entry.resolve()
@@ -191,6 +231,7 @@ export class Publisher {
       else meter.count('messages_outcome_unknown', { queue })
       entry.reject(error)
     }
+    this.#roomMade()
     if (this.#unconfirmed.size === 0) this.#idle?.()
   }
 
@@ -206,7 +247,7 @@ export class Publisher {
       break
     }
     // Somebody deleted a queue that is ours: bring it back, so that the next message finds it.
-    this.#ownQueues.returned(queue)
+    this.queues.returned(queue)
   }
 
   #lost(): void {

@@ -38,7 +38,7 @@ const HISTOGRAMS = {
 
 const GAUGES = {
   ready: ['1 when the service can do its work, 0 when not; /readyz says why', []],
-  messages_unconfirmed: ['messages that await their confirm', []],
+  messages_unconfirmed: ['messages that await their confirm', ['connection']],
   messages_held: ['messages kept unacked, to be tried again when the world is better', ['queue']],
   inventory_ids_used_ratio: ['share of the ids of the table inventory that are used up, 0 to 1', []],
 } as const satisfies Metrics
