@@ -6,7 +6,8 @@ import { eventually, startTcpProxy, type TcpProxy } from 'local'
 import { z } from 'zod'
 import { type Broker, openBroker, waitForConsumers } from '../src/broker.ts'
 import type { RabbitmqConfig } from '../src/config.ts'
-import { command } from '../src/contract.ts'
+import { command, deadLetterQueue } from '../src/contract.ts'
+import { healthcheck, orderProcessing } from '../src/contracts.ts'
 import { Misconfigured } from '../src/errors.ts'
 import { quietService } from '../src/testing.ts'
 import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
@@ -103,6 +104,21 @@ it('goes on after a reconnection although one of its queues has come to differ (
   proxy.cut()
   await eventually(async () => void (await producer.publisher.publish(kept, { n: 1 })))
   await producer.publisher.publish(deleted, { n: 1 })
+})
+
+it('leaves nothing behind of queries that nobody answers in time, although the broker sets expired commands aside', async () => {
+  const servers = [{ host: '127.0.0.1', port: proxy.port }]
+  const publishes = [orderProcessing, healthcheck]
+  const producer = await openBroker({ ...underTest.config, servers }, quietService, { publishes })
+  open.push(producer)
+  for (const { queue } of publishes) await channel.assertQueue(deadLetterQueue(queue), { durable: true })
+  const asked = Array.from({ length: 50 }, () => producer.requester.request(orderProcessing, [], { deadlineMs: 200 }))
+  await producer.publisher.publish(healthcheck, [], { expiration: 200 })
+  for (const each of await Promise.allSettled(asked)) expect(each).toMatchObject({ reason: { name: 'NoReply' } })
+  const waiting = async ({ queue }: { queue: string }) => (await channel.checkQueue(queue)).messageCount
+  await eventually(async () => expect(await waiting({ queue: deadLetterQueue(healthcheck.queue) })).toBe(1))
+  await eventually(async () => expect(await waiting(orderProcessing)).toBe(0))
+  expect(await waiting({ queue: deadLetterQueue(orderProcessing.queue) })).toBe(0)
 })
 
 describe('waiting for consumers', () => {
