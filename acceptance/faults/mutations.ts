@@ -27,7 +27,7 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         // Resolved as soon as it is written: what comes of it is nobody's business any more.
-        find: "    this.#service.meter.observe('messages_unconfirmed', this.#unconfirmed.size)\n    // A lone",
+        find: '    this.#measure()\n    // A lone',
         replace: '    setImmediate(resolve)\n    // A lone',
       },
     ],
@@ -44,8 +44,9 @@ export const mutations: readonly Mutation[] = [
     file: 'repository/src/inbox.ts',
     edits: [
       // Still written, so that only the guard is gone: nothing is found, and what is there already is no objection.
-      { find: 'if (messageIds.length === 0) return new Map()', replace: 'return new Map()' },
+      { find: 'if (identified.length === 0) return verdicts', replace: 'return verdicts' },
       { find: 'INSERT INTO inbox', replace: 'INSERT IGNORE INTO inbox' },
+      { find: '  assertChanged(answer, values.length)\n', replace: '' },
     ],
     mix: ['killed between commit and ack', 'answer to a commit lost'],
   },
@@ -54,19 +55,9 @@ export const mutations: readonly Mutation[] = [
     file: 'messaging/src/consumer.ts',
     edits: [
       {
-        find: '    const outcomes = await this.#outcomes(batch)',
-        replace:
-          '    for (const taken of batch) this.#ack(taken, false)\n    const outcomes = await this.#outcomes(batch)',
-      },
-      // Settled a second time, a message would only get its channel closed.
-      {
-        find: '    this.#onChannel(session, () => session.channel.ack(message, allUpTo))',
-        replace:
-          '    if (message.settled) return\n    message.settled = true\n    this.#onChannel(session, () => session.channel.ack(message, allUpTo))',
-      },
-      {
-        find: '    this.#onChannel(session, () => session.channel.nack(message, false, true))',
-        replace: '    if (!message.settled) this.#onChannel(session, () => session.channel.nack(message, false, true))',
+        // A message leaves once: what is settled later finds it gone.
+        find: '    const outcomes = await this.#judge(batch)',
+        replace: "    this.#leave('ack', batch)\n    const outcomes = await this.#judge(batch)",
       },
     ],
     mix: ['ack of a channel that is gone', 'service kill'],
@@ -77,9 +68,9 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         // The guard is that an ack goes to the channel its message came from: this one goes to whichever channel there is.
-        find: '    this.#onChannel(session, () => session.channel.ack(message, allUpTo))',
+        find: '      const { channel } = session\n      this.#onChannel(session, () =>',
         replace:
-          '    const now = this.#session ?? session\n    this.#onChannel(now, () => now.channel.ack(message, allUpTo))',
+          '      const now = this.#session ?? session\n      const { channel } = now\n      this.#onChannel(now, () =>',
       },
     ],
     mix: ['ack of a channel that is gone'],

@@ -43,6 +43,29 @@ describe('a listing of 100,000 items', () => {
     expect(peakMb).toBeLessThan(RESIDENT_MOST_MB)
   }, 60_000)
 
+  it.each([150, 300])(
+    'answers %i clients that ask for different pages of 5,000 items at once, or refuses them at once, and confirms commands meanwhile',
+    async (clients) => {
+      const paths = Array.from({ length: clients }, (_, n) => `/order_processing?limit=${5_000 - n}&after=${n}`)
+      const since = performance.now()
+      const pages = paths.map(async (path) => {
+        const response = await fetch(`${stack.http}${path}`)
+        const bytes = (await response.arrayBuffer()).byteLength
+        return { path, status: response.status, bytes, ms: performance.now() - since }
+      })
+      const command = await call(`${stack.http}/stock_management`, { json: { sku: 'there is none' } })
+      expect(command.status).toBe(200)
+      const told = await Promise.all(pages)
+      const refused = told.filter(({ status }) => status === 503)
+      expect(refused.filter(({ ms }) => ms > 5_000)).toEqual([])
+      const answered = told.filter(({ status, bytes }) => status === 200 && bytes > 100_000)
+      expect(answered.length).toBeGreaterThanOrEqual(100)
+      expect(answered.length + refused.length).toBe(clients)
+      for (const queue of ['order_processing', 'stock_management']) expect(await stack.deadLetters(queue)).toEqual([])
+    },
+    60_000,
+  )
+
   it('is cut, never completed, when consumer four dies in the middle', async () => {
     const response = await fetch(`${stack.http}/order_processing`)
     expect(response.status).toBe(200)

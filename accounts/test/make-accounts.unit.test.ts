@@ -108,6 +108,20 @@ it('lets no delivery limit remove a dead letter that people have looked at often
     ).toEqual([{ 'delivery-limit': -1 }])
 })
 
+it('lets the broker set aside commands, but no query: what expired on its queue is wanted by nobody', () => {
+  const broker = z.object({
+    policies: z.array(z.object({ pattern: z.string(), definition: z.record(z.string(), z.unknown()) })),
+  })
+  const { policies } = broker.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
+  const targetsOf = (queue: string) =>
+    policies
+      .filter(({ pattern }) => new RegExp(pattern).test(queue))
+      .map(({ definition }) => definition['dead-letter-routing-key'])
+  for (const queue of ['healthcheck', 'create_item', 'stock_management'])
+    expect(targetsOf(queue)).toEqual([`${queue}.dead-letter`, `${queue}.dead-letter`])
+  expect(targetsOf('order_processing')).toEqual([undefined])
+})
+
 describe('accounts in directories', () => {
   let directory: string
   beforeEach(() => {

@@ -50,9 +50,9 @@ describe('private servers', () => {
     }
   })
 
-  it('give RabbitMQ the policies of the four queues, and no user but ours', async () => {
+  it('give RabbitMQ the policies of the queues, and no user but ours', async () => {
     const policies = await servers.rabbitmq.ctl('--silent', 'list_policies')
-    for (const queue of ['healthcheck', 'create_item', 'stock_management', 'order_processing']) {
+    for (const queue of ['healthcheck', 'create_item', 'stock_management']) {
       expect(policies).toContain(`"dead-letter-routing-key":"${queue}.dead-letter"`)
     }
     expect((await servers.rabbitmq.ctl('--silent', 'list_users')).trim()).toMatch(/^ims\s+\[administrator\]$/)

@@ -1,16 +1,18 @@
-// The way into messaging: one broker per process, with a connection for publishing and, once something is consumed, one for that.
+// The way into messaging: one broker per process, with a connection for publishing, one for replies and, once something is consumed, one for that.
 import type { ConfirmChannel } from 'amqplib'
 import { pause } from './backoff.ts'
 import type { ConsumerConfig, RabbitmqConfig } from './config.ts'
 import { type Connection, superviseChannel, superviseConnection } from './connection.ts'
 import { Consumer } from './consumer.ts'
 import { type Contract, deadLetterQueue } from './contract.ts'
+import { Misconfigured } from './errors.ts'
 import type { Handler } from './handler.ts'
 import { Publisher } from './publisher.ts'
 import { Requester } from './rpc.ts'
 import { addressOf } from './server-list.ts'
 import type { Service } from './service.ts'
 import type { Supervised } from './supervised.ts'
+import { consumersOf } from './topology.ts'
 
 /** What a running subscription is to its owner. */
 export interface Subscription {
@@ -36,7 +38,10 @@ export interface Broker {
     config: ConsumerConfig,
     dependency?: Dependency,
   ): Promise<Subscription>
-  /** The queues among `contracts` that nobody consumes now, missing ones included. */
+  /**
+   * The queues among `contracts` that nobody consumes now, missing ones included.
+   * @throws what keeps the broker from telling: Misconfigured, or an Error such as a lost connection
+   */
   withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]>
   notReady(): string | undefined
   /** Ends the subscriptions, waits for the confirms that are due, and closes the connections. */
@@ -65,8 +70,9 @@ export async function openBroker(config: RabbitmqConfig, service: Service, role:
 }
 
 /**
- * Waits until each contract's queue has a consumer, saying which one it still waits for, up to `mostMs`: a consumer whose
- * database is away has left its queue, and messages are accepted all the same. Rejects when `stopping` aborts.
+ * Waits until each contract's queue has a consumer, saying which one it still waits for, or why it cannot tell; up to `mostMs`,
+ * because a consumer whose database is away has left its queue, and messages are accepted all the same.
+ * @throws Misconfigured when no retry can help; an Error when `stopping` aborts
  */
 export async function waitForConsumers(
   broker: Broker,
@@ -75,25 +81,37 @@ export async function waitForConsumers(
   mostMs: number,
 ): Promise<void> {
   let said = ''
+  const stopped = new Promise<never>((_, reject) => {
+    stopping.addEventListener('abort', () => reject(new Error('stopped waiting for consumers')), { once: true })
+  })
+  stopped.catch(() => {})
   for (const endsAt = performance.now() + mostMs; ; ) {
     stopping.throwIfAborted()
-    const queues = await broker.withoutConsumer(contracts)
-    if (queues.length === 0) return
-    const missing = queues.join(', ')
-    if (performance.now() > endsAt) return log.warn({ queues }, `nobody consumes ${missing}; messages wait there`)
-    if (missing !== said) log.info({ queues }, `waiting for a consumer of: ${missing}`)
-    said = missing
+    const waitsFor = await Promise.race([broker.withoutConsumer(contracts), stopped]).then(
+      (queues) => (queues.length === 0 ? undefined : `waiting for a consumer of: ${queues.join(', ')}`),
+      (error: Error) => {
+        if (error instanceof Misconfigured || stopping.aborted) throw error
+        return `waiting for the broker to tell which queues have a consumer: ${error.message}`
+      },
+    )
+    if (waitsFor === undefined) return
+    if (performance.now() > endsAt) return log.warn({}, `no longer ${waitsFor}; messages wait on their queues`)
+    if (waitsFor !== said) log.info({}, waitsFor)
+    said = waitsFor
     await pause(500, stopping)
   }
 }
 
 class RabbitmqBroker implements Broker {
   readonly publisher: Publisher
-  readonly requester: Requester
+  readonly requester: Broker['requester']
   readonly #config: RabbitmqConfig
   readonly #service: Service
   readonly #publishing: Supervised<Connection>
   readonly #channel: Supervised<ConfirmChannel>
+  readonly #replying: Supervised<Connection>
+  readonly #replies: Publisher
+  readonly #replyChannel: Supervised<ConfirmChannel>
   readonly #subscriptions: Subscription[] = []
   #consuming: Supervised<Connection> | undefined
 
@@ -103,17 +121,31 @@ class RabbitmqBroker implements Broker {
     this.#publishing = superviseConnection(config, 'publishing', service)
     this.publisher = new Publisher(this.#publishing, config, service)
     this.publisher.ownQueues(publishes.map(({ queue }) => queue))
-    this.requester = new Requester(this.publisher, service)
+    this.#replying = superviseConnection(config, 'replies', service)
+    this.#replies = new Publisher(this.#replying, config, service, 'replies', this.publisher.queues)
+    const commands = new Requester(this.publisher, service)
+    const queries = new Requester(this.#replies, service)
+    this.requester = {
+      request: (...question) => queries.request(...question),
+      command: (...asked) => commands.command(...asked),
+    }
     for (const { queue } of publishes) service.meter.count('replies_missing', { queue }, 0)
     this.#channel = superviseChannel(this.#publishing, 'channel for publishing', config, service, async (channel) => {
-      await this.publisher.attach(channel)
-      await this.requester.attach(channel)
+      await this.publisher.queues.look()
+      this.publisher.attach(channel)
+      await commands.attach(channel)
     })
     this.publisher.useChannel(this.#channel)
+    this.#replyChannel = superviseChannel(this.#replying, 'channel for replies', config, service, async (channel) => {
+      this.#replies.attach(channel)
+      await queries.attach(channel)
+    })
+    this.#replies.useChannel(this.#replyChannel)
   }
 
   async opened(signal: AbortSignal): Promise<void> {
-    await this.#channel.whenOpen(signal)
+    await this.publisher.opened(signal)
+    await this.#replyChannel.whenOpen(signal)
   }
 
   async consume<Body, Result>(
@@ -129,6 +161,7 @@ class RabbitmqBroker implements Broker {
       handler,
       connection: this.#consuming,
       publisher: this.publisher,
+      replies: this.#replies,
       rabbitmq: this.#config,
       config,
       service: this.#service,
@@ -142,29 +175,20 @@ class RabbitmqBroker implements Broker {
   async withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]> {
     const missing: string[] = []
     for (const { queue } of contracts) {
-      const { model } = await this.#publishing.whenOpen(this.#service.stopping)
-      // A channel of its own: asking for a queue that is not there closes the channel (404).
-      try {
-        const channel = await model.createChannel()
-        channel.on('error', () => {})
-        const { consumerCount } = await channel.checkQueue(queue)
-        if (consumerCount === 0) missing.push(queue)
-        await channel.close()
-      } catch {
-        missing.push(queue)
-      }
+      const connection = await this.#publishing.whenOpen(this.#service.stopping)
+      if ((await consumersOf(connection, queue, this.#config.connectTimeoutMs)) === 0) missing.push(queue)
     }
     return missing
   }
 
   notReady(): string | undefined {
-    return this.publisher.notReady()
+    return this.publisher.notReady() ?? this.#replyChannel.notReady()
   }
 
   async close(): Promise<void> {
     await Promise.all(this.#subscriptions.map((subscription) => subscription.close()))
-    await this.publisher.drained()
-    await this.#channel.close()
-    await Promise.all([this.#publishing.close(), this.#consuming?.close()])
+    await Promise.all([this.publisher.close(), this.#replies.close()])
+    await Promise.all([this.#channel.close(), this.#replyChannel.close()])
+    await Promise.all([this.#publishing.close(), this.#replying.close(), this.#consuming?.close()])
   }
 }

@@ -25,10 +25,13 @@ export interface Connection {
 const CLOSE_TIMEOUT_MS = 1_000
 const UNEXPLAINED = new Error('closed')
 
+/** Requests that ask for a list travel with the replies: large and best effort, they must not hold up what has to be durable. */
+export type Purpose = 'publishing' | 'replies' | 'consuming'
+
 /** Keeps a connection to the broker open; `purpose` names it in the broker's list of connections and in the log. */
 export function superviseConnection(
   config: RabbitmqConfig,
-  purpose: 'publishing' | 'consuming',
+  purpose: Purpose,
   service: Service,
 ): Supervised<Connection> {
   service.meter.count('broker_reconnects', { connection: purpose }, 0)

@@ -6,7 +6,6 @@ import { backoffMs, pause, withDeadline } from './backoff.ts'
 import type { ConsumerConfig, RabbitmqConfig } from './config.ts'
 import { type Connection, superviseChannel } from './connection.ts'
 import { type Contract, deadLetterQueue } from './contract.ts'
-import { NotAccepted } from './errors.ts'
 import type { Delivery, Handler, Outcome } from './handler.ts'
 import type { Envelope, Publisher } from './publisher.ts'
 import type { Service } from './service.ts'
@@ -37,9 +36,8 @@ interface InHand<Body = unknown> {
 type Exit = 'ack' | 'give back'
 
 const CANCEL_TIMEOUT_MS = 1_000
-/** Requesters wait longer than this (RPC_TIMEOUT_MS), and a reply that comes later is of no use to anyone. */
-const REPLY_WAITS_MOST_MS = 10_000
-const REPLY_PAUSE_MOST_MS = 500
+/** The default of RPC_TIMEOUT_MS: a reply that comes later is mostly of no use to anyone. */
+const REPLY_WAITS_MOST_MS = 30_000
 /**
  * Longest pause before the queue is consumed again while the dependency answers, but the messages fail all the same. Each try
  * counts toward the delivery limit of quorum queues before RabbitMQ 4.3, which is 20: an hour must be well below it.
@@ -52,6 +50,8 @@ export interface ConsumerParts<Body, Result> {
   readonly handler: Handler<Body, Result>
   readonly connection: Supervised<Connection>
   readonly publisher: Publisher
+  /** Has a connection of its own, so that large replies hold up no dead letter. */
+  readonly replies: Publisher
   readonly rabbitmq: RabbitmqConfig
   readonly config: ConsumerConfig
   readonly service: Service
@@ -341,29 +341,23 @@ export class Consumer<Body, Result> {
   }
 
   /**
-   * Replies if asked to. The effect is durable by now: a requester who is gone is logged, and no reason to do it again. After
-   * a restart of the broker requests may come before there is a connection to reply on: that is waited for.
+   * Replies if asked to. The effect is durable by now: a requester who is gone is logged, and no reason to do it again. A
+   * connection to reply on and room for the reply are waited for: after a restart of the broker requests may come before there is one.
    */
   async #reply({ message, session }: InHand, outcome: Outcome<Result>): Promise<void> {
-    const { contract, publisher, service } = this.#parts
+    const { contract, replies, service } = this.#parts
     const { messageId, replyTo: address } = message.properties
     const labels = { queue: contract.queue }
     const envelope: Envelope | undefined = replyTo(contract, message, outcome)
     if (envelope === undefined)
       return service.log.warn({ ...labels, messageId, address }, 'no proper address to reply to')
     const givenUp = AbortSignal.any([this.#stop.signal, session.over.signal, AbortSignal.timeout(REPLY_WAITS_MOST_MS)])
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        await publisher.send(envelope)
-        return service.meter.count('replies_sent', labels)
-      } catch (error) {
-        const maySoon = error instanceof NotAccepted && error.reason === 'disconnected' && !givenUp.aborted
-        if (!maySoon) {
-          service.meter.count('replies_unroutable', labels)
-          return service.log.warn({ ...labels, messageId }, `reply not delivered: ${sentence(error)}`)
-        }
-        await pause(backoffMs(attempt, REPLY_PAUSE_MOST_MS), givenUp)
-      }
+    try {
+      await replies.tell(envelope, givenUp)
+      service.meter.count('replies_sent', labels)
+    } catch (error) {
+      service.meter.count('replies_unroutable', labels)
+      service.log.warn({ ...labels, messageId }, `reply not delivered: ${sentence(error)}`)
     }
   }
 
@@ -371,11 +365,11 @@ export class Consumer<Body, Result> {
    * The one way out. Messages are given back with nack, since this is no failure of their own: RabbitMQ 4.3 counts a reject
    * toward the delivery limit, but not a nack (https://www.rabbitmq.com/docs/quorum-queues).
    */
-  #leave(exit: Exit, leaving: readonly InHand<Body>[]): void {
+  #leave(exit: Exit, wanted: readonly InHand<Body>[]): void {
+    const upToLast = exit === 'ack' && this.#areAllUpTo(wanted)
+    const leaving = wanted.filter((inHand) => this.#inHand.delete(inHand))
     const last = leaving.at(-1)
     if (last === undefined) return
-    const upToLast = exit === 'ack' && this.#areAllUpTo(last, leaving)
-    for (const inHand of leaving) this.#inHand.delete(inHand)
     for (const { message, session } of upToLast ? [last] : leaving) {
       const { channel } = session
       this.#onChannel(session, () =>
@@ -384,11 +378,12 @@ export class Consumer<Body, Result> {
     }
   }
 
-  /** Whether nothing that arrived before `last` stays in hand, so that one ack does for all. */
-  #areAllUpTo(last: InHand<Body>, leaving: readonly InHand<Body>[]): boolean {
+  /** Whether nothing that arrived before the last of these stays in hand, so that one ack does for all. */
+  #areAllUpTo(leaving: readonly InHand<Body>[]): boolean {
+    const last = leaving.at(-1)
     let count = 0
     for (const inHand of this.#inHand) {
-      if (inHand.session === last.session) count += 1
+      if (inHand.session === last?.session) count += 1
       if (inHand === last) break
     }
     return count === leaving.length

@@ -1,7 +1,7 @@
 // Errors of messaging, named by their consequence for whoever asked: not accepted, not known, no answer, or misconfigured.
 
-/** `unroutable` (no such queue) · `nacked` · `blocked` (alarm) · `over-limit` (too many unconfirmed) · `disconnected` */
-export const NOT_ACCEPTED_REASONS = ['unroutable', 'nacked', 'blocked', 'over-limit', 'disconnected'] as const
+/** `unroutable` (no such queue) · `blocked` (alarm) · `over-limit` (too many unconfirmed) · `disconnected` */
+export const NOT_ACCEPTED_REASONS = ['unroutable', 'blocked', 'over-limit', 'disconnected'] as const
 
 /** The broker did not take the message: it was not stored, and sending it again is safe. */
 export class NotAccepted extends Error {
@@ -13,7 +13,10 @@ export class NotAccepted extends Error {
   }
 }
 
-/** Nobody can tell whether the broker stored the message: no confirm came in time, or the connection was lost before it. */
+/**
+ * Nobody can tell whether the broker stored the message: no confirm came in time, the connection was lost before it, or
+ * the broker rejected the message (nack): a queue whose process crashes rejects messages that it has already stored.
+ */
 export class OutcomeUnknown extends Error {
   override readonly name = 'OutcomeUnknown'
 }

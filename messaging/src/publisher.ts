@@ -1,15 +1,16 @@
 // Publishes so that "it resolved" means "it is durable": confirmed, mandatory, persistent, and bounded in every direction.
 import type { ConfirmChannel, Message, Options } from 'amqplib'
 import { v7 as uuidv7 } from 'uuid'
+import { pause, whenLate } from './backoff.ts'
 import { FRAME_MIN_BYTES } from './carried.ts'
 import type { RabbitmqConfig } from './config.ts'
-import type { Connection } from './connection.ts'
+import type { Connection, Purpose } from './connection.ts'
 import type { Contract } from './contract.ts'
 import { NotAccepted, OutcomeUnknown } from './errors.ts'
+import { OwnQueues } from './own-queues.ts'
 import { isReplyAddress } from './reply.ts'
 import type { Service } from './service.ts'
 import type { Supervised } from './supervised.ts'
-import { ensureQueue } from './topology.ts'
 import { zeroPublished } from './zero-counts.ts'
 
 /** What is published, already as bytes. */
@@ -19,9 +20,12 @@ export interface Envelope {
   readonly properties: Options.Publish
 }
 
+/** Longest pause until a message that waits for room, or for a connection, is tried again. */
+const ROOM_PAUSE_MS = 100
+
 interface Unconfirmed {
   readonly envelope: Envelope
-  readonly timer: NodeJS.Timeout
+  readonly clearTimer: () => void
   /** The broker sent the message back, because it has no such queue; the confirm follows. */
   returned: boolean
   resolve(): void
@@ -32,24 +36,36 @@ export class Publisher {
   readonly #connection: Supervised<Connection>
   readonly #config: RabbitmqConfig
   readonly #service: Service
-  readonly #ownQueues = new Set<string>()
+  readonly #purpose: Purpose
+  readonly queues: OwnQueues
   /** By the order of publishing: message ids may be missing, or repeat, on messages that are passed on. */
   readonly #unconfirmed = new Map<number, Unconfirmed>()
   #published = 0
   #channel: Supervised<ConfirmChannel> | undefined
   #unconfirmedBytes = 0
   #idle: (() => void) | undefined
+  /** Resolves when the last message given to `tell` has had its turn. */
+  #told: Promise<void> = Promise.resolve()
+  #roomMade = () => {}
 
-  constructor(connection: Supervised<Connection>, config: RabbitmqConfig, service: Service) {
+  constructor(
+    connection: Supervised<Connection>,
+    config: RabbitmqConfig,
+    service: Service,
+    purpose: Purpose = 'publishing',
+    queues = new OwnQueues(connection, config, service),
+  ) {
     this.#connection = connection
     this.#config = config
     this.#service = service
+    this.#purpose = purpose
+    this.queues = queues
   }
 
   /**
    * Publishes a message of `contract`, persistent, with a new messageId (UUIDv7, RFC 9562), and resolves once the broker
    * has confirmed that it is stored.
-   * @throws NotAccepted (it is not stored) or OutcomeUnknown (it may be: no confirm in time, or the connection was lost).
+   * @throws NotAccepted (it is not stored) or OutcomeUnknown (it may be: not confirmed in time, nacked, or the connection was lost).
    */
   async publish(contract: Contract, body: unknown, properties: Options.Publish = {}): Promise<{ messageId: string }> {
     const messageId = properties.messageId ?? uuidv7()
@@ -80,22 +96,37 @@ export class Publisher {
     return new Promise((resolve, reject) => this.#write(envelope, resolve, reject))
   }
 
+  /**
+   * Publishes best effort: waits its turn, and until `givenUp` aborts for a connection and for room. Same errors as `publish`.
+   */
+  async tell(envelope: Envelope, givenUp: AbortSignal): Promise<void> {
+    const before = this.#told
+    let done = () => {}
+    this.#told = new Promise((resolve) => {
+      done = resolve
+    })
+    await before
+    while (this.#refusal(envelope) !== undefined && !givenUp.aborted) await this.#room(givenUp)
+    const sent = this.send(envelope)
+    done()
+    await sent
+  }
+
   /** Uses `channel` from now on; the owner of the channel calls `attach` from its set-up. */
   useChannel(channel: Supervised<ConfirmChannel>): void {
     this.#channel = channel
   }
 
-  /** Prepares a new channel: its queues are there, and what the broker returns is noticed. */
-  async attach(channel: ConfirmChannel): Promise<void> {
-    for (const queue of this.#ownQueues) await ensureQueue(channel, queue, this.#config.topology)
-    channel.on('return', (message: Message) => this.#returned(channel, message))
+  /** Prepares a new channel: what the broker returns is noticed, and the loss of what is not confirmed. */
+  attach(channel: ConfirmChannel): void {
+    channel.on('return', (message: Message) => this.#returned(message))
     channel.on('close', () => this.#lost())
   }
 
-  /** Makes this publisher responsible for `queues`: it declares them on each new channel, and again when one is gone. */
+  /** Makes this publisher responsible for `queues`: it looks for them on each new connection, and again when one is gone. */
   ownQueues(queues: readonly string[]): void {
     for (const queue of queues) {
-      this.#ownQueues.add(queue)
+      this.queues.add(queue)
       zeroPublished(this.#service.meter, queue)
     }
   }
@@ -105,18 +136,36 @@ export class Publisher {
     return this.#connection.current?.frameMax ?? FRAME_MIN_BYTES
   }
 
+  /** Resolves when messages can be published to all of its queues. Rejects with Misconfigured, or when `signal` aborts. */
+  async opened(signal: AbortSignal): Promise<void> {
+    await this.#channel?.whenOpen(signal)
+    await this.queues.found(signal)
+  }
+
   notReady(): string | undefined {
     const closed = this.#channel ? this.#channel.notReady() : 'the channel for publishing is not open yet'
     const blocked = this.#connection.current?.blocked
-    return closed ?? (blocked === undefined ? undefined : `the broker blocks publishing: ${blocked}`)
+    return closed ?? (blocked === undefined ? this.queues.notReady() : `the broker blocks publishing: ${blocked}`)
   }
 
   /** Resolves when nothing awaits its confirm any more: confirmed, refused, or timed out. */
-  drained(): Promise<void> {
-    if (this.#unconfirmed.size === 0) return Promise.resolve()
-    return new Promise((resolve) => {
+  async close(): Promise<void> {
+    this.queues.close()
+    if (this.#unconfirmed.size === 0) return
+    await new Promise<void>((resolve) => {
       this.#idle = resolve
     })
+  }
+
+  #room(givenUp: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      this.#roomMade = resolve
+      void pause(ROOM_PAUSE_MS, givenUp).then(resolve)
+    })
+  }
+
+  #measure(): void {
+    this.#service.meter.observe('messages_unconfirmed', this.#unconfirmed.size, { connection: this.#purpose })
   }
 
   #refusal({ queue, content }: Envelope): NotAccepted | undefined {
@@ -138,15 +187,15 @@ export class Publisher {
     const { confirmTimeoutMs } = this.#config
     this.#published += 1
     const id = this.#published
-    const timer = setTimeout(() => {
+    const clearTimer = whenLate(confirmTimeoutMs, () => {
       this.#settle(
         id,
         new OutcomeUnknown(`the broker did not confirm ${spoken(envelope)} within ${confirmTimeoutMs} ms`),
       )
-    }, confirmTimeoutMs)
-    this.#unconfirmed.set(id, { envelope, timer, returned: false, resolve, reject })
+    })
+    this.#unconfirmed.set(id, { envelope, clearTimer, returned: false, resolve, reject })
     this.#unconfirmedBytes += content.length
-    this.#service.meter.observe('messages_unconfirmed', this.#unconfirmed.size)
+    this.#measure()
     // A lone message goes at once: there is nothing to gather it with.
     if (this.#unconfirmed.size > 1) this.#connection.current?.gatherWrites()
     try {
@@ -167,7 +216,7 @@ export class Publisher {
     if (returned) this.#settle(id, new NotAccepted('unroutable', `the broker has no queue ${envelope.queue}`))
     else if (error === null || error === undefined) this.#settle(id, undefined)
     else if (error instanceof Error && error.message === 'message nacked')
-      this.#settle(id, new NotAccepted('nacked', `the broker refused ${spoken(envelope)} (nack)`))
+      this.#settle(id, new OutcomeUnknown(`the broker rejected ${spoken(envelope)} (nack), but may have stored it`))
     else this.#settle(id, lostBeforeConfirm(envelope))
   }
 
@@ -176,10 +225,10 @@ export class Publisher {
     if (entry === undefined) return
     this.#unconfirmed.delete(id)
     this.#unconfirmedBytes -= entry.envelope.content.length
-    clearTimeout(entry.timer)
+    entry.clearTimer()
     const { meter } = this.#service
     const queue = countedAs(entry.envelope)
-    meter.observe('messages_unconfirmed', this.#unconfirmed.size)
+    this.#measure()
     if (error === undefined) {
       meter.count('messages_confirmed', { queue })
       entry.resolve()
@@ -188,11 +237,12 @@ export class Publisher {
       else meter.count('messages_outcome_unknown', { queue })
       entry.reject(error)
     }
+    this.#roomMade()
     if (this.#unconfirmed.size === 0) this.#idle?.()
   }
 
   /** The broker sends a message back before it confirms it, so its entry is still there: the oldest that looks the same. */
-  #returned(channel: ConfirmChannel, { fields, properties, content }: Message): void {
+  #returned({ fields, properties, content }: Message): void {
     const queue = fields.routingKey
     this.#service.meter.count('messages_returned', { queue: countedAs({ queue }) })
     for (const entry of this.#unconfirmed.values()) {
@@ -203,11 +253,7 @@ export class Publisher {
       break
     }
     // Somebody deleted a queue that is ours: bring it back, so that the next message finds it.
-    if (this.#ownQueues.has(queue)) {
-      ensureQueue(channel, queue, this.#config.topology).catch((error: Error) => {
-        this.#service.log.error({ queue }, `cannot bring queue ${queue} back: ${error.message}`)
-      })
-    }
+    this.queues.returned(queue)
   }
 
   #lost(): void {

@@ -2,8 +2,9 @@
 import type { ConfirmChannel, Message } from 'amqplib'
 import { v7 as uuidv7 } from 'uuid'
 import type { z } from 'zod'
+import { whenLate } from './backoff.ts'
 import type { Command, Query } from './contract.ts'
-import { BadReply, NoReply, OutcomeUnknown } from './errors.ts'
+import { BadReply, NoReply, NotAccepted, OutcomeUnknown } from './errors.ts'
 import { parseJson } from './json.ts'
 import type { Publisher } from './publisher.ts'
 import { DIRECT_REPLY_TO, ERROR_HEADER, refusalBody } from './reply.ts'
@@ -23,9 +24,14 @@ export type CommandReply<Result> =
   | { readonly kind: 'refused'; readonly reason: string; readonly error: string }
   | { readonly kind: 'no-reply' }
 
+/** Longest wait for a reply once the process is stopping: replies usually take milliseconds, and the grace period is short. */
+const STOPPING_WAITS_MOST_MS = 2_000
+
 interface Waiting {
   resolve(message: Message): void
   reject(reason: Error): void
+  /** This process is stopping: waits a little longer, and no more. */
+  hurry(): void
 }
 
 export class Requester {
@@ -36,6 +42,9 @@ export class Requester {
   constructor(publisher: Publisher, service: Service) {
     this.#publisher = publisher
     this.#service = service
+    service.stopping.addEventListener('abort', () => {
+      for (const { hurry } of this.#waiting.values()) hurry()
+    })
   }
 
   /** Prepares a new channel: replies arrive on it, and whoever waits when it closes is told at once. */
@@ -49,7 +58,7 @@ export class Requester {
 
   /**
    * Asks and resolves with the reply, parsed by the contract. The request expires on the queue at its deadline.
-   * @throws NotAccepted, OutcomeUnknown (connection lost), NoReply (deadline), BadReply (error reply or wrong shape)
+   * @throws NotAccepted, OutcomeUnknown (connection lost, or this process is stopping), NoReply (deadline), BadReply (error reply or wrong shape)
    */
   async request<T>(
     query: Query<T>,
@@ -76,8 +85,9 @@ export class Requester {
   }
 
   /**
-   * Publishes a command and waits up to `deadlineMs` for what became of it. Resolves only when the broker has confirmed
-   * the command; not hearing of it is not an error, the command is accepted all the same.
+   * Publishes a command and waits up to `deadlineMs` for what became of it. A reply proves that the command arrived, so it
+   * wins over a confirm that is late or lost. Without a reply the confirm decides: a confirmed command is accepted. While
+   * this process is stopping it waits 2 s at most.
    * @throws NotAccepted or OutcomeUnknown as `publish` does
    */
   async command<Result>(
@@ -86,31 +96,40 @@ export class Requester {
     { deadlineMs }: { deadlineMs: number },
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
     const messageId = uuidv7()
-    const reply = this.#expect(messageId, deadlineMs, command.queue).then(
+    const answer = this.#expect(messageId, deadlineMs, command.queue).then(
       (message) => this.#outcome(command.result, message),
       (error: Error): CommandReply<Result> => {
         if (error instanceof NoReply || error instanceof OutcomeUnknown) return { kind: 'no-reply' }
         throw error
       },
     )
-    reply.catch(() => {}) // awaited below, but only after the publish, which may reject first
-    try {
-      await this.#publisher.publish(command, body, { messageId, replyTo: DIRECT_REPLY_TO, correlationId: messageId })
-    } catch (error) {
-      this.#waiting.get(messageId)?.reject(new NoReply('not sent'))
-      throw error
-    }
-    return { messageId, reply: await reply }
+    const confirmed = this.#publisher
+      .publish(command, body, { messageId, replyTo: DIRECT_REPLY_TO, correlationId: messageId })
+      .then(
+        () => undefined,
+        (error: Error) => {
+          // Of what is certainly not sent nobody will tell.
+          if (error instanceof NotAccepted) this.#waiting.get(messageId)?.reject(error)
+          return error
+        },
+      )
+    const reply = await answer
+    if (reply.kind !== 'no-reply') return { messageId, reply }
+    const unconfirmed = await confirmed
+    if (unconfirmed) throw unconfirmed
+    return { messageId, reply }
   }
 
   #expect(correlationId: string, deadlineMs: number, queue: string): Promise<Message> {
     return new Promise<Message>((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const clearDeadline = whenLate(deadlineMs, () => {
         this.#service.meter.count('replies_missing', { queue })
         waiting.reject(new NoReply(`no reply from ${queue} within ${Math.round(deadlineMs)} ms`))
-      }, deadlineMs)
+      })
+      let clearHurry = () => {}
       const leave = () => {
-        clearTimeout(timer)
+        clearDeadline()
+        clearHurry()
         this.#waiting.delete(correlationId)
       }
       const waiting: Waiting = {
@@ -122,8 +141,13 @@ export class Requester {
           leave()
           reject(reason)
         },
+        hurry: () => {
+          const reason = new OutcomeUnknown(`no reply from ${queue} before this process stopped`)
+          clearHurry = whenLate(STOPPING_WAITS_MOST_MS, () => waiting.reject(reason))
+        },
       }
       this.#waiting.set(correlationId, waiting)
+      if (this.#service.stopping.aborted) waiting.hurry()
     })
   }
 

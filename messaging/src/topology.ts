@@ -1,12 +1,53 @@
 // What is declared on the broker, and how it is checked: durable queues without arguments, so that Python peers can redeclare them.
 import type { Channel } from 'amqplib'
 import { z } from 'zod'
+import { withDeadline } from './backoff.ts'
 import type { RabbitmqConfig } from './config.ts'
+import type { Connection } from './connection.ts'
 import { Misconfigured } from './errors.ts'
 
 const ACCESS_REFUSED = 403
+const NOT_FOUND = 404
 const PRECONDITION_FAILED = 406
 const channelError = z.object({ code: z.number(), message: z.string() })
+
+/**
+ * Does `work` on a channel of its own, which is closed afterwards: a question that fails closes its channel, and must not
+ * take anything else along. A channel that opens after the deadline is closed as well.
+ * @throws Misconfigured when the broker allows no further channel
+ */
+export async function onThrowAwayChannel<T>(
+  { model }: Connection,
+  timeoutMs: number,
+  work: (channel: Channel) => Promise<T>,
+): Promise<T> {
+  const working = (async () => {
+    const channel = await model.createChannel().catch((error: Error) => {
+      if (error.message !== 'No channels left to allocate') throw error
+      throw new Misconfigured(
+        'the broker allows too few channels on a connection. Set channel_max in its configuration to 16 or more.',
+      )
+    })
+    channel.on('error', () => {}) // the call that caused it rejects with the same
+    try {
+      return await work(channel)
+    } finally {
+      await channel.close().catch(() => {})
+    }
+  })()
+  return await withDeadline(working, timeoutMs, 'a question to the broker')
+}
+
+/** How many consumers `queue` has; 0 also when there is no such queue. */
+export async function consumersOf(connection: Connection, queue: string, timeoutMs: number): Promise<number> {
+  try {
+    const found = await onThrowAwayChannel(connection, timeoutMs, (channel) => channel.checkQueue(queue))
+    return found.consumerCount
+  } catch (error) {
+    if (channelError.safeParse(error).data?.code === NOT_FOUND) return 0
+    throw error
+  }
+}
 
 /**
  * Makes sure that `queue` is there: declares it durable without arguments (anything else a queue needs is policy), or in

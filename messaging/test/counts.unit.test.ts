@@ -32,7 +32,7 @@ describe('what a publisher counts', () => {
     publisher.ownQueues(['q'])
     for (const metric of ['messages_confirmed', 'messages_returned', 'messages_outcome_unknown'])
       expect(service.value(metric, { queue: 'q' })).toBe(0)
-    expect(service.value('messages_not_accepted', { queue: 'q', reason: 'nacked' })).toBe(0)
+    expect(service.value('messages_not_accepted', { queue: 'q', reason: 'unroutable' })).toBe(0)
     expect(service.value('messages_not_accepted', { queue: 'q', reason: 'blocked' })).toBe(0)
   })
 

@@ -6,7 +6,7 @@ import { eventually, startTcpProxy, type TcpProxy } from 'local'
 import { z } from 'zod'
 import { type Broker, openBroker, waitForConsumers } from '../src/broker.ts'
 import { consumerEnvironment, type RabbitmqConfig } from '../src/config.ts'
-import { command, query } from '../src/contract.ts'
+import { command, deadLetterQueue, query } from '../src/contract.ts'
 import { Misconfigured, NotAccepted, OutcomeUnknown } from '../src/errors.ts'
 import type { Delivery, Outcome } from '../src/handler.ts'
 import type { Service } from '../src/service.ts'
@@ -266,7 +266,7 @@ describe('messaging under faults', () => {
     const warned: string[] = []
     const log = { ...quietService.log, warn: (_: object, message: string) => warned.push(message) }
     await waitForConsumers(await start(), [numbers], { ...quietService, log }, 100)
-    expect(warned).toEqual([`nobody consumes ${numbers.queue}; messages wait there`])
+    expect(warned).toEqual([`no longer waiting for a consumer of: ${numbers.queue}; messages wait on their queues`])
   })
 
   it('tells a requester at once when the connection is lost, long before the deadline', async () => {
@@ -280,6 +280,25 @@ describe('messaging under faults', () => {
     expect(Date.now() - since).toBeLessThan(10_000)
   })
 
+  it('sends all replies, however many wait for room, and sets messages aside meanwhile', async () => {
+    const questions = query(`${numbers.queue}_q`, { body: z.unknown(), reply: z.string() })
+    const asking = await start({}, [numbers, { ...numbers, queue: questions.queue }])
+    const consumer = await start({ unconfirmedMost: 2 })
+    const body = Buffer.from(JSON.stringify('x'.repeat(100_000)))
+    await consumer.consume(
+      questions,
+      async (deliveries) => deliveries.map(() => ({ kind: 'answered', body, headers: {} })),
+      config,
+    )
+    await consumer.consume(numbers, noting(new Map()), config)
+    const replies = Array.from({ length: 50 }, () => asking.requester.request(questions, [], { deadlineMs: 5_000 }))
+    channel.sendToQueue(numbers.queue, Buffer.from('not JSON'))
+    expect((await Promise.allSettled(replies)).filter(({ status }) => status === 'rejected')).toEqual([])
+    await eventually(async () =>
+      expect((await channel.checkQueue(deadLetterQueue(numbers.queue))).messageCount).toBe(1),
+    )
+  })
+
   it.each(['comes back', 'stays away'])('keeps a reply while the connection to send it on %s', async (what) => {
     const service = countingService()
     const consumer = await start({}, [numbers], service)
@@ -288,9 +307,9 @@ describe('messaging under faults', () => {
     const replies: string[] = []
     await channel.consume(replyTo, (message) => void replies.push(message?.properties.correlationId), { noAck: true })
     const counted = (name: string) => service.value(name, { queue: numbers.queue })
-    // The connection for publishing is the older one of the two.
+    // Those for publishing and for replies are the older ones of the three.
     proxy.cutAfterBytes(0)
-    expect(proxy.cut(1)).toBe(1)
+    expect(proxy.cut(2)).toBe(2)
     await eventually(() => expect(consumer.notReady()).toBeDefined())
     channel.sendToQueue(numbers.queue, Buffer.from('{"n":1}'), { replyTo, correlationId: 'kept' })
     await eventually(() => expect(counted('messages_applied')).toBe(1))

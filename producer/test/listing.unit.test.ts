@@ -1,8 +1,10 @@
 // GET /order_processing answered by our own consumer four: the whole list in pages, filtered, or one page of it.
+import { NoReply } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
-import { appUnderTest } from './app-under-test.ts'
+import { appUnderTest, failing } from './app-under-test.ts'
 import { ourConsumerFour, pagesInTurn, repliesWith, rowsOf, shown } from './consumer-four.ts'
+import { until } from './until.ts'
 
 const rows = rowsOf(25)
 
@@ -27,6 +29,30 @@ describe('GET /order_processing', () => {
     expect(response.text).toBe(JSON.stringify(rows.map(shown)))
     expect(seen).toHaveLength(Math.ceil(rows.length / items))
     expect(seen[0]).toEqual({ 'x-after': 0, 'x-limit': items })
+  })
+
+  it('is 503 at once while pages of 500,000 items are asked for, and asks again when they have come', async () => {
+    const waiting: ((error: Error) => void)[] = []
+    const broker = {
+      requester: {
+        ...failing(new NoReply('')).requester,
+        request: () => new Promise<never>((_, reject) => void waiting.push(reject)),
+      },
+    }
+    const { app } = appUnderTest({ broker })
+    const page = (after: number) => request(app).get(`/order_processing?limit=5000&after=${after}`)
+    const asked = Array.from({ length: 100 }, (_, n) => page(n).then(({ status }) => status))
+    await until(() => waiting.length === 100)
+    const refused = await page(100)
+    expect(refused.status).toBe(503)
+    expect(refused.headers['retry-after']).toMatch(/^\d+$/)
+    expect(refused.body).toMatchObject({ type: 'urn:ims:problem:not-accepted', reason: 'over-limit' })
+    for (const reject of waiting.splice(0)) reject(new NoReply('late'))
+    expect(new Set(await Promise.all(asked))).toEqual(new Set([504]))
+    const again = page(100).then(({ status }) => status)
+    await until(() => waiting.length === 1)
+    waiting[0]?.(new NoReply('late'))
+    expect(await again).toBe(504)
   })
 
   it('is [] when there is nothing', async () => {

@@ -6,7 +6,10 @@ const COUNTERS = {
   messages_confirmed: ['messages that the broker confirmed as stored', ['queue']],
   messages_returned: ['messages that the broker sent back, having no such queue', ['queue']],
   messages_not_accepted: ['messages that were not stored, by reason', ['queue', 'reason']],
-  messages_outcome_unknown: ['messages that may or may not have been stored: no confirm in time', ['queue']],
+  messages_outcome_unknown: [
+    'messages that may or may not have been stored: not confirmed in time, or rejected (nack)',
+    ['queue'],
+  ],
   messages_consumed: ['deliveries from the broker, redeliveries included', ['queue']],
   messages_applied: ['messages whose effect is durable', ['queue']],
   messages_duplicates: ['messages found to have been applied before', ['queue']],
@@ -35,7 +38,7 @@ const HISTOGRAMS = {
 
 const GAUGES = {
   ready: ['1 when the service can do its work, 0 when not; /readyz says why', []],
-  messages_unconfirmed: ['messages that await their confirm', []],
+  messages_unconfirmed: ['messages that await their confirm', ['connection']],
   messages_held: ['messages kept unacked, to be tried again when the world is better', ['queue']],
   inventory_ids_used_ratio: ['share of the ids of the table inventory that is used up, 0 to 1', []],
 } as const satisfies Metrics

@@ -8,9 +8,21 @@ import { Problem } from '../problem.ts'
 import { shareNext } from '../share-next.ts'
 import { streamPages } from '../stream-pages.ts'
 
+/**
+ * Items of pages that may be asked for at once: as many as can come before the deadline, and fit into memory. Who comes
+ * then is refused at once, rather than all of them late.
+ */
+const ITEMS_ASKED_MOST = 500_000
+
 export function orderProcessingRoute({ broker, config }: Pick<Dependencies, 'broker' | 'config'>): RequestHandler {
+  let itemsAsked = 0
   const askOnce = shareNext(
-    (wanted: PageRequest) => askForPage(broker.requester, wanted),
+    (wanted: PageRequest) => {
+      itemsAsked += wanted.pageItems
+      return askForPage(broker.requester, wanted).finally(() => {
+        itemsAsked -= wanted.pageItems
+      })
+    },
     ({ after, limit, pageItems, sku, label }) => JSON.stringify([after, limit, pageItems, sku, label]),
   )
   return async (request, response) => {
@@ -18,6 +30,7 @@ export function orderProcessingRoute({ broker, config }: Pick<Dependencies, 'bro
     const pageItems = wanted.limit ?? config.listPageItems
     const ask = (after: number): Promise<Page> =>
       askOnce({ ...wanted, after, pageItems, deadlineMs: config.rpcTimeoutMs })
+    if (itemsAsked + pageItems > ITEMS_ASKED_MOST) throw overLimit()
     // Before any header goes out, so that a failure can still be told by the status.
     const first = await ask(wanted.after).catch(nothingChanged)
     response.setHeader('Content-Type', 'application/json')
@@ -29,9 +42,15 @@ export function orderProcessingRoute({ broker, config }: Pick<Dependencies, 'bro
   }
 }
 
+function overLimit(): Problem {
+  const detail = 'Too many lists are asked for at this moment: this one was not asked for. Asking again is safe.'
+  return new Problem(503, 'not-accepted', detail, { headers: { 'Retry-After': '2' }, reason: 'over-limit' })
+}
+
 /** Of a question it does not matter whether it arrived: it changes nothing, and may be asked again. */
 function nothingChanged(error: unknown): never {
   if (!(error instanceof OutcomeUnknown)) throw error
-  const detail = 'The connection to the message broker was lost before the list came. Asking again is safe.'
+  const detail =
+    'The list did not come: the connection to the message broker was lost, or this server is stopping. Asking again is safe.'
   throw new Problem(503, 'not-accepted', detail, { headers: { 'Retry-After': '2' } })
 }

@@ -1,0 +1,100 @@
+// The queues that a process publishes to: declared or looked for, each by itself, so that one that is missing hurts no other.
+import { backoffMs, pause } from './backoff.ts'
+import type { RabbitmqConfig } from './config.ts'
+import type { Connection } from './connection.ts'
+import { Misconfigured } from './errors.ts'
+import type { Service } from './service.ts'
+import type { Supervised } from './supervised.ts'
+import { ensureQueue, onThrowAwayChannel } from './topology.ts'
+
+const FOUND_CHECK_MS = 50
+
+export class OwnQueues {
+  readonly #connection: Supervised<Connection>
+  readonly #config: RabbitmqConfig
+  readonly #service: Service
+  readonly #stop = new AbortController()
+  readonly #names = new Set<string>()
+  /** Those that are missing, each with the reason. */
+  readonly #missing = new Map<string, Error>()
+  #searching: Promise<void> | undefined
+
+  constructor(connection: Supervised<Connection>, config: RabbitmqConfig, service: Service) {
+    this.#connection = connection
+    this.#config = config
+    this.#service = service
+  }
+
+  add(queue: string): void {
+    this.#names.add(queue)
+  }
+
+  /** Looks for each queue once; those that are missing are looked for until they are there. Never rejects. */
+  async look(): Promise<void> {
+    for (const queue of this.#names) await this.#look(queue)
+    this.#search()
+  }
+
+  /**
+   * Resolves when all are there.
+   * @throws Misconfigured when no retry can help; an Error when `signal` aborts
+   */
+  async found(signal: AbortSignal): Promise<void> {
+    while (this.#missing.size > 0) {
+      signal.throwIfAborted()
+      for (const reason of this.#missing.values()) if (reason instanceof Misconfigured) throw reason
+      await pause(FOUND_CHECK_MS, signal)
+    }
+  }
+
+  /** The broker returned a message to `queue`: if it is one of ours, it is looked for again. */
+  returned(queue: string): void {
+    if (!this.#names.has(queue) || this.#missing.has(queue)) return
+    this.#missing.set(queue, new Error(`the broker has no queue ${queue}`))
+    this.#search()
+  }
+
+  /** Undefined as long as one of them is there: whoever publishes to another one is told by its name. */
+  notReady(): string | undefined {
+    if (this.#missing.size === 0 || this.#missing.size < this.#names.size) return undefined
+    return [...this.#missing.values()].map(({ message }) => message).join('; ')
+  }
+
+  close(): void {
+    this.#stop.abort()
+  }
+
+  #search(): void {
+    this.#searching ??= this.#untilFound().finally(() => {
+      this.#searching = undefined
+    })
+  }
+
+  async #untilFound(): Promise<void> {
+    for (let attempt = 1; this.#missing.size > 0; attempt += 1) {
+      for (const queue of [...this.#missing.keys()]) if (!this.#stop.signal.aborted) await this.#look(queue)
+      if (this.#missing.size > 0) await pause(backoffMs(attempt, this.#config.reconnectMostMs), this.#stop.signal)
+      if (this.#stop.signal.aborted) return
+    }
+  }
+
+  async #look(queue: string): Promise<void> {
+    const { topology, connectTimeoutMs } = this.#config
+    const { log } = this.#service
+    // All of them together fit into the time for setting up a channel: a queue that does not answer must not keep it closed.
+    const timeoutMs = connectTimeoutMs / (this.#names.size + 1)
+    try {
+      const connection = this.#connection.current
+      if (connection === undefined) throw new Error('not connected to the broker')
+      if (topology !== 'none')
+        await onThrowAwayChannel(connection, timeoutMs, (channel) => ensureQueue(channel, queue, topology))
+      if (this.#missing.delete(queue)) log.info({ queue }, `queue ${queue} is there again`)
+    } catch (error) {
+      if (this.#stop.signal.aborted) return
+      const reason = error instanceof Error ? error : new Error(String(error))
+      if (this.#missing.get(queue)?.message !== reason.message)
+        log.error({ queue }, `queue ${queue} is missing: ${reason.message}; looking for it again and again`)
+      this.#missing.set(queue, reason)
+    }
+  }
+}

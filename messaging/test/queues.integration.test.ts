@@ -1,0 +1,199 @@
+// One queue of several is missing, hangs or differs: its messages are refused by name, those of the others go on.
+import { createConnection, createServer, type Server } from 'node:net'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { type Channel, type ChannelModel, connect } from 'amqplib'
+import { eventually, startTcpProxy, type TcpProxy } from 'local'
+import { z } from 'zod'
+import { type Broker, openBroker, waitForConsumers } from '../src/broker.ts'
+import type { RabbitmqConfig } from '../src/config.ts'
+import { command, deadLetterQueue } from '../src/contract.ts'
+import { healthcheck, orderProcessing } from '../src/contracts.ts'
+import { Misconfigured } from '../src/errors.ts'
+import { quietService } from '../src/testing.ts'
+import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+
+const shape = { body: z.object({ n: z.number() }), result: z.string() }
+let underTest: RabbitmqUnderTest
+let proxy: TcpProxy
+let model: ChannelModel
+let channel: Channel
+let number = 0
+let kept = command('unset', shape)
+let deleted = command('unset', shape)
+const open: Broker[] = []
+
+beforeAll(async () => {
+  underTest = await rabbitmqUnderTest('queues')
+}, 30_000)
+afterAll(async () => await underTest.drop())
+beforeEach(async () => {
+  proxy = await startTcpProxy(underTest.server)
+  model = await connect(underTest.url)
+  channel = await model.createChannel()
+  number += 1
+  kept = command(`kept_${number}`, shape)
+  deleted = command(`deleted_${number}`, shape)
+  await channel.assertQueue(kept.queue, { durable: true })
+  await channel.assertQueue(deleted.queue, { durable: true })
+})
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((broker) => broker.close()))
+  await model.close()
+  await proxy.close()
+})
+
+const start = async (topology: RabbitmqConfig['topology'] = 'check', service = quietService): Promise<Broker> => {
+  const servers = [{ host: '127.0.0.1', port: proxy.port }]
+  const config = { ...underTest.config, servers, topology, reconnectMostMs: 200 }
+  const broker = await openBroker(config, service, { publishes: [deleted, kept] })
+  open.push(broker)
+  return broker
+}
+
+describe('one of two queues that may only be checked, deleted while messages are sent to both', () => {
+  it('refuses the messages to it by name, and confirms each of the others', async () => {
+    const producer = await start()
+    const sent: Promise<unknown>[] = []
+    const refused: Promise<unknown>[] = []
+    for (let n = 0; n < 1_000; n += 1) {
+      sent.push(producer.publisher.publish(kept, { n }))
+      if (n === 100) await channel.deleteQueue(deleted.queue)
+      if (n > 100 && n % 10 === 0) refused.push(producer.publisher.publish(deleted, { n }))
+      if (n % 50 === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    const told = await Promise.allSettled(sent)
+    expect(told.filter(({ status }) => status === 'rejected')).toEqual([])
+    for (const each of refused)
+      await expect(each).rejects.toMatchObject({
+        reason: 'unroutable',
+        message: expect.stringContaining(deleted.queue),
+      })
+    expect((await channel.checkQueue(kept.queue)).messageCount).toBe(1_000)
+    expect(producer.notReady()).toBeUndefined()
+  })
+
+  it('goes on after a reconnection, and takes messages to it again as soon as it is there', async () => {
+    const said: string[] = []
+    const log = { ...quietService.log, error: (_: object, message: string) => said.push(message) }
+    const producer = await start('check', { ...quietService, log })
+    await channel.deleteQueue(deleted.queue)
+    proxy.cut()
+    await eventually(async () => void (await producer.publisher.publish(kept, { n: 1 })))
+    await expect(producer.publisher.publish(deleted, { n: 1 })).rejects.toMatchObject({ reason: 'unroutable' })
+    expect(said.filter((line) => line.includes(`queue ${deleted.queue} is missing`))).not.toEqual([])
+    await channel.assertQueue(deleted.queue, { durable: true })
+    await producer.publisher.publish(deleted, { n: 1 })
+  })
+
+  it('says that it is not ready, and why, when all of its queues are missing', async () => {
+    const producer = await start()
+    for (const { queue } of [kept, deleted]) {
+      await channel.deleteQueue(queue)
+      await expect(producer.publisher.publish({ ...kept, queue }, { n: 1 })).rejects.toThrow(queue)
+    }
+    await eventually(() => expect(producer.notReady()).toContain(`no queue '${kept.queue}'`))
+    for (const { queue } of [kept, deleted]) await channel.assertQueue(queue, { durable: true })
+    await eventually(() => expect(producer.notReady()).toBeUndefined())
+  })
+})
+
+it('goes on after a reconnection although one of its queues has come to differ (406)', async () => {
+  const producer = await start('declare')
+  await channel.deleteQueue(deleted.queue)
+  await channel.assertQueue(deleted.queue, { durable: true, maxLength: 5 })
+  proxy.cut()
+  await eventually(async () => void (await producer.publisher.publish(kept, { n: 1 })))
+  await producer.publisher.publish(deleted, { n: 1 })
+})
+
+it('leaves nothing behind of queries that nobody answers in time, although the broker sets expired commands aside', async () => {
+  const servers = [{ host: '127.0.0.1', port: proxy.port }]
+  const publishes = [orderProcessing, healthcheck]
+  const producer = await openBroker({ ...underTest.config, servers }, quietService, { publishes })
+  open.push(producer)
+  for (const { queue } of publishes) await channel.assertQueue(deadLetterQueue(queue), { durable: true })
+  const asked = Array.from({ length: 50 }, () => producer.requester.request(orderProcessing, [], { deadlineMs: 200 }))
+  await producer.publisher.publish(healthcheck, [], { expiration: 200 })
+  for (const each of await Promise.allSettled(asked)) expect(each).toMatchObject({ reason: { name: 'NoReply' } })
+  const waiting = async ({ queue }: { queue: string }) => (await channel.checkQueue(queue)).messageCount
+  await eventually(async () => expect(await waiting({ queue: deadLetterQueue(healthcheck.queue) })).toBe(1))
+  await eventually(async () => expect(await waiting(orderProcessing)).toBe(0))
+  expect(await waiting({ queue: deadLetterQueue(orderProcessing.queue) })).toBe(0)
+})
+
+describe('waiting for consumers', () => {
+  it('ends with a sentence that names the setting when the broker allows one channel only', async () => {
+    const limited = await allowingChannels(1)
+    const servers = [{ host: '127.0.0.1', port: limited.port }]
+    try {
+      const config = { ...underTest.config, servers }
+      await expect(openBroker(config, quietService, { publishes: [kept] })).rejects.toThrow('channel_max')
+      const producer = await openBroker({ ...config, topology: 'none' }, quietService, { publishes: [kept] })
+      open.push(producer)
+      const waiting = waitForConsumers(producer, [kept], quietService, 20_000)
+      await expect(waiting).rejects.toThrow(Misconfigured)
+    } finally {
+      limited.server.close()
+    }
+  })
+
+  it('needs no more than two channels', async () => {
+    const limited = await allowingChannels(2)
+    const servers = [{ host: '127.0.0.1', port: limited.port }]
+    try {
+      const publishes = [kept, deleted]
+      const producer = await openBroker({ ...underTest.config, servers }, quietService, { publishes })
+      open.push(producer)
+      expect(await producer.withoutConsumer(publishes)).toEqual(publishes.map(({ queue }) => queue))
+    } finally {
+      limited.server.close()
+    }
+  })
+
+  it('does not take a lost connection for a missing consumer', async () => {
+    const said: string[] = []
+    const log = { ...quietService.log, info: (_: object, message: string) => said.push(message) }
+    const producer = await start()
+    await channel.consume(kept.queue, () => {})
+    const held = proxy.holdAnswerTo(kept.queue)
+    const waiting = waitForConsumers(producer, [kept], { ...quietService, log }, 20_000)
+    await held.answered
+    held.lose()
+    await waiting
+    expect(said.filter((line) => line.includes('waiting for a consumer'))).toEqual([])
+  })
+
+  it('ends at once when asked to stop, although the broker does not answer', async () => {
+    const producer = await start()
+    const stop = new AbortController()
+    proxy.weather({ kind: 'black hole', towards: 'both' })
+    const waiting = waitForConsumers(producer, [kept], { ...quietService, stopping: stop.signal }, 20_000)
+    const since = Date.now()
+    stop.abort()
+    await expect(waiting).rejects.toThrow('stopped')
+    expect(Date.now() - since).toBeLessThan(500)
+    proxy.weather(undefined)
+  })
+})
+
+/** Method `tune` of a connection, by which the broker tells how many channels it allows. */
+const TUNE = Buffer.from([0, 10, 0, 30])
+
+/** A way to the broker on which it seems to allow so many channels on a connection. */
+async function allowingChannels(most: number): Promise<{ server: Server; port: number }> {
+  const server = createServer((client) => {
+    const broker = createConnection(underTest.server)
+    client.pipe(broker).on('error', () => {})
+    broker.on('data', (data) => {
+      const tune = data.indexOf(TUNE)
+      if (tune >= 0) data.writeUInt16BE(most, tune + TUNE.length)
+      client.write(data)
+    })
+    broker.on('close', () => client.destroy())
+    client.on('error', () => {}).on('close', () => broker.destroy())
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return { server, port: address.port }
+}
