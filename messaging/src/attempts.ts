@@ -7,6 +7,8 @@ import type { Refused } from './settle.ts'
 
 /** Attempts of a message alone, while others succeed, before it is refused for an unexpected error. */
 const ATTEMPTS_MAX = 3
+/** Transient errors in a row after which the rest of a batch is not tried one by one: the dependency is away. */
+const TRANSIENT_MAX = 2
 
 export interface AttemptParts<Body, Result> {
   readonly queue: string
@@ -31,7 +33,7 @@ export async function outcomesOf<Body, Result>(
   deliveries: readonly Delivery<Body>[],
   parts: AttemptParts<Body, Result>,
   givenUp: AbortSignal,
-): Promise<readonly Outcome<Result>[] | undefined> {
+): Promise<readonly (Outcome<Result> | undefined)[]> {
   try {
     return await new Attempts(deliveries, parts, givenUp).outcomes()
   } finally {
@@ -44,9 +46,11 @@ interface Entry<Body, Result> {
   outcome: Outcome<Result> | undefined
   /** How many times it failed alone. */
   failures: number
-  /** Another message succeeded after this one had failed. */
+  /** Another message succeeded after this one had failed alone. */
   isSuspect: boolean
 }
+
+const isOpen = ({ outcome }: Entry<unknown, unknown>): boolean => outcome === undefined
 
 const entryOf = <Body, Result>(delivery: Delivery<Body>): Entry<Body, Result> => ({
   delivery,
@@ -67,15 +71,16 @@ class Attempts<Body, Result> {
     this.#givenUp = givenUp
   }
 
-  async outcomes(): Promise<readonly Outcome<Result>[] | undefined> {
+  /** One for each entry; undefined for those that nothing could be told of before they have to be given back. */
+  async outcomes(): Promise<readonly (Outcome<Result> | undefined)[]> {
     for (let attempt = 1; ; attempt += 1) {
-      const open = this.#entries.filter(({ outcome }) => outcome === undefined)
+      const open = this.#entries.filter(isOpen)
       const error = await this.#attempt(open, attempt)
-      const outcomes = this.#entries.flatMap(({ outcome }) => outcome ?? [])
-      if (outcomes.length === this.#entries.length) return outcomes
+      if (!this.#entries.some(isOpen)) break
       this.#hold(error, attempt)
-      if (!(await this.#pause(attempt))) return undefined
+      if (!(await this.#pause(attempt))) break
     }
+    return this.#entries.map(({ outcome }) => outcome)
   }
 
   /** Runs the handler, first for all at once. Resolves with the error that left messages without an outcome. */
@@ -87,30 +92,41 @@ class Attempts<Body, Result> {
     } catch (error) {
       this.#failed(open)
       if (isTransient(error)) return error
-      this.#warn(error, attempt, open, 'trying them one by one')
-      const transient = open.length > 1 || open[0]?.isSuspect ? await this.#oneByOne(open) : undefined
-      if (transient) return transient
+      const [only] = open
+      if (open.length === 1 && only) only.failures += 1
+      else {
+        this.#warn(error, attempt, open, 'trying them one by one')
+        const transient = await this.#oneByOne(open)
+        if (transient) return transient
+      }
       this.#entries.push(...this.#parts.more().map(entryOf<Body, Result>))
       return error
     }
   }
 
-  /** Runs each in order, then again those that failed while another one succeeded. Resolves with a transient error, which ends it. */
+  /**
+   * Runs each in order, then again those that failed before another one succeeded. Resolves with the last transient error: one
+   * may be of its message alone (a locked row), after several in a row nothing more is tried.
+   */
   async #oneByOne(open: readonly Entry<Body, Result>[]): Promise<unknown> {
+    let transient: unknown
+    let inARow = 0
     for (const entry of open) {
-      const transient = await this.#alone(entry)
-      if (transient) return transient
+      const error = await this.#alone(entry)
+      inARow = error === undefined ? 0 : inARow + 1
+      transient = error ?? transient
+      if (inARow >= TRANSIENT_MAX) return transient
       if (entry.outcome === undefined) continue
-      for (const other of open) other.isSuspect = true
+      for (const other of open) other.isSuspect = other.failures > 0
     }
     for (const entry of open) {
-      while (entry.outcome === undefined && entry.isSuspect) {
-        if (!(await this.#pause(entry.failures))) return undefined
-        const transient = await this.#alone(entry)
-        if (transient) return transient
+      while (isOpen(entry) && entry.isSuspect) {
+        if (!(await this.#pause(entry.failures))) return transient
+        const error = await this.#alone(entry)
+        if (error !== undefined) return error
       }
     }
-    return undefined
+    return transient
   }
 
   /** Runs the handler for this one. Resolves with a transient error if it has to be held. */
@@ -147,7 +163,7 @@ class Attempts<Body, Result> {
 
   #hold(error: unknown, attempt: number): void {
     const { queue, service, trouble } = this.#parts
-    const held = this.#entries.filter(({ outcome }) => outcome === undefined)
+    const held = this.#entries.filter(isOpen)
     this.#warn(error, attempt, held, 'holding them')
     service.meter.observe('messages_held', held.length, { queue })
     trouble(`holding ${held.length} messages of ${queue}: ${sentenceOf(error)}`)

@@ -44,6 +44,8 @@ const REPLY_WAITS_MOST_MS = 30_000
  */
 const RETURN_PAUSE_MAX_MS = 300_000
 const RETURN_PAUSE_MIN_MS = 500
+/** More than one: a message that fails by itself is only found out when another one succeeds. */
+const RETURN_PREFETCH = 10
 
 export interface ConsumerParts<Body, Result> {
   readonly contract: Contract<Body, Result>
@@ -123,13 +125,13 @@ export class Consumer<Body, Result> {
     if (this.#away === undefined) await this.#subscribe(session, lost)
   }
 
-  /** One message at first where the last ones could not be applied: only its deliveries are counted if they still cannot. */
+  /** Few messages at first where the last ones could not be applied: only their deliveries are counted if they still cannot. */
   async #subscribe(session: Session, lost: (reason: Error) => void): Promise<void> {
     const { contract, config } = this.#parts
     const { channel } = session
     const consumerTag = randomUUID()
     session.consumerTag = consumerTag
-    await channel.prefetch(this.#timesAway > 0 ? 1 : config.prefetch)
+    await channel.prefetch(this.#timesAway > 0 ? Math.min(RETURN_PREFETCH, config.prefetch) : config.prefetch)
     const arrived = (message: ConsumeMessage | null) => {
       // RabbitMQ cancels a consumer whose queue is deleted (https://www.rabbitmq.com/docs/consumer-cancel).
       if (message === null) lost(new Error(`the broker cancelled the subscription to ${contract.queue}`))
@@ -192,14 +194,18 @@ export class Consumer<Body, Result> {
     const outcomes = await this.#judge(batch)
     service.meter.observe('batch_duration_seconds', (performance.now() - since) / 1000, labels)
     service.meter.observe('messages_held', 0, labels)
-    if (outcomes) {
-      await this.#tell(batch.map((inHand, index) => ({ inHand, outcome: outcomes[index] ?? missing() })))
-      await this.#backToNormal()
-    } else await this.#goAway(batch)
+    const told = batch.flatMap((inHand, index) => {
+      const outcome = outcomes[index]
+      return outcome === undefined ? [] : [{ inHand, outcome }]
+    })
+    await this.#tell(told)
+    const untold = batch.filter(({ step }) => step === 'judging')
+    if (untold.length > 0) await this.#goAway(untold)
+    else await this.#backToNormal()
   }
 
-  /** One outcome for each message; undefined when they could not be told in time, their channel was lost, or we are to stop. */
-  async #judge(batch: InHand<Body>[]): Promise<readonly Outcome<Result>[] | undefined> {
+  /** One outcome for each message; undefined when it could not be told in time, its channel was lost, or we are to stop. */
+  async #judge(batch: InHand<Body>[]): Promise<readonly (Outcome<Result> | undefined)[]> {
     const { contract, handler, config, service } = this.#parts
     let why: string | undefined
     const trouble = (sentence: string | undefined) => {
@@ -218,9 +224,9 @@ export class Consumer<Body, Result> {
     const deliveries = deliveriesIn(batch)
     const parts = { queue: contract.queue, handler, config, service, trouble, more }
     const told = deliveries.length === 0 ? [] : await outcomesOf(deliveries, parts, this.#givenUp(batch))
-    const next = told?.values()
-    if (next === undefined) this.#trouble = why
-    return next && batch.map(({ read }) => ('kind' in read ? read : (next.next().value ?? missing())))
+    if (told.includes(undefined)) this.#trouble = why
+    const next = told.values()
+    return batch.map(({ read }) => ('kind' in read ? read : next.next().value))
   }
 
   #givenUp(batch: readonly InHand[]): AbortSignal {
@@ -404,7 +410,3 @@ export class Consumer<Body, Result> {
 const wantsReply = ({ message }: InHand): boolean => message.properties.replyTo !== undefined
 
 const sentence = (error: unknown): string => (error instanceof Error ? error.message : String(error))
-
-function missing(): never {
-  throw new Error('a message without an outcome')
-}

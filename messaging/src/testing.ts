@@ -194,7 +194,7 @@ export class InMemoryRabbitmq {
           more,
         }
         const told = deliveries.length === 0 ? [] : await outcomesOf(deliveries, parts, stop.signal)
-        if (told === undefined) return void queue.messages.unshift(...batch)
+        if (told.includes(undefined)) return void queue.messages.unshift(...batch)
         const next = told.values()
         for (const [index, each] of read.entries()) {
           const message = batch[index]

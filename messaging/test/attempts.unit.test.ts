@@ -44,7 +44,7 @@ function run(
   const outcomes = outcomesOf(deliveries(batch), parts, givenUp.signal)
   return { outcomes, calls, troubles, givenUp }
 }
-const kinds = (outcomes: readonly Outcome[] | undefined) => outcomes?.map(({ kind }) => kind)
+const kinds = (outcomes: readonly (Outcome | undefined)[]) => outcomes.map((outcome) => outcome?.kind)
 
 describe('a batch that fails', () => {
   it('refuses the message that fails alone three times while its neighbours succeed', async () => {
@@ -78,7 +78,7 @@ describe('a batch that fails', () => {
   it('holds a message that is alone until one that arrives later succeeds, then refuses it', async () => {
     const { outcomes, calls } = run('x', (id) => (id === 'x' ? new Error('a bug') : undefined), { joins: 'ab' })
     expect(kinds(await outcomes)).toEqual(['refused', 'applied', 'applied'])
-    expect(calls).toEqual(['x', 'xab', 'x', 'a', 'b', 'x', 'x'])
+    expect(calls).toEqual(['x', 'xab', 'x', 'a', 'b', 'x'])
   })
 
   it('holds a message that is alone, and applies it when the fault is over', async () => {
@@ -122,18 +122,18 @@ describe('a batch that fails', () => {
   it('gives up, and reports no more trouble, when it is aborted or has held for too long', async () => {
     const away = () => transient('away')
     const late = run('a', away, { holdMostMs: 20 })
-    expect(await late.outcomes).toBeUndefined()
+    expect(await late.outcomes).toEqual([undefined])
     expect(late.troubles.at(-1)).toBeUndefined()
     const stopped = run('a', away)
     stopped.givenUp.abort()
-    expect(await stopped.outcomes).toBeUndefined()
+    expect(await stopped.outcomes).toEqual([undefined])
     expect(stopped.troubles.at(-1)).toBeUndefined()
   })
 })
 
 describe('a batch that fails: known faults', () => {
   // The look one by one ends at the first message that is held, so those behind it are never tried, however long.
-  it.failing('applies a good message although another one is held', async () => {
+  it('applies a good message although another one is held', async () => {
     const judge = (id: string) => ({ x: new Error('a bug'), t: transient('row is locked') })[id]
     const { outcomes, calls } = run('xta', judge, { holdMostMs: 200 })
     await outcomes
@@ -142,7 +142,7 @@ describe('a batch that fails: known faults', () => {
 
   // A state of the server with a number that we do not know, which begins while messages are tried one by one: the success
   // came before it, and says nothing about the two that fail alike after it.
-  it.failing('refuses nothing when the last success was before the failures', async () => {
+  it('refuses nothing when the last success was before the failures', async () => {
     const judge = (_: string, call: number) =>
       call === 1 || (call > 2 && call < 40) ? new Error('new state of the server') : undefined
     const { outcomes } = run('abc', judge)

@@ -100,8 +100,9 @@ describe('messaging', () => {
   it('gives the reason of the connection when its channels are lost with it', async () => {
     const broker = await start()
     await consume(broker, [])
-    expect(proxy.send(closeFrame(320, 'gone for the test'))).toBe(2)
-    await eventually(() => expect(said).toHaveLength(4))
+    // For publishing, for replies and for consuming.
+    expect(proxy.send(closeFrame(320, 'gone for the test'))).toBe(3)
+    await eventually(() => expect(said).toHaveLength(6))
     for (const line of said) expect(line).toContain('the broker closed the connection: 320 gone for the test')
   }, 30_000)
 
