@@ -23,7 +23,7 @@ export interface Mutation {
 export const mutations: readonly Mutation[] = [
   {
     name: 'confirms-off',
-    file: 'messaging/src/publisher.ts',
+    file: 'messaging/src/outgoing/publisher.ts',
     edits: [
       {
         // Resolved as soon as it is written: what comes of it is nobody's business any more.
@@ -35,7 +35,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'mandatory-off',
-    file: 'messaging/src/publisher.ts',
+    file: 'messaging/src/outgoing/publisher.ts',
     edits: [{ find: '{ mandatory: true, ...properties }', replace: '{ ...properties }' }],
     mix: ['queue deleted'],
   },
@@ -52,7 +52,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'ack-before-commit',
-    file: 'messaging/src/consumer.ts',
+    file: 'messaging/src/incoming/consumer.ts',
     edits: [
       {
         // A message leaves once: what is settled later finds it gone.
@@ -64,7 +64,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'stale-ack-guard-off',
-    file: 'messaging/src/consumer.ts',
+    file: 'messaging/src/incoming/consumer.ts',
     edits: [
       {
         // The guard is that an ack goes to the channel its message came from: this one goes to whichever channel there is.

@@ -1,7 +1,7 @@
 // The environment variables of messaging: where the broker is, how long to wait for it, how much to take at once.
 import { z } from 'zod'
-import { duplicateServers, serverList, serversOf } from './server-list.ts'
-import { checkTls, tlsOf, tlsVariables } from './tls.ts'
+import { duplicateServers, serverList, serversOf } from './connection/server-list.ts'
+import { checkTls, tlsOf, tlsVariables } from './connection/tls.ts'
 
 const whole = (least: number, most: number) =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))

@@ -3,6 +3,7 @@ export { type Broker, type BrokerRole, openBroker, type Subscription, waitForCon
 export { type ConsumerConfig, consumerEnvironment, type RabbitmqConfig, rabbitmqEnvironment } from './config.ts'
 export { type Command, type Contract, deadLetterQueue, type Query } from './contract.ts'
 export * from './contracts.ts'
+export type { DeadLetter } from './dead-letters/described.ts'
 export {
   type Browsed,
   type Choice,
@@ -15,12 +16,11 @@ export {
   type Visit,
   type Worked,
   type WorkOptions,
-} from './dead-letters.ts'
-export type { DeadLetter } from './dead-letters-described.ts'
-export { DeadLettersUnavailable } from './dead-letters-errors.ts'
-export { jsonLine, printable, shortened } from './dead-letters-text.ts'
+} from './dead-letters/desk.ts'
+export { DeadLettersUnavailable } from './dead-letters/errors.ts'
+export { jsonLine, printable, shortened } from './dead-letters/text.ts'
 export { BadReply, Misconfigured, NoReply, NotAccepted, OutcomeUnknown } from './errors.ts'
 export type { Delivery, Handler, Outcome } from './handler.ts'
+export type { CommandReply, Reply } from './outgoing/requester.ts'
 export { LAST_PAGE, PAGE_MOST_ITEMS, pageReplyHeaders, pageRequestHeaders } from './paging.ts'
-export type { CommandReply, Reply } from './rpc.ts'
 export type { Log, Meter, Service } from './service.ts'

@@ -1,18 +1,18 @@
 // An in-memory broker for unit tests: passes the same suite as RabbitMQ (test/broker.suite.ts), knows nothing of connections.
 import type { Message } from 'amqplib'
 import { v7 as uuidv7 } from 'uuid'
-import { outcomesOf } from './attempts.ts'
 import type { Broker, BrokerRole, Subscription } from './broker.ts'
 import type { ConsumerConfig } from './config.ts'
 import { type Command, type Contract, deadLetterQueue, type Query } from './contract.ts'
 import { BadReply, NoReply, NotAccepted } from './errors.ts'
 import type { Delivery, Handler, Outcome } from './handler.ts'
+import { outcomesOf } from './incoming/attempts.ts'
+import { deadLetter, readMessage, replyTo } from './incoming/settle.ts'
 import { parseJson } from './json.ts'
-import type { Envelope } from './publisher.ts'
-import { DIRECT_REPLY_TO, ERROR_HEADER, refusalBody } from './reply.ts'
-import type { CommandReply, Reply } from './rpc.ts'
+import type { Envelope } from './outgoing/publisher.ts'
+import { DIRECT_REPLY_TO, ERROR_HEADER, refusalBody } from './outgoing/reply.ts'
+import type { CommandReply, Reply } from './outgoing/requester.ts'
 import type { Service } from './service.ts'
-import { deadLetter, readMessage, replyTo } from './settle.ts'
 
 /** RabbitMQ's default. */
 const FRAME_MAX = 131_072

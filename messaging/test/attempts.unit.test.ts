@@ -1,7 +1,7 @@
 // A message is refused for an unexpected error only if it fails alone while others succeed; otherwise all are held.
 import { describe, expect, it } from '@jest/globals'
-import { outcomesOf } from '../src/attempts.ts'
 import type { Delivery, Outcome } from '../src/handler.ts'
+import { outcomesOf } from '../src/incoming/attempts.ts'
 import { countingService } from './counting-service.ts'
 
 const delivery = (messageId: string): Delivery => ({

@@ -7,7 +7,7 @@ import { consumerEnvironment } from '../src/config.ts'
 import { command, deadLetterQueue, query } from '../src/contract.ts'
 import { BadReply, NoReply, NotAccepted } from '../src/errors.ts'
 import type { Delivery, Outcome } from '../src/handler.ts'
-import type { Envelope } from '../src/publisher.ts'
+import type { Envelope } from '../src/outgoing/publisher.ts'
 
 export interface Harness {
   open(role?: BrokerRole): Promise<Broker>

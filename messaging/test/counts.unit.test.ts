@@ -1,15 +1,15 @@
 // What is counted and measured, as far as it can be seen without a broker.
 import { describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
-import { outcomesOf } from '../src/attempts.ts'
 import { rabbitmqEnvironment } from '../src/config.ts'
-import type { Connection } from '../src/connection.ts'
+import type { Connection } from '../src/connection/connection.ts'
+import { Supervised } from '../src/connection/supervised.ts'
 import { query } from '../src/contract.ts'
 import { NoReply } from '../src/errors.ts'
 import type { Delivery } from '../src/handler.ts'
-import { Publisher } from '../src/publisher.ts'
-import { Requester } from '../src/rpc.ts'
-import { Supervised } from '../src/supervised.ts'
+import { outcomesOf } from '../src/incoming/attempts.ts'
+import { Publisher } from '../src/outgoing/publisher.ts'
+import { Requester } from '../src/outgoing/requester.ts'
 import { countingService } from './counting-service.ts'
 
 /** A publisher whose connection never opens: it refuses whatever it is given. */

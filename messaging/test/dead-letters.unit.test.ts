@@ -2,10 +2,10 @@
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import fc from 'fast-check'
-import { deadLetterSource } from '../src/dead-letters.ts'
-import { described, idOf } from '../src/dead-letters-described.ts'
-import { redriven } from '../src/dead-letters-redriven.ts'
-import { jsonLine, printable } from '../src/dead-letters-text.ts'
+import { described, idOf } from '../src/dead-letters/described.ts'
+import { deadLetterSource } from '../src/dead-letters/desk.ts'
+import { redriven } from '../src/dead-letters/redriven.ts'
+import { jsonLine, printable } from '../src/dead-letters/text.ts'
 
 const none = {
   contentType: undefined,

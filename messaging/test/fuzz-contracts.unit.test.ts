@@ -4,10 +4,10 @@ import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import fc from 'fast-check'
 import { fuzzParameters } from 'local'
+import { flattenHeaders } from '../src/connection/nested-headers.ts'
 import { contracts, createItem, type Item, stockManagement } from '../src/contracts.ts'
+import { deadLetter, readMessage, replyTo } from '../src/incoming/settle.ts'
 import { parseJson } from '../src/json.ts'
-import { flattenHeaders } from '../src/nested-headers.ts'
-import { deadLetter, readMessage, replyTo } from '../src/settle.ts'
 
 const runs = fuzzParameters(300)
 

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import { createItem, orderProcessing } from '../src/contracts.ts'
-import { deadLetter, readMessage } from '../src/settle.ts'
+import { deadLetter, readMessage } from '../src/incoming/settle.ts'
 
 const message = (content: string, properties: Record<string, unknown> = {}): Message => ({
   content: Buffer.from(content),

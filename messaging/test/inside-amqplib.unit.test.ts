@@ -2,7 +2,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { type ChannelModel, connect } from 'amqplib'
-import { channelEnd, connectionEnd, frameMaxOf, socketOf, watchConnections } from '../src/inside-amqplib.ts'
+import { channelEnd, connectionEnd, frameMaxOf, socketOf, watchConnections } from '../src/connection/inside-amqplib.ts'
 import { closeFrame } from './frame-proxy.ts'
 
 /** What a broker sends of a handshake: start, tune to frames of 8192 bytes, open-ok; then channel.open-ok and confirm.select-ok. */

@@ -1,7 +1,7 @@
 // The RabbitMQ that the tests were given by `npm test`, with a vhost of the test file's own.
 import { serversEnvironment, serversUnderTest } from 'local'
 import { type RabbitmqConfig, rabbitmqEnvironment } from '../src/config.ts'
-import type { Server } from '../src/server-list.ts'
+import type { Server } from '../src/connection/server-list.ts'
 
 export interface RabbitmqUnderTest {
   readonly config: RabbitmqConfig

@@ -2,7 +2,7 @@
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import { createItem, healthcheck, orderProcessing } from '../src/contracts.ts'
-import { deadLetter, readMessage, replyTo } from '../src/settle.ts'
+import { deadLetter, readMessage, replyTo } from '../src/incoming/settle.ts'
 
 const nothing = {
   contentType: undefined,

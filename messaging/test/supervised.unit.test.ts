@@ -1,8 +1,8 @@
 // Supervision: opens again whatever is lost, also in the middle of opening, and closes each thing exactly once.
 import { describe, expect, it } from '@jest/globals'
 import { eventually } from 'local'
+import { Supervised } from '../src/connection/supervised.ts'
 import { Misconfigured } from '../src/errors.ts'
-import { Supervised } from '../src/supervised.ts'
 import { quietService } from '../src/testing.ts'
 
 type Thing = { id: number; lose: (reason: Error) => void }

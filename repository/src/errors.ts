@@ -23,7 +23,7 @@ export class RunAgain extends Error {
 /**
  * `again`: the transaction lost to another one and was rolled back; run it again · `row`: the database refused the row ·
  * `transient`: the server, the account or the schema is in a wrong state, or the server cannot be reached · `unknown`: any other
- * error. It counts against a message only if other messages of the batch succeed (messaging/src/attempts.ts).
+ * error. It counts against a message only if other messages of the batch succeed (messaging/src/incoming/attempts.ts).
  */
 export type Meaning = 'again' | 'row' | 'transient' | 'unknown'
 

@@ -1,13 +1,13 @@
 // Dead letters for people: browse, redrive and discard what was set aside. Connects when asked, and never for longer.
 import type { ConsumeMessage } from 'amqplib'
-import type { RabbitmqConfig } from './config.ts'
-import { contracts } from './contracts.ts'
-import { type DeadLetter, described, idOf, reasonOf } from './dead-letters-described.ts'
-import { DeadLettersUnavailable } from './dead-letters-errors.ts'
-import { type DeadLetterReader, openReader } from './dead-letters-reader.ts'
-import { openRepublisher, type Republisher } from './dead-letters-redriven.ts'
-import { printable } from './dead-letters-text.ts'
-import type { Service } from './service.ts'
+import type { RabbitmqConfig } from '../config.ts'
+import { contracts } from '../contracts.ts'
+import type { Service } from '../service.ts'
+import { type DeadLetter, described, idOf, reasonOf } from './described.ts'
+import { DeadLettersUnavailable } from './errors.ts'
+import { type DeadLetterReader, openReader } from './reader.ts'
+import { openRepublisher, type Republisher } from './redriven.ts'
+import { printable } from './text.ts'
 
 /** The queues that have dead letters: those of the suite. */
 export const deadLetterSources: readonly string[] = contracts.map(({ queue }) => queue)

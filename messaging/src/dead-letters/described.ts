@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { hash } from 'node:crypto'
 import type { Message } from 'amqplib'
 import { z } from 'zod'
-import { shortened } from './dead-letters-text.ts'
+import { shortened } from './text.ts'
 
 /** A dead letter as it is shown: plain JSON, whatever the message held. Members that it does not tell are null. */
 export interface DeadLetter {

@@ -1,18 +1,18 @@
 // Takes messages off a queue in batches and settles each one: the only file that acks.
 import { randomUUID } from 'node:crypto'
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
+import { backoffMs, pause, withDeadline } from '../backoff.ts'
+import type { ConsumerConfig, RabbitmqConfig } from '../config.ts'
+import { type Connection, superviseChannel } from '../connection/connection.ts'
+import type { Supervised } from '../connection/supervised.ts'
+import { ensureQueue } from '../connection/topology.ts'
+import { type Contract, deadLetterQueue } from '../contract.ts'
+import type { Delivery, Handler, Outcome } from '../handler.ts'
+import type { Envelope, Publisher } from '../outgoing/publisher.ts'
+import type { Service } from '../service.ts'
+import { zeroConsumed } from '../zero-counts.ts'
 import { outcomesOf } from './attempts.ts'
-import { backoffMs, pause, withDeadline } from './backoff.ts'
-import type { ConsumerConfig, RabbitmqConfig } from './config.ts'
-import { type Connection, superviseChannel } from './connection.ts'
-import { type Contract, deadLetterQueue } from './contract.ts'
-import type { Delivery, Handler, Outcome } from './handler.ts'
-import type { Envelope, Publisher } from './publisher.ts'
-import type { Service } from './service.ts'
 import { deadLetter, type Refused, readMessage, replyTo } from './settle.ts'
-import type { Supervised } from './supervised.ts'
-import { ensureQueue } from './topology.ts'
-import { zeroConsumed } from './zero-counts.ts'
 
 /** One life of the channel. Acks belong to the channel their message came from: with its end, its messages are the broker's again. */
 interface Session {

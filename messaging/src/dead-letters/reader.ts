@@ -1,12 +1,12 @@
 // Reads a dead-letter queue from its oldest message on, in windows, and returns in order whatever was not removed.
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { z } from 'zod'
-import { withDeadline } from './backoff.ts'
-import type { RabbitmqConfig } from './config.ts'
-import { type Connection, closeConnection, openFirstConnection } from './connection.ts'
-import { deadLetterQueue } from './contract.ts'
-import { DeadLettersUnavailable } from './dead-letters-errors.ts'
-import type { Service } from './service.ts'
+import { withDeadline } from '../backoff.ts'
+import type { RabbitmqConfig } from '../config.ts'
+import { type Connection, closeConnection, openFirstConnection } from '../connection/connection.ts'
+import { deadLetterQueue } from '../contract.ts'
+import type { Service } from '../service.ts'
+import { DeadLettersUnavailable } from './errors.ts'
 
 /** A window is at most this long, and shorter when messages are large: what is held in memory is bounded. */
 const WINDOW_MOST = 1_000

@@ -2,14 +2,14 @@
 import type { ConfirmChannel, Message } from 'amqplib'
 import { v7 as uuidv7 } from 'uuid'
 import type { z } from 'zod'
-import { whenLate } from './backoff.ts'
-import type { Command, Query } from './contract.ts'
-import { BadReply, NoReply, NotAccepted, OutcomeUnknown } from './errors.ts'
-import { parseJson } from './json.ts'
+import { whenLate } from '../backoff.ts'
+import type { Command, Query } from '../contract.ts'
+import { BadReply, NoReply, NotAccepted, OutcomeUnknown } from '../errors.ts'
+import { legible } from '../incoming/settle.ts'
+import { parseJson } from '../json.ts'
+import type { Service } from '../service.ts'
 import type { Publisher } from './publisher.ts'
 import { DIRECT_REPLY_TO, ERROR_HEADER, refusalBody } from './reply.ts'
-import type { Service } from './service.ts'
-import { legible } from './settle.ts'
 
 export interface Reply<T> {
   readonly body: T

@@ -1,8 +1,8 @@
 // Runs a handler until each message has an outcome: retries while a dependency is down; if a batch fails, runs its messages one by one to find the bad one.
-import { backoffMs, pause } from './backoff.ts'
-import type { ConsumerConfig } from './config.ts'
-import type { Delivery, Handler, Outcome } from './handler.ts'
-import type { Service } from './service.ts'
+import { backoffMs, pause } from '../backoff.ts'
+import type { ConsumerConfig } from '../config.ts'
+import type { Delivery, Handler, Outcome } from '../handler.ts'
+import type { Service } from '../service.ts'
 import type { Refused } from './settle.ts'
 
 /** Attempts of a message alone, while others succeed, before it is refused for an unexpected error. */

@@ -1,7 +1,7 @@
 // Keeps one thing open: opens it, notices its loss, opens it again, for ever, until told to stop.
-import { backoffMs, pause } from './backoff.ts'
-import { Misconfigured } from './errors.ts'
-import type { Log } from './service.ts'
+import { backoffMs, pause } from '../backoff.ts'
+import { Misconfigured } from '../errors.ts'
+import type { Log } from '../service.ts'
 
 export interface Supervision<T> {
   /** Said in log lines: "connection for publishing", "channel of create_item". */

@@ -2,13 +2,13 @@
 import { hash } from 'node:crypto'
 import type { Message } from 'amqplib'
 import { z } from 'zod'
+import type { Contract } from '../contract.ts'
+import { deadLetterQueue } from '../contract.ts'
+import type { Delivery, Outcome } from '../handler.ts'
+import { parseJson } from '../json.ts'
+import type { Envelope } from '../outgoing/publisher.ts'
+import { DIRECT_REPLY_TO, ERROR_HEADER, isReplyAddress } from '../outgoing/reply.ts'
 import { bytesOfValue, carried, headerRoom } from './carried.ts'
-import type { Contract } from './contract.ts'
-import { deadLetterQueue } from './contract.ts'
-import type { Delivery, Outcome } from './handler.ts'
-import { parseJson } from './json.ts'
-import type { Envelope } from './publisher.ts'
-import { DIRECT_REPLY_TO, ERROR_HEADER, isReplyAddress } from './reply.ts'
 
 /** `attempts`: how often the handler was tried on this delivery; once when left out. */
 export type Refused = Extract<Outcome, { kind: 'refused' }> & { readonly attempts?: number }

@@ -51,7 +51,9 @@ export function frameMaxOf({ connection }: ChannelModel): number {
 }
 
 const changed = (name: string): Error =>
-  new Error(`amqplib has changed: its connection has no ${name} as we know it. Adapt messaging/src/inside-amqplib.ts.`)
+  new Error(
+    `amqplib has changed: its connection has no ${name} as we know it. Adapt messaging/src/connection/inside-amqplib.ts.`,
+  )
 
 /** amqplib exports only its entry point, so its class is loaded by file name. */
 function internalPrototype(): Internal {

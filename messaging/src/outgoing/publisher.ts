@@ -1,17 +1,17 @@
 // Publishes so that "it resolved" means "it is durable": confirmed, mandatory, persistent, and bounded in every direction.
 import type { ConfirmChannel, Message, Options } from 'amqplib'
 import { v7 as uuidv7 } from 'uuid'
-import { pause, whenLate } from './backoff.ts'
-import { FRAME_MIN_BYTES } from './carried.ts'
-import type { RabbitmqConfig } from './config.ts'
-import type { Connection, Purpose } from './connection.ts'
-import type { Contract } from './contract.ts'
-import { NotAccepted, OutcomeUnknown } from './errors.ts'
+import { pause, whenLate } from '../backoff.ts'
+import type { RabbitmqConfig } from '../config.ts'
+import type { Connection, Purpose } from '../connection/connection.ts'
+import type { Supervised } from '../connection/supervised.ts'
+import type { Contract } from '../contract.ts'
+import { NotAccepted, OutcomeUnknown } from '../errors.ts'
+import { FRAME_MIN_BYTES } from '../incoming/carried.ts'
+import type { Service } from '../service.ts'
+import { zeroPublished } from '../zero-counts.ts'
 import { OwnQueues } from './own-queues.ts'
 import { isReplyAddress } from './reply.ts'
-import type { Service } from './service.ts'
-import type { Supervised } from './supervised.ts'
-import { zeroPublished } from './zero-counts.ts'
 
 /** What is published, already as bytes. */
 export interface Envelope {

@@ -1,11 +1,11 @@
 // The queues that a process publishes to: declared or looked for, each by itself, so that one that is missing hurts no other.
-import { backoffMs, pause } from './backoff.ts'
-import type { RabbitmqConfig } from './config.ts'
-import type { Connection } from './connection.ts'
-import { Misconfigured } from './errors.ts'
-import type { Service } from './service.ts'
-import type { Supervised } from './supervised.ts'
-import { ensureQueue, onThrowAwayChannel } from './topology.ts'
+import { backoffMs, pause } from '../backoff.ts'
+import type { RabbitmqConfig } from '../config.ts'
+import type { Connection } from '../connection/connection.ts'
+import type { Supervised } from '../connection/supervised.ts'
+import { ensureQueue, onThrowAwayChannel } from '../connection/topology.ts'
+import { Misconfigured } from '../errors.ts'
+import type { Service } from '../service.ts'
 
 const FOUND_CHECK_MS = 50
 

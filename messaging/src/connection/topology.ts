@@ -1,10 +1,10 @@
 // What is declared on the broker, and how it is checked: durable queues without arguments, so that Python peers can redeclare them.
 import type { Channel } from 'amqplib'
 import { z } from 'zod'
-import { withDeadline } from './backoff.ts'
-import type { RabbitmqConfig } from './config.ts'
+import { withDeadline } from '../backoff.ts'
+import type { RabbitmqConfig } from '../config.ts'
+import { Misconfigured } from '../errors.ts'
 import type { Connection } from './connection.ts'
-import { Misconfigured } from './errors.ts'
 
 const ACCESS_REFUSED = 403
 const NOT_FOUND = 404

@@ -1,14 +1,14 @@
 // Puts dead letters back on their queue: what a redriven message looks like, and when it counts as taken.
 import type { ConfirmChannel, Message } from 'amqplib'
-import { carried, FRAME_MIN_BYTES, headerRoom } from './carried.ts'
-import type { RabbitmqConfig } from './config.ts'
-import { type Connection, closeConnection, openFirstConnection } from './connection.ts'
-import { idOf } from './dead-letters-described.ts'
-import { DeadLettersUnavailable } from './dead-letters-errors.ts'
-import { explained } from './dead-letters-reader.ts'
-import { printable } from './dead-letters-text.ts'
-import type { Envelope } from './publisher.ts'
-import type { Service } from './service.ts'
+import type { RabbitmqConfig } from '../config.ts'
+import { type Connection, closeConnection, openFirstConnection } from '../connection/connection.ts'
+import { carried, FRAME_MIN_BYTES, headerRoom } from '../incoming/carried.ts'
+import type { Envelope } from '../outgoing/publisher.ts'
+import type { Service } from '../service.ts'
+import { idOf } from './described.ts'
+import { DeadLettersUnavailable } from './errors.ts'
+import { explained } from './reader.ts'
+import { printable } from './text.ts'
 
 /** Headers that tell of the life before, the consumers' and the broker's: without them attempts begin again. */
 const DROPPED_HEADERS = new Set([
