@@ -34,6 +34,24 @@ describe('the suite under faults', () => {
   }
 
   it(
+    'deletes the other items of a batch while somebody holds the row of one, and that one afterwards',
+    async () => {
+      const skus = Array.from({ length: 20 }, (_, n) => `held-${n}`)
+      await stack.pool.query('INSERT INTO inventory (sku) VALUES ?', [skus.map((sku) => [sku])])
+      const holder = await stack.pool.getConnection()
+      await holder.query('START TRANSACTION')
+      await holder.query("SELECT id FROM inventory WHERE sku = 'held-7' FOR UPDATE")
+      for (const sku of skus) await call(`${stack.http}/stock_management`, { json: { sku } })
+      await eventually(async () => expect(await stack.skus()).toEqual(['held-7']), MINUTE_MS)
+      await holder.query('ROLLBACK')
+      holder.release()
+      await eventually(async () => expect(await stack.skus()).toEqual([]), MINUTE_MS)
+      expect(await stack.deadLetters('stock_management')).toEqual([])
+    },
+    3 * MINUTE_MS,
+  )
+
+  it(
     'outlives a stop and start of the broker',
     async () => {
       const { accepted, answers, stop } = load(10_000)

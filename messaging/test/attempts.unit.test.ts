@@ -142,6 +142,12 @@ describe('a batch that fails: known faults', () => {
 
   // A state of the server with a number that we do not know, which begins while messages are tried one by one: the success
   // came before it, and says nothing about the two that fail alike after it.
+  it('applies the neighbours of a message whose row another transaction holds, and gives only that one back', async () => {
+    const locked = () => Object.assign(transient('row is locked'), { contended: true })
+    const { outcomes } = run('atb', (id) => (id === 't' ? locked() : undefined), { holdMostMs: 50 })
+    expect(kinds(await outcomes)).toEqual(['applied', undefined, 'applied'])
+  })
+
   it('refuses nothing when the last success was before the failures', async () => {
     const judge = (_: string, call: number) =>
       call === 1 || (call > 2 && call < 40) ? new Error('new state of the server') : undefined

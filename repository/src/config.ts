@@ -27,7 +27,7 @@ export const mysqlEnvironment = z
         'maximum age of a connection, in seconds; new connections follow a host name that now points to another server',
       ),
     MYSQL_CONNECT_TIMEOUT_MS: ms(5_000).describe('time for a new connection to be made, handshake included'),
-    MYSQL_STATEMENT_TIMEOUT_MS: ms(30_000).describe('time for the answer to a statement'),
+    MYSQL_STATEMENT_TIMEOUT_MS: ms(10_000).describe('time for the answer to a statement'),
     MYSQL_LOCK_TIMEOUT_S: whole(1, 3_600)
       .default(3)
       .describe('time to wait for a lock that another transaction holds, in seconds'),

@@ -13,7 +13,7 @@ import { pause, unlessAborted, withDeadline } from './waiting.ts'
 /** Attempts of a transaction that loses to another one at once, as in a deadlock, before it fails with a transient error. */
 const ATTEMPTS_MAX = 12
 /** The same for a transaction that waited for a lock until the timeout. */
-const WAITING_ATTEMPTS_MAX = 5
+const WAITING_ATTEMPTS_MAX = 2
 const LOCK_WAIT_TIMEOUT = 1205
 /** Maximum pause before the second attempt. It grows by the same amount with each of the next attempts. */
 const PAUSE_MAX_MS = 10
@@ -98,7 +98,7 @@ class MysqlDatabase implements Database {
           continue
         }
         const why = `the transaction lost ${attempt} times to another one: ${sentenceOf(error)}`
-        throw new DatabaseError(why, { transient: true, cause: error })
+        throw new DatabaseError(why, { transient: true, contended: true, cause: error })
       }
     }
   }

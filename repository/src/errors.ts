@@ -2,15 +2,21 @@
 import { z } from 'zod'
 import { tlsTrouble } from './tls.ts'
 
-/** MySQL did not carry out a statement. `transient`: the message is not the cause, so a retry may succeed. */
+/**
+ * MySQL did not carry out a statement. `transient`: the message is not the cause, so a retry may succeed. `contended`: another
+ * transaction holds a row of the batch, and the other rows may be free.
+ */
 export class DatabaseError extends Error {
   override readonly name = 'DatabaseError'
   readonly transient: boolean
+  readonly contended: boolean
   /** MySQL's error number; undefined when the server did not answer. */
   readonly errno: number | undefined
-  constructor(message: string, { transient, errno, cause }: { transient: boolean; errno?: number; cause?: unknown }) {
+  constructor(message: string, options: { transient: boolean; contended?: boolean; errno?: number; cause?: unknown }) {
+    const { transient, contended = false, errno, cause } = options
     super(message, { cause })
     this.transient = transient
+    this.contended = contended
     this.errno = errno
   }
 }

@@ -26,8 +26,8 @@ export interface AttemptParts<Body, Result> {
 
 /**
  * Resolves with one outcome for each delivery and for each that joined, in order; undefined if `givenUp` aborted, or they were
- * held too long, before every outcome was known. An error whose property `transient` is true is never a message's fault. Any
- * other error is, but only if the message fails alone while another succeeds. If all fail, they are held.
+ * held too long, before every outcome was known. An error whose property `transient` is true is never a message's fault; if `contended`
+ * is true as well, the others are tried one by one. Any other error is, but only if the message fails alone while another succeeds. If all fail, they are held.
  */
 export async function outcomesOf<Body, Result>(
   deliveries: readonly Delivery<Body>[],
@@ -91,9 +91,10 @@ class Attempts<Body, Result> {
       return undefined
     } catch (error) {
       this.#failed(open)
-      if (isTransient(error)) return error
       const [only] = open
-      if (open.length === 1 && only) only.failures += 1
+      const isAlone = open.length === 1
+      if (isTransient(error) && (isAlone || !isContended(error))) return error
+      if (isAlone && only) only.failures += 1
       else {
         this.#warn(error, attempt, open, 'trying them one by one')
         const transient = await this.#oneByOne(open)
@@ -184,6 +185,10 @@ class Attempts<Body, Result> {
 
 const isTransient = (error: unknown): boolean =>
   error instanceof Error && 'transient' in error && error.transient === true
+
+/** Part of the batch may be free. */
+const isContended = (error: unknown): boolean =>
+  error instanceof Error && 'contended' in error && error.contended === true
 
 const sentenceOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 

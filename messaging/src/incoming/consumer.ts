@@ -200,8 +200,11 @@ export class Consumer<Body, Result> {
     })
     await this.#tell(told)
     const untold = batch.filter(({ step }) => step === 'judging')
-    if (untold.length > 0) await this.#goAway(untold)
-    else await this.#backToNormal()
+    if (told.length === 0) return await this.#goAway(untold)
+    // Some could be applied: the dependency is there, and what is wrong with the others may pass.
+    this.#leave('give back', untold)
+    this.#trouble = undefined
+    await this.#backToNormal()
   }
 
   /** One outcome for each message; undefined when it could not be told in time, its channel was lost, or we are to stop. */
