@@ -52,3 +52,14 @@ export function whenLate(ms: number, late: () => void): () => void {
     if (immediate) clearImmediate(immediate)
   }
 }
+
+/** The same from the moment on at which `signal` aborts. */
+export function whenLateFrom(signal: AbortSignal, ms: number, late: () => void): () => void {
+  let clear = () => signal.removeEventListener('abort', begin)
+  const begin = () => {
+    clear = whenLate(ms, late)
+  }
+  if (signal.aborted) begin()
+  else signal.addEventListener('abort', begin, { once: true })
+  return () => clear()
+}

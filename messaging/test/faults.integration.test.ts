@@ -356,6 +356,31 @@ describe('messaging under faults', () => {
     expect([...seen.values()].every((times) => times === 1)).toBe(true)
   })
 
+  it('sets each refused message aside once although the broker confirms nothing for a while', async () => {
+    const consumer = await start({ confirmTimeoutMs: 300 })
+    let isHeld = false
+    await consumer.consume(
+      numbers,
+      async (deliveries) => {
+        // The answers of the broker are held back from the first batch on, for several times the deadline of a confirm.
+        if (!isHeld) proxy.weather({ kind: 'black hole', towards: 'client' })
+        isHeld = true
+        return deliveries.map(() => ({ kind: 'refused', reason: 'invalid', error: 'no' }))
+      },
+      config,
+    )
+    for (let n = 0; n < 40; n += 1) channel.sendToQueue(numbers.queue, Buffer.from(`{"n":${n}}`), { persistent: true })
+    await new Promise((resolve) => setTimeout(resolve, 2_500))
+    proxy.weather(undefined)
+    await eventually(async () =>
+      expect((await channel.checkQueue(`${numbers.queue}.dead-letter`)).messageCount).toBeGreaterThanOrEqual(40),
+    )
+    await consumer.close()
+    const letters = await channel.checkQueue(`${numbers.queue}.dead-letter`)
+    const left = await channel.checkQueue(numbers.queue)
+    expect(letters.messageCount + left.messageCount).toBe(40)
+  }, 30_000)
+
   it('ends within seconds while the broker is away', async () => {
     const consumer = await start()
     await consumer.consume(numbers, noting(new Map()), config)

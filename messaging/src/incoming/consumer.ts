@@ -334,7 +334,8 @@ export class Consumer<Body, Result> {
     for (let attempt = 1; !inHand.session.over.signal.aborted; attempt += 1) {
       try {
         const { frameMax } = publisher
-        await publisher.send(deadLetter(contract, inHand.message, refused, { ...failure, frameMax }))
+        const letter = deadLetter(contract, inHand.message, refused, { ...failure, frameMax })
+        await publisher.deliver(letter, this.#stop.signal)
         service.log.warn(fields, 'message refused: it is among the dead letters')
         this.#trouble = undefined
         return true

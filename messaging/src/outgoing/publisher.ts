@@ -1,7 +1,7 @@
 // Publishes so that "it resolved" means "it is durable": confirmed, mandatory, persistent, and bounded in every direction.
 import type { ConfirmChannel, Message, Options } from 'amqplib'
 import { v7 as uuidv7 } from 'uuid'
-import { pause, whenLate } from '../backoff.ts'
+import { pause, whenLate, whenLateFrom } from '../backoff.ts'
 import type { RabbitmqConfig } from '../config.ts'
 import type { Connection, Purpose } from '../connection/connection.ts'
 import type { Supervised } from '../connection/supervised.ts'
@@ -89,11 +89,18 @@ export class Publisher {
   /** Publishes bytes as they are, and resolves once the broker has confirmed them. Same errors as `publish`. */
   send(envelope: Envelope): Promise<void> {
     const refusal = this.#refusal(envelope)
-    if (refusal) {
-      this.#service.meter.count('messages_not_accepted', { queue: countedAs(envelope), reason: refusal.reason })
-      return Promise.reject(refusal)
-    }
+    if (refusal) return this.#refused(envelope, refusal)
     return new Promise((resolve, reject) => this.#write(envelope, resolve, reject))
+  }
+
+  /**
+   * Publishes what should not be there twice: waits for the confirm without a deadline, as long as the channel is open. Once
+   * `stopping` has aborted it waits as long as `send` does. Same errors as `publish`.
+   */
+  deliver(envelope: Envelope, stopping: AbortSignal): Promise<void> {
+    const refusal = this.#refusal(envelope)
+    if (refusal) return this.#refused(envelope, refusal)
+    return new Promise((resolve, reject) => this.#write(envelope, resolve, reject, stopping))
   }
 
   /**
@@ -182,17 +189,22 @@ export class Publisher {
     return undefined
   }
 
-  #write(envelope: Envelope, resolve: () => void, reject: (reason: Error) => void): void {
+  #refused(envelope: Envelope, refusal: NotAccepted): Promise<never> {
+    this.#service.meter.count('messages_not_accepted', { queue: countedAs(envelope), reason: refusal.reason })
+    return Promise.reject(refusal)
+  }
+
+  /** The deadline for the confirm begins now, or when `from` aborts. */
+  #write(envelope: Envelope, resolve: () => void, reject: (reason: Error) => void, from?: AbortSignal): void {
     const { queue, content, properties } = envelope
     const { confirmTimeoutMs } = this.#config
     this.#published += 1
     const id = this.#published
-    const clearTimer = whenLate(confirmTimeoutMs, () => {
-      this.#settle(
-        id,
-        new OutcomeUnknown(`the broker did not confirm ${spoken(envelope)} within ${confirmTimeoutMs} ms`),
-      )
-    })
+    const late = () => {
+      const why = `the broker did not confirm ${spoken(envelope)} within ${confirmTimeoutMs} ms`
+      this.#settle(id, new OutcomeUnknown(why))
+    }
+    const clearTimer = from ? whenLateFrom(from, confirmTimeoutMs, late) : whenLate(confirmTimeoutMs, late)
     this.#unconfirmed.set(id, { envelope, clearTimer, returned: false, resolve, reject })
     this.#unconfirmedBytes += content.length
     this.#measure()
