@@ -101,4 +101,27 @@ describe('replicas on few skus', () => {
     expect(Object.fromEntries(kinds)).toEqual({ created: 600, repeated: 600 })
     for (const replica of replicas) await replica.close()
   }, 60_000)
+
+  it('get the rows of a replica that stands still inside its transaction, within seconds', async () => {
+    const still = await openDatabase(mysql.config, serviceUnderTest())
+    const command = creation({ sku: 'locked' }, { messageId: 'm' })
+    const standingStill = still
+      .transaction(async (sql) => {
+        await sql("INSERT INTO inventory (sku) VALUES ('locked')")
+        await new Promise((resolve) => setTimeout(resolve, 20_000))
+        await sql('SELECT 1')
+      })
+      .catch((error) => error)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const since = performance.now()
+    let outcomes: unknown
+    while (outcomes === undefined)
+      outcomes = await inventoryIn(database)
+        .create([command])
+        .catch(() => undefined)
+    expect(outcomes).toEqual([{ kind: 'created', repeated: false }])
+    expect(performance.now() - since).toBeLessThan(18_000)
+    expect(await standingStill).toMatchObject({ transient: true })
+    await still.close()
+  }, 60_000)
 })
