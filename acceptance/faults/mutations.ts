@@ -57,20 +57,24 @@ export const mutations: readonly Mutation[] = [
       {
         // A message leaves once: what is settled later finds it gone.
         find: '    const outcomes = await this.#judge(batch)',
-        replace: "    this.#leave('ack', batch)\n    const outcomes = await this.#judge(batch)",
+        replace: "    this.#inHand.leave('ack', batch)\n    const outcomes = await this.#judge(batch)",
       },
     ],
     mix: ['ack of a channel that is gone', 'service kill'],
   },
   {
     name: 'stale-ack-guard-off',
-    file: 'messaging/src/incoming/consumer.ts',
+    file: 'messaging/src/incoming/in-hand.ts',
     edits: [
+      // The guard is that an ack goes to the channel its message came from: this one goes to whichever channel there is.
       {
-        // The guard is that an ack goes to the channel its message came from: this one goes to whichever channel there is.
+        find: "    this.#all.add({ message, session, read, step: 'waiting' })",
+        replace: "    InHand.newest = session\n    this.#all.add({ message, session, read, step: 'waiting' })",
+      },
+      {
         find: '      const { channel } = session\n      this.#onChannel(session, () =>',
         replace:
-          '      const now = this.#session ?? session\n      const { channel } = now\n      this.#onChannel(now, () =>',
+          '      const now = InHand.newest ?? session\n      const { channel } = now\n      this.#onChannel(now, () =>',
       },
     ],
     mix: ['ack of a channel that is gone'],

@@ -1,0 +1,100 @@
+// The messages in hand, from their arrival until they leave: one object for each, one set, one way out.
+import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
+import type { Delivery } from '../handler.ts'
+import type { Meter } from '../service.ts'
+import type { Refused } from './settle.ts'
+
+/** One life of the channel. Acks belong to the channel their message came from: with its end, its messages are the broker's again. */
+export interface Session {
+  readonly channel: ConfirmChannel
+  readonly over: AbortController
+  /** Ours, so that it is known before the broker answers; undefined while the queue is not consumed. */
+  consumerTag: string | undefined
+}
+
+/**
+ * A message in hand. `waiting`: for the batch in hand to end · `judging`: the handler has it · `telling`: it is judged, and its
+ * dead letter or reply is under way.
+ */
+export interface Held<Body = unknown> {
+  readonly message: ConsumeMessage
+  readonly session: Session
+  readonly read: Delivery<Body> | Refused
+  step: 'waiting' | 'judging' | 'telling'
+}
+
+export class InHand<Body> {
+  /** In the order of arrival. Whatever is said of messages is computed from this. */
+  readonly #all = new Set<Held<Body>>()
+  readonly #queue: string
+  readonly #meter: Meter
+
+  constructor(queue: string, meter: Meter) {
+    this.#queue = queue
+    this.#meter = meter
+  }
+
+  add(message: ConsumeMessage, session: Session, read: Delivery<Body> | Refused): void {
+    this.#all.add({ message, session, read, step: 'waiting' })
+  }
+
+  /** The oldest that wait, up to `most`. Those of a channel that is gone left with it, so all are of one session. */
+  waiting(most: number): Held<Body>[] {
+    const waiting: Held<Body>[] = []
+    for (const held of this.#all) {
+      if (waiting.length >= most) break
+      if (held.step === 'waiting') waiting.push(held)
+    }
+    return waiting
+  }
+
+  /** Those of which nothing was told yet. */
+  untold(): Held<Body>[] {
+    return [...this.#all].filter(({ step }) => step !== 'telling')
+  }
+
+  /** The channel is gone, and what waited went with it; what is being judged or told of leaves when that ends. */
+  sessionOver(session: Session): void {
+    session.over.abort()
+    for (const held of this.#all) if (held.session === session && held.step === 'waiting') this.#all.delete(held)
+  }
+
+  /**
+   * The one way out, for each message once: acked, or given back. Given back with nack, since this is no failure of the
+   * message: RabbitMQ 4.3 counts a reject toward the delivery limit, but not a nack
+   * (https://www.rabbitmq.com/docs/quorum-queues).
+   */
+  leave(exit: 'ack' | 'give back', wanted: readonly Held<Body>[]): void {
+    const upToLast = exit === 'ack' && this.#areAllUpTo(wanted)
+    const leaving = wanted.filter((held) => this.#all.delete(held))
+    const last = leaving.at(-1)
+    if (last === undefined) return
+    for (const { message, session } of upToLast ? [last] : leaving) {
+      const { channel } = session
+      this.#onChannel(session, () =>
+        exit === 'ack' ? channel.ack(message, upToLast) : channel.nack(message, false, true),
+      )
+    }
+  }
+
+  /** Whether nothing that arrived before the last of these stays in hand, so that one ack does for all. */
+  #areAllUpTo(leaving: readonly Held<Body>[]): boolean {
+    const last = leaving.at(-1)
+    let count = 0
+    for (const held of this.#all) {
+      if (held.session === last?.session) count += 1
+      if (held === last) break
+    }
+    return count === leaving.length
+  }
+
+  /** A stale ack, of a message whose channel is gone, is dropped and counted: the broker delivers the message again. */
+  #onChannel(session: Session, settle: () => void): void {
+    try {
+      if (session.over.signal.aborted) throw new Error('the channel is gone')
+      settle() // amqplib throws when the channel began to close and its close event is yet to come
+    } catch {
+      this.#meter.count('stale_acks_dropped', { queue: this.#queue })
+    }
+  }
+}
