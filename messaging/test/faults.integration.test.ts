@@ -99,7 +99,11 @@ describe('messaging under faults', () => {
       const silent = createServer((socket) => {
         // The type of a frame, its channel, and a size that does not end.
         const dripping = setInterval(() => what !== 'says nothing' && socket.write(Buffer.from([1])), 50)
-        socket.on('error', () => {}).on('close', () => clearInterval(dripping))
+        // Reading, it notices the end.
+        socket
+          .resume()
+          .on('error', () => {})
+          .on('close', () => clearInterval(dripping))
       })
       await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
       const address = silent.address()
