@@ -102,6 +102,24 @@ describe('replicas on few skus', () => {
     for (const replica of replicas) await replica.close()
   }, 60_000)
 
+  it('refuse the second of two bodies under one id as that, whichever comes first', async () => {
+    const replicas = await Promise.all([1, 2].map(() => openDatabase(mysql.config, serviceUnderTest())))
+    const inventories = replicas.map(inventoryIn)
+    await inventoryIn(database).create([creation({ sku: 'taken' })])
+    for (let round = 0; round < 60; round += 1) {
+      const told = await Promise.all(
+        inventories.map((inventory, n) =>
+          inventory.create([
+            creation({ sku: `two${round}`, name: `body ${n}` }, { messageId: `two${round}` }),
+            creation({ sku: 'taken' }, { messageId: `dup${round}-${n}` }),
+          ]),
+        ),
+      )
+      expect(told.map(([first]) => first?.kind).sort()).toEqual(['created', 'message-id-reused'])
+    }
+    for (const replica of replicas) await replica.close()
+  }, 60_000)
+
   it('get the rows of a replica that stands still inside its transaction, within seconds', async () => {
     const still = await openDatabase(mysql.config, serviceUnderTest())
     const command = creation({ sku: 'locked' }, { messageId: 'm' })
