@@ -131,7 +131,8 @@ describe('messaging', () => {
     expect(seen).toEqual([0, 1, 2, 3, 4, 5])
   }, 30_000)
 
-  it.each([4_096, 8_192, 131_072])(
+  // RabbitMQ 4 takes no client with frames of less than 8,192 bytes; smaller ones are in hostile-message.unit.test.ts.
+  it.each([8_192, 131_072])(
     'dead-letters what fits into one frame of %i bytes',
     async (frameMax) => {
       // The broker holds a client to what it agreed to.

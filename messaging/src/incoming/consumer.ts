@@ -95,7 +95,7 @@ export class Consumer<Body, Result> {
 
   async #begin(channel: ConfirmChannel, lost: (reason: Error) => void): Promise<void> {
     const { contract, rabbitmq } = this.#parts
-    const session: Session = { channel, over: new AbortController(), consumerTag: undefined }
+    const session: Session = { channel, over: new AbortController(), consumerTags: [] }
     channel.on('close', () => this.#inHand.sessionOver(session))
     await ensureQueue(channel, contract.queue, rabbitmq.topology)
     await ensureQueue(channel, deadLetterQueue(contract.queue), rabbitmq.topology)
@@ -108,7 +108,7 @@ export class Consumer<Body, Result> {
     const { contract, config } = this.#parts
     const { channel } = session
     const consumerTag = randomUUID()
-    session.consumerTag = consumerTag
+    session.consumerTags.push(consumerTag)
     await channel.prefetch(this.#timesAway > 0 ? Math.min(RETURN_PREFETCH, config.prefetch) : config.prefetch)
     const arrived = (message: ConsumeMessage | null) => {
       // RabbitMQ cancels a consumer whose queue is deleted (https://www.rabbitmq.com/docs/consumer-cancel).
@@ -119,10 +119,11 @@ export class Consumer<Body, Result> {
   }
 
   async #cancel(): Promise<void> {
-    const { channel, over, consumerTag } = this.#session ?? {}
-    if (channel === undefined || consumerTag === undefined || over?.signal.aborted) return
-    if (this.#session) this.#session.consumerTag = undefined
-    await withDeadline(channel.cancel(consumerTag), CANCEL_TIMEOUT_MS, 'cancelling the subscription').catch(() => {})
+    const { channel, over, consumerTags = [] } = this.#session ?? {}
+    const tags = consumerTags.splice(0)
+    if (channel === undefined || over?.signal.aborted) return
+    const cancelled = Promise.all(tags.map((tag) => channel.cancel(tag)))
+    await withDeadline(cancelled, CANCEL_TIMEOUT_MS, 'cancelling the subscription').catch(() => {})
   }
 
   #arrived(message: ConsumeMessage, session: Session): void {
@@ -237,22 +238,24 @@ export class Consumer<Body, Result> {
     service.log.info(fields, `consuming ${contract.queue} again`)
     this.#trouble = undefined
     this.#away = undefined
-    await this.#resubscribe()
+    await this.#resubscribe(0)
   }
 
-  /** On the channel there is; a new one subscribes by itself. A channel on which that fails is closed, and opened anew. */
-  async #resubscribe(): Promise<void> {
+  /** On the channel there is, unless it subscribed by itself. A channel on which that fails is closed, and opened anew. */
+  async #resubscribe(subscriptions: number): Promise<void> {
     const session = this.#session
-    if (session === undefined || session.over.signal.aborted || session.consumerTag !== undefined) return
+    if (session === undefined || session.over.signal.aborted || session.consumerTags.length > subscriptions) return
     const lost = () => void session.channel.close().catch(() => {})
     await this.#subscribe(session, lost).catch(lost)
   }
 
-  /** After the first message that was applied again, as many as ever are taken. */
+  /**
+   * After the first message that was applied again, as many as ever are taken: by a second subscription, because a broker that
+   * ends the first one puts back what is on its way, behind what comes later.
+   */
   async #backToNormal(): Promise<void> {
     if (this.#timesAway === 0) return
     this.#timesAway = 0
-    await this.#cancel()
-    await this.#resubscribe()
+    await this.#resubscribe(1)
   }
 }

@@ -8,8 +8,8 @@ import type { Refused } from './settle.ts'
 export interface Session {
   readonly channel: ConfirmChannel
   readonly over: AbortController
-  /** Ours, so that it is known before the broker answers; undefined while the queue is not consumed. */
-  consumerTag: string | undefined
+  /** Ours, so that they are known before the broker answers; none while the queue is not consumed. */
+  consumerTags: string[]
 }
 
 /**
