@@ -8,17 +8,19 @@ export interface RabbitmqUnderTest {
   /** The one server of `config`. */
   readonly server: Server
   readonly url: string
+  readonly version: string
   drop(): Promise<void>
 }
 
 /** Makes a vhost named after the test file; drop it at the end. */
 export async function rabbitmqUnderTest(name: string): Promise<RabbitmqUnderTest> {
   const { space } = await serversUnderTest(name)
-  const { host, port, username, password, vhost } = space.rabbitmq
+  const { host, port, username, password, vhost, version } = space.rabbitmq
   return {
     config: rabbitmqEnvironment.parse(serversEnvironment(space)),
     server: { host, port },
     url: `amqp://${username}:${password}@${host}:${port}/${encodeURIComponent(vhost)}`,
+    version,
     drop: () => space.drop(),
   }
 }
