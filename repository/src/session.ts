@@ -36,6 +36,7 @@ function wantedVariables({ lockTimeoutS, statementTimeoutMs = 0 }: SessionTimes)
     character_set_connection: utf8,
     character_set_results: utf8,
     lc_messages: { value: 'en_US' },
+    sql_quote_show_create: on,
     // Which rows a statement sees or changes.
     sql_select_limit: { value: NO_LIMIT },
     sql_safe_updates: off,
