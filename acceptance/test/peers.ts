@@ -47,8 +47,7 @@ const brokerArguments = ({ space: { rabbitmq } }: Stack) => [
   String(rabbitmq.port),
   '--user',
   rabbitmq.username,
-  '--password',
-  rabbitmq.password,
+  `--password=${rabbitmq.password}`, // in one word: a password may begin with "-"
   '--vhost',
   rabbitmq.vhost,
 ]
@@ -76,8 +75,7 @@ export async function peerConsumers(stack: Stack, queues: readonly string[]): Pr
     String(mysql.port),
     '--db-user',
     mysql.user,
-    '--db-password',
-    mysql.password,
+    `--db-password=${mysql.password}`,
     '--db-name',
     mysql.database,
   ]
