@@ -111,6 +111,7 @@ class RabbitmqBroker implements Broker {
   readonly #channel: Supervised<ConfirmChannel>
   readonly #replying: Supervised<Connection>
   readonly #replies: Publisher
+  readonly #queries: Requester
   readonly #replyChannel: Supervised<ConfirmChannel>
   readonly #subscriptions: Subscription[] = []
   #consuming: Supervised<Connection> | undefined
@@ -125,6 +126,7 @@ class RabbitmqBroker implements Broker {
     this.#replies = new Publisher(this.#replying, config, service, 'replies', this.publisher.queues)
     const commands = new Requester(this.publisher, service)
     const queries = new Requester(this.#replies, service)
+    this.#queries = queries
     this.requester = {
       request: (...question) => queries.request(...question),
       command: (...asked) => commands.command(...asked),
@@ -162,6 +164,7 @@ class RabbitmqBroker implements Broker {
       connection: this.#consuming,
       publisher: this.publisher,
       replies: this.#replies,
+      refusals: this.#queries,
       rabbitmq: this.#config,
       config,
       service: this.#service,

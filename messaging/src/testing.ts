@@ -10,7 +10,7 @@ import { outcomesOf } from './incoming/attempts.ts'
 import { deadLetter, readMessage, replyTo } from './incoming/settle.ts'
 import { parseJson } from './json.ts'
 import type { Envelope } from './outgoing/publisher.ts'
-import { DIRECT_REPLY_TO, ERROR_HEADER, refusalBody } from './outgoing/reply.ts'
+import { DIRECT_REPLY_TO, ERROR_HEADER, HEARS_REFUSALS_HEADER, refusalBody } from './outgoing/reply.ts'
 import type { CommandReply, Reply } from './outgoing/requester.ts'
 import type { Service } from './service.ts'
 
@@ -115,7 +115,8 @@ export class InMemoryRabbitmq {
         clearTimeout(timer)
         resolve(message)
       })
-      this.#publish(contract, body, { ...properties, correlationId, replyTo: address }).catch((error) => {
+      const headers = { ...properties.headers, [HEARS_REFUSALS_HEADER]: true }
+      this.#publish(contract, body, { ...properties, headers, correlationId, replyTo: address }).catch((error) => {
         clearTimeout(timer)
         reject(error)
       })
@@ -222,9 +223,11 @@ export class InMemoryRabbitmq {
   }
 
   #carryOut(contract: Contract, message: Message, outcome: Outcome, service: Service): void {
-    if (outcome.kind === 'refused')
-      this.put(deadLetter(contract, message, outcome, { consumer: service.name, at: new Date(), frameMax: FRAME_MAX }))
     const reply = replyTo(contract, message, outcome)
+    const isHeard =
+      message.properties.headers?.[HEARS_REFUSALS_HEADER] === true && reply && this.#replies.has(reply.queue)
+    if (outcome.kind === 'refused' && !isHeard)
+      this.put(deadLetter(contract, message, outcome, { consumer: service.name, at: new Date(), frameMax: FRAME_MAX }))
     if (reply) this.put(reply)
   }
 }

@@ -232,7 +232,18 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(good.reply).toEqual({ kind: 'applied', result: { outcome: 'noted' } })
       const bad = await producer.requester.command(notes, { text: 'bad' }, { deadlineMs: 5_000 })
       expect(bad.reply).toEqual({ kind: 'refused', reason: 'duplicate-sku', error: 'taken' })
-      expect((await firstDeadLetter(notes.queue))?.messageId).toBe(bad.messageId)
+      // The one below leaves a letter, so this one would have left its own before.
+      const { messageId } = await producer.publisher.publish(notes, { text: 'bad' })
+      expect((await firstDeadLetter(notes.queue))?.messageId).toBe(messageId)
+    })
+
+    it('sets a refused command aside when its sender has given up waiting', async () => {
+      const refusing = async (deliveries: readonly unknown[]) =>
+        deliveries.map(() => ({ kind: 'refused' as const, reason: 'duplicate-sku', error: 'taken' }))
+      const { messageId, reply } = await producer.requester.command(notes, { text: 'bad' }, { deadlineMs: 100 })
+      expect(reply).toEqual({ kind: 'no-reply' })
+      await consumer.consume(notes, refusing, config)
+      expect((await firstDeadLetter(notes.queue))?.messageId).toBe(messageId)
     })
 
     it('accepts a command although nobody tells what became of it in time', async () => {

@@ -13,6 +13,10 @@ const COUNTERS = {
   messages_consumed: ['deliveries from the broker, redeliveries included', ['queue']],
   messages_applied: ['messages whose effect is durable', ['queue']],
   messages_duplicates: ['messages found to have been applied before', ['queue']],
+  messages_refused_told: [
+    'messages refused whose sender heard of it, by reason; they leave no dead letter',
+    ['queue', 'reason'],
+  ],
   messages_dead_lettered: ['messages set aside, by reason', ['queue', 'reason']],
   messages_retried: ['messages that an attempt could not apply', ['queue']],
   replies_sent: ['replies that the broker confirmed', ['queue']],

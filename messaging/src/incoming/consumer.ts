@@ -9,6 +9,7 @@ import { ensureQueue } from '../connection/topology.ts'
 import { type Contract, deadLetterQueue } from '../contract.ts'
 import type { Delivery, Handler, Outcome } from '../handler.ts'
 import type { Publisher } from '../outgoing/publisher.ts'
+import type { Requester } from '../outgoing/requester.ts'
 import type { Service } from '../service.ts'
 import { zeroConsumed } from '../zero-counts.ts'
 import { outcomesOf } from './attempts.ts'
@@ -33,6 +34,8 @@ export interface ConsumerParts<Body, Result> {
   readonly publisher: Publisher
   /** Has a connection of its own, so that large replies hold up no dead letter. */
   readonly replies: Publisher
+  /** On the same connection. */
+  readonly refusals: Pick<Requester, 'refuse'>
   readonly rabbitmq: RabbitmqConfig
   readonly config: ConsumerConfig
   readonly service: Service
@@ -60,10 +63,7 @@ export class Consumer<Body, Result> {
     const { contract, connection, rabbitmq, service } = parts
     zeroConsumed(service.meter, contract.queue)
     this.#inHand = new InHand(contract.queue, service.meter)
-    const trouble = (sentence: string | undefined) => {
-      this.#trouble = sentence
-    }
-    this.#telling = new Telling({ ...parts, inHand: this.#inHand, stopping: this.#stop.signal, trouble })
+    this.#telling = new Telling({ ...parts, inHand: this.#inHand, stopping: this.#stop.signal })
     const name = `subscription to ${contract.queue}`
     this.#channel = superviseChannel(connection, name, rabbitmq, service, (channel, lost) => this.#begin(channel, lost))
   }
@@ -74,7 +74,7 @@ export class Consumer<Body, Result> {
   }
 
   notReady(): string | undefined {
-    return this.#channel.notReady() ?? this.#trouble
+    return this.#channel.notReady() ?? this.#trouble ?? this.#telling.notReady()
   }
 
   /** Stops taking messages, lets the batch in hand end and settles it, gives the rest back, and closes the channel. */

@@ -1,9 +1,11 @@
-// Tells what was decided about messages: a dead letter for whoever looks there, a reply for whoever asked, then the ack.
+// Tells what was decided about messages: a reply for whoever asked, a dead letter of what was refused and nobody heard of, then the ack.
 import { backoffMs, pause } from '../backoff.ts'
 import type { ConsumerConfig } from '../config.ts'
 import type { Contract } from '../contract.ts'
 import type { Outcome } from '../handler.ts'
 import type { Publisher } from '../outgoing/publisher.ts'
+import { HEARS_REFUSALS_HEADER } from '../outgoing/reply.ts'
+import type { Requester } from '../outgoing/requester.ts'
 import type { Service } from '../service.ts'
 import type { Held, InHand } from './in-hand.ts'
 import { deadLetter, type Refused, replyTo } from './settle.ts'
@@ -16,28 +18,35 @@ export interface TellingParts<Body, Result> {
   readonly publisher: Publisher
   /** Has a connection of its own, so that large replies hold up no dead letter. */
   readonly replies: Publisher
+  /** On the same connection. */
+  readonly refusals: Pick<Requester, 'refuse'>
   readonly config: Pick<ConsumerConfig, 'retryMostMs'>
   readonly service: Service
   readonly inHand: InHand<Body>
   readonly stopping: AbortSignal
-  /** Called with the reason while a dead letter cannot be published, and with undefined afterwards. */
-  readonly trouble: (sentence: string | undefined) => void
 }
 
 export class Telling<Body, Result> {
   readonly #parts: TellingParts<Body, Result>
   /** Replies under way, while the next batch goes on. */
   readonly #replying = new Set<Promise<void>>()
+  /** Messages that cannot be set aside, each with the reason. */
+  readonly #stuck = new Map<Held<Body>, string>()
 
   constructor(parts: TellingParts<Body, Result>) {
     this.#parts = parts
+  }
+
+  /** Why a message cannot be set aside, in one sentence; undefined as long as none waits for that. */
+  notReady(): string | undefined {
+    return this.#stuck.values().next().value
   }
 
   /** Resolves when all of them have left, but for those whose reply is under way. */
   async tell(settled: readonly { held: Held<Body>; outcome: Outcome<Result> }[]): Promise<void> {
     for (const { held, outcome } of settled) {
       held.step = 'telling'
-      this.#count(outcome)
+      if (outcome.kind !== 'refused') this.#count(outcome)
     }
     const isPlain = settled.every(({ held, outcome }) => outcome.kind === 'applied' && !wantsReply(held))
     const all = settled.map(({ held }) => held)
@@ -50,42 +59,63 @@ export class Telling<Body, Result> {
     await Promise.all(this.#replying)
   }
 
-  #count(outcome: Outcome<Result>): void {
+  #count(outcome: Exclude<Outcome<Result>, Refused>): void {
     const { contract, service } = this.#parts
-    const queue = contract.queue
-    if (outcome.kind === 'refused') service.meter.count('messages_dead_lettered', { queue, reason: outcome.reason })
-    else if (outcome.kind === 'applied' && outcome.repeated) service.meter.count('messages_duplicates', { queue })
-    else service.meter.count('messages_applied', { queue })
+    const isRepeated = outcome.kind === 'applied' && outcome.repeated
+    service.meter.count(isRepeated ? 'messages_duplicates' : 'messages_applied', { queue: contract.queue })
   }
 
   async #tellOne(held: Held<Body>, outcome: Outcome<Result>): Promise<void> {
     const { inHand } = this.#parts
+    if (outcome.kind === 'refused' && hearsRefusals(held)) return this.#meanwhile(this.#refuse(held, outcome))
     if (outcome.kind === 'refused' && !(await this.#setAside(held, outcome))) return inHand.leave('give back', [held])
     if (!wantsReply(held) && outcome.kind !== 'answered') return inHand.leave('ack', [held])
-    const replied: Promise<void> = this.#reply(held, outcome).then(() => {
-      inHand.leave('ack', [held])
-      this.#replying.delete(replied)
-    })
-    this.#replying.add(replied)
+    this.#meanwhile(this.#reply(held, outcome).then(() => inHand.leave('ack', [held])))
+  }
+
+  #meanwhile(replying: Promise<void>): void {
+    this.#replying.add(replying)
+    void replying.then(() => this.#replying.delete(replying))
+  }
+
+  /** Tells the sender, and sets the message aside only if that did not reach it. */
+  async #refuse(held: Held<Body>, refused: Refused): Promise<void> {
+    const { contract, refusals, inHand, service } = this.#parts
+    const { messageId } = held.message.properties
+    const { queue } = contract
+    const { reason, error } = refused
+    const envelope = replyTo(contract, held.message, refused)
+    if (envelope !== undefined && (await refusals.refuse(envelope, held.session.over.signal))) {
+      service.meter.count('messages_refused_told', { queue, reason })
+      service.log.info({ queue, messageId, reason, error }, 'message refused: its sender was told')
+      return inHand.leave('ack', [held])
+    }
+    inHand.leave((await this.#setAside(held, refused)) ? 'ack' : 'give back', [held])
+  }
+
+  #givenUp({ session }: Held): AbortSignal {
+    return AbortSignal.any([this.#parts.stopping, session.over.signal])
   }
 
   /** Publishes the dead letter until the broker has confirmed it; false when the session ended or we were to stop before. */
-  async #setAside({ message, session }: Held, refused: Refused): Promise<boolean> {
-    const { contract, publisher, config, service, stopping, trouble } = this.#parts
+  async #setAside(held: Held<Body>, refused: Refused): Promise<boolean> {
+    const { contract, publisher, config, service, stopping } = this.#parts
+    const { message, session } = held
     const { messageId } = message.properties
     const fields = { queue: contract.queue, messageId, reason: refused.reason, error: refused.error }
     const failure = { consumer: service.name, at: new Date() }
-    const givenUp = AbortSignal.any([stopping, session.over.signal])
+    const givenUp = this.#givenUp(held)
     try {
       for (let attempt = 1; !session.over.signal.aborted; attempt += 1) {
         try {
           const { frameMax } = publisher
           await publisher.deliver(deadLetter(contract, message, refused, { ...failure, frameMax }), stopping)
+          service.meter.count('messages_dead_lettered', { queue: contract.queue, reason: refused.reason })
           service.log.warn(fields, 'message refused: it is among the dead letters')
           return true
         } catch (error) {
           const why = `cannot dead-letter a message of ${contract.queue}: ${sentence(error)}`
-          trouble(why)
+          this.#stuck.set(held, why)
           service.log.error(fields, why)
           await pause(backoffMs(attempt, config.retryMostMs), givenUp)
           if (givenUp.aborted) return false
@@ -93,7 +123,7 @@ export class Telling<Body, Result> {
       }
       return false
     } finally {
-      trouble(undefined)
+      this.#stuck.delete(held)
     }
   }
 
@@ -101,14 +131,15 @@ export class Telling<Body, Result> {
    * Replies if asked to. The effect is durable by now: a requester who is gone is logged, and no reason to do it again. A
    * connection to reply on and room for the reply are waited for: after a restart of the broker requests may come before there is one.
    */
-  async #reply({ message, session }: Held, outcome: Outcome<Result>): Promise<void> {
-    const { contract, replies, service, stopping } = this.#parts
+  async #reply(held: Held<Body>, outcome: Outcome<Result>): Promise<void> {
+    const { contract, replies, service } = this.#parts
+    const { message } = held
     const { messageId, replyTo: address } = message.properties
     const labels = { queue: contract.queue }
     const envelope = replyTo(contract, message, outcome)
     if (envelope === undefined)
       return service.log.warn({ ...labels, messageId, address }, 'no proper address to reply to')
-    const givenUp = AbortSignal.any([stopping, session.over.signal, AbortSignal.timeout(REPLY_WAITS_MOST_MS)])
+    const givenUp = AbortSignal.any([this.#givenUp(held), AbortSignal.timeout(REPLY_WAITS_MOST_MS)])
     try {
       await replies.tell(envelope, givenUp)
       service.meter.count('replies_sent', labels)
@@ -118,6 +149,8 @@ export class Telling<Body, Result> {
     }
   }
 }
+
+const hearsRefusals = ({ message }: Held): boolean => message.properties.headers?.[HEARS_REFUSALS_HEADER] === true
 
 const wantsReply = ({ message }: Held): boolean => message.properties.replyTo !== undefined
 

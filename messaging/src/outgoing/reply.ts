@@ -7,6 +7,15 @@ export const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to'
 /** Header of an error reply: the reason, one of those of dead letters. */
 export const ERROR_HEADER = 'x-error'
 
+/**
+ * Header of a request whose sender answers a refusal with `refusalHeard`, at the refusal's own reply address: what the
+ * sender heard of needs no dead letter.
+ */
+export const HEARS_REFUSALS_HEADER = 'x-hears-refusals'
+
+/** Whether the refusal reached whoever asked, or came when nobody waited for it any more. */
+export const refusalHeard = z.object({ heard: z.boolean() })
+
 /** Body of the error reply to a command. */
 export const refusalBody = z.object({ error: z.string() })
 

@@ -8,8 +8,15 @@ import { BadReply, NoReply, NotAccepted, OutcomeUnknown } from '../errors.ts'
 import { legible } from '../incoming/settle.ts'
 import { parseJson } from '../json.ts'
 import type { Service } from '../service.ts'
-import type { Publisher } from './publisher.ts'
-import { DIRECT_REPLY_TO, ERROR_HEADER, refusalBody } from './reply.ts'
+import type { Envelope, Publisher } from './publisher.ts'
+import {
+  DIRECT_REPLY_TO,
+  ERROR_HEADER,
+  HEARS_REFUSALS_HEADER,
+  isReplyAddress,
+  refusalBody,
+  refusalHeard,
+} from './reply.ts'
 
 export interface Reply<T> {
   readonly body: T
@@ -26,6 +33,10 @@ export type CommandReply<Result> =
 
 /** Longest wait for a reply once the process is stopping: replies usually take milliseconds, and the grace period is short. */
 const STOPPING_WAITS_MOST_MS = 2_000
+/** Longest wait until the sender of a refused message confirms that it heard of it: a round trip, on a busy machine. */
+const HEARD_WAITS_MOST_MS = 2_000
+/** So many answered requests are remembered: a consumer that crashed after its refusal was heard repeats it. */
+const HEARD_MOST = 10_000
 
 interface Waiting {
   resolve(message: Message): void
@@ -38,6 +49,7 @@ export class Requester {
   readonly #publisher: Publisher
   readonly #service: Service
   readonly #waiting = new Map<string, Waiting>()
+  readonly #heard = new Set<string>()
 
   constructor(publisher: Publisher, service: Service) {
     this.#publisher = publisher
@@ -76,7 +88,7 @@ export class Requester {
         replyTo: DIRECT_REPLY_TO,
         correlationId,
         messageId: correlationId,
-        headers,
+        headers: { ...headers, [HEARS_REFUSALS_HEADER]: true },
       })
       .catch((error: Error) => this.#waiting.get(correlationId)?.reject(error))
     const message = await reply
@@ -104,7 +116,12 @@ export class Requester {
       },
     )
     const confirmed = this.#publisher
-      .publish(command, body, { messageId, replyTo: DIRECT_REPLY_TO, correlationId: messageId })
+      .publish(command, body, {
+        messageId,
+        replyTo: DIRECT_REPLY_TO,
+        correlationId: messageId,
+        headers: { [HEARS_REFUSALS_HEADER]: true },
+      })
       .then(
         () => undefined,
         (error: Error) => {
@@ -120,10 +137,34 @@ export class Requester {
     return { messageId, reply }
   }
 
-  #expect(correlationId: string, deadlineMs: number, queue: string): Promise<Message> {
+  /**
+   * Sends a refusal to whoever asked, and resolves with whether they confirm that it reached them: false after 2 s, when it
+   * could not be sent, or when `givenUp` aborts. Never rejects.
+   */
+  async refuse({ queue, content, properties }: Envelope, givenUp: AbortSignal): Promise<boolean> {
+    const messageId = uuidv7()
+    const answer = this.#expect(messageId, HEARD_WAITS_MOST_MS)
+    const failed = (why: Error) => this.#waiting.get(messageId)?.reject(why)
+    const gone = () => failed(new Error('given up'))
+    givenUp.addEventListener('abort', gone)
+    this.#publisher
+      .tell({ queue, content, properties: { ...properties, messageId, replyTo: DIRECT_REPLY_TO } }, givenUp)
+      .catch(failed)
+    try {
+      const parsed = parseJson((await answer).content)
+      return parsed.ok && refusalHeard.safeParse(parsed.value).data?.heard === true
+    } catch {
+      return false
+    } finally {
+      givenUp.removeEventListener('abort', gone)
+    }
+  }
+
+  /** `queue`: where the question went; a missing reply is counted with it. */
+  #expect(correlationId: string, deadlineMs: number, queue?: string): Promise<Message> {
     return new Promise<Message>((resolve, reject) => {
       const clearDeadline = whenLate(deadlineMs, () => {
-        this.#service.meter.count('replies_missing', { queue })
+        if (queue !== undefined) this.#service.meter.count('replies_missing', { queue })
         waiting.reject(new NoReply(`no reply from ${queue} within ${Math.round(deadlineMs)} ms`))
       })
       let clearHurry = () => {}
@@ -152,13 +193,26 @@ export class Requester {
   }
 
   #arrived(message: Message): void {
-    const waiting = this.#waiting.get(message.properties.correlationId)
+    const { correlationId } = message.properties
+    const waiting = this.#waiting.get(correlationId)
+    if (message.properties.headers?.[ERROR_HEADER] !== undefined) this.#refused(message, waiting !== undefined)
     if (waiting) {
       waiting.resolve(message)
       return
     }
     this.#service.meter.count('replies_late')
-    this.#service.log.debug({ correlationId: message.properties.correlationId }, 'dropped a reply nobody waits for')
+    this.#service.log.debug({ correlationId }, 'dropped a reply nobody waits for')
+  }
+
+  /** Tells a consumer that asks whether its refusal was heard: if nobody here waits for it any more, it becomes a dead letter. */
+  #refused({ properties: { messageId, correlationId, replyTo } }: Message, isAwaited: boolean): void {
+    if (isAwaited) this.#heard.add(correlationId)
+    if (this.#heard.size > HEARD_MOST) this.#heard.delete(this.#heard.keys().next().value ?? '')
+    if (!isReplyAddress(replyTo)) return
+    const content = Buffer.from(JSON.stringify({ heard: this.#heard.has(correlationId) }))
+    const properties = { persistent: false, mandatory: false, correlationId: messageId }
+    // If this is lost, there is a dead letter as well.
+    this.#publisher.send({ queue: replyTo, content, properties }).catch(() => {})
   }
 
   #parsedReply<T>(query: Query<T>, message: Message): Reply<T> {

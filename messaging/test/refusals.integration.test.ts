@@ -1,0 +1,118 @@
+// Each refused message leaves one trace on RabbitMQ: its sender heard of it, or else there is a dead letter.
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { type Channel, type ChannelModel, connect } from 'amqplib'
+import { eventually } from 'local'
+import { z } from 'zod'
+import { type Broker, openBroker } from '../src/broker.ts'
+import { consumerEnvironment } from '../src/config.ts'
+import { command, deadLetterQueue } from '../src/contract.ts'
+import { DIRECT_REPLY_TO } from '../src/outgoing/reply.ts'
+import { quietService } from '../src/testing.ts'
+import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+
+const config = consumerEnvironment.parse({})
+
+describe('a refused message', () => {
+  let underTest: RabbitmqUnderTest
+  let model: ChannelModel
+  let sender: ChannelModel
+  let looking: Channel
+  let asking: Channel
+  let consumer: Broker
+  let number = 0
+  let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
+
+  beforeAll(async () => {
+    underTest = await rabbitmqUnderTest('refusals')
+  }, 30_000)
+  afterAll(async () => await underTest.drop())
+  beforeEach(async () => {
+    number += 1
+    numbers = command(`refusals_${number}`, numbers)
+    model = await connect(underTest.url)
+    looking = await model.createChannel()
+    sender = await connect(underTest.url)
+    asking = await sender.createChannel()
+    consumer = await openBroker(underTest.config, quietService)
+  })
+  afterEach(async () => {
+    await consumer.close()
+    await Promise.all([model.close(), sender.close().catch(() => {})])
+  })
+
+  const refusing = () =>
+    consumer.consume(
+      numbers,
+      async (deliveries) => deliveries.map(() => ({ kind: 'refused' as const, reason: 'odd', error: 'it is odd' })),
+      config,
+    )
+  const letters = async () => (await looking.checkQueue(deadLetterQueue(numbers.queue))).messageCount
+  const left = async () => (await looking.checkQueue(numbers.queue)).messageCount
+  const one = (properties: object) => asking.sendToQueue(numbers.queue, Buffer.from('{"n":1}'), properties)
+  const hearing = { correlationId: 'c', headers: { 'x-hears-refusals': true } }
+
+  it('is set aside when its sender is gone', async () => {
+    await looking.assertQueue(numbers.queue, { durable: true })
+    await asking.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
+    one({ ...hearing, replyTo: DIRECT_REPLY_TO })
+    await eventually(async () => expect(await left()).toBe(1))
+    await sender.close()
+    await refusing()
+    await eventually(async () => expect(await letters()).toBe(1))
+  })
+
+  it('is set aside when the queue for the reply is gone', async () => {
+    await refusing()
+    one({ ...hearing, replyTo: 'amq.gen-of-somebody-who-left' })
+    await eventually(async () => expect(await letters()).toBe(1))
+  })
+
+  it.each([
+    ['says that nobody waits any more', JSON.stringify({ heard: false })],
+    ['confirms with something else', '[]'],
+  ])('is set aside when its sender %s', async (_, answer) => {
+    await refusing()
+    await asking.consume(
+      DIRECT_REPLY_TO,
+      (reply) => {
+        const { replyTo, messageId } = reply?.properties ?? {}
+        asking.sendToQueue(replyTo, Buffer.from(answer), { correlationId: messageId })
+      },
+      { noAck: true },
+    )
+    one({ ...hearing, replyTo: DIRECT_REPLY_TO })
+    await eventually(async () => expect(await letters()).toBe(1))
+  })
+
+  it('is set aside when its sender does not say whether it hears refusals, as senders of the version before', async () => {
+    await refusing()
+    await asking.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
+    one({ correlationId: 'c', replyTo: DIRECT_REPLY_TO })
+    await eventually(async () => expect(await letters()).toBe(1))
+  })
+
+  it('is not set aside by a consumer that refuses it again after one that crashed had told the sender', async () => {
+    const producer = await openBroker(underTest.config, quietService, { publishes: [numbers] })
+    await looking.consume(
+      numbers.queue,
+      (message) => {
+        const { replyTo, correlationId } = message?.properties ?? {}
+        looking.sendToQueue(replyTo, Buffer.from('{"error":"it is odd"}'), {
+          correlationId,
+          headers: { 'x-error': 'odd' },
+        })
+      },
+      { consumerTag: 'crashes' },
+    )
+    const { reply } = await producer.requester.command(numbers, { n: 1 }, { deadlineMs: 20_000 })
+    expect(reply).toMatchObject({ kind: 'refused', reason: 'odd' })
+    await looking.close()
+    looking = await model.createChannel()
+    await refusing()
+    await eventually(async () => expect((await looking.checkQueue(numbers.queue)).messageCount).toBe(0))
+    await consumer.close()
+    expect(await letters()).toBe(0)
+    expect(await left()).toBe(0)
+    await producer.close()
+  })
+})
