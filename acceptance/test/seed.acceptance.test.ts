@@ -43,8 +43,13 @@ describe('the suite', () => {
     expect(created).toMatchObject({ status: 201, body: item(1) })
     expect(created.headers.get('preference-applied')).toMatch(/^wait=10/)
     expect(await call(`${stack.http}/create_item`, { json: item(1), headers: wait })).toMatchObject({ status: 409 })
-    const [letter] = await stack.deadLetters('create_item')
-    expect(letter?.headers).toMatchObject({ 'x-reason': 'duplicate-sku', 'x-consumer': 'consumer_two' })
+    // Its sender heard of that one. Of this one nobody does.
+    expect(await call(`${stack.http}/create_item`, { json: { ...item(1), quantity: 7 } })).toMatchObject({ status: 200 })
+    await eventually(async () => {
+      const letters = await stack.deadLetters('create_item')
+      expect(letters).toMatchObject([{ headers: { 'x-reason': 'duplicate-sku', 'x-consumer': 'consumer_two' } }])
+      expect(letters[0]?.body).toContain('"quantity":7')
+    })
     expect(await call(`${stack.http}/stock_management`, { json: { sku: 'SKU-1' }, headers: wait })).toMatchObject({
       status: 200,
     })
@@ -81,6 +86,9 @@ describe('the suite', () => {
     expect(metrics).toMatch(/ims_messages_applied_total\{queue="create_item",service="consumer_two"\} \d+/)
     expect(metrics).toMatch(
       /ims_messages_dead_lettered_total\{queue="create_item",reason="duplicate-sku",service="consumer_two"\} 1/,
+    )
+    expect(metrics).toMatch(
+      /ims_messages_refused_told_total\{queue="create_item",reason="duplicate-sku",service="consumer_two"\} 1/,
     )
     const producer = await (await fetch(`${stack.service('producer').admin}/metrics`)).text()
     expect(producer).toMatch(/ims_messages_confirmed_total\{queue="create_item",service="producer"\} \d+/)

@@ -32,6 +32,7 @@ describe('the meter', () => {
       'counter messages_duplicates_total',
       'counter messages_not_accepted_total',
       'counter messages_outcome_unknown_total',
+      'counter messages_refused_told_total',
       'counter messages_retried_total',
       'counter messages_returned_total',
       'counter replies_late_total',
