@@ -44,7 +44,9 @@ describe('the suite', () => {
     expect(created.headers.get('preference-applied')).toMatch(/^wait=10/)
     expect(await call(`${stack.http}/create_item`, { json: item(1), headers: wait })).toMatchObject({ status: 409 })
     // Its sender heard of that one. Of this one nobody does.
-    expect(await call(`${stack.http}/create_item`, { json: { ...item(1), quantity: 7 } })).toMatchObject({ status: 200 })
+    expect(await call(`${stack.http}/create_item`, { json: { ...item(1), quantity: 7 } })).toMatchObject({
+      status: 200,
+    })
     await eventually(async () => {
       const letters = await stack.deadLetters('create_item')
       expect(letters).toMatchObject([{ headers: { 'x-reason': 'duplicate-sku', 'x-consumer': 'consumer_two' } }])
