@@ -11,6 +11,7 @@ import { Misconfigured } from './errors.ts'
 import type { Handler } from './handler.ts'
 import { Consumer } from './incoming/consumer.ts'
 import { Publisher } from './outgoing/publisher.ts'
+import { ReplyAddresses } from './outgoing/reply-addresses.ts'
 import { Requester } from './outgoing/requester.ts'
 import type { Service } from './service.ts'
 
@@ -112,6 +113,7 @@ class RabbitmqBroker implements Broker {
   readonly #replying: Supervised<Connection>
   readonly #replies: Publisher
   readonly #queries: Requester
+  readonly #addresses: ReplyAddresses
   readonly #replyChannel: Supervised<ConfirmChannel>
   readonly #subscriptions: Subscription[] = []
   #consuming: Supervised<Connection> | undefined
@@ -127,6 +129,7 @@ class RabbitmqBroker implements Broker {
     const commands = new Requester(this.publisher, service)
     const queries = new Requester(this.#replies, service)
     this.#queries = queries
+    this.#addresses = new ReplyAddresses(config, service)
     this.requester = {
       request: (...question) => queries.request(...question),
       command: (...asked) => commands.command(...asked),
@@ -165,6 +168,7 @@ class RabbitmqBroker implements Broker {
       publisher: this.publisher,
       replies: this.#replies,
       refusals: this.#queries,
+      addresses: this.#addresses,
       rabbitmq: this.#config,
       config,
       service: this.#service,

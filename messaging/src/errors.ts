@@ -1,7 +1,10 @@
 // Errors of messaging, named by their consequence for whoever asked: not accepted, not known, no answer, or misconfigured.
 
-/** `unroutable` (no such queue) · `blocked` (alarm) · `over-limit` (too many unconfirmed) · `disconnected` */
-export const NOT_ACCEPTED_REASONS = ['unroutable', 'blocked', 'over-limit', 'disconnected'] as const
+/**
+ * `unroutable` (no such queue) · `blocked` (alarm) · `over-limit` (too many unconfirmed) · `disconnected` · `unwritable` (a
+ * property that AMQP cannot carry: no retry helps)
+ */
+export const NOT_ACCEPTED_REASONS = ['unroutable', 'blocked', 'over-limit', 'disconnected', 'unwritable'] as const
 
 /** The broker did not take the message: it was not stored, and sending it again is safe. */
 export class NotAccepted extends Error {

@@ -9,7 +9,8 @@ import type { Connection } from './connection.ts'
 const ACCESS_REFUSED = 403
 const NOT_FOUND = 404
 const PRECONDITION_FAILED = 406
-const channelError = z.object({ code: z.number(), message: z.string() })
+/** What amqplib says of a channel that the broker closed. */
+export const channelError = z.object({ code: z.number(), message: z.string() })
 
 /**
  * Does `work` on a channel of its own, which is closed afterwards: a question that fails closes its channel, and must not

@@ -9,6 +9,7 @@ import { ensureQueue } from '../connection/topology.ts'
 import { type Contract, deadLetterQueue } from '../contract.ts'
 import type { Delivery, Handler, Outcome } from '../handler.ts'
 import type { Publisher } from '../outgoing/publisher.ts'
+import type { ReplyAddresses } from '../outgoing/reply-addresses.ts'
 import type { Requester } from '../outgoing/requester.ts'
 import type { Service } from '../service.ts'
 import { zeroConsumed } from '../zero-counts.ts'
@@ -36,6 +37,7 @@ export interface ConsumerParts<Body, Result> {
   readonly replies: Publisher
   /** On the same connection. */
   readonly refusals: Pick<Requester, 'refuse'>
+  readonly addresses: ReplyAddresses
   readonly rabbitmq: RabbitmqConfig
   readonly config: ConsumerConfig
   readonly service: Service

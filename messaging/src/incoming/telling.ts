@@ -3,8 +3,9 @@ import { backoffMs, pause } from '../backoff.ts'
 import type { ConsumerConfig } from '../config.ts'
 import type { Contract } from '../contract.ts'
 import type { Outcome } from '../handler.ts'
-import type { Publisher } from '../outgoing/publisher.ts'
+import type { Envelope, Publisher } from '../outgoing/publisher.ts'
 import { HEARS_REFUSALS_HEADER } from '../outgoing/reply.ts'
+import type { ReplyAddresses } from '../outgoing/reply-addresses.ts'
 import type { Requester } from '../outgoing/requester.ts'
 import type { Service } from '../service.ts'
 import type { Held, InHand } from './in-hand.ts'
@@ -20,6 +21,7 @@ export interface TellingParts<Body, Result> {
   readonly replies: Publisher
   /** On the same connection. */
   readonly refusals: Pick<Requester, 'refuse'>
+  readonly addresses: ReplyAddresses
   readonly config: Pick<ConsumerConfig, 'retryMostMs'>
   readonly service: Service
   readonly inHand: InHand<Body>
@@ -84,13 +86,18 @@ export class Telling<Body, Result> {
     const { messageId } = held.message.properties
     const { queue } = contract
     const { reason, error } = refused
-    const envelope = replyTo(contract, held.message, refused)
+    const envelope = await this.#replyEnvelope(held, refused)
     if (envelope !== undefined && (await refusals.refuse(envelope, held.session.over.signal))) {
       service.meter.count('messages_refused_told', { queue, reason })
       service.log.info({ queue, messageId, reason, error }, 'message refused: its sender was told')
       return inHand.leave('ack', [held])
     }
     inHand.leave((await this.#setAside(held, refused)) ? 'ack' : 'give back', [held])
+  }
+
+  async #replyEnvelope({ message }: Held, outcome: Outcome<Result>): Promise<Envelope | undefined> {
+    const { contract, addresses } = this.#parts
+    return (await addresses.bears(message.properties.replyTo)) ? replyTo(contract, message, outcome) : undefined
   }
 
   #givenUp({ session }: Held): AbortSignal {
@@ -136,7 +143,7 @@ export class Telling<Body, Result> {
     const { message } = held
     const { messageId, replyTo: address } = message.properties
     const labels = { queue: contract.queue }
-    const envelope = replyTo(contract, message, outcome)
+    const envelope = await this.#replyEnvelope(held, outcome)
     if (envelope === undefined)
       return service.log.warn({ ...labels, messageId, address }, 'no proper address to reply to')
     const givenUp = AbortSignal.any([this.#givenUp(held), AbortSignal.timeout(REPLY_WAITS_MOST_MS)])

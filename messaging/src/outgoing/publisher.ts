@@ -1,5 +1,5 @@
 // Publishes so that "it resolved" means "it is durable": confirmed, mandatory, persistent, and bounded in every direction.
-import type { ConfirmChannel, Message, Options } from 'amqplib'
+import { type ConfirmChannel, IllegalOperationError, type Message, type Options } from 'amqplib'
 import { v7 as uuidv7 } from 'uuid'
 import { pause, whenLate, whenLateFrom } from '../backoff.ts'
 import type { RabbitmqConfig } from '../config.ts'
@@ -217,7 +217,8 @@ export class Publisher {
     } catch (error) {
       // amqplib throws before it writes anything: the channel is closing, or a property has a wrong type.
       const why = error instanceof Error ? error.message : String(error)
-      this.#settle(id, new NotAccepted('disconnected', `${spoken(envelope)} not sent: ${why}`))
+      const reason = error instanceof IllegalOperationError ? 'disconnected' : 'unwritable'
+      this.#settle(id, new NotAccepted(reason, `${spoken(envelope)} not sent: ${why}`))
     }
   }
 

@@ -1,0 +1,96 @@
+// Whoever may publish to a queue may write any reply address and correlation id: honest requests are answered all the same.
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { eventually } from 'local'
+import { z } from 'zod'
+import { type Broker, openBroker } from '../src/broker.ts'
+import { consumerEnvironment } from '../src/config.ts'
+import { query } from '../src/contract.ts'
+import { healthcheck } from '../src/contracts.ts'
+import { quietService } from '../src/testing.ts'
+import { type CountingService, countingService } from './counting-service.ts'
+import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+import { openRawPublisher, type RawPublisher } from './raw-amqp.ts'
+
+/** An address as RabbitMQ makes them: a process on the node of this name, and a key. */
+const onNode = (node: string) => {
+  const name = Buffer.from(node)
+  const process = Buffer.from([0, 0, 0x51, 0xad, 0, 0, 0, 0, 0x6b, 8, 0x9b, 0x75])
+  const bytes = Buffer.concat([Buffer.from([131, 88, 118, 0, name.length]), name, process])
+  return `amq.rabbitmq.reply-to.${bytes.toString('base64')}.x`
+}
+/** Each of these makes RabbitMQ 3.10 close the connection of whoever publishes to it (541). */
+const ADDRESSES = [
+  'amq.rabbitmq.reply-to.!!!!.x',
+  'amq.rabbitmq.reply-to.====.x',
+  'amq.rabbitmq.reply-to.AAAA.x',
+  'amq.rabbitmq.reply-to.g1h2AA9yZXBseUAxMDU2NzYxODAAAFFtAAAAAGsIm3U=.x',
+  'amq.rabbitmq.reply-to.g1h2AA9yZXBseUAxMDU2NzYxODAAAFFtAAAAAGsIm3U.x',
+  onNode('reply@1'),
+  onNode('reply@99999999999999999999'),
+  onNode('reply'),
+]
+
+describe('hostile reply properties', () => {
+  let underTest: RabbitmqUnderTest
+  let raw: RawPublisher
+  let producer: Broker
+  let consumer: Broker
+  let counted: CountingService
+  let number = 0
+  let words = query('unset', { body: z.unknown(), reply: z.array(z.string()) })
+
+  beforeAll(async () => {
+    underTest = await rabbitmqUnderTest('hostile-replies')
+  }, 30_000)
+  afterAll(async () => await underTest.drop())
+  beforeEach(async () => {
+    number += 1
+    words = query(`words_${number}`, words)
+    counted = countingService()
+    raw = await openRawPublisher(underTest.url)
+    producer = await openBroker(underTest.config, quietService, { publishes: [words, healthcheck] })
+    consumer = await openBroker(underTest.config, counted)
+    await consumer.consume(
+      words,
+      async (deliveries) => deliveries.map(() => ({ kind: 'answered', body: Buffer.from('["yes"]'), headers: {} })),
+      consumerEnvironment.parse({}),
+    )
+  })
+  afterEach(async () => {
+    await raw.close()
+    await Promise.all([producer.close(), consumer.close()])
+  })
+
+  const honest = async () => (await producer.requester.request(words, [], { deadlineMs: 20_000 })).body
+  const put = (properties: object, bytes = '[]') => raw.publish(words.queue, Buffer.from(bytes), properties)
+
+  it.each(ADDRESSES)(
+    'do not cost the connection that replies go out on: %s',
+    async (address) => {
+      for (let count = 0; count < 20; count += 1) await put({ replyTo: Buffer.from(address) })
+      expect(await honest()).toEqual(['yes'])
+      await eventually(() => expect(counted.value('messages_consumed', { queue: words.queue })).toBe(21))
+      expect(await honest()).toEqual(['yes'])
+      expect(counted.value('broker_reconnects', { connection: 'replies' })).toBe(0)
+    },
+    60_000,
+  )
+
+  it('keep nothing waiting, however many made-up addresses come at once', async () => {
+    await honest() // from now on the broker's own node is known
+    for (let count = 0; count < 1_500; count += 1) await put({ replyTo: Buffer.from(onNode(`reply@${count}`)) })
+    expect(await honest()).toEqual(['yes'])
+    await eventually(() => expect(counted.value('messages_consumed', { queue: words.queue })).toBe(1_502))
+    expect(counted.value('broker_reconnects', { connection: 'replies' })).toBe(0)
+  }, 60_000)
+
+  it('are not tried again when AMQP cannot carry them', async () => {
+    await honest()
+    const replyTo = Buffer.from('amq.gen-JzTY20BRgKO-HjmUJj0wLg')
+    for (let count = 0; count < 1_000; count += 1) await put({ replyTo, correlationId: Buffer.alloc(86, 0xff) })
+    expect(await honest()).toEqual(['yes'])
+    await eventually(() =>
+      expect(counted.value('messages_not_accepted', { queue: 'replies', reason: 'unwritable' })).toBe(1_000),
+    )
+  }, 60_000)
+})
