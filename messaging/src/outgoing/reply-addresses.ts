@@ -15,8 +15,9 @@ export class ReplyAddresses {
   readonly #service: Service
   /** The part of an address that names a node of the broker, of those that are known to exist. */
   readonly #nodes = new Set<string>()
-  #asking: Promise<unknown> = Promise.resolve()
-  #questions = 0
+  /** Those that are asked for, one after the other. */
+  readonly #asked = new Map<string, Promise<boolean>>()
+  #last: Promise<unknown> = Promise.resolve()
 
   constructor(config: RabbitmqConfig, service: Service) {
     this.#config = config
@@ -33,13 +34,14 @@ export class ReplyAddresses {
     const node = nodeOf(address)
     if (node === undefined) return false
     if (this.#nodes.has(node)) return true
-    if (this.#questions >= QUESTIONS_MAX) return false
-    this.#questions += 1
-    const asked = this.#asking.then(async () => this.#nodes.has(node) || (await this.#ask(address)))
-    this.#asking = asked.finally(() => {
-      this.#questions -= 1
-    })
-    const isKnown = await asked
+    const asked = this.#asked.get(node)
+    if (asked !== undefined) return await asked
+    if (this.#asked.size >= QUESTIONS_MAX) return false
+    const asking = this.#last.then(() => this.#ask(address))
+    this.#last = asking
+    this.#asked.set(node, asking)
+    const isKnown = await asking
+    this.#asked.delete(node)
     if (isKnown) this.#nodes.add(node)
     return isKnown
   }
