@@ -68,12 +68,17 @@ const underAlarm: Fault = {
   weight: 4,
   strike: async (scene) => {
     const { world, clients, sender, random } = scene
+    const { history } = sender
     const { rabbitmq } = world.stack.servers
     await clients.hold()
     const before = await refusals(scene).then(() => lettersWhenDrained(scene))
     const alarm = async () => {
       await rabbitmq.ctl(...ALARM)
-      return await becomesTrue(async () => /block/.test((await world.stack.service('producer').notReady()) ?? ''))
+      return await becomesTrue(async () => {
+        // The broker blocks a connection when something is published on it.
+        void create(sender, history.unique('Sö'))
+        return /block/.test((await world.stack.service('producer').notReady()) ?? '')
+      })
     }
     const isAlarmFirst = random.fraction() < 0.7
     const isBlockedFirst = isAlarmFirst && (await alarm())
@@ -84,16 +89,15 @@ const underAlarm: Fault = {
     await rabbitmq.ctl(...NO_ALARM)
     const code = await ended
     const after = await lettersWhenDrained(scene)
-    if (before === undefined || after === undefined) sender.history.lie(`${QUEUE} was not drained before a redrive`)
-    else if (after > before)
-      sender.history.lie(`a redrive under a memory alarm left ${after} dead letters of ${before}`)
+    if (before === undefined || after === undefined) history.lie(`${QUEUE} was not drained before a redrive`)
+    else if (after > before) history.lie(`a redrive under a memory alarm left ${after} dead letters of ${before}`)
     // Whoever is told that it was not all is also told to say it again.
     let again = code
     for (let tries = 0; again !== 0 && tries < TRIES_MOST; tries += 1) again = await redrive(scene)
-    if (again !== 0) sender.history.lie(`a redrive ended with ${again}, ${TRIES_MOST} times after the alarm was over`)
+    if (again !== 0) history.lie(`a redrive ended with ${again}, ${TRIES_MOST} times after the alarm was over`)
     await lettersWhenDrained(scene)
     // What was set aside before may have a dead letter of each time it was judged.
-    sender.history.disturbances.push({ fromMs: 0, untilMs: sender.history.nowMs() })
+    history.disturbances.push({ fromMs: 0, untilMs: history.nowMs() })
     clients.resume()
     return {
       note: `${before} dead letters, exit code ${code}, ${after} afterwards`,
