@@ -4,7 +4,7 @@ import type { RowDataPacket } from 'mysql2/promise'
 import type { Attempt } from '../history.ts'
 import { ITEM, itemOf, publishOnceOrTwice } from '../workload/requests.ts'
 import { WRITERS } from '../world.ts'
-import { becomesTrue } from './broker.ts'
+import { becomesTrue, messagesIn } from './broker.ts'
 import type { Fault, Scene } from './fault.ts'
 import { within } from './moments.ts'
 
@@ -21,12 +21,14 @@ interface Work {
   readonly tookMs: number
 }
 
+const queueOf = (name: Writer) => (name.startsWith('consumer_two') ? 'create_item' : 'stock_management')
+
 /** Sends messages to the queue of `name`, and waits until all of them are recorded in the inbox. */
 async function workFor({ world, sender, random }: Scene, name: Writer): Promise<Work> {
   const { history } = sender
   const since = performance.now()
-  const isCreate = name.startsWith('consumer_two')
-  const queue = isCreate ? 'create_item' : 'stock_management'
+  const queue = queueOf(name)
+  const isCreate = queue === 'create_item'
   const sent = Array.from({ length: MESSAGES }, async (): Promise<Attempt> => {
     const sku = history.unique('Sö')
     const messageId = history.unique('message')
@@ -67,15 +69,19 @@ const frozenInTransaction: Fault = {
   group: 'moment',
   weight: 6,
   strike: async (scene) => {
-    const { random, world } = scene
+    const { random, world, clients } = scene
     const name = random.pick(WRITERS)
     const goesOn = random.fraction() < 0.5
     const victim = world.stack.service(name)
+    // Nobody else sends, so that it is frozen with messages that are waited for.
+    await clients.hold()
+    await becomesTrue(async () => (await messagesIn(scene)).get(queueOf(name)) === 0, DONE_WITHIN_MS)
     const held = wayOf(scene, name).holdAnswerTo('INSERT INTO inbox')
     const work = workFor(scene, name)
     const isInside = await within(held.answered, COMES_WITHIN_MS)
     if (isInside) victim.kill('SIGSTOP')
     held.release()
+    clients.resume()
     const note = goesOn ? name : `${name}: ${judged(scene, `${name} was frozen inside its transaction`, await work)}`
     return {
       note,
