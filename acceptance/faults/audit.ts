@@ -2,6 +2,7 @@
 import type { Mysql } from 'local'
 import type { Pool, RowDataPacket } from 'mysql2/promise'
 import { z } from 'zod'
+import { keyOf, type Recorded } from './ledger.ts'
 
 /** Lays the triggers into a migrated database. */
 export async function installAudit(mysql: Pick<Mysql, 'sql'>, database: string): Promise<void> {
@@ -22,12 +23,12 @@ export async function installAudit(mysql: Pick<Mysql, 'sql'>, database: string):
 
 const effects = z.array(z.object({ kind: z.enum(['insert', 'delete']), sku: z.string(), name: z.string() }))
 const items = z.array(z.object({ sku: z.string(), name: z.string() }))
-const applied = z.array(z.object({ id: z.string() }))
+const verdicts = z.array(z.object({ queue: z.string(), id: z.string(), error: z.string().nullable() }))
 
 export interface Audit {
   readonly inserts: ReadonlyMap<string, number>
   readonly deletes: ReadonlyMap<string, number>
-  readonly deletesApplied: ReadonlySet<string>
+  readonly inbox: ReadonlyMap<string, Recorded>
   readonly table: ReadonlyMap<string, string>
 }
 
@@ -41,14 +42,23 @@ export async function readAudit(pool: Pool): Promise<Audit> {
     if (kind === 'insert') inserts.set(name, (inserts.get(name) ?? 0) + 1)
     else deletes.set(sku, (deletes.get(sku) ?? 0) + 1)
   }
-  const recorded = await query(
-    "SELECT CONVERT(message_id USING utf8mb4) AS id FROM inbox WHERE queue = 'stock_management'",
+  const inbox = new Map<string, { applied: number[]; refused: number[] }>()
+  const recorded = verdicts.parse(
+    await query('SELECT queue, CONVERT(message_id USING utf8mb4) AS id, error FROM inbox'),
   )
+  for (const { queue, id, error } of recorded) {
+    // A redrive is recorded as a queue of its own.
+    const [name = '', redrives = '0'] = queue.split('#')
+    const key = keyOf(name, id)
+    const of = inbox.get(key) ?? { applied: [], refused: [] }
+    of[error === null ? 'applied' : 'refused'].push(Number(redrives))
+    inbox.set(key, of)
+  }
   const stored = items.parse(await query('SELECT sku, name FROM inventory'))
   return {
     inserts,
     deletes,
-    deletesApplied: new Set(applied.parse(recorded).map(({ id }) => id)),
+    inbox,
     table: new Map(stored.map(({ sku, name }) => [sku, name])),
   }
 }

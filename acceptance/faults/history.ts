@@ -13,6 +13,9 @@ export interface Attempt {
   readonly atMs: number
   answer: Answer
   messageId: string | undefined
+  /** How many times it was sent by somebody who asks what becomes of it, and by somebody who does not. */
+  asked: number
+  unasked: number
   /** What a client that asked to wait was told of the effect. */
   told: 'created' | 'deleted' | 'unknown-sku' | 'refused' | undefined
   /** What was answered last, for the reader of a failure. */
@@ -26,10 +29,17 @@ export interface Lie {
   readonly sku: string | undefined
 }
 
+/** A time in which a message may be delivered again, and a reply or an ack be lost. */
+export interface Disturbance {
+  readonly fromMs: number
+  readonly untilMs: number
+}
+
 export class History {
   readonly #began = performance.now()
   readonly attempts: Attempt[] = []
   readonly lies: Lie[] = []
+  readonly disturbances: Disturbance[] = []
   /** What the last answers on a sku leave no choice about: the name of the item there is, or undefined for none. */
   readonly expected = new Map<string, string | undefined>()
   readonly answers = new Map<string, number>()
@@ -51,6 +61,8 @@ export class History {
       ...attempt,
       atMs: this.nowMs(),
       answer: 'unknown',
+      asked: 0,
+      unasked: 0,
       told: undefined,
       said: 'no answer',
     }

@@ -1,14 +1,22 @@
 // The judgement: what was attempted and answered against what is in the database, the log and the dead letters. No clock, no server.
 import type { Attempt, History } from './history.ts'
 
+/**
+ * True: a refusal of which the sender was told leaves no dead letter, unless a fault may have hidden from the consumer that it was told.
+ * False: it leaves one as well.
+ */
+export const TOLD_LEAVES_NO_LETTER = false
+/** A message is through with its consumer, and its sender has an answer, so long after it was sent at the latest. */
+const UNDER_WAY_MS = 10_000
+
 /** What is found when everything is healed and drained. */
 export interface Found {
   /** Rows that were inserted into the inventory, by the item's name, as a trigger counted them. */
   readonly inserts: ReadonlyMap<string, number>
   /** Rows that were deleted from the inventory, by sku, as a trigger counted them. */
   readonly deletes: ReadonlyMap<string, number>
-  /** Message ids of the deletes that are recorded as applied. */
-  readonly deletesApplied: ReadonlySet<string>
+  /** What the inbox records of each message, by `keyOf`. */
+  readonly inbox: ReadonlyMap<string, Recorded>
   /** How often each health check was logged, by message id. */
   readonly logged: ReadonlyMap<string, number>
   readonly deadLetters: readonly DeadLetterFound[]
@@ -19,6 +27,15 @@ export interface Found {
   /** Services that are not ready, or grew too large, as sentences. */
   readonly unwell: readonly string[]
 }
+
+/** Under which numbers of redrives a message was applied, and under which it was refused. */
+export interface Recorded {
+  readonly applied: readonly number[]
+  readonly refused: readonly number[]
+}
+
+/** What tells a message from all others: its queue, and its id or the name of its item. */
+export const keyOf = (queue: string, id: string | undefined): string => `${queue} ${id}`
 
 export interface DeadLetterFound {
   readonly queue: string
@@ -36,7 +53,8 @@ export interface Violation {
     | 'never sent'
     | 'lie'
     | 'table'
-    | 'in two places'
+    | 'both applied and refused'
+    | 'set aside again'
     | 'set aside without fault'
     | 'left over'
     | 'unwell'
@@ -49,21 +67,34 @@ export interface Judgement {
   readonly violations: readonly Violation[]
   readonly attempted: number
   readonly accepted: number
-  readonly indeterminate: number
+  /** What became of the accepted ones: each leaves one trace, so these and the lost ones are all of them. */
+  readonly applied: number
+  readonly told: number
   readonly setAside: number
-  /** Dead letters beyond the first of their message: allowed, a crash between its confirm and the ack sets a message aside twice. */
+  readonly indeterminate: number
+  readonly sentTwice: number
+  readonly letters: number
+  /** Dead letters beyond the first of their message: a crash between its confirm and the ack sets a message aside twice. */
   readonly setAsideAgain: number
 }
 
 /** Holds the history against what was found. */
-export function judge(history: Pick<History, 'attempts' | 'expected' | 'lies'>, found: Found): Judgement {
+export function judge(
+  history: Pick<History, 'attempts' | 'expected' | 'lies' | 'disturbances'>,
+  found: Found,
+  toldLeavesNoLetter = TOLD_LEAVES_NO_LETTER,
+): Judgement {
+  const rules = { toldLeavesNoLetter }
   const letters = new DeadLetters(found.deadLetters)
   const violations: Violation[] = [
     ...history.lies.map(({ text, sku, atMs }) => {
       const attempt = history.attempts.findLast((each) => sku !== undefined && each.sku === sku)
       return { what: 'lie' as const, text: `${text} (at ${atMs.toFixed(0)} ms)`, attempt }
     }),
-    ...history.attempts.flatMap((attempt) => judgeAttempt(attempt, found, letters)),
+    ...history.attempts.flatMap((attempt) => judgeAttempt(attempt, found, letters, rules)),
+    ...history.attempts
+      .filter((attempt) => isUndisturbed(attempt, history.disturbances))
+      .flatMap((attempt) => judgeLetters(attempt, letters.of(attempt), rules)),
     ...neverSent(history.attempts, found, letters),
     ...withoutFault(history.attempts, found.deadLetters),
     ...judgeDeletes(history.attempts, found),
@@ -71,21 +102,34 @@ export function judge(history: Pick<History, 'attempts' | 'expected' | 'lies'>, 
     ...found.left.map((text) => ({ what: 'left over' as const, text, attempt: undefined })),
     ...found.unwell.map((text) => ({ what: 'unwell' as const, text, attempt: undefined })),
   ]
+  const accepted = history.attempts.filter(({ answer }) => answer === 'accepted')
+  const refused = accepted.filter((attempt) => effectsOf(attempt, found) === 0)
+  const untold = refused.filter(({ told }) => told !== 'refused')
   return {
     violations,
     attempted: history.attempts.length,
-    accepted: history.attempts.filter(({ answer }) => answer === 'accepted').length,
+    accepted: accepted.length,
+    applied: accepted.length - refused.length,
+    told: refused.length - untold.length,
+    setAside: untold.filter((attempt) => letters.of(attempt) > 0).length,
     indeterminate: history.attempts.filter(({ answer }) => answer === 'unknown').length,
-    setAside: letters.messages,
+    sentTwice: history.attempts.filter(({ asked, unasked }) => asked + unasked > 1).length,
+    letters: letters.messages,
     setAsideAgain: found.deadLetters.length - letters.messages,
   }
 }
 
-function judgeAttempt(attempt: Attempt, found: Found, letters: DeadLetters): Violation[] {
+interface Rules {
+  readonly toldLeavesNoLetter: boolean
+}
+
+function judgeAttempt(attempt: Attempt, found: Found, letters: DeadLetters, rules: Rules): Violation[] {
   const effects = effectsOf(attempt, found)
-  const aside = letters.has(attempt)
+  const aside = letters.of(attempt) > 0
+  const { applied, refused } = recordedOf(attempt, found)
+  const isTold = rules.toldLeavesNoLetter && attempt.told === 'refused'
   const say = (what: Violation['what'], text: string): Violation[] => [{ what, text, attempt }]
-  if (attempt.answer === 'accepted' && effects === 0 && !aside)
+  if (attempt.answer === 'accepted' && effects === 0 && !aside && !isTold)
     return say('lost', 'accepted, but neither applied nor among the dead letters')
   // A health check leaves nothing behind but its line: one that is delivered again is logged again, and says so.
   if (effects > 1 && attempt.kind !== 'healthcheck') return say('doubled', `took effect ${effects} times`)
@@ -93,16 +137,41 @@ function judgeAttempt(attempt: Attempt, found: Found, letters: DeadLetters): Vio
   if (attempt.answer === 'not accepted' && (effects > 0 || aside))
     return say('lie', `answered "not stored", but it is ${aside ? 'among the dead letters' : 'applied'}`)
   if (attempt.told === 'created' && effects === 0) return say('lie', 'answered "created", but it was not')
-  if (attempt.told === 'refused' && effects > 0) return say('lie', 'answered "refused", but it took effect')
-  if (effects > 0 && aside && attempt.messageId !== undefined && attempt.kind !== 'healthcheck')
-    return say('in two places', 'applied, and among the dead letters')
+  if (attempt.told === 'refused' && effects > 0 && !isAppliedByRedrive(attempt, found))
+    return say('lie', 'answered "refused", but it took effect')
+  if (effects === 0 || attempt.messageId === undefined || attempt.kind === 'healthcheck') return []
+  if (aside) return say('both applied and refused', 'applied, and among the dead letters')
+  // What was refused may be applied when somebody has redriven it, and never the other way round.
+  if (refused.some((redrives) => !applied.some((later) => later > redrives)))
+    return say('both applied and refused', 'applied, and recorded as refused')
   return []
 }
 
-function effectsOf({ kind, id, messageId }: Attempt, found: Found): number {
+/** In calm a message leaves no more dead letters than it was sent times, and none when its sender was told. */
+function judgeLetters(attempt: Attempt, letters: number, rules: Rules): Violation[] {
+  const { told, asked, unasked } = attempt
+  const most = rules.toldLeavesNoLetter && told === 'refused' ? unasked : Math.max(asked + unasked, 1)
+  if (letters <= most) return []
+  const text = `${letters} dead letters, at most ${most} expected${told === 'refused' ? ': its sender was told' : ''}`
+  return [{ what: 'set aside again', text, attempt }]
+}
+
+const isUndisturbed = ({ atMs }: Attempt, disturbances: History['disturbances']): boolean =>
+  disturbances.every(({ fromMs, untilMs }) => untilMs < atMs || fromMs > atMs + UNDER_WAY_MS)
+
+const nothingRecorded: Recorded = { applied: [], refused: [] }
+
+const recordedOf = ({ queue, messageId }: Attempt, { inbox }: Found): Recorded =>
+  (messageId === undefined ? undefined : inbox.get(keyOf(queue, messageId))) ?? nothingRecorded
+
+const isAppliedByRedrive = (attempt: Attempt, found: Found): boolean =>
+  recordedOf(attempt, found).applied.some((redrives) => redrives > 0)
+
+function effectsOf(attempt: Attempt, found: Found): number {
+  const { kind, id, messageId } = attempt
   if (kind === 'create') return found.inserts.get(id) ?? 0
   if (messageId === undefined) return 0
-  if (kind === 'delete') return found.deletesApplied.has(messageId) ? 1 : 0
+  if (kind === 'delete') return recordedOf(attempt, found).applied.length
   return kind === 'healthcheck' ? (found.logged.get(messageId) ?? 0) : 0
 }
 
@@ -130,7 +199,7 @@ function withoutFault(attempts: readonly Attempt[], deadLetters: readonly DeadLe
   )
   return deadLetters.flatMap((letter) => {
     const sku = skuIn(letter.body)
-    const attempt = byKey.get(keyOf(letter)) ?? nameless.get(sku)
+    const attempt = byKey.get(keyOfLetter(letter)) ?? nameless.get(sku)
     if (attempt === undefined || attempt.kind === 'bad message') return []
     if (letter.reason === 'duplicate-sku' && (creates.get(sku)?.length ?? 0) > 1) return []
     const text = `a good ${attempt.kind} is a dead letter: ${letter.reason}, ${letter.error}`
@@ -165,15 +234,16 @@ function judgeDeletes(attempts: readonly Attempt[], found: Found): Violation[] {
 }
 
 /** The final table is the model's table. */
-function judgeTable(
-  { expected, attempts }: Pick<History, 'expected' | 'attempts'>,
-  { table, inserts, deletes }: Found,
-) {
+function judgeTable({ expected, attempts }: Pick<History, 'expected' | 'attempts'>, found: Found) {
+  const { table, inserts, deletes } = found
   const violations: Violation[] = []
   const wrong = (sku: string, text: string) => {
     violations.push({ what: 'table', text, attempt: attempts.findLast((each) => each.sku === sku) })
   }
+  // Which item a redrive stored in the end is not for the answers before it to say.
+  const open = new Set(attempts.filter((attempt) => isAppliedByRedrive(attempt, found)).map(({ sku }) => sku))
   for (const [sku, name] of expected) {
+    if (open.has(sku)) continue
     const stored = table.get(sku)
     if (stored !== name) wrong(sku, `${sku} should be ${name ?? 'absent'}, but is ${stored ?? 'absent'}`)
   }
@@ -193,35 +263,35 @@ function judgeTable(
 /** Dead letters by whatever tells their message: its id, or the name of the item within. */
 class DeadLetters {
   readonly #all: readonly DeadLetterFound[]
-  readonly #keys: Set<string>
+  readonly #counts = new Map<string, number>()
 
   constructor(all: readonly DeadLetterFound[]) {
     this.#all = all
-    this.#keys = new Set(all.map(keyOf))
+    for (const letter of all) this.#counts.set(keyOfLetter(letter), (this.#counts.get(keyOfLetter(letter)) ?? 0) + 1)
   }
 
   get messages(): number {
-    return this.#keys.size
+    return this.#counts.size
   }
 
-  has(attempt: Attempt): boolean {
-    return keysOf(attempt).some((key) => this.#keys.has(key))
+  /** How many there are of this message. */
+  of(attempt: Attempt): number {
+    return keysOf(attempt).reduce((sum, key) => sum + (this.#counts.get(key) ?? 0), 0)
   }
 
   without(attempts: readonly Attempt[]): DeadLetterFound[] {
     const sent = new Set(attempts.flatMap(keysOf))
     // A command whose answer did not name its message can only be told by its sku.
     const nameless = new Set(attempts.filter(({ messageId }) => messageId === undefined).map(({ sku }) => sku))
-    return this.#all.filter((letter) => !sent.has(keyOf(letter)) && !nameless.has(skuIn(letter.body)))
+    return this.#all.filter((letter) => !sent.has(keyOfLetter(letter)) && !nameless.has(skuIn(letter.body)))
   }
 }
 
-const keysOf = ({ queue, id, messageId }: Attempt): string[] => [
-  `${queue} ${id}`,
-  ...(messageId === undefined ? [] : [`${queue} ${messageId}`]),
+const keysOf = ({ queue, id, messageId = id }: Attempt): string[] => [
+  ...new Set([keyOf(queue, id), keyOf(queue, messageId)]),
 ]
 
-const keyOf = ({ queue, messageId, body }: DeadLetterFound): string => `${queue} ${nameIn(body) ?? messageId}`
+const keyOfLetter = ({ queue, messageId, body }: DeadLetterFound): string => keyOf(queue, nameIn(body) ?? messageId)
 
 const nameIn = (body: string): string | undefined => memberOf(body, 'name')
 const skuIn = (body: string): string | undefined => memberOf(body, 'sku')

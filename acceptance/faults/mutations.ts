@@ -79,6 +79,18 @@ export const mutations: readonly Mutation[] = [
     ],
     mix: ['ack of a channel that is gone'],
   },
+  {
+    name: 'refusals-forgotten',
+    file: 'repository/src/inbox.ts',
+    edits: [{ find: 'if (hasId(command)) this.#fresh', replace: 'if (hasId(command) && error === null) this.#fresh' }],
+    mix: ['service kill'],
+  },
+  {
+    name: 'locks-kept-for-hours',
+    file: 'repository/src/session.ts',
+    edits: [{ find: 'wait_timeout: { value: IDLE_TIMEOUT_S }', replace: 'wait_timeout: { value: 28_800 }' }],
+    mix: ['frozen inside'],
+  },
 ]
 
 const PRELOAD = pathToFileURL(join(ROOT, 'acceptance', 'faults', 'mutate.mjs')).href

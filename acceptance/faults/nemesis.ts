@@ -31,6 +31,7 @@ export async function strikeRound(scene: Scene, mix: readonly Fault[]): Promise<
   for (const { fault, struck: one } of struck.reverse())
     faults.push({ kind: fault.kind, note: one.note, tookEffect: await one.heal() })
   const recoveryMs = await recovered(scene)
+  sender.history.disturbances.push({ fromMs: atMs, untilMs: sender.history.nowMs() })
   await pause(random.whole(0, CALM_MOST_MS))
   return { atMs, endedMs: sender.history.nowMs(), faults, recoveryMs }
 }

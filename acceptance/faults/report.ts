@@ -23,6 +23,8 @@ export function faultsByKind(rounds: readonly Round[]): [string, number][] {
     .sort(([, one], [, other]) => other - one)
 }
 
+const named = ['lost', 'doubled', 'both applied and refused', 'lie'] as const
+
 /** Everything in one line. */
 export function summaryLine({ rounds, judgement, repeated, history }: Run, seed: number): string {
   const kinds = faultsByKind(rounds)
@@ -31,12 +33,15 @@ export function summaryLine({ rounds, judgement, repeated, history }: Run, seed:
   const percentile = (fraction: number) =>
     `${((recovery[Math.min(recovery.length - 1, Math.floor(recovery.length * fraction))] ?? 0) / 1000).toFixed(1)} s`
   return [
-    `attempted ${judgement.attempted}, accepted ${judgement.accepted}, set aside ${judgement.setAside}` +
-      ` (again: ${judgement.setAsideAgain}), indeterminate ${judgement.indeterminate}`,
+    `attempted ${judgement.attempted} (sent twice: ${judgement.sentTwice}), indeterminate ${judgement.indeterminate}`,
+    `accepted ${judgement.accepted} = applied ${judgement.applied} + refused and told ${judgement.told}` +
+      ` + set aside ${judgement.setAside}`,
+    `dead letters of ${judgement.letters} messages (again: ${judgement.setAsideAgain})`,
     `faults ${kinds.reduce((sum, [, each]) => sum + each, 0)} of ${kinds.length} kinds: ${kinds.map(([kind, each]) => `${kind} ${each}`).join(', ')}`,
-    `lost ${count('lost')}, duplicate effects ${count('doubled')}, other violations ${
-      judgement.violations.length - count('lost') - count('doubled')
-    }`,
+    `lost ${count('lost')}, applied twice ${count('doubled')}, both applied and refused ${count('both applied and refused')},` +
+      ` told ≠ true ${count('lie')}, other violations ${
+        judgement.violations.length - named.reduce((sum, what) => sum + count(what), 0)
+      }`,
     `redeliveries recognised ${repeated}`,
     `recovery p50 ${percentile(0.5)}, p95 ${percentile(0.95)}, max ${percentile(1)}`,
     `${(history.nowMs() / 60_000).toFixed(1)} minutes`,

@@ -10,11 +10,14 @@ import type { Mutation } from './mutations.ts'
 import { type Round, strikeRound } from './nemesis.ts'
 import { randomOf } from './random.ts'
 import { startClients } from './workload/clients.ts'
-import { allReady, REPLICAS, startWorld, type World } from './world.ts'
+import { crowd, scenarios } from './workload/scenarios.ts'
+import { allReady, REPLICAS, replicasOf, startWorld, type World } from './world.ts'
 
 /** Resident memory that no service may reach: what its container is given (dockercompose/docker-compose.yml). */
 const MEMORY_MOST_BYTES = 256 * 1024 * 1024
 const DRAINED_WITHIN_MS = 120_000
+/** Clients that play each scenario at the end. */
+const CROWD = 5
 const SAME_WITHIN_MS = 30_000
 const MINUTE_MS = 60_000
 /** From this length on a run has the fault that lasts a minute. */
@@ -51,6 +54,7 @@ export async function runLedger(options: RunOptions): Promise<Run> {
   try {
     const history = new History()
     const rounds = await strikeUnderLoad(world, history, options)
+    await playInCalm(world, history, options)
     const found = await findAll(world)
     const { peakBytes } = world
     const lines = world.stack.logged()
@@ -96,11 +100,23 @@ async function strikeUnderLoad(
   return rounds
 }
 
+/** Every scenario once more, with nothing that could explain a second dead letter. */
+async function playInCalm(world: World, history: History, { seed }: RunOptions): Promise<void> {
+  await drained(world)
+  const sender = { http: world.stack.http, channel: () => world.stack.channel, history }
+  const random = randomOf(seed)
+  for (const scenario of scenarios) await crowd(sender, random, scenario, CROWD)
+}
+
+async function drained(world: World): Promise<void> {
+  await allReady(world, DRAINED_WITHIN_MS)
+  await becomesTrue(async () => (await undrained(world)).length === 0, DRAINED_WITHIN_MS)
+}
+
 /** Waits until nothing is on its way any more, then reads everything there is to be read. */
 async function findAll(world: World): Promise<Found> {
   const { stack } = world
-  await allReady(world, DRAINED_WITHIN_MS)
-  await becomesTrue(async () => (await undrained(world)).length === 0, DRAINED_WITHIN_MS)
+  await drained(world)
   const left = await undrained(world)
   const deadLetters: Found['deadLetters'][number][] = []
   for (const queue of ['healthcheck', 'create_item', 'stock_management', 'order_processing'])
@@ -142,7 +158,7 @@ async function undrained(world: World): Promise<string[]> {
 
 function healthchecksLogged({ stack }: World): Map<string, number> {
   const logged = new Map<string, number>()
-  for (const { message, messageId } of stack.lines('consumer_one'))
+  for (const { message, messageId } of replicasOf('consumer_one').flatMap((name) => stack.lines(name)))
     if (message === 'health check received' && typeof messageId === 'string')
       logged.set(messageId, (logged.get(messageId) ?? 0) + 1)
   return logged

@@ -7,7 +7,7 @@ import { installAudit } from './audit.ts'
 import type { Mutation } from './mutations.ts'
 import { mutationEnvironment } from './mutations.ts'
 
-/** The consumers that write, three replicas each, so that they can deadlock and take over each other's messages. */
+/** The consumers that write, three replicas each, so that two of them can deadlock while a third is away. */
 export const WRITERS = [
   'consumer_two',
   'consumer_two#2',
@@ -16,8 +16,11 @@ export const WRITERS = [
   'consumer_three#2',
   'consumer_three#3',
 ] as const
-export const REPLICAS: readonly ReplicaName[] = [...new Set([...SERVICES, ...WRITERS])]
-const DATABASE_REPLICAS: readonly ReplicaName[] = [...WRITERS, 'consumer_four']
+/** Two processes of each consumer at least. */
+export const REPLICAS: readonly ReplicaName[] = [
+  ...new Set<ReplicaName>([...SERVICES, 'consumer_one#2', ...WRITERS, 'consumer_four#2']),
+]
+const DATABASE_REPLICAS: readonly ReplicaName[] = [...WRITERS, 'consumer_four', 'consumer_four#2']
 
 /** All processes of a service. */
 export const replicasOf = (service: ServiceName): ReplicaName[] =>

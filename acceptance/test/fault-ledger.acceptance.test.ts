@@ -25,7 +25,11 @@ describe('the fault ledger', () => {
       const kinds = faultsByKind(run.rounds)
       process.stderr.write(`${summaryLine(run, seed)}\n`)
       expect([...violationLines(run), `seed ${seed}`]).toEqual([`seed ${seed}`])
-      expect(run.judgement.accepted).toBeGreaterThan(100)
+      const { attempted, accepted, applied, told, setAside, sentTwice } = run.judgement
+      expect(applied + told + setAside).toBe(accepted)
+      expect(accepted).toBeGreaterThan(100)
+      expect(told).toBeGreaterThan(0)
+      expect(sentTwice / attempted).toBeGreaterThan(0.05)
       expect(kinds.length).toBeGreaterThanOrEqual(6)
     },
     8 * MINUTE_MS,

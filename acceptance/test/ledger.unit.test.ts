@@ -1,12 +1,12 @@
 // The judgement of the fault ledger, on histories made by hand: what it must find, and what it must let pass.
 import { describe, expect, it } from '@jest/globals'
 import { type Attempt, History } from '../faults/history.ts'
-import { type Found, judge } from '../faults/ledger.ts'
+import { type Found, judge, keyOf } from '../faults/ledger.ts'
 
 const nothing: Found = {
   inserts: new Map(),
   deletes: new Map(),
-  deletesApplied: new Set(),
+  inbox: new Map(),
   logged: new Map(),
   deadLetters: [],
   table: new Map(),
@@ -21,6 +21,10 @@ const attempt = (history: History, more: Partial<Attempt> = {}): Attempt =>
     more,
   )
 const aDelete = { id: 'd-1', kind: 'delete', queue: 'stock_management' } as const
+const recorded = (queue: string, applied: number[], refused: number[] = []) => ({
+  inbox: new Map([[keyOf(queue, 'm-1'), { applied, refused }]]),
+})
+const deleted = recorded('stock_management', [0])
 const stored = { inserts: new Map([['item-1', 1]]), table: new Map([['S-1', 'item-1']]) }
 const letter = (more: Partial<Found['deadLetters'][number]> = {}) => ({
   queue: 'create_item',
@@ -31,13 +35,25 @@ const letter = (more: Partial<Found['deadLetters'][number]> = {}) => ({
   ...more,
 })
 
-const verdict = (more: Partial<Attempt>, found: Partial<Found>, expected: [string, string | undefined][] = []) => {
+interface Told {
+  readonly toldLeavesNoLetter?: boolean
+  readonly disturbed?: boolean
+}
+const verdict = (
+  more: Partial<Attempt>,
+  found: Partial<Found>,
+  expected: [string, string | undefined][] = [],
+  { toldLeavesNoLetter = false, disturbed = false }: Told = {},
+) => {
   const history = new History()
+  if (disturbed) history.disturbances.push({ fromMs: 0, untilMs: 60_000 })
   // Another create with the same sku, so that duplicate-sku can be right.
   attempt(history, { id: 'item-2', messageId: 'm-2', answer: 'not accepted' })
   attempt(history, more)
   for (const [sku, name] of expected) history.expected.set(sku, name)
-  return judge(history, { ...nothing, ...found }).violations.map(({ what, text }) => `${what}: ${text}`)
+  return judge(history, { ...nothing, ...found }, toldLeavesNoLetter).violations.map(
+    ({ what, text }) => `${what}: ${text}`,
+  )
 }
 
 describe('the judgement lets pass', () => {
@@ -45,7 +61,23 @@ describe('the judgement lets pass', () => {
     expect(verdict({ told: 'created' }, stored, [['S-1', 'item-1']])).toEqual([])
   })
   it('what was accepted and is among the dead letters, even twice', () => {
-    expect(verdict({}, { deadLetters: [letter(), letter()] })).toEqual([])
+    const twice = { deadLetters: [letter(), letter()] }
+    expect(verdict({}, twice, [], { disturbed: true })).toEqual([])
+    expect(verdict({ unasked: 2 }, twice)).toEqual([])
+  })
+  it('a refusal that was told, with a dead letter or without one, whichever holds', () => {
+    expect(verdict({ told: 'refused', asked: 1 }, { deadLetters: [letter()] })).toEqual([])
+    expect(verdict({ told: 'refused', asked: 1 }, {}, [], { toldLeavesNoLetter: true })).toEqual([])
+  })
+  it('a dead letter although the sender was told, if it was sent once more by somebody who does not ask, or amid a fault', () => {
+    const found = { deadLetters: [letter()] }
+    const rule = { toldLeavesNoLetter: true }
+    expect(verdict({ told: 'refused', asked: 1, unasked: 1 }, found, [], rule)).toEqual([])
+    expect(verdict({ told: 'refused', asked: 1 }, found, [], { ...rule, disturbed: true })).toEqual([])
+  })
+  it('what was refused, told, and then redriven and applied', () => {
+    const found = { ...stored, ...recorded('create_item', [1], [0]) }
+    expect(verdict({ told: 'refused' }, found, [['S-1', undefined]])).toEqual([])
   })
   it.each(['applied', 'lost'])('what nobody knows the outcome of, if it was %s', (what) => {
     expect(verdict({ answer: 'unknown', messageId: undefined }, what === 'applied' ? stored : {})).toEqual([])
@@ -55,7 +87,7 @@ describe('the judgement lets pass', () => {
     expect(verdict({ id: 'h-1', kind: 'healthcheck', queue: 'healthcheck', sku: undefined }, found)).toEqual([])
   })
   it('a delete that found nothing, if it is recorded', () => {
-    expect(verdict(aDelete, { deletesApplied: new Set(['m-1']) })).toEqual([])
+    expect(verdict(aDelete, deleted)).toEqual([])
   })
 })
 
@@ -74,7 +106,7 @@ describe('the judgement finds', () => {
     ])
   })
   it('more deletions of a sku than messages', () => {
-    const found = { deletesApplied: new Set(['m-1']), deletes: new Map([['S-1', 2]]) }
+    const found = { ...deleted, deletes: new Map([['S-1', 2]]) }
     expect(verdict(aDelete, found)).toContain('doubled: 2 items deleted with sku S-1 by 1 messages')
   })
   it('an item, or a dead letter, that nobody sent', () => {
@@ -91,7 +123,7 @@ describe('the judgement finds', () => {
     ['"not stored" of what is set aside', { answer: 'not accepted' }, { deadLetters: [letter()] }, /dead letters/],
     ['"created" of what is not', { told: 'created' }, { deadLetters: [letter()] }, /"created"/],
     ['"refused" of what took effect', { told: 'refused' }, stored, /"refused"/],
-    ['"deleted" of what was not', { ...aDelete, told: 'deleted' }, { deletesApplied: new Set(['m-1']) }, /"deleted"/],
+    ['"deleted" of what was not', { ...aDelete, told: 'deleted' }, deleted, /"deleted"/],
     ['an effect of a bad message', { kind: 'bad message' }, { ...stored, deadLetters: [letter()] }, undefined],
   ] as const)('%s', (_, more, found, text) => {
     const violations = verdict(more, found)
@@ -100,8 +132,34 @@ describe('the judgement finds', () => {
   })
   it('what is applied and set aside as well', () => {
     expect(verdict({}, { ...stored, deadLetters: [letter()] })).toEqual([
-      'in two places: applied, and among the dead letters',
+      'both applied and refused: applied, and among the dead letters',
     ])
+  })
+  it.each([
+    ['at once', [0], [0]],
+    ['by a redrive of what was applied', [0], [1]],
+  ])('what is applied and recorded as refused, %s', (_, applied, refused) => {
+    expect(verdict({}, { ...stored, ...recorded('create_item', applied, refused) })).toEqual([
+      'both applied and refused: applied, and recorded as refused',
+    ])
+  })
+  it('a delete that was applied twice, once by a redrive', () => {
+    expect(verdict(aDelete, recorded('stock_management', [0, 1]))).toEqual(['doubled: took effect 2 times'])
+  })
+  it('more dead letters than messages, without a fault that explains it', () => {
+    expect(verdict({}, { deadLetters: [letter(), letter()] })).toEqual([
+      'set aside again: 2 dead letters, at most 1 expected',
+    ])
+  })
+  it('a dead letter although the sender was told, or none, whichever is wrong', () => {
+    const more = { told: 'refused', asked: 1 } as const
+    expect(verdict(more, { deadLetters: [letter()] }, [], { toldLeavesNoLetter: true })).toEqual([
+      'set aside again: 1 dead letters, at most 0 expected: its sender was told',
+    ])
+    expect(verdict(more, {})).toEqual([expect.stringMatching(/^lost/)])
+  })
+  it('a refusal that nobody was told of and that is nowhere', () => {
+    expect(verdict({ asked: 1 }, {}, [], { toldLeavesNoLetter: true })).toEqual([expect.stringMatching(/^lost/)])
   })
   it.each([
     ['because its consumer could not apply it', { reason: 'handler-failed' }, {}],
@@ -132,5 +190,26 @@ describe('the judgement finds', () => {
     const history = new History()
     history.lie('two items were created with one sku', 'S-1')
     expect(judge(history, nothing).violations).toMatchObject([{ what: 'lie' }])
+  })
+})
+
+describe('the account', () => {
+  it('says of each accepted message what became of it', () => {
+    const history = new History()
+    attempt(history)
+    attempt(history, { id: 'item-2', messageId: 'm-2', told: 'refused', asked: 1 })
+    attempt(history, { id: 'item-3', messageId: 'm-3', unasked: 2 })
+    attempt(history, { id: 'item-4', messageId: 'm-4', answer: 'unknown' })
+    const deadLetters = [letter({ messageId: 'm-3', body: '{"sku":"S-1","name":"item-3"}' })]
+    expect(judge(history, { ...nothing, ...stored, deadLetters }, true)).toMatchObject({
+      violations: [],
+      attempted: 4,
+      accepted: 3,
+      applied: 1,
+      told: 1,
+      setAside: 1,
+      indeterminate: 1,
+      sentTwice: 1,
+    })
   })
 })

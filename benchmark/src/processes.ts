@@ -3,8 +3,16 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
-const running = new Set<ChildProcess>()
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+
+export interface Program {
+  /** A TypeScript file, from the root of its tree. */
+  readonly file: string
+  /** The tree that it is run from; this one when left out. */
+  readonly root?: string
+  readonly env: Readonly<Record<string, string>>
+  readonly args?: readonly string[]
+}
 
 export interface Running {
   readonly pid: number
@@ -14,48 +22,92 @@ export interface Running {
   end(): Promise<void>
 }
 
-/** Starts a TypeScript file of the project; its standard error goes to ours. */
-export function start(file: string, env: Record<string, string>, args: readonly string[] = []): Running {
-  const child = spawn(process.execPath, [file, ...args], {
-    cwd: root,
-    env: { ...process.env, LOG_LEVEL: 'warn', ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  running.add(child)
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
-  exited.then(() => running.delete(child))
-  const lines: string[] = []
-  let rest = ''
-  let wake = () => {}
-  child.stdout.on('data', (chunk: Buffer) => {
-    const parts = (rest + chunk).split('\n')
-    rest = parts.pop() ?? ''
-    lines.push(...parts)
-    wake()
-  })
-  exited.then(() => wake())
-  return {
-    pid: child.pid ?? 0,
-    line: async () => {
-      for (;;) {
-        const line = lines.shift()
-        if (line !== undefined) return line
-        if (child.exitCode !== null) throw new Error(`${file} ended with exit code ${child.exitCode}`)
-        await new Promise<void>((resolve) => {
-          wake = resolve
-        })
-      }
-    },
-    end: async () => {
-      child.kill('SIGTERM')
-      await exited
-    },
+export class Processes {
+  readonly #running = new Set<ChildProcess>()
+  readonly #failure = Promise.withResolvers<never>()
+
+  constructor() {
+    this.#failure.promise.catch(() => {})
+  }
+
+  /** Rejects when a process ends that was to run until it is told to end: what is measured then is nobody, or a stranger. */
+  get failed(): Promise<never> {
+    return this.#failure.promise
+  }
+
+  /** Starts a program that runs until `end`; its standard error goes to ours. */
+  start(program: Program): Running {
+    const child = this.#spawn(program)
+    let isEnding = false
+    const exited = exitOf(child).then((how) => {
+      this.#running.delete(child)
+      if (!isEnding)
+        this.#failure.reject(new Error(`${program.file} ended with ${how} while it was needed; what it said is above`))
+    })
+    const lines: string[] = []
+    let rest = ''
+    let wake = () => {}
+    child.stdout?.on('data', (chunk: Buffer) => {
+      const parts = (rest + chunk).split('\n')
+      rest = parts.pop() ?? ''
+      lines.push(...parts)
+      wake()
+    })
+    return {
+      pid: child.pid ?? 0,
+      line: async () => {
+        for (;;) {
+          const line = lines.shift()
+          if (line !== undefined) return line
+          const next = new Promise<void>((resolve) => {
+            wake = resolve
+          })
+          await Promise.race([next, this.failed])
+        }
+      },
+      end: async () => {
+        isEnding = true
+        child.kill('SIGTERM')
+        await exited
+      },
+    }
+  }
+
+  /** Runs a program to its end; resolves with what it printed, and rejects unless it ended with 0. */
+  async run(program: Program): Promise<string> {
+    const child = this.#spawn(program)
+    let printed = ''
+    child.stdout?.on('data', (chunk: Buffer) => {
+      printed += chunk
+    })
+    const how = await exitOf(child)
+    this.#running.delete(child)
+    if (how !== 'exit code 0') throw new Error(`${program.file} ended with ${how}; what it said is above`)
+    return printed
+  }
+
+  /** Ends whatever is still running. */
+  endAll(): void {
+    for (const child of this.#running) child.kill('SIGKILL')
+  }
+
+  #spawn({ file, root = ROOT, env, args = [] }: Program): ChildProcess {
+    const child = spawn(process.execPath, [file, ...args], {
+      cwd: root,
+      env: { ...process.env, LOG_LEVEL: 'warn', ...env },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    this.#running.add(child)
+    return child
   }
 }
 
-/** Ends whatever is still running. */
-export function endAll(): void {
-  for (const child of running) child.kill('SIGKILL')
+/** How it ended. By then all that it printed was read. */
+function exitOf(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(error.message))
+    child.once('close', (code, signal) => resolve(signal === null ? `exit code ${code}` : signal))
+  })
 }
 
 /** Resident memory of a process in MB (Linux: VmRSS). */
@@ -64,15 +116,25 @@ export async function residentMb(pid: number): Promise<number> {
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024
 }
 
+/** Waits until `isSo`, asking again and again; rejects after `withinS`, naming what was waited for. */
+export async function until(
+  what: string,
+  isSo: () => Promise<boolean>,
+  everyMs: number,
+  withinS: number,
+): Promise<void> {
+  for (const deadline = performance.now() + withinS * 1_000; !(await isSo()); ) {
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${withinS} s`)
+    await new Promise((resolve) => setTimeout(resolve, everyMs))
+  }
+}
+
 /** Waits until `url` answers 200, for at most 30 s. */
 export async function untilOk(url: string): Promise<void> {
-  for (const deadline = Date.now() + 30_000; ; ) {
-    const status = await fetch(url).then(
-      (response) => response.status,
-      () => 0,
+  const answers = () =>
+    fetch(url).then(
+      ({ status }) => status === 200,
+      () => false,
     )
-    if (status === 200) return
-    if (Date.now() > deadline) throw new Error(`${url} did not answer 200 within 30 s`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
+  await until(`${url} answers 200`, answers, 50, 30)
 }

@@ -1,130 +1,199 @@
-// The scenarios: each runs ours and the bare ceiling in turn, and returns both series of figures, higher being better.
-import { leanNode } from 'local'
+// The scenarios: each runs the trees and the bare ceiling in turn, and returns a series of figures of each, higher being better.
+import { freePorts } from 'local'
 import { z } from 'zod'
-import { type Running, residentMb, start, untilOk } from './processes.ts'
+import { type Processes, type Program, type Running, residentMb, until, untilOk } from './processes.ts'
 import { fillCreateItem, fillInventory, item, type Stage } from './stage.ts'
-import type { Rounds, Row } from './table.ts'
+import { CEILING, type Rounds, type Row } from './table.ts'
 
-const DRAIN_MESSAGES = 40_000
-const LOAD_S = 5
-const WARM_UP_S = 2
-const OURS = 5100
-const CEILING = 5200
+/** How long and how much. */
+export interface Extent {
+  readonly rounds: number
+  readonly loadS: number
+  readonly warmUpS: number
+  readonly drained: number
+  readonly refused: number
+  readonly idleS: number
+}
+
 const SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']
+const DRAINED_WITHIN_S = 300
 
-/** Accepting at 64 connections; nobody consumes, in either case. */
-export async function acceptRounds(stage: Stage, rounds: number): Promise<Rounds> {
+interface Contestant {
+  readonly name: string
+  measure(): Promise<number>
+}
+
+/** Rounds of all contestants in turn: whatever else the machine does falls on all of them alike. */
+async function interleaved(rounds: number, contestants: readonly Contestant[]): Promise<Rounds> {
+  const figures = new Map(contestants.map(({ name }) => [name, [] as number[]]))
+  for (let round = 0; round < rounds; round += 1)
+    for (const { name, measure } of contestants) figures.get(name)?.push(await measure())
+  return figures
+}
+
+/** Accepting at 64 connections; nobody consumes, in any case. */
+export async function acceptRounds(stages: readonly [Stage, ...Stage[]], extent: Extent): Promise<Rounds> {
   const body = JSON.stringify(item(1))
-  const load = (port: number, durationS: number) =>
-    perSecond(`http://127.0.0.1:${port}/create_item`, 64, durationS, body)
-  const ours = service(stage, 'producer', { PORT: String(OURS), WAIT_FOR_CONSUMERS: 'false', LOG_LEVEL: 'info' })
-  const ceiling = start('benchmark/src/ceiling/accept.ts', { ...stage.env, PORT: String(CEILING) })
-  await untilOk(`http://127.0.0.1:${OURS}/healthcheck`)
-  return await interleaved(rounds, [ours, ceiling], load, async () => {
+  const [ours] = stages
+  const hosts = await Promise.all([
+    ...stages.map((stage) => httpHost(stage, stage.name, producer(stage))),
+    httpHost(ours, CEILING, (port) => ours.processes.start(ceiling(ours, 'accept.ts', { PORT: port }))),
+  ])
+  await Promise.all(hosts.slice(0, -1).map(({ url }) => untilOk(`${url}/healthcheck`)))
+  const load = async ({ url, stage }: Host, durationS: number) => {
+    const figure = await perSecond(stage.processes, `${url}/create_item`, 64, durationS, body)
     await stage.channel.purgeQueue('create_item')
-  })
+    return figure
+  }
+  return await loaded(hosts, extent, load)
 }
 
 /** Draining a full queue: consumer two stores every item, the ceiling only parses and acks. */
-export async function drainRounds(stage: Stage, rounds: number): Promise<Rounds> {
-  const figures = { ours: [] as number[], ceiling: [] as number[] }
-  for (let round = 0; round < rounds; round += 1) {
-    figures.ours.push(await drainOurs(stage))
-    figures.ceiling.push(await drainCeiling(stage))
-  }
-  return figures
+export async function drainRounds(stages: readonly [Stage, ...Stage[]], { rounds, drained }: Extent): Promise<Rounds> {
+  return await interleaved(rounds, [
+    ...stages.map((stage) => ({ name: stage.name, measure: () => drainStored(stage, drained) })),
+    { name: CEILING, measure: () => drainParsed(stages[0], drained) },
+  ])
 }
 
-async function drainOurs(stage: Stage): Promise<number> {
+async function drainStored(stage: Stage, messages: number): Promise<number> {
   await fillInventory(stage, 0)
-  await fillCreateItem(stage, DRAIN_MESSAGES)
-  const ours = service(stage, 'consumer_two', {})
-  while ((await stage.channel.checkQueue('create_item')).messageCount === DRAIN_MESSAGES) await pauseMs(2)
-  const since = performance.now()
+  await fillCreateItem(stage, messages)
   const last = z.array(z.object({ last: z.number().nullable() }))
-  for (;;) {
+  return await drained(stage, messages, 5, async () => {
     const [rows] = await stage.pool.query('SELECT MAX(id) AS last FROM inventory')
-    if (last.parse(rows)[0]?.last === DRAIN_MESSAGES) break
-    await pauseMs(5)
-  }
-  const elapsedMs = performance.now() - since
-  await ours.end()
-  return (DRAIN_MESSAGES / elapsedMs) * 1_000
+    return last.parse(rows)[0]?.last === messages
+  })
 }
 
-async function drainCeiling(stage: Stage): Promise<number> {
-  await fillCreateItem(stage, DRAIN_MESSAGES)
-  const ceiling = start('benchmark/src/ceiling/drain.ts', { ...stage.env, BENCH_MESSAGES: String(DRAIN_MESSAGES) })
-  const { elapsedMs } = z.object({ elapsedMs: z.number() }).parse(JSON.parse(await ceiling.line()))
-  await ceiling.end()
-  return (DRAIN_MESSAGES / elapsedMs) * 1_000
+/** Draining creates that are refused, each as a duplicate: a row of the inbox and a dead letter. There is no ceiling. */
+export async function refusalRounds(stages: readonly Stage[], { rounds, refused }: Extent): Promise<Rounds> {
+  const drainRefused = async (stage: Stage) => {
+    await fillInventory(stage, refused)
+    await fillCreateItem(stage, refused)
+    const letters = async () => (await stage.channel.checkQueue('create_item.dead-letter')).messageCount
+    return await drained(stage, refused, 5, async () => (await letters()) === refused)
+  }
+  return await interleaved(
+    rounds,
+    stages.map((stage) => ({ name: stage.name, measure: () => drainRefused(stage) })),
+  )
+}
+
+/** Messages per second that consumer two does, from the first one that it takes. */
+async function drained(
+  stage: Stage,
+  messages: number,
+  everyMs: number,
+  isDone: () => Promise<boolean>,
+): Promise<number> {
+  const two = stage.service('consumer_two')
+  const isTaken = async () => (await stage.channel.checkQueue('create_item')).messageCount < messages
+  await until('consumer two takes messages', isTaken, 2, 30)
+  const since = performance.now()
+  await until(`consumer two does ${messages} messages`, isDone, everyMs, DRAINED_WITHIN_S)
+  const elapsedMs = performance.now() - since
+  await two.end()
+  return (messages / elapsedMs) * 1_000
+}
+
+async function drainParsed(stage: Stage, messages: number): Promise<number> {
+  await fillCreateItem(stage, messages)
+  const bare = stage.processes.start(ceiling(stage, 'drain.ts', { BENCH_MESSAGES: String(messages) }))
+  const { elapsedMs } = z.object({ elapsedMs: z.number() }).parse(JSON.parse(await bare.line()))
+  await bare.end()
+  return (messages / elapsedMs) * 1_000
 }
 
 /** Listing 1,000 items: through broker and consumer four, against straight from MySQL. */
-export async function listingRounds(stage: Stage, rounds: number, connections: number): Promise<Rounds> {
-  await fillInventory(stage, 1_000)
-  const ours = service(stage, 'producer', { PORT: String(OURS), WAIT_FOR_CONSUMERS: 'false', LOG_LEVEL: 'info' })
-  const four = service(stage, 'consumer_four', {})
-  const ceiling = start('benchmark/src/ceiling/listing.ts', { ...stage.env, PORT: String(CEILING) })
-  await untilOk(`http://127.0.0.1:${OURS}/order_processing`)
-  await untilOk(`http://127.0.0.1:${CEILING}/order_processing`)
-  const load = (port: number, durationS: number) =>
-    perSecond(`http://127.0.0.1:${port}/order_processing`, connections, durationS)
-  return await interleaved(rounds, [ours, four, ceiling], load, async () => {})
-}
-
-/** Resident memory of the five services, some seconds after their second start, with nothing to do. */
-export async function idleMemory(stage: Stage): Promise<Row[]> {
-  await idleServices(stage) // fills the compile cache, as building an image does
-  return await idleServices(stage)
-}
-
-async function idleServices(stage: Stage): Promise<Row[]> {
-  const services = SERVICES.map((name) => ({ name, running: service(stage, name, { PORT: String(OURS) }) }))
-  await untilOk(`http://127.0.0.1:${OURS}/healthcheck`)
-  await pauseMs(5_000)
-  const rows: Row[] = []
-  for (const { name, running } of services) {
-    const mb = await residentMb(running.pid)
-    rows.push({
-      what: `${name} idle, resident (MB)`,
-      ours: mb.toFixed(0),
-      ceiling: '',
-      ratio: '',
-      target: '≤ 100',
-      met: mb <= 100,
-    })
-    await running.end()
-  }
-  return rows
-}
-
-async function interleaved(
-  rounds: number,
-  processes: readonly Running[],
-  load: (port: number, durationS: number) => Promise<number>,
-  between: () => Promise<void>,
+export async function listingRounds(
+  stages: readonly [Stage, ...Stage[]],
+  connections: number,
+  extent: Extent,
 ): Promise<Rounds> {
-  const figures = { ours: [] as number[], ceiling: [] as number[] }
-  for (const port of [OURS, CEILING]) await load(port, WARM_UP_S)
-  for (let round = 0; round < rounds; round += 1) {
-    figures.ours.push(await load(OURS, LOAD_S))
-    await between()
-    figures.ceiling.push(await load(CEILING, LOAD_S))
-    await between()
-  }
-  for (const running of processes) await running.end()
+  const [ours] = stages
+  for (const stage of stages) await fillInventory(stage, 1_000)
+  const fours = stages.map((stage) => stage.service('consumer_four'))
+  const hosts = await Promise.all([
+    ...stages.map((stage) => httpHost(stage, stage.name, producer(stage))),
+    httpHost(ours, CEILING, (port) => ours.processes.start(ceiling(ours, 'listing.ts', { PORT: port }))),
+  ])
+  await Promise.all(hosts.map(({ url }) => untilOk(`${url}/order_processing`)))
+  const load = ({ url, stage }: Host, durationS: number) =>
+    perSecond(stage.processes, `${url}/order_processing`, connections, durationS)
+  const figures = await loaded(hosts, extent, load)
+  for (const four of fours) await four.end()
   return figures
 }
 
-async function perSecond(url: string, connections: number, durationS: number, body?: string): Promise<number> {
-  const load = start('benchmark/src/load.ts', {}, [JSON.stringify({ url, connections, durationS, body })])
-  return z.object({ perSecond: z.number() }).parse(JSON.parse(await load.line())).perSecond
+/** Resident memory of the five services, some seconds after their second start, with nothing to do. */
+export async function idleMemory(stages: readonly Stage[], { idleS }: Extent): Promise<Row[]> {
+  const inMb = new Map<string, Map<string, number>>()
+  for (const stage of stages) {
+    await idleServices(stage, idleS) // fills the compile cache, as building an image does
+    inMb.set(stage.name, await idleServices(stage, idleS))
+  }
+  return SERVICES.map((service) => ({
+    what: `${service} idle, resident (MB)`,
+    figures: new Map([...inMb].map(([name, all]) => [name, [all.get(service) ?? Number.NaN]])),
+    target: { most: 100 },
+  }))
 }
 
-function service(stage: Stage, name: string, env: Record<string, string>): Running {
-  const admin = 9190 + SERVICES.indexOf(name)
-  return start(`${name}/src/main.ts`, { ...leanNode, ...stage.env, ADMIN_PORT: String(admin), ...env })
+async function idleServices(stage: Stage, idleS: number): Promise<Map<string, number>> {
+  const [port] = await freePorts(1)
+  const services = SERVICES.map((name) => ({ name, running: stage.service(name, { PORT: String(port) }) }))
+  await untilOk(`http://127.0.0.1:${port}/healthcheck`)
+  await new Promise((resolve) => setTimeout(resolve, idleS * 1_000))
+  const inMb = new Map<string, number>()
+  for (const { name, running } of services) {
+    inMb.set(name, await residentMb(running.pid))
+    await running.end()
+  }
+  return inMb
 }
 
-const pauseMs = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+interface Host {
+  readonly name: string
+  readonly url: string
+  readonly stage: Stage
+  readonly running: Running
+}
+
+/** Starts a program that serves HTTP, on a port that is free now. */
+async function httpHost(stage: Stage, name: string, program: (port: string) => Running): Promise<Host> {
+  const [port] = await freePorts(1)
+  return { name, stage, url: `http://127.0.0.1:${port}`, running: program(String(port)) }
+}
+
+const producer = (stage: Stage) => (port: string) =>
+  stage.service('producer', { PORT: port, WAIT_FOR_CONSUMERS: 'false', LOG_LEVEL: 'info' })
+
+const ceiling = ({ env }: Stage, file: string, more: Readonly<Record<string, string>>): Program => ({
+  file: `benchmark/src/ceiling/${file}`,
+  env: { ...env, ...more },
+})
+
+async function loaded(
+  hosts: readonly Host[],
+  { rounds, loadS, warmUpS }: Extent,
+  load: (host: Host, durationS: number) => Promise<number>,
+): Promise<Rounds> {
+  for (const host of hosts) await load(host, warmUpS)
+  const contestants = hosts.map((host) => ({ name: host.name, measure: () => load(host, loadS) }))
+  const figures = await interleaved(rounds, contestants)
+  for (const { running } of hosts) await running.end()
+  return figures
+}
+
+async function perSecond(
+  processes: Processes,
+  url: string,
+  connections: number,
+  durationS: number,
+  body?: string,
+): Promise<number> {
+  const args = [JSON.stringify({ url, connections, durationS, body })]
+  const printed = await processes.run({ file: 'benchmark/src/load.ts', env: {}, args })
+  return z.object({ perSecond: z.number() }).parse(JSON.parse(printed)).perSecond
+}

@@ -1,17 +1,16 @@
-// The result as a Markdown table: ours, the ceiling, their ratio, and what it should be at least.
+// The result as a Markdown table: ours, the other tree if there is one, the ceiling, their ratios, and what ours should be at least.
 
-export interface Rounds {
-  readonly ours: readonly number[]
-  readonly ceiling: readonly number[]
-}
+export const OURS = 'ours'
+export const CEILING = 'bare ceiling'
+
+/** The figures of each column. */
+export type Rounds = ReadonlyMap<string, readonly number[]>
 
 export interface Row {
   readonly what: string
-  readonly ours: string
-  readonly ceiling: string
-  readonly ratio: string
-  readonly target: string
-  readonly met: boolean
+  readonly figures: Rounds
+  /** The least ratio of ours to the ceiling, or the highest figure of ours. */
+  readonly target?: { readonly leastRatio: number } | { readonly most: number }
 }
 
 /** The middle one of an odd number of figures. */
@@ -21,32 +20,45 @@ export function median(figures: readonly number[]): number {
   return middle
 }
 
-/** Compares the medians of the interleaved rounds. */
-export function ratioRow(what: string, { ours, ceiling }: Rounds, least: number): Row {
-  const ratio = median(ours) / median(ceiling)
-  const spread = (figures: readonly number[]) =>
-    `${median(figures).toFixed(0)} (${Math.min(...figures).toFixed(0)}–${Math.max(...figures).toFixed(0)})`
-  return {
-    what,
-    ours: spread(ours),
-    ceiling: spread(ceiling),
-    ratio: ratio.toFixed(2),
-    target: `≥ ${least}`,
-    met: ratio >= least,
-  }
-}
-
-/** Prints the table to standard output. */
-export function printTable(rows: readonly Row[], machine: string): void {
-  const lines = [
+/** The table: medians of the interleaved rounds, and ratios of medians. `other` is the column of another tree. */
+export function table(rows: readonly Row[], machine: string, other?: string): string {
+  const comparing = other === undefined ? [] : [other, `ours / ${other}`]
+  const heads = ['what', OURS, ...comparing, CEILING, 'ratio', 'target', 'met']
+  const lines = rows.map(({ what, figures, target }) => {
+    const compared = other === undefined ? [] : [shown(figures.get(other)), ratio(figures, OURS, other)]
+    const bare = [shown(figures.get(CEILING)), ratio(figures, OURS, CEILING)]
+    return [what, shown(figures.get(OURS)), ...compared, ...bare, ...judged(figures, target)]
+  })
+  return [
     `Medians of interleaved rounds (lowest–highest) on ${machine}.`,
     '',
-    '| what | ours | bare ceiling | ratio | target | met |',
-    '|---|---|---|---|---|---|',
-    ...rows.map(
-      (row) =>
-        `| ${row.what} | ${row.ours} | ${row.ceiling} | ${row.ratio} | ${row.target} | ${row.met ? 'yes' : 'no'} |`,
-    ),
-  ]
-  process.stdout.write(`${lines.join('\n')}\n`)
+    line(heads),
+    `|${'---|'.repeat(heads.length)}`,
+    ...lines.map(line),
+  ].join('\n')
 }
+
+const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+
+function shown(figures: readonly number[] | undefined): string {
+  if (figures === undefined) return ''
+  const middle = median(figures).toFixed(0)
+  return figures.length === 1
+    ? middle
+    : `${middle} (${Math.min(...figures).toFixed(0)}–${Math.max(...figures).toFixed(0)})`
+}
+
+function ratioOf(figures: Rounds, one: string, other: string): number | undefined {
+  const [above, below] = [figures.get(one), figures.get(other)]
+  return above && below && median(above) / median(below)
+}
+
+const ratio = (figures: Rounds, one: string, other: string): string => ratioOf(figures, one, other)?.toFixed(2) ?? ''
+
+function judged(figures: Rounds, target: Row['target']): [target: string, met: string] {
+  if (target === undefined) return ['', '']
+  if ('most' in target) return [`≤ ${target.most}`, yesOrNo(median(figures.get(OURS) ?? []) <= target.most)]
+  return [`≥ ${target.leastRatio}`, yesOrNo((ratioOf(figures, OURS, CEILING) ?? 0) >= target.leastRatio)]
+}
+
+const yesOrNo = (isMet: boolean): string => (isMet ? 'yes' : 'no')

@@ -3,6 +3,7 @@ export { type Certificate, CertificateAuthority } from './certificate-authority.
 export { eventually } from './eventually.ts'
 export { type FuzzParameters, fuzzParameters } from './fuzz.ts'
 export { leanNode } from './lean-node.ts'
+export { freePorts } from './servers/free-ports.ts'
 export { type Galera, type GaleraNode, installGalera, startGalera } from './servers/galera.ts'
 export { attachServers, type StartOptions, startServers } from './servers/index.ts'
 export { openssl } from './servers/openssl.ts'

@@ -30,6 +30,17 @@ export interface TcpProxy {
   readonly cutsMidway: number
   /** Resets each new connection once the server has sent this many bytes on it; undefined: no more. */
   cutAfterBytes(bytes: number | undefined): void
+  /** Resets each new connection as it opens, before the server hears of it, as a server that is not reachable. */
+  turnAway(on: boolean): void
+  /** Connections that were turned away so far. */
+  readonly turnedAway: number
+  /**
+   * Closes each new AMQP connection as a broker that is being drained: with connection.close, behind connection.open-ok and the
+   * next `answers` of the server; undefined: no more.
+   */
+  closeAsOpened(answers: number | undefined): void
+  /** Connections that were closed as they opened so far. */
+  readonly closedAsOpened: number
   /** From the `nth` data towards the server that contains `text` on, what the server answers on that connection is held. */
   holdAnswerTo(text: string, nth?: number): HeldAnswer
   /** Resets the connection instead of passing on the answer to the `nth` data towards the server that contains `text`. */
@@ -69,6 +80,8 @@ interface Pair {
   readonly client: Socket
   readonly server: Socket
   answerBytesLeft: number | undefined
+  /** Answers after which it is closed, once its connection is open; `closed`: what the server says is dropped. */
+  closesIn: number | 'closed' | undefined
   held: Hold | undefined
 }
 
@@ -95,6 +108,8 @@ class Proxying implements TcpProxy {
   #weatherChanged = Promise.withResolvers<void>()
   #midway = false
   #answerBytes: number | undefined
+  #isTurningAway = false
+  #closesAfter: number | undefined
   #wanted: Hold | undefined
   #refusal:
     | { text: string; packet: Buffer; left: number; count: number; only: ReadonlySet<Pair> | undefined }
@@ -103,6 +118,8 @@ class Proxying implements TcpProxy {
   accepted = 0
   passedBytes = 0
   cutsMidway = 0
+  turnedAway = 0
+  closedAsOpened = 0
 
   constructor(target: { host: string; port: number }) {
     this.#target = target
@@ -146,6 +163,14 @@ class Proxying implements TcpProxy {
 
   cutAfterBytes(bytes: number | undefined): void {
     this.#answerBytes = bytes
+  }
+
+  turnAway(on: boolean): void {
+    this.#isTurningAway = on
+  }
+
+  closeAsOpened(answers: number | undefined): void {
+    this.#closesAfter = answers
   }
 
   holdAnswerTo(text: string, nth = 1): HeldAnswer {
@@ -195,9 +220,14 @@ class Proxying implements TcpProxy {
   }
 
   #connected(client: Socket): void {
+    if (this.#isTurningAway) {
+      this.turnedAway += 1
+      client.on('error', () => {}).resetAndDestroy()
+      return
+    }
     this.accepted += 1
     const server = connect({ ...this.#target, allowHalfOpen: true })
-    const pair: Pair = { client, server, answerBytesLeft: this.#answerBytes, held: undefined }
+    const pair: Pair = { client, server, answerBytesLeft: this.#answerBytes, closesIn: undefined, held: undefined }
     this.#pairs.add(pair)
     for (const socket of [client, server]) {
       socket.setNoDelay(true)
@@ -223,6 +253,7 @@ class Proxying implements TcpProxy {
         if (towards === 'server' && this.#refuses(pair, chunk)) continue
         if (towards === 'server') this.#watch(pair, chunk)
         else await this.#hold(pair)
+        if (towards === 'client' && this.#closes(pair, chunk)) continue
         if (await this.#cutsHere(pair, chunk, to, towards)) return
         this.passedBytes += chunk.length
         if (!to.write(chunk)) await once(to, 'drain')
@@ -252,6 +283,20 @@ class Proxying implements TcpProxy {
     refusal.left -= 1
     refusal.count += 1
     pair.client.write(refusal.packet)
+    return true
+  }
+
+  /** Whether the answer went with a close behind it, or is one that comes after that. */
+  #closes(pair: Pair, answer: Buffer): boolean {
+    if (pair.closesIn === 'closed') return true
+    if (this.#closesAfter === undefined) return false
+    const isOpen = pair.closesIn !== undefined
+    if (isOpen) pair.closesIn = Number(pair.closesIn) - 1
+    else if (answer.includes(OPEN_OK)) pair.closesIn = this.#closesAfter
+    if (pair.closesIn === undefined || pair.closesIn > 0) return false
+    pair.closesIn = 'closed'
+    this.closedAsOpened += 1
+    pair.client.write(Buffer.concat([answer, CLOSE]))
     return true
   }
 
@@ -286,6 +331,20 @@ class Proxying implements TcpProxy {
     await cutAt(pair, chunk.subarray(0, pair.answerBytesLeft), to)
     return true
   }
+}
+
+/** The frame connection.open-ok of AMQP 0-9-1. */
+const OPEN_OK = Buffer.from([1, 0, 0, 0, 0, 0, 5, 0, 10, 0, 41, 0, 0xce])
+/** The frame connection.close with which RabbitMQ closes a connection by force. */
+const CLOSE = closeFrame(320, 'CONNECTION_FORCED - drained')
+
+function closeFrame(code: number, text: string): Buffer {
+  const payload = Buffer.concat([
+    Buffer.from([0, 10, 0, 50, code >> 8, code & 0xff, text.length]),
+    Buffer.from(text, 'latin1'),
+    Buffer.alloc(4),
+  ])
+  return Buffer.concat([Buffer.from([1, 0, 0, 0, 0, 0, payload.length]), payload, Buffer.from([0xce])])
 }
 
 /** https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_err_packet.html, as the first answer to a command. */

@@ -4,6 +4,9 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually, startTcpProxy, type TcpProxy } from '../src/index.ts'
 
+/** connection.close with code 320 and a text of 27 bytes. */
+const CLOSE = '\x01\0\0\0\0\0\x26\0\x0a\0\x32\x01\x40\x1bCONNECTION_FORCED - drained\0\0\0\0\xce'
+
 describe('the TCP proxy', () => {
   let server: Server
   let proxy: TcpProxy
@@ -117,6 +120,33 @@ describe('the TCP proxy', () => {
     await eventually(() => expect(ended).toBe('reset'))
     expect('abcd'.startsWith(received)).toBe(true)
   })
+
+  it('turns new connections away and leaves the open one', async () => {
+    proxy.turnAway(true)
+    const other = connect(proxy.port, '127.0.0.1')
+    await expect(once(other, 'end')).rejects.toThrow('ECONNRESET')
+    client.write('hello')
+    await receives('hello')
+    expect(proxy).toMatchObject({ accepted: 1, turnedAway: 1 })
+  })
+
+  it.each([0, 1])(
+    'closes an AMQP connection %i answers behind its open-ok, and drops what comes then',
+    async (answers) => {
+      const openOk = '\x01\0\0\0\0\0\x05\0\x0a\0\x29\0\xce'
+      proxy.closeAsOpened(answers)
+      client.setEncoding('latin1')
+      client.write('tune')
+      await receives('tune')
+      client.write(Buffer.from(openOk, 'latin1'))
+      await eventually(() => expect(received).toContain(openOk))
+      client.write('next')
+      await eventually(() => expect(proxy.closedAsOpened).toBe(1))
+      client.write('dropped')
+      await pauseMs(30)
+      expect(received).toBe(`tune${openOk}${answers === 0 ? '' : 'next'}${CLOSE}`)
+    },
+  )
 
   it('holds the answer to a text, and releases it', async () => {
     const held = proxy.holdAnswerTo('COMMIT', 2)

@@ -6,6 +6,8 @@ import { databaseFaults } from './database.ts'
 import type { Fault } from './fault.ts'
 import { momentFaults } from './moments.ts'
 import { networkFaults } from './network.ts'
+import { redriveFaults } from './redrive.ts'
+import { replicaFaults } from './replicas.ts'
 import { serviceFaults } from './services.ts'
 import { settingsFaults } from './settings.ts'
 import { statementFaults } from './statements.ts'
@@ -19,6 +21,8 @@ export const faults: readonly Fault[] = [
   ...statementFaults,
   ...networkFaults,
   ...momentFaults,
+  ...replicaFaults,
+  ...redriveFaults,
 ]
 
 /** The faults of a run on a cluster, whose nodes have no proxies. */

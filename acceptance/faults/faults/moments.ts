@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { TcpProxy } from 'local'
 import type { ReplicaName } from '../../test/stack.ts'
-import { ITEM, itemOf, publish } from '../workload/requests.ts'
+import { ITEM, itemOf, publishOnceOrTwice } from '../workload/requests.ts'
 import { replicasOf, WRITERS } from '../world.ts'
 import { becomesTrue } from './broker.ts'
 import type { Fault, Scene } from './fault.ts'
@@ -10,7 +10,7 @@ import type { Fault, Scene } from './fault.ts'
 const COMES_WITHIN_MS = 4_000
 const BACKLOG_MESSAGES = 400
 
-const within = async (promise: Promise<void>, ms: number): Promise<boolean> =>
+export const within = async (promise: Promise<void>, ms: number): Promise<boolean> =>
   await Promise.race([promise.then(() => true), pause(ms, false)])
 
 function waysOf({ world }: Scene, name: ReplicaName): { amqp: TcpProxy; mysql: TcpProxy } {
@@ -141,13 +141,13 @@ const ackOfLostChannel: Fault = {
 }
 
 /** Messages that wait behind the batch in hand. */
-async function backlog({ sender }: Scene): Promise<void> {
+async function backlog({ sender, random }: Scene): Promise<void> {
   const { history } = sender
   const sent = Array.from({ length: BACKLOG_MESSAGES }, async () => {
     const sku = history.unique('Sö')
     const id = history.unique(ITEM)
     const one = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId: history.unique('message') })
-    await publish(sender, one, JSON.stringify(itemOf(id, sku)))
+    await publishOnceOrTwice(sender, random, one, JSON.stringify(itemOf(id, sku)))
     if (one.answer === 'accepted') history.expected.set(sku, id)
   })
   await Promise.all(sent)

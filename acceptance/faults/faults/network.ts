@@ -9,10 +9,8 @@ interface Leg {
   proxies(scene: Scene): readonly TcpProxy[]
 }
 
-const legs: readonly Leg[] = [
-  { name: 'AMQP', group: 'amqp leg', proxies: ({ world }) => [...world.amqp.values()] },
-  { name: 'MySQL', group: 'mysql leg', proxies: ({ world }) => [...world.mysql.values()] },
-]
+const amqpLeg: Leg = { name: 'AMQP', group: 'amqp leg', proxies: ({ world }) => [...world.amqp.values()] }
+const mysqlLeg: Leg = { name: 'MySQL', group: 'mysql leg', proxies: ({ world }) => [...world.mysql.values()] }
 
 /** The way of one service, or, every third time, of all. */
 function some(scene: Scene, leg: Leg): readonly TcpProxy[] {
@@ -133,7 +131,31 @@ const cutInSetUp = (leg: Leg): Fault => ({
   },
 })
 
-export const networkFaults: readonly Fault[] = legs.flatMap((leg) => [
+/** As a broker does that is being drained: with a close of its own, at once or some answers later. */
+const closedAsOpened: Fault = {
+  kind: 'AMQP connections closed as they open',
+  group: 'amqp leg',
+  weight: 6,
+  strike: async (scene) => {
+    const hit = some(scene, amqpLeg)
+    const before = sum(hit, (proxy) => proxy.closedAsOpened)
+    for (const proxy of hit) {
+      proxy.closeAsOpened(scene.random.whole(0, 4))
+      proxy.cut()
+    }
+    const closed = await becomesTrue(() => sum(hit, (proxy) => proxy.closedAsOpened) > before)
+    return {
+      note: `${hit.length} way(s)`,
+      lastsMs: scene.random.whole(0, 2_000),
+      heal: async () => {
+        for (const proxy of hit) proxy.closeAsOpened(undefined)
+        return closed
+      },
+    }
+  },
+}
+
+const faultsOf = (leg: Leg): readonly Fault[] => [
   latency(leg),
   bandwidth(leg),
   blackHole(leg),
@@ -141,4 +163,6 @@ export const networkFaults: readonly Fault[] = legs.flatMap((leg) => [
   blow(leg, 'half-close', (proxy) => proxy.halfClose()),
   cutMidway(leg),
   cutInSetUp(leg),
-])
+]
+
+export const networkFaults: readonly Fault[] = [...faultsOf(amqpLeg), closedAsOpened, ...faultsOf(mysqlLeg)]

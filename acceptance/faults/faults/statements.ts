@@ -2,7 +2,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Refusals } from 'local'
 import type { RowDataPacket } from 'mysql2/promise'
-import { ITEM, itemOf, publish } from '../workload/requests.ts'
+import { ITEM, itemOf, publishOnceOrTwice } from '../workload/requests.ts'
 import { createThenDelete, crowd, twoForOneSku } from '../workload/scenarios.ts'
 import { WRITERS } from '../world.ts'
 import { login } from './account.ts'
@@ -132,10 +132,10 @@ async function sendHot({ sender, random }: Scene, sku: string): Promise<void> {
   if (random.fraction() < 0.5) {
     const id = history.unique(ITEM)
     const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId })
-    await publish(sender, sent, JSON.stringify(itemOf(id, sku)))
+    await publishOnceOrTwice(sender, random, sent, JSON.stringify(itemOf(id, sku)))
   } else {
     const sent = history.begin({ id: messageId, kind: 'delete', queue: 'stock_management', sku, messageId })
-    await publish(sender, sent, JSON.stringify({ sku }))
+    await publishOnceOrTwice(sender, random, sent, JSON.stringify({ sku }))
   }
 }
 

@@ -1,9 +1,11 @@
 // What one client can send, by HTTP or straight onto a queue, with every attempt and every answer in the history.
 import type { ConfirmChannel, Options } from 'amqplib'
 import type { Attempt, History } from '../history.ts'
+import type { Random } from '../random.ts'
 
 const ANSWERED_WITHIN_MS = 20_000
 const CONFIRMED_WITHIN_MS = 20_000
+const TWICE_FRACTION = 0.1
 
 export interface Sender {
   readonly http: string
@@ -39,6 +41,7 @@ export const itemOf = (name: string, sku: string): Item => ({ sku, name, label: 
 export async function create(sender: Sender, sku: string, waitS?: number): Promise<Attempt> {
   const { history } = sender
   const attempt = history.begin({ id: history.unique(ITEM), kind: 'create', queue: 'create_item', sku })
+  attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
   const answer = await post(sender, '/create_item', itemOf(attempt.id, sku), waitS)
   settle(history, attempt, answer)
   if (answer?.status === 201) attempt.told = 'created'
@@ -50,6 +53,7 @@ export async function create(sender: Sender, sku: string, waitS?: number): Promi
 export async function remove(sender: Sender, sku: string, waitS?: number): Promise<Attempt> {
   const { history } = sender
   const attempt = history.begin({ id: history.unique('delete'), kind: 'delete', queue: 'stock_management', sku })
+  attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
   const answer = await post(sender, '/stock_management', { sku }, waitS)
   settle(history, attempt, answer)
   if (answer?.status === 404) attempt.told = 'unknown-sku'
@@ -86,6 +90,7 @@ export async function publish(
   body: string | Buffer,
   options: Options.Publish = {},
 ): Promise<void> {
+  attempt.unasked += 1
   const answer = await confirmed(sender, attempt.queue, Buffer.from(body), {
     persistent: true,
     ...(attempt.messageId === undefined ? {} : { messageId: attempt.messageId }),
@@ -96,6 +101,17 @@ export async function publish(
   attempt.said = `published: ${answer}`
   // Sent a second time it may be stored although this time is not.
   if (answer === 'accepted' || attempt.answer !== 'accepted') attempt.answer = answer
+}
+
+/** The same, and one time in ten twice at once under the same id. */
+export async function publishOnceOrTwice(
+  sender: Sender,
+  random: Random,
+  attempt: Attempt,
+  body: string | Buffer,
+): Promise<void> {
+  const times = random.fraction() < TWICE_FRACTION ? 2 : 1
+  await Promise.all(Array.from({ length: times }, () => publish(sender, attempt, body)))
 }
 
 async function confirmed(

@@ -58,7 +58,7 @@ const createAndDeleteRace: Scenario = {
 
 export const twoForOneSku: Scenario = {
   name: 'two items want one sku',
-  weight: 6,
+  weight: 10,
   play: async (sender) => {
     const sku = newSku(sender)
     const both = await Promise.all([create(sender, sku, WAIT_S), create(sender, sku, WAIT_S)])
@@ -118,9 +118,44 @@ const deleteComesAgain: Scenario = {
   },
 }
 
+/** Whoever was told that an item is not stored relies on it, also when its sku is free again. */
+const refusedStaysRefused: Scenario = {
+  name: 'a refused create is delivered again after its sku was deleted',
+  weight: 6,
+  play: async (sender) => {
+    const { history } = sender
+    const sku = newSku(sender)
+    const first = await create(sender, sku, WAIT_S)
+    if (first.told !== 'created') return
+    const second = await create(sender, sku, WAIT_S)
+    if (second.told === 'created') history.lie('an item was created with a sku that another one has', sku)
+    const gone = await remove(sender, sku, WAIT_S)
+    if (second.told !== 'refused' || gone.told !== 'deleted') return
+    await publish(sender, second, JSON.stringify(itemOf(second.id, sku)))
+    history.expected.set(sku, undefined)
+  },
+}
+
+/** Whether it comes before or after the delete is open; but it must not be judged twice. */
+const refusedOrNot: Scenario = {
+  name: 'a create, sent twice, races with the delete of the item that has its sku, and comes once more',
+  weight: 6,
+  play: async (sender) => {
+    const { history } = sender
+    const sku = newSku(sender)
+    const first = await create(sender, sku, WAIT_S)
+    if (first.told !== 'created') return
+    const id = history.unique(ITEM)
+    const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId: history.unique('message') })
+    const body = JSON.stringify(itemOf(id, sku))
+    await Promise.all([publish(sender, sent, body), publish(sender, sent, body), remove(sender, sku, WAIT_S)])
+    await publish(sender, sent, body)
+  },
+}
+
 const sentTwice: Scenario = {
-  name: 'a message is sent twice under one id',
-  weight: 4,
+  name: 'a create is sent twice under one id',
+  weight: 10,
   play: async (sender) => {
     const { history } = sender
     const sku = newSku(sender)
@@ -129,6 +164,22 @@ const sentTwice: Scenario = {
     const body = JSON.stringify(itemOf(id, sku))
     await Promise.all([publish(sender, sent, body), publish(sender, sent, body)])
     if (sent.answer === 'accepted') history.expected.set(sku, id)
+  },
+}
+
+const deleteSentTwice: Scenario = {
+  name: 'a delete is sent twice under one id',
+  weight: 5,
+  play: async (sender) => {
+    const { history } = sender
+    const sku = newSku(sender)
+    const made = await create(sender, sku, WAIT_S)
+    if (made.told !== 'created') return
+    const messageId = history.unique('message')
+    const sent = history.begin({ id: messageId, kind: 'delete', queue: 'stock_management', sku, messageId })
+    const body = JSON.stringify({ sku })
+    await Promise.all([publish(sender, sent, body), publish(sender, sent, body)])
+    if (sent.answer === 'accepted') history.expected.set(sku, undefined)
   },
 }
 
@@ -192,7 +243,10 @@ export const scenarios: readonly Scenario[] = [
   twoForOneSku,
   createComesAgain,
   deleteComesAgain,
+  refusedStaysRefused,
+  refusedOrNot,
   sentTwice,
+  deleteSentTwice,
   withoutId,
   badMessage,
   health,

@@ -1,0 +1,110 @@
+// Dead letters are redriven while the broker blocks every publisher: no more of them than before, and nothing is applied twice.
+import { spawn } from 'node:child_process'
+import { setTimeout as pause } from 'node:timers/promises'
+import { ROOT } from '../../test/stack.ts'
+import { create, ITEM, itemOf, publish, remove } from '../workload/requests.ts'
+import { becomesTrue, messagesIn } from './broker.ts'
+import type { Fault, Scene } from './fault.ts'
+
+const QUEUE = 'create_item'
+const WAIT_S = 5
+const SKUS = 20
+const REFUSED_FOR_EACH = 3
+const DRAINED_WITHIN_MS = 60_000
+/** Longer than the command waits for a confirm. */
+const BLOCKED_MOST_MS = 15_000
+const ENDS_WITHIN_MS = 60_000
+const TRIES_MOST = 5
+const ALARM = ['set_vm_memory_high_watermark', '0.00001']
+const NO_ALARM = ['set_vm_memory_high_watermark', '0.4']
+
+/** Runs `dead-letters redrive create_item --all`; resolves with its exit code, 137 if it had to be killed. */
+function redrive({ world }: Scene): Promise<number> {
+  const child = spawn(process.execPath, ['producer/src/dead-letters.ts', 'redrive', QUEUE, '--all'], {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH, ...world.stack.env },
+    stdio: 'ignore',
+  })
+  const timer = setTimeout(() => child.kill('SIGKILL'), ENDS_WITHIN_MS)
+  return new Promise((resolve) => {
+    child.once('exit', (code) => {
+      clearTimeout(timer)
+      resolve(code ?? 137)
+    })
+  })
+}
+
+/** The number of dead letters, once the queue itself is empty; undefined if that takes too long. */
+async function lettersWhenDrained(scene: Scene): Promise<number | undefined> {
+  let letters: number | undefined
+  const isDrained = await becomesTrue(async () => {
+    const queues = await messagesIn(scene)
+    letters = queues.get(`${QUEUE}.dead-letter`)
+    return queues.get(QUEUE) === 0
+  }, DRAINED_WITHIN_MS)
+  return isDrained ? letters : undefined
+}
+
+/** Creates that are refused. Every other sku is free again afterwards, so that one of them can be applied. */
+async function refusals({ sender }: Scene): Promise<void> {
+  const { history } = sender
+  const one = async (_: unknown, index: number) => {
+    const sku = history.unique('Sö')
+    const first = await create(sender, sku, WAIT_S)
+    if (first.told !== 'created') return
+    for (let count = 0; count < REFUSED_FOR_EACH; count += 1) {
+      const id = history.unique(ITEM)
+      const sent = history.begin({ id, kind: 'create', queue: QUEUE, sku, messageId: history.unique('message') })
+      await publish(sender, sent, JSON.stringify(itemOf(id, sku)))
+    }
+    if (index % 2 === 0) await remove(sender, sku, WAIT_S)
+  }
+  await Promise.all(Array.from({ length: SKUS }, one))
+}
+
+const underAlarm: Fault = {
+  kind: 'redrive under a memory alarm',
+  group: 'moment',
+  weight: 4,
+  strike: async (scene) => {
+    const { world, clients, sender, random } = scene
+    const { history } = sender
+    const { rabbitmq } = world.stack.servers
+    await clients.hold()
+    const before = await refusals(scene).then(() => lettersWhenDrained(scene))
+    const alarm = async () => {
+      await rabbitmq.ctl(...ALARM)
+      return await becomesTrue(async () => {
+        // The broker blocks a connection when something is published on it.
+        void create(sender, history.unique('Sö'))
+        return /block/.test((await world.stack.service('producer').notReady()) ?? '')
+      })
+    }
+    const isAlarmFirst = random.fraction() < 0.7
+    const isBlockedFirst = isAlarmFirst && (await alarm())
+    const ended = redrive(scene)
+    if (!isAlarmFirst) await pause(random.whole(300, 1_500))
+    const isBlocked = isAlarmFirst ? isBlockedFirst : await alarm()
+    await Promise.race([ended, pause(random.whole(500, BLOCKED_MOST_MS))])
+    await rabbitmq.ctl(...NO_ALARM)
+    const code = await ended
+    const after = await lettersWhenDrained(scene)
+    if (before === undefined || after === undefined) history.lie(`${QUEUE} was not drained before a redrive`)
+    else if (after > before) history.lie(`a redrive under a memory alarm left ${after} dead letters of ${before}`)
+    // Whoever is told that it was not all is also told to say it again.
+    let again = code
+    for (let tries = 0; again !== 0 && tries < TRIES_MOST; tries += 1) again = await redrive(scene)
+    if (again !== 0) history.lie(`a redrive ended with ${again}, ${TRIES_MOST} times after the alarm was over`)
+    await lettersWhenDrained(scene)
+    // What was set aside before may have a dead letter of each time it was judged.
+    history.disturbances.push({ fromMs: 0, untilMs: history.nowMs() })
+    clients.resume()
+    return {
+      note: `${before} dead letters, exit code ${code}, ${after} afterwards`,
+      lastsMs: 0,
+      heal: async () => isBlocked,
+    }
+  },
+}
+
+export const redriveFaults: readonly Fault[] = [underAlarm]
