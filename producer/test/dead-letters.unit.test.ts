@@ -5,7 +5,15 @@ import request from 'supertest'
 import { createApp } from '../src/producer.ts'
 import { adminEnvironment, appUnderTest, asAdmin } from './app-under-test.ts'
 
-const nothing: Worked = { total: 0, seen: 0, done: 0, left: 0, reasons: new Map() }
+const nothing: Worked = {
+  total: 0,
+  seen: 0,
+  done: 0,
+  left: 0,
+  reasons: new Map(),
+  seenReasons: new Map(),
+  maybeSent: 0,
+}
 
 /** The application with a desk that notes what it is asked, on which `parts` differ. */
 function withDesk(parts: Partial<DeadLetterDesk> = {}, hasKeys = true) {
