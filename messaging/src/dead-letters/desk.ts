@@ -6,7 +6,7 @@ import type { Service } from '../service.ts'
 import { type DeadLetter, described, idOf, reasonOf } from './described.ts'
 import { DeadLettersUnavailable } from './errors.ts'
 import { type DeadLetterReader, openReader } from './reader.ts'
-import { openRepublisher, type Republisher, withoutCopies } from './redriven.ts'
+import { openRepublisher, type Republisher, recogniseCopies } from './redriven.ts'
 import { printable } from './text.ts'
 
 /** The queues that have dead letters: those of the suite. */
@@ -144,6 +144,7 @@ async function worked(
   republisher: Republisher | undefined,
 ): Promise<Worked> {
   const { total } = reader
+  const isCopy = recogniseCopies()
   const tally = { seen: 0, done: 0, reasons: new Map<string, number>(), seenReasons: new Map<string, number>() }
   const result = (left: number, stopped?: Worked['stopped'], maybeSent = 0): Worked => ({
     total,
@@ -163,7 +164,7 @@ async function worked(
       for (const message of window) countReason(tally.seenReasons, reasonOf(message))
       const matching = window.filter((message) => isChosen(message, choice))
       const chosen = matching.slice(0, most - tally.done)
-      const failed = chosen.length > 0 ? await republisher?.publish(withoutCopies(chosen)) : undefined
+      const failed = await republisher?.publish(chosen.filter((message) => !isCopy(message)))
       if (failed) return result(await reader.left(), failed.trouble, failed.maybeSent)
       // What is published is redriven, although its dead letter may stay; what is discarded must be gone.
       if (republisher) count(tally, chosen)

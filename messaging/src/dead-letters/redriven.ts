@@ -49,18 +49,27 @@ export function redriven(queue: string, message: Message, frameMax: number): Env
   }
 }
 
+/** Copies come close together: a message is set aside twice when its ack was lost, at once or after the broker was away. */
+const KNOWN_MAX = 10_000
+
 /**
- * Dead letters without further ones of the same message, set aside twice because its ack was lost: they are put back together.
+ * Tells of messages whether they are copies of one before, by id, redrives and content: those are put back as one.
  * A message without an id of its own is never taken for a copy.
  */
-export function withoutCopies(messages: readonly Message[]): readonly Message[] {
+export function recogniseCopies(): (message: Message) => boolean {
   const known = new Set<string>()
-  return messages.filter(({ content, properties: { messageId, headers } }) => {
-    if (typeof messageId !== 'string' || messageId === '') return true
+  return ({ content, properties: { messageId, headers } }) => {
+    if (typeof messageId !== 'string' || messageId === '') return false
     const redrives: unknown = headers?.['x-redrives']
-    const key = JSON.stringify([messageId, typeof redrives === 'number' ? redrives : 0, hash('sha256', content)])
-    return !known.has(key) && known.add(key)
-  })
+    const key = hash(
+      'sha256',
+      JSON.stringify([messageId, typeof redrives === 'number' ? redrives : 0, hash('sha256', content)]),
+    )
+    if (known.has(key)) return true
+    for (const oldest of known.size < KNOWN_MAX ? [] : known.keys().take(1)) known.delete(oldest)
+    known.add(key)
+    return false
+  }
 }
 
 /** Why a window could not be published, and how many of its messages may be on the queue all the same. */
@@ -126,6 +135,7 @@ class RabbitmqRepublisher implements Republisher {
     let maybeSent = 0
     try {
       if (this.#trouble || this.#channel === undefined) throw this.#trouble
+      if (messages.length === 0) return undefined
       for (const message of messages) this.#write(message)
       await withDeadline(this.#channel.checkQueue(this.#queue), this.#readTimeoutMs, 'publishing')
       if (this.#trouble) throw this.#trouble
