@@ -66,7 +66,8 @@ export function recogniseCopies(): (message: Message) => boolean {
       JSON.stringify([messageId, typeof redrives === 'number' ? redrives : 0, hash('sha256', content)]),
     )
     if (known.has(key)) return true
-    for (const oldest of known.size < KNOWN_MAX ? [] : known.keys().take(1)) known.delete(oldest)
+    const [oldest] = known
+    if (oldest !== undefined && known.size >= KNOWN_MAX) known.delete(oldest)
     known.add(key)
     return false
   }
