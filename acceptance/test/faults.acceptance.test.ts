@@ -1,6 +1,8 @@
 // The guarantees while servers stop, processes are killed and connections are cut: nothing accepted is lost, nothing is applied twice.
+import { deadLetterDesk, rabbitmqEnvironment } from '@ims/messaging'
+import { quietService } from '@ims/messaging/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually, serversEnvironment } from 'local'
 import { call, item } from './http.ts'
 import { loadOn } from './load.ts'
 import { type Stack, startStack } from './stack.ts'
@@ -212,6 +214,29 @@ describe('the suite under faults', () => {
       await allApplied(accepted)
     },
     MINUTE_MS,
+  )
+
+  it(
+    'has no more dead letters after a redrive that a memory alarm stopped than before it',
+    async () => {
+      const { rabbitmq } = stack.servers
+      for (let number = 0; number < 551; number += 1)
+        stack.channel.sendToQueue('create_item', Buffer.from('{}'), { persistent: true, messageId: `bad-${number}` })
+      await eventually(async () => expect(await stack.depth('create_item.dead-letter')).toBe(551), MINUTE_MS)
+      const desk = deadLetterDesk(rabbitmqEnvironment.parse(serversEnvironment(stack.space)), quietService)
+      try {
+        await rabbitmq.ctl('set_vm_memory_high_watermark', '0.00001')
+        const outcome = await desk.redrive('create_item', { by: 'all' })
+        expect(outcome).toMatchObject({ stopped: { trouble: 'unconfirmed' }, maybeSent: 0 })
+      } finally {
+        await rabbitmq.ctl('set_vm_memory_high_watermark', '0.4')
+      }
+      await stack.ready()
+      await pauseMs(5_000) // what the broker would read now would be refused again
+      await eventually(async () => expect(await stack.depth('create_item')).toBe(0), MINUTE_MS)
+      expect(await stack.deadLetters('create_item')).toHaveLength(551)
+    },
+    3 * MINUTE_MS,
   )
 
   it(

@@ -77,9 +77,14 @@ describe('accounts', () => {
     )
   })
 
-  it('lets a consumer read its own queue only, the producer dead letters only, and nobody but the operator configure anything', () => {
+  it('lets a consumer read its own queue only, the producer dead letters only, and nobody but the operator configure more than the place of its one reader', () => {
     const { permissions } = definitions.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
-    expect(permissions.filter(({ configure }) => configure !== '^$').map(({ user }) => user)).toEqual(['operator'])
+    expect(
+      permissions.filter(({ configure }) => configure !== '^$').map(({ user, configure }) => [user, configure]),
+    ).toEqual([
+      ['producer', '^(healthcheck|create_item|stock_management|order_processing)\\.dead-letter\\.reader$'],
+      ['operator', '.*'],
+    ])
     expect(permissions.map(({ user, read }) => [user, read])).toEqual([
       ['producer', '^(healthcheck|create_item|stock_management|order_processing)\\.dead-letter$'],
       ['consumer_one', '^healthcheck$'],

@@ -34,6 +34,11 @@ export const rabbitmqEnvironment = z
     RABBITMQ_UNCONFIRMED_MOST_BYTES: whole(1, 1_073_741_824)
       .default(33_554_432)
       .describe('bytes of messages that may await their confirm at once'),
+    DEAD_LETTER_WINDOW_BYTES: whole(1, 1_073_741_824)
+      .default(8_388_608)
+      .describe(
+        'bytes of dead letters that are held at once while a queue of them is read; one is held whatever its size',
+      ),
     ...tlsVariables,
   })
   .superRefine(checkTls)
@@ -53,6 +58,7 @@ export const rabbitmqEnvironment = z
     confirmTimeoutMs: v.RABBITMQ_CONFIRM_TIMEOUT_MS,
     unconfirmedMost: v.RABBITMQ_UNCONFIRMED_MOST,
     unconfirmedMostBytes: v.RABBITMQ_UNCONFIRMED_MOST_BYTES,
+    deadLetterWindowBytes: v.DEAD_LETTER_WINDOW_BYTES,
     tls: tlsOf(v),
   }))
 export type RabbitmqConfig = z.output<typeof rabbitmqEnvironment>

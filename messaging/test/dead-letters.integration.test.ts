@@ -1,10 +1,12 @@
 // Dead letters on a real broker: browsing changes nothing, redriving loses nothing, whatever happens in the middle.
+
+import { setTimeout as pauseMs } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually, startTcpProxy } from 'local'
 import type { RabbitmqConfig } from '../src/config.ts'
 import type { DeadLetter } from '../src/dead-letters/described.ts'
 import { type Choice, type DeadLetterDesk, deadLetterDesk } from '../src/dead-letters/desk.ts'
-import { openReader } from '../src/dead-letters/reader.ts'
+import { type DeadLetterReader, openReader } from '../src/dead-letters/reader.ts'
 import { quietService } from '../src/testing.ts'
 import { DEAD, ids, type Outside, outside, QUEUE } from './dead-letters.ts'
 import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
@@ -88,7 +90,7 @@ describe('dead letters', () => {
       await peer.setAside(20)
       for (let time = 0; time < 30; time += 1) {
         const reader = await openReader(QUEUE, { ...config, servers: [onLoopback(proxy.port)] }, quietService)
-        expect(await reader.window()).toHaveLength(20)
+        expect((await allOf(reader)).sort()).toEqual(ids(0, 20).sort())
         proxy.cut()
         await reader.close()
         await eventually(async () => expect(await peer.depth(DEAD)).toBe(20))
@@ -118,16 +120,100 @@ describe('dead letters', () => {
     it('tells a second reader that somebody is at work, and leaves the first alone', async () => {
       await peer.setAside(100)
       const first = await openReader(QUEUE, config, quietService)
-      expect(await first.window()).toHaveLength(50)
+      expect(await first.window()).toHaveLength(1)
       await expect(browse()).rejects.toMatchObject({
         trouble: 'busy',
         message: expect.stringContaining('somebody else is reading create_item.dead-letter'),
       })
       await expect(desk.redrive(QUEUE, ALL)).rejects.toMatchObject({ trouble: 'busy' })
-      expect(await first.window()).toHaveLength(50)
+      expect(await allOf(first)).toEqual(ids(1, 100))
       await first.close()
       await eventually(async () => expect(await browsedIds()).toEqual(ids(0, 100)))
     }, 30_000)
+
+    it('gives each of several readers all of them or a refusal, whenever they begin', async () => {
+      await peer.setAside(300)
+      let refused = 0
+      for (let round = 0; round < 25; round += 1) {
+        const readers = await Promise.all(
+          Array.from({ length: 3 }, async (_, number) => {
+            await pauseMs(number * round)
+            return await browsedIds().catch((error) => error)
+          }),
+        )
+        for (const seen of readers) {
+          if (Array.isArray(seen)) expect(seen).toEqual(ids(0, 300))
+          else expect(seen).toMatchObject({ trouble: 'busy' })
+        }
+        refused += readers.filter((seen) => !Array.isArray(seen)).length
+      }
+      expect(refused).toBeLessThan(75)
+      expect(await browsedIds()).toEqual(ids(0, 300))
+    }, 120_000)
+
+    it('is complete only when nothing is left, although others look meanwhile', async () => {
+      for (let round = 0; round < 10; round += 1) {
+        await peer.setAside(200)
+        let isDone = false
+        const looking = (async () => {
+          while (!isDone) await browse().catch((error) => expect(error).toMatchObject({ trouble: 'busy' }))
+        })()
+        for (;;) {
+          const outcome = await desk.discard(QUEUE, ALL).catch((error) => {
+            expect(error).toMatchObject({ trouble: 'busy' })
+          })
+          if (!outcome) continue
+          expect(outcome).toMatchObject({ total: 200, done: 200, left: 0 })
+          break
+        }
+        isDone = true
+        await looking
+        expect(await peer.depth(DEAD)).toBe(0)
+      }
+    }, 120_000)
+
+    it('counts, when it is opened, all that the reader before has given back', async () => {
+      await peer.setAside(1_500)
+      for (let time = 0; time < 25; time += 1) {
+        const reader = await openReader(QUEUE, config, quietService)
+        expect(reader.total).toBe(1_500)
+        while ((await reader.window()).length < 256);
+        await reader.close()
+      }
+    }, 120_000)
+
+    it('begins with one, and never holds more bytes than it may, whatever comes after small ones', async () => {
+      const bytes = (number: number) => (number < 100 || number % 10 > 0 ? 100 : 500_000)
+      for (let number = 0; number < 200; number += 1)
+        peer.channel.sendToQueue(DEAD, Buffer.alloc(bytes(number), 'x'), {
+          persistent: true,
+          messageId: `id-${number}`,
+        })
+      await peer.channel.waitForConfirms()
+      const reader = await openReader(QUEUE, { ...config, deadLetterWindowBytes: 1_200_000 }, quietService)
+      const seen: string[] = []
+      for (;;) {
+        const window = await reader.window()
+        if (seen.length === 0) expect(window).toHaveLength(1)
+        if (window.length === 0) break
+        const held = window.map(({ content }) => content.length)
+        expect(held.reduce((sum, each) => sum + each)).toBeLessThanOrEqual(1_200_000)
+        expect(held).toEqual(window.map((_, index) => bytes(seen.length + index)))
+        seen.push(...window.map(({ properties }) => String(properties.messageId)))
+      }
+      expect(seen).toEqual(ids(0, 200))
+      await reader.close()
+      expect((await peer.peek(DEAD, 200)).map(({ properties }) => properties.messageId)).toEqual(ids(0, 200))
+    }, 60_000)
+
+    it('says so when somebody else takes what it was to read', async () => {
+      await peer.setAside(100)
+      const reader = await openReader(QUEUE, config, quietService)
+      await reader.window()
+      await peer.channel.purgeQueue(DEAD)
+      await expect(reader.window()).rejects.toMatchObject({ trouble: 'busy' })
+      await reader.close()
+    }, 60_000)
 
     it('shows an empty queue as empty, and names a queue that is not there', async () => {
       expect(await browse()).toEqual([])
@@ -272,6 +358,33 @@ describe('dead letters', () => {
       await proxy.close()
     }, 120_000)
 
+    it('sends nothing of a window whose publishing the broker does not answer', async () => {
+      const proxy = await startTcpProxy(underTest.server)
+      const silent = { ...config, servers: [onLoopback(proxy.port)], confirmTimeoutMs: 1_000 }
+      await peer.setAside(551)
+      // Only what is redriven goes to the broker through the proxy. It arrives there, and the answer does not arrive here.
+      const held = proxy.holdAnswerTo('of the sender', 5)
+      const outcome = await deadLetterDesk(silent, quietService).redrive(QUEUE, ALL)
+      expect(outcome).toMatchObject({ stopped: { trouble: 'unconfirmed' }, maybeSent: 0, left: 551 - outcome.done })
+      expect(outcome.done).toBeGreaterThan(0)
+      held.release()
+      await proxy.close()
+      expect(await browsedIds()).toEqual(ids(outcome.done, 551))
+      expect(await peer.drain(QUEUE)).toEqual(ids(0, outcome.done))
+    }, 60_000)
+
+    it('puts a message back once that was set aside twice, and keeps apart those that have no id', async () => {
+      const put = (content: string, properties: object) =>
+        peer.channel.sendToQueue(DEAD, Buffer.from(content), properties)
+      for (let copy = 0; copy < 2; copy += 1) put('{}', { messageId: 'twice', headers: { 'x-redrives': 1 } })
+      put('{}', { messageId: 'twice', headers: { 'x-redrives': 2 } })
+      for (let sent = 0; sent < 2; sent += 1) put('{"count":-1}', {})
+      await peer.channel.waitForConfirms()
+      expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ total: 5, done: 5, left: 0 })
+      const redriven = await peer.peek(QUEUE, 4)
+      expect(redriven.map(({ properties }) => properties.headers?.['x-redrives'])).toEqual([1, 2, undefined, undefined])
+    })
+
     it('stops in order when it is told to: confirmed ones are gone, the others are back in their order', async () => {
       await peer.setAside(5_000)
       const stop = new AbortController()
@@ -314,6 +427,16 @@ describe('dead letters', () => {
     }, 30_000)
   })
 })
+
+/** The ids of all that the reader has yet to read. */
+async function allOf(reader: DeadLetterReader): Promise<string[]> {
+  const seen: string[] = []
+  for (;;) {
+    const window = await reader.window()
+    if (window.length === 0) return seen
+    seen.push(...window.map(({ properties }) => String(properties.messageId)))
+  }
+}
 
 /** A header's value that amqplib reads as a typed one of a type that it does not know. */
 const typed = (mark: string) => ({ [mark]: 'object', value: { [mark]: 'no-such-type' } })

@@ -1,5 +1,6 @@
 // What each verb of `dead-letters` does, with the desk, the output and the wish to stop handed in.
 import {
+  type Choice,
   countReason,
   type DeadLetterDesk,
   DeadLettersUnavailable,
@@ -71,22 +72,30 @@ async function ofEach(
   return stopping.aborted ? CODE.interrupted : CODE.done
 }
 
+/** So many of a list are held back until the counts are known, which then come first. */
+const HELD_MAX = 1_000
+
 async function list(queue: string, limit: number, { desk, out, stopping }: Parts): Promise<void> {
   const reasons = new Map<string, number>()
   let shown = 0
+  let held = ''
   const { seen, total } = await desk.browse(
     queue,
-    async (letter) => {
+    async (letter, total) => {
       countReason(reasons, letter.reason)
-      if (shown < limit) await out(shownShortly(letter))
+      if (shown === limit) return true
       shown += 1
+      held += shownShortly(letter)
+      if (shown < HELD_MAX) return true
+      await out(shown === HELD_MAX ? `${queue}: ${total} dead letters\n${held}` : held)
+      held = ''
       return true
     },
     { bodyMostBytes: SHORT_BODY_BYTES, signal: stopping },
   )
   const partly = seen < total ? `, of which ${seen} were read` : ''
   const summary = reasons.size === 0 ? '' : `: ${shownReasons(reasons)}`
-  await out(`${queue}: ${total} dead letters${partly}${summary}\n${total === 0 ? '' : '\n'}`)
+  await out(`${queue}: ${total} dead letters${partly}${summary}\n${held}${total === 0 ? '' : '\n'}`)
 }
 
 async function exportAll(queue: string, { desk, out, err, stopping }: Parts): Promise<void> {
@@ -138,13 +147,20 @@ async function work(
     verb === 'redrive' ? await desk.redrive(queue, choice, options) : await desk.discard(queue, choice, options)
   const past = verb === 'redrive' ? 'redriven' : 'discarded'
   await out(shownOutcome(queue, dryRun ? `would be ${past}:` : past, outcome))
-  const { stopped, done } = outcome
+  const { stopped, done, maybeSent, seenReasons } = outcome
   if (stopped instanceof DeadLettersUnavailable) {
-    err(`✗ ${stopped.message}. What is left is among the dead letters as before; say it again to go on.`)
+    const maybe = maybeSent === 0 ? '' : ` Up to ${maybeSent} more may have been redriven.`
+    err(`✗ ${stopped.message}.${maybe} The rest are still dead-lettered. Run the command again to continue.`)
     return CODE.notAll
   }
   if (stopped === 'interrupted') return CODE.interrupted
-  const missing = choice.by === 'id' ? choice.ids.size - done : choice.by === 'reason' && done === 0 ? 1 : 0
-  if (missing > 0 && stopped === undefined) err(`not every one that was meant is among the dead letters of ${queue}`)
-  return missing > 0 ? CODE.notAll : CODE.done
+  const isMissing = choice.by === 'id' ? done < choice.ids.size : choice.by === 'reason' && done === 0
+  if (isMissing && stopped === undefined) err(`${queue}: ${whatIsMissing(choice, seenReasons)}`)
+  return isMissing ? CODE.notAll : CODE.done
+}
+
+function whatIsMissing(choice: Choice, seen: ReadonlyMap<string, number>): string {
+  if (choice.by !== 'reason') return 'some of the requested messages were not found'
+  const none = `no dead letter has the reason ${printable(choice.reason)}`
+  return seen.size === 0 ? `${none}: there are none` : `${none}. There are: ${shownReasons(seen)}`
 }

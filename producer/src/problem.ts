@@ -2,6 +2,7 @@
 import type { ServerResponse } from 'node:http'
 import { BadReply, type Log, NoReply, NotAccepted, OutcomeUnknown } from '@ims/messaging'
 import type { ErrorRequestHandler, RequestHandler } from 'express'
+import { cutOff } from './answer.ts'
 
 /** One fault of a request: the member or parameter, and what is wrong with it. An empty path is the whole body. */
 export interface Fault {
@@ -118,7 +119,7 @@ export function problemHandler(log: Log): ErrorRequestHandler {
       log.error({ requestId, error: stackOf(error) }, 'a request failed for an unforeseen reason')
     else if (problem.status >= 500) log.warn({ requestId, reason: whyOf(error) }, 'a request could not be served')
     // Half an answer must not look whole: cut the connection.
-    if (response.headersSent) response.destroy()
+    if (response.headersSent) cutOff(response)
     else sendProblem(response, problem ?? new Problem(500, 'internal', 'The request failed; it was logged by its id.'))
   }
 }

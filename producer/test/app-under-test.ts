@@ -38,7 +38,7 @@ export function appUnderTest({ environment = {}, broker = {}, stopping = quietSe
   return { app, config, service, rabbitmq, sent, lines, measured }
 }
 
-const ADMIN_KEY = 'the key of an admin'
+export const ADMIN_KEY = 'the key of an admin'
 
 /** What makes a key of scope admin valid. */
 export const adminEnvironment = { API_KEYS: `admin admin ${createHash('sha256').update(ADMIN_KEY).digest('hex')}` }

@@ -110,6 +110,26 @@ describe('the program dead-letters', () => {
     expect(await peer.depth(QUEUE)).toBe(20_000)
   }, 180_000)
 
+  it('lists and redrives dead letters of 15 MiB that come after small ones in less than 256 MB', async () => {
+    await peer.setAside(100)
+    await peer.setAside(30, () => 'too-large', 15 * 1_048_576)
+    for (const args of [
+      ['list', QUEUE],
+      ['redrive', QUEUE, '--all'],
+    ]) {
+      const running = start(args, { NODE_OPTIONS: '--max-old-space-size=96' })
+      running.child.stdout?.removeAllListeners('data').resume()
+      let peakKb = 0
+      const watching = setInterval(() => {
+        peakKb = Math.max(peakKb, residentPeakKb(running.child.pid))
+      }, 20)
+      expect([args, await running.ended, running.err()]).toEqual([args, 0, expect.not.stringContaining('heap')])
+      clearInterval(watching)
+      expect(peakKb).toBeLessThan(256_000)
+    }
+    expect(await peer.depth(QUEUE)).toBe(130)
+  }, 180_000)
+
   it('exports every dead letter as JSON on one line, and lists them with count and reasons', async () => {
     await peer.setAside(1_200, (number) => (number < 200 ? 'invalid' : 'too-large'))
     const { code, out, err } = await run('export', QUEUE)
@@ -119,7 +139,15 @@ describe('the program dead-letters', () => {
     expect(err).toContain('1200 of 1200 dead letters exported')
     const list = await run('list', QUEUE, '--limit', '2')
     expect(list.out.match(/^id-\d+/gm)).toEqual(['id-0', 'id-1'])
-    expect(list.out).toContain('create_item: 1200 dead letters: too-large 1000 · invalid 200')
+    expect(list.out).toMatch(/^create_item: 1200 dead letters: too-large 1000 · invalid 200\n/)
+    const long = await run('list', QUEUE, '--limit', '1100')
+    expect(long.out).toMatch(/^create_item: 1200 dead letters\n/)
+    expect(long.out).toContain('create_item: 1200 dead letters: too-large 1000 · invalid 200')
+    expect(long.out.match(/^id-\d+/gm)).toEqual(ids(1_100))
+    for (const dry of [['--dry-run'], []]) {
+      const wrong = await run('redrive', QUEUE, '--reason', 'dupl', ...dry)
+      expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining('There are: too-large 1000 · invalid 200') })
+    }
   }, 60_000)
 
   it('sends no control character of a message to the terminal', async () => {

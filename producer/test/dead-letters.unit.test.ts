@@ -1,11 +1,40 @@
 // /dead_letters without a broker: closed to whom nobody let in, and plain sentences for what is not right.
-import { type DeadLetterDesk, DeadLettersUnavailable, type Worked } from '@ims/messaging'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { type DeadLetter, type DeadLetterDesk, DeadLettersUnavailable, type Worked } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
+import { z } from 'zod'
 import { createApp } from '../src/producer.ts'
-import { adminEnvironment, appUnderTest, asAdmin } from './app-under-test.ts'
+import { ADMIN_KEY, adminEnvironment, appUnderTest, asAdmin } from './app-under-test.ts'
 
-const nothing: Worked = { total: 0, seen: 0, done: 0, left: 0, reasons: new Map() }
+const nothing: Worked = {
+  total: 0,
+  seen: 0,
+  done: 0,
+  left: 0,
+  reasons: new Map(),
+  seenReasons: new Map(),
+  maybeSent: 0,
+}
+
+const letter: DeadLetter = {
+  id: 'id-0',
+  queue: 'create_item',
+  reason: 'invalid',
+  error: null,
+  failedAt: null,
+  by: null,
+  attempts: null,
+  bytes: 2,
+  encoding: 'utf8',
+  shortened: false,
+  body: '{}',
+  properties: {},
+  headers: {},
+}
 
 /** The application with a desk that notes what it is asked, on which `parts` differ. */
 function withDesk(parts: Partial<DeadLetterDesk> = {}, hasKeys = true) {
@@ -143,5 +172,31 @@ describe('/dead_letters', () => {
   it('cuts off an export that ends too early', async () => {
     const { app } = withDesk({ browse: async () => ({ total: 2, seen: 1 }) })
     await expect(asAdmin(app).get('/dead_letters/create_item/export')).rejects.toThrow(/hang up|aborted|ECONNRESET/)
+  })
+
+  it('resets the connection of an export that ends too early, because a client of HTTP/1.0 takes a close for its end', async () => {
+    const { app } = withDesk({
+      browse: async (_queue, visit) => {
+        await visit(letter, 2)
+        return { total: 2, seen: 1 }
+      },
+    })
+    const server = createServer(app).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { port } = z.object({ port: z.number() }).parse(server.address())
+    const socket = connect(port, '127.0.0.1')
+    socket.write(`GET /dead_letters/create_item/export HTTP/1.0\r\nX-API-Key: ${ADMIN_KEY}\r\n\r\n`)
+    await expect(text(socket)).rejects.toMatchObject({ code: 'ECONNRESET' })
+    server.close()
+  })
+
+  it('says how many more may have been redriven when nobody can tell', async () => {
+    const stopped = new DeadLettersUnavailable('unconfirmed', 'no answer')
+    const { app } = withDesk({
+      redrive: async () => ({ ...nothing, total: 9, done: 5, left: 4, stopped, maybeSent: 3 }),
+    })
+    const response = await asAdmin(app).post('/dead_letters/create_item/redrive').send({ all: true })
+    expect(response.status).toBe(503)
+    expect(response.body).toMatchObject({ done: 5, left: 4, maybeSent: 3, detail: expect.stringContaining('Up to 3') })
   })
 })

@@ -55,11 +55,28 @@ const changed = (name: string): Error =>
     `amqplib has changed: its connection has no ${name} as we know it. Adapt messaging/src/connection/inside-amqplib.ts.`,
   )
 
-/** amqplib exports only its entry point, so its class is loaded by file name. */
-function internalPrototype(): Internal {
+/** amqplib exports only its entry point, so its parts are loaded by file name. */
+function internal(file: string) {
   const require = createRequire(import.meta.url)
-  const { Connection } = require(join(dirname(require.resolve('amqplib')), 'lib/connection.js'))
-  return Connection.prototype
+  return require(join(dirname(require.resolve('amqplib')), 'lib', file))
+}
+
+const methods = z
+  .object({ TxSelect: z.number(), TxSelectOk: z.number(), TxCommit: z.number(), TxCommitOk: z.number() })
+  .parse(internal('defs.js'))
+
+/**
+ * Makes a channel transactional: what is published on it takes effect by the function that this resolves with, or not at
+ * all. amqplib has no method for it (https://www.rabbitmq.com/amqp-0-9-1-reference#class.tx).
+ */
+export async function transactional(channel: Channel): Promise<() => Promise<void>> {
+  const call = async (method: number, answer: number): Promise<void> => {
+    const rpc: unknown = Reflect.get(channel, 'rpc')
+    if (typeof rpc !== 'function') throw changed('rpc')
+    await rpc.call(channel, method, {}, answer)
+  }
+  await call(methods.TxSelect, methods.TxSelectOk)
+  return () => call(methods.TxCommit, methods.TxCommitOk)
 }
 
 /** Watches every connection that `prototype` opens from now on. */
@@ -97,4 +114,4 @@ function closedByBroker(frame: unknown): Error {
   return Object.assign(new Error(`the broker closed the connection: ${replyCode} ${replyText}`), { code: replyCode })
 }
 
-watchConnections(internalPrototype())
+watchConnections(internal('connection.js').Connection.prototype)

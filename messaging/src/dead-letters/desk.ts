@@ -1,12 +1,12 @@
 // Dead letters for people: browse, redrive and discard what was set aside. Connects when asked, and never for longer.
-import type { ConsumeMessage } from 'amqplib'
+import type { Message } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
 import { contracts } from '../contracts.ts'
 import type { Service } from '../service.ts'
 import { type DeadLetter, described, idOf, reasonOf } from './described.ts'
 import { DeadLettersUnavailable } from './errors.ts'
 import { type DeadLetterReader, openReader } from './reader.ts'
-import { openRepublisher, type Republisher } from './redriven.ts'
+import { openRepublisher, type Republisher, recogniseCopies } from './redriven.ts'
 import { printable } from './text.ts'
 
 /** The queues that have dead letters: those of the suite. */
@@ -67,6 +67,10 @@ export interface Worked {
   readonly left: number
   /** Of `done`, how many by reason; many different ones are counted together. */
   readonly reasons: ReadonlyMap<string, number>
+  /** Of `seen`, likewise. */
+  readonly seenReasons: ReadonlyMap<string, number>
+  /** So many more may be on their queue: the broker did not say so, and their dead letters are kept. */
+  readonly maybeSent: number
   /** Why it ended before all was seen; `trouble` is a failure, the others were asked for. */
   readonly stopped?: 'limit' | 'interrupted' | DeadLettersUnavailable
 }
@@ -132,7 +136,7 @@ async function browsed(
   }
 }
 
-/** Window by window: choose, publish and await the confirms (where there is something to publish to), and only then remove. */
+/** Window by window: choose, publish (where there is something to publish to), and only then remove. */
 async function worked(
   reader: DeadLetterReader,
   choice: Choice,
@@ -140,11 +144,13 @@ async function worked(
   republisher: Republisher | undefined,
 ): Promise<Worked> {
   const { total } = reader
-  const tally = { seen: 0, done: 0, reasons: new Map<string, number>() }
-  const result = (left: number, stopped?: Worked['stopped']): Worked => ({
+  const isCopy = recogniseCopies()
+  const tally = { seen: 0, done: 0, reasons: new Map<string, number>(), seenReasons: new Map<string, number>() }
+  const result = (left: number, stopped?: Worked['stopped'], maybeSent = 0): Worked => ({
     total,
     left,
     ...tally,
+    maybeSent,
     ...(stopped === undefined ? {} : { stopped }),
   })
   try {
@@ -152,38 +158,34 @@ async function worked(
       const window = signal?.aborted ? [] : await reader.window()
       if (window.length === 0) {
         const wasInterrupted = signal?.aborted === true && tally.seen < total
-        return result(await reader.flushed(), wasInterrupted ? 'interrupted' : undefined)
+        return result(await reader.left(), wasInterrupted ? 'interrupted' : undefined)
       }
+      tally.seen += window.length
+      for (const message of window) countReason(tally.seenReasons, reasonOf(message))
       const matching = window.filter((message) => isChosen(message, choice))
       const chosen = matching.slice(0, most - tally.done)
-      const { taken, trouble } = republisher ? await republisher.publish(chosen) : { taken: chosen, trouble: undefined }
+      const failed = await republisher?.publish(chosen.filter((message) => !isCopy(message)))
+      if (failed) return result(await reader.left(), failed.trouble, failed.maybeSent)
       // What is published is redriven, although its dead letter may stay; what is discarded must be gone.
-      if (republisher) count(tally, taken)
-      if (!dryRun && taken.length > 0) await reader.remove(taken)
-      if (!republisher) count(tally, taken)
-      tally.seen += window.length
+      if (republisher) count(tally, chosen)
+      if (!dryRun && chosen.length > 0) await reader.remove(chosen)
+      if (!republisher) count(tally, chosen)
       progress?.({ total, seen: tally.seen, done: tally.done })
       const isFull = chosen.length < matching.length || (tally.done >= most && tally.seen < total)
-      if (trouble === undefined && !isFull) continue
-      return result(await reader.flushed(), trouble ?? 'limit')
+      if (isFull) return result(await reader.left(), 'limit')
     }
   } catch (error) {
     if (!(error instanceof DeadLettersUnavailable)) throw error
-    if (!republisher) count(tally, reader.putOff, -1)
     return result(dryRun ? total : total - tally.done, error)
   }
 }
 
-function count(
-  tally: { done: number; reasons: Map<string, number> },
-  taken: readonly ConsumeMessage[],
-  sign = 1,
-): void {
-  tally.done += sign * taken.length
-  for (const message of taken) countReason(tally.reasons, reasonOf(message), sign)
+function count(tally: { done: number; reasons: Map<string, number> }, taken: readonly Message[]): void {
+  tally.done += taken.length
+  for (const message of taken) countReason(tally.reasons, reasonOf(message))
 }
 
-function isChosen(message: ConsumeMessage, choice: Choice): boolean {
+function isChosen(message: Message, choice: Choice): boolean {
   if (choice.by === 'all') return true
   // As it is, or as it is shown on a terminal.
   const isMeant = (text: string, meant: (each: string) => boolean) => meant(text) || meant(printable(text))
@@ -194,7 +196,7 @@ function isChosen(message: ConsumeMessage, choice: Choice): boolean {
 const REASONS_MOST = 100
 
 /** Anybody may invent reasons: beyond a hundred they are counted together. */
-export function countReason(reasons: Map<string, number>, reason: string, by = 1): void {
+export function countReason(reasons: Map<string, number>, reason: string): void {
   const key = reasons.has(reason) || reasons.size < REASONS_MOST ? reason : '(others)'
-  reasons.set(key, (reasons.get(key) ?? 0) + by)
+  reasons.set(key, (reasons.get(key) ?? 0) + 1)
 }

@@ -1,311 +1,299 @@
-// Reads a dead-letter queue from its oldest message on, in windows, and returns in order whatever was not removed.
-import type { Channel, ConsumeMessage } from 'amqplib'
+// Reads a dead-letter queue from its oldest message on, in windows, and requeues in order whatever was not removed.
+import type { Channel, Message } from 'amqplib'
 import { z } from 'zod'
-import { withDeadline } from '../backoff.ts'
+import { pause, withDeadline } from '../backoff.ts'
 import type { RabbitmqConfig } from '../config.ts'
 import { type Connection, closeConnection, openFirstConnection } from '../connection/connection.ts'
 import { deadLetterQueue } from '../contract.ts'
+import { bytesOfValue } from '../incoming/carried.ts'
 import type { Service } from '../service.ts'
 import { DeadLettersUnavailable } from './errors.ts'
 
-/** A window is at most this long, and shorter when messages are large: what is held in memory is bounded. */
-const WINDOW_MOST = 1_000
-const WINDOW_FIRST = 50
-const WINDOW_BYTES = 8 * 1_024 * 1_024
+/** Messages of a window, at most; large ones make it shorter (`config.deadLetterWindowBytes`). */
+const WINDOW_MAX = 1_000
 
 /**
- * A channel holds at most so many kept messages, then another is opened: to ack one message the broker goes through those
- * that are unacked before it.
+ * A quorum queue keeps the order of what a channel requeues only while few of its commands are under way: its client puts
+ * those beyond 32 together by consumer (rabbit_fifo_client, SOFT_LIMIT).
  */
-const KEPT_PER_CHANNEL_MOST = 1_000
+const RUNS_PER_CHANNEL_MAX = 16
 
-/** So long without a message, the broker is asked whether there are any left. */
-const QUIET_MS = 500
-/** So long without one although there are some, it is given up. */
-const SILENT_MOST_MS = 30_000
-const CLOSE_TIMEOUT_MS = 60_000
+/** Without a message for this long, although there are some. */
+const SILENT_MAX_MS = 10_000
+const REQUEUE_TIMEOUT_MS = 60_000
+/** Longest wait for a quorum queue to show what was requeued: somebody else may have taken it. */
+const VISIBLE_TIMEOUT_MS = 5_000
+const VISIBLE_AGAIN_MS = 10
+
+/** A reader that was killed holds its place until the broker has noticed. */
+const ATTEMPTS_MAX = 3
+const ATTEMPT_AGAIN_MS = 300
 
 const NO_BODY = Buffer.alloc(0)
 
-/** Two who begin at the same moment see each other and both step back; one of them is first the next time. */
-const ATTEMPTS_MOST = 3
-const ATTEMPT_AGAIN_MS = 200
-
 export interface DeadLetterReader {
-  /** Dead letters that were ready when the reader was opened: it reads so many, not those that come meanwhile. */
+  /** Dead letters when the reader was opened. It reads so many, not those that come meanwhile. */
   readonly total: number
-  /** The next messages, oldest first; none when the end is reached. The window before is settled by then. */
-  window(): Promise<readonly ConsumeMessage[]>
-  /**
-   * Removes messages of the latest window; the others are kept. Resolves when the broker has done it, rejects with
-   * DeadLettersUnavailable when nobody can tell. Once for each window.
-   */
-  remove(messages: readonly ConsumeMessage[]): Promise<void>
-  /** Removed for the caller, but not told the broker before `flushed`. */
-  readonly putOff: readonly ConsumeMessage[]
-  /**
-   * Resolves when what was put off is removed as well, with how many there are on the queue then, those that came
-   * meanwhile included; rejects with DeadLettersUnavailable when nobody can tell.
-   */
-  flushed(): Promise<number>
-  /** Returns what was kept to its place in the queue, and closes the connection. Never rejects. */
+  /** The next messages, oldest first; none at the end. Those of the window before that were not removed are kept. */
+  window(): Promise<readonly Message[]>
+  /** Removes messages of the latest window. Once for each window. */
+  remove(messages: readonly Message[]): Promise<void>
+  /** How many there are on the queue now, those that came meanwhile included. Nothing can be read afterwards. */
+  left(): Promise<number>
+  /** Requeues what was kept, in its place, and closes the connection. Never rejects. */
   close(): Promise<void>
 }
 
 /**
- * Opens a reader of `<queue>.dead-letter` with a connection of its own.
- * @throws DeadLettersUnavailable: no such queue, somebody else reads it, not permitted, no broker
+ * Opens the one reader of `<queue>.dead-letter`, with a connection of its own.
+ * @throws DeadLettersUnavailable: no such queue, the queue is in use, not permitted, no broker
  */
 export async function openReader(queue: string, config: RabbitmqConfig, service: Service): Promise<DeadLetterReader> {
   for (let attempt = 1; ; attempt += 1) {
-    const reader = new Reader(deadLetterQueue(queue))
+    const reader = new Reader(deadLetterQueue(queue), config.deadLetterWindowBytes)
     try {
       await reader.open(config, service)
       return reader
     } catch (error) {
       await reader.close()
       const isBusy = error instanceof DeadLettersUnavailable && error.trouble === 'busy'
-      if (!isBusy || attempt === ATTEMPTS_MOST) throw error
-      await new Promise((resolve) => setTimeout(resolve, ATTEMPT_AGAIN_MS * (1 + Math.random())))
+      if (!isBusy || attempt === ATTEMPTS_MAX || service.stopping.aborted) throw error
+      await pause(ATTEMPT_AGAIN_MS, service.stopping)
     }
   }
 }
 
-/** A channel with the consumers that are on it and what it must give back. */
+/** A channel, and the last of the messages that are kept of each window. */
 interface Lane {
   readonly channel: Channel
-  readonly consumerTags: Set<string>
-  /** The last message of each run of kept ones that came to the same consumer. */
-  readonly kept: ConsumeMessage[]
-  keptCount: number
+  readonly kept: Message[]
 }
 
 class Reader implements DeadLetterReader {
   total = 0
-  putOff: readonly ConsumeMessage[] = []
   readonly #queue: string
-  readonly #arrived: ConsumeMessage[] = []
-  /** The first is the anchor's; windows come on the last one. */
+  readonly #windowBytes: number
+  /** Windows come on the last one. */
   readonly #lanes: Lane[] = []
-  /** The oldest message: it came to the anchor. */
-  #anchored: ConsumeMessage | undefined
+  #keptCount = 0
+  /** The oldest message, until it is read. */
+  #oldest: Message | undefined
   /** The latest window, not settled yet. */
-  #open: readonly ConsumeMessage[] = []
+  #open: readonly Message[] = []
   #seen = 0
-  #windowMost = WINDOW_FIRST
+  #windowMax = 1
   #connection: Connection | undefined
   #lost: DeadLettersUnavailable | undefined
   #wake: () => void = () => {}
 
-  constructor(queue: string) {
+  constructor(queue: string, windowBytes: number) {
     this.#queue = queue
+    this.#windowBytes = windowBytes
   }
 
   async open(config: RabbitmqConfig, service: Service): Promise<void> {
     try {
       const lost = (reason: Error) => this.#fail(reason)
       this.#connection = await openFirstConnection(config, `${service.name} reading ${this.#queue}`, service, lost)
-      const anchor = await this.#newLane(this.#connection)
-      this.total = (await anchor.channel.checkQueue(this.#queue)).messageCount
-      await this.#standAlone(anchor)
-      await this.#newLane(this.#connection)
+      const { channel } = await this.#newLane()
+      await this.#claim(channel)
+      // Not the count of queue.declare: a quorum queue gives that one late, but this one in order with everything else.
+      const oldest = await channel.get(this.#queue)
+      if (oldest === false) return
+      this.#oldest = oldest
+      this.total = 1 + oldest.fields.messageCount
     } catch (error) {
-      throw explained(this.#queue, error)
+      throw this.#explain(error)
     }
   }
 
-  async #newLane({ model }: Connection): Promise<Lane> {
-    const channel = await model.createChannel()
+  /**
+   * Quorum queues enforce no exclusive consumer, but an exclusive queue has one owner on every broker. It goes with the
+   * connection, after everything was requeued.
+   */
+  async #claim(channel: Channel): Promise<void> {
+    const { consumerCount } = await channel.checkQueue(this.#queue)
+    if (consumerCount > 0) throw this.#busy()
+    await channel.assertQueue(`${this.#queue}.reader`, { exclusive: true, durable: false })
+  }
+
+  async #newLane(): Promise<Lane> {
+    if (this.#connection === undefined) throw new Error('the reader is not open')
+    const channel = await this.#connection.model.createChannel()
     channel.on('error', (error: Error) => this.#fail(error))
     channel.on('close', () => this.#fail(new Error('the channel was closed')))
-    const lane = { channel, consumerTags: new Set<string>(), kept: [], keptCount: 0 }
+    const lane = { channel, kept: [] }
     this.#lanes.push(lane)
     return lane
   }
 
-  /**
-   * Takes the oldest message, and with it the place of the one reader, for as long as the reader lives: quorum queues do
-   * not enforce exclusive consumers, so whoever sees a second consumer steps back.
-   */
-  async #standAlone(anchor: Lane): Promise<void> {
-    await this.#subscribe(anchor, 1)
-    const { consumerCount } = await anchor.channel.checkQueue(this.#queue)
-    if (consumerCount > 1)
-      throw new DeadLettersUnavailable(
-        'busy',
-        `somebody else is reading ${this.#queue} (${consumerCount - 1} other consumers): wait until that has ended, or end it`,
-      )
-    if (this.total > 0) await this.#arrivals(anchor.channel, 1)
-    this.#anchored = this.#arrived[0]
+  /** The last channel, or a new one: acks and requeues must not have to do with the windows before. */
+  async #laneFor(wanted: number): Promise<Lane> {
+    const latest = this.#lanes.at(-1)
+    const room = wanted === 1 ? RUNS_PER_CHANNEL_MAX : 1
+    return latest && latest.kept.length < room ? latest : await this.#newLane()
   }
 
-  async window(): Promise<readonly ConsumeMessage[]> {
+  async window(): Promise<readonly Message[]> {
     this.#keep(this.#open)
     this.#open = []
-    const wanted = Math.min(this.#windowMost, this.total - this.#seen)
-    if (wanted <= 0) return []
-    if (this.#arrived.length < wanted) await this.#fetch(wanted)
-    this.#open = this.#arrived.splice(0, wanted)
+    const wanted = Math.min(this.#windowMax, this.total - this.#seen)
+    if (wanted === 0) return []
+    try {
+      this.#open = this.#oldest ? [this.#oldest] : await this.#fetch(wanted)
+    } catch (error) {
+      this.#fail(error)
+      throw this.#explain(error)
+    }
+    this.#oldest = undefined
     this.#seen += this.#open.length
-    if (this.#open.length < wanted) this.total = this.#seen // somebody removed the others
-    const largest = Math.max(1, ...this.#open.map(({ content }) => content.length))
-    this.#windowMost = Math.max(1, Math.min(WINDOW_MOST, 2 * this.#windowMost, Math.floor(WINDOW_BYTES / largest)))
+    const heaviest = Math.max(...this.#open.map((message) => this.#weightOf(message)))
+    const fitting = Math.max(1, Math.floor(this.#windowBytes / heaviest))
+    this.#windowMax = Math.min(WINDOW_MAX, 2 * this.#windowMax, fitting)
     return this.#open
   }
 
   /**
-   * A consumer for each window, cancelled when it has brought as many as asked for: those that are not removed stay
-   * unacked until the end, and what comes into memory is bounded all the same.
+   * A consumer for each window, cancelled when it has brought as many as asked for: the others stay unacked until the end.
+   * A window that is heavier than it may be is requeued whole, and read again in a shorter one.
    */
-  async #fetch(wanted: number): Promise<void> {
-    try {
-      if (this.#lost) throw this.#lost
-      const lane = await this.#laneForWindow()
-      const consumerTag = await this.#subscribe(lane, wanted - this.#arrived.length)
-      await this.#arrivals(lane.channel, wanted)
-      await this.#cancel(lane, consumerTag)
-    } catch (error) {
-      throw this.#lost ?? explained(this.#queue, error)
-    }
-  }
-
-  async #laneForWindow(): Promise<Lane> {
-    const latest = this.#lanes.at(-1)
-    if (this.#connection === undefined || latest === undefined) throw new Error('the reader is not open')
-    return latest.keptCount < KEPT_PER_CHANNEL_MOST ? latest : await this.#newLane(this.#connection)
-  }
-
-  async #subscribe({ channel, consumerTags }: Lane, most: number): Promise<string> {
-    await channel.prefetch(most)
-    const { consumerTag } = await channel.consume(this.#queue, (message) => this.#take(message))
-    consumerTags.add(consumerTag)
-    return consumerTag
-  }
-
-  async #cancel({ channel, consumerTags }: Lane, consumerTag: string): Promise<void> {
+  async #fetch(wanted: number): Promise<readonly Message[]> {
+    const { channel } = await this.#laneFor(wanted)
+    const arrived: Message[] = []
+    let [bytes, fitting] = [0, 0]
+    await channel.prefetch(wanted)
+    const { consumerTag } = await channel.consume(this.#queue, (message) => {
+      if (message === null) return this.#fail(new Error(`${this.#queue} was deleted`))
+      bytes += this.#weightOf(message)
+      if (bytes <= this.#windowBytes || fitting === 0) fitting += 1
+      arrived.push(fitting > arrived.length ? message : withoutBody(message))
+      this.#wake()
+    })
+    while (arrived.length < wanted) await this.#arrival()
     await channel.cancel(consumerTag)
-    consumerTags.delete(consumerTag)
+    const last = arrived.at(-1)
+    if (fitting === wanted || last === undefined) return arrived
+    channel.nack(last, true, true)
+    await this.#visible(channel, this.total - this.#seen)
+    this.#windowMax = fitting
+    return await this.#fetch(fitting)
   }
 
-  /** Resolves when `wanted` messages are there, or the queue has no more. */
-  async #arrivals(channel: Channel, wanted: number): Promise<void> {
-    let silentSince = performance.now()
-    while (this.#arrived.length < wanted) {
-      if (this.#lost) throw this.#lost
-      const before = this.#arrived.length
-      await this.#arrivalWithin(QUIET_MS)
-      if (this.#arrived.length > before) silentSince = performance.now()
-      else if ((await channel.checkQueue(this.#queue)).messageCount === 0 && this.#arrived.length === before) return
-      else if (performance.now() - silentSince > SILENT_MOST_MS)
-        throw new DeadLettersUnavailable('disconnected', `the broker delivers nothing of ${this.#queue}`)
-    }
-  }
-
-  #arrivalWithin(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms)
-      this.#wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
+  async #arrival(): Promise<void> {
+    if (this.#lost) throw this.#lost
+    const arrival = new Promise<void>((resolve) => {
+      this.#wake = resolve
+    })
+    await withDeadline(arrival, SILENT_MAX_MS, 'the next message').catch(() => {
+      const missing = `${this.#queue} gives fewer messages than there were when the reader began`
+      throw new DeadLettersUnavailable('busy', `${missing}: somebody else consumes or purges it. Run the command again`)
     })
   }
 
-  #take(message: ConsumeMessage | null): void {
-    if (message === null) this.#fail(new Error(`${this.#queue} was deleted`))
-    else this.#arrived.push(message)
-    this.#wake()
-  }
-
-  async remove(messages: readonly ConsumeMessage[]): Promise<void> {
-    const gone = new Set(messages)
+  async remove(messages: readonly Message[]): Promise<void> {
+    const [window, gone] = [this.#open, new Set(messages)]
+    const lane = this.#lanes.at(-1)
     try {
-      this.#ack(gone)
-      const kept = this.#open.filter((message) => !gone.has(message))
+      const firstKept = window.findIndex((message) => !gone.has(message))
+      // One ack for all up to here, which is right only while nothing before them is kept on this channel.
+      const together = lane?.kept.length !== 0 ? 0 : firstKept === -1 ? window.length : firstKept
+      const last = window[together - 1]
+      if (last) lane?.channel.ack(last, true)
+      for (const message of window.slice(together)) if (gone.has(message)) lane?.channel.ack(message)
       this.#open = []
-      this.#keep(kept)
-      // The broker does what it is told on a channel in order: an answer means that everything before was done.
-      await this.#lanes.at(-1)?.channel.checkQueue(this.#queue)
+      this.#keep(window.filter((message) => !gone.has(message)))
+      // An answer means that the broker has read the acks.
+      await lane?.channel.checkQueue(this.#queue)
     } catch (error) {
-      throw this.#lost ?? explained(this.#queue, error)
+      throw this.#explain(error)
     }
   }
 
-  #ack(gone: Set<ConsumeMessage>): void {
-    // The anchor's is put off: acked, it would make room for another one, out of turn.
-    if (this.#anchored && gone.has(this.#anchored)) this.putOff = [this.#anchored]
-    const latest = this.#lanes.at(-1)
-    const own = this.#open.filter((message) => message !== this.#anchored)
-    const firstKept = own.findIndex((message) => !gone.has(message))
-    // One ack for all up to here, which is right only while everything before them on this channel is gone as well.
-    const together = latest?.keptCount !== 0 ? 0 : firstKept === -1 ? own.length : firstKept
-    const last = own[together - 1]
-    if (last) latest?.channel.ack(last, true)
-    for (const message of own.slice(together)) if (gone.has(message)) latest?.channel.ack(message)
-  }
-
-  async flushed(): Promise<number> {
+  async left(): Promise<number> {
     try {
-      if (this.#lost) throw this.#lost
-      await this.#removePutOff()
-      this.#keep(this.#open)
-      this.#open = []
-      const ready = (await this.#lanes[0]?.channel.checkQueue(this.#queue))?.messageCount ?? 0
-      return this.#lanes.reduce((count, { keptCount }) => count + keptCount, ready + this.#arrived.length)
+      this.#keepAll()
+      const { channel } = await this.#laneFor(1)
+      const next = await channel.get(this.#queue)
+      if (next === false) return this.#keptCount
+      this.#keep([next])
+      return this.#keptCount + next.fields.messageCount
     } catch (error) {
-      throw this.#lost ?? explained(this.#queue, error)
+      throw this.#explain(error)
     }
   }
 
-  async #removePutOff(): Promise<void> {
-    const [anchor] = this.#lanes
-    const [message] = this.putOff
-    if (anchor === undefined || message === undefined) return
-    for (const consumerTag of anchor.consumerTags) await this.#cancel(anchor, consumerTag)
-    anchor.channel.ack(message)
-    this.putOff = []
+  /** Notes where the run ends, and forgets the bodies. */
+  #keep(messages: readonly Message[]): void {
+    const last = messages.at(-1)
+    if (last === undefined) return
+    this.#keptCount += messages.length
+    this.#lanes.at(-1)?.kept.push(withoutBody(last))
   }
 
-  /** Notes where runs end, and forgets the bodies. */
-  #keep(messages: readonly ConsumeMessage[]): void {
-    for (const message of messages) {
-      const { fields, properties } = message
-      const lane = message === this.#anchored ? this.#lanes[0] : this.#lanes.at(-1)
-      if (lane === undefined) continue
-      if (lane.kept.at(-1)?.fields.consumerTag === fields.consumerTag) lane.kept.pop()
-      lane.kept.push({ fields, properties, content: NO_BODY })
-      lane.keptCount += 1
-    }
+  #keepAll(): void {
+    this.#keep(this.#open.concat(this.#oldest ?? []))
+    this.#open = []
+    this.#oldest = undefined
   }
 
-  /**
-   * Cancels first, so that nothing comes back to us, then returns run by run, oldest first: a quorum queue puts what is
-   * returned in the order in which it is. With nack: RabbitMQ 4.3 counts it toward no delivery limit, as it would a
-   * channel that closes with messages in hand.
-   */
   async close(): Promise<void> {
     if (this.#lost === undefined)
-      await withDeadline(this.#giveBack(), CLOSE_TIMEOUT_MS, 'returning the messages').catch(() => {})
+      await withDeadline(this.#requeue(), REQUEUE_TIMEOUT_MS, 'requeuing the messages').catch(() => {})
     this.#lost ??= new DeadLettersUnavailable('disconnected', 'the reader is closed')
     if (this.#connection) await closeConnection(this.#connection)
   }
 
-  async #giveBack(): Promise<void> {
-    for (const lane of this.#lanes) for (const consumerTag of lane.consumerTags) await this.#cancel(lane, consumerTag)
-    await this.#removePutOff()
-    this.#keep(this.#open.concat(this.#arrived))
+  /**
+   * Run by run, oldest first: a quorum queue puts what is requeued in the order in which it comes. With nack: RabbitMQ 4.3
+   * counts it toward no delivery limit, as it would a channel that closes with messages in hand.
+   */
+  async #requeue(): Promise<void> {
+    this.#keepAll()
+    const [first] = this.#lanes
+    if (first === undefined || this.#keptCount === 0) return
+    const { messageCount } = await first.channel.checkQueue(this.#queue)
     for (const { channel, kept } of this.#lanes) {
-      for (const message of kept) channel.nack(message, true, true)
+      for (const last of kept) channel.nack(last, true, true)
       await channel.checkQueue(this.#queue)
     }
+    await this.#visible(first.channel, messageCount + this.#keptCount)
   }
 
-  #fail(reason: Error): void {
+  /** A quorum queue requeues in its own time: whoever reads next must find all of it. */
+  async #visible(channel: Channel, messages: number): Promise<void> {
+    const until = performance.now() + VISIBLE_TIMEOUT_MS
+    while ((await channel.checkQueue(this.#queue)).messageCount < messages && performance.now() < until)
+      await pause(VISIBLE_AGAIN_MS, NEVER)
+  }
+
+  #weightOf({ content, properties }: Message): number {
+    const headers = bytesOfValue(properties.headers ?? {}, 1)
+    return content.length + (Number.isNaN(headers) ? (this.#connection?.frameMax ?? 0) : headers)
+  }
+
+  #busy(): DeadLettersUnavailable {
+    return new DeadLettersUnavailable(
+      'busy',
+      `somebody else is reading ${this.#queue}: wait until they have finished, or end it, and run the command again`,
+    )
+  }
+
+  #explain(error: unknown): DeadLettersUnavailable {
+    if (failure.safeParse(error).data?.code === RESOURCE_LOCKED) return this.#busy()
+    return this.#lost ?? explained(this.#queue, error)
+  }
+
+  #fail(reason: unknown): void {
     this.#lost ??= explained(this.#queue, reason)
     this.#wake()
   }
 }
 
+const NEVER = new AbortController().signal
+
+const withoutBody = ({ fields, properties }: Message): Message => ({ fields, properties, content: NO_BODY })
+
+const RESOURCE_LOCKED = 405
 const failure = z.object({ code: z.union([z.number(), z.string()]).optional(), message: z.string() })
 
 /** What went wrong with `queue`, in a sentence for the operator. */

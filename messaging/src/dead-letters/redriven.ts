@@ -1,7 +1,10 @@
 // Puts dead letters back on their queue: what a redriven message looks like, and when it counts as taken.
-import type { ConfirmChannel, Message } from 'amqplib'
+import { hash } from 'node:crypto'
+import type { Channel, Message } from 'amqplib'
+import { withDeadline } from '../backoff.ts'
 import type { RabbitmqConfig } from '../config.ts'
 import { type Connection, closeConnection, openFirstConnection } from '../connection/connection.ts'
+import { channelEnd, transactional } from '../connection/inside-amqplib.ts'
 import { carried, FRAME_MIN_BYTES, headerRoom } from '../incoming/carried.ts'
 import type { Envelope } from '../outgoing/publisher.ts'
 import type { Service } from '../service.ts'
@@ -17,7 +20,6 @@ const DROPPED_HEADERS = new Set([
   'x-failed-at',
   'x-consumer',
   'x-attempts',
-  'x-dropped',
   'x-dropped',
   'x-death',
   'x-delivery-count',
@@ -47,14 +49,44 @@ export function redriven(queue: string, message: Message, frameMax: number): Env
   }
 }
 
+/** Copies come close together: a message is set aside twice when its ack was lost, at once or after the broker was away. */
+const KNOWN_MAX = 10_000
+
+/**
+ * Tells of messages whether they are copies of one before, by id, redrives and content: those are put back as one.
+ * A message without an id of its own is never taken for a copy.
+ */
+export function recogniseCopies(): (message: Message) => boolean {
+  const known = new Set<string>()
+  return ({ content, properties: { messageId, headers } }) => {
+    if (typeof messageId !== 'string' || messageId === '') return false
+    const redrives: unknown = headers?.['x-redrives']
+    const key = hash(
+      'sha256',
+      JSON.stringify([messageId, typeof redrives === 'number' ? redrives : 0, hash('sha256', content)]),
+    )
+    if (known.has(key)) return true
+    const [oldest] = known
+    if (oldest !== undefined && known.size >= KNOWN_MAX) known.delete(oldest)
+    known.add(key)
+    return false
+  }
+}
+
+/** Why a window could not be published, and how many of its messages may be on the queue all the same. */
+export interface NotPublished {
+  readonly trouble: DeadLettersUnavailable
+  readonly maybeSent: number
+}
+
 export interface Republisher {
-  /**
-   * Publishes messages to `queue` and resolves, when the fate of all is known or the time is up, with those that the
-   * broker has confirmed as stored, in their order, and why the others are not. Never rejects.
-   */
-  publish<M extends Message>(messages: readonly M[]): Promise<{ taken: readonly M[]; trouble?: DeadLettersUnavailable }>
+  /** Publishes messages to `queue`, all or none; resolves when the broker has stored them, or with why not. Never rejects. */
+  publish(messages: readonly Message[]): Promise<NotPublished | undefined>
   close(): Promise<void>
 }
+
+/** A broker that stores a window more slowly than this is taken for one that does not answer. */
+const COMMIT_TIMEOUT_MS = 60_000
 
 /** Opens a connection for publishing to `queue`, apart from the reader's: the broker stops reading one when it is short of memory or disk. */
 export async function openRepublisher(queue: string, config: RabbitmqConfig, service: Service): Promise<Republisher> {
@@ -68,92 +100,80 @@ export async function openRepublisher(queue: string, config: RabbitmqConfig, ser
   }
 }
 
+/**
+ * Publishes each window in a transaction. A broker that is short of memory stops reading, and what is written to it by then
+ * is read when the alarm is over: without the commit, which is sent only when everything else was read, it is dropped.
+ */
 class RabbitmqRepublisher implements Republisher {
   readonly #queue: string
-  readonly #confirmTimeoutMs: number
+  readonly #readTimeoutMs: number
   #connection: Connection | undefined
-  #channel: ConfirmChannel | undefined
+  #channel: Channel | undefined
+  #commit: () => Promise<void> = async () => {}
   #trouble: DeadLettersUnavailable | undefined
-  /** Ends the wait for confirms that will not come. */
-  #interrupt: () => void = () => {}
 
-  constructor(queue: string, confirmTimeoutMs: number) {
+  constructor(queue: string, readTimeoutMs: number) {
     this.#queue = queue
-    this.#confirmTimeoutMs = confirmTimeoutMs
+    this.#readTimeoutMs = readTimeoutMs
   }
 
   async open(config: RabbitmqConfig, service: Service): Promise<void> {
-    const lost = (reason: Error) => this.#fail(explained(this.#queue, reason))
+    const lost = (reason: Error) => {
+      this.#trouble ??= this.#explain(reason)
+    }
     this.#connection = await openFirstConnection(config, `${service.name} redriving to ${this.#queue}`, service, lost)
-    this.#channel = await this.#connection.model.createConfirmChannel()
+    this.#channel = await this.#connection.model.createChannel()
     this.#channel.on('error', lost)
     this.#channel.on('close', () => lost(new Error('the channel was closed')))
-    // The broker returns a message before it confirms it. After the first, no confirm is believed any more.
-    this.#channel.on('return', () =>
-      this.#fail(
-        new DeadLettersUnavailable(
-          'unroutable',
-          `the broker has no queue ${this.#queue} to redrive to: start its consumer, or declare it`,
-        ),
-      ),
-    )
-  }
-
-  async publish<M extends Message>(messages: readonly M[]) {
-    const taken = new Set<M>()
-    let unknown = messages.length
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => this.#fail(this.#notConfirmed()), this.#confirmTimeoutMs)
-      this.#interrupt = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-      if (this.#trouble || messages.length === 0) return this.#interrupt()
-      for (const message of messages)
-        this.#write(message, (isTaken) => {
-          if (isTaken && this.#trouble === undefined) taken.add(message)
-          unknown -= 1
-          if (unknown === 0) this.#interrupt()
-        })
+    // The broker returns a message before it answers the commit.
+    this.#channel.on('return', () => {
+      this.#trouble ??= this.#unroutable()
     })
-    const inOrder = messages.filter((message) => taken.has(message))
-    return this.#trouble === undefined ? { taken: inOrder } : { taken: inOrder, trouble: this.#trouble }
+    this.#commit = await transactional(this.#channel)
   }
 
-  #write(message: Message, settled: (isTaken: boolean) => void): void {
-    const { queue, content, properties } = redriven(this.#queue, message, this.#connection?.frameMax ?? FRAME_MIN_BYTES)
+  async publish(messages: readonly Message[]): Promise<NotPublished | undefined> {
+    let maybeSent = 0
     try {
-      this.#channel?.publish('', queue, content, properties, (error) => {
-        if (error) this.#fail(this.#refused(message))
-        settled(!error)
-      })
+      if (this.#trouble || this.#channel === undefined) throw this.#trouble
+      if (messages.length === 0) return undefined
+      for (const message of messages) this.#write(message)
+      await withDeadline(this.#channel.checkQueue(this.#queue), this.#readTimeoutMs, 'publishing')
+      if (this.#trouble) throw this.#trouble
+      maybeSent = messages.length
+      await withDeadline(this.#commit(), COMMIT_TIMEOUT_MS, 'storing the messages')
+      if (this.#trouble) throw this.#trouble
+      return undefined
     } catch (error) {
-      // amqplib refuses before it writes anything: the channel is closing, or a header cannot be written again.
-      const why = error instanceof Error ? error.message : String(error)
-      this.#fail(
-        new DeadLettersUnavailable(
-          'unconfirmed',
-          `the message ${printable(idOf(message))} cannot be sent: ${printable(why)}`,
-        ),
-      )
-      settled(false)
+      this.#trouble ??= this.#explain(error)
+      return { trouble: this.#trouble, maybeSent }
     }
   }
 
-  #refused(message: Message): DeadLettersUnavailable {
-    return new DeadLettersUnavailable('unconfirmed', `the broker refused the message ${printable(idOf(message))}`)
+  #write(message: Message): void {
+    const { queue, content, properties } = redriven(this.#queue, message, this.#connection?.frameMax ?? FRAME_MIN_BYTES)
+    try {
+      this.#channel?.publish('', queue, content, properties)
+    } catch (error) {
+      // amqplib refuses before it writes anything: the channel is closing, or a header cannot be written again.
+      const why = printable(error instanceof Error ? error.message : String(error))
+      throw new DeadLettersUnavailable('unconfirmed', `the message ${printable(idOf(message))} cannot be sent: ${why}`)
+    }
   }
 
-  #notConfirmed(): DeadLettersUnavailable {
+  #unroutable(): DeadLettersUnavailable {
+    const what = `the broker has no queue ${this.#queue} to redrive to: start its consumer, or declare it`
+    return new DeadLettersUnavailable('unroutable', what)
+  }
+
+  #explain(error: unknown): DeadLettersUnavailable {
+    const ended = this.#channel && channelEnd(this.#channel)
+    const reason = explained(this.#queue, ended ?? error)
+    if (reason.trouble === 'no-queue') return this.#unroutable()
+    if (ended !== undefined || reason === error) return reason
     const blocked = this.#connection?.blocked
     const why = blocked === undefined ? '' : ` (it blocks publishing: ${blocked})`
-    const seconds = this.#confirmTimeoutMs / 1_000
-    return new DeadLettersUnavailable('unconfirmed', `the broker did not confirm within ${seconds} s${why}`)
-  }
-
-  #fail(trouble: DeadLettersUnavailable): void {
-    this.#trouble ??= trouble
-    this.#interrupt()
+    return new DeadLettersUnavailable('unconfirmed', `the broker did not take the messages${why}: ${reason.message}`)
   }
 
   async close(): Promise<void> {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { countReason, type DeadLetter, type DeadLetterDesk, deadLetterSources, jsonLine } from '@ims/messaging'
 import type { RequestHandler, Response } from 'express'
 import { z } from 'zod'
-import { sendJson } from '../answer.ts'
+import { cutOff, sendJson } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
 import { nextPageUrl } from '../listing-query.ts'
 import { Problem } from '../problem.ts'
@@ -115,7 +115,7 @@ export function exportRoute({ desk, config, service }: RouteParts): RequestHandl
       bodyMostBytes: Number.POSITIVE_INFINITY,
       signal,
     })
-    if (seen < total) return void response.destroy()
+    if (seen < total) return cutOff(response)
     begin(response)
     response.end()
   }
@@ -128,7 +128,7 @@ function begin(response: Response): void {
 async function drained(response: Response, stallTimeoutMs: number, signal: AbortSignal): Promise<void> {
   const stalled = AbortSignal.timeout(stallTimeoutMs)
   await once(response, 'drain', { signal: AbortSignal.any([signal, stalled]) }).catch(() => {})
-  if (stalled.aborted) response.destroy()
+  if (stalled.aborted) cutOff(response)
 }
 
 const parameters = z.object({ queue: z.string(), id: z.string().default('') })

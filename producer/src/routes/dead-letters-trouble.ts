@@ -4,14 +4,21 @@ import { Problem } from '../problem.ts'
 
 const RETRY_AFTER_S = '5'
 
+/** How far a redrive or discard came; `maybeSent`: so many more may have been put back, and are among those left as well. */
+interface Counts {
+  readonly done?: number
+  readonly left?: number
+  readonly maybeSent?: number
+}
+
 /** Any other error is given back as it is. What the broker said may hold names of hosts and users: it goes into the log only. */
-export function troubleAsProblem(error: unknown, counts: { done?: number; left?: number } = {}): unknown {
+export function troubleAsProblem(error: unknown, counts: Counts = {}): unknown {
   if (error instanceof URIError) return new Problem(404, 'not-found', 'The path is not properly percent-encoded.')
   if (!(error instanceof DeadLettersUnavailable)) return error
   const headers = { 'Retry-After': RETRY_AFTER_S }
   switch (error.trouble) {
     case 'busy':
-      return new Problem(409, 'busy', 'Somebody else is reading these dead letters: try again.', { headers })
+      return new Problem(409, 'busy', 'Somebody else is reading these dead letters. Try again.', { headers })
     case 'no-queue':
       return new Problem(404, 'not-found', 'The broker has no such queue of dead letters yet: nothing was set aside.')
     case 'not-permitted':
@@ -25,6 +32,7 @@ export function troubleAsProblem(error: unknown, counts: { done?: number; left?:
   }
   function unavailable(why: string): Problem {
     const rest = counts.done === undefined ? '' : ' What was done is counted in done; the others are where they were.'
-    return new Problem(503, 'dead-letters-unavailable', `${why}${rest}`, { headers, ...counts })
+    const more = counts.maybeSent ? ` Up to ${counts.maybeSent} of those may have been redriven as well.` : ''
+    return new Problem(503, 'dead-letters-unavailable', `${why}${rest}${more}`, { headers, ...counts })
   }
 }

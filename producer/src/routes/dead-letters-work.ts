@@ -76,7 +76,7 @@ async function work(
 ): Promise<Worked> {
   const signal = AbortSignal.any([AbortSignal.timeout(ANSWER_WITHIN_MS), service.stopping])
   const outcome = await desk[verb](queue, choice, { ...options, signal })
-  const { done, left, stopped } = outcome
+  const { done, left, stopped, maybeSent } = outcome
   const requestId = response.getHeader('X-Request-Id')
   const client = clientOf(response)?.name
   const fields = { requestId, client, queue, verb, by: choice.by, dryRun: options.dryRun, done, left }
@@ -84,6 +84,6 @@ async function work(
     service.log.info(fields, 'dead letters worked on')
     return outcome
   }
-  service.log.warn({ ...fields, reason: stopped.message }, 'dead letters worked on, but not to the end')
-  throw troubleAsProblem(stopped, options.dryRun ? {} : { done, left })
+  service.log.warn({ ...fields, maybeSent, reason: stopped.message }, 'dead letters worked on, but not to the end')
+  throw troubleAsProblem(stopped, options.dryRun ? {} : { done, left, maybeSent })
 }
