@@ -1,11 +1,6 @@
 // The judgement: what was attempted and answered against what is in the database, the log and the dead letters. No clock, no server.
 import type { Attempt, History } from './history.ts'
 
-/**
- * True: a refusal of which the sender was told leaves no dead letter, unless a fault may have hidden from the consumer that it was told.
- * False: it leaves one as well.
- */
-export const TOLD_LEAVES_NO_LETTER = false
 /** A message is through with its consumer, and its sender has an answer, so long after it was sent at the latest. */
 const UNDER_WAY_MS = 10_000
 
@@ -82,19 +77,17 @@ export interface Judgement {
 export function judge(
   history: Pick<History, 'attempts' | 'expected' | 'lies' | 'disturbances'>,
   found: Found,
-  toldLeavesNoLetter = TOLD_LEAVES_NO_LETTER,
 ): Judgement {
-  const rules = { toldLeavesNoLetter }
   const letters = new DeadLetters(found.deadLetters)
   const violations: Violation[] = [
     ...history.lies.map(({ text, sku, atMs }) => {
       const attempt = history.attempts.findLast((each) => sku !== undefined && each.sku === sku)
       return { what: 'lie' as const, text: `${text} (at ${atMs.toFixed(0)} ms)`, attempt }
     }),
-    ...history.attempts.flatMap((attempt) => judgeAttempt(attempt, found, letters, rules)),
+    ...history.attempts.flatMap((attempt) => judgeAttempt(attempt, found, letters)),
     ...history.attempts
       .filter((attempt) => isUndisturbed(attempt, history.disturbances))
-      .flatMap((attempt) => judgeLetters(attempt, letters.of(attempt), rules)),
+      .flatMap((attempt) => judgeLetters(attempt, letters.of(attempt))),
     ...neverSent(history.attempts, found, letters),
     ...withoutFault(history.attempts, found.deadLetters),
     ...judgeDeletes(history.attempts, found),
@@ -119,15 +112,11 @@ export function judge(
   }
 }
 
-interface Rules {
-  readonly toldLeavesNoLetter: boolean
-}
-
-function judgeAttempt(attempt: Attempt, found: Found, letters: DeadLetters, rules: Rules): Violation[] {
+function judgeAttempt(attempt: Attempt, found: Found, letters: DeadLetters): Violation[] {
   const effects = effectsOf(attempt, found)
   const aside = letters.of(attempt) > 0
   const { applied, refused } = recordedOf(attempt, found)
-  const isTold = rules.toldLeavesNoLetter && attempt.told === 'refused'
+  const isTold = attempt.told === 'refused'
   const say = (what: Violation['what'], text: string): Violation[] => [{ what, text, attempt }]
   if (attempt.answer === 'accepted' && effects === 0 && !aside && !isTold)
     return say('lost', 'accepted, but neither applied nor among the dead letters')
@@ -148,9 +137,9 @@ function judgeAttempt(attempt: Attempt, found: Found, letters: DeadLetters, rule
 }
 
 /** In calm a message leaves no more dead letters than it was sent times, and none when its sender was told. */
-function judgeLetters(attempt: Attempt, letters: number, rules: Rules): Violation[] {
+function judgeLetters(attempt: Attempt, letters: number): Violation[] {
   const { told, asked, unasked } = attempt
-  const most = rules.toldLeavesNoLetter && told === 'refused' ? unasked : Math.max(asked + unasked, 1)
+  const most = told === 'refused' ? unasked : Math.max(asked + unasked, 1)
   if (letters <= most) return []
   const text = `${letters} dead letters, at most ${most} expected${told === 'refused' ? ': its sender was told' : ''}`
   return [{ what: 'set aside again', text, attempt }]

@@ -36,14 +36,13 @@ const letter = (more: Partial<Found['deadLetters'][number]> = {}) => ({
 })
 
 interface Told {
-  readonly toldLeavesNoLetter?: boolean
   readonly disturbed?: boolean
 }
 const verdict = (
   more: Partial<Attempt>,
   found: Partial<Found>,
   expected: [string, string | undefined][] = [],
-  { toldLeavesNoLetter = false, disturbed = false }: Told = {},
+  { disturbed = false }: Told = {},
 ) => {
   const history = new History()
   if (disturbed) history.disturbances.push({ fromMs: 0, untilMs: 60_000 })
@@ -51,9 +50,7 @@ const verdict = (
   attempt(history, { id: 'item-2', messageId: 'm-2', answer: 'not accepted' })
   attempt(history, more)
   for (const [sku, name] of expected) history.expected.set(sku, name)
-  return judge(history, { ...nothing, ...found }, toldLeavesNoLetter).violations.map(
-    ({ what, text }) => `${what}: ${text}`,
-  )
+  return judge(history, { ...nothing, ...found }).violations.map(({ what, text }) => `${what}: ${text}`)
 }
 
 describe('the judgement lets pass', () => {
@@ -65,15 +62,13 @@ describe('the judgement lets pass', () => {
     expect(verdict({}, twice, [], { disturbed: true })).toEqual([])
     expect(verdict({ unasked: 2 }, twice)).toEqual([])
   })
-  it('a refusal that was told, with a dead letter or without one, whichever holds', () => {
-    expect(verdict({ told: 'refused', asked: 1 }, { deadLetters: [letter()] })).toEqual([])
-    expect(verdict({ told: 'refused', asked: 1 }, {}, [], { toldLeavesNoLetter: true })).toEqual([])
+  it('a refusal that was told, without a dead letter', () => {
+    expect(verdict({ told: 'refused', asked: 1 }, {})).toEqual([])
   })
   it('a dead letter although the sender was told, if it was sent once more by somebody who does not ask, or amid a fault', () => {
     const found = { deadLetters: [letter()] }
-    const rule = { toldLeavesNoLetter: true }
-    expect(verdict({ told: 'refused', asked: 1, unasked: 1 }, found, [], rule)).toEqual([])
-    expect(verdict({ told: 'refused', asked: 1 }, found, [], { ...rule, disturbed: true })).toEqual([])
+    expect(verdict({ told: 'refused', asked: 1, unasked: 1 }, found)).toEqual([])
+    expect(verdict({ told: 'refused', asked: 1 }, found, [], { disturbed: true })).toEqual([])
   })
   it('what was refused, told, and then redriven and applied', () => {
     const found = { ...stored, ...recorded('create_item', [1], [0]) }
@@ -151,15 +146,14 @@ describe('the judgement finds', () => {
       'set aside again: 2 dead letters, at most 1 expected',
     ])
   })
-  it('a dead letter although the sender was told, or none, whichever is wrong', () => {
+  it('a dead letter although the sender was told', () => {
     const more = { told: 'refused', asked: 1 } as const
-    expect(verdict(more, { deadLetters: [letter()] }, [], { toldLeavesNoLetter: true })).toEqual([
+    expect(verdict(more, { deadLetters: [letter()] })).toEqual([
       'set aside again: 1 dead letters, at most 0 expected: its sender was told',
     ])
-    expect(verdict(more, {})).toEqual([expect.stringMatching(/^lost/)])
   })
   it('a refusal that nobody was told of and that is nowhere', () => {
-    expect(verdict({ asked: 1 }, {}, [], { toldLeavesNoLetter: true })).toEqual([expect.stringMatching(/^lost/)])
+    expect(verdict({ asked: 1 }, {})).toEqual([expect.stringMatching(/^lost/)])
   })
   it.each([
     ['because its consumer could not apply it', { reason: 'handler-failed' }, {}],

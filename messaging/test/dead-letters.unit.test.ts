@@ -117,6 +117,7 @@ describe('a redriven message', () => {
       'x-reason': 'r',
       'x-error': 'e',
       'x-attempts': 3,
+      'x-hears-refusals': true,
       CC: ['other'],
       'x-after': 7,
     }
@@ -133,7 +134,6 @@ describe('a redriven message', () => {
     expect(content).toBe(dead.content)
     expect(properties).toEqual({
       messageId: 'm',
-      replyTo: 'r',
       correlationId: 'c',
       persistent: true,
       mandatory: true,

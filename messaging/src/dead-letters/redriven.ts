@@ -7,6 +7,7 @@ import { type Connection, closeConnection, openFirstConnection } from '../connec
 import { channelEnd, transactional } from '../connection/inside-amqplib.ts'
 import { carried, FRAME_MIN_BYTES, headerRoom } from '../incoming/carried.ts'
 import type { Envelope } from '../outgoing/publisher.ts'
+import { HEARS_REFUSALS_HEADER } from '../outgoing/reply.ts'
 import type { Service } from '../service.ts'
 import { idOf } from './described.ts'
 import { DeadLettersUnavailable } from './errors.ts'
@@ -24,15 +25,16 @@ const DROPPED_HEADERS = new Set([
   'x-death',
   'x-delivery-count',
   'x-acquired-count',
+  HEARS_REFUSALS_HEADER,
 ])
 const DROPPED_PREFIXES = ['x-first-death-', 'x-last-death-']
 
 /**
  * The message as its consumer is to see it again: the same bytes, properties and id, as far as they can be written again
- * and do not route it elsewhere. One without an id gets that of its dead letter.
+ * and do not route it elsewhere. One without an id gets that of its dead letter. Nobody waits for a reply any more.
  */
 export function redriven(queue: string, message: Message, frameMax: number): Envelope {
-  const { properties, headers } = carried(message.properties, headerRoom(frameMax))
+  const { headers, properties } = carried({ ...message.properties, replyTo: undefined }, headerRoom(frameMax))
   const kept = Object.entries(headers).filter(
     ([name]) => !DROPPED_HEADERS.has(name) && !DROPPED_PREFIXES.some((prefix) => name.startsWith(prefix)),
   )
