@@ -1,4 +1,6 @@
 // What messaging needs of the process it runs in: a logger, a meter, and the news that shutdown has begun.
+import type { connect } from 'amqplib'
+import type { Clock } from './scope.ts'
 
 /** A structured logger; pino satisfies it. */
 export interface Log {
@@ -20,4 +22,7 @@ export interface Service {
   readonly meter: Meter
   /** Aborts when shutdown begins; every wait at start ends then. */
   readonly stopping: AbortSignal
+  /** Time and chance, and the way to the broker: the real ones when left out. A simulation brings its own. */
+  readonly clock?: Clock
+  readonly connect?: typeof connect
 }

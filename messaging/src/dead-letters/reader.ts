@@ -1,10 +1,10 @@
 // Reads a dead-letter queue from its oldest message on, in windows, and returns in order whatever was not removed.
 import type { Channel, ConsumeMessage } from 'amqplib'
 import { z } from 'zod'
-import { withDeadline } from '../backoff.ts'
 import type { RabbitmqConfig } from '../config.ts'
 import { type Connection, closeConnection, openFirstConnection } from '../connection/connection.ts'
 import { deadLetterQueue } from '../contract.ts'
+import { type Clock, clockOf, withDeadline } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { DeadLettersUnavailable } from './errors.ts'
 
@@ -57,8 +57,9 @@ export interface DeadLetterReader {
  * @throws DeadLettersUnavailable: no such queue, somebody else reads it, not permitted, no broker
  */
 export async function openReader(queue: string, config: RabbitmqConfig, service: Service): Promise<DeadLetterReader> {
+  const clock = clockOf(service)
   for (let attempt = 1; ; attempt += 1) {
-    const reader = new Reader(deadLetterQueue(queue))
+    const reader = new Reader(deadLetterQueue(queue), clock)
     try {
       await reader.open(config, service)
       return reader
@@ -66,7 +67,7 @@ export async function openReader(queue: string, config: RabbitmqConfig, service:
       await reader.close()
       const isBusy = error instanceof DeadLettersUnavailable && error.trouble === 'busy'
       if (!isBusy || attempt === ATTEMPTS_MOST) throw error
-      await new Promise((resolve) => setTimeout(resolve, ATTEMPT_AGAIN_MS * (1 + Math.random())))
+      await new Promise<void>((resolve) => clock.after(ATTEMPT_AGAIN_MS * (1 + clock.random()), resolve))
     }
   }
 }
@@ -84,6 +85,7 @@ class Reader implements DeadLetterReader {
   total = 0
   putOff: readonly ConsumeMessage[] = []
   readonly #queue: string
+  readonly #clock: Clock
   readonly #arrived: ConsumeMessage[] = []
   /** The first is the anchor's; windows come on the last one. */
   readonly #lanes: Lane[] = []
@@ -97,8 +99,9 @@ class Reader implements DeadLetterReader {
   #lost: DeadLettersUnavailable | undefined
   #wake: () => void = () => {}
 
-  constructor(queue: string) {
+  constructor(queue: string, clock: Clock) {
     this.#queue = queue
+    this.#clock = clock
   }
 
   async open(config: RabbitmqConfig, service: Service): Promise<void> {
@@ -189,23 +192,23 @@ class Reader implements DeadLetterReader {
 
   /** Resolves when `wanted` messages are there, or the queue has no more. */
   async #arrivals(channel: Channel, wanted: number): Promise<void> {
-    let silentSince = performance.now()
+    let silentSince = this.#clock.nowMs()
     while (this.#arrived.length < wanted) {
       if (this.#lost) throw this.#lost
       const before = this.#arrived.length
       await this.#arrivalWithin(QUIET_MS)
-      if (this.#arrived.length > before) silentSince = performance.now()
+      if (this.#arrived.length > before) silentSince = this.#clock.nowMs()
       else if ((await channel.checkQueue(this.#queue)).messageCount === 0 && this.#arrived.length === before) return
-      else if (performance.now() - silentSince > SILENT_MOST_MS)
+      else if (this.#clock.nowMs() - silentSince > SILENT_MOST_MS)
         throw new DeadLettersUnavailable('disconnected', `the broker delivers nothing of ${this.#queue}`)
     }
   }
 
   #arrivalWithin(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms)
+      const clear = this.#clock.after(ms, resolve)
       this.#wake = () => {
-        clearTimeout(timer)
+        clear()
         resolve()
       }
     })
@@ -285,7 +288,7 @@ class Reader implements DeadLetterReader {
    */
   async close(): Promise<void> {
     if (this.#lost === undefined)
-      await withDeadline(this.#giveBack(), CLOSE_TIMEOUT_MS, 'returning the messages').catch(() => {})
+      await withDeadline(this.#clock, this.#giveBack(), CLOSE_TIMEOUT_MS, 'returning the messages').catch(() => {})
     this.#lost ??= new DeadLettersUnavailable('disconnected', 'the reader is closed')
     if (this.#connection) await closeConnection(this.#connection)
   }

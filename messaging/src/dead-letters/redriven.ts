@@ -4,6 +4,7 @@ import type { RabbitmqConfig } from '../config.ts'
 import { type Connection, closeConnection, openFirstConnection } from '../connection/connection.ts'
 import { carried, FRAME_MIN_BYTES, headerRoom } from '../incoming/carried.ts'
 import type { Envelope } from '../outgoing/publisher.ts'
+import { type Clock, clockOf } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { idOf } from './described.ts'
 import { DeadLettersUnavailable } from './errors.ts'
@@ -58,7 +59,7 @@ export interface Republisher {
 
 /** Opens a connection for publishing to `queue`, apart from the reader's: the broker stops reading one when it is short of memory or disk. */
 export async function openRepublisher(queue: string, config: RabbitmqConfig, service: Service): Promise<Republisher> {
-  const opened = new RabbitmqRepublisher(queue, config.confirmTimeoutMs)
+  const opened = new RabbitmqRepublisher(queue, config.confirmTimeoutMs, clockOf(service))
   try {
     await opened.open(config, service)
     return opened
@@ -71,13 +72,15 @@ export async function openRepublisher(queue: string, config: RabbitmqConfig, ser
 class RabbitmqRepublisher implements Republisher {
   readonly #queue: string
   readonly #confirmTimeoutMs: number
+  readonly #clock: Clock
   #connection: Connection | undefined
   #channel: ConfirmChannel | undefined
   #trouble: DeadLettersUnavailable | undefined
   /** Ends the wait for confirms that will not come. */
   #interrupt: () => void = () => {}
 
-  constructor(queue: string, confirmTimeoutMs: number) {
+  constructor(queue: string, confirmTimeoutMs: number, clock: Clock) {
+    this.#clock = clock
     this.#queue = queue
     this.#confirmTimeoutMs = confirmTimeoutMs
   }
@@ -103,9 +106,9 @@ class RabbitmqRepublisher implements Republisher {
     const taken = new Set<M>()
     let unknown = messages.length
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => this.#fail(this.#notConfirmed()), this.#confirmTimeoutMs)
+      const clear = this.#clock.after(this.#confirmTimeoutMs, () => this.#fail(this.#notConfirmed()))
       this.#interrupt = () => {
-        clearTimeout(timer)
+        clear()
         resolve()
       }
       if (this.#trouble || messages.length === 0) return this.#interrupt()

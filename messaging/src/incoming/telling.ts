@@ -1,9 +1,9 @@
 // Tells what was decided about messages: a dead letter for whoever looks there, a reply for whoever asked, then the ack.
-import { backoffMs, pause } from '../backoff.ts'
 import type { ConsumerConfig } from '../config.ts'
 import type { Contract } from '../contract.ts'
 import type { Outcome } from '../handler.ts'
 import type { Publisher } from '../outgoing/publisher.ts'
+import type { Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
 import type { Held, InHand } from './in-hand.ts'
 import { deadLetter, type Refused, replyTo } from './settle.ts'
@@ -19,7 +19,8 @@ export interface TellingParts<Body, Result> {
   readonly config: Pick<ConsumerConfig, 'retryMostMs'>
   readonly service: Service
   readonly inHand: InHand<Body>
-  readonly stopping: AbortSignal
+  /** Ends when the consumer is to stop. */
+  readonly scope: Scope
   /** Called with the reason while a dead letter cannot be published, and with undefined afterwards. */
   readonly trouble: (sentence: string | undefined) => void
 }
@@ -71,24 +72,24 @@ export class Telling<Body, Result> {
 
   /** Publishes the dead letter until the broker has confirmed it; false when the session ended or we were to stop before. */
   async #setAside({ message, session }: Held, refused: Refused): Promise<boolean> {
-    const { contract, publisher, config, service, stopping, trouble } = this.#parts
+    const { contract, publisher, config, service, scope, trouble } = this.#parts
     const { messageId } = message.properties
     const fields = { queue: contract.queue, messageId, reason: refused.reason, error: refused.error }
-    const failure = { consumer: service.name, at: new Date() }
-    const givenUp = AbortSignal.any([stopping, session.over.signal])
+    const failure = { consumer: service.name, at: scope.clock.date() }
+    const givenUp = scope.part([session.over.signal])
     try {
       for (let attempt = 1; !session.over.signal.aborted; attempt += 1) {
         try {
           const { frameMax } = publisher
-          await publisher.deliver(deadLetter(contract, message, refused, { ...failure, frameMax }), stopping)
+          await publisher.deliver(deadLetter(contract, message, refused, { ...failure, frameMax }), scope.signal)
           service.log.warn(fields, 'message refused: it is among the dead letters')
           return true
         } catch (error) {
           const why = `cannot dead-letter a message of ${contract.queue}: ${sentence(error)}`
           trouble(why)
           service.log.error(fields, why)
-          await pause(backoffMs(attempt, config.retryMostMs), givenUp)
-          if (givenUp.aborted) return false
+          await givenUp.backOff(attempt, config.retryMostMs)
+          if (givenUp.isOver) return false
         }
       }
       return false
@@ -102,15 +103,14 @@ export class Telling<Body, Result> {
    * connection to reply on and room for the reply are waited for: after a restart of the broker requests may come before there is one.
    */
   async #reply({ message, session }: Held, outcome: Outcome<Result>): Promise<void> {
-    const { contract, replies, service, stopping } = this.#parts
+    const { contract, replies, service, scope } = this.#parts
     const { messageId, replyTo: address } = message.properties
     const labels = { queue: contract.queue }
     const envelope = replyTo(contract, message, outcome)
     if (envelope === undefined)
       return service.log.warn({ ...labels, messageId, address }, 'no proper address to reply to')
-    const givenUp = AbortSignal.any([stopping, session.over.signal, AbortSignal.timeout(REPLY_WAITS_MOST_MS)])
     try {
-      await replies.tell(envelope, givenUp)
+      await replies.tell(envelope, scope.part([session.over.signal], REPLY_WAITS_MOST_MS))
       service.meter.count('replies_sent', labels)
     } catch (error) {
       service.meter.count('replies_unroutable', labels)
