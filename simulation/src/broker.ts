@@ -123,6 +123,11 @@ export class SimulatedBroker {
     return queue
   }
 
+  /** Puts a message on a queue, as any peer could. */
+  put(name: string, properties: Record<string, any>, content: Buffer): void {
+    this.#route(name, properties, content, new OpenChannel(0))
+  }
+
   deleteQueue(name: string): void {
     const queue = this.queues.get(name)
     if (queue === undefined) return
@@ -192,7 +197,12 @@ export class SimulatedBroker {
       return answer('ChannelOpenOk')
     }
     const channel = channels.get(frame.channel)
-    if (channel === undefined) return
+    if (channel === undefined) {
+      // RabbitMQ answers a close on a channel that it has closed itself (rabbit_reader.erl).
+      if (id === methods['ChannelClose'])
+        link.down({ channel: frame.channel, id: methods['ChannelCloseOk'], fields: {} })
+      return
+    }
     switch (id) {
       case methods['ChannelClose']:
         channels.delete(frame.channel)
@@ -213,7 +223,7 @@ export class SimulatedBroker {
       }
       case methods['BasicConsume']:
         return this.#consume(link, channel, fields, answer)
-      case methods['BasicCancel'] : {
+      case methods['BasicCancel']: {
         this.#unsubscribe(channel, fields['consumerTag'])
         return answer('BasicCancelOk', { consumerTag: fields['consumerTag'] })
       }
@@ -262,7 +272,8 @@ export class SimulatedBroker {
       if (!channel.confirms) return
       const send = () => {
         link.downThen([{ channel: channel.id, id: methods[method], fields: { deliveryTag, multiple: false } }], () => {
-          if (method === 'BasicAck') this.confirmArrivedMs.set(`${fields['routingKey']} ${labelOf(content)}`, this.#world.nowMs)
+          if (method === 'BasicAck')
+            this.confirmArrivedMs.set(`${fields['routingKey']} ${labelOf(content)}`, this.#world.nowMs)
         })
       }
       this.#world.at(this.#world.nowMs + this.confirmDelayMs + this.delayMs(), send)
@@ -275,7 +286,11 @@ export class SimulatedBroker {
     }
     if (!this.#route(name, properties, content, channel) && fields['mandatory'])
       link.down(
-        { channel: channel.id, id: methods['BasicReturn'], fields: { routingKey: name, exchange: '', replyCode: 312, replyText: 'NO_ROUTE' } },
+        {
+          channel: channel.id,
+          id: methods['BasicReturn'],
+          fields: { routingKey: name, exchange: '', replyCode: 312, replyText: 'NO_ROUTE' },
+        },
         ...contentFrames(channel.id, properties, content),
       )
     confirm('BasicAck')
@@ -283,14 +298,18 @@ export class SimulatedBroker {
 
   /** False when there is no such queue. */
   #route(name: string, given: Record<string, any>, content: Buffer, channel: OpenChannel): boolean {
-    const properties = given['replyTo'] === REPLY_TO ? { ...given, replyTo: `${REPLY_TO}.${channel.replyToken}` } : given
+    const properties =
+      given['replyTo'] === REPLY_TO ? { ...given, replyTo: `${REPLY_TO}.${channel.replyToken}` } : given
     if (name.startsWith(`${REPLY_TO}.`)) {
       const token = name.slice(REPLY_TO.length + 1)
       for (const [asking, channels] of this.links)
         for (const { id, replyToken, replyTag } of channels.values())
           if (replyToken === token) {
             const fields = { consumerTag: replyTag, deliveryTag: 1, redelivered: false, exchange: '', routingKey: name }
-            const frames = [{ channel: id, id: methods['BasicDeliver'], fields }, ...contentFrames(id, properties, content)]
+            const frames = [
+              { channel: id, id: methods['BasicDeliver'], fields },
+              ...contentFrames(id, properties, content),
+            ]
             asking.downThen(frames, () => this.repliesArrivedMs.set(properties['correlationId'], this.#world.nowMs))
             return true
           }
@@ -315,7 +334,9 @@ export class SimulatedBroker {
   #deliver(queue: Queue): void {
     while (queue.ready.length > 0) {
       const [message] = queue.ready
-      const index = queue.subscribers.findIndex(({ inHand, prefetch, noAck }) => noAck || prefetch === 0 || inHand < prefetch)
+      const index = queue.subscribers.findIndex(
+        ({ inHand, prefetch, noAck }) => noAck || prefetch === 0 || inHand < prefetch,
+      )
       const subscriber = queue.subscribers[index]
       if (message === undefined || subscriber === undefined) return
       queue.ready.shift()
@@ -336,9 +357,22 @@ export class SimulatedBroker {
           this.#fail(link, channel, PRECONDITION_FAILED, 'PRECONDITION_FAILED - delivery acknowledgement timed out')
         })
       }
-      const headers = message.returns > 0 && this.traits.quorum ? { ...message.properties['headers'], 'x-delivery-count': message.returns } : message.properties['headers']
+      const headers =
+        message.returns > 0 && this.traits.quorum
+          ? { ...message.properties['headers'], 'x-delivery-count': message.returns }
+          : message.properties['headers']
       link.down(
-        { channel: channel.id, id: methods['BasicDeliver'], fields: { consumerTag: tag, deliveryTag, redelivered: message.redelivered, exchange: '', routingKey: queue.name } },
+        {
+          channel: channel.id,
+          id: methods['BasicDeliver'],
+          fields: {
+            consumerTag: tag,
+            deliveryTag,
+            redelivered: message.redelivered,
+            exchange: '',
+            routingKey: queue.name,
+          },
+        },
         ...contentFrames(channel.id, { ...message.properties, headers }, message.content),
       )
     }
@@ -388,7 +422,11 @@ export class SimulatedBroker {
   #fail(link: Link, channel: OpenChannel, replyCode: number, replyText: string): void {
     this.links.get(link)?.delete(channel.id)
     this.#channelGone(channel)
-    link.down({ channel: channel.id, id: methods['ChannelClose'], fields: { replyCode, replyText, classId: 50, methodId: 10 } })
+    link.down({
+      channel: channel.id,
+      id: methods['ChannelClose'],
+      fields: { replyCode, replyText, classId: 50, methodId: 10 },
+    })
   }
 }
 

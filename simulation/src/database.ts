@@ -169,7 +169,8 @@ export class SimulatedDatabase {
           }
           return process.post(resolve)
         }
-        if (this.#world.nowMs >= untilMs) return process.post(() => reject(new Trouble('Lock wait timeout exceeded', true)))
+        if (this.#world.nowMs >= untilMs)
+          return process.post(() => reject(new Trouble('Lock wait timeout exceeded', true)))
         this.#waiting.push(attempt)
       }
       this.#world.at(untilMs, () => this.#wakeWaiting())

@@ -11,12 +11,23 @@ const EXIT_FOUND = 1
 const EXIT_USAGE = 64
 const USAGE = `usage: simulate [--minutes M | --runs N] [--seed S] [--faults 'a,b'] [--no-keep] [--replay FILE]\nfaults: ${FAULTS.join(', ')}\n`
 
-const whole = z.string().regex(/^\d{1,9}$/).transform(Number)
+const whole = z
+  .string()
+  .regex(/^\d{1,9}$/)
+  .transform(Number)
 const options = z.object({
-  minutes: z.string().regex(/^\d+(\.\d+)?$/).transform(Number).optional(),
+  minutes: z
+    .string()
+    .regex(/^\d+(\.\d+)?$/)
+    .transform(Number)
+    .optional(),
   runs: whole.optional(),
   seed: whole.default(() => Math.floor(Math.random() * 1e9)),
-  faults: z.string().transform((list) => list.split(',')).pipe(z.array(z.enum(FAULTS))).optional(),
+  faults: z
+    .string()
+    .transform((list) => list.split(','))
+    .pipe(z.array(z.enum(FAULTS)))
+    .optional(),
   'no-keep': z.boolean().optional(),
   replay: z.string().optional(),
 })
@@ -55,7 +66,9 @@ async function main(): Promise<number> {
 
 /** Runs the plan in a file, with the logs of all services. */
 async function replayed(file: string): Promise<number> {
-  const violation = await run(plan.parse(JSON.parse(readFileSync(file, 'utf8'))), (line) => process.stdout.write(`${line}\n`))
+  const violation = await run(plan.parse(JSON.parse(readFileSync(file, 'utf8'))), (line) =>
+    process.stdout.write(`${line}\n`),
+  )
   process.stdout.write(violation ? `✗ ${violation.invariant}: ${violation.details}\n` : '✓ nothing is broken\n')
   return violation ? EXIT_FOUND : 0
 }
@@ -63,7 +76,14 @@ async function replayed(file: string): Promise<number> {
 function values(): unknown {
   const text = { type: 'string' } as const
   try {
-    const known = { minutes: text, runs: text, seed: text, faults: text, replay: text, 'no-keep': { type: 'boolean' } } as const
+    const known = {
+      minutes: text,
+      runs: text,
+      seed: text,
+      faults: text,
+      replay: text,
+      'no-keep': { type: 'boolean' },
+    } as const
     return parseArgs({ options: known }).values
   } catch {
     return undefined

@@ -9,10 +9,19 @@ const PRELOAD = pathToFileURL(join(ROOT, 'acceptance', 'faults', 'mutate.mjs')).
 
 /** Resolves with what was printed when the simulator looked for the mutation's harm for `seconds`. */
 export function simulateWith({ file, edits, faults }: Mutation, seconds: number, seed: number): Promise<string> {
-  const args = ['--import', PRELOAD, '--disable-warning=ExperimentalWarning', join(ROOT, 'simulation', 'src', 'main.ts')]
+  const args = [
+    '--import',
+    PRELOAD,
+    '--disable-warning=ExperimentalWarning',
+    join(ROOT, 'simulation', 'src', 'main.ts'),
+  ]
   const options = ['--minutes', String(seconds / 60), '--seed', String(seed), '--faults', faults.join(','), '--no-keep']
   const child = spawn(process.execPath, [...args, ...options], {
-    env: { ...process.env, NODE_OPTIONS: '', IMS_MUTATION: JSON.stringify({ url: pathToFileURL(join(ROOT, file)).href, edits }) },
+    env: {
+      ...process.env,
+      NODE_OPTIONS: '',
+      IMS_MUTATION: JSON.stringify({ url: pathToFileURL(join(ROOT, file)).href, edits }),
+    },
   })
   return new Promise((resolve) => {
     let printed = ''

@@ -19,12 +19,6 @@ const SCOPE = 'messaging/src/scope.ts'
 
 export const mutations: readonly Mutation[] = [
   {
-    name: 'a: a locked row holds its whole batch',
-    file: ATTEMPTS,
-    edits: [{ find: "'contended' in error && error.contended === true", replace: 'false' }],
-    faults: ['freeze'],
-  },
-  {
     name: 'b: a connection that is closed as it opens is taken for open',
     file: SUPERVISED,
     edits: [{ find: 'const end = this.#how.ended?.(resource)', replace: 'const end = undefined' }],
@@ -33,7 +27,12 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'e: a nack is told as "not stored"',
     file: PUBLISHER,
-    edits: [{ find: 'new OutcomeUnknown(`the broker rejected', replace: "new NotAccepted('over-limit', `the broker rejected" }],
+    edits: [
+      {
+        find: 'new OutcomeUnknown(`the broker rejected',
+        replace: "new NotAccepted('over-limit', `the broker rejected",
+      },
+    ],
     faults: ['nack'],
   },
   {
@@ -54,13 +53,18 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'k: a dead letter is published again when its confirm is late',
     file: PUBLISHER,
-    edits: [{ find: 'this.#write(envelope, resolve, reject, stopping))', replace: 'this.#write(envelope, resolve, reject))' }],
+    edits: [
+      { find: 'this.#write(envelope, resolve, reject, stopping))', replace: 'this.#write(envelope, resolve, reject))' },
+    ],
     faults: ['slow confirms'],
   },
   {
-    name: 'l: isolating messages goes on after the stop',
+    name: 'l: holding goes on after the stop',
     file: ATTEMPTS,
-    edits: [{ find: 'return !this.#givenUp.aborted', replace: 'return true' }],
+    edits: [
+      { find: 'return !this.#givenUp.aborted', replace: 'return true' },
+      { find: '> holdMostMs) return false', replace: '> Number.POSITIVE_INFINITY) return false' },
+    ],
     faults: ['database away', 'stop'],
   },
   {
@@ -73,7 +77,10 @@ export const mutations: readonly Mutation[] = [
     name: 'n: a hold that ended is still spoken of',
     file: CONSUMER,
     edits: [
-      { find: "      this.#trouble = undefined\n      return this.#inHand.leave('give back', batch)", replace: "      return this.#inHand.leave('give back', batch)" },
+      {
+        find: "      this.#trouble = undefined\n      return this.#inHand.leave('give back', batch)",
+        replace: "      return this.#inHand.leave('give back', batch)",
+      },
     ],
     faults: ['database away', 'cut', 'close'],
   },
@@ -101,16 +108,17 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'r: a channel that opens after its deadline is left open',
     file: 'messaging/src/connection/connection.ts',
-    edits: [
-      { find: '    await close(channel)\n    throw reason', replace: '    throw reason' },
-    ],
+    edits: [{ find: '    await close(channel)\n    throw reason', replace: '    throw reason' }],
     faults: ['slow broker'],
   },
   {
     name: 'x: only the batch is given back, and later messages go on',
     file: CONSUMER,
     edits: [
-      { find: "    await this.#cancel()\n    this.#inHand.leave('give back', this.#inHand.untold())", replace: "    this.#inHand.leave('give back', batch)\n    if (batch.length > 0) return" },
+      {
+        find: "    await this.#cancel()\n    this.#inHand.leave('give back', this.#inHand.untold())",
+        replace: "    this.#inHand.leave('give back', batch)\n    if (batch.length > 0) return",
+      },
     ],
     faults: ['database away'],
   },
@@ -129,7 +137,12 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'messages are acked before they are applied',
     file: CONSUMER,
-    edits: [{ find: '    const outcomes = await this.#judge(batch)', replace: "    this.#inHand.leave('ack', batch)\n    const outcomes = await this.#judge(batch)" }],
+    edits: [
+      {
+        find: '    const outcomes = await this.#judge(batch)',
+        replace: "    this.#inHand.leave('ack', batch)\n    const outcomes = await this.#judge(batch)",
+      },
+    ],
     faults: ['kill', 'stop', 'cut'],
   },
 ]

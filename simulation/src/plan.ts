@@ -45,29 +45,29 @@ const HORIZON_MS = 12_000
 export const plans = (kinds: readonly Fault[] = FAULTS): fc.Arbitrary<Plan> =>
   fc
     .record({
-    seed: fc.nat(),
-    quorum: fc.boolean(),
-    countsNacks: fc.boolean(),
-    topology: fc.constantFrom('declare' as const, 'declare' as const, 'check' as const),
-    messages: fc.array(
-      fc.record({
-        atMs: fc.nat(HORIZON_MS),
-        kind: fc.constantFrom('publish' as const, 'publish' as const, ...MESSAGES),
-        sku: fc.nat(6),
-        from: fc.nat(1),
-      }),
-      { minLength: 1, maxLength: 14 },
-    ),
-    faults: fc.array(
-      fc.record({
-        atMs: fc.nat(HORIZON_MS),
-        kind: fc.constantFrom(...kinds),
-        at: fc.nat(7),
-        ms: fc.integer({ min: 10, max: 20_000 }),
-      }),
-      { maxLength: 4 },
-    ),
-  })
+      seed: fc.nat(),
+      quorum: fc.boolean(),
+      countsNacks: fc.boolean(),
+      topology: fc.constantFrom('declare' as const, 'declare' as const, 'check' as const),
+      messages: fc.array(
+        fc.record({
+          atMs: fc.nat(HORIZON_MS),
+          kind: fc.constantFrom('publish' as const, 'publish' as const, ...MESSAGES),
+          sku: fc.nat(6),
+          from: fc.nat(1),
+        }),
+        { minLength: 1, maxLength: 14 },
+      ),
+      faults: fc.array(
+        fc.record({
+          atMs: fc.nat(HORIZON_MS),
+          kind: fc.constantFrom(...kinds),
+          at: fc.nat(7),
+          ms: fc.integer({ min: 10, max: 20_000 }),
+        }),
+        { maxLength: 4 },
+      ),
+    })
     .map((made) => ({ ...made, messages: made.messages.filter(fewPoisonous()) }))
 
 /** Where a whole batch is poisonous nobody can tell bad messages from a bad world: they are held, as they should be. */
@@ -79,7 +79,10 @@ const fewPoisonous = () => {
 /** A plan for people to read. */
 export function readable({ seed, quorum, topology, messages, faults }: Plan): string {
   const lines = [
-    ...messages.map(({ atMs, kind, sku, from }, index) => ({ atMs, text: `producer ${from} sends m${index} (${kind}, sku ${sku})` })),
+    ...messages.map(({ atMs, kind, sku, from }, index) => ({
+      atMs,
+      text: `producer ${from} sends m${index} (${kind}, sku ${sku})`,
+    })),
     ...faults.map(({ atMs, kind, at, ms }) => ({ atMs, text: `fault: ${kind} (place ${at}, ${ms} ms)` })),
   ].sort((a, b) => a.atMs - b.atMs)
   const head = `seed ${seed}, ${quorum ? 'quorum' : 'classic'} queues, topology ${topology}`

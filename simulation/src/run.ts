@@ -1,8 +1,8 @@
 // One schedule: producers, consumers and an operator on a simulated broker and database, from start to SIGTERM, and what must hold.
 import {
   type Broker,
-  createItem,
   consumerEnvironment,
+  createItem,
   deadLetterDesk,
   type Log,
   openBroker,
@@ -222,12 +222,16 @@ class Simulation {
   #keepsOrder(process: Process): boolean {
     const { faults, messages } = this.#plan
     // Otherwise the broker may have moved messages, or those of a batch are tried one by one.
-    const isPlain = faults.every(({ kind }) => kind.startsWith('database')) && messages.every(({ kind }) => kind !== 'poison' && kind !== 'twice')
+    const isPlain =
+      faults.every(({ kind }) => kind.startsWith('database')) &&
+      messages.every(({ kind }) => kind !== 'poison' && kind !== 'twice')
     return isPlain && !process.name.endsWith('+')
   }
 
   #send(label: string, { kind, sku, from }: Plan['messages'][number]): void {
-    const producers = this.#replicas.filter(({ isProducer, isKilled, stop }) => isProducer && !isKilled && !stop.signal.aborted)
+    const producers = this.#replicas.filter(
+      ({ isProducer, isKilled, stop }) => isProducer && !isKilled && !stop.signal.aborted,
+    )
     const by = producers[from % producers.length]
     if (by === undefined) return
     by.process.post(() => this.#sendBy(by, label, kind, sku))
@@ -247,12 +251,22 @@ class Simulation {
       sent.settledAtMs = this.#world.nowMs
     }
     const failed = (error: Error) => {
-      settled(error.name === 'NotAccepted' ? 'not accepted' : error.name === 'OutcomeUnknown' ? 'unknown' : 'unanswered')
+      settled(
+        error.name === 'NotAccepted' ? 'not accepted' : error.name === 'OutcomeUnknown' ? 'unknown' : 'unanswered',
+      )
       this.#readFirst(sent, error)
+      if (
+        kind === 'command' &&
+        /did not confirm/.test(error.message) &&
+        this.#world.nowMs < sent.sentAtMs + DEADLINE_MS
+      )
+        this.#broken('an answer is waited for, however late the confirm', label)
     }
     const body = { sku: `sku${sku}`, name: label, label: kind === 'poison' ? 'poison' : 'item', price: 1, quantity: 1 }
     if (kind === 'query')
-      broker.requester.request(orderProcessing, { name: label }, { deadlineMs: DEADLINE_MS }).then(() => settled('answered'), failed)
+      broker.requester
+        .request(orderProcessing, { name: label }, { deadlineMs: DEADLINE_MS })
+        .then(() => settled('answered'), failed)
     else if (kind === 'command')
       broker.requester.command(createItem, body, { deadlineMs: DEADLINE_MS }).then(({ reply }) => {
         settled(reply.kind === 'no-reply' ? 'accepted' : reply.kind)
@@ -296,7 +310,8 @@ class Simulation {
         link?.swallow()
         return this.#later(3 * broker.heartbeatMs, () => {})
       case 'close':
-        return link?.close(320, 'CONNECTION_FORCED - closed by an operator')
+        link?.close(320, 'CONNECTION_FORCED - closed by an operator')
+        return this.#later(1_000, () => {})
       case 'cuts': {
         for (let time = 0; time < 25; time += 1)
           this.#later(time * 700, () => {
@@ -438,6 +453,9 @@ class Simulation {
       const strangers = subscribers.filter(({ link }) => !alive.some(({ process }) => process === link.process))
       if (strangers.length > 0) return `${strangers.length} consumers of ${name} belong to nobody`
     }
+    for (const [{ process, purpose }, channels] of this.#broker.links)
+      if (purpose === 'consuming' && channels.size > 2)
+        return `${process.name} has ${channels.size} channels for consuming, instead of one for each queue`
     if (this.#redrivesPending > 0) return 'a redrive goes on'
     const pending = this.#sent.find(({ told, sentAtMs }) => told === undefined && sentAtMs + 60_000 > this.#world.nowMs)
     return pending === undefined ? undefined : `nobody was told what became of ${pending.label}`
@@ -449,9 +467,12 @@ class Simulation {
       const { process, broker, subscriptions } = replica
       const [subscription] = subscriptions
       const isReady = broker?.notReady() === undefined && subscription?.notReady() === undefined
-      const consumes = this.#broker.queues.get(QUEUE)?.subscribers.some(({ link }) => link.process === process && !link.isHole)
+      const consumes = this.#broker.queues
+        .get(QUEUE)
+        ?.subscribers.some(({ link }) => link.process === process && !link.isHole)
       replica.deafS = subscription && isReady && !consumes && !process.standsStill ? replica.deafS + 1 : 0
-      if (replica.deafS > DEAF_MAX_S) this.#broken('readiness tells the truth', `${process.name} is ready and consumes nothing`)
+      if (replica.deafS > DEAF_MAX_S)
+        this.#broken('readiness tells the truth', `${process.name} is ready and consumes nothing`)
       if (replica.unconfirmedMax > UNCONFIRMED_MAX)
         this.#broken('bounds are kept', `${process.name} had ${replica.unconfirmedMax} messages unconfirmed`)
       const inHand = this.#broker.queues.get(QUEUE)?.subscribers.filter(({ link }) => link.process === process) ?? []
@@ -506,7 +527,14 @@ class Simulation {
       const isApplied = effects.has(label)
       const isLetter = letters.includes(label)
       const isTold = told === 'accepted' || told === 'applied' || told === 'refused'
-      if (isTold && !isApplied && !isLetter && !isBusy(label) && !this.#broker.destroyed.has(label) && told !== 'refused')
+      if (
+        isTold &&
+        !isApplied &&
+        !isLetter &&
+        !isBusy(label) &&
+        !this.#broker.destroyed.has(label) &&
+        told !== 'refused'
+      )
         this.#broken('nothing accepted is lost', `${label} was ${told}`)
       if (told === 'not accepted' && kind !== 'twice' && (isApplied || isLetter || refused.has(label)))
         this.#broken('told is true', `${label} was told not accepted, and is stored`)

@@ -3,8 +3,9 @@
 import { createRequire } from 'node:module'
 import { Socket } from 'node:net'
 import { dirname, join } from 'node:path'
-import type { ChannelModel, connect } from 'amqplib'
+import type { ChannelModel } from 'amqplib'
 import { watchConnections } from '../../messaging/src/connection/inside-amqplib.ts'
+import type { Connect } from '../../messaging/src/service.ts'
 import type { SimulatedBroker } from './broker.ts'
 import type { Process, World } from './world.ts'
 
@@ -236,11 +237,10 @@ export class Link {
 }
 
 /** What the core calls instead of amqplib's `connect`. */
-export function connectTo(world: World, process: Process, broker: SimulatedBroker): typeof connect {
-  return (_, socketOptions) =>
+export function connectTo(world: World, process: Process, broker: SimulatedBroker): Connect {
+  return (_, { signal, clientProperties }) =>
     new Promise<ChannelModel>((resolve, reject) => {
-      const { signal, clientProperties } = socketOptions
-      const link = new Link(world, process, broker, clientProperties.connection_name.split(' ').at(-1))
+      const link = new Link(world, process, broker, clientProperties.connection_name.split(' ').at(-1) ?? '')
       signal.addEventListener('abort', () => {
         link.endedByClient()
         reject(new Error('aborted'))

@@ -60,6 +60,17 @@ export class World {
     return first
   }
 
+  /** Runs everything up to a time at once: with the real time, so that the world keeps up with it. */
+  advance(toMs: number): void {
+    while ((this.#heap[0]?.atMs ?? Number.POSITIVE_INFINITY) <= toMs) {
+      const event = this.#next()
+      if (event === undefined) break
+      this.nowMs = event.atMs
+      event.run()
+    }
+    this.nowMs = toMs
+  }
+
   /**
    * Runs event after event until `isOver`, or until nothing is left. All microtasks run between two events: Node drains them
    * before it takes the next tick. Rejects with whatever an event throws.

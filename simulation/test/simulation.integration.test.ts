@@ -6,8 +6,14 @@ import { search } from '../src/search.ts'
 /** Each worker of jest takes one part. */
 const RUNS = 2_500
 describe.each([1, 2])('the core, with the first number %d', (part) => {
-  it.each([1, 2])('and the second %d, breaks no invariant', async (half) => {
-    const { failure } = await search({ seed: 10 * part + half, runs: RUNS })
-    expect(failure && `${failure.violation.invariant}: ${failure.violation.details}\n${readable(failure.plan)}`).toBeUndefined()
-  }, 600_000)
+  it.each([1, 2])(
+    'and the second %d, breaks no invariant',
+    async (half) => {
+      const { failure } = await search({ seed: 10 * part + half, runs: RUNS })
+      expect(
+        failure && `${failure.violation.invariant}: ${failure.violation.details}\n${readable(failure.plan)}`,
+      ).toBeUndefined()
+    },
+    600_000,
+  )
 })
