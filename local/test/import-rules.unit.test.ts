@@ -21,6 +21,7 @@ jest.setTimeout(60_000)
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const RESTRICTED = 'lint/style/noRestrictedImports'
 const GLOBAL = 'lint/style/noRestrictedGlobals'
+const PLUGIN = 'plugin'
 const UNDECLARED = 'lint/correctness/noUndeclaredDependencies'
 const CYCLE = 'lint/suspicious/noImportCycles'
 
@@ -54,6 +55,15 @@ const bad: readonly Planted[] = [
     RESTRICTED,
   ),
   one('a service a library by path', 'consumer_one/src/path.ts', imports('../../messaging/src/index.ts'), RESTRICTED),
+  one(
+    'messaging a timer without a scope',
+    'messaging/src/timer.ts',
+    'export const x = setTimeout(() => {}, 1)\n',
+    GLOBAL,
+  ),
+  one('messaging a date without a scope', 'messaging/src/date.ts', 'export const x = Date.now()\n', PLUGIN),
+  one('messaging chance without a scope', 'messaging/src/chance.ts', 'export const x = Math.random()\n', PLUGIN),
+  one('messaging timers by import', 'messaging/src/timers.ts', imports('node:timers/promises'), RESTRICTED),
   one('a library a service, by name', 'messaging/src/bad.ts', imports('producer'), RESTRICTED),
   one('a library a service, by path', 'runtime/src/bad.ts', imports('../../producer/src/main.ts'), RESTRICTED),
   one('messaging runtime', 'messaging/src/bad-runtime.ts', imports('@ims/runtime'), RESTRICTED),
@@ -139,7 +149,8 @@ function imports(specifier: string): string {
 /** The configuration, the package.json of every workspace and links to them, as in the real tree; no other file. */
 function copyOfTree(): string {
   const copy = mkdtempSync(join(tmpdir(), 'ims-imports-'))
-  for (const name of ['biome.json', 'package.json', '.gitignore']) copyFileSync(join(ROOT, name), join(copy, name))
+  for (const name of ['biome.json', 'waits.grit', 'package.json', '.gitignore'])
+    copyFileSync(join(ROOT, name), join(copy, name))
   const links = join(copy, 'node_modules', '@ims')
   mkdirSync(links, { recursive: true })
   for (const name of readdirSync(ROOT)) {

@@ -1,6 +1,5 @@
 // The way into messaging: one broker per process, with a connection for publishing, one for replies and, once something is consumed, one for that.
 import type { ConfirmChannel } from 'amqplib'
-import { pause } from './backoff.ts'
 import type { ConsumerConfig, RabbitmqConfig } from './config.ts'
 import { type Connection, superviseChannel, superviseConnection } from './connection/connection.ts'
 import { addressOf } from './connection/server-list.ts'
@@ -13,6 +12,7 @@ import { Consumer } from './incoming/consumer.ts'
 import { Publisher } from './outgoing/publisher.ts'
 import { ReplyAddresses } from './outgoing/reply-addresses.ts'
 import { Requester } from './outgoing/requester.ts'
+import { clockOf, Scope } from './scope.ts'
 import type { Service } from './service.ts'
 
 /** What a running subscription is to its owner. */
@@ -78,15 +78,17 @@ export async function openBroker(config: RabbitmqConfig, service: Service, role:
 export async function waitForConsumers(
   broker: Broker,
   contracts: readonly Contract[],
-  { log, stopping }: Service,
+  service: Service,
   mostMs: number,
 ): Promise<void> {
+  const { log, stopping } = service
+  const scope = new Scope(clockOf(service), stopping)
   let said = ''
   const stopped = new Promise<never>((_, reject) => {
     stopping.addEventListener('abort', () => reject(new Error('stopped waiting for consumers')), { once: true })
   })
   stopped.catch(() => {})
-  for (const endsAt = performance.now() + mostMs; ; ) {
+  for (const endsAt = scope.clock.nowMs() + mostMs; ; ) {
     stopping.throwIfAborted()
     const waitsFor = await Promise.race([broker.withoutConsumer(contracts), stopped]).then(
       (queues) => (queues.length === 0 ? undefined : `waiting for a consumer of: ${queues.join(', ')}`),
@@ -96,10 +98,10 @@ export async function waitForConsumers(
       },
     )
     if (waitsFor === undefined) return
-    if (performance.now() > endsAt) return log.warn({}, `no longer ${waitsFor}; messages wait on their queues`)
+    if (scope.clock.nowMs() > endsAt) return log.warn({}, `no longer ${waitsFor}; messages wait on their queues`)
     if (waitsFor !== said) log.info({}, waitsFor)
     said = waitsFor
-    await pause(500, stopping)
+    await scope.pause(500)
   }
 }
 

@@ -1,4 +1,6 @@
 // What messaging needs of the process it runs in: a logger, a meter, and the news that shutdown has begun.
+import type { ChannelModel, Options } from 'amqplib'
+import type { Clock } from './scope.ts'
 
 /** A structured logger; pino satisfies it. */
 export interface Log {
@@ -14,10 +16,19 @@ export interface Meter {
   observe(metric: string, value: number, labels?: Record<string, string>): void
 }
 
+/** What messaging uses of amqplib's function of this name. */
+export type Connect = (
+  url: Options.Connect,
+  socketOptions: { readonly signal: AbortSignal; readonly clientProperties: { readonly connection_name: string } },
+) => Promise<ChannelModel>
+
 export interface Service {
   readonly name: string
   readonly log: Log
   readonly meter: Meter
   /** Aborts when shutdown begins; every wait at start ends then. */
   readonly stopping: AbortSignal
+  /** Time and chance, and the way to the broker: the real ones when left out. A simulation brings its own. */
+  readonly clock?: Clock
+  readonly connect?: Connect
 }

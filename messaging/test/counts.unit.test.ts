@@ -17,7 +17,7 @@ function disconnected() {
   const service = countingService()
   const connection = new Supervised<Connection>({
     name: 'connection',
-    log: service.log,
+    service,
     reconnectMostMs: 1,
     open: () => new Promise(() => {}),
     close: async () => {},

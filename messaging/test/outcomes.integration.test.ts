@@ -102,7 +102,7 @@ describe('what a sender is told', () => {
     const asking = await model.createConfirmChannel()
     const supervised = new Supervised<Connection>({
       name: 'connection',
-      log: quietService.log,
+      service: quietService,
       reconnectMostMs: 1,
       open: () => new Promise(() => {}),
       close: async () => {},

@@ -17,7 +17,7 @@ function supervise(
   let reopened = 0
   const supervised = new Supervised<Thing>({
     name: 'thing',
-    log: quietService.log,
+    service: quietService,
     reconnectMostMs,
     open: async (lost) => {
       const thing = { id: opened.length, lose: lost }

@@ -2,9 +2,9 @@
 import type { Socket } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
-import { withDeadline } from '../backoff.ts'
 import type { RabbitmqConfig } from '../config.ts'
 import { Misconfigured } from '../errors.ts'
+import { type Clock, clockOf, withDeadline } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { channelEnd, connectionEnd, frameMaxOf, socketOf } from './inside-amqplib.ts'
 import { addressOf, type Server } from './server-list.ts'
@@ -14,6 +14,7 @@ import { type Tls, tlsTrouble } from './tls.ts'
 /** An open connection, and whether the broker blocks publishing on it (https://www.rabbitmq.com/docs/connection-blocked). */
 export interface Connection {
   readonly model: ChannelModel
+  readonly clock: Clock
   blocked: string | undefined
   /** The largest frame, in bytes, that the broker accepts; all properties of a message travel in one. */
   readonly frameMax: number
@@ -35,10 +36,10 @@ export function superviseConnection(
   service: Service,
 ): Supervised<Connection> {
   service.meter.count('broker_reconnects', { connection: purpose }, 0)
-  const next = inTurn(config.servers)
+  const next = inTurn(config.servers, clockOf(service))
   return new Supervised<Connection>({
     name: `connection for ${purpose}`,
-    log: service.log,
+    service,
     reconnectMostMs: config.reconnectMostMs,
     reopened: () => service.meter.count('broker_reconnects', { connection: purpose }),
     open: (lost) => openConnection(config, next(), `${service.name} ${purpose}`, service, lost),
@@ -48,8 +49,8 @@ export function superviseConnection(
 }
 
 /** Returns the next server at each call. It starts with a random one, so that replicas spread over the servers. */
-function inTurn(servers: readonly Server[]): () => Server {
-  let turn = Math.floor(Math.random() * servers.length)
+function inTurn(servers: readonly Server[], clock: Clock): () => Server {
+  let turn = Math.floor(clock.random() * servers.length)
   return () => {
     const server = servers[turn % servers.length]
     if (server === undefined) throw new Error('the list of servers is empty')
@@ -65,7 +66,7 @@ export async function openFirstConnection(
   service: Service,
   lost: (reason: Error) => void,
 ): Promise<Connection> {
-  const next = inTurn(config.servers)
+  const next = inTurn(config.servers, clockOf(service))
   for (let untried = config.servers.length; ; untried -= 1) {
     try {
       return await openConnection(config, next(), connectionName, service, lost)
@@ -80,12 +81,14 @@ async function openConnection(
   config: RabbitmqConfig,
   server: Server,
   connectionName: string,
-  { log }: Service,
+  service: Service,
   lost: (reason: Error) => void,
 ): Promise<Connection> {
   const { tls, connectTimeoutMs } = config
+  const { log } = service
+  const clock = clockOf(service)
   const late = new AbortController()
-  const timer = setTimeout(() => late.abort(), connectTimeoutMs)
+  const clearDeadline = clock.after(connectTimeoutMs, () => late.abort())
   const socketOptions = {
     noDelay: true,
     keepAlive: true,
@@ -94,7 +97,7 @@ async function openConnection(
     clientProperties: { connection_name: connectionName },
     ...(tls === undefined ? {} : verified(tls)),
   }
-  const model = await connect(
+  const model = await (service.connect ?? connect)(
     {
       protocol: tls === undefined ? 'amqp' : 'amqps',
       hostname: server.host,
@@ -112,10 +115,11 @@ async function openConnection(
       const why = trouble ?? (error instanceof Error ? error.message : String(error))
       throw new Error(`${addressOf(server)}: ${why}`, { cause: error })
     })
-    .finally(() => clearTimeout(timer))
+    .finally(clearDeadline)
   log.info({ server: addressOf(server) }, `${connectionName}: connected to ${addressOf(server)}`)
   const frameMax = frameMaxOf(model)
-  const connection: Connection = { model, blocked: undefined, frameMax, gatherWrites: gathering(socketOf(model)) }
+  const gatherWrites = gathering(socketOf(model), clock)
+  const connection: Connection = { model, clock, blocked: undefined, frameMax, gatherWrites }
   // amqplib waits without a deadline for the broker's close-ok after some errors, so an error ends the connection as well.
   for (const event of ['error', 'close'] as const) model.on(event, () => lost(connectionEnd(model) ?? UNEXPLAINED))
   const closed = connectionEnd(model)
@@ -144,7 +148,7 @@ function verified({ ca, cert, key, serverName }: Tls): TlsOptions {
   }
 }
 
-function gathering(socket: Socket): () => void {
+function gathering(socket: Socket, clock: Clock): () => void {
   let gathers = false
   const flush = () => {
     gathers = false
@@ -154,14 +158,14 @@ function gathering(socket: Socket): () => void {
     if (gathers) return
     gathers = true
     socket.cork()
-    setImmediate(flush)
+    clock.afterRead(flush)
   }
 }
 
 /** Closes a connection, also one that is lost or silent. Never rejects. */
-export async function closeConnection({ model }: Connection): Promise<void> {
+export async function closeConnection({ model, clock }: Connection): Promise<void> {
   try {
-    await withDeadline(model.close(), CLOSE_TIMEOUT_MS, 'closing the connection')
+    await withDeadline(clock, model.close(), CLOSE_TIMEOUT_MS, 'closing the connection')
   } catch {
     // Already closed, or the broker is silent: either way only the socket is left to give up.
   }
@@ -178,20 +182,21 @@ export function superviseChannel(
   service: Service,
   setUp: (channel: ConfirmChannel, lost: (reason: Error) => void) => Promise<void>,
 ): Supervised<ConfirmChannel> {
+  const clock = clockOf(service)
   return new Supervised<ConfirmChannel>({
     name,
-    log: service.log,
+    service,
     reconnectMostMs: config.reconnectMostMs,
     open: async (lost, signal) => {
       const { model } = await connection.whenOpen(signal)
       try {
-        return await openChannel(model, lost, setUp, { name, timeoutMs: config.connectTimeoutMs })
+        return await openChannel(model, lost, setUp, { name, timeoutMs: config.connectTimeoutMs, clock })
       } catch (error) {
         throw error instanceof Misconfigured ? error : (connectionEnd(model) ?? error)
       }
     },
     ended: channelEnd,
-    close: closeChannel,
+    close: (channel) => closeChannel(channel, clock),
   })
 }
 
@@ -200,15 +205,16 @@ async function openChannel(
   model: ChannelModel,
   lost: (reason: Error) => void,
   setUp: (channel: ConfirmChannel, lost: (reason: Error) => void) => Promise<void>,
-  { name, timeoutMs }: { name: string; timeoutMs: number },
+  { name, timeoutMs, clock }: { name: string; timeoutMs: number; clock: Clock },
 ): Promise<ConfirmChannel> {
+  const close = (channel: ConfirmChannel) => closeChannel(channel, clock)
   const opening = model.createConfirmChannel()
-  const channel = await withDeadline(opening, timeoutMs, `${name}: opening`).catch((error: unknown) => {
-    opening.then(closeChannel, () => {})
+  const channel = await withDeadline(clock, opening, timeoutMs, `${name}: opening`).catch((error: unknown) => {
+    opening.then(close, () => {})
     throw error
   })
   try {
-    await withDeadline(setUp(channel, lost), timeoutMs, `${name}: setting up`)
+    await withDeadline(clock, setUp(channel, lost), timeoutMs, `${name}: setting up`)
     // Only now: while it is set up, the call that failed tells the reason better than the loss of the channel that followed.
     channel.on('close', () => lost(channelEnd(channel) ?? UNEXPLAINED))
     const closed = channelEnd(channel)
@@ -217,14 +223,14 @@ async function openChannel(
   } catch (error) {
     // amqplib says of a call on a closed channel only that there will be no reply.
     const reason = error instanceof Misconfigured ? error : (channelEnd(channel) ?? error)
-    await closeChannel(channel)
+    await close(channel)
     throw reason
   }
 }
 
-async function closeChannel(channel: ConfirmChannel): Promise<void> {
+async function closeChannel(channel: ConfirmChannel, clock: Clock): Promise<void> {
   try {
-    await withDeadline(channel.close(), CLOSE_TIMEOUT_MS, 'closing the channel')
+    await withDeadline(clock, channel.close(), CLOSE_TIMEOUT_MS, 'closing the channel')
   } catch {
     // Already closed by the broker or with its connection.
   }

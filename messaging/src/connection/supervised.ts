@@ -1,7 +1,7 @@
 // Keeps one thing open: opens it, notices its loss, opens it again, for ever, until told to stop.
-import { backoffMs, pause } from '../backoff.ts'
 import { Misconfigured } from '../errors.ts'
-import type { Log } from '../service.ts'
+import { backoffMs, clockOf, OwnScope } from '../scope.ts'
+import type { Service } from '../service.ts'
 
 export interface Supervision<T> {
   /** Said in log lines: "connection for publishing", "channel of create_item". */
@@ -17,7 +17,7 @@ export interface Supervision<T> {
   ended?(resource: T): Error | undefined
   /** Called each time it is open again after a loss. */
   reopened?(): void
-  readonly log: Log
+  readonly service: Pick<Service, 'log' | 'clock'>
   readonly reconnectMostMs: number
 }
 
@@ -26,7 +26,7 @@ const STABLE_AFTER_MS = 5_000
 
 export class Supervised<T> {
   readonly #how: Supervision<T>
-  readonly #stop = new AbortController()
+  readonly #stop: OwnScope
   readonly #waiting = new Set<{ resolve(resource: T): void; reject(reason: Error): void }>()
   readonly #running: Promise<void>
   #open: { readonly resource: T; readonly loss: Loss } | undefined
@@ -34,6 +34,7 @@ export class Supervised<T> {
 
   constructor(how: Supervision<T>) {
     this.#how = how
+    this.#stop = new OwnScope(clockOf(how.service))
     this.#reason = `${how.name} is not open yet`
     this.#running = this.#run()
   }
@@ -85,18 +86,19 @@ export class Supervised<T> {
   }
 
   async #run(): Promise<void> {
-    const { name, log, reconnectMostMs } = this.#how
+    const { name, service, reconnectMostMs } = this.#how
+    const { clock } = this.#stop
     for (let attempt = 1, opened = 0; !this.#stop.signal.aborted; attempt += 1) {
       const loss = new Loss(this.#stop.signal)
       try {
         const resource = await this.#openUnlessLost(loss)
-        const since = performance.now()
+        const since = clock.nowMs()
         this.#open = { resource, loss }
         for (const waiter of [...this.#waiting]) waiter.resolve(resource)
         if (opened++ > 0) this.#how.reopened?.()
-        log.info({}, `${name}: open`)
+        service.log.info({}, `${name}: open`)
         await loss.happened
-        if (performance.now() - since > STABLE_AFTER_MS) attempt = 0
+        if (clock.nowMs() - since > STABLE_AFTER_MS) attempt = 0
         this.#open = undefined
         this.#reason = this.#sentence(loss.reason)
         await this.#how.close(resource)
@@ -104,9 +106,9 @@ export class Supervised<T> {
         loss.report(error instanceof Error ? error : new Error(String(error)))
       }
       if (this.#stop.signal.aborted) break
-      const delayMs = backoffMs(Math.max(attempt, 1), reconnectMostMs)
+      const delayMs = backoffMs(Math.max(attempt, 1), reconnectMostMs, clock.random)
       this.#failed(loss.reason, delayMs)
-      await pause(delayMs, this.#stop.signal)
+      await this.#stop.pause(delayMs)
     }
     for (const waiter of [...this.#waiting]) waiter.reject(new Error(`${name}: stopped`))
   }
@@ -133,7 +135,10 @@ export class Supervised<T> {
   #failed(reason: Error, delayMs: number): void {
     this.#reason = this.#sentence(reason)
     const level = reason instanceof Misconfigured ? 'error' : 'warn'
-    this.#how.log[level]({ retryInMs: Math.round(delayMs) }, `${this.#how.name}: ${reason.message}; trying again`)
+    this.#how.service.log[level](
+      { retryInMs: Math.round(delayMs) },
+      `${this.#how.name}: ${reason.message}; trying again`,
+    )
     if (reason instanceof Misconfigured) for (const waiter of [...this.#waiting]) waiter.reject(reason)
   }
 }

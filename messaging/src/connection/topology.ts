@@ -1,9 +1,9 @@
 // What is declared on the broker, and how it is checked: durable queues without arguments, so that Python peers can redeclare them.
 import type { Channel } from 'amqplib'
 import { z } from 'zod'
-import { withDeadline } from '../backoff.ts'
 import type { RabbitmqConfig } from '../config.ts'
 import { Misconfigured } from '../errors.ts'
+import { withDeadline } from '../scope.ts'
 import type { Connection } from './connection.ts'
 
 const ACCESS_REFUSED = 403
@@ -18,7 +18,7 @@ export const channelError = z.object({ code: z.number(), message: z.string() })
  * @throws Misconfigured when the broker allows no further channel
  */
 export async function onThrowAwayChannel<T>(
-  { model }: Connection,
+  { model, clock }: Connection,
   timeoutMs: number,
   work: (channel: Channel) => Promise<T>,
 ): Promise<T> {
@@ -36,7 +36,7 @@ export async function onThrowAwayChannel<T>(
       await channel.close().catch(() => {})
     }
   })()
-  return await withDeadline(working, timeoutMs, 'a question to the broker')
+  return await withDeadline(clock, working, timeoutMs, 'a question to the broker')
 }
 
 /** How many consumers `queue` has; 0 also when there is no such queue. */

@@ -1,11 +1,11 @@
 // Reads a dead-letter queue from its oldest message on, in windows, and requeues in order whatever was not removed.
 import type { Channel, Message } from 'amqplib'
 import { z } from 'zod'
-import { pause, withDeadline } from '../backoff.ts'
 import type { RabbitmqConfig } from '../config.ts'
 import { type Connection, closeConnection, openFirstConnection } from '../connection/connection.ts'
 import { deadLetterQueue } from '../contract.ts'
 import { bytesOfValue } from '../incoming/carried.ts'
+import { type Clock, clockOf, OwnScope, Scope, withDeadline } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { DeadLettersUnavailable } from './errors.ts'
 
@@ -49,8 +49,9 @@ export interface DeadLetterReader {
  * @throws DeadLettersUnavailable: no such queue, the queue is in use, not permitted, no broker
  */
 export async function openReader(queue: string, config: RabbitmqConfig, service: Service): Promise<DeadLetterReader> {
+  const clock = clockOf(service)
   for (let attempt = 1; ; attempt += 1) {
-    const reader = new Reader(deadLetterQueue(queue), config.deadLetterWindowBytes)
+    const reader = new Reader(deadLetterQueue(queue), config.deadLetterWindowBytes, clock)
     try {
       await reader.open(config, service)
       return reader
@@ -58,7 +59,7 @@ export async function openReader(queue: string, config: RabbitmqConfig, service:
       await reader.close()
       const isBusy = error instanceof DeadLettersUnavailable && error.trouble === 'busy'
       if (!isBusy || attempt === ATTEMPTS_MAX || service.stopping.aborted) throw error
-      await pause(ATTEMPT_AGAIN_MS, service.stopping)
+      await new Scope(clock, service.stopping).pause(ATTEMPT_AGAIN_MS)
     }
   }
 }
@@ -73,6 +74,7 @@ class Reader implements DeadLetterReader {
   total = 0
   readonly #queue: string
   readonly #windowBytes: number
+  readonly #clock: Clock
   /** Windows come on the last one. */
   readonly #lanes: Lane[] = []
   #keptCount = 0
@@ -86,7 +88,8 @@ class Reader implements DeadLetterReader {
   #lost: DeadLettersUnavailable | undefined
   #wake: () => void = () => {}
 
-  constructor(queue: string, windowBytes: number) {
+  constructor(queue: string, windowBytes: number, clock: Clock) {
+    this.#clock = clock
     this.#queue = queue
     this.#windowBytes = windowBytes
   }
@@ -184,7 +187,7 @@ class Reader implements DeadLetterReader {
     const arrival = new Promise<void>((resolve) => {
       this.#wake = resolve
     })
-    await withDeadline(arrival, SILENT_MAX_MS, 'the next message').catch(() => {
+    await withDeadline(this.#clock, arrival, SILENT_MAX_MS, 'the next message').catch(() => {
       const missing = `${this.#queue} gives fewer messages than there were when the reader began`
       throw new DeadLettersUnavailable('busy', `${missing}: somebody else consumes or purges it. Run the command again`)
     })
@@ -238,7 +241,7 @@ class Reader implements DeadLetterReader {
 
   async close(): Promise<void> {
     if (this.#lost === undefined)
-      await withDeadline(this.#requeue(), REQUEUE_TIMEOUT_MS, 'requeuing the messages').catch(() => {})
+      await withDeadline(this.#clock, this.#requeue(), REQUEUE_TIMEOUT_MS, 'requeuing the messages').catch(() => {})
     this.#lost ??= new DeadLettersUnavailable('disconnected', 'the reader is closed')
     if (this.#connection) await closeConnection(this.#connection)
   }
@@ -261,9 +264,9 @@ class Reader implements DeadLetterReader {
 
   /** A quorum queue requeues in its own time: whoever reads next must find all of it. */
   async #visible(channel: Channel, messages: number): Promise<void> {
-    const until = performance.now() + VISIBLE_TIMEOUT_MS
-    while ((await channel.checkQueue(this.#queue)).messageCount < messages && performance.now() < until)
-      await pause(VISIBLE_AGAIN_MS, NEVER)
+    const scope = new OwnScope(this.#clock).part([], VISIBLE_TIMEOUT_MS)
+    while ((await channel.checkQueue(this.#queue)).messageCount < messages && !scope.isOver)
+      await scope.pause(VISIBLE_AGAIN_MS)
   }
 
   #weightOf({ content, properties }: Message): number {
@@ -288,8 +291,6 @@ class Reader implements DeadLetterReader {
     this.#wake()
   }
 }
-
-const NEVER = new AbortController().signal
 
 const withoutBody = ({ fields, properties }: Message): Message => ({ fields, properties, content: NO_BODY })
 

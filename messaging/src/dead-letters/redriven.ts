@@ -1,13 +1,13 @@
 // Puts dead letters back on their queue: what a redriven message looks like, and when it counts as taken.
 import { hash } from 'node:crypto'
 import type { Channel, Message } from 'amqplib'
-import { withDeadline } from '../backoff.ts'
 import type { RabbitmqConfig } from '../config.ts'
 import { type Connection, closeConnection, openFirstConnection } from '../connection/connection.ts'
 import { channelEnd, transactional } from '../connection/inside-amqplib.ts'
 import { carried, FRAME_MIN_BYTES, headerRoom } from '../incoming/carried.ts'
 import type { Envelope } from '../outgoing/publisher.ts'
 import { HEARS_REFUSALS_HEADER } from '../outgoing/reply.ts'
+import { type Clock, clockOf, withDeadline } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { idOf } from './described.ts'
 import { DeadLettersUnavailable } from './errors.ts'
@@ -92,7 +92,7 @@ const COMMIT_TIMEOUT_MS = 60_000
 
 /** Opens a connection for publishing to `queue`, apart from the reader's: the broker stops reading one when it is short of memory or disk. */
 export async function openRepublisher(queue: string, config: RabbitmqConfig, service: Service): Promise<Republisher> {
-  const opened = new RabbitmqRepublisher(queue, config.confirmTimeoutMs)
+  const opened = new RabbitmqRepublisher(queue, config.confirmTimeoutMs, clockOf(service))
   try {
     await opened.open(config, service)
     return opened
@@ -109,12 +109,14 @@ export async function openRepublisher(queue: string, config: RabbitmqConfig, ser
 class RabbitmqRepublisher implements Republisher {
   readonly #queue: string
   readonly #readTimeoutMs: number
+  readonly #clock: Clock
   #connection: Connection | undefined
   #channel: Channel | undefined
   #commit: () => Promise<void> = async () => {}
   #trouble: DeadLettersUnavailable | undefined
 
-  constructor(queue: string, readTimeoutMs: number) {
+  constructor(queue: string, readTimeoutMs: number, clock: Clock) {
+    this.#clock = clock
     this.#queue = queue
     this.#readTimeoutMs = readTimeoutMs
   }
@@ -140,10 +142,10 @@ class RabbitmqRepublisher implements Republisher {
       if (this.#trouble || this.#channel === undefined) throw this.#trouble
       if (messages.length === 0) return undefined
       for (const message of messages) this.#write(message)
-      await withDeadline(this.#channel.checkQueue(this.#queue), this.#readTimeoutMs, 'publishing')
+      await withDeadline(this.#clock, this.#channel.checkQueue(this.#queue), this.#readTimeoutMs, 'publishing')
       if (this.#trouble) throw this.#trouble
       maybeSent = messages.length
-      await withDeadline(this.#commit(), COMMIT_TIMEOUT_MS, 'storing the messages')
+      await withDeadline(this.#clock, this.#commit(), COMMIT_TIMEOUT_MS, 'storing the messages')
       if (this.#trouble) throw this.#trouble
       return undefined
     } catch (error) {

@@ -1,7 +1,7 @@
 // Runs a handler until each message has an outcome: retries while a dependency is down; if a batch fails, runs its messages one by one to find the bad one.
-import { backoffMs, pause } from '../backoff.ts'
 import type { ConsumerConfig } from '../config.ts'
 import type { Delivery, Handler, Outcome } from '../handler.ts'
+import { clockOf, Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
 import type { Refused } from './settle.ts'
 
@@ -62,13 +62,16 @@ const entryOf = <Body, Result>(delivery: Delivery<Body>): Entry<Body, Result> =>
 class Attempts<Body, Result> {
   readonly #parts: AttemptParts<Body, Result>
   readonly #givenUp: AbortSignal
-  readonly #heldSinceMs = performance.now()
+  readonly #scope: Scope
+  readonly #heldSinceMs: number
   readonly #entries: Entry<Body, Result>[]
 
   constructor(deliveries: readonly Delivery<Body>[], parts: AttemptParts<Body, Result>, givenUp: AbortSignal) {
     this.#entries = deliveries.map(entryOf<Body, Result>)
     this.#parts = parts
     this.#givenUp = givenUp
+    this.#scope = new Scope(clockOf(parts.service), givenUp)
+    this.#heldSinceMs = this.#scope.clock.nowMs()
   }
 
   /** One for each entry; undefined for those that nothing could be told of before they have to be given back. */
@@ -157,8 +160,8 @@ class Attempts<Body, Result> {
   /** False when the messages have to be requeued. */
   async #pause(attempt: number): Promise<boolean> {
     const { holdMostMs, retryMostMs } = this.#parts.config
-    if (performance.now() - this.#heldSinceMs > holdMostMs) return false
-    await pause(backoffMs(attempt, retryMostMs), this.#givenUp)
+    if (this.#scope.clock.nowMs() - this.#heldSinceMs > holdMostMs) return false
+    await this.#scope.backOff(attempt, retryMostMs)
     return !this.#givenUp.aborted
   }
 

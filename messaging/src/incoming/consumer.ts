@@ -1,7 +1,5 @@
 // Takes messages off a queue in batches and settles each one: the only file that acks.
-import { randomUUID } from 'node:crypto'
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
-import { backoffMs, pause, withDeadline } from '../backoff.ts'
 import type { ConsumerConfig, RabbitmqConfig } from '../config.ts'
 import { type Connection, superviseChannel } from '../connection/connection.ts'
 import type { Supervised } from '../connection/supervised.ts'
@@ -11,6 +9,7 @@ import type { Delivery, Handler, Outcome } from '../handler.ts'
 import type { Publisher } from '../outgoing/publisher.ts'
 import type { ReplyAddresses } from '../outgoing/reply-addresses.ts'
 import type { Requester } from '../outgoing/requester.ts'
+import { clockOf, OwnScope, withDeadline } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { zeroConsumed } from '../zero-counts.ts'
 import { outcomesOf } from './attempts.ts'
@@ -48,7 +47,7 @@ export interface ConsumerParts<Body, Result> {
 export class Consumer<Body, Result> {
   readonly #parts: ConsumerParts<Body, Result>
   readonly #channel: Supervised<ConfirmChannel>
-  readonly #stop = new AbortController()
+  readonly #stop: OwnScope
   readonly #inHand: InHand<Body>
   #session: Session | undefined
   #working: Promise<void> | undefined
@@ -62,10 +61,11 @@ export class Consumer<Body, Result> {
 
   constructor(parts: ConsumerParts<Body, Result>) {
     this.#parts = parts
+    this.#stop = new OwnScope(clockOf(parts.service))
     const { contract, connection, rabbitmq, service } = parts
     zeroConsumed(service.meter, contract.queue)
     this.#inHand = new InHand(contract.queue, service.meter)
-    this.#telling = new Telling({ ...parts, inHand: this.#inHand, stopping: this.#stop.signal })
+    this.#telling = new Telling({ ...parts, inHand: this.#inHand, scope: this.#stop })
     const name = `subscription to ${contract.queue}`
     this.#channel = superviseChannel(connection, name, rabbitmq, service, (channel, lost) => this.#begin(channel, lost))
   }
@@ -109,7 +109,7 @@ export class Consumer<Body, Result> {
   async #subscribe(session: Session, lost: (reason: Error) => void): Promise<void> {
     const { contract, config } = this.#parts
     const { channel } = session
-    const consumerTag = randomUUID()
+    const consumerTag = this.#stop.clock.uuid()
     session.consumerTags.push(consumerTag)
     await channel.prefetch(this.#timesAway > 0 ? Math.min(RETURN_PREFETCH, config.prefetch) : config.prefetch)
     const arrived = (message: ConsumeMessage | null) => {
@@ -125,7 +125,7 @@ export class Consumer<Body, Result> {
     const tags = consumerTags.splice(0)
     if (channel === undefined || over?.signal.aborted) return
     const cancelled = Promise.all(tags.map((tag) => channel.cancel(tag)))
-    await withDeadline(cancelled, CANCEL_TIMEOUT_MS, 'cancelling the subscription').catch(() => {})
+    await withDeadline(this.#stop.clock, cancelled, CANCEL_TIMEOUT_MS, 'cancelling the subscription').catch(() => {})
   }
 
   #arrived(message: ConsumeMessage, session: Session): void {
@@ -148,7 +148,7 @@ export class Consumer<Body, Result> {
   async #work(): Promise<void> {
     for (;;) {
       // What arrived with the same read of the socket belongs in the same batch.
-      await new Promise(setImmediate)
+      await new Promise<void>((resolve) => this.#stop.clock.afterRead(resolve))
       if (this.#stop.signal.aborted) return
       const batch = this.#inHand.waiting(this.#parts.config.batchMost)
       if (batch.length === 0) return
@@ -161,9 +161,9 @@ export class Consumer<Body, Result> {
     const { contract, service } = this.#parts
     const labels = { queue: contract.queue }
     service.meter.observe('batch_size_messages', batch.length, labels)
-    const since = performance.now()
+    const since = this.#stop.clock.nowMs()
     const outcomes = await this.#judge(batch)
-    service.meter.observe('batch_duration_seconds', (performance.now() - since) / 1000, labels)
+    service.meter.observe('batch_duration_seconds', (this.#stop.clock.nowMs() - since) / 1000, labels)
     service.meter.observe('messages_held', 0, labels)
     const told = batch.flatMap((held, index) => {
       const outcome = outcomes[index]
@@ -229,12 +229,12 @@ export class Consumer<Body, Result> {
     service.log.warn(fields, `left the queue ${contract.queue} until its messages can be applied: ${this.#trouble}`)
     const growing = Math.min(RETURN_PAUSE_MAX_MS, RETURN_PAUSE_MIN_MS * 4 ** this.#timesAway)
     this.#timesAway += 1
-    await pause(growing * (0.5 + Math.random() / 2), this.#stop.signal)
+    await this.#stop.pause(growing * (0.5 + this.#stop.clock.random() / 2))
     for (let attempt = 1; !this.#stop.signal.aborted; attempt += 1) {
       const why = await dependency()
       if (why === undefined) break
       this.#trouble = `not consuming ${contract.queue}: ${why}`
-      await pause(backoffMs(attempt, config.retryMostMs), this.#stop.signal)
+      await this.#stop.backOff(attempt, config.retryMostMs)
     }
     if (this.#stop.signal.aborted) return
     service.log.info(fields, `consuming ${contract.queue} again`)

@@ -1,5 +1,4 @@
 // Tells what was decided about messages: a reply for whoever asked, a dead letter of what was refused and nobody heard of, then the ack.
-import { backoffMs, pause } from '../backoff.ts'
 import type { ConsumerConfig } from '../config.ts'
 import type { Contract } from '../contract.ts'
 import type { Outcome } from '../handler.ts'
@@ -7,6 +6,7 @@ import type { Envelope, Publisher } from '../outgoing/publisher.ts'
 import { HEARS_REFUSALS_HEADER } from '../outgoing/reply.ts'
 import type { ReplyAddresses } from '../outgoing/reply-addresses.ts'
 import type { Requester } from '../outgoing/requester.ts'
+import { Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
 import type { Held, InHand } from './in-hand.ts'
 import { deadLetter, type Refused, replyTo } from './settle.ts'
@@ -25,7 +25,8 @@ export interface TellingParts<Body, Result> {
   readonly config: Pick<ConsumerConfig, 'retryMostMs'>
   readonly service: Service
   readonly inHand: InHand<Body>
-  readonly stopping: AbortSignal
+  /** Ends when the consumer is to stop. */
+  readonly scope: Scope
 }
 
 export class Telling<Body, Result> {
@@ -82,12 +83,12 @@ export class Telling<Body, Result> {
 
   /** Tells the sender, and sets the message aside only if that did not reach it. */
   async #refuse(held: Held<Body>, refused: Refused): Promise<void> {
-    const { contract, refusals, inHand, service } = this.#parts
+    const { contract, refusals, inHand, service, scope } = this.#parts
     const { messageId } = held.message.properties
     const { queue } = contract
     const { reason, error } = refused
     const envelope = await this.#replyEnvelope(held, refused)
-    if (envelope !== undefined && (await refusals.refuse(envelope, held.session.over.signal))) {
+    if (envelope !== undefined && (await refusals.refuse(envelope, new Scope(scope.clock, held.session.over.signal)))) {
       service.meter.count('messages_refused_told', { queue, reason })
       service.log.info({ queue, messageId, reason, error }, 'message refused: its sender was told')
       return inHand.leave('ack', [held])
@@ -100,23 +101,19 @@ export class Telling<Body, Result> {
     return (await addresses.bears(message.properties.replyTo)) ? replyTo(contract, message, outcome) : undefined
   }
 
-  #givenUp({ session }: Held): AbortSignal {
-    return AbortSignal.any([this.#parts.stopping, session.over.signal])
-  }
-
   /** Publishes the dead letter until the broker has confirmed it; false when the session ended or we were to stop before. */
   async #setAside(held: Held<Body>, refused: Refused): Promise<boolean> {
-    const { contract, publisher, config, service, stopping } = this.#parts
+    const { contract, publisher, config, service, scope } = this.#parts
     const { message, session } = held
     const { messageId } = message.properties
     const fields = { queue: contract.queue, messageId, reason: refused.reason, error: refused.error }
-    const failure = { consumer: service.name, at: new Date() }
-    const givenUp = this.#givenUp(held)
+    const failure = { consumer: service.name, at: scope.clock.date() }
+    const givenUp = scope.part([session.over.signal])
     try {
       for (let attempt = 1; !session.over.signal.aborted; attempt += 1) {
         try {
           const { frameMax } = publisher
-          await publisher.deliver(deadLetter(contract, message, refused, { ...failure, frameMax }), stopping)
+          await publisher.deliver(deadLetter(contract, message, refused, { ...failure, frameMax }), scope.signal)
           service.meter.count('messages_dead_lettered', { queue: contract.queue, reason: refused.reason })
           service.log.warn(fields, 'message refused: it is among the dead letters')
           return true
@@ -124,8 +121,8 @@ export class Telling<Body, Result> {
           const why = `cannot dead-letter a message of ${contract.queue}: ${sentence(error)}`
           this.#stuck.set(held, why)
           service.log.error(fields, why)
-          await pause(backoffMs(attempt, config.retryMostMs), givenUp)
-          if (givenUp.aborted) return false
+          await givenUp.backOff(attempt, config.retryMostMs)
+          if (givenUp.isOver) return false
         }
       }
       return false
@@ -139,16 +136,15 @@ export class Telling<Body, Result> {
    * connection to reply on and room for the reply are waited for: after a restart of the broker requests may come before there is one.
    */
   async #reply(held: Held<Body>, outcome: Outcome<Result>): Promise<void> {
-    const { contract, replies, service } = this.#parts
-    const { message } = held
+    const { contract, replies, service, scope } = this.#parts
+    const { message, session } = held
     const { messageId, replyTo: address } = message.properties
     const labels = { queue: contract.queue }
     const envelope = await this.#replyEnvelope(held, outcome)
     if (envelope === undefined)
       return service.log.warn({ ...labels, messageId, address }, 'no proper address to reply to')
-    const givenUp = AbortSignal.any([this.#givenUp(held), AbortSignal.timeout(REPLY_WAITS_MOST_MS)])
     try {
-      await replies.tell(envelope, givenUp)
+      await replies.tell(envelope, scope.part([session.over.signal], REPLY_WAITS_MOST_MS))
       service.meter.count('replies_sent', labels)
     } catch (error) {
       service.meter.count('replies_unroutable', labels)

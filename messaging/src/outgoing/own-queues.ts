@@ -1,10 +1,10 @@
 // The queues that a process publishes to: declared or looked for, each by itself, so that one that is missing hurts no other.
-import { backoffMs, pause } from '../backoff.ts'
 import type { RabbitmqConfig } from '../config.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Supervised } from '../connection/supervised.ts'
 import { ensureQueue, onThrowAwayChannel } from '../connection/topology.ts'
 import { Misconfigured } from '../errors.ts'
+import { clockOf, OwnScope, Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
 
 const FOUND_CHECK_MS = 50
@@ -13,7 +13,7 @@ export class OwnQueues {
   readonly #connection: Supervised<Connection>
   readonly #config: RabbitmqConfig
   readonly #service: Service
-  readonly #stop = new AbortController()
+  readonly #stop: OwnScope
   readonly #names = new Set<string>()
   /** Those that are missing, each with the reason. */
   readonly #missing = new Map<string, Error>()
@@ -23,6 +23,7 @@ export class OwnQueues {
     this.#connection = connection
     this.#config = config
     this.#service = service
+    this.#stop = new OwnScope(clockOf(service))
   }
 
   add(queue: string): void {
@@ -40,10 +41,11 @@ export class OwnQueues {
    * @throws Misconfigured when no retry can help; an Error when `signal` aborts
    */
   async found(signal: AbortSignal): Promise<void> {
+    const scope = new Scope(this.#stop.clock, signal)
     while (this.#missing.size > 0) {
       signal.throwIfAborted()
       for (const reason of this.#missing.values()) if (reason instanceof Misconfigured) throw reason
-      await pause(FOUND_CHECK_MS, signal)
+      await scope.pause(FOUND_CHECK_MS)
     }
   }
 
@@ -73,7 +75,7 @@ export class OwnQueues {
   async #untilFound(): Promise<void> {
     for (let attempt = 1; this.#missing.size > 0; attempt += 1) {
       for (const queue of [...this.#missing.keys()]) if (!this.#stop.signal.aborted) await this.#look(queue)
-      if (this.#missing.size > 0) await pause(backoffMs(attempt, this.#config.reconnectMostMs), this.#stop.signal)
+      if (this.#missing.size > 0) await this.#stop.backOff(attempt, this.#config.reconnectMostMs)
       if (this.#stop.signal.aborted) return
     }
   }

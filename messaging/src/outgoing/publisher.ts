@@ -1,13 +1,12 @@
 // Publishes so that "it resolved" means "it is durable": confirmed, mandatory, persistent, and bounded in every direction.
 import { type ConfirmChannel, IllegalOperationError, type Message, type Options } from 'amqplib'
-import { v7 as uuidv7 } from 'uuid'
-import { pause, whenLate, whenLateFrom } from '../backoff.ts'
 import type { RabbitmqConfig } from '../config.ts'
 import type { Connection, Purpose } from '../connection/connection.ts'
 import type { Supervised } from '../connection/supervised.ts'
 import type { Contract } from '../contract.ts'
 import { NotAccepted, OutcomeUnknown } from '../errors.ts'
 import { FRAME_MIN_BYTES } from '../incoming/carried.ts'
+import { type Clock, clockOf, type Scope, whenLate, whenLateFrom } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { zeroPublished } from '../zero-counts.ts'
 import { OwnQueues } from './own-queues.ts'
@@ -36,6 +35,7 @@ export class Publisher {
   readonly #connection: Supervised<Connection>
   readonly #config: RabbitmqConfig
   readonly #service: Service
+  readonly #clock: Clock
   readonly #purpose: Purpose
   readonly queues: OwnQueues
   /** By the order of publishing: message ids may be missing, or repeat, on messages that are passed on. */
@@ -58,6 +58,7 @@ export class Publisher {
     this.#connection = connection
     this.#config = config
     this.#service = service
+    this.#clock = clockOf(service)
     this.#purpose = purpose
     this.queues = queues
   }
@@ -68,7 +69,7 @@ export class Publisher {
    * @throws NotAccepted (it is not stored) or OutcomeUnknown (it may be: not confirmed in time, nacked, or the connection was lost).
    */
   async publish(contract: Contract, body: unknown, properties: Options.Publish = {}): Promise<{ messageId: string }> {
-    const messageId = properties.messageId ?? uuidv7()
+    const messageId = properties.messageId ?? this.#clock.uuid()
     const { meter, name } = this.#service
     meter.count('messages_accepted', { queue: contract.queue })
     await this.send({
@@ -77,7 +78,7 @@ export class Publisher {
       properties: {
         persistent: true,
         contentType: 'application/json',
-        timestamp: Math.floor(Date.now() / 1000),
+        timestamp: Math.floor(this.#clock.date().getTime() / 1000),
         appId: name,
         ...properties,
         messageId,
@@ -104,16 +105,16 @@ export class Publisher {
   }
 
   /**
-   * Publishes best effort: waits its turn, and until `givenUp` aborts for a connection and for room. Same errors as `publish`.
+   * Publishes best effort: waits its turn, and until `scope` ends for a connection and for room. Same errors as `publish`.
    */
-  async tell(envelope: Envelope, givenUp: AbortSignal): Promise<void> {
+  async tell(envelope: Envelope, scope: Scope): Promise<void> {
     const before = this.#told
     let done = () => {}
     this.#told = new Promise((resolve) => {
       done = resolve
     })
     await before
-    while (this.#refusal(envelope) !== undefined && !givenUp.aborted) await this.#room(givenUp)
+    while (this.#refusal(envelope) !== undefined && !scope.isOver) await this.#room(scope)
     const sent = this.send(envelope)
     done()
     await sent
@@ -164,10 +165,10 @@ export class Publisher {
     })
   }
 
-  #room(givenUp: AbortSignal): Promise<void> {
+  #room(scope: Scope): Promise<void> {
     return new Promise((resolve) => {
       this.#roomMade = resolve
-      void pause(ROOM_PAUSE_MS, givenUp).then(resolve)
+      void scope.pause(ROOM_PAUSE_MS).then(resolve)
     })
   }
 
@@ -204,7 +205,10 @@ export class Publisher {
       const why = `the broker did not confirm ${spoken(envelope)} within ${confirmTimeoutMs} ms`
       this.#settle(id, new OutcomeUnknown(why))
     }
-    const clearTimer = from ? whenLateFrom(from, confirmTimeoutMs, late) : whenLate(confirmTimeoutMs, late)
+    const clock = this.#clock
+    const clearTimer = from
+      ? whenLateFrom(clock, from, confirmTimeoutMs, late)
+      : whenLate(clock, confirmTimeoutMs, late)
     this.#unconfirmed.set(id, { envelope, clearTimer, returned: false, resolve, reject })
     this.#unconfirmedBytes += content.length
     this.#measure()

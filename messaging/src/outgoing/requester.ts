@@ -1,12 +1,11 @@
 // Request and reply with a deadline: asks queries, and commands whose sender wants to know what became of them.
 import type { ConfirmChannel, Message } from 'amqplib'
-import { v7 as uuidv7 } from 'uuid'
 import type { z } from 'zod'
-import { whenLate } from '../backoff.ts'
 import type { Command, Query } from '../contract.ts'
 import { BadReply, NoReply, NotAccepted, OutcomeUnknown } from '../errors.ts'
 import { legible } from '../incoming/settle.ts'
 import { parseJson } from '../json.ts'
+import { type Clock, clockOf, type Scope, whenLate } from '../scope.ts'
 import type { Service } from '../service.ts'
 import type { Envelope, Publisher } from './publisher.ts'
 import {
@@ -48,12 +47,14 @@ interface Waiting {
 export class Requester {
   readonly #publisher: Publisher
   readonly #service: Service
+  readonly #clock: Clock
   readonly #waiting = new Map<string, Waiting>()
   readonly #heard = new Set<string>()
 
   constructor(publisher: Publisher, service: Service) {
     this.#publisher = publisher
     this.#service = service
+    this.#clock = clockOf(service)
     service.stopping.addEventListener('abort', () => {
       for (const { hurry } of this.#waiting.values()) hurry()
     })
@@ -77,8 +78,8 @@ export class Requester {
     body: unknown,
     { deadlineMs, headers = {} }: { deadlineMs: number; headers?: Record<string, unknown> },
   ): Promise<Reply<T>> {
-    const correlationId = uuidv7()
-    const since = performance.now()
+    const correlationId = this.#clock.uuid()
+    const since = this.#clock.nowMs()
     const reply = this.#expect(correlationId, deadlineMs, query.queue)
     this.#publisher
       .publish(query, body, {
@@ -92,7 +93,7 @@ export class Requester {
       })
       .catch((error: Error) => this.#waiting.get(correlationId)?.reject(error))
     const message = await reply
-    this.#service.meter.observe('rpc_duration_seconds', (performance.now() - since) / 1000, { queue: query.queue })
+    this.#service.meter.observe('rpc_duration_seconds', (this.#clock.nowMs() - since) / 1000, { queue: query.queue })
     return this.#parsedReply(query, message)
   }
 
@@ -107,7 +108,7 @@ export class Requester {
     body: unknown,
     { deadlineMs }: { deadlineMs: number },
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
-    const messageId = uuidv7()
+    const messageId = this.#clock.uuid()
     const answer = this.#expect(messageId, deadlineMs, command.queue).then(
       (message) => this.#outcome(command.result, message),
       (error: Error): CommandReply<Result> => {
@@ -139,14 +140,14 @@ export class Requester {
 
   /**
    * Sends a refusal to whoever asked, and resolves with whether they confirm that it reached them: false after 2 s, when it
-   * could not be sent, or when `givenUp` aborts. Never rejects.
+   * could not be sent, or when `givenUp` ends. Never rejects.
    */
-  async refuse({ queue, content, properties }: Envelope, givenUp: AbortSignal): Promise<boolean> {
-    const messageId = uuidv7()
+  async refuse({ queue, content, properties }: Envelope, givenUp: Scope): Promise<boolean> {
+    const messageId = this.#clock.uuid()
     const answer = this.#expect(messageId, HEARD_WAITS_MOST_MS)
     const failed = (why: Error) => this.#waiting.get(messageId)?.reject(why)
     const gone = () => failed(new Error('given up'))
-    givenUp.addEventListener('abort', gone)
+    givenUp.signal.addEventListener('abort', gone)
     this.#publisher
       .tell({ queue, content, properties: { ...properties, messageId, replyTo: DIRECT_REPLY_TO } }, givenUp)
       .catch(failed)
@@ -156,14 +157,14 @@ export class Requester {
     } catch {
       return false
     } finally {
-      givenUp.removeEventListener('abort', gone)
+      givenUp.signal.removeEventListener('abort', gone)
     }
   }
 
   /** `queue`: where the question went; a missing reply is counted with it. */
   #expect(correlationId: string, deadlineMs: number, queue?: string): Promise<Message> {
     return new Promise<Message>((resolve, reject) => {
-      const clearDeadline = whenLate(deadlineMs, () => {
+      const clearDeadline = whenLate(this.#clock, deadlineMs, () => {
         if (queue !== undefined) this.#service.meter.count('replies_missing', { queue })
         waiting.reject(new NoReply(`no reply from ${queue} within ${Math.round(deadlineMs)} ms`))
       })
@@ -184,7 +185,7 @@ export class Requester {
         },
         hurry: () => {
           const reason = new OutcomeUnknown(`no reply from ${queue} before this process stopped`)
-          clearHurry = whenLate(STOPPING_WAITS_MOST_MS, () => waiting.reject(reason))
+          clearHurry = whenLate(this.#clock, STOPPING_WAITS_MOST_MS, () => waiting.reject(reason))
         },
       }
       this.#waiting.set(correlationId, waiting)

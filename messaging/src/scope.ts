@@ -1,0 +1,139 @@
+// Every wait of messaging has an owner: a scope says who waits, until when, and by which clock. A simulation brings its own clock.
+import { v7 as uuidv7 } from 'uuid'
+import type { Service } from './service.ts'
+
+/** Time and chance as one process sees them. */
+export interface Clock {
+  /** Milliseconds since some moment. Never goes back. */
+  nowMs(): number
+  /** The date on the wall, which may jump. */
+  date(): Date
+  /** Calls `due` after `ms` milliseconds, unless the returned function is called before. */
+  after(ms: number, due: () => void): () => void
+  /** Calls `turned` once the event loop has read the sockets, unless the returned function is called before. */
+  afterRead(turned: () => void): () => void
+  /** At least 0 and less than 1. */
+  random(): number
+  /** A new UUIDv7 (RFC 9562). */
+  uuid(): string
+}
+
+const systemClock: Clock = {
+  nowMs: () => performance.now(),
+  date: () => new Date(),
+  after: (ms, due) => {
+    const timer = setTimeout(due, ms)
+    return () => clearTimeout(timer)
+  },
+  afterRead: (turned) => {
+    // Node runs immediates after it has read the sockets.
+    const immediate = setImmediate(turned)
+    return () => clearImmediate(immediate)
+  },
+  random: Math.random,
+  uuid: uuidv7,
+}
+
+export const clockOf = ({ clock = systemClock }: Pick<Service, 'clock'>): Clock => clock
+
+/** A timer that fires this much too late did so because the process stood still: suspended, or busy for that long. */
+const STOOD_STILL_MS = 100
+
+/** Milliseconds before attempt number `attempt` (1, 2, …): 100 ms doubled each time up to `mostMs`, of which half is random. */
+export function backoffMs(attempt: number, mostMs: number, random: () => number): number {
+  const ceiling = Math.min(mostMs, 100 * 2 ** Math.min(attempt - 1, 30))
+  return ceiling / 2 + random() * (ceiling / 2)
+}
+
+export class Scope {
+  readonly clock: Clock
+  /** Aborts when the owner is done. */
+  readonly signal: AbortSignal
+  readonly #endsAtMs: number
+
+  constructor(clock: Clock, signal: AbortSignal, endsAtMs = Number.POSITIVE_INFINITY) {
+    this.clock = clock
+    this.signal = signal
+    this.#endsAtMs = endsAtMs
+  }
+
+  get isOver(): boolean {
+    return this.signal.aborted || this.clock.nowMs() >= this.#endsAtMs
+  }
+
+  /** A part of this scope: it also ends with each of `signals`, and after `ms` milliseconds. */
+  part(signals: readonly AbortSignal[], ms = Number.POSITIVE_INFINITY): Scope {
+    const endsAtMs = Math.min(this.#endsAtMs, this.clock.nowMs() + ms)
+    return new Scope(this.clock, AbortSignal.any([this.signal, ...signals]), endsAtMs)
+  }
+
+  /** Resolves after `ms` milliseconds, or when the scope ends. Never rejects. */
+  pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.isOver) return resolve()
+      const done = () => {
+        clear()
+        this.signal.removeEventListener('abort', done)
+        resolve()
+      }
+      const clear = this.clock.after(Math.min(ms, this.#endsAtMs - this.clock.nowMs()), done)
+      this.signal.addEventListener('abort', done)
+    })
+  }
+
+  /** The pause before attempt number `attempt` + 1, which grows up to `mostMs`. */
+  backOff(attempt: number, mostMs: number): Promise<void> {
+    return this.pause(backoffMs(attempt, mostMs, this.clock.random))
+  }
+}
+
+/** A scope that its owner ends. */
+export class OwnScope extends Scope {
+  readonly #controller: AbortController
+
+  constructor(clock: Clock) {
+    const controller = new AbortController()
+    super(clock, controller.signal)
+    this.#controller = controller
+  }
+
+  abort(): void {
+    this.#controller.abort()
+  }
+}
+
+/** Settles as `promise` does, or rejects with the sentence `what` after `ms` milliseconds. */
+export function withDeadline<T>(clock: Clock, promise: Promise<T>, ms: number, what: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const clear = clock.after(ms, () => reject(new Error(`${what} took longer than ${ms} ms`)))
+    promise.then(resolve, reject).finally(clear)
+  })
+}
+
+/**
+ * Calls `late` after `ms` milliseconds, unless the returned function is called before. What has already arrived is read
+ * first, and a time in which the whole process stood still is given back once: it says nothing about the peer.
+ */
+export function whenLate(clock: Clock, ms: number, late: () => void): () => void {
+  const due = clock.nowMs() + ms
+  const judge = () => {
+    clear = clock.afterRead(late)
+  }
+  let clear = clock.after(ms, () => {
+    const stoodStillMs = clock.nowMs() - due
+    if (stoodStillMs < STOOD_STILL_MS) judge()
+    else clear = clock.after(Math.min(stoodStillMs, ms), judge)
+  })
+  return () => clear()
+}
+
+/** The same from the moment on at which `signal` aborts. */
+export function whenLateFrom(clock: Clock, signal: AbortSignal, ms: number, late: () => void): () => void {
+  let clear = () => signal.removeEventListener('abort', begin)
+  const begin = () => {
+    clear = whenLate(clock, ms, late)
+  }
+  if (signal.aborted) begin()
+  else signal.addEventListener('abort', begin, { once: true })
+  return () => clear()
+}

@@ -1,0 +1,442 @@
+// A broker in virtual time, at the level of AMQP methods: what RabbitMQ does with queues, deliveries, confirms and returns.
+import { type Frame, type Link, methods } from './wire.ts'
+import type { World } from './world.ts'
+
+export interface BrokerMessage {
+  readonly position: number
+  readonly content: Buffer
+  readonly properties: Record<string, any>
+  readonly expiresAtMs: number
+  redelivered: boolean
+  /** Returns that count toward the delivery limit. */
+  returns: number
+}
+
+interface Subscriber {
+  readonly tag: string
+  readonly noAck: boolean
+  readonly prefetch: number
+  readonly link: Link
+  readonly channel: OpenChannel
+  inHand: number
+}
+
+interface Unacked {
+  readonly queue: Queue
+  readonly message: BrokerMessage
+  readonly subscriber: Subscriber
+  readonly sinceMs: number
+}
+
+class OpenChannel {
+  readonly id: number
+  confirms = false
+  published = 0
+  deliveryTag = 0
+  prefetch = 0
+  replyToken: string | undefined
+  replyTag = ''
+  readonly unacked = new Map<number, Unacked>()
+  readonly subscribers = new Map<string, { queue: Queue; subscriber: Subscriber }>()
+  constructor(id: number) {
+    this.id = id
+  }
+}
+
+export interface Queue {
+  readonly name: string
+  readonly ready: BrokerMessage[]
+  readonly subscribers: Subscriber[]
+  isGone: boolean
+}
+
+const REPLY_TO = 'amq.rabbitmq.reply-to'
+const NOT_FOUND = 404
+const PRECONDITION_FAILED = 406
+export const DELIVERY_LIMIT = 20
+export const CONSUMER_TIMEOUT_MS = 60_000
+
+export interface BrokerTraits {
+  /** Whether what is returned comes before all others, and returns are limited, as with quorum queues. */
+  readonly quorum: boolean
+  /** RabbitMQ before 4.3 counts a nack toward the limit. */
+  readonly countsNacks: boolean
+}
+
+export class SimulatedBroker {
+  readonly queues = new Map<string, Queue>()
+  readonly links = new Map<Link, Map<number, OpenChannel>>()
+  readonly frameMax = 131_072
+  readonly heartbeatMs = 2_000
+  /** When the confirm of a message arrived at its publisher's socket. */
+  readonly confirmArrivedMs = new Map<string, number>()
+  /** When a reply arrived at the socket of who asked, by correlation id. */
+  readonly repliesArrivedMs = new Map<string, number>()
+  /** What an operator destroyed with its queue. */
+  readonly destroyed = new Set<string>()
+  readonly overdue: string[] = []
+  /** The order in which messages were delivered last. */
+  readonly arrivals = new Map<string, number>()
+  readonly traits: BrokerTraits
+  readonly #world: World
+  #positions = 0
+  #tokens = 0
+  alarm = false
+  isDown = false
+  /** Connections are closed as soon as they are open. */
+  drains = false
+  confirmDelayMs = 0
+  /** Publishes that are nacked, or swallowed without a confirm. */
+  nacks = 0
+  /** Channels open and methods are answered so much later. */
+  slowMs = 0
+
+  constructor(world: World, traits: BrokerTraits) {
+    this.#world = world
+    this.traits = traits
+  }
+
+  delayMs(): number {
+    const random = this.#world.random()
+    return random < 0.9 ? 1 + Math.floor(random * 10) : Math.floor(random * 60)
+  }
+
+  accepts(_: Link): string | undefined {
+    return this.isDown ? 'connect ECONNREFUSED' : undefined
+  }
+
+  opened(link: Link): void {
+    this.links.set(link, new Map())
+    if (this.drains) link.close(320, 'CONNECTION_FORCED - Node was put into maintenance mode')
+  }
+
+  /** The connection is gone: what was in hand on it goes back. */
+  lost(link: Link): void {
+    const channels = this.links.get(link)
+    this.links.delete(link)
+    for (const channel of channels?.values() ?? []) this.#channelGone(channel)
+  }
+
+  queue(name: string): Queue {
+    const queue = this.queues.get(name) ?? { name, ready: [], subscribers: [], isGone: false }
+    this.queues.set(name, queue)
+    return queue
+  }
+
+  /** Puts a message on a queue, as any peer could. */
+  put(name: string, properties: Record<string, any>, content: Buffer): void {
+    this.#route(name, properties, content, new OpenChannel(0))
+  }
+
+  deleteQueue(name: string): void {
+    const queue = this.queues.get(name)
+    if (queue === undefined) return
+    this.queues.delete(name)
+    queue.isGone = true
+    for (const { content } of queue.ready) this.destroyed.add(labelOf(content))
+    for (const { link, channel, tag } of queue.subscribers) {
+      channel.subscribers.delete(tag)
+      link.down({ channel: channel.id, id: methods['BasicCancel'], fields: { consumerTag: tag } })
+    }
+  }
+
+  unacked(queue: string): number {
+    let count = 0
+    for (const channels of this.links.values())
+      for (const { unacked } of channels.values())
+        for (const each of unacked.values()) if (each.queue.name === queue) count += 1
+    return count
+  }
+
+  /** Whether a message waits on its queue, or is in the hand of `process`. */
+  isOpen(name: string, label: string, process: unknown): boolean {
+    const isIt = (message: BrokerMessage) => labelOf(message.content) === label
+    if (this.queue(name).ready.some(isIt)) return true
+    for (const [link, channels] of this.links)
+      if (link.process === process)
+        for (const { unacked } of channels.values())
+          for (const each of unacked.values()) if (each.queue.name === name && isIt(each.message)) return true
+    return false
+  }
+
+  setAlarm(isOn: boolean): void {
+    this.alarm = isOn
+    for (const link of this.links.keys()) {
+      if (isOn) link.down({ channel: 0, id: methods['ConnectionBlocked'], fields: { reason: 'low on memory' } })
+      else {
+        link.down({ channel: 0, id: methods['ConnectionUnblocked'], fields: {} })
+        for (const frame of link.unread.splice(0)) this.#handle(link, frame)
+      }
+    }
+  }
+
+  received(link: Link, frame: Frame): void {
+    if (link.unread.length > 0 || (this.alarm && frame.id === methods['BasicPublish'])) link.unread.push(frame)
+    else this.#handle(link, frame)
+  }
+
+  #handle(link: Link, frame: Frame): void {
+    const channels = this.links.get(link)
+    if (channels === undefined) return
+    const { id, fields = {} } = frame
+    if (id === methods['ConnectionClose']) {
+      link.down({ channel: 0, id: methods['ConnectionCloseOk'], fields: {} })
+      return
+    }
+    if (frame.channel === 0) return
+    const answer = (method: string, ok: Frame['fields'] = {}) => {
+      const open = channels.get(frame.channel)
+      const send = () => {
+        if (channels.get(frame.channel) === open) link.down({ channel: frame.channel, id: methods[method], fields: ok })
+      }
+      if (this.slowMs > 0) this.#world.at(this.#world.nowMs + this.slowMs, send)
+      else send()
+    }
+    if (id === methods['ChannelOpen']) {
+      channels.set(frame.channel, new OpenChannel(frame.channel))
+      return answer('ChannelOpenOk')
+    }
+    const channel = channels.get(frame.channel)
+    if (channel === undefined) {
+      // RabbitMQ answers a close on a channel that it has closed itself (rabbit_reader.erl).
+      if (id === methods['ChannelClose'])
+        link.down({ channel: frame.channel, id: methods['ChannelCloseOk'], fields: {} })
+      return
+    }
+    switch (id) {
+      case methods['ChannelClose']:
+        channels.delete(frame.channel)
+        this.#channelGone(channel)
+        return link.down({ channel: frame.channel, id: methods['ChannelCloseOk'], fields: {} })
+      case methods['ConfirmSelect']:
+        channel.confirms = true
+        return answer('ConfirmSelectOk')
+      case methods['BasicQos']:
+        channel.prefetch = fields['prefetchCount']
+        return answer('BasicQosOk')
+      case methods['QueueDeclare']: {
+        const name: string = fields['queue']
+        if (fields['passive'] && !this.queues.has(name))
+          return this.#fail(link, channel, NOT_FOUND, `NOT_FOUND - no queue '${name}'`)
+        const { ready, subscribers } = this.queue(name)
+        return answer('QueueDeclareOk', { queue: name, messageCount: ready.length, consumerCount: subscribers.length })
+      }
+      case methods['BasicConsume']:
+        return this.#consume(link, channel, fields, answer)
+      case methods['BasicCancel']: {
+        this.#unsubscribe(channel, fields['consumerTag'])
+        return answer('BasicCancelOk', { consumerTag: fields['consumerTag'] })
+      }
+      case methods['BasicPublish']:
+        return this.#publish(link, channel, frame)
+      case methods['BasicAck']:
+        return this.#settle(channel, fields, () => {})
+      case methods['BasicNack']:
+        return this.#settle(channel, fields, (each) => this.#putBack(each, this.traits.countsNacks))
+    }
+  }
+
+  #consume(
+    link: Link,
+    channel: OpenChannel,
+    { queue: name, consumerTag, noAck }: Record<string, any>,
+    answer: (method: string, ok: Frame['fields']) => void,
+  ): void {
+    if (name === REPLY_TO) {
+      this.#tokens += 1
+      channel.replyToken = `g${this.#tokens}`
+      channel.replyTag = consumerTag || `reply${this.#tokens}`
+      return answer('BasicConsumeOk', { consumerTag: channel.replyTag })
+    }
+    const queue = this.queues.get(name)
+    if (queue === undefined) return this.#fail(link, channel, NOT_FOUND, `NOT_FOUND - no queue '${name}'`)
+    const tag = consumerTag || `tag${this.#tokens++}`
+    const subscriber = { tag, noAck, prefetch: channel.prefetch, link, channel, inHand: 0 }
+    channel.subscribers.set(tag, { queue, subscriber })
+    link.down({ channel: channel.id, id: methods['BasicConsumeOk'], fields: { consumerTag: tag } })
+    queue.subscribers.push(subscriber)
+    this.#deliver(queue)
+  }
+
+  #unsubscribe(channel: OpenChannel, tag: string): void {
+    const found = channel.subscribers.get(tag)
+    if (found === undefined) return
+    channel.subscribers.delete(tag)
+    found.queue.subscribers.splice(found.queue.subscribers.indexOf(found.subscriber), 1)
+  }
+
+  #publish(link: Link, channel: OpenChannel, { fields = {}, properties = {}, content = Buffer.alloc(0) }: Frame): void {
+    channel.published += 1
+    const deliveryTag = channel.published
+    const confirm = (method: string) => {
+      if (!channel.confirms) return
+      const send = () => {
+        link.downThen([{ channel: channel.id, id: methods[method], fields: { deliveryTag, multiple: false } }], () => {
+          if (method === 'BasicAck')
+            this.confirmArrivedMs.set(`${fields['routingKey']} ${labelOf(content)}`, this.#world.nowMs)
+        })
+      }
+      this.#world.at(this.#world.nowMs + this.confirmDelayMs + this.delayMs(), send)
+    }
+    const name: string = fields['routingKey']
+    if (this.nacks > 0) {
+      this.nacks -= 1
+      if (this.#world.random() < 0.5) this.#route(name, properties, content, channel)
+      return confirm('BasicNack')
+    }
+    if (!this.#route(name, properties, content, channel) && fields['mandatory'])
+      link.down(
+        {
+          channel: channel.id,
+          id: methods['BasicReturn'],
+          fields: { routingKey: name, exchange: '', replyCode: 312, replyText: 'NO_ROUTE' },
+        },
+        ...contentFrames(channel.id, properties, content),
+      )
+    confirm('BasicAck')
+  }
+
+  /** False when there is no such queue. */
+  #route(name: string, given: Record<string, any>, content: Buffer, channel: OpenChannel): boolean {
+    const properties =
+      given['replyTo'] === REPLY_TO ? { ...given, replyTo: `${REPLY_TO}.${channel.replyToken}` } : given
+    if (name.startsWith(`${REPLY_TO}.`)) {
+      const token = name.slice(REPLY_TO.length + 1)
+      for (const [asking, channels] of this.links)
+        for (const { id, replyToken, replyTag } of channels.values())
+          if (replyToken === token) {
+            const fields = { consumerTag: replyTag, deliveryTag: 1, redelivered: false, exchange: '', routingKey: name }
+            const frames = [
+              { channel: id, id: methods['BasicDeliver'], fields },
+              ...contentFrames(id, properties, content),
+            ]
+            asking.downThen(frames, () => this.repliesArrivedMs.set(properties['correlationId'], this.#world.nowMs))
+            return true
+          }
+      return false
+    }
+    const queue = this.queues.get(name)
+    if (queue === undefined) return false
+    this.#positions += 1
+    const ttl = properties['expiration']
+    queue.ready.push({
+      position: this.#positions,
+      content,
+      properties,
+      expiresAtMs: ttl === undefined ? Number.POSITIVE_INFINITY : this.#world.nowMs + Number(ttl),
+      redelivered: false,
+      returns: 0,
+    })
+    this.#deliver(queue)
+    return true
+  }
+
+  #deliver(queue: Queue): void {
+    while (queue.ready.length > 0) {
+      const [message] = queue.ready
+      const index = queue.subscribers.findIndex(
+        ({ inHand, prefetch, noAck }) => noAck || prefetch === 0 || inHand < prefetch,
+      )
+      const subscriber = queue.subscribers[index]
+      if (message === undefined || subscriber === undefined) return
+      queue.ready.shift()
+      if (message.expiresAtMs <= this.#world.nowMs) continue
+      // In turn.
+      queue.subscribers.push(...queue.subscribers.splice(index, 1))
+      const { link, channel, tag } = subscriber
+      channel.deliveryTag += 1
+      this.arrivals.set(labelOf(message.content), this.arrivals.size + this.#world.events)
+      const deliveryTag = channel.deliveryTag
+      if (!subscriber.noAck) {
+        subscriber.inHand += 1
+        const unacked = { queue, message, subscriber, sinceMs: this.#world.nowMs }
+        channel.unacked.set(deliveryTag, unacked)
+        this.#world.at(this.#world.nowMs + CONSUMER_TIMEOUT_MS, () => {
+          if (channel.unacked.get(deliveryTag) !== unacked || link.isOver) return
+          this.overdue.push(`${link.process.name} kept ${labelOf(message.content)} for ${CONSUMER_TIMEOUT_MS} ms`)
+          this.#fail(link, channel, PRECONDITION_FAILED, 'PRECONDITION_FAILED - delivery acknowledgement timed out')
+        })
+      }
+      const headers =
+        message.returns > 0 && this.traits.quorum
+          ? { ...message.properties['headers'], 'x-delivery-count': message.returns }
+          : message.properties['headers']
+      link.down(
+        {
+          channel: channel.id,
+          id: methods['BasicDeliver'],
+          fields: {
+            consumerTag: tag,
+            deliveryTag,
+            redelivered: message.redelivered,
+            exchange: '',
+            routingKey: queue.name,
+          },
+        },
+        ...contentFrames(channel.id, { ...message.properties, headers }, message.content),
+      )
+    }
+  }
+
+  #settle(channel: OpenChannel, { deliveryTag, multiple }: Record<string, any>, done: (each: Unacked) => void): void {
+    const touched = new Set<Queue>()
+    for (const [tag, each] of [...channel.unacked]) {
+      if (multiple ? tag > deliveryTag : tag !== deliveryTag) continue
+      channel.unacked.delete(tag)
+      each.subscriber.inHand -= 1
+      touched.add(each.queue)
+      done(each)
+    }
+    for (const queue of touched) this.#deliver(queue)
+  }
+
+  #putBack({ queue, message }: Unacked, isCounted: boolean): void {
+    if (queue.isGone) {
+      this.destroyed.add(labelOf(message.content))
+      return
+    }
+    message.redelivered = true
+    if (isCounted) message.returns += 1
+    if (this.traits.quorum && message.returns > DELIVERY_LIMIT) {
+      const letters = this.queue(`${queue.name}.dead-letter`)
+      const headers = { ...message.properties['headers'], 'x-first-death-reason': 'delivery_limit' }
+      letters.ready.push({ ...message, properties: { ...message.properties, headers } })
+      return this.#deliver(letters)
+    }
+    const later = queue.ready.findIndex(({ position }) => position > message.position)
+    queue.ready.splice(later === -1 ? queue.ready.length : later, 0, message)
+  }
+
+  #channelGone(channel: OpenChannel): void {
+    for (const tag of [...channel.subscribers.keys()]) this.#unsubscribe(channel, tag)
+    const touched = new Set<Queue>()
+    for (const each of channel.unacked.values()) {
+      this.#putBack(each, true)
+      touched.add(each.queue)
+    }
+    channel.unacked.clear()
+    channel.replyToken = undefined
+    for (const queue of touched) this.#deliver(queue)
+  }
+
+  #fail(link: Link, channel: OpenChannel, replyCode: number, replyText: string): void {
+    this.links.get(link)?.delete(channel.id)
+    this.#channelGone(channel)
+    link.down({
+      channel: channel.id,
+      id: methods['ChannelClose'],
+      fields: { replyCode, replyText, classId: 50, methodId: 10 },
+    })
+  }
+}
+
+function contentFrames(channel: number, properties: Record<string, any>, content: Buffer): Frame[] {
+  const fields = { ...properties, headers: { ...properties['headers'] } }
+  const header = { channel, id: methods['BasicProperties'], fields, size: content.length }
+  return content.length === 0 ? [header] : [header, { channel, content }]
+}
+
+/** What tells a message from all others in a run: the name of its item. */
+export function labelOf(content: Buffer): string {
+  return /"name":"([^"]*)"/.exec(content.toString())?.[1] ?? ''
+}

@@ -1,0 +1,90 @@
+// What a schedule is made of: messages and faults, each at its time. The seed in it decides every delay. fast-check makes plans and
+// shrinks them; its scheduler was tried first and knows no time, so time is ours (world.ts).
+import fc from 'fast-check'
+import { z } from 'zod'
+
+export const FAULTS = [
+  'cut',
+  'swallow',
+  'close',
+  'cuts',
+  'restart',
+  'drain',
+  'alarm',
+  'slow confirms',
+  'nack',
+  'slow broker',
+  'database away for one',
+  'database away',
+  'commit reply lost',
+  'commit fails',
+  'freeze',
+  'clock jump',
+  'delete queue',
+  'stop',
+  'kill',
+  'remove item',
+  'redrive',
+] as const
+export type Fault = (typeof FAULTS)[number]
+
+const MESSAGES = ['publish', 'command', 'twice', 'poison', 'query'] as const
+
+export const plan = z.strictObject({
+  seed: z.int(),
+  quorum: z.boolean(),
+  countsNacks: z.boolean(),
+  topology: z.enum(['declare', 'check']),
+  messages: z.array(z.strictObject({ atMs: z.int(), kind: z.enum(MESSAGES), sku: z.int(), from: z.int() })),
+  faults: z.array(z.strictObject({ atMs: z.int(), kind: z.enum(FAULTS), at: z.int(), ms: z.int() })),
+})
+export type Plan = z.output<typeof plan>
+
+const HORIZON_MS = 12_000
+
+export const plans = (kinds: readonly Fault[] = FAULTS): fc.Arbitrary<Plan> =>
+  fc
+    .record({
+      seed: fc.nat(),
+      quorum: fc.boolean(),
+      countsNacks: fc.boolean(),
+      topology: fc.constantFrom('declare' as const, 'declare' as const, 'check' as const),
+      messages: fc.array(
+        fc.record({
+          atMs: fc.nat(HORIZON_MS),
+          kind: fc.constantFrom('publish' as const, 'publish' as const, ...MESSAGES),
+          sku: fc.nat(6),
+          from: fc.nat(1),
+        }),
+        { minLength: 1, maxLength: 14 },
+      ),
+      faults: fc.array(
+        fc.record({
+          atMs: fc.nat(HORIZON_MS),
+          kind: fc.constantFrom(...kinds),
+          at: fc.nat(7),
+          ms: fc.integer({ min: 10, max: 20_000 }),
+        }),
+        { maxLength: 4 },
+      ),
+    })
+    .map((made) => ({ ...made, messages: made.messages.filter(fewPoisonous()) }))
+
+/** Where a whole batch is poisonous nobody can tell bad messages from a bad world: they are held, as they should be. */
+const fewPoisonous = () => {
+  let left = 2
+  return ({ kind }: Plan['messages'][number]): boolean => kind !== 'poison' || left-- > 0
+}
+
+/** A plan for people to read. */
+export function readable({ seed, quorum, topology, messages, faults }: Plan): string {
+  const lines = [
+    ...messages.map(({ atMs, kind, sku, from }, index) => ({
+      atMs,
+      text: `producer ${from} sends m${index} (${kind}, sku ${sku})`,
+    })),
+    ...faults.map(({ atMs, kind, at, ms }) => ({ atMs, text: `fault: ${kind} (place ${at}, ${ms} ms)` })),
+  ].sort((a, b) => a.atMs - b.atMs)
+  const head = `seed ${seed}, ${quorum ? 'quorum' : 'classic'} queues, topology ${topology}`
+  return [head, ...lines.map(({ atMs, text }) => `  ${String(atMs).padStart(6)} ms  ${text}`)].join('\n')
+}

@@ -1,0 +1,576 @@
+// One schedule: producers, consumers and an operator on a simulated broker and database, from start to SIGTERM, and what must hold.
+import {
+  type Broker,
+  consumerEnvironment,
+  createItem,
+  deadLetterDesk,
+  type Log,
+  openBroker,
+  orderProcessing,
+  rabbitmqEnvironment,
+  type Service,
+  type Subscription,
+} from '@ims/messaging'
+import { labelOf, SimulatedBroker } from './broker.ts'
+import { SimulatedDatabase } from './database.ts'
+import type { Plan } from './plan.ts'
+import { randomFrom } from './random.ts'
+import { connectTo } from './wire.ts'
+import { Process, World } from './world.ts'
+
+const UNCONFIRMED_MAX = 6
+const PREFETCH = 6
+/** A consumer that comes back takes so many at first, by a subscription of its own. */
+const RETURN_PREFETCH = 10
+const rabbitmq = rabbitmqEnvironment.parse({
+  RABBITMQ_RECONNECT_MOST_MS: '1000',
+  RABBITMQ_CONNECT_TIMEOUT_MS: '3000',
+  RABBITMQ_CONFIRM_TIMEOUT_MS: '4000',
+  RABBITMQ_UNCONFIRMED_MOST: String(UNCONFIRMED_MAX),
+})
+const consuming = consumerEnvironment.parse({
+  CONSUMER_BATCH_MOST: '4',
+  CONSUMER_PREFETCH: String(PREFETCH),
+  CONSUMER_RETRY_MOST_MS: '1000',
+  CONSUMER_HOLD_MOST_MS: '3000',
+})
+const DEADLINE_MS = 8_000
+/** After the last fault everything has to work again within this time. */
+const RECOVERY_MS = 180_000
+const GRACE_MS = 15_000
+/** A heartbeat, a reconnect and a new subscription: so long a consumer may be ready and get nothing. */
+const DEAF_MAX_S = 12
+const QUEUE = createItem.queue
+const LETTERS = `${QUEUE}.dead-letter`
+
+export interface Violation {
+  /** What was broken, the same for all schedules that break it. */
+  readonly invariant: string
+  readonly details: string
+}
+
+interface Sent {
+  readonly label: string
+  readonly kind: Plan['messages'][number]['kind']
+  readonly sentAtMs: number
+  /** Undefined while nothing is known. */
+  told?: 'accepted' | 'applied' | 'refused' | 'not accepted' | 'unknown' | 'answered' | 'unanswered'
+  settledAtMs?: number
+}
+
+interface Replica {
+  readonly process: Process
+  readonly isProducer: boolean
+  readonly stop: AbortController
+  broker: Broker | undefined
+  readonly subscriptions: Subscription[]
+  opening: Promise<void>
+  isKilled: boolean
+  deafS: number
+  held: number
+  unconfirmedMax: number
+}
+
+/** Runs a schedule. Resolves with the first invariant that it broke, or undefined. `say` is given each line of the services' logs. */
+export async function run(plan: Plan, say?: (line: string) => void): Promise<Violation | undefined> {
+  const { stackTraceLimit } = Error
+  // amqplib makes an error for each channel that closes; their stacks would take half the time.
+  Error.stackTraceLimit = 0
+  try {
+    return await new Simulation(plan, say).run()
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}
+
+class Simulation {
+  readonly #plan: Plan
+  readonly #say: ((line: string) => void) | undefined
+  readonly #world: World
+  readonly #broker: SimulatedBroker
+  readonly #database: SimulatedDatabase
+  readonly #replicas: Replica[] = []
+  readonly #sent: Sent[] = []
+  readonly #violations: Violation[] = []
+  readonly #connectionsLost = { count: 0 }
+  #endsAtMs = 0
+  #redrives = 0
+  #redrivesPending = 0
+
+  constructor(plan: Plan, say: ((line: string) => void) | undefined) {
+    this.#plan = plan
+    this.#say = say
+    this.#world = new World(randomFrom(plan.seed))
+    this.#broker = new SimulatedBroker(this.#world, plan)
+    this.#database = new SimulatedDatabase(this.#world)
+    if (plan.topology === 'check')
+      for (const { queue } of [createItem, orderProcessing]) {
+        this.#broker.queue(queue)
+        this.#broker.queue(`${queue}.dead-letter`)
+      }
+  }
+
+  async run(): Promise<Violation | undefined> {
+    const { messages, faults } = this.#plan
+    for (const name of ['producer0', 'producer1']) this.#start(name, true)
+    for (const name of ['consumer0', 'consumer1']) this.#start(name, false)
+    for (const [index, message] of messages.entries())
+      this.#world.at(2_000 + message.atMs, () => this.#send(`m${index}`, message))
+    for (const fault of faults) this.#world.at(2_000 + fault.atMs, () => this.#strike(fault))
+    this.#endsAtMs = 2_000 + Math.max(0, ...messages.map(({ atMs }) => atMs), ...faults.map(({ atMs }) => atMs))
+    this.#sample()
+    let isQuiet = false
+    const hasPoison = messages.some(({ kind }) => kind === 'poison')
+    let drops = 0
+    const look = () => {
+      const isCalm = this.#world.nowMs > this.#endsAtMs
+      isQuiet = isCalm && this.#unrest() === undefined
+      // A message that fails alone is only found out when others succeed.
+      if (isCalm && !isQuiet && hasPoison && drops < 100) {
+        drops += 1
+        this.#send(`d${drops}`, { atMs: 0, kind: 'publish', sku: 1_000 + drops, from: drops })
+      }
+      if (!isQuiet) this.#world.at(this.#world.nowMs + 500, look)
+    }
+    look()
+    await this.#world.run(
+      () => isQuiet || this.#violations.length > 0 || this.#world.nowMs > this.#endsAtMs + RECOVERY_MS,
+    )
+    if (!isQuiet) this.#broken('works again after the faults', this.#unrest() ?? '')
+    if (this.#violations.length === 0) await this.#probe()
+    if (this.#violations.length === 0) await this.#stopAll()
+    this.#judge()
+    return this.#violations[0]
+  }
+
+  #broken(invariant: string, details: string): void {
+    this.#violations.push({ invariant, details: `${details} (at ${this.#world.nowMs} ms)` })
+  }
+
+  #service(process: Process, replica: Replica): Service {
+    const log = (_: object, message: string) => this.#say?.(`${this.#world.nowMs} ${process.name}: ${message}`)
+    const logs: Log = { debug: log, info: log, warn: log, error: log }
+    return {
+      name: process.name,
+      log: this.#say ? logs : QUIET,
+      meter: {
+        count: () => {},
+        observe: (metric, value) => {
+          if (metric === 'messages_held') replica.held = value
+          if (metric === 'messages_unconfirmed') replica.unconfirmedMax = Math.max(replica.unconfirmedMax, value)
+        },
+      },
+      stopping: replica.stop.signal,
+      clock: process,
+      connect: connectTo(this.#world, process, this.#broker),
+    }
+  }
+
+  #start(name: string, isProducer: boolean): void {
+    const process = new Process(name, this.#world)
+    const replica: Replica = {
+      process,
+      isProducer,
+      stop: new AbortController(),
+      broker: undefined,
+      subscriptions: [],
+      opening: Promise.resolve(),
+      isKilled: false,
+      deafS: 0,
+      held: 0,
+      unconfirmedMax: 0,
+    }
+    this.#replicas.push(replica)
+    const service = this.#service(process, replica)
+    const opened = async () => {
+      const config = { ...rabbitmq, topology: this.#plan.topology }
+      const broker = await openBroker(config, service, isProducer ? { publishes: [createItem, orderProcessing] } : {})
+      replica.broker = broker
+      if (isProducer) return
+      const dependency = async () => this.#database.trouble(process)
+      const store = this.#database.storeItems(process, this.#handled(process))
+      replica.subscriptions.push(await broker.consume(createItem, store, consuming, dependency))
+      const answer = async (questions: readonly unknown[]) =>
+        questions.map(() => ({ kind: 'answered' as const, body: Buffer.from('[]'), headers: {} }))
+      replica.subscriptions.push(await broker.consume(orderProcessing, answer, consuming, dependency))
+    }
+    process.post(() => {
+      replica.opening = opened().catch(() => {})
+    })
+  }
+
+  /** Sees that a process which gave messages up, because the database was away, does not go on with later ones. */
+  #handled(process: Process) {
+    const givenUp = new Set<string>()
+    return (labels: readonly string[], ended: 'begun' | 'told' | 'away' | 'failed') => {
+      if (ended === 'begun') for (const label of labels) givenUp.delete(label)
+      if (ended === 'away') for (const label of labels) givenUp.add(label)
+      if (ended !== 'told') return
+      const passed = [...givenUp].find(
+        (label) => this.#broker.isOpen(QUEUE, label, process) && labels.some((later) => this.#isBehind(label, later)),
+      )
+      if (passed !== undefined && this.#keepsOrder(process))
+        this.#broken('order within a queue and a process', `${process.name} applied ${labels} before ${passed}`)
+    }
+  }
+
+  #isBehind(label: string, later: string): boolean {
+    const order = this.#broker.arrivals
+    return (order.get(label) ?? 0) < (order.get(later) ?? 0)
+  }
+
+  #keepsOrder(process: Process): boolean {
+    const { faults, messages } = this.#plan
+    // Otherwise the broker may have moved messages, or those of a batch are tried one by one.
+    const isPlain =
+      faults.every(({ kind }) => kind.startsWith('database')) &&
+      messages.every(({ kind }) => kind !== 'poison' && kind !== 'twice')
+    return isPlain && !process.name.endsWith('+')
+  }
+
+  #send(label: string, { kind, sku, from }: Plan['messages'][number]): void {
+    const producers = this.#replicas.filter(
+      ({ isProducer, isKilled, stop }) => isProducer && !isKilled && !stop.signal.aborted,
+    )
+    const by = producers[from % producers.length]
+    if (by === undefined) return
+    by.process.post(() => this.#sendBy(by, label, kind, sku))
+    // The same message again, under the same id, at the same time by another producer.
+    const other = producers[(from + 1) % producers.length]
+    if (kind === 'twice' && other) other.process.post(() => this.#sendBy(other, label, kind, sku))
+  }
+
+  #sendBy(by: Replica, label: string, kind: Sent['kind'], sku: number): void {
+    const { broker } = by
+    if (broker === undefined) return
+    const sent: Sent = { label, kind, sentAtMs: this.#world.nowMs }
+    this.#sent.push(sent)
+    const settled = (told: NonNullable<Sent['told']>) => {
+      if (by.isKilled) return
+      sent.told = told
+      sent.settledAtMs = this.#world.nowMs
+    }
+    const failed = (error: Error) => {
+      settled(
+        error.name === 'NotAccepted' ? 'not accepted' : error.name === 'OutcomeUnknown' ? 'unknown' : 'unanswered',
+      )
+      this.#readFirst(sent, error)
+      if (
+        kind === 'command' &&
+        /did not confirm/.test(error.message) &&
+        this.#world.nowMs < sent.sentAtMs + DEADLINE_MS
+      )
+        this.#broken('an answer is waited for, however late the confirm', label)
+    }
+    const body = { sku: `sku${sku}`, name: label, label: kind === 'poison' ? 'poison' : 'item', price: 1, quantity: 1 }
+    if (kind === 'query')
+      broker.requester
+        .request(orderProcessing, { name: label }, { deadlineMs: DEADLINE_MS })
+        .then(() => settled('answered'), failed)
+    else if (kind === 'command')
+      broker.requester.command(createItem, body, { deadlineMs: DEADLINE_MS }).then(({ reply }) => {
+        settled(reply.kind === 'no-reply' ? 'accepted' : reply.kind)
+      }, failed)
+    else {
+      const messageId = kind === 'twice' ? label : by.process.uuid()
+      broker.publisher.publish(createItem, body, { messageId }).then(() => settled('accepted'), failed)
+    }
+    if (by.isKilled) this.#sent.pop()
+  }
+
+  /** Nobody is told "unknown" for a time that is up while the answer is in the socket. */
+  #readFirst({ label, kind }: Sent, error: Error): void {
+    const { nowMs } = this.#world
+    if (!/did not confirm/.test(error.message) || kind === 'twice' || kind === 'command') return
+    const confirmed = this.#broker.confirmArrivedMs.get(`${QUEUE} ${label}`)
+    if (confirmed !== undefined && confirmed < nowMs)
+      this.#broken('what has arrived is read before it is judged', `the confirm of ${label} arrived at ${confirmed} ms`)
+  }
+
+  #later(ms: number, end: () => void): void {
+    this.#endsAtMs = Math.max(this.#endsAtMs, this.#world.nowMs + ms)
+    this.#world.at(this.#world.nowMs + ms, end)
+  }
+
+  #strike({ kind, at, ms }: Plan['faults'][number]): void {
+    const broker = this.#broker
+    const database = this.#database
+    const live = this.#replicas.filter(({ isKilled, stop }) => !isKilled && !stop.signal.aborted)
+    const replica = live[at % live.length]
+    if (replica === undefined) return
+    const { process } = replica
+    const links = [...broker.links.keys()]
+    const link = links[at % Math.max(1, links.length)]
+    this.#say?.(`${this.#world.nowMs} fault: ${kind} ${process.name} ${ms} ms`)
+    switch (kind) {
+      case 'cut':
+        link?.cut()
+        return this.#later(100, () => {})
+      case 'swallow':
+        link?.swallow()
+        return this.#later(3 * broker.heartbeatMs, () => {})
+      case 'close':
+        link?.close(320, 'CONNECTION_FORCED - closed by an operator')
+        return this.#later(1_000, () => {})
+      case 'cuts': {
+        for (let time = 0; time < 25; time += 1)
+          this.#later(time * 700, () => {
+            for (const each of broker.links.keys()) if (each.purpose === 'consuming') each.cut()
+          })
+        return
+      }
+      case 'restart':
+        broker.isDown = true
+        for (const each of links) each.cut()
+        return this.#later(ms, () => {
+          broker.isDown = false
+        })
+      case 'drain':
+        broker.drains = true
+        for (const each of links) each.close(320, 'CONNECTION_FORCED - maintenance')
+        return this.#later(Math.min(ms, 5_000), () => {
+          broker.drains = false
+        })
+      case 'alarm':
+        broker.setAlarm(true)
+        return this.#later(ms, () => broker.setAlarm(false))
+      case 'slow confirms':
+        broker.confirmDelayMs = ms
+        return this.#later(ms, () => {
+          broker.confirmDelayMs = 0
+        })
+      case 'nack':
+        broker.nacks += 1 + (at % 3)
+        return this.#later(ms, () => {
+          broker.nacks = 0
+        })
+      case 'slow broker':
+        broker.slowMs = 2_000 + (ms % 3_000)
+        for (const each of links) if (at % 2 === 0) each.cut()
+        return this.#later(ms, () => {
+          broker.slowMs = 0
+        })
+      case 'database away for one':
+        database.unreachableFor.add(process)
+        return this.#later(2 * ms, () => void database.unreachableFor.delete(process))
+      case 'database away':
+        database.isDown = true
+        return this.#later(ms, () => {
+          database.isDown = false
+        })
+      case 'commit reply lost':
+        database.commitRepliesLost += 1 + (at % 3)
+        return this.#later(ms, () => {
+          database.commitRepliesLost = 0
+        })
+      case 'commit fails':
+        database.commitsFail += 1 + (at % 3)
+        return this.#later(ms, () => {
+          database.commitsFail = 0
+        })
+      case 'freeze':
+        process.standStill(ms)
+        return this.#later(ms, () => {})
+      case 'clock jump':
+        return process.jumpClock((at % 2 === 0 ? 1 : -1) * ms * 1_000)
+      case 'delete queue':
+        if (this.#plan.topology === 'check') this.#later(Math.min(ms, 4_000), () => void broker.queue(QUEUE))
+        return broker.deleteQueue(QUEUE)
+      case 'stop':
+        this.#end(replica)
+        return this.#later(Math.min(ms, 3_000), () => this.#start(`${process.name}+`, replica.isProducer))
+      case 'kill':
+        replica.isKilled = true
+        process.kill()
+        for (const each of links) if (each.process === process) each.cut()
+        for (const sent of this.#sent.filter(({ told }) => told === undefined)) void sent
+        return this.#later(Math.min(ms, 3_000), () => this.#start(`${process.name}+`, replica.isProducer))
+      case 'remove item':
+        return database.removeItem(`sku${at % 7}`)
+      case 'redrive':
+        return this.#redrive()
+    }
+  }
+
+  #redrive(): void {
+    const process = new Process(`operator${this.#redrives++}`, this.#world)
+    const service = this.#service(process, { ...NOBODY, stop: new AbortController() })
+    this.#redrivesPending += 1
+    process.post(() => {
+      const before = this.#letters().length
+      deadLetterDesk(rabbitmq, service)
+        .redrive(QUEUE, { by: 'all' })
+        .then(
+          ({ done, stopped }) => {
+            this.#say?.(`${this.#world.nowMs} redriven ${done} of ${before}, ${String(stopped ?? 'all')}`)
+          },
+          (error: Error) => this.#say?.(`${this.#world.nowMs} not redriven: ${error.message}`),
+        )
+        .finally(() => {
+          this.#redrivesPending -= 1
+        })
+    })
+  }
+
+  #end(replica: Replica): void {
+    replica.process.post(() => {
+      replica.stop.abort()
+      const sinceMs = this.#world.nowMs
+      const closing = replica.opening.then(() => replica.broker?.close())
+      let isOver = false
+      void closing.then(() => {
+        isOver = true
+      })
+      this.#later(GRACE_MS, () => {
+        const stoodStill = this.#plan.faults.some(({ kind }) => kind === 'freeze' || kind === 'kill')
+        if (!isOver && !replica.isKilled && !stoodStill)
+          this.#broken('the process ends in time', `${replica.process.name} stops since ${sinceMs} ms`)
+      })
+    })
+  }
+
+  #live(): Replica[] {
+    return this.#replicas.filter(({ isKilled, stop }) => !isKilled && !stop.signal.aborted)
+  }
+
+  /** What is not at rest, in one sentence. */
+  #unrest(): string | undefined {
+    for (const replica of this.#live()) {
+      const { process, broker, subscriptions, isProducer } = replica
+      if (broker === undefined || (!isProducer && subscriptions.length < 2)) return `${process.name} has not started`
+      const why = broker.notReady() ?? subscriptions.map((each) => each.notReady()).find((each) => each !== undefined)
+      if (why !== undefined) return `${process.name} is not ready: ${why}`
+      if (replica.held > 0) return `${process.name} says that it holds ${replica.held} messages`
+    }
+    for (const name of [QUEUE, orderProcessing.queue]) {
+      const { ready, subscribers } = this.#broker.queue(name)
+      if (ready.length > 0) return `${ready.length} messages lie on ${name}`
+      const unacked = this.#broker.unacked(name)
+      if (unacked > 0) return `${unacked} messages of ${name} are in somebody's hand`
+      const alive = this.#live().filter(({ isProducer }) => !isProducer)
+      for (const { process } of alive)
+        if (!subscribers.some(({ link }) => link.process === process)) return `${process.name} does not consume ${name}`
+      const strangers = subscribers.filter(({ link }) => !alive.some(({ process }) => process === link.process))
+      if (strangers.length > 0) return `${strangers.length} consumers of ${name} belong to nobody`
+    }
+    for (const [{ process, purpose }, channels] of this.#broker.links)
+      if (purpose === 'consuming' && channels.size > 2)
+        return `${process.name} has ${channels.size} channels for consuming, instead of one for each queue`
+    if (this.#redrivesPending > 0) return 'a redrive goes on'
+    const pending = this.#sent.find(({ told, sentAtMs }) => told === undefined && sentAtMs + 60_000 > this.#world.nowMs)
+    return pending === undefined ? undefined : `nobody was told what became of ${pending.label}`
+  }
+
+  /** Looks each second at what must hold all the time. */
+  #sample(): void {
+    for (const replica of this.#live()) {
+      const { process, broker, subscriptions } = replica
+      const [subscription] = subscriptions
+      const isReady = broker?.notReady() === undefined && subscription?.notReady() === undefined
+      const consumes = this.#broker.queues
+        .get(QUEUE)
+        ?.subscribers.some(({ link }) => link.process === process && !link.isHole)
+      replica.deafS = subscription && isReady && !consumes && !process.standsStill ? replica.deafS + 1 : 0
+      if (replica.deafS > DEAF_MAX_S)
+        this.#broken('readiness tells the truth', `${process.name} is ready and consumes nothing`)
+      if (replica.unconfirmedMax > UNCONFIRMED_MAX)
+        this.#broken('bounds are kept', `${process.name} had ${replica.unconfirmedMax} messages unconfirmed`)
+      const inHand = this.#broker.queues.get(QUEUE)?.subscribers.filter(({ link }) => link.process === process) ?? []
+      const taken = inHand.reduce((sum, each) => sum + each.inHand, 0)
+      if (taken > PREFETCH + RETURN_PREFETCH) this.#broken('bounds are kept', `${process.name} has ${taken} in hand`)
+    }
+    const [overdue] = this.#broker.overdue
+    const mayStandStill = this.#plan.faults.some(({ kind }) => kind === 'freeze')
+    if (overdue !== undefined && !mayStandStill) this.#broken('nothing is held until the broker takes it away', overdue)
+    this.#world.at(this.#world.nowMs + 1_000, () => this.#sample())
+  }
+
+  /** What worked before the faults works after them. */
+  async #probe(): Promise<void> {
+    const before = this.#sent.length
+    for (const [index, { isProducer }] of this.#live().entries())
+      if (isProducer) this.#send(`p${index}`, { atMs: 0, kind: 'publish', sku: 100 + index, from: index })
+    const endsAtMs = this.#world.nowMs + 8_000
+    this.#world.at(endsAtMs, () => {})
+    await this.#world.run(() => this.#world.nowMs >= endsAtMs)
+    for (const { label, told } of this.#sent.slice(before))
+      if (told !== 'accepted' || !this.#database.effects.has(label))
+        this.#broken('works again after the faults', `after all faults ${label} was ${told ?? 'not told'}`)
+  }
+
+  async #stopAll(): Promise<void> {
+    const stopping = this.#live()
+    for (const replica of stopping) this.#end(replica)
+    let isOver = false
+    const endsAtMs = this.#world.nowMs + GRACE_MS + 1
+    this.#world.at(endsAtMs, () => {
+      isOver = true
+    })
+    await this.#world.run(() => isOver || this.#violations.length > 0)
+  }
+
+  #letters(): string[] {
+    return this.#broker.queue(LETTERS).ready.map(({ content }) => labelOf(content))
+  }
+
+  #judge(): void {
+    const { effects, refused } = this.#database
+    const letters = this.#letters()
+    const isBusy = (label: string) => this.#broker.queue(QUEUE).ready.some(({ content }) => labelOf(content) === label)
+    const isRedriven = this.#redrives > 0
+    for (const [label, times] of effects) {
+      if (times > 1) this.#broken('nothing is applied twice', `${label} was applied ${times} times`)
+      if (letters.includes(label) && !isRedriven) this.#broken('nothing is both applied and refused', label)
+    }
+    for (const { label, kind, told } of this.#sent) {
+      if (kind === 'query') continue
+      const isApplied = effects.has(label)
+      const isLetter = letters.includes(label)
+      const isTold = told === 'accepted' || told === 'applied' || told === 'refused'
+      if (
+        isTold &&
+        !isApplied &&
+        !isLetter &&
+        !isBusy(label) &&
+        !this.#broker.destroyed.has(label) &&
+        told !== 'refused'
+      )
+        this.#broken('nothing accepted is lost', `${label} was ${told}`)
+      if (told === 'not accepted' && kind !== 'twice' && (isApplied || isLetter || refused.has(label)))
+        this.#broken('told is true', `${label} was told not accepted, and is stored`)
+      if (told === 'applied' && !isApplied) this.#broken('told is true', `${label} was told applied`)
+      if (told === 'refused' && isApplied && !isRedriven) this.#broken('told is true', `${label} was told refused`)
+      if (told === undefined && this.#sent.every(({ told }) => told !== 'unknown') && this.#plan.faults.length === 0)
+        this.#broken('every promise settles', label)
+      const isGood = kind !== 'poison' && !refused.has(label)
+      if (isLetter && isGood && !this.#mayBeKilledOff())
+        this.#broken('a good message is never set aside', `${label} is among the dead letters`)
+    }
+    const once = letters.filter((label) => this.#sent.some((sent) => sent.label === label && sent.kind !== 'twice'))
+    const copies = Math.max(0, ...once.map((label) => once.filter((each) => each === label).length))
+    const cuts = this.#plan.faults.some(({ kind }) => !HARMLESS.has(kind))
+    if (copies > 1 && !cuts) this.#broken('a dead letter is there once', `${copies} copies of one`)
+  }
+
+  /** Whether returns that the broker counts can come from anything else than a database that is away. */
+  #mayBeKilledOff(): boolean {
+    return false
+  }
+}
+
+/** Faults in which no connection is lost, so that no message is told of twice. */
+const HARMLESS: ReadonlySet<string> = new Set(['slow confirms', 'alarm', 'database away', 'clock jump', 'remove item'])
+
+const ignore = () => {}
+const QUIET: Log = { debug: ignore, info: ignore, warn: ignore, error: ignore }
+const NOBODY: Omit<Replica, 'stop'> = {
+  process: new Process('nobody', new World(() => 0)),
+  isProducer: false,
+  broker: undefined,
+  subscriptions: [],
+  opening: Promise.resolve(),
+  isKilled: false,
+  deafS: 0,
+  held: 0,
+  unconfirmedMax: 0,
+}

@@ -1,0 +1,255 @@
+// The way between amqplib and the simulated broker: amqplib's own connection and channels, whose frames travel as objects instead
+// of bytes, with delays, losses and cuts.
+import { createRequire } from 'node:module'
+import { Socket } from 'node:net'
+import { dirname, join } from 'node:path'
+import type { ChannelModel } from 'amqplib'
+import { watchConnections } from '../../messaging/src/connection/inside-amqplib.ts'
+import type { Connect } from '../../messaging/src/service.ts'
+import type { SimulatedBroker } from './broker.ts'
+import type { Process, World } from './world.ts'
+
+const require = createRequire(import.meta.url)
+const lib = (name: string) => require(join(dirname(require.resolve('amqplib')), 'lib', `${name}.js`))
+// amqplib exports only its entry point, so its classes are loaded by file name.
+const { Connection } = lib('connection')
+const { ChannelModel: Model } = lib('channel_model')
+/** AMQP methods by name, as amqplib numbers them. */
+export const methods: Record<string, number> = lib('defs')
+
+export interface Frame {
+  readonly channel: number
+  readonly id?: number | undefined
+  readonly fields?: Record<string, any>
+  readonly size?: number
+  readonly content?: Buffer
+  /** Of a publish, which travels as one. */
+  readonly properties?: Record<string, any>
+}
+
+/** Takes the calls that the core makes on a socket. */
+class NoSocket {
+  readonly #ended: () => void
+  constructor(ended: () => void) {
+    this.#ended = ended
+  }
+  on() {
+    return this
+  }
+  cork() {}
+  uncork() {}
+  end() {
+    this.#ended()
+  }
+  destroy() {
+    this.#ended()
+  }
+}
+Object.setPrototypeOf(NoSocket.prototype, Socket.prototype)
+
+class SimulatedConnection extends Connection {
+  readonly inbox: Frame[] = []
+  readonly #link: Link
+
+  constructor(link: Link) {
+    super(new NoSocket(() => link.endedByClient()))
+    this.#link = link
+  }
+
+  open(_: unknown, opened: (error: unknown) => void): void {
+    this.channelMax = 2047
+    this.frameMax = this.#link.broker.frameMax
+    this.accept = (frame: Frame) => this.channels[frame.channel]?.channel.accept(frame)
+    // As amqplib does: what came right behind open-ok is handled before the connection is handed over.
+    this.read()
+    opened(null)
+  }
+
+  read(): void {
+    try {
+      for (let frame = this.recvFrame(); frame; frame = this.recvFrame()) this.accept(frame)
+    } catch (error) {
+      this.onSocketError(error)
+    }
+  }
+
+  recvFrame(): Frame | false {
+    return this.inbox.shift() ?? false
+  }
+
+  freshChannel(channel: unknown): number {
+    let id = 1
+    while (this.channels[id]) id += 1
+    this.channels[id] = { channel, buffer: { end() {} } }
+    return id
+  }
+
+  releaseChannel(id: number): void {
+    this.channels[id] = null
+  }
+
+  sendMethod(channel: number, id: number, fields: Frame['fields']): boolean {
+    this.#link.up({ channel, id, fields: fields ?? {} })
+    return true
+  }
+
+  sendMessage(
+    channel: number,
+    id: number,
+    fields: Record<string, any>,
+    _: unknown,
+    properties: Record<string, any>,
+    content: Buffer,
+  ): boolean {
+    const headers: Record<string, unknown> = {}
+    for (const name in properties['headers']) headers[name] = properties['headers'][name]
+    const { contentType, deliveryMode, correlationId, replyTo, expiration, messageId, timestamp, appId } = properties
+    const kept = { contentType, deliveryMode, correlationId, replyTo, expiration, messageId, timestamp, appId, headers }
+    this.#link.up({ channel, id, fields, properties: kept, content })
+    return true
+  }
+}
+watchConnections(SimulatedConnection.prototype as unknown as Parameters<typeof watchConnections>[0])
+
+/** One TCP connection: in each direction everything arrives in order, after delays. */
+export class Link {
+  readonly broker: SimulatedBroker
+  readonly process: Process
+  readonly purpose: string
+  readonly #world: World
+  #connection: SimulatedConnection | undefined
+  #upMs = 0
+  #downMs = 0
+  /** Nothing passes, and neither side is told. */
+  isHole = false
+  #clientGone = false
+  #brokerGone = false
+  /** Frames that the broker has not read, because it blocks the connection. */
+  readonly unread: Frame[] = []
+  #reading = false
+
+  constructor(world: World, process: Process, broker: SimulatedBroker, purpose: string) {
+    this.#world = world
+    this.process = process
+    this.broker = broker
+    this.purpose = purpose
+  }
+
+  get isOpen(): boolean {
+    return !this.#clientGone && !this.#brokerGone && !this.isHole
+  }
+
+  get isOver(): boolean {
+    return this.#brokerGone
+  }
+
+  /** The handshake is done on the broker's side; open-ok is on its way. */
+  opened(done: (error: unknown, model?: ChannelModel) => void): void {
+    this.#arrive(() => {
+      const connection = new SimulatedConnection(this)
+      connection.inbox.push(...this.#early)
+      this.#connection = connection
+      connection.open({}, (error: unknown) => done(error, error ? undefined : new Model(connection)))
+    })
+  }
+
+  readonly #early: Frame[] = []
+
+  up(frame: Frame): void {
+    if (this.#clientGone) return
+    this.#upMs = Math.max(this.#upMs, this.#world.nowMs + this.broker.delayMs())
+    this.#world.at(this.#upMs, () => {
+      if (!this.#brokerGone && !this.isHole) this.broker.received(this, frame)
+    })
+  }
+
+  down(...frames: Frame[]): void {
+    this.downThen(frames, () => {})
+  }
+
+  /** `arrived` is called when the frames are at the client's socket, read or not. */
+  downThen(frames: readonly Frame[], arrived: () => void): void {
+    if (this.#brokerGone) return
+    this.#arrive(() => {
+      if (this.#connection === undefined) this.#early.push(...frames)
+      else this.#connection.inbox.push(...frames)
+      arrived()
+    }, true)
+  }
+
+  #arrive(take: () => void, isFrame = false): void {
+    this.#downMs = Math.max(this.#downMs, this.#world.nowMs + this.broker.delayMs())
+    this.#world.at(this.#downMs, () => {
+      if (this.isHole || this.#clientGone) return
+      if (!isFrame) return this.process.post(take)
+      take()
+      if (this.#reading) return
+      this.#reading = true
+      this.process.post(() => {
+        this.#reading = false
+        if (!this.#clientGone) this.#connection?.read()
+      })
+    })
+  }
+
+  /** The client has ended its side: what it wrote before still arrives. */
+  endedByClient(): void {
+    if (this.#clientGone) return
+    this.#clientGone = true
+    this.#world.at(Math.max(this.#upMs, this.#world.nowMs + 1), () => this.#endBroker())
+  }
+
+  /** The broker has ended its side, and forgets the connection. */
+  #endBroker(): void {
+    if (this.#brokerGone) return
+    this.#brokerGone = true
+    this.broker.lost(this)
+  }
+
+  /** The broker closes the connection, and forgets it at once. */
+  close(replyCode: number, replyText: string): void {
+    if (this.#brokerGone) return
+    this.down({ channel: 0, id: methods['ConnectionClose'], fields: { replyCode, replyText, classId: 0, methodId: 0 } })
+    this.#endBroker()
+  }
+
+  /** The connection is cut: what is on its way is lost, and each side learns of it by itself. */
+  cut(): void {
+    this.isHole = true
+    this.#world.at(this.#world.nowMs + this.broker.delayMs(), () => this.#endBroker())
+    this.#tellClient(this.broker.delayMs(), 'read ECONNRESET')
+  }
+
+  /** Nothing passes any more; both sides learn of it by their heartbeats. */
+  swallow(): void {
+    this.isHole = true
+    this.#world.at(this.#world.nowMs + this.#world.between(2, 3) * this.broker.heartbeatMs, () => this.#endBroker())
+    this.#tellClient(2 * this.broker.heartbeatMs, 'Heartbeat timeout')
+  }
+
+  #tellClient(afterMs: number, message: string): void {
+    this.#world.at(this.#world.nowMs + afterMs, () =>
+      this.process.post(() => {
+        if (!this.#clientGone) this.#connection?.onSocketError(new Error(message))
+      }),
+    )
+  }
+}
+
+/** What the core calls instead of amqplib's `connect`. */
+export function connectTo(world: World, process: Process, broker: SimulatedBroker): Connect {
+  return (_, { signal, clientProperties }) =>
+    new Promise<ChannelModel>((resolve, reject) => {
+      const link = new Link(world, process, broker, clientProperties.connection_name.split(' ').at(-1) ?? '')
+      signal.addEventListener('abort', () => {
+        link.endedByClient()
+        reject(new Error('aborted'))
+      })
+      world.at(world.nowMs + 3 * broker.delayMs(), () => {
+        const refused = broker.accepts(link)
+        if (refused !== undefined) process.post(() => reject(new Error(refused)))
+        else link.opened((error, model) => (model ? resolve(model) : reject(error)))
+        if (refused === undefined) broker.opened(link)
+      })
+    })
+}

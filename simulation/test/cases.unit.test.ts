@@ -1,0 +1,30 @@
+// Schedules that broke the core once break nothing any more.
+import { expect, it } from '@jest/globals'
+import { cases } from '../src/cases.ts'
+import { readable } from '../src/plan.ts'
+import { run } from '../src/run.ts'
+import { search } from '../src/search.ts'
+
+it('runs a schedule in the same way each time', async () => {
+  const lines = async () => {
+    const said: string[] = []
+    const message = { atMs: 500, kind: 'command' as const, sku: 1, from: 0 }
+    const faults = [{ atMs: 505, kind: 'restart' as const, at: 0, ms: 3_000 }]
+    await run({ seed: 7, quorum: true, countsNacks: true, topology: 'declare', messages: [message], faults }, (line) =>
+      said.push(line),
+    )
+    return said
+  }
+  const first = await lines()
+  expect(first.length).toBeGreaterThan(20)
+  expect(await lines()).toEqual(first)
+})
+
+it('breaks no invariant in schedules that broke one before', async () => {
+  for (const { name, plan } of cases())
+    expect({ name, plan: readable(plan), broken: await run(plan) }).toMatchObject({ broken: undefined })
+})
+
+it('breaks no invariant in a few schedules, of which there are more in the integration tests', async () => {
+  expect((await search({ seed: 1, runs: 300 })).failure).toBeUndefined()
+}, 120_000)

@@ -1,0 +1,14 @@
+// The simulator finds the faults that were found by hand: each is put back into the source, and must be named within a minute.
+import { describe, expect, it } from '@jest/globals'
+import { simulateWith } from '../src/mutated.ts'
+import { mutations } from '../src/mutations.ts'
+
+describe('the simulator finds', () => {
+  it.each(mutations)(
+    '$name',
+    async (mutation) => {
+      expect(await simulateWith(mutation, 60, 1)).toContain('✗')
+    },
+    120_000,
+  )
+})
