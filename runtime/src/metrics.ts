@@ -15,6 +15,7 @@ const COUNTERS = {
   messages_duplicates: ['messages found to have been applied before', ['queue']],
   messages_dead_lettered: ['messages set aside, by reason', ['queue', 'reason']],
   messages_retried: ['messages that an attempt could not apply', ['queue']],
+  queries_dropped: ['queries dropped before any work: expired, or without an address to reply to', ['queue', 'reason']],
   replies_sent: ['replies that the broker confirmed', ['queue']],
   replies_unroutable: ['replies that could not be delivered', ['queue']],
   replies_missing: ['replies that had not come when the time for them was up', ['queue']],

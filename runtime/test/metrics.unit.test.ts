@@ -34,6 +34,7 @@ describe('the meter', () => {
       'counter messages_outcome_unknown_total',
       'counter messages_retried_total',
       'counter messages_returned_total',
+      'counter queries_dropped_total',
       'counter replies_late_total',
       'counter replies_missing_total',
       'counter replies_sent_total',

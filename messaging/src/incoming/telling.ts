@@ -8,7 +8,7 @@ import type { Service } from '../service.ts'
 import type { Held, InHand } from './in-hand.ts'
 import { deadLetter, type Refused, replyTo } from './settle.ts'
 
-/** The default of RPC_TIMEOUT_MS: a reply that comes later is mostly of no use to anyone. */
+/** Longest wait for room for the reply to a command, which has its effect all the same. One to a query waits until its deadline. */
 const REPLY_WAITS_MOST_MS = 30_000
 
 export interface TellingParts<Body, Result> {
@@ -101,14 +101,17 @@ export class Telling<Body, Result> {
    * Replies if asked to. The effect is durable by now: a requester who is gone is logged, and no reason to do it again. A
    * connection to reply on and room for the reply are waited for: after a restart of the broker requests may come before there is one.
    */
-  async #reply({ message, session }: Held, outcome: Outcome<Result>): Promise<void> {
+  async #reply({ message, session, expiresAtMs }: Held, outcome: Outcome<Result>): Promise<void> {
     const { contract, replies, service, stopping } = this.#parts
     const { messageId, replyTo: address } = message.properties
     const labels = { queue: contract.queue }
     const envelope = replyTo(contract, message, outcome)
     if (envelope === undefined)
       return service.log.warn({ ...labels, messageId, address }, 'no proper address to reply to')
-    const givenUp = AbortSignal.any([stopping, session.over.signal, AbortSignal.timeout(REPLY_WAITS_MOST_MS)])
+    const waitsMs =
+      contract.kind === 'query' ? Math.max(0, Math.ceil(expiresAtMs - performance.now())) : REPLY_WAITS_MOST_MS
+    const late = Number.isFinite(waitsMs) ? [AbortSignal.timeout(waitsMs)] : []
+    const givenUp = AbortSignal.any([stopping, session.over.signal, ...late])
     try {
       await replies.tell(envelope, givenUp)
       service.meter.count('replies_sent', labels)
