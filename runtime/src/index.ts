@@ -10,6 +10,7 @@ export {
 export { EXIT } from './exit-codes.ts'
 export { type ListenOn, listen, PortTaken } from './listen.ts'
 export { createLog } from './log.ts'
+export { type Buffered, DoesNotFit, MemoryBudget, readMemoryBudget, type Setting } from './memory-budget.ts'
 export { createMeter, type Meter } from './metrics.ts'
 export type { Owned } from './ownership.ts'
 export { runCommand } from './run-command.ts'

@@ -3,6 +3,14 @@ import { EXIT } from './exit-codes.ts'
 import { type Owned, Ownership } from './ownership.ts'
 import type { Log } from './service.ts'
 
+/** Errors of a start that only an operator can mend. */
+const CONFIGURATION_ERRORS: ReadonlySet<string> = new Set([
+  'Misconfigured',
+  'PortTaken',
+  'InvalidEnvironment',
+  'DoesNotFit',
+])
+
 export class Lifecycle {
   readonly #log: Log
   readonly #timeoutMs: number
@@ -69,7 +77,7 @@ export class Lifecycle {
   async #failed(error: unknown): Promise<void> {
     // The waits at start end with an error when shutdown begins.
     if (this.#phase === 'stopping') return this.#log.debug({ error: String(error) }, 'the start was broken off')
-    const config = error instanceof Error && ['Misconfigured', 'PortTaken', 'InvalidEnvironment'].includes(error.name)
+    const config = error instanceof Error && CONFIGURATION_ERRORS.has(error.name)
     const exitCode = config ? EXIT.CONFIG : EXIT.SOFTWARE
     const detail = config || !(error instanceof Error) ? {} : { error: error.stack }
     this.#log.error({ ...detail, exitCode }, `cannot start: ${error instanceof Error ? error.message : error}`)

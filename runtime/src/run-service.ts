@@ -5,6 +5,7 @@ import { type ConfigOf, InvalidEnvironment, parseEnvironment, type Sections } fr
 import { EXIT } from './exit-codes.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { createLog, logEnvironment } from './log.ts'
+import { DoesNotFit, type MemoryBudget, memoryEnvironment, readMemoryBudget } from './memory-budget.ts'
 import { createMeter } from './metrics.ts'
 import type { Owned } from './ownership.ts'
 import type { Service } from './service.ts'
@@ -35,10 +36,13 @@ export const runtimeSections = (name: string) => ({
   log: logEnvironment,
   admin: adminEnvironment(ADMIN_PORTS[name] ?? 9090),
   shutdown: shutdownEnvironment,
+  memory: memoryEnvironment,
 })
 
 export interface RunningService<S extends Sections> extends Service {
   readonly config: ConfigOf<S>
+  /** What the process may hold in memory, buffer by buffer. */
+  readonly memory: MemoryBudget
   /**
    * Takes a resource on: it is closed at shutdown, in reverse order, and asked whether it is ready. Returns it. `label` is
    * what the log calls it, otherwise its class.
@@ -65,7 +69,15 @@ export async function runService<S extends Sections>(
     lifecycle.own(admin, 'the admin port')
     log.info({ adminPort: admin.port, pid: process.pid }, 'starting')
     const own = <T extends Owned>(resource: T, label?: string): T => lifecycle.own(resource, label)
-    await main({ name, log, meter: metrics.meter, stopping: lifecycle.stopping, config: config.own, own })
+    await main({
+      name,
+      log,
+      meter: metrics.meter,
+      stopping: lifecycle.stopping,
+      config: config.own,
+      memory: config.memory,
+      own,
+    })
   })
 }
 
@@ -78,12 +90,17 @@ function configuration<S extends Sections>(name: string, sections: S) {
       throw new InvalidEnvironment([`this is Node.js ${process.version}, and ${name} needs ${NODE_MAJOR_MIN} or later`])
     const all = { ...runtimeSections(name), ...sections }
     parseEnvironment(all, process.env) // both at once, so that every problem is named at once
+    const runtime = parseEnvironment(runtimeSections(name), process.env)
     return {
-      runtime: parseEnvironment(runtimeSections(name), process.env),
+      runtime,
       own: parseEnvironment(sections, process.env),
+      memory: readMemoryBudget(name, runtime.memory),
     }
   } catch (error) {
-    const problems = error instanceof InvalidEnvironment ? error.problems : [String(error)]
+    const problems =
+      error instanceof InvalidEnvironment
+        ? error.problems
+        : [error instanceof DoesNotFit ? error.message : String(error)]
     const log = createLog(name, { level: 'info', format: 'auto' })
     for (const problem of problems) log.error({ exitCode: EXIT.CONFIG }, `configuration: ${problem}`)
     process.exit(EXIT.CONFIG)
