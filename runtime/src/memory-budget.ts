@@ -46,14 +46,14 @@ interface Shares {
 export type Buffered = keyof Shares
 
 const PRODUCER: Shares = {
-  connections: 14,
-  halfReadRequests: 17,
-  requestsInHand: 14,
-  waits: 6,
-  unconfirmedMessages: 17,
+  connections: 28,
+  halfReadRequests: 14,
+  requestsInHand: 10,
+  waits: 5,
+  unconfirmedMessages: 15,
   messagesInHand: 0,
-  pages: 21,
-  deadLetterWindow: 11,
+  pages: 18,
+  deadLetterWindow: 10,
 }
 /** Its connections are those to the admin port. */
 const CONSUMER: Shares = {

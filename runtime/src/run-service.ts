@@ -65,7 +65,7 @@ export async function runService<S extends Sections>(
   await lifecycle.run(async () => {
     const metrics = createMeter(name)
     // First taken on, last closed: probes see the whole shutdown.
-    const admin = await openAdminPort(config.runtime.admin, metrics, () => lifecycle.reasons())
+    const admin = await openAdminPort(config.runtime.admin, metrics, () => lifecycle.readiness(), log)
     lifecycle.own(admin, 'the admin port')
     log.info({ adminPort: admin.port, pid: process.pid }, 'starting')
     const own = <T extends Owned>(resource: T, label?: string): T => lifecycle.own(resource, label)

@@ -42,10 +42,10 @@ describe('the memory budget', () => {
     const budget = new MemoryBudget('producer', 256 * MIB)
     const set = (configured: number) =>
       budget.limit('connections', { variable: 'MANY', configured }, { costBytes: MIB })
-    expect(set(20)).toBe(20)
-    expect(() => set(21)).toThrow(DoesNotFit)
-    expect(() => set(21)).toThrow(
-      "MANY=21 does not fit into 256 MiB of memory: set at most 20, or raise MEMORY_MAX_MIB and the container's limit",
+    expect(set(40)).toBe(40)
+    expect(() => set(41)).toThrow(DoesNotFit)
+    expect(() => set(41)).toThrow(
+      "MANY=41 does not fit into 256 MiB of memory: set at most 40, or raise MEMORY_MAX_MIB and the container's limit",
     )
   })
 
