@@ -24,6 +24,7 @@ export { createLog } from './log.ts'
 export {
   type Buffered,
   DoesNotFit,
+  limitYoungGeneration,
   MemoryBudget,
   memoryEnvironment,
   readMemoryBudget,

@@ -1,6 +1,6 @@
 // The memory of a process, divided among its buffers: the limits of what is held at once follow from here.
 import { totalmem } from 'node:os'
-import { getHeapStatistics } from 'node:v8'
+import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { z } from 'zod'
 
 const MIB = 1_048_576
@@ -124,6 +124,23 @@ export function readMemoryBudget(service: string, { maxBytes }: { maxBytes: numb
   // Without a limit it is 0, or a number larger than any machine.
   const constrained = process.constrainedMemory() || Number.POSITIVE_INFINITY
   return new MemoryBudget(service, Math.min(maxBytes, constrained, totalmem(), getHeapStatistics().heap_size_limit))
+}
+
+/** Of the memory of a process one part in so many may be its young generation. */
+const YOUNG_GENERATION_PART = 8
+const LOOK_AT_HEAP_EVERY_MS = 100
+
+/**
+ * Ends the growth of the heap's young generation at its part of the budget. V8 sizes it by the memory of the machine, up to
+ * 192 MiB, unless the container has less; most of that is garbage that nobody needs the room for.
+ */
+export function limitYoungGeneration({ totalBytes }: MemoryBudget): void {
+  const looking = setInterval(() => {
+    const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
+    if ((young?.space_size ?? 0) < totalBytes / YOUNG_GENERATION_PART) return
+    setFlagsFromString('--semi-space-growth-factor=1')
+    clearInterval(looking)
+  }, LOOK_AT_HEAP_EVERY_MS).unref()
 }
 
 const mib = (bytes: number) => Math.floor(bytes / MIB)

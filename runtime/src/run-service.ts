@@ -5,7 +5,13 @@ import { type ConfigOf, InvalidEnvironment, parseEnvironment, type Sections } fr
 import { EXIT } from './exit-codes.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { createLog, logEnvironment } from './log.ts'
-import { DoesNotFit, type MemoryBudget, memoryEnvironment, readMemoryBudget } from './memory-budget.ts'
+import {
+  DoesNotFit,
+  limitYoungGeneration,
+  type MemoryBudget,
+  memoryEnvironment,
+  readMemoryBudget,
+} from './memory-budget.ts'
 import { createMeter } from './metrics.ts'
 import type { Owned } from './ownership.ts'
 import type { Service } from './service.ts'
@@ -60,6 +66,7 @@ export async function runService<S extends Sections>(
   main: (service: RunningService<S>) => Promise<void>,
 ): Promise<void> {
   const config = configuration(name, sections)
+  limitYoungGeneration(config.memory)
   const log = createLog(name, config.runtime.log)
   const lifecycle = new Lifecycle(log, config.runtime.shutdown.timeoutMs)
   await lifecycle.run(async () => {

@@ -40,6 +40,8 @@ export class Connection {
   #lastPiece: Buffer | undefined
   /** Was answered before its body had come: the rest is read and dropped. */
   #dropping: IncomingMessage | undefined
+  /** Something came that is not answered. */
+  #hasBegun = false
   #heldBytes = 0
   #isPaused = false
   #isRefused = false
@@ -65,7 +67,7 @@ export class Connection {
 
   /** Nothing was read that is not answered, and every answer has been taken. */
   get isIdle(): boolean {
-    return this.#exchanges.length === 0 && this.#heldBytes === 0 && this.socket.writableLength === 0
+    return this.#exchanges.length === 0 && !this.#hasBegun && this.socket.writableLength === 0
   }
 
   /** Takes what the parser has found. */
@@ -96,6 +98,7 @@ export class Connection {
   #read(chunk: Buffer): void {
     if (this.#isRefused) return
     const isDropped = this.#dropping?.complete === false
+    this.#hasBegun ||= !isDropped
     if (!isDropped && !this.#hold(this.#heldBytes + chunk.length)) {
       this.#parts.overLimit()
       return
@@ -128,13 +131,17 @@ export class Connection {
     this.#exchanges.splice(at, 1)
     if (this.socket.destroyed) return
     const [next] = this.#exchanges
-    if (next !== undefined) this.#parts.serve(next)
+    if (next !== undefined) {
+      this.#parts.serve(next)
+      this.#parseOn() // its body may be among what waits
+    }
     if (next !== undefined || this.#isRefused) return
     this.#dropping = exchange.request.complete ? undefined : exchange.request
     // The beginning of the next request may have come with the end of this one.
     const last = this.#lastPiece
     const begun = last === undefined || last.subarray(-4).equals(END_BYTES) ? 0 : last.length
     this.#lastPiece = undefined
+    this.#hasBegun = this.#waiting !== undefined
     this.#hold((this.#waiting?.length ?? 0) + Math.min(begun, this.#parts.headersMaxBytes))
     this.#parseOn()
     if (this.#isPaused && this.#waiting === undefined) {

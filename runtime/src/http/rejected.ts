@@ -1,5 +1,6 @@
 // Answers what never becomes a request: what the parser rejects (malformed, too large, too slow), CONNECT, and what is over a limit.
 import { randomUUID } from 'node:crypto'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Log } from '../service.ts'
 import type { Connection } from './connection.ts'
@@ -86,11 +87,24 @@ export function reject({ socket, last }: Connection, problem: ProblemDocument, l
   sendProblemDocument(response, problem)
 }
 
+/** Tells a client that its connection is one too many. No line in the log for each: whoever floods us must not flood it. */
+export function turnAway(socket: Socket): void {
+  socket.removeAllListeners('data')
+  socket.on('data', () => {})
+  socket.write(responseTo(OVER_LIMIT, randomUUID()))
+  closeSoon(socket)
+}
+
 /** Writes the answer as bytes: there is no response for what was never understood. */
 export function answerOn(socket: Duplex, problem: ProblemDocument, log: Log): void {
   if (!socket.writable) return void socket.destroy()
   const requestId = randomUUID()
   log.info({ requestId, route: 'unmatched', status: problem.status, reason: problem.detail }, 'request')
+  socket.write(responseTo(problem, requestId))
+  closeSoon(socket)
+}
+
+function responseTo(problem: ProblemDocument, requestId: string): string {
   const body = problemBody(problem)
   const headers = {
     ...problem.headers,
@@ -99,8 +113,7 @@ export function answerOn(socket: Duplex, problem: ProblemDocument, log: Log): vo
     'Content-Length': Buffer.byteLength(body),
   }
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
-  socket.write(`HTTP/1.1 ${problem.status} ${STATUS_TEXT[problem.status]}\r\n${lines.join('')}\r\n${body}`)
-  closeSoon(socket)
+  return `HTTP/1.1 ${problem.status} ${STATUS_TEXT[problem.status]}\r\n${lines.join('')}\r\n${body}`
 }
 
 /** Ends, and drops what still comes for a while: closed at once, a client that is sending would get a reset and no answer. */

@@ -6,7 +6,7 @@ import { listen } from '../listen.ts'
 import type { Log } from '../service.ts'
 import { Connection } from './connection.ts'
 import { HEADERS_MAX_COUNT, judge } from './refusal.ts'
-import { answerOn, CONNECT_REFUSED, OVER_LIMIT, reject, rejectionOf } from './rejected.ts'
+import { answerOn, CONNECT_REFUSED, OVER_LIMIT, reject, rejectionOf, turnAway } from './rejected.ts'
 import { Shares } from './shares.ts'
 
 /** What a byte of a request costs while it is held: what it came in, strings of it, and what they are parsed to. */
@@ -26,12 +26,17 @@ const CHECK_TIMEOUTS_MS = 1_000
 /** Refused connections are told in the log this often at most: whoever floods us must not flood the log. */
 const SAY_EVERY_MS = 10_000
 
+/** Connections over the limit that are being told so; still further ones are closed without an answer. */
+const REFUSED_MAX = 256
+
 export interface HttpServerConfig {
   readonly host: string
   readonly port: number
   /** The environment variable of the port, for what is said when it is taken. */
   readonly variable: string
-  /** Connections that may be open at once, and of one address. */
+  /** A limit that an operator has set: further connections are closed without an answer. */
+  readonly connectionsMost?: number | undefined
+  /** Connections that may be open at once, and of one address: further ones are answered with 503. */
   readonly connectionsMax: number
   readonly connectionsMaxEach: number
   /** Bytes of requests that may be held at once; one address may have half of them. */
@@ -75,7 +80,7 @@ export async function openHttpServer(app: RequestListener, config: HttpServerCon
   // or a request is sent into a connection that is just being closed. Requests on one connection are not counted: to make a
   // client connect again and again costs more than it spreads the load.
   server.keepAliveTimeout = config.keepAliveTimeoutMs
-  server.maxConnections = config.connectionsMax
+  server.maxConnections = config.connectionsMost ?? config.connectionsMax + REFUSED_MAX
   const connections = accept(server, app, config, log)
   const guard = setInterval(
     () => cutOffStalled(connections.values(), config.stallTimeoutMs),
@@ -98,24 +103,23 @@ export async function openHttpServer(app: RequestListener, config: HttpServerCon
 
 function accept(server: Server, app: RequestListener, config: HttpServerConfig, log: Log): Map<Duplex, Connection> {
   const connections = new Map<Duplex, Connection>()
-  const byAddress = new Shares(Number.POSITIVE_INFINITY, config.connectionsMaxEach)
+  const shares = new Shares(config.connectionsMax, config.connectionsMaxEach)
   const held = new Shares(config.heldMaxBytes, config.heldMaxBytes / 2)
-  const sayRefused = seldom(() =>
-    log.warn({ most: config.connectionsMax }, 'connections are refused: HTTP_CONNECTIONS_MOST are open'),
-  )
-  const sayShare = seldom((address: string) =>
+  const sayRefused = seldom((address) =>
     log.warn(
-      { address, most: config.connectionsMaxEach },
-      'connections are refused: this address has its share of them',
+      { address, most: config.connectionsMost ?? config.connectionsMax, mostEach: config.connectionsMaxEach },
+      config.connectionsMost === undefined
+        ? 'connections are refused: as many are open as fit into memory, or as one address may have'
+        : 'connections are refused: HTTP_CONNECTIONS_MOST are open',
     ),
   )
-  server.on('drop', () => sayRefused(''))
+  server.on('drop', (data) => sayRefused(data?.remoteAddress))
   server.on('connection', (socket: Socket) => {
     const address = socket.remoteAddress ?? ''
     const client = config.isProxy?.(address) === true ? `${address} ${socket.remotePort}` : address
-    if (!byAddress.take(client)) {
-      sayShare(address)
-      return void socket.destroy()
+    if (!shares.take(client)) {
+      sayRefused(address)
+      return turnAway(socket)
     }
     const connection = new Connection(socket, client, {
       held,
@@ -132,7 +136,7 @@ function accept(server: Server, app: RequestListener, config: HttpServerConfig, 
     })
     connections.set(socket, connection)
     socket.once('close', () => {
-      byAddress.giveBack(client)
+      shares.giveBack(client)
       connections.delete(socket)
     })
   })
@@ -159,7 +163,7 @@ function accept(server: Server, app: RequestListener, config: HttpServerConfig, 
   return connections
 }
 
-function seldom(say: (what: string) => void): (what: string) => void {
+function seldom(say: (what: string | undefined) => void): (what: string | undefined) => void {
   let until = 0
   return (what) => {
     if (performance.now() < until) return
