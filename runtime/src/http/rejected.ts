@@ -21,6 +21,8 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
 
 /** A client that has been told why gets this long to read it. */
 const READ_WITHIN_MS = 1_000
+/** The same for one that was turned away: others wait to be told so. */
+const TURNED_AWAY_WITHIN_MS = 200
 
 export const CONNECT_REFUSED: ProblemDocument = {
   status: 501,
@@ -90,9 +92,10 @@ export function reject({ socket, last }: Connection, problem: ProblemDocument, l
 /** Tells a client that its connection is one too many. No line in the log for each: whoever floods us must not flood it. */
 export function turnAway(socket: Socket): void {
   socket.removeAllListeners('data')
-  socket.on('data', () => {})
   socket.write(responseTo(OVER_LIMIT, randomUUID()))
-  closeSoon(socket)
+  // Closed with something unread, the connection would be reset, and the answer lost.
+  socket.once('data', () => setImmediate(() => socket.destroy()))
+  closeSoon(socket, TURNED_AWAY_WITHIN_MS)
 }
 
 /** Writes the answer as bytes: there is no response for what was never understood. */
@@ -117,8 +120,8 @@ function responseTo(problem: ProblemDocument, requestId: string): string {
 }
 
 /** Ends, and drops what still comes for a while: closed at once, a client that is sending would get a reset and no answer. */
-function closeSoon(socket: Duplex): void {
-  const timer = setTimeout(() => socket.destroy(), READ_WITHIN_MS)
+function closeSoon(socket: Duplex, withinMs = READ_WITHIN_MS): void {
+  const timer = setTimeout(() => socket.destroy(), withinMs)
   socket.once('close', () => clearTimeout(timer))
   socket.end()
   socket.resume()

@@ -27,7 +27,7 @@ const CHECK_TIMEOUTS_MS = 1_000
 const SAY_EVERY_MS = 10_000
 
 /** Connections over the limit that are being told so; still further ones are closed without an answer. */
-const REFUSED_MAX = 256
+const REFUSED_MAX = 512
 
 export interface HttpServerConfig {
   readonly host: string
@@ -113,13 +113,32 @@ function accept(server: Server, app: RequestListener, config: HttpServerConfig, 
         : 'connections are refused: HTTP_CONNECTIONS_MOST are open',
     ),
   )
+  const leaving = new WeakMap<Connection, () => void>()
+  /** Closes a connection that serves nothing, of the address that has most, if that has more than `client`. */
+  const makeRoom = (client: string): boolean => {
+    const { largest } = shares
+    if (largest === undefined || shares.takenBy(largest) <= shares.takenBy(client) + 1) return false
+    for (const connection of connections.values()) {
+      if (connection.address !== largest || connection.last !== undefined) continue
+      leaving.get(connection)?.()
+      connection.socket.resetAndDestroy()
+      return true
+    }
+    return false
+  }
   server.on('drop', (data) => sayRefused(data?.remoteAddress))
   server.on('connection', (socket: Socket) => {
     const address = socket.remoteAddress ?? ''
     const client = config.isProxy?.(address) === true ? `${address} ${socket.remotePort}` : address
-    if (!shares.take(client)) {
+    if (!shares.take(client) && !(makeRoom(client) && shares.take(client))) {
       sayRefused(address)
       return turnAway(socket)
+    }
+    let isOpen = true
+    const leave = () => {
+      if (isOpen) shares.giveBack(client)
+      isOpen = false
+      connections.delete(socket)
     }
     const connection = new Connection(socket, client, {
       held,
@@ -135,10 +154,8 @@ function accept(server: Server, app: RequestListener, config: HttpServerConfig, 
       },
     })
     connections.set(socket, connection)
-    socket.once('close', () => {
-      shares.giveBack(client)
-      connections.delete(socket)
-    })
+    socket.once('close', leave)
+    leaving.set(connection, leave)
   })
   for (const event of ['request', 'checkContinue', 'checkExpectation'] as const)
     server.on(event, (request, response) => {

@@ -28,4 +28,17 @@ export class Shares {
     if (taken > 0) this.#taken.set(client, taken)
     else this.#taken.delete(client)
   }
+
+  /** What `client` has taken. */
+  takenBy(client: string): number {
+    return this.#taken.get(client) ?? 0
+  }
+
+  /** The client that has taken most. */
+  get largest(): string | undefined {
+    let largest: string | undefined
+    for (const client of this.#taken.keys())
+      if (largest === undefined || this.takenBy(client) > this.takenBy(largest)) largest = client
+    return largest
+  }
 }
