@@ -19,3 +19,12 @@ export function sendJson(
 export function nameMessage(response: Response, messageId: string): void {
   response.setHeader('Message-Id', messageId)
 }
+
+/** Aborts when the client has left before it was answered: nobody waits for anything any more. */
+export function whenLeft(response: Response): AbortSignal {
+  const left = new AbortController()
+  response.once('close', () => {
+    if (!response.writableFinished) left.abort()
+  })
+  return left.signal
+}

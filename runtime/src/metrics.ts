@@ -39,6 +39,8 @@ const HISTOGRAMS = {
 
 const GAUGES = {
   ready: ['1 when the service can do its work, 0 when not; /readyz says why', []],
+  api_keys_valid: ['API keys that are valid', []],
+  api_keys_problems: ['lines of API_KEYS_FILE that hold no key, or 1 when it cannot be read', []],
   messages_unconfirmed: ['messages that await their confirm', ['connection']],
   messages_held: ['messages kept unacked, to be tried again when the world is better', ['queue']],
   inventory_ids_used_ratio: ['share of the ids of the table inventory that is used up, 0 to 1', []],

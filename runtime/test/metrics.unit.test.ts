@@ -40,6 +40,8 @@ describe('the meter', () => {
       'counter replies_sent_total',
       'counter replies_unroutable_total',
       'counter stale_acks_dropped_total',
+      'gauge api_keys_problems',
+      'gauge api_keys_valid',
       'gauge inventory_ids_used_ratio',
       'gauge messages_held',
       'gauge messages_unconfirmed',
