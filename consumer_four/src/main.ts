@@ -17,9 +17,8 @@ void runService({ name: 'consumer_four', config }, async (service) => {
   // Closed in reverse: stop consuming and settle what is in hand, then the broker, then MySQL.
   const database = own(await openDatabase(config.mysql, service))
   const broker = own(await openBroker(config.rabbitmq, service))
-  own(
-    await broker.consume(orderProcessing, listItems(inventoryIn(database), config.listing), config.consumer, () =>
-      database.notReady(),
-    ),
-  )
+  // Never more queries than connections; one is left for the question whether MySQL answers.
+  const consumer = { ...config.consumer, queriesMost: Math.max(1, config.mysql.poolSize - 1) }
+  const handler = listItems(inventoryIn(database), config.listing)
+  own(await broker.consume(orderProcessing, handler, consumer, () => database.notReady()))
 })

@@ -70,6 +70,11 @@ export const consumerEnvironment = z
     CONSUMER_MESSAGE_MOST_BYTES: whole(1, 134_217_728)
       .default(1_048_576)
       .describe('a larger message is dead-lettered unread, in bytes'),
+    CONSUMER_REPLIES_MOST_BYTES: whole(1, 1_073_741_824)
+      .default(16_777_216)
+      .describe(
+        'bytes of replies to queries that wait to be sent, or for their confirm; no further query is begun until there are fewer',
+      ),
     CONSUMER_RETRY_MOST_MS: ms(10_000).describe('longest pause between two attempts while the database is away'),
     CONSUMER_HOLD_MOST_MS: ms(10_000).describe(
       'messages that cannot be applied for this long are given back, and the queue is left to other replicas until the database answers',
@@ -79,6 +84,9 @@ export const consumerEnvironment = z
     batchMost: v.CONSUMER_BATCH_MOST,
     prefetch: v.CONSUMER_PREFETCH,
     messageMostBytes: v.CONSUMER_MESSAGE_MOST_BYTES,
+    /** Queries that are handled at a time: a service whose handler uses a pool says how many. */
+    queriesMost: 3,
+    repliesMostBytes: v.CONSUMER_REPLIES_MOST_BYTES,
     retryMostMs: v.CONSUMER_RETRY_MOST_MS,
     holdMostMs: v.CONSUMER_HOLD_MOST_MS,
   }))

@@ -10,7 +10,7 @@ import { outcomesOf } from './incoming/attempts.ts'
 import { deadLetter, readMessage, replyTo } from './incoming/settle.ts'
 import { parseJson } from './json.ts'
 import type { Envelope } from './outgoing/publisher.ts'
-import { DIRECT_REPLY_TO, ERROR_HEADER, HEARS_REFUSALS_HEADER, refusalBody } from './outgoing/reply.ts'
+import { DIRECT_REPLY_TO, ERROR_HEADER, HEARS_REFUSALS_HEADER, isReplyAddress, refusalBody } from './outgoing/reply.ts'
 import type { CommandReply, Reply } from './outgoing/requester.ts'
 import type { Service } from './service.ts'
 
@@ -167,17 +167,19 @@ export class InMemoryRabbitmq {
     this.#queue(deadLetterQueue(contract.queue))
     const stop = new AbortController()
     let trouble: string | undefined
-    let working: Promise<void> | undefined
+    const working = new Set<Promise<void>>()
+    const [batchMost, workers] = contract.kind === 'query' ? [1, config.queriesMost] : [config.batchMost, 1]
+    const isUseless = ({ properties }: Message) => contract.kind === 'query' && !isReplyAddress(properties.replyTo)
     const work = async () => {
       while (queue.messages.length > 0 && !stop.signal.aborted) {
-        const batch = queue.messages.splice(0, config.batchMost)
+        const batch = queue.messages.splice(0, batchMost).filter((message) => !isUseless(message))
         const readAll = (messages: readonly Message[]) =>
           messages.map((message) => readMessage(contract, message, config.messageMostBytes))
         const deliveriesIn = (read: ReturnType<typeof readAll>) =>
           read.filter((each): each is Delivery<Body> => !('kind' in each))
         const read = readAll(batch)
         const more = () => {
-          const joining = queue.messages.splice(0, Math.max(0, config.batchMost - batch.length))
+          const joining = queue.messages.splice(0, Math.max(0, batchMost - batch.length))
           batch.push(...joining)
           const joined = readAll(joining)
           read.push(...joined)
@@ -205,10 +207,12 @@ export class InMemoryRabbitmq {
       }
     }
     const take = () => {
-      working ??= new Promise(setImmediate).then(work).finally(() => {
-        working = undefined
+      if (working.size >= workers) return
+      const begun: Promise<void> = new Promise(setImmediate).then(work).finally(() => {
+        working.delete(begun)
         if (queue.messages.length > 0 && !stop.signal.aborted) take()
       })
+      working.add(begun)
     }
     queue.take = take
     take()
@@ -217,7 +221,7 @@ export class InMemoryRabbitmq {
       close: async () => {
         stop.abort()
         queue.take = undefined
-        await working
+        await Promise.all(working)
       },
     }
   }

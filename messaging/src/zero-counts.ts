@@ -1,5 +1,6 @@
 // Counters that begin at 0 when their queue is known: Prometheus sees no increase in a series that begins with its first event.
 // (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics)
+import type { Contract } from './contract.ts'
 import { NOT_ACCEPTED_REASONS } from './errors.ts'
 import type { Meter } from './service.ts'
 
@@ -10,8 +11,10 @@ export function zeroPublished(meter: Meter, queue: string): void {
   for (const reason of NOT_ACCEPTED_REASONS) meter.count('messages_not_accepted', { queue, reason }, 0)
 }
 
-/** What happens to messages that are taken off `queue`. Dead letters are missing: their reasons are the handlers' own. */
-export function zeroConsumed(meter: Meter, queue: string): void {
+/** What happens to messages that are taken off a queue. Dead letters are missing: their reasons are the handlers' own. */
+export function zeroConsumed(meter: Meter, { kind, queue }: Contract): void {
+  if (kind === 'query')
+    for (const reason of ['expired', 'no-reply-address']) meter.count('queries_dropped', { queue, reason }, 0)
   const metrics = ['messages_consumed', 'messages_applied', 'messages_duplicates', 'messages_retried']
   for (const metric of [...metrics, 'replies_sent', 'replies_unroutable', 'stale_acks_dropped'])
     meter.count(metric, { queue }, 0)

@@ -274,14 +274,45 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(await harness.deadLetters(notes.queue)).toEqual([])
     })
 
-    it('acks a question without a reply address, and goes on', async () => {
+    it('acks a question without a reply address, does no work for it, and goes on', async () => {
+      const asked: unknown[] = []
       await consumer.consume(
         answers,
-        async (deliveries) => deliveries.map(() => ({ kind: 'answered', body: Buffer.from('[1]'), headers: {} })),
+        async (deliveries) => {
+          asked.push(...deliveries.map(({ body }) => body))
+          return deliveries.map(() => ({ kind: 'answered', body: Buffer.from('[1]'), headers: {} }))
+        },
         config,
       )
-      await harness.put({ queue: answers.queue, content: Buffer.from('[]'), properties: {} })
-      expect((await producer.requester.request(answers, [], { deadlineMs: 5_000 })).body).toEqual([1])
+      await harness.put({ queue: answers.queue, content: Buffer.from('["nobody"]'), properties: {} })
+      expect((await producer.requester.request(answers, ['somebody'], { deadlineMs: 5_000 })).body).toEqual([1])
+      expect(asked).toEqual([['somebody']])
+    })
+
+    it('answers each question by itself: one that fails, or never ends, delays no other', async () => {
+      let end = () => {}
+      const ended = new Promise<void>((resolve) => {
+        end = resolve
+      })
+      await consumer.consume(
+        answers,
+        async (deliveries) => {
+          for (const { body } of deliveries) {
+            if (body === 'away') throw Object.assign(new Error('away'), { transient: true })
+            if (body === 'long') await ended
+          }
+          return deliveries.map(() => ({ kind: 'answered', body: Buffer.from('[1]'), headers: {} }))
+        },
+        config,
+      )
+      const ask = (body: string) => producer.requester.request(answers, body, { deadlineMs: 20_000 })
+      const waiting = [ask('long'), ask('away')].map((reply) => reply.catch((error: Error) => error))
+      for (const body of ['a', 'b', 'c']) expect((await ask(body)).body).toEqual([1])
+      end()
+      expect(await waiting[0]).toMatchObject({ body: [1] })
+      await consumer.close()
+      await producer.close()
+      await waiting[1]
     })
 
     it('knows which queues nobody consumes', async () => {

@@ -25,8 +25,7 @@ export function accessLog(
     const requestId = typeof given === 'string' && SANE_REQUEST_ID.test(given) ? given : randomUUID()
     response.setHeader('X-Request-Id', requestId)
     if (stopping.aborted) response.setHeader('Connection', 'close')
-    // As the Python suite did: more than one slash at the start counts as one.
-    if (request.url.startsWith('//')) request.url = request.url.replace(/^\/+/, '/')
+    request.url = normalised(request.url)
     const route = known.has(request.path) ? request.path : 'unmatched'
     response.once('close', () => {
       const ms = performance.now() - since
@@ -37,6 +36,21 @@ export function accessLog(
     })
     next()
   }
+}
+
+const UNRESERVED = /%(2d|2e|3\d|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])/gi
+
+/**
+ * As the Python suite did: more than one slash at the start counts as one, and letters, digits and - . _ ~ mean the same
+ * percent-encoded (RFC 3986, 6.2.2.2).
+ */
+function normalised(url: string): string {
+  const oneSlash = url.startsWith('//') ? url.replace(/^\/+/, '/') : url
+  const query = oneSlash.indexOf('?')
+  const path = query < 0 ? oneSlash : oneSlash.slice(0, query)
+  if (!path.includes('%')) return oneSlash
+  const decoded = path.replace(UNRESERVED, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+  return query < 0 ? decoded : decoded + oneSlash.slice(query)
 }
 
 interface Seen {

@@ -1,5 +1,4 @@
 // Answers on success: JSON, and the id of the message by which a command can be followed.
-import type { ServerResponse } from 'node:http'
 import type { Response } from 'express'
 
 /** Sends `value` as JSON. */
@@ -21,8 +20,11 @@ export function nameMessage(response: Response, messageId: string): void {
   response.setHeader('Message-Id', messageId)
 }
 
-/** Breaks the connection of an answer that has begun. With a reset, because in HTTP/1.0 a close is the end of a whole answer. */
-export function cutOff(response: ServerResponse): void {
-  response.socket?.resetAndDestroy()
-  response.destroy()
+/** Aborts when the client has left before it was answered: nobody waits for anything any more. */
+export function whenLeft(response: Response): AbortSignal {
+  const left = new AbortController()
+  response.once('close', () => {
+    if (!response.writableFinished) left.abort()
+  })
+  return left.signal
 }

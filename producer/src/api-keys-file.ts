@@ -1,42 +1,48 @@
-// The API keys that are valid now: read again when API_KEYS_FILE changes, and never worse off for a file that is wrong.
+// The API keys that are valid now: read again when API_KEYS_FILE changes. A removed key is invalid whatever else the file holds.
 import type { Service } from '@ims/messaging'
 import { type Watched, watchVariable } from '@ims/runtime'
-import { type ApiKey, apiKeys } from './api-keys.ts'
+import { type ApiKey, readKeys } from './api-keys.ts'
 import type { KeysNow } from './authorisation.ts'
 
 export interface WatchedKeys {
   readonly keysNow: KeysNow
+  /** What is wrong with the file, in one sentence. */
+  warning(): string | undefined
   close(): Promise<void>
 }
 
 /**
- * Begins with `keys` and follows API_KEYS_FILE, if that is where they came from. A file that cannot be read, or is wrong
- * anywhere in it, changes nothing: the keys from before stay valid, no other becomes so, and the log says why. `everyMs` is
- * how often it is looked at, watchVariable's own when left out.
+ * Begins with `keys` and follows API_KEYS_FILE, if that is where they came from. The keys in its good lines are valid, and no
+ * others: none when it is empty or cannot be read. `everyMs` is how often it is looked at, watchVariable's own when left out.
  */
 export function watchApiKeys(
   keys: readonly ApiKey[] | undefined,
-  { log }: Pick<Service, 'log'>,
+  { log, meter }: Pick<Service, 'log' | 'meter'>,
   everyMs?: number,
 ): WatchedKeys {
   if (keys === undefined) {
     log.warn({}, 'API_KEYS is not set: everybody who can reach the HTTP port may use it, all but /dead_letters')
-    return { keysNow: () => undefined, close: async () => {} }
+    return { keysNow: () => undefined, warning: () => undefined, close: async () => {} }
   }
   let valid = keys
-  const say = () => log.info({ clients: valid.map(({ name }) => name) }, `API keys: ${valid.length} valid`)
+  let wrong: string | undefined
+  const use = (now: readonly ApiKey[], problems: readonly string[]) => {
+    valid = now
+    const sentence = `API_KEYS_FILE: ${problems.join('; ')}`
+    wrong =
+      problems.length === 0 ? undefined : `${sentence}: only the keys in its other lines are valid (${now.length})`
+    meter.observe('api_keys_valid', now.length)
+    meter.observe('api_keys_problems', problems.length)
+    if (wrong !== undefined) log.error({}, wrong)
+    log.info({ clients: valid.map(({ name }) => name) }, `API keys: ${valid.length} valid`)
+  }
   const watched: Watched = {
     changed: (value) => {
-      const { data, error } = apiKeys.safeParse(value)
-      if (error) {
-        const problems = error.issues.map(({ message }) => message).join('; ')
-        return log.error({}, `API_KEYS_FILE: ${problems}: the API keys from before stay valid`)
-      }
-      valid = data
-      say()
+      const { keys, problems } = readKeys(value)
+      use(keys, problems)
     },
-    unreadable: (why) => log.error({}, `${why}: the API keys from before stay valid`),
+    unreadable: (why) => use([], [why.replace(/^API_KEYS_FILE: /, '')]),
   }
   const { close } = watchVariable('API_KEYS', watched, everyMs)
-  return { keysNow: () => valid, close }
+  return { keysNow: () => valid, warning: () => wrong, close }
 }

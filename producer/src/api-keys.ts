@@ -22,26 +22,36 @@ const SHA256_HEX = /^[0-9a-f]{64}$/i
 const LINE_HAS = 'a line has the name of the key, its scopes joined with commas, and its SHA-256'
 
 /**
- * The value of API_KEYS: one key a line (or between semicolons), `NAME SCOPES SHA-256`; what begins with # is a comment. Two
- * keys may have one name, so that an old and a new one are valid together. What is wrong is told by line and never quoted: it
- * may be a secret in the wrong place.
+ * Reads keys: one a line (or between semicolons), `NAME SCOPES SHA-256`; what begins with # is a comment. Two keys may have
+ * one name, so that an old and a new one are valid together. What is wrong is told by line and never quoted: it may be a
+ * secret in the wrong place.
  */
-export const apiKeys = z.string().transform((text, context): readonly ApiKey[] => {
+export function readKeys(text: string): { readonly keys: readonly ApiKey[]; readonly problems: readonly string[] } {
   const keys: ApiKey[] = []
-  const wrong = (message: string) => context.addIssue({ code: 'custom', message })
+  const problems: string[] = []
   const lines = text.split(/[\n;]/).map((line) => line.trim())
   for (const [index, line] of lines.entries()) {
     if (line === '' || line.startsWith('#')) continue
     const read = keyOf(line)
-    if (typeof read === 'string') wrong(`line ${index + 1}: ${read}`)
+    if (typeof read === 'string') problems.push(`line ${index + 1}: ${read}`)
     else if (keys.some(({ digest }) => digest.equals(read.digest)))
-      wrong(`line ${index + 1}: this SHA-256 is there already`)
+      problems.push(`line ${index + 1}: this SHA-256 is there already`)
     else keys.push(read)
   }
-  // Never a way to open the door: who wants that leaves the variable out.
-  if (lines.every((line) => line === '' || line.startsWith('#'))) wrong(`has no key in it: ${LINE_HAS}`)
+  if (lines.every((line) => line === '' || line.startsWith('#'))) problems.push(`has no key in it: ${LINE_HAS}`)
+  return { keys, problems }
+}
+
+/** The value of API_KEYS at start: keys, all of whose lines must be right, or the word `open`. Empty is neither. */
+export const keysOrOpen = z.string().transform((text, context): readonly ApiKey[] | 'open' => {
+  if (text.trim() === 'open') return 'open'
+  const { keys, problems } = readKeys(text)
+  for (const message of problems) context.addIssue({ code: 'custom', message })
   return keys
 })
+
+/** The same without the word. */
+export const apiKeys = keysOrOpen.transform((keys) => (keys === 'open' ? [] : keys))
 
 function keyOf(line: string): ApiKey | string {
   const [name = '', scopeList = '', sha256 = '', ...more] = line.split(/\s+/)

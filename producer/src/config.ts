@@ -1,12 +1,20 @@
 // The environment variables of the producer: where it listens, how long it waits, how much it takes at once.
 import { contracts, PAGE_MOST_ITEMS } from '@ims/messaging'
+import { InvalidEnvironment, isLoopback, servedHosts } from '@ims/runtime'
 import { z } from 'zod'
-import { apiKeys } from './api-keys.ts'
+import { keysOrOpen } from './api-keys.ts'
 import { trustedProxies } from './trusted-proxies.ts'
 
 const whole = (least: number, most: number) =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
 const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)
+
+const hostList = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((host) => host.trim())
+    .filter((host) => host !== ''),
+)
 
 export const httpEnvironment = z
   .object({
@@ -30,14 +38,21 @@ export const httpEnvironment = z
       .default(16_384)
       .describe('requests with larger headers are refused, in bytes'),
     HTTP_KEEP_ALIVE_TIMEOUT_MS: ms(65_000).describe('idle connections are closed after this time'),
-    HTTP_STALL_TIMEOUT_MS: ms(60_000).describe('a client that takes nothing of a list for this long is cut off'),
+    HTTP_STALL_TIMEOUT_MS: ms(60_000).describe('a client that takes nothing of its answer for this long is cut off'),
     HTTP_CONNECTIONS_MOST: whole(1, 1_000_000)
-      .default(10_000)
-      .describe('connections that may be open at once; further ones are refused'),
-    API_KEYS: apiKeys
+      .optional()
+      .describe('connections that may be open at once; further ones are refused. Not set: as many as fit into memory'),
+    HTTP_ALLOWED_HOSTS: hostList
       .optional()
       .describe(
-        'who may call, a line each: name, scopes (read, write, admin), SHA-256; not set: everybody. API_KEYS_FILE is read again when it changes',
+        'host names that requests may be for, with commas between, beside localhost, 127.0.0.1 and [::1]; *: any. Not set: those three on a loopback address without API_KEYS, else any',
+      ),
+    API_KEYS: keysOrOpen
+      .optional()
+      // An empty list must not disable authentication. The word may be a default beside a file that somebody adds.
+      .meta({ isSetWhenEmpty: true, fileReplaces: 'open' })
+      .describe(
+        'who may call, a line each: name, scopes (read, write, admin), SHA-256; open: everybody; not set: everybody on this machine, and HTTP_HOST must be a loopback address. API_KEYS_FILE is read again when it changes',
       ),
     RATE_LIMIT_PER_MINUTE: whole(0, 1_000_000_000)
       .default(0)
@@ -59,15 +74,37 @@ export const httpEnvironment = z
     bodyMostBytes: v.HTTP_BODY_MOST_BYTES,
     requestTimeoutMs: v.HTTP_REQUEST_TIMEOUT_MS,
     headersTimeoutMs: v.HTTP_HEADERS_TIMEOUT_MS,
-    headersMostBytes: v.HTTP_HEADERS_MOST_BYTES,
+    headersMaxBytes: v.HTTP_HEADERS_MOST_BYTES,
     keepAliveTimeoutMs: v.HTTP_KEEP_ALIVE_TIMEOUT_MS,
     stallTimeoutMs: v.HTTP_STALL_TIMEOUT_MS,
     connectionsMost: v.HTTP_CONNECTIONS_MOST,
-    /** Undefined: the API is open. */
-    apiKeys: v.API_KEYS,
+    /** Undefined: there are none, and the API is open. */
+    apiKeys: v.API_KEYS === 'open' ? undefined : v.API_KEYS,
+    /** The host names that are served; undefined: all. */
+    servedHosts: servedHostsOf(v),
+    /** Why nobody has said that strangers may use the API, although they can reach it; undefined otherwise. */
+    unlocked:
+      v.API_KEYS === undefined && !isLoopback(v.HTTP_HOST)
+        ? `HTTP_HOST=${v.HTTP_HOST} is not a loopback address: set API_KEYS, or API_KEYS=open to let everybody in`
+        : undefined,
     /** 0: no limit. */
     rateLimitPerMinute: v.RATE_LIMIT_PER_MINUTE,
     /** As Express wants it for its setting `trust proxy`. */
     trustProxy: v.TRUST_PROXY,
   }))
+/** Without keys, a web page must not get in by the browser of somebody who can. */
+function servedHostsOf(v: {
+  HTTP_ALLOWED_HOSTS?: readonly string[] | undefined
+  HTTP_HOST: string
+  API_KEYS?: unknown
+}): ReadonlySet<string> | undefined {
+  if (v.HTTP_ALLOWED_HOSTS !== undefined) return servedHosts(v.HTTP_ALLOWED_HOSTS)
+  return v.API_KEYS === undefined && isLoopback(v.HTTP_HOST) ? servedHosts([]) : undefined
+}
+
 export type HttpConfig = z.output<typeof httpEnvironment>
+
+/** @throws InvalidEnvironment when strangers could use the API and nobody has said that they may */
+export function mustBeLocked({ unlocked }: HttpConfig): void {
+  if (unlocked !== undefined) throw new InvalidEnvironment([unlocked])
+}

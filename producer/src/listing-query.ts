@@ -43,7 +43,8 @@ const oneOfEach: z.core.$ZodErrorMap = ({ code, input }) =>
 
 /** The URL of the page that begins after the id `next`: the same as `url`, every other parameter kept. */
 export function nextPageUrl(url: string, next: number): string {
-  const [path = '', query = ''] = url.split('?', 2)
+  const at = url.indexOf('?')
+  const [path, query] = at < 0 ? [url, ''] : [url.slice(0, at), url.slice(at + 1)]
   const kept = new URLSearchParams(query)
   kept.set('after', String(next))
   return `${path}?${kept}`

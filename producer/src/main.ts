@@ -2,7 +2,8 @@
 import { contracts, deadLetterDesk, openBroker, rabbitmqEnvironment, waitForConsumers } from '@ims/messaging'
 import { runService } from '@ims/runtime'
 import { watchApiKeys } from './api-keys-file.ts'
-import { httpEnvironment } from './config.ts'
+import { httpEnvironment, mustBeLocked } from './config.ts'
+import { limitsOf } from './limits.ts'
 import { createApp } from './producer.ts'
 import { listen } from './server.ts'
 
@@ -12,13 +13,16 @@ const CONSUMERS_WITHIN_MS = 30_000
 const config = { rabbitmq: rabbitmqEnvironment, http: httpEnvironment }
 
 void runService({ name: 'producer', config }, async (service) => {
-  const { config, own } = service
+  const { config, memory, own } = service
+  mustBeLocked(config.http)
+  const limits = limitsOf(config.http, memory)
   const { keysNow } = own(watchApiKeys(config.http.apiKeys, service), 'the API keys')
   // Closed in reverse: finish the requests in hand, then the broker.
   const broker = own(await openBroker(config.rabbitmq, service, { publishes: contracts }))
   await waitForConsumers(broker, config.http.waitFor, service, CONSUMERS_WITHIN_MS)
   // It connects when it is asked to, and for so long only.
   const deadLetters = deadLetterDesk(config.rabbitmq, service)
-  const app = createApp({ broker, config: config.http, keysNow, service, deadLetters })
-  own(await listen(app, config.http, service), 'the HTTP server')
+  const { servedHosts } = config.http
+  const app = createApp({ broker, config: config.http, keysNow, limits, servedHosts, service, deadLetters })
+  own(await listen(app, config.http, service, limits), 'the HTTP server')
 })

@@ -35,7 +35,11 @@ export interface PageRequest extends Wanted {
  * Asks for the page after the id `wanted.after`.
  * @throws NotAccepted, OutcomeUnknown, NoReply, BadReply (also when the pages would never end)
  */
-export async function askForPage(requester: Broker['requester'], wanted: PageRequest): Promise<Page> {
+export async function askForPage(
+  requester: Broker['requester'],
+  wanted: PageRequest,
+  signal: AbortSignal,
+): Promise<Page> {
   const { sku, label, after, pageItems, deadlineMs } = wanted
   const headers = {
     'x-after': after,
@@ -43,7 +47,7 @@ export async function askForPage(requester: Broker['requester'], wanted: PageReq
     ...(sku === undefined ? {} : { 'x-sku': sku }),
     ...(label === undefined ? {} : { 'x-label': label }),
   }
-  const reply = await requester.request(listing, BODY, { deadlineMs, headers })
+  const reply = await requester.request(listing, BODY, { deadlineMs, headers, signal })
   const read = pageReplyHeaders.safeParse(reply.headers)
   if (!read.success) throw new BadReply('the header x-next of the reply is not an id')
   const next = read.data['x-next']

@@ -1,8 +1,8 @@
 // Errors as the client sees them: problem details (RFC 9457), one place that decides which error becomes which.
 import type { ServerResponse } from 'node:http'
 import { BadReply, type Log, NoReply, NotAccepted, OutcomeUnknown } from '@ims/messaging'
+import { type ProblemDocument, sendProblemDocument } from '@ims/runtime'
 import type { ErrorRequestHandler, RequestHandler } from 'express'
-import { cutOff } from './answer.ts'
 
 /** One fault of a request: the member or parameter, and what is wrong with it. An empty path is the whole body. */
 export interface Fault {
@@ -37,9 +37,6 @@ const TITLES = {
   unauthorized: 'No valid API key',
   forbidden: 'Not permitted',
   'too-many-requests': 'Too many requests',
-  'headers-too-large': 'The headers are too large',
-  'too-slow': 'The request came too slowly',
-  malformed: 'The request is malformed',
   internal: 'Internal error',
   'bad-reply': 'The answer from behind was not usable',
   'not-accepted': 'Not accepted',
@@ -93,21 +90,26 @@ export function problemOf(error: unknown): Problem | undefined {
   return undefined
 }
 
-/** The body that says what the problem is. */
-export function problemJson({ status, kind, message, details }: Problem): string {
-  return JSON.stringify({ type: `urn:ims:problem:${kind}`, title: TITLES[kind], status, detail: message, ...details })
-}
-
 /** Sends a problem. The response must not have begun. */
-export function sendProblem(response: ServerResponse, problem: Problem): void {
-  const { status, headers } = problem
-  const bytes = Buffer.from(problemJson(problem))
-  response.writeHead(status, {
-    ...headers,
-    'Content-Type': 'application/problem+json',
-    'Content-Length': bytes.length,
-  })
-  response.end(bytes)
+export const sendProblem = (response: ServerResponse, problem: Problem): void =>
+  sendProblemDocument(response, documentOf(problem))
+
+const documentOf = ({ status, kind, message, headers, details }: Problem): ProblemDocument => ({
+  status,
+  kind,
+  title: TITLES[kind],
+  detail: message,
+  headers,
+  details,
+})
+
+/**
+ * Ends an answer that has begun and cannot be ended as it should. With a reset: over HTTP/1.0 the end of the connection is the
+ * end of the answer, so a clean one would make half of it look whole.
+ */
+export function cutOff(response: ServerResponse): void {
+  response.socket?.resetAndDestroy()
+  response.destroy()
 }
 
 /** The last word on every request that failed: answers it, and logs what the client is not told. */
@@ -115,10 +117,11 @@ export function problemHandler(log: Log): ErrorRequestHandler {
   return (error, _, response, _next) => {
     const requestId = response.getHeader('X-Request-Id')
     const problem = problemOf(error)
+    // Its client has left or was cut off, which ended the work on it.
+    if (response.destroyed && problem !== undefined) return
     if (problem === undefined)
       log.error({ requestId, error: stackOf(error) }, 'a request failed for an unforeseen reason')
     else if (problem.status >= 500) log.warn({ requestId, reason: whyOf(error) }, 'a request could not be served')
-    // Half an answer must not look whole: cut the connection.
     if (response.headersSent) cutOff(response)
     else sendProblem(response, problem ?? new Problem(500, 'internal', 'The request failed; it was logged by its id.'))
   }

@@ -3,10 +3,15 @@ import express, { type Express, type RequestHandler } from 'express'
 import { accessLog } from './access-log.ts'
 import { authenticate, authorise } from './authorisation.ts'
 import type { Dependencies } from './dependencies.ts'
+import { limitRequests, limitWaits } from './in-hand.ts'
+import { limitsOf } from './limits.ts'
+import { wantedBy } from './listing-query.ts'
 import { methodNotAllowed, notFound, problemHandler } from './problem.ts'
 import { limitRate } from './rate-limit.ts'
+import { refuseForeign } from './refuse-foreign.ts'
 import { createItemRoute } from './routes/create-item.ts'
 import { deadLettersRouter } from './routes/dead-letters.ts'
+import { headRoute } from './routes/head.ts'
 import { healthcheckRoute } from './routes/healthcheck.ts'
 import { orderProcessingRoute } from './routes/order-processing.ts'
 import { stockManagementRoute } from './routes/stock-management.ts'
@@ -14,7 +19,7 @@ import { securityHeaders } from './security-headers.ts'
 
 /** Makes the Express application of the four routes. Every error is answered as `application/problem+json` (RFC 9457). */
 export function createApp(dependencies: Dependencies): Express {
-  const { service, config, keysNow = () => config.apiKeys } = dependencies
+  const { service, config, keysNow = () => config.apiKeys, limits = limitsOf(dependencies.config) } = dependencies
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
@@ -23,19 +28,25 @@ export function createApp(dependencies: Dependencies): Express {
   app.set('query parser', 'simple')
   if (config.trustProxy !== undefined) app.set('trust proxy', config.trustProxy)
 
+  const takeWait = limitWaits(limits)
   const post: Record<string, RequestHandler> = {
-    '/create_item': createItemRoute(dependencies),
-    '/stock_management': stockManagementRoute(dependencies),
+    '/create_item': createItemRoute({ ...dependencies, takeWait }),
+    '/stock_management': stockManagementRoute({ ...dependencies, takeWait }),
   }
-  const get: Record<string, RequestHandler> = {
-    '/healthcheck': healthcheckRoute(dependencies),
-    '/order_processing': orderProcessingRoute(dependencies),
+  const get: Record<string, { get: RequestHandler; head: RequestHandler }> = {
+    '/healthcheck': { get: healthcheckRoute(dependencies), head: headRoute(dependencies) },
+    '/order_processing': {
+      get: orderProcessingRoute(dependencies),
+      head: headRoute(dependencies, ({ query }) => void wantedBy(query)),
+    },
   }
   app.use(accessLog(service, [...Object.keys(post), ...Object.keys(get)]))
   app.use(securityHeaders())
   app.use(authenticate(keysNow))
   if (config.rateLimitPerMinute > 0) app.use(limitRate(config.rateLimitPerMinute))
+  app.use(refuseForeign(dependencies.servedHosts))
   app.use(authorise(keysNow))
+  app.use(limitRequests(limits))
   for (const [path, handler] of Object.entries(post)) {
     const allow = 'POST, OPTIONS'
     app
@@ -44,10 +55,8 @@ export function createApp(dependencies: Dependencies): Express {
       .options(empty({ Allow: allow }))
       .all(methodNotAllowed(allow))
   }
-  for (const [path, handler] of Object.entries(get)) {
+  for (const [path, { get: handler, head }] of Object.entries(get)) {
     const allow = 'GET, HEAD, OPTIONS'
-    // HEAD has a handler of its own: Express would run GET's, which sends a message.
-    const head = empty({ 'Content-Type': 'application/json' })
     app
       .route(path)
       .head(head)
@@ -64,5 +73,5 @@ export function createApp(dependencies: Dependencies): Express {
 const empty =
   (headers: Record<string, string>): RequestHandler =>
   (_, response) => {
-    response.writeHead(200, headers).end()
+    response.writeHead(200, { ...headers, 'Content-Length': '0' }).end()
   }

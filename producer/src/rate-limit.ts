@@ -1,10 +1,53 @@
 // How many requests one client may send in a minute: counted by API key, else by address.
 import type { RequestHandler } from 'express'
-import { ipKeyGenerator, rateLimit } from 'express-rate-limit'
+import { type IncrementResponse, ipKeyGenerator, rateLimit, type Store } from 'express-rate-limit'
 import { clientOf } from './authorisation.ts'
 import { Problem, sendProblem } from './problem.ts'
 
 const MINUTE_MS = 60_000
+
+/** Clients that are counted at once; of more the oldest is forgotten. */
+const CLIENTS_MAX = 50_000
+
+/** Counts by a clock that is never set: the library's own store would block a client until a clock set back has caught up. */
+export class MonotonicStore implements Store {
+  readonly localKeys = true
+  readonly #windows = new Map<string, { hits: number; readonly endsAtMs: number }>()
+  readonly #nowMs: () => number
+
+  constructor(nowMs: () => number = () => performance.now()) {
+    this.#nowMs = nowMs
+  }
+
+  increment(key: string): IncrementResponse {
+    const now = this.#nowMs()
+    const running = this.#windows.get(key)
+    const window = running !== undefined && now < running.endsAtMs ? running : this.#begin(key, now)
+    window.hits += 1
+    return { totalHits: window.hits, resetTime: new Date(Date.now() + window.endsAtMs - now) }
+  }
+
+  decrement(key: string): void {
+    const window = this.#windows.get(key)
+    if (window) window.hits -= 1
+  }
+
+  resetKey(key: string): void {
+    this.#windows.delete(key)
+  }
+
+  /** The oldest windows end first, as all are of one length. */
+  #begin(key: string, now: number): { hits: number; readonly endsAtMs: number } {
+    this.#windows.delete(key)
+    for (const [oldest, { endsAtMs }] of this.#windows) {
+      if (now < endsAtMs && this.#windows.size < CLIENTS_MAX) break
+      this.#windows.delete(oldest)
+    }
+    const window = { hits: 0, endsAtMs: now + MINUTE_MS }
+    this.#windows.set(key, window)
+    return window
+  }
+}
 
 /**
  * Counts each request and tells how many are left (`RateLimit`, `RateLimit-Policy`, draft-ietf-httpapi-ratelimit-headers-08);
@@ -17,6 +60,7 @@ export function limitRate(perMinute: number): RequestHandler {
     standardHeaders: 'draft-8',
     legacyHeaders: false,
     identifier: 'per-client',
+    store: new MonotonicStore(),
     // What a key that is not valid costs is counted for the address. Of IPv6 a whole /56 counts as one: it is one customer's.
     keyGenerator: (request, response) => {
       const client = clientOf(response)

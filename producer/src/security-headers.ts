@@ -10,7 +10,8 @@ const protect = helmet({
     useDefaults: false,
     directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] },
   },
-  crossOriginResourcePolicy: { policy: 'same-origin' },
+  // A page of another origin may ask whether we answer (`no-cors`), as it could ask the Python suite; it cannot read the answer.
+  crossOriginResourcePolicy: { policy: 'cross-origin' },
   xContentTypeOptions: true,
   xFrameOptions: { action: 'deny' },
   // TLS ends in front of us, and whoever ends it knows whether all of the host speaks it.

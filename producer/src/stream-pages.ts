@@ -8,14 +8,12 @@ const [OPENING, CLOSING] = Buffer.from('[]')
 /**
  * Writes `first` and every page after it, then ends the response. At most two pages are held at once. Returns early when
  * the client is gone. The response must carry its headers already.
- * @throws what `ask` rejects with, and an Error when the client takes nothing for `stallTimeoutMs`: the response is then
- * begun but not ended, and must be destroyed
+ * @throws what `ask` rejects with: the response is then begun but not ended, and must be cut off
  */
 export async function streamPages(
   response: ServerResponse,
   first: Page,
   ask: (after: number) => Promise<Page>,
-  stallTimeoutMs: number,
 ): Promise<void> {
   let separator = '['
   for (let page = first; ; ) {
@@ -27,7 +25,7 @@ export async function streamPages(
       const flowing = response.write(withoutBrackets(page.json))
       response.uncork()
       separator = ','
-      if (!flowing) await drained(response, stallTimeoutMs)
+      if (!flowing) await drained(response)
     }
     if (response.destroyed) return
     if (following === undefined) break
@@ -40,19 +38,15 @@ export async function streamPages(
 const withoutBrackets = (json: Buffer): Buffer =>
   json.subarray(json.indexOf(OPENING ?? 0) + 1, json.lastIndexOf(CLOSING ?? 0))
 
-/** Resolves when the client has taken what was written, or is gone. */
-function drained(response: ServerResponse, stallTimeoutMs: number): Promise<void> {
-  return new Promise((resolve, reject) => {
+/** Resolves when the client has taken what was written, or is gone: the server cuts off one that takes nothing. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
     if (response.destroyed || !response.writableNeedDrain) return resolve()
     const done = () => {
-      clearTimeout(timer)
       response.off('drain', done)
       response.off('close', done)
       resolve()
     }
-    const timer = setTimeout(() => {
-      reject(new Error(`the client took nothing for ${stallTimeoutMs} ms`))
-    }, stallTimeoutMs)
     response.on('drain', done)
     response.on('close', done)
   })

@@ -1,5 +1,6 @@
 // The value of TRUST_PROXY: which proxies in front of the producer are believed when they name the client.
 import { BlockList, isIP } from 'node:net'
+import express from 'express'
 import { z } from 'zod'
 
 const HOPS = /^[1-9]$/
@@ -28,4 +29,15 @@ function isNetwork(text: string): boolean {
   } catch {
     return false
   }
+}
+
+const trust = z.function({ input: [z.string(), z.number()], output: z.boolean() })
+
+/** Whether the client at the other end of a connection is a proxy that is believed, by Express's own reading of the setting. */
+export function trustsPeer(trustProxy: number | readonly string[] | undefined): (address: string) => boolean {
+  if (trustProxy === undefined) return () => false
+  const app = express()
+  app.set('trust proxy', trustProxy)
+  const trusts = trust.implement(app.get('trust proxy fn'))
+  return (address) => trusts(address, 0)
 }

@@ -1,4 +1,4 @@
-// Keys are rotated by changing the file of API_KEYS_FILE; a bad file changes nothing but the log.
+// Keys are rotated by changing the file of API_KEYS_FILE; the keys in its good lines are valid, and no others.
 import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -49,24 +49,31 @@ describe('API_KEYS_FILE', () => {
   })
 
   it.each([
-    ['empty', '', 'has no key in it'],
-    ['half right', `${line('new', '2')}\nops admin no-hash`, 'line 2: the third part must be the SHA-256'],
-  ])('keeps the keys from before when it is %s, and says what is wrong', async (_, text, sentence) => {
+    ['empty', '', 'has no key in it', []],
+    ['half right', `${line('new', '2')}\nops admin no-hash`, 'line 2: the third part must be the SHA-256', ['new']],
+  ])('makes a removed key invalid when it is %s, and says what is wrong', async (_, text, sentence, left) => {
     begin(line('old', '1'))
     writeFileSync(file, text)
     await until(() => under.lines.some(({ level }) => level === 'error'))
-    expect(said().at(-1)).toMatch(
-      new RegExp(`^error: API_KEYS_FILE: .*${sentence}.*: the API keys from before stay valid`),
-    )
-    expect(names()).toEqual(['old'])
+    const wrong = new RegExp(`API_KEYS_FILE: .*${sentence}.*: only the keys in its other lines are valid`)
+    expect(said().filter((each) => each.startsWith('error'))).toEqual([expect.stringMatching(wrong)])
+    expect(watched?.warning()).toMatch(wrong)
+    expect(names()).toEqual(left)
+    expect(under.measured.filter(({ metric }) => metric.startsWith('api_keys')).slice(-2)).toEqual([
+      { metric: 'api_keys_valid', value: left.length, labels: {} },
+      { metric: 'api_keys_problems', value: 1, labels: {} },
+    ])
   })
 
-  it('keeps the keys from before when it is gone', async () => {
+  it('makes all keys invalid when it is gone, and says nothing any more once it is right again', async () => {
     begin(line('old', '1'))
     rmSync(file)
     await until(() => under.lines.some(({ level }) => level === 'error'))
-    expect(said().at(-1)).toMatch(/^error: API_KEYS_FILE: cannot read .*ENOENT.*: the API keys from before stay valid$/)
-    expect(names()).toEqual(['old'])
+    expect(said().find((each) => each.startsWith('error'))).toMatch(/^error: API_KEYS_FILE: cannot read .*ENOENT/)
+    expect(names()).toEqual([])
+    writeFileSync(file, line('new', '2'))
+    await until(() => names()?.length === 1)
+    expect([names(), watched?.warning()]).toEqual([['new'], undefined])
   })
 
   it('is what one warning line asks for when there are no keys', () => {

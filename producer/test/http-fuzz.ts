@@ -182,7 +182,9 @@ export function sendGenerated(
 export function mustBeDocumented({ method, target }: GeneratedRequest, { status, headers, body }: Received): void {
   if (status >= 500) expect([503, 504]).toContain(status)
   expect(headers['x-request-id']).toMatch(/^[\w.-]{1,128}$/)
-  const path = (target.split('?')[0] ?? '').replace(/^\/+/, '/')
+  // An encoded letter is that letter; a slash that is encoded is none.
+  const letters = /%(4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a])/gi
+  const path = (target.split('?')[0] ?? '').replace(/^\/+/, '/').replace(letters, (each) => decodeURIComponent(each))
   const known = operations.get(path)
   const operation = known?.get(method)
   if (operation === undefined) {

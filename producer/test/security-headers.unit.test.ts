@@ -16,7 +16,7 @@ describe('every answer', () => {
     const { headers } = await ask(appUnderTest().app)
     expect(headers).toMatchObject({
       'content-security-policy': "default-src 'none';frame-ancestors 'none'",
-      'cross-origin-resource-policy': 'same-origin',
+      'cross-origin-resource-policy': 'cross-origin',
       'x-content-type-options': 'nosniff',
       'x-frame-options': 'DENY',
     })

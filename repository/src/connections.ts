@@ -13,6 +13,8 @@ export interface Connections {
    * refused a row, or lost to another transaction. Otherwise it is destroyed, which rolls back an open transaction.
    */
   lend<T>(work: (lent: Lent) => Promise<T>): Promise<T>
+  /** The same on a connection of its own to the same server: a check takes no connection from the work, and waits for none. */
+  lendForCheck<T>(work: (lent: Lent) => Promise<T>): Promise<T>
   /** The server in use, as `host:port`. */
   readonly address: string
   close(): Promise<void>
@@ -25,6 +27,8 @@ export const connectionsTo = (config: MysqlConfig): Connections => new OneAtATim
 class OneAtATime implements Connections {
   readonly #config: MysqlConfig
   readonly #users = new Map<ServerPool, number>()
+  /** For each pool that is in use, the one for checks. */
+  readonly #checking = new Map<ServerPool, ServerPool>()
   /** Starts at random, so that replicas spread over the servers. */
   #at: number
   #pool: ServerPool
@@ -39,11 +43,25 @@ class OneAtATime implements Connections {
     return addressOf(this.#pool.server)
   }
 
-  async lend<T>(work: (lent: Lent) => Promise<T>): Promise<T> {
+  lend<T>(work: (lent: Lent) => Promise<T>): Promise<T> {
+    return this.#lend(this.#pool, this.#pool, work)
+  }
+
+  lendForCheck<T>(work: (lent: Lent) => Promise<T>): Promise<T> {
     const pool = this.#pool
+    const checking = this.#checking.get(pool) ?? new ServerPool(pool.server, { ...this.#config, poolSize: 1 })
+    this.#checking.set(pool, checking)
+    return this.#lend(pool, checking, work)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#pool, ...this.#users.keys(), ...this.#checking.values()].map((pool) => pool.close()))
+  }
+
+  async #lend<T>(pool: ServerPool, from: ServerPool, work: (lent: Lent) => Promise<T>): Promise<T> {
     this.#users.set(pool, (this.#users.get(pool) ?? 0) + 1)
     try {
-      return await lendFrom(pool, work)
+      return await lendFrom(from, work)
     } catch (error) {
       if (wantsAnotherServer(error)) this.#moveOn(pool)
       throw error
@@ -51,10 +69,6 @@ class OneAtATime implements Connections {
       this.#users.set(pool, (this.#users.get(pool) ?? 0) - 1)
       this.#closeIfUnused(pool)
     }
-  }
-
-  async close(): Promise<void> {
-    await Promise.all([this.#pool, ...this.#users.keys()].map((pool) => pool.close()))
   }
 
   #server(): Server {
@@ -74,7 +88,10 @@ class OneAtATime implements Connections {
   #closeIfUnused(pool: ServerPool): void {
     if (this.#users.get(pool) !== 0) return
     this.#users.delete(pool)
-    if (pool !== this.#pool) void pool.close()
+    if (pool === this.#pool) return
+    void pool.close()
+    void this.#checking.get(pool)?.close()
+    this.#checking.delete(pool)
   }
 }
 

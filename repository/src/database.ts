@@ -77,6 +77,7 @@ async function missingMigrations(sql: Sql): Promise<string[]> {
 
 class MysqlDatabase implements Database {
   readonly #connections: Connections
+  #check: Promise<string | undefined> | undefined
 
   constructor(connections: Connections) {
     this.#connections = connections
@@ -103,11 +104,19 @@ class MysqlDatabase implements Database {
     }
   }
 
-  async notReady(): Promise<string | undefined> {
+  /** Callers share a check that is under way. */
+  notReady(): Promise<string | undefined> {
+    this.#check ??= this.#ping().finally(() => {
+      this.#check = undefined
+    })
+    return this.#check
+  }
+
+  async #ping(): Promise<string | undefined> {
     try {
       const late = () => new Error(`no answer within ${PING_MOST_MS} ms`)
       await withDeadline(
-        this.use((sql) => sql('SELECT 1')),
+        this.#connections.lendForCheck(({ sql }) => sql('SELECT 1')),
         PING_MOST_MS,
         late,
       )

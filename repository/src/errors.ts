@@ -4,19 +4,25 @@ import { tlsTrouble } from './tls.ts'
 
 /**
  * MySQL did not carry out a statement. `transient`: the message is not the cause, so a retry may succeed. `contended`: another
- * transaction holds a row of the batch, and the other rows may be free.
+ * transaction holds a row of the batch, and the other rows may be free. `ours`: a connection of our own pool was waited for; that
+ * says nothing about the server.
  */
 export class DatabaseError extends Error {
   override readonly name = 'DatabaseError'
   readonly transient: boolean
   readonly contended: boolean
+  readonly ours: boolean
   /** MySQL's error number; undefined when the server did not answer. */
   readonly errno: number | undefined
-  constructor(message: string, options: { transient: boolean; contended?: boolean; errno?: number; cause?: unknown }) {
-    const { transient, contended = false, errno, cause } = options
+  constructor(
+    message: string,
+    options: { transient: boolean; contended?: boolean; ours?: boolean; errno?: number; cause?: unknown },
+  ) {
+    const { transient, contended = false, ours = false, errno, cause } = options
     super(message, { cause })
     this.transient = transient
     this.contended = contended
+    this.ours = ours
     this.errno = errno
   }
 }
@@ -116,7 +122,7 @@ export function meaningOf(error: unknown): Meaning {
 export function wantsAnotherServer(error: unknown): boolean {
   const errno = errnoOf(error)
   const meaning = meaningOf(error)
-  if (errno === undefined) return meaning === 'transient'
+  if (errno === undefined) return meaning === 'transient' && !(error instanceof DatabaseError && error.ours)
   return (meaning === 'transient' || meaning === 'unknown') && !OF_ONE_STATEMENT.has(errno)
 }
 
@@ -128,7 +134,8 @@ export function asDatabaseError(error: unknown): DatabaseError {
 }
 
 /** The same for a handshake, SET, START TRANSACTION or COMMIT that failed: no message can be the cause. */
-export const asTransient = (error: unknown): DatabaseError => databaseError(error, true)
+export const asTransient = (error: unknown): DatabaseError =>
+  error instanceof DatabaseError && error.transient ? error : databaseError(error, true)
 
 function databaseError(error: unknown, transient: boolean): DatabaseError {
   const cause = error instanceof DatabaseError && error.cause !== undefined ? error.cause : unwrapped(error)

@@ -32,6 +32,7 @@ export class ServerPool {
   readonly #config: MysqlConfig
   readonly #ages = new WeakMap<Connection, { endsAtMs: number; usedAtMs: number }>()
   #opened: Promise<DataSource> | undefined
+  #lent = 0
   #isClosing = false
 
   constructor(server: Server, config: MysqlConfig) {
@@ -66,6 +67,7 @@ export class ServerPool {
   #lend(runner: QueryRunner, connection: Connection): Borrowed {
     let inTransaction = false
     let isBroken = false
+    this.#lent += 1
     const sql: Sql = async (statement, parameters) => {
       if (isBroken) throw new DatabaseError('the connection to MySQL was lost', { transient: true })
       try {
@@ -85,6 +87,7 @@ export class ServerPool {
         return inTransaction
       },
       giveBack: (isReusable) => {
+        this.#lent -= 1
         const age = this.#ages.get(connection)
         if (age) age.usedAtMs = performance.now()
         if (!isReusable || isBroken || this.#isClosing) connection.destroy()
@@ -115,6 +118,7 @@ export class ServerPool {
     const late = () =>
       new DatabaseError(`no connection to MySQL was free within ${acquireTimeoutMs} ms (pool of ${poolSize})`, {
         transient: true,
+        ours: this.#lent >= poolSize,
       })
     try {
       return { runner, connection: connectionOf.parse(await withDeadline(acquired, acquireTimeoutMs, late)) }

@@ -47,6 +47,24 @@ describe('openDatabase', () => {
     await proxy.close()
   })
 
+  it('says how it is while all its connections are at work, and takes none of them for it', async () => {
+    await migrate(mysql.config, serviceUnderTest().log)
+    const database = await openDatabase(
+      { ...mysql.config, poolSize: 1, acquireTimeoutMs: 500, statementTimeoutMs: 20_000 },
+      serviceUnderTest(),
+    )
+    let isAtWork = true
+    const work = database
+      .use((sql) => sql('SELECT SLEEP(5)'))
+      .finally(() => {
+        isAtWork = false
+      })
+    const checks = await Promise.all(Array.from({ length: 1_000 }, () => database.notReady()))
+    expect([isAtWork, new Set(checks)]).toEqual([true, new Set([undefined])])
+    await work
+    await database.close()
+  }, 30_000)
+
   it('stops waiting, even for a server that accepts and stays silent, when shutdown begins', async () => {
     const proxy = await startTcpProxy(mysql.server)
     proxy.weather({ kind: 'black hole', towards: 'client' })

@@ -42,6 +42,18 @@ describe('a list of servers', () => {
   const config = () => through(mysql.config, ...proxies.map(({ port }) => port))
   const inUse = () => proxies.findIndex(({ open }) => open > 0)
 
+  it('stays with a server whose connections are all lent: to wait for one of our own is no failure of its', async () => {
+    const database = await openDatabase({ ...config(), poolSize: 1, acquireTimeoutMs: 200 }, serviceUnderTest())
+    const before = await database.use(async () => {
+      await expect(database.use((sql) => sql('SELECT 1'))).rejects.toMatchObject({ ours: true })
+      return inUse()
+    })
+    await database.use((sql) => sql('SELECT 1'))
+    expect(inUse()).toBe(before)
+    expect(proxies.filter(({ open }) => open > 0)).toHaveLength(1)
+    await database.close()
+  })
+
   it('starts with a random server, and skips those that do not answer', async () => {
     const seen = new Set<number>()
     await proxies[0]?.close()

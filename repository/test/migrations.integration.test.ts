@@ -1,6 +1,6 @@
 // The migrations create the schema from nothing, and adopt a table that the Python suite made.
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
-import { startTcpProxy } from 'local'
+import { eventually, startTcpProxy } from 'local'
 import { z } from 'zod'
 import { connectTo } from '../src/data-source.ts'
 import { openDatabase } from '../src/database.ts'
@@ -38,6 +38,7 @@ const ALL = [
   'AdoptPythonInventory1764000000002',
   'CreateInbox1764000000003',
   'InboxError1764000000004',
+  'IndexLabel1764000000005',
 ]
 
 jest.setTimeout(60_000)
@@ -174,6 +175,8 @@ describe('migrate', () => {
     ['ALTER TABLE', 2],
     ['ALTER TABLE', 3],
     ['ALTER TABLE', 4],
+    ['ALTER TABLE', 5],
+    ['ALTER TABLE', 6],
   ])('completes what was cut off after %s number %d', async (statement, nth) => {
     await pythonTable()
     const proxy = await startTcpProxy(mysql.server)
@@ -197,5 +200,66 @@ describe('migrate', () => {
     await mysql.sql('DELETE FROM inventory WHERE id IN (200, 201)')
     await migrate(mysql.config, service.log)
     expect(await rows()).toEqual(adoptedRows)
+  })
+
+  const examined = async (statement: string, parameters: unknown[]) => {
+    const plan = z
+      .array(z.object({ key: z.string().nullable(), rows: z.coerce.number(), Extra: z.string().nullable() }))
+      .parse(await mysql.sql(`EXPLAIN ${statement}`, parameters))
+    return plan[0]
+  }
+  const PAGE = `SELECT id, sku, name, label, price, quantity FROM inventory WHERE id > ? AND label = ? ORDER BY id LIMIT ?`
+
+  it('lets a page of one label read only its own rows, in order, of however many there are', async () => {
+    await migrate(mysql.config, service.log)
+    for (let from = 0; from < 40_000; from += 5_000) {
+      const rows = Array.from({ length: 5_000 }, (_, n) => [`s${from + n}`, 'n', `label${n % 10}`, 1, 1])
+      await mysql.sql('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
+    }
+    await mysql.sql('ANALYZE TABLE inventory')
+    for (const label of ['label3', 'there is none']) {
+      const plan = await examined(PAGE, [0, label, 1_001])
+      expect(plan).toMatchObject({ key: 'label_id', Extra: expect.not.stringContaining('filesort') })
+      expect(plan?.rows).toBeLessThan(10_000)
+    }
+  })
+
+  const indexed = async () =>
+    z.array(z.object({ name: z.string(), part: z.coerce.number().nullable() })).parse(
+      await mysql.sql(
+        `SELECT column_name AS name, sub_part AS part FROM information_schema.statistics
+           WHERE table_schema = DATABASE() AND table_name = 'inventory' AND index_name = 'label_id' ORDER BY seq_in_index`,
+      ),
+    )
+
+  it('adds the index of labels by a statement that lets others read and write', async () => {
+    const proxy = await startTcpProxy(mysql.server)
+    proxy.loseAnswerTo('LOCK=NONE')
+    await expect(migrate(through(mysql.config, proxy.port), service.log)).rejects.toMatchObject({ transient: true })
+    await proxy.close()
+    await eventually(async () => expect(await indexed()).toHaveLength(2))
+    expect(await migrate(mysql.config, service.log)).toEqual({ applied: ['IndexLabel1764000000005'] })
+  })
+
+  it.each([
+    ['as long as a text', 'label TEXT', 50],
+    ['too long for a key', 'label VARCHAR(5000)', 50],
+    ['a short text', 'label TINYTEXT', 50],
+    ['wider than ours', 'label VARCHAR(191)', null],
+    ['fixed in length', 'label CHAR(50)', null],
+  ])('indexes a label that is %s', async (_, column, prefix) => {
+    await mysql.sql(PYTHON_TABLE.replace('label varchar(50)', column))
+    await mysql.sql("INSERT INTO inventory (sku, label) VALUES ('a', 'x')")
+    await migrate(mysql.config, service.log)
+    expect(await indexed()).toEqual([
+      { name: 'label', part: prefix },
+      { name: 'id', part: null },
+    ])
+  })
+
+  it('indexes a table of an engine that is replaced', async () => {
+    await mysql.sql(PYTHON_TABLE.replace('InnoDB', 'MyISAM'))
+    expect(await migrate(mysql.config, service.log)).toEqual({ applied: ALL })
+    expect(await indexed()).toHaveLength(2)
   })
 })

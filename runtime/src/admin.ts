@@ -1,9 +1,15 @@
 // The admin port: /livez, /readyz and /metrics, for probes and for Prometheus.
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Registry } from 'prom-client'
 import { z } from 'zod'
-import { listen } from './listen.ts'
+import { foreignRequest, isLoopback, servedHosts } from './http/local-hosts.ts'
+import { type ProblemDocument, sendProblemDocument } from './http/problem-document.ts'
+import { refusalOf } from './http/refusal.ts'
+import { type Listening, openHttpServer } from './http/server.ts'
 import type { Meter } from './metrics.ts'
+import type { Log } from './service.ts'
+import { sharedForAWhile } from './shared-for-a-while.ts'
 
 export const adminEnvironment = (fallbackPort: number) =>
   z
@@ -19,65 +25,109 @@ export const adminEnvironment = (fallbackPort: number) =>
     })
     .transform((v) => ({ port: v.ADMIN_PORT, host: v.ADMIN_HOST }))
 
-export interface AdminPort {
-  readonly port: number
-  close(): Promise<void>
+/** A page is made anew at most so often, however often it is asked for. */
+const AT_MOST_EVERY_MS = 1_000
+const CONNECTIONS_MAX = 64
+const HELD_MAX_BYTES = 2_097_152
+const METHODS = 'GET, HEAD'
+
+/** Why a service is not ready, and what else an operator should know of it. */
+export interface Readiness {
+  readonly reasons: readonly string[]
+  readonly warnings: readonly string[]
+}
+
+interface Page {
+  readonly status: number
+  readonly type: string
+  readonly body: string
 }
 
 /**
  * Listens on the admin port. `/livez` answers as long as the event loop does and asks nothing of broker or database;
- * `/readyz` answers 503 with every reason of `reasons`, or 200 when there is none; `/metrics` measures the same as `ready`.
+ * `/readyz` answers 503 with every reason of `readiness`, or 200 when there is none; `/metrics` measures the same as `ready`.
  * @throws PortTaken
  */
 export async function openAdminPort(
   { host, port }: { host: string; port: number },
   { meter, registry }: { meter: Meter; registry: Registry },
-  reasons: () => Promise<readonly string[]>,
-): Promise<AdminPort> {
-  const pages: Record<string, (response: ServerResponse) => Promise<void>> = {
-    '/livez': async (response) => json(response, 200, { status: 'alive' }),
-    '/readyz': async (response) => {
-      const notReady = await reasons()
-      json(
-        response,
-        notReady.length === 0 ? 200 : 503,
-        notReady.length === 0 ? { status: 'ready' } : { status: 'not ready', reasons: notReady },
-      )
-    },
-    '/metrics': async (response) => {
-      meter.observe('ready', (await reasons()).length === 0 ? 1 : 0)
-      const text = await registry.metrics()
-      response.writeHead(200, { 'content-type': registry.contentType }).end(text)
-    },
+  readiness: () => Promise<Readiness>,
+  log: Log,
+): Promise<Listening> {
+  const pages: Readonly<Record<string, () => Promise<Page>>> = {
+    '/livez': async () => json(200, { status: 'alive' }),
+    '/readyz': async () => readyPage(await readiness()),
+    '/metrics': sharedForAWhile(async () => {
+      meter.observe('ready', (await readiness()).reasons.length === 0 ? 1 : 0)
+      return { status: 200, type: registry.contentType, body: await registry.metrics() }
+    }, AT_MOST_EVERY_MS),
   }
-  const server = createServer((request, response) => {
-    answer(pages, request, response).catch(() => response.destroy())
-  })
-  const listened = await listen(server, { host, port, variable: 'ADMIN_PORT' })
-  return {
-    port: listened,
-    close: async () => {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
+  const hosts = isLoopback(host) ? servedHosts([]) : undefined
+  const listening = await openHttpServer(
+    (request, response) => {
+      answer(pages, hosts, request, response).catch((error) => {
+        log.error({ error: String(error) }, 'the admin port could not answer')
+        response.destroy()
+      })
     },
-  }
+    {
+      host,
+      port,
+      variable: 'ADMIN_PORT',
+      connectionsMax: CONNECTIONS_MAX,
+      connectionsMaxEach: CONNECTIONS_MAX / 2,
+      heldMaxBytes: HELD_MAX_BYTES,
+      headersMaxBytes: 16_384,
+      headersTimeoutMs: 10_000,
+      requestTimeoutMs: 10_000,
+      keepAliveTimeoutMs: 65_000,
+      stallTimeoutMs: 30_000,
+    },
+    log,
+  )
+  return { port: listening.port, close: () => listening.closeNow() }
 }
 
 async function answer(
-  pages: Record<string, (response: ServerResponse) => Promise<void>>,
+  pages: Readonly<Record<string, () => Promise<Page>>>,
+  hosts: ReadonlySet<string> | undefined,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  response.setHeader('X-Request-Id', randomUUID())
+  const refusal = refusalOf(request) ?? (hosts && foreignRequest(request.headers, hosts))
+  if (refusal !== undefined) return sendProblemDocument(response, refusal)
   const path = request.url?.split('?', 1)[0] ?? '/'
   const page = Object.hasOwn(pages, path) ? pages[path] : undefined
-  if (page === undefined) return json(response, 404, { error: 'no such page: /livez, /readyz and /metrics are there' })
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    response.setHeader('allow', 'GET, HEAD')
-    return json(response, 405, { error: 'only GET and HEAD' })
-  }
-  await page(response)
+  if (page === undefined) return sendProblemDocument(response, NOT_FOUND)
+  if (request.method !== 'GET' && request.method !== 'HEAD') return sendProblemDocument(response, METHOD_NOT_ALLOWED)
+  const { status, type, body } = await page()
+  response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) }).end(body)
 }
 
-function json(response: ServerResponse, status: number, body: object): void {
-  response.writeHead(status, { 'content-type': 'application/json' }).end(`${JSON.stringify(body)}\n`)
+const NOT_FOUND: ProblemDocument = {
+  status: 404,
+  kind: 'not-found',
+  title: 'Not found',
+  detail: 'There is nothing at this path: /livez, /readyz and /metrics are there.',
 }
+const METHOD_NOT_ALLOWED: ProblemDocument = {
+  status: 405,
+  kind: 'method-not-allowed',
+  title: 'Method not allowed',
+  detail: `Only ${METHODS} are taken.`,
+  headers: { Allow: METHODS },
+}
+
+function readyPage({ reasons, warnings }: Readiness): Page {
+  const told = warnings.length === 0 ? {} : { warnings }
+  return reasons.length === 0
+    ? json(200, { status: 'ready', ...told })
+    : json(503, { status: 'not ready', reasons, ...told })
+}
+
+const json = (status: number, body: object): Page => ({
+  status,
+  type: 'application/json',
+  body: `${JSON.stringify(body)}\n`,
+})

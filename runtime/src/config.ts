@@ -68,11 +68,26 @@ function variablesOf(section: z.ZodType): Readonly<Record<string, z.ZodType>> {
   throw new Error('a section of configuration must be a zod object, or one piped into a transform')
 }
 
-function valuesOf(variables: object, env: NodeJS.ProcessEnv, problems: string[]): Record<string, string | undefined> {
+const exceptions = z.object({ isSetWhenEmpty: z.boolean().default(false), fileReplaces: z.string().optional() })
+
+/**
+ * What the metadata of a variable's schema says: `isSetWhenEmpty`, where taking an empty value for none would be unsafe, and
+ * `fileReplaces`, a value that gives way to NAME_FILE.
+ */
+const exceptionsOf = (variable: z.ZodType) => exceptions.parse(variable.meta() ?? {})
+
+function valuesOf(
+  variables: Readonly<Record<string, z.ZodType>>,
+  env: NodeJS.ProcessEnv,
+  problems: string[],
+): Record<string, string | undefined> {
   const values: Record<string, string | undefined> = {}
-  for (const name of Object.keys(variables)) {
+  for (const [name, variable] of Object.entries(variables)) {
+    const { isSetWhenEmpty, fileReplaces } = exceptionsOf(variable)
+    const file = env[`${name}_FILE`] || undefined
     // An empty variable is one that is not set: `NAME=` in a compose file must not defeat a default.
-    const [value, file] = [env[name] || undefined, env[`${name}_FILE`] || undefined]
+    const given = isSetWhenEmpty && file === undefined ? env[name] : env[name] || undefined
+    const value = file !== undefined && given === fileReplaces ? undefined : given
     values[name] = value
     if (file === undefined) continue
     if (value !== undefined) problems.push(`${name}: both ${name} and ${name}_FILE are set, choose one`)

@@ -8,8 +8,28 @@ export {
   type VariableRow,
 } from './config.ts'
 export { EXIT } from './exit-codes.ts'
+export { foreignRequest, isLoopback, servedHosts } from './http/local-hosts.ts'
+export { type ProblemDocument, problemBody, sendProblemDocument } from './http/problem-document.ts'
+export { refusalOf } from './http/refusal.ts'
+export {
+  COST_OF_CONNECTION_BYTES,
+  COST_OF_HELD_BYTE,
+  type HttpServerConfig,
+  type Listening,
+  openHttpServer,
+} from './http/server.ts'
+export { Shares } from './http/shares.ts'
 export { type ListenOn, listen, PortTaken } from './listen.ts'
 export { createLog } from './log.ts'
+export {
+  type Buffered,
+  DoesNotFit,
+  limitYoungGeneration,
+  MemoryBudget,
+  memoryEnvironment,
+  readMemoryBudget,
+  type Setting,
+} from './memory-budget.ts'
 export { createMeter, type Meter } from './metrics.ts'
 export type { Owned } from './ownership.ts'
 export { runCommand } from './run-command.ts'

@@ -1,12 +1,25 @@
 // The life of a process: starting, started, stopping; on signals, failures and bugs it ends with the right exit code.
+import type { Readiness } from './admin.ts'
 import { EXIT } from './exit-codes.ts'
 import { type Owned, Ownership } from './ownership.ts'
 import type { Log } from './service.ts'
+import { sharedForAWhile } from './shared-for-a-while.ts'
+
+/** Errors of a start that only an operator can mend. */
+const CONFIGURATION_ERRORS: ReadonlySet<string> = new Set([
+  'Misconfigured',
+  'PortTaken',
+  'InvalidEnvironment',
+  'DoesNotFit',
+])
+
+const ASK_OWNED_EVERY_MS = 1_000
 
 export class Lifecycle {
   readonly #log: Log
   readonly #timeoutMs: number
   readonly #owned: Ownership
+  readonly #reasonsOfOwned: () => Promise<readonly string[]>
   readonly #stopping = new AbortController()
   #phase: 'starting' | 'started' | 'stopping' = 'starting'
   #start: Promise<void> | undefined
@@ -15,6 +28,7 @@ export class Lifecycle {
     this.#log = log
     this.#timeoutMs = timeoutMs
     this.#owned = new Ownership(log)
+    this.#reasonsOfOwned = sharedForAWhile(() => this.#owned.reasons(), ASK_OWNED_EVERY_MS)
     for (const [signal, number] of [['SIGTERM', 15] as const, ['SIGINT', 2] as const]) {
       process.on(signal, () => {
         if (this.#phase === 'stopping') {
@@ -55,9 +69,11 @@ export class Lifecycle {
     return this.#owned.own(resource, label)
   }
 
-  async reasons(): Promise<readonly string[]> {
+  /** Why the service is not ready. What it owns is asked at most once a second, however often this is called. */
+  async readiness(): Promise<Readiness> {
+    const reasons = await this.#reasonsOfOwned()
     const phase = this.#phase === 'started' ? [] : [`the service is ${this.#phase}`]
-    return [...phase, ...(await this.#owned.reasons())]
+    return { reasons: [...phase, ...reasons], warnings: this.#owned.warnings }
   }
 
   #started(): void {
@@ -69,7 +85,7 @@ export class Lifecycle {
   async #failed(error: unknown): Promise<void> {
     // The waits at start end with an error when shutdown begins.
     if (this.#phase === 'stopping') return this.#log.debug({ error: String(error) }, 'the start was broken off')
-    const config = error instanceof Error && ['Misconfigured', 'PortTaken', 'InvalidEnvironment'].includes(error.name)
+    const config = error instanceof Error && CONFIGURATION_ERRORS.has(error.name)
     const exitCode = config ? EXIT.CONFIG : EXIT.SOFTWARE
     const detail = config || !(error instanceof Error) ? {} : { error: error.stack }
     this.#log.error({ ...detail, exitCode }, `cannot start: ${error instanceof Error ? error.message : error}`)

@@ -19,6 +19,7 @@ const COUNTERS = {
   ],
   messages_dead_lettered: ['messages set aside, by reason', ['queue', 'reason']],
   messages_retried: ['messages that an attempt could not apply', ['queue']],
+  queries_dropped: ['queries dropped before any work: expired, or without an address to reply to', ['queue', 'reason']],
   replies_sent: ['replies that the broker confirmed', ['queue']],
   replies_unroutable: ['replies that could not be delivered', ['queue']],
   replies_missing: ['replies that had not come when the time for them was up', ['queue']],
@@ -42,6 +43,8 @@ const HISTOGRAMS = {
 
 const GAUGES = {
   ready: ['1 when the service can do its work, 0 when not; /readyz says why', []],
+  api_keys_valid: ['API keys that are valid', []],
+  api_keys_problems: ['lines of API_KEYS_FILE that hold no key, or 1 when it cannot be read', []],
   messages_unconfirmed: ['messages that await their confirm', ['connection']],
   messages_held: ['messages kept unacked, to be tried again when the world is better', ['queue']],
   inventory_ids_used_ratio: ['share of the ids of the table inventory that is used up, 0 to 1', []],

@@ -5,6 +5,8 @@ import type { Log } from './service.ts'
 export interface Owned {
   close(): Promise<void>
   notReady?(): string | undefined | Promise<string | undefined>
+  /** What an operator should mend although the work goes on, in one sentence. */
+  warning?(): string | undefined
 }
 
 interface Entry {
@@ -38,6 +40,10 @@ export class Ownership {
   async reasons(): Promise<readonly string[]> {
     const answers = await Promise.all(this.#owned.map(reasonOf))
     return answers.filter((answer) => answer !== undefined)
+  }
+
+  get warnings(): readonly string[] {
+    return this.#owned.map(({ resource }) => resource.warning?.()).filter((warning) => warning !== undefined)
   }
 
   /** Closes one after the other, last taken on first. What fails to close is logged and stops nobody. */

@@ -5,6 +5,13 @@ import { type ConfigOf, InvalidEnvironment, parseEnvironment, type Sections } fr
 import { EXIT } from './exit-codes.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { createLog, logEnvironment } from './log.ts'
+import {
+  DoesNotFit,
+  limitYoungGeneration,
+  type MemoryBudget,
+  memoryEnvironment,
+  readMemoryBudget,
+} from './memory-budget.ts'
 import { createMeter } from './metrics.ts'
 import type { Owned } from './ownership.ts'
 import type { Service } from './service.ts'
@@ -35,10 +42,13 @@ export const runtimeSections = (name: string) => ({
   log: logEnvironment,
   admin: adminEnvironment(ADMIN_PORTS[name] ?? 9090),
   shutdown: shutdownEnvironment,
+  memory: memoryEnvironment,
 })
 
 export interface RunningService<S extends Sections> extends Service {
   readonly config: ConfigOf<S>
+  /** What the process may hold in memory, buffer by buffer. */
+  readonly memory: MemoryBudget
   /**
    * Takes a resource on: it is closed at shutdown, in reverse order, and asked whether it is ready. Returns it. `label` is
    * what the log calls it, otherwise its class.
@@ -56,16 +66,25 @@ export async function runService<S extends Sections>(
   main: (service: RunningService<S>) => Promise<void>,
 ): Promise<void> {
   const config = configuration(name, sections)
+  limitYoungGeneration(config.memory)
   const log = createLog(name, config.runtime.log)
   const lifecycle = new Lifecycle(log, config.runtime.shutdown.timeoutMs)
   await lifecycle.run(async () => {
     const metrics = createMeter(name)
     // First taken on, last closed: probes see the whole shutdown.
-    const admin = await openAdminPort(config.runtime.admin, metrics, () => lifecycle.reasons())
+    const admin = await openAdminPort(config.runtime.admin, metrics, () => lifecycle.readiness(), log)
     lifecycle.own(admin, 'the admin port')
     log.info({ adminPort: admin.port, pid: process.pid }, 'starting')
     const own = <T extends Owned>(resource: T, label?: string): T => lifecycle.own(resource, label)
-    await main({ name, log, meter: metrics.meter, stopping: lifecycle.stopping, config: config.own, own })
+    await main({
+      name,
+      log,
+      meter: metrics.meter,
+      stopping: lifecycle.stopping,
+      config: config.own,
+      memory: config.memory,
+      own,
+    })
   })
 }
 
@@ -78,12 +97,17 @@ function configuration<S extends Sections>(name: string, sections: S) {
       throw new InvalidEnvironment([`this is Node.js ${process.version}, and ${name} needs ${NODE_MAJOR_MIN} or later`])
     const all = { ...runtimeSections(name), ...sections }
     parseEnvironment(all, process.env) // both at once, so that every problem is named at once
+    const runtime = parseEnvironment(runtimeSections(name), process.env)
     return {
-      runtime: parseEnvironment(runtimeSections(name), process.env),
+      runtime,
       own: parseEnvironment(sections, process.env),
+      memory: readMemoryBudget(name, runtime.memory),
     }
   } catch (error) {
-    const problems = error instanceof InvalidEnvironment ? error.problems : [String(error)]
+    const problems =
+      error instanceof InvalidEnvironment
+        ? error.problems
+        : [error instanceof DoesNotFit ? error.message : String(error)]
     const log = createLog(name, { level: 'info', format: 'auto' })
     for (const problem of problems) log.error({ exitCode: EXIT.CONFIG }, `configuration: ${problem}`)
     process.exit(EXIT.CONFIG)

@@ -7,6 +7,7 @@ import { ensureQueue } from '../connection/topology.ts'
 import { type Contract, deadLetterQueue } from '../contract.ts'
 import type { Delivery, Handler, Outcome } from '../handler.ts'
 import type { Publisher } from '../outgoing/publisher.ts'
+import { isReplyAddress } from '../outgoing/reply.ts'
 import type { ReplyAddresses } from '../outgoing/reply-addresses.ts'
 import type { Requester } from '../outgoing/requester.ts'
 import { clockOf, OwnScope, withDeadline } from '../scope.ts'
@@ -26,6 +27,13 @@ const RETURN_PAUSE_MAX_MS = 300_000
 const RETURN_PAUSE_MIN_MS = 500
 /** More than one: a message that fails by itself is only found out when another one succeeds. */
 const RETURN_PREFETCH = 10
+/**
+ * Queries in hand. The others wait on the queue, where the broker drops them at their deadline, and where another replica can
+ * take them. One whose deadline is counted from its arrival here is worked on for nothing at most.
+ */
+const QUERY_PREFETCH_MAX = 64
+/** Longest deadline that is looked at: what an operator can set. */
+const EXPIRATION_MAX_MS = 3_600_000
 
 export interface ConsumerParts<Body, Result> {
   readonly contract: Contract<Body, Result>
@@ -50,21 +58,23 @@ export class Consumer<Body, Result> {
   readonly #stop: OwnScope
   readonly #inHand: InHand<Body>
   #session: Session | undefined
-  #working: Promise<void> | undefined
+  readonly #working = new Set<Promise<void>>()
   readonly #telling: Telling<Body, Result>
   /** What is wrong with the batch in hand, or with the dependency. */
   #trouble: string | undefined
   /** The queue is left until the dependency answers: how often in a row that was necessary. */
   #away: Promise<void> | undefined
   #timesAway = 0
+  /** When the handler last gave an outcome, by the clock. */
+  #lastToldMs = Number.NEGATIVE_INFINITY
   #closing: Promise<void> | undefined
 
   constructor(parts: ConsumerParts<Body, Result>) {
     this.#parts = parts
     this.#stop = new OwnScope(clockOf(parts.service))
     const { contract, connection, rabbitmq, service } = parts
-    zeroConsumed(service.meter, contract.queue)
-    this.#inHand = new InHand(contract.queue, service.meter)
+    zeroConsumed(service.meter, contract)
+    this.#inHand = new InHand(contract.queue, service.meter, () => this.#startWork())
     this.#telling = new Telling({ ...parts, inHand: this.#inHand, scope: this.#stop })
     const name = `subscription to ${contract.queue}`
     this.#channel = superviseChannel(connection, name, rabbitmq, service, (channel, lost) => this.#begin(channel, lost))
@@ -88,7 +98,7 @@ export class Consumer<Body, Result> {
   async #close(): Promise<void> {
     this.#stop.abort()
     await this.#cancel()
-    await this.#working
+    await Promise.all(this.#working)
     await this.#telling.done()
     await this.#away
     this.#inHand.leave('give back', this.#inHand.untold())
@@ -111,7 +121,8 @@ export class Consumer<Body, Result> {
     const { channel } = session
     const consumerTag = this.#stop.clock.uuid()
     session.consumerTags.push(consumerTag)
-    await channel.prefetch(this.#timesAway > 0 ? Math.min(RETURN_PREFETCH, config.prefetch) : config.prefetch)
+    const prefetch = contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, config.prefetch) : config.prefetch
+    await channel.prefetch(this.#timesAway > 0 ? Math.min(RETURN_PREFETCH, prefetch) : prefetch)
     const arrived = (message: ConsumeMessage | null) => {
       // RabbitMQ cancels a consumer whose queue is deleted (https://www.rabbitmq.com/docs/consumer-cancel).
       if (message === null) lost(new Error(`the broker cancelled the subscription to ${contract.queue}`))
@@ -133,27 +144,60 @@ export class Consumer<Body, Result> {
     service.meter.count('messages_consumed', { queue: contract.queue })
     // Read on arrival, which is while the database works on the batch before.
     const read = readMessage(contract, message, config.messageMostBytes)
-    this.#inHand.add(message, session, read)
+    this.#inHand.add({ message, session, read, expiresAtMs: this.#stop.clock.nowMs() + waitMsOf(contract, message) })
     this.#startWork()
   }
 
+  /**
+   * Commands are handled in one batch after the other, so that the messages of a queue keep their order. A query changes nothing:
+   * several are handled at a time, each by itself.
+   */
   #startWork(): void {
-    this.#working ??= this.#work().finally(() => {
-      this.#working = undefined
-      if (!this.#stop.signal.aborted && this.#inHand.waiting(1).length > 0) this.#startWork()
+    const { contract, config } = this.#parts
+    if (this.#stop.signal.aborted || this.#working.size >= (contract.kind === 'query' ? config.queriesMost : 1)) return
+    if (this.#inHand.waiting(1).length === 0) return
+    const working = this.#work().finally(() => {
+      this.#working.delete(working)
+      if (this.#isRoomForReplies()) this.#startWork()
     })
+    this.#working.add(working)
   }
 
-  /** Works until nothing is at hand. One batch after the other, so that the messages of a queue keep their order. */
+  /** Works until nothing is at hand. */
   async #work(): Promise<void> {
     for (;;) {
       // What arrived with the same read of the socket belongs in the same batch.
       await new Promise<void>((resolve) => this.#stop.clock.afterRead(resolve))
       if (this.#stop.signal.aborted) return
-      const batch = this.#inHand.waiting(this.#parts.config.batchMost)
+      const batch = this.#nextBatch()
       if (batch.length === 0) return
       await this.#settleBatch(batch)
     }
+  }
+
+  /** Of queries, those that ask the same; none while the replies that wait to be sent are as large as they may be. */
+  #nextBatch(): Held<Body>[] {
+    const { contract, config } = this.#parts
+    if (contract.kind === 'command') return this.#inHand.waiting(config.batchMost)
+    for (const held of this.#inHand.waiting(Number.POSITIVE_INFINITY))
+      if (held.expiresAtMs < this.#stop.clock.nowMs()) this.#drop(held, 'expired')
+      else if (!('kind' in held.read) && !isReplyAddress(held.message.properties.replyTo))
+        this.#drop(held, 'no-reply-address')
+    return this.#isRoomForReplies() ? this.#inHand.waitingAlike(config.batchMost) : []
+  }
+
+  #isRoomForReplies(): boolean {
+    return this.#inHand.replyBytes < this.#parts.config.repliesMostBytes
+  }
+
+  /** Acks a query that nobody can be replied to: there is nothing else to do for it. */
+  #drop(held: Held<Body>, reason: 'expired' | 'no-reply-address'): void {
+    const { contract, service } = this.#parts
+    const { messageId, replyTo: address } = held.message.properties
+    service.meter.count('queries_dropped', { queue: contract.queue, reason })
+    if (reason === 'no-reply-address')
+      service.log.warn({ queue: contract.queue, messageId, address }, 'no proper address to reply to: query dropped')
+    this.#inHand.leave('ack', [held])
   }
 
   /** Messages may join `batch` while it fails with an unknown error. */
@@ -169,9 +213,11 @@ export class Consumer<Body, Result> {
       const outcome = outcomes[index]
       return outcome === undefined ? [] : [{ held, outcome }]
     })
+    for (const { held, outcome } of told) if (outcome.kind === 'answered') held.replyBytes = outcome.body.length
+    if (told.length > 0) this.#lastToldMs = this.#stop.clock.nowMs()
     await this.#telling.tell(told)
     const untold = batch.filter(({ step }) => step === 'judging')
-    if (told.length === 0) return await this.#goAway(untold)
+    if (this.#lastToldMs < since) return await this.#goAway(untold)
     // Some could be applied: the dependency is there, and what is wrong with the others may pass.
     this.#inHand.leave('give back', untold)
     this.#trouble = undefined
@@ -191,7 +237,8 @@ export class Consumer<Body, Result> {
       return some.map(({ read }) => read).filter((read): read is Delivery<Body> => !('kind' in read))
     }
     const more = () => {
-      const joining = this.#inHand.waiting(config.batchMost - batch.length)
+      // One other query is enough to tell, and has to wait for the outcome.
+      const joining = this.#inHand.waiting(contract.kind === 'query' ? 1 : config.batchMost - batch.length)
       batch.push(...joining)
       return deliveriesIn(joining)
     }
@@ -217,8 +264,13 @@ export class Consumer<Body, Result> {
       return this.#inHand.leave('give back', batch)
     }
     await this.#cancel()
-    this.#inHand.leave('give back', this.#inHand.untold())
-    this.#away = this.#comeBack().finally(() => {
+    // Queries that are handled at the same time end by themselves.
+    const leaving = new Set([...batch, ...this.#inHand.waiting(Number.POSITIVE_INFINITY)])
+    this.#inHand.leave(
+      'give back',
+      this.#inHand.untold().filter((held) => leaving.has(held)),
+    )
+    this.#away ??= this.#comeBack().finally(() => {
       this.#away = undefined
     })
   }
@@ -260,4 +312,10 @@ export class Consumer<Body, Result> {
     this.#timesAway = 0
     await this.#resubscribe(1)
   }
+}
+
+/** The time for which the sender of this query waits: counted from here, so that their clock need not be right. */
+function waitMsOf({ kind }: Contract, { properties }: ConsumeMessage): number {
+  const expirationMs = Number(properties.expiration ?? Number.NaN)
+  return kind === 'query' && expirationMs <= EXPIRATION_MAX_MS ? expirationMs : Number.POSITIVE_INFINITY
 }

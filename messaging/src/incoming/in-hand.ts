@@ -1,4 +1,5 @@
 // The messages in hand, from their arrival until they leave: one object for each, one set, one way out.
+import { isDeepStrictEqual } from 'node:util'
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import type { Delivery } from '../handler.ts'
 import type { Meter } from '../service.ts'
@@ -20,7 +21,11 @@ export interface Held<Body = unknown> {
   readonly message: ConsumeMessage
   readonly session: Session
   readonly read: Delivery<Body> | Refused
+  /** When nobody waits for the reply any more, by the clock. */
+  readonly expiresAtMs: number
   step: 'waiting' | 'judging' | 'telling'
+  /** Bytes of the reply that is kept for it. */
+  replyBytes: number
 }
 
 export class InHand<Body> {
@@ -28,14 +33,24 @@ export class InHand<Body> {
   readonly #all = new Set<Held<Body>>()
   readonly #queue: string
   readonly #meter: Meter
+  readonly #left: () => void
 
-  constructor(queue: string, meter: Meter) {
+  /** `left` is called after messages have left. */
+  constructor(queue: string, meter: Meter, left: () => void) {
     this.#queue = queue
     this.#meter = meter
+    this.#left = left
   }
 
-  add(message: ConsumeMessage, session: Session, read: Delivery<Body> | Refused): void {
-    this.#all.add({ message, session, read, step: 'waiting' })
+  add(held: Pick<Held<Body>, 'message' | 'session' | 'read' | 'expiresAtMs'>): void {
+    this.#all.add({ ...held, step: 'waiting', replyBytes: 0 })
+  }
+
+  /** Bytes of replies that are not sent yet, or not confirmed. */
+  get replyBytes(): number {
+    let bytes = 0
+    for (const held of this.#all) bytes += held.replyBytes
+    return bytes
   }
 
   /** The oldest that wait, up to `most`. Those of a channel that is gone left with it, so all are of one session. */
@@ -48,6 +63,13 @@ export class InHand<Body> {
     return waiting
   }
 
+  /** The oldest that waits, and those that ask the same, up to `most`. */
+  waitingAlike(most: number): Held<Body>[] {
+    const [first, ...others] = this.waiting(Number.POSITIVE_INFINITY)
+    if (first === undefined) return []
+    return [first, ...others.filter((other) => asksTheSame(first.read, other.read))].slice(0, most)
+  }
+
   /** Those of which nothing was told yet. */
   untold(): Held<Body>[] {
     return [...this.#all].filter(({ step }) => step !== 'telling')
@@ -57,6 +79,7 @@ export class InHand<Body> {
   sessionOver(session: Session): void {
     session.over.abort()
     for (const held of this.#all) if (held.session === session && held.step === 'waiting') this.#all.delete(held)
+    this.#left()
   }
 
   /**
@@ -75,6 +98,7 @@ export class InHand<Body> {
         exit === 'ack' ? channel.ack(message, upToLast) : channel.nack(message, false, true),
       )
     }
+    this.#left()
   }
 
   /** Whether nothing that arrived before the last of these stays in hand, so that one ack does for all. */
@@ -97,4 +121,9 @@ export class InHand<Body> {
       this.#meter.count('stale_acks_dropped', { queue: this.#queue })
     }
   }
+}
+
+function asksTheSame(one: Delivery | Refused, other: Delivery | Refused): boolean {
+  if ('kind' in one || 'kind' in other) return false
+  return one.fingerprint === other.fingerprint && isDeepStrictEqual(one.headers, other.headers)
 }

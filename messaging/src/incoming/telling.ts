@@ -11,7 +11,7 @@ import type { Service } from '../service.ts'
 import type { Held, InHand } from './in-hand.ts'
 import { deadLetter, type Refused, replyTo } from './settle.ts'
 
-/** The default of RPC_TIMEOUT_MS: a reply that comes later is mostly of no use to anyone. */
+/** Longest wait for room for the reply to a command, which has its effect all the same. One to a query waits until its deadline. */
 const REPLY_WAITS_MOST_MS = 30_000
 
 export interface TellingParts<Body, Result> {
@@ -137,14 +137,15 @@ export class Telling<Body, Result> {
    */
   async #reply(held: Held<Body>, outcome: Outcome<Result>): Promise<void> {
     const { contract, replies, service, scope } = this.#parts
-    const { message, session } = held
+    const { message, session, expiresAtMs } = held
     const { messageId, replyTo: address } = message.properties
     const labels = { queue: contract.queue }
     const envelope = await this.#replyEnvelope(held, outcome)
     if (envelope === undefined)
       return service.log.warn({ ...labels, messageId, address }, 'no proper address to reply to')
+    const waitsMs = contract.kind === 'query' ? expiresAtMs - scope.clock.nowMs() : REPLY_WAITS_MOST_MS
     try {
-      await replies.tell(envelope, scope.part([session.over.signal], REPLY_WAITS_MOST_MS))
+      await replies.tell(envelope, scope.part([session.over.signal], Math.max(0, waitsMs)))
       service.meter.count('replies_sent', labels)
     } catch (error) {
       service.meter.count('replies_unroutable', labels)

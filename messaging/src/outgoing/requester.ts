@@ -71,16 +71,20 @@ export class Requester {
 
   /**
    * Asks and resolves with the reply, parsed by the contract. The request expires on the queue at its deadline.
-   * @throws NotAccepted, OutcomeUnknown (connection lost, or this process is stopping), NoReply (deadline), BadReply (error reply or wrong shape)
+   * @throws NotAccepted, OutcomeUnknown (connection lost, this process is stopping, or `signal` aborted), NoReply (deadline), BadReply (error reply or wrong shape)
    */
   async request<T>(
     query: Query<T>,
     body: unknown,
-    { deadlineMs, headers = {} }: { deadlineMs: number; headers?: Record<string, unknown> },
+    {
+      deadlineMs,
+      headers = {},
+      signal,
+    }: { deadlineMs: number; headers?: Record<string, unknown>; signal?: AbortSignal },
   ): Promise<Reply<T>> {
     const correlationId = this.#clock.uuid()
     const since = this.#clock.nowMs()
-    const reply = this.#expect(correlationId, deadlineMs, query.queue)
+    const reply = this.#expect(correlationId, deadlineMs, query.queue, signal)
     this.#publisher
       .publish(query, body, {
         // Nobody wants the answer after its deadline: no need to survive a restart of the broker either.
@@ -100,16 +104,16 @@ export class Requester {
   /**
    * Publishes a command and waits up to `deadlineMs` for what became of it. A reply proves that the command arrived, so it
    * wins over a confirm that is late or lost. Without a reply the confirm decides: a confirmed command is accepted. While
-   * this process is stopping it waits 2 s at most.
+   * this process is stopping it waits 2 s at most, and when `signal` aborts no longer.
    * @throws NotAccepted or OutcomeUnknown as `publish` does
    */
   async command<Result>(
     command: Command<unknown, Result>,
     body: unknown,
-    { deadlineMs }: { deadlineMs: number },
+    { deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal },
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
     const messageId = this.#clock.uuid()
-    const answer = this.#expect(messageId, deadlineMs, command.queue).then(
+    const answer = this.#expect(messageId, deadlineMs, command.queue, signal).then(
       (message) => this.#outcome(command.result, message),
       (error: Error): CommandReply<Result> => {
         if (error instanceof NoReply || error instanceof OutcomeUnknown) return { kind: 'no-reply' }
@@ -144,34 +148,31 @@ export class Requester {
    */
   async refuse({ queue, content, properties }: Envelope, givenUp: Scope): Promise<boolean> {
     const messageId = this.#clock.uuid()
-    const answer = this.#expect(messageId, HEARD_WAITS_MOST_MS)
-    const failed = (why: Error) => this.#waiting.get(messageId)?.reject(why)
-    const gone = () => failed(new Error('given up'))
-    givenUp.signal.addEventListener('abort', gone)
+    const answer = this.#expect(messageId, HEARD_WAITS_MOST_MS, undefined, givenUp.signal)
     this.#publisher
       .tell({ queue, content, properties: { ...properties, messageId, replyTo: DIRECT_REPLY_TO } }, givenUp)
-      .catch(failed)
+      .catch((why: Error) => this.#waiting.get(messageId)?.reject(why))
     try {
       const parsed = parseJson((await answer).content)
       return parsed.ok && refusalHeard.safeParse(parsed.value).data?.heard === true
     } catch {
       return false
-    } finally {
-      givenUp.signal.removeEventListener('abort', gone)
     }
   }
 
   /** `queue`: where the question went; a missing reply is counted with it. */
-  #expect(correlationId: string, deadlineMs: number, queue?: string): Promise<Message> {
+  #expect(correlationId: string, deadlineMs: number, queue?: string, signal?: AbortSignal): Promise<Message> {
     return new Promise<Message>((resolve, reject) => {
       const clearDeadline = whenLate(this.#clock, deadlineMs, () => {
         if (queue !== undefined) this.#service.meter.count('replies_missing', { queue })
         waiting.reject(new NoReply(`no reply from ${queue} within ${Math.round(deadlineMs)} ms`))
       })
       let clearHurry = () => {}
+      const forget = () => waiting.reject(new OutcomeUnknown(`nobody waits for the reply from ${queue} any more`))
       const leave = () => {
         clearDeadline()
         clearHurry()
+        signal?.removeEventListener('abort', forget)
         this.#waiting.delete(correlationId)
       }
       const waiting: Waiting = {
@@ -189,6 +190,8 @@ export class Requester {
         },
       }
       this.#waiting.set(correlationId, waiting)
+      signal?.addEventListener('abort', forget)
+      if (signal?.aborted) forget()
       if (this.#service.stopping.aborted) waiting.hurry()
     })
   }

@@ -1,24 +1,34 @@
 // POST /create_item: sends an item to consumer two, which stores it; with `Prefer: wait` also says what came of it.
 import { createItem } from '@ims/messaging'
 import type { RequestHandler } from 'express'
-import { nameMessage, sendJson } from '../answer.ts'
+import { nameMessage, sendJson, whenLeft } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
+import type { TakeWait } from '../in-hand.ts'
 import { preferredWaitS } from '../prefer.ts'
 import { Problem } from '../problem.ts'
 import { readBody } from '../request-body.ts'
 
 const SENT = { message: 'Create item message sent' }
 
-export function createItemRoute({ broker, config }: Pick<Dependencies, 'broker' | 'config'>): RequestHandler {
+export function createItemRoute({
+  broker,
+  config,
+  takeWait,
+}: Pick<Dependencies, 'broker' | 'config'> & { takeWait: TakeWait }): RequestHandler {
   return async (request, response) => {
     const item = await readBody(request, createItem.body, config.bodyMostBytes)
-    const waitS = preferredWaitS(request.headers.prefer, config.preferWaitMostS)
+    const preferredS = preferredWaitS(request.headers.prefer, config.preferWaitMostS)
+    // A preference may be ignored, so too many waits are no reason to refuse a command.
+    const waitS = preferredS && !takeWait(request, response) ? 0 : preferredS
     if (waitS === undefined) {
       const { messageId } = await broker.publisher.publish(createItem, item)
       nameMessage(response, messageId)
       return sendJson(response, 200, SENT)
     }
-    const { messageId, reply } = await broker.requester.command(createItem, item, { deadlineMs: waitS * 1_000 })
+    const { messageId, reply } = await broker.requester.command(createItem, item, {
+      deadlineMs: waitS * 1_000,
+      signal: whenLeft(response),
+    })
     nameMessage(response, messageId)
     response.setHeader('Preference-Applied', `wait=${waitS}`)
     if (reply.kind === 'no-reply') return sendJson(response, 202, SENT)

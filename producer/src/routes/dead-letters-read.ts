@@ -3,10 +3,10 @@ import { once } from 'node:events'
 import { countReason, type DeadLetter, type DeadLetterDesk, deadLetterSources, jsonLine } from '@ims/messaging'
 import type { RequestHandler, Response } from 'express'
 import { z } from 'zod'
-import { cutOff, sendJson } from '../answer.ts'
+import { sendJson } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
 import { nextPageUrl } from '../listing-query.ts'
-import { Problem } from '../problem.ts'
+import { cutOff, Problem } from '../problem.ts'
 import { troubleAsProblem } from './dead-letters-trouble.ts'
 
 export interface RouteParts extends Pick<Dependencies, 'config' | 'service'> {
@@ -101,14 +101,14 @@ export function oneRoute({ desk }: RouteParts): RequestHandler {
 }
 
 /** All of them, whole, as application/x-ndjson. A response that ends early is cut off, never ended as if it were whole. */
-export function exportRoute({ desk, config, service }: RouteParts): RequestHandler {
+export function exportRoute({ desk, service }: RouteParts): RequestHandler {
   return async (request, response) => {
     const left = new AbortController()
     response.once('close', () => left.abort())
     const signal = AbortSignal.any([left.signal, service.stopping])
     const write = async (letter: DeadLetter) => {
       begin(response)
-      if (!response.write(`${jsonLine(letter)}\n`)) await drained(response, config.stallTimeoutMs, signal)
+      if (!response.write(`${jsonLine(letter)}\n`)) await drained(response, signal)
       return !signal.aborted
     }
     const { total, seen } = await desk.browse(queueOf(request), write, {
@@ -125,10 +125,8 @@ function begin(response: Response): void {
   if (!response.headersSent) response.writeHead(200, { 'Content-Type': 'application/x-ndjson' })
 }
 
-async function drained(response: Response, stallTimeoutMs: number, signal: AbortSignal): Promise<void> {
-  const stalled = AbortSignal.timeout(stallTimeoutMs)
-  await once(response, 'drain', { signal: AbortSignal.any([signal, stalled]) }).catch(() => {})
-  if (stalled.aborted) cutOff(response)
+async function drained(response: Response, signal: AbortSignal): Promise<void> {
+  await once(response, 'drain', { signal }).catch(() => {})
 }
 
 const parameters = z.object({ queue: z.string(), id: z.string().default('') })

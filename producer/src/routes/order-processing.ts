@@ -1,6 +1,7 @@
 // GET /order_processing: lists the inventory, streamed page by page, or one page of it.
 import { LAST_PAGE, OutcomeUnknown } from '@ims/messaging'
 import type { RequestHandler } from 'express'
+import { whenLeft } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
 import { nextPageUrl, wantedBy } from '../listing-query.ts'
 import { askForPage, type Page, type PageRequest } from '../pages.ts'
@@ -17,9 +18,9 @@ const ITEMS_ASKED_MOST = 500_000
 export function orderProcessingRoute({ broker, config }: Pick<Dependencies, 'broker' | 'config'>): RequestHandler {
   let itemsAsked = 0
   const askOnce = shareNext(
-    (wanted: PageRequest) => {
+    (wanted: PageRequest, left) => {
       itemsAsked += wanted.pageItems
-      return askForPage(broker.requester, wanted).finally(() => {
+      return askForPage(broker.requester, wanted, left).finally(() => {
         itemsAsked -= wanted.pageItems
       })
     },
@@ -28,14 +29,14 @@ export function orderProcessingRoute({ broker, config }: Pick<Dependencies, 'bro
   return async (request, response) => {
     const wanted = wantedBy(request.query)
     const pageItems = wanted.limit ?? config.listPageItems
+    const left = whenLeft(response)
     const ask = (after: number): Promise<Page> =>
-      askOnce({ ...wanted, after, pageItems, deadlineMs: config.rpcTimeoutMs })
+      askOnce({ ...wanted, after, pageItems, deadlineMs: config.rpcTimeoutMs }, left)
     if (itemsAsked + pageItems > ITEMS_ASKED_MOST) throw overLimit()
     // Before any header goes out, so that a failure can still be told by the status.
     const first = await ask(wanted.after).catch(nothingChanged)
     response.setHeader('Content-Type', 'application/json')
-    if (wanted.limit === undefined && first.next !== LAST_PAGE)
-      return await streamPages(response, first, ask, config.stallTimeoutMs)
+    if (wanted.limit === undefined && first.next !== LAST_PAGE) return await streamPages(response, first, ask)
     if (first.next !== LAST_PAGE) response.setHeader('Link', `<${nextPageUrl(request.url, first.next)}>; rel="next"`)
     response.setHeader('Content-Length', first.json.length)
     response.end(first.json)

@@ -1,24 +1,38 @@
 // POST /stock_management: tells consumer three to delete an item; with `Prefer: wait` also says what came of it.
 import { stockManagement } from '@ims/messaging'
 import type { RequestHandler } from 'express'
-import { nameMessage, sendJson } from '../answer.ts'
+import { nameMessage, sendJson, whenLeft } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
+import type { TakeWait } from '../in-hand.ts'
 import { preferredWaitS } from '../prefer.ts'
 import { Problem } from '../problem.ts'
 import { readBody } from '../request-body.ts'
 
 const SENT = { message: 'Stock management (item delete) message sent' }
 
-export function stockManagementRoute({ broker, config }: Pick<Dependencies, 'broker' | 'config'>): RequestHandler {
+export function stockManagementRoute({
+  broker,
+  config,
+  takeWait,
+}: Pick<Dependencies, 'broker' | 'config'> & { takeWait: TakeWait }): RequestHandler {
   return async (request, response) => {
     const { sku } = await readBody(request, stockManagement.body, config.bodyMostBytes)
-    const waitS = preferredWaitS(request.headers.prefer, config.preferWaitMostS)
+    const preferredS = preferredWaitS(request.headers.prefer, config.preferWaitMostS)
+    // A preference may be ignored, so too many waits are no reason to refuse a command.
+    const waitS = preferredS && !takeWait(request, response) ? 0 : preferredS
     if (waitS === undefined) {
       const { messageId } = await broker.publisher.publish(stockManagement, { sku })
       nameMessage(response, messageId)
       return sendJson(response, 200, SENT)
     }
-    const { messageId, reply } = await broker.requester.command(stockManagement, { sku }, { deadlineMs: waitS * 1_000 })
+    const { messageId, reply } = await broker.requester.command(
+      stockManagement,
+      { sku },
+      {
+        deadlineMs: waitS * 1_000,
+        signal: whenLeft(response),
+      },
+    )
     nameMessage(response, messageId)
     response.setHeader('Preference-Applied', `wait=${waitS}`)
     if (reply.kind === 'no-reply') return sendJson(response, 202, SENT)

@@ -1,0 +1,135 @@
+// Queries on a real broker: dropped when nobody waits for the reply any more, begun while there is room for replies, told all.
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib'
+import { eventually } from 'local'
+import { z } from 'zod'
+import { type Broker, openBroker } from '../src/broker.ts'
+import { consumerEnvironment } from '../src/config.ts'
+import { deadLetterQueue, query } from '../src/contract.ts'
+import type { Delivery, Outcome } from '../src/handler.ts'
+import { type CountingService, countingService } from './counting-service.ts'
+import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+
+const questions = query('questions', { body: z.string(), reply: z.array(z.number()) })
+const transient = () => Object.assign(new Error('away'), { transient: true })
+
+jest.setTimeout(60_000)
+
+describe('queries', () => {
+  let rabbitmq: RabbitmqUnderTest
+  let service: CountingService
+  let consumer: Broker
+  let peer: ChannelModel
+  let channel: ConfirmChannel
+  let replyTo: string
+  let replies: string[]
+
+  beforeEach(async () => {
+    rabbitmq = await rabbitmqUnderTest('queries')
+    service = countingService()
+    consumer = await openBroker(rabbitmq.config, service)
+    peer = await amqplib.connect(rabbitmq.url)
+    channel = await peer.createConfirmChannel()
+    await channel.assertQueue(questions.queue)
+    replyTo = (await channel.assertQueue('', { exclusive: true })).queue
+    replies = []
+    await channel.consume(replyTo, (message) => void replies.push(message?.properties.correlationId), { noAck: true })
+  })
+  afterEach(async () => {
+    await consumer.close()
+    await peer.close()
+    await rabbitmq.drop()
+  })
+
+  const ask = (name: string, properties: { expiration?: string } = {}) =>
+    channel.sendToQueue(questions.queue, Buffer.from(JSON.stringify(name)), {
+      replyTo,
+      correlationId: name,
+      ...properties,
+    })
+  const answered = (bytes = 10): Outcome<never> => ({ kind: 'answered', body: Buffer.alloc(bytes, ' '), headers: {} })
+  const dropped = (reason: string) => service.value('queries_dropped', { queue: questions.queue, reason })
+
+  it('that wait for their turn longer than their sender does are dropped before any work, without a dead letter', async () => {
+    const asked: string[] = []
+    let goOn = () => {}
+    const gate = new Promise<void>((resolve) => {
+      goOn = resolve
+    })
+    const handler = async (deliveries: readonly Delivery<unknown>[]) => {
+      asked.push(...deliveries.map(({ body }) => String(body)))
+      await gate
+      return deliveries.map(() => answered())
+    }
+    await consumer.consume(questions, handler, { ...consumerEnvironment.parse({}), queriesMost: 1 })
+    ask('first')
+    await eventually(() => expect(asked).toEqual(['first']))
+    for (let n = 0; n < 20; n += 1) ask(`late ${n}`, { expiration: '200' })
+    ask('patient', { expiration: '60000' })
+    ask('python')
+    await eventually(() => expect(service.value('messages_consumed', { queue: questions.queue })).toBe(23))
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    goOn()
+    await eventually(() => expect(replies).toEqual(['first', 'patient', 'python']))
+    expect(asked).toEqual(['first', 'patient', 'python'])
+    expect(dropped('expired')).toBe(20)
+    expect((await channel.checkQueue(deadLetterQueue(questions.queue))).messageCount).toBe(0)
+  })
+
+  it('that ask the same while they wait share one batch; others do not', async () => {
+    const batches: string[] = []
+    const handler = async (deliveries: readonly Delivery<unknown>[]) => {
+      batches.push(deliveries.map(({ body }) => String(body)).join(' '))
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      return deliveries.map(() => answered())
+    }
+    for (const name of ['a', 'b', 'a', 'b', 'a']) ask(name)
+    await channel.waitForConfirms()
+    await consumer.consume(questions, handler, { ...consumerEnvironment.parse({}), queriesMost: 1 })
+    await eventually(() => expect(replies).toHaveLength(5))
+    expect(batches.join(' | ')).toMatch(/^(a \| )?(a a a|a a) \| b b$|^a a a \| b b$|^a \| b b \| a a$/)
+  })
+
+  it('are not begun while the replies that wait for their confirm are as large as they may be, and all are answered', async () => {
+    let built = 0
+    let peakBytes = 0
+    const inHand = () => built - 1_000_000 * (service.value('replies_sent', { queue: questions.queue }) ?? 0)
+    const handler = async (deliveries: readonly Delivery<unknown>[]) => {
+      built += deliveries.length * 1_000_000
+      peakBytes = Math.max(peakBytes, inHand())
+      return deliveries.map(() => answered(1_000_000))
+    }
+    const environment = { CONSUMER_REPLIES_MOST_BYTES: '2000000' }
+    await consumer.consume(questions, handler, { ...consumerEnvironment.parse(environment), queriesMost: 2 })
+    for (let n = 0; n < 100; n += 1) ask(String(n))
+    await eventually(() => expect(replies).toHaveLength(100), 30_000)
+    expect(peakBytes).toBeLessThanOrEqual(4_000_000)
+  })
+
+  it('that fail while others are answered are given back by themselves: the queue is not left', async () => {
+    let failures = 0
+    const handler = async (deliveries: readonly Delivery<unknown>[]) => {
+      if (deliveries.some(({ body }) => body === 'bad') && failures < 20) {
+        failures += 1
+        throw transient()
+      }
+      return deliveries.map(() => answered())
+    }
+    const environment = { CONSUMER_RETRY_MOST_MS: '50', CONSUMER_HOLD_MOST_MS: '300' }
+    const subscription = await consumer.consume(
+      questions,
+      handler,
+      consumerEnvironment.parse(environment),
+      async () => {
+        throw new Error('the queue was left')
+      },
+    )
+    ask('bad')
+    for (let n = 0; failures < 20; n += 1) {
+      ask(`good ${n}`)
+      await eventually(() => expect(replies).toContain(`good ${n}`))
+    }
+    await eventually(() => expect(replies).toContain('bad'))
+    expect(subscription.notReady()).toBeUndefined()
+  })
+})

@@ -1,0 +1,42 @@
+// Bounds what is in hand at once, altogether and for each client: requests, and waits for an outcome.
+import { Shares } from '@ims/runtime'
+import type { Request, RequestHandler, Response } from 'express'
+import { clientOf } from './authorisation.ts'
+import type { Limits } from './limits.ts'
+import { Problem, sendProblem } from './problem.ts'
+
+const RETRY_AFTER_S = '2'
+
+/** Answers 503 when too many requests are in hand, or too many of this client. */
+export function limitRequests({ requestsMax, requestsMaxEach }: Limits): RequestHandler {
+  const shares = new Shares(requestsMax, requestsMaxEach)
+  return (request, response, next) => {
+    const client = nameOf(request, response)
+    if (!shares.take(client)) return sendProblem(response, overLimit())
+    response.once('close', () => shares.giveBack(client))
+    next()
+  }
+}
+
+/** Takes a wait for an outcome, until the response is closed; false when there are too many. */
+export type TakeWait = (request: Request, response: Response) => boolean
+
+export function limitWaits({ waitsMax, waitsMaxEach }: Limits): TakeWait {
+  const shares = new Shares(waitsMax, waitsMaxEach)
+  return (request, response) => {
+    const client = nameOf(request, response)
+    if (!shares.take(client)) return false
+    response.once('close', () => shares.giveBack(client))
+    return true
+  }
+}
+
+const nameOf = (request: Request, response: Response): string => {
+  const client = clientOf(response)
+  return client === undefined ? `address ${request.ip}` : `key ${client.name}`
+}
+
+function overLimit(): Problem {
+  const detail = 'Too many requests are being served at this moment: this one was not. Sending it again is safe.'
+  return new Problem(503, 'not-accepted', detail, { headers: { 'Retry-After': RETRY_AFTER_S }, reason: 'over-limit' })
+}

@@ -1,0 +1,17 @@
+// HEAD: the status that GET would have as far as that is known without sending a message.
+import { NotAccepted } from '@ims/messaging'
+import type { Request, RequestHandler } from 'express'
+import type { Dependencies } from '../dependencies.ts'
+
+/** Express would run the handler of GET, which sends a message. `check` throws what GET would. */
+export function headRoute(
+  { broker }: Pick<Dependencies, 'broker'>,
+  check: (request: Request) => void = () => {},
+): RequestHandler {
+  return (request, response) => {
+    check(request)
+    const why = broker.notReady?.()
+    if (why !== undefined) throw new NotAccepted('disconnected', why)
+    response.writeHead(200, { 'Content-Type': 'application/json' }).end()
+  }
+}

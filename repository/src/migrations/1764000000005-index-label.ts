@@ -1,0 +1,50 @@
+// Adds an index on (label, id), so that a page of one label costs as much as it is long, and not as much as the table is.
+import type { MigrationInterface, QueryRunner } from 'typeorm'
+import { z } from 'zod'
+import { errnoOf } from '../errors.ts'
+import { MigrationRefused } from '../migration-refused.ts'
+
+/** Bytes of one column in a key, on every row format that InnoDB has ever had; four for each character. */
+const KEY_MAX_CHARACTERS = 191
+/** An operator may have made the column longer: its beginning, as long as a label of ours, tells nearly all of them apart. */
+const LABEL_CHARACTERS = 50
+/** The storage engine, which a later step replaces, or the server cannot do it online. */
+const NOT_ONLINE: ReadonlySet<number | undefined> = new Set([1845, 1846])
+
+const keys = z.array(z.unknown())
+const columns = z.array(z.object({ data: z.string(), length: z.coerce.number() }))
+
+/** Online: processes of the version before read and write meanwhile. They do not miss the index, and do not mind it. */
+export class IndexLabel1764000000005 implements MigrationInterface {
+  readonly name = 'IndexLabel1764000000005'
+
+  async up(runner: QueryRunner): Promise<void> {
+    const there: unknown = await runner.query(
+      `SELECT 1 FROM information_schema.statistics
+       WHERE table_schema = DATABASE() AND table_name = 'inventory' AND index_name = 'label_id'`,
+    )
+    if (keys.parse(there).length > 0) return
+    const [label] = columns.parse(
+      await runner.query(
+        `SELECT data_type AS data, character_maximum_length AS length FROM information_schema.columns
+         WHERE table_schema = DATABASE() AND table_name = 'inventory' AND column_name = 'label'`,
+      ),
+    )
+    if (label === undefined)
+      throw new MigrationRefused(
+        'inventory: the table is missing although its migration is recorded: restore it from a backup',
+      )
+    const isShort = /char$/.test(label.data) && label.length <= KEY_MAX_CHARACTERS
+    const add = `ALTER TABLE inventory ADD INDEX label_id (label${isShort ? '' : `(${LABEL_CHARACTERS})`}, id)`
+    try {
+      await runner.query(`${add}, ALGORITHM=INPLACE, LOCK=NONE`)
+    } catch (error) {
+      if (!NOT_ONLINE.has(errnoOf(error))) throw error
+      await runner.query(add)
+    }
+  }
+
+  async down(): Promise<void> {
+    throw new Error('the index is not dropped by a migration: without it, a page of one label reads the whole table')
+  }
+}

@@ -1,0 +1,184 @@
+// One connection of an HTTP server: one request in hand at a time, its bytes counted, its client watched while it is answered.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { z } from 'zod'
+import type { Shares } from './shares.ts'
+
+/** While a request is in hand, reading goes on up to this many bytes, so that a client that leaves is noticed. */
+const READ_AHEAD_MAX_BYTES = 65_536
+
+const END_OF_HEADERS = '\r\n\r\n'
+
+export interface Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+}
+
+interface Parts {
+  /** Bytes that are held, by address. */
+  readonly held: Shares
+  readonly headersMaxBytes: number
+  /** Called with one request after the other: the next one when the answer to the one before was sent. */
+  serve(exchange: Exchange): void
+  /** Called once, when the client would hold more than its share. */
+  overLimit(): void
+}
+
+/**
+ * Stands between a socket and Node's parser. That one would take all requests of a chunk at once, and 63 kB hold 1,700 of
+ * them. Here it gets pieces that end where headers may end, and no piece while a request is in hand. It sees the same bytes
+ * in the same order, so where a piece ends cannot change what a request is.
+ */
+export class Connection {
+  readonly socket: Socket
+  readonly address: string
+  readonly #parts: Parts
+  readonly #parse: (piece: Buffer) => void
+  /** What the parser has found, first the one in hand. A second one can have begun in the piece that ended the first. */
+  readonly #exchanges: Exchange[] = []
+  #waiting: Buffer | undefined
+  #lastPiece: Buffer | undefined
+  /** Was answered before its body had come: the rest is read and dropped. */
+  #dropping: IncomingMessage | undefined
+  /** Something came that is not answered. */
+  #hasBegun = false
+  #heldBytes = 0
+  #isPaused = false
+  #isRefused = false
+  #takenBytes = 0
+  #progressAtMs = 0
+
+  constructor(socket: Socket, address: string, parts: Parts) {
+    this.socket = socket
+    this.address = address
+    this.#parts = parts
+    const [feedParser] = socket.listeners('data')
+    this.#parse = (piece) => void feedParser?.call(socket, piece)
+    socket.removeAllListeners('data')
+    socket.on('data', (chunk: Buffer) => this.#read(chunk))
+    socket.once('close', () => this.#closed())
+  }
+
+  /** The request that was found last, and whether it is the one in hand. */
+  get last(): (Exchange & { readonly isInHand: boolean }) | undefined {
+    const last = this.#exchanges.at(-1)
+    return last && { ...last, isInHand: this.#exchanges.length === 1 }
+  }
+
+  /** Nothing was read that is not answered, and every answer has been taken. */
+  get isIdle(): boolean {
+    return this.#exchanges.length === 0 && !this.#hasBegun && this.socket.writableLength === 0
+  }
+
+  /** Takes what the parser has found. */
+  found(exchange: Exchange): void {
+    this.#exchanges.push(exchange)
+    exchange.response.once('close', () => this.#answered(exchange))
+    if (this.#exchanges.length === 1) this.#parts.serve(exchange)
+  }
+
+  /** Parses nothing more: what was read and not yet parsed is forgotten, and what comes is dropped. */
+  stopReading(): void {
+    this.#isRefused = true
+    this.#waiting = undefined
+    if (this.#exchanges.length > 0) this.socket.pause()
+  }
+
+  /** Whether the client has taken nothing of what is written for `stallMs`. To be asked at intervals. */
+  isStalled(nowMs: number, stallMs: number): boolean {
+    const taken = bytesTaken(this.socket)
+    if (this.socket.writableLength === 0 || taken !== this.#takenBytes) {
+      this.#takenBytes = taken
+      this.#progressAtMs = nowMs
+      return false
+    }
+    return nowMs - this.#progressAtMs >= stallMs
+  }
+
+  #read(chunk: Buffer): void {
+    if (this.#isRefused) return
+    const isDropped = this.#dropping?.complete === false
+    this.#hasBegun ||= !isDropped
+    if (!isDropped && !this.#hold(this.#heldBytes + chunk.length)) {
+      this.#parts.overLimit()
+      return
+    }
+    this.#waiting = this.#waiting === undefined ? chunk : Buffer.concat([this.#waiting, chunk])
+    this.#parseOn()
+    if (this.#waiting !== undefined && this.#waiting.length >= READ_AHEAD_MAX_BYTES) {
+      this.#isPaused = true
+      this.socket.pause()
+    }
+  }
+
+  #parseOn(): void {
+    while (this.#waiting !== undefined && this.#mayParse() && !this.socket.destroyed) {
+      const piece = firstPiece(this.#waiting)
+      this.#waiting = piece.length === this.#waiting.length ? undefined : this.#waiting.subarray(piece.length)
+      this.#lastPiece = piece
+      this.#parse(piece)
+    }
+  }
+
+  #mayParse(): boolean {
+    const [first, second] = this.#exchanges
+    return first === undefined || (second === undefined && !first.request.complete)
+  }
+
+  #answered(exchange: Exchange): void {
+    const at = this.#exchanges.indexOf(exchange)
+    if (at < 0) return
+    this.#exchanges.splice(at, 1)
+    if (this.socket.destroyed) return
+    const [next] = this.#exchanges
+    if (next !== undefined) {
+      this.#parts.serve(next)
+      this.#parseOn() // its body may be among what waits
+    }
+    if (next !== undefined || this.#isRefused) return
+    this.#dropping = exchange.request.complete ? undefined : exchange.request
+    // The beginning of the next request may have come with the end of this one.
+    const last = this.#lastPiece
+    const begun = last === undefined || last.subarray(-4).equals(END_BYTES) ? 0 : last.length
+    this.#lastPiece = undefined
+    this.#hasBegun = this.#waiting !== undefined
+    this.#hold((this.#waiting?.length ?? 0) + Math.min(begun, this.#parts.headersMaxBytes))
+    this.#parseOn()
+    if (this.#isPaused && this.#waiting === undefined) {
+      this.#isPaused = false
+      this.socket.resume()
+    }
+  }
+
+  #closed(): void {
+    this.#waiting = undefined
+    this.#exchanges.length = 0
+    this.#hold(0)
+  }
+
+  /** False when that is more than there is for this client. */
+  #hold(bytes: number): boolean {
+    const more = bytes - this.#heldBytes
+    if (more > 0 && !this.#parts.held.take(this.address, more)) return false
+    if (more < 0) this.#parts.held.giveBack(this.address, -more)
+    this.#heldBytes = bytes
+    return true
+  }
+}
+
+const END_BYTES = Buffer.from(END_OF_HEADERS)
+
+/** Up to the first place where headers may end; all of it if no other request can have been read whole behind that. */
+function firstPiece(bytes: Buffer): Buffer {
+  const end = bytes.indexOf(END_OF_HEADERS) + END_OF_HEADERS.length
+  if (end < END_OF_HEADERS.length || end === bytes.length) return bytes
+  return bytes.indexOf(END_OF_HEADERS, end) < 0 ? bytes : bytes.subarray(0, end)
+}
+
+const handleOf = z.object({ bytesWritten: z.number(), writeQueueSize: z.number() })
+
+/** Bytes that the system has taken from us. One large write counts as it goes, which `writableLength` does not show. */
+function bytesTaken(socket: Socket): number {
+  const { data } = handleOf.safeParse(Reflect.get(socket, '_handle'))
+  return data === undefined ? socket.bytesWritten - socket.writableLength : data.bytesWritten - data.writeQueueSize
+}

@@ -1,0 +1,28 @@
+// Problem details (RFC 9457) as bytes, for everything that is answered by the server itself.
+import type { ServerResponse } from 'node:http'
+
+/** What went wrong, for the client: `kind` ends the URN of its type, `detail` is one sentence with nothing internal in it. */
+export interface ProblemDocument {
+  readonly status: number
+  readonly kind: string
+  readonly title: string
+  readonly detail: string
+  readonly headers?: Readonly<Record<string, string>>
+  /** Further members of the document. */
+  readonly details?: object
+}
+
+/** The body that says what the problem is. */
+export const problemBody = ({ status, kind, title, detail, details }: ProblemDocument): string =>
+  JSON.stringify({ type: `urn:ims:problem:${kind}`, title, status, detail, ...details })
+
+/** Sends a problem. The response must not have begun. */
+export function sendProblemDocument(response: ServerResponse, problem: ProblemDocument): void {
+  const bytes = Buffer.from(problemBody(problem))
+  response.writeHead(problem.status, {
+    ...problem.headers,
+    'Content-Type': 'application/problem+json',
+    'Content-Length': bytes.length,
+  })
+  response.end(bytes)
+}

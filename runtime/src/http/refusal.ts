@@ -1,0 +1,82 @@
+// What is not a request for a path of ours, although it reached the server: why it is refused, and the path that is asked for.
+import type { IncomingMessage } from 'node:http'
+import type { ProblemDocument } from './problem-document.ts'
+
+const CLOSE = { Connection: 'close' }
+
+/** More are cut off silently where queries are parsed. */
+const PARAMETERS_MAX = 1_000
+
+export const malformed = (detail: string): ProblemDocument => ({
+  status: 400,
+  kind: 'malformed',
+  title: 'The request is malformed',
+  detail,
+  headers: CLOSE,
+})
+
+/** Headers of a request; it is refused when it has so many. Node drops further ones without a word. */
+export const HEADERS_MAX_COUNT = 200
+
+const refusals = new WeakMap<IncomingMessage, ProblemDocument | 'none'>()
+
+/**
+ * Why a request must be refused whatever its path is; undefined for all others. The application asks when it has counted
+ * and logged the request.
+ */
+export function refusalOf(request: IncomingMessage): ProblemDocument | undefined {
+  const refusal = refusals.get(request) ?? judge(request)
+  return refusal === 'none' ? undefined : refusal
+}
+
+/** Makes the application refuse `request` with `problem`. */
+export function refuse(request: IncomingMessage, problem: ProblemDocument): void {
+  refusals.set(request, problem)
+}
+
+/** Judges a request, and brings its target into the form `/path?query`: `/` when it has no path. */
+export function judge(request: IncomingMessage): ProblemDocument | 'none' {
+  const isPath = toOriginForm(request)
+  const refusal = isPath ? refusalBy(request) : malformed('The target of the request is not a path.')
+  refusals.set(request, refusal ?? 'none')
+  return refusal ?? 'none'
+}
+
+function refusalBy(request: IncomingMessage): ProblemDocument | undefined {
+  const { headers, rawHeaders, url = '' } = request
+  if (rawHeaders.length >= HEADERS_MAX_COUNT * 2)
+    return {
+      status: 431,
+      kind: 'headers-too-large',
+      title: 'The headers are too large',
+      detail: `A request may have fewer than ${HEADERS_MAX_COUNT} headers.`,
+      headers: CLOSE,
+    }
+  if (headers.host === undefined && request.httpVersion !== '1.0') return malformed('The header Host is missing.')
+  if (headers.expect !== undefined && !/^100-continue$/i.test(headers.expect))
+    return {
+      status: 417,
+      kind: 'expectation-failed',
+      title: 'The expectation cannot be met',
+      detail: 'The header Expect may be 100-continue, and nothing else.',
+      headers: CLOSE,
+    }
+  if (parametersIn(url) > PARAMETERS_MAX) return malformed(`The query may have at most ${PARAMETERS_MAX} parameters.`)
+  return undefined
+}
+
+/** The form of a request to a proxy, `http://host/path`, is taken too. Its host counts, not the header's (RFC 9112, 3.2.2). */
+function toOriginForm(request: IncomingMessage): boolean {
+  const { url: target = '', method } = request
+  if (target.startsWith('/')) return true
+  const url = /^https?:\/\//i.test(target) ? URL.parse(target) : null
+  request.url = url === null ? '/' : `${url.pathname}${url.search}`
+  if (url !== null) request.headers.host = url.host
+  return url !== null || (target === '*' && method === 'OPTIONS')
+}
+
+function parametersIn(url: string): number {
+  let count = 1
+  for (let at = url.indexOf('?'); at >= 0; at = url.indexOf('&', at + 1)) count += 1
+  return count - 1
+}

@@ -1,0 +1,128 @@
+// Answers what never becomes a request: what the parser rejects (malformed, too large, too slow), CONNECT, and what is over a limit.
+import { randomUUID } from 'node:crypto'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Log } from '../service.ts'
+import type { Connection } from './connection.ts'
+import { type ProblemDocument, problemBody, sendProblemDocument } from './problem-document.ts'
+import { malformed, refuse } from './refusal.ts'
+
+/** Reset, or ended in the middle of a request. */
+const GONE: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'HPE_INVALID_EOF_STATE'])
+const CLOSE = { Connection: 'close' }
+const STATUS_TEXT: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  408: 'Request Timeout',
+  413: 'Content Too Large',
+  431: 'Request Header Fields Too Large',
+  501: 'Not Implemented',
+  503: 'Service Unavailable',
+}
+
+/** A client that has been told why gets this long to read it. */
+const READ_WITHIN_MS = 1_000
+/** The same for one that was turned away: others wait to be told so. */
+const TURNED_AWAY_WITHIN_MS = 200
+
+export const CONNECT_REFUSED: ProblemDocument = {
+  status: 501,
+  kind: 'not-implemented',
+  title: 'Not implemented',
+  detail: 'This is no proxy: CONNECT is not served.',
+  headers: CLOSE,
+}
+
+export const OVER_LIMIT: ProblemDocument = {
+  status: 503,
+  kind: 'not-accepted',
+  title: 'Not accepted',
+  detail: 'Too much is being sent to this server at once: this request was not read. Sending it again is safe.',
+  headers: { ...CLOSE, 'Retry-After': '2' },
+  details: { reason: 'over-limit' },
+}
+
+/** The problem that an error of Node's parser is; undefined when the client is gone, and nobody can be told. */
+export function rejectionOf({ code = '' }: NodeJS.ErrnoException): ProblemDocument | undefined {
+  if (GONE.has(code)) return undefined
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return {
+        status: 431,
+        kind: 'headers-too-large',
+        title: 'The headers are too large',
+        detail: 'The headers of the request are too large.',
+        headers: CLOSE,
+      }
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return {
+        status: 413,
+        kind: 'too-large',
+        title: 'The body is too large',
+        detail: 'The extensions of a chunk are too large.',
+        headers: CLOSE,
+      }
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return {
+        status: 408,
+        kind: 'too-slow',
+        title: 'The request came too slowly',
+        detail: 'The request took too long to arrive.',
+        headers: CLOSE,
+      }
+    default:
+      return malformed('This is not HTTP as RFC 9112 has it.')
+  }
+}
+
+/**
+ * Answers with `problem` when it is the connection's turn, and closes it. A request whose body has come is served first: it
+ * may have been done. One whose body is what is rejected gets the problem as its answer.
+ */
+export function reject({ socket, last }: Connection, problem: ProblemDocument, log: Log): void {
+  if (last === undefined) return void answerOn(socket, problem, log)
+  const { request, response, isInHand } = last
+  if (request.complete) return void response.once('close', () => answerOn(socket, problem, log))
+  if (!isInHand) return void refuse(request, problem)
+  // Half an answer must not look whole.
+  if (response.headersSent) return void socket.resetAndDestroy()
+  response.once('finish', () => closeSoon(socket))
+  sendProblemDocument(response, problem)
+}
+
+/** Tells a client that its connection is one too many. No line in the log for each: whoever floods us must not flood it. */
+export function turnAway(socket: Socket): void {
+  socket.removeAllListeners('data')
+  socket.write(responseTo(OVER_LIMIT, randomUUID()))
+  // Closed with something unread, the connection would be reset, and the answer lost.
+  socket.once('data', () => setImmediate(() => socket.destroy()))
+  closeSoon(socket, TURNED_AWAY_WITHIN_MS)
+}
+
+/** Writes the answer as bytes: there is no response for what was never understood. */
+export function answerOn(socket: Duplex, problem: ProblemDocument, log: Log): void {
+  if (!socket.writable) return void socket.destroy()
+  const requestId = randomUUID()
+  log.info({ requestId, route: 'unmatched', status: problem.status, reason: problem.detail }, 'request')
+  socket.write(responseTo(problem, requestId))
+  closeSoon(socket)
+}
+
+function responseTo(problem: ProblemDocument, requestId: string): string {
+  const body = problemBody(problem)
+  const headers = {
+    ...problem.headers,
+    'X-Request-Id': requestId,
+    'Content-Type': 'application/problem+json',
+    'Content-Length': Buffer.byteLength(body),
+  }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `HTTP/1.1 ${problem.status} ${STATUS_TEXT[problem.status]}\r\n${lines.join('')}\r\n${body}`
+}
+
+/** Ends, and drops what still comes for a while: closed at once, a client that is sending would get a reset and no answer. */
+function closeSoon(socket: Duplex, withinMs = READ_WITHIN_MS): void {
+  const timer = setTimeout(() => socket.destroy(), withinMs)
+  socket.once('close', () => clearTimeout(timer))
+  socket.end()
+  socket.resume()
+}

@@ -1,0 +1,212 @@
+// The HTTP server of every port: keeps slow, greedy and silent clients in bounds, answers whatever comes, and stops without cutting an answer off.
+import { createServer, type RequestListener, type Server } from 'node:http'
+import { Server as NetServer, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { listen } from '../listen.ts'
+import type { Log } from '../service.ts'
+import { Connection } from './connection.ts'
+import { HEADERS_MAX_COUNT, judge } from './refusal.ts'
+import { answerOn, CONNECT_REFUSED, OVER_LIMIT, reject, rejectionOf, turnAway } from './rejected.ts'
+import { Shares } from './shares.ts'
+
+/** What a byte of a request costs while it is held: what it came in, strings of it, and what they are parsed to. */
+export const COST_OF_HELD_BYTE = 3
+/** What an open connection costs, without what it sent. */
+export const COST_OF_CONNECTION_BYTES = 24_576
+
+/**
+ * Longest time, when stopping, for connections kept alive to end by themselves: from the signal on, every answer says
+ * `Connection: close`. Whoever is cut off with a request on the way cannot know whether it was taken.
+ */
+const FAREWELL_MAX_MS = 500
+/** How often connections are looked at while stopping. */
+const LOOK_FOR_IDLE_MS = 50
+/** How often requests are looked for that take too long to arrive, and clients that do not read. */
+const CHECK_TIMEOUTS_MS = 1_000
+/** Refused connections are told in the log this often at most: whoever floods us must not flood the log. */
+const SAY_EVERY_MS = 10_000
+
+/** Connections over the limit that are being told so; still further ones are closed without an answer. */
+const REFUSED_MAX = 512
+
+export interface HttpServerConfig {
+  readonly host: string
+  readonly port: number
+  /** The environment variable of the port, for what is said when it is taken. */
+  readonly variable: string
+  /** A limit that an operator has set: further connections are closed without an answer. */
+  readonly connectionsMost?: number | undefined
+  /** Connections that may be open at once, and of one address: further ones are answered with 503. */
+  readonly connectionsMax: number
+  readonly connectionsMaxEach: number
+  /** Bytes of requests that may be held at once; one address may have half of them. */
+  readonly heldMaxBytes: number
+  readonly headersMaxBytes: number
+  readonly headersTimeoutMs: number
+  readonly requestTimeoutMs: number
+  readonly keepAliveTimeoutMs: number
+  /** A client that takes nothing of its answer for this long is cut off. */
+  readonly stallTimeoutMs: number
+  /** Whether many clients come from this address, so that it has no share of its own. */
+  isProxy?(address: string): boolean
+}
+
+/** A listening server: `port` is the one it really has. `close` resolves when the last answer has been taken. */
+export interface Listening {
+  readonly port: number
+  close(): Promise<void>
+}
+
+export interface HttpServer extends Listening {
+  /** Closes, whatever is in hand. */
+  closeNow(): Promise<void>
+}
+
+/**
+ * Listens, and gives `app` one request of each connection at a time. It must ask `refusalOf` about each of them.
+ * @throws PortTaken when that address cannot be had: in use, not ours, not permitted
+ */
+export async function openHttpServer(app: RequestListener, config: HttpServerConfig, log: Log): Promise<HttpServer> {
+  const server = createServer({
+    connectionsCheckingInterval: CHECK_TIMEOUTS_MS,
+    maxHeaderSize: config.headersMaxBytes,
+    requireHostHeader: false, // refused by us, where every request is logged
+  })
+  server.maxHeadersCount = HEADERS_MAX_COUNT
+  // From the first byte of a request to its last: a client that sends drop by drop holds nothing for longer.
+  server.requestTimeout = config.requestTimeoutMs
+  server.headersTimeout = Math.min(config.headersTimeoutMs, config.requestTimeoutMs)
+  // Longer than load balancers keep an idle connection (60 s mostly): the side that closes first must be the one that sends,
+  // or a request is sent into a connection that is just being closed. Requests on one connection are not counted: to make a
+  // client connect again and again costs more than it spreads the load.
+  server.keepAliveTimeout = config.keepAliveTimeoutMs
+  server.maxConnections = config.connectionsMost ?? config.connectionsMax + REFUSED_MAX
+  const connections = accept(server, app, config, log)
+  const guard = setInterval(
+    () => cutOffStalled(connections.values(), config.stallTimeoutMs),
+    Math.min(CHECK_TIMEOUTS_MS, config.stallTimeoutMs / 2),
+  ).unref()
+  const port = await listen(server, config)
+  return {
+    port,
+    close: async () => {
+      await closed(server, connections)
+      clearInterval(guard)
+    },
+    closeNow: async () => {
+      clearInterval(guard)
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+function accept(server: Server, app: RequestListener, config: HttpServerConfig, log: Log): Map<Duplex, Connection> {
+  const connections = new Map<Duplex, Connection>()
+  const shares = new Shares(config.connectionsMax, config.connectionsMaxEach)
+  const held = new Shares(config.heldMaxBytes, config.heldMaxBytes / 2)
+  const sayRefused = seldom((address) =>
+    log.warn(
+      { address, most: config.connectionsMost ?? config.connectionsMax, mostEach: config.connectionsMaxEach },
+      config.connectionsMost === undefined
+        ? 'connections are refused: as many are open as fit into memory, or as one address may have'
+        : 'connections are refused: HTTP_CONNECTIONS_MOST are open',
+    ),
+  )
+  const leaving = new WeakMap<Connection, () => void>()
+  /** Closes a connection that serves nothing, of the address that has most, if that has more than `client`. */
+  const makeRoom = (client: string): boolean => {
+    const { largest } = shares
+    if (largest === undefined || shares.takenBy(largest) <= shares.takenBy(client) + 1) return false
+    for (const connection of connections.values()) {
+      if (connection.address !== largest || connection.last !== undefined) continue
+      leaving.get(connection)?.()
+      connection.socket.resetAndDestroy()
+      return true
+    }
+    return false
+  }
+  server.on('drop', (data) => sayRefused(data?.remoteAddress))
+  server.on('connection', (socket: Socket) => {
+    const address = socket.remoteAddress ?? ''
+    const client = config.isProxy?.(address) === true ? `${address} ${socket.remotePort}` : address
+    if (!shares.take(client) && !(makeRoom(client) && shares.take(client))) {
+      sayRefused(address)
+      return turnAway(socket)
+    }
+    let isOpen = true
+    const leave = () => {
+      if (isOpen) shares.giveBack(client)
+      isOpen = false
+      connections.delete(socket)
+    }
+    const connection = new Connection(socket, client, {
+      held,
+      headersMaxBytes: config.headersMaxBytes,
+      serve: ({ request, response }) => {
+        // What the application does not read must not wait in memory.
+        if (request.method !== 'POST') request.resume()
+        app(request, response)
+      },
+      overLimit: () => {
+        connection.stopReading()
+        reject(connection, OVER_LIMIT, log)
+      },
+    })
+    connections.set(socket, connection)
+    socket.once('close', leave)
+    leaving.set(connection, leave)
+  })
+  for (const event of ['request', 'checkContinue', 'checkExpectation'] as const)
+    server.on(event, (request, response) => {
+      judge(request)
+      connections.get(request.socket)?.found({ request, response })
+    })
+  server.on('connect', (_, socket) => {
+    socket.on('error', () => {})
+    connections.get(socket)?.stopReading()
+    answerOn(socket, CONNECT_REFUSED, log)
+  })
+  const rejected = new WeakSet<object>()
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (rejected.has(socket)) return
+    rejected.add(socket)
+    const problem = rejectionOf(error)
+    const connection = connections.get(socket)
+    if (problem === undefined || !socket.writable || connection === undefined) return void socket.destroy()
+    connection.stopReading()
+    reject(connection, problem, log)
+  })
+  return connections
+}
+
+function seldom(say: (what: string | undefined) => void): (what: string | undefined) => void {
+  let until = 0
+  return (what) => {
+    if (performance.now() < until) return
+    until = performance.now() + SAY_EVERY_MS
+    say(what)
+  }
+}
+
+function cutOffStalled(connections: Iterable<Connection>, stallMs: number): void {
+  const now = performance.now()
+  // With a reset: over HTTP/1.0 the end of a connection would look like the end of the answer.
+  for (const connection of connections) if (connection.isStalled(now, stallMs)) connection.socket.resetAndDestroy()
+}
+
+async function closed(server: Server, connections: ReadonlyMap<Duplex, Connection>): Promise<void> {
+  const until = performance.now() + FAREWELL_MAX_MS
+  while (performance.now() < until && connections.size > 0) await pause()
+  // Not http's own `close`: it ends connections whose answer is written and not yet taken by the client, and no longer looks
+  // for requests that take too long.
+  const ended = new Promise((resolve) => NetServer.prototype.close.call(server, resolve))
+  while (connections.size > 0) {
+    for (const { isIdle, socket } of connections.values()) if (isIdle) socket.destroy()
+    await pause()
+  }
+  await ended
+  server.close(() => {}) // ends its timers
+}
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, LOOK_FOR_IDLE_MS))

@@ -1,0 +1,44 @@
+// Divides something of which there is only so much among clients, so that one of them cannot take it all.
+
+export class Shares {
+  readonly #max: number
+  readonly #maxEach: number
+  readonly #taken = new Map<string, number>()
+  #total = 0
+
+  /** `max` is what there is altogether, `maxEach` what one client may take of it. */
+  constructor(max: number, maxEach: number) {
+    this.#max = max
+    this.#maxEach = maxEach
+  }
+
+  /** Takes `amount` for `client`; false when there is not enough left, or the client would have more than its share. */
+  take(client: string, amount = 1): boolean {
+    const taken = (this.#taken.get(client) ?? 0) + amount
+    if (this.#total + amount > this.#max || taken > this.#maxEach) return false
+    this.#total += amount
+    this.#taken.set(client, taken)
+    return true
+  }
+
+  /** Gives back what was taken before. */
+  giveBack(client: string, amount = 1): void {
+    const taken = (this.#taken.get(client) ?? 0) - amount
+    this.#total -= amount
+    if (taken > 0) this.#taken.set(client, taken)
+    else this.#taken.delete(client)
+  }
+
+  /** What `client` has taken. */
+  takenBy(client: string): number {
+    return this.#taken.get(client) ?? 0
+  }
+
+  /** The client that has taken most. */
+  get largest(): string | undefined {
+    let largest: string | undefined
+    for (const client of this.#taken.keys())
+      if (largest === undefined || this.takenBy(client) > this.takenBy(largest)) largest = client
+    return largest
+  }
+}

@@ -1,0 +1,146 @@
+// The memory of a process, divided among its buffers: the limits of what is held at once follow from here.
+import { totalmem } from 'node:os'
+import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from 'node:v8'
+import { z } from 'zod'
+
+const MIB = 1_048_576
+
+/** What Node.js needs under load: code, the young generation of the heap, and garbage that is not collected yet. */
+const NODE_BYTES = 112 * MIB
+/** With less the shares are too small to work with. */
+const TOTAL_MIN_BYTES = 144 * MIB
+
+export const memoryEnvironment = z
+  .object({
+    MEMORY_MAX_MIB: z
+      .string()
+      .regex(/^\d+$/, 'must be a whole number')
+      .transform(Number)
+      .pipe(z.int().min(1).max(1_048_576))
+      .default(256)
+      .describe(
+        'memory that the process may use, in MiB; a container that has less counts. Limits that are not set follow from it',
+      ),
+  })
+  .transform((v) => ({ maxBytes: v.MEMORY_MAX_MIB * MIB }))
+
+/** What is held in memory, each with its share of what Node.js leaves, in percent. */
+interface Shares {
+  /** Open connections, without what they sent. */
+  readonly connections: number
+  /** What was read of requests that are not complete, or that wait behind another one on their connection. */
+  readonly halfReadRequests: number
+  /** Requests that are being served. */
+  readonly requestsInHand: number
+  /** Clients that wait for the outcome of a command. */
+  readonly waits: number
+  /** Messages that were written to the broker and are not confirmed. */
+  readonly unconfirmedMessages: number
+  /** Messages that were taken from the broker and are not acknowledged, with their parsed form. */
+  readonly messagesInHand: number
+  /** Pages of a listing that are asked for, built or sent. */
+  readonly pages: number
+  /** Dead letters that are read at once. */
+  readonly deadLetterWindow: number
+}
+export type Buffered = keyof Shares
+
+const PRODUCER: Shares = {
+  connections: 28,
+  halfReadRequests: 14,
+  requestsInHand: 10,
+  waits: 5,
+  unconfirmedMessages: 15,
+  messagesInHand: 0,
+  pages: 18,
+  deadLetterWindow: 10,
+}
+/** Its connections are those to the admin port. */
+const CONSUMER: Shares = {
+  connections: 4,
+  halfReadRequests: 4,
+  requestsInHand: 2,
+  waits: 0,
+  unconfirmedMessages: 30,
+  messagesInHand: 60,
+  pages: 0,
+  deadLetterWindow: 0,
+}
+/** Its messages are small, and its replies are pages. */
+const CONSUMER_FOUR: Shares = { ...CONSUMER, unconfirmedMessages: 22, messagesInHand: 18, pages: 50 }
+const SHARES: Readonly<Record<string, Shares>> = { producer: PRODUCER, consumer_four: CONSUMER_FOUR }
+
+/** A setting needs more memory than its share. The message is one sentence for the operator. */
+export class DoesNotFit extends Error {
+  override readonly name = 'DoesNotFit'
+}
+
+/** A limit that an operator may set: `variable` names it, `configured` is its value if it is set. */
+export interface Setting {
+  readonly variable: string
+  readonly configured: number | undefined
+}
+
+export class MemoryBudget {
+  readonly totalBytes: number
+  readonly #shares: Shares
+
+  /** @throws DoesNotFit when `totalBytes` is too little for any service */
+  constructor(service: string, totalBytes: number) {
+    this.totalBytes = totalBytes
+    this.#shares = SHARES[service] ?? CONSUMER
+    if (totalBytes < TOTAL_MIN_BYTES)
+      throw new DoesNotFit(
+        `${service} may use ${mib(totalBytes)} MiB of memory and needs ${mib(TOTAL_MIN_BYTES)}: raise MEMORY_MAX_MIB, the container's limit, or --max-old-space-size`,
+      )
+  }
+
+  /** Bytes that the buffer may hold: what is really allocated, so raw bytes and their parsed copies. */
+  bytes(buffer: Buffered): number {
+    return Math.floor(((this.totalBytes - NODE_BYTES) * this.#shares[buffer]) / 100)
+  }
+
+  /**
+   * How many things of `costBytes` each the buffer may hold: as many as are configured, else as many as fit, at most `mostUseful`.
+   * @throws DoesNotFit when more are configured than fit
+   */
+  limit(
+    buffer: Buffered,
+    { variable, configured }: Setting,
+    { costBytes = 1, mostUseful = Number.POSITIVE_INFINITY }: { costBytes?: number; mostUseful?: number } = {},
+  ): number {
+    const fits = Math.floor(this.bytes(buffer) / costBytes)
+    if (configured === undefined) return Math.min(fits, mostUseful)
+    if (configured > fits)
+      throw new DoesNotFit(
+        `${variable}=${configured} does not fit into ${mib(this.totalBytes)} MiB of memory: set at most ${fits}, or raise MEMORY_MAX_MIB and the container's limit`,
+      )
+    return configured
+  }
+}
+
+/** Reads how much memory the process has: of what is configured, its container, the machine and the heap, the least. */
+export function readMemoryBudget(service: string, { maxBytes }: { maxBytes: number }): MemoryBudget {
+  // Without a limit it is 0, or a number larger than any machine.
+  const constrained = process.constrainedMemory() || Number.POSITIVE_INFINITY
+  return new MemoryBudget(service, Math.min(maxBytes, constrained, totalmem(), getHeapStatistics().heap_size_limit))
+}
+
+/** Of the memory of a process one part in so many may be its young generation. */
+const YOUNG_GENERATION_PART = 8
+const LOOK_AT_HEAP_EVERY_MS = 100
+
+/**
+ * Ends the growth of the heap's young generation at its part of the budget. V8 sizes it by the memory of the machine, up to
+ * 192 MiB, unless the container has less; most of that is garbage that nobody needs the room for.
+ */
+export function limitYoungGeneration({ totalBytes }: MemoryBudget): void {
+  const looking = setInterval(() => {
+    const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
+    if ((young?.space_size ?? 0) < totalBytes / YOUNG_GENERATION_PART) return
+    setFlagsFromString('--semi-space-growth-factor=1')
+    clearInterval(looking)
+  }, LOOK_AT_HEAP_EVERY_MS).unref()
+}
+
+const mib = (bytes: number) => Math.floor(bytes / MIB)

@@ -1,0 +1,61 @@
+// The memory budget: what each buffer may hold, and which settings do not fit.
+import { describe, expect, it } from '@jest/globals'
+import { type Buffered, DoesNotFit, MemoryBudget, readMemoryBudget } from '../src/index.ts'
+
+const MIB = 1_048_576
+const BUFFERS: readonly Buffered[] = [
+  'connections',
+  'halfReadRequests',
+  'requestsInHand',
+  'waits',
+  'unconfirmedMessages',
+  'messagesInHand',
+  'pages',
+  'deadLetterWindow',
+]
+const SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']
+
+describe('the memory budget', () => {
+  it.each(SERVICES)('of %s gives no more to all buffers together than the process has beside Node.js', (service) => {
+    for (const totalMib of [144, 256, 4_096]) {
+      const budget = new MemoryBudget(service, totalMib * MIB)
+      const bytes = BUFFERS.reduce((sum, buffer) => sum + budget.bytes(buffer), 0)
+      expect(bytes).toBeLessThanOrEqual((totalMib - 112) * MIB)
+      expect(bytes).toBeGreaterThan((totalMib - 113) * MIB)
+    }
+  })
+
+  it('grows with the memory of the process', () => {
+    const [small, large] = [256, 1_024].map((mib) => new MemoryBudget('producer', mib * MIB).bytes('pages'))
+    expect(large).toBeGreaterThan(6 * (small ?? 0))
+  })
+
+  it('derives a limit that is not configured from the share, up to what is useful', () => {
+    const budget = new MemoryBudget('producer', 256 * MIB)
+    const notSet = { variable: 'MANY', configured: undefined }
+    const fits = budget.limit('connections', notSet, { costBytes: 10_000 })
+    expect(fits).toBe(Math.floor(budget.bytes('connections') / 10_000))
+    expect(budget.limit('connections', notSet, { costBytes: 10_000, mostUseful: 5 })).toBe(5)
+  })
+
+  it('takes a configured limit that fits, and refuses one that does not in one sentence', () => {
+    const budget = new MemoryBudget('producer', 256 * MIB)
+    const set = (configured: number) =>
+      budget.limit('connections', { variable: 'MANY', configured }, { costBytes: MIB })
+    expect(set(40)).toBe(40)
+    expect(() => set(41)).toThrow(DoesNotFit)
+    expect(() => set(41)).toThrow(
+      "MANY=41 does not fit into 256 MiB of memory: set at most 40, or raise MEMORY_MAX_MIB and the container's limit",
+    )
+  })
+
+  it('refuses a process that has too little for any work', () => {
+    expect(() => new MemoryBudget('producer', 128 * MIB)).toThrow(
+      'producer may use 128 MiB of memory and needs 144: raise MEMORY_MAX_MIB',
+    )
+  })
+
+  it('is never more than what is configured', () => {
+    expect(readMemoryBudget('producer', { maxBytes: 200 * MIB }).totalBytes).toBe(200 * MIB)
+  })
+})
