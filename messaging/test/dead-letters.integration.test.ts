@@ -302,7 +302,7 @@ describe('dead letters', () => {
     })
 
     it('gives a message without an id the one that it is shown under, so that a doubled redrive has one effect', async () => {
-      peer.channel.sendToQueue(DEAD, Buffer.from('{}'), { persistent: true, replyTo: undefined, correlationId: 'c' })
+      peer.channel.sendToQueue(DEAD, Buffer.from('{}'), { persistent: true, replyTo: 'amq.gen-x', correlationId: 'c' })
       await peer.channel.waitForConfirms()
       const [letter] = await browse()
       await desk.redrive(QUEUE, { by: 'id', ids: new Set([letter?.id ?? '']) })
