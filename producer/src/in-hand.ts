@@ -33,7 +33,10 @@ export function limitWaits({ waitsMax, waitsMaxEach }: Limits): TakeWait {
 
 const nameOf = (request: Request, response: Response): string => {
   const client = clientOf(response)
-  return client === undefined ? `address ${request.ip}` : `key ${client.name}`
+  if (client !== undefined) return `key ${client.name}`
+  // Express works `ip` out for each request, which without proxies is what the socket knows.
+  const isBehindProxy = request.app.get('trust proxy') !== false
+  return (isBehindProxy ? request.ip : request.socket.remoteAddress) ?? ''
 }
 
 function overLimit(): Problem {
