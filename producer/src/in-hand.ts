@@ -7,7 +7,7 @@ import { Problem, sendProblem } from './problem.ts'
 
 const RETRY_AFTER_S = '2'
 
-/** Answers 503 when too many requests are in hand, or too many of this client. */
+/** For clients that can have many connections: holders of a key, and whoever is behind a proxy. Answers 503 when too many requests are in hand, or too many of this client. */
 export function limitRequests({ requestsMax, requestsMaxEach }: Limits): RequestHandler {
   const shares = new Shares(requestsMax, requestsMaxEach)
   return (request, response, next) => {
@@ -33,10 +33,7 @@ export function limitWaits({ waitsMax, waitsMaxEach }: Limits): TakeWait {
 
 const nameOf = (request: Request, response: Response): string => {
   const client = clientOf(response)
-  if (client !== undefined) return `key ${client.name}`
-  // Express works `ip` out for each request, which without proxies is what the socket knows.
-  const isBehindProxy = request.app.get('trust proxy') !== false
-  return (isBehindProxy ? request.ip : request.socket.remoteAddress) ?? ''
+  return client === undefined ? `address ${request.ip}` : `key ${client.name}`
 }
 
 function overLimit(): Problem {

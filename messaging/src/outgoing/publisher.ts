@@ -1,6 +1,5 @@
 // Publishes so that "it resolved" means "it is durable": confirmed, mandatory, persistent, and bounded in every direction.
 import type { ConfirmChannel, Message, Options } from 'amqplib'
-import { v7 as uuidv7 } from 'uuid'
 import { pause, whenLate, whenLateFrom } from '../backoff.ts'
 import type { RabbitmqConfig } from '../config.ts'
 import type { Connection, Purpose } from '../connection/connection.ts'
@@ -8,6 +7,7 @@ import type { Supervised } from '../connection/supervised.ts'
 import type { Contract } from '../contract.ts'
 import { NotAccepted, OutcomeUnknown } from '../errors.ts'
 import { FRAME_MIN_BYTES } from '../incoming/carried.ts'
+import { newMessageId } from '../message-id.ts'
 import type { Service } from '../service.ts'
 import { zeroPublished } from '../zero-counts.ts'
 import { OwnQueues } from './own-queues.ts'
@@ -68,7 +68,7 @@ export class Publisher {
    * @throws NotAccepted (it is not stored) or OutcomeUnknown (it may be: not confirmed in time, nacked, or the connection was lost).
    */
   async publish(contract: Contract, body: unknown, properties: Options.Publish = {}): Promise<{ messageId: string }> {
-    const messageId = properties.messageId ?? uuidv7()
+    const messageId = properties.messageId ?? newMessageId()
     const { meter, name } = this.#service
     meter.count('messages_accepted', { queue: contract.queue })
     await this.send({

@@ -1,12 +1,12 @@
 // Request and reply with a deadline: asks queries, and commands whose sender wants to know what became of them.
 import type { ConfirmChannel, Message } from 'amqplib'
-import { v7 as uuidv7 } from 'uuid'
 import type { z } from 'zod'
 import { whenLate } from '../backoff.ts'
 import type { Command, Query } from '../contract.ts'
 import { BadReply, NoReply, NotAccepted, OutcomeUnknown } from '../errors.ts'
 import { legible } from '../incoming/settle.ts'
 import { parseJson } from '../json.ts'
+import { newMessageId } from '../message-id.ts'
 import type { Service } from '../service.ts'
 import type { Publisher } from './publisher.ts'
 import { DIRECT_REPLY_TO, ERROR_HEADER, refusalBody } from './reply.ts'
@@ -69,7 +69,7 @@ export class Requester {
       signal,
     }: { deadlineMs: number; headers?: Record<string, unknown>; signal?: AbortSignal },
   ): Promise<Reply<T>> {
-    const correlationId = uuidv7()
+    const correlationId = newMessageId()
     const since = performance.now()
     const reply = this.#expect(correlationId, deadlineMs, query.queue, signal)
     this.#publisher
@@ -99,7 +99,7 @@ export class Requester {
     body: unknown,
     { deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal },
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
-    const messageId = uuidv7()
+    const messageId = newMessageId()
     const answer = this.#expect(messageId, deadlineMs, command.queue, signal).then(
       (message) => this.#outcome(command.result, message),
       (error: Error): CommandReply<Result> => {
