@@ -54,9 +54,11 @@ describe('openDatabase', () => {
       serviceUnderTest(),
     )
     let isAtWork = true
-    const work = database.use((sql) => sql('SELECT SLEEP(5)')).finally(() => {
-      isAtWork = false
-    })
+    const work = database
+      .use((sql) => sql('SELECT SLEEP(5)'))
+      .finally(() => {
+        isAtWork = false
+      })
     const checks = await Promise.all(Array.from({ length: 1_000 }, () => database.notReady()))
     expect([isAtWork, new Set(checks)]).toEqual([true, new Set([undefined])])
     await work
