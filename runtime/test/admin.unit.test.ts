@@ -65,7 +65,7 @@ describe('the admin port', () => {
     for (let n = 0; n < 30; n += 1)
       client(port, 'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(5_000)).socket.pause()
     expect(await status(port, '/livez')).toBe(200)
-  })
+  }, 30_000)
 
   it('lets go of silent connections', async () => {
     const { port } = await start()

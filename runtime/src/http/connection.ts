@@ -143,6 +143,12 @@ export class Connection {
     this.#lastPiece = undefined
     this.#hasBegun = this.#waiting !== undefined
     this.#hold((this.#waiting?.length ?? 0) + Math.min(begun, this.#parts.headersMaxBytes))
+    // Not at once: a chunk full of requests that are answered quickly would keep all other connections waiting.
+    if (this.#waiting !== undefined) setImmediate(() => this.#goOn())
+    else this.#goOn()
+  }
+
+  #goOn(): void {
     this.#parseOn()
     if (this.#isPaused && this.#waiting === undefined) {
       this.#isPaused = false
