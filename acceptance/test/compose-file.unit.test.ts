@@ -27,6 +27,7 @@ const compose = z
     services: z.record(z.string(), service),
     networks: z.record(z.string(), z.object({ internal: z.boolean() }).nullable()),
     volumes: z.record(z.string(), z.null()),
+    secrets: z.record(z.string(), z.object({ file: z.string() })),
   })
   .parse(parse(read('dockercompose/docker-compose.yml'), { merge: true }))
 const services = Object.entries(compose.services)
@@ -64,6 +65,18 @@ describe('the compose file', () => {
 
   it.each(services)('pins the image of %s', (_, { image }) => {
     expect(image).toMatch(/^(ims\/\w+:\$\{IMS_TAG:-dev\}|[\w/]+:v?\d[\w.-]*)$/)
+  })
+
+  it('opens the API by the word alone, which gives way to a file of keys, and serves local host names unless told otherwise', () => {
+    expect(compose.services.producer?.environment).toMatchObject({
+      // Without a colon: an empty API_KEYS reaches the producer, which refuses it.
+      API_KEYS: expect.stringMatching(/^\$\{API_KEYS-open\}$/),
+      API_KEYS_FILE: expect.stringMatching(/^\$\{API_KEYS_FILE:\+\/run\/secrets\/api-keys\}$/),
+      HTTP_ALLOWED_HOSTS: expect.stringMatching(/^\$\{HTTP_ALLOWED_HOSTS-\$\{HTTP_ADDRESS:\+\*,\}producer\}$/),
+    })
+    expect(compose.secrets).toEqual({
+      'api-keys': { file: expect.stringMatching(/^\$\{API_KEYS_FILE:-\/dev\/null\}$/) },
+    })
   })
 
   it('publishes on loopback only, and without the profile nothing but the API and the management UI', () => {

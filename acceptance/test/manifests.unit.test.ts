@@ -251,6 +251,16 @@ describe('the overlays', () => {
       expect(text).not.toMatch(/image: \S+:latest|image: [^:\s]+$/m)
     })
 
+  test(`kubernetes/overlays/production has no door without a key: its producers wait for the Secret of keys${why}`, () => {
+    const producer = rendered(join(KUBERNETES, 'overlays/production'))
+      .split('\n---\n')
+      .find((document) => /^kind: Deployment$/m.test(document) && /^ {2}name: producer$/m.test(document))
+    expect(producer).toContain('- name: API_KEYS_FILE\n          value: /run/api-keys/api-keys')
+    expect(producer).not.toMatch(/name: API_KEYS$/m)
+    expect(producer).toContain('secretName: producer-api-keys')
+    expect(producer).not.toContain('optional: true')
+  })
+
   it('never let an apply undo what an autoscaler has set', () => {
     const deployment = z.object({ spec: z.looseObject({ replicas: z.int().optional() }) })
     const [producer] = manifestsIn('producer/producer-deployment.yaml')

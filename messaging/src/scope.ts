@@ -1,5 +1,5 @@
 // Every wait of messaging has an owner: a scope says who waits, until when, and by which clock. A simulation brings its own clock.
-import { v7 as uuidv7 } from 'uuid'
+import { newMessageId } from './message-id.ts'
 import type { Service } from './service.ts'
 
 /** Time and chance as one process sees them. */
@@ -31,7 +31,7 @@ const systemClock: Clock = {
     return () => clearImmediate(immediate)
   },
   random: Math.random,
-  uuid: uuidv7,
+  uuid: newMessageId,
 }
 
 export const clockOf = ({ clock = systemClock }: Pick<Service, 'clock'>): Clock => clock

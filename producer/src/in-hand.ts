@@ -7,7 +7,7 @@ import { Problem, sendProblem } from './problem.ts'
 
 const RETRY_AFTER_S = '2'
 
-/** Answers 503 when too many requests are in hand, or too many of this client. */
+/** For clients that can have many connections: holders of a key, and whoever is behind a proxy. Answers 503 when too many requests are in hand, or too many of this client. */
 export function limitRequests({ requestsMax, requestsMaxEach }: Limits): RequestHandler {
   const shares = new Shares(requestsMax, requestsMaxEach)
   return (request, response, next) => {

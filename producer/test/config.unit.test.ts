@@ -1,7 +1,13 @@
 // The environment of the producer.
+import { createHash } from 'node:crypto'
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { contracts } from '@ims/messaging'
+import { InvalidEnvironment, MemoryBudget, parseEnvironment } from '@ims/runtime'
 import { describe, expect, it } from '@jest/globals'
-import { httpEnvironment } from '../src/config.ts'
+import { httpEnvironment, mustBeLocked } from '../src/config.ts'
+import { limitsOf } from '../src/limits.ts'
 
 describe('the environment of the producer', () => {
   it('listens on 127.0.0.1:5000 and waits for all four consumers, unless told otherwise', () => {
@@ -21,5 +27,87 @@ describe('the environment of the producer', () => {
   ])('refuses %s=%s', (name, value) => {
     const { error } = httpEnvironment.safeParse({ [name]: value })
     expect(error?.issues.map(({ path }) => path)).toEqual([[name]])
+  })
+})
+
+const KEY_LINE = `shop read ${createHash('sha256').update('key').digest('hex')}`
+const MIB = 1_048_576
+
+describe('the door of the producer', () => {
+  const parse = (env: NodeJS.ProcessEnv) => parseEnvironment({ http: httpEnvironment }, env).http
+  const fileWith = (text: string) => {
+    const file = join(mkdtempSync(join(tmpdir(), 'ims-keys-')), 'keys')
+    writeFileSync(file, text)
+    return file
+  }
+  const problemsOf = (env: NodeJS.ProcessEnv) => {
+    try {
+      mustBeLocked(parse(env))
+      return []
+    } catch (error) {
+      if (error instanceof InvalidEnvironment) return error.problems
+      throw error
+    }
+  }
+
+  it.each(['', ' ', '# none\n'])('stays shut when API_KEYS is %j, which is no list and not the word', (API_KEYS) => {
+    expect(problemsOf({ API_KEYS })).toEqual([expect.stringContaining('API_KEYS: has no key in it')])
+  })
+
+  it('stays shut when API_KEYS_FILE is empty', () => {
+    expect(problemsOf({ API_KEYS_FILE: fileWith('') })).toEqual([expect.stringContaining('API_KEYS: has no key in it')])
+  })
+
+  it.each(['0.0.0.0', '::', '10.0.0.1'])('must be locked, or opened by the word, on %s', (HTTP_HOST) => {
+    expect(problemsOf({ HTTP_HOST })).toEqual([
+      `HTTP_HOST=${HTTP_HOST} is not a loopback address: set API_KEYS, or API_KEYS=open to let everybody in`,
+    ])
+    expect(problemsOf({ HTTP_HOST, API_KEYS: 'open' })).toEqual([])
+    expect(problemsOf({ HTTP_HOST, API_KEYS: KEY_LINE })).toEqual([])
+  })
+
+  it.each(['127.0.0.1', '127.9.9.9', '::1', 'localhost'])('may be open without a word on %s', (HTTP_HOST) => {
+    expect(problemsOf({ HTTP_HOST })).toEqual([])
+  })
+
+  it('takes a file of keys in place of the word, or of nothing', () => {
+    const API_KEYS_FILE = fileWith(KEY_LINE)
+    for (const API_KEYS of ['open', '', undefined])
+      expect(parse({ API_KEYS_FILE, ...(API_KEYS === undefined ? {} : { API_KEYS }) }).apiKeys).toHaveLength(1)
+    expect(problemsOf({ API_KEYS_FILE, API_KEYS: KEY_LINE })).toEqual([expect.stringContaining('choose one')])
+  })
+
+  it('is for local names alone without keys on loopback, and for those of the list', () => {
+    expect([...(parse({}).servedHosts ?? [])]).toEqual(['localhost', '127.0.0.1', '[::1]'])
+    expect(parse({ HTTP_ALLOWED_HOSTS: 'Shop.example, b' }).servedHosts).toContain('shop.example')
+    expect(parse({ API_KEYS: KEY_LINE }).servedHosts).toBeUndefined()
+    expect(parse({ API_KEYS: 'open', HTTP_HOST: '0.0.0.0' }).servedHosts).toBeUndefined()
+  })
+})
+
+describe('the limits of the producer', () => {
+  const limits = (env: Record<string, string>, mib = 256) =>
+    limitsOf(httpEnvironment.parse(env), new MemoryBudget('producer', mib * MIB))
+
+  it('follow from its memory', () => {
+    const [small, large] = [limits({}), limits({}, 1_024)]
+    expect(small.connectionsMax).toBeGreaterThan(1_000)
+    for (const name of ['connectionsMax', 'heldMaxBytes', 'requestsMax', 'waitsMax'] as const)
+      expect(large[name]).toBeGreaterThan(6 * small[name])
+    expect(small.requestsMaxEach).toBeLessThan(small.requestsMax)
+  })
+
+  it.each([
+    [
+      { HTTP_CONNECTIONS_MOST: '10000' },
+      /^HTTP_CONNECTIONS_MOST=10000 does not fit into 256 MiB of memory: set at most \d+, /,
+    ],
+    [
+      { HTTP_BODY_MOST_BYTES: '10000000' },
+      /^HTTP_BODY_MOST_BYTES=10000000 does not fit into 256 MiB of memory: set at most \d+, /,
+    ],
+  ])('refuse what does not fit, in one sentence: %j', (env, sentence) => {
+    expect(() => limits(env)).toThrow(sentence)
+    expect(() => limits(env, 4_096)).not.toThrow()
   })
 })

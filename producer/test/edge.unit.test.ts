@@ -94,6 +94,22 @@ describe('a pipeline', () => {
     expect(honest.statuses()).toEqual([200])
   })
 
+  it('of requests that are answered at once lets the others have their turn between any two of them', async () => {
+    const { port } = await start()
+    const greedy = client(port)
+    let turns = 0
+    const turning = setInterval(() => {
+      turns += 1
+    }, 0)
+    greedy.socket.write('GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(1_000))
+    const endsAt = performance.now() + 30_000
+    while (greedy.statuses().length < 1_000 && performance.now() < endsAt)
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    clearInterval(turning)
+    expect(greedy.statuses()).toHaveLength(1_000)
+    expect(turns).toBeGreaterThan(50)
+  }, 60_000)
+
   it('is forgotten when its client leaves while one is in hand', async () => {
     const slow = slowPublisher()
     const { port } = await start({ broker: { publisher: slow.publisher } })

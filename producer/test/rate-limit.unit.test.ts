@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
 import { httpEnvironment } from '../src/config.ts'
+import { MonotonicStore } from '../src/rate-limit.ts'
 import { appUnderTest } from './app-under-test.ts'
 
 const sha256 = (key: string) => createHash('sha256').update(key).digest('hex')
@@ -36,6 +37,38 @@ describe('the rate limit', () => {
       detail: 'More than 2 requests in a minute: the header Retry-After says when to go on.',
     })
     expect(sent('healthcheck')).toHaveLength(2)
+  })
+
+  it('begins anew after a minute, whatever the clock of the machine is set to', () => {
+    let nowMs = 5_000
+    const store = new MonotonicStore(() => nowMs)
+    const hits = (key: string) => store.increment(key).totalHits
+    expect([hits('a'), hits('a')]).toEqual([1, 2])
+    nowMs += 59_999
+    expect([hits('a'), hits('b')]).toEqual([3, 1])
+    nowMs += 1
+    expect([hits('a'), hits('b')]).toEqual([1, 2])
+  })
+
+  it('is not kept by a clock that is set back an hour', async () => {
+    const { app } = limited()
+    const set = Date.now
+    try {
+      Date.now = () => set() + 3_600_000
+      expect(await statuses(app, 3)).toEqual([200, 200, 429])
+      Date.now = set
+      const third = await request(app).head('/healthcheck')
+      expect(Number(third.headers['retry-after'])).toBeLessThanOrEqual(60)
+    } finally {
+      Date.now = set
+    }
+  })
+
+  it('forgets the oldest of more clients than it can count', () => {
+    const store = new MonotonicStore()
+    for (let n = 0; n <= 50_000; n += 1) store.increment(`address ${n}`)
+    expect(store.increment('address 50000').totalHits).toBe(2)
+    expect(store.increment('address 0').totalHits).toBe(1)
   })
 
   it('is off, and says nothing, unless it is asked for', async () => {

@@ -139,10 +139,16 @@ export class Connection {
     this.#dropping = exchange.request.complete ? undefined : exchange.request
     // The beginning of the next request may have come with the end of this one.
     const last = this.#lastPiece
-    const begun = last === undefined || last.subarray(-4).equals(END_BYTES) ? 0 : last.length
+    const begun = last === undefined || endsHeaders(last) ? 0 : last.length
     this.#lastPiece = undefined
     this.#hasBegun = this.#waiting !== undefined
     this.#hold((this.#waiting?.length ?? 0) + Math.min(begun, this.#parts.headersMaxBytes))
+    // Not at once: a chunk full of requests that are answered quickly would keep all other connections waiting.
+    if (this.#waiting !== undefined) setImmediate(() => this.#goOn())
+    else this.#goOn()
+  }
+
+  #goOn(): void {
     this.#parseOn()
     if (this.#isPaused && this.#waiting === undefined) {
       this.#isPaused = false
@@ -166,7 +172,8 @@ export class Connection {
   }
 }
 
-const END_BYTES = Buffer.from(END_OF_HEADERS)
+const LF = 10
+const endsHeaders = (bytes: Buffer): boolean => bytes[bytes.length - 1] === LF && bytes[bytes.length - 3] === LF
 
 /** Up to the first place where headers may end; all of it if no other request can have been read whole behind that. */
 function firstPiece(bytes: Buffer): Buffer {

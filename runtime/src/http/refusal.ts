@@ -18,28 +18,24 @@ export const malformed = (detail: string): ProblemDocument => ({
 /** Headers of a request; it is refused when it has so many. Node drops further ones without a word. */
 export const HEADERS_MAX_COUNT = 200
 
-const refusals = new WeakMap<IncomingMessage, ProblemDocument | 'none'>()
+const refusals = new WeakMap<IncomingMessage, ProblemDocument>()
 
 /**
  * Why a request must be refused whatever its path is; undefined for all others. The application asks when it has counted
  * and logged the request.
  */
-export function refusalOf(request: IncomingMessage): ProblemDocument | undefined {
-  const refusal = refusals.get(request) ?? judge(request)
-  return refusal === 'none' ? undefined : refusal
-}
+export const refusalOf = (request: IncomingMessage): ProblemDocument | undefined =>
+  refusals.get(request) ?? refusalBy(request)
 
 /** Makes the application refuse `request` with `problem`. */
 export function refuse(request: IncomingMessage, problem: ProblemDocument): void {
   refusals.set(request, problem)
 }
 
-/** Judges a request, and brings its target into the form `/path?query`: `/` when it has no path. */
-export function judge(request: IncomingMessage): ProblemDocument | 'none' {
-  const isPath = toOriginForm(request)
-  const refusal = isPath ? refusalBy(request) : malformed('The target of the request is not a path.')
-  refusals.set(request, refusal ?? 'none')
-  return refusal ?? 'none'
+/** Brings the target of a request into the form `/path?query`; one that has no path is refused, and gets `/`. */
+export function normaliseTarget(request: IncomingMessage): void {
+  if (request.url?.startsWith('/') || toOriginForm(request)) return
+  refuse(request, malformed('The target of the request is not a path.'))
 }
 
 function refusalBy(request: IncomingMessage): ProblemDocument | undefined {
@@ -68,7 +64,6 @@ function refusalBy(request: IncomingMessage): ProblemDocument | undefined {
 /** The form of a request to a proxy, `http://host/path`, is taken too. Its host counts, not the header's (RFC 9112, 3.2.2). */
 function toOriginForm(request: IncomingMessage): boolean {
   const { url: target = '', method } = request
-  if (target.startsWith('/')) return true
   const url = /^https?:\/\//i.test(target) ? URL.parse(target) : null
   request.url = url === null ? '/' : `${url.pathname}${url.search}`
   if (url !== null) request.headers.host = url.host

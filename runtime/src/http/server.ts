@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream'
 import { listen } from '../listen.ts'
 import type { Log } from '../service.ts'
 import { Connection } from './connection.ts'
-import { HEADERS_MAX_COUNT, judge } from './refusal.ts'
+import { HEADERS_MAX_COUNT, normaliseTarget } from './refusal.ts'
 import { answerOn, CONNECT_REFUSED, OVER_LIMIT, reject, rejectionOf, turnAway } from './rejected.ts'
 import { Shares } from './shares.ts'
 
@@ -159,7 +159,7 @@ function accept(server: Server, app: RequestListener, config: HttpServerConfig, 
   })
   for (const event of ['request', 'checkContinue', 'checkExpectation'] as const)
     server.on(event, (request, response) => {
-      judge(request)
+      normaliseTarget(request)
       connections.get(request.socket)?.found({ request, response })
     })
   server.on('connect', (_, socket) => {

@@ -1,0 +1,114 @@
+// The admin port under greedy clients: what is asked often is worked out once, and connections and requests are bounded.
+import { get } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { openAdminPort } from '../src/admin.ts'
+import { createMeter } from '../src/index.ts'
+
+const closing: (() => Promise<void>)[] = []
+const sockets: Socket[] = []
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy()
+  await Promise.all(closing.splice(0).map((close) => close()))
+})
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} }
+
+async function start(warnings: readonly string[] = []) {
+  let asked = 0
+  const readiness = async () => {
+    asked += 1
+    return { reasons: [], warnings }
+  }
+  const { close, port } = await openAdminPort({ host: '127.0.0.1', port: 0 }, createMeter('s'), readiness, quiet)
+  closing.push(close)
+  return { port, asked: () => asked }
+}
+
+function client(port: number, bytes = '') {
+  const socket = connect(port, '127.0.0.1')
+  sockets.push(socket)
+  let received = ''
+  socket.on('data', (chunk: Buffer) => {
+    received += chunk.toString()
+  })
+  socket.on('error', () => {})
+  socket.write(bytes)
+  const closed = new Promise((resolve) => socket.on('close', resolve))
+  return { socket, closed, received: () => received }
+}
+
+const status = (port: number, path: string, headers: Record<string, string> = {}): Promise<number | undefined> =>
+  new Promise((resolve, reject) => {
+    get({ port, host: '127.0.0.1', path, headers, agent: false }, (response) => {
+      response.resume()
+      resolve(response.statusCode)
+    }).on('error', reject)
+  })
+
+describe('the admin port', () => {
+  it('makes /metrics once a second at most, however often it is asked for', async () => {
+    const { port, asked } = await start()
+    const { received, closed } = client(
+      port,
+      'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(200) +
+        'GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n',
+    )
+    const since = performance.now()
+    await closed
+    expect(received().match(/HTTP\/1\.1 200/g)).toHaveLength(201)
+    expect(asked()).toBeLessThanOrEqual(1 + (performance.now() - since) / 1_000)
+  }, 30_000)
+
+  it('goes on serving others while clients pipeline and do not read', async () => {
+    const { port } = await start()
+    for (let n = 0; n < 30; n += 1)
+      client(port, 'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(5_000)).socket.pause()
+    expect(await status(port, '/livez')).toBe(200)
+  }, 30_000)
+
+  it('lets go of silent connections', async () => {
+    const { port } = await start()
+    const { received, closed } = client(port)
+    await closed
+    expect(received()).toMatch(/^HTTP\/1\.1 408 /)
+  }, 30_000)
+
+  it('names what should be mended in /readyz, and is ready all the same', async () => {
+    const { port } = await start(['API_KEYS_FILE: line 2: …'])
+    const response = await fetch(`http://127.0.0.1:${port}/readyz`)
+    expect([response.status, await response.json()]).toEqual([
+      200,
+      { status: 'ready', warnings: ['API_KEYS_FILE: line 2: …'] },
+    ])
+  })
+
+  it.each([
+    [{ Host: 'localhost:9090' }, 200],
+    [{ Host: 'attacker.example' }, 403],
+    [{ Host: 'localhost', Origin: 'http://attacker.example' }, 403],
+    [{ Host: 'localhost', 'Sec-Fetch-Site': 'cross-site' }, 403],
+  ])('on loopback is for this machine only: %j is %i', async (headers, expected) => {
+    const { port } = await start()
+    expect(await status(port, '/metrics', headers)).toBe(expected)
+  })
+
+  it.each([
+    ['GET http://[::1/x HTTP/1.1\r\nHost: localhost\r\n\r\n', 400],
+    ['GET /livez HTTP/1.1\r\n\r\n', 400],
+    ['GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n', 404],
+    ['POST /livez HTTP/1.1\r\nHost: localhost\r\n\r\n', 405],
+    ['CONNECT a:80 HTTP/1.1\r\nHost: localhost\r\n\r\n', 501],
+    ['hello\r\n\r\n', 400],
+  ])('answers %j with a problem document', async (bytes, expected) => {
+    const { port } = await start()
+    const { socket, received } = client(port, bytes)
+    const endsAt = performance.now() + 10_000
+    while (!received().includes('urn:ims:problem:') && performance.now() < endsAt)
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    socket.destroy()
+    expect(received()).toMatch(new RegExp(`^HTTP/1.1 ${expected} `))
+    expect(received()).toMatch(/X-Request-Id: .+\r\n/i)
+    expect(received()).toContain('application/problem+json')
+  })
+})

@@ -1,0 +1,46 @@
+// A question that many ask is worked out once for all of them.
+import { describe, expect, it } from '@jest/globals'
+import { sharedForAWhile } from '../src/shared-for-a-while.ts'
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+describe('a shared answer', () => {
+  it('is worked out once for all who ask in a while, and again for those after it', async () => {
+    let asked = 0
+    const ask = sharedForAWhile(async () => {
+      asked += 1
+      return asked
+    }, 100)
+    expect(await Promise.all([ask(), ask(), ask()])).toEqual([1, 1, 1])
+    expect(await ask()).toBe(1)
+    await pause(300)
+    expect(await ask()).toBe(2)
+  })
+
+  it('is never worked out twice at a time', async () => {
+    let running = 0
+    let max = 0
+    const ask = sharedForAWhile(async () => {
+      running += 1
+      max = Math.max(max, running)
+      await pause(200)
+      running -= 1
+    }, 1)
+    for (let n = 0; n < 20; n += 1) {
+      void ask()
+      await pause(5)
+    }
+    expect(max).toBe(1)
+  })
+
+  it('is not kept when it is a failure', async () => {
+    let asked = 0
+    const ask = sharedForAWhile(async () => {
+      asked += 1
+      if (asked === 1) throw new Error('no')
+      return asked
+    }, 10_000)
+    await expect(ask()).rejects.toThrow('no')
+    expect(await ask()).toBe(2)
+  })
+})

@@ -1,0 +1,21 @@
+// Shares: no client can take all of what is bounded.
+import { describe, expect, it } from '@jest/globals'
+import { Shares } from '../src/index.ts'
+
+describe('shares', () => {
+  it('leave something for others when one client takes as much as it can', () => {
+    const shares = new Shares(10, 5)
+    const taken = Array.from({ length: 8 }, () => shares.take('greedy'))
+    expect(taken.filter(Boolean)).toHaveLength(5)
+    expect(shares.take('other', 5)).toBe(true)
+    expect(shares.take('third')).toBe(false)
+    expect(shares.largest).toBe('greedy')
+  })
+
+  it('can be taken again when they were given back', () => {
+    const shares = new Shares(2, 2)
+    expect([shares.take('a', 2), shares.take('a')]).toEqual([true, false])
+    shares.giveBack('a', 2)
+    expect([shares.takenBy('a'), shares.take('b', 2)]).toEqual([0, true])
+  })
+})
