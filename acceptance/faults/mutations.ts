@@ -68,8 +68,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       // The guard is that an ack goes to the channel its message came from: this one goes to whichever channel there is.
       {
-        find: "    this.#all.add({ message, session, read, step: 'waiting' })",
-        replace: "    InHand.newest = session\n    this.#all.add({ message, session, read, step: 'waiting' })",
+        find: "    this.#all.add({ ...held, step: 'waiting', replyBytes: 0 })",
+        replace: "    InHand.newest = held.session\n    this.#all.add({ ...held, step: 'waiting', replyBytes: 0 })",
       },
       {
         find: '      const { channel } = session\n      this.#onChannel(session, () =>',

@@ -17,8 +17,8 @@ void runService({ name: 'consumer_four', config }, async (service) => {
   // Closed in reverse: stop consuming and settle what is in hand, then the broker, then MySQL.
   const database = own(await openDatabase(config.mysql, service))
   const broker = own(await openBroker(config.rabbitmq, service))
-  // Never more queries than connections; one is left for the question whether MySQL answers.
-  const consumer = { ...config.consumer, queriesMost: Math.max(1, config.mysql.poolSize - 1) }
+  // Never more queries than connections.
+  const consumer = { ...config.consumer, queriesMost: config.mysql.poolSize }
   const handler = listItems(inventoryIn(database), config.listing)
   own(await broker.consume(orderProcessing, handler, consumer, () => database.notReady()))
 })

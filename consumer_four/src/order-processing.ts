@@ -15,8 +15,15 @@ type Pages = Pick<Inventory, 'page'>
  * Handles order_processing. A request with the header `x-limit` gets one page and `x-next`; one without comes from a
  * Python peer and gets the whole list in one reply, up to `mostBytes`, beyond which it is refused.
  * Identical requests of one batch share a query, which begins after all of them arrived: none sees a past older than itself.
+ * Whole lists, which may be as large as all pages together, are built one after the other.
  */
 export function listItems(inventory: Pages, { mostBytes }: { mostBytes: number }): Handler<unknown, never> {
+  let built: Promise<unknown> = Promise.resolve()
+  const inTurn = (request: Request): Promise<Outcome<never>> => {
+    const list = built.then(() => wholeList(inventory, request, mostBytes))
+    built = list.catch(() => {})
+    return list
+  }
   return async (deliveries) => {
     const answers = new Map<string, Promise<Outcome<never>>>()
     return await Promise.all(
@@ -26,15 +33,15 @@ export function listItems(inventory: Pages, { mostBytes }: { mostBytes: number }
         const key = JSON.stringify([request.limit, request.after, request.sku, request.label])
         const answer =
           answers.get(key) ??
-          (request.limit === undefined
-            ? wholeList(inventory, request, mostBytes)
-            : page(inventory, { ...request, limit: request.limit }))
+          (request.limit === undefined ? inTurn(request) : page(inventory, { ...request, limit: request.limit }))
         answers.set(key, answer)
         return answer
       }),
     )
   }
 }
+
+const [OPENING, COMMA, CLOSING] = [Buffer.from('['), Buffer.from(','), Buffer.from(']')]
 
 interface Request {
   readonly after: number
@@ -61,18 +68,20 @@ async function page(inventory: Pages, { after, limit, filter }: Request & { limi
 }
 
 async function wholeList(inventory: Pages, { after, filter }: Request, mostBytes: number): Promise<Outcome<never>> {
-  const parts: string[] = []
+  // Bytes, and not text, which may take twice as much while the list grows.
+  const parts: Buffer[] = []
   let bytes = 2
   let from = after
   do {
     const { items, next } = await inventory.page({ after: from, limit: PAGE_MOST_ITEMS, ...filter })
-    const json = JSON.stringify(items).slice(1, -1)
-    bytes += Buffer.byteLength(json) + 1
+    const json = Buffer.from(JSON.stringify(items))
+    bytes += json.length - 1
     if (bytes > mostBytes) return tooLarge(mostBytes)
-    if (json !== '') parts.push(json)
+    if (items.length > 0) parts.push(parts.length === 0 ? OPENING : COMMA, json.subarray(1, -1))
     from = next
   } while (from !== LAST_PAGE)
-  return { kind: 'answered', body: Buffer.from(`[${parts.join(',')}]`), headers: {} }
+  const body = Buffer.concat(parts.length === 0 ? [OPENING, CLOSING] : [...parts, CLOSING])
+  return { kind: 'answered', body, headers: {} }
 }
 
 const tooLarge = (mostBytes: number): Outcome<never> => ({

@@ -71,7 +71,7 @@ export const consumerEnvironment = z
       .default(1_048_576)
       .describe('a larger message is dead-lettered unread, in bytes'),
     CONSUMER_REPLIES_MOST_BYTES: whole(1, 1_073_741_824)
-      .default(16_777_216)
+      .default(8_388_608)
       .describe(
         'bytes of replies to queries that wait to be sent, or for their confirm; no further query is begun until there are fewer',
       ),

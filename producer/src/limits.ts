@@ -14,6 +14,9 @@ const COST_OF_REQUEST_BYTES = 12_288
 /** What a wait costs: the message, its timer, its promises. */
 const COST_OF_WAIT_BYTES = 6_144
 
+/** A page is copied while it arrives, and parsed: what that leaves is collected late. */
+const COST_OF_PAGE_BYTE = 6
+
 /** `…MaxEach` is what one client may have of it: half, so that no client can take all. */
 export interface Limits {
   readonly connectionsMax: number
@@ -23,6 +26,8 @@ export interface Limits {
   readonly requestsMaxEach: number
   readonly waitsMax: number
   readonly waitsMaxEach: number
+  /** Bytes of pages of listings that are asked for, or that clients have yet to take. */
+  readonly pagesMaxBytes: number
 }
 
 /** @throws DoesNotFit when what is configured needs more memory than there is */
@@ -49,5 +54,6 @@ export function limitsOf(
     requestsMaxEach: Math.ceil(requestsMax / 2),
     waitsMax,
     waitsMaxEach: Math.ceil(waitsMax / 2),
+    pagesMaxBytes: Math.floor(memory.bytes('pages') / COST_OF_PAGE_BYTE),
   }
 }

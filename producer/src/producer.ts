@@ -36,7 +36,7 @@ export function createApp(dependencies: Dependencies): Express {
   const get: Record<string, { get: RequestHandler; head: RequestHandler }> = {
     '/healthcheck': { get: healthcheckRoute(dependencies), head: headRoute(dependencies) },
     '/order_processing': {
-      get: orderProcessingRoute(dependencies),
+      get: orderProcessingRoute({ ...dependencies, limits }),
       head: headRoute(dependencies, ({ query }) => void wantedBy(query)),
     },
   }

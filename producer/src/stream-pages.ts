@@ -6,14 +6,15 @@ import type { Page } from './pages.ts'
 const [OPENING, CLOSING] = Buffer.from('[]')
 
 /**
- * Writes `first` and every page after it, then ends the response. At most two pages are held at once. Returns early when
- * the client is gone. The response must carry its headers already.
+ * Writes `first` and every page after it, then ends the response. At most two pages are held at once; `taken` is called with
+ * each that the client has taken. Returns early when the client is gone. The response must carry its headers already.
  * @throws what `ask` rejects with: the response is then begun but not ended, and must be cut off
  */
 export async function streamPages(
   response: ServerResponse,
   first: Page,
   ask: (after: number) => Promise<Page>,
+  taken: (page: Page) => void = () => {},
 ): Promise<void> {
   let separator = '['
   for (let page = first; ; ) {
@@ -27,6 +28,7 @@ export async function streamPages(
       separator = ','
       if (!flowing) await drained(response)
     }
+    taken(page)
     if (response.destroyed) return
     if (following === undefined) break
     page = await following

@@ -5,6 +5,7 @@ import { InMemoryRabbitmq, quietService } from '@ims/messaging/testing'
 import type { Express } from 'express'
 import request from 'supertest'
 import { httpEnvironment } from '../src/config.ts'
+import { type Limits, limitsOf } from '../src/limits.ts'
 import { createApp } from '../src/producer.ts'
 
 export const consumerConfig = consumerEnvironment.parse({})
@@ -16,9 +17,16 @@ interface Options {
   /** Parts of the broker that behave otherwise. */
   readonly broker?: Partial<Pick<Broker, 'publisher' | 'requester'>>
   readonly stopping?: AbortSignal
+  /** Limits that differ from those that the memory gives. */
+  readonly limits?: Partial<Limits>
 }
 
-export function appUnderTest({ environment = {}, broker = {}, stopping = quietService.stopping }: Options = {}) {
+export function appUnderTest({
+  environment = {},
+  broker = {},
+  stopping = quietService.stopping,
+  limits,
+}: Options = {}) {
   const rabbitmq = new InMemoryRabbitmq()
   const own = rabbitmq.open({ publishes: contracts })
   const lines: { level: string; fields: object; message: string }[] = []
@@ -31,7 +39,12 @@ export function appUnderTest({ environment = {}, broker = {}, stopping = quietSe
     stopping,
   }
   const config = httpEnvironment.parse(environment)
-  const app = createApp({ broker: { publisher: own.publisher, requester: own.requester, ...broker }, config, service })
+  const app = createApp({
+    broker: { publisher: own.publisher, requester: own.requester, ...broker },
+    config,
+    service,
+    limits: { ...limitsOf(config), ...limits },
+  })
   /** What lies on a queue, parsed. */
   const sent = (queue: string): unknown[] =>
     rabbitmq.messages(queue).map(({ content }) => JSON.parse(content.toString()))

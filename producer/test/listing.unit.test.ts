@@ -39,7 +39,7 @@ describe('GET /order_processing', () => {
         request: () => new Promise<never>((_, reject) => void waiting.push(reject)),
       },
     }
-    const { app } = appUnderTest({ broker })
+    const { app } = appUnderTest({ broker, limits: { pagesMaxBytes: 500_000_000 } })
     const page = (after: number) => request(app).get(`/order_processing?limit=5000&after=${after}`)
     const asked = Array.from({ length: 100 }, (_, n) => page(n).then(({ status }) => status))
     await until(() => waiting.length === 100)

@@ -3,49 +3,50 @@ import { LAST_PAGE, OutcomeUnknown } from '@ims/messaging'
 import type { RequestHandler } from 'express'
 import { whenLeft } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
+import type { Limits } from '../limits.ts'
 import { nextPageUrl, wantedBy } from '../listing-query.ts'
 import { askForPage, type Page, type PageRequest } from '../pages.ts'
+import { overLimit, PagesInHand } from '../pages-in-hand.ts'
 import { Problem } from '../problem.ts'
 import { shareNext } from '../share-next.ts'
 import { streamPages } from '../stream-pages.ts'
 
-/**
- * Items of pages that may be asked for at once: as many as can come before the deadline, and fit into memory. Who comes
- * then is refused at once, rather than all of them late.
- */
-const ITEMS_ASKED_MOST = 500_000
-
-export function orderProcessingRoute({ broker, config }: Pick<Dependencies, 'broker' | 'config'>): RequestHandler {
-  let itemsAsked = 0
+export function orderProcessingRoute({
+  broker,
+  config,
+  limits,
+}: Pick<Dependencies, 'broker' | 'config'> & { limits: Limits }): RequestHandler {
+  const pages = new PagesInHand(limits.pagesMaxBytes)
   const askOnce = shareNext(
-    (wanted: PageRequest, left) => {
-      itemsAsked += wanted.pageItems
-      return askForPage(broker.requester, wanted, left).finally(() => {
-        itemsAsked -= wanted.pageItems
-      })
-    },
+    (wanted: PageRequest, left) =>
+      pages.ask({ items: wanted.pageItems, deadlineMs: wanted.deadlineMs, left }, (deadlineMs) =>
+        askForPage(broker.requester, { ...wanted, deadlineMs }, left),
+      ),
     ({ after, limit, pageItems, sku, label }) => JSON.stringify([after, limit, pageItems, sku, label]),
   )
   return async (request, response) => {
     const wanted = wantedBy(request.query)
     const pageItems = wanted.limit ?? config.listPageItems
     const left = whenLeft(response)
-    const ask = (after: number): Promise<Page> =>
-      askOnce({ ...wanted, after, pageItems, deadlineMs: config.rpcTimeoutMs }, left)
-    if (itemsAsked + pageItems > ITEMS_ASKED_MOST) throw overLimit()
+    const held = new Set<Page>()
+    const taken = (page: Page) => held.delete(page) && pages.drop(page)
+    const ask = async (after: number): Promise<Page> => {
+      const page = await askOnce({ ...wanted, after, pageItems, deadlineMs: config.rpcTimeoutMs }, left)
+      if (response.closed) return page
+      held.add(page)
+      pages.hold(page)
+      return page
+    }
+    if (!pages.hasRoomFor(pageItems)) throw overLimit()
+    response.once('close', () => held.forEach(taken))
     // Before any header goes out, so that a failure can still be told by the status.
     const first = await ask(wanted.after).catch(nothingChanged)
     response.setHeader('Content-Type', 'application/json')
-    if (wanted.limit === undefined && first.next !== LAST_PAGE) return await streamPages(response, first, ask)
+    if (wanted.limit === undefined && first.next !== LAST_PAGE) return await streamPages(response, first, ask, taken)
     if (first.next !== LAST_PAGE) response.setHeader('Link', `<${nextPageUrl(request.url, first.next)}>; rel="next"`)
     response.setHeader('Content-Length', first.json.length)
     response.end(first.json)
   }
-}
-
-function overLimit(): Problem {
-  const detail = 'Too many lists are asked for at this moment: this one was not asked for. Asking again is safe.'
-  return new Problem(503, 'not-accepted', detail, { headers: { 'Retry-After': '2' }, reason: 'over-limit' })
 }
 
 /** Of a question it does not matter whether it arrived: it changes nothing, and may be asked again. */

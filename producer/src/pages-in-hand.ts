@@ -1,0 +1,126 @@
+// Pages of listings that are asked for, and those that clients have yet to take: as many at once as fit into memory.
+import { OutcomeUnknown } from '@ims/messaging'
+import type { Page } from './pages.ts'
+import { Problem } from './problem.ts'
+
+/** Questions that may be asked, or wait for their turn, at once: as many as can be answered before the deadline. */
+const QUESTIONS_MAX = 256
+/** The same in items of pages, of which each costs consumer four and this process its time. */
+const ITEMS_MAX = 500_000
+/** What is expected of an item until some have been seen. */
+const ITEM_BYTES = 200
+
+interface Turn {
+  readonly bytes: number
+  begin(): void
+}
+
+export class PagesInHand {
+  readonly #maxBytes: number
+  /** In the order of their arrival. */
+  readonly #waiting = new Set<Turn>()
+  /** Pages that clients have yet to take, and how many of them take it. */
+  readonly #held = new Map<Page, number>()
+  #heldBytes = 0
+  #askedBytes = 0
+  #questions = 0
+  #items = 0
+  #itemBytes = ITEM_BYTES
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  /** Whether one more listing can be begun. Refused at once, it is no slower answer to everybody. */
+  hasRoomFor(items: number): boolean {
+    return this.#questions < QUESTIONS_MAX && this.#items + items <= ITEMS_MAX && this.#heldBytes <= this.#maxBytes
+  }
+
+  /**
+   * Waits until the page fits, then calls `ask` with the milliseconds that are left.
+   * @throws OutcomeUnknown when `left` aborts before, Problem 503 when its turn does not come in time, and what `ask` rejects with
+   */
+  async ask(
+    { items, deadlineMs, left }: { items: number; deadlineMs: number; left: AbortSignal },
+    ask: (deadlineMs: number) => Promise<Page>,
+  ): Promise<Page> {
+    const since = performance.now()
+    const bytes = Math.ceil(items * this.#itemBytes)
+    this.#questions += 1
+    this.#items += items
+    try {
+      await this.#turn(bytes, deadlineMs, left)
+      try {
+        const page = await ask(Math.max(1, deadlineMs - (performance.now() - since)))
+        if (page.count > 0) this.#itemBytes = (this.#itemBytes + page.json.length / page.count) / 2
+        return page
+      } finally {
+        this.#askedBytes -= bytes
+      }
+    } finally {
+      this.#questions -= 1
+      this.#items -= items
+      // Once whoever asked has taken hold of the page.
+      setImmediate(() => this.#next())
+    }
+  }
+
+  /** Counts the page until `drop` was called as often. */
+  hold(page: Page): void {
+    const holders = this.#held.get(page) ?? 0
+    this.#held.set(page, holders + 1)
+    if (holders === 0) this.#heldBytes += page.json.length
+  }
+
+  drop(page: Page): void {
+    const holders = this.#held.get(page) ?? 0
+    if (holders > 1) this.#held.set(page, holders - 1)
+    else if (this.#held.delete(page)) this.#heldBytes -= page.json.length
+    this.#next()
+  }
+
+  #turn(bytes: number, deadlineMs: number, left: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = () => {
+        clearTimeout(timer)
+        left.removeEventListener('abort', gone)
+        this.#waiting.delete(turn)
+      }
+      const timer = setTimeout(() => {
+        end()
+        reject(overLimit())
+      }, deadlineMs)
+      const gone = () => {
+        end()
+        reject(new OutcomeUnknown('nobody waits for the page any more'))
+      }
+      const turn: Turn = {
+        bytes,
+        begin: () => {
+          end()
+          this.#askedBytes += bytes
+          resolve()
+        },
+      }
+      this.#waiting.add(turn)
+      left.addEventListener('abort', gone)
+      if (left.aborted) gone()
+      this.#next()
+    })
+  }
+
+  /** First come, first served. Alone, a page of any size passes. */
+  #next(): void {
+    for (const turn of this.#waiting) {
+      const taken = this.#askedBytes + this.#heldBytes
+      if (taken > 0 && taken + turn.bytes > this.#maxBytes) return
+      turn.begin()
+    }
+  }
+}
+
+/** The listing was not asked for. */
+export function overLimit(): Problem {
+  const detail = 'Too many lists are asked for at this moment: this one was not asked for. Asking again is safe.'
+  return new Problem(503, 'not-accepted', detail, { headers: { 'Retry-After': '2' }, reason: 'over-limit' })
+}

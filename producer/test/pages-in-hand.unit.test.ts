@@ -1,0 +1,83 @@
+// Pages in hand: as many as fit are asked for at once, the others wait their turn, and what does not fit is refused at once.
+import { describe, expect, it } from '@jest/globals'
+import type { Page } from '../src/pages.ts'
+import { PagesInHand } from '../src/pages-in-hand.ts'
+import { until } from './until.ts'
+
+const pageOf = (bytes: number): Page => ({ json: Buffer.alloc(bytes), count: 1, next: 0 })
+const stays = new AbortController().signal
+
+function asking(maxBytes: number) {
+  const pages = new PagesInHand(maxBytes)
+  const asked: string[] = []
+  const answers = new Map<string, (page: Page) => void>()
+  /** Each item is expected to have 200 bytes. */
+  const ask = (name: string, items: number, { left = stays, deadlineMs = 60_000 } = {}) =>
+    pages.ask({ items, deadlineMs, left }, () => {
+      asked.push(name)
+      return new Promise<Page>((resolve) => answers.set(name, resolve))
+    })
+  const answer = (name: string, page: Page) => answers.get(name)?.(page)
+  return { pages, asked, ask, answer }
+}
+
+describe('pages in hand', () => {
+  it('are asked for as they fit, first come, first served; one alone passes whatever its size', async () => {
+    const { asked, ask, answer } = asking(1_000)
+    const all = [ask('huge', 50), ask('a', 2), ask('b', 2), ask('c', 2)]
+    await until(() => asked.length > 0)
+    expect(asked).toEqual(['huge'])
+    answer('huge', pageOf(200))
+    await until(() => asked.length === 3)
+    expect(asked).toEqual(['huge', 'a', 'b'])
+    answer('b', pageOf(200))
+    await until(() => asked.length === 4)
+    for (const name of ['a', 'c']) answer(name, pageOf(200))
+    await Promise.all(all)
+  })
+
+  it('count once while clients take them, however many clients, and make room when the last one has', async () => {
+    const { pages, asked, ask, answer } = asking(1_000)
+    const page = pageOf(900)
+    pages.hold(page)
+    pages.hold(page)
+    const asks = ask('a', 2)
+    pages.drop(page)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(asked).toEqual([])
+    expect(pages.hasRoomFor(1)).toBe(true)
+    pages.hold(pageOf(200))
+    expect(pages.hasRoomFor(1)).toBe(false)
+    pages.drop(page)
+    await until(() => asked.length === 1)
+    answer('a', pageOf(1))
+    await asks
+  })
+
+  it('are forgotten when their client leaves before their turn, and refused when that does not come in time', async () => {
+    const { pages, asked, ask, answer } = asking(100)
+    const first = ask('first', 10)
+    const left = new AbortController()
+    const gone = ask('gone', 10, { left: left.signal })
+    const late = ask('late', 10, { deadlineMs: 50 })
+    left.abort()
+    await expect(gone).rejects.toMatchObject({ name: 'OutcomeUnknown' })
+    await expect(late).rejects.toMatchObject({ status: 503, headers: { 'Retry-After': '2' } })
+    answer('first', pageOf(1))
+    await first
+    expect(asked).toEqual(['first'])
+    expect(pages.hasRoomFor(500_000)).toBe(true)
+  })
+
+  it('are refused at once beyond 256 questions', async () => {
+    const { pages, asked, ask, answer } = asking(100)
+    const left = new AbortController()
+    const all = Array.from({ length: 256 }, (_, n) => ask(String(n), 1, { left: left.signal }).catch(() => {}))
+    expect(pages.hasRoomFor(1)).toBe(false)
+    await until(() => asked.length === 1)
+    left.abort()
+    answer('0', pageOf(1))
+    await Promise.all(all)
+    expect(pages.hasRoomFor(1)).toBe(true)
+  })
+})
