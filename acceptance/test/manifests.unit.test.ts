@@ -101,7 +101,8 @@ describe('every container', () => {
         .object({ version: z.string() })
         .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')))
       const [name, tag] = container.image.split(':')
-      if (name?.startsWith('ims/')) expect(tag).toBe(version)
+      // No registry has this name: overlay or pipeline say where ours are, and until then a node pulls nobody else's.
+      if (name?.startsWith('registry.invalid/ims/')) expect(tag).toBe(version)
       else expect(tag).toMatch(/^\d+\.\d+/)
       expect(container).toMatchObject({ imagePullPolicy: 'IfNotPresent' })
     },

@@ -9,6 +9,7 @@ import { runNewman } from '../newman.ts'
 import {
   asOperator,
   basic,
+  buildAndUp,
   compose,
   containers,
   docker,
@@ -30,7 +31,7 @@ const ONE_SHOT = ['accounts', 'migrate']
 
 beforeAll(async () => {
   await removeAll()
-  await up('--build')
+  await buildAndUp()
 }, 15 * MINUTE_MS)
 afterAll(async () => {
   await removeAll()

@@ -135,8 +135,8 @@ describe('what the pipelines name', () => {
   it('are explained in docs/jenkins.md: credentials, labels of agents, and variables of Jenkins', () => {
     const page = read(join(ROOT, 'docs/jenkins.md'))
     const ids = ['ims-registry', 'ims-kubeconfig-']
-    const labels = matches(code, /label '([\w-]+)'/g)
-    expect(labels).toHaveLength(2)
+    const labels = matches(code, /'(ims-(?:build|deployment)[\w-]*)'/g)
+    expect(labels.sort()).toEqual(['ims-build', 'ims-build-changes', 'ims-deployment'])
     for (const name of [...ids, ...labels, 'IMS_REGISTRY', "lib('ims')", 'pipeline_files/shared_library']) {
       expect(page).toContain(name)
     }
