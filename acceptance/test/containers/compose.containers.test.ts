@@ -171,6 +171,17 @@ describe('every container', () => {
 })
 
 describe('the broker', () => {
+  it("has the cookie that accounts has made, and opens Erlang's ports to nobody", async () => {
+    await execIn('rabbitmq', 'cmp', '/run/accounts/erlang-cookie', '/var/lib/rabbitmq/.erlang.cookie')
+    const knock = `import { connect } from 'node:net'
+      for (const port of [4369, 25672, 5672]) {
+        const socket = connect(port, 'rabbitmq')
+        socket.on('connect', () => { console.log(port, 'open'); socket.destroy() }).on('error', ({ code }) => console.log(port, code))
+      }`
+    const answers = (await runIn('consumer_one', knock)).trim().split('\n').sort()
+    expect(answers).toEqual(['25672 ECONNREFUSED', '4369 ECONNREFUSED', '5672 open'])
+  })
+
   it('has the queues, policies, users and permissions that the definitions say, and no others', async () => {
     const file = definitions.parse(JSON.parse(await execIn('rabbitmq', 'cat', '/run/accounts/definitions.json')))
     await rabbitmqctl('export_definitions', '/var/lib/rabbitmq/exported.json')
@@ -332,6 +343,7 @@ describe('what each user of MySQL must not do is refused', () => {
       "SELECT CONCAT(user, '@', host) FROM mysql.user WHERE user NOT LIKE 'mysql.%' ORDER BY user",
     )
     expect(users.split('\n')).toEqual([
+      'backup@%',
       'consumer_four@%',
       'consumer_three@%',
       'consumer_two@%',

@@ -84,6 +84,13 @@ describe.each(SERVICES)('the image of %s', (service) => {
     expect(packages.has('typeorm')).toBe(LIBRARIES[service].includes('repository'))
   })
 
+  it('has no program that installs others', async () => {
+    const find =
+      'for program in npm npx corepack yarn; do command -v $program; done; ls /usr/local/lib/node_modules /opt'
+    const { output } = await ran('docker', 'run', '--rm', '--entrypoint', 'sh', image(service), '-c', find)
+    expect(output).toMatch(/^ls: cannot access '\/usr\/local\/lib\/node_modules'/)
+  })
+
   it('can change nothing of itself, and starts from the compiled code that was put in', async () => {
     const script = 'touch /ims/x /ims/.compile-cache/x; NODE_DEBUG_NATIVE=COMPILE_CACHE timeout 2 node "$0"; true'
     const { output } = await ran(
