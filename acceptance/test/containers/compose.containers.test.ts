@@ -94,20 +94,26 @@ describe('docker compose up --build --wait', () => {
     MINUTE_MS,
   )
 
-  it('started each after what it needs: the producer last, when RabbitMQ and all four consumers were healthy', async () => {
-    const startedAt = async (service: string) =>
-      Date.parse(z.object({ State: z.object({ StartedAt: z.string() }) }).parse(await inspect(service)).State.StartedAt)
-    const producer = await startedAt('producer')
-    for (const service of ['rabbitmq', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']) {
-      const { State } = healthLog.parse(await inspect(service))
-      const firstHealthy = State.Health.Log.find(({ ExitCode }) => ExitCode === 0)
-      // Docker keeps the last five checks only; on a longer run the start is all that is left to compare.
-      expect(await startedAt(service)).toBeLessThan(producer)
-      expect(firstHealthy).toBeDefined()
-    }
-    for (const consumer of ['consumer_two', 'consumer_three', 'consumer_four'])
-      expect(await startedAt(consumer)).toBeGreaterThan(await startedAt('migrate'))
-  })
+  it(
+    'started each after what it needs: the producer last, when RabbitMQ and all four consumers were healthy',
+    async () => {
+      const startedAt = async (service: string) =>
+        Date.parse(
+          z.object({ State: z.object({ StartedAt: z.string() }) }).parse(await inspect(service)).State.StartedAt,
+        )
+      const producer = await startedAt('producer')
+      for (const service of ['rabbitmq', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']) {
+        const { State } = healthLog.parse(await inspect(service))
+        const firstHealthy = State.Health.Log.find(({ ExitCode }) => ExitCode === 0)
+        // Docker keeps the last five checks only; on a longer run the start is all that is left to compare.
+        expect(await startedAt(service)).toBeLessThan(producer)
+        expect(firstHealthy).toBeDefined()
+      }
+      for (const consumer of ['consumer_two', 'consumer_three', 'consumer_four'])
+        expect(await startedAt(consumer)).toBeGreaterThan(await startedAt('migrate'))
+    },
+    MINUTE_MS,
+  )
 })
 
 const healthLog = z.object({

@@ -228,7 +228,6 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
     const answer = '{"auditReportVersion":2,"vulnerabilities":{"a":{"severity":"high"}}}'
     const { run, commands, workdir } = await buildForReal('vulnerable-package', 0, {
       audit: { answer, code: 1 },
-      branch,
     })
     expect(run.result).toBe('FAILURE')
     const message = 'an npm package has known vulnerabilities (high or worse), see above'
