@@ -1,7 +1,8 @@
-# `docker buildx bake`: the images of all five services at once; IMS_TAG and REVISION are put on them.
+# `docker buildx bake`: the images of all five services at once; IMS_TAG and REVISION are put on them, REGISTRY is where they will be pushed to.
 variable "IMS_TAG" { default = "dev" }
 variable "REVISION" { default = "unknown" }
-variable "REGISTRY" { default = "" }
+variable "REGISTRY" { default = "registry.invalid" } # none has our images
+variable "NODE_IMAGE" { default = "node:24.21.0-bookworm-slim" }
 
 group "default" {
   targets = ["services"]
@@ -12,6 +13,6 @@ target "services" {
   matrix     = { service = ["producer", "consumer_one", "consumer_two", "consumer_three", "consumer_four"] }
   context    = "."
   dockerfile = "${service}/Dockerfile"
-  tags       = ["${REGISTRY}ims/${service}:${IMS_TAG}"]
-  args       = { REVISION = REVISION, VERSION = IMS_TAG }
+  tags       = ["${REGISTRY}/ims/${service}:${IMS_TAG}"]
+  args       = { REVISION = REVISION, VERSION = IMS_TAG, NODE_IMAGE = NODE_IMAGE }
 }

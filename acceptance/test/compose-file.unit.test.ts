@@ -10,6 +10,11 @@ const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 
 const service = z.looseObject({
   image: z.string(),
+  pull_policy: z.string().optional(),
+  command: z.array(z.string()).optional(),
+  extra_hosts: z.array(z.string()).optional(),
+  pids_limit: z.int(),
+  logging: z.object({ driver: z.literal('json-file'), options: z.record(z.string(), z.string()) }),
   profiles: z.array(z.string()).default([]),
   build: z.object({ context: z.string(), dockerfile: z.string() }).optional(),
   read_only: z.boolean().optional(),
@@ -25,11 +30,13 @@ const service = z.looseObject({
 const compose = z
   .looseObject({
     services: z.record(z.string(), service),
-    networks: z.record(z.string(), z.object({ internal: z.boolean() }).nullable()),
+    networks: z.record(z.string(), z.looseObject({ internal: z.boolean().optional() }).nullable()),
     volumes: z.record(z.string(), z.null()),
     secrets: z.record(z.string(), z.object({ file: z.string() })),
   })
   .parse(parse(read('dockercompose/docker-compose.yml'), { merge: true }))
+/** No registry has this name: nobody else's image can be run in place of one that is missing. */
+const OURS = 'registry.invalid/ims/'
 const services = Object.entries(compose.services)
 
 describe('the Dockerfiles', () => {
@@ -43,9 +50,18 @@ describe('the Dockerfiles', () => {
       .object({ optionalDependencies: z.record(z.string(), z.string()) })
       .parse(JSON.parse(read('package.json')))
     const versions = ['producer', 'accounts'].map(
-      (name) => /^ARG NODE_VERSION=(.*)$/m.exec(read(`${name}/Dockerfile`))?.[1],
+      (name) => /^ARG NODE_IMAGE=node:(.*)-bookworm-slim$/m.exec(read(`${name}/Dockerfile`))?.[1],
     )
     expect(new Set([...versions, ...Object.values(optionalDependencies)]).size).toBe(1)
+  })
+
+  it('leave no program behind that installs others', () => {
+    for (const name of ['producer', 'accounts']) {
+      const text = read(`${name}/Dockerfile`)
+      const last = text.slice(text.lastIndexOf('\nFROM '))
+      const base = /^FROM \$\{NODE_IMAGE\} AS base\n(?:.+\n)+/m.exec(text)?.[0] ?? ''
+      expect(last.startsWith('\nFROM base\n') ? base : last).toContain('RUN rm -rf /usr/local/lib/node_modules')
+    }
   })
 })
 
@@ -58,13 +74,36 @@ describe('the compose file', () => {
     expect(each).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] })
     expect(each.mem_limit).toMatch(/^\d+[mg]$/)
     // Our own images say 1000:1000 themselves.
-    if (!each.image.startsWith('ims/')) expect(each.user).toMatch(/^(?!root$|0$)\w+$/)
+    if (!each.image.startsWith(OURS)) expect(each.user).toMatch(/^(?!root$|0$)\w+$/)
     for (const [name, value] of Object.entries(each.environment))
       expect([name, /PASSWORD|SECRET/.test(name) && !value.startsWith('/run/accounts/')]).toEqual([name, false])
   })
 
-  it.each(services)('pins the image of %s', (_, { image }) => {
-    expect(image).toMatch(/^(ims\/\w+:\$\{IMS_TAG:-dev\}|[\w/]+:v?\d[\w.-]*)$/)
+  it.each(services)('pins the image of %s, and pulls none of ours', (_, { image, pull_policy }) => {
+    expect([image.startsWith(OURS), pull_policy]).toEqual([
+      image.startsWith(OURS),
+      image.startsWith(OURS) ? 'never' : undefined,
+    ])
+    if (image.startsWith(OURS)) expect(image.slice(OURS.length)).toMatch(/^\w+:\$\{IMS_TAG:-dev\}$/)
+    else expect(image).toMatch(/^[\w/]+:v?\d+\.\d+[\w.-]*$/)
+  })
+
+  it.each(services)('bounds the log and the processes of %s', (_, { logging, pids_limit }) => {
+    expect(logging.options).toEqual({
+      'max-size': expect.stringMatching(/^\d+m$/),
+      'max-file': expect.stringMatching(/^\d+$/),
+    })
+    expect(pids_limit).toBeGreaterThan(0)
+  })
+
+  it("gives the broker the cookie that accounts has made, and opens Erlang's ports inside its container only", () => {
+    const { command, environment, extra_hosts } = compose.services.rabbitmq ?? {}
+    expect(command?.join(' ')).toContain('install -m 600 /run/accounts/erlang-cookie /var/lib/rabbitmq/.erlang.cookie')
+    expect(environment).toMatchObject({
+      ERL_EPMD_ADDRESS: '127.0.0.1',
+      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '-kernel inet_dist_use_interface {127,0,0,1}',
+    })
+    expect(extra_hosts).toEqual(['rabbitmq:127.0.0.1'])
   })
 
   it('opens the API by the word alone, which gives way to a file of keys, and serves local host names unless told otherwise', () => {
@@ -90,6 +129,12 @@ describe('the compose file', () => {
 
   it('keeps the database and the broker on networks without a way out', () => {
     expect(compose.networks).toMatchObject({ broker: { internal: true }, database: { internal: true } })
+    // A port can be published through another network only: what leaves this one is not answered.
+    const outside = compose.services.rabbitmq?.networks.filter((name) => compose.networks[name]?.internal !== true)
+    expect(outside).toEqual(['management'])
+    expect(compose.networks.management).toEqual({
+      driver_opts: { 'com.docker.network.bridge.enable_ip_masquerade': 'false' },
+    })
     const onDatabase = services.filter(([, { networks }]) => networks.includes('database')).map(([name]) => name)
     expect(onDatabase).toEqual(['mysql', 'migrate', 'consumer_two', 'consumer_three', 'consumer_four'])
     expect(compose.services.mysql?.networks).toEqual(['database'])

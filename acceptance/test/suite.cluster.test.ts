@@ -274,7 +274,7 @@ describe('the suite on a cluster', () => {
     checked(async () => {
       const [running] = await podsOf('producer')
       const share = await load.during(async () => {
-        await inNamespace(['set', 'image', 'deployment/producer', `producer=ims/producer:none-${run}`])
+        await inNamespace(['set', 'image', 'deployment/producer', `producer=registry.invalid/ims/producer:none-${run}`])
         const asked = inNamespace(['rollout', 'status', 'deployment/producer', '--timeout=20s'])
         const outcome = await asked.then(() => 'rolled out', String)
         // Whatever it was, the later steps build on a producer that works.

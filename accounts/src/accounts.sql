@@ -2,11 +2,17 @@
 -- mysqld reads it with --init-file at every start, so each statement can be repeated, and stands on one line.
 CREATE DATABASE IF NOT EXISTS ims CHARACTER SET utf8mb4;
 
-CREATE USER IF NOT EXISTS 'migrate'@'%';
+-- Everybody begins without rights: one that is no longer in this file is not kept from an earlier version. A user that goes
+-- from this file is dropped in it.
+CREATE USER IF NOT EXISTS 'migrate'@'%', 'backup'@'%', 'consumer_two'@'%', 'consumer_three'@'%', 'consumer_four'@'%';
+REVOKE ALL PRIVILEGES, GRANT OPTION FROM 'migrate'@'%', 'backup'@'%', 'consumer_two'@'%', 'consumer_three'@'%', 'consumer_four'@'%';
+
 ALTER USER 'migrate'@'%' IDENTIFIED BY '{{migrate}}';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP, LOCK TABLES ON ims.* TO 'migrate'@'%';
 
-CREATE USER IF NOT EXISTS 'consumer_two'@'%', 'consumer_three'@'%', 'consumer_four'@'%';
+ALTER USER 'backup'@'%' IDENTIFIED BY '{{backup}}';
+GRANT SELECT ON ims.* TO 'backup'@'%';
+
 ALTER USER 'consumer_two'@'%' IDENTIFIED BY '{{consumer_two}}';
 ALTER USER 'consumer_three'@'%' IDENTIFIED BY '{{consumer_three}}';
 ALTER USER 'consumer_four'@'%' IDENTIFIED BY '{{consumer_four}}';

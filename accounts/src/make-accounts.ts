@@ -10,7 +10,7 @@ export type Accounts = Readonly<Record<string, Readonly<Record<string, string>>>
 /** The files that hold one secret each, by owner; the others are made from these. */
 const SECRETS: Readonly<Record<string, readonly string[]>> = {
   rabbitmq: ['operator-password', 'monitoring-password', 'erlang-cookie'],
-  mysql: ['root-password'],
+  mysql: ['root-password', 'backup-password'],
   migrate: ['mysql-password'],
   producer: ['rabbitmq-password'],
   consumer_one: ['rabbitmq-password'],
@@ -36,13 +36,13 @@ export function makeAccounts(existing: Accounts, newSecret: () => string = rando
       Object.fromEntries(files.map((file) => [file, checked(owner, file, existing[owner]?.[file] || newSecret())])),
     ]),
   )
-  // Who looks at the broker (operator, monitoring) is kept with the broker's own files; every other user is named like the owner of its password.
-  const rabbitmqPassword = (user: string) =>
-    secrets.rabbitmq?.[`${user}-password`] ?? secrets[user]?.['rabbitmq-password']
+  // Who looks at a server (operator, monitoring, backup) is kept with its own files; every other user is named like the owner of its password.
+  const passwordOn = (server: 'rabbitmq' | 'mysql') => (user: string) =>
+    secrets[server]?.[`${user}-password`] ?? secrets[user]?.[`${server}-password`]
   return {
     ...secrets,
-    rabbitmq: { ...secrets.rabbitmq, 'definitions.json': definitions(rabbitmqPassword) },
-    mysql: { ...secrets.mysql, 'accounts.sql': accountsSql((user) => secrets[user]?.['mysql-password']) },
+    rabbitmq: { ...secrets.rabbitmq, 'definitions.json': definitions(passwordOn('rabbitmq')) },
+    mysql: { ...secrets.mysql, 'accounts.sql': accountsSql(passwordOn('mysql')) },
   }
 }
 

@@ -22,7 +22,7 @@ describe('accounts', () => {
         .filter(([file]) => !file.includes('.'))
         .map(([, secret]) => secret),
     )
-    expect(secrets).toHaveLength(13)
+    expect(secrets).toHaveLength(14)
     expect(new Set(secrets).size).toBe(secrets.length)
     for (const secret of secrets) expect(secret).toMatch(/^[\w-]{43}$/)
   })
@@ -49,6 +49,24 @@ describe('accounts', () => {
     for (const line of lines) expect(line).toMatch(/^(CREATE|ALTER|GRANT|REVOKE) .*;$/)
     for (const user of ['migrate', 'consumer_two', 'consumer_three', 'consumer_four'])
       expect(lines).toContain(`ALTER USER '${user}'@'%' IDENTIFIED BY '${accounts[user]?.['mysql-password']}';`)
+  })
+
+  it('takes every right from a user before it gives some, so that none is left from an earlier version', () => {
+    const lines = (makeAccounts({}).mysql?.['accounts.sql'] ?? '').split('\n')
+    const usersOf = (line = '') => [...line.matchAll(/'(\w+)'@'%'/g)].map(([, user = '']) => user)
+    const revoke = lines.findIndex((line) => line.startsWith('REVOKE ALL PRIVILEGES, GRANT OPTION FROM '))
+    const granted = lines.filter((line) => line.startsWith('GRANT ')).flatMap(usersOf)
+    expect(usersOf(lines[revoke]).sort()).toEqual([...new Set(granted)].sort())
+    expect(lines.slice(0, revoke).filter((line) => line.startsWith('GRANT '))).toEqual([])
+  })
+
+  it('lets a backup read and nothing else', () => {
+    const accounts = makeAccounts({})
+    const lines = (accounts.mysql?.['accounts.sql'] ?? '').split('\n').filter((line) => line.includes("'backup'"))
+    expect(lines.slice(2)).toEqual([
+      `ALTER USER 'backup'@'%' IDENTIFIED BY '${accounts.mysql?.['backup-password']}';`,
+      "GRANT SELECT ON ims.* TO 'backup'@'%';",
+    ])
   })
 
   it('lets only who applies messages once write, and forget, what was applied', () => {
@@ -135,7 +153,7 @@ describe('accounts in directories', () => {
   afterEach(() => rmSync(directory, { recursive: true }))
 
   it('are made once, and completed when one is missing', () => {
-    expect(writeAccounts(directory).made).toHaveLength(15)
+    expect(writeAccounts(directory).made).toHaveLength(16)
     const password = readFileSync(join(directory, 'migrate', 'mysql-password'), 'utf8')
     expect(writeAccounts(directory).made).toEqual([])
     rmSync(join(directory, 'consumer_two'), { recursive: true })

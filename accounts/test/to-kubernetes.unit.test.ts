@@ -114,7 +114,11 @@ describe('completing the Secrets of a cluster', () => {
       'mysql-password',
       'rabbitmq-password',
     ])
-    expect(Object.keys(fake.files['mysql-account'] ?? {}).sort()).toEqual(['accounts.sql', 'root-password'])
+    expect(Object.keys(fake.files['mysql-account'] ?? {}).sort()).toEqual([
+      'accounts.sql',
+      'backup-password',
+      'root-password',
+    ])
     expect(made).toContain('rabbitmq-account/definitions.json')
     const secrets = Object.values(fake.files).flatMap((files) => Object.values(files))
     for (const secret of secrets) expect(made.join(' ')).not.toContain(secret)

@@ -80,10 +80,10 @@ function shippedBy(packages: Packages): Shipped[] {
     seen.add(path)
     open.push(...neededBy(path, packages))
   }
-  return [...seen]
-    .filter((path) => path.includes('node_modules/'))
-    .map((path) => shippedAt(path, packages))
-    .sort((one, other) => (`${one.name} ${one.version}` < `${other.name} ${other.version}` ? -1 : 1))
+  const others = [...seen].filter((path) => path.includes('node_modules/')).map((path) => shippedAt(path, packages))
+  // A package may lie in several places.
+  const once = new Map(others.map((each) => [`${each.name} ${each.version}`, each]))
+  return [...once].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, each]) => each)
 }
 
 function shippedAt(path: string, packages: Packages): Shipped {

@@ -1,5 +1,4 @@
 // The environment variables of the repository: where MySQL is, how long to wait for what, how long the inbox remembers.
-import { isIP } from 'node:net'
 import { z } from 'zod'
 import { duplicateServers, serverList, serversOf } from './server-list.ts'
 import { checkTls, tlsOf, tlsVariables } from './tls.ts'
@@ -39,12 +38,6 @@ export const mysqlEnvironment = z
   })
   .superRefine(checkTls)
   .superRefine((v, context) => {
-    // The driver would compare the certificate with `localhost` instead of an address.
-    const servers = serversOf(v.MYSQL_HOST, v.MYSQL_PORT)
-    if (v.MYSQL_TLS === 'on' && v.MYSQL_TLS_SERVER_NAME === undefined && servers.some(({ host }) => isIP(host) !== 0)) {
-      const message = 'is needed when MYSQL_HOST is an address: the name in the certificate'
-      context.addIssue({ code: 'custom', path: ['MYSQL_TLS_SERVER_NAME'], message })
-    }
     for (const message of duplicateServers(v.MYSQL_HOST, v.MYSQL_PORT))
       context.addIssue({ code: 'custom', path: ['MYSQL_HOST'], message })
   })

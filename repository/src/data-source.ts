@@ -1,5 +1,5 @@
 // Opens TypeORM's data source on one server, with or without TLS, and leaves nothing open if that fails.
-import { connect } from 'node:net'
+import { connect, isIP } from 'node:net'
 import { DataSource, type Logger } from 'typeorm'
 import type { MysqlConfig } from './config.ts'
 import { migrations } from './migrations/index.ts'
@@ -28,8 +28,8 @@ export async function connectTo(
 ): Promise<DataSource> {
   const source = new DataSource({
     type: 'mysql',
-    // The driver compares the certificate with this name.
-    host: config.tls?.serverName ?? server.host,
+    // The driver compares the certificate with this.
+    host: config.tls === undefined ? server.host : verifiedName(config.tls.serverName ?? server.host),
     port: server.port,
     username: config.user,
     password: config.password,
@@ -58,12 +58,20 @@ export async function connectTo(
   }
 }
 
+/**
+ * The driver gives TLS the name of its host, but no address, and would have a server at an address verified as `localhost`. With a dot at its
+ * end, as a domain name may have one, it passes for a name, and Node compares what stands before the dot with the addresses in the certificate.
+ */
+function verifiedName(name: string): string {
+  return isIP(name) === 0 ? name : `${name}.`
+}
+
 /** mysql2's options for verified TLS. The name in the certificate may differ from the host. */
 function encryption({ tls }: MysqlConfig, { host, port }: Server): object {
   if (tls === undefined) return {}
   const { ca, cert, key, serverName } = tls
   const ssl = { ca, cert, key, rejectUnauthorized: true, verifyIdentity: true }
-  if (serverName === undefined) return { ssl }
+  if (serverName === undefined && isIP(host) === 0) return { ssl }
   return {
     ssl,
     stream: () => connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }),

@@ -29,7 +29,7 @@ beforeAll(async () => {
   await openssl()
   ours = new CertificateAuthority(join(directory, 'ours'))
   others = new CertificateAuthority(join(directory, 'others'), 'Another CA')
-  const certificate = ours.issue('mysql', 'DNS:localhost', 'DNS:mysql.example')
+  const certificate = ours.issue('mysql', 'DNS:localhost', 'DNS:mysql.example', 'IP:127.0.0.1')
   client = ours.issue('client')
   if (!hasServerPrograms()) return
   server = await privateMysql(join(directory, 'server'), [
@@ -78,6 +78,19 @@ async function cipher(config: ReturnType<typeof configOf>): Promise<string> {
 }
 
 describe('MySQL over TLS', () => {
+  withMysql(
+    'is refused at an address that its certificate does not have, and not taken for localhost',
+    async (mysql) => {
+      const encrypted = /^encrypted with /
+      expect(await cipher(configOf(mysql, { MYSQL_HOST: '127.0.0.1' }))).toMatch(encrypted)
+      expect(await cipher(configOf(mysql, { MYSQL_TLS_SERVER_NAME: '127.0.0.1' }))).toMatch(encrypted)
+      for (const address of ['10.9.9.9', '::1'])
+        expect(await cipher(configOf(mysql, { MYSQL_TLS_SERVER_NAME: address }))).toContain(
+          "the server's certificate is for another name",
+        )
+    },
+  )
+
   withMysql('is encrypted, from the migration on', async (mysql) => {
     const config = configOf(mysql)
     expect(await cipher(config)).toMatch(/^encrypted with TLS_/)
@@ -163,8 +176,6 @@ describe('the variables of TLS', () => {
     expect(problems({ MYSQL_TLS_CA: ours.cert })).toEqual([
       'MYSQL_TLS: is off, but MYSQL_TLS_CA is set: nothing would be encrypted',
     ])
-    expect(problems({ MYSQL_TLS: 'on', MYSQL_HOST: '192.0.2.1' })).toEqual([
-      'MYSQL_TLS_SERVER_NAME: is needed when MYSQL_HOST is an address: the name in the certificate',
-    ])
+    expect(problems({ MYSQL_TLS: 'on', MYSQL_HOST: '192.0.2.1' })).toBeUndefined()
   })
 })

@@ -21,7 +21,7 @@ export function overlayWithTag(tag: string | undefined, directory: string): stri
     'kind: Kustomization',
     `resources: [${JSON.stringify(relative(directory, overlay))}]`,
     'images:',
-    ...OURS.map((service) => `  - { name: ims/${service}, newTag: ${JSON.stringify(tag)} }`),
+    ...OURS.map((service) => `  - { name: registry.invalid/ims/${service}, newTag: ${JSON.stringify(tag)} }`),
   ]
   writeFileSync(join(directory, 'kustomization.yaml'), `${lines.join('\n')}\n`)
   return directory

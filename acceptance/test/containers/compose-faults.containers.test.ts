@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { call, item } from '../http.ts'
 import { loadOn } from '../load.ts'
 import {
+  buildAndUp,
   compose,
   containers,
   crash,
@@ -18,7 +19,6 @@ import {
   SERVICES,
   sql,
   takeDeadLetters,
-  up,
 } from './compose.ts'
 
 const MINUTE_MS = 60_000
@@ -30,7 +30,7 @@ const servers = ['rabbitmq', 'mysql'] as const
 
 beforeAll(async () => {
   await removeAll()
-  await up('--build')
+  await buildAndUp()
 }, 15 * MINUTE_MS)
 afterAll(async () => {
   await removeAll()

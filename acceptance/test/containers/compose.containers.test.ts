@@ -9,6 +9,7 @@ import { runNewman } from '../newman.ts'
 import {
   asOperator,
   basic,
+  buildAndUp,
   compose,
   containers,
   docker,
@@ -30,7 +31,7 @@ const ONE_SHOT = ['accounts', 'migrate']
 
 beforeAll(async () => {
   await removeAll()
-  await up('--build')
+  await buildAndUp()
 }, 15 * MINUTE_MS)
 afterAll(async () => {
   await removeAll()
@@ -93,20 +94,26 @@ describe('docker compose up --build --wait', () => {
     MINUTE_MS,
   )
 
-  it('started each after what it needs: the producer last, when RabbitMQ and all four consumers were healthy', async () => {
-    const startedAt = async (service: string) =>
-      Date.parse(z.object({ State: z.object({ StartedAt: z.string() }) }).parse(await inspect(service)).State.StartedAt)
-    const producer = await startedAt('producer')
-    for (const service of ['rabbitmq', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']) {
-      const { State } = healthLog.parse(await inspect(service))
-      const firstHealthy = State.Health.Log.find(({ ExitCode }) => ExitCode === 0)
-      // Docker keeps the last five checks only; on a longer run the start is all that is left to compare.
-      expect(await startedAt(service)).toBeLessThan(producer)
-      expect(firstHealthy).toBeDefined()
-    }
-    for (const consumer of ['consumer_two', 'consumer_three', 'consumer_four'])
-      expect(await startedAt(consumer)).toBeGreaterThan(await startedAt('migrate'))
-  })
+  it(
+    'started each after what it needs: the producer last, when RabbitMQ and all four consumers were healthy',
+    async () => {
+      const startedAt = async (service: string) =>
+        Date.parse(
+          z.object({ State: z.object({ StartedAt: z.string() }) }).parse(await inspect(service)).State.StartedAt,
+        )
+      const producer = await startedAt('producer')
+      for (const service of ['rabbitmq', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']) {
+        const { State } = healthLog.parse(await inspect(service))
+        const firstHealthy = State.Health.Log.find(({ ExitCode }) => ExitCode === 0)
+        // Docker keeps the last five checks only; on a longer run the start is all that is left to compare.
+        expect(await startedAt(service)).toBeLessThan(producer)
+        expect(firstHealthy).toBeDefined()
+      }
+      for (const consumer of ['consumer_two', 'consumer_three', 'consumer_four'])
+        expect(await startedAt(consumer)).toBeGreaterThan(await startedAt('migrate'))
+    },
+    MINUTE_MS,
+  )
 })
 
 const healthLog = z.object({
@@ -170,6 +177,17 @@ describe('every container', () => {
 })
 
 describe('the broker', () => {
+  it("has the cookie that accounts has made, and opens Erlang's ports to nobody", async () => {
+    await execIn('rabbitmq', 'cmp', '/run/accounts/erlang-cookie', '/var/lib/rabbitmq/.erlang.cookie')
+    const knock = `import { connect } from 'node:net'
+      for (const port of [4369, 25672, 5672]) {
+        const socket = connect(port, 'rabbitmq')
+        socket.on('connect', () => { console.log(port, 'open'); socket.destroy() }).on('error', ({ code }) => console.log(port, code))
+      }`
+    const answers = (await runIn('consumer_one', knock)).trim().split('\n').sort()
+    expect(answers).toEqual(['25672 ECONNREFUSED', '4369 ECONNREFUSED', '5672 open'])
+  })
+
   it('has the queues, policies, users and permissions that the definitions say, and no others', async () => {
     const file = definitions.parse(JSON.parse(await execIn('rabbitmq', 'cat', '/run/accounts/definitions.json')))
     await rabbitmqctl('export_definitions', '/var/lib/rabbitmq/exported.json')
@@ -331,6 +349,7 @@ describe('what each user of MySQL must not do is refused', () => {
       "SELECT CONCAT(user, '@', host) FROM mysql.user WHERE user NOT LIKE 'mysql.%' ORDER BY user",
     )
     expect(users.split('\n')).toEqual([
+      'backup@%',
       'consumer_four@%',
       'consumer_three@%',
       'consumer_two@%',

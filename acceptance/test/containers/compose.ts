@@ -6,7 +6,11 @@ import { ROOT } from '../stack.ts'
 
 export const SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four'] as const
 export type ServiceName = (typeof SERVICES)[number]
-export const TAG = 'test'
+/** The tag of images that are there already and are tested as they are; without it they are built. */
+const GIVEN = process.env.IMS_TEST_IMAGES
+export const TAG = GIVEN ?? 'test'
+export const isBuilt = GIVEN !== undefined
+export const image = (service: ServiceName) => `registry.invalid/ims/${service}:${TAG}`
 
 const PROJECT = 'ims-test'
 const MOST_OUTPUT_BYTES = 64 * 1024 * 1024
@@ -56,6 +60,9 @@ export async function docker(...args: string[]): Promise<string> {
 
 /** Runs `docker compose ARGS` on the tests' project. */
 export const compose = async (...args: string[]): Promise<string> => await docker('compose', ...args)
+
+/** Builds the images, unless the tests were given some, starts all and waits until all is healthy. */
+export const buildAndUp = async (): Promise<string> => await up(...(isBuilt ? [] : ['--build']))
 
 /** Starts all, or `services`, and waits until all that is started is healthy. */
 export const up = async (...args: string[]): Promise<string> => await compose('up', '--wait', ...args)
@@ -111,7 +118,7 @@ const process1 = z.object({ State: z.object({ Pid: z.int().positive() }) })
 export async function crash(service: string): Promise<void> {
   const { State } = process1.parse(await inspect(service))
   const kill = `process.kill(${State.Pid}, 'SIGKILL')`
-  await docker('run', '--rm', '--pid=host', '--user=root', `ims/consumer_one:${TAG}`, 'node', '--eval', kill)
+  await docker('run', '--rm', '--pid=host', '--user=root', image('consumer_one'), 'node', '--eval', kill)
 }
 
 /** Messages on a queue, ready and unacked. */

@@ -1,7 +1,7 @@
 // The five images: buildable alone, small, without anything that is not needed, and good citizens as process 1.
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
-import { docker, ran, SERVICES, type ServiceName, TAG } from './compose.ts'
+import { docker, image, isBuilt, ran, SERVICES, type ServiceName } from './compose.ts'
 
 const MINUTE_MS = 60_000
 const ABOVE_BASE_MOST_BYTES = 60_000_000
@@ -15,8 +15,6 @@ const LIBRARIES: Record<ServiceName, string[]> = {
   consumer_three: ['messaging', 'repository', 'runtime'],
   consumer_four: ['messaging', 'repository', 'runtime'],
 }
-
-const image = (service: ServiceName) => `ims/${service}:${TAG}`
 
 const inspected = z.tuple([
   z.object({
@@ -34,6 +32,7 @@ const inspected = z.tuple([
 const inspectImage = async (name: string) => inspected.parse(JSON.parse(await docker('image', 'inspect', name)))[0]
 
 beforeAll(async () => {
+  if (isBuilt) return
   for (const service of SERVICES)
     await docker('build', '--quiet', '--file', `${service}/Dockerfile`, '--tag', image(service), '.')
 }, 10 * MINUTE_MS)
@@ -85,6 +84,13 @@ describe.each(SERVICES)('the image of %s', (service) => {
     expect(packages.has('typeorm')).toBe(LIBRARIES[service].includes('repository'))
   })
 
+  it('has no program that installs others', async () => {
+    const find =
+      'for program in npm npx corepack yarn; do command -v $program; done; ls /usr/local/lib/node_modules /opt'
+    const { output } = await ran('docker', 'run', '--rm', '--entrypoint', 'sh', image(service), '-c', find)
+    expect(output).toMatch(/^ls: cannot access '\/usr\/local\/lib\/node_modules'/)
+  })
+
   it('can change nothing of itself, and starts from the compiled code that was put in', async () => {
     const script = 'touch /ims/x /ims/.compile-cache/x; NODE_DEBUG_NATIVE=COMPILE_CACHE timeout 2 node "$0"; true'
     const { output } = await ran(
@@ -134,7 +140,7 @@ describe('docker-bake.hcl', () => {
       .object({ target: z.record(z.string(), z.object({ dockerfile: z.string(), tags: z.array(z.string()) })) })
       .parse(JSON.parse(plan))
     expect(Object.entries(target).map(([name, { dockerfile, tags }]) => [name, dockerfile, tags])).toEqual(
-      [...SERVICES].sort().map((name) => [name, `${name}/Dockerfile`, [`ims/${name}:${TAG}`]]),
+      [...SERVICES].sort().map((name) => [name, `${name}/Dockerfile`, [image(name)]]),
     )
   })
 })

@@ -9,6 +9,9 @@ import { containers, environment, http, ran, removeAll } from './compose.ts'
 const MINUTE_MS = 60_000
 const ims = (...args: string[]) => ran(process.execPath, 'local/src/main.ts', ...args)
 
+// It builds: never under the name of images that the tests were given.
+environment.IMS_TAG = 'test'
+
 beforeAll(async () => {
   await removeAll()
 }, 2 * MINUTE_MS)

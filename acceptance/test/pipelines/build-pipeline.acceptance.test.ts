@@ -1,10 +1,10 @@
 // build.pipeline in the simulator: what it runs and in which order, that nothing faulty is pushed, and that no password gets out.
 import { execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals'
-import { itWith, type PipelineRun, runPipeline, withoutSimulator } from './simulator.ts'
+import { itWith, type PipelineRun, ROOT, runPipeline, withoutSimulator } from './simulator.ts'
 
 jest.setTimeout(60_000)
 
@@ -17,6 +17,8 @@ const build = (...options: readonly string[]) => runPipeline('build.pipeline', [
 /** What was run, in order: the label of a step or its command. */
 const steps = ({ events }: PipelineRun) =>
   events.filter(({ type }) => type === 'sh').map(({ label, script }) => label ?? script ?? '')
+const agents = ({ events }: PipelineRun) =>
+  events.filter(({ type }) => type === 'agent').map((event) => JSON.stringify(event.args))
 const pushed = (run: PipelineRun) => run.events.some(({ script }) => script?.includes('docker push'))
 const credentials = ({ events }: PipelineRun) => events.filter(({ type }) => type === 'credential')
 
@@ -32,9 +34,10 @@ describe('the build pipeline', () => {
       'npm ci',
       'npm run check',
       'npm test',
+      'Which base',
       ...BUILDS,
       'npm run test:containers',
-      expect.stringContaining('npm sbom --sbom-format cyclonedx'),
+      'List the packages',
       'Audit the packages',
       'Scan the images',
       'Push the images',
@@ -69,13 +72,20 @@ describe('the build pipeline', () => {
     })
   }
 
-  test('pushes nothing of a pull request, and does not even read the password', async () => {
-    const run = await build('--pr', '7')
-    expect(run.result).toBe('SUCCESS')
-    expect(steps(run)).toContain('npm test')
-    expect(pushed(run)).toBe(false)
-    expect(credentials(run)).toEqual([])
-  })
+  for (const [what, options] of [
+    ['a pull request', ['--pr', '7']],
+    ['another branch', ['--branch', 'feature']],
+  ] as const) {
+    test(`pushes nothing of ${what}, needs no registry, and runs on agents that keep nothing`, async () => {
+      const run = await runPipeline('build.pipeline', ['--sha', SHA, ...options])
+      expect(run).toMatchObject({ result: 'SUCCESS', objections: [] })
+      expect(steps(run)).toContain('npm test')
+      expect(pushed(run)).toBe(false)
+      expect(credentials(run)).toEqual([])
+      expect(agents(run)).toEqual([expect.stringContaining('ims-build-changes')])
+      expect(agents(await build())).toEqual([expect.not.stringContaining('ims-build-changes')])
+    })
+  }
 
   test('tries a push again that failed', async () => {
     const run = await build('--fail', 'docker push', '--fail-times', '2')
@@ -89,8 +99,9 @@ describe('the build pipeline', () => {
     expect(steps(run).filter((step) => step === 'Push the images')).toHaveLength(3)
   })
 
-  test('fails with a sentence, before it reads the password, when it does not know where to push to', async () => {
+  test('fails with a sentence in its first stage when it does not know where to push to', async () => {
     const run = await runPipeline('build.pipeline', [])
+    expect(steps(run)).not.toContain('npm ci')
     expect(run.result).toBe('FAILURE')
     expect(run.events.find(({ type }) => type === 'error')?.message).toContain('IMS_REGISTRY must be a host')
     expect(pushed(run)).toBe(false)
@@ -105,13 +116,18 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
   })
   afterAll(() => rmSync(directory, { recursive: true }))
 
+  const BASE = 'node@sha256:ba5e'
   const CLEAN = { answer: '{"auditReportVersion":2,"vulnerabilities":{}}', code: 0 }
 
   /**
    * Runs in a work tree of its own; `trivy` is its exit code when it looks for vulnerabilities, or undefined where there is
    * none; `audit` is what npm audit prints, and its exit code.
    */
-  async function buildForReal(name: string, trivy: number | undefined, audit = CLEAN) {
+  async function buildForReal(
+    name: string,
+    trivy: number | undefined,
+    { audit = CLEAN, version = '0.68.2', branch = 'main' } = {},
+  ) {
     const [workdir, shims] = [join(directory, name), join(directory, `${name}-shims`)]
     for (const path of [workdir, shims]) mkdirSync(path)
     const log = join(shims, 'log')
@@ -127,14 +143,33 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
     shim(
       'docker',
       `if [[ $1 == login ]]; then cat >'${shims}/login-input'; echo "$DOCKER_CONFIG" >'${shims}/login-directory'; fi
+       for word in "$@"; do if [[ $word == reports/built/* ]]; then echo "sha256:built-\${word#reports/built/}" >"$word"; fi; done
+       if [[ $* == *'{{index .RepoDigests 0}}'* ]]; then echo '${BASE}'; exit; fi
        if [[ $2 == inspect ]]; then name=\${!#}; echo "\${name%:*}@sha256:d1e2"; echo "elsewhere/\${name%:*}@sha256:d1e2"; fi`,
     )
-    if (trivy !== undefined) shim('trivy', `if [[ $* == *--exit-code* ]]; then exit ${trivy}; fi`)
+    if (trivy !== undefined)
+      shim(
+        'trivy',
+        `if [[ $* == --version ]]; then echo 'Version: ${version}'; fi
+       if [[ $* == *--exit-code* ]]; then exit ${trivy}; fi`,
+      )
     const git = (...args: readonly string[]) => execFileSync('git', args, { cwd: workdir, encoding: 'utf8' })
+    mkdirSync(join(workdir, 'producer'))
+    writeFileSync(join(workdir, 'producer/Dockerfile'), 'ARG NODE_IMAGE=node:24\n')
+    cpSync(join(ROOT, 'kubernetes'), join(workdir, 'kubernetes'), { recursive: true })
     git('init', '--quiet')
     git('-c', 'user.name=a', '-c', 'user.email=a@example.org', 'commit', '--quiet', '--allow-empty', '-m', 'a')
     const sha = git('rev-parse', 'HEAD').trim()
-    const run = await runPipeline('build.pipeline', [...REGISTRY, '--exec', '--workdir', workdir, '--path', shims])
+    const run = await runPipeline('build.pipeline', [
+      ...REGISTRY,
+      '--branch',
+      branch,
+      '--exec',
+      '--workdir',
+      workdir,
+      '--path',
+      shims,
+    ])
     const commands = readFileSync(log, 'utf8').trimEnd().split('\n')
     return { run, commands, sha, workdir, shims }
   }
@@ -147,14 +182,19 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
       SERVICES.map((service) => `docker push ${remote(service)}`),
     )
     for (const service of SERVICES) {
-      const command = `docker build --pull --progress plain --file ${service}/Dockerfile --tag ims/${service}:${sha} --build-arg VERSION=${sha} --build-arg REVISION=${sha} .`
+      const command = `docker build --progress plain --file ${service}/Dockerfile --tag registry.invalid/ims/${service}:${sha} --iidfile reports/built/${service} --build-arg NODE_IMAGE=${BASE} --build-arg VERSION=${sha} --build-arg REVISION=${sha} .`
       expect(commands).toContain(command)
-      expect(commands).toContain(`docker tag ims/${service}:${sha} ${remote(service)}`)
+      // What was built, whatever its name means by then.
+      expect(commands).toContain(`docker tag sha256:built-${service} ${remote(service)}`)
       expect(commands).toContain(`docker image rm --force ${remote(service)}`)
       expect(commands).toContainEqual(
-        expect.stringMatching(new RegExp(`^trivy image .*--exit-code 10 ims/${service}:${sha}$`)),
+        expect.stringMatching(new RegExp(`^trivy image .*--exit-code 10 registry.invalid/ims/${service}:${sha}$`)),
       )
     }
+    for (const other of ['mysql:8.4', 'rabbitmq:4.3-management'])
+      expect(commands).toContainEqual(expect.stringMatching(new RegExp(`^trivy image .*--exit-code 10 ${other}$`)))
+    expect(commands.filter((command) => command.startsWith('docker pull'))).toEqual(['docker pull --quiet node:24'])
+    expect(readFileSync(join(workdir, 'reports/base-images.txt'), 'utf8')).toBe(`node:24 ${BASE}\n`)
     expect(commands.join('\n')).not.toContain('latest')
     expect(readFileSync(join(workdir, 'reports/images.txt'), 'utf8').trimEnd().split('\n')).toEqual(
       SERVICES.map((service) => `registry.example.org/team/ims/${service}@sha256:d1e2`),
@@ -173,7 +213,7 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
     const { run, commands } = await buildForReal('vulnerable', 10)
     expect(run.result).toBe('FAILURE')
     expect(run.events.find(({ type }) => type === 'error')?.message).toContain('known vulnerabilities (HIGH,CRITICAL)')
-    expect(commands.filter((command) => command.includes('--exit-code 10'))).toHaveLength(5)
+    expect(commands.filter((command) => command.includes('--exit-code 10'))).toHaveLength(7)
     expect(commands.filter((command) => /^docker (push|login)/.test(command))).toEqual([])
   })
 
@@ -186,7 +226,9 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
 
   test('does not push a package with known vulnerabilities, and keeps the report', async () => {
     const answer = '{"auditReportVersion":2,"vulnerabilities":{"a":{"severity":"high"}}}'
-    const { run, commands, workdir } = await buildForReal('vulnerable-package', 0, { answer, code: 1 })
+    const { run, commands, workdir } = await buildForReal('vulnerable-package', 0, {
+      audit: { answer, code: 1 },
+    })
     expect(run.result).toBe('FAILURE')
     const message = 'an npm package has known vulnerabilities (high or worse), see above'
     expect(run.events.find(({ type }) => type === 'error')?.message).toBe(message)
@@ -194,24 +236,36 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
     expect(readFileSync(join(workdir, 'reports/npm-audit.json'), 'utf8').trim()).toBe(answer)
   })
 
-  test('does not take a registry for a clean one that does not answer npm audit, but goes on and says so', async () => {
-    const answer = '{"message":"405 Method Not Allowed"}'
-    const { run, commands } = await buildForReal('no-audit', undefined, { answer, code: 1 })
+  const noAudit = { audit: { answer: '{"message":"405 Method Not Allowed"}', code: 1 } }
+  const notAudited = 'the npm packages were not audited: the registry did not answer npm audit'
+  const notScanned = 'the images were not scanned: there is no trivy 0.68.2 on this agent'
+
+  test('of another branch goes on without an audit and a scan, but says that there was none', async () => {
+    const { run } = await buildForReal('no-audit', undefined, { ...noAudit, branch: 'feature' })
     expect(run.result).toBe('SUCCESS')
-    const notAudited = 'the npm packages were not audited: the registry did not answer npm audit'
     expect(run.log).toContain('npm audit (exit code 1) gave no report, but: {"message":"405 Method Not Allowed"}')
-    expect(run.events.find(({ type }) => type === 'echo')?.message).toBe(`WARNING: ${notAudited}`)
+    const said = run.events.filter(({ type }) => type === 'echo').map(({ message }) => message)
+    expect(said).toEqual([`WARNING: ${notAudited}`, `WARNING: ${notScanned}`])
     const descriptions = run.events.filter(({ type }) => type === 'description').map(({ value }) => value)
-    expect(descriptions).toEqual([notAudited, expect.stringContaining('the images were not scanned')])
-    expect(commands.filter((command) => command.startsWith('docker push'))).toHaveLength(5)
+    expect(descriptions).toEqual([notAudited, expect.stringContaining(notScanned)])
   })
 
-  test('goes on without trivy, but says that nothing was scanned', async () => {
-    const { run, commands } = await buildForReal('no-trivy', undefined)
-    expect(run.result).toBe('SUCCESS')
-    const notScanned = 'the images were not scanned: there is no trivy on this agent'
-    expect(run.events.find(({ type }) => type === 'echo')?.message).toBe(`WARNING: ${notScanned}`)
-    expect(run.events.find(({ type }) => type === 'description')?.value).toBe(notScanned)
-    expect(commands.filter((command) => command.startsWith('docker push'))).toHaveLength(5)
+  test('pushes nothing when the registry does not answer npm audit', async () => {
+    const { run, commands } = await buildForReal('main-no-audit', 0, noAudit)
+    expect(run.result).toBe('FAILURE')
+    expect(run.events.find(({ type }) => type === 'error')?.message).toBe(notAudited)
+    expect(commands.filter((command) => command.startsWith('docker push'))).toEqual([])
   })
+
+  for (const [what, trivy, version] of [
+    ['there is no trivy', undefined, ''],
+    ['trivy is not the one that is pinned', 0, '0.69.4'],
+  ] as const) {
+    test(`pushes nothing when ${what}`, async () => {
+      const { run, commands } = await buildForReal(`main-${what.replaceAll(' ', '-')}`, trivy, { version })
+      expect(run.result).toBe('FAILURE')
+      expect(run.events.find(({ type }) => type === 'error')?.message).toBe(notScanned)
+      expect(commands.filter((command) => /^(docker push|trivy image)/.test(command))).toEqual([])
+    })
+  }
 })

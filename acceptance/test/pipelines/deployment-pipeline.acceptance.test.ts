@@ -70,6 +70,26 @@ describe('the deployment pipeline', () => {
     expect(run.events.filter(({ type }) => type === 'sh' || type === 'credential')).toEqual([])
   })
 
+  test('deploys to production only what is on main, and asks before it shows or changes anything', async () => {
+    const production = ['--param', 'ENVIRONMENT=production', '--credential', 'ims-kubeconfig-production']
+    expect(steps(await deploy(...production))[0]).toBe('Is it on main')
+    const run = await deploy(...production, '--fail', 'git merge-base --is-ancestor')
+    expect(run.result).toBe('FAILURE')
+    expect(steps(run)).toEqual(['Is it on main'])
+    expect(run.events.filter(({ type }) => type === 'credential')).toEqual([])
+  })
+
+  test('asks for the digests that were pushed where there is a registry', async () => {
+    const registry = ['--env', 'IMS_REGISTRY=registry.example.org']
+    const run = await deploy(...registry)
+    expect(messages(run, 'error')).toEqual([expect.stringMatching(/^Nothing was done: IMAGES must be the reports/)])
+    expect(run.events.filter(({ type }) => type === 'sh' || type === 'credential')).toEqual([])
+    expect(await deploy(...registry, '--param', 'IMAGES=registry.example.org/ims/producer@sha256:1')).toMatchObject({
+      result: 'SUCCESS',
+      objections: [],
+    })
+  })
+
   for (const [what, command] of [
     ['what would change cannot be found out', 'kubectl diff -k'],
     ['what runs now cannot be recorded', 'Writes down what is there now'],
@@ -134,7 +154,8 @@ describe('the deployment pipeline', () => {
 })
 
 describe('the deployment pipeline with its commands run for real, kubectl on a Kubernetes double', () => {
-  const all = (tag: string) => SERVICES.map((service) => `${service.replace('_', '-')}: ims/${service}:${tag}`).sort()
+  const all = (tag: string) =>
+    SERVICES.map((service) => `${service.replace('_', '-')}: registry.invalid/ims/${service}:${tag}`).sort()
 
   function deployForReal(workspace: DeploymentWorkspace): Promise<PipelineRun> {
     const real = ['--exec', '--workdir', workspace.directory, '--path', workspace.shims]
@@ -155,7 +176,7 @@ describe('the deployment pipeline with its commands run for real, kubectl on a K
     const run = await deployForReal(workspace)
     expect(run.result).toBe('SUCCESS')
     expect(workspace.images().sort()).toEqual(all(TAG.new))
-    expect(run.log).toMatch(new RegExp(`^\\+.* image: ims/producer:${TAG.new}$`, 'm'))
+    expect(run.log).toMatch(new RegExp(`^\\+.* image: registry.invalid/ims/producer:${TAG.new}$`, 'm'))
     expect(run.log).not.toContain('****')
     expect(workspace.commands().join('\n')).not.toContain('SECRET-')
   })
@@ -173,7 +194,7 @@ describe('the deployment pipeline with its commands run for real, kubectl on a K
   })
 
   testForReal('says that it is not rolled back when the earlier version does not get ready either', async () => {
-    await using workspace = await createDeploymentWorkspace({ broken: 'ims/consumer_three' })
+    await using workspace = await createDeploymentWorkspace({ broken: 'registry.invalid/ims/consumer_three' })
     await workspace.apply(TAG.old)
     const run = await deployForReal(workspace)
     expect(description(run)).toBe('failed, AND NOT ROLLED BACK')

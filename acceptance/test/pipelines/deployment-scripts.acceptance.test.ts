@@ -16,20 +16,23 @@ const object = z.object({
   metadata: z.object({ name: z.string() }),
   spec: z.looseObject({ ports: z.array(z.unknown()).optional() }).optional(),
 })
-const all = (tag: string) => SERVICES.map((service) => `${service.replace('_', '-')}: ims/${service}:${tag}`)
+const REGISTRY = 'registry.example.org:5000/team'
+const all = (tag: string) =>
+  SERVICES.map((service) => `${service.replace('_', '-')}: registry.invalid/ims/${service}:${tag}`)
 
 describe('render.sh', () => {
-  test('gives every image the tag and the registry, and touches no file of the overlay', async () => {
+  test('names every image by the digest that was pushed, and touches no file of the overlay', async () => {
     await using workspace = await createDeploymentWorkspace()
     const git = (...args: readonly string[]) =>
       execFileSync('git', args, { cwd: workspace.directory, encoding: 'utf8' })
     git('init', '--quiet')
     writeFileSync(join(workspace.directory, '.gitignore'), '.local/\n')
     git('add', '.')
-    const { code, output } = await workspace.run('render', { IMS_REGISTRY: 'registry.example.org:5000/team' })
-    expect(code).toBe(0)
-    for (const service of SERVICES) expect(output).toContain(`registry.example.org:5000/team/ims/${service}:${TAG.new}`)
-    expect(output).not.toContain(':dev')
+    const pushed = SERVICES.map((service, n) => `${REGISTRY}/ims/${service}@sha256:${String(n).repeat(64)}`)
+    const { code, output } = await workspace.run('render', { IMS_REGISTRY: REGISTRY, IMAGES: pushed.join('\n') })
+    expect({ code, failed: code === 0 ? '' : output }).toEqual({ code: 0, failed: '' })
+    for (const image of pushed) expect(output).toContain(`image: ${image}\n`)
+    expect(output).not.toMatch(/:dev|registry\.invalid/)
     expect(output).toContain('image: rabbitmq:4')
     expect(
       git('status', '--porcelain')
@@ -49,6 +52,22 @@ describe('render.sh', () => {
     expect(workspace.kubernetes.get('Job', name)?.spec).toMatchObject({ ttlSecondsAfterFinished: 604800 })
   })
 
+  test('refuses a registry without a digest for each image: a tag can be moved', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    const [first = '', ...others] = SERVICES.map((service) => `${REGISTRY}/ims/${service}@sha256:${'a'.repeat(64)}`)
+    const refused = { code: 1, output: `✗ IMAGES does not say by its digest which image ${REGISTRY}/ims/producer is\n` }
+    for (const producer of [
+      '',
+      first.replace('@', ':'),
+      first.replace('team', 'other'),
+      first.slice(0, -1),
+      `x${first}`,
+    ]) {
+      const IMAGES = [producer, ...others].join('\n')
+      expect(await workspace.run('render', { IMS_REGISTRY: REGISTRY, IMAGES })).toEqual(refused)
+    }
+  })
+
   test('refuses an overlay that is not there, or does not run all five images', async () => {
     await using workspace = await createDeploymentWorkspace()
     const missing = await workspace.run('render', { OVERLAY: 'kubernetes/overlays/moon' })
@@ -59,7 +78,9 @@ describe('render.sh', () => {
     workspace.writeOverlay({ services: [...SERVICES, 'consumer_five'] })
     const untagged = await workspace.run('render')
     expect(untagged.code).toBe(1)
-    expect(untagged.output).toContain('has images that did not get the tag: image: ims/consumer_five:dev')
+    expect(untagged.output).toContain(
+      'has images that are not those of this commit: image: registry.invalid/ims/consumer_five:dev',
+    )
   })
 })
 
@@ -70,8 +91,8 @@ describe('render.sh on the overlays of this repository', () => {
       const { code, output } = await workspace.run('render', { OVERLAY: join(ROOT, 'kubernetes/overlays', overlay) })
       expect({ code, failed: code === 0 ? '' : output }).toEqual({ code: 0, failed: '' })
       const { output: manifests } = await workspace.kubectl('kustomize', '.local/deployment')
-      const ours = [...manifests.matchAll(/image: (ims\/\S+)/g)].map(([, image]) => image)
-      expect(new Set(ours)).toEqual(new Set(SERVICES.map((service) => `ims/${service}:${TAG.new}`)))
+      const ours = [...manifests.matchAll(/image: (\S+\/ims\/\S+)/g)].map(([, image]) => image)
+      expect(new Set(ours)).toEqual(new Set(SERVICES.map((service) => `registry.invalid/ims/${service}:${TAG.new}`)))
       const objects = z.array(object).parse(parseAllDocuments(manifests).map((document) => document.toJS()))
       const named = (kind: string) => objects.filter((one) => one.kind === kind).map(({ metadata }) => metadata.name)
       expect(named('Namespace')).toEqual(['ims'])
@@ -81,6 +102,43 @@ describe('render.sh on the overlays of this repository', () => {
       expect(producer?.spec?.ports).toContainEqual(expect.objectContaining({ port: 5000 }))
     })
   }
+})
+
+describe('on-main.sh', () => {
+  test('lets a commit pass that is on main, and no other', async () => {
+    await using workspace = await createDeploymentWorkspace()
+    const git = (...args: readonly string[]) =>
+      execFileSync('git', args, { cwd: workspace.directory, encoding: 'utf8', stdio: 'pipe' }).trim()
+    const commit = (message: string) => {
+      git('-c', 'user.name=a', '-c', 'user.email=a@example.org', 'commit', '--quiet', '--allow-empty', '-m', message)
+      return git('rev-parse', 'HEAD')
+    }
+    git('init', '--quiet', '--initial-branch', 'main')
+    const first = commit('first')
+    git('checkout', '--quiet', '-b', 'other')
+    const other = commit('other')
+    git('checkout', '--quiet', 'main')
+    const last = commit('last')
+    for (const tag of [first, last]) expect(await workspace.run('on-main', { IMS_TAG: tag })).toMatchObject({ code: 0 })
+    for (const tag of [other, 'a'.repeat(40)]) {
+      const { code, output } = await workspace.run('on-main', { IMS_TAG: tag })
+      expect(code).toBe(1)
+      expect(output).toContain(`✗ ${tag} is not on main, and nothing else goes to this environment`)
+    }
+  })
+})
+
+describe('an account that may read the namespace, but not change it', () => {
+  test('deploys: what has not changed of it is not written', async () => {
+    const refused = ['PATCH namespaces/ims', 'PUT namespaces/ims']
+    await using workspace = await createDeploymentWorkspace({ refused })
+    await workspace.apply(TAG.old)
+    await workspace.run('render')
+    expect(await workspace.run('diff')).toMatchObject({ code: 0 })
+    await workspace.apply(TAG.new)
+    expect(workspace.images().sort()).toEqual(all(TAG.new).sort())
+    expect(workspace.kubernetes.writes.filter((write) => refused.includes(write))).toEqual([])
+  })
 })
 
 describe('diff.sh', () => {
@@ -101,8 +159,8 @@ describe('diff.sh', () => {
     await workspace.run('render')
     const { code, output } = await workspace.run('diff')
     expect(code).toBe(0)
-    expect(output).toMatch(new RegExp(`^-.* image: ims/producer:${TAG.old}$`, 'm'))
-    expect(output).toMatch(new RegExp(`^\\+.* image: ims/producer:${TAG.new}$`, 'm'))
+    expect(output).toMatch(new RegExp(`^-.* image: registry.invalid/ims/producer:${TAG.old}$`, 'm'))
+    expect(output).toMatch(new RegExp(`^\\+.* image: registry.invalid/ims/producer:${TAG.new}$`, 'm'))
     expect(readFileSync(join(workspace.directory, 'reports/deployment.diff'), 'utf8')).toBe(output)
     expect(workspace.kubernetes.writes).toHaveLength(before)
   })
@@ -138,7 +196,9 @@ describe('rollout.sh', () => {
   })
 
   test('fails on a Deployment that does not get ready, and names it', async () => {
-    await using workspace = await createDeploymentWorkspace({ broken: `ims/consumer_three:${TAG.new}` })
+    await using workspace = await createDeploymentWorkspace({
+      broken: `registry.invalid/ims/consumer_three:${TAG.new}`,
+    })
     await workspace.apply(TAG.new)
     const { code, output } = await workspace.run('rollout')
     expect(code).toBe(1)
@@ -175,7 +235,7 @@ describe('rollback.sh', () => {
     await workspace.apply(TAG.old)
     workspace.writeOverlay({ level: 'nonsense' })
     await expect(workspace.deploy(TAG.new)).rejects.toThrow(/is refused/)
-    expect(workspace.images()).toContain(`consumer-one: ims/consumer_one:${TAG.new}`)
+    expect(workspace.images()).toContain(`consumer-one: registry.invalid/ims/consumer_one:${TAG.new}`)
     const before = workspace.kubernetes.writes.length
 
     const { code, output } = await workspace.run('rollback')
@@ -199,11 +259,11 @@ describe('rollback.sh', () => {
     await workspace.apply(TAG.old)
     await workspace.apply('c'.repeat(40))
     await workspace.kubectl('rollout', 'undo', 'deployment/producer', '--namespace', 'ims')
-    expect(workspace.images()).toContain(`producer: ims/producer:${TAG.old}`)
+    expect(workspace.images()).toContain(`producer: registry.invalid/ims/producer:${TAG.old}`)
     await workspace.deploy(TAG.new)
     expect((await workspace.run('rollback')).code).toBe(0)
-    expect(workspace.images()).toContain(`producer: ims/producer:${TAG.old}`)
-    expect(workspace.images()).toContain(`consumer-one: ims/consumer_one:${'c'.repeat(40)}`)
+    expect(workspace.images()).toContain(`producer: registry.invalid/ims/producer:${TAG.old}`)
+    expect(workspace.images()).toContain(`consumer-one: registry.invalid/ims/consumer_one:${'c'.repeat(40)}`)
   })
 
   test('leaves no trace for the next deployment: what the failed version had removed can be removed again', async () => {
@@ -222,7 +282,7 @@ describe('rollback.sh', () => {
   })
 
   test('waits again for what an attempt before has already returned, and fails for as long as it does not run', async () => {
-    await using workspace = await createDeploymentWorkspace({ broken: `ims/consumer_one:${TAG.old}` })
+    await using workspace = await createDeploymentWorkspace({ broken: `registry.invalid/ims/consumer_one:${TAG.old}` })
     await workspace.apply(TAG.old)
     await workspace.deploy(TAG.new)
     for (let attempt = 0; attempt < 2; attempt++) {

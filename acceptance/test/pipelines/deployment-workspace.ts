@@ -41,7 +41,7 @@ export interface DeploymentWorkspace extends AsyncDisposable {
   apply(tag: string): Promise<void>
   /** The same, and records in between what was there. */
   deploy(tag: string): Promise<void>
-  /** The image of each Deployment, as in `consumer-one: ims/consumer_one:…`. */
+  /** The image of each Deployment, as in `consumer-one: registry.invalid/ims/consumer_one:…`. */
   images(): string[]
 }
 
@@ -136,7 +136,7 @@ function manifests({ level = 'info', variables = [], services = SERVICES, rabbit
   })
   const selector = (name: string) => ({ matchLabels: { app: name } })
   const env = variables.map((name) => ({ name, value: 'x' }))
-  const migrate = { ...pod('migrate', 'ims/consumer_two:dev').spec, restartPolicy: 'Never' }
+  const migrate = { ...pod('migrate', 'registry.invalid/ims/consumer_two:dev').spec, restartPolicy: 'Never' }
   return [
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'ims' } },
     { apiVersion: 'v1', kind: 'ConfigMap', metadata: metadata('ims-configuration'), data: { LOG_LEVEL: level } },
@@ -161,7 +161,11 @@ function manifests({ level = 'info', variables = [], services = SERVICES, rabbit
     { apiVersion: 'batch/v1', kind: 'Job', metadata: metadata('migrate'), spec: { template: { spec: migrate } } },
     ...services.map((service) => {
       const name = service.replace('_', '-')
-      const spec = { replicas: 1, selector: selector(name), template: pod(name, `ims/${service}:dev`, { env }) }
+      const spec = {
+        replicas: 1,
+        selector: selector(name),
+        template: pod(name, `registry.invalid/ims/${service}:dev`, { env }),
+      }
       return { apiVersion: 'apps/v1', kind: 'Deployment', metadata: metadata(name), spec }
     }),
   ]

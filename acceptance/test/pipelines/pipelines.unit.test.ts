@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
+import { parseAllDocuments } from 'yaml'
 import { z } from 'zod'
 
 const ROOT = join(import.meta.dirname, '../../..')
@@ -135,11 +136,35 @@ describe('what the pipelines name', () => {
   it('are explained in docs/jenkins.md: credentials, labels of agents, and variables of Jenkins', () => {
     const page = read(join(ROOT, 'docs/jenkins.md'))
     const ids = ['ims-registry', 'ims-kubeconfig-']
-    const labels = matches(code, /label '([\w-]+)'/g)
-    expect(labels).toHaveLength(2)
+    const labels = matches(code, /'(ims-(?:build|deployment)[\w-]*)'/g)
+    expect(labels.sort()).toEqual(['ims-build', 'ims-build-changes', 'ims-deployment'])
     for (const name of [...ids, ...labels, 'IMS_REGISTRY', "lib('ims')", 'pipeline_files/shared_library']) {
       expect(page).toContain(name)
     }
     for (const id of matches(code, /'(ims-(?:registry|kubeconfig)[\w-]*)'/g)) expect(ids).toContain(id)
+  })
+})
+
+describe('the deployment account', () => {
+  const documents = parseAllDocuments(read(join(PIPELINES, 'deployment-account.yaml'))).map((one) => one.toJS())
+  const role = z.object({
+    kind: z.literal('ClusterRole'),
+    rules: z.array(
+      z.object({ resources: z.array(z.string()), resourceNames: z.array(z.string()), verbs: z.array(z.string()) }),
+    ),
+  })
+  const rules = documents.flatMap((one) => role.safeParse(one).data?.rules ?? [])
+
+  it('changes nothing outside of the namespace: it reads the Namespace and the volumes of single', () => {
+    for (const { verbs } of rules) expect(verbs).toEqual(['get'])
+    const volumes = matches(
+      read(join(ROOT, 'kubernetes/overlays/single/storage.yaml')),
+      /kind: PersistentVolume\nmetadata:\n {2}name: (\S+)/g,
+    )
+    expect(volumes).toHaveLength(6)
+    expect(rules.map(({ resources, resourceNames }) => [resources, resourceNames])).toEqual([
+      [['namespaces'], ['ims']],
+      [['persistentvolumes'], volumes.sort()],
+    ])
   })
 })

@@ -13,7 +13,7 @@ import { type DockerState, readState, type State, writeState } from './state.ts'
 
 const HOST = '127.0.0.1'
 const VHOST = '/'
-const RABBITMQ_IMAGE = 'rabbitmq:4-management'
+const RABBITMQ_IMAGE = 'rabbitmq:4.3-management'
 const MYSQL_IMAGE = 'mysql:8.4'
 const SECRET_BYTES = 18
 // Through a file: rabbitmqctl of RabbitMQ 4.3 breaks when it is to read its standard input.

@@ -1,9 +1,11 @@
-// Looks for known vulnerabilities in the npm packages that the product is made of.
+// Looks for known vulnerabilities in the npm packages in the images.
+import ims.Images
+
 void call(Map config = [:]) {
     Map settings = [required: false, severity: 'high'] + config
     String notAudited = 'the npm packages were not audited: the registry did not answer npm audit'
     int status = 0
-    withEnv(["SEVERITY=${settings.severity}"]) {
+    withEnv(["SERVICES=${Images.words()}", "SEVERITY=${settings.severity}"]) {
         status = sh(label: 'Audit the packages', script: libraryResource('ims/audit.sh'), returnStatus: true)
     }
     switch (status) {

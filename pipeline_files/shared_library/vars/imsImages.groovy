@@ -1,14 +1,18 @@
-// Builds the image of each service, all of them side by side.
+// Builds the image of each service, all of them side by side and on one base.
 import ims.Images
 
 void call(Map config = [:]) {
     Map settings = [services: Images.SERVICES, attempts: 2] + config
     String script = libraryResource('ims/build-image.sh')
+    String base = ''
+    retry(settings.attempts) {
+        base = sh(label: 'Which base', script: libraryResource('ims/base-image.sh'), returnStdout: true).trim()
+    }
     Map branches = [failFast: true]
     for (String each in settings.services) {
         String service = each
         branches[service] = {
-            withEnv(["SERVICE=${service}"]) {
+            withEnv(["SERVICE=${service}", "NODE_IMAGE=${base}"]) {
                 retry(settings.attempts) {
                     sh(label: "Build ${service}", script: script)
                 }

@@ -2,7 +2,8 @@
 import ims.Images
 
 void call(Map config = [:]) {
-    Map settings = [environment: params.ENVIRONMENT, tag: params.TAG, registry: env.IMS_REGISTRY] + config
+    Map settings = [environment: params.ENVIRONMENT, tag: params.TAG, images: params.IMAGES] + config
+    String registry = env.IMS_REGISTRY
     List<String> objections = []
     if (!(settings.environment ==~ /[a-z][a-z0-9-]*/)) {
         objections << "ENVIRONMENT must be the name of an overlay; it is '${settings.environment ?: ''}'"
@@ -11,8 +12,11 @@ void call(Map config = [:]) {
         objections << Images.tagObjection(settings.tag)
     }
     // Without a registry the images are taken to be on the nodes already, under their bare names.
-    if (settings.registry && Images.registryObjection(settings.registry)) {
-        objections << Images.registryObjection(settings.registry)
+    if (registry && Images.registryObjection(registry)) {
+        objections << Images.registryObjection(registry)
+    }
+    if (registry && !settings.images?.trim()) {
+        objections << 'IMAGES must be the reports/images.txt of the build: what is deployed is named by its digest'
     }
     if (objections) {
         error "Nothing was done: ${objections.join('; ')}"

@@ -3,10 +3,7 @@ import ims.Images
 
 void call(Map config = [:]) {
     Map settings = [registry: env.IMS_REGISTRY, credentials: 'ims-registry', attempts: 3] + config
-    String objection = Images.registryObjection(settings.registry)
-    if (objection) {
-        error objection
-    }
+    imsRegistry(registry: settings.registry)
     withEnv(["IMS_REGISTRY=${settings.registry}", "SERVICES=${Images.words()}"]) {
         withCredentials([usernamePassword(
             credentialsId: settings.credentials,

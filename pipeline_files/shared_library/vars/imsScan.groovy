@@ -1,11 +1,11 @@
-// Looks for known vulnerabilities in the images and writes down what is in them.
+// Looks for known vulnerabilities in the images that run in the cluster, and writes down what is in them.
 import ims.Images
 
 void call(Map config = [:]) {
-    Map settings = [required: false, severity: 'HIGH,CRITICAL'] + config
-    String notScanned = 'the images were not scanned: there is no trivy on this agent'
+    Map settings = [required: false, severity: 'HIGH,CRITICAL', trivy: '0.68.2'] + config
+    String notScanned = "the images were not scanned: there is no trivy ${settings.trivy} on this agent"
     int status = 0
-    withEnv(["SERVICES=${Images.words()}", "SEVERITY=${settings.severity}"]) {
+    withEnv(["SERVICES=${Images.words()}", "SEVERITY=${settings.severity}", "TRIVY_VERSION=${settings.trivy}"]) {
         status = sh(label: 'Scan the images', script: libraryResource('ims/scan.sh'), returnStatus: true)
     }
     switch (status) {

@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
-# Asks the registry which known vulnerabilities the npm packages of the product have; its answer is kept in reports/.
+# Asks the registry which known vulnerabilities the npm packages in the images have; its answer is kept in reports/.
 # exit codes: 0 none of that severity or worse · 3 the registry did not answer the question · 10 there are some
 set -euo pipefail
-: "${SEVERITY:?}"
+: "${SEVERITY:?}" "${SERVICES:?}"
+
+read -ra services <<<"$SERVICES"
+audit=(npm audit --audit-level "$SEVERITY" --omit dev --omit optional "${services[@]/#/--workspace=}")
 
 mkdir -p reports
-npm audit --omit dev --audit-level "$SEVERITY" --json >reports/npm-audit.json && code=0 || code=$?
+"${audit[@]}" --json >reports/npm-audit.json && code=0 || code=$?
 # npm ends with 1 for vulnerabilities and for a registry that cannot be asked alike; only a report has a version.
 if ! grep -q '"auditReportVersion"' reports/npm-audit.json; then
   echo "npm audit (exit code $code) gave no report, but: $(head -c 300 reports/npm-audit.json | tr -s '[:space:]' ' ')"
   exit 3
 fi
 ((code == 0)) && exit 0
-npm audit --omit dev --audit-level "$SEVERITY" || true # once more, for people
+"${audit[@]}" || true # once more, for people
 exit 10

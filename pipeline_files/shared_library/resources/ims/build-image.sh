@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Builds the image of one service from the checked out commit, which its labels name.
+# Builds the image of one service from the checked out commit, which its labels name, and notes which image that is.
 set -euo pipefail
-: "${SERVICE:?}" "${IMS_TAG:?}"
+: "${SERVICE:?}" "${IMS_TAG:?}" "${NODE_IMAGE:?}"
 
 export DOCKER_BUILDKIT=1
-docker build --pull --progress plain \
+mkdir -p reports/built
+docker build --progress plain \
   --file "$SERVICE/Dockerfile" \
-  --tag "ims/$SERVICE:$IMS_TAG" \
+  --tag "registry.invalid/ims/$SERVICE:$IMS_TAG" \
+  --iidfile "reports/built/$SERVICE" \
+  --build-arg "NODE_IMAGE=$NODE_IMAGE" \
   --build-arg "VERSION=$IMS_TAG" \
   --build-arg "REVISION=$IMS_TAG" \
   .

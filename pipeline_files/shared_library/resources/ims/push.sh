@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pushes each image under the commit's id. Safe to repeat: the registry keeps what it already has.
+# Pushes each image that was built and tested under the commit's id, and notes its digest, by which it is deployed. Safe to repeat: the registry keeps what it already has.
 set -euo pipefail
 : "${SERVICES:?}" "${IMS_TAG:?}" "${IMS_REGISTRY:?}" "${REGISTRY_USER:?}" "${REGISTRY_PASSWORD:?}"
 
@@ -16,7 +16,8 @@ mkdir -p reports
 : >reports/images.txt
 for service in $SERVICES; do
   image=$IMS_REGISTRY/ims/$service
-  docker tag "ims/$service:$IMS_TAG" "$image:$IMS_TAG"
+  # By its id: a name could mean another image by now.
+  docker tag "$(<"reports/built/$service")" "$image:$IMS_TAG"
   docker push "$image:$IMS_TAG"
   # The same image may have been pushed elsewhere, too.
   docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$image:$IMS_TAG" |

@@ -1,11 +1,23 @@
 #!/usr/bin/env bash
-# Writes a kustomization of its own that puts one tag on the images of an overlay: nothing that is in git is edited.
+# Writes a kustomization of its own that says which images of an overlay are ours: nothing that is in git is edited. From a registry they
+# are named by the digests in IMAGES, which the build has written down; without one they are on the nodes already, with the commit's tag.
 set -euo pipefail
 : "${OVERLAY:?}" "${RENDERED:?}" "${IMS_TAG:?}" "${SERVICES:?}"
 
 fail() {
   echo "✗ $*" >&2
   exit 1
+}
+
+which_image() {
+  local digest
+  if [[ -z ${IMS_REGISTRY:-} ]]; then
+    echo "newTag: '$IMS_TAG'"
+    return
+  fi
+  digest=$(awk -v image="$IMS_REGISTRY/ims/$1@" 'index($0, image) == 1 { print substr($0, length(image) + 1) }' <<<"${IMAGES:-}")
+  [[ $digest =~ ^sha256:[0-9a-f]{64}$ ]] || fail "IMAGES does not say by its digest which image $IMS_REGISTRY/ims/$1 is"
+  echo "newName: '$IMS_REGISTRY/ims/$1', digest: '$digest'"
 }
 
 [[ -f $OVERLAY/kustomization.yaml ]] || fail "there is no overlay $OVERLAY"
@@ -17,17 +29,17 @@ mkdir -p "$RENDERED"
   echo "resources: ['$(realpath --relative-to="$RENDERED" "$OVERLAY")']"
   echo 'images:'
   for service in $SERVICES; do
-    name=ims/$service
-    echo "  - { name: '$name', newName: '${IMS_REGISTRY:+$IMS_REGISTRY/}$name', newTag: '$IMS_TAG' }"
+    which=$(which_image "$service")
+    echo "  - { name: 'registry.invalid/ims/$service', $which }"
   done
 } >"$RENDERED/kustomization.yaml"
 manifests=$(kubectl kustomize "$RENDERED")
 
 for service in $SERVICES; do
-  grep -qE "image: [^ ]*ims/$service:$IMS_TAG\$" <<<"$manifests" || fail "$OVERLAY runs no image ims/$service"
+  grep -qE "image: [^ ]*ims/$service(:$IMS_TAG|@sha256:[0-9a-f]{64})\$" <<<"$manifests" || fail "$OVERLAY runs no image ims/$service"
 done
-if others=$(grep -E 'image: ([^ ]*/)?ims/' <<<"$manifests" | grep -vF ":$IMS_TAG"); then
-  fail "$OVERLAY has images that did not get the tag: $(xargs <<<"$others")"
+if others=$(grep -E 'image: ([^ ]*/)?ims/' <<<"$manifests" | grep -vE "(:$IMS_TAG|@sha256:[0-9a-f]{64})\$"); then
+  fail "$OVERLAY has images that are not those of this commit: $(xargs <<<"$others")"
 fi
 
 # A Job cannot be changed once it is there. Named after what is deployed, a new version's is a new Job, and the same version's is left

@@ -1,0 +1,100 @@
+// The bill of materials, the audit and the page of licences are about the same packages: those that are in the images.
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { promisify } from 'node:util'
+import { gunzipSync } from 'node:zlib'
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { z } from 'zod'
+import { LIBRARY, ROOT } from './simulator.ts'
+
+jest.setTimeout(60_000)
+
+const SERVICES = 'producer consumer_one consumer_two consumer_three consumer_four'
+const OWN = new Set([...SERVICES.split(' '), 'accounts', 'messaging', 'repository', 'runtime'])
+
+const listening = z.object({ port: z.int() })
+const bill = z.object({
+  components: z.array(z.object({ group: z.string().optional(), name: z.string(), version: z.string() })),
+})
+/** What npm asks a registry: which versions it has of each package. */
+const question = z.record(z.string(), z.array(z.string()))
+
+const onThePage = [...readFileSync(join(ROOT, 'docs/licences.md'), 'utf8').matchAll(/^\| (\S+) \| (\d\S*) \|/gm)]
+  .map(([, name, version]) => `${name} ${version}`)
+  .sort()
+
+describe('what is shipped', () => {
+  let directory: string
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), 'ims-packages-'))
+    for (const path of globSync(['package*.json', '.npmrc', '*/package.json'], { cwd: ROOT })) {
+      cpSync(join(ROOT, path), join(directory, path))
+    }
+  })
+  afterAll(() => rmSync(directory, { recursive: true }))
+
+  const script = (name: string, environment: Record<string, string>) =>
+    promisify(execFile)(join(LIBRARY, 'resources/ims', `${name}.sh`), {
+      cwd: directory,
+      env: { ...process.env, SERVICES, ...environment },
+    })
+
+  it('is on the page of licences, each package once', () => {
+    expect(onThePage.length).toBeGreaterThan(50)
+    expect(new Set(onThePage).size).toBe(onThePage.length)
+  })
+
+  it('is what the bill of materials has', async () => {
+    await script('sbom', { SBOM: 'sbom.json' })
+    const { components } = bill.parse(JSON.parse(readFileSync(join(directory, 'sbom.json'), 'utf8')))
+    const others = components.filter(({ name }) => !OWN.has(name.replace('@ims/', '')))
+    expect(others.map(({ name, version }) => `${name} ${version}`).sort()).toEqual(onThePage)
+  })
+
+  it('is what the audit asks about', async () => {
+    const asked: string[] = []
+    const registry = createServer(async (request, response) => {
+      const body = gunzipSync(await buffer(request))
+      for (const [name, versions] of Object.entries(question.parse(JSON.parse(body.toString())))) {
+        asked.push(...versions.map((version) => `${name} ${version}`))
+      }
+      response.setHeader('Content-Type', 'application/json').end('{}')
+    })
+    registry.listen(0, '127.0.0.1')
+    await once(registry, 'listening')
+    try {
+      const { port } = listening.parse(registry.address())
+      await script('audit', { SEVERITY: 'high', npm_config_registry: `http://127.0.0.1:${port}` })
+    } finally {
+      registry.close()
+    }
+    const others = asked.filter((line) => !OWN.has(line.replace('@ims/', '').split(' ')[0] ?? ''))
+    expect(others.sort()).toEqual(onThePage)
+  })
+})
+
+describe('what is only for development', () => {
+  const manifest = z.object({ overrides: z.record(z.string(), z.string()) })
+  const lockfile = z.object({ packages: z.record(z.string(), z.object({ version: z.string().optional() })) })
+
+  it.each(['handlebars', 'lodash', 'node-forge', 'qs'])('has no %s older than the one without known holes', (name) => {
+    const { overrides } = manifest.parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')))
+    const { packages } = lockfile.parse(JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')))
+    const found = Object.entries(packages).filter(([path]) => path.endsWith(`node_modules/${name}`))
+    expect(found.length).toBeGreaterThan(0)
+    const least = overrides[name]?.replace('^', '') ?? ''
+    for (const [path, { version = '' }] of found) {
+      expect({ path, older: version.localeCompare(least, 'en', { numeric: true }) < 0 }).toEqual({ path, older: false })
+      expect(least).not.toBe('')
+    }
+  })
+
+  it('runs no program of its own when it is installed', () => {
+    expect(readFileSync(join(ROOT, '.npmrc'), 'utf8').split('\n')).toContain('ignore-scripts=true')
+  })
+})

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Fails unless the commit is on main, which the job has checked out.
+set -euo pipefail
+: "${IMS_TAG:?}"
+
+if ! git merge-base --is-ancestor "$IMS_TAG" HEAD; then
+  echo "✗ $IMS_TAG is not on main, and nothing else goes to this environment" >&2
+  exit 1
+fi
