@@ -92,7 +92,6 @@ class Simulation {
   readonly #replicas: Replica[] = []
   readonly #sent: Sent[] = []
   readonly #violations: Violation[] = []
-  readonly #connectionsLost = { count: 0 }
   #endsAtMs = 0
   #redrives = 0
   #redrivesPending = 0
@@ -383,7 +382,6 @@ class Simulation {
         replica.isKilled = true
         process.kill()
         for (const each of links) if (each.process === process) each.cut()
-        for (const sent of this.#sent.filter(({ told }) => told === undefined)) void sent
         return this.#later(Math.min(ms, 3_000), () => this.#start(`${process.name}+`, replica.isProducer))
       case 'remove item':
         return database.removeItem(`sku${at % 7}`)
