@@ -254,7 +254,9 @@ class Simulation {
         error.name === 'NotAccepted' ? 'not accepted' : error.name === 'OutcomeUnknown' ? 'unknown' : 'unanswered',
       )
       this.#readFirst(sent, error)
+      const isConnected = this.#plan.faults.every(({ kind: each }) => HARMLESS.has(each))
       if (
+        isConnected &&
         kind === 'command' &&
         /did not confirm/.test(error.message) &&
         this.#world.nowMs < sent.sentAtMs + DEADLINE_MS
