@@ -1,11 +1,11 @@
 // A broker in virtual time, at the level of AMQP methods: what RabbitMQ does with queues, deliveries, confirms and returns.
-import { type Frame, type Link, methods } from './wire.ts'
+import { type Fields, type Frame, type Link, methods } from './wire.ts'
 import type { World } from './world.ts'
 
 export interface BrokerMessage {
   readonly position: number
   readonly content: Buffer
-  readonly properties: Record<string, any>
+  readonly properties: Fields
   readonly expiresAtMs: number
   redelivered: boolean
   /** Returns that count toward the delivery limit. */
@@ -124,7 +124,7 @@ export class SimulatedBroker {
   }
 
   /** Puts a message on a queue, as any peer could. */
-  put(name: string, properties: Record<string, any>, content: Buffer): void {
+  put(name: string, properties: Fields, content: Buffer): void {
     this.#route(name, properties, content, new OpenChannel(0))
   }
 
@@ -136,7 +136,7 @@ export class SimulatedBroker {
     for (const { content } of queue.ready) this.destroyed.add(labelOf(content))
     for (const { link, channel, tag } of queue.subscribers) {
       channel.subscribers.delete(tag)
-      link.down({ channel: channel.id, id: methods['BasicCancel'], fields: { consumerTag: tag } })
+      link.down({ channel: channel.id, id: methods.BasicCancel, fields: { consumerTag: tag } })
     }
   }
 
@@ -162,16 +162,16 @@ export class SimulatedBroker {
   setAlarm(isOn: boolean): void {
     this.alarm = isOn
     for (const link of this.links.keys()) {
-      if (isOn) link.down({ channel: 0, id: methods['ConnectionBlocked'], fields: { reason: 'low on memory' } })
+      if (isOn) link.down({ channel: 0, id: methods.ConnectionBlocked, fields: { reason: 'low on memory' } })
       else {
-        link.down({ channel: 0, id: methods['ConnectionUnblocked'], fields: {} })
+        link.down({ channel: 0, id: methods.ConnectionUnblocked, fields: {} })
         for (const frame of link.unread.splice(0)) this.#handle(link, frame)
       }
     }
   }
 
   received(link: Link, frame: Frame): void {
-    if (link.unread.length > 0 || (this.alarm && frame.id === methods['BasicPublish'])) link.unread.push(frame)
+    if (link.unread.length > 0 || (this.alarm && frame.id === methods.BasicPublish)) link.unread.push(frame)
     else this.#handle(link, frame)
   }
 
@@ -179,8 +179,8 @@ export class SimulatedBroker {
     const channels = this.links.get(link)
     if (channels === undefined) return
     const { id, fields = {} } = frame
-    if (id === methods['ConnectionClose']) {
-      link.down({ channel: 0, id: methods['ConnectionCloseOk'], fields: {} })
+    if (id === methods.ConnectionClose) {
+      link.down({ channel: 0, id: methods.ConnectionCloseOk, fields: {} })
       return
     }
     if (frame.channel === 0) return
@@ -192,46 +192,45 @@ export class SimulatedBroker {
       if (this.slowMs > 0) this.#world.at(this.#world.nowMs + this.slowMs, send)
       else send()
     }
-    if (id === methods['ChannelOpen']) {
+    if (id === methods.ChannelOpen) {
       channels.set(frame.channel, new OpenChannel(frame.channel))
       return answer('ChannelOpenOk')
     }
     const channel = channels.get(frame.channel)
     if (channel === undefined) {
       // RabbitMQ answers a close on a channel that it has closed itself (rabbit_reader.erl).
-      if (id === methods['ChannelClose'])
-        link.down({ channel: frame.channel, id: methods['ChannelCloseOk'], fields: {} })
+      if (id === methods.ChannelClose) link.down({ channel: frame.channel, id: methods.ChannelCloseOk, fields: {} })
       return
     }
     switch (id) {
-      case methods['ChannelClose']:
+      case methods.ChannelClose:
         channels.delete(frame.channel)
         this.#channelGone(channel)
-        return link.down({ channel: frame.channel, id: methods['ChannelCloseOk'], fields: {} })
-      case methods['ConfirmSelect']:
+        return link.down({ channel: frame.channel, id: methods.ChannelCloseOk, fields: {} })
+      case methods.ConfirmSelect:
         channel.confirms = true
         return answer('ConfirmSelectOk')
-      case methods['BasicQos']:
-        channel.prefetch = fields['prefetchCount']
+      case methods.BasicQos:
+        channel.prefetch = fields.prefetchCount
         return answer('BasicQosOk')
-      case methods['QueueDeclare']: {
-        const name: string = fields['queue']
-        if (fields['passive'] && !this.queues.has(name))
+      case methods.QueueDeclare: {
+        const name: string = fields.queue
+        if (fields.passive && !this.queues.has(name))
           return this.#fail(link, channel, NOT_FOUND, `NOT_FOUND - no queue '${name}'`)
         const { ready, subscribers } = this.queue(name)
         return answer('QueueDeclareOk', { queue: name, messageCount: ready.length, consumerCount: subscribers.length })
       }
-      case methods['BasicConsume']:
+      case methods.BasicConsume:
         return this.#consume(link, channel, fields, answer)
-      case methods['BasicCancel']: {
-        this.#unsubscribe(channel, fields['consumerTag'])
-        return answer('BasicCancelOk', { consumerTag: fields['consumerTag'] })
+      case methods.BasicCancel: {
+        this.#unsubscribe(channel, fields.consumerTag)
+        return answer('BasicCancelOk', { consumerTag: fields.consumerTag })
       }
-      case methods['BasicPublish']:
+      case methods.BasicPublish:
         return this.#publish(link, channel, frame)
-      case methods['BasicAck']:
+      case methods.BasicAck:
         return this.#settle(channel, fields, () => {})
-      case methods['BasicNack']:
+      case methods.BasicNack:
         return this.#settle(channel, fields, (each) => this.#putBack(each, this.traits.countsNacks))
     }
   }
@@ -239,7 +238,7 @@ export class SimulatedBroker {
   #consume(
     link: Link,
     channel: OpenChannel,
-    { queue: name, consumerTag, noAck }: Record<string, any>,
+    { queue: name, consumerTag, noAck }: Fields,
     answer: (method: string, ok: Frame['fields']) => void,
   ): void {
     if (name === REPLY_TO) {
@@ -253,7 +252,7 @@ export class SimulatedBroker {
     const tag = consumerTag || `tag${this.#tokens++}`
     const subscriber = { tag, noAck, prefetch: channel.prefetch, link, channel, inHand: 0 }
     channel.subscribers.set(tag, { queue, subscriber })
-    link.down({ channel: channel.id, id: methods['BasicConsumeOk'], fields: { consumerTag: tag } })
+    link.down({ channel: channel.id, id: methods.BasicConsumeOk, fields: { consumerTag: tag } })
     queue.subscribers.push(subscriber)
     this.#deliver(queue)
   }
@@ -273,22 +272,22 @@ export class SimulatedBroker {
       const send = () => {
         link.downThen([{ channel: channel.id, id: methods[method], fields: { deliveryTag, multiple: false } }], () => {
           if (method === 'BasicAck')
-            this.confirmArrivedMs.set(`${fields['routingKey']} ${labelOf(content)}`, this.#world.nowMs)
+            this.confirmArrivedMs.set(`${fields.routingKey} ${labelOf(content)}`, this.#world.nowMs)
         })
       }
       this.#world.at(this.#world.nowMs + this.confirmDelayMs + this.delayMs(), send)
     }
-    const name: string = fields['routingKey']
+    const name: string = fields.routingKey
     if (this.nacks > 0) {
       this.nacks -= 1
       if (this.#world.random() < 0.5) this.#route(name, properties, content, channel)
       return confirm('BasicNack')
     }
-    if (!this.#route(name, properties, content, channel) && fields['mandatory'])
+    if (!this.#route(name, properties, content, channel) && fields.mandatory)
       link.down(
         {
           channel: channel.id,
-          id: methods['BasicReturn'],
+          id: methods.BasicReturn,
           fields: { routingKey: name, exchange: '', replyCode: 312, replyText: 'NO_ROUTE' },
         },
         ...contentFrames(channel.id, properties, content),
@@ -297,9 +296,8 @@ export class SimulatedBroker {
   }
 
   /** False when there is no such queue. */
-  #route(name: string, given: Record<string, any>, content: Buffer, channel: OpenChannel): boolean {
-    const properties =
-      given['replyTo'] === REPLY_TO ? { ...given, replyTo: `${REPLY_TO}.${channel.replyToken}` } : given
+  #route(name: string, given: Fields, content: Buffer, channel: OpenChannel): boolean {
+    const properties = given.replyTo === REPLY_TO ? { ...given, replyTo: `${REPLY_TO}.${channel.replyToken}` } : given
     if (name.startsWith(`${REPLY_TO}.`)) {
       const token = name.slice(REPLY_TO.length + 1)
       for (const [asking, channels] of this.links)
@@ -307,10 +305,10 @@ export class SimulatedBroker {
           if (replyToken === token) {
             const fields = { consumerTag: replyTag, deliveryTag: 1, redelivered: false, exchange: '', routingKey: name }
             const frames = [
-              { channel: id, id: methods['BasicDeliver'], fields },
+              { channel: id, id: methods.BasicDeliver, fields },
               ...contentFrames(id, properties, content),
             ]
-            asking.downThen(frames, () => this.repliesArrivedMs.set(properties['correlationId'], this.#world.nowMs))
+            asking.downThen(frames, () => this.repliesArrivedMs.set(properties.correlationId, this.#world.nowMs))
             return true
           }
       return false
@@ -318,7 +316,7 @@ export class SimulatedBroker {
     const queue = this.queues.get(name)
     if (queue === undefined) return false
     this.#positions += 1
-    const ttl = properties['expiration']
+    const ttl = properties.expiration
     queue.ready.push({
       position: this.#positions,
       content,
@@ -359,12 +357,12 @@ export class SimulatedBroker {
       }
       const headers =
         message.returns > 0 && this.traits.quorum
-          ? { ...message.properties['headers'], 'x-delivery-count': message.returns }
-          : message.properties['headers']
+          ? { ...message.properties.headers, 'x-delivery-count': message.returns }
+          : message.properties.headers
       link.down(
         {
           channel: channel.id,
-          id: methods['BasicDeliver'],
+          id: methods.BasicDeliver,
           fields: {
             consumerTag: tag,
             deliveryTag,
@@ -378,7 +376,7 @@ export class SimulatedBroker {
     }
   }
 
-  #settle(channel: OpenChannel, { deliveryTag, multiple }: Record<string, any>, done: (each: Unacked) => void): void {
+  #settle(channel: OpenChannel, { deliveryTag, multiple }: Fields, done: (each: Unacked) => void): void {
     const touched = new Set<Queue>()
     for (const [tag, each] of [...channel.unacked]) {
       if (multiple ? tag > deliveryTag : tag !== deliveryTag) continue
@@ -399,7 +397,7 @@ export class SimulatedBroker {
     if (isCounted) message.returns += 1
     if (this.traits.quorum && message.returns > DELIVERY_LIMIT) {
       const letters = this.queue(`${queue.name}.dead-letter`)
-      const headers = { ...message.properties['headers'], 'x-first-death-reason': 'delivery_limit' }
+      const headers = { ...message.properties.headers, 'x-first-death-reason': 'delivery_limit' }
       letters.ready.push({ ...message, properties: { ...message.properties, headers } })
       return this.#deliver(letters)
     }
@@ -424,15 +422,15 @@ export class SimulatedBroker {
     this.#channelGone(channel)
     link.down({
       channel: channel.id,
-      id: methods['ChannelClose'],
+      id: methods.ChannelClose,
       fields: { replyCode, replyText, classId: 50, methodId: 10 },
     })
   }
 }
 
-function contentFrames(channel: number, properties: Record<string, any>, content: Buffer): Frame[] {
-  const fields = { ...properties, headers: { ...properties['headers'] } }
-  const header = { channel, id: methods['BasicProperties'], fields, size: content.length }
+function contentFrames(channel: number, properties: Fields, content: Buffer): Frame[] {
+  const fields = { ...properties, headers: { ...properties.headers } }
+  const header = { channel, id: methods.BasicProperties, fields, size: content.length }
   return content.length === 0 ? [header] : [header, { channel, content }]
 }
 

@@ -1,5 +1,5 @@
-// The faults that were found by hand, put back one by one: each is a change of the source, made while it is loaded. The names are
-// the rows of the table in docs/adr/0029. The simulator must find each of them within a minute.
+// The faults that were found by hand, put back one by one: each is a change of the source, made while it is loaded. The letters are
+// the rows of simulation/README.md. The simulator must find each of them within a minute.
 import type { Fault } from './plan.ts'
 
 export interface Mutation {
@@ -12,7 +12,6 @@ export interface Mutation {
 }
 
 const PUBLISHER = 'messaging/src/outgoing/publisher.ts'
-const SUPERVISED = 'messaging/src/connection/supervised.ts'
 const CONSUMER = 'messaging/src/incoming/consumer.ts'
 const ATTEMPTS = 'messaging/src/incoming/attempts.ts'
 const SCOPE = 'messaging/src/scope.ts'
@@ -20,8 +19,11 @@ const SCOPE = 'messaging/src/scope.ts'
 export const mutations: readonly Mutation[] = [
   {
     name: 'b: a connection that is closed as it opens is taken for open',
-    file: SUPERVISED,
-    edits: [{ find: 'const end = this.#how.ended?.(resource)', replace: 'const end = undefined' }],
+    file: 'messaging/src/connection/inside-amqplib.ts',
+    edits: [
+      { find: 'ends.get(connection)', replace: 'undefined' },
+      { find: 'opened(ends.get(this) ?? error, ok)', replace: 'opened(error, ok)' },
+    ],
     faults: ['drain', 'close'],
   },
   {
@@ -68,12 +70,6 @@ export const mutations: readonly Mutation[] = [
     faults: ['database away', 'stop'],
   },
   {
-    name: 'm: a deleted queue is not looked for again',
-    file: PUBLISHER,
-    edits: [{ find: '    this.queues.returned(queue)\n', replace: '' }],
-    faults: ['delete queue'],
-  },
-  {
     name: 'n: a hold that ended is still spoken of',
     file: CONSUMER,
     edits: [
@@ -82,7 +78,7 @@ export const mutations: readonly Mutation[] = [
         replace: "      return this.#inHand.leave('give back', batch)",
       },
     ],
-    faults: ['database away', 'cut', 'close'],
+    faults: ['database away', 'cuts', 'restart'],
   },
   {
     name: 'o: a channel that closes as it opens is taken for open',

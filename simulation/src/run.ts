@@ -92,7 +92,6 @@ class Simulation {
   readonly #replicas: Replica[] = []
   readonly #sent: Sent[] = []
   readonly #violations: Violation[] = []
-  readonly #connectionsLost = { count: 0 }
   #endsAtMs = 0
   #redrives = 0
   #redrivesPending = 0
@@ -255,7 +254,9 @@ class Simulation {
         error.name === 'NotAccepted' ? 'not accepted' : error.name === 'OutcomeUnknown' ? 'unknown' : 'unanswered',
       )
       this.#readFirst(sent, error)
+      const isConnected = this.#plan.faults.every(({ kind: each }) => HARMLESS.has(each))
       if (
+        isConnected &&
         kind === 'command' &&
         /did not confirm/.test(error.message) &&
         this.#world.nowMs < sent.sentAtMs + DEADLINE_MS
@@ -383,7 +384,6 @@ class Simulation {
         replica.isKilled = true
         process.kill()
         for (const each of links) if (each.process === process) each.cut()
-        for (const sent of this.#sent.filter(({ told }) => told === undefined)) void sent
         return this.#later(Math.min(ms, 3_000), () => this.#start(`${process.name}+`, replica.isProducer))
       case 'remove item':
         return database.removeItem(`sku${at % 7}`)

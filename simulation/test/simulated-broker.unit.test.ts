@@ -20,8 +20,8 @@ describeBroker('the core on a simulated broker', async () => {
     deadLetters: async (queue) =>
       broker.queue(`${queue}.dead-letter`).ready.map(({ content, properties }) => ({
         content,
-        headers: properties['headers'] ?? {},
-        messageId: properties['messageId'],
+        headers: properties.headers ?? {},
+        messageId: properties.messageId,
       })),
     close: async () => clearInterval(pump),
   }

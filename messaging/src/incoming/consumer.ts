@@ -23,8 +23,8 @@ const CANCEL_TIMEOUT_MS = 1_000
  * Longest pause before the queue is consumed again while the dependency answers, but the messages fail all the same. Each try
  * counts toward the delivery limit of quorum queues before RabbitMQ 4.3, which is 20: an hour must be well below it.
  */
-const RETURN_PAUSE_MAX_MS = 300_000
-const RETURN_PAUSE_MIN_MS = 500
+export const RETURN_PAUSE_MAX_MS = 600_000
+export const RETURN_PAUSE_MIN_MS = 500
 /** More than one: a message that fails by itself is only found out when another one succeeds. */
 const RETURN_PREFETCH = 10
 /**
