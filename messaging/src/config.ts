@@ -32,8 +32,11 @@ export const rabbitmqEnvironment = z
       .default(2_000)
       .describe('messages that may await their confirm at once'),
     RABBITMQ_UNCONFIRMED_MOST_BYTES: whole(1, 1_073_741_824)
-      .default(33_554_432)
-      .describe('bytes of messages that may await their confirm at once'),
+      .optional()
+      .describe('bytes of messages that may await their confirm at once; as many as fit into the memory when not set'),
+    RABBITMQ_STALL_TIMEOUT_MS: ms(60_000).describe(
+      'a connection on which messages wait and the broker confirms none of them for this long is closed and opened anew',
+    ),
     DEAD_LETTER_WINDOW_BYTES: whole(1, 1_073_741_824)
       .default(8_388_608)
       .describe(
@@ -58,6 +61,7 @@ export const rabbitmqEnvironment = z
     confirmTimeoutMs: v.RABBITMQ_CONFIRM_TIMEOUT_MS,
     unconfirmedMost: v.RABBITMQ_UNCONFIRMED_MOST,
     unconfirmedMostBytes: v.RABBITMQ_UNCONFIRMED_MOST_BYTES,
+    stallTimeoutMs: v.RABBITMQ_STALL_TIMEOUT_MS,
     deadLetterWindowBytes: v.DEAD_LETTER_WINDOW_BYTES,
     tls: tlsOf(v),
   }))
@@ -70,6 +74,11 @@ export const consumerEnvironment = z
     CONSUMER_MESSAGE_MOST_BYTES: whole(1, 134_217_728)
       .default(1_048_576)
       .describe('a larger message is dead-lettered unread, in bytes'),
+    CONSUMER_IN_HAND_MOST_BYTES: whole(1, 1_073_741_824)
+      .optional()
+      .describe(
+        'bytes of messages in hand from which on no more are read until some are acked; as many as fit into the memory when not set',
+      ),
     CONSUMER_REPLIES_MOST_BYTES: whole(1, 1_073_741_824)
       .default(8_388_608)
       .describe(
@@ -84,6 +93,7 @@ export const consumerEnvironment = z
     batchMost: v.CONSUMER_BATCH_MOST,
     prefetch: v.CONSUMER_PREFETCH,
     messageMostBytes: v.CONSUMER_MESSAGE_MOST_BYTES,
+    inHandMostBytes: v.CONSUMER_IN_HAND_MOST_BYTES,
     /** Queries that are handled at a time: a service whose handler uses a pool says how many. */
     queriesMost: 3,
     repliesMostBytes: v.CONSUMER_REPLIES_MOST_BYTES,

@@ -22,12 +22,27 @@ export type Connect = (
   socketOptions: { readonly signal: AbortSignal; readonly clientProperties: { readonly connection_name: string } },
 ) => Promise<ChannelModel>
 
+/** How much each buffer may hold; runtime's memory budget satisfies it. */
+export interface Memory {
+  /**
+   * How many things of `costBytes` each the buffer may hold: as many as are configured, else as many as fit.
+   * @throws an Error for the operator when more are configured than fit
+   */
+  limit(
+    buffer: 'unconfirmedMessages' | 'messagesInHand',
+    setting: { readonly variable: string; readonly configured: number | undefined },
+    cost: { readonly costBytes: number; readonly mostUseful: number },
+  ): number
+}
+
 export interface Service {
   readonly name: string
   readonly log: Log
   readonly meter: Meter
   /** Aborts when shutdown begins; every wait at start ends then. */
   readonly stopping: AbortSignal
+  /** The process's memory, of which messages have a share; 256 MiB when left out. */
+  readonly memory?: Memory
   /** Time and chance, and the way to the broker: the real ones when left out. A simulation brings its own. */
   readonly clock?: Clock
   readonly connect?: Connect

@@ -191,13 +191,60 @@ describe('messaging under faults', () => {
     const producer = await start({ heartbeatS: 1 })
     proxy.weather({ kind: 'black hole', towards: 'both' })
     await expect(producer.publisher.publish(numbers, { n: 1 })).rejects.toThrow(OutcomeUnknown)
-    await eventually(() => expect(producer.notReady()).toBeDefined())
+    await eventually(() => expect(producer.notReady()).toMatch(/is not open/))
     await expect(producer.publisher.publish(numbers, { n: 2 })).rejects.toMatchObject({ reason: 'disconnected' })
     proxy.cut()
     proxy.weather(undefined)
     await eventually(() => expect(producer.notReady()).toBeUndefined())
     await producer.publisher.publish(numbers, { n: 3 })
   }, 30_000)
+
+  it('counts what it wrote until it is confirmed or its connection is dropped, which a stall is the reason for', async () => {
+    const service = countingService()
+    const config = { confirmTimeoutMs: 200, stallTimeoutMs: 3_000, heartbeatS: 60, unconfirmedMostBytes: 20 }
+    const producer = await start(config, [numbers], service)
+    proxy.weather({ kind: 'black hole', towards: 'server' })
+    await expect(producer.publisher.publish(numbers, { n: 1_000_000 })).rejects.toThrow(OutcomeUnknown)
+    const counted = () => service.value('messages_unconfirmed', { connection: 'publishing' })
+    expect(counted()).toBe(1)
+    expect(producer.notReady()).toMatch(/^the broker has confirmed nothing for \d+ s: 1 messages wait$/)
+    await expect(producer.publisher.publish(numbers, { n: 1_000_001 })).rejects.toMatchObject({ reason: 'over-limit' })
+    await eventually(() => expect(counted()).toBe(0), 20_000)
+    proxy.weather(undefined)
+    await eventually(() => expect(producer.notReady()).toBeUndefined(), 20_000)
+    await producer.publisher.publish(numbers, { n: 3 })
+  }, 60_000)
+
+  it('reads no more than fits into memory until some of it is acked, and stays connected', async () => {
+    const service = countingService()
+    const producer = await start()
+    const heavy = command(`${numbers.queue}_heavy`, { body: z.object({ text: z.string() }), result: z.string() })
+    await channel.assertQueue(heavy.queue, { durable: true })
+    const text = 'x'.repeat(100_000)
+    for (let n = 0; n < 100; n += 1) await producer.publisher.publish(heavy, { text })
+    const consumer = await start({ heartbeatS: 1 }, [], service)
+    let go = () => {}
+    const held = new Promise<void>((resolve) => {
+      go = resolve
+    })
+    let appliedCount = 0
+    await consumer.consume(
+      heavy,
+      async (deliveries) => {
+        await held
+        appliedCount += deliveries.length
+        return deliveries.map(() => applied)
+      },
+      { ...config, inHandMostBytes: 1_000_000 },
+    )
+    const taken = () => service.value('messages_consumed', { queue: heavy.queue }) ?? 0
+    await eventually(() => expect(taken()).toBeGreaterThan(9))
+    await new Promise((resolve) => setTimeout(resolve, 4_000)) // several heartbeats
+    expect(taken()).toBeLessThan(15)
+    go()
+    await eventually(() => expect(appliedCount).toBe(100), 20_000)
+    expect(service.value('broker_reconnects', { connection: 'consuming' })).toBe(0)
+  }, 60_000)
 
   it('refuses to publish beyond its limits instead of buffering', async () => {
     const producer = await start({ unconfirmedMost: 10 })

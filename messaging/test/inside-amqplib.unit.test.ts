@@ -129,8 +129,15 @@ describe('amqplib', () => {
     expect(order).toEqual(['closed', 'handed over'])
   })
 
-  it.each(['open', 'recvFrame', 'freshChannel'])('is refused when it has no %s any more', (name) => {
-    const methods = { open: () => {}, recvFrame: () => false as const, freshChannel: () => 1, on: () => {}, rest: null }
+  it.each(['open', 'recvFrame', 'freshChannel', 'checkRecv'])('is refused when it has no %s any more', (name) => {
+    const methods = {
+      open: () => {},
+      recvFrame: () => false as const,
+      freshChannel: () => 1,
+      checkRecv: () => true,
+      on: () => {},
+      rest: null,
+    }
     expect(() => watchConnections({ ...methods, [name]: undefined })).toThrow(
       `amqplib has changed: its connection has no ${name}`,
     )

@@ -20,6 +20,8 @@ export interface Connection {
   readonly frameMax: number
   /** Makes one write to the socket of all that is written until the event loop turns: a system call costs more than a message. */
   gatherWrites(): void
+  /** Ends it at once, with what is in its buffers. */
+  drop(reason: Error): void
 }
 
 /** Longest wait for the broker's close-ok, of a connection or a channel: a broker that is gone must not delay the exit. */
@@ -119,7 +121,8 @@ async function openConnection(
   log.info({ server: addressOf(server) }, `${connectionName}: connected to ${addressOf(server)}`)
   const frameMax = frameMaxOf(model)
   const gatherWrites = gathering(socketOf(model), clock)
-  const connection: Connection = { model, clock, blocked: undefined, frameMax, gatherWrites }
+  const drop = (reason: Error) => void socketOf(model).destroy(reason)
+  const connection: Connection = { model, clock, blocked: undefined, frameMax, gatherWrites, drop }
   // amqplib waits without a deadline for the broker's close-ok after some errors, so an error ends the connection as well.
   for (const event of ['error', 'close'] as const) model.on(event, () => lost(connectionEnd(model) ?? UNEXPLAINED))
   const closed = connectionEnd(model)

@@ -20,6 +20,7 @@ interface Internal extends Emitter {
   open(this: Internal, fields: unknown, opened: Opened): void
   recvFrame(this: Internal): false | { readonly id?: unknown }
   freshChannel(this: Internal, channel: Emitter, options: unknown): number
+  checkRecv(this: Internal): boolean
   readonly rest: unknown
 }
 
@@ -41,6 +42,23 @@ export function socketOf({ connection }: ChannelModel): Socket {
   const socket: unknown = Reflect.get(connection, 'stream')
   if (!(socket instanceof Socket)) throw changed('stream')
   return socket
+}
+
+/** Connections of which nothing is read, so that TCP makes the broker wait. */
+const paused = new WeakSet<object>()
+
+/** Reads nothing more of the channel's connection, until the returned function is called. The heartbeat goes on. */
+export function pauseReading(channel: Channel): () => void {
+  const connection: unknown = Reflect.get(channel, 'connection')
+  if (typeof connection !== 'object' || connection === null) throw changed('connection')
+  paused.add(connection)
+  return () => {
+    paused.delete(connection)
+    // amqplib reads on when its socket says that there is something to read.
+    const socket: unknown = Reflect.get(connection, 'stream')
+    if (!(socket instanceof Socket)) throw changed('stream')
+    socket.emit('readable')
+  }
 }
 
 /** The largest frame, in bytes, that both sides of a connection agreed on. */
@@ -81,8 +99,8 @@ export async function transactional(channel: Channel): Promise<() => Promise<voi
 
 /** Watches every connection that `prototype` opens from now on. */
 export function watchConnections(prototype: Internal): void {
-  const { open, recvFrame, freshChannel } = prototype
-  for (const [name, method] of Object.entries({ open, recvFrame, freshChannel }))
+  const { open, recvFrame, freshChannel, checkRecv } = prototype
+  for (const [name, method] of Object.entries({ open, recvFrame, freshChannel, checkRecv }))
     if (typeof method !== 'function') throw changed(name)
 
   prototype.open = function (fields, opened) {
@@ -93,12 +111,17 @@ export function watchConnections(prototype: Internal): void {
   }
 
   prototype.recvFrame = function () {
+    if (paused.has(this)) return false
     // Headers that nest too deep would overflow amqplib's stack.
     if (!Buffer.isBuffer(this.rest)) throw changed('rest')
     flattenHeaders(this.rest)
     const frame = recvFrame.call(this)
     if (frame && frame.id === CONNECTION_CLOSE) end(this, closedByBroker(frame))
     return frame
+  }
+
+  prototype.checkRecv = function () {
+    return checkRecv.call(this) || paused.has(this)
   }
 
   prototype.freshChannel = function (channel, options) {

@@ -2,6 +2,7 @@
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import type { ConsumerConfig, RabbitmqConfig } from '../config.ts'
 import { type Connection, superviseChannel } from '../connection/connection.ts'
+import { pauseReading } from '../connection/inside-amqplib.ts'
 import type { Supervised } from '../connection/supervised.ts'
 import { ensureQueue } from '../connection/topology.ts'
 import { type Contract, deadLetterQueue } from '../contract.ts'
@@ -18,6 +19,10 @@ import { type Held, InHand, type Session } from './in-hand.ts'
 import { readMessage } from './settle.ts'
 import { Telling } from './telling.ts'
 
+/** More than this does not make a batch faster. */
+const IN_HAND_MAX_BYTES = 33_554_432
+/** The body, what is parsed from it, and what it becomes in the statement. */
+const COST_OF_BYTE_IN_HAND = 4
 const CANCEL_TIMEOUT_MS = 1_000
 /**
  * Longest pause before the queue is consumed again while the dependency answers, but the messages fail all the same. Each try
@@ -68,13 +73,20 @@ export class Consumer<Body, Result> {
   /** When the handler last gave an outcome, by the clock. */
   #lastToldMs = Number.NEGATIVE_INFINITY
   #closing: Promise<void> | undefined
+  readonly #inHandMaxBytes: number
+  /** Set while nothing is read, because too much is in hand. */
+  #readOn: (() => void) | undefined
 
   constructor(parts: ConsumerParts<Body, Result>) {
     this.#parts = parts
     this.#stop = new OwnScope(clockOf(parts.service))
     const { contract, connection, rabbitmq, service } = parts
+    const setting = { variable: 'CONSUMER_IN_HAND_MOST_BYTES', configured: parts.config.inHandMostBytes }
+    const cost = { costBytes: COST_OF_BYTE_IN_HAND, mostUseful: IN_HAND_MAX_BYTES }
+    this.#inHandMaxBytes =
+      service.memory?.limit('messagesInHand', setting, cost) ?? setting.configured ?? IN_HAND_MAX_BYTES
     zeroConsumed(service.meter, contract)
-    this.#inHand = new InHand(contract.queue, service.meter, () => this.#startWork())
+    this.#inHand = new InHand(contract.queue, service.meter, () => this.#left())
     this.#telling = new Telling({ ...parts, inHand: this.#inHand, scope: this.#stop })
     const name = `subscription to ${contract.queue}`
     this.#channel = superviseChannel(connection, name, rabbitmq, service, (channel, lost) => this.#begin(channel, lost))
@@ -139,12 +151,22 @@ export class Consumer<Body, Result> {
     await withDeadline(this.#stop.clock, cancelled, CANCEL_TIMEOUT_MS, 'cancelling the subscription').catch(() => {})
   }
 
+  /** Reads on once half of what may be in hand is free. */
+  #left(): void {
+    if (this.#inHand.bytes <= this.#inHandMaxBytes / 2) {
+      this.#readOn?.()
+      this.#readOn = undefined
+    }
+    this.#startWork()
+  }
+
   #arrived(message: ConsumeMessage, session: Session): void {
     const { contract, config, service } = this.#parts
     service.meter.count('messages_consumed', { queue: contract.queue })
     // Read on arrival, which is while the database works on the batch before.
     const read = readMessage(contract, message, config.messageMostBytes)
     this.#inHand.add({ message, session, read, expiresAtMs: this.#stop.clock.nowMs() + waitMsOf(contract, message) })
+    if (this.#inHand.bytes > this.#inHandMaxBytes) this.#readOn ??= pauseReading(session.channel)
     this.#startWork()
   }
 

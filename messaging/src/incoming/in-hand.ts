@@ -34,6 +34,8 @@ export class InHand<Body> {
   readonly #queue: string
   readonly #meter: Meter
   readonly #left: () => void
+  /** A sum over thousands for each arrival would cost more than all else: kept beside the set, by the two that change it. */
+  #bytes = 0
 
   /** `left` is called after messages have left. */
   constructor(queue: string, meter: Meter, left: () => void) {
@@ -44,6 +46,18 @@ export class InHand<Body> {
 
   add(held: Pick<Held<Body>, 'message' | 'session' | 'read' | 'expiresAtMs'>): void {
     this.#all.add({ ...held, step: 'waiting', replyBytes: 0 })
+    this.#bytes += held.message.content.length
+  }
+
+  /** Bytes of the bodies in hand. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  #delete(held: Held<Body>): boolean {
+    const isInHand = this.#all.delete(held)
+    if (isInHand) this.#bytes -= held.message.content.length
+    return isInHand
   }
 
   /** Bytes of replies that are not sent yet, or not confirmed. */
@@ -78,7 +92,7 @@ export class InHand<Body> {
   /** The channel is gone, and what waited went with it; what is being judged or told of leaves when that ends. */
   sessionOver(session: Session): void {
     session.over.abort()
-    for (const held of this.#all) if (held.session === session && held.step === 'waiting') this.#all.delete(held)
+    for (const held of this.#all) if (held.session === session && held.step === 'waiting') this.#delete(held)
     this.#left()
   }
 
@@ -89,7 +103,7 @@ export class InHand<Body> {
    */
   leave(exit: 'ack' | 'give back', wanted: readonly Held<Body>[]): void {
     const upToLast = exit === 'ack' && this.#areAllUpTo(wanted)
-    const leaving = wanted.filter((held) => this.#all.delete(held))
+    const leaving = wanted.filter((held) => this.#delete(held))
     const last = leaving.at(-1)
     if (last === undefined) return
     for (const { message, session } of upToLast ? [last] : leaving) {

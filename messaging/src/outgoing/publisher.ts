@@ -22,11 +22,18 @@ export interface Envelope {
 /** Longest pause until a message that waits for room, or for a connection, is tried again. */
 const ROOM_PAUSE_MS = 100
 
+/** More than this does not make publishing faster. */
+const UNCONFIRMED_MAX_BYTES = 33_554_432
+/** The message, its frames in the socket's buffer, and the other publisher of the process. */
+const COST_OF_UNCONFIRMED_BYTE = 3
+
 interface Unconfirmed {
   readonly envelope: Envelope
   readonly clearTimer: () => void
   /** The broker sent the message back, because it has no such queue; the confirm follows. */
   returned: boolean
+  /** Nobody waits for the confirm any more. The message is in memory, or in the socket's buffer, all the same. */
+  isLate: boolean
   resolve(): void
   reject(reason: Error): void
 }
@@ -37,12 +44,16 @@ export class Publisher {
   readonly #service: Service
   readonly #clock: Clock
   readonly #purpose: Purpose
+  readonly #unconfirmedMaxBytes: number
   readonly queues: OwnQueues
   /** By the order of publishing: message ids may be missing, or repeat, on messages that are passed on. */
   readonly #unconfirmed = new Map<number, Unconfirmed>()
   #published = 0
   #channel: Supervised<ConfirmChannel> | undefined
   #unconfirmedBytes = 0
+  /** When the broker last confirmed anything, or had nothing to confirm; by the clock. */
+  #confirmedAtMs = 0
+  #stallWatch: (() => void) | undefined
   #idle: (() => void) | undefined
   /** Resolves when the last message given to `tell` has had its turn. */
   #told: Promise<void> = Promise.resolve()
@@ -60,6 +71,13 @@ export class Publisher {
     this.#service = service
     this.#clock = clockOf(service)
     this.#purpose = purpose
+    const variable = 'RABBITMQ_UNCONFIRMED_MOST_BYTES'
+    const cost = { costBytes: COST_OF_UNCONFIRMED_BYTE, mostUseful: UNCONFIRMED_MAX_BYTES }
+    const configured = config.unconfirmedMostBytes
+    this.#unconfirmedMaxBytes =
+      service.memory?.limit('unconfirmedMessages', { variable, configured }, cost) ??
+      configured ??
+      UNCONFIRMED_MAX_BYTES
     this.queues = queues
   }
 
@@ -153,13 +171,19 @@ export class Publisher {
   notReady(): string | undefined {
     const closed = this.#channel ? this.#channel.notReady() : 'the channel for publishing is not open yet'
     const blocked = this.#connection.current?.blocked
-    return closed ?? (blocked === undefined ? this.queues.notReady() : `the broker blocks publishing: ${blocked}`)
+    if (closed !== undefined) return closed
+    if (blocked !== undefined) return `the broker blocks publishing: ${blocked}`
+    const silentMs = this.#clock.nowMs() - this.#confirmedAtMs
+    if (this.#unconfirmed.size > 0 && silentMs > this.#config.confirmTimeoutMs)
+      return `the broker has confirmed nothing for ${Math.round(silentMs / 1_000)} s: ${this.#unconfirmed.size} messages wait`
+    return this.queues.notReady()
   }
 
-  /** Resolves when nothing awaits its confirm any more: confirmed, refused, or timed out. */
+  /** Resolves when nobody awaits a confirm any more: confirmed, refused, or timed out. */
   async close(): Promise<void> {
     this.queues.close()
-    if (this.#unconfirmed.size === 0) return
+    this.#stallWatch?.()
+    if (!this.#isAwaited()) return
     await new Promise<void>((resolve) => {
       this.#idle = resolve
     })
@@ -184,7 +208,7 @@ export class Publisher {
     if (
       this.#unconfirmed.size >= this.#config.unconfirmedMost ||
       // Alone, a message of any size passes: one that is larger than the limit could otherwise never be set aside.
-      (this.#unconfirmed.size > 0 && this.#unconfirmedBytes + content.length > this.#config.unconfirmedMostBytes)
+      (this.#unconfirmed.size > 0 && this.#unconfirmedBytes + content.length > this.#unconfirmedMaxBytes)
     )
       return new NotAccepted('over-limit', `${this.#unconfirmed.size} messages await their confirm already`)
     return undefined
@@ -202,14 +226,15 @@ export class Publisher {
     this.#published += 1
     const id = this.#published
     const late = () => {
-      const why = `the broker did not confirm ${spoken(envelope)} within ${confirmTimeoutMs} ms`
-      this.#settle(id, new OutcomeUnknown(why))
+      this.#tell(id, new OutcomeUnknown(`the broker did not confirm ${spoken(envelope)} within ${confirmTimeoutMs} ms`))
+      this.#watchStall()
     }
     const clock = this.#clock
     const clearTimer = from
       ? whenLateFrom(clock, from, confirmTimeoutMs, late)
       : whenLate(clock, confirmTimeoutMs, late)
-    this.#unconfirmed.set(id, { envelope, clearTimer, returned: false, resolve, reject })
+    if (this.#unconfirmed.size === 0) this.#confirmedAtMs = clock.nowMs()
+    this.#unconfirmed.set(id, { envelope, clearTimer, returned: false, isLate: false, resolve, reject })
     this.#unconfirmedBytes += content.length
     this.#measure()
     // A lone message goes at once: there is nothing to gather it with.
@@ -228,7 +253,8 @@ export class Publisher {
 
   #confirmed(id: number, error: unknown): void {
     const entry = this.#unconfirmed.get(id)
-    if (entry === undefined) return // too late: whoever waited has been told that the outcome is unknown
+    if (entry === undefined) return
+    this.#confirmedAtMs = this.#clock.nowMs()
     const { envelope, returned } = entry
     if (returned) this.#settle(id, new NotAccepted('unroutable', `the broker has no queue ${envelope.queue}`))
     else if (error === null || error === undefined) this.#settle(id, undefined)
@@ -240,12 +266,21 @@ export class Publisher {
   #settle(id: number, error: NotAccepted | OutcomeUnknown | undefined): void {
     const entry = this.#unconfirmed.get(id)
     if (entry === undefined) return
+    this.#tell(id, error)
     this.#unconfirmed.delete(id)
     this.#unconfirmedBytes -= entry.envelope.content.length
+    this.#measure()
+    this.#roomMade()
+  }
+
+  /** Tells whoever waits, once. What was told "unknown" counts until it is confirmed or its channel is lost. */
+  #tell(id: number, error: NotAccepted | OutcomeUnknown | undefined): void {
+    const entry = this.#unconfirmed.get(id)
+    if (entry === undefined || entry.isLate) return
+    entry.isLate = true
     entry.clearTimer()
     const { meter } = this.#service
     const queue = countedAs(entry.envelope)
-    this.#measure()
     if (error === undefined) {
       meter.count('messages_confirmed', { queue })
       entry.resolve()
@@ -254,8 +289,27 @@ export class Publisher {
       else meter.count('messages_outcome_unknown', { queue })
       entry.reject(error)
     }
-    this.#roomMade()
-    if (this.#unconfirmed.size === 0) this.#idle?.()
+    if (this.#idle !== undefined && !this.#isAwaited()) this.#idle()
+  }
+
+  #isAwaited(): boolean {
+    for (const { isLate } of this.#unconfirmed.values()) if (!isLate) return true
+    return false
+  }
+
+  /** Drops a connection on which nothing is confirmed any more: what was written to it waits in buffers, of the broker or ours. */
+  #watchStall(): void {
+    const { stallTimeoutMs } = this.#config
+    this.#stallWatch ??= whenLate(this.#clock, stallTimeoutMs, () => {
+      this.#stallWatch = undefined
+      const connection = this.#connection.current
+      if (this.#unconfirmed.size === 0 || connection === undefined) return
+      const isStalled = this.#clock.nowMs() - this.#confirmedAtMs >= stallTimeoutMs
+      // An alarm of the broker is no stall: it says so, and may take hours.
+      if (isStalled && connection.blocked === undefined)
+        connection.drop(new Error(`the broker confirmed nothing for ${stallTimeoutMs} ms`))
+      else this.#watchStall()
+    })
   }
 
   /** The broker sends a message back before it confirms it, so its entry is still there: the oldest that looks the same. */
