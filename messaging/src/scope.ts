@@ -22,7 +22,8 @@ const systemClock: Clock = {
   nowMs: () => performance.now(),
   date: () => new Date(),
   after: (ms, due) => {
-    const timer = setTimeout(due, ms)
+    // Node cuts fractions off, which would be too early.
+    const timer = setTimeout(due, Math.ceil(ms))
     return () => clearTimeout(timer)
   },
   afterRead: (turned) => {

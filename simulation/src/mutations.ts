@@ -73,10 +73,7 @@ export const mutations: readonly Mutation[] = [
     name: 'n: a hold that ended is still spoken of',
     file: CONSUMER,
     edits: [
-      {
-        find: "      this.#trouble = undefined\n      return this.#inHand.leave('give back', batch)",
-        replace: "      return this.#inHand.leave('give back', batch)",
-      },
+      { find: '    this.#trouble = undefined\n    this.#away = undefined', replace: '    this.#away = undefined' },
     ],
     faults: ['database away', 'cuts', 'restart'],
   },

@@ -278,10 +278,11 @@ export class Consumer<Body, Result> {
 
   /**
    * Gives everything back that nothing was told of, and leaves the queue until the dependency answers: the queue is where
-   * messages wait, and another replica may be able to do them. Nothing of it happens when the channel is gone or we stop.
+   * messages wait, and another replica may be able to do them. Also when the channel is gone: each return counts toward the delivery
+   * limit, and a new subscription would take the messages again at once.
    */
   async #goAway(batch: readonly Held<Body>[]): Promise<void> {
-    if (this.#givenUp(batch).aborted) {
+    if (this.#stop.signal.aborted) {
       this.#trouble = undefined
       return this.#inHand.leave('give back', batch)
     }
