@@ -3,11 +3,12 @@ import { consumerEnvironment, createItem } from '@ims/messaging'
 import { InMemoryRabbitmq } from '@ims/messaging/testing'
 import { inMemoryInventory } from '@ims/repository/testing'
 import { expect, it } from '@jest/globals'
+import { eventually } from 'local'
 import { storeItems } from '../src/item-creation.ts'
 
 const item = { sku: 'A', name: 'n', label: 'l', price: 1.5, quantity: 2 }
 
-it('stores an item once, and sets another with its sku aside', async () => {
+it('stores an item once, and refuses another with its sku: its sender is told, or it is set aside', async () => {
   const rabbitmq = new InMemoryRabbitmq()
   const inventory = inMemoryInventory()
   const broker = rabbitmq.open({ publishes: [createItem] })
@@ -18,6 +19,8 @@ it('stores an item once, and sets another with its sku aside', async () => {
   const second = await broker.requester.command(createItem, item, { deadlineMs: 1_000 })
   expect(second.reply).toMatchObject({ kind: 'refused', reason: 'duplicate-sku' })
   expect((await inventory.page({ after: 0, limit: 10 })).items).toEqual([item])
-  expect(rabbitmq.messages('create_item.dead-letter')).toHaveLength(1)
+  expect(rabbitmq.messages('create_item.dead-letter')).toHaveLength(0)
+  await broker.publisher.publish(createItem, { ...item, quantity: 3 })
+  await eventually(() => expect(rabbitmq.messages('create_item.dead-letter')).toHaveLength(1))
   await broker.close()
 })

@@ -115,8 +115,7 @@ export class InMemoryRabbitmq {
         clearTimeout(timer)
         resolve(message)
       })
-      const headers = { ...properties.headers, [HEARS_REFUSALS_HEADER]: true }
-      this.#publish(contract, body, { ...properties, headers, correlationId, replyTo: address }).catch((error) => {
+      this.#publish(contract, body, { ...properties, correlationId, replyTo: address }).catch((error) => {
         clearTimeout(timer)
         reject(error)
       })
@@ -144,7 +143,10 @@ export class InMemoryRabbitmq {
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
     const messageId = uuidv7()
     try {
-      const { content, properties } = await this.#ask(command, body, deadlineMs, { messageId })
+      const { content, properties } = await this.#ask(command, body, deadlineMs, {
+        messageId,
+        headers: { [HEARS_REFUSALS_HEADER]: true },
+      })
       const parsed = parseJson(content)
       const value = parsed.ok ? parsed.value : undefined
       const reason: unknown = properties.headers?.[ERROR_HEADER]

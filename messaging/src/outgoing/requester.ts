@@ -93,7 +93,7 @@ export class Requester {
         replyTo: DIRECT_REPLY_TO,
         correlationId,
         messageId: correlationId,
-        headers: { ...headers, [HEARS_REFUSALS_HEADER]: true },
+        headers,
       })
       .catch((error: Error) => this.#waiting.get(correlationId)?.reject(error))
     const message = await reply
