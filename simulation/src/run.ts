@@ -224,7 +224,7 @@ class Simulation {
     const isPlain =
       faults.every(({ kind }) => kind.startsWith('database')) &&
       messages.every(({ kind }) => kind !== 'poison' && kind !== 'twice')
-    return isPlain && !process.name.endsWith('+')
+    return isPlain && !process.name.includes('+')
   }
 
   #send(label: string, { kind, sku, from }: Plan['messages'][number]): void {
@@ -379,12 +379,16 @@ class Simulation {
         return broker.deleteQueue(QUEUE)
       case 'stop':
         this.#end(replica)
-        return this.#later(Math.min(ms, 3_000), () => this.#start(`${process.name}+`, replica.isProducer))
+        return this.#later(Math.min(ms, 3_000), () =>
+          this.#start(`${process.name}+${this.#replicas.length}`, replica.isProducer),
+        )
       case 'kill':
         replica.isKilled = true
         process.kill()
         for (const each of links) if (each.process === process) each.cut()
-        return this.#later(Math.min(ms, 3_000), () => this.#start(`${process.name}+`, replica.isProducer))
+        return this.#later(Math.min(ms, 3_000), () =>
+          this.#start(`${process.name}+${this.#replicas.length}`, replica.isProducer),
+        )
       case 'remove item':
         return database.removeItem(`sku${at % 7}`)
       case 'redrive':
