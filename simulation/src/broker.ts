@@ -24,7 +24,8 @@ interface Subscriber {
 interface Unacked {
   readonly queue: Queue
   readonly message: BrokerMessage
-  readonly subscriber: Subscriber
+  /** Undefined when it was got by basic.get. */
+  readonly subscriber: Subscriber | undefined
   readonly sinceMs: number
 }
 
@@ -36,6 +37,8 @@ class OpenChannel {
   prefetch = 0
   replyToken: string | undefined
   replyTag = ''
+  /** What is published in the open transaction; undefined on a channel without transactions. */
+  transaction: Frame[] | undefined
   readonly unacked = new Map<number, Unacked>()
   readonly subscribers = new Map<string, { queue: Queue; subscriber: Subscriber }>()
   constructor(id: number) {
@@ -47,12 +50,17 @@ export interface Queue {
   readonly name: string
   readonly ready: BrokerMessage[]
   readonly subscribers: Subscriber[]
+  /** Of an exclusive queue, which goes with this connection. */
+  owner: Link | undefined
   isGone: boolean
 }
 
 const REPLY_TO = 'amq.rabbitmq.reply-to'
 const NOT_FOUND = 404
+const RESOURCE_LOCKED = 405
 const PRECONDITION_FAILED = 406
+/** RabbitMQ names its node and the process of the channel: messaging asks whether the node exists. */
+const NODE = Buffer.from('the only node')
 export const DELIVERY_LIMIT = 20
 export const CONSUMER_TIMEOUT_MS = 60_000
 
@@ -115,10 +123,11 @@ export class SimulatedBroker {
     const channels = this.links.get(link)
     this.links.delete(link)
     for (const channel of channels?.values() ?? []) this.#channelGone(channel)
+    for (const { name, owner } of this.queues.values()) if (owner === link) this.queues.delete(name)
   }
 
   queue(name: string): Queue {
-    const queue = this.queues.get(name) ?? { name, ready: [], subscribers: [], isGone: false }
+    const queue = this.queues.get(name) ?? { name, ready: [], subscribers: [], owner: undefined, isGone: false }
     this.queues.set(name, queue)
     return queue
   }
@@ -215,9 +224,15 @@ export class SimulatedBroker {
         return answer('BasicQosOk')
       case methods.QueueDeclare: {
         const name: string = fields.queue
-        if (fields.passive && !this.queues.has(name))
+        const isReply = name.startsWith(`${REPLY_TO}.`)
+        if (isReply ? this.#asking(name) === undefined : fields.passive && !this.queues.has(name))
           return this.#fail(link, channel, NOT_FOUND, `NOT_FOUND - no queue '${name}'`)
-        const { ready, subscribers } = this.queue(name)
+        if (isReply) return answer('QueueDeclareOk', { queue: name, messageCount: 0, consumerCount: 1 })
+        const queue = this.queue(name)
+        const { ready, subscribers } = queue
+        if (fields.exclusive) queue.owner ??= link
+        if (queue.owner !== undefined && queue.owner !== link)
+          return this.#fail(link, channel, RESOURCE_LOCKED, `RESOURCE_LOCKED - exclusive queue '${name}'`)
         return answer('QueueDeclareOk', { queue: name, messageCount: ready.length, consumerCount: subscribers.length })
       }
       case methods.BasicConsume:
@@ -227,7 +242,15 @@ export class SimulatedBroker {
         return answer('BasicCancelOk', { consumerTag: fields.consumerTag })
       }
       case methods.BasicPublish:
-        return this.#publish(link, channel, frame)
+        return channel.transaction ? void channel.transaction.push(frame) : this.#publish(link, channel, frame)
+      case methods.TxSelect:
+        channel.transaction = []
+        return answer('TxSelectOk')
+      case methods.TxCommit:
+        for (const published of channel.transaction?.splice(0) ?? []) this.#publish(link, channel, published)
+        return answer('TxCommitOk')
+      case methods.BasicGet:
+        return this.#get(link, channel, fields.queue)
       case methods.BasicAck:
         return this.#settle(channel, fields, () => {})
       case methods.BasicNack:
@@ -243,7 +266,9 @@ export class SimulatedBroker {
   ): void {
     if (name === REPLY_TO) {
       this.#tokens += 1
-      channel.replyToken = `g${this.#tokens}`
+      const process = Buffer.alloc(12)
+      process.writeUInt32BE(this.#tokens)
+      channel.replyToken = `${Buffer.concat([NODE, process]).toString('base64')}.${this.#tokens}`
       channel.replyTag = consumerTag || `reply${this.#tokens}`
       return answer('BasicConsumeOk', { consumerTag: channel.replyTag })
     }
@@ -255,6 +280,22 @@ export class SimulatedBroker {
     link.down({ channel: channel.id, id: methods.BasicConsumeOk, fields: { consumerTag: tag } })
     queue.subscribers.push(subscriber)
     this.#deliver(queue)
+  }
+
+  #get(link: Link, channel: OpenChannel, name: string): void {
+    const queue = this.queues.get(name)
+    if (queue === undefined) return this.#fail(link, channel, NOT_FOUND, `NOT_FOUND - no queue '${name}'`)
+    const message = queue.ready.shift()
+    if (message === undefined) return link.down({ channel: channel.id, id: methods.BasicGetEmpty, fields: {} })
+    channel.deliveryTag += 1
+    const { deliveryTag } = channel
+    channel.unacked.set(deliveryTag, { queue, message, subscriber: undefined, sinceMs: this.#world.nowMs })
+    const { redelivered, properties, content } = message
+    const fields = { deliveryTag, redelivered, exchange: '', routingKey: name, messageCount: queue.ready.length }
+    link.down(
+      { channel: channel.id, id: methods.BasicGetOk, fields },
+      ...contentFrames(channel.id, properties, content),
+    )
   }
 
   #unsubscribe(channel: OpenChannel, tag: string): void {
@@ -299,19 +340,13 @@ export class SimulatedBroker {
   #route(name: string, given: Fields, content: Buffer, channel: OpenChannel): boolean {
     const properties = given.replyTo === REPLY_TO ? { ...given, replyTo: `${REPLY_TO}.${channel.replyToken}` } : given
     if (name.startsWith(`${REPLY_TO}.`)) {
-      const token = name.slice(REPLY_TO.length + 1)
-      for (const [asking, channels] of this.links)
-        for (const { id, replyToken, replyTag } of channels.values())
-          if (replyToken === token) {
-            const fields = { consumerTag: replyTag, deliveryTag: 1, redelivered: false, exchange: '', routingKey: name }
-            const frames = [
-              { channel: id, id: methods.BasicDeliver, fields },
-              ...contentFrames(id, properties, content),
-            ]
-            asking.downThen(frames, () => this.repliesArrivedMs.set(properties.correlationId, this.#world.nowMs))
-            return true
-          }
-      return false
+      const asking = this.#asking(name)
+      if (asking === undefined) return false
+      const { link, id, replyTag } = asking
+      const fields = { consumerTag: replyTag, deliveryTag: 1, redelivered: false, exchange: '', routingKey: name }
+      const frames = [{ channel: id, id: methods.BasicDeliver, fields }, ...contentFrames(id, properties, content)]
+      link.downThen(frames, () => this.repliesArrivedMs.set(properties.correlationId, this.#world.nowMs))
+      return true
     }
     const queue = this.queues.get(name)
     if (queue === undefined) return false
@@ -327,6 +362,14 @@ export class SimulatedBroker {
     })
     this.#deliver(queue)
     return true
+  }
+
+  /** The channel that a reply address belongs to. */
+  #asking(address: string): { link: Link; id: number; replyTag: string } | undefined {
+    for (const [link, channels] of this.links)
+      for (const { id, replyToken, replyTag } of channels.values())
+        if (address === `${REPLY_TO}.${replyToken}`) return { link, id, replyTag }
+    return undefined
   }
 
   #deliver(queue: Queue): void {
@@ -381,7 +424,7 @@ export class SimulatedBroker {
     for (const [tag, each] of [...channel.unacked]) {
       if (multiple ? tag > deliveryTag : tag !== deliveryTag) continue
       channel.unacked.delete(tag)
-      each.subscriber.inHand -= 1
+      if (each.subscriber) each.subscriber.inHand -= 1
       touched.add(each.queue)
       done(each)
     }

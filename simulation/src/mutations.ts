@@ -41,7 +41,7 @@ export const mutations: readonly Mutation[] = [
     name: 'f: a consumer whose database is away stays on its queue',
     file: CONSUMER,
     edits: [
-      { find: '    await this.#cancel()\n    this.#inHand.leave(', replace: '    this.#inHand.leave(' },
+      { find: '    await this.#cancel()\n    // Queries', replace: '    // Queries' },
       { find: 'growing * (0.5', replace: '0 * (0.5' },
     ],
     faults: ['database away', 'database away for one', 'cuts'],
@@ -109,8 +109,8 @@ export const mutations: readonly Mutation[] = [
     file: CONSUMER,
     edits: [
       {
-        find: "    await this.#cancel()\n    this.#inHand.leave('give back', this.#inHand.untold())",
-        replace: "    this.#inHand.leave('give back', batch)\n    if (batch.length > 0) return",
+        find: '    await this.#cancel()\n    // Queries',
+        replace: "    this.#inHand.leave('give back', batch)\n    if (batch.length > 0) return\n    // Queries",
       },
     ],
     faults: ['database away'],
