@@ -3,6 +3,11 @@ import { describe, expect, it } from '@jest/globals'
 import { showOn } from '../src/suite/display.ts'
 import { legible } from '../src/suite/log-line.ts'
 import { runStep, StepFailed, type UpEvent } from '../src/suite/progress.ts'
+import { statusTable } from '../src/suite/status-table.ts'
+
+/** Clears the screen, rings, begins an escape as C1 does, turns the writing, begins a line. */
+const HOSTILE = 'a\u001b[2J\u0007\u009b2J\u202eb\n✓ up'
+const SHOWN = 'a\\u001b[2J\\u0007\\u009b2J\\u202eb\\n✓ up'
 
 function recordingScreen(isTTY: boolean) {
   const screen = { isTTY, columns: 40, text: '', write: (text: string) => (screen.text += text) }
@@ -29,6 +34,12 @@ describe('the log lines of a service', () => {
 
   it('stay as they are when they are not log records', () => {
     for (const line of ['plain words', '{"broken":', '{"msg":"no level"}', '[1]', '']) expect(legible(line)).toBe(line)
+  })
+
+  it('show what a terminal would obey as escapes, decoded or not', () => {
+    const line = JSON.stringify({ level: 'info', message: HOSTILE, id: '\u202e\u009b' })
+    expect(legible(line)).toBe(`INFO  ${SHOWN} {"id":"\\u202e\\u009b"}`)
+    expect(legible(HOSTILE)).toBe(SHOWN)
   })
 
   it('get the name of the service in front, aligned', () => {
@@ -58,6 +69,18 @@ describe('the progress of a step', () => {
     expect(screen.text).toBe(`${clear}… one${clear}one | hello\n… one${clear}✓ one: ready (1.3 s)\n`)
   })
 
+  it.each([true, false])('holds nothing that a terminal would obey (a terminal: %s)', (isTTY) => {
+    const screen = { ...recordingScreen(isTTY), columns: 500, text: '', write: (text: string) => (screen.text += text) }
+    const report = showOn(screen, 3)
+    report({ kind: 'detail', step: 'one', text: HOSTILE })
+    report({ kind: 'log', service: 'one', text: HOSTILE })
+    report({ kind: 'note', text: HOSTILE })
+    report({ kind: 'failed', step: 'one', why: HOSTILE, todo: HOSTILE, seconds: 0 })
+    const own = screen.text.replaceAll('\r\u001b[2K', '')
+    expect(own).toContain('\\u001b[2J\\u0007\\u009b2J\\u202eb')
+    expect(own).not.toMatch(/[^\P{C}\n]/u)
+  })
+
   it('never lets the line that is rewritten be wider than the terminal', () => {
     const screen = recordingScreen(true)
     showOn(screen, 3)({ kind: 'detail', step: 'servers', text: 'x'.repeat(100) })
@@ -81,5 +104,15 @@ describe('the progress of a step', () => {
     const screen = recordingScreen(false)
     showOn(screen, 5)({ kind: 'failed', step: 'ports', why: 'taken\nby me', todo: 'Set PORT.', seconds: 0 })
     expect(screen.text).toBe('✗ ports failed after 0.0 s\n  Why: taken\n  by me\n  What to do: Set PORT.\n')
+  })
+})
+
+describe('the table of the status', () => {
+  it('shows a reason that a terminal would obey as escapes, on one line', () => {
+    const services = [{ name: 'one', pid: 7, admin: 5001, state: 'not-ready' as const }]
+    const report = { http: null, rabbitmq: null, mysql: null, services }
+    const remarks = [{ reason: HOSTILE, restarts: 0 }]
+    const table = statusTable({ report, exitCode: 4, summary: 'Not ready.', mode: null, remarks })
+    expect(table.split('\n').at(-1)).toBe(`one      not-ready  7    127.0.0.1:5001  0         ${SHOWN}`)
   })
 })

@@ -89,6 +89,29 @@ describe('AMQP over TLS', () => {
     expect(rejected).toBe(0)
   })
 
+  it.each([
+    ['localhost', 'DNS:localhost', true],
+    ['127.0.0.1', 'DNS:localhost', false],
+    ['127.0.0.1', 'IP:127.0.0.1', true],
+    ['localhost', 'IP:127.0.0.1', false],
+    ['127.0.0.1', 'IP:127.0.0.2', false],
+    // An address that is written as a name is none.
+    ['127.0.0.1', 'DNS:127.0.0.1', false],
+  ])('%s with a certificate for %s alone: let in %s', async (host, name, isLetIn) => {
+    const alone = ours.issue('alone', name)
+    const { port } = await proxy({ cert: alone.cert, key: alone.key })
+    const answer = text(await open({ RABBITMQ_HOST: host, RABBITMQ_PORT: String(port), RABBITMQ_TLS_CA: ours.cert }))
+    expect(answer).toMatch(isLetIn ? /^it was let in$/ : /TLS: the server's certificate is for another name/)
+  })
+
+  it('compares an address in RABBITMQ_TLS_SERVER_NAME with the addresses of the certificate, not with localhost', async () => {
+    const { port } = await proxy({ cert: server.cert, key: server.key })
+    const settings = { RABBITMQ_HOST: 'localhost', RABBITMQ_PORT: String(port), RABBITMQ_TLS_CA: ours.cert }
+    expect(text(await open({ ...settings, RABBITMQ_TLS_SERVER_NAME: '127.0.0.1' }))).toBe('it was let in')
+    for (const address of ['10.9.9.9', '::1'])
+      expect(text(await open({ ...settings, RABBITMQ_TLS_SERVER_NAME: address }))).toContain('is for another name')
+  })
+
   it('takes the name of RABBITMQ_TLS_SERVER_NAME instead of the host', async () => {
     const named = ours.issue('named', 'DNS:rabbitmq.example')
     const { port } = await proxy({ cert: named.cert, key: named.key })

@@ -1,9 +1,9 @@
 // The logger: pino as JSON lines, secrets blanked, pretty where a person looks at it.
 import { type DestinationStream, type Logger, pino } from 'pino'
-import pretty from 'pino-pretty'
+import { prettyFactory } from 'pino-pretty'
 import { z } from 'zod'
 import { standardOutput } from './log-output.ts'
-import { escapeUnsafe, redactFields, redactUrls } from './redaction.ts'
+import { escapeUnsafe, printable, redactFields, redactUrls } from './redaction.ts'
 
 export const logEnvironment = z
   .object({
@@ -32,8 +32,17 @@ export function createLog(name: string, { level, format }: LogConfig, destinatio
     hooks: { streamWrite: (line: string) => escapeUnsafe(redactUrls(line)) },
     messageKey: 'message',
   }
-  if (destination) return pino(options, destination)
-  if (readable)
-    return pino(options, pretty({ sync: true, messageKey: 'message', ignore: 'service', translateTime: 'HH:MM:ss.l' }))
-  return pino(options, standardOutput())
+  if (readable) return pino(options, legible(destination ?? pino.destination({ fd: 1, sync: true })))
+  return pino(options, destination ?? standardOutput())
+}
+
+/** Formats each line for people. Pretty decodes JSON, so what a terminal would obey is escaped here, and not before. */
+function legible(output: DestinationStream): DestinationStream {
+  const format = prettyFactory({
+    messageKey: 'message',
+    messageFormat: ({ message }) => printable(String(message ?? '')),
+    ignore: 'service',
+    translateTime: 'HH:MM:ss.l',
+  })
+  return { write: (line) => output.write(escapeUnsafe(format(line))) }
 }

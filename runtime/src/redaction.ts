@@ -23,7 +23,26 @@ const UNSAFE = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff
 
 /** A JSON line with all those characters written as `\\uXXXX`, which means the same: they can only stand within its strings. */
 export function escapeUnsafe(line: string): string {
-  return line.replace(UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return line.replace(UNSAFE, escaped)
+}
+
+/** Control and format characters, line and paragraph separators, lone surrogates: what a terminal obeys, or hides. As in messaging. */
+const OBEYED = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
+
+/**
+ * `text` on one line for a terminal, everything that it could obey written as an escape: `\u001b`. For text as people see it:
+ * whatever decodes the result, a JSON parser say, would bring the characters back.
+ */
+export function printable(text: string): string {
+  return text.replace(OBEYED, (character) =>
+    JSON.stringify(character)
+      .slice(1, -1)
+      .replace(/[^\x20-\x7e]/g, escaped),
+  )
+}
+
+function escaped(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
 }
 
 function redactMembers(fields: Record<string, unknown>, depth: number): Record<string, unknown> {

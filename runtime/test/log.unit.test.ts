@@ -77,3 +77,25 @@ describe('the log', () => {
     expect(fields).toEqual({ password: 'p', inner: { token: 't' }, self: fields })
   })
 })
+
+const OWN_COLOUR = new RegExp(`${'\u001b'}\\[\\d+m`, 'g')
+
+describe('the pretty log', () => {
+  it('shows what a terminal would obey as escapes, in messages, members and errors', () => {
+    const lines: string[] = []
+    const log = createLog(
+      'some service',
+      { level: 'info', format: 'pretty' },
+      { write: (line) => void lines.push(line) },
+    )
+    const hostile = 'a\u001b]0;x\u0007\u009b2J\u202eb\n[00:00:00.000] INFO: paid'
+    log.info({ id: hostile }, hostile)
+    log.error({ err: new Error(hostile) }, 'failed')
+    // Colours, where there are any, are pretty's own.
+    const text = lines.join('').replaceAll(OWN_COLOUR, '')
+    expect(text).toContain(': a\\u001b]0;x\\u0007\\u009b2J\\u202eb\\n[00:00:00.000] INFO: paid')
+    expect(text).toContain('"a\\u001b]0;x\\u0007\\u009b2J\\u202eb\\n[00:00:00.000] INFO: paid"')
+    expect(text).not.toMatch(/[^\P{C}\n]/u)
+    expect(text).not.toMatch(/^\[00:00:00/m)
+  })
+})

@@ -1,4 +1,5 @@
 // Shows the events of `up`: one line per step, rewritten in place on a terminal, plain lines everywhere else.
+import { printable } from '@ims/runtime'
 import { logPrefix } from './log-line.ts'
 import type { Report, UpEvent } from './progress.ts'
 
@@ -14,10 +15,14 @@ const CLEAR_LINE = '\r\x1b[2K'
 export function showOn(screen: Screen, nameWidth: number): Report {
   const terminal = screen.isTTY === true
   let pending = ''
-  const print = (text: string) => screen.write(terminal ? `${CLEAR_LINE}${text}\n${pending}` : `${text}\n`)
+  const print = (text: string) => {
+    // A service may say what a message holds, and a terminal obeys control characters.
+    const lines = text.split('\n').map(printable).join('\n')
+    screen.write(terminal ? `${CLEAR_LINE}${lines}\n${pending}` : `${lines}\n`)
+  }
   const hold = (text: string) => {
     // Some terminals say that they have 0 columns. Cut to the width of the window: a line that wraps cannot be rewritten in place.
-    pending = text === '' ? '' : text.slice(0, (screen.columns || 80) - 1)
+    pending = text === '' ? '' : printable(text).slice(0, (screen.columns || 80) - 1)
     if (terminal) screen.write(`${CLEAR_LINE}${pending}`)
   }
   return (event) => {

@@ -1,4 +1,5 @@
 // Makes one line of a service's log legible: JSON log records become time, level, message and the rest; anything else stays.
+import { printable } from '@ims/runtime'
 import { z } from 'zod'
 
 const record = z.looseObject({
@@ -25,8 +26,12 @@ export function logPrefix(name: string, width: number): string {
   return `${name.padEnd(width)} | `
 }
 
-/** `12:34:56.789 INFO  message {"other":"members"}` of a JSON log record (time in UTC); any other line as it is. */
+/** `12:34:56.789 INFO  message {"other":"members"}` of a JSON log record (time in UTC); any other line as it is. Safe for a terminal. */
 export function legible(line: string): string {
+  return printable(decoded(line))
+}
+
+function decoded(line: string): string {
   const parsed = record.safeParse(parse(line))
   if (!parsed.success) return line
   const { level, time, msg = '', message = msg, ...rest } = parsed.data

@@ -1,4 +1,5 @@
 // The status of the suite for human eyes.
+import { printable } from '@ims/runtime'
 import type { Status } from './status-report.ts'
 
 const HEAD = ['SERVICE', 'STATE', 'PID', 'ADMIN', 'RESTARTS', 'REASON']
@@ -7,7 +8,7 @@ const HEAD = ['SERVICE', 'STATE', 'PID', 'ADMIN', 'RESTARTS', 'REASON']
 export function statusTable({ report, summary, mode, remarks }: Status): string {
   const rows = report.services.map(({ name, state, pid, admin }, index) => {
     const { reason = '', restarts = 0 } = remarks[index] ?? {}
-    return [name, state, pid === null ? '-' : String(pid), `127.0.0.1:${admin}`, String(restarts), reason]
+    return [name, state, pid === null ? '-' : String(pid), `127.0.0.1:${admin}`, String(restarts), printable(reason)]
   })
   const lines = [summary, ...aligned([HEAD, ...rows])]
   const { rabbitmq, mysql } = report
