@@ -319,7 +319,7 @@ export class SimulatedBroker {
       this.#world.at(this.#world.nowMs + this.confirmDelayMs + this.delayMs(), send)
     }
     const name: string = fields.routingKey
-    if (this.nacks > 0) {
+    if (this.nacks > 0 && channel.confirms) {
       this.nacks -= 1
       if (this.#world.random() < 0.5) this.#route(name, properties, content, channel)
       return confirm('BasicNack')

@@ -38,13 +38,15 @@ export const mutations: readonly Mutation[] = [
     faults: ['nack'],
   },
   {
-    name: 'f: a consumer whose database is away stays on its queue',
+    name: 'f: a consumer whose connection is cut while its database is away takes its messages again at once',
     file: CONSUMER,
     edits: [
-      { find: '    await this.#cancel()\n    // Queries', replace: '    // Queries' },
-      { find: 'growing * (0.5', replace: '0 * (0.5' },
+      {
+        find: 'if (this.#stop.signal.aborted) {\n      this.#trouble',
+        replace: 'if (this.#givenUp(batch).aborted) {\n      this.#trouble',
+      },
     ],
-    faults: ['database away', 'database away for one', 'cuts'],
+    faults: ['database away', 'cuts'],
   },
   {
     name: 'g: a consumer whose database is away holds its messages for ever',
