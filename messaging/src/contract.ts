@@ -1,5 +1,5 @@
 // What a contract is: the name of a queue and the shape of what travels through it, as a command or a query.
-import type { z } from 'zod'
+import { z } from 'zod'
 
 /** A message that changes something. Its handler answers with an outcome, which is replied when the sender asked for it. */
 export interface Command<Body = unknown, Result = unknown> {
@@ -15,6 +15,7 @@ export interface Query<Reply = unknown> {
   readonly queue: string
   readonly body: z.ZodType<unknown>
   readonly reply: z.ZodType<Reply>
+  readonly headers: z.ZodType<unknown>
 }
 
 export type Contract<Body = unknown, Result = unknown> =
@@ -29,12 +30,12 @@ export function command<Body, Result>(
   return { kind: 'command', queue, body: shape.body, result: shape.result }
 }
 
-/** Defines a query: the queue's name, the request body's schema and the reply's schema. */
+/** Defines a query: the queue's name, the schemas of the request's body and of the reply, and of the headers if it knows any. */
 export function query<Reply>(
   queue: string,
-  shape: { body: z.ZodType<unknown>; reply: z.ZodType<Reply> },
+  shape: { body: z.ZodType<unknown>; reply: z.ZodType<Reply>; headers?: z.ZodType<unknown> },
 ): Query<Reply> {
-  return { kind: 'query', queue, body: shape.body, reply: shape.reply }
+  return { kind: 'query', queue, body: shape.body, reply: shape.reply, headers: shape.headers ?? z.unknown() }
 }
 
 /** The name of the queue that takes what `queue` could not: `<queue>.dead-letter`. */

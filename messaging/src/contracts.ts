@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { command, query } from './contract.ts'
 import { toPrice, toWhole } from './decimal.ts'
+import { pageRequestHeaders } from './paging.ts'
 
 /** Counts characters as a reader does and as MySQL's utf8mb4 columns do: code points, not UTF-16 units. */
 const codePoints = (text: string): number => {
@@ -103,6 +104,7 @@ export const stockManagement = command('stock_management', {
 export const orderProcessing = query('order_processing', {
   body: anything,
   reply: z.array(listedItem),
+  headers: pageRequestHeaders,
 })
 
 export const contracts = [healthcheck, createItem, stockManagement, orderProcessing] as const

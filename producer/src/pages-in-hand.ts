@@ -61,7 +61,7 @@ export class PagesInHand {
       this.#questions -= 1
       this.#items -= items
       // Once whoever asked has taken hold of the page.
-      setImmediate(() => this.#next())
+      if (this.#waiting.size > 0) setImmediate(() => this.#next())
     }
   }
 
@@ -79,7 +79,11 @@ export class PagesInHand {
     this.#next()
   }
 
-  #turn(bytes: number, deadlineMs: number, left: AbortSignal): Promise<void> {
+  #turn(bytes: number, deadlineMs: number, left: AbortSignal): Promise<void> | undefined {
+    if (this.#waiting.size === 0 && this.#fits(bytes) && !left.aborted) {
+      this.#askedBytes += bytes
+      return undefined
+    }
     return new Promise((resolve, reject) => {
       const end = () => {
         clearTimeout(timer)
@@ -109,11 +113,16 @@ export class PagesInHand {
     })
   }
 
-  /** First come, first served. Alone, a page of any size passes. */
+  /** Alone, a page of any size does. */
+  #fits(bytes: number): boolean {
+    const taken = this.#askedBytes + this.#heldBytes
+    return taken === 0 || taken + bytes <= this.#maxBytes
+  }
+
+  /** First come, first served. */
   #next(): void {
     for (const turn of this.#waiting) {
-      const taken = this.#askedBytes + this.#heldBytes
-      if (taken > 0 && taken + turn.bytes > this.#maxBytes) return
+      if (!this.#fits(turn.bytes)) return
       turn.begin()
     }
   }

@@ -16,7 +16,7 @@ import type { Service } from '../service.ts'
 import { zeroConsumed } from '../zero-counts.ts'
 import { outcomesOf } from './attempts.ts'
 import { type Held, InHand, type Session } from './in-hand.ts'
-import { readMessage } from './settle.ts'
+import { type Refused, readMessage } from './settle.ts'
 import { Telling } from './telling.ts'
 
 /** More than this does not make a batch faster. */
@@ -118,8 +118,9 @@ export class Consumer<Body, Result> {
   }
 
   async #begin(channel: ConfirmChannel, lost: (reason: Error) => void): Promise<void> {
-    const { contract, rabbitmq } = this.#parts
-    const session: Session = { channel, over: new AbortController(), consumerTags: [] }
+    const { connection, contract, rabbitmq } = this.#parts
+    const gatherWrites = () => connection.current?.gatherWrites()
+    const session: Session = { channel, over: new AbortController(), gatherWrites, consumerTags: [] }
     channel.on('close', () => this.#inHand.sessionOver(session))
     await ensureQueue(channel, contract.queue, rabbitmq.topology)
     await ensureQueue(channel, deadLetterQueue(contract.queue), rabbitmq.topology)
@@ -165,7 +166,8 @@ export class Consumer<Body, Result> {
     service.meter.count('messages_consumed', { queue: contract.queue })
     // Read on arrival, which is while the database works on the batch before.
     const read = readMessage(contract, message, config.messageMostBytes)
-    this.#inHand.add({ message, session, read, expiresAtMs: this.#stop.clock.nowMs() + waitMsOf(contract, message) })
+    const expiresAtMs = this.#stop.clock.nowMs() + waitMsOf(contract, message)
+    this.#inHand.add({ message, session, read, question: questionOf(contract, read), expiresAtMs })
     if (this.#inHand.bytes > this.#inHandMaxBytes) this.#readOn ??= pauseReading(session.channel)
     this.#startWork()
   }
@@ -335,6 +337,15 @@ export class Consumer<Body, Result> {
     this.#timesAway = 0
     await this.#resubscribe(1)
   }
+}
+
+/** Kept for each query in hand: one with longer headers is answered by itself. */
+const QUESTION_MAX_LENGTH = 1_000
+
+function questionOf({ kind }: Contract, read: Delivery | Refused): string | undefined {
+  if (kind === 'command' || 'kind' in read) return undefined
+  const question = read.fingerprint + JSON.stringify(read.headers)
+  return question.length <= QUESTION_MAX_LENGTH ? question : undefined
 }
 
 /** The time for which the sender of this query waits: counted from here, so that their clock need not be right. */

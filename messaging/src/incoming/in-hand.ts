@@ -1,5 +1,4 @@
 // The messages in hand, from their arrival until they leave: one object for each, one set, one way out.
-import { isDeepStrictEqual } from 'node:util'
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import type { Delivery } from '../handler.ts'
 import type { Meter } from '../service.ts'
@@ -9,6 +8,8 @@ import type { Refused } from './settle.ts'
 export interface Session {
   readonly channel: ConfirmChannel
   readonly over: AbortController
+  /** Makes one write of the acks of one turn of the event loop. */
+  readonly gatherWrites: () => void
   /** Ours, so that they are known before the broker answers; none while the queue is not consumed. */
   consumerTags: string[]
 }
@@ -21,6 +22,8 @@ export interface Held<Body = unknown> {
   readonly message: ConsumeMessage
   readonly session: Session
   readonly read: Delivery<Body> | Refused
+  /** What is asked, so that equal questions have equal texts; undefined for one that is answered by itself in any case. */
+  readonly question: string | undefined
   /** When nobody waits for the reply any more, by the clock. */
   readonly expiresAtMs: number
   step: 'waiting' | 'judging' | 'telling'
@@ -44,7 +47,7 @@ export class InHand<Body> {
     this.#left = left
   }
 
-  add(held: Pick<Held<Body>, 'message' | 'session' | 'read' | 'expiresAtMs'>): void {
+  add(held: Omit<Held<Body>, 'step' | 'replyBytes'>): void {
     this.#all.add({ ...held, step: 'waiting', replyBytes: 0 })
     this.#bytes += held.message.content.length
   }
@@ -81,7 +84,10 @@ export class InHand<Body> {
   waitingAlike(most: number): Held<Body>[] {
     const [first, ...others] = this.waiting(Number.POSITIVE_INFINITY)
     if (first === undefined) return []
-    return [first, ...others.filter((other) => asksTheSame(first.read, other.read))].slice(0, most)
+    return [first, ...others.filter(({ question }) => question !== undefined && question === first.question)].slice(
+      0,
+      most,
+    )
   }
 
   /** Those of which nothing was told yet. */
@@ -106,6 +112,7 @@ export class InHand<Body> {
     const leaving = wanted.filter((held) => this.#delete(held))
     const last = leaving.at(-1)
     if (last === undefined) return
+    last.session.gatherWrites()
     for (const { message, session } of upToLast ? [last] : leaving) {
       const { channel } = session
       this.#onChannel(session, () =>
@@ -135,9 +142,4 @@ export class InHand<Body> {
       this.#meter.count('stale_acks_dropped', { queue: this.#queue })
     }
   }
-}
-
-function asksTheSame(one: Delivery | Refused, other: Delivery | Refused): boolean {
-  if ('kind' in one || 'kind' in other) return false
-  return one.fingerprint === other.fingerprint && isDeepStrictEqual(one.headers, other.headers)
 }

@@ -31,6 +31,13 @@ export function readMessage<Body>(
     const problems = error.issues.map(({ path, message }) => `${path.join('.') || 'body'}: ${message}`)
     return refused('invalid', problems.join('; '))
   }
+  const headers = properties.headers ?? {}
+  const wrong = contract.kind === 'query' ? contract.headers.safeParse(headers).error : undefined
+  if (wrong)
+    return refused(
+      'invalid',
+      wrong.issues.map(({ path, message }) => `header ${path.join('.')}: ${message}`).join('; '),
+    )
   return {
     body: data,
     messageId:
@@ -38,7 +45,7 @@ export function readMessage<Body>(
     redelivered: fields.redelivered,
     redrives: redrivesOf(properties),
     fingerprint: hash('sha256', content, 'hex').slice(0, 32),
-    headers: properties.headers ?? {},
+    headers,
   }
 }
 
