@@ -4,10 +4,12 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
+import { listensOn } from '../suite/port-holder.ts'
 import { isAlive } from '../suite/process-identity.ts'
 import { killProcess, startInBackground, stopProcess } from './background-process.ts'
 import { run } from './command.ts'
 import { endOf, waitFor } from './deadline.ts'
+import { expectFree } from './free-ports.ts'
 import { mysqlVersion } from './handshake.ts'
 import type { Kept } from './kept.ts'
 import { foundPrograms } from './programs.ts'
@@ -60,8 +62,15 @@ export class LocalMysql implements Mysql {
     return process !== undefined && isAlive(process)
   }
 
+  /** True when it is this server, and nobody else, that answers at its port. */
+  get #listens(): boolean {
+    const { process } = this.#kept.get()
+    return process !== undefined && listensOn(process.pid, this.port)
+  }
+
   async start(): Promise<void> {
     if (!this.isRunning) {
+      await expectFree('MySQL', [this.port])
       if (!this.#kept.get().prepared) await this.#fillDataDirectory()
       this.#kept.set({ prepared: true, process: await this.#startServer() })
     }
@@ -69,7 +78,7 @@ export class LocalMysql implements Mysql {
       what: `start of MySQL on ${HOST}:${this.port}`,
       withinMs: STARTED_WITHIN_MS,
       logs: this.#logs,
-      attempt: () => mysqlVersion(HOST, this.port),
+      attempt: async () => (this.#listens ? await mysqlVersion(HOST, this.port) : undefined),
       hopeless: () => (this.isRunning ? undefined : 'it has ended'),
     })
     if (version !== this.version) this.#kept.set({ version })
