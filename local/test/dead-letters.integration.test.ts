@@ -8,6 +8,7 @@ import { quietService } from '@ims/messaging/testing'
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
 import type { TestSpace } from '../src/servers/test-space.ts'
 import { serversEnvironment } from '../src/servers-environment.ts'
+import { identify, type ProcessIdentity } from '../src/suite/process-identity.ts'
 import { writeState } from '../src/suite/state.ts'
 import { serversUnderTest } from '../src/under-test.ts'
 
@@ -53,17 +54,24 @@ it('explains itself without a broker', async () => {
   expect(await run([], {})).toMatchObject({ code: 0, output: expect.stringContaining('usage: npm run dead-letters') })
 })
 
-it('works on the broker of the suite that runs here', async () => {
+function writeSuiteOf(supervisor: ProcessIdentity): void {
   const { rabbitmq, mysql } = space
-  writeState(directory, {
-    supervisor: { pid: process.pid, started: 'now' },
-    phase: 'up',
-    mode: 'local',
-    http: 'http://127.0.0.1:5000',
-    rabbitmq,
-    mysql,
-    services: [],
+  const suite = { phase: 'up', mode: 'local', http: 'http://127.0.0.1:5000' } as const
+  writeState(directory, { ...suite, supervisor, rabbitmq, mysql, services: [] })
+}
+
+it('sends no password to where the broker of a suite was that was killed', async () => {
+  writeSuiteOf({ pid: process.pid, started: 'at another time' })
+  expect(await run(['list', 'create_item'], {})).toMatchObject({
+    code: 69,
+    output: expect.stringContaining('no suite runs here'),
   })
+})
+
+it('works on the broker of the suite that runs here', async () => {
+  const ourselves = identify(process.pid)
+  if (ourselves === undefined) throw new Error('this process runs')
+  writeSuiteOf(ourselves)
   // The queues are there, those of their dead letters are not yet.
   expect(await run(['list', 'create_item'], {})).toMatchObject({
     code: 69,

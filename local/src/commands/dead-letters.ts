@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { serversEnvironment } from '../servers-environment.ts'
 import { suiteMode } from '../suite/compose-suite.ts'
 import { imsSuiteOrExplain } from '../suite/ims.ts'
+import { isAlive } from '../suite/process-identity.ts'
 import { serviceEnvironment } from '../suite/service-environment.ts'
 import { readState } from '../suite/state.ts'
 import { ROOT } from './jest.ts'
@@ -22,7 +23,8 @@ export async function deadLettersCommand(args: string[]): Promise<number> {
   const suite = imsSuiteOrExplain(process.env)
   if (suite === undefined) return EXIT_FAILURE
   const state = readState(suite.directory)
-  if (state?.rabbitmq && state.mysql) {
+  // A suite that was killed leaves its passwords and ports behind, and anybody may listen there now.
+  if (state?.rabbitmq && state.mysql && isAlive(state.supervisor)) {
     const servers = serversEnvironment({ rabbitmq: state.rabbitmq, mysql: state.mysql })
     return await ended(process.execPath, [join(ROOT, PROGRAM), ...args], serviceEnvironment(process.env, servers))
   }

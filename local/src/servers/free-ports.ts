@@ -1,5 +1,6 @@
-// Picks loopback ports that nobody listens on.
+// Picks loopback ports that nobody listens on, and finds out whether those picked earlier are still free.
 import { createServer, type Server } from 'node:net'
+import { holderOfPort } from '../suite/port-holder.ts'
 
 // Below the range from which systems take ports for outgoing connections: otherwise one of those could sit on a port of a stopped server.
 const FIRST = 20_000
@@ -23,6 +24,21 @@ export async function freePorts(count: number): Promise<number[]> {
   }
   if (ports.length < count) throw new Error(`no ${count} free ports between ${FIRST} and ${FIRST + COUNT}`)
   return ports
+}
+
+/**
+ * Rejects, naming the port and its holder, unless `server` can have these ports of its earlier life: whoever took one meanwhile
+ * would be asked in the server's place.
+ */
+export async function expectFree(server: string, ports: readonly number[]): Promise<void> {
+  for (const port of ports) {
+    const probe = await listen(port)
+    if (probe === undefined) {
+      const holder = holderOfPort(port) ?? 'a process that could not be found out'
+      throw new Error(`port ${port} of ${server} is taken by ${holder}; end that, or delete the data of the servers`)
+    }
+    await new Promise((resolve) => probe.close(resolve))
+  }
 }
 
 function listen(port: number): Promise<Server | undefined> {

@@ -1,13 +1,14 @@
 // A private MySQL or MariaDB: own data, socket, port and log, without a look at any configuration of the host.
 
-import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { lstatSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
+import { listensOn } from '../suite/port-holder.ts'
 import { isAlive } from '../suite/process-identity.ts'
 import { killProcess, startInBackground, stopProcess } from './background-process.ts'
 import { run } from './command.ts'
 import { endOf, waitFor } from './deadline.ts'
+import { expectFree } from './free-ports.ts'
 import { mysqlVersion } from './handshake.ts'
 import type { Kept } from './kept.ts'
 import { foundPrograms } from './programs.ts'
@@ -60,8 +61,15 @@ export class LocalMysql implements Mysql {
     return process !== undefined && isAlive(process)
   }
 
+  /** True when it is this server, and nobody else, that answers at its port. */
+  get #listens(): boolean {
+    const { process } = this.#kept.get()
+    return process !== undefined && listensOn(process.pid, this.port)
+  }
+
   async start(): Promise<void> {
     if (!this.isRunning) {
+      await expectFree('MySQL', [this.port])
       if (!this.#kept.get().prepared) await this.#fillDataDirectory()
       this.#kept.set({ prepared: true, process: await this.#startServer() })
     }
@@ -69,7 +77,7 @@ export class LocalMysql implements Mysql {
       what: `start of MySQL on ${HOST}:${this.port}`,
       withinMs: STARTED_WITHIN_MS,
       logs: this.#logs,
-      attempt: () => mysqlVersion(HOST, this.port),
+      attempt: async () => (this.#listens ? await mysqlVersion(HOST, this.port) : undefined),
       hopeless: () => (this.isRunning ? undefined : 'it has ended'),
     })
     if (version !== this.version) this.#kept.set({ version })
@@ -86,12 +94,13 @@ export class LocalMysql implements Mysql {
   /** Stops the server and removes what it keeps outside its directory. */
   async end(): Promise<void> {
     await this.stop()
-    rmSync(this.#socket, { force: true })
+    this.#removeSocket()
   }
 
   async sql(statements: string): Promise<string> {
-    const args = ['--no-defaults', `--socket=${this.#socket}`, '--user=root', '--batch', '--skip-column-names']
-    return await run(foundPrograms().mysqlClient, args, { input: statements })
+    const args = ['--no-defaults', `--socket=${this.#socket()}`, '--user=root', '--batch', '--skip-column-names']
+    const env = { ...process.env, MYSQL_PWD: this.password }
+    return await run(foundPrograms().mysqlClient, args, { env, input: statements })
   }
 
   async #fillDataDirectory(): Promise<void> {
@@ -114,6 +123,10 @@ export class LocalMysql implements Mysql {
   async #startServer() {
     const output = this.#path('mysqld.log')
     rmSync(output, { force: true })
+    // Statements read and write files in this folder only, and nothing is kept in it.
+    const files = this.#path('files')
+    rmSync(files, { recursive: true, force: true })
+    mkdirSync(files, { mode: 0o700 })
     const initFile = this.#path('init.sql')
     writeFileSync(initFile, initialStatements(this.#kept.get()), { mode: 0o600 })
     try {
@@ -123,11 +136,12 @@ export class LocalMysql implements Mysql {
           '--no-defaults',
           `--user=${userInfo().username}`,
           `--datadir=${this.#path('data')}`,
-          `--socket=${this.#socket}`,
+          `--socket=${this.#makeSocketPath()}`,
           `--port=${this.port}`,
           `--bind-address=${HOST}`,
           `--pid-file=${this.#path('pid')}`,
           `--init-file=${initFile}`,
+          `--secure-file-priv=${files}`,
           '--skip-name-resolve',
           '--skip-log-bin',
           '--character-set-server=utf8mb4',
@@ -146,13 +160,30 @@ export class LocalMysql implements Mysql {
     }
   }
 
-  get #socket(): string {
-    const path = this.#path('socket')
-    if (Buffer.byteLength(path) <= LONGEST_SOCKET_PATH_BYTES) return path
-    const short = createHash('sha256').update(path).digest('hex').slice(0, 16)
-    const folder = join(tmpdir(), `ims-mysql-${userInfo().uid}-${short}`)
-    if (!existsSync(folder)) mkdirSync(folder, { mode: 0o700 })
-    return join(folder, 'socket')
+  /** Where the socket is to be made: where that path would be too long for one, in a new folder that is closed to others. */
+  #makeSocketPath(): string {
+    this.#removeSocket()
+    if (this.#hasShortPath) return this.#socket()
+    this.#kept.set({ socketFolder: mkdtempSync(join(tmpdir(), 'ims-mysql-')) })
+    return this.#socket()
+  }
+
+  #socket(): string {
+    if (this.#hasShortPath) return this.#path('socket')
+    const { socketFolder } = this.#kept.get()
+    if (socketFolder === undefined || !isPrivate(socketFolder))
+      throw new Error(`the folder of MySQL's socket, ${socketFolder ?? 'not made yet'}, is not there or not ours alone`)
+    return join(socketFolder, 'socket')
+  }
+
+  #removeSocket(): void {
+    const { socketFolder } = this.#kept.get()
+    rmSync(this.#path('socket'), { force: true })
+    if (socketFolder !== undefined && isPrivate(socketFolder)) rmSync(socketFolder, { recursive: true })
+  }
+
+  get #hasShortPath(): boolean {
+    return Buffer.byteLength(this.#path('socket')) <= LONGEST_SOCKET_PATH_BYTES
   }
 
   get #logs(): string[] {
@@ -164,11 +195,18 @@ export class LocalMysql implements Mysql {
   }
 }
 
+/** True for a folder, not a link to one, that nobody but our user can enter: the temporary directory is everybody's. */
+function isPrivate(folder: string): boolean {
+  const found = lstatSync(folder, { throwIfNoEntry: false })
+  return found?.isDirectory() === true && found.uid === userInfo().uid && (found.mode & 0o077) === 0
+}
+
 /** One statement a line, as --init-file wants it; the same at every start. Generated passwords need no escaping. */
 function initialStatements({ user, password, database }: Own): string {
   return [
-    // Roots without a password, reachable from every account of this machine; ours comes over the socket.
+    // Roots reachable from every account of this machine; ours comes over the socket, with a password all the same.
     "DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1';",
+    `ALTER USER 'root'@'localhost' IDENTIFIED BY '${password}';`,
     `CREATE DATABASE IF NOT EXISTS \`${database}\` CHARACTER SET utf8mb4;`,
     `CREATE USER IF NOT EXISTS '${user}'@'%' IDENTIFIED BY '${password}';`,
     `GRANT ALL PRIVILEGES ON \`${database}\`.* TO '${user}'@'%';`,

@@ -2,11 +2,13 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { listensOn } from '../suite/port-holder.ts'
 import { isAlive } from '../suite/process-identity.ts'
 import { killProcess, startInBackground, stopProcess } from './background-process.ts'
 import { run } from './command.ts'
 import { endOf, waitFor } from './deadline.ts'
 import { hasDefaultQueueType, policiesFor } from './definitions.ts'
+import { expectFree } from './free-ports.ts'
 import { rabbitmqVersion } from './handshake.ts'
 import type { Kept } from './kept.ts'
 import { foundPrograms } from './programs.ts'
@@ -46,9 +48,16 @@ export class LocalRabbitmq implements Rabbitmq {
     return process !== undefined && isAlive(process)
   }
 
+  /** True when it is this node, and nobody else, that answers at its ports. */
+  get #listens(): boolean {
+    const { process, port, distributionPort } = this.#kept.get()
+    return process !== undefined && [port, distributionPort].every((each) => listensOn(process.pid, each))
+  }
+
   async start(): Promise<void> {
     if (!this.isRunning) {
       this.#writeConfiguration()
+      await expectFree('RabbitMQ', [this.port, this.#kept.get().distributionPort])
       await this.#startEpmd()
       this.#kept.set({ process: await this.#startNode() })
     }
@@ -56,7 +65,7 @@ export class LocalRabbitmq implements Rabbitmq {
       what: `start of RabbitMQ on ${HOST}:${this.port}`,
       withinMs: STARTED_WITHIN_MS,
       logs: this.#logs,
-      attempt: () => rabbitmqVersion(HOST, this.port),
+      attempt: async () => (this.#listens ? await rabbitmqVersion(HOST, this.port) : undefined),
       hopeless: () => (this.isRunning ? undefined : 'it has ended'),
     })
     if (this.#kept.get().prepared) return
@@ -97,6 +106,7 @@ export class LocalRabbitmq implements Rabbitmq {
   async #startEpmd(): Promise<void> {
     const { epmd, epmdPort } = this.#kept.get()
     if (epmd !== undefined && isAlive(epmd)) return
+    await expectFree("RabbitMQ's epmd", [epmdPort])
     // Started here, not by the node, so that it is known and can be ended: epmd otherwise outlives every node.
     const identity = await startInBackground({
       command: [foundPrograms().epmd, '-port', String(epmdPort), '-address', HOST],
@@ -105,6 +115,13 @@ export class LocalRabbitmq implements Rabbitmq {
       output: this.#path('epmd.log'),
     })
     this.#kept.set({ epmd: identity })
+    await waitFor({
+      what: `start of epmd on ${HOST}:${epmdPort}`,
+      withinMs: STARTED_WITHIN_MS,
+      logs: [this.#path('epmd.log')],
+      attempt: async () => (listensOn(identity.pid, epmdPort) ? true : undefined),
+      hopeless: () => (isAlive(identity) ? undefined : 'it has ended'),
+    })
   }
 
   async #startNode() {

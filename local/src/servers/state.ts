@@ -29,6 +29,8 @@ const localState = z.object({
     version: z.string(),
     /** True once the data directory is complete. */
     prepared: z.boolean(),
+    /** Where the socket is, when its path below the directory would be too long. */
+    socketFolder: z.string().optional(),
     process: processIdentity.optional(),
   }),
 })

@@ -10,12 +10,20 @@ export function holderOfPort(port: number): string | undefined {
 }
 
 function holderFromProc(port: number): string | undefined {
-  const listeners = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) => listenersIn(readOrEmpty(table), port))
+  const listeners = listenersOn(port)
   const [first] = listeners
   if (first === undefined) return undefined
-  const pid = pidOfSocket(new Set(listeners.map(({ inode }) => `socket:[${inode}]`)))
+  const pid = pidOfSocket(socketLinks(listeners))
   if (pid !== undefined) return described(pid, readOrEmpty(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim())
   return `a process of the user with uid ${first.uid}, which only that user or root can name`
+}
+
+/** True when the process with this pid, which must be of our user, listens on this TCP port. */
+export function listensOn(pid: number, port: number): boolean {
+  if (process.platform !== 'linux')
+    return output('lsof', ['-nP', '-t', '-a', '-p', String(pid), ...lsofOf(port)]) !== ''
+  const links = socketLinks(listenersOn(port))
+  return namesIn(`/proc/${pid}/fd`).some((descriptor) => links.has(linkOrEmpty(`/proc/${pid}/fd/${descriptor}`)))
 }
 
 /** The listening sockets on `port` in a table of the format of /proc/net/tcp. */
@@ -31,6 +39,15 @@ export function listenersIn(table: string, port: number): { inode: string; uid: 
     })
 }
 
+function listenersOn(port: number): { inode: string; uid: string }[] {
+  return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) => listenersIn(readOrEmpty(table), port))
+}
+
+/** What the descriptors of these sockets link to. */
+function socketLinks(listeners: readonly { inode: string }[]): Set<string> {
+  return new Set(listeners.map(({ inode }) => `socket:[${inode}]`))
+}
+
 function pidOfSocket(links: Set<string>): number | undefined {
   for (const pid of namesIn('/proc').filter((name) => /^\d+$/.test(name))) {
     for (const descriptor of namesIn(`/proc/${pid}/fd`)) {
@@ -41,13 +58,18 @@ function pidOfSocket(links: Set<string>): number | undefined {
 }
 
 function holderFromLsof(port: number): string | undefined {
+  const [pid] = output('lsof', ['-nP', '-t', ...lsofOf(port)]).split('\n')
+  return pid === undefined || pid === '' ? undefined : described(Number(pid), output('ps', ['-o', 'args=', '-p', pid]))
+}
+
+const lsofOf = (port: number): string[] => [`-iTCP:${port}`, '-sTCP:LISTEN']
+
+/** What the program prints; empty when it fails, as lsof does when it finds nothing. */
+function output(program: string, args: string[]): string {
   try {
-    const run = (program: string, args: string[]) =>
-      execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
-    const pid = Number(run('lsof', ['-nP', '-t', `-iTCP:${port}`, '-sTCP:LISTEN']).split('\n')[0])
-    return described(pid, run('ps', ['-o', 'args=', '-p', String(pid)]))
+    return execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
   } catch {
-    return undefined
+    return ''
   }
 }
 

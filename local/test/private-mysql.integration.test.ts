@@ -1,0 +1,74 @@
+// A private MySQL on a machine with other users, in a folder whose path is too long for a socket.
+import { createHash } from 'node:crypto'
+import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs'
+import { tmpdir, userInfo } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { run } from '../src/servers/command.ts'
+import { hasServerPrograms, type PrivateMysql, privateMysql } from '../src/servers/private-mysql.ts'
+import { foundPrograms } from '../src/servers/programs.ts'
+
+jest.setTimeout(120_000)
+
+const here = hasServerPrograms() ? describe : describe.skip
+here('a private MySQL', () => {
+  const top = mkdtempSync(join(tmpdir(), 'ims-private-mysql-'))
+  const directory = join(top, 'long'.repeat(30))
+  // Where whoever knows the directory could once have told that the socket would be.
+  const digest = createHash('sha256')
+    .update(join(directory, 'mysql', 'socket'))
+    .digest('hex')
+    .slice(0, 16)
+  const foreseen = join(tmpdir(), `ims-mysql-${userInfo().uid}-${digest}`)
+  let server: PrivateMysql
+  let socket: string
+  beforeAll(async () => {
+    mkdirSync(directory, { recursive: true })
+    mkdirSync(foreseen)
+    chmodSync(foreseen, 0o777)
+    server = await privateMysql(directory, [])
+    socket = (await server.mysql.sql('SELECT @@socket')).trim()
+  })
+  afterAll(async () => {
+    await server?.end()
+    for (const folder of [top, foreseen]) rmSync(folder, { recursive: true })
+  })
+
+  it('has its socket in a folder that nobody could have made before, closed to others', () => {
+    expect(dirname(socket)).not.toBe(foreseen)
+    expect(readdirSync(foreseen)).toEqual([])
+    const { mode, uid } = lstatSync(dirname(socket))
+    expect({ mode: mode & 0o777, uid }).toEqual({ mode: 0o700, uid: userInfo().uid })
+  })
+
+  it('is told nothing through a folder that others can enter', async () => {
+    chmodSync(dirname(socket), 0o755)
+    await expect(server.mysql.sql('SELECT 1')).rejects.toThrow('not ours alone')
+    chmodSync(dirname(socket), 0o700)
+    expect(await server.mysql.sql('SELECT 1')).toBe('1\n')
+  })
+
+  it('lets nobody in at its socket without a password', async () => {
+    for (const user of ['root', 'somebody']) {
+      const args = ['--no-defaults', `--socket=${socket}`, `--user=${user}`, '--execute=SELECT 1']
+      await expect(run(foundPrograms().mysqlClient, args)).rejects.toThrow(/denied/i)
+    }
+  })
+
+  it('reads and writes files in a folder of its own only, which is empty', async () => {
+    const folder = (await server.mysql.sql('SELECT @@secure_file_priv')).trim()
+    expect(realpathSync(folder)).toBe(realpathSync(join(directory, 'mysql', 'files')))
+    expect(readdirSync(folder)).toEqual([])
+    const elsewhere = join(directory, 'written')
+    await expect(server.mysql.sql(`SELECT 1 INTO OUTFILE '${elsewhere}'`)).rejects.toThrow(/secure.file.priv/)
+    expect(existsSync(elsewhere)).toBe(false)
+  })
+
+  it('takes the folder of its socket away when it ends, and makes another when it starts again', async () => {
+    await server.end()
+    expect(existsSync(dirname(socket))).toBe(false)
+    await server.mysql.start()
+    const next = (await server.mysql.sql('SELECT @@socket')).trim()
+    expect(dirname(next)).not.toBe(dirname(socket))
+  })
+})
