@@ -18,12 +18,15 @@ export interface Clock {
   uuid(): string
 }
 
+/** With more, Node's timers are due at once. */
+const TIMER_MAX_MS = 2_147_483_647
+
 const systemClock: Clock = {
   nowMs: () => performance.now(),
   date: () => new Date(),
   after: (ms, due) => {
-    // Node cuts fractions off, which would be too early.
-    const timer = setTimeout(due, Math.ceil(ms))
+    // Node cuts fractions off, and counts from when the event loop last turned: either would be too early.
+    const timer = setTimeout(due, Math.min(Math.ceil(ms) + 1, TIMER_MAX_MS))
     return () => clearTimeout(timer)
   },
   afterRead: (turned) => {
