@@ -27,6 +27,8 @@ export interface RunOptions {
   readonly servers: Servers
   readonly seed: number
   readonly minutes: number
+  /** Goes on until so many kinds of faults were seen, if a busy machine did not manage them in `minutes`. */
+  readonly kindsMin?: number
   readonly mix: readonly Fault[]
   readonly clients: number
   readonly mutation?: Mutation
@@ -76,7 +78,15 @@ export async function runLedger(options: RunOptions): Promise<Run> {
 async function strikeUnderLoad(
   world: World,
   history: History,
-  { seed, minutes, mix, clients: count, onRound = () => {}, interrupted = new AbortController().signal }: RunOptions,
+  {
+    seed,
+    minutes,
+    kindsMin = 0,
+    mix,
+    clients: count,
+    onRound = () => {},
+    interrupted = new AbortController().signal,
+  }: RunOptions,
 ): Promise<Round[]> {
   const random = randomOf(seed)
   const sender = { http: world.stack.http, channel: () => world.stack.channel, history }
@@ -92,13 +102,16 @@ async function strikeUnderLoad(
   try {
     if (minutes >= LONG_RUN_MINUTES && mix.some(({ group }) => group === 'database'))
       await strike([databaseAwayForAMinute])
-    while (history.nowMs() < minutes * MINUTE_MS) await strike(mix)
+    while (history.nowMs() < minutes * MINUTE_MS || kindsIn(rounds) < kindsMin) await strike(mix)
   } finally {
     clients.resume()
     await clients.stop()
   }
   return rounds
 }
+
+const kindsIn = (rounds: readonly Round[]): number =>
+  new Set(rounds.flatMap(({ faults }) => faults.filter(({ tookEffect }) => tookEffect).map(({ kind }) => kind))).size
 
 /** Every scenario once more, with nothing that could explain a second dead letter. */
 async function playInCalm(world: World, history: History, { seed }: RunOptions): Promise<void> {

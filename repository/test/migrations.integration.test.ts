@@ -205,7 +205,7 @@ describe('migrate', () => {
   const examined = async (statement: string, parameters: unknown[]) => {
     const plan = z
       .array(z.object({ key: z.string().nullable(), rows: z.coerce.number(), Extra: z.string().nullable() }))
-      .parse(await mysql.sql(`EXPLAIN ${statement}`, parameters))
+      .parse(await mysql.sql(`EXPLAIN FORMAT=TRADITIONAL ${statement}`, parameters))
     return plan[0]
   }
   const PAGE = `SELECT id, sku, name, label, price, quantity FROM inventory WHERE id > ? AND label = ? ORDER BY id LIMIT ?`
