@@ -269,7 +269,7 @@ describe('the overlays', () => {
       .find((document) => /^kind: Deployment$/m.test(document) && /^ {2}name: producer$/m.test(document))
     expect(producer).toContain('- name: API_KEYS_FILE\n          value: /run/api-keys/api-keys')
     expect(producer).not.toMatch(/name: API_KEYS$/m)
-    expect(producer).toContain('secretName: producer-api-keys')
+    expect(producer).toMatch(/name: producer-api-keys\s/)
     expect(producer).not.toContain('optional: true')
   })
 
