@@ -67,13 +67,6 @@ describe('the admin port', () => {
     expect(await status(port, '/livez')).toBe(200)
   }, 30_000)
 
-  it('lets go of silent connections', async () => {
-    const { port } = await start()
-    const { received, closed } = client(port)
-    await closed
-    expect(received()).toMatch(/^HTTP\/1\.1 408 /)
-  }, 30_000)
-
   it('names what should be mended in /readyz, and is ready all the same', async () => {
     const { port } = await start(['API_KEYS_FILE: line 2: …'])
     const response = await fetch(`http://127.0.0.1:${port}/readyz`)

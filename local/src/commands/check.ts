@@ -7,8 +7,8 @@ import { reportJunit } from './junit.ts'
 import { runStep } from './step.ts'
 import { nothing, readTally, skippedLines, summaryLine, type Tally } from './tally.ts'
 
-/** Left to itself jest keeps a core free, which on two cores means one test file at a time, and most of a unit test's time is waiting. */
-const IN_PARALLEL = [`--maxWorkers=${availableParallelism()}`]
+/** One more than there are cores, since most of a unit test's time is waiting. Left to itself jest keeps a core free. */
+const IN_PARALLEL = [`--maxWorkers=${availableParallelism() + 1}`]
 
 /** Exit codes: 0 all is well · 1 not. Arguments narrow the unit tests, as with jest. */
 export async function check(args: string[]): Promise<number> {

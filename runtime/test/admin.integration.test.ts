@@ -1,0 +1,19 @@
+// The admin port's own patience, which is ten seconds: too long for the tests that `npm run check` runs.
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { expect, it } from '@jest/globals'
+import { openAdminPort } from '../src/admin.ts'
+import { createMeter } from '../src/index.ts'
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} }
+
+it('lets go of silent connections', async () => {
+  const readiness = async () => ({ reasons: [], warnings: [] })
+  const { close, port } = await openAdminPort({ host: '127.0.0.1', port: 0 }, createMeter('s'), readiness, quiet)
+  const socket = connect(port, '127.0.0.1')
+  const received: Buffer[] = []
+  socket.on('data', (chunk) => received.push(chunk))
+  await once(socket, 'close')
+  expect(Buffer.concat(received).toString()).toMatch(/^HTTP\/1\.1 408 /)
+  await close()
+}, 60_000)
