@@ -6,7 +6,9 @@ import fc from 'fast-check'
 import { fuzzParameters } from 'local'
 import { flattenHeaders } from '../src/connection/nested-headers.ts'
 import { contracts, createItem, type Item, stockManagement } from '../src/contracts.ts'
-import { deadLetter, readMessage, replyTo } from '../src/incoming/settle.ts'
+import { deadLetter } from '../src/incoming/dead-letter.ts'
+import { readMessage } from '../src/incoming/read-message.ts'
+import { replyTo } from '../src/incoming/reply-envelope.ts'
 import { parseJson } from '../src/json.ts'
 
 const runs = fuzzParameters(300)

@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import { createItem, orderProcessing } from '../src/contracts.ts'
-import { deadLetter, readMessage } from '../src/incoming/settle.ts'
+import { deadLetter } from '../src/incoming/dead-letter.ts'
+import { readMessage } from '../src/incoming/read-message.ts'
 
 const message = (content: string, properties: Record<string, unknown> = {}): Message => ({
   content: Buffer.from(content),

@@ -2,7 +2,9 @@
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import { createItem, healthcheck, orderProcessing } from '../src/contracts.ts'
-import { deadLetter, readMessage, replyTo } from '../src/incoming/settle.ts'
+import { deadLetter } from '../src/incoming/dead-letter.ts'
+import { readMessage } from '../src/incoming/read-message.ts'
+import { replyTo } from '../src/incoming/reply-envelope.ts'
 
 const nothing = {
   contentType: undefined,

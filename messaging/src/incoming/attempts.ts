@@ -3,7 +3,7 @@ import type { ConsumerConfig } from '../config.ts'
 import type { Delivery, Handler, Outcome } from '../handler.ts'
 import { clockOf, Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
-import type { Refused } from './settle.ts'
+import type { Refused } from './read-message.ts'
 
 /** Attempts of a message alone, while others succeed, before it is refused for an unexpected error. */
 const ATTEMPTS_MAX = 3

@@ -16,7 +16,7 @@ import type { Service } from '../service.ts'
 import { zeroConsumed } from '../zero-counts.ts'
 import { outcomesOf } from './attempts.ts'
 import { type Held, InHand, type Session } from './in-hand.ts'
-import { type Refused, readMessage } from './settle.ts'
+import { type Refused, readMessage } from './read-message.ts'
 import { Telling } from './telling.ts'
 
 /** More than this does not make a batch faster. */

@@ -2,7 +2,7 @@
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import type { Delivery } from '../handler.ts'
 import type { Meter } from '../service.ts'
-import type { Refused } from './settle.ts'
+import type { Refused } from './read-message.ts'
 
 /** One life of the channel. Acks belong to the channel their message came from: with its end, its messages are the broker's again. */
 export interface Session {

@@ -8,8 +8,10 @@ import type { ReplyAddresses } from '../outgoing/reply-addresses.ts'
 import type { Requester } from '../outgoing/requester.ts'
 import { Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
+import { deadLetter } from './dead-letter.ts'
 import type { Held, InHand } from './in-hand.ts'
-import { deadLetter, type Refused, replyTo } from './settle.ts'
+import type { Refused } from './read-message.ts'
+import { replyTo } from './reply-envelope.ts'
 
 /** Longest wait for room for the reply to a command, which has its effect all the same. One to a query waits until its deadline. */
 const REPLY_WAITS_MOST_MS = 30_000

@@ -1,0 +1,62 @@
+// The dead letter of a refused message: the same bytes, and beside them why, when and by whom.
+import type { Message } from 'amqplib'
+import { type Contract, deadLetterQueue } from '../contract.ts'
+import { legible } from '../legible.ts'
+import type { Envelope } from '../outgoing/publisher.ts'
+import { bytesOfValue, carried, headerRoom } from './carried.ts'
+import { REDRIVES_HEADER, REDRIVES_MAX, type Refused, redrivesOf } from './read-message.ts'
+
+/** Where a dead letter comes from and when, besides its reason. */
+export interface Failure {
+  readonly consumer: string
+  readonly at: Date
+  /** The largest frame that the broker takes: all properties of the dead letter must fit into one. */
+  readonly frameMax: number
+}
+
+/**
+ * The dead letter of a refused message: the same bytes and properties, plus `x-reason`, `x-error`, `x-failed-at` (ISO
+ * 8601), `x-consumer`, `x-attempts` and `x-redrives`. It keeps its messageId, so that a redrive is recognised. What of its properties
+ * cannot be written again, or would route it elsewhere, is left out and named in `x-dropped`.
+ */
+export function deadLetter(
+  contract: Contract,
+  message: Message,
+  { reason, error, attempts = 1 }: Refused,
+  failure: Failure,
+): Envelope {
+  const room = headerRoom(failure.frameMax)
+  const ours = {
+    'x-reason': reason,
+    'x-error': legible(error, room / 4),
+    'x-failed-at': failure.at.toISOString(),
+    'x-consumer': failure.consumer,
+    'x-attempts': deliveriesBefore(message) + attempts,
+    // Counted here and not by whoever puts it back, so that one that is moved by other means is judged anew as well.
+    [REDRIVES_HEADER]: Math.min(redrivesOf(message.properties) + 1, REDRIVES_MAX),
+  }
+  const left = room - room / 8 - bytesOfValue({ ...ours, 'x-dropped': '…' }, 1)
+  const { properties, headers, dropped } = carried(message.properties, left)
+  return {
+    queue: deadLetterQueue(contract.queue),
+    content: message.content,
+    properties: {
+      ...properties,
+      persistent: true,
+      headers: {
+        ...headers,
+        ...ours,
+        ...(dropped.length === 0 ? {} : { 'x-dropped': legible(dropped.join(', '), room / 8) }),
+      },
+    },
+  }
+}
+
+/** Quorum queues count them (https://www.rabbitmq.com/docs/quorum-queues); others only tell that there was one. */
+function deliveriesBefore({ fields, properties }: Message): number {
+  const counted: unknown = properties.headers?.['x-delivery-count']
+  // On a classic queue the header is whatever the sender wrote.
+  return typeof counted === 'number' && Number.isSafeInteger(counted) && counted > 0
+    ? counted
+    : Number(fields.redelivered)
+}

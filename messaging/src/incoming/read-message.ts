@@ -1,0 +1,72 @@
+// Reads a message by its contract: a delivery for the handler, or a refusal that follows from its bytes alone.
+import { hash } from 'node:crypto'
+import type { Message } from 'amqplib'
+import { z } from 'zod'
+import type { Contract } from '../contract.ts'
+import type { Delivery, Outcome } from '../handler.ts'
+import { parseJson } from '../json.ts'
+import { isReplyAddress } from '../outgoing/reply.ts'
+
+/** `attempts`: how often the handler was tried on this delivery; once when left out. */
+export type Refused = Extract<Outcome, { kind: 'refused' }> & { readonly attempts?: number }
+
+const refused = (reason: string, error: string): Refused => ({ kind: 'refused', reason, error })
+
+/** Reads a message by its contract: a delivery for the handler, or the reason why it can never be one. */
+export function readMessage<Body>(
+  contract: Contract<Body>,
+  { content, fields, properties }: Message,
+  mostBytes: number,
+): Delivery<Body> | Refused {
+  if (content.length > mostBytes) return refused('too-large', `${content.length} bytes, at most ${mostBytes} are read`)
+  const fault = faultOfProperties(contract, properties)
+  if (fault !== undefined) return refused('invalid', fault)
+  const parsed = parseJson(content)
+  if (!parsed.ok) return refused(parsed.reason, parsed.error)
+  const { data, error } = contract.body.safeParse(parsed.value)
+  if (error) {
+    const problems = error.issues.map(({ path, message }) => `${path.join('.') || 'body'}: ${message}`)
+    return refused('invalid', problems.join('; '))
+  }
+  const headers = properties.headers ?? {}
+  const wrong = contract.kind === 'query' ? contract.headers.safeParse(headers).error : undefined
+  if (wrong)
+    return refused(
+      'invalid',
+      wrong.issues.map(({ path, message }) => `header ${path.join('.')}: ${message}`).join('; '),
+    )
+  return {
+    body: data,
+    messageId:
+      typeof properties.messageId === 'string' && properties.messageId !== '' ? properties.messageId : undefined,
+    redelivered: fields.redelivered,
+    redrives: redrivesOf(properties),
+    fingerprint: hash('sha256', content, 'hex').slice(0, 32),
+    headers,
+  }
+}
+
+/** What is wrong with what travels beside the body, in a sentence that names it. */
+function faultOfProperties(
+  { kind }: Contract,
+  { messageId, replyTo, headers }: Message['properties'],
+): string | undefined {
+  // amqplib puts this character for bytes that are no UTF-8: two such ids may look the same and not be.
+  if (typeof messageId === 'string' && messageId.includes('\ufffd')) return 'messageId: must be valid UTF-8'
+  // A table in a header of this name becomes the prototype of the headers, where it is read as if it were they.
+  if (headers !== undefined && Object.getPrototypeOf(headers) !== Object.prototype)
+    return 'header __proto__: no header may have this name'
+  // A command is carried out all the same, as the Python suite does, and not replied to; a query has no other effect.
+  if (kind === 'query' && replyTo !== undefined && !isReplyAddress(replyTo))
+    return `replyTo: ${JSON.stringify(replyTo)} is neither an address of direct reply-to nor a queue that the broker named`
+  return undefined
+}
+
+export const REDRIVES_HEADER = 'x-redrives'
+/** Each redrive is a key of its own in the inbox, and all of them are looked up. */
+export const REDRIVES_MAX = 100
+const redrivesHeader = z.int().min(0).max(REDRIVES_MAX).catch(0)
+
+/** How often a message has been among the dead letters; 0 when the header is missing or says anything else. */
+export const redrivesOf = ({ headers }: Message['properties']): number =>
+  redrivesHeader.parse(headers?.[REDRIVES_HEADER])

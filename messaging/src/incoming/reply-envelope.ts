@@ -1,0 +1,31 @@
+// The reply to a message, as the bytes and properties in which its outcome travels.
+import type { Message } from 'amqplib'
+import type { Contract } from '../contract.ts'
+import type { Outcome } from '../handler.ts'
+import type { Envelope } from '../outgoing/publisher.ts'
+import { DIRECT_REPLY_TO, ERROR_HEADER, isReplyAddress } from '../outgoing/reply.ts'
+
+/**
+ * The reply to a message whose sender asked for one at a valid address; undefined otherwise. The reply to a refused query is
+ * not JSON, because a Python producer passes it on with status 200 and a client could take an object for a list.
+ */
+export function replyTo({ kind }: Contract, message: Message, outcome: Outcome): Envelope | undefined {
+  const { replyTo: address, correlationId } = message.properties
+  if (!isReplyAddress(address)) return undefined
+  // The broker returns every mandatory message to a direct reply-to address as unroutable, also those it delivers.
+  const mandatory = !address.startsWith(DIRECT_REPLY_TO)
+  const properties = { persistent: false, mandatory, ...(typeof correlationId === 'string' ? { correlationId } : {}) }
+  const json = (value: unknown) => Buffer.from(JSON.stringify(value))
+  switch (outcome.kind) {
+    case 'answered':
+      return { queue: address, content: outcome.body, properties: { ...properties, headers: outcome.headers } }
+    case 'applied':
+      return { queue: address, content: json(outcome.result), properties }
+    case 'refused':
+      return {
+        queue: address,
+        content: kind === 'query' ? Buffer.from(`error: ${outcome.error}`) : json({ error: outcome.error }),
+        properties: { ...properties, headers: { [ERROR_HEADER]: outcome.reason } },
+      }
+  }
+}

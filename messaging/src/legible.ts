@@ -1,0 +1,15 @@
+// Makes an explanation that quotes a message one line of bounded length.
+
+const LEGIBLE_MOST = 2_000
+/** Each character may become six. */
+const LEGIBLE_MOST_BYTES = 6 * LEGIBLE_MOST
+/** Characters that move the cursor or begin a line where a person reads the text. */
+const CONTROL = /[\p{Cc}\u2028\u2029]/gu
+
+/** An explanation quotes what it is about: made one line, and cut when it is very long or takes more than `maxBytes`. */
+export function legible(text: string, maxBytes = LEGIBLE_MOST_BYTES): string {
+  const cut = text.slice(0, LEGIBLE_MOST)
+  const line = cut.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  const { read } = new TextEncoder().encodeInto(line, new Uint8Array(Math.min(maxBytes, LEGIBLE_MOST_BYTES)))
+  return read < line.length || cut.length < text.length ? `${line.slice(0, read)}…` : line
+}
