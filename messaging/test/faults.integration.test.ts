@@ -215,7 +215,8 @@ describe('messaging under faults', () => {
     await producer.publisher.publish(numbers, { n: 3 })
   }, 60_000)
 
-  it('reads no more than fits into memory until some of it is acked, and stays connected', async () => {
+  /** A consumer with more in its queue than it may have in hand, which does nothing until `go`. */
+  const overfull = async () => {
     const service = countingService()
     const producer = await start()
     const heavy = command(`${numbers.queue}_heavy`, { body: z.object({ text: z.string() }), result: z.string() })
@@ -223,27 +224,37 @@ describe('messaging under faults', () => {
     const text = 'x'.repeat(100_000)
     for (let n = 0; n < 100; n += 1) await producer.publisher.publish(heavy, { text })
     const consumer = await start({ heartbeatS: 1 }, [], service)
-    let go = () => {}
-    const held = new Promise<void>((resolve) => {
-      go = resolve
-    })
-    let appliedCount = 0
+    const { promise: held, resolve: go } = Promise.withResolvers<void>()
     await consumer.consume(
       heavy,
       async (deliveries) => {
         await held
-        appliedCount += deliveries.length
         return deliveries.map(() => applied)
       },
       { ...config, inHandMostBytes: 1_000_000 },
     )
-    const taken = () => service.value('messages_consumed', { queue: heavy.queue }) ?? 0
-    await eventually(() => expect(taken()).toBeGreaterThan(9))
+    const counted = (what: string, labels: Record<string, string> = { queue: heavy.queue }) =>
+      service.value(what, labels) ?? 0
+    await eventually(() => expect(counted('messages_consumed')).toBeGreaterThan(9))
+    return { go, counted, left: async () => (await channel.checkQueue(heavy.queue)).messageCount }
+  }
+
+  it('reads no more than fits into memory until some of it is acked, and stays connected', async () => {
+    const { go, counted } = await overfull()
     await new Promise((resolve) => setTimeout(resolve, 4_000)) // several heartbeats
-    expect(taken()).toBeLessThan(15)
+    expect(counted('messages_consumed')).toBeLessThan(15)
     go()
-    await eventually(() => expect(appliedCount).toBe(100), 20_000)
-    expect(service.value('broker_reconnects', { connection: 'consuming' })).toBe(0)
+    await eventually(() => expect(counted('messages_applied')).toBe(100), 20_000)
+    expect(counted('broker_reconnects', { connection: 'consuming' })).toBe(0)
+  }, 60_000)
+
+  it('reads on when its connection is lost while nothing more is read', async () => {
+    const { go, counted, left } = await overfull()
+    proxy.cut()
+    await eventually(() => expect(counted('broker_reconnects', { connection: 'consuming' })).toBe(1), 20_000)
+    go()
+    await eventually(() => expect(counted('messages_applied')).toBeGreaterThanOrEqual(100), 20_000)
+    await eventually(async () => expect(await left()).toBe(0), 20_000)
   }, 60_000)
 
   it('refuses to publish beyond its limits instead of buffering', async () => {

@@ -66,15 +66,26 @@ export const twoForOneSku: Scenario = {
   },
 }
 
+/** A create that is published, and so can be sent more than once. */
+function begunCreate({ history }: Sender, sku: string) {
+  const id = history.unique(ITEM)
+  const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId: history.unique('message') })
+  return { sent, body: JSON.stringify(itemOf(id, sku)) }
+}
+
+function begunDelete({ history }: Sender, sku: string) {
+  const messageId = history.unique('message')
+  const sent = history.begin({ id: messageId, kind: 'delete', queue: 'stock_management', sku, messageId })
+  return { sent, body: JSON.stringify({ sku }) }
+}
+
 const createComesAgain: Scenario = {
   name: 'a create is delivered again after the delete',
   weight: 5,
   play: async (sender) => {
     const { history } = sender
     const sku = newSku(sender)
-    const id = history.unique(ITEM)
-    const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId: history.unique('message') })
-    const body = JSON.stringify(itemOf(id, sku))
+    const { sent, body } = begunCreate(sender, sku)
     await publish(sender, sent, body)
     if (sent.answer !== 'accepted') return
     // The delete finds the item as soon as it is there.
@@ -100,16 +111,15 @@ const deleteComesAgain: Scenario = {
     const sku = newSku(sender)
     const first = await create(sender, sku, WAIT_S)
     if (first.told !== 'created') return
-    const messageId = history.unique('message')
-    const sent = history.begin({ id: messageId, kind: 'delete', queue: 'stock_management', sku, messageId })
-    await publish(sender, sent, JSON.stringify({ sku }))
+    const { sent, body } = begunDelete(sender, sku)
+    await publish(sender, sent, body)
     if (sent.answer !== 'accepted') return
     for (let tries = 0; tries < TRIES_MOST; tries += 1) {
       const listed = await list(sender, `sku=${encodeURIComponent(sku)}`)
       if (listed?.size === 0) {
         const second = await create(sender, sku, WAIT_S)
         if (second.told !== 'created') return
-        await publish(sender, sent, JSON.stringify({ sku }))
+        await publish(sender, sent, body)
         history.expected.set(sku, second.id)
         return
       }
@@ -141,13 +151,10 @@ const refusedOrNot: Scenario = {
   name: 'a create, sent twice, races with the delete of the item that has its sku, and comes once more',
   weight: 6,
   play: async (sender) => {
-    const { history } = sender
     const sku = newSku(sender)
     const first = await create(sender, sku, WAIT_S)
     if (first.told !== 'created') return
-    const id = history.unique(ITEM)
-    const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId: history.unique('message') })
-    const body = JSON.stringify(itemOf(id, sku))
+    const { sent, body } = begunCreate(sender, sku)
     await Promise.all([publish(sender, sent, body), publish(sender, sent, body), remove(sender, sku, WAIT_S)])
     await publish(sender, sent, body)
   },
@@ -159,11 +166,9 @@ const sentTwice: Scenario = {
   play: async (sender) => {
     const { history } = sender
     const sku = newSku(sender)
-    const id = history.unique(ITEM)
-    const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId: history.unique('message') })
-    const body = JSON.stringify(itemOf(id, sku))
+    const { sent, body } = begunCreate(sender, sku)
     await Promise.all([publish(sender, sent, body), publish(sender, sent, body)])
-    if (sent.answer === 'accepted') history.expected.set(sku, id)
+    if (sent.answer === 'accepted') history.expected.set(sku, sent.id)
   },
 }
 
@@ -175,9 +180,7 @@ const deleteSentTwice: Scenario = {
     const sku = newSku(sender)
     const made = await create(sender, sku, WAIT_S)
     if (made.told !== 'created') return
-    const messageId = history.unique('message')
-    const sent = history.begin({ id: messageId, kind: 'delete', queue: 'stock_management', sku, messageId })
-    const body = JSON.stringify({ sku })
+    const { sent, body } = begunDelete(sender, sku)
     await Promise.all([publish(sender, sent, body), publish(sender, sent, body)])
     if (sent.answer === 'accepted') history.expected.set(sku, undefined)
   },

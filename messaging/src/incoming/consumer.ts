@@ -121,7 +121,10 @@ export class Consumer<Body, Result> {
     const { connection, contract, rabbitmq } = this.#parts
     const gatherWrites = () => connection.current?.gatherWrites()
     const session: Session = { channel, over: new AbortController(), gatherWrites, consumerTags: [] }
-    channel.on('close', () => this.#inHand.sessionOver(session))
+    channel.on('close', () => {
+      this.#readOnNow()
+      this.#inHand.sessionOver(session)
+    })
     await ensureQueue(channel, contract.queue, rabbitmq.topology)
     await ensureQueue(channel, deadLetterQueue(contract.queue), rabbitmq.topology)
     this.#session = session
@@ -154,11 +157,13 @@ export class Consumer<Body, Result> {
 
   /** Reads on once half of what may be in hand is free. */
   #left(): void {
-    if (this.#inHand.bytes <= this.#inHandMaxBytes / 2) {
-      this.#readOn?.()
-      this.#readOn = undefined
-    }
+    if (this.#inHand.bytes <= this.#inHandMaxBytes / 2) this.#readOnNow()
     this.#startWork()
+  }
+
+  #readOnNow(): void {
+    this.#readOn?.()
+    this.#readOn = undefined
   }
 
   #arrived(message: ConsumeMessage, session: Session): void {

@@ -32,8 +32,8 @@ interface Unconfirmed {
   readonly clearTimer: () => void
   /** The broker sent the message back, because it has no such queue; the confirm follows. */
   returned: boolean
-  /** Nobody waits for the confirm any more. The message is in memory, or in the socket's buffer, all the same. */
-  isLate: boolean
+  /** Whoever waited has been told. The message may be in memory, or in the socket's buffer, all the same. */
+  isTold: boolean
   resolve(): void
   reject(reason: Error): void
 }
@@ -51,7 +51,7 @@ export class Publisher {
   #published = 0
   #channel: Supervised<ConfirmChannel> | undefined
   #unconfirmedBytes = 0
-  /** When the broker last confirmed anything, or had nothing to confirm; by the clock. */
+  /** When the broker last confirmed anything, or was asked for a first confirm; by the clock. */
   #confirmedAtMs = 0
   #stallWatch: (() => void) | undefined
   #idle: (() => void) | undefined
@@ -173,8 +173,8 @@ export class Publisher {
     const blocked = this.#connection.current?.blocked
     if (closed !== undefined) return closed
     if (blocked !== undefined) return `the broker blocks publishing: ${blocked}`
-    const silentMs = this.#clock.nowMs() - this.#confirmedAtMs
-    if (this.#unconfirmed.size > 0 && silentMs > this.#config.confirmTimeoutMs)
+    const silentMs = this.#silentMs()
+    if (silentMs > this.#config.confirmTimeoutMs)
       return `the broker has confirmed nothing for ${Math.round(silentMs / 1_000)} s: ${this.#unconfirmed.size} messages wait`
     return this.queues.notReady()
   }
@@ -182,7 +182,6 @@ export class Publisher {
   /** Resolves when nobody awaits a confirm any more: confirmed, refused, or timed out. */
   async close(): Promise<void> {
     this.queues.close()
-    this.#stallWatch?.()
     if (!this.#isAwaited()) return
     await new Promise<void>((resolve) => {
       this.#idle = resolve
@@ -234,7 +233,7 @@ export class Publisher {
       ? whenLateFrom(clock, from, confirmTimeoutMs, late)
       : whenLate(clock, confirmTimeoutMs, late)
     if (this.#unconfirmed.size === 0) this.#confirmedAtMs = clock.nowMs()
-    this.#unconfirmed.set(id, { envelope, clearTimer, returned: false, isLate: false, resolve, reject })
+    this.#unconfirmed.set(id, { envelope, clearTimer, returned: false, isTold: false, resolve, reject })
     this.#unconfirmedBytes += content.length
     this.#measure()
     // A lone message goes at once: there is nothing to gather it with.
@@ -276,8 +275,8 @@ export class Publisher {
   /** Tells whoever waits, once. What was told "unknown" counts until it is confirmed or its channel is lost. */
   #tell(id: number, error: NotAccepted | OutcomeUnknown | undefined): void {
     const entry = this.#unconfirmed.get(id)
-    if (entry === undefined || entry.isLate) return
-    entry.isLate = true
+    if (entry === undefined || entry.isTold) return
+    entry.isTold = true
     entry.clearTimer()
     const { meter } = this.#service
     const queue = countedAs(entry.envelope)
@@ -293,7 +292,7 @@ export class Publisher {
   }
 
   #isAwaited(): boolean {
-    for (const { isLate } of this.#unconfirmed.values()) if (!isLate) return true
+    for (const { isTold } of this.#unconfirmed.values()) if (!isTold) return true
     return false
   }
 
@@ -302,14 +301,17 @@ export class Publisher {
     const { stallTimeoutMs } = this.#config
     this.#stallWatch ??= whenLate(this.#clock, stallTimeoutMs, () => {
       this.#stallWatch = undefined
-      const connection = this.#connection.current
-      if (this.#unconfirmed.size === 0 || connection === undefined) return
-      const isStalled = this.#clock.nowMs() - this.#confirmedAtMs >= stallTimeoutMs
-      // An alarm of the broker is no stall: it says so, and may take hours.
-      if (isStalled && connection.blocked === undefined)
-        connection.drop(new Error(`the broker confirmed nothing for ${stallTimeoutMs} ms`))
-      else this.#watchStall()
+      if (this.#silentMs() >= stallTimeoutMs)
+        this.#connection.current?.drop(new Error(`the broker confirmed nothing for ${stallTimeoutMs} ms`))
+      else if (this.#unconfirmed.size > 0) this.#watchStall()
     })
+  }
+
+  /** For how long messages have waited while nothing was confirmed. An alarm is no silence: the broker says so, and it may take hours. */
+  #silentMs(): number {
+    const { blocked, unblockedAtMs = 0 } = this.#connection.current ?? {}
+    if (this.#unconfirmed.size === 0 || blocked !== undefined) return 0
+    return this.#clock.nowMs() - Math.max(this.#confirmedAtMs, unblockedAtMs)
   }
 
   /** The broker sends a message back before it confirms it, so its entry is still there: the oldest that looks the same. */
@@ -328,6 +330,8 @@ export class Publisher {
   }
 
   #lost(): void {
+    this.#stallWatch?.()
+    this.#stallWatch = undefined
     for (const [id, { envelope }] of [...this.#unconfirmed]) this.#settle(id, lostBeforeConfirm(envelope))
   }
 }

@@ -1,0 +1,75 @@
+// When a publisher takes the broker for stalled: by its clock, on a connection and a channel that are not real.
+import { expect, it } from '@jest/globals'
+import type { ChannelModel, ConfirmChannel } from 'amqplib'
+import { rabbitmqEnvironment } from '../src/config.ts'
+import type { Connection } from '../src/connection/connection.ts'
+import { Supervised } from '../src/connection/supervised.ts'
+import { Publisher } from '../src/outgoing/publisher.ts'
+import { type Clock, clockOf } from '../src/scope.ts'
+import { quietService } from '../src/testing.ts'
+
+const MINUTE_MS = 60_000
+
+async function published() {
+  let nowMs = 1
+  const due = new Set<{ atMs: number; due: () => void }>()
+  const clock: Clock = {
+    ...clockOf({}),
+    nowMs: () => nowMs,
+    after: (ms, call) => {
+      const timer = { atMs: nowMs + ms, due: call }
+      due.add(timer)
+      return () => void due.delete(timer)
+    },
+    afterRead: (turned) => {
+      turned()
+      return () => {}
+    },
+  }
+  const pass = (ms: number) => {
+    for (const endsAtMs = nowMs + ms; nowMs < endsAtMs; nowMs += 1_000)
+      for (const timer of [...due]) if (timer.atMs <= nowMs && due.delete(timer)) timer.due()
+  }
+  const service = { ...quietService, clock }
+  const dropped: Error[] = []
+  const connection: Connection = {
+    model: {} as ChannelModel,
+    clock,
+    blocked: undefined,
+    unblockedAtMs: 0,
+    frameMax: 131_072,
+    gatherWrites: () => {},
+    drop: (reason) => void dropped.push(reason),
+  }
+  const supervised = <T>(resource: T) =>
+    new Supervised<T>({ name: 'x', service, reconnectMostMs: 1, open: async () => resource, close: async () => {} })
+  const connections = supervised(connection)
+  const channels = supervised({ publish: () => true } as unknown as ConfirmChannel)
+  await Promise.all([connections.whenOpen(), channels.whenOpen()])
+  const publisher = new Publisher(connections, rabbitmqEnvironment.parse({}), service)
+  publisher.useChannel(channels)
+  publisher.send({ queue: 'q', content: Buffer.from('1'), properties: {} }).catch(() => {})
+  return { publisher, connection, dropped, pass, clock }
+}
+
+it('drops a connection that has confirmed nothing for a minute', async () => {
+  const { publisher, dropped, pass } = await published()
+  pass(50_000)
+  expect(publisher.notReady()).toMatch(/^the broker has confirmed nothing for 50 s: 1 messages wait$/)
+  expect(dropped).toEqual([])
+  pass(2 * MINUTE_MS)
+  expect(dropped[0]?.message).toBe('the broker confirmed nothing for 60000 ms')
+})
+
+it('takes no alarm for a stall, however long, nor the moment after it', async () => {
+  const { connection, dropped, pass, clock, publisher } = await published()
+  connection.blocked = 'low on memory'
+  pass(60 * MINUTE_MS)
+  connection.blocked = undefined
+  connection.unblockedAtMs = clock.nowMs()
+  pass(50_000)
+  expect(dropped).toEqual([])
+  expect(publisher.notReady()).toMatch(/^the broker has confirmed nothing for 50 s/)
+  pass(2 * MINUTE_MS)
+  expect(dropped).not.toEqual([])
+})
