@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
-import { apiKeys, holderOf } from '../../producer/src/api-keys.ts'
+import { holderOf, readKeys } from '../../producer/src/api-keys.ts'
 
 const make = (...args: string[]) =>
   spawnSync(process.execPath, [join(import.meta.dirname, '../src/main.ts'), 'api-key', ...args], { encoding: 'utf8' })
@@ -12,7 +12,7 @@ describe('npm run api-key', () => {
     const { status, stdout, stderr } = make('shop', 'read,write')
     expect(status).toBe(0)
     const key = /^ims_[\w-]{43}$/m.exec(stderr)?.[0] ?? ''
-    const holder = holderOf(key, apiKeys.parse(stdout))
+    const holder = holderOf(key, readKeys(stdout).keys)
     expect(holder?.name).toBe('shop')
     expect([...(holder?.scopes ?? [])]).toEqual(['read', 'write'])
     expect(stdout).not.toContain(key)

@@ -16,12 +16,13 @@ export interface WatchedKeys {
  * others: none when it is empty or cannot be read. `everyMs` is how often it is looked at, watchVariable's own when left out.
  */
 export function watchApiKeys(
-  keys: readonly ApiKey[] | undefined,
+  keys: readonly ApiKey[] | 'open' | undefined,
   { log, meter }: Pick<Service, 'log' | 'meter'>,
   everyMs?: number,
 ): WatchedKeys {
-  if (keys === undefined) {
-    log.warn({}, 'API_KEYS is not set: everybody who can reach the HTTP port may use it, all but /dead_letters')
+  if (keys === undefined || keys === 'open') {
+    const who = keys === 'open' ? 'open: everybody who can reach the HTTP port' : 'not set: everybody on this machine'
+    log.warn({}, `API_KEYS is ${who} may use the API, all but /dead_letters`)
     return { keysNow: () => undefined, warning: () => undefined, close: async () => {} }
   }
   let valid = keys

@@ -50,9 +50,6 @@ export const keysOrOpen = z.string().transform((text, context): readonly ApiKey[
   return keys
 })
 
-/** The same without the word. */
-export const apiKeys = keysOrOpen.transform((keys) => (keys === 'open' ? [] : keys))
-
 function keyOf(line: string): ApiKey | string {
   const [name = '', scopeList = '', sha256 = '', ...more] = line.split(/\s+/)
   if (sha256 === '' || more.length > 0) return LINE_HAS

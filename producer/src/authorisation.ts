@@ -13,7 +13,7 @@ export const SCOPE_OF: Readonly<Record<string, Scope>> = {
   '/dead_letters': 'admin',
 }
 
-/** The keys that are valid now; undefined when API_KEYS is not set, which leaves all open but what asks for admin. */
+/** The keys that are valid now; undefined when there are none, which leaves all open but what asks for admin. */
 export type KeysNow = () => readonly ApiKey[] | undefined
 
 /** Who sent the request that is answered with this response, as far as a key has told. */

@@ -78,7 +78,8 @@ export const httpEnvironment = z
     keepAliveTimeoutMs: v.HTTP_KEEP_ALIVE_TIMEOUT_MS,
     stallTimeoutMs: v.HTTP_STALL_TIMEOUT_MS,
     connectionsMost: v.HTTP_CONNECTIONS_MOST,
-    /** Undefined: there are none, and the API is open. */
+    /** Undefined: there are none, and the API is open: to this machine, or to everybody if `isOpen`. */
+    isOpen: v.API_KEYS === 'open',
     apiKeys: v.API_KEYS === 'open' ? undefined : v.API_KEYS,
     /** The host names that are served; undefined: all. */
     servedHosts: servedHostsOf(v),

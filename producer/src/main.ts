@@ -16,7 +16,7 @@ void runService({ name: 'producer', config }, async (service) => {
   const { config, memory, own } = service
   mustBeLocked(config.http)
   const limits = limitsOf(config.http, memory)
-  const { keysNow } = own(watchApiKeys(config.http.apiKeys, service), 'the API keys')
+  const { keysNow } = own(watchApiKeys(config.http.isOpen ? 'open' : config.http.apiKeys, service), 'the API keys')
   // Closed in reverse: finish the requests in hand, then the broker.
   const broker = own(await openBroker(config.rabbitmq, service, { publishes: contracts }))
   await waitForConsumers(broker, config.http.waitFor, service, CONSUMERS_WITHIN_MS)

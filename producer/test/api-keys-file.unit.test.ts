@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { apiKeys } from '../src/api-keys.ts'
+import { readKeys } from '../src/api-keys.ts'
 import { type WatchedKeys, watchApiKeys } from '../src/api-keys-file.ts'
 import { appUnderTest } from './app-under-test.ts'
 
@@ -26,7 +26,7 @@ describe('API_KEYS_FILE', () => {
   const begin = (text: string) => {
     writeFileSync(file, text)
     process.env.API_KEYS_FILE = file
-    watched = watchApiKeys(apiKeys.parse(text), under.service, LOOK_EVERY_MS)
+    watched = watchApiKeys(readKeys(text).keys, under.service, LOOK_EVERY_MS)
   }
 
   beforeEach(() => {
@@ -76,11 +76,12 @@ describe('API_KEYS_FILE', () => {
     expect([names(), watched?.warning()]).toEqual([['new'], undefined])
   })
 
-  it('is what one warning line asks for when there are no keys', () => {
-    watched = watchApiKeys(undefined, under.service)
-    expect(said()).toEqual([
-      'warn: API_KEYS is not set: everybody who can reach the HTTP port may use it, all but /dead_letters',
-    ])
+  it.each([
+    [undefined, 'not set: everybody on this machine'],
+    ['open', 'open: everybody who can reach the HTTP port'],
+  ] as const)('is what one warning line asks for when there are no keys (%s)', (keys, who) => {
+    watched = watchApiKeys(keys, under.service)
+    expect(said()).toEqual([`warn: API_KEYS is ${who} may use the API, all but /dead_letters`])
     expect(watched.keysNow()).toBeUndefined()
   })
 })

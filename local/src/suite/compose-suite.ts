@@ -3,10 +3,12 @@ import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { isLoopback } from '@ims/runtime'
 import { z } from 'zod'
 import { run, succeeds } from '../servers/command.ts'
 import { dockerAnswers, modeByEnvironment } from '../servers/mode.ts'
 import type { Mode } from '../servers/servers.ts'
+import { StepFailed } from './progress.ts'
 import { readSettings } from './settings.ts'
 import { STATUS_EXIT } from './status-report.ts'
 
@@ -36,10 +38,23 @@ function composeOnTerminal(environment: NodeJS.ProcessEnv, ...args: string[]): P
   })
 }
 
-/** What compose reads is named after what it publishes; `npm run up` has names of its own for two of them. */
-function composeEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+/**
+ * What compose reads is named after what it publishes; `npm run up` has names of its own for two of them. Off loopback any host
+ * name is served, as by processes.
+ */
+export function composeEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { port, httpHost } = readSettings(environment)
-  return { ...environment, PORT: String(port), HTTP_ADDRESS: environment.HTTP_ADDRESS ?? httpHost }
+  const elsewhere = isLoopback(httpHost) ? {} : { HTTP_ADDRESS: httpHost, HTTP_ALLOWED_HOSTS: '*' }
+  return { ...elsewhere, ...environment, PORT: String(port) }
+}
+
+/** Off loopback somebody must say who may call; compose alone lets everybody in who can reach what it publishes. */
+function mustBeLocked({ HTTP_HOST = '', API_KEYS, API_KEYS_FILE }: NodeJS.ProcessEnv): void {
+  if (HTTP_HOST === '' || isLoopback(HTTP_HOST) || API_KEYS || API_KEYS_FILE) return
+  throw new StepFailed(
+    `HTTP_HOST=${HTTP_HOST} is not a loopback address.`,
+    'Set API_KEYS_FILE, or API_KEYS=open to let everybody in.',
+  )
 }
 
 /** Builds, starts and waits; then shows the logs until `stop`, unless `detach`. Exit codes: 0 up, or stopped as asked · 1 failed. */
@@ -48,6 +63,7 @@ export async function composeUp(
   { detach, stop }: { detach: boolean; stop: AbortSignal },
 ): Promise<number> {
   const env = composeEnvironment(environment)
+  mustBeLocked(environment)
   say(
     '… docker compose up --build --wait: a few minutes the first time, then seconds (IMS_SERVICES=local for processes)',
   )
