@@ -33,7 +33,9 @@ export const rabbitmqEnvironment = z
       .describe('messages that may await their confirm at once'),
     RABBITMQ_UNCONFIRMED_MOST_BYTES: whole(1, 1_073_741_824)
       .optional()
-      .describe('bytes of messages that may await their confirm at once; as many as fit into the memory when not set'),
+      .describe(
+        'bytes of messages that may await their confirm at once, and as much again of replies; as many as fit into the memory when not set, 32 MiB at most',
+      ),
     RABBITMQ_STALL_TIMEOUT_MS: ms(60_000).describe(
       'a connection on which messages wait and the broker confirms none of them for this long is closed and opened anew',
     ),
@@ -77,7 +79,7 @@ export const consumerEnvironment = z
     CONSUMER_IN_HAND_MOST_BYTES: whole(1, 1_073_741_824)
       .optional()
       .describe(
-        'bytes of messages in hand from which on no more are read until some are acked; as many as fit into the memory when not set',
+        'bytes of messages in hand from which on no more are read until some are acked; as many as fit into the memory when not set, 32 MiB at most',
       ),
     CONSUMER_REPLIES_MOST_BYTES: whole(1, 1_073_741_824)
       .default(8_388_608)

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { serversEnvironment } from '../servers-environment.ts'
-import { suiteMode } from '../suite/compose-suite.ts'
+import { composeRuns, suiteMode } from '../suite/compose-suite.ts'
 import { imsSuiteOrExplain } from '../suite/ims.ts'
 import { isAlive } from '../suite/process-identity.ts'
 import { serviceEnvironment } from '../suite/service-environment.ts'
@@ -29,7 +29,7 @@ export async function deadLettersCommand(args: string[]): Promise<number> {
     return await ended(process.execPath, [join(ROOT, PROGRAM), ...args], serviceEnvironment(process.env, servers))
   }
   // There the broker is on a network of its own: the program runs where the producer does, as the producer.
-  if ((await suiteMode(process.env, suite.directory)) === 'docker')
+  if ((await suiteMode(process.env, suite.directory)) === 'docker' && (await composeRuns('producer', process.env)))
     return await ended('docker', [...composeExec(), 'node', PROGRAM, ...args], process.env)
   process.stderr.write('✗ no suite runs here: `npm run up` starts one, or RABBITMQ_HOST and the like name a broker\n')
   return EXIT_UNAVAILABLE

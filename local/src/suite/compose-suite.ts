@@ -103,6 +103,11 @@ export async function composeDown(
   return code === 0 ? 0 : 1
 }
 
+/** Whether the project has a container of this service. */
+export async function composeRuns(service: string, environment: NodeJS.ProcessEnv): Promise<boolean> {
+  return (await containers(composeEnvironment(environment))).some((each) => each.service === service)
+}
+
 /** Prints how each container is. Exit codes: 0 everything is ready · 3 nothing is running · 4 something is not ready. */
 export async function composeStatus(environment: NodeJS.ProcessEnv, { json }: { json: boolean }): Promise<number> {
   const found = await containers(composeEnvironment(environment))
