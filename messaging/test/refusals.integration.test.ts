@@ -8,6 +8,7 @@ import { consumerEnvironment } from '../src/config.ts'
 import { command, deadLetterQueue } from '../src/contract.ts'
 import { DIRECT_REPLY_TO } from '../src/outgoing/reply.ts'
 import { quietService } from '../src/testing.ts'
+import { countingService } from './counting-service.ts'
 import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 const config = consumerEnvironment.parse({})
@@ -89,6 +90,24 @@ describe('a refused message', () => {
     await asking.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
     one({ correlationId: 'c', replyTo: DIRECT_REPLY_TO })
     await eventually(async () => expect(await letters()).toBe(1))
+  })
+
+  it('shows its sender an address at which nothing makes the consumer write elsewhere', async () => {
+    const service = countingService()
+    await consumer.close()
+    consumer = await openBroker(underTest.config, service)
+    await refusing()
+    const address = new Promise<string>((resolve) => {
+      void asking.consume(DIRECT_REPLY_TO, (reply) => resolve(reply?.properties.replyTo), { noAck: true })
+    })
+    one({ ...hearing, replyTo: DIRECT_REPLY_TO })
+    // RabbitMQ 3.10 ends the connection of whoever publishes to this.
+    const properties = { replyTo: 'amq.rabbitmq.reply-to.!!!!.x', messageId: 'm', headers: { 'x-error': 'odd' } }
+    asking.sendToQueue(await address, Buffer.from('{}'), properties)
+    await eventually(() => expect(service.value('replies_late')).toBe(1))
+    await eventually(async () => expect(await letters()).toBe(1))
+    expect(consumer.notReady()).toBeUndefined()
+    expect(service.value('broker_reconnects', { connection: 'replies' })).toBe(0)
   })
 
   it('is not set aside by a consumer that refuses it again after one that crashed had told the sender', async () => {
