@@ -246,6 +246,38 @@ describe('messaging under faults', () => {
     expect(service.value('broker_reconnects', { connection: 'consuming' })).toBe(0)
   }, 60_000)
 
+  describe('with messages of which few fit into memory', () => {
+    const heavy = () => command(`${numbers.queue}_heavy`, { body: z.object({ text: z.string() }), result: z.string() })
+    const limited = { ...config, inHandMostBytes: 1_000_000 }
+    const put = async (queue: string, count: number) => {
+      await channel.assertQueue(queue, { durable: true })
+      const content = Buffer.from(JSON.stringify({ text: 'x'.repeat(250_000) }))
+      for (let n = 0; n < count; n += 1) channel.sendToQueue(queue, content)
+    }
+
+    it('comes back to all of them after its database was away', async () => {
+      const contract = heavy()
+      const consumer = await start()
+      let isAway = true
+      let appliedCount = 0
+      const subscription = await consumer.consume(
+        contract,
+        async (deliveries) => {
+          if (isAway) throw Object.assign(new Error('away'), { transient: true })
+          await new Promise((resolve) => setTimeout(resolve, 200)) // more arrives meanwhile than fits
+          appliedCount += deliveries.length
+          return deliveries.map(() => applied)
+        },
+        { ...limited, holdMostMs: 300 },
+        async () => (isAway ? 'away' : undefined),
+      )
+      await put(contract.queue, 30)
+      await eventually(() => expect(subscription.notReady()).toMatch(/^not consuming/))
+      isAway = false
+      await eventually(() => expect(appliedCount).toBe(30), 20_000)
+    }, 60_000)
+  })
+
   it('refuses to publish beyond its limits instead of buffering', async () => {
     const producer = await start({ unconfirmedMost: 10 })
     const results = await Promise.allSettled(

@@ -136,6 +136,8 @@ export class Consumer<Body, Result> {
     session.consumerTags.push(consumerTag)
     const prefetch = contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, config.prefetch) : config.prefetch
     await channel.prefetch(this.#timesAway > 0 ? Math.min(RETURN_PREFETCH, prefetch) : prefetch)
+    // The queue may have been left before the broker answered.
+    if (!session.consumerTags.includes(consumerTag)) return
     const arrived = (message: ConsumeMessage | null) => {
       // RabbitMQ cancels a consumer whose queue is deleted (https://www.rabbitmq.com/docs/consumer-cancel).
       if (message === null) lost(new Error(`the broker cancelled the subscription to ${contract.queue}`))
@@ -245,7 +247,7 @@ export class Consumer<Body, Result> {
     // Some could be applied: the dependency is there, and what is wrong with the others may pass.
     this.#inHand.leave('give back', untold)
     this.#trouble = undefined
-    await this.#backToNormal()
+    this.#backToNormal()
   }
 
   /** One outcome for each message; undefined when it could not be told in time, its channel was lost, or we are to stop. */
@@ -330,12 +332,13 @@ export class Consumer<Body, Result> {
 
   /**
    * After the first message that was applied again, as many as ever are taken: by a second subscription, because a broker that
-   * ends the first one puts back what is on its way, behind what comes later.
+   * ends the first one puts back what is on its way, behind what comes later. It is not waited for: while too much is in hand the
+   * broker's answers are not read, and only our work makes that less.
    */
-  async #backToNormal(): Promise<void> {
+  #backToNormal(): void {
     if (this.#timesAway === 0) return
     this.#timesAway = 0
-    await this.#resubscribe(1)
+    void this.#resubscribe(1)
   }
 }
 
