@@ -249,9 +249,9 @@ describe('messaging under faults', () => {
   describe('with messages of which few fit into memory', () => {
     const heavy = () => command(`${numbers.queue}_heavy`, { body: z.object({ text: z.string() }), result: z.string() })
     const limited = { ...config, inHandMostBytes: 1_000_000 }
-    const put = async (queue: string, count: number) => {
+    const put = async (queue: string, count: number, bytes = 250_000) => {
       await channel.assertQueue(queue, { durable: true })
-      const content = Buffer.from(JSON.stringify({ text: 'x'.repeat(250_000) }))
+      const content = Buffer.from(JSON.stringify({ text: 'x'.repeat(bytes) }))
       for (let n = 0; n < count; n += 1) channel.sendToQueue(queue, content)
     }
 
@@ -275,6 +275,35 @@ describe('messaging under faults', () => {
       await eventually(() => expect(subscription.notReady()).toMatch(/^not consuming/))
       isAway = false
       await eventually(() => expect(appliedCount).toBe(30), 20_000)
+    }, 60_000)
+
+    it('is bounded on its next connection too when it lost one while the handler has as many as it may', async () => {
+      const contract = heavy()
+      const service = countingService()
+      const consumer = await start({ heartbeatS: 1 }, [], service)
+      let go = () => {}
+      const held = new Promise<void>((resolve) => {
+        go = resolve
+      })
+      let appliedCount = 0
+      const handler = async (deliveries: readonly Delivery<unknown>[]) => {
+        await held
+        appliedCount += deliveries.length
+        return deliveries.map(() => applied)
+      }
+      const taken = () => service.value('messages_consumed', { queue: contract.queue }) ?? 0
+      await consumer.consume(contract, handler, limited)
+      await put(contract.queue, 1, 900_000)
+      await eventually(() => expect(taken()).toBe(1))
+      await put(contract.queue, 100)
+      await eventually(() => expect(taken()).toBeGreaterThan(1))
+      const before = taken()
+      proxy.cut()
+      await eventually(() => expect(taken()).toBeGreaterThan(before), 20_000)
+      await new Promise((resolve) => setTimeout(resolve, 1_000))
+      expect(taken()).toBeLessThan(before + 10)
+      go()
+      await eventually(() => expect(appliedCount).toBeGreaterThanOrEqual(100), 20_000)
     }, 60_000)
   })
 

@@ -121,7 +121,11 @@ export class Consumer<Body, Result> {
     const { connection, contract, rabbitmq } = this.#parts
     const gatherWrites = () => connection.current?.gatherWrites()
     const session: Session = { channel, over: new AbortController(), gatherWrites, consumerTags: [] }
-    channel.on('close', () => this.#inHand.sessionOver(session))
+    channel.on('close', () => {
+      // The next session is bounded by itself, although what is judged or told of this one may still fill our share.
+      this.#goOnReading()
+      this.#inHand.sessionOver(session)
+    })
     await ensureQueue(channel, contract.queue, rabbitmq.topology)
     await ensureQueue(channel, deadLetterQueue(contract.queue), rabbitmq.topology)
     this.#session = session
@@ -156,11 +160,13 @@ export class Consumer<Body, Result> {
 
   /** Reads on once half of what may be in hand is free. */
   #left(): void {
-    if (this.#inHand.bytes <= this.#inHandMaxBytes / 2) {
-      this.#readOn?.()
-      this.#readOn = undefined
-    }
+    if (this.#inHand.bytes <= this.#inHandMaxBytes / 2) this.#goOnReading()
     this.#startWork()
+  }
+
+  #goOnReading(): void {
+    this.#readOn?.()
+    this.#readOn = undefined
   }
 
   #arrived(message: ConsumeMessage, session: Session): void {
