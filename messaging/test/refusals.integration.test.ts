@@ -41,11 +41,11 @@ describe('a refused message', () => {
     await Promise.all([model.close(), sender.close().catch(() => {})])
   })
 
-  const refusing = () =>
+  const refusing = (changes: Partial<typeof config> = {}) =>
     consumer.consume(
       numbers,
       async (deliveries) => deliveries.map(() => ({ kind: 'refused' as const, reason: 'odd', error: 'it is odd' })),
-      config,
+      { ...config, ...changes },
     )
   const letters = async () => (await looking.checkQueue(deadLetterQueue(numbers.queue))).messageCount
   const left = async () => (await looking.checkQueue(numbers.queue)).messageCount
@@ -91,6 +91,24 @@ describe('a refused message', () => {
     one({ correlationId: 'c', replyTo: DIRECT_REPLY_TO })
     await eventually(async () => expect(await letters()).toBe(1))
   })
+
+  it.each([
+    ['many', { prefetch: 10 }, ''],
+    ['large', { inHandMostBytes: 100_000 }, ' '.repeat(20_000)],
+  ])(
+    'does not keep others waiting when its sender says nothing, however %s there are',
+    async (_, changes, padding) => {
+      await looking.assertQueue(numbers.queue, { durable: true })
+      await asking.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
+      const content = Buffer.from(`{"n":1}${padding}`)
+      for (let n = 0; n < 400; n += 1)
+        asking.sendToQueue(numbers.queue, content, { ...hearing, replyTo: DIRECT_REPLY_TO })
+      await eventually(async () => expect(await left()).toBe(400))
+      await refusing(changes)
+      await eventually(async () => expect(await letters()).toBe(400), 20_000) // at 2 s each it would be 80 s and more
+    },
+    60_000,
+  )
 
   it('shows its sender an address at which nothing makes the consumer write elsewhere', async () => {
     const service = countingService()

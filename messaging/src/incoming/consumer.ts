@@ -74,6 +74,7 @@ export class Consumer<Body, Result> {
   #lastToldMs = Number.NEGATIVE_INFINITY
   #closing: Promise<void> | undefined
   readonly #inHandMaxBytes: number
+  readonly #prefetch: number
   /** Set while nothing is read, because too much is in hand. */
   #readOn: (() => void) | undefined
 
@@ -87,7 +88,11 @@ export class Consumer<Body, Result> {
       service.memory?.limit('messagesInHand', setting, cost) ?? setting.configured ?? IN_HAND_MAX_BYTES
     zeroConsumed(service.meter, contract)
     this.#inHand = new InHand(contract.queue, service.meter, () => this.#left())
-    this.#telling = new Telling({ ...parts, inHand: this.#inHand, scope: this.#stop })
+    this.#prefetch =
+      contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, parts.config.prefetch) : parts.config.prefetch
+    // The rest is for others: whoever refuses to hear must not keep them waiting.
+    const hearing = { most: Math.ceil(this.#prefetch / 2), mostBytes: this.#inHandMaxBytes / 4 }
+    this.#telling = new Telling({ ...parts, inHand: this.#inHand, hearing, scope: this.#stop })
     const name = `subscription to ${contract.queue}`
     this.#channel = superviseChannel(connection, name, rabbitmq, service, (channel, lost) => this.#begin(channel, lost))
   }
@@ -134,12 +139,11 @@ export class Consumer<Body, Result> {
 
   /** Few messages at first where the last ones could not be applied: only their deliveries are counted if they still cannot. */
   async #subscribe(session: Session, lost: (reason: Error) => void): Promise<void> {
-    const { contract, config } = this.#parts
+    const { contract } = this.#parts
     const { channel } = session
     const consumerTag = this.#stop.clock.uuid()
     session.consumerTags.push(consumerTag)
-    const prefetch = contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, config.prefetch) : config.prefetch
-    await channel.prefetch(this.#timesAway > 0 ? Math.min(RETURN_PREFETCH, prefetch) : prefetch)
+    await channel.prefetch(this.#timesAway > 0 ? Math.min(RETURN_PREFETCH, this.#prefetch) : this.#prefetch)
     // The queue may have been left before the broker answered.
     if (!session.consumerTags.includes(consumerTag)) return
     const arrived = (message: ConsumeMessage | null) => {
