@@ -12,6 +12,7 @@ import type { Delivery, Outcome } from '../src/handler.ts'
 import type { Service } from '../src/service.ts'
 import { quietService } from '../src/testing.ts'
 import { countingService } from './counting-service.ts'
+import { startFrameProxy } from './frame-proxy.ts'
 import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 type Numbered = { n: number }
@@ -21,6 +22,10 @@ const config = consumerEnvironment.parse({
   CONSUMER_PREFETCH: '200',
   CONSUMER_RETRY_MOST_MS: '50',
 })
+
+/** https://www.rabbitmq.com/docs/connection-blocked */
+const BLOCKED = Buffer.from([1, 0, 0, 0, 0, 0, 11, 0, 10, 0, 60, 6, ...Buffer.from('memory'), 0xce])
+const UNBLOCKED = Buffer.from([1, 0, 0, 0, 0, 0, 4, 0, 10, 0, 61, 0xce])
 
 describe('messaging under faults', () => {
   let rabbitmq: RabbitmqConfig
@@ -213,6 +218,24 @@ describe('messaging under faults', () => {
     proxy.weather(undefined)
     await eventually(() => expect(producer.notReady()).toBeUndefined(), 20_000)
     await producer.publisher.publish(numbers, { n: 3 })
+  }, 60_000)
+
+  it('takes an alarm of the broker for no stall, and gives it time to confirm when that is over', async () => {
+    const frames = await startFrameProxy(underTest.server)
+    const servers = [frames.server]
+    const service = countingService()
+    const producer = await start({ servers, confirmTimeoutMs: 100, stallTimeoutMs: 2_000 }, [numbers], service)
+    const counted = () => service.value('messages_unconfirmed', { connection: 'publishing' })
+    frames.change(({ bytes, method }) => (method === '60.80' ? Buffer.alloc(0) : bytes))
+    await expect(producer.publisher.publish(numbers, { n: 1 })).rejects.toThrow(OutcomeUnknown)
+    frames.send(BLOCKED)
+    await new Promise((resolve) => setTimeout(resolve, 5_800)) // the third look at it comes soon
+    expect(producer.notReady()).toMatch(/blocks publishing: memory/)
+    frames.send(UNBLOCKED)
+    await new Promise((resolve) => setTimeout(resolve, 1_000))
+    expect(counted()).toBe(1)
+    await eventually(() => expect(counted()).toBe(0), 20_000)
+    frames.close()
   }, 60_000)
 
   it('reads no more than fits into memory until some of it is acked, and stays connected', async () => {

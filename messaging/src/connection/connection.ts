@@ -16,6 +16,8 @@ export interface Connection {
   readonly model: ChannelModel
   readonly clock: Clock
   blocked: string | undefined
+  /** When the broker last took messages again, by the clock. */
+  unblockedAtMs: number
   /** The largest frame, in bytes, that the broker accepts; all properties of a message travel in one. */
   readonly frameMax: number
   /** Makes one write to the socket of all that is written until the event loop turns: a system call costs more than a message. */
@@ -122,7 +124,7 @@ async function openConnection(
   const frameMax = frameMaxOf(model)
   const gatherWrites = gathering(socketOf(model), clock)
   const drop = (reason: Error) => void socketOf(model).destroy(reason)
-  const connection: Connection = { model, clock, blocked: undefined, frameMax, gatherWrites, drop }
+  const connection: Connection = { model, clock, blocked: undefined, unblockedAtMs: 0, frameMax, gatherWrites, drop }
   // amqplib waits without a deadline for the broker's close-ok after some errors, so an error ends the connection as well.
   for (const event of ['error', 'close'] as const) model.on(event, () => lost(connectionEnd(model) ?? UNEXPLAINED))
   const closed = connectionEnd(model)
@@ -133,6 +135,7 @@ async function openConnection(
   })
   model.on('unblocked', () => {
     connection.blocked = undefined
+    connection.unblockedAtMs = clock.nowMs()
     log.info({}, `${connectionName}: the broker takes messages again`)
   })
   return connection

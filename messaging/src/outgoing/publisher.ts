@@ -304,7 +304,8 @@ export class Publisher {
       this.#stallWatch = undefined
       const connection = this.#connection.current
       if (this.#unconfirmed.size === 0 || connection === undefined) return
-      const isStalled = this.#clock.nowMs() - this.#confirmedAtMs >= stallTimeoutMs
+      const since = Math.max(this.#confirmedAtMs, connection.unblockedAtMs)
+      const isStalled = this.#clock.nowMs() - since >= stallTimeoutMs
       // An alarm of the broker is no stall: it says so, and may take hours.
       if (isStalled && connection.blocked === undefined)
         connection.drop(new Error(`the broker confirmed nothing for ${stallTimeoutMs} ms`))
