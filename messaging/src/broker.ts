@@ -129,7 +129,7 @@ class RabbitmqBroker implements Broker {
     this.#replying = superviseConnection(config, 'replies', service)
     this.#replies = new Publisher(this.#replying, config, service, 'replies', this.publisher.queues)
     const commands = new Requester(this.publisher, service)
-    const queries = new Requester(this.#replies, service)
+    const queries = new Requester(this.#replies, service, { asksCommands: false })
     this.#queries = queries
     this.#addresses = new ReplyAddresses(config, service)
     this.requester = {

@@ -12,6 +12,7 @@ import type { Delivery, Outcome } from '../src/handler.ts'
 import type { Service } from '../src/service.ts'
 import { quietService } from '../src/testing.ts'
 import { countingService } from './counting-service.ts'
+import { startFrameProxy } from './frame-proxy.ts'
 import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 type Numbered = { n: number }
@@ -21,6 +22,10 @@ const config = consumerEnvironment.parse({
   CONSUMER_PREFETCH: '200',
   CONSUMER_RETRY_MOST_MS: '50',
 })
+
+/** https://www.rabbitmq.com/docs/connection-blocked */
+const BLOCKED = Buffer.from([1, 0, 0, 0, 0, 0, 11, 0, 10, 0, 60, 6, ...Buffer.from('memory'), 0xce])
+const UNBLOCKED = Buffer.from([1, 0, 0, 0, 0, 0, 4, 0, 10, 0, 61, 0xce])
 
 describe('messaging under faults', () => {
   let rabbitmq: RabbitmqConfig
@@ -215,6 +220,24 @@ describe('messaging under faults', () => {
     await producer.publisher.publish(numbers, { n: 3 })
   }, 60_000)
 
+  it('takes an alarm of the broker for no stall, and gives it time to confirm when that is over', async () => {
+    const frames = await startFrameProxy(underTest.server)
+    const servers = [frames.server]
+    const service = countingService()
+    const producer = await start({ servers, confirmTimeoutMs: 100, stallTimeoutMs: 2_000 }, [numbers], service)
+    const counted = () => service.value('messages_unconfirmed', { connection: 'publishing' })
+    frames.change(({ bytes, method }) => (method === '60.80' ? Buffer.alloc(0) : bytes))
+    await expect(producer.publisher.publish(numbers, { n: 1 })).rejects.toThrow(OutcomeUnknown)
+    frames.send(BLOCKED)
+    await new Promise((resolve) => setTimeout(resolve, 5_800)) // the third look at it comes soon
+    expect(producer.notReady()).toMatch(/blocks publishing: memory/)
+    frames.send(UNBLOCKED)
+    await new Promise((resolve) => setTimeout(resolve, 1_000))
+    expect(counted()).toBe(1)
+    await eventually(() => expect(counted()).toBe(0), 20_000)
+    frames.close()
+  }, 60_000)
+
   /** A consumer with more in its queue than it may have in hand, which does nothing until `go`. */
   const overfull = async () => {
     const service = countingService()
@@ -256,6 +279,67 @@ describe('messaging under faults', () => {
     await eventually(() => expect(counted('messages_applied')).toBeGreaterThanOrEqual(100), 20_000)
     await eventually(async () => expect(await left()).toBe(0), 20_000)
   }, 60_000)
+
+  describe('with messages of which few fit into memory', () => {
+    const heavy = () => command(`${numbers.queue}_heavy`, { body: z.object({ text: z.string() }), result: z.string() })
+    const limited = { ...config, inHandMostBytes: 1_000_000 }
+    const put = async (queue: string, count: number, bytes = 250_000) => {
+      await channel.assertQueue(queue, { durable: true })
+      const content = Buffer.from(JSON.stringify({ text: 'x'.repeat(bytes) }))
+      for (let n = 0; n < count; n += 1) channel.sendToQueue(queue, content)
+    }
+
+    it('comes back to all of them after its database was away', async () => {
+      const contract = heavy()
+      const consumer = await start()
+      let isAway = true
+      let appliedCount = 0
+      const subscription = await consumer.consume(
+        contract,
+        async (deliveries) => {
+          if (isAway) throw Object.assign(new Error('away'), { transient: true })
+          await new Promise((resolve) => setTimeout(resolve, 200)) // more arrives meanwhile than fits
+          appliedCount += deliveries.length
+          return deliveries.map(() => applied)
+        },
+        { ...limited, holdMostMs: 300 },
+        async () => (isAway ? 'away' : undefined),
+      )
+      await put(contract.queue, 30)
+      await eventually(() => expect(subscription.notReady()).toMatch(/^not consuming/))
+      isAway = false
+      await eventually(() => expect(appliedCount).toBe(30), 20_000)
+    }, 60_000)
+
+    it('is bounded on its next connection too when it lost one while the handler has as many as it may', async () => {
+      const contract = heavy()
+      const service = countingService()
+      const consumer = await start({ heartbeatS: 1 }, [], service)
+      let go = () => {}
+      const held = new Promise<void>((resolve) => {
+        go = resolve
+      })
+      let appliedCount = 0
+      const handler = async (deliveries: readonly Delivery<unknown>[]) => {
+        await held
+        appliedCount += deliveries.length
+        return deliveries.map(() => applied)
+      }
+      const taken = () => service.value('messages_consumed', { queue: contract.queue }) ?? 0
+      await consumer.consume(contract, handler, limited)
+      await put(contract.queue, 1, 900_000)
+      await eventually(() => expect(taken()).toBe(1))
+      await put(contract.queue, 100)
+      await eventually(() => expect(taken()).toBeGreaterThan(1))
+      const before = taken()
+      proxy.cut()
+      await eventually(() => expect(taken()).toBeGreaterThan(before), 20_000)
+      await new Promise((resolve) => setTimeout(resolve, 1_000))
+      expect(taken()).toBeLessThan(before + 10)
+      go()
+      await eventually(() => expect(appliedCount).toBeGreaterThanOrEqual(100), 20_000)
+    }, 60_000)
+  })
 
   it('refuses to publish beyond its limits instead of buffering', async () => {
     const producer = await start({ unconfirmedMost: 10 })

@@ -1,11 +1,13 @@
 // Whoever may publish to a queue may write any reply address and correlation id: honest requests are answered all the same.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { connect } from 'amqplib'
 import { eventually } from 'local'
 import { z } from 'zod'
 import { type Broker, openBroker } from '../src/broker.ts'
 import { consumerEnvironment } from '../src/config.ts'
 import { query } from '../src/contract.ts'
 import { healthcheck } from '../src/contracts.ts'
+import { DIRECT_REPLY_TO } from '../src/outgoing/reply.ts'
 import { quietService } from '../src/testing.ts'
 import { type CountingService, countingService } from './counting-service.ts'
 import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
@@ -29,6 +31,16 @@ const ADDRESSES = [
   onNode('reply@99999999999999999999'),
   onNode('reply'),
 ]
+
+/** As Erlang before version 23 wrote a process: with shorter numbers. The broker reads that as well. */
+const inOldForm = (address: string, node = '') => {
+  const [start = '', process = '', key = ''] =
+    /^(amq\.rabbitmq\.reply-to)\.([^.]+)\.(.*)$/.exec(address)?.slice(1) ?? []
+  const bytes = Buffer.from(process, 'base64')
+  const old = Buffer.concat([Buffer.from([131, 103]), bytes.subarray(2, -4), Buffer.from([0])])
+  old.write(node, old.length - 9 - node.length)
+  return `${start}.${old.toString('base64')}.${key}`
+}
 
 describe('hostile reply properties', () => {
   let underTest: RabbitmqUnderTest
@@ -75,6 +87,25 @@ describe('hostile reply properties', () => {
     },
     60_000,
   )
+
+  it('do not pass an unknown node off as a known one by writing the process in the form of older brokers', async () => {
+    const peer = await connect(underTest.url)
+    const channel = await peer.createChannel()
+    await channel.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
+    const { queue } = await channel.assertQueue('', { exclusive: true })
+    const own = new Promise<string>((resolve) => {
+      void channel.consume(queue, (message) => resolve(message?.properties.replyTo), { noAck: true })
+    })
+    channel.sendToQueue(queue, Buffer.from(''), { replyTo: DIRECT_REPLY_TO })
+    const address = await own
+    await put({ replyTo: Buffer.from(inOldForm(address)) })
+    expect(await honest()).toEqual(['yes'])
+    for (let count = 0; count < 5; count += 1) await put({ replyTo: Buffer.from(inOldForm(address, 'zzz')) })
+    await eventually(() => expect(counted.value('messages_consumed', { queue: words.queue })).toBe(7))
+    expect(await honest()).toEqual(['yes'])
+    expect(counted.value('broker_reconnects', { connection: 'replies' })).toBe(0)
+    await peer.close()
+  }, 60_000)
 
   it('keep nothing waiting, however many made-up addresses come at once', async () => {
     await honest() // from now on the broker's own node is known

@@ -8,6 +8,7 @@ import { consumerEnvironment } from '../src/config.ts'
 import { command, deadLetterQueue } from '../src/contract.ts'
 import { DIRECT_REPLY_TO } from '../src/outgoing/reply.ts'
 import { quietService } from '../src/testing.ts'
+import { countingService } from './counting-service.ts'
 import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 const config = consumerEnvironment.parse({})
@@ -40,11 +41,11 @@ describe('a refused message', () => {
     await Promise.all([model.close(), sender.close().catch(() => {})])
   })
 
-  const refusing = () =>
+  const refusing = (changes: Partial<typeof config> = {}) =>
     consumer.consume(
       numbers,
       async (deliveries) => deliveries.map(() => ({ kind: 'refused' as const, reason: 'odd', error: 'it is odd' })),
-      config,
+      { ...config, ...changes },
     )
   const letters = async () => (await looking.checkQueue(deadLetterQueue(numbers.queue))).messageCount
   const left = async () => (await looking.checkQueue(numbers.queue)).messageCount
@@ -89,6 +90,42 @@ describe('a refused message', () => {
     await asking.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
     one({ correlationId: 'c', replyTo: DIRECT_REPLY_TO })
     await eventually(async () => expect(await letters()).toBe(1))
+  })
+
+  it.each([
+    ['many', { prefetch: 10 }, ''],
+    ['large', { inHandMostBytes: 100_000 }, ' '.repeat(20_000)],
+  ])(
+    'does not keep others waiting when its sender says nothing, however %s there are',
+    async (_, changes, padding) => {
+      await looking.assertQueue(numbers.queue, { durable: true })
+      await asking.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
+      const content = Buffer.from(`{"n":1}${padding}`)
+      for (let n = 0; n < 400; n += 1)
+        asking.sendToQueue(numbers.queue, content, { ...hearing, replyTo: DIRECT_REPLY_TO })
+      await eventually(async () => expect(await left()).toBe(400))
+      await refusing(changes)
+      await eventually(async () => expect(await letters()).toBe(400), 20_000) // at 2 s each it would be 80 s and more
+    },
+    60_000,
+  )
+
+  it('shows its sender an address at which nothing makes the consumer write elsewhere', async () => {
+    const service = countingService()
+    await consumer.close()
+    consumer = await openBroker(underTest.config, service)
+    await refusing()
+    const address = new Promise<string>((resolve) => {
+      void asking.consume(DIRECT_REPLY_TO, (reply) => resolve(reply?.properties.replyTo), { noAck: true })
+    })
+    one({ ...hearing, replyTo: DIRECT_REPLY_TO })
+    // RabbitMQ 3.10 ends the connection of whoever publishes to this.
+    const properties = { replyTo: 'amq.rabbitmq.reply-to.!!!!.x', messageId: 'm', headers: { 'x-error': 'odd' } }
+    asking.sendToQueue(await address, Buffer.from('{}'), properties)
+    await eventually(() => expect(service.value('replies_late')).toBe(1))
+    await eventually(async () => expect(await letters()).toBe(1))
+    expect(consumer.notReady()).toBeUndefined()
+    expect(service.value('broker_reconnects', { connection: 'replies' })).toBe(0)
   })
 
   it('is not set aside by a consumer that refuses it again after one that crashed had told the sender', async () => {

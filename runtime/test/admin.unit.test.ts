@@ -67,6 +67,30 @@ describe('the admin port', () => {
     expect(await status(port, '/livez')).toBe(200)
   }, 30_000)
 
+  it('has room for 32 connections of one address, and for 64 altogether: an idle one makes room for another address', async () => {
+    const { port } = await start()
+    const opened = async (localAddress: string) => {
+      const socket = connect({ port, host: '127.0.0.1', localAddress })
+      sockets.push(socket)
+      socket.on('error', () => {})
+      socket.write('GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n')
+      return await new Promise<string>((resolve) => {
+        socket.once('data', (answer) => resolve(answer.toString().slice(0, 12)))
+        socket.once('close', () => resolve('closed'))
+      })
+    }
+    const answers = { ours: new Set<string>(), theirs: new Set<string>() }
+    for (let n = 0; n < 32; n += 1) answers.ours.add(await opened('127.0.0.1'))
+    expect(await opened('127.0.0.1')).toBe('HTTP/1.1 503')
+    for (let n = 0; n < 32; n += 1) answers.theirs.add(await opened('127.0.0.2'))
+    const idleOneGone = new Promise((resolve) => {
+      for (const socket of sockets.slice(0, 32)) socket.once('close', resolve)
+    })
+    expect(await opened('127.0.0.3')).toBe('HTTP/1.1 200')
+    await idleOneGone
+    expect(answers).toEqual({ ours: new Set(['HTTP/1.1 200']), theirs: new Set(['HTTP/1.1 200']) })
+  }, 30_000)
+
   it('names what should be mended in /readyz, and is ready all the same', async () => {
     const { port } = await start(['API_KEYS_FILE: line 2: …'])
     const response = await fetch(`http://127.0.0.1:${port}/readyz`)

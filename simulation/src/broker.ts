@@ -60,7 +60,7 @@ const NOT_FOUND = 404
 const RESOURCE_LOCKED = 405
 const PRECONDITION_FAILED = 406
 /** RabbitMQ names its node and the process of the channel: messaging asks whether the node exists. */
-const NODE = Buffer.from('the only node')
+const NODE = Buffer.from([131, 88, 118, 0, 13, ...Buffer.from('the only node')])
 export const DELIVERY_LIMIT = 20
 export const CONSUMER_TIMEOUT_MS = 60_000
 

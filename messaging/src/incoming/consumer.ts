@@ -74,6 +74,7 @@ export class Consumer<Body, Result> {
   #lastToldMs = Number.NEGATIVE_INFINITY
   #closing: Promise<void> | undefined
   readonly #inHandMaxBytes: number
+  readonly #prefetch: number
   /** Set while nothing is read, because too much is in hand. */
   #readOn: (() => void) | undefined
 
@@ -87,7 +88,11 @@ export class Consumer<Body, Result> {
       service.memory?.limit('messagesInHand', setting, cost) ?? setting.configured ?? IN_HAND_MAX_BYTES
     zeroConsumed(service.meter, contract)
     this.#inHand = new InHand(contract.queue, service.meter, () => this.#left())
-    this.#telling = new Telling({ ...parts, inHand: this.#inHand, scope: this.#stop })
+    this.#prefetch =
+      contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, parts.config.prefetch) : parts.config.prefetch
+    // The rest is for others: whoever refuses to hear must not keep them waiting.
+    const hearing = { most: Math.ceil(this.#prefetch / 2), mostBytes: this.#inHandMaxBytes / 4 }
+    this.#telling = new Telling({ ...parts, inHand: this.#inHand, hearing, scope: this.#stop })
     const name = `subscription to ${contract.queue}`
     this.#channel = superviseChannel(connection, name, rabbitmq, service, (channel, lost) => this.#begin(channel, lost))
   }
@@ -122,6 +127,7 @@ export class Consumer<Body, Result> {
     const gatherWrites = () => connection.current?.gatherWrites()
     const session: Session = { channel, over: new AbortController(), gatherWrites, consumerTags: [] }
     channel.on('close', () => {
+      // The next session is bounded by itself, although what is judged or told of this one may still fill our share.
       this.#readOnNow()
       this.#inHand.sessionOver(session)
     })
@@ -133,12 +139,13 @@ export class Consumer<Body, Result> {
 
   /** Few messages at first where the last ones could not be applied: only their deliveries are counted if they still cannot. */
   async #subscribe(session: Session, lost: (reason: Error) => void): Promise<void> {
-    const { contract, config } = this.#parts
+    const { contract } = this.#parts
     const { channel } = session
     const consumerTag = this.#stop.clock.uuid()
     session.consumerTags.push(consumerTag)
-    const prefetch = contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, config.prefetch) : config.prefetch
-    await channel.prefetch(this.#timesAway > 0 ? Math.min(RETURN_PREFETCH, prefetch) : prefetch)
+    await channel.prefetch(this.#timesAway > 0 ? Math.min(RETURN_PREFETCH, this.#prefetch) : this.#prefetch)
+    // The queue may have been left before the broker answered.
+    if (!session.consumerTags.includes(consumerTag)) return
     const arrived = (message: ConsumeMessage | null) => {
       // RabbitMQ cancels a consumer whose queue is deleted (https://www.rabbitmq.com/docs/consumer-cancel).
       if (message === null) lost(new Error(`the broker cancelled the subscription to ${contract.queue}`))
@@ -250,7 +257,7 @@ export class Consumer<Body, Result> {
     // Some could be applied: the dependency is there, and what is wrong with the others may pass.
     this.#inHand.leave('give back', untold)
     this.#trouble = undefined
-    await this.#backToNormal()
+    this.#backToNormal()
   }
 
   /** One outcome for each message; undefined when it could not be told in time, its channel was lost, or we are to stop. */
@@ -335,12 +342,13 @@ export class Consumer<Body, Result> {
 
   /**
    * After the first message that was applied again, as many as ever are taken: by a second subscription, because a broker that
-   * ends the first one puts back what is on its way, behind what comes later.
+   * ends the first one puts back what is on its way, behind what comes later. It is not waited for: while too much is in hand the
+   * broker's answers are not read, and only our work makes that less.
    */
-  async #backToNormal(): Promise<void> {
+  #backToNormal(): void {
     if (this.#timesAway === 0) return
     this.#timesAway = 0
-    await this.#resubscribe(1)
+    void this.#resubscribe(1)
   }
 }
 

@@ -27,6 +27,8 @@ export interface TellingParts<Body, Result> {
   readonly config: Pick<ConsumerConfig, 'retryMostMs'>
   readonly service: Service
   readonly inHand: InHand<Body>
+  /** Refused messages that may wait at once until their sender says that it heard: it may never do so. */
+  readonly hearing: { readonly most: number; readonly mostBytes: number }
   /** Ends when the consumer is to stop. */
   readonly scope: Scope
 }
@@ -35,6 +37,9 @@ export class Telling<Body, Result> {
   readonly #parts: TellingParts<Body, Result>
   /** Replies under way, while the next batch goes on. */
   readonly #replying = new Set<Promise<void>>()
+  /** Those whose sender has yet to say that it heard of the refusal, and the bytes of their bodies. */
+  #hearing = 0
+  #hearingBytes = 0
   /** Messages that cannot be set aside, each with the reason. */
   readonly #stuck = new Map<Held<Body>, string>()
 
@@ -72,10 +77,16 @@ export class Telling<Body, Result> {
 
   async #tellOne(held: Held<Body>, outcome: Outcome<Result>): Promise<void> {
     const { inHand } = this.#parts
-    if (outcome.kind === 'refused' && hearsRefusals(held)) return this.#meanwhile(this.#refuse(held, outcome))
+    if (outcome.kind === 'refused' && hearsRefusals(held) && this.#mayHear(held))
+      return this.#meanwhile(this.#refuse(held, outcome))
     if (outcome.kind === 'refused' && !(await this.#setAside(held, outcome))) return inHand.leave('give back', [held])
     if (!wantsReply(held) && outcome.kind !== 'answered') return inHand.leave('ack', [held])
     this.#meanwhile(this.#reply(held, outcome).then(() => inHand.leave('ack', [held])))
+  }
+
+  #mayHear({ message }: Held): boolean {
+    const { most, mostBytes } = this.#parts.hearing
+    return this.#hearing < most && this.#hearingBytes + message.content.length <= mostBytes
   }
 
   #meanwhile(replying: Promise<void>): void {
@@ -89,8 +100,15 @@ export class Telling<Body, Result> {
     const { messageId } = held.message.properties
     const { queue } = contract
     const { reason, error } = refused
+    const bytes = held.message.content.length
+    this.#hearing += 1
+    this.#hearingBytes += bytes
     const envelope = await this.#replyEnvelope(held, refused)
-    if (envelope !== undefined && (await refusals.refuse(envelope, new Scope(scope.clock, held.session.over.signal)))) {
+    const givenUp = new Scope(scope.clock, held.session.over.signal)
+    const isHeard = envelope !== undefined && (await refusals.refuse(envelope, givenUp))
+    this.#hearing -= 1
+    this.#hearingBytes -= bytes
+    if (isHeard) {
       service.meter.count('messages_refused_told', { queue, reason })
       service.log.info({ queue, messageId, reason, error }, 'message refused: its sender was told')
       return inHand.leave('ack', [held])

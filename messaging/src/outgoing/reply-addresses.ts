@@ -5,6 +5,11 @@ import { channelError, onThrowAwayChannel } from '../connection/topology.ts'
 import type { Service } from '../service.ts'
 import { DIRECT_REPLY_TO, isReplyAddress } from './reply.ts'
 
+/**
+ * Version and kind of an address, as every broker writes it. The older kind has shorter numbers: with it, part of the node's name would be
+ * taken for the process.
+ */
+const PROCESS_BEGINS = Buffer.from([131, 88])
 /** Number and creation of the Erlang process that holds the channel: the end of an address, and any value of them does no harm. */
 const PROCESS_BYTES = 12
 /** Questions that may wait: a flood of made-up addresses must not keep real messages in hand. */
@@ -70,5 +75,6 @@ function nodeOf(address: string): string | undefined {
   const [process = ''] = address.slice(DIRECT_REPLY_TO.length + 1).split('.')
   const bytes = Buffer.from(process, 'base64')
   if (bytes.toString('base64') !== process || bytes.length <= PROCESS_BYTES) return undefined
+  if (!bytes.subarray(0, PROCESS_BEGINS.length).equals(PROCESS_BEGINS)) return undefined
   return bytes.subarray(0, -PROCESS_BYTES).toString('latin1')
 }

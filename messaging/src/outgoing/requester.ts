@@ -50,9 +50,15 @@ export class Requester {
   readonly #clock: Clock
   readonly #waiting = new Map<string, Waiting>()
   readonly #heard = new Set<string>()
+  readonly #asksCommands: boolean
 
-  constructor(publisher: Publisher, service: Service) {
+  /**
+   * One that asks no commands says nothing to refusals: whoever is refused sees its reply address, and could have it write to
+   * an address that the broker ends the connection for.
+   */
+  constructor(publisher: Publisher, service: Service, { asksCommands = true } = {}) {
     this.#publisher = publisher
+    this.#asksCommands = asksCommands
     this.#service = service
     this.#clock = clockOf(service)
     service.stopping.addEventListener('abort', () => {
@@ -199,7 +205,8 @@ export class Requester {
   #arrived(message: Message): void {
     const { correlationId } = message.properties
     const waiting = this.#waiting.get(correlationId)
-    if (message.properties.headers?.[ERROR_HEADER] !== undefined) this.#refused(message, waiting !== undefined)
+    if (this.#asksCommands && message.properties.headers?.[ERROR_HEADER] !== undefined)
+      this.#refused(message, waiting !== undefined)
     if (waiting) {
       waiting.resolve(message)
       return
