@@ -85,6 +85,26 @@ export class Scope {
     })
   }
 
+  /** Settles as `promise` does, or with `otherwise` when the scope ends before. */
+  untilOver<T>(promise: Promise<T>, otherwise: T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.isOver) return resolve(otherwise)
+      const over = () => {
+        leave()
+        resolve(otherwise)
+      }
+      const leave = () => {
+        clear()
+        this.signal.removeEventListener('abort', over)
+      }
+      const clear = Number.isFinite(this.#endsAtMs)
+        ? this.clock.after(this.#endsAtMs - this.clock.nowMs(), over)
+        : () => {}
+      this.signal.addEventListener('abort', over)
+      promise.then(resolve, reject).finally(leave)
+    })
+  }
+
   /** The pause before attempt number `attempt` + 1, which grows up to `mostMs`. */
   backOff(attempt: number, mostMs: number): Promise<void> {
     return this.pause(backoffMs(attempt, mostMs, this.clock.random))

@@ -16,6 +16,9 @@ import { replyTo } from './reply-envelope.ts'
 /** Longest wait for room for the reply to a command, which has its effect all the same. One to a query waits until its deadline. */
 const REPLY_WAITS_MOST_MS = 30_000
 
+/** Longest wait until it is known whether a refusal can be sent to its address. */
+const ADDRESS_WAITS_MAX_MS = 2_000
+
 export interface TellingParts<Body, Result> {
   readonly contract: Contract<Body, Result>
   readonly publisher: Publisher
@@ -103,8 +106,9 @@ export class Telling<Body, Result> {
     const bytes = held.message.content.length
     this.#hearing += 1
     this.#hearingBytes += bytes
-    const envelope = await this.#replyEnvelope(held, refused)
+    // Not ended by a stop: the sender is most likely about to hear, and a letter would be one too many.
     const givenUp = new Scope(scope.clock, held.session.over.signal)
+    const envelope = await this.#replyEnvelope(held, refused, givenUp.part([], ADDRESS_WAITS_MAX_MS))
     const isHeard = envelope !== undefined && (await refusals.refuse(envelope, givenUp))
     this.#hearing -= 1
     this.#hearingBytes -= bytes
@@ -116,9 +120,9 @@ export class Telling<Body, Result> {
     inHand.leave((await this.#setAside(held, refused)) ? 'ack' : 'give back', [held])
   }
 
-  async #replyEnvelope({ message }: Held, outcome: Outcome<Result>): Promise<Envelope | undefined> {
+  async #replyEnvelope({ message }: Held, outcome: Outcome<Result>, scope: Scope): Promise<Envelope | undefined> {
     const { contract, addresses } = this.#parts
-    return (await addresses.bears(message.properties.replyTo)) ? replyTo(contract, message, outcome) : undefined
+    return (await addresses.bears(message.properties.replyTo, scope)) ? replyTo(contract, message, outcome) : undefined
   }
 
   /** Publishes the dead letter until the broker has confirmed it; false when the session ended or we were to stop before. */
@@ -160,7 +164,7 @@ export class Telling<Body, Result> {
     const { message, session, expiresAtMs } = held
     const { messageId, replyTo: address } = message.properties
     const labels = { queue: contract.queue }
-    const envelope = await this.#replyEnvelope(held, outcome)
+    const envelope = await this.#replyEnvelope(held, outcome, scope)
     if (envelope === undefined)
       return service.log.warn({ ...labels, messageId, address }, 'no proper address to reply to')
     const waitsMs = contract.kind === 'query' ? expiresAtMs - scope.clock.nowMs() : REPLY_WAITS_MOST_MS

@@ -2,6 +2,7 @@
 import type { RabbitmqConfig } from '../config.ts'
 import { closeConnection, openFirstConnection } from '../connection/connection.ts'
 import { channelError, onThrowAwayChannel } from '../connection/topology.ts'
+import type { Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { DIRECT_REPLY_TO, isReplyAddress } from './reply.ts'
 
@@ -14,6 +15,8 @@ const PROCESS_BEGINS = Buffer.from([131, 88])
 const PROCESS_BYTES = 12
 /** Questions that may wait: a flood of made-up addresses must not keep real messages in hand. */
 const QUESTIONS_MAX = 16
+/** Longest time for opening the connection, and for the answer. */
+const QUESTION_TIMEOUT_MS = 2_000
 
 export class ReplyAddresses {
   readonly #config: RabbitmqConfig
@@ -32,31 +35,38 @@ export class ReplyAddresses {
   /**
    * Whether the broker bears a message to this address. A node that is not known yet is asked for, on a connection of its own:
    * on RabbitMQ 3 an address with an unknown node ends the connection with 541 (seen on 3.10; RabbitMQ 4.3 returns the message).
+   * False as well when `scope` ends before the answer comes.
    */
-  async bears(address: unknown): Promise<boolean> {
+  async bears(address: unknown, scope: Scope): Promise<boolean> {
     if (!isReplyAddress(address)) return false
     if (!address.startsWith(DIRECT_REPLY_TO)) return true
     const node = nodeOf(address)
     if (node === undefined) return false
     if (this.#nodes.has(node)) return true
-    const asked = this.#asked.get(node)
-    if (asked !== undefined) return await asked
-    if (this.#asked.size >= QUESTIONS_MAX) return false
-    const asking = this.#last.then(() => this.#ask(address))
+    const asked = this.#asked.get(node) ?? this.#begin(node, address, scope)
+    return asked === undefined ? false : await scope.untilOver(asked, false)
+  }
+
+  #begin(node: string, address: string, scope: Scope): Promise<boolean> | undefined {
+    if (this.#asked.size >= QUESTIONS_MAX) return undefined
+    const asking = this.#last.then(async () => {
+      const isKnown = !scope.isOver && (await this.#ask(address))
+      this.#asked.delete(node)
+      if (isKnown) this.#nodes.add(node)
+      return isKnown
+    })
     this.#last = asking
     this.#asked.set(node, asking)
-    const isKnown = await asking
-    this.#asked.delete(node)
-    if (isKnown) this.#nodes.add(node)
-    return isKnown
+    return asking
   }
 
   async #ask(address: string): Promise<boolean> {
     const { name } = this.#service
     try {
-      const connection = await openFirstConnection(this.#config, `${name} reply address`, this.#service, () => {})
+      const config = { ...this.#config, connectTimeoutMs: QUESTION_TIMEOUT_MS }
+      const connection = await openFirstConnection(config, `${name} reply address`, this.#service, () => {})
       try {
-        await onThrowAwayChannel(connection, this.#config.connectTimeoutMs, (channel) => channel.checkQueue(address))
+        await onThrowAwayChannel(connection, QUESTION_TIMEOUT_MS, (channel) => channel.checkQueue(address))
         return true
       } catch (error) {
         // 404: the node is there, the requester is not. An error that ends the connection has no code here.

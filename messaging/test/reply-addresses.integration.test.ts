@@ -1,0 +1,55 @@
+// Asking for the node of a reply address, of a broker that accepts connections and says nothing.
+import { once } from 'node:events'
+import { createServer, type Server, type Socket } from 'node:net'
+import { afterEach, beforeEach, expect, it } from '@jest/globals'
+import { rabbitmqEnvironment } from '../src/config.ts'
+import { ReplyAddresses } from '../src/outgoing/reply-addresses.ts'
+import { clockOf, OwnScope } from '../src/scope.ts'
+import { quietService } from '../src/testing.ts'
+
+let silent: Server
+let addresses: ReplyAddresses
+const sockets: Socket[] = []
+
+beforeEach(async () => {
+  silent = createServer((socket) => {
+    socket.on('error', () => {})
+    sockets.push(socket)
+  }).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  const address = silent.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  const config = rabbitmqEnvironment.parse({ RABBITMQ_PORT: String(address.port) })
+  addresses = new ReplyAddresses(config, quietService)
+})
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.destroy()
+  silent.close()
+})
+
+const onNode = (name: string) => {
+  const bytes = Buffer.concat([Buffer.from([131, 88, 118, 0, name.length]), Buffer.from(name), Buffer.alloc(12)])
+  return `amq.rabbitmq.reply-to.${bytes.toString('base64')}.x`
+}
+
+it('takes a few seconds at most', async () => {
+  expect(await addresses.bears(onNode('reply@1'), new OwnScope(clockOf({})))).toBe(false)
+}, 20_000)
+
+it('ends with the scope of who asks, for all that wait, and asks nothing more then', async () => {
+  const scope = new OwnScope(clockOf({}))
+  const asking = Array.from({ length: 16 }, (_, n) => addresses.bears(onNode(`reply@${n}`), scope))
+  await once(silent, 'connection')
+  scope.abort()
+  expect(await Promise.all(asking)).toEqual(Array(16).fill(false))
+  await new Promise((resolve) => setTimeout(resolve, 4_000))
+  expect(sockets).toHaveLength(1)
+}, 20_000)
+
+it('is not done for more than sixteen nodes at a time', async () => {
+  const scope = new OwnScope(clockOf({}))
+  const asking = Array.from({ length: 16 }, (_, n) => addresses.bears(onNode(`reply@${n}`), scope))
+  expect(await addresses.bears(onNode('reply@16'), scope)).toBe(false)
+  scope.abort()
+  await Promise.all(asking)
+})
