@@ -4,18 +4,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it, jest } from '@jest/globals'
 import { SCENARIOS, type Scenario, WELL } from './alert-scenarios.ts'
-import { findPromtool, type Promtool } from './promtool.ts'
+import { findProgram, type Program } from './debian-program.ts'
 import { ROOT } from './stack.ts'
 
 jest.setTimeout(120_000)
 
 const DIRECTORY = join(ROOT, 'dockercompose/observability/prometheus')
-const found = findPromtool()
+const found = findProgram('promtool', 'prometheus')
 
 if (typeof found === 'string') describe.skip(`the alerts, skipped because ${found}`, () => alerts())
 else describe('the alerts', () => alerts(found))
 
-function alerts(promtool?: Promtool): void {
+function alerts(promtool?: Program): void {
   const run = (...args: string[]) => promtool?.run(...args)
   const directory = mkdtempSync(join(tmpdir(), 'ims-alerts-'))
   afterAll(() => {
