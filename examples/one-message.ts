@@ -1,4 +1,4 @@
-// One message from end to end: `RABBITMQ_PASSWORD=… node examples/one-message.ts` sends a command, consumes it, and logs the reply.
+// One message from end to end: `npx node examples/one-message.ts` sends a command, consumes it, and logs the reply.
 import { consumerEnvironment, type Handler, openBroker, rabbitmqEnvironment } from '@ims/messaging'
 import { runService } from '@ims/runtime'
 import { z } from 'zod'
