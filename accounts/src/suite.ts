@@ -21,33 +21,33 @@ export interface Service {
   readonly name: string
   /** Of its admin port, where several services share a host. */
   readonly adminPort: number
-  /** The queue that it consumes; the producer consumes none and publishes to all. */
-  readonly consumes?: QueueName
+  /** The queues that it consumes. The producer consumes none, and publishes to all. */
+  readonly consumes: readonly QueueName[]
   /** Tables of MySQL; a service without them has no account there. */
   readonly tables?: Readonly<Record<string, TableRights>>
 }
 
 const SERVICES = [
-  { name: 'consumer_one', adminPort: 9091, consumes: 'healthcheck' },
+  { name: 'consumer_one', adminPort: 9091, consumes: ['healthcheck'] },
   {
     name: 'consumer_two',
     adminPort: 9092,
-    consumes: 'create_item',
+    consumes: ['create_item'],
     tables: { inventory: ['SELECT', 'INSERT'], inbox: ['SELECT', 'INSERT', 'DELETE'], migrations: ['SELECT'] },
   },
   {
     name: 'consumer_three',
     adminPort: 9093,
-    consumes: 'stock_management',
+    consumes: ['stock_management'],
     tables: { inventory: ['SELECT', 'DELETE'], inbox: ['SELECT', 'INSERT', 'DELETE'], migrations: ['SELECT'] },
   },
   {
     name: 'consumer_four',
     adminPort: 9094,
-    consumes: 'order_processing',
+    consumes: ['order_processing'],
     tables: { inventory: ['SELECT'], migrations: ['SELECT'] },
   },
-  { name: 'producer', adminPort: 9090 },
+  { name: 'producer', adminPort: 9090, consumes: [] },
 ] as const satisfies readonly Service[]
 
 export type ServiceName = (typeof SERVICES)[number]['name']
