@@ -1,4 +1,5 @@
 // The scenarios: each runs the trees and the bare ceiling in turn, and returns a series of figures of each, higher being better.
+import { serviceNames } from '@ims/accounts/suite'
 import { freePorts } from 'local'
 import { z } from 'zod'
 import { cpuSeconds, type Program, type Running, residentMb, until, untilOk } from './processes.ts'
@@ -15,7 +16,6 @@ export interface Extent {
   readonly idleS: number
 }
 
-const SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']
 const DRAINED_WITHIN_S = 300
 
 /** What one round of one contestant showed. CPU time says more than a rate on a machine that others use as well. */
@@ -152,7 +152,7 @@ export async function idleMemory(stages: readonly Stage[], { idleS }: Extent): P
     await idleServices(stage, idleS) // fills the compile cache, as building an image does
     inMb.set(stage.name, await idleServices(stage, idleS))
   }
-  return SERVICES.map((service) => ({
+  return serviceNames.map((service) => ({
     what: `${service} idle, resident (MB)`,
     figures: new Map([...inMb].map(([name, all]) => [name, [all.get(service) ?? Number.NaN]])),
     target: { most: 100 },
@@ -161,7 +161,7 @@ export async function idleMemory(stages: readonly Stage[], { idleS }: Extent): P
 
 async function idleServices(stage: Stage, idleS: number): Promise<Map<string, number>> {
   const [port] = await freePorts(1)
-  const services = SERVICES.map((name) => ({ name, running: stage.service(name, { PORT: String(port) }) }))
+  const services = serviceNames.map((name) => ({ name, running: stage.service(name, { PORT: String(port) }) }))
   await untilOk(`http://127.0.0.1:${port}/healthcheck`)
   await new Promise((resolve) => setTimeout(resolve, idleS * 1_000))
   const inMb = new Map<string, number>()
