@@ -1,5 +1,6 @@
 // The documents of the repository, and how their links and code blocks are read.
 import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 
 export const ROOT = join(import.meta.dirname, '../../..')
@@ -11,7 +12,7 @@ export const documents: readonly string[] = execFileSync(
   { cwd: ROOT, encoding: 'utf8' },
 )
   .split('\n')
-  .filter((path) => path !== '')
+  .filter((path) => path !== '' && existsSync(join(ROOT, path)))
 
 /** The fenced blocks of a document in this language. */
 export function codeBlocks(text: string, language: string): readonly string[] {
