@@ -30,3 +30,23 @@ it.each(documents.filter((path) => !path.startsWith('docs/adr/')))('%s names onl
   const unknown = named.filter((name) => !variables.has(name) && !new RegExp(`\\b${name}\\b`).test(elsewhere))
   expect(unknown).toEqual([])
 })
+
+/** Variables in the first column of the table below this heading. */
+function settingsOf(page: string): string[] {
+  const text = readFileSync(join(ROOT, page), 'utf8')
+  const [section = ''] = text.slice(text.indexOf('\n## Settings\n') + 4).split('\n## ')
+  const cells = [...section.matchAll(/^\| (`[^|]+) \|/gm)].map(([, cell = '']) => cell)
+  return cells.flatMap((cell) => [...cell.matchAll(/`(\w+)`/g)].map(([, name = '']) => name)).sort()
+}
+
+it('docs/compose.md lists the variables that compose reads', () => {
+  const compose = readFileSync(join(ROOT, 'dockercompose/docker-compose.yml'), 'utf8')
+  const read = new Set([...compose.matchAll(/\$\{(\w+)/g)].map(([, name = '']) => name))
+  expect(settingsOf('docs/compose.md')).toEqual([...read].sort())
+})
+
+it('docs/local.md lists the variables that npm run up reads, besides those of the services', () => {
+  const settings = readFileSync(join(ROOT, 'local/src/suite/settings.ts'), 'utf8')
+  const own = [...settings.matchAll(/^ {2}([A-Z_]+):/gm)].map(([, name = '']) => name)
+  expect(settingsOf('docs/local.md')).toEqual([...own.filter((name) => !variables.has(name)), 'IMS_SERVICES'].sort())
+})

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
+import { mutations } from '../../faults/mutations.ts'
 import { anchors, codeBlocks, documents, ROOT } from './documents.ts'
 
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
@@ -45,6 +46,33 @@ describe('README.md', () => {
     const example = read('examples/one-message.ts')
     expect(shown).toBe(example.slice(example.indexOf('// The contract')))
     expect(example.split('\n').length).toBeLessThanOrEqual(35)
+  })
+
+  it('has the figures of the pages that it cites', () => {
+    const proofs = readme.slice(0, readme.indexOf('```mermaid'))
+    const [, runs, minutes, struck, kinds] =
+      /(\w+) runs of (\w+) minutes under load, with (\d+) faults of (\d+) kinds/.exec(proofs) ?? []
+    expect([runs, minutes]).toEqual(['three', 'ten'])
+    const results = [
+      ...read('docs/faults.md').matchAll(
+        /^\| \d+ \| RabbitMQ [^|]+\|[^|]+\|[^|]+\| (\d+) \| (\d+) \| 0 \| 0 \| 0 \|/gm,
+      ),
+    ]
+    expect(results).toHaveLength(3)
+    expect(Number(struck)).toBe(results.reduce((sum, [, faults]) => sum + Number(faults), 0))
+    expect(Number(kinds)).toBe(Math.max(...results.map(([, , each]) => Number(each))))
+    expect([/any of (\w+) guarantees/.exec(proofs)?.[1], mutations.length]).toEqual(['seven', 7])
+    const rate = /([\d,]+) accepted creates and ([\d,]+) stored items[\s\S]+?([\d.]+) and ([\d.]+) of bare ceilings/
+    const [accepted, stored, ofAccepted, ofStored] = (rate.exec(proofs) ?? [])
+      .slice(1)
+      .map((text) => text.replace(',', ''))
+    const table = read('docs/benchmarks.md')
+    expect(table).toMatch(
+      new RegExp(`64 connections \\(requests/s\\) \\| ${accepted} \\([^|]+\\|[^|]+\\| ${ofAccepted} \\|`),
+    )
+    expect(table).toMatch(
+      new RegExp(`create messages \\(messages/s\\) \\| ${stored} \\([^|]+\\|[^|]+\\| ${ofStored} \\|`),
+    )
   })
 
   it('follows a request through files that import, publish and consume in that order', () => {
