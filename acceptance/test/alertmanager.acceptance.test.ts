@@ -9,7 +9,7 @@ import { json } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { eventually, freePorts } from 'local'
 import { z } from 'zod'
-import { findProgram, type Program } from './debian-program.ts'
+import { findProgram, type Program } from './find-program.ts'
 import { ROOT } from './stack.ts'
 
 jest.setTimeout(120_000)
@@ -96,8 +96,7 @@ const CAUSES: readonly Causes[] = [
   },
 ]
 
-// Debian's reads its templates from /usr/share: it does not run unpacked.
-const found = findProgram('prometheus-alertmanager')
+const found = findProgram('prometheus-alertmanager', 'prometheus-alertmanager')
 
 if (typeof found === 'string') describe.skip(`Alertmanager, skipped because ${found}`, () => tests())
 else describe('Alertmanager', () => tests(found))
@@ -135,7 +134,7 @@ function tests(program?: Program): void {
     url = `http://127.0.0.1:${port}/api/v2/alerts`
     const options = [`--config.file=${directory}/alertmanager.yml`, `--storage.path=${directory}`]
     const address = [`--web.listen-address=127.0.0.1:${port}`, '--cluster.listen-address=']
-    child = spawn(program?.path ?? '', [...options, ...address], { stdio: 'ignore' })
+    child = spawn(program?.name ?? '', [...options, ...address], { stdio: 'ignore' })
     await eventually(async () => expect((await fetch(url)).status).toBe(200), STARTS_WITHIN_MS)
   })
   afterEach(async () => {
@@ -148,7 +147,6 @@ function tests(program?: Program): void {
   afterAll(() => {
     receiver.close()
     receiver.closeAllConnections()
-    program?.remove()
   })
 
   const ring = async (alerts: readonly Alert[], severity: string) => {

@@ -1,6 +1,7 @@
 // The files of the profile `observability` name only what there is: metrics, labels, queues, services, the data source.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { serviceNames } from '@ims/accounts/suite'
 import { contracts } from '@ims/messaging'
 import { createMeter } from '@ims/runtime'
 import { describe, expect, it } from '@jest/globals'
@@ -14,7 +15,7 @@ const COMPOSE = join(import.meta.dirname, '../../dockercompose')
 const HERE = join(COMPOSE, 'observability')
 const read = (path: string) => readFileSync(join(HERE, path), 'utf8')
 
-const SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']
+const SERVICES: readonly string[] = serviceNames
 
 /** RabbitMQ's own: https://www.rabbitmq.com/docs/prometheus#detailed-endpoint, seen on RabbitMQ 4.3.6 at /metrics/detailed. */
 const OF_RABBITMQ: Readonly<Record<string, readonly string[]>> = {
@@ -168,11 +169,15 @@ describe('the alerts', () => {
 })
 
 describe('what Prometheus scrapes', () => {
-  const targets = scraped.scrape_configs.map(({ job_name, dns_sd_configs: [sd] }) => [job_name, sd?.names, sd?.port])
+  const targets = scraped.scrape_configs.map(({ job_name, dns_sd_configs: [sd] }) => [
+    job_name,
+    sd?.names.toSorted(),
+    sd?.port,
+  ])
 
   it('is the admin port of every service, and RabbitMQ', () => {
     expect(targets).toEqual([
-      ['ims', SERVICES, 9090],
+      ['ims', SERVICES.toSorted(), 9090],
       ['rabbitmq', ['rabbitmq'], 15692],
       ['rabbitmq-node', ['rabbitmq'], 15692],
     ])

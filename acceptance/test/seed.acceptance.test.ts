@@ -43,7 +43,7 @@ describe('the suite', () => {
   })
 
   it("answers as the README says when its four calls are pasted at once, and those of up's banner alike", async () => {
-    const [, block = ''] = /^## The API\n\n```sh\n(.*?)```/ms.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? []
+    const [, block = ''] = /^## Use it\n\n```sh\n(.*?)```/ms.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? []
     const pasted = async (lines: string) => (await promisify(execFile)('bash', ['-c', lines])).stdout
     const said = block.matchAll(/^# (.*)$/gm)
     const answers = [...said].map(([, answer]) => answer).join('')
