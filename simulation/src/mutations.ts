@@ -43,7 +43,7 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         find: 'if (this.#stop.signal.aborted) {\n      this.#trouble',
-        replace: 'if (this.#givenUp(batch).aborted) {\n      this.#trouble',
+        replace: 'if (this.#givenUp(items).aborted) {\n      this.#trouble',
       },
     ],
     faults: ['database away', 'cuts'],
@@ -51,7 +51,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'g: a consumer whose database is away holds its messages for ever',
     file: ATTEMPTS,
-    edits: [{ find: '> holdMostMs) return false', replace: '> Number.POSITIVE_INFINITY) return false' }],
+    edits: [{ find: 'this.#scope.part([], parts.config.holdMostMs)', replace: 'this.#scope' }],
     faults: ['database away for one'],
   },
   {
@@ -65,10 +65,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'l: holding goes on after the stop',
     file: ATTEMPTS,
-    edits: [
-      { find: 'return !this.#givenUp.aborted', replace: 'return true' },
-      { find: '> holdMostMs) return false', replace: '> Number.POSITIVE_INFINITY) return false' },
-    ],
+    edits: [{ find: 'if (until.isOver) return {', replace: 'if (attempt < 0) return {' }],
     faults: ['database away', 'stop'],
   },
   {
@@ -112,7 +109,7 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         find: '    await this.#cancel()\n    // Queries',
-        replace: "    this.#inHand.leave('give back', batch)\n    if (batch.length > 0) return\n    // Queries",
+        replace: "    this.#inHand.leave('give back', items)\n    if (items.length > 0) return\n    // Queries",
       },
     ],
     faults: ['database away'],
@@ -134,8 +131,8 @@ export const mutations: readonly Mutation[] = [
     file: CONSUMER,
     edits: [
       {
-        find: '    const outcomes = await this.#judge(batch)',
-        replace: "    this.#inHand.leave('ack', batch)\n    const outcomes = await this.#judge(batch)",
+        find: '    const untold = await attemptAll(',
+        replace: "    this.#inHand.leave('ack', batch)\n    const untold = await attemptAll(",
       },
     ],
     faults: ['kill', 'stop', 'cut'],

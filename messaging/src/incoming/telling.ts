@@ -8,6 +8,7 @@ import type { ReplyAddresses } from '../outgoing/reply-addresses.ts'
 import type { Requester } from '../outgoing/requester.ts'
 import { Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
+import type { Told } from './attempts.ts'
 import { deadLetter } from './dead-letter.ts'
 import type { Held, InHand } from './in-hand.ts'
 import type { Refused } from './read-message.ts'
@@ -56,15 +57,16 @@ export class Telling<Body, Result> {
   }
 
   /** Resolves when all of them have left, but for those whose reply is under way. */
-  async tell(settled: readonly { held: Held<Body>; outcome: Outcome<Result> }[]): Promise<void> {
-    for (const { held, outcome } of settled) {
-      held.step = 'telling'
+  async tell(told: readonly Told<Held<Body>, Result>[]): Promise<void> {
+    for (const { item, outcome } of told) {
+      item.step = 'telling'
+      if (outcome.kind === 'answered') item.replyBytes = outcome.body.length
       if (outcome.kind !== 'refused') this.#count(outcome)
     }
-    const isPlain = settled.every(({ held, outcome }) => outcome.kind === 'applied' && !wantsReply(held))
-    const all = settled.map(({ held }) => held)
+    const isPlain = told.every(({ item, outcome }) => outcome.kind === 'applied' && !wantsReply(item))
+    const all = told.map(({ item }) => item)
     if (isPlain) this.#parts.inHand.leave('ack', all)
-    else await Promise.all(settled.map(({ held, outcome }) => this.#tellOne(held, outcome)))
+    else await Promise.all(told.map(({ item, outcome }) => this.#tellOne(item, outcome)))
   }
 
   /** Resolves when no reply is under way any more. */
