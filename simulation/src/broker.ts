@@ -159,13 +159,18 @@ export class SimulatedBroker {
 
   /** Whether a message waits on its queue, or is in the hand of `process`. */
   isOpen(name: string, label: string, process: unknown): boolean {
-    const isIt = (message: BrokerMessage) => labelOf(message.content) === label
-    if (this.queue(name).ready.some(isIt)) return true
+    const isReady = this.queue(name).ready.some(({ content }) => labelOf(content) === label)
+    return isReady || this.inHandSinceMs(name, label, process) !== undefined
+  }
+
+  /** When `process` was given a message that it has not acked. */
+  inHandSinceMs(name: string, label: string, process: unknown): number | undefined {
     for (const [link, channels] of this.links)
       if (link.process === process)
         for (const { unacked } of channels.values())
-          for (const each of unacked.values()) if (each.queue.name === name && isIt(each.message)) return true
-    return false
+          for (const { queue, message, sinceMs } of unacked.values())
+            if (queue.name === name && labelOf(message.content) === label) return sinceMs
+    return undefined
   }
 
   setAlarm(isOn: boolean): void {

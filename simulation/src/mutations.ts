@@ -115,6 +115,32 @@ export const mutations: readonly Mutation[] = [
     faults: ['database away'],
   },
   {
+    name: 'a consumer that comes back takes few messages, however often all of them fail with an unknown error',
+    file: CONSUMER,
+    edits: [{ find: 'isTransient(error) || this.#takes >= this.#prefetch ?', replace: 'this.#takes > 0 ?' }],
+    faults: ['database away'],
+  },
+  {
+    name: 'outcomes are told when the whole batch ends',
+    file: CONSUMER,
+    edits: [
+      {
+        find: '          telling.push(this.#telling.tell(told))',
+        replace: '          late.push(...told)',
+      },
+      {
+        find: '    const telling: Promise<void>[] = []',
+        replace: '    const late = [] as never[]\n    const telling: Promise<void>[] = []',
+      },
+      {
+        find: "    service.meter.observe('messages_held', 0, { queue })",
+        replace:
+          "    service.meter.observe('messages_held', 0, { queue })\n    for (const { item } of late) item.step = 'telling'\n    telling.push(this.#telling.tell(late))",
+      },
+    ],
+    faults: ['database away'],
+  },
+  {
     name: 'confirms are not waited for',
     file: PUBLISHER,
     edits: [{ find: '    this.#measure()\n    // A lone', replace: '    queueMicrotask(resolve)\n    // A lone' }],

@@ -28,7 +28,10 @@ export const FAULTS = [
 ] as const
 export type Fault = (typeof FAULTS)[number]
 
-const MESSAGES = ['publish', 'command', 'twice', 'poison', 'query'] as const
+const MESSAGES = ['publish', 'command', 'twice', 'poison', 'many poison', 'query'] as const
+export const POISONOUS: ReadonlySet<string> = new Set(['poison', 'many poison'])
+/** More than two consumers take when they come back. */
+export const MANY = 21
 
 export const plan = z.strictObject({
   seed: z.int(),
@@ -70,10 +73,13 @@ export const plans = (kinds: readonly Fault[] = FAULTS): fc.Arbitrary<Plan> =>
     })
     .map((made) => ({ ...made, messages: made.messages.filter(fewPoisonous()) }))
 
-/** Where a whole batch is poisonous nobody can tell bad messages from a bad world: they are held, as they should be. */
+/** Where all that fits into the prefetch is poisonous nobody can tell bad messages from a bad world: they are held, as they should be. */
 const fewPoisonous = () => {
-  let left = 2
-  return ({ kind }: Plan['messages'][number]): boolean => kind !== 'poison' || left-- > 0
+  let left = 2 + MANY
+  return ({ kind }: Plan['messages'][number]): boolean => {
+    if (POISONOUS.has(kind)) left -= kind === 'poison' ? 1 : MANY
+    return !POISONOUS.has(kind) || left >= 0
+  }
 }
 
 /** A plan for people to read. */

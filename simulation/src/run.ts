@@ -13,13 +13,13 @@ import {
 } from '@ims/messaging'
 import { labelOf, SimulatedBroker } from './broker.ts'
 import { SimulatedDatabase } from './database.ts'
-import type { Plan } from './plan.ts'
+import { MANY, type Plan, POISONOUS } from './plan.ts'
 import { randomFrom } from './random.ts'
 import { connectTo } from './wire.ts'
 import { Process, World } from './world.ts'
 
 const UNCONFIRMED_MAX = 6
-const PREFETCH = 6
+const PREFETCH = 24
 /** A consumer that comes back takes so many at first, by a subscription of its own. */
 const RETURN_PREFETCH = 10
 const rabbitmq = rabbitmqEnvironment.parse({
@@ -40,6 +40,8 @@ const RECOVERY_MS = 180_000
 const GRACE_MS = 15_000
 /** A heartbeat, a reconnect and a new subscription: so long a consumer may be ready and get nothing. */
 const DEAF_MAX_S = 12
+/** Within which what was applied is acked. */
+const ACK_MAX_MS = 1_500
 const QUEUE = createItem.queue
 const LETTERS = `${QUEUE}.dead-letter`
 
@@ -119,7 +121,7 @@ class Simulation {
     this.#endsAtMs = 2_000 + Math.max(0, ...messages.map(({ atMs }) => atMs), ...faults.map(({ atMs }) => atMs))
     this.#sample()
     let isQuiet = false
-    const hasPoison = messages.some(({ kind }) => kind === 'poison')
+    const hasPoison = messages.some(({ kind }) => POISONOUS.has(kind))
     let drops = 0
     const look = () => {
       const isCalm = this.#world.nowMs > this.#endsAtMs
@@ -205,12 +207,29 @@ class Simulation {
       if (ended === 'begun') for (const label of labels) givenUp.delete(label)
       if (ended === 'away') for (const label of labels) givenUp.add(label)
       if (ended !== 'told') return
+      this.#mustAckSoon(process, labels)
       const passed = [...givenUp].find(
         (label) => this.#broker.isOpen(QUEUE, label, process) && labels.some((later) => this.#isBehind(label, later)),
       )
       if (passed !== undefined && this.#keepsOrder(process))
         this.#broken('order within a queue and a process', `${process.name} applied ${labels} before ${passed}`)
     }
+  }
+
+  /** What is applied, and has no other trace, is acked at once, whatever becomes of the rest of its batch. */
+  #mustAckSoon(process: Process, labels: readonly string[]): void {
+    const { nowMs } = this.#world
+    if (!this.#plan.faults.every(({ kind }) => kind.startsWith('database') || HARMLESS.has(kind))) return
+    this.#world.at(nowMs + ACK_MAX_MS, () => {
+      for (const label of labels) {
+        const isPlain =
+          this.#database.effects.has(label) &&
+          this.#sent.some((sent) => sent.label === label && sent.kind === 'publish')
+        const sinceMs = this.#broker.inHandSinceMs(QUEUE, label, process)
+        if (isPlain && sinceMs !== undefined && sinceMs <= nowMs)
+          this.#broken('what is known is told at once', `${process.name} keeps ${label}, applied at ${nowMs} ms`)
+      }
+    })
   }
 
   #isBehind(label: string, later: string): boolean {
@@ -223,11 +242,17 @@ class Simulation {
     // Otherwise the broker may have moved messages, or those of a batch are tried one by one.
     const isPlain =
       faults.every(({ kind }) => kind.startsWith('database')) &&
-      messages.every(({ kind }) => kind !== 'poison' && kind !== 'twice')
+      messages.every(({ kind }) => !POISONOUS.has(kind) && kind !== 'twice')
     return isPlain && !process.name.includes('+')
   }
 
-  #send(label: string, { kind, sku, from }: Plan['messages'][number]): void {
+  #send(label: string, message: Plan['messages'][number]): void {
+    const { kind, sku, from } = message
+    if (kind === 'many poison') {
+      for (let n = 0; n < MANY; n += 1)
+        this.#later(100 * n, () => this.#send(`${label}-${n}`, { ...message, kind: 'poison' }))
+      return
+    }
     const producers = this.#replicas.filter(
       ({ isProducer, isKilled, stop }) => isProducer && !isKilled && !stop.signal.aborted,
     )
@@ -560,7 +585,7 @@ class Simulation {
   /** More cuts than the delivery limit, while a bad message is looked for: the broker sets good ones aside, as it is told to. */
   #mayBeKilledOff(): boolean {
     const { faults, messages } = this.#plan
-    return faults.some(({ kind }) => kind === 'cuts') && messages.some(({ kind }) => kind === 'poison')
+    return faults.some(({ kind }) => kind === 'cuts') && messages.some(({ kind }) => POISONOUS.has(kind))
   }
 }
 
