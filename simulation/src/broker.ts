@@ -149,6 +149,17 @@ export class SimulatedBroker {
     }
   }
 
+  /** All that are on a queue, in somebody's hand or not. */
+  on(name: string): BrokerMessage[] {
+    const inHand = [...this.links.values()].flatMap((channels) =>
+      [...channels.values()].flatMap(({ unacked }) => [...unacked.values()]),
+    )
+    return [
+      ...this.queue(name).ready,
+      ...inHand.flatMap(({ queue, message }) => (queue.name === name ? [message] : [])),
+    ]
+  }
+
   unacked(queue: string): number {
     let count = 0
     for (const channels of this.links.values())
@@ -175,13 +186,19 @@ export class SimulatedBroker {
 
   setAlarm(isOn: boolean): void {
     this.alarm = isOn
-    for (const link of this.links.keys()) {
+    for (const link of [...this.links.keys()]) {
       if (isOn) link.down({ channel: 0, id: methods.ConnectionBlocked, fields: { reason: 'low on memory' } })
       else {
         link.down({ channel: 0, id: methods.ConnectionUnblocked, fields: {} })
         for (const frame of link.unread.splice(0)) this.#handle(link, frame)
+        link.onRead()
       }
     }
+  }
+
+  whenRead(link: Link, read: () => void): void {
+    if (link.unread.length === 0) read()
+    else link.onRead = read
   }
 
   received(link: Link, frame: Frame): void {

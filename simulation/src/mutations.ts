@@ -104,6 +104,29 @@ export const mutations: readonly Mutation[] = [
     faults: ['slow broker'],
   },
   {
+    name: 'm: a queue that is missing is looked for on the channel that publishes',
+    file: PUBLISHER,
+    edits: [
+      {
+        find: '    this.queues.returned(queue)',
+        replace: '    void this.#channel?.current?.checkQueue(queue).catch(() => {})',
+      },
+    ],
+    faults: ['delete queue'],
+  },
+  {
+    name: 'u: two readers of dead letters at once',
+    file: 'messaging/src/dead-letters/reader.ts',
+    edits: [{ find: '      await this.#claim(channel)\n', replace: '' }],
+    faults: ['browse', 'redrive'],
+  },
+  {
+    name: 'w: a redrive publishes without a transaction',
+    file: 'messaging/src/dead-letters/redriven.ts',
+    edits: [{ find: '    this.#commit = await transactional(this.#channel)\n', replace: '' }],
+    faults: ['redrive', 'alarm'],
+  },
+  {
     name: 'x: only the batch is given back, and later messages go on',
     file: CONSUMER,
     edits: [

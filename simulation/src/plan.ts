@@ -25,10 +25,11 @@ export const FAULTS = [
   'kill',
   'remove item',
   'redrive',
+  'browse',
 ] as const
 export type Fault = (typeof FAULTS)[number]
 
-const MESSAGES = ['publish', 'command', 'twice', 'poison', 'many poison', 'query'] as const
+const MESSAGES = ['publish', 'command', 'twice', 'poison', 'many poison', 'query', 'other'] as const
 export const POISONOUS: ReadonlySet<string> = new Set(['poison', 'many poison'])
 /** More than two consumers take when they come back. */
 export const MANY = 21

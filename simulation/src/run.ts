@@ -3,8 +3,12 @@ import {
   type Broker,
   consumerEnvironment,
   createItem,
+  type DeadLetter,
+  type DeadLetterDesk,
   deadLetterDesk,
+  healthcheck,
   type Log,
+  NotAccepted,
   openBroker,
   orderProcessing,
   rabbitmqEnvironment,
@@ -96,7 +100,8 @@ class Simulation {
   readonly #violations: Violation[] = []
   #endsAtMs = 0
   #redrives = 0
-  #redrivesPending = 0
+  #operators = 0
+  #operatorsAtWork = 0
 
   constructor(plan: Plan, say: ((line: string) => void) | undefined) {
     this.#plan = plan
@@ -105,7 +110,7 @@ class Simulation {
     this.#broker = new SimulatedBroker(this.#world, plan)
     this.#database = new SimulatedDatabase(this.#world)
     if (plan.topology === 'check')
-      for (const { queue } of [createItem, orderProcessing]) {
+      for (const { queue } of [createItem, orderProcessing, healthcheck]) {
         this.#broker.queue(queue)
         this.#broker.queue(`${queue}.dead-letter`)
       }
@@ -185,7 +190,11 @@ class Simulation {
     const service = this.#service(process, replica)
     const opened = async () => {
       const config = { ...rabbitmq, topology: this.#plan.topology }
-      const broker = await openBroker(config, service, isProducer ? { publishes: [createItem, orderProcessing] } : {})
+      const broker = await openBroker(
+        config,
+        service,
+        isProducer ? { publishes: [createItem, orderProcessing, healthcheck] } : {},
+      )
       replica.broker = broker
       if (isProducer) return
       const dependency = async () => this.#database.trouble(process)
@@ -279,6 +288,7 @@ class Simulation {
         error.name === 'NotAccepted' ? 'not accepted' : error.name === 'OutcomeUnknown' ? 'unknown' : 'unanswered',
       )
       this.#readFirst(sent, error)
+      this.#namesTheQueue(sent, error)
       const isConnected = this.#plan.faults.every(({ kind: each }) => HARMLESS.has(each))
       if (
         isConnected &&
@@ -297,6 +307,8 @@ class Simulation {
       broker.requester.command(createItem, body, { deadlineMs: DEADLINE_MS }).then(({ reply }) => {
         settled(reply.kind === 'no-reply' ? 'accepted' : reply.kind)
       }, failed)
+    else if (kind === 'other')
+      broker.publisher.publish(healthcheck, { name: label }).then(() => settled('accepted'), failed)
     else {
       const messageId = kind === 'twice' ? label : by.process.uuid()
       broker.publisher.publish(createItem, body, { messageId }).then(() => settled('accepted'), failed)
@@ -311,6 +323,18 @@ class Simulation {
     const confirmed = this.#broker.confirmArrivedMs.get(`${QUEUE} ${label}`)
     if (confirmed !== undefined && confirmed < nowMs)
       this.#broken('what has arrived is read before it is judged', `the confirm of ${label} arrived at ${confirmed} ms`)
+  }
+
+  /** A queue that is deleted costs its own messages only, and they are told its name. */
+  #namesTheQueue({ label, kind }: Sent, error: Error): void {
+    const reason = error instanceof NotAccepted ? error.reason : 'unknown'
+    const keepsConnections = this.#plan.faults.every(
+      ({ kind: each }) => each === 'delete queue' || KEEPS_CONNECTIONS.has(each),
+    )
+    const isHurt = kind === 'other' && keepsConnections && reason !== 'over-limit'
+    const isMisnamed = kind !== 'query' && reason === 'unroutable' && !error.message.includes(QUEUE)
+    if (isHurt || isMisnamed)
+      this.#broken('a queue that is deleted hurts no other', `${label} (${kind}): ${error.message}`)
   }
 
   #later(ms: number, end: () => void): void {
@@ -418,26 +442,57 @@ class Simulation {
         return database.removeItem(`sku${at % 7}`)
       case 'redrive':
         return this.#redrive()
+      case 'browse':
+        this.#browse()
+        return this.#browse()
     }
   }
 
-  #redrive(): void {
-    const process = new Process(`operator${this.#redrives++}`, this.#world)
-    const service = this.#service(process, { ...NOBODY, stop: new AbortController() })
-    this.#redrivesPending += 1
+  /** An operator at work on the dead letters, which end with their places free. */
+  #operate(work: (desk: DeadLetterDesk) => Promise<string>): void {
+    const process = new Process(`operator${this.#operators++}`, this.#world)
+    const desk = deadLetterDesk(rabbitmq, this.#service(process, { ...NOBODY, stop: new AbortController() }))
+    this.#operatorsAtWork += 1
     process.post(() => {
-      const before = this.#letters().length
-      deadLetterDesk(rabbitmq, service)
-        .redrive(QUEUE, { by: 'all' })
+      work(desk)
         .then(
-          ({ done, stopped }) => {
-            this.#say?.(`${this.#world.nowMs} redriven ${done} of ${before}, ${String(stopped ?? 'all')}`)
-          },
-          (error: Error) => this.#say?.(`${this.#world.nowMs} not redriven: ${error.message}`),
+          (done) => this.#say?.(`${this.#world.nowMs} ${process.name}: ${done}`),
+          (error: Error) => this.#say?.(`${this.#world.nowMs} ${process.name}: ${error.message}`),
         )
         .finally(() => {
-          this.#redrivesPending -= 1
+          this.#operatorsAtWork -= 1
         })
+    })
+  }
+
+  #redrive(): void {
+    this.#redrives += 1
+    this.#operate(async (desk) => {
+      const before = this.#broker.on(LETTERS)
+      const { done, stopped } = await desk.redrive(QUEUE, { by: 'all' })
+      const after = this.#broker.on(LETTERS)
+      const left = before.filter((letter) => after.includes(letter))
+      if (stopped === undefined && left.length > 0)
+        this.#broken(COMPLETE, `${left.length} dead letters are left of a redrive of all`)
+      return `redriven ${done} of ${before.length}, ${String(stopped ?? 'all')}`
+    })
+  }
+
+  #browse(): void {
+    this.#operate(async (desk) => {
+      const before = this.#broker.on(LETTERS)
+      const seen = new Set<string>()
+      const visit = ({ body }: DeadLetter) => {
+        seen.add(labelOf(Buffer.from(body)))
+        return true
+      }
+      await desk.browse(QUEUE, visit, { bodyMostBytes: 1_000 })
+      const after = this.#broker.on(LETTERS)
+      for (const letter of before) {
+        const label = labelOf(letter.content)
+        if (after.includes(letter) && !seen.has(label)) this.#broken(COMPLETE, `a list lacks ${label}`)
+      }
+      return `seen ${seen.size}`
     })
   }
 
@@ -485,7 +540,7 @@ class Simulation {
     for (const [{ process, purpose }, channels] of this.#broker.links)
       if (purpose === 'consuming' && channels.size > 2)
         return `${process.name} has ${channels.size} channels for consuming, instead of one for each queue`
-    if (this.#redrivesPending > 0) return 'a redrive goes on'
+    if (this.#operatorsAtWork > 0) return 'an operator is at work'
     const pending = this.#sent.find(({ told, sentAtMs }) => told === undefined && sentAtMs + 60_000 > this.#world.nowMs)
     return pending === undefined ? undefined : `nobody was told what became of ${pending.label}`
   }
@@ -554,6 +609,13 @@ class Simulation {
     }
     for (const { label, kind, told } of this.#sent) {
       if (kind === 'query') continue
+      if (kind === 'other') {
+        const isStored = this.#broker.on(healthcheck.queue).some(({ content }) => labelOf(content) === label)
+        if (told === 'accepted' && !isStored) this.#broken('nothing accepted is lost', `${label} was ${told}`)
+        if (told === 'not accepted' && isStored)
+          this.#broken('told is true', `${label} was told not accepted, and is stored`)
+        continue
+      }
       const isApplied = effects.has(label)
       const isLetter = letters.includes(label)
       const isTold = told === 'accepted' || told === 'applied' || told === 'refused'
@@ -578,7 +640,7 @@ class Simulation {
     }
     const once = letters.filter((label) => this.#sent.some((sent) => sent.label === label && sent.kind !== 'twice'))
     const copies = Math.max(0, ...once.map((label) => once.filter((each) => each === label).length))
-    const cuts = this.#plan.faults.some(({ kind }) => !HARMLESS.has(kind))
+    const cuts = this.#plan.faults.some(({ kind }) => !HARMLESS.has(kind) && !OPERATORS.has(kind))
     if (copies > 1 && !cuts) this.#broken('a dead letter is there once', `${copies} copies of one`)
   }
 
@@ -589,8 +651,21 @@ class Simulation {
   }
 }
 
+const OPERATORS: ReadonlySet<string> = new Set(['redrive', 'browse'])
+
 /** Faults in which no connection is lost, so that no message is told of twice. */
 const HARMLESS: ReadonlySet<string> = new Set(['slow confirms', 'alarm', 'database away', 'clock jump', 'remove item'])
+
+/** Faults that are nothing to a publisher. */
+const KEEPS_CONNECTIONS: ReadonlySet<string> = new Set([
+  'database away',
+  'database away for one',
+  'commit fails',
+  'clock jump',
+  'remove item',
+  ...OPERATORS,
+])
+const COMPLETE = 'a work on dead letters is complete, or says that it is not'
 
 const ignore = () => {}
 const QUIET: Log = { debug: ignore, info: ignore, warn: ignore, error: ignore }
