@@ -149,39 +149,20 @@ export class SimulatedBroker {
     }
   }
 
-  /** All that are on a queue, in somebody's hand or not. */
-  on(name: string): BrokerMessage[] {
-    const inHand = [...this.links.values()].flatMap((channels) =>
-      [...channels.values()].flatMap(({ unacked }) => [...unacked.values()]),
+  /** What is in the hand of `process`, or of anybody. */
+  inHand(name: string, process?: unknown): Unacked[] {
+    return [...this.links].flatMap(([link, channels]) =>
+      process === undefined || link.process === process
+        ? [...channels.values()].flatMap(({ unacked }) =>
+            [...unacked.values()].filter(({ queue }) => queue.name === name),
+          )
+        : [],
     )
-    return [
-      ...this.queue(name).ready,
-      ...inHand.flatMap(({ queue, message }) => (queue.name === name ? [message] : [])),
-    ]
   }
 
-  unacked(queue: string): number {
-    let count = 0
-    for (const channels of this.links.values())
-      for (const { unacked } of channels.values())
-        for (const each of unacked.values()) if (each.queue.name === queue) count += 1
-    return count
-  }
-
-  /** Whether a message waits on its queue, or is in the hand of `process`. */
-  isOpen(name: string, label: string, process: unknown): boolean {
-    const isReady = this.queue(name).ready.some(({ content }) => labelOf(content) === label)
-    return isReady || this.inHandSinceMs(name, label, process) !== undefined
-  }
-
-  /** When `process` was given a message that it has not acked. */
-  inHandSinceMs(name: string, label: string, process: unknown): number | undefined {
-    for (const [link, channels] of this.links)
-      if (link.process === process)
-        for (const { unacked } of channels.values())
-          for (const { queue, message, sinceMs } of unacked.values())
-            if (queue.name === name && labelOf(message.content) === label) return sinceMs
-    return undefined
+  /** What waits on a queue, or is in the hand of `process`, or of anybody. */
+  on(name: string, process?: unknown): BrokerMessage[] {
+    return [...this.queue(name).ready, ...this.inHand(name, process).map(({ message }) => message)]
   }
 
   setAlarm(isOn: boolean): void {

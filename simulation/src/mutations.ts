@@ -55,6 +55,17 @@ export const mutations: readonly Mutation[] = [
     faults: ['database away for one'],
   },
   {
+    name: 'h: the deadline of a hold begins anew with each attempt',
+    file: ATTEMPTS,
+    edits: [
+      {
+        find: '? this.#scope : this.#hold',
+        replace: '? this.#scope : this.#scope.part([], this.#parts.config.holdMostMs)',
+      },
+    ],
+    faults: ['database away for one'],
+  },
+  {
     name: 'k: a dead letter is published again when its confirm is late',
     file: PUBLISHER,
     edits: [
@@ -109,7 +120,7 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         find: '    this.queues.returned(queue)',
-        replace: '    void this.#channel?.current?.checkQueue(queue).catch(() => {})',
+        replace: '    this.queues.returned(queue)\n    void this.#channel?.current?.checkQueue(queue).catch(() => {})',
       },
     ],
     faults: ['delete queue'],

@@ -53,6 +53,7 @@ export const plans = (kinds: readonly Fault[] = FAULTS): fc.Arbitrary<Plan> =>
       quorum: fc.boolean(),
       countsNacks: fc.boolean(),
       topology: fc.constantFrom('declare' as const, 'declare' as const, 'check' as const),
+      hasPoison: fc.boolean(),
       messages: fc.array(
         fc.record({
           atMs: fc.nat(HORIZON_MS),
@@ -72,11 +73,11 @@ export const plans = (kinds: readonly Fault[] = FAULTS): fc.Arbitrary<Plan> =>
         { maxLength: 4 },
       ),
     })
-    .map((made) => ({ ...made, messages: made.messages.filter(fewPoisonous()) }))
+    .map(({ hasPoison, ...made }) => ({ ...made, messages: made.messages.filter(fewPoisonous(hasPoison)) }))
 
 /** Where all that fits into the prefetch is poisonous nobody can tell bad messages from a bad world: they are held, as they should be. */
-const fewPoisonous = () => {
-  let left = 2 + MANY
+const fewPoisonous = (hasPoison: boolean) => {
+  let left = hasPoison ? 2 + MANY : 0
   return ({ kind }: Plan['messages'][number]): boolean => {
     if (POISONOUS.has(kind)) left -= kind === 'poison' ? 1 : MANY
     return !POISONOUS.has(kind) || left >= 0

@@ -44,6 +44,8 @@ const RECOVERY_MS = 180_000
 const GRACE_MS = 15_000
 /** A heartbeat, a reconnect and a new subscription: so long a consumer may be ready and get nothing. */
 const DEAF_MAX_S = 12
+/** The hold of a batch, its last statements, and the holds of the batches before. */
+const HOLD_MAX_MS = 30_000
 /** Within which what was applied is acked. */
 const ACK_MAX_MS = 1_500
 const QUEUE = createItem.queue
@@ -218,7 +220,9 @@ class Simulation {
       if (ended !== 'told') return
       this.#mustAckSoon(process, labels)
       const passed = [...givenUp].find(
-        (label) => this.#broker.isOpen(QUEUE, label, process) && labels.some((later) => this.#isBehind(label, later)),
+        (label) =>
+          this.#broker.on(QUEUE, process).some(({ content }) => labelOf(content) === label) &&
+          labels.some((later) => this.#isBehind(label, later)),
       )
       if (passed !== undefined && this.#keepsOrder(process))
         this.#broken('order within a queue and a process', `${process.name} applied ${labels} before ${passed}`)
@@ -230,15 +234,17 @@ class Simulation {
     const { nowMs } = this.#world
     if (!this.#plan.faults.every(({ kind }) => kind.startsWith('database') || HARMLESS.has(kind))) return
     this.#world.at(nowMs + ACK_MAX_MS, () => {
-      for (const label of labels) {
-        const isPlain =
-          this.#database.effects.has(label) &&
-          this.#sent.some((sent) => sent.label === label && sent.kind === 'publish')
-        const sinceMs = this.#broker.inHandSinceMs(QUEUE, label, process)
-        if (isPlain && sinceMs !== undefined && sinceMs <= nowMs)
+      for (const { message, sinceMs } of this.#broker.inHand(QUEUE, process)) {
+        const label = labelOf(message.content)
+        const isPlain = this.#database.effects.has(label) && this.#kindOf(label) === 'publish'
+        if (isPlain && labels.includes(label) && sinceMs <= nowMs)
           this.#broken('what is known is told at once', `${process.name} keeps ${label}, applied at ${nowMs} ms`)
       }
     })
+  }
+
+  #kindOf(label: string): Sent['kind'] | undefined {
+    return this.#sent.find((sent) => sent.label === label)?.kind
   }
 
   #isBehind(label: string, later: string): boolean {
@@ -529,7 +535,7 @@ class Simulation {
     for (const name of [QUEUE, orderProcessing.queue]) {
       const { ready, subscribers } = this.#broker.queue(name)
       if (ready.length > 0) return `${ready.length} messages lie on ${name}`
-      const unacked = this.#broker.unacked(name)
+      const unacked = this.#broker.inHand(name).length
       if (unacked > 0) return `${unacked} messages of ${name} are in somebody's hand`
       const alive = this.#live().filter(({ isProducer }) => !isProducer)
       for (const { process } of alive)
@@ -563,6 +569,9 @@ class Simulation {
       const taken = inHand.reduce((sum, each) => sum + each.inHand, 0)
       if (taken > PREFETCH + RETURN_PREFETCH) this.#broken('bounds are kept', `${process.name} has ${taken} in hand`)
     }
+    const tooLong = this.#broker.inHand(QUEUE).find(({ sinceMs }) => sinceMs < this.#world.nowMs - HOLD_MAX_MS)
+    if (tooLong && this.#plan.faults.every(({ kind }) => kind.startsWith('database')))
+      this.#broken('messages are held for seconds', `${labelOf(tooLong.message.content)} since ${tooLong.sinceMs} ms`)
     const [overdue] = this.#broker.overdue
     const mayStandStill = this.#plan.faults.some(({ kind }) => kind === 'freeze')
     if (overdue !== undefined && !mayStandStill) this.#broken('nothing is held until the broker takes it away', overdue)
