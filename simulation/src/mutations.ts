@@ -68,9 +68,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'k: a dead letter is published again when its confirm is late',
     file: PUBLISHER,
-    edits: [
-      { find: 'this.#write(envelope, resolve, reject, stopping))', replace: 'this.#write(envelope, resolve, reject))' },
-    ],
+    edits: [{ find: 'await this.#offer(envelope, stopping)', replace: 'await this.#offer(envelope)' }],
     faults: ['slow confirms'],
   },
   {

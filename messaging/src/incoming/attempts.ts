@@ -1,5 +1,6 @@
 // Runs a handler until each message has an outcome: retries while a dependency is down; if a batch fails, runs parts of it to find the bad messages.
 import type { ConsumerConfig } from '../config.ts'
+import { asError } from '../errors.ts'
 import type { Delivery, Handler, Outcome } from '../handler.ts'
 import { clockOf, Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
@@ -137,7 +138,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
       if (outcomes.length !== entries.length)
         throw new Error(`the handler returned ${outcomes.length} outcomes for ${entries.length} messages`)
     } catch (thrown) {
-      const error = thrown instanceof Error ? thrown : new Error(String(thrown))
+      const error = asError(thrown)
       // A failed attempt may have had its effect, so the next one counts as a redelivery.
       for (const entry of entries) entry.delivery = { ...entry.delivery, redelivered: true }
       service.meter.count('messages_retried', { queue }, entries.length)

@@ -7,17 +7,13 @@ import type { Supervised } from '../connection/supervised.ts'
 import { ensureQueue } from '../connection/topology.ts'
 import { type Contract, deadLetterQueue } from '../contract.ts'
 import type { Delivery, Handler } from '../handler.ts'
-import type { Publisher } from '../outgoing/publisher.ts'
 import { isReplyAddress } from '../outgoing/reply.ts'
-import type { ReplyAddresses } from '../outgoing/reply-addresses.ts'
-import type { Requester } from '../outgoing/requester.ts'
 import { clockOf, OwnScope, withDeadline } from '../scope.ts'
-import type { Service } from '../service.ts'
 import { zeroConsumed } from '../zero-counts.ts'
 import { attemptAll, isTransient, type Untold } from './attempts.ts'
 import { type Held, InHand, type Readable, type Session } from './in-hand.ts'
 import { type Refused, readMessage } from './read-message.ts'
-import { Telling } from './telling.ts'
+import { Telling, type TellingParts } from './telling.ts'
 
 /** More than this does not make a batch faster. */
 const IN_HAND_MAX_BYTES = 33_554_432
@@ -42,19 +38,11 @@ const QUERY_PREFETCH_MAX = 64
 /** Longest deadline that is looked at: what an operator can set. */
 const EXPIRATION_MAX_MS = 3_600_000
 
-export interface ConsumerParts<Body, Result> {
-  readonly contract: Contract<Body, Result>
+export interface ConsumerParts<Body, Result> extends Omit<TellingParts<Body, Result>, 'inHand' | 'hearing' | 'scope'> {
   readonly handler: Handler<Body, Result>
   readonly connection: Supervised<Connection>
-  readonly publisher: Publisher
-  /** Has a connection of its own, so that large replies hold up no dead letter. */
-  readonly replies: Publisher
-  /** On the same connection. */
-  readonly refusals: Pick<Requester, 'refuse'>
-  readonly addresses: ReplyAddresses
   readonly rabbitmq: RabbitmqConfig
   readonly config: ConsumerConfig
-  readonly service: Service
   /** Why the handler's dependency cannot be used, in one sentence; undefined when it can. */
   readonly dependency: () => Promise<string | undefined>
 }

@@ -1,6 +1,7 @@
 // Tells what was decided about messages: a reply for whoever asked, a dead letter of what was refused and nobody heard of, then the ack.
 import type { ConsumerConfig } from '../config.ts'
 import type { Contract } from '../contract.ts'
+import { asError } from '../errors.ts'
 import type { Outcome } from '../handler.ts'
 import type { Envelope, Publisher } from '../outgoing/publisher.ts'
 import { HEARS_REFUSALS_HEADER } from '../outgoing/reply.ts'
@@ -144,7 +145,7 @@ export class Telling<Body, Result> {
           service.log.warn(fields, 'message refused: it is among the dead letters')
           return true
         } catch (error) {
-          const why = `cannot dead-letter a message of ${contract.queue}: ${sentence(error)}`
+          const why = `cannot dead-letter a message of ${contract.queue}: ${asError(error).message}`
           this.#stuck.set(held, why)
           service.log.error(fields, why)
           await givenUp.backOff(attempt, config.retryMostMs)
@@ -175,7 +176,7 @@ export class Telling<Body, Result> {
       service.meter.count('replies_sent', labels)
     } catch (error) {
       service.meter.count('replies_unroutable', labels)
-      service.log.warn({ ...labels, messageId }, `reply not delivered: ${sentence(error)}`)
+      service.log.warn({ ...labels, messageId }, `reply not delivered: ${asError(error).message}`)
     }
   }
 }
@@ -183,5 +184,3 @@ export class Telling<Body, Result> {
 const hearsRefusals = ({ message }: Held): boolean => message.properties.headers?.[HEARS_REFUSALS_HEADER] === true
 
 const wantsReply = ({ message }: Held): boolean => message.properties.replyTo !== undefined
-
-const sentence = (error: unknown): string => (error instanceof Error ? error.message : String(error))
