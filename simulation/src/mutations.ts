@@ -46,7 +46,7 @@ export const mutations: readonly Mutation[] = [
         replace: 'if (this.#givenUp(items).aborted) {\n      this.#trouble',
       },
     ],
-    faults: ['database away', 'cuts'],
+    faults: ['database away', 'cuts', 'cuts'],
   },
   {
     name: 'g: a consumer whose database is away holds its messages for ever',
