@@ -124,6 +124,25 @@ describe('a consumer whose dependency is away', () => {
     expect(letter && String(letter.content)).toBe('{"n":0}')
   }, 30_000)
 
+  it('finds the messages that fail by themselves, also when they are more than it takes at first after an absence', async () => {
+    const seen: number[] = []
+    const handler = noting(seen)
+    let wrong: string | undefined = 'the database is away'
+    const failing = async (deliveries: readonly Delivery<Numbered>[]) => {
+      if (wrong !== undefined) throw away()
+      if (deliveries.some(({ body }) => body.n < 25)) throw new TypeError('a bug')
+      return await handler(deliveries)
+    }
+    await consume(failing, async () => wrong)
+    send(40)
+    await eventually(async () => expect(await depth()).toBe(40))
+    await eventually(async () => expect(await consumers()).toBe(0))
+    wrong = undefined
+    await eventually(() => expect(seen).toHaveLength(15), 20_000)
+    const letters = async () => (await channel.checkQueue(deadLetterQueue(numbers.queue))).messageCount
+    await eventually(async () => expect(await letters()).toBe(25))
+  }, 60_000)
+
   it('ends at once when it is told to', async () => {
     const broker = await openBroker(underTest.config, quietService)
     await broker.consume(

@@ -5,7 +5,7 @@ import { addressOf, type Server } from '@ims/runtime/server-list'
 import { type Tls, tlsTrouble } from '@ims/runtime/tls'
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
-import { Misconfigured } from '../errors.ts'
+import { asError, Misconfigured } from '../errors.ts'
 import { type Clock, clockOf, withDeadline } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { channelEnd, connectionEnd, frameMaxOf, socketOf } from './inside-amqplib.ts'
@@ -116,7 +116,7 @@ async function openConnection(
     .catch((error: unknown) => {
       if (late.signal.aborted) throw new Error(`${addressOf(server)}: opening took longer than ${connectTimeoutMs} ms`)
       const trouble = tls === undefined ? undefined : tlsTrouble('RABBITMQ', error)
-      const why = trouble ?? (error instanceof Error ? error.message : String(error))
+      const why = trouble ?? asError(error).message
       throw new Error(`${addressOf(server)}: ${why}`, { cause: error })
     })
     .finally(clearDeadline)

@@ -1,5 +1,5 @@
 // Keeps one thing open: opens it, notices its loss, opens it again, for ever, until told to stop.
-import { Misconfigured } from '../errors.ts'
+import { asError, Misconfigured } from '../errors.ts'
 import { backoffMs, clockOf, OwnScope } from '../scope.ts'
 import type { Service } from '../service.ts'
 
@@ -103,7 +103,7 @@ export class Supervised<T> {
         this.#reason = this.#sentence(loss.reason)
         await this.#how.close(resource)
       } catch (error) {
-        loss.report(error instanceof Error ? error : new Error(String(error)))
+        loss.report(asError(error))
       }
       if (this.#stop.signal.aborted) break
       const delayMs = backoffMs(Math.max(attempt, 1), reconnectMostMs, clock.random)
