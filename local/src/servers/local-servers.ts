@@ -11,7 +11,7 @@ import { LocalMysql } from './local-mysql.ts'
 import { LocalRabbitmq } from './local-rabbitmq.ts'
 import { isCopy, placeOf } from './place.ts'
 import { findPrograms, type Programs, rabbitmqVersionOf } from './programs.ts'
-import type { OnProgress, Servers } from './servers.ts'
+import type { OnProgress, ServerProcess, Servers } from './servers.ts'
 import { type LocalState, readState, type State, statePath, writeState } from './state.ts'
 
 const SECRET_BYTES = 18
@@ -44,6 +44,7 @@ export function attachLocal(directory: string): Servers {
     mode: 'local',
     rabbitmq,
     mysql,
+    processes: [watchable('RabbitMQ', rabbitmq), watchable('MySQL', mysql)],
     close: async ({ deleteData }) => {
       await settle(directory, () => {})
       const now = controls(directory)
@@ -55,6 +56,13 @@ export function attachLocal(directory: string): Servers {
     },
   }
 }
+
+const watchable = (name: ServerProcess['name'], server: LocalRabbitmq | LocalMysql): ServerProcess => ({
+  name,
+  identity: () => server.process,
+  start: () => server.start(),
+  stop: () => server.stop(),
+})
 
 /** Makes the state that of this place: what was moved here is stopped where it was, and a copy leaves the original alone. */
 async function settle(directory: string, onProgress: OnProgress): Promise<void> {
