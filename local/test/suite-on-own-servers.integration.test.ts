@@ -47,7 +47,7 @@ async function create(sku: string): Promise<void> {
     headers: { 'content-type': 'application/json', prefer: 'wait=20' },
     body: JSON.stringify({ sku, name: 'n', label: 'l', price: 1, quantity: 1 }),
   })
-  expect(answer.status).toBe(200)
+  expect(answer.status).toBe(201)
 }
 async function listed(): Promise<unknown> {
   return await (await fetch(url('/order_processing'))).json()
@@ -58,7 +58,7 @@ beforeAll(() => {
   root = mkdtempSync(join(tmpdir(), 'ims-own-'))
   folder = join(root, "A café's $HOME (1)")
   mkdirSync(folder)
-  const base = 11_000 + (process.pid % 1_000) * 10
+  const base = 11_000 + (process.pid % 900) * 10
   environment = {
     PATH: process.env.PATH,
     HOME: process.env.HOME,
@@ -116,8 +116,9 @@ suite('a server of the suite that is killed', () => {
     process.kill(killed.pid, 'SIGKILL')
     await eventually(() => !isAlive(killed), 'its end')
     const again = await ims('up', '--detach')
-    expect(again).toMatchObject({ code: 0, output: expect.stringContaining(`${name} is `) })
-    expect(again.output.indexOf('already up')).toBeGreaterThan(again.output.indexOf('waiting for it'))
+    expect(again).toMatchObject({ code: 0, output: expect.stringContaining('already up') })
+    // MySQL may be back before `up` looks.
+    if (name === 'RabbitMQ') expect(again.output).toMatch(/RabbitMQ is .*waiting for it.*already up/s)
     expect(await pidOf()).not.toBe(killed.pid)
     expect(await listed()).toEqual([item('before')])
     const log = readFileSync(join(folder, 'up', 'logs', 'up.log'), 'utf8')

@@ -105,7 +105,7 @@ export class LocalRabbitmq implements Rabbitmq {
 
   async ctl(...args: string[]): Promise<string> {
     const program = join(foundPrograms().rabbitmqScripts, 'rabbitmqctl')
-    return await run(program, ['--quiet', ...args], { env: this.#environment() })
+    return await run(program, ['--quiet', ...args], { cwd: this.#path(), env: this.#environment() })
   }
 
   async importDefinitions(json: string): Promise<void> {
@@ -153,7 +153,7 @@ export class LocalRabbitmq implements Rabbitmq {
           RABBITMQ_ALLOW_INPUT: '1',
           RABBITMQ_SERVER_START_ARGS: '-noinput +B i',
         },
-        cwd: this.#directory,
+        cwd: this.#path(),
         output,
       })
     } catch (error) {
@@ -194,7 +194,8 @@ export class LocalRabbitmq implements Rabbitmq {
       ERL_EPMD_ADDRESS: HOST,
       RABBITMQ_NODENAME: this.#nodeName,
       RABBITMQ_DIST_PORT: String(distributionPort),
-      RABBITMQ_MNESIA_BASE: this.#path('data'),
+      // The node runs in that folder. RabbitMQ's disk monitor puts the path between quotes for a shell, and hangs if it holds one.
+      RABBITMQ_MNESIA_BASE: process.platform === 'linux' ? '/proc/self/cwd/data' : this.#path('data'),
       RABBITMQ_LOG_BASE: this.#path('log'),
       RABBITMQ_CONFIG_FILE: this.#path('rabbitmq.conf'),
       RABBITMQ_CONFIG_FILES: this.#path('conf.d'),

@@ -56,9 +56,9 @@ async function isUp(suite: Suite, state: SuiteState, report: Report, signal: Abo
     if (exitCode === STATUS_EXIT.ready) return undefined
     if (exitCode === STATUS_EXIT.notRunning) return summary
     return [...servers, ...services]
-      .map(({ name, state: how }, index) => ({ how, text: `${name} is ${how} (${remarks[index]?.reason})` }))
+      .map(({ name, state: how }, index) => ({ name, how, why: remarks[index]?.reason }))
       .filter(({ how }) => how !== 'ready')
-      .map(({ text }) => text)
+      .map(({ name, how, why: reason }) => `${name} is ${how}${reason ? ` (${reason})` : ''}`)
       .join('; ')
   }
   try {
