@@ -41,6 +41,8 @@ export interface Service {
   readonly meter: Meter
   /** Aborts when shutdown begins; every wait at start ends then. */
   readonly stopping: AbortSignal
+  /** Takes what is asked, until the start is over, why it is not: one sentence, or undefined. The last one taken counts. */
+  explainStart?(why: () => string | undefined): void
   /** The process's memory, of which messages have a share; 256 MiB when left out. */
   readonly memory?: Memory
   /** Time and chance, and the way to the broker: the real ones when left out. A simulation brings its own. */

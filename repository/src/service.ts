@@ -13,4 +13,6 @@ export interface Service {
   readonly log: Log
   /** Aborts when shutdown begins; every wait at start ends then. */
   readonly stopping: AbortSignal
+  /** Takes what is asked, until the start is over, why it is not: one sentence, or undefined. The last one taken counts. */
+  explainStart?(why: () => string | undefined): void
 }

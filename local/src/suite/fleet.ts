@@ -19,7 +19,10 @@ export function logDirectory(directory: string): string {
 }
 
 /** A service that starts in this time needs no words about what it waits for. */
-const QUIET_MS = 5_000
+const QUIET_MS = 2_000
+
+/** What RabbitMQ and MySQL say to a user or a password that they do not take. */
+const ACCESS_REFUSED = /\bACCESS[-_]REFUSED\b|\bAccess denied for user\b/
 
 type Service = ServiceSpec & Supervisable
 
@@ -67,7 +70,10 @@ export class Fleet {
         let said = ''
         await until(this.#suite.readyMs, signal, async () => {
           throwWhenMisconfigured(service)
-          const { state, reason } = await askReadiness(service.what.adminPort)
+          const { state, reason: answer } = await askReadiness(service.what.adminPort)
+          const reason = [deathOf(service), answer].filter((text) => text !== '').join('; ')
+          if (ACCESS_REFUSED.test(reason))
+            throw new StepFailed(reason, 'Correct the user, the password or its rights, then run `npm run up` again.')
           if (state !== 'ready' && reason !== said && performance.now() > quietUntil) {
             detail(reason)
             said = reason
@@ -112,6 +118,12 @@ export class Fleet {
     }
     return new SupervisedProcess(what, this.#suite.restart, { changed: this.#changed, died })
   }
+}
+
+/** How the service died the last time: while it dies again and again, it gives no reason itself. */
+function deathOf({ lastExit }: SupervisedProcess<Service>): string {
+  if (lastExit === undefined) return ''
+  return [`it died (${describeExit(lastExit)})`, ...lastExit.lastLines.slice(-1).map(legible)].join(': ')
 }
 
 function throwWhenMisconfigured({ what, lastExit }: SupervisedProcess<Service>): void {
