@@ -44,7 +44,10 @@ export class Fleet {
   /** Keeps servers running that run now. */
   watch(servers: readonly ServerProcess[]): void {
     this.#servers = servers.map((server) =>
-      this.#supervised({ name: server.name, launch: (changed) => watchServer(server, changed) }),
+      this.#supervised({
+        name: server.name,
+        launch: (changed) => watchServer(server, () => this.#serves(server.name, changed)),
+      }),
     )
     for (const server of this.#servers) server.start()
   }
@@ -107,6 +110,12 @@ export class Fleet {
 
   serviceStates(): ServiceState[] {
     return this.#services.map((service) => ({ ...service.snapshot(), admin: service.what.adminPort }))
+  }
+
+  #serves(name: string, changed: () => void): void {
+    changed()
+    if (this.serverStates().some((server) => server.name === name && server.restarts > 0))
+      this.#report({ kind: 'note', text: `${name} was started again and accepts connections` })
   }
 
   #supervised<What extends Supervisable>(what: What): SupervisedProcess<What> {

@@ -55,9 +55,17 @@ async function isUp(suite: Suite, state: SuiteState, report: Report, signal: Abo
     } = await statusOf(suite)
     if (exitCode === STATUS_EXIT.ready) return undefined
     if (exitCode === STATUS_EXIT.notRunning) return summary
-    return [...servers, ...services]
-      .map(({ name, state: how }, index) => ({ name, how, why: remarks[index]?.reason }))
+    const notReady = [...servers, ...services]
+      .map(({ name, state: how }, index) => ({
+        name,
+        how,
+        why: remarks[index]?.reason,
+        isServer: index < servers.length,
+      }))
       .filter(({ how }) => how !== 'ready')
+    // A server that is away is the reason why services are not ready.
+    const causes = notReady.filter(({ isServer }) => isServer)
+    return (causes.length > 0 ? causes : notReady)
       .map(({ name, how, why: reason }) => `${name} is ${how}${reason ? ` (${reason})` : ''}`)
       .join('; ')
   }
