@@ -2,35 +2,33 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ServerProcess } from '../servers/servers.ts'
 import type { Child, Exit } from './child.ts'
-import { isAlive } from './process-identity.ts'
+import { isAlive, type ProcessIdentity } from './process-identity.ts'
 
 const LOOK_EVERY_MS = 200
 
 /** Starts the server, or takes charge of it where it runs already; `changed` is called once it accepts connections. */
 export function watchServer(server: ServerProcess, changed: () => void): Child {
-  const living = () => {
-    const identity = server.identity()
-    return identity !== undefined && isAlive(identity) ? identity : undefined
-  }
+  let identity: ProcessIdentity | undefined
   let isStopping = false
   const live = async (): Promise<Exit> => {
     const exit = { code: null, signal: null }
     try {
       await server.start()
+      identity = server.identity()
+      changed()
+      // Asked to stop before there was a process to stop.
+      if (isStopping) await server.stop()
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)
       return { ...exit, how: 'it could not be started', lastLines: why.split('\n') }
     }
-    changed()
-    // Asked to stop before there was a process to stop.
-    if (isStopping) await server.stop()
-    while (living() !== undefined) await sleep(LOOK_EVERY_MS)
+    while (identity !== undefined && isAlive(identity)) await sleep(LOOK_EVERY_MS)
     return { ...exit, how: 'its process is gone', lastLines: [] }
   }
   const exited = live()
   return {
     get identity() {
-      return living()
+      return identity
     },
     exited,
     stop: async () => {
