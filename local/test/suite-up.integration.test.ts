@@ -130,8 +130,11 @@ describe('up that fails', () => {
     expect(run.output).toContain('Why: after 1 s: two is not ready: no connection to the broker')
   })
 
-  it('at a login that is refused does not wait for the deadline', async () => {
-    const reason = 'connection for publishing is not open: broker:5672: 403 (ACCESS-REFUSED) Login was refused'
+  it.each([
+    'connection for publishing is not open: broker:5672: 403 ACCESS_REFUSED - Login was refused',
+    'connection for publishing is not open: broker:5672: 530 NOT_ALLOWED - vhost nope not found',
+    "waiting for MySQL on db:3306: Access denied for user 'ims'@'%'",
+  ])('at what no waiting mends does not wait for the deadline: %s', async (reason) => {
     const run = suite.up({ environmentOf: { two: { NOT_READY: reason } }, readyMs: 600_000 })
     expect(await run.code).toBe(1)
     expect(run.output).toContain(`Why: ${reason}`)

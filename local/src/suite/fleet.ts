@@ -21,8 +21,9 @@ export function logDirectory(directory: string): string {
 /** A service that starts in this time needs no words about what it waits for. */
 const QUIET_MS = 2_000
 
-/** What RabbitMQ and MySQL say to a user or a password that they do not take. */
-const ACCESS_REFUSED = /\bACCESS[-_]REFUSED\b|\bAccess denied for user\b/
+/** What RabbitMQ and MySQL say to a user, a password or a vhost that they do not take. */
+const ACCESS_REFUSED =
+  /\bACCESS[-_]REFUSED\b|\bNOT_ALLOWED - (vhost .* not found|access to vhost)|\bAccess denied for user\b/
 
 type Service = ServiceSpec & Supervisable
 
@@ -76,7 +77,10 @@ export class Fleet {
           const { state, reason: answer } = await askReadiness(service.what.adminPort)
           const reason = [deathOf(service), answer].filter((text) => text !== '').join('; ')
           if (ACCESS_REFUSED.test(reason))
-            throw new StepFailed(reason, 'Correct the user, the password or its rights, then run `npm run up` again.')
+            throw new StepFailed(
+              reason,
+              'Correct the user, the password, the vhost or the rights, then run `npm run up` again.',
+            )
           if (state !== 'ready' && reason !== said && performance.now() > quietUntil) {
             detail(reason)
             said = reason
