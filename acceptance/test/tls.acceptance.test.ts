@@ -89,7 +89,10 @@ describe('services over TLS', () => {
         await said(trusting, /(waiting for the schema to be migrated)/)
         const wrong = { MYSQL_TLS_CA_FILE: others.certFile, ...WEAKENED }
         const service = startWith('consumer_four', { ...environment, ...access, ...wrong })
-        await said(service, /(waiting for MySQL: TLS: the server's certificate is not from an authority we trust)/)
+        await said(
+          service,
+          /(waiting for MySQL on \S+: TLS: the server's certificate is not from an authority we trust)/,
+        )
       } finally {
         await killAll()
         await end()

@@ -110,7 +110,7 @@ describe('the progress of a step', () => {
 describe('the table of the status', () => {
   it('shows a reason that a terminal would obey as escapes, on one line', () => {
     const services = [{ name: 'one', pid: 7, admin: 5001, state: 'not-ready' as const }]
-    const report = { http: null, rabbitmq: null, mysql: null, services }
+    const report = { http: null, rabbitmq: null, mysql: null, servers: [], services }
     const remarks = [{ reason: HOSTILE, restarts: 0 }]
     const table = statusTable({ report, exitCode: 4, summary: 'Not ready.', mode: null, remarks })
     expect(table.split('\n').at(-1)).toBe(`one      not-ready  7    127.0.0.1:5001  0         ${SHOWN}`)

@@ -4,16 +4,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import type { Exit, ServiceSpec } from '../src/suite/child.ts'
+import { type Exit, type ServiceSpec, startChild } from '../src/suite/child.ts'
 import { LogFile } from '../src/suite/log-file.ts'
 import { identify, isAlive } from '../src/suite/process-identity.ts'
-import { restartDelayMs, SupervisedService } from '../src/suite/supervised-service.ts'
+import { restartDelayMs, SupervisedProcess } from '../src/suite/supervised-process.ts'
 
 const never = new AbortController().signal
 const policy = { firstMs: 20, longestMs: 80, forgottenAfterMs: 60_000 }
 
 let directory = ''
-let service: SupervisedService | undefined
+let service: SupervisedProcess | undefined
 let deaths: { exit: Exit; restartInMs: number }[] = []
 let lines: string[] = []
 
@@ -28,7 +28,7 @@ afterEach(async () => {
 })
 
 /** Starts a service that is this piece of JavaScript. */
-function supervise(script: string, restart = policy, command?: ServiceSpec['command']): SupervisedService {
+function supervise(script: string, restart = policy, command?: ServiceSpec['command']): SupervisedProcess {
   const spec: ServiceSpec = {
     name: 'fake',
     command: command ?? [process.execPath, '-e', script],
@@ -36,10 +36,10 @@ function supervise(script: string, restart = policy, command?: ServiceSpec['comm
     env: { PATH: process.env.PATH },
     adminPort: 1,
   }
-  service = new SupervisedService(spec, join(directory, 'fake.log'), restart, {
+  const launch = () => startChild(spec, join(directory, 'fake.log'), (line) => lines.push(line))
+  service = new SupervisedProcess({ ...spec, launch }, restart, {
     changed: () => undefined,
     died: (_, exit, restartInMs) => deaths.push({ exit, restartInMs }),
-    line: (_, line) => lines.push(line),
   })
   service.start()
   return service
@@ -166,6 +166,6 @@ describe('the identity of a process', () => {
 })
 
 /** The service's snapshot as a function of its own. */
-function bound(supervised: SupervisedService) {
+function bound(supervised: SupervisedProcess) {
   return { snapshot: () => supervised.snapshot() }
 }

@@ -129,6 +129,22 @@ describe('up that fails', () => {
     expect(await run.code).toBe(1)
     expect(run.output).toContain('Why: after 1 s: two is not ready: no connection to the broker')
   })
+
+  it.each([
+    'connection for publishing is not open: broker:5672: 403 ACCESS_REFUSED - Login was refused',
+    'connection for publishing is not open: broker:5672: 530 NOT_ALLOWED - vhost nope not found',
+    "waiting for MySQL on db:3306: Access denied for user 'ims'@'%'",
+  ])('at what no waiting mends does not wait for the deadline: %s', async (reason) => {
+    const run = suite.up({ environmentOf: { two: { NOT_READY: reason } }, readyMs: 600_000 })
+    expect(await run.code).toBe(1)
+    expect(run.output).toContain(`Why: ${reason}`)
+  })
+
+  it('at a service that dies again and again says how', async () => {
+    const run = suite.up({ environmentOf: { two: { EXIT_CODE: '70' } }, readyMs: 1_000 })
+    expect(await run.code).toBe(1)
+    expect(run.output).toMatch(/Why: after 1 s: two is not ready: it died \(exit code 70\): /)
+  })
 })
 
 describe('up in the background', () => {

@@ -53,6 +53,23 @@ describe('supervision', () => {
     expect(opened).toHaveLength(2)
   })
 
+  it('says first what keeps closed the thing that it is opened on', async () => {
+    let why: string | undefined = 'connection is not open: 127.0.0.1:5672: connect ECONNREFUSED'
+    const channel = new Supervised({
+      name: 'channel',
+      where: 'broker:5672',
+      needs: () => why,
+      service: quietService,
+      reconnectMostMs: 20,
+      open: () => new Promise<object>(() => {}),
+      close: async () => {},
+    })
+    expect(channel.notReady()).toBe(why)
+    why = undefined
+    expect(channel.notReady()).toBe('channel is not open yet: broker:5672 has not answered')
+    await channel.close()
+  })
+
   it('does not adopt a thing that was lost while it was opened, and closes it', async () => {
     const { supervised, closed } = supervise(async (id, lost) => {
       if (id === 0) lost(new Error('in the middle'))

@@ -143,7 +143,7 @@ describe('MySQL over TLS', () => {
     while (service.lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
     service.stop()
     await expect(opening).rejects.toThrow('stopping')
-    expect(service.lines).toEqual([expect.stringMatching(/^waiting for MySQL: TLS: .*look at MYSQL_TLS_CA /)])
+    expect(service.lines).toEqual([expect.stringMatching(/^waiting for MySQL on \S+: TLS: .*look at MYSQL_TLS_CA /)])
   })
 
   it('is refused by a server that has no TLS, instead of going on without it', async () => {

@@ -78,6 +78,7 @@ export async function runService<S extends Sections>(
       log,
       meter: metrics.meter,
       stopping: lifecycle.stopping,
+      explainStart: (why) => lifecycle.explainStart(why),
       config: config.own,
       memory: config.memory,
       own,

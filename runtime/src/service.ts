@@ -20,4 +20,6 @@ export interface Service {
   readonly meter: Meter
   /** Aborts when shutdown begins: every wait at start ends then. */
   readonly stopping: AbortSignal
+  /** Takes what is asked, until the start is over, why it is not: one sentence, or undefined. The last one taken counts. */
+  explainStart?(why: () => string | undefined): void
 }

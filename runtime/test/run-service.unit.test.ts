@@ -37,6 +37,16 @@ describe('a service process', () => {
     expect(fixture.messages().slice(-3)).toEqual(['second could not close cleanly', 'closing first', 'stopped'])
   })
 
+  it('says why its start is not over', async () => {
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'says-why-it-starts-for-ever' })
+    await fixture.line('configured')
+    const ready = await askAdmin(fixture, '/readyz')
+    expect(await ready.json()).toEqual({
+      status: 'not ready',
+      reasons: ['the service is starting', 'waiting for MySQL on db:3306: Access denied'],
+    })
+  })
+
   it('names the start as still open when it does not heed the signal', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'ignores-the-signal', SHUTDOWN_TIMEOUT_MS: '200' })
     await fixture.line('configured')

@@ -62,6 +62,7 @@ export async function externalServers(environment: NodeJS.ProcessEnv): Promise<S
       sql: () => refused('statements cannot be run as root on MySQL'),
       ...uncontrolled('MySQL'),
     },
+    processes: [],
     close: async () => {},
   }
 }

@@ -8,6 +8,8 @@ const port = z.int().min(1).max(65_535)
 
 const localState = z.object({
   mode: z.literal('local'),
+  /** Where it was when it was written; missing in older files. */
+  directory: z.string().optional(),
   rabbitmq: z.object({
     port,
     distributionPort: port,
@@ -16,6 +18,8 @@ const localState = z.object({
     password: z.string(),
     cookie: z.string(),
     version: z.string(),
+    /** The data belongs to the node of this name; missing in older files. */
+    nodeName: z.string().optional(),
     /** True once the policies are in. */
     prepared: z.boolean(),
     process: processIdentity.optional(),
@@ -85,6 +89,7 @@ export function makePrivate(directory: string): void {
   chmodSync(directory, 0o700)
 }
 
-function statePath(directory: string): string {
+/** The file that says what the servers of the directory are. */
+export function statePath(directory: string): string {
   return join(directory, 'servers.json')
 }

@@ -55,7 +55,7 @@ export async function startInBackground(
 
 /** The whole of a background supervisor's main: runs the suite, its words go to its log and, until the start is over, to the parent. */
 export async function superviseInBackground(suite: Suite): Promise<void> {
-  const show = showOn(process.stdout, nameWidth(suite))
+  const show = showOn({ write: (text) => process.stdout.write(dated(text)) }, nameWidth(suite))
   process.exitCode = await runSuite(
     suite,
     (event) => {
@@ -70,6 +70,12 @@ export async function superviseInBackground(suite: Suite): Promise<void> {
   if (process.connected) process.disconnect()
   // Whatever a server left open must not keep a supervisor alive that has nothing to supervise.
   setTimeout(() => process.exit(), LEFT_OPEN_MS).unref()
+}
+
+/** Its lines with the time in front, each. */
+function dated(text: string): string {
+  const time = new Date().toISOString()
+  return text.replaceAll(/^(?=.)/gm, `${time} `)
 }
 
 function spawnSupervisor(entry: string, directory: string): ChildProcess {

@@ -24,7 +24,7 @@ export async function runSuite(suite: Suite, report: Report, request: StopReques
 
 async function inTurn(suite: Suite, report: Report, request: StopRequest): Promise<number> {
   try {
-    const turn = await takeTurn(suite.directory, report, request.stop)
+    const turn = await takeTurn(suite, report, request.stop)
     if (turn.kind === 'theirs') return turn.code
     try {
       return await ownTurn(suite, report, request)
@@ -42,7 +42,7 @@ async function ownTurn(suite: Suite, report: Report, request: StopRequest): Prom
   const record = new StateRecord(suite, report)
   let code = 0
   try {
-    if (left !== undefined) await stopLeftovers(left, suite.stopMs, report)
+    if (left !== undefined) await stopLeftovers(suite.directory, left, suite.stopMs, report)
     record.save()
     await startAll(suite, report, request.stop, record)
     record.phase = 'up'
@@ -72,11 +72,14 @@ async function startAll(suite: Suite, report: Report, stop: AbortSignal, record:
     }
   })
   goOn()
+  const fleet = new Fleet(suite, report, () => record.save())
+  record.fleet = fleet
   const servers = await runStep(report, 'RabbitMQ and MySQL', async (detail) => {
     const value = await suite.startServers(detail)
     // Recorded before anything can go wrong, so that they are stopped again.
     record.servers = value
     record.save()
+    fleet.watch(value.processes)
     const { mode, rabbitmq, mysql } = value
     return { text: `${mode}, on ${rabbitmq.host}:${rabbitmq.port} and ${mysql.host}:${mysql.port}`, value }
   })
@@ -86,9 +89,7 @@ async function startAll(suite: Suite, report: Report, stop: AbortSignal, record:
     return { text: applied.length === 0 ? 'up to date' : `applied ${applied.join(', ')}`, value: undefined }
   })
   goOn()
-  const fleet = new Fleet(suite, suite.services(servers), report, () => record.save())
-  record.fleet = fleet
-  fleet.start()
+  fleet.start(suite.services(servers))
   await fleet.waitUntilReady(stop)
   await runStep(report, 'health check', async () => {
     const url = `${suite.http}/healthcheck`
@@ -102,11 +103,12 @@ async function stopAll(suite: Suite, report: Report, hurry: AbortSignal, record:
   const { fleet, servers } = record
   record.phase = 'stopping'
   record.save()
-  if (fleet !== undefined)
+  if (fleet !== undefined && servers !== undefined)
     report({ kind: 'note', text: 'Stopping, in order; another Ctrl-C does not wait any longer.' })
-  await fleet?.stop(hurry)
+  await fleet?.stopServices(hurry)
   if (servers !== undefined && servers.mode !== EXTERNAL) {
     try {
+      await fleet?.stopServers(hurry)
       await servers.close({ deleteData: false })
       report({ kind: 'note', text: 'RabbitMQ and MySQL stopped; their data is kept' })
     } catch (error) {

@@ -14,6 +14,8 @@ import { Supervised } from './supervised.ts'
 /** An open connection, and whether the broker blocks publishing on it (https://www.rabbitmq.com/docs/connection-blocked). */
 export interface Connection {
   readonly model: ChannelModel
+  /** Of the broker, as `host:port`. */
+  readonly address: string
   readonly clock: Clock
   blocked: string | undefined
   /** When the last block ended, by the clock. */
@@ -47,7 +49,8 @@ export function superviseConnection(
     reconnectMostMs: config.reconnectMostMs,
     reopened: () => service.meter.count('broker_reconnects', { connection: purpose }),
     open: (lost) => openConnection(config, next(), `${service.name} ${purpose}`, service, lost),
-    ended: ({ model }) => connectionEnd(model),
+    where: config.servers.map(addressOf).join(' or '),
+    ended: connectionLoss,
     close: closeConnection,
   })
 }
@@ -124,10 +127,21 @@ async function openConnection(
   const frameMax = frameMaxOf(model)
   const gatherWrites = gathering(socketOf(model), clock)
   const drop = (reason: Error) => void socketOf(model).destroy(reason)
-  const connection: Connection = { model, clock, blocked: undefined, unblockedAtMs: 0, frameMax, gatherWrites, drop }
+  const address = addressOf(server)
+  const connection: Connection = {
+    model,
+    address,
+    clock,
+    blocked: undefined,
+    unblockedAtMs: 0,
+    frameMax,
+    gatherWrites,
+    drop,
+  }
   // amqplib waits without a deadline for the broker's close-ok after some errors, so an error ends the connection as well.
-  for (const event of ['error', 'close'] as const) model.on(event, () => lost(connectionEnd(model) ?? UNEXPLAINED))
-  const closed = connectionEnd(model)
+  for (const event of ['error', 'close'] as const)
+    model.on(event, () => lost(connectionLoss(connection) ?? at(address, UNEXPLAINED)))
+  const closed = connectionLoss(connection)
   if (closed !== undefined) lost(closed)
   model.on('blocked', (why) => {
     connection.blocked = why
@@ -140,6 +154,14 @@ async function openConnection(
   })
   return connection
 }
+
+/** Why the connection is over, with the broker's address in front; undefined while it is open. */
+function connectionLoss({ model, address }: Connection): Error | undefined {
+  const end = connectionEnd(model)
+  return end && at(address, end)
+}
+
+const at = (address: string, error: Error): Error => new Error(`${address}: ${error.message}`, { cause: error })
 
 type TlsOptions = Pick<ConnectionOptions, 'rejectUnauthorized' | 'ca' | 'cert' | 'key' | 'servername'>
 
@@ -201,6 +223,7 @@ export function superviseChannel(
         throw error instanceof Misconfigured ? error : (connectionEnd(model) ?? error)
       }
     },
+    needs: () => connection.notReady(),
     ended: channelEnd,
     close: (channel) => closeChannel(channel, clock),
   })

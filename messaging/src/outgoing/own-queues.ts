@@ -58,8 +58,12 @@ export class OwnQueues {
 
   /** Undefined as long as one of them is there: whoever publishes to another one is told by its name. */
   notReady(): string | undefined {
-    if (this.#missing.size === 0 || this.#missing.size < this.#names.size) return undefined
-    return [...this.#missing.values()].map(({ message }) => message).join('; ')
+    return this.#missing.size < this.#names.size ? undefined : this.missing()
+  }
+
+  /** Why those that are missing are; undefined when none is. */
+  missing(): string | undefined {
+    return [...this.#missing.values()].map(({ message }) => message).join('; ') || undefined
   }
 
   close(): void {
