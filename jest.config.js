@@ -17,6 +17,8 @@ const project = (displayName, testMatch) => ({
 })
 
 export default {
+  // A limit is for what hangs, not for a machine that is busy.
+  testTimeout: 60_000,
   projects: [
     project('unit', ['<rootDir>/*/test/**/*.unit.test.ts']),
     project('integration', ['<rootDir>/*/test/**/*.integration.test.ts']),

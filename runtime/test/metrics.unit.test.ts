@@ -24,6 +24,7 @@ describe('the meter', () => {
     expect(names.sort()).toEqual([
       'counter broker_reconnects_total',
       'counter inbox_rows_removed_total',
+      'counter log_lines_lost_total',
       'counter messages_accepted_total',
       'counter messages_applied_total',
       'counter messages_confirmed_total',
