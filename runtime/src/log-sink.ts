@@ -52,7 +52,7 @@ export class LogSink {
       try {
         taken = this.#take(next)
       } catch (error) {
-        this.#code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
+        this.#code = codeOf(error)
         this.#tryAgainSoon()
         return false
       }
@@ -90,6 +90,10 @@ export class LogSink {
       this.drain()
     }, RETRY_EVERY_MS).unref()
   }
+}
+
+function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : String(error)
 }
 
 function pauseThread(ms: number): void {
