@@ -1,5 +1,5 @@
 // A service whose output cannot be written runs on: it answers, drops lines, says how many were lost, and stops when asked.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, truncateSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -95,7 +95,11 @@ describe('a service whose output cannot be written', () => {
     execFileSync('mkfifo', [path])
     // A pipe with a reader: this opening, which does not read.
     const pipe = openSync(path, constants.O_RDWR | constants.O_NONBLOCK)
-    const service = talkTo(openSync(path, constants.O_WRONLY))
+    const output = openSync(path, constants.O_WRONLY)
+    const service = talkTo(output)
+    await lost()
+    // Another Node.js that shares the opening makes it blocking when it ends.
+    spawnSync(process.execPath, ['-e', 'process.stdout.isTTY'], { stdio: ['ignore', output, 'ignore'] })
     await lost(await lost())
     expect((await fetch(`http://127.0.0.1:${port}/livez`)).status).toBe(200)
     const chunk = Buffer.alloc(65_536)
@@ -112,6 +116,7 @@ describe('a service whose output cannot be written', () => {
     const code = await stopped(service)
     clearInterval(reading)
     closeSync(pipe)
+    closeSync(output)
     expect([code, lossIn(text)[0]]).toEqual([0, expect.objectContaining({ error: 'EAGAIN' })])
   })
 
