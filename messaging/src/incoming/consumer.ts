@@ -18,6 +18,7 @@ import { outcomesOf } from './attempts.ts'
 import { type Held, InHand, type Session } from './in-hand.ts'
 import { type Refused, readMessage } from './read-message.ts'
 import { Telling } from './telling.ts'
+import { WorkLog } from './work-log.ts'
 
 /** More than this does not make a batch faster. */
 const IN_HAND_MAX_BYTES = 33_554_432
@@ -65,6 +66,7 @@ export class Consumer<Body, Result> {
   #session: Session | undefined
   readonly #working = new Set<Promise<void>>()
   readonly #telling: Telling<Body, Result>
+  readonly #workLog: WorkLog
   /** What is wrong with the batch in hand, or with the dependency. */
   #trouble: string | undefined
   /** The queue is left until the dependency answers: how often in a row that was necessary. */
@@ -79,7 +81,8 @@ export class Consumer<Body, Result> {
   #readOn: (() => void) | undefined
 
   constructor(parts: ConsumerParts<Body, Result>) {
-    this.#parts = parts
+    this.#workLog = new WorkLog(parts.contract, parts.service)
+    this.#parts = { ...parts, handler: this.#workLog.watch(parts.handler) }
     this.#stop = new OwnScope(clockOf(parts.service))
     const { contract, connection, rabbitmq, service } = parts
     const setting = { variable: 'CONSUMER_IN_HAND_MOST_BYTES', configured: parts.config.inHandMostBytes }
@@ -267,6 +270,7 @@ export class Consumer<Body, Result> {
     const trouble = (sentence: string | undefined) => {
       why = sentence ?? why
       this.#trouble = sentence
+      if (sentence !== undefined) this.#workLog.holding()
     }
     const deliveriesIn = (some: readonly Held<Body>[]) => {
       for (const held of some) held.step = 'judging'
