@@ -43,6 +43,11 @@ function explain(error: unknown): number {
     process.stderr.write(`✗ ${error.message}\n`)
     return error.exitCode
   }
+  // The operating system refused something: a path or a port, which is the reader's to mend.
+  if (error instanceof Error && 'syscall' in error) {
+    process.stderr.write(`✗ ${error.message}\n  What to do: remove what is in the way, or choose another place.\n`)
+    return EXIT_FAILURE
+  }
   process.stderr.write(`✗ ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
   return EXIT_FAILURE
 }
