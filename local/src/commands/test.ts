@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { startServers } from '../servers/index.ts'
 import { chooseTestMode } from '../servers/mode.ts'
+import { openssl } from '../servers/openssl.ts'
 import { runChecks } from './check.ts'
 import { ROOT } from './jest.ts'
 import { runJest } from './jest-run.ts'
@@ -56,6 +57,7 @@ export async function testsOnServers(
       lifetime: 'process',
       onProgress: (text) => say(`… ${text}`),
     })
+    await openssl((text) => say(`… ${text}`))
     const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
     say(`✓ RabbitMQ ${rabbitmq.version} and MySQL ${mysql.version}, ${mode} (${took})`)
     const resultsFile = join(directory, 'results.json')
