@@ -4,7 +4,7 @@ import { startServers } from '../servers/index.ts'
 import { chooseTestMode } from '../servers/mode.ts'
 import { openssl } from '../servers/openssl.ts'
 import { runChecks } from './check.ts'
-import { ROOT } from './jest.ts'
+import { listedTests, ROOT } from './jest.ts'
 import { runJest } from './jest-run.ts'
 import { nothing, skippedLines, sum, summaryLine, type Tally } from './tally.ts'
 import { makeTestDirectory, noteJest, removeTestDirectory, sweepTestDirectories } from './test-directory.ts'
@@ -44,6 +44,8 @@ export async function testsOnServers(
   interrupted: AbortSignal,
   projects: readonly string[] = ['integration', 'acceptance'],
 ): Promise<Tally> {
+  // Servers take a minute or more: none are started for tests that there are not.
+  if (args.length > 0 && (await listedTests(projects, args)).length === 0) return nothing
   const mode = await chooseTestMode(process.env)
   const swept = await sweepTestDirectories(PARENT)
   if (swept > 0) say(`✓ removed what ${swept} earlier test run(s) had left behind`)
