@@ -12,6 +12,8 @@ const project = (displayName, testMatch) => ({
   testMatch,
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
+  // Not in the temporary folder, which each run has of its own.
+  cacheDirectory: '<rootDir>/node_modules/.cache/jest',
   transform: { '\\.ts$': ['@swc/jest', swc] },
   modulePathIgnorePatterns: ['<rootDir>/.local/'],
 })

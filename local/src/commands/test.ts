@@ -7,6 +7,7 @@ import { runChecks } from './check.ts'
 import { listedTests, ROOT } from './jest.ts'
 import { runJest } from './jest-run.ts'
 import { nothing, skippedLines, sum, summaryLine, type Tally } from './tally.ts'
+import { TemporaryFolder } from './temporary-folder.ts'
 import { makeTestDirectory, noteJest, removeTestDirectory, sweepTestDirectories } from './test-directory.ts'
 
 const EXIT_INTERRUPTED = 130
@@ -51,6 +52,7 @@ export async function testsOnServers(
   if (swept > 0) say(`✓ removed what ${swept} earlier test run(s) had left behind`)
   const directory = makeTestDirectory(PARENT)
   const servers = join(directory, 'servers')
+  const temporary = new TemporaryFolder()
   try {
     const began = performance.now()
     const { rabbitmq, mysql } = await startServers({
@@ -63,10 +65,12 @@ export async function testsOnServers(
     const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
     say(`✓ RabbitMQ ${rabbitmq.version} and MySQL ${mysql.version}, ${mode} (${took})`)
     const resultsFile = join(directory, 'results.json')
-    const env = { ...process.env, IMS_TEST_SERVERS: servers }
+    const env = { ...temporary.env, IMS_TEST_SERVERS: servers }
     const started = (pid: number) => noteJest(directory, pid)
-    return await runJest({ projects, args, resultsFile, env, started, interrupted })
+    const tally = await runJest({ projects, args, resultsFile, env, started, interrupted })
+    return temporary.remove() ? tally : sum(tally, { ...nothing, failed: 1 })
   } finally {
+    temporary.remove()
     await removeTestDirectory(directory)
   }
 }
