@@ -21,8 +21,8 @@ it('says so when no suite runs here, or its servers are not ours', async () => {
     const supervisor = identify(process.pid)
     if (supervisor === undefined) throw new Error('this process runs')
     const { rabbitmq, mysql } = space
-    const suite = { phase: 'up', mode: 'external', http: 'http://127.0.0.1:5000', services: [] } as const
-    writeState(directory, { ...suite, supervisor, rabbitmq, mysql })
+    const suite = { phase: 'up', mode: 'external', http: 'http://127.0.0.1:5000' } as const
+    writeState(directory, { ...suite, supervisor, rabbitmq, mysql, services: [] })
     expect(run()).toMatchObject(refused)
   } finally {
     rmSync(directory, { recursive: true })
