@@ -1,4 +1,5 @@
 // Messages from a peer who means harm, byte by byte, on real queues: each is set aside with a reason that names the field or applied as it is meant.
+import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { eventually } from 'local'
 import { double, field, openRawPublisher, type RawPublisher, sized, uint64 } from '../../messaging/test/raw-amqp.ts'
@@ -225,7 +226,7 @@ describe('hostile messages', () => {
     await stack.ready()
     await call(`${stack.http}/create_item`, { json: item(1), headers: { Prefer: 'wait=10' } })
     expect((await call(`${stack.http}/order_processing`)).body).toEqual([item(1)])
-    for (const name of ['consumer_one', 'consumer_two', 'consumer_three', 'consumer_four'] as const) {
+    for (const name of serviceNames.filter((each) => each !== 'producer')) {
       const reopened = stack.service(name).log.filter(({ message }) => /lost|reconnect/.test(String(message)))
       expect([name, reopened]).toEqual([name, []])
       stack.service(name).kill('SIGTERM')

@@ -1,4 +1,5 @@
 // SQL and log injection, tried at every place where text comes in: what is stored is stored verbatim, and a log line stays one line of JSON.
+import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { eventually } from 'local'
 import { z } from 'zod'
@@ -158,7 +159,7 @@ describe('hostile text', () => {
   })
 
   it('has forged no line in any log: each is one JSON object of the service that wrote it', async () => {
-    for (const name of ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four'] as const) {
+    for (const name of serviceNames) {
       const strange = stack
         .service(name)
         .log.filter((line) => line.service !== name || !['debug', 'info', 'warn', 'error'].includes(String(line.level)))

@@ -1,9 +1,11 @@
 // `npm run up` on local servers: each service is a user of its own there too, and may do its work and nothing else.
+
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import amqplib, { type Channel } from 'amqplib'
 import { hasServerPrograms } from 'local'
@@ -103,19 +105,16 @@ run(
       expect(await asBrokerUser(name, (channel) => channel.consume(queue, () => {}))).toBe('ACCESS_REFUSED')
     })
 
-    it.each(['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four'])(
-      '%s may not make, empty or delete a queue, nor divert messages',
-      async (name) => {
-        expect(await asBrokerUser(name, (channel) => channel.assertQueue('mine'))).toBe('ACCESS_REFUSED')
-        expect(await asBrokerUser(name, (channel) => channel.deleteQueue('create_item'))).toBe('ACCESS_REFUSED')
-        expect(await asBrokerUser(name, (channel) => channel.assertExchange('mine', 'fanout'))).toBe('ACCESS_REFUSED')
-        expect(await asBrokerUser(name, (channel) => channel.bindQueue('create_item', 'amq.fanout', ''))).toBe(
-          'ACCESS_REFUSED',
-        )
-        if (name !== 'consumer_two')
-          expect(await asBrokerUser(name, (channel) => channel.purgeQueue('create_item'))).toBe('ACCESS_REFUSED')
-      },
-    )
+    it.each(serviceNames)('%s may not make, empty or delete a queue, nor divert messages', async (name) => {
+      expect(await asBrokerUser(name, (channel) => channel.assertQueue('mine'))).toBe('ACCESS_REFUSED')
+      expect(await asBrokerUser(name, (channel) => channel.deleteQueue('create_item'))).toBe('ACCESS_REFUSED')
+      expect(await asBrokerUser(name, (channel) => channel.assertExchange('mine', 'fanout'))).toBe('ACCESS_REFUSED')
+      expect(await asBrokerUser(name, (channel) => channel.bindQueue('create_item', 'amq.fanout', ''))).toBe(
+        'ACCESS_REFUSED',
+      )
+      if (name !== 'consumer_two')
+        expect(await asBrokerUser(name, (channel) => channel.purgeQueue('create_item'))).toBe('ACCESS_REFUSED')
+    })
 
     it.each([
       ['consumer_two', 'DELETE FROM inventory'],
@@ -138,7 +137,7 @@ run(
     })
 
     it('have no password in common, and none in the environment or the arguments of their processes', async () => {
-      const owners = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four', 'migrate']
+      const owners = [...serviceNames, 'migrate']
       const secrets = owners.flatMap((owner) =>
         readdirSync(join(directory, 'servers', 'accounts', owner)).map((file) => secret(owner, file)),
       )

@@ -1,6 +1,7 @@
 // The files of the profile `observability` name only what there is: metrics, labels, queues, services, the data source.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { serviceNames } from '@ims/accounts/suite'
 import { contracts } from '@ims/messaging'
 import { createMeter } from '@ims/runtime'
 import { describe, expect, it } from '@jest/globals'
@@ -12,7 +13,7 @@ const COMPOSE = join(import.meta.dirname, '../../dockercompose')
 const HERE = join(COMPOSE, 'observability')
 const read = (path: string) => readFileSync(join(HERE, path), 'utf8')
 
-const SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']
+const SERVICES: readonly string[] = serviceNames
 
 /** RabbitMQ's own: https://www.rabbitmq.com/docs/prometheus#detailed-endpoint, seen on RabbitMQ 4.3.6 at /metrics/detailed. */
 const OF_RABBITMQ: Readonly<Record<string, readonly string[]>> = {

@@ -3,25 +3,21 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { type ServiceName, serviceNames } from '@ims/accounts/suite'
 import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib'
 import { eventually, type Servers, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
 import mysql, { type Pool } from 'mysql2/promise'
+
+export type { ServiceName }
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 /** A frozen process takes the connection and says nothing. */
 const READY_ASKED_WITHIN_MS = 3_000
 
-export type ServiceName = 'producer' | 'consumer_one' | 'consumer_two' | 'consumer_three' | 'consumer_four'
 /** A process of a service. All but the first have a number. */
 export type ReplicaName = ServiceName | `${ServiceName}#${number}`
-export const SERVICES: readonly ServiceName[] = [
-  'consumer_one',
-  'consumer_two',
-  'consumer_three',
-  'consumer_four',
-  'producer',
-]
+export const SERVICES: readonly ServiceName[] = serviceNames
 
 /** A running service of the suite. */
 export interface ServiceProcess {

@@ -1,11 +1,11 @@
 // One table of times: which one must be over before which other, with the values that are really used. A pair that does not fit is named.
+
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { definitions } from '@ims/accounts/definitions'
 import { consumerEnvironment, rabbitmqEnvironment } from '@ims/messaging'
 import { mysqlEnvironment } from '@ims/repository'
 import { describe, expect, it } from '@jest/globals'
-import { parse } from 'yaml'
-import { z } from 'zod'
 import { RETURN_PAUSE_MAX_MS, RETURN_PAUSE_MIN_MS } from '../../messaging/src/incoming/consumer.ts'
 import { httpEnvironment } from '../../producer/src/config.ts'
 import { IDLE_TIMEOUT_S } from '../../repository/src/session.ts'
@@ -67,11 +67,8 @@ describe('the times fit together', () => {
   })
 
   it('gives messages back less often in an hour than the delivery limit allows, were every pause the shortest', () => {
-    const policies = z
-      .object({ policies: z.array(z.object({ definition: z.object({ 'delivery-limit': z.int().optional() }) })) })
-      .parse(parse(read('accounts/src/definitions.json')))
-    const limits = policies.policies
-      .map(({ definition }) => definition['delivery-limit'] ?? -1)
+    const limits = definitions.policies
+      .map(({ definition }) => Number(definition['delivery-limit'] ?? -1))
       .filter((limit) => limit >= 0)
     let returns = 0
     for (let passedMs = 0; passedMs < 3_600_000; returns += 1)

@@ -1,6 +1,8 @@
 // Makes the accounts of a deployment: a password for every user of RabbitMQ and MySQL, and the files in which servers and services read them.
 import { createHash, randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { definitions } from './definitions.ts'
+import { statements } from './statements.ts'
+import { services } from './suite.ts'
 
 // No dependency, so that any image with Node runs this as it is.
 
@@ -12,11 +14,9 @@ const SECRETS: Readonly<Record<string, readonly string[]>> = {
   rabbitmq: ['operator-password', 'monitoring-password', 'erlang-cookie'],
   mysql: ['root-password', 'backup-password'],
   migrate: ['mysql-password'],
-  producer: ['rabbitmq-password'],
-  consumer_one: ['rabbitmq-password'],
-  consumer_two: ['rabbitmq-password', 'mysql-password'],
-  consumer_three: ['rabbitmq-password', 'mysql-password'],
-  consumer_four: ['rabbitmq-password', 'mysql-password'],
+  ...Object.fromEntries(
+    services.map(({ name, tables }) => [name, ['rabbitmq-password', ...(tables ? ['mysql-password'] : [])]]),
+  ),
 }
 /** Who owns files. */
 export const owners: readonly string[] = Object.keys(SECRETS)
@@ -41,8 +41,8 @@ export function makeAccounts(existing: Accounts, newSecret: () => string = rando
     secrets[server]?.[`${user}-password`] ?? secrets[user]?.[`${server}-password`]
   return {
     ...secrets,
-    rabbitmq: { ...secrets.rabbitmq, 'definitions.json': definitions(passwordOn('rabbitmq')) },
-    mysql: { ...secrets.mysql, 'accounts.sql': accountsSql(passwordOn('mysql')) },
+    rabbitmq: { ...secrets.rabbitmq, 'definitions.json': withPasswords(passwordOn('rabbitmq')) },
+    mysql: { ...secrets.mysql, 'accounts.sql': statements((user) => given(user, passwordOn('mysql')(user))) },
   }
 }
 
@@ -54,15 +54,14 @@ function checked(owner: string, file: string, secret: string): string {
   throw new Error(`the secret ${file} of ${owner} may have letters, digits, _ and - only`)
 }
 
-/** The committed definitions, with the hash of its password for each user. */
-function definitions(passwordOf: (user: string) => string | undefined): string {
-  const parsed: { users: { name: string }[] } = JSON.parse(read('definitions.json'))
-  const users = parsed.users.map((user) => ({
+/** The definitions, with the hash of its password for each user. */
+function withPasswords(passwordOf: (user: string) => string | undefined): string {
+  const users = definitions.users.map((user) => ({
     ...user,
-    password_hash: rabbitmqHash(user.name, given('definitions.json', user.name, passwordOf(user.name))),
+    password_hash: rabbitmqHash(user.name, given(user.name, passwordOf(user.name))),
     hashing_algorithm: 'rabbit_password_hashing_sha256',
   }))
-  return `${JSON.stringify({ ...parsed, users }, null, 2)}\n`
+  return `${JSON.stringify({ ...definitions, users }, null, 2)}\n`
 }
 
 /**
@@ -75,16 +74,7 @@ function rabbitmqHash(user: string, password: string): string {
   return Buffer.concat([salt, hash]).toString('base64')
 }
 
-/** The committed statements, with the password of each user in place of its name in braces. */
-function accountsSql(passwordOf: (user: string) => string | undefined): string {
-  return read('accounts.sql')
-    .replace(/^--.*\n/gm, '')
-    .replace(/\{\{(\w+)\}\}/g, (_, user: string) => given('accounts.sql', user, passwordOf(user)))
-}
-
-function given(file: string, user: string, password: string | undefined): string {
-  if (password === undefined) throw new Error(`${file} names the user ${user}, for whom no password is made`)
+function given(user: string, password: string | undefined): string {
+  if (password === undefined) throw new Error(`no password is made for the user ${user}`)
   return password
 }
-
-const read = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8')

@@ -104,11 +104,11 @@ describe('accounts', () => {
       ['operator', '.*'],
     ])
     expect(permissions.map(({ user, read }) => [user, read])).toEqual([
-      ['producer', '^(healthcheck|create_item|stock_management|order_processing)\\.dead-letter$'],
       ['consumer_one', '^healthcheck$'],
       ['consumer_two', '^create_item$'],
       ['consumer_three', '^stock_management$'],
       ['consumer_four', '^order_processing$'],
+      ['producer', '^(healthcheck|create_item|stock_management|order_processing)\\.dead-letter$'],
       ['operator', '.*'],
       ['monitoring', '^$'],
     ])

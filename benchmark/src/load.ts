@@ -15,5 +15,5 @@ const result = await autocannon({
 })
 if (result.non2xx + result.errors > 0) throw new Error(`${result.non2xx} answers were not 2xx, ${result.errors} errors`)
 process.stdout.write(
-  `${JSON.stringify({ perSecond: result.requests.average, p50Ms: result.latency.p50, p99Ms: result.latency.p99 })}\n`,
+  `${JSON.stringify({ perSecond: result.requests.average, requests: result.requests.total, p50Ms: result.latency.p50, p99Ms: result.latency.p99 })}\n`,
 )

@@ -5,14 +5,23 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { startServers } from 'local'
 import { Processes, ROOT } from './processes.ts'
-import { acceptRounds, drainRounds, type Extent, idleMemory, listingRounds, refusalRounds } from './scenarios.ts'
+import {
+  acceptRounds,
+  drainRounds,
+  type Extent,
+  idleMemory,
+  listingRounds,
+  type Rounds,
+  refusalRounds,
+} from './scenarios.ts'
 import { prepare, type Stage, treeAt } from './stage.ts'
 import { OURS, type Row, table } from './table.ts'
 
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 64
 const OTHER = 'other tree'
-const USAGE = `usage: npm run bench -- [--root DIRECTORY] [--quick]
+const USAGE = `usage: npm run bench -- [SCENARIO ...] [--root DIRECTORY] [--quick]
+  SCENARIO one or more of: accept, drain, refuse, list, memory. All of them when left out.
   --root   another clone of this project, installed by npm ci: measured as well, in turn with this one
   --quick  one short round of everything, to see that it works: its figures mean nothing
 `
@@ -21,13 +30,43 @@ const QUICK: Extent = { rounds: 1, loadS: 1, warmUpS: 1, drained: 2_000, refused
 
 const say = (line: string) => process.stderr.write(`${line}\n`)
 
+/** What can be measured, by the word on the command line. */
+const SCENARIOS: Readonly<
+  Record<string, (stages: readonly [Stage, ...Stage[]], extent: Extent) => Promise<readonly Row[]>>
+> = {
+  accept: async (stages, extent) =>
+    rows('accept `POST /create_item`, 64 connections', 'requests', await acceptRounds(stages, extent), 0.8),
+  drain: async (stages, extent) =>
+    rows(`drain ${counted(extent.drained)} create messages`, 'messages', await drainRounds(stages, extent), 0.7),
+  refuse: async (stages, extent) =>
+    rows(`refuse ${counted(extent.refused)} duplicates`, 'messages', await refusalRounds(stages, extent)),
+  list: async (stages, extent) => [
+    ...rows('list 1,000 items, 1 connection', 'requests', await listingRounds(stages, 1, extent), 0.7),
+    ...rows('list 1,000 items, 16 connections', 'requests', await listingRounds(stages, 16, extent), 1),
+  ],
+  memory: idleMemory,
+}
+
+const counted = (messages: number) => messages.toLocaleString('en')
+
+function rows(what: string, unit: string, { perSecond, cpuUs }: Rounds, leastRatio?: number): Row[] {
+  return [
+    {
+      what: `${what} (${unit}/s)`,
+      figures: perSecond,
+      ...(leastRatio === undefined ? {} : { target: { leastRatio } }),
+    },
+    { what: `CPU of the process that does it (µs for each of the ${unit})`, figures: cpuUs },
+  ]
+}
+
 const given = readOptions(process.argv.slice(2))
 if (typeof given === 'string') {
   say(`✗ ${given}\n${USAGE}`)
   process.exitCode = EXIT_USAGE
 } else process.exitCode = await main(given)
 
-async function main({ root, isQuick }: Given): Promise<number> {
+async function main({ names, root, isQuick }: Given): Promise<number> {
   await mkdir(join(ROOT, '.local'), { recursive: true })
   const directory = await mkdtemp(join(ROOT, '.local', 'bench-'))
   const processes = new Processes()
@@ -40,10 +79,10 @@ async function main({ root, isQuick }: Given): Promise<number> {
       const ours = await prepare(servers, processes, OURS, ROOT)
       stages.push(ours)
       if (root !== undefined) stages.push(await prepare(servers, processes, OTHER, root))
-      return await rowsOf([ours, ...stages.slice(1)], isQuick ? QUICK : FULL)
+      return await rowsOf([ours, ...stages.slice(1)], isQuick ? QUICK : FULL, names)
     }
-    const rows = await Promise.race([measure(), processes.failed, interrupted()])
-    process.stdout.write(`${table(rows, onMachine, root === undefined ? undefined : OTHER)}\n`)
+    const measured = await Promise.race([measure(), processes.failed, interrupted()])
+    process.stdout.write(`${table(measured, onMachine, root === undefined ? undefined : OTHER)}\n`)
     return 0
   } catch (error) {
     say(`✗ ${error instanceof Error ? error.message : String(error)}`)
@@ -56,49 +95,38 @@ async function main({ root, isQuick }: Given): Promise<number> {
   }
 }
 
-async function rowsOf(stages: readonly [Stage, ...Stage[]], extent: Extent): Promise<Row[]> {
-  const rows: Row[] = []
-  say('accept: POST /create_item, 64 connections')
-  rows.push({
-    what: 'accept `POST /create_item`, 64 connections (requests/s)',
-    figures: await acceptRounds(stages, extent),
-    target: { leastRatio: 0.8 },
-  })
-  const messages = extent.drained.toLocaleString('en')
-  say(`drain: ${messages} create messages`)
-  rows.push({
-    what: `drain ${messages} create messages (messages/s)`,
-    figures: await drainRounds(stages, extent),
-    target: { leastRatio: 0.7 },
-  })
-  const refused = extent.refused.toLocaleString('en')
-  say(`refuse: ${refused} create messages`)
-  rows.push({ what: `refuse ${refused} duplicates (messages/s)`, figures: await refusalRounds(stages, extent) })
-  for (const { connections, leastRatio } of [
-    { connections: 1, leastRatio: 0.7 },
-    { connections: 16, leastRatio: 1 },
-  ]) {
-    say(`list: GET /order_processing of 1,000 items, ${connections} connection(s)`)
-    rows.push({
-      what: `list 1,000 items, ${connections} connection(s) (requests/s)`,
-      figures: await listingRounds(stages, connections, extent),
-      target: { leastRatio },
-    })
+async function rowsOf(
+  stages: readonly [Stage, ...Stage[]],
+  extent: Extent,
+  names: readonly string[],
+): Promise<readonly Row[]> {
+  const measured: Row[] = []
+  for (const [name, measure] of Object.entries(SCENARIOS)) {
+    if (names.length > 0 && !names.includes(name)) continue
+    say(`measuring: ${name}`)
+    measured.push(...(await measure(stages, extent)))
   }
-  say('memory: five services, idle')
-  rows.push(...(await idleMemory(stages, extent)))
-  return rows
+  return measured
 }
 
 interface Given {
+  /** Of scenarios; none for all of them. */
+  readonly names: readonly string[]
   readonly root: string | undefined
   readonly isQuick: boolean
 }
 
 function readOptions(args: readonly string[]): Given | string {
   try {
-    const { values } = parseArgs({ args: [...args], options: { root: { type: 'string' }, quick: { type: 'boolean' } } })
-    return { root: values.root === undefined ? undefined : treeAt(values.root), isQuick: values.quick === true }
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { root: { type: 'string' }, quick: { type: 'boolean' } },
+    })
+    const unknown = positionals.find((name) => !Object.hasOwn(SCENARIOS, name))
+    if (unknown !== undefined) return `there is no scenario ${unknown}; there are ${Object.keys(SCENARIOS).join(', ')}`
+    const root = values.root === undefined ? undefined : treeAt(values.root)
+    return { names: positionals, root, isQuick: values.quick === true }
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }

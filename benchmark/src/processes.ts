@@ -3,6 +3,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
+/** USER_HZ, which Linux fixes for all programs. */
+const TICKS_PER_S = 100
+
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 export interface Program {
@@ -114,6 +117,14 @@ function exitOf(child: ChildProcess): Promise<string> {
 export async function residentMb(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024
+}
+
+/** CPU time that a process used since its start, in user and kernel mode (Linux: fields 14 and 15 of proc_pid_stat(5)). */
+export async function cpuSeconds(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
+  // The second field is the name of the program, in parentheses, and may contain anything.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S
 }
 
 /** Waits until `isSo`, asking again and again; rejects after `withinS`, naming what was waited for. */

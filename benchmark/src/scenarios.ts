@@ -1,9 +1,10 @@
 // The scenarios: each runs the trees and the bare ceiling in turn, and returns a series of figures of each, higher being better.
+import { serviceNames } from '@ims/accounts/suite'
 import { freePorts } from 'local'
 import { z } from 'zod'
-import { type Processes, type Program, type Running, residentMb, until, untilOk } from './processes.ts'
+import { cpuSeconds, type Program, type Running, residentMb, until, untilOk } from './processes.ts'
 import { fillCreateItem, fillInventory, item, type Stage } from './stage.ts'
-import { CEILING, type Rounds, type Row } from './table.ts'
+import { CEILING, type Figures, type Row } from './table.ts'
 
 /** How long and how much. */
 export interface Extent {
@@ -15,19 +16,36 @@ export interface Extent {
   readonly idleS: number
 }
 
-const SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']
 const DRAINED_WITHIN_S = 300
+
+/** What one round of one contestant showed. CPU time says more than a rate on a machine that others use as well. */
+interface Measured {
+  readonly perSecond: number
+  /** CPU time of the process that does the work, for each request or message. */
+  readonly cpuUs: number
+}
 
 interface Contestant {
   readonly name: string
-  measure(): Promise<number>
+  measure(): Promise<Measured>
+}
+
+/** The figures of all rounds, by contestant. */
+export interface Rounds {
+  readonly perSecond: Figures
+  readonly cpuUs: Figures
 }
 
 /** Rounds of all contestants in turn: whatever else the machine does falls on all of them alike. */
 async function interleaved(rounds: number, contestants: readonly Contestant[]): Promise<Rounds> {
-  const figures = new Map(contestants.map(({ name }) => [name, [] as number[]]))
+  const empty = () => new Map(contestants.map(({ name }) => [name, [] as number[]]))
+  const figures = { perSecond: empty(), cpuUs: empty() }
   for (let round = 0; round < rounds; round += 1)
-    for (const { name, measure } of contestants) figures.get(name)?.push(await measure())
+    for (const { name, measure } of contestants) {
+      const { perSecond, cpuUs } = await measure()
+      figures.perSecond.get(name)?.push(perSecond)
+      figures.cpuUs.get(name)?.push(cpuUs)
+    }
   return figures
 }
 
@@ -40,10 +58,10 @@ export async function acceptRounds(stages: readonly [Stage, ...Stage[]], extent:
     httpHost(ours, CEILING, (port) => ours.processes.start(ceiling(ours, 'accept.ts', { PORT: port }))),
   ])
   await Promise.all(hosts.slice(0, -1).map(({ url }) => untilOk(`${url}/healthcheck`)))
-  const load = async ({ url, stage }: Host, durationS: number) => {
-    const figure = await perSecond(stage.processes, `${url}/create_item`, 64, durationS, body)
-    await stage.channel.purgeQueue('create_item')
-    return figure
+  const load = async (host: Host, durationS: number) => {
+    const measured = await request(host, '/create_item', 64, durationS, body)
+    await host.stage.channel.purgeQueue('create_item')
+    return measured
   }
   return await loaded(hosts, extent, load)
 }
@@ -56,7 +74,7 @@ export async function drainRounds(stages: readonly [Stage, ...Stage[]], { rounds
   ])
 }
 
-async function drainStored(stage: Stage, messages: number): Promise<number> {
+async function drainStored(stage: Stage, messages: number): Promise<Measured> {
   await fillInventory(stage, 0)
   await fillCreateItem(stage, messages)
   const last = z.array(z.object({ last: z.number().nullable() }))
@@ -86,23 +104,25 @@ async function drained(
   messages: number,
   everyMs: number,
   isDone: () => Promise<boolean>,
-): Promise<number> {
+): Promise<Measured> {
   const two = stage.service('consumer_two')
   const isTaken = async () => (await stage.channel.checkQueue('create_item')).messageCount < messages
   await until('consumer two takes messages', isTaken, 2, 30)
   const since = performance.now()
+  const cpuBefore = await cpuSeconds(two.pid)
   await until(`consumer two does ${messages} messages`, isDone, everyMs, DRAINED_WITHIN_S)
   const elapsedMs = performance.now() - since
+  const cpuS = (await cpuSeconds(two.pid)) - cpuBefore
   await two.end()
-  return (messages / elapsedMs) * 1_000
+  return { perSecond: (messages / elapsedMs) * 1_000, cpuUs: (cpuS / messages) * 1e6 }
 }
 
-async function drainParsed(stage: Stage, messages: number): Promise<number> {
+async function drainParsed(stage: Stage, messages: number): Promise<Measured> {
   await fillCreateItem(stage, messages)
   const bare = stage.processes.start(ceiling(stage, 'drain.ts', { BENCH_MESSAGES: String(messages) }))
-  const { elapsedMs } = z.object({ elapsedMs: z.number() }).parse(JSON.parse(await bare.line()))
+  const printed = z.object({ elapsedMs: z.number(), cpuUs: z.number() }).parse(JSON.parse(await bare.line()))
   await bare.end()
-  return (messages / elapsedMs) * 1_000
+  return { perSecond: (messages / printed.elapsedMs) * 1_000, cpuUs: printed.cpuUs / messages }
 }
 
 /** Listing 1,000 items: through broker and consumer four, against straight from MySQL. */
@@ -119,8 +139,7 @@ export async function listingRounds(
     httpHost(ours, CEILING, (port) => ours.processes.start(ceiling(ours, 'listing.ts', { PORT: port }))),
   ])
   await Promise.all(hosts.map(({ url }) => untilOk(`${url}/order_processing`)))
-  const load = ({ url, stage }: Host, durationS: number) =>
-    perSecond(stage.processes, `${url}/order_processing`, connections, durationS)
+  const load = (host: Host, durationS: number) => request(host, '/order_processing', connections, durationS)
   const figures = await loaded(hosts, extent, load)
   for (const four of fours) await four.end()
   return figures
@@ -133,7 +152,7 @@ export async function idleMemory(stages: readonly Stage[], { idleS }: Extent): P
     await idleServices(stage, idleS) // fills the compile cache, as building an image does
     inMb.set(stage.name, await idleServices(stage, idleS))
   }
-  return SERVICES.map((service) => ({
+  return serviceNames.map((service) => ({
     what: `${service} idle, resident (MB)`,
     figures: new Map([...inMb].map(([name, all]) => [name, [all.get(service) ?? Number.NaN]])),
     target: { most: 100 },
@@ -142,7 +161,7 @@ export async function idleMemory(stages: readonly Stage[], { idleS }: Extent): P
 
 async function idleServices(stage: Stage, idleS: number): Promise<Map<string, number>> {
   const [port] = await freePorts(1)
-  const services = SERVICES.map((name) => ({ name, running: stage.service(name, { PORT: String(port) }) }))
+  const services = serviceNames.map((name) => ({ name, running: stage.service(name, { PORT: String(port) }) }))
   await untilOk(`http://127.0.0.1:${port}/healthcheck`)
   await new Promise((resolve) => setTimeout(resolve, idleS * 1_000))
   const inMb = new Map<string, number>()
@@ -177,7 +196,7 @@ const ceiling = ({ env }: Stage, file: string, more: Readonly<Record<string, str
 async function loaded(
   hosts: readonly Host[],
   { rounds, loadS, warmUpS }: Extent,
-  load: (host: Host, durationS: number) => Promise<number>,
+  load: (host: Host, durationS: number) => Promise<Measured>,
 ): Promise<Rounds> {
   for (const host of hosts) await load(host, warmUpS)
   const contestants = hosts.map((host) => ({ name: host.name, measure: () => load(host, loadS) }))
@@ -186,14 +205,17 @@ async function loaded(
   return figures
 }
 
-async function perSecond(
-  processes: Processes,
-  url: string,
+async function request(
+  { url, stage, running }: Host,
+  path: string,
   connections: number,
   durationS: number,
   body?: string,
-): Promise<number> {
-  const args = [JSON.stringify({ url, connections, durationS, body })]
-  const printed = await processes.run({ file: 'benchmark/src/load.ts', env: {}, args })
-  return z.object({ perSecond: z.number() }).parse(JSON.parse(printed)).perSecond
+): Promise<Measured> {
+  const args = [JSON.stringify({ url: url + path, connections, durationS, body })]
+  const cpuBefore = await cpuSeconds(running.pid)
+  const printed = await stage.processes.run({ file: 'benchmark/src/load.ts', env: {}, args })
+  const cpuS = (await cpuSeconds(running.pid)) - cpuBefore
+  const { perSecond, requests } = z.object({ perSecond: z.number(), requests: z.number() }).parse(JSON.parse(printed))
+  return { perSecond, cpuUs: (cpuS / requests) * 1e6 }
 }

@@ -4,11 +4,11 @@ export const OURS = 'ours'
 export const CEILING = 'bare ceiling'
 
 /** The figures of each column. */
-export type Rounds = ReadonlyMap<string, readonly number[]>
+export type Figures = ReadonlyMap<string, readonly number[]>
 
 export interface Row {
   readonly what: string
-  readonly figures: Rounds
+  readonly figures: Figures
   /** The least ratio of ours to the ceiling, or the highest figure of ours. */
   readonly target?: { readonly leastRatio: number } | { readonly most: number }
 }
@@ -48,14 +48,14 @@ function shown(figures: readonly number[] | undefined): string {
     : `${middle} (${Math.min(...figures).toFixed(0)}–${Math.max(...figures).toFixed(0)})`
 }
 
-function ratioOf(figures: Rounds, one: string, other: string): number | undefined {
+function ratioOf(figures: Figures, one: string, other: string): number | undefined {
   const [above, below] = [figures.get(one), figures.get(other)]
   return above && below && median(above) / median(below)
 }
 
-const ratio = (figures: Rounds, one: string, other: string): string => ratioOf(figures, one, other)?.toFixed(2) ?? ''
+const ratio = (figures: Figures, one: string, other: string): string => ratioOf(figures, one, other)?.toFixed(2) ?? ''
 
-function judged(figures: Rounds, target: Row['target']): [target: string, met: string] {
+function judged(figures: Figures, target: Row['target']): [target: string, met: string] {
   if (target === undefined) return ['', '']
   if ('most' in target) return [`≤ ${target.most}`, yesOrNo(median(figures.get(OURS) ?? []) <= target.most)]
   return [`≥ ${target.leastRatio}`, yesOrNo((ratioOf(figures, OURS, CEILING) ?? 0) >= target.leastRatio)]

@@ -1,4 +1,5 @@
 // Which packages of others are in the images, and under which licences: worked out from the lockfile alone.
+import { serviceNames } from '@ims/accounts/suite'
 import { z } from 'zod'
 
 /** Licences that let the packages be passed on in an image, as SPDX names them, that ask for no more than to be named. */
@@ -13,7 +14,7 @@ const ALLOWED: ReadonlySet<string> = new Set([
 ])
 
 /** What is deployed; everything else in the repository is for development. */
-const DEPLOYED = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four', 'accounts']
+const DEPLOYED: readonly string[] = [...serviceNames, 'accounts']
 
 const names = z.record(z.string(), z.string()).default({})
 const entry = z.object({

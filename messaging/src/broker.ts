@@ -1,8 +1,9 @@
 // The way into messaging: one broker per process, with a connection for publishing, one for replies and, once something is consumed, one for that.
+
+import { addressOf } from '@ims/runtime/server-list'
 import type { ConfirmChannel } from 'amqplib'
 import type { ConsumerConfig, RabbitmqConfig } from './config.ts'
 import { type Connection, superviseChannel, superviseConnection } from './connection/connection.ts'
-import { addressOf } from './connection/server-list.ts'
 import type { Supervised } from './connection/supervised.ts'
 import { consumersOf } from './connection/topology.ts'
 import { type Contract, deadLetterQueue } from './contract.ts'

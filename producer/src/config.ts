@@ -1,13 +1,10 @@
 // The environment variables of the producer: where it listens, how long it waits, how much it takes at once.
 import { contracts, PAGE_MOST_ITEMS } from '@ims/messaging'
 import { InvalidEnvironment, isLoopback, servedHosts } from '@ims/runtime'
+import { ms, whole } from '@ims/runtime/variables'
 import { z } from 'zod'
 import { keysOrOpen } from './api-keys.ts'
 import { trustedProxies } from './trusted-proxies.ts'
-
-const whole = (least: number, most: number) =>
-  z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
-const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)
 
 const hostList = z.string().transform((text) =>
   text

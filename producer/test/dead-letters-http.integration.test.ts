@@ -1,12 +1,10 @@
 // /dead_letters on a real broker, as an operator would use it with curl.
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { deadLetterDesk, rabbitmqEnvironment } from '@ims/messaging'
 import { quietService } from '@ims/messaging/testing'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { connect } from 'amqplib'
 import { eventually, type Servers, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
-import { z } from 'zod'
+import { definitions } from '../../accounts/src/definitions.ts'
 import { createApp } from '../src/producer.ts'
 import { adminEnvironment, appUnderTest, asAdmin } from './app-under-test.ts'
 import { type BrokerPeer, DEAD, ids, openPeer, QUEUE } from './dead-letters-peer.ts'
@@ -122,9 +120,7 @@ describe('/dead_letters on RabbitMQ', () => {
 
   it('needs no more rights than the definitions give the producer', async () => {
     const { vhost, host, port } = space.rabbitmq
-    const file = join(import.meta.dirname, '../../accounts/src/definitions.json')
-    const { permissions } = definitions.parse(JSON.parse(readFileSync(file, 'utf8')))
-    const mine = permissions.find(({ user }) => user === 'producer')
+    const mine = definitions.permissions.find(({ user }) => user === 'producer')
     const username = `producer_of_${vhost}`
     await servers.rabbitmq.ctl('add_user', username, 'its-password')
     await servers.rabbitmq.ctl(
@@ -163,8 +159,4 @@ describe('/dead_letters on RabbitMQ', () => {
     expect(response.body).toMatchObject({ done: 0, left: 3 })
     expect(await peer.ids(DEAD, 3)).toEqual(ids(3))
   })
-})
-
-const definitions = z.object({
-  permissions: z.array(z.object({ user: z.string(), configure: z.string(), write: z.string(), read: z.string() })),
 })

@@ -1,4 +1,6 @@
 // Brings the schema up to date, from nothing or from what the Python suite made, one process at a time.
+
+import { addressOf, type Server } from '@ims/runtime/server-list'
 import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import { countPricesToRound, countUnusualSkus, mend, refuseWhatCannotBeMended, refuseWhatIsLeft } from './adoption.ts'
@@ -6,7 +8,6 @@ import type { MysqlConfig } from './config.ts'
 import { connectTo } from './data-source.ts'
 import { asDatabaseError, asTransient, DatabaseError, errnoOf, sentenceOf } from './errors.ts'
 import { MigrationRefused } from './migration-refused.ts'
-import { addressOf, type Server } from './server-list.ts'
 import type { Sql } from './server-pool.ts'
 import type { Log } from './service.ts'
 import { setUpSession } from './session.ts'

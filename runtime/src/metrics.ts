@@ -1,5 +1,6 @@
 // The metrics: every name, once, with what it means; counted and measured through a meter that knows no other.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Meter } from './service.ts'
 
 const COUNTERS = {
   messages_accepted: ['messages given to the publisher', ['queue']],
@@ -54,12 +55,6 @@ const GAUGES = {
 type Metrics = Record<string, readonly [help: string, labels: readonly string[]]>
 
 const PREFIX = 'ims_'
-
-/** Counts and measures by name. An unknown name is a bug and throws. */
-export interface Meter {
-  count(metric: string, labels?: Record<string, string>, by?: number): void
-  observe(metric: string, value: number, labels?: Record<string, string>): void
-}
 
 /** A registry with all metrics of the suite and of the process, and the meter that feeds it. */
 export function createMeter(service: string): { meter: Meter; registry: Registry } {

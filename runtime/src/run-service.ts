@@ -16,6 +16,7 @@ import {
 import { createMeter } from './metrics.ts'
 import type { Owned } from './ownership.ts'
 import type { Service } from './service.ts'
+import { whole } from './variables.ts'
 
 /** Where each service's admin port is unless ADMIN_PORT says otherwise: together on one host they must differ. */
 const ADMIN_PORTS: Readonly<Record<string, number>> = {
@@ -28,11 +29,7 @@ const ADMIN_PORTS: Readonly<Record<string, number>> = {
 
 const shutdownEnvironment = z
   .object({
-    SHUTDOWN_TIMEOUT_MS: z
-      .string()
-      .regex(/^\d+$/, 'must be a whole number')
-      .transform(Number)
-      .pipe(z.int().min(1).max(600_000))
+    SHUTDOWN_TIMEOUT_MS: whole(1, 600_000)
       .default(20_000)
       .describe('time for everything in hand to be settled after SIGTERM'),
   })

@@ -1,5 +1,6 @@
 // The memory budget: what each buffer may hold, and which settings do not fit.
 import { describe, expect, it } from '@jest/globals'
+import { serviceNames } from '../../accounts/src/suite.ts'
 import { type Buffered, DoesNotFit, MemoryBudget, readMemoryBudget } from '../src/index.ts'
 
 const MIB = 1_048_576
@@ -13,17 +14,19 @@ const BUFFERS: readonly Buffered[] = [
   'pages',
   'deadLetterWindow',
 ]
-const SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']
 
 describe('the memory budget', () => {
-  it.each(SERVICES)('of %s gives no more to all buffers together than the process has beside Node.js', (service) => {
-    for (const totalMib of [144, 256, 4_096]) {
-      const budget = new MemoryBudget(service, totalMib * MIB)
-      const bytes = BUFFERS.reduce((sum, buffer) => sum + budget.bytes(buffer), 0)
-      expect(bytes).toBeLessThanOrEqual((totalMib - 112) * MIB)
-      expect(bytes).toBeGreaterThan((totalMib - 113) * MIB)
-    }
-  })
+  it.each(serviceNames)(
+    'of %s gives no more to all buffers together than the process has beside Node.js',
+    (service) => {
+      for (const totalMib of [144, 256, 4_096]) {
+        const budget = new MemoryBudget(service, totalMib * MIB)
+        const bytes = BUFFERS.reduce((sum, buffer) => sum + budget.bytes(buffer), 0)
+        expect(bytes).toBeLessThanOrEqual((totalMib - 112) * MIB)
+        expect(bytes).toBeGreaterThan((totalMib - 113) * MIB)
+      }
+    },
+  )
 
   it('grows with the memory of the process', () => {
     const [small, large] = [256, 1_024].map((mib) => new MemoryBudget('producer', mib * MIB).bytes('pages'))

@@ -1,14 +1,16 @@
 // The overlay that the cluster test deploys, with the tag of IMS_TAG where that is set, and the images that it names.
+
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { serviceNames } from '@ims/accounts/suite'
 import { parseAllDocuments } from 'yaml'
 import { z } from 'zod'
 import { kubectl } from './kubectl.ts'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 const OVERLAY = join('kubernetes', 'overlays', 'single')
-const OURS = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']
+const OURS: readonly string[] = serviceNames
 
 /** The directory to apply: the overlay itself, or one in `directory` that puts `tag` on our images. */
 export function overlayWithTag(tag: string | undefined, directory: string): string {

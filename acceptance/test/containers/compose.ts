@@ -1,10 +1,12 @@
 // The compose project as people start it, under a name, a tag and ports of the tests' own.
+
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import { serviceNames } from '@ims/accounts/suite'
 import { z } from 'zod'
 import { ROOT } from '../stack.ts'
 
-export const SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four'] as const
+export const SERVICES = serviceNames
 export type ServiceName = (typeof SERVICES)[number]
 /** The tag of images that are there already and are tested as they are; without it they are built. */
 const GIVEN = process.env.IMS_TEST_IMAGES

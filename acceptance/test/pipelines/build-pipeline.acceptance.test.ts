@@ -1,8 +1,10 @@
 // build.pipeline in the simulator: what it runs and in which order, that nothing faulty is pushed, and that no password gets out.
+
 import { execFileSync } from 'node:child_process'
 import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals'
 import { itWith, type PipelineRun, ROOT, runPipeline, withoutSimulator } from './simulator.ts'
 
@@ -22,7 +24,7 @@ const agents = ({ events }: PipelineRun) =>
 const pushed = (run: PipelineRun) => run.events.some(({ script }) => script?.includes('docker push'))
 const credentials = ({ events }: PipelineRun) => events.filter(({ type }) => type === 'credential')
 
-const SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']
+const SERVICES = serviceNames
 const BUILDS = SERVICES.map((service) => `Build ${service}`)
 
 describe('the build pipeline', () => {

@@ -1,13 +1,15 @@
 // A work tree with a small overlay, a kubectl that talks to the Kubernetes double, and an API double behind its tunnel.
+
 import { execFile, execFileSync } from 'node:child_process'
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { serviceNames } from '@ims/accounts/suite'
 import { type ApiDouble, type Flaw, startApiDouble } from './api-double.ts'
 import { type KubernetesDouble, startKubernetesDouble, type Trouble } from './kubernetes-double.ts'
 import { LIBRARY, ROOT } from './simulator.ts'
 
-export const SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four'] as const
+export const SERVICES = serviceNames
 export const DEPLOYMENTS = SERVICES.map((service) => service.replace('_', '-'))
 export const TAG = { old: 'a'.repeat(40), new: 'b'.repeat(40) }
 const RESOURCES = join(LIBRARY, 'resources/ims')

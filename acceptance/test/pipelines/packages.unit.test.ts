@@ -1,4 +1,5 @@
 // The bill of materials, the audit and the page of licences are about the same packages: those that are in the images.
+
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -8,14 +9,15 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import { gunzipSync } from 'node:zlib'
+import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { z } from 'zod'
 import { LIBRARY, ROOT } from './simulator.ts'
 
 jest.setTimeout(60_000)
 
-const SERVICES = 'producer consumer_one consumer_two consumer_three consumer_four'
-const OWN = new Set([...SERVICES.split(' '), 'accounts', 'messaging', 'repository', 'runtime'])
+const SERVICES = serviceNames.join(' ')
+const OWN = new Set([...serviceNames, 'accounts', 'messaging', 'repository', 'runtime'])
 
 const listening = z.object({ port: z.int() })
 const bill = z.object({

@@ -1,12 +1,8 @@
-// Policies, queues and users, from the one file that all deployments load, cut to what a version of RabbitMQ understands.
-import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+// Policies, queues and users, from the one list that all deployments load, cut to what a version of RabbitMQ understands.
+import { definitions } from '@ims/accounts/definitions'
 import { z } from 'zod'
 
-const FILE = fileURLToPath(new URL('../../../accounts/src/definitions.json', import.meta.url))
 const FIRST_WITH_QUORUM_POLICIES = 4
-
-const definitions = z.object({ policies: z.array(z.looseObject({ vhost: z.string(), 'apply-to': z.string() })) })
 
 /** JSON text for `rabbitmqctl import_definitions` that puts the policies on `vhost`. */
 export function policiesFor(vhost: string, version: string): string {
@@ -47,8 +43,7 @@ export function hasDefaultQueueType(version: string): boolean {
 }
 
 function policies(vhost: string, version: string): object[] {
-  const all = definitions.parse(JSON.parse(readFileSync(FILE, 'utf8'))).policies
-  return all
+  return definitions.policies
     .filter((policy) => hasDefaultQueueType(version) || policy['apply-to'] !== 'quorum_queues')
     .map((policy) => ({ ...policy, vhost }))
 }

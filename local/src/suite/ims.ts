@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { services } from '@ims/accounts/suite'
 import { leanNode } from '../lean-node.ts'
 import { attachServers, serverLogs, startServers } from '../servers/index.ts'
 import { modeByEnvironment } from '../servers/mode.ts'
@@ -16,9 +17,6 @@ import type { Suite, SuiteServers } from './suite.ts'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 
-/** In the order of starting; the producer has the first admin port. */
-const NAMES = ['consumer_one', 'consumer_two', 'consumer_three', 'consumer_four', 'producer'] as const
-
 const READY_MS = 90_000
 
 /** SIGKILL comes this much later than the services' own deadline. */
@@ -31,7 +29,11 @@ export function imsSuite(environment: NodeJS.ProcessEnv): Suite {
   const settings = readSettings(environment)
   const directory = resolve(ROOT, settings.directory ?? join('.local', 'up'))
   const serversDirectory = join(directory, 'servers')
-  const admins = NAMES.map((name, index) => ({ name, admin: settings.adminPortBase + ((index + 1) % NAMES.length) }))
+  const firstAdminPort = Math.min(...services.map(({ adminPort }) => adminPort))
+  const admins = services.map(({ name, adminPort }) => ({
+    name,
+    admin: settings.adminPortBase + adminPort - firstAdminPort,
+  }))
   return {
     directory,
     http: settings.http,

@@ -1,15 +1,15 @@
 // A supervised AMQP connection, and supervised channels on it: each is opened again, with its whole set-up, when it is lost.
 import type { Socket } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
+import { addressOf, type Server } from '@ims/runtime/server-list'
+import { type Tls, tlsTrouble } from '@ims/runtime/tls'
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
 import { Misconfigured } from '../errors.ts'
 import { type Clock, clockOf, withDeadline } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { channelEnd, connectionEnd, frameMaxOf, socketOf } from './inside-amqplib.ts'
-import { addressOf, type Server } from './server-list.ts'
 import { Supervised } from './supervised.ts'
-import { type Tls, tlsTrouble } from './tls.ts'
 
 /** An open connection, and whether the broker blocks publishing on it (https://www.rabbitmq.com/docs/connection-blocked). */
 export interface Connection {
@@ -115,7 +115,7 @@ async function openConnection(
   )
     .catch((error: unknown) => {
       if (late.signal.aborted) throw new Error(`${addressOf(server)}: opening took longer than ${connectTimeoutMs} ms`)
-      const trouble = tls === undefined ? undefined : tlsTrouble(error)
+      const trouble = tls === undefined ? undefined : tlsTrouble('RABBITMQ', error)
       const why = trouble ?? (error instanceof Error ? error.message : String(error))
       throw new Error(`${addressOf(server)}: ${why}`, { cause: error })
     })
