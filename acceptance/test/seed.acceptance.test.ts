@@ -22,7 +22,7 @@ describe('the suite', () => {
     expect(health.headers.get('content-type')).toMatch(/^application\/json/)
     await eventually(() =>
       expect(stack.service('consumer_one').log).toContainEqual(
-        expect.objectContaining({ message: 'health check received', body: '["message","Healthcheck"]' }),
+        expect.objectContaining({ message: 'health check received', body: ['message', 'Healthcheck'] }),
       ),
     )
 

@@ -6,7 +6,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import {
   CertificateAuthority,
   hasServerPrograms,
-  openssl,
   privateMysql,
   serversEnvironment,
   serversUnderTest,
@@ -25,7 +24,6 @@ let proxy: TlsProxy
 let environment: Record<string, string>
 
 beforeAll(async () => {
-  await openssl()
   ours = new CertificateAuthority(join(directory, 'ours'))
   others = new CertificateAuthority(join(directory, 'others'), 'Another CA')
   ;({ space } = await serversUnderTest('services over TLS'))

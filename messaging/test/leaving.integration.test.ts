@@ -25,6 +25,7 @@ describe('a consumer whose dependency is away', () => {
   let channel: Channel
   let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
   const open: Broker[] = []
+  const logged: string[] = []
 
   beforeAll(async () => {
     underTest = await rabbitmqUnderTest('leaving')
@@ -43,7 +44,8 @@ describe('a consumer whose dependency is away', () => {
   })
 
   const consume = async (handler: Handler<Numbered, string>, dependency?: Dependency): Promise<Subscription> => {
-    const broker = await openBroker(underTest.config, quietService)
+    const info = (_: object, message: string) => void logged.push(message)
+    const broker = await openBroker(underTest.config, { ...quietService, log: { ...quietService.log, info } })
     open.push(broker)
     return await broker.consume(numbers, handler, config, dependency)
   }
@@ -90,6 +92,10 @@ describe('a consumer whose dependency is away', () => {
     await eventually(() => expect(seen).toHaveLength(60))
     expect(seen).toEqual(Array.from({ length: 60 }, (_, n) => n))
     expect(subscription.notReady()).toBeUndefined()
+    expect(logged).toContainEqual(
+      expect.stringMatching(/^holding messages of leaving_\d+_\d+ is over after \d+\.\d s$/),
+    )
+    expect(logged.at(-1)).toBe('batch handled')
   })
 
   it('takes few messages at first while the dependency answers and messages fail all the same', async () => {

@@ -7,7 +7,6 @@ import {
   type Certificate,
   CertificateAuthority,
   hasServerPrograms,
-  openssl,
   type PrivateMysql,
   privateMysql,
   serversUnderTest,
@@ -26,7 +25,6 @@ let client: Certificate
 let server: PrivateMysql | undefined
 
 beforeAll(async () => {
-  await openssl()
   ours = new CertificateAuthority(join(directory, 'ours'))
   others = new CertificateAuthority(join(directory, 'others'), 'Another CA')
   const certificate = ours.issue('mysql', 'DNS:localhost', 'DNS:mysql.example', 'IP:127.0.0.1')

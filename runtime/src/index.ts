@@ -21,6 +21,8 @@ export {
 export { Shares } from './http/shares.ts'
 export { type ListenOn, listen, PortTaken } from './listen.ts'
 export { createLog } from './log.ts'
+export { standardOutput } from './log-output.ts'
+export { LogSink } from './log-sink.ts'
 export {
   type Buffered,
   DoesNotFit,

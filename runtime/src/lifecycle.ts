@@ -31,6 +31,8 @@ export class Lifecycle {
     this.#owned = new Ownership(log)
     this.#reasonsOfOwned = sharedForAWhile(() => this.#owned.reasons(), ASK_OWNED_EVERY_MS)
     for (const [signal, number] of [['SIGTERM', 15] as const, ['SIGINT', 2] as const]) {
+      // From here on the listener of early-signals.ts is not needed any more.
+      process.removeAllListeners(signal)
       process.on(signal, () => {
         if (this.#phase === 'stopping') {
           log.warn({ signal }, 'second signal: exiting at once')

@@ -27,6 +27,7 @@ const COUNTERS = {
   replies_late: ['replies that came when nobody waited for them any more', []],
   stale_acks_dropped: ['acks dropped because their channel was gone', ['queue']],
   inbox_rows_removed: ['rows of the inbox removed because they were older than the retention', []],
+  log_lines_lost: ['log lines dropped because standard output did not take them', []],
   http_requests_failed: ['HTTP requests answered with a status from 500 on, by reason', ['route', 'status', 'reason']],
   broker_reconnects: ['connections to the broker opened again after a loss', ['connection']],
 } as const satisfies Metrics

@@ -5,6 +5,7 @@ import { type ConfigOf, InvalidEnvironment, parseEnvironment, type Sections } fr
 import { EXIT } from './exit-codes.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { createLog, logEnvironment } from './log.ts'
+import { standardOutput } from './log-output.ts'
 import {
   DoesNotFit,
   limitYoungGeneration,
@@ -68,6 +69,7 @@ export async function runService<S extends Sections>(
   const lifecycle = new Lifecycle(log, config.runtime.shutdown.timeoutMs)
   await lifecycle.run(async () => {
     const metrics = createMeter(name)
+    standardOutput().onLoss({ lost: (lines) => metrics.meter.count('log_lines_lost', {}, lines) })
     // First taken on, last closed: probes see the whole shutdown.
     const admin = await openAdminPort(config.runtime.admin, metrics, () => lifecycle.readiness(), log)
     lifecycle.own(admin, 'the admin port')

@@ -25,6 +25,7 @@ describe('the meter', () => {
       'counter broker_reconnects_total',
       'counter http_requests_failed_total',
       'counter inbox_rows_removed_total',
+      'counter log_lines_lost_total',
       'counter messages_accepted_total',
       'counter messages_applied_total',
       'counter messages_confirmed_total',

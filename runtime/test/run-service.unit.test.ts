@@ -111,6 +111,23 @@ describe('a service process', () => {
     })
   })
 
+  it('ends at a signal that comes before it is loaded, and after that as ever', async () => {
+    const early = `--import=${import.meta.dirname}/../src/early-signals.ts`
+    const waiting =
+      'console.log(JSON.stringify({ message: "loading" })); await new Promise((go) => setTimeout(go, WAIT))'
+    const loading = (ms: number) =>
+      `--import=data:text/javascript,${encodeURIComponent(waiting.replace('WAIT', `${ms}`))}`
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'runs' }, early, loading(600_000))
+    await fixture.line('loading')
+    fixture.signal('SIGTERM')
+    expect(await fixture.exitCode()).toBe(0)
+    const loaded = startFixture({ FIXTURE_BEHAVIOUR: 'runs' }, early, loading(1))
+    await loaded.line('ready')
+    loaded.signal('SIGTERM')
+    expect(await loaded.exitCode()).toBe(0)
+    expect(loaded.messages().slice(-2)).toEqual(['closing first', 'stopped'])
+  })
+
   it('exits at once on the second signal', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'closes-never' })
     await fixture.line('ready')

@@ -1,5 +1,5 @@
 // Real servers for the suite, its tests and its measurements: start them, attach to them, take a corner of them.
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { claimed } from './claimed.ts'
 import { attachDocker, startDocker } from './docker-servers.ts'
 import { externalServers } from './external.ts'
@@ -39,6 +39,11 @@ export async function startServers({ directory, mode, lifetime = 'kept', onProgr
     }
     return wanted === 'docker' ? await startDocker(at, lifetime, onProgress) : await startLocal(at, onProgress)
   })
+}
+
+/** The files that private servers of `directory` append to without a limit of their own. */
+export function serverLogs(directory: string): string[] {
+  return ['mysql/mysqld.log', 'rabbitmq/output.log', 'rabbitmq/epmd.log'].map((name) => join(directory, name))
 }
 
 /** Control of the servers that another process started in `directory`. Rejects when nothing was ever started there. */

@@ -170,6 +170,8 @@ export class LocalRabbitmq implements Rabbitmq {
       `default_pass = ${password}`,
       // RabbitMQ 4's own limit. Version 3 takes 128 MiB, and a message is put together in the memory of whoever consumes it.
       'max_message_size = 16777216',
+      'log.file.rotation.size = 20000000',
+      'log.file.rotation.count = 1',
       ...(hasDefaultQueueType(this.version) ? ['default_queue_type = quorum'] : []),
     ]
     writeFileSync(this.#path('rabbitmq.conf'), `${lines.join('\n')}\n`, { mode: 0o600 })

@@ -3,6 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSy
 import { join } from 'node:path'
 import { z } from 'zod'
 import { processIdentity } from '../suite/process-identity.ts'
+import { ServersUnavailable } from './servers.ts'
 
 const port = z.int().min(1).max(65_535)
 
@@ -70,9 +71,19 @@ export type State = z.infer<typeof state>
 export function readState(directory: string): State | undefined {
   const path = statePath(directory)
   if (!existsSync(path)) return undefined
-  const parsed = state.safeParse(JSON.parse(readFileSync(path, 'utf8')))
+  const parsed = state.safeParse(parsedJson(readFileSync(path, 'utf8')))
   if (parsed.success) return parsed.data
-  throw new Error(`${path} cannot be understood; stop its servers, if any, and delete ${directory}`)
+  throw new ServersUnavailable(
+    `${path} is damaged. Stop the servers of ${directory}, if any run, and delete that directory: their data cannot be used without this file.`,
+  )
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 /** Replaces the file in one step; it holds passwords, so it is for the owner's eyes only. */

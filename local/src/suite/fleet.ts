@@ -18,6 +18,11 @@ export function logDirectory(directory: string): string {
   return join(directory, 'logs')
 }
 
+/** Where a supervisor in the background tells what it does. */
+export function supervisorLog(directory: string): string {
+  return join(logDirectory(directory), 'up.log')
+}
+
 /** A service that starts in this time needs no words about what it waits for. */
 const QUIET_MS = 2_000
 

@@ -1,6 +1,7 @@
 // The life of a running suite, from the claim on its directory to the last server stopped; in the foreground and in the background.
 import { once } from 'node:events'
 import { banner } from './banner.ts'
+import { boundLog } from './bound-log.ts'
 import { Fleet } from './fleet.ts'
 import { stopLeftovers } from './leftovers.ts'
 import { checkPorts } from './ports.ts'
@@ -13,6 +14,7 @@ import { EXTERNAL, type Suite } from './suite.ts'
 import { takeTurn } from './turn.ts'
 
 const EXIT_INTERRUPTED = 130
+const LOOK_AT_LOGS_EVERY_MS = 10_000
 
 /** Starts the suite and keeps it until it is asked to stop. Resolves with the exit code: 0, 1 (failed) or 130 (interrupted). */
 export async function runSuite(suite: Suite, report: Report, request: StopRequest): Promise<number> {
@@ -41,6 +43,9 @@ async function ownTurn(suite: Suite, report: Report, request: StopRequest): Prom
   const left = readState(suite.directory)
   const record = new StateRecord(suite, report)
   let code = 0
+  const lookingAtLogs = setInterval(() => {
+    for (const path of suite.endlessLogs) boundLog(path)
+  }, LOOK_AT_LOGS_EVERY_MS)
   try {
     if (left !== undefined) await stopLeftovers(suite.directory, left, suite.stopMs, report)
     record.save()
@@ -54,6 +59,7 @@ async function ownTurn(suite: Suite, report: Report, request: StopRequest): Prom
     // The step that failed has been reported.
     code = error instanceof Interrupted ? EXIT_INTERRUPTED : 1
   }
+  clearInterval(lookingAtLogs)
   return (await stopAll(suite, report, request.hurry, record)) ? code : 1
 }
 

@@ -19,6 +19,7 @@ export function statusTable({ report, summary, mode, remarks }: Status): string 
       `RabbitMQ  ${rabbitmq.host}:${rabbitmq.port}, vhost ${rabbitmq.vhost}, user ${rabbitmq.username} (${mode})`,
     )
   }
+  if (rabbitmq !== null && mode === 'local') lines.push('          npm run rabbitmqctl -- list_queues')
   if (mysql !== null)
     lines.push(`MySQL     ${mysql.host}:${mysql.port}, database ${mysql.database}, user ${mysql.user} (${mode})`)
   return lines.join('\n')

@@ -28,6 +28,8 @@ export interface Suite {
   readonly http: string
   readonly ports: readonly WantedPort[]
   readonly admins: readonly { readonly name: string; readonly admin: number }[]
+  /** Files that the servers and the supervisor append to for as long as they run; they are kept from filling the disk. */
+  readonly endlessLogs: readonly string[]
   /** In the order of starting. The last is the one that takes work from outside: it is stopped before the others. */
   services(servers: SuiteServers): readonly ServiceSpec[]
   startServers(onProgress: (text: string) => void): Promise<SuiteServers>

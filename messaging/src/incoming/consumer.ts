@@ -14,6 +14,7 @@ import { attemptAll, isTransient, type Untold } from './attempts.ts'
 import { type Held, InHand, type Readable, type Session } from './in-hand.ts'
 import { type Refused, readMessage } from './read-message.ts'
 import { Telling, type TellingParts } from './telling.ts'
+import { WorkLog } from './work-log.ts'
 
 /** More than this does not make a batch faster. */
 const IN_HAND_MAX_BYTES = 33_554_432
@@ -55,6 +56,7 @@ export class Consumer<Body, Result> {
   #session: Session | undefined
   readonly #working = new Set<Promise<void>>()
   readonly #telling: Telling<Body, Result>
+  readonly #workLog: WorkLog
   /** What is wrong with the batch in hand, or with the dependency. */
   #trouble: string | undefined
   /** The queue is left until the dependency answers: how often in a row that was necessary. */
@@ -71,7 +73,8 @@ export class Consumer<Body, Result> {
   #readOn: (() => void) | undefined
 
   constructor(parts: ConsumerParts<Body, Result>) {
-    this.#parts = parts
+    this.#workLog = new WorkLog(parts.contract, parts.service)
+    this.#parts = { ...parts, handler: this.#workLog.watch(parts.handler) }
     this.#stop = new OwnScope(clockOf(parts.service))
     const { contract, connection, rabbitmq, service } = parts
     const setting = { variable: 'CONSUMER_IN_HAND_MOST_BYTES', configured: parts.config.inHandMostBytes }
@@ -245,6 +248,7 @@ export class Consumer<Body, Result> {
         service,
         trouble: (sentence) => {
           this.#trouble = sentence
+          if (sentence !== undefined) this.#workLog.holding()
         },
         told: (told) => {
           this.#lastToldMs = this.#stop.clock.nowMs()
