@@ -13,7 +13,9 @@ import { createItemRoute } from './routes/create-item.ts'
 import { deadLettersRouter } from './routes/dead-letters.ts'
 import { headRoute } from './routes/head.ts'
 import { healthcheckRoute } from './routes/healthcheck.ts'
+import { movementsRoute } from './routes/movements.ts'
 import { orderProcessingRoute } from './routes/order-processing.ts'
+import { stockAdjustmentRoute } from './routes/stock-adjustment.ts'
 import { stockManagementRoute } from './routes/stock-management.ts'
 import { securityHeaders } from './security-headers.ts'
 
@@ -32,11 +34,16 @@ export function createApp(dependencies: Dependencies): Express {
   const post: Record<string, RequestHandler> = {
     '/create_item': createItemRoute({ ...dependencies, takeWait }),
     '/stock_management': stockManagementRoute({ ...dependencies, takeWait }),
+    '/stock_adjustment': stockAdjustmentRoute({ ...dependencies, takeWait }),
   }
   const get: Record<string, { get: RequestHandler; head: RequestHandler }> = {
     '/healthcheck': { get: healthcheckRoute(dependencies), head: headRoute(dependencies) },
     '/order_processing': {
       get: orderProcessingRoute({ ...dependencies, limits }),
+      head: headRoute(dependencies, ({ query }) => void wantedBy(query)),
+    },
+    '/movements': {
+      get: movementsRoute(dependencies),
       head: headRoute(dependencies, ({ query }) => void wantedBy(query)),
     },
   }

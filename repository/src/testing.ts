@@ -1,7 +1,19 @@
 // The inventory in memory, for unit tests: passes the same suite as MySQL (test/inventory.suite.ts).
-import type { Command, CreateOutcome, DeleteOutcome, Inventory, NewItem, PageRequest, StockItem } from './contract.ts'
+import {
+  ADJUSTMENT_REFUSALS,
+  type Adjustment,
+  type AdjustOutcome,
+  type Command,
+  type CreateOutcome,
+  type DeleteOutcome,
+  type Inventory,
+  type Movement,
+  type NewItem,
+  type PageRequest,
+  type StockItem,
+} from './contract.ts'
 import type { Verdict } from './inbox.ts'
-import { duplicate, reused, sameContent } from './verdicts.ts'
+import { adjusted, duplicate, reused, sameContent, withoutId } from './verdicts.ts'
 
 /** An empty inventory that holds its items, and the messages it applied, in memory. */
 export function inMemoryInventory(): Inventory {
@@ -9,6 +21,8 @@ export function inMemoryInventory(): Inventory {
   return {
     create: async (commands) => commands.map((command) => stock.create(command)),
     delete: async (commands) => commands.map((command) => stock.delete(command)),
+    adjust: async (commands) => commands.map((command) => stock.adjust(command)),
+    movements: async (request) => stock.movements(request),
     page: async (request) => stock.page(request),
   }
 }
@@ -19,6 +33,7 @@ const REJECTED = 'rejected-by-database'
 class Stock {
   readonly #items = new Map<string, { id: number; item: NewItem }>()
   readonly #verdicts = new Map<string, Verdict>()
+  readonly #movements: Movement[] = []
   #lastId = 0
 
   create(command: Command<NewItem>): CreateOutcome {
@@ -51,6 +66,51 @@ class Stock {
     const kind = body.sku !== null && this.#items.delete(body.sku) ? 'deleted' : 'unknown-sku'
     this.#note('delete', command, kind, null)
     return { kind, repeated: false }
+  }
+
+  adjust(command: Command<Adjustment>): AdjustOutcome {
+    const { messageId, body } = command
+    if (messageId === undefined) return { kind: 'no-message-id', error: withoutId }
+    const before = this.#verdictOn('adjust', command)
+    if (before === 'reused') return { kind: 'message-id-reused', error: reused(messageId) }
+    if (before !== undefined && before.error !== null) {
+      const kind = ADJUSTMENT_REFUSALS.find((each) => each === before.outcome) ?? REJECTED
+      return { kind, error: before.error }
+    }
+    const earlier = this.#movements.find((movement) => movement.messageId === messageId)
+    if (earlier !== undefined) return { kind: 'adjusted', quantity: earlier.quantityAfter, repeated: true }
+    const stored = this.#items.get(body.sku)
+    const outcome = adjusted(stored?.item, body)
+    if (outcome.kind !== 'adjusted') {
+      this.#note('adjust', command, outcome.kind, outcome.error)
+      return outcome
+    }
+    const { sku, change, reason, by = null, requestId = null } = body
+    const quantityBefore = outcome.quantity - change
+    if (stored) this.#items.set(sku, { ...stored, item: { ...stored.item, quantity: outcome.quantity } })
+    const [id, at] = [this.#movements.length + 1, new Date().toISOString()]
+    this.#movements.push({
+      id,
+      messageId,
+      sku,
+      change,
+      quantityBefore,
+      quantityAfter: outcome.quantity,
+      reason,
+      by,
+      requestId,
+      at,
+    })
+    this.#note('adjust', command, 'adjusted', null)
+    return outcome
+  }
+
+  movements({ after, limit, sku }: Omit<PageRequest, 'label'>): { movements: Movement[]; next: number } {
+    const found = this.#movements.filter(
+      (movement) => movement.id > after && (sku === undefined || movement.sku === sku),
+    )
+    const movements = found.slice(0, limit)
+    return { movements, next: found.length > limit ? (movements.at(-1)?.id ?? 0) : 0 }
   }
 
   #refuse(command: Command<NewItem>, kind: typeof DUPLICATE | typeof REJECTED, error: string): CreateOutcome {
