@@ -100,15 +100,21 @@ describe('accounts', () => {
     expect(
       permissions.filter(({ configure }) => configure !== '^$').map(({ user, configure }) => [user, configure]),
     ).toEqual([
-      ['producer', '^(healthcheck|create_item|stock_management|order_processing)\\.dead-letter\\.reader$'],
+      [
+        'producer',
+        '^(healthcheck|create_item|stock_management|order_processing|stock_adjustment|movements)\\.dead-letter\\.reader$',
+      ],
       ['operator', '.*'],
     ])
     expect(permissions.map(({ user, read }) => [user, read])).toEqual([
       ['consumer_one', '^healthcheck$'],
       ['consumer_two', '^create_item$'],
-      ['consumer_three', '^stock_management$'],
-      ['consumer_four', '^order_processing$'],
-      ['producer', '^(healthcheck|create_item|stock_management|order_processing)\\.dead-letter$'],
+      ['consumer_three', '^(stock_management|stock_adjustment)$'],
+      ['consumer_four', '^(order_processing|movements)$'],
+      [
+        'producer',
+        '^(healthcheck|create_item|stock_management|order_processing|stock_adjustment|movements)\\.dead-letter$',
+      ],
       ['operator', '.*'],
       ['monitoring', '^$'],
     ])
@@ -124,7 +130,7 @@ it('lets no delivery limit remove a dead letter that people have looked at often
   })
   const { policies, queues } = limited.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
   const deadLetterQueues = queues.map(({ name }) => name).filter((name) => name.endsWith('.dead-letter'))
-  expect(deadLetterQueues).toHaveLength(4)
+  expect(deadLetterQueues).toHaveLength(6)
   for (const name of deadLetterQueues)
     expect(
       policies.filter(({ pattern }) => new RegExp(pattern).test(name)).map(({ definition }) => definition),
