@@ -11,12 +11,13 @@ const QUEUES = {
   order_processing: 'query',
   stock_adjustment: 'command',
   movements: 'query',
+  message_status: 'query',
 } as const satisfies Readonly<Record<string, QueueKind>>
 
 export type QueueName = keyof typeof QUEUES
 
 /** What a service needs of a table. Who writes to `inbox` also deletes from it: rows that are old enough are forgotten. */
-export type TableRights = readonly ('SELECT' | 'INSERT' | 'UPDATE' | 'DELETE')[]
+export type TableRights = readonly ('SELECT' | 'INSERT' | `UPDATE (${string})` | 'DELETE')[]
 
 export interface Service {
   /** Its folder, its image, and its user on both servers. */
@@ -42,7 +43,7 @@ const SERVICES = [
     adminPort: 9093,
     consumes: ['stock_management', 'stock_adjustment'],
     tables: {
-      inventory: ['SELECT', 'UPDATE', 'DELETE'],
+      inventory: ['SELECT', 'UPDATE (quantity)', 'DELETE'],
       inbox: ['SELECT', 'INSERT', 'DELETE'],
       movement: ['SELECT', 'INSERT'],
       migrations: ['SELECT'],
@@ -51,8 +52,8 @@ const SERVICES = [
   {
     name: 'consumer_four',
     adminPort: 9094,
-    consumes: ['order_processing', 'movements'],
-    tables: { inventory: ['SELECT'], movement: ['SELECT'], migrations: ['SELECT'] },
+    consumes: ['order_processing', 'movements', 'message_status'],
+    tables: { inventory: ['SELECT'], inbox: ['SELECT'], movement: ['SELECT'], migrations: ['SELECT'] },
   },
   { name: 'producer', adminPort: 9090, consumes: [] },
 ] as const satisfies readonly Service[]

@@ -1,8 +1,16 @@
-// consumer_four: answers questions: the inventory (order_processing), whole or page by page, and its changes (movements).
-import { consumerEnvironment, movements, openBroker, orderProcessing, rabbitmqEnvironment } from '@ims/messaging'
+// consumer_four: answers questions: the inventory (order_processing), whole or page by page, its changes (movements), and what was decided about a message.
+import {
+  consumerEnvironment,
+  messageStatus,
+  movements,
+  openBroker,
+  orderProcessing,
+  rabbitmqEnvironment,
+} from '@ims/messaging'
 import { inventoryIn, mysqlEnvironment, openDatabase } from '@ims/repository'
 import { runService } from '@ims/runtime'
 import { listingEnvironment } from './config.ts'
+import { tellStatus } from './message-status.ts'
 import { listMovements } from './movements.ts'
 import { listItems } from './order-processing.ts'
 
@@ -23,5 +31,7 @@ void runService({ name: 'consumer_four', config }, async (service) => {
   const inventory = inventoryIn(database)
   const dependency = () => database.notReady()
   own(await broker.consume(orderProcessing, listItems(inventory, config.listing), consumer, dependency))
-  own(await broker.consume(movements, listMovements(inventory), { ...consumer, queriesMost: 1 }, dependency))
+  const oneByOne = { ...consumer, queriesMost: 1 }
+  own(await broker.consume(movements, listMovements(inventory), oneByOne, dependency))
+  own(await broker.consume(messageStatus, tellStatus(inventory), oneByOne, dependency))
 })

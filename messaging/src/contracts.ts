@@ -151,7 +151,29 @@ export const movements = query('movements', {
   headers: pageRequestHeaders,
 })
 
+/** What was decided about a message. `error`: why it was refused; null when it was applied. `at` is an ISO 8601 time in UTC. */
+export const recordedVerdict = z.object({
+  queue: z.string(),
+  /** How often the message had been put back from the dead letters. */
+  redrives: z.int(),
+  outcome: z.string(),
+  error: z.string().nullable(),
+  at: z.string(),
+})
+export type RecordedVerdict = z.infer<typeof recordedVerdict>
+
+export const messageQuestion = z.object({ id: z.string().min(1).max(255) })
+
+/**
+ * `GET /messages/{id}` → consumer four, which replies with what the inbox has about this id, oldest first. `remembersSince`:
+ * the time of the oldest verdict about any message; what was decided before may be forgotten.
+ */
+export const messageStatus = query('message_status', {
+  body: messageQuestion,
+  reply: z.object({ verdicts: z.array(recordedVerdict), remembersSince: z.string().nullable() }),
+})
+
 /** What the Python suite has as well: whoever starts beside it can expect a consumer on these. */
 export const seedContracts = [healthcheck, createItem, stockManagement, orderProcessing] as const
 
-export const contracts = [...seedContracts, stockAdjustment, movements] as const
+export const contracts = [...seedContracts, stockAdjustment, movements, messageStatus] as const

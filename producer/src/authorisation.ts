@@ -12,6 +12,7 @@ export const SCOPE_OF: Readonly<Record<string, Scope>> = {
   '/stock_management': 'write',
   '/stock_adjustment': 'write',
   '/movements': 'read',
+  '/messages': 'read',
   '/dead_letters': 'admin',
 }
 

@@ -13,6 +13,7 @@ import { createItemRoute } from './routes/create-item.ts'
 import { deadLettersRouter } from './routes/dead-letters.ts'
 import { headRoute } from './routes/head.ts'
 import { healthcheckRoute } from './routes/healthcheck.ts'
+import { messageRoute } from './routes/message.ts'
 import { movementsRoute } from './routes/movements.ts'
 import { orderProcessingRoute } from './routes/order-processing.ts'
 import { stockAdjustmentRoute } from './routes/stock-adjustment.ts'
@@ -46,6 +47,7 @@ export function createApp(dependencies: Dependencies): Express {
       get: movementsRoute(dependencies),
       head: headRoute(dependencies, ({ query }) => void wantedBy(query)),
     },
+    '/messages/:id': { get: messageRoute(dependencies), head: headRoute(dependencies) },
   }
   app.use(accessLog(service, [...Object.keys(post), ...Object.keys(get)]))
   app.use(securityHeaders())

@@ -78,6 +78,22 @@ export interface Movement {
   readonly at: string
 }
 
+/** What was decided about a message. `error`: why it was refused; null when it was applied. `at` is an ISO 8601 time in UTC. */
+export interface RecordedVerdict {
+  readonly queue: string
+  /** How often the message had been put back from the dead letters. */
+  readonly redrives: number
+  readonly outcome: string
+  readonly error: string | null
+  readonly at: string
+}
+
+/** `remembersSince`: the time of the oldest verdict about any message; null when there is none. */
+export interface Recorded {
+  readonly verdicts: readonly RecordedVerdict[]
+  readonly remembersSince: string | null
+}
+
 export interface PageRequest {
   /** Id after which the page begins; 0 for the first. */
   readonly after: number
@@ -103,6 +119,8 @@ export interface Inventory {
   adjust(commands: readonly Command<Adjustment>[]): Promise<readonly AdjustOutcome[]>
   /** Movements in the order of their id, as `page` pages. */
   movements(request: Omit<PageRequest, 'label'>): Promise<{ movements: Movement[]; next: number }>
+  /** What is recorded about the messages with this id, oldest first. */
+  recorded(messageId: string): Promise<Recorded>
   /** Items in the order of their id. `next` is the `after` of the following page, 0 on the last. */
   page(request: PageRequest): Promise<{ items: StockItem[]; next: number }>
 }

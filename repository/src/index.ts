@@ -10,6 +10,8 @@ export type {
   Movement,
   NewItem,
   PageRequest,
+  Recorded,
+  RecordedVerdict,
   StockItem,
 } from './contract.ts'
 export { type Database, openDatabase } from './database.ts'

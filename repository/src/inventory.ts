@@ -6,6 +6,7 @@ import type { Database } from './database.ts'
 import { deleteBySku } from './delete.ts'
 import { pageOfMovements } from './movements.ts'
 import { page } from './page.ts'
+import { recordedOf } from './recorded.ts'
 
 /** The inventory of this database. Its promises are those of `Inventory`; errors are DatabaseErrors. */
 export function inventoryIn(database: Database): Inventory {
@@ -14,6 +15,7 @@ export function inventoryIn(database: Database): Inventory {
     delete: (commands) => deleteBySku(database, commands),
     adjust: (commands) => adjustStock(database, commands),
     movements: (request) => pageOfMovements(database, request),
+    recorded: (messageId) => recordedOf(database, messageId),
     page: (request) => page(database, request),
   }
 }

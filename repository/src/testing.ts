@@ -10,6 +10,7 @@ import {
   type Movement,
   type NewItem,
   type PageRequest,
+  type Recorded,
   type StockItem,
 } from './contract.ts'
 import type { Verdict } from './inbox.ts'
@@ -23,16 +24,22 @@ export function inMemoryInventory(): Inventory {
     delete: async (commands) => commands.map((command) => stock.delete(command)),
     adjust: async (commands) => commands.map((command) => stock.adjust(command)),
     movements: async (request) => stock.movements(request),
+    recorded: async (messageId) => stock.recorded(messageId),
     page: async (request) => stock.page(request),
   }
 }
 
 const DUPLICATE = 'duplicate-sku'
 const REJECTED = 'rejected-by-database'
+const QUEUE_OF: Readonly<Record<string, string>> = {
+  create: 'create_item',
+  delete: 'stock_management',
+  adjust: 'stock_adjustment',
+}
 
 class Stock {
   readonly #items = new Map<string, { id: number; item: NewItem }>()
-  readonly #verdicts = new Map<string, Verdict>()
+  readonly #verdicts = new Map<string, Verdict & { readonly at: string }>()
   readonly #movements: Movement[] = []
   #lastId = 0
 
@@ -119,7 +126,20 @@ class Stock {
   }
 
   #note(work: string, { messageId, redrives, fingerprint }: Command<unknown>, outcome: string, error: string | null) {
-    if (messageId !== undefined) this.#verdicts.set(`${work} ${redrives} ${messageId}`, { fingerprint, outcome, error })
+    if (messageId === undefined) return
+    const at = new Date().toISOString()
+    this.#verdicts.set(`${work} ${redrives} ${messageId}`, { fingerprint, outcome, error, at })
+  }
+
+  recorded(messageId: string): Recorded {
+    const found = [...this.#verdicts].map(([key, verdict]) => {
+      const [work = '', redrives, ...id] = key.split(' ')
+      return { id: id.join(' '), queue: QUEUE_OF[work] ?? work, redrives: Number(redrives), ...verdict }
+    })
+    const verdicts = found
+      .filter(({ id }) => id === messageId)
+      .map(({ queue, redrives, outcome, error, at }) => ({ queue, redrives, outcome, error, at }))
+    return { verdicts, remembersSince: found[0]?.at ?? null }
   }
 
   #verdictOn(work: string, { messageId, redrives, fingerprint }: Command<unknown>): Verdict | 'reused' | undefined {

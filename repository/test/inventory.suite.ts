@@ -346,6 +346,33 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
       })
     })
 
+    describe('recorded', () => {
+      it('tells what was decided about an id, oldest first, with the queue and the redrive', async () => {
+        await inventory.create([creation({ sku: 'a' }), creation({ sku: 'a' }, { messageId: 'm' })])
+        await inventory.delete([deletion('a', { messageId: 'other' })])
+        await inventory.create([creation({ sku: 'a' }, { messageId: 'm', redrives: 1 })])
+        const { verdicts, remembersSince } = await inventory.recorded('m')
+        expect(verdicts).toEqual([
+          {
+            queue: 'create_item',
+            redrives: 0,
+            outcome: 'duplicate-sku',
+            error: expect.any(String),
+            at: expect.any(String),
+          },
+          { queue: 'create_item', redrives: 1, outcome: 'created', error: null, at: expect.any(String) },
+        ])
+        for (const { at } of verdicts) expect(at).toMatch(/^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+        expect(remembersSince).toBe(verdicts[0]?.at)
+      })
+
+      it('tells nothing of an id that it does not know', async () => {
+        expect(await inventory.recorded('m')).toEqual({ verdicts: [], remembersSince: null })
+        await inventory.delete([deletion('a', { messageId: 'other' })])
+        expect(await inventory.recorded('m')).toEqual({ verdicts: [], remembersSince: expect.any(String) })
+      })
+    })
+
     describe('page', () => {
       it('lists page by page, every item once, and ends with 0', async () => {
         const all = Array.from({ length: 7 }, (_, n) => `s${n}`)
