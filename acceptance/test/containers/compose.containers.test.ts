@@ -291,8 +291,7 @@ const WRITE_INBOX =
 const STATEMENTS = {
   'read items': 'SELECT COUNT(*) FROM inventory',
   'insert an item': WRITE_ITEM,
-  'change a price': "UPDATE inventory SET price = 2 WHERE sku = 'x'",
-  'change a quantity': "UPDATE inventory SET quantity = 2 WHERE sku = 'x'",
+  'change an item': "UPDATE inventory SET quantity = 2 WHERE sku = 'x'",
   'delete an item': "DELETE FROM inventory WHERE sku = 'x'",
   'read the inbox': 'SELECT COUNT(*) FROM inbox',
   'write the inbox': WRITE_INBOX,
@@ -308,7 +307,7 @@ const MAY: Record<string, Statement[]> = {
   consumer_two: ['read items', 'insert an item', 'read the inbox', 'write the inbox', 'empty the inbox'],
   consumer_three: [
     'read items',
-    'change a quantity',
+    'change an item',
     'delete an item',
     'read the inbox',
     'write the inbox',
