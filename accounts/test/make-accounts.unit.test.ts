@@ -102,7 +102,7 @@ describe('accounts', () => {
     ).toEqual([
       [
         'producer',
-        '^(healthcheck|create_item|stock_management|order_processing|stock_adjustment|movements)\\.dead-letter\\.reader$',
+        '^(healthcheck|create_item|stock_management|order_processing|stock_adjustment|movements|message_status)\\.dead-letter\\.reader$',
       ],
       ['operator', '.*'],
     ])
@@ -110,10 +110,10 @@ describe('accounts', () => {
       ['consumer_one', '^healthcheck$'],
       ['consumer_two', '^create_item$'],
       ['consumer_three', '^(stock_management|stock_adjustment)$'],
-      ['consumer_four', '^(order_processing|movements)$'],
+      ['consumer_four', '^(order_processing|movements|message_status)$'],
       [
         'producer',
-        '^(healthcheck|create_item|stock_management|order_processing|stock_adjustment|movements)\\.dead-letter$',
+        '^(healthcheck|create_item|stock_management|order_processing|stock_adjustment|movements|message_status)\\.dead-letter$',
       ],
       ['operator', '.*'],
       ['monitoring', '^$'],
@@ -130,7 +130,7 @@ it('lets no delivery limit remove a dead letter that people have looked at often
   })
   const { policies, queues } = limited.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
   const deadLetterQueues = queues.map(({ name }) => name).filter((name) => name.endsWith('.dead-letter'))
-  expect(deadLetterQueues).toHaveLength(6)
+  expect(deadLetterQueues).toHaveLength(7)
   for (const name of deadLetterQueues)
     expect(
       policies.filter(({ pattern }) => new RegExp(pattern).test(name)).map(({ definition }) => definition),

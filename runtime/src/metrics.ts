@@ -27,10 +27,12 @@ const COUNTERS = {
   replies_late: ['replies that came when nobody waited for them any more', []],
   stale_acks_dropped: ['acks dropped because their channel was gone', ['queue']],
   inbox_rows_removed: ['rows of the inbox removed because they were older than the retention', []],
+  http_requests_failed: ['HTTP requests answered with a status from 500 on, by reason', ['route', 'status', 'reason']],
   broker_reconnects: ['connections to the broker opened again after a loss', ['connection']],
 } as const satisfies Metrics
 
-const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+/** Up to the longest timeouts, so that a quantile can say that they were reached. */
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 const HISTOGRAMS = {
   rpc_duration_seconds: ['time from a request to its reply', ['queue'], SECONDS],
   batch_duration_seconds: ['time that a handler took for a batch', ['queue'], SECONDS],
@@ -77,6 +79,8 @@ export function createMeter(service: string): { meter: Meter; registry: Registry
   }
   for (const [name, [help, labels]] of Object.entries(GAUGES)) {
     const gauge = new Gauge({ name: PREFIX + name, help, labelNames: [...labels], registers })
+    // Without a label it would say 0 before anything was measured.
+    gauge.remove({})
     measures.set(name, (values, value) => gauge.set(values, value))
   }
   const meter: Meter = {
