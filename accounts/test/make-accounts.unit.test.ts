@@ -75,6 +75,7 @@ describe('accounts', () => {
     expect(onInbox).toEqual([
       "GRANT CREATE, SELECT, INSERT, DELETE ON ims.inbox TO 'consumer_two'@'%';",
       "GRANT CREATE, SELECT, INSERT, DELETE ON ims.inbox TO 'consumer_three'@'%';",
+      "GRANT CREATE, SELECT ON ims.inbox TO 'consumer_four'@'%';",
     ])
   })
 
