@@ -9,6 +9,9 @@ const QUEUES = {
   create_item: 'command',
   stock_management: 'command',
   order_processing: 'query',
+  stock_adjustment: 'command',
+  movements: 'query',
+  message_status: 'query',
 } as const satisfies Readonly<Record<string, QueueKind>>
 
 export type QueueName = keyof typeof QUEUES
@@ -38,14 +41,19 @@ const SERVICES = [
   {
     name: 'consumer_three',
     adminPort: 9093,
-    consumes: ['stock_management'],
-    tables: { inventory: ['SELECT', 'DELETE'], inbox: ['SELECT', 'INSERT', 'DELETE'], migrations: ['SELECT'] },
+    consumes: ['stock_management', 'stock_adjustment'],
+    tables: {
+      inventory: ['SELECT', 'UPDATE', 'DELETE'],
+      inbox: ['SELECT', 'INSERT', 'DELETE'],
+      movement: ['SELECT', 'INSERT'],
+      migrations: ['SELECT'],
+    },
   },
   {
     name: 'consumer_four',
     adminPort: 9094,
-    consumes: ['order_processing'],
-    tables: { inventory: ['SELECT'], migrations: ['SELECT'] },
+    consumes: ['order_processing', 'movements', 'message_status'],
+    tables: { inventory: ['SELECT'], inbox: ['SELECT'], movement: ['SELECT'], migrations: ['SELECT'] },
   },
   { name: 'producer', adminPort: 9090, consumes: [] },
 ] as const satisfies readonly Service[]

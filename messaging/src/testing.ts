@@ -146,13 +146,13 @@ export class InMemoryRabbitmq {
   async #command<Result>(
     command: Command<unknown, Result>,
     body: unknown,
-    { deadlineMs }: { deadlineMs: number },
+    { deadlineMs, headers }: { deadlineMs: number; headers?: Record<string, string> },
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
     const messageId = uuidv7()
     try {
       const { content, properties } = await this.#ask(command, body, deadlineMs, {
         messageId,
-        headers: { [HEARS_REFUSALS_HEADER]: true },
+        headers: { ...headers, [HEARS_REFUSALS_HEADER]: true },
       })
       const parsed = parseJson(content)
       const value = parsed.ok ? parsed.value : undefined

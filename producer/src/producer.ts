@@ -13,7 +13,10 @@ import { createItemRoute } from './routes/create-item.ts'
 import { deadLettersRouter } from './routes/dead-letters.ts'
 import { headRoute } from './routes/head.ts'
 import { healthcheckRoute } from './routes/healthcheck.ts'
+import { messageRoute } from './routes/message.ts'
+import { movementsRoute } from './routes/movements.ts'
 import { orderProcessingRoute } from './routes/order-processing.ts'
+import { stockAdjustmentRoute } from './routes/stock-adjustment.ts'
 import { stockManagementRoute } from './routes/stock-management.ts'
 import { securityHeaders } from './security-headers.ts'
 
@@ -32,6 +35,7 @@ export function createApp(dependencies: Dependencies): Express {
   const post: Record<string, RequestHandler> = {
     '/create_item': createItemRoute({ ...dependencies, takeWait }),
     '/stock_management': stockManagementRoute({ ...dependencies, takeWait }),
+    '/stock_adjustment': stockAdjustmentRoute({ ...dependencies, takeWait }),
   }
   const get: Record<string, { get: RequestHandler; head: RequestHandler }> = {
     '/healthcheck': { get: healthcheckRoute(dependencies), head: headRoute(dependencies) },
@@ -39,6 +43,11 @@ export function createApp(dependencies: Dependencies): Express {
       get: orderProcessingRoute({ ...dependencies, limits }),
       head: headRoute(dependencies, ({ query }) => void wantedBy(query)),
     },
+    '/movements': {
+      get: movementsRoute(dependencies),
+      head: headRoute(dependencies, ({ query }) => void wantedBy(query)),
+    },
+    '/messages/:id': { get: messageRoute(dependencies), head: headRoute(dependencies) },
   }
   app.use(accessLog(service, [...Object.keys(post), ...Object.keys(get)]))
   app.use(securityHeaders())

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { contracts } from '@ims/messaging'
+import { seedContracts } from '@ims/messaging'
 import { InvalidEnvironment, MemoryBudget, parseEnvironment } from '@ims/runtime'
 import { afterAll, describe, expect, it } from '@jest/globals'
 import { httpEnvironment, mustBeLocked } from '../src/config.ts'
@@ -12,7 +12,7 @@ import { limitsOf } from '../src/limits.ts'
 describe('the environment of the producer', () => {
   it('listens on 127.0.0.1:5000 and waits for all four consumers, unless told otherwise', () => {
     const config = httpEnvironment.parse({})
-    expect(config).toMatchObject({ host: '127.0.0.1', port: 5000, waitFor: contracts, bodyMostBytes: 102_400 })
+    expect(config).toMatchObject({ host: '127.0.0.1', port: 5000, waitFor: seedContracts, bodyMostBytes: 102_400 })
     expect(httpEnvironment.parse({ WAIT_FOR_CONSUMERS: 'false' }).waitFor).toEqual([])
   })
 
