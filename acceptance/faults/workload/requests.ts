@@ -12,6 +12,18 @@ export interface Sender {
   /** The test's own channel; throws while it is not open. */
   channel(): ConfirmChannel
   readonly history: History
+  /** Is told of every answer over HTTP, and of none. */
+  heard?(heard: Heard): void
+}
+
+export interface Heard {
+  readonly path: string
+  /** Undefined: no answer came, or half of one. */
+  readonly status: number | undefined
+  /** The type of the problem document, if it is one. */
+  readonly problem: string
+  readonly sentAtMs: number
+  readonly tookMs: number
 }
 
 export interface Item {
@@ -171,16 +183,22 @@ async function post(sender: Sender, path: string, json: unknown, waitS?: number)
 }
 
 /** Undefined when no answer came, or half of one. */
-async function ask({ http, history }: Sender, path: string, init: RequestInit = {}): Promise<Answered | undefined> {
+async function ask(sender: Sender, path: string, init: RequestInit = {}): Promise<Answered | undefined> {
+  const { http, history } = sender
+  const sentAtMs = history.nowMs()
+  const heard = (status?: number, problem = '') =>
+    sender.heard?.({ path, status, problem, sentAtMs, tookMs: history.nowMs() - sentAtMs })
   const what = path.split('?')[0]
   try {
     const response = await fetch(`${http}${path}`, { ...init, signal: AbortSignal.timeout(ANSWERED_WITHIN_MS) })
     const text = await response.text()
     history.count(`${what} ${response.status}`)
     const problem = /"urn:ims:problem:([a-z-]+)"/.exec(text)?.[1] ?? ''
+    heard(response.status, problem)
     return { status: response.status, messageId: response.headers.get('message-id') ?? undefined, problem, text }
   } catch {
     history.count(`${what} no answer`)
+    heard()
     return undefined
   }
 }
