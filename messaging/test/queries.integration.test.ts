@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { type Broker, openBroker } from '../src/broker.ts'
 import { consumerEnvironment } from '../src/config.ts'
 import { deadLetterQueue, query } from '../src/contract.ts'
+import { NoReply } from '../src/errors.ts'
 import type { Delivery, Outcome } from '../src/handler.ts'
 import { type CountingService, countingService } from './counting-service.ts'
 import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
@@ -74,6 +75,20 @@ describe('queries', () => {
     expect(asked).toEqual(['first', 'patient', 'python'])
     expect(dropped('expired')).toBe(20)
     expect((await channel.checkQueue(deadLetterQueue(questions.queue))).messageCount).toBe(0)
+  })
+
+  it('that nobody takes are off the queue when their sender stops waiting: each carries its deadline', async () => {
+    const sender = await openBroker(rabbitmq.config, service, { publishes: [questions] })
+    const asked = sender.requester.request(questions, 'late', { deadlineMs: 3_000 })
+    const unanswered = expect(asked).rejects.toThrow(NoReply)
+    await eventually(async () => {
+      const message = await channel.get(questions.queue)
+      expect(message && message.properties.expiration).toBe('3000')
+    })
+    channel.nackAll()
+    await unanswered
+    await eventually(async () => expect((await channel.checkQueue(questions.queue)).messageCount).toBe(0))
+    await sender.close()
   })
 
   it('that ask the same while they wait share one batch; others do not', async () => {
