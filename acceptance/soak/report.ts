@@ -3,8 +3,6 @@ import { SERVICES } from '../test/stack.ts'
 import { attacks } from './attacks.ts'
 import { mib, percentile, type Soak, type Turn } from './run.ts'
 
-const TOLD_MOST = 40
-
 export const turnLine = ({ attacks: named, fromMs, untilMs }: Turn): string =>
   `${(fromMs / 1_000).toFixed(0).padStart(5)} s  ${named.join(' + ')} (${((untilMs - fromMs) / 1_000).toFixed(0)} s)`
 
@@ -40,14 +38,22 @@ export function tableLines({ turns, heard, samples, beforeP95Ms, calmP95Ms }: So
   ]
 }
 
+/** What was violated, with the attacks that ran, or were the last to run; the same violations of one turn together. */
 export function violationLines({ violations, turns }: Soak): string[] {
-  const told = violations.slice(0, TOLD_MOST).map(({ atMs, what }) => {
+  const whenOf = (atMs: number) => {
     const turn = turns.findLast(({ fromMs }) => fromMs <= atMs)
-    const when = turn === undefined ? 'before' : turn.untilMs > atMs ? 'during' : 'after'
-    return `✗ ${(atMs / 1_000).toFixed(1)} s, ${when} ${turn?.attacks.join(' + ') ?? 'the first attack'}: ${what}`
+    return turn === undefined
+      ? 'before the first attack'
+      : `${turn.untilMs > atMs ? 'during' : 'after'} ${turn.attacks.join(' + ')}`
+  }
+  const alike = Map.groupBy(violations, ({ atMs, what }) => `${whenOf(atMs)}: ${what}`)
+  return [...alike].map(([text, all]) => {
+    const amounts = all
+      .map(({ amount = '' }) => amount)
+      .sort((one, other) => Number.parseInt(one, 10) - Number.parseInt(other, 10))
+    const worst = amounts.at(-1) ? `, at worst ${amounts.at(-1)}` : ''
+    return `✗ ${((all[0]?.atMs ?? 0) / 1_000).toFixed(1)} s, ${text}${all.length > 1 ? ` (${all.length} times)` : ''}${worst}`
   })
-  const rest = violations.length - TOLD_MOST
-  return rest > 0 ? [...told, `… and ${rest} more`] : told
 }
 
 export function summaryLine({ violations, judgement, heard, turns, stalledMs }: Soak, seed: number): string {

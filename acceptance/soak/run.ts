@@ -58,6 +58,8 @@ export interface SoakOptions {
   readonly servers: Servers
   readonly seed: number
   readonly minutes: number
+  /** Only attacks with one of these words in their name; all if there is none. */
+  readonly mix?: readonly string[]
   readonly limits?: typeof LIMITS
   readonly onTurn?: (turn: Turn) => void
   readonly interrupted?: AbortSignal
@@ -73,6 +75,8 @@ export interface Turn {
 export interface Violation {
   readonly atMs: number
   readonly what: string
+  /** How long it took, or how much it was, of what is told by the worst. */
+  readonly amount?: string
 }
 
 export interface Sample {
@@ -169,11 +173,11 @@ class Soaking {
   }
 
   async #rounds(attackers: ReturnType<typeof fork>, beforeP95Ms: number): Promise<void> {
-    const { minutes } = this.#options
+    const { minutes, mix = [] } = this.#options
     const isShort = minutes < SHORT_MINUTES
     const endsAtMs = this.#history.nowMs() + minutes * MINUTE_MS
     do {
-      const hands = inHands(this.#random)
+      const hands = inHands(this.#random, mix)
       if (isShort) {
         const calmMs = this.#limits.recoveredWithinMs + MEASURED_MS
         const turnMs = Math.max(1_000, Math.floor((minutes * MINUTE_MS - calmMs) / hands.length))
@@ -266,7 +270,7 @@ class Soaking {
     const isRefused = problem === 'not-accepted'
     const answer = `${path.split('?')[0]} got ${status ?? 'no answer'} ${problem}`.trim()
     if (tookMs > answeredWithinMs || (isRefused && tookMs > refusedWithinMs))
-      this.#violate(sentAtMs, `${answer} after ${ms(tookMs)}`)
+      this.#violate(sentAtMs, `${answer} late`, ms(tookMs))
     else if (status === undefined || problem === 'no-reply') this.#violate(sentAtMs, answer)
   }
 
@@ -276,7 +280,7 @@ class Soaking {
       const atMs = this.#history.nowMs()
       this.#samples.push({ atMs, service, bytes })
       if (bytes === 0) this.#violate(atMs, `${service} has ended`)
-      if (bytes > this.#limits.residentBytes) this.#violate(atMs, `${service} takes ${mib(bytes)}`)
+      if (bytes > this.#limits.residentBytes) this.#violate(atMs, `${service} takes too much memory`, mib(bytes))
     }
   }
 
@@ -299,8 +303,8 @@ class Soaking {
     }
   }
 
-  #violate(atMs: number, what: string): void {
-    this.#violations.push({ atMs, what })
+  #violate(atMs: number, what: string, amount?: string): void {
+    this.#violations.push({ atMs, what, ...(amount === undefined ? {} : { amount }) })
   }
 
   #p95Ms(fromMs: number, untilMs = Number.POSITIVE_INFINITY): number {
@@ -325,9 +329,9 @@ class Soaking {
   }
 }
 
-/** Every attack once, two or three at a time. */
-function inHands(random: Random): Attack[][] {
-  const left = [...attacks]
+/** Every attack of the mix once, two or three at a time. */
+function inHands(random: Random, mix: readonly string[]): Attack[][] {
+  const left = attacks.filter(({ name }) => mix.length === 0 || mix.some((word) => name.includes(word)))
   const hands: Attack[][] = []
   while (left.length > 0) {
     const hand: Attack[] = []
