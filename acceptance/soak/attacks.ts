@@ -179,10 +179,10 @@ export const attacks: readonly Attack[] = [
     },
     'slow uplink',
   ),
-  overHttp('admin ports flooded', 500, ({ target }, connections, n) => {
+  overHttp('admin ports flooded', 1_000, ({ target }, connections, n) => {
     for (const url of target.admin) {
       for (const path of ['/metrics', '/readyz'])
-        connections.send(url, getPath(path).repeat(500), n % 2 === 0 ? 'reads nothing' : 'reads')
+        connections.send(url, getPath(path).repeat(250), n % 2 === 0 ? 'reads nothing' : 'reads')
       connections.send(url, '', 'reads')
     }
   }),

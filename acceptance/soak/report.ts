@@ -18,7 +18,9 @@ export function tableLines({ turns, heard, samples, beforeP95Ms, calmP95Ms }: So
   const during = (of: readonly Turn[]) => (atMs: number) =>
     of.some(({ fromMs, untilMs }) => atMs >= fromMs && atMs < untilMs)
   const peakOf = (some: Soak['samples']) => Math.max(0, ...some.map(({ bytes }) => bytes))
-  const rows = [...attacks.map(({ name }) => ({ name, of: turns.filter((turn) => turn.attacks.includes(name)) }))]
+  const rows = attacks
+    .map(({ name }) => ({ name, of: turns.filter((turn) => turn.attacks.includes(name)) }))
+    .filter(({ of }) => of.length > 0)
   return [
     `${'while'.padEnd(46)}requests  503 %   p50   p95   max ms  largest process`,
     ...rows.map(({ name, of }) => {

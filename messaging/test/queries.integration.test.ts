@@ -83,7 +83,7 @@ describe('queries', () => {
     const unanswered = expect(asked).rejects.toThrow(NoReply)
     await eventually(async () => {
       const message = await channel.get(questions.queue)
-      expect(message && message.properties.expiration).toBe('3000')
+      expect(message === false ? undefined : message.properties.expiration).toBe('3000')
     })
     channel.nackAll()
     await unanswered

@@ -29,6 +29,8 @@ const COST_OF_UNCONFIRMED_BYTE = 3
 
 interface Unconfirmed {
   readonly envelope: Envelope
+  /** By the clock. */
+  readonly sentAtMs: number
   readonly clearTimer: () => void
   /** The broker sent the message back, because it has no such queue; the confirm follows. */
   returned: boolean
@@ -90,7 +92,7 @@ export class Publisher {
     const messageId = properties.messageId ?? this.#clock.uuid()
     const { meter, name } = this.#service
     meter.count('messages_accepted', { queue: contract.queue })
-    await this.send({
+    const envelope = {
       queue: contract.queue,
       content: Buffer.from(JSON.stringify(body)),
       properties: {
@@ -101,7 +103,9 @@ export class Publisher {
         ...properties,
         messageId,
       },
-    })
+    }
+    const refusal = this.#slowness(contract.queue)
+    await (refusal ? this.#refused(envelope, refusal) : this.send(envelope))
     return { messageId }
   }
 
@@ -213,6 +217,25 @@ export class Publisher {
     return undefined
   }
 
+  /**
+   * Why a message to the queue would not be confirmed in time: one before it has waited for half of that, on its way or at the
+   * broker. Each queue by itself, because a broker can be slow with one of them. What waits for ever keeps nobody out for ever.
+   */
+  #slowness(queue: string): NotAccepted | undefined {
+    const { confirmTimeoutMs, stallTimeoutMs } = this.#config
+    const nowMs = this.#clock.nowMs()
+    for (const { envelope, sentAtMs } of this.#unconfirmed.values()) {
+      const waitsMs = nowMs - Math.max(sentAtMs, this.#connection.current?.unblockedAtMs ?? 0)
+      if (envelope.queue !== queue || waitsMs > stallTimeoutMs) continue
+      if (waitsMs <= confirmTimeoutMs / 2) return undefined
+      return new NotAccepted(
+        'over-limit',
+        `messages to ${queue} have waited ${Math.round(waitsMs)} ms for their confirm`,
+      )
+    }
+    return undefined
+  }
+
   #refused(envelope: Envelope, refusal: NotAccepted): Promise<never> {
     this.#service.meter.count('messages_not_accepted', { queue: countedAs(envelope), reason: refusal.reason })
     return Promise.reject(refusal)
@@ -233,7 +256,15 @@ export class Publisher {
       ? whenLateFrom(clock, from, confirmTimeoutMs, late)
       : whenLate(clock, confirmTimeoutMs, late)
     if (this.#unconfirmed.size === 0) this.#confirmedAtMs = clock.nowMs()
-    this.#unconfirmed.set(id, { envelope, clearTimer, returned: false, isTold: false, resolve, reject })
+    this.#unconfirmed.set(id, {
+      envelope,
+      sentAtMs: clock.nowMs(),
+      clearTimer,
+      returned: false,
+      isTold: false,
+      resolve,
+      reject,
+    })
     this.#unconfirmedBytes += content.length
     this.#measure()
     // A lone message goes at once: there is nothing to gather it with.
