@@ -110,11 +110,12 @@ describe('the program dead-letters', () => {
     expect(await peer.depth(QUEUE)).toBe(20_000)
   }, 180_000)
 
-  it('lists and redrives dead letters of 15 MiB that come after small ones in less than 256 MB', async () => {
+  it('lists, exports and redrives dead letters of 15 MiB that come after small ones in less than 256 MB', async () => {
     await peer.setAside(100)
     await peer.setAside(30, () => 'too-large', 15 * 1_048_576)
     for (const args of [
       ['list', QUEUE],
+      ['export', QUEUE],
       ['redrive', QUEUE, '--all'],
     ]) {
       const running = start(args, { NODE_OPTIONS: '--max-old-space-size=96' })
