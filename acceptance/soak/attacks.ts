@@ -29,8 +29,10 @@ export interface Scene {
   readonly over: AbortSignal
 }
 
-/** Attackers come from so many addresses, and from none that an honest client has. */
-const ADDRESSES = 40
+/** So many attackers, each with an address and an API key that no honest client has. */
+const ATTACKERS = 40
+export const ATTACKERS_KEYS = times(ATTACKERS, (n) => `attacker-${n}`)
+export const OPERATORS_KEY = 'operator'
 const MIB = 1_048_576
 const HOST = 'Host: 127.0.0.1\r\n'
 const JSON_TYPE = 'Content-Type: application/json\r\n'
@@ -41,10 +43,26 @@ function newItem(name = HOSTILE): string {
   const sku = `H${process.pid}-${created}`
   return JSON.stringify({ sku, name, label: HOSTILE, price: 1, quantity: 1 })
 }
-const post = (body: string, headers = '') =>
-  `POST /create_item HTTP/1.1\r\n${HOST}${JSON_TYPE}${headers}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
-const getPath = (path: string) => `GET ${path} HTTP/1.1\r\n${HOST}\r\n`
-const times = <T>(count: number, make: (n: number) => T): T[] => Array.from({ length: count }, (_, n) => make(n))
+
+/** Bytes of an attacker with this key. */
+type Bytes = (key: string) => string
+const post =
+  (body: string, headers = ''): Bytes =>
+  (key) =>
+    `POST /create_item HTTP/1.1\r\n${HOST}X-API-Key: ${key}\r\n${JSON_TYPE}${headers}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+const getPath =
+  (path: string): Bytes =>
+  (key) =>
+    `GET ${path} HTTP/1.1\r\n${HOST}X-API-Key: ${key}\r\n\r\n`
+/** So many requests in one write. */
+const pipelined =
+  (count: number, make: (n: number) => Bytes): Bytes =>
+  (key) =>
+    times(count, (n) => make(n)(key)).join('')
+
+function times<T>(count: number, make: (n: number) => T): T[] {
+  return Array.from({ length: count }, (_, n) => make(n))
+}
 
 /** Connections of one attack, all closed at its end. */
 class Connections {
@@ -56,15 +74,16 @@ class Connections {
   }
 
   /** Sends bytes on a new connection; reads what comes, or nothing at all. */
-  send(url: string, bytes: string, reads: 'reads' | 'reads nothing'): Socket {
-    const localAddress = `127.0.1.${this.#random.whole(1, ADDRESSES)}`
+  send(url: string, bytes: string | Bytes, reads: 'reads' | 'reads nothing'): Socket {
+    const attacker = this.#random.whole(0, ATTACKERS - 1)
+    const localAddress = `127.0.1.${1 + attacker}`
     const socket = connectTcp({ port: Number(new URL(url).port), host: '127.0.0.1', localAddress })
     this.#open.add(socket)
     socket.on('error', () => {})
     socket.on('close', () => this.#open.delete(socket))
     if (reads === 'reads') socket.resume()
     else socket.pause()
-    socket.write(bytes)
+    socket.write(typeof bytes === 'string' ? bytes : bytes(ATTACKERS_KEYS[attacker] ?? ''))
     return socket
   }
 
@@ -132,7 +151,7 @@ const header = (name: string, value: number) => field(name, 'I', uint32(value))
 export const attacks: readonly Attack[] = [
   overHttp('pipelined listings that leave', 1_000, ({ target, random }, connections) => {
     const label = random.whole(0, 1_000_000)
-    const bytes = times(1_000, (n) => getPath(`/order_processing?limit=1&label=zz${label}-${n}`)).join('')
+    const bytes = pipelined(1_000, (n) => getPath(`/order_processing?limit=1&label=zz${label}-${n}`))
     const socket = connections.send(target.http, bytes, 'reads nothing')
     setTimeout(() => socket.destroy(), 100)
   }),
@@ -157,13 +176,18 @@ export const attacks: readonly Attack[] = [
     for (const bytes of times(20, () => head + ' '.repeat(99_000))) connections.send(target.http, bytes, 'reads')
   }),
   overHttp('5,000 requests in one write', 8_000, ({ target }, connections) => {
-    connections.send(target.http, times(5_000, () => post(newItem())).join(''), 'reads')
+    connections.send(
+      target.http,
+      pipelined(5_000, () => post(newItem())),
+      'reads',
+    )
   }),
   overHttp(
     'waits of clients that are gone',
     500,
     ({ target }, connections) => {
-      for (const bytes of times(40, () => times(8, () => post(newItem(), 'Prefer: wait=30\r\n')).join(''))) {
+      const bytes = pipelined(8, () => post(newItem(), 'Prefer: wait=30\r\n'))
+      for (let n = 0; n < 40; n += 1) {
         const socket = connections.send(target.http, bytes, 'reads nothing')
         setTimeout(() => socket.destroy(), 400)
       }
@@ -174,15 +198,19 @@ export const attacks: readonly Attack[] = [
     'creates over a slow uplink',
     250,
     ({ target }, connections) => {
-      for (const bytes of times(4, () => times(20, () => post(newItem(`${HOSTILE}${'é'.repeat(90)}`))).join('')))
-        connections.send(target.http, bytes, 'reads')
+      const bytes = pipelined(20, () => post(newItem(`${HOSTILE}${'é'.repeat(90)}`)))
+      for (let n = 0; n < 4; n += 1) connections.send(target.http, bytes, 'reads')
     },
     'slow uplink',
   ),
   overHttp('admin ports flooded', 1_000, ({ target }, connections, n) => {
     for (const url of target.admin) {
       for (const path of ['/metrics', '/readyz'])
-        connections.send(url, getPath(path).repeat(250), n % 2 === 0 ? 'reads nothing' : 'reads')
+        connections.send(
+          url,
+          pipelined(250, () => getPath(path)),
+          n % 2 === 0 ? 'reads nothing' : 'reads',
+        )
       connections.send(url, '', 'reads')
     }
   }),
@@ -246,7 +274,7 @@ export const attacks: readonly Attack[] = [
       for (let n = 0; n < 2; n += 1)
         await raw.publish('healthcheck.dead-letter', Buffer.alloc(15 * MIB, HOSTILE), { deliveryMode: 2 })
       for (const path of ['/dead_letters', '/dead_letters/healthcheck', '/dead_letters/healthcheck/export']) {
-        const response = await fetch(target.http + path)
+        const response = await fetch(target.http + path, { headers: { 'X-API-Key': OPERATORS_KEY } })
         for await (const _ of response.body ?? []);
       }
     },

@@ -1,5 +1,6 @@
 // One soak: honest requests at a steady rate, attacks in turns, a calm after each round, and the ledger's judgement at the end.
 import { fork } from 'node:child_process'
+import { hash } from 'node:crypto'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -12,7 +13,7 @@ import type { Heard } from '../faults/workload/requests.ts'
 import { residentBytes, startWorld, type World } from '../faults/world.ts'
 import { SERVICES, type ServiceName } from '../test/stack.ts'
 import { type Order, report } from './attacker.ts'
-import { type Attack, attacks, HOSTILE } from './attacks.ts'
+import { ATTACKERS_KEYS, type Attack, attacks, HOSTILE, OPERATORS_KEY } from './attacks.ts'
 import { startHonest } from './honest.ts'
 
 /** What is demanded. */
@@ -45,11 +46,17 @@ const SLOW_BYTES_PER_S = 20_000
 const ROWS = 15_000
 const ROWS_AT_ONCE = 5_000
 
+const HONEST_KEY = 'honest'
+
 /**
  * An honest client wants its answer within five seconds, so what the producer waits for takes less. Memory as in a container:
  * V8 takes it for the machine's otherwise.
  */
 const ENVIRONMENT = {
+  API_KEYS: [
+    ...[HONEST_KEY, ...ATTACKERS_KEYS].map((key) => `${key} read,write ${hash('sha256', key)}`),
+    `${OPERATORS_KEY} admin ${hash('sha256', OPERATORS_KEY)}`,
+  ].join('\n'),
   RABBITMQ_CONFIRM_TIMEOUT_MS: '4000',
   NODE_OPTIONS: '--max-semi-space-size=2 --max-old-space-size=192',
 }
@@ -136,6 +143,7 @@ class Soaking {
     const sampling = setInterval(() => this.#sample(), SAMPLED_EVERY_MS)
     const sender = {
       http: stack.http,
+      headers: { 'X-API-Key': HONEST_KEY },
       channel: () => stack.channel,
       history: this.#history,
       heard: (heard: Heard) => this.#hear(heard),

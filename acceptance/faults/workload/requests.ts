@@ -9,6 +9,8 @@ const TWICE_FRACTION = 0.1
 
 export interface Sender {
   readonly http: string
+  /** What every request has. */
+  readonly headers?: Readonly<Record<string, string>>
   /** The test's own channel; throws while it is not open. */
   channel(): ConfirmChannel
   readonly history: History
@@ -178,19 +180,30 @@ function settle(history: History, attempt: Attempt, answer: Answered | undefined
 }
 
 async function post(sender: Sender, path: string, json: unknown, waitS?: number): Promise<Answered | undefined> {
-  const headers = { 'Content-Type': 'application/json', ...(waitS === undefined ? {} : { Prefer: `wait=${waitS}` }) }
+  const headers = {
+    'Content-Type': 'application/json',
+    ...(waitS === undefined ? {} : { Prefer: `wait=${waitS}` }),
+  }
   return await ask(sender, path, { method: 'POST', headers, body: JSON.stringify(json) })
 }
 
+interface Asked extends RequestInit {
+  headers?: Record<string, string>
+}
+
 /** Undefined when no answer came, or half of one. */
-async function ask(sender: Sender, path: string, init: RequestInit = {}): Promise<Answered | undefined> {
+async function ask(sender: Sender, path: string, { headers, ...init }: Asked = {}): Promise<Answered | undefined> {
   const { http, history } = sender
   const sentAtMs = history.nowMs()
   const heard = (status?: number, problem = '') =>
     sender.heard?.({ path, status, problem, sentAtMs, tookMs: history.nowMs() - sentAtMs })
   const what = path.split('?')[0]
   try {
-    const response = await fetch(`${http}${path}`, { ...init, signal: AbortSignal.timeout(ANSWERED_WITHIN_MS) })
+    const response = await fetch(`${http}${path}`, {
+      ...init,
+      headers: { ...sender.headers, ...headers },
+      signal: AbortSignal.timeout(ANSWERED_WITHIN_MS),
+    })
     const text = await response.text()
     history.count(`${what} ${response.status}`)
     const problem = /"urn:ims:problem:([a-z-]+)"/.exec(text)?.[1] ?? ''
