@@ -85,13 +85,34 @@ export interface DeadLetterDesk {
   discard(queue: string, choice: Choice, options?: WorkOptions): Promise<Worked>
 }
 
-/** Gives access to the dead letters on the broker that `config` names. */
+/**
+ * Gives access to the dead letters on the broker that `config` names. One at a time: there is memory for one window of them,
+ * and a dead letter of 15 MiB takes 100 until it is shown.
+ */
 export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLetterDesk {
+  let busyWith: string | undefined
+  const reading = async <T>(queue: string, work: (reader: DeadLetterReader) => Promise<T>): Promise<T> => {
+    if (busyWith !== undefined)
+      throw new DeadLettersUnavailable(
+        'busy',
+        `somebody else is working on dead letters of ${busyWith} here: wait until they have finished, and try again`,
+      )
+    busyWith = queue
+    try {
+      const reader = await openReader(queue, config, service)
+      try {
+        return await work(reader)
+      } finally {
+        await reader.close()
+      }
+    } finally {
+      busyWith = undefined
+    }
+  }
   return {
-    browse: async (queue, visit, options) =>
-      await reading(queue, config, service, (reader) => browsed(queue, reader, visit, options)),
+    browse: async (queue, visit, options) => await reading(queue, (reader) => browsed(queue, reader, visit, options)),
     redrive: async (queue, choice, options = {}) =>
-      await reading(queue, config, service, async (reader) => {
+      await reading(queue, async (reader) => {
         const republisher = options.dryRun ? undefined : await openRepublisher(queue, config, service)
         try {
           return await worked(reader, choice, options, republisher)
@@ -100,21 +121,7 @@ export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLe
         }
       }),
     discard: async (queue, choice, options = {}) =>
-      await reading(queue, config, service, (reader) => worked(reader, choice, options, undefined)),
-  }
-}
-
-async function reading<T>(
-  queue: string,
-  config: RabbitmqConfig,
-  service: Service,
-  work: (reader: DeadLetterReader) => Promise<T>,
-): Promise<T> {
-  const reader = await openReader(queue, config, service)
-  try {
-    return await work(reader)
-  } finally {
-    await reader.close()
+      await reading(queue, (reader) => worked(reader, choice, options, undefined)),
   }
 }
 
