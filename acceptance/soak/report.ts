@@ -58,13 +58,19 @@ export function violationLines({ violations, turns }: Soak): string[] {
   })
 }
 
-export function summaryLine({ violations, judgement, heard, turns, stalledMs }: Soak, seed: number): string {
+export function summaryLine(
+  { violations, judgement, heard, turns, stalledMs, waitedForCpu }: Soak,
+  seed: number,
+): string {
   const { accepted, applied, told, setAside, indeterminate } = judgement
   return [
     `${heard.length} honest requests, ${turns.length} turns of attacks`,
     `accepted ${accepted} = applied ${applied} + refused and told ${told} + set aside ${setAside}, indeterminate ${indeterminate}`,
     `violations ${violations.length}`,
     `this process stood still for ${stalledMs.toFixed(0)} ms at most`,
+    ...(waitedForCpu === undefined
+      ? []
+      : [`somebody on this machine waited for a processor ${(100 * waitedForCpu).toFixed(0)} % of the time`]),
     `seed ${seed}`,
   ].join(' · ')
 }

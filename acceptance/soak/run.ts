@@ -1,6 +1,7 @@
 // One soak: honest requests at a steady rate, attacks in turns, a calm after each round, and the ledger's judgement at the end.
 import { fork } from 'node:child_process'
 import { hash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -104,6 +105,8 @@ export interface Soak {
   readonly calmP95Ms: readonly number[]
   /** The longest that this process itself could not look at its sockets: what it measured then is its own. */
   readonly stalledMs: number
+  /** The part of the time in which some process of the machine, of this run or not, waited for a processor; undefined where the system does not tell. */
+  readonly waitedForCpu: number | undefined
 }
 
 /** Runs for `minutes`, then drains and judges. Rejects when the suite does not drain, or is interrupted. */
@@ -138,6 +141,7 @@ class Soaking {
   async run(): Promise<Soak> {
     const { stack } = this.#world
     await this.#fillInventory()
+    const waitedBeforeMs = waitedForCpuMs()
     const delay = monitorEventLoopDelay()
     delay.enable()
     const sampling = setInterval(() => this.#sample(), SAMPLED_EVERY_MS)
@@ -165,6 +169,7 @@ class Soaking {
       await honest.stop()
     }
     this.#mustNotGrow()
+    const waitedForCpu = (waitedForCpuMs() - waitedBeforeMs) / this.#history.nowMs()
     const judgement = judge(this.#history, honestOnly(await findAll(this.#world)))
     for (const { what, text, attempt } of judgement.violations)
       this.#violate(attempt?.atMs ?? this.#history.nowMs(), `${what}: ${text} ${attempt?.id ?? ''}`)
@@ -177,6 +182,7 @@ class Soaking {
       beforeP95Ms,
       calmP95Ms: this.#calms.map(({ fromMs, untilMs }) => this.#p95Ms(fromMs, untilMs)),
       stalledMs: delay.max / 1e6,
+      waitedForCpu: Number.isNaN(waitedForCpu) ? undefined : waitedForCpu,
     }
   }
 
@@ -334,6 +340,15 @@ class Soaking {
       const rows = Array.from({ length: ROWS_AT_ONCE }, (_, n) => [`H-${from + n}`, name, HOSTILE, 1.5, n])
       await this.#world.stack.pool.query('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
     }
+  }
+}
+
+/** https://docs.kernel.org/accounting/psi.html */
+function waitedForCpuMs(): number {
+  try {
+    return Number(/^some .*total=(\d+)/m.exec(readFileSync('/proc/pressure/cpu', 'utf8'))?.[1]) / 1_000
+  } catch {
+    return Number.NaN
   }
 }
 
