@@ -6,6 +6,7 @@ import { consumerEnvironment, contracts } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { QUERY_PREFETCH_MAX } from '../../messaging/src/incoming/consumer.ts'
 import {
   type Container,
   KUBERNETES,
@@ -23,7 +24,6 @@ import {
   withoutKubectl,
   workloads,
 } from './manifests.ts'
-import { QUERY_PREFETCH_MAX } from '../../messaging/src/incoming/consumer.ts'
 import { ROOT } from './stack.ts'
 
 const trigger = z.object({ queueName: z.string(), value: z.string() })
