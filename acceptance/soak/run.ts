@@ -161,6 +161,10 @@ class Soaking {
       const beganMs = this.#history.nowMs()
       await this.#pause(BEFORE_MS)
       beforeP95Ms = this.#p95Ms(beganMs)
+      if (beforeP95Ms > this.#limits.calmP95Ms)
+        throw new Error(
+          `answers take ${ms(beforeP95Ms)} (p95) before the first attack: this machine is too busy to tell`,
+        )
       await this.#rounds(attackers, beforeP95Ms)
     } finally {
       attackers.kill()

@@ -43,7 +43,8 @@ interface Answered {
   readonly text: string
 }
 
-const KNOWN = new Set([200, 201, 202, 404, 409, 422, 503, 504])
+/** 408: on a busy machine a client may take too long to send. */
+const KNOWN = new Set([200, 201, 202, 404, 408, 409, 422, 503, 504])
 
 /** Every item name starts with this: a connection with the wrong character set would corrupt it. */
 export const ITEM = 'größe😀'
