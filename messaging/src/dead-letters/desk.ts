@@ -2,6 +2,7 @@
 import type { Message } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
 import { contracts } from '../contracts.ts'
+import { clockOf, withDeadline } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { type DeadLetter, described, idOf, reasonOf } from './described.ts'
 import { DeadLettersUnavailable } from './errors.ts'
@@ -11,6 +12,8 @@ import { printable } from './text.ts'
 
 /** The queues that have dead letters: those of the suite. */
 export const deadLetterSources: readonly string[] = contracts.map(({ queue }) => queue)
+
+const TURN_WAITS_MAX_MS = 1_000
 
 const SUFFIX = /\.dead-letter$/
 
@@ -90,14 +93,18 @@ export interface DeadLetterDesk {
  * and a dead letter of 15 MiB takes 100 until it is shown.
  */
 export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLetterDesk {
-  let busyWith: string | undefined
+  let turn = Promise.resolve()
   const reading = async <T>(queue: string, work: (reader: DeadLetterReader) => Promise<T>): Promise<T> => {
-    if (busyWith !== undefined)
-      throw new DeadLettersUnavailable(
-        'busy',
-        `somebody else is working on dead letters of ${busyWith} here: wait until they have finished, and try again`,
-      )
-    busyWith = queue
+    const before = turn
+    let done = () => {}
+    turn = new Promise((resolve) => {
+      done = resolve
+    })
+    await withDeadline(clockOf(service), before, TURN_WAITS_MAX_MS, 'a turn').catch(() => {
+      void before.then(done)
+      const sentence = 'somebody else is working on dead letters here: wait until they have finished, and try again'
+      throw new DeadLettersUnavailable('busy', sentence)
+    })
     try {
       const reader = await openReader(queue, config, service)
       try {
@@ -106,7 +113,7 @@ export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLe
         await reader.close()
       }
     } finally {
-      busyWith = undefined
+      done()
     }
   }
   return {
