@@ -39,6 +39,8 @@ const TURN_MS = 20_000
 const MEASURED_MS = 5_000
 /** A shorter run has one round, with every attack in it. */
 const SHORT_MINUTES = 3
+/** So many in each third tell whether memory grows. */
+const CALMS_MIN = 4
 const MINUTE_MS = 60_000
 const SAMPLED_EVERY_MS = 500
 /** An attack ends by itself within this time after its turn. */
@@ -304,7 +306,8 @@ class Soaking {
 
   #mustNotGrow(): void {
     const third = Math.floor(this.#calms.length / 3)
-    if (third === 0) return
+    // A process that has just begun to work grows.
+    if (third < CALMS_MIN) return
     for (const service of SERVICES) {
       const [middle, last] = [this.#calms.slice(third, 2 * third), this.#calms.slice(-third)].map((calms) =>
         median(
