@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { eventually, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
+import { eventually, leanNode, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
 import { type BrokerPeer, DEAD, ids, openPeer, QUEUE } from './dead-letters-peer.ts'
 
 const PROGRAM = join(import.meta.dirname, '..', 'src', 'dead-letters.ts')
@@ -118,7 +118,7 @@ describe('the program dead-letters', () => {
       ['export', QUEUE],
       ['redrive', QUEUE, '--all'],
     ]) {
-      const running = start(args, { NODE_OPTIONS: '--max-old-space-size=96' })
+      const running = start(args, { ...leanNode, NODE_OPTIONS: '--max-old-space-size=96' })
       running.child.stdout?.removeAllListeners('data').resume()
       let peakKb = 0
       const watching = setInterval(() => {
@@ -126,7 +126,7 @@ describe('the program dead-letters', () => {
       }, 20)
       expect([args, await running.ended, running.err()]).toEqual([args, 0, expect.not.stringContaining('heap')])
       clearInterval(watching)
-      expect(peakKb).toBeLessThan(256_000)
+      expect([args, peakKb > 256_000 ? peakKb : 0]).toEqual([args, 0])
     }
     expect(await peer.depth(QUEUE)).toBe(130)
   }, 180_000)
