@@ -116,7 +116,7 @@ describe('text for a terminal', () => {
       const pieces = [...jsonLinePieces(letter)]
       expect(pieces.join('').endsWith('}\n')).toBe(true)
       expect(JSON.parse(pieces.join(''))).toEqual(letter)
-      expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThan(1_000_000)
+      expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThan(400_000)
     }
   })
 })
