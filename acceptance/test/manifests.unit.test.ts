@@ -2,9 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeAccounts } from '@ims/accounts'
+import { consumerEnvironment, contracts } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { QUERY_PREFETCH_MAX } from '../../messaging/src/incoming/consumer.ts'
 import {
   type Container,
   KUBERNETES,
@@ -23,6 +25,8 @@ import {
   workloads,
 } from './manifests.ts'
 import { ROOT } from './stack.ts'
+
+const trigger = z.object({ queueName: z.string(), value: z.string() })
 
 const CONSUMERS = ['one', 'two', 'three', 'four']
 const namesOf = (all: readonly Manifest[]) => all.map(({ metadata }) => metadata.name)
@@ -271,6 +275,18 @@ describe('the overlays', () => {
     expect(producer).not.toMatch(/name: API_KEYS$/m)
     expect(producer).toMatch(/name: producer-api-keys\s/)
     expect(producer).not.toContain('optional: true')
+  })
+
+  it('scale a consumer when more messages wait than its pods take at once, by the queue that it consumes', () => {
+    const scaled = z.object({ spec: z.object({ triggers: z.tuple([z.object({ metadata: trigger })]) }) })
+    for (const [index, number] of ['one', 'two', 'three', 'four'].entries()) {
+      const file = join(KUBERNETES, `overlays/keda/component/consumer-${number}-scaledobject.yaml`)
+      const { queueName, value } = scaled.parse(parse(readFileSync(file, 'utf8'))).spec.triggers[0].metadata
+      const { queue, kind } = contracts[index] ?? {}
+      const { prefetch } = consumerEnvironment.parse({})
+      const takes = kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, prefetch) : prefetch
+      expect({ queueName, value }).toEqual({ queueName: queue, value: String(2 * takes) })
+    }
   })
 
   it('never let an apply undo what an autoscaler has set', () => {
