@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeAccounts } from '@ims/accounts'
-import { consumerEnvironment, contracts } from '@ims/messaging'
+import { type QueueName, queues, services } from '@ims/accounts/suite'
+import { consumerEnvironment } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
 import { z } from 'zod'
@@ -278,14 +279,16 @@ describe('the overlays', () => {
   })
 
   it('scale a consumer when more messages wait than its pods take at once, by the queue that it consumes', () => {
-    const scaled = z.object({ spec: z.object({ triggers: z.tuple([z.object({ metadata: trigger })]) }) })
-    for (const [index, number] of ['one', 'two', 'three', 'four'].entries()) {
-      const file = join(KUBERNETES, `overlays/keda/component/consumer-${number}-scaledobject.yaml`)
-      const { queueName, value } = scaled.parse(parse(readFileSync(file, 'utf8'))).spec.triggers[0].metadata
-      const { queue, kind } = contracts[index] ?? {}
-      const { prefetch } = consumerEnvironment.parse({})
-      const takes = kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, prefetch) : prefetch
-      expect({ queueName, value }).toEqual({ queueName: queue, value: String(2 * takes) })
+    const scaled = z.object({ spec: z.object({ triggers: z.array(z.object({ metadata: trigger })) }) })
+    const { prefetch } = consumerEnvironment.parse({})
+    for (const { name, consumes } of services.filter(({ consumes }) => consumes.length > 0)) {
+      const file = join(KUBERNETES, `overlays/keda/component/${name.replace('_', '-')}-scaledobject.yaml`)
+      const { triggers } = scaled.parse(parse(readFileSync(file, 'utf8'))).spec
+      const takes = (queue: QueueName) =>
+        queues[queue] === 'query' ? Math.min(QUERY_PREFETCH_MAX, prefetch) : prefetch
+      expect(triggers.map(({ metadata: { queueName, value } }) => ({ queueName, value }))).toEqual(
+        consumes.map((queue) => ({ queueName: queue, value: String(2 * takes(queue)) })),
+      )
     }
   })
 
