@@ -5,7 +5,7 @@ import { errnoOf } from './errors.ts'
 import { MigrationRefused } from './migration-refused.ts'
 import { AdoptPythonInventory1764000000002 } from './migrations/1764000000002-adopt-python-inventory.ts'
 import { type Fault, faultsOf, hasUniqueSku } from './schema.ts'
-import { readSchema, type Schema, type Table } from './schema-found.ts'
+import { readSchema, type Schema, TABLES, type Table } from './schema-found.ts'
 import type { Sql } from './server-pool.ts'
 import type { Log } from './service.ts'
 
@@ -23,9 +23,9 @@ export async function refuseWhatCannotBeMended(sql: Sql): Promise<void> {
 /** Throws MigrationRefused when a table is missing or differs from what the services need. */
 export async function refuseWhatIsLeft(sql: Sql): Promise<void> {
   const schema = await readSchema(sql)
-  const missing = (['inventory', 'inbox'] as const)
-    .filter((table) => !schema.tables.has(table))
-    .map((table) => `${table}: the table is missing although its migration is recorded: restore it from a backup`)
+  const missing = TABLES.filter((table) => !schema.tables.has(table)).map(
+    (table) => `${table}: the table is missing although its migration is recorded: restore it from a backup`,
+  )
   refuse([...missing, ...faultsOf(schema).map(sentence)])
 }
 
@@ -42,7 +42,7 @@ const sentence = ({ table, says }: Fault) => `${table}: ${says}`
 export async function mend(runner: QueryRunner, sql: Sql, log: Log): Promise<void> {
   if (faultsOf(await readSchema(sql)).some(({ mend }) => mend === 'convert prices'))
     await new AdoptPythonInventory1764000000002().up(runner)
-  for (const table of ['inventory', 'inbox'] as const) {
+  for (const table of TABLES) {
     const faults = faultsOf(await readSchema(sql)).filter((fault) => fault.table === table)
     const clauses = new Set(faults.flatMap(({ mend }) => (Array.isArray(mend) ? mend : [])))
     if (clauses.size === 0) continue

@@ -1,14 +1,15 @@
-// The tables inventory and inbox as a database has them, read from information_schema.
+// The tables of the suite as a database has them, read from information_schema.
 import { z } from 'zod'
 import { exactCollation } from './migrations/collation.ts'
 import type { Sql } from './server-pool.ts'
 
-export type TableName = 'inventory' | 'inbox'
+export const TABLES = ['inventory', 'inbox', 'movement'] as const
+export type TableName = (typeof TABLES)[number]
 
 const nullableText = z.string().nullable()
 const count = z.coerce.number()
 const columnRow = z.object({
-  table: z.enum(['inventory', 'inbox']),
+  table: z.enum(TABLES),
   name: z.string(),
   type: z.string(),
   data: z.string(),
@@ -25,7 +26,7 @@ const columnRow = z.object({
 export type Column = z.output<typeof columnRow>
 
 const tableRow = z.object({
-  name: z.enum(['inventory', 'inbox']),
+  name: z.enum(TABLES),
   kind: z.string(),
   engine: nullableText,
   nextId: count.nullable(),
@@ -36,7 +37,7 @@ const keyRow = z
   .transform((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name.toLowerCase(), value])))
   .pipe(
     z.object({
-      table_name: z.enum(['inventory', 'inbox']),
+      table_name: z.enum(TABLES),
       index_name: z.string(),
       non_unique: count,
       column_name: nullableText,
@@ -70,8 +71,8 @@ export interface Schema {
 }
 
 /** information_schema may compare names without case, although `Inventory` can be another table. */
-const NAMED = `table_schema = DATABASE() AND table_name IN ('inventory', 'inbox')
-  AND CAST(table_name AS BINARY) IN ('inventory', 'inbox')`
+const NAMES = TABLES.map((table) => `'${table}'`).join(', ')
+const NAMED = `table_schema = DATABASE() AND table_name IN (${NAMES}) AND CAST(table_name AS BINARY) IN (${NAMES})`
 
 /**
  * Reads information_schema only. It shows an account the tables that the account has a privilege on. Needs a session that

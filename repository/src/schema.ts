@@ -49,6 +49,26 @@ const WANTED: Readonly<Record<TableName, WantedTable>> = {
     primary: ['queue', 'message_id'],
     keys: { applied_at: { columns: ['applied_at'], unique: false } },
   },
+  movement: {
+    columns: {
+      id: identity(),
+      message_id: bytes(1020),
+      item_id: integer(),
+      sku: exactText(20, { isKey: true }),
+      delta: integer(),
+      quantity_before: integer(),
+      quantity_after: integer(),
+      reason: exactText(100),
+      requested_by: exactText(128),
+      request_id: exactText(128),
+      moved_at: timeOfInsert(3),
+    },
+    primary: ['id'],
+    keys: {
+      message_id: { columns: ['message_id'], unique: true },
+      sku_id: { columns: ['sku', 'id'], unique: false },
+    },
+  },
 }
 
 /** Engines that cannot roll back, and that InnoDB replaces without loss. */

@@ -53,7 +53,7 @@ describe('a table that others created', () => {
   beforeEach(async () => {
     service = serviceUnderTest()
     await mysql.sql('DROP VIEW IF EXISTS inventory')
-    await mysql.sql('DROP TABLE IF EXISTS orders, stock, Inventory, inventory, inbox, migrations')
+    await mysql.sql('DROP TABLE IF EXISTS orders, stock, Inventory, inventory, inbox, movement, migrations')
   })
 
   const made = async (table: 'inventory' | 'inbox') => {

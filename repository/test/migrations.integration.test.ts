@@ -39,6 +39,7 @@ const ALL = [
   'CreateInbox1764000000003',
   'InboxError1764000000004',
   'IndexLabel1764000000005',
+  'CreateMovement1764000000006',
 ]
 
 jest.setTimeout(60_000)
@@ -107,7 +108,7 @@ describe('migrate', () => {
     'quantity int',
   ]
 
-  it('creates both tables from nothing, and does nothing the second time', async () => {
+  it('creates all tables from nothing, and does nothing the second time', async () => {
     expect(await migrate(mysql.config, service.log)).toEqual({ applied: ALL })
     expect(await shape()).toEqual(OURS)
     expect(await migrate(mysql.config, service.log)).toEqual({ applied: [] })
@@ -254,7 +255,9 @@ describe('migrate', () => {
     await expect(migrate(through(mysql.config, proxy.port), service.log)).rejects.toMatchObject({ transient: true })
     await proxy.close()
     await eventually(async () => expect(await indexed()).toHaveLength(2))
-    expect(await migrate(mysql.config, service.log)).toEqual({ applied: ['IndexLabel1764000000005'] })
+    expect(await migrate(mysql.config, service.log)).toEqual({
+      applied: ['IndexLabel1764000000005', 'CreateMovement1764000000006'],
+    })
   })
 
   it.each([

@@ -55,15 +55,18 @@ describe('render.sh', () => {
   test('refuses a registry without a digest for each image: a tag can be moved', async () => {
     await using workspace = await createDeploymentWorkspace()
     const [first = '', ...others] = SERVICES.map((service) => `${REGISTRY}/ims/${service}@sha256:${'a'.repeat(64)}`)
-    const refused = { code: 1, output: `✗ IMAGES does not say by its digest which image ${REGISTRY}/ims/producer is\n` }
-    for (const producer of [
+    const refused = {
+      code: 1,
+      output: `✗ IMAGES does not say by its digest which image ${REGISTRY}/ims/${SERVICES[0]} is\n`,
+    }
+    for (const wrong of [
       '',
       first.replace('@', ':'),
       first.replace('team', 'other'),
       first.slice(0, -1),
       `x${first}`,
     ]) {
-      const IMAGES = [producer, ...others].join('\n')
+      const IMAGES = [wrong, ...others].join('\n')
       expect(await workspace.run('render', { IMS_REGISTRY: REGISTRY, IMAGES })).toEqual(refused)
     }
   })
