@@ -1,8 +1,9 @@
 // What happens to every request: it has an id, and leaves one line in the log and one measurement.
 import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Service } from '@ims/messaging'
-import type { Request, RequestHandler, Response } from 'express'
 import { clientOf } from './authorisation.ts'
+import { pathOf, type Step } from './step.ts'
 
 /** An id we take over from a client or proxy: safe in headers and logs. */
 const SANE_REQUEST_ID = /^[\w.-]{1,128}$/
@@ -17,24 +18,25 @@ const CLIENT_LEFT = 499
 export function accessLog(
   { log, meter, stopping }: Pick<Service, 'log' | 'meter' | 'stopping'>,
   routes: readonly string[],
-): RequestHandler {
+): Step {
   const known = new Set(routes)
-  return (request, response, next) => {
+  return (request, response) => {
     const since = performance.now()
     const given = request.headers['x-request-id']
     const requestId = typeof given === 'string' && SANE_REQUEST_ID.test(given) ? given : randomUUID()
     response.setHeader('X-Request-Id', requestId)
     if (stopping.aborted) response.setHeader('Connection', 'close')
-    request.url = normalised(request.url)
-    const route = known.has(request.path) ? request.path : 'unmatched'
-    response.once('close', () => {
+    request.url = normalised(request.url ?? '/')
+    const path = pathOf(request)
+    const route = known.has(path) ? path : 'unmatched'
+    response.on('close', () => {
       const ms = performance.now() - since
       const status = response.headersSent ? response.statusCode : CLIENT_LEFT
       log.info(fieldsOf(request, response, { requestId, route, status, ms }), 'request')
-      const labels = { route, method: request.method, status: String(status) }
+      const labels = { route, method: request.method ?? '', status: String(status) }
       meter.observe('http_request_duration_seconds', ms / 1000, labels)
     })
-    next()
+    return true
   }
 }
 
@@ -60,7 +62,11 @@ interface Seen {
   readonly ms: number
 }
 
-function fieldsOf({ method }: Request, response: Response, { requestId, route, status, ms }: Seen): object {
+function fieldsOf(
+  { method }: IncomingMessage,
+  response: ServerResponse,
+  { requestId, route, status, ms }: Seen,
+): object {
   const messageId = response.getHeader('Message-Id')
   const client = clientOf(response)?.name
   return {

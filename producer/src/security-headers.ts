@@ -1,8 +1,8 @@
 // Headers that keep browsers from making more of an answer than data: helmet's, as far as an API without pages needs them.
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
-import type { RequestHandler } from 'express'
 import helmet from 'helmet'
+import type { Step } from './step.ts'
 
 const protect = helmet({
   // Nothing in an answer may load or run anything, nor be shown in a frame.
@@ -38,11 +38,11 @@ class Sample extends ServerResponse {
 }
 
 /** Sets the headers, which are the same for every answer and so are worked out once. */
-export function securityHeaders(): RequestHandler {
+export function securityHeaders(): Step {
   const sample = new Sample(new IncomingMessage(new Socket()))
   protect(sample.req, sample, () => {})
-  return (_, response, next) => {
+  return (_, response) => {
     for (const [name, value] of sample.headers) response.setHeader(name, value)
-    next()
+    return true
   }
 }

@@ -1,6 +1,6 @@
 // GET /order_processing: lists the inventory, streamed page by page, or one page of it.
+import type { IncomingMessage } from 'node:http'
 import { LAST_PAGE, OutcomeUnknown } from '@ims/messaging'
-import type { RequestHandler } from 'express'
 import { whenLeft } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
 import type { Limits } from '../limits.ts'
@@ -9,13 +9,14 @@ import { askForPage, type Page, type PageRequest } from '../pages.ts'
 import { overLimit, PagesInHand } from '../pages-in-hand.ts'
 import { Problem } from '../problem.ts'
 import { shareNext } from '../share-next.ts'
+import type { Handler } from '../step.ts'
 import { streamPages } from '../stream-pages.ts'
 
 export function orderProcessingRoute({
   broker,
   config,
   limits,
-}: Pick<Dependencies, 'broker' | 'config'> & { limits: Limits }): RequestHandler {
+}: Pick<Dependencies, 'broker' | 'config'> & { limits: Limits }): Handler {
   const pages = new PagesInHand(limits.pagesMaxBytes)
   const askOnce = shareNext(
     (wanted: PageRequest, left) =>
@@ -24,8 +25,9 @@ export function orderProcessingRoute({
       ),
     ({ after, limit, pageItems, sku, label }) => JSON.stringify([after, limit, pageItems, sku, label]),
   )
-  return async (request, response) => {
-    const wanted = wantedBy(request.query)
+  return async (request: IncomingMessage & { readonly query?: unknown }, response) => {
+    // Express has read it if there is one.
+    const wanted = wantedBy(request.query ?? {})
     const pageItems = wanted.limit ?? config.listPageItems
     const left = whenLeft(response)
     const held = new Set<Page>()
@@ -43,7 +45,8 @@ export function orderProcessingRoute({
     const first = await ask(wanted.after).catch(nothingChanged)
     response.setHeader('Content-Type', 'application/json')
     if (wanted.limit === undefined && first.next !== LAST_PAGE) return await streamPages(response, first, ask, taken)
-    if (first.next !== LAST_PAGE) response.setHeader('Link', `<${nextPageUrl(request.url, first.next)}>; rel="next"`)
+    if (first.next !== LAST_PAGE)
+      response.setHeader('Link', `<${nextPageUrl(request.url ?? '/', first.next)}>; rel="next"`)
     response.setHeader('Content-Length', first.json.length)
     response.end(first.json)
   }
