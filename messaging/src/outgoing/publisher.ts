@@ -4,6 +4,7 @@ import type { RabbitmqConfig } from '../config.ts'
 import type { Connection, Purpose } from '../connection/connection.ts'
 import type { Supervised } from '../connection/supervised.ts'
 import type { Contract } from '../contract.ts'
+import { Deadlines } from '../deadlines.ts'
 import { NotAccepted, OutcomeUnknown } from '../errors.ts'
 import { FRAME_MIN_BYTES } from '../incoming/carried.ts'
 import { type Clock, clockOf, type Scope, whenLate, whenLateFrom } from '../scope.ts'
@@ -29,7 +30,8 @@ const COST_OF_UNCONFIRMED_BYTE = 3
 
 interface Unconfirmed {
   readonly envelope: Envelope
-  readonly clearTimer: () => void
+  /** Of one that has a deadline of its own. */
+  readonly clearTimer: (() => void) | undefined
   /** The broker sent the message back, because it has no such queue; the confirm follows. */
   returned: boolean
   /** Whoever waited has been told. The message may be in memory, or in the socket's buffer, all the same. */
@@ -48,6 +50,7 @@ export class Publisher {
   readonly queues: OwnQueues
   /** By the order of publishing: message ids may be missing, or repeat, on messages that are passed on. */
   readonly #unconfirmed = new Map<number, Unconfirmed>()
+  readonly #deadlines: Deadlines<number>
   #published = 0
   #channel: Supervised<ConfirmChannel> | undefined
   #unconfirmedBytes = 0
@@ -79,6 +82,7 @@ export class Publisher {
       configured ??
       UNCONFIRMED_MAX_BYTES
     this.queues = queues
+    this.#deadlines = new Deadlines(this.#clock, config.confirmTimeoutMs, (id) => this.#late(id))
   }
 
   /**
@@ -221,17 +225,11 @@ export class Publisher {
   /** The deadline for the confirm begins now, or when `from` aborts. */
   #write(envelope: Envelope, resolve: () => void, reject: (reason: Error) => void, from?: AbortSignal): void {
     const { queue, content, properties } = envelope
-    const { confirmTimeoutMs } = this.#config
     this.#published += 1
     const id = this.#published
-    const late = () => {
-      this.#tell(id, new OutcomeUnknown(`the broker did not confirm ${spoken(envelope)} within ${confirmTimeoutMs} ms`))
-      this.#watchStall()
-    }
     const clock = this.#clock
-    const clearTimer = from
-      ? whenLateFrom(clock, from, confirmTimeoutMs, late)
-      : whenLate(clock, confirmTimeoutMs, late)
+    const clearTimer = from && whenLateFrom(clock, from, this.#config.confirmTimeoutMs, () => this.#late(id))
+    if (from === undefined) this.#deadlines.add(id)
     if (this.#unconfirmed.size === 0) this.#confirmedAtMs = clock.nowMs()
     this.#unconfirmed.set(id, { envelope, clearTimer, returned: false, isTold: false, resolve, reject })
     this.#unconfirmedBytes += content.length
@@ -248,6 +246,14 @@ export class Publisher {
       const reason = error instanceof IllegalOperationError ? 'disconnected' : 'unwritable'
       this.#settle(id, new NotAccepted(reason, `${spoken(envelope)} not sent: ${why}`))
     }
+  }
+
+  #late(id: number): void {
+    const entry = this.#unconfirmed.get(id)
+    if (entry === undefined) return
+    const why = `the broker did not confirm ${spoken(entry.envelope)} within ${this.#config.confirmTimeoutMs} ms`
+    this.#tell(id, new OutcomeUnknown(why))
+    this.#watchStall()
   }
 
   #confirmed(id: number, error: unknown): void {
@@ -277,7 +283,8 @@ export class Publisher {
     const entry = this.#unconfirmed.get(id)
     if (entry === undefined || entry.isTold) return
     entry.isTold = true
-    entry.clearTimer()
+    this.#deadlines.delete(id)
+    entry.clearTimer?.()
     const { meter } = this.#service
     const queue = countedAs(entry.envelope)
     if (error === undefined) {
