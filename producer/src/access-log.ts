@@ -67,16 +67,15 @@ function fieldsOf(
   response: ServerResponse,
   { requestId, route, status, ms }: Seen,
 ): object {
-  const messageId = response.getHeader('Message-Id')
-  const client = clientOf(response)?.name
+  // Members that are undefined are not written.
   return {
     requestId,
-    ...(client === undefined ? {} : { client }),
-    ...(messageId === undefined ? {} : { messageId }),
+    client: clientOf(response)?.name,
+    messageId: response.getHeader('Message-Id'),
     method,
     route,
     status,
     ms: Math.round(ms * 10) / 10,
-    ...(response.writableFinished ? {} : { cutOff: true }),
+    cutOff: response.writableFinished ? undefined : true,
   }
 }

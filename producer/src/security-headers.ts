@@ -30,9 +30,9 @@ const protect = helmet({
 
 /** An answer to nobody, which notes the headers it is given. */
 class Sample extends ServerResponse {
-  readonly headers: [name: string, value: string][] = []
+  readonly headers: { readonly name: string; readonly value: string }[] = []
   override setHeader(name: string, value: number | string | readonly string[]): this {
-    this.headers.push([name, String(value)])
+    this.headers.push({ name, value: String(value) })
     return this
   }
 }
@@ -42,7 +42,7 @@ export function securityHeaders(): Step {
   const sample = new Sample(new IncomingMessage(new Socket()))
   protect(sample.req, sample, () => {})
   return (_, response) => {
-    for (const [name, value] of sample.headers) response.setHeader(name, value)
+    for (const { name, value } of sample.headers) response.setHeader(name, value)
     return true
   }
 }
