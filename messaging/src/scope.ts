@@ -151,14 +151,3 @@ export function whenLate(clock: Clock, ms: number, late: () => void, givenBackMa
   })
   return () => clear()
 }
-
-/** The same from the moment on at which `signal` aborts. */
-export function whenLateFrom(clock: Clock, signal: AbortSignal, ms: number, late: () => void): () => void {
-  let clear = () => signal.removeEventListener('abort', begin)
-  const begin = () => {
-    clear = whenLate(clock, ms, late)
-  }
-  if (signal.aborted) begin()
-  else signal.addEventListener('abort', begin, { once: true })
-  return () => clear()
-}

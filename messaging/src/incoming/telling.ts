@@ -36,6 +36,11 @@ export interface TellingParts<Body, Result> {
   readonly scope: Scope
 }
 
+interface Settled<Body, Result> {
+  readonly held: Held<Body>
+  readonly outcome: Outcome<Result>
+}
+
 export class Telling<Body, Result> {
   readonly #parts: TellingParts<Body, Result>
   /** Replies under way, while the next batch goes on. */
@@ -56,15 +61,18 @@ export class Telling<Body, Result> {
   }
 
   /** Resolves when all of them have left, but for those whose reply is under way. */
-  async tell(settled: readonly { held: Held<Body>; outcome: Outcome<Result> }[]): Promise<void> {
+  async tell(settled: readonly Settled<Body, Result>[]): Promise<void> {
     for (const { held, outcome } of settled) {
       held.step = 'telling'
       if (outcome.kind !== 'refused') this.#count(outcome)
     }
-    const isPlain = settled.every(({ held, outcome }) => outcome.kind === 'applied' && !wantsReply(held))
-    const all = settled.map(({ held }) => held)
-    if (isPlain) this.#parts.inHand.leave('ack', all)
-    else await Promise.all(settled.map(({ held, outcome }) => this.#tellOne(held, outcome)))
+    const isPlain = ({ held, outcome }: Settled<Body, Result>) => outcome.kind === 'applied' && !wantsReply(held)
+    // Together, and at once: they do not wait for the dead letters of others.
+    const plain = settled.filter(isPlain).map(({ held }) => held)
+    this.#parts.inHand.leave('ack', plain)
+    if (plain.length === settled.length) return
+    const others = settled.filter((each) => !isPlain(each))
+    await Promise.all(others.map(({ held, outcome }) => this.#tellOne(held, outcome)))
   }
 
   /** Resolves when no reply is under way any more. */
@@ -132,7 +140,8 @@ export class Telling<Body, Result> {
     const { messageId } = message.properties
     const fields = { queue: contract.queue, messageId, reason: refused.reason, error: refused.error }
     const failure = { consumer: service.name, at: scope.clock.date() }
-    const givenUp = scope.part([session.over.signal])
+    // Made when it is needed: to join signals takes longer than all else.
+    let givenUp: Scope | undefined
     try {
       for (let attempt = 1; !session.over.signal.aborted; attempt += 1) {
         try {
@@ -145,6 +154,7 @@ export class Telling<Body, Result> {
           const why = `cannot dead-letter a message of ${contract.queue}: ${sentence(error)}`
           this.#stuck.set(held, why)
           service.log.error(fields, why)
+          givenUp ??= scope.part([session.over.signal])
           await givenUp.backOff(attempt, config.retryMostMs)
           if (givenUp.isOver) return false
         }

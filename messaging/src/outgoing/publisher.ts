@@ -7,7 +7,7 @@ import type { Contract } from '../contract.ts'
 import { Deadlines } from '../deadlines.ts'
 import { NotAccepted, OutcomeUnknown } from '../errors.ts'
 import { FRAME_MIN_BYTES } from '../incoming/carried.ts'
-import { type Clock, clockOf, type Scope, whenLate, whenLateFrom } from '../scope.ts'
+import { type Clock, clockOf, type Scope, whenLate } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { zeroPublished } from '../zero-counts.ts'
 import { OwnQueues } from './own-queues.ts'
@@ -30,8 +30,8 @@ const COST_OF_UNCONFIRMED_BYTE = 3
 
 interface Unconfirmed {
   readonly envelope: Envelope
-  /** Of one that has a deadline of its own. */
-  readonly clearTimer: (() => void) | undefined
+  /** Its deadline begins when this aborts; at once when left out. */
+  readonly patientUntil: AbortSignal | undefined
   /** The broker sent the message back, because it has no such queue; the confirm follows. */
   returned: boolean
   /** Whoever waited has been told. The message may be in memory, or in the socket's buffer, all the same. */
@@ -51,6 +51,8 @@ export class Publisher {
   /** By the order of publishing: message ids may be missing, or repeat, on messages that are passed on. */
   readonly #unconfirmed = new Map<number, Unconfirmed>()
   readonly #deadlines: Deadlines<number>
+  /** Those without a deadline until the signal aborts: one listener for all of them. */
+  readonly #patient = new Map<AbortSignal, Set<number>>()
   #published = 0
   #channel: Supervised<ConfirmChannel> | undefined
   #unconfirmedBytes = 0
@@ -228,10 +230,10 @@ export class Publisher {
     this.#published += 1
     const id = this.#published
     const clock = this.#clock
-    const clearTimer = from && whenLateFrom(clock, from, this.#config.confirmTimeoutMs, () => this.#late(id))
-    if (from === undefined) this.#deadlines.add(id)
+    if (from === undefined || from.aborted) this.#deadlines.add(id)
+    else this.#patientUntil(from).add(id)
     if (this.#unconfirmed.size === 0) this.#confirmedAtMs = clock.nowMs()
-    this.#unconfirmed.set(id, { envelope, clearTimer, returned: false, isTold: false, resolve, reject })
+    this.#unconfirmed.set(id, { envelope, patientUntil: from, returned: false, isTold: false, resolve, reject })
     this.#unconfirmedBytes += content.length
     this.#measure()
     // A lone message goes at once: there is nothing to gather it with.
@@ -246,6 +248,19 @@ export class Publisher {
       const reason = error instanceof IllegalOperationError ? 'disconnected' : 'unwritable'
       this.#settle(id, new NotAccepted(reason, `${spoken(envelope)} not sent: ${why}`))
     }
+  }
+
+  #patientUntil(signal: AbortSignal): Set<number> {
+    const known = this.#patient.get(signal)
+    if (known !== undefined) return known
+    const ids = new Set<number>()
+    this.#patient.set(signal, ids)
+    const begin = () => {
+      this.#patient.delete(signal)
+      for (const id of ids) this.#deadlines.add(id)
+    }
+    signal.addEventListener('abort', begin, { once: true })
+    return ids
   }
 
   #late(id: number): void {
@@ -284,7 +299,7 @@ export class Publisher {
     if (entry === undefined || entry.isTold) return
     entry.isTold = true
     this.#deadlines.delete(id)
-    entry.clearTimer?.()
+    if (entry.patientUntil) this.#patient.get(entry.patientUntil)?.delete(id)
     const { meter } = this.#service
     const queue = countedAs(entry.envelope)
     if (error === undefined) {
