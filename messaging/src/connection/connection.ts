@@ -1,5 +1,4 @@
 // A supervised AMQP connection, and supervised channels on it: each is opened again, with its whole set-up, when it is lost.
-import type { Socket } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
@@ -20,8 +19,6 @@ export interface Connection {
   unblockedAtMs: number
   /** The largest frame, in bytes, that the broker accepts; all properties of a message travel in one. */
   readonly frameMax: number
-  /** Makes one write to the socket of all that is written until the event loop turns: a system call costs more than a message. */
-  gatherWrites(): void
   /** Ends it at once, with what is in its buffers. */
   drop(reason: Error): void
 }
@@ -122,9 +119,8 @@ async function openConnection(
     .finally(clearDeadline)
   log.info({ server: addressOf(server) }, `${connectionName}: connected to ${addressOf(server)}`)
   const frameMax = frameMaxOf(model)
-  const gatherWrites = gathering(socketOf(model), clock)
   const drop = (reason: Error) => void socketOf(model).destroy(reason)
-  const connection: Connection = { model, clock, blocked: undefined, unblockedAtMs: 0, frameMax, gatherWrites, drop }
+  const connection: Connection = { model, clock, blocked: undefined, unblockedAtMs: 0, frameMax, drop }
   // amqplib waits without a deadline for the broker's close-ok after some errors, so an error ends the connection as well.
   for (const event of ['error', 'close'] as const) model.on(event, () => lost(connectionEnd(model) ?? UNEXPLAINED))
   const closed = connectionEnd(model)
@@ -151,20 +147,6 @@ function verified({ ca, cert, key, serverName }: Tls): TlsOptions {
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined || key === undefined ? {} : { cert, key }),
     ...(serverName === undefined ? {} : { servername: serverName }),
-  }
-}
-
-function gathering(socket: Socket, clock: Clock): () => void {
-  let gathers = false
-  const flush = () => {
-    gathers = false
-    socket.uncork()
-  }
-  return () => {
-    if (gathers) return
-    gathers = true
-    socket.cork()
-    clock.afterRead(flush)
   }
 }
 

@@ -236,8 +236,6 @@ export class Publisher {
     this.#unconfirmed.set(id, { envelope, patientUntil: from, returned: false, isTold: false, resolve, reject })
     this.#unconfirmedBytes += content.length
     this.#measure()
-    // A lone message goes at once: there is nothing to gather it with.
-    if (this.#unconfirmed.size > 1) this.#connection.current?.gatherWrites()
     try {
       this.#channel?.current?.publish('', queue, content, { mandatory: true, ...properties }, (error) =>
         this.#confirmed(id, error),
