@@ -12,11 +12,15 @@ const project = (displayName, testMatch) => ({
   testMatch,
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
+  // Not in the temporary folder, which each run has of its own.
+  cacheDirectory: '<rootDir>/node_modules/.cache/jest',
   transform: { '\\.ts$': ['@swc/jest', swc] },
   modulePathIgnorePatterns: ['<rootDir>/.local/'],
 })
 
 export default {
+  // A limit is for what hangs, not for a machine that is busy.
+  testTimeout: 60_000,
   projects: [
     project('unit', ['<rootDir>/*/test/**/*.unit.test.ts']),
     project('integration', ['<rootDir>/*/test/**/*.integration.test.ts']),

@@ -2,9 +2,9 @@
 // Plain JavaScript without dependencies, for the host's Node 20.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { constants } from 'node:os'
-import { delimiter, dirname, join } from 'node:path'
+import { delimiter, dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
@@ -17,10 +17,40 @@ const TURN = join(ROOT, '.local', 'install.pid')
 const OLDEST_NODE_MAJOR = 24
 const TURN_WITHIN_MS = 600_000
 const EXIT_SOFTWARE = 70
+const EXIT_CANNOT_CREATE = 73
 const EXIT_UNAVAILABLE = 69
 const KILLED_BY_SIGNAL = 128
 
-process.exitCode = (await installWhenNeeded()) ?? (await runMain())
+/** What these commands return when nothing is running. */
+const WITHOUT_SUITE = { status: 3, down: 0 }
+
+process.exitCode = withoutSuite() ?? (await installOrExplain()) ?? (await runMain())
+
+/** The exit code of `status` and `down` where nothing was ever installed or started: they install nothing to find that out. */
+function withoutSuite() {
+  const [command, ...args] = process.argv.slice(2)
+  const code = args.length === 0 ? WITHOUT_SUITE[command] : undefined
+  const directory = resolve(ROOT, process.env.IMS_UP_DIRECTORY || join('.local', 'up'))
+  if (code === undefined || existsSync(MODULES) || existsSync(directory) || composeRuns()) return undefined
+  process.stdout.write('Nothing is running. `npm run up` starts the suite.\n')
+  return code
+}
+
+function composeRuns() {
+  const { status, stdout } = spawnSync('docker', ['compose', 'ps', '--quiet'], { cwd: ROOT, timeout: 15_000 })
+  return status === 0 && String(stdout).trim() !== ''
+}
+
+/** A place that cannot be written is the reader's to mend, and no bug of ours. */
+async function installOrExplain() {
+  try {
+    return await installWhenNeeded()
+  } catch (error) {
+    if (error.syscall === undefined) throw error
+    say(`✗ ${error.message}\n  What to do: make this path one that can be written, then try again.`)
+    return EXIT_CANNOT_CREATE
+  }
+}
 
 /** Resolves with an exit code when it failed. */
 async function installWhenNeeded() {
@@ -35,11 +65,21 @@ async function installWhenNeeded() {
 }
 
 function isInstalled() {
+  if (!allFoldersAreThere()) return false
   const wanted = createHash('sha256').update(readFileSync(LOCKFILE)).digest('hex')
   if (readOr(MARK, '') === wanted) return true
   if (!npmInstalledTheSame()) return false
   writeFileSync(MARK, wanted)
   return true
+}
+
+/** False when somebody has deleted folders since, also a workspace's own node_modules. */
+function allFoldersAreThere() {
+  const wanted = JSON.parse(readFileSync(LOCKFILE, 'utf8')).packages
+  return Object.entries(wanted).every(
+    ([place, { optional, devOptional }]) =>
+      !place.includes('node_modules/') || optional || devOptional || existsSync(join(ROOT, place)),
+  )
 }
 
 /** True after an `npm install` or `npm ci` by hand: npm keeps a list of what it has put into node_modules. */
@@ -116,9 +156,16 @@ async function runMain() {
     say(`  and the host's is ${process.version}. Install Node ${OLDEST_NODE_MAJOR} or newer and try again.`)
     return EXIT_UNAVAILABLE
   }
-  const env = { ...process.env, PATH: `${BIN}${delimiter}${process.env.PATH ?? ''}` }
+  const env = { ...process.env, ...direct(), PATH: `${BIN}${delimiter}${process.env.PATH ?? ''}` }
   const args = [join(ROOT, 'local', 'src', 'main.ts'), ...process.argv.slice(2)]
   return await ended(spawn(node, args, { env, stdio: 'inherit' }))
+}
+
+/** Proxy variables are for the world outside: what runs on this machine is asked directly. */
+function direct() {
+  const { NO_PROXY = '', no_proxy = NO_PROXY, HTTP_HOST = '' } = process.env
+  const hosts = [no_proxy, '127.0.0.1', 'localhost', '::1', '[::1]', HTTP_HOST].filter((host) => host !== '').join(',')
+  return { NO_PROXY: hosts, no_proxy: hosts }
 }
 
 function projectNode() {

@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { installGalera, startGalera, startServers } from 'local'
+import { startGalera, startServers, withoutGalera } from 'local'
 import { z } from 'zod'
 import { ROOT } from '../test/stack.ts'
 import { faults, faultsOfCluster, mixOf } from './faults/index.ts'
@@ -53,7 +53,7 @@ async function main(args: string[]): Promise<number> {
   mkdirSync(parent, { recursive: true })
   const directory = mkdtempSync(join(parent, 'faults-'))
   const onProgress = (text: string) => say(`… ${text}`)
-  const why = database === 'galera' ? await installGalera(onProgress) : undefined
+  const why = database === 'galera' ? withoutGalera() : undefined
   if (why !== undefined) throw new Error(`no Galera cluster can run here: ${why}`)
   const galera = database === 'galera' ? await startGalera(join(directory, 'galera')) : undefined
   const starting = startServers({ directory, lifetime: 'process', onProgress })

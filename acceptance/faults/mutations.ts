@@ -56,8 +56,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         // A message leaves once: what is settled later finds it gone.
-        find: '    const outcomes = await this.#judge(batch)',
-        replace: "    this.#inHand.leave('ack', batch)\n    const outcomes = await this.#judge(batch)",
+        find: '    const untold = await attemptAll(',
+        replace: "    this.#inHand.leave('ack', batch)\n    const untold = await attemptAll(",
       },
     ],
     mix: ['ack of a channel that is gone', 'service kill'],

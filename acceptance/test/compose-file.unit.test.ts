@@ -13,6 +13,7 @@ const service = z.looseObject({
   pull_policy: z.string().optional(),
   command: z.array(z.string()).optional(),
   extra_hosts: z.array(z.string()).optional(),
+  init: z.boolean().optional(),
   pids_limit: z.int(),
   logging: z.object({ driver: z.literal('json-file'), options: z.record(z.string(), z.string()) }),
   profiles: z.array(z.string()).default([]),
@@ -43,6 +44,11 @@ describe('the Dockerfiles', () => {
   it('are alike but for the name of the service', () => {
     const [first, ...others] = SERVICES.map((name) => read(`${name}/Dockerfile`).replaceAll(name, 'SERVICE_NAME'))
     for (const other of others) expect(other).toBe(first)
+  })
+
+  it('end at a signal that comes while they are being loaded', () => {
+    expect(read('producer/Dockerfile')).toContain('\nCMD ["node", "--import", "./runtime/src/early-signals.ts", ')
+    expect(services.filter(([, { image, init }]) => image.startsWith(OURS) && init !== true)).toEqual([])
   })
 
   it('start from a pinned version of Node, the one that the project brings itself', () => {

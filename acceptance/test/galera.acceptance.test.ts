@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually, type Galera, type GaleraNode, installGalera, serversUnderTest, startGalera } from 'local'
+import { eventually, type Galera, type GaleraNode, serversUnderTest, startGalera, withoutGalera } from 'local'
 import { installAudit, readAudit } from '../faults/audit.ts'
 import { call, item } from './http.ts'
 import { loadOn } from './load.ts'
@@ -16,7 +16,7 @@ const REPLICATED: readonly ServiceName[] = ['consumer_two', 'consumer_three', 'c
 const [OLD, NEW] = [400, 3_000]
 const TABLES = ['inventory', 'inbox', 'effect'] as const
 
-const missing = await installGalera(() => {})
+const missing = withoutGalera()
 const run = missing === undefined ? describe : describe.skip
 
 run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {

@@ -79,6 +79,12 @@ export const textOf = (file: string): string => readFileSync(join(BASE, file), '
 export const manifestsIn = (file: string): Manifest[] =>
   parseAllDocuments(textOf(file)).map((document) => ({ ...manifest.parse(document.toJS()), file }))
 
+/** The manifests in one file of kubernetes/overlays. */
+export const manifestsOfOverlay = (file: string) =>
+  parseAllDocuments(readFileSync(join(KUBERNETES, 'overlays', file), 'utf8')).map((document) =>
+    manifest.parse(document.toJS()),
+  )
+
 const kustomization = z.looseObject({ resources: z.array(z.string()) })
 
 /** The files that kubernetes/manifest/kustomization.yaml names; not the program of the Job `accounts`, which it includes. */

@@ -7,6 +7,8 @@ import { createMeter } from '@ims/runtime'
 import { describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { alerts, groups, recordings } from './alert-rules.ts'
+import { manifestsOfOverlay } from './manifests.ts'
 import { labelsIn, metricsIn, selectorsIn } from './promql.ts'
 
 const COMPOSE = join(import.meta.dirname, '../../dockercompose')
@@ -23,36 +25,39 @@ const OF_RABBITMQ: Readonly<Record<string, readonly string[]>> = {
     'rabbitmq_detailed_queue_messages_unacked',
   ],
   queue_consumer_count: ['rabbitmq_detailed_queue_consumers'],
+  channel_metrics: ['rabbitmq_detailed_channel_messages_unacked'],
+  channel_queue_metrics: ['rabbitmq_detailed_channel_messages_acked_total'],
   node_coarse_metrics: ['rabbitmq_detailed_process_resident_memory_bytes'],
 }
+/** Of the broker as a whole, at /metrics: alarms and disk seen on RabbitMQ 3.10, unreachable peers since RabbitMQ 4. */
+const OF_BROKER = [
+  'rabbitmq_alarms_memory_used_watermark',
+  'rabbitmq_alarms_free_disk_space_watermark',
+  'rabbitmq_disk_space_available_bytes',
+  'rabbitmq_disk_space_available_limit_bytes',
+  'rabbitmq_unreachable_cluster_peers_count',
+]
+/** https://github.com/kubernetes/kube-state-metrics */
+const OF_KUBERNETES = ['kube_cronjob_status_last_successful_time', 'kube_cronjob_created']
+/** Of each process: https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics */
+const OF_PROCESSES = ['process_start_time_seconds']
 /** Prometheus' own, one for each target: https://prometheus.io/docs/concepts/jobs_instances */
 const OF_PROMETHEUS = ['up']
 /** The labels of our metrics, besides those that Prometheus gives to every target. */
 const LABELS = ['service', 'queue', 'reason', 'connection', 'route', 'method', 'status', 'le', 'job', 'instance']
+/** Of others' metrics. */
+const OTHER_LABELS = ['channel', 'cronjob']
 
 const prometheus = z.object({
   global: z.object({ scrape_interval: z.string() }),
   rule_files: z.array(z.string()),
+  alerting: z.object({ alertmanagers: z.array(z.unknown()) }),
   scrape_configs: z.array(
     z.object({
       job_name: z.string(),
       metrics_path: z.string().default('/metrics'),
       params: z.object({ family: z.array(z.string()) }).optional(),
       dns_sd_configs: z.array(z.object({ names: z.array(z.string()), type: z.literal('A'), port: z.int() })).length(1),
-    }),
-  ),
-})
-const rules = z.object({
-  groups: z.array(
-    z.object({
-      rules: z.array(
-        z.object({
-          alert: z.string(),
-          expr: z.string(),
-          labels: z.object({ severity: z.enum(['critical', 'warning']) }),
-          annotations: z.object({ summary: z.string().endsWith('.'), runbook: z.string().endsWith('.') }),
-        }),
-      ),
     }),
   ),
 })
@@ -87,12 +92,12 @@ const datasources = z.object({
 const compose = z.object({ services: z.record(z.string(), z.unknown()) })
 
 const scraped = prometheus.parse(parse(read('prometheus/prometheus.yml')))
-const alerts = rules.parse(parse(read('prometheus/alerts.yml'))).groups.flatMap((group) => group.rules)
 const board = dashboard.parse(JSON.parse(read('grafana/dashboards/ims.json')))
 const panels = board.panels.filter((panel) => panel.type !== 'row')
 const provisioned = datasources.parse(parse(read('grafana/provisioning/datasources/prometheus.yml'))).datasources
 const queries = [
-  ...alerts.map(({ alert, expr }) => ({ where: `alert ${alert}`, expr })),
+  ...recordings.map(({ record, expr }) => ({ where: `record ${record}`, expr })),
+  ...alerts.filter(({ alert }) => alert !== 'Watchdog').map(({ alert, expr }) => ({ where: `alert ${alert}`, expr })),
   ...panels.flatMap(({ title, targets }) => targets.map(({ expr }) => ({ where: `panel ${title}`, expr }))),
 ]
 
@@ -106,13 +111,15 @@ async function ourMetrics(): Promise<string[]> {
 
 describe('the queries of dashboard and alerts', () => {
   it.each(queries)('name only metrics that exist: $where', async ({ expr }) => {
-    const known = [...(await ourMetrics()), ...Object.values(OF_RABBITMQ).flat(), ...OF_PROMETHEUS]
+    const recorded = recordings.map(({ record }) => record)
+    const others = [OF_BROKER, OF_KUBERNETES, OF_PROCESSES, OF_PROMETHEUS, recorded].flat()
+    const known = [...(await ourMetrics()), ...Object.values(OF_RABBITMQ).flat(), ...others]
     expect(metricsIn(expr)).not.toEqual([])
     expect(known).toEqual(expect.arrayContaining(metricsIn(expr)))
   })
 
   it.each(queries)('use only labels that exist: $where', ({ expr }) => {
-    expect(LABELS).toEqual(expect.arrayContaining(labelsIn(expr)))
+    expect([...LABELS, ...OTHER_LABELS]).toEqual(expect.arrayContaining(labelsIn(expr)))
   })
 
   it('ask for the queues of the contracts and their dead letters, by name', () => {
@@ -130,13 +137,29 @@ describe('the queries of dashboard and alerts', () => {
 
 describe('the alerts', () => {
   it('know every service whose absence matters', () => {
-    const absent = alerts.find(({ alert }) => alert === 'ServiceAbsent')?.expr ?? ''
-    expect(selectorsIn(absent, 'service').sort()).toEqual([...SERVICES].sort())
+    const absent = alerts.find(({ alert }) => alert === 'ServiceDown')?.expr ?? ''
+    const [every, ...named] = selectorsIn(absent, 'service')
+    expect(named.sort()).toEqual([...SERVICES].sort())
+    for (const service of SERVICES) expect(service).toMatch(new RegExp(`^(?:${every})$`))
   })
 
   it('have names of their own', () => {
     const names = alerts.map(({ alert }) => alert)
     expect([...new Set(names)]).toEqual(names)
+  })
+
+  it('are the same on Kubernetes', () => {
+    const prometheusRule = manifestsOfOverlay('observability/component/services-prometheusrule.yaml')
+    expect(prometheusRule).toEqual([expect.objectContaining({ kind: 'PrometheusRule', spec: { groups } })])
+  })
+
+  it('are sent to the Alertmanager of compose, whose rules name alerts that there are', () => {
+    expect(scraped.alerting.alertmanagers).toEqual([{ static_configs: [{ targets: ['alertmanager:9093'] }] }])
+    const text = read('alertmanager/alertmanager.yml')
+    const matchers = [...text.matchAll(/alertname=~?"([^"]+)"/g)].flatMap(([, value = '']) => value.split('|'))
+    const names = alerts.map(({ alert }) => alert)
+    for (const matcher of matchers)
+      expect([matcher, names.some((name) => new RegExp(`^(?:${matcher})$`).test(name))]).toEqual([matcher, true])
   })
 
   it('are read by Prometheus', () => {
@@ -146,12 +169,17 @@ describe('the alerts', () => {
 })
 
 describe('what Prometheus scrapes', () => {
-  const targets = scraped.scrape_configs.map(({ job_name, dns_sd_configs: [sd] }) => [job_name, sd?.names, sd?.port])
+  const targets = scraped.scrape_configs.map(({ job_name, dns_sd_configs: [sd] }) => [
+    job_name,
+    sd?.names.toSorted(),
+    sd?.port,
+  ])
 
   it('is the admin port of every service, and RabbitMQ', () => {
     expect(targets).toEqual([
-      ['ims', SERVICES, 9090],
+      ['ims', SERVICES.toSorted(), 9090],
       ['rabbitmq', ['rabbitmq'], 15692],
+      ['rabbitmq-node', ['rabbitmq'], 15692],
     ])
   })
 
@@ -169,6 +197,14 @@ describe('what Prometheus scrapes', () => {
     expect(readFileSync(join(COMPOSE, 'rabbitmq/enabled_plugins'), 'utf8')).toContain('rabbitmq_prometheus')
     const used = new Set(queries.flatMap(({ expr }) => metricsIn(expr)))
     expect([...used]).toEqual(expect.arrayContaining(Object.values(OF_RABBITMQ).flat()))
+    const [monitor] = manifestsOfOverlay('observability/component/rabbitmq-servicemonitor.yaml')
+    expect(monitor?.spec).toMatchObject({
+      endpoints: [
+        { path: rabbitmq?.metrics_path, params: rabbitmq?.params },
+        // Under a job of its own, or both would write the same series of the target.
+        { path: '/metrics', relabelings: [{ targetLabel: 'job', replacement: 'rabbitmq-node' }] },
+      ],
+    })
   })
 })
 

@@ -43,7 +43,7 @@ const scriptOf = ({ event }: Pick<z.infer<typeof request>, 'event'>, listen: 'pr
     .filter((each) => each.listen === listen)
     .flatMap(({ script }) => script.exec)
     .join('\n')
-const pathOf = (raw: string) => raw.replace('{{baseUrl}}', '').split('?', 1)[0] ?? ''
+const pathOf = (raw: string) => raw.replace('{{baseUrl}}', '').replace('{{messageId}}', ':id').split('?', 1)[0] ?? ''
 const statusesOf = (one: z.infer<typeof request>) =>
   [...scriptOf(one, 'test').matchAll(/pm\.response\.to\.have\.status\((\d+)\)/g)].map(([, code]) => Number(code))
 

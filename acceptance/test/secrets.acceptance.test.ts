@@ -83,19 +83,29 @@ describe('no secret is shown', () => {
   it.each<[string, ServiceName, Record<string, string>, RegExp]>([
     ['a wrong password for RabbitMQ', 'producer', { RABBITMQ_PASSWORD: WRONG }, /ACCESS.REFUSED.*trying again/],
     ['a RabbitMQ that refuses connections', 'consumer_one', { RABBITMQ_PORT: '1' }, /ECONNREFUSED.*trying again/],
-    ['a wrong password for MySQL', 'consumer_two', { MYSQL_PASSWORD: WRONG }, /waiting for MySQL: Access denied/],
-    ['a MySQL that refuses connections', 'consumer_three', { MYSQL_PORT: '1' }, /waiting for MySQL: .*ECONNREFUSED/],
+    [
+      'a wrong password for MySQL',
+      'consumer_two',
+      { MYSQL_PASSWORD: WRONG },
+      /waiting for MySQL on \S+: Access denied/,
+    ],
+    [
+      'a MySQL that refuses connections',
+      'consumer_three',
+      { MYSQL_PORT: '1' },
+      /waiting for MySQL on \S+: .*ECONNREFUSED/,
+    ],
     [
       'a host that does not exist',
       'consumer_four',
       { MYSQL_HOST: 'mysql.invalid' },
-      /waiting for MySQL: .*(ENOTFOUND|EAI_AGAIN)/,
+      /waiting for MySQL on \S+: .*(ENOTFOUND|EAI_AGAIN)/,
     ],
     [
       'a MySQL without TLS that should have it',
       'consumer_two',
       { MYSQL_TLS: 'on', MYSQL_HOST: 'localhost' },
-      /waiting for MySQL: TLS/,
+      /waiting for MySQL on \S+: TLS/,
     ],
   ])(
     'by a service that meets %s',

@@ -1,8 +1,13 @@
 // What the seed shows: four calls, a row in MySQL, a line in consumer one's log; and what `Prefer: wait` adds.
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'local'
+import { callsToTry } from '../../local/src/suite/banner.ts'
 import { call, item, SEED_ITEM } from './http.ts'
-import { type Stack, startStack } from './stack.ts'
+import { ROOT, type Stack, startStack } from './stack.ts'
 
 describe('the suite', () => {
   let stack: Stack
@@ -17,7 +22,7 @@ describe('the suite', () => {
     expect(health.headers.get('content-type')).toMatch(/^application\/json/)
     await eventually(() =>
       expect(stack.service('consumer_one').log).toContainEqual(
-        expect.objectContaining({ message: 'health check received', body: '["message","Healthcheck"]' }),
+        expect.objectContaining({ message: 'health check received', body: ['message', 'Healthcheck'] }),
       ),
     )
 
@@ -35,6 +40,18 @@ describe('the suite', () => {
     const deleted = await call(`${stack.http}/stock_management`, { json: { sku: SEED_ITEM.sku } })
     expect(deleted).toMatchObject({ status: 200, body: { message: 'Stock management (item delete) message sent' } })
     await eventually(async () => expect((await call(`${stack.http}/order_processing`)).body).toEqual([]))
+  })
+
+  it("answers as the README says when its four calls are pasted at once, and those of up's banner alike", async () => {
+    const [, block = ''] = /^## Use it\n\n```sh\n(.*?)```/ms.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? []
+    const pasted = async (lines: string) => (await promisify(execFile)('bash', ['-c', lines])).stdout
+    const said = block.matchAll(/^# (.*)$/gm)
+    const answers = [...said].map(([, answer]) => answer).join('')
+    expect(answers).toContain('[{"sku"')
+    expect(await pasted(block.replaceAll('curl ', 'curl -s ').replaceAll('http://127.0.0.1:5000', stack.http))).toBe(
+      answers,
+    )
+    expect(await pasted(callsToTry(stack.http).join('\n'))).toBe(answers)
   })
 
   it('tells what became of a command to who prefers to wait', async () => {

@@ -26,9 +26,11 @@ export function missingFor(service: Service & { readonly name: string }): string
       .some((line) => line.includes(on) && hasWord(line, has))
     return isThere ? [] : [`${file} has no line with "${on === has ? has : `${on} … ${has}`}"`]
   })
-  const { consumes } = service
-  if (consumes === undefined || contracts.some(({ queue }) => queue === consumes)) return lines
-  return [...lines, `messaging/src/contracts.ts has no contract of the queue ${consumes} in contracts`]
+  const unknown = service.consumes.filter((name) => !contracts.some(({ queue }) => queue === name))
+  return [
+    ...lines,
+    ...unknown.map((queue) => `messaging/src/contracts.ts has no contract of the queue ${queue} in contracts`),
+  ]
 }
 
 /** consumer-four is no mention of consumer-four-account. */
@@ -71,15 +73,15 @@ export function mirrorsOf({ name, adminPort, consumes, tables }: Service & { rea
     item(`${MANIFEST}/rabbitmq/rabbitmq-networkpolicy.yaml`, 'values: ', dashed),
     ...(tables ? [item(`${MANIFEST}/mysql/mysql-networkpolicy.yaml`, 'values: ', dashed)] : []),
     line('kubernetes/overlays/single/kustomization.yaml', `- name: ${dashed}`),
-    ...(consumes === undefined ? [] : ofConsumer(name, dashed, consumes)),
+    ...(consumes.length === 0 ? [] : ofConsumer(name, dashed, consumes)),
   ]
 }
 
 /** The producer waits for every consumer, and each is scaled by the length of its queue. */
-const ofConsumer = (name: string, dashed: string, queue: string): Mirror[] =>
+const ofConsumer = (name: string, dashed: string, queues: readonly string[]): Mirror[] =>
   [
     [COMPOSE, `${name}: { condition: service_healthy }`],
     ['kubernetes/overlays/production/kustomization.yaml', `- name: ${dashed}`],
     ['kubernetes/overlays/keda/component/kustomization.yaml', `- ${dashed}-scaledobject.yaml`],
-    [`kubernetes/overlays/keda/component/${dashed}-scaledobject.yaml`, `queueName: ${queue}`],
+    ...queues.map((queue) => [`kubernetes/overlays/keda/component/${dashed}-scaledobject.yaml`, `queueName: ${queue}`]),
   ].map(([file = '', has = '']) => ({ file, on: has, has }))

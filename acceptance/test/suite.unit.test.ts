@@ -14,12 +14,12 @@ describe('the list of the suite', () => {
   })
 
   it('has one consumer for each queue', () => {
-    expect(services.flatMap(({ consumes }) => consumes ?? []).sort()).toEqual(Object.keys(queues).sort())
+    expect(services.flatMap(({ consumes }) => consumes).sort()).toEqual(Object.keys(queues).sort())
   })
 
   it.each([
-    { name: 'consumer_nine', adminPort: 9099, consumes: 'create_item', tables: { inventory: ['SELECT'] } },
-    { name: 'producer_nine', adminPort: 9098 },
+    { name: 'consumer_nine', adminPort: 9099, consumes: ['create_item'], tables: { inventory: ['SELECT'] } },
+    { name: 'producer_nine', adminPort: 9098, consumes: [] },
   ] as const)('would name every file that lacks $name', (imagined) => {
     expect(missingFor(imagined)).toHaveLength(mirrorsOf(imagined).length)
   })

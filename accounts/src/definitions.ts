@@ -43,13 +43,13 @@ export const definitions = {
   ],
 }
 
-/** A consumer reads its own queue. Everybody publishes through the default exchange: replies and Python peers need it (ADR 31). */
+/** A consumer reads its own queues. Everybody publishes through the default exchange: replies and Python peers need it (ADR 31). */
 function permissionsOf({ consumes }: Service) {
-  if (consumes !== undefined)
+  if (consumes.length > 0)
     return {
       configure: NOTHING,
-      write: oneOf(['amq.default', deadLetterQueue(consumes)]),
-      read: oneOf([consumes]),
+      write: oneOf(['amq.default', ...consumes.map(deadLetterQueue)]),
+      read: oneOf(consumes),
     }
   const all = Object.keys(queues)
   return {

@@ -9,6 +9,9 @@ const QUEUES = {
   create_item: 'command',
   stock_management: 'command',
   order_processing: 'query',
+  stock_adjustment: 'command',
+  movements: 'query',
+  message_status: 'query',
 } as const satisfies Readonly<Record<string, QueueKind>>
 
 export type QueueName = keyof typeof QUEUES
@@ -21,33 +24,38 @@ export interface Service {
   readonly name: string
   /** Of its admin port, where several services share a host. */
   readonly adminPort: number
-  /** The queue that it consumes; the producer consumes none and publishes to all. */
-  readonly consumes?: QueueName
+  /** The queues that it consumes. The producer consumes none, and publishes to all. */
+  readonly consumes: readonly QueueName[]
   /** Tables of MySQL; a service without them has no account there. */
   readonly tables?: Readonly<Record<string, TableRights>>
 }
 
 const SERVICES = [
-  { name: 'consumer_one', adminPort: 9091, consumes: 'healthcheck' },
+  { name: 'consumer_one', adminPort: 9091, consumes: ['healthcheck'] },
   {
     name: 'consumer_two',
     adminPort: 9092,
-    consumes: 'create_item',
+    consumes: ['create_item'],
     tables: { inventory: ['SELECT', 'INSERT'], inbox: ['SELECT', 'INSERT', 'DELETE'], migrations: ['SELECT'] },
   },
   {
     name: 'consumer_three',
     adminPort: 9093,
-    consumes: 'stock_management',
-    tables: { inventory: ['SELECT', 'DELETE'], inbox: ['SELECT', 'INSERT', 'DELETE'], migrations: ['SELECT'] },
+    consumes: ['stock_management', 'stock_adjustment'],
+    tables: {
+      inventory: ['SELECT', 'UPDATE', 'DELETE'],
+      inbox: ['SELECT', 'INSERT', 'DELETE'],
+      movement: ['SELECT', 'INSERT'],
+      migrations: ['SELECT'],
+    },
   },
   {
     name: 'consumer_four',
     adminPort: 9094,
-    consumes: 'order_processing',
-    tables: { inventory: ['SELECT'], migrations: ['SELECT'] },
+    consumes: ['order_processing', 'movements', 'message_status'],
+    tables: { inventory: ['SELECT'], inbox: ['SELECT'], movement: ['SELECT'], migrations: ['SELECT'] },
   },
-  { name: 'producer', adminPort: 9090 },
+  { name: 'producer', adminPort: 9090, consumes: [] },
 ] as const satisfies readonly Service[]
 
 export type ServiceName = (typeof SERVICES)[number]['name']

@@ -75,6 +75,7 @@ describe('accounts', () => {
     expect(onInbox).toEqual([
       "GRANT CREATE, SELECT, INSERT, DELETE ON ims.inbox TO 'consumer_two'@'%';",
       "GRANT CREATE, SELECT, INSERT, DELETE ON ims.inbox TO 'consumer_three'@'%';",
+      "GRANT CREATE, SELECT ON ims.inbox TO 'consumer_four'@'%';",
     ])
   })
 
@@ -100,15 +101,21 @@ describe('accounts', () => {
     expect(
       permissions.filter(({ configure }) => configure !== '^$').map(({ user, configure }) => [user, configure]),
     ).toEqual([
-      ['producer', '^(healthcheck|create_item|stock_management|order_processing)\\.dead-letter\\.reader$'],
+      [
+        'producer',
+        '^(healthcheck|create_item|stock_management|order_processing|stock_adjustment|movements|message_status)\\.dead-letter\\.reader$',
+      ],
       ['operator', '.*'],
     ])
     expect(permissions.map(({ user, read }) => [user, read])).toEqual([
       ['consumer_one', '^healthcheck$'],
       ['consumer_two', '^create_item$'],
-      ['consumer_three', '^stock_management$'],
-      ['consumer_four', '^order_processing$'],
-      ['producer', '^(healthcheck|create_item|stock_management|order_processing)\\.dead-letter$'],
+      ['consumer_three', '^(stock_management|stock_adjustment)$'],
+      ['consumer_four', '^(order_processing|movements|message_status)$'],
+      [
+        'producer',
+        '^(healthcheck|create_item|stock_management|order_processing|stock_adjustment|movements|message_status)\\.dead-letter$',
+      ],
       ['operator', '.*'],
       ['monitoring', '^$'],
     ])
@@ -124,7 +131,7 @@ it('lets no delivery limit remove a dead letter that people have looked at often
   })
   const { policies, queues } = limited.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
   const deadLetterQueues = queues.map(({ name }) => name).filter((name) => name.endsWith('.dead-letter'))
-  expect(deadLetterQueues).toHaveLength(4)
+  expect(deadLetterQueues).toHaveLength(7)
   for (const name of deadLetterQueues)
     expect(
       policies.filter(({ pattern }) => new RegExp(pattern).test(name)).map(({ definition }) => definition),

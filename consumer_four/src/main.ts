@@ -1,8 +1,17 @@
-// consumer_four: takes order_processing off the queue and replies with the inventory, whole or page by page.
-import { consumerEnvironment, openBroker, orderProcessing, rabbitmqEnvironment } from '@ims/messaging'
+// consumer_four: answers questions: the inventory (order_processing), whole or page by page, its changes (movements), and what was decided about a message.
+import {
+  consumerEnvironment,
+  messageStatus,
+  movements,
+  openBroker,
+  orderProcessing,
+  rabbitmqEnvironment,
+} from '@ims/messaging'
 import { inventoryIn, mysqlEnvironment, openDatabase } from '@ims/repository'
 import { runService } from '@ims/runtime'
 import { listingEnvironment } from './config.ts'
+import { tellStatus } from './message-status.ts'
+import { listMovements } from './movements.ts'
 import { listItems } from './order-processing.ts'
 
 const config = {
@@ -19,6 +28,10 @@ void runService({ name: 'consumer_four', config }, async (service) => {
   const broker = own(await openBroker(config.rabbitmq, service))
   // Never more queries than connections.
   const consumer = { ...config.consumer, queriesMost: config.mysql.poolSize }
-  const handler = listItems(inventoryIn(database), config.listing)
-  own(await broker.consume(orderProcessing, handler, consumer, () => database.notReady()))
+  const inventory = inventoryIn(database)
+  const dependency = () => database.notReady()
+  own(await broker.consume(orderProcessing, listItems(inventory, config.listing), consumer, dependency))
+  const oneByOne = { ...consumer, queriesMost: 1 }
+  own(await broker.consume(movements, listMovements(inventory), oneByOne, dependency))
+  own(await broker.consume(messageStatus, tellStatus(inventory), oneByOne, dependency))
 })

@@ -8,8 +8,9 @@ const LOGGED_MOST = 200
 export function logHealthchecks(log: Log): Handler<unknown, { outcome: 'logged' }> {
   return async (deliveries) =>
     deliveries.map(({ body, messageId, redelivered }) => {
-      const message = JSON.stringify(body).slice(0, LOGGED_MOST)
-      log.info({ messageId, redelivered, body: message }, 'health check received')
+      const text = JSON.stringify(body)
+      const logged = text.length <= LOGGED_MOST ? body : text.slice(0, LOGGED_MOST)
+      log.info({ messageId, redelivered, body: logged }, 'health check received')
       return { kind: 'applied', result: { outcome: 'logged' }, repeated: false }
     })
 }

@@ -1,7 +1,8 @@
-// consumer_three: takes stock_management off the queue and deletes the item with that sku from MySQL.
-import { consumerEnvironment, openBroker, rabbitmqEnvironment, stockManagement } from '@ims/messaging'
+// consumer_three: deletes items (stock_management) and changes their quantity (stock_adjustment) in MySQL.
+import { consumerEnvironment, openBroker, rabbitmqEnvironment, stockAdjustment, stockManagement } from '@ims/messaging'
 import { inventoryIn, mysqlEnvironment, openDatabase, retentionEnvironment, startRetention } from '@ims/repository'
 import { runService } from '@ims/runtime'
+import { adjustItems } from './stock-adjustment.ts'
 import { deleteItems } from './stock-management.ts'
 
 const config = {
@@ -17,9 +18,8 @@ void runService({ name: 'consumer_three', config }, async (service) => {
   const database = own(await openDatabase(config.mysql, service))
   own(startRetention(database, config.retention, service), 'the retention of the inbox')
   const broker = own(await openBroker(config.rabbitmq, service))
-  own(
-    await broker.consume(stockManagement, deleteItems(inventoryIn(database)), config.consumer, () =>
-      database.notReady(),
-    ),
-  )
+  const inventory = inventoryIn(database)
+  const dependency = () => database.notReady()
+  own(await broker.consume(stockManagement, deleteItems(inventory), config.consumer, dependency))
+  own(await broker.consume(stockAdjustment, adjustItems(inventory), config.consumer, dependency))
 })

@@ -11,6 +11,7 @@ const commands: Record<string, () => Promise<Command>> = {
   status: async () => (await import('./suite/status.ts')).status,
   migrate: async () => (await import('./commands/migrate.ts')).migrateCommand,
   'dead-letters': async () => (await import('./commands/dead-letters.ts')).deadLettersCommand,
+  rabbitmqctl: async () => (await import('./commands/rabbitmqctl.ts')).rabbitmqctl,
   check: async () => (await import('./commands/check.ts')).check,
   test: async () => (await import('./commands/test.ts')).test,
   'test:containers': async () => (await import('./commands/test-containers.ts')).testContainers,
@@ -42,6 +43,11 @@ function explain(error: unknown): number {
   if (error instanceof Error && 'exitCode' in error && typeof error.exitCode === 'number') {
     process.stderr.write(`✗ ${error.message}\n`)
     return error.exitCode
+  }
+  // The operating system refused something: a path or a port, which is the reader's to mend.
+  if (error instanceof Error && 'syscall' in error) {
+    process.stderr.write(`✗ ${error.message}\n  What to do: remove what is in the way, or choose another place.\n`)
+    return EXIT_FAILURE
   }
   process.stderr.write(`✗ ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
   return EXIT_FAILURE

@@ -57,7 +57,7 @@ it('explains itself without a broker', async () => {
 function writeSuiteOf(supervisor: ProcessIdentity): void {
   const { rabbitmq, mysql } = space
   const suite = { phase: 'up', mode: 'local', http: 'http://127.0.0.1:5000' } as const
-  writeState(directory, { ...suite, supervisor, rabbitmq, mysql, services: [] })
+  writeState(directory, { ...suite, supervisor, rabbitmq, mysql, servers: [], services: [] })
 }
 
 it('sends no password to where the broker of a suite was that was killed', async () => {

@@ -83,7 +83,7 @@ describe('waiting', () => {
     const attempt = async () => undefined
     const wait = waitFor({ what: 'start', withinMs: 60_000, logs: [], attempt, hopeless: () => 'it has ended' })
     await expect(wait).rejects.toThrow('start: it has ended')
-    expect(performance.now() - began).toBeLessThan(5_000)
+    expect(performance.now() - began).toBeLessThan(30_000)
   })
 })
 

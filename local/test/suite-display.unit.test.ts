@@ -108,9 +108,17 @@ describe('the progress of a step', () => {
 })
 
 describe('the table of the status', () => {
+  it.each(['local', 'external'])('says how to reach rabbitmqctl of a broker that is ours (%s)', (mode) => {
+    const rabbitmq = { host: '127.0.0.1', port: 5672, username: 'ims', password: 'secret', vhost: '/' }
+    const report = { http: null, rabbitmq, mysql: null, servers: [], services: [] }
+    const table = statusTable({ report, exitCode: 4, summary: 'Not ready.', mode, remarks: [] })
+    expect(table.includes('npm run rabbitmqctl -- list_queues')).toBe(mode === 'local')
+    expect(table).not.toContain('secret')
+  })
+
   it('shows a reason that a terminal would obey as escapes, on one line', () => {
     const services = [{ name: 'one', pid: 7, admin: 5001, state: 'not-ready' as const }]
-    const report = { http: null, rabbitmq: null, mysql: null, services }
+    const report = { http: null, rabbitmq: null, mysql: null, servers: [], services }
     const remarks = [{ reason: HOSTILE, restarts: 0 }]
     const table = statusTable({ report, exitCode: 4, summary: 'Not ready.', mode: null, remarks })
     expect(table.split('\n').at(-1)).toBe(`one      not-ready  7    127.0.0.1:5001  0         ${SHOWN}`)

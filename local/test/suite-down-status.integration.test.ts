@@ -56,6 +56,7 @@ describe('status', () => {
       http: `http://127.0.0.1:${front}`,
       rabbitmq: { host: '127.0.0.1', port: 5672, username: 'ims', password: 'rabbit-secret', vhost: '/' },
       mysql: { host: '127.0.0.1', port: 3306, user: 'ims', password: 'mysql-secret', database: 'inventory' },
+      servers: [],
       services: [
         { name: 'one', pid: suite.processOf('one').pid, admin: one, state: 'ready' },
         { name: 'two', pid: suite.processOf('two').pid, admin: two, state: 'ready' },

@@ -7,6 +7,7 @@ const servers = {
   mode: 'local',
   rabbitmq: { host: '127.0.0.1', port: 5673, username: 'ims', password: 'rabbit-secret', vhost: '/' },
   mysql: { host: '127.0.0.1', port: 3307, user: 'ims', password: 'mysql-secret', database: 'inventory' },
+  processes: [],
   close: async () => undefined,
 }
 

@@ -23,7 +23,7 @@ beforeAll(async () => {
   ;({ space } = await serversUnderTest('real suite'))
   directory = mkdtempSync(join(tmpdir(), 'ims-real-'))
   // Far below the ports that the system gives out, so that nobody takes one between two looks.
-  const base = 11_000 + (process.pid % 1_000) * 10
+  const base = 11_000 + (process.pid % 900) * 10
   environment = {
     PATH: process.env.PATH,
     IMS_SERVICES: 'external',

@@ -1,6 +1,6 @@
 // `up` of a fake suite, as processes: start, stop, twice, two at once, kill -9, failures, in the background.
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -13,7 +13,7 @@ import { STATUS_EXIT } from '../src/suite/status-report.ts'
 import type { FakeOptions } from './fixtures/fake-suite.ts'
 import { ctrlC, eventually, SuiteUnderTest } from './fixtures/suite-under-test.ts'
 
-jest.setTimeout(30_000)
+jest.setTimeout(60_000)
 
 const BACKGROUND = fileURLToPath(new URL('fixtures/fake-background.ts', import.meta.url))
 
@@ -93,13 +93,33 @@ describe('up', () => {
 
   it('restarts a service that was killed, and says so', async () => {
     const run = await suite.upAndReady()
-    process.kill(suite.processOf('two').pid, 'SIGKILL')
-    await eventually(
-      () => run.output.includes('! two died (killed by SIGKILL); starting it again in 0.1 s'),
-      'the report',
-    )
-    await eventually(async () => (await suite.status()).exitCode === STATUS_EXIT.ready, 'ready again')
-    expect((await suite.status()).remarks[1]).toEqual({ reason: '', restarts: 1 })
+    await startsTwoAgain()
+    expect(run.output).toContain('! two died (killed by SIGKILL); starting it again in 0.1 s')
+  })
+})
+
+describe('up whose output cannot be written', () => {
+  const isUp = async () => (await suite.status()).exitCode === STATUS_EXIT.ready
+
+  it('runs on while nobody reads its pipe, and says how many lines were lost when somebody does', async () => {
+    const run = suite.up({ environment: { TALKATIVE: 'yes' } })
+    await eventually(isUp, 'up')
+    run.process.stdout?.pause()
+    await sleep(2_000)
+    await startsTwoAgain()
+    run.process.stdout?.resume()
+    await eventually(() => /! \d+ lines were lost here/.test(run.output), 'the loss')
+    ctrlC(run)
+    expect(await run.code).toBe(0)
+  })
+
+  it('runs on when its reader has gone', async () => {
+    const run = suite.up({ environment: { TALKATIVE: 'yes' } })
+    await eventually(isUp, 'up')
+    run.process.stdout?.destroy()
+    await startsTwoAgain()
+    ctrlC(run)
+    expect(await run.code).toBe(0)
   })
 })
 
@@ -128,6 +148,22 @@ describe('up that fails', () => {
     const run = suite.up({ environmentOf: { two: { NOT_READY: 'no connection to the broker' } }, readyMs: 1_000 })
     expect(await run.code).toBe(1)
     expect(run.output).toContain('Why: after 1 s: two is not ready: no connection to the broker')
+  })
+
+  it.each([
+    'connection for publishing is not open: broker:5672: 403 ACCESS_REFUSED - Login was refused',
+    'connection for publishing is not open: broker:5672: 530 NOT_ALLOWED - vhost nope not found',
+    "waiting for MySQL on db:3306: Access denied for user 'ims'@'%'",
+  ])('at what no waiting mends does not wait for the deadline: %s', async (reason) => {
+    const run = suite.up({ environmentOf: { two: { NOT_READY: reason } }, readyMs: 600_000 })
+    expect(await run.code).toBe(1)
+    expect(run.output).toContain(`Why: ${reason}`)
+  })
+
+  it('at a service that dies again and again says how', async () => {
+    const run = suite.up({ environmentOf: { two: { EXIT_CODE: '70' } }, readyMs: 1_000 })
+    expect(await run.code).toBe(1)
+    expect(run.output).toMatch(/Why: after 1 s: two is not ready: it died \(exit code 70\): /)
   })
 })
 
@@ -159,6 +195,15 @@ describe('up in the background', () => {
     expect(suite.order().at(-1)).toBe('servers stopped')
   })
 
+  it('runs on when no log can be written, and starts again what dies', async () => {
+    const logs = join(suite.options.directory, 'logs')
+    mkdirSync(logs)
+    for (const name of ['up', 'one', 'two', 'front']) symlinkSync('/dev/full', join(logs, `${name}.log`))
+    expect((await detached({ environment: { TALKATIVE: 'yes' } })).code).toBe(0)
+    await startsTwoAgain()
+    expect((await suite.down()).code).toBe(0)
+  })
+
   it('says why it failed, and leaves nothing running', async () => {
     const { code, events } = await detached({ environmentOf: { front: { EXIT_CODE: '78' } } })
     expect(code).toBe(1)
@@ -166,6 +211,15 @@ describe('up in the background', () => {
     expect((await suite.status()).exitCode).toBe(STATUS_EXIT.notRunning)
   })
 })
+
+/** Kills the service `two` of a suite that is up, and resolves when all is ready again. */
+async function startsTwoAgain(): Promise<void> {
+  process.kill(suite.processOf('two').pid, 'SIGKILL')
+  await eventually(async () => {
+    const { exitCode, remarks } = await suite.status()
+    return exitCode === STATUS_EXIT.ready && remarks[1]?.restarts === 1
+  }, 'ready again')
+}
 
 function commandLineOf(pid: number): string {
   if (process.platform === 'linux') return readFileSync(`/proc/${pid}/cmdline`, 'utf8')

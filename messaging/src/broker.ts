@@ -1,8 +1,9 @@
 // The way into messaging: one broker per process, with a connection for publishing, one for replies and, once something is consumed, one for that.
+
+import { addressOf } from '@ims/runtime/server-list'
 import type { ConfirmChannel } from 'amqplib'
 import type { ConsumerConfig, RabbitmqConfig } from './config.ts'
 import { type Connection, superviseChannel, superviseConnection } from './connection/connection.ts'
-import { addressOf } from './connection/server-list.ts'
 import type { Supervised } from './connection/supervised.ts'
 import { consumersOf } from './connection/topology.ts'
 import { type Contract, deadLetterQueue } from './contract.ts'
@@ -60,6 +61,7 @@ export interface BrokerRole {
  */
 export async function openBroker(config: RabbitmqConfig, service: Service, role: BrokerRole = {}): Promise<Broker> {
   const broker = new RabbitmqBroker(config, service, role)
+  service.explainStart?.(() => broker.notReady() ?? broker.publisher.queues.missing())
   try {
     service.log.info({ servers: config.servers.map(addressOf), vhost: config.vhost }, 'waiting for the broker')
     await broker.opened(service.stopping)
@@ -84,6 +86,7 @@ export async function waitForConsumers(
   const { log, stopping } = service
   const scope = new Scope(clockOf(service), stopping)
   let said = ''
+  service.explainStart?.(() => said || undefined)
   const stopped = new Promise<never>((_, reject) => {
     stopping.addEventListener('abort', () => reject(new Error('stopped waiting for consumers')), { once: true })
   })
@@ -177,6 +180,7 @@ class RabbitmqBroker implements Broker {
       dependency,
     })
     this.#subscriptions.push(consumer)
+    this.#service.explainStart?.(() => consumer.notReady())
     await consumer.subscribed(this.#service.stopping)
     return consumer
   }

@@ -1,11 +1,10 @@
 // The environment variables of messaging: where the broker is, how long to wait for it, how much to take at once.
+import { duplicateServers, serverList, serversOf } from '@ims/runtime/server-list'
+import { tlsEnvironment } from '@ims/runtime/tls'
+import { ms, whole } from '@ims/runtime/variables'
 import { z } from 'zod'
-import { duplicateServers, serverList, serversOf } from './connection/server-list.ts'
-import { checkTls, tlsOf, tlsVariables } from './connection/tls.ts'
 
-const whole = (least: number, most: number) =>
-  z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
-const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)
+const tls = tlsEnvironment('RABBITMQ')
 
 export const rabbitmqEnvironment = z
   .object({
@@ -44,9 +43,9 @@ export const rabbitmqEnvironment = z
       .describe(
         'bytes of dead letters that are held at once while a queue of them is read; one is held whatever its size',
       ),
-    ...tlsVariables,
+    ...tls.shape,
   })
-  .superRefine(checkTls)
+  .superRefine(tls.check)
   .superRefine((v, context) => {
     for (const message of duplicateServers(v.RABBITMQ_HOST, v.RABBITMQ_PORT))
       context.addIssue({ code: 'custom', path: ['RABBITMQ_HOST'], message })
@@ -65,7 +64,7 @@ export const rabbitmqEnvironment = z
     unconfirmedMostBytes: v.RABBITMQ_UNCONFIRMED_MOST_BYTES,
     stallTimeoutMs: v.RABBITMQ_STALL_TIMEOUT_MS,
     deadLetterWindowBytes: v.DEAD_LETTER_WINDOW_BYTES,
-    tls: tlsOf(v),
+    tls: tls.of(v),
   }))
 export type RabbitmqConfig = z.output<typeof rabbitmqEnvironment>
 

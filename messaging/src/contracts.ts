@@ -27,6 +27,7 @@ const newText = (max: number) =>
 
 const SKU_MAX = 20
 const LABEL_MAX = 50
+const REASON_MAX = 100
 const PRICE_MAX = 99_999_999_999.9999
 const QUANTITY_MAX = 2_147_483_647
 
@@ -107,4 +108,72 @@ export const orderProcessing = query('order_processing', {
   headers: pageRequestHeaders,
 })
 
-export const contracts = [healthcheck, createItem, stockManagement, orderProcessing] as const
+/**
+ * `POST /stock_adjustment` → consumer three, which adds `change` to the quantity of the item: never below 0, never above what
+ * the column holds. It needs a message id: only by that a repeat is recognised.
+ */
+export const stockAdjustment = command('stock_adjustment', {
+  body: z.object({
+    sku: heldSku,
+    change: z
+      .int()
+      .min(-QUANTITY_MAX)
+      .max(QUANTITY_MAX)
+      .refine((change) => change !== 0, 'must not be 0'),
+    reason: newText(REASON_MAX),
+  }),
+  result: z.object({ outcome: z.literal('adjusted'), quantity: z.int() }),
+})
+export type StockAdjustment = z.infer<typeof stockAdjustment.body>
+
+/** One change of stock that was applied. `by` is the name of the API key, `requestId` the id of the HTTP request, where they are known. */
+export const movement = z.object({
+  id: z.int(),
+  messageId: z.string(),
+  sku: z.string(),
+  change: z.int(),
+  quantityBefore: z.int(),
+  quantityAfter: z.int(),
+  reason: z.string(),
+  by: z.string().nullable(),
+  requestId: z.string().nullable(),
+  at: z.string(),
+})
+export type Movement = z.infer<typeof movement>
+
+/**
+ * `GET /movements` → consumer four, which replies with changes of stock in the order of their id. A page is asked for with the
+ * headers of paging.ts; of the filters there is only `x-sku`.
+ */
+export const movements = query('movements', {
+  body: anything,
+  reply: z.array(movement),
+  headers: pageRequestHeaders,
+})
+
+/** What was decided about a message. `error`: why it was refused; null when it was applied. `at` is an ISO 8601 time in UTC. */
+export const recordedVerdict = z.object({
+  queue: z.string(),
+  /** How often the message had been put back from the dead letters. */
+  redrives: z.int(),
+  outcome: z.string(),
+  error: z.string().nullable(),
+  at: z.string(),
+})
+export type RecordedVerdict = z.infer<typeof recordedVerdict>
+
+export const messageQuestion = z.object({ id: z.string().min(1).max(255) })
+
+/**
+ * `GET /messages/{id}` → consumer four, which replies with what the inbox has about this id, oldest first. `remembersSince`:
+ * the time of the oldest verdict about any message; what was decided before may be forgotten.
+ */
+export const messageStatus = query('message_status', {
+  body: messageQuestion,
+  reply: z.object({ verdicts: z.array(recordedVerdict), remembersSince: z.string().nullable() }),
+})
+
+/** What the Python suite has as well: whoever starts beside it can expect a consumer on these. */
+export const seedContracts = [healthcheck, createItem, stockManagement, orderProcessing] as const
+
+export const contracts = [...seedContracts, stockAdjustment, movements, messageStatus] as const

@@ -38,3 +38,5 @@ export class BadReply extends Error {
 export class Misconfigured extends Error {
   override readonly name = 'Misconfigured'
 }
+
+export const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)))

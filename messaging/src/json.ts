@@ -1,5 +1,6 @@
 // Bytes to a JSON value, with a reason instead of an exception: what comes from a queue is hostile until parsed.
 import { isUtf8 } from 'node:buffer'
+import { asError } from './errors.ts'
 import { suspicion } from './json-suspicion.ts'
 
 export type Parsed =
@@ -22,7 +23,7 @@ export function parseJson(bytes: Buffer): Parsed {
   try {
     value = JSON.parse(text)
   } catch (error) {
-    return notJson(error instanceof Error ? error.message : String(error))
+    return notJson(asError(error).message)
   }
   const error = suspicion(text, value)
   return error === undefined ? { ok: true, value } : { ok: false, reason: 'invalid', error }

@@ -1,20 +1,9 @@
-// What messaging needs of the process it runs in: a logger, a meter, and the news that shutdown has begun.
+// What messaging needs of the process it runs in, besides what every part is handed: memory, time, and the way to the broker.
+import type { Service as RuntimeService } from '@ims/runtime/service'
 import type { ChannelModel, Options } from 'amqplib'
 import type { Clock } from './scope.ts'
 
-/** A structured logger; pino satisfies it. */
-export interface Log {
-  debug(fields: object, message: string): void
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
-}
-
-/** Counts and measures by metric name; what the names mean is listed in runtime's metrics. */
-export interface Meter {
-  count(metric: string, labels?: Record<string, string>, by?: number): void
-  observe(metric: string, value: number, labels?: Record<string, string>): void
-}
+export type { Log, Meter } from '@ims/runtime/service'
 
 /** What messaging uses of amqplib's function of this name. */
 export type Connect = (
@@ -35,12 +24,7 @@ export interface Memory {
   ): number
 }
 
-export interface Service {
-  readonly name: string
-  readonly log: Log
-  readonly meter: Meter
-  /** Aborts when shutdown begins; every wait at start ends then. */
-  readonly stopping: AbortSignal
+export interface Service extends RuntimeService {
   /** The process's memory, of which messages have a share; 256 MiB when left out. */
   readonly memory?: Memory
   /** Time and chance, and the way to the broker: the real ones when left out. A simulation brings its own. */

@@ -6,7 +6,7 @@ import type { ConsumerConfig } from './config.ts'
 import { type Command, type Contract, deadLetterQueue, type Query } from './contract.ts'
 import { BadReply, NoReply, NotAccepted } from './errors.ts'
 import type { Delivery, Handler, Outcome } from './handler.ts'
-import { outcomesOf } from './incoming/attempts.ts'
+import { attemptAll, type Told } from './incoming/attempts.ts'
 import { deadLetter } from './incoming/dead-letter.ts'
 import { readMessage } from './incoming/read-message.ts'
 import { replyTo } from './incoming/reply-envelope.ts'
@@ -30,6 +30,11 @@ export const quietService: Service = {
 interface MemoryQueue {
   messages: Message[]
   take: (() => void) | undefined
+}
+
+interface Readable<Body> {
+  readonly message: Message
+  readonly read: Delivery<Body>
 }
 
 /** Holds queues in memory; each `open` gives a broker on them, as one process would have. */
@@ -144,13 +149,13 @@ export class InMemoryRabbitmq {
   async #command<Result>(
     command: Command<unknown, Result>,
     body: unknown,
-    { deadlineMs }: { deadlineMs: number },
+    { deadlineMs, headers }: { deadlineMs: number; headers?: Record<string, string> },
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
     const messageId = uuidv7()
     try {
       const { content, properties } = await this.#ask(command, body, deadlineMs, {
         messageId,
-        headers: { [HEARS_REFUSALS_HEADER]: true },
+        headers: { ...headers, [HEARS_REFUSALS_HEADER]: true },
       })
       const parsed = parseJson(content)
       const value = parsed.ok ? parsed.value : undefined
@@ -176,41 +181,36 @@ export class InMemoryRabbitmq {
     let trouble: string | undefined
     const working = new Set<Promise<void>>()
     const [batchMost, workers] = contract.kind === 'query' ? [1, config.queriesMost] : [config.batchMost, 1]
+    const read = (message: Message) => readMessage(contract, message, config.messageMostBytes)
     const isUseless = ({ properties }: Message) => contract.kind === 'query' && !isReplyAddress(properties.replyTo)
+    const isReadable = (item: { message: Message; read: ReturnType<typeof read> }): item is Readable<Body> => {
+      if (!('kind' in item.read)) return true
+      this.#carryOut(contract, item.message, item.read, service)
+      return false
+    }
+    const taken = (most: number) =>
+      queue.messages
+        .splice(0, most)
+        .filter((message) => !isUseless(message))
+        .map((message) => ({ message, read: read(message) }))
+        .filter(isReadable)
+    const parts = {
+      queue: contract.queue,
+      handler,
+      config,
+      service,
+      trouble: (sentence?: string) => {
+        trouble = sentence
+      },
+      told: (told: readonly Told<Readable<Body>, Result>[]) => {
+        for (const { item, outcome } of told) this.#carryOut(contract, item.message, outcome, service)
+      },
+      more: () => taken(1)[0],
+    }
     const work = async () => {
       while (queue.messages.length > 0 && !stop.signal.aborted) {
-        const batch = queue.messages.splice(0, batchMost).filter((message) => !isUseless(message))
-        const readAll = (messages: readonly Message[]) =>
-          messages.map((message) => readMessage(contract, message, config.messageMostBytes))
-        const deliveriesIn = (read: ReturnType<typeof readAll>) =>
-          read.filter((each): each is Delivery<Body> => !('kind' in each))
-        const read = readAll(batch)
-        const more = () => {
-          const joining = queue.messages.splice(0, Math.max(0, batchMost - batch.length))
-          batch.push(...joining)
-          const joined = readAll(joining)
-          read.push(...joined)
-          return deliveriesIn(joined)
-        }
-        const deliveries = deliveriesIn(read)
-        const parts = {
-          queue: contract.queue,
-          handler,
-          config,
-          service,
-          trouble: (sentence?: string) => {
-            trouble = sentence
-          },
-          more,
-        }
-        const told = deliveries.length === 0 ? [] : await outcomesOf(deliveries, parts, stop.signal)
-        if (told.includes(undefined)) return void queue.messages.unshift(...batch)
-        const next = told.values()
-        for (const [index, each] of read.entries()) {
-          const message = batch[index]
-          const outcome = 'kind' in each ? each : next.next().value
-          if (message && outcome) this.#carryOut(contract, message, outcome, service)
-        }
+        const untold = await attemptAll(taken(batchMost), parts, stop.signal)
+        queue.messages.unshift(...(untold?.items ?? []).map(({ message }) => message))
       }
     }
     const take = () => {

@@ -1,7 +1,9 @@
 // A message is refused for an unexpected error only if it fails alone while others succeed; otherwise all are held.
 import { describe, expect, it } from '@jest/globals'
 import type { Delivery, Outcome } from '../src/handler.ts'
-import { outcomesOf } from '../src/incoming/attempts.ts'
+import { attemptAll, type Told } from '../src/incoming/attempts.ts'
+import { clockOf } from '../src/scope.ts'
+import { quietService } from '../src/testing.ts'
 import { countingService } from './counting-service.ts'
 
 const delivery = (messageId: string): Delivery => ({
@@ -20,11 +22,21 @@ const ids = (batch: readonly Delivery[]) => batch.map(({ messageId }) => message
 function run(
   batch: string,
   judge: (id: string, call: number) => Error | undefined,
-  { joins = '', holdMostMs = 60_000, givenUp = new AbortController() } = {},
+  {
+    joins = '',
+    holdMostMs = 60_000,
+    batchMost = 10,
+    givenUp = new AbortController(),
+    clock = clockOf(quietService),
+  } = {},
 ) {
   const calls: string[] = []
   const troubles: (string | undefined)[] = []
   const waiting = deliveries(joins)
+  const all = deliveries(batch)
+  const outcomes = new Map<string | undefined, Outcome>()
+  /** The calls of the handler before each outcome was told. */
+  const toldAfter: Record<string, number> = {}
   const handler = async (taken: readonly Delivery[]) => {
     calls.push(ids(taken))
     for (const { messageId = '' } of taken) {
@@ -36,13 +48,35 @@ function run(
   const parts = {
     queue: 'q',
     handler,
-    config: { retryMostMs: 1, holdMostMs },
-    service: countingService(),
+    config: { batchMost, retryMostMs: 1, holdMostMs },
+    service: { ...countingService(), clock },
     trouble: (sentence: string | undefined) => void troubles.push(sentence),
-    more: () => waiting.splice(0),
+    told: (told: readonly Told<{ read: Delivery }, unknown>[]) => {
+      for (const { item, outcome } of told) {
+        expect(outcomes.has(item.read.messageId)).toBe(false)
+        outcomes.set(item.read.messageId, outcome)
+        toldAfter[item.read.messageId ?? ''] = calls.length
+      }
+    },
+    more: () => {
+      const read = waiting.shift()
+      if (read) all.push(read)
+      return read && { read }
+    },
   }
-  const outcomes = outcomesOf(deliveries(batch), parts, givenUp.signal)
-  return { outcomes, calls, troubles, givenUp }
+  const untold = attemptAll(
+    all.map((read) => ({ read })),
+    parts,
+    givenUp.signal,
+  )
+  return {
+    untold,
+    outcomes: untold.then(() => all.map(({ messageId }) => outcomes.get(messageId))),
+    calls,
+    troubles,
+    toldAfter,
+    givenUp,
+  }
 }
 const kinds = (outcomes: readonly (Outcome | undefined)[]) => outcomes.map((outcome) => outcome?.kind)
 
@@ -59,7 +93,7 @@ describe('a batch that fails', () => {
       },
       applied,
     ])
-    expect(calls).toEqual(['axb', 'a', 'x', 'b', 'x', 'x'])
+    expect(calls).toEqual(['axb', 'ax', 'a', 'x', 'b', 'x', 'x'])
   })
 
   it('does not refuse the message that succeeds at a later attempt', async () => {
@@ -77,8 +111,8 @@ describe('a batch that fails', () => {
 
   it('holds a message that is alone until one that arrives later succeeds, then refuses it', async () => {
     const { outcomes, calls } = run('x', (id) => (id === 'x' ? new Error('a bug') : undefined), { joins: 'ab' })
-    expect(kinds(await outcomes)).toEqual(['refused', 'applied', 'applied'])
-    expect(calls).toEqual(['x', 'xab', 'x', 'a', 'b', 'x'])
+    expect(kinds(await outcomes)).toEqual(['refused', 'applied'])
+    expect(calls).toEqual(['x', 'a', 'x', 'x'])
   })
 
   it('holds a message that is alone, and applies it when the fault is over', async () => {
@@ -110,24 +144,76 @@ describe('a batch that fails', () => {
         if (seen.length === 1) throw transient('away')
         return taken.map(() => applied)
       },
-      config: { retryMostMs: 1, holdMostMs: 1_000 },
+      config: { batchMost: 10, retryMostMs: 1, holdMostMs: 1_000 },
       service: countingService(),
       trouble: () => {},
-      more: () => [],
+      told: () => {},
+      more: () => undefined,
     }
-    await outcomesOf(deliveries('a'), parts, new AbortController().signal)
+    const [read = delivery('a')] = deliveries('a')
+    await attemptAll([{ read }], parts, new AbortController().signal)
     expect(seen).toEqual([false, true])
   })
 
-  it('gives up, and reports no more trouble, when it is aborted or has held for too long', async () => {
+  it('gives up, and says with which error, when it is aborted or has held for too long', async () => {
     const away = () => transient('away')
     const late = run('a', away, { holdMostMs: 20 })
     expect(await late.outcomes).toEqual([undefined])
-    expect(late.troubles.at(-1)).toBeUndefined()
+    expect(await late.untold).toMatchObject({ error: { message: 'away' } })
     const stopped = run('a', away)
     stopped.givenUp.abort()
     expect(await stopped.outcomes).toEqual([undefined])
-    expect(stopped.troubles.at(-1)).toBeUndefined()
+  })
+
+  it('tells each outcome at once, and not when the last one is known', async () => {
+    const locked = Object.assign(transient('row is locked'), { contended: true })
+    const judge = (id: string, call: number) => (id === 'x' && call < 40 ? locked : undefined)
+    const { outcomes, toldAfter } = run('abxc', judge)
+    expect(kinds(await outcomes)).toEqual(['applied', 'applied', 'applied', 'applied'])
+    expect(toldAfter).toEqual({ a: 2, b: 3, c: 5, x: 40 })
+  })
+
+  const bug = (id: string) => (id === 'x' || id === 'y' ? new Error('a bug') : undefined)
+
+  it('finds one bad message among many with few calls', async () => {
+    const good = Array.from({ length: 999 }, (_, n) => String.fromCodePoint(0x4e00 + n))
+    const { outcomes, calls } = run([...good.slice(300), 'x', ...good.slice(0, 300)].join(''), bug, {
+      batchMost: 1_000,
+    })
+    expect(kinds(await outcomes).filter((kind) => kind === 'refused')).toEqual(['refused'])
+    expect(calls.length).toBeLessThan(30)
+  })
+
+  it('never gives the handler more than a batch, however many messages fail', async () => {
+    const news = (_: string, call: number) => (call < 30 ? new Error('news') : undefined)
+    const { outcomes, calls } = run('xy', news, { batchMost: 2, joins: 'pq' })
+    expect(kinds(await outcomes)).toEqual(Array(4).fill('applied'))
+    expect(Math.max(...calls.map(({ length }) => length))).toBe(2)
+  })
+
+  it('takes messages beyond its batch until one succeeds', async () => {
+    const { outcomes } = run('xy', (id) => (id === 'a' ? undefined : new Error('a bug')), {
+      batchMost: 2,
+      joins: 'pqrab',
+    })
+    expect(kinds(await outcomes)).toEqual(['refused', 'refused', 'refused', 'refused', 'refused', 'applied'])
+  })
+
+  it('refuses messages that others prove to be bad, also if that takes longer than messages may be held', async () => {
+    let skippedMs = 0
+    const clock = { ...clockOf(quietService), nowMs: () => performance.now() + skippedMs }
+    const judge = (id: string) => {
+      if (id === 'a') skippedMs = 1e9
+      return bug(id)
+    }
+    const { outcomes } = run('xya', judge, { clock })
+    expect(kinds(await outcomes)).toEqual(['refused', 'refused', 'applied'])
+  })
+
+  it('gives a message back that others prove to be bad when the dependency goes down', async () => {
+    const judge = (id: string, call: number) => (call > 3 ? transient('away') : bug(id))
+    const { outcomes } = run('xa', judge, { holdMostMs: 50 })
+    expect(kinds(await outcomes)).toEqual([undefined, 'applied'])
   })
 })
 

@@ -173,6 +173,24 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       await eventually(() => expect(seen).toEqual(['a', 'b']))
     })
 
+    it('tells the sender of a message what became of it while another one of its batch is held', async () => {
+      let isLocked = true
+      await producer.publisher.publish(notes, { text: 'locked' })
+      const asked = producer.requester.command(notes, { text: 'free' }, { deadlineMs: 20_000 })
+      await producer.publisher.publish(notes, { text: 'last' })
+      await consumer.consume(
+        notes,
+        async (deliveries) => {
+          if (isLocked && deliveries.some(({ body }) => body.text === 'locked'))
+            throw Object.assign(new Error('row is locked'), { transient: true, contended: true })
+          return deliveries.map(applied)
+        },
+        { ...config, holdMostMs: 60_000 },
+      )
+      expect((await asked).reply).toMatchObject({ kind: 'applied' })
+      isLocked = false
+    }, 30_000)
+
     it('answers a query, with the headers of the answer', async () => {
       await consumer.consume(
         answers,

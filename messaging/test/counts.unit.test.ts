@@ -7,7 +7,7 @@ import { Supervised } from '../src/connection/supervised.ts'
 import { query } from '../src/contract.ts'
 import { NoReply } from '../src/errors.ts'
 import type { Delivery } from '../src/handler.ts'
-import { outcomesOf } from '../src/incoming/attempts.ts'
+import { attemptAll } from '../src/incoming/attempts.ts'
 import { Publisher } from '../src/outgoing/publisher.ts'
 import { Requester } from '../src/outgoing/requester.ts'
 import { countingService } from './counting-service.ts'
@@ -72,7 +72,7 @@ describe('what attempts measure', () => {
     fingerprint: 'f',
     headers: {},
   }
-  const config = { retryMostMs: 1, holdMostMs: 1_000 }
+  const config = { batchMost: 10, retryMostMs: 1, holdMostMs: 1_000 }
 
   it('says how many messages are held while the world is bad', async () => {
     const service = countingService()
@@ -82,8 +82,8 @@ describe('what attempts measure', () => {
       if (held.length < 2) throw Object.assign(new Error('the database is away'), { transient: true })
       return deliveries.map(() => ({ kind: 'applied', result: {}, repeated: false }) as const)
     }
-    const parts = { queue: 'q', handler, config, service, trouble: () => {}, more: () => [] }
-    await outcomesOf([delivery, delivery], parts, new AbortController().signal)
+    const parts = { queue: 'q', handler, config, service, trouble: () => {}, told: () => {}, more: () => undefined }
+    await attemptAll([{ read: delivery }, { read: delivery }], parts, new AbortController().signal)
     expect(held).toEqual([undefined, 2])
     expect(service.value('messages_retried', { queue: 'q' })).toBe(2)
   })
@@ -94,8 +94,8 @@ describe('what attempts measure', () => {
       if (deliveries.length > 1) throw new Error('one of them is bad')
       return deliveries.map(() => ({ kind: 'applied', result: {}, repeated: false }) as const)
     }
-    const parts = { queue: 'q', handler, config, service, trouble: () => {}, more: () => [] }
-    await outcomesOf([delivery, delivery], parts, new AbortController().signal)
+    const parts = { queue: 'q', handler, config, service, trouble: () => {}, told: () => {}, more: () => undefined }
+    await attemptAll([{ read: delivery }, { read: delivery }], parts, new AbortController().signal)
     expect(service.value('messages_held', { queue: 'q' })).toBeUndefined()
   })
 })

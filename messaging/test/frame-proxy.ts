@@ -1,6 +1,6 @@
 // A proxy in front of RabbitMQ that changes, adds or delays single frames of what the broker sends.
 import { connect, createServer, type Socket } from 'node:net'
-import type { Server } from '../src/connection/server-list.ts'
+import type { Server } from '@ims/runtime/server-list'
 
 export interface Frame {
   readonly bytes: Buffer

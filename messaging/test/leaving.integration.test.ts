@@ -25,6 +25,7 @@ describe('a consumer whose dependency is away', () => {
   let channel: Channel
   let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
   const open: Broker[] = []
+  const logged: string[] = []
 
   beforeAll(async () => {
     underTest = await rabbitmqUnderTest('leaving')
@@ -43,7 +44,8 @@ describe('a consumer whose dependency is away', () => {
   })
 
   const consume = async (handler: Handler<Numbered, string>, dependency?: Dependency): Promise<Subscription> => {
-    const broker = await openBroker(underTest.config, quietService)
+    const info = (_: object, message: string) => void logged.push(message)
+    const broker = await openBroker(underTest.config, { ...quietService, log: { ...quietService.log, info } })
     open.push(broker)
     return await broker.consume(numbers, handler, config, dependency)
   }
@@ -90,6 +92,10 @@ describe('a consumer whose dependency is away', () => {
     await eventually(() => expect(seen).toHaveLength(60))
     expect(seen).toEqual(Array.from({ length: 60 }, (_, n) => n))
     expect(subscription.notReady()).toBeUndefined()
+    expect(logged).toContainEqual(
+      expect.stringMatching(/^holding messages of leaving_\d+_\d+ is over after \d+\.\d s$/),
+    )
+    expect(logged.at(-1)).toBe('batch handled')
   })
 
   it('takes few messages at first while the dependency answers and messages fail all the same', async () => {
@@ -123,6 +129,25 @@ describe('a consumer whose dependency is away', () => {
     const letter = await channel.get(deadLetterQueue(numbers.queue), { noAck: true })
     expect(letter && String(letter.content)).toBe('{"n":0}')
   }, 30_000)
+
+  it('finds the messages that fail by themselves, also when they are more than it takes at first after an absence', async () => {
+    const seen: number[] = []
+    const handler = noting(seen)
+    let wrong: string | undefined = 'the database is away'
+    const failing = async (deliveries: readonly Delivery<Numbered>[]) => {
+      if (wrong !== undefined) throw away()
+      if (deliveries.some(({ body }) => body.n < 25)) throw new TypeError('a bug')
+      return await handler(deliveries)
+    }
+    await consume(failing, async () => wrong)
+    send(40)
+    await eventually(async () => expect(await depth()).toBe(40))
+    await eventually(async () => expect(await consumers()).toBe(0))
+    wrong = undefined
+    await eventually(() => expect(seen).toHaveLength(15), 20_000)
+    const letters = async () => (await channel.checkQueue(deadLetterQueue(numbers.queue))).messageCount
+    await eventually(async () => expect(await letters()).toBe(25))
+  }, 60_000)
 
   it('ends at once when it is told to', async () => {
     const broker = await openBroker(underTest.config, quietService)

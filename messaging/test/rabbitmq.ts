@@ -1,7 +1,8 @@
 // The RabbitMQ that the tests were given by `npm test`, with a vhost of the test file's own.
+
+import type { Server } from '@ims/runtime/server-list'
 import { serversEnvironment, serversUnderTest } from 'local'
 import { type RabbitmqConfig, rabbitmqEnvironment } from '../src/config.ts'
-import type { Server } from '../src/connection/server-list.ts'
 
 export interface RabbitmqUnderTest {
   readonly config: RabbitmqConfig

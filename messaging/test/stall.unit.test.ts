@@ -34,6 +34,7 @@ async function published() {
   const dropped: Error[] = []
   const connection: Connection = {
     model: {} as ChannelModel,
+    address: 'broker:5672',
     clock,
     blocked: undefined,
     unblockedAtMs: 0,

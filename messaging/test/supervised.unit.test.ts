@@ -3,6 +3,7 @@ import { describe, expect, it } from '@jest/globals'
 import { eventually } from 'local'
 import { Supervised } from '../src/connection/supervised.ts'
 import { Misconfigured } from '../src/errors.ts'
+import { clockOf } from '../src/scope.ts'
 import { quietService } from '../src/testing.ts'
 
 type Thing = { id: number; lose: (reason: Error) => void }
@@ -11,13 +12,14 @@ function supervise(
   open?: (id: number, lost: (reason: Error) => void) => Promise<void>,
   reconnectMostMs = 20,
   ended: (thing: Thing) => Error | undefined = () => undefined,
+  clock = clockOf(quietService),
 ) {
   const opened: Thing[] = []
   const closed: number[] = []
   let reopened = 0
   const supervised = new Supervised<Thing>({
     name: 'thing',
-    service: quietService,
+    service: { ...quietService, clock },
     reconnectMostMs,
     open: async (lost) => {
       const thing = { id: opened.length, lose: lost }
@@ -49,6 +51,23 @@ describe('supervision', () => {
     await supervised.close()
     expect(closed).toEqual([0, 1])
     expect(opened).toHaveLength(2)
+  })
+
+  it('says first what keeps closed the thing that it is opened on', async () => {
+    let why: string | undefined = 'connection is not open: 127.0.0.1:5672: connect ECONNREFUSED'
+    const channel = new Supervised({
+      name: 'channel',
+      where: 'broker:5672',
+      needs: () => why,
+      service: quietService,
+      reconnectMostMs: 20,
+      open: () => new Promise<object>(() => {}),
+      close: async () => {},
+    })
+    expect(channel.notReady()).toBe(why)
+    why = undefined
+    expect(channel.notReady()).toBe('channel is not open yet: broker:5672 has not answered')
+    await channel.close()
   })
 
   it('does not adopt a thing that was lost while it was opened, and closes it', async () => {
@@ -106,12 +125,18 @@ describe('supervision', () => {
   })
 
   it('does not become a hot loop when a thing opens and dies at once', async () => {
-    const { supervised, opened } = supervise(async (_, lost) => {
+    const pausesMs: number[] = []
+    const real = clockOf(quietService)
+    const after = (ms: number, due: () => void) => {
+      pausesMs.push(ms)
+      return real.after(0, due)
+    }
+    const dies = async (_: number, lost: (reason: Error) => void) => {
       setTimeout(() => lost(new Error('dies')), 0)
-    })
-    await new Promise((resolve) => setTimeout(resolve, 300))
+    }
+    const { supervised } = supervise(dies, 1_000, undefined, { ...real, after, nowMs: () => 0 })
+    await eventually(() => expect(pausesMs.length).toBeGreaterThan(8))
     await supervised.close()
-    expect(opened.length).toBeGreaterThan(2)
-    expect(opened.length).toBeLessThan(60)
+    for (const ms of pausesMs.slice(5)) expect(ms).toBeGreaterThanOrEqual(500)
   })
 })

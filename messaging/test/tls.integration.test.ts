@@ -7,7 +7,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import {
   type Certificate,
   CertificateAuthority,
-  openssl,
   serversEnvironment,
   serversUnderTest,
   startTlsProxy,
@@ -27,7 +26,6 @@ let environment: Record<string, string>
 let drop: () => Promise<void>
 
 beforeAll(async () => {
-  await openssl()
   ours = new CertificateAuthority(join(directory, 'ours'))
   others = new CertificateAuthority(join(directory, 'others'), 'Another CA')
   server = ours.issue('broker', 'DNS:localhost', 'IP:127.0.0.1')

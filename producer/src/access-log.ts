@@ -3,10 +3,14 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Service } from '@ims/messaging'
 import { clientOf } from './authorisation.ts'
+import { problemReason } from './problem.ts'
 import { pathOf, type Step } from './step.ts'
 
 /** An id we take over from a client or proxy: safe in headers and logs. */
 const SANE_REQUEST_ID = /^[\w.-]{1,128}$/
+
+/** Anybody can make up methods, and each would be a series of its own. */
+const KNOWN_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
 /** Logged as the status when the client left before it had an answer, as nginx does. */
 const CLIENT_LEFT = 499
@@ -33,8 +37,12 @@ export function accessLog(
       const ms = performance.now() - since
       const status = response.headersSent ? response.statusCode : CLIENT_LEFT
       log.info(fieldsOf(request, response, { requestId, route, status, ms }), 'request')
-      const labels = { route, method: request.method ?? '', status: String(status) }
-      meter.observe('http_request_duration_seconds', ms / 1000, labels)
+      const method = KNOWN_METHODS.has(request.method ?? '') ? (request.method ?? '') : 'other'
+      meter.observe('http_request_duration_seconds', ms / 1000, { route, method, status: String(status) })
+      if (status >= 500) {
+        const reason = problemReason(response) ?? 'unknown'
+        meter.count('http_requests_failed', { route, status: String(status), reason })
+      }
     })
     return true
   }

@@ -37,6 +37,7 @@ export function watchApiKeys(
     if (wrong !== undefined) log.error({}, wrong)
     log.info({ clients: valid.map(({ name }) => name) }, `API keys: ${valid.length} valid`)
   }
+  meter.observe('api_keys_valid', keys.length)
   const watched: Watched = {
     changed: (value) => {
       const { keys, problems } = readKeys(value)

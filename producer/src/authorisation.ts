@@ -10,6 +10,9 @@ export const SCOPE_OF: Readonly<Record<string, Scope>> = {
   '/order_processing': 'read',
   '/create_item': 'write',
   '/stock_management': 'write',
+  '/stock_adjustment': 'write',
+  '/movements': 'read',
+  '/messages': 'read',
   '/dead_letters': 'admin',
 }
 

@@ -1,13 +1,10 @@
 // The environment variables of the producer: where it listens, how long it waits, how much it takes at once.
-import { contracts, PAGE_MOST_ITEMS } from '@ims/messaging'
+import { PAGE_MOST_ITEMS, seedContracts } from '@ims/messaging'
 import { InvalidEnvironment, isLoopback, servedHosts } from '@ims/runtime'
+import { ms, whole } from '@ims/runtime/variables'
 import { z } from 'zod'
 import { keysOrOpen } from './api-keys.ts'
 import { trustedProxies } from './trusted-proxies.ts'
-
-const whole = (least: number, most: number) =>
-  z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
-const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)
 
 const hostList = z.string().transform((text) =>
   text
@@ -67,7 +64,7 @@ export const httpEnvironment = z
     port: v.PORT,
     host: v.HTTP_HOST,
     /** The contracts whose queues must have a consumer before the producer listens. */
-    waitFor: v.WAIT_FOR_CONSUMERS === 'true' ? contracts : [],
+    waitFor: v.WAIT_FOR_CONSUMERS === 'true' ? seedContracts : [],
     rpcTimeoutMs: v.RPC_TIMEOUT_MS,
     preferWaitMostS: v.PREFER_WAIT_MOST_S,
     listPageItems: v.LIST_PAGE_ITEMS,

@@ -8,11 +8,14 @@ import {
   jsonLine,
   printable,
 } from '@ims/messaging'
+import type { Log } from '@ims/runtime'
 import { parseDeadLetterArguments, type Request, USAGE, WrongArguments } from './dead-letters-arguments.ts'
 import { progressLines, shownOutcome, shownReasons, shownShortly, shownWhole } from './dead-letters-shown.ts'
 
 export interface Parts {
   readonly desk: DeadLetterDesk
+  /** Where what was changed leaves a line. */
+  readonly log: Pick<Log, 'info' | 'warn'>
   out(text: string): Promise<void>
   err(line: string): void
   readonly stopping: AbortSignal
@@ -42,7 +45,7 @@ async function carryOut(request: Request, parts: Parts): Promise<number> {
       await parts.out(`${USAGE}\n`)
       return CODE.done
     case 'list':
-      return await ofEach(request.queues, parts, (queue) => list(queue, request.limit, parts))
+      return await listEach(request.queues, request.limit, parts)
     case 'export':
       return await ofEach(request.queues, parts, (queue) => exportAll(queue, parts))
     case 'show':
@@ -72,10 +75,24 @@ async function ofEach(
   return stopping.aborted ? CODE.interrupted : CODE.done
 }
 
+/** The counts of all queues come first: what follows may be hundreds of lines. */
+async function listEach(queues: readonly string[], limit: number, parts: Parts): Promise<number> {
+  const letters: string[] = []
+  try {
+    return await ofEach(queues, parts, async (queue) => {
+      const held = await list(queue, limit, parts)
+      if (held !== '') letters.push(`\n${queues.length > 1 ? `${queue}:\n` : ''}${held}`)
+    })
+  } finally {
+    for (const each of letters) await parts.out(each)
+  }
+}
+
 /** So many of a list are held back until the counts are known, which then come first. */
 const HELD_MAX = 1_000
 
-async function list(queue: string, limit: number, { desk, out, stopping }: Parts): Promise<void> {
+/** Prints the counts, and what does not fit in memory; resolves with the lines of the dead letters that are still to be printed. */
+async function list(queue: string, limit: number, { desk, out, stopping }: Parts): Promise<string> {
   const reasons = new Map<string, number>()
   let shown = 0
   let held = ''
@@ -95,7 +112,8 @@ async function list(queue: string, limit: number, { desk, out, stopping }: Parts
   )
   const partly = seen < total ? `, of which ${seen} were read` : ''
   const summary = reasons.size === 0 ? '' : `: ${shownReasons(reasons)}`
-  await out(`${queue}: ${total} dead letters${partly}${summary}\n${held}${total === 0 ? '' : '\n'}`)
+  await out(`${queue}: ${total} dead letters${partly}${summary}\n`)
+  return held
 }
 
 async function exportAll(queue: string, { desk, out, err, stopping }: Parts): Promise<void> {
@@ -134,7 +152,7 @@ async function show(id: string, parts: Parts): Promise<number> {
 
 async function work(
   request: Extract<Request, { queue: string }>,
-  { desk, out, err, stopping }: Parts,
+  { desk, log, out, err, stopping }: Parts,
 ): Promise<number> {
   const { verb, queue, choice, dryRun, most } = request
   const options = {
@@ -147,7 +165,11 @@ async function work(
     verb === 'redrive' ? await desk.redrive(queue, choice, options) : await desk.discard(queue, choice, options)
   const past = verb === 'redrive' ? 'redriven' : 'discarded'
   await out(shownOutcome(queue, dryRun ? `would be ${past}:` : past, outcome))
-  const { stopped, done, maybeSent, seenReasons } = outcome
+  const { stopped, done, left, maybeSent, seenReasons } = outcome
+  const fields = { queue, verb, by: choice.by, dryRun, done, left }
+  if (stopped instanceof DeadLettersUnavailable)
+    log.warn({ ...fields, maybeSent, reason: stopped.message }, 'dead letters worked on, but not to the end')
+  else log.info(fields, 'dead letters worked on')
   if (stopped instanceof DeadLettersUnavailable) {
     const maybe = maybeSent === 0 ? '' : ` Up to ${maybeSent} more may have been redriven.`
     err(`✗ ${stopped.message}.${maybe} The rest are still dead-lettered. Run the command again to continue.`)

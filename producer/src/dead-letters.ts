@@ -1,11 +1,15 @@
 // The program `dead-letters`: what operators do with dead letters, in this image or by `npm run dead-letters`. docs/dead-letters.md
 import { deadLetterDesk, rabbitmqEnvironment } from '@ims/messaging'
 import { runProgram } from '@ims/runtime'
+import { deadLettersLog, deadLettersLogEnvironment } from './dead-letters-log.ts'
 import { runDeadLetters } from './dead-letters-verbs.ts'
 
-void runProgram({ rabbitmq: rabbitmqEnvironment }, async ({ config, args, out, err, stopping }) => {
+const sections = { rabbitmq: rabbitmqEnvironment, log: deadLettersLogEnvironment }
+
+void runProgram(sections, async ({ config, args, out, err, stopping }) => {
   const warn = (_: object, message: string) => err(message)
   const log = { debug() {}, info() {}, warn, error: warn }
   const service = { name: 'dead-letters', log, meter: { count() {}, observe() {} }, stopping }
-  return await runDeadLetters(args, { desk: deadLetterDesk(config.rabbitmq, service), out, err, stopping })
+  const desk = deadLetterDesk(config.rabbitmq, service)
+  return await runDeadLetters(args, { desk, log: deadLettersLog(config.log.path, err), out, err, stopping })
 })

@@ -38,6 +38,15 @@ export function wantedBy(query: unknown): Wanted {
   return { sku: data.sku, label: data.label, after: data.after ?? 0, limit: data.limit }
 }
 
+/** Items of a page of movements when no `limit` is given. */
+const MOVEMENTS_LIMIT = 100
+
+/** The same for GET /movements, which always answers with one page. */
+export function movementsWantedBy(query: unknown): { sku: string | undefined; after: number; limit: number } {
+  const { sku, after, limit = MOVEMENTS_LIMIT } = wantedBy(query)
+  return { sku, after, limit }
+}
+
 const oneOfEach: z.core.$ZodErrorMap = ({ code, input }) =>
   code === 'invalid_type' && Array.isArray(input) ? 'must be given once' : undefined
 

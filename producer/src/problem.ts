@@ -31,6 +31,9 @@ const TITLES = {
   'unknown-sku': 'There is no item with this sku',
   'method-not-allowed': 'Method not allowed',
   'duplicate-sku': 'There is an item with this sku already',
+  'insufficient-stock': 'There is not enough in stock',
+  'quantity-too-large': 'The quantity would be too large',
+  'no-quantity': 'The item has no quantity',
   'too-large': 'The body is too large',
   'not-json': 'The body must be JSON',
   refused: 'The command was refused',
@@ -90,9 +93,15 @@ export function problemOf(error: unknown): Problem | undefined {
   return undefined
 }
 
+const reasons = new WeakMap<ServerResponse, string>()
+/** Why a request was answered with a problem: the broker's or the consumer's reason, else the kind of the problem. */
+export const problemReason = (response: ServerResponse): string | undefined => reasons.get(response)
+
 /** Sends a problem. The response must not have begun. */
-export const sendProblem = (response: ServerResponse, problem: Problem): void =>
+export function sendProblem(response: ServerResponse, problem: Problem): void {
+  reasons.set(response, problem.details.reason ?? problem.kind)
   sendProblemDocument(response, documentOf(problem))
+}
 
 const documentOf = ({ status, kind, message, headers, details }: Problem): ProblemDocument => ({
   status,

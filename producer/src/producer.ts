@@ -14,7 +14,10 @@ import { createItemRoute } from './routes/create-item.ts'
 import { deadLettersRouter } from './routes/dead-letters.ts'
 import { headRoute } from './routes/head.ts'
 import { healthcheckRoute } from './routes/healthcheck.ts'
+import { messageRoute } from './routes/message.ts'
+import { movementsRoute } from './routes/movements.ts'
 import { orderProcessingRoute } from './routes/order-processing.ts'
+import { stockAdjustmentRoute } from './routes/stock-adjustment.ts'
 import { stockManagementRoute } from './routes/stock-management.ts'
 import { securityHeaders } from './security-headers.ts'
 import { shortCut } from './short-cut.ts'
@@ -44,13 +47,21 @@ export function createApp(dependencies: Dependencies): App {
   const post: Record<string, Handler> = {
     '/create_item': createItemRoute({ ...dependencies, takeWait }),
     '/stock_management': stockManagementRoute({ ...dependencies, takeWait }),
+    '/stock_adjustment': stockAdjustmentRoute({ ...dependencies, takeWait }),
   }
-  const get: Record<string, { get: Handler; head: RequestHandler }> = {
-    '/healthcheck': { get: healthcheckRoute(dependencies), head: headRoute(dependencies) },
+  const healthcheck = healthcheckRoute(dependencies)
+  const listing = orderProcessingRoute({ ...dependencies, limits })
+  const get: Record<string, { get: RequestHandler; head: RequestHandler }> = {
+    '/healthcheck': { get: healthcheck, head: headRoute(dependencies) },
     '/order_processing': {
-      get: orderProcessingRoute({ ...dependencies, limits }),
+      get: listing,
       head: headRoute(dependencies, ({ query }) => void wantedBy(query)),
     },
+    '/movements': {
+      get: movementsRoute(dependencies),
+      head: headRoute(dependencies, ({ query }) => void wantedBy(query)),
+    },
+    '/messages/:id': { get: messageRoute(dependencies), head: headRoute(dependencies) },
   }
   const first: Step[] = [
     accessLog(service, [...Object.keys(post), ...Object.keys(get)]),
@@ -89,7 +100,10 @@ export function createApp(dependencies: Dependencies): App {
   if (isLimited || config.trustProxy !== undefined || !isShort) return app
   const handlers = {
     POST: new Map(Object.entries(post)),
-    GET: new Map(Object.entries(get).map(([path, { get }]) => [path, get] as const)),
+    GET: new Map([
+      ['/healthcheck', healthcheck],
+      ['/order_processing', listing],
+    ]),
   }
   return Object.assign(shortCut(app, { steps: [...first, ...then], handlers, failed }), { router: app.router })
 }

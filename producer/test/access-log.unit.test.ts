@@ -1,7 +1,8 @@
 // Every request has an id, one line in the log and one measurement.
+import { NotAccepted } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
-import { apple, appUnderTest } from './app-under-test.ts'
+import { apple, appUnderTest, failing } from './app-under-test.ts'
 
 describe('the access log', () => {
   it.each(['a', 'A-1_b.2', 'x'.repeat(128)])('keeps the request id %.20s', async (id) => {
@@ -57,5 +58,31 @@ describe('the access log', () => {
       { route: 'unmatched', method: 'GET', status: '404' },
     ])
     expect(measured.every(({ value }) => value > 0 && value < 60)).toBe(true)
+  })
+
+  it('measures methods that nobody knows as one: a client cannot make series', async () => {
+    const { app, measured } = appUnderTest()
+    const agent = request(app)
+    await agent.post('/healthcheck')
+    await agent.propfind('/healthcheck')
+    await agent.mkcol('/healthcheck')
+    const methods = measured.map(({ labels }) => labels.method)
+    expect([...new Set(methods)]).toEqual(['POST', 'other'])
+  })
+
+  it.each([
+    [
+      'the reason of the broker',
+      failing(new NotAccepted('blocked', 'memory alarm')),
+      { status: '503', reason: 'blocked' },
+    ],
+    ['internal when nobody foresaw it', failing(new Error('a bug')), { status: '500', reason: 'internal' }],
+  ])('counts a request that fails with %s, and no other', async (_, broker, expected) => {
+    const { app, counted } = appUnderTest({ broker })
+    await request(app).get('/nothing')
+    await request(app).post('/create_item').send(apple)
+    expect(counted.filter(({ metric }) => metric === 'http_requests_failed')).toEqual([
+      { metric: 'http_requests_failed', value: 1, labels: { route: '/create_item', ...expected } },
+    ])
   })
 })

@@ -32,11 +32,15 @@ export function appUnderTest({
   const own = rabbitmq.open({ publishes: contracts })
   const lines: { level: string; fields: object; message: string }[] = []
   const measured: { metric: string; value: number; labels: Record<string, string> }[] = []
+  const counted: typeof measured = []
   const to = (level: string) => (fields: object, message: string) => void lines.push({ level, fields, message })
   const service: Service = {
     name: 'producer',
     log: { debug: to('debug'), info: to('info'), warn: to('warn'), error: to('error') },
-    meter: { count() {}, observe: (metric, value, labels = {}) => void measured.push({ metric, value, labels }) },
+    meter: {
+      count: (metric, labels = {}, by = 1) => void counted.push({ metric, value: by, labels }),
+      observe: (metric, value, labels = {}) => void measured.push({ metric, value, labels }),
+    },
     stopping,
   }
   const config = httpEnvironment.parse(environment)
@@ -50,7 +54,7 @@ export function appUnderTest({
   /** What lies on a queue, parsed. */
   const sent = (queue: string): unknown[] =>
     rabbitmq.messages(queue).map(({ content }) => JSON.parse(content.toString()))
-  return { app, config, service, rabbitmq, sent, lines, measured }
+  return { app, config, service, rabbitmq, sent, lines, measured, counted }
 }
 
 export const ADMIN_KEY = 'the key of an admin'

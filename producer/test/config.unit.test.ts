@@ -1,18 +1,18 @@
 // The environment of the producer.
 import { createHash } from 'node:crypto'
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { contracts } from '@ims/messaging'
+import { seedContracts } from '@ims/messaging'
 import { InvalidEnvironment, MemoryBudget, parseEnvironment } from '@ims/runtime'
-import { describe, expect, it } from '@jest/globals'
+import { afterAll, describe, expect, it } from '@jest/globals'
 import { httpEnvironment, mustBeLocked } from '../src/config.ts'
 import { limitsOf } from '../src/limits.ts'
 
 describe('the environment of the producer', () => {
   it('listens on 127.0.0.1:5000 and waits for all four consumers, unless told otherwise', () => {
     const config = httpEnvironment.parse({})
-    expect(config).toMatchObject({ host: '127.0.0.1', port: 5000, waitFor: contracts, bodyMostBytes: 102_400 })
+    expect(config).toMatchObject({ host: '127.0.0.1', port: 5000, waitFor: seedContracts, bodyMostBytes: 102_400 })
     expect(httpEnvironment.parse({ WAIT_FOR_CONSUMERS: 'false' }).waitFor).toEqual([])
   })
 
@@ -35,8 +35,10 @@ const MIB = 1_048_576
 
 describe('the door of the producer', () => {
   const parse = (env: NodeJS.ProcessEnv) => parseEnvironment({ http: httpEnvironment }, env).http
+  const directory = mkdtempSync(join(tmpdir(), 'ims-keys-'))
+  afterAll(() => rmSync(directory, { recursive: true }))
   const fileWith = (text: string) => {
-    const file = join(mkdtempSync(join(tmpdir(), 'ims-keys-')), 'keys')
+    const file = join(directory, 'keys')
     writeFileSync(file, text)
     return file
   }

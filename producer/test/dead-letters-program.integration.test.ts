@@ -1,6 +1,7 @@
 // The program `dead-letters` as a process on a real broker: killed, interrupted, short of memory, and fed with hostile messages.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
@@ -164,6 +165,31 @@ describe('the program dead-letters', () => {
     expect((await run('show', 'bytes')).out).toContain('m/8=')
     expect(await run('redrive', QUEUE, '--id', '\\u001b[2J')).toMatchObject({ code: 0 })
     expect(await peer.ids(QUEUE, 1)).toEqual(['\u001b[2J'])
+  }, 60_000)
+
+  it('leaves a line in the log for what it changed, and says so when it cannot', async () => {
+    await peer.setAside(3)
+    const folder = mkdtempSync(join(tmpdir(), 'ims-dead-letters-log-'))
+    const path = join(folder, 'log')
+    expect(await start(['redrive', QUEUE, '--id', 'id-1'], { DEAD_LETTERS_LOG: path }).ended).toBe(0)
+    const fields = {
+      queue: QUEUE,
+      verb: 'redrive',
+      by: 'id',
+      dryRun: false,
+      done: 1,
+      left: 2,
+    }
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({
+      ...fields,
+      level: 'info',
+      service: 'dead-letters',
+      message: 'dead letters worked on',
+    })
+    rmSync(folder, { recursive: true })
+    const unwritten = start(['discard', QUEUE, '--all', '--yes'], { DEAD_LETTERS_LOG: path })
+    expect(await unwritten.ended).toBe(0)
+    expect(unwritten.err()).toContain(`! this is not in the log ${path}: ENOENT`)
   }, 60_000)
 
   it('discards nothing without --yes', async () => {

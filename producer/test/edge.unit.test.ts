@@ -196,7 +196,8 @@ describe('waits', () => {
       request: () => Promise.reject(new Error('not asked for')),
       command: async (_command, _body, { deadlineMs }) => {
         waited.push(deadlineMs)
-        await new Promise((resolve) => setTimeout(resolve, deadlineMs === 0 ? 0 : 500))
+        // Those that wait do so until all four were asked, however late that is.
+        if (deadlineMs > 0) await until(() => waited.length === 4)
         return { messageId: 'm', reply: { kind: 'no-reply' } }
       },
     }

@@ -51,10 +51,10 @@ describe('Prefer', () => {
 
   it('is read in linear time', () => {
     const since = performance.now()
-    preferredWaitS(`${'a;'.repeat(4_000)}"`, 30)
-    preferredWaitS(`a=${' '.repeat(8_000)}"`, 30)
-    preferredWaitS(`${', '.repeat(4_000)}"`, 30)
-    preferredWaitS(`a${' ; '.repeat(4_000)}"`, 30)
-    expect(performance.now() - since).toBeLessThan(200)
+    preferredWaitS(`${'a;'.repeat(80_000)}"`, 30)
+    preferredWaitS(`a=${' '.repeat(160_000)}"`, 30)
+    preferredWaitS(`${', '.repeat(80_000)}"`, 30)
+    preferredWaitS(`a${' ; '.repeat(80_000)}"`, 30)
+    expect(performance.now() - since).toBeLessThan(10_000)
   })
 })

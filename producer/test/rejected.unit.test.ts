@@ -109,9 +109,8 @@ describe('a request that the parser rejects', () => {
 })
 
 describe('a slow client', () => {
-  /** Sends `first`, then one more byte every 50 ms, and resolves with what came back and how long the connection lived. */
+  /** Sends `first`, then one more byte every 50 ms, and resolves with what came back. */
   async function drip(port: number, first: string, bytes: string) {
-    const since = performance.now()
     const socket = connect(port, '127.0.0.1')
     sockets.push(socket)
     let received = ''
@@ -123,25 +122,23 @@ describe('a slow client', () => {
     const timer = setInterval(() => socket.write(bytes), 50)
     await new Promise((resolve) => socket.on('close', resolve))
     clearInterval(timer)
-    return { answers: answersIn(received), ms: performance.now() - since }
+    return answersIn(received)
   }
 
   it('that never ends its headers (slow loris) has 408, however steadily it sends', async () => {
     const { port } = await start({ environment: FAST })
-    const { answers, ms } = await drip(port, GET, 'X: a\r\n')
+    const answers = await drip(port, GET, 'X: a\r\n')
     expect(answers.map(({ status, body }) => [status, JSON.parse(body).type])).toEqual([
       [408, 'urn:ims:problem:too-slow'],
     ])
-    expect(ms).toBeLessThan(5_000)
   })
 
   it('that sends its body drop by drop has 408, and nothing of it is sent', async () => {
     const { port, sent, lines } = await start({ environment: FAST })
-    const { answers, ms } = await drip(port, `${POST}Content-Length: 90000\r\n\r\n{`, ' ')
+    const answers = await drip(port, `${POST}Content-Length: 90000\r\n\r\n{`, ' ')
     expect(answers.map(({ status, body }) => [status, JSON.parse(body).type])).toEqual([
       [408, 'urn:ims:problem:too-slow'],
     ])
-    expect(ms).toBeLessThan(5_000)
     expect(sent('create_item')).toEqual([])
     await until(() => lines.some(({ message }) => message === 'request'))
     const requests = lines.filter(({ message }) => message === 'request').map(({ fields }) => fields)
@@ -155,7 +152,7 @@ describe('a slow client', () => {
     for (let turn = 0; turn < 20; turn += 1)
       expect((await fetch(`http://127.0.0.1:${port}/healthcheck`)).status).toBe(200)
     const ended = await Promise.all(slow)
-    expect(new Set(ended.map(({ answers }) => answers[0]?.status))).toEqual(new Set([408]))
+    expect(new Set(ended.map(([answer]) => answer?.status))).toEqual(new Set([408]))
   })
 })
 

@@ -35,7 +35,7 @@ async function seen(bytes: readonly string[], options: Options, isShort: boolean
       answer: plain(answer),
       logged: plain(JSON.stringify(lines)),
       measured: measured.map(({ metric, labels }) => ({ metric, labels })),
-      sent: ['healthcheck', 'create_item', 'stock_management', 'order_processing'].map((queue) => sent(queue)),
+      sent: ['healthcheck', 'create_item', 'stock_management', 'stock_adjustment', 'order_processing'].map((queue) => sent(queue)),
     }
   } finally {
     server.closeAllConnections()
@@ -64,6 +64,10 @@ const TARGETS = [
   '/create_item',
   '/stock_management',
   '/order_processing?limit=x',
+  '/stock_adjustment',
+  '/movements?limit=x',
+  '/messages/:id',
+  '/messages/%41',
   '/dead_letters',
   '/dead_letters/create_item',
   '/healthcheck/',

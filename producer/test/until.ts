@@ -3,7 +3,7 @@
 /** Resolves once `condition` holds; rejects when it does not within 4 seconds. */
 export async function until(condition: () => boolean): Promise<void> {
   for (const since = performance.now(); !condition(); ) {
-    if (performance.now() - since > 4_000) throw new Error(`did not happen: ${condition}`)
+    if (performance.now() - since > 30_000) throw new Error(`did not happen: ${condition}`)
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }

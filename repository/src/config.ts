@@ -1,11 +1,10 @@
 // The environment variables of the repository: where MySQL is, how long to wait for what, how long the inbox remembers.
+import { duplicateServers, serverList, serversOf } from '@ims/runtime/server-list'
+import { tlsEnvironment } from '@ims/runtime/tls'
+import { ms, whole } from '@ims/runtime/variables'
 import { z } from 'zod'
-import { duplicateServers, serverList, serversOf } from './server-list.ts'
-import { checkTls, tlsOf, tlsVariables } from './tls.ts'
 
-const whole = (least: number, most: number) =>
-  z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(least).max(most))
-const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)
+const tls = tlsEnvironment('MYSQL')
 
 export const mysqlEnvironment = z
   .object({
@@ -34,9 +33,9 @@ export const mysqlEnvironment = z
     MYSQL_MIGRATION_TIMEOUT_MS: ms(300_000).describe(
       'time for npm run migrate to wait for MySQL and for other migrations',
     ),
-    ...tlsVariables,
+    ...tls.shape,
   })
-  .superRefine(checkTls)
+  .superRefine(tls.check)
   .superRefine((v, context) => {
     for (const message of duplicateServers(v.MYSQL_HOST, v.MYSQL_PORT))
       context.addIssue({ code: 'custom', path: ['MYSQL_HOST'], message })
@@ -54,7 +53,7 @@ export const mysqlEnvironment = z
     lockTimeoutS: v.MYSQL_LOCK_TIMEOUT_S,
     retryMostMs: v.MYSQL_RETRY_MOST_MS,
     migrationTimeoutMs: v.MYSQL_MIGRATION_TIMEOUT_MS,
-    tls: tlsOf(v),
+    tls: tls.of(v),
   }))
 export type MysqlConfig = z.output<typeof mysqlEnvironment>
 

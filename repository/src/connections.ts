@@ -1,7 +1,8 @@
 // Lends connections to one server of the list at a time. A connection whose state is uncertain is destroyed, not lent again.
+
+import { addressOf, type Server } from '@ims/runtime/server-list'
 import type { MysqlConfig } from './config.ts'
 import { meaningOf, wantsAnotherServer } from './errors.ts'
-import { addressOf, type Server } from './server-list.ts'
 import { type Borrowed, ServerPool } from './server-pool.ts'
 
 export type Lent = Pick<Borrowed, 'sql' | 'inTransaction'>

@@ -40,6 +40,60 @@ export type DeleteOutcome =
   | { kind: 'deleted' | 'unknown-sku'; repeated: boolean }
   | { kind: 'rejected-by-database' | 'message-id-reused'; error: string }
 
+/** Reasons to refuse a change of stock. */
+export const ADJUSTMENT_REFUSALS = [
+  'unknown-sku',
+  'insufficient-stock',
+  'quantity-too-large',
+  'no-quantity',
+  'rejected-by-database',
+] as const
+
+export interface Adjustment {
+  readonly sku: string
+  /** Added to the quantity; negative for what leaves. */
+  readonly change: number
+  readonly reason: string
+  /** Who asked for it, and the request with which they did, where they are known. */
+  readonly by?: string | undefined
+  readonly requestId?: string | undefined
+}
+
+export type AdjustOutcome =
+  /** `quantity` is what the item had after this change, also when it is told again. */
+  | { kind: 'adjusted'; quantity: number; repeated: boolean }
+  | { kind: (typeof ADJUSTMENT_REFUSALS)[number] | 'message-id-reused' | 'no-message-id'; error: string }
+
+/** A change of stock that was applied. `at` is an ISO 8601 time in UTC. */
+export interface Movement {
+  readonly id: number
+  readonly messageId: string
+  readonly sku: string
+  readonly change: number
+  readonly quantityBefore: number
+  readonly quantityAfter: number
+  readonly reason: string
+  readonly by: string | null
+  readonly requestId: string | null
+  readonly at: string
+}
+
+/** What was decided about a message. `error`: why it was refused; null when it was applied. `at` is an ISO 8601 time in UTC. */
+export interface RecordedVerdict {
+  readonly queue: string
+  /** How often the message had been put back from the dead letters. */
+  readonly redrives: number
+  readonly outcome: string
+  readonly error: string | null
+  readonly at: string
+}
+
+/** `remembersSince`: the time of the oldest verdict about any message; null when there is none. */
+export interface Recorded {
+  readonly verdicts: readonly RecordedVerdict[]
+  readonly remembersSince: string | null
+}
+
 export interface PageRequest {
   /** Id after which the page begins; 0 for the first. */
   readonly after: number
@@ -58,6 +112,15 @@ export interface Inventory {
    * which only the Python suite could store. Rejects like `create`.
    */
   delete(commands: readonly Command<{ readonly sku: string | null }>[]): Promise<readonly DeleteOutcome[]>
+  /**
+   * Adds to quantities, each message once and in their order; one outcome for each command, in order. For each change that is
+   * applied there is a movement. Rejects like `create`.
+   */
+  adjust(commands: readonly Command<Adjustment>[]): Promise<readonly AdjustOutcome[]>
+  /** Movements in the order of their id, as `page` pages. */
+  movements(request: Omit<PageRequest, 'label'>): Promise<{ movements: Movement[]; next: number }>
+  /** What is recorded about the messages with this id, oldest first. */
+  recorded(messageId: string): Promise<Recorded>
   /** Items in the order of their id. `next` is the `after` of the following page, 0 on the last. */
   page(request: PageRequest): Promise<{ items: StockItem[]; next: number }>
 }

@@ -1,9 +1,9 @@
 // Opens TypeORM's data source on one server, with or without TLS, and leaves nothing open if that fails.
 import { connect, isIP } from 'node:net'
+import type { Server } from '@ims/runtime/server-list'
 import { DataSource, type Logger } from 'typeorm'
 import type { MysqlConfig } from './config.ts'
 import { migrations } from './migrations/index.ts'
-import type { Server } from './server-list.ts'
 
 /** TypeORM would print slow statements with their values to the console. Errors are reported by their callers. */
 const silent: Logger = {

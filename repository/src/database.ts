@@ -18,8 +18,8 @@ const LOCK_WAIT_TIMEOUT = 1205
 /** Maximum pause before the second attempt. It grows by the same amount with each of the next attempts. */
 const PAUSE_MAX_MS = 10
 const PAUSES_GROW_FOR = 8
-/** Time that a readiness check may take, in milliseconds. */
-const PING_MOST_MS = 2_000
+/** Time that a readiness check may take, in milliseconds: less than runtime gives whoever is asked whether it is ready. */
+const PING_MOST_MS = 1_500
 
 export interface Database {
   /** Runs `work` on one connection outside a transaction: each statement reads what is committed now. Rejects with DatabaseError. */
@@ -38,15 +38,18 @@ export interface Database {
  * Opens the database, waiting as long as it takes for MySQL to answer and for the schema to be migrated: start in any order.
  * Rejects when `service.stopping` aborts.
  */
-export async function openDatabase(config: MysqlConfig, { log, stopping }: Service): Promise<Database> {
+export async function openDatabase(config: MysqlConfig, service: Service): Promise<Database> {
+  const { log, stopping } = service
   const connections = connectionsTo(config)
-  let said = ''
+  let said: string | undefined
+  service.explainStart?.(() => said ?? `waiting for MySQL on ${connections.address}: it has not answered yet`)
   for (let attempt = 1; ; attempt += 1) {
     const lacks = await unlessAborted(whatIsMissing(connections), stopping).catch((error) => {
       void connections.close()
       throw error
     })
     if (lacks === undefined) {
+      service.explainStart?.(() => undefined)
       log.info({ server: connections.address, database: config.database }, 'connected to MySQL')
       return new MysqlDatabase(connections)
     }
@@ -58,6 +61,7 @@ export async function openDatabase(config: MysqlConfig, { log, stopping }: Servi
 
 /** What keeps us from using the database, in one sentence. */
 async function whatIsMissing(connections: Connections): Promise<string | undefined> {
+  const { address } = connections
   try {
     const missing = await connections.lend(({ sql }) => missingMigrations(sql))
     if (missing.length > 0) return `waiting for the schema to be migrated (npm run migrate): ${missing.join(', ')}`
@@ -66,7 +70,7 @@ async function whatIsMissing(connections: Connections): Promise<string | undefin
     const wrong = faults.map(({ table, says }) => `${table}: ${says}`).join('; ')
     return `waiting for the schema to be corrected (npm run migrate corrects it or says what to do): ${wrong}`
   } catch (error) {
-    return `waiting for MySQL: ${sentenceOf(error)}`
+    return `waiting for MySQL on ${address}: ${sentenceOf(error)}`
   }
 }
 
@@ -113,6 +117,7 @@ class MysqlDatabase implements Database {
   }
 
   async #ping(): Promise<string | undefined> {
+    const { address } = this.#connections
     try {
       const late = () => new Error(`no answer within ${PING_MOST_MS} ms`)
       await withDeadline(
@@ -122,7 +127,7 @@ class MysqlDatabase implements Database {
       )
       return undefined
     } catch (error) {
-      return `MySQL: ${sentenceOf(error)}`
+      return `MySQL on ${address}: ${sentenceOf(error)}`
     }
   }
 

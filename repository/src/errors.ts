@@ -1,6 +1,7 @@
 // What an error of MySQL means: run the transaction again, refuse the row, wait for the server, or unknown.
+
+import { tlsTrouble } from '@ims/runtime/tls'
 import { z } from 'zod'
-import { tlsTrouble } from './tls.ts'
 
 /**
  * MySQL did not carry out a statement. `transient`: the message is not the cause, so a retry may succeed. `contended`: another
@@ -163,7 +164,7 @@ export function sentenceOf(error: unknown): string {
   const cause = unwrapped(error)
   const text = cause instanceof Error ? cause.message || cause.name : String(cause)
   const code = codeError.safeParse(cause).data?.code
-  if (code?.startsWith('HANDSHAKE_')) return tlsTrouble(cause) ?? text
+  if (code?.startsWith('HANDSHAKE_')) return tlsTrouble('MYSQL', cause) ?? text
   return text === '' || text === 'AggregateError' ? `${code ?? 'unknown error'}` : text
 }
 

@@ -25,15 +25,14 @@ const DUPLICATE_KEY = 1062
  */
 const REFUSED = '!'
 
-const rows = z.array(
-  z.object({
-    queue: z.string(),
-    id: z.string(),
-    fingerprint: z.string(),
-    outcome: z.string(),
-    error: z.string().nullable(),
-  }),
-)
+export const verdictRow = z.object({
+  queue: z.string(),
+  id: z.string(),
+  fingerprint: z.string(),
+  outcome: z.string(),
+  error: z.string().nullable(),
+})
+const rows = z.array(verdictRow)
 
 /** The verdicts on the messages of a batch, those recorded before and those that are new. */
 export class Verdicts {
@@ -113,7 +112,7 @@ export async function recordApplied(
 }
 
 /** A redrive is judged on its own, so its number is part of the key. */
-const keyedQueue = (queue: string, redrives: number): string => (redrives === 0 ? queue : `${queue}#${redrives}`)
+export const keyedQueue = (queue: string, redrives: number): string => (redrives === 0 ? queue : `${queue}#${redrives}`)
 
 const key = (queue: string, messageId: string): string => `${queue} ${messageId}`
 

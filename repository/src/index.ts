@@ -1,6 +1,19 @@
 // The public face of the repository.
 export { type MysqlConfig, mysqlEnvironment, type RetentionConfig, retentionEnvironment } from './config.ts'
-export type { Command, CreateOutcome, DeleteOutcome, Inventory, NewItem, PageRequest, StockItem } from './contract.ts'
+export type {
+  Adjustment,
+  AdjustOutcome,
+  Command,
+  CreateOutcome,
+  DeleteOutcome,
+  Inventory,
+  Movement,
+  NewItem,
+  PageRequest,
+  Recorded,
+  RecordedVerdict,
+  StockItem,
+} from './contract.ts'
 export { type Database, openDatabase } from './database.ts'
 export { DatabaseError } from './errors.ts'
 export { type IdWatch, watchIds } from './ids.ts'

@@ -1,15 +1,21 @@
-// The inventory in MySQL: create, delete, page.
+// The inventory in MySQL: create, delete, adjust, and pages of items and movements.
+import { adjustStock } from './adjust.ts'
 import type { Inventory } from './contract.ts'
 import { creatorIn } from './create.ts'
 import type { Database } from './database.ts'
 import { deleteBySku } from './delete.ts'
+import { pageOfMovements } from './movements.ts'
 import { page } from './page.ts'
+import { recordedOf } from './recorded.ts'
 
 /** The inventory of this database. Its promises are those of `Inventory`; errors are DatabaseErrors. */
 export function inventoryIn(database: Database): Inventory {
   return {
     create: creatorIn(database),
     delete: (commands) => deleteBySku(database, commands),
+    adjust: (commands) => adjustStock(database, commands),
+    movements: (request) => pageOfMovements(database, request),
+    recorded: (messageId) => recordedOf(database, messageId),
     page: (request) => page(database, request),
   }
 }

@@ -1,4 +1,6 @@
 // Brings the schema up to date, from nothing or from what the Python suite made, one process at a time.
+
+import { addressOf, type Server } from '@ims/runtime/server-list'
 import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import { countPricesToRound, countUnusualSkus, mend, refuseWhatCannotBeMended, refuseWhatIsLeft } from './adoption.ts'
@@ -6,7 +8,6 @@ import type { MysqlConfig } from './config.ts'
 import { connectTo } from './data-source.ts'
 import { asDatabaseError, asTransient, DatabaseError, errnoOf, sentenceOf } from './errors.ts'
 import { MigrationRefused } from './migration-refused.ts'
-import { addressOf, type Server } from './server-list.ts'
 import type { Sql } from './server-pool.ts'
 import type { Log } from './service.ts'
 import { setUpSession } from './session.ts'
@@ -18,6 +19,11 @@ const PAUSE_MS = 500
 /** Time that DDL waits for open transactions on the table, for example of a Python consumer, in seconds. */
 const METADATA_LOCK_S = 30
 const LOCK_WAIT_TIMEOUT = 1205
+/**
+ * What no waiting mends: no right to the database, wrong password, no such database, host not allowed, no such method to log in,
+ * password expired, account locked.
+ */
+const ACCESS_REFUSED: ReadonlySet<number> = new Set([1044, 1045, 1049, 1130, 1698, 1820, 1862, 3118, 4151])
 
 const never = new AbortController().signal
 const locked = z.tuple([z.object({ locked: z.union([z.number(), z.string()]).nullable().transform(Number) })])
@@ -71,9 +77,16 @@ const tableHeld = (cause: unknown): DatabaseError =>
     { transient: true, errno: LOCK_WAIT_TIMEOUT, cause },
   )
 
+const refused = (server: Server, { user, database }: MysqlConfig, cause: unknown): DatabaseError =>
+  new DatabaseError(
+    `MySQL on ${addressOf(server)} does not let user ${user} use database ${database}: ${sentenceOf(cause)}. Correct MYSQL_USER, MYSQL_PASSWORD and MYSQL_DATABASE, or what the server allows`,
+    { transient: false, errno: errnoOf(cause) ?? 0, cause },
+  )
+
 async function connected(config: MysqlConfig, log: Log): Promise<{ source: DataSource; runner: QueryRunner }> {
   const deadline = performance.now() + config.migrationTimeoutMs
   let said = ''
+  let refusals = 0
   for (let attempt = 0; ; attempt += 1) {
     const server = config.servers[attempt % config.servers.length]
     if (server === undefined) throw new Error('the list of servers is empty')
@@ -81,8 +94,12 @@ async function connected(config: MysqlConfig, log: Log): Promise<{ source: DataS
       return await connectedTo(server, config)
     } catch (error) {
       const why = sentenceOf(error)
+      refusals = ACCESS_REFUSED.has(errnoOf(error) ?? 0) ? refusals + 1 : 0
+      if (refusals >= config.servers.length) throw refused(server, config, error)
       if (performance.now() > deadline) throw asTransient(error)
-      if (why !== said) log.info({ server: addressOf(server) }, `waiting for MySQL: ${why}`)
+      const waits = `waiting for MySQL on ${addressOf(server)}: ${why}`
+      // At a level that is shown: whoever started this waits too.
+      if (why !== said) log.warn({ server: addressOf(server) }, waits)
       said = why
       await pause(PAUSE_MS, never)
     }

@@ -1,10 +1,11 @@
 // The pool of connections to one server: lends them within a deadline, sets each one up once, and replaces old ones.
+
+import type { Server } from '@ims/runtime/server-list'
 import type { DataSource, QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import type { MysqlConfig } from './config.ts'
 import { connectTo } from './data-source.ts'
 import { asDatabaseError, asTransient, DatabaseError } from './errors.ts'
-import type { Server } from './server-list.ts'
 import { IDLE_TIMEOUT_S, setUpSession } from './session.ts'
 import { withDeadline } from './waiting.ts'
 

@@ -1,16 +1,5 @@
 // What the repository needs of the process it runs in: a logger, and the news that shutdown has begun.
+import type { Service as RuntimeService } from '@ims/runtime/service'
 
-/** A structured logger; pino satisfies it. */
-export interface Log {
-  debug(fields: object, message: string): void
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
-}
-
-export interface Service {
-  readonly name: string
-  readonly log: Log
-  /** Aborts when shutdown begins; every wait at start ends then. */
-  readonly stopping: AbortSignal
-}
+export type { Log } from '@ims/runtime/service'
+export type Service = Omit<RuntimeService, 'meter'>

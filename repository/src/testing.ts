@@ -1,7 +1,20 @@
 // The inventory in memory, for unit tests: passes the same suite as MySQL (test/inventory.suite.ts).
-import type { Command, CreateOutcome, DeleteOutcome, Inventory, NewItem, PageRequest, StockItem } from './contract.ts'
+import {
+  ADJUSTMENT_REFUSALS,
+  type Adjustment,
+  type AdjustOutcome,
+  type Command,
+  type CreateOutcome,
+  type DeleteOutcome,
+  type Inventory,
+  type Movement,
+  type NewItem,
+  type PageRequest,
+  type Recorded,
+  type StockItem,
+} from './contract.ts'
 import type { Verdict } from './inbox.ts'
-import { duplicate, reused, sameContent } from './verdicts.ts'
+import { adjusted, duplicate, reused, sameContent, withoutId } from './verdicts.ts'
 
 /** An empty inventory that holds its items, and the messages it applied, in memory. */
 export function inMemoryInventory(): Inventory {
@@ -9,16 +22,25 @@ export function inMemoryInventory(): Inventory {
   return {
     create: async (commands) => commands.map((command) => stock.create(command)),
     delete: async (commands) => commands.map((command) => stock.delete(command)),
+    adjust: async (commands) => commands.map((command) => stock.adjust(command)),
+    movements: async (request) => stock.movements(request),
+    recorded: async (messageId) => stock.recorded(messageId),
     page: async (request) => stock.page(request),
   }
 }
 
 const DUPLICATE = 'duplicate-sku'
 const REJECTED = 'rejected-by-database'
+const QUEUE_OF: Readonly<Record<string, string>> = {
+  create: 'create_item',
+  delete: 'stock_management',
+  adjust: 'stock_adjustment',
+}
 
 class Stock {
   readonly #items = new Map<string, { id: number; item: NewItem }>()
-  readonly #verdicts = new Map<string, Verdict>()
+  readonly #verdicts = new Map<string, Verdict & { readonly at: string }>()
+  readonly #movements: Movement[] = []
   #lastId = 0
 
   create(command: Command<NewItem>): CreateOutcome {
@@ -53,13 +75,71 @@ class Stock {
     return { kind, repeated: false }
   }
 
+  adjust(command: Command<Adjustment>): AdjustOutcome {
+    const { messageId, body } = command
+    if (messageId === undefined) return { kind: 'no-message-id', error: withoutId }
+    const before = this.#verdictOn('adjust', command)
+    if (before === 'reused') return { kind: 'message-id-reused', error: reused(messageId) }
+    if (before !== undefined && before.error !== null) {
+      const kind = ADJUSTMENT_REFUSALS.find((each) => each === before.outcome) ?? REJECTED
+      return { kind, error: before.error }
+    }
+    const earlier = this.#movements.find((movement) => movement.messageId === messageId)
+    if (earlier !== undefined) return { kind: 'adjusted', quantity: earlier.quantityAfter, repeated: true }
+    const stored = this.#items.get(body.sku)
+    const outcome = adjusted(stored?.item, body)
+    if (outcome.kind !== 'adjusted') {
+      this.#note('adjust', command, outcome.kind, outcome.error)
+      return outcome
+    }
+    const { sku, change, reason, by = null, requestId = null } = body
+    const quantityBefore = outcome.quantity - change
+    if (stored) this.#items.set(sku, { ...stored, item: { ...stored.item, quantity: outcome.quantity } })
+    const [id, at] = [this.#movements.length + 1, new Date().toISOString()]
+    this.#movements.push({
+      id,
+      messageId,
+      sku,
+      change,
+      quantityBefore,
+      quantityAfter: outcome.quantity,
+      reason,
+      by,
+      requestId,
+      at,
+    })
+    this.#note('adjust', command, 'adjusted', null)
+    return outcome
+  }
+
+  movements({ after, limit, sku }: Omit<PageRequest, 'label'>): { movements: Movement[]; next: number } {
+    const found = this.#movements.filter(
+      (movement) => movement.id > after && (sku === undefined || movement.sku === sku),
+    )
+    const movements = found.slice(0, limit)
+    return { movements, next: found.length > limit ? (movements.at(-1)?.id ?? 0) : 0 }
+  }
+
   #refuse(command: Command<NewItem>, kind: typeof DUPLICATE | typeof REJECTED, error: string): CreateOutcome {
     this.#note('create', command, kind, error)
     return { kind, error }
   }
 
   #note(work: string, { messageId, redrives, fingerprint }: Command<unknown>, outcome: string, error: string | null) {
-    if (messageId !== undefined) this.#verdicts.set(`${work} ${redrives} ${messageId}`, { fingerprint, outcome, error })
+    if (messageId === undefined) return
+    const at = new Date().toISOString()
+    this.#verdicts.set(`${work} ${redrives} ${messageId}`, { fingerprint, outcome, error, at })
+  }
+
+  recorded(messageId: string): Recorded {
+    const found = [...this.#verdicts].map(([key, verdict]) => {
+      const [work = '', redrives, ...id] = key.split(' ')
+      return { id: id.join(' '), queue: QUEUE_OF[work] ?? work, redrives: Number(redrives), ...verdict }
+    })
+    const verdicts = found
+      .filter(({ id }) => id === messageId)
+      .map(({ queue, redrives, outcome, error, at }) => ({ queue, redrives, outcome, error, at }))
+    return { verdicts, remembersSince: found[0]?.at ?? null }
   }
 
   #verdictOn(work: string, { messageId, redrives, fingerprint }: Command<unknown>): Verdict | 'reused' | undefined {

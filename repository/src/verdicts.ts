@@ -1,5 +1,5 @@
 // How a message is judged against what is stored already, in MySQL and in memory alike.
-import type { NewItem, StockItem } from './contract.ts'
+import type { Adjustment, AdjustOutcome, NewItem, StockItem } from './contract.ts'
 
 /** An item that is stored; the Python suite's may lack anything but its sku. */
 export type StoredItem = StockItem & { readonly sku: string }
@@ -18,3 +18,31 @@ export const duplicate = (sku: string): string => `an item with sku ${JSON.strin
 /** The sentence for a message id that comes back with another body. */
 export const reused = (messageId: string): string =>
   `message id ${messageId} was used before for a message with another body`
+
+/** The most that the column holds. */
+const QUANTITY_MAX = 2_147_483_647
+
+export interface Quantity {
+  /** Null where the Python suite stored NULL. */
+  quantity: number | null
+}
+
+/** What a change does to an item; undefined stands for an item that there is not. */
+export function adjusted(item: Quantity | undefined, { sku, change }: Adjustment): AdjustOutcome {
+  const named = `sku ${JSON.stringify(sku)}`
+  if (item === undefined) return { kind: 'unknown-sku', error: `there is no item with ${named}` }
+  if (item.quantity === null) return { kind: 'no-quantity', error: `the item with ${named} has no quantity` }
+  const quantity = item.quantity + change
+  if (quantity < 0)
+    return {
+      kind: 'insufficient-stock',
+      error: `${-change} of ${named} were asked for, and there are ${item.quantity}`,
+    }
+  if (quantity > QUANTITY_MAX)
+    return { kind: 'quantity-too-large', error: `${named} would have ${quantity}, and ${QUANTITY_MAX} is the most` }
+  return { kind: 'adjusted', quantity, repeated: false }
+}
+
+/** The sentence for a change of stock without a message id. */
+export const withoutId =
+  'a change of stock needs a message id: without one, a repeat could not be told from another change'

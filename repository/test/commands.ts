@@ -1,6 +1,6 @@
 // Commands as the consumers hand them over, with whatever a test does not care about filled in.
-import { hash } from 'node:crypto'
-import type { Command, NewItem } from '../src/contract.ts'
+import { hash, randomUUID } from 'node:crypto'
+import type { Adjustment, Command, NewItem } from '../src/contract.ts'
 
 type Extra = Partial<Pick<Command<unknown>, 'messageId' | 'fingerprint' | 'redelivered' | 'redrives'>>
 
@@ -25,6 +25,19 @@ export function deletion(sku: string, extra: Extra = {}): Command<{ sku: string 
     redelivered: false,
     redrives: 0,
     body: { sku },
+    ...extra,
+  }
+}
+
+/** A command to change the quantity of `k1`. */
+export function adjustment(body: Partial<Adjustment>, extra: Extra = {}): Command<Adjustment> {
+  const wanted = { sku: 'k1', change: -1, reason: 'sold', ...body }
+  return {
+    messageId: randomUUID(),
+    fingerprint: fingerprintOf(wanted),
+    redelivered: false,
+    redrives: 0,
+    body: wanted,
     ...extra,
   }
 }

@@ -1,7 +1,7 @@
 // What every inventory must do, the one in MySQL and the one in memory alike.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import type { Inventory } from '../src/contract.ts'
-import { creation, deletion } from './commands.ts'
+import { adjustment, creation, deletion } from './commands.ts'
 
 export interface Harness {
   /** An inventory without items and without remembered messages. */
@@ -251,6 +251,125 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         await inventory.create([creation({ sku: 'abc' }), creation({ sku: '0' }), creation({ sku: '0abc' })])
         expect(await inventory.delete([deletion('0')])).toEqual([deleted])
         expect(await skus()).toEqual(['abc', '0abc'])
+      })
+    })
+
+    describe('adjust', () => {
+      const quantityOf = async (sku: string) => (await inventory.page({ after: 0, limit: 1, sku })).items[0]?.quantity
+      const adjusted = (quantity: number, repeated = false) => ({ kind: 'adjusted', quantity, repeated })
+
+      beforeEach(async () => {
+        await inventory.create([creation({ quantity: 10 }), creation({ sku: 'k2', quantity: 5 })])
+      })
+
+      it('adds to the quantity, and tells what it is then', async () => {
+        expect(await inventory.adjust([adjustment({ change: -3 }), adjustment({ sku: 'k2', change: 4 })])).toEqual([
+          adjusted(7),
+          adjusted(9),
+        ])
+        expect([await quantityOf('k1'), await quantityOf('k2')]).toEqual([7, 9])
+        expect(await inventory.adjust([])).toEqual([])
+      })
+
+      it('applies the changes of one item in their order, each on what the one before left', async () => {
+        const changes = [-4, -7, 3, -9].map((change) => adjustment({ change }))
+        expect(await inventory.adjust(changes)).toEqual([
+          adjusted(6),
+          refused('insufficient-stock', /^7 of sku "k1" were asked for, and there are 6$/),
+          adjusted(9),
+          adjusted(0),
+        ])
+        expect(await quantityOf('k1')).toBe(0)
+      })
+
+      it('applies a message once: within a batch, in the next one, and beside others', async () => {
+        const once = adjustment({ change: -3 }, { messageId: 'm' })
+        expect(await inventory.adjust([once, once])).toEqual([adjusted(7), adjusted(7, true)])
+        const again = { ...once, redelivered: true }
+        expect(await inventory.adjust([adjustment({ change: 1 }), again])).toEqual([adjusted(8), adjusted(7, true)])
+        expect(await quantityOf('k1')).toBe(8)
+      })
+
+      it('tells a refused message the same when it comes again, although it could be applied by then', async () => {
+        const large = adjustment({ change: -11 }, { messageId: 'm' })
+        const [first] = await inventory.adjust([large])
+        await inventory.adjust([adjustment({ change: 5 })])
+        expect(await inventory.adjust([{ ...large, redelivered: true }])).toEqual([first])
+        expect(await quantityOf('k1')).toBe(15)
+      })
+
+      it('judges a redriven message anew, and applies it once at most', async () => {
+        const large = adjustment({ change: -11 }, { messageId: 'm' })
+        await inventory.adjust([large])
+        await inventory.adjust([adjustment({ change: 5 })])
+        expect(await inventory.adjust([{ ...large, redrives: 1 }])).toEqual([adjusted(4)])
+        expect(await inventory.adjust([{ ...large, redrives: 2 }])).toEqual([adjusted(4, true)])
+      })
+
+      it('refuses an id with another body, and a message without an id', async () => {
+        await inventory.adjust([adjustment({ change: -3 }, { messageId: 'm' })])
+        expect(
+          await inventory.adjust([
+            adjustment({ change: -4 }, { messageId: 'm' }),
+            adjustment({ change: -4 }, { messageId: undefined }),
+          ]),
+        ).toEqual([refused('message-id-reused'), refused('no-message-id')])
+        expect(await quantityOf('k1')).toBe(7)
+      })
+
+      it('refuses an unknown sku, and a quantity that the column does not hold', async () => {
+        expect(await inventory.adjust([adjustment({ sku: 'k9' }), adjustment({ change: 2_147_483_647 })])).toEqual([
+          refused('unknown-sku', /^there is no item with sku "k9"$/),
+          refused('quantity-too-large', /2147483657/),
+        ])
+      })
+
+      it('leaves one movement for each change that was applied, in their order, and pages them', async () => {
+        const by = { by: 'shop', requestId: 'r-1' }
+        const sold = adjustment({ change: -3, ...by }, { messageId: 'm1' })
+        await inventory.adjust([
+          sold,
+          adjustment({ change: -99 }),
+          adjustment({ sku: 'k2', change: 1, reason: 'found' }),
+        ])
+        await inventory.adjust([adjustment({ change: 2 }), sold])
+        const first = await inventory.movements({ after: 0, limit: 2 })
+        expect(first.movements).toMatchObject([
+          { messageId: 'm1', sku: 'k1', change: -3, quantityBefore: 10, quantityAfter: 7, reason: 'sold', ...by },
+          { sku: 'k2', change: 1, quantityBefore: 5, quantityAfter: 6, reason: 'found', by: null, requestId: null },
+        ])
+        expect(first.movements[0]?.at).toMatch(/^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+        const second = await inventory.movements({ after: first.next, limit: 2 })
+        expect(second).toMatchObject({ movements: [{ sku: 'k1', quantityBefore: 7, quantityAfter: 9 }], next: 0 })
+        const ofOne = await inventory.movements({ after: 0, limit: 9, sku: 'k1' })
+        expect(ofOne.movements.map(({ change }) => change)).toEqual([-3, 2])
+      })
+    })
+
+    describe('recorded', () => {
+      it('tells what was decided about an id, oldest first, with the queue and the redrive', async () => {
+        await inventory.create([creation({ sku: 'a' }), creation({ sku: 'a' }, { messageId: 'm' })])
+        await inventory.delete([deletion('a', { messageId: 'other' })])
+        await inventory.create([creation({ sku: 'a' }, { messageId: 'm', redrives: 1 })])
+        const { verdicts, remembersSince } = await inventory.recorded('m')
+        expect(verdicts).toEqual([
+          {
+            queue: 'create_item',
+            redrives: 0,
+            outcome: 'duplicate-sku',
+            error: expect.any(String),
+            at: expect.any(String),
+          },
+          { queue: 'create_item', redrives: 1, outcome: 'created', error: null, at: expect.any(String) },
+        ])
+        for (const { at } of verdicts) expect(at).toMatch(/^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+        expect(remembersSince).toBe(verdicts[0]?.at)
+      })
+
+      it('tells nothing of an id that it does not know', async () => {
+        expect(await inventory.recorded('m')).toEqual({ verdicts: [], remembersSince: null })
+        await inventory.delete([deletion('a', { messageId: 'other' })])
+        expect(await inventory.recorded('m')).toEqual({ verdicts: [], remembersSince: expect.any(String) })
       })
     })
 

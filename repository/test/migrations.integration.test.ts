@@ -43,6 +43,22 @@ const ALL = [
 
 jest.setTimeout(60_000)
 
+describe('migrate with what no waiting mends', () => {
+  it.each([
+    ['a wrong password', { password: 'wrong' }, /^MySQL on \S+:\d+ does not let user .*: Access denied/],
+    ['a database that does not exist', { database: 'ims_no_such_database' }, /Unknown database|Access denied/],
+  ])('fails at once: %s', async (_, changes, message) => {
+    const mysql = await mysqlUnderTest('migrate_refused')
+    try {
+      const { log, lines } = serviceUnderTest()
+      await expect(migrate({ ...mysql.config, ...changes }, log)).rejects.toThrow(message)
+      expect(lines).toEqual([])
+    } finally {
+      await mysql.drop()
+    }
+  })
+})
+
 describe('migrate', () => {
   const service = serviceUnderTest()
   let mysql: MysqlUnderTest

@@ -15,6 +15,7 @@ describeInventory('MySQL', async () => {
     empty: async () => {
       await mysql.sql('DELETE FROM inventory')
       await mysql.sql('DELETE FROM inbox')
+      await mysql.sql('DELETE FROM movement')
       return inventoryIn(database)
     },
     close: async () => {

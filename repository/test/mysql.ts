@@ -1,10 +1,11 @@
 // The MySQL that the tests were given by `npm test`, with a database of the test file's own.
+
+import type { Server } from '@ims/runtime/server-list'
 import { type Servers, serversEnvironment, serversUnderTest } from 'local'
 import { z } from 'zod'
 import { type MysqlConfig, mysqlEnvironment } from '../src/config.ts'
 import { connectTo } from '../src/data-source.ts'
 import type { Database } from '../src/database.ts'
-import type { Server } from '../src/server-list.ts'
 import type { Sql } from '../src/server-pool.ts'
 
 export interface MysqlUnderTest {

@@ -3,6 +3,8 @@ import type { Service } from '../src/service.ts'
 
 export interface ServiceUnderTest extends Service {
   readonly lines: string[]
+  /** Why the start is not over, as /readyz would tell it now. */
+  whyStarting(): string | undefined
   stop(): void
 }
 
@@ -11,8 +13,13 @@ export function serviceUnderTest(): ServiceUnderTest {
   const lines: string[] = []
   const keep = (_: object, message: string) => void lines.push(message)
   const stopping = new AbortController()
+  let why: () => string | undefined = () => undefined
   return {
     name: 'test',
+    explainStart: (explanation) => {
+      why = explanation
+    },
+    whyStarting: () => why(),
     log: { debug: keep, info: keep, warn: keep, error: keep },
     stopping: stopping.signal,
     lines,

@@ -7,7 +7,6 @@ import {
   type Certificate,
   CertificateAuthority,
   hasServerPrograms,
-  openssl,
   type PrivateMysql,
   privateMysql,
   serversUnderTest,
@@ -26,7 +25,6 @@ let client: Certificate
 let server: PrivateMysql | undefined
 
 beforeAll(async () => {
-  await openssl()
   ours = new CertificateAuthority(join(directory, 'ours'))
   others = new CertificateAuthority(join(directory, 'others'), 'Another CA')
   const certificate = ours.issue('mysql', 'DNS:localhost', 'DNS:mysql.example', 'IP:127.0.0.1')
@@ -143,7 +141,7 @@ describe('MySQL over TLS', () => {
     while (service.lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
     service.stop()
     await expect(opening).rejects.toThrow('stopping')
-    expect(service.lines).toEqual([expect.stringMatching(/^waiting for MySQL: TLS: .*look at MYSQL_TLS_CA /)])
+    expect(service.lines).toEqual([expect.stringMatching(/^waiting for MySQL on \S+: TLS: .*look at MYSQL_TLS_CA /)])
   })
 
   it('is refused by a server that has no TLS, instead of going on without it', async () => {

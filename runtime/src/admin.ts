@@ -7,8 +7,7 @@ import { foreignRequest, isLoopback, servedHosts } from './http/local-hosts.ts'
 import { type ProblemDocument, sendProblemDocument } from './http/problem-document.ts'
 import { refusalOf } from './http/refusal.ts'
 import { type Listening, openHttpServer } from './http/server.ts'
-import type { Meter } from './metrics.ts'
-import type { Log } from './service.ts'
+import type { Log, Meter } from './service.ts'
 import { sharedForAWhile } from './shared-for-a-while.ts'
 
 export const adminEnvironment = (fallbackPort: number) =>

@@ -21,6 +21,8 @@ export {
 export { Shares } from './http/shares.ts'
 export { type ListenOn, listen, PortTaken } from './listen.ts'
 export { createLog } from './log.ts'
+export { standardOutput } from './log-output.ts'
+export { LogSink } from './log-sink.ts'
 export {
   type Buffered,
   DoesNotFit,
@@ -30,11 +32,11 @@ export {
   readMemoryBudget,
   type Setting,
 } from './memory-budget.ts'
-export { createMeter, type Meter } from './metrics.ts'
+export { createMeter } from './metrics.ts'
 export type { Owned } from './ownership.ts'
 export { printable } from './redaction.ts'
 export { runCommand } from './run-command.ts'
 export { type Program, runProgram } from './run-program.ts'
 export { type RunningService, runService, runtimeSections } from './run-service.ts'
-export type { Log, Service } from './service.ts'
+export type { Log, Meter, Service } from './service.ts'
 export { type Watched, watchVariable } from './watched-variable.ts'

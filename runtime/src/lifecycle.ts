@@ -23,6 +23,7 @@ export class Lifecycle {
   readonly #stopping = new AbortController()
   #phase: 'starting' | 'started' | 'stopping' = 'starting'
   #start: Promise<void> | undefined
+  #whyStarting: () => string | undefined = () => undefined
 
   constructor(log: Log, timeoutMs: number) {
     this.#log = log
@@ -30,6 +31,8 @@ export class Lifecycle {
     this.#owned = new Ownership(log)
     this.#reasonsOfOwned = sharedForAWhile(() => this.#owned.reasons(), ASK_OWNED_EVERY_MS)
     for (const [signal, number] of [['SIGTERM', 15] as const, ['SIGINT', 2] as const]) {
+      // From here on the listener of early-signals.ts is not needed any more.
+      process.removeAllListeners(signal)
       process.on(signal, () => {
         if (this.#phase === 'stopping') {
           log.warn({ signal }, 'second signal: exiting at once')
@@ -69,11 +72,18 @@ export class Lifecycle {
     return this.#owned.own(resource, label)
   }
 
+  /** Takes what says why the start is not over. */
+  explainStart(why: () => string | undefined): void {
+    this.#whyStarting = why
+  }
+
   /** Why the service is not ready. What it owns is asked at most once a second, however often this is called. */
   async readiness(): Promise<Readiness> {
     const reasons = await this.#reasonsOfOwned()
     const phase = this.#phase === 'started' ? [] : [`the service is ${this.#phase}`]
-    return { reasons: [...phase, ...reasons], warnings: this.#owned.warnings }
+    const why = this.#phase === 'starting' ? this.#whyStarting() : undefined
+    const opening = why === undefined || reasons.includes(why) ? [] : [why]
+    return { reasons: [...phase, ...opening, ...reasons], warnings: this.#owned.warnings }
   }
 
   #started(): void {

@@ -2,7 +2,7 @@
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { prettyFactory } from 'pino-pretty'
 import { z } from 'zod'
-import { standardOutput } from './log-output.ts'
+import { type LogOutput, standardOutput } from './log-output.ts'
 import { escapeUnsafe, printable, redactFields, redactUrls } from './redaction.ts'
 
 export const logEnvironment = z
@@ -19,7 +19,10 @@ export const logEnvironment = z
   .transform((v) => ({ level: v.LOG_LEVEL, format: v.LOG_FORMAT }))
 export type LogConfig = z.output<typeof logEnvironment>
 
-/** A logger that writes to standard output, or to `destination`. No line is lost when the process exits. */
+/**
+ * A logger that writes to standard output, or to `destination`. Lines that standard output does not take are dropped, and
+ * how many is logged as soon as it takes lines again; it never blocks or throws.
+ */
 export function createLog(name: string, { level, format }: LogConfig, destination?: DestinationStream): Logger {
   const readable = format === 'pretty' || (format === 'auto' && process.stdout.isTTY === true)
   const options = {
@@ -32,8 +35,17 @@ export function createLog(name: string, { level, format }: LogConfig, destinatio
     hooks: { streamWrite: (line: string) => escapeUnsafe(redactUrls(line)) },
     messageKey: 'message',
   }
-  if (readable) return pino(options, legible(destination ?? pino.destination({ fd: 1, sync: true })))
-  return pino(options, destination ?? standardOutput())
+  const output = destination ?? standardOutput()
+  const log = pino(options, readable ? legible(output) : output)
+  if (destination === undefined) tellLosses(log, standardOutput())
+  return log
+}
+
+function tellLosses(log: Logger, output: LogOutput): void {
+  output.onLoss({
+    resumed: (lines, error) =>
+      log.warn({ lines, error }, `${lines} log lines were lost: standard output did not take them`),
+  })
 }
 
 /** Formats each line for people. Pretty decodes JSON, so what a terminal would obey is escaped here, and not before. */

@@ -1,5 +1,6 @@
 // The metrics: every name, once, with what it means; counted and measured through a meter that knows no other.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Meter } from './service.ts'
 
 const COUNTERS = {
   messages_accepted: ['messages given to the publisher', ['queue']],
@@ -26,10 +27,13 @@ const COUNTERS = {
   replies_late: ['replies that came when nobody waited for them any more', []],
   stale_acks_dropped: ['acks dropped because their channel was gone', ['queue']],
   inbox_rows_removed: ['rows of the inbox removed because they were older than the retention', []],
+  log_lines_lost: ['log lines dropped because standard output did not take them', []],
+  http_requests_failed: ['HTTP requests answered with a status from 500 on, by reason', ['route', 'status', 'reason']],
   broker_reconnects: ['connections to the broker opened again after a loss', ['connection']],
 } as const satisfies Metrics
 
-const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+/** Up to the longest timeouts, so that a quantile can say that they were reached. */
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 const HISTOGRAMS = {
   rpc_duration_seconds: ['time from a request to its reply', ['queue'], SECONDS],
   batch_duration_seconds: ['time that a handler took for a batch', ['queue'], SECONDS],
@@ -54,12 +58,6 @@ type Metrics = Record<string, readonly [help: string, labels: readonly string[]]
 
 const PREFIX = 'ims_'
 
-/** Counts and measures by name. An unknown name is a bug and throws. */
-export interface Meter {
-  count(metric: string, labels?: Record<string, string>, by?: number): void
-  observe(metric: string, value: number, labels?: Record<string, string>): void
-}
-
 /** A registry with all metrics of the suite and of the process, and the meter that feeds it. */
 export function createMeter(service: string): { meter: Meter; registry: Registry } {
   const registry = new Registry()
@@ -82,6 +80,8 @@ export function createMeter(service: string): { meter: Meter; registry: Registry
   }
   for (const [name, [help, labels]] of Object.entries(GAUGES)) {
     const gauge = new Gauge({ name: PREFIX + name, help, labelNames: [...labels], registers })
+    // Without a label it would say 0 before anything was measured.
+    gauge.remove({})
     measures.set(name, (values, value) => gauge.set(values, value))
   }
   const meter: Meter = {

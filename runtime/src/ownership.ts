@@ -14,8 +14,11 @@ interface Entry {
   readonly label: string
 }
 
-/** Longest wait for one answer of notReady(): a probe must have its answer before its own timeout. */
-const READINESS_TIMEOUT_MS = 800
+/**
+ * Longest wait for one answer of notReady(): a probe, which waits for 2 s, must have its answer before, and what is asked has
+ * shorter deadlines of its own, which name what does not answer.
+ */
+const READINESS_TIMEOUT_MS = 1_800
 
 export class Ownership {
   readonly #log: Log

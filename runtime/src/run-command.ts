@@ -6,7 +6,8 @@ import type { Log } from './service.ts'
 
 /**
  * Runs `main` as the command `name` and sets the exit code: 0 done · 1 not done, the log says why · 78 the configuration is
- * wrong, the log names every variable.
+ * wrong, the log names every variable. A signal ends the process at once, whatever `main` waits for: it must be safe to run
+ * again after that.
  */
 export async function runCommand<S extends Sections>(
   { name, config: sections }: { name: string; config: S },
@@ -14,10 +15,21 @@ export async function runCommand<S extends Sections>(
 ): Promise<void> {
   try {
     const { log } = parseEnvironment({ log: logEnvironment }, process.env)
-    await main(parseEnvironment(sections, process.env), createLog(name, log))
+    const commandLog = createLog(name, log)
+    endOnSignals(commandLog)
+    await main(parseEnvironment(sections, process.env), commandLog)
   } catch (error) {
     process.exitCode = explain(name, error)
   }
+}
+
+/** As PID 1 of a container, a process without a handler ignores signals until it is killed. */
+function endOnSignals(log: Log): void {
+  for (const [signal, number] of [['SIGTERM', 15] as const, ['SIGINT', 2] as const])
+    process.on(signal, () => {
+      log.warn({ signal, exitCode: 128 + number }, 'ended by a signal before it was done: run it again')
+      process.exit(128 + number)
+    })
 }
 
 function explain(name: string, error: unknown): number {

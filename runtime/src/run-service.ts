@@ -5,6 +5,7 @@ import { type ConfigOf, InvalidEnvironment, parseEnvironment, type Sections } fr
 import { EXIT } from './exit-codes.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { createLog, logEnvironment } from './log.ts'
+import { standardOutput } from './log-output.ts'
 import {
   DoesNotFit,
   limitYoungGeneration,
@@ -15,6 +16,7 @@ import {
 import { createMeter } from './metrics.ts'
 import type { Owned } from './ownership.ts'
 import type { Service } from './service.ts'
+import { whole } from './variables.ts'
 
 /** Where each service's admin port is unless ADMIN_PORT says otherwise: together on one host they must differ. */
 const ADMIN_PORTS: Readonly<Record<string, number>> = {
@@ -27,11 +29,7 @@ const ADMIN_PORTS: Readonly<Record<string, number>> = {
 
 const shutdownEnvironment = z
   .object({
-    SHUTDOWN_TIMEOUT_MS: z
-      .string()
-      .regex(/^\d+$/, 'must be a whole number')
-      .transform(Number)
-      .pipe(z.int().min(1).max(600_000))
+    SHUTDOWN_TIMEOUT_MS: whole(1, 600_000)
       .default(20_000)
       .describe('time for everything in hand to be settled after SIGTERM'),
   })
@@ -71,6 +69,7 @@ export async function runService<S extends Sections>(
   const lifecycle = new Lifecycle(log, config.runtime.shutdown.timeoutMs)
   await lifecycle.run(async () => {
     const metrics = createMeter(name)
+    standardOutput().onLoss({ lost: (lines) => metrics.meter.count('log_lines_lost', {}, lines) })
     // First taken on, last closed: probes see the whole shutdown.
     const admin = await openAdminPort(config.runtime.admin, metrics, () => lifecycle.readiness(), log)
     lifecycle.own(admin, 'the admin port')
@@ -81,6 +80,7 @@ export async function runService<S extends Sections>(
       log,
       meter: metrics.meter,
       stopping: lifecycle.stopping,
+      explainStart: (why) => lifecycle.explainStart(why),
       config: config.own,
       memory: config.memory,
       own,

@@ -1,7 +1,7 @@
 // Configuration from the environment: strict, complete in its complaints, with values from files.
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { describe, expect, it } from '@jest/globals'
+import { afterAll, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { environmentTable, InvalidEnvironment, parseEnvironment, runtimeSections, type Sections } from '../src/index.ts'
 
@@ -16,8 +16,13 @@ const server = z
 const options = z.object({ COLOUR: z.enum(['red', 'blue']).default('red').describe('its colour') })
 const sections = { server, options }
 
+const directory = mkdtempSync(`${tmpdir()}/ims-environment-`)
+afterAll(() => rmSync(directory, { recursive: true }))
+
+let files = 0
 const fileWith = (text: string) => {
-  const path = `${mkdtempSync(`${tmpdir()}/ims-`)}/value`
+  files += 1
+  const path = `${directory}/${files}`
   writeFileSync(path, text)
   return path
 }

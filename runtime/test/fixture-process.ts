@@ -17,8 +17,8 @@ export function endFixtures(): void {
 }
 
 /** Starts test/fixtures/service.ts with `environment` and nothing else; its admin port is any free one. */
-export function startFixture(environment: Record<string, string>) {
-  const child = spawn(process.execPath, [`${import.meta.dirname}/fixtures/service.ts`], {
+export function startFixture(environment: Record<string, string>, ...options: string[]) {
+  const child = spawn(process.execPath, [...options, `${import.meta.dirname}/fixtures/service.ts`], {
     env: { ADMIN_PORT: '0', ...environment },
     stdio: ['ignore', 'pipe', 'inherit'],
   })

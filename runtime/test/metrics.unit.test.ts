@@ -23,7 +23,9 @@ describe('the meter', () => {
     const names = [...text.matchAll(/^# TYPE ims_(\w+) (\w+)$/gm)].map(([, name, type]) => `${type} ${name}`)
     expect(names.sort()).toEqual([
       'counter broker_reconnects_total',
+      'counter http_requests_failed_total',
       'counter inbox_rows_removed_total',
+      'counter log_lines_lost_total',
       'counter messages_accepted_total',
       'counter messages_applied_total',
       'counter messages_confirmed_total',
@@ -52,6 +54,21 @@ describe('the meter', () => {
       'histogram http_request_duration_seconds',
       'histogram rpc_duration_seconds',
     ])
+  })
+
+  it('shows no gauge that was not measured: 0 valid keys would mean that nobody may call', async () => {
+    const { meter, registry } = createMeter('s')
+    expect(await registry.metrics()).not.toMatch(/^ims_(api_keys_valid|inventory_ids_used_ratio|ready)\{/m)
+    meter.observe('api_keys_valid', 0)
+    expect(await registry.metrics()).toMatch(/^ims_api_keys_valid\{service="s"\} 0$/m)
+  })
+
+  it('tells a wait of 25 s from one of 45 s: the longest timeouts are 30 s', async () => {
+    const { meter, registry } = createMeter('s')
+    for (const seconds of [25, 45]) meter.observe('rpc_duration_seconds', seconds, { queue: 'q' })
+    const text = await registry.metrics()
+    expect(text).toContain('ims_rpc_duration_seconds_bucket{le="30",service="s",queue="q"} 1')
+    expect(text).toContain('ims_rpc_duration_seconds_bucket{le="60",service="s",queue="q"} 2')
   })
 
   it('refuses a name or a label that is not listed', () => {

@@ -77,7 +77,7 @@ describe('owned things', () => {
       'the broker is away',
       'MySQL is away',
       'failing: broken',
-      'hanging did not say within 800 ms whether it is ready',
+      'hanging did not say within 1800 ms whether it is ready',
     ])
   })
 })

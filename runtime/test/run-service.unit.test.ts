@@ -37,6 +37,16 @@ describe('a service process', () => {
     expect(fixture.messages().slice(-3)).toEqual(['second could not close cleanly', 'closing first', 'stopped'])
   })
 
+  it('says why its start is not over', async () => {
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'says-why-it-starts-for-ever' })
+    await fixture.line('configured')
+    const ready = await askAdmin(fixture, '/readyz')
+    expect(await ready.json()).toEqual({
+      status: 'not ready',
+      reasons: ['the service is starting', 'waiting for MySQL on db:3306: Access denied'],
+    })
+  })
+
   it('names the start as still open when it does not heed the signal', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'ignores-the-signal', SHUTDOWN_TIMEOUT_MS: '200' })
     await fixture.line('configured')
@@ -99,6 +109,23 @@ describe('a service process', () => {
       level: 'error',
       open: ['the stubborn one', 'first', 'the admin port'],
     })
+  })
+
+  it('ends at a signal that comes before it is loaded, and after that as ever', async () => {
+    const early = `--import=${import.meta.dirname}/../src/early-signals.ts`
+    const waiting =
+      'console.log(JSON.stringify({ message: "loading" })); await new Promise((go) => setTimeout(go, WAIT))'
+    const loading = (ms: number) =>
+      `--import=data:text/javascript,${encodeURIComponent(waiting.replace('WAIT', `${ms}`))}`
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'runs' }, early, loading(600_000))
+    await fixture.line('loading')
+    fixture.signal('SIGTERM')
+    expect(await fixture.exitCode()).toBe(0)
+    const loaded = startFixture({ FIXTURE_BEHAVIOUR: 'runs' }, early, loading(1))
+    await loaded.line('ready')
+    loaded.signal('SIGTERM')
+    expect(await loaded.exitCode()).toBe(0)
+    expect(loaded.messages().slice(-2)).toEqual(['closing first', 'stopped'])
   })
 
   it('exits at once on the second signal', async () => {

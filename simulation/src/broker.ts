@@ -149,34 +149,37 @@ export class SimulatedBroker {
     }
   }
 
-  unacked(queue: string): number {
-    let count = 0
-    for (const channels of this.links.values())
-      for (const { unacked } of channels.values())
-        for (const each of unacked.values()) if (each.queue.name === queue) count += 1
-    return count
+  /** What is in the hand of `process`, or of anybody. */
+  inHand(name: string, process?: unknown): Unacked[] {
+    return [...this.links].flatMap(([link, channels]) =>
+      process === undefined || link.process === process
+        ? [...channels.values()].flatMap(({ unacked }) =>
+            [...unacked.values()].filter(({ queue }) => queue.name === name),
+          )
+        : [],
+    )
   }
 
-  /** Whether a message waits on its queue, or is in the hand of `process`. */
-  isOpen(name: string, label: string, process: unknown): boolean {
-    const isIt = (message: BrokerMessage) => labelOf(message.content) === label
-    if (this.queue(name).ready.some(isIt)) return true
-    for (const [link, channels] of this.links)
-      if (link.process === process)
-        for (const { unacked } of channels.values())
-          for (const each of unacked.values()) if (each.queue.name === name && isIt(each.message)) return true
-    return false
+  /** What waits on a queue, or is in the hand of `process`, or of anybody. */
+  on(name: string, process?: unknown): BrokerMessage[] {
+    return [...this.queue(name).ready, ...this.inHand(name, process).map(({ message }) => message)]
   }
 
   setAlarm(isOn: boolean): void {
     this.alarm = isOn
-    for (const link of this.links.keys()) {
+    for (const link of [...this.links.keys()]) {
       if (isOn) link.down({ channel: 0, id: methods.ConnectionBlocked, fields: { reason: 'low on memory' } })
       else {
         link.down({ channel: 0, id: methods.ConnectionUnblocked, fields: {} })
         for (const frame of link.unread.splice(0)) this.#handle(link, frame)
+        link.onRead()
       }
     }
+  }
+
+  whenRead(link: Link, read: () => void): void {
+    if (link.unread.length === 0) read()
+    else link.onRead = read
   }
 
   received(link: Link, frame: Frame): void {

@@ -43,32 +43,38 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         find: 'if (this.#stop.signal.aborted) {\n      this.#trouble',
-        replace: 'if (this.#givenUp(batch).aborted) {\n      this.#trouble',
+        replace: 'if (this.#givenUp(items).aborted) {\n      this.#trouble',
       },
     ],
-    faults: ['database away', 'cuts'],
+    faults: ['database away', 'cuts', 'cuts'],
   },
   {
     name: 'g: a consumer whose database is away holds its messages for ever',
     file: ATTEMPTS,
-    edits: [{ find: '> holdMostMs) return false', replace: '> Number.POSITIVE_INFINITY) return false' }],
+    edits: [{ find: 'this.#scope.part([], parts.config.holdMostMs)', replace: 'this.#scope' }],
+    faults: ['database away for one'],
+  },
+  {
+    name: 'h: the deadline of a hold begins anew with each attempt',
+    file: ATTEMPTS,
+    edits: [
+      {
+        find: '? this.#scope : this.#hold',
+        replace: '? this.#scope : this.#scope.part([], this.#parts.config.holdMostMs)',
+      },
+    ],
     faults: ['database away for one'],
   },
   {
     name: 'k: a dead letter is published again when its confirm is late',
     file: PUBLISHER,
-    edits: [
-      { find: 'this.#write(envelope, resolve, reject, stopping))', replace: 'this.#write(envelope, resolve, reject))' },
-    ],
+    edits: [{ find: 'await this.#offer(envelope, stopping)', replace: 'await this.#offer(envelope)' }],
     faults: ['slow confirms'],
   },
   {
     name: 'l: holding goes on after the stop',
     file: ATTEMPTS,
-    edits: [
-      { find: 'return !this.#givenUp.aborted', replace: 'return true' },
-      { find: '> holdMostMs) return false', replace: '> Number.POSITIVE_INFINITY) return false' },
-    ],
+    edits: [{ find: 'if (until.isOver) return {', replace: 'if (attempt < 0) return {' }],
     faults: ['database away', 'stop'],
   },
   {
@@ -107,12 +113,61 @@ export const mutations: readonly Mutation[] = [
     faults: ['slow broker'],
   },
   {
+    name: 'm: a queue that is missing is looked for on the channel that publishes',
+    file: PUBLISHER,
+    edits: [
+      {
+        find: '    this.queues.returned(queue)',
+        replace: '    this.queues.returned(queue)\n    void this.#channel?.current?.checkQueue(queue).catch(() => {})',
+      },
+    ],
+    faults: ['delete queue'],
+  },
+  {
+    name: 'u: two readers of dead letters at once',
+    file: 'messaging/src/dead-letters/reader.ts',
+    edits: [{ find: '      await this.#claim(channel)\n', replace: '' }],
+    faults: ['browse', 'redrive'],
+  },
+  {
+    name: 'w: a redrive publishes without a transaction',
+    file: 'messaging/src/dead-letters/redriven.ts',
+    edits: [{ find: '    this.#commit = await transactional(this.#channel)\n', replace: '' }],
+    faults: ['redrive', 'alarm'],
+  },
+  {
     name: 'x: only the batch is given back, and later messages go on',
     file: CONSUMER,
     edits: [
       {
         find: '    await this.#cancel()\n    // Queries',
-        replace: "    this.#inHand.leave('give back', batch)\n    if (batch.length > 0) return\n    // Queries",
+        replace: "    this.#inHand.leave('give back', items)\n    if (items.length > 0) return\n    // Queries",
+      },
+    ],
+    faults: ['database away'],
+  },
+  {
+    name: 'a consumer that comes back takes few messages, however often all of them fail with an unknown error',
+    file: CONSUMER,
+    edits: [{ find: 'isTransient(error) || this.#takes >= this.#prefetch ?', replace: 'this.#takes > 0 ?' }],
+    faults: ['database away'],
+  },
+  {
+    name: 'outcomes are told when the whole batch ends',
+    file: CONSUMER,
+    edits: [
+      {
+        find: '          telling.push(this.#telling.tell(told))',
+        replace: '          late.push(...told)',
+      },
+      {
+        find: '    const telling: Promise<void>[] = []',
+        replace: '    const late = [] as never[]\n    const telling: Promise<void>[] = []',
+      },
+      {
+        find: "    service.meter.observe('messages_held', 0, { queue })",
+        replace:
+          "    service.meter.observe('messages_held', 0, { queue })\n    for (const { item } of late) item.step = 'telling'\n    telling.push(this.#telling.tell(late))",
       },
     ],
     faults: ['database away'],
@@ -134,8 +189,8 @@ export const mutations: readonly Mutation[] = [
     file: CONSUMER,
     edits: [
       {
-        find: '    const outcomes = await this.#judge(batch)',
-        replace: "    this.#inHand.leave('ack', batch)\n    const outcomes = await this.#judge(batch)",
+        find: '    const untold = await attemptAll(',
+        replace: "    this.#inHand.leave('ack', batch)\n    const untold = await attemptAll(",
       },
     ],
     faults: ['kill', 'stop', 'cut'],

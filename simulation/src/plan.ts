@@ -25,10 +25,14 @@ export const FAULTS = [
   'kill',
   'remove item',
   'redrive',
+  'browse',
 ] as const
 export type Fault = (typeof FAULTS)[number]
 
-const MESSAGES = ['publish', 'command', 'twice', 'poison', 'query'] as const
+const MESSAGES = ['publish', 'command', 'twice', 'poison', 'many poison', 'query', 'other'] as const
+export const POISONOUS: ReadonlySet<string> = new Set(['poison', 'many poison'])
+/** More than two consumers take when they come back. */
+export const MANY = 21
 
 export const plan = z.strictObject({
   seed: z.int(),
@@ -49,6 +53,7 @@ export const plans = (kinds: readonly Fault[] = FAULTS): fc.Arbitrary<Plan> =>
       quorum: fc.boolean(),
       countsNacks: fc.boolean(),
       topology: fc.constantFrom('declare' as const, 'declare' as const, 'check' as const),
+      hasPoison: fc.boolean(),
       messages: fc.array(
         fc.record({
           atMs: fc.nat(HORIZON_MS),
@@ -68,12 +73,15 @@ export const plans = (kinds: readonly Fault[] = FAULTS): fc.Arbitrary<Plan> =>
         { maxLength: 4 },
       ),
     })
-    .map((made) => ({ ...made, messages: made.messages.filter(fewPoisonous()) }))
+    .map(({ hasPoison, ...made }) => ({ ...made, messages: made.messages.filter(fewPoisonous(hasPoison)) }))
 
-/** Where a whole batch is poisonous nobody can tell bad messages from a bad world: they are held, as they should be. */
-const fewPoisonous = () => {
-  let left = 2
-  return ({ kind }: Plan['messages'][number]): boolean => kind !== 'poison' || left-- > 0
+/** Where all that fits into the prefetch is poisonous nobody can tell bad messages from a bad world: they are held, as they should be. */
+const fewPoisonous = (hasPoison: boolean) => {
+  let left = hasPoison ? 2 + MANY : 0
+  return ({ kind }: Plan['messages'][number]): boolean => {
+    if (POISONOUS.has(kind)) left -= kind === 'poison' ? 1 : MANY
+    return !POISONOUS.has(kind) || left >= 0
+  }
 }
 
 /** A plan for people to read. */

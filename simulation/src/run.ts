@@ -3,8 +3,12 @@ import {
   type Broker,
   consumerEnvironment,
   createItem,
+  type DeadLetter,
+  type DeadLetterDesk,
   deadLetterDesk,
+  healthcheck,
   type Log,
+  NotAccepted,
   openBroker,
   orderProcessing,
   rabbitmqEnvironment,
@@ -13,13 +17,13 @@ import {
 } from '@ims/messaging'
 import { labelOf, SimulatedBroker } from './broker.ts'
 import { SimulatedDatabase } from './database.ts'
-import type { Plan } from './plan.ts'
+import { MANY, type Plan, POISONOUS } from './plan.ts'
 import { randomFrom } from './random.ts'
 import { connectTo } from './wire.ts'
 import { Process, World } from './world.ts'
 
 const UNCONFIRMED_MAX = 6
-const PREFETCH = 6
+const PREFETCH = 24
 /** A consumer that comes back takes so many at first, by a subscription of its own. */
 const RETURN_PREFETCH = 10
 const rabbitmq = rabbitmqEnvironment.parse({
@@ -40,6 +44,10 @@ const RECOVERY_MS = 180_000
 const GRACE_MS = 15_000
 /** A heartbeat, a reconnect and a new subscription: so long a consumer may be ready and get nothing. */
 const DEAF_MAX_S = 12
+/** The hold of a batch, its last statements, and the holds of the batches before. */
+const HOLD_MAX_MS = 30_000
+/** Within which what was applied is acked. */
+const ACK_MAX_MS = 1_500
 const QUEUE = createItem.queue
 const LETTERS = `${QUEUE}.dead-letter`
 
@@ -94,7 +102,8 @@ class Simulation {
   readonly #violations: Violation[] = []
   #endsAtMs = 0
   #redrives = 0
-  #redrivesPending = 0
+  #operators = 0
+  #operatorsAtWork = 0
 
   constructor(plan: Plan, say: ((line: string) => void) | undefined) {
     this.#plan = plan
@@ -103,7 +112,7 @@ class Simulation {
     this.#broker = new SimulatedBroker(this.#world, plan)
     this.#database = new SimulatedDatabase(this.#world)
     if (plan.topology === 'check')
-      for (const { queue } of [createItem, orderProcessing]) {
+      for (const { queue } of [createItem, orderProcessing, healthcheck]) {
         this.#broker.queue(queue)
         this.#broker.queue(`${queue}.dead-letter`)
       }
@@ -119,7 +128,7 @@ class Simulation {
     this.#endsAtMs = 2_000 + Math.max(0, ...messages.map(({ atMs }) => atMs), ...faults.map(({ atMs }) => atMs))
     this.#sample()
     let isQuiet = false
-    const hasPoison = messages.some(({ kind }) => kind === 'poison')
+    const hasPoison = messages.some(({ kind }) => POISONOUS.has(kind))
     let drops = 0
     const look = () => {
       const isCalm = this.#world.nowMs > this.#endsAtMs
@@ -183,7 +192,11 @@ class Simulation {
     const service = this.#service(process, replica)
     const opened = async () => {
       const config = { ...rabbitmq, topology: this.#plan.topology }
-      const broker = await openBroker(config, service, isProducer ? { publishes: [createItem, orderProcessing] } : {})
+      const broker = await openBroker(
+        config,
+        service,
+        isProducer ? { publishes: [createItem, orderProcessing, healthcheck] } : {},
+      )
       replica.broker = broker
       if (isProducer) return
       const dependency = async () => this.#database.trouble(process)
@@ -205,12 +218,33 @@ class Simulation {
       if (ended === 'begun') for (const label of labels) givenUp.delete(label)
       if (ended === 'away') for (const label of labels) givenUp.add(label)
       if (ended !== 'told') return
+      this.#mustAckSoon(process, labels)
       const passed = [...givenUp].find(
-        (label) => this.#broker.isOpen(QUEUE, label, process) && labels.some((later) => this.#isBehind(label, later)),
+        (label) =>
+          this.#broker.on(QUEUE, process).some(({ content }) => labelOf(content) === label) &&
+          labels.some((later) => this.#isBehind(label, later)),
       )
       if (passed !== undefined && this.#keepsOrder(process))
         this.#broken('order within a queue and a process', `${process.name} applied ${labels} before ${passed}`)
     }
+  }
+
+  /** What is applied, and has no other trace, is acked at once, whatever becomes of the rest of its batch. */
+  #mustAckSoon(process: Process, labels: readonly string[]): void {
+    const { nowMs } = this.#world
+    if (!this.#plan.faults.every(({ kind }) => kind.startsWith('database') || HARMLESS.has(kind))) return
+    this.#world.at(nowMs + ACK_MAX_MS, () => {
+      for (const { message, sinceMs } of this.#broker.inHand(QUEUE, process)) {
+        const label = labelOf(message.content)
+        const isPlain = this.#database.effects.has(label) && this.#kindOf(label) === 'publish'
+        if (isPlain && labels.includes(label) && sinceMs <= nowMs)
+          this.#broken('what is known is told at once', `${process.name} keeps ${label}, applied at ${nowMs} ms`)
+      }
+    })
+  }
+
+  #kindOf(label: string): Sent['kind'] | undefined {
+    return this.#sent.find((sent) => sent.label === label)?.kind
   }
 
   #isBehind(label: string, later: string): boolean {
@@ -223,11 +257,17 @@ class Simulation {
     // Otherwise the broker may have moved messages, or those of a batch are tried one by one.
     const isPlain =
       faults.every(({ kind }) => kind.startsWith('database')) &&
-      messages.every(({ kind }) => kind !== 'poison' && kind !== 'twice')
+      messages.every(({ kind }) => !POISONOUS.has(kind) && kind !== 'twice')
     return isPlain && !process.name.includes('+')
   }
 
-  #send(label: string, { kind, sku, from }: Plan['messages'][number]): void {
+  #send(label: string, message: Plan['messages'][number]): void {
+    const { kind, sku, from } = message
+    if (kind === 'many poison') {
+      for (let n = 0; n < MANY; n += 1)
+        this.#later(100 * n, () => this.#send(`${label}-${n}`, { ...message, kind: 'poison' }))
+      return
+    }
     const producers = this.#replicas.filter(
       ({ isProducer, isKilled, stop }) => isProducer && !isKilled && !stop.signal.aborted,
     )
@@ -254,6 +294,7 @@ class Simulation {
         error.name === 'NotAccepted' ? 'not accepted' : error.name === 'OutcomeUnknown' ? 'unknown' : 'unanswered',
       )
       this.#readFirst(sent, error)
+      this.#namesTheQueue(sent, error)
       const isConnected = this.#plan.faults.every(({ kind: each }) => HARMLESS.has(each))
       if (
         isConnected &&
@@ -272,6 +313,8 @@ class Simulation {
       broker.requester.command(createItem, body, { deadlineMs: DEADLINE_MS }).then(({ reply }) => {
         settled(reply.kind === 'no-reply' ? 'accepted' : reply.kind)
       }, failed)
+    else if (kind === 'other')
+      broker.publisher.publish(healthcheck, { name: label }).then(() => settled('accepted'), failed)
     else {
       const messageId = kind === 'twice' ? label : by.process.uuid()
       broker.publisher.publish(createItem, body, { messageId }).then(() => settled('accepted'), failed)
@@ -286,6 +329,18 @@ class Simulation {
     const confirmed = this.#broker.confirmArrivedMs.get(`${QUEUE} ${label}`)
     if (confirmed !== undefined && confirmed < nowMs)
       this.#broken('what has arrived is read before it is judged', `the confirm of ${label} arrived at ${confirmed} ms`)
+  }
+
+  /** A queue that is deleted costs its own messages only, and they are told its name. */
+  #namesTheQueue({ label, kind }: Sent, error: Error): void {
+    const reason = error instanceof NotAccepted ? error.reason : 'unknown'
+    const keepsConnections = this.#plan.faults.every(
+      ({ kind: each }) => each === 'delete queue' || KEEPS_CONNECTIONS.has(each),
+    )
+    const isHurt = kind === 'other' && keepsConnections && reason !== 'over-limit'
+    const isMisnamed = kind !== 'query' && reason === 'unroutable' && !error.message.includes(QUEUE)
+    if (isHurt || isMisnamed)
+      this.#broken('a queue that is deleted hurts no other', `${label} (${kind}): ${error.message}`)
   }
 
   #later(ms: number, end: () => void): void {
@@ -393,26 +448,57 @@ class Simulation {
         return database.removeItem(`sku${at % 7}`)
       case 'redrive':
         return this.#redrive()
+      case 'browse':
+        this.#browse()
+        return this.#browse()
     }
   }
 
-  #redrive(): void {
-    const process = new Process(`operator${this.#redrives++}`, this.#world)
-    const service = this.#service(process, { ...NOBODY, stop: new AbortController() })
-    this.#redrivesPending += 1
+  /** An operator at work on the dead letters, which end with their places free. */
+  #operate(work: (desk: DeadLetterDesk) => Promise<string>): void {
+    const process = new Process(`operator${this.#operators++}`, this.#world)
+    const desk = deadLetterDesk(rabbitmq, this.#service(process, { ...NOBODY, stop: new AbortController() }))
+    this.#operatorsAtWork += 1
     process.post(() => {
-      const before = this.#letters().length
-      deadLetterDesk(rabbitmq, service)
-        .redrive(QUEUE, { by: 'all' })
+      work(desk)
         .then(
-          ({ done, stopped }) => {
-            this.#say?.(`${this.#world.nowMs} redriven ${done} of ${before}, ${String(stopped ?? 'all')}`)
-          },
-          (error: Error) => this.#say?.(`${this.#world.nowMs} not redriven: ${error.message}`),
+          (done) => this.#say?.(`${this.#world.nowMs} ${process.name}: ${done}`),
+          (error: Error) => this.#say?.(`${this.#world.nowMs} ${process.name}: ${error.message}`),
         )
         .finally(() => {
-          this.#redrivesPending -= 1
+          this.#operatorsAtWork -= 1
         })
+    })
+  }
+
+  #redrive(): void {
+    this.#redrives += 1
+    this.#operate(async (desk) => {
+      const before = this.#broker.on(LETTERS)
+      const { done, stopped } = await desk.redrive(QUEUE, { by: 'all' })
+      const after = this.#broker.on(LETTERS)
+      const left = before.filter((letter) => after.includes(letter))
+      if (stopped === undefined && left.length > 0)
+        this.#broken(COMPLETE, `${left.length} dead letters are left of a redrive of all`)
+      return `redriven ${done} of ${before.length}, ${String(stopped ?? 'all')}`
+    })
+  }
+
+  #browse(): void {
+    this.#operate(async (desk) => {
+      const before = this.#broker.on(LETTERS)
+      const seen = new Set<string>()
+      const visit = ({ body }: DeadLetter) => {
+        seen.add(labelOf(Buffer.from(body)))
+        return true
+      }
+      await desk.browse(QUEUE, visit, { bodyMostBytes: 1_000 })
+      const after = this.#broker.on(LETTERS)
+      for (const letter of before) {
+        const label = labelOf(letter.content)
+        if (after.includes(letter) && !seen.has(label)) this.#broken(COMPLETE, `a list lacks ${label}`)
+      }
+      return `seen ${seen.size}`
     })
   }
 
@@ -449,7 +535,7 @@ class Simulation {
     for (const name of [QUEUE, orderProcessing.queue]) {
       const { ready, subscribers } = this.#broker.queue(name)
       if (ready.length > 0) return `${ready.length} messages lie on ${name}`
-      const unacked = this.#broker.unacked(name)
+      const unacked = this.#broker.inHand(name).length
       if (unacked > 0) return `${unacked} messages of ${name} are in somebody's hand`
       const alive = this.#live().filter(({ isProducer }) => !isProducer)
       for (const { process } of alive)
@@ -460,7 +546,7 @@ class Simulation {
     for (const [{ process, purpose }, channels] of this.#broker.links)
       if (purpose === 'consuming' && channels.size > 2)
         return `${process.name} has ${channels.size} channels for consuming, instead of one for each queue`
-    if (this.#redrivesPending > 0) return 'a redrive goes on'
+    if (this.#operatorsAtWork > 0) return 'an operator is at work'
     const pending = this.#sent.find(({ told, sentAtMs }) => told === undefined && sentAtMs + 60_000 > this.#world.nowMs)
     return pending === undefined ? undefined : `nobody was told what became of ${pending.label}`
   }
@@ -483,6 +569,9 @@ class Simulation {
       const taken = inHand.reduce((sum, each) => sum + each.inHand, 0)
       if (taken > PREFETCH + RETURN_PREFETCH) this.#broken('bounds are kept', `${process.name} has ${taken} in hand`)
     }
+    const tooLong = this.#broker.inHand(QUEUE).find(({ sinceMs }) => sinceMs < this.#world.nowMs - HOLD_MAX_MS)
+    if (tooLong && this.#plan.faults.every(({ kind }) => kind.startsWith('database')))
+      this.#broken('messages are held for seconds', `${labelOf(tooLong.message.content)} since ${tooLong.sinceMs} ms`)
     const [overdue] = this.#broker.overdue
     const mayStandStill = this.#plan.faults.some(({ kind }) => kind === 'freeze')
     if (overdue !== undefined && !mayStandStill) this.#broken('nothing is held until the broker takes it away', overdue)
@@ -529,6 +618,13 @@ class Simulation {
     }
     for (const { label, kind, told } of this.#sent) {
       if (kind === 'query') continue
+      if (kind === 'other') {
+        const isStored = this.#broker.on(healthcheck.queue).some(({ content }) => labelOf(content) === label)
+        if (told === 'accepted' && !isStored) this.#broken('nothing accepted is lost', `${label} was ${told}`)
+        if (told === 'not accepted' && isStored)
+          this.#broken('told is true', `${label} was told not accepted, and is stored`)
+        continue
+      }
       const isApplied = effects.has(label)
       const isLetter = letters.includes(label)
       const isTold = told === 'accepted' || told === 'applied' || told === 'refused'
@@ -553,19 +649,32 @@ class Simulation {
     }
     const once = letters.filter((label) => this.#sent.some((sent) => sent.label === label && sent.kind !== 'twice'))
     const copies = Math.max(0, ...once.map((label) => once.filter((each) => each === label).length))
-    const cuts = this.#plan.faults.some(({ kind }) => !HARMLESS.has(kind))
+    const cuts = this.#plan.faults.some(({ kind }) => !HARMLESS.has(kind) && !OPERATORS.has(kind))
     if (copies > 1 && !cuts) this.#broken('a dead letter is there once', `${copies} copies of one`)
   }
 
   /** More cuts than the delivery limit, while a bad message is looked for: the broker sets good ones aside, as it is told to. */
   #mayBeKilledOff(): boolean {
     const { faults, messages } = this.#plan
-    return faults.some(({ kind }) => kind === 'cuts') && messages.some(({ kind }) => kind === 'poison')
+    return faults.some(({ kind }) => kind === 'cuts') && messages.some(({ kind }) => POISONOUS.has(kind))
   }
 }
 
+const OPERATORS: ReadonlySet<string> = new Set(['redrive', 'browse'])
+
 /** Faults in which no connection is lost, so that no message is told of twice. */
 const HARMLESS: ReadonlySet<string> = new Set(['slow confirms', 'alarm', 'database away', 'clock jump', 'remove item'])
+
+/** Faults that are nothing to a publisher. */
+const KEEPS_CONNECTIONS: ReadonlySet<string> = new Set([
+  'database away',
+  'database away for one',
+  'commit fails',
+  'clock jump',
+  'remove item',
+  ...OPERATORS,
+])
+const COMPLETE = 'a work on dead letters is complete, or says that it is not'
 
 const ignore = () => {}
 const QUIET: Log = { debug: ignore, info: ignore, warn: ignore, error: ignore }

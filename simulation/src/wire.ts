@@ -123,6 +123,8 @@ export class Link {
   #brokerGone = false
   /** Frames that the broker has not read, because it blocks the connection. */
   readonly unread: Frame[] = []
+  /** Called when they are read. */
+  onRead: () => void = () => {}
   #reading = false
 
   constructor(world: World, process: Process, broker: SimulatedBroker, purpose: string) {
@@ -193,7 +195,10 @@ export class Link {
   endedByClient(): void {
     if (this.#clientGone) return
     this.#clientGone = true
-    this.#world.at(Math.max(this.#upMs, this.#world.nowMs + 1), () => this.#endBroker())
+    // A broker with an alarm reads on when it is over, and only then sees that the client is gone (ADR 19).
+    this.#world.at(Math.max(this.#upMs, this.#world.nowMs + 1), () =>
+      this.broker.whenRead(this, () => this.#endBroker()),
+    )
   }
 
   /** The broker has ended its side, and forgets the connection. */

@@ -152,7 +152,7 @@ function returnedOn(channel: ConfirmChannel): Set<string> {
   return ids
 }
 
-/** By the problem types of the README: only `not-accepted` says that a message is certainly not stored. */
+/** By the problem types of docs/api.md: only `not-accepted` says that a message is certainly not stored. */
 function settle(history: History, attempt: Attempt, answer: Answered | undefined): void {
   if (answer === undefined) return
   const { status, messageId, problem } = answer

@@ -1,10 +1,9 @@
 // Run inside a service's container, with its own secret: tries what users of RabbitMQ may try, prints what was refused as JSON.
-// Plain JavaScript from the standard input; it finds amqplib where the service does.
+// Plain JavaScript from the standard input, with an array in place of QUEUE_NAMES; it finds amqplib where the service does.
 import { readFileSync } from 'node:fs'
 import amqplib from 'amqplib'
 
-const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_processing']
-const all = QUEUES.flatMap((queue) => [queue, `${queue}.dead-letter`])
+const all = QUEUE_NAMES.flatMap((queue) => [queue, `${queue}.dead-letter`])
 
 const attempts = {
   ...Object.fromEntries(all.map((queue) => [`get ${queue}`, (channel) => channel.get(queue, { noAck: false })])),

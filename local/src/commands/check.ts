@@ -6,6 +6,7 @@ import { jestCommand, ROOT } from './jest.ts'
 import { reportJunit } from './junit.ts'
 import { runStep } from './step.ts'
 import { nothing, readTally, skippedLines, summaryLine, type Tally } from './tally.ts'
+import { TemporaryFolder } from './temporary-folder.ts'
 
 /** One more than there are cores, since most of a unit test's time is waiting. Left to itself jest keeps a core free. */
 const IN_PARALLEL = [`--maxWorkers=${availableParallelism() + 1}`]
@@ -25,13 +26,15 @@ export async function runChecks(jestArgs: readonly string[]): Promise<{ isGood: 
   const bin = join(ROOT, 'node_modules', '.bin')
   const folder = mkdtempSync(join(tmpdir(), 'ims-check-'))
   const resultsFile = join(folder, 'unit.json')
+  const temporary = new TemporaryFolder()
+  const { env } = temporary
   try {
     const results = await Promise.all([
       runStep({ name: 'types', command: [join(bin, 'tsc'), '--noEmit', '-p', 'tsconfig.json'] }, ROOT),
       runStep({ name: 'lint, format and import rules', command: [join(bin, 'biome'), 'check', '.'] }, ROOT),
-      runStep({ name: 'unit tests', command: jestCommand(['unit'], resultsFile, IN_PARALLEL, jestArgs) }, ROOT),
+      runStep({ name: 'unit tests', command: jestCommand(['unit'], resultsFile, IN_PARALLEL, jestArgs), env }, ROOT),
     ])
-    const isGood = results.every(Boolean)
+    const isGood = temporary.remove() && results.every(Boolean)
     if (!existsSync(resultsFile)) return { isGood, tally: nothing }
     reportJunit(resultsFile, 'unit', process.env)
     return { isGood, tally: readTally(resultsFile) }

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { serversEnvironment } from '../servers-environment.ts'
 import { composeRuns, suiteMode } from '../suite/compose-suite.ts'
+import { logDirectory } from '../suite/fleet.ts'
 import { imsSuiteOrExplain } from '../suite/ims.ts'
 import { isAlive } from '../suite/process-identity.ts'
 import { serviceEnvironment } from '../suite/service-environment.ts'
@@ -26,7 +27,8 @@ export async function deadLettersCommand(args: string[]): Promise<number> {
   // A suite that was killed leaves its passwords and ports behind, and anybody may listen there now.
   if (state?.rabbitmq && state.mysql && isAlive(state.supervisor)) {
     const servers = serversEnvironment({ rabbitmq: state.rabbitmq, mysql: state.mysql })
-    return await ended(process.execPath, [join(ROOT, PROGRAM), ...args], serviceEnvironment(process.env, servers))
+    const ours = { DEAD_LETTERS_LOG: join(logDirectory(suite.directory), 'dead-letters.log'), ...servers }
+    return await ended(process.execPath, [join(ROOT, PROGRAM), ...args], serviceEnvironment(process.env, ours))
   }
   // There the broker is on a network of its own: the program runs where the producer does, as the producer.
   if ((await suiteMode(process.env, suite.directory)) === 'docker' && (await composeRuns('producer', process.env)))

@@ -2,10 +2,12 @@
 import { join } from 'node:path'
 import { startServers } from '../servers/index.ts'
 import { chooseTestMode } from '../servers/mode.ts'
+import { openssl } from '../servers/openssl.ts'
 import { runChecks } from './check.ts'
-import { ROOT } from './jest.ts'
+import { listedTests, ROOT } from './jest.ts'
 import { runJest } from './jest-run.ts'
 import { nothing, skippedLines, sum, summaryLine, type Tally } from './tally.ts'
+import { TemporaryFolder } from './temporary-folder.ts'
 import { makeTestDirectory, noteJest, removeTestDirectory, sweepTestDirectories } from './test-directory.ts'
 
 const EXIT_INTERRUPTED = 130
@@ -43,11 +45,14 @@ export async function testsOnServers(
   interrupted: AbortSignal,
   projects: readonly string[] = ['integration', 'acceptance'],
 ): Promise<Tally> {
+  // Servers take a minute or more: none are started for tests that there are not.
+  if (args.length > 0 && (await listedTests(projects, args)).length === 0) return nothing
   const mode = await chooseTestMode(process.env)
   const swept = await sweepTestDirectories(PARENT)
   if (swept > 0) say(`✓ removed what ${swept} earlier test run(s) had left behind`)
   const directory = makeTestDirectory(PARENT)
   const servers = join(directory, 'servers')
+  const temporary = new TemporaryFolder()
   try {
     const began = performance.now()
     const { rabbitmq, mysql } = await startServers({
@@ -56,13 +61,16 @@ export async function testsOnServers(
       lifetime: 'process',
       onProgress: (text) => say(`… ${text}`),
     })
+    await openssl((text) => say(`… ${text}`))
     const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
     say(`✓ RabbitMQ ${rabbitmq.version} and MySQL ${mysql.version}, ${mode} (${took})`)
     const resultsFile = join(directory, 'results.json')
-    const env = { ...process.env, IMS_TEST_SERVERS: servers }
+    const env = { ...temporary.env, IMS_TEST_SERVERS: servers }
     const started = (pid: number) => noteJest(directory, pid)
-    return await runJest({ projects, args, resultsFile, env, started, interrupted })
+    const tally = await runJest({ projects, args, resultsFile, env, started, interrupted })
+    return temporary.remove() ? tally : sum(tally, { ...nothing, failed: 1 })
   } finally {
+    temporary.remove()
     await removeTestDirectory(directory)
   }
 }

@@ -2,9 +2,12 @@
 import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { identify, isAlive, type ProcessIdentity, signalProcess } from '../suite/process-identity.ts'
+import { processesStartedFor } from '../suite/started-for.ts'
 import { waitFor } from './deadline.ts'
 
 const KILLED_WITHIN_MS = 10_000
+/** What a process that ends starts or leaves behind is found in the next round. */
+const ROUNDS_MAX = 5
 
 interface Program {
   readonly command: readonly [string, ...string[]]
@@ -46,6 +49,23 @@ export async function stopProcess(identity: ProcessIdentity | undefined, deadlin
 export async function killProcess(identity: ProcessIdentity | undefined): Promise<void> {
   if (identity === undefined || !signalProcess(identity, 'SIGKILL', true)) return
   await gone(identity, KILLED_WITHIN_MS)
+}
+
+/**
+ * Ends every process that was started for `folder`, those first that started the others, each with SIGTERM, and SIGKILL after
+ * `deadlineMs`. Resolves with how many were found; rejects when one is still there.
+ */
+export async function stopAllStartedFor(folder: string, deadlineMs: number): Promise<number> {
+  let count = 0
+  for (let round = 0; round < ROUNDS_MAX; round += 1) {
+    const found = processesStartedFor(folder)
+    if (found.length === 0) return count
+    count = Math.max(count, found.length)
+    await Promise.all(found.filter(({ isRoot }) => isRoot).map((each) => stopProcess(each, deadlineMs)))
+  }
+  const left = processesStartedFor(folder).map(({ pid }) => pid)
+  if (left.length > 0) throw new Error(`process ${left.join(', ')}, started for ${folder}, cannot be ended`)
+  return count
 }
 
 async function gone(identity: ProcessIdentity, withinMs: number): Promise<void> {

@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process'
 const MOST_OUTPUT_BYTES = 64 * 1024 * 1024
 
 interface Options {
+  readonly cwd?: string
   readonly env?: NodeJS.ProcessEnv
   readonly input?: string
   readonly timeoutMs?: number
@@ -11,9 +12,9 @@ interface Options {
 
 /** Resolves with the standard output; rejects, with the output in the message, when it fails or takes too long. */
 export function run(program: string, args: readonly string[], options: Options = {}): Promise<string> {
-  const { env = process.env, input, timeoutMs = 120_000 } = options
+  const { cwd, env = process.env, input, timeoutMs = 120_000 } = options
   return new Promise((resolve, reject) => {
-    const limits = { env, timeout: timeoutMs, maxBuffer: MOST_OUTPUT_BYTES, killSignal: 'SIGKILL' as const }
+    const limits = { cwd, env, timeout: timeoutMs, maxBuffer: MOST_OUTPUT_BYTES, killSignal: 'SIGKILL' as const }
     const child = execFile(program, args, limits, (error, stdout, stderr) => {
       if (error === null) return resolve(stdout)
       const how = child.killed

@@ -81,6 +81,7 @@ export function attachDocker(directory: string): Servers {
         }),
       ...ofMysql,
     },
+    processes: [],
     close: async ({ deleteData }) => {
       await Promise.all([ofRabbitmq.stop(), ofMysql.stop()])
       if (!deleteData) return

@@ -1,5 +1,5 @@
 // Servers that somebody else runs: used as the environment says, never stopped, started or deleted.
-import { addressOf, serverList, serversOf } from '@ims/repository/server-list'
+import { addressOf, serverList, serversOf } from '@ims/runtime/server-list'
 import { z } from 'zod'
 import { waitFor } from './deadline.ts'
 import { acceptsConnections, mysqlVersion, rabbitmqVersion } from './handshake.ts'
@@ -62,6 +62,7 @@ export async function externalServers(environment: NodeJS.ProcessEnv): Promise<S
       sql: () => refused('statements cannot be run as root on MySQL'),
       ...uncontrolled('MySQL'),
     },
+    processes: [],
     close: async () => {},
   }
 }

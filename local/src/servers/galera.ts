@@ -4,11 +4,10 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { waitFor } from './deadline.ts'
 import { freePorts } from './free-ports.ts'
-import { installPackages } from './install.ts'
 import { type Kept, keptInMemory } from './kept.ts'
 import { LocalMysql } from './local-mysql.ts'
 import { findPrograms } from './programs.ts'
-import { type Mysql, type OnProgress, ServersUnavailable } from './servers.ts'
+import type { Mysql } from './servers.ts'
 import type { LocalState } from './state.ts'
 
 const NODES = 3
@@ -30,15 +29,11 @@ export interface Galera {
   end(): Promise<void>
 }
 
-/** Installs the missing packages that a cluster needs. Resolves with the reason if no cluster can run here, else undefined. */
-export async function installGalera(onProgress: OnProgress): Promise<string | undefined> {
-  try {
-    if (!isInstalled()) await installPackages(['rabbitmq-server', 'mariadb-server', 'galera-4', 'rsync'], onProgress)
-    return isInstalled() ? undefined : 'galera-4 and rsync were installed, but their files were not found'
-  } catch (error) {
-    if (error instanceof ServersUnavailable) return error.message
-    throw error
-  }
+/** Why no cluster can run here, in one sentence; undefined when one can. */
+export function withoutGalera(): string | undefined {
+  return isInstalled()
+    ? undefined
+    : 'apt-get install rabbitmq-server mariadb-server galera-4 rsync brings what is missing'
 }
 
 function isInstalled(): boolean {

@@ -1,10 +1,11 @@
 // Real servers for the suite, its tests and its measurements: start them, attach to them, take a corner of them.
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { claimed } from './claimed.ts'
 import { attachDocker, startDocker } from './docker-servers.ts'
 import { externalServers } from './external.ts'
 import { attachLocal, startLocal } from './local-servers.ts'
 import { chooseMode, modeByEnvironment } from './mode.ts'
+import { placeOf } from './place.ts'
 import type { Mode, OnProgress, Servers } from './servers.ts'
 import { makePrivate, readState } from './state.ts'
 
@@ -23,11 +24,12 @@ export interface StartOptions {
  * Rejects with ServersUnavailable when they cannot be had here, and with the end of the log when one does not start.
  */
 export async function startServers({ directory, mode, lifetime = 'kept', onProgress }: StartOptions): Promise<Servers> {
-  const at = resolve(directory)
+  const named = resolve(directory)
   // Unless another mode is forced, the data that is there decides: a Docker engine that has come since does not hide it.
-  const wanted = mode ?? modeByEnvironment(process.env) ?? readState(at)?.mode ?? (await chooseMode(process.env))
+  const wanted = mode ?? modeByEnvironment(process.env) ?? readState(named)?.mode ?? (await chooseMode(process.env))
   if (wanted === 'external') return await externalServers(process.env)
-  makePrivate(at)
+  makePrivate(named)
+  const at = placeOf(named)
   return await claimed(at, onProgress, async () => {
     const before = readState(at)?.mode
     if (before !== undefined && before !== wanted) {
@@ -39,10 +41,15 @@ export async function startServers({ directory, mode, lifetime = 'kept', onProgr
   })
 }
 
+/** The files that private servers of `directory` append to without a limit of their own. */
+export function serverLogs(directory: string): string[] {
+  return ['mysql/mysqld.log', 'rabbitmq/output.log', 'rabbitmq/epmd.log'].map((name) => join(directory, name))
+}
+
 /** Control of the servers that another process started in `directory`. Rejects when nothing was ever started there. */
 export async function attachServers(directory: string): Promise<Servers> {
-  const at = resolve(directory)
-  const state = readState(at)
-  if (state === undefined) throw new Error(`no servers were started in ${at}`)
+  const state = readState(resolve(directory))
+  if (state === undefined) throw new Error(`no servers were started in ${resolve(directory)}`)
+  const at = placeOf(directory)
   return state.mode === 'docker' ? attachDocker(at) : attachLocal(at)
 }

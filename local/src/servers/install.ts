@@ -1,6 +1,4 @@
 // Installs missing server programs on Debian and Ubuntu, without letting the packages start system services.
-import { constants } from 'node:fs'
-import { chmod, open, rm } from 'node:fs/promises'
 import { run, succeeds } from './command.ts'
 import { findPrograms, type Programs } from './programs.ts'
 import { type OnProgress, ServersUnavailable } from './servers.ts'
@@ -9,8 +7,29 @@ const UPDATE_WITHIN_MS = 300_000
 const INSTALL_WITHIN_MS = 900_000
 const SUDO_ANSWERS_WITHIN_MS = 5_000
 const POLICY_FILE = '/usr/sbin/policy-rc.d'
-/** What invoke-rc.d takes as "not allowed": the package is installed, its service is not started. */
-const POLICY = '#!/bin/sh\nexit 101\n'
+
+/**
+ * Runs `$2…` while packages may not start services: `$1` is what invoke-rc.d and deb-systemd-invoke ask, and 101 means "not allowed".
+ * One that was there before is respected and left. Ours is of no effect, and removes itself, once this shell is gone: it may be killed.
+ */
+export const WITHOUT_SERVICES = `
+policy=$1; shift
+set -C
+if cat > "$policy" <<END
+#!/bin/sh
+# Placed by process $$ of IMS (npm run up) for as long as it installs packages.
+grep -qs without-services /proc/$$/cmdline && exit 101
+rm -f "\\$0"
+END
+then
+  trap 'rm -f "$policy"' EXIT
+  trap 'exit 1' HUP INT TERM
+  chmod 755 "$policy"
+fi 2> /dev/null
+"$@"
+exit $?
+`
+
 const APT = ['apt-get', '-o', 'DPkg::Lock::Timeout=300', '-y']
 
 /** Installs the Debian packages named. Rejects with ServersUnavailable, saying what to do, where that is not possible. */
@@ -26,15 +45,16 @@ export async function installPrograms(packages: readonly string[], onProgress: O
 export async function installPackages(packages: readonly string[], onProgress: OnProgress): Promise<void> {
   const asRoot = await howToBeRoot(packages)
   const names = packages.join(' and ')
-  const list = async (args: readonly string[], timeoutMs: number) => {
-    const [program = '', ...rest] = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', ...APT, ...args]
+  const apt = async (before: readonly string[], args: readonly string[], timeoutMs: number) => {
+    const [program = '', ...rest] = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', ...before, ...APT, ...args]
     await run(program, rest, { timeoutMs })
   }
   try {
     onProgress(`installing ${names}: reading the package lists`)
-    await list(['update'], UPDATE_WITHIN_MS)
+    await apt([], ['update'], UPDATE_WITHIN_MS)
     onProgress(`installing ${names}: downloading and unpacking (the system services are not started)`)
-    await withoutServices(asRoot, () => list(['install', '--no-install-recommends', ...packages], INSTALL_WITHIN_MS))
+    const withoutServices = ['sh', '-c', WITHOUT_SERVICES, 'without-services', POLICY_FILE]
+    await apt(withoutServices, ['install', '--no-install-recommends', ...packages], INSTALL_WITHIN_MS)
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     throw new ServersUnavailable(`${names} could not be installed. ${whatToDo(packages)}\n${why}`, { cause: error })
@@ -57,37 +77,4 @@ function whatToDo(packages: readonly string[]): string {
     '- start a Docker engine that `docker info` reaches',
     '- set RABBITMQ_HOST and MYSQL_HOST (and ports, users, passwords) to servers that run elsewhere',
   ].join('\n')
-}
-
-/** Runs `install` while packages may not start services; a policy that was there before is respected and left. */
-async function withoutServices(asRoot: readonly string[], install: () => Promise<void>): Promise<void> {
-  const isOurs = await placePolicy(asRoot)
-  try {
-    await install()
-  } finally {
-    if (isOurs) await removePolicy(asRoot)
-  }
-}
-
-async function placePolicy(asRoot: readonly string[]): Promise<boolean> {
-  if (asRoot.length > 0) {
-    const [sudo = '', ...rest] = asRoot
-    const script = `set -C; printf '${POLICY.replaceAll('\n', '\\n')}' > ${POLICY_FILE} && chmod 755 ${POLICY_FILE}`
-    return await succeeds(sudo, [...rest, 'sh', '-c', script], SUDO_ANSWERS_WITHIN_MS)
-  }
-  try {
-    const file = await open(POLICY_FILE, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o755)
-    await file.writeFile(POLICY)
-    await file.close()
-    await chmod(POLICY_FILE, 0o755)
-    return true
-  } catch {
-    return false
-  }
-}
-
-async function removePolicy(asRoot: readonly string[]): Promise<void> {
-  const [sudo, ...rest] = asRoot
-  if (sudo === undefined) await rm(POLICY_FILE, { force: true })
-  else await run(sudo, [...rest, 'rm', '-f', POLICY_FILE])
 }

@@ -4,8 +4,9 @@ import { lstatSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { listensOn } from '../suite/port-holder.ts'
-import { isAlive } from '../suite/process-identity.ts'
-import { killProcess, startInBackground, stopProcess } from './background-process.ts'
+import { isAlive, type ProcessIdentity } from '../suite/process-identity.ts'
+import { startedFor } from '../suite/started-for.ts'
+import { killProcess, startInBackground, stopAllStartedFor, stopProcess } from './background-process.ts'
 import { run } from './command.ts'
 import { endOf, waitFor } from './deadline.ts'
 import { expectFree } from './free-ports.ts'
@@ -56,9 +57,12 @@ export class LocalMysql implements Mysql {
     this.#programPath = path
   }
 
+  get process(): ProcessIdentity | undefined {
+    return this.#kept.get().process
+  }
+
   get isRunning(): boolean {
-    const { process } = this.#kept.get()
-    return process !== undefined && isAlive(process)
+    return this.process !== undefined && isAlive(this.process)
   }
 
   /** True when it is this server, and nobody else, that answers at its port. */
@@ -69,9 +73,13 @@ export class LocalMysql implements Mysql {
 
   async start(): Promise<void> {
     if (!this.isRunning) {
+      // A start that was killed may have left a server, or what fills its data directory, that is not in the state.
+      await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
       await expectFree('MySQL', [this.port])
+      const options = this.#options()
       if (!this.#kept.get().prepared) await this.#fillDataDirectory()
-      this.#kept.set({ prepared: true, process: await this.#startServer() })
+      this.#kept.set({ prepared: true })
+      this.#kept.set({ process: await this.#startServer(options) })
     }
     const version = await waitFor({
       what: `start of MySQL on ${HOST}:${this.port}`,
@@ -94,6 +102,7 @@ export class LocalMysql implements Mysql {
   /** Stops the server and removes what it keeps outside its directory. */
   async end(): Promise<void> {
     await this.stop()
+    await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
     this.#removeSocket()
   }
 
@@ -109,18 +118,19 @@ export class LocalMysql implements Mysql {
     // What a start that was killed has left is not to be trusted.
     rmSync(this.#path('data'), { recursive: true, force: true })
     mkdirSync(this.#path(), { recursive: true })
+    const env = { ...process.env, ...startedFor(this.#path()) }
+    const how = { cwd: this.#path(), env, timeoutMs: FILLED_WITHIN_MS }
     if (mysqld.endsWith('mariadbd') && mariadbInstallDb !== undefined) {
       const root = ['--auth-root-authentication-method=normal', '--skip-test-db', '--skip-name-resolve']
-      await run(mariadbInstallDb, ['--no-defaults', `--datadir=${this.#path('data')}`, `--user=${username}`, ...root], {
-        timeoutMs: FILLED_WITHIN_MS,
-      })
+      // A relative path: the script does not quote it, and ours may hold spaces.
+      await run(mariadbInstallDb, ['--no-defaults', '--datadir=./data', `--user=${username}`, ...root], how)
       return
     }
     const args = ['--no-defaults', '--initialize-insecure', `--datadir=${this.#path('data')}`, `--user=${username}`]
-    await run(mysqld, args, { timeoutMs: FILLED_WITHIN_MS })
+    await run(mysqld, args, how)
   }
 
-  async #startServer() {
+  async #startServer(options: readonly string[]): Promise<ProcessIdentity> {
     const output = this.#path('mysqld.log')
     rmSync(output, { force: true })
     // Statements read and write files in this folder only, and nothing is kept in it.
@@ -149,9 +159,9 @@ export class LocalMysql implements Mysql {
           '--innodb-buffer-pool-size=128M',
           '--performance-schema=OFF',
           ...(foundPrograms().mysqld.endsWith('mysqld') ? ['--mysqlx=OFF'] : []),
-          ...this.#options(),
+          ...options,
         ],
-        env: { PATH: this.#programPath, LANG: 'C.UTF-8', HOME: this.#path() },
+        env: { PATH: this.#programPath, LANG: 'C.UTF-8', HOME: this.#path(), ...startedFor(this.#path()) },
         cwd: this.#path(),
         output,
       })

@@ -1,10 +1,11 @@
 // A private RabbitMQ: own node name, cookie, data, configuration, ports and epmd, so that no other RabbitMQ is touched.
-import { createHash, randomUUID } from 'node:crypto'
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { listensOn } from '../suite/port-holder.ts'
-import { isAlive } from '../suite/process-identity.ts'
-import { killProcess, startInBackground, stopProcess } from './background-process.ts'
+import { isAlive, type ProcessIdentity } from '../suite/process-identity.ts'
+import { startedFor } from '../suite/started-for.ts'
+import { killProcess, startInBackground, stopAllStartedFor, stopProcess } from './background-process.ts'
 import { run } from './command.ts'
 import { endOf, waitFor } from './deadline.ts'
 import { hasDefaultQueueType, policiesFor } from './definitions.ts'
@@ -17,6 +18,9 @@ import type { LocalState } from './state.ts'
 
 const HOST = '127.0.0.1'
 const VHOST = '/'
+/** Of new data. The name is also that of a folder in the data, so it must not follow from where the directory is. */
+const NODE_NAME = 'ims@localhost'
+const EARLIER_NODE_NAME = /^ims-[0-9a-f]{10}@localhost$/
 const STARTED_WITHIN_MS = 90_000
 const STOPPED_WITHIN_MS = 30_000
 
@@ -43,9 +47,12 @@ export class LocalRabbitmq implements Rabbitmq {
     this.#kept = kept
   }
 
+  get process(): ProcessIdentity | undefined {
+    return this.#kept.get().process
+  }
+
   get isRunning(): boolean {
-    const { process } = this.#kept.get()
-    return process !== undefined && isAlive(process)
+    return this.process !== undefined && isAlive(this.process)
   }
 
   /** True when it is this node, and nobody else, that answers at its ports. */
@@ -56,6 +63,8 @@ export class LocalRabbitmq implements Rabbitmq {
 
   async start(): Promise<void> {
     if (!this.isRunning) {
+      await this.#endOrphans()
+      this.#kept.set({ nodeName: this.#nodeName })
       this.#writeConfiguration()
       await expectFree('RabbitMQ', [this.port, this.#kept.get().distributionPort])
       await this.#startEpmd()
@@ -85,11 +94,18 @@ export class LocalRabbitmq implements Rabbitmq {
   async end(): Promise<void> {
     await this.stop()
     await stopProcess(this.#kept.get().epmd, STOPPED_WITHIN_MS)
+    await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
+  }
+
+  /** A start that was killed may have left a node and an epmd that are not in the state. */
+  async #endOrphans(): Promise<void> {
+    await stopProcess(this.#kept.get().epmd, STOPPED_WITHIN_MS)
+    await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
   }
 
   async ctl(...args: string[]): Promise<string> {
     const program = join(foundPrograms().rabbitmqScripts, 'rabbitmqctl')
-    return await run(program, ['--quiet', ...args], { env: this.#environment() })
+    return await run(program, ['--quiet', ...args], { cwd: this.#path(), env: this.#environment() })
   }
 
   async importDefinitions(json: string): Promise<void> {
@@ -110,7 +126,7 @@ export class LocalRabbitmq implements Rabbitmq {
     // Started here, not by the node, so that it is known and can be ended: epmd otherwise outlives every node.
     const identity = await startInBackground({
       command: [foundPrograms().epmd, '-port', String(epmdPort), '-address', HOST],
-      env: this.#environment(),
+      env: { ...this.#environment(), ...startedFor(this.#path()) },
       cwd: this.#directory,
       output: this.#path('epmd.log'),
     })
@@ -132,11 +148,12 @@ export class LocalRabbitmq implements Rabbitmq {
         command: [join(foundPrograms().rabbitmqScripts, 'rabbitmq-server')],
         env: {
           ...this.#environment(),
+          ...startedFor(this.#path()),
           // Makes the script exec the node instead of standing before it, so that signals and the pid are the node's own.
           RABBITMQ_ALLOW_INPUT: '1',
           RABBITMQ_SERVER_START_ARGS: '-noinput +B i',
         },
-        cwd: this.#directory,
+        cwd: this.#path(),
         output,
       })
     } catch (error) {
@@ -153,6 +170,8 @@ export class LocalRabbitmq implements Rabbitmq {
       `default_pass = ${password}`,
       // RabbitMQ 4's own limit. Version 3 takes 128 MiB, and a message is put together in the memory of whoever consumes it.
       'max_message_size = 16777216',
+      'log.file.rotation.size = 20000000',
+      'log.file.rotation.count = 1',
       ...(hasDefaultQueueType(this.version) ? ['default_queue_type = quorum'] : []),
     ]
     writeFileSync(this.#path('rabbitmq.conf'), `${lines.join('\n')}\n`, { mode: 0o600 })
@@ -177,7 +196,8 @@ export class LocalRabbitmq implements Rabbitmq {
       ERL_EPMD_ADDRESS: HOST,
       RABBITMQ_NODENAME: this.#nodeName,
       RABBITMQ_DIST_PORT: String(distributionPort),
-      RABBITMQ_MNESIA_BASE: this.#path('data'),
+      // The node runs in that folder. RabbitMQ's disk monitor puts the path between quotes for a shell, and hangs if it holds one.
+      RABBITMQ_MNESIA_BASE: process.platform === 'linux' ? '/proc/self/cwd/data' : this.#path('data'),
       RABBITMQ_LOG_BASE: this.#path('log'),
       RABBITMQ_CONFIG_FILE: this.#path('rabbitmq.conf'),
       RABBITMQ_CONFIG_FILES: this.#path('conf.d'),
@@ -195,7 +215,18 @@ export class LocalRabbitmq implements Rabbitmq {
   }
 
   get #nodeName(): string {
-    return `ims-${createHash('sha256').update(this.#directory).digest('hex').slice(0, 10)}@localhost`
+    return this.#kept.get().nodeName ?? this.#nodeNameOfData() ?? NODE_NAME
+  }
+
+  /** Data of an older version of this file belongs to a node that was named after the directory where it began. */
+  #nodeNameOfData(): string | undefined {
+    const data = this.#path('data')
+    const names = existsSync(data) ? readdirSync(data).filter((name) => EARLIER_NODE_NAME.test(name)) : []
+    if (names.length > 1)
+      throw new Error(
+        `${data} holds the data of ${names.length} RabbitMQ nodes (${names.join(', ')}): the directory was moved. Delete the folders of all but the one to keep, then start again`,
+      )
+    return names[0]
   }
 
   get #logs(): string[] {

@@ -2,24 +2,29 @@
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { stopAllStartedFor } from './background-process.ts'
 import { run } from './command.ts'
 import { freePorts } from './free-ports.ts'
 import { installPrograms } from './install.ts'
 import { kept } from './kept.ts'
 import { LocalMysql } from './local-mysql.ts'
 import { LocalRabbitmq } from './local-rabbitmq.ts'
+import { isCopy, placeOf } from './place.ts'
 import { findPrograms, type Programs, rabbitmqVersionOf } from './programs.ts'
-import type { OnProgress, Servers } from './servers.ts'
-import { type LocalState, readState, type State, writeState } from './state.ts'
+import type { OnProgress, ServerProcess, Servers } from './servers.ts'
+import { type LocalState, readState, type State, statePath, writeState } from './state.ts'
 
 const SECRET_BYTES = 18
+const FOLDERS = ['rabbitmq', 'mysql']
+const STOPPED_WITHIN_MS = 30_000
 
 /** Starts both servers in `directory`, or goes on using those that run there. */
 export async function startLocal(directory: string, onProgress: OnProgress): Promise<Servers> {
   const found = findPrograms()
   const programs = 'missing' in found ? await installPrograms(found.missing, onProgress) : found
   const before = readState(directory)
-  if (before === undefined) writeState(directory, await firstState(programs))
+  if (before === undefined) writeState(directory, await firstState(directory, programs))
+  else await settle(directory, onProgress)
   const { rabbitmq, mysql } = controls(directory)
   const verb = before === undefined ? 'preparing and starting' : 'starting'
   if (!rabbitmq.isRunning || !mysql.isRunning) onProgress(`${verb} private RabbitMQ and MySQL in ${directory}`)
@@ -39,14 +44,53 @@ export function attachLocal(directory: string): Servers {
     mode: 'local',
     rabbitmq,
     mysql,
+    processes: [watchable('RabbitMQ', rabbitmq), watchable('MySQL', mysql)],
     close: async ({ deleteData }) => {
-      await Promise.all([rabbitmq.end(), mysql.end()])
+      await settle(directory, () => {})
+      const now = controls(directory)
+      await Promise.all([now.rabbitmq.end(), now.mysql.end()])
       if (!deleteData) return
-      for (const name of ['rabbitmq', 'mysql', 'servers.json']) {
+      for (const name of [...FOLDERS, 'servers.json']) {
         rmSync(join(directory, name), { recursive: true, force: true })
       }
     },
   }
+}
+
+const watchable = (name: ServerProcess['name'], server: LocalRabbitmq | LocalMysql): ServerProcess => ({
+  name,
+  identity: () => server.process,
+  start: () => server.start(),
+  stop: () => server.stop(),
+})
+
+/** Makes the state that of this place: what was moved here is stopped where it was, and a copy leaves the original alone. */
+async function settle(directory: string, onProgress: OnProgress): Promise<void> {
+  const state = readState(directory)
+  const here = placeOf(directory)
+  if (state?.mode !== 'local' || state.directory === here) return
+  if (isCopy(statePath(directory), state.directory)) {
+    onProgress(`${here} is a copy of ${state.directory}: its servers get ports of their own`)
+    const { process: _broker, epmd: _epmd, ...rabbitmq } = state.rabbitmq
+    const { process: _server, socketFolder: _socket, ...mysql } = state.mysql
+    const ports = await newPorts()
+    writeState(directory, {
+      mode: 'local',
+      directory: here,
+      rabbitmq: { ...rabbitmq, ...ports.rabbitmq },
+      mysql: { ...mysql, ...ports.mysql },
+    })
+    return
+  }
+  if (state.directory !== undefined) {
+    onProgress(`the data was moved here from ${state.directory}: it is used on`)
+    const { rabbitmq, mysql } = controls(directory)
+    await Promise.all([rabbitmq.end(), mysql.end()])
+    // They run with the paths of the earlier place.
+    await Promise.all(FOLDERS.map((name) => stopAllStartedFor(join(state.directory ?? here, name), STOPPED_WITHIN_MS)))
+  }
+  const now = readState(directory)
+  if (now?.mode === 'local') writeState(directory, { ...now, directory: here })
 }
 
 function controls(directory: string): { rabbitmq: LocalRabbitmq; mysql: LocalMysql } {
@@ -66,22 +110,26 @@ function controls(directory: string): { rabbitmq: LocalRabbitmq; mysql: LocalMys
   return { rabbitmq: new LocalRabbitmq(directory, ofRabbitmq), mysql: new LocalMysql(directory, ofMysql) }
 }
 
-async function firstState(programs: Programs): Promise<LocalState> {
+async function newPorts() {
   const [amqp = 0, distributionPort = 0, epmdPort = 0, mysql = 0] = await freePorts(4)
+  return { rabbitmq: { port: amqp, distributionPort, epmdPort }, mysql: { port: mysql } }
+}
+
+async function firstState(directory: string, programs: Programs): Promise<LocalState> {
+  const ports = await newPorts()
   const secret = () => randomBytes(SECRET_BYTES).toString('base64url')
   return {
     mode: 'local',
+    directory: placeOf(directory),
     rabbitmq: {
-      port: amqp,
-      distributionPort,
-      epmdPort,
+      ...ports.rabbitmq,
       username: 'ims',
       password: secret(),
       cookie: secret(),
       version: rabbitmqVersionOf(programs) ?? (await askForVersion(programs)),
       prepared: false,
     },
-    mysql: { port: mysql, user: 'ims', password: secret(), database: 'ims', version: 'unknown', prepared: false },
+    mysql: { ...ports.mysql, user: 'ims', password: secret(), database: 'ims', version: 'unknown', prepared: false },
   }
 }
 

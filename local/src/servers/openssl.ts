@@ -1,10 +1,11 @@
-// The command `openssl`, which tests make certificates with: on Debian installed like the servers when it is missing.
+// The command `openssl`, which tests make certificates with: on Debian `npm test` installs it, like the servers, when it is missing.
 import { succeeds } from './command.ts'
 import { installPackages } from './install.ts'
+import type { OnProgress } from './servers.ts'
 
 const ANSWERS_WITHIN_MS = 10_000
 
 /** Resolves when `openssl` can be run. Rejects with ServersUnavailable when it cannot be had. */
-export async function openssl(): Promise<void> {
-  if (!(await succeeds('openssl', ['version'], ANSWERS_WITHIN_MS))) await installPackages(['openssl'], () => {})
+export async function openssl(onProgress: OnProgress): Promise<void> {
+  if (!(await succeeds('openssl', ['version'], ANSWERS_WITHIN_MS))) await installPackages(['openssl'], onProgress)
 }

@@ -1,4 +1,5 @@
 // What a pair of real servers looks like to those who use it, whichever way the servers were come by.
+import type { ProcessIdentity } from '../suite/process-identity.ts'
 
 export const modes = ['external', 'docker', 'local'] as const
 export type Mode = (typeof modes)[number]
@@ -37,11 +38,22 @@ export interface Mysql extends Control {
   sql(statements: string): Promise<string>
 }
 
+/** A server as a process of this machine that is to be kept running. */
+export interface ServerProcess {
+  readonly name: 'RabbitMQ' | 'MySQL'
+  /** The one that was started last, alive or not. */
+  identity(): ProcessIdentity | undefined
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
 /** One real RabbitMQ and one real MySQL or MariaDB. */
 export interface Servers {
   readonly mode: Mode
   readonly rabbitmq: Rabbitmq
   readonly mysql: Mysql
+  /** Both where they are processes of ours; empty where they are containers, or somebody else's. */
+  readonly processes: readonly ServerProcess[]
   /** Stops both servers and all that belongs to them; external servers are left alone. */
   close(options: { deleteData: boolean }): Promise<void>
 }

@@ -3,11 +3,14 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSy
 import { join } from 'node:path'
 import { z } from 'zod'
 import { processIdentity } from '../suite/process-identity.ts'
+import { ServersUnavailable } from './servers.ts'
 
 const port = z.int().min(1).max(65_535)
 
 const localState = z.object({
   mode: z.literal('local'),
+  /** Where it was when it was written; missing in older files. */
+  directory: z.string().optional(),
   rabbitmq: z.object({
     port,
     distributionPort: port,
@@ -16,6 +19,8 @@ const localState = z.object({
     password: z.string(),
     cookie: z.string(),
     version: z.string(),
+    /** The data belongs to the node of this name; missing in older files. */
+    nodeName: z.string().optional(),
     /** True once the policies are in. */
     prepared: z.boolean(),
     process: processIdentity.optional(),
@@ -66,9 +71,19 @@ export type State = z.infer<typeof state>
 export function readState(directory: string): State | undefined {
   const path = statePath(directory)
   if (!existsSync(path)) return undefined
-  const parsed = state.safeParse(JSON.parse(readFileSync(path, 'utf8')))
+  const parsed = state.safeParse(parsedJson(readFileSync(path, 'utf8')))
   if (parsed.success) return parsed.data
-  throw new Error(`${path} cannot be understood; stop its servers, if any, and delete ${directory}`)
+  throw new ServersUnavailable(
+    `${path} is damaged. Stop the servers of ${directory}, if any run, and delete that directory: their data cannot be used without this file.`,
+  )
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 /** Replaces the file in one step; it holds passwords, so it is for the owner's eyes only. */
@@ -85,6 +100,7 @@ export function makePrivate(directory: string): void {
   chmodSync(directory, 0o700)
 }
 
-function statePath(directory: string): string {
+/** The file that says what the servers of the directory are. */
+export function statePath(directory: string): string {
   return join(directory, 'servers.json')
 }

@@ -1,9 +1,8 @@
 // A suite in the background: the supervisor gets a process and a session of its own, and tells its parent how the start goes.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
-import { join } from 'node:path'
-import { showOn } from './display.ts'
-import { logDirectory } from './fleet.ts'
+import { ownScreen, showOn } from './display.ts'
+import { logDirectory, supervisorLog } from './fleet.ts'
 import { type Report, upEvent } from './progress.ts'
 import { runSuite } from './run-suite.ts'
 import { makePrivateDirectory } from './state.ts'
@@ -55,7 +54,8 @@ export async function startInBackground(
 
 /** The whole of a background supervisor's main: runs the suite, its words go to its log and, until the start is over, to the parent. */
 export async function superviseInBackground(suite: Suite): Promise<void> {
-  const show = showOn(process.stdout, nameWidth(suite))
+  const screen = ownScreen()
+  const show = showOn({ write: (text) => screen.write(dated(text)) }, nameWidth(suite))
   process.exitCode = await runSuite(
     suite,
     (event) => {
@@ -72,6 +72,12 @@ export async function superviseInBackground(suite: Suite): Promise<void> {
   setTimeout(() => process.exit(), LEFT_OPEN_MS).unref()
 }
 
+/** Its lines with the time in front, each. */
+function dated(text: string): string {
+  const time = new Date().toISOString()
+  return text.replaceAll(/^(?=.)/gm, `${time} `)
+}
+
 function spawnSupervisor(entry: string, directory: string): ChildProcess {
   mkdirSync(logDirectory(directory), { recursive: true, mode: 0o700 })
   const log = openSync(supervisorLog(directory), 'a', 0o600)
@@ -80,8 +86,4 @@ function spawnSupervisor(entry: string, directory: string): ChildProcess {
   } finally {
     closeSync(log)
   }
-}
-
-function supervisorLog(directory: string): string {
-  return join(logDirectory(directory), 'up.log')
 }

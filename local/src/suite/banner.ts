@@ -5,7 +5,8 @@ import type { Suite, SuiteServers } from './suite.ts'
 
 const ITEM = '{"sku":"IB123456789","name":"Tropicana Apple Juice","label":"juice","price":25.00,"quantity":50}'
 const SKU = '{"sku":"IB123456789"}'
-const JSON_TYPE = "-H 'Content-Type: application/json'"
+// Whoever pastes all of them at once lists the item before it is stored, unless the create waits for the outcome.
+const HEADERS = "-H 'Content-Type: application/json' -H 'Prefer: wait=5'"
 
 /** The closing words of `up`, several lines. Passwords are not in it: it is copied into chats and tickets. */
 export function banner({ http, directory, admins }: Suite, { mode, rabbitmq, mysql }: SuiteServers): string {
@@ -21,11 +22,16 @@ export function banner({ http, directory, admins }: Suite, { mode, rabbitmq, mys
     '  Passwords npm run status -- --json',
     '',
     'Try it:',
-    `  curl ${http}/healthcheck`,
-    `  curl -X POST ${http}/create_item ${JSON_TYPE} -d '${ITEM}'`,
-    `  curl ${http}/order_processing`,
-    `  curl -X POST ${http}/stock_management ${JSON_TYPE} -d '${SKU}'`,
+    ...callsToTry(http).map((call) => `  ${call}`),
     '',
     '`npm run status` says how it is; `npm run down`, or Ctrl-C if it runs in the foreground, stops it. The data is kept.',
   ].join('\n')
 }
+
+/** The four calls of the API, as lines for a shell. */
+export const callsToTry = (http: string): string[] => [
+  `curl ${http}/healthcheck`,
+  `curl -X POST ${http}/create_item ${HEADERS} -d '${ITEM}'`,
+  `curl ${http}/order_processing`,
+  `curl -X POST ${http}/stock_management ${HEADERS} -d '${SKU}'`,
+]

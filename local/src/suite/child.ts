@@ -4,7 +4,7 @@ import { StringDecoder } from 'node:string_decoder'
 import { LogFile } from './log-file.ts'
 import { identify, type ProcessIdentity } from './process-identity.ts'
 
-/** What to run as a service, and where it says how it is. */
+/** What to run as a service, and where it says how it is. It is supervised by its name. */
 export interface ServiceSpec {
   readonly name: string
   readonly command: readonly [string, ...string[]]
@@ -18,10 +18,12 @@ export interface Exit {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
   readonly lastLines: readonly string[]
+  /** How it ended, of a process whose code and signal are not told to us. */
+  readonly how?: string
 }
 
 export interface Child {
-  /** Undefined when the program could not be started at all. */
+  /** Undefined when the program could not be started at all, or not yet. */
   readonly identity: ProcessIdentity | undefined
   readonly exited: Promise<Exit>
   /** SIGTERM, and SIGKILL to the whole group when it is still there after `deadlineMs` or when `hurry` aborts. */
@@ -33,7 +35,7 @@ const LAST_LINES = 10
 /** How long to wait for the rest of the output of a dead process: a grandchild may hold the pipe open for ever. */
 const REST_OF_OUTPUT_MS = 500
 
-/** Starts the service; `onLine` gets each line of its output. Failure to start is an exit, not an error. */
+/** Starts the program; `onLine` gets each line of its output. Failure to start is an exit, not an error. */
 export function startChild(spec: ServiceSpec, logPath: string, onLine: (line: string) => void): Child {
   const log = new LogFile(logPath)
   const lastLines: string[] = []

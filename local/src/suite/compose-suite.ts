@@ -8,6 +8,7 @@ import { z } from 'zod'
 import { run, succeeds } from '../servers/command.ts'
 import { dockerAnswers, modeByEnvironment } from '../servers/mode.ts'
 import type { Mode } from '../servers/servers.ts'
+import { callsToTry } from './banner.ts'
 import { StepFailed } from './progress.ts'
 import { readSettings } from './settings.ts'
 import { STATUS_EXIT } from './status-report.ts'
@@ -153,8 +154,7 @@ function banner(http: string, managementPort: string): string {
     '  Logs        docker compose logs --follow [service]',
     '',
     'Try it:',
-    `  curl ${http}/healthcheck`,
-    `  curl ${http}/order_processing`,
+    ...callsToTry(http).map((call) => `  ${call}`),
     '',
     '`npm run status` says how it is; `npm run down`, or Ctrl-C if it runs in the foreground, stops it. The data is kept.',
   ].join('\n')

@@ -1,5 +1,5 @@
 // Shows the events of `up`: one line per step, rewritten in place on a terminal, plain lines everywhere else.
-import { printable } from '@ims/runtime'
+import { printable, standardOutput } from '@ims/runtime'
 import { logPrefix } from './log-line.ts'
 import type { Report, UpEvent } from './progress.ts'
 
@@ -7,6 +7,24 @@ export interface Screen {
   readonly isTTY?: boolean
   readonly columns?: number
   write(text: string): unknown
+}
+
+/** The standard output of this process. A reader that is slow or gone, or a full disk, costs lines, never the suite. */
+export function ownScreen(): Screen {
+  const output = standardOutput()
+  output.onLoss({
+    resumed: (lines, error) =>
+      output.write(`! ${lines} lines were lost here: the output did not take them (${error})\n`),
+  })
+  return {
+    get isTTY() {
+      return process.stdout.isTTY
+    },
+    get columns() {
+      return process.stdout.columns
+    },
+    write: (text) => output.write(text),
+  }
 }
 
 const CLEAR_LINE = '\r\x1b[2K'

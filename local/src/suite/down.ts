@@ -1,6 +1,6 @@
 // `npm run down`: stops the suite; with --volumes also deletes the data.
 import { composeDown, suiteMode } from './compose-suite.ts'
-import { showOn } from './display.ts'
+import { ownScreen, showOn } from './display.ts'
 import { imsSuiteOrExplain } from './ims.ts'
 import { readFlags } from './options.ts'
 import { stopSuite } from './stop-suite.ts'
@@ -17,5 +17,5 @@ export async function down(args: readonly string[]): Promise<number> {
   const deleteData = flags.set.has('volumes')
   if ((await suiteMode(process.env, suite.directory)) === 'docker')
     return await composeDown(process.env, { deleteData })
-  return await stopSuite(suite, { deleteData }, showOn(process.stdout, nameWidth(suite)))
+  return await stopSuite(suite, { deleteData }, showOn(ownScreen(), nameWidth(suite)))
 }

@@ -4,11 +4,12 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { services } from '@ims/accounts/suite'
 import { leanNode } from '../lean-node.ts'
-import { attachServers, startServers } from '../servers/index.ts'
+import { attachServers, serverLogs, startServers } from '../servers/index.ts'
 import { modeByEnvironment } from '../servers/mode.ts'
 import { ServersUnavailable } from '../servers/servers.ts'
 import { prepareAccounts, removeAccounts } from './accounts.ts'
 import type { ServiceSpec } from './child.ts'
+import { supervisorLog } from './fleet.ts'
 import { StepFailed } from './progress.ts'
 import { serviceEnvironment, suiteVariables } from './service-environment.ts'
 import { readSettings, type Settings } from './settings.ts'
@@ -46,6 +47,7 @@ export function imsSuite(environment: NodeJS.ProcessEnv): Suite {
         variable: 'ADMIN_PORT_BASE',
       })),
     ],
+    endlessLogs: [supervisorLog(directory), ...serverLogs(serversDirectory)],
     services: (servers) => admins.map((admin) => serviceOf(admin, servers, settings, environment)),
     startServers: (onProgress) => startOurServers(serversDirectory, environment, onProgress),
     clearServers: (options) => clearServers(serversDirectory, options),

@@ -1,5 +1,7 @@
 // Services that outlived their supervisor (it was killed, or the machine lost power): found by the state file, and stopped.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { stopAllStartedFor } from '../servers/background-process.ts'
+import { placeOf } from '../servers/place.ts'
 import { isAlive, type ProcessIdentity, signalProcess } from './process-identity.ts'
 import type { Report } from './progress.ts'
 import type { SuiteState } from './state.ts'
@@ -8,7 +10,12 @@ import { stopStages } from './suite.ts'
 const LOOK_EVERY_MS = 50
 
 /** Stops the services that are still alive, in order, with SIGKILL after `stopMs`; returns how many there were. */
-export async function stopLeftovers(state: SuiteState, stopMs: number, report: Report): Promise<number> {
+export async function stopLeftovers(
+  directory: string,
+  state: SuiteState,
+  stopMs: number,
+  report: Report,
+): Promise<number> {
   let stopped = 0
   for (const stage of stopStages(state.services)) {
     await Promise.all(
@@ -20,6 +27,8 @@ export async function stopLeftovers(state: SuiteState, stopMs: number, report: R
       }),
     )
   }
+  // Those that were started, but not written down before the supervisor died.
+  stopped += await stopAllStartedFor(state.directory ?? placeOf(directory), stopMs)
   return stopped
 }
 

@@ -1,6 +1,7 @@
 // The life of a running suite, from the claim on its directory to the last server stopped; in the foreground and in the background.
 import { once } from 'node:events'
 import { banner } from './banner.ts'
+import { boundLog } from './bound-log.ts'
 import { Fleet } from './fleet.ts'
 import { stopLeftovers } from './leftovers.ts'
 import { checkPorts } from './ports.ts'
@@ -13,6 +14,7 @@ import { EXTERNAL, type Suite } from './suite.ts'
 import { takeTurn } from './turn.ts'
 
 const EXIT_INTERRUPTED = 130
+const LOOK_AT_LOGS_EVERY_MS = 10_000
 
 /** Starts the suite and keeps it until it is asked to stop. Resolves with the exit code: 0, 1 (failed) or 130 (interrupted). */
 export async function runSuite(suite: Suite, report: Report, request: StopRequest): Promise<number> {
@@ -24,7 +26,7 @@ export async function runSuite(suite: Suite, report: Report, request: StopReques
 
 async function inTurn(suite: Suite, report: Report, request: StopRequest): Promise<number> {
   try {
-    const turn = await takeTurn(suite.directory, report, request.stop)
+    const turn = await takeTurn(suite, report, request.stop)
     if (turn.kind === 'theirs') return turn.code
     try {
       return await ownTurn(suite, report, request)
@@ -41,8 +43,11 @@ async function ownTurn(suite: Suite, report: Report, request: StopRequest): Prom
   const left = readState(suite.directory)
   const record = new StateRecord(suite, report)
   let code = 0
+  const lookingAtLogs = setInterval(() => {
+    for (const path of suite.endlessLogs) boundLog(path)
+  }, LOOK_AT_LOGS_EVERY_MS)
   try {
-    if (left !== undefined) await stopLeftovers(left, suite.stopMs, report)
+    if (left !== undefined) await stopLeftovers(suite.directory, left, suite.stopMs, report)
     record.save()
     await startAll(suite, report, request.stop, record)
     record.phase = 'up'
@@ -54,6 +59,7 @@ async function ownTurn(suite: Suite, report: Report, request: StopRequest): Prom
     // The step that failed has been reported.
     code = error instanceof Interrupted ? EXIT_INTERRUPTED : 1
   }
+  clearInterval(lookingAtLogs)
   return (await stopAll(suite, report, request.hurry, record)) ? code : 1
 }
 
@@ -72,11 +78,14 @@ async function startAll(suite: Suite, report: Report, stop: AbortSignal, record:
     }
   })
   goOn()
+  const fleet = new Fleet(suite, report, () => record.save())
+  record.fleet = fleet
   const servers = await runStep(report, 'RabbitMQ and MySQL', async (detail) => {
     const value = await suite.startServers(detail)
     // Recorded before anything can go wrong, so that they are stopped again.
     record.servers = value
     record.save()
+    fleet.watch(value.processes)
     const { mode, rabbitmq, mysql } = value
     return { text: `${mode}, on ${rabbitmq.host}:${rabbitmq.port} and ${mysql.host}:${mysql.port}`, value }
   })
@@ -86,9 +95,7 @@ async function startAll(suite: Suite, report: Report, stop: AbortSignal, record:
     return { text: applied.length === 0 ? 'up to date' : `applied ${applied.join(', ')}`, value: undefined }
   })
   goOn()
-  const fleet = new Fleet(suite, suite.services(servers), report, () => record.save())
-  record.fleet = fleet
-  fleet.start()
+  fleet.start(suite.services(servers))
   await fleet.waitUntilReady(stop)
   await runStep(report, 'health check', async () => {
     const url = `${suite.http}/healthcheck`
@@ -102,11 +109,12 @@ async function stopAll(suite: Suite, report: Report, hurry: AbortSignal, record:
   const { fleet, servers } = record
   record.phase = 'stopping'
   record.save()
-  if (fleet !== undefined)
+  if (fleet !== undefined && servers !== undefined)
     report({ kind: 'note', text: 'Stopping, in order; another Ctrl-C does not wait any longer.' })
-  await fleet?.stop(hurry)
+  await fleet?.stopServices(hurry)
   if (servers !== undefined && servers.mode !== EXTERNAL) {
     try {
+      await fleet?.stopServers(hurry)
       await servers.close({ deleteData: false })
       report({ kind: 'note', text: 'RabbitMQ and MySQL stopped; their data is kept' })
     } catch (error) {

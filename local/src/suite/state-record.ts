@@ -1,4 +1,5 @@
 // The supervisor's own side of the state file: what it knows now, written down at every change.
+import { placeOf } from '../servers/place.ts'
 import type { Fleet } from './fleet.ts'
 import { identify } from './process-identity.ts'
 import type { Report } from './progress.ts'
@@ -24,13 +25,15 @@ export class StateRecord {
     const { servers } = this
     try {
       writeState(this.#suite.directory, {
+        directory: placeOf(this.#suite.directory),
         supervisor,
         phase: this.phase,
         mode: servers?.mode ?? null,
         http: this.#suite.http,
         rabbitmq: servers?.rabbitmq ?? null,
         mysql: servers?.mysql ?? null,
-        services: this.fleet?.snapshots() ?? [],
+        servers: this.fleet?.serverStates() ?? [],
+        services: this.fleet?.serviceStates() ?? [],
       })
     } catch (error) {
       this.#report({ kind: 'note', text: `! cannot write the state file: ${String(error)}` })

@@ -2,6 +2,7 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
+import { isCopy } from '../servers/place.ts'
 import { processIdentity } from './process-identity.ts'
 
 const port = z.int().min(1).max(65_535)
@@ -21,9 +22,8 @@ export const mysqlAddress = z.object({
   database: z.string(),
 })
 
-const serviceState = z.object({
+const processState = z.object({
   name: z.string(),
-  admin: port,
   /** The running process; null between two attempts and when stopped. */
   process: processIdentity.nullable(),
   state: z.enum(['running', 'restarting', 'stopped']),
@@ -31,16 +31,22 @@ const serviceState = z.object({
   /** How it died the last time; empty when it never did. */
   lastDeath: z.string(),
 })
+const serviceState = processState.extend({ admin: port })
 
 const suiteState = z.object({
+  /** Where it was when it was written; missing in the file of an earlier version. */
+  directory: z.string().optional(),
   supervisor: processIdentity,
   phase: z.enum(['starting', 'up', 'stopping']),
   mode: z.string().nullable(),
   http: z.string(),
   rabbitmq: rabbitmqAddress.nullable(),
   mysql: mysqlAddress.nullable(),
+  /** RabbitMQ and MySQL where they are ours. */
+  servers: z.array(processState).default([]),
   services: z.array(serviceState),
 })
+export type ProcessState = z.infer<typeof processState>
 export type ServiceState = z.infer<typeof serviceState>
 export type SuiteState = z.infer<typeof suiteState>
 
@@ -51,10 +57,11 @@ export function makePrivateDirectory(directory: string): void {
   chmodSync(directory, 0o700)
 }
 
-/** What the file says; undefined when there is none or it is not one of ours (a disk full in the middle of an update). */
+/** What the file says; undefined when there is none, it is not one of ours (a disk full in the middle of an update), or a copy. */
 export function readState(directory: string): SuiteState | undefined {
   try {
-    return suiteState.safeParse(JSON.parse(readFileSync(pathOf(directory), 'utf8'))).data
+    const state = suiteState.safeParse(JSON.parse(readFileSync(pathOf(directory), 'utf8'))).data
+    return isCopy(pathOf(directory), state?.directory) ? undefined : state
   } catch {
     return undefined
   }

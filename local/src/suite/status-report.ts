@@ -1,8 +1,9 @@
 // How the suite is: what the state file says, checked against the processes and their /readyz.
 import type { z } from 'zod'
+import { mysqlVersion, rabbitmqVersion } from '../servers/handshake.ts'
 import { isAlive } from './process-identity.ts'
-import { askReadiness } from './readiness.ts'
-import { type mysqlAddress, type rabbitmqAddress, readState, type ServiceState } from './state.ts'
+import { askReadiness, type Readiness } from './readiness.ts'
+import { type mysqlAddress, type ProcessState, type rabbitmqAddress, readState, type SuiteState } from './state.ts'
 import type { Suite } from './suite.ts'
 
 /** What `status -- --json` prints; the addresses are null while nothing is running. */
@@ -10,6 +11,8 @@ export interface StatusReport {
   http: string | null
   rabbitmq: z.infer<typeof rabbitmqAddress> | null
   mysql: z.infer<typeof mysqlAddress> | null
+  /** RabbitMQ and MySQL where `up` started them; empty where they are external. */
+  servers: { name: string; pid: number | null; state: ServiceCondition }[]
   services: { name: string; pid: number | null; admin: number; state: ServiceCondition }[]
 }
 export type ServiceCondition = 'starting' | 'ready' | 'not-ready' | 'restarting' | 'stopped'
@@ -23,8 +26,13 @@ export interface Status {
   /** One sentence on the whole. */
   readonly summary: string
   readonly mode: string | null
-  /** For each service, in the order of the report: why it is as it is, and how often it was started again. */
-  readonly remarks: readonly { reason: string; restarts: number }[]
+  /** For each server, then each service, in the order of the report: why it is as it is, and how often it was started again. */
+  readonly remarks: readonly Remark[]
+}
+
+export interface Remark {
+  readonly reason: string
+  readonly restarts: number
 }
 
 /** Looks at the suite as it is now. */
@@ -33,24 +41,29 @@ export async function statusOf(suite: Suite): Promise<Status> {
   const supervised = state !== undefined && isAlive(state.supervisor)
   const leftOver = state?.services.some(({ process: identity }) => identity !== null && isAlive(identity)) === true
   if (state === undefined || !(supervised || leftOver)) return notRunning(suite)
-  const seen = await Promise.all(
-    state.services.map(async (service) => ({ service, ...(await conditionOf(service, supervised)) })),
-  )
-  const allReady = supervised && state.phase === 'up' && seen.every(({ condition }) => condition === 'ready')
+  const [servers, services] = await Promise.all([
+    Promise.all(state.servers.map((server) => seen(server, supervised, async () => askServer(server.name, state)))),
+    Promise.all(
+      state.services.map(async (service) => ({
+        ...(await seen(service, supervised, () => askReadiness(service.admin))),
+        admin: service.admin,
+      })),
+    ),
+  ])
+  const all = [...servers, ...services]
+  const allReady = supervised && state.phase === 'up' && all.every((each) => each.state === 'ready')
   return {
     report: {
       http: state.http,
       rabbitmq: state.rabbitmq,
       mysql: state.mysql,
-      services: seen.map(({ service: { name, admin, process: identity }, condition }) => {
-        const pid = condition === 'stopped' || condition === 'restarting' ? null : (identity?.pid ?? null)
-        return { name, pid, admin, state: condition }
-      }),
+      servers: servers.map(({ name, pid, state }) => ({ name, pid, state })),
+      services: services.map(({ name, pid, admin, state }) => ({ name, pid, admin, state })),
     },
     exitCode: allReady ? STATUS_EXIT.ready : STATUS_EXIT.degraded,
     summary: summaryOf(supervised ? state.phase : 'left over', allReady, state.http),
     mode: state.mode,
-    remarks: seen.map(({ service, reason }) => ({ reason, restarts: service.restarts })),
+    remarks: all.map(({ reason, restarts }) => ({ reason, restarts })),
   }
 }
 
@@ -60,6 +73,7 @@ function notRunning({ admins }: Suite): Status {
       http: null,
       rabbitmq: null,
       mysql: null,
+      servers: [],
       services: admins.map(({ name, admin }) => ({ name, pid: null, admin, state: 'stopped' })),
     },
     exitCode: STATUS_EXIT.notRunning,
@@ -69,16 +83,23 @@ function notRunning({ admins }: Suite): Status {
   }
 }
 
-async function conditionOf(
-  { process: identity, state, admin, lastDeath }: ServiceState,
+type Seen = Remark & { readonly name: string; readonly pid: number | null; readonly state: ServiceCondition }
+
+async function seen(
+  { name, process: identity, state, lastDeath, restarts }: ProcessState,
   supervised: boolean,
-): Promise<{ condition: ServiceCondition; reason: string }> {
-  if (identity !== null && isAlive(identity)) {
-    const { state: condition, reason } = await askReadiness(admin)
-    return { condition, reason }
-  }
-  if (!supervised || state === 'stopped') return { condition: 'stopped', reason: '' }
-  return { condition: 'restarting', reason: lastDeath === '' ? '' : `died: ${lastDeath}` }
+  ask: () => Promise<Readiness>,
+): Promise<Seen> {
+  if (identity !== null && isAlive(identity)) return { name, pid: identity.pid, restarts, ...(await ask()) }
+  if (!supervised || state === 'stopped') return { name, pid: null, restarts, state: 'stopped', reason: '' }
+  return { name, pid: null, restarts, state: 'restarting', reason: lastDeath === '' ? '' : `died: ${lastDeath}` }
+}
+
+/** Whether the server speaks its protocol: one that is frozen, or still starting, does not. */
+async function askServer(name: string, { rabbitmq, mysql }: SuiteState): Promise<Readiness> {
+  const [where, ask] = name === 'MySQL' ? ([mysql, mysqlVersion] as const) : ([rabbitmq, rabbitmqVersion] as const)
+  if (where === null || (await ask(where.host, where.port)) !== undefined) return { state: 'ready', reason: '' }
+  return { state: 'not-ready', reason: `${where.host}:${where.port} does not answer` }
 }
 
 function summaryOf(phase: string, allReady: boolean, http: string): string {
@@ -89,7 +110,7 @@ function summaryOf(phase: string, allReady: boolean, http: string): string {
     case 'stopping':
       return 'The suite is stopping.'
     case 'up':
-      return `The suite is up, but not every service is ready: ${http}`
+      return `The suite is up, but not everything is ready: ${http}`
     default:
       return 'The supervisor is gone, but services of it still run. `npm run down` stops them; `npm run up` starts anew.'
   }

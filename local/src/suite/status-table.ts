@@ -6,9 +6,11 @@ const HEAD = ['SERVICE', 'STATE', 'PID', 'ADMIN', 'RESTARTS', 'REASON']
 
 /** A summary, a table of the services, and where the servers are; without a trailing newline. */
 export function statusTable({ report, summary, mode, remarks }: Status): string {
-  const rows = report.services.map(({ name, state, pid, admin }, index) => {
+  const processes = [...report.servers.map((server) => ({ ...server, admin: undefined })), ...report.services]
+  const rows = processes.map(({ name, state, pid, admin }, index) => {
     const { reason = '', restarts = 0 } = remarks[index] ?? {}
-    return [name, state, pid === null ? '-' : String(pid), `127.0.0.1:${admin}`, String(restarts), printable(reason)]
+    const port = admin === undefined ? '-' : `127.0.0.1:${admin}`
+    return [name, state, pid === null ? '-' : String(pid), port, String(restarts), printable(reason)]
   })
   const lines = [summary, ...aligned([HEAD, ...rows])]
   const { rabbitmq, mysql } = report
@@ -17,6 +19,7 @@ export function statusTable({ report, summary, mode, remarks }: Status): string 
       `RabbitMQ  ${rabbitmq.host}:${rabbitmq.port}, vhost ${rabbitmq.vhost}, user ${rabbitmq.username} (${mode})`,
     )
   }
+  if (rabbitmq !== null && mode === 'local') lines.push('          npm run rabbitmqctl -- list_queues')
   if (mysql !== null)
     lines.push(`MySQL     ${mysql.host}:${mysql.port}, database ${mysql.database}, user ${mysql.user} (${mode})`)
   return lines.join('\n')

@@ -44,7 +44,7 @@ async function clear(
 ): Promise<void> {
   const left = readState(suite.directory)
   if (before === undefined) report({ kind: 'note', text: 'Nothing is running.' })
-  if (left !== undefined) await stopLeftovers(left, suite.stopMs, report)
+  if (left !== undefined) await stopLeftovers(suite.directory, left, suite.stopMs, report)
   if (before?.mode === EXTERNAL) {
     const untouched = 'RabbitMQ and MySQL are not ours (external): they run on'
     report({ kind: 'note', text: deleteData ? `${untouched}, and their data was not touched` : untouched })

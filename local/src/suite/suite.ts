@@ -1,9 +1,10 @@
 // What the supervisor needs to know of a suite; the real one is in ims.ts, tests supervise small ones of their own.
 import type { z } from 'zod'
+import type { ServerProcess } from '../servers/servers.ts'
 import type { ServiceSpec } from './child.ts'
 import type { WantedPort } from './ports.ts'
 import type { mysqlAddress, rabbitmqAddress } from './state.ts'
-import type { RestartPolicy } from './supervised-service.ts'
+import type { RestartPolicy } from './supervised-process.ts'
 
 /** RabbitMQ and MySQL as the suite was given them. */
 export interface SuiteServers {
@@ -12,6 +13,8 @@ export interface SuiteServers {
   readonly mysql: z.infer<typeof mysqlAddress>
   /** Variables by which a service, or `migrate`, is a user of its own; without it all are the users of the addresses. */
   accountOf?(name: string): Record<string, string>
+  /** Those to be kept running; external servers are not ours to start. */
+  readonly processes: readonly ServerProcess[]
   close(options: { deleteData: boolean }): Promise<void>
 }
 
@@ -25,6 +28,8 @@ export interface Suite {
   readonly http: string
   readonly ports: readonly WantedPort[]
   readonly admins: readonly { readonly name: string; readonly admin: number }[]
+  /** Files that the servers and the supervisor append to for as long as they run; they are kept from filling the disk. */
+  readonly endlessLogs: readonly string[]
   /** In the order of starting. The last is the one that takes work from outside: it is stopped before the others. */
   services(servers: SuiteServers): readonly ServiceSpec[]
   startServers(onProgress: (text: string) => void): Promise<SuiteServers>

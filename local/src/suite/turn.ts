@@ -2,8 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { claimDirectory } from './claim.ts'
 import { isAlive } from './process-identity.ts'
-import { Interrupted, type Report } from './progress.ts'
+import { Interrupted, type Report, StepFailed } from './progress.ts'
+import { until } from './readiness.ts'
 import { readState, type SuiteState } from './state.ts'
+import { STATUS_EXIT, statusOf } from './status-report.ts'
+import type { Suite } from './suite.ts'
 
 export type Turn = { kind: 'ours'; release: () => void } | { kind: 'theirs'; code: 0 | 1 }
 
@@ -13,7 +16,8 @@ const LOOK_EVERY_MS = 100
  * Ours, with what gives the claim back; theirs with code 0 when the suite is up, or with 1 when another process tried to start
  * it and failed. Waits while another starts or stops it. Rejects with Interrupted when `signal` aborts.
  */
-export async function takeTurn(directory: string, report: Report, signal: AbortSignal): Promise<Turn> {
+export async function takeTurn(suite: Suite, report: Report, signal: AbortSignal): Promise<Turn> {
+  const { directory } = suite
   let awaited: SuiteState['phase'] | undefined
   for (;;) {
     if (signal.aborted) throw new Interrupted()
@@ -27,8 +31,7 @@ export async function takeTurn(directory: string, report: Report, signal: AbortS
     const state = readState(directory)
     if (state !== undefined && isAlive(state.supervisor)) {
       if (state.phase === 'up') {
-        report({ kind: 'note', text: alreadyUp(state) })
-        return { kind: 'theirs', code: 0 }
+        return { kind: 'theirs', code: await isUp(suite, state, report, signal) }
       }
       if (awaited !== state.phase) {
         const doing = state.phase === 'starting' ? 'already starting the suite' : 'stopping the suite'
@@ -38,6 +41,53 @@ export async function takeTurn(directory: string, report: Report, signal: AbortS
     }
     await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined)
   }
+}
+
+/** Zero once everything is ready, which what was started again may need a while for; one when it does not become so. */
+async function isUp(suite: Suite, state: SuiteState, report: Report, signal: AbortSignal): Promise<0 | 1> {
+  let said = ''
+  const why = async () => {
+    const {
+      exitCode,
+      report: { servers, services },
+      remarks,
+      summary,
+    } = await statusOf(suite)
+    if (exitCode === STATUS_EXIT.ready) return undefined
+    if (exitCode === STATUS_EXIT.notRunning) return summary
+    const notReady = [...servers, ...services]
+      .map(({ name, state: how }, index) => ({
+        name,
+        how,
+        why: remarks[index]?.reason,
+        isServer: index < servers.length,
+      }))
+      .filter(({ how }) => how !== 'ready')
+    // A server that is away is the reason why services are not ready.
+    const causes = notReady.filter(({ isServer }) => isServer)
+    return (causes.length > 0 ? causes : notReady)
+      .map(({ name, how, why: reason }) => `${name} is ${how}${reason ? ` (${reason})` : ''}`)
+      .join('; ')
+  }
+  try {
+    await until(suite.readyMs, signal, async () => {
+      const reason = await why()
+      if (reason !== undefined && said === '') {
+        said = reason
+        report({
+          kind: 'note',
+          text: `The suite runs (process ${state.supervisor.pid}), but ${reason}; waiting for it.`,
+        })
+      }
+      return reason
+    })
+  } catch (error) {
+    if (!(error instanceof StepFailed)) throw error
+    report({ kind: 'note', text: `! The suite runs, but is not ready ${error.message}. \`npm run status\` says more.` })
+    return 1
+  }
+  report({ kind: 'note', text: alreadyUp(state) })
+  return 0
 }
 
 function alreadyUp({ http, supervisor }: SuiteState): string {

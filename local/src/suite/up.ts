@@ -2,10 +2,9 @@
 import { fileURLToPath } from 'node:url'
 import { startInBackground } from './background.ts'
 import { composeUp, suiteMode } from './compose-suite.ts'
-import { showOn } from './display.ts'
+import { ownScreen, showOn } from './display.ts'
 import { imsSuiteOrExplain } from './ims.ts'
 import { readFlags } from './options.ts'
-import type { Report } from './progress.ts'
 import { runSuite } from './run-suite.ts'
 import { listenForSignals } from './stop-request.ts'
 import { nameWidth } from './suite.ts'
@@ -20,20 +19,9 @@ export async function up(args: readonly string[]): Promise<number> {
   if (suite === undefined) return 1
   if ((await suiteMode(process.env, suite.directory)) === 'docker')
     return await composeUp(process.env, { detach: flags.set.has('detach'), stop: listenForSignals().stop })
-  const report = quietOnBrokenPipe(showOn(process.stdout, nameWidth(suite)))
+  const report = showOn(ownScreen(), nameWidth(suite))
   const request = listenForSignals()
   if (!flags.set.has('detach')) return await runSuite(suite, report, request)
   const entry = fileURLToPath(new URL('ims-background.ts', import.meta.url))
   return await startInBackground(entry, suite.directory, report, request)
-}
-
-/** A reader that went away (`npm run up | head`, a closed terminal) ends the display, not the suite. */
-function quietOnBrokenPipe(report: Report): Report {
-  let broken = false
-  process.stdout.on('error', () => {
-    broken = true
-  })
-  return (event) => {
-    if (!broken) report(event)
-  }
 }

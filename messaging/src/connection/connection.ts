@@ -1,18 +1,20 @@
 // A supervised AMQP connection, and supervised channels on it: each is opened again, with its whole set-up, when it is lost.
 import type { ConnectionOptions } from 'node:tls'
+import { addressOf, type Server } from '@ims/runtime/server-list'
+import { type Tls, tlsTrouble } from '@ims/runtime/tls'
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
-import { Misconfigured } from '../errors.ts'
+import { asError, Misconfigured } from '../errors.ts'
 import { type Clock, clockOf, withDeadline } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { channelEnd, connectionEnd, frameMaxOf, socketOf } from './inside-amqplib.ts'
-import { addressOf, type Server } from './server-list.ts'
 import { Supervised } from './supervised.ts'
-import { type Tls, tlsTrouble } from './tls.ts'
 
 /** An open connection, and whether the broker blocks publishing on it (https://www.rabbitmq.com/docs/connection-blocked). */
 export interface Connection {
   readonly model: ChannelModel
+  /** Of the broker, as `host:port`. */
+  readonly address: string
   readonly clock: Clock
   blocked: string | undefined
   /** When the last block ended, by the clock. */
@@ -44,7 +46,8 @@ export function superviseConnection(
     reconnectMostMs: config.reconnectMostMs,
     reopened: () => service.meter.count('broker_reconnects', { connection: purpose }),
     open: (lost) => openConnection(config, next(), `${service.name} ${purpose}`, service, lost),
-    ended: ({ model }) => connectionEnd(model),
+    where: config.servers.map(addressOf).join(' or '),
+    ended: connectionLoss,
     close: closeConnection,
   })
 }
@@ -112,18 +115,28 @@ async function openConnection(
   )
     .catch((error: unknown) => {
       if (late.signal.aborted) throw new Error(`${addressOf(server)}: opening took longer than ${connectTimeoutMs} ms`)
-      const trouble = tls === undefined ? undefined : tlsTrouble(error)
-      const why = trouble ?? (error instanceof Error ? error.message : String(error))
+      const trouble = tls === undefined ? undefined : tlsTrouble('RABBITMQ', error)
+      const why = trouble ?? asError(error).message
       throw new Error(`${addressOf(server)}: ${why}`, { cause: error })
     })
     .finally(clearDeadline)
   log.info({ server: addressOf(server) }, `${connectionName}: connected to ${addressOf(server)}`)
   const frameMax = frameMaxOf(model)
   const drop = (reason: Error) => void socketOf(model).destroy(reason)
-  const connection: Connection = { model, clock, blocked: undefined, unblockedAtMs: 0, frameMax, drop }
+  const address = addressOf(server)
+  const connection: Connection = {
+    model,
+    address,
+    clock,
+    blocked: undefined,
+    unblockedAtMs: 0,
+    frameMax,
+    drop,
+  }
   // amqplib waits without a deadline for the broker's close-ok after some errors, so an error ends the connection as well.
-  for (const event of ['error', 'close'] as const) model.on(event, () => lost(connectionEnd(model) ?? UNEXPLAINED))
-  const closed = connectionEnd(model)
+  for (const event of ['error', 'close'] as const)
+    model.on(event, () => lost(connectionLoss(connection) ?? at(address, UNEXPLAINED)))
+  const closed = connectionLoss(connection)
   if (closed !== undefined) lost(closed)
   model.on('blocked', (why) => {
     connection.blocked = why
@@ -136,6 +149,14 @@ async function openConnection(
   })
   return connection
 }
+
+/** Why the connection is over, with the broker's address in front; undefined while it is open. */
+function connectionLoss({ model, address }: Connection): Error | undefined {
+  const end = connectionEnd(model)
+  return end && at(address, end)
+}
+
+const at = (address: string, error: Error): Error => new Error(`${address}: ${error.message}`, { cause: error })
 
 type TlsOptions = Pick<ConnectionOptions, 'rejectUnauthorized' | 'ca' | 'cert' | 'key' | 'servername'>
 
@@ -183,6 +204,7 @@ export function superviseChannel(
         throw error instanceof Misconfigured ? error : (connectionEnd(model) ?? error)
       }
     },
+    needs: () => connection.notReady(),
     ended: channelEnd,
     close: (channel) => closeChannel(channel, clock),
   })

@@ -1,5 +1,5 @@
 // Keeps one thing open: opens it, notices its loss, opens it again, for ever, until told to stop.
-import { Misconfigured } from '../errors.ts'
+import { asError, Misconfigured } from '../errors.ts'
 import { backoffMs, clockOf, OwnScope } from '../scope.ts'
 import type { Service } from '../service.ts'
 
@@ -15,6 +15,10 @@ export interface Supervision<T> {
   close(resource: T): Promise<void>
   /** Why it is over, undefined while it is open. Asked at each use, so that no loss depends on an event alone. */
   ended?(resource: T): Error | undefined
+  /** Why what it is opened on is not open, which is told first; undefined while that is open. */
+  needs?(): string | undefined
+  /** Where it is opened, told until the first attempt has ended. */
+  readonly where?: string
   /** Called each time it is open again after a loss. */
   reopened?(): void
   readonly service: Pick<Service, 'log' | 'clock'>
@@ -35,7 +39,7 @@ export class Supervised<T> {
   constructor(how: Supervision<T>) {
     this.#how = how
     this.#stop = new OwnScope(clockOf(how.service))
-    this.#reason = `${how.name} is not open yet`
+    this.#reason = `${how.name} is not open yet${how.where === undefined ? '' : `: ${how.where} has not answered`}`
     this.#running = this.#run()
   }
 
@@ -47,6 +51,8 @@ export class Supervised<T> {
   /** Why it is not open, in one sentence; undefined while it is. */
   notReady(): string | undefined {
     if (this.current !== undefined) return undefined
+    const needs = this.#how.needs?.()
+    if (needs !== undefined) return needs
     return this.#open === undefined ? this.#reason : this.#sentence(this.#open.loss.reason)
   }
 
@@ -103,7 +109,7 @@ export class Supervised<T> {
         this.#reason = this.#sentence(loss.reason)
         await this.#how.close(resource)
       } catch (error) {
-        loss.report(error instanceof Error ? error : new Error(String(error)))
+        loss.report(asError(error))
       }
       if (this.#stop.signal.aborted) break
       const delayMs = backoffMs(Math.max(attempt, 1), reconnectMostMs, clock.random)

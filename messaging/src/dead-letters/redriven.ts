@@ -4,6 +4,7 @@ import type { Channel, Message } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
 import { type Connection, closeConnection, openFirstConnection } from '../connection/connection.ts'
 import { channelEnd, transactional } from '../connection/inside-amqplib.ts'
+import { asError } from '../errors.ts'
 import { carried, FRAME_MIN_BYTES, headerRoom } from '../incoming/carried.ts'
 import type { Envelope } from '../outgoing/publisher.ts'
 import { HEARS_REFUSALS_HEADER } from '../outgoing/reply.ts'
@@ -160,7 +161,7 @@ class RabbitmqRepublisher implements Republisher {
       this.#channel?.publish('', queue, content, properties)
     } catch (error) {
       // amqplib refuses before it writes anything: the channel is closing, or a header cannot be written again.
-      const why = printable(error instanceof Error ? error.message : String(error))
+      const why = printable(asError(error).message)
       throw new DeadLettersUnavailable('unconfirmed', `the message ${printable(idOf(message))} cannot be sent: ${why}`)
     }
   }

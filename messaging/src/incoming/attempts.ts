@@ -1,5 +1,6 @@
-// Runs a handler until each message has an outcome: retries while a dependency is down; if a batch fails, runs its messages one by one to find the bad one.
+// Runs a handler until each message has an outcome: retries while a dependency is down; if a batch fails, runs parts of it to find the bad messages.
 import type { ConsumerConfig } from '../config.ts'
+import { asError } from '../errors.ts'
 import type { Delivery, Handler, Outcome } from '../handler.ts'
 import { clockOf, Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
@@ -7,197 +8,200 @@ import type { Refused } from './read-message.ts'
 
 /** Attempts of a message alone, while others succeed, before it is refused for an unexpected error. */
 const ATTEMPTS_MAX = 3
-/** Transient errors in a row after which the rest of a batch is not tried one by one: the dependency is away. */
+/** Messages that fail alone in a row with a transient error, after which no more are tried: the dependency is down. */
 const TRANSIENT_MAX = 2
 
-export interface AttemptParts<Body, Result> {
+export interface Told<Item, Result> {
+  readonly item: Item
+  readonly outcome: Outcome<Result>
+}
+
+export interface AttemptParts<Body, Result, Item> {
   readonly queue: string
   readonly handler: Handler<Body, Result>
-  readonly config: Pick<ConsumerConfig, 'retryMostMs' | 'holdMostMs'>
+  readonly config: Pick<ConsumerConfig, 'batchMost' | 'retryMostMs' | 'holdMostMs'>
   readonly service: Service
-  /** Called with the reason while messages are held, and with undefined afterwards. */
+  /** Called with the reason while messages are held, and with undefined as soon as none is. */
   readonly trouble: (sentence: string | undefined) => void
-  /**
-   * Takes messages that have arrived since. They join messages that fail with an unknown error: if they succeed, the message
-   * is the cause.
-   */
-  readonly more: () => readonly Delivery<Body>[]
+  /** Called with each outcome, once, as soon as it is known. */
+  readonly told: (told: readonly Told<Item, Result>[]) => void
+  /** Takes one more message that has arrived: if it succeeds where others fail, they are the cause. */
+  readonly more: () => Item | undefined
+}
+
+/** What has to be requeued: its outcome is not known. */
+export interface Untold<Item> {
+  readonly items: readonly Item[]
+  readonly error: Error | undefined
 }
 
 /**
- * Resolves with one outcome for each delivery and for each that joined, in order; undefined if `givenUp` aborted, or they were
- * held too long, before every outcome was known. An error whose property `transient` is true is never a message's fault; if `contended`
- * is true as well, the others are tried one by one. Any other error is, but only if the message fails alone while another succeeds. If all fail, they are held.
+ * Tells the outcome of each message. Resolves when all are told, or with the others when `givenUp` aborts or they were held for
+ * `holdMostMs`. An error whose property `transient` is true is never a message's fault; if `contended` is true as well, the
+ * messages are tried one by one. A message is refused for any other error if it fails alone while another one succeeds. If all
+ * fail, they are held.
  */
-export async function outcomesOf<Body, Result>(
-  deliveries: readonly Delivery<Body>[],
-  parts: AttemptParts<Body, Result>,
+export async function attemptAll<Body, Result, Item extends { readonly read: Delivery<Body> }>(
+  items: readonly Item[],
+  parts: AttemptParts<Body, Result, Item>,
   givenUp: AbortSignal,
-): Promise<readonly (Outcome<Result> | undefined)[]> {
-  try {
-    return await new Attempts(deliveries, parts, givenUp).outcomes()
-  } finally {
-    parts.trouble(undefined)
-  }
+): Promise<Untold<Item> | undefined> {
+  return await new Attempts(items, parts, givenUp).run()
 }
 
-interface Entry<Body, Result> {
+interface Entry<Body, Item> {
+  readonly item: Item
   delivery: Delivery<Body>
-  outcome: Outcome<Result> | undefined
   /** How many times it failed alone. */
   failures: number
   /** Another message succeeded after this one had failed alone. */
   isSuspect: boolean
 }
 
-const isOpen = ({ outcome }: Entry<unknown, unknown>): boolean => outcome === undefined
-
-const entryOf = <Body, Result>(delivery: Delivery<Body>): Entry<Body, Result> => ({
-  delivery,
-  outcome: undefined,
-  failures: 0,
-  isSuspect: false,
-})
-
-class Attempts<Body, Result> {
-  readonly #parts: AttemptParts<Body, Result>
-  readonly #givenUp: AbortSignal
+class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
+  readonly #parts: AttemptParts<Body, Result, Item>
   readonly #scope: Scope
-  readonly #heldSinceMs: number
-  readonly #entries: Entry<Body, Result>[]
+  readonly #hold: Scope
+  /** In their order; those that are told leave. */
+  readonly #open = new Set<Entry<Body, Item>>()
 
-  constructor(deliveries: readonly Delivery<Body>[], parts: AttemptParts<Body, Result>, givenUp: AbortSignal) {
-    this.#entries = deliveries.map(entryOf<Body, Result>)
+  constructor(items: readonly Item[], parts: AttemptParts<Body, Result, Item>, givenUp: AbortSignal) {
     this.#parts = parts
-    this.#givenUp = givenUp
     this.#scope = new Scope(clockOf(parts.service), givenUp)
-    this.#heldSinceMs = this.#scope.clock.nowMs()
+    this.#hold = this.#scope.part([], parts.config.holdMostMs)
+    for (const item of items) this.#join(item)
   }
 
-  /** One for each entry; undefined for those that nothing could be told of before they have to be given back. */
-  async outcomes(): Promise<readonly (Outcome<Result> | undefined)[]> {
+  async run(): Promise<Untold<Item> | undefined> {
+    if (this.#open.size === 0) return undefined
     for (let attempt = 1; ; attempt += 1) {
-      const open = this.#entries.filter(isOpen)
-      const error = await this.#attempt(open, attempt)
-      if (!this.#entries.some(isOpen)) break
-      this.#hold(error, attempt)
-      if (!(await this.#pause(attempt))) break
+      const error = await this.#round(attempt)
+      this.#report(error, attempt)
+      if (this.#open.size === 0) return undefined
+      const until = this.#until(error)
+      await until.backOff(attempt, this.#parts.config.retryMostMs)
+      if (until.isOver) return { items: [...this.#open].map(({ item }) => item), error }
     }
-    return this.#entries.map(({ outcome }) => outcome)
   }
 
-  /** Runs the handler, first for all at once. Resolves with the error that left messages without an outcome. */
-  async #attempt(open: readonly Entry<Body, Result>[], attempt: number): Promise<unknown> {
-    try {
-      const outcomes = await this.#handled(open)
-      for (const [index, entry] of open.entries()) entry.outcome = outcomes[index]
-      return undefined
-    } catch (error) {
-      this.#failed(open)
-      const [only] = open
-      const isAlone = open.length === 1
-      if (isTransient(error) && (isAlone || !isContended(error))) return error
-      if (isAlone && only) only.failures += 1
-      else {
-        this.#warn(error, attempt, open, 'trying them one by one')
-        const transient = await this.#oneByOne(open)
-        if (transient) return transient
-      }
-      this.#entries.push(...this.#parts.more().map(entryOf<Body, Result>))
-      return error
-    }
+  /** The deadline does not cut off a message that others prove to be bad: it is refused after a few more attempts. */
+  #until(error: Error | undefined): Scope {
+    return !isTransient(error) && [...this.#open].some(isSuspect) ? this.#scope : this.#hold
+  }
+
+  #join(item: Item): Entry<Body, Item> {
+    const entry = { item, delivery: item.read, failures: 0, isSuspect: false }
+    this.#open.add(entry)
+    return entry
   }
 
   /**
-   * Runs each in order, then again those that failed before another one succeeded. Resolves with the last transient error: one
-   * may be of its message alone (a locked row), after several in a row nothing more is tried.
+   * Runs the handler for all, then for halves of what failed, down to single messages. Where another transaction is in the way
+   * each message is tried alone, because each part that contains the contended one waits for a lock. Resolves with an error that left
+   * messages open, preferably a transient one.
    */
-  async #oneByOne(open: readonly Entry<Body, Result>[]): Promise<unknown> {
-    let transient: unknown
-    let inARow = 0
-    for (const entry of open) {
-      const error = await this.#alone(entry)
-      inARow = error === undefined ? 0 : inARow + 1
-      transient = error ?? transient
-      if (inARow >= TRANSIENT_MAX) return transient
-      if (entry.outcome === undefined) continue
-      for (const other of open) other.isSuspect = other.failures > 0
-    }
-    for (const entry of open) {
-      while (isOpen(entry) && entry.isSuspect) {
-        if (!(await this.#pause(entry.failures))) return transient
-        const error = await this.#alone(entry)
-        if (error !== undefined) return error
+  async #round(attempt: number): Promise<Error | undefined> {
+    const open = [...this.#open]
+    const parts = inParts(open, open.every(isSuspect) ? 1 : this.#parts.config.batchMost)
+    const [first] = parts
+    let left: Error | undefined
+    let transientInARow = 0
+    for (let part = parts.shift(); part !== undefined; part = parts.shift() ?? this.#witness()) {
+      const error = await this.#try(part)
+      if (error === undefined) transientInARow = 0
+      else {
+        if (!isTransient(left)) left = error
+        if (part.length === 1 && isTransient(error)) transientInARow += 1
+        const isDown = part === first && isTransient(error) && !isContended(error)
+        if (isDown || transientInARow >= TRANSIENT_MAX) break
+        if (part === first && part.length > 1) this.#warn(error, attempt, part, 'looking for the cause')
+        if (part.length > 1) parts.unshift(...inParts(part, isTransient(error) ? 1 : Math.ceil(part.length / 2)))
       }
+      if (this.#until(left).isOver) break
     }
-    return transient
+    return left
   }
 
-  /** Runs the handler for this one. Resolves with a transient error if it has to be held. */
-  async #alone(entry: Entry<Body, Result>): Promise<unknown> {
-    if (this.#givenUp.aborted) return this.#givenUp.reason
+  /** One more message, as long as some failed alone and none succeeded since. */
+  #witness(): Entry<Body, Item>[] | undefined {
+    if (![...this.#open].some((entry) => entry.failures > 0 && !entry.isSuspect)) return undefined
+    const item = this.#parts.more()
+    return item && [this.#join(item)]
+  }
+
+  /** Runs the handler once. Resolves with its error. */
+  async #try(entries: readonly Entry<Body, Item>[]): Promise<Error | undefined> {
+    const { handler, queue, service } = this.#parts
+    let outcomes: readonly Outcome<Result>[]
     try {
-      const [outcome] = await this.#handled([entry])
-      entry.outcome = outcome
-    } catch (error) {
-      this.#failed([entry])
-      if (isTransient(error)) return error
-      entry.failures += 1
-      if (entry.isSuspect) this.#warn(error, entry.failures, [entry], 'it failed alone while others succeeded')
-      if (entry.isSuspect && entry.failures >= ATTEMPTS_MAX) entry.outcome = failed(error)
+      outcomes = await handler(entries.map(({ delivery }) => delivery))
+      if (outcomes.length !== entries.length)
+        throw new Error(`the handler returned ${outcomes.length} outcomes for ${entries.length} messages`)
+    } catch (thrown) {
+      const error = asError(thrown)
+      // A failed attempt may have had its effect, so the next one counts as a redelivery.
+      for (const entry of entries) entry.delivery = { ...entry.delivery, redelivered: true }
+      service.meter.count('messages_retried', { queue }, entries.length)
+      const [only] = entries
+      if (only && entries.length === 1 && !isTransient(error)) this.#failedAlone(only, error)
+      return error
     }
+    this.#tell(entries, outcomes)
+    for (const entry of this.#open) entry.isSuspect ||= entry.failures > 0
     return undefined
   }
 
-  async #handled(entries: readonly Entry<Body, Result>[]): Promise<readonly Outcome<Result>[]> {
-    const deliveries = entries.map(({ delivery }) => delivery)
-    const outcomes = await this.#parts.handler(deliveries)
-    if (outcomes.length !== deliveries.length)
-      throw new Error(`the handler returned ${outcomes.length} outcomes for ${deliveries.length} messages`)
-    return outcomes
+  #failedAlone(entry: Entry<Body, Item>, error: Error): void {
+    entry.failures += 1
+    if (!entry.isSuspect) return
+    this.#warn(error, entry.failures, [entry], 'it failed alone while others succeeded')
+    if (entry.failures >= ATTEMPTS_MAX) this.#tell([entry], [failed(error)])
   }
 
-  /** False when the messages have to be requeued. */
-  async #pause(attempt: number): Promise<boolean> {
-    const { holdMostMs, retryMostMs } = this.#parts.config
-    if (this.#scope.clock.nowMs() - this.#heldSinceMs > holdMostMs) return false
-    await this.#scope.backOff(attempt, retryMostMs)
-    return !this.#givenUp.aborted
+  #tell(entries: readonly Entry<Body, Item>[], outcomes: readonly Outcome<Result>[]): void {
+    for (const entry of entries) this.#open.delete(entry)
+    this.#parts.told(
+      entries.flatMap(({ item }, index) => {
+        const outcome = outcomes[index]
+        return outcome === undefined ? [] : [{ item, outcome }]
+      }),
+    )
   }
 
-  #hold(error: unknown, attempt: number): void {
+  #report(error: Error | undefined, attempt: number): void {
     const { queue, service, trouble } = this.#parts
-    const held = this.#entries.filter(isOpen)
+    const held = [...this.#open].filter((entry) => isTransient(error) || !entry.isSuspect)
+    if (held.length === 0 || error === undefined) {
+      trouble(undefined)
+      return
+    }
     this.#warn(error, attempt, held, 'holding them')
     service.meter.observe('messages_held', held.length, { queue })
-    trouble(`holding ${held.length} messages of ${queue}: ${sentenceOf(error)}`)
+    trouble(`holding ${held.length} messages of ${queue}: ${error.message}`)
   }
 
-  /** A failed attempt may have had its effect, so the next one counts as a redelivery. */
-  #failed(entries: readonly Entry<Body, Result>[]): void {
-    for (const entry of entries) entry.delivery = { ...entry.delivery, redelivered: true }
-    this.#parts.service.meter.count('messages_retried', { queue: this.#parts.queue }, entries.length)
-  }
-
-  #warn(error: unknown, attempt: number, entries: readonly Entry<Body, Result>[], next: string): void {
+  #warn(error: Error, attempt: number, entries: readonly Entry<Body, Item>[], next: string): void {
     const { queue, service } = this.#parts
     const fields = { queue, attempt, messages: entries.length, messageId: entries[0]?.delivery.messageId }
-    service.log.warn(fields, `could not apply messages, ${next}: ${sentenceOf(error)}`)
+    service.log.warn(fields, `could not apply messages, ${next}: ${error.message}`)
   }
 }
 
-const isTransient = (error: unknown): boolean =>
-  error instanceof Error && 'transient' in error && error.transient === true
+const isSuspect = (entry: Entry<unknown, unknown>): boolean => entry.isSuspect
+
+const inParts = <T>(all: readonly T[], size: number): (readonly T[])[] =>
+  Array.from({ length: Math.ceil(all.length / size) }, (_, index) => all.slice(index * size, (index + 1) * size))
+
+/** The dependency is down; otherwise the message may be the cause. */
+export const isTransient = (error: Error | undefined): boolean =>
+  error !== undefined && 'transient' in error && error.transient === true
 
 /** Part of the batch may be free. */
-const isContended = (error: unknown): boolean =>
-  error instanceof Error && 'contended' in error && error.contended === true
+const isContended = (error: Error): boolean => 'contended' in error && error.contended === true
 
-const sentenceOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
-
-const failed = (error: unknown): Refused => ({
+const failed = (error: Error): Refused => ({
   kind: 'refused',
   reason: 'handler-failed',
-  error: `failed ${ATTEMPTS_MAX} times while other messages succeeded, last with: ${sentenceOf(error)}`,
+  error: `failed ${ATTEMPTS_MAX} times while other messages succeeded, last with: ${error.message}`,
   attempts: ATTEMPTS_MAX,
 })

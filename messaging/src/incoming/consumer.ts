@@ -6,18 +6,15 @@ import { pauseReading } from '../connection/inside-amqplib.ts'
 import type { Supervised } from '../connection/supervised.ts'
 import { ensureQueue } from '../connection/topology.ts'
 import { type Contract, deadLetterQueue } from '../contract.ts'
-import type { Delivery, Handler, Outcome } from '../handler.ts'
-import type { Publisher } from '../outgoing/publisher.ts'
+import type { Delivery, Handler } from '../handler.ts'
 import { isReplyAddress } from '../outgoing/reply.ts'
-import type { ReplyAddresses } from '../outgoing/reply-addresses.ts'
-import type { Requester } from '../outgoing/requester.ts'
 import { clockOf, OwnScope, withDeadline } from '../scope.ts'
-import type { Service } from '../service.ts'
 import { zeroConsumed } from '../zero-counts.ts'
-import { outcomesOf } from './attempts.ts'
-import { type Held, InHand, type Session } from './in-hand.ts'
+import { attemptAll, isTransient, type Untold } from './attempts.ts'
+import { type Held, InHand, type Readable, type Session } from './in-hand.ts'
 import { type Refused, readMessage } from './read-message.ts'
-import { Telling } from './telling.ts'
+import { Telling, type TellingParts } from './telling.ts'
+import { WorkLog } from './work-log.ts'
 
 /** More than this does not make a batch faster. */
 const IN_HAND_MAX_BYTES = 33_554_432
@@ -32,6 +29,8 @@ export const RETURN_PAUSE_MAX_MS = 600_000
 export const RETURN_PAUSE_MIN_MS = 500
 /** More than one: a message that fails by itself is only found out when another one succeeds. */
 const RETURN_PREFETCH = 10
+/** By which it grows from one return to the next while messages fail with an unknown error. */
+const RETURN_PREFETCH_GROWTH = 4
 /**
  * Queries in hand. The others wait on the queue, where the broker drops them at their deadline, and where another replica can
  * take them. One whose deadline is counted from its arrival here is worked on for nothing at most.
@@ -40,19 +39,11 @@ const QUERY_PREFETCH_MAX = 64
 /** Longest deadline that is looked at: what an operator can set. */
 const EXPIRATION_MAX_MS = 3_600_000
 
-export interface ConsumerParts<Body, Result> {
-  readonly contract: Contract<Body, Result>
+export interface ConsumerParts<Body, Result> extends Omit<TellingParts<Body, Result>, 'inHand' | 'hearing' | 'scope'> {
   readonly handler: Handler<Body, Result>
   readonly connection: Supervised<Connection>
-  readonly publisher: Publisher
-  /** Has a connection of its own, so that large replies hold up no dead letter. */
-  readonly replies: Publisher
-  /** On the same connection. */
-  readonly refusals: Pick<Requester, 'refuse'>
-  readonly addresses: ReplyAddresses
   readonly rabbitmq: RabbitmqConfig
   readonly config: ConsumerConfig
-  readonly service: Service
   /** Why the handler's dependency cannot be used, in one sentence; undefined when it can. */
   readonly dependency: () => Promise<string | undefined>
 }
@@ -65,11 +56,14 @@ export class Consumer<Body, Result> {
   #session: Session | undefined
   readonly #working = new Set<Promise<void>>()
   readonly #telling: Telling<Body, Result>
+  readonly #workLog: WorkLog
   /** What is wrong with the batch in hand, or with the dependency. */
   #trouble: string | undefined
   /** The queue is left until the dependency answers: how often in a row that was necessary. */
   #away: Promise<void> | undefined
   #timesAway = 0
+  /** Messages that a subscription takes: few after an absence, until one of them is applied. */
+  #takes: number
   /** When the handler last gave an outcome, by the clock. */
   #lastToldMs = Number.NEGATIVE_INFINITY
   #closing: Promise<void> | undefined
@@ -79,7 +73,8 @@ export class Consumer<Body, Result> {
   #readOn: (() => void) | undefined
 
   constructor(parts: ConsumerParts<Body, Result>) {
-    this.#parts = parts
+    this.#workLog = new WorkLog(parts.contract, parts.service)
+    this.#parts = { ...parts, handler: this.#workLog.watch(parts.handler) }
     this.#stop = new OwnScope(clockOf(parts.service))
     const { contract, connection, rabbitmq, service } = parts
     const setting = { variable: 'CONSUMER_IN_HAND_MOST_BYTES', configured: parts.config.inHandMostBytes }
@@ -90,6 +85,7 @@ export class Consumer<Body, Result> {
     this.#inHand = new InHand(contract.queue, service.meter, () => this.#left())
     this.#prefetch =
       contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, parts.config.prefetch) : parts.config.prefetch
+    this.#takes = this.#prefetch
     // The rest is for others: whoever refuses to hear must not keep them waiting.
     const hearing = { most: Math.ceil(this.#prefetch / 2), mostBytes: this.#inHandMaxBytes / 4 }
     this.#telling = new Telling({ ...parts, inHand: this.#inHand, hearing, scope: this.#stop })
@@ -136,13 +132,12 @@ export class Consumer<Body, Result> {
     if (this.#away === undefined) await this.#subscribe(session, lost)
   }
 
-  /** Few messages at first where the last ones could not be applied: only their deliveries are counted if they still cannot. */
   async #subscribe(session: Session, lost: (reason: Error) => void): Promise<void> {
     const { contract } = this.#parts
     const { channel } = session
     const consumerTag = this.#stop.clock.uuid()
     session.consumerTags.push(consumerTag)
-    await channel.prefetch(this.#timesAway > 0 ? Math.min(RETURN_PREFETCH, this.#prefetch) : this.#prefetch)
+    await channel.prefetch(this.#takes)
     // The queue may have been left before the broker answered.
     if (!session.consumerTags.includes(consumerTag)) return
     const arrived = (message: ConsumeMessage | null) => {
@@ -235,54 +230,58 @@ export class Consumer<Body, Result> {
     this.#inHand.leave('ack', [held])
   }
 
-  /** Messages may join `batch` while it fails with an unknown error. */
-  async #settleBatch(batch: Held<Body>[]): Promise<void> {
-    const { contract, service } = this.#parts
-    const labels = { queue: contract.queue }
-    service.meter.observe('batch_size_messages', batch.length, labels)
+  /** Outcomes are told as soon as they are known; the batch ends when all are told. */
+  async #settleBatch(batch: readonly Held<Body>[]): Promise<void> {
+    const { contract, handler, config, service } = this.#parts
+    const { queue } = contract
     const since = this.#stop.clock.nowMs()
-    const outcomes = await this.#judge(batch)
-    service.meter.observe('batch_duration_seconds', (this.#stop.clock.nowMs() - since) / 1000, labels)
-    service.meter.observe('messages_held', 0, labels)
-    const told = batch.flatMap((held, index) => {
-      const outcome = outcomes[index]
-      return outcome === undefined ? [] : [{ held, outcome }]
-    })
-    for (const { held, outcome } of told) if (outcome.kind === 'answered') held.replyBytes = outcome.body.length
-    if (told.length > 0) this.#lastToldMs = this.#stop.clock.nowMs()
-    await this.#telling.tell(told)
-    const untold = batch.filter(({ step }) => step === 'judging')
-    if (this.#lastToldMs < since) return await this.#goAway(untold)
-    // Some could be applied: the dependency is there, and what is wrong with the others may pass.
-    this.#inHand.leave('give back', untold)
-    this.#trouble = undefined
-    this.#backToNormal()
+    service.meter.observe('batch_size_messages', batch.length, { queue })
+    const telling: Promise<void>[] = []
+    const readable = batch.filter((held) => this.#toJudge(held, telling))
+    const untold = await attemptAll(
+      readable,
+      {
+        queue,
+        handler,
+        config,
+        service,
+        trouble: (sentence) => {
+          this.#trouble = sentence
+          if (sentence !== undefined) this.#workLog.holding()
+        },
+        told: (told) => {
+          this.#lastToldMs = this.#stop.clock.nowMs()
+          telling.push(this.#telling.tell(told))
+        },
+        more: () => this.#oneMore(telling),
+      },
+      this.#givenUp(batch),
+    )
+    service.meter.observe('batch_duration_seconds', (this.#stop.clock.nowMs() - since) / 1000, { queue })
+    service.meter.observe('messages_held', 0, { queue })
+    if (untold !== undefined && this.#lastToldMs < since) await this.#goAway(untold)
+    else {
+      // Some could be applied: the dependency is up, and what is wrong with the others may pass.
+      this.#inHand.leave('give back', untold?.items ?? [])
+      this.#trouble = undefined
+      if (readable.length > 0) this.#backToNormal()
+    }
+    await Promise.all(telling)
   }
 
-  /** One outcome for each message; undefined when it could not be told in time, its channel was lost, or we are to stop. */
-  async #judge(batch: Held<Body>[]): Promise<readonly (Outcome<Result> | undefined)[]> {
-    const { contract, handler, config, service } = this.#parts
-    let why: string | undefined
-    const trouble = (sentence: string | undefined) => {
-      why = sentence ?? why
-      this.#trouble = sentence
+  /** False for a message that cannot be read: it is refused at once. */
+  #toJudge(held: Held<Body>, telling: Promise<void>[]): held is Readable<Body> {
+    held.step = 'judging'
+    if (!('kind' in held.read)) return true
+    telling.push(this.#telling.tell([{ item: held, outcome: held.read }]))
+    return false
+  }
+
+  #oneMore(telling: Promise<void>[]): Readable<Body> | undefined {
+    for (;;) {
+      const [held] = this.#inHand.waiting(1)
+      if (held === undefined || this.#toJudge(held, telling)) return held
     }
-    const deliveriesIn = (some: readonly Held<Body>[]) => {
-      for (const held of some) held.step = 'judging'
-      return some.map(({ read }) => read).filter((read): read is Delivery<Body> => !('kind' in read))
-    }
-    const more = () => {
-      // One other query is enough to tell, and has to wait for the outcome.
-      const joining = this.#inHand.waiting(contract.kind === 'query' ? 1 : config.batchMost - batch.length)
-      batch.push(...joining)
-      return deliveriesIn(joining)
-    }
-    const deliveries = deliveriesIn(batch)
-    const parts = { queue: contract.queue, handler, config, service, trouble, more }
-    const told = deliveries.length === 0 ? [] : await outcomesOf(deliveries, parts, this.#givenUp(batch))
-    if (told.includes(undefined)) this.#trouble = why
-    const next = told.values()
-    return batch.map(({ read }) => ('kind' in read ? read : next.next().value))
   }
 
   #givenUp(batch: readonly Held[]): AbortSignal {
@@ -290,31 +289,36 @@ export class Consumer<Body, Result> {
   }
 
   /**
-   * Gives everything back that nothing was told of, and leaves the queue until the dependency answers: the queue is where
-   * messages wait, and another replica may be able to do them. Also when the channel is gone: each return counts toward the delivery
+   * Requeues everything whose outcome is not known, and leaves the queue until the dependency answers: the queue is where
+   * messages wait, and another replica may be able to apply them. Also when the channel is gone: each return counts toward the delivery
    * limit, and a new subscription would take the messages again at once.
    */
-  async #goAway(batch: readonly Held<Body>[]): Promise<void> {
+  async #goAway({ items, error }: Untold<Held<Body>>): Promise<void> {
     if (this.#stop.signal.aborted) {
       this.#trouble = undefined
-      return this.#inHand.leave('give back', batch)
+      return this.#inHand.leave('give back', items)
     }
+    this.#trouble = `not consuming ${this.#parts.contract.queue}: ${error?.message}`
     await this.#cancel()
     // Queries that are handled at the same time end by themselves.
-    const leaving = new Set([...batch, ...this.#inHand.waiting(Number.POSITIVE_INFINITY)])
+    const leaving = new Set([...items, ...this.#inHand.waiting(Number.POSITIVE_INFINITY)])
     this.#inHand.leave(
       'give back',
       this.#inHand.untold().filter((held) => leaving.has(held)),
     )
-    this.#away ??= this.#comeBack().finally(() => {
+    this.#away ??= this.#comeBack(error).finally(() => {
       this.#away = undefined
     })
   }
 
-  async #comeBack(): Promise<void> {
+  async #comeBack(error: Error | undefined): Promise<void> {
     const { contract, config, dependency, service } = this.#parts
     const fields = { queue: contract.queue }
-    service.log.warn(fields, `left the queue ${contract.queue} until its messages can be applied: ${this.#trouble}`)
+    service.log.warn(fields, `left the queue ${contract.queue} until its messages can be applied: ${error?.message}`)
+    this.#takes = Math.min(
+      this.#prefetch,
+      isTransient(error) || this.#takes >= this.#prefetch ? RETURN_PREFETCH : RETURN_PREFETCH_GROWTH * this.#takes,
+    )
     const growing = Math.min(RETURN_PAUSE_MAX_MS, RETURN_PAUSE_MIN_MS * 4 ** this.#timesAway)
     this.#timesAway += 1
     await this.#stop.pause(growing * (0.5 + this.#stop.clock.random() / 2))
@@ -347,7 +351,9 @@ export class Consumer<Body, Result> {
   #backToNormal(): void {
     if (this.#timesAway === 0) return
     this.#timesAway = 0
-    void this.#resubscribe(1)
+    const isFull = this.#takes === this.#prefetch
+    this.#takes = this.#prefetch
+    if (!isFull) void this.#resubscribe(1)
   }
 }
 

@@ -29,6 +29,9 @@ export interface Held<Body = unknown> {
   replyBytes: number
 }
 
+/** One that the handler can be given. */
+export type Readable<Body> = Held<Body> & { readonly read: Delivery<Body> }
+
 export class InHand<Body> {
   /** In the order of arrival. Whatever is said of messages is computed from this. */
   readonly #all = new Set<Held<Body>>()

@@ -1,6 +1,7 @@
 // Tells what was decided about messages: a reply for whoever asked, a dead letter of what was refused and nobody heard of, then the ack.
 import type { ConsumerConfig } from '../config.ts'
 import type { Contract } from '../contract.ts'
+import { asError } from '../errors.ts'
 import type { Outcome } from '../handler.ts'
 import type { Envelope, Publisher } from '../outgoing/publisher.ts'
 import { HEARS_REFUSALS_HEADER } from '../outgoing/reply.ts'
@@ -8,6 +9,7 @@ import type { ReplyAddresses } from '../outgoing/reply-addresses.ts'
 import type { Requester } from '../outgoing/requester.ts'
 import { Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
+import type { Told } from './attempts.ts'
 import { deadLetter } from './dead-letter.ts'
 import type { Held, InHand } from './in-hand.ts'
 import type { Refused } from './read-message.ts'
@@ -36,11 +38,6 @@ export interface TellingParts<Body, Result> {
   readonly scope: Scope
 }
 
-interface Settled<Body, Result> {
-  readonly held: Held<Body>
-  readonly outcome: Outcome<Result>
-}
-
 export class Telling<Body, Result> {
   readonly #parts: TellingParts<Body, Result>
   /** Replies under way, while the next batch goes on. */
@@ -61,18 +58,19 @@ export class Telling<Body, Result> {
   }
 
   /** Resolves when all of them have left, but for those whose reply is under way. */
-  async tell(settled: readonly Settled<Body, Result>[]): Promise<void> {
-    for (const { held, outcome } of settled) {
-      held.step = 'telling'
+  async tell(told: readonly Told<Held<Body>, Result>[]): Promise<void> {
+    for (const { item, outcome } of told) {
+      item.step = 'telling'
+      if (outcome.kind === 'answered') item.replyBytes = outcome.body.length
       if (outcome.kind !== 'refused') this.#count(outcome)
     }
-    const isPlain = ({ held, outcome }: Settled<Body, Result>) => outcome.kind === 'applied' && !wantsReply(held)
+    const isPlain = ({ item, outcome }: Told<Held<Body>, Result>) => outcome.kind === 'applied' && !wantsReply(item)
     // Together, and at once: they do not wait for the dead letters of others.
-    const plain = settled.filter(isPlain).map(({ held }) => held)
+    const plain = told.filter(isPlain).map(({ item }) => item)
     this.#parts.inHand.leave('ack', plain)
-    if (plain.length === settled.length) return
-    const others = settled.filter((each) => !isPlain(each))
-    await Promise.all(others.map(({ held, outcome }) => this.#tellOne(held, outcome)))
+    if (plain.length === told.length) return
+    const others = told.filter((each) => !isPlain(each))
+    await Promise.all(others.map(({ item, outcome }) => this.#tellOne(item, outcome)))
   }
 
   /** Resolves when no reply is under way any more. */
@@ -151,7 +149,7 @@ export class Telling<Body, Result> {
           service.log.warn(fields, 'message refused: it is among the dead letters')
           return true
         } catch (error) {
-          const why = `cannot dead-letter a message of ${contract.queue}: ${sentence(error)}`
+          const why = `cannot dead-letter a message of ${contract.queue}: ${asError(error).message}`
           this.#stuck.set(held, why)
           service.log.error(fields, why)
           givenUp ??= scope.part([session.over.signal])
@@ -183,7 +181,7 @@ export class Telling<Body, Result> {
       service.meter.count('replies_sent', labels)
     } catch (error) {
       service.meter.count('replies_unroutable', labels)
-      service.log.warn({ ...labels, messageId }, `reply not delivered: ${sentence(error)}`)
+      service.log.warn({ ...labels, messageId }, `reply not delivered: ${asError(error).message}`)
     }
   }
 }
@@ -191,5 +189,3 @@ export class Telling<Body, Result> {
 const hearsRefusals = ({ message }: Held): boolean => message.properties.headers?.[HEARS_REFUSALS_HEADER] === true
 
 const wantsReply = ({ message }: Held): boolean => message.properties.replyTo !== undefined
-
-const sentence = (error: unknown): string => (error instanceof Error ? error.message : String(error))

@@ -3,7 +3,7 @@ import type { RabbitmqConfig } from '../config.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Supervised } from '../connection/supervised.ts'
 import { ensureQueue, onThrowAwayChannel } from '../connection/topology.ts'
-import { Misconfigured } from '../errors.ts'
+import { asError, Misconfigured } from '../errors.ts'
 import { clockOf, OwnScope, Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
 
@@ -58,8 +58,12 @@ export class OwnQueues {
 
   /** Undefined as long as one of them is there: whoever publishes to another one is told by its name. */
   notReady(): string | undefined {
-    if (this.#missing.size === 0 || this.#missing.size < this.#names.size) return undefined
-    return [...this.#missing.values()].map(({ message }) => message).join('; ')
+    return this.#missing.size < this.#names.size ? undefined : this.missing()
+  }
+
+  /** Why those that are missing are; undefined when none is. */
+  missing(): string | undefined {
+    return [...this.#missing.values()].map(({ message }) => message).join('; ') || undefined
   }
 
   close(): void {
@@ -93,7 +97,7 @@ export class OwnQueues {
       if (this.#missing.delete(queue)) log.info({ queue }, `queue ${queue} is there again`)
     } catch (error) {
       if (this.#stop.signal.aborted) return
-      const reason = error instanceof Error ? error : new Error(String(error))
+      const reason = asError(error)
       if (this.#missing.get(queue)?.message !== reason.message)
         log.error({ queue }, `queue ${queue} is missing: ${reason.message}; looking for it again and again`)
       this.#missing.set(queue, reason)

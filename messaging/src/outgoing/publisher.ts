@@ -5,7 +5,7 @@ import type { Connection, Purpose } from '../connection/connection.ts'
 import type { Supervised } from '../connection/supervised.ts'
 import type { Contract } from '../contract.ts'
 import { Deadlines } from '../deadlines.ts'
-import { NotAccepted, OutcomeUnknown } from '../errors.ts'
+import { asError, NotAccepted, OutcomeUnknown } from '../errors.ts'
 import { FRAME_MIN_BYTES } from '../incoming/carried.ts'
 import { type Clock, clockOf, type Scope, whenLate } from '../scope.ts'
 import type { Service } from '../service.ts'
@@ -112,20 +112,16 @@ export class Publisher {
   }
 
   /** Publishes bytes as they are, and resolves once the broker has confirmed them. Same errors as `publish`. */
-  send(envelope: Envelope): Promise<void> {
-    const refusal = this.#refusal(envelope)
-    if (refusal) return this.#refused(envelope, refusal)
-    return new Promise((resolve, reject) => this.#write(envelope, resolve, reject))
+  async send(envelope: Envelope): Promise<void> {
+    await this.#offer(envelope)
   }
 
   /**
    * Publishes what should not be there twice: waits for the confirm without a deadline, as long as the channel is open. Once
    * `stopping` has aborted it waits as long as `send` does. Same errors as `publish`.
    */
-  deliver(envelope: Envelope, stopping: AbortSignal): Promise<void> {
-    const refusal = this.#refusal(envelope)
-    if (refusal) return this.#refused(envelope, refusal)
-    return new Promise((resolve, reject) => this.#write(envelope, resolve, reject, stopping))
+  async deliver(envelope: Envelope, stopping: AbortSignal): Promise<void> {
+    await this.#offer(envelope, stopping)
   }
 
   /**
@@ -219,12 +215,15 @@ export class Publisher {
     return undefined
   }
 
-  #refused(envelope: Envelope, refusal: NotAccepted): Promise<never> {
+  /** The deadline for the confirm begins now, or when `from` aborts. */
+  async #offer(envelope: Envelope, from?: AbortSignal): Promise<void> {
+    const refusal = this.#refusal(envelope)
+    if (refusal === undefined)
+      return await new Promise((resolve, reject) => this.#write(envelope, resolve, reject, from))
     this.#service.meter.count('messages_not_accepted', { queue: countedAs(envelope), reason: refusal.reason })
-    return Promise.reject(refusal)
+    throw refusal
   }
 
-  /** The deadline for the confirm begins now, or when `from` aborts. */
   #write(envelope: Envelope, resolve: () => void, reject: (reason: Error) => void, from?: AbortSignal): void {
     const { queue, content, properties } = envelope
     this.#published += 1
@@ -242,7 +241,7 @@ export class Publisher {
       )
     } catch (error) {
       // amqplib throws before it writes anything: the channel is closing, or a property has a wrong type.
-      const why = error instanceof Error ? error.message : String(error)
+      const why = asError(error).message
       const reason = error instanceof IllegalOperationError ? 'disconnected' : 'unwritable'
       this.#settle(id, new NotAccepted(reason, `${spoken(envelope)} not sent: ${why}`))
     }

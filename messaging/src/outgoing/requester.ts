@@ -120,7 +120,7 @@ export class Requester {
   async command<Result>(
     command: Command<unknown, Result>,
     body: unknown,
-    { deadlineMs, signal }: { deadlineMs: number; signal?: AbortSignal },
+    { deadlineMs, headers, signal }: { deadlineMs: number; headers?: Record<string, string>; signal?: AbortSignal },
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
     const messageId = this.#clock.uuid()
     const answer = this.#expect(messageId, deadlineMs, command.queue, signal).then(
@@ -135,7 +135,7 @@ export class Requester {
         messageId,
         replyTo: DIRECT_REPLY_TO,
         correlationId: messageId,
-        headers: { [HEARS_REFUSALS_HEADER]: true },
+        headers: { ...headers, [HEARS_REFUSALS_HEADER]: true },
       })
       .then(
         () => undefined,

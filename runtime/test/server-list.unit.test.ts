@@ -1,7 +1,6 @@
 // A list of servers in one environment variable: what it means, and the error for each invalid entry.
-import { readFileSync } from 'node:fs'
 import { describe, expect, it } from '@jest/globals'
-import { addressOf, duplicateServers, serverList, serversOf } from '../src/connection/server-list.ts'
+import { addressOf, duplicateServers, serverList, serversOf } from '../src/server-list.ts'
 
 const problems = (list: string) => serverList.safeParse(list).error?.issues.map(({ message }) => message)
 
@@ -43,12 +42,5 @@ describe('a list of servers', () => {
       'entry 3 of 6 must not name a:5672 again',
       'entry 6 of 6 must not name [::1]:5672 again',
     ])
-  })
-
-  it('is parsed by the same code in messaging and in repository', () => {
-    const [ours, theirs] = ['messaging/src/connection', 'repository/src'].map((folder) =>
-      readFileSync(new URL(`../../${folder}/server-list.ts`, import.meta.url), 'utf8'),
-    )
-    expect(theirs).toBe(ours)
   })
 })

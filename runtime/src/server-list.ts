@@ -1,4 +1,4 @@
-// A list of servers in one environment variable: `host[:port],host[:port]`. Messaging and repository share no code, so each has this file.
+// A list of servers in one environment variable: `host[:port],host[:port]`.
 import { isIPv6 } from 'node:net'
 import { z } from 'zod'
 

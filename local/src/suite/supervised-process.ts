@@ -1,7 +1,7 @@
-// Keeps one service running: a dead child is reported and started again, later and later while it keeps dying.
+// Keeps one process running, a service or a server: a dead one is reported and started again, later and later while it keeps dying.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Child, type Exit, type ServiceSpec, startChild } from './child.ts'
-import type { ServiceState } from './state.ts'
+import type { Child, Exit } from './child.ts'
+import type { ProcessState } from './state.ts'
 
 /** The exit code of a service whose configuration is wrong (EX_CONFIG of sysexits.h): trying again soon cannot help. */
 export const EXIT_CONFIG = 78
@@ -15,8 +15,13 @@ export interface RestartPolicy {
 
 export interface Watcher {
   changed(): void
-  died(service: SupervisedService, exit: Exit, restartInMs: number): void
-  line(name: string, line: string): void
+  died(name: string, exit: Exit, restartInMs: number): void
+}
+
+/** What to keep running. `launch` starts it, or takes charge of it where it runs already; failure to start is an exit. */
+export interface Supervisable {
+  readonly name: string
+  launch(changed: () => void): Child
 }
 
 /** Milliseconds to wait before restart number `deaths` in a row (1, 2, …). */
@@ -26,27 +31,26 @@ export function restartDelayMs(policy: RestartPolicy, deaths: number, exit: Pick
 }
 
 /** `exit code 1` or `signal SIGKILL`, as a reader wants it. */
-export function describeExit({ code, signal }: Pick<Exit, 'code' | 'signal'>): string {
+export function describeExit({ code, signal, how }: Pick<Exit, 'code' | 'signal' | 'how'>): string {
+  if (how !== undefined) return how
   if (signal !== null) return `killed by ${signal}`
   if (code === null) return 'could not be started'
   return code === EXIT_CONFIG ? `exit code ${code}: its configuration is wrong` : `exit code ${code}`
 }
 
-export class SupervisedService {
-  readonly spec: ServiceSpec
-  readonly #logPath: string
+export class SupervisedProcess<What extends Supervisable = Supervisable> {
+  readonly what: What
   readonly #policy: RestartPolicy
   readonly #watcher: Watcher
   readonly #stopping = new AbortController()
   #child: Child | undefined
-  #state: ServiceState['state'] = 'stopped'
+  #state: ProcessState['state'] = 'stopped'
   #restarts = 0
   #lastExit: Exit | undefined
   #ended: Promise<void> | undefined
 
-  constructor(spec: ServiceSpec, logPath: string, policy: RestartPolicy, watcher: Watcher) {
-    this.spec = spec
-    this.#logPath = logPath
+  constructor(what: What, policy: RestartPolicy, watcher: Watcher) {
+    this.what = what
     this.#policy = policy
     this.#watcher = watcher
   }
@@ -66,10 +70,9 @@ export class SupervisedService {
     await this.#ended
   }
 
-  snapshot(): ServiceState {
+  snapshot(): ProcessState {
     return {
-      name: this.spec.name,
-      admin: this.spec.adminPort,
+      name: this.what.name,
       process: this.#child?.identity ?? null,
       state: this.#state,
       restarts: this.#restarts,
@@ -81,7 +84,7 @@ export class SupervisedService {
     let deaths = 0
     while (!this.#stopping.signal.aborted) {
       const startedAt = performance.now()
-      this.#child = startChild(this.spec, this.#logPath, (line) => this.#watcher.line(this.spec.name, line))
+      this.#child = this.what.launch(() => this.#watcher.changed())
       this.#become('running')
       const exit = await this.#child.exited
       this.#child = undefined
@@ -90,14 +93,14 @@ export class SupervisedService {
       this.#lastExit = exit
       const delayMs = restartDelayMs(this.#policy, deaths, exit)
       this.#become('restarting')
-      this.#watcher.died(this, exit, delayMs)
+      this.#watcher.died(this.what.name, exit, delayMs)
       await sleep(delayMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined)
       if (!this.#stopping.signal.aborted) this.#restarts += 1
     }
     this.#become('stopped')
   }
 
-  #become(state: ServiceState['state']): void {
+  #become(state: ProcessState['state']): void {
     this.#state = state
     this.#watcher.changed()
   }

@@ -1,0 +1,47 @@
+// docs/rabbitmq-done-right.md names files, tests and faults: each of them exists, and each entry is complete.
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from '@jest/globals'
+import { faults, faultsOfCluster } from '../../faults/faults/index.ts'
+import { ROOT } from './documents.ts'
+
+const page = readFileSync(join(ROOT, 'docs/rabbitmq-done-right.md'), 'utf8')
+const entries = page.split(/^## (?=\d+\. )/m).slice(1)
+const kinds = new Set([...faults, ...faultsOfCluster].map(({ kind }) => kind))
+
+/** What stands behind `**label**:` in an entry. */
+const lineOf = (entry: string, label: string) =>
+  new RegExp(`^- \\*\\*${label}\\*\\*: (.+)$`, 'm').exec(entry)?.[1] ?? ''
+
+it('has twenty entries, numbered in their order', () => {
+  expect(entries.map((entry) => Number.parseInt(entry, 10))).toEqual(Array.from({ length: 20 }, (_, n) => n + 1))
+})
+
+describe.each(entries.map((entry) => [entry.split('\n')[0] ?? '', entry] as const))('%s', (_, entry) => {
+  it('has a public issue, whose link is the one that is named', () => {
+    const links = [...lineOf(entry, 'Reported').matchAll(/\[([\w./-]+)#(\d+)\]\(([^)]+)\)/g)]
+    expect(links).not.toEqual([])
+    for (const [, repository, number, url] of links)
+      expect(url).toMatch(new RegExp(`^https://github\\.com/${repository}/(issues|pull)/${number}$`))
+  })
+
+  it('names a file of ours that exists', () => {
+    const [, code = ''] = /^\[([^\]]+)\]/.exec(lineOf(entry, 'Code')) ?? []
+    expect([code, code !== '' && existsSync(join(ROOT, code))]).toEqual([code, true])
+  })
+
+  it('names a test that exists, by its title', () => {
+    const [, file = '', title = ''] = /^\[([^\]]+)\]\([^)]+\): `(.+)`$/.exec(lineOf(entry, 'Test')) ?? []
+    expect(title).not.toBe('')
+    const quoted = ["'", '"'].map((quote) => `${quote}${title}${quote}`)
+    const test = readFileSync(join(ROOT, file), 'utf8')
+    expect([title, quoted.some((each) => test.includes(each))]).toEqual([title, true])
+  })
+
+  it('names faults of the ledger, or says that there is none', () => {
+    const line = lineOf(entry, 'Fault')
+    const named = [...line.matchAll(/`([^`]+)`/g)].map(([, kind = '']) => kind)
+    if (named.length === 0) expect(line).toBe('none of its own')
+    expect(named.filter((kind) => !kinds.has(kind))).toEqual([])
+  })
+})

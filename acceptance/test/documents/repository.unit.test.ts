@@ -1,0 +1,36 @@
+// What a host of repositories shows and runs: the workflow does what .ci/run does, and templates stand where they are looked for.
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, it } from '@jest/globals'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { ROOT } from './documents.ts'
+
+const step = z.object({ uses: z.string().optional(), run: z.string().optional() })
+const workflow = z.object({
+  permissions: z.record(z.string(), z.string()),
+  jobs: z.record(z.string(), z.object({ 'timeout-minutes': z.number(), steps: z.array(step) })),
+})
+
+it('has a workflow that runs .ci/run, which can be executed, and may only read', () => {
+  const { permissions, jobs } = workflow.parse(parse(readFileSync(join(ROOT, '.github/workflows/ci.yml'), 'utf8')))
+  expect(permissions).toEqual({ contents: 'read' })
+  expect(Object.values(jobs).flatMap(({ steps }) => steps.flatMap(({ run }) => run ?? []))).toEqual(['.ci/run'])
+  accessSync(join(ROOT, '.ci/run'), constants.X_OK)
+})
+
+it.each(['bug.md', 'proposal.md'])('has an issue template %s with a name and a description', (file) => {
+  const text = readFileSync(join(ROOT, '.github/ISSUE_TEMPLATE', file), 'utf8')
+  const [, head = ''] = /^---\n([\s\S]*?)\n---\n/.exec(text) ?? []
+  expect(z.object({ name: z.string(), about: z.string() }).safeParse(parse(head)).success).toBe(true)
+})
+
+it('has a template for pull requests, and a list of changes for the version in package.json or the next one', () => {
+  expect(existsSync(join(ROOT, '.github/pull_request_template.md'))).toBe(true)
+  const { version } = z
+    .object({ version: z.string() })
+    .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')))
+  const [, newest = '', state] =
+    /^## (\S+)( \(unreleased\))?/m.exec(readFileSync(join(ROOT, 'CHANGELOG.md'), 'utf8')) ?? []
+  expect(state === undefined ? newest === version : newest !== version).toBe(true)
+})

@@ -1,0 +1,78 @@
+// Stock under fire: one item, two replicas of consumer three of which one is killed, thousands of changes, many sent twice. Each change counts once.
+import { randomUUID } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { eventually } from 'local'
+import { z } from 'zod'
+import { call } from './http.ts'
+import { type Stack, startStack } from './stack.ts'
+
+const CHANGES = 3_000
+const STOCK = 1_000
+const sku = 'HOT'
+const counted = z.tuple([z.object({ found: z.coerce.number() })])
+
+describe('changes of one hot item', () => {
+  let stack: Stack
+  beforeAll(async () => {
+    stack = await startStack('stock')
+    await stack.start('consumer_three#2')
+    await stack.ready('consumer_three', 'consumer_three#2', 'producer')
+  }, 120_000)
+  afterAll(async () => await stack.stop(), 60_000)
+
+  const count = async (table: string) =>
+    counted.parse((await stack.pool.query(`SELECT COUNT(*) AS found FROM ${table}`))[0])[0].found
+  const waiting = { headers: { Prefer: 'wait=20' } }
+
+  it('are applied once each while there is stock, and refused with a reason afterwards', async () => {
+    const item = { sku, name: 'n', label: 'l', price: 1, quantity: STOCK }
+    expect((await call(`${stack.http}/create_item`, { json: item, ...waiting })).status).toBe(201)
+    const send = (messageId: string) =>
+      stack.channel.sendToQueue('stock_adjustment', Buffer.from(JSON.stringify({ sku, change: -1, reason: 'sold' })), {
+        persistent: true,
+        contentType: 'application/json',
+        messageId,
+      })
+    for (let n = 0; n < CHANGES; n += 1) {
+      const messageId = randomUUID()
+      send(messageId)
+      // Twice at once, so that both replicas may hold the same message.
+      if (n % 5 === 0) send(messageId)
+      if (n === CHANGES / 2) stack.service('consumer_three').kill('SIGKILL')
+    }
+    await stack.channel.waitForConfirms()
+    await stack.start('consumer_three')
+    await eventually(async () => {
+      expect(await stack.depth('stock_adjustment')).toBe(0)
+      expect(await count("inbox WHERE queue = 'stock_adjustment'")).toBe(CHANGES)
+    }, 60_000)
+    expect(await count('movement')).toBe(STOCK)
+    expect((await call(`${stack.http}/order_processing?sku=${sku}`)).body).toEqual([{ ...item, quantity: 0 }])
+    const letters = await stack.deadLetters('stock_adjustment')
+    expect(new Set(letters.map(({ headers }) => headers['x-reason']))).toEqual(new Set(['insufficient-stock']))
+    expect(new Set(letters.map(({ messageId }) => messageId)).size).toBe(CHANGES - STOCK)
+  }, 120_000)
+
+  it('are told to whoever waits, and can be found by message and by item', async () => {
+    const more = {
+      json: { sku, change: 5, reason: 'delivered' },
+      headers: { ...waiting.headers, 'X-Request-Id': 'r-5' },
+    }
+    const added = await call(`${stack.http}/stock_adjustment`, more)
+    expect([added.status, added.body]).toEqual([201, { message: 'Stock adjusted', sku, quantity: 5 }])
+    const tooMany = await call(`${stack.http}/stock_adjustment`, {
+      json: { sku, change: -6, reason: 'sold' },
+      ...waiting,
+    })
+    expect([tooMany.status, tooMany.body]).toMatchObject([409, { type: 'urn:ims:problem:insufficient-stock' }])
+    const status = async (id: unknown) => (await call(`${stack.http}/messages/${id}`)).body
+    expect(await status(added.headers.get('message-id'))).toMatchObject({ state: 'applied', outcome: 'adjusted' })
+    expect(await status(tooMany.headers.get('message-id'))).toMatchObject({
+      state: 'refused',
+      reason: 'insufficient-stock',
+    })
+    expect(await status('nobody')).toMatchObject({ state: 'unknown' })
+    const last = (await call(`${stack.http}/movements?sku=${sku}&after=${STOCK}`)).body
+    expect(last).toMatchObject([{ change: 5, quantityBefore: 0, quantityAfter: 5, requestId: 'r-5', by: null }])
+  }, 60_000)
+})

@@ -1,0 +1,28 @@
+// One message from end to end: `npx node examples/one-message.ts` sends a command, consumes it, and logs the reply.
+import { consumerEnvironment, type Handler, openBroker, rabbitmqEnvironment } from '@ims/messaging'
+import { runService } from '@ims/runtime'
+import { z } from 'zod'
+import { command } from '../messaging/src/contract.ts'
+
+// The contract: a queue, what travels through it, and what its sender can wait for.
+const greet = command('greet', {
+  body: z.object({ name: z.string().min(1) }),
+  result: z.object({ greeting: z.string() }),
+})
+
+// The handler: one outcome for each message. It never sees a channel. To throw means "could not tell", and is retried.
+const greeter: Handler<{ name: string }, { greeting: string }> = async (deliveries) =>
+  deliveries.map(({ body }) =>
+    body.name === 'nobody'
+      ? { kind: 'refused', reason: 'unknown-name', error: 'there is nobody to greet' }
+      : { kind: 'applied', result: { greeting: `Hello, ${body.name}` }, repeated: false },
+  )
+
+// The process: reconnects, confirms, dead letters, probes, metrics and the shutdown come with these two calls.
+const config = { rabbitmq: rabbitmqEnvironment, consumer: consumerEnvironment }
+void runService({ name: 'greeter', config }, async (service) => {
+  const broker = service.own(await openBroker(service.config.rabbitmq, service, { publishes: [greet] }))
+  service.own(await broker.consume(greet, greeter, service.config.consumer))
+  const { reply } = await broker.requester.command(greet, { name: 'world' }, { deadlineMs: 10_000 })
+  service.log.info({ reply }, 'the consumer replied')
+})

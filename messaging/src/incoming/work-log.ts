@@ -1,0 +1,63 @@
+// What the log says of a handler's work: a line for each batch, one at debug for each message, and when messages that were held can be applied again.
+import type { Contract } from '../contract.ts'
+import { healthcheck } from '../contracts.ts'
+import type { Delivery, Handler, Outcome } from '../handler.ts'
+import { type Clock, clockOf } from '../scope.ts'
+import type { Service } from '../service.ts'
+
+export class WorkLog {
+  readonly #queue: string
+  readonly #service: Service
+  readonly #clock: Clock
+  readonly #level: 'info' | 'debug'
+  #holdingSinceMs: number | undefined
+
+  constructor({ kind, queue }: Contract, service: Service) {
+    this.#queue = queue
+    this.#service = service
+    this.#clock = clockOf(service)
+    // A query changes nothing, and the effect of a health check is itself a line in the log.
+    this.#level = kind === 'query' || queue === healthcheck.queue ? 'debug' : 'info'
+  }
+
+  /** The same handler, whose work is logged. */
+  watch<Body, Result>(handler: Handler<Body, Result>): Handler<Body, Result> {
+    return async (deliveries) => {
+      const since = this.#clock.nowMs()
+      const outcomes = await handler(deliveries)
+      this.#handled(deliveries, outcomes, this.#clock.nowMs() - since)
+      return outcomes
+    }
+  }
+
+  /** Messages are held from now on, until the handler succeeds again. */
+  holding(): void {
+    this.#holdingSinceMs ??= this.#clock.nowMs()
+  }
+
+  #handled(deliveries: readonly Delivery[], outcomes: readonly Outcome[], ms: number): void {
+    const { log } = this.#service
+    const queue = this.#queue
+    if (this.#holdingSinceMs !== undefined) {
+      const seconds = (this.#clock.nowMs() - this.#holdingSinceMs) / 1000
+      this.#holdingSinceMs = undefined
+      log.info({ queue, seconds }, `holding messages of ${queue} is over after ${seconds.toFixed(1)} s`)
+    }
+    const counts: Record<string, number> = {}
+    let redriven = 0
+    for (const [index, { messageId, redelivered, redrives }] of deliveries.entries()) {
+      const told = wordFor(outcomes[index])
+      counts[told] = (counts[told] ?? 0) + 1
+      if (redrives > 0) redriven += 1
+      log.debug({ queue, messageId, redelivered, redrives }, `message ${told}`)
+    }
+    const durationMs = Math.round(ms * 10) / 10
+    const fields = { queue, messages: deliveries.length, ...counts, ...(redriven > 0 ? { redriven } : {}), durationMs }
+    log[this.#level](fields, 'batch handled')
+  }
+}
+
+function wordFor(outcome: Outcome | undefined): string {
+  if (outcome === undefined) return 'without an outcome'
+  return outcome.kind === 'applied' && outcome.repeated ? 'repeated' : outcome.kind
+}

@@ -1,0 +1,55 @@
+// `dead-letters list` over all queues: what matters first.
+import type { DeadLetter, DeadLetterDesk } from '@ims/messaging'
+import { expect, it } from '@jest/globals'
+import { runDeadLetters } from '../src/dead-letters-verbs.ts'
+
+const letter = (queue: string, number: number): DeadLetter => ({
+  queue,
+  id: `${queue}-${number}`,
+  reason: 'invalid',
+  error: null,
+  failedAt: null,
+  by: null,
+  attempts: null,
+  bytes: 2,
+  encoding: 'utf8',
+  body: '{}',
+  shortened: false,
+  properties: {},
+  headers: {},
+})
+
+/** What `list` prints when each queue has so many dead letters. */
+async function listed(each: number, ...args: string[]): Promise<string[]> {
+  const none = async () => {
+    throw new Error('a list changes nothing')
+  }
+  const desk: DeadLetterDesk = {
+    browse: async (queue, visit) => {
+      for (let number = 0; number < each; number += 1) await visit(letter(queue, number), each)
+      return { total: each, seen: each }
+    },
+    redrive: none,
+    discard: none,
+  }
+  let text = ''
+  const out = async (more: string) => {
+    text += more
+  }
+  const log = { info() {}, warn() {} }
+  const stopping = new AbortController().signal
+  expect(await runDeadLetters(['list', ...args], { desk, log, out, err() {}, stopping })).toBe(0)
+  return text.split('\n')
+}
+
+it('prints the counts of all queues before the first dead letter', async () => {
+  const lines = await listed(150)
+  const counts = ['healthcheck', 'create_item', 'stock_management', 'order_processing']
+  expect(lines.slice(0, 4)).toEqual(counts.map((queue) => `${queue}: 150 dead letters: invalid 150`))
+  expect(lines.slice(4, 7)).toEqual(['', 'healthcheck:', expect.stringMatching(/^healthcheck-0 {2}invalid /)])
+  expect(lines.filter((line) => /^\w+-\d+ /.test(line))).toHaveLength(400)
+})
+
+it('prints of empty queues the counts alone', async () => {
+  expect(await listed(0)).toHaveLength(5)
+})

@@ -1,0 +1,165 @@
+// Changes quantities by an amount: a whole batch in one transaction, with one movement for each message that is applied.
+import { z } from 'zod'
+import { ADJUSTMENT_REFUSALS, type Adjustment, type AdjustOutcome, type Command } from './contract.ts'
+import type { Database } from './database.ts'
+import { meaningOf, sentenceOf } from './errors.ts'
+import { hasId, type Identified, Verdicts } from './inbox.ts'
+import type { Sql } from './server-pool.ts'
+import { assertChanged } from './stored.ts'
+import { adjusted, type Quantity, reused, withoutId } from './verdicts.ts'
+
+const QUEUE = 'stock_adjustment'
+const ADJUSTED = 'adjusted'
+
+type Adjust = Command<Adjustment>
+
+/** Applies changes of stock in one transaction; see Inventory.adjust. */
+export async function adjustStock(database: Database, commands: readonly Adjust[]): Promise<readonly AdjustOutcome[]> {
+  if (commands.length === 0) return []
+  return await database.transaction((sql) => adjustHalving(sql, commands))
+}
+
+/** Halves what fails until the refused change stands alone. The first half is applied before the second one is looked at. */
+async function adjustHalving(sql: Sql, commands: readonly Adjust[]): Promise<readonly AdjustOutcome[]> {
+  await sql('SAVEPOINT changes')
+  try {
+    return await adjustBatch(sql, commands)
+  } catch (error) {
+    if (meaningOf(error) !== 'row') throw error
+    await sql('ROLLBACK TO SAVEPOINT changes')
+    const [only] = commands
+    if (commands.length === 1 && only)
+      return [await refuse(sql, only, `MySQL refused the change: ${sentenceOf(error)}`)]
+    const middle = commands.length >> 1
+    const first = await adjustHalving(sql, commands.slice(0, middle))
+    return [...first, ...(await adjustHalving(sql, commands.slice(middle)))]
+  }
+}
+
+async function refuse(sql: Sql, command: Adjust, error: string): Promise<AdjustOutcome> {
+  const verdicts = await Verdicts.of(sql, QUEUE, [command])
+  verdicts.add(command, 'rejected-by-database', error)
+  await verdicts.record(sql)
+  return { kind: 'rejected-by-database', error }
+}
+
+async function adjustBatch(sql: Sql, commands: readonly Adjust[]): Promise<readonly AdjustOutcome[]> {
+  // Locks before the inbox is read: a replica that applied the same messages has then committed what it recorded of them.
+  const batch = new Batch(await lockItems(sql, commands), await appliedBefore(sql, commands))
+  const verdicts = await Verdicts.of(sql, QUEUE, commands)
+  const outcomes = commands.map((command) => batch.judge(command, verdicts))
+  await batch.write(sql)
+  await verdicts.record(sql)
+  return outcomes
+}
+
+interface Item extends Quantity {
+  readonly id: number
+  readonly sku: string
+}
+
+interface Moved {
+  readonly command: Identified<Adjustment>
+  readonly item: Item
+  readonly before: number
+  readonly after: number
+}
+
+/** The changes of a batch, one after the other: each sees what those before it left. */
+class Batch {
+  readonly #items: ReadonlyMap<string, Item>
+  /** The quantity that each message left which was applied, by message id. */
+  readonly #applied: Map<string, number>
+  readonly #moved: Moved[] = []
+
+  constructor(items: ReadonlyMap<string, Item>, applied: Map<string, number>) {
+    this.#items = items
+    this.#applied = applied
+  }
+
+  judge(command: Adjust, verdicts: Verdicts): AdjustOutcome {
+    if (!hasId(command)) return { kind: 'no-message-id', error: withoutId }
+    const { messageId, fingerprint, body } = command
+    const verdict = verdicts.on(command)
+    if (verdict !== undefined && verdict.fingerprint !== fingerprint)
+      return { kind: 'message-id-reused', error: reused(messageId) }
+    if (verdict !== undefined && verdict.error !== null)
+      return { kind: refusal.parse(verdict.outcome), error: verdict.error }
+    const quantity = this.#applied.get(messageId)
+    if (quantity !== undefined) return { kind: ADJUSTED, quantity, repeated: true }
+    const item = this.#items.get(body.sku)
+    const outcome = adjusted(item, body)
+    if (outcome.kind !== ADJUSTED) verdicts.add(command, outcome.kind, outcome.error)
+    else if (item)
+      this.#move({ command, item, before: outcome.quantity - body.change, after: outcome.quantity }, verdicts)
+    return outcome
+  }
+
+  #move(moved: Moved, verdicts: Verdicts): void {
+    moved.item.quantity = moved.after
+    this.#moved.push(moved)
+    this.#applied.set(moved.command.messageId, moved.after)
+    verdicts.add(moved.command, ADJUSTED, null)
+  }
+
+  /** One row for each item, however many changes it had, and one movement for each change. */
+  async write(sql: Sql): Promise<void> {
+    if (this.#moved.length === 0) return
+    const first = new Map<Item, number>()
+    for (const { item, before } of this.#moved) if (!first.has(item)) first.set(item, before)
+    const changed = [...first]
+      .filter(([item, before]) => item.quantity !== before)
+      .map(([{ id, quantity }]) => ({ id, quantity }))
+    if (changed.length > 0)
+      assertChanged(
+        await sql(
+          `UPDATE JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$.id', quantity BIGINT PATH '$.quantity')) AS wanted
+           STRAIGHT_JOIN inventory FORCE INDEX (PRIMARY) ON inventory.id = wanted.id
+           SET inventory.quantity = wanted.quantity`,
+          [JSON.stringify(changed)],
+        ),
+        changed.length,
+      )
+    const rows = this.#moved.map(({ command: { messageId, body }, item, before, after }) => [
+      messageId,
+      item.id,
+      item.sku,
+      body.change,
+      before,
+      after,
+      body.reason,
+      body.by ?? null,
+      body.requestId ?? null,
+    ])
+    const answer = await sql(
+      `INSERT INTO movement
+         (message_id, item_id, sku, delta, quantity_before, quantity_after, reason, requested_by, request_id) VALUES ?`,
+      [rows],
+    )
+    assertChanged(answer, rows.length)
+  }
+}
+
+const refusal = z.enum(ADJUSTMENT_REFUSALS)
+const items = z.array(z.object({ id: z.int(), sku: z.string(), quantity: z.coerce.number().nullable() }))
+const applied = z.array(z.object({ id: z.string(), quantity: z.coerce.number() }))
+
+/** Locks the rows with these skus, in the order of the index: replicas that lock in different orders deadlock. */
+async function lockItems(sql: Sql, commands: readonly Adjust[]): Promise<Map<string, Item>> {
+  const rows = await sql(
+    'SELECT id, sku, quantity FROM inventory FORCE INDEX (sku) WHERE sku IN (?) ORDER BY sku FOR UPDATE',
+    [[...new Set(commands.map(({ body }) => body.sku))]],
+  )
+  return new Map(items.parse(rows).map((item) => [item.sku, item]))
+}
+
+/** By message id, the quantity after each of these messages that was applied: known here also when the inbox has forgotten it. */
+async function appliedBefore(sql: Sql, commands: readonly Adjust[]): Promise<Map<string, number>> {
+  const ids = commands.filter(hasId).map(({ messageId }) => messageId)
+  if (ids.length === 0) return new Map()
+  const rows = await sql(
+    `SELECT CONVERT(message_id USING utf8mb4) AS id, quantity_after AS quantity FROM movement WHERE message_id IN (?)`,
+    [ids],
+  )
+  return new Map(applied.parse(rows).map(({ id, quantity }) => [id, quantity]))
+}

@@ -1,0 +1,38 @@
+// What the inbox has about one message id, whatever its queue.
+import { z } from 'zod'
+import type { Recorded } from './contract.ts'
+import type { Database } from './database.ts'
+import { keyedQueue, verdictRow } from './inbox.ts'
+
+/** The queues whose messages leave a verdict: the commands that are applied to the database. */
+const QUEUES = ['create_item', 'stock_management', 'stock_adjustment']
+/** Redrives of one message that are looked for: each is a look-up by primary key. */
+const REDRIVES_MAX = 20
+
+const rows = z.array(verdictRow.extend({ at: z.string() }))
+const oldest = z.array(z.object({ at: z.string().nullable() }))
+const AT = "DATE_FORMAT(applied_at, '%Y-%m-%dT%H:%i:%s.%f') AS at"
+/** Of the six digits that the server gives, the table has three. */
+const iso = (at: string): string => `${at.slice(0, 23)}Z`
+
+/** Reads by primary key, without a lock; see Inventory.recorded. */
+export async function recordedOf(database: Database, messageId: string): Promise<Recorded> {
+  const keys = QUEUES.flatMap((queue) =>
+    Array.from({ length: REDRIVES_MAX + 1 }, (_, redrive) => keyedQueue(queue, redrive)),
+  )
+  return await database.use(async (sql) => {
+    const found = await sql(
+      `SELECT queue, CONVERT(message_id USING utf8mb4) AS id, fingerprint, outcome, error, ${AT}
+       FROM inbox WHERE queue IN (?) AND message_id = ? ORDER BY applied_at`,
+      [keys, messageId],
+    )
+    const [first] = oldest.parse(await sql(`SELECT ${AT} FROM inbox ORDER BY inbox.applied_at LIMIT 1`))
+    return {
+      verdicts: rows.parse(found).map(({ queue: keyed, outcome, error, at }) => {
+        const [queue = keyed, redrives = '0'] = keyed.split('#')
+        return { queue, redrives: Number(redrives), outcome, error, at: iso(at) }
+      }),
+      remembersSince: first?.at ? iso(first.at) : null,
+    }
+  })
+}

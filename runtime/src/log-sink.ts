@@ -1,0 +1,101 @@
+// Hands log lines to an output that may refuse them: some wait in memory, the rest are dropped and counted. It never blocks or throws.
+
+/** Memory for lines that the output has not taken yet. */
+const WAITING_MAX_BYTES = 1_048_576
+/** While lines wait, the output is tried again this often, and with each new line. */
+const RETRY_EVERY_MS = 50
+
+/** What an output does with the bytes it is given; returns how many it took, throws when it takes none. */
+export type Take = (bytes: Buffer) => number
+
+export interface Loss {
+  /** Called when lines are dropped. */
+  lost(lines: number): void
+  /** Called once when lines are taken again: how many were lost since the last call, and the error code of the output. */
+  resumed(lines: number, code: string): void
+}
+
+export class LogSink {
+  readonly #take: Take
+  readonly #loss: Loss
+  readonly #maxBytes: number
+  #waiting: Buffer[] = []
+  #waitingBytes = 0
+  #lost = 0
+  #code = ''
+  #retry: NodeJS.Timeout | undefined
+
+  constructor(take: Take, loss: Loss, maxBytes: number = WAITING_MAX_BYTES) {
+    this.#take = take
+    this.#loss = loss
+    this.#maxBytes = maxBytes
+  }
+
+  /** Writes `bytes`, which hold this many lines, after what waits already. */
+  push(bytes: Buffer, lines: number): void {
+    if (this.#waiting.length > 0) this.drain()
+    if (!this.#hasRoomFor(bytes)) {
+      this.#lost += lines
+      this.#loss.lost(lines)
+      return
+    }
+    this.#resume()
+    this.#waiting.push(bytes)
+    this.#waitingBytes += bytes.length
+    this.drain()
+  }
+
+  /** Writes what waits, as far as the output takes it. Returns false when some is left. */
+  drain(): boolean {
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      let taken: number
+      try {
+        taken = this.#take(next)
+      } catch (error) {
+        this.#code = codeOf(error)
+        this.#tryAgainSoon()
+        return false
+      }
+      this.#waitingBytes -= taken
+      if (taken === next.length) this.#waiting.shift()
+      // What comes after a part says why it was not all.
+      else this.#waiting[0] = next.subarray(taken)
+    }
+    this.#resume()
+    return true
+  }
+
+  /** Waits, at most this long, while the output is only slow. For the end of the process: the event loop stands still. */
+  drainWithin(ms: number): void {
+    const endsAt = performance.now() + ms
+    while (!this.drain() && this.#code === 'EAGAIN' && performance.now() < endsAt) pauseThread(5)
+  }
+
+  /** After a loss, half of the room has to be free again, so that losing and resuming do not alternate line by line. */
+  #hasRoomFor({ length }: Buffer): boolean {
+    if (this.#waitingBytes === 0) return true
+    return this.#waitingBytes + length <= (this.#lost > 0 ? this.#maxBytes / 2 : this.#maxBytes)
+  }
+
+  #resume(): void {
+    if (this.#lost === 0) return
+    const lines = this.#lost
+    this.#lost = 0
+    this.#loss.resumed(lines, this.#code)
+  }
+
+  #tryAgainSoon(): void {
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined
+      this.drain()
+    }, RETRY_EVERY_MS).unref()
+  }
+}
+
+function codeOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : String(error)
+}
+
+function pauseThread(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}

@@ -1,0 +1,129 @@
+// TLS on the way to a server: the variables that describe it, and what a failure means for whoever set them.
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { z } from 'zod'
+
+const CERTIFICATES = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
+
+const certificates = z
+  .string()
+  .refine(areCertificates, { error: 'must be one or more certificates in PEM', abort: true })
+const privateKey = z
+  .string()
+  .refine(isPrivateKey, { error: 'must be a private key in PEM, without a passphrase', abort: true })
+
+/** How to speak TLS; nothing in it can turn the verification off. */
+export interface Tls {
+  readonly ca: string | undefined
+  readonly cert: string | undefined
+  readonly key: string | undefined
+  readonly serverName: string | undefined
+}
+
+/**
+ * The variables that describe TLS to one kind of server, `RABBITMQ_TLS…` or `MYSQL_TLS…`: `shape` is part of a schema,
+ * `check` looks at them together, and `of` is what they say, undefined for a connection that is not encrypted.
+ */
+export function tlsEnvironment(prefix: 'RABBITMQ' | 'MYSQL') {
+  const on = `${prefix}_TLS`
+  const [ca, cert, key, serverName] = [`${on}_CA`, `${on}_CERT`, `${on}_KEY`, `${on}_SERVER_NAME`] as const
+  const shape = {
+    [on]: z
+      .enum(['off', 'on'])
+      .default('off')
+      .describe('on: encrypted, and only with a server whose certificate is valid and names it'),
+    [ca]: certificates
+      .optional()
+      .describe('the certificate authorities to trust, in PEM; not set: those that Node knows'),
+    [cert]: certificates.optional().describe('our own certificate, where the server asks for one, in PEM'),
+    [key]: privateKey.optional().describe('the private key of our certificate, in PEM'),
+    [serverName]: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(`the name that the server's certificate must have, if it is not the host in ${prefix}_HOST`),
+  }
+  const read = (variables: object) => {
+    const v = z.record(z.string(), z.unknown()).parse(variables)
+    const text = (name: string) => z.string().optional().parse(v[name])
+    return { isOn: v[on] === 'on', ca: text(ca), cert: text(cert), key: text(key), serverName: text(serverName) }
+  }
+  return {
+    shape,
+    of(variables: object): Tls | undefined {
+      const { isOn, ...tls } = read(variables)
+      return isOn ? tls : undefined
+    },
+    check(variables: object, context: z.core.$RefinementCtx): void {
+      const wrong = (variable: string, message: string) =>
+        context.addIssue({ code: 'custom', path: [variable], message, input: undefined })
+      const { isOn, ...tls } = read(variables)
+      const set = Object.entries({ [ca]: tls.ca, [cert]: tls.cert, [key]: tls.key, [serverName]: tls.serverName })
+        .filter(([, value]) => value !== undefined)
+        .map(([name]) => name)
+      if (!isOn && set.length > 0) wrong(on, `is off, but ${set.join(', ')} is set: nothing would be encrypted`)
+      if (tls.cert !== undefined && tls.key === undefined) wrong(key, `is needed with ${cert}`)
+      if (tls.cert === undefined && tls.key !== undefined) wrong(cert, `is needed with ${key}`)
+      if (tls.cert === undefined || tls.key === undefined) return
+      if (!new X509Certificate(tls.cert).checkPrivateKey(createPrivateKey(tls.key)))
+        wrong(key, `is not the key of ${cert}`)
+    },
+  }
+}
+
+/** One sentence that says which variable to look at; undefined when the failure has nothing to do with TLS. */
+export function tlsTrouble(prefix: 'RABBITMQ' | 'MYSQL', error: unknown): string | undefined {
+  const { data } = failure.safeParse(error)
+  if (data === undefined) return undefined
+  const said = data.message.trim().replaceAll(/\s+/g, ' ')
+  const meaning = MEANINGS.find(([pattern]) => pattern.test(said) || pattern.test(data.code ?? ''))?.[1]
+  return meaning === undefined ? undefined : `TLS: ${meaning.replaceAll('*', prefix)} (${said})`
+}
+
+/** What a text means; the asterisk stands for the prefix of the variables. */
+const MEANINGS: readonly (readonly [RegExp, string])[] = [
+  [/altnames|ALTNAME_INVALID/i, "the server's certificate is for another name: look at *_HOST and *_TLS_SERVER_NAME"],
+  [/has expired|not yet valid/i, "the server's certificate is not valid at this time"],
+  [
+    /self.signed|unable to verify|unable to get|UNABLE_TO_(VERIFY|GET)|certificate signature failure/i,
+    "the server's certificate is not from an authority we trust: look at *_TLS_CA",
+  ],
+  [
+    /alert (number (40|42|46|48|116)|bad certificate|unknown ca|certificate required|handshake failure)|CERTIFICATE_REQUIRED/i,
+    'the server does not take our certificate: look at *_TLS_CERT and *_TLS_KEY',
+  ],
+  [
+    /wrong version number|packet length too long|does not support secure connection|NO_SSL_SUPPORT/i,
+    'the server does not speak TLS there: look at *_PORT and *_TLS',
+  ],
+  [
+    // What amqplib says.
+    /closed abruptly during opening handshake/,
+    'the server ended the connection at once, as it does when it does not take our certificate: look at *_TLS_CERT and *_TLS_KEY',
+  ],
+  [/ssl|tls/i, 'it failed'],
+]
+
+const failure = z.object({ message: z.string(), code: z.string().optional() })
+
+function areCertificates(pem: string): boolean {
+  const found = pem.match(CERTIFICATES) ?? []
+  return found.length > 0 && found.every(isCertificate)
+}
+
+function isCertificate(pem: string): boolean {
+  try {
+    new X509Certificate(pem)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function isPrivateKey(pem: string): boolean {
+  try {
+    createPrivateKey(pem)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,9 @@
+// Numbers in environment variables.
+import { z } from 'zod'
+
+/** A whole number from `min` to `max`, in decimal digits. */
+export const whole = (min: number, max: number) =>
+  z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(min).max(max))
+
+/** Milliseconds up to an hour. */
+export const ms = (fallback: number) => whole(1, 3_600_000).default(fallback)

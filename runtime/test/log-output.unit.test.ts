@@ -1,0 +1,147 @@
+// A service whose output cannot be written runs on: it answers, drops lines, says how many were lost, and stops when asked.
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, truncateSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { z } from 'zod'
+import { listen } from '../src/index.ts'
+
+const SERVICE = `${import.meta.dirname}/fixtures/service.ts`
+const loss = z.object({ level: z.literal('warn'), lines: z.int().positive(), error: z.string() })
+
+let directory = ''
+let port = 0
+let child: ChildProcess | undefined
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'ims-log-output-'))
+  port = await freePort()
+})
+afterEach(() => {
+  child?.kill('SIGKILL')
+  rmSync(directory, { recursive: true })
+})
+
+/** Starts the service that logs 1,000 lines a second and warns on standard error, with `output` as both; through a shell if told. */
+function talkTo(output: number | 'pipe', shell?: string): ChildProcess {
+  const [program, ...args] = shell === undefined ? [process.execPath, SERVICE] : ['sh', '-c', shell]
+  child = spawn(program ?? '', args, {
+    env: { PATH: process.env.PATH, ADMIN_PORT: String(port), FIXTURE_BEHAVIOUR: 'is-talkative' },
+    stdio: ['ignore', output, output],
+  })
+  return child
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  const free = await listen(server, { port: 0, host: '127.0.0.1', variable: 'PORT' })
+  await new Promise((resolve) => server.close(resolve))
+  return free
+}
+
+/** Resolves with how many lines were lost so far, once there are more than `more`. */
+async function lost(more = 0): Promise<number> {
+  for (;;) {
+    const metrics = await fetch(`http://127.0.0.1:${port}/metrics`).then(
+      (answer) => answer.text(),
+      () => '',
+    )
+    const lines = Number(/^ims_log_lines_lost_total\{.*\} (\d+)$/m.exec(metrics)?.[1] ?? 0)
+    if (lines > more) return lines
+    await sleep(50)
+  }
+}
+
+async function stopped(service: ChildProcess): Promise<number | null> {
+  const closed = once(service, 'exit')
+  service.kill('SIGTERM')
+  return (await closed)[0]
+}
+
+const lossIn = (text: string) =>
+  text.split('\n').flatMap((line) => {
+    try {
+      return loss.safeParse(JSON.parse(line)).data ?? []
+    } catch {
+      // A part of a line, or a warning of Node.js.
+      return []
+    }
+  })
+
+async function until<T>(look: () => T | undefined): Promise<T> {
+  for (;;) {
+    const found = look()
+    if (found !== undefined) return found
+    await sleep(50)
+  }
+}
+
+describe('a service whose output cannot be written', () => {
+  it('answers and stops when the disk is full', async () => {
+    const full = openSync('/dev/full', 'w')
+    const service = talkTo(full)
+    await lost(await lost())
+    expect((await fetch(`http://127.0.0.1:${port}/livez`)).status).toBe(200)
+    expect(await stopped(service)).toBe(0)
+    closeSync(full)
+  })
+
+  it('answers while nobody reads its pipe, and says how many lines were lost when somebody does', async () => {
+    const path = join(directory, 'pipe')
+    execFileSync('mkfifo', [path])
+    // A pipe with a reader: this opening, which does not read.
+    const pipe = openSync(path, constants.O_RDWR | constants.O_NONBLOCK)
+    const output = openSync(path, constants.O_WRONLY)
+    const service = talkTo(output)
+    await lost()
+    // Another Node.js that shares the opening makes it blocking when it ends.
+    spawnSync(process.execPath, ['-e', 'process.stdout.isTTY'], { stdio: ['ignore', output, 'ignore'] })
+    await lost(await lost())
+    expect((await fetch(`http://127.0.0.1:${port}/livez`)).status).toBe(200)
+    const chunk = Buffer.alloc(65_536)
+    let text = ''
+    const read = () => {
+      try {
+        text += chunk.toString('utf8', 0, readSync(pipe, chunk))
+      } catch {
+        // Nothing to read at this moment.
+      }
+    }
+    const reading = setInterval(read, 5)
+    await until(() => lossIn(text)[0])
+    const code = await stopped(service)
+    clearInterval(reading)
+    closeSync(pipe)
+    closeSync(output)
+    expect([code, lossIn(text)[0]]).toEqual([0, expect.objectContaining({ error: 'EAGAIN' })])
+  })
+
+  it('answers and stops while nobody reads its socket', async () => {
+    const service = talkTo('pipe')
+    await lost(await lost())
+    expect((await fetch(`http://127.0.0.1:${port}/livez`)).status).toBe(200)
+    expect(await stopped(service)).toBe(0)
+  })
+
+  it('goes on with its log when a file may be written again', async () => {
+    const path = join(directory, 'log')
+    const service = talkTo('pipe', `ulimit -f 4096; exec "${process.execPath}" "${SERVICE}" >> "${path}" 2>> "${path}"`)
+    await lost()
+    truncateSync(path)
+    const first = await until(() => lossIn(readFileSync(path, 'utf8'))[0])
+    expect(first).toMatchObject({ error: 'EFBIG' })
+    expect(await stopped(service)).toBe(0)
+  })
+
+  it('stops when its reader has gone', async () => {
+    const service = talkTo('pipe')
+    service.stdout?.destroy()
+    service.stderr?.destroy()
+    await lost()
+    expect(await stopped(service)).toBe(0)
+  })
+})

@@ -1,0 +1,89 @@
+// What happens to log lines that an output does not take.
+import { describe, expect, it } from '@jest/globals'
+import { LogSink } from '../src/log-sink.ts'
+
+/** An output of which a test says how much it takes; `lost` and `resumed` are what the sink reported. */
+function refusableOutput(maxBytes: number) {
+  const seen = { text: '', room: Number.POSITIVE_INFINITY, code: 'EAGAIN', lost: 0, resumed: [] as unknown[] }
+  const sink: LogSink = new LogSink(
+    (bytes) => {
+      if (seen.room === 0) throw Object.assign(new Error('refused'), { code: seen.code })
+      const taken = Math.min(seen.room, bytes.length)
+      seen.room -= taken
+      seen.text += bytes.subarray(0, taken).toString()
+      return taken
+    },
+    {
+      lost: (lines) => {
+        seen.lost += lines
+      },
+      resumed: (...loss) => {
+        seen.resumed.push(loss)
+        sink.push(Buffer.from(`(${loss[0]} lost)\n`), 1)
+      },
+    },
+    maxBytes,
+  )
+  return { seen, push: (text: string) => sink.push(Buffer.from(text), 1), drain: () => sink.drain(), sink }
+}
+
+describe('log lines that the output does not take', () => {
+  it('wait, and are written in their order, whole, when it takes them again', () => {
+    const { seen, push, drain } = refusableOutput(100)
+    seen.room = 4
+    push('first\n')
+    push('second\n')
+    expect(seen.text).toBe('firs')
+    seen.room = Number.POSITIVE_INFINITY
+    expect(drain()).toBe(true)
+    expect([seen.text, seen.lost, seen.resumed]).toEqual(['first\nsecond\n', 0, []])
+  })
+
+  it('are dropped beyond the limit and counted, and how many is said once, in their place', () => {
+    const { seen, push, drain } = refusableOutput(20)
+    seen.room = 0
+    seen.code = 'ENOSPC'
+    for (let line = 0; line < 1_000; line += 1) push(`line ${String(line).padStart(4, '0')}\n`)
+    expect(seen.lost).toBe(998)
+    seen.room = Number.POSITIVE_INFINITY
+    push('again\n')
+    drain()
+    expect(seen.text).toBe('line 0000\nline 0001\n(998 lost)\nagain\n')
+    expect(seen.resumed).toEqual([[998, 'ENOSPC']])
+  })
+
+  it('of a reader that is too slow are dropped in long stretches, not one by one', () => {
+    const { seen, push } = refusableOutput(1_000)
+    for (let line = 0; line < 1_000; line += 1) {
+      seen.room = 5
+      push('ten bytes\n')
+    }
+    const written = seen.text.split('\n').filter((text) => text === 'ten bytes').length
+    expect(seen.resumed.length).toBeGreaterThan(1)
+    expect(seen.resumed.length).toBeLessThan(20)
+    // Every line was written, is waiting (at most 1,000 bytes), or was counted.
+    expect(written + seen.lost).toBeGreaterThanOrEqual(900)
+    expect(written + seen.lost).toBeLessThanOrEqual(1_000)
+  })
+
+  it('longer than the limit is written where nothing else waits', () => {
+    const { seen, push } = refusableOutput(10)
+    push('much longer than the limit\n')
+    expect([seen.text, seen.lost]).toEqual(['much longer than the limit\n', 0])
+  })
+
+  it('are waited for at the end while the output is only slow, and not when it is full', () => {
+    const slow = refusableOutput(100)
+    slow.seen.room = 0
+    slow.push('last\n')
+    const asked = performance.now()
+    slow.sink.drainWithin(100)
+    expect(performance.now() - asked).toBeGreaterThanOrEqual(100)
+    const full = refusableOutput(100)
+    full.seen.room = 0
+    full.seen.code = 'ENOSPC'
+    full.push('last\n')
+    full.sink.drainWithin(Number.POSITIVE_INFINITY)
+    expect(full.seen.text).toBe('')
+  })
+})

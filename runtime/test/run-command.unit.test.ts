@@ -1,0 +1,29 @@
+// How a command ends.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { expect, it, jest } from '@jest/globals'
+
+jest.setTimeout(60_000)
+
+it.each([['SIGTERM', 143] as const, ['SIGINT', 130] as const])(
+  'ends at once on %s, also as PID 1, where a signal without a handler is ignored',
+  async (signal, code) => {
+    const child = spawn(process.execPath, [`${import.meta.dirname}/fixtures/command.ts`], {
+      env: { LOG_FORMAT: 'json' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    try {
+      let said = ''
+      for await (const chunk of child.stdout) {
+        said += String(chunk)
+        if (said.includes('"waiting"')) child.kill(signal)
+      }
+      // A process that had no handler has no code: the signal itself ended it.
+      const [ended] = child.exitCode === null ? await once(child, 'exit') : [child.exitCode]
+      expect(ended).toBe(code)
+      expect(said).toContain('ended by a signal before it was done: run it again')
+    } finally {
+      child.kill('SIGKILL')
+    }
+  },
+)
