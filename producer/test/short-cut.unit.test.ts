@@ -26,7 +26,9 @@ const plain = (text: string): string =>
     .replaceAll(/\\n\s+at [^"]*/g, '')
 
 async function seen(bytes: readonly string[], options: Options, isShort: boolean): Promise<Seen> {
-  const { app, lines, measured, sent } = appUnderTest({ ...options, isShort })
+  // Nobody answers questions here.
+  const environment = { RPC_TIMEOUT_MS: '50', ...options?.environment }
+  const { app, lines, measured, sent } = appUnderTest({ ...options, environment, isShort })
   const server = createServer({ requireHostHeader: false }, app).listen(0, '127.0.0.1')
   try {
     await new Promise((resolve) => server.once('listening', resolve))
