@@ -37,7 +37,9 @@ async function seen(bytes: readonly string[], options: Options, isShort: boolean
       answer: plain(answer),
       logged: plain(JSON.stringify(lines)),
       measured: measured.map(({ metric, labels }) => ({ metric, labels })),
-      sent: ['healthcheck', 'create_item', 'stock_management', 'stock_adjustment', 'order_processing'].map((queue) => sent(queue)),
+      sent: ['healthcheck', 'create_item', 'stock_management', 'stock_adjustment', 'order_processing'].map((queue) =>
+        sent(queue),
+      ),
     }
   } finally {
     server.closeAllConnections()
