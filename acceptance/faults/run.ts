@@ -11,10 +11,10 @@ import { type Round, strikeRound } from './nemesis.ts'
 import { randomOf } from './random.ts'
 import { startClients } from './workload/clients.ts'
 import { crowd, scenarios } from './workload/scenarios.ts'
-import { allReady, REPLICAS, replicasOf, startWorld, type World } from './world.ts'
+import { allReady, startWorld, type World } from './world.ts'
 
 /** Resident memory that no service may reach: what its container is given (dockercompose/docker-compose.yml). */
-const MEMORY_MOST_BYTES = 256 * 1024 * 1024
+export const MEMORY_MOST_BYTES = 256 * 1024 * 1024
 const DRAINED_WITHIN_MS = 120_000
 /** Clients that play each scenario at the end. */
 const CROWD = 5
@@ -52,7 +52,7 @@ export interface Run {
 
 /** Runs for `minutes`, then heals, drains and judges. Rejects when the suite does not recover or drain, or is interrupted. */
 export async function runLedger(options: RunOptions): Promise<Run> {
-  const world = await startWorld(options.servers, options.mutation, options.cluster)
+  const world = await startWorld(options.servers, options)
   try {
     const history = new History()
     const rounds = await strikeUnderLoad(world, history, options)
@@ -127,7 +127,7 @@ async function drained(world: World): Promise<void> {
 }
 
 /** Waits until nothing is on its way any more, then reads everything there is to be read. */
-async function findAll(world: World): Promise<Found> {
+export async function findAll(world: World): Promise<Found> {
   const { stack } = world
   await drained(world)
   const left = await undrained(world)
@@ -142,7 +142,7 @@ async function findAll(world: World): Promise<Found> {
         error: String(headers['x-error'] ?? ''),
       })
   const unwell: string[] = []
-  for (const name of REPLICAS) {
+  for (const name of world.replicas) {
     const why = await stack.service(name).notReady()
     if (why !== undefined) unwell.push(`${name}: ${why}`)
   }
@@ -169,9 +169,10 @@ async function undrained(world: World): Promise<string[]> {
   return queues.filter(([, count]) => count > 0).map(([name, count]) => `${count} messages of ${name}`)
 }
 
-function healthchecksLogged({ stack }: World): Map<string, number> {
+function healthchecksLogged({ stack, replicas }: World): Map<string, number> {
   const logged = new Map<string, number>()
-  for (const { message, messageId } of replicasOf('consumer_one').flatMap((name) => stack.lines(name)))
+  const named = replicas.filter((name) => name.startsWith('consumer_one'))
+  for (const { message, messageId } of named.flatMap((name) => stack.lines(name)))
     if (message === 'health check received' && typeof messageId === 'string')
       logged.set(messageId, (logged.get(messageId) ?? 0) + 1)
   return logged

@@ -40,6 +40,8 @@ const IMPATIENT = {
 
 export interface World {
   readonly stack: Stack
+  /** The processes of the suite. */
+  readonly replicas: readonly ReplicaName[]
   /** The way of each service to the broker. */
   readonly amqp: ReadonlyMap<ReplicaName, TcpProxy>
   /** The proxy to the database of each service that uses it; none if the database is a cluster. */
@@ -64,29 +66,35 @@ export interface Account {
 
 const SAMPLED_EVERY_MS = 1_000
 
-/**
- * Starts everything on `servers`, with a mutation in the services' code if there is one. With a `cluster`, whose first node is the
- * one in `servers`, each service gets the list of all nodes.
- */
+export interface WorldOptions {
+  /** A change of the services' code. */
+  readonly mutation?: Mutation | undefined
+  /** The nodes of a database cluster, the first of which is the one in the servers: each service gets the list of all. */
+  readonly cluster?: readonly Mysql[] | undefined
+  readonly replicas?: readonly ReplicaName[]
+  /** What the services have besides, or instead. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** Starts the whole suite on `servers`, each process behind proxies of its own. */
 export async function startWorld(
   servers: Servers,
-  mutation: Mutation | undefined,
-  cluster: readonly Mysql[] = [],
+  { mutation, cluster = [], replicas = REPLICAS, env = IMPATIENT }: WorldOptions = {},
 ): Promise<World> {
   const space = await testSpace(servers, 'fault ledger')
-  const amqp = await proxies(REPLICAS, space.rabbitmq)
-  const mysql = await proxies(cluster.length === 0 ? DATABASE_REPLICAS : [], space.mysql)
+  const amqp = await proxies(replicas, space.rabbitmq)
+  const behindProxies = DATABASE_REPLICAS.filter((name) => replicas.includes(name))
+  const mysql = await proxies(cluster.length === 0 ? behindProxies : [], space.mysql)
   const account = await newAccount(servers, space.mysql.database)
   const close = async () => {
     for (const proxy of [...amqp.values(), ...mysql.values()]) await proxy.close()
     await servers.mysql.sql(`DROP USER '${account.user}'@'%'`)
   }
   const starting = startStackOn(servers, space, {
-    services: REPLICAS,
-    env: IMPATIENT,
+    services: replicas,
+    // As in a container, where memory is scarce.
+    env: { ...leanNode, ...env },
     envOf: (name) => ({
-      // As in a container, where memory is scarce.
-      ...leanNode,
       ...port('RABBITMQ_PORT', amqp.get(name)),
       ...port('MYSQL_PORT', mysql.get(name)),
       ...(cluster.length === 0 ? {} : { MYSQL_HOST: cluster.map((node) => `${node.host}:${node.port}`).join(',') }),
@@ -100,9 +108,10 @@ export async function startWorld(
     throw error
   })
   await installAudit(servers.mysql, space.mysql.database)
-  const samples = sampling(stack)
+  const samples = sampling(stack, replicas)
   return {
     stack,
+    replicas,
     amqp,
     mysql,
     cluster,
@@ -144,9 +153,9 @@ const port = (variable: string, proxy: TcpProxy | undefined): Record<string, str
   proxy === undefined ? {} : { [variable]: String(proxy.port) }
 
 /** Resolves when every service is ready; rejects, saying which is not, when that takes too long. */
-export async function allReady({ stack }: World, withinMs: number): Promise<void> {
+export async function allReady({ stack, replicas }: World, withinMs: number): Promise<void> {
   await eventually(async () => {
-    for (const name of REPLICAS) {
+    for (const name of replicas) {
       const why = await stack.service(name).notReady()
       if (why !== undefined) throw new Error(`${name} is not ready: ${why}`)
     }
@@ -154,16 +163,15 @@ export async function allReady({ stack }: World, withinMs: number): Promise<void
 }
 
 /** Watches memory, and counters that end with their process. */
-function sampling(stack: Stack) {
+function sampling(stack: Stack, replicas: readonly ReplicaName[]) {
   const peakBytes = new Map<ReplicaName, number>()
   const repeatedByPid = new Map<number, number>()
   const timer = setInterval(() => {
-    for (const name of REPLICAS) void sample(name).catch(() => {})
+    for (const name of replicas) void sample(name).catch(() => {})
   }, SAMPLED_EVERY_MS)
   const sample = async (name: ReplicaName) => {
     const { pid, admin } = stack.service(name)
-    const resident = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
-    if (resident) peakBytes.set(name, Math.max(peakBytes.get(name) ?? 0, Number(resident[1]) * 1024))
+    peakBytes.set(name, Math.max(peakBytes.get(name) ?? 0, residentBytes(pid)))
     const text = await (await fetch(`${admin}/metrics`, { signal: AbortSignal.timeout(SAMPLED_EVERY_MS) })).text()
     let repeated = 0
     for (const [, value] of text.matchAll(/^ims_messages_duplicates_total\S* (\d+)/gm)) repeated += Number(value)
@@ -173,5 +181,14 @@ function sampling(stack: Stack) {
     peakBytes,
     repeated: () => [...repeatedByPid.values()].reduce((sum, each) => sum + each, 0),
     stop: () => clearInterval(timer),
+  }
+}
+
+/** Resident memory of a process, 0 if it has ended. */
+export function residentBytes(pid: number): number {
+  try {
+    return 1024 * Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)
+  } catch {
+    return 0
   }
 }

@@ -2,9 +2,12 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeAccounts } from '@ims/accounts'
+import { type QueueName, queues, services } from '@ims/accounts/suite'
+import { consumerEnvironment } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import { QUERY_PREFETCH_MAX } from '../../messaging/src/incoming/consumer.ts'
 import {
   type Container,
   KUBERNETES,
@@ -23,6 +26,8 @@ import {
   workloads,
 } from './manifests.ts'
 import { ROOT } from './stack.ts'
+
+const trigger = z.object({ queueName: z.string(), value: z.string() })
 
 const CONSUMERS = ['one', 'two', 'three', 'four']
 const namesOf = (all: readonly Manifest[]) => all.map(({ metadata }) => metadata.name)
@@ -271,6 +276,20 @@ describe('the overlays', () => {
     expect(producer).not.toMatch(/name: API_KEYS$/m)
     expect(producer).toMatch(/name: producer-api-keys\s/)
     expect(producer).not.toContain('optional: true')
+  })
+
+  it('scale a consumer when more messages wait than its pods take at once, by the queue that it consumes', () => {
+    const scaled = z.object({ spec: z.object({ triggers: z.array(z.object({ metadata: trigger })) }) })
+    const { prefetch } = consumerEnvironment.parse({})
+    for (const { name, consumes } of services.filter(({ consumes }) => consumes.length > 0)) {
+      const file = join(KUBERNETES, `overlays/keda/component/${name.replace('_', '-')}-scaledobject.yaml`)
+      const { triggers } = scaled.parse(parse(readFileSync(file, 'utf8'))).spec
+      const takes = (queue: QueueName) =>
+        queues[queue] === 'query' ? Math.min(QUERY_PREFETCH_MAX, prefetch) : prefetch
+      expect(triggers.map(({ metadata: { queueName, value } }) => ({ queueName, value }))).toEqual(
+        consumes.map((queue) => ({ queueName: queue, value: String(2 * takes(queue)) })),
+      )
+    }
   })
 
   it('never let an apply undo what an autoscaler has set', () => {

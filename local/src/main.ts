@@ -18,6 +18,7 @@ const commands: Record<string, () => Promise<Command>> = {
   'test:cluster': async () => (await import('./commands/test-cluster.ts')).testCluster,
   fuzz: async () => (await import('./commands/fuzz.ts')).fuzz,
   faults: async () => (await import('./commands/faults.ts')).faults,
+  soak: async () => (await import('./commands/faults.ts')).soak,
   simulate: async () => (await import('./commands/faults.ts')).simulate,
   bench: async () => (await import('./commands/bench.ts')).bench,
   'api-key': async () => (await import('./commands/api-key.ts')).apiKey,

@@ -59,8 +59,8 @@ describe('policies', () => {
 
   it('for quorum queues go to RabbitMQ 4 only, for an older one would refuse them all', () => {
     const kinds = (version: string) => parsed(policiesFor('/', version)).map((policy) => policy['apply-to'])
-    expect(kinds('3.10.8')).toEqual(['queues', 'queues', 'queues'])
-    expect(kinds('4.3.6').filter((kind) => kind === 'quorum_queues')).toHaveLength(5)
+    expect(kinds('3.10.8')).toEqual(['queues', 'queues', 'queues', 'queues'])
+    expect(kinds('4.3.6').filter((kind) => kind === 'quorum_queues')).toHaveLength(8)
   })
 
   it('go to the vhost that is asked for', () => {

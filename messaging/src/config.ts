@@ -81,9 +81,9 @@ export const consumerEnvironment = z
         'bytes of messages in hand from which on no more are read until some are acked; as many as fit into the memory when not set, 32 MiB at most',
       ),
     CONSUMER_REPLIES_MOST_BYTES: whole(1, 1_073_741_824)
-      .default(8_388_608)
+      .optional()
       .describe(
-        'bytes of replies to queries that wait to be sent, or for their confirm; no further query is begun until there are fewer',
+        'bytes of replies to queries that wait to be sent, or for their confirm; no further query is begun until there are fewer; as many as fit into the memory when not set, 32 MiB at most',
       ),
     CONSUMER_RETRY_MOST_MS: ms(10_000).describe('longest pause between two attempts while the database is away'),
     CONSUMER_HOLD_MOST_MS: ms(10_000).describe(

@@ -18,7 +18,7 @@ export {
   type WorkOptions,
 } from './dead-letters/desk.ts'
 export { DeadLettersUnavailable } from './dead-letters/errors.ts'
-export { jsonLine, printable, shortened } from './dead-letters/text.ts'
+export { jsonLinePieces, printable, shortened } from './dead-letters/text.ts'
 export { BadReply, Misconfigured, NoReply, NotAccepted, OutcomeUnknown } from './errors.ts'
 export type { Delivery, Handler, Outcome } from './handler.ts'
 export { type Origin, originHeaders, originOf } from './origin.ts'

@@ -18,7 +18,7 @@ export interface Memory {
    * @throws an Error for the operator when more are configured than fit
    */
   limit(
-    buffer: 'unconfirmedMessages' | 'messagesInHand',
+    buffer: 'unconfirmedMessages' | 'messagesInHand' | 'pages',
     setting: { readonly variable: string; readonly configured: number | undefined },
     cost: { readonly costBytes: number; readonly mostUseful: number },
   ): number

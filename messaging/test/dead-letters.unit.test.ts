@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { described, idOf } from '../src/dead-letters/described.ts'
 import { deadLetterSource } from '../src/dead-letters/desk.ts'
 import { redriven } from '../src/dead-letters/redriven.ts'
-import { jsonLine, printable } from '../src/dead-letters/text.ts'
+import { jsonLine, jsonLinePieces, printable } from '../src/dead-letters/text.ts'
 
 const none = {
   contentType: undefined,
@@ -107,6 +107,17 @@ describe('text for a terminal', () => {
 
   it('is as JSON still the same value', () => {
     fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => expect(JSON.parse(jsonLine(text))).toBe(text)))
+  })
+
+  it('is as JSON in pieces the same, and no piece of a large body is large', () => {
+    const escapes = '"body":""\\\u001b'
+    for (const body of ['short', '😀'.repeat(100_000), `x${'😀'.repeat(100_000)}`, escapes.repeat(30_000)]) {
+      const letter = { error: escapes, body, headers: { body: '' } }
+      const pieces = [...jsonLinePieces(letter)]
+      expect(pieces.join('').endsWith('}\n')).toBe(true)
+      expect(JSON.parse(pieces.join(''))).toEqual(letter)
+      expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThan(400_000)
+    }
   })
 })
 

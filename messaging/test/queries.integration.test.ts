@@ -6,7 +6,9 @@ import { z } from 'zod'
 import { type Broker, openBroker } from '../src/broker.ts'
 import { consumerEnvironment } from '../src/config.ts'
 import { deadLetterQueue, query } from '../src/contract.ts'
+import { NoReply } from '../src/errors.ts'
 import type { Delivery, Outcome } from '../src/handler.ts'
+import type { Memory } from '../src/service.ts'
 import { type CountingService, countingService } from './counting-service.ts'
 import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
@@ -76,6 +78,20 @@ describe('queries', () => {
     expect((await channel.checkQueue(deadLetterQueue(questions.queue))).messageCount).toBe(0)
   })
 
+  it('that nobody takes are off the queue when their sender stops waiting: each carries its deadline', async () => {
+    const sender = await openBroker(rabbitmq.config, service, { publishes: [questions] })
+    const asked = sender.requester.request(questions, 'late', { deadlineMs: 3_000 })
+    const unanswered = expect(asked).rejects.toThrow(NoReply)
+    await eventually(async () => {
+      const message = await channel.get(questions.queue)
+      expect(message === false ? undefined : message.properties.expiration).toBe('3000')
+    })
+    channel.nackAll()
+    await unanswered
+    await eventually(async () => expect((await channel.checkQueue(questions.queue)).messageCount).toBe(0))
+    await sender.close()
+  })
+
   it('that ask the same while they wait share one batch; others do not', async () => {
     const batches: string[] = []
     const handler = async (deliveries: readonly Delivery<unknown>[]) => {
@@ -90,21 +106,29 @@ describe('queries', () => {
     expect(batches.join(' | ')).toMatch(/^(a \| )?(a a a|a a) \| b b$|^a a a \| b b$|^a \| b b \| a a$/)
   })
 
-  it('are not begun while the replies that wait for their confirm are as large as they may be, and all are answered', async () => {
-    let built = 0
-    let peakBytes = 0
-    const inHand = () => built - 1_000_000 * (service.value('replies_sent', { queue: questions.queue }) ?? 0)
-    const handler = async (deliveries: readonly Delivery<unknown>[]) => {
-      built += deliveries.length * 1_000_000
-      peakBytes = Math.max(peakBytes, inHand())
-      return deliveries.map(() => answered(1_000_000))
-    }
-    const environment = { CONSUMER_REPLIES_MOST_BYTES: '2000000' }
-    await consumer.consume(questions, handler, { ...consumerEnvironment.parse(environment), queriesMost: 2 })
-    for (let n = 0; n < 100; n += 1) ask(String(n))
-    await eventually(() => expect(replies).toHaveLength(100), 30_000)
-    expect(peakBytes).toBeLessThanOrEqual(4_000_000)
-  })
+  const twoMegabytes: Memory = { limit: (buffer, _, { mostUseful }) => (buffer === 'pages' ? 2_000_000 : mostUseful) }
+  it.each([
+    ['configured', { CONSUMER_REPLIES_MOST_BYTES: '2000000' }, {}],
+    ['the memory’s share', {}, { memory: twoMegabytes }],
+  ])(
+    'are not begun while the replies that wait for their confirm are as large as is %s, and all are answered',
+    async (_, environment, memory) => {
+      const own = await openBroker(rabbitmq.config, { ...service, ...memory })
+      let built = 0
+      let peakBytes = 0
+      const inHand = () => built - 1_000_000 * (service.value('replies_sent', { queue: questions.queue }) ?? 0)
+      const handler = async (deliveries: readonly Delivery<unknown>[]) => {
+        built += deliveries.length * 1_000_000
+        peakBytes = Math.max(peakBytes, inHand())
+        return deliveries.map(() => answered(1_000_000))
+      }
+      await own.consume(questions, handler, { ...consumerEnvironment.parse(environment), queriesMost: 2 })
+      for (let n = 0; n < 100; n += 1) ask(String(n))
+      await eventually(() => expect(replies).toHaveLength(100), 30_000)
+      expect(peakBytes).toBeLessThanOrEqual(4_000_000)
+      await own.close()
+    },
+  )
 
   it('that fail while others are answered are given back by themselves: the queue is not left', async () => {
     let failures = 0

@@ -4,6 +4,8 @@ import type { ChannelModel, ConfirmChannel } from 'amqplib'
 import { rabbitmqEnvironment } from '../src/config.ts'
 import type { Connection } from '../src/connection/connection.ts'
 import { Supervised } from '../src/connection/supervised.ts'
+import { healthcheck } from '../src/contracts.ts'
+import { NotAccepted } from '../src/errors.ts'
 import { Publisher } from '../src/outgoing/publisher.ts'
 import { type Clock, clockOf } from '../src/scope.ts'
 import { quietService } from '../src/testing.ts'
@@ -73,3 +75,22 @@ it('takes no alarm for a stall, however long, nor the moment after it', async ()
   pass(2 * MINUTE_MS)
   expect(dropped).not.toEqual([])
 })
+
+it('refuses at once what a broker would confirm too late: a message to the same queue has waited for half of the time', async () => {
+  const { publisher, pass } = await published()
+  const offered = (queue: string) => publisher.publish({ ...healthcheck, queue }, 'x').then(() => 'confirmed', reasonOf)
+  void offered('q')
+  pass(2_000)
+  const [sameQueue, otherQueue] = [offered('q'), offered('other')]
+  pass(2_000)
+  expect(await offered('q')).toBe('over-limit')
+  pass(10_000)
+  expect(await Promise.all([sameQueue, otherQueue])).toEqual(['unknown', 'unknown'])
+  // What is never confirmed does not keep others out for ever.
+  pass(MINUTE_MS)
+  const later = offered('q')
+  pass(10_000)
+  expect(await later).toBe('unknown')
+})
+
+const reasonOf = (error: unknown) => (error instanceof NotAccepted ? error.reason : 'unknown')

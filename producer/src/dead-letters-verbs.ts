@@ -5,7 +5,7 @@ import {
   type DeadLetterDesk,
   DeadLettersUnavailable,
   deadLetterSources,
-  jsonLine,
+  jsonLinePieces,
   printable,
 } from '@ims/messaging'
 import type { Log } from '@ims/runtime'
@@ -123,7 +123,7 @@ async function exportAll(queue: string, { desk, out, err, stopping }: Parts): Pr
     queue,
     async (letter, total) => {
       seen += 1
-      await out(`${jsonLine(letter)}\n`)
+      for (const piece of jsonLinePieces(letter)) await out(piece)
       progress({ total, seen, done: seen })
       return true
     },

@@ -76,6 +76,9 @@ export class Problem extends Error {
 
 /** Maps an error by its class to the problem that is answered; undefined for one that nobody foresaw. */
 export function problemOf(error: unknown): Problem | undefined {
+  // Express decodes what a path names.
+  if (error instanceof URIError)
+    return new Problem(400, 'invalid-query', 'The path has a percent sign that begins no valid encoding.')
   if (error instanceof Problem) return error
   const headers = { 'Retry-After': RETRY_AFTER_S }
   if (error instanceof NotAccepted) {

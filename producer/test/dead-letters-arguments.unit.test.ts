@@ -1,12 +1,13 @@
 // The command line of `dead-letters`: what it means, and what is said about one that means nothing.
+import { contracts } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import { parseDeadLetterArguments, WrongArguments } from '../src/dead-letters-arguments.ts'
 
 const parse = (line: string) => parseDeadLetterArguments(line === '' ? [] : line.split(' '))
 
 describe('the command line of dead-letters', () => {
-  it('means all four queues where none is named, and takes a queue by the name of its dead letters too', () => {
-    const queues = ['healthcheck', 'create_item', 'stock_management', 'order_processing']
+  it('means all queues where none is named, and takes a queue by the name of its dead letters too', () => {
+    const queues = contracts.map(({ queue }) => queue)
     expect(parse('list')).toEqual({ verb: 'list', queues, limit: 100 })
     expect(parse('export create_item.dead-letter')).toEqual({ verb: 'export', queues: ['create_item'] })
   })

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { eventually, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
+import { eventually, leanNode, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
 import { type BrokerPeer, DEAD, ids, openPeer, QUEUE } from './dead-letters-peer.ts'
 
 const PROGRAM = join(import.meta.dirname, '..', 'src', 'dead-letters.ts')
@@ -111,14 +111,15 @@ describe('the program dead-letters', () => {
     expect(await peer.depth(QUEUE)).toBe(20_000)
   }, 180_000)
 
-  it('lists and redrives dead letters of 15 MiB that come after small ones in less than 256 MB', async () => {
+  it('lists, exports and redrives dead letters of 15 MiB that come after small ones in less than 256 MB', async () => {
     await peer.setAside(100)
     await peer.setAside(30, () => 'too-large', 15 * 1_048_576)
     for (const args of [
       ['list', QUEUE],
+      ['export', QUEUE],
       ['redrive', QUEUE, '--all'],
     ]) {
-      const running = start(args, { NODE_OPTIONS: '--max-old-space-size=96' })
+      const running = start(args, { ...leanNode, NODE_OPTIONS: '--max-old-space-size=96' })
       running.child.stdout?.removeAllListeners('data').resume()
       let peakKb = 0
       const watching = setInterval(() => {
@@ -126,7 +127,7 @@ describe('the program dead-letters', () => {
       }, 20)
       expect([args, await running.ended, running.err()]).toEqual([args, 0, expect.not.stringContaining('heap')])
       clearInterval(watching)
-      expect(peakKb).toBeLessThan(256_000)
+      expect([args, peakKb > 256_000 ? peakKb : 0]).toEqual([args, 0])
     }
     expect(await peer.depth(QUEUE)).toBe(130)
   }, 180_000)

@@ -1,7 +1,7 @@
 // Thousands of generated requests and of mutilated bytes, on a real socket: always an answer that is documented, and never the end of the server.
 import { Agent, createServer } from 'node:http'
 import { connect } from 'node:net'
-import { createItem, stockManagement } from '@ims/messaging'
+import { createItem, messageStatus, movements, stockAdjustment, stockManagement } from '@ims/messaging'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { fuzzParameters } from 'local'
@@ -28,6 +28,12 @@ describe('the HTTP interface', () => {
         always({ kind: 'applied', result: { outcome: 'deleted' }, repeated: false }),
         consumerConfig,
       )
+    const adjusted = { kind: 'applied', result: { outcome: 'adjusted', quantity: 1 }, repeated: false } as const
+    await rabbitmq.open().consume(stockAdjustment, always(adjusted), consumerConfig)
+    const answer = (json: string, headers = {}) => ({ kind: 'answered', body: Buffer.from(json), headers }) as const
+    await rabbitmq.open().consume(movements, always(answer('[]', { 'x-next': 0 })), consumerConfig)
+    const nothing = answer('{"verdicts":[],"remembersSince":null}')
+    await rabbitmq.open().consume(messageStatus, always(nothing), consumerConfig)
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     const address = server.address()
     port = typeof address === 'object' ? (address?.port ?? 0) : 0

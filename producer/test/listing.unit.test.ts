@@ -31,7 +31,7 @@ describe('GET /order_processing', () => {
     expect(seen[0]).toEqual({ 'x-after': 0, 'x-limit': items })
   })
 
-  it('is 503 at once while pages of 500,000 items are asked for, and asks again when they have come', async () => {
+  it('is 503 at once while pages of 500,000 items are asked for, but for lists of a few items, and asks again when they have come', async () => {
     const waiting: ((error: Error) => void)[] = []
     const broker = {
       requester: {
@@ -47,8 +47,11 @@ describe('GET /order_processing', () => {
     expect(refused.status).toBe(503)
     expect(refused.headers['retry-after']).toMatch(/^\d+$/)
     expect(refused.body).toMatchObject({ type: 'urn:ims:problem:not-accepted', reason: 'over-limit' })
+    const small = ['limit=100&label=few', 'sku=one'].map((query) => request(app).get(`/order_processing?${query}`))
+    const served = small.map((each) => each.then(({ status }) => status))
+    await until(() => waiting.length === 102)
     for (const reject of waiting.splice(0)) reject(new NoReply('late'))
-    expect(new Set(await Promise.all(asked))).toEqual(new Set([504]))
+    expect(new Set(await Promise.all([...asked, ...served]))).toEqual(new Set([504]))
     const again = page(100).then(({ status }) => status)
     await until(() => waiting.length === 1)
     waiting[0]?.(new NoReply('late'))

@@ -14,10 +14,11 @@ afterEach(async () => {
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} }
 
-async function start(warnings: readonly string[] = []) {
+async function start(warnings: readonly string[] = [], answered: Promise<void> = Promise.resolve()) {
   let asked = 0
   const readiness = async () => {
     asked += 1
+    await answered
     return { reasons: [], warnings }
   }
   const { close, port } = await openAdminPort({ host: '127.0.0.1', port: 0 }, createMeter('s'), readiness, quiet)
@@ -90,6 +91,25 @@ describe('the admin port', () => {
     await idleOneGone
     expect(answers).toEqual({ ours: new Set(['HTTP/1.1 200']), theirs: new Set(['HTTP/1.1 200']) })
   }, 30_000)
+
+  it('holds 1 MiB at most of what one address sends ahead of its answers, and refuses what is beyond', async () => {
+    let answer = () => {}
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve
+    })
+    const { port } = await start([], answered)
+    const ahead = 'GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(1_500)
+    const behind = `GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n${ahead}`
+    const greedy = Array.from({ length: 31 }, () => client(port, behind))
+    await new Promise((resolve) => setTimeout(resolve, 1_000)) // all is read that will be
+    answer()
+    await Promise.race([...greedy.map(({ closed }) => closed), new Promise((resolve) => setTimeout(resolve, 10_000))])
+    await new Promise((resolve) => setTimeout(resolve, 1_000))
+    const refused = greedy.filter(({ received }) => received().includes('"over-limit"'))
+    const fitting = 1_048_576 / behind.length
+    expect(refused.length).toBeGreaterThanOrEqual(greedy.length - fitting)
+    expect(refused.length).toBeLessThan(greedy.length)
+  }, 60_000)
 
   it('names what should be mended in /readyz, and is ready all the same', async () => {
     const { port } = await start(['API_KEYS_FILE: line 2: …'])

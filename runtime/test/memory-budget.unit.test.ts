@@ -61,4 +61,20 @@ describe('the memory budget', () => {
   it('is never more than what is configured', () => {
     expect(readMemoryBudget('producer', { maxBytes: 200 * MIB }).totalBytes).toBe(200 * MIB)
   })
+
+  it.each([
+    [160 * MIB, 160 * MIB],
+    [400 * MIB, 200 * MIB],
+    // What Node.js says when the container, or the system, has no limit.
+    [0, 200 * MIB],
+    [2 ** 64, 200 * MIB],
+  ])('in a container that may use %d bytes is no more than those', (containerBytes, expected) => {
+    const { constrainedMemory } = process
+    process.constrainedMemory = () => containerBytes
+    try {
+      expect(readMemoryBudget('producer', { maxBytes: 200 * MIB }).totalBytes).toBe(expected)
+    } finally {
+      process.constrainedMemory = constrainedMemory
+    }
+  })
 })

@@ -76,6 +76,8 @@ interface Replica {
   isKilled: boolean
   deafS: number
   held: number
+  /** Of commands, now. */
+  unconfirmed: number
   unconfirmedMax: number
 }
 
@@ -163,9 +165,11 @@ class Simulation {
       log: this.#say ? logs : QUIET,
       meter: {
         count: () => {},
-        observe: (metric, value) => {
+        observe: (metric, value, { connection } = {}) => {
           if (metric === 'messages_held') replica.held = value
-          if (metric === 'messages_unconfirmed') replica.unconfirmedMax = Math.max(replica.unconfirmedMax, value)
+          if (metric !== 'messages_unconfirmed') return
+          replica.unconfirmedMax = Math.max(replica.unconfirmedMax, value)
+          if (connection === 'publishing') replica.unconfirmed = value
         },
       },
       stopping: replica.stop.signal,
@@ -186,6 +190,7 @@ class Simulation {
       isKilled: false,
       deafS: 0,
       held: 0,
+      unconfirmed: 0,
       unconfirmedMax: 0,
     }
     this.#replicas.push(replica)
@@ -530,6 +535,7 @@ class Simulation {
       if (broker === undefined || (!isProducer && subscriptions.length < 2)) return `${process.name} has not started`
       const why = broker.notReady() ?? subscriptions.map((each) => each.notReady()).find((each) => each !== undefined)
       if (why !== undefined) return `${process.name} is not ready: ${why}`
+      if (replica.unconfirmed > 0) return `${process.name} waits for ${replica.unconfirmed} confirms`
       if (replica.held > 0) return `${process.name} says that it holds ${replica.held} messages`
     }
     for (const name of [QUEUE, orderProcessing.queue]) {
@@ -687,5 +693,6 @@ const NOBODY: Omit<Replica, 'stop'> = {
   isKilled: false,
   deafS: 0,
   held: 0,
+  unconfirmed: 0,
   unconfirmedMax: 0,
 }

@@ -9,9 +9,23 @@ const TWICE_FRACTION = 0.1
 
 export interface Sender {
   readonly http: string
+  /** What every request has. */
+  readonly headers?: Readonly<Record<string, string>>
   /** The test's own channel; throws while it is not open. */
   channel(): ConfirmChannel
   readonly history: History
+  /** Is told of every answer over HTTP, and of none. */
+  heard?(heard: Heard): void
+}
+
+export interface Heard {
+  readonly path: string
+  /** Undefined: no answer came, or half of one. */
+  readonly status: number | undefined
+  /** The type of the problem document, if it is one. */
+  readonly problem: string
+  readonly sentAtMs: number
+  readonly tookMs: number
 }
 
 export interface Item {
@@ -29,7 +43,8 @@ interface Answered {
   readonly text: string
 }
 
-const KNOWN = new Set([200, 201, 202, 404, 409, 422, 503, 504])
+/** 408: on a busy machine a client may take too long to send. */
+const KNOWN = new Set([200, 201, 202, 404, 408, 409, 422, 503, 504])
 
 /** Every item name starts with this: a connection with the wrong character set would corrupt it. */
 export const ITEM = 'größe😀'
@@ -166,21 +181,38 @@ function settle(history: History, attempt: Attempt, answer: Answered | undefined
 }
 
 async function post(sender: Sender, path: string, json: unknown, waitS?: number): Promise<Answered | undefined> {
-  const headers = { 'Content-Type': 'application/json', ...(waitS === undefined ? {} : { Prefer: `wait=${waitS}` }) }
+  const headers = {
+    'Content-Type': 'application/json',
+    ...(waitS === undefined ? {} : { Prefer: `wait=${waitS}` }),
+  }
   return await ask(sender, path, { method: 'POST', headers, body: JSON.stringify(json) })
 }
 
+interface Asked extends RequestInit {
+  headers?: Record<string, string>
+}
+
 /** Undefined when no answer came, or half of one. */
-async function ask({ http, history }: Sender, path: string, init: RequestInit = {}): Promise<Answered | undefined> {
+async function ask(sender: Sender, path: string, { headers, ...init }: Asked = {}): Promise<Answered | undefined> {
+  const { http, history } = sender
+  const sentAtMs = history.nowMs()
+  const heard = (status?: number, problem = '') =>
+    sender.heard?.({ path, status, problem, sentAtMs, tookMs: history.nowMs() - sentAtMs })
   const what = path.split('?')[0]
   try {
-    const response = await fetch(`${http}${path}`, { ...init, signal: AbortSignal.timeout(ANSWERED_WITHIN_MS) })
+    const response = await fetch(`${http}${path}`, {
+      ...init,
+      headers: { ...sender.headers, ...headers },
+      signal: AbortSignal.timeout(ANSWERED_WITHIN_MS),
+    })
     const text = await response.text()
     history.count(`${what} ${response.status}`)
     const problem = /"urn:ims:problem:([a-z-]+)"/.exec(text)?.[1] ?? ''
+    heard(response.status, problem)
     return { status: response.status, messageId: response.headers.get('message-id') ?? undefined, problem, text }
   } catch {
     history.count(`${what} no answer`)
+    heard()
     return undefined
   }
 }

@@ -1,20 +1,16 @@
-// `faults`: the fault ledger of acceptance/faults, and `simulate`: the simulation of simulation/, as processes of their own.
+// `faults`, `soak`, `simulate`: the fault ledger, the soak and the simulation, each as a process of its own.
 import { fileURLToPath } from 'node:url'
 import { runInForeground } from './foreground.ts'
 
 const ROOT = new URL('../../../', import.meta.url)
 
 /** Exit codes: those of acceptance/faults/main.ts. */
-export async function faults(args: string[]): Promise<number> {
-  return await runInForeground(
-    process.execPath,
-    [fileURLToPath(new URL('acceptance/faults/main.ts', ROOT)), ...args],
-    process.env,
-  )
-}
-
+export const faults = programAt('acceptance/faults/main.ts')
+/** Exit codes: those of acceptance/soak/main.ts. */
+export const soak = programAt('acceptance/soak/main.ts')
 /** Exit codes: those of simulation/src/main.ts. */
-export async function simulate(args: string[]): Promise<number> {
-  const main = fileURLToPath(new URL('simulation/src/main.ts', ROOT))
-  return await runInForeground(process.execPath, [main, ...args], process.env)
+export const simulate = programAt('simulation/src/main.ts')
+
+function programAt(path: string): (args: string[]) => Promise<number> {
+  return (args) => runInForeground(process.execPath, [fileURLToPath(new URL(path, ROOT)), ...args], process.env)
 }

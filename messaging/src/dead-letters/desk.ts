@@ -2,6 +2,7 @@
 import type { Message } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
 import { contracts } from '../contracts.ts'
+import { clockOf, withDeadline } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { type DeadLetter, described, idOf, reasonOf } from './described.ts'
 import { DeadLettersUnavailable } from './errors.ts'
@@ -11,6 +12,8 @@ import { printable } from './text.ts'
 
 /** The queues that have dead letters: those of the suite. */
 export const deadLetterSources: readonly string[] = contracts.map(({ queue }) => queue)
+
+const TURN_WAITS_MAX_MS = 1_000
 
 const SUFFIX = /\.dead-letter$/
 
@@ -85,13 +88,38 @@ export interface DeadLetterDesk {
   discard(queue: string, choice: Choice, options?: WorkOptions): Promise<Worked>
 }
 
-/** Gives access to the dead letters on the broker that `config` names. */
+/**
+ * Gives access to the dead letters on the broker that `config` names. One at a time: there is memory for one window of them,
+ * and a dead letter of 15 MiB takes 100 until it is shown.
+ */
 export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLetterDesk {
+  let turn = Promise.resolve()
+  const reading = async <T>(queue: string, work: (reader: DeadLetterReader) => Promise<T>): Promise<T> => {
+    const before = turn
+    let done = () => {}
+    turn = new Promise((resolve) => {
+      done = resolve
+    })
+    await withDeadline(clockOf(service), before, TURN_WAITS_MAX_MS, 'a turn').catch(() => {
+      void before.then(done)
+      const sentence = 'somebody else is working on dead letters here: wait until they have finished, and try again'
+      throw new DeadLettersUnavailable('busy', sentence)
+    })
+    try {
+      const reader = await openReader(queue, config, service)
+      try {
+        return await work(reader)
+      } finally {
+        await reader.close()
+      }
+    } finally {
+      done()
+    }
+  }
   return {
-    browse: async (queue, visit, options) =>
-      await reading(queue, config, service, (reader) => browsed(queue, reader, visit, options)),
+    browse: async (queue, visit, options) => await reading(queue, (reader) => browsed(queue, reader, visit, options)),
     redrive: async (queue, choice, options = {}) =>
-      await reading(queue, config, service, async (reader) => {
+      await reading(queue, async (reader) => {
         const republisher = options.dryRun ? undefined : await openRepublisher(queue, config, service)
         try {
           return await worked(reader, choice, options, republisher)
@@ -100,21 +128,7 @@ export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLe
         }
       }),
     discard: async (queue, choice, options = {}) =>
-      await reading(queue, config, service, (reader) => worked(reader, choice, options, undefined)),
-  }
-}
-
-async function reading<T>(
-  queue: string,
-  config: RabbitmqConfig,
-  service: Service,
-  work: (reader: DeadLetterReader) => Promise<T>,
-): Promise<T> {
-  const reader = await openReader(queue, config, service)
-  try {
-    return await work(reader)
-  } finally {
-    await reader.close()
+      await reading(queue, (reader) => worked(reader, choice, options, undefined)),
   }
 }
 

@@ -15,6 +15,23 @@ export function jsonLine(value: unknown): string {
   return JSON.stringify(value).replace(UNSAFE, escaped)
 }
 
+/** In UTF-16 units. A character that is cut in two is two escapes, which mean the same. */
+const PIECE_LENGTH = 65_536
+const EMPTY_BODY = '"body":""'
+
+/** The same line with its end, in pieces: what is made of a body of 15 MiB at once would be several times as large. */
+export function* jsonLinePieces<T extends { readonly body: string }>(value: T): Generator<string> {
+  const { body } = value
+  if (body.length <= PIECE_LENGTH) return yield `${jsonLine(value)}\n`
+  const line = jsonLine({ ...value, body: '' })
+  // In a text of another member the quotes would be escaped.
+  const at = line.indexOf(EMPTY_BODY) + EMPTY_BODY.length - 1
+  yield line.slice(0, at)
+  for (let from = 0; from < body.length; from += PIECE_LENGTH)
+    yield jsonLine(body.slice(from, from + PIECE_LENGTH)).slice(1, -1)
+  yield `${line.slice(at)}\n`
+}
+
 /** Per UTF-16 unit, as JSON has it. */
 function escaped(character: string): string {
   let text = ''

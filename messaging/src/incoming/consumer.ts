@@ -20,6 +20,10 @@ import { WorkLog } from './work-log.ts'
 const IN_HAND_MAX_BYTES = 33_554_432
 /** The body, what is parsed from it, and what it becomes in the statement. */
 const COST_OF_BYTE_IN_HAND = 4
+/** More than this does not answer queries faster. */
+const REPLIES_MAX_BYTES = 33_554_432
+/** The reply, the rows and the text that it was made of, its frames; and as much of the queries that are worked on meanwhile. */
+const COST_OF_REPLY_BYTE = 9
 const CANCEL_TIMEOUT_MS = 1_000
 /**
  * Longest pause before the queue is consumed again while the dependency answers, but the messages fail all the same. Each try
@@ -35,7 +39,7 @@ const RETURN_PREFETCH_GROWTH = 4
  * Queries in hand. The others wait on the queue, where the broker drops them at their deadline, and where another replica can
  * take them. One whose deadline is counted from its arrival here is worked on for nothing at most.
  */
-const QUERY_PREFETCH_MAX = 64
+export const QUERY_PREFETCH_MAX = 64
 /** Longest deadline that is looked at: what an operator can set. */
 const EXPIRATION_MAX_MS = 3_600_000
 
@@ -68,6 +72,7 @@ export class Consumer<Body, Result> {
   #lastToldMs = Number.NEGATIVE_INFINITY
   #closing: Promise<void> | undefined
   readonly #inHandMaxBytes: number
+  readonly #repliesMaxBytes: number
   readonly #prefetch: number
   /** Set while nothing is read, because too much is in hand. */
   #readOn: (() => void) | undefined
@@ -76,11 +81,16 @@ export class Consumer<Body, Result> {
     this.#workLog = new WorkLog(parts.contract, parts.service)
     this.#parts = { ...parts, handler: this.#workLog.watch(parts.handler) }
     this.#stop = new OwnScope(clockOf(parts.service))
-    const { contract, connection, rabbitmq, service } = parts
-    const setting = { variable: 'CONSUMER_IN_HAND_MOST_BYTES', configured: parts.config.inHandMostBytes }
-    const cost = { costBytes: COST_OF_BYTE_IN_HAND, mostUseful: IN_HAND_MAX_BYTES }
+    const { contract, connection, rabbitmq, config, service } = parts
+    const inHand = { variable: 'CONSUMER_IN_HAND_MOST_BYTES', configured: config.inHandMostBytes }
+    const costInHand = { costBytes: COST_OF_BYTE_IN_HAND, mostUseful: IN_HAND_MAX_BYTES }
     this.#inHandMaxBytes =
-      service.memory?.limit('messagesInHand', setting, cost) ?? setting.configured ?? IN_HAND_MAX_BYTES
+      service.memory?.limit('messagesInHand', inHand, costInHand) ?? inHand.configured ?? IN_HAND_MAX_BYTES
+    const replies = { variable: 'CONSUMER_REPLIES_MOST_BYTES', configured: config.repliesMostBytes }
+    const costOfReplies = { costBytes: COST_OF_REPLY_BYTE, mostUseful: REPLIES_MAX_BYTES }
+    // Only queries have replies that are worth counting, and only who answers them has room for pages.
+    const fitting = contract.kind === 'query' ? service.memory?.limit('pages', replies, costOfReplies) : undefined
+    this.#repliesMaxBytes = fitting ?? replies.configured ?? REPLIES_MAX_BYTES
     zeroConsumed(service.meter, contract)
     this.#inHand = new InHand(contract.queue, service.meter, () => this.#left())
     this.#prefetch =
@@ -217,7 +227,7 @@ export class Consumer<Body, Result> {
   }
 
   #isRoomForReplies(): boolean {
-    return this.#inHand.replyBytes < this.#parts.config.repliesMostBytes
+    return this.#inHand.replyBytes < this.#repliesMaxBytes
   }
 
   /** Acks a query that nobody can be replied to: there is nothing else to do for it. */

@@ -32,6 +32,8 @@ interface Unconfirmed {
   readonly envelope: Envelope
   /** Its deadline begins when this aborts; at once when left out. */
   readonly patientUntil: AbortSignal | undefined
+  /** By the clock. */
+  readonly sentAtMs: number
   /** The broker sent the message back, because it has no such queue; the confirm follows. */
   returned: boolean
   /** Whoever waited has been told. The message may be in memory, or in the socket's buffer, all the same. */
@@ -96,7 +98,7 @@ export class Publisher {
     const messageId = properties.messageId ?? this.#clock.uuid()
     const { meter, name } = this.#service
     meter.count('messages_accepted', { queue: contract.queue })
-    await this.send({
+    const envelope = {
       queue: contract.queue,
       content: Buffer.from(JSON.stringify(body)),
       properties: {
@@ -107,7 +109,8 @@ export class Publisher {
         ...properties,
         messageId,
       },
-    })
+    }
+    await this.#offer(envelope, undefined, this.#slowness(contract.queue) ?? this.#refusal(envelope))
     return { messageId }
   }
 
@@ -215,9 +218,27 @@ export class Publisher {
     return undefined
   }
 
+  /**
+   * Why a message to the queue would not be confirmed in time: one before it has waited for half of that, on its way or at the
+   * broker. Each queue by itself, because a broker can be slow with one of them. What waits for ever keeps nobody out for ever.
+   */
+  #slowness(queue: string): NotAccepted | undefined {
+    const { confirmTimeoutMs, stallTimeoutMs } = this.#config
+    const nowMs = this.#clock.nowMs()
+    for (const { envelope, sentAtMs } of this.#unconfirmed.values()) {
+      const waitsMs = nowMs - Math.max(sentAtMs, this.#connection.current?.unblockedAtMs ?? 0)
+      if (envelope.queue !== queue || waitsMs > stallTimeoutMs) continue
+      if (waitsMs <= confirmTimeoutMs / 2) return undefined
+      return new NotAccepted(
+        'over-limit',
+        `messages to ${queue} have waited ${Math.round(waitsMs)} ms for their confirm`,
+      )
+    }
+    return undefined
+  }
+
   /** The deadline for the confirm begins now, or when `from` aborts. */
-  async #offer(envelope: Envelope, from?: AbortSignal): Promise<void> {
-    const refusal = this.#refusal(envelope)
+  async #offer(envelope: Envelope, from?: AbortSignal, refusal = this.#refusal(envelope)): Promise<void> {
     if (refusal === undefined)
       return await new Promise((resolve, reject) => this.#write(envelope, resolve, reject, from))
     this.#service.meter.count('messages_not_accepted', { queue: countedAs(envelope), reason: refusal.reason })
@@ -232,7 +253,15 @@ export class Publisher {
     if (from === undefined || from.aborted) this.#deadlines.add(id)
     else this.#patientUntil(from).add(id)
     if (this.#unconfirmed.size === 0) this.#confirmedAtMs = clock.nowMs()
-    this.#unconfirmed.set(id, { envelope, patientUntil: from, returned: false, isTold: false, resolve, reject })
+    this.#unconfirmed.set(id, {
+      envelope,
+      sentAtMs: clock.nowMs(),
+      patientUntil: from,
+      returned: false,
+      isTold: false,
+      resolve,
+      reject,
+    })
     this.#unconfirmedBytes += content.length
     this.#measure()
     try {

@@ -1,6 +1,6 @@
 // The reading half of /dead_letters: counts and reasons, pages, one of them, all of them as JSON lines.
 import { once } from 'node:events'
-import { countReason, type DeadLetter, type DeadLetterDesk, deadLetterSources, jsonLine } from '@ims/messaging'
+import { countReason, type DeadLetter, type DeadLetterDesk, deadLetterSources, jsonLinePieces } from '@ims/messaging'
 import type { RequestHandler, Response } from 'express'
 import { z } from 'zod'
 import { sendJson } from '../answer.ts'
@@ -108,7 +108,7 @@ export function exportRoute({ desk, service }: RouteParts): RequestHandler {
     const signal = AbortSignal.any([left.signal, service.stopping])
     const write = async (letter: DeadLetter) => {
       begin(response)
-      if (!response.write(`${jsonLine(letter)}\n`)) await drained(response, signal)
+      for (const piece of jsonLinePieces(letter)) if (!response.write(piece)) await drained(response, signal)
       return !signal.aborted
     }
     const { total, seen } = await desk.browse(queueOf(request), write, {

@@ -12,15 +12,21 @@ import { shareNext } from '../share-next.ts'
 import type { Handler } from '../step.ts'
 import { streamPages } from '../stream-pages.ts'
 
+/** A list of so few items has a part of the room to itself, so that nobody's large pages keep it waiting. */
+const FEW_ITEMS = 100
+const PART_FOR_FEW = 1 / 8
+
 export function orderProcessingRoute({
   broker,
   config,
   limits,
 }: Pick<Dependencies, 'broker' | 'config'> & { limits: Limits }): Handler {
-  const pages = new PagesInHand(limits.pagesMaxBytes)
+  const few = new PagesInHand(limits.pagesMaxBytes * PART_FOR_FEW)
+  const many = new PagesInHand(limits.pagesMaxBytes * (1 - PART_FOR_FEW))
+  const pagesOf = (items: number) => (items <= FEW_ITEMS ? few : many)
   const askOnce = shareNext(
     (wanted: PageRequest, left) =>
-      pages.ask({ items: wanted.pageItems, deadlineMs: wanted.deadlineMs, left }, (deadlineMs) =>
+      pagesOf(itemsMax(wanted)).ask({ items: itemsMax(wanted), deadlineMs: wanted.deadlineMs, left }, (deadlineMs) =>
         askForPage(broker.requester, { ...wanted, deadlineMs }, left),
       ),
     ({ after, limit, pageItems, sku, label }) => JSON.stringify([after, limit, pageItems, sku, label]),
@@ -29,6 +35,8 @@ export function orderProcessingRoute({
     // Express has read it if there is one.
     const wanted = wantedBy(request.query ?? {})
     const pageItems = wanted.limit ?? config.listPageItems
+    const items = itemsMax({ ...wanted, pageItems })
+    const pages = pagesOf(items)
     const left = whenLeft(response)
     const held = new Set<Page>()
     const taken = (page: Page) => held.delete(page) && pages.drop(page)
@@ -39,7 +47,7 @@ export function orderProcessingRoute({
       pages.hold(page)
       return page
     }
-    if (!pages.hasRoomFor(pageItems)) throw overLimit()
+    if (!pages.hasRoomFor(items)) throw overLimit()
     response.once('close', () => held.forEach(taken))
     // Before any header goes out, so that a failure can still be told by the status.
     const first = await ask(wanted.after).catch(nothingChanged)
@@ -51,6 +59,9 @@ export function orderProcessingRoute({
     response.end(first.json)
   }
 }
+
+/** There is one item of a sku. */
+const itemsMax = ({ sku, pageItems }: Pick<PageRequest, 'sku' | 'pageItems'>) => (sku === undefined ? pageItems : 1)
 
 /** Of a question it does not matter whether it arrived: it changes nothing, and may be asked again. */
 function nothingChanged(error: unknown): never {

@@ -1,0 +1,26 @@
+// The attackers' own process: runs the attacks that the soak names, so that they do not slow down what it measures.
+import { z } from 'zod'
+import { randomOf } from '../faults/random.ts'
+import { attacks } from './attacks.ts'
+
+const order = z.object({
+  name: z.string(),
+  seed: z.int(),
+  forMs: z.number(),
+  target: z.object({ http: z.string(), admin: z.array(z.string()), amqp: z.string() }),
+})
+export type Order = z.output<typeof order>
+/** What is answered: the attack is over, and why if it was not its time. */
+export const report = z.object({ name: z.string(), failure: z.string().optional() })
+
+process.on('message', async (given) => {
+  const { name, seed, forMs, target } = order.parse(given)
+  const attack = attacks.find((each) => each.name === name)
+  const scene = { target, random: randomOf(seed), over: AbortSignal.timeout(forMs) }
+  const failure = await attack?.run(scene).then(
+    () => undefined,
+    (error) => String(error),
+  )
+  process.send?.({ name, ...(failure === undefined ? {} : { failure }) })
+})
+process.on('disconnect', () => process.exit())

@@ -1,0 +1,83 @@
+// `npm run soak`: attacks beside honest clients on private servers. Exit codes: 0 all as demanded · 1 something was not · 64 usage.
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { startServers } from 'local'
+import { z } from 'zod'
+import { ROOT } from '../test/stack.ts'
+import { attacks } from './attacks.ts'
+import { summaryLine, tableLines, turnLine, violationLines } from './report.ts'
+import { runSoak } from './run.ts'
+
+const EXIT_USAGE = 64
+const USAGE = `usage: npm run soak -- [--minutes M] [--seed N] [--mix WORD,WORD]
+  --mix  only attacks with one of the words in their name; there are:
+         ${attacks.map(({ name }) => name).join(', ')}`
+
+const number = z.string().transform(Number)
+const options = z.object({
+  seed: number.pipe(z.int().min(0)).default(() => Math.floor(Math.random() * 2 ** 31)),
+  minutes: number.pipe(z.number().positive()).default(15),
+  mix: z
+    .string()
+    .default('')
+    .transform((text) => text.split(',').filter((word) => word !== ''))
+    .refine(
+      (words) => words.every((word) => attacks.some(({ name }) => name.includes(word))),
+      'there is no such attack',
+    ),
+})
+
+process.exitCode = await main(process.argv.slice(2))
+
+async function main(args: string[]): Promise<number> {
+  const given = readOptions(args)
+  if (typeof given === 'string') {
+    say(`✗ ${given}\n${USAGE}`)
+    return EXIT_USAGE
+  }
+  const { seed, minutes, mix } = given
+  const parent = join(ROOT, '.local')
+  mkdirSync(parent, { recursive: true })
+  const directory = mkdtempSync(join(parent, 'soak-'))
+  const servers = await startServers({ directory, lifetime: 'process', onProgress: (text) => say(`… ${text}`) })
+  try {
+    say(`RabbitMQ ${servers.rabbitmq.version}, MySQL ${servers.mysql.version}, ${servers.mode}, seed ${seed}`)
+    const onTurn = (turn: Parameters<typeof turnLine>[0]) => say(turnLine(turn))
+    const soak = await runSoak({ servers, seed, minutes, mix, onTurn, interrupted: interruptedBySignals() })
+    for (const line of [...tableLines(soak), ...violationLines(soak)]) say(line)
+    const isGood = soak.violations.length === 0
+    process.stdout.write(`${isGood ? '✓' : '✗'} ${summaryLine(soak, seed)}\n`)
+    return isGood ? 0 : 1
+  } catch (error) {
+    say(`✗ seed ${seed}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+    return 1
+  } finally {
+    await servers.close({ deleteData: true })
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+function readOptions(args: string[]): z.infer<typeof options> | string {
+  try {
+    const text = { type: 'string' } as const
+    const { data, error } = options.safeParse(
+      parseArgs({ args, options: { seed: text, minutes: text, mix: text } }).values,
+    )
+    return data ?? error.issues.map(({ path, message }) => `--${path.join('.')}: ${message}`).join('; ')
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+/** Ends the run in good order: servers and services that nobody stops would go on for ever. */
+function interruptedBySignals(): AbortSignal {
+  const controller = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => controller.abort(new Error('interrupted')))
+  return controller.signal
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`)
+}

@@ -1,0 +1,76 @@
+// What a soak prints: a row for each attack, one for each service, one line that sums up, and what was violated, when and under what.
+import { SERVICES } from '../test/stack.ts'
+import { attacks } from './attacks.ts'
+import { mib, percentile, type Soak, type Turn } from './run.ts'
+
+export const turnLine = ({ attacks: named, fromMs, untilMs }: Turn): string =>
+  `${(fromMs / 1_000).toFixed(0).padStart(5)} s  ${named.join(' + ')} (${((untilMs - fromMs) / 1_000).toFixed(0)} s)`
+
+/** Honest requests while each attack ran, alone or not. */
+export function tableLines({ turns, heard, samples, beforeP95Ms, calmP95Ms }: Soak): string[] {
+  const row = (name: string, answers: Soak['heard'], peakBytes: number) => {
+    const took = answers.map(({ tookMs }) => tookMs)
+    const refused = answers.filter(({ status }) => status === 503).length
+    const figures = [0.5, 0.95, 1].map((fraction) => `${percentile(took, fraction).toFixed(0)}`.padStart(6))
+    const share = answers.length === 0 ? 0 : (100 * refused) / answers.length
+    return `${name.padEnd(46)}${String(answers.length).padStart(8)}${share.toFixed(1).padStart(7)}${figures.join('')}  ${mib(peakBytes)}`
+  }
+  const during = (of: readonly Turn[]) => (atMs: number) =>
+    of.some(({ fromMs, untilMs }) => atMs >= fromMs && atMs < untilMs)
+  const peakOf = (some: Soak['samples']) => Math.max(0, ...some.map(({ bytes }) => bytes))
+  const rows = attacks
+    .map(({ name }) => ({ name, of: turns.filter((turn) => turn.attacks.includes(name)) }))
+    .filter(({ of }) => of.length > 0)
+  return [
+    `${'while'.padEnd(46)}requests  503 %   p50   p95   max ms  largest process`,
+    ...rows.map(({ name, of }) => {
+      const isWithin = during(of)
+      return row(
+        name,
+        heard.filter(({ sentAtMs }) => isWithin(sentAtMs)),
+        peakOf(samples.filter(({ atMs }) => isWithin(atMs))),
+      )
+    }),
+    row('all of the run', heard, peakOf(samples)),
+    `p95 before ${beforeP95Ms.toFixed(0)} ms, in the calms ${calmP95Ms.map((each) => each.toFixed(0)).join(' ')} ms`,
+    ...SERVICES.map((service) => {
+      const of = samples.filter((each) => each.service === service)
+      return `${service}: ${mib(of.at(0)?.bytes ?? 0)} at first, ${mib(peakOf(of))} at most, ${mib(of.at(-1)?.bytes ?? 0)} at last`
+    }),
+  ]
+}
+
+/** What was violated, with the attacks that ran, or were the last to run; the same violations of one turn together. */
+export function violationLines({ violations, turns }: Soak): string[] {
+  const whenOf = (atMs: number) => {
+    const turn = turns.findLast(({ fromMs }) => fromMs <= atMs)
+    return turn === undefined
+      ? 'before the first attack'
+      : `${turn.untilMs > atMs ? 'during' : 'after'} ${turn.attacks.join(' + ')}`
+  }
+  const alike = Map.groupBy(violations, ({ atMs, what }) => `${whenOf(atMs)}: ${what}`)
+  return [...alike].map(([text, all]) => {
+    const amounts = all
+      .map(({ amount = '' }) => amount)
+      .sort((one, other) => Number.parseInt(one, 10) - Number.parseInt(other, 10))
+    const worst = amounts.at(-1) ? `, at worst ${amounts.at(-1)}` : ''
+    return `✗ ${((all[0]?.atMs ?? 0) / 1_000).toFixed(1)} s, ${text}${all.length > 1 ? ` (${all.length} times)` : ''}${worst}`
+  })
+}
+
+export function summaryLine(
+  { violations, judgement, heard, turns, stalledMs, waitedForCpu }: Soak,
+  seed: number,
+): string {
+  const { accepted, applied, told, setAside, indeterminate } = judgement
+  return [
+    `${heard.length} honest requests, ${turns.length} turns of attacks`,
+    `accepted ${accepted} = applied ${applied} + refused and told ${told} + set aside ${setAside}, indeterminate ${indeterminate}`,
+    `violations ${violations.length}`,
+    `this process stood still for ${stalledMs.toFixed(0)} ms at most`,
+    ...(waitedForCpu === undefined
+      ? []
+      : [`somebody on this machine waited for a processor ${(100 * waitedForCpu).toFixed(0)} % of the time`]),
+    `seed ${seed}`,
+  ].join(' · ')
+}
