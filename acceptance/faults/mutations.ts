@@ -27,8 +27,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         // Resolved as soon as it is written: what comes of it is nobody's business any more.
-        find: '    this.#measure()\n    // A lone',
-        replace: '    setImmediate(resolve)\n    // A lone',
+        find: '    this.#measure()\n    try {',
+        replace: '    setImmediate(resolve)\n    try {',
       },
     ],
     mix: ['publishes swallowed', 'broker kill', 'AMQP black hole'],

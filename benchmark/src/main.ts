@@ -7,6 +7,7 @@ import { startServers } from 'local'
 import { Processes, ROOT } from './processes.ts'
 import {
   acceptRounds,
+  badRounds,
   drainRounds,
   type Extent,
   idleMemory,
@@ -14,14 +15,14 @@ import {
   type Rounds,
   refusalRounds,
 } from './scenarios.ts'
-import { prepare, type Stage, treeAt } from './stage.ts'
+import { BAD, type Bad, prepare, type Stage, treeAt } from './stage.ts'
 import { OURS, type Row, table } from './table.ts'
 
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 64
 const OTHER = 'other tree'
 const USAGE = `usage: npm run bench -- [SCENARIO ...] [--root DIRECTORY] [--quick]
-  SCENARIO one or more of: accept, drain, refuse, list, memory. All of them when left out.
+  SCENARIO one or more of: accept, drain, bad, refuse, list, memory. All of them when left out.
   --root   another clone of this project, installed by npm ci: measured as well, in turn with this one
   --quick  one short round of everything, to see that it works: its figures mean nothing
 `
@@ -40,6 +41,18 @@ const SCENARIOS: Readonly<
     rows(`drain ${counted(extent.drained)} create messages`, 'messages', await drainRounds(stages, extent), 0.7),
   refuse: async (stages, extent) =>
     rows(`refuse ${counted(extent.refused)} duplicates`, 'messages', await refusalRounds(stages, extent)),
+  bad: async (stages, extent) => {
+    const measured: Row[] = []
+    for (const how of Object.keys(BAD) as Bad[])
+      for (const [of20, leastRatio] of [
+        [2, 0.5],
+        [10, 0.25],
+      ] as const) {
+        const what = `drain ${counted(extent.drained)} creates of which ${of20 * 5} % ${how}, against good ones`
+        measured.push(...rows(what, 'messages', await badRounds(stages, extent, { how, of20 }), leastRatio))
+      }
+    return measured
+  },
   list: async (stages, extent) => [
     ...rows('list 1,000 items, 1 connection', 'requests', await listingRounds(stages, 1, extent), 0.7),
     ...rows('list 1,000 items, 16 connections', 'requests', await listingRounds(stages, 16, extent), 1),

@@ -3,8 +3,8 @@ import { serviceNames } from '@ims/accounts/suite'
 import { freePorts } from 'local'
 import { z } from 'zod'
 import { cpuSeconds, type Program, type Running, residentMb, until, untilOk } from './processes.ts'
-import { fillCreateItem, fillInventory, item, type Stage } from './stage.ts'
-import { CEILING, type Figures, type Row } from './table.ts'
+import { type Bad, fillCreateItem, fillInventory, item, refuseItems, type Stage } from './stage.ts'
+import { CEILING, type Figures, OURS, type Row } from './table.ts'
 
 /** How long and how much. */
 export interface Extent {
@@ -82,6 +82,31 @@ async function drainStored(stage: Stage, messages: number): Promise<Measured> {
     const [rows] = await stage.pool.query('SELECT MAX(id) AS last FROM inventory')
     return last.parse(rows)[0]?.last === messages
   })
+}
+
+/**
+ * Draining creates of which some are bad or there twice, against good ones only: a bad message must not slow its neighbours down.
+ * The figures of the good ones stand where a ceiling does.
+ */
+export async function badRounds(
+  [stage]: readonly [Stage, ...Stage[]],
+  { rounds, drained: messages }: Extent,
+  bad: { readonly how: Bad; readonly of20: number },
+): Promise<Rounds> {
+  const drain = async (some?: typeof bad) => {
+    await fillInventory(stage, 0)
+    const { good } = await fillCreateItem(stage, messages, some)
+    const stored = z.array(z.object({ stored: z.number() }))
+    return await drained(stage, messages, 20, async () => {
+      const [rows] = await stage.pool.query('SELECT COUNT(*) AS stored FROM inventory')
+      return stored.parse(rows)[0]?.stored === good
+    })
+  }
+  if (bad.how === 'MySQL refuses') await refuseItems(stage)
+  return await interleaved(rounds, [
+    { name: OURS, measure: () => drain(bad) },
+    { name: CEILING, measure: () => drain() },
+  ])
 }
 
 /** Draining creates that are refused, each as a duplicate: a row of the inbox and a dead letter. There is no ceiling. */

@@ -76,18 +76,62 @@ export const item = (n: number) => ({
   quantity: n % 100,
 })
 
-/** Empties the queue and puts `messages` create messages on it, as the producer would. */
-export async function fillCreateItem({ channel }: Stage, messages: number): Promise<void> {
+interface Message {
+  readonly messageId: string
+  readonly content: string
+}
+
+const create = (n: number): Message => ({ messageId: uuidv7(), content: JSON.stringify(item(n)) })
+
+/** How a message can be bad, or be there twice: made from the one before, so that both are in one batch. */
+export const BAD = {
+  'repeat a sku': ({ content }: Message) => ({ messageId: uuidv7(), content }),
+  'are there twice': (before: Message) => before,
+  'reuse an id': ({ messageId }: Message) => ({ messageId, content: JSON.stringify(item(-1)) }),
+  'are no JSON': () => ({ messageId: uuidv7(), content: 'nonsense' }),
+  'MySQL refuses': () => ({ messageId: uuidv7(), content: JSON.stringify({ ...item(-1), name: REFUSED_NAME }) }),
+} as const satisfies Record<string, (before: Message) => Message>
+export type Bad = keyof typeof BAD
+
+/** Of items that a trigger refuses. */
+const REFUSED_NAME = 'refused'
+
+/** Has MySQL refuse some items. */
+export async function refuseItems({ pool }: Stage): Promise<void> {
+  await pool.query(
+    `CREATE OR REPLACE TRIGGER refuse_items BEFORE INSERT ON inventory FOR EACH ROW
+     IF NEW.name = '${REFUSED_NAME}' THEN SIGNAL SQLSTATE '22001' SET MYSQL_ERRNO = 1406, MESSAGE_TEXT = 'refused'; END IF`,
+  )
+}
+
+/** Of 20 messages, the last `bad.of20` are bad but for the very last one. */
+const isBad = (n: number, of20: number): boolean => n % 20 >= 19 - of20 && n % 20 < 19
+
+/** Empties the queue and puts `messages` create messages on it, as the producer would; with `bad` some that are `bad.how`. */
+export async function fillCreateItem(
+  { channel }: Stage,
+  messages: number,
+  bad?: { readonly how: Bad; readonly of20: number },
+): Promise<{ readonly good: number }> {
   for (const queue of ['create_item', 'create_item.dead-letter']) {
     await channel.assertQueue(queue, { durable: true })
     await channel.purgeQueue(queue)
   }
+  let before = create(0)
+  let good = 0
   for (let n = 0; n < messages; n += 1) {
-    const properties = { persistent: true, messageId: uuidv7(), contentType: 'application/json' }
-    channel.sendToQueue('create_item', Buffer.from(JSON.stringify(item(n))), properties)
+    const message = bad !== undefined && isBad(n, bad.of20) ? BAD[bad.how](before) : create(n)
+    // Each bad one has a good one of its own, as far as there are enough.
+    if (bad === undefined || !isBad(n, bad.of20)) {
+      before = message
+      good += 1
+    }
+    const properties = { persistent: true, messageId: message.messageId, contentType: 'application/json' }
+    channel.sendToQueue('create_item', Buffer.from(message.content), properties)
     if (n % 1_000 === 999) await channel.waitForConfirms()
   }
   await channel.waitForConfirms()
+  return { good }
 }
 
 /** Empties the tables and puts `items` items in. */

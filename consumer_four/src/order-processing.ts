@@ -12,7 +12,7 @@ import type { Inventory } from '@ims/repository'
 type Pages = Pick<Inventory, 'page'>
 
 /**
- * Handles order_processing. A request with the header `x-limit` gets one page and `x-next`; one without comes from a
+ * Handles order_processing. A request with the header `x-limit` gets one page, `x-next` and `x-count`; one without comes from a
  * Python peer and gets the whole list in one reply, up to `mostBytes`, beyond which it is refused.
  * Identical requests of one batch share a query, which begins after all of them arrived: none sees a past older than itself.
  * Whole lists, which may be as large as all pages together, are built one after the other.
@@ -64,7 +64,11 @@ function requestOf({ headers }: Delivery): Request | Extract<Outcome, { kind: 'r
 
 async function page(inventory: Pages, { after, limit, filter }: Request & { limit: number }): Promise<Outcome<never>> {
   const { items, next } = await inventory.page({ after, limit, ...filter })
-  return { kind: 'answered', body: Buffer.from(JSON.stringify(items)), headers: { 'x-next': next } }
+  return {
+    kind: 'answered',
+    body: Buffer.from(JSON.stringify(items)),
+    headers: { 'x-next': next, 'x-count': items.length },
+  }
 }
 
 async function wholeList(inventory: Pages, { after, filter }: Request, mostBytes: number): Promise<Outcome<never>> {

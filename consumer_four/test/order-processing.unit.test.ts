@@ -35,7 +35,7 @@ describe('a listing', () => {
   it('is one page with the way to the next', async () => {
     const [outcome] = await listItems(inventory(), { mostBytes: 1e6 })([delivery({ 'x-limit': 3, 'x-after': 2 })])
     expect(body(outcome)).toEqual(items.slice(2, 5))
-    expect(outcome).toMatchObject({ kind: 'answered', headers: { 'x-next': 5 } })
+    expect(outcome).toMatchObject({ kind: 'answered', headers: { 'x-next': 5, 'x-count': 3 } })
   })
 
   it('is whole, and has no x-next, for a request without x-limit', async () => {

@@ -1,4 +1,5 @@
 // What other parts of the repository may use of local/: real servers to run on.
+export { allocatedBytes } from './allocated-bytes.ts'
 export { type Certificate, CertificateAuthority } from './certificate-authority.ts'
 export { eventually } from './eventually.ts'
 export { type FuzzParameters, fuzzParameters } from './fuzz.ts'

@@ -6,10 +6,14 @@ const LEGIBLE_MOST_BYTES = 6 * LEGIBLE_MOST
 /** Characters that move the cursor or begin a line where a person reads the text. */
 const CONTROL = /[\p{Cc}\u2028\u2029]/gu
 
+const encoder = new TextEncoder()
+/** Written to see how much fits; nobody reads it. */
+const room = new Uint8Array(LEGIBLE_MOST_BYTES)
+
 /** An explanation quotes what it is about: made one line, and cut when it is very long or takes more than `maxBytes`. */
 export function legible(text: string, maxBytes = LEGIBLE_MOST_BYTES): string {
   const cut = text.slice(0, LEGIBLE_MOST)
   const line = cut.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
-  const { read } = new TextEncoder().encodeInto(line, new Uint8Array(Math.min(maxBytes, LEGIBLE_MOST_BYTES)))
+  const { read } = encoder.encodeInto(line, room.subarray(0, Math.min(maxBytes, LEGIBLE_MOST_BYTES)))
   return read < line.length || cut.length < text.length ? `${line.slice(0, read)}…` : line
 }

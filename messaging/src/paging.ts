@@ -20,5 +20,9 @@ export type PageRequestHeaders = z.infer<typeof pageRequestHeaders>
 /** Value of `x-next` on the last page. */
 export const LAST_PAGE = 0
 
-/** Headers of a reply: `x-next` is the `x-after` of the following page, or 0 on the last. Without it: a Python peer's whole list. */
-export const pageReplyHeaders = z.object({ 'x-next': z.int().min(0).optional() })
+/**
+ * Headers of a reply: `x-next` is the `x-after` of the following page, or 0 on the last. Without it: a Python peer's whole list.
+ * `x-count` is the number of items on the page, which is then in the form that a client is to get: compact, and as `listedItem`
+ * has its members. Consumer four of an earlier version sends none.
+ */
+export const pageReplyHeaders = z.object({ 'x-next': z.int().min(0).optional(), 'x-count': z.int().min(0).optional() })

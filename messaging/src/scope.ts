@@ -137,8 +137,9 @@ export function withDeadline<T>(clock: Clock, promise: Promise<T>, ms: number, w
 /**
  * Calls `late` after `ms` milliseconds, unless the returned function is called before. What has already arrived is read
  * first, and a time in which the whole process stood still is given back once: it says nothing about the peer.
+ * That is at most `givenBackMaxMs`.
  */
-export function whenLate(clock: Clock, ms: number, late: () => void): () => void {
+export function whenLate(clock: Clock, ms: number, late: () => void, givenBackMaxMs = ms): () => void {
   const due = clock.nowMs() + ms
   const judge = () => {
     clear = clock.afterRead(late)
@@ -146,18 +147,7 @@ export function whenLate(clock: Clock, ms: number, late: () => void): () => void
   let clear = clock.after(ms, () => {
     const stoodStillMs = clock.nowMs() - due
     if (stoodStillMs < STOOD_STILL_MS) judge()
-    else clear = clock.after(Math.min(stoodStillMs, ms), judge)
+    else clear = clock.after(Math.min(stoodStillMs, givenBackMaxMs), judge)
   })
-  return () => clear()
-}
-
-/** The same from the moment on at which `signal` aborts. */
-export function whenLateFrom(clock: Clock, signal: AbortSignal, ms: number, late: () => void): () => void {
-  let clear = () => signal.removeEventListener('abort', begin)
-  const begin = () => {
-    clear = whenLate(clock, ms, late)
-  }
-  if (signal.aborted) begin()
-  else signal.addEventListener('abort', begin, { once: true })
   return () => clear()
 }

@@ -136,11 +136,14 @@ export class InMemoryRabbitmq {
   ): Promise<Reply<T>> {
     const message = await this.#ask(query, body, options.deadlineMs, { headers: options.headers ?? {} })
     const headers: Record<string, unknown> = message.properties.headers ?? {}
-    const parsed = parseJson(message.content)
     if (headers[ERROR_HEADER] !== undefined) throw new BadReply(`${query.queue} answered with an error`)
-    const { data, error } = query.reply.safeParse(parsed.ok ? parsed.value : undefined)
-    if (error) throw new BadReply(`the reply from ${query.queue} does not have the agreed shape`)
-    return { body: data, raw: message.content, headers }
+    const parsedBody = (): T => {
+      const parsed = parseJson(message.content)
+      const { data, error } = query.reply.safeParse(parsed.ok ? parsed.value : undefined)
+      if (error) throw new BadReply(`the reply from ${query.queue} does not have the agreed shape`)
+      return data
+    }
+    return { body: parsedBody, raw: message.content, headers }
   }
 
   async #command<Result>(

@@ -2,7 +2,14 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { type ChannelModel, connect } from 'amqplib'
-import { channelEnd, connectionEnd, frameMaxOf, socketOf, watchConnections } from '../src/connection/inside-amqplib.ts'
+import {
+  channelEnd,
+  connectionEnd,
+  frameMaxOf,
+  gatherWrites,
+  socketOf,
+  watchConnections,
+} from '../src/connection/inside-amqplib.ts'
 import { closeFrame } from './frame-proxy.ts'
 
 /** What a broker sends of a handshake: start, tune to frames of 8192 bytes, open-ok; then channel.open-ok and confirm.select-ok. */
@@ -127,6 +134,30 @@ describe('amqplib', () => {
     await expect(connected(START, TUNE, Buffer.concat([OPEN_OK, closeFrame(320, 'drained')]))).rejects.toThrow()
     prototype.open = open
     expect(order).toEqual(['closed', 'handed over'])
+  })
+
+  it('makes one write of what is published in one turn', async () => {
+    const model = await connected(START, TUNE, OPEN_OK, CHANNEL_OPEN_OK, CONFIRM_SELECT_OK)
+    const channel = await model.createConfirmChannel()
+    const out = socketOf(model)
+    const writes: number[] = []
+    const { _write, _writev } = out
+    out._write = (chunk, ...rest) => {
+      writes.push(1)
+      _write.call(out, chunk, ...rest)
+    }
+    out._writev = (chunks, done) => {
+      writes.push(chunks.length)
+      _writev?.call(out, chunks, done)
+    }
+    for (let n = 0; n < 50; n += 1) channel.publish('', 'q', Buffer.from(String(n)))
+    while (writes.reduce((sum, chunks) => sum + chunks, 0) < 50) await new Promise((resolve) => setImmediate(resolve))
+    expect(writes).toHaveLength(1)
+    out.destroy()
+  })
+
+  it('is refused when it no longer gathers what it writes as we know it', () => {
+    expect(() => gatherWrites({} as Parameters<typeof gatherWrites>[0])).toThrow('amqplib has changed')
   })
 
   it.each(['open', 'recvFrame', 'freshChannel', 'checkRecv'])('is refused when it has no %s any more', (name) => {

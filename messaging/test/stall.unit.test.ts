@@ -41,7 +41,6 @@ async function published() {
     blocked: undefined,
     unblockedAtMs: 0,
     frameMax: 131_072,
-    gatherWrites: () => {},
     drop: (reason) => void dropped.push(reason),
   }
   const supervised = <T>(resource: T) =>

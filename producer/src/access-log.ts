@@ -1,9 +1,10 @@
 // What happens to every request: it has an id, and leaves one line in the log and one measurement.
 import { randomUUID } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Service } from '@ims/messaging'
-import type { Request, RequestHandler, Response } from 'express'
 import { clientOf } from './authorisation.ts'
 import { problemReason } from './problem.ts'
+import { pathOf, type Step } from './step.ts'
 
 /** An id we take over from a client or proxy: safe in headers and logs. */
 const SANE_REQUEST_ID = /^[\w.-]{1,128}$/
@@ -21,28 +22,29 @@ const CLIENT_LEFT = 499
 export function accessLog(
   { log, meter, stopping }: Pick<Service, 'log' | 'meter' | 'stopping'>,
   routes: readonly string[],
-): RequestHandler {
+): Step {
   const known = new Set(routes)
-  return (request, response, next) => {
+  return (request, response) => {
     const since = performance.now()
     const given = request.headers['x-request-id']
     const requestId = typeof given === 'string' && SANE_REQUEST_ID.test(given) ? given : randomUUID()
     response.setHeader('X-Request-Id', requestId)
     if (stopping.aborted) response.setHeader('Connection', 'close')
-    request.url = normalised(request.url)
-    const route = known.has(request.path) ? request.path : 'unmatched'
-    response.once('close', () => {
+    request.url = normalised(request.url ?? '/')
+    const path = pathOf(request)
+    const route = known.has(path) ? path : 'unmatched'
+    response.on('close', () => {
       const ms = performance.now() - since
       const status = response.headersSent ? response.statusCode : CLIENT_LEFT
       log.info(fieldsOf(request, response, { requestId, route, status, ms }), 'request')
-      const method = KNOWN_METHODS.has(request.method) ? request.method : 'other'
+      const method = KNOWN_METHODS.has(request.method ?? '') ? (request.method ?? '') : 'other'
       meter.observe('http_request_duration_seconds', ms / 1000, { route, method, status: String(status) })
       if (status >= 500) {
         const reason = problemReason(response) ?? 'unknown'
         meter.count('http_requests_failed', { route, status: String(status), reason })
       }
     })
-    next()
+    return true
   }
 }
 
@@ -68,17 +70,20 @@ interface Seen {
   readonly ms: number
 }
 
-function fieldsOf({ method }: Request, response: Response, { requestId, route, status, ms }: Seen): object {
-  const messageId = response.getHeader('Message-Id')
-  const client = clientOf(response)?.name
+function fieldsOf(
+  { method }: IncomingMessage,
+  response: ServerResponse,
+  { requestId, route, status, ms }: Seen,
+): object {
+  // Members that are undefined are not written.
   return {
     requestId,
-    ...(client === undefined ? {} : { client }),
-    ...(messageId === undefined ? {} : { messageId }),
+    client: clientOf(response)?.name,
+    messageId: response.getHeader('Message-Id'),
     method,
     route,
     status,
     ms: Math.round(ms * 10) / 10,
-    ...(response.writableFinished ? {} : { cutOff: true }),
+    cutOff: response.writableFinished ? undefined : true,
   }
 }

@@ -1,9 +1,9 @@
 // Answers on success: JSON, and the id of the message by which a command can be followed.
-import type { Response } from 'express'
+import type { ServerResponse } from 'node:http'
 
 /** Sends `value` as JSON. */
 export function sendJson(
-  response: Response,
+  response: ServerResponse,
   status: number,
   value: unknown,
   headers: Record<string, string> = {},
@@ -16,12 +16,12 @@ export function sendJson(
 }
 
 /** Names the message that the broker has confirmed, in whatever is answered afterwards. */
-export function nameMessage(response: Response, messageId: string): void {
+export function nameMessage(response: ServerResponse, messageId: string): void {
   response.setHeader('Message-Id', messageId)
 }
 
 /** Aborts when the client has left before it was answered: nobody waits for anything any more. */
-export function whenLeft(response: Response): AbortSignal {
+export function whenLeft(response: ServerResponse): AbortSignal {
   const left = new AbortController()
   response.once('close', () => {
     if (!response.writableFinished) left.abort()

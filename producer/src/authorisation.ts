@@ -1,8 +1,8 @@
 // The door: which scope a path asks for, and who may pass. The only place that decides it.
-import type { IncomingHttpHeaders } from 'node:http'
-import type { Request, RequestHandler, Response } from 'express'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { type ApiKey, type Client, holderOf, type Scope } from './api-keys.ts'
 import { Problem, sendProblem } from './problem.ts'
+import { pathOf, type Step } from './step.ts'
 
 /** What each path, and all below it, asks for, whatever the method. A path that is not here can be asked for by any key. */
 export const SCOPE_OF: Readonly<Record<string, Scope>> = {
@@ -20,27 +20,27 @@ export const SCOPE_OF: Readonly<Record<string, Scope>> = {
 export type KeysNow = () => readonly ApiKey[] | undefined
 
 /** Who sent the request that is answered with this response, as far as a key has told. */
-const clients = new WeakMap<Response, Client>()
-export const clientOf = (response: Response): Client | undefined => clients.get(response)
+const clients = new WeakMap<ServerResponse, Client>()
+export const clientOf = (response: ServerResponse): Client | undefined => clients.get(response)
 
 /** Finds out who a request is from. A key that is nobody's is refused at `authorise`, after it has counted for the rate limit. */
-export function authenticate(keysNow: KeysNow): RequestHandler {
-  return (request, response, next) => {
+export function authenticate(keysNow: KeysNow): Step {
+  return (request, response) => {
     const keys = keysNow()
     const presented = keys === undefined ? undefined : presentedKey(request.headers)
     const client = keys === undefined || presented === undefined ? undefined : holderOf(presented, keys)
     if (client !== undefined) clients.set(response, client)
-    next()
+    return true
   }
 }
 
 /** Lets through who may do what is asked; answers 401 when no valid key was presented, 403 when it has not the scope. */
-export function authorise(keysNow: KeysNow): RequestHandler {
-  return (request, response, next) => {
-    const scope = scopeOf(request.path)
+export function authorise(keysNow: KeysNow): Step {
+  return (request, response) => {
+    const scope = scopeOf(pathOf(request))
     const refusal = keysNow() === undefined ? refusedWhenOpen(scope) : refusedByKey(request, scope, clientOf(response))
-    if (refusal === undefined) next()
-    else sendProblem(response, refusal)
+    if (refusal !== undefined) sendProblem(response, refusal)
+    return refusal === undefined
   }
 }
 
@@ -49,7 +49,11 @@ function refusedWhenOpen(scope: Scope | undefined): Problem | undefined {
   return new Problem(403, 'forbidden', 'This path is closed: set API_KEYS with a key of scope admin to open it.')
 }
 
-function refusedByKey(request: Request, scope: Scope | undefined, client: Client | undefined): Problem | undefined {
+function refusedByKey(
+  request: IncomingMessage,
+  scope: Scope | undefined,
+  client: Client | undefined,
+): Problem | undefined {
   // A browser asks so before it sends the request itself, and may not add a key to it.
   if (request.method === 'OPTIONS') return undefined
   if (client === undefined) return unauthorized(presentedKey(request.headers) !== undefined)

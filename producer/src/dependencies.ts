@@ -14,6 +14,8 @@ export interface Dependencies {
   readonly limits?: Limits
   /** The host names that are served: all when left out. */
   readonly servedHosts?: ReadonlySet<string> | undefined
+  /** False: every request goes through Express's router; for tests that compare. */
+  readonly isShort?: boolean
   /** Without it there is nothing under /dead_letters. */
   readonly deadLetters?: DeadLetterDesk
 }

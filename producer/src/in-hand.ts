@@ -1,25 +1,29 @@
 // Bounds what is in hand at once, altogether and for each client: requests, and waits for an outcome.
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Shares } from '@ims/runtime'
-import type { Request, RequestHandler, Response } from 'express'
 import { clientOf } from './authorisation.ts'
 import type { Limits } from './limits.ts'
 import { Problem, sendProblem } from './problem.ts'
+import type { Step } from './step.ts'
 
 const RETRY_AFTER_S = '2'
 
 /** For clients that can have many connections: holders of a key, and whoever is behind a proxy. Answers 503 when too many requests are in hand, or too many of this client. */
-export function limitRequests({ requestsMax, requestsMaxEach }: Limits): RequestHandler {
+export function limitRequests({ requestsMax, requestsMaxEach }: Limits): Step {
   const shares = new Shares(requestsMax, requestsMaxEach)
-  return (request, response, next) => {
+  return (request, response) => {
     const client = nameOf(request, response)
-    if (!shares.take(client)) return sendProblem(response, overLimit())
-    response.once('close', () => shares.giveBack(client))
-    next()
+    if (!shares.take(client)) {
+      sendProblem(response, overLimit())
+      return false
+    }
+    response.on('close', () => shares.giveBack(client))
+    return true
   }
 }
 
 /** Takes a wait for an outcome, until the response is closed; false when there are too many. */
-export type TakeWait = (request: Request, response: Response) => boolean
+export type TakeWait = (request: IncomingMessage, response: ServerResponse) => boolean
 
 export function limitWaits({ waitsMax, waitsMaxEach }: Limits): TakeWait {
   const shares = new Shares(waitsMax, waitsMaxEach)
@@ -31,9 +35,10 @@ export function limitWaits({ waitsMax, waitsMaxEach }: Limits): TakeWait {
   }
 }
 
-const nameOf = (request: Request, response: Response): string => {
+/** `ip` is Express's, and knows the proxies that are trusted. Where there are any, every request comes by way of Express. */
+const nameOf = (request: IncomingMessage & { readonly ip?: string | undefined }, response: ServerResponse): string => {
   const client = clientOf(response)
-  return client === undefined ? `address ${request.ip}` : `key ${client.name}`
+  return client === undefined ? `address ${request.ip ?? request.socket.remoteAddress}` : `key ${client.name}`
 }
 
 function overLimit(): Problem {

@@ -1,4 +1,5 @@
 // Pages of the inventory, asked of consumer four; a Python peer's whole list is cut to look like one of them.
+import { isUtf8 } from 'node:buffer'
 import {
   BadReply,
   type Broker,
@@ -49,12 +50,28 @@ export async function askForPage(
   }
   const reply = await requester.request(listing, BODY, { deadlineMs, headers, signal })
   const read = pageReplyHeaders.safeParse(reply.headers)
-  if (!read.success) throw new BadReply('the header x-next of the reply is not an id')
-  const next = read.data['x-next']
-  if (next === undefined) return pageOfWholeList(reply.body, wanted)
+  if (!read.success) throw new BadReply('the header x-next or x-count of the reply is not a whole number')
+  const { 'x-next': next, 'x-count': count } = read.data
+  if (next === undefined) return pageOfWholeList(reply.body(), wanted)
   if (next !== LAST_PAGE && next <= after) throw new BadReply(`the page after ${after} names ${next} as its next`)
-  return { json: reply.raw, count: reply.body.length, next }
+  if (count === undefined) return { json: reply.raw, count: reply.body().length, next }
+  if (itemsIn(reply.raw) !== count) throw new BadReply(`the reply is no page of ${count} items`)
+  return { json: reply.raw, count, next }
 }
+
+/**
+ * How many items a page of ours has; undefined when it is not a page. It costs a fraction of parsing, which our own consumer
+ * four gives no reason for. Within a text each quotation mark has a backslash, so a member's name is none of it.
+ */
+function itemsIn(json: Buffer): number | undefined {
+  const text = json.toString('latin1')
+  if (!text.startsWith('[') || !text.endsWith(']') || !isUtf8(json)) return undefined
+  let items = 0
+  for (let at = text.indexOf(FIRST_MEMBER); at >= 0; at = text.indexOf(FIRST_MEMBER, at + 1)) items += 1
+  return items
+}
+
+const FIRST_MEMBER = '{"sku":'
 
 /** A Python peer knows no headers: it sends everything, with ids, members in any order. */
 function pageOfWholeList(body: unknown, { sku, label, after, limit }: PageRequest): Page {

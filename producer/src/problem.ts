@@ -1,8 +1,8 @@
 // Errors as the client sees them: problem details (RFC 9457), one place that decides which error becomes which.
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { BadReply, type Log, NoReply, NotAccepted, OutcomeUnknown } from '@ims/messaging'
 import { type ProblemDocument, sendProblemDocument } from '@ims/runtime'
-import type { ErrorRequestHandler, RequestHandler } from 'express'
+import type { RequestHandler } from 'express'
 
 /** One fault of a request: the member or parameter, and what is wrong with it. An empty path is the whole body. */
 export interface Fault {
@@ -124,8 +124,11 @@ export function cutOff(response: ServerResponse): void {
   response.destroy()
 }
 
+/** As Express wants it: it counts the parameters. */
+export type Failed = (error: unknown, request: IncomingMessage, response: ServerResponse, next: () => void) => void
+
 /** The last word on every request that failed: answers it, and logs what the client is not told. */
-export function problemHandler(log: Log): ErrorRequestHandler {
+export function problemHandler(log: Log): Failed {
   return (error, _, response, _next) => {
     const requestId = response.getHeader('X-Request-Id')
     const problem = problemOf(error)

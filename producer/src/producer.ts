@@ -1,4 +1,5 @@
 // The HTTP interface: which path is served by what. Knows no infrastructure: the broker is handed in.
+import type { RequestListener } from 'node:http'
 import express, { type Express, type RequestHandler } from 'express'
 import { accessLog } from './access-log.ts'
 import { authenticate, authorise } from './authorisation.ts'
@@ -19,10 +20,21 @@ import { orderProcessingRoute } from './routes/order-processing.ts'
 import { stockAdjustmentRoute } from './routes/stock-adjustment.ts'
 import { stockManagementRoute } from './routes/stock-management.ts'
 import { securityHeaders } from './security-headers.ts'
+import { shortCut } from './short-cut.ts'
+import { type Handler, middleware, type Step } from './step.ts'
 
-/** Makes the Express application of the four routes. Every error is answered as `application/problem+json` (RFC 9457). */
-export function createApp(dependencies: Dependencies): Express {
-  const { service, config, keysNow = () => config.apiKeys, limits = limitsOf(dependencies.config) } = dependencies
+/** What a server is given, and where its routes can be read. */
+export type App = RequestListener & Pick<Express, 'router'>
+
+/** Makes the application of the four routes, on Express. Every error is answered as `application/problem+json` (RFC 9457). */
+export function createApp(dependencies: Dependencies): App {
+  const {
+    service,
+    config,
+    keysNow = () => config.apiKeys,
+    limits = limitsOf(dependencies.config),
+    isShort = true,
+  } = dependencies
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
@@ -32,15 +44,17 @@ export function createApp(dependencies: Dependencies): Express {
   if (config.trustProxy !== undefined) app.set('trust proxy', config.trustProxy)
 
   const takeWait = limitWaits(limits)
-  const post: Record<string, RequestHandler> = {
+  const post: Record<string, Handler> = {
     '/create_item': createItemRoute({ ...dependencies, takeWait }),
     '/stock_management': stockManagementRoute({ ...dependencies, takeWait }),
     '/stock_adjustment': stockAdjustmentRoute({ ...dependencies, takeWait }),
   }
+  const healthcheck = healthcheckRoute(dependencies)
+  const listing = orderProcessingRoute({ ...dependencies, limits })
   const get: Record<string, { get: RequestHandler; head: RequestHandler }> = {
-    '/healthcheck': { get: healthcheckRoute(dependencies), head: headRoute(dependencies) },
+    '/healthcheck': { get: healthcheck, head: headRoute(dependencies) },
     '/order_processing': {
-      get: orderProcessingRoute({ ...dependencies, limits }),
+      get: listing,
       head: headRoute(dependencies, ({ query }) => void wantedBy(query)),
     },
     '/movements': {
@@ -49,14 +63,18 @@ export function createApp(dependencies: Dependencies): Express {
     },
     '/messages/:id': { get: messageRoute(dependencies), head: headRoute(dependencies) },
   }
-  app.use(accessLog(service, [...Object.keys(post), ...Object.keys(get)]))
-  app.use(securityHeaders())
-  app.use(authenticate(keysNow))
-  if (config.rateLimitPerMinute > 0) app.use(limitRate(config.rateLimitPerMinute))
-  app.use(refuseForeign(dependencies.servedHosts))
-  app.use(authorise(keysNow))
+  const first: Step[] = [
+    accessLog(service, [...Object.keys(post), ...Object.keys(get)]),
+    securityHeaders(),
+    authenticate(keysNow),
+  ]
+  const then: Step[] = [refuseForeign(dependencies.servedHosts), authorise(keysNow)]
   // Else a client is an address, and has no more requests in hand than connections.
-  if (keysNow() !== undefined || config.trustProxy !== undefined) app.use(limitRequests(limits))
+  if (keysNow() !== undefined || config.trustProxy !== undefined) then.push(limitRequests(limits))
+  const isLimited = config.rateLimitPerMinute > 0
+  app.use(first.map(middleware))
+  if (isLimited) app.use(limitRate(config.rateLimitPerMinute))
+  app.use(then.map(middleware))
   for (const [path, handler] of Object.entries(post)) {
     const allow = 'POST, OPTIONS'
     app
@@ -76,8 +94,18 @@ export function createApp(dependencies: Dependencies): Express {
   }
   if (dependencies.deadLetters) app.use('/dead_letters', deadLettersRouter(dependencies.deadLetters, dependencies))
   app.use(notFound)
-  app.use(problemHandler(service.log))
-  return app
+  const failed = problemHandler(service.log)
+  app.use(failed)
+  // What needs Express's own reading of a request is left to it.
+  if (isLimited || config.trustProxy !== undefined || !isShort) return app
+  const handlers = {
+    POST: new Map(Object.entries(post)),
+    GET: new Map([
+      ['/healthcheck', healthcheck],
+      ['/order_processing', listing],
+    ]),
+  }
+  return Object.assign(shortCut(app, { steps: [...first, ...then], handlers, failed }), { router: app.router })
 }
 
 const empty =

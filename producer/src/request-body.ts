@@ -1,6 +1,5 @@
 // The body of a request: read with a limit, decoded, parsed as JSON, and checked by a contract's schema.
-import type { IncomingMessage } from 'node:http'
-import type { Request } from 'express'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { z } from 'zod'
 import { jsonText } from './json-text.ts'
 import { Problem } from './problem.ts'
@@ -8,13 +7,18 @@ import { Problem } from './problem.ts'
 /** application/json and application/*+json, any case, with any parameters: a charset is ignored, as in the Python suite. */
 const JSON_TYPE = /^application\/(json|[^\s;]+\+json)\s*(;|$)/i
 
+interface Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+}
+
 /**
  * Reads the body and returns it as `schema` has it.
  * @throws Problem 400 (not JSON, or not of that shape: every fault named), 413 (over `mostBytes`), 415 (not JSON by its headers)
  */
-export async function readBody<Body>(request: Request, schema: z.ZodType<Body>, mostBytes: number): Promise<Body> {
-  mustBeJson(request)
-  const value = parse(await bytesOf(request, mostBytes))
+export async function readBody<Body>(exchange: Exchange, schema: z.ZodType<Body>, mostBytes: number): Promise<Body> {
+  mustBeJson(exchange.request)
+  const value = parse(await bytesOf(exchange, mostBytes))
   const { data, error } = schema.safeParse(value, { error: requiredIsRequired })
   if (error === undefined) return data
   const errors = error.issues.map(({ path, message }) => ({ path: path.join('.'), message }))
@@ -35,12 +39,12 @@ function mustBeJson({ headers }: IncomingMessage): void {
     throw new Problem(415, 'not-json', 'The header Content-Type must be application/json.')
 }
 
-function bytesOf(request: Request, mostBytes: number): Promise<Buffer> {
+function bytesOf({ request, response }: Exchange, mostBytes: number): Promise<Buffer> {
   // Made only when needed: an error's stack trace costs more than reading the body.
   const tooLarge = () => new Problem(413, 'too-large', `The body may have at most ${mostBytes} bytes.`)
   if (Number(request.headers['content-length'] ?? 0) > mostBytes) return Promise.reject(tooLarge())
   // Only now: who is refused before need not send it.
-  if (request.headers.expect !== undefined) request.res?.writeContinue()
+  if (request.headers.expect !== undefined) response.writeContinue()
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let length = 0

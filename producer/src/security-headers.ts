@@ -1,8 +1,8 @@
 // Headers that keep browsers from making more of an answer than data: helmet's, as far as an API without pages needs them.
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
-import type { RequestHandler } from 'express'
 import helmet from 'helmet'
+import type { Step } from './step.ts'
 
 const protect = helmet({
   // Nothing in an answer may load or run anything, nor be shown in a frame.
@@ -30,19 +30,19 @@ const protect = helmet({
 
 /** An answer to nobody, which notes the headers it is given. */
 class Sample extends ServerResponse {
-  readonly headers: [name: string, value: string][] = []
+  readonly headers: { readonly name: string; readonly value: string }[] = []
   override setHeader(name: string, value: number | string | readonly string[]): this {
-    this.headers.push([name, String(value)])
+    this.headers.push({ name, value: String(value) })
     return this
   }
 }
 
 /** Sets the headers, which are the same for every answer and so are worked out once. */
-export function securityHeaders(): RequestHandler {
+export function securityHeaders(): Step {
   const sample = new Sample(new IncomingMessage(new Socket()))
   protect(sample.req, sample, () => {})
-  return (_, response, next) => {
-    for (const [name, value] of sample.headers) response.setHeader(name, value)
-    next()
+  return (_, response) => {
+    for (const { name, value } of sample.headers) response.setHeader(name, value)
+    return true
   }
 }

@@ -2,11 +2,10 @@
 import { createHash } from 'node:crypto'
 import { type Broker, consumerEnvironment, contracts, type Delivery, type Outcome, type Service } from '@ims/messaging'
 import { InMemoryRabbitmq, quietService } from '@ims/messaging/testing'
-import type { Express } from 'express'
 import request from 'supertest'
 import { httpEnvironment } from '../src/config.ts'
 import { type Limits, limitsOf } from '../src/limits.ts'
-import { createApp } from '../src/producer.ts'
+import { type App, createApp } from '../src/producer.ts'
 
 export const consumerConfig = consumerEnvironment.parse({})
 export const apple = { sku: 'IB123456789', name: 'Tropicana Apple Juice', label: 'juice', price: 25, quantity: 50 }
@@ -19,6 +18,7 @@ interface Options {
   readonly stopping?: AbortSignal
   /** Limits that differ from those that the memory gives. */
   readonly limits?: Partial<Limits>
+  readonly isShort?: boolean
 }
 
 export function appUnderTest({
@@ -26,6 +26,7 @@ export function appUnderTest({
   broker = {},
   stopping = quietService.stopping,
   limits,
+  isShort = true,
 }: Options = {}) {
   const rabbitmq = new InMemoryRabbitmq()
   const own = rabbitmq.open({ publishes: contracts })
@@ -48,6 +49,7 @@ export function appUnderTest({
     config,
     service,
     limits: { ...limitsOf(config), ...limits },
+    isShort,
   })
   /** What lies on a queue, parsed. */
   const sent = (queue: string): unknown[] =>
@@ -61,7 +63,7 @@ export const ADMIN_KEY = 'the key of an admin'
 export const adminEnvironment = { API_KEYS: `admin admin ${createHash('sha256').update(ADMIN_KEY).digest('hex')}` }
 
 /** A client that presents that key. */
-export const asAdmin = (app: Express) => request.agent(app).set('X-API-Key', ADMIN_KEY)
+export const asAdmin = (app: App) => request.agent(app).set('X-API-Key', ADMIN_KEY)
 
 /** A publisher and a requester that fail with `error` whatever they are asked. */
 export function failing(error: Error): Pick<Broker, 'publisher' | 'requester'> {

@@ -48,7 +48,8 @@ export async function ourConsumerFour(rabbitmq: InMemoryRabbitmq, rows: readonly
           .filter((row) => (sku === undefined || row.sku === sku) && (label === undefined || row.label === label))
         const page = wanted.slice(0, limit)
         const next = page.length < wanted.length ? (page.at(-1)?.id ?? LAST_PAGE) : LAST_PAGE
-        return { kind: 'answered', body: Buffer.from(JSON.stringify(page.map(shown))), headers: { 'x-next': next } }
+        const replied = { 'x-next': next, 'x-count': page.length }
+        return { kind: 'answered', body: Buffer.from(JSON.stringify(page.map(shown))), headers: replied }
       }),
     consumerConfig,
   )
@@ -58,7 +59,7 @@ export async function ourConsumerFour(rabbitmq: InMemoryRabbitmq, rows: readonly
 /** Answers every request with the same bytes and headers. */
 export async function repliesWith(
   rabbitmq: InMemoryRabbitmq,
-  body: string,
+  body: Buffer | string,
   headers: Record<string, number | string> = {},
 ) {
   await rabbitmq
@@ -90,7 +91,7 @@ export function pagesInTurn(
       const json = pages[asked - 1] ?? '[]'
       const next = asked < pages.length ? asked : LAST_PAGE
       await before(asked)
-      return { body: query.reply.parse(JSON.parse(json)), raw: Buffer.from(json), headers: { 'x-next': next } }
+      return { body: () => query.reply.parse(JSON.parse(json)), raw: Buffer.from(json), headers: { 'x-next': next } }
     },
     command: () => Promise.reject(new Error('only pages are asked for')),
   }

@@ -163,16 +163,22 @@ describe('GET /order_processing', () => {
     expect(response.body.errors.map(({ path }: { path: string }) => path).sort()).toEqual(['after', 'limit', 'sku'])
   })
 
-  it.each([
+  const page = JSON.stringify(rows.map(shown))
+  it.each<[string, Buffer | string, Record<string, string | number>]>([
     ['is not JSON', 'nonsense', {}],
     ['is no array', '{"a":1}', {}],
     ['is an array of something else', '[1,2]', {}],
     ['is an array of something else, in pages', '[1,2]', { 'x-next': 0 }],
+    ['is an array of something else, in counted pages', '[1,2]', { 'x-next': 0, 'x-count': 2 }],
+    ['has fewer items than it says', page.slice(0, -1), { 'x-next': 0, 'x-count': 25 }],
+    ['has more items than it says', page, { 'x-next': 0, 'x-count': 24 }],
+    ['is no UTF-8', Buffer.from(page, 'latin1'), { 'x-next': 0, 'x-count': 25 }],
+    ['says no number of items', page, { 'x-next': 0, 'x-count': 'many' }],
     ['is empty', '', {}],
     ['has items without id, and no next page', JSON.stringify(rows.map(shown)), {}],
     ['names a next page that is none', '[]', { 'x-next': 'soon' }],
     ['is an error', '{"error":"too large"}', { 'x-error': 'too-large' }],
-  ])('is 502 when the reply %s', async (_, body, headers: Record<string, string | number>) => {
+  ])('is 502 when the reply %s', async (_, body: Buffer | string, headers: Record<string, string | number>) => {
     const { app, rabbitmq } = appUnderTest()
     await repliesWith(rabbitmq, body, headers)
     const response = await request(app).get('/order_processing')

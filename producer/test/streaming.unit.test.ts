@@ -121,7 +121,7 @@ describe('a list that streams', () => {
     const { url } = await start({
       request: async (query) => {
         const json = smallPage(1)
-        return { body: query.reply.parse(JSON.parse(json)), raw: Buffer.from(json), headers: { 'x-next': 1 } }
+        return { body: () => query.reply.parse(JSON.parse(json)), raw: Buffer.from(json), headers: { 'x-next': 1 } }
       },
       command: () => Promise.reject(new Error('not asked for')),
     })

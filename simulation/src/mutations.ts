@@ -175,7 +175,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'confirms are not waited for',
     file: PUBLISHER,
-    edits: [{ find: '    this.#measure()\n    // A lone', replace: '    queueMicrotask(resolve)\n    // A lone' }],
+    edits: [{ find: '    this.#measure()\n    try {', replace: '    queueMicrotask(resolve)\n    try {' }],
     faults: ['cut', 'restart', 'swallow'],
   },
   {

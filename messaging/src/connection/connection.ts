@@ -1,5 +1,4 @@
 // A supervised AMQP connection, and supervised channels on it: each is opened again, with its whole set-up, when it is lost.
-import type { Socket } from 'node:net'
 import type { ConnectionOptions } from 'node:tls'
 import { addressOf, type Server } from '@ims/runtime/server-list'
 import { type Tls, tlsTrouble } from '@ims/runtime/tls'
@@ -22,8 +21,6 @@ export interface Connection {
   unblockedAtMs: number
   /** The largest frame, in bytes, that the broker accepts; all properties of a message travel in one. */
   readonly frameMax: number
-  /** Makes one write to the socket of all that is written until the event loop turns: a system call costs more than a message. */
-  gatherWrites(): void
   /** Ends it at once, with what is in its buffers. */
   drop(reason: Error): void
 }
@@ -125,7 +122,6 @@ async function openConnection(
     .finally(clearDeadline)
   log.info({ server: addressOf(server) }, `${connectionName}: connected to ${addressOf(server)}`)
   const frameMax = frameMaxOf(model)
-  const gatherWrites = gathering(socketOf(model), clock)
   const drop = (reason: Error) => void socketOf(model).destroy(reason)
   const address = addressOf(server)
   const connection: Connection = {
@@ -135,7 +131,6 @@ async function openConnection(
     blocked: undefined,
     unblockedAtMs: 0,
     frameMax,
-    gatherWrites,
     drop,
   }
   // amqplib waits without a deadline for the broker's close-ok after some errors, so an error ends the connection as well.
@@ -173,20 +168,6 @@ function verified({ ca, cert, key, serverName }: Tls): TlsOptions {
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined || key === undefined ? {} : { cert, key }),
     ...(serverName === undefined ? {} : { servername: serverName }),
-  }
-}
-
-function gathering(socket: Socket, clock: Clock): () => void {
-  let gathers = false
-  const flush = () => {
-    gathers = false
-    socket.uncork()
-  }
-  return () => {
-    if (gathers) return
-    gathers = true
-    socket.cork()
-    clock.afterRead(flush)
   }
 }
 

@@ -137,4 +137,28 @@ function closedByBroker(frame: unknown): Error {
   return Object.assign(new Error(`the broker closed the connection: ${replyCode} ${replyText}`), { code: replyCode })
 }
 
+interface InternalMux {
+  _readIncoming(this: InternalMux): void
+  readonly out: Socket
+}
+
+/**
+ * Makes one write to the socket of all that is published and acked in one turn of the event loop: amqplib would make one of each
+ * frame, and a system call costs more than a message.
+ */
+export function gatherWrites(prototype: InternalMux): void {
+  const { _readIncoming } = prototype
+  if (typeof _readIncoming !== 'function') throw changed('_readIncoming')
+  prototype._readIncoming = function () {
+    const { out } = this
+    out.cork()
+    try {
+      _readIncoming.call(this)
+    } finally {
+      out.uncork()
+    }
+  }
+}
+
 watchConnections(internal('connection.js').Connection.prototype)
+gatherWrites(internal('mux.js').Mux.prototype)

@@ -129,9 +129,8 @@ export class Consumer<Body, Result> {
   }
 
   async #begin(channel: ConfirmChannel, lost: (reason: Error) => void): Promise<void> {
-    const { connection, contract, rabbitmq } = this.#parts
-    const gatherWrites = () => connection.current?.gatherWrites()
-    const session: Session = { channel, over: new AbortController(), gatherWrites, consumerTags: [] }
+    const { contract, rabbitmq } = this.#parts
+    const session: Session = { channel, over: new AbortController(), consumerTags: [] }
     channel.on('close', () => {
       // The next session is bounded by itself, although what is judged or told of this one may still fill our share.
       this.#readOnNow()

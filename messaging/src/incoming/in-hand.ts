@@ -8,8 +8,6 @@ import type { Refused } from './read-message.ts'
 export interface Session {
   readonly channel: ConfirmChannel
   readonly over: AbortController
-  /** Makes one write of the acks of one turn of the event loop. */
-  readonly gatherWrites: () => void
   /** Ours, so that they are known before the broker answers; none while the queue is not consumed. */
   consumerTags: string[]
 }
@@ -115,7 +113,6 @@ export class InHand<Body> {
     const leaving = wanted.filter((held) => this.#delete(held))
     const last = leaving.at(-1)
     if (last === undefined) return
-    last.session.gatherWrites()
     for (const { message, session } of upToLast ? [last] : leaving) {
       const { channel } = session
       this.#onChannel(session, () =>

@@ -64,10 +64,13 @@ export class Telling<Body, Result> {
       if (outcome.kind === 'answered') item.replyBytes = outcome.body.length
       if (outcome.kind !== 'refused') this.#count(outcome)
     }
-    const isPlain = told.every(({ item, outcome }) => outcome.kind === 'applied' && !wantsReply(item))
-    const all = told.map(({ item }) => item)
-    if (isPlain) this.#parts.inHand.leave('ack', all)
-    else await Promise.all(told.map(({ item, outcome }) => this.#tellOne(item, outcome)))
+    const isPlain = ({ item, outcome }: Told<Held<Body>, Result>) => outcome.kind === 'applied' && !wantsReply(item)
+    // Together, and at once: they do not wait for the dead letters of others.
+    const plain = told.filter(isPlain).map(({ item }) => item)
+    this.#parts.inHand.leave('ack', plain)
+    if (plain.length === told.length) return
+    const others = told.filter((each) => !isPlain(each))
+    await Promise.all(others.map(({ item, outcome }) => this.#tellOne(item, outcome)))
   }
 
   /** Resolves when no reply is under way any more. */
@@ -135,7 +138,8 @@ export class Telling<Body, Result> {
     const { messageId } = message.properties
     const fields = { queue: contract.queue, messageId, reason: refused.reason, error: refused.error }
     const failure = { consumer: service.name, at: scope.clock.date() }
-    const givenUp = scope.part([session.over.signal])
+    // Made when it is needed: to join signals takes longer than all else.
+    let givenUp: Scope | undefined
     try {
       for (let attempt = 1; !session.over.signal.aborted; attempt += 1) {
         try {
@@ -148,6 +152,7 @@ export class Telling<Body, Result> {
           const why = `cannot dead-letter a message of ${contract.queue}: ${asError(error).message}`
           this.#stuck.set(held, why)
           service.log.error(fields, why)
+          givenUp ??= scope.part([session.over.signal])
           await givenUp.backOff(attempt, config.retryMostMs)
           if (givenUp.isOver) return false
         }

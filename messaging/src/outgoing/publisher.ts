@@ -4,9 +4,10 @@ import type { RabbitmqConfig } from '../config.ts'
 import type { Connection, Purpose } from '../connection/connection.ts'
 import type { Supervised } from '../connection/supervised.ts'
 import type { Contract } from '../contract.ts'
+import { Deadlines } from '../deadlines.ts'
 import { asError, NotAccepted, OutcomeUnknown } from '../errors.ts'
 import { FRAME_MIN_BYTES } from '../incoming/carried.ts'
-import { type Clock, clockOf, type Scope, whenLate, whenLateFrom } from '../scope.ts'
+import { type Clock, clockOf, type Scope, whenLate } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { zeroPublished } from '../zero-counts.ts'
 import { OwnQueues } from './own-queues.ts'
@@ -29,9 +30,10 @@ const COST_OF_UNCONFIRMED_BYTE = 3
 
 interface Unconfirmed {
   readonly envelope: Envelope
+  /** Its deadline begins when this aborts; at once when left out. */
+  readonly patientUntil: AbortSignal | undefined
   /** By the clock. */
   readonly sentAtMs: number
-  readonly clearTimer: () => void
   /** The broker sent the message back, because it has no such queue; the confirm follows. */
   returned: boolean
   /** Whoever waited has been told. The message may be in memory, or in the socket's buffer, all the same. */
@@ -50,6 +52,9 @@ export class Publisher {
   readonly queues: OwnQueues
   /** By the order of publishing: message ids may be missing, or repeat, on messages that are passed on. */
   readonly #unconfirmed = new Map<number, Unconfirmed>()
+  readonly #deadlines: Deadlines<number>
+  /** Those without a deadline until the signal aborts: one listener for all of them. */
+  readonly #patient = new Map<AbortSignal, Set<number>>()
   #published = 0
   #channel: Supervised<ConfirmChannel> | undefined
   #unconfirmedBytes = 0
@@ -81,6 +86,7 @@ export class Publisher {
       configured ??
       UNCONFIRMED_MAX_BYTES
     this.queues = queues
+    this.#deadlines = new Deadlines(this.#clock, config.confirmTimeoutMs, (id) => this.#late(id))
   }
 
   /**
@@ -241,22 +247,16 @@ export class Publisher {
 
   #write(envelope: Envelope, resolve: () => void, reject: (reason: Error) => void, from?: AbortSignal): void {
     const { queue, content, properties } = envelope
-    const { confirmTimeoutMs } = this.#config
     this.#published += 1
     const id = this.#published
-    const late = () => {
-      this.#tell(id, new OutcomeUnknown(`the broker did not confirm ${spoken(envelope)} within ${confirmTimeoutMs} ms`))
-      this.#watchStall()
-    }
     const clock = this.#clock
-    const clearTimer = from
-      ? whenLateFrom(clock, from, confirmTimeoutMs, late)
-      : whenLate(clock, confirmTimeoutMs, late)
+    if (from === undefined || from.aborted) this.#deadlines.add(id)
+    else this.#patientUntil(from).add(id)
     if (this.#unconfirmed.size === 0) this.#confirmedAtMs = clock.nowMs()
     this.#unconfirmed.set(id, {
       envelope,
       sentAtMs: clock.nowMs(),
-      clearTimer,
+      patientUntil: from,
       returned: false,
       isTold: false,
       resolve,
@@ -264,8 +264,6 @@ export class Publisher {
     })
     this.#unconfirmedBytes += content.length
     this.#measure()
-    // A lone message goes at once: there is nothing to gather it with.
-    if (this.#unconfirmed.size > 1) this.#connection.current?.gatherWrites()
     try {
       this.#channel?.current?.publish('', queue, content, { mandatory: true, ...properties }, (error) =>
         this.#confirmed(id, error),
@@ -276,6 +274,27 @@ export class Publisher {
       const reason = error instanceof IllegalOperationError ? 'disconnected' : 'unwritable'
       this.#settle(id, new NotAccepted(reason, `${spoken(envelope)} not sent: ${why}`))
     }
+  }
+
+  #patientUntil(signal: AbortSignal): Set<number> {
+    const known = this.#patient.get(signal)
+    if (known !== undefined) return known
+    const ids = new Set<number>()
+    this.#patient.set(signal, ids)
+    const begin = () => {
+      this.#patient.delete(signal)
+      for (const id of ids) this.#deadlines.add(id)
+    }
+    signal.addEventListener('abort', begin, { once: true })
+    return ids
+  }
+
+  #late(id: number): void {
+    const entry = this.#unconfirmed.get(id)
+    if (entry === undefined) return
+    const why = `the broker did not confirm ${spoken(entry.envelope)} within ${this.#config.confirmTimeoutMs} ms`
+    this.#tell(id, new OutcomeUnknown(why))
+    this.#watchStall()
   }
 
   #confirmed(id: number, error: unknown): void {
@@ -305,7 +324,8 @@ export class Publisher {
     const entry = this.#unconfirmed.get(id)
     if (entry === undefined || entry.isTold) return
     entry.isTold = true
-    entry.clearTimer()
+    this.#deadlines.delete(id)
+    if (entry.patientUntil) this.#patient.get(entry.patientUntil)?.delete(id)
     const { meter } = this.#service
     const queue = countedAs(entry.envelope)
     if (error === undefined) {

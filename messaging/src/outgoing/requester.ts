@@ -18,7 +18,11 @@ import {
 } from './reply.ts'
 
 export interface Reply<T> {
-  readonly body: T
+  /**
+   * Parses the reply by the contract, which may take longer than all else that is done with it.
+   * @throws BadReply
+   */
+  body(): T
   /** The reply's bytes as they came, for passing them on. */
   readonly raw: Buffer
   readonly headers: Record<string, unknown>
@@ -76,8 +80,8 @@ export class Requester {
   }
 
   /**
-   * Asks and resolves with the reply, parsed by the contract. The request expires on the queue at its deadline.
-   * @throws NotAccepted, OutcomeUnknown (connection lost, this process is stopping, or `signal` aborted), NoReply (deadline), BadReply (error reply or wrong shape)
+   * Asks and resolves with the reply. The request expires on the queue at its deadline.
+   * @throws NotAccepted, OutcomeUnknown (connection lost, this process is stopping, or `signal` aborted), NoReply (deadline), BadReply (error reply)
    */
   async request<T>(
     query: Query<T>,
@@ -104,7 +108,7 @@ export class Requester {
       .catch((error: Error) => this.#waiting.get(correlationId)?.reject(error))
     const message = await reply
     this.#service.meter.observe('rpc_duration_seconds', (this.#clock.nowMs() - since) / 1000, { queue: query.queue })
-    return this.#parsedReply(query, message)
+    return replyIn(query, message)
   }
 
   /**
@@ -226,18 +230,6 @@ export class Requester {
     this.#publisher.send({ queue: replyTo, content, properties }).catch(() => {})
   }
 
-  #parsedReply<T>(query: Query<T>, message: Message): Reply<T> {
-    const headers: Record<string, unknown> = message.properties.headers ?? {}
-    if (headers[ERROR_HEADER] !== undefined)
-      throw new BadReply(`${query.queue} answered with ${legible(message.content.toString())}`)
-    const parsed = parseJson(message.content)
-    if (!parsed.ok) throw new BadReply(`the reply from ${query.queue} is not JSON: ${parsed.error}`)
-    const { data, error } = query.reply.safeParse(parsed.value)
-    if (error)
-      throw new BadReply(`the reply from ${query.queue} does not have the agreed shape: ${error.issues[0]?.message}`)
-    return { body: data, raw: message.content, headers }
-  }
-
   #outcome<Result>(schema: z.ZodType<Result>, message: Message): CommandReply<Result> {
     const reason: unknown = message.properties.headers?.[ERROR_HEADER]
     const parsed = parseJson(message.content)
@@ -247,6 +239,21 @@ export class Requester {
     this.#service.log.warn({}, 'a consumer replied to a command in an unknown form; treated as no reply')
     return { kind: 'no-reply' }
   }
+}
+
+function replyIn<T>(query: Query<T>, { content, properties }: Message): Reply<T> {
+  const headers: Record<string, unknown> = properties.headers ?? {}
+  if (headers[ERROR_HEADER] !== undefined)
+    throw new BadReply(`${query.queue} answered with ${legible(content.toString())}`)
+  const body = (): T => {
+    const parsed = parseJson(content)
+    if (!parsed.ok) throw new BadReply(`the reply from ${query.queue} is not JSON: ${parsed.error}`)
+    const { data, error } = query.reply.safeParse(parsed.value)
+    if (error)
+      throw new BadReply(`the reply from ${query.queue} does not have the agreed shape: ${error.issues[0]?.message}`)
+    return data
+  }
+  return { body, raw: content, headers }
 }
 
 function errorIn(parsed: ReturnType<typeof parseJson>): string {

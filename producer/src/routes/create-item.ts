@@ -1,12 +1,12 @@
 // POST /create_item: sends an item to consumer two, which stores it; with `Prefer: wait` also says what came of it.
 import { createItem } from '@ims/messaging'
-import type { RequestHandler } from 'express'
 import { nameMessage, sendJson, whenLeft } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
 import type { TakeWait } from '../in-hand.ts'
 import { preferredWaitS } from '../prefer.ts'
 import { Problem } from '../problem.ts'
 import { readBody } from '../request-body.ts'
+import type { Handler } from '../step.ts'
 
 const SENT = { message: 'Create item message sent' }
 
@@ -14,9 +14,9 @@ export function createItemRoute({
   broker,
   config,
   takeWait,
-}: Pick<Dependencies, 'broker' | 'config'> & { takeWait: TakeWait }): RequestHandler {
+}: Pick<Dependencies, 'broker' | 'config'> & { takeWait: TakeWait }): Handler {
   return async (request, response) => {
-    const item = await readBody(request, createItem.body, config.bodyMostBytes)
+    const item = await readBody({ request, response }, createItem.body, config.bodyMostBytes)
     const preferredS = preferredWaitS(request.headers.prefer, config.preferWaitMostS)
     // A preference may be ignored, so too many waits are no reason to refuse a command.
     const waitS = preferredS && !takeWait(request, response) ? 0 : preferredS

@@ -26,7 +26,7 @@ const wanted = z
 /** `redrive` or `discard` of what the body says: `{"all":true}`, `{"ids":[…]}` or `{"reason":"…"}`, with `most` and `dryRun`. */
 export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): RequestHandler {
   return async (request, response) => {
-    const { all, ids, reason, dryRun, most } = await readBody(request, wanted, parts.config.bodyMostBytes)
+    const { all, ids, reason, dryRun, most } = await readBody({ request, response }, wanted, parts.config.bodyMostBytes)
     const choice: Choice =
       all === true
         ? { by: 'all' }

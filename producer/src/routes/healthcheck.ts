@@ -1,12 +1,12 @@
 // GET /healthcheck: sends a message to consumer one, which logs it.
 import { healthcheck } from '@ims/messaging'
-import type { RequestHandler } from 'express'
 import { nameMessage, sendJson } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
+import type { Handler } from '../step.ts'
 
 const SENT = { message: 'Health check message sent' }
 
-export function healthcheckRoute({ broker }: Pick<Dependencies, 'broker'>): RequestHandler {
+export function healthcheckRoute({ broker }: Pick<Dependencies, 'broker'>): Handler {
   return async (_, response) => {
     const { messageId } = await broker.publisher.publish(healthcheck, ['message', 'Healthcheck'])
     nameMessage(response, messageId)

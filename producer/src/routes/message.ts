@@ -13,12 +13,13 @@ export function messageRoute({ broker, config }: Pick<Dependencies, 'broker' | '
     const id = String(request.params.id)
     if ([...id].length > ID_MAX_CHARACTERS)
       throw new Problem(400, 'invalid-query', `An id has ${ID_MAX_CHARACTERS} characters at most.`)
-    const { body } = await broker.requester.request(
+    const reply = await broker.requester.request(
       messageStatus,
       { id },
       { deadlineMs: config.rpcTimeoutMs, signal: whenLeft(response) },
     )
-    sendJson(response, 200, described(id, body.verdicts, body.remembersSince))
+    const { verdicts, remembersSince } = reply.body()
+    sendJson(response, 200, described(id, verdicts, remembersSince))
   }
 }
 

@@ -1,6 +1,6 @@
 // GET /order_processing: lists the inventory, streamed page by page, or one page of it.
+import type { IncomingMessage } from 'node:http'
 import { LAST_PAGE, OutcomeUnknown } from '@ims/messaging'
-import type { RequestHandler } from 'express'
 import { whenLeft } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
 import type { Limits } from '../limits.ts'
@@ -9,6 +9,7 @@ import { askForPage, type Page, type PageRequest } from '../pages.ts'
 import { overLimit, PagesInHand } from '../pages-in-hand.ts'
 import { Problem } from '../problem.ts'
 import { shareNext } from '../share-next.ts'
+import type { Handler } from '../step.ts'
 import { streamPages } from '../stream-pages.ts'
 
 /** A list of so few items has a part of the room to itself, so that nobody's large pages keep it waiting. */
@@ -19,7 +20,7 @@ export function orderProcessingRoute({
   broker,
   config,
   limits,
-}: Pick<Dependencies, 'broker' | 'config'> & { limits: Limits }): RequestHandler {
+}: Pick<Dependencies, 'broker' | 'config'> & { limits: Limits }): Handler {
   const few = new PagesInHand(limits.pagesMaxBytes * PART_FOR_FEW)
   const many = new PagesInHand(limits.pagesMaxBytes * (1 - PART_FOR_FEW))
   const pagesOf = (items: number) => (items <= FEW_ITEMS ? few : many)
@@ -30,8 +31,9 @@ export function orderProcessingRoute({
       ),
     ({ after, limit, pageItems, sku, label }) => JSON.stringify([after, limit, pageItems, sku, label]),
   )
-  return async (request, response) => {
-    const wanted = wantedBy(request.query)
+  return async (request: IncomingMessage & { readonly query?: unknown }, response) => {
+    // Express has read it if there is one.
+    const wanted = wantedBy(request.query ?? {})
     const pageItems = wanted.limit ?? config.listPageItems
     const items = itemsMax({ ...wanted, pageItems })
     const pages = pagesOf(items)
@@ -51,7 +53,8 @@ export function orderProcessingRoute({
     const first = await ask(wanted.after).catch(nothingChanged)
     response.setHeader('Content-Type', 'application/json')
     if (wanted.limit === undefined && first.next !== LAST_PAGE) return await streamPages(response, first, ask, taken)
-    if (first.next !== LAST_PAGE) response.setHeader('Link', `<${nextPageUrl(request.url, first.next)}>; rel="next"`)
+    if (first.next !== LAST_PAGE)
+      response.setHeader('Link', `<${nextPageUrl(request.url ?? '/', first.next)}>; rel="next"`)
     response.setHeader('Content-Length', first.json.length)
     response.end(first.json)
   }

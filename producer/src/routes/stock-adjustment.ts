@@ -1,6 +1,6 @@
 // POST /stock_adjustment: tells consumer three to change a quantity; with `Prefer: wait` also says what it is then.
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Origin, originHeaders, stockAdjustment } from '@ims/messaging'
-import type { Request, RequestHandler, Response } from 'express'
 import { z } from 'zod'
 import { nameMessage, sendJson, whenLeft } from '../answer.ts'
 import { clientOf } from '../authorisation.ts'
@@ -9,6 +9,7 @@ import type { TakeWait } from '../in-hand.ts'
 import { preferredWaitS } from '../prefer.ts'
 import { Problem } from '../problem.ts'
 import { readBody } from '../request-body.ts'
+import type { Handler } from '../step.ts'
 
 const SENT = { message: 'Stock adjustment message sent' }
 /** Refusals that have a problem type of their own. */
@@ -18,9 +19,9 @@ export function stockAdjustmentRoute({
   broker,
   config,
   takeWait,
-}: Pick<Dependencies, 'broker' | 'config'> & { takeWait: TakeWait }): RequestHandler {
+}: Pick<Dependencies, 'broker' | 'config'> & { takeWait: TakeWait }): Handler {
   return async (request, response) => {
-    const { sku, change, reason } = await readBody(request, stockAdjustment.body, config.bodyMostBytes)
+    const { sku, change, reason } = await readBody({ request, response }, stockAdjustment.body, config.bodyMostBytes)
     const waitS = waitOf(request, response)
     const headers = originHeaders(originOf(response))
     if (waitS === undefined) {
@@ -40,14 +41,14 @@ export function stockAdjustmentRoute({
     sendJson(response, 201, { message: 'Stock adjusted', sku, quantity: reply.result.quantity })
   }
 
-  function waitOf(request: Request, response: Response): number | undefined {
+  function waitOf(request: IncomingMessage, response: ServerResponse): number | undefined {
     const preferredS = preferredWaitS(request.headers.prefer, config.preferWaitMostS)
     // A preference may be ignored, so too many waits are no reason to refuse a command.
     return preferredS && !takeWait(request, response) ? 0 : preferredS
   }
 }
 
-const originOf = (response: Response): Origin => ({
+const originOf = (response: ServerResponse): Origin => ({
   by: clientOf(response)?.name,
   requestId: String(response.getHeader('X-Request-Id')),
 })

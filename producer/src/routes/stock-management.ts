@@ -1,12 +1,12 @@
 // POST /stock_management: tells consumer three to delete an item; with `Prefer: wait` also says what came of it.
 import { stockManagement } from '@ims/messaging'
-import type { RequestHandler } from 'express'
 import { nameMessage, sendJson, whenLeft } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
 import type { TakeWait } from '../in-hand.ts'
 import { preferredWaitS } from '../prefer.ts'
 import { Problem } from '../problem.ts'
 import { readBody } from '../request-body.ts'
+import type { Handler } from '../step.ts'
 
 const SENT = { message: 'Stock management (item delete) message sent' }
 
@@ -14,9 +14,9 @@ export function stockManagementRoute({
   broker,
   config,
   takeWait,
-}: Pick<Dependencies, 'broker' | 'config'> & { takeWait: TakeWait }): RequestHandler {
+}: Pick<Dependencies, 'broker' | 'config'> & { takeWait: TakeWait }): Handler {
   return async (request, response) => {
-    const { sku } = await readBody(request, stockManagement.body, config.bodyMostBytes)
+    const { sku } = await readBody({ request, response }, stockManagement.body, config.bodyMostBytes)
     const preferredS = preferredWaitS(request.headers.prefer, config.preferWaitMostS)
     // A preference may be ignored, so too many waits are no reason to refuse a command.
     const waitS = preferredS && !takeWait(request, response) ? 0 : preferredS

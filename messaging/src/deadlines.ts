@@ -1,0 +1,47 @@
+// Many waits of the same length with one timer: to set and clear one for each costs more than what is waited for.
+import { type Clock, whenLate } from './scope.ts'
+
+/** Calls `late` for each key that is still there `ms` milliseconds after it was added, the oldest first; see `whenLate`. */
+export class Deadlines<Key> {
+  readonly #clock: Clock
+  readonly #ms: number
+  readonly #late: (key: Key) => void
+  /** When each is due, by the clock. The oldest is first, and due first. */
+  readonly #dueMs = new Map<Key, number>()
+  #clearTimer: (() => void) | undefined
+
+  constructor(clock: Clock, ms: number, late: (key: Key) => void) {
+    this.#clock = clock
+    this.#ms = ms
+    this.#late = late
+  }
+
+  /** The key must not be there already. */
+  add(key: Key): void {
+    this.#dueMs.set(key, this.#clock.nowMs() + this.#ms)
+    this.#clearTimer ??= this.#watch(this.#ms)
+  }
+
+  delete(key: Key): void {
+    if (!this.#dueMs.delete(key) || this.#dueMs.size > 0) return
+    this.#clearTimer?.()
+    this.#clearTimer = undefined
+  }
+
+  #watch(ms: number): () => void {
+    return whenLate(this.#clock, ms, () => this.#judge(), this.#ms)
+  }
+
+  #judge(): void {
+    this.#clearTimer = undefined
+    const nowMs = this.#clock.nowMs()
+    for (const [key, dueMs] of this.#dueMs) {
+      if (dueMs > nowMs) {
+        this.#clearTimer = this.#watch(dueMs - nowMs)
+        return
+      }
+      this.#dueMs.delete(key)
+      this.#late(key)
+    }
+  }
+}
