@@ -4,7 +4,7 @@ package ims
 /** Holds text only, so that a build survives a restart of Jenkins. */
 class Images implements Serializable {
 
-    static final List<String> SERVICES = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']
+    static final List<String> SERVICES = ['consumer_one', 'consumer_two', 'consumer_three', 'consumer_four', 'producer']
 
     private static final long serialVersionUID = 1L
 
