@@ -10,7 +10,7 @@ group "default" {
 
 target "services" {
   name       = service
-  matrix     = { service = ["producer", "consumer_one", "consumer_two", "consumer_three", "consumer_four"] }
+  matrix     = { service = ["consumer_one", "consumer_two", "consumer_three", "consumer_four", "producer"] }
   context    = "."
   dockerfile = "${service}/Dockerfile"
   tags       = ["${REGISTRY}/ims/${service}:${IMS_TAG}"]
