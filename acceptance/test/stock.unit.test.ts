@@ -103,10 +103,12 @@ describe('GET /movements', () => {
 
 describe('GET /messages/{id}', () => {
   it('tells what was applied and what was refused, with the history', async () => {
-    const { app, post } = await suite()
+    const { app, post, measured } = await suite()
     const created = (await post('/create_item', apple)).headers['message-id']
     const refused = (await post('/create_item', apple)).headers['message-id']
     const applied = await request(app).get(`/messages/${created}`)
+    // One series for all ids.
+    expect(measured.at(-1)?.labels.route).toBe('/messages/:id')
     const verdict = { queue: 'create_item', redrives: 0, outcome: 'created', error: null, at: expect.any(String) }
     expect(applied.status).toBe(200)
     expect(applied.body).toEqual({

@@ -17,13 +17,16 @@ const CLIENT_LEFT = 499
 
 /**
  * Gives every response its `X-Request-Id`, logs and measures it when it is over, and while `stopping` asks clients to
- * close the connection. `routes` are the paths that are named in log and metric; others are `unmatched`.
+ * close the connection. `routes` are the paths that are named in log and metric, with `:` before what differs; others are `unmatched`.
  */
 export function accessLog(
   { log, meter, stopping }: Pick<Service, 'log' | 'meter' | 'stopping'>,
   routes: readonly string[],
 ): Step {
   const known = new Set(routes)
+  const open = routes.flatMap((route) =>
+    route.includes(':') ? [{ route, start: route.slice(0, route.indexOf(':')) }] : [],
+  )
   return (request, response) => {
     const since = performance.now()
     const given = request.headers['x-request-id']
@@ -32,7 +35,7 @@ export function accessLog(
     if (stopping.aborted) response.setHeader('Connection', 'close')
     request.url = normalised(request.url ?? '/')
     const path = pathOf(request)
-    const route = known.has(path) ? path : 'unmatched'
+    const route = known.has(path) ? path : (open.find(({ start }) => path.startsWith(start))?.route ?? 'unmatched')
     response.on('close', () => {
       const ms = performance.now() - since
       const status = response.headersSent ? response.statusCode : CLIENT_LEFT

@@ -34,7 +34,7 @@ export function authenticate(keysNow: KeysNow): Step {
   }
 }
 
-/** Lets through who may do what is asked; answers 401 when no valid key was presented, 403 when it has not the scope. */
+/** Lets through who may do what is asked; answers 401 when no valid key was presented, 403 when it does not have the scope. */
 export function authorise(keysNow: KeysNow): Step {
   return (request, response) => {
     const scope = scopeOf(pathOf(request))
@@ -59,7 +59,7 @@ function refusedByKey(
   if (client === undefined) return unauthorized(presentedKey(request.headers) !== undefined)
   if (scope === undefined || client.scopes.has(scope)) return undefined
   const headers = { 'WWW-Authenticate': `Bearer realm="ims", error="insufficient_scope", scope="${scope}"` }
-  return new Problem(403, 'forbidden', `The API key ${client.name} has not the scope ${scope}.`, { headers })
+  return new Problem(403, 'forbidden', `The API key ${client.name} does not have the scope ${scope}.`, { headers })
 }
 
 function unauthorized(wasPresented: boolean): Problem {

@@ -41,12 +41,12 @@ const TITLES = {
   forbidden: 'Not permitted',
   'too-many-requests': 'Too many requests',
   internal: 'Internal error',
-  'bad-reply': 'The answer from behind was not usable',
+  'bad-reply': 'Bad response from the consumer',
   'not-accepted': 'Not accepted',
   'outcome-unknown': 'Outcome unknown',
   'no-reply': 'No answer in time',
   'unknown-dead-letter': 'There is no such dead letter',
-  busy: 'Somebody else is at work',
+  busy: 'The queue is in use by another operator',
   'dead-letters-unavailable': 'The dead letters cannot be worked on',
 } as const
 

@@ -53,7 +53,7 @@ describe('with API_KEYS', () => {
         type: 'urn:ims:problem:forbidden',
         title: 'Not permitted',
         status: 403,
-        detail: `The API key ${scope}er has not the scope ${needed}.`,
+        detail: `The API key ${scope}er does not have the scope ${needed}.`,
       })
     expect(isEmpty(under)).toBe(true)
   })
