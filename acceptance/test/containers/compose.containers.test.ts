@@ -274,7 +274,7 @@ const attempted = z.object({ tried: z.array(z.string()), refused: z.array(z.stri
 describe('what each user of RabbitMQ must not do is refused', () => {
   it.each(SERVICES)('%s', async (service) => {
     const names = JSON.stringify(Object.keys(queues))
-    const script = readFileSync(join(import.meta.dirname, 'amqp-attempts.mjs'), 'utf8').replace('QUEUE_NAMES', names)
+    const script = readFileSync(join(import.meta.dirname, 'amqp-attempts.mjs'), 'utf8').replaceAll('QUEUE_NAMES', names)
     const { tried, refused } = attempted.parse(JSON.parse(await runIn(service, script)))
     expect(tried).toHaveLength(Object.keys(queues).length * 6 + 4)
     // A consumer may take the messages of its own queues, the producer dead letters: for their operator.

@@ -42,7 +42,7 @@ describe.each(SERVICES)('the image of %s', (service) => {
     const { Config } = await inspectImage(image(service))
     expect(Config).toMatchObject({
       User: '1000:1000',
-      Cmd: ['node', `${service}/src/main.ts`],
+      Cmd: ['node', '--import', './runtime/src/early-signals.ts', `${service}/src/main.ts`],
       StopSignal: 'SIGTERM',
       Healthcheck: { Test: ['CMD', 'node', 'runtime/src/probe.ts'] },
     })
