@@ -1,4 +1,5 @@
 // One schedule: producers, consumers and an operator on a simulated broker and database, from start to SIGTERM, and what must hold.
+
 import {
   type Broker,
   consumerEnvironment,
@@ -15,6 +16,7 @@ import {
   type Service,
   type Subscription,
 } from '@ims/messaging'
+import { RETURN_PAUSE_MAX_MS } from '../../messaging/src/incoming/consumer.ts'
 import { labelOf, SimulatedBroker } from './broker.ts'
 import { SimulatedDatabase } from './database.ts'
 import { MANY, type Plan, POISONOUS } from './plan.ts'
@@ -143,8 +145,10 @@ class Simulation {
       if (!isQuiet) this.#world.at(this.#world.nowMs + 500, look)
     }
     look()
+    // A queue on which only bad messages were met is left for longer each time, twice for the longest pause at most.
+    const recoveryMs = RECOVERY_MS + (hasPoison ? 2 * RETURN_PAUSE_MAX_MS : 0)
     await this.#world.run(
-      () => isQuiet || this.#violations.length > 0 || this.#world.nowMs > this.#endsAtMs + RECOVERY_MS,
+      () => isQuiet || this.#violations.length > 0 || this.#world.nowMs > this.#endsAtMs + recoveryMs,
     )
     if (!isQuiet) this.#broken('works again after the faults', this.#unrest() ?? '')
     if (this.#violations.length === 0) await this.#probe()
