@@ -42,18 +42,25 @@ describe('the suite under faults', () => {
     expect(await stack.deadLetters('create_item')).toEqual([])
   }
 
-  it(
-    'deletes the other items of a batch while somebody holds the row of one, and that one afterwards',
-    async () => {
+  it.each([
+    ['the row of one', ['held-7']],
+    ['the rows of the first', ['held-0']],
+    ['the rows of the first five', ['held-0', 'held-1', 'held-2', 'held-3', 'held-4']],
+  ])(
+    'deletes the other items of a batch while somebody holds %s, and those afterwards',
+    async (_, held) => {
       const skus = Array.from({ length: 20 }, (_, n) => `held-${n}`)
       await stack.pool.query('INSERT INTO inventory (sku) VALUES ?', [skus.map((sku) => [sku])])
       const holder = await stack.pool.getConnection()
-      await holder.query('START TRANSACTION')
-      await holder.query("SELECT id FROM inventory WHERE sku = 'held-7' FOR UPDATE")
-      for (const sku of skus) await call(`${stack.http}/stock_management`, { json: { sku } })
-      await eventually(async () => expect(await stack.skus()).toEqual(['held-7']), MINUTE_MS)
-      await holder.query('ROLLBACK')
-      holder.release()
+      try {
+        await holder.query('START TRANSACTION')
+        await holder.query(`SELECT id FROM inventory WHERE sku IN ('${held.join("','")}') FOR UPDATE`)
+        for (const sku of skus) await call(`${stack.http}/stock_management`, { json: { sku } })
+        await eventually(async () => expect(await stack.skus()).toEqual(held), MINUTE_MS)
+      } finally {
+        await holder.query('ROLLBACK')
+        holder.release()
+      }
       await eventually(async () => expect(await stack.skus()).toEqual([]), MINUTE_MS)
       expect(await stack.deadLetters('stock_management')).toEqual([])
     },

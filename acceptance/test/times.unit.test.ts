@@ -6,6 +6,7 @@ import { definitions } from '@ims/accounts/definitions'
 import { consumerEnvironment, rabbitmqEnvironment } from '@ims/messaging'
 import { mysqlEnvironment } from '@ims/repository'
 import { describe, expect, it } from '@jest/globals'
+import { LOOKING_FOR_FREE_ROWS_MAX_MS } from '../../messaging/src/incoming/attempts.ts'
 import { RETURN_PAUSE_MAX_MS, RETURN_PAUSE_MIN_MS } from '../../messaging/src/incoming/consumer.ts'
 import { httpEnvironment } from '../../producer/src/config.ts'
 import { IDLE_TIMEOUT_S } from '../../repository/src/session.ts'
@@ -31,7 +32,7 @@ const consumerTimeoutMs = [
 
 /** The longest that a message is in hand: held, in a last attempt whose statements all run out of time, and told of. */
 const inHandMaxMs =
-  consumer.holdMostMs +
+  Math.max(consumer.holdMostMs, LOOKING_FOR_FREE_ROWS_MAX_MS) +
   consumer.retryMostMs +
   mysql.acquireTimeoutMs +
   3 * mysql.statementTimeoutMs +

@@ -234,6 +234,38 @@ describe('a batch that fails: known faults', () => {
     expect(kinds(await outcomes)).toEqual(['applied', undefined, 'applied'])
   })
 
+  // Each wait for a lock takes 3 s: at the head of a queue, a few of them took longer than messages may be held, nothing else was
+  // ever tried, and the queue stood still for as long as somebody held the rows.
+  it('applies what is free behind rows that others hold, however long the waits for them take, in a batch and behind it', async () => {
+    let waitedMs = 0
+    const clock = { ...clockOf(quietService), nowMs: () => performance.now() + waitedMs }
+    const judge = (id: string) => {
+      if (!'tuv'.includes(id)) return undefined
+      waitedMs += 3_000
+      return Object.assign(transient('row is locked'), { contended: true })
+    }
+    const batch = run('tuva', judge, { clock, holdMostMs: 10_000 })
+    expect(kinds(await batch.outcomes)).toEqual([undefined, undefined, undefined, 'applied'])
+    const alone = run('t', judge, { clock, holdMostMs: 10_000, joins: 'uab' })
+    expect(kinds(await alone.outcomes)).toEqual([undefined, undefined, 'applied', 'applied'])
+  })
+
+  it('looks for free rows for a minute, and not after a stop', async () => {
+    let waitedMs = 0
+    const clock = { ...clockOf(quietService), nowMs: () => performance.now() + waitedMs }
+    const givenUp = new AbortController()
+    const judge = (id: string) => {
+      waitedMs += 3_000
+      if (id === 'Z') givenUp.abort()
+      return Object.assign(transient('row is locked'), { contended: true })
+    }
+    const all = run('a', judge, { clock, holdMostMs: 10_000, joins: 'b'.repeat(100) })
+    expect(kinds(await all.outcomes)).toEqual(Array(20).fill(undefined))
+    const stopped = run('abZc', judge, { clock, holdMostMs: 10_000, givenUp })
+    await stopped.outcomes
+    expect(stopped.calls).not.toContain('c')
+  })
+
   it('refuses nothing when the last success was before the failures', async () => {
     const judge = (_: string, call: number) =>
       call === 1 || (call > 2 && call < 40) ? new Error('new state of the server') : undefined

@@ -12,8 +12,6 @@ import { pause, unlessAborted, withDeadline } from './waiting.ts'
 
 /** Attempts of a transaction that loses to another one at once, as in a deadlock, before it fails with a transient error. */
 const ATTEMPTS_MAX = 12
-/** The same for a transaction that waited for a lock until the timeout. */
-const WAITING_ATTEMPTS_MAX = 2
 const LOCK_WAIT_TIMEOUT = 1205
 /** Maximum pause before the second attempt. It grows by the same amount with each of the next attempts. */
 const PAUSE_MAX_MS = 10
@@ -97,12 +95,17 @@ class MysqlDatabase implements Database {
         return await this.#connections.lend((lent) => transact(lent, (sql) => work(sql, attempt)))
       } catch (error) {
         if (meaningOf(error) !== 'again') throw error
-        if (attempt < (errnoOf(error) === LOCK_WAIT_TIMEOUT ? WAITING_ATTEMPTS_MAX : ATTEMPTS_MAX)) {
+        // One that waited until the timeout has waited enough: other messages of its batch may be free.
+        const isHeld = errnoOf(error) === LOCK_WAIT_TIMEOUT
+        if (attempt < ATTEMPTS_MAX && !isHeld) {
           // A random pause, so that the two transactions of a deadlock do not meet again.
           await pause(Math.random() * PAUSE_MAX_MS * Math.min(attempt, PAUSES_GROW_FOR), never)
           continue
         }
-        const why = `the transaction lost ${attempt} times to another one: ${sentenceOf(error)}`
+        const what = isHeld
+          ? 'another transaction holds the rows'
+          : `the transaction lost ${attempt} times to another one`
+        const why = `${what}: ${sentenceOf(error)}`
         throw new DatabaseError(why, { transient: true, contended: true, cause: error })
       }
     }

@@ -10,6 +10,8 @@ import type { Refused } from './read-message.ts'
 const ATTEMPTS_MAX = 3
 /** Messages that fail alone in a row with a transient error, after which no more are tried: the dependency is down. */
 const TRANSIENT_MAX = 2
+/** Each row that another transaction holds costs a wait for the lock. For this long the others are looked for all the same. */
+export const LOOKING_FOR_FREE_ROWS_MAX_MS = 60_000
 
 export interface Told<Item, Result> {
   readonly item: Item
@@ -54,6 +56,8 @@ interface Entry<Body, Item> {
   delivery: Delivery<Body>
   /** How many times it failed alone. */
   failures: number
+  /** It failed alone, and no other one succeeded since: nobody knows whether they would fail as well. */
+  isAmbiguous: boolean
   /** Another message succeeded after this one had failed alone. */
   isSuspect: boolean
 }
@@ -62,6 +66,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
   readonly #parts: AttemptParts<Body, Result, Item>
   readonly #scope: Scope
   readonly #hold: Scope
+  readonly #look: Scope
   /** In their order; those that are told leave. */
   readonly #open = new Set<Entry<Body, Item>>()
 
@@ -69,6 +74,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
     this.#parts = parts
     this.#scope = new Scope(clockOf(parts.service), givenUp)
     this.#hold = this.#scope.part([], parts.config.holdMostMs)
+    this.#look = this.#scope.part([], Math.max(parts.config.holdMostMs, LOOKING_FOR_FREE_ROWS_MAX_MS))
     for (const item of items) this.#join(item)
   }
 
@@ -90,7 +96,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
   }
 
   #join(item: Item): Entry<Body, Item> {
-    const entry = { item, delivery: item.read, failures: 0, isSuspect: false }
+    const entry = { item, delivery: item.read, failures: 0, isAmbiguous: false, isSuspect: false }
     this.#open.add(entry)
     return entry
   }
@@ -111,20 +117,20 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
       if (error === undefined) transientInARow = 0
       else {
         if (!isTransient(left)) left = error
-        if (part.length === 1 && isTransient(error)) transientInARow += 1
-        const isDown = part === first && isTransient(error) && !isContended(error)
+        if (part.length === 1 && isDependencyDown(error)) transientInARow += 1
+        const isDown = part === first && isDependencyDown(error)
         if (isDown || transientInARow >= TRANSIENT_MAX) break
         if (part === first && part.length > 1) this.#warn(error, attempt, part, 'looking for the cause')
         if (part.length > 1) parts.unshift(...inParts(part, isTransient(error) ? 1 : Math.ceil(part.length / 2)))
       }
-      if (this.#until(left).isOver) break
+      if ((isContended(left) ? this.#look : this.#until(left)).isOver) break
     }
     return left
   }
 
   /** One more message, as long as some failed alone and none succeeded since. */
   #witness(): Entry<Body, Item>[] | undefined {
-    if (![...this.#open].some((entry) => entry.failures > 0 && !entry.isSuspect)) return undefined
+    if (![...this.#open].some(({ isAmbiguous }) => isAmbiguous)) return undefined
     const item = this.#parts.more()
     return item && [this.#join(item)]
   }
@@ -143,15 +149,21 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
       for (const entry of entries) entry.delivery = { ...entry.delivery, redelivered: true }
       service.meter.count('messages_retried', { queue }, entries.length)
       const [only] = entries
-      if (only && entries.length === 1 && !isTransient(error)) this.#failedAlone(only, error)
+      if (only && entries.length === 1) this.#failedAlone(only, error)
       return error
     }
     this.#tell(entries, outcomes)
-    for (const entry of this.#open) entry.isSuspect ||= entry.failures > 0
+    for (const entry of this.#open) {
+      entry.isSuspect ||= entry.failures > 0
+      entry.isAmbiguous = false
+    }
     return undefined
   }
 
   #failedAlone(entry: Entry<Body, Item>, error: Error): void {
+    if (isDependencyDown(error)) return
+    entry.isAmbiguous = !entry.isSuspect
+    if (isContended(error)) return
     entry.failures += 1
     if (!entry.isSuspect) return
     this.#warn(error, entry.failures, [entry], 'it failed alone while others succeeded')
@@ -196,8 +208,11 @@ const inParts = <T>(all: readonly T[], size: number): (readonly T[])[] =>
 export const isTransient = (error: Error | undefined): boolean =>
   error !== undefined && 'transient' in error && error.transient === true
 
-/** Part of the batch may be free. */
-const isContended = (error: Error): boolean => 'contended' in error && error.contended === true
+/** Another transaction holds what a message needs. Other messages may be free. */
+const isContended = (error: Error | undefined): boolean =>
+  error !== undefined && 'contended' in error && error.contended === true
+
+const isDependencyDown = (error: Error): boolean => isTransient(error) && !isContended(error)
 
 const failed = (error: Error): Refused => ({
   kind: 'refused',
