@@ -1,6 +1,7 @@
 // Counts effects where they happen, in the transaction that has them: triggers on the inventory, which the suite knows nothing of.
-import type { Mysql } from 'local'
+
 import type { Pool, RowDataPacket } from 'mysql2/promise'
+import type { Mysql } from 'testkit'
 import { z } from 'zod'
 import { keyOf, type Recorded } from './ledger.ts'
 

@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { startGalera, startServers, withoutGalera } from 'local'
+import { startGalera, startServers, withoutGalera } from 'testkit'
 import { z } from 'zod'
 import { ROOT } from '../test/stack.ts'
 import { faults, faultsOfCluster, mixOf } from './faults/index.ts'

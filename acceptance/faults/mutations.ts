@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { leanNode } from 'local'
+import { leanNode } from 'testkit'
 import { ROOT } from '../test/stack.ts'
 
 export interface Edit {

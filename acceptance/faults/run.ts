@@ -1,5 +1,5 @@
 // One run: load, rounds of faults, healing, draining, judgement.
-import type { Mysql, Servers } from 'local'
+import type { Mysql, Servers } from 'testkit'
 import { readAudit } from './audit.ts'
 import { becomesTrue, messagesIn } from './faults/broker.ts'
 import { databaseAwayForAMinute } from './faults/database.ts'

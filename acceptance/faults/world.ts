@@ -1,7 +1,7 @@
 // The setup of a run: real servers, the replicas of all services, each behind its own proxies, and triggers that count effects.
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { eventually, leanNode, type Mysql, type Servers, startTcpProxy, type TcpProxy, testSpace } from 'local'
+import { eventually, leanNode, type Mysql, type Servers, startTcpProxy, type TcpProxy, testSpace } from 'testkit'
 import { type ReplicaName, SERVICES, type ServiceName, type Stack, startStackOn } from '../test/stack.ts'
 import { installAudit } from './audit.ts'
 import type { Mutation } from './mutations.ts'

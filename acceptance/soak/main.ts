@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { startServers } from 'local'
+import { startServers } from 'testkit'
 import { z } from 'zod'
 import { ROOT } from '../test/stack.ts'
 import { attacks } from './attacks.ts'

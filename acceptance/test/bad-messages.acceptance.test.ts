@@ -1,6 +1,6 @@
 // CONTRACT: each bad message that crashed a Python consumer, or was lost, is set aside with a reason, and the next one is processed.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { call, item } from './http.ts'
 import { type Stack, startStack } from './stack.ts'
 

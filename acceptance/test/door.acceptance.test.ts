@@ -5,7 +5,7 @@ import { get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
+import { eventually, serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
 import { killAll, said, startWith } from './service-in-trouble.ts'
 
 const LISTENING = /listening on http:\/\/[\d.]+:(\d+)/

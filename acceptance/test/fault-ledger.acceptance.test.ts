@@ -1,6 +1,6 @@
 // A short run of the fault ledger on real servers, and the check that it would find harm: each guarantee taken away, it must go red.
 import { beforeAll, describe, expect, it } from '@jest/globals'
-import { attachServers, type Servers } from 'local'
+import { attachServers, type Servers } from 'testkit'
 import { faults, mixOf } from '../faults/faults/index.ts'
 import { mutations } from '../faults/mutations.ts'
 import { faultsByKind, summaryLine, violationLines } from '../faults/report.ts'

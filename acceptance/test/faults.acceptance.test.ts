@@ -2,7 +2,7 @@
 import { deadLetterDesk, rabbitmqEnvironment } from '@ims/messaging'
 import { quietService } from '@ims/messaging/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually, serversEnvironment } from 'local'
+import { eventually, serversEnvironment } from 'testkit'
 import { call, item } from './http.ts'
 import { type Load, loadOn } from './load.ts'
 import { type Stack, startStack } from './stack.ts'

@@ -1,7 +1,7 @@
 // Thousands of messages with generated bodies and properties, put on the queues byte by byte among good ones: each bad one becomes a dead letter, each good one has its effect, no consumer ends.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import { eventually, fuzzParameters } from 'local'
+import { eventually, fuzzParameters } from 'testkit'
 import { double, field, openRawPublisher, type RawProperties, sized, uint64 } from '../../messaging/test/raw-amqp.ts'
 import { type Stack, startStack } from './stack.ts'
 

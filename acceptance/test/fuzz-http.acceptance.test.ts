@@ -2,7 +2,7 @@
 import { Agent } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import fc from 'fast-check'
-import { eventually, fuzzParameters } from 'local'
+import { eventually, fuzzParameters } from 'testkit'
 import { generatedRequest, mustBeDocumented, sendGenerated } from '../../producer/test/http-fuzz.ts'
 import { call, item } from './http.ts'
 import { SERVICES, type Stack, startStack } from './stack.ts'

@@ -1,7 +1,7 @@
 // Messages from a peer who means harm, byte by byte, on real queues: each is set aside with a reason that names the field or applied as it is meant.
 import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { double, field, openRawPublisher, type RawPublisher, sized, uint64 } from '../../messaging/test/raw-amqp.ts'
 import { call, item } from './http.ts'
 import { type Stack, startStack } from './stack.ts'

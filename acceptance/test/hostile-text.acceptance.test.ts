@@ -1,7 +1,7 @@
 // SQL and log injection, tried at every place where text comes in: what is stored is stored verbatim, and a log line stays one line of JSON.
 import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { z } from 'zod'
 import { call } from './http.ts'
 import { type Stack, startStack } from './stack.ts'

@@ -8,8 +8,8 @@ import { promisify } from 'node:util'
 import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import amqplib, { type Channel } from 'amqplib'
-import { hasServerPrograms } from 'local'
 import mysql from 'mysql2/promise'
+import { hasServerPrograms } from 'testkit'
 import { z } from 'zod'
 import { call, SEED_ITEM } from './http.ts'
 import { ROOT } from './stack.ts'
@@ -32,7 +32,7 @@ run(
       ADMIN_PORT_BASE: String(base + 1),
     }
     const ims = async (...args: string[]): Promise<string> => {
-      const { stdout } = await promisify(execFile)(process.execPath, [join(ROOT, 'local/src/main.ts'), ...args], {
+      const { stdout } = await promisify(execFile)(process.execPath, [join(ROOT, 'up/src/main.ts'), ...args], {
         env: environment,
       })
       return stdout

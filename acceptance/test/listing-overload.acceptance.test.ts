@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { call } from './http.ts'
 import { type Stack, startStack } from './stack.ts'
 

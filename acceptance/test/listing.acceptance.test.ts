@@ -1,7 +1,7 @@
 // A long listing: 100,000 items stream through broker and producer in flat memory, and never end as a body that looks whole.
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { call, item } from './http.ts'
 import { type Stack, startStack } from './stack.ts'
 

@@ -1,6 +1,6 @@
 // Wire parity: any of the five processes may be its Python twin, on the same queues and the same table.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { call, item, SEED_ITEM } from './http.ts'
 import { peerConsumers, peerProducer, readWithSqlalchemy, withoutPeers } from './peers.ts'
 import { migrate, SERVICES, type ServiceName, type Stack, startStack } from './stack.ts'

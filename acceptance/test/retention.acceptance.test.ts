@@ -1,7 +1,7 @@
 // Consumers two and three, as they run, forget old messages in the background while they apply new ones, and say how many.
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
-import { eventually } from 'local'
 import type { RowDataPacket } from 'mysql2/promise'
+import { eventually } from 'testkit'
 import { call, item } from './http.ts'
 import { type ServiceProcess, type Stack, startStack } from './stack.ts'
 

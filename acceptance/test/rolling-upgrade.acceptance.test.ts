@@ -1,7 +1,7 @@
 // A rolling upgrade: processes of the version before and Python's statements keep working during and after today's migration.
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
-import { eventually } from 'local'
 import type { RowDataPacket } from 'mysql2/promise'
+import { eventually } from 'testkit'
 import { earlierVersion, type Sources, sourcesOf } from './earlier-version.ts'
 import { call, item } from './http.ts'
 import { migrate, ROOT, type ServiceName, type Stack, startStack } from './stack.ts'

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { serversEnvironment, serversUnderTest, type TestSpace } from 'local'
+import { serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
 import { SEED_ITEM } from './http.ts'
 import { adminPages, killAll, said, startWith } from './service-in-trouble.ts'
 import { migrate, type ServiceName } from './stack.ts'

@@ -1,7 +1,7 @@
 // One service as a process, for tests of what it says when it cannot do its work: everything it writes is kept as it is.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { ROOT, type ServiceName } from './stack.ts'
 
 const running: Running[] = []

@@ -1,6 +1,6 @@
 // A short soak on real servers, with every attack in it: limits of time are wide here, because other tests run at the same time.
 import { expect, it } from '@jest/globals'
-import { attachServers } from 'local'
+import { attachServers } from 'testkit'
 import { summaryLine, violationLines } from '../soak/report.ts'
 import { LIMITS, runSoak } from '../soak/run.ts'
 

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type ServiceName, serviceNames } from '@ims/accounts/suite'
 import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib'
-import { eventually, type Servers, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
 import mysql, { type Pool } from 'mysql2/promise'
+import { eventually, type Servers, serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
 
 export type { ServiceName }
 
@@ -157,7 +157,7 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
 
 /** Runs the migrations as an operator would. */
 export async function migrate(env: Record<string, string>, root = ROOT): Promise<void> {
-  const child = spawn(process.execPath, ['local/src/main.ts', 'migrate'], {
+  const child = spawn(process.execPath, ['up/src/main.ts', 'migrate'], {
     cwd: root,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

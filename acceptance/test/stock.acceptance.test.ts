@@ -1,7 +1,7 @@
 // Stock under fire: one item, two replicas of consumer three of which one is killed, thousands of changes, many sent twice. Each change counts once.
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { z } from 'zod'
 import { call } from './http.ts'
 import { type Stack, startStack } from './stack.ts'

@@ -1,6 +1,6 @@
 // The producer as a process that is stopped while clients wait: each is told what is known, and the process ends in time.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { serversEnvironment, serversUnderTest, type TestSpace } from 'local'
+import { serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
 import { killAll, said, startWith } from './service-in-trouble.ts'
 
 const LISTENING = /listening on (http:\/\/127\.0\.0\.1:\d+)/

@@ -12,7 +12,7 @@ import {
   startTlsProxy,
   type TestSpace,
   type TlsProxy,
-} from 'local'
+} from 'testkit'
 import { killAll, said, startWith } from './service-in-trouble.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'ims-services-tls-'))

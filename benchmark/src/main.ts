@@ -3,7 +3,7 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { startServers } from 'local'
+import { startServers } from 'testkit'
 import { Processes, ROOT } from './processes.ts'
 import {
   acceptRounds,

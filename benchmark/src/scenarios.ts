@@ -1,6 +1,6 @@
 // The scenarios: each runs the trees and the bare ceiling in turn, and returns a series of figures of each, higher being better.
 import { serviceNames } from '@ims/accounts/suite'
-import { freePorts } from 'local'
+import { freePorts } from 'testkit'
 import { z } from 'zod'
 import { cpuSeconds, type Program, type Running, residentMb, until, untilOk } from './processes.ts'
 import { type Bad, fillCreateItem, fillInventory, item, refuseItems, type Stage } from './stage.ts'

@@ -2,8 +2,8 @@
 import { existsSync, realpathSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import amqplib, { type ConfirmChannel } from 'amqplib'
-import { leanNode, type Servers, serversEnvironment, testSpace } from 'local'
 import mysql, { type Pool } from 'mysql2/promise'
+import { leanNode, type Servers, serversEnvironment, testSpace } from 'testkit'
 import { v7 as uuidv7 } from 'uuid'
 import type { Processes, Running } from './processes.ts'
 
@@ -41,7 +41,7 @@ export async function prepare(servers: Servers, processes: Processes, name: stri
     BENCH_AMQP_URL: amqpUrl,
     BENCH_MYSQL_URL: mysqlUrl,
   }
-  await processes.run({ file: 'local/src/main.ts', root, env, args: ['migrate'] })
+  await processes.run({ file: 'up/src/main.ts', root, env, args: ['migrate'] })
   const connection = await amqplib.connect(amqpUrl)
   // The calls that need it reject.
   connection.on('error', () => {})

@@ -4,7 +4,7 @@ import type { Delivery } from '@ims/messaging'
 import { inMemoryInventory } from '@ims/repository/testing'
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import { fuzzParameters } from 'local'
+import { fuzzParameters } from 'testkit'
 import { listItems } from '../src/order-processing.ts'
 
 const runs = fuzzParameters(200)

@@ -3,7 +3,7 @@ import { consumerEnvironment, createItem } from '@ims/messaging'
 import { InMemoryRabbitmq } from '@ims/messaging/testing'
 import { inMemoryInventory } from '@ims/repository/testing'
 import { expect, it } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { storeItems } from '../src/item-creation.ts'
 
 const item = { sku: 'A', name: 'n', label: 'l', price: 1.5, quantity: 2 }

@@ -1,7 +1,7 @@
 // How much is allocated for a message that is read: collecting it is the largest part of its cost.
 import { expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
-import { allocatedBytes } from 'local'
+import { allocatedBytes } from 'testkit'
 import { createItem } from '../src/contracts.ts'
 import { readMessage } from '../src/incoming/read-message.ts'
 import { legible } from '../src/legible.ts'

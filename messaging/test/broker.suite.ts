@@ -1,6 +1,6 @@
 // What every broker must do, the real one and the one in memory alike.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { z } from 'zod'
 import type { Broker, BrokerRole } from '../src/broker.ts'
 import { consumerEnvironment } from '../src/config.ts'

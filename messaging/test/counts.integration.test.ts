@@ -1,6 +1,6 @@
 // What is counted on the way of messages through a real RabbitMQ: what dashboard and alerts are made of.
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { z } from 'zod'
 import { openBroker } from '../src/broker.ts'
 import { consumerEnvironment } from '../src/config.ts'

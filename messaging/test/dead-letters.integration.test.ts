@@ -2,7 +2,7 @@
 
 import { setTimeout as pauseMs } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { eventually, startTcpProxy } from 'local'
+import { eventually, startTcpProxy } from 'testkit'
 import type { RabbitmqConfig } from '../src/config.ts'
 import type { DeadLetter } from '../src/dead-letters/described.ts'
 import { type Choice, type DeadLetterDesk, deadLetterDesk } from '../src/dead-letters/desk.ts'

@@ -1,6 +1,6 @@
 // A dead-letter queue of a vhost of the test's own, filled and read from outside the code under test.
 import { type Channel, type ConfirmChannel, type ConsumeMessage, connect } from 'amqplib'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 
 export interface Outside {
   readonly channel: ConfirmChannel

@@ -1,7 +1,7 @@
 // Numbers as clients write them: exactly what is stored, and what is not a number.
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import { fuzzParameters } from 'local'
+import { fuzzParameters } from 'testkit'
 import { toPrice, toWhole } from '../src/decimal.ts'
 
 const runs = fuzzParameters(2_000)

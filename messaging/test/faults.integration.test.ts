@@ -2,7 +2,7 @@
 import { createServer } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
-import { eventually, startTcpProxy, type TcpProxy } from 'local'
+import { eventually, startTcpProxy, type TcpProxy } from 'testkit'
 import { z } from 'zod'
 import { type Broker, openBroker, waitForConsumers } from '../src/broker.ts'
 import { consumerEnvironment, type RabbitmqConfig } from '../src/config.ts'

@@ -1,7 +1,7 @@
 // Whatever a handler returns or throws, and in whatever batches it is asked, each message is settled exactly once.
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import { eventually, fuzzParameters } from 'local'
+import { eventually, fuzzParameters } from 'testkit'
 import { z } from 'zod'
 import { consumerEnvironment } from '../src/config.ts'
 import { command, deadLetterQueue } from '../src/contract.ts'

@@ -1,7 +1,7 @@
 // Whoever may publish to a queue may write any reply address and correlation id: honest requests are answered all the same.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { connect } from 'amqplib'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { z } from 'zod'
 import { type Broker, openBroker } from '../src/broker.ts'
 import { consumerEnvironment } from '../src/config.ts'

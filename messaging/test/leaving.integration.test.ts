@@ -1,7 +1,7 @@
 // A consumer whose dependency is away leaves the queue: messages wait there, in their order, and another replica gets them.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { z } from 'zod'
 import { type Broker, type Dependency, openBroker, type Subscription } from '../src/broker.ts'
 import { consumerEnvironment } from '../src/config.ts'

@@ -1,7 +1,7 @@
 // Connections and channels that end, or are late, at the very moment they open, and brokers that take only small frames.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { z } from 'zod'
 import { type Broker, openBroker } from '../src/broker.ts'
 import { consumerEnvironment, type RabbitmqConfig } from '../src/config.ts'

@@ -1,7 +1,7 @@
 // What a sender is told, held against what RabbitMQ and the consumer have really done: only what is certain is told as certain.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
-import { startTcpProxy, type TcpProxy } from 'local'
+import { startTcpProxy, type TcpProxy } from 'testkit'
 import { z } from 'zod'
 import { type Broker, openBroker } from '../src/broker.ts'
 import type { RabbitmqConfig } from '../src/config.ts'

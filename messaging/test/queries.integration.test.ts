@@ -1,7 +1,7 @@
 // Queries on a real broker: dropped when nobody waits for the reply any more, begun while there is room for replies, told all.
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { z } from 'zod'
 import { type Broker, openBroker } from '../src/broker.ts'
 import { consumerEnvironment } from '../src/config.ts'

@@ -1,7 +1,7 @@
 // The RabbitMQ that the tests were given by `npm test`, with a vhost of the test file's own.
 
 import type { Server } from '@ims/runtime/server-list'
-import { serversEnvironment, serversUnderTest } from 'local'
+import { serversEnvironment, serversUnderTest } from 'testkit'
 import { type RabbitmqConfig, rabbitmqEnvironment } from '../src/config.ts'
 
 export interface RabbitmqUnderTest {

@@ -1,7 +1,7 @@
 // Each refused message leaves one trace on RabbitMQ: its sender heard of it, or else there is a dead letter.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { z } from 'zod'
 import { type Broker, openBroker } from '../src/broker.ts'
 import { consumerEnvironment } from '../src/config.ts'

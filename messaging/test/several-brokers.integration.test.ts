@@ -1,6 +1,6 @@
 // RABBITMQ_HOST as a list: a random server first, and the next one when a connection fails or is lost.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { eventually, startTcpProxy, type TcpProxy } from 'local'
+import { eventually, startTcpProxy, type TcpProxy } from 'testkit'
 import { z } from 'zod'
 import { type Broker, openBroker } from '../src/broker.ts'
 import { consumerEnvironment, type RabbitmqConfig, rabbitmqEnvironment } from '../src/config.ts'

@@ -1,6 +1,6 @@
 // Supervision: opens again whatever is lost, also in the middle of opening, and closes each thing exactly once.
 import { describe, expect, it } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { Supervised } from '../src/connection/supervised.ts'
 import { Misconfigured } from '../src/errors.ts'
 import { clockOf } from '../src/scope.ts'

@@ -11,7 +11,7 @@ import {
   serversUnderTest,
   startTlsProxy,
   type TlsProxy,
-} from 'local'
+} from 'testkit'
 import { type Broker, openBroker } from '../src/broker.ts'
 import { rabbitmqEnvironment } from '../src/config.ts'
 import { healthcheck } from '../src/contracts.ts'

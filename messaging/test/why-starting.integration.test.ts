@@ -1,6 +1,6 @@
 // Why messaging is not open, as /readyz tells it: the broker's own reason and address, from the first attempt on.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually, startTcpProxy } from 'local'
+import { eventually, startTcpProxy } from 'testkit'
 import { z } from 'zod'
 import { openBroker, waitForConsumers } from '../src/broker.ts'
 import { consumerEnvironment, type RabbitmqConfig } from '../src/config.ts'

@@ -2,7 +2,7 @@
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { expect, it } from '@jest/globals'
-import { allocatedBytes } from 'local'
+import { allocatedBytes } from 'testkit'
 import { httpEnvironment } from '../src/config.ts'
 import { createApp } from '../src/producer.ts'
 import { apple, JSON_TYPE } from './app-under-test.ts'

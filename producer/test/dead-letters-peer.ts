@@ -1,6 +1,6 @@
 // The broker from outside, for tests of dead letters: fills queues, counts, looks, and occupies the place of the one reader.
 import { type ConsumeMessage, connect, type Options } from 'amqplib'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 
 export const QUEUE = 'create_item'
 export const DEAD = 'create_item.dead-letter'

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { eventually, leanNode, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
+import { eventually, leanNode, serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
 import { type BrokerPeer, DEAD, ids, openPeer, QUEUE } from './dead-letters-peer.ts'
 
 const PROGRAM = join(import.meta.dirname, '..', 'src', 'dead-letters.ts')

@@ -1,7 +1,7 @@
 // The small parsers of the producer: whatever a client writes, they tell or refuse, and what they tell is within bounds.
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import { fuzzParameters } from 'local'
+import { fuzzParameters } from 'testkit'
 import { nextPageUrl, wantedBy } from '../src/listing-query.ts'
 import { preferredWaitS } from '../src/prefer.ts'
 import { Problem } from '../src/problem.ts'

@@ -11,8 +11,8 @@ import {
 } from '@ims/messaging'
 import { quietService } from '@ims/messaging/testing'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { type Servers, serversEnvironment, serversUnderTest, type TestSpace } from 'local'
 import request from 'supertest'
+import { type Servers, serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
 import { always, apple, appUnderTest, consumerConfig } from './app-under-test.ts'
 
 describe('the producer on RabbitMQ', () => {

@@ -1,6 +1,6 @@
 // migrate on tables that others created: it fixes what is safe and reports the rest. Services check the tables once at start.
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
-import { startTcpProxy } from 'local'
+import { startTcpProxy } from 'testkit'
 import { z } from 'zod'
 import { openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'

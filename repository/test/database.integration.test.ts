@@ -1,6 +1,6 @@
 // What openDatabase waits for, how the pool is bounded, and what becomes of transactions when MySQL misbehaves.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { startTcpProxy, type TcpProxy } from 'local'
+import { startTcpProxy, type TcpProxy } from 'testkit'
 import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'

@@ -1,6 +1,6 @@
 // The watch on ids reports how many are used up, and warns long before none are left.
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { type Database, openDatabase } from '../src/database.ts'
 import { type IdWatch, watchIds } from '../src/ids.ts'
 import { migrate } from '../src/migrate.ts'

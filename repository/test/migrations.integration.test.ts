@@ -1,6 +1,6 @@
 // The migrations create the schema from nothing, and adopt a table that the Python suite made.
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
-import { eventually, startTcpProxy } from 'local'
+import { eventually, startTcpProxy } from 'testkit'
 import { z } from 'zod'
 import { connectTo } from '../src/data-source.ts'
 import { openDatabase } from '../src/database.ts'

@@ -1,7 +1,7 @@
 // The MySQL that the tests were given by `npm test`, with a database of the test file's own.
 
 import type { Server } from '@ims/runtime/server-list'
-import { type Servers, serversEnvironment, serversUnderTest } from 'local'
+import { type Servers, serversEnvironment, serversUnderTest } from 'testkit'
 import { z } from 'zod'
 import { type MysqlConfig, mysqlEnvironment } from '../src/config.ts'
 import { connectTo } from '../src/data-source.ts'

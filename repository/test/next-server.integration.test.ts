@@ -1,6 +1,6 @@
 // Whatever keeps us from the server in use, the next one of the list is tried: its account, its limits, its disk.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { startTcpProxy, type TcpProxy } from 'local'
+import { startTcpProxy, type TcpProxy } from 'testkit'
 import { openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'

@@ -1,6 +1,6 @@
 // What one row does to others: no row, and no rule that others added to the tables, may hold the messages that come with it.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { type Servers, serversUnderTest } from 'local'
+import { type Servers, serversUnderTest } from 'testkit'
 import type { Inventory } from '../src/contract.ts'
 import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'

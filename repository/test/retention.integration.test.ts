@@ -1,6 +1,6 @@
 // The inbox forgets what is older than the retention, and nothing else, without anybody waiting for it.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { z } from 'zod'
 import type { RetentionConfig } from '../src/config.ts'
 import { type Database, openDatabase } from '../src/database.ts'

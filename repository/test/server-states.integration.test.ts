@@ -1,6 +1,6 @@
 // A wrong state of the server, the account or the schema is never a message's fault: work fails with a transient error until it is corrected.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import type { Servers } from 'local'
+import type { Servers } from 'testkit'
 import type { Inventory } from '../src/contract.ts'
 import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'

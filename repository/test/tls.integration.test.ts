@@ -10,7 +10,7 @@ import {
   type PrivateMysql,
   privateMysql,
   serversUnderTest,
-} from 'local'
+} from 'testkit'
 import { z } from 'zod'
 import { mysqlEnvironment } from '../src/config.ts'
 import { connectionsTo } from '../src/connections.ts'

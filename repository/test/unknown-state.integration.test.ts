@@ -1,6 +1,6 @@
 // A connection whose transaction is in an unknown state is never used again: the outcomes match what is stored.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { type MysqlError, startTcpProxy, type TcpProxy } from 'local'
+import { type MysqlError, startTcpProxy, type TcpProxy } from 'testkit'
 import { z } from 'zod'
 import type { Inventory } from '../src/contract.ts'
 import { type Database, openDatabase } from '../src/database.ts'

@@ -1,5 +1,5 @@
 // What happens to RabbitMQ: killed, restarted, connections closed by force, alarms, a queue deleted.
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { replicasOf } from '../world.ts'
 import type { Fault, Scene } from './fault.ts'
 

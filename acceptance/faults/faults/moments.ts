@@ -1,6 +1,6 @@
 // The worst moments: between commit and ack, between the broker's acceptance and its confirm, and when an ack comes too late.
 import { setTimeout as pause } from 'node:timers/promises'
-import type { TcpProxy } from 'local'
+import type { TcpProxy } from 'testkit'
 import type { ReplicaName } from '../../test/stack.ts'
 import { ITEM, itemOf, publishOnceOrTwice } from '../workload/requests.ts'
 import { replicasOf, WRITERS } from '../world.ts'

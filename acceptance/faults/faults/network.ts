@@ -1,5 +1,5 @@
 // What happens on the way: latency, little bandwidth, a black hole, resets, half-closed connections, cuts in the middle of a frame.
-import type { TcpProxy, Weather } from 'local'
+import type { TcpProxy, Weather } from 'testkit'
 import { becomesTrue } from './broker.ts'
 import type { Fault, Group, Scene } from './fault.ts'
 

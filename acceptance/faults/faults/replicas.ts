@@ -1,6 +1,7 @@
 // One replica is in trouble, and the others must do its work: frozen inside its transaction, or cut off from the database.
-import type { TcpProxy } from 'local'
+
 import type { RowDataPacket } from 'mysql2/promise'
+import type { TcpProxy } from 'testkit'
 import type { Attempt } from '../history.ts'
 import { ITEM, itemOf, publish } from '../workload/requests.ts'
 import { WRITERS } from '../world.ts'

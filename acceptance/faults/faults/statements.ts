@@ -1,7 +1,7 @@
 // Faults of statements: killed at random, ROLLBACK or COMMIT refused, deadlocks between replicas.
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Refusals } from 'local'
 import type { RowDataPacket } from 'mysql2/promise'
+import type { Refusals } from 'testkit'
 import { ITEM, itemOf, publishOnceOrTwice } from '../workload/requests.ts'
 import { createThenDelete, crowd, twoForOneSku } from '../workload/scenarios.ts'
 import { WRITERS } from '../world.ts'

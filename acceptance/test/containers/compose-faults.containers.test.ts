@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { z } from 'zod'
 import { call, item } from '../http.ts'
 import { loadOn } from '../load.ts'

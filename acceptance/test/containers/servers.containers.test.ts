@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { attachServers, type Servers, startServers } from 'local'
+import { attachServers, type Servers, startServers } from 'testkit'
 import { docker } from './compose.ts'
 
 const MINUTE_MS = 60_000

@@ -1,13 +1,13 @@
 // `npm run up` with a Docker engine: the compose project, its status for people and scripts, and down.
 import { spawn } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { call } from '../http.ts'
 import { ROOT } from '../stack.ts'
 import { containers, environment, http, ran, removeAll } from './compose.ts'
 
 const MINUTE_MS = 60_000
-const ims = (...args: string[]) => ran(process.execPath, 'local/src/main.ts', ...args)
+const ims = (...args: string[]) => ran(process.execPath, 'up/src/main.ts', ...args)
 
 // It builds: never under the name of images that the tests were given.
 environment.IMS_TAG = 'test'
@@ -45,7 +45,7 @@ describe('npm run up, with an engine', () => {
   it(
     'in the foreground stops everything on Ctrl-C',
     async () => {
-      const child = spawn(process.execPath, ['local/src/main.ts', 'up'], { cwd: ROOT, env: environment })
+      const child = spawn(process.execPath, ['up/src/main.ts', 'up'], { cwd: ROOT, env: environment })
       let said = ''
       child.stdout.on('data', (chunk) => {
         said += chunk

@@ -8,8 +8,8 @@ import { documents, ROOT } from './documents.ts'
 /** Other readers of variables: compose, `npm run up`, the pipelines and the commands. */
 const ELSEWHERE = [
   'dockercompose/docker-compose.yml',
-  'local/src/suite/settings.ts',
-  'local/src/servers/mode.ts',
+  'up/src/suite/settings.ts',
+  'testkit/src/servers/mode.ts',
   'pipeline_files/build.pipeline',
 ]
 
@@ -46,7 +46,7 @@ it('docs/compose.md lists the variables that compose reads', () => {
 })
 
 it('docs/local.md lists the variables that npm run up reads, besides those of the services', () => {
-  const settings = readFileSync(join(ROOT, 'local/src/suite/settings.ts'), 'utf8')
+  const settings = readFileSync(join(ROOT, 'up/src/suite/settings.ts'), 'utf8')
   const own = [...settings.matchAll(/^ {2}([A-Z_]+):/gm)].map(([, name = '']) => name)
   expect(settingsOf('docs/local.md')).toEqual([...own.filter((name) => !variables.has(name)), 'IMS_SERVICES'].sort())
 })

@@ -1,0 +1,24 @@
+// What other parts of the repository may use of testkit: real servers to run on.
+export { allocatedBytes } from './allocated-bytes.ts'
+export { type Certificate, CertificateAuthority } from './certificate-authority.ts'
+export { eventually } from './eventually.ts'
+export { type FuzzParameters, fuzzParameters } from './fuzz.ts'
+export { leanNode } from './lean-node.ts'
+export { freePorts } from './servers/free-ports.ts'
+export { type Galera, type GaleraNode, startGalera, withoutGalera } from './servers/galera.ts'
+export { attachServers, type StartOptions, startServers } from './servers/index.ts'
+export { hasServerPrograms, type PrivateMysql, privateMysql } from './servers/private-mysql.ts'
+export type { Control, Mode, Mysql, OnProgress, Rabbitmq, Servers } from './servers/servers.ts'
+export { ServersUnavailable } from './servers/servers.ts'
+export { type TestSpace, testSpace } from './servers/test-space.ts'
+export { serversEnvironment } from './servers-environment.ts'
+export {
+  type HeldAnswer,
+  type MysqlError,
+  type Refusals,
+  startTcpProxy,
+  type TcpProxy,
+  type Weather,
+} from './tcp-proxy.ts'
+export { startTlsProxy, type TlsProxy } from './tls-proxy.ts'
+export { serversUnderTest } from './under-test.ts'

@@ -1,0 +1,25 @@
+// Lets one process at a time start servers in a directory; the others wait for their turn.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { claimDirectory } from '../processes/claim.ts'
+import type { OnProgress } from './servers.ts'
+
+const PAUSE_MS = 200
+const TURN_WITHIN_MS = 300_000
+
+/** Runs `work` alone; rejects when the turn does not come within five minutes. */
+export async function claimed<T>(directory: string, onProgress: OnProgress, work: () => Promise<T>): Promise<T> {
+  const endsAt = performance.now() + TURN_WITHIN_MS
+  let release = claimDirectory(directory)
+  if (release === undefined) onProgress(`another process is starting servers in ${directory}: waiting for it`)
+  while (release === undefined) {
+    if (performance.now() > endsAt)
+      throw new Error(`another process has been starting servers in ${directory} for too long`)
+    await sleep(PAUSE_MS)
+    release = claimDirectory(directory)
+  }
+  try {
+    return await work()
+  } finally {
+    release()
+  }
+}

@@ -1,0 +1,50 @@
+// Picks loopback ports that nobody listens on, and finds out whether those picked earlier are still free.
+import { createServer, type Server } from 'node:net'
+import { holderOfPort } from '../processes/port-holder.ts'
+
+// Below the range from which systems take ports for outgoing connections: otherwise one of those could sit on a port of a stopped server.
+const FIRST = 20_000
+const COUNT = 12_000
+const MOST_ATTEMPTS = 200
+
+/** `count` different ports that can be bound on 127.0.0.1 and on all addresses at this moment. */
+export async function freePorts(count: number): Promise<number[]> {
+  const held: Server[] = []
+  const ports: number[] = []
+  try {
+    for (let attempt = 0; ports.length < count && attempt < MOST_ATTEMPTS; attempt++) {
+      const port = FIRST + Math.floor(Math.random() * COUNT)
+      const server = await listen(port)
+      if (server === undefined) continue
+      held.push(server)
+      ports.push(port)
+    }
+  } finally {
+    await Promise.all(held.map((server) => new Promise((resolve) => server.close(resolve))))
+  }
+  if (ports.length < count) throw new Error(`no ${count} free ports between ${FIRST} and ${FIRST + COUNT}`)
+  return ports
+}
+
+/**
+ * Rejects, naming the port and its holder, unless `server` can have these ports of its earlier life: whoever took one meanwhile
+ * would be asked in the server's place.
+ */
+export async function expectFree(server: string, ports: readonly number[]): Promise<void> {
+  for (const port of ports) {
+    const probe = await listen(port)
+    if (probe === undefined) {
+      const holder = holderOfPort(port) ?? 'a process that could not be found out'
+      throw new Error(`port ${port} of ${server} is taken by ${holder}; end that, or delete the data of the servers`)
+    }
+    await new Promise((resolve) => probe.close(resolve))
+  }
+}
+
+function listen(port: number): Promise<Server | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(undefined))
+    server.listen(port, '127.0.0.1', () => resolve(server))
+  })
+}

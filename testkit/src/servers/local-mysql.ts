@@ -1,0 +1,226 @@
+// A private MySQL or MariaDB: own data, socket, port and log, without a look at any configuration of the host.
+
+import { lstatSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir, userInfo } from 'node:os'
+import { join } from 'node:path'
+import { listensOn } from '../processes/port-holder.ts'
+import { isAlive, type ProcessIdentity } from '../processes/process-identity.ts'
+import { startedFor } from '../processes/started-for.ts'
+import { killProcess, startInBackground, stopAllStartedFor, stopProcess } from './background-process.ts'
+import { run } from './command.ts'
+import { endOf, waitFor } from './deadline.ts'
+import { expectFree } from './free-ports.ts'
+import { mysqlVersion } from './handshake.ts'
+import type { Kept } from './kept.ts'
+import { foundPrograms } from './programs.ts'
+import type { Mysql } from './servers.ts'
+import type { LocalState } from './state.ts'
+
+const HOST = '127.0.0.1'
+const FILLED_WITHIN_MS = 120_000
+const STARTED_WITHIN_MS = 60_000
+const STOPPED_WITHIN_MS = 60_000
+const LONGEST_SOCKET_PATH_BYTES = 100
+
+type Own = LocalState['mysql']
+
+/** Controls the MySQL of `directory`, which runs, ran, or is to run there. */
+export class LocalMysql implements Mysql {
+  readonly host = HOST
+  readonly port: number
+  readonly user: string
+  readonly password: string
+  readonly database: string
+  readonly version: string
+  readonly #directory: string
+  readonly #kept: Kept<Own>
+
+  readonly #options: () => readonly string[]
+  readonly #programPath: string | undefined
+
+  /** `options` returns additional command-line options for the next start; `path` is the server's PATH. */
+  constructor(
+    directory: string,
+    kept: Kept<Own>,
+    options: () => readonly string[] = () => [],
+    path: string | undefined = process.env.PATH,
+  ) {
+    const { port, user, password, database, version } = kept.get()
+    this.port = port
+    this.user = user
+    this.password = password
+    this.database = database
+    this.version = version
+    this.#directory = directory
+    this.#kept = kept
+    this.#options = options
+    this.#programPath = path
+  }
+
+  get process(): ProcessIdentity | undefined {
+    return this.#kept.get().process
+  }
+
+  get isRunning(): boolean {
+    return this.process !== undefined && isAlive(this.process)
+  }
+
+  /** True when it is this server, and nobody else, that answers at its port. */
+  get #listens(): boolean {
+    const { process } = this.#kept.get()
+    return process !== undefined && listensOn(process.pid, this.port)
+  }
+
+  async start(): Promise<void> {
+    if (!this.isRunning) {
+      // A start that was killed may have left a server, or what fills its data directory, that is not in the state.
+      await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
+      await expectFree('MySQL', [this.port])
+      const options = this.#options()
+      if (!this.#kept.get().prepared) await this.#fillDataDirectory()
+      this.#kept.set({ prepared: true })
+      this.#kept.set({ process: await this.#startServer(options) })
+    }
+    const version = await waitFor({
+      what: `start of MySQL on ${HOST}:${this.port}`,
+      withinMs: STARTED_WITHIN_MS,
+      logs: this.#logs,
+      attempt: async () => (this.#listens ? await mysqlVersion(HOST, this.port) : undefined),
+      hopeless: () => (this.isRunning ? undefined : 'it has ended'),
+    })
+    if (version !== this.version) this.#kept.set({ version })
+  }
+
+  async stop(): Promise<void> {
+    await stopProcess(this.#kept.get().process, STOPPED_WITHIN_MS)
+  }
+
+  async kill(): Promise<void> {
+    await killProcess(this.#kept.get().process)
+  }
+
+  /** Stops the server and removes what it keeps outside its directory. */
+  async end(): Promise<void> {
+    await this.stop()
+    await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
+    this.#removeSocket()
+  }
+
+  async sql(statements: string): Promise<string> {
+    const args = ['--no-defaults', `--socket=${this.#socket()}`, '--user=root', '--batch', '--skip-column-names']
+    const env = { ...process.env, MYSQL_PWD: this.password }
+    return await run(foundPrograms().mysqlClient, args, { env, input: statements })
+  }
+
+  async #fillDataDirectory(): Promise<void> {
+    const { mysqld, mariadbInstallDb } = foundPrograms()
+    const { username } = userInfo()
+    // What a start that was killed has left is not to be trusted.
+    rmSync(this.#path('data'), { recursive: true, force: true })
+    mkdirSync(this.#path(), { recursive: true })
+    const env = { ...process.env, ...startedFor(this.#path()) }
+    const how = { cwd: this.#path(), env, timeoutMs: FILLED_WITHIN_MS }
+    if (mysqld.endsWith('mariadbd') && mariadbInstallDb !== undefined) {
+      const root = ['--auth-root-authentication-method=normal', '--skip-test-db', '--skip-name-resolve']
+      // A relative path: the script does not quote it, and ours may hold spaces.
+      await run(mariadbInstallDb, ['--no-defaults', '--datadir=./data', `--user=${username}`, ...root], how)
+      return
+    }
+    const args = ['--no-defaults', '--initialize-insecure', `--datadir=${this.#path('data')}`, `--user=${username}`]
+    await run(mysqld, args, how)
+  }
+
+  async #startServer(options: readonly string[]): Promise<ProcessIdentity> {
+    const output = this.#path('mysqld.log')
+    rmSync(output, { force: true })
+    // Statements read and write files in this folder only, and nothing is kept in it.
+    const files = this.#path('files')
+    rmSync(files, { recursive: true, force: true })
+    mkdirSync(files, { mode: 0o700 })
+    const initFile = this.#path('init.sql')
+    writeFileSync(initFile, initialStatements(this.#kept.get()), { mode: 0o600 })
+    try {
+      return await startInBackground({
+        command: [
+          foundPrograms().mysqld,
+          '--no-defaults',
+          `--user=${userInfo().username}`,
+          `--datadir=${this.#path('data')}`,
+          `--socket=${this.#makeSocketPath()}`,
+          `--port=${this.port}`,
+          `--bind-address=${HOST}`,
+          `--pid-file=${this.#path('pid')}`,
+          `--init-file=${initFile}`,
+          `--secure-file-priv=${files}`,
+          '--skip-name-resolve',
+          '--skip-log-bin',
+          '--character-set-server=utf8mb4',
+          '--innodb-flush-log-at-trx-commit=1',
+          '--innodb-buffer-pool-size=128M',
+          '--performance-schema=OFF',
+          ...(foundPrograms().mysqld.endsWith('mysqld') ? ['--mysqlx=OFF'] : []),
+          ...options,
+        ],
+        env: { PATH: this.#programPath, LANG: 'C.UTF-8', HOME: this.#path(), ...startedFor(this.#path()) },
+        cwd: this.#path(),
+        output,
+      })
+    } catch (error) {
+      throw new Error(`MySQL could not be started${endOf(this.#logs)}`, { cause: error })
+    }
+  }
+
+  /** Where the socket is to be made: where that path would be too long for one, in a new folder that is closed to others. */
+  #makeSocketPath(): string {
+    this.#removeSocket()
+    if (this.#hasShortPath) return this.#socket()
+    this.#kept.set({ socketFolder: mkdtempSync(join(tmpdir(), 'ims-mysql-')) })
+    return this.#socket()
+  }
+
+  #socket(): string {
+    if (this.#hasShortPath) return this.#path('socket')
+    const { socketFolder } = this.#kept.get()
+    if (socketFolder === undefined || !isPrivate(socketFolder))
+      throw new Error(`the folder of MySQL's socket, ${socketFolder ?? 'not made yet'}, is not there or not ours alone`)
+    return join(socketFolder, 'socket')
+  }
+
+  #removeSocket(): void {
+    const { socketFolder } = this.#kept.get()
+    rmSync(this.#path('socket'), { force: true })
+    if (socketFolder !== undefined && isPrivate(socketFolder)) rmSync(socketFolder, { recursive: true })
+  }
+
+  get #hasShortPath(): boolean {
+    return Buffer.byteLength(this.#path('socket')) <= LONGEST_SOCKET_PATH_BYTES
+  }
+
+  get #logs(): string[] {
+    return [this.#path('mysqld.log')]
+  }
+
+  #path(...parts: string[]): string {
+    return join(this.#directory, 'mysql', ...parts)
+  }
+}
+
+/** True for a folder, not a link to one, that nobody but our user can enter: the temporary directory is everybody's. */
+function isPrivate(folder: string): boolean {
+  const found = lstatSync(folder, { throwIfNoEntry: false })
+  return found?.isDirectory() === true && found.uid === userInfo().uid && (found.mode & 0o077) === 0
+}
+
+/** One statement a line, as --init-file wants it; the same at every start. Generated passwords need no escaping. */
+function initialStatements({ user, password, database }: Own): string {
+  return [
+    // Roots reachable from every account of this machine; ours comes over the socket, with a password all the same.
+    "DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1';",
+    `ALTER USER 'root'@'localhost' IDENTIFIED BY '${password}';`,
+    `CREATE DATABASE IF NOT EXISTS \`${database}\` CHARACTER SET utf8mb4;`,
+    `CREATE USER IF NOT EXISTS '${user}'@'%' IDENTIFIED BY '${password}';`,
+    `GRANT ALL PRIVILEGES ON \`${database}\`.* TO '${user}'@'%';`,
+    `GRANT ALL PRIVILEGES ON \`ims\\_%\`.* TO '${user}'@'%';`,
+    '',
+  ].join('\n')
+}

@@ -1,0 +1,239 @@
+// A private RabbitMQ: own node name, cookie, data, configuration, ports and epmd, so that no other RabbitMQ is touched.
+import { randomUUID } from 'node:crypto'
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { listensOn } from '../processes/port-holder.ts'
+import { isAlive, type ProcessIdentity } from '../processes/process-identity.ts'
+import { startedFor } from '../processes/started-for.ts'
+import { killProcess, startInBackground, stopAllStartedFor, stopProcess } from './background-process.ts'
+import { run } from './command.ts'
+import { endOf, waitFor } from './deadline.ts'
+import { hasDefaultQueueType, policiesFor } from './definitions.ts'
+import { expectFree } from './free-ports.ts'
+import { rabbitmqVersion } from './handshake.ts'
+import type { Kept } from './kept.ts'
+import { foundPrograms } from './programs.ts'
+import type { Rabbitmq } from './servers.ts'
+import type { LocalState } from './state.ts'
+
+const HOST = '127.0.0.1'
+const VHOST = '/'
+/** Of new data. The name is also that of a folder in the data, so it must not follow from where the directory is. */
+const NODE_NAME = 'ims@localhost'
+const EARLIER_NODE_NAME = /^ims-[0-9a-f]{10}@localhost$/
+const STARTED_WITHIN_MS = 90_000
+const STOPPED_WITHIN_MS = 30_000
+
+type Own = LocalState['rabbitmq']
+
+/** Controls the RabbitMQ of `directory`, which runs, ran, or is to run there. */
+export class LocalRabbitmq implements Rabbitmq {
+  readonly host = HOST
+  readonly port: number
+  readonly username: string
+  readonly password: string
+  readonly vhost = VHOST
+  readonly version: string
+  readonly #directory: string
+  readonly #kept: Kept<Own>
+
+  constructor(directory: string, kept: Kept<Own>) {
+    const { port, username, password, version } = kept.get()
+    this.port = port
+    this.username = username
+    this.password = password
+    this.version = version
+    this.#directory = directory
+    this.#kept = kept
+  }
+
+  get process(): ProcessIdentity | undefined {
+    return this.#kept.get().process
+  }
+
+  get isRunning(): boolean {
+    return this.process !== undefined && isAlive(this.process)
+  }
+
+  /** True when it is this node, and nobody else, that answers at its ports. */
+  get #listens(): boolean {
+    const { process, port, distributionPort } = this.#kept.get()
+    return process !== undefined && [port, distributionPort].every((each) => listensOn(process.pid, each))
+  }
+
+  async start(): Promise<void> {
+    if (!this.isRunning) {
+      await this.#endOrphans()
+      this.#kept.set({ nodeName: this.#nodeName })
+      this.#writeConfiguration()
+      await expectFree('RabbitMQ', [this.port, this.#kept.get().distributionPort])
+      await this.#startEpmd()
+      this.#kept.set({ process: await this.#startNode() })
+    }
+    await waitFor({
+      what: `start of RabbitMQ on ${HOST}:${this.port}`,
+      withinMs: STARTED_WITHIN_MS,
+      logs: this.#logs,
+      attempt: async () => (this.#listens ? await rabbitmqVersion(HOST, this.port) : undefined),
+      hopeless: () => (this.isRunning ? undefined : 'it has ended'),
+    })
+    if (this.#kept.get().prepared) return
+    await this.importDefinitions(policiesFor(VHOST, this.version))
+    this.#kept.set({ prepared: true })
+  }
+
+  async stop(): Promise<void> {
+    await stopProcess(this.#kept.get().process, STOPPED_WITHIN_MS)
+  }
+
+  async kill(): Promise<void> {
+    await killProcess(this.#kept.get().process)
+  }
+
+  /** Stops the node and what it needed beside it. */
+  async end(): Promise<void> {
+    await this.stop()
+    await stopProcess(this.#kept.get().epmd, STOPPED_WITHIN_MS)
+    await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
+  }
+
+  /** A start that was killed may have left a node and an epmd that are not in the state. */
+  async #endOrphans(): Promise<void> {
+    await stopProcess(this.#kept.get().epmd, STOPPED_WITHIN_MS)
+    await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
+  }
+
+  async ctl(...args: string[]): Promise<string> {
+    const program = join(foundPrograms().rabbitmqScripts, 'rabbitmqctl')
+    return await run(program, ['--quiet', ...args], { cwd: this.#path(), env: this.#environment() })
+  }
+
+  async importDefinitions(json: string): Promise<void> {
+    // Through a file: rabbitmqctl of RabbitMQ 4.3 breaks when it is to read its standard input.
+    const file = this.#path(`definitions-${randomUUID()}.json`)
+    writeFileSync(file, json, { mode: 0o600 })
+    try {
+      await this.ctl('import_definitions', file)
+    } finally {
+      rmSync(file)
+    }
+  }
+
+  async #startEpmd(): Promise<void> {
+    const { epmd, epmdPort } = this.#kept.get()
+    if (epmd !== undefined && isAlive(epmd)) return
+    await expectFree("RabbitMQ's epmd", [epmdPort])
+    // Started here, not by the node, so that it is known and can be ended: epmd otherwise outlives every node.
+    const identity = await startInBackground({
+      command: [foundPrograms().epmd, '-port', String(epmdPort), '-address', HOST],
+      env: { ...this.#environment(), ...startedFor(this.#path()) },
+      cwd: this.#directory,
+      output: this.#path('epmd.log'),
+    })
+    this.#kept.set({ epmd: identity })
+    await waitFor({
+      what: `start of epmd on ${HOST}:${epmdPort}`,
+      withinMs: STARTED_WITHIN_MS,
+      logs: [this.#path('epmd.log')],
+      attempt: async () => (listensOn(identity.pid, epmdPort) ? true : undefined),
+      hopeless: () => (isAlive(identity) ? undefined : 'it has ended'),
+    })
+  }
+
+  async #startNode() {
+    const output = this.#path('output.log')
+    rmSync(output, { force: true })
+    try {
+      return await startInBackground({
+        command: [join(foundPrograms().rabbitmqScripts, 'rabbitmq-server')],
+        env: {
+          ...this.#environment(),
+          ...startedFor(this.#path()),
+          // Makes the script exec the node instead of standing before it, so that signals and the pid are the node's own.
+          RABBITMQ_ALLOW_INPUT: '1',
+          RABBITMQ_SERVER_START_ARGS: '-noinput +B i',
+        },
+        cwd: this.#path(),
+        output,
+      })
+    } catch (error) {
+      throw new Error(`RabbitMQ could not be started${endOf(this.#logs)}`, { cause: error })
+    }
+  }
+
+  #writeConfiguration(): void {
+    const { port, username, password, cookie } = this.#kept.get()
+    for (const folder of ['home', 'data', 'log', 'conf.d', 'schema']) mkdirSync(this.#path(folder), { recursive: true })
+    const lines = [
+      `listeners.tcp.1 = ${HOST}:${port}`,
+      `default_user = ${username}`,
+      `default_pass = ${password}`,
+      // RabbitMQ 4's own limit. Version 3 takes 128 MiB, and a message is put together in the memory of whoever consumes it.
+      'max_message_size = 16777216',
+      'log.file.rotation.size = 20000000',
+      'log.file.rotation.count = 1',
+      ...(hasDefaultQueueType(this.version) ? ['default_queue_type = quorum'] : []),
+    ]
+    writeFileSync(this.#path('rabbitmq.conf'), `${lines.join('\n')}\n`, { mode: 0o600 })
+    writeFileSync(this.#path('advanced.config'), '[].\n')
+    writeFileSync(this.#path('enabled_plugins'), '[].\n')
+    const cookieFile = this.#path('home', '.erlang.cookie')
+    rmSync(cookieFile, { force: true })
+    writeFileSync(cookieFile, cookie)
+    // Erlang refuses a cookie that others can read.
+    chmodSync(cookieFile, 0o400)
+  }
+
+  /** For the node and for rabbitmqctl alike. Nothing of the caller's environment but the PATH: it could name another RabbitMQ. */
+  #environment(): NodeJS.ProcessEnv {
+    const { distributionPort, epmdPort } = this.#kept.get()
+    const loopbackOnly = '-kernel inet_dist_use_interface {127,0,0,1}'
+    return {
+      PATH: `${process.env.PATH ?? ''}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+      LANG: 'C.UTF-8',
+      HOME: this.#path('home'),
+      ERL_EPMD_PORT: String(epmdPort),
+      ERL_EPMD_ADDRESS: HOST,
+      RABBITMQ_NODENAME: this.#nodeName,
+      RABBITMQ_DIST_PORT: String(distributionPort),
+      // The node runs in that folder. RabbitMQ's disk monitor puts the path between quotes for a shell, and hangs if it holds one.
+      RABBITMQ_MNESIA_BASE: process.platform === 'linux' ? '/proc/self/cwd/data' : this.#path('data'),
+      RABBITMQ_LOG_BASE: this.#path('log'),
+      RABBITMQ_CONFIG_FILE: this.#path('rabbitmq.conf'),
+      RABBITMQ_CONFIG_FILES: this.#path('conf.d'),
+      RABBITMQ_ADVANCED_CONFIG_FILE: this.#path('advanced.config'),
+      RABBITMQ_CONF_ENV_FILE: this.#path('no-such-file'),
+      RABBITMQ_ENABLED_PLUGINS_FILE: this.#path('enabled_plugins'),
+      RABBITMQ_SCHEMA_DIR: this.#path('schema'),
+      RABBITMQ_PID_FILE: this.#path('pid'),
+      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: loopbackOnly,
+      RABBITMQ_CTL_ERL_ARGS: loopbackOnly,
+      // Zero lets the system choose, so that any number of them can run at once.
+      RABBITMQ_CTL_DIST_PORT_MIN: '0',
+      RABBITMQ_CTL_DIST_PORT_MAX: '0',
+    }
+  }
+
+  get #nodeName(): string {
+    return this.#kept.get().nodeName ?? this.#nodeNameOfData() ?? NODE_NAME
+  }
+
+  /** Data of an older version of this file belongs to a node that was named after the directory where it began. */
+  #nodeNameOfData(): string | undefined {
+    const data = this.#path('data')
+    const names = existsSync(data) ? readdirSync(data).filter((name) => EARLIER_NODE_NAME.test(name)) : []
+    if (names.length > 1)
+      throw new Error(
+        `${data} holds the data of ${names.length} RabbitMQ nodes (${names.join(', ')}): the directory was moved. Delete the folders of all but the one to keep, then start again`,
+      )
+    return names[0]
+  }
+
+  get #logs(): string[] {
+    return [this.#path('output.log'), this.#path('log', `${this.#nodeName}.log`)]
+  }
+
+  #path(...parts: string[]): string {
+    return join(this.#directory, 'rabbitmq', ...parts)
+  }
+}

@@ -1,0 +1,106 @@
+// servers.json: what is needed to find, control and start again the servers of a directory, by any process of the same user.
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { processIdentity } from '../processes/process-identity.ts'
+import { ServersUnavailable } from './servers.ts'
+
+const port = z.int().min(1).max(65_535)
+
+const localState = z.object({
+  mode: z.literal('local'),
+  /** Where it was when it was written; missing in older files. */
+  directory: z.string().optional(),
+  rabbitmq: z.object({
+    port,
+    distributionPort: port,
+    epmdPort: port,
+    username: z.string(),
+    password: z.string(),
+    cookie: z.string(),
+    version: z.string(),
+    /** The data belongs to the node of this name; missing in older files. */
+    nodeName: z.string().optional(),
+    /** True once the policies are in. */
+    prepared: z.boolean(),
+    process: processIdentity.optional(),
+    epmd: processIdentity.optional(),
+  }),
+  mysql: z.object({
+    port,
+    user: z.string(),
+    password: z.string(),
+    database: z.string(),
+    version: z.string(),
+    /** True once the data directory is complete. */
+    prepared: z.boolean(),
+    /** Where the socket is, when its path below the directory would be too long. */
+    socketFolder: z.string().optional(),
+    process: processIdentity.optional(),
+  }),
+})
+export type LocalState = z.infer<typeof localState>
+
+const dockerState = z.object({
+  mode: z.literal('docker'),
+  rabbitmq: z.object({
+    container: z.string(),
+    port,
+    username: z.string(),
+    password: z.string(),
+    version: z.string(),
+    prepared: z.boolean(),
+  }),
+  mysql: z.object({
+    container: z.string(),
+    port,
+    user: z.string(),
+    password: z.string(),
+    rootPassword: z.string(),
+    database: z.string(),
+    version: z.string(),
+    prepared: z.boolean(),
+  }),
+})
+export type DockerState = z.infer<typeof dockerState>
+
+const state = z.discriminatedUnion('mode', [localState, dockerState])
+export type State = z.infer<typeof state>
+
+/** Undefined when nothing was ever started there. Throws when the file is not ours. */
+export function readState(directory: string): State | undefined {
+  const path = statePath(directory)
+  if (!existsSync(path)) return undefined
+  const parsed = state.safeParse(parsedJson(readFileSync(path, 'utf8')))
+  if (parsed.success) return parsed.data
+  throw new ServersUnavailable(
+    `${path} is damaged. Stop the servers of ${directory}, if any run, and delete that directory: their data cannot be used without this file.`,
+  )
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** Replaces the file in one step; it holds passwords, so it is for the owner's eyes only. */
+export function writeState(directory: string, value: State): void {
+  const path = statePath(directory)
+  const next = `${path}.${process.pid}.next`
+  writeFileSync(next, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 })
+  renameSync(next, path)
+}
+
+/** Makes the directory, closed to everybody else. */
+export function makePrivate(directory: string): void {
+  mkdirSync(directory, { recursive: true })
+  chmodSync(directory, 0o700)
+}
+
+/** The file that says what the servers of the directory are. */
+export function statePath(directory: string): string {
+  return join(directory, 'servers.json')
+}

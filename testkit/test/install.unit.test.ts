@@ -1,0 +1,58 @@
+// Packages are installed by `npm run up` and `npm test` themselves, never by a test, and no installation leaves a policy behind.
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { eventually } from '../../up/test/fixtures/suite-under-test.ts'
+import { WITHOUT_SERVICES } from '../src/servers/install.ts'
+
+const ROOT = join(import.meta.dirname, '..', '..')
+
+it('no test installs anything', () => {
+  const files = globSync('{*/test,acceptance}/**/*.ts', { cwd: ROOT, exclude: (path) => path.includes('node_modules') })
+  expect(files.length).toBeGreaterThan(200)
+  const installs = /(['"`])(apt-get|apt|dpkg)\1|installPackages|installPrograms/
+  expect(files.filter((file) => installs.test(readFileSync(join(ROOT, file), 'utf8')))).toEqual([
+    'testkit/test/install.unit.test.ts',
+  ])
+})
+
+describe('the policy that keeps packages from starting services', () => {
+  let directory = ''
+  let policy = ''
+  const answer = () => spawnSync(policy, ['rabbitmq-server', 'start']).status
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'ims-policy-'))
+    policy = join(directory, 'policy-rc.d')
+  })
+  afterEach(() => rmSync(directory, { recursive: true }))
+
+  const command = (script: string) => ['-c', WITHOUT_SERVICES, 'without-services', policy, 'sh', '-c', script]
+
+  it('says no while packages are installed, and is gone afterwards, whatever came of them', () => {
+    const { status, stdout } = spawnSync('sh', command(`"${policy}"; echo $?; exit 3`), { encoding: 'utf8' })
+    expect([stdout, status]).toEqual(['101\n', 3])
+    expect(existsSync(policy)).toBe(false)
+  })
+
+  it('is of no effect and removes itself when the installation was killed', async () => {
+    const installing = spawn('sh', command('exec sleep 60'), { detached: true, stdio: 'ignore' })
+    await eventually(() => existsSync(policy) && answer() === 101, 'the policy')
+    const ended = once(installing, 'exit')
+    process.kill(-(installing.pid ?? 0), 'SIGKILL')
+    await ended
+    expect(existsSync(policy)).toBe(true)
+    expect(answer()).toBe(0)
+    expect(existsSync(policy)).toBe(false)
+  })
+
+  it('of somebody else stays', () => {
+    writeFileSync(policy, '#!/bin/sh\nexit 101\n')
+    chmodSync(policy, 0o755)
+    expect(spawnSync('sh', command('exit 0')).status).toBe(0)
+    expect(readFileSync(policy, 'utf8')).toBe('#!/bin/sh\nexit 101\n')
+  })
+})

@@ -1,0 +1,24 @@
+// Words that narrow the tests to none of those that need servers start no servers.
+import { expect, it } from '@jest/globals'
+import { listedTests } from '../src/runs/jest.ts'
+import { nothing } from '../src/runs/tally.ts'
+import { testsOnServers } from '../src/runs/test.ts'
+
+it('finds the tests that words narrow to', async () => {
+  expect(await listedTests(['integration'], ['up/test/suite-up'])).toEqual([
+    expect.stringMatching(/up\/test\/suite-up\.integration\.test\.ts$/),
+  ])
+})
+
+it('starts no servers for none', async () => {
+  const before = process.env.IMS_SERVICES
+  // Servers would be refused by this name.
+  process.env.IMS_SERVICES = 'nowhere'
+  try {
+    expect(await testsOnServers(['narrowed-to-nothing'], new AbortController().signal)).toEqual(nothing)
+    await expect(testsOnServers(['up/test/suite-up'], new AbortController().signal)).rejects.toThrow('nowhere')
+  } finally {
+    if (before === undefined) delete process.env.IMS_SERVICES
+    else process.env.IMS_SERVICES = before
+  }
+})

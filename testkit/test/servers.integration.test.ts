@@ -1,0 +1,210 @@
+// Private servers in a directory: start, control, stop and start again, attach, twice, after a crash, side by side.
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { attachServers, type Servers, startServers, testSpace } from '../src/index.ts'
+import { isAlive } from '../src/processes/process-identity.ts'
+import { mysqlVersion, rabbitmqVersion } from '../src/servers/handshake.ts'
+import { readState, writeState } from '../src/servers/state.ts'
+
+jest.setTimeout(120_000)
+
+// Beside the servers of the test run, which stops what it finds there even when this file is interrupted.
+const PARENT = process.env.IMS_TEST_SERVERS === undefined ? tmpdir() : dirname(process.env.IMS_TEST_SERVERS)
+
+let directory: string
+let servers: Servers
+const progress: string[] = []
+const start = () => startServers({ directory, mode: 'local', onProgress: (text) => progress.push(text) })
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(PARENT, 'ims-servers-'))
+  servers = await start()
+})
+afterAll(async () => {
+  await servers.close({ deleteData: true })
+  rmSync(directory, { recursive: true, force: true })
+})
+
+describe('private servers', () => {
+  it('keep their passwords for the owner', () => {
+    expect(statSync(directory).mode & 0o777).toBe(0o700)
+    expect(statSync(join(directory, 'servers.json')).mode & 0o777).toBe(0o600)
+    for (const pid of Object.values(pids())) {
+      const commandLine = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+      expect(commandLine).not.toContain(servers.rabbitmq.password)
+      expect(commandLine).not.toContain(servers.mysql.password)
+    }
+  })
+
+  it('listen on loopback only', () => {
+    const state = localState()
+    for (const port of [
+      state.rabbitmq.port,
+      state.rabbitmq.distributionPort,
+      state.rabbitmq.epmdPort,
+      state.mysql.port,
+    ]) {
+      expect(listeningAddresses(port)).toEqual(new Set(['127.0.0.1']))
+    }
+  })
+
+  it('give RabbitMQ the policies of the queues, and no user but ours', async () => {
+    const policies = await servers.rabbitmq.ctl('--silent', 'list_policies')
+    for (const queue of ['healthcheck', 'create_item', 'stock_management']) {
+      expect(policies).toContain(`"dead-letter-routing-key":"${queue}.dead-letter"`)
+    }
+    expect((await servers.rabbitmq.ctl('--silent', 'list_users')).trim()).toMatch(/^ims\s+\[administrator\]$/)
+  })
+
+  it('reject a command that RabbitMQ does not know, with what it says', async () => {
+    await expect(servers.rabbitmq.ctl('no_such_command')).rejects.toThrow(/no_such_command/)
+  })
+
+  it('let nobody in to MySQL without a password over the network', async () => {
+    const users = await servers.mysql.sql("SELECT user, host FROM mysql.user WHERE user <> 'mariadb.sys'")
+    const hosts = users.split('\n').filter((line) => line.startsWith('root\t'))
+    expect(hosts).not.toContain('root\t127.0.0.1')
+    expect(hosts).not.toContain('root\t%')
+    await expect(connectionTo({ ...access(), user: 'root', password: '' })).rejects.toThrow(/denied/i)
+  })
+
+  it('let the user make databases whose names begin with ims_, and no others', async () => {
+    const connection = await connectionTo(access())
+    try {
+      await connection.query('CREATE DATABASE ims_of_a_test')
+      await connection.query('DROP DATABASE ims_of_a_test')
+      await expect(connection.query('CREATE DATABASE imsx')).rejects.toThrow(/denied/i)
+      const [rows] = await connection.query('SELECT @@character_set_database c, @@innodb_flush_log_at_trx_commit f')
+      expect(rows).toEqual([{ c: 'utf8mb4', f: 1 }])
+    } finally {
+      await connection.end()
+    }
+  })
+
+  it('are used, not started, by a second start', async () => {
+    const before = pids()
+    const again = await start()
+    expect(pids()).toEqual(before)
+    expect(again.rabbitmq.port).toBe(servers.rabbitmq.port)
+  })
+
+  it('come up once when two start them at the same time', async () => {
+    await servers.close({ deleteData: false })
+    const [one, other] = await Promise.all([start(), start()])
+    expect(one.rabbitmq.port).toBe(other.rabbitmq.port)
+    expect(await answering()).toEqual([true, true])
+    expect(progress.some((text) => text.includes('waiting for it'))).toBe(true)
+  })
+
+  it.each(['stop', 'kill'] as const)('keep ports and data over %s and start, by whoever is attached', async (how) => {
+    const attached = await attachServers(directory)
+    await attached.mysql.sql(`CREATE TABLE ims.kept_${how} (a INT); INSERT INTO ims.kept_${how} VALUES (7)`)
+    await attached.rabbitmq.ctl('add_vhost', `kept-${how}`)
+    await Promise.all([attached.rabbitmq[how](), attached.mysql[how]()])
+    expect(await answering()).toEqual([false, false])
+    await Promise.all([servers.rabbitmq.start(), servers.mysql.start()])
+    expect(await answering()).toEqual([true, true])
+    expect((await servers.mysql.sql(`SELECT a FROM ims.kept_${how}`)).trim()).toBe('7')
+    expect(await servers.rabbitmq.ctl('list_vhosts')).toContain(`kept-${how}`)
+  })
+
+  it('start after a state file that names processes of another life', async () => {
+    await servers.close({ deleteData: false })
+    const state = localState()
+    const stranger = { pid: process.pid, started: 'at another time' }
+    writeState(directory, {
+      ...state,
+      rabbitmq: { ...state.rabbitmq, process: stranger, epmd: stranger },
+      mysql: { ...state.mysql, process: stranger },
+    })
+    servers = await start()
+    expect(await answering()).toEqual([true, true])
+  })
+
+  it('show the end of the log when one does not start', async () => {
+    await servers.mysql.stop()
+    const file = join(directory, 'mysql', 'data', 'ibdata1')
+    const content = readFileSync(file)
+    writeFileSync(file, 'not what InnoDB expects')
+    await expect(servers.mysql.start()).rejects.toThrow(/it has ended\nThe end of .*mysqld\.log:\n.*InnoDB/s)
+    writeFileSync(file, content)
+    await servers.mysql.start()
+  })
+
+  it('run beside others', async () => {
+    const elsewhere = mkdtempSync(join(PARENT, 'ims-servers-'))
+    const others = await startServers({ directory: elsewhere, mode: 'local', onProgress: () => {} })
+    expect(others.rabbitmq.port).not.toBe(servers.rabbitmq.port)
+    await others.close({ deleteData: true })
+    expect(existsSync(join(elsewhere, 'mysql'))).toBe(false)
+    expect(await answering()).toEqual([true, true])
+    rmSync(elsewhere, { recursive: true })
+  })
+
+  it('leave no process behind', async () => {
+    const state = localState()
+    await servers.close({ deleteData: false })
+    const all = [state.rabbitmq.process, state.rabbitmq.epmd, state.mysql.process]
+    expect(all.map((each) => each !== undefined && isAlive(each))).toEqual([false, false, false])
+    servers = await start()
+  })
+})
+
+describe('a test space', () => {
+  it('is a vhost with the policies and an empty database, and goes with all it holds', async () => {
+    const space = await testSpace(servers, 'A Test of: something')
+    expect(space.rabbitmq.vhost).toMatch(/^ims_a_test_of_something_[0-9a-f]{8}$/)
+    expect(await servers.rabbitmq.ctl('list_policies', '-p', space.rabbitmq.vhost)).toContain('create_item.dead-letter')
+    const connection = await connectionTo({ ...access(), database: space.mysql.database })
+    await connection.query('CREATE TABLE a (b INT)')
+    await connection.end()
+    await space.drop()
+    expect(await servers.rabbitmq.ctl('list_vhosts')).not.toContain(space.rabbitmq.vhost)
+    expect(await servers.mysql.sql('SHOW DATABASES')).not.toContain(space.mysql.database)
+  })
+})
+
+function localState() {
+  const state = readState(directory)
+  if (state?.mode !== 'local') throw new Error('not local')
+  return state
+}
+
+function pids() {
+  const { rabbitmq, mysql } = localState()
+  return { rabbitmq: rabbitmq.process?.pid, epmd: rabbitmq.epmd?.pid, mysql: mysql.process?.pid }
+}
+
+async function answering(): Promise<boolean[]> {
+  const { rabbitmq, mysql } = servers
+  const versions = await Promise.all([
+    rabbitmqVersion(rabbitmq.host, rabbitmq.port),
+    mysqlVersion(mysql.host, mysql.port),
+  ])
+  return versions.map((version) => version !== undefined)
+}
+
+function access() {
+  const { host, port, user, password, database } = servers.mysql
+  return { host, port, user, password, database }
+}
+
+async function connectionTo(options: ReturnType<typeof access>) {
+  const { createConnection } = await import('mysql2/promise')
+  return await createConnection(options)
+}
+
+/** The addresses on which somebody listens at `port`; IPv6 loopback, which epmd takes too, does not count. */
+function listeningAddresses(port: number): Set<string> {
+  const hexPort = port.toString(16).toUpperCase().padStart(4, '0')
+  const loopback6 = '00000000000000000000000001000000'
+  const lines = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) => readFileSync(table, 'utf8').split('\n').slice(1))
+  const addresses = lines.flatMap((line) => {
+    const [, local = '', , state] = line.trim().split(/\s+/)
+    const [address = '', at] = local.split(':')
+    return at === hexPort && state === '0A' && address !== loopback6 ? [address] : []
+  })
+  return new Set(addresses.map((hex) => (hex === '0100007F' ? '127.0.0.1' : hex)))
+}

@@ -1,0 +1,49 @@
+// `rabbitmqctl`: RabbitMQ's own command on the broker of the suite that runs here, with its node name, cookie and ports.
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { isAlive } from 'testkit/processes/process-identity'
+import { ROOT } from 'testkit/runs/jest'
+import { attachServers } from 'testkit/servers/index'
+import { composeRuns, suiteMode } from '../suite/compose-suite.ts'
+import { imsSuiteOrExplain } from '../suite/ims.ts'
+import { readState } from '../suite/state.ts'
+
+const EXIT_FAILURE = 1
+const EXIT_UNAVAILABLE = 69
+
+/** Exit codes: 0 done · 1 it failed, and says why · 69 no broker of ours runs here. */
+export async function rabbitmqctl(args: string[]): Promise<number> {
+  const suite = imsSuiteOrExplain(process.env)
+  if (suite === undefined) return EXIT_FAILURE
+  const state = readState(suite.directory)
+  if (state?.mode === 'local' && isAlive(state.supervisor)) {
+    const { rabbitmq } = await attachServers(join(suite.directory, 'servers'))
+    try {
+      process.stdout.write(await rabbitmq.ctl(...args))
+      return 0
+    } catch (error) {
+      process.stderr.write(`✗ ${error instanceof Error ? error.message : String(error)}\n`)
+      return EXIT_FAILURE
+    }
+  }
+  if ((await suiteMode(process.env, suite.directory)) === 'docker' && (await composeRuns('rabbitmq', process.env)))
+    return await onTerminal('docker', [
+      'compose',
+      '--project-directory',
+      ROOT,
+      'exec',
+      'rabbitmq',
+      'rabbitmqctl',
+      ...args,
+    ])
+  process.stderr.write('✗ no broker of ours runs here: `npm run up` starts one\n')
+  return EXIT_UNAVAILABLE
+}
+
+function onTerminal(program: string, args: readonly string[]): Promise<number> {
+  const child = spawn(program, args, { cwd: ROOT, stdio: 'inherit' })
+  return new Promise((resolve) => {
+    child.once('error', () => resolve(EXIT_FAILURE))
+    child.once('exit', (code) => resolve(code ?? EXIT_FAILURE))
+  })
+}

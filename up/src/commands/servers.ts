@@ -1,0 +1,26 @@
+// `servers start|stop DIRECTORY`: real servers without the suite, for work on one part; they run until they are stopped.
+import { attachServers, startServers } from 'testkit/servers/index'
+
+const EXIT_USAGE = 64
+
+/** Exit codes: 0 done · 64 wrong arguments. */
+export async function servers([action, directory, ...rest]: string[]): Promise<number> {
+  if (directory === undefined || rest.length > 0 || (action !== 'start' && action !== 'stop')) {
+    process.stderr.write('usage: servers start DIRECTORY | servers stop DIRECTORY\n')
+    return EXIT_USAGE
+  }
+  if (action === 'stop') {
+    await (await attachServers(directory)).close({ deleteData: false })
+    process.stdout.write('stopped; the data is kept\n')
+    return 0
+  }
+  const { mode, rabbitmq, mysql } = await startServers({ directory, onProgress: say })
+  process.stdout.write(`RabbitMQ ${rabbitmq.version} on ${rabbitmq.host}:${rabbitmq.port} (${mode})\n`)
+  process.stdout.write(`MySQL ${mysql.version} on ${mysql.host}:${mysql.port} (${mode})\n`)
+  process.stdout.write(`IMS_TEST_SERVERS=${directory} lets tests use them\n`)
+  return 0
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`)
+}

@@ -1,0 +1,122 @@
+// Which packages of others are in the images, and under which licences: worked out from the lockfile alone.
+import { serviceNames } from '@ims/accounts/suite'
+import { z } from 'zod'
+
+/** Licences that let the packages be passed on in an image, as SPDX names them, that ask for no more than to be named. */
+const ALLOWED: ReadonlySet<string> = new Set([
+  '0BSD',
+  'Apache-2.0',
+  'BSD-2-Clause',
+  'BSD-3-Clause',
+  'BlueOak-1.0.0',
+  'ISC',
+  'MIT',
+])
+
+/** What is deployed; everything else in the repository is for development. */
+const DEPLOYED: readonly string[] = [...serviceNames, 'accounts']
+
+const names = z.record(z.string(), z.string()).default({})
+const entry = z.object({
+  version: z.string().optional(),
+  license: z.string().optional(),
+  link: z.boolean().default(false),
+  resolved: z.string().optional(),
+  dependencies: names,
+  optionalDependencies: names,
+  peerDependencies: names,
+  dev: z.boolean().default(false),
+})
+const lockfile = z.object({ packages: z.record(z.string(), entry) })
+type Packages = z.output<typeof lockfile>['packages']
+
+/** A package of others, in one version. */
+interface Shipped {
+  readonly name: string
+  readonly version: string
+  readonly licence: string
+}
+
+/**
+ * The page of licences for the text of package-lock.json.
+ * @throws Error that names every package whose licence is unknown or not among those that are allowed
+ */
+export function licencesPage(packageLock: string): string {
+  const shipped = shippedBy(lockfile.parse(JSON.parse(packageLock)).packages)
+  const refused = shipped.filter(({ licence }) => !isAllowed(licence))
+  if (refused.length > 0) {
+    const list = refused.map(({ name, version, licence }) => `${name} ${version} (${licence})`).join(', ')
+    throw new Error(`not among the licences that are allowed (up/src/licences.ts): ${list}`)
+  }
+  const counts = Object.entries(Object.groupBy(shipped, ({ licence }) => licence))
+    .map(([licence, packages = []]) => `${licence} ${packages.length}`)
+    .sort()
+  return [
+    '# Licences of what is in the images',
+    '',
+    `${shipped.length} npm packages of others, by licence: ${counts.join(' · ')}. Their texts are in the images, in \`node_modules\`.`,
+    'What the base images bring, the scan of the build writes down. This page is written by `npm run licences`, which refuses any other licence.',
+    '',
+    '| package | version | licence |',
+    '|---|---|---|',
+    ...shipped.map(({ name, version, licence }) => `| ${name} | ${version} | ${licence} |`),
+    '',
+  ].join('\n')
+}
+
+/** `MIT`, or a choice such as `(MIT OR GPL-2.0)` of which we may take one. */
+function isAllowed(licence: string): boolean {
+  const choices = licence.replaceAll(/[()]/g, '').split(' OR ')
+  return choices.some((choice) => choice.split(' AND ').every((each) => ALLOWED.has(each)))
+}
+
+function shippedBy(packages: Packages): Shipped[] {
+  const seen = new Set<string>()
+  const open = DEPLOYED.map((folder) => {
+    if (packages[folder] === undefined) throw new Error(`the lockfile has no workspace ${folder}`)
+    return folder
+  })
+  for (let path = open.pop(); path !== undefined; path = open.pop()) {
+    if (seen.has(path)) continue
+    seen.add(path)
+    open.push(...neededBy(path, packages))
+  }
+  const others = [...seen].filter((path) => path.includes('node_modules/')).map((path) => shippedAt(path, packages))
+  // A package may lie in several places.
+  const once = new Map(others.map((each) => [`${each.name} ${each.version}`, each]))
+  return [...once].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, each]) => each)
+}
+
+function shippedAt(path: string, packages: Packages): Shipped {
+  const { version = '', license = 'unknown' } = packages[path] ?? {}
+  return { name: path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length), version, licence: license }
+}
+
+/** Where the packages are that the one at `path` needs. Optional and peer packages count when they are there. */
+function neededBy(path: string, packages: Packages): string[] {
+  const { dependencies = {}, optionalDependencies = {}, peerDependencies = {} } = packages[path] ?? {}
+  const required = Object.keys(dependencies).filter((name) => !(name in optionalDependencies))
+  const found = required.map((name) => {
+    const at = whereIs(name, path, packages)
+    if (at === undefined) throw new Error(`the lockfile does not have ${name}, which ${path} needs`)
+    return at
+  })
+  const perhaps = Object.keys({ ...optionalDependencies, ...peerDependencies })
+    .map((name) => whereIs(name, path, packages))
+    .filter((at) => at !== undefined && packages[at]?.dev === false)
+  return [...found, ...perhaps.filter((at) => at !== undefined)]
+}
+
+/** As Node looks for a package: in the nearest node_modules first. A link leads to a workspace. */
+function whereIs(name: string, from: string, packages: Packages): string | undefined {
+  const places = foldersUp(from).map((folder) => `${folder}node_modules/${name}`)
+  const at = places.find((place) => packages[place] !== undefined)
+  return at !== undefined && packages[at]?.link ? packages[at].resolved : at
+}
+
+/** `a/node_modules/b` -> `a/node_modules/b/`, `a/`, and the root, which is empty. */
+function foldersUp(path: string): string[] {
+  const parts = path.split('/node_modules/')
+  const folders = parts.map((_, index) => `${parts.slice(0, parts.length - index).join('/node_modules/')}/`)
+  return [...folders.filter((folder) => folder !== 'node_modules/'), '']
+}

@@ -1,0 +1,55 @@
+// The commands of this repository, as `up/bootstrap.mjs` calls them: `node up/src/main.ts <command> [arguments]`.
+type Command = (args: string[]) => Promise<number>
+
+const EXIT_USAGE = 64
+const EXIT_FAILURE = 1
+
+// Imported one by one, when asked for: what breaks one command does not break the others.
+const commands: Record<string, () => Promise<Command>> = {
+  up: async () => (await import('./suite/up.ts')).up,
+  down: async () => (await import('./suite/down.ts')).down,
+  status: async () => (await import('./suite/status.ts')).status,
+  migrate: async () => (await import('./commands/migrate.ts')).migrateCommand,
+  'dead-letters': async () => (await import('./commands/dead-letters.ts')).deadLettersCommand,
+  rabbitmqctl: async () => (await import('./commands/rabbitmqctl.ts')).rabbitmqctl,
+  check: async () => (await import('testkit/runs/check')).check,
+  test: async () => (await import('testkit/runs/test')).test,
+  'test:containers': async () => (await import('testkit/runs/test-containers')).testContainers,
+  'test:cluster': async () => (await import('testkit/runs/test-cluster')).testCluster,
+  fuzz: async () => (await import('testkit/runs/fuzz')).fuzz,
+  faults: async () => (await import('./commands/faults.ts')).faults,
+  soak: async () => (await import('./commands/faults.ts')).soak,
+  simulate: async () => (await import('./commands/faults.ts')).simulate,
+  bench: async () => (await import('./commands/bench.ts')).bench,
+  'api-key': async () => (await import('./commands/api-key.ts')).apiKey,
+  licences: async () => (await import('./commands/licences.ts')).licences,
+  servers: async () => (await import('./commands/servers.ts')).servers,
+}
+
+const [name = '', ...args] = process.argv.slice(2)
+const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+if (command === undefined) {
+  process.stderr.write(`usage: node up/bootstrap.mjs <${Object.keys(commands).join('|')}> [arguments]\n`)
+  process.exitCode = EXIT_USAGE
+} else {
+  try {
+    process.exitCode = await (await command())(args)
+  } catch (error) {
+    process.exitCode = explain(error)
+  }
+}
+
+/** An error that brings its own exit code speaks for itself; of any other, the place where it was thrown matters too. */
+function explain(error: unknown): number {
+  if (error instanceof Error && 'exitCode' in error && typeof error.exitCode === 'number') {
+    process.stderr.write(`✗ ${error.message}\n`)
+    return error.exitCode
+  }
+  // The operating system refused something: a path or a port, which is the reader's to mend.
+  if (error instanceof Error && 'syscall' in error) {
+    process.stderr.write(`✗ ${error.message}\n  What to do: remove what is in the way, or choose another place.\n`)
+    return EXIT_FAILURE
+  }
+  process.stderr.write(`✗ ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  return EXIT_FAILURE
+}

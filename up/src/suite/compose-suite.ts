@@ -1,0 +1,165 @@
+// `up`, `down` and `status` where a Docker engine answers: the compose project of the repository, as `docker compose up` starts it.
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { isLoopback } from '@ims/runtime'
+import { run, succeeds } from 'testkit/servers/command'
+import { dockerAnswers, modeByEnvironment } from 'testkit/servers/mode'
+import type { Mode } from 'testkit/servers/servers'
+import { z } from 'zod'
+import { callsToTry } from './banner.ts'
+import { StepFailed } from './progress.ts'
+import { readSettings } from './settings.ts'
+import { STATUS_EXIT } from './status-report.ts'
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
+const ASKED_WITHIN_MS = 15_000
+const ENDS_BY_ITSELF = ['accounts', 'migrate']
+
+/**
+ * How the suite is run here: as the environment says; else as processes where the data of such a suite lies already; else with
+ * docker compose where an engine and compose answer; else as processes.
+ */
+export async function suiteMode(environment: NodeJS.ProcessEnv, directory: string): Promise<Mode> {
+  const given = modeByEnvironment(environment)
+  if (given !== undefined) return given
+  if (existsSync(join(directory, 'servers', 'servers.json'))) return 'local'
+  const hasCompose = (await dockerAnswers()) && (await succeeds('docker', ['compose', 'version'], ASKED_WITHIN_MS))
+  return hasCompose ? 'docker' : 'local'
+}
+
+/** Runs `docker compose ARGS` on the terminal and resolves with its exit code. */
+function composeOnTerminal(environment: NodeJS.ProcessEnv, ...args: string[]): Promise<number> {
+  // A group of its own: Ctrl-C is for us, who then stop everything in order.
+  const child = spawn('docker', ['compose', ...args], { cwd: ROOT, env: environment, stdio: 'inherit', detached: true })
+  return new Promise((resolve) => {
+    child.once('error', () => resolve(1))
+    child.once('exit', (code) => resolve(code ?? 1))
+  })
+}
+
+/**
+ * What compose reads is named after what it publishes; `npm run up` has names of its own for two of them. Off loopback any host
+ * name is served, as by processes.
+ */
+export function composeEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { port, httpHost } = readSettings(environment)
+  const elsewhere = isLoopback(httpHost) ? {} : { HTTP_ADDRESS: httpHost, HTTP_ALLOWED_HOSTS: '*' }
+  return { ...elsewhere, ...environment, PORT: String(port) }
+}
+
+/** Off loopback somebody must say who may call; compose alone lets everybody in who can reach what it publishes. */
+function mustBeLocked({ HTTP_HOST = '', API_KEYS, API_KEYS_FILE }: NodeJS.ProcessEnv): void {
+  if (HTTP_HOST === '' || isLoopback(HTTP_HOST) || API_KEYS || API_KEYS_FILE) return
+  throw new StepFailed(
+    `HTTP_HOST=${HTTP_HOST} is not a loopback address.`,
+    'Set API_KEYS_FILE, or API_KEYS=open to let everybody in.',
+  )
+}
+
+/** Builds, starts and waits; then shows the logs until `stop`, unless `detach`. Exit codes: 0 up, or stopped as asked · 1 failed. */
+export async function composeUp(
+  environment: NodeJS.ProcessEnv,
+  { detach, stop }: { detach: boolean; stop: AbortSignal },
+): Promise<number> {
+  const env = composeEnvironment(environment)
+  mustBeLocked(environment)
+  say(
+    '… docker compose up --build --wait: a few minutes the first time, then seconds (IMS_SERVICES=local for processes)',
+  )
+  const code = await composeOnTerminal(env, 'up', '--build', '--wait')
+  if (stop.aborted) return await composeDown(env, { deleteData: false })
+  if (code !== 0) {
+    say('✗ not everything is healthy. The last lines of what is not:')
+    const ill = (await containers(env)).filter(({ isWell }) => !isWell).map(({ service }) => service)
+    await composeOnTerminal(env, 'logs', '--tail', '10', ...ill)
+    say('  What to do: see the lines above; `npm run down` removes what was started, the data stays.')
+    return 1
+  }
+  say(banner(readSettings(environment).http, env.RABBITMQ_MANAGEMENT_PORT ?? '15672'))
+  if (detach) return 0
+  const logs = spawn('docker', ['compose', 'logs', '--follow', '--tail', '5'], {
+    cwd: ROOT,
+    env,
+    stdio: 'inherit',
+    detached: true,
+  })
+  await new Promise((resolve) => {
+    stop.addEventListener('abort', resolve)
+    logs.once('exit', resolve)
+  })
+  logs.kill()
+  return await composeDown(env, { deleteData: false })
+}
+
+/** Stops and removes the containers, and with `deleteData` what they keep. Exit codes: 0 · 1 something could not be stopped. */
+export async function composeDown(
+  environment: NodeJS.ProcessEnv,
+  { deleteData }: { deleteData: boolean },
+): Promise<number> {
+  const env = composeEnvironment(environment)
+  const code = await composeOnTerminal(env, 'down', ...(deleteData ? ['--volumes'] : []))
+  if (code === 0) say(deleteData ? 'stopped, and all data deleted' : 'stopped; the data is kept')
+  return code === 0 ? 0 : 1
+}
+
+/** Whether the project has a container of this service. */
+export async function composeRuns(service: string, environment: NodeJS.ProcessEnv): Promise<boolean> {
+  return (await containers(composeEnvironment(environment))).some((each) => each.service === service)
+}
+
+/** Prints how each container is. Exit codes: 0 everything is ready · 3 nothing is running · 4 something is not ready. */
+export async function composeStatus(environment: NodeJS.ProcessEnv, { json }: { json: boolean }): Promise<number> {
+  const found = await containers(composeEnvironment(environment))
+  const { http } = readSettings(environment)
+  const running = found.filter(({ service }) => !ENDS_BY_ITSELF.includes(service))
+  const services = found.map(({ service, name, state }) => ({ service, name, state }))
+  const width = Math.max(0, ...found.map(({ name }) => name.length))
+  const lines = found.map(({ name, state }) => `${name.padEnd(width)}  ${state}`)
+  if (json) say(JSON.stringify({ http: running.length === 0 ? null : http, services }))
+  else say(running.length === 0 ? 'nothing is running; `npm run up` starts the suite' : [...lines, '', http].join('\n'))
+  if (running.length === 0) return STATUS_EXIT.notRunning
+  return found.every(({ isWell }) => isWell) ? STATUS_EXIT.ready : STATUS_EXIT.degraded
+}
+
+const listed = z.object({
+  Name: z.string(),
+  Service: z.string(),
+  State: z.string(),
+  Health: z.string(),
+  ExitCode: z.int(),
+})
+
+async function containers(env: NodeJS.ProcessEnv) {
+  const text = (
+    await run('docker', ['compose', '--project-directory', ROOT, 'ps', '--all', '--format', 'json'], { env })
+  ).trim()
+  const lines = text === '' ? [] : text.split('\n')
+  return lines.map((line) => {
+    const { Name, Service, State, Health, ExitCode } = listed.parse(JSON.parse(line))
+    const isWell = ENDS_BY_ITSELF.includes(Service) ? State === 'exited' && ExitCode === 0 : Health === 'healthy'
+    const state =
+      State === 'running' ? Health : ENDS_BY_ITSELF.includes(Service) && isWell ? 'done' : `${State} (${ExitCode})`
+    return { name: Name, service: Service, state, isWell }
+  })
+}
+
+function banner(http: string, managementPort: string): string {
+  return [
+    '',
+    'The suite is up.',
+    `  HTTP        ${http}`,
+    `  Management  http://127.0.0.1:${managementPort}, user operator, password: docker compose exec rabbitmq cat /run/accounts/operator-password`,
+    '  Logs        docker compose logs --follow [service]',
+    '',
+    'Try it:',
+    ...callsToTry(http).map((call) => `  ${call}`),
+    '',
+    '`npm run status` says how it is; `npm run down`, or Ctrl-C if it runs in the foreground, stops it. The data is kept.',
+  ].join('\n')
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`)
+}

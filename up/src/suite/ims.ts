@@ -1,0 +1,133 @@
+// The real suite: four consumers and the producer, on RabbitMQ and MySQL.
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { services } from '@ims/accounts/suite'
+import { leanNode } from 'testkit/lean-node'
+import { attachServers, serverLogs, startServers } from 'testkit/servers/index'
+import { modeByEnvironment } from 'testkit/servers/mode'
+import { ServersUnavailable } from 'testkit/servers/servers'
+import { prepareAccounts, removeAccounts } from './accounts.ts'
+import type { ServiceSpec } from './child.ts'
+import { supervisorLog } from './fleet.ts'
+import { StepFailed } from './progress.ts'
+import { serviceEnvironment, suiteVariables } from './service-environment.ts'
+import { readSettings, type Settings } from './settings.ts'
+import type { Suite, SuiteServers } from './suite.ts'
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
+
+const READY_MS = 90_000
+
+/** SIGKILL comes this much later than the services' own deadline. */
+const KILL_AFTER_DEADLINE_MS = 5_000
+
+const RESTART = { firstMs: 500, longestMs: 30_000, forgottenAfterMs: 60_000 }
+
+/** The suite as the environment sets it; throws StepFailed when a setting is wrong. */
+export function imsSuite(environment: NodeJS.ProcessEnv): Suite {
+  const settings = readSettings(environment)
+  const directory = resolve(ROOT, settings.directory ?? join('.local', 'up'))
+  const serversDirectory = join(directory, 'servers')
+  const firstAdminPort = Math.min(...services.map(({ adminPort }) => adminPort))
+  const admins = services.map(({ name, adminPort }) => ({
+    name,
+    admin: settings.adminPortBase + adminPort - firstAdminPort,
+  }))
+  return {
+    directory,
+    http: settings.http,
+    admins,
+    ports: [
+      { port: settings.port, host: settings.httpHost, purpose: 'producer (HTTP)', variable: 'PORT' },
+      ...admins.map(({ name, admin }) => ({
+        port: admin,
+        host: '127.0.0.1',
+        purpose: `${name} (admin)`,
+        variable: 'ADMIN_PORT_BASE',
+      })),
+    ],
+    endlessLogs: [supervisorLog(directory), ...serverLogs(serversDirectory)],
+    services: (servers) => admins.map((admin) => serviceOf(admin, servers, settings, environment)),
+    startServers: (onProgress) => startOurServers(serversDirectory, environment, onProgress),
+    clearServers: (options) => clearServers(serversDirectory, options),
+    migrate: (servers, detail) => migrateOn(servers, settings, environment, detail),
+    readyMs: READY_MS,
+    stopMs: settings.shutdownTimeoutMs + KILL_AFTER_DEADLINE_MS,
+    restart: RESTART,
+  }
+}
+
+/** Like imsSuite, but prints what is wrong with the settings and returns undefined. */
+export function imsSuiteOrExplain(environment: NodeJS.ProcessEnv): Suite | undefined {
+  try {
+    return imsSuite(environment)
+  } catch (error) {
+    if (!(error instanceof StepFailed)) throw error
+    process.stderr.write(`✗ settings\n  Why: ${error.message}\n  What to do: ${error.todo}\n`)
+    return undefined
+  }
+}
+
+function serviceOf(
+  { name, admin }: { name: string; admin: number },
+  servers: SuiteServers,
+  settings: Settings,
+  environment: NodeJS.ProcessEnv,
+): ServiceSpec {
+  const ours = { ...suiteVariables(name, servers, settings), ADMIN_PORT: String(admin) }
+  return {
+    name,
+    command: [process.execPath, join(ROOT, name, 'src', 'main.ts')],
+    cwd: ROOT,
+    env: { ...leanNode, ...serviceEnvironment(environment, ours) },
+    adminPort: admin,
+  }
+}
+
+/** Starts them, and turns "they cannot be had here" into a step that failed: its message says what to do. */
+async function startOurServers(
+  directory: string,
+  environment: NodeJS.ProcessEnv,
+  onProgress: (text: string) => void,
+): Promise<SuiteServers> {
+  try {
+    // With an engine the whole suite is containers: see compose-suite.ts.
+    const servers = await startServers({ directory, mode: modeByEnvironment(environment) ?? 'local', onProgress })
+    if (servers.mode !== 'local') return servers
+    return { ...servers, accountOf: await prepareAccounts(directory, servers) }
+  } catch (error) {
+    if (error instanceof ServersUnavailable) throw new StepFailed(error.message, '', { cause: error })
+    throw error
+  }
+}
+
+async function migrateOn(
+  servers: SuiteServers,
+  settings: Settings,
+  environment: NodeJS.ProcessEnv,
+  detail: (text: string) => void,
+): Promise<{ applied: readonly string[] }> {
+  // Loaded only here: `status` and `down` are quicker without it.
+  const { migrate, mysqlEnvironment } = await import('@ims/repository')
+  const { InvalidEnvironment, parseEnvironment } = await import('@ims/runtime')
+  const variables = serviceEnvironment(environment, suiteVariables('migrate', servers, settings))
+  let config: ReturnType<typeof mysqlEnvironment.parse>
+  try {
+    config = parseEnvironment({ mysql: mysqlEnvironment }, variables).mysql
+  } catch (error) {
+    if (!(error instanceof InvalidEnvironment)) throw error
+    throw new StepFailed(error.problems.join('\n'), 'Correct these environment variables and run it again.')
+  }
+  const tell = (_: object, text: string) => detail(text)
+  // What it did is in what it returns; only that it waits for something is news.
+  return await migrate(config, { debug: () => {}, info: () => {}, warn: tell, error: tell })
+}
+
+async function clearServers(directory: string, { deleteData }: { deleteData: boolean }): Promise<string> {
+  if (!existsSync(join(directory, 'servers.json'))) return 'RabbitMQ and MySQL: there is no data of ours'
+  const servers = await attachServers(directory)
+  await servers.close({ deleteData })
+  if (deleteData) removeAccounts(directory)
+  return deleteData ? 'RabbitMQ and MySQL stopped, and their data deleted' : 'RabbitMQ and MySQL stopped'
+}

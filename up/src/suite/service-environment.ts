@@ -1,0 +1,34 @@
+// The environment that a service of the suite is started with: ours on top of what the user set.
+import { serversEnvironment } from 'testkit/servers-environment'
+import type { Settings } from './settings.ts'
+import type { SuiteServers } from './suite.ts'
+
+/** The variables that `up` decides for the service `name`, or for `migrate`. */
+export function suiteVariables(
+  name: string,
+  { rabbitmq, mysql, accountOf }: SuiteServers,
+  settings: Settings,
+): Record<string, string> {
+  return {
+    ...(accountOf === undefined
+      ? serversEnvironment({ rabbitmq, mysql })
+      : { ...addresses({ rabbitmq, mysql }), ...accountOf(name) }),
+    PORT: String(settings.port),
+    HTTP_HOST: settings.httpHost,
+    ADMIN_HOST: '127.0.0.1',
+  }
+}
+
+/** Where the servers are, without who may use them. */
+function addresses(servers: Pick<SuiteServers, 'rabbitmq' | 'mysql'>): Record<string, string> {
+  const whoever = /_(USERNAME|USER|PASSWORD)$/
+  return Object.fromEntries(Object.entries(serversEnvironment(servers)).filter(([variable]) => !whoever.test(variable)))
+}
+
+/** `base` without npm's own variables and without the `_FILE` twins of what `ours` decides, then `ours`. */
+export function serviceEnvironment(base: NodeJS.ProcessEnv, ours: Record<string, string>): NodeJS.ProcessEnv {
+  const withoutFile = (name: string) => name.replace(/_FILE$/, '')
+  const decided = new Set(Object.keys(ours).map(withoutFile))
+  const kept = Object.entries(base).filter(([name]) => !name.startsWith('npm_') && !decided.has(withoutFile(name)))
+  return { ...Object.fromEntries(kept), ...ours }
+}

@@ -1,0 +1,85 @@
+// `npm run dead-letters` finds the broker of the suite that runs here by itself.
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Broker, contracts, openBroker, rabbitmqEnvironment } from '@ims/messaging'
+import { quietService } from '@ims/messaging/testing'
+import { afterAll, beforeAll, expect, it } from '@jest/globals'
+import { identify, type ProcessIdentity } from 'testkit/processes/process-identity'
+import type { TestSpace } from 'testkit/servers/test-space'
+import { serversEnvironment } from 'testkit/servers-environment'
+import { serversUnderTest } from 'testkit/under-test'
+import { writeState } from '../src/suite/state.ts'
+
+const MAIN = join(import.meta.dirname, '..', 'src', 'main.ts')
+
+let space: TestSpace
+let broker: Broker
+let directory: string
+
+beforeAll(async () => {
+  ;({ space } = await serversUnderTest('dead_letters_command'))
+  directory = mkdtempSync(join(tmpdir(), 'ims-dead-letters-'))
+  broker = await openBroker(rabbitmqEnvironment.parse(serversEnvironment(space)), quietService, {
+    publishes: contracts,
+  })
+}, 30_000)
+afterAll(async () => {
+  await broker.close()
+  await space.drop()
+  rmSync(directory, { recursive: true })
+})
+
+function run(args: readonly string[], env: Record<string, string>) {
+  const kept = Object.entries(process.env).filter(([name]) => !/^(RABBITMQ|MYSQL)_/.test(name))
+  const child = spawn(process.execPath, [MAIN, 'dead-letters', ...args], {
+    env: { ...Object.fromEntries(kept), NODE_OPTIONS: '', IMS_UP_DIRECTORY: directory, IMS_SERVICES: 'local', ...env },
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk) => {
+      output += chunk
+    })
+  return new Promise<{ code: number | null; output: string }>((resolve) =>
+    child.once('close', (code) => resolve({ code, output })),
+  )
+}
+
+it('says so when no suite runs here and the environment names no broker', async () => {
+  expect(await run(['list'], {})).toMatchObject({ code: 69, output: expect.stringContaining('no suite runs here') })
+})
+
+it('explains itself without a broker', async () => {
+  expect(await run([], {})).toMatchObject({ code: 0, output: expect.stringContaining('usage: npm run dead-letters') })
+})
+
+function writeSuiteOf(supervisor: ProcessIdentity): void {
+  const { rabbitmq, mysql } = space
+  const suite = { phase: 'up', mode: 'local', http: 'http://127.0.0.1:5000' } as const
+  writeState(directory, { ...suite, supervisor, rabbitmq, mysql, servers: [], services: [] })
+}
+
+it('sends no password to where the broker of a suite was that was killed', async () => {
+  writeSuiteOf({ pid: process.pid, started: 'at another time' })
+  expect(await run(['list', 'create_item'], {})).toMatchObject({
+    code: 69,
+    output: expect.stringContaining('no suite runs here'),
+  })
+})
+
+it('works on the broker of the suite that runs here', async () => {
+  const ourselves = identify(process.pid)
+  if (ourselves === undefined) throw new Error('this process runs')
+  writeSuiteOf(ourselves)
+  // The queues are there, those of their dead letters are not yet.
+  expect(await run(['list', 'create_item'], {})).toMatchObject({
+    code: 69,
+    output: expect.stringContaining('the broker has no queue create_item.dead-letter'),
+  })
+})
+
+it('works on the broker that the environment names, whatever else runs here', async () => {
+  const { code, output } = await run(['list'], { ...serversEnvironment(space), RABBITMQ_PORT: '1' })
+  expect({ code, output }).toEqual({ code: 69, output: expect.stringContaining('ECONNREFUSED') })
+})

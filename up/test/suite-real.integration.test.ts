@@ -1,0 +1,113 @@
+// The real suite, as a newcomer starts it: up, the four calls, a killed consumer, down; on servers that are not its own.
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import type { TestSpace } from 'testkit/servers/test-space'
+import { serversEnvironment } from 'testkit/servers-environment'
+import { serversUnderTest } from 'testkit/under-test'
+import { statusJson } from './fixtures/status-json.ts'
+import { eventually } from './fixtures/suite-under-test.ts'
+
+jest.setTimeout(120_000)
+
+const MAIN = join(import.meta.dirname, '..', 'src', 'main.ts')
+
+let space: TestSpace
+let directory: string
+let environment: NodeJS.ProcessEnv
+
+beforeAll(async () => {
+  ;({ space } = await serversUnderTest('real suite'))
+  directory = mkdtempSync(join(tmpdir(), 'ims-real-'))
+  // Far below the ports that the system gives out, so that nobody takes one between two looks.
+  const base = 11_000 + (process.pid % 900) * 10
+  environment = {
+    PATH: process.env.PATH,
+    IMS_SERVICES: 'external',
+    IMS_UP_DIRECTORY: directory,
+    PORT: String(base),
+    ADMIN_PORT_BASE: String(base + 1),
+    ...serversEnvironment(space),
+  }
+})
+afterAll(async () => {
+  await ims('down')
+  await space.drop()
+  rmSync(directory, { recursive: true })
+})
+
+/** Runs a command of the project and resolves with its exit code and what it printed. */
+async function ims(...args: string[]): Promise<{ code: number; output: string }> {
+  const run = promisify(execFile)(process.execPath, [MAIN, ...args], { env: environment })
+  const { stdout } = await run.catch((error: { stdout: string }) => error)
+  return { code: run.child.exitCode ?? -1, output: stdout }
+}
+
+const status = async () => statusJson.parse(JSON.parse((await ims('status', '--json')).output))
+
+async function call(method: 'GET' | 'POST', path: string, body?: string): Promise<{ status: number; json: unknown }> {
+  const answer = await fetch(`http://127.0.0.1:${environment.PORT}${path}`, {
+    method,
+    ...(body === undefined ? {} : { body, headers: { 'content-type': 'application/json' } }),
+  })
+  return { status: answer.status, json: await answer.json() }
+}
+
+const listed = async () => (await call('GET', '/order_processing')).json
+const juice = { sku: 'IB123456789', name: 'Tropicana Apple Juice', label: 'juice', price: 25, quantity: 50 }
+
+describe('the real suite', () => {
+  it('comes up in the background and answers the four calls', async () => {
+    const { code, output } = await ims('up', '--detach')
+    expect({ code, output }).toMatchObject({ code: 0, output: expect.stringContaining('The suite is up.') })
+    expect(await call('GET', '/healthcheck')).toMatchObject({ status: 200 })
+    const body = JSON.stringify(juice).replace('25', '25.00')
+    expect(await call('POST', '/create_item', body)).toMatchObject({ status: 200 })
+    await eventually(async () => JSON.stringify(await listed()) === JSON.stringify([juice]), 'the item in the list')
+    expect(await call('POST', '/stock_management', JSON.stringify({ sku: juice.sku }))).toMatchObject({ status: 200 })
+    await eventually(async () => JSON.stringify(await listed()) === '[]', 'the empty list')
+    expect(readFileSync(join(directory, 'logs', 'consumer_one.log'), 'utf8')).toContain('health check received')
+  })
+
+  it('has a status for scripts, and is already up the second time', async () => {
+    const { http, services, rabbitmq, mysql } = await status()
+    expect(http).toBe(`http://127.0.0.1:${environment.PORT}`)
+    expect(services.map(({ name, state }) => `${name} ${state}`)).toEqual([
+      'consumer_one ready',
+      'consumer_two ready',
+      'consumer_three ready',
+      'consumer_four ready',
+      'producer ready',
+    ])
+    expect([rabbitmq?.vhost, mysql?.database]).toEqual([space.rabbitmq.vhost, space.mysql.database])
+    const { code, output } = await ims('up')
+    expect({ code, output }).toMatchObject({ code: 0, output: expect.stringContaining('already up') })
+  })
+
+  it('brings a consumer back that was killed', async () => {
+    const killed = (await status()).services[1]?.pid ?? 0
+    process.kill(killed, 'SIGKILL')
+    await eventually(async () => {
+      const consumer = (await status()).services[1]
+      return consumer?.state === 'ready' && consumer.pid !== killed
+    }, 'consumer_two ready again')
+    expect(readFileSync(join(directory, 'logs', 'up.log'), 'utf8')).toContain('consumer_two died (killed by SIGKILL)')
+  })
+
+  it('goes down in order, every service in peace, and leaves external servers alone', async () => {
+    const { code, output } = await ims('down', '--volumes')
+    expect(code).toBe(0)
+    expect(output).toMatch(/^producer stopped\n(consumer_\w+ stopped\n){4}RabbitMQ and MySQL are not ours \(external\)/)
+    for (const name of ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']) {
+      const last = readFileSync(join(directory, 'logs', `${name}.log`), 'utf8')
+        .trim()
+        .split('\n')
+        .at(-1)
+      expect(JSON.parse(last ?? '')).toMatchObject({ message: 'stopped', exitCode: 0 })
+    }
+    expect((await ims('status')).code).toBe(3)
+  })
+})

@@ -1,0 +1,230 @@
+// One supervised service: restarted with backoff when it dies, stopped with a deadline, its last words kept.
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { identify, isAlive } from 'testkit/processes/process-identity'
+import { boundLog } from '../src/suite/bound-log.ts'
+import { type Exit, type ServiceSpec, startChild } from '../src/suite/child.ts'
+import { LogFile } from '../src/suite/log-file.ts'
+import { restartDelayMs, SupervisedProcess } from '../src/suite/supervised-process.ts'
+
+const never = new AbortController().signal
+const policy = { firstMs: 20, longestMs: 80, forgottenAfterMs: 60_000 }
+
+let directory = ''
+let service: SupervisedProcess | undefined
+let deaths: { exit: Exit; restartInMs: number }[] = []
+let lines: string[] = []
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'ims-supervision-'))
+  deaths = []
+  lines = []
+})
+afterEach(async () => {
+  await service?.stop(0, never)
+  rmSync(directory, { recursive: true })
+})
+
+/** Starts a service that is this piece of JavaScript. */
+function supervise(script: string, restart = policy, command?: ServiceSpec['command']): SupervisedProcess {
+  const spec: ServiceSpec = {
+    name: 'fake',
+    command: command ?? [process.execPath, '-e', script],
+    cwd: directory,
+    env: { PATH: process.env.PATH },
+    adminPort: 1,
+  }
+  const launch = () => startChild(spec, join(directory, 'fake.log'), (line) => lines.push(line))
+  service = new SupervisedProcess({ ...spec, launch }, restart, {
+    changed: () => undefined,
+    died: (_, exit, restartInMs) => deaths.push({ exit, restartInMs }),
+  })
+  service.start()
+  return service
+}
+
+async function eventually(condition: () => boolean, what: string): Promise<void> {
+  const endsAt = Date.now() + 10_000
+  while (!condition()) {
+    if (Date.now() > endsAt) throw new Error(`not in time: ${what}`)
+    await sleep(10)
+  }
+}
+
+describe('a service that dies', () => {
+  it('is reported with its last lines and started again, each time later, up to the longest wait', async () => {
+    const { snapshot } = bound(supervise("console.log('a'); console.error('the reason'); process.exit(3)"))
+    await eventually(() => deaths.length >= 5, 'five deaths')
+    expect(deaths.slice(0, 5).map(({ restartInMs }) => restartInMs)).toEqual([20, 40, 80, 80, 80])
+    expect(deaths[0]?.exit).toMatchObject({ code: 3, signal: null })
+    expect([...(deaths[0]?.exit.lastLines ?? [])].sort()).toEqual(['a', 'the reason'])
+    expect(snapshot()).toMatchObject({ lastDeath: 'exit code 3' })
+    expect(snapshot().restarts).toBeGreaterThanOrEqual(4)
+  })
+
+  it('begins with the first wait again after it has lived long enough', async () => {
+    supervise('setTimeout(() => process.exit(1), 50)', { firstMs: 20, longestMs: 1_000, forgottenAfterMs: 40 })
+    await eventually(() => deaths.length >= 3, 'three deaths')
+    expect(deaths.slice(0, 3).map(({ restartInMs }) => restartInMs)).toEqual([20, 20, 20])
+  })
+
+  it('is not tried again soon when its configuration is wrong', () => {
+    expect(restartDelayMs(policy, 1, { code: 78 })).toBe(policy.longestMs)
+    expect(restartDelayMs(policy, 1, { code: 1 })).toBe(policy.firstMs)
+    expect(restartDelayMs(policy, 5_000, { code: 1 })).toBe(policy.longestMs)
+  })
+
+  it('by kill -9 runs again as another process', async () => {
+    const { snapshot } = bound(supervise('setInterval(() => {}, 1000)'))
+    const first = snapshot().process
+    process.kill(first?.pid ?? 0, 'SIGKILL')
+    await eventually(() => snapshot().restarts === 1 && snapshot().process !== null, 'a restart')
+    expect(snapshot()).toMatchObject({ state: 'running', lastDeath: 'killed by SIGKILL' })
+    expect(snapshot().process?.pid).not.toBe(first?.pid)
+  })
+
+  it('before it lived, because the program does not exist, is reported like any other', async () => {
+    supervise('', policy, [join(directory, 'no-such-program')])
+    await eventually(() => deaths.length >= 1, 'a death')
+    expect(deaths[0]?.exit.lastLines.join()).toContain('ENOENT')
+  })
+})
+
+describe('a service that is stopped', () => {
+  it('may finish, and is not started again', async () => {
+    const script = "process.on('SIGTERM', () => setTimeout(() => { console.log('done'); process.exit(0) }, 50))"
+    const supervised = supervise(`${script}; setInterval(() => {}, 1000); console.log('on')`)
+    await eventually(() => lines.includes('on'), 'its first line')
+    await supervised.stop(5_000, never)
+    expect(lines).toEqual(['on', 'done'])
+    expect(supervised.snapshot()).toMatchObject({ state: 'stopped', process: null })
+    expect(deaths).toEqual([])
+  })
+
+  const stubborn = "process.on('SIGTERM', () => {}); setInterval(() => {}, 1000); console.log('on')"
+
+  it('is killed after the deadline when it does not end', async () => {
+    const supervised = supervise(stubborn)
+    await eventually(() => lines.includes('on'), 'its first line')
+    const identity = supervised.snapshot().process
+    const begunAt = Date.now()
+    await supervised.stop(200, never)
+    const tookMs = Date.now() - begunAt
+    expect(tookMs).toBeGreaterThanOrEqual(190)
+    expect(identity !== null && isAlive(identity)).toBe(false)
+  })
+
+  it('is killed at once when nobody wants to wait any longer', async () => {
+    const supervised = supervise(stubborn)
+    await eventually(() => lines.includes('on'), 'its first line')
+    const hurry = new AbortController()
+    const stopped = supervised.stop(60_000, hurry.signal)
+    hurry.abort()
+    await stopped
+    expect(supervised.snapshot().state).toBe('stopped')
+  })
+
+  it('while it waits for its restart is not started any more', async () => {
+    const supervised = supervise('process.exit(1)', { firstMs: 60_000, longestMs: 60_000, forgottenAfterMs: 60_000 })
+    await eventually(() => supervised.snapshot().state === 'restarting', 'the wait')
+    await supervised.stop(5_000, never)
+    expect(supervised.snapshot()).toMatchObject({ state: 'stopped', restarts: 0 })
+  })
+})
+
+describe('the log of a service', () => {
+  it('is kept whole in its file, and characters cut in two arrive whole', async () => {
+    const script =
+      "const b = Buffer.from('Übung\\n'); process.stdout.write(b.subarray(0, 1)); setTimeout(() => process.stdout.write(b.subarray(1)), 50); setTimeout(() => {}, 10000)"
+    supervise(script)
+    await eventually(() => lines.length === 1, 'the line')
+    expect(lines).toEqual(['Übung'])
+    expect(readFileSync(join(directory, 'fake.log'), 'utf8')).toBe('Übung\n')
+    expect(statSync(join(directory, 'fake.log')).mode & 0o777).toBe(0o600)
+  })
+
+  it('begins a new file when the old one is large, and keeps one old one', () => {
+    const path = join(directory, 'rotating.log')
+    const log = new LogFile(path, 10)
+    for (const text of ['first 12345\n', 'second 12345\n', 'third\n']) log.append(Buffer.from(text))
+    log.close()
+    expect(readFileSync(path, 'utf8')).toBe('third\n')
+    expect(readFileSync(`${path}.1`, 'utf8')).toBe('second 12345\n')
+  })
+})
+
+describe('the log of a service that cannot be written', () => {
+  it('costs lines, and says how many once it can be written again', () => {
+    const folder = join(directory, 'not there yet')
+    const log = new LogFile(join(folder, 'service.log'))
+    const line = Buffer.from(`${'x'.repeat(999)}\n`)
+    for (let count = 0; count < 5_000; count += 1) log.append(line)
+    mkdirSync(folder)
+    log.append(Buffer.from('again\n'))
+    log.close()
+    const lines = readFileSync(join(folder, 'service.log'), 'utf8').split('\n')
+    const kept = lines.filter((text) => text.startsWith('x')).length
+    expect(kept).toBe(Math.floor(1_048_576 / line.length))
+    expect(JSON.parse(lines.at(-3) ?? '')).toMatchObject({ level: 'warn', lines: 5_000 - kept, error: 'ENOENT' })
+    expect(lines.at(-2)).toBe('again')
+  })
+
+  it('does not end the supervision: the service is started again when it dies', async () => {
+    symlinkSync('/dev/full', join(directory, 'fake.log'))
+    supervise("console.log('on'); setInterval(() => console.log('x'.repeat(9999)), 1)")
+    await eventually(() => lines.length > 200, 'more lines than are kept')
+    process.kill(service?.snapshot().process?.pid ?? 0, 'SIGKILL')
+    await eventually(() => lines.filter((text) => text === 'on').length === 2, 'a restart')
+  })
+})
+
+describe('a log that other programs append to', () => {
+  it('is moved aside beyond its limit, while they go on writing', () => {
+    const path = join(directory, 'server.log')
+    const theirs = openSync(path, 'a')
+    writeSync(theirs, 'much of the old\n')
+    boundLog(path, 10)
+    writeSync(theirs, 'new\n')
+    boundLog(path, 10)
+    closeSync(theirs)
+    expect(readFileSync(path, 'utf8')).toBe('new\n')
+    expect(readFileSync(`${path}.1`, 'utf8')).toBe('much of the old\n')
+    boundLog(join(directory, 'nowhere'), 10)
+  })
+
+  it('makes room when there is none for the copy', () => {
+    const path = join(directory, 'server.log')
+    writeFileSync(path, 'much of the old\n')
+    symlinkSync('/dev/full', `${path}.1`)
+    boundLog(path, 10)
+    expect(readFileSync(path, 'utf8')).toBe('')
+  })
+})
+
+describe('the identity of a process', () => {
+  it('is not that of another process with the same pid', () => {
+    const me = identify(process.pid)
+    expect(me !== undefined && isAlive(me)).toBe(true)
+    expect(isAlive({ pid: process.pid, started: 'at another time' })).toBe(false)
+    expect(identify(2 ** 30)).toBeUndefined()
+  })
+})
+
+/** The service's snapshot as a function of its own. */
+function bound(supervised: SupervisedProcess) {
+  return { snapshot: () => supervised.snapshot() }
+}
