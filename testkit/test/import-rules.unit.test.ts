@@ -87,8 +87,8 @@ const bad: readonly Planted[] = [
   {
     what: 'two files each other',
     files: {
-      'runtime/src/cycle-a.ts': "import { b } from '../../up/test/cycle-b.ts'\nexport const a = () => b\n",
-      'runtime/src/cycle-b.ts': "import { a } from '../../up/test/cycle-a.ts'\nexport const b = () => a\n",
+      'runtime/src/cycle-a.ts': "import { b } from './cycle-b.ts'\nexport const a = () => b\n",
+      'runtime/src/cycle-b.ts': "import { a } from './cycle-a.ts'\nexport const b = () => a\n",
     },
     rule: CYCLE,
   },
