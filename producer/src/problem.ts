@@ -96,14 +96,25 @@ export function problemOf(error: unknown): Problem | undefined {
   return undefined
 }
 
-const reasons = new WeakMap<ServerResponse, string>()
-/** Why a request was answered with a problem: the broker's or the consumer's reason, else the kind of the problem. */
-export const problemReason = (response: ServerResponse): string | undefined => reasons.get(response)
+interface Logged {
+  /** The broker's or the consumer's reason, else the kind of the problem. */
+  readonly reason: string
+  /** What the client is not told. */
+  readonly error?: string
+}
 
-/** Sends a problem. The response must not have begun. */
-export function sendProblem(response: ServerResponse, problem: Problem): void {
-  reasons.set(response, problem.details.reason ?? problem.kind)
+const refusals = new WeakMap<ServerResponse, Logged>()
+/** Why a request was answered with a problem, for the log and the metrics. */
+export const refusalLogged = (response: ServerResponse): Logged | undefined => refusals.get(response)
+
+/** Sends a problem. The response must not have begun. `error` is only logged. */
+export function sendProblem(response: ServerResponse, problem: Problem, error?: string): void {
+  note(response, problem, error)
   sendProblemDocument(response, documentOf(problem))
+}
+
+function note(response: ServerResponse, { kind, details }: Problem, error: string | undefined): void {
+  refusals.set(response, { reason: details.reason ?? kind, ...(error === undefined ? {} : { error }) })
 }
 
 const documentOf = ({ status, kind, message, headers, details }: Problem): ProblemDocument => ({
@@ -136,9 +147,12 @@ export function problemHandler(log: Log): Failed {
     if (response.destroyed && problem !== undefined) return
     if (problem === undefined)
       log.error({ requestId, error: stackOf(error) }, 'a request failed for an unforeseen reason')
-    else if (problem.status >= 500) log.warn({ requestId, reason: whyOf(error) }, 'a request could not be served')
-    if (response.headersSent) cutOff(response)
-    else sendProblem(response, problem ?? new Problem(500, 'internal', 'The request failed; it was logged by its id.'))
+    const answer = problem ?? new Problem(500, 'internal', 'The request failed; it was logged by its id.')
+    const why = problem !== undefined && problem.status >= 500 ? whyOf(error) : undefined
+    if (!response.headersSent) return sendProblem(response, answer, why)
+    // The status has been sent, so that the reason is all that the access log has of this.
+    note(response, answer, why)
+    cutOff(response)
   }
 }
 

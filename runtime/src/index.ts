@@ -32,7 +32,7 @@ export {
   readMemoryBudget,
   type Setting,
 } from './memory-budget.ts'
-export { createMeter } from './metrics.ts'
+export { createMeter, METRICS } from './metrics.ts'
 export type { Owned } from './ownership.ts'
 export { printable } from './redaction.ts'
 export { runCommand } from './run-command.ts'
