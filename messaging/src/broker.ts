@@ -99,7 +99,7 @@ export async function waitForConsumers(
   for (const endsAt = scope.clock.nowMs() + mostMs; ; ) {
     stopping.throwIfAborted()
     const waitsFor = await Promise.race([broker.withoutConsumer(contracts), stopped]).then(
-      (queues) => 
+      (queues) =>
         queues.length === 0
           ? undefined
           : ({ level: 'info', why: `waiting for a consumer of: ${queues.join(', ')}` } as const),

@@ -1,8 +1,8 @@
 // Counters that begin at 0 when their queue is known: Prometheus sees no increase in a series that begins with its first event.
 // (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics)
 import type { Contract } from './contract.ts'
-import { countedOutcomes } from './incoming/counted-outcomes.ts'
 import { NOT_ACCEPTED_REASONS } from './errors.ts'
+import { countedOutcomes } from './incoming/counted-outcomes.ts'
 import type { Meter } from './service.ts'
 
 /** What happens to messages that are published to `queue`. */

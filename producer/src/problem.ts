@@ -1,7 +1,7 @@
 // Errors as the client sees them: problem details (RFC 9457), one place that decides which error becomes which.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { BadReply, type Log, NoReply, NotAccepted, OutcomeUnknown } from '@ims/messaging'
-import { type ProblemDocument, sendProblemDocument } from '@ims/runtime'
+import { type ProblemDocument, problemSent, sendProblemDocument } from '@ims/runtime'
 import type { RequestHandler } from 'express'
 
 /** One fault of a request: the member or parameter, and what is wrong with it. An empty path is the whole body. */
@@ -103,18 +103,18 @@ interface Logged {
   readonly error?: string
 }
 
-const refusals = new WeakMap<ServerResponse, Logged>()
-/** Why a request was answered with a problem, for the log and the metrics. */
-export const refusalLogged = (response: ServerResponse): Logged | undefined => refusals.get(response)
+/** Of requests that failed: what the client is not told. */
+const failures = new WeakMap<ServerResponse, Logged>()
 
-/** Sends a problem. The response must not have begun. `error` is only logged. */
-export function sendProblem(response: ServerResponse, problem: Problem, error?: string): void {
-  note(response, problem, error)
-  sendProblemDocument(response, documentOf(problem))
+/** Why a request was answered with a problem, or its answer was cut off; undefined for all others. */
+export function refusalLogged(response: ServerResponse): Logged | undefined {
+  const problem = problemSent(response)
+  return failures.get(response) ?? (problem && { reason: problem.details?.reason ?? problem.kind })
 }
 
-function note(response: ServerResponse, { kind, details }: Problem, error: string | undefined): void {
-  refusals.set(response, { reason: details.reason ?? kind, ...(error === undefined ? {} : { error }) })
+/** Sends a problem. The response must not have begun. */
+export function sendProblem(response: ServerResponse, problem: Problem): void {
+  sendProblemDocument(response, documentOf(problem))
 }
 
 const documentOf = ({ status, kind, message, headers, details }: Problem): ProblemDocument => ({
@@ -148,11 +148,11 @@ export function problemHandler(log: Log): Failed {
     if (problem === undefined)
       log.error({ requestId, error: stackOf(error) }, 'a request failed for an unforeseen reason')
     const answer = problem ?? new Problem(500, 'internal', 'The request failed; it was logged by its id.')
-    const why = problem !== undefined && problem.status >= 500 ? whyOf(error) : undefined
-    if (!response.headersSent) return sendProblem(response, answer, why)
-    // The status has been sent, so that the reason is all that the access log has of this.
-    note(response, answer, why)
-    cutOff(response)
+    const { status, kind, details } = answer
+    if (problem !== undefined && status >= 500)
+      failures.set(response, { reason: details.reason ?? kind, error: whyOf(error) })
+    if (response.headersSent) cutOff(response)
+    else sendProblem(response, answer)
   }
 }
 

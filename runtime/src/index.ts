@@ -9,7 +9,7 @@ export {
 } from './config.ts'
 export { EXIT } from './exit-codes.ts'
 export { foreignRequest, isLoopback, servedHosts } from './http/local-hosts.ts'
-export { type ProblemDocument, problemBody, sendProblemDocument } from './http/problem-document.ts'
+export { type ProblemDocument, problemBody, problemSent, sendProblemDocument } from './http/problem-document.ts'
 export { refusalOf } from './http/refusal.ts'
 export {
   COST_OF_CONNECTION_BYTES,

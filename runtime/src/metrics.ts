@@ -22,7 +22,10 @@ const COUNTERS = {
   ],
   messages_dead_lettered: ['Refused messages that were dead-lettered, by reason.', ['queue', 'reason']],
   messages_retried: ['Messages that an attempt could not apply; each attempt counts.', ['queue']],
-  queries_dropped: ['Queries that were dropped before any work, by reason: expired or no-reply-address.', ['queue', 'reason']],
+  queries_dropped: [
+    'Queries that were dropped before any work, by reason: expired or no-reply-address.',
+    ['queue', 'reason'],
+  ],
   replies_sent: ['Replies that the broker confirmed.', ['queue']],
   replies_unroutable: ['Replies that could not be delivered.', ['queue']],
   replies_missing: ['Requests whose reply did not arrive before their deadline.', ['queue']],
@@ -30,7 +33,10 @@ const COUNTERS = {
   stale_acks_dropped: ['Acks that were dropped because their channel was closed.', ['queue']],
   inbox_rows_removed: ['Rows of the inbox that were removed because they were older than the retention.', []],
   log_lines_lost: ['Log lines that were dropped because standard output did not take them.', []],
-  http_requests_failed: ['HTTP requests that were answered with a status of 500 or more, by reason.', ['route', 'status', 'reason']],
+  http_requests_failed: [
+    'HTTP requests that were answered with a status of 500 or more, by reason.',
+    ['route', 'status', 'reason'],
+  ],
   broker_reconnects: ['Connections to the broker that were opened again after a loss.', ['connection']],
 } as const satisfies Metrics
 
@@ -105,7 +111,13 @@ export function createMeter(service: string): { meter: Meter; registry: Registry
       return (values, value) => gauge.set(values, value)
     }
     const [help, labels, buckets] = known<Histograms[string]>(HISTOGRAMS, name)
-    const histogram = new Histogram({ name: PREFIX + name, help, labelNames: [...labels], buckets: [...buckets], registers })
+    const histogram = new Histogram({
+      name: PREFIX + name,
+      help,
+      labelNames: [...labels],
+      buckets: [...buckets],
+      registers,
+    })
     return (values, value) => histogram.observe(values, value)
   }
   const meter: Meter = {

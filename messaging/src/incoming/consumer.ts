@@ -46,7 +46,8 @@ export const QUERY_PREFETCH_MAX = 64
 /** Longest deadline that is looked at: what an operator can set. */
 const EXPIRATION_MAX_MS = 3_600_000
 
-export interface ConsumerParts<Body, Result> extends Omit<TellingParts<Body, Result>, 'inHand' | 'hearing' | 'scope' | 'stuckChanged'> {
+export interface ConsumerParts<Body, Result>
+  extends Omit<TellingParts<Body, Result>, 'inHand' | 'hearing' | 'scope' | 'stuckChanged'> {
   readonly handler: Handler<Body, Result>
   readonly connection: Supervised<Connection>
   readonly rabbitmq: RabbitmqConfig
