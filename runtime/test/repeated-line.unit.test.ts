@@ -10,8 +10,11 @@ function line() {
 it('is written at once, then each 30 s, with how many it stands for', () => {
   const { at, line: of } = line()
   const said: unknown[] = []
-  for (at.ms = 0; at.ms <= 65_000; at.ms += 5_000) said.push([at.ms, of.due('MySQL is away')])
-  expect(said.filter((each) => JSON.stringify(each).includes('null') === false)).toEqual([
+  for (at.ms = 0; at.ms <= 65_000; at.ms += 5_000) {
+    const lines = of.due('MySQL is away')
+    if (lines !== undefined) said.push([at.ms, lines])
+  }
+  expect(said).toEqual([
     [0, 1],
     [30_000, 6],
     [60_000, 6],
