@@ -232,43 +232,6 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'writes few lines about 2,000 bad messages during a memory alarm, says how many wait, and when that is over',
-    async () => {
-      const { rabbitmq } = stack.servers
-      const consumer = stack.service('consumer_two')
-      const from = consumer.log.length
-      const lines = (level: string) => consumer.log.slice(from).filter((line) => line.level === level)
-      consumer.kill('SIGSTOP')
-      try {
-        for (let number = 0; number < 2_000; number += 1)
-          stack.channel.sendToQueue('create_item', Buffer.from('{}'), { persistent: true, messageId: `bad-${number}` })
-        await stack.channel.waitForConfirms()
-        await rabbitmq.ctl('set_vm_memory_high_watermark', '0.00001')
-        consumer.kill('SIGCONT')
-        await eventually(async () => expect(await consumer.notReady()).toMatch(/block/))
-        await eventually(() => expect(lines('error').length).toBeGreaterThan(1), MINUTE_MS)
-        expect(lines('error').at(-1)).toMatchObject({ queue: 'create_item', reason: 'blocked' })
-      } finally {
-        consumer.kill('SIGCONT')
-        await rabbitmq.ctl('set_vm_memory_high_watermark', '0.4')
-      }
-      await eventually(async () => expect(await stack.depth('create_item.dead-letter')).toBe(2_000), MINUTE_MS)
-      await eventually(() =>
-        expect(lines('info')).toContainEqual(
-          expect.objectContaining({
-            message: expect.stringMatching(/^no message of create_item waits for its dead letter/),
-          }),
-        ),
-      )
-      // One for each message and attempt would be thousands.
-      expect(lines('error').length).toBeLessThan(20)
-      expect(lines('warn').length).toBeLessThan(100)
-      await stack.channel.purgeQueue('create_item.dead-letter')
-    },
-    3 * MINUTE_MS,
-  )
-
-  it(
     'has no more dead letters after a redrive that a memory alarm stopped than before it',
     async () => {
       const { rabbitmq } = stack.servers

@@ -241,6 +241,45 @@ describe('messaging under faults', () => {
     frames.close()
   }, 60_000)
 
+  it('writes one line about bad messages that an alarm keeps from their dead letters, and one when that is over', async () => {
+    const frames = await startFrameProxy(underTest.server)
+    const lines: { level: string; message: string; fields: object }[] = []
+    const to = (level: string) => (fields: object, message: string) => void lines.push({ level, message, fields })
+    const log = { debug() {}, info: to('info'), warn: to('warn'), error: to('error') }
+    const service = { ...countingService(), log }
+    const consumer = await start({ servers: [frames.server] }, [], service)
+    await consumer.consume(numbers, noting(new Map()), config)
+    frames.send(BLOCKED)
+    const { queue } = numbers
+    for (let n = 0; n < 2_000; n += 1) channel.sendToQueue(queue, Buffer.from('{}'), { messageId: `bad-${n}` })
+    const { prefetch } = config
+    await eventually(() => expect(service.value('messages_held', { queue })).toBe(prefetch), 20_000)
+    // Each of the batch is tried again every 50 ms.
+    await new Promise((resolve) => setTimeout(resolve, 2_000))
+    const blocked = `cannot dead-letter a message of ${queue}: the broker blocks publishing: memory`
+    expect(consumer.notReady()).toContain('memory')
+    const about = (level: string) => lines.filter((line) => line.level === level)
+    expect(about('error')).toEqual([
+      { level: 'error', message: blocked, fields: { queue, reason: 'blocked', messages: 1 } },
+    ])
+    frames.send(UNBLOCKED)
+    const letters = async () => (await channel.checkQueue(deadLetterQueue(queue))).messageCount
+    await eventually(async () => expect(await letters()).toBe(2_000), 20_000)
+    await eventually(() => expect(service.value('messages_held', { queue })).toBe(0), 20_000)
+    const over = new RegExp(`^no message of ${queue} waits for its dead letter any more, after `)
+    await eventually(() =>
+      expect(about('info').filter(({ message }) => over.test(message))).toMatchObject([
+        { fields: { messages: config.batchMost } },
+      ]),
+    )
+    // One for each batch and reason.
+    const refused = about('warn').filter(({ message }) => / messages? refused and dead-lettered$/.test(message))
+    expect(refused.length).toBeLessThan(2_000 / 2)
+    const counts = refused.map(({ fields }) => ('messages' in fields ? Number(fields.messages) : 0))
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(2_000)
+    frames.close()
+  }, 60_000)
+
   /** A consumer with more in its queue than it may have in hand, which does nothing until `go`. */
   const overfull = async () => {
     const service = countingService()
