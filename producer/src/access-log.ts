@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Service } from '@ims/messaging'
 import { clientOf } from './authorisation.ts'
-import { refusalLogged } from './problem.ts'
+import { type Refusal, refusalLogged } from './problem.ts'
 import { pathOf, type Step } from './step.ts'
 
 /** An id we take over from a client or proxy: safe in headers and logs. */
@@ -40,12 +40,14 @@ export function accessLog(
     response.on('close', () => {
       const ms = performance.now() - since
       const status = response.headersSent ? response.statusCode : CLIENT_LEFT
-      const level = status >= 500 ? 'warn' : 'info'
-      log[level](fieldsOf(request, response, { requestId, address, route, status, ms }), 'request')
+      const refusal = refusalLogged(response)
+      // Also of an answer that was cut off: its status was sent before it failed.
+      const level = status >= 500 || refusal?.error !== undefined ? 'warn' : 'info'
+      log[level](fieldsOf(request, response, { requestId, address, route, status, refusal, ms }), 'request')
       const method = KNOWN_METHODS.has(request.method ?? '') ? (request.method ?? '') : 'other'
       meter.observe('http_request_duration_seconds', ms / 1000, { route, method, status: String(status) })
       if (status >= 500) {
-        const reason = refusalLogged(response)?.reason ?? 'unknown'
+        const reason = refusal?.reason ?? 'unknown'
         meter.count('http_requests_failed', { route, status: String(status), reason })
       }
     })
@@ -77,15 +79,15 @@ interface Seen {
   readonly address: string | undefined
   readonly route: string
   readonly status: number
+  readonly refusal: Refusal | undefined
   readonly ms: number
 }
 
 function fieldsOf(
   { method }: IncomingMessage,
   response: ServerResponse,
-  { requestId, address, route, status, ms }: Seen,
+  { requestId, address, route, status, refusal, ms }: Seen,
 ): object {
-  const refusal = refusalLogged(response)
   // Members that are undefined are not written.
   return {
     requestId,

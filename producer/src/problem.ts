@@ -96,7 +96,8 @@ export function problemOf(error: unknown): Problem | undefined {
   return undefined
 }
 
-interface Logged {
+/** Why a request was not served, as the log and the metrics have it. */
+export interface Refusal {
   /** The broker's or the consumer's reason, else the kind of the problem. */
   readonly reason: string
   /** What the client is not told. */
@@ -104,10 +105,10 @@ interface Logged {
 }
 
 /** Of requests that failed: what the client is not told. */
-const failures = new WeakMap<ServerResponse, Logged>()
+const failures = new WeakMap<ServerResponse, Refusal>()
 
 /** Why a request was answered with a problem, or its answer was cut off; undefined for all others. */
-export function refusalLogged(response: ServerResponse): Logged | undefined {
+export function refusalLogged(response: ServerResponse): Refusal | undefined {
   const problem = problemSent(response)
   return failures.get(response) ?? (problem && { reason: problem.details?.reason ?? problem.kind })
 }

@@ -12,7 +12,7 @@ const COUNTERS = {
   ],
   messages_consumed: ['Deliveries from the broker, redeliveries included.', ['queue']],
   messages_applied: [
-    'Messages that were applied for the first time, by outcome: a delete of an unknown sku is one of its own.',
+    'Messages whose effect is durable and queries that were answered, by outcome.',
     ['queue', 'outcome'],
   ],
   messages_duplicates: ['Messages that had been applied before.', ['queue']],

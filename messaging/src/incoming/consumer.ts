@@ -28,6 +28,8 @@ const COST_OF_REPLY_BYTE = 9
 const CANCEL_TIMEOUT_MS = 1_000
 /** While the queue is left, the log says why this often. */
 const SAID_AGAIN_AFTER_MS = 30_000
+/** Of queries that nobody can be replied to, the log has the first, and then how many there were. */
+const DROPPED_SAID_EVERY_MS = 10_000
 /**
  * Longest pause before the queue is consumed again while the dependency answers, but the messages fail all the same. Each try
  * counts toward the delivery limit of quorum queues before RabbitMQ 4.3, which is 20: an hour must be well below it.
@@ -65,6 +67,7 @@ export class Consumer<Body, Result> {
   readonly #working = new Set<Promise<void>>()
   readonly #telling: Telling<Body, Result>
   readonly #workLog: WorkLog
+  readonly #dropped: RepeatedLine
   /** What is wrong with the batch in hand, or with the dependency. */
   #trouble: string | undefined
   /** The queue is left until the dependency answers: how often in a row that was necessary. */
@@ -87,6 +90,7 @@ export class Consumer<Body, Result> {
     this.#workLog = new WorkLog(parts.contract, parts.service)
     this.#parts = { ...parts, handler: this.#workLog.watch(parts.handler) }
     this.#stop = new OwnScope(clockOf(parts.service))
+    this.#dropped = new RepeatedLine(DROPPED_SAID_EVERY_MS, () => this.#stop.clock.nowMs())
     const { contract, connection, rabbitmq, config, service } = parts
     const inHand = { variable: 'CONSUMER_IN_HAND_MOST_BYTES', configured: config.inHandMostBytes }
     const costInHand = { costBytes: COST_OF_BYTE_IN_HAND, mostUseful: IN_HAND_MAX_BYTES }
@@ -258,8 +262,12 @@ export class Consumer<Body, Result> {
     const { contract, service } = this.#parts
     const { messageId, replyTo: address } = held.message.properties
     service.meter.count('queries_dropped', { queue: contract.queue, reason })
-    if (reason === 'no-reply-address')
-      service.log.warn({ queue: contract.queue, messageId, address }, 'no proper address to reply to: query dropped')
+    const lines = reason === 'no-reply-address' ? this.#dropped.due(reason) : undefined
+    if (lines !== undefined)
+      service.log.warn(
+        { queue: contract.queue, messageId, address, lines },
+        'no proper address to reply to: query dropped',
+      )
     this.#inHand.leave('ack', [held])
   }
 

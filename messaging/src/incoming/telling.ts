@@ -1,7 +1,8 @@
 // Tells what was decided about messages: a reply for whoever asked, a dead letter of what was refused and nobody heard of, then the ack.
+import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { ConsumerConfig } from '../config.ts'
 import type { Contract } from '../contract.ts'
-import { asError } from '../errors.ts'
+import { asError, NotAccepted } from '../errors.ts'
 import type { Outcome } from '../handler.ts'
 import type { Envelope, Publisher } from '../outgoing/publisher.ts'
 import { HEARS_REFUSALS_HEADER } from '../outgoing/reply.ts'
@@ -20,6 +21,8 @@ import { Stuck } from './stuck.ts'
 /** Longest wait for room for the reply to a command, which has its effect all the same. One to a query waits until its deadline. */
 const REPLY_WAITS_MOST_MS = 30_000
 
+/** Of replies that cannot be delivered for the same reason, the log has the first, and then how many there were. */
+const SAID_EVERY_MS = 10_000
 /** Ids of refused messages that one line of the log names. */
 const LOGGED_IDS_MAX = 20
 
@@ -54,10 +57,12 @@ export class Telling<Body, Result> {
   #hearingBytes = 0
   readonly #stuck: Stuck<Held<Body>>
   readonly #outcomes: OutcomeCounter
+  readonly #unreplied: RepeatedLine
 
   constructor(parts: TellingParts<Body, Result>) {
     this.#parts = parts
-    const { contract, service } = parts
+    const { contract, service, scope } = parts
+    this.#unreplied = new RepeatedLine(SAID_EVERY_MS, () => scope.clock.nowMs())
     this.#stuck = new Stuck(contract.queue, service, parts.stuckChanged)
     this.#outcomes = new OutcomeCounter(contract, service.meter)
   }
@@ -202,15 +207,21 @@ export class Telling<Body, Result> {
     const { messageId, replyTo: address } = message.properties
     const labels = { queue: contract.queue }
     const envelope = await this.#replyEnvelope(held, outcome, scope)
-    if (envelope === undefined)
-      return service.log.warn({ ...labels, messageId, address }, 'no proper address to reply to')
+    if (envelope === undefined) {
+      const lines = this.#unreplied.due('no-reply-address')
+      if (lines !== undefined)
+        service.log.warn({ ...labels, messageId, address, lines }, 'no proper address to reply to')
+      return
+    }
     const waitsMs = contract.kind === 'query' ? expiresAtMs - scope.clock.nowMs() : REPLY_WAITS_MOST_MS
     try {
       await replies.tell(envelope, scope.part([session.over.signal], Math.max(0, waitsMs)))
       service.meter.count('replies_sent', labels)
     } catch (error) {
       service.meter.count('replies_unroutable', labels)
-      service.log.warn({ ...labels, messageId }, `reply not delivered: ${asError(error).message}`)
+      const { name, message: why } = asError(error)
+      const lines = this.#unreplied.due(error instanceof NotAccepted ? error.reason : name)
+      if (lines !== undefined) service.log.warn({ ...labels, messageId, lines }, `reply not delivered: ${why}`)
     }
   }
 }
