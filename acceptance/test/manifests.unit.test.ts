@@ -1,6 +1,7 @@
 // The manifests as files: complete, alike where they should be, hardened, and naming only what there is. No cluster is asked.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { runInNewContext } from 'node:vm'
 import { makeAccounts } from '@ims/accounts'
 import { type QueueName, queues, services } from '@ims/accounts/suite'
 import { consumerEnvironment } from '@ims/messaging'
@@ -27,7 +28,18 @@ import {
 } from './manifests.ts'
 import { ROOT } from './stack.ts'
 
-const trigger = z.object({ queueName: z.string(), value: z.string() })
+const scaledObject = z.object({
+  spec: z.object({
+    advanced: z.object({
+      scalingModifiers: z.object({ formula: z.string(), target: z.string() }),
+      horizontalPodAutoscalerConfig: z.object({
+        behavior: z.object({ scaleUp: z.object({ stabilizationWindowSeconds: z.int() }) }),
+      }),
+    }),
+    pollingInterval: z.int(),
+    triggers: z.array(z.object({ type: z.string(), name: z.string(), metadata: z.record(z.string(), z.string()) })),
+  }),
+})
 
 const CONSUMERS = ['one', 'two', 'three', 'four']
 const namesOf = (all: readonly Manifest[]) => all.map(({ metadata }) => metadata.name)
@@ -278,18 +290,51 @@ describe('the overlays', () => {
     expect(producer).not.toContain('optional: true')
   })
 
-  it('scale a consumer when more messages wait than its pods take at once, by the queue that it consumes', () => {
-    const scaled = z.object({ spec: z.object({ triggers: z.array(z.object({ metadata: trigger })) }) })
-    const { prefetch } = consumerEnvironment.parse({})
-    for (const { name, consumes } of services.filter(({ consumes }) => consumes.length > 0)) {
-      const file = join(KUBERNETES, `overlays/keda/component/${name.replace('_', '-')}-scaledobject.yaml`)
-      const { triggers } = scaled.parse(parse(readFileSync(file, 'utf8'))).spec
-      const takes = (queue: QueueName) =>
-        queues[queue] === 'query' ? Math.min(QUERY_PREFETCH_MAX, prefetch) : prefetch
-      expect(triggers.map(({ metadata: { queueName, value } }) => ({ queueName, value }))).toEqual(
-        consumes.map((queue) => ({ queueName: queue, value: String(2 * takes(queue)) })),
+  describe.each(services.filter(({ name }) => name.startsWith('consumer_')))('scale $name', ({ name, consumes }) => {
+    const file = join(KUBERNETES, `overlays/keda/component/${name.replace('_', '-')}-scaledobject.yaml`)
+    const { advanced, pollingInterval, triggers } = scaledObject.parse(parse(readFileSync(file, 'utf8'))).spec
+    const { formula, target } = advanced.scalingModifiers
+    const { prefetch, holdMostMs } = consumerEnvironment.parse({})
+    const takes = (queue: QueueName) => (queues[queue] === 'query' ? Math.min(QUERY_PREFETCH_MAX, prefetch) : prefetch)
+    /** What KEDA compares with the target for each pod. The formula means the same in JavaScript. */
+    const wanted = (waiting: number, consumers: number): unknown =>
+      runInNewContext(formula, {
+        max: Math.max,
+        ...Object.fromEntries(
+          consumes.flatMap((queue) => [
+            [queue, waiting],
+            [`${queue}_consumers`, consumers],
+          ]),
+        ),
+      })
+
+    it('when more messages wait than its pods take at once, by the queues that it consumes', () => {
+      const lengths = triggers.filter(({ type }) => type === 'rabbitmq')
+      expect(lengths.map(({ name: queue, metadata: { queueName, value } }) => ({ queue, queueName, value }))).toEqual(
+        consumes.map((queue) => ({ queue, queueName: queue, value: String(takes(queue)) })),
       )
-    }
+      for (const queue of consumes) expect(target).toBe(String(takes(queue)))
+      expect(wanted(100_000, 2)).toBe(100_000)
+    })
+
+    it('not on messages that are held: those in hand, and those of a queue that its consumers have left', () => {
+      const lengths = triggers.filter(({ type }) => type === 'rabbitmq')
+      expect(lengths.map(({ metadata }) => metadata.excludeUnacknowledged)).toEqual(lengths.map(() => 'true'))
+      expect(wanted(100_000, 0)).toBe(0)
+      const counts = triggers.filter(({ type }) => type === 'metrics-api')
+      expect(
+        counts.map(({ name: trigger, metadata: { url, valueLocation } }) => ({ trigger, url, valueLocation })),
+      ).toEqual(
+        consumes.map((queue) => ({
+          trigger: `${queue}_consumers`,
+          url: `http://rabbitmq.ims.svc:15672/api/queues/%2F/${queue}`,
+          valueLocation: 'consumers',
+        })),
+      )
+      // Until they have left it, and KEDA has asked.
+      const { stabilizationWindowSeconds } = advanced.horizontalPodAutoscalerConfig.behavior.scaleUp
+      expect(stabilizationWindowSeconds).toBeGreaterThan(2 * (holdMostMs / 1_000 + pollingInterval))
+    })
   })
 
   it('never let an apply undo what an autoscaler has set', () => {

@@ -102,7 +102,9 @@ describe('the suite', () => {
 
   it('counts what it does, in the text format of Prometheus', async () => {
     const metrics = await (await fetch(`${stack.service('consumer_two').admin}/metrics`)).text()
-    expect(metrics).toMatch(/ims_messages_applied_total\{queue="create_item",service="consumer_two"\} \d+/)
+    expect(metrics).toMatch(
+      /ims_messages_applied_total\{queue="create_item",outcome="created",service="consumer_two"\} \d+/,
+    )
     expect(metrics).toMatch(
       /ims_messages_dead_lettered_total\{queue="create_item",reason="duplicate-sku",service="consumer_two"\} 1/,
     )

@@ -1,5 +1,6 @@
 // The way into messaging: one broker per process, with a connection for publishing, one for replies and, once something is consumed, one for that.
 
+import { RepeatedLine } from '@ims/runtime/repeated-line'
 import { addressOf } from '@ims/runtime/server-list'
 import type { ConfirmChannel } from 'amqplib'
 import type { ConsumerConfig, RabbitmqConfig } from './config.ts'
@@ -15,6 +16,9 @@ import { ReplyAddresses } from './outgoing/reply-addresses.ts'
 import { Requester } from './outgoing/requester.ts'
 import { clockOf, Scope } from './scope.ts'
 import type { Service } from './service.ts'
+
+/** While something is waited for at start, the log says what this often. */
+const SAID_EVERY_MS = 30_000
 
 /** What a running subscription is to its owner. */
 export interface Subscription {
@@ -63,7 +67,7 @@ export async function openBroker(config: RabbitmqConfig, service: Service, role:
   const broker = new RabbitmqBroker(config, service, role)
   service.explainStart?.(() => broker.notReady() ?? broker.publisher.queues.missing())
   try {
-    service.log.info({ servers: config.servers.map(addressOf), vhost: config.vhost }, 'waiting for the broker')
+    service.log.info({ servers: config.servers.map(addressOf), vhost: config.vhost }, 'connecting to the broker')
     await broker.opened(service.stopping)
     return broker
   } catch (error) {
@@ -85,6 +89,7 @@ export async function waitForConsumers(
 ): Promise<void> {
   const { log, stopping } = service
   const scope = new Scope(clockOf(service), stopping)
+  const line = new RepeatedLine(SAID_EVERY_MS, () => scope.clock.nowMs())
   let said = ''
   service.explainStart?.(() => said || undefined)
   const stopped = new Promise<never>((_, reject) => {
@@ -94,16 +99,20 @@ export async function waitForConsumers(
   for (const endsAt = scope.clock.nowMs() + mostMs; ; ) {
     stopping.throwIfAborted()
     const waitsFor = await Promise.race([broker.withoutConsumer(contracts), stopped]).then(
-      (queues) => (queues.length === 0 ? undefined : `waiting for a consumer of: ${queues.join(', ')}`),
+      (queues) =>
+        queues.length === 0
+          ? undefined
+          : ({ level: 'info', why: `waiting for a consumer of: ${queues.join(', ')}` } as const),
       (error: Error) => {
         if (error instanceof Misconfigured || stopping.aborted) throw error
-        return `waiting for the broker to tell which queues have a consumer: ${error.message}`
+        const why = `waiting for the broker to tell which queues have a consumer: ${error.message}`
+        return { level: 'warn', why } as const
       },
     )
     if (waitsFor === undefined) return
-    if (scope.clock.nowMs() > endsAt) return log.warn({}, `no longer ${waitsFor}; messages wait on their queues`)
-    if (waitsFor !== said) log.info({}, waitsFor)
-    said = waitsFor
+    if (scope.clock.nowMs() > endsAt) return log.warn({}, `no longer ${waitsFor.why}; messages wait on their queues`)
+    if (line.due(waitsFor.why) !== undefined) log[waitsFor.level]({}, waitsFor.why)
+    said = waitsFor.why
     await scope.pause(500)
   }
 }

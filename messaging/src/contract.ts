@@ -42,3 +42,16 @@ export function query<Reply>(
 export function deadLetterQueue(queue: string): string {
   return `${queue}.dead-letter`
 }
+
+const oneOf = z.union([
+  z.object({ const: z.string() }).transform((schema) => [schema.const]),
+  z.object({ enum: z.array(z.string()) }).transform((schema) => schema.enum),
+])
+const withOutcome = z.object({ properties: z.object({ outcome: oneOf }) })
+
+/** What the member `outcome` of a command's result can be, by its schema; empty where it has none, or it may be any text. */
+export function outcomesOf(contract: Contract): readonly string[] {
+  if (contract.kind === 'query') return []
+  const schema = z.toJSONSchema(contract.result, { unrepresentable: 'any', io: 'input' })
+  return withOutcome.safeParse(schema).data?.properties.outcome ?? []
+}

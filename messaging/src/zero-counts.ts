@@ -2,6 +2,7 @@
 // (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics)
 import type { Contract } from './contract.ts'
 import { NOT_ACCEPTED_REASONS } from './errors.ts'
+import { countedOutcomes } from './incoming/counted-outcomes.ts'
 import type { Meter } from './service.ts'
 
 /** What happens to messages that are published to `queue`. */
@@ -12,11 +13,14 @@ export function zeroPublished(meter: Meter, queue: string): void {
 }
 
 /** What happens to messages that are taken off a queue. Dead letters are missing: their reasons are the handlers' own. */
-export function zeroConsumed(meter: Meter, { kind, queue }: Contract): void {
+export function zeroConsumed(meter: Meter, contract: Contract): void {
+  const { kind, queue } = contract
   if (kind === 'query')
     for (const reason of ['expired', 'no-reply-address']) meter.count('queries_dropped', { queue, reason }, 0)
-  const metrics = ['messages_consumed', 'messages_applied', 'messages_duplicates', 'messages_retried']
-  for (const metric of [...metrics, 'replies_sent', 'replies_unroutable', 'stale_acks_dropped'])
-    meter.count(metric, { queue }, 0)
+  // A query has no effect, so it is never applied for a second time.
+  else meter.count('messages_duplicates', { queue }, 0)
+  for (const outcome of countedOutcomes(contract)) meter.count('messages_applied', { queue, outcome }, 0)
+  const metrics = ['messages_consumed', 'messages_retried', 'replies_sent', 'replies_unroutable', 'stale_acks_dropped']
+  for (const metric of metrics) meter.count(metric, { queue }, 0)
   meter.observe('messages_held', 0, { queue })
 }

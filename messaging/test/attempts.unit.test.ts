@@ -31,6 +31,8 @@ function run(
   } = {},
 ) {
   const calls: string[] = []
+  const warned: string[] = []
+  const warn = (_: object, message: string) => void warned.push(message)
   const troubles: (string | undefined)[] = []
   const waiting = deliveries(joins)
   const all = deliveries(batch)
@@ -49,7 +51,7 @@ function run(
     queue: 'q',
     handler,
     config: { batchMost, retryMostMs: 1, holdMostMs },
-    service: { ...countingService(), clock },
+    service: { ...countingService(), log: { ...quietService.log, warn }, clock },
     trouble: (sentence: string | undefined) => void troubles.push(sentence),
     told: (told: readonly Told<{ read: Delivery }, unknown>[]) => {
       for (const { item, outcome } of told) {
@@ -73,6 +75,7 @@ function run(
     untold,
     outcomes: untold.then(() => all.map(({ messageId }) => outcomes.get(messageId))),
     calls,
+    warned,
     troubles,
     toldAfter,
     givenUp,
@@ -94,6 +97,16 @@ describe('a batch that fails', () => {
       applied,
     ])
     expect(calls).toEqual(['axb', 'ax', 'a', 'x', 'b', 'x', 'x'])
+  })
+
+  it('is logged with one line for each cause, however many messages fail and however often', async () => {
+    const { outcomes, calls, warned } = run('acdefghijb', (id) => ('ab'.includes(id) ? undefined : new Error('a bug')))
+    expect(kinds(await outcomes).filter((kind) => kind === 'refused')).toHaveLength(8)
+    expect(calls.length).toBeGreaterThan(20)
+    expect(warned).toEqual([
+      'could not apply messages, looking for the cause: a bug',
+      'could not apply messages, it failed alone while others succeeded: a bug',
+    ])
   })
 
   it('does not refuse the message that succeeds at a later attempt', async () => {

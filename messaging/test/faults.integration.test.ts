@@ -23,6 +23,9 @@ const config = consumerEnvironment.parse({
   CONSUMER_RETRY_MOST_MS: '50',
 })
 
+/** The label of commands whose result has no outcome. */
+const APPLIED = { outcome: 'applied' }
+
 /** https://www.rabbitmq.com/docs/connection-blocked */
 const BLOCKED = Buffer.from([1, 0, 0, 0, 0, 0, 11, 0, 10, 0, 60, 6, ...Buffer.from('memory'), 0xce])
 const UNBLOCKED = Buffer.from([1, 0, 0, 0, 0, 0, 4, 0, 10, 0, 61, 0xce])
@@ -238,6 +241,45 @@ describe('messaging under faults', () => {
     frames.close()
   }, 60_000)
 
+  it('writes one line about bad messages that an alarm keeps from their dead letters, and one when that is over', async () => {
+    const frames = await startFrameProxy(underTest.server)
+    const lines: { level: string; message: string; fields: object }[] = []
+    const to = (level: string) => (fields: object, message: string) => void lines.push({ level, message, fields })
+    const log = { debug() {}, info: to('info'), warn: to('warn'), error: to('error') }
+    const service = { ...countingService(), log }
+    const consumer = await start({ servers: [frames.server] }, [], service)
+    await consumer.consume(numbers, noting(new Map()), config)
+    frames.send(BLOCKED)
+    const { queue } = numbers
+    for (let n = 0; n < 2_000; n += 1) channel.sendToQueue(queue, Buffer.from('{}'), { messageId: `bad-${n}` })
+    const { prefetch } = config
+    await eventually(() => expect(service.value('messages_held', { queue })).toBe(prefetch), 20_000)
+    // Each of the batch is tried again every 50 ms.
+    await new Promise((resolve) => setTimeout(resolve, 2_000))
+    const blocked = `cannot dead-letter a message of ${queue}: the broker blocks publishing: memory`
+    expect(consumer.notReady()).toContain('memory')
+    const about = (level: string) => lines.filter((line) => line.level === level)
+    expect(about('error')).toEqual([
+      { level: 'error', message: blocked, fields: { queue, reason: 'blocked', messages: 1 } },
+    ])
+    frames.send(UNBLOCKED)
+    const letters = async () => (await channel.checkQueue(deadLetterQueue(queue))).messageCount
+    await eventually(async () => expect(await letters()).toBe(2_000), 20_000)
+    await eventually(() => expect(service.value('messages_held', { queue })).toBe(0), 20_000)
+    const over = new RegExp(`^no message of ${queue} waits for its dead letter any more, after `)
+    await eventually(() =>
+      expect(about('info').filter(({ message }) => over.test(message))).toMatchObject([
+        { fields: { messages: config.batchMost } },
+      ]),
+    )
+    // One for each batch and reason.
+    const refused = about('warn').filter(({ message }) => / messages? refused and dead-lettered$/.test(message))
+    expect(refused.length).toBeLessThan(2_000 / 2)
+    const counts = refused.map(({ fields }) => ('messages' in fields ? Number(fields.messages) : 0))
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(2_000)
+    frames.close()
+  }, 60_000)
+
   /** A consumer with more in its queue than it may have in hand, which does nothing until `go`. */
   const overfull = async () => {
     const service = countingService()
@@ -256,8 +298,8 @@ describe('messaging under faults', () => {
       },
       { ...config, inHandMostBytes: 1_000_000 },
     )
-    const counted = (what: string, labels: Record<string, string> = { queue: heavy.queue }) =>
-      service.value(what, labels) ?? 0
+    const counted = (what: string, labels = {}) =>
+      service.value(what, what === 'broker_reconnects' ? labels : { queue: heavy.queue, ...labels }) ?? 0
     await eventually(() => expect(counted('messages_consumed')).toBeGreaterThan(9))
     return { go, counted, left: async () => (await channel.checkQueue(heavy.queue)).messageCount }
   }
@@ -267,7 +309,7 @@ describe('messaging under faults', () => {
     await new Promise((resolve) => setTimeout(resolve, 4_000)) // several heartbeats
     expect(counted('messages_consumed')).toBeLessThan(15)
     go()
-    await eventually(() => expect(counted('messages_applied')).toBe(100), 20_000)
+    await eventually(() => expect(counted('messages_applied', APPLIED)).toBe(100), 20_000)
     expect(counted('broker_reconnects', { connection: 'consuming' })).toBe(0)
   }, 60_000)
 
@@ -276,7 +318,7 @@ describe('messaging under faults', () => {
     proxy.cut()
     await eventually(() => expect(counted('broker_reconnects', { connection: 'consuming' })).toBe(1), 20_000)
     go()
-    await eventually(() => expect(counted('messages_applied')).toBeGreaterThanOrEqual(100), 20_000)
+    await eventually(() => expect(counted('messages_applied', APPLIED)).toBeGreaterThanOrEqual(100), 20_000)
     await eventually(async () => expect(await left()).toBe(0), 20_000)
   }, 60_000)
 
@@ -452,13 +494,13 @@ describe('messaging under faults', () => {
     const { queue: replyTo } = await channel.assertQueue('', { exclusive: true })
     const replies: string[] = []
     await channel.consume(replyTo, (message) => void replies.push(message?.properties.correlationId), { noAck: true })
-    const counted = (name: string) => service.value(name, { queue: numbers.queue })
+    const counted = (name: string, labels = {}) => service.value(name, { queue: numbers.queue, ...labels })
     // Those for publishing and for replies are the older ones of the three.
     proxy.cutAfterBytes(0)
     expect(proxy.cut(2)).toBe(2)
     await eventually(() => expect(consumer.notReady()).toBeDefined())
     channel.sendToQueue(numbers.queue, Buffer.from('{"n":1}'), { replyTo, correlationId: 'kept' })
-    await eventually(() => expect(counted('messages_applied')).toBe(1))
+    await eventually(() => expect(counted('messages_applied', APPLIED)).toBe(1))
     if (what === 'comes back') {
       proxy.cutAfterBytes(undefined)
       await eventually(() => expect(replies).toEqual(['kept']))

@@ -7,6 +7,7 @@ import { type Broker, type Dependency, openBroker, type Subscription } from '../
 import { consumerEnvironment } from '../src/config.ts'
 import { command, deadLetterQueue } from '../src/contract.ts'
 import type { Delivery, Handler, Outcome } from '../src/handler.ts'
+import { clockOf } from '../src/scope.ts'
 import { quietService } from '../src/testing.ts'
 import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
@@ -26,6 +27,7 @@ describe('a consumer whose dependency is away', () => {
   let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
   const open: Broker[] = []
   const logged: string[] = []
+  const warned: string[] = []
 
   beforeAll(async () => {
     underTest = await rabbitmqUnderTest('leaving')
@@ -43,9 +45,15 @@ describe('a consumer whose dependency is away', () => {
     await underTest.drop()
   })
 
-  const consume = async (handler: Handler<Numbered, string>, dependency?: Dependency): Promise<Subscription> => {
+  const consume = async (
+    handler: Handler<Numbered, string>,
+    dependency?: Dependency,
+    clock = clockOf({}),
+  ): Promise<Subscription> => {
     const info = (_: object, message: string) => void logged.push(message)
-    const broker = await openBroker(underTest.config, { ...quietService, log: { ...quietService.log, info } })
+    const warn = (_: object, message: string) => void warned.push(message)
+    const log = { ...quietService.log, info, warn }
+    const broker = await openBroker(underTest.config, { ...quietService, log, clock })
     open.push(broker)
     return await broker.consume(numbers, handler, config, dependency)
   }
@@ -97,6 +105,23 @@ describe('a consumer whose dependency is away', () => {
     )
     expect(logged.at(-1)).toBe('batch handled')
   })
+
+  it('logs at warn what it waits for, again each 30 s', async () => {
+    warned.length = 0
+    // An hour is 36 s.
+    const clock = { ...clockOf({}), nowMs: () => 100 * performance.now() }
+    const fails = async () => {
+      throw away()
+    }
+    await consume(fails, async () => 'MySQL: Account is locked', clock)
+    send(10)
+    const { queue } = numbers
+    const waits = `not consuming ${queue}: MySQL: Account is locked`
+    await eventually(() => expect(warned.filter((line) => line === waits).length).toBeGreaterThan(1), 20_000)
+    const left = `left the queue ${queue} until its messages can be applied: the database is away`
+    expect(warned.filter((line) => line === left)).toHaveLength(1)
+    expect(warned.filter((line) => line.startsWith('could not apply')).length).toBeLessThan(3)
+  }, 30_000)
 
   it('takes few messages at first while the dependency answers and messages fail all the same', async () => {
     const batches: number[] = []

@@ -53,6 +53,31 @@ describe('supervision', () => {
     expect(opened).toHaveLength(2)
   })
 
+  it('logs at warn why it cannot be opened: at once, then each 30 s, however often it is tried', async () => {
+    const lines: unknown[][] = []
+    const at = { ms: 0 }
+    let attempts = 0
+    const warn = (fields: object, message: string) => void lines.push([message, fields])
+    const supervised = new Supervised({
+      name: 'connection for publishing',
+      service: { ...quietService, log: { ...quietService.log, warn }, clock: { ...clockOf({}), nowMs: () => at.ms } },
+      reconnectMostMs: 2,
+      open: () => {
+        attempts += 1
+        return Promise.reject<object>(new Error('connect ECONNREFUSED 127.0.0.1:5672'))
+      },
+      close: async () => {},
+    })
+    await eventually(() => expect(attempts).toBeGreaterThan(20))
+    const message = 'connection for publishing: connect ECONNREFUSED 127.0.0.1:5672; trying again'
+    expect(lines).toEqual([[message, { retryInMs: expect.any(Number), lines: 1 }]])
+    at.ms = 30_000
+    await eventually(() => expect(lines).toHaveLength(2))
+    expect(lines[1]).toEqual([message, { retryInMs: expect.any(Number), lines: expect.any(Number) }])
+    await supervised.close()
+    expect(lines).toHaveLength(2)
+  })
+
   it('says first what keeps closed the thing that it is opened on', async () => {
     let why: string | undefined = 'connection is not open: 127.0.0.1:5672: connect ECONNREFUSED'
     const channel = new Supervised({

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Service } from '@ims/messaging'
 import { clientOf } from './authorisation.ts'
-import { problemReason } from './problem.ts'
+import { type Refusal, refusalLogged } from './problem.ts'
 import { pathOf, type Step } from './step.ts'
 
 /** An id we take over from a client or proxy: safe in headers and logs. */
@@ -36,20 +36,28 @@ export function accessLog(
     request.url = normalised(request.url ?? '/')
     const path = pathOf(request)
     const route = known.has(path) ? path : (open.find(({ start }) => path.startsWith(start))?.route ?? 'unmatched')
+    const address = addressOf(request)
     response.on('close', () => {
       const ms = performance.now() - since
       const status = response.headersSent ? response.statusCode : CLIENT_LEFT
-      log.info(fieldsOf(request, response, { requestId, route, status, ms }), 'request')
+      const refusal = refusalLogged(response)
+      // Also of an answer that was cut off: its status was sent before it failed.
+      const level = status >= 500 || refusal?.error !== undefined ? 'warn' : 'info'
+      log[level](fieldsOf(request, response, { requestId, address, route, status, refusal, ms }), 'request')
       const method = KNOWN_METHODS.has(request.method ?? '') ? (request.method ?? '') : 'other'
       meter.observe('http_request_duration_seconds', ms / 1000, { route, method, status: String(status) })
       if (status >= 500) {
-        const reason = problemReason(response) ?? 'unknown'
+        const reason = refusal?.reason ?? 'unknown'
         meter.count('http_requests_failed', { route, status: String(status), reason })
       }
     })
     return true
   }
 }
+
+/** The client's: Express names it, where TRUST_PROXY lets a proxy do so. It is read at once, because a closed socket has none. */
+const addressOf = (request: IncomingMessage & { readonly ip?: string }): string | undefined =>
+  request.ip ?? request.socket.remoteAddress
 
 const UNRESERVED = /%(2d|2e|3\d|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])/gi
 
@@ -68,24 +76,29 @@ function normalised(url: string): string {
 
 interface Seen {
   readonly requestId: string
+  readonly address: string | undefined
   readonly route: string
   readonly status: number
+  readonly refusal: Refusal | undefined
   readonly ms: number
 }
 
 function fieldsOf(
   { method }: IncomingMessage,
   response: ServerResponse,
-  { requestId, route, status, ms }: Seen,
+  { requestId, address, route, status, refusal, ms }: Seen,
 ): object {
   // Members that are undefined are not written.
   return {
     requestId,
+    address,
     client: clientOf(response)?.name,
     messageId: response.getHeader('Message-Id'),
     method,
     route,
     status,
+    reason: refusal?.reason,
+    error: refusal?.error,
     ms: Math.round(ms * 10) / 10,
     cutOff: response.writableFinished ? undefined : true,
   }

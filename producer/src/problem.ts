@@ -1,7 +1,7 @@
 // Errors as the client sees them: problem details (RFC 9457), one place that decides which error becomes which.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { BadReply, type Log, NoReply, NotAccepted, OutcomeUnknown } from '@ims/messaging'
-import { type ProblemDocument, sendProblemDocument } from '@ims/runtime'
+import { type ProblemDocument, problemSent, sendProblemDocument } from '@ims/runtime'
 import type { RequestHandler } from 'express'
 
 /** One fault of a request: the member or parameter, and what is wrong with it. An empty path is the whole body. */
@@ -96,13 +96,25 @@ export function problemOf(error: unknown): Problem | undefined {
   return undefined
 }
 
-const reasons = new WeakMap<ServerResponse, string>()
-/** Why a request was answered with a problem: the broker's or the consumer's reason, else the kind of the problem. */
-export const problemReason = (response: ServerResponse): string | undefined => reasons.get(response)
+/** Why a request was not served, as the log and the metrics have it. */
+export interface Refusal {
+  /** The broker's or the consumer's reason, else the kind of the problem. */
+  readonly reason: string
+  /** What the client is not told. */
+  readonly error?: string
+}
+
+/** Of requests that failed: what the client is not told. */
+const failures = new WeakMap<ServerResponse, Refusal>()
+
+/** Why a request was answered with a problem, or its answer was cut off; undefined for all others. */
+export function refusalLogged(response: ServerResponse): Refusal | undefined {
+  const problem = problemSent(response)
+  return failures.get(response) ?? (problem && { reason: problem.details?.reason ?? problem.kind })
+}
 
 /** Sends a problem. The response must not have begun. */
 export function sendProblem(response: ServerResponse, problem: Problem): void {
-  reasons.set(response, problem.details.reason ?? problem.kind)
   sendProblemDocument(response, documentOf(problem))
 }
 
@@ -136,9 +148,12 @@ export function problemHandler(log: Log): Failed {
     if (response.destroyed && problem !== undefined) return
     if (problem === undefined)
       log.error({ requestId, error: stackOf(error) }, 'a request failed for an unforeseen reason')
-    else if (problem.status >= 500) log.warn({ requestId, reason: whyOf(error) }, 'a request could not be served')
+    const answer = problem ?? new Problem(500, 'internal', 'The request failed; it was logged by its id.')
+    const { status, kind, details } = answer
+    if (problem !== undefined && status >= 500)
+      failures.set(response, { reason: details.reason ?? kind, error: whyOf(error) })
     if (response.headersSent) cutOff(response)
-    else sendProblem(response, problem ?? new Problem(500, 'internal', 'The request failed; it was logged by its id.'))
+    else sendProblem(response, answer)
   }
 }
 

@@ -1,4 +1,5 @@
 // The database: waits for MySQL and its schema, lends connections, runs transactions, reports whether it is ready.
+import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { MysqlConfig } from './config.ts'
 import { type Connections, connectionsTo, type Lent } from './connections.ts'
 import { asTransient, DatabaseError, errnoOf, meaningOf, sentenceOf } from './errors.ts'
@@ -19,6 +20,8 @@ const PAUSE_MAX_MS = 10
 const PAUSES_GROW_FOR = 8
 /** Time that a readiness check may take, in milliseconds: less than runtime gives whoever is asked whether it is ready. */
 const PING_MOST_MS = 1_500
+/** While MySQL cannot be used at start, the log says why this often. */
+const SAID_EVERY_MS = 30_000
 
 export interface Database {
   /** Runs `work` on one connection outside a transaction: each statement reads what is committed now. Rejects with DatabaseError. */
@@ -40,6 +43,7 @@ export interface Database {
 export async function openDatabase(config: MysqlConfig, service: Service): Promise<Database> {
   const { log, stopping } = service
   const connections = connectionsTo(config)
+  const line = new RepeatedLine(SAID_EVERY_MS)
   let said: string | undefined
   service.explainStart?.(() => said ?? `waiting for MySQL on ${connections.address}: it has not answered yet`)
   for (let attempt = 1; ; attempt += 1) {
@@ -52,7 +56,7 @@ export async function openDatabase(config: MysqlConfig, service: Service): Promi
       log.info({ server: connections.address, database: config.database }, 'connected to MySQL')
       return new MysqlDatabase(connections)
     }
-    if (said !== lacks) log.info({ server: connections.address, database: config.database }, lacks)
+    if (line.due(lacks) !== undefined) log.warn({ server: connections.address, database: config.database }, lacks)
     said = lacks
     await pause(Math.min(config.retryMostMs, 100 * 2 ** Math.min(attempt, 20)), stopping)
   }

@@ -1,5 +1,6 @@
 // Brings the schema up to date, from nothing or from what the Python suite made, one process at a time.
 
+import { RepeatedLine } from '@ims/runtime/repeated-line'
 import { addressOf, type Server } from '@ims/runtime/server-list'
 import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm'
 import { z } from 'zod'
@@ -16,6 +17,8 @@ import { pause } from './waiting.ts'
 export { MigrationRefused }
 
 const PAUSE_MS = 500
+/** While MySQL does not answer, the log says why this often. */
+const SAID_EVERY_MS = 30_000
 /** Time that DDL waits for open transactions on the table, for example of a Python consumer, in seconds. */
 const METADATA_LOCK_S = 30
 const LOCK_WAIT_TIMEOUT = 1205
@@ -85,7 +88,7 @@ const refused = (server: Server, { user, database }: MysqlConfig, cause: unknown
 
 async function connected(config: MysqlConfig, log: Log): Promise<{ source: DataSource; runner: QueryRunner }> {
   const deadline = performance.now() + config.migrationTimeoutMs
-  let said = ''
+  const line = new RepeatedLine(SAID_EVERY_MS)
   let refusals = 0
   for (let attempt = 0; ; attempt += 1) {
     const server = config.servers[attempt % config.servers.length]
@@ -99,8 +102,7 @@ async function connected(config: MysqlConfig, log: Log): Promise<{ source: DataS
       if (performance.now() > deadline) throw asTransient(error)
       const waits = `waiting for MySQL on ${addressOf(server)}: ${why}`
       // At a level that is shown: whoever started this waits too.
-      if (why !== said) log.warn({ server: addressOf(server) }, waits)
-      said = why
+      if (line.due(waits) !== undefined) log.warn({ server: addressOf(server) }, waits)
       await pause(PAUSE_MS, never)
     }
   }

@@ -29,6 +29,7 @@ type CountingService = Pick<Service, 'log' | 'stopping'> & {
  */
 export function startRetention(database: Needs, config: RetentionConfig, service: CountingService): Retention {
   const closing = new AbortController()
+  if (config.days > 0) service.meter.count('inbox_rows_removed', {}, 0)
   const over = AbortSignal.any([closing.signal, service.stopping])
   const rounds = config.days === 0 ? Promise.resolve() : keepRemoving(database, config, service, over)
   return {

@@ -38,8 +38,11 @@ describe('openDatabase', () => {
     const opening = openDatabase(through(mysql.config, free.port), service)
     await until(() => service.lines.some((line) => /^waiting for MySQL on \S+: .*ECONNREFUSED/.test(line)))
     expect(service.whyStarting()).toMatch(/^waiting for MySQL on 127\.0\.0\.1:\d+: .*ECONNREFUSED/)
+    // Once for all attempts within 30 s, and the schema's line like it.
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    expect(service.warned).toEqual([expect.stringMatching(/^waiting for MySQL on \S+: .*ECONNREFUSED/)])
     const proxy = await startTcpProxy(mysql.server, free.port)
-    await until(() => service.lines.some((line) => /^waiting for the schema to be migrated/.test(line)))
+    await until(() => service.warned.some((line) => /^waiting for the schema to be migrated/.test(line)))
     await migrate(mysql.config, serviceUnderTest().log)
     const database = await opening
     expect(service.lines.at(-1)).toBe('connected to MySQL')

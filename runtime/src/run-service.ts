@@ -69,6 +69,7 @@ export async function runService<S extends Sections>(
   const lifecycle = new Lifecycle(log, config.runtime.shutdown.timeoutMs)
   await lifecycle.run(async () => {
     const metrics = createMeter(name)
+    metrics.meter.count('log_lines_lost', {}, 0)
     standardOutput().onLoss({ lost: (lines) => metrics.meter.count('log_lines_lost', {}, lines) })
     // First taken on, last closed: probes see the whole shutdown.
     const admin = await openAdminPort(config.runtime.admin, metrics, () => lifecycle.readiness(), log)

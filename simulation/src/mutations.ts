@@ -165,9 +165,9 @@ export const mutations: readonly Mutation[] = [
         replace: '    const late = [] as never[]\n    const telling: Promise<void>[] = []',
       },
       {
-        find: "    service.meter.observe('messages_held', 0, { queue })",
+        find: '    if (untold !== undefined && this.#lastToldMs < since)',
         replace:
-          "    service.meter.observe('messages_held', 0, { queue })\n    for (const { item } of late) item.step = 'telling'\n    telling.push(this.#telling.tell(late))",
+          "    for (const { item } of late) item.step = 'telling'\n    telling.push(this.#telling.tell(late))\n    if (untold !== undefined && this.#lastToldMs < since)",
       },
     ],
     faults: ['database away'],

@@ -51,7 +51,7 @@ function supervise(script: string, restart = policy, command?: ServiceSpec['comm
   const launch = () => startChild(spec, join(directory, 'fake.log'), (line) => lines.push(line))
   service = new SupervisedProcess({ ...spec, launch }, restart, {
     changed: () => undefined,
-    died: (_, exit, restartInMs) => deaths.push({ exit, restartInMs }),
+    ended: (_, exit, restartInMs) => deaths.push({ exit, restartInMs }),
   })
   service.start()
   return service
@@ -72,7 +72,7 @@ describe('a service that dies', () => {
     expect(deaths.slice(0, 5).map(({ restartInMs }) => restartInMs)).toEqual([20, 40, 80, 80, 80])
     expect(deaths[0]?.exit).toMatchObject({ code: 3, signal: null })
     expect([...(deaths[0]?.exit.lastLines ?? [])].sort()).toEqual(['a', 'the reason'])
-    expect(snapshot()).toMatchObject({ lastDeath: 'exit code 3' })
+    expect(snapshot()).toMatchObject({ lastEnd: 'died (exit code 3)' })
     expect(snapshot().restarts).toBeGreaterThanOrEqual(4)
   })
 
@@ -93,8 +93,17 @@ describe('a service that dies', () => {
     const first = snapshot().process
     process.kill(first?.pid ?? 0, 'SIGKILL')
     await eventually(() => snapshot().restarts === 1 && snapshot().process !== null, 'a restart')
-    expect(snapshot()).toMatchObject({ state: 'running', lastDeath: 'killed by SIGKILL' })
+    expect(snapshot()).toMatchObject({ state: 'running', lastEnd: 'died (killed by SIGKILL)' })
     expect(snapshot().process?.pid).not.toBe(first?.pid)
+  })
+
+  it('is said to have ended, not to have died, when it was stopped and finished its work', async () => {
+    const script = "process.on('SIGTERM', () => process.exit(0)); setInterval(() => {}, 1000); console.log('on')"
+    const { snapshot } = bound(supervise(script, { ...policy, firstMs: 60_000, longestMs: 60_000 }))
+    await eventually(() => lines.includes('on'), 'its first line')
+    process.kill(snapshot().process?.pid ?? 0, 'SIGTERM')
+    await eventually(() => deaths.length === 1, 'its end')
+    expect(snapshot()).toMatchObject({ state: 'restarting', lastEnd: 'ended (exit code 0)' })
   })
 
   it('before it lived, because the program does not exist, is reported like any other', async () => {

@@ -1,4 +1,5 @@
 // Keeps one thing open: opens it, notices its loss, opens it again, for ever, until told to stop.
+import { RepeatedLine } from '@ims/runtime/repeated-line'
 import { asError, Misconfigured } from '../errors.ts'
 import { backoffMs, clockOf, OwnScope } from '../scope.ts'
 import type { Service } from '../service.ts'
@@ -27,11 +28,14 @@ export interface Supervision<T> {
 
 /** Shorter lives than this do not reset the backoff, so that "opens, then dies at once" does not become a hot loop. */
 const STABLE_AFTER_MS = 5_000
+/** While it cannot be opened, the log says why this often. */
+const SAID_EVERY_MS = 30_000
 
 export class Supervised<T> {
   readonly #how: Supervision<T>
   readonly #stop: OwnScope
   readonly #waiting = new Set<{ resolve(resource: T): void; reject(reason: Error): void }>()
+  readonly #line: RepeatedLine
   readonly #running: Promise<void>
   #open: { readonly resource: T; readonly loss: Loss } | undefined
   #reason: string
@@ -39,6 +43,7 @@ export class Supervised<T> {
   constructor(how: Supervision<T>) {
     this.#how = how
     this.#stop = new OwnScope(clockOf(how.service))
+    this.#line = new RepeatedLine(SAID_EVERY_MS, () => this.#stop.clock.nowMs())
     this.#reason = `${how.name} is not open yet${how.where === undefined ? '' : `: ${how.where} has not answered`}`
     this.#running = this.#run()
   }
@@ -104,7 +109,10 @@ export class Supervised<T> {
         if (opened++ > 0) this.#how.reopened?.()
         service.log.info({}, `${name}: open`)
         await loss.happened
-        if (clock.nowMs() - since > STABLE_AFTER_MS) attempt = 0
+        if (clock.nowMs() - since > STABLE_AFTER_MS) {
+          attempt = 0
+          this.#line.reset()
+        }
         this.#open = undefined
         this.#reason = this.#sentence(loss.reason)
         await this.#how.close(resource)
@@ -141,10 +149,12 @@ export class Supervised<T> {
   #failed(reason: Error, delayMs: number): void {
     this.#reason = this.#sentence(reason)
     const level = reason instanceof Misconfigured ? 'error' : 'warn'
-    this.#how.service.log[level](
-      { retryInMs: Math.round(delayMs) },
-      `${this.#how.name}: ${reason.message}; trying again`,
-    )
+    const lines = this.#line.due(reason.message)
+    if (lines !== undefined)
+      this.#how.service.log[level](
+        { retryInMs: Math.round(delayMs), lines },
+        `${this.#how.name}: ${reason.message}; trying again`,
+      )
     if (reason instanceof Misconfigured) for (const waiter of [...this.#waiting]) waiter.reject(reason)
   }
 }

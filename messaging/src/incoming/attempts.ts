@@ -1,4 +1,5 @@
 // Runs a handler until each message has an outcome: retries while a dependency is down; if a batch fails, runs parts of it to find the bad messages.
+import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { ConsumerConfig } from '../config.ts'
 import { asError } from '../errors.ts'
 import type { Delivery, Handler, Outcome } from '../handler.ts'
@@ -12,6 +13,8 @@ const ATTEMPTS_MAX = 3
 const TRANSIENT_MAX = 2
 /** Each row that another transaction holds costs a wait for the lock. For this long the others are looked for all the same. */
 export const LOOKING_FOR_FREE_ROWS_MAX_MS = 60_000
+/** Of attempts of a batch that fail for the same reason, the log has the first, and then how many there were. */
+const SAID_EVERY_MS = 10_000
 
 export interface Told<Item, Result> {
   readonly item: Item
@@ -69,10 +72,13 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
   readonly #look: Scope
   /** In their order; those that are told leave. */
   readonly #open = new Set<Entry<Body, Item>>()
+  readonly #lines: RepeatedLine
 
   constructor(items: readonly Item[], parts: AttemptParts<Body, Result, Item>, givenUp: AbortSignal) {
     this.#parts = parts
-    this.#scope = new Scope(clockOf(parts.service), givenUp)
+    const clock = clockOf(parts.service)
+    this.#lines = new RepeatedLine(SAID_EVERY_MS, () => clock.nowMs())
+    this.#scope = new Scope(clock, givenUp)
     this.#hold = this.#scope.part([], parts.config.holdMostMs)
     this.#look = this.#scope.part([], Math.max(parts.config.holdMostMs, LOOKING_FOR_FREE_ROWS_MAX_MS))
     for (const item of items) this.#join(item)
@@ -183,20 +189,21 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
   }
 
   #report(error: Error | undefined, attempt: number): void {
-    const { queue, service, trouble } = this.#parts
+    const { queue, trouble } = this.#parts
     const held = [...this.#open].filter((entry) => isTransient(error) || !entry.isSuspect)
     if (held.length === 0 || error === undefined) {
       trouble(undefined)
       return
     }
     this.#warn(error, attempt, held, 'holding them')
-    service.meter.observe('messages_held', held.length, { queue })
     trouble(`holding ${held.length} messages of ${queue}: ${error.message}`)
   }
 
   #warn(error: Error, attempt: number, entries: readonly Entry<Body, Item>[], next: string): void {
     const { queue, service } = this.#parts
-    const fields = { queue, attempt, messages: entries.length, messageId: entries[0]?.delivery.messageId }
+    const lines = this.#lines.due(`${next}: ${error.message}`)
+    if (lines === undefined) return
+    const fields = { queue, attempt, lines, messages: entries.length, messageId: entries[0]?.delivery.messageId }
     service.log.warn(fields, `could not apply messages, ${next}: ${error.message}`)
   }
 }

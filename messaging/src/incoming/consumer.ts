@@ -1,4 +1,5 @@
 // Takes messages off a queue in batches and settles each one: the only file that acks.
+import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import type { ConsumerConfig, RabbitmqConfig } from '../config.ts'
 import { type Connection, superviseChannel } from '../connection/connection.ts'
@@ -10,7 +11,7 @@ import type { Delivery, Handler } from '../handler.ts'
 import { isReplyAddress } from '../outgoing/reply.ts'
 import { clockOf, OwnScope, withDeadline } from '../scope.ts'
 import { zeroConsumed } from '../zero-counts.ts'
-import { attemptAll, isTransient, type Untold } from './attempts.ts'
+import { attemptAll, isTransient, type Told, type Untold } from './attempts.ts'
 import { type Held, InHand, type Readable, type Session } from './in-hand.ts'
 import { type Refused, readMessage } from './read-message.ts'
 import { Telling, type TellingParts } from './telling.ts'
@@ -25,6 +26,10 @@ const REPLIES_MAX_BYTES = 33_554_432
 /** The reply, the rows and the text that it was made of, its frames; and as much of the queries that are worked on meanwhile. */
 const COST_OF_REPLY_BYTE = 9
 const CANCEL_TIMEOUT_MS = 1_000
+/** While the queue is left, the log says why this often. */
+const SAID_AGAIN_AFTER_MS = 30_000
+/** Of queries that nobody can be replied to, the log has the first, and then how many there were. */
+const DROPPED_SAID_EVERY_MS = 10_000
 /**
  * Longest pause before the queue is consumed again while the dependency answers, but the messages fail all the same. Each try
  * counts toward the delivery limit of quorum queues before RabbitMQ 4.3, which is 20: an hour must be well below it.
@@ -43,7 +48,8 @@ export const QUERY_PREFETCH_MAX = 64
 /** Longest deadline that is looked at: what an operator can set. */
 const EXPIRATION_MAX_MS = 3_600_000
 
-export interface ConsumerParts<Body, Result> extends Omit<TellingParts<Body, Result>, 'inHand' | 'hearing' | 'scope'> {
+export interface ConsumerParts<Body, Result>
+  extends Omit<TellingParts<Body, Result>, 'inHand' | 'hearing' | 'scope' | 'stuckChanged'> {
   readonly handler: Handler<Body, Result>
   readonly connection: Supervised<Connection>
   readonly rabbitmq: RabbitmqConfig
@@ -61,6 +67,7 @@ export class Consumer<Body, Result> {
   readonly #working = new Set<Promise<void>>()
   readonly #telling: Telling<Body, Result>
   readonly #workLog: WorkLog
+  readonly #dropped: RepeatedLine
   /** What is wrong with the batch in hand, or with the dependency. */
   #trouble: string | undefined
   /** The queue is left until the dependency answers: how often in a row that was necessary. */
@@ -74,6 +81,8 @@ export class Consumer<Body, Result> {
   readonly #inHandMaxBytes: number
   readonly #repliesMaxBytes: number
   readonly #prefetch: number
+  /** As it was measured last. */
+  #held = 0
   /** Set while nothing is read, because too much is in hand. */
   #readOn: (() => void) | undefined
 
@@ -81,6 +90,7 @@ export class Consumer<Body, Result> {
     this.#workLog = new WorkLog(parts.contract, parts.service)
     this.#parts = { ...parts, handler: this.#workLog.watch(parts.handler) }
     this.#stop = new OwnScope(clockOf(parts.service))
+    this.#dropped = new RepeatedLine(DROPPED_SAID_EVERY_MS, () => this.#stop.clock.nowMs())
     const { contract, connection, rabbitmq, config, service } = parts
     const inHand = { variable: 'CONSUMER_IN_HAND_MOST_BYTES', configured: config.inHandMostBytes }
     const costInHand = { costBytes: COST_OF_BYTE_IN_HAND, mostUseful: IN_HAND_MAX_BYTES }
@@ -98,7 +108,8 @@ export class Consumer<Body, Result> {
     this.#takes = this.#prefetch
     // The rest is for others: whoever refuses to hear must not keep them waiting.
     const hearing = { most: Math.ceil(this.#prefetch / 2), mostBytes: this.#inHandMaxBytes / 4 }
-    this.#telling = new Telling({ ...parts, inHand: this.#inHand, hearing, scope: this.#stop })
+    const stuckChanged = () => this.#measureHeld()
+    this.#telling = new Telling({ ...parts, inHand: this.#inHand, hearing, scope: this.#stop, stuckChanged })
     const name = `subscription to ${contract.queue}`
     this.#channel = superviseChannel(connection, name, rabbitmq, service, (channel, lost) => this.#begin(channel, lost))
   }
@@ -166,8 +177,23 @@ export class Consumer<Body, Result> {
     await withDeadline(this.#stop.clock, cancelled, CANCEL_TIMEOUT_MS, 'cancelling the subscription').catch(() => {})
   }
 
+  /** All that is in hand waits while the batch cannot be applied, or cannot be set aside. */
+  #measureHeld(): void {
+    const held = this.#trouble === undefined && !this.#telling.isStuck ? 0 : this.#inHand.size
+    if (held === this.#held) return
+    this.#held = held
+    const { contract, service } = this.#parts
+    service.meter.observe('messages_held', held, { queue: contract.queue })
+  }
+
+  #isInTrouble(sentence: string | undefined): void {
+    this.#trouble = sentence
+    this.#measureHeld()
+  }
+
   /** Reads on once half of what may be in hand is free. */
   #left(): void {
+    this.#measureHeld()
     if (this.#inHand.bytes <= this.#inHandMaxBytes / 2) this.#readOnNow()
     this.#startWork()
   }
@@ -184,6 +210,7 @@ export class Consumer<Body, Result> {
     const read = readMessage(contract, message, config.messageMostBytes)
     const expiresAtMs = this.#stop.clock.nowMs() + waitMsOf(contract, message)
     this.#inHand.add({ message, session, read, question: questionOf(contract, read), expiresAtMs })
+    this.#measureHeld()
     if (this.#inHand.bytes > this.#inHandMaxBytes) this.#readOn ??= pauseReading(session.channel)
     this.#startWork()
   }
@@ -235,8 +262,12 @@ export class Consumer<Body, Result> {
     const { contract, service } = this.#parts
     const { messageId, replyTo: address } = held.message.properties
     service.meter.count('queries_dropped', { queue: contract.queue, reason })
-    if (reason === 'no-reply-address')
-      service.log.warn({ queue: contract.queue, messageId, address }, 'no proper address to reply to: query dropped')
+    const lines = reason === 'no-reply-address' ? this.#dropped.due(reason) : undefined
+    if (lines !== undefined)
+      service.log.warn(
+        { queue: contract.queue, messageId, address, lines },
+        'no proper address to reply to: query dropped',
+      )
     this.#inHand.leave('ack', [held])
   }
 
@@ -247,7 +278,7 @@ export class Consumer<Body, Result> {
     const since = this.#stop.clock.nowMs()
     service.meter.observe('batch_size_messages', batch.length, { queue })
     const telling: Promise<void>[] = []
-    const readable = batch.filter((held) => this.#toJudge(held, telling))
+    const readable = this.#toJudge(batch, telling)
     const untold = await attemptAll(
       readable,
       {
@@ -256,7 +287,7 @@ export class Consumer<Body, Result> {
         config,
         service,
         trouble: (sentence) => {
-          this.#trouble = sentence
+          this.#isInTrouble(sentence)
           if (sentence !== undefined) this.#workLog.holding()
         },
         told: (told) => {
@@ -268,29 +299,34 @@ export class Consumer<Body, Result> {
       this.#givenUp(batch),
     )
     service.meter.observe('batch_duration_seconds', (this.#stop.clock.nowMs() - since) / 1000, { queue })
-    service.meter.observe('messages_held', 0, { queue })
     if (untold !== undefined && this.#lastToldMs < since) await this.#goAway(untold)
     else {
       // Some could be applied: the dependency is up, and what is wrong with the others may pass.
       this.#inHand.leave('give back', untold?.items ?? [])
-      this.#trouble = undefined
+      this.#isInTrouble(undefined)
       if (readable.length > 0) this.#backToNormal()
     }
     await Promise.all(telling)
   }
 
-  /** False for a message that cannot be read: it is refused at once. */
-  #toJudge(held: Held<Body>, telling: Promise<void>[]): held is Readable<Body> {
-    held.step = 'judging'
-    if (!('kind' in held.read)) return true
-    telling.push(this.#telling.tell([{ item: held, outcome: held.read }]))
-    return false
+  /** Those that can be read. The others are refused at once, together. */
+  #toJudge(batch: readonly Held<Body>[], telling: Promise<void>[]): Readable<Body>[] {
+    const readable: Readable<Body>[] = []
+    const refused: Told<Held<Body>, Result>[] = []
+    for (const held of batch) {
+      held.step = 'judging'
+      if (isReadable(held)) readable.push(held)
+      else if ('kind' in held.read) refused.push({ item: held, outcome: held.read })
+    }
+    if (refused.length > 0) telling.push(this.#telling.tell(refused))
+    return readable
   }
 
   #oneMore(telling: Promise<void>[]): Readable<Body> | undefined {
     for (;;) {
-      const [held] = this.#inHand.waiting(1)
-      if (held === undefined || this.#toJudge(held, telling)) return held
+      const waiting = this.#inHand.waiting(1)
+      const [readable] = this.#toJudge(waiting, telling)
+      if (readable !== undefined || waiting.length === 0) return readable
     }
   }
 
@@ -324,6 +360,8 @@ export class Consumer<Body, Result> {
   async #comeBack(error: Error | undefined): Promise<void> {
     const { contract, config, dependency, service } = this.#parts
     const fields = { queue: contract.queue }
+    const line = new RepeatedLine(SAID_AGAIN_AFTER_MS, () => this.#stop.clock.nowMs())
+    line.due('away')
     service.log.warn(fields, `left the queue ${contract.queue} until its messages can be applied: ${error?.message}`)
     this.#takes = Math.min(
       this.#prefetch,
@@ -336,12 +374,14 @@ export class Consumer<Body, Result> {
       const why = await dependency()
       if (why === undefined) break
       this.#trouble = `not consuming ${contract.queue}: ${why}`
+      if (line.due('away') !== undefined) service.log.warn(fields, this.#trouble)
       await this.#stop.backOff(attempt, config.retryMostMs)
     }
     if (this.#stop.signal.aborted) return
     service.log.info(fields, `consuming ${contract.queue} again`)
     this.#trouble = undefined
     this.#away = undefined
+    this.#measureHeld()
     await this.#resubscribe(0)
   }
 
@@ -366,6 +406,8 @@ export class Consumer<Body, Result> {
     if (!isFull) void this.#resubscribe(1)
   }
 }
+
+const isReadable = <Body>(held: Held<Body>): held is Readable<Body> => !('kind' in held.read)
 
 /** Kept for each query in hand: one with longer headers is answered by itself. */
 const QUESTION_MAX_LENGTH = 1_000

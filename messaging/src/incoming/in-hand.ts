@@ -53,6 +53,11 @@ export class InHand<Body> {
     this.#bytes += held.message.content.length
   }
 
+  /** Messages in hand: all that the broker has not got back, and that are not acked. */
+  get size(): number {
+    return this.#all.size
+  }
+
   /** Bytes of the bodies in hand. */
   get bytes(): number {
     return this.#bytes

@@ -96,8 +96,6 @@ export class Publisher {
    */
   async publish(contract: Contract, body: unknown, properties: Options.Publish = {}): Promise<{ messageId: string }> {
     const messageId = properties.messageId ?? this.#clock.uuid()
-    const { meter, name } = this.#service
-    meter.count('messages_accepted', { queue: contract.queue })
     const envelope = {
       queue: contract.queue,
       content: Buffer.from(JSON.stringify(body)),
@@ -105,7 +103,7 @@ export class Publisher {
         persistent: true,
         contentType: 'application/json',
         timestamp: Math.floor(this.#clock.date().getTime() / 1000),
-        appId: name,
+        appId: this.#service.name,
         ...properties,
         messageId,
       },

@@ -65,6 +65,7 @@ export class Requester {
     this.#asksCommands = asksCommands
     this.#service = service
     this.#clock = clockOf(service)
+    service.meter.count('replies_late', {}, 0)
     service.stopping.addEventListener('abort', () => {
       for (const { hurry } of this.#waiting.values()) hurry()
     })

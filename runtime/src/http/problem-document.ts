@@ -9,15 +9,20 @@ export interface ProblemDocument {
   readonly detail: string
   readonly headers?: Readonly<Record<string, string>>
   /** Further members of the document. */
-  readonly details?: object
+  readonly details?: object & { readonly reason?: string }
 }
 
 /** The body that says what the problem is. */
 export const problemBody = ({ status, kind, title, detail, details }: ProblemDocument): string =>
   JSON.stringify({ type: `urn:ims:problem:${kind}`, title, status, detail, ...details })
 
+const sent = new WeakMap<ServerResponse, ProblemDocument>()
+/** The problem that a response is; undefined for any other response. */
+export const problemSent = (response: ServerResponse): ProblemDocument | undefined => sent.get(response)
+
 /** Sends a problem. The response must not have begun. */
 export function sendProblemDocument(response: ServerResponse, problem: ProblemDocument): void {
+  sent.set(response, problem)
   const bytes = Buffer.from(problemBody(problem))
   response.writeHead(problem.status, {
     ...problem.headers,

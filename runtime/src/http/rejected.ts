@@ -102,7 +102,9 @@ export function turnAway(socket: Socket): void {
 export function answerOn(socket: Duplex, problem: ProblemDocument, log: Log): void {
   if (!socket.writable) return void socket.destroy()
   const requestId = randomUUID()
-  log.info({ requestId, route: 'unmatched', status: problem.status, reason: problem.detail }, 'request')
+  const { status, kind: reason, detail: error } = problem
+  const address = 'remoteAddress' in socket ? socket.remoteAddress : undefined
+  log.info({ requestId, address, route: 'unmatched', status, reason, error }, 'request')
   socket.write(responseTo(problem, requestId))
   closeSoon(socket)
 }

@@ -10,7 +10,7 @@ import { type Report, runStep, StepFailed } from './progress.ts'
 import { askReadiness, until } from './readiness.ts'
 import type { ProcessState, ServiceState } from './state.ts'
 import { type Suite, stopStages } from './suite.ts'
-import { describeExit, EXIT_CONFIG, type Supervisable, SupervisedProcess } from './supervised-process.ts'
+import { describeEnd, describeExit, EXIT_CONFIG, type Supervisable, SupervisedProcess } from './supervised-process.ts'
 import { watchServer } from './watched-server.ts'
 
 /** Where the logs of a suite are. */
@@ -80,7 +80,7 @@ export class Fleet {
         await until(this.#suite.readyMs, signal, async () => {
           throwWhenMisconfigured(service)
           const { state, reason: answer } = await askReadiness(service.what.adminPort)
-          const reason = [deathOf(service), answer].filter((text) => text !== '').join('; ')
+          const reason = [endOf(service), answer].filter((text) => text !== '').join('; ')
           if (ACCESS_REFUSED.test(reason))
             throw new StepFailed(
               reason,
@@ -128,20 +128,20 @@ export class Fleet {
   }
 
   #supervised<What extends Supervisable>(what: What): SupervisedProcess<What> {
-    const died = (name: string, exit: Exit, restartInMs: number) => {
+    const ended = (name: string, exit: Exit, restartInMs: number) => {
       const last = exit.lastLines.map((line) => `\n    ${legible(line)}`).join('')
       const again = `starting it again in ${restartInMs / 1000} s`
-      const text = `! ${name} died (${describeExit(exit)}); ${again}.${last === '' ? '' : ` Its last lines:${last}`}`
+      const text = `! ${name} ${describeEnd(exit)}; ${again}.${last === '' ? '' : ` Its last lines:${last}`}`
       this.#report({ kind: 'note', text })
     }
-    return new SupervisedProcess(what, this.#suite.restart, { changed: this.#changed, died })
+    return new SupervisedProcess(what, this.#suite.restart, { changed: this.#changed, ended })
   }
 }
 
-/** How the service died the last time: while it dies again and again, it gives no reason itself. */
-function deathOf({ lastExit }: SupervisedProcess<Service>): string {
+/** How the service ended the last time: while it ends again and again, it gives no reason itself. */
+function endOf({ lastExit }: SupervisedProcess<Service>): string {
   if (lastExit === undefined) return ''
-  return [`it died (${describeExit(lastExit)})`, ...lastExit.lastLines.slice(-1).map(legible)].join(': ')
+  return [`it ${describeEnd(lastExit)}`, ...lastExit.lastLines.slice(-1).map(legible)].join(': ')
 }
 
 function throwWhenMisconfigured({ what, lastExit }: SupervisedProcess<Service>): void {

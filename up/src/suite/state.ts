@@ -28,8 +28,8 @@ const processState = z.object({
   process: processIdentity.nullable(),
   state: z.enum(['running', 'restarting', 'stopped']),
   restarts: z.int().nonnegative(),
-  /** How it died the last time; empty when it never did. */
-  lastDeath: z.string(),
+  /** How it ended the last time; empty when it never did, and in the file of an earlier version. */
+  lastEnd: z.string().default(''),
 })
 const serviceState = processState.extend({ admin: port })
 

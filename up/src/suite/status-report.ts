@@ -87,13 +87,13 @@ function notRunning({ admins }: Suite): Status {
 type Seen = Remark & { readonly name: string; readonly pid: number | null; readonly state: ServiceCondition }
 
 async function seen(
-  { name, process: identity, state, lastDeath, restarts }: ProcessState,
+  { name, process: identity, state, lastEnd, restarts }: ProcessState,
   supervised: boolean,
   ask: () => Promise<Readiness>,
 ): Promise<Seen> {
   if (identity !== null && isAlive(identity)) return { name, pid: identity.pid, restarts, ...(await ask()) }
   if (!supervised || state === 'stopped') return { name, pid: null, restarts, state: 'stopped', reason: '' }
-  return { name, pid: null, restarts, state: 'restarting', reason: lastDeath === '' ? '' : `died: ${lastDeath}` }
+  return { name, pid: null, restarts, state: 'restarting', reason: lastEnd }
 }
 
 /** Whether the server speaks its protocol: one that is frozen, or still starting, does not. */

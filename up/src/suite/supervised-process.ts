@@ -1,4 +1,4 @@
-// Keeps one process running, a service or a server: a dead one is reported and started again, later and later while it keeps dying.
+// Keeps one process running, a service or a server: one that has ended is reported and started again, later and later while it keeps dying.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Child, Exit } from './child.ts'
 import type { ProcessState } from './state.ts'
@@ -15,7 +15,7 @@ export interface RestartPolicy {
 
 export interface Watcher {
   changed(): void
-  died(name: string, exit: Exit, restartInMs: number): void
+  ended(name: string, exit: Exit, restartInMs: number): void
 }
 
 /** What to keep running. `launch` starts it, or takes charge of it where it runs already; failure to start is an exit. */
@@ -36,6 +36,12 @@ export function describeExit({ code, signal, how }: Pick<Exit, 'code' | 'signal'
   if (signal !== null) return `killed by ${signal}`
   if (code === null) return 'could not be started'
   return code === EXIT_CONFIG ? `exit code ${code}: its configuration is wrong` : `exit code ${code}`
+}
+
+/** `died (killed by SIGKILL)`; `ended (exit code 0)` for a process that somebody stopped, and that finished what it had in hand. */
+export function describeEnd(exit: Pick<Exit, 'code' | 'signal' | 'how'>): string {
+  const isGraceful = exit.code === 0 && exit.how === undefined
+  return `${isGraceful ? 'ended' : 'died'} (${describeExit(exit)})`
 }
 
 export class SupervisedProcess<What extends Supervisable = Supervisable> {
@@ -76,7 +82,7 @@ export class SupervisedProcess<What extends Supervisable = Supervisable> {
       process: this.#child?.identity ?? null,
       state: this.#state,
       restarts: this.#restarts,
-      lastDeath: this.#lastExit === undefined ? '' : describeExit(this.#lastExit),
+      lastEnd: this.#lastExit === undefined ? '' : describeEnd(this.#lastExit),
     }
   }
 
@@ -93,7 +99,7 @@ export class SupervisedProcess<What extends Supervisable = Supervisable> {
       this.#lastExit = exit
       const delayMs = restartDelayMs(this.#policy, deaths, exit)
       this.#become('restarting')
-      this.#watcher.died(this.what.name, exit, delayMs)
+      this.#watcher.ended(this.what.name, exit, delayMs)
       await sleep(delayMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined)
       if (!this.#stopping.signal.aborted) this.#restarts += 1
     }
