@@ -12,6 +12,7 @@ export {
   deadLetterSource,
   deadLetterSources,
   type Progress,
+  type RedriveOptions,
   type Visit,
   type Worked,
   type WorkOptions,
