@@ -89,9 +89,13 @@ describe('changes of one hot item', () => {
       const sql = `SELECT CONVERT(message_id USING utf8mb4) AS id FROM inbox WHERE ${where}`
       return z.array(z.object({ id: z.string() })).parse((await stack.pool.query(sql))[0]).map(({ id }) => id)
     }
-    const twelve = await ids("queue = 'stock_adjustment' AND error IS NOT NULL ORDER BY applied_at LIMIT 12")
-    const redriven = await run('dead-letters', 'redrive', 'stock_adjustment', ...twelve.flatMap((id) => ['--id', id]))
-    // There are 5 left of what was delivered.
+    const adjust = (change: number, request: object = {}) =>
+      call(`${stack.http}/stock_adjustment`, { json: { sku, change, reason: 'sold' }, ...request })
+    // There are 5.
+    for (let n = 0; n < 12; n += 1) expect((await adjust(-6)).status).toBe(200)
+    await eventually(async () => expect(await stack.depth('stock_adjustment.dead-letter')).toBe(12), 30_000)
+    expect((await adjust(30, waiting)).status).toBe(201)
+    const redriven = await run('dead-letters', 'redrive', 'stock_adjustment', '--all')
     expect(redriven.code).toBe(1)
     expect(redriven.out).toContain(
       'stock_adjustment: 12 put back: 5 applied, 7 back among the dead letters (insufficient-stock 7)\n',
