@@ -1,10 +1,11 @@
 // Stock under fire: one item, two replicas of consumer three of which one is killed, thousands of changes, many sent twice. Each change counts once.
+import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { z } from 'zod'
 import { call } from './http.ts'
-import { type Stack, startStack } from './stack.ts'
+import { ROOT, type Stack, startStack } from './stack.ts'
 
 const CHANGES = 3_000
 const STOCK = 1_000
@@ -75,4 +76,39 @@ describe('changes of one hot item', () => {
     const last = (await call(`${stack.http}/movements?sku=${sku}&after=${STOCK}`)).body
     expect(last).toMatchObject([{ change: 5, quantityBefore: 0, quantityAfter: 5, requestId: 'r-5', by: null }])
   }, 60_000)
+
+  it('are judged again when they are put back, which tells what became of each, and the message by its id too', async () => {
+    const run = (program: string, ...args: string[]) =>
+      new Promise<{ code: unknown; out: string }>((resolve) => {
+        const env = { PATH: process.env.PATH, ...stack.env }
+        execFile(process.execPath, [`${ROOT}producer/src/${program}.ts`, ...args], { env }, (error, out) =>
+          resolve({ code: error?.code ?? 0, out }),
+        )
+      })
+    const ids = async (where: string) => {
+      const sql = `SELECT CONVERT(message_id USING utf8mb4) AS id FROM inbox WHERE ${where}`
+      return z.array(z.object({ id: z.string() })).parse((await stack.pool.query(sql))[0]).map(({ id }) => id)
+    }
+    const adjust = (change: number, request: object = {}) =>
+      call(`${stack.http}/stock_adjustment`, { json: { sku, change, reason: 'sold' }, ...request })
+    // There are 5.
+    for (let n = 0; n < 12; n += 1) expect((await adjust(-6)).status).toBe(200)
+    await eventually(async () => expect(await stack.depth('stock_adjustment.dead-letter')).toBe(12), 30_000)
+    expect((await adjust(30, waiting)).status).toBe(201)
+    const redriven = await run('dead-letters', 'redrive', 'stock_adjustment', '--all')
+    expect(redriven.code).toBe(1)
+    expect(redriven.out).toContain(
+      'stock_adjustment: 12 put back: 5 applied, 7 back among the dead letters (insufficient-stock 7)\n',
+    )
+    const [applied = '', ...others] = await ids("queue = 'stock_adjustment#1' AND error IS NULL")
+    const [refused = '', ...more] = await ids("queue = 'stock_adjustment#1' AND error IS NOT NULL")
+    expect([others.length, more.length]).toEqual([4, 6])
+    const line = await run('message', applied)
+    expect([line.code, line.out]).toEqual([0, expect.stringMatching(/: applied\n.*insufficient-stock.*\n +put back from/)])
+    expect(await run('message', refused)).toMatchObject({ code: 2 })
+    const { body } = await call(`${stack.http}/messages/${refused}`)
+    expect(body).toMatchObject({ state: 'refused', possible: ['dead-letter', 'redriven', 'discarded'] })
+    expect(body).toMatchObject({ history: [{ redrives: 0, redrivenBefore: expect.any(String) }, { redrives: 1 }] })
+    expect(await run('message', randomUUID())).toMatchObject({ code: 3 })
+  }, 120_000)
 })

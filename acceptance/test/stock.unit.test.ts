@@ -123,6 +123,7 @@ describe('GET /messages/{id}', () => {
       state: 'refused',
       reason: 'duplicate-sku',
       error: `an item with sku "${sku}" is stored already`,
+      possible: ['told', 'dead-letter', 'redriven', 'discarded'],
     })
   })
 

@@ -7,17 +7,19 @@ export type { DeadLetter } from './dead-letters/described.ts'
 export {
   type Browsed,
   type Choice,
-  countReason,
   type DeadLetterDesk,
   deadLetterDesk,
   deadLetterSource,
   deadLetterSources,
   type Progress,
+  type RedriveOptions,
   type Visit,
   type Worked,
   type WorkOptions,
 } from './dead-letters/desk.ts'
 export { DeadLettersUnavailable } from './dead-letters/errors.ts'
+export type { Outcomes } from './dead-letters/outcomes.ts'
+export { countReason } from './dead-letters/reasons.ts'
 export { jsonLinePieces, printable, shortened } from './dead-letters/text.ts'
 export { BadReply, Misconfigured, NoReply, NotAccepted, OutcomeUnknown } from './errors.ts'
 export type { Delivery, Handler, Outcome } from './handler.ts'

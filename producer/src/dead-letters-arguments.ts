@@ -5,7 +5,8 @@ import { type Choice, deadLetterSource, deadLetterSources } from '@ims/messaging
 export const USAGE = `usage: npm run dead-letters -- <verb> …
   list [queue] [--limit N]       how many, why, and the oldest N of each queue (100 when left out)
   show <id>                      all there is to know of those with this id
-  redrive <queue> WHICH          put them back on their queue, under the same id
+  redrive <queue> WHICH          put them back on their queue, under the same id, and say what became of them; with
+                                 --no-wait without waiting for that
   discard <queue> WHICH --yes    remove them for good
   export [queue]                 all of them as JSON, one on each line
 WHICH is one of --id <id> (may be repeated), --reason <reason>, --all; with --limit N the oldest N of them; with
@@ -21,6 +22,8 @@ export type Request =
       readonly choice: Choice
       readonly dryRun: boolean
       readonly most: number | undefined
+      /** For the outcomes of a redrive. */
+      readonly isWaiting: boolean
     }
   | { readonly verb: 'help' }
 
@@ -39,13 +42,14 @@ const OPTIONS = {
   all: { type: 'boolean' },
   'dry-run': { type: 'boolean' },
   yes: { type: 'boolean' },
+  'no-wait': { type: 'boolean' },
 } as const
 
 const TAKES: Readonly<Record<string, readonly (keyof typeof OPTIONS)[]>> = {
   list: ['limit'],
   show: [],
   export: [],
-  redrive: ['id', 'reason', 'all', 'limit', 'dry-run'],
+  redrive: ['id', 'reason', 'all', 'limit', 'dry-run', 'no-wait'],
   discard: ['id', 'reason', 'all', 'limit', 'dry-run', 'yes'],
 }
 
@@ -69,7 +73,8 @@ export function parseDeadLetterArguments(args: readonly string[]): Request {
   if (verb === 'discard' && !dryRun && values.yes !== true)
     throw new WrongArguments('discard removes dead letters for good: see first with --dry-run, then say --yes')
   const work = verb === 'discard' ? 'discard' : 'redrive'
-  return { verb: work, queue: queueOf(first), choice: choiceOf(values), dryRun, most: limit }
+  const isWaiting = verb === 'redrive' && !dryRun && values['no-wait'] !== true
+  return { verb: work, queue: queueOf(first), choice: choiceOf(values), dryRun, most: limit, isWaiting }
 }
 
 function parsed(args: readonly string[]) {

@@ -1,5 +1,5 @@
 // Dead letters as lines for a terminal: nothing of what they hold reaches it unescaped.
-import { type DeadLetter, type Progress, printable, shortened, type Worked } from '@ims/messaging'
+import { type DeadLetter, type Outcomes, type Progress, printable, shortened, type Worked } from '@ims/messaging'
 
 const ERROR_MOST = 300
 const RATE_EVERY_MS = 1_000
@@ -47,6 +47,17 @@ export function shownReasons(reasons: ReadonlyMap<string, number>): string {
 export function shownOutcome(queue: string, done: string, { total, done: count, left, reasons }: Worked): string {
   const which = count === 0 ? '' : ` (${shownReasons(reasons)})`
   return `${queue}: ${done} ${count} of ${total}${which}, ${left} left\n`
+}
+
+/** One line on what became of the messages that were put back. */
+export function shownOutcomes(queue: string, { applied, refused, unknown }: Outcomes): string {
+  const back = [...refused.values()].reduce((sum, count) => sum + count, 0)
+  const parts = [
+    `${applied} applied`,
+    ...(back === 0 ? [] : [`${back} back among the dead letters (${shownReasons(refused)})`]),
+    ...(unknown === 0 ? [] : [`${unknown} not known`]),
+  ]
+  return `${queue}: ${applied + back + unknown} put back: ${parts.join(', ')}\n`
 }
 
 /** Says every second how far it is and how fast, once there are many. */

@@ -10,7 +10,14 @@ import {
 } from '@ims/messaging'
 import type { Log } from '@ims/runtime'
 import { parseDeadLetterArguments, type Request, USAGE, WrongArguments } from './dead-letters-arguments.ts'
-import { progressLines, shownOutcome, shownReasons, shownShortly, shownWhole } from './dead-letters-shown.ts'
+import {
+  progressLines,
+  shownOutcome,
+  shownOutcomes,
+  shownReasons,
+  shownShortly,
+  shownWhole,
+} from './dead-letters-shown.ts'
 
 export interface Parts {
   readonly desk: DeadLetterDesk
@@ -23,6 +30,9 @@ export interface Parts {
 
 /** Also in `docs/dead-letters.md`. */
 const CODE = { done: 0, notAll: 1, usage: 64, unavailable: 69, interrupted: 130 } as const
+
+/** A consumer decides thousands in this time; what is not told by then is said to be unknown. */
+const OUTCOMES_WITHIN_MS = 30_000
 
 const SHORT_BODY_BYTES = 200
 const WHOLE_BODY = Number.POSITIVE_INFINITY
@@ -154,12 +164,13 @@ async function work(
   request: Extract<Request, { queue: string }>,
   { desk, log, out, err, stopping }: Parts,
 ): Promise<number> {
-  const { verb, queue, choice, dryRun, most } = request
+  const { verb, queue, choice, dryRun, most, isWaiting } = request
   const options = {
     dryRun,
     signal: stopping,
     progress: progressLines(queue, err),
     ...(most === undefined ? {} : { most }),
+    ...(isWaiting ? { outcomes: { withinMs: OUTCOMES_WITHIN_MS, signal: stopping } } : {}),
   }
   const outcome =
     verb === 'redrive' ? await desk.redrive(queue, choice, options) : await desk.discard(queue, choice, options)
@@ -170,15 +181,24 @@ async function work(
   if (stopped instanceof DeadLettersUnavailable)
     log.warn({ ...fields, maybeSent, reason: stopped.message }, 'dead letters worked on, but not to the end')
   else log.info(fields, 'dead letters worked on')
+  const outcomes = await outcome.outcomes
+  if (outcomes) {
+    await out(shownOutcomes(queue, outcomes))
+    const { applied, refused, unknown } = outcomes
+    log.info({ queue, verb, applied, refused: Object.fromEntries(refused), unknown }, 'outcomes of a redrive')
+    if (unknown > 0)
+      err(`${queue}: not all outcomes are known; \`message <id>\` tells what was decided about one message`)
+  }
   if (stopped instanceof DeadLettersUnavailable) {
     const maybe = maybeSent === 0 ? '' : ` Up to ${maybeSent} more may have been redriven.`
     err(`✗ ${stopped.message}.${maybe} The rest are still dead-lettered. Run the command again to continue.`)
     return CODE.notAll
   }
-  if (stopped === 'interrupted') return CODE.interrupted
+  if (stopped === 'interrupted' || (outcomes?.unknown && stopping.aborted)) return CODE.interrupted
   const isMissing = choice.by === 'id' ? done < choice.ids.size : choice.by === 'reason' && done === 0
   if (isMissing && stopped === undefined) err(`${queue}: ${whatIsMissing(choice, seenReasons)}`)
-  return isMissing ? CODE.notAll : CODE.done
+  const isApplied = outcomes === undefined || (outcomes.unknown === 0 && outcomes.refused.size === 0)
+  return isMissing || !isApplied ? CODE.notAll : CODE.done
 }
 
 function whatIsMissing(choice: Choice, seen: ReadonlyMap<string, number>): string {

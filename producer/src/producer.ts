@@ -92,7 +92,8 @@ export function createApp(dependencies: Dependencies): App {
       .options(empty({ Allow: allow }))
       .all(methodNotAllowed(allow))
   }
-  if (dependencies.deadLetters) app.use('/dead_letters', deadLettersRouter(dependencies.deadLetters, dependencies))
+  const { deadLetters } = dependencies
+  if (deadLetters) app.use('/dead_letters', deadLettersRouter(deadLetters, { ...dependencies, takeWait }))
   app.use(notFound)
   const failed = problemHandler(service.log)
   app.use(failed)

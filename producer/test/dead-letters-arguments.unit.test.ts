@@ -13,7 +13,7 @@ describe('the command line of dead-letters', () => {
   })
 
   it('chooses by ids, by reason, or all, and at most so many', () => {
-    const redrive = { verb: 'redrive', queue: 'create_item', dryRun: false, most: undefined }
+    const redrive = { verb: 'redrive', queue: 'create_item', dryRun: false, most: undefined, isWaiting: true }
     expect(parse('redrive create_item --all')).toEqual({ ...redrive, choice: { by: 'all' } })
     expect(parse('redrive create_item --id a --id b')).toEqual({
       ...redrive,
@@ -24,7 +24,9 @@ describe('the command line of dead-letters', () => {
       choice: { by: 'reason', reason: 'invalid' },
       dryRun: true,
       most: 5,
+      isWaiting: false,
     })
+    expect(parse('redrive create_item --all --no-wait')).toMatchObject({ isWaiting: false })
   })
 
   it('explains itself where nothing, or help, is asked for', () => {
@@ -41,6 +43,7 @@ describe('the command line of dead-letters', () => {
     ['redrive create_item', 'say which: one of --id, --reason, --all'],
     ['redrive create_item --all --id x', 'say which'],
     ['redrive create_item --all --yes', 'redrive takes no --yes'],
+    ['discard create_item --all --yes --no-wait', 'discard takes no --no-wait'],
     ['redrive amq.topic --all', 'there is no queue "amq.topic"; there are healthcheck, create_item'],
     ['redrive', 'redrive needs a queue'],
     ['show', 'show needs an id'],

@@ -1,5 +1,12 @@
 // /dead_letters on a real broker, as an operator would use it with curl.
-import { contracts, deadLetterDesk, rabbitmqEnvironment } from '@ims/messaging'
+import {
+  consumerEnvironment,
+  contracts,
+  createItem,
+  deadLetterDesk,
+  openBroker,
+  rabbitmqEnvironment,
+} from '@ims/messaging'
 import { quietService } from '@ims/messaging/testing'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { connect } from 'amqplib'
@@ -71,6 +78,7 @@ describe('/dead_letters on RabbitMQ', () => {
     await peer.setAside(25)
     const first = await post('redrive', { all: true, most: 10 })
     expect(first.body).toMatchObject({ redriven: 10, left: 15, complete: false, stopped: 'limit' })
+    expect(first.body.outcomes).toBeUndefined()
     expect((await post('redrive', { all: true, dryRun: true })).body).toMatchObject({
       redriven: 0,
       wouldBe: 15,
@@ -81,6 +89,20 @@ describe('/dead_letters on RabbitMQ', () => {
     expect((await post('redrive', { all: true })).body).toMatchObject({ redriven: 15, left: 0, complete: true })
     expect(await peer.ids(QUEUE, 25)).toEqual(ids(25))
   })
+
+  it('waits for the outcomes where that is preferred, and tells each', async () => {
+    const config = rabbitmqEnvironment.parse(serversEnvironment(space))
+    const consumer = await openBroker(config, quietService)
+    await consumer.consume(createItem, async () => [], consumerEnvironment.parse({}))
+    await peer.setAside(5)
+    const response = await post('redrive', { all: true }).set('Prefer', 'wait=30')
+    await consumer.close()
+    expect([response.status, response.headers['preference-applied']]).toEqual([200, 'wait=30'])
+    expect(response.body).toMatchObject({ redriven: 5, outcomes: { applied: 0, refused: { invalid: 5 }, unknown: 0 } })
+    await eventually(async () => expect(await peer.depth(DEAD)).toBe(5))
+    const late = await post('redrive', { all: true }).set('Prefer', 'wait=0')
+    expect(late.body).toMatchObject({ redriven: 5, outcomes: { applied: 0, refused: {}, unknown: 5 } })
+  }, 60_000)
 
   it('discards by id and by reason', async () => {
     await peer.setAside(5, (number) => (number < 2 ? 'invalid' : 'too-large'))

@@ -3,6 +3,15 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import {
+  consumerEnvironment,
+  createItem,
+  type Handler,
+  type Item,
+  openBroker,
+  rabbitmqEnvironment,
+} from '@ims/messaging'
+import { quietService } from '@ims/messaging/testing'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually, leanNode, serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
 import { type BrokerPeer, DEAD, ids, openPeer, QUEUE } from './dead-letters-peer.ts'
@@ -58,7 +67,7 @@ describe('the program dead-letters', () => {
     for (const redriven of [1, 1_500, 3_500]) {
       await peer.empty()
       await peer.setAside(n)
-      const { child, ended } = start(['redrive', QUEUE, '--all'])
+      const { child, ended } = start(['redrive', QUEUE, '--all', '--no-wait'])
       await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThanOrEqual(redriven), 30_000)
       child.kill('SIGKILL')
       expect(await ended).toBe('SIGKILL')
@@ -67,7 +76,7 @@ describe('the program dead-letters', () => {
         expect((await peer.depth(QUEUE)) + (await peer.depth(DEAD))).toBeGreaterThanOrEqual(n)
       }, 20_000)
       if ((await peer.depth(DEAD)) > 0) cutShort += 1
-      const again = await run('redrive', QUEUE, '--all')
+      const again = await run('redrive', QUEUE, '--all', '--no-wait')
       expect(again).toMatchObject({ code: 0 })
       const all = await peer.ids(QUEUE, await peer.depth(QUEUE))
       expect(new Set(all)).toEqual(new Set(ids(n)))
@@ -80,7 +89,7 @@ describe('the program dead-letters', () => {
 
   it('stops at Ctrl-C: what was redriven is gone, the rest is where it was, and the exit code is 130', async () => {
     await peer.setAside(10_000)
-    const { child, ended, out } = start(['redrive', QUEUE, '--all'])
+    const { child, ended, out } = start(['redrive', QUEUE, '--all', '--no-wait'])
     await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThan(1), 30_000)
     child.kill('SIGINT')
     child.kill('SIGINT') // npm and the terminal both tell it
@@ -95,8 +104,8 @@ describe('the program dead-letters', () => {
     await peer.setAside(20_000, (number) => (number % 2 === 0 ? 'invalid' : 'too-large'), 4_000)
     for (const args of [
       ['list', QUEUE, '--limit', '1'],
-      ['redrive', QUEUE, '--reason', 'invalid'],
-      ['redrive', QUEUE, '--all'],
+      ['redrive', QUEUE, '--reason', 'invalid', '--no-wait'],
+      ['redrive', QUEUE, '--all', '--no-wait'],
     ]) {
       const running = start(args, { NODE_OPTIONS: '--max-old-space-size=24 --max-semi-space-size=2' })
       let peakKb = 0
@@ -117,7 +126,7 @@ describe('the program dead-letters', () => {
     for (const args of [
       ['list', QUEUE],
       ['export', QUEUE],
-      ['redrive', QUEUE, '--all'],
+      ['redrive', QUEUE, '--all', '--no-wait'],
     ]) {
       const running = start(args, { ...leanNode, NODE_OPTIONS: '--max-old-space-size=96' })
       running.child.stdout?.removeAllListeners('data').resume()
@@ -164,7 +173,7 @@ describe('the program dead-letters', () => {
       expect((out + err).replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u)
     }
     expect((await run('show', 'bytes')).out).toContain('m/8=')
-    expect(await run('redrive', QUEUE, '--id', '\\u001b[2J')).toMatchObject({ code: 0 })
+    expect(await run('redrive', QUEUE, '--no-wait', '--id', '\\u001b[2J')).toMatchObject({ code: 0 })
     expect(await peer.ids(QUEUE, 1)).toEqual(['\u001b[2J'])
   }, 60_000)
 
@@ -172,7 +181,7 @@ describe('the program dead-letters', () => {
     await peer.setAside(3)
     const folder = mkdtempSync(join(tmpdir(), 'ims-dead-letters-log-'))
     const path = join(folder, 'log')
-    expect(await start(['redrive', QUEUE, '--id', 'id-1'], { DEAD_LETTERS_LOG: path }).ended).toBe(0)
+    expect(await start(['redrive', QUEUE, '--id', 'id-1', '--no-wait'], { DEAD_LETTERS_LOG: path }).ended).toBe(0)
     const fields = {
       queue: QUEUE,
       verb: 'redrive',
@@ -191,6 +200,56 @@ describe('the program dead-letters', () => {
     const unwritten = start(['discard', QUEUE, '--all', '--yes'], { DEAD_LETTERS_LOG: path })
     expect(await unwritten.ended).toBe(0)
     expect(unwritten.err()).toContain(`! this is not in the log ${path}: ENOENT`)
+  }, 60_000)
+
+  it('tells what became of what it put back, leaves that in the log, and says by the exit code whether all was applied', async () => {
+    const broker = await openBroker(rabbitmqEnvironment.parse(serversEnvironment(space)), quietService)
+    const handler: Handler<Item, { outcome: 'created' }> = async (deliveries) =>
+      deliveries.map(({ body: { sku } }) =>
+        sku === 'taken'
+          ? { kind: 'refused', reason: 'duplicate-sku', error: 'it is taken' }
+          : { kind: 'applied', result: { outcome: 'created' }, repeated: false },
+      )
+    await broker.consume(createItem, handler, consumerEnvironment.parse({}))
+    const folder = mkdtempSync(join(tmpdir(), 'ims-dead-letters-log-'))
+    const path = join(folder, 'log')
+    const setAside = async (sku: string) =>
+      await peer.put(DEAD, Buffer.from(JSON.stringify({ sku, name: 'n', label: 'l', price: 1, quantity: 1 })), {
+        messageId: sku,
+        headers: { 'x-reason': 'duplicate-sku', 'x-redrives': 1 },
+      })
+    try {
+      for (let n = 1; n < 12; n += 1) await setAside(`free-${n}`)
+      await setAside('taken')
+      const partly = start(['redrive', QUEUE, '--all'], { DEAD_LETTERS_LOG: path })
+      expect(await partly.ended).toBe(1)
+      expect(partly.out()).toMatch(/^create_item: redriven 12 of 12 \(duplicate-sku 12\), [01] left\n/)
+      expect(partly.out()).toContain(
+        'create_item: 12 put back: 11 applied, 1 back among the dead letters (duplicate-sku 1)\n',
+      )
+      const lines = readFileSync(path, 'utf8').trimEnd().split('\n')
+      expect(JSON.parse(lines[1] ?? '')).toMatchObject({ applied: 11, refused: { 'duplicate-sku': 1 }, unknown: 0 })
+      expect(await peer.ids(DEAD, 1)).toEqual(['taken'])
+      expect(await run('discard', QUEUE, '--all', '--yes')).toMatchObject({ code: 0 })
+      await setAside('free-12')
+      expect(await run('redrive', QUEUE, '--all')).toMatchObject({
+        code: 0,
+        out: expect.stringContaining('create_item: 1 put back: 1 applied\n'),
+      })
+    } finally {
+      rmSync(folder, { recursive: true })
+      await broker.close()
+    }
+  }, 60_000)
+
+  it('says what it does not know when it is interrupted while it waits for the outcomes', async () => {
+    await peer.setAside(3)
+    const { child, ended, out, err } = start(['redrive', QUEUE, '--all'])
+    await eventually(() => expect(out()).toContain('redriven 3 of 3'), 30_000)
+    child.kill('SIGINT')
+    expect(await ended).toBe(130)
+    expect(out()).toContain('create_item: 3 put back: 0 applied, 3 not known\n')
+    expect(err()).toContain('not all outcomes are known')
   }, 60_000)
 
   it('discards nothing without --yes', async () => {
@@ -222,7 +281,7 @@ describe('the program dead-letters', () => {
     expect(await wrong.ended).toBe(78)
     expect(wrong.err()).toContain('configuration: RABBITMQ_PORT: must be a whole number')
     await peer.remove(QUEUE)
-    const { code, out, err } = await run('redrive', QUEUE, '--all')
+    const { code, out, err } = await run('redrive', QUEUE, '--all', '--no-wait')
     expect({ code, out }).toEqual({ code: 1, out: 'create_item: redriven 0 of 2, 2 left\n' })
     expect(err).toContain('the broker has no queue create_item to redrive to')
   }, 60_000)

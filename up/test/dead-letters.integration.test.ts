@@ -1,4 +1,4 @@
-// `npm run dead-letters` finds the broker of the suite that runs here by itself.
+// `npm run dead-letters` and `npm run message` find the broker of the suite that runs here by themselves.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -31,9 +31,9 @@ afterAll(async () => {
   rmSync(directory, { recursive: true })
 })
 
-function run(args: readonly string[], env: Record<string, string>) {
+function run(args: readonly string[], env: Record<string, string>, command = 'dead-letters') {
   const kept = Object.entries(process.env).filter(([name]) => !/^(RABBITMQ|MYSQL)_/.test(name))
-  const child = spawn(process.execPath, [MAIN, 'dead-letters', ...args], {
+  const child = spawn(process.execPath, [MAIN, command, ...args], {
     env: { ...Object.fromEntries(kept), NODE_OPTIONS: '', IMS_UP_DIRECTORY: directory, IMS_SERVICES: 'local', ...env },
   })
   let output = ''
@@ -83,3 +83,11 @@ it('works on the broker that the environment names, whatever else runs here', as
   const { code, output } = await run(['list'], { ...serversEnvironment(space), RABBITMQ_PORT: '1' })
   expect({ code, output }).toEqual({ code: 69, output: expect.stringContaining('ECONNREFUSED') })
 })
+
+it('asks on the broker of the suite that runs here where a message is', async () => {
+  // Nobody answers the question.
+  expect(await run(['an-id'], {}, 'message')).toMatchObject({
+    code: 69,
+    output: expect.stringContaining('no reply from message_status'),
+  })
+}, 60_000)

@@ -20,7 +20,7 @@ const NO_ALARM = ['set_vm_memory_high_watermark', '0.4']
 
 /** Runs `dead-letters redrive create_item --all`; resolves with its exit code, 137 if it had to be killed. */
 function redrive({ world }: Scene): Promise<number> {
-  const child = spawn(process.execPath, ['producer/src/dead-letters.ts', 'redrive', QUEUE, '--all'], {
+  const child = spawn(process.execPath, ['producer/src/dead-letters.ts', 'redrive', QUEUE, '--all', '--no-wait'], {
     cwd: ROOT,
     env: { PATH: process.env.PATH, ...world.stack.env },
     stdio: 'ignore',

@@ -6,7 +6,9 @@ import { clockOf, withDeadline } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { type DeadLetter, described, idOf, reasonOf } from './described.ts'
 import { DeadLettersUnavailable } from './errors.ts'
+import type { Outcomes, OutcomesWanted } from './outcomes.ts'
 import { type DeadLetterReader, openReader } from './reader.ts'
+import { countReason } from './reasons.ts'
 import { openRepublisher, type Republisher, recogniseCopies } from './redriven.ts'
 import { printable } from './text.ts'
 
@@ -53,6 +55,11 @@ export interface WorkOptions {
   progress?(progress: Progress): void
 }
 
+export interface RedriveOptions extends WorkOptions {
+  /** Asks the consumer what becomes of the messages. */
+  readonly outcomes?: OutcomesWanted
+}
+
 export interface Browsed {
   /** Dead letters on the queue when it began. */
   readonly total: number
@@ -76,6 +83,11 @@ export interface Worked {
   readonly maybeSent: number
   /** Why it ended before all was seen; `trouble` is a failure, the others were asked for. */
   readonly stopped?: 'limit' | 'interrupted' | DeadLettersUnavailable
+  /**
+   * Of a redrive that was to wait: what became of those that were put back. A dead letter that was the copy of another is
+   * in `done` and not here. Never rejects. Undefined also for questions, whose answers nobody could use.
+   */
+  readonly outcomes?: Promise<Outcomes>
 }
 
 /** What people do with dead letters. Every call connects, and may throw DeadLettersUnavailable before anything was done. */
@@ -83,7 +95,7 @@ export interface DeadLetterDesk {
   /** Shows `visit` one after the other, oldest first, until it returns false; waits for it. All stay where they are. */
   browse(queue: string, visit: Visit, options: BrowseOptions): Promise<Browsed>
   /** Puts messages back on their queue under the same id; each dead letter is removed when the broker has confirmed that. */
-  redrive(queue: string, choice: Choice, options?: WorkOptions): Promise<Worked>
+  redrive(queue: string, choice: Choice, options?: RedriveOptions): Promise<Worked>
   /** Removes dead letters for good. */
   discard(queue: string, choice: Choice, options?: WorkOptions): Promise<Worked>
 }
@@ -120,11 +132,15 @@ export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLe
     browse: async (queue, visit, options) => await reading(queue, (reader) => browsed(queue, reader, visit, options)),
     redrive: async (queue, choice, options = {}) =>
       await reading(queue, async (reader) => {
-        const republisher = options.dryRun ? undefined : await openRepublisher(queue, config, service)
+        const republisher = options.dryRun ? undefined : await openRepublisher(queue, config, service, options.outcomes)
+        let outcomes: Promise<Outcomes> | undefined
         try {
-          return await worked(reader, choice, options, republisher)
+          const done = await worked(reader, choice, options, republisher)
+          // Not awaited here: others may work on the dead letters meanwhile.
+          outcomes = republisher?.outcomes()?.finally(() => republisher.close())
+          return outcomes === undefined ? done : { ...done, outcomes }
         } finally {
-          await republisher?.close()
+          if (outcomes === undefined) await republisher?.close()
         }
       }),
     discard: async (queue, choice, options = {}) =>
@@ -205,12 +221,4 @@ function isChosen(message: Message, choice: Choice): boolean {
   const isMeant = (text: string, meant: (each: string) => boolean) => meant(text) || meant(printable(text))
   if (choice.by === 'id') return isMeant(idOf(message), (id) => choice.ids.has(id))
   return isMeant(reasonOf(message), (reason) => reason === choice.reason)
-}
-
-const REASONS_MOST = 100
-
-/** Anybody may invent reasons: beyond a hundred they are counted together. */
-export function countReason(reasons: Map<string, number>, reason: string): void {
-  const key = reasons.has(reason) || reasons.size < REASONS_MOST ? reason : '(others)'
-  reasons.set(key, (reasons.get(key) ?? 0) + 1)
 }

@@ -4,14 +4,16 @@ import type { Channel, Message } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
 import { type Connection, closeConnection, openFirstConnection } from '../connection/connection.ts'
 import { channelEnd, transactional } from '../connection/inside-amqplib.ts'
+import { contracts } from '../contracts.ts'
 import { asError } from '../errors.ts'
 import { carried, FRAME_MIN_BYTES, headerRoom } from '../incoming/carried.ts'
 import type { Envelope } from '../outgoing/publisher.ts'
 import { HEARS_REFUSALS_HEADER } from '../outgoing/reply.ts'
-import { type Clock, clockOf, withDeadline } from '../scope.ts'
+import { type Clock, clockOf, Scope, withDeadline } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { idOf } from './described.ts'
 import { DeadLettersUnavailable } from './errors.ts'
+import { type Asking, OutcomeCount, type Outcomes, type OutcomesWanted } from './outcomes.ts'
 import { explained } from './reader.ts'
 import { printable } from './text.ts'
 
@@ -32,9 +34,10 @@ const DROPPED_PREFIXES = ['x-first-death-', 'x-last-death-']
 
 /**
  * The message as its consumer is to see it again: the same bytes, properties and id, as far as they can be written again
- * and do not route it elsewhere. One without an id gets that of its dead letter. Nobody waits for a reply any more.
+ * and do not route it elsewhere. One without an id gets that of its dead letter. Nobody waits for a reply any more, but
+ * whoever puts it back may: `asking` has the properties for that.
  */
-export function redriven(queue: string, message: Message, frameMax: number): Envelope {
+export function redriven(queue: string, message: Message, frameMax: number, asking: Asking = {}): Envelope {
   const { headers, properties } = carried({ ...message.properties, replyTo: undefined }, headerRoom(frameMax))
   const kept = Object.entries(headers).filter(
     ([name]) => !DROPPED_HEADERS.has(name) && !DROPPED_PREFIXES.some((prefix) => name.startsWith(prefix)),
@@ -44,6 +47,7 @@ export function redriven(queue: string, message: Message, frameMax: number): Env
     content: message.content,
     properties: {
       ...properties,
+      ...asking,
       messageId: idOf(message),
       persistent: true,
       mandatory: true,
@@ -85,6 +89,8 @@ export interface NotPublished {
 export interface Republisher {
   /** Publishes messages to `queue`, all or none; resolves when the broker has stored them, or with why not. Never rejects. */
   publish(messages: readonly Message[]): Promise<NotPublished | undefined>
+  /** What became of all that was published, once that is told or the time is over; undefined if nobody asked. */
+  outcomes(): Promise<Outcomes> | undefined
   close(): Promise<void>
 }
 
@@ -92,8 +98,13 @@ export interface Republisher {
 const COMMIT_TIMEOUT_MS = 60_000
 
 /** Opens a connection for publishing to `queue`, apart from the reader's: the broker stops reading one when it is short of memory or disk. */
-export async function openRepublisher(queue: string, config: RabbitmqConfig, service: Service): Promise<Republisher> {
-  const opened = new RabbitmqRepublisher(queue, config.confirmTimeoutMs, clockOf(service))
+export async function openRepublisher(
+  queue: string,
+  config: RabbitmqConfig,
+  service: Service,
+  wanted?: OutcomesWanted,
+): Promise<Republisher> {
+  const opened = new RabbitmqRepublisher(queue, config.confirmTimeoutMs, clockOf(service), wanted)
   try {
     await opened.open(config, service)
     return opened
@@ -115,8 +126,14 @@ class RabbitmqRepublisher implements Republisher {
   #channel: Channel | undefined
   #commit: () => Promise<void> = async () => {}
   #trouble: DeadLettersUnavailable | undefined
+  readonly #wanted: OutcomesWanted | undefined
+  readonly #count: OutcomeCount | undefined
 
-  constructor(queue: string, readTimeoutMs: number, clock: Clock) {
+  constructor(queue: string, readTimeoutMs: number, clock: Clock, wanted: OutcomesWanted | undefined) {
+    const contract = contracts.find((each) => each.queue === queue)
+    // The answer to a question may be the whole list.
+    this.#count = wanted && contract?.kind === 'command' ? new OutcomeCount(contract) : undefined
+    this.#wanted = wanted
     this.#clock = clock
     this.#queue = queue
     this.#readTimeoutMs = readTimeoutMs
@@ -125,6 +142,7 @@ class RabbitmqRepublisher implements Republisher {
   async open(config: RabbitmqConfig, service: Service): Promise<void> {
     const lost = (reason: Error) => {
       this.#trouble ??= this.#explain(reason)
+      this.#count?.end()
     }
     this.#connection = await openFirstConnection(config, `${service.name} redriving to ${this.#queue}`, service, lost)
     this.#channel = await this.#connection.model.createChannel()
@@ -135,14 +153,22 @@ class RabbitmqRepublisher implements Republisher {
       this.#trouble ??= this.#unroutable()
     })
     this.#commit = await transactional(this.#channel)
+    await this.#count?.attach(this.#channel)
   }
 
   async publish(messages: readonly Message[]): Promise<NotPublished | undefined> {
+    const stored = Promise.withResolvers<boolean>()
+    const failed = await this.#publish(messages, this.#count?.expect(messages.length, stored.promise) ?? [])
+    stored.resolve(failed === undefined)
+    return failed
+  }
+
+  async #publish(messages: readonly Message[], asking: readonly Asking[]): Promise<NotPublished | undefined> {
     let maybeSent = 0
     try {
       if (this.#trouble || this.#channel === undefined) throw this.#trouble
       if (messages.length === 0) return undefined
-      for (const message of messages) this.#write(message)
+      for (const [at, message] of messages.entries()) this.#write(message, asking[at])
       await withDeadline(this.#clock, this.#channel.checkQueue(this.#queue), this.#readTimeoutMs, 'publishing')
       if (this.#trouble) throw this.#trouble
       maybeSent = messages.length
@@ -155,8 +181,14 @@ class RabbitmqRepublisher implements Republisher {
     }
   }
 
-  #write(message: Message): void {
-    const { queue, content, properties } = redriven(this.#queue, message, this.#connection?.frameMax ?? FRAME_MIN_BYTES)
+  outcomes(): Promise<Outcomes> | undefined {
+    const { signal, withinMs } = this.#wanted ?? {}
+    return signal && this.#count?.told(new Scope(this.#clock, signal).part([], withinMs))
+  }
+
+  #write(message: Message, asking: Asking | undefined): void {
+    const { frameMax = FRAME_MIN_BYTES } = this.#connection ?? {}
+    const { queue, content, properties } = redriven(this.#queue, message, frameMax, asking)
     try {
       this.#channel?.publish('', queue, content, properties)
     } catch (error) {

@@ -232,14 +232,20 @@ export class Requester {
   }
 
   #outcome<Result>(schema: z.ZodType<Result>, message: Message): CommandReply<Result> {
-    const reason: unknown = message.properties.headers?.[ERROR_HEADER]
-    const parsed = parseJson(message.content)
-    if (typeof reason === 'string') return { kind: 'refused', reason, error: errorIn(parsed) }
-    const result = parsed.ok ? schema.safeParse(parsed.value) : undefined
-    if (result?.success) return { kind: 'applied', result: result.data }
-    this.#service.log.warn({}, 'a consumer replied to a command in an unknown form; treated as no reply')
-    return { kind: 'no-reply' }
+    const reply = commandReplyIn(schema, message)
+    if (reply.kind === 'no-reply')
+      this.#service.log.warn({}, 'a consumer replied to a command in an unknown form; treated as no reply')
+    return reply
   }
+}
+
+/** What the reply to a command says; `no-reply` when it has an unknown form. */
+export function commandReplyIn<Result>(schema: z.ZodType<Result>, message: Message): CommandReply<Result> {
+  const reason: unknown = message.properties.headers?.[ERROR_HEADER]
+  const parsed = parseJson(message.content)
+  if (typeof reason === 'string') return { kind: 'refused', reason, error: errorIn(parsed) }
+  const result = parsed.ok ? schema.safeParse(parsed.value) : undefined
+  return result?.success ? { kind: 'applied', result: result.data } : { kind: 'no-reply' }
 }
 
 function replyIn<T>(query: Query<T>, { content, properties }: Message): Reply<T> {

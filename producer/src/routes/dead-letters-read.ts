@@ -5,12 +5,14 @@ import type { RequestHandler, Response } from 'express'
 import { z } from 'zod'
 import { sendJson } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
+import type { TakeWait } from '../in-hand.ts'
 import { nextPageUrl } from '../listing-query.ts'
 import { cutOff, Problem } from '../problem.ts'
 import { troubleAsProblem } from './dead-letters-trouble.ts'
 
 export interface RouteParts extends Pick<Dependencies, 'config' | 'service'> {
   readonly desk: DeadLetterDesk
+  readonly takeWait: TakeWait
 }
 
 /** Nobody waits longer than this for an answer that is not a stream. */

@@ -9,6 +9,8 @@ interface Counts {
   readonly done?: number
   readonly left?: number
   readonly maybeSent?: number
+  /** Of a redrive that waited: what became of those that were put back. */
+  readonly outcomes?: object
 }
 
 /** Any other error is given back as it is. What the broker said may hold names of hosts and users: it goes into the log only. */

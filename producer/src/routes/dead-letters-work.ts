@@ -1,9 +1,10 @@
 // The changing half of /dead_letters: redrive and discard, at most so many in one request, and every one accounted for.
-import { type Choice, DeadLettersUnavailable, type Worked } from '@ims/messaging'
+import { type Choice, DeadLettersUnavailable, type Outcomes, type RedriveOptions, type Worked } from '@ims/messaging'
 import type { RequestHandler, Response } from 'express'
 import { z } from 'zod'
-import { sendJson } from '../answer.ts'
+import { sendJson, whenLeft } from '../answer.ts'
 import { clientOf } from '../authorisation.ts'
+import { preferredWaitS } from '../prefer.ts'
 import { readBody } from '../request-body.ts'
 import { ANSWER_WITHIN_MS, idOf, queueOf, type RouteParts, unknown } from './dead-letters-read.ts'
 import { troubleAsProblem } from './dead-letters-trouble.ts'
@@ -23,7 +24,10 @@ const wanted = z
     error: 'must have exactly one of all, ids, reason',
   })
 
-/** `redrive` or `discard` of what the body says: `{"all":true}`, `{"ids":[…]}` or `{"reason":"…"}`, with `most` and `dryRun`. */
+/**
+ * `redrive` or `discard` of what the body says: `{"all":true}`, `{"ids":[…]}` or `{"reason":"…"}`, with `most` and `dryRun`.
+ * A redrive with `Prefer: wait` waits for the outcomes.
+ */
 export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): RequestHandler {
   return async (request, response) => {
     const { all, ids, reason, dryRun, most } = await readBody({ request, response }, wanted, parts.config.bodyMostBytes)
@@ -34,13 +38,21 @@ export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): Reque
           ? { by: 'reason', reason: reason ?? '' }
           : { by: 'id', ids: new Set(ids) }
     const queue = queueOf(request)
-    const outcome = await work(verb, queue, choice, { dryRun, most }, parts, response)
+    const isWork = verb === 'redrive' && !dryRun
+    const waitS = isWork ? preferredWaitS(request.headers.prefer, parts.config.preferWaitMostS) : undefined
+    const isWaiting = waitS !== undefined && parts.takeWait(request, response)
+    const signal = AbortSignal.any([whenLeft(response), parts.service.stopping])
+    const options = { dryRun, most, ...(isWaiting ? { outcomes: { withinMs: waitS * 1_000, signal } } : {}) }
+    const outcome = await work(verb, queue, choice, options, parts, response)
+    const outcomes = await outcome.outcomes
+    if (outcomes) response.setHeader('Preference-Applied', `wait=${waitS}`)
     sendJson(response, 200, {
       queue,
       [verb === 'redrive' ? 'redriven' : 'discarded']: dryRun ? 0 : outcome.done,
       ...(dryRun ? { wouldBe: outcome.done } : {}),
       left: outcome.left,
       reasons: Object.fromEntries(outcome.reasons),
+      ...(outcomes ? { outcomes: told(outcomes) } : {}),
       // Not all that is meant was looked at: ask again.
       complete: outcome.stopped === undefined,
       ...(typeof outcome.stopped === 'string' ? { stopped: outcome.stopped === 'limit' ? 'limit' : 'time' } : {}),
@@ -70,7 +82,7 @@ async function work(
   verb: 'redrive' | 'discard',
   queue: string,
   choice: Choice,
-  options: { dryRun: boolean; most: number },
+  options: RedriveOptions & { readonly dryRun: boolean },
   { desk, service }: RouteParts,
   response: Response,
 ): Promise<Worked> {
@@ -85,5 +97,13 @@ async function work(
     return outcome
   }
   service.log.warn({ ...fields, maybeSent, reason: stopped.message }, 'dead letters worked on, but not to the end')
-  throw troubleAsProblem(stopped, options.dryRun ? {} : { done, left, maybeSent })
+  const outcomes = await outcome.outcomes
+  const counts = { done, left, maybeSent, ...(outcomes ? { outcomes: told(outcomes) } : {}) }
+  throw troubleAsProblem(stopped, options.dryRun ? {} : counts)
 }
+
+const told = ({ applied, refused, unknown }: Outcomes): object => ({
+  applied,
+  refused: Object.fromEntries(refused),
+  unknown,
+})

@@ -2,6 +2,7 @@
 import { type DeadLetterDesk, deadLetterSource, deadLetterSources } from '@ims/messaging'
 import { type ErrorRequestHandler, type RequestHandler, Router } from 'express'
 import type { Dependencies } from '../dependencies.ts'
+import type { TakeWait } from '../in-hand.ts'
 import { methodNotAllowed, Problem } from '../problem.ts'
 import { exportRoute, listRoute, oneRoute, summaryRoute } from './dead-letters-read.ts'
 import { troubleAsProblem } from './dead-letters-trouble.ts'
@@ -10,7 +11,7 @@ import { discardOneRoute, workRoute } from './dead-letters-work.ts'
 /** The routes, to be mounted at /dead_letters. */
 export function deadLettersRouter(
   desk: DeadLetterDesk,
-  { config, service }: Pick<Dependencies, 'config' | 'service'>,
+  { config, service, takeWait }: Pick<Dependencies, 'config' | 'service'> & { readonly takeWait: TakeWait },
 ): Router {
   const router = Router({ caseSensitive: true, strict: true })
   router.param('queue', (request, _, next, name: string) => {
@@ -20,7 +21,7 @@ export function deadLettersRouter(
     request.params.queue = queue
     next()
   })
-  const parts = { desk, config, service }
+  const parts = { desk, config, service, takeWait }
   const routes: Record<string, { get?: RequestHandler; post?: RequestHandler; delete?: RequestHandler }> = {
     '/': { get: summaryRoute(parts) },
     '/:queue': { get: listRoute(parts) },

@@ -1,4 +1,4 @@
-// `dead-letters`: finds the broker of the suite that runs here, and runs the producer's program of the same name on it.
+// `dead-letters` and `message`: finds the broker of the suite that runs here, and runs the producer's program of the same name on it.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { isAlive } from 'testkit/processes/process-identity'
@@ -10,17 +10,20 @@ import { imsSuiteOrExplain } from '../suite/ims.ts'
 import { serviceEnvironment } from '../suite/service-environment.ts'
 import { readState } from '../suite/state.ts'
 
-const PROGRAM = join('producer', 'src', 'dead-letters.ts')
 const EXIT_FAILURE = 1
 const EXIT_UNAVAILABLE = 69
 const NEEDS_NO_BROKER = ['--help', 'help']
 
-/** Exit codes: those of the program (docs/dead-letters.md) · 69 no suite runs here, and the environment names no broker. */
-export async function deadLettersCommand(args: string[]): Promise<number> {
+/** Exit codes: those of the program · 69 no suite runs here, and the environment names no broker. */
+export const deadLettersCommand = (args: string[]): Promise<number> => onItsBroker('dead-letters.ts', args)
+export const messageCommand = (args: string[]): Promise<number> => onItsBroker('message.ts', args)
+
+async function onItsBroker(file: string, args: readonly string[]): Promise<number> {
+  const program = join('producer', 'src', file)
   const isHelp = args.length === 0 || args.some((each) => NEEDS_NO_BROKER.includes(each))
   // A broker that the environment names is meant, whatever else runs here.
   if (isHelp || Object.keys(process.env).some((name) => /^RABBITMQ_(HOST|PORT|USERNAME|VHOST)(_FILE)?$/.test(name)))
-    return await ended(process.execPath, [join(ROOT, PROGRAM), ...args], process.env)
+    return await ended(process.execPath, [join(ROOT, program), ...args], process.env)
   const suite = imsSuiteOrExplain(process.env)
   if (suite === undefined) return EXIT_FAILURE
   const state = readState(suite.directory)
@@ -28,11 +31,11 @@ export async function deadLettersCommand(args: string[]): Promise<number> {
   if (state?.rabbitmq && state.mysql && isAlive(state.supervisor)) {
     const servers = serversEnvironment({ rabbitmq: state.rabbitmq, mysql: state.mysql })
     const ours = { DEAD_LETTERS_LOG: join(logDirectory(suite.directory), 'dead-letters.log'), ...servers }
-    return await ended(process.execPath, [join(ROOT, PROGRAM), ...args], serviceEnvironment(process.env, ours))
+    return await ended(process.execPath, [join(ROOT, program), ...args], serviceEnvironment(process.env, ours))
   }
   // There the broker is on a network of its own: the program runs where the producer does, as the producer.
   if ((await suiteMode(process.env, suite.directory)) === 'docker' && (await composeRuns('producer', process.env)))
-    return await ended('docker', [...composeExec(), 'node', PROGRAM, ...args], process.env)
+    return await ended('docker', [...composeExec(), 'node', program, ...args], process.env)
   process.stderr.write('✗ no suite runs here: `npm run up` starts one, or RABBITMQ_HOST and the like name a broker\n')
   return EXIT_UNAVAILABLE
 }

@@ -1,0 +1,88 @@
+// What became of redriven messages, as far as their consumer has told: applied, dead-lettered again, or not known.
+import type { Channel, Message } from 'amqplib'
+import type { Command } from '../contract.ts'
+import { DIRECT_REPLY_TO } from '../outgoing/reply.ts'
+import { commandReplyIn } from '../outgoing/requester.ts'
+import type { Scope } from '../scope.ts'
+import { countReason } from './reasons.ts'
+
+/** The sum of all is the number of messages that were put back. */
+export interface Outcomes {
+  readonly applied: number
+  /** Back among the dead letters, by reason. */
+  readonly refused: ReadonlyMap<string, number>
+  /** Nobody has told: they wait on their queue, or are decided, and the news did not arrive. */
+  readonly unknown: number
+}
+
+/** The properties with which a message asks for a reply. */
+export type Asking = { readonly replyTo?: string; readonly correlationId?: string }
+
+/** How long to wait for the outcomes after the last message was put back. */
+export interface OutcomesWanted {
+  readonly withinMs: number
+  readonly signal: AbortSignal
+}
+
+/**
+ * Counts the replies to redriven messages. They ask for a reply and do not say that they hear of refusals (ADR 30), so a
+ * consumer that refuses one sets it aside first: the letter does not depend on whether somebody is still here.
+ */
+export class OutcomeCount {
+  readonly #command: Command
+  /** Put back, and not told of yet. */
+  readonly #open = new Set<number>()
+  readonly #refused = new Map<string, number>()
+  #applied = 0
+  #number = 0
+  /** Resolves when it is known whether the latest window was stored. */
+  #stored: Promise<void> = Promise.resolve()
+  #isOver = false
+  #wake: () => void = () => {}
+
+  constructor(command: Command) {
+    this.#command = command
+  }
+
+  /** Replies arrive on the channel that publishes: the broker wants it so. */
+  async attach(channel: Channel): Promise<void> {
+    // A consumer may be faster than the broker's answer to the commit.
+    const arrived = (message: Message) => this.#stored.then(() => this.#note(message))
+    await channel.consume(DIRECT_REPLY_TO, (message) => void (message && arrived(message)), { noAck: true })
+  }
+
+  /** What `count` messages of the next window are to carry; they count if `stored` resolves with true. It must not reject. */
+  expect(count: number, stored: Promise<boolean>): readonly Asking[] {
+    const numbers = Array.from({ length: count }, () => this.#number++)
+    this.#stored = stored.then((isStored) => {
+      if (isStored) for (const number of numbers) this.#open.add(number)
+    })
+    return numbers.map((number) => ({ replyTo: DIRECT_REPLY_TO, correlationId: String(number) }))
+  }
+
+  #note(message: Message): void {
+    const number = Number(message.properties.correlationId)
+    const reply = commandReplyIn(this.#command.result, message)
+    // A message that was delivered twice is told of twice.
+    if (reply.kind === 'no-reply' || !this.#open.delete(number)) return
+    if (reply.kind === 'applied') this.#applied += 1
+    else countReason(this.#refused, reply.reason)
+    if (this.#open.size === 0) this.#wake()
+  }
+
+  /** The channel is gone: nothing more is told. */
+  end(): void {
+    this.#isOver = true
+    this.#wake()
+  }
+
+  /** Resolves when all is told, when nothing more can be, or when `scope` ends. Never rejects. */
+  async told(scope: Scope): Promise<Outcomes> {
+    await this.#stored
+    const all = new Promise<void>((resolve) => {
+      this.#wake = resolve
+    })
+    if (this.#open.size > 0 && !this.#isOver) await scope.untilOver(all, undefined)
+    return { applied: this.#applied, refused: this.#refused, unknown: this.#open.size }
+  }
+}

@@ -1,0 +1,161 @@
+// What a redrive tells of the outcomes, held against what a consumer on RabbitMQ has really done.
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { eventually, startTcpProxy, type TcpProxy } from 'testkit'
+import { type Broker, openBroker } from '../src/broker.ts'
+import { consumerEnvironment } from '../src/config.ts'
+import { createItem } from '../src/contracts.ts'
+import { type Choice, deadLetterDesk } from '../src/dead-letters/desk.ts'
+import { quietService } from '../src/testing.ts'
+import { DEAD, type Outside, outside, QUEUE } from './dead-letters.ts'
+import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
+
+const ALL: Choice = { by: 'all' }
+const item = { name: 'n', label: 'l', price: 1, quantity: 1 }
+/** Longer than any test: a test that waits for it fails. */
+const LONG_MS = 600_000
+
+describe('the outcomes of a redrive', () => {
+  let underTest: RabbitmqUnderTest
+  let peer: Outside
+  let proxy: TcpProxy
+  let consumer: Broker
+  const applied = new Set<string>()
+
+  beforeAll(async () => {
+    underTest = await rabbitmqUnderTest('redrive_outcomes')
+  }, 30_000)
+  afterAll(async () => await underTest.drop())
+  beforeEach(async () => {
+    peer = await outside(underTest.url)
+    await peer.empty()
+    proxy = await startTcpProxy(underTest.server)
+    consumer = await openBroker(underTest.config, quietService)
+    applied.clear()
+  })
+  afterEach(async () => {
+    await consumer.close()
+    await proxy.close()
+    await peer.close()
+  })
+
+  /** Applies items, but refuses those whose sku begins with `taken`. */
+  const consume = (until: Promise<void> = Promise.resolve()) =>
+    consumer.consume(
+      createItem,
+      async (deliveries) => {
+        await until
+        return deliveries.map(({ body: { sku } }) => {
+          if (sku.startsWith('taken')) return { kind: 'refused', reason: 'duplicate-sku', error: `${sku} is taken` }
+          applied.add(sku)
+          return { kind: 'applied', result: { outcome: 'created' }, repeated: false }
+        })
+      },
+      consumerEnvironment.parse({}),
+    )
+  const setAside = async (skus: readonly string[]) => {
+    for (const sku of skus)
+      peer.channel.sendToQueue(DEAD, Buffer.from(JSON.stringify({ ...item, sku })), {
+        persistent: true,
+        messageId: `m-${sku}`,
+        headers: { 'x-reason': 'duplicate-sku', 'x-redrives': 1 },
+      })
+    await peer.channel.waitForConfirms()
+  }
+  const redrive = async (withinMs = LONG_MS, signal = new AbortController().signal) => {
+    const config = { ...underTest.config, servers: [onLoopback(proxy.port)] }
+    return await deadLetterDesk(config, quietService).redrive(QUEUE, ALL, { outcomes: { withinMs, signal } })
+  }
+
+  it('are all counted: applied, or back among the dead letters with the reason', async () => {
+    await setAside(['a', 'b', 'taken-1', 'c', 'taken-2', 'c'])
+    peer.channel.sendToQueue(DEAD, Buffer.from('{"sku":'), { persistent: true, messageId: 'bad' })
+    await peer.channel.waitForConfirms()
+    await consume()
+    const { done, outcomes } = await redrive()
+    expect(done).toBe(7)
+    const told = await outcomes
+    // The dead letters are there before they are told of. One `c` was the copy of the other.
+    const reasons: unknown[] = []
+    for (let message = await peer.channel.get(DEAD, { noAck: true }); message; ) {
+      reasons.push(message.properties.headers?.['x-reason'])
+      message = await peer.channel.get(DEAD, { noAck: true })
+    }
+    expect(reasons.sort()).toEqual(['duplicate-sku', 'duplicate-sku', 'not-json'])
+    expect(told).toEqual({
+      applied: 3,
+      refused: new Map([
+        ['duplicate-sku', 2],
+        ['not-json', 1],
+      ]),
+      unknown: 0,
+    })
+    expect(applied).toEqual(new Set(['a', 'b', 'c']))
+  }, 60_000)
+
+  it('are not known as long as nobody decides, which is waited for only so long', async () => {
+    await setAside(['a', 'b'])
+    const { done, outcomes } = await redrive(50)
+    expect([done, await outcomes]).toEqual([2, { applied: 0, refused: new Map(), unknown: 2 }])
+    expect(await peer.depth(QUEUE)).toBe(2)
+  }, 60_000)
+
+  it('are waited for while others work on the dead letters', async () => {
+    await setAside(['a'])
+    const decide = Promise.withResolvers<void>()
+    await consume(decide.promise)
+    const { outcomes } = await redrive()
+    expect(await deadLetterDesk(underTest.config, quietService).discard(QUEUE, ALL)).toMatchObject({ total: 0 })
+    decide.resolve()
+    expect(await outcomes).toEqual({ applied: 1, refused: new Map(), unknown: 0 })
+  }, 60_000)
+
+  it('lose no dead letter when whoever redrives is gone before they are decided', async () => {
+    await setAside(['taken-1', 'a', 'taken-2'])
+    const gone = new AbortController()
+    const { outcomes } = await redrive(LONG_MS, gone.signal)
+    gone.abort()
+    expect(await outcomes).toEqual({ applied: 0, refused: new Map(), unknown: 3 })
+    await consume()
+    await eventually(async () => {
+      expect([await peer.depth(DEAD), await peer.depth(QUEUE)]).toEqual([2, 0])
+      expect(applied).toEqual(new Set(['a']))
+    }, 20_000)
+  }, 60_000)
+
+  it('are said to be unknown when the connection is cut, and what is told is true whenever that happens', async () => {
+    await consume()
+    let unknownOnce = 0
+    for (let round = 0; round < 8; round += 1) {
+      await eventually(async () => expect(await peer.depth(QUEUE)).toBe(0), 20_000)
+      await peer.drain(DEAD)
+      applied.clear()
+      await setAside(Array.from({ length: 1_500 }, (_, n) => (n % 3 === 0 ? `taken-${round}-${n}` : `${round}-${n}`)))
+      const cutting = setTimeout(() => proxy.cut(), 150 + round * 60)
+      const result = await redrive().catch(() => undefined)
+      const told = await result?.outcomes
+      clearTimeout(cutting)
+      if (result === undefined || told === undefined) continue
+      const refused = [...told.refused.values()].reduce((sum, each) => sum + each, 0)
+      expect(told.applied + refused + told.unknown).toBe(result.done)
+      expect(told.applied).toBeLessThanOrEqual(applied.size)
+      await eventually(async () => expect(await peer.depth(DEAD)).toBeGreaterThanOrEqual(refused), 20_000)
+      if (told.unknown > 0) unknownOnce += 1
+      else expect(result.done === 1_500 || result.stopped !== undefined).toBe(true)
+    }
+    expect(unknownOnce).toBeGreaterThan(0)
+  }, 180_000)
+
+  it('are not asked for where a question was set aside: its answer may be a whole list', async () => {
+    for (const queue of ['order_processing', 'order_processing.dead-letter'])
+      await peer.channel.assertQueue(queue, { durable: true })
+    peer.channel.sendToQueue('order_processing.dead-letter', Buffer.from('[]'), { messageId: 'q' })
+    await peer.channel.waitForConfirms()
+    const desk = deadLetterDesk(underTest.config, quietService)
+    const outcomes = { withinMs: LONG_MS, signal: new AbortController().signal }
+    const result = await desk.redrive('order_processing', ALL, { outcomes })
+    expect(result).toMatchObject({ done: 1 })
+    expect(result.outcomes).toBeUndefined()
+    const [question] = await peer.peek('order_processing', 1)
+    expect(question?.properties.replyTo).toBeUndefined()
+  }, 60_000)
+})

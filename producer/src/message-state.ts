@@ -1,0 +1,73 @@
+// What the inbox tells about a message, and which explanations it leaves: for GET /messages/{id} and the program `message`.
+import type { messageStatus, RecordedVerdict } from '@ims/messaging'
+import type { z } from 'zod'
+
+/** The clocks of producer and database may differ: only what is older by more than this counts as older. */
+const CLOCKS_DIFFER_MAX_MS = 60_000
+
+/** `redrivenBefore`: of a refusal after which the message was put back, the time at which it was judged again. */
+export type Decision = RecordedVerdict & { readonly redrivenBefore?: string }
+
+export type MessageState =
+  | {
+      readonly id: string
+      readonly state: 'applied'
+      readonly queue: string
+      readonly at: string
+      readonly outcome: string
+      readonly history: readonly Decision[]
+    }
+  | {
+      readonly id: string
+      readonly state: 'refused'
+      readonly queue: string
+      readonly at: string
+      readonly reason: string
+      readonly error: string
+      /** What can have become of it since. */
+      readonly possible: readonly string[]
+      readonly history: readonly Decision[]
+    }
+  | {
+      readonly id: string
+      readonly state: 'unknown'
+      /** When the message was sent, if its id tells. */
+      readonly sentAt?: string
+      readonly possible: readonly string[]
+    }
+
+/** That it was applied counts, else the newest verdict; all of them are the history. */
+export function stateOf(
+  id: string,
+  { verdicts, remembersSince }: z.output<(typeof messageStatus)['reply']>,
+): MessageState {
+  const last = verdicts.find(({ error }) => error === null) ?? verdicts.at(-1)
+  if (last === undefined) return { id, state: 'unknown', ...reasonsFor(id, remembersSince) }
+  const history = verdicts.map((verdict) => decision(verdict, verdicts))
+  const { queue, at, error, outcome, redrives } = last
+  if (error === null) return { id, state: 'applied', queue, at, outcome, history }
+  // Who puts a message back does not hear of refusals: it is dead-lettered again.
+  const possible = [...(redrives === 0 ? ['told'] : []), 'dead-letter', 'redriven', 'discarded']
+  return { id, state: 'refused', queue, at, reason: outcome, error, possible, history }
+}
+
+function decision(verdict: RecordedVerdict, all: readonly RecordedVerdict[]): Decision {
+  const next = all.find(({ queue, redrives }) => queue === verdict.queue && redrives > verdict.redrives)
+  return next === undefined || verdict.error === null ? verdict : { ...verdict, redrivenBefore: next.at }
+}
+
+/** Why nothing is known, as far as the time in a UUIDv7 does not exclude it. */
+function reasonsFor(id: string, remembersSince: string | null): { sentAt?: string; possible: string[] } {
+  const sentMs = timeOf(id)
+  const possible = ['queued', 'dead-letter', 'never-sent', 'leaves-no-record']
+  const isRemembered =
+    sentMs !== undefined && remembersSince !== null && sentMs > Date.parse(remembersSince) + CLOCKS_DIFFER_MAX_MS
+  if (!isRemembered) possible.push('forgotten')
+  return { ...(sentMs === undefined ? {} : { sentAt: new Date(sentMs).toISOString() }), possible }
+}
+
+/** Milliseconds since 1970 in a UUIDv7 (RFC 9562, section 5.7). */
+export function timeOf(id: string): number | undefined {
+  if (!/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i.test(id)) return undefined
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
+}

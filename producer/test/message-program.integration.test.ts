@@ -1,0 +1,107 @@
+// The program `message` as a process on a real broker: the time line, the exit code, and what it says when nobody answers.
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import {
+  consumerEnvironment,
+  type Handler,
+  messageQuestion,
+  messageStatus,
+  openBroker,
+  type RecordedVerdict,
+  rabbitmqEnvironment,
+} from '@ims/messaging'
+import { quietService } from '@ims/messaging/testing'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
+
+const PROGRAM = join(import.meta.dirname, '..', 'src', 'message.ts')
+/** A UUIDv7 of 2026-01-02T03:04:05.678Z. */
+const ID = '019b7ca9-8f2e-7000-8000-000000000000'
+
+describe('the program message', () => {
+  let space: TestSpace
+
+  beforeAll(async () => {
+    ;({ space } = await serversUnderTest('message_program'))
+  }, 30_000)
+  afterAll(async () => await space.drop())
+
+  const run = (args: readonly string[], env: Record<string, string> = {}) =>
+    new Promise<{ code: unknown; out: string; err: string }>((resolve) => {
+      const environment = { ...process.env, NODE_OPTIONS: '', ...serversEnvironment(space), ...env }
+      execFile(process.execPath, [PROGRAM, ...args], { env: environment }, (error, out, err) =>
+        resolve({ code: error?.code ?? 0, out, err }),
+      )
+    })
+  const verdict = (redrives: number, outcome: string, error: string | null, at: string): RecordedVerdict => ({
+    queue: 'create_item',
+    redrives,
+    outcome,
+    error,
+    at,
+  })
+  const refusal = (redrives: number, at: string) => verdict(redrives, 'duplicate-sku', 'taken\u001b[2J', at)
+
+  it('prints a time line, and says the state by its exit code', async () => {
+    const first = '2026-01-02T03:04:06.000Z'
+    const second = '2026-01-02T09:00:00.000Z'
+    const known: Record<string, readonly RecordedVerdict[]> = {
+      [ID]: [refusal(0, first), verdict(1, 'created', null, second)],
+      'refused-once': [refusal(0, first)],
+      'refused-twice': [refusal(0, first), refusal(1, second)],
+    }
+    const broker = await openBroker(rabbitmqEnvironment.parse(serversEnvironment(space)), quietService)
+    const answer: Handler<unknown, never> = async (deliveries) =>
+      deliveries.map(({ body }) => ({
+        kind: 'answered',
+        body: Buffer.from(JSON.stringify({ verdicts: known[messageQuestion.parse(body).id] ?? [], remembersSince: '2025-12-01T00:00:00.000Z' })),
+        headers: {},
+      }))
+    await broker.consume(messageStatus, answer, consumerEnvironment.parse({}))
+    try {
+      expect(await run([ID])).toEqual({
+        code: 0,
+        err: '',
+        out: [
+          `${ID}: applied`,
+          '  2026-01-02T03:04:05.678Z  sent (the time in the id)',
+          '  2026-01-02T03:04:06.000Z  create_item refused: duplicate-sku: taken\\u001b[2J',
+          '                            put back from the dead letters',
+          '  2026-01-02T09:00:00.000Z  create_item applied: created',
+          '',
+        ].join('\n'),
+      })
+      const once = await run(['refused-once'])
+      expect(once).toMatchObject({ code: 2, err: '' })
+      expect(once.out).toContain('- its sender was told\n')
+      const twice = await run(['refused-twice'])
+      expect(twice.code).toBe(2)
+      // It was put back, and who puts a message back does not hear of refusals.
+      expect(twice.out).toContain('- it is a dead letter\n')
+      expect(twice.out).not.toContain('its sender was told')
+      const unknown = await run(['never\u001b[2J'])
+      expect(unknown.code).toBe(3)
+      expect(unknown.out).toMatch(/^never\\u001b\[2J: unknown\n/)
+      expect(unknown.out).toContain('- no message has this id\n')
+    } finally {
+      await broker.close()
+    }
+  }, 60_000)
+
+  it('says what is wrong where there is no answer', async () => {
+    for (const args of [[], ['a', 'b'], [''], ['x'.repeat(256)]])
+      expect(await run(args)).toMatchObject({ code: 64, out: '', err: expect.stringContaining('one id is needed') })
+    expect(await run(['--help'])).toMatchObject({ code: 0, out: expect.stringContaining('usage: npm run message') })
+    expect(await run([ID], { RABBITMQ_PORT: '1' })).toMatchObject({
+      code: 69,
+      err: expect.stringMatching(/no connection to the broker: .*ECONNREFUSED/),
+    })
+    expect(await run([ID], { RABBITMQ_PORT: 'x' })).toMatchObject({ code: 78 })
+    // Consumer four has left its queue: the question expires.
+    expect(await run([ID])).toMatchObject({
+      code: 69,
+      out: '',
+      err: expect.stringContaining('Consumer four answers this question: is it ready?'),
+    })
+  }, 90_000)
+})
