@@ -4,6 +4,7 @@ import type { RequestHandler, Response } from 'express'
 import { z } from 'zod'
 import { sendJson } from '../answer.ts'
 import { clientOf } from '../authorisation.ts'
+import { refuseIdempotencyKey } from '../idempotency-key.ts'
 import { readBody } from '../request-body.ts'
 import { ANSWER_WITHIN_MS, idOf, queueOf, type RouteParts, unknown } from './dead-letters-read.ts'
 import { troubleAsProblem } from './dead-letters-trouble.ts'
@@ -26,6 +27,7 @@ const wanted = z
 /** `redrive` or `discard` of what the body says: `{"all":true}`, `{"ids":[…]}` or `{"reason":"…"}`, with `most` and `dryRun`. */
 export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): RequestHandler {
   return async (request, response) => {
+    refuseIdempotencyKey(request.headers)
     const { all, ids, reason, dryRun, most } = await readBody({ request, response }, wanted, parts.config.bodyMostBytes)
     const choice: Choice =
       all === true
