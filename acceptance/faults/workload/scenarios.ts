@@ -184,11 +184,9 @@ const sentUntilTold: Scenario = {
       if (tries > 0) await pauseMs(200)
       await sendItem(sender, item, sku, WAIT_S, key)
     }
-    if (item.answer === 'accepted') history.expected.set(sku, item.id)
-    if (item.told !== 'created') {
-      if (item.told === 'refused') history.lie('a new sku with a key was refused', sku)
-      return
-    }
+    if (item.told === 'refused') history.lie('a new sku with a key was refused', sku)
+    if (item.told === undefined && item.answer === 'accepted') history.expected.set(sku, item.id)
+    if (item.told !== 'created') return
     const gone = await remove(sender, sku, WAIT_S)
     if (gone.told !== 'deleted') return
     await sendItem(sender, item, sku, WAIT_S, key)
