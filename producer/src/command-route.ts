@@ -1,4 +1,4 @@
-// What all commands have in common: sends the body as a message; with `Prefer: wait` says what came of it, with `Idempotency-Key` once.
+// The route of every command: sends the body as a message. `Prefer: wait` waits for the outcome, `Idempotency-Key` makes a repeat safe.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Command, derivedMessageId } from '@ims/messaging'
 import { nameMessage, sendJson, whenLeft } from './answer.ts'
@@ -16,34 +16,34 @@ export type CommandDependencies = Pick<Dependencies, 'broker' | 'config'> & {
   readonly inFlight: InFlight
 }
 
-/** How the route of one command differs from the others. */
+/** What differs between commands. */
 interface CommandAnswers<Body, Result> {
   readonly command: Command<Body, Result>
-  /** What is answered when the outcome is not known. */
+  /** The answer while the outcome is not known. */
   readonly sent: string
-  /** What travels beside the body. */
-  readonly headersOf?: (response: ServerResponse) => Record<string, string>
-  /** Answers, or throws the problem that the result is. */
+  /** What the message carries besides its body. */
+  readonly propertiesOf?: (response: ServerResponse) => { readonly headers: Record<string, string> }
+  /** Answers, or throws a Problem. */
   readonly applied: (response: ServerResponse, body: Body, result: Result) => void
   readonly refusal: (body: Body, reason: string, error: string) => Problem
 }
 
 export function commandRoute<Body, Result>(
   { broker, config, takeWait, inFlight }: CommandDependencies,
-  { command, sent, headersOf = () => ({}), applied, refusal }: CommandAnswers<Body, Result>,
+  { command, sent, propertiesOf, applied, refusal }: CommandAnswers<Body, Result>,
 ): Handler {
   return async (request, response) => {
     const key = idempotencyKey(request.headers)
     const body = await readBody({ request, response }, command.body, config.bodyMostBytes)
     const waitS = waitOf(request, response)
     if (key === undefined) return await send(body, waitS, response)
-    // The name of the API key and not the key itself: that changes when it is rotated.
+    // The name of the API key, because the key itself changes when it is rotated.
     const messageId = derivedMessageId(command.queue, clientOf(response)?.name ?? '', key)
     await inFlight.serve(messageId, body, () => send(body, waitS, response, messageId))
   }
 
   async function send(body: Body, waitS: number | undefined, response: ServerResponse, derivedId?: string) {
-    const properties = { headers: headersOf(response), ...(derivedId === undefined ? {} : { messageId: derivedId }) }
+    const properties = { ...propertiesOf?.(response), ...(derivedId === undefined ? {} : { messageId: derivedId }) }
     if (waitS === undefined) {
       const { messageId } = await broker.publisher.publish(command, body, properties)
       nameMessage(response, messageId)

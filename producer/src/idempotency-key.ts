@@ -1,23 +1,23 @@
-// The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): reads it, and lets one request with a key in at a time.
+// The header `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): parses it, and rejects a request whose key is in flight.
 import type { IncomingHttpHeaders } from 'node:http'
 import { Problem } from './problem.ts'
 
-/** What a string of a structured field (RFC 8941, 3.3.3) is, unless it is empty. */
-const NOT_EMPTY_STRING = /^"(?:[ !#-[\]-~]|\\["\\])+"$/
+/** A string of a structured field (RFC 8941, 3.3.3). An empty one comes from a variable that is not set. */
+const NON_EMPTY_STRING = /^"(?:[ !#-[\]-~]|\\["\\])+"$/
 const RETRY_AFTER_S = '1'
 
 /**
- * The key as it was sent, in its quotes: a string has one form only. Undefined when there is none.
+ * The key with its quotes; undefined when there is none. Each string has one form only, so it needs no decoding.
  * @throws Problem 400
  */
 export function idempotencyKey({ 'idempotency-key': header }: IncomingHttpHeaders): string | undefined {
-  if (header === undefined || NOT_EMPTY_STRING.test(String(header))) return header?.toString()
-  const message =
-    'must be one string in double quotes, of printable ASCII, not empty, with \\ before each " and \\ in it'
-  throw invalid(message)
+  if (header === undefined) return undefined
+  const key = String(header)
+  if (NON_EMPTY_STRING.test(key)) return key
+  throw invalid('must be one non-empty string in double quotes, of printable ASCII, with \\ before each " and \\ in it')
 }
 
-/** For paths on which a repeat is no repeat: to ignore the key would promise what nobody keeps. */
+/** For a path where a repeat is meant to do more: ignoring the key would be a false promise. */
 export function refuseIdempotencyKey({ 'idempotency-key': header }: IncomingHttpHeaders): void {
   if (header !== undefined) throw invalid('is not supported on this path')
 }
@@ -27,33 +27,33 @@ function invalid(message: string): Problem {
   return new Problem(400, 'invalid-header', detail, { errors: [{ path: 'Idempotency-Key', message }] })
 }
 
-/** Same key, other body: known here while the first request is in flight, later by the consumer. */
+/** The same key with another body. The producer knows while the first request is in flight, afterwards the consumer knows. */
 export const keyReused = (): Problem =>
   new Problem(422, 'idempotency-key-reused', 'This Idempotency-Key was used before with another body: use a new key.')
 
-/** The requests with a key that this process is serving. */
+/** The requests with a key that this process has in flight. */
 export class InFlight {
-  /** Bodies, by what names the request. */
+  /** Bodies as JSON, by message id. */
   readonly #bodies = new Map<string, string>()
 
   /**
-   * Serves a request unless one of the same name is being served.
-   * @throws Problem 409, or 422 when that one has another body
+   * Does the work of a request, unless another one with the same message id is in flight.
+   * @throws Problem 409, or 422 when the other one has another body
    */
-  async serve(name: string, body: unknown, work: () => Promise<void>): Promise<void> {
+  async serve(messageId: string, body: unknown, work: () => Promise<void>): Promise<void> {
     const json = JSON.stringify(body)
-    const other = this.#bodies.get(name)
-    if (other !== undefined) throw other === json ? inUse() : keyReused()
-    this.#bodies.set(name, json)
+    const other = this.#bodies.get(messageId)
+    if (other !== undefined) throw other === json ? keyInUse() : keyReused()
+    this.#bodies.set(messageId, json)
     try {
       await work()
     } finally {
-      this.#bodies.delete(name)
+      this.#bodies.delete(messageId)
     }
   }
 }
 
-function inUse(): Problem {
-  const detail = 'A request with this Idempotency-Key is being served: repeat it to learn what came of it.'
+function keyInUse(): Problem {
+  const detail = 'A request with this Idempotency-Key is in flight. Send it again after Retry-After to get its answer.'
   return new Problem(409, 'idempotency-key-in-use', detail, { headers: { 'Retry-After': RETRY_AFTER_S } })
 }

@@ -38,7 +38,7 @@ const TITLES = {
   'too-large': 'The body is too large',
   'not-json': 'The body must be JSON',
   refused: 'The command was refused',
-  'idempotency-key-in-use': 'A request with this Idempotency-Key is being served',
+  'idempotency-key-in-use': 'A request with this Idempotency-Key is in flight',
   'idempotency-key-reused': 'This Idempotency-Key was used with another body',
   unauthorized: 'No valid API key',
   forbidden: 'Not permitted',

@@ -1,4 +1,4 @@
-// Idempotency-Key on the three commands: what is a key, which message it names, and what a second request with it is answered.
+// Idempotency-Key on the three commands: which keys are valid, which message a key names, and the answer to a second request.
 import { createHash } from 'node:crypto'
 import { createItem, type Delivery, type Outcome, stockAdjustment, stockManagement } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
@@ -52,7 +52,7 @@ describe('Idempotency-Key', () => {
     '"a\tb"',
     '17',
     '?1',
-  ])('refuses %s, and says which header is wrong', async (key) => {
+  ])('rejects %s and names the header', async (key) => {
     for (const [path, body, { queue }] of COMMANDS) {
       const under = appUnderTest()
       const response = await post(under, key, body, path)
@@ -67,7 +67,7 @@ describe('Idempotency-Key', () => {
     }
   })
 
-  it('refuses two headers, which are not one key', async () => {
+  it('rejects two headers', async () => {
     const response = await request(appUnderTest().app)
       .post('/create_item')
       .set('Idempotency-Key', ['"a"', '"a"'] as unknown as string)
@@ -94,7 +94,7 @@ describe('Idempotency-Key', () => {
     expect([contents.length, new Set(contents).size]).toEqual([3, 1])
   })
 
-  it('takes a body for the same whatever the order of its members, and however its numbers are written', async () => {
+  it('sends the same message whatever the order of the members and the notation of the numbers', async () => {
     const under = appUnderTest()
     await post(under, KEY, { ...apple, price: 25, quantity: 50 })
     await post(under, KEY, {
@@ -109,7 +109,7 @@ describe('Idempotency-Key', () => {
     expect(second).toBe(first)
   })
 
-  it('names another message with another key, on another path, for another API key, and with none', async () => {
+  it('names another message for another key, path, or API key, and the same one after an API key was rotated', async () => {
     const sha256 = (key: string) => createHash('sha256').update(key).digest('hex')
     const lines = [`shop write ${sha256('k1')}`, `shop write ${sha256('k2')}`, `depot write ${sha256('k3')}`]
     const under = appUnderTest({ environment: { API_KEYS: lines.join('\n') } })
@@ -133,7 +133,7 @@ describe('Idempotency-Key', () => {
     expect(new Set([id, ...others]).size).toBe(6)
   })
 
-  it('is answered 409 while a request with it is served, whose answer is its own, and afterwards as that one was', async () => {
+  it('answers 409 while the first request is in flight (422 to another body), and its answer afterwards', async () => {
     const under = appUnderTest()
     let tell = () => {}
     const told = new Promise<void>((resolve) => {
@@ -177,7 +177,7 @@ describe('Idempotency-Key', () => {
     expect(told201(again)).toEqual(told201(answer))
   })
 
-  it('can be used again at once when its request failed', async () => {
+  it('is free again when its request failed', async () => {
     const under = appUnderTest()
     for (let n = 0; n < 2; n += 1) {
       const response = await post(under, KEY, { sku: 'a' })
@@ -187,7 +187,7 @@ describe('Idempotency-Key', () => {
   })
 
   it.each(COMMANDS)(
-    'is answered 422 when the consumer of %s knows it with another body',
+    'answers 422 when the consumer of %s knows the key with another body',
     async (path, body, command) => {
       const under = appUnderTest()
       const refusing = always({ kind: 'refused', reason: 'message-id-reused', error: 'used before' })
@@ -199,7 +199,7 @@ describe('Idempotency-Key', () => {
     },
   )
 
-  it('is nothing to a path that changes nothing', async () => {
+  it('is ignored on a GET', async () => {
     const response = await request(appUnderTest().app).get('/healthcheck').set('Idempotency-Key', 'whatever')
     expect(response.status).toBe(200)
   })

@@ -46,7 +46,7 @@ export function adjusted(item: Quantity | undefined, { sku, change }: Adjustment
 /** A change that was applied. */
 export type Applied = Pick<Movement, 'sku' | 'change' | 'reason' | 'quantityAfter'>
 
-/** The outcome for a message whose id is that of a change that was applied. Its fingerprint may be forgotten, the change is not. */
+/** The outcome for a message id under which a change was applied. The inbox may have removed its fingerprint; the movement stays. */
 export function toldAgain(messageId: string, { sku, change, reason }: Adjustment, applied: Applied): AdjustOutcome {
   if (applied.sku !== sku || applied.change !== change || applied.reason !== reason)
     return { kind: 'message-id-reused', error: reused(messageId) }

@@ -204,7 +204,7 @@ describe('the retention of the inbox', () => {
     ])
   })
 
-  it('forgets no change of stock: it is told again with the same body, and refused with another', async () => {
+  it('recognises a change of stock whose inbox row is gone, and refuses its id with another body', async () => {
     const inventory = inventoryIn(database)
     await inventory.create([creation({ quantity: 10 })])
     const sold = adjustment({ change: -3, reason: 'sold' }, { messageId: 'sold' })

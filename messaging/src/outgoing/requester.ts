@@ -131,7 +131,7 @@ export class Requester {
     options: CommandOptions,
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
     const { deadlineMs, headers, signal } = options
-    // Each request has its own: a late reply to an earlier one with the same message id may be about another body.
+    // Not the message id: a late reply to an earlier request with the same id may be about another body.
     const correlationId = this.#clock.uuid()
     const { messageId = correlationId } = options
     const answer = this.#expect(correlationId, deadlineMs, command.queue, signal).then(

@@ -15,7 +15,7 @@ export const stockAdjustmentRoute = (dependencies: CommandDependencies): Handler
   commandRoute(dependencies, {
     command: stockAdjustment,
     sent: 'Stock adjustment message sent',
-    headersOf: (response) => originHeaders(originOf(response)),
+    propertiesOf: (response) => ({ headers: originHeaders(originOf(response)) }),
     applied: (response, { sku }, { quantity }) => sendJson(response, 201, { message: 'Stock adjusted', sku, quantity }),
     refusal: ({ sku }, reason, error) => {
       const detail = `The stock was not changed: ${error}.`
