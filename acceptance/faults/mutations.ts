@@ -86,6 +86,12 @@ export const mutations: readonly Mutation[] = [
     mix: ['service kill'],
   },
   {
+    name: 'keys-ignored',
+    file: 'producer/src/command-route.ts',
+    edits: [{ find: 'if (key === undefined) return', replace: 'return' }],
+    mix: ['service kill'],
+  },
+  {
     name: 'locks-kept-for-hours',
     file: 'repository/src/session.ts',
     edits: [{ find: 'wait_timeout: { value: IDLE_TIMEOUT_S }', replace: 'wait_timeout: { value: 28_800 }' }],

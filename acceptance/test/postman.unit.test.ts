@@ -71,7 +71,7 @@ describe('the Postman collection', () => {
 
   it('sees every status that can be had without breaking something', () => {
     const statuses = new Set(requests.flatMap(statusesOf))
-    expect([...statuses].sort()).toEqual([200, 201, 202, 400, 404, 405, 409, 413, 415])
+    expect([...statuses].sort()).toEqual([200, 201, 202, 400, 404, 405, 409, 413, 415, 422])
   })
 
   it.each(requests)('looks at the status of: $name', (one) => {

@@ -1,5 +1,5 @@
-// Ids of messages: UUIDv7 (RFC 9562), with random bytes drawn many at a time, because drawing costs more than all else.
-import { randomFillSync } from 'node:crypto'
+// Ids of messages: UUIDv7 (RFC 9562), with random bytes drawn many at a time, because drawing costs more than all else; or derived from what names the message.
+import { hash, randomFillSync } from 'node:crypto'
 import { v7 } from 'uuid'
 
 const RANDOM_BYTES = 16
@@ -25,4 +25,11 @@ export function newMessageId(): string {
     if (state.seq === 0) state.msecs += 1
   }
   return v7({ random, msecs: state.msecs, seq: state.seq })
+}
+
+/** The id that stands for `parts`, the same wherever it is derived: UUIDv8 of a SHA-256 (RFC 9562, appendix B.2). It has no time in it. */
+export function derivedMessageId(...parts: readonly string[]): string {
+  const hex = hash('sha256', JSON.stringify(parts), 'hex')
+  const variant = (0x8 | (Number.parseInt(hex.slice(16, 17), 16) & 0x3)).toString(16)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }

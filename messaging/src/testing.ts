@@ -13,7 +13,7 @@ import { replyTo } from './incoming/reply-envelope.ts'
 import { parseJson } from './json.ts'
 import type { Envelope } from './outgoing/publisher.ts'
 import { DIRECT_REPLY_TO, ERROR_HEADER, HEARS_REFUSALS_HEADER, isReplyAddress, refusalBody } from './outgoing/reply.ts'
-import type { CommandReply, Reply } from './outgoing/requester.ts'
+import type { CommandOptions, CommandReply, Reply } from './outgoing/requester.ts'
 import type { Service } from './service.ts'
 
 /** RabbitMQ's default. */
@@ -111,7 +111,7 @@ export class InMemoryRabbitmq {
     deadlineMs: number,
     properties: Envelope['properties'],
   ): Promise<Message> {
-    const correlationId = properties.messageId ?? uuidv7()
+    const correlationId = uuidv7()
     const address = `${DIRECT_REPLY_TO}.${correlationId}`
     return await new Promise<Message>((resolve, reject) => {
       const timer = setTimeout(
@@ -149,9 +149,8 @@ export class InMemoryRabbitmq {
   async #command<Result>(
     command: Command<unknown, Result>,
     body: unknown,
-    { deadlineMs, headers }: { deadlineMs: number; headers?: Record<string, string> },
+    { deadlineMs, headers, messageId = uuidv7() }: CommandOptions,
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
-    const messageId = uuidv7()
     try {
       const { content, properties } = await this.#ask(command, body, deadlineMs, {
         messageId,

@@ -274,6 +274,27 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       await eventually(() => expect(seen).toEqual(['later']))
     })
 
+    it('does not give a late reply to a later command with the same message id', async () => {
+      const ask = (text: string, deadlineMs: number) =>
+        producer.requester.command(notes, { text }, { deadlineMs, messageId: 'one' })
+      expect((await ask('first', 100)).reply).toEqual({ kind: 'no-reply' })
+      const second = ask('second', 20_000)
+      await consumer.consume(
+        notes,
+        async (deliveries) =>
+          deliveries.map(({ messageId, body }) =>
+            messageId === 'one' && body.text === 'first'
+              ? applied()
+              : { kind: 'refused', reason: 'message-id-reused', error: 'used before' },
+          ),
+        { ...config, batchMost: 1 },
+      )
+      expect(await second).toEqual({
+        messageId: 'one',
+        reply: { kind: 'refused', reason: 'message-id-reused', error: 'used before' },
+      })
+    })
+
     it('refuses a command for a queue that does not exist', async () => {
       const { notes: nowhere } = contracts()
       await expect(producer.requester.command(nowhere, { text: 'x' }, { deadlineMs: 2_000 })).rejects.toThrow(

@@ -4,6 +4,7 @@ import express, { type Express, type RequestHandler } from 'express'
 import { accessLog } from './access-log.ts'
 import { authenticate, authorise } from './authorisation.ts'
 import type { Dependencies } from './dependencies.ts'
+import { InFlight } from './idempotency-key.ts'
 import { limitRequests, limitWaits } from './in-hand.ts'
 import { limitsOf } from './limits.ts'
 import { wantedBy } from './listing-query.ts'
@@ -43,11 +44,11 @@ export function createApp(dependencies: Dependencies): App {
   app.set('query parser', 'simple')
   if (config.trustProxy !== undefined) app.set('trust proxy', config.trustProxy)
 
-  const takeWait = limitWaits(limits)
+  const commands = { ...dependencies, takeWait: limitWaits(limits), inFlight: new InFlight() }
   const post: Record<string, Handler> = {
-    '/create_item': createItemRoute({ ...dependencies, takeWait }),
-    '/stock_management': stockManagementRoute({ ...dependencies, takeWait }),
-    '/stock_adjustment': stockAdjustmentRoute({ ...dependencies, takeWait }),
+    '/create_item': createItemRoute(commands),
+    '/stock_management': stockManagementRoute(commands),
+    '/stock_adjustment': stockAdjustmentRoute(commands),
   }
   const healthcheck = healthcheckRoute(dependencies)
   const listing = orderProcessingRoute({ ...dependencies, limits })

@@ -75,6 +75,7 @@ const headers = fc.record(
       fc.constantFrom('wait=0', 'wait=1', 'wait="0"', 'respond-async, wait=0', 'wait=99999999999999999999', 'wait=-1'),
       headerText,
     ),
+    'idempotency-key': fc.oneof(fc.constantFrom('"a"', '"b"', '"', 'a'), headerText),
     'content-encoding': fc.constantFrom('identity', 'gzip', 'x'),
     accept: fc.oneof(fc.constantFrom('*/*', 'text/html', 'application/xml;q=0'), headerText),
     'x-request-id': headerText,

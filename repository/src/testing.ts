@@ -14,7 +14,7 @@ import {
   type StockItem,
 } from './contract.ts'
 import type { Verdict } from './inbox.ts'
-import { adjusted, duplicate, reused, sameContent, withoutId } from './verdicts.ts'
+import { adjusted, duplicate, reused, sameContent, toldAgain, withoutId } from './verdicts.ts'
 
 /** An empty inventory that holds its items, and the messages it applied, in memory. */
 export function inMemoryInventory(): Inventory {
@@ -85,7 +85,7 @@ class Stock {
       return { kind, error: before.error }
     }
     const earlier = this.#movements.find((movement) => movement.messageId === messageId)
-    if (earlier !== undefined) return { kind: 'adjusted', quantity: earlier.quantityAfter, repeated: true }
+    if (earlier !== undefined) return toldAgain(messageId, body, earlier)
     const stored = this.#items.get(body.sku)
     const outcome = adjusted(stored?.item, body)
     if (outcome.kind !== 'adjusted') {

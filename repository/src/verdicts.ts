@@ -1,5 +1,5 @@
 // How a message is judged against what is stored already, in MySQL and in memory alike.
-import type { Adjustment, AdjustOutcome, NewItem, StockItem } from './contract.ts'
+import type { Adjustment, AdjustOutcome, Movement, NewItem, StockItem } from './contract.ts'
 
 /** An item that is stored; the Python suite's may lack anything but its sku. */
 export type StoredItem = StockItem & { readonly sku: string }
@@ -41,6 +41,16 @@ export function adjusted(item: Quantity | undefined, { sku, change }: Adjustment
   if (quantity > QUANTITY_MAX)
     return { kind: 'quantity-too-large', error: `${named} would have ${quantity}, and ${QUANTITY_MAX} is the most` }
   return { kind: 'adjusted', quantity, repeated: false }
+}
+
+/** A change that was applied. */
+export type Applied = Pick<Movement, 'sku' | 'change' | 'reason' | 'quantityAfter'>
+
+/** The outcome for a message id under which a change was applied. The inbox may have removed its fingerprint; the movement stays. */
+export function toldAgain(messageId: string, { sku, change, reason }: Adjustment, applied: Applied): AdjustOutcome {
+  if (applied.sku !== sku || applied.change !== change || applied.reason !== reason)
+    return { kind: 'message-id-reused', error: reused(messageId) }
+  return { kind: 'adjusted', quantity: applied.quantityAfter, repeated: true }
 }
 
 /** The sentence for a change of stock without a message id. */

@@ -7,7 +7,7 @@ import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'
 import { type Retention, startRetention } from '../src/retention.ts'
-import { creation, deletion } from './commands.ts'
+import { adjustment, creation, deletion } from './commands.ts'
 import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
 import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
 
@@ -202,5 +202,18 @@ describe('the retention of the inbox', () => {
     expect(await inventory.delete([deletion('gone', { messageId: 'delete' })])).toEqual([
       { kind: 'deleted', repeated: false },
     ])
+  })
+
+  it('recognises a change of stock whose inbox row is gone, and refuses its id with another body', async () => {
+    const inventory = inventoryIn(database)
+    await inventory.create([creation({ quantity: 10 })])
+    const sold = adjustment({ change: -3, reason: 'sold' }, { messageId: 'sold' })
+    expect(await inventory.adjust([sold])).toEqual([{ kind: 'adjusted', quantity: 7, repeated: false }])
+    await mysql.sql('DELETE FROM inbox')
+    expect(await inventory.adjust([sold])).toEqual([{ kind: 'adjusted', quantity: 7, repeated: true }])
+    for (const other of [{ change: -4 }, { reason: 'broken' }, { sku: 'k2' }])
+      expect(
+        await inventory.adjust([{ ...sold, fingerprint: 'another', body: { ...sold.body, ...other } }]),
+      ).toMatchObject([{ kind: 'message-id-reused' }])
   })
 })

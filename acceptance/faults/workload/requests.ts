@@ -54,14 +54,22 @@ export const itemOf = (name: string, sku: string): Item => ({ sku, name, label: 
 
 /** POST /create_item; with `waitS` the effect is asked for as well. */
 export async function create(sender: Sender, sku: string, waitS?: number): Promise<Attempt> {
-  const { history } = sender
-  const attempt = history.begin({ id: history.unique(ITEM), kind: 'create', queue: 'create_item', sku })
-  attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
-  const answer = await post(sender, '/create_item', itemOf(attempt.id, sku), waitS)
-  settle(history, attempt, answer)
-  if (answer?.status === 201) attempt.told = 'created'
-  if (answer?.status === 409 || answer?.status === 422) attempt.told = 'refused'
+  const attempt = begunItem(sender, sku)
+  await sendItem(sender, attempt, sku, waitS)
   return attempt
+}
+
+/** An item that is still to be sent. */
+export const begunItem = ({ history }: Sender, sku: string): Attempt =>
+  history.begin({ id: history.unique(ITEM), kind: 'create', queue: 'create_item', sku })
+
+/** Sends it; with `key`, an Idempotency-Key, as often as one likes. */
+export async function sendItem(sender: Sender, attempt: Attempt, sku: string, waitS?: number, key?: string) {
+  attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
+  const answer = await post(sender, '/create_item', itemOf(attempt.id, sku), waitS, key)
+  settle(sender.history, attempt, answer)
+  if (answer?.status === 201) attempt.told = 'created'
+  if (answer?.status === 422 || answer?.problem === 'duplicate-sku') attempt.told = 'refused'
 }
 
 /** POST /stock_management; with `waitS` the effect is asked for as well. */
@@ -172,18 +180,27 @@ function settle(history: History, attempt: Attempt, answer: Answered | undefined
   if (answer === undefined) return
   const { status, messageId, problem } = answer
   attempt.said = `${status} ${problem}`.trim()
-  attempt.messageId = messageId
+  attempt.messageId ??= messageId
   if (messageId !== undefined) attempt.answer = 'accepted'
-  else if (problem === 'not-accepted') attempt.answer = 'not accepted'
+  // Sent before, it may be stored although this time it is not.
+  else if (problem === 'not-accepted' && attempt.asked + attempt.unasked === 1) attempt.answer = 'not accepted'
+  else if (attempt.answer === 'not accepted') attempt.answer = 'unknown'
   if (!KNOWN.has(status)) history.lie(`${attempt.kind} answered ${status}: ${answer.text.slice(0, 200)}`, attempt.sku)
   if ([200, 201, 202].includes(status) && messageId === undefined)
     history.lie(`${attempt.kind} answered ${status} without naming its message`, attempt.sku)
 }
 
-async function post(sender: Sender, path: string, json: unknown, waitS?: number): Promise<Answered | undefined> {
+async function post(
+  sender: Sender,
+  path: string,
+  json: unknown,
+  waitS?: number,
+  key?: string,
+): Promise<Answered | undefined> {
   const headers = {
     'Content-Type': 'application/json',
     ...(waitS === undefined ? {} : { Prefer: `wait=${waitS}` }),
+    ...(key === undefined ? {} : { 'Idempotency-Key': `"${key}"` }),
   }
   return await ask(sender, path, { method: 'POST', headers, body: JSON.stringify(json) })
 }

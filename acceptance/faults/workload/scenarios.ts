@@ -1,6 +1,17 @@
 // Small stories that clients play, each on a sku of its own: what was answered decides what must be stored in the end.
 import type { Random } from '../random.ts'
-import { checkHealth, create, ITEM, itemOf, list, publish, remove, type Sender } from './requests.ts'
+import {
+  begunItem,
+  checkHealth,
+  create,
+  ITEM,
+  itemOf,
+  list,
+  publish,
+  remove,
+  type Sender,
+  sendItem,
+} from './requests.ts'
 
 const WAIT_S = 5
 const TRIES_MOST = 8
@@ -160,6 +171,30 @@ const refusedOrNot: Scenario = {
   },
 }
 
+/** As docs/api.md tells a client to do it. */
+const sentUntilTold: Scenario = {
+  name: 'a create is sent with one key until its outcome is told, and once more after the delete',
+  weight: 10,
+  play: async (sender) => {
+    const { history } = sender
+    const sku = newSku(sender)
+    const key = history.unique('key')
+    const item = begunItem(sender, sku)
+    for (let tries = 0; tries < TRIES_MOST && item.told === undefined; tries += 1) {
+      if (tries > 0) await pauseMs(200)
+      await sendItem(sender, item, sku, WAIT_S, key)
+    }
+    if (item.told === 'refused') history.lie('a new sku with a key was refused', sku)
+    if (item.told === undefined && item.answer === 'accepted') history.expected.set(sku, item.id)
+    if (item.told !== 'created') return
+    const gone = await remove(sender, sku, WAIT_S)
+    if (gone.told !== 'deleted') return
+    await sendItem(sender, item, sku, WAIT_S, key)
+    if (item.told !== 'created') history.lie('a repeat was told otherwise than the first time', sku)
+    history.expected.set(sku, undefined)
+  },
+}
+
 const sentTwice: Scenario = {
   name: 'a create is sent twice under one id',
   weight: 10,
@@ -248,6 +283,7 @@ export const scenarios: readonly Scenario[] = [
   deleteComesAgain,
   refusedStaysRefused,
   refusedOrNot,
+  sentUntilTold,
   sentTwice,
   deleteSentTwice,
   withoutId,

@@ -81,6 +81,7 @@ describe('README.md', () => {
     )
     expect(way.map((file) => file.split('/')[0])).toEqual([
       'producer',
+      'producer',
       'messaging',
       'messaging',
       'consumer_two',

@@ -90,8 +90,8 @@ export class Publisher {
   }
 
   /**
-   * Publishes a message of `contract`, persistent, with a new messageId (UUIDv7, RFC 9562), and resolves once the broker
-   * has confirmed that it is stored.
+   * Publishes a message of `contract`, persistent, with a new messageId (UUIDv7, RFC 9562) unless it has one, and resolves
+   * once the broker has confirmed that it is stored.
    * @throws NotAccepted (it is not stored) or OutcomeUnknown (it may be: not confirmed in time, nacked, or the connection was lost).
    */
   async publish(contract: Contract, body: unknown, properties: Options.Publish = {}): Promise<{ messageId: string }> {

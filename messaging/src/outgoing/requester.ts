@@ -28,6 +28,14 @@ export interface Reply<T> {
   readonly headers: Record<string, unknown>
 }
 
+export interface CommandOptions {
+  readonly deadlineMs: number
+  readonly headers?: Record<string, string>
+  readonly signal?: AbortSignal
+  /** A new one when left out. */
+  readonly messageId?: string
+}
+
 /** What became of a command that was accepted. `no-reply`: nobody has told within the time. */
 export type CommandReply<Result> =
   | { readonly kind: 'applied'; readonly result: Result }
@@ -121,10 +129,13 @@ export class Requester {
   async command<Result>(
     command: Command<unknown, Result>,
     body: unknown,
-    { deadlineMs, headers, signal }: { deadlineMs: number; headers?: Record<string, string>; signal?: AbortSignal },
+    options: CommandOptions,
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
-    const messageId = this.#clock.uuid()
-    const answer = this.#expect(messageId, deadlineMs, command.queue, signal).then(
+    const { deadlineMs, headers, signal } = options
+    // Not the message id: a late reply to an earlier request with the same id may be about another body.
+    const correlationId = this.#clock.uuid()
+    const { messageId = correlationId } = options
+    const answer = this.#expect(correlationId, deadlineMs, command.queue, signal).then(
       (message) => this.#outcome(command.result, message),
       (error: Error): CommandReply<Result> => {
         if (error instanceof NoReply || error instanceof OutcomeUnknown) return { kind: 'no-reply' }
@@ -135,14 +146,14 @@ export class Requester {
       .publish(command, body, {
         messageId,
         replyTo: DIRECT_REPLY_TO,
-        correlationId: messageId,
+        correlationId,
         headers: { ...headers, [HEARS_REFUSALS_HEADER]: true },
       })
       .then(
         () => undefined,
         (error: Error) => {
           // Of what is certainly not sent nobody will tell.
-          if (error instanceof NotAccepted) this.#waiting.get(messageId)?.reject(error)
+          if (error instanceof NotAccepted) this.#waiting.get(correlationId)?.reject(error)
           return error
         },
       )

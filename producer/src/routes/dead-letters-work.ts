@@ -4,6 +4,7 @@ import type { RequestHandler, Response } from 'express'
 import { z } from 'zod'
 import { sendJson, whenLeft } from '../answer.ts'
 import { clientOf } from '../authorisation.ts'
+import { refuseIdempotencyKey } from '../idempotency-key.ts'
 import { preferredWaitS } from '../prefer.ts'
 import { readBody } from '../request-body.ts'
 import { ANSWER_WITHIN_MS, idOf, queueOf, type RouteParts, unknown } from './dead-letters-read.ts'
@@ -30,6 +31,7 @@ const wanted = z
  */
 export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): RequestHandler {
   return async (request, response) => {
+    refuseIdempotencyKey(request.headers)
     const { all, ids, reason, dryRun, most } = await readBody({ request, response }, wanted, parts.config.bodyMostBytes)
     const choice: Choice =
       all === true
