@@ -90,6 +90,7 @@ export function judge(
       const attempt = history.attempts.findLast((each) => sku !== undefined && each.sku === sku)
       return { what: 'lie' as const, text: `${text} (at ${atMs.toFixed(0)} ms)`, attempt }
     }),
+    ...judgeStock(history.attempts, found),
     ...history.attempts.flatMap((attempt) => judgeAttempt(attempt, found, letters)),
     ...history.attempts
       .filter((attempt) => isUndisturbed(attempt, history.disturbances))
@@ -98,7 +99,6 @@ export function judge(
     ...withoutFault(history.attempts, found),
     ...judgeDeletes(history.attempts, found),
     ...judgeTable(history, found),
-    ...judgeStock(history.attempts, found),
     ...found.left.map((text) => ({ what: 'left over' as const, text, attempt: undefined })),
     ...found.unwell.map((text) => ({ what: 'unwell' as const, text, attempt: undefined })),
   ]
