@@ -52,6 +52,7 @@ const GAUGES = {
   messages_unconfirmed: ['messages that await their confirm', ['connection']],
   messages_held: ['messages kept unacked, to be tried again when the world is better', ['queue']],
   inventory_ids_used_ratio: ['share of the ids of the table inventory that is used up, 0 to 1', []],
+  inventory_low_stock_items: ['items with a quantity below LOW_STOCK_BELOW', []],
 } as const satisfies Metrics
 
 type Metrics = Record<string, readonly [help: string, labels: readonly string[]]>

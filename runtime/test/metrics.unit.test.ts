@@ -46,6 +46,7 @@ describe('the meter', () => {
       'gauge api_keys_problems',
       'gauge api_keys_valid',
       'gauge inventory_ids_used_ratio',
+      'gauge inventory_low_stock_items',
       'gauge messages_held',
       'gauge messages_unconfirmed',
       'gauge ready',
