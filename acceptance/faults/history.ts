@@ -4,11 +4,13 @@
 export type Answer = 'accepted' | 'not accepted' | 'unknown'
 
 export interface Attempt {
-  /** Of an item its name, which no other attempt has; of anything else its message id, or what stands for it until it is known. */
+  /** Of an item its name and of a change of stock its reason, which no other attempt has; of anything else its message id, or what stands for it until it is known. */
   readonly id: string
-  readonly kind: 'create' | 'delete' | 'healthcheck' | 'bad message'
+  readonly kind: 'create' | 'delete' | 'adjust' | 'healthcheck' | 'bad message'
   readonly queue: string
   readonly sku: string | undefined
+  /** By how much the stock is to change. */
+  readonly change?: number
   /** When it was sent, in milliseconds since the run began. */
   readonly atMs: number
   answer: Answer
@@ -17,7 +19,9 @@ export interface Attempt {
   asked: number
   unasked: number
   /** What a client that asked to wait was told of the effect. */
-  told: 'created' | 'deleted' | 'unknown-sku' | 'refused' | undefined
+  told: 'created' | 'deleted' | 'adjusted' | 'unknown-sku' | 'refused' | undefined
+  /** The stock after the change, as it was told. */
+  quantity: number | undefined
   /** What was answered last, for the reader of a failure. */
   said: string
 }
@@ -55,7 +59,7 @@ export class History {
     return `${prefix}-${this.#lastId}`
   }
 
-  begin(attempt: Pick<Attempt, 'id' | 'kind' | 'queue' | 'sku'> & { messageId?: string }): Attempt {
+  begin(attempt: Pick<Attempt, 'id' | 'kind' | 'queue' | 'sku' | 'change'> & { messageId?: string }): Attempt {
     const begun: Attempt = {
       messageId: undefined,
       ...attempt,
@@ -64,6 +68,7 @@ export class History {
       asked: 0,
       unasked: 0,
       told: undefined,
+      quantity: undefined,
       said: 'no answer',
     }
     this.attempts.push(begun)

@@ -1,5 +1,6 @@
 // The judgement: what was attempted and answered against what is in the database, the log and the dead letters. No clock, no server.
 import type { Attempt, History } from './history.ts'
+import { type ItemFound, isFairRefusal, judgeStock, lowestBySku, type MovementFound } from './stock.ts'
 
 /** A message is through with its consumer, and its sender has an answer, so long after it was sent at the latest. */
 const UNDER_WAY_MS = 10_000
@@ -17,6 +18,10 @@ export interface Found {
   readonly deadLetters: readonly DeadLetterFound[]
   /** The inventory: the item's name by sku. */
   readonly table: ReadonlyMap<string, string>
+  /** Every item that there ever was. */
+  readonly items: readonly ItemFound[]
+  /** By their reason, which is the id of the attempt. */
+  readonly movements: ReadonlyMap<string, readonly MovementFound[]>
   /** Messages that are still on a queue or unacked, as sentences. */
   readonly left: readonly string[]
   /** Services that are not ready, or grew too large, as sentences. */
@@ -48,6 +53,7 @@ export interface Violation {
     | 'never sent'
     | 'lie'
     | 'table'
+    | 'stock'
     | 'both applied and refused'
     | 'set aside again'
     | 'set aside without fault'
@@ -84,12 +90,13 @@ export function judge(
       const attempt = history.attempts.findLast((each) => sku !== undefined && each.sku === sku)
       return { what: 'lie' as const, text: `${text} (at ${atMs.toFixed(0)} ms)`, attempt }
     }),
+    ...judgeStock(history.attempts, found),
     ...history.attempts.flatMap((attempt) => judgeAttempt(attempt, found, letters)),
     ...history.attempts
       .filter((attempt) => isUndisturbed(attempt, history.disturbances))
       .flatMap((attempt) => judgeLetters(attempt, letters.of(attempt))),
     ...neverSent(history.attempts, found, letters),
-    ...withoutFault(history.attempts, found.deadLetters),
+    ...withoutFault(history.attempts, found),
     ...judgeDeletes(history.attempts, found),
     ...judgeTable(history, found),
     ...found.left.map((text) => ({ what: 'left over' as const, text, attempt: undefined })),
@@ -121,11 +128,14 @@ function judgeAttempt(attempt: Attempt, found: Found, letters: DeadLetters): Vio
   if (attempt.answer === 'accepted' && effects === 0 && !aside && !isTold)
     return say('lost', 'accepted, but neither applied nor among the dead letters')
   // A health check leaves nothing behind but its line: one that is delivered again is logged again, and says so.
+  if (attempt.kind === 'adjust' && applied.length > effects)
+    return say('lost', 'recorded as applied, but there is no movement')
   if (effects > 1 && attempt.kind !== 'healthcheck') return say('doubled', `took effect ${effects} times`)
   if (attempt.kind === 'bad message' && effects > 0) return say('lie', 'a bad message took effect')
   if (attempt.answer === 'not accepted' && (effects > 0 || aside))
     return say('lie', `answered "not stored", but it is ${aside ? 'among the dead letters' : 'applied'}`)
-  if (attempt.told === 'created' && effects === 0) return say('lie', 'answered "created", but it was not')
+  if ((attempt.told === 'created' || attempt.told === 'adjusted') && effects === 0)
+    return say('lie', `answered "${attempt.told}", but it was not`)
   if (attempt.told === 'refused' && effects > 0 && !isAppliedByRedrive(attempt, found))
     return say('lie', 'answered "refused", but it took effect')
   if (effects === 0 || attempt.messageId === undefined || attempt.kind === 'healthcheck') return []
@@ -159,6 +169,7 @@ const isAppliedByRedrive = (attempt: Attempt, found: Found): boolean =>
 function effectsOf(attempt: Attempt, found: Found): number {
   const { kind, id, messageId } = attempt
   if (kind === 'create') return found.inserts.get(id) ?? 0
+  if (kind === 'adjust') return found.movements.get(id)?.length ?? 0
   if (messageId === undefined) return 0
   if (kind === 'delete') return recordedOf(attempt, found).applied.length
   return kind === 'healthcheck' ? (found.logged.get(messageId) ?? 0) : 0
@@ -178,23 +189,26 @@ function neverSent(attempts: readonly Attempt[], found: Found, letters: DeadLett
   ].map((text) => ({ what: 'never sent' as const, text, attempt: undefined }))
 }
 
-/** A valid message may be dead-lettered for one reason only: another item has its sku. A bad state of a server is never its fault. */
-function withoutFault(attempts: readonly Attempt[], deadLetters: readonly DeadLetterFound[]): Violation[] {
+/** A valid message may be dead-lettered only because of the stock: another item has its sku, or it cannot be changed so. A bad state of a server is never its fault. */
+function withoutFault(attempts: readonly Attempt[], found: Found): Violation[] {
   const byKey = new Map(attempts.flatMap((attempt) => keysOf(attempt).map((key) => [key, attempt])))
   const nameless = new Map(attempts.filter(({ messageId }) => messageId === undefined).map((each) => [each.sku, each]))
-  const creates = Map.groupBy(
-    attempts.filter(({ kind }) => kind === 'create'),
-    ({ sku }) => sku,
-  )
-  return deadLetters.flatMap((letter) => {
+  const bySku = Map.groupBy(attempts, ({ sku }) => sku)
+  const lowest = lowestBySku(found)
+  return found.deadLetters.flatMap((letter) => {
     const sku = skuIn(letter.body)
     const attempt = byKey.get(keyOfLetter(letter)) ?? nameless.get(sku)
     if (attempt === undefined || attempt.kind === 'bad message') return []
-    if (letter.reason === 'duplicate-sku' && (creates.get(sku)?.length ?? 0) > 1) return []
+    const ofSku = bySku.get(sku) ?? []
+    const { reason } = letter
+    if (attempt.kind === 'create' && reason === 'duplicate-sku' && ofSku.filter(isCreate).length > 1) return []
+    if (attempt.kind === 'adjust' && isFairRefusal(reason, attempt, ofSku, lowest.get(sku ?? ''))) return []
     const text = `a good ${attempt.kind} is a dead letter: ${letter.reason}, ${letter.error}`
     return [{ what: 'set aside without fault' as const, text, attempt }]
   })
 }
+
+const isCreate = ({ kind }: Attempt): boolean => kind === 'create'
 
 /** A delete is not named in the row that it takes away: it is counted by sku. */
 function judgeDeletes(attempts: readonly Attempt[], found: Found): Violation[] {
@@ -282,7 +296,7 @@ const keysOf = ({ queue, id, messageId = id }: Attempt): string[] => [
 
 const keyOfLetter = ({ queue, messageId, body }: DeadLetterFound): string => keyOf(queue, nameIn(body) ?? messageId)
 
-const nameIn = (body: string): string | undefined => memberOf(body, 'name')
+const nameIn = (body: string): string | undefined => memberOf(body, 'name') ?? memberOf(body, 'reason')
 const skuIn = (body: string): string | undefined => memberOf(body, 'sku')
 
 function memberOf(body: string, member: string): string | undefined {

@@ -51,6 +51,19 @@ export const mutations: readonly Mutation[] = [
     mix: ['killed between commit and ack', 'answer to a commit lost'],
   },
   {
+    name: 'adjustments-unguarded',
+    file: 'repository/src/adjust.ts',
+    edits: [
+      // A message counts as new each time. That its movement is there already is no objection.
+      { find: 'const verdict = verdicts.on(command)', replace: 'const verdict = undefined' },
+      { find: 'const quantity = this.#applied.get(messageId)', replace: 'const quantity = undefined' },
+      { find: 'INSERT INTO movement', replace: 'INSERT IGNORE INTO movement' },
+      { find: '    assertChanged(answer, rows.length)\n', replace: '' },
+      { find: '  await verdicts.record(sql)\n  return outcomes', replace: '  return outcomes' },
+    ],
+    mix: ['killed between commit and ack', 'answer to a commit lost'],
+  },
+  {
     name: 'ack-before-commit',
     file: 'messaging/src/incoming/consumer.ts',
     edits: [

@@ -1,4 +1,5 @@
 // One run: load, rounds of faults, healing, draining, judgement.
+import { queues } from '@ims/accounts/suite'
 import type { Mysql, Servers } from 'testkit'
 import { readAudit } from './audit.ts'
 import { becomesTrue, messagesIn } from './faults/broker.ts'
@@ -132,7 +133,7 @@ export async function findAll(world: World): Promise<Found> {
   await drained(world)
   const left = await undrained(world)
   const deadLetters: Found['deadLetters'][number][] = []
-  for (const queue of ['healthcheck', 'create_item', 'stock_management', 'order_processing'])
+  for (const queue of Object.keys(queues))
     for (const { body, headers, messageId } of await stack.deadLetters(queue))
       deadLetters.push({
         queue,
@@ -153,7 +154,7 @@ export async function findAll(world: World): Promise<Found> {
 /** Nodes whose data differs from the first one's. A node that has just joined may refuse queries for a while. */
 async function nodesThatDiffer({ cluster, stack }: World): Promise<string[]> {
   const { database } = stack.space.mysql
-  const tables = ['inventory', 'inbox', 'effect'].map((table) => `\`${database}\`.${table}`)
+  const tables = ['inventory', 'inbox', 'movement', 'effect'].map((table) => `\`${database}\`.${table}`)
   const sumOf = (node: Mysql) => node.sql(`CHECKSUM TABLE ${tables.join(', ')}`)
   let differ = cluster.slice(1).map((_, index) => `node ${index + 2} did not answer`)
   await becomesTrue(async () => {
@@ -165,8 +166,8 @@ async function nodesThatDiffer({ cluster, stack }: World): Promise<string[]> {
 }
 
 async function undrained(world: World): Promise<string[]> {
-  const queues = [...(await messagesIn({ world }))].filter(([name]) => !name.endsWith('.dead-letter'))
-  return queues.filter(([, count]) => count > 0).map(([name, count]) => `${count} messages of ${name}`)
+  const counts = [...(await messagesIn({ world }))].filter(([name]) => !name.endsWith('.dead-letter'))
+  return counts.filter(([, count]) => count > 0).map(([name, count]) => `${count} messages of ${name}`)
 }
 
 function healthchecksLogged({ stack, replicas }: World): Map<string, number> {

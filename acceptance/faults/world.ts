@@ -135,7 +135,7 @@ async function newAccount({ mysql }: Servers, database: string): Promise<Account
   const password = randomBytes(12).toString('hex')
   await mysql.sql(`CREATE USER '${user}'@'%' IDENTIFIED BY '${password}'`)
   // MySQL grants privileges on a missing table only together with CREATE.
-  for (const table of ['inventory', 'inbox', 'migrations'])
+  for (const table of ['inventory', 'inbox', 'movement', 'migrations'])
     await mysql.sql(`GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON \`${database}\`.${table} TO '${user}'@'%'`)
   return { user, password }
 }

@@ -452,6 +452,15 @@ export const SCENARIOS: readonly Scenario[] = [
     ],
   },
   {
+    name: 'two items have low stock for a quarter of an hour',
+    series: { 'ims_inventory_low_stock_items{service="consumer_four",instance="a"}': level([0, T], [2, 15], [0, 60]) },
+    ringing: [
+      [T + 5, [W]],
+      [T + 12, [W, 'LowStock']],
+      [T + 17, [W]],
+    ],
+  },
+  {
     name: 'backups that succeed once a day, and then no more',
     series: {
       // Times count from 0 in these tests: the last good one was 25 hours before.

@@ -10,6 +10,8 @@ const nothing: Found = {
   logged: new Map(),
   deadLetters: [],
   table: new Map(),
+  items: [],
+  movements: new Map(),
   left: [],
   unwell: [],
 }
@@ -34,6 +36,16 @@ const letter = (more: Partial<Found['deadLetters'][number]> = {}) => ({
   error: 'there is an item with sku S-1 already',
   ...more,
 })
+
+/** An item with 7, of which the message m-1 sold 3. */
+const anAdjust = { id: 'a-1', kind: 'adjust', queue: 'stock_adjustment', change: -3 } as const
+const movement = { id: 1, itemId: 1, messageId: 'm-1', sku: 'S-1', change: -3, before: 7, after: 4 }
+const sold = (more: Partial<typeof movement> = {}, quantity = 4) => ({
+  items: [{ id: 1, sku: 'S-1', created: 7, quantity }],
+  movements: new Map([['a-1', [{ ...movement, ...more }]]]),
+})
+const adjustLetter = (reason: string) =>
+  letter({ queue: 'stock_adjustment', reason, body: '{"sku":"S-1","change":-3,"reason":"a-1"}' })
 
 interface Told {
   readonly disturbed?: boolean
@@ -83,6 +95,16 @@ describe('the judgement lets pass', () => {
   })
   it('a delete that found nothing, if it is recorded', () => {
     expect(verdict(aDelete, deleted)).toEqual([])
+  })
+  it('a change of stock that left what was told', () => {
+    const found = { ...sold(), ...recorded('stock_adjustment', [0]) }
+    expect(verdict({ ...anAdjust, told: 'adjusted', quantity: 4 }, found)).toEqual([])
+    expect(verdict({ ...anAdjust, answer: 'unknown', messageId: undefined }, found)).toEqual([])
+  })
+  it('a change of stock that is a dead letter because there was too little, or no item', () => {
+    const items = [{ id: 1, sku: 'S-1', created: 2, quantity: 2 }]
+    expect(verdict(anAdjust, { items, deadLetters: [adjustLetter('insufficient-stock')] })).toEqual([])
+    expect(verdict(anAdjust, { deadLetters: [adjustLetter('unknown-sku')] })).toEqual([])
   })
 })
 
@@ -136,6 +158,60 @@ describe('the judgement finds', () => {
   ])('what is applied and recorded as refused, %s', (_, applied, refused) => {
     expect(verdict({}, { ...stored, ...recorded('create_item', applied, refused) })).toEqual([
       'both applied and refused: applied, and recorded as refused',
+    ])
+  })
+  it.each([
+    ['that is not what the movements leave', {}, 1, /^stock: S-1 was created with 7 and has 1; .*: -3 \(7 to 4\)$/],
+    ['that a movement does not begin with', { before: 6, after: 3 }, 4, /^stock: S-1 .*: -3 \(6 to 3\)$/],
+  ])('a stock %s', (_, more, quantity, text) => {
+    expect(verdict(anAdjust, sold(more, quantity))).toEqual([expect.stringMatching(text)])
+  })
+  it('a movement of an item that was never stored', () => {
+    expect(verdict(anAdjust, { ...sold(), items: [] })).toEqual([expect.stringMatching(/^stock: .* never stored$/)])
+  })
+  it.each([
+    ['under another message id', { messageId: 'm-9' }, 4],
+    ['of another sku', { sku: 'S-2' }, 4],
+    ['by another amount', { change: -2, after: 5 }, 5],
+  ])('a movement %s', (_, more, quantity) => {
+    expect(verdict(anAdjust, sold(more, quantity))).toEqual([expect.stringMatching(/^never sent: a movement/)])
+  })
+  it('two movements of one message', () => {
+    const again = { ...movement, id: 2, before: 4, after: 1 }
+    expect(verdict(anAdjust, { ...sold({}, 1), movements: new Map([['a-1', [movement, again]]]) })).toEqual([
+      'doubled: took effect 2 times',
+    ])
+  })
+  it('a change that is recorded as applied, without a movement', () => {
+    expect(verdict({ ...anAdjust, answer: 'unknown' }, recorded('stock_adjustment', [0]))).toEqual([
+      'lost: recorded as applied, but there is no movement',
+    ])
+  })
+  it.each([
+    [
+      'another quantity than the change left',
+      { told: 'adjusted', quantity: 5 },
+      sold(),
+      /that 5 are left, but it left 4/,
+    ],
+    ['"adjusted" of what was not', { told: 'adjusted' }, { deadLetters: [adjustLetter('unknown-sku')] }, /"adjusted"/],
+    ['"refused" of a change that was applied', { told: 'refused' }, sold(), /"refused"/],
+  ] as const)('%s', (_, more, found, text) => {
+    expect(verdict({ ...anAdjust, ...more }, found)).toEqual([expect.stringMatching(text)])
+  })
+  it('a dead letter for want of stock although there was always enough', () => {
+    const items = [{ id: 1, sku: 'S-1', created: 7, quantity: 7 }]
+    expect(verdict(anAdjust, { items, deadLetters: [adjustLetter('insufficient-stock')] })).toEqual([
+      expect.stringMatching(/^set aside without fault: a good adjust/),
+    ])
+  })
+  it('a dead letter for want of an item that was answered as created and never deleted', () => {
+    const history = new History()
+    attempt(history, { told: 'created' })
+    attempt(history, { ...anAdjust, messageId: 'm-2' })
+    const deadLetters = [{ ...adjustLetter('unknown-sku'), messageId: 'm-2' }]
+    expect(judge(history, { ...nothing, ...stored, deadLetters }).violations).toMatchObject([
+      { what: 'set aside without fault' },
     ])
   })
   it('a delete that was applied twice, once by a redrive', () => {

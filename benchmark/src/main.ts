@@ -7,6 +7,7 @@ import { startServers } from 'testkit'
 import { Processes, ROOT } from './processes.ts'
 import {
   acceptRounds,
+  adjustRounds,
   badRounds,
   drainRounds,
   type Extent,
@@ -22,12 +23,12 @@ const EXIT_FAILURE = 1
 const EXIT_USAGE = 64
 const OTHER = 'other tree'
 const USAGE = `usage: npm run bench -- [SCENARIO ...] [--root DIRECTORY] [--quick]
-  SCENARIO one or more of: accept, drain, bad, refuse, list, memory. All of them when left out.
+  SCENARIO one or more of: accept, drain, adjust, bad, refuse, list, memory. All of them when left out.
   --root   another clone of this project, installed by npm ci: measured as well, in turn with this one
   --quick  one short round of everything, to see that it works: its figures mean nothing
 `
-const FULL: Extent = { rounds: 3, loadS: 5, warmUpS: 2, drained: 40_000, refused: 10_000, idleS: 5 }
-const QUICK: Extent = { rounds: 1, loadS: 1, warmUpS: 1, drained: 2_000, refused: 500, idleS: 0 }
+const FULL: Extent = { rounds: 3, loadS: 5, warmUpS: 2, drained: 40_000, refused: 10_000, adjusted: 20_000, idleS: 5 }
+const QUICK: Extent = { rounds: 1, loadS: 1, warmUpS: 1, drained: 2_000, refused: 500, adjusted: 1_000, idleS: 0 }
 
 const say = (line: string) => process.stderr.write(`${line}\n`)
 
@@ -41,6 +42,14 @@ const SCENARIOS: Readonly<
     rows(`drain ${counted(extent.drained)} create messages`, 'messages', await drainRounds(stages, extent), 0.7),
   refuse: async (stages, extent) =>
     rows(`refuse ${counted(extent.refused)} duplicates`, 'messages', await refusalRounds(stages, extent)),
+  adjust: async (stages, extent) => {
+    const { deadlocks, ...measured } = await adjustRounds(stages, extent)
+    const what = `sell one item ${counted(extent.adjusted)} times, two replicas`
+    return [
+      ...rows(what, 'messages', measured),
+      { what: 'deadlocks', figures: new Map([[OURS, [deadlocks]]]), target: { most: 0 } },
+    ]
+  },
   bad: async (stages, extent) => {
     const measured: Row[] = []
     for (const how of Object.keys(BAD) as Bad[])

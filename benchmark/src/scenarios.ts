@@ -3,7 +3,7 @@ import { serviceNames } from '@ims/accounts/suite'
 import { freePorts } from 'testkit'
 import { z } from 'zod'
 import { cpuSeconds, type Program, type Running, residentMb, until, untilOk } from './processes.ts'
-import { type Bad, fillCreateItem, fillInventory, item, refuseItems, type Stage } from './stage.ts'
+import { type Bad, fillCreateItem, fillInventory, fillStockAdjustment, item, refuseItems, type Stage } from './stage.ts'
 import { CEILING, type Figures, OURS, type Row } from './table.ts'
 
 /** How long and how much. */
@@ -13,6 +13,7 @@ export interface Extent {
   readonly warmUpS: number
   readonly drained: number
   readonly refused: number
+  readonly adjusted: number
   readonly idleS: number
 }
 
@@ -123,22 +124,46 @@ export async function refusalRounds(stages: readonly Stage[], { rounds, refused 
   )
 }
 
-/** Messages per second that consumer two does, from the first one that it takes. */
+/** Two replicas of consumer three sell one item. There is no ceiling; `deadlocks` are of all rounds. */
+export async function adjustRounds(
+  stages: readonly [Stage, ...Stage[]],
+  { rounds, adjusted }: Extent,
+): Promise<Rounds & { readonly deadlocks: number }> {
+  const left = z.tuple([z.object({ left: z.number() })])
+  const sell = async (stage: Stage) => {
+    await fillInventory(stage, 1)
+    await fillStockAdjustment(stage, adjusted)
+    const isSold = async () =>
+      left.parse((await stage.pool.query('SELECT quantity AS `left` FROM inventory'))[0])[0].left === 0
+    return await drained(stage, adjusted, 5, isSold, 'stock_adjustment', ['consumer_three', 'consumer_three'])
+  }
+  const before = await stages[0].deadlocks()
+  const measured = await interleaved(
+    rounds,
+    stages.map((stage) => ({ name: stage.name, measure: () => sell(stage) })),
+  )
+  return { ...measured, deadlocks: (await stages[0].deadlocks()) - before }
+}
+
+/** Messages per second that the consumers do, from the first one that they take. */
 async function drained(
   stage: Stage,
   messages: number,
   everyMs: number,
   isDone: () => Promise<boolean>,
+  queue = 'create_item',
+  names: readonly string[] = ['consumer_two'],
 ): Promise<Measured> {
-  const two = stage.service('consumer_two')
-  const isTaken = async () => (await stage.channel.checkQueue('create_item')).messageCount < messages
-  await until('consumer two takes messages', isTaken, 2, 30)
+  const consumers = names.map((name) => stage.service(name))
+  const cpu = async () => (await Promise.all(consumers.map(({ pid }) => cpuSeconds(pid)))).reduce((sum, s) => sum + s)
+  const isTaken = async () => (await stage.channel.checkQueue(queue)).messageCount < messages
+  await until(`messages of ${queue} are taken`, isTaken, 2, 30)
   const since = performance.now()
-  const cpuBefore = await cpuSeconds(two.pid)
-  await until(`consumer two does ${messages} messages`, isDone, everyMs, DRAINED_WITHIN_S)
+  const cpuBefore = await cpu()
+  await until(`${messages} messages of ${queue} are done`, isDone, everyMs, DRAINED_WITHIN_S)
   const elapsedMs = performance.now() - since
-  const cpuS = (await cpuSeconds(two.pid)) - cpuBefore
-  await two.end()
+  const cpuS = (await cpu()) - cpuBefore
+  await Promise.all(consumers.map((consumer) => consumer.end()))
   return { perSecond: (messages / elapsedMs) * 1_000, cpuUs: (cpuS / messages) * 1e6 }
 }
 

@@ -16,6 +16,8 @@ export interface Stage {
   readonly pool: Pool
   /** Starts one of the suite's services. */
   service(name: string, env?: Readonly<Record<string, string>>): Running
+  /** How many the database server has had so far. */
+  deadlocks(): Promise<number>
   close(): Promise<void>
 }
 
@@ -61,6 +63,10 @@ export async function prepare(servers: Servers, processes: Processes, name: stri
         // Any free port: on a fixed one there may be somebody else.
         env: { ...leanNode, ...env, ADMIN_PORT: '0', ...more },
       }),
+    deadlocks: async () =>
+      Number(
+        await servers.mysql.sql("SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'"),
+      ),
     close: async () => {
       await pool.end()
       await connection.close()
@@ -113,10 +119,7 @@ export async function fillCreateItem(
   messages: number,
   bad?: { readonly how: Bad; readonly of20: number },
 ): Promise<{ readonly good: number }> {
-  for (const queue of ['create_item', 'create_item.dead-letter']) {
-    await channel.assertQueue(queue, { durable: true })
-    await channel.purgeQueue(queue)
-  }
+  await emptied(channel, 'create_item')
   let before = create(0)
   let good = 0
   for (let n = 0; n < messages; n += 1) {
@@ -132,6 +135,26 @@ export async function fillCreateItem(
   }
   await channel.waitForConfirms()
   return { good }
+}
+
+/** Empties the queue and puts `messages` sales of one item on it, which has just enough of it. */
+export async function fillStockAdjustment({ channel, pool }: Stage, messages: number): Promise<void> {
+  await emptied(channel, 'stock_adjustment')
+  await pool.query('UPDATE inventory SET quantity = ?', [messages])
+  const content = Buffer.from(JSON.stringify({ sku: item(0).sku, change: -1, reason: 'sold' }))
+  for (let n = 0; n < messages; n += 1) {
+    const properties = { persistent: true, messageId: uuidv7(), contentType: 'application/json' }
+    channel.sendToQueue('stock_adjustment', content, properties)
+    if (n % 1_000 === 999) await channel.waitForConfirms()
+  }
+  await channel.waitForConfirms()
+}
+
+async function emptied(channel: ConfirmChannel, command: string): Promise<void> {
+  for (const queue of [command, `${command}.dead-letter`]) {
+    await channel.assertQueue(queue, { durable: true })
+    await channel.purgeQueue(queue)
+  }
 }
 
 /** Empties the tables and puts `items` items in. */

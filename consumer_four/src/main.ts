@@ -7,7 +7,7 @@ import {
   orderProcessing,
   rabbitmqEnvironment,
 } from '@ims/messaging'
-import { inventoryIn, mysqlEnvironment, openDatabase } from '@ims/repository'
+import { inventoryIn, mysqlEnvironment, openDatabase, watchLowStock } from '@ims/repository'
 import { runService } from '@ims/runtime'
 import { listingEnvironment } from './config.ts'
 import { tellStatus } from './message-status.ts'
@@ -23,8 +23,9 @@ const config = {
 
 void runService({ name: 'consumer_four', config }, async (service) => {
   const { config, own } = service
-  // Closed in reverse: stop consuming and settle what is in hand, then the broker, then MySQL.
+  // Closed in reverse: stop consuming and settle what is in hand, then the broker, the watch, then MySQL.
   const database = own(await openDatabase(config.mysql, service))
+  own(watchLowStock(database, config.listing.lowStockBelow, service), 'the watch on low stock')
   const broker = own(await openBroker(config.rabbitmq, service))
   // Never more queries than connections.
   const consumer = { ...config.consumer, queriesMost: config.mysql.poolSize }

@@ -7,7 +7,7 @@ import {
   PAGE_MOST_ITEMS,
   pageRequestHeaders,
 } from '@ims/messaging'
-import type { Inventory } from '@ims/repository'
+import type { Inventory, PageRequest } from '@ims/repository'
 
 type Pages = Pick<Inventory, 'page'>
 
@@ -30,7 +30,7 @@ export function listItems(inventory: Pages, { mostBytes }: { mostBytes: number }
       deliveries.map((delivery) => {
         const request = requestOf(delivery)
         if ('kind' in request) return request
-        const key = JSON.stringify([request.limit, request.after, request.sku, request.label])
+        const key = JSON.stringify([request.limit, request.after, request.filter])
         const answer =
           answers.get(key) ??
           (request.limit === undefined ? inTurn(request) : page(inventory, { ...request, limit: request.limit }))
@@ -46,9 +46,7 @@ const [OPENING, COMMA, CLOSING] = [Buffer.from('['), Buffer.from(','), Buffer.fr
 interface Request {
   readonly after: number
   readonly limit: number | undefined
-  readonly filter: { sku?: string; label?: string }
-  readonly sku: string | undefined
-  readonly label: string | undefined
+  readonly filter: Omit<PageRequest, 'after' | 'limit'>
 }
 
 function requestOf({ headers }: Delivery): Request | Extract<Outcome, { kind: 'refused' }> {
@@ -57,9 +55,13 @@ function requestOf({ headers }: Delivery): Request | Extract<Outcome, { kind: 'r
     const problems = error.issues.map(({ path, message }) => `header ${path.join('.')}: ${message}`)
     return { kind: 'refused', reason: 'invalid', error: problems.join('; ') }
   }
-  const { 'x-after': after = 0, 'x-limit': limit, 'x-sku': sku, 'x-label': label } = data
-  const filter = { ...(sku === undefined ? {} : { sku }), ...(label === undefined ? {} : { label }) }
-  return { after, limit, sku, label, filter }
+  const { 'x-after': after = 0, 'x-limit': limit, 'x-sku': sku, 'x-label': label, 'x-quantity-below': below } = data
+  const filter = {
+    ...(sku === undefined ? {} : { sku }),
+    ...(label === undefined ? {} : { label }),
+    ...(below === undefined ? {} : { quantityBelow: below }),
+  }
+  return { after, limit, filter }
 }
 
 async function page(inventory: Pages, { after, limit, filter }: Request & { limit: number }): Promise<Outcome<never>> {

@@ -56,12 +56,14 @@ describe('a listing', () => {
       delivery({ 'x-limit': 3 }),
       delivery({ 'x-limit': 4 }),
       delivery({ 'x-limit': 3, 'x-label': 'odd' }),
+      delivery({ 'x-limit': 3, 'x-quantity-below': 2 }),
     ])
-    expect(outcomes).toHaveLength(4)
+    expect(outcomes).toHaveLength(5)
     expect(pages.asked).toEqual([
       { after: 0, limit: 3 },
       { after: 0, limit: 4 },
       { after: 0, limit: 3, label: 'odd' },
+      { after: 0, limit: 3, quantityBelow: 2 },
     ])
   })
 
@@ -71,6 +73,7 @@ describe('a listing', () => {
     [{ 'x-limit': '3' }],
     [{ 'x-limit': 3, 'x-after': -1 }],
     [{ 'x-sku': 5 }],
+    [{ 'x-quantity-below': '5' }],
   ])('refuses the headers %j', async (headers) => {
     const [outcome] = await listItems(inventory(), { mostBytes: 1e6 })([delivery(headers)])
     expect(outcome).toMatchObject({ kind: 'refused', reason: 'invalid', error: expect.stringContaining('header x-') })

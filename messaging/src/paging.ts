@@ -6,14 +6,15 @@ export const PAGE_MOST_ITEMS = 5000
 
 /**
  * Headers of a request for one page. `x-after`: the id after which the page begins (0: from the start); `x-limit`: its
- * size in items; `x-sku` and `x-label`: only items equal in that column, byte for byte. A request without `x-limit` comes
- * from a Python peer and wants the whole list.
+ * size in items; `x-sku` and `x-label`: only items equal in that column, byte for byte; `x-quantity-below`: only items with
+ * a smaller quantity. A request without `x-limit` comes from a Python peer and wants the whole list.
  */
 export const pageRequestHeaders = z.object({
   'x-after': z.int().min(0).optional(),
   'x-limit': z.int().min(1).max(PAGE_MOST_ITEMS).optional(),
   'x-sku': z.string().optional(),
   'x-label': z.string().optional(),
+  'x-quantity-below': z.int().min(0).optional(),
 })
 export type PageRequestHeaders = z.infer<typeof pageRequestHeaders>
 

@@ -12,14 +12,16 @@ const whole = z
 const parameters = z.object({
   sku: heldSku.optional(),
   label: heldLabel.optional(),
+  quantity_below: whole.pipe(z.int().min(0)).optional(),
   limit: whole.pipe(z.int().min(1).max(PAGE_MOST_ITEMS)).optional(),
   after: whole.pipe(z.int().min(0)).optional(),
 })
 
-/** What is wanted: items equal in `sku` and `label` where given, with an id above `after`; with `limit` one page of them. */
+/** What is wanted: items equal in `sku` and `label` and with fewer than `quantityBelow` where given, with an id above `after`; with `limit` one page of them. */
 export interface Wanted {
   readonly sku: string | undefined
   readonly label: string | undefined
+  readonly quantityBelow: number | undefined
   readonly after: number
   readonly limit: number | undefined
 }
@@ -35,7 +37,8 @@ export function wantedBy(query: unknown): Wanted {
     const named = [...new Set(errors.map(({ path }) => path))].join(', ')
     throw new Problem(400, 'invalid-query', `Not valid: ${named}.`, { errors })
   }
-  return { sku: data.sku, label: data.label, after: data.after ?? 0, limit: data.limit }
+  const { sku, label, quantity_below: quantityBelow, after = 0, limit } = data
+  return { sku, label, quantityBelow, after, limit }
 }
 
 /** Items of a page of movements when no `limit` is given. */

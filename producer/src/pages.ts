@@ -4,6 +4,7 @@ import {
   BadReply,
   type Broker,
   LAST_PAGE,
+  type ListedItem,
   listedItem,
   orderProcessing,
   pageReplyHeaders,
@@ -41,12 +42,13 @@ export async function askForPage(
   wanted: PageRequest,
   signal: AbortSignal,
 ): Promise<Page> {
-  const { sku, label, after, pageItems, deadlineMs } = wanted
+  const { sku, label, quantityBelow, after, pageItems, deadlineMs } = wanted
   const headers = {
     'x-after': after,
     'x-limit': pageItems,
     ...(sku === undefined ? {} : { 'x-sku': sku }),
     ...(label === undefined ? {} : { 'x-label': label }),
+    ...(quantityBelow === undefined ? {} : { 'x-quantity-below': quantityBelow }),
   }
   const reply = await requester.request(listing, BODY, { deadlineMs, headers, signal })
   const read = pageReplyHeaders.safeParse(reply.headers)
@@ -54,6 +56,11 @@ export async function askForPage(
   const { 'x-next': next, 'x-count': count } = read.data
   if (next === undefined) return pageOfWholeList(reply.body(), wanted)
   if (next !== LAST_PAGE && next <= after) throw new BadReply(`the page after ${after} names ${next} as its next`)
+  if (quantityBelow !== undefined) {
+    // Consumer four of an earlier version ignores this filter: what is left of its page may be short, or nothing.
+    const rest = reply.body().filter((row) => isFewer(row, quantityBelow))
+    return { json: jsonOf(rest), count: rest.length, next }
+  }
   if (count === undefined) return { json: reply.raw, count: reply.body().length, next }
   if (itemsIn(reply.raw) !== count) throw new BadReply(`the reply is no page of ${count} items`)
   return { json: reply.raw, count, next }
@@ -74,15 +81,23 @@ function itemsIn(json: Buffer): number | undefined {
 const FIRST_MEMBER = '{"sku":'
 
 /** A Python peer knows no headers: it sends everything, with ids, members in any order. */
-function pageOfWholeList(body: unknown, { sku, label, after, limit }: PageRequest): Page {
+function pageOfWholeList(body: unknown, { sku, label, quantityBelow, after, limit }: PageRequest): Page {
   const { data, error } = rowsWithId.safeParse(body)
   if (error) throw new BadReply('the reply is a whole list, but its items have no id')
   const wanted = data
     .filter((row) => row.id > after)
     .filter((row) => (sku === undefined || row.sku === sku) && (label === undefined || row.label === label))
+    .filter((row) => quantityBelow === undefined || isFewer(row, quantityBelow))
     .sort((one, other) => one.id - other.id)
   const shown = wanted.slice(0, limit)
   const next = shown.length < wanted.length ? shown.at(-1)?.id : undefined
-  const items = shown.map(({ sku, name, label, price, quantity }) => ({ sku, name, label, price, quantity }))
-  return { json: Buffer.from(JSON.stringify(items)), count: items.length, next: next ?? LAST_PAGE }
+  return { json: jsonOf(shown), count: shown.length, next: next ?? LAST_PAGE }
 }
+
+/** As in SQL, an item without a quantity has not fewer than anything. */
+const isFewer = ({ quantity }: ListedItem, below: number): boolean => quantity !== null && quantity < below
+
+const jsonOf = (items: readonly ListedItem[]): Buffer =>
+  Buffer.from(
+    JSON.stringify(items.map(({ sku, name, label, price, quantity }) => ({ sku, name, label, price, quantity }))),
+  )

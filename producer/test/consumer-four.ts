@@ -42,10 +42,12 @@ export async function ourConsumerFour(rabbitmq: InMemoryRabbitmq, rows: readonly
           'x-limit': limit,
           'x-sku': sku,
           'x-label': label,
+          'x-quantity-below': below,
         } = pageRequestHeaders.parse(headers)
         const wanted = rows
           .filter(({ id }) => id > after)
           .filter((row) => (sku === undefined || row.sku === sku) && (label === undefined || row.label === label))
+          .filter(({ quantity }) => below === undefined || quantity < below)
         const page = wanted.slice(0, limit)
         const next = page.length < wanted.length ? (page.at(-1)?.id ?? LAST_PAGE) : LAST_PAGE
         const replied = { 'x-next': next, 'x-count': page.length }

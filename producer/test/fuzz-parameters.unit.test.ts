@@ -45,7 +45,10 @@ describe('Prefer', () => {
 describe('the query of a listing', () => {
   it('is told within bounds, or refused with a problem that names the parameter', () => {
     const value = fc.oneof(fc.string({ unit: 'binary' }), fc.nat().map(String), fc.array(fc.string(), { maxLength: 2 }))
-    const query = fc.dictionary(fc.constantFrom('sku', 'label', 'limit', 'after', 'x', '__proto__'), value)
+    const query = fc.dictionary(
+      fc.constantFrom('sku', 'label', 'quantity_below', 'limit', 'after', 'x', '__proto__'),
+      value,
+    )
     fc.assert(
       fc.property(query, (given) => {
         try {

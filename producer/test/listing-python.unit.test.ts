@@ -29,6 +29,15 @@ describe("a Python peer's list", () => {
     expect(response.text).toBe('[{"sku":null,"name":null,"label":null,"price":null,"quantity":null}]')
   })
 
+  it('shows no item without a quantity as one with too few', async () => {
+    const { app, rabbitmq } = appUnderTest()
+    await repliesWith(
+      rabbitmq,
+      '[{"id": 1, "price": null, "quantity": null, "label": null, "name": null, "sku": null}]',
+    )
+    expect((await request(app).get('/order_processing?quantity_below=5')).text).toBe('[]')
+  })
+
   it('is [] when there is nothing', async () => {
     const { app, rabbitmq } = appUnderTest()
     await repliesWith(rabbitmq, '[]')
@@ -40,6 +49,7 @@ describe("a Python peer's list", () => {
     ['label=%C3%BCnpaar', rows.filter(({ label }) => label === 'ünpaar')],
     ['label=%C3%BCnpaar&sku=sku-2', []],
     ['after=11', rows.filter(({ id }) => id > 11)],
+    ['quantity_below=3', rows.filter(({ quantity }) => quantity < 3)],
   ])('is filtered by ?%s', async (query, expected) => {
     const response = await listing(`?${query}`)
     expect(response.body).toEqual(expected.map(shown))

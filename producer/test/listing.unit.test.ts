@@ -75,6 +75,7 @@ describe('GET /order_processing', () => {
     ['label=%C3%BCnpaar', rows.filter(({ label }) => label === 'ünpaar'), { 'x-label': 'ünpaar' }],
     ['label=even&sku=sku-3', [], { 'x-label': 'even', 'x-sku': 'sku-3' }],
     ['after=11', rows.filter(({ id }) => id > 11), { 'x-after': 11 }],
+    ['quantity_below=3', rows.filter(({ quantity }) => quantity < 3), { 'x-quantity-below': 3 }],
     ['sku=', [], { 'x-sku': '' }],
     ['label=', [], { 'x-label': '' }],
     ['sku=%20a%09%00%0d%0a%7f%20', [], { 'x-sku': ' a\t\u0000\r\n\u007f ' }],
@@ -84,6 +85,14 @@ describe('GET /order_processing', () => {
     const { response, seen } = await listing(`/order_processing?${query}`)
     expect(response.text).toBe(JSON.stringify(expected.map(shown)))
     expect(seen).toEqual([{ 'x-after': 0, 'x-limit': 1_000, ...headers }])
+  })
+
+  it('holds no item that is not below the quantity when consumer four ignores the filter', async () => {
+    // As one of an earlier version does.
+    const pages = [rows.slice(0, 2), rows.slice(5, 7), rows.slice(2, 4)].map((page) => JSON.stringify(page.map(shown)))
+    const { app } = appUnderTest({ broker: { requester: pagesInTurn(pages) } })
+    const response = await request(app).get('/order_processing?quantity_below=3')
+    expect(response.body).toEqual(rows.slice(0, 3).map(shown))
   })
 
   it('keeps the filters on every page', async () => {
@@ -145,6 +154,8 @@ describe('GET /order_processing', () => {
     ['limit=', 'limit'],
     ['limit=1&limit=2', 'limit'],
     ['after=-1', 'after'],
+    ['quantity_below=-1', 'quantity_below'],
+    ['quantity_below=few', 'quantity_below'],
     ['after=1.5', 'after'],
     ['after=99999999999999999999', 'after'],
     ['sku=123456789012345678901', 'sku'],

@@ -102,7 +102,11 @@ export interface PageRequest {
   /** Only items with exactly this sku, label. */
   readonly sku?: string
   readonly label?: string
+  /** Only items that have a smaller quantity; those without one are not among them. */
+  readonly quantityBelow?: number
 }
+
+export type MovementsRequest = Pick<PageRequest, 'after' | 'limit' | 'sku'>
 
 export interface Inventory {
   /** Stores items, each message once; one outcome for each command, in order. Rejects with DatabaseError when nothing was applied for certain. */
@@ -118,7 +122,7 @@ export interface Inventory {
    */
   adjust(commands: readonly Command<Adjustment>[]): Promise<readonly AdjustOutcome[]>
   /** Movements in the order of their id, as `page` pages. */
-  movements(request: Omit<PageRequest, 'label'>): Promise<{ movements: Movement[]; next: number }>
+  movements(request: MovementsRequest): Promise<{ movements: Movement[]; next: number }>
   /** What is recorded about the messages with this id, oldest first. */
   recorded(messageId: string): Promise<Recorded>
   /** Items in the order of their id. `next` is the `after` of the following page, 0 on the last. */

@@ -17,7 +17,7 @@ const rows = z.array(
 
 /** Reads one page; see Inventory.page. */
 export async function page(database: Database, request: PageRequest): Promise<{ items: StockItem[]; next: number }> {
-  const { after, limit, sku, label } = request
+  const { after, limit, sku, label, quantityBelow } = request
   const conditions = ['id > ?']
   const parameters: unknown[] = [after]
   if (sku !== undefined) {
@@ -27,6 +27,10 @@ export async function page(database: Database, request: PageRequest): Promise<{ 
   if (label !== undefined) {
     conditions.push('label = ?')
     parameters.push(label)
+  }
+  if (quantityBelow !== undefined) {
+    conditions.push('quantity < ?')
+    parameters.push(quantityBelow)
   }
   const found = await database.use((sql) =>
     sql(

@@ -8,6 +8,7 @@ import {
   type DeleteOutcome,
   type Inventory,
   type Movement,
+  type MovementsRequest,
   type NewItem,
   type PageRequest,
   type Recorded,
@@ -112,7 +113,7 @@ class Stock {
     return outcome
   }
 
-  movements({ after, limit, sku }: Omit<PageRequest, 'label'>): { movements: Movement[]; next: number } {
+  movements({ after, limit, sku }: MovementsRequest): { movements: Movement[]; next: number } {
     const found = this.#movements.filter(
       (movement) => movement.id > after && (sku === undefined || movement.sku === sku),
     )
@@ -151,11 +152,14 @@ class Stock {
     return undefined
   }
 
-  page({ after, limit, sku, label }: PageRequest): { items: StockItem[]; next: number } {
+  page({ after, limit, sku, label, quantityBelow }: PageRequest): { items: StockItem[]; next: number } {
     // A Map keeps the order of insertion, which is the order of the ids.
     const found = [...this.#items.values()].filter(
       ({ id, item }) =>
-        id > after && (sku === undefined || item.sku === sku) && (label === undefined || item.label === label),
+        id > after &&
+        (sku === undefined || item.sku === sku) &&
+        (label === undefined || item.label === label) &&
+        (quantityBelow === undefined || item.quantity < quantityBelow),
     )
     const page = found.slice(0, limit)
     return { items: page.map(({ item }) => item), next: found.length > limit ? (page.at(-1)?.id ?? 0) : 0 }

@@ -411,6 +411,16 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await inventory.page({ after: 0, limit: 9, sku: 's1' })).toMatchObject({ items: [{ sku: 's1' }] })
         expect((await inventory.page({ after: 0, limit: 9, sku: 's1', label: 'tea' })).items).toEqual([])
       })
+
+      it('lists only the items with a smaller quantity', async () => {
+        const quantities = [5, 0, 4, 9, 3]
+        await inventory.create(quantities.map((quantity, n) => creation({ sku: `s${n}`, quantity })))
+        const first = await inventory.page({ after: 0, limit: 2, quantityBelow: 5 })
+        expect(first.items).toMatchObject([{ sku: 's1' }, { sku: 's2' }])
+        const second = await inventory.page({ after: first.next, limit: 2, quantityBelow: 5 })
+        expect(second).toMatchObject({ items: [{ sku: 's4' }], next: 0 })
+        expect((await inventory.page({ after: 0, limit: 2, quantityBelow: 0 })).items).toEqual([])
+      })
     })
   })
 }

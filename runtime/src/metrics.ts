@@ -63,6 +63,7 @@ const GAUGES = {
     ['queue'],
   ],
   inventory_ids_used_ratio: ['Share of the ids of the table inventory that is used up, 0 to 1.', []],
+  inventory_low_stock_items: ['Items with a quantity below LOW_STOCK_BELOW.', []],
 } as const satisfies Metrics
 
 type Metrics = Record<string, readonly [help: string, labels: readonly string[]]>

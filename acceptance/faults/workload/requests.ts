@@ -1,5 +1,6 @@
 // What one client can send, by HTTP or straight onto a queue, with every attempt and every answer in the history.
 import type { ConfirmChannel, Options } from 'amqplib'
+import { z } from 'zod'
 import type { Attempt, History } from '../history.ts'
 import type { Random } from '../random.ts'
 
@@ -49,8 +50,17 @@ const KNOWN = new Set([200, 201, 202, 404, 408, 409, 422, 503, 504])
 /** Every item name starts with this: a connection with the wrong character set would corrupt it. */
 export const ITEM = 'größe😀'
 
+/** Of every item when it is created. */
+export const QUANTITY = 7
+
 /** An item that tells its attempt by its name. */
-export const itemOf = (name: string, sku: string): Item => ({ sku, name, label: 'ledger', price: 12.25, quantity: 7 })
+export const itemOf = (name: string, sku: string): Item => ({
+  sku,
+  name,
+  label: 'ledger',
+  price: 12.25,
+  quantity: QUANTITY,
+})
 
 /** POST /create_item; with `waitS` the effect is asked for as well. */
 export async function create(sender: Sender, sku: string, waitS?: number): Promise<Attempt> {
@@ -83,6 +93,24 @@ export async function remove(sender: Sender, sku: string, waitS?: number): Promi
   if (answer?.status === 200 && waitS !== undefined) attempt.told = 'deleted'
   return attempt
 }
+
+/** POST /stock_adjustment; with `waitS` the effect is asked for as well. The movement names its attempt by its reason. */
+export async function adjust(sender: Sender, sku: string, change: number, waitS?: number): Promise<Attempt> {
+  const { history } = sender
+  const id = history.unique('adjust')
+  const attempt = history.begin({ id, kind: 'adjust', queue: 'stock_adjustment', sku, change })
+  attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
+  const answer = await post(sender, '/stock_adjustment', { sku, change, reason: id }, waitS)
+  settle(history, attempt, answer)
+  if (answer?.status === 201) {
+    attempt.told = 'adjusted'
+    attempt.quantity = adjusted.parse(JSON.parse(answer.text)).quantity
+  }
+  if ([404, 409, 422].includes(answer?.status ?? 0)) attempt.told = 'refused'
+  return attempt
+}
+
+const adjusted = z.object({ quantity: z.int() })
 
 /** GET /healthcheck. */
 export async function checkHealth(sender: Sender): Promise<Attempt> {

@@ -1,6 +1,7 @@
 // Small stories that clients play, each on a sku of its own: what was answered decides what must be stored in the end.
 import type { Random } from '../random.ts'
 import {
+  adjust,
   begunItem,
   checkHealth,
   create,
@@ -8,6 +9,7 @@ import {
   itemOf,
   list,
   publish,
+  QUANTITY,
   remove,
   type Sender,
   sendItem,
@@ -88,6 +90,70 @@ function begunDelete({ history }: Sender, sku: string) {
   const messageId = history.unique('message')
   const sent = history.begin({ id: messageId, kind: 'delete', queue: 'stock_management', sku, messageId })
   return { sent, body: JSON.stringify({ sku }) }
+}
+
+function begunAdjust({ history }: Sender, sku: string, change: number) {
+  const id = history.unique('adjust')
+  const messageId = history.unique('message')
+  const sent = history.begin({ id, kind: 'adjust', queue: 'stock_adjustment', sku, change, messageId })
+  return { sent, body: JSON.stringify({ sku, change, reason: id }) }
+}
+
+const stockChanges: Scenario = {
+  name: 'stock is sold, as far as there is any, and delivered',
+  weight: 12,
+  play: async (sender) => {
+    const { history } = sender
+    const sku = newSku(sender)
+    const made = await create(sender, sku, WAIT_S)
+    if (made.told !== 'created') return
+    history.expected.set(sku, made.id)
+    if ((await adjust(sender, sku, -QUANTITY - 1, WAIT_S)).told === 'adjusted')
+      history.lie('more was sold than there was', sku)
+    const delivered = await adjust(sender, sku, 2, WAIT_S)
+    if (delivered.told === 'refused') history.lie('a delivery was refused', sku)
+    await adjust(sender, sku, -3)
+  },
+}
+
+const soldOut: Scenario = {
+  name: 'many buy one item, more than there are, over HTTP and directly, some of them twice under one id',
+  weight: 8,
+  play: async (sender) => {
+    const sku = newSku(sender)
+    const made = await create(sender, sku, WAIT_S)
+    if (made.told !== 'created') return
+    const twice = begunAdjust(sender, sku, -2)
+    const direct = begunAdjust(sender, sku, -1)
+    const [first, second] = await Promise.all([
+      adjust(sender, sku, -3, WAIT_S),
+      adjust(sender, sku, -3, WAIT_S),
+      adjust(sender, sku, -1),
+      publish(sender, twice.sent, twice.body),
+      publish(sender, twice.sent, twice.body),
+      publish(sender, direct.sent, direct.body),
+    ])
+    await publish(sender, twice.sent, twice.body)
+    if (first.quantity !== undefined && first.quantity === second.quantity)
+      sender.history.lie(`two sales of 3 both left ${first.quantity}`, sku)
+  },
+}
+
+const adjustComesAgain: Scenario = {
+  name: 'a change of stock is delivered again after the item was made anew',
+  weight: 5,
+  play: async (sender) => {
+    const sku = newSku(sender)
+    const first = await create(sender, sku, WAIT_S)
+    if (first.told !== 'created') return
+    const { sent, body } = begunAdjust(sender, sku, -1)
+    await Promise.all([publish(sender, sent, body), publish(sender, sent, body)])
+    const sold = await adjust(sender, sku, -1, WAIT_S)
+    const gone = await remove(sender, sku, WAIT_S)
+    if (sold.told !== 'adjusted' || gone.told !== 'deleted') return
+    const second = await create(sender, sku, WAIT_S)
+    if (second.told === 'created') await publish(sender, sent, body)
+  },
 }
 
 const createComesAgain: Scenario = {
@@ -243,6 +309,8 @@ const BAD: readonly { queue: string; body: (id: string) => string | Buffer }[] =
   { queue: 'stock_management', body: () => '{"sku":7}' },
   { queue: 'stock_management', body: () => '' },
   { queue: 'order_processing', body: () => '{' },
+  { queue: 'stock_adjustment', body: (id) => JSON.stringify({ sku: 'bad', change: 0, reason: id }) },
+  { queue: 'stock_adjustment', body: (id) => JSON.stringify({ sku: 'bad', change: 0.5, reason: id }) },
 ]
 
 const badMessage: Scenario = {
@@ -281,6 +349,9 @@ export const scenarios: readonly Scenario[] = [
   twoForOneSku,
   createComesAgain,
   deleteComesAgain,
+  stockChanges,
+  soldOut,
+  adjustComesAgain,
   refusedStaysRefused,
   refusedOrNot,
   sentUntilTold,

@@ -29,7 +29,8 @@ export function orderProcessingRoute({
       pagesOf(itemsMax(wanted)).ask({ items: itemsMax(wanted), deadlineMs: wanted.deadlineMs, left }, (deadlineMs) =>
         askForPage(broker.requester, { ...wanted, deadlineMs }, left),
       ),
-    ({ after, limit, pageItems, sku, label }) => JSON.stringify([after, limit, pageItems, sku, label]),
+    ({ after, limit, pageItems, sku, label, quantityBelow }) =>
+      JSON.stringify([after, limit, pageItems, sku, label, quantityBelow]),
   )
   return async (request: IncomingMessage & { readonly query?: unknown }, response) => {
     // Express has read it if there is one.
