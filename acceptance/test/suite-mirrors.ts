@@ -47,9 +47,8 @@ export function mirrorsOf({ name, adminPort, consumes, tables }: Service & { rea
   const item = (file: string, on: string, has: string): Mirror => ({ file, on, has })
   return [
     line(`${name}/package.json`, `"name": "${name}"`),
-    line(`${name}/src/main.ts`, `runService({ name: '${name}'`),
+    line(`${name}/src/main.ts`, `runService({ name: '${name}', adminPort: ${adminPort}`),
     line(`${name}/Dockerfile`, `ARG SERVICE=${name}`),
-    line('runtime/src/run-service.ts', `${name}: ${adminPort}`),
     line('README.md', `\`${name}\``),
     line('docker-bake.hcl', `"${name}"`),
     item('pipeline_files/shared_library/src/ims/Images.groovy', 'SERVICES = ', `'${name}'`),
@@ -70,9 +69,7 @@ export function mirrorsOf({ name, adminPort, consumes, tables }: Service & { rea
     line(`${MANIFEST}/${name}/${dashed}-deployment.yaml`, `name: ${dashed}-account`),
     line(`${MANIFEST}/accounts/accounts-secrets.yaml`, `name: ${dashed}-account`),
     line(`${MANIFEST}/accounts/accounts-role.yaml`, `- ${dashed}-account`),
-    item(`${MANIFEST}/rabbitmq/rabbitmq-networkpolicy.yaml`, 'values: ', dashed),
     ...(tables ? [item(`${MANIFEST}/mysql/mysql-networkpolicy.yaml`, 'values: ', dashed)] : []),
-    line('kubernetes/overlays/single/kustomization.yaml', `- name: ${dashed}`),
     ...(consumes.length === 0 ? [] : ofConsumer(name, dashed, consumes)),
   ]
 }
@@ -81,7 +78,6 @@ export function mirrorsOf({ name, adminPort, consumes, tables }: Service & { rea
 const ofConsumer = (name: string, dashed: string, queues: readonly string[]): Mirror[] =>
   [
     [COMPOSE, `${name}: { condition: service_healthy }`],
-    ['kubernetes/overlays/production/kustomization.yaml', `- name: ${dashed}`],
     ['kubernetes/overlays/keda/component/kustomization.yaml', `- ${dashed}-scaledobject.yaml`],
     ...queues.map((queue) => [`kubernetes/overlays/keda/component/${dashed}-scaledobject.yaml`, `queueName: ${queue}`]),
   ].map(([file = '', has = '']) => ({ file, on: has, has }))

@@ -22,6 +22,7 @@ const commands: Record<string, () => Promise<Command>> = {
   simulate: async () => (await import('./commands/faults.ts')).simulate,
   bench: async () => (await import('./commands/bench.ts')).bench,
   'api-key': async () => (await import('./commands/api-key.ts')).apiKey,
+  new: async () => (await import('./commands/new.ts')).newCommand,
   licences: async () => (await import('./commands/licences.ts')).licences,
   servers: async () => (await import('./commands/servers.ts')).servers,
 }
