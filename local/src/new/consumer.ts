@@ -30,15 +30,12 @@ const BY_LINE = [
   `${MANIFESTS}/accounts/accounts-secrets.yaml`,
   `${MANIFESTS}/accounts/accounts-role.yaml`,
   `${SCALING}/kustomization.yaml`,
+  'pipeline_files/shared_library/src/ims/Images.groovy',
   'README.md',
   'docs/compose.md',
 ]
 /** Files with the services in a list on one line. */
-const BY_LIST = [
-  'docker-bake.hcl',
-  'pipeline_files/shared_library/src/ims/Images.groovy',
-  'dockercompose/observability/prometheus/prometheus.yml',
-]
+const BY_LIST = ['docker-bake.hcl', 'dockercompose/observability/prometheus/prometheus.yml']
 /** Files with the queues as a pattern. */
 const BY_PATTERN = [
   'dockercompose/observability/prometheus/alerts.yml',
