@@ -1,0 +1,188 @@
+// `npm run new` in a copy of the repository: the new consumer passes the checks and handles a message, and each piece that is taken away is named.
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { eventually } from 'local'
+import { newConsumer } from '../../local/src/new/consumer.ts'
+import { type Piece, textsAfter } from '../../local/src/new/piece.ts'
+import { copyOfSources } from './copied-sources.ts'
+import { ROOT, type Stack, startStack } from './stack.ts'
+import { missingFor, unlisted } from './suite-mirrors.ts'
+
+const QUEUE = 'measure_something'
+const CONSUMER = 'consumer_measured'
+const PIECES = newConsumer(ROOT, QUEUE, CONSUMER)
+/** What the suite test derives from imports, or the types check: seen in the copy, one by one. */
+const BY_OTHER_CHECKS = ['accounts/src/suite.ts', `${CONSUMER}/src/measure-something.ts`]
+const LIMIT_MS = 300_000
+
+let copy: ReturnType<typeof copyOfSources>
+let report: string
+let adminPort: number
+
+beforeAll(async () => {
+  copy = copyOfSources()
+  report = (await inCopy('local/src/main.ts', 'new', 'command', QUEUE, '--consumer', CONSUMER)).output
+  adminPort = Number(/adminPort: (\d+)/.exec(readFileSync(join(copy.root, CONSUMER, 'src/main.ts'), 'utf8'))?.[1])
+}, LIMIT_MS)
+afterAll(() => copy.remove())
+
+describe('what npm run new adds', () => {
+  it('is told, file by file, with what is left to write', () => {
+    for (const { file, from } of PIECES)
+      expect(report).toContain(`${from === undefined ? 'added  ' : 'changed'} ${file}\n`)
+    expect(report).toContain('Left for you to write:\n- messaging/src/contracts.ts: the body and the result')
+  })
+
+  it(
+    'passes types, lint, and the unit tests that look at services and queues',
+    async () => {
+      expect(await types()).toEqual({ code: 0, output: '' })
+      expect(await inCopy('node_modules/@biomejs/biome/bin/biome', 'check', '.')).toMatchObject({ code: 0 })
+      const files = [
+        'suite.unit',
+        CONSUMER,
+        'accounts/test',
+        'observability',
+        'compose-file',
+        'manifests',
+        'pipelines.unit',
+        'licences',
+        'documents',
+      ]
+      expect(await unitTests(...files)).toMatchObject({ code: 0 })
+    },
+    LIMIT_MS,
+  )
+
+  it('is refused a second time, and changes nothing', async () => {
+    const before = readFileSync(join(copy.root, 'accounts/src/suite.ts'), 'utf8')
+    const again = await inCopy('local/src/main.ts', 'new', 'command', QUEUE, '--consumer', CONSUMER)
+    expect(again).toEqual({ code: 1, output: `✗ the queue ${QUEUE} exists already\n` })
+    expect(readFileSync(join(copy.root, 'accounts/src/suite.ts'), 'utf8')).toBe(before)
+  })
+})
+
+describe('the new consumer, on real servers', () => {
+  let stack: Stack
+  let service: ChildProcess
+  let log = ''
+  beforeAll(async () => {
+    stack = await startStack('new_consumer', { services: [], migrate: false })
+    const env = { PATH: process.env.PATH, ...stack.env }
+    service = spawn(process.execPath, [`${CONSUMER}/src/main.ts`], { cwd: copy.root, env })
+    for (const stream of [service.stdout, service.stderr]) stream?.on('data', (chunk) => (log += chunk))
+    await eventually(async () => expect((await fetch(`${admin()}/readyz`)).status).toBe(200), 30_000)
+  }, LIMIT_MS)
+  afterAll(async () => {
+    service.kill('SIGKILL')
+    await stack.stop()
+  }, LIMIT_MS)
+
+  const admin = () => `http://127.0.0.1:${/"adminPort":(\d+)/.exec(log)?.[1]}`
+  const handled = () => log.split('\n').filter((line) => line.includes(`${QUEUE} received`))
+
+  it('handles a message once, sets a bad one aside, counts both, and stops in peace', async () => {
+    stack.channel.sendToQueue(QUEUE, Buffer.from('{"sku":"A"}'), { messageId: 'good' })
+    stack.channel.sendToQueue(QUEUE, Buffer.from('{"sku":1}'), { messageId: 'bad' })
+    await eventually(async () =>
+      expect((await stack.deadLetters(QUEUE)).map(({ messageId }) => messageId)).toEqual(['bad']),
+    )
+    await eventually(() => expect(handled()).toEqual([expect.stringContaining('"messageId":"good"')]))
+    const metrics = await (await fetch(`${admin()}/metrics`)).text()
+    expect(metrics).toMatch(new RegExp(`ims_messages_\\w+\\{.*queue="${QUEUE}".*\\} 1\n`))
+    const ended = new Promise((resolve) => service.once('exit', resolve))
+    service.kill('SIGTERM')
+    expect(await ended).toBe(0)
+    expect(await stack.depth(QUEUE)).toBe(0)
+  })
+})
+
+describe('a piece that is taken away is named', () => {
+  const listed = () => ({ name: CONSUMER, adminPort, consumes: [QUEUE] })
+  const [seenByOthers, seenByList] = [
+    PIECES.filter(needsOtherChecks),
+    PIECES.filter((piece) => !needsOtherChecks(piece)),
+  ]
+
+  it('none is while all are there', () => {
+    expect([...missingFor(listed(), copy.root), ...unlisted([CONSUMER], copy.root)]).toEqual(
+      expect.not.arrayContaining([expect.stringContaining(CONSUMER)]),
+    )
+    expect(missingFor(listed(), copy.root)).toEqual([])
+  })
+
+  it.each(seenByList.map((piece, n) => ({ file: piece.file, n, piece })))(
+    'by the suite test: $n, $file',
+    ({ piece }) => {
+      without(piece, () => {
+        const named = missingFor(listed(), copy.root).map((sentence) => sentence.split(' ')[0] ?? '')
+        expect(named.filter((file) => piece.file.startsWith(file))).not.toEqual([])
+      })
+    },
+  )
+
+  it.each(seenByOthers.map((piece, n) => ({ file: piece.file, n, piece })))(
+    'by types or unit tests: $n, $file',
+    async ({ piece }) => {
+      await without(piece, async () => {
+        const { output } = await types()
+        const { output: more } = output === '' ? await unitTests('suite.unit') : { output: '' }
+        expect(output + more).toMatch(new RegExp(`${QUEUE}|measure-something|${CONSUMER}`))
+      })
+    },
+    LIMIT_MS,
+  )
+})
+
+function needsOtherChecks({ file, from = '' }: Piece): boolean {
+  return BY_OTHER_CHECKS.includes(file) || from.startsWith('export const contracts = ')
+}
+
+/** Runs `during` in the copy as it is without this piece. */
+function without<T>(piece: Piece, during: () => T): T {
+  const path = join(copy.root, piece.file)
+  const whole = readFileSync(path, 'utf8')
+  const text =
+    textsAfter(
+      ROOT,
+      PIECES.filter((each) => each !== piece),
+    ).get(piece.file) ?? original(piece)
+  if (text === undefined) rmSync(path)
+  else writeFileSync(path, text)
+  const restore = () => writeFileSync(path, whole)
+  const result = during()
+  if (result instanceof Promise) void result.finally(restore).catch(() => {})
+  else restore()
+  return result
+}
+
+function original({ file }: Piece): string | undefined {
+  const path = join(ROOT, file)
+  return existsSync(path) ? readFileSync(path, 'utf8') : undefined
+}
+
+const types = () => inCopy('node_modules/typescript/bin/tsc', '--noEmit', '-p', '.')
+
+const unitTests = (...files: string[]) =>
+  inCopy(
+    '--experimental-vm-modules',
+    'node_modules/jest/bin/jest.js',
+    '--selectProjects',
+    'unit',
+    '--forceExit',
+    ...files,
+  )
+
+/** Runs Node in the copy; what is printed comes back with the exit code. */
+async function inCopy(...args: string[]): Promise<{ code: unknown; output: string }> {
+  try {
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, args, { cwd: copy.root, maxBuffer: 2 ** 26 })
+    return { code: 0, output: stdout + stderr }
+  } catch (error) {
+    if (!(error instanceof Error && 'stdout' in error && 'stderr' in error && 'code' in error)) throw error
+    return { code: error.code, output: `${error.stdout}${error.stderr}` }
+  }
+}
