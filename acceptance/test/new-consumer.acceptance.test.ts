@@ -15,6 +15,17 @@ const CONSUMER = 'consumer_measured'
 const PIECES = newConsumer(ROOT, QUEUE, CONSUMER)
 /** What the suite test imports, and the handler, which the consumer's own test imports: seen by running both in the copy. */
 const BY_OTHER_CHECKS = ['accounts/src/suite.ts', `${CONSUMER}/src/measure-something.ts`]
+/** Each piece, with the text of its file when all pieces but this one are there; undefined for no file. */
+const CASES = PIECES.map((piece) => ({
+  piece,
+  file: piece.file,
+  text:
+    textsAfter(
+      ROOT,
+      PIECES.filter((each) => each !== piece),
+    ).get(piece.file) ?? original(piece),
+}))
+type Case = (typeof CASES)[number]
 const LIMIT_MS = 300_000
 
 let copy: ReturnType<typeof copyOfSources>
@@ -115,20 +126,17 @@ describe('a piece that is taken away is named', () => {
     expect(missingFor(listed(), copy.root)).toEqual([])
   })
 
-  it.each(seenByList.map((piece, n) => ({ file: piece.file, n, piece })))(
-    'by the suite test: $n, $file',
-    ({ piece }) => {
-      without(piece, () => {
-        const named = missingFor(listed(), copy.root).map((sentence) => sentence.split(' ')[0] ?? '')
-        expect(named.filter((file) => piece.file.startsWith(file))).not.toEqual([])
-      })
-    },
-  )
+  it.each(seenByList)('by the suite test: $file', ({ piece }) => {
+    without(piece, () => {
+      const named = missingFor(listed(), copy.root).map((sentence) => sentence.split(' ')[0] ?? '')
+      expect(named.filter((file) => each.file.startsWith(file))).not.toEqual([])
+    })
+  })
 
-  it.each(seenByOthers.map((piece, n) => ({ file: piece.file, n, piece })))(
-    'by the unit tests: $n, $file',
-    async ({ piece }) => {
-      await without(piece, async () => {
+  it.each(seenByOthers)(
+    'by the unit tests: $file',
+    async (each) => {
+      await without(each, async () => {
         const { code, output } = await unitTests('suite.unit', CONSUMER)
         expect(code).toBe(1)
         expect(output).toMatch(new RegExp(`${QUEUE}|measure-something|${CONSUMER}`))
@@ -138,13 +146,13 @@ describe('a piece that is taken away is named', () => {
   )
 })
 
-function needsOtherChecks({ file, from = '' }: Piece): boolean {
+function needsOtherChecks({ piece: { file, from = '' } }: Case): boolean {
   return BY_OTHER_CHECKS.includes(file) || from.startsWith('export const contracts = ')
 }
 
 /** Runs `during` in the copy as it is without this piece. */
-function without<T>(piece: Piece, during: () => T): T {
-  const path = join(copy.root, piece.file)
+function without<T>({ file, text }: Case, during: () => T): T {
+  const path = join(copy.root, file)
   const whole = readFileSync(path, 'utf8')
   const text =
     textsAfter(

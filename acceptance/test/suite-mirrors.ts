@@ -64,7 +64,6 @@ export function mirrorsOf({ name, adminPort, consumes, tables }: Listed): Mirror
     line('package-lock.json', `"${name}": {`),
     line('package-lock.json', `"node_modules/${name}": {`),
     item('README.md', '| ', `\`${name}\``),
-    item('docs/compose.md', '| ', `registry.invalid/ims/${name}`),
     line('docker-bake.hcl', `"${name}"`),
     line('pipeline_files/shared_library/src/ims/Images.groovy', `'${name}'`),
     item('dockercompose/observability/prometheus/prometheus.yml', 'names: ', name),

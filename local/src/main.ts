@@ -9,6 +9,7 @@ const commands: Record<string, () => Promise<Command>> = {
   up: async () => (await import('./suite/up.ts')).up,
   down: async () => (await import('./suite/down.ts')).down,
   status: async () => (await import('./suite/status.ts')).status,
+  logs: async () => (await import('./suite/logs.ts')).logs,
   migrate: async () => (await import('./commands/migrate.ts')).migrateCommand,
   'dead-letters': async () => (await import('./commands/dead-letters.ts')).deadLettersCommand,
   rabbitmqctl: async () => (await import('./commands/rabbitmqctl.ts')).rabbitmqctl,

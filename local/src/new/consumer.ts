@@ -32,7 +32,6 @@ const BY_LINE = [
   `${SCALING}/kustomization.yaml`,
   'pipeline_files/shared_library/src/ims/Images.groovy',
   'README.md',
-  'docs/compose.md',
 ]
 /** Files with the services in a list on one line. */
 const BY_LIST = ['docker-bake.hcl', 'dockercompose/observability/prometheus/prometheus.yml']
