@@ -25,7 +25,7 @@ export function namesFor(queue: string, consumer: string): Names {
 }
 
 export const contractText = ({ queue, consumer, contract }: Names): string => `\
-/** → ${consumer.replace('_', ' ')}, which logs it. */
+/** To ${consumer.replace('_', ' ')}, which logs it. */
 export const ${contract} = command('${queue}', {
   body: z.object({ sku: heldSku }),
   result: z.object({ outcome: z.literal('logged') }),
