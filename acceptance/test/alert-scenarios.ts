@@ -1,4 +1,5 @@
 // What happens to the suite, as Prometheus sees it, and which alerts ring: a table of series that differ from those of a suite that is well.
+import { services } from '@ims/accounts/suite'
 
 /** Promtool's notation for the values of a series, one every ten seconds unless the scenario says `everyS`. */
 export type Values = string
@@ -40,12 +41,10 @@ export interface Scenario {
   readonly everyS?: number
 }
 
-const CONSUMERS = {
-  consumer_one: 'healthcheck',
-  consumer_two: 'create_item',
-  consumer_three: 'stock_management',
-  consumer_four: 'order_processing',
-}
+/** Each consumer, with one of its queues. */
+const CONSUMERS: Readonly<Record<string, string>> = Object.fromEntries(
+  services.flatMap(({ name, consumes: [queue] }) => (queue === undefined ? [] : [[name, queue]])),
+)
 const SERVICES = ['producer', ...Object.keys(CONSUMERS)]
 /** Minutes that series of a suite that is well go on for. */
 const LONG = 320
@@ -106,7 +105,7 @@ export const WELL: Series = Object.fromEntries([
   ['ims_api_keys_valid{service="producer",instance="a"}', level([2, LONG])],
 ])
 
-const ofDatabase = ['consumer_two', 'consumer_three', 'consumer_four']
+const ofDatabase = services.filter(({ tables }) => tables).map(({ name }) => name)
 const all = (services: readonly string[], values: Values, of = ready): Series =>
   Object.fromEntries(services.map((service) => [of(service), values]))
 /** So many minutes well, so many failing with this reason, then well again. */

@@ -1,6 +1,7 @@
 // The compose file and the Dockerfiles as text: the five alike, every container hardened, nothing published beyond loopback.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { services as suite } from '@ims/accounts/suite'
 import { describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
 import { z } from 'zod'
@@ -142,7 +143,7 @@ describe('the compose file', () => {
       driver_opts: { 'com.docker.network.bridge.enable_ip_masquerade': 'false' },
     })
     const onDatabase = services.filter(([, { networks }]) => networks.includes('database')).map(([name]) => name)
-    expect(onDatabase).toEqual(['mysql', 'migrate', 'consumer_two', 'consumer_three', 'consumer_four'])
+    expect(onDatabase).toEqual(['mysql', 'migrate', ...suite.filter(({ tables }) => tables).map(({ name }) => name)])
     expect(compose.services.mysql?.networks).toEqual(['database'])
   })
 

@@ -1,8 +1,8 @@
 // Checks out the version before the last change of the schema, so that its processes can run beside today's.
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { z } from 'zod'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { linkDependencies } from './copied-sources.ts'
 import { ROOT } from './stack.ts'
 
 /** A file that is added here changes the schema. */
@@ -46,32 +46,4 @@ export function sourcesOf(commit: string): Sources {
   execFileSync('tar', ['-x'], { cwd: root, input: archive })
   linkDependencies(root)
   return { root, remove: () => rmSync(root, { recursive: true }) }
-}
-
-const manifest = z.object({ name: z.string() })
-
-/** Links every installed package, except the suite's own ones, which must be those of `root`. */
-function linkDependencies(root: string): void {
-  const own = new Map(
-    readdirSync(root).flatMap((name) => {
-      const file = join(root, name, 'package.json')
-      if (!existsSync(file)) return []
-      return [[manifest.parse(JSON.parse(readFileSync(file, 'utf8'))).name, name] as const]
-    }),
-  )
-  const link = (name: string, target: string) => {
-    const place = join(root, 'node_modules', name)
-    mkdirSync(dirname(place), { recursive: true })
-    symlinkSync(target, place)
-  }
-  for (const [name, folder] of own) link(name, join(root, folder))
-  const installed = join(ROOT, 'node_modules')
-  for (const entry of readdirSync(installed)) {
-    const names = entry.startsWith('@') ? readdirSync(join(installed, entry)).map((each) => join(entry, each)) : [entry]
-    for (const name of names) if (!own.has(name)) link(name, join(installed, name))
-  }
-  for (const folder of own.values()) {
-    const nested = join(ROOT, folder, 'node_modules')
-    if (existsSync(nested)) symlinkSync(nested, join(root, folder, 'node_modules'))
-  }
 }

@@ -41,7 +41,7 @@ const scaledObject = z.object({
   }),
 })
 
-const CONSUMERS = ['one', 'two', 'three', 'four']
+const CONSUMERS = services.filter(({ consumes }) => consumes.length > 0)
 const namesOf = (all: readonly Manifest[]) => all.map(({ metadata }) => metadata.name)
 const known = (kind: string) => namesOf(ofKind(kind))
 const each = workloads.map((workload) => [`${workload.kind} ${workload.name}`, workload] as const)
@@ -52,8 +52,7 @@ const runsForEver = ({ kind }: Workload) => ['Deployment', 'StatefulSet'].includ
 
 describe('the files of kubernetes/manifest', () => {
   it('have the names that are expected of them', () => {
-    const services = ['producer', ...CONSUMERS.map((number) => `consumer_${number}`)]
-    const kinds = services.map((name) => [name, 'deployment'] as const)
+    const kinds = services.map(({ name }) => [name, 'deployment'] as const)
     for (const [component, kind] of [...kinds, ['rabbitmq', 'statefulset'], ['mysql', 'statefulset']] as const) {
       const name = component.replace('_', '-')
       expect(present).toContain(`${component}/${name}-${kind}.yaml`)
@@ -84,29 +83,29 @@ describe('the files of kubernetes/manifest', () => {
   })
 })
 
-describe('the four consumers', () => {
+describe('the consumers', () => {
   const kinds = ['deployment', 'service', 'networkpolicy', 'poddisruptionbudget', 'serviceaccount']
-  const [first = [], ...others] = CONSUMERS.map((number) =>
+  const textsOf = ({ name }: { name: string }) =>
     kinds.map((kind) => {
-      const found = manifestsIn(`consumer_${number}/consumer-${number}-${kind}.yaml`)
-      return JSON.stringify(found, null, 1).replaceAll(`consumer-${number}`, 'C').replaceAll(`consumer_${number}`, 'C')
-    }),
-  )
+      const dashed = name.replace('_', '-')
+      const found = manifestsIn(`${name}/${dashed}-${kind}.yaml`)
+      return JSON.stringify(found, null, 1).replaceAll(dashed, 'C').replaceAll(name, 'C')
+    })
+  const [model = [], ...others] = CONSUMERS.filter(({ tables }) => tables).map(textsOf)
 
-  it('two, three and four are alike but for their names', () => {
-    expect(others[1]).toEqual(others[0])
-    expect(others[2]).toEqual(others[0])
+  it('that use MySQL are alike but for their names', () => {
+    for (const other of others) expect(other).toEqual(model)
   })
 
-  it('one is the same without MySQL', () => {
+  it.each(CONSUMERS.filter(({ tables }) => !tables))('$name is the same without MySQL', (consumer) => {
     const mysql = [
       /,\s*\{\s*"name": "MYSQL_USER",\s*"value": "C"\s*\}/,
       /,\s*\{\s*"name": "MYSQL_PASSWORD_FILE",\s*"value": "[^"]*"\s*\}/,
       /,\s*\{\s*"key": "mysql-password",\s*"path": "mysql-password"\s*\}/,
       /,\s*\{\s*"to": \[\s*\{\s*"podSelector": \{\s*"matchLabels": \{\s*"app.kubernetes.io\/name": "mysql"[^\]]*\][^\]]*\]\s*\}/,
     ]
-    const without = others[0]?.map((text) => mysql.reduce((rest, each) => rest.replace(each, ''), text))
-    expect(first).toEqual(without)
+    const without = model.map((text) => mysql.reduce((rest, each) => rest.replace(each, ''), text))
+    expect(textsOf(consumer)).toEqual(without)
   })
 })
 

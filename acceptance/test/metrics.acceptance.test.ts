@@ -1,6 +1,6 @@
 // Every counter against the truth of a run: what was sent and answered, what the tables and the dead letters hold, after a restart and in batches.
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
-import { eventually, serversUnderTest, startTcpProxy, type TcpProxy } from 'local'
+import { eventually, serversUnderTest, startTcpProxy, type TcpProxy } from 'testkit'
 import { call, item } from './http.ts'
 import { SERVICES, type ServiceName, type Stack, startStackOn } from './stack.ts'
 

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { services } from '@ims/accounts/suite'
 import { afterAll, describe, expect } from '@jest/globals'
 import { z } from 'zod'
 import { queues, setAside } from './cluster/broker.ts'
@@ -30,12 +31,10 @@ const overlay = overlayWithTag(process.env.IMS_TAG, join(ROOT, '.local', 'cluste
 const run = `t${randomBytes(3).toString('hex')}`
 const MINUTE_MS = 60_000
 const STEADY_MS = 10_000
-const QUEUE_OF: Readonly<Record<string, string>> = {
-  'consumer-one': 'healthcheck',
-  'consumer-two': 'create_item',
-  'consumer-three': 'stock_management',
-  'consumer-four': 'order_processing',
-}
+/** One queue of each consumer. */
+const QUEUE_OF: Readonly<Record<string, string>> = Object.fromEntries(
+  services.flatMap(({ name, consumes: [queue] }) => (queue === undefined ? [] : [[name.replace('_', '-'), queue]])),
+)
 const consumers = SERVICES.filter((service) => service !== 'producer')
 
 let load: LoadPod

@@ -1,12 +1,16 @@
 // The suite is what accounts/src/suite.ts lists: every other file that names services or queues agrees with it.
-import { queues, services } from '@ims/accounts/suite'
+import { queues, serviceNames, services } from '@ims/accounts/suite'
 import { contracts } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
-import { mirrorsOf, missingFor } from './suite-mirrors.ts'
+import { mirrorsOf, missingFor, unlisted } from './suite-mirrors.ts'
 
 describe('the list of the suite', () => {
   it.each(services)('has $name in every file that repeats it', (service) => {
     expect(missingFor(service)).toEqual([])
+  })
+
+  it('has every folder of a consumer', () => {
+    expect(unlisted(serviceNames)).toEqual([])
   })
 
   it('has the queues of the contracts, with their kinds', () => {
@@ -18,9 +22,9 @@ describe('the list of the suite', () => {
   })
 
   it.each([
-    { name: 'consumer_nine', adminPort: 9099, consumes: ['create_item'], tables: { inventory: ['SELECT'] } },
+    { name: 'consumer_nine', adminPort: 9099, consumes: ['imagined'], tables: { inventory: ['SELECT'] } },
     { name: 'producer_nine', adminPort: 9098, consumes: [] },
   ] as const)('would name every file that lacks $name', (imagined) => {
-    expect(missingFor(imagined)).toHaveLength(mirrorsOf(imagined).length)
+    expect(missingFor(imagined)).toHaveLength(mirrorsOf(imagined).length + 1)
   })
 })

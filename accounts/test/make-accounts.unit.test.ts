@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { makeAccounts, owners } from '../src/make-accounts.ts'
+import { services, queues as suiteQueues } from '../src/suite.ts'
 import { writeAccounts } from '../src/to-directories.ts'
 
 const definitions = z.object({
@@ -13,6 +14,10 @@ const definitions = z.object({
   permissions: z.array(z.object({ user: z.string(), configure: z.string(), write: z.string(), read: z.string() })),
   queues: z.array(z.object({ name: z.string(), durable: z.literal(true) })),
 })
+
+/** Six of RabbitMQ, MySQL and the migration; of each service one for the broker, and one for the database if it has tables. */
+const SECRETS = 6 + services.length + services.filter(({ tables }) => tables).length
+const consumers = services.filter(({ consumes }) => consumes.length > 0)
 
 describe('accounts', () => {
   it('gives every owner secrets of its own', () => {
@@ -22,7 +27,7 @@ describe('accounts', () => {
         .filter(([file]) => !file.includes('.'))
         .map(([, secret]) => secret),
     )
-    expect(secrets).toHaveLength(14)
+    expect(secrets).toHaveLength(SECRETS)
     expect(new Set(secrets).size).toBe(secrets.length)
     for (const secret of secrets) expect(secret).toMatch(/^[\w-]{43}$/)
   })
@@ -47,7 +52,7 @@ describe('accounts', () => {
     const accounts = makeAccounts({})
     const lines = (accounts.mysql?.['accounts.sql'] ?? '').split('\n').filter((line) => line !== '')
     for (const line of lines) expect(line).toMatch(/^(CREATE|ALTER|GRANT|REVOKE) .*;$/)
-    for (const user of ['migrate', 'consumer_two', 'consumer_three', 'consumer_four'])
+    for (const user of ['migrate', ...services.filter(({ tables }) => tables).map(({ name }) => name)])
       expect(lines).toContain(`ALTER USER '${user}'@'%' IDENTIFIED BY '${accounts[user]?.['mysql-password']}';`)
   })
 
@@ -101,21 +106,15 @@ describe('accounts', () => {
     expect(
       permissions.filter(({ configure }) => configure !== '^$').map(({ user, configure }) => [user, configure]),
     ).toEqual([
-      [
-        'producer',
-        '^(healthcheck|create_item|stock_management|order_processing|stock_adjustment|movements|message_status)\\.dead-letter\\.reader$',
-      ],
+      ['producer', `^(${Object.keys(suiteQueues).join('|')})\\.dead-letter\\.reader$`],
       ['operator', '.*'],
     ])
     expect(permissions.map(({ user, read }) => [user, read])).toEqual([
-      ['consumer_one', '^healthcheck$'],
-      ['consumer_two', '^create_item$'],
-      ['consumer_three', '^(stock_management|stock_adjustment)$'],
-      ['consumer_four', '^(order_processing|movements|message_status)$'],
-      [
-        'producer',
-        '^(healthcheck|create_item|stock_management|order_processing|stock_adjustment|movements|message_status)\\.dead-letter$',
-      ],
+      ...consumers.map(({ name, consumes: [first, ...others] }) => [
+        name,
+        others.length === 0 ? `^${first}$` : `^(${[first, ...others].join('|')})$`,
+      ]),
+      ['producer', `^(${Object.keys(suiteQueues).join('|')})\\.dead-letter$`],
       ['operator', '.*'],
       ['monitoring', '^$'],
     ])
@@ -131,7 +130,7 @@ it('lets no delivery limit remove a dead letter that people have looked at often
   })
   const { policies, queues } = limited.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
   const deadLetterQueues = queues.map(({ name }) => name).filter((name) => name.endsWith('.dead-letter'))
-  expect(deadLetterQueues).toHaveLength(7)
+  expect(deadLetterQueues).toEqual(Object.keys(suiteQueues).map((queue) => `${queue}.dead-letter`))
   for (const name of deadLetterQueues)
     expect(
       policies.filter(({ pattern }) => new RegExp(pattern).test(name)).map(({ definition }) => definition),
@@ -160,7 +159,7 @@ describe('accounts in directories', () => {
   afterEach(() => rmSync(directory, { recursive: true }))
 
   it('are made once, and completed when one is missing', () => {
-    expect(writeAccounts(directory).made).toHaveLength(16)
+    expect(writeAccounts(directory).made).toHaveLength(SECRETS + 2)
     const password = readFileSync(join(directory, 'migrate', 'mysql-password'), 'utf8')
     expect(writeAccounts(directory).made).toEqual([])
     rmSync(join(directory, 'consumer_two'), { recursive: true })

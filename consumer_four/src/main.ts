@@ -21,7 +21,7 @@ const config = {
   listing: listingEnvironment,
 }
 
-void runService({ name: 'consumer_four', config }, async (service) => {
+void runService({ name: 'consumer_four', adminPort: 9094, config }, async (service) => {
   const { config, own } = service
   // Closed in reverse: stop consuming and settle what is in hand, then the broker, the watch, then MySQL.
   const database = own(await openDatabase(config.mysql, service))

@@ -5,7 +5,7 @@ import { logHealthchecks } from './healthcheck.ts'
 
 const config = { rabbitmq: rabbitmqEnvironment, consumer: consumerEnvironment }
 
-void runService({ name: 'consumer_one', config }, async (service) => {
+void runService({ name: 'consumer_one', adminPort: 9091, config }, async (service) => {
   const { config, log, own } = service
   // Closed in reverse: stop consuming and settle what is in hand, then the broker.
   const broker = own(await openBroker(config.rabbitmq, service))

@@ -12,7 +12,7 @@ const config = {
   consumer: consumerEnvironment,
 }
 
-void runService({ name: 'consumer_three', config }, async (service) => {
+void runService({ name: 'consumer_three', adminPort: 9093, config }, async (service) => {
   const { config, own } = service
   // Closed in reverse: stop consuming and settle what is in hand, then the broker, the inbox's retention, then MySQL.
   const database = own(await openDatabase(config.mysql, service))

@@ -18,7 +18,7 @@ const config = {
   consumer: consumerEnvironment,
 }
 
-void runService({ name: 'consumer_two', config }, async (service) => {
+void runService({ name: 'consumer_two', adminPort: 9092, config }, async (service) => {
   const { config, own } = service
   // Closed in reverse order: stop consuming and settle, then close the broker, the background jobs, and MySQL.
   const database = own(await openDatabase(config.mysql, service))

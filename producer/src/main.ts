@@ -12,7 +12,7 @@ const CONSUMERS_WITHIN_MS = 30_000
 
 const config = { rabbitmq: rabbitmqEnvironment, http: httpEnvironment }
 
-void runService({ name: 'producer', config }, async (service) => {
+void runService({ name: 'producer', adminPort: 9090, config }, async (service) => {
   const { config, memory, own } = service
   mustBeLocked(config.http)
   const limits = limitsOf(config.http, memory)

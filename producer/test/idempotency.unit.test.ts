@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { createItem, type Delivery, type Outcome, stockAdjustment, stockManagement } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import request from 'supertest'
 import { always, apple, appUnderTest, consumerConfig } from './app-under-test.ts'
 

@@ -1,6 +1,6 @@
 // The watch on low stock counts the items with fewer than the operator says, and none without a quantity.
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
-import { eventually } from 'local'
+import { eventually } from 'testkit'
 import { type Database, openDatabase } from '../src/database.ts'
 import { type LowStockWatch, watchLowStock } from '../src/low-stock.ts'
 import { migrate } from '../src/migrate.ts'

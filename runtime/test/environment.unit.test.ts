@@ -93,7 +93,7 @@ describe('the environment', () => {
       { variable: 'PASSWORD', fallback: 'too secret', description: 'what lets us in' },
       { variable: 'COLOUR', fallback: 'red', description: 'its colour' },
     ])
-    const rows = environmentTable(runtimeSections('consumer_two'))
+    const rows = environmentTable(runtimeSections(9092))
     expect(rows.find(({ variable }) => variable === 'ADMIN_PORT')?.fallback).toBe('9092')
     for (const { description } of rows) expect(description).not.toBe('')
   })

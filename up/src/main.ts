@@ -9,6 +9,7 @@ const commands: Record<string, () => Promise<Command>> = {
   up: async () => (await import('./suite/up.ts')).up,
   down: async () => (await import('./suite/down.ts')).down,
   status: async () => (await import('./suite/status.ts')).status,
+  logs: async () => (await import('./suite/logs.ts')).logs,
   migrate: async () => (await import('./commands/migrate.ts')).migrateCommand,
   'dead-letters': async () => (await import('./commands/producer-programs.ts')).deadLettersCommand,
   message: async () => (await import('./commands/producer-programs.ts')).messageCommand,
@@ -23,6 +24,7 @@ const commands: Record<string, () => Promise<Command>> = {
   simulate: async () => (await import('./commands/faults.ts')).simulate,
   bench: async () => (await import('./commands/bench.ts')).bench,
   'api-key': async () => (await import('./commands/api-key.ts')).apiKey,
+  new: async () => (await import('./commands/new.ts')).newCommand,
   licences: async () => (await import('./commands/licences.ts')).licences,
   servers: async () => (await import('./commands/servers.ts')).servers,
 }

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import type { TestSpace } from 'testkit/servers/test-space'
 import { serversEnvironment } from 'testkit/servers-environment'
@@ -75,13 +76,7 @@ describe('the real suite', () => {
   it('has a status for scripts, and is already up the second time', async () => {
     const { http, services, rabbitmq, mysql } = await status()
     expect(http).toBe(`http://127.0.0.1:${environment.PORT}`)
-    expect(services.map(({ name, state }) => `${name} ${state}`)).toEqual([
-      'consumer_one ready',
-      'consumer_two ready',
-      'consumer_three ready',
-      'consumer_four ready',
-      'producer ready',
-    ])
+    expect(services.map(({ name, state }) => `${name} ${state}`)).toEqual(serviceNames.map((name) => `${name} ready`))
     expect([rabbitmq?.vhost, mysql?.database]).toEqual([space.rabbitmq.vhost, space.mysql.database])
     const { code, output } = await ims('up')
     expect({ code, output }).toMatchObject({ code: 0, output: expect.stringContaining('already up') })
@@ -100,8 +95,8 @@ describe('the real suite', () => {
   it('goes down in order, every service in peace, and leaves external servers alone', async () => {
     const { code, output } = await ims('down', '--volumes')
     expect(code).toBe(0)
-    expect(output).toMatch(/^producer stopped\n(consumer_\w+ stopped\n){4}RabbitMQ and MySQL are not ours \(external\)/)
-    for (const name of ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']) {
+    expect(output).toMatch(/^producer stopped\n(consumer_\w+ stopped\n)+RabbitMQ and MySQL are not ours \(external\)/)
+    for (const name of serviceNames) {
       const last = readFileSync(join(directory, 'logs', `${name}.log`), 'utf8')
         .trim()
         .split('\n')

@@ -1,10 +1,11 @@
 // Runs kubectl on the cluster that KUBECONFIG names, and reads what it says of pods, Jobs and nodes.
 import { execFile } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
+import { serviceNames } from '@ims/accounts/suite'
 import { z } from 'zod'
 
 export const NAMESPACE = 'ims'
-export const SERVICES = ['consumer-one', 'consumer-two', 'consumer-three', 'consumer-four', 'producer'] as const
+export const SERVICES = serviceNames.map((name) => name.replace('_', '-'))
 export const SERVERS = ['rabbitmq', 'mysql'] as const
 export const JOBS = ['storage', 'accounts', 'migrate'] as const
 

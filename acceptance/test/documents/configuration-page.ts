@@ -10,7 +10,7 @@ import { httpEnvironment } from '../../../producer/src/config.ts'
 export const CONFIGURATION_PAGE = join(import.meta.dirname, '../../../docs/configuration.md')
 
 const tables: readonly (readonly [heading: string, Sections])[] = [
-  ['Every service: the process', runtimeSections('producer')],
+  ['Every service: the process', runtimeSections()],
   ['Every service: RabbitMQ', { rabbitmqEnvironment }],
   ['Producer', { httpEnvironment }],
   ['Consumers', { consumerEnvironment }],

@@ -104,6 +104,21 @@ export async function composeDown(
   return code === 0 ? 0 : 1
 }
 
+/** Follows the logs of these services, or of all, until `stop`. */
+export function composeLogs(
+  environment: NodeJS.ProcessEnv,
+  services: readonly string[],
+  stop: AbortSignal,
+): Promise<number> {
+  const env = composeEnvironment(environment)
+  const args = ['compose', 'logs', '--follow', '--tail', '10', ...services]
+  const child = spawn('docker', args, { cwd: ROOT, env, stdio: 'inherit', signal: stop })
+  return new Promise((resolve) => {
+    child.once('error', () => resolve(stop.aborted ? 0 : 1))
+    child.once('exit', (code) => resolve(stop.aborted ? 0 : (code ?? 1)))
+  })
+}
+
 /** Whether the project has a container of this service. */
 export async function composeRuns(service: string, environment: NodeJS.ProcessEnv): Promise<boolean> {
   return (await containers(composeEnvironment(environment))).some((each) => each.service === service)

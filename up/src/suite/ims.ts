@@ -1,4 +1,4 @@
-// The real suite: four consumers and the producer, on RabbitMQ and MySQL.
+// The real suite: the consumers and the producer, on RabbitMQ and MySQL.
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -1,10 +1,16 @@
-// The five images: which services have one, and which names and tags of theirs are taken.
+// The images: which services have one, and which names and tags of theirs are taken.
 package ims
 
 /** Holds text only, so that a build survives a restart of Jenkins. */
 class Images implements Serializable {
 
-    static final List<String> SERVICES = ['consumer_one', 'consumer_two', 'consumer_three', 'consumer_four', 'producer']
+    static final List<String> SERVICES = [
+        'consumer_one',
+        'consumer_two',
+        'consumer_three',
+        'consumer_four',
+        'producer'
+    ]
 
     private static final long serialVersionUID = 1L
 
