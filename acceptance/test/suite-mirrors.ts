@@ -1,11 +1,12 @@
-// Where the list of the suite (accounts/src/suite.ts) is repeated by files that cannot import it, and what each of them needs for a service.
+// Files that repeat the list of the suite (accounts/src/suite.ts) because they cannot import it, and what each needs
+// for a service.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Service } from '@ims/accounts/suite'
 import { contracts } from '@ims/messaging'
 import { ROOT } from './stack.ts'
 
-/** Some line of `file` that contains `on` has to contain `has`. */
+/** A line of `file` that contains `on` must also contain `has`. */
 interface Mirror {
   readonly file: string
   readonly on: string
@@ -16,7 +17,7 @@ const COMPOSE = 'dockercompose/docker-compose.yml'
 const MANIFEST = 'kubernetes/manifest'
 const KINDS = ['serviceaccount', 'networkpolicy', 'poddisruptionbudget', 'service', 'deployment']
 
-/** What is missing for `service`, one sentence for each: the file, and what to add to it. */
+/** What is missing for `service`, one sentence each: the file, and what to add to it. */
 export function missingFor(service: Service & { readonly name: string }): string[] {
   const lines = mirrorsOf(service).flatMap(({ file, on, has }) => {
     const path = join(ROOT, file)
@@ -33,13 +34,13 @@ export function missingFor(service: Service & { readonly name: string }): string
   ]
 }
 
-/** consumer-four is no mention of consumer-four-account. */
+/** consumer-four-account does not count as consumer-four. */
 function hasWord(line: string, word: string): boolean {
   const escaped = word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
   return new RegExp(`(?<![\\w-])${escaped}(?![\\w-])`).test(line)
 }
 
-/** All that is needed for `service`, except the contract. */
+/** Everything that `service` needs, except the contract. */
 export function mirrorsOf({ name, adminPort, consumes, tables }: Service & { readonly name: string }): Mirror[] {
   // Kubernetes allows no underscore in names.
   const dashed = name.replaceAll('_', '-')
