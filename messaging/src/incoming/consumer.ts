@@ -310,7 +310,7 @@ export class Consumer<Body, Result> {
     }
     this.#trouble = `not consuming ${this.#parts.contract.queue}: ${error?.message}`
     await this.#cancel()
-    // Other queries in flight end by themselves.
+    // Queries that run at the same time end by themselves.
     const leaving = new Set([...items, ...this.#inHand.waiting(Number.POSITIVE_INFINITY)])
     this.#inHand.leave(
       'give back',
