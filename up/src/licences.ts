@@ -52,10 +52,10 @@ export function licencesPage(packageLock: string): string {
     .map(([licence, packages = []]) => `${licence} ${packages.length}`)
     .sort()
   return [
-    '# Licences of what is in the images',
+    '# Licences of the packages in the images',
     '',
-    `${shipped.length} npm packages of others, by licence: ${counts.join(' · ')}. Their texts are in the images, in \`node_modules\`.`,
-    'What the base images bring, the scan of the build writes down. This page is written by `npm run licences`, which refuses any other licence.',
+    `${shipped.length} third-party npm packages, by licence: ${counts.join(' · ')}. The licence texts are in \`node_modules\` of the images.`,
+    'The scan of the build lists the packages of the base images. `npm run licences` writes this page, and fails for any other licence.',
     '',
     '| package | version | licence |',
     '|---|---|---|',
