@@ -92,8 +92,8 @@ describe('the deployment pipeline', () => {
   })
 
   for (const [what, command] of [
-    ['what would change cannot be found out', 'kubectl diff -k'],
-    ['what runs now cannot be recorded', 'Writes down what is there now'],
+    ['the diff fails', 'kubectl diff -k'],
+    ['the current state cannot be recorded', 'Records the current state of the overlay'],
   ] as const) {
     test(`applies nothing, and rolls nothing back, when ${what}`, async () => {
       const run = await deploy('--fail', command)
