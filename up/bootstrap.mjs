@@ -27,10 +27,7 @@ const WITHOUT_SUITE = { status: 3, down: 0 }
 
 process.exitCode = withoutSuite() ?? (await installOrExplain()) ?? (await runMain())
 
-/**
- * The exit code of `status` and `down` when nothing was ever installed or started. They do not install anything to find
- * that out.
- */
+/** The exit code of `status` and `down` when nothing was ever installed or started. They do not install anything to find that out. */
 function withoutSuite() {
   const [command, ...args] = process.argv.slice(2)
   const code = args.length === 0 ? WITHOUT_SUITE[command] : undefined
@@ -119,10 +116,7 @@ async function install() {
   return undefined
 }
 
-/**
- * A lock, so that one process installs at a time. It is a file with the pid of its holder. The lock of a dead process
- * is removed.
- */
+/** A lock, so that one process installs at a time. It is a file with the pid of its holder. The lock of a dead process is removed. */
 async function takeTurn() {
   mkdirSync(dirname(TURN), { recursive: true })
   const endsAt = performance.now() + TURN_WITHIN_MS

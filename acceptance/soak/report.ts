@@ -1,5 +1,4 @@
-// The output of a soak: a row for each attack, one for each service, a summary line, and each violation with its time
-// and attacks.
+// The output of a soak: a row for each attack, one for each service, a summary line, and each violation with its time and attacks.
 import { SERVICES } from '../test/stack.ts'
 import { attacks } from './attacks.ts'
 import { mib, percentile, type Soak, type Turn } from './run.ts'

@@ -1,5 +1,4 @@
-// One soak: honest requests at a steady rate, attacks in turns, a quiet period after each round, and the ledger's check
-// at the end.
+// One soak: honest requests at a steady rate, attacks in turns, a quiet period after each round, and the ledger's check at the end.
 import { fork } from 'node:child_process'
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -108,10 +107,7 @@ export interface Soak {
   readonly calmP95Ms: readonly number[]
   /** The longest time this process could not read its sockets. Response times measured then are its own fault. */
   readonly stalledMs: number
-  /**
-   * The share of time in which some process on the machine waited for a processor. Undefined when the system does not
-   * report it.
-   */
+  /** The share of time in which some process on the machine waited for a processor. Undefined when the system does not report it. */
   readonly waitedForCpu: number | undefined
 }
 

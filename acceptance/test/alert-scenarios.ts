@@ -1,5 +1,4 @@
-// Scenarios for the alerts: each row lists the series that differ from those of a healthy suite, and the alerts that
-// must fire.
+// Scenarios for the alerts: each row lists the series that differ from those of a healthy suite, and the alerts that must fire.
 
 /** Promtool's notation for the values of a series, one every ten seconds unless the scenario sets `everyS`. */
 export type Values = string

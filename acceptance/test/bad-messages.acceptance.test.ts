@@ -1,5 +1,4 @@
-// CONTRACT: each bad message that crashed a Python consumer, or was lost, is dead-lettered with a reason, and the next
-// one is processed.
+// CONTRACT: each bad message that crashed a Python consumer, or was lost, is dead-lettered with a reason, and the next one is processed.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { call, item } from './http.ts'

@@ -1,5 +1,4 @@
-// The compose file and the Dockerfiles as text: the five are alike, every container is hardened, and only loopback
-// ports are published.
+// The compose file and the Dockerfiles as text: the five are alike, every container is hardened, and only loopback ports are published.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'

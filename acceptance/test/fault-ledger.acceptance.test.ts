@@ -1,5 +1,4 @@
-// A short run of the fault ledger on real servers, and a check that it detects harm: without any one guarantee, it must
-// fail.
+// A short run of the fault ledger on real servers, and a check that it detects harm: without any one guarantee, it must fail.
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { attachServers, type Servers } from 'testkit'
 import { faults, mixOf } from '../faults/faults/index.ts'

@@ -1,5 +1,4 @@
-// The guarantees while servers stop, processes are killed and connections are cut: nothing accepted is lost, nothing is
-// applied twice.
+// The guarantees while servers stop, processes are killed and connections are cut: nothing accepted is lost, nothing is applied twice.
 import { deadLetterDesk, rabbitmqEnvironment } from '@ims/messaging'
 import { quietService } from '@ims/messaging/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'

@@ -1,5 +1,4 @@
-// The suite on a Galera cluster of three nodes, with replicas at different nodes, while a node is killed and started
-// again.
+// The suite on a Galera cluster of three nodes, with replicas at different nodes, while a node is killed and started again.
 import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -104,8 +103,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       await settled(NEW + clients.accepted.length)
       await allReady()
 
-      // The deleted items are created again, then every earlier message is sent again, as after a failover of the
-      // broker.
+      // The deleted items are created again, then every earlier message is sent again, as after a failover of the broker.
       for (let n = 0; n < OLD; n += 1) create(n, `again-${n}`, `Again ${n}`)
       await settled(NEW + clients.accepted.length + OLD)
       const repeatsBefore = await repeats()

@@ -1,5 +1,4 @@
-// A long listing: 100,000 items stream through broker and producer in constant memory, and an interrupted body never
-// looks complete.
+// A long listing: 100,000 items stream through broker and producer in constant memory, and an interrupted body never looks complete.
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'

@@ -104,8 +104,7 @@ describe('every container', () => {
       .object({ version: z.string() })
       .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')))
     const [name, tag] = container.image.split(':')
-    // No registry has this name. An overlay or the pipeline sets ours; until then a node cannot pull somebody else's
-    // image.
+    // No registry has this name. An overlay or the pipeline sets ours; until then a node cannot pull somebody else's image.
     if (name?.startsWith('registry.invalid/ims/')) expect(tag).toBe(version)
     else expect(tag).toMatch(/^\d+\.\d+/)
     expect(container).toMatchObject({ imagePullPolicy: 'IfNotPresent' })

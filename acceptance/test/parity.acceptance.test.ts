@@ -1,5 +1,4 @@
-// Wire compatibility: the Python counterpart can replace any of the five processes, on the same queues and the same
-// table.
+// Wire compatibility: the Python counterpart can replace any of the five processes, on the same queues and the same table.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { call, item, SEED_ITEM } from './http.ts'

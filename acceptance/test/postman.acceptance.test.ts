@@ -1,5 +1,4 @@
-// The Postman collection passes against the suite repeatedly, leaves nothing behind, and fails when a response is
-// wrong.
+// The Postman collection passes against the suite repeatedly, leaves nothing behind, and fails when a response is wrong.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,4 @@
-// The Postman collection covers what the producer serves, and every request checks its response. (Another test runs it
-// against the suite.)
+// The Postman collection covers what the producer serves, and every request checks its response. (Another test runs it against the suite.)
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Script } from 'node:vm'

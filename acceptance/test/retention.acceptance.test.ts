@@ -1,5 +1,4 @@
-// Running consumers two and three delete old inbox rows in the background while they apply new messages, and report the
-// number.
+// Running consumers two and three delete old inbox rows in the background while they apply new messages, and report the number.
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import type { RowDataPacket } from 'mysql2/promise'
 import { eventually } from 'testkit'

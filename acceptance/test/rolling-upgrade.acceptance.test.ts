@@ -19,10 +19,7 @@ jest.setTimeout(600_000)
 const earlier = earlierVersion()
 const why = 'missing' in earlier ? earlier.missing : undefined
 
-/**
- * Clients that create, list and delete items from number `from` on, and record what is stored. Each stops at the first
- * wrong response.
- */
+/** Clients that create, list and delete items from number `from` on, and record what is stored. Each stops at the first wrong response. */
 function startClients(stack: Stack, from = 0) {
   const stored = new Set<string>()
   let on = true

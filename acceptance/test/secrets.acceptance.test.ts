@@ -1,5 +1,4 @@
-// Secrets stay secret in failures: real services get recognisable secrets and various faults, and all their output is
-// searched.
+// Secrets stay secret in failures: real services get recognisable secrets and various faults, and all their output is searched.
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'

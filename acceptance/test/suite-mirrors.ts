@@ -1,5 +1,4 @@
-// Files that repeat the list of the suite (accounts/src/suite.ts) because they cannot import it, and what each needs
-// for a service.
+// Files that repeat the list of the suite (accounts/src/suite.ts) because they cannot import it, and what each needs for a service.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Service } from '@ims/accounts/suite'

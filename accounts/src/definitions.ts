@@ -43,10 +43,7 @@ export const definitions = {
   ],
 }
 
-/**
- * A consumer reads its own queues. Everybody may publish to the default exchange, because replies and Python peers need
- * it (ADR 31).
- */
+/** A consumer reads its own queues. Everybody may publish to the default exchange, because replies and Python peers need it (ADR 31). */
 function permissionsOf({ consumes }: Service) {
   if (consumes.length > 0)
     return {

@@ -1,5 +1,4 @@
-// Creates the accounts of a deployment: a password for every user of RabbitMQ and MySQL, in files for the servers and
-// services.
+// Creates the accounts of a deployment: a password for every user of RabbitMQ and MySQL, in files for the servers and services.
 import { createHash, randomBytes } from 'node:crypto'
 import { definitions } from './definitions.ts'
 import { statements } from './statements.ts'

@@ -1,5 +1,4 @@
-// `node to-kubernetes.ts`, run as a Job: completes the Secrets of its namespace, one for each owner, through the API
-// server.
+// `node to-kubernetes.ts`, run as a Job: completes the Secrets of its namespace, one for each owner, through the API server.
 import { readFileSync } from 'node:fs'
 import { type Accounts, makeAccounts, owners } from './make-accounts.ts'
 

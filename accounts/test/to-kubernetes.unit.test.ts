@@ -1,5 +1,4 @@
-// The Kubernetes Job completes Secrets through the API server and keeps their content, even if another client writes at
-// the same time.
+// The Kubernetes Job completes Secrets through the API server and keeps their content, even if another client writes at the same time.
 import { createServer, type Server } from 'node:http'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'

@@ -33,10 +33,7 @@ export class Processes {
     this.#failure.promise.catch(() => {})
   }
 
-  /**
-   * Rejects when a long-running process ends early. Otherwise the benchmark would measure nothing, or a stranger at the
-   * same port.
-   */
+  /** Rejects when a long-running process ends early. Otherwise the benchmark would measure nothing, or a stranger at the same port. */
   get failed(): Promise<never> {
     return this.#failure.promise
   }

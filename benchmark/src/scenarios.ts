@@ -1,5 +1,4 @@
-// The scenarios. Each runs the trees and the ceiling in turn and returns a series of figures for each. Higher is
-// better.
+// The scenarios. Each runs the trees and the ceiling in turn and returns a series of figures for each. Higher is better.
 import { serviceNames } from '@ims/accounts/suite'
 import { freePorts } from 'testkit'
 import { z } from 'zod'

@@ -14,8 +14,7 @@ const config = {
 
 void runService({ name: 'consumer_three', config }, async (service) => {
   const { config, own } = service
-  // Closed in reverse: stop consuming and settle messages in flight, then the broker, the inbox's retention, then
-  // MySQL.
+  // Closed in reverse: stop consuming and settle messages in flight, then the broker, the inbox's retention, then MySQL.
   const database = own(await openDatabase(config.mysql, service))
   own(startRetention(database, config.retention, service), 'the retention of the inbox')
   const broker = own(await openBroker(config.rabbitmq, service))

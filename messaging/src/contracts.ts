@@ -154,10 +154,7 @@ export const movements = query('movements', {
   headers: pageRequestHeaders,
 })
 
-/**
- * The recorded outcome of a message. `error` is the reason for a refusal, and null if it was applied. `at` is an ISO
- * 8601 time in UTC.
- */
+/** The recorded outcome of a message. `error` is the reason for a refusal, and null if it was applied. `at` is an ISO 8601 time in UTC. */
 export const recordedVerdict = z.object({
   queue: z.string(),
   /** How often the message had been redriven. */

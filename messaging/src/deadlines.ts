@@ -1,5 +1,4 @@
-// Many deadlines of the same length with one timer. Setting and clearing a timer for each would cost more than the work
-// itself.
+// Many deadlines of the same length with one timer. Setting and clearing a timer for each would cost more than the work itself.
 import { type Clock, whenLate } from './scope.ts'
 
 /** Calls `late` for each key that is still present `ms` milliseconds after it was added, oldest first. See `whenLate`. */

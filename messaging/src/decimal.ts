@@ -1,13 +1,9 @@
-// Parses decimal numbers exactly, as JSON numbers or in strings. Rounds prices half to even, and accepts only whole
-// quantities.
+// Parses decimal numbers exactly, as JSON numbers or in strings. Rounds prices half to even, and accepts only whole quantities.
 
 const PRICE_DECIMALS = 4
 const PRICE_UNITS = 10 ** PRICE_DECIMALS
 
-/**
- * The text that MySQL and MariaDB convert to a number without a warning. It can match in one way only, so matching
- * takes linear time.
- */
+/** The text that MySQL and MariaDB convert to a number without a warning. It can match in one way only, so matching takes linear time. */
 const DECIMAL = /^[ \t\n\r]*([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?[ \t\n\r]*$/
 
 /** 0.`digits` × 10^`point`. `digits` has no leading zero; it is empty for zero. */

@@ -1,13 +1,9 @@
-// Detects JSON that parsers interpret differently or that can harm them: repeated members, prototypes, unlimited
-// nesting.
+// Detects JSON that parsers interpret differently or that can harm them: repeated members, prototypes, unlimited nesting.
 
 /** Maximum nesting of arrays and objects. An item has one level. */
 export const DEPTH_MOST = 64
 
-/**
- * What is wrong with `value`, which JSON.parse made from `text`, in a sentence that names the member. Undefined when
- * nothing is.
- */
+/** What is wrong with `value`, which JSON.parse made from `text`, in a sentence that names the member. Undefined when nothing is. */
 export function suspicion(text: string, value: unknown): string | undefined {
   if (!isObject(value)) return undefined
   const census: Census = { members: 0, fault: undefined }

@@ -1,5 +1,4 @@
-// Every wait of messaging has an owner: a scope says who waits, until when, and by which clock. A simulation supplies
-// its own clock.
+// Every wait of messaging has an owner: a scope says who waits, until when, and by which clock. A simulation supplies its own clock.
 import { newMessageId } from './message-id.ts'
 import type { Service } from './service.ts'
 

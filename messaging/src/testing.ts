@@ -1,5 +1,4 @@
-// An in-memory broker for unit tests. It passes the same suite as RabbitMQ (test/broker.suite.ts) and has no
-// connections.
+// An in-memory broker for unit tests. It passes the same suite as RabbitMQ (test/broker.suite.ts) and has no connections.
 import type { Message } from 'amqplib'
 import { v7 as uuidv7 } from 'uuid'
 import type { Broker, BrokerRole, Subscription } from './broker.ts'

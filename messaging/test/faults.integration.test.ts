@@ -82,8 +82,7 @@ describe('messaging under faults', () => {
   }
 
   it('opens although connections are cut at any point of their set-up', async () => {
-    // Sizes from "before the broker's greeting" to "in the middle of subscribing". With larger ones the set-up is
-    // complete.
+    // Sizes from "before the broker's greeting" to "in the middle of subscribing". With larger ones the set-up is complete.
     for (const bytes of [1, 100, 400, 480, 500, 520, 530, 540, 560, 580, 620, 700]) {
       proxy.cutAfterBytes(bytes)
       const opening = start()

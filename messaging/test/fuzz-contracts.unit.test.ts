@@ -1,5 +1,4 @@
-// For any bytes, properties and headers, parsing a message ends in a delivery or a refusal, and its dead letter can be
-// encoded.
+// For any bytes, properties and headers, parsing a message ends in a delivery or a refusal, and its dead letter can be encoded.
 import { createRequire } from 'node:module'
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'

@@ -1,5 +1,4 @@
-// JSON that parsers interpret differently, or that is crafted to harm one, is rejected with a sentence that names the
-// member.
+// JSON that parsers interpret differently, or that is crafted to harm one, is rejected with a sentence that names the member.
 import { describe, expect, it } from '@jest/globals'
 import { parseJson } from '../src/json.ts'
 import { DEPTH_MOST } from '../src/json-suspicion.ts'

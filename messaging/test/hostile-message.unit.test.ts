@@ -1,5 +1,4 @@
-// Messages whose numbers, properties and headers are crafted to harm. Each is refused with its field named, or parsed
-// as intended.
+// Messages whose numbers, properties and headers are crafted to harm. Each is refused with its field named, or parsed as intended.
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'

@@ -1,5 +1,4 @@
-// Connections and channels that close, or open late, at the moment they open, and brokers that accept only small
-// frames.
+// Connections and channels that close, or open late, at the moment they open, and brokers that accept only small frames.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { eventually } from 'testkit'

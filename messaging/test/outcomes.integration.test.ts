@@ -1,5 +1,4 @@
-// What a sender is told, compared with what RabbitMQ and the consumer really did: only certain outcomes are reported as
-// certain.
+// What a sender is told, compared with what RabbitMQ and the consumer really did: only certain outcomes are reported as certain.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { startTcpProxy, type TcpProxy } from 'testkit'

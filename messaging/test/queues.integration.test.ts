@@ -1,5 +1,4 @@
-// One of several queues is missing, hangs or differs. Messages to it are refused by name; messages to the others
-// continue.
+// One of several queues is missing, hangs or differs. Messages to it are refused by name; messages to the others continue.
 import { createConnection, createServer, type Server } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'

@@ -1,5 +1,4 @@
-// Publishes bytes that no client library would send: properties and headers byte by byte, as a hostile peer may write
-// them.
+// Publishes bytes that no client library would send: properties and headers byte by byte, as a hostile peer may write them.
 import { once } from 'node:events'
 import { Socket } from 'node:net'
 import { connect } from 'amqplib'

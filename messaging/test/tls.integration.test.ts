@@ -1,5 +1,4 @@
-// AMQP over TLS: only to a broker whose certificate is valid and names it. Anything else is refused with a message that
-// says where to look.
+// AMQP over TLS: only to a broker whose certificate is valid and names it. Anything else is refused with a message that says where to look.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

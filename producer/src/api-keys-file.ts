@@ -1,5 +1,4 @@
-// The currently valid API keys. API_KEYS_FILE is read again when it changes. A removed key is invalid whatever else the
-// file contains.
+// The currently valid API keys. API_KEYS_FILE is read again when it changes. A removed key is invalid whatever else the file contains.
 import type { Service } from '@ims/messaging'
 import { type Watched, watchVariable } from '@ims/runtime'
 import { type ApiKey, readKeys } from './api-keys.ts'

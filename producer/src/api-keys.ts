@@ -1,5 +1,4 @@
-// API keys: parses the lines of API_KEYS, and finds the key that a client presents. Only the hashes of keys are known
-// here.
+// API keys: parses the lines of API_KEYS, and finds the key that a client presents. Only the hashes of keys are known here.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
 

@@ -27,10 +27,7 @@ const CODE = { done: 0, notAll: 1, usage: 64, unavailable: 69, interrupted: 130 
 const SHORT_BODY_BYTES = 200
 const WHOLE_BODY = Number.POSITIVE_INFINITY
 
-/**
- * Exit codes: 0 done · 1 not all of it, or no such dead letter · 64 wrong arguments · 69 nothing could be done · 130
- * interrupted.
- */
+/** Exit codes: 0 done · 1 not all of it, or no such dead letter · 64 wrong arguments · 69 nothing could be done · 130 interrupted. */
 export async function runDeadLetters(args: readonly string[], parts: Parts): Promise<number> {
   try {
     return await carryOut(parseDeadLetterArguments(args), parts)
@@ -59,10 +56,7 @@ async function carryOut(request: Request, parts: Parts): Promise<number> {
   }
 }
 
-/**
- * Runs on one queue after the other. When there are several, a missing one is only mentioned, because nothing was ever
- * dead-lettered.
- */
+/** Runs on one queue after the other. When there are several, a missing one is only mentioned, because nothing was ever dead-lettered. */
 async function ofEach(
   queues: readonly string[],
   { err, stopping }: Parts,

@@ -1,5 +1,4 @@
-// Rejects what is not a request for the API: malformed in a way that Node's parser accepts, or sent by a foreign web
-// page.
+// Rejects what is not a request for the API: malformed in a way that Node's parser accepts, or sent by a foreign web page.
 import { foreignRequest, refusalOf, sendProblemDocument } from '@ims/runtime'
 import type { Step } from './step.ts'
 

@@ -10,8 +10,7 @@ const protect = helmet({
     useDefaults: false,
     directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] },
   },
-  // A page of another origin may check whether we respond (`no-cors`), as with the Python suite. It cannot read the
-  // response.
+  // A page of another origin may check whether we respond (`no-cors`), as with the Python suite. It cannot read the response.
   crossOriginResourcePolicy: { policy: 'cross-origin' },
   xContentTypeOptions: true,
   xFrameOptions: { action: 'deny' },

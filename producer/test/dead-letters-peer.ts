@@ -1,5 +1,4 @@
-// Direct access to the broker for tests of dead letters: fills queues, counts, reads, and takes the lock of the single
-// reader.
+// Direct access to the broker for tests of dead letters: fills queues, counts, reads, and takes the lock of the single reader.
 import { type ConsumeMessage, connect, type Options } from 'amqplib'
 import { eventually } from 'testkit'
 

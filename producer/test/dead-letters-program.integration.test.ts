@@ -1,5 +1,4 @@
-// The program `dead-letters` as a process on a real broker: killed, interrupted, short of memory, and with hostile
-// messages.
+// The program `dead-letters` as a process on a real broker: killed, interrupted, short of memory, and with hostile messages.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,4 @@
-// Thousands of generated requests and corrupted bytes on a real socket: every response is documented, and the server
-// never ends.
+// Thousands of generated requests and corrupted bytes on a real socket: every response is documented, and the server never ends.
 import { Agent, createServer } from 'node:http'
 import { connect } from 'node:net'
 import { createItem, messageStatus, movements, stockAdjustment, stockManagement } from '@ims/messaging'

@@ -1,5 +1,4 @@
-// The OpenAPI document and the application have the same paths and methods, and every reference in the document
-// resolves.
+// The OpenAPI document and the application have the same paths and methods, and every reference in the document resolves.
 import { readFileSync } from 'node:fs'
 import { createItem } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'

@@ -1,5 +1,4 @@
-// Pages in flight: as many as fit are requested at once, the others wait their turn, and excess requests are refused at
-// once.
+// Pages in flight: as many as fit are requested at once, the others wait their turn, and excess requests are refused at once.
 import { describe, expect, it } from '@jest/globals'
 import type { Page } from '../src/pages.ts'
 import { PagesInHand } from '../src/pages-in-hand.ts'

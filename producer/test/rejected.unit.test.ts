@@ -1,5 +1,4 @@
-// Hostile clients on real sockets: malformed, oversized, slow and many. Each gets an error in the usual form, and is
-// disconnected.
+// Hostile clients on real sockets: malformed, oversized, slow and many. Each gets an error in the usual form, and is disconnected.
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { type Listening, listen } from '../src/server.ts'

@@ -1,5 +1,4 @@
-// With and without Express's router, a request gets the same response, is logged and measured alike, and sends the same
-// messages.
+// With and without Express's router, a request gets the same response, is logged and measured alike, and sends the same messages.
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'

@@ -1,5 +1,4 @@
-// Checks the tables before and after the migrations. Fixes what is safe to fix, and reports what an operator must
-// decide.
+// Checks the tables before and after the migrations. Fixes what is safe to fix, and reports what an operator must decide.
 import type { QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import { errnoOf } from './errors.ts'

@@ -1,5 +1,4 @@
-// Lends connections to one server of the list at a time. A connection whose state is uncertain is destroyed, not
-// reused.
+// Lends connections to one server of the list at a time. A connection whose state is uncertain is destroyed, not reused.
 
 import { addressOf, type Server } from '@ims/runtime/server-list'
 import type { MysqlConfig } from './config.ts'
@@ -15,10 +14,7 @@ export interface Connections {
    * was refused a row, or lost to another transaction. Otherwise it is destroyed, which rolls back an open transaction.
    */
   lend<T>(work: (lent: Lent) => Promise<T>): Promise<T>
-  /**
-   * The same on a separate connection to the same server, so that a check neither takes a connection from the work nor
-   * waits for one.
-   */
+  /** The same on a separate connection to the same server, so that a check neither takes a connection from the work nor waits for one. */
   lendForCheck<T>(work: (lent: Lent) => Promise<T>): Promise<T>
   /** The server in use, as `host:port`. */
   readonly address: string

@@ -78,10 +78,7 @@ export interface Movement {
   readonly at: string
 }
 
-/**
- * The recorded outcome of a message. `error` is the reason for a refusal, and null if it was applied. `at` is an ISO
- * 8601 time in UTC.
- */
+/** The recorded outcome of a message. `error` is the reason for a refusal, and null if it was applied. `at` is an ISO 8601 time in UTC. */
 export interface RecordedVerdict {
   readonly queue: string
   /** How often the message had been redriven. */

@@ -1,5 +1,4 @@
-// Stores items: a whole batch in two statements, or with a lookup first if a row of this or of a recent batch was
-// refused.
+// Stores items: a whole batch in two statements, or with a lookup first if a row of this or of a recent batch was refused.
 import { z } from 'zod'
 import { type Command, type CreateOutcome, type NewItem, REFUSALS } from './contract.ts'
 import type { Database } from './database.ts'
@@ -128,10 +127,7 @@ const bySku = ({ command: a }: Placed, { command: b }: Placed): number => (a.bod
 
 interface Settling {
   readonly settle: (placed: Placed, outcome: CreateOutcome) => void
-  /**
-   * A duplicate that was stored after the lookup restarts the transaction. Another lookup is faster than halving and
-   * holds no locks.
-   */
+  /** A duplicate that was stored after the lookup restarts the transaction. Another lookup is faster than halving and holds no locks. */
   readonly mayLookUpAgain: boolean
 }
 

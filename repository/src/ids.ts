@@ -32,10 +32,7 @@ type MeasuringService = Pick<Service, 'log' | 'stopping'> & {
   readonly meter: { observe(metric: string, value: number): void }
 }
 
-/**
- * Measures at once and then every hour: sets the gauge, and logs a warning from half of the ids on. Errors are logged,
- * never thrown.
- */
+/** Measures at once and then every hour: sets the gauge, and logs a warning from half of the ids on. Errors are logged, never thrown. */
 export function watchIds(database: Pick<Database, 'use'>, service: MeasuringService, everyMs = EVERY_MS): IdWatch {
   const closing = new AbortController()
   const ended = AbortSignal.any([closing.signal, service.stopping])

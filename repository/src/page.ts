@@ -10,8 +10,7 @@ const rows = z.array(
     name: z.string().nullable(),
     label: z.string().nullable(),
     price: z.union([z.string(), z.number()]).nullable(),
-    // The driver returns numbers as text that exceed JavaScript's range, because an operator may have made the column
-    // BIGINT.
+    // The driver returns numbers as text that exceed JavaScript's range, because an operator may have made the column BIGINT.
     quantity: z.coerce.number().nullable(),
   }),
 )

@@ -1,5 +1,4 @@
-// migrate on tables that others created: it fixes what is safe and reports the rest. Services check the tables once at
-// start.
+// migrate on tables that others created: it fixes what is safe and reports the rest. Services check the tables once at start.
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { startTcpProxy } from 'testkit'
 import { z } from 'zod'

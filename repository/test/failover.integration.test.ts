@@ -1,5 +1,4 @@
-// Several servers, and a host name that moves to another one: a connection to a server that cannot do the work is
-// closed.
+// Several servers, and a host name that moves to another one: a connection to a server that cannot do the work is closed.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,4 @@
-// The result does not depend on the server's settings: with every session variable at its worst value, the responses
-// are the same.
+// The result does not depend on the server's settings: with every session variable at its worst value, the responses are the same.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

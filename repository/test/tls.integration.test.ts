@@ -1,5 +1,4 @@
-// MySQL over TLS: only to a server whose certificate is valid and names it. Anything else is refused with a message
-// that says where to look.
+// MySQL over TLS: only to a server whose certificate is valid and names it. Anything else is refused with a message that says where to look.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,4 @@
-// Configuration from the environment. All sections are parsed at once, and every invalid or missing variable is
-// reported at once.
+// Configuration from the environment. All sections are parsed at once, and every invalid or missing variable is reported at once.
 import { z } from 'zod'
 import { valueIn } from './watched-variable.ts'
 

@@ -67,8 +67,7 @@ function nonBlockingStandardOutput(): number {
   // A second descriptor of a regular file would have its own offset. Writing to a file does not wait for a reader.
   if (fstatSync(STANDARD_OUTPUT).isFile()) return STANDARD_OUTPUT
   try {
-    // Our own descriptor of the pipe or terminal, because another process that shares the original one may make it
-    // blocking again.
+    // Our own descriptor of the pipe or terminal, because another process that shares the original one may make it blocking again.
     return openSync('/dev/fd/1', constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
   } catch {
     // A socket, or a pipe that another user created.

@@ -30,8 +30,7 @@ export function createLog(name: string, { level, format }: LogConfig, destinatio
     base: { service: name },
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }), log: redactFields },
-    // redactFields has serialised errors already. pino's own serializer would treat the result as an error of class
-    // Object.
+    // redactFields has serialised errors already. pino's own serializer would treat the result as an error of class Object.
     serializers: { err: (written: unknown) => written },
     hooks: { streamWrite: (line: string) => escapeUnsafe(redactUrls(line)) },
     messageKey: 'message',

@@ -1,5 +1,4 @@
-// A service whose output cannot be written runs on: it responds, drops lines, reports how many were lost, and stops on
-// request.
+// A service whose output cannot be written runs on: it responds, drops lines, reports how many were lost, and stops on request.
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, truncateSync } from 'node:fs'

@@ -1,5 +1,4 @@
-// A broker in virtual time, at the level of AMQP methods: queues, deliveries, confirms and returns as RabbitMQ does
-// them.
+// A broker in virtual time, at the level of AMQP methods: queues, deliveries, confirms and returns as RabbitMQ does them.
 import { type Fields, type Frame, type Link, methods } from './wire.ts'
 import type { World } from './world.ts'
 

@@ -1,5 +1,4 @@
-// A database in virtual time: transactions with row locks, and recorded outcomes of messages, as the repository keeps
-// them in its inbox.
+// A database in virtual time: transactions with row locks, and recorded outcomes of messages, as the repository keeps them in its inbox.
 import type { Delivery, Handler, Item, Outcome } from '@ims/messaging'
 import type { Process, World } from './world.ts'
 

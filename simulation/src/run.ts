@@ -664,10 +664,7 @@ class Simulation {
     if (copies > 1 && !cuts) this.#broken('a dead letter is there once', `${copies} copies of one`)
   }
 
-  /**
-   * With more cuts than the delivery limit during the search for a bad message, the broker dead-letters good ones, as
-   * configured.
-   */
+  /** With more cuts than the delivery limit during the search for a bad message, the broker dead-letters good ones, as configured. */
   #mayBeKilledOff(): boolean {
     const { faults, messages } = this.#plan
     return faults.some(({ kind }) => kind === 'cuts') && messages.some(({ kind }) => POISONOUS.has(kind))

@@ -1,5 +1,4 @@
-// Searches for a schedule that breaks an invariant, and shrinks it: fewer messages and faults that break the same
-// invariant.
+// Searches for a schedule that breaks an invariant, and shrinks it: fewer messages and faults that break the same invariant.
 import fc from 'fast-check'
 import { type Fault, type Plan, plans } from './plan.ts'
 import { run, type Violation } from './run.ts'

@@ -4,9 +4,7 @@ import { Session } from 'node:inspector/promises'
 const WARM_UP = 3_000
 const COUNTED = 3_000
 
-/**
- * Bytes that one call allocates once it is compiled. The heap is sampled, so the result is right within a few percent.
- */
+/** Bytes that one call allocates once it is compiled. The heap is sampled, so the result is right within a few percent. */
 export async function allocatedBytes(turn: () => Promise<void> | void): Promise<number> {
   for (let n = 0; n < WARM_UP; n += 1) await turn()
   const session = new Session()

@@ -29,9 +29,7 @@ export class CertificateAuthority {
     this.cert = readFileSync(this.certFile, 'utf8')
   }
 
-  /**
-   * Issues a certificate for `names`, such as `DNS:localhost` or `IP:127.0.0.1`. A client's list of names may be empty.
-   */
+  /** Issues a certificate for `names`, such as `DNS:localhost` or `IP:127.0.0.1`. A client's list of names may be empty. */
   issue(subject: string, ...names: readonly string[]): Certificate {
     const file = (suffix: string) => join(this.#directory, `${subject}.${suffix}`)
     const [keyFile, request, extensions, certFile] = [file('key'), file('csr'), file('ext'), file('pem')]

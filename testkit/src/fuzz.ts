@@ -1,15 +1,11 @@
-// How many cases the property tests run, and from which seed. FUZZ_RUNS and FUZZ_SEED override the defaults (`npm run
-// fuzz`).
+// How many cases the property tests run, and from which seed. FUZZ_RUNS and FUZZ_SEED override the defaults (`npm run fuzz`).
 
 export interface FuzzParameters {
   readonly numRuns: number
   readonly seed: number
 }
 
-/**
- * `npm run check` tries the same cases each time, so a failure is due to the change. `npm run fuzz` looks for new
- * failures.
- */
+/** `npm run check` tries the same cases each time, so a failure is due to the change. `npm run fuzz` looks for new failures. */
 const SEED_OF_CHECKS = 565_497_294
 
 /** The parameters of a property that runs `runs` cases by default. */

@@ -46,9 +46,7 @@ export interface TcpProxy {
   readonly closedAsOpened: number
   /** From the `nth` data towards the server that contains `text`, holds the server's responses on that connection. */
   holdAnswerTo(text: string, nth?: number): HeldAnswer
-  /**
-   * Resets the connection instead of forwarding the response to the `nth` data towards the server that contains `text`.
-   */
+  /** Resets the connection instead of forwarding the response to the `nth` data towards the server that contains `text`. */
   loseAnswerTo(text: string, nth?: number): void
   /**
    * Answers the next `times` chunks to the server that contain `text` with a MySQL error, and does not forward them. With `open`,
@@ -352,10 +350,7 @@ function closeFrame(code: number, text: string): Buffer {
   return Buffer.concat([Buffer.from([1, 0, 0, 0, 0, 0, payload.length]), payload, Buffer.from([0xce])])
 }
 
-/**
- * https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_err_packet.html, as the first response to a
- * command.
- */
+/** https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_err_packet.html, as the first response to a command. */
 function errorPacket({ errno, sqlState, message }: MysqlError): Buffer {
   const payload = Buffer.concat([
     Buffer.from([0xff, errno & 0xff, errno >> 8]),

@@ -1,5 +1,4 @@
-// Which workspace may import which. Each forbidden import is planted in a copy of the tree, and the linter must report
-// it.
+// Which workspace may import which. Each forbidden import is planted in a copy of the tree, and the linter must report it.
 import { execFileSync } from 'node:child_process'
 import {
   copyFileSync,
@@ -147,9 +146,7 @@ function imports(specifier: string): string {
   return `import * as x from '${specifier}'\n\nexport const y = x\n`
 }
 
-/**
- * The configuration, and the package.json of every workspace with links to them, as in the real tree. No other files.
- */
+/** The configuration, and the package.json of every workspace with links to them, as in the real tree. No other files. */
 function copyOfTree(): string {
   const copy = mkdtempSync(join(tmpdir(), 'ims-imports-'))
   for (const name of ['biome.json', 'waits.grit', 'package.json', '.gitignore'])

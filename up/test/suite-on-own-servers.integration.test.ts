@@ -1,5 +1,4 @@
-// The real suite on its own RabbitMQ and MySQL: in any folder, moved, copied, with killed servers, with `up` itself
-// killed.
+// The real suite on its own RabbitMQ and MySQL: in any folder, moved, copied, with killed servers, with `up` itself killed.
 import { execFile, spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

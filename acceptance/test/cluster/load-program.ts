@@ -1,5 +1,4 @@
-// A load generator inside the cluster, run directly by the Node of our image: requests at a steady rate, and a status
-// line each second.
+// A load generator inside the cluster, run directly by the Node of our image: requests at a steady rate, and a status line each second.
 import { Agent, request } from 'node:http'
 
 /** The state so far. Each line of the log holds one. */

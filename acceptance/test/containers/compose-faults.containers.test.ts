@@ -132,8 +132,7 @@ describe('a poison message', () => {
         await eventually(async () => expect(await sql(LOCK_HELD)).toBe('1'))
         expect(await call(`${http}/create_item`, { json: poison })).toMatchObject({ status: 200 })
         for (let death = 0; death <= DELIVERY_LIMIT; death += 1) {
-          // MySQL keeps connections of dead clients for a while. A new connection shows that the message was delivered
-          // again.
+          // MySQL keeps connections of dead clients for a while. A new connection shows that the message was delivered again.
           await eventually(async () => {
             const insert = Number(await sql(LAST_INSERT))
             expect(insert).toBeGreaterThan(last)

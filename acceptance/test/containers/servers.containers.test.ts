@@ -1,5 +1,4 @@
-// The servers of `npm test` as containers: on loopback only, controlled from any process, with their data, and removed
-// when closed.
+// The servers of `npm test` as containers: on loopback only, controlled from any process, with their data, and removed when closed.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

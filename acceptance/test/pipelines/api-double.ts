@@ -1,5 +1,4 @@
-// A small HTTP server that answers the API's four calls from memory, correctly or with one fault. The smoke test is
-// tested against it.
+// A small HTTP server that answers the API's four calls from memory, correctly or with one fault. The smoke test is tested against it.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { z } from 'zod'

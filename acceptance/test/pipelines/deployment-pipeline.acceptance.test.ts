@@ -1,5 +1,4 @@
-// deployment.pipeline in the simulator: its steps and their order, when it does nothing, and that it rolls back after
-// any failure.
+// deployment.pipeline in the simulator: its steps and their order, when it does nothing, and that it rolls back after any failure.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,4 @@
-// The shell scripts of the deployment, each executed with kubectl against a fake Kubernetes: what they do, and when
-// they refuse.
+// The shell scripts of the deployment, each executed with kubectl against a fake Kubernetes: what they do, and when they refuse.
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

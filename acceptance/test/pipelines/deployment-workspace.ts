@@ -173,10 +173,7 @@ function manifests({ level = 'info', variables = [], services = SERVICES, rabbit
   ]
 }
 
-/**
- * Calls the fake Kubernetes only with the credential of this environment. It simulates the tunnel, which the fake
- * cannot provide.
- */
+/** Calls the fake Kubernetes only with the credential of this environment. It simulates the tunnel, which the fake cannot provide. */
 function shim(parent: string, log: string, apiPort: string): string {
   return `#!/bin/bash
 echo "kubectl $*" >>'${log}'

@@ -1,5 +1,4 @@
-// A fake Kubernetes API server in memory, with what kubectl's get, apply, diff and rollout need. Its controllers act at
-// once.
+// A fake Kubernetes API server in memory, with what kubectl's get, apply, diff and rollout need. Its controllers act at once.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
 import { isDeepStrictEqual } from 'node:util'

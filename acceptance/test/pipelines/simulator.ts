@@ -1,5 +1,4 @@
-// Runs the Jenkins pipelines without Jenkins, in a simulator outside this repository that checks and records their
-// steps, or executes them.
+// Runs the Jenkins pipelines without Jenkins, in a simulator outside this repository that checks and records their steps, or executes them.
 import { execFile, execFileSync } from 'node:child_process'
 import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'

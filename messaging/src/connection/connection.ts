@@ -133,8 +133,7 @@ async function openConnection(
     frameMax,
     drop,
   }
-  // After some errors amqplib waits for the broker's close-ok without a deadline, so an error ends the connection here
-  // as well.
+  // After some errors amqplib waits for the broker's close-ok without a deadline, so an error ends the connection here as well.
   for (const event of ['error', 'close'] as const)
     model.on(event, () => lost(connectionLoss(connection) ?? at(address, UNEXPLAINED)))
   const closed = connectionLoss(connection)

@@ -100,8 +100,7 @@ class Reader implements DeadLetterReader {
       this.#connection = await openFirstConnection(config, `${service.name} reading ${this.#queue}`, service, lost)
       const { channel } = await this.#newLane()
       await this.#claim(channel)
-      // Not the count in queue.declare-ok: a quorum queue updates that one late. This one is in order with everything
-      // else.
+      // Not the count in queue.declare-ok: a quorum queue updates that one late. This one is in order with everything else.
       const oldest = await channel.get(this.#queue)
       if (oldest === false) return
       this.#oldest = oldest

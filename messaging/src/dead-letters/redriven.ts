@@ -15,10 +15,7 @@ import { DeadLettersUnavailable } from './errors.ts'
 import { explained } from './reader.ts'
 import { printable } from './text.ts'
 
-/**
- * Headers that describe the previous failure, from consumers and the broker. Without them the attempts are counted from
- * 0 again.
- */
+/** Headers that describe the previous failure, from consumers and the broker. Without them the attempts are counted from 0 again. */
 const DROPPED_HEADERS = new Set([
   'x-reason',
   'x-error',
@@ -86,10 +83,7 @@ export interface NotPublished {
 }
 
 export interface Republisher {
-  /**
-   * Publishes messages to `queue`, all or none. Resolves when the broker has stored them, or with the reason why not.
-   * Never rejects.
-   */
+  /** Publishes messages to `queue`, all or none. Resolves when the broker has stored them, or with the reason why not. Never rejects. */
   publish(messages: readonly Message[]): Promise<NotPublished | undefined>
   close(): Promise<void>
 }

@@ -5,10 +5,7 @@ import type { Message } from 'amqplib'
 const HEADERS_MOST_BYTES = 32_768
 /** The smallest maximum frame size that a peer may set (https://www.rabbitmq.com/amqp-0-9-1-reference#connection.tune). */
 export const FRAME_MIN_BYTES = 4_096
-/**
- * Overhead of a frame with properties: its start and end, class, weight, size of the body, flags, and the length of the
- * headers.
- */
+/** Overhead of a frame with properties: its start and end, class, weight, size of the body, flags, and the length of the headers. */
 const HEADER_FRAME_BYTES = 8 + 14 + 4
 /** Properties other than headers: seven short strings, the timestamp and two single bytes. */
 const PROPERTIES_MOST_BYTES = 7 * 256 + 10

@@ -1,14 +1,10 @@
-// The messages in flight, from arrival until they are acknowledged or requeued: one object each, in one set, with one
-// exit.
+// The messages in flight, from arrival until they are acknowledged or requeued: one object each, in one set, with one exit.
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import type { Delivery } from '../handler.ts'
 import type { Meter } from '../service.ts'
 import type { Refused } from './read-message.ts'
 
-/**
- * One life of the channel. Acks belong to the channel that delivered the message. When it ends, its messages return to
- * the broker.
- */
+/** One life of the channel. Acks belong to the channel that delivered the message. When it ends, its messages return to the broker. */
 export interface Session {
   readonly channel: ConfirmChannel
   readonly over: AbortController
@@ -100,10 +96,7 @@ export class InHand<Body> {
     return [...this.#all].filter(({ step }) => step !== 'telling')
   }
 
-  /**
-   * The channel is gone, and so are its waiting messages. Those whose outcome is being determined or reported leave
-   * when that ends.
-   */
+  /** The channel is gone, and so are its waiting messages. Those whose outcome is being determined or reported leave when that ends. */
   sessionOver(session: Session): void {
     session.over.abort()
     for (const held of this.#all) if (held.session === session && held.step === 'waiting') this.#delete(held)

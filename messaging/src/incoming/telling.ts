@@ -1,5 +1,4 @@
-// Reports outcomes: replies to the sender if requested, dead-letters a refused message unless its sender was notified,
-// then acknowledges.
+// Reports outcomes: replies to the sender if requested, dead-letters a refused message unless its sender was notified, then acknowledges.
 import type { ConsumerConfig } from '../config.ts'
 import type { Contract } from '../contract.ts'
 import { asError } from '../errors.ts'
@@ -16,10 +15,7 @@ import type { Held, InHand } from './in-hand.ts'
 import type { Refused } from './read-message.ts'
 import { replyTo } from './reply-envelope.ts'
 
-/**
- * Longest wait for room for the reply to a command, whose effect is durable anyway. The reply to a query waits until
- * its deadline.
- */
+/** Longest wait for room for the reply to a command, whose effect is durable anyway. The reply to a query waits until its deadline. */
 const REPLY_WAITS_MOST_MS = 30_000
 
 /** Longest wait until it is known whether a refusal can be sent to its address. */
@@ -116,8 +112,7 @@ export class Telling<Body, Result> {
     const bytes = held.message.content.length
     this.#hearing += 1
     this.#hearingBytes += bytes
-    // A stop does not end this: the sender will probably receive the reply, and a dead letter would then be one too
-    // many.
+    // A stop does not end this: the sender will probably receive the reply, and a dead letter would then be one too many.
     const givenUp = new Scope(scope.clock, held.session.over.signal)
     const envelope = await this.#replyEnvelope(held, refused, givenUp.part([], ADDRESS_WAITS_MAX_MS))
     const isHeard = envelope !== undefined && (await refusals.refuse(envelope, givenUp))
@@ -136,10 +131,7 @@ export class Telling<Body, Result> {
     return (await addresses.bears(message.properties.replyTo, scope)) ? replyTo(contract, message, outcome) : undefined
   }
 
-  /**
-   * Publishes the dead letter until the broker has confirmed it. Returns false when the session ended or a stop was
-   * requested first.
-   */
+  /** Publishes the dead letter until the broker has confirmed it. Returns false when the session ended or a stop was requested first. */
   async #setAside(held: Held<Body>, refused: Refused): Promise<boolean> {
     const { contract, publisher, config, service, scope } = this.#parts
     const { message, session } = held

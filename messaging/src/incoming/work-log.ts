@@ -1,5 +1,4 @@
-// Logs a handler's work: a line for each batch, a debug line for each message, and a line when held messages can be
-// applied again.
+// Logs a handler's work: a line for each batch, a debug line for each message, and a line when held messages can be applied again.
 import type { Contract } from '../contract.ts'
 import { healthcheck } from '../contracts.ts'
 import type { Delivery, Handler, Outcome } from '../handler.ts'

@@ -1,5 +1,4 @@
-// The queues that a process publishes to. Each is declared or checked independently, so that a missing one does not
-// affect the others.
+// The queues that a process publishes to. Each is declared or checked independently, so that a missing one does not affect the others.
 import type { RabbitmqConfig } from '../config.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Supervised } from '../connection/supervised.ts'
@@ -88,8 +87,7 @@ export class OwnQueues {
   async #look(queue: string): Promise<void> {
     const { topology, connectTimeoutMs } = this.#config
     const { log } = this.#service
-    // All checks together fit into the time for setting up a channel, because a queue that does not respond must not
-    // keep it closed.
+    // All checks together fit into the time for setting up a channel, because a queue that does not respond must not keep it closed.
     const timeoutMs = connectTimeoutMs / (this.#names.size + 1)
     try {
       const connection = this.#connection.current

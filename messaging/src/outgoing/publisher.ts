@@ -1,5 +1,4 @@
-// Publishes so that a resolved promise means that the message is durable: confirmed, mandatory, persistent, and limited
-// in number and size.
+// Publishes so that a resolved promise means that the message is durable: confirmed, mandatory, persistent, and limited in number and size.
 import { type ConfirmChannel, IllegalOperationError, type Message, type Options } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
 import type { Connection, Purpose } from '../connection/connection.ts'
@@ -319,10 +318,7 @@ export class Publisher {
     this.#roomMade()
   }
 
-  /**
-   * Reports the result to the caller, once. A message reported as "unknown" counts until it is confirmed or its channel
-   * is lost.
-   */
+  /** Reports the result to the caller, once. A message reported as "unknown" counts until it is confirmed or its channel is lost. */
   #tell(id: number, error: NotAccepted | OutcomeUnknown | undefined): void {
     const entry = this.#unconfirmed.get(id)
     if (entry === undefined || entry.isTold) return
@@ -347,10 +343,7 @@ export class Publisher {
     return false
   }
 
-  /**
-   * Drops a connection on which nothing is confirmed any more. The messages written to it are stuck in the broker's
-   * buffers or ours.
-   */
+  /** Drops a connection on which nothing is confirmed any more. The messages written to it are stuck in the broker's buffers or ours. */
   #watchStall(): void {
     const { stallTimeoutMs } = this.#config
     this.#stallWatch ??= whenLate(this.#clock, stallTimeoutMs, () => {
@@ -361,10 +354,7 @@ export class Publisher {
     })
   }
 
-  /**
-   * How long messages have waited while nothing was confirmed. An alarm does not count: the broker announces it, and it
-   * may last hours.
-   */
+  /** How long messages have waited while nothing was confirmed. An alarm does not count: the broker announces it, and it may last hours. */
   #silentMs(): number {
     const { blocked, unblockedAtMs = 0 } = this.#connection.current ?? {}
     if (this.#unconfirmed.size === 0 || blocked !== undefined) return 0

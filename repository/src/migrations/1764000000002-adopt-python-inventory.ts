@@ -1,5 +1,4 @@
-// Adopts a table inventory that the Python suite created: FLOAT becomes DECIMAL as it was displayed, text becomes exact
-// utf8mb4.
+// Adopts a table inventory that the Python suite created: FLOAT becomes DECIMAL as it was displayed, text becomes exact utf8mb4.
 import type { MigrationInterface, QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import { MigrationRefused } from '../migration-refused.ts'

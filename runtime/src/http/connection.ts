@@ -1,5 +1,4 @@
-// One connection of an HTTP server: handles one request at a time, counts its bytes, and notices when the client
-// disconnects.
+// One connection of an HTTP server: handles one request at a time, counts its bytes, and notices when the client disconnects.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { z } from 'zod'
@@ -35,10 +34,7 @@ export class Connection {
   readonly address: string
   readonly #parts: Parts
   readonly #parse: (piece: Buffer) => void
-  /**
-   * The requests found by the parser; the first is being handled. A second one may have started in the piece that ended
-   * the first.
-   */
+  /** The requests found by the parser; the first is being handled. A second one may have started in the piece that ended the first. */
   readonly #exchanges: Exchange[] = []
   #waiting: Buffer | undefined
   #lastPiece: Buffer | undefined

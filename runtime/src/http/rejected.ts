@@ -1,5 +1,4 @@
-// Responds to what never becomes a request: parser errors (malformed, too large, too slow), CONNECT, and connections
-// over a limit.
+// Responds to what never becomes a request: parser errors (malformed, too large, too slow), CONNECT, and connections over a limit.
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -90,10 +89,7 @@ export function reject({ socket, last }: Connection, problem: ProblemDocument, l
   sendProblemDocument(response, problem)
 }
 
-/**
- * Tells a client that there are too many connections. Not logged each time, because a flood of connections must not
- * flood the log.
- */
+/** Tells a client that there are too many connections. Not logged each time, because a flood of connections must not flood the log. */
 export function turnAway(socket: Socket): void {
   socket.removeAllListeners('data')
   socket.write(responseTo(OVER_LIMIT, randomUUID()))
@@ -123,10 +119,7 @@ function responseTo(problem: ProblemDocument, requestId: string): string {
   return `HTTP/1.1 ${problem.status} ${STATUS_TEXT[problem.status]}\r\n${lines.join('')}\r\n${body}`
 }
 
-/**
- * Ends the connection, but drops incoming data for a while: if closed at once, a sending client would get a reset and
- * no response.
- */
+/** Ends the connection, but drops incoming data for a while: if closed at once, a sending client would get a reset and no response. */
 function closeSoon(socket: Duplex, withinMs = READ_WITHIN_MS): void {
   const timer = setTimeout(() => socket.destroy(), withinMs)
   socket.once('close', () => clearTimeout(timer))

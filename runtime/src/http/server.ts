@@ -1,5 +1,4 @@
-// The HTTP server of every port. It limits slow, greedy and silent clients, responds to everything, and stops without
-// truncating a response.
+// The HTTP server of every port. It limits slow, greedy and silent clients, responds to everything, and stops without truncating a response.
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'

@@ -8,8 +8,7 @@ const busyError = z.object({ errcode: z.literal(SQLITE_BUSY) })
 
 /** Takes the lock and returns a function that releases it. Returns undefined while another process holds it. */
 export function claimDirectory(directory: string): (() => void) | undefined {
-  // Node has no flock(2). SQLite locks a file through the operating system, so the lock ends with its holder, even on
-  // kill -9.
+  // Node has no flock(2). SQLite locks a file through the operating system, so the lock ends with its holder, even on kill -9.
   const database = new DatabaseSync(join(directory, 'claim.sqlite'), { timeout: 0 })
   try {
     database.exec('BEGIN EXCLUSIVE')

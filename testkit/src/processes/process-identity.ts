@@ -17,9 +17,7 @@ export function isAlive(identity: ProcessIdentity): boolean {
   return identify(identity.pid)?.started === identity.started
 }
 
-/**
- * Sends `signal` to exactly this process, and with `group` to its whole group. Returns false when it no longer exists.
- */
+/** Sends `signal` to exactly this process, and with `group` to its whole group. Returns false when it no longer exists. */
 export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals, group = false): boolean {
   if (!isAlive(identity)) return false
   try {
@@ -30,9 +28,7 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals,
   }
 }
 
-/**
- * Clock ticks since boot, and the boot id. Without the boot id, an equal pid and tick from an earlier boot would match.
- */
+/** Clock ticks since boot, and the boot id. Without the boot id, an equal pid and tick from an earlier boot would match. */
 function startedOnLinux(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')

@@ -3,9 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { identify, type ProcessIdentity } from './process-identity.ts'
 
-/**
- * Set in the environment before the process exists and inherited by its children, so a search never misses a process.
- */
+/** Set in the environment before the process exists and inherited by its children, so a search never misses a process. */
 const VARIABLE = 'IMS_STARTED_FOR'
 
 /** The variable that marks a process as started for this folder. */

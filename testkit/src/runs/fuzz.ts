@@ -6,10 +6,7 @@ const EXIT_USAGE = 64
 const EXIT_INTERRUPTED = 130
 const RUNS = '2000'
 
-/**
- * Exit codes: 0 all properties hold · 1 a property fails · 64 wrong arguments · 69 no servers available · 130
- * interrupted.
- */
+/** Exit codes: 0 all properties hold · 1 a property fails · 64 wrong arguments · 69 no servers available · 130 interrupted. */
 export async function fuzz(args: string[]): Promise<number> {
   const options = parsed(args)
   if (options === undefined) {

@@ -27,10 +27,7 @@ const results = z.object({
 type File = z.infer<typeof results>['testResults'][number]
 type Test = File['assertionResults'][number]
 
-/**
- * Converts the output file of `jest --json --outputFile` to `<IMS_JUNIT>/<name>.xml`. Does nothing when IMS_JUNIT is
- * not set.
- */
+/** Converts the output file of `jest --json --outputFile` to `<IMS_JUNIT>/<name>.xml`. Does nothing when IMS_JUNIT is not set. */
 export function reportJunit(resultsFile: string, name: string, env: NodeJS.ProcessEnv): void {
   if (!env.IMS_JUNIT) return
   const directory = resolve(ROOT, env.IMS_JUNIT)
@@ -79,10 +76,7 @@ function broken(message: string, classname: string): string {
 
 const wasNotRun = ({ status }: Test) => status !== 'passed' && status !== 'failed'
 
-/**
- * Jenkins takes the text before the last dot for the package: `messaging/test/settle.unit.test.ts` is `messaging.settle
- * unit`.
- */
+/** Jenkins takes the text before the last dot for the package: `messaging/test/settle.unit.test.ts` is `messaging.settle unit`. */
 function className(path: string): string {
   const [folder = '', ...rest] = path.replace(/\.test\.ts$/, '').split('/')
   return `${folder}.${rest.slice(-1).join('').replaceAll('.', ' ')}`
@@ -98,10 +92,7 @@ function written(attributes: Readonly<Record<string, string | number>>): string 
     .join(' ')
 }
 
-/**
- * XML 1.0 allows neither control characters, even escaped, nor lone surrogates. Jest colours its messages with control
- * characters.
- */
+/** XML 1.0 allows neither control characters, even escaped, nor lone surrogates. Jest colours its messages with control characters. */
 function escaped(text: string): string {
   const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
   return (

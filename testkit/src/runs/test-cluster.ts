@@ -1,5 +1,4 @@
-// `test:cluster`: tests the overlay `single` on the cluster that KUBECONFIG names. Without a cluster it fails and says
-// why.
+// `test:cluster`: tests the overlay `single` on the cluster that KUBECONFIG names. Without a cluster it fails and says why.
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -13,10 +12,7 @@ const ANSWERS_WITHIN_S = 15
 const OVERLAY = join(ROOT, 'kubernetes', 'overlays', 'single')
 const version = z.object({ gitVersion: z.string() })
 
-/**
- * Exit codes: 0 all passed · 1 something failed · 69 no kubectl, KUBECONFIG or cluster. Arguments select tests, as with
- * jest.
- */
+/** Exit codes: 0 all passed · 1 something failed · 69 no kubectl, KUBECONFIG or cluster. Arguments select tests, as with jest. */
 export async function testCluster(args: string[]): Promise<number> {
   process.stdout.write(
     `✓ Kubernetes ${await clusterVersion(process.env)} answers; the overlay kubernetes/overlays/single is what is tried\n`,

@@ -13,10 +13,7 @@ import { makeTestDirectory, noteJest, removeTestDirectory, sweepTestDirectories 
 const EXIT_INTERRUPTED = 130
 const PARENT = join(ROOT, '.local', 'test')
 
-/**
- * Exit codes: 0 all passed · 1 something failed · 69 no servers available · 130 interrupted. Arguments select tests, as
- * with jest.
- */
+/** Exit codes: 0 all passed · 1 something failed · 69 no servers available · 130 interrupted. Arguments select tests, as with jest. */
 export async function test(args: string[]): Promise<number> {
   const began = performance.now()
   const interruption = interruptedBySignals()

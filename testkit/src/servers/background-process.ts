@@ -1,5 +1,4 @@
-// Server processes that outlive the process that starts them: own session, output to a file, identified by pid and
-// start time.
+// Server processes that outlive the process that starts them: own session, output to a file, identified by pid and start time.
 import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { identify, isAlive, type ProcessIdentity, signalProcess } from '../processes/process-identity.ts'
@@ -17,10 +16,7 @@ interface Program {
   readonly output: string
 }
 
-/**
- * Starts the program in its own session, so that Ctrl-C in a terminal does not reach it. Rejects when it cannot be
- * started.
- */
+/** Starts the program in its own session, so that Ctrl-C in a terminal does not reach it. Rejects when it cannot be started. */
 export async function startInBackground({ command, env, cwd, output }: Program): Promise<ProcessIdentity> {
   const [program, ...args] = command
   const file = openSync(output, 'a', 0o600)

@@ -10,9 +10,7 @@ interface Options {
   readonly timeoutMs?: number
 }
 
-/**
- * Resolves with the standard output. Rejects, with the output in the message, when the program fails or takes too long.
- */
+/** Resolves with the standard output. Rejects, with the output in the message, when the program fails or takes too long. */
 export function run(program: string, args: readonly string[], options: Options = {}): Promise<string> {
   const { cwd, env = process.env, input, timeoutMs = 120_000 } = options
   return new Promise((resolve, reject) => {

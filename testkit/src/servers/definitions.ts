@@ -1,5 +1,4 @@
-// Policies, queues and users from the list that all deployments load, reduced to what this version of RabbitMQ
-// supports.
+// Policies, queues and users from the list that all deployments load, reduced to what this version of RabbitMQ supports.
 import { definitions } from '@ims/accounts/definitions'
 import { z } from 'zod'
 
@@ -33,8 +32,7 @@ export function serviceAccounts(definitionsJson: string, vhost: string, version:
   return JSON.stringify({
     users: users.filter(({ name }) => !PEOPLE.has(name)),
     permissions: permissions.filter(({ user }) => !PEOPLE.has(user)).map((each) => ({ ...each, vhost })),
-    // Without a default queue type, services declare queues without arguments. Drop them here too, so that the
-    // declarations match.
+    // Without a default queue type, services declare queues without arguments. Drop them here too, so that the declarations match.
     queues: queues.map((each) => ({ ...each, vhost, ...(hasDefaultQueueType(version) ? {} : { arguments: {} }) })),
   })
 }

@@ -23,10 +23,7 @@ const environmentSchema = z.object({
   MYSQL_DATABASE: z.string().default('ims'),
 })
 
-/**
- * The servers that the environment names. Rejects with ServersUnavailable when a variable is wrong or a server does not
- * answer.
- */
+/** The servers that the environment names. Rejects with ServersUnavailable when a variable is wrong or a server does not answer. */
 export async function externalServers(environment: NodeJS.ProcessEnv): Promise<Servers> {
   const parsed = environmentSchema.safeParse(environment)
   if (!parsed.success)

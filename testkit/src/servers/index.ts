@@ -1,5 +1,4 @@
-// Real servers for the suite, its tests and its benchmarks: start them, attach to them, create a vhost and database on
-// them.
+// Real servers for the suite, its tests and its benchmarks: start them, attach to them, create a vhost and database on them.
 import { join, resolve } from 'node:path'
 import { claimed } from './claimed.ts'
 import { attachDocker, startDocker } from './docker-servers.ts'
@@ -15,9 +14,7 @@ export interface StartOptions {
   readonly directory: string
   /** Chosen from the environment and the machine when omitted. */
   readonly mode?: Mode
-  /**
-   * Removes containers when this process has ended; otherwise they stay. Private instances are ended only by `close`.
-   */
+  /** Removes containers when this process has ended; otherwise they stay. Private instances are ended only by `close`. */
   readonly lifetime?: 'process' | 'kept'
   readonly onProgress: OnProgress
 }

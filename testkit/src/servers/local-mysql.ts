@@ -73,8 +73,7 @@ export class LocalMysql implements Mysql {
 
   async start(): Promise<void> {
     if (!this.isRunning) {
-      // A start that was killed may have left a server, or a process that initialises the data directory, that the
-      // state does not name.
+      // A start that was killed may have left a server, or a process that initialises the data directory, that the state does not name.
       await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
       await expectFree('MySQL', [this.port])
       const options = this.#options()
@@ -171,10 +170,7 @@ export class LocalMysql implements Mysql {
     }
   }
 
-  /**
-   * Where to create the socket. If the usual path is too long for a socket, uses a new folder that other users cannot
-   * enter.
-   */
+  /** Where to create the socket. If the usual path is too long for a socket, uses a new folder that other users cannot enter. */
   #makeSocketPath(): string {
     this.#removeSocket()
     if (this.#hasShortPath) return this.#socket()
@@ -209,9 +205,7 @@ export class LocalMysql implements Mysql {
   }
 }
 
-/**
- * True for a real folder, not a link, that only our user can enter. Every user can write to the temporary directory.
- */
+/** True for a real folder, not a link, that only our user can enter. Every user can write to the temporary directory. */
 function isPrivate(folder: string): boolean {
   const found = lstatSync(folder, { throwIfNoEntry: false })
   return found?.isDirectory() === true && found.uid === userInfo().uid && (found.mode & 0o077) === 0
@@ -220,8 +214,7 @@ function isPrivate(folder: string): boolean {
 /** One statement per line, as --init-file requires, the same at every start. Generated passwords need no escaping. */
 function initialStatements({ user, password, database }: Own): string {
   return [
-    // Removes root users that every account of this machine could use. Ours connects over the socket and still needs a
-    // password.
+    // Removes root users that every account of this machine could use. Ours connects over the socket and still needs a password.
     "DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1';",
     `ALTER USER 'root'@'localhost' IDENTIFIED BY '${password}';`,
     `CREATE DATABASE IF NOT EXISTS \`${database}\` CHARACTER SET utf8mb4;`,

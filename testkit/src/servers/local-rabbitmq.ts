@@ -168,8 +168,7 @@ export class LocalRabbitmq implements Rabbitmq {
       `listeners.tcp.1 = ${HOST}:${port}`,
       `default_user = ${username}`,
       `default_pass = ${password}`,
-      // The default limit of RabbitMQ 4. Version 3 allows 128 MiB, and every consumer assembles a whole message in
-      // memory.
+      // The default limit of RabbitMQ 4. Version 3 allows 128 MiB, and every consumer assembles a whole message in memory.
       'max_message_size = 16777216',
       'log.file.rotation.size = 20000000',
       'log.file.rotation.count = 1',
@@ -185,10 +184,7 @@ export class LocalRabbitmq implements Rabbitmq {
     chmodSync(cookieFile, 0o400)
   }
 
-  /**
-   * For the node and for rabbitmqctl. Of the caller's environment only PATH is kept: the rest could point to another
-   * RabbitMQ.
-   */
+  /** For the node and for rabbitmqctl. Of the caller's environment only PATH is kept: the rest could point to another RabbitMQ. */
   #environment(): NodeJS.ProcessEnv {
     const { distributionPort, epmdPort } = this.#kept.get()
     const loopbackOnly = '-kernel inet_dist_use_interface {127,0,0,1}'
@@ -200,8 +196,7 @@ export class LocalRabbitmq implements Rabbitmq {
       ERL_EPMD_ADDRESS: HOST,
       RABBITMQ_NODENAME: this.#nodeName,
       RABBITMQ_DIST_PORT: String(distributionPort),
-      // The node runs in that folder. RabbitMQ's disk monitor quotes the path for a shell, and hangs if the path
-      // contains a quote.
+      // The node runs in that folder. RabbitMQ's disk monitor quotes the path for a shell, and hangs if the path contains a quote.
       RABBITMQ_MNESIA_BASE: process.platform === 'linux' ? '/proc/self/cwd/data' : this.#path('data'),
       RABBITMQ_LOG_BASE: this.#path('log'),
       RABBITMQ_CONFIG_FILE: this.#path('rabbitmq.conf'),

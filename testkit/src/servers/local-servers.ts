@@ -64,10 +64,7 @@ const watchable = (name: ServerProcess['name'], server: LocalRabbitmq | LocalMys
   stop: () => server.stop(),
 })
 
-/**
- * Adapts the state to this location. A moved directory stops its servers at the old location; a copy leaves the
- * original alone.
- */
+/** Adapts the state to this location. A moved directory stops its servers at the old location; a copy leaves the original alone. */
 async function settle(directory: string, onProgress: OnProgress): Promise<void> {
   const state = readState(directory)
   const here = placeOf(directory)

@@ -1,5 +1,4 @@
-// Decides where RabbitMQ and MySQL come from: external servers, a Docker engine, or private instances of installed
-// programs.
+// Decides where RabbitMQ and MySQL come from: external servers, a Docker engine, or private instances of installed programs.
 import { succeeds } from './command.ts'
 import { type Mode, modes, ServersUnavailable } from './servers.ts'
 
@@ -29,10 +28,7 @@ export async function dockerAnswers(): Promise<boolean> {
   return await succeeds('docker', ['info'], ENGINE_ANSWERS_WITHIN_MS)
 }
 
-/**
- * Like chooseMode, but never external, because tests stop servers and delete data. Rejects when IMS_SERVICES forces
- * external.
- */
+/** Like chooseMode, but never external, because tests stop servers and delete data. Rejects when IMS_SERVICES forces external. */
 export async function chooseTestMode(environment: NodeJS.ProcessEnv): Promise<Exclude<Mode, 'external'>> {
   if (environment.IMS_SERVICES === 'external') {
     throw new ServersUnavailable(

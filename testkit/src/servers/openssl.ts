@@ -1,5 +1,4 @@
-// Makes sure that `openssl` is there, because tests create certificates with it. On Debian, `npm test` installs it if
-// missing.
+// Makes sure that `openssl` is there, because tests create certificates with it. On Debian, `npm test` installs it if missing.
 import { succeeds } from './command.ts'
 import { installPackages } from './install.ts'
 import type { OnProgress } from './servers.ts'

@@ -17,9 +17,7 @@ export interface PrivateMysql {
   end(): Promise<void>
 }
 
-/**
- * Starts a server in `directory` with additional command-line `options`. Rejects when the programs are not installed.
- */
+/** Starts a server in `directory` with additional command-line `options`. Rejects when the programs are not installed. */
 export async function privateMysql(directory: string, options: readonly string[]): Promise<PrivateMysql> {
   const [port = 0] = await freePorts(1)
   const password = randomBytes(SECRET_BYTES).toString('base64url')

@@ -16,9 +16,7 @@ export interface TestSpace {
   drop(): Promise<void>
 }
 
-/**
- * Creates an empty vhost with the policies of the suite, and an empty database. Rejects when the servers are external.
- */
+/** Creates an empty vhost with the policies of the suite, and an empty database. Rejects when the servers are external. */
 export async function testSpace(servers: Servers, name: string): Promise<TestSpace> {
   const words = name
     .toLowerCase()

@@ -1,5 +1,4 @@
-// One RabbitMQ user and one MySQL user for each service of the local suite, with the same rights as in every other
-// deployment.
+// One RabbitMQ user and one MySQL user for each service of the local suite, with the same rights as in every other deployment.
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -25,8 +24,7 @@ export async function prepareAccounts(
   const definitions = serviceAccounts(read('rabbitmq', 'definitions.json'), rabbitmq.vhost, rabbitmq.version)
   await Promise.all([
     mysql.sql(read('mysql', 'accounts.sql')),
-    // rabbitmqctl takes seconds, so it runs only for new users. The password tells the data of one broker from that of
-    // another.
+    // rabbitmqctl takes seconds, so it runs only for new users. The password tells the data of one broker from that of another.
     once(join(folder, 'imported-sha256'), `${rabbitmq.password} ${definitions}`, () =>
       rabbitmq.importDefinitions(definitions),
     ),

@@ -52,10 +52,7 @@ export async function startInBackground(
   })
 }
 
-/**
- * The main function of a background supervisor: runs the suite. Its messages go to its log and, during the start, also
- * to the parent.
- */
+/** The main function of a background supervisor: runs the suite. Its messages go to its log and, during the start, also to the parent. */
 export async function superviseInBackground(suite: Suite): Promise<void> {
   const screen = ownScreen()
   const show = showOn({ write: (text) => screen.write(dated(text)) }, nameWidth(suite))

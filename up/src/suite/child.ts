@@ -50,8 +50,7 @@ export function startChild(spec: ServiceSpec, logPath: string, onLine: (line: st
     cwd: spec.cwd,
     env: spec.env,
     stdio: ['ignore', 'pipe', 'pipe'],
-    // A session of its own, so that Ctrl-C in the terminal reaches only the supervisor, which then stops the services
-    // in order.
+    // A session of its own, so that Ctrl-C in the terminal reaches only the supervisor, which then stops the services in order.
     detached: true,
   })
   for (const stream of [child.stdout, child.stderr]) {

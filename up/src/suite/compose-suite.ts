@@ -1,5 +1,4 @@
-// `up`, `down` and `status` on a Docker engine: they run the compose project of the repository, like `docker compose
-// up`.
+// `up`, `down` and `status` on a Docker engine: they run the compose project of the repository, like `docker compose up`.
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -59,10 +58,7 @@ function mustBeLocked({ HTTP_HOST = '', API_KEYS, API_KEYS_FILE }: NodeJS.Proces
   )
 }
 
-/**
- * Builds, starts and waits. Then shows the logs until `stop`, unless `detach`. Exit codes: 0 up, or stopped on request
- * · 1 failed.
- */
+/** Builds, starts and waits. Then shows the logs until `stop`, unless `detach`. Exit codes: 0 up, or stopped on request · 1 failed. */
 export async function composeUp(
   environment: NodeJS.ProcessEnv,
   { detach, stop }: { detach: boolean; stop: AbortSignal },

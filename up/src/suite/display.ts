@@ -39,8 +39,7 @@ export function showOn(screen: Screen, nameWidth: number): Report {
     screen.write(terminal ? `${CLEAR_LINE}${lines}\n${pending}` : `${lines}\n`)
   }
   const hold = (text: string) => {
-    // Some terminals report 0 columns. Lines are cut to the window, because a wrapped line cannot be rewritten in
-    // place.
+    // Some terminals report 0 columns. Lines are cut to the window, because a wrapped line cannot be rewritten in place.
     pending = text === '' ? '' : printable(text).slice(0, (screen.columns || 80) - 1)
     if (terminal) screen.write(`${CLEAR_LINE}${pending}`)
   }

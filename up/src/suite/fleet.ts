@@ -71,10 +71,7 @@ export class Fleet {
     for (const service of this.#services) service.start()
   }
 
-  /**
-   * One step per service. Rejects with StepFailed when a service is not ready in time, or reports an error that waiting
-   * cannot fix.
-   */
+  /** One step per service. Rejects with StepFailed when a service is not ready in time, or reports an error that waiting cannot fix. */
   async waitUntilReady(signal: AbortSignal): Promise<void> {
     for (const service of this.#services) {
       await runStep(this.#report, service.what.name, async (detail) => {

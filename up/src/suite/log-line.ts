@@ -1,5 +1,4 @@
-// Formats one line of a service's log: a JSON record becomes time, level, message and the rest. Any other line stays as
-// it is.
+// Formats one line of a service's log: a JSON record becomes time, level, message and the rest. Any other line stays as it is.
 import { printable } from '@ims/runtime'
 import { z } from 'zod'
 

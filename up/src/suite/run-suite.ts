@@ -1,5 +1,4 @@
-// The life of a running suite, in the foreground or background, from the lock on its directory to the stop of the last
-// server.
+// The life of a running suite, in the foreground or background, from the lock on its directory to the stop of the last server.
 import { once } from 'node:events'
 import { banner } from './banner.ts'
 import { boundLog } from './bound-log.ts'
@@ -17,10 +16,7 @@ import { takeTurn } from './turn.ts'
 const EXIT_INTERRUPTED = 130
 const LOOK_AT_LOGS_EVERY_MS = 10_000
 
-/**
- * Starts the suite and keeps it running until a stop is requested. Resolves with the exit code: 0, 1 (failed) or 130
- * (interrupted).
- */
+/** Starts the suite and keeps it running until a stop is requested. Resolves with the exit code: 0, 1 (failed) or 130 (interrupted). */
 export async function runSuite(suite: Suite, report: Report, request: StopRequest): Promise<number> {
   makePrivateDirectory(suite.directory)
   const code = await inTurn(suite, report, request)

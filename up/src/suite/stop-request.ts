@@ -1,5 +1,4 @@
-// Stop signals such as Ctrl-C: the first asks to stop in order, the second to hurry, the third leaves everything as it
-// is.
+// Stop signals such as Ctrl-C: the first asks to stop in order, the second to hurry, the third leaves everything as it is.
 
 export interface StopRequest {
   /** Aborts when the suite is to stop in order. */

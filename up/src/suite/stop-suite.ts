@@ -12,10 +12,7 @@ const LOOK_EVERY_MS = 100
 /** Time for RabbitMQ and MySQL, in addition to the services' own deadlines (two stages). */
 const SERVERS_STOP_MS = 60_000
 
-/**
- * Stops everything and prints each step. With `deleteData` also deletes RabbitMQ's and MySQL's data. Resolves with the
- * exit code.
- */
+/** Stops everything and prints each step. With `deleteData` also deletes RabbitMQ's and MySQL's data. Resolves with the exit code. */
 export async function stopSuite(suite: Suite, options: { deleteData: boolean }, report: Report): Promise<number> {
   makePrivateDirectory(suite.directory)
   const state = readState(suite.directory)

@@ -1,5 +1,4 @@
-// Keeps one process running, a service or a server. A dead process is reported and restarted, with growing pauses while
-// it keeps dying.
+// Keeps one process running, a service or a server. A dead process is reported and restarted, with growing pauses while it keeps dying.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Child, Exit } from './child.ts'
 import type { ProcessState } from './state.ts'
@@ -7,10 +6,7 @@ import type { ProcessState } from './state.ts'
 /** The exit code of a service with a wrong configuration (EX_CONFIG of sysexits.h). Restarting it soon is pointless. */
 export const EXIT_CONFIG = 78
 
-/**
- * Milliseconds: the first wait before a restart, doubled each time up to the longest, and reset after a process has run
- * this long.
- */
+/** Milliseconds: the first wait before a restart, doubled each time up to the longest, and reset after a process has run this long. */
 export interface RestartPolicy {
   readonly firstMs: number
   readonly longestMs: number
