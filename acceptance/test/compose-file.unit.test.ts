@@ -102,7 +102,7 @@ describe('the compose file', () => {
     expect(pids_limit).toBeGreaterThan(0)
   })
 
-  it("gives the broker the cookie that accounts has made, and opens Erlang's ports inside its container only", () => {
+  it('gives the broker the generated cookie, and opens Erlang’s ports inside its container only', () => {
     const { command, environment, extra_hosts } = compose.services.rabbitmq ?? {}
     expect(command?.join(' ')).toContain('install -m 600 /run/accounts/erlang-cookie /var/lib/rabbitmq/.erlang.cookie')
     expect(environment).toMatchObject({

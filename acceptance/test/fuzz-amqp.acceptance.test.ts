@@ -153,7 +153,7 @@ const bad: fc.Arbitrary<Bad> = fc.oneof(
   }),
 )
 
-describe('the consumers under generated messages', () => {
+describe('the consumers with generated messages', () => {
   let stack: Stack
   let raw: Awaited<ReturnType<typeof openRawPublisher>>
   beforeAll(async () => {

@@ -13,7 +13,7 @@ const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_process
 /** Generous, because tests wait for events and the machine may be busy. */
 jest.setTimeout(30_000)
 
-describe('the suite under generated requests', () => {
+describe('the suite with generated requests', () => {
   let stack: Stack
   const agent = new Agent({ keepAlive: true, maxSockets: 4 })
   beforeAll(async () => {

@@ -17,7 +17,7 @@ import { Requester } from './outgoing/requester.ts'
 import { clockOf, Scope } from './scope.ts'
 import type { Service } from './service.ts'
 
-/** What a running subscription is to its owner. */
+/** A running subscription, as its owner sees it. */
 export interface Subscription {
   notReady(): string | undefined
   /** Stops taking messages, finishes those in flight, and requeues the others. */

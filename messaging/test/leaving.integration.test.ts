@@ -98,7 +98,7 @@ describe('a consumer whose dependency is down', () => {
     expect(logged.at(-1)).toBe('batch handled')
   })
 
-  it('takes few messages at first while the dependency answers and messages fail all the same', async () => {
+  it('uses a small prefetch at first while the dependency is up and messages still fail', async () => {
     const batches: number[] = []
     let fails = true
     await consume(async (deliveries) => {

@@ -79,7 +79,7 @@ function fieldsOf(
   response: ServerResponse,
   { requestId, route, status, ms }: Seen,
 ): object {
-  // Members that are undefined are not written.
+  // Undefined members are omitted.
   return {
     requestId,
     client: clientOf(response)?.name,

@@ -49,7 +49,7 @@ export function shownOutcome(queue: string, done: string, { total, done: count, 
   return `${queue}: ${done} ${count} of ${total}${which}, ${left} left\n`
 }
 
-/** Says every second how far it is and how fast, once there are many. */
+/** Reports progress and rate every second, if there are many. */
 export function progressLines(queue: string, err: (line: string) => void): (progress: Progress) => void {
   const since = performance.now()
   let saidAt = since

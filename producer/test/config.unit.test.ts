@@ -52,7 +52,7 @@ describe('access to the producer', () => {
     }
   }
 
-  it.each(['', ' ', '# none\n'])('is denied when API_KEYS is %j, which is neither a list nor the word', (API_KEYS) => {
+  it.each(['', ' ', '# none\n'])('is denied when API_KEYS is %j, which is neither a list nor "open"', (API_KEYS) => {
     expect(problemsOf({ API_KEYS })).toEqual([expect.stringContaining('API_KEYS: has no key in it')])
   })
 
@@ -60,7 +60,7 @@ describe('access to the producer', () => {
     expect(problemsOf({ API_KEYS_FILE: fileWith('') })).toEqual([expect.stringContaining('API_KEYS: has no key in it')])
   })
 
-  it.each(['0.0.0.0', '::', '10.0.0.1'])('needs keys, or the explicit word, on %s', (HTTP_HOST) => {
+  it.each(['0.0.0.0', '::', '10.0.0.1'])('needs keys or API_KEYS=open on %s', (HTTP_HOST) => {
     expect(problemsOf({ HTTP_HOST })).toEqual([
       `HTTP_HOST=${HTTP_HOST} is not a loopback address: set API_KEYS, or API_KEYS=open to let everybody in`,
     ])
@@ -68,11 +68,11 @@ describe('access to the producer', () => {
     expect(problemsOf({ HTTP_HOST, API_KEYS: KEY_LINE })).toEqual([])
   })
 
-  it.each(['127.0.0.1', '127.9.9.9', '::1', 'localhost'])('may be open without the word on %s', (HTTP_HOST) => {
+  it.each(['127.0.0.1', '127.9.9.9', '::1', 'localhost'])('may be open without API_KEYS on %s', (HTTP_HOST) => {
     expect(problemsOf({ HTTP_HOST })).toEqual([])
   })
 
-  it('accepts a file of keys in place of the word, or of nothing', () => {
+  it('accepts a key file in place of "open", or of nothing', () => {
     const API_KEYS_FILE = fileWith(KEY_LINE)
     for (const API_KEYS of ['open', '', undefined])
       expect(parse({ API_KEYS_FILE, ...(API_KEYS === undefined ? {} : { API_KEYS }) }).apiKeys).toHaveLength(1)

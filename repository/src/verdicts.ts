@@ -43,6 +43,6 @@ export function adjusted(item: Quantity | undefined, { sku, change }: Adjustment
   return { kind: 'adjusted', quantity, repeated: false }
 }
 
-/** The sentence for a change of stock without a message id. */
+/** The message for a change of stock without a message id. */
 export const withoutId =
   'a change of stock needs a message id: without one, a repeat could not be told from another change'

@@ -31,7 +31,7 @@ export type Fault = (typeof FAULTS)[number]
 
 const MESSAGES = ['publish', 'command', 'twice', 'poison', 'many poison', 'query', 'other'] as const
 export const POISONOUS: ReadonlySet<string> = new Set(['poison', 'many poison'])
-/** More than two consumers take when they come back. */
+/** More than the prefetch of two consumers that come back. */
 export const MANY = 21
 
 export const plan = z.strictObject({

@@ -55,7 +55,7 @@ describe('docs/licences.md', () => {
   })
 })
 
-describe('the page of licences', () => {
+describe('the licence page', () => {
   it('follows dependencies through libraries, and uses the version that the services get', () => {
     const rows = licencesPage(lockfile())
       .split('\n')

@@ -107,7 +107,7 @@ describe('the progress of a step', () => {
   })
 })
 
-describe('the table of the status', () => {
+describe('the status table', () => {
   it.each(['local', 'external'])('says how to use rabbitmqctl on our own broker (%s)', (mode) => {
     const rabbitmq = { host: '127.0.0.1', port: 5672, username: 'ims', password: 'secret', vhost: '/' }
     const report = { http: null, rabbitmq, mysql: null, servers: [], services: [] }

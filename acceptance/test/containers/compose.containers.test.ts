@@ -48,7 +48,7 @@ describe('docker compose up --build --wait', () => {
     for (const name of ONE_SHOT) expect(await inspect(name)).toMatchObject({ State: { Status: 'exited', ExitCode: 0 } })
   })
 
-  it("answers the seed's four calls", async () => {
+  it('answers the four calls of the original suite', async () => {
     expect(await call(`${http}/healthcheck`)).toMatchObject({
       status: 200,
       body: { message: 'Health check message sent' },

@@ -166,7 +166,7 @@ export class Consumer<Body, Result> {
     await withDeadline(this.#stop.clock, cancelled, CANCEL_TIMEOUT_MS, 'cancelling the subscription').catch(() => {})
   }
 
-  /** Reads on once half of what may be in hand is free. */
+  /** Resumes reading when half of the allowed amount is free. */
   #left(): void {
     if (this.#inHand.bytes <= this.#inHandMaxBytes / 2) this.#readOnNow()
     this.#startWork()
@@ -367,7 +367,7 @@ export class Consumer<Body, Result> {
   }
 }
 
-/** Kept for each query in hand: one with longer headers is answered by itself. */
+/** Kept for each query in flight. A query with longer headers is not combined with others. */
 const QUESTION_MAX_LENGTH = 1_000
 
 function questionOf({ kind }: Contract, read: Delivery | Refused): string | undefined {

@@ -53,7 +53,7 @@ export class InHand<Body> {
     this.#bytes += held.message.content.length
   }
 
-  /** Bytes of the bodies in hand. */
+  /** Bytes of the bodies in flight. */
   get bytes(): number {
     return this.#bytes
   }

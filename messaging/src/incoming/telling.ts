@@ -18,7 +18,7 @@ import { replyTo } from './reply-envelope.ts'
 /** Longest wait for room for the reply to a command, whose effect is durable anyway. The reply to a query waits until its deadline. */
 const REPLY_WAITS_MOST_MS = 30_000
 
-/** Longest wait until it is known whether a refusal can be sent to its address. */
+/** Longest wait until it is known whether the broker can deliver a refusal to its reply address. */
 const ADDRESS_WAITS_MAX_MS = 2_000
 
 export interface TellingParts<Body, Result> {

@@ -28,7 +28,7 @@ export interface Reply<T> {
   readonly headers: Record<string, unknown>
 }
 
-/** What became of a command that was accepted. `no-reply`: nobody has told within the time. */
+/** The outcome of an accepted command. `no-reply`: no outcome was reported in time. */
 export type CommandReply<Result> =
   | { readonly kind: 'applied'; readonly result: Result }
   | { readonly kind: 'refused'; readonly reason: string; readonly error: string }

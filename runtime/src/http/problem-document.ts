@@ -16,7 +16,7 @@ export interface ProblemDocument {
 export const problemBody = ({ status, kind, title, detail, details }: ProblemDocument): string =>
   JSON.stringify({ type: `urn:ims:problem:${kind}`, title, status, detail, ...details })
 
-/** Sends a problem. The response must not have begun. */
+/** Sends a problem. The response must not have started. */
 export function sendProblemDocument(response: ServerResponse, problem: ProblemDocument): void {
   const bytes = Buffer.from(problemBody(problem))
   response.writeHead(problem.status, {
