@@ -1,5 +1,4 @@
-// The check: compares what was attempted and answered with the database, the log and the dead letters. It uses no clock
-// and no server.
+// The check: compares what was attempted and answered with the database, the log and the dead letters. It uses no clock and no server.
 import type { Attempt, History } from './history.ts'
 
 /** A message must be finished, and its sender have a response, within this time after it was sent. */

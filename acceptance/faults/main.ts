@@ -1,5 +1,4 @@
-// `npm run faults`: the fault ledger on private servers. Exit codes: 0 nothing lost or duplicated · 1 something was ·
-// 64 usage.
+// `npm run faults`: the fault ledger on private servers. Exit codes: 0 nothing lost or duplicated · 1 something was · 64 usage.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'

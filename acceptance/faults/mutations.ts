@@ -1,5 +1,4 @@
-// Removes the guarantees one by one, to prove that the ledger then fails. Each mutation changes one place in the source
-// while it is loaded.
+// Removes the guarantees one by one, to prove that the ledger then fails. Each mutation changes one place in the source while it is loaded.
 
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'

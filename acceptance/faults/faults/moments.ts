@@ -1,5 +1,4 @@
-// Faults at the worst moments: between commit and ack, between the broker's acceptance and its confirm, and with a late
-// ack.
+// Faults at the worst moments: between commit and ack, between the broker's acceptance and its confirm, and with a late ack.
 import { setTimeout as pause } from 'node:timers/promises'
 import type { TcpProxy } from 'testkit'
 import type { ReplicaName } from '../../test/stack.ts'

@@ -1,5 +1,4 @@
-// One replica fails, and the others must do its work: it is frozen inside its transaction, or cut off from the
-// database.
+// One replica fails, and the others must do its work: it is frozen inside its transaction, or cut off from the database.
 
 import type { RowDataPacket } from 'mysql2/promise'
 import type { TcpProxy } from 'testkit'

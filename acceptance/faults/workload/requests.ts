@@ -1,5 +1,4 @@
-// What one client can send, over HTTP or directly to a queue. Every attempt and every response is recorded in the
-// history.
+// What one client can send, over HTTP or directly to a queue. Every attempt and every response is recorded in the history.
 import type { ConfirmChannel, Options } from 'amqplib'
 import type { Attempt, History } from '../history.ts'
 import type { Random } from '../random.ts'
