@@ -1,5 +1,6 @@
 // Jest projects: unit (no servers), integration (one library or service on real servers), acceptance (the whole suite as
-// processes), containers (the whole suite as containers), cluster (the whole suite on Kubernetes).
+// processes), serverless (slow tests without servers), containers (the whole suite as containers), cluster (the whole suite on
+// Kubernetes).
 const swc = {
   jsc: { parser: { syntax: 'typescript' }, target: 'es2024' },
   module: { type: 'es6' },
@@ -22,8 +23,12 @@ export default {
   testTimeout: 60_000,
   projects: [
     project('unit', ['<rootDir>/*/test/**/*.unit.test.ts']),
-    project('integration', ['<rootDir>/*/test/**/*.integration.test.ts']),
-    project('acceptance', ['<rootDir>/acceptance/test/**/*.acceptance.test.ts']),
+    project('integration', ['<rootDir>/*/test/**/*.integration.test.ts', '!<rootDir>/simulation/**']),
+    project('acceptance', ['<rootDir>/acceptance/test/**/*.acceptance.test.ts', '!**/test/pipelines/**']),
+    project('serverless', [
+      '<rootDir>/simulation/test/**/*.integration.test.ts',
+      '<rootDir>/acceptance/test/pipelines/**/*.acceptance.test.ts',
+    ]),
     project('containers', ['<rootDir>/acceptance/test/**/*.containers.test.ts']),
     project('cluster', ['<rootDir>/acceptance/test/**/*.cluster.test.ts']),
   ],

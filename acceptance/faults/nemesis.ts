@@ -27,9 +27,10 @@ export async function strikeRound(scene: Scene, mix: readonly Fault[]): Promise<
   // An interruption ends the waiting, never the repair.
   const lastsMs = Math.max(...struck.map((each) => each.struck.lastsMs))
   await pause(lastsMs, undefined, { signal: interrupted }).catch(() => {})
-  const faults: Round['faults'][number][] = []
-  for (const { fault, struck: one } of struck.reverse())
-    faults.push({ kind: fault.kind, note: one.note, tookEffect: await one.heal() })
+  // At once: a process that was told to end and then frozen ends only after the other fault has let it go on.
+  const faults = await Promise.all(
+    struck.map(async ({ fault, struck: one }) => ({ kind: fault.kind, note: one.note, tookEffect: await one.heal() })),
+  )
   const recoveryMs = await recovered(scene)
   sender.history.disturbances.push({ fromMs: atMs, untilMs: sender.history.nowMs() })
   await pause(random.whole(0, CALM_MOST_MS))

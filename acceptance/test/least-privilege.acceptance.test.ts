@@ -11,6 +11,7 @@ import amqplib, { type Channel } from 'amqplib'
 import mysql from 'mysql2/promise'
 import { hasServerPrograms } from 'testkit'
 import { z } from 'zod'
+import { REHEARSALS } from '../../repository/src/rehearsal.ts'
 import { call, SEED_ITEM } from './http.ts'
 import { ROOT } from './stack.ts'
 
@@ -91,6 +92,16 @@ run(
       expect((await call(`${http}/order_processing`)).body).toEqual([SEED_ITEM])
       expect((await call(`${http}/create_item`, { json: SEED_ITEM, ...wait })).status).toBe(409)
       expect((await call(`${http}/stock_management`, { json: { sku: SEED_ITEM.sku }, ...wait })).status).toBe(200)
+    })
+
+    // A consumer that left its queue because of the database asks with these whether it may come back.
+    it.each([
+      ['consumer_two', 'create'],
+      ['consumer_three', 'delete'],
+      ['consumer_three', 'adjust'],
+      ['consumer_four', 'read'],
+    ] as const)('%s may do what %s takes', async (name, operation) => {
+      for (const statement of REHEARSALS[operation]) expect(await asDatabaseUser(name, statement)).toBe('done')
     })
 
     it.each([

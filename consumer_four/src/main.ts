@@ -30,7 +30,7 @@ void runService({ name: 'consumer_four', config }, async (service) => {
   // Never more queries than connections.
   const consumer = { ...config.consumer, queriesMost: config.mysql.poolSize }
   const inventory = inventoryIn(database)
-  const dependency = () => database.notReady()
+  const dependency = () => database.notReady('read')
   own(await broker.consume(orderProcessing, listItems(inventory, config.listing), consumer, dependency))
   const oneByOne = { ...consumer, queriesMost: 1 }
   own(await broker.consume(movements, listMovements(inventory), oneByOne, dependency))

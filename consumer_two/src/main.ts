@@ -25,5 +25,6 @@ void runService({ name: 'consumer_two', config }, async (service) => {
   own(startRetention(database, config.retention, service), 'the retention of the inbox')
   own(watchIds(database, service), 'the watch on ids')
   const broker = own(await openBroker(config.rabbitmq, service))
-  own(await broker.consume(createItem, storeItems(inventoryIn(database)), config.consumer, () => database.notReady()))
+  const dependency = () => database.notReady('create')
+  own(await broker.consume(createItem, storeItems(inventoryIn(database)), config.consumer, dependency))
 })

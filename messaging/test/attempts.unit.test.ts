@@ -246,6 +246,7 @@ describe('a batch that fails: known faults', () => {
     }
     const batch = run('tuva', judge, { clock, holdMostMs: 10_000 })
     expect(kinds(await batch.outcomes)).toEqual([undefined, undefined, undefined, 'applied'])
+    expect(batch.troubles[0]).toBe('holding 4 messages of q: row is locked')
     const alone = run('t', judge, { clock, holdMostMs: 10_000, joins: 'uab' })
     expect(kinds(await alone.outcomes)).toEqual([undefined, undefined, 'applied', 'applied'])
   })

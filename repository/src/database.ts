@@ -4,6 +4,7 @@ import { type Connections, connectionsTo, type Lent } from './connections.ts'
 import { asTransient, DatabaseError, errnoOf, meaningOf, sentenceOf } from './errors.ts'
 import { migrations } from './migrations/index.ts'
 import { recordedMigrations } from './migrations/recorded.ts'
+import { type Operation, REHEARSALS } from './rehearsal.ts'
 import { faultsOf } from './schema.ts'
 import { readSchema } from './schema-found.ts'
 import type { Sql } from './server-pool.ts'
@@ -31,8 +32,8 @@ export interface Database {
    * lost.
    */
   transaction<T>(work: (sql: Sql, attempt: number) => Promise<T>): Promise<T>
-  /** Why MySQL cannot be used now, in one sentence; undefined when it answered. */
-  notReady(): Promise<string | undefined>
+  /** Why MySQL cannot be used now, or not for `operation`, in one sentence; undefined when it can. */
+  notReady(operation?: Operation): Promise<string | undefined>
   close(): Promise<void>
 }
 
@@ -83,7 +84,7 @@ async function missingMigrations(sql: Sql): Promise<string[]> {
 
 class MysqlDatabase implements Database {
   readonly #connections: Connections
-  #check: Promise<string | undefined> | undefined
+  readonly #checks = new Map<Operation | undefined, Promise<string | undefined>>()
 
   constructor(connections: Connections) {
     this.#connections = connections
@@ -116,19 +117,23 @@ class MysqlDatabase implements Database {
   }
 
   /** Callers share a check that is under way. */
-  notReady(): Promise<string | undefined> {
-    this.#check ??= this.#ping().finally(() => {
-      this.#check = undefined
-    })
-    return this.#check
+  notReady(operation?: Operation): Promise<string | undefined> {
+    const underWay = this.#checks.get(operation)
+    if (underWay !== undefined) return underWay
+    const check = this.#check(operation).finally(() => this.#checks.delete(operation))
+    this.#checks.set(operation, check)
+    return check
   }
 
-  async #ping(): Promise<string | undefined> {
+  async #check(operation: Operation | undefined): Promise<string | undefined> {
     const { address } = this.#connections
+    const statements = operation === undefined ? ['SELECT 1'] : REHEARSALS[operation]
     try {
       const late = () => new Error(`no answer within ${PING_MOST_MS} ms`)
       await withDeadline(
-        this.#connections.lendForCheck(({ sql }) => sql('SELECT 1')),
+        this.#connections.lendForCheck(async ({ sql }) => {
+          for (const statement of statements) await sql(statement)
+        }),
         PING_MOST_MS,
         late,
       )

@@ -132,7 +132,11 @@ describe('a state of the server', () => {
           ),
         ),
       )
+      const notReady = await Promise.all([database.notReady('create'), database.notReady('delete')])
       await root.sql(repair())
+      // Only a new row needs a new id.
+      if (name !== 'ids used up') expect(notReady.map(Boolean)).toEqual(failures.map(Boolean))
+      for (const why of notReady) if (why !== undefined) expect(why).toMatch(sentence)
       const errors = failures.filter((failure) => failure !== undefined)
       expect(errors.length).toBeGreaterThan(0)
       for (const error of errors)
@@ -141,6 +145,8 @@ describe('a state of the server', () => {
       expect(created?.kind).toBe('created')
       const [deleted] = await remove()
       expect(deleted?.kind).toBe('deleted')
+      expect(await database.notReady('create')).toBeUndefined()
+      expect(await database.notReady('delete')).toBeUndefined()
     },
   )
 

@@ -1,4 +1,6 @@
 // `test`: runs all checks, then the integration and acceptance tests on private servers, and prints a summary line.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startServers } from '../servers/index.ts'
 import { chooseTestMode } from '../servers/mode.ts'
@@ -23,9 +25,17 @@ export async function test(args: string[]): Promise<number> {
     const checks = await runChecks(args)
     tally = checks.tally
     if (checks.isGood && !interruption.aborted) {
-      const onServers = await testsOnServers(args, interruption)
-      tally = sum(tally, onServers)
-      isGood = onServers.failed === 0 && tally.passed > 0
+      const withoutServers = new AbortController()
+      const serverless = serverlessTests(args, AbortSignal.any([interruption, withoutServers.signal]))
+      const onServers = testsOnServers(args, interruption).catch((error) => {
+        withoutServers.abort()
+        throw error
+      })
+      for (const result of await Promise.allSettled([onServers, serverless])) {
+        if (result.status === 'rejected') throw result.reason
+        tally = sum(tally, result.value)
+      }
+      isGood = tally.failed === 0 && tally.passed > 0
     }
     if (checks.isGood && tally.passed + tally.failed === 0) say(`✗ no test matches ${args.join(' ')}`)
     if (!checks.isGood) say('✗ the checks failed: the tests that need servers were not run')
@@ -72,6 +82,23 @@ export async function testsOnServers(
   } finally {
     temporary.remove()
     await removeTestDirectory(directory)
+  }
+}
+
+/** Runs the tests that start no server, in parallel with the others, which mostly wait for theirs. */
+async function serverlessTests(args: readonly string[], interrupted: AbortSignal): Promise<Tally> {
+  const projects = ['serverless']
+  if (args.length > 0 && (await listedTests(projects, args)).length === 0) return nothing
+  const folder = mkdtempSync(join(tmpdir(), 'ims-serverless-'))
+  const temporary = new TemporaryFolder()
+  try {
+    const resultsFile = join(folder, 'results.json')
+    const { env } = temporary
+    const tally = await runJest({ projects, args, resultsFile, env, started: () => {}, interrupted })
+    return temporary.remove() ? tally : sum(tally, { ...nothing, failed: 1 })
+  } finally {
+    temporary.remove()
+    rmSync(folder, { recursive: true, force: true })
   }
 }
 
