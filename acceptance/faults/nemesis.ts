@@ -27,7 +27,7 @@ export async function strikeRound(scene: Scene, mix: readonly Fault[]): Promise<
   // An interruption ends the waiting, never the repair.
   const lastsMs = Math.max(...struck.map((each) => each.struck.lastsMs))
   await pause(lastsMs, undefined, { signal: interrupted }).catch(() => {})
-  // At once: a process that was told to end and then frozen ends only after the other fault has let it go on.
+  // In parallel: a process that got SIGTERM and was then frozen ends only after the other fault has let it continue.
   const faults = await Promise.all(
     struck.map(async ({ fault, struck: one }) => ({ kind: fault.kind, note: one.note, tookEffect: await one.heal() })),
   )

@@ -94,7 +94,7 @@ run(
       expect((await call(`${http}/stock_management`, { json: { sku: SEED_ITEM.sku }, ...wait })).status).toBe(200)
     })
 
-    // A consumer that left its queue because of the database asks with these whether it may come back.
+    // A consumer that left its queue because of the database uses these to check whether it can return.
     it.each([
       ['consumer_two', 'create'],
       ['consumer_three', 'delete'],

@@ -120,7 +120,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
         if (part.length === 1 && isDependencyDown(error)) transientInARow += 1
         const isDown = part === first && isDependencyDown(error)
         if (isDown || transientInARow >= TRANSIENT_MAX) break
-        // Before the others are tried, which takes a wait for a lock each.
+        // Before the others are tried, each of which takes one lock wait.
         if (part === first && isContended(error)) this.#report(error, attempt)
         else if (part === first && part.length > 1) this.#warn(error, attempt, part, 'looking for the cause')
         if (part.length > 1) parts.unshift(...inParts(part, isTransient(error) ? 1 : Math.ceil(part.length / 2)))
