@@ -1,11 +1,11 @@
-// Counts effects where they happen, in the transaction that has them: triggers on the inventory, which the suite knows nothing of.
+// Counts effects in the transactions that have them: triggers on the inventory, which the suite does not know about.
 
 import type { Pool, RowDataPacket } from 'mysql2/promise'
 import type { Mysql } from 'testkit'
 import { z } from 'zod'
 import { type Found, keyOf } from './ledger.ts'
 
-/** Lays the triggers into a migrated database. */
+/** Creates the triggers in a migrated database. */
 export async function installAudit(mysql: Pick<Mysql, 'sql'>, database: string): Promise<void> {
   await mysql.sql(`
     USE \`${database}\`;
@@ -43,7 +43,7 @@ const verdicts = z.array(z.object({ queue: z.string(), id: z.string(), error: z.
 
 export type Audit = Pick<Found, 'inserts' | 'deletes' | 'inbox' | 'table' | 'items' | 'movements'>
 
-/** What the triggers have counted, and what is stored now. */
+/** The counts of the triggers, and the rows stored now. */
 export async function readAudit(pool: Pool): Promise<Audit> {
   const query = async (sql: string) => (await pool.query<RowDataPacket[]>(sql))[0]
   const counted = effects.parse(await query('SELECT kind, item_id AS id, quantity, sku, name FROM effect ORDER BY id'))
@@ -65,7 +65,7 @@ export async function readAudit(pool: Pool): Promise<Audit> {
     await query('SELECT queue, CONVERT(message_id USING utf8mb4) AS id, error FROM inbox'),
   )
   for (const { queue, id, error } of recorded) {
-    // A redrive is recorded as a queue of its own.
+    // A redrive is recorded as a separate queue.
     const [name = '', redrives = '0'] = queue.split('#')
     const key = keyOf(name, id)
     const of = inbox.get(key) ?? { applied: [], refused: [] }

@@ -1,6 +1,6 @@
-// What the clients did and were told: the side of the ledger that does not look into the suite.
+// What the clients did and received: the side of the ledger that does not look into the suite.
 
-/** What the sender of a message knows of it: stored for certain, not stored for certain, or neither. */
+/** What the sender of a message knows about it: certainly stored, certainly not stored, or neither. */
 export type Answer = 'accepted' | 'not accepted' | 'unknown'
 
 export interface Attempt {
@@ -15,7 +15,7 @@ export interface Attempt {
   readonly atMs: number
   answer: Answer
   messageId: string | undefined
-  /** How many times it was sent by somebody who asks what becomes of it, and by somebody who does not. */
+  /** How often it was sent by clients that wait for the outcome, and by clients that do not. */
   asked: number
   unasked: number
   /** What a client that asked to wait was told of the effect. */
@@ -26,14 +26,14 @@ export interface Attempt {
   said: string
 }
 
-/** An answer that no state of the suite can justify. */
+/** A response that no state of the suite can justify. */
 export interface Lie {
   readonly atMs: number
   readonly text: string
   readonly sku: string | undefined
 }
 
-/** A time in which a message may be delivered again, and a reply or an ack be lost. */
+/** A period in which a message may be redelivered, and a reply or an ack lost. */
 export interface Disturbance {
   readonly fromMs: number
   readonly untilMs: number
@@ -44,7 +44,7 @@ export class History {
   readonly attempts: Attempt[] = []
   readonly lies: Lie[] = []
   readonly disturbances: Disturbance[] = []
-  /** What the last answers on a sku leave no choice about: the name of the item there is, or undefined for none. */
+  /** What the last responses on a sku imply: the name of the stored item, or undefined for none. */
   readonly expected = new Map<string, string | undefined>()
   readonly answers = new Map<string, number>()
   #lastId = 0
@@ -53,7 +53,7 @@ export class History {
     return performance.now() - this.#began
   }
 
-  /** A word that nothing else in this run has. */
+  /** A word that is unique in this run. */
   unique(prefix: string): string {
     this.#lastId += 1
     return `${prefix}-${this.#lastId}`

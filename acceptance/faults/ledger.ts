@@ -1,17 +1,17 @@
-// The judgement: what was attempted and answered against what is in the database, the log and the dead letters. No clock, no server.
+// The check: compares what was attempted and answered with the database, the log and the dead letters. It uses no clock and no server.
 import type { Attempt, History } from './history.ts'
 import { type ItemFound, isFairRefusal, judgeStock, lowestBySku, type MovementFound } from './stock.ts'
 
-/** A message is through with its consumer, and its sender has an answer, so long after it was sent at the latest. */
+/** A message must be finished, and its sender have a response, within this time after it was sent. */
 const UNDER_WAY_MS = 10_000
 
-/** What is found when everything is healed and drained. */
+/** The data collected when everything is repaired and drained. */
 export interface Found {
-  /** Rows that were inserted into the inventory, by the item's name, as a trigger counted them. */
+  /** Rows inserted into the inventory, by the item's name, as counted by a trigger. */
   readonly inserts: ReadonlyMap<string, number>
-  /** Rows that were deleted from the inventory, by sku, as a trigger counted them. */
+  /** Rows deleted from the inventory, by sku, as counted by a trigger. */
   readonly deletes: ReadonlyMap<string, number>
-  /** What the inbox records of each message, by `keyOf`. */
+  /** The inbox entries of each message, by `keyOf`. */
   readonly inbox: ReadonlyMap<string, Recorded>
   /** How often each health check was logged, by message id. */
   readonly logged: ReadonlyMap<string, number>
@@ -28,13 +28,13 @@ export interface Found {
   readonly unwell: readonly string[]
 }
 
-/** Under which numbers of redrives a message was applied, and under which it was refused. */
+/** The redrive numbers under which a message was applied, and under which it was refused. */
 export interface Recorded {
   readonly applied: readonly number[]
   readonly refused: readonly number[]
 }
 
-/** What tells a message from all others: its queue, and its id or the name of its item. */
+/** Identifies a message: its queue, and its id or the name of its item. */
 export const keyOf = (queue: string, id: string | undefined): string => `${queue} ${id}`
 
 export interface DeadLetterFound {
@@ -60,7 +60,7 @@ export interface Violation {
     | 'left over'
     | 'unwell'
   readonly text: string
-  /** The attempt it is about, if it is about one. */
+  /** The attempt that it belongs to, if any. */
   readonly attempt: Attempt | undefined
 }
 
@@ -68,18 +68,18 @@ export interface Judgement {
   readonly violations: readonly Violation[]
   readonly attempted: number
   readonly accepted: number
-  /** What became of the accepted ones: each leaves one trace, so these and the lost ones are all of them. */
+  /** What happened to the accepted messages: each leaves one trace, so these and the lost ones are all of them. */
   readonly applied: number
   readonly told: number
   readonly setAside: number
   readonly indeterminate: number
   readonly sentTwice: number
   readonly letters: number
-  /** Dead letters beyond the first of their message: a crash between its confirm and the ack sets a message aside twice. */
+  /** Additional dead letters of a message. A crash between its confirm and the ack dead-letters a message twice. */
   readonly setAsideAgain: number
 }
 
-/** Holds the history against what was found. */
+/** Compares the history with the collected data. */
 export function judge(
   history: Pick<History, 'attempts' | 'expected' | 'lies' | 'disturbances'>,
   found: Found,
@@ -140,13 +140,13 @@ function judgeAttempt(attempt: Attempt, found: Found, letters: DeadLetters): Vio
     return say('lie', 'answered "refused", but it took effect')
   if (effects === 0 || attempt.messageId === undefined || attempt.kind === 'healthcheck') return []
   if (aside) return say('both applied and refused', 'applied, and among the dead letters')
-  // What was refused may be applied when somebody has redriven it, and never the other way round.
+  // A refused message may be applied after a redrive, but an applied one never refused.
   if (refused.some((redrives) => !applied.some((later) => later > redrives)))
     return say('both applied and refused', 'applied, and recorded as refused')
   return []
 }
 
-/** In calm a message leaves no more dead letters than it was sent times, and none when its sender was told. */
+/** Without faults, a message leaves at most one dead letter for each time it was sent, and none when its sender was notified. */
 function judgeLetters(attempt: Attempt, letters: number): Violation[] {
   const { told, asked, unasked } = attempt
   const most = told === 'refused' ? unasked : Math.max(asked + unasked, 1)
@@ -175,7 +175,7 @@ function effectsOf(attempt: Attempt, found: Found): number {
   return kind === 'healthcheck' ? (found.logged.get(messageId) ?? 0) : 0
 }
 
-/** E ∪ D ⊆ T: nothing is there that nobody sent. */
+/** E ∪ D ⊆ T: nothing exists that nobody sent. */
 function neverSent(attempts: readonly Attempt[], found: Found, letters: DeadLetters): Violation[] {
   const ids = new Set(attempts.map(({ id }) => id))
   const names = [...found.inserts.keys()].filter((name) => !ids.has(name))
@@ -236,14 +236,14 @@ function judgeDeletes(attempts: readonly Attempt[], found: Found): Violation[] {
   return violations
 }
 
-/** The final table is the model's table. */
+/** The final table equals the table of the model. */
 function judgeTable({ expected, attempts }: Pick<History, 'expected' | 'attempts'>, found: Found) {
   const { table, inserts, deletes } = found
   const violations: Violation[] = []
   const wrong = (sku: string, text: string) => {
     violations.push({ what: 'table', text, attempt: attempts.findLast((each) => each.sku === sku) })
   }
-  // Which item a redrive stored in the end is not for the answers before it to say.
+  // Earlier responses cannot say which item a redrive finally stored.
   const open = new Set(attempts.filter((attempt) => isAppliedByRedrive(attempt, found)).map(({ sku }) => sku))
   for (const [sku, name] of expected) {
     if (open.has(sku)) continue
@@ -263,7 +263,7 @@ function judgeTable({ expected, attempts }: Pick<History, 'expected' | 'attempts
   return violations
 }
 
-/** Dead letters by whatever tells their message: its id, or the name of the item within. */
+/** Dead letters by the identity of their message: its id, or the name of its item. */
 class DeadLetters {
   readonly #all: readonly DeadLetterFound[]
   readonly #counts = new Map<string, number>()
@@ -277,14 +277,14 @@ class DeadLetters {
     return this.#counts.size
   }
 
-  /** How many there are of this message. */
+  /** The number of dead letters of this message. */
   of(attempt: Attempt): number {
     return keysOf(attempt).reduce((sum, key) => sum + (this.#counts.get(key) ?? 0), 0)
   }
 
   without(attempts: readonly Attempt[]): DeadLetterFound[] {
     const sent = new Set(attempts.flatMap(keysOf))
-    // A command whose answer did not name its message can only be told by its sku.
+    // A command whose response did not contain the message id can only be identified by its sku.
     const nameless = new Set(attempts.filter(({ messageId }) => messageId === undefined).map(({ sku }) => sku))
     return this.#all.filter((letter) => !sent.has(keyOfLetter(letter)) && !nameless.has(skuIn(letter.body)))
   }

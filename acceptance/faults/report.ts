@@ -1,4 +1,4 @@
-// What a run prints: a line for each round, one line that sums up, and the history of every message that went wrong.
+// The output of a run: a line for each round, a summary line, and the history of every message that went wrong.
 import { inspect } from 'node:util'
 import type { Violation } from './ledger.ts'
 import type { Round } from './nemesis.ts'
@@ -49,7 +49,7 @@ export function summaryLine({ rounds, judgement, repeated, history }: Run, seed:
   ].join(' · ')
 }
 
-/** The story of each message that went wrong, as far as it is known. */
+/** The history of each message that went wrong, as far as it is known. */
 export function violationLines(run: Run): string[] {
   const { violations } = run.judgement
   const told = violations.slice(0, TOLD_MOST).flatMap((violation) => storyOf(violation, run))

@@ -1,4 +1,4 @@
-// The alerts that are shipped, read from their one source.
+// The shipped alerts, read from their one source.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'yaml'

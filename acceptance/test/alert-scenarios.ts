@@ -1,15 +1,15 @@
 // What happens to the suite, as Prometheus sees it, and which alerts ring: a table of series that differ from those of a suite that is well.
 import { services } from '@ims/accounts/suite'
 
-/** Promtool's notation for the values of a series, one every ten seconds unless the scenario says `everyS`. */
+/** Promtool's notation for the values of a series, one every ten seconds unless the scenario sets `everyS`. */
 export type Values = string
 const PER_MINUTE = 6
 
-/** Values that stay as they are: each for so many minutes. */
+/** Constant values, each for a number of minutes. */
 export const level = (...parts: readonly (readonly [value: number, minutes: number])[]): Values =>
   parts.map(([value, minutes]) => `${value}x${minutes * PER_MINUTE - 1}`).join(' ')
 
-/** A counter that rises by so much a second: each rate for so many minutes. */
+/** A counter with a rate per second, each rate for a number of minutes. */
 export function rising(...parts: readonly (readonly [perSecond: number, minutes: number])[]): Values {
   let from = 0
   return parts
@@ -22,22 +22,22 @@ export function rising(...parts: readonly (readonly [perSecond: number, minutes:
     .join(' ')
 }
 
-/** Nothing is scraped for so many minutes. */
+/** Nothing is scraped for this many minutes. */
 export const gone = (minutes: number): Values => `_x${minutes * PER_MINUTE}`
 
 export type Series = Readonly<Record<string, Values>>
 
-/** Which alerts ring at a minute: these, and no other. */
+/** Exactly these alerts fire at a minute. */
 type Ringing = readonly [minute: number, alerts: readonly string[]]
 
 export interface Scenario {
   readonly name: string
-  /** Series instead of, or besides, those of a suite that is well. */
+  /** Series in place of, or in addition to, those of a healthy suite. */
   readonly series: Series
-  /** Series of a suite that is well which are not there. */
+  /** Series of a healthy suite that are missing. */
   readonly without?: RegExp
   readonly ringing: readonly Ringing[]
-  /** Seconds from one value to the next. With 60, what is called a minute above is six. */
+  /** Seconds between two values. With 60, each minute above stands for six. */
   readonly everyS?: number
 }
 
@@ -46,7 +46,7 @@ const CONSUMERS: Readonly<Record<string, string>> = Object.fromEntries(
   services.flatMap(({ name, consumes: [queue] }) => (queue === undefined ? [] : [[name, queue]])),
 )
 const SERVICES = ['producer', ...Object.keys(CONSUMERS)]
-/** Minutes that series of a suite that is well go on for. */
+/** The length of the healthy suite's series, in minutes. */
 const LONG = 320
 
 export const ready = (service: string, instance = 'a') => `ims_ready{service="${service}",instance="${instance}"}`
@@ -60,7 +60,7 @@ export const failedBecause = (reason: string) =>
   `ims_http_requests_failed_total{service="producer",route="/create_item",status="503",reason="${reason}"}`
 export const confirmed = (queue: string) => `ims_messages_confirmed_total{service="producer",queue="${queue}"}`
 const listed = (le: string) => `ims_rpc_duration_seconds_bucket{service="producer",queue="order_processing",le="${le}"}`
-/** Pages of the list, five a second: each takes less than 0.1 s, or between 1 and 2.5 s. */
+/** Listing pages, five per second. Each takes less than 0.1 s, or between 1 and 2.5 s. */
 export const listing = (...parts: readonly (readonly [isSlow: boolean, minutes: number])[]): Series => ({
   [listed('0.1')]: rising(...parts.map(([isSlow, minutes]) => [isSlow ? 0 : 5, minutes] as const)),
   [listed('1')]: rising(...parts.map(([isSlow, minutes]) => [isSlow ? 0 : 5, minutes] as const)),
@@ -72,7 +72,7 @@ const channel = (metric: string, name: string) =>
 export const unacked = (name: string) => channel('unacked', name)
 export const acked = (name: string) => channel('acked_total', name)
 
-/** A suite that is well, under 20 requests a second. */
+/** A healthy suite under 20 requests per second. */
 export const WELL: Series = Object.fromEntries([
   ...SERVICES.flatMap((service) => [
     [up(service), level([1, LONG])],
@@ -87,11 +87,11 @@ export const WELL: Series = Object.fromEntries([
   ['rabbitmq_disk_space_available_bytes{instance="r0"}', level([60e9, LONG])],
   ['rabbitmq_disk_space_available_limit_bytes{instance="r0"}', level([1e9, LONG])],
   [answered(200), rising([20, LONG])],
-  // A sender's mistakes and a requester who has gone are no failures of ours.
+  // A sender's mistakes, and a requester that has disconnected, are not failures of the suite.
   [answered(400), rising([1, LONG])],
   ['ims_messages_not_accepted_total{service="consumer_four",queue="replies",reason="unroutable"}', rising([1, LONG])],
   ...Object.entries(CONSUMERS).flatMap(([service, queue]) => [
-    // Sampled while a few are on their way.
+    // Sampled while a few messages are in flight.
     [depth(queue), `0+1x4 3x${LONG * PER_MINUTE}`],
     [consumers(queue), level([1, LONG])],
     [confirmed(queue), rising([5, LONG])],
@@ -108,7 +108,7 @@ export const WELL: Series = Object.fromEntries([
 const ofDatabase = services.filter(({ tables }) => tables).map(({ name }) => name)
 const all = (services: readonly string[], values: Values, of = ready): Series =>
   Object.fromEntries(services.map((service) => [of(service), values]))
-/** So many minutes well, so many failing with this reason, then well again. */
+/** Healthy for some minutes, failing with this reason for some, then healthy again. */
 const failing = (well: number, bad: number, { share = 1, reason = 'disconnected' } = {}): Series => ({
   [answered(200)]: rising([20, well], [20 * (1 - share), bad], [20, 120]),
   [answered(503)]: rising([0, well], [20 * share, bad], [0, 120]),
@@ -117,7 +117,7 @@ const failing = (well: number, bad: number, { share = 1, reason = 'disconnected'
 const T = 60
 const W = 'Watchdog'
 
-/** Something happens after an hour; minutes are those since the start. */
+/** An event after an hour. Minutes count from the start. */
 export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'normal load, for four hours',
@@ -192,7 +192,7 @@ export const SCENARIOS: readonly Scenario[] = [
     ringing: [
       [T + 0.5, [W]],
       [T + 1.5, [W, 'BrokerUnavailable']],
-      // What rings besides is inhibited by BrokerUnavailable.
+      // BrokerUnavailable inhibits the other alerts.
       [T + 6, [W, 'BrokerUnavailable', 'BrokerNodeDown', 'RequestsFailing', 'ServiceNotReady', 'InstanceNotReady']],
       [T + 12.5, [W, 'BrokerUnavailable']],
       [T + 14, [W]],
@@ -462,7 +462,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'backups that succeed once a day, and then no more',
     series: {
-      // Times count from 0 in these tests: the last good one was 25 hours before.
+      // Times start at 0 in these tests. The last good one was 25 hours earlier.
       'kube_cronjob_created{cronjob="mysql-backup"}': level([-864_000, LONG]),
       'kube_cronjob_status_last_successful_time{cronjob="mysql-backup"}': level([-90_000, LONG]),
     },

@@ -1,4 +1,4 @@
-// Alertmanager itself takes our configuration, calls once for each cause, and posts to a receiver.
+// A real Alertmanager accepts our configuration, notifies once per cause, and posts to a receiver.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -17,14 +17,14 @@ jest.setTimeout(120_000)
 const CONFIGURATION = join(ROOT, 'dockercompose/observability/alertmanager/alertmanager.yml')
 const STARTS_WITHIN_MS = 60_000
 
-/** An alert's labels: its name, and those by which one inhibits another. */
+/** An alert's labels: its name, and those that inhibition rules compare. */
 type Alert = readonly [alertname: string, labels?: Readonly<Record<string, string>>]
 
 interface Causes {
   readonly name: string
-  /** What rings in Prometheus. */
+  /** The alerts that fire in Prometheus. */
   readonly ringing: readonly Alert[]
-  /** What somebody is told of. */
+  /** The notifications that are sent. */
   readonly told: readonly string[]
 }
 
@@ -156,7 +156,7 @@ function tests(program?: Program): void {
   }
 
   it.each(CAUSES.map((causes) => [causes.name, causes] as const))(
-    'tells once of each cause: %s',
+    'sends one notification per cause: %s',
     async (_, { ringing, told }) => {
       await ring(ringing, 'critical')
       await eventually(async () => {
@@ -168,7 +168,7 @@ function tests(program?: Program): void {
     },
   )
 
-  it('posts to whom it concerns: a page, a warning, a heartbeat', async () => {
+  it('routes each kind to its receiver: a page, a warning, a heartbeat', async () => {
     await ring([['RequestsFailing']], 'critical')
     await ring([['DeadLettersWaiting', { queue: 'create_item.dead-letter' }]], 'warning')
     await ring([['Watchdog']], 'none')

@@ -1,4 +1,4 @@
-// Prometheus itself takes our configuration; its alerts ring when they should, and no others (alert-scenarios.ts).
+// A real Prometheus accepts our configuration. Its alerts fire when they should, and no others do (alert-scenarios.ts).
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,7 +20,7 @@ function alerts(promtool?: Program): void {
   const directory = mkdtempSync(join(tmpdir(), 'ims-alerts-'))
   afterAll(() => rmSync(directory, { recursive: true, force: true }))
 
-  it('stand in a configuration that Prometheus takes', () => {
+  it('are part of a configuration that Prometheus accepts', () => {
     expect(run('check', 'config', join(DIRECTORY, 'prometheus.yml'))).toContain('1 rule files found')
   })
 
@@ -31,7 +31,7 @@ function alerts(promtool?: Program): void {
   })
 }
 
-/** The scenario in promtool's form; JSON is YAML. */
+/** The scenario in promtool's form. JSON is valid YAML. */
 function testOf({ name, series, without, ringing, everyS = 10 }: Scenario): object {
   const kept = Object.entries(WELL).filter(([key]) => !without?.test(key))
   const all = { ...Object.fromEntries(kept), ...series }

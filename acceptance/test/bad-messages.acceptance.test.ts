@@ -1,4 +1,4 @@
-// CONTRACT: each bad message that crashed a Python consumer, or was lost, is set aside with a reason, and the next one is processed.
+// CONTRACT: each bad message that crashed a Python consumer, or was lost, is dead-lettered with a reason, and the next one is processed.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { call, item } from './http.ts'
@@ -86,7 +86,7 @@ describe('bad messages on the queues', () => {
     ['invalid UTF-8', Buffer.from([0xff])],
   ])('healthcheck: %s', async (_, body) => await rejected('healthcheck', body, 'not-json'))
 
-  it('order_processing: without an address to reply to, with a dead one, and not JSON', async () => {
+  it('order_processing: no reply address, a dead one, and a body that is not JSON', async () => {
     stack.channel.sendToQueue('order_processing', json(['message', 'Order Processing']), {})
     stack.channel.sendToQueue('order_processing', json([]), {
       replyTo: 'amq.rabbitmq.reply-to.bogus',
@@ -100,12 +100,12 @@ describe('bad messages on the queues', () => {
     expect((await call(`${stack.http}/order_processing`)).body).toEqual([item(0)])
   })
 
-  it('refuses a sku that another item has, and keeps that item', async () => {
+  it('rejects a sku that another item has, and keeps that item', async () => {
     await rejected('create_item', json({ ...item(0), name: 'another' }), 'duplicate-sku')
     expect((await call(`${stack.http}/order_processing`)).body).toEqual([item(0)])
   })
 
-  it('refuses another message under an id that was used before', async () => {
+  it('rejects a different message with an id that was used before', async () => {
     const send = (n: number) =>
       stack.channel.sendToQueue('create_item', json(item(n)), { persistent: true, messageId: 'once' })
     send(70)
@@ -117,7 +117,7 @@ describe('bad messages on the queues', () => {
     await call(`${stack.http}/stock_management`, { json: { sku: 'SKU-70' }, headers: { Prefer: 'wait=10' } })
   })
 
-  it('lets one bad message in a crowd cost nothing to its neighbours', async () => {
+  it('does not affect the good messages around a bad one', async () => {
     for (let n = 100; n < 400; n += 1)
       stack.channel.sendToQueue('create_item', n % 50 === 0 ? Buffer.from('bad') : json(item(n)), { persistent: true })
     await eventually(async () => expect(await stack.skus()).toHaveLength(1 + 294))
@@ -128,7 +128,7 @@ describe('bad messages on the queues', () => {
     })
   })
 
-  it('leaves every service alive, ready and with nothing unsettled', async () => {
+  it('leaves every service alive, ready and without unacknowledged messages', async () => {
     await stack.ready()
     for (const queue of ['healthcheck', 'create_item', 'stock_management', 'order_processing'])
       await eventually(async () => expect(await stack.depth(queue)).toBe(0))

@@ -1,4 +1,4 @@
-// The compose file and the Dockerfiles as text: the five alike, every container hardened, nothing published beyond loopback.
+// The compose file and the Dockerfiles as text: the five are alike, every container is hardened, and only loopback ports are published.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { services as suite } from '@ims/accounts/suite'
@@ -37,22 +37,22 @@ const compose = z
     secrets: z.record(z.string(), z.object({ file: z.string() })),
   })
   .parse(parse(read('dockercompose/docker-compose.yml'), { merge: true }))
-/** No registry has this name: nobody else's image can be run in place of one that is missing. */
+/** No registry has this name, so that a missing image is never replaced by somebody else's. */
 const OURS = 'registry.invalid/ims/'
 const services = Object.entries(compose.services)
 
 describe('the Dockerfiles', () => {
-  it('are alike but for the name of the service', () => {
+  it('differ only in the name of the service', () => {
     const [first, ...others] = SERVICES.map((name) => read(`${name}/Dockerfile`).replaceAll(name, 'SERVICE_NAME'))
     for (const other of others) expect(other).toBe(first)
   })
 
-  it('end at a signal that comes while they are being loaded', () => {
+  it('end on a signal that arrives while they are loading', () => {
     expect(read('producer/Dockerfile')).toContain('\nCMD ["node", "--import", "./runtime/src/early-signals.ts", ')
     expect(services.filter(([, { image, init }]) => image.startsWith(OURS) && init !== true)).toEqual([])
   })
 
-  it('start from a pinned version of Node, the one that the project brings itself', () => {
+  it('start from a pinned version of Node, the same as the project’s own', () => {
     const { optionalDependencies } = z
       .object({ optionalDependencies: z.record(z.string(), z.string()) })
       .parse(JSON.parse(read('package.json')))
@@ -62,7 +62,7 @@ describe('the Dockerfiles', () => {
     expect(new Set([...versions, ...Object.values(optionalDependencies)]).size).toBe(1)
   })
 
-  it('leave no program behind that installs others', () => {
+  it('contain no package manager', () => {
     for (const name of ['producer', 'accounts']) {
       const text = read(`${name}/Dockerfile`)
       const last = text.slice(text.lastIndexOf('\nFROM '))
@@ -73,14 +73,14 @@ describe('the Dockerfiles', () => {
 })
 
 describe('the compose file', () => {
-  it('is what docker compose finds at the root', () => {
+  it('is at the root, where docker compose finds it', () => {
     expect(parse(read('docker-compose.yml'))).toMatchObject({ include: ['dockercompose/docker-compose.yml'] })
   })
 
-  it.each(services)('gives %s no more rights than it needs, and a limit', (_, each) => {
+  it.each(services)('gives %s only the rights it needs, and a memory limit', (_, each) => {
     expect(each).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] })
     expect(each.mem_limit).toMatch(/^\d+[mg]$/)
-    // Our own images say 1000:1000 themselves.
+    // Our own images set 1000:1000 themselves.
     if (!each.image.startsWith(OURS)) expect(each.user).toMatch(/^(?!root$|0$)\w+$/)
     for (const [name, value] of Object.entries(each.environment))
       expect([name, /PASSWORD|SECRET/.test(name) && !value.startsWith('/run/accounts/')]).toEqual([name, false])
@@ -95,7 +95,7 @@ describe('the compose file', () => {
     else expect(image).toMatch(/^[\w/]+:v?\d+\.\d+[\w.-]*$/)
   })
 
-  it.each(services)('bounds the log and the processes of %s', (_, { logging, pids_limit }) => {
+  it.each(services)('limits the log and the processes of %s', (_, { logging, pids_limit }) => {
     expect(logging.options).toEqual({
       'max-size': expect.stringMatching(/^\d+m$/),
       'max-file': expect.stringMatching(/^\d+$/),
@@ -103,7 +103,7 @@ describe('the compose file', () => {
     expect(pids_limit).toBeGreaterThan(0)
   })
 
-  it("gives the broker the cookie that accounts has made, and opens Erlang's ports inside its container only", () => {
+  it('gives the broker the generated cookie, and opens Erlang’s ports inside its container only', () => {
     const { command, environment, extra_hosts } = compose.services.rabbitmq ?? {}
     expect(command?.join(' ')).toContain('install -m 600 /run/accounts/erlang-cookie /var/lib/rabbitmq/.erlang.cookie')
     expect(environment).toMatchObject({
@@ -113,9 +113,9 @@ describe('the compose file', () => {
     expect(extra_hosts).toEqual(['rabbitmq:127.0.0.1'])
   })
 
-  it('opens the API by the word alone, which gives way to a file of keys, and serves local host names unless told otherwise', () => {
+  it('opens the API only if told so explicitly, prefers a file of keys, and serves local host names by default', () => {
     expect(compose.services.producer?.environment).toMatchObject({
-      // Without a colon: an empty API_KEYS reaches the producer, which refuses it.
+      // Without a colon: an empty API_KEYS reaches the producer, which rejects it.
       API_KEYS: expect.stringMatching(/^\$\{API_KEYS-open\}$/),
       API_KEYS_FILE: expect.stringMatching(/^\$\{API_KEYS_FILE:\+\/run\/secrets\/api-keys\}$/),
       HTTP_ALLOWED_HOSTS: expect.stringMatching(/^\$\{HTTP_ALLOWED_HOSTS-producer\}$/),
@@ -125,7 +125,7 @@ describe('the compose file', () => {
     })
   })
 
-  it('publishes on loopback only, and without the profile nothing but the API and the management UI', () => {
+  it('publishes on loopback only, and without the profile only the API and the management UI', () => {
     const published = services.flatMap(([name, { ports, profiles }]) => ports.map((port) => ({ name, port, profiles })))
     for (const { port } of published) expect(port).toMatch(/^(127\.0\.0\.1|\$\{HTTP_ADDRESS:-127\.0\.0\.1\}):/)
     expect(published.filter(({ profiles }) => profiles.length === 0).map(({ name }) => name)).toEqual([
@@ -134,9 +134,9 @@ describe('the compose file', () => {
     ])
   })
 
-  it('keeps the database and the broker on networks without a way out', () => {
+  it('keeps the database and the broker on networks without internet access', () => {
     expect(compose.networks).toMatchObject({ broker: { internal: true }, database: { internal: true } })
-    // A port can be published through another network only: what leaves this one is not answered.
+    // A port must be published through another network, because responses do not leave this one.
     const outside = compose.services.rabbitmq?.networks.filter((name) => compose.networks[name]?.internal !== true)
     expect(outside).toEqual(['management'])
     expect(compose.networks.management).toEqual({
@@ -147,7 +147,7 @@ describe('the compose file', () => {
     expect(compose.services.mysql?.networks).toEqual(['database'])
   })
 
-  it('mounts files that are there and volumes that are declared', () => {
+  it('mounts existing files and declared volumes', () => {
     for (const mount of services.flatMap(([, { volumes }]) => volumes)) {
       const source = mount.split(':')[0] ?? ''
       if (source.startsWith('.'))
@@ -156,7 +156,7 @@ describe('the compose file', () => {
     }
   })
 
-  it('gives each volume of accounts to the one-shot that fills it and to its owner, and to nobody else', () => {
+  it('mounts each accounts volume in the one-shot that fills it and in its owner, and nowhere else', () => {
     for (const volume of Object.keys(compose.volumes).filter((name) => name.startsWith('accounts-'))) {
       const owner = volume.replace('accounts-', '').replace('-', '_')
       const users = services.filter(([, { volumes }]) => volumes.some((mount) => mount.startsWith(`${volume}:`)))

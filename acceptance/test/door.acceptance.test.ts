@@ -1,4 +1,4 @@
-// The producer's doors as a process: what it refuses to start with, whom it serves without keys, and what a changed file of keys does.
+// Access to the producer as a process: invalid settings, access without keys, and a changed key file.
 import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { get } from 'node:http'
@@ -49,7 +49,7 @@ describe('the producer', () => {
     60_000,
   )
 
-  it('serves without keys this machine alone, at both ports', async () => {
+  it('without keys, serves only this machine, at both ports', async () => {
     const producer = start({})
     const port = await said(producer, LISTENING)
     const admin = await said(producer, ADMIN)
@@ -64,7 +64,7 @@ describe('the producer', () => {
     }
   }, 60_000)
 
-  it('makes a removed key invalid although another line has a mistake, and says so where operators look', async () => {
+  it('revokes a removed key although another line has a mistake, and reports the mistake in the log and at /readyz', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ims-door-'))
     const file = join(directory, 'keys')
     writeFileSync(file, `${line('stays', 'one')}\n${line('goes', 'two')}\n`)

@@ -1,17 +1,17 @@
-// Checks out the version before the last change of the schema, so that its processes can run beside today's.
+// Checks out the version before the last schema change, so that its processes can run beside the current ones.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { linkDependencies } from './copied-sources.ts'
 import { ROOT } from './stack.ts'
 
-/** A file that is added here changes the schema. */
+/** Each file added here changes the schema. */
 const SCHEMA = ['repository/src/migrations', 'repository/src/schema.ts']
 
 const git = (...args: string[]) =>
   execFileSync('git', args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
 
-/** The commit whose processes must keep working on today's schema, or the reason why it cannot be determined. */
+/** The commit whose processes must still work on the current schema, or the reason why it cannot be determined. */
 export function earlierVersion(): { commit: string } | { missing: string } {
   try {
     // The change is not committed yet, so HEAD is the version before it.

@@ -1,4 +1,4 @@
-// A short run of the fault ledger on real servers, and the check that it would find harm: each guarantee taken away, it must go red.
+// A short run of the fault ledger on real servers, and a check that it detects harm: without any one guarantee, it must fail.
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { attachServers, type Servers } from 'testkit'
 import { faults, mixOf } from '../faults/faults/index.ts'
@@ -8,7 +8,7 @@ import { runLedger } from '../faults/run.ts'
 
 const MINUTE_MS = 60_000
 const MUTATED_MINUTES = 0.3
-/** A mutation bites when its moment comes: so many runs at most, each with a seed of its own. */
+/** The largest number of runs, each with its own seed. A mutation shows only when the right moment comes. */
 const MUTATED_RUNS_MOST = 3
 
 describe('the fault ledger', () => {
@@ -18,7 +18,7 @@ describe('the fault ledger', () => {
   })
 
   it(
-    'finds nothing lost and nothing doubled in two minutes of faults',
+    'finds nothing lost and nothing duplicated in two minutes of faults',
     async () => {
       const seed = Number(process.env.IMS_FAULTS_SEED ?? Math.floor(Math.random() * 2 ** 31))
       const run = await runLedger({ servers, seed, minutes: 2, kindsMin: 6, clients: 12, mix: faults })
@@ -36,7 +36,7 @@ describe('the fault ledger', () => {
   )
 
   it.each(mutations)(
-    'goes red with $name',
+    'fails with the mutation: $name',
     async (mutation) => {
       let violations = 0
       for (let seed = 1; seed <= MUTATED_RUNS_MOST && violations === 0; seed += 1) {

@@ -18,7 +18,7 @@ describe('the suite under faults', () => {
   }, MINUTE_MS)
   afterAll(async () => await stack.stop(), MINUTE_MS)
   afterEach(async () => {
-    // A test that failed has left its load on, which would be in the way of all others.
+    // A failed test has left its load running, which would disturb the next tests.
     await Promise.all(loads.splice(0).map(({ stop }) => stop()))
     await stack.ready()
     await eventually(async () => expect(await stack.depth('create_item')).toBe(0))
@@ -32,7 +32,7 @@ describe('the suite under faults', () => {
     return started
   }
 
-  /** Everything accepted is a row, exactly once (sku is unique), and nothing was set aside. */
+  /** Everything accepted is a row, exactly once (sku is unique), and nothing was dead-lettered. */
   const allApplied = async (accepted: readonly string[], withinMs = 30_000) => {
     expect(accepted.length).toBeGreaterThan(0)
     await eventually(async () => {
@@ -47,7 +47,7 @@ describe('the suite under faults', () => {
     ['the rows of the first', ['held-0']],
     ['the rows of the first five', ['held-0', 'held-1', 'held-2', 'held-3', 'held-4']],
   ])(
-    'deletes the other items of a batch while somebody holds %s, and those afterwards',
+    'deletes the other items of a batch while somebody locks %s, and those afterwards',
     async (_, held) => {
       const skus = Array.from({ length: 20 }, (_, n) => `held-${n}`)
       await stack.pool.query('INSERT INTO inventory (sku) VALUES ?', [skus.map((sku) => [sku])])
@@ -68,7 +68,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'outlives a stop and start of the broker',
+    'survives a stop and start of the broker',
     async () => {
       const { accepted, answers, stop } = load(10_000)
       await pauseMs(1_000)
@@ -91,7 +91,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'outlives a broker that is killed',
+    'survives a killed broker',
     async () => {
       const { accepted, stop } = load(20_000)
       await pauseMs(1_000)
@@ -106,7 +106,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'outlives connections that the operator closes by force, again and again',
+    'survives connections that the operator closes by force, again and again',
     async () => {
       const { accepted, stop } = load(30_000)
       for (let round = 0; round < 5; round += 1) {
@@ -121,7 +121,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'holds messages while MySQL is away for 30 seconds, says so, and dead-letters none',
+    'keeps retrying and reports it while MySQL is down for 30 seconds, and dead-letters nothing',
     async () => {
       const { accepted, stop } = load(40_000)
       await pauseMs(500)
@@ -168,7 +168,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'ends with exit code 0 within its deadline on SIGTERM under load, and another takes over without loss',
+    'exits with 0 within its deadline on SIGTERM under load, and another replica takes over without loss',
     async () => {
       const { accepted, stop } = load(60_000)
       for (const name of ['consumer_two', 'consumer_two'] as const) {
@@ -188,7 +188,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'finishes what the producer has in hand on SIGTERM: each request is answered or refused, none is half told',
+    'answers or refuses each request in flight when the producer gets SIGTERM, and cuts off none',
     async () => {
       const { accepted, answers, stop } = load(65_000)
       await pauseMs(500)
@@ -199,14 +199,14 @@ describe('the suite under faults', () => {
       await stack.ready()
       await stop()
       await allApplied(accepted)
-      // 0: the connection was refused while nobody listened
+      // 0: the connection was refused while nothing listened
       expect([...answers.keys()].filter((status) => ![200, 503, 0].includes(status))).toEqual([])
     },
     MINUTE_MS,
   )
 
   it(
-    'answers 503 with Retry-After while the broker has a memory alarm, and nothing hangs',
+    'answers 503 with Retry-After while the broker has a memory alarm, and no request hangs',
     async () => {
       const { rabbitmq } = stack.servers
       await rabbitmq.ctl('set_vm_memory_high_watermark', '0.00001')
@@ -232,7 +232,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'has no more dead letters after a redrive that a memory alarm stopped than before it',
+    'has no more dead letters after a redrive interrupted by a memory alarm than before it',
     async () => {
       const { rabbitmq } = stack.servers
       for (let number = 0; number < 551; number += 1)
@@ -247,7 +247,7 @@ describe('the suite under faults', () => {
         await rabbitmq.ctl('set_vm_memory_high_watermark', '0.4')
       }
       await stack.ready()
-      await pauseMs(5_000) // what the broker would read now would be refused again
+      await pauseMs(5_000) // the broker would read these messages now, and they would be refused again
       await eventually(async () => expect(await stack.depth('create_item')).toBe(0), MINUTE_MS)
       expect(await stack.deadLetters('create_item')).toHaveLength(551)
     },
@@ -269,7 +269,7 @@ describe('the suite under faults', () => {
     MINUTE_MS,
   )
 
-  it('does not bring an item back when its create is delivered again after the delete', async () => {
+  it('does not restore an item when its create is redelivered after the delete', async () => {
     const body = Buffer.from(JSON.stringify(item(90_000)))
     const send = () => stack.channel.sendToQueue('create_item', body, { persistent: true, messageId: 'create-90000' })
     send()
@@ -285,7 +285,7 @@ describe('the suite under faults', () => {
   })
 
   it(
-    'shares one queue between three consumers without loss or double effect',
+    'shares one queue between three consumers without loss or duplicates',
     async () => {
       const extra = [await stack.start('consumer_two'), await stack.start('consumer_two')]
       await stack.ready('consumer_two')

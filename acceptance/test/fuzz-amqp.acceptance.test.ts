@@ -1,4 +1,5 @@
-// Thousands of messages with generated bodies and properties, put on the queues byte by byte among good ones: each bad one becomes a dead letter, each good one has its effect, no consumer ends.
+// Thousands of messages with generated bodies and properties, mixed with good ones. Each bad one is dead-lettered, each
+// good one is applied, and no consumer ends.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { eventually, fuzzParameters } from 'testkit'
@@ -18,14 +19,14 @@ const QUEUES = [
   'stock_management',
   'order_processing',
 ] as const satisfies readonly Queue[]
-/** One good message for so many bad ones. */
+/** The number of bad messages for each good one. */
 const CANARY_EVERY = 10
 const { numRuns, seed } = fuzzParameters(2_000)
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))
 const canary = (n: number) => ({ sku: `canary-${n}`, name: 'n', label: 'l', price: 1, quantity: 1 })
 
-/** Text in UTF-8, or bytes that are not. */
+/** Text in UTF-8, or bytes that are not UTF-8. */
 const shortBytes = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 60 }).map((text) => Buffer.from(text)),
   fc.uint8Array({ maxLength: 255 }).map((bytes) => Buffer.from(bytes)),
@@ -82,7 +83,7 @@ const properties: fc.Arbitrary<RawProperties> = fc
   )
   .map((given) => given)
 
-/** Bodies that no queue takes. */
+/** Bodies that no queue accepts. */
 const broken = fc.oneof(
   fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.concat([Buffer.from([0xff]), Buffer.from(bytes)])),
   fc.json({ maxDepth: 4 }).map((text) => Buffer.from(`${text} ]`)),
@@ -93,7 +94,7 @@ const broken = fc.oneof(
 )
 const never = (...values: unknown[]) => fc.constantFrom<unknown>(undefined, null, true, [], {}, ...values)
 const tooLong = (most: number) => fc.integer({ min: most + 1, max: 300 }).map((length) => 'x'.repeat(length))
-/** An item with one member that it must not have so. */
+/** An item with one invalid member. */
 const badItem = fc
   .oneof(
     fc.tuple(fc.constant('sku'), fc.oneof(never(0, 1.5, '', ' a', 'a\n'), tooLong(20))),
@@ -152,7 +153,7 @@ const bad: fc.Arbitrary<Bad> = fc.oneof(
   }),
 )
 
-describe('the consumers under generated messages', () => {
+describe('the consumers with generated messages', () => {
   let stack: Stack
   let raw: Awaited<ReturnType<typeof openRawPublisher>>
   beforeAll(async () => {
@@ -162,7 +163,7 @@ describe('the consumers under generated messages', () => {
   }, 60_000)
   afterAll(async () => await stack.stop(), 30_000)
 
-  it(`sets each of ${numRuns} bad messages aside, applies each good one, and goes on (seed ${seed})`, async () => {
+  it(`dead-letters each of ${numRuns} bad messages, applies each good one, and continues (seed ${seed})`, async () => {
     const sent: Record<Queue, number> = { healthcheck: 0, create_item: 0, stock_management: 0, order_processing: 0 }
     const messages = fc.sample(bad, { numRuns, seed })
     for (const [n, { queue, body, properties }] of messages.entries()) {
@@ -170,7 +171,7 @@ describe('the consumers under generated messages', () => {
       sent[queue] += 1
       if (n % CANARY_EVERY === 0) await raw.publish('create_item', json(canary(n)))
     }
-    await raw.close() // rejects when the broker itself did not take one of them
+    await raw.close() // rejects when the broker did not accept one of them
     const canaries = messages.flatMap((_, n) => (n % CANARY_EVERY === 0 ? [canary(n).sku] : []))
     await eventually(
       async () => {
@@ -182,7 +183,7 @@ describe('the consumers under generated messages', () => {
     await eventually(async () => expect(await stack.skus()).toEqual(canaries))
   }, 1_800_000)
 
-  it('finds every consumer alive and ready, never disconnected, with nothing left on its queue and nothing unacked', async () => {
+  it('keeps every consumer alive, ready and connected, with nothing on its queue and nothing unacknowledged', async () => {
     await stack.ready()
     for (const queue of QUEUES) {
       const service = stack.service(CONSUMERS[queue])
@@ -190,7 +191,7 @@ describe('the consumers under generated messages', () => {
       expect([queue, troubles]).toEqual([queue, []])
       service.kill('SIGTERM')
       expect([queue, await service.exited]).toEqual([queue, 0])
-      // With its consumer gone, whatever was unacked would be on the queue again.
+      // Once its consumer is gone, unacknowledged messages would be back on the queue.
       expect([queue, await stack.depth(queue)]).toEqual([queue, 0])
     }
   }, 60_000)

@@ -1,4 +1,5 @@
-// Thousands of generated requests to the whole running suite: always an answer that the OpenAPI document has, and afterwards all is as it should be.
+// Thousands of generated requests to the whole running suite. Every response is one that the OpenAPI document allows,
+// and the suite is healthy afterwards.
 import { Agent } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import fc from 'fast-check'
@@ -9,10 +10,10 @@ import { SERVICES, type Stack, startStack } from './stack.ts'
 
 const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_processing'] as const
 
-/** Tests wait for what must become true: how soon it does is the machine's affair. */
+/** Generous, because tests wait for events and the machine may be busy. */
 jest.setTimeout(30_000)
 
-describe('the suite under generated requests', () => {
+describe('the suite with generated requests', () => {
   let stack: Stack
   const agent = new Agent({ keepAlive: true, maxSockets: 4 })
   beforeAll(async () => {
@@ -23,7 +24,7 @@ describe('the suite under generated requests', () => {
     await stack.stop()
   }, 30_000)
 
-  it('answers each as documented', async () => {
+  it('answers each request as documented', async () => {
     const port = Number(new URL(stack.http).port)
     await fc.assert(
       fc.asyncProperty(generatedRequest, async (request) => {
@@ -33,7 +34,7 @@ describe('the suite under generated requests', () => {
     )
   }, 1_800_000)
 
-  it('is alive and ready afterwards, with empty queues and nothing among the dead letters but taken skus', async () => {
+  it('is alive and ready afterwards, with empty queues and no dead letters except duplicate skus', async () => {
     await stack.ready()
     for (const queue of QUEUES) await eventually(async () => expect(await stack.depth(queue)).toBe(0))
     for (const queue of QUEUES)

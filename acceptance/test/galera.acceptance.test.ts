@@ -12,7 +12,7 @@ import { type ServiceName, type ServiceProcess, type Stack, startStackOn } from 
 
 const MINUTE_MS = 60_000
 const REPLICATED: readonly ServiceName[] = ['consumer_two', 'consumer_three', 'consumer_four']
-/** Items that are created before the fault and deleted during it, and items that are created during it. */
+/** Items created before the fault and deleted during it, and items created during it. */
 const [OLD, NEW] = [400, 3_000]
 const TABLES = ['inventory', 'inbox', 'effect'] as const
 
@@ -69,7 +69,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
   )
 
   it(
-    'loses nothing, applies nothing twice, and keeps the nodes identical when one is killed and started again under load',
+    'loses nothing, applies nothing twice, and keeps the nodes identical when one is killed and restarted under load',
     async () => {
       const [first, second, third] = galera.nodes
       await allReady()
@@ -82,7 +82,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       const publishing = (async () => {
         for (let n = 0; n < NEW; n += 1) {
           create(OLD + n)
-          // The same message twice at almost the same time: most likely two replicas get it, at two nodes.
+          // The same message twice at almost the same time, so that probably two replicas get it, at two nodes.
           if (n % 10 === 0) create(OLD + n)
           if (n < OLD) remove(n)
           if (n < OLD && n % 4 === 0) remove(n)
@@ -170,7 +170,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       await eventually(async () => expect(await stack.depth(queue)).toBe(0), MINUTE_MS)
   }
 
-  /** Messages that the replicas recognised as applied before. */
+  /** Messages that the replicas recognised as already applied. */
   async function repeats(): Promise<number> {
     const texts = await Promise.all(replicas.map(async ({ admin }) => await (await fetch(`${admin}/metrics`)).text()))
     return texts

@@ -1,4 +1,5 @@
-// Messages from a peer who means harm, byte by byte, on real queues: each is set aside with a reason that names the field or applied as it is meant.
+// Messages from a malicious peer on real queues. Each is dead-lettered with a reason that names the field, or applied
+// with its intended meaning.
 import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { eventually } from 'testkit'
@@ -9,7 +10,7 @@ import { type Stack, startStack } from './stack.ts'
 const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_processing'] as const
 const GOOD = { sku: 'HOSTILE', name: 'n', label: 'l', price: 1, quantity: 1 }
 const json = (value: unknown) => Buffer.from(JSON.stringify(value))
-/** The good item with `text` written among its members. */
+/** The good item with `text` inserted among its members. */
 const itemPlus = (text: string) => Buffer.from(`${JSON.stringify(GOOD).slice(0, -1)},${text}}`)
 const itemWith = (name: string, number: string) =>
   Buffer.from(JSON.stringify({ ...GOOD, [name]: 0 }).replace(`"${name}":0`, `"${name}":${number}`))
@@ -36,7 +37,7 @@ const BODIES: [name: string, body: Buffer, reason: string, names: RegExp][] = [
   ['a body over 1 MiB', itemPlus(`"x":"${'x'.repeat(1_048_576)}"`), 'too-large', /at most 1048576/],
 ]
 
-/** Tests wait for what must become true: how soon it does is the machine's affair. */
+/** Generous, because tests wait for events and the machine may be busy. */
 jest.setTimeout(30_000)
 
 describe('hostile messages', () => {
@@ -50,7 +51,7 @@ describe('hostile messages', () => {
     const { username, password, host, port, vhost } = stack.space.rabbitmq
     raw = await openRawPublisher(`amqp://${username}:${password}@${host}:${port}/${encodeURIComponent(vhost)}`)
   })
-  // Rejects when the broker did not take what was sent: then the test would have tried nothing.
+  // Rejects when the broker did not accept the message. Otherwise the test would have tried nothing.
   afterEach(async () => await raw.close())
 
   const letters = async (queue: string, count: number) => {
@@ -76,12 +77,12 @@ describe('hostile messages', () => {
       expect(await stack.skus()).toEqual([])
     })
 
-    it('a body of 10 MB, more than may await its confirm', async () => {
+    it('a body of 10 MB, more than the limit for unconfirmed bytes', async () => {
       await raw.publish('healthcheck', Buffer.alloc(10_000_000, 'x'))
       expect((await setAside('healthcheck', 'too-large', /10000000 bytes/))?.body).toHaveLength(10_000_000)
     }, 60_000)
 
-    it('a minus zero is a zero', async () => {
+    it('a minus zero is stored as zero', async () => {
       await raw.publish(
         'create_item',
         Buffer.from(itemWith('price', '-0').toString().replace('"quantity":1', '"quantity":-0')),
@@ -93,7 +94,7 @@ describe('hostile messages', () => {
     })
   })
 
-  describe('properties and headers that cannot be written again', () => {
+  describe('properties and headers that cannot be encoded again', () => {
     const BAD = Buffer.from('bad')
     const nestedTable = (levels: number): Buffer => {
       let table: Buffer = Buffer.alloc(0)
@@ -138,7 +139,7 @@ describe('hostile messages', () => {
       expect(letter?.headers['x-dropped']).toContain(dropped.startsWith('header header-') ? 'header header-' : dropped)
     })
 
-    it('every type of header there is, and the highest priority', async () => {
+    it('every type of header, and the highest priority', async () => {
       const headers = Buffer.concat([
         field('b', 'b', Buffer.from([0xff])),
         field('B', 'B', Buffer.from([0xff])),
@@ -160,7 +161,7 @@ describe('hostile messages', () => {
       expect(letter?.headers).toMatchObject({ b: -1, B: 255, V: null, 'x-attempts': 1, 'x-dropped': 'header D' })
     })
 
-    it('a header __proto__ hides nothing', async () => {
+    it('a header named __proto__ has no effect', async () => {
       const headers = field('__proto__', 'F', sized(field('x-limit', 'I', Buffer.from([0, 0, 0, 1]))))
       await raw.publish('order_processing', json([]), { headers, replyTo: Buffer.from('amq.rabbitmq.reply-to.x') })
       await setAside('order_processing', 'invalid', /^header __proto__: /)
@@ -181,20 +182,20 @@ describe('hostile messages', () => {
 
   describe('a reply address', () => {
     it.each(['create_item', 'stock_management', 'create_item.dead-letter', 'no-such-queue', 'AMQ.GEN-X'])(
-      '%s gets no reply: the query is set aside',
+      '%s gets no reply: the query is dead-lettered',
       async (address) => {
         await raw.publish('order_processing', json([]), {
           replyTo: Buffer.from(address),
           correlationId: Buffer.from('c'),
         })
-        // The broker itself rewrites, or refuses, its own pseudo queue: asked for without a consumer it is a channel error.
+        // The broker itself rewrites or refuses its pseudo queue. Without a consumer it is a channel error.
         await setAside('order_processing', 'invalid', /^replyTo: /)
         expect(await stack.deadLetters('create_item')).toEqual([])
         expect(await stack.depth('create_item.dead-letter')).toBe(0)
       },
     )
 
-    it('a queue that the broker named gets the list', async () => {
+    it('a queue with a server-generated name gets the list', async () => {
       const { queue } = await stack.channel.assertQueue('', { exclusive: true })
       stack.channel.sendToQueue('order_processing', json([]), { replyTo: queue, correlationId: 'c' })
       await eventually(async () => {
@@ -203,7 +204,7 @@ describe('hostile messages', () => {
       })
     })
 
-    it('one that is not for replies keeps no command from its effect, and gets nothing', async () => {
+    it('that is not for replies does not stop a command from being applied, and gets nothing', async () => {
       await raw.publish('create_item', json(GOOD), { replyTo: Buffer.from('stock_management') })
       await eventually(async () => expect(await stack.skus()).toEqual(['HOSTILE']))
       await call(`${stack.http}/stock_management`, { json: { sku: 'HOSTILE' }, headers: { Prefer: 'wait=10' } })
@@ -211,18 +212,18 @@ describe('hostile messages', () => {
     })
   })
 
-  it('the header CC takes no dead letter to a queue of the sender’s choice', async () => {
+  it('the header CC does not route a dead letter to a queue of the sender’s choice', async () => {
     await stack.channel.assertQueue('chosen')
     await raw.publish('create_item', Buffer.from('bad'), {
       headers: field('CC', 'A', sized(Buffer.concat([Buffer.from('S'), sized('chosen')]))),
     })
     expect((await setAside('create_item', 'not-json', /./))?.headers['x-dropped']).toBe('header CC')
-    // The sender's own message is there, by its own right; ours is not.
+    // The sender's own message is there, as CC allows; our dead letter is not.
     expect(await stack.depth('chosen')).toBe(1)
     await stack.channel.deleteQueue('chosen')
   })
 
-  it('leaves every service alive from the first message to the last, ready, with nothing on the queues and nothing unacked', async () => {
+  it('leaves every service alive and ready throughout, with nothing on the queues and nothing unacknowledged', async () => {
     await stack.ready()
     await call(`${stack.http}/create_item`, { json: item(1), headers: { Prefer: 'wait=10' } })
     expect((await call(`${stack.http}/order_processing`)).body).toEqual([item(1)])
@@ -232,7 +233,7 @@ describe('hostile messages', () => {
       stack.service(name).kill('SIGTERM')
       expect(await stack.service(name).exited).toBe(0)
     }
-    // With the consumers gone, whatever they had not acked is on the queues again.
+    // Once the consumers are gone, unacknowledged messages would be back on the queues.
     for (const queue of QUEUES) expect([queue, await stack.depth(queue)]).toEqual([queue, 0])
   })
 })

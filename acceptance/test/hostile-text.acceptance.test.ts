@@ -1,4 +1,4 @@
-// SQL and log injection, tried at every place where text comes in: what is stored is stored verbatim, and a log line stays one line of JSON.
+// SQL and log injection, tried at every text input. Text is stored verbatim, and a log line stays one line of JSON.
 import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { eventually } from 'testkit'
@@ -26,7 +26,7 @@ const TEXTS = [
 const UNSAFE_IN_SKU = /\p{Cc}|^.{21,}|^\s|\s$/u
 const SKUS = TEXTS.filter((text) => !UNSAFE_IN_SKU.test(text) && [...text].length <= 20)
 
-/** Tests wait for what must become true: how soon it does is the machine's affair. */
+/** Generous, because tests wait for events and the machine may be busy. */
 jest.setTimeout(30_000)
 
 describe('hostile text', () => {
@@ -45,7 +45,7 @@ describe('hostile text', () => {
     quantity: n,
   }))
 
-  it('as sku, name and label is stored byte for byte, over HTTP and from the queue alike', async () => {
+  it('is stored byte for byte as sku, name and label, over HTTP and from the queue', async () => {
     for (const [n, item] of items.entries()) {
       if (n % 2 === 0) {
         const { status } = await call(`${stack.http}/create_item`, { json: item, headers: waiting })
@@ -61,7 +61,7 @@ describe('hostile text', () => {
     expect((await call(`${stack.http}/order_processing`)).body).toEqual(items)
   })
 
-  it('as filter finds the one item that has it, and as anything else in a URL finds nothing', async () => {
+  it('as filter finds the one item that has it, and elsewhere in a URL finds nothing', async () => {
     for (const item of items) {
       const listed = async (query: string) => (await call(`${stack.http}/order_processing?${query}`)).body
       expect(await listed(`sku=${encodeURIComponent(item.sku)}`)).toEqual([item])
@@ -75,7 +75,7 @@ describe('hostile text', () => {
     }
   })
 
-  it('as header of a request or a message changes nothing', async () => {
+  it('has no effect as header of a request or a message', async () => {
     for (const text of TEXTS) {
       const header = text.replaceAll(/[^\x20-\x7e]/g, '')
       const { status } = await call(`${stack.http}/healthcheck`, {
@@ -102,7 +102,7 @@ describe('hostile text', () => {
     })
   })
 
-  it('as sku of a delete deletes that item and no other', async () => {
+  it('as sku of a delete deletes only that item', async () => {
     let rest = items.length
     for (const { sku } of items) {
       const { status } = await call(`${stack.http}/stock_management`, { json: { sku }, headers: waiting })
@@ -111,7 +111,7 @@ describe('hostile text', () => {
     }
   })
 
-  it('in rows that Python stored is listed, found and deleted byte for byte, although a new item cannot have it', async () => {
+  it('in rows that Python stored is listed, found and deleted byte for byte, although a new item cannot contain it', async () => {
     const odd = [
       '',
       ' ',
@@ -158,7 +158,7 @@ describe('hostile text', () => {
     expect([await remove('null'), await all()]).toEqual([200, []])
   })
 
-  it('has forged no line in any log: each is one JSON object of the service that wrote it', async () => {
+  it('forged no log line: each is one JSON object of the service that wrote it', async () => {
     for (const name of serviceNames) {
       const strange = stack
         .service(name)

@@ -1,4 +1,4 @@
-// `npm run up` on local servers: each service is a user of its own there too, and may do its work and nothing else.
+// `npm run up` on local servers also gives each service its own users, which can do its work and nothing else.
 
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -22,7 +22,7 @@ run(
   `the users of the local suite${hasServerPrograms() ? '' : ' (skipped: RabbitMQ and MySQL are not installed here)'}`,
   () => {
     const directory = mkdtempSync(join(tmpdir(), 'ims-least-'))
-    // Far below the ports that the system gives out, so that nobody takes one between two looks.
+    // Far below the ephemeral ports, so that nobody takes one between two checks.
     const base = 12_000 + (process.pid % 1_000) * 10
     const http = `http://127.0.0.1:${base}`
     const environment = {
@@ -52,7 +52,7 @@ run(
     const secret = (owner: string, file: string) =>
       readFileSync(join(directory, 'servers', 'accounts', owner, file), 'utf8')
 
-    /** What becomes of `attempt`, on a channel of its own: the code of the broker's refusal, or `done`. */
+    /** The result of `attempt` on a channel of its own: the code with which the broker refused it, or `done`. */
     async function asBrokerUser(name: string, attempt: (channel: Channel) => Promise<unknown>): Promise<string> {
       const { host, port } = status.rabbitmq
       const password = encodeURIComponent(secret(name, 'rabbitmq-password'))
@@ -69,7 +69,7 @@ run(
       }
     }
 
-    /** What becomes of a statement: the code of MySQL's refusal, or `done`. */
+    /** The result of a statement: the code with which MySQL refused it, or `done`. */
     async function asDatabaseUser(name: string, statement: string): Promise<string> {
       const { host, port, database } = status.mysql
       const connection = await mysql.createConnection({
@@ -85,7 +85,7 @@ run(
       }
     }
 
-    it('do the work of the suite', async () => {
+    it('can do the work of the suite', async () => {
       const wait = { headers: { Prefer: 'wait=10' } }
       expect((await call(`${http}/healthcheck`)).status).toBe(200)
       expect((await call(`${http}/create_item`, { json: SEED_ITEM, ...wait })).status).toBe(201)
@@ -94,7 +94,7 @@ run(
       expect((await call(`${http}/stock_management`, { json: { sku: SEED_ITEM.sku }, ...wait })).status).toBe(200)
     })
 
-    // A consumer that left its queue because of the database asks with these whether it may come back.
+    // A consumer that left its queue because of the database uses these to check whether it can return.
     it.each([
       ['consumer_two', 'create'],
       ['consumer_three', 'delete'],
@@ -116,16 +116,19 @@ run(
       expect(await asBrokerUser(name, (channel) => channel.consume(queue, () => {}))).toBe('ACCESS_REFUSED')
     })
 
-    it.each(serviceNames)('%s may not make, empty or delete a queue, nor divert messages', async (name) => {
-      expect(await asBrokerUser(name, (channel) => channel.assertQueue('mine'))).toBe('ACCESS_REFUSED')
-      expect(await asBrokerUser(name, (channel) => channel.deleteQueue('create_item'))).toBe('ACCESS_REFUSED')
-      expect(await asBrokerUser(name, (channel) => channel.assertExchange('mine', 'fanout'))).toBe('ACCESS_REFUSED')
-      expect(await asBrokerUser(name, (channel) => channel.bindQueue('create_item', 'amq.fanout', ''))).toBe(
-        'ACCESS_REFUSED',
-      )
-      if (name !== 'consumer_two')
-        expect(await asBrokerUser(name, (channel) => channel.purgeQueue('create_item'))).toBe('ACCESS_REFUSED')
-    })
+    it.each(serviceNames)(
+      '%s may not create, purge or delete a queue, nor bind one to another exchange',
+      async (name) => {
+        expect(await asBrokerUser(name, (channel) => channel.assertQueue('mine'))).toBe('ACCESS_REFUSED')
+        expect(await asBrokerUser(name, (channel) => channel.deleteQueue('create_item'))).toBe('ACCESS_REFUSED')
+        expect(await asBrokerUser(name, (channel) => channel.assertExchange('mine', 'fanout'))).toBe('ACCESS_REFUSED')
+        expect(await asBrokerUser(name, (channel) => channel.bindQueue('create_item', 'amq.fanout', ''))).toBe(
+          'ACCESS_REFUSED',
+        )
+        if (name !== 'consumer_two')
+          expect(await asBrokerUser(name, (channel) => channel.purgeQueue('create_item'))).toBe('ACCESS_REFUSED')
+      },
+    )
 
     it.each([
       ['consumer_two', 'DELETE FROM inventory'],
@@ -148,7 +151,7 @@ run(
       expect(await asDatabaseUser(name, statement)).toMatch(/^ER_(TABLE|DB|COLUMN|SPECIFIC)?_?ACCESS_DENIED/)
     })
 
-    it('have no password in common, and none in the environment or the arguments of their processes', async () => {
+    it('share no password, and have none in the environment or the arguments of their processes', async () => {
       const owners = [...serviceNames, 'migrate']
       const secrets = owners.flatMap((owner) =>
         readdirSync(join(directory, 'servers', 'accounts', owner)).map((file) => secret(owner, file)),
@@ -164,7 +167,7 @@ run(
       }
     })
 
-    it('are the only ones besides the administrator: guest and root are not let in', async () => {
+    it('are the only ones besides the administrator: guest and root cannot log in', async () => {
       const { rabbitmq, mysql: db } = status
       await expect(amqplib.connect(`amqp://guest:guest@${rabbitmq.host}:${rabbitmq.port}/`)).rejects.toThrow(
         /ACCESS.REFUSED/i,

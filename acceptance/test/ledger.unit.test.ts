@@ -1,4 +1,4 @@
-// The judgement of the fault ledger, on histories made by hand: what it must find, and what it must let pass.
+// The check of the fault ledger, with histories made by hand: what it must report, and what it must accept.
 import { describe, expect, it } from '@jest/globals'
 import { type Attempt, History } from '../faults/history.ts'
 import { type Found, judge, keyOf } from '../faults/ledger.ts'
@@ -58,35 +58,35 @@ const verdict = (
 ) => {
   const history = new History()
   if (disturbed) history.disturbances.push({ fromMs: 0, untilMs: 60_000 })
-  // Another create with the same sku, so that duplicate-sku can be right.
+  // Another create with the same sku, so that duplicate-sku can be correct.
   attempt(history, { id: 'item-2', messageId: 'm-2', answer: 'not accepted' })
   attempt(history, more)
   for (const [sku, name] of expected) history.expected.set(sku, name)
   return judge(history, { ...nothing, ...found }).violations.map(({ what, text }) => `${what}: ${text}`)
 }
 
-describe('the judgement lets pass', () => {
-  it('what was accepted and applied once', () => {
+describe('the check accepts', () => {
+  it('a message that was accepted and applied once', () => {
     expect(verdict({ told: 'created' }, stored, [['S-1', 'item-1']])).toEqual([])
   })
-  it('what was accepted and is among the dead letters, even twice', () => {
+  it('an accepted message that is a dead letter, even twice', () => {
     const twice = { deadLetters: [letter(), letter()] }
     expect(verdict({}, twice, [], { disturbed: true })).toEqual([])
     expect(verdict({ unasked: 2 }, twice)).toEqual([])
   })
-  it('a refusal that was told, without a dead letter', () => {
+  it('a refusal that was reported to the sender, without a dead letter', () => {
     expect(verdict({ told: 'refused', asked: 1 }, {})).toEqual([])
   })
-  it('a dead letter although the sender was told, if it was sent once more by somebody who does not ask, or amid a fault', () => {
+  it('a dead letter although the sender was notified, if it was also sent by a client that does not wait, or during a fault', () => {
     const found = { deadLetters: [letter()] }
     expect(verdict({ told: 'refused', asked: 1, unasked: 1 }, found)).toEqual([])
     expect(verdict({ told: 'refused', asked: 1 }, found, [], { disturbed: true })).toEqual([])
   })
-  it('what was refused, told, and then redriven and applied', () => {
+  it('a message that was refused, reported, and then redriven and applied', () => {
     const found = { ...stored, ...recorded('create_item', [1], [0]) }
     expect(verdict({ told: 'refused' }, found, [['S-1', undefined]])).toEqual([])
   })
-  it.each(['applied', 'lost'])('what nobody knows the outcome of, if it was %s', (what) => {
+  it.each(['applied', 'lost'])('a message with an unknown outcome, if it was %s', (what) => {
     expect(verdict({ answer: 'unknown', messageId: undefined }, what === 'applied' ? stored : {})).toEqual([])
   })
   it('a health check that was logged twice', () => {
@@ -108,15 +108,15 @@ describe('the judgement lets pass', () => {
   })
 })
 
-describe('the judgement finds', () => {
-  it('what was accepted and is nowhere', () => {
+describe('the check reports', () => {
+  it('an accepted message without a trace', () => {
     expect(verdict({}, {})).toEqual(['lost: accepted, but neither applied nor among the dead letters'])
   })
   it('a health check that was accepted and never logged', () => {
     const check = { id: 'h-1', kind: 'healthcheck', queue: 'healthcheck', sku: undefined } as const
     expect(verdict(check, {})).toEqual([expect.stringMatching(/^lost/)])
   })
-  it('what took effect twice', () => {
+  it('a message that took effect twice', () => {
     expect(verdict({}, { ...stored, inserts: new Map([['item-1', 2]]) })).toEqual([
       'doubled: took effect 2 times',
       expect.stringMatching(/^table: S-1: 2 more inserts/),
@@ -147,7 +147,7 @@ describe('the judgement finds', () => {
     if (text === undefined) expect(violations).toEqual([])
     else expect(violations).toEqual([expect.stringMatching(text)])
   })
-  it('what is applied and set aside as well', () => {
+  it('a message that is both applied and dead-lettered', () => {
     expect(verdict({}, { ...stored, deadLetters: [letter()] })).toEqual([
       'both applied and refused: applied, and among the dead letters',
     ])
@@ -155,7 +155,7 @@ describe('the judgement finds', () => {
   it.each([
     ['at once', [0], [0]],
     ['by a redrive of what was applied', [0], [1]],
-  ])('what is applied and recorded as refused, %s', (_, applied, refused) => {
+  ])('a message that is applied and also recorded as refused, %s', (_, applied, refused) => {
     expect(verdict({}, { ...stored, ...recorded('create_item', applied, refused) })).toEqual([
       'both applied and refused: applied, and recorded as refused',
     ])
@@ -222,13 +222,13 @@ describe('the judgement finds', () => {
       'set aside again: 2 dead letters, at most 1 expected',
     ])
   })
-  it('a dead letter although the sender was told', () => {
+  it('a dead letter although the sender was notified', () => {
     const more = { told: 'refused', asked: 1 } as const
     expect(verdict(more, { deadLetters: [letter()] })).toEqual([
       'set aside again: 1 dead letters, at most 0 expected: its sender was told',
     ])
   })
-  it('a refusal that nobody was told of and that is nowhere', () => {
+  it('a refusal without a notified sender or any other trace', () => {
     expect(verdict({ asked: 1 }, {})).toEqual([expect.stringMatching(/^lost/)])
   })
   it.each([
@@ -242,17 +242,17 @@ describe('the judgement finds', () => {
       expect.stringMatching(/^set aside without fault: a good create is a dead letter/),
     ])
   })
-  it('the dead letter of a delete without an answer: a valid delete is never dead-lettered', () => {
+  it('the dead letter of a delete without a response: a valid delete is never dead-lettered', () => {
     const aside = letter({ queue: 'stock_management', body: '{"sku":"S-1"}', messageId: 'who knows' })
     expect(verdict({ ...aDelete, answer: 'unknown', messageId: undefined }, { deadLetters: [aside] })).toEqual([
       expect.stringMatching(/^set aside without fault: a good delete/),
     ])
   })
-  it('a table that is not the one of the answers', () => {
+  it('a table that contradicts the responses', () => {
     expect(verdict({}, stored, [['S-1', undefined]])).toEqual(['table: S-1 should be absent, but is item-1'])
     expect(verdict({}, { ...stored, table: new Map() })).toEqual([expect.stringMatching(/^table: S-1: 1 more inserts/)])
   })
-  it('what is left on a queue, a service that is not well, and what a client saw itself', () => {
+  it('messages left on a queue, a service that is not ready, and a client's own observations', () => {
     expect(verdict({}, { ...stored, left: ['3 messages of q'], unwell: ['producer: not ready'] })).toEqual([
       'left over: 3 messages of q',
       'unwell: producer: not ready',
@@ -263,8 +263,8 @@ describe('the judgement finds', () => {
   })
 })
 
-describe('the account', () => {
-  it('says of each accepted message what became of it', () => {
+describe('the summary', () => {
+  it('says what happened to each accepted message', () => {
     const history = new History()
     attempt(history)
     attempt(history, { id: 'item-2', messageId: 'm-2', told: 'refused', asked: 1 })

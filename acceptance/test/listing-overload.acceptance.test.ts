@@ -1,4 +1,4 @@
-// Many listings at once: pages are built as fast as they are taken, and what nobody waits for is not worked on.
+// Many listings at once: pages are built only as fast as clients read them, and abandoned requests cost no work.
 import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
@@ -8,7 +8,7 @@ import { type Stack, startStack } from './stack.ts'
 
 const ITEMS = 100_000
 const RESIDENT_MAX_MB = 256
-/** About what V8 allows itself in a small container; on a machine with more memory it collects garbage later. */
+/** About the limit that V8 chooses in a small container. With more memory it collects garbage later. */
 const HEAP = '--max-old-space-size=192'
 
 jest.setTimeout(180_000)
@@ -56,7 +56,7 @@ describe('listings under overload', () => {
     return Number(new RegExp(`^ims_${name}\\{.*\\} (\\d+)`, 'm').exec(text)?.[1] ?? 0)
   }
 
-  it('400 clients that ask for different pages of 1 MB at once leave both processes below 256 MB', async () => {
+  it('400 clients that request different pages of 1 MB at once leave both processes below 256 MB', async () => {
     const peakMb = await watching(async () => {
       const statuses = await Promise.all(
         Array.from({ length: 400 }, async (_, n) => {
@@ -87,7 +87,7 @@ describe('listings under overload', () => {
     belowTheLimit(peakMb)
   })
 
-  it('80 requests for the whole list, without an address and with one, leave consumer four below 256 MB', async () => {
+  it('80 requests for the whole list, with and without a reply address, leave consumer four below 256 MB', async () => {
     const { queue } = await stack.channel.assertQueue('', { exclusive: true })
     const count = counter()
     await stack.channel.consume(queue, () => count.up(), { noAck: true })
@@ -105,7 +105,7 @@ describe('listings under overload', () => {
     expect(await stack.deadLetters('order_processing')).toEqual([])
   })
 
-  it('1,000 pipelined listings of labels that do not exist, by somebody who leaves, delay nobody else', async () => {
+  it('1,000 pipelined listings of unknown labels by a client that disconnects delay nobody else', async () => {
     const port = Number(new URL(stack.http).port)
     const before = await metric('messages_consumed_total')
     const socket = connect(port, '127.0.0.1')
@@ -125,7 +125,7 @@ describe('listings under overload', () => {
     expect(await stack.service('consumer_four').notReady()).toBeUndefined()
   })
 
-  it('1,000 questions at once for labels that do not exist are answered within seconds, beside an honest one', async () => {
+  it('1,000 simultaneous listings of unknown labels are answered within seconds, together with an honest one', async () => {
     const { queue } = await stack.channel.assertQueue('', { exclusive: true })
     const count = counter()
     await stack.channel.consume(queue, () => count.up(), { noAck: true })

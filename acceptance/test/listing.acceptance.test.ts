@@ -1,4 +1,4 @@
-// A long listing: 100,000 items stream through broker and producer in flat memory, and never end as a body that looks whole.
+// A long listing: 100,000 items stream through broker and producer in constant memory, and an interrupted body never looks complete.
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
@@ -44,7 +44,7 @@ describe('a listing of 100,000 items', () => {
   }, 60_000)
 
   it.each([150, 300])(
-    'answers %i clients that ask for different pages of 5,000 items at once, or refuses them at once, and confirms commands meanwhile',
+    'answers %i clients that request different pages of 5,000 items at once, or refuses them at once, and confirms commands meanwhile',
     async (clients) => {
       const paths = Array.from({ length: clients }, (_, n) => `/order_processing?limit=${5_000 - n}&after=${n}`)
       const since = performance.now()
@@ -66,7 +66,7 @@ describe('a listing of 100,000 items', () => {
     60_000,
   )
 
-  it('is cut, never completed, when consumer four dies in the middle', async () => {
+  it('is cut off, never completed, when consumer four dies in the middle', async () => {
     const response = await fetch(`${stack.http}/order_processing`)
     expect(response.status).toBe(200)
     const reader = response.body?.getReader()
@@ -81,7 +81,7 @@ describe('a listing of 100,000 items', () => {
     await stack.ready()
   }, 60_000)
 
-  it('stops asking for pages while the client does not read', async () => {
+  it('stops requesting pages while the client does not read', async () => {
     const consumed = async () => {
       const text = await (await fetch(`${stack.service('consumer_four').admin}/metrics`)).text()
       return Number(/ims_messages_consumed_total\{[^}]*queue="order_processing"[^}]*\} (\d+)/.exec(text)?.[1] ?? 0)
@@ -97,7 +97,7 @@ describe('a listing of 100,000 items', () => {
       previous = now
       now = await consumed()
     }
-    expect(now - before).toBeLessThan(90) // of 100 pages: the rest is not asked for before somebody reads
+    expect(now - before).toBeLessThan(90) // of 100 pages; the rest are not requested before the client reads
     leave.abort()
     await eventually(async () => expect(await stack.service('producer').notReady()).toBeUndefined())
   }, 60_000)

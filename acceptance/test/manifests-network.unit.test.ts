@@ -4,7 +4,7 @@ import { describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { ofKind, portsOf, selects, workloads } from './manifests.ts'
 
-/** What a NetworkPolicy allows and to whom it applies, in the forms that these manifests use. */
+/** What a NetworkPolicy allows, and to which pods it applies, in the forms that these manifests use. */
 const podSelector = z.strictObject({
   matchLabels: z.record(z.string(), z.string()).default({}),
   matchExpressions: z
@@ -30,7 +30,7 @@ const networkPolicy = z.object({
   egress: z.array(rule).default([]),
 })
 
-/** Every way between two workloads, as in `producer → rabbitmq:5672`, that the policies open on the side of `direction`. */
+/** Every connection between two workloads, such as `producer → rabbitmq:5672`, that the policies allow for `direction`. */
 function ways(direction: 'ingress' | 'egress'): string[] {
   const found = ofKind('NetworkPolicy').flatMap(({ spec }) => {
     const policy = networkPolicy.parse(spec)
@@ -53,12 +53,12 @@ function ways(direction: 'ingress' | 'egress'): string[] {
 describe('the network policies', () => {
   const isOpen = (names: readonly string[], to: string) => names.map((name) => `${name} → ${to}`).sort()
 
-  it('deny what no other allows', () => {
+  it('deny everything that no other policy allows', () => {
     const [everything] = ofKind('NetworkPolicy').filter(({ metadata }) => metadata.name === 'default-deny')
     expect(everything?.spec).toEqual({ podSelector: {}, policyTypes: ['Ingress', 'Egress'] })
   })
 
-  it('open each way on both of its ends', () => {
+  it('allow each connection on both of its ends', () => {
     expect(ways('egress')).toEqual(ways('ingress'))
   })
 
@@ -70,14 +70,14 @@ describe('the network policies', () => {
         ...isOpen(podsOf(services), 'rabbitmq:5672'),
         ...isOpen(['rabbitmq'], 'rabbitmq:4369'),
         ...isOpen(['rabbitmq'], 'rabbitmq:25672'),
-        // Without these, commands that ask every broker, such as list_queues, wait for ever.
+        // Without these, commands that query every broker, such as list_queues, wait for ever.
         ...isOpen(['rabbitmq'], 'rabbitmq:35672-35682'),
         ...isOpen(users, 'mysql:3306'),
       ].sort(),
     )
   })
 
-  it('name ports that the pods have, beside those of commands', () => {
+  it('name ports that the pods have, besides those of commands', () => {
     for (const { spec } of ofKind('NetworkPolicy')) {
       const { podSelector: own, ingress } = networkPolicy.parse(spec)
       const ports = selected(own).flatMap((workload) => portsOf(workload).map(({ containerPort }) => containerPort))

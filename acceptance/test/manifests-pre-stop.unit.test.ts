@@ -1,4 +1,4 @@
-// What a broker does before it is stopped, run for real with a name server and a broker's command that the test controls.
+// The pre-stop hook of a broker, run with a name server and a broker command that the test controls.
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -25,7 +25,7 @@ const ofThree = commandIn(manifestsIn('rabbitmq/rabbitmq-statefulset.yaml')[0])
 const patch = readFileSync(join(KUBERNETES, 'overlays/single/rabbitmq-statefulset-patch.yaml'), 'utf8')
 const ofOne = commandIn(parse(patch))
 
-describe('before it is stopped', () => {
+describe('the pre-stop hook', () => {
   let directory: string
   const path = (name: string) => join(directory, name)
 
@@ -52,13 +52,13 @@ describe('before it is stopped', () => {
   const noted = `echo "$*" >>'CALLS'`
   const upgrade = (more = '') => program('rabbitmq-upgrade', `${noted.replace('CALLS', path('calls'))}\n${more}`)
 
-  it('a broker of three waits for the others, then drains', async () => {
+  it('waits for the other brokers and then drains, on one of three', async () => {
     nameIsKnown()
     upgrade()
     expect(await callsOf(ofThree)).toEqual(['await_online_quorum_plus_one --timeout 60', 'drain --timeout 30'])
   })
 
-  it('the only broker drains', async () => {
+  it('drains at once on a single broker', async () => {
     nameIsKnown()
     upgrade()
     expect(await callsOf(ofOne)).toEqual(['drain --timeout 30'])
@@ -67,12 +67,12 @@ describe('before it is stopped', () => {
   it.each([
     ['a broker of three', ofThree],
     ['the only broker', ofOne],
-  ])('%s does neither when everything is deleted, its name first', async (_, command) => {
+  ])('does neither on %s when everything is deleted, its name first', async (_, command) => {
     upgrade()
     expect(await callsOf(command)).toEqual([])
   })
 
-  it('a broker of three waits no longer once its name is gone, and does not hold its output open', async () => {
+  it('stops waiting on one of three once its name is gone, and does not hold its output open', async () => {
     nameIsKnown()
     // Ends when the test has removed its directory.
     upgrade(`rm '${path('name-is-known')}'; while [ -e '${path('calls')}' ]; do sleep 1; done`)

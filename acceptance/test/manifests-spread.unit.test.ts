@@ -1,4 +1,4 @@
-// Pods of one kind are put on different nodes where there are several, whether or not the nodes say in which zone they are.
+// Pods of one kind run on different nodes if there are several, whether or not the nodes have zone labels.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from '@jest/globals'
@@ -20,7 +20,7 @@ const preferences = z.object({
 const replicated = workloads.filter(({ kind, name }) => kind === 'Deployment' || name === 'rabbitmq')
 
 it.each(replicated.map((workload) => [workload.name, workload] as const))(
-  '%s prefers a node without another of its pods, above a zone without one',
+  '%s prefers a node without another of its pods to a zone without one',
   (_, { pod, selector }) => {
     const terms = preferences.parse(pod.affinity).podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution
     const keys = terms.toSorted((a, b) => b.weight - a.weight).map(({ podAffinityTerm }) => podAffinityTerm.topologyKey)

@@ -1,4 +1,4 @@
-// The manifests as kubectl renders them, before a strict validator that lies outside this repository: no finding, not even a warning.
+// The manifests, rendered by kubectl, pass a strict validator outside this repository without findings or warnings.
 import { execFile } from 'node:child_process'
 import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -38,7 +38,7 @@ describe('the manifests before the validator', () => {
 
   beforeAll(async () => {
     if (without !== undefined) return
-    // A copy: its packages are no part of this repository, and nothing is written beside it.
+    // A copy, because its packages are not part of this repository and nothing may be written beside it.
     for (const name of [PROGRAM, 'package.json']) copyFileSync(join(VERIFIER, name), join(directory, name))
     const installed = await run('npm', ['install', '--no-audit', '--no-fund'])
     if (installed.code !== 0) throw new Error(`npm install for the validator: ${installed.stderr}`)
@@ -53,7 +53,7 @@ describe('the manifests before the validator', () => {
       expect(code).toBe(0)
     })
 
-  test('a fault is found: the validator does look', async () => {
+  test('the validator reports a planted fault', async () => {
     const faulty = rendered(KUBERNETES).replace('readOnlyRootFilesystem: true', 'readOnlyRootFilesystem: false')
     const { code, stdout } = await validated(faulty)
     expect(result.parse(JSON.parse(stdout)).findings).toContainEqual(

@@ -1,4 +1,4 @@
-// The files of kubernetes/ as objects, read as they are: what they say must be right without a cluster, and without kubectl.
+// The files of kubernetes/ as objects, so that tests can check them without a cluster and without kubectl.
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -63,7 +63,7 @@ export interface Manifest extends z.output<typeof manifest> {
   readonly file: string
 }
 
-/** What runs: a Deployment, StatefulSet, Job or CronJob, with the labels and the specification of its pods. */
+/** A workload (Deployment, StatefulSet, Job or CronJob) with the labels and the specification of its pods. */
 export interface Workload {
   readonly kind: string
   readonly name: string
@@ -87,12 +87,12 @@ export const manifestsOfOverlay = (file: string) =>
 
 const kustomization = z.looseObject({ resources: z.array(z.string()) })
 
-/** The files that kubernetes/manifest/kustomization.yaml names; not the program of the Job `accounts`, which it includes. */
+/** The files that kubernetes/manifest/kustomization.yaml names, without the program of the Job `accounts` that it includes. */
 export const listed: readonly string[] = kustomization
   .parse(parse(textOf('kustomization.yaml')))
   .resources.filter((resource) => !resource.startsWith('../'))
 
-/** The files that are there. */
+/** The files in the folder. */
 export const present: readonly string[] = readdirSync(BASE, { recursive: true, encoding: 'utf8' })
   .filter((file) => file.endsWith('.yaml') && file !== 'kustomization.yaml')
   .sort()
@@ -119,7 +119,7 @@ export const portsOf = ({ containers }: Workload): Container['ports'] => contain
 export const rendered = (directory: string): string =>
   execFileSync('kubectl', ['kustomize', directory], { encoding: 'utf8', maxBuffer: 16 * 1024 * 1024 })
 
-/** Why nothing can be rendered here; undefined when it can. Debian 12's kubectl (1.20) knows no components and no `labels`. */
+/** Why nothing can be rendered here. Undefined when it can. Debian 12's kubectl (1.20) supports neither components nor `labels`. */
 export function withoutKubectl(): string | undefined {
   try {
     execFileSync('kubectl', ['kustomize', join(KUBERNETES, 'overlays/keda')], { stdio: 'ignore' })

@@ -1,4 +1,4 @@
-// The manifests as files: complete, alike where they should be, hardened, and naming only what there is. No cluster is asked.
+// The manifests as files: complete, consistent, hardened, and without dangling names. No cluster is needed.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runInNewContext } from 'node:vm'
@@ -64,7 +64,7 @@ describe('the files of kubernetes/manifest', () => {
     expect([...listed].sort()).toEqual(present)
   })
 
-  it.each(present)('%s begins with a sentence that says what it is for, and names its namespace', (file) => {
+  it.each(present)('%s starts with a sentence about its purpose, and names its namespace', (file) => {
     expect(textOf(file)).toMatch(/^# [A-Z“a-z].{20,}/)
     for (const { kind, metadata } of manifestsIn(file)) {
       expect(metadata.namespace).toBe(kind === 'Namespace' ? undefined : 'ims')
@@ -72,7 +72,7 @@ describe('the files of kubernetes/manifest', () => {
     }
   })
 
-  it('hold no password: Secrets are empty, and variables name files', () => {
+  it('contain no password: Secrets are empty, and variables name files', () => {
     for (const secret of ofKind('Secret')) expect(secret).not.toHaveProperty('stringData')
     expect(ofKind('Secret').flatMap(({ data }) => Object.keys(data ?? {}))).toEqual([])
     const variables = [
@@ -110,21 +110,18 @@ describe('the consumers', () => {
 })
 
 describe('every container', () => {
-  it.each(eachContainer)(
-    'of %s has an image with a tag that says which, and takes it from the node',
-    (_, container) => {
-      const { version } = z
-        .object({ version: z.string() })
-        .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')))
-      const [name, tag] = container.image.split(':')
-      // No registry has this name: overlay or pipeline say where ours are, and until then a node pulls nobody else's.
-      if (name?.startsWith('registry.invalid/ims/')) expect(tag).toBe(version)
-      else expect(tag).toMatch(/^\d+\.\d+/)
-      expect(container).toMatchObject({ imagePullPolicy: 'IfNotPresent' })
-    },
-  )
+  it.each(eachContainer)('of %s has an image with a specific tag, and takes it from the node', (_, container) => {
+    const { version } = z
+      .object({ version: z.string() })
+      .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')))
+    const [name, tag] = container.image.split(':')
+    // No registry has this name. An overlay or the pipeline sets ours; until then a node cannot pull somebody else's image.
+    if (name?.startsWith('registry.invalid/ims/')) expect(tag).toBe(version)
+    else expect(tag).toMatch(/^\d+\.\d+/)
+    expect(container).toMatchObject({ imagePullPolicy: 'IfNotPresent' })
+  })
 
-  it.each(eachContainer)('of %s has no more rights than it needs, requests, and a limit', (_, container) => {
+  it.each(eachContainer)('of %s has only the rights it needs, resource requests, and a limit', (_, container) => {
     expect(container).toMatchObject({
       securityContext: {
         allowPrivilegeEscalation: false,
@@ -138,7 +135,7 @@ describe('every container', () => {
     })
   })
 
-  it.each(each)('of %s runs as somebody who is not root, in a pod without a token', (_, { name, pod }) => {
+  it.each(each)('of %s runs as a user other than root, in a pod without a token', (_, { name, pod }) => {
     const { runAsUser } = z.object({ runAsUser: z.int().min(1) }).parse(pod.securityContext)
     expect(pod.securityContext).toMatchObject({
       runAsNonRoot: true,
@@ -150,7 +147,7 @@ describe('every container', () => {
   })
 
   it.each(each.filter(([, workload]) => runsForEver(workload)))(
-    'of %s is probed on ports that it has',
+    'of %s has probes on ports that exist',
     (_, { pod }) => {
       for (const container of pod.containers) {
         const { startupProbe, livenessProbe, readinessProbe } = container
@@ -166,7 +163,7 @@ describe('every container', () => {
     ofKind('ConfigMap').find(({ data }) => data?.SHUTDOWN_TIMEOUT_MS)?.data?.SHUTDOWN_TIMEOUT_MS,
   )
   const own = ({ env }: Container) => env.find(({ name }) => name === 'SHUTDOWN_TIMEOUT_MS')?.value
-  it.each(each.filter(([, { kind }]) => kind === 'Deployment'))('of %s has time to stop', (_, { pod }) => {
+  it.each(each.filter(([, { kind }]) => kind === 'Deployment'))('of %s has enough time to stop', (_, { pod }) => {
     for (const container of pod.containers) {
       const preStopMs = (container.lifecycle?.preStop.sleep?.seconds ?? 0) * 1_000
       expect(pod.terminationGracePeriodSeconds * 1_000).toBeGreaterThan(
@@ -176,13 +173,13 @@ describe('every container', () => {
   })
 })
 
-describe('what the manifests name', () => {
+describe('the references in the manifests', () => {
   const accounts = makeAccounts({})
   const secretKeys = Object.fromEntries(
     Object.entries(accounts).map(([owner, files]) => [`${owner.replaceAll('_', '-')}-account`, Object.keys(files)]),
   )
 
-  it('as Secrets are those that the Job makes, and it may write each of them', () => {
+  it('name only Secrets that the Job creates, and it may write each of them', () => {
     expect(known('Secret').sort()).toEqual(Object.keys(secretKeys).sort())
     const rules = z.object({ rules: z.array(z.object({ resourceNames: z.array(z.string()) })) })
     expect(
@@ -192,7 +189,7 @@ describe('what the manifests name', () => {
     ).toEqual(Object.keys(secretKeys).sort())
   })
 
-  it.each(each)('in %s is there', (_, { containers, pod }) => {
+  it.each(each)('in %s exist', (_, { containers, pod }) => {
     expect(known('ServiceAccount')).toContain(pod.serviceAccountName)
     // The program of the Job `accounts`: accounts/kustomization.yaml.
     const configMaps = [...known('ConfigMap'), 'accounts-program']
@@ -211,7 +208,7 @@ describe('what the manifests name', () => {
   })
 
   it.each(each.filter(([, workload]) => runsForEver(workload)))(
-    'as labels, selects the pods of %s alone',
+    'select by label only the pods of %s',
     (_, workload) => {
       expect(workloads.filter((other) => selects(workload.selector ?? {}, other))).toEqual([workload])
     },
@@ -222,7 +219,7 @@ describe('what the manifests name', () => {
     ports: z.array(z.object({ targetPort: z.string(), port: z.int() })),
   })
   it.each(ofKind('Service').map((each) => [each.metadata.name, each] as const))(
-    'as ports of Service %s, its pods have, under the same number',
+    'use ports of Service %s that its pods have, with the same number',
     (_, { spec }) => {
       const { selector, ports } = service.parse(spec)
       const [pods, ...others] = workloads.filter((workload) => selects(selector, workload))
@@ -232,7 +229,7 @@ describe('what the manifests name', () => {
     },
   )
 
-  it('as hosts in the configuration, are Services with that port', () => {
+  it('use hosts in the configuration that are Services with that port', () => {
     const configuration = ofKind('ConfigMap').find(({ metadata }) => metadata.name === 'ims-configuration')?.data ?? {}
     for (const name of ['RABBITMQ', 'MYSQL']) {
       const found = ofKind('Service').find(({ metadata }) => metadata.name === configuration[`${name}_HOST`])
@@ -240,7 +237,7 @@ describe('what the manifests name', () => {
     }
   })
 
-  it('as what a disruption budget protects or an autoscaler scales, runs', () => {
+  it('name existing workloads in disruption budgets and autoscalers', () => {
     const budget = z.object({ selector: z.object({ matchLabels: z.record(z.string(), z.string()) }) })
     for (const { metadata, spec } of ofKind('PodDisruptionBudget')) {
       const found = workloads.filter((workload) => selects(budget.parse(spec).selector.matchLabels, workload))
@@ -254,7 +251,7 @@ describe('what the manifests name', () => {
 })
 
 describe('the overlays', () => {
-  it('single mounts no subPath, under which the kubelet leaves the group of a local volume alone', () => {
+  it('single mounts no subPath, under which the kubelet does not apply fsGroup to a local volume', () => {
     const storage = readFileSync(join(KUBERNETES, 'overlays/single/storage.yaml'), 'utf8')
     expect(storage).not.toMatch(/subPath:/)
     const made = [...storage.matchAll(/hostPath:\n {4}path: (\S+)\n {4}type: DirectoryOrCreate/g)].map(
@@ -265,7 +262,7 @@ describe('the overlays', () => {
     expect(made.sort()).toEqual(used.sort())
   })
 
-  it('are these, beside the base and not in it', () => {
+  it('are complete, and separate from the base', () => {
     expect(OVERLAYS).toEqual(['keda', 'observability', 'production', 'single'])
   })
 
@@ -279,7 +276,7 @@ describe('the overlays', () => {
       expect(text).not.toMatch(/image: \S+:latest|image: [^:\s]+$/m)
     })
 
-  test(`kubernetes/overlays/production has no door without a key: its producers wait for the Secret of keys${why}`, () => {
+  test(`kubernetes/overlays/production requires API keys: its producers wait for the Secret with the keys${why}`, () => {
     const producer = rendered(join(KUBERNETES, 'overlays/production'))
       .split('\n---\n')
       .find((document) => /^kind: Deployment$/m.test(document) && /^ {2}name: producer$/m.test(document))
@@ -336,7 +333,7 @@ describe('the overlays', () => {
     })
   })
 
-  it('never let an apply undo what an autoscaler has set', () => {
+  it('never reset the number of replicas that an autoscaler has set', () => {
     const deployment = z.object({ spec: z.looseObject({ replicas: z.int().optional() }) })
     const [producer] = manifestsIn('producer/producer-deployment.yaml')
     expect(deployment.parse(producer).spec.replicas).toBeUndefined()

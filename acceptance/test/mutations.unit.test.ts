@@ -1,4 +1,4 @@
-// The mutations of the fault ledger still fit the source, and nothing that is deployed can be mutated.
+// The mutations of the fault ledger still match the source, and nothing deployed can be mutated.
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,11 +16,11 @@ describe('the mutations', () => {
     }
   })
 
-  it.each(mutations)('$name names faults that there are', ({ mix }) => {
+  it.each(mutations)('$name names faults that exist', ({ mix }) => {
     for (const word of mix) expect(mixOf([word])).not.toEqual([])
   })
 
-  it.each(mutations)('$name is what a service is loaded with', ({ file, ...mutation }) => {
+  it.each(mutations)('$name changes the source that a service loads', ({ file, ...mutation }) => {
     const program = `import(${JSON.stringify(join(ROOT, file))}).then(() => console.log('loaded'))`
     const load = (edits: typeof mutation.edits) =>
       execFileSync('node', ['-e', program], {
@@ -32,7 +32,7 @@ describe('the mutations', () => {
     expect(() => load([{ find: 'what stands nowhere', replace: '' }])).toThrow(/does not fit/)
   })
 
-  it('are known to nothing that is deployed', () => {
+  it('are unknown to everything that is deployed', () => {
     const deployed = [
       'messaging',
       'repository',

@@ -1,4 +1,4 @@
-// Runs the Postman collection with newman against a producer, as anybody would on the command line.
+// Runs the Postman collection with newman against a producer, like a user on the command line.
 import { execFile } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
@@ -8,9 +8,9 @@ const NEWMAN = createRequire(import.meta.url).resolve('newman/bin/newman.js')
 const COLLECTION = join(ROOT, 'docs/ims.postman_collection.json')
 
 export interface NewmanRun {
-  /** 0 when every assertion held. */
+  /** 0 when every assertion passed. */
   readonly code: number
-  /** Newman's report, its list of failures included. */
+  /** Newman's report, including its list of failures. */
   readonly said: string
 }
 

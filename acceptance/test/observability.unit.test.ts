@@ -1,4 +1,4 @@
-// The files of the profile `observability` name only what there is: metrics, labels, queues, services, the data source.
+// The files of the profile `observability` name only metrics, labels, queues, services and data sources that exist.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { serviceNames } from '@ims/accounts/suite'
@@ -17,7 +17,10 @@ const read = (path: string) => readFileSync(join(HERE, path), 'utf8')
 
 const SERVICES: readonly string[] = serviceNames
 
-/** RabbitMQ's own: https://www.rabbitmq.com/docs/prometheus#detailed-endpoint, seen on RabbitMQ 4.3.6 at /metrics/detailed. */
+/**
+ * RabbitMQ's metrics for each queue: https://www.rabbitmq.com/docs/prometheus#detailed-endpoint, seen on RabbitMQ 4.3.6
+ * at /metrics/detailed.
+ */
 const OF_RABBITMQ: Readonly<Record<string, readonly string[]>> = {
   queue_coarse_metrics: [
     'rabbitmq_detailed_queue_messages',
@@ -29,7 +32,7 @@ const OF_RABBITMQ: Readonly<Record<string, readonly string[]>> = {
   channel_queue_metrics: ['rabbitmq_detailed_channel_messages_acked_total'],
   node_coarse_metrics: ['rabbitmq_detailed_process_resident_memory_bytes'],
 }
-/** Of the broker as a whole, at /metrics: alarms and disk seen on RabbitMQ 3.10, unreachable peers since RabbitMQ 4. */
+/** The whole broker's metrics, at /metrics: alarms and disk seen on RabbitMQ 3.10, unreachable peers since RabbitMQ 4. */
 const OF_BROKER = [
   'rabbitmq_alarms_memory_used_watermark',
   'rabbitmq_alarms_free_disk_space_watermark',
@@ -112,7 +115,7 @@ async function ofTheLibrary(): Promise<string[]> {
 }
 
 describe('the queries of dashboard and alerts', () => {
-  it.each(queries)('name only metrics that exist: $where', async ({ expr }) => {
+  it.each(queries)('use only metrics that exist: $where', async ({ expr }) => {
     const recorded = recordings.map(({ record }) => record)
     const others = [OF_BROKER, OF_KUBERNETES, OF_PROCESSES, OF_PROMETHEUS, recorded].flat()
     const known = [...OURS, ...(await ofTheLibrary()), ...Object.values(OF_RABBITMQ).flat(), ...others]
@@ -124,13 +127,13 @@ describe('the queries of dashboard and alerts', () => {
     expect([...LABELS, ...OTHER_LABELS]).toEqual(expect.arrayContaining(labelsIn(expr)))
   })
 
-  it('ask for the queues of the contracts and their dead letters, by name', () => {
+  it('name the queues of the contracts and their dead letters', () => {
     const queues = contracts.map(({ queue }) => queue)
     const asked = new Set(queries.flatMap(({ expr }) => selectorsIn(expr, 'queue')))
     expect([...asked].sort()).toEqual(['.+[.]dead-letter', 'order_processing', queues.join('|'), 'replies'].sort())
   })
 
-  it('ask for services of the suite only', () => {
+  it('name only services of the suite', () => {
     const asked = queries.flatMap(({ expr }) => selectorsIn(expr, 'service'))
     for (const service of asked)
       expect(SERVICES.filter((name) => new RegExp(`^(?:${service})$`).test(name))).not.toEqual([])
@@ -138,14 +141,14 @@ describe('the queries of dashboard and alerts', () => {
 })
 
 describe('the alerts', () => {
-  it('know every service whose absence matters', () => {
+  it('cover every service whose absence matters', () => {
     const absent = alerts.find(({ alert }) => alert === 'ServiceDown')?.expr ?? ''
     const [every, ...named] = selectorsIn(absent, 'service')
     expect(named.sort()).toEqual([...SERVICES].sort())
     for (const service of SERVICES) expect(service).toMatch(new RegExp(`^(?:${every})$`))
   })
 
-  it('have names of their own', () => {
+  it('have unique names', () => {
     const names = alerts.map(({ alert }) => alert)
     expect([...new Set(names)]).toEqual(names)
   })
@@ -155,7 +158,7 @@ describe('the alerts', () => {
     expect(prometheusRule).toEqual([expect.objectContaining({ kind: 'PrometheusRule', spec: { groups } })])
   })
 
-  it('are sent to the Alertmanager of compose, whose rules name alerts that there are', () => {
+  it('are sent to the Alertmanager of compose, whose rules name only existing alerts', () => {
     expect(scraped.alerting.alertmanagers).toEqual([{ static_configs: [{ targets: ['alertmanager:9093'] }] }])
     const text = read('alertmanager/alertmanager.yml')
     const matchers = [...text.matchAll(/alertname=~?"([^"]+)"/g)].flatMap(([, value = '']) => value.split('|'))
@@ -164,7 +167,7 @@ describe('the alerts', () => {
       expect([matcher, names.some((name) => new RegExp(`^(?:${matcher})$`).test(name))]).toEqual([matcher, true])
   })
 
-  it('are read by Prometheus', () => {
+  it('are loaded by Prometheus', () => {
     expect(scraped.rule_files).toEqual(['alerts.yml'])
     expect(readdirSync(join(HERE, 'prometheus'))).toEqual(expect.arrayContaining(['alerts.yml', 'prometheus.yml']))
   })
@@ -177,7 +180,7 @@ describe('what Prometheus scrapes', () => {
     sd?.port,
   ])
 
-  it('is the admin port of every service, and RabbitMQ', () => {
+  it('covers the admin port of every service, and RabbitMQ', () => {
     expect(targets).toEqual([
       ['ims', SERVICES.toSorted(), 9090],
       ['rabbitmq', ['rabbitmq'], 15692],
@@ -185,14 +188,14 @@ describe('what Prometheus scrapes', () => {
     ])
   })
 
-  it('are services of docker compose', () => {
+  it('names services of docker compose', () => {
     const file = readFileSync(join(COMPOSE, 'docker-compose.yml'), 'utf8')
     const { services } = compose.parse(parse(file, { merge: true }))
     const names = scraped.scrape_configs.flatMap(({ dns_sd_configs: [sd] }) => sd?.names ?? [])
     expect(Object.keys(services)).toEqual(expect.arrayContaining(names))
   })
 
-  it('of RabbitMQ is what the queries need, and no more', () => {
+  it('of RabbitMQ includes what the queries need, and no more', () => {
     const [, rabbitmq] = scraped.scrape_configs
     expect(rabbitmq?.metrics_path).toBe('/metrics/detailed')
     expect(rabbitmq?.params?.family.toSorted()).toEqual(Object.keys(OF_RABBITMQ).sort())
@@ -203,7 +206,7 @@ describe('what Prometheus scrapes', () => {
     expect(monitor?.spec).toMatchObject({
       endpoints: [
         { path: rabbitmq?.metrics_path, params: rabbitmq?.params },
-        // Under a job of its own, or both would write the same series of the target.
+        // In a separate job, because otherwise both would write the same series of the target.
         { path: '/metrics', relabelings: [{ targetLabel: 'job', replacement: 'rabbitmq-node' }] },
       ],
     })
@@ -211,13 +214,13 @@ describe('what Prometheus scrapes', () => {
 })
 
 describe('the dashboard', () => {
-  it('gives every panel an id of its own, and every query of a panel its letter', () => {
+  it('gives every panel a unique id, and every query of a panel its letter', () => {
     const ids = board.panels.map(({ id }) => id)
     expect([...new Set(ids)]).toEqual(ids)
     for (const { targets } of panels) expect(new Set(targets.map(({ refId }) => refId)).size).toBe(targets.length)
   })
 
-  it('lays no panel over another, nor out of the grid', () => {
+  it('has no overlapping panels, and none outside the grid', () => {
     const taken = new Set<string>()
     for (const { title, gridPos } of panels) {
       expect([title, gridPos.x + gridPos.w <= 24]).toEqual([title, true])
@@ -229,7 +232,7 @@ describe('the dashboard', () => {
     }
   })
 
-  it('reads the data source that is provisioned, at the interval at which it is scraped', () => {
+  it('uses the provisioned data source, at the scrape interval', () => {
     const [variable] = board.templating.list
     const uids = panels.flatMap((panel) => [panel.datasource.uid, ...panel.targets.map((each) => each.datasource.uid)])
     expect([...new Set(uids)]).toEqual([`\${${variable?.name}}`])
@@ -242,7 +245,7 @@ describe('the dashboard', () => {
     ])
   })
 
-  it('is what the ConfigMap for Kubernetes is made of, whole', () => {
+  it('is complete in the ConfigMap for Kubernetes', () => {
     const kustomization = z
       .object({ configMapGenerator: z.array(z.object({ files: z.array(z.string()) })).length(1) })
       .parse(parse(read('grafana/dashboards/kustomization.yaml')))

@@ -1,4 +1,4 @@
-// Wire parity: any of the five processes may be its Python twin, on the same queues and the same table.
+// Wire compatibility: the Python counterpart can replace any of the five processes, on the same queues and the same table.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { call, item, SEED_ITEM } from './http.ts'
@@ -17,7 +17,7 @@ const CONSUMERS: readonly [service: ServiceName, queue: string][] = [
 ]
 const QUEUES = CONSUMERS.map(([, queue]) => queue)
 
-/** The seed's four calls against our producer, whoever consumes. */
+/** Makes the four calls of the original suite against our producer, with any consumers. */
 async function seedCalls({ http }: Stack): Promise<void> {
   expect(await call(`${http}/healthcheck`)).toMatchObject({
     status: 200,
@@ -42,7 +42,7 @@ describeWithPeers(`Python producer, our consumers${why}`, () => {
     expect(code).toBe(0)
   })
 
-  it('applies 2,000 Python messages, which carry no id, each once', async () => {
+  it('applies each of 2,000 Python messages, which carry no id, once', async () => {
     expect((await peerProducer(stack, 'create-item', '--count', '2000', '--sku-prefix', 'BULK-')).code).toBe(0)
     await eventually(
       async () => expect((await stack.skus()).filter((sku) => sku.startsWith('BULK-'))).toHaveLength(2_000),
@@ -53,7 +53,7 @@ describeWithPeers(`Python producer, our consumers${why}`, () => {
     expect(JSON.stringify(events)).toContain('BULK-')
   })
 
-  it('stores the prices that Python stored, rounded, and numbers in strings', async () => {
+  it('stores prices as Python stored them, rounded, including numbers in strings', async () => {
     const written = [
       { price: 0.1 + 0.2, quantity: 3 },
       { price: 10 / 3, quantity: '50' },
@@ -86,7 +86,7 @@ describeWithPeers(`Python producer, our consumers${why}`, () => {
     expect((await call(`${stack.http}/order_processing`)).body).toHaveLength(count + 20_000)
   })
 
-  it('sets a Python message with a duplicate sku aside', async () => {
+  it('dead-letters a Python message with a duplicate sku', async () => {
     await peerProducer(stack, 'create-item', '--sku', 'TWICE')
     await peerProducer(stack, 'create-item', '--sku', 'TWICE')
     await eventually(async () =>
@@ -112,7 +112,7 @@ describeWithPeers(`our producer, Python consumers${why}`, () => {
   }, 60_000)
 
   it.each(CONSUMERS)(
-    '%s alone swapped for its Python twin',
+    'works with only %s replaced by its Python counterpart',
     async (service, queue) => {
       stack = await startStack(`parity_${service}`, { services: [] })
       const peer = await peerConsumers(stack, [queue])
@@ -126,7 +126,7 @@ describeWithPeers(`our producer, Python consumers${why}`, () => {
     60_000,
   )
 
-  it('asks a Python consumer four with filters and pages, and still gets a right answer', async () => {
+  it('gets a correct listing from a Python consumer four with filters and pages', async () => {
     stack = await startStack('parity_filters', { services: ['consumer_one', 'consumer_two', 'consumer_three'] })
     running.push(await peerConsumers(stack, ['order_processing']))
     await stack.start('producer')
@@ -142,7 +142,7 @@ describeWithPeers(`a table and queues made by Python${why}`, () => {
   let stack: Stack
   afterEach(async () => await stack.stop(), 30_000)
 
-  it('are adopted, with their rows, and stay usable by Python', async () => {
+  it('are adopted with their rows, and still work for Python', async () => {
     stack = await startStack('parity_adopt', { services: [], migrate: false })
     await stack.pool.query(
       'CREATE TABLE inventory (id INTEGER NOT NULL AUTO_INCREMENT, sku VARCHAR(20), name VARCHAR(100), label VARCHAR(50), price FLOAT, quantity INTEGER, PRIMARY KEY (id), UNIQUE (sku)) DEFAULT CHARSET=latin1',

@@ -1,16 +1,16 @@
-// The independent Python peers, written with pika, that stand for the suite we replace: where they are, and how they are run.
+// Independent Python programs, written with pika, that stand in for the Python suite. This file finds and runs them.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT, type Stack } from './stack.ts'
 
 const DIRECTORY = join(ROOT, '../shared/peers')
-// Debian's own, which knows Debian's python3-pika; the PATH may hold another.
+// Debian's own Python, which finds Debian's python3-pika. The PATH may contain another.
 const PYTHON = '/usr/bin/python3'
 const PACKAGES = ['python3-pika', 'python3-pymysql', 'python3-sqlalchemy']
 const OURS = join(ROOT, 'acceptance/test/python')
 
-/** Why the peers cannot run here; undefined when they can. */
+/** Why the peers cannot run here. Undefined when they can. */
 export function withoutPeers(): string | undefined {
   if (!existsSync(DIRECTORY)) return `there are no peers in ${DIRECTORY}`
   return canImport() ? undefined : `apt-get install ${PACKAGES.join(' ')} brings what is missing`
@@ -27,7 +27,7 @@ function canImport(): boolean {
 
 export interface PeerRun {
   readonly code: number | null
-  /** What it printed, one parsed JSON object a line. */
+  /** Its output, one parsed JSON object per line. */
   readonly events: readonly Record<string, unknown>[]
 }
 
@@ -38,7 +38,7 @@ const brokerArguments = ({ space: { rabbitmq } }: Stack) => [
   String(rabbitmq.port),
   '--user',
   rabbitmq.username,
-  `--password=${rabbitmq.password}`, // in one word: a password may begin with "-"
+  `--password=${rabbitmq.password}`, // in one argument, because a password may begin with "-"
   '--vhost',
   rabbitmq.vhost,
 ]
@@ -86,7 +86,7 @@ export async function peerConsumers(stack: Stack, queues: readonly string[]): Pr
   }
 }
 
-/** Adds an item and reads the inventory with SQLAlchemy, as the Python suite does; see read_with_sqlalchemy.py. */
+/** Adds an item and reads the inventory with SQLAlchemy, as the Python suite does (read_with_sqlalchemy.py). */
 export function readWithSqlalchemy({ space: { mysql } }: Stack): unknown {
   const url = `mysql+pymysql://${mysql.user}:${mysql.password}@${mysql.host}:${mysql.port}/${mysql.database}?charset=utf8mb4`
   return JSON.parse(execFileSync(PYTHON, [join(OURS, 'read_with_sqlalchemy.py'), url], { encoding: 'utf8' }))

@@ -1,4 +1,4 @@
-// The Postman collection passes against the suite, again and again, leaves nothing behind, and fails when something is wrong.
+// The Postman collection passes against the suite repeatedly, leaves nothing behind, and fails when a response is wrong.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ describe('the Postman collection', () => {
     60_000,
   )
 
-  it('fails when an answer is not what it should be', async () => {
+  it('fails when a response is wrong', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ims-postman-'))
     const broken = join(directory, 'broken.json')
     const collection = readFileSync(join(ROOT, 'docs/ims.postman_collection.json'), 'utf8')

@@ -1,4 +1,4 @@
-// The Postman collection covers what the producer serves, and can only pass by looking. (newman runs it against the suite elsewhere.)
+// The Postman collection covers what the producer serves, and every request checks its response. (Another test runs it against the suite.)
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Script } from 'node:vm'
@@ -47,20 +47,20 @@ const pathOf = (raw: string) => raw.replace('{{baseUrl}}', '').replace('{{messag
 const statusesOf = (one: z.infer<typeof request>) =>
   [...scriptOf(one, 'test').matchAll(/pm\.response\.to\.have\.status\((\d+)\)/g)].map(([, code]) => Number(code))
 
-/** What the producer serves, from its router: `GET /healthcheck`. */
+/** The routes of the producer, from its router, such as `GET /healthcheck`. */
 function served(): string[] {
   const broker = new InMemoryRabbitmq().open()
   const { router } = createApp({ broker, config: httpEnvironment.parse({}), service: quietService })
   const route = z.object({ path: z.string(), stack: z.array(z.object({ method: z.string().optional() })) })
   const layers = z.array(z.object({ route: route.optional() })).parse(router.stack)
   return layers.flatMap(({ route }) =>
-    // A handler without a method answers all the others: with 405.
+    // A handler without a method answers all other methods with 405.
     (route?.stack ?? []).map(({ method }) => `${method?.toUpperCase() ?? '405'} ${route?.path}`),
   )
 }
 
 describe('the Postman collection', () => {
-  it('asks every path in every way that the producer serves, and in one that it does not', () => {
+  it('requests every path with every method that the producer serves, and with one that it does not', () => {
     const asked = requests.flatMap((one) => {
       const path = pathOf(one.request.url.raw)
       return [`${one.request.method} ${path}`, ...statusesOf(one).map((status) => `${status} ${path}`)]
@@ -69,37 +69,37 @@ describe('the Postman collection', () => {
     expect(asked).toEqual(expect.arrayContaining(served()))
   })
 
-  it('sees every status that can be had without breaking something', () => {
+  it('sees every status that is possible without a failure of a server', () => {
     const statuses = new Set(requests.flatMap(statusesOf))
     expect([...statuses].sort()).toEqual([200, 201, 202, 400, 404, 405, 409, 413, 415, 422])
   })
 
-  it.each(requests)('looks at the status of: $name', (one) => {
+  it.each(requests)('checks the status of: $name', (one) => {
     expect(statusesOf(one)).toHaveLength(1)
   })
 
-  it.each(requests)('looks at more than the status of: $name', (one) => {
+  it.each(requests)('checks more than the status of: $name', (one) => {
     expect(scriptOf(one, 'test').match(/\bpm\.test\(/g)?.length).toBeGreaterThan(1)
   })
 
-  it('has scripts that are JavaScript', () => {
+  it('has scripts that are valid JavaScript', () => {
     const scripts = [...requests, { event: always }].flatMap(({ event }) => event.map(({ script }) => script.exec))
     for (const lines of scripts) expect(() => new Script(lines.join('\n'))).not.toThrow()
   })
 
-  it('looks at the X-Request-Id of every answer, and at the form of every error', () => {
+  it('checks the X-Request-Id of every response, and the format of every error', () => {
     const script = scriptOf({ event: always }, 'test')
     expect(script).toContain("pm.response.headers.get('X-Request-Id')")
     expect(script).toContain("'application/problem+json'")
   })
 
-  it('gives every request a name of its own: those that ask again are called by it', () => {
+  it('gives every request a unique name, because retries refer to it', () => {
     const names = requests.map(({ name }) => name)
     expect([...new Set(names)]).toEqual(names)
     expect(text).toContain('pm.execution.setNextRequest(pm.info.requestName)')
   })
 
-  it('uses only variables that it has, and sets every one that it does not bring', () => {
+  it('uses only variables that it defines, and sets every variable without a value', () => {
     const used = [...text.matchAll(/\{\{(\w+)\}\}/g)].map(([, name]) => name)
     const scripts = requests.map((one) => scriptOf(one, 'prerequest') + scriptOf(one, 'test')).join('\n')
     const read = [...scripts.matchAll(/collectionVariables\.get\('(\w+)'\)/g)].map(([, name]) => name)
@@ -108,7 +108,7 @@ describe('the Postman collection', () => {
       expect([key, value !== '' || scripts.includes(`collectionVariables.set('${key}'`)]).toEqual([key, true])
   })
 
-  it('begins where npm run up serves, and says how to run it', () => {
+  it('starts at the address of npm run up, and says how to run it', () => {
     expect(variable[0]).toMatchObject({ key: 'baseUrl', value: `http://127.0.0.1:${httpEnvironment.parse({}).port}` })
     expect(info.description).toContain('newman run docs/ims.postman_collection.json')
   })

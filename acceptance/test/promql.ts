@@ -1,7 +1,7 @@
-// Finds the names in a PromQL query: as much of its grammar as our dashboard and alerts use.
+// Finds the names in a PromQL query. Supports only the grammar that our dashboard and alerts use.
 
 const KEYWORDS = new Set(['and', 'or', 'unless', 'bool', 'offset'])
-/** `by (a, b)` and its like: what stands between the brackets are labels. */
+/** Clauses such as `by (a, b)`, whose parentheses contain labels. */
 const GROUPING = /\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)/g
 const MATCHER = /([a-zA-Z_]\w*)\s*(?:=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"/g
 

@@ -1,4 +1,4 @@
-// Consumers two and three, as they run, forget old messages in the background while they apply new ones, and say how many.
+// Running consumers two and three delete old inbox rows in the background while they apply new messages, and report the number.
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import type { RowDataPacket } from 'mysql2/promise'
 import { eventually } from 'testkit'
@@ -7,7 +7,7 @@ import { type ServiceProcess, type Stack, startStack } from './stack.ts'
 
 const OLD = 1_200
 
-/** Tests wait for what must become true: how soon it does is the machine's affair. */
+/** Generous, because tests wait for events and the machine may be busy. */
 jest.setTimeout(30_000)
 
 describe('the retention of the inbox', () => {
@@ -33,7 +33,7 @@ describe('the retention of the inbox', () => {
     return Number(/^ims_inbox_rows_removed_total\{[^}]*\} (\d+)$/m.exec(metrics)?.[1])
   }
 
-  it('removes what is older, with two of a kind at work, and keeps what is younger', async () => {
+  it('deletes older rows with two replicas at work, and keeps younger ones', async () => {
     const values = (age: string, count: number) =>
       Array.from(
         { length: count },
@@ -56,7 +56,7 @@ describe('the retention of the inbox', () => {
     const sum = (counts: readonly number[]) => counts.reduce((total, each) => total + each, 0)
     const said = () =>
       forgetting.flatMap(({ log }) => log).filter(({ message }) => message === 'removed old rows of the inbox')
-    // Each is counted and told when its transaction is over, which is after the rows are gone.
+    // Each is counted and logged when its transaction ends, which is after the rows are gone.
     await eventually(async () => {
       expect(sum(await Promise.all(forgetting.map(removedBy)))).toBe(OLD)
       expect(sum(said().map(({ rows }) => Number(rows)))).toBe(OLD)

@@ -1,4 +1,5 @@
-// A rolling upgrade: processes of the version before and Python's statements keep working during and after today's migration.
+// A rolling upgrade: processes of the previous version and the Python suite's statements keep working during and after
+// the current migration.
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import type { RowDataPacket } from 'mysql2/promise'
 import { eventually } from 'testkit'
@@ -9,7 +10,7 @@ import { migrate, ROOT, type ServiceName, type Stack, startStack } from './stack
 const CLIENTS = 6
 const CONSUMERS: readonly ServiceName[] = ['consumer_two', 'consumer_three', 'consumer_four']
 const QUEUES = ['create_item', 'stock_management', 'order_processing']
-/** Rounds of the clients that must end before the next phase begins, so that each phase has load. */
+/** Rounds that the clients must complete before the next phase starts, so that each phase has load. */
 const ROUNDS_MIN = 60
 const WAIT = { Prefer: 'wait=60' }
 
@@ -18,7 +19,7 @@ jest.setTimeout(600_000)
 const earlier = earlierVersion()
 const why = 'missing' in earlier ? earlier.missing : undefined
 
-/** Clients that create, list and delete items from number `from` on, and record what is stored. Each stops at the first wrong answer. */
+/** Clients that create, list and delete items from number `from` on, and record what is stored. Each stops at the first wrong response. */
 function startClients(stack: Stack, from = 0) {
   const stored = new Set<string>()
   let on = true
@@ -55,7 +56,7 @@ function startClients(stack: Stack, from = 0) {
   }
 }
 
-/** Sends the Python suite's statements in a loop. */
+/** Runs the Python suite's statements in a loop. */
 function startPeer({ pool }: Stack) {
   const stored = new Set<string>()
   let on = true

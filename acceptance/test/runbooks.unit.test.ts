@@ -1,4 +1,4 @@
-// Each alert has its page in docs/operations, and the pages name only commands, services and files that there are.
+// Each alert has its page in docs/operations, and the pages name only commands, services and files that exist.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
@@ -57,11 +57,11 @@ describe('each page', () => {
     },
   )
 
-  it.each(pages)("%s sends nobody to the broker's management UI", (_, text) => {
+  it.each(pages)('%s requires no access to the broker’s management UI', (_, text) => {
     expect(text).not.toMatch(/\bmanagement\b|15672|Get messages/i)
   })
 
-  it.each(pages)('%s links only to what is there', (_, text) => {
+  it.each(pages)('%s links only to existing targets', (_, text) => {
     for (const [, link = ''] of text.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g))
       expect([link, existsSync(join(ROOT, DIRECTORY, link))]).toEqual([link, true])
   })
@@ -73,7 +73,7 @@ describe('the first commands', () => {
     .parse(parse(read('dockercompose/docker-compose.yml'), { merge: true }))
   const { scripts } = z.object({ scripts: z.record(z.string(), z.string()) }).parse(JSON.parse(read('package.json')))
 
-  it.each(commandsOf('compose'))('%s is about services of compose', (command) => {
+  it.each(commandsOf('compose'))('%s names services of compose', (command) => {
     if (command.startsWith('curl ') || command.startsWith('npm run ')) return
     const [, asked = ''] =
       /^docker compose (?:--profile observability )?(?:ps|logs(?: --\w+=\w+)+|exec(?: -T)?) (.*)$/.exec(command) ?? []
@@ -81,7 +81,7 @@ describe('the first commands', () => {
     expect(Object.keys(services)).toEqual(expect.arrayContaining(named))
   })
 
-  it.each(commandsOf('Kubernetes'))('%s is about what the manifests have', (command) => {
+  it.each(commandsOf('Kubernetes'))('%s names objects of the manifests', (command) => {
     if (command.startsWith('npm run ')) return
     const [, kind, name] = /(deployment|statefulset)\/([\w-]+)/.exec(command) ?? []
     const [, label] = /--selector=app.kubernetes.io\/name=([\w-]+)/.exec(command) ?? []
@@ -100,7 +100,7 @@ describe('the first commands', () => {
   })
 
   it.each(commands.filter(([, command]) => /dead-letters/.test(command)).map(([, command]) => [command]))(
-    '%s is what dead-letters takes',
+    '%s is a valid call of dead-letters',
     (command) => {
       const [, args = ''] = /dead-letters(?:\.ts| --) (.*)$/.exec(command) ?? []
       expect(['list', 'export']).toContain(parseDeadLetterArguments(args.split(' ')).verb)

@@ -1,4 +1,4 @@
-// Secrets stay secret when things go wrong: real services are given recognisable ones and led into trouble, and all that they show is searched.
+// Secrets stay secret in failures: real services get recognisable secrets and various faults, and all their output is searched.
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
@@ -26,7 +26,7 @@ beforeAll(async () => {
 afterEach(killAll)
 afterAll(async () => await space.drop())
 
-/** The arguments of every process of this machine, which everybody on it can read. */
+/** The arguments of every process of this machine, which every user can read. */
 function argumentsOfAll(): string {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
   const cmdline = (pid: string) => {
@@ -108,7 +108,7 @@ describe('no secret is shown', () => {
       /waiting for MySQL on \S+: TLS/,
     ],
   ])(
-    'by a service that meets %s',
+    'by a service that encounters %s',
     async (_, name, env, pattern) => {
       const service = start(name, env)
       await said(service, pattern)
@@ -161,7 +161,7 @@ describe('no secret is shown', () => {
       /RABBITMQ_TLS_CA_FILE: cannot read \/nowhere\/ca\.pem: ENOENT/,
     ],
   ])(
-    'by a service that is configured with %s, and ends with 78',
+    'by a service configured with %s, which exits with 78',
     async (_, name, env, pattern) => {
       const service = start(name, env)
       expect(await service.ended).toBe(CONFIGURATION)

@@ -1,4 +1,4 @@
-// What the seed shows: four calls, a row in MySQL, a line in consumer one's log; and what `Prefer: wait` adds.
+// The behaviour of the original suite: four calls, a row in MySQL, a line in consumer one's log. Also `Prefer: wait`.
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -16,7 +16,7 @@ describe('the suite', () => {
   }, 60_000)
   afterAll(async () => await stack.stop(), 30_000)
 
-  it("answers the seed's four calls with the seed's four answers", async () => {
+  it('answers the original suite’s four calls with its four responses', async () => {
     const health = await call(`${stack.http}/healthcheck`)
     expect(health).toMatchObject({ status: 200, body: { message: 'Health check message sent' } })
     expect(health.headers.get('content-type')).toMatch(/^application\/json/)
@@ -42,7 +42,7 @@ describe('the suite', () => {
     await eventually(async () => expect((await call(`${stack.http}/order_processing`)).body).toEqual([]))
   })
 
-  it("answers as the README says when its four calls are pasted at once, and those of up's banner alike", async () => {
+  it('answers as documented when the four calls of the README, or of up’s banner, are pasted at once', async () => {
     const [, block = ''] = /^## Use it\n\n```sh\n(.*?)```/ms.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? []
     const pasted = async (lines: string) => (await promisify(execFile)('bash', ['-c', lines])).stdout
     const said = block.matchAll(/^# (.*)$/gm)
@@ -54,13 +54,13 @@ describe('the suite', () => {
     expect(await pasted(callsToTry(stack.http).join('\n'))).toBe(answers)
   })
 
-  it('tells what became of a command to who prefers to wait', async () => {
+  it('returns the outcome of a command to a client that sends Prefer: wait', async () => {
     const wait = { Prefer: 'wait=10' }
     const created = await call(`${stack.http}/create_item`, { json: item(1), headers: wait })
     expect(created).toMatchObject({ status: 201, body: item(1) })
     expect(created.headers.get('preference-applied')).toMatch(/^wait=10/)
     expect(await call(`${stack.http}/create_item`, { json: item(1), headers: wait })).toMatchObject({ status: 409 })
-    // Its sender heard of that one. Of this one nobody does.
+    // The outcome of that command went to its sender. Nobody waits for this one.
     expect(await call(`${stack.http}/create_item`, { json: { ...item(1), quantity: 7 } })).toMatchObject({
       status: 200,
     })
@@ -77,7 +77,7 @@ describe('the suite', () => {
     })
   })
 
-  it('answers 202 when the time is up before the consumer has told', async () => {
+  it('answers 202 when the wait time is over before the outcome is known', async () => {
     stack.service('consumer_two').kill('SIGSTOP')
     try {
       const accepted = await call(`${stack.http}/create_item`, { json: item(2), headers: { Prefer: 'wait=1' } })
@@ -88,7 +88,7 @@ describe('the suite', () => {
     await eventually(async () => expect(await stack.skus()).toContain('SKU-2'))
   })
 
-  it('lists page by page, and filtered', async () => {
+  it('lists with pages and filters', async () => {
     for (const n of [10, 11, 12])
       await call(`${stack.http}/create_item`, { json: item(n), headers: { Prefer: 'wait=10' } })
     const first = await call(`${stack.http}/order_processing?label=test&limit=2`)
@@ -100,7 +100,7 @@ describe('the suite', () => {
     expect((await call(`${stack.http}/order_processing?sku=sku-11`)).body).toEqual([])
   })
 
-  it('counts what it does, in the text format of Prometheus', async () => {
+  it('exposes its counters in the Prometheus text format', async () => {
     const metrics = await (await fetch(`${stack.service('consumer_two').admin}/metrics`)).text()
     expect(metrics).toMatch(
       /ims_messages_applied_total\{queue="create_item",outcome="created",service="consumer_two"\} \d+/,

@@ -1,4 +1,4 @@
-// One service as a process, for tests of what it says when it cannot do its work: everything it writes is kept as it is.
+// One service as a process, for tests of its output in failures. Everything it writes is kept.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { eventually } from 'testkit'
@@ -6,15 +6,15 @@ import { ROOT, type ServiceName } from './stack.ts'
 
 const running: Running[] = []
 
-/** A service that may never get ready. */
+/** A service that may never become ready. */
 export interface Running {
   readonly child: ChildProcess
   readonly ended: Promise<number | null>
-  /** All that it has written so far, to either stream. */
+  /** All output so far, of both streams. */
   output(): string
 }
 
-/** Starts a service with these variables and no others. */
+/** Starts a service with only these variables. */
 export function startWith(name: ServiceName, env: Record<string, string>): Running {
   const child = spawn(process.execPath, [join(name, 'src/main.ts')], {
     cwd: ROOT,
@@ -32,7 +32,7 @@ export function startWith(name: ServiceName, env: Record<string, string>): Runni
   return started
 }
 
-/** Waits until it has said `pattern`, and returns the first group of it. */
+/** Waits until the output matches `pattern`, and returns its first group. */
 export async function said({ output }: Running, pattern: RegExp): Promise<string> {
   let found = ''
   await eventually(() => {
@@ -43,7 +43,7 @@ export async function said({ output }: Running, pattern: RegExp): Promise<string
   return found
 }
 
-/** What the admin port shows. */
+/** The responses of the admin port. */
 export async function adminPages(service: Running): Promise<string> {
   const port = await said(service, /"adminPort":(\d+)/)
   const pages = ['livez', 'readyz', 'metrics'].map(async (page) => {
@@ -53,7 +53,7 @@ export async function adminPages(service: Running): Promise<string> {
   return (await Promise.all(pages)).join('\n')
 }
 
-/** Ends all that were started here. */
+/** Ends all services started here. */
 export async function killAll(): Promise<void> {
   for (const { child, ended } of running.splice(0)) {
     child.kill('SIGKILL')

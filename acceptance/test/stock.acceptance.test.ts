@@ -25,7 +25,7 @@ describe('changes of one hot item', () => {
     counted.parse((await stack.pool.query(`SELECT COUNT(*) AS found FROM ${table}`))[0])[0].found
   const waiting = { headers: { Prefer: 'wait=20' } }
 
-  it('are applied once each while there is stock, and refused with a reason afterwards', async () => {
+  it('are applied once each while there is stock, and rejected with a reason afterwards', async () => {
     const item = { sku, name: 'n', label: 'l', price: 1, quantity: STOCK }
     expect((await call(`${stack.http}/create_item`, { json: item, ...waiting })).status).toBe(201)
     const send = (messageId: string) =>
@@ -37,7 +37,7 @@ describe('changes of one hot item', () => {
     for (let n = 0; n < CHANGES; n += 1) {
       const messageId = randomUUID()
       send(messageId)
-      // Twice at once, so that both replicas may hold the same message.
+      // Twice at once, so that both replicas may have the same message.
       if (n % 5 === 0) send(messageId)
       if (n === CHANGES / 2) stack.service('consumer_three').kill('SIGKILL')
     }
@@ -54,7 +54,7 @@ describe('changes of one hot item', () => {
     expect(new Set(letters.map(({ messageId }) => messageId)).size).toBe(CHANGES - STOCK)
   }, 120_000)
 
-  it('are told to whoever waits, and can be found by message and by item', async () => {
+  it('are reported to a waiting client, and can be looked up by message and by item', async () => {
     const more = {
       json: { sku, change: 5, reason: 'delivered' },
       headers: { ...waiting.headers, 'X-Request-Id': 'r-5' },

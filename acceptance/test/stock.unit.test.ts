@@ -1,4 +1,4 @@
-// POST /stock_adjustment, GET /movements and GET /messages/{id} on a broker and an inventory in memory.
+// POST /stock_adjustment, GET /movements and GET /messages/{id} on an in-memory broker and inventory.
 import { createHash } from 'node:crypto'
 import { createItem, type Handler, messageStatus, movements, stockAdjustment } from '@ims/messaging'
 import { inMemoryInventory } from '@ims/repository/testing'
@@ -26,7 +26,7 @@ async function suite(environment: Record<string, string> = {}) {
 }
 
 describe('POST /stock_adjustment', () => {
-  it('answers 200 once the message is stored, and names it', async () => {
+  it('answers 200 once the message is stored, and returns its id', async () => {
     const { app, sent } = appUnderTest()
     const response = await request(app)
       .post('/stock_adjustment')
@@ -54,7 +54,7 @@ describe('POST /stock_adjustment', () => {
     ],
     ['more than the column holds', { change: 2_147_483_647 }, 409, 'quantity-too-large', /2147483697/],
     ['an item that there is not', { sku: 'x' }, 404, 'unknown-sku', /there is no item with sku "x"\.$/],
-  ])('refuses %s', async (_, change, status, kind, detail) => {
+  ])('rejects %s', async (_, change, status, kind, detail) => {
     const { post } = await suite()
     await post('/create_item', apple)
     const response = await post('/stock_adjustment', { ...sold, ...change })
@@ -71,7 +71,7 @@ describe('POST /stock_adjustment', () => {
     [{ ...sold, sku: null }, ['sku']],
     [{ ...sold, reason: '' }, ['reason']],
     [{ ...sold, reason: 'r'.repeat(101) }, ['reason']],
-  ])('answers 400 that names each bad member: %j', async (body, members) => {
+  ])('answers 400 and names each bad member: %j', async (body, members) => {
     const { app, sent } = appUnderTest()
     const response = await request(app).post('/stock_adjustment').send(body)
     expect(response.status).toBe(400)
@@ -81,7 +81,7 @@ describe('POST /stock_adjustment', () => {
 })
 
 describe('GET /movements', () => {
-  it('lists who changed what, by pages', async () => {
+  it('lists who changed what, with pages', async () => {
     const key = createHash('sha256').update('secret').digest('hex')
     const { app } = await suite({ API_KEYS: `shop read,write ${key}` })
     const asShop = request.agent(app).set('X-API-Key', 'secret').set('Prefer', 'wait=5')
@@ -102,7 +102,7 @@ describe('GET /movements', () => {
 })
 
 describe('GET /messages/{id}', () => {
-  it('tells what was applied and what was refused, with the history', async () => {
+  it('reports what was applied and what was rejected, with the history', async () => {
     const { app, post, measured } = await suite()
     const created = (await post('/create_item', apple)).headers['message-id']
     const refused = (await post('/create_item', apple)).headers['message-id']
@@ -137,7 +137,7 @@ describe('GET /messages/{id}', () => {
     ['may be forgotten: it is as old as the oldest verdict', sentAt(Date.parse(AT)), AT, true],
     ['may be forgotten: nothing is remembered', sentAt(Date.parse(AT)), null, true],
     ['may be forgotten: its id tells no time', 'anything', AT, true],
-  ])('says what an unknown message can be: it %s', async (_, id, remembersSince, isPossiblyForgotten) => {
+  ])('lists the possible states of an unknown message: it %s', async (_, id, remembersSince, isPossiblyForgotten) => {
     const { app, rabbitmq } = appUnderTest()
     const body = Buffer.from(JSON.stringify({ verdicts: [], remembersSince }))
     const nothing: Handler<unknown, never> = async (all) => all.map(() => ({ kind: 'answered', body, headers: {} }))
@@ -150,7 +150,7 @@ describe('GET /messages/{id}', () => {
     )
   })
 
-  it('answers 400 for an id that no message can have', async () => {
+  it('answers 400 for an invalid message id', async () => {
     const { app } = await suite()
     for (const id of ['x'.repeat(256), '%', '%c0%af'])
       expect([id, (await request(app).get(`/messages/${id}`)).status]).toEqual([id, 400])

@@ -1,4 +1,4 @@
-// The producer as a process that is stopped while clients wait: each is told what is known, and the process ends in time.
+// A producer process that is stopped while clients wait. Each gets the known outcome, and the process ends in time.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
 import { killAll, said, startWith } from './service-in-trouble.ts'

@@ -5,7 +5,7 @@ import type { Service } from '@ims/accounts/suite'
 
 const ROOT = join(import.meta.dirname, '../..')
 
-/** Some line of `file` that contains `on` has to contain `has`. */
+/** A line of `file` that contains `on` must also contain `has`. */
 interface Mirror {
   readonly file: string
   readonly on: string
@@ -45,7 +45,7 @@ export function unlisted(names: readonly string[], root = ROOT): string[] {
     .filter((path) => basename(path).startsWith('consumer_') && !names.includes(basename(path)))
 }
 
-/** consumer-four is no mention of consumer-four-account. */
+/** consumer-four-account does not count as consumer-four. */
 function hasWord(line: string, word: string): boolean {
   const escaped = word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
   return new RegExp(`(?<![\\w-])${escaped}(?![\\w-])`).test(line)

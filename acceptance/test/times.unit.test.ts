@@ -1,4 +1,4 @@
-// One table of times: which one must be over before which other, with the values that are really used. A pair that does not fit is named.
+// One table of time limits: which must be shorter than which, with the values in use. A wrong pair is named.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -30,7 +30,10 @@ const consumerTimeoutMs = [
   'kubernetes/manifest/rabbitmq/rabbitmq-configmap.yaml',
 ].map((path) => numberIn(path, /consumer_timeout = (\d+)/))
 
-/** The longest that a message is in hand: held, in a last attempt whose statements all run out of time, and told of. */
+/**
+ * The longest time a message is in flight: held, then a last attempt in which every statement times out, then the
+ * report of its outcome.
+ */
 const inHandMaxMs =
   Math.max(consumer.holdMostMs, LOOKING_FOR_FREE_ROWS_MAX_MS) +
   consumer.retryMostMs +
@@ -63,11 +66,11 @@ const times: readonly (readonly [shorter: string, ms: number, longer: string, ms
 ]
 
 describe('the times fit together', () => {
-  it.each(times)('%s (%d ms) is over before %s (%d ms)', (_, shorterMs, __, longerMs) => {
+  it.each(times)('%s (%d ms) is shorter than %s (%d ms)', (_, shorterMs, __, longerMs) => {
     expect(shorterMs).toBeLessThan(longerMs)
   })
 
-  it('gives messages back less often in an hour than the delivery limit allows, were every pause the shortest', () => {
+  it('requeues a message less often per hour than the delivery limit, even with the shortest pauses', () => {
     const limits = definitions.policies
       .map(({ definition }) => Number(definition['delivery-limit'] ?? -1))
       .filter((limit) => limit >= 0)

@@ -1,4 +1,4 @@
-// Real services over TLS: they do their work, and what the environment says to Node in general does not weaken them.
+// Real services over TLS do their work, and Node's general environment variables do not weaken them.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -51,7 +51,7 @@ describe('services over TLS', () => {
     await said(consumer, /(health check received)/)
   }, 60_000)
 
-  it('verify the broker although NODE_TLS_REJECT_UNAUTHORIZED says that they need not, go on trying, and stop when asked', async () => {
+  it('verify the broker in spite of NODE_TLS_REJECT_UNAUTHORIZED, keep retrying, and stop on request', async () => {
     const wrong = { RABBITMQ_TLS_CA_FILE: others.certFile, RABBITMQ_RECONNECT_MOST_MS: '100' }
     const producer = startWith('producer', { ...environment, ...wrong, ...WEAKENED })
     const refusal = 'not from an authority we trust: look at RABBITMQ_TLS_CA '
@@ -60,7 +60,7 @@ describe('services over TLS', () => {
     expect(await producer.ended).toBe(0)
   }, 60_000)
 
-  it('end with 78 when a certificate authority cannot be read, or is none', async () => {
+  it('exit with 78 when a certificate authority cannot be read or is invalid', async () => {
     const file = join(directory, 'none.pem')
     writeFileSync(file, 'no certificate')
     for (const path of [join(directory, 'absent.pem'), file]) {

@@ -1,4 +1,4 @@
-// Accounts: every owner has its own secrets, the servers' files follow from them, and what exists is kept.
+// Every owner has its own secrets, the servers' files are generated from them, and existing secrets are kept.
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -32,7 +32,7 @@ describe('accounts', () => {
     for (const secret of secrets) expect(secret).toMatch(/^[\w-]{43}$/)
   })
 
-  it('hashes the password of each RabbitMQ user as RabbitMQ does, and lets no password into the definitions', () => {
+  it('hashes each RabbitMQ password as RabbitMQ does, and puts no plain password into the definitions', () => {
     const accounts = makeAccounts({})
     const text = accounts.rabbitmq?.['definitions.json'] ?? ''
     for (const { name, password_hash } of definitions.parse(JSON.parse(text)).users) {
@@ -48,7 +48,7 @@ describe('accounts', () => {
     }
   })
 
-  it('puts the password of each MySQL user into the statements, one statement to a line', () => {
+  it('puts the password of each MySQL user into the statements, one statement per line', () => {
     const accounts = makeAccounts({})
     const lines = (accounts.mysql?.['accounts.sql'] ?? '').split('\n').filter((line) => line !== '')
     for (const line of lines) expect(line).toMatch(/^(CREATE|ALTER|GRANT|REVOKE) .*;$/)
@@ -56,7 +56,7 @@ describe('accounts', () => {
       expect(lines).toContain(`ALTER USER '${user}'@'%' IDENTIFIED BY '${accounts[user]?.['mysql-password']}';`)
   })
 
-  it('takes every right from a user before it gives some, so that none is left from an earlier version', () => {
+  it('revokes all privileges of a user before it grants any, so that none remains from an earlier version', () => {
     const lines = (makeAccounts({}).mysql?.['accounts.sql'] ?? '').split('\n')
     const usersOf = (line = '') => [...line.matchAll(/'(\w+)'@'%'/g)].map(([, user = '']) => user)
     const revoke = lines.findIndex((line) => line.startsWith('REVOKE ALL PRIVILEGES, GRANT OPTION FROM '))
@@ -65,7 +65,7 @@ describe('accounts', () => {
     expect(lines.slice(0, revoke).filter((line) => line.startsWith('GRANT '))).toEqual([])
   })
 
-  it('lets a backup read and nothing else', () => {
+  it('lets the backup user read and do nothing else', () => {
     const accounts = makeAccounts({})
     const lines = (accounts.mysql?.['accounts.sql'] ?? '').split('\n').filter((line) => line.includes("'backup'"))
     expect(lines.slice(2)).toEqual([
@@ -74,7 +74,7 @@ describe('accounts', () => {
     ])
   })
 
-  it('lets only who applies messages once write, and forget, what was applied', () => {
+  it('lets only services that apply messages insert into and delete from the inbox', () => {
     const statements = (makeAccounts({}).mysql?.['accounts.sql'] ?? '').split('\n')
     const onInbox = statements.filter((line) => /^GRANT .* ON ims\.inbox /.test(line))
     expect(onInbox).toEqual([
@@ -84,7 +84,7 @@ describe('accounts', () => {
     ])
   })
 
-  it('keeps what exists, makes what is missing, and renders the same again', () => {
+  it('keeps existing secrets, creates missing ones, and renders the same files again', () => {
     const first = makeAccounts({})
     expect(makeAccounts(first)).toEqual(first)
     const { producer: _, ...without } = first
@@ -94,14 +94,14 @@ describe('accounts', () => {
     expect(second.rabbitmq?.['definitions.json']).not.toBe(first.rabbitmq?.['definitions.json'])
   })
 
-  it('refuses a secret that could break out of a statement', () => {
+  it('rejects a secret that could break out of a statement', () => {
     const evil = { migrate: { 'mysql-password': "x'; DROP DATABASE ims; --" } }
     expect(() => makeAccounts(evil)).toThrow(
       'the secret mysql-password of migrate may have letters, digits, _ and - only',
     )
   })
 
-  it('lets a consumer read its own queue only, the producer dead letters only, and nobody but the operator configure more than the place of its one reader', () => {
+  it('lets a consumer read only its own queue and the producer only dead letters; only the operator may configure more than the lock queue', () => {
     const { permissions } = definitions.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
     expect(
       permissions.filter(({ configure }) => configure !== '^$').map(({ user, configure }) => [user, configure]),
@@ -121,7 +121,7 @@ describe('accounts', () => {
   })
 })
 
-it('lets no delivery limit remove a dead letter that people have looked at often', () => {
+it('sets no delivery limit on dead letters, so that frequent browsing removes none', () => {
   const limited = z.object({
     policies: z.array(
       z.object({ pattern: z.string(), definition: z.object({ 'delivery-limit': z.int().optional() }) }),
@@ -137,7 +137,7 @@ it('lets no delivery limit remove a dead letter that people have looked at often
     ).toEqual([{ 'delivery-limit': -1 }])
 })
 
-it('lets the broker set aside commands, but no query: what expired on its queue is wanted by nobody', () => {
+it('dead-letters expired commands but not expired queries, because nobody waits for those', () => {
   const broker = z.object({
     policies: z.array(z.object({ pattern: z.string(), definition: z.record(z.string(), z.unknown()) })),
   })
@@ -172,7 +172,7 @@ describe('accounts in directories', () => {
     expect(readFileSync(join(directory, 'migrate', 'mysql-password'), 'utf8')).toBe(password)
   })
 
-  it('can be read by the servers, written by nobody, and are made anew when a kill left them empty', () => {
+  it('are readable by the servers, writable by nobody, and created again when a killed run left them empty', () => {
     writeAccounts(directory)
     const path = join(directory, 'mysql', 'root-password')
     expect(statSync(path).mode & 0o777).toBe(0o444)

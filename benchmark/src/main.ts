@@ -1,5 +1,6 @@
-// `npm run bench`: the suite against bare ceilings, and another tree of it, interleaved on private servers, as a table of ratios.
-// Exit codes: 0 measured · 1 something ended or did not answer · 64 usage.
+// `npm run bench`: measures the suite against minimal programs (the ceilings) and against another source tree. The
+// rounds alternate on private servers; the result is a table of ratios.
+// Exit codes: 0 measured · 1 a process ended or did not answer · 64 usage.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -32,7 +33,7 @@ const QUICK: Extent = { rounds: 1, loadS: 1, warmUpS: 1, drained: 2_000, refused
 
 const say = (line: string) => process.stderr.write(`${line}\n`)
 
-/** What can be measured, by the word on the command line. */
+/** The scenarios, by their name on the command line. */
 const SCENARIOS: Readonly<
   Record<string, (stages: readonly [Stage, ...Stage[]], extent: Extent) => Promise<readonly Row[]>>
 > = {
@@ -132,7 +133,7 @@ async function rowsOf(
 }
 
 interface Given {
-  /** Of scenarios; none for all of them. */
+  /** Names of scenarios. Empty means all. */
   readonly names: readonly string[]
   readonly root: string | undefined
   readonly isQuick: boolean
@@ -154,7 +155,7 @@ function readOptions(args: readonly string[]): Given | string {
   }
 }
 
-/** Rejects at the first signal: servers that nobody stops would go on for ever. */
+/** Rejects at the first signal, because servers that nobody stops would run for ever. */
 function interrupted(): Promise<never> {
   return new Promise((_, reject) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)

@@ -1,4 +1,5 @@
-// consumer_four: answers questions: the inventory (order_processing), whole or page by page, its changes (movements), and what was decided about a message.
+// consumer_four answers queries: the inventory (order_processing), whole or page by page, its changes (movements), and
+// the outcome of a message.
 import {
   consumerEnvironment,
   messageStatus,

@@ -1,4 +1,4 @@
-// What consumer four does: answers listings from as few queries as possible, one for all identical requests of a batch.
+// Answers listings with as few database queries as possible: one for all identical requests of a batch.
 import {
   type Delivery,
   type Handler,
@@ -12,10 +12,10 @@ import type { Inventory, PageRequest } from '@ims/repository'
 type Pages = Pick<Inventory, 'page'>
 
 /**
- * Handles order_processing. A request with the header `x-limit` gets one page, `x-next` and `x-count`; one without comes from a
- * Python peer and gets the whole list in one reply, up to `mostBytes`, beyond which it is refused.
- * Identical requests of one batch share a query, which begins after all of them arrived: none sees a past older than itself.
- * Whole lists, which may be as large as all pages together, are built one after the other.
+ * Handles order_processing. A request with the header `x-limit` gets one page, `x-next` and `x-count`. One without it
+ * comes from a Python peer and gets the whole list in one reply, up to `mostBytes`; a larger list is refused.
+ * Identical requests of one batch share a query, which starts after all of them arrived, so none gets data older than
+ * its request. Whole lists may be as large as all pages together, so they are built one after the other.
  */
 export function listItems(inventory: Pages, { mostBytes }: { mostBytes: number }): Handler<unknown, never> {
   let built: Promise<unknown> = Promise.resolve()
@@ -74,7 +74,7 @@ async function page(inventory: Pages, { after, limit, filter }: Request & { limi
 }
 
 async function wholeList(inventory: Pages, { after, filter }: Request, mostBytes: number): Promise<Outcome<never>> {
-  // Bytes, and not text, which may take twice as much while the list grows.
+  // Bytes, not text, which may take twice as much memory while the list grows.
   const parts: Buffer[] = []
   let bytes = 2
   let from = after

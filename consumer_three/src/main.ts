@@ -1,4 +1,4 @@
-// consumer_three: deletes items (stock_management) and changes their quantity (stock_adjustment) in MySQL.
+// consumer_three deletes items (stock_management) and changes their quantity (stock_adjustment) in MySQL.
 import { consumerEnvironment, openBroker, rabbitmqEnvironment, stockAdjustment, stockManagement } from '@ims/messaging'
 import { inventoryIn, mysqlEnvironment, openDatabase, retentionEnvironment, startRetention } from '@ims/repository'
 import { runService } from '@ims/runtime'
@@ -14,7 +14,7 @@ const config = {
 
 void runService({ name: 'consumer_three', adminPort: 9093, config }, async (service) => {
   const { config, own } = service
-  // Closed in reverse: stop consuming and settle what is in hand, then the broker, the inbox's retention, then MySQL.
+  // Closed in reverse: stop consuming and settle messages in flight, then the broker, the inbox's retention, then MySQL.
   const database = own(await openDatabase(config.mysql, service))
   own(startRetention(database, config.retention, service), 'the retention of the inbox')
   const broker = own(await openBroker(config.rabbitmq, service))

@@ -1,4 +1,4 @@
-// consumer_two: takes create_item off the queue and stores the item in MySQL.
+// consumer_two takes create_item messages off the queue and stores the items in MySQL.
 import { consumerEnvironment, createItem, openBroker, rabbitmqEnvironment } from '@ims/messaging'
 import {
   inventoryIn,

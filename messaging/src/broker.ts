@@ -1,4 +1,5 @@
-// The way into messaging: one broker per process, with a connection for publishing, one for replies and, once something is consumed, one for that.
+// The entry point of messaging: one broker per process, with a connection for publishing, one for replies and, if the
+// process consumes, one for consuming.
 
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import { addressOf } from '@ims/runtime/server-list'
@@ -23,20 +24,20 @@ const SAID_EVERY_MS = 30_000
 /** What a running subscription is to its owner. */
 export interface Subscription {
   notReady(): string | undefined
-  /** Stops taking messages, settles those in hand, hands the others back. */
+  /** Stops taking messages, finishes those in flight, and requeues the others. */
   close(): Promise<void>
 }
 
-/** Why what a handler depends on cannot be used, in one sentence; undefined when it can. */
+/** Why the handler's dependency cannot be used, in one sentence. Undefined when it can. */
 export type Dependency = () => Promise<string | undefined>
 
 export interface Broker {
   readonly publisher: Pick<Publisher, 'publish'>
   readonly requester: Pick<Requester, 'request' | 'command'>
   /**
-   * Starts consuming the contract's queue with `handler`; resolves once subscribed. While messages fail by a dependency for
-   * longer than `config.holdMostMs` the queue is left to other replicas; it is consumed again when `dependency` answers
-   * undefined instead of what is wrong. Rejects with Misconfigured.
+   * Starts consuming the contract's queue with `handler`, and resolves once subscribed. If messages fail because of a
+   * dependency for longer than `config.holdMostMs`, the consumer leaves the queue to other replicas. It consumes again
+   * when `dependency` returns undefined instead of a reason. Rejects with Misconfigured.
    */
   consume<Body, Result>(
     contract: Contract<Body, Result>,
@@ -45,23 +46,25 @@ export interface Broker {
     dependency?: Dependency,
   ): Promise<Subscription>
   /**
-   * The queues among `contracts` that nobody consumes now, missing ones included.
-   * @throws what keeps the broker from telling: Misconfigured, or an Error such as a lost connection
+   * The queues among `contracts` without a consumer, including queues that do not exist.
+   * @throws what prevents an answer: Misconfigured, or an Error such as a lost connection
    */
   withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]>
   notReady(): string | undefined
-  /** Ends the subscriptions, waits for the confirms that are due, and closes the connections. */
+  /** Ends the subscriptions, waits for outstanding confirms, and closes the connections. */
   close(): Promise<void>
 }
 
 export interface BrokerRole {
-  /** Queues this process publishes to: it declares them, and brings them back when somebody deletes them. */
+  /** Queues this process publishes to. It declares them, and declares them again when somebody deletes them. */
   readonly publishes?: readonly Contract[]
 }
 
 /**
- * Opens the broker, waiting as long as it takes: start in any order. Whatever is lost later is opened again.
- * @throws Misconfigured when what is on the broker differs from what we declare; an Error when `service.stopping` aborts.
+ * Opens the broker and waits as long as that takes, so processes can start in any order. Lost connections are opened
+ * again.
+ * @throws Misconfigured when what is on the broker differs from what we declare; an Error when `service.stopping`
+ * aborts.
  */
 export async function openBroker(config: RabbitmqConfig, service: Service, role: BrokerRole = {}): Promise<Broker> {
   const broker = new RabbitmqBroker(config, service, role)
@@ -77,8 +80,8 @@ export async function openBroker(config: RabbitmqConfig, service: Service, role:
 }
 
 /**
- * Waits until each contract's queue has a consumer, saying which one it still waits for, or why it cannot tell; up to `mostMs`,
- * because a consumer whose database is away has left its queue, and messages are accepted all the same.
+ * Waits until each contract's queue has a consumer, and logs which queue it still waits for, or why it cannot know.
+ * Waits at most `mostMs`: a consumer whose database is down has left its queue, and messages should be accepted anyway.
  * @throws Misconfigured when no retry can help; an Error when `stopping` aborts
  */
 export async function waitForConsumers(

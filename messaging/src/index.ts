@@ -1,4 +1,4 @@
-// The public face of messaging.
+// The public exports of messaging.
 export { type Broker, type BrokerRole, openBroker, type Subscription, waitForConsumers } from './broker.ts'
 export { type ConsumerConfig, consumerEnvironment, type RabbitmqConfig, rabbitmqEnvironment } from './config.ts'
 export { type Command, type Contract, deadLetterQueue, type Query } from './contract.ts'

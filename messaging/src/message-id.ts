@@ -7,7 +7,7 @@ const pool = Buffer.alloc(4_096)
 let used = pool.length
 const state = { msecs: 0, seq: 0 }
 
-/** A new id. Ids of one process sort by the order in which they were made. */
+/** A new id. Ids of one process sort in the order of their creation. */
 export function newMessageId(): string {
   if (used === pool.length) {
     randomFillSync(pool)
@@ -18,7 +18,7 @@ export function newMessageId(): string {
   const now = Date.now()
   if (now > state.msecs) {
     state.msecs = now
-    // 31 bits, so that there is room to count up within the millisecond.
+    // 31 bits, which leaves room to count up within the millisecond.
     state.seq = random.readUInt32BE(RANDOM_BYTES - 4) >>> 1
   } else {
     state.seq = (state.seq + 1) >>> 0

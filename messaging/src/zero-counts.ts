@@ -1,11 +1,12 @@
-// Counters that begin at 0 when their queue is known: Prometheus sees no increase in a series that begins with its first event.
+// Initialises counters to 0 when their queue is known, because Prometheus sees no increase in a series that starts with
+// its first event.
 // (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics)
 import type { Contract } from './contract.ts'
 import { NOT_ACCEPTED_REASONS } from './errors.ts'
 import { countedOutcomes } from './incoming/counted-outcomes.ts'
 import type { Meter } from './service.ts'
 
-/** What happens to messages that are published to `queue`. */
+/** Counters of messages that are published to `queue`. */
 export function zeroPublished(meter: Meter, queue: string): void {
   for (const metric of ['messages_confirmed', 'messages_returned', 'messages_outcome_unknown'])
     meter.count(metric, { queue }, 0)

@@ -1,4 +1,4 @@
-// What is counted on the way of messages through a real RabbitMQ: what dashboard and alerts are made of.
+// The metrics of messages on a real RabbitMQ, which dashboard and alerts use.
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { z } from 'zod'

@@ -1,4 +1,4 @@
-// What is counted and measured, as far as it can be seen without a broker.
+// The metrics that can be tested without a broker.
 import { describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { rabbitmqEnvironment } from '../src/config.ts'
@@ -15,7 +15,7 @@ import { Requester } from '../src/outgoing/requester.ts'
 import type { Meter } from '../src/service.ts'
 import { countingService } from './counting-service.ts'
 
-/** A publisher whose connection never opens: it refuses whatever it is given. */
+/** A publisher whose connection never opens. It refuses every message. */
 function disconnected() {
   const service = countingService()
   const connection = new Supervised<Connection>({
@@ -30,7 +30,7 @@ function disconnected() {
 const empty = (queue: string) => ({ queue, content: Buffer.from('{}'), properties: {} })
 
 describe('what a publisher counts', () => {
-  it('begins at 0 for each of its queues, so that the first failure is an increase', () => {
+  it('starts at 0 for each of its queues, so that the first failure is an increase', () => {
     const { service, publisher } = disconnected()
     publisher.ownQueues(['q'])
     for (const metric of ['messages_confirmed', 'messages_returned', 'messages_outcome_unknown'])

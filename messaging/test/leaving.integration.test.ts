@@ -1,4 +1,4 @@
-// A consumer whose dependency is away leaves the queue: messages wait there, in their order, and another replica gets them.
+// A consumer whose dependency is down leaves the queue. Messages wait there, in order, and another replica gets them.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { eventually } from 'testkit'
@@ -20,7 +20,7 @@ const config = {
   prefetch: 60,
 }
 
-describe('a consumer whose dependency is away', () => {
+describe('a consumer whose dependency is down', () => {
   let underTest: RabbitmqUnderTest
   let model: ChannelModel
   let channel: Channel
@@ -81,7 +81,7 @@ describe('a consumer whose dependency is away', () => {
     await eventually(() => expect(ill.notReady()).toContain('MySQL: connect ECONNREFUSED'))
   })
 
-  it('does not consume meanwhile, says why, and goes on by itself, in the order of the queue', async () => {
+  it('does not consume meanwhile, reports why, and resumes by itself, in the order of the queue', async () => {
     const seen: number[] = []
     let wrong: string | undefined = 'MySQL: Account is locked'
     const handler = noting(seen)
@@ -140,7 +140,7 @@ describe('a consumer whose dependency is away', () => {
     await eventually(() => expect(Math.max(...batches.slice(before))).toBeGreaterThan(10))
   }, 30_000)
 
-  it('finds the one message that fails by itself, also when it is the first of the queue', async () => {
+  it('finds the one message that fails by itself, even when it is the first of the queue', async () => {
     const seen: number[] = []
     const handler = noting(seen)
     await consume(async (deliveries) => {
@@ -155,7 +155,7 @@ describe('a consumer whose dependency is away', () => {
     expect(letter && String(letter.content)).toBe('{"n":0}')
   }, 30_000)
 
-  it('finds the messages that fail by themselves, also when they are more than it takes at first after an absence', async () => {
+  it('finds the messages that fail by themselves, even when they exceed the small prefetch after an absence', async () => {
     const seen: number[] = []
     const handler = noting(seen)
     let wrong: string | undefined = 'the database is away'
@@ -171,7 +171,7 @@ describe('a consumer whose dependency is away', () => {
     wrong = undefined
     await eventually(() => expect(seen).toHaveLength(15), 20_000)
     const letters = async () => (await channel.checkQueue(deadLetterQueue(numbers.queue))).messageCount
-    // A quorum queue may put those that were given back behind the good ones, where only further good ones find them out.
+    // A quorum queue may put requeued messages behind the good ones, where only further good ones prove them bad.
     for (let n = 40; (await letters()) < 25 && n < 400; n += 1) {
       channel.sendToQueue(numbers.queue, Buffer.from(JSON.stringify({ n })))
       await new Promise((resolve) => setTimeout(resolve, 200))
@@ -179,7 +179,7 @@ describe('a consumer whose dependency is away', () => {
     await eventually(async () => expect(await letters()).toBe(25))
   }, 120_000)
 
-  it('ends at once when it is told to', async () => {
+  it('closes at once on request', async () => {
     const broker = await openBroker(underTest.config, quietService)
     await broker.consume(
       numbers,

@@ -1,4 +1,4 @@
-// Supervision: opens again whatever is lost, also in the middle of opening, and closes each thing exactly once.
+// Supervision reopens whatever is lost, even while opening, and closes each thing exactly once.
 import { describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { Supervised } from '../src/connection/supervised.ts'
@@ -39,7 +39,7 @@ function supervise(
 }
 
 describe('supervision', () => {
-  it('opens again what was lost, and says meanwhile why it is not open', async () => {
+  it('reopens what was lost, and says meanwhile why it is not open', async () => {
     const { supervised, opened, closed, reopened } = supervise(undefined, 1_000)
     const first = await supervised.whenOpen()
     first.lose(new Error('the cable'))
@@ -95,7 +95,7 @@ describe('supervision', () => {
     await channel.close()
   })
 
-  it('does not adopt a thing that was lost while it was opened, and closes it', async () => {
+  it('does not use a thing that was lost while opening, and closes it', async () => {
     const { supervised, closed } = supervise(async (id, lost) => {
       if (id === 0) lost(new Error('in the middle'))
       await new Promise((resolve) => setTimeout(resolve, 10))
@@ -107,7 +107,7 @@ describe('supervision', () => {
   })
 
   it.each(['current', 'whenOpen', 'notReady'] as const)(
-    'finds at the next use (%s) what ended without an event',
+    'detects at the next use (%s) an end without an event',
     async (use) => {
       const ended = new Map<number, Error>()
       const { supervised, closed } = supervise(undefined, 20, ({ id }) => ended.get(id))
@@ -121,14 +121,14 @@ describe('supervision', () => {
     },
   )
 
-  it('does not hand over what ended before it was opened', async () => {
+  it('does not return a thing that ended before it was opened', async () => {
     const { supervised, closed } = supervise(undefined, 20, ({ id }) => (id === 0 ? new Error('stillborn') : undefined))
     expect((await supervised.whenOpen()).id).toBe(1)
     await eventually(() => expect(closed).toEqual([0]))
     await supervised.close()
   })
 
-  it('tries for ever, but tells who waits when it is a matter of configuration', async () => {
+  it('retries for ever, but rejects waiters when the configuration is wrong', async () => {
     const { supervised, opened } = supervise(async () => {
       throw new Misconfigured('wrong properties')
     })

@@ -1,4 +1,4 @@
-// What happens to every request: it has an id, and leaves one line in the log and one measurement.
+// Every request gets an id, one line in the log and one measurement.
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Service } from '@ims/messaging'
@@ -6,18 +6,19 @@ import { clientOf } from './authorisation.ts'
 import { type Refusal, refusalLogged } from './problem.ts'
 import { pathOf, type Step } from './step.ts'
 
-/** An id we take over from a client or proxy: safe in headers and logs. */
+/** A request id that we accept from a client or proxy: safe in headers and logs. */
 const SANE_REQUEST_ID = /^[\w.-]{1,128}$/
 
-/** Anybody can make up methods, and each would be a series of its own. */
+/** Clients can invent methods, and each would create its own time series. */
 const KNOWN_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
-/** Logged as the status when the client left before it had an answer, as nginx does. */
+/** Logged as the status when the client disconnected before it got a response, as nginx does. */
 const CLIENT_LEFT = 499
 
 /**
- * Gives every response its `X-Request-Id`, logs and measures it when it is over, and while `stopping` asks clients to
- * close the connection. `routes` are the paths that are named in log and metric, with `:` before what differs; others are `unmatched`.
+ * Sets `X-Request-Id` on every response, logs and measures the request when it ends, and asks clients to close the
+ * connection while `stopping`. `routes` are the paths used in log and metric, with `:` before a parameter; all others
+ * are `unmatched`.
  */
 export function accessLog(
   { log, meter, stopping }: Pick<Service, 'log' | 'meter' | 'stopping'>,
@@ -62,7 +63,7 @@ const addressOf = (request: IncomingMessage & { readonly ip?: string }): string 
 const UNRESERVED = /%(2d|2e|3\d|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])/gi
 
 /**
- * As the Python suite did: more than one slash at the start counts as one, and letters, digits and - . _ ~ mean the same
+ * As in the Python suite: several slashes at the start count as one, and letters, digits and - . _ ~ may be
  * percent-encoded (RFC 3986, 6.2.2.2).
  */
 function normalised(url: string): string {
@@ -88,7 +89,7 @@ function fieldsOf(
   response: ServerResponse,
   { requestId, address, route, status, refusal, ms }: Seen,
 ): object {
-  // Members that are undefined are not written.
+  // Undefined members are omitted.
   return {
     requestId,
     address,

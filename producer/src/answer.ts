@@ -1,4 +1,4 @@
-// Answers on success: JSON, and the id of the message by which a command can be followed.
+// Successful responses: JSON, and the id of the message with which a command can be tracked.
 import type { ServerResponse } from 'node:http'
 
 /** Sends `value` as JSON. */
@@ -11,16 +11,16 @@ export function sendJson(
   const json = JSON.stringify(value)
   const length = Buffer.byteLength(json)
   response.writeHead(status, { ...headers, 'Content-Type': 'application/json', 'Content-Length': length })
-  // As text, not bytes: Node then writes headers and body at once.
+  // As text, not bytes, because Node then writes headers and body at once.
   response.end(json)
 }
 
-/** Names the message that the broker has confirmed, in whatever is answered afterwards. */
+/** Sets the id of the message that the broker has confirmed, in whatever response follows. */
 export function nameMessage(response: ServerResponse, messageId: string): void {
   response.setHeader('Message-Id', messageId)
 }
 
-/** Aborts when the client has left before it was answered: nobody waits for anything any more. */
+/** Aborts when the client disconnects before it got a response, so that nothing waits any longer. */
 export function whenLeft(response: ServerResponse): AbortSignal {
   const left = new AbortController()
   response.once('close', () => {

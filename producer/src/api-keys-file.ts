@@ -1,4 +1,4 @@
-// The API keys that are valid now: read again when API_KEYS_FILE changes. A removed key is invalid whatever else the file holds.
+// The currently valid API keys. API_KEYS_FILE is read again when it changes. A removed key is invalid whatever else the file contains.
 import type { Service } from '@ims/messaging'
 import { type Watched, watchVariable } from '@ims/runtime'
 import { type ApiKey, readKeys } from './api-keys.ts'
@@ -12,8 +12,8 @@ export interface WatchedKeys {
 }
 
 /**
- * Begins with `keys` and follows API_KEYS_FILE, if that is where they came from. The keys in its good lines are valid, and no
- * others: none when it is empty or cannot be read. `everyMs` is how often it is looked at, watchVariable's own when left out.
+ * Starts with `keys` and follows API_KEYS_FILE, if they came from it. Only the keys in its valid lines are accepted:
+ * none when it is empty or unreadable. `everyMs` is the polling interval, by default that of watchVariable.
  */
 export function watchApiKeys(
   keys: readonly ApiKey[] | 'open' | undefined,

@@ -1,12 +1,12 @@
-// API keys: what a line of API_KEYS means, and which key, if any, a client has presented. Only the keys' hashes are known here.
+// API keys: parses the lines of API_KEYS, and finds the key that a client presents. Only the hashes of keys are known here.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
 
-/** What a key lets its holder do: read lists and health, send commands, work on dead letters. None includes another. */
+/** What a key permits: reading lists and health, sending commands, operations on dead letters. None includes another. */
 export const SCOPES = ['read', 'write', 'admin'] as const
 export type Scope = (typeof SCOPES)[number]
 
-/** Who presented a key, and what that key permits. */
+/** The holder of a presented key, and what the key permits. */
 export interface Client {
   readonly name: string
   readonly scopes: ReadonlySet<Scope>
@@ -22,9 +22,9 @@ const SHA256_HEX = /^[0-9a-f]{64}$/i
 const LINE_HAS = 'a line has the name of the key, its scopes joined with commas, and its SHA-256'
 
 /**
- * Reads keys: one a line (or between semicolons), `NAME SCOPES SHA-256`; what begins with # is a comment. Two keys may have
- * one name, so that an old and a new one are valid together. What is wrong is told by line and never quoted: it may be a
- * secret in the wrong place.
+ * Parses keys: one per line (or between semicolons), `NAME SCOPES SHA-256`. A line that starts with # is a comment. Two
+ * keys may have the same name, so that an old and a new one are valid together. Errors name the line and never quote
+ * it, because it may be a secret in the wrong place.
  */
 export function readKeys(text: string): { readonly keys: readonly ApiKey[]; readonly problems: readonly string[] } {
   const keys: ApiKey[] = []
@@ -42,7 +42,7 @@ export function readKeys(text: string): { readonly keys: readonly ApiKey[]; read
   return { keys, problems }
 }
 
-/** The value of API_KEYS at start: keys, all of whose lines must be right, or the word `open`. Empty is neither. */
+/** The value of API_KEYS at start: keys in valid lines only, or the word `open`. An empty value is neither. */
 export const keysOrOpen = z.string().transform((text, context): readonly ApiKey[] | 'open' => {
   if (text.trim() === 'open') return 'open'
   const { keys, problems } = readKeys(text)
@@ -62,8 +62,8 @@ function keyOf(line: string): ApiKey | string {
 }
 
 /**
- * The client whose key was presented; undefined when it is nobody's. Every key is compared, each in constant time, so that
- * how long it takes tells nothing.
+ * The client of the presented key. Undefined when the key is unknown. Every key is compared in constant time, so that
+ * the duration reveals nothing.
  */
 export function holderOf(presented: string, keys: readonly ApiKey[]): Client | undefined {
   const digest = createHash('sha256').update(presented).digest()

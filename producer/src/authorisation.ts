@@ -1,10 +1,10 @@
-// The door: which scope a path asks for, and who may pass. The only place that decides it.
+// Authorisation: which scope a path requires, and who may use it. The only place that decides this.
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { type ApiKey, type Client, holderOf, type Scope } from './api-keys.ts'
 import { Problem, sendProblem } from './problem.ts'
 import { pathOf, type Step } from './step.ts'
 
-/** What each path, and all below it, asks for, whatever the method. A path that is not here can be asked for by any key. */
+/** The scope required by each path and everything below it, for any method. Paths not listed here accept any key. */
 export const SCOPE_OF: Readonly<Record<string, Scope>> = {
   '/healthcheck': 'read',
   '/order_processing': 'read',
@@ -16,14 +16,14 @@ export const SCOPE_OF: Readonly<Record<string, Scope>> = {
   '/dead_letters': 'admin',
 }
 
-/** The keys that are valid now; undefined when there are none, which leaves all open but what asks for admin. */
+/** The currently valid keys. Undefined when there are none: then everything is open except what requires admin. */
 export type KeysNow = () => readonly ApiKey[] | undefined
 
-/** Who sent the request that is answered with this response, as far as a key has told. */
+/** Who sent the request of this response, if a key identified them. */
 const clients = new WeakMap<ServerResponse, Client>()
 export const clientOf = (response: ServerResponse): Client | undefined => clients.get(response)
 
-/** Finds out who a request is from. A key that is nobody's is refused at `authorise`, after it has counted for the rate limit. */
+/** Identifies the client of a request. An unknown key is rejected later, in `authorise`, so that it counts for the rate limit. */
 export function authenticate(keysNow: KeysNow): Step {
   return (request, response) => {
     const keys = keysNow()
@@ -34,7 +34,7 @@ export function authenticate(keysNow: KeysNow): Step {
   }
 }
 
-/** Lets through who may do what is asked; answers 401 when no valid key was presented, 403 when it does not have the scope. */
+/** Passes permitted requests on. Returns 401 without a valid key, and 403 when the key does not have the scope. */
 export function authorise(keysNow: KeysNow): Step {
   return (request, response) => {
     const scope = scopeOf(pathOf(request))
@@ -54,7 +54,7 @@ function refusedByKey(
   scope: Scope | undefined,
   client: Client | undefined,
 ): Problem | undefined {
-  // A browser asks so before it sends the request itself, and may not add a key to it.
+  // A browser's preflight request, which cannot carry a key.
   if (request.method === 'OPTIONS') return undefined
   if (client === undefined) return unauthorized(presentedKey(request.headers) !== undefined)
   if (scope === undefined || client.scopes.has(scope)) return undefined
@@ -70,7 +70,7 @@ function unauthorized(wasPresented: boolean): Problem {
   return new Problem(401, 'unauthorized', detail, { headers: { 'WWW-Authenticate': `Bearer realm="ims"${error}` } })
 }
 
-/** The first segment decides: nothing below a path asks for less than the path itself. */
+/** The first segment decides, because nothing below a path requires less than the path itself. */
 function scopeOf(path: string): Scope | undefined {
   const end = path.indexOf('/', 1)
   const first = end < 0 ? path : path.slice(0, end)

@@ -1,4 +1,4 @@
-// The command line of `dead-letters`: parsed into a request, or a sentence that says what is wrong with it.
+// Parses the command line of `dead-letters` into a request, or a sentence that says what is wrong with it.
 import { parseArgs } from 'node:util'
 import { type Choice, deadLetterSource, deadLetterSources } from '@ims/messaging'
 
@@ -27,7 +27,7 @@ export type Request =
     }
   | { readonly verb: 'help' }
 
-/** The command line is wrong; the message says how. */
+/** The command line is wrong. The message says how. */
 export class WrongArguments extends Error {
   override readonly name = 'WrongArguments'
 }

@@ -1,4 +1,4 @@
-// The line that a redrive or discard from the command line leaves in a log, as one over HTTP leaves it in the producer's.
+// The log line of a redrive or discard from the command line, the same as the producer writes over HTTP.
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { createLog, type Log } from '@ims/runtime'
 import { z } from 'zod'
@@ -11,12 +11,12 @@ export const deadLettersLogEnvironment = z
 
 const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = constants
 
-/** Writes to the end of `path`; nothing without one. A log that cannot be written is mentioned by `err`, and changes nothing. */
+/** Appends to `path`, if given. If the log cannot be written, reports that to `err` and continues. */
 export function deadLettersLog(path: string | undefined, err: (line: string) => void): Pick<Log, 'info' | 'warn'> {
   const write = (line: string) => {
     if (path === undefined) return
     try {
-      // In a container it is the output of its first process, which may be a pipe that nobody reads.
+      // In a container it is the output of the first process, which may be a pipe that nobody reads.
       const file = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o600)
       try {
         writeSync(file, line)

@@ -5,7 +5,7 @@ const ERROR_MOST = 300
 const RATE_EVERY_MS = 1_000
 const MANY = 1_000
 
-/** The three lines of a list. */
+/** The three lines of a list entry. */
 export function shownShortly(letter: DeadLetter): string {
   const { id, reason, failedAt, by, attempts, error, bytes } = letter
   const head = [printable(id), printable(reason), told(failedAt), `by ${told(by)}`, `attempts ${attempts ?? '?'}`]
@@ -17,7 +17,7 @@ export function shownShortly(letter: DeadLetter): string {
   ].join('\n')
 }
 
-/** All there is to know. */
+/** All details. */
 export function shownWhole(letter: DeadLetter): string {
   const { queue, id, reason, error, failedAt, by, attempts, bytes, encoding, properties, headers, body } = letter
   const facts = { queue, id, reason, error, 'failed at': failedAt, by, attempts, bytes, encoding }
@@ -43,7 +43,7 @@ export function shownReasons(reasons: ReadonlyMap<string, number>): string {
   return sorted.map(([reason, count]) => `${shortened(printable(reason), 60)} ${count}`).join(' · ')
 }
 
-/** One line on what a redrive or a discard has done, or would do. */
+/** One line about the result of a redrive or a discard, or of its dry run. */
 export function shownOutcome(queue: string, done: string, { total, done: count, left, reasons }: Worked): string {
   const which = count === 0 ? '' : ` (${shownReasons(reasons)})`
   return `${queue}: ${done} ${count} of ${total}${which}, ${left} left\n`

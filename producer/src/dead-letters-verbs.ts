@@ -1,4 +1,4 @@
-// What each verb of `dead-letters` does, with the desk, the output and the wish to stop handed in.
+// Implements the verbs of `dead-letters`. The desk, the output and the stop signal are passed in.
 import {
   type Choice,
   countReason,
@@ -21,7 +21,7 @@ import {
 
 export interface Parts {
   readonly desk: DeadLetterDesk
-  /** Where what was changed leaves a line. */
+  /** Where changes are logged. */
   readonly log: Pick<Log, 'info' | 'warn'>
   out(text: string): Promise<void>
   err(line: string): void
@@ -66,7 +66,7 @@ async function carryOut(request: Request, parts: Parts): Promise<number> {
   }
 }
 
-/** One queue after the other. Of several, one that is not there yet is only mentioned: nothing was ever set aside. */
+/** Runs on one queue after the other. When there are several, a missing one is only mentioned, because nothing was ever dead-lettered. */
 async function ofEach(
   queues: readonly string[],
   { err, stopping }: Parts,
@@ -85,7 +85,7 @@ async function ofEach(
   return stopping.aborted ? CODE.interrupted : CODE.done
 }
 
-/** The counts of all queues come first: what follows may be hundreds of lines. */
+/** The counts of all queues come first, because hundreds of lines may follow. */
 async function listEach(queues: readonly string[], limit: number, parts: Parts): Promise<number> {
   const letters: string[] = []
   try {
@@ -98,10 +98,10 @@ async function listEach(queues: readonly string[], limit: number, parts: Parts):
   }
 }
 
-/** So many of a list are held back until the counts are known, which then come first. */
+/** The maximum number of list entries that are held back so that the counts can be printed first. */
 const HELD_MAX = 1_000
 
-/** Prints the counts, and what does not fit in memory; resolves with the lines of the dead letters that are still to be printed. */
+/** Prints the counts and whatever does not fit in memory. Resolves with the lines that are still to be printed. */
 async function list(queue: string, limit: number, { desk, out, stopping }: Parts): Promise<string> {
   const reasons = new Map<string, number>()
   let shown = 0

@@ -1,4 +1,4 @@
-// Bounds what is in hand at once, altogether and for each client: requests, and waits for an outcome.
+// Limits what is in flight at once, in total and per client: requests, and waits for an outcome.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Shares } from '@ims/runtime'
 import { clientOf } from './authorisation.ts'
@@ -8,7 +8,10 @@ import type { Step } from './step.ts'
 
 const RETRY_AFTER_S = '2'
 
-/** For clients that can have many connections: holders of a key, and whoever is behind a proxy. Answers 503 when too many requests are in hand, or too many of this client. */
+/**
+ * For clients that can have many connections: holders of a key, and clients behind a proxy. Returns 503 when too many
+ * requests are in flight, in total or from this client.
+ */
 export function limitRequests({ requestsMax, requestsMaxEach }: Limits): Step {
   const shares = new Shares(requestsMax, requestsMaxEach)
   return (request, response) => {
@@ -22,7 +25,7 @@ export function limitRequests({ requestsMax, requestsMaxEach }: Limits): Step {
   }
 }
 
-/** Takes a wait for an outcome, until the response is closed; false when there are too many. */
+/** Reserves a wait for an outcome until the response is closed. Returns false when there are too many. */
 export type TakeWait = (request: IncomingMessage, response: ServerResponse) => boolean
 
 export function limitWaits({ waitsMax, waitsMaxEach }: Limits): TakeWait {
@@ -35,7 +38,7 @@ export function limitWaits({ waitsMax, waitsMaxEach }: Limits): TakeWait {
   }
 }
 
-/** `ip` is Express's, and knows the proxies that are trusted. Where there are any, every request comes by way of Express. */
+/** `ip` is Express's and respects trusted proxies. With trusted proxies, every request passes through Express. */
 const nameOf = (request: IncomingMessage & { readonly ip?: string | undefined }, response: ServerResponse): string => {
   const client = clientOf(response)
   return client === undefined ? `address ${request.ip ?? request.socket.remoteAddress}` : `key ${client.name}`

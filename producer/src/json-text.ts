@@ -1,7 +1,7 @@
-// Bytes to text as RFC 4627 and Python do for JSON: UTF-8, UTF-16 or UTF-32, told apart by the first four bytes.
+// Decodes JSON bytes as RFC 4627 and Python do: UTF-8, UTF-16 or UTF-32, detected by the first four bytes.
 import { isUtf8 } from 'node:buffer'
 
-/** The text in `bytes`, without byte order mark; undefined when they are not valid in the encoding they begin in. */
+/** The text in `bytes`, without byte order mark. Undefined when the bytes are not valid in the detected encoding. */
 export function jsonText(bytes: Buffer): string | undefined {
   const [a = 1, b = 1, c = 1, d = 1] = bytes
   if (a === 0xef && b === 0xbb && c === 0xbf) return utf8(bytes.subarray(3))
@@ -9,7 +9,7 @@ export function jsonText(bytes: Buffer): string | undefined {
   if (a === 0xff && b === 0xfe && c === 0 && d === 0) return utf32(bytes.subarray(4), 'LE')
   if (a === 0xfe && b === 0xff) return utf16(bytes, 'utf-16be')
   if (a === 0xff && b === 0xfe) return utf16(bytes, 'utf-16le')
-  // JSON begins with an ASCII character: where its zero bytes are tells the encoding.
+  // JSON starts with an ASCII character, so the positions of its zero bytes show the encoding.
   if (a === 0) return b === 0 ? utf32(bytes, 'BE') : utf16(bytes, 'utf-16be')
   if (b === 0) return c === 0 && d === 0 ? utf32(bytes, 'LE') : utf16(bytes, 'utf-16le')
   return utf8(bytes)

@@ -1,4 +1,4 @@
-// How much the producer takes on at once, from the memory that it may use.
+// The limits of the producer, derived from its memory.
 import {
   COST_OF_CONNECTION_BYTES,
   COST_OF_HELD_BYTE,
@@ -9,15 +9,15 @@ import {
 } from '@ims/runtime'
 import type { HttpConfig } from './config.ts'
 
-/** What a request in hand costs beside what was read of it: its objects, and the response's. */
+/** Memory of a request in flight, without its data: its objects and those of the response. */
 const COST_OF_REQUEST_BYTES = 12_288
-/** What a wait costs: the message, its timer, its promises. */
+/** Memory of a wait: the message, its timer, its promises. */
 const COST_OF_WAIT_BYTES = 6_144
 
-/** A page is copied while it arrives, and parsed: what that leaves is collected late. */
+/** A page is copied while it arrives, and parsed. The garbage is collected late. */
 const COST_OF_PAGE_BYTE = 6
 
-/** `…MaxEach` is what one client may have of it: half, so that no client can take all. */
+/** `…MaxEach` is the limit for one client: half, so that no client can take all. */
 export interface Limits {
   readonly connectionsMax: number
   readonly connectionsMaxEach: number
@@ -26,11 +26,11 @@ export interface Limits {
   readonly requestsMaxEach: number
   readonly waitsMax: number
   readonly waitsMaxEach: number
-  /** Bytes of pages of listings that are asked for, or that clients have yet to take. */
+  /** Bytes of listing pages that are requested, or that clients have not received yet. */
   readonly pagesMaxBytes: number
 }
 
-/** @throws DoesNotFit when what is configured needs more memory than there is */
+/** @throws DoesNotFit when the configured limits need more memory than there is */
 export function limitsOf(
   config: HttpConfig,
   memory: MemoryBudget = readMemoryBudget('producer', memoryEnvironment.parse({})),

@@ -1,4 +1,4 @@
-// The query parameters of GET /order_processing: filters, and the part of the list that is wanted.
+// The query parameters of GET /order_processing: filters, and the requested part of the list.
 import { heldLabel, heldSku, PAGE_MOST_ITEMS } from '@ims/messaging'
 import { z } from 'zod'
 import { Problem } from './problem.ts'
@@ -8,7 +8,7 @@ const whole = z
   .regex(/^\d{1,16}$/, 'must be a whole number')
   .transform(Number)
 
-/** Others are ignored, as the Python suite ignored them all. */
+/** Other parameters are ignored, as in the Python suite. */
 const parameters = z.object({
   sku: heldSku.optional(),
   label: heldLabel.optional(),
@@ -28,7 +28,7 @@ export interface Wanted {
 
 /**
  * Reads the parameters from a parsed query string.
- * @throws Problem 400 that names every parameter that is not valid, or is given more than once
+ * @throws Problem 400 that names every invalid or repeated parameter
  */
 export function wantedBy(query: unknown): Wanted {
   const { data, error } = parameters.safeParse(query, { error: oneOfEach })
@@ -41,10 +41,10 @@ export function wantedBy(query: unknown): Wanted {
   return { sku, label, quantityBelow, after, limit }
 }
 
-/** Items of a page of movements when no `limit` is given. */
+/** Page size of movements when no `limit` is given. */
 const MOVEMENTS_LIMIT = 100
 
-/** The same for GET /movements, which always answers with one page. */
+/** The same for GET /movements, which always returns one page. */
 export function movementsWantedBy(query: unknown): { sku: string | undefined; after: number; limit: number } {
   const { sku, after, limit = MOVEMENTS_LIMIT } = wantedBy(query)
   return { sku, after, limit }
@@ -53,7 +53,7 @@ export function movementsWantedBy(query: unknown): { sku: string | undefined; af
 const oneOfEach: z.core.$ZodErrorMap = ({ code, input }) =>
   code === 'invalid_type' && Array.isArray(input) ? 'must be given once' : undefined
 
-/** The URL of the page that begins after the id `next`: the same as `url`, every other parameter kept. */
+/** The URL of the page that starts after the id `next`: the same as `url`, with all other parameters kept. */
 export function nextPageUrl(url: string, next: number): string {
   const at = url.indexOf('?')
   const [path, query] = at < 0 ? [url, ''] : [url.slice(0, at), url.slice(at + 1)]

@@ -1,13 +1,13 @@
-// Pages of listings that are asked for, and those that clients have yet to take: as many at once as fit into memory.
+// Limits the listing pages that are requested or not yet received by clients to what fits into memory.
 import { OutcomeUnknown } from '@ims/messaging'
 import type { Page } from './pages.ts'
 import { Problem } from './problem.ts'
 
-/** Questions that may be asked, or wait for their turn, at once: as many as can be answered before the deadline. */
+/** Maximum number of queries that are open or waiting: as many as can be answered before the deadline. */
 const QUESTIONS_MAX = 256
-/** The same in items of pages, of which each costs consumer four and this process its time. */
+/** The same in items, each of which costs consumer four and this process some time. */
 const ITEMS_MAX = 500_000
-/** What is expected of an item until some have been seen. */
+/** The assumed size of an item until some have been seen. */
 const ITEM_BYTES = 200
 
 interface Turn {
@@ -17,9 +17,9 @@ interface Turn {
 
 export class PagesInHand {
   readonly #maxBytes: number
-  /** In the order of their arrival. */
+  /** In the order of arrival. */
   readonly #waiting = new Set<Turn>()
-  /** Pages that clients have yet to take, and how many of them take it. */
+  /** Pages that clients have not fully received, and the number of those clients. */
   readonly #held = new Map<Page, number>()
   #heldBytes = 0
   #askedBytes = 0
@@ -31,14 +31,15 @@ export class PagesInHand {
     this.#maxBytes = maxBytes
   }
 
-  /** Whether one more listing can be begun. Refused at once, it is no slower answer to everybody. */
+  /** Whether one more listing can start. Refusing it at once keeps the others fast. */
   hasRoomFor(items: number): boolean {
     return this.#questions < QUESTIONS_MAX && this.#items + items <= ITEMS_MAX && this.#heldBytes <= this.#maxBytes
   }
 
   /**
    * Waits until the page fits, then calls `ask` with the milliseconds that are left.
-   * @throws OutcomeUnknown when `left` aborts before, Problem 503 when its turn does not come in time, and what `ask` rejects with
+   * @throws OutcomeUnknown when `left` aborts first, Problem 503 when its turn does not come in time, and what `ask`
+   * rejects with
    */
   async ask(
     { items, deadlineMs, left }: { items: number; deadlineMs: number; left: AbortSignal },
@@ -60,12 +61,12 @@ export class PagesInHand {
     } finally {
       this.#questions -= 1
       this.#items -= items
-      // Once whoever asked has taken hold of the page.
+      // Once the caller has registered its use of the page.
       if (this.#waiting.size > 0) setImmediate(() => this.#next())
     }
   }
 
-  /** Counts the page until `drop` was called as often. */
+  /** Counts the page until `drop` was called once for each use. */
   hold(page: Page): void {
     const holders = this.#held.get(page) ?? 0
     this.#held.set(page, holders + 1)
@@ -113,7 +114,7 @@ export class PagesInHand {
     })
   }
 
-  /** Alone, a page of any size does. */
+  /** Alone, a page of any size is allowed. */
   #fits(bytes: number): boolean {
     const taken = this.#askedBytes + this.#heldBytes
     return taken === 0 || taken + bytes <= this.#maxBytes
@@ -128,7 +129,7 @@ export class PagesInHand {
   }
 }
 
-/** The listing was not asked for. */
+/** The listing was not requested. */
 export function overLimit(): Problem {
   const detail = 'Too many lists are asked for at this moment: this one was not asked for. Asking again is safe.'
   return new Problem(503, 'not-accepted', detail, { headers: { 'Retry-After': '2' }, reason: 'over-limit' })

@@ -1,4 +1,4 @@
-// Pages of the inventory, asked of consumer four; a Python peer's whole list is cut to look like one of them.
+// Requests pages of the inventory from consumer four. A Python peer's whole list is cut into the same form.
 import { isUtf8 } from 'node:buffer'
 import {
   BadReply,
@@ -13,7 +13,7 @@ import {
 import { z } from 'zod'
 import type { Wanted } from './listing-query.ts'
 
-/** Some items: a JSON array in its final form, how many there are, and the id after which the next page begins (0: none). */
+/** Some items: a JSON array in its final form, the number of items, and the id after which the next page starts (0: none). */
 export interface Page {
   readonly json: Buffer
   readonly count: number
@@ -22,19 +22,19 @@ export interface Page {
 
 const BODY = ['message', 'Order Processing']
 
-/** A Python peer adds the id; our own consumer four does not. */
+/** A Python peer adds the id. Our own consumer four does not. */
 const rows = z.array(listedItem.extend({ id: z.int().optional() }))
 const rowsWithId = z.array(listedItem.extend({ id: z.int() }))
 const listing: Query<z.infer<typeof rows>> = { ...orderProcessing, reply: rows }
 
 export interface PageRequest extends Wanted {
-  /** Items on a page of ours. A Python peer's list is cut only if `limit` is given. */
+  /** Items per page. A Python peer's list is cut only if `limit` is given. */
   readonly pageItems: number
   readonly deadlineMs: number
 }
 
 /**
- * Asks for the page after the id `wanted.after`.
+ * Requests the page after the id `wanted.after`.
  * @throws NotAccepted, OutcomeUnknown, NoReply, BadReply (also when the pages would never end)
  */
 export async function askForPage(
@@ -67,8 +67,8 @@ export async function askForPage(
 }
 
 /**
- * How many items a page of ours has; undefined when it is not a page. It costs a fraction of parsing, which our own consumer
- * four gives no reason for. Within a text each quotation mark has a backslash, so a member's name is none of it.
+ * The number of items on a page of ours. Undefined when it is not a page. This costs a fraction of parsing, which our
+ * own consumer four makes unnecessary. Quotation marks within a text are escaped, so a match is always a member name.
  */
 function itemsIn(json: Buffer): number | undefined {
   const text = json.toString('latin1')

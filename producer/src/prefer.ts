@@ -4,8 +4,8 @@ const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/
 const QUOTED = /^"(?:[^"\\]|\\.)*"$/
 
 /**
- * Seconds of the preference `wait`, at most `mostS`; undefined when there is none, or when it or the header is not valid:
- * such are ignored. Of several `wait` the first counts. `header` is all `Prefer` headers, joined with commas.
+ * Seconds of the preference `wait`, at most `mostS`. Undefined when there is none, or when it or the header is invalid;
+ * both are ignored. The first of several `wait` counts. `header` is all `Prefer` headers, joined with commas.
  */
 export function preferredWaitS(header: string | string[] | undefined, mostS: number): number | undefined {
   if (header === undefined) return undefined
@@ -21,7 +21,7 @@ export function preferredWaitS(header: string | string[] | undefined, mostS: num
   return undefined
 }
 
-/** Splits at `separator` where it does not stand within a quoted string. One pass: a client chooses the text. */
+/** Splits at `separator` outside quoted strings. One pass, because the client controls the text. */
 function splitOutsideQuotes(text: string, separator: string): string[] {
   const parts: string[] = []
   let quoted = false

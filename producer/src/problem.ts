@@ -1,10 +1,10 @@
-// Errors as the client sees them: problem details (RFC 9457), one place that decides which error becomes which.
+// Errors as problem details (RFC 9457). The only place that maps an error to a response.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { BadReply, type Log, NoReply, NotAccepted, OutcomeUnknown } from '@ims/messaging'
 import { type ProblemDocument, problemSent, sendProblemDocument } from '@ims/runtime'
 import type { RequestHandler } from 'express'
 
-/** One fault of a request: the member or parameter, and what is wrong with it. An empty path is the whole body. */
+/** One fault of a request: the member or parameter, and what is wrong with it. An empty path means the whole body. */
 export interface Fault {
   readonly path: string
   readonly message: string
@@ -15,9 +15,9 @@ interface Details {
   readonly errors?: readonly Fault[]
   /** Why a consumer refused the command. */
   readonly reason?: string
-  /** Null: items without a sku. */
+  /** Null stands for items without a sku. */
   readonly sku?: string | null
-  /** What came of a work on dead letters that could not be ended. */
+  /** Progress of an interrupted redrive or discard. */
   readonly done?: number
   readonly left?: number
 }
@@ -53,10 +53,10 @@ const TITLES = {
   'dead-letters-unavailable': 'The dead letters cannot be worked on',
 } as const
 
-/** Seconds after which a client may try again while the broker is away: it is usually back by then. */
+/** Seconds after which a client may retry while the broker is down. It is usually back by then. */
 const RETRY_AFTER_S = '2'
 
-/** An error that knows its answer. `detail` is read by the client: a sentence, nothing internal. */
+/** An error with its response. The client reads `detail`: a sentence without internal information. */
 export class Problem extends Error {
   override readonly name = 'Problem'
   readonly status: number
@@ -77,9 +77,9 @@ export class Problem extends Error {
   }
 }
 
-/** Maps an error by its class to the problem that is answered; undefined for one that nobody foresaw. */
+/** Maps an error by its class to a problem. Undefined for an unexpected error. */
 export function problemOf(error: unknown): Problem | undefined {
-  // Express decodes what a path names.
+  // Express decodes path parameters.
   if (error instanceof URIError)
     return new Problem(400, 'invalid-query', 'The path has a percent sign that begins no valid encoding.')
   if (error instanceof Problem) return error
@@ -116,7 +116,7 @@ export function refusalLogged(response: ServerResponse): Refusal | undefined {
   return failures.get(response) ?? (problem && { reason: problem.details?.reason ?? problem.kind })
 }
 
-/** Sends a problem. The response must not have begun. */
+/** Sends a problem. The response must not have started. */
 export function sendProblem(response: ServerResponse, problem: Problem): void {
   sendProblemDocument(response, documentOf(problem))
 }
@@ -131,23 +131,23 @@ const documentOf = ({ status, kind, message, headers, details }: Problem): Probl
 })
 
 /**
- * Ends an answer that has begun and cannot be ended as it should. With a reset: over HTTP/1.0 the end of the connection is the
- * end of the answer, so a clean one would make half of it look whole.
+ * Aborts a response that has started and cannot be completed. With a reset: over HTTP/1.0 the end of the connection
+ * ends the response, so a clean end would make half of it look complete.
  */
 export function cutOff(response: ServerResponse): void {
   response.socket?.resetAndDestroy()
   response.destroy()
 }
 
-/** As Express wants it: it counts the parameters. */
+/** With the number of parameters that Express requires. */
 export type Failed = (error: unknown, request: IncomingMessage, response: ServerResponse, next: () => void) => void
 
-/** The last word on every request that failed: answers it, and logs what the client is not told. */
+/** The final error handler: responds to every failed request, and logs what the client is not told. */
 export function problemHandler(log: Log): Failed {
   return (error, _, response, _next) => {
     const requestId = response.getHeader('X-Request-Id')
     const problem = problemOf(error)
-    // Its client has left or was cut off, which ended the work on it.
+    // Its client disconnected or was cut off, which ended the work.
     if (response.destroyed && problem !== undefined) return
     if (problem === undefined)
       log.error({ requestId, error: stackOf(error) }, 'a request failed for an unforeseen reason')
@@ -163,7 +163,7 @@ export function problemHandler(log: Log): Failed {
 const stackOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error))
 const whyOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-/** Answers a method that the path does not have. */
+/** Responds to a method that the path does not have. */
 export function methodNotAllowed(allow: string): RequestHandler {
   return ({ method, path }, response) => {
     const detail = `${path} does not take ${method}, but ${allow}.`
@@ -171,7 +171,7 @@ export function methodNotAllowed(allow: string): RequestHandler {
   }
 }
 
-/** Answers a path that does not exist. */
+/** Responds to a path that does not exist. */
 export const notFound: RequestHandler = (_, response) => {
   sendProblem(response, new Problem(404, 'not-found', 'There is nothing at this path.'))
 }

@@ -1,4 +1,4 @@
-// The HTTP interface: which path is served by what. Knows no infrastructure: the broker is handed in.
+// The HTTP interface: the route of each path. It knows no infrastructure: the broker is passed in.
 import type { RequestListener } from 'node:http'
 import express, { type Express, type RequestHandler } from 'express'
 import { accessLog } from './access-log.ts'
@@ -24,10 +24,10 @@ import { securityHeaders } from './security-headers.ts'
 import { shortCut } from './short-cut.ts'
 import { type Handler, middleware, type Step } from './step.ts'
 
-/** What a server is given, and where its routes can be read. */
+/** The request handler for a server, and the list of its routes. */
 export type App = RequestListener & Pick<Express, 'router'>
 
-/** Makes the application of the four routes, on Express. Every error is answered as `application/problem+json` (RFC 9457). */
+/** Creates the application with the four routes, on Express. Every error becomes `application/problem+json` (RFC 9457). */
 export function createApp(dependencies: Dependencies): App {
   const {
     service,
@@ -70,7 +70,7 @@ export function createApp(dependencies: Dependencies): App {
     authenticate(keysNow),
   ]
   const then: Step[] = [refuseForeign(dependencies.servedHosts), authorise(keysNow)]
-  // Else a client is an address, and has no more requests in hand than connections.
+  // Otherwise a client is an address, and has at most as many requests in flight as connections.
   if (keysNow() !== undefined || config.trustProxy !== undefined) then.push(limitRequests(limits))
   const isLimited = config.rateLimitPerMinute > 0
   app.use(first.map(middleware))
@@ -98,7 +98,7 @@ export function createApp(dependencies: Dependencies): App {
   app.use(notFound)
   const failed = problemHandler(service.log)
   app.use(failed)
-  // What needs Express's own reading of a request is left to it.
+  // Requests that need Express's own parsing are passed to it.
   if (isLimited || config.trustProxy !== undefined || !isShort) return app
   const handlers = {
     POST: new Map(Object.entries(post)),

@@ -1,4 +1,4 @@
-// How many requests one client may send in a minute: counted by API key, else by address.
+// Limits the requests per minute of each client, counted by API key or else by address.
 import type { RequestHandler } from 'express'
 import { type IncrementResponse, ipKeyGenerator, rateLimit, type Store } from 'express-rate-limit'
 import { clientOf } from './authorisation.ts'
@@ -6,10 +6,10 @@ import { Problem, sendProblem } from './problem.ts'
 
 const MINUTE_MS = 60_000
 
-/** Clients that are counted at once; of more the oldest is forgotten. */
+/** Maximum number of clients that are counted. Beyond it the oldest is forgotten. */
 const CLIENTS_MAX = 50_000
 
-/** Counts by a clock that is never set: the library's own store would block a client until a clock set back has caught up. */
+/** Counts with a monotonic clock. The library's own store would block a client until a clock that was set back has caught up. */
 export class MonotonicStore implements Store {
   readonly localKeys = true
   readonly #windows = new Map<string, { hits: number; readonly endsAtMs: number }>()
@@ -36,7 +36,7 @@ export class MonotonicStore implements Store {
     this.#windows.delete(key)
   }
 
-  /** The oldest windows end first, as all are of one length. */
+  /** The oldest windows end first, because all have the same length. */
   #begin(key: string, now: number): { hits: number; readonly endsAtMs: number } {
     this.#windows.delete(key)
     for (const [oldest, { endsAtMs }] of this.#windows) {
@@ -50,8 +50,8 @@ export class MonotonicStore implements Store {
 }
 
 /**
- * Counts each request and tells how many are left (`RateLimit`, `RateLimit-Policy`, draft-ietf-httpapi-ratelimit-headers-08);
- * more than `perMinute` are answered with 429. Each process counts for itself.
+ * Counts each request and reports how many are left (`RateLimit`, `RateLimit-Policy`,
+ * draft-ietf-httpapi-ratelimit-headers-08). More than `perMinute` get 429. Each process counts separately.
  */
 export function limitRate(perMinute: number): RequestHandler {
   return rateLimit({
@@ -61,7 +61,7 @@ export function limitRate(perMinute: number): RequestHandler {
     legacyHeaders: false,
     identifier: 'per-client',
     store: new MonotonicStore(),
-    // What a key that is not valid costs is counted for the address. Of IPv6 a whole /56 counts as one: it is one customer's.
+    // Requests with an invalid key count for the address. In IPv6 a whole /56 counts as one, because it belongs to one customer.
     keyGenerator: (request, response) => {
       const client = clientOf(response)
       return client === undefined ? `address ${ipKeyGenerator(request.ip ?? '')}` : `key ${client.name}`
@@ -70,7 +70,7 @@ export function limitRate(perMinute: number): RequestHandler {
       const detail = `More than ${perMinute} requests in a minute: the header Retry-After says when to go on.`
       sendProblem(response, new Problem(429, 'too-many-requests', detail))
     },
-    // They look for mistakes of configuration, which the schema of TRUST_PROXY leaves no room for, and write to the console.
+    // They check for configuration mistakes that the schema of TRUST_PROXY already excludes, and write to the console.
     validate: false,
   })
 }

@@ -1,8 +1,8 @@
-// Refuses what is no request for the API: malformed in a way that Node's parser lets through, or sent by somebody else's web page.
+// Rejects what is not a request for the API: malformed in a way that Node's parser accepts, or sent by a foreign web page.
 import { foreignRequest, refusalOf, sendProblemDocument } from '@ims/runtime'
 import type { Step } from './step.ts'
 
-/** `servedHosts` are the host names that are served; all when it is left out. */
+/** `servedHosts` are the served host names. All when omitted. */
 export function refuseForeign(servedHosts: ReadonlySet<string> | undefined): Step {
   return (request, response) => {
     const refusal =

@@ -4,7 +4,7 @@ import type { z } from 'zod'
 import { jsonText } from './json-text.ts'
 import { Problem } from './problem.ts'
 
-/** application/json and application/*+json, any case, with any parameters: a charset is ignored, as in the Python suite. */
+/** application/json and application/*+json, in any case, with any parameters. A charset is ignored, as in the Python suite. */
 const JSON_TYPE = /^application\/(json|[^\s;]+\+json)\s*(;|$)/i
 
 interface Exchange {
@@ -13,8 +13,8 @@ interface Exchange {
 }
 
 /**
- * Reads the body and returns it as `schema` has it.
- * @throws Problem 400 (not JSON, or not of that shape: every fault named), 413 (over `mostBytes`), 415 (not JSON by its headers)
+ * Reads the body and returns it as parsed by `schema`.
+ * @throws Problem 400 (not JSON or not valid: every fault named), 413 (over `mostBytes`), 415 (not JSON by its headers)
  */
 export async function readBody<Body>(exchange: Exchange, schema: z.ZodType<Body>, mostBytes: number): Promise<Body> {
   mustBeJson(exchange.request)
@@ -40,17 +40,17 @@ function mustBeJson({ headers }: IncomingMessage): void {
 }
 
 function bytesOf({ request, response }: Exchange, mostBytes: number): Promise<Buffer> {
-  // Made only when needed: an error's stack trace costs more than reading the body.
+  // Created only when needed, because an error's stack trace costs more than reading the body.
   const tooLarge = () => new Problem(413, 'too-large', `The body may have at most ${mostBytes} bytes.`)
   if (Number(request.headers['content-length'] ?? 0) > mostBytes) return Promise.reject(tooLarge())
-  // Only now: who is refused before need not send it.
+  // Only now: a client that is rejected earlier does not have to send the body.
   if (request.headers.expect !== undefined) response.writeContinue()
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let length = 0
     request.on('data', (chunk: Buffer) => {
       length += chunk.length
-      // What comes after the limit is let through unkept, so that the client reads the answer instead of a reset.
+      // Data beyond the limit is read and dropped, so that the client gets the response instead of a reset.
       if (length <= mostBytes) chunks.push(chunk)
       else reject(tooLarge())
     })

@@ -10,7 +10,7 @@ export type { Listening }
 
 /**
  * Listens on `config.host` and `config.port`.
- * @throws PortTaken when that address cannot be had: in use, not ours, not permitted
+ * @throws PortTaken when that address is unavailable: in use, not local, not permitted
  */
 export async function listen(
   app: RequestListener,

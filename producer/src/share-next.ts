@@ -1,16 +1,16 @@
-// Lets identical questions that wait at the same time share one answer: of a question yet to be asked, never of one under way.
+// Coalesces identical requests. Callers never join a request that is already in flight.
 
-/** Longest time that a question waits for company, in milliseconds, when the one under way takes longer. */
+/** Longest time that a request waits to be combined with others while one is in flight, in milliseconds. */
 const GATHER_MOST_MS = 10
 
 interface Lane<Answer> {
-  /** Resolves when the question under way is answered, or has failed. */
+  /** Resolves when the request in flight has its reply, or has failed. */
   readonly settled: Promise<void>
-  /** The question that is to be asked next, for all who have come since. */
+  /** The next request, for all callers that have arrived since. */
   next: Joint<Answer> | undefined
 }
 
-/** A question of several. `left` aborts when all of them have left. */
+/** A request of several callers. `left` aborts when all of them have left. */
 class Joint<Answer> {
   readonly #left = new AbortController()
   readonly answer: Promise<Answer>
@@ -31,10 +31,10 @@ class Joint<Answer> {
 }
 
 /**
- * Makes of `ask` a function that asks once for all who bring the same question (by `keyOf`) while one like it is under
- * way. Nobody gets an answer to a question that was asked before theirs came: it may be older than what they know. A
- * lone question is asked at once; one that finds another under way waits for it, for 10 ms at most. The signal that `ask`
- * gets aborts when the signals of all who wait have.
+ * Wraps `ask` so that callers with the same key (`keyOf`) share one request while another one with that key is in
+ * flight. Nobody gets a reply to a request that was sent before their call, because it may be older than what they
+ * know. A single request is sent at once. One that finds another in flight waits for it, for at most 10 ms. The signal
+ * that `ask` gets aborts when the signals of all callers have.
  */
 export function shareNext<Question, Answer>(
   ask: (question: Question, left: AbortSignal) => Promise<Answer>,

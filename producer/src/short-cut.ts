@@ -1,4 +1,4 @@
-// The way past Express's router, whose work on a request takes longer than all of ours.
+// Bypasses Express's router, which takes longer per request than all of our code.
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Failed } from './problem.ts'
 import type { Handler, Step } from './step.ts'
@@ -11,8 +11,8 @@ interface Way {
 }
 
 /**
- * Gives a request whose method and target are exactly those of a handler to the same steps, the same handler and the same
- * handling of errors that `app` has; any other to `app`. A test sends requests both ways and compares what comes of them.
+ * Passes a request whose method and target exactly match a handler through the same steps, handler and error handling
+ * that `app` has. Passes any other to `app`. A test sends requests both ways and compares the results.
  */
 export function shortCut(app: RequestListener, { steps, handlers, failed }: Way): RequestListener {
   const serve = async (handler: Handler, request: IncomingMessage, response: ServerResponse) => {

@@ -1,17 +1,17 @@
-// What every request goes through before its route: steps, each of which lets it on or answers it.
+// The steps that every request goes through before its route. Each passes it on or responds to it.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RequestHandler } from 'express'
 
 /**
- * Returns true when the request goes on, false when the step has answered it. It knows Node's request and response only, so that
- * it is the same with and without Express's router.
+ * Returns true to pass the request on, false when the step has responded. It uses only Node's request and response, so
+ * that it works with and without Express's router.
  */
 export type Step = (request: IncomingMessage, response: ServerResponse) => boolean
 
-/** A handler of a route: the same as Express has it, without what only Express gives. */
+/** A route handler: the same as in Express, without what only Express provides. */
 export type Handler = (request: IncomingMessage, response: ServerResponse) => unknown
 
-/** The step as Express's middleware. */
+/** The step as Express middleware. */
 export const middleware =
   (step: Step): RequestHandler =>
   (request, response, next) => {

@@ -1,4 +1,4 @@
-// The value of TRUST_PROXY: which proxies in front of the producer are believed when they name the client.
+// The value of TRUST_PROXY: the proxies in front of the producer that may name the client.
 import { BlockList, isIP } from 'node:net'
 import express from 'express'
 import { z } from 'zod'
@@ -6,7 +6,7 @@ import { z } from 'zod'
 const HOPS = /^[1-9]$/
 const NAMED = new Set(['loopback', 'linklocal', 'uniquelocal'])
 
-/** Addresses and networks as a list, or a number of proxies. There is no way to believe everybody: anybody can send the header. */
+/** A list of addresses and networks, or a number of proxies. It cannot be everybody, because anybody can send the header. */
 export const trustedProxies = z.string().transform((text, context): number | readonly string[] => {
   if (HOPS.test(text)) return Number(text)
   const proxies = text.split(',').map((each) => each.trim())
@@ -24,7 +24,7 @@ function isNetwork(text: string): boolean {
   if (family === 0 || !/^\d{1,3}$/.test(prefix) || more.length > 0) return false
   try {
     new BlockList().addSubnet(address, Number(prefix), family === 4 ? 'ipv4' : 'ipv6')
-    // Everybody, in other words.
+    // In other words, everybody.
     return Number(prefix) > 0
   } catch {
     return false
@@ -33,7 +33,7 @@ function isNetwork(text: string): boolean {
 
 const trust = z.function({ input: [z.string(), z.number()], output: z.boolean() })
 
-/** Whether the client at the other end of a connection is a proxy that is believed, by Express's own reading of the setting. */
+/** Whether the peer of a connection is a trusted proxy, by Express's own interpretation of the setting. */
 export function trustsPeer(trustProxy: number | readonly string[] | undefined): (address: string) => boolean {
   if (trustProxy === undefined) return () => false
   const app = express()

@@ -13,14 +13,14 @@ describe('the access log', () => {
     expect(response.headers['x-request-id']).toBe(id)
   })
 
-  it.each([undefined, '', 'a b', 'a;b', 'é', 'x'.repeat(129), '{"a":1}'])('makes one instead of %.20s', async (id) => {
+  it.each([undefined, '', 'a b', 'a;b', 'é', 'x'.repeat(129), '{"a":1}'])('creates one instead of %.20s', async (id) => {
     const { app } = appUnderTest()
     const sending = request(app).get('/healthcheck')
     const response = await (id === undefined ? sending : sending.set('X-Request-Id', id))
     expect(response.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/)
   })
 
-  it('gives an id to every answer, whatever its status', async () => {
+  it('sets an id on every response, whatever its status', async () => {
     const { app } = appUnderTest()
     for (const response of [
       await request(app).get('/nothing'),
@@ -63,7 +63,7 @@ describe('the access log', () => {
     expect(measured.every(({ value }) => value > 0 && value < 60)).toBe(true)
   })
 
-  it('measures methods that nobody knows as one: a client cannot make series', async () => {
+  it('measures all unknown methods as one, so that a client cannot create time series', async () => {
     const { app, measured } = appUnderTest()
     const agent = request(app)
     await agent.post('/healthcheck')

@@ -1,4 +1,4 @@
-// GET /order_processing answered by a Python consumer four: it sends the whole list, in its own order, whatever is asked.
+// GET /order_processing with a Python consumer four, which always sends the whole list in its own order.
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
 import { appUnderTest } from './app-under-test.ts'
@@ -13,7 +13,7 @@ async function listing(query = '', environment: Record<string, string> = {}) {
 }
 
 describe("a Python peer's list", () => {
-  it('comes out as ours does: five members in order, sorted by id, compact', async () => {
+  it('is returned as ours is: five members in order, sorted by id, compact', async () => {
     const response = await listing('', { LIST_PAGE_ITEMS: '3' })
     expect(response.headers['content-type']).toBe('application/json')
     expect(response.text).toBe(JSON.stringify(rows.map(shown)))

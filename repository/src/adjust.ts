@@ -1,4 +1,4 @@
-// Changes quantities by an amount: a whole batch in one transaction, with one movement for each message that is applied.
+// Changes quantities by an amount: a whole batch in one transaction, with one movement for each applied message.
 import { z } from 'zod'
 import { ADJUSTMENT_REFUSALS, type Adjustment, type AdjustOutcome, type Command } from './contract.ts'
 import type { Database } from './database.ts'
@@ -13,13 +13,13 @@ const ADJUSTED = 'adjusted'
 
 type Adjust = Command<Adjustment>
 
-/** Applies changes of stock in one transaction; see Inventory.adjust. */
+/** Applies changes of stock in one transaction. See Inventory.adjust. */
 export async function adjustStock(database: Database, commands: readonly Adjust[]): Promise<readonly AdjustOutcome[]> {
   if (commands.length === 0) return []
   return await database.transaction((sql) => adjustHalving(sql, commands))
 }
 
-/** Halves what fails until the refused change stands alone. The first half is applied before the second one is looked at. */
+/** Halves a failing batch until the refused change stands alone. The first half is applied before the second one. */
 async function adjustHalving(sql: Sql, commands: readonly Adjust[]): Promise<readonly AdjustOutcome[]> {
   await sql('SAVEPOINT changes')
   try {
@@ -44,7 +44,7 @@ async function refuse(sql: Sql, command: Adjust, error: string): Promise<AdjustO
 }
 
 async function adjustBatch(sql: Sql, commands: readonly Adjust[]): Promise<readonly AdjustOutcome[]> {
-  // Locks before the inbox is read: a replica that applied the same messages has then committed what it recorded of them.
+  // Lock before reading the inbox: a replica that applied the same messages has then committed its inbox rows.
   const batch = new Batch(await lockItems(sql, commands), await appliedBefore(sql, commands))
   const verdicts = await Verdicts.of(sql, QUEUE, commands)
   const outcomes = commands.map((command) => batch.judge(command, verdicts))
@@ -65,7 +65,7 @@ interface Moved {
   readonly after: number
 }
 
-/** The changes of a batch, one after the other: each sees what those before it left. */
+/** Applies the changes of a batch one after the other. Each sees the result of the previous ones. */
 class Batch {
   readonly #items: ReadonlyMap<string, Item>
   /** The change that each message made which was applied, by message id. */
@@ -152,7 +152,7 @@ const movedBefore = z.array(
   }),
 )
 
-/** Locks the rows with these skus, in the order of the index: replicas that lock in different orders deadlock. */
+/** Locks the rows with these skus in index order, because replicas that lock in different orders deadlock. */
 async function lockItems(sql: Sql, commands: readonly Adjust[]): Promise<Map<string, Item>> {
   const rows = await sql(
     'SELECT id, sku, quantity FROM inventory FORCE INDEX (sku) WHERE sku IN (?) ORDER BY sku FOR UPDATE',

@@ -1,4 +1,4 @@
-// One page of the movements, by keyset, of all items or of one.
+// One page of the movements of all items or of one, by keyset.
 import { z } from 'zod'
 import type { Movement, MovementsRequest } from './contract.ts'
 import type { Database } from './database.ts'
@@ -18,7 +18,7 @@ const rows = z.array(
   }),
 )
 
-/** Reads one page; see Inventory.movements. */
+/** Reads one page. See Inventory.movements. */
 export async function pageOfMovements(
   database: Database,
   { after, limit, sku }: MovementsRequest,

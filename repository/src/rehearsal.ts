@@ -1,6 +1,6 @@
-// Asks MySQL whether it would carry out an operation, without touching a row: a ping does not see a revoked privilege.
+// Checks whether MySQL would execute an operation, without affecting a row. A ping does not notice a revoked privilege.
 
-/** What a consumer does with the database. */
+/** An operation of a consumer on the database. */
 export type Operation = 'create' | 'delete' | 'adjust' | 'read'
 
 const LOCK = 'SELECT id, sku FROM inventory FORCE INDEX (sku) WHERE FALSE FOR UPDATE'
@@ -8,8 +8,8 @@ const RECORD = `INSERT INTO inbox (queue, message_id, fingerprint, outcome, erro
   SELECT queue, message_id, fingerprint, outcome, error FROM inbox WHERE FALSE`
 
 /**
- * Statements that fail as those of the operation do when the server is read-only, or a privilege, a table or a column is missing.
- * Each of them affects no row and uses up no id.
+ * Statements that fail like those of the operation when the server is read-only, or a privilege, a table or a column is
+ * missing. They affect no row and use up no id.
  */
 export const REHEARSALS: Readonly<Record<Operation, readonly string[]>> = {
   create: [

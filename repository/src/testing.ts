@@ -1,4 +1,4 @@
-// The inventory in memory, for unit tests: passes the same suite as MySQL (test/inventory.suite.ts).
+// An in-memory inventory for unit tests. It passes the same suite as MySQL (test/inventory.suite.ts).
 import {
   ADJUSTMENT_REFUSALS,
   type Adjustment,
@@ -70,7 +70,7 @@ class Stock {
     const before = this.#verdictOn('delete', command)
     if (before === 'reused') return { kind: 'message-id-reused', error: reused(messageId ?? '') }
     if (before !== undefined) return { kind: before.outcome === 'deleted' ? 'deleted' : 'unknown-sku', repeated: true }
-    // Nothing here has no sku: only a table that was adopted can hold such rows.
+    // No item here lacks a sku. Only an adopted table can contain such rows.
     const kind = body.sku !== null && this.#items.delete(body.sku) ? 'deleted' : 'unknown-sku'
     this.#note('delete', command, kind, null)
     return { kind, repeated: false }
@@ -166,7 +166,7 @@ class Stock {
   }
 }
 
-/** What MySQL would say against this row; undefined when every column takes its value. */
+/** The error that MySQL would return for this row. Undefined when every value fits its column. */
 function unfitColumn({ sku, name, label, price, quantity }: NewItem): string | undefined {
   const tooLong = [
     ['sku', sku, 20],

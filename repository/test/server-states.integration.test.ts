@@ -1,4 +1,5 @@
-// A wrong state of the server, the account or the schema is never a message's fault: work fails with a transient error until it is corrected.
+// A wrong state of the server, the account or the schema is never a message's fault: work fails with a transient error
+// until it is corrected.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import type { Servers } from 'testkit'
 import type { Inventory } from '../src/contract.ts'
@@ -41,7 +42,7 @@ describe('a state of the server', () => {
     await mysql.drop()
   })
 
-  /** Open connections keep the rights they were opened with. */
+  /** Open connections keep the privileges they were opened with. */
   const killConnections = async () => {
     const running = await root.sql(`SELECT id FROM information_schema.processlist WHERE user = '${USER}'`)
     for (const id of running.split('\n').filter(Boolean)) await root.sql(`KILL ${id}`).catch(() => {})
@@ -194,7 +195,7 @@ describe('a state of the server', () => {
       { kind: 'rejected-by-database', error: expect.stringMatching(/foreign key constraint fails/) },
       { kind: 'deleted', repeated: false },
     ])
-    // The refusal stands until the message is put back from the dead letters.
+    // The refusal stands until the message is redriven.
     const again = (redrives: number) => inventory.delete([deletion('ordered', { messageId: 'm1', redrives })])
     expect(await again(0)).toEqual(outcomes.slice(0, 1))
     expect(await again(1)).toEqual([{ kind: 'deleted', repeated: false }])

@@ -1,4 +1,4 @@
-// A service for tests: keeps what it is told to log, and stops when the test says so.
+// A service for tests. It keeps its log lines, and stops when the test says so.
 import type { Service } from '../src/service.ts'
 
 export interface ServiceUnderTest extends Service {
@@ -10,7 +10,7 @@ export interface ServiceUnderTest extends Service {
   stop(): void
 }
 
-/** A service that is not stopping yet and has logged nothing. */
+/** A service that is not stopping and has logged nothing. */
 export function serviceUnderTest(): ServiceUnderTest {
   const lines: string[] = []
   const warned: string[] = []

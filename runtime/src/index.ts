@@ -1,4 +1,4 @@
-// The public face of runtime.
+// The public exports of runtime.
 export {
   type ConfigOf,
   environmentTable,

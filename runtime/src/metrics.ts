@@ -40,7 +40,7 @@ const COUNTERS = {
   broker_reconnects: ['Connections to the broker that were opened again after a loss.', ['connection']],
 } as const satisfies Metrics
 
-/** Up to the longest timeouts, so that a quantile can say that they were reached. */
+/** Up to the longest timeouts, so that a quantile can show that they were reached. */
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 const HISTOGRAMS = {
   rpc_duration_seconds: ['Time from a request to its reply.', ['queue'], SECONDS],

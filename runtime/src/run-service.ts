@@ -39,11 +39,11 @@ export const runtimeSections = (adminPort = ADMIN_PORT) => ({
 
 export interface RunningService<S extends Sections> extends Service {
   readonly config: ConfigOf<S>
-  /** What the process may hold in memory, buffer by buffer. */
+  /** The memory budget of the process, by buffer. */
   readonly memory: MemoryBudget
   /**
-   * Takes a resource on: it is closed at shutdown, in reverse order, and asked whether it is ready. Returns it. `label` is
-   * what the log calls it, otherwise its class.
+   * Registers a resource, which is asked whether it is ready and closed at shutdown, in reverse order. Returns it.
+   * `label` is its name in the log, by default its class.
    */
   own<T extends Owned>(resource: T, label?: string): T
 }
@@ -65,7 +65,7 @@ export async function runService<S extends Sections>(
     const metrics = createMeter(name)
     metrics.meter.count('log_lines_lost', {}, 0)
     standardOutput().onLoss({ lost: (lines) => metrics.meter.count('log_lines_lost', {}, lines) })
-    // First taken on, last closed: probes see the whole shutdown.
+    // Registered first and closed last, so that probes see the whole shutdown.
     const admin = await openAdminPort(config.runtime.admin, metrics, () => lifecycle.readiness(), log)
     lifecycle.own(admin, 'the admin port')
     log.info({ adminPort: admin.port, pid: process.pid }, 'starting')
@@ -83,7 +83,7 @@ export async function runService<S extends Sections>(
   })
 }
 
-/** Older ones run most of it, and fail at some later time. */
+/** Older versions run most of the code, and fail at some later time. */
 const NODE_MAJOR_MIN = 24
 
 function configuration<S extends Sections>(name: string, ofRuntime: ReturnType<typeof runtimeSections>, sections: S) {

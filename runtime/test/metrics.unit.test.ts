@@ -51,14 +51,14 @@ describe('the meter', () => {
       expect([name, help]).toEqual([name, expect.stringMatching(/^[A-Z0-9].*[^.]\.$/)])
   })
 
-  it('shows no gauge that was not measured: 0 valid keys would mean that nobody may call', async () => {
+  it('shows no gauge that was not measured, because 0 valid keys would mean that nobody has access', async () => {
     const { meter, registry } = createMeter('s')
     expect(await registry.metrics()).not.toMatch(/^ims_(api_keys_valid|inventory_ids_used_ratio|ready)\{/m)
     meter.observe('api_keys_valid', 0)
     expect(await registry.metrics()).toMatch(/^ims_api_keys_valid\{service="s"\} 0$/m)
   })
 
-  it('tells a wait of 25 s from one of 45 s: the longest timeouts are 30 s', async () => {
+  it('distinguishes a wait of 25 s from one of 45 s: the longest timeouts are 30 s', async () => {
     const { meter, registry } = createMeter('s')
     for (const seconds of [25, 45]) meter.observe('rpc_duration_seconds', seconds, { queue: 'q' })
     const text = await registry.metrics()
@@ -66,7 +66,7 @@ describe('the meter', () => {
     expect(text).toContain('ims_rpc_duration_seconds_bucket{le="60",service="s",queue="q"} 2')
   })
 
-  it('refuses a name or a label that is not listed', () => {
+  it('rejects a name or a label that is not listed', () => {
     const { meter } = createMeter('s')
     expect(() => meter.count('messages_mislaid')).toThrow('messages_mislaid')
     expect(() => meter.observe('messages_confirmed', 1)).toThrow('messages_confirmed')

@@ -1,4 +1,4 @@
-// The page of licences is up to date, is about what is deployed, and is not written for a licence that nobody has agreed to.
+// The licence page is up to date, covers what is deployed, and is not written when a licence is not allowed.
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { licencesPage } from '../src/licences.ts'
 const ROOT = join(import.meta.dirname, '../..')
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 
-/** A lockfile in which the producer needs `a`, and `a` needs `b`, of which the root has another version. */
+/** A lockfile in which the producer depends on `a`, and `a` on `b`, of which the root has another version. */
 function lockfile(packages: Record<string, object> = {}): string {
   const folders = [...serviceNames, 'accounts']
   return JSON.stringify({
@@ -56,8 +56,8 @@ describe('docs/licences.md', () => {
   })
 })
 
-describe('the page of licences', () => {
-  it('follows what the services need through libraries, to the version that they get', () => {
+describe('the licence page', () => {
+  it('follows dependencies through libraries, and uses the version that the services get', () => {
     const rows = licencesPage(lockfile())
       .split('\n')
       .filter((line) => /^\| \w+ \| \d/.test(line))
@@ -77,7 +77,7 @@ describe('the page of licences', () => {
     expect(() => licencesPage(lockfile(packages))).toThrow(named)
   })
 
-  it('is not written for a lockfile in which something is missing', () => {
+  it('is not written for a lockfile with a missing package', () => {
     const packages = { library: { dependencies: { absent: '*' } } }
     expect(() => licencesPage(lockfile(packages))).toThrow('the lockfile does not have absent, which library needs')
   })

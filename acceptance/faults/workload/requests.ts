@@ -1,4 +1,4 @@
-// What one client can send, by HTTP or straight onto a queue, with every attempt and every answer in the history.
+// What one client can send, over HTTP or directly to a queue. Every attempt and every response is recorded in the history.
 import type { ConfirmChannel, Options } from 'amqplib'
 import { z } from 'zod'
 import type { Attempt, History } from '../history.ts'
@@ -10,18 +10,18 @@ const TWICE_FRACTION = 0.1
 
 export interface Sender {
   readonly http: string
-  /** What every request has. */
+  /** The common part of every request. */
   readonly headers?: Readonly<Record<string, string>>
-  /** The test's own channel; throws while it is not open. */
+  /** The test's own channel. Throws while it is not open. */
   channel(): ConfirmChannel
   readonly history: History
-  /** Is told of every answer over HTTP, and of none. */
+  /** Receives every HTTP response, and undefined when none came. */
   heard?(heard: Heard): void
 }
 
 export interface Heard {
   readonly path: string
-  /** Undefined: no answer came, or half of one. */
+  /** Undefined when no response came, or only half of one. */
   readonly status: number | undefined
   /** The type of the problem document, if it is one. */
   readonly problem: string
@@ -44,10 +44,10 @@ interface Answered {
   readonly text: string
 }
 
-/** 408: on a busy machine a client may take too long to send. */
+/** 408: on a busy machine a client may send too slowly. */
 const KNOWN = new Set([200, 201, 202, 404, 408, 409, 422, 503, 504])
 
-/** Every item name starts with this: a connection with the wrong character set would corrupt it. */
+/** Every item name starts with this. A connection with the wrong character set would corrupt it. */
 export const ITEM = 'größe😀'
 
 /** Of every item when it is created. */
@@ -62,7 +62,7 @@ export const itemOf = (name: string, sku: string): Item => ({
   quantity: QUANTITY,
 })
 
-/** POST /create_item; with `waitS` the effect is asked for as well. */
+/** POST /create_item. With `waitS` the outcome is requested as well. */
 export async function create(sender: Sender, sku: string, waitS?: number): Promise<Attempt> {
   const attempt = begunItem(sender, sku)
   await sendItem(sender, attempt, sku, waitS)
@@ -125,7 +125,7 @@ export async function checkHealth(sender: Sender): Promise<Attempt> {
   return attempt
 }
 
-/** The names of the items by sku on a page of the listing, or undefined when it was not to be had. */
+/** The item names by sku on a page of the listing, or undefined when it was unavailable. */
 export async function list(sender: Sender, query: string): Promise<Map<string, string> | undefined> {
   const answer = await ask(sender, `/order_processing?${query}`)
   if (answer?.status !== 200) return undefined
@@ -134,7 +134,7 @@ export async function list(sender: Sender, query: string): Promise<Map<string, s
   return new Map(rows.map((row: Item) => [row.sku, row.name]))
 }
 
-/** Puts a message on a queue and waits for the broker's confirm, as any other publisher on the broker would. */
+/** Publishes a message to a queue and waits for the broker's confirm, as any other publisher would. */
 export async function publish(
   sender: Sender,
   attempt: Attempt,
@@ -145,16 +145,16 @@ export async function publish(
   const answer = await confirmed(sender, attempt.queue, Buffer.from(body), {
     persistent: true,
     ...(attempt.messageId === undefined ? {} : { messageId: attempt.messageId }),
-    // Tells a message that comes back, also one without an id.
+    // Identifies a returned message, even one without an id.
     correlationId: sender.history.unique('publish'),
     ...options,
   })
   attempt.said = `published: ${answer}`
-  // Sent a second time it may be stored although this time is not.
+  // If it is sent a second time, it may be stored although this attempt was not.
   if (answer === 'accepted' || attempt.answer !== 'accepted') attempt.answer = answer
 }
 
-/** The same, and one time in ten twice at once under the same id. */
+/** The same, but one time in ten twice at once with the same id. */
 export async function publishOnceOrTwice(
   sender: Sender,
   random: Random,
@@ -191,7 +191,7 @@ async function confirmed(
 
 const returns = new WeakMap<ConfirmChannel, Set<string>>()
 
-/** Correlation ids of the messages that came back on this channel, because their queue was gone. */
+/** Correlation ids of the messages that were returned on this channel, because their queue was deleted. */
 function returnedOn(channel: ConfirmChannel): Set<string> {
   const known = returns.get(channel)
   if (known) return known
@@ -203,7 +203,7 @@ function returnedOn(channel: ConfirmChannel): Set<string> {
   return ids
 }
 
-/** By the problem types of docs/api.md: only `not-accepted` says that a message is certainly not stored. */
+/** By the problem types of docs/api.md, only `not-accepted` says that a message is certainly not stored. */
 function settle(history: History, attempt: Attempt, answer: Answered | undefined): void {
   if (answer === undefined) return
   const { status, messageId, problem } = answer
@@ -237,7 +237,7 @@ interface Asked extends RequestInit {
   headers?: Record<string, string>
 }
 
-/** Undefined when no answer came, or half of one. */
+/** Undefined when no response came, or only half of one. */
 async function ask(sender: Sender, path: string, { headers, ...init }: Asked = {}): Promise<Answered | undefined> {
   const { http, history } = sender
   const sentAtMs = history.nowMs()

@@ -1,4 +1,4 @@
-// Small stories that clients play, each on a sku of its own: what was answered decides what must be stored in the end.
+// Small scenarios that clients play, each on its own sku. The responses determine what must be stored in the end.
 import type { Random } from '../random.ts'
 import {
   adjust,
@@ -79,7 +79,7 @@ export const twoForOneSku: Scenario = {
   },
 }
 
-/** A create that is published, and so can be sent more than once. */
+/** A create that is published, and can therefore be sent more than once. */
 function begunCreate({ history }: Sender, sku: string) {
   const id = history.unique(ITEM)
   const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId: history.unique('message') })
@@ -165,7 +165,7 @@ const createComesAgain: Scenario = {
     const { sent, body } = begunCreate(sender, sku)
     await publish(sender, sent, body)
     if (sent.answer !== 'accepted') return
-    // The delete finds the item as soon as it is there.
+    // The delete finds the item as soon as it is stored.
     for (let tries = 0; tries < TRIES_MOST; tries += 1) {
       const gone = await remove(sender, sku, WAIT_S)
       if (gone.told === 'deleted') {
@@ -173,7 +173,7 @@ const createComesAgain: Scenario = {
         history.expected.set(sku, undefined)
         return
       }
-      // Whether this delete comes before or after the item is open from here on.
+      // From here on it is unknown whether this delete comes before or after the item.
       if (gone.told !== 'unknown-sku') return
       await pauseMs(200)
     }
@@ -205,7 +205,7 @@ const deleteComesAgain: Scenario = {
   },
 }
 
-/** Whoever was told that an item is not stored relies on it, also when its sku is free again. */
+/** A client that was told that an item is not stored relies on it, even when its sku is free again. */
 const refusedStaysRefused: Scenario = {
   name: 'a refused create is delivered again after its sku was deleted',
   weight: 6,
@@ -223,7 +223,7 @@ const refusedStaysRefused: Scenario = {
   },
 }
 
-/** Whether it comes before or after the delete is open; but it must not be judged twice. */
+/** It may come before or after the delete, but it must not be decided twice. */
 const refusedOrNot: Scenario = {
   name: 'a create, sent twice, races with the delete of the item that has its sku, and comes once more',
   weight: 6,
@@ -299,7 +299,7 @@ const withoutId: Scenario = {
   },
 }
 
-/** Bodies that no consumer can apply; `name` is there where the body can tell its attempt. */
+/** Bodies that no consumer can apply. `name` is set if the body can identify its attempt. */
 const BAD: readonly { queue: string; body: (id: string) => string | Buffer }[] = [
   { queue: 'create_item', body: () => 'not json' },
   { queue: 'create_item', body: () => Buffer.from([0xff, 0xfe, 0x7b]) },

@@ -36,7 +36,7 @@ beforeAll(async () => {
 }, 10 * MINUTE_MS)
 
 describe.each(SERVICES)('the image of %s', (service) => {
-  it('runs as a user that is not root, says what it is, and knows how it is', async () => {
+  it('runs as a user other than root, and has labels and a health check', async () => {
     const { Config } = await inspectImage(image(service))
     expect(Config).toMatchObject({
       User: '1000:1000',
@@ -58,7 +58,7 @@ describe.each(SERVICES)('the image of %s', (service) => {
     expect(Size - Number(base)).toBeLessThan(ABOVE_BASE_MOST_BYTES)
   })
 
-  it('holds its sources, the libraries it uses, and production dependencies: no test, no tool, no other service', async () => {
+  it('contains its sources, its libraries and production dependencies: no test, no tool, no other service', async () => {
     const files = (await docker('run', '--rm', image(service), 'find', '/ims', '-type', 'f', '-o', '-type', 'l')).split(
       '\n',
     )
@@ -82,7 +82,7 @@ describe.each(SERVICES)('the image of %s', (service) => {
     expect(packages.has('typeorm')).toBe(librariesOf(service).includes('repository'))
   })
 
-  it('has no program that installs others', async () => {
+  it('contains no package manager', async () => {
     const find =
       'for program in npm npx corepack yarn; do command -v $program; done; ls /usr/local/lib/node_modules /opt'
     const { output } = await ran('docker', 'run', '--rm', '--entrypoint', 'sh', image(service), '-c', find)
@@ -90,7 +90,7 @@ describe.each(SERVICES)('the image of %s', (service) => {
     expect(output.split('\n').filter(Boolean).sort()).toEqual(['/opt:', missing])
   })
 
-  it('can change nothing of itself, and starts from the compiled code that was put in', async () => {
+  it('cannot modify itself, and starts from the compile cache in the image', async () => {
     const script = 'touch /ims/x /ims/.compile-cache/x; NODE_DEBUG_NATIVE=COMPILE_CACHE timeout 2 node "$0"; true'
     const { output } = await ran(
       'docker',
@@ -112,7 +112,7 @@ describe.each(SERVICES)('the image of %s', (service) => {
   })
 
   it(
-    'as process 1, without a writable file and without a capability, stops on SIGTERM in good order',
+    'stops cleanly on SIGTERM as process 1, without a writable file or a capability',
     async () => {
       const options = ['--detach', '--read-only', '--cap-drop=ALL', '--network=none', '--env=API_KEYS=open']
       const id = await docker('run', ...options, image(service))

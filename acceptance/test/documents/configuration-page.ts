@@ -1,4 +1,5 @@
-// The tables of docs/configuration.md, made from the schemas: `npx node acceptance/test/documents/configuration-page.ts` writes them.
+// Generates the tables of docs/configuration.md from the schemas. `npx node
+// acceptance/test/documents/configuration-page.ts` writes them.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { consumerEnvironment, rabbitmqEnvironment } from '@ims/messaging'

@@ -17,13 +17,13 @@ import { type Refused, readMessage } from './read-message.ts'
 import { Telling, type TellingParts } from './telling.ts'
 import { WorkLog } from './work-log.ts'
 
-/** More than this does not make a batch faster. */
+/** A larger batch is not faster. */
 const IN_HAND_MAX_BYTES = 33_554_432
-/** The body, what is parsed from it, and what it becomes in the statement. */
+/** The body, its parsed value, and its part of the SQL statement. */
 const COST_OF_BYTE_IN_HAND = 4
-/** More than this does not answer queries faster. */
+/** A higher limit does not answer queries faster. */
 const REPLIES_MAX_BYTES = 33_554_432
-/** The reply, the rows and the text that it was made of, its frames; and as much of the queries that are worked on meanwhile. */
+/** The reply, the rows and the text it was made from, and its frames; and the same for queries handled meanwhile. */
 const COST_OF_REPLY_BYTE = 9
 const CANCEL_TIMEOUT_MS = 1_000
 /** While the queue is left, the log says why this often. */
@@ -36,16 +36,16 @@ const DROPPED_SAID_EVERY_MS = 10_000
  */
 export const RETURN_PAUSE_MAX_MS = 600_000
 export const RETURN_PAUSE_MIN_MS = 500
-/** More than one: a message that fails by itself is only found out when another one succeeds. */
+/** More than one, because a message that fails by itself is detected only when another one succeeds. */
 const RETURN_PREFETCH = 10
-/** By which it grows from one return to the next while messages fail with an unknown error. */
+/** The factor by which it grows with each return while messages fail with an unknown error. */
 const RETURN_PREFETCH_GROWTH = 4
 /**
- * Queries in hand. The others wait on the queue, where the broker drops them at their deadline, and where another replica can
- * take them. One whose deadline is counted from its arrival here is worked on for nothing at most.
+ * Maximum number of queries in flight. The others wait on the queue, where the broker drops them at their deadline and
+ * another replica can take them. At most, a query whose deadline is counted from its arrival here is handled in vain.
  */
 export const QUERY_PREFETCH_MAX = 64
-/** Longest deadline that is looked at: what an operator can set. */
+/** Longest deadline that is considered, which is the most an operator can set. */
 const EXPIRATION_MAX_MS = 3_600_000
 
 export interface ConsumerParts<Body, Result>
@@ -54,7 +54,7 @@ export interface ConsumerParts<Body, Result>
   readonly connection: Supervised<Connection>
   readonly rabbitmq: RabbitmqConfig
   readonly config: ConsumerConfig
-  /** Why the handler's dependency cannot be used, in one sentence; undefined when it can. */
+  /** Why the handler's dependency cannot be used, in one sentence. Undefined when it can. */
   readonly dependency: () => Promise<string | undefined>
 }
 
@@ -70,12 +70,12 @@ export class Consumer<Body, Result> {
   readonly #dropped: RepeatedLine
   /** What is wrong with the batch in hand, or with the dependency. */
   #trouble: string | undefined
-  /** The queue is left until the dependency answers: how often in a row that was necessary. */
+  /** Set while the consumer has left the queue until the dependency is up. The counter says how often in a row. */
   #away: Promise<void> | undefined
   #timesAway = 0
-  /** Messages that a subscription takes: few after an absence, until one of them is applied. */
+  /** The prefetch of a subscription: small after an absence, until one message was applied. */
   #takes: number
-  /** When the handler last gave an outcome, by the clock. */
+  /** When the handler last returned an outcome, by the clock. */
   #lastToldMs = Number.NEGATIVE_INFINITY
   #closing: Promise<void> | undefined
   readonly #inHandMaxBytes: number
@@ -98,7 +98,7 @@ export class Consumer<Body, Result> {
       service.memory?.limit('messagesInHand', inHand, costInHand) ?? inHand.configured ?? IN_HAND_MAX_BYTES
     const replies = { variable: 'CONSUMER_REPLIES_MOST_BYTES', configured: config.repliesMostBytes }
     const costOfReplies = { costBytes: COST_OF_REPLY_BYTE, mostUseful: REPLIES_MAX_BYTES }
-    // Only queries have replies that are worth counting, and only who answers them has room for pages.
+    // Only replies to queries are large enough to count, and only services that answer them have memory for pages.
     const fitting = contract.kind === 'query' ? service.memory?.limit('pages', replies, costOfReplies) : undefined
     this.#repliesMaxBytes = fitting ?? replies.configured ?? REPLIES_MAX_BYTES
     zeroConsumed(service.meter, contract)
@@ -106,7 +106,7 @@ export class Consumer<Body, Result> {
     this.#prefetch =
       contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, parts.config.prefetch) : parts.config.prefetch
     this.#takes = this.#prefetch
-    // The rest is for others: whoever refuses to hear must not keep them waiting.
+    // The rest is for others: a requester that does not read its replies must not block them.
     const hearing = { most: Math.ceil(this.#prefetch / 2), mostBytes: this.#inHandMaxBytes / 4 }
     const stuckChanged = () => this.#measureHeld()
     this.#telling = new Telling({ ...parts, inHand: this.#inHand, hearing, scope: this.#stop, stuckChanged })
@@ -123,7 +123,7 @@ export class Consumer<Body, Result> {
     return this.#channel.notReady() ?? this.#trouble ?? this.#telling.notReady()
   }
 
-  /** Stops taking messages, lets the batch in hand end and settles it, gives the rest back, and closes the channel. */
+  /** Stops taking messages, finishes and settles the batch in flight, requeues the rest, and closes the channel. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -143,7 +143,7 @@ export class Consumer<Body, Result> {
     const { contract, rabbitmq } = this.#parts
     const session: Session = { channel, over: new AbortController(), consumerTags: [] }
     channel.on('close', () => {
-      // The next session is bounded by itself, although what is judged or told of this one may still fill our share.
+      // The next session has its own limit, although messages of this one may still be in flight and use our share.
       this.#readOnNow()
       this.#inHand.sessionOver(session)
     })
@@ -159,7 +159,7 @@ export class Consumer<Body, Result> {
     const consumerTag = this.#stop.clock.uuid()
     session.consumerTags.push(consumerTag)
     await channel.prefetch(this.#takes)
-    // The queue may have been left before the broker answered.
+    // The consumer may have left the queue before the broker responded.
     if (!session.consumerTags.includes(consumerTag)) return
     const arrived = (message: ConsumeMessage | null) => {
       // RabbitMQ cancels a consumer whose queue is deleted (https://www.rabbitmq.com/docs/consumer-cancel).
@@ -206,7 +206,7 @@ export class Consumer<Body, Result> {
   #arrived(message: ConsumeMessage, session: Session): void {
     const { contract, config, service } = this.#parts
     service.meter.count('messages_consumed', { queue: contract.queue })
-    // Read on arrival, which is while the database works on the batch before.
+    // Parsed on arrival, while the database works on the previous batch.
     const read = readMessage(contract, message, config.messageMostBytes)
     const expiresAtMs = this.#stop.clock.nowMs() + waitMsOf(contract, message)
     this.#inHand.add({ message, session, read, question: questionOf(contract, read), expiresAtMs })
@@ -216,8 +216,8 @@ export class Consumer<Body, Result> {
   }
 
   /**
-   * Commands are handled in one batch after the other, so that the messages of a queue keep their order. A query changes nothing:
-   * several are handled at a time, each by itself.
+   * Commands are handled one batch at a time, so that the messages of a queue keep their order. A query changes
+   * nothing, so several are handled at the same time, each by itself.
    */
   #startWork(): void {
     const { contract, config } = this.#parts
@@ -230,10 +230,10 @@ export class Consumer<Body, Result> {
     this.#working.add(working)
   }
 
-  /** Works until nothing is at hand. */
+  /** Works until no message is left. */
   async #work(): Promise<void> {
     for (;;) {
-      // What arrived with the same read of the socket belongs in the same batch.
+      // Messages that arrived in the same read of the socket belong in the same batch.
       await new Promise<void>((resolve) => this.#stop.clock.afterRead(resolve))
       if (this.#stop.signal.aborted) return
       const batch = this.#nextBatch()
@@ -242,7 +242,7 @@ export class Consumer<Body, Result> {
     }
   }
 
-  /** Of queries, those that ask the same; none while the replies that wait to be sent are as large as they may be. */
+  /** Queries with the same question. None while the replies waiting to be sent use all the memory allowed for them. */
   #nextBatch(): Held<Body>[] {
     const { contract, config } = this.#parts
     if (contract.kind === 'command') return this.#inHand.waiting(config.batchMost)
@@ -257,7 +257,7 @@ export class Consumer<Body, Result> {
     return this.#inHand.replyBytes < this.#repliesMaxBytes
   }
 
-  /** Acks a query that nobody can be replied to: there is nothing else to do for it. */
+  /** Acknowledges a query without a usable reply address, because there is nothing else to do for it. */
   #drop(held: Held<Body>, reason: 'expired' | 'no-reply-address'): void {
     const { contract, service } = this.#parts
     const { messageId, replyTo: address } = held.message.properties
@@ -271,7 +271,7 @@ export class Consumer<Body, Result> {
     this.#inHand.leave('ack', [held])
   }
 
-  /** Outcomes are told as soon as they are known; the batch ends when all are told. */
+  /** Outcomes are reported as soon as they are known. The batch ends when all are reported. */
   async #settleBatch(batch: readonly Held<Body>[]): Promise<void> {
     const { contract, handler, config, service } = this.#parts
     const { queue } = contract
@@ -301,7 +301,7 @@ export class Consumer<Body, Result> {
     service.meter.observe('batch_duration_seconds', (this.#stop.clock.nowMs() - since) / 1000, { queue })
     if (untold !== undefined && this.#lastToldMs < since) await this.#goAway(untold)
     else {
-      // Some could be applied: the dependency is up, and what is wrong with the others may pass.
+      // Some were applied, so the dependency is up, and the failure of the others may be temporary.
       this.#inHand.leave('give back', untold?.items ?? [])
       this.#isInTrouble(undefined)
       if (readable.length > 0) this.#backToNormal()
@@ -335,9 +335,9 @@ export class Consumer<Body, Result> {
   }
 
   /**
-   * Requeues everything whose outcome is not known, and leaves the queue until the dependency answers: the queue is where
-   * messages wait, and another replica may be able to apply them. Also when the channel is gone: each return counts toward the delivery
-   * limit, and a new subscription would take the messages again at once.
+   * Requeues everything with an unknown outcome, and leaves the queue until the dependency is up. Messages wait on the
+   * queue, where another replica may be able to apply them. Also when the channel is gone: each requeue counts toward
+   * the delivery limit, and a new subscription would take the messages again at once.
    */
   async #goAway({ items, error }: Untold<Held<Body>>): Promise<void> {
     if (this.#stop.signal.aborted) {
@@ -346,7 +346,7 @@ export class Consumer<Body, Result> {
     }
     this.#trouble = `not consuming ${this.#parts.contract.queue}: ${error?.message}`
     await this.#cancel()
-    // Queries that are handled at the same time end by themselves.
+    // Queries that run at the same time end by themselves.
     const leaving = new Set([...items, ...this.#inHand.waiting(Number.POSITIVE_INFINITY)])
     this.#inHand.leave(
       'give back',
@@ -385,7 +385,7 @@ export class Consumer<Body, Result> {
     await this.#resubscribe(0)
   }
 
-  /** On the channel there is, unless it subscribed by itself. A channel on which that fails is closed, and opened anew. */
+  /** Subscribes on the current channel, unless it has already subscribed. If that fails, the channel is closed and reopened. */
   async #resubscribe(subscriptions: number): Promise<void> {
     const session = this.#session
     if (session === undefined || session.over.signal.aborted || session.consumerTags.length > subscriptions) return
@@ -394,9 +394,9 @@ export class Consumer<Body, Result> {
   }
 
   /**
-   * After the first message that was applied again, as many as ever are taken: by a second subscription, because a broker that
-   * ends the first one puts back what is on its way, behind what comes later. It is not waited for: while too much is in hand the
-   * broker's answers are not read, and only our work makes that less.
+   * Restores the full prefetch after the first message was applied again. It does so with a second subscription,
+   * because a broker that cancels the first one requeues messages in flight behind later ones. It is not awaited: while
+   * too much is in flight, the broker's responses are not read, and only our work reduces that.
    */
   #backToNormal(): void {
     if (this.#timesAway === 0) return
@@ -418,7 +418,7 @@ function questionOf({ kind }: Contract, read: Delivery | Refused): string | unde
   return question.length <= QUESTION_MAX_LENGTH ? question : undefined
 }
 
-/** The time for which the sender of this query waits: counted from here, so that their clock need not be right. */
+/** How long the sender of this query waits. Counted from arrival here, so that its clock need not be right. */
 function waitMsOf({ kind }: Contract, { properties }: ConsumeMessage): number {
   const expirationMs = Number(properties.expiration ?? Number.NaN)
   return kind === 'query' && expirationMs <= EXPIRATION_MAX_MS ? expirationMs : Number.POSITIVE_INFINITY

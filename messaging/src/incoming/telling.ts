@@ -18,7 +18,7 @@ import type { Refused } from './read-message.ts'
 import { replyTo } from './reply-envelope.ts'
 import { Stuck } from './stuck.ts'
 
-/** Longest wait for room for the reply to a command, which has its effect all the same. One to a query waits until its deadline. */
+/** Longest wait for room for the reply to a command, whose effect is durable anyway. The reply to a query waits until its deadline. */
 const REPLY_WAITS_MOST_MS = 30_000
 
 /** Of replies that cannot be delivered for the same reason, the log has the first, and then how many there were. */
@@ -32,7 +32,7 @@ const ADDRESS_WAITS_MAX_MS = 2_000
 export interface TellingParts<Body, Result> {
   readonly contract: Contract<Body, Result>
   readonly publisher: Publisher
-  /** Has a connection of its own, so that large replies hold up no dead letter. */
+  /** Has its own connection, so that large replies do not delay dead letters. */
   readonly replies: Publisher
   /** On the same connection. */
   readonly refusals: Pick<Requester, 'refuse'>
@@ -40,9 +40,9 @@ export interface TellingParts<Body, Result> {
   readonly config: Pick<ConsumerConfig, 'retryMostMs'>
   readonly service: Service
   readonly inHand: InHand<Body>
-  /** Refused messages that may wait at once until their sender says that it heard: it may never do so. */
+  /** Maximum number of refused messages that wait for their sender's acknowledgement, which may never come. */
   readonly hearing: { readonly most: number; readonly mostBytes: number }
-  /** Ends when the consumer is to stop. */
+  /** Ends when the consumer stops. */
   readonly scope: Scope
   /** Called when a message cannot be set aside, and when none waits for that any more. */
   readonly stuckChanged: () => void
@@ -50,9 +50,9 @@ export interface TellingParts<Body, Result> {
 
 export class Telling<Body, Result> {
   readonly #parts: TellingParts<Body, Result>
-  /** Replies under way, while the next batch goes on. */
+  /** Replies being sent while the next batch runs. */
   readonly #replying = new Set<Promise<void>>()
-  /** Those whose sender has yet to say that it heard of the refusal, and the bytes of their bodies. */
+  /** Refusals that their sender has not acknowledged yet, and the bytes of their bodies. */
   #hearing = 0
   #hearingBytes = 0
   readonly #stuck: Stuck<Held<Body>>
@@ -72,12 +72,12 @@ export class Telling<Body, Result> {
     return this.#stuck.size > 0
   }
 
-  /** Why a message cannot be set aside, in one sentence; undefined as long as none waits for that. */
+  /** Why a message cannot be dead-lettered, in one sentence. Undefined when none waits for that. */
   notReady(): string | undefined {
     return this.#stuck.notReady()
   }
 
-  /** Resolves when all of them have left, but for those whose reply is under way. */
+  /** Resolves when all of them have left, except those whose reply is being sent. */
   async tell(told: readonly Told<Held<Body>, Result>[]): Promise<void> {
     for (const { item, outcome } of told) {
       item.step = 'telling'
@@ -85,7 +85,7 @@ export class Telling<Body, Result> {
     }
     this.#outcomes.count(told.map(({ outcome }) => outcome))
     const isPlain = ({ item, outcome }: Told<Held<Body>, Result>) => outcome.kind === 'applied' && !wantsReply(item)
-    // Together, and at once: they do not wait for the dead letters of others.
+    // Together and at once, without waiting for the dead letters of others.
     const plain = told.filter(isPlain).map(({ item }) => item)
     this.#parts.inHand.leave('ack', plain)
     if (plain.length === told.length) return
@@ -94,7 +94,7 @@ export class Telling<Body, Result> {
     this.#logSetAside(others.filter((_, index) => setAside[index]))
   }
 
-  /** Resolves when no reply is under way any more. */
+  /** Resolves when no reply is being sent any more. */
   async done(): Promise<void> {
     await Promise.all(this.#replying)
   }
@@ -140,7 +140,7 @@ export class Telling<Body, Result> {
     void replying.then(() => this.#replying.delete(replying))
   }
 
-  /** Tells the sender, and sets the message aside only if that did not reach it. */
+  /** Replies to the sender, and dead-letters the message only if the sender did not receive the reply. */
   async #refuse(held: Held<Body>, refused: Refused): Promise<void> {
     const { contract, refusals, inHand, service, scope } = this.#parts
     const { messageId } = held.message.properties
@@ -149,7 +149,7 @@ export class Telling<Body, Result> {
     const bytes = held.message.content.length
     this.#hearing += 1
     this.#hearingBytes += bytes
-    // Not ended by a stop: the sender is most likely about to hear, and a letter would be one too many.
+    // A stop does not end this: the sender will probably receive the reply, and a dead letter would then be one too many.
     const givenUp = new Scope(scope.clock, held.session.over.signal)
     const envelope = await this.#replyEnvelope(held, refused, givenUp.part([], ADDRESS_WAITS_MAX_MS))
     const isHeard = envelope !== undefined && (await refusals.refuse(envelope, givenUp))
@@ -170,12 +170,12 @@ export class Telling<Body, Result> {
     return (await addresses.bears(message.properties.replyTo, scope)) ? replyTo(contract, message, outcome) : undefined
   }
 
-  /** Publishes the dead letter until the broker has confirmed it; false when the session ended or we were to stop before. */
+  /** Publishes the dead letter until the broker has confirmed it. Returns false when the session ended or a stop was requested first. */
   async #setAside(held: Held<Body>, refused: Refused): Promise<boolean> {
     const { contract, publisher, config, service, scope } = this.#parts
     const { message, session } = held
     const failure = { consumer: service.name, at: scope.clock.date() }
-    // Made when it is needed: to join signals takes longer than all else.
+    // Created only when needed, because combining signals is the slowest part.
     let givenUp: Scope | undefined
     try {
       for (let attempt = 1; !session.over.signal.aborted; attempt += 1) {
@@ -198,8 +198,9 @@ export class Telling<Body, Result> {
   }
 
   /**
-   * Replies if asked to. The effect is durable by now: a requester who is gone is logged, and no reason to do it again. A
-   * connection to reply on and room for the reply are waited for: after a restart of the broker requests may come before there is one.
+   * Replies if requested. The effect is durable by now, so a missing requester is logged and nothing is repeated. The
+   * reply waits for a connection and for room, because after a broker restart requests may arrive before the reply
+   * connection is open.
    */
   async #reply(held: Held<Body>, outcome: Outcome<Result>): Promise<void> {
     const { contract, replies, service, scope } = this.#parts

@@ -1,4 +1,5 @@
-// Which addresses of direct reply-to may be replied to: RabbitMQ closes the whole connection of whoever publishes to some of those that it did not make.
+// Which direct reply-to addresses are safe to reply to. RabbitMQ closes the whole connection of a publisher that uses
+// certain addresses it did not create.
 import type { RabbitmqConfig } from '../config.ts'
 import { closeConnection, openFirstConnection } from '../connection/connection.ts'
 import { channelError, onThrowAwayChannel } from '../connection/topology.ts'
@@ -7,23 +8,23 @@ import type { Service } from '../service.ts'
 import { DIRECT_REPLY_TO, isReplyAddress } from './reply.ts'
 
 /**
- * Version and kind of an address, as every broker writes it. The older kind has shorter numbers: with it, part of the node's name would be
- * taken for the process.
+ * Version and kind of an address, as every broker writes it. The older kind has shorter numbers: read as this kind,
+ * part of the node's name would be taken for the process.
  */
 const PROCESS_BEGINS = Buffer.from([131, 88])
-/** Number and creation of the Erlang process that holds the channel: the end of an address, and any value of them does no harm. */
+/** Number and creation of the Erlang process that owns the channel: the end of an address. Any value is harmless. */
 const PROCESS_BYTES = 12
-/** Questions that may wait: a flood of made-up addresses must not keep real messages in hand. */
+/** Maximum number of waiting checks. A flood of forged addresses must not block real messages. */
 const QUESTIONS_MAX = 16
-/** Longest time for opening the connection, and for the answer. */
+/** Longest time for opening the connection, and for the response. */
 const QUESTION_TIMEOUT_MS = 2_000
 
 export class ReplyAddresses {
   readonly #config: RabbitmqConfig
   readonly #service: Service
-  /** The part of an address that names a node of the broker, of those that are known to exist. */
+  /** The part of an address that names a node of the broker, for all nodes known to exist. */
   readonly #nodes = new Set<string>()
-  /** Those that are asked for, one after the other. */
+  /** Nodes being checked, one after the other. */
   readonly #asked = new Map<string, Promise<boolean>>()
   #last: Promise<unknown> = Promise.resolve()
 
@@ -33,9 +34,9 @@ export class ReplyAddresses {
   }
 
   /**
-   * Whether the broker bears a message to this address. A node that is not known yet is asked for, on a connection of its own:
-   * on RabbitMQ 3 an address with an unknown node ends the connection with 541 (seen on 3.10; RabbitMQ 4.3 returns the message).
-   * False as well when `scope` ends before the answer comes.
+   * Whether the broker can safely take a message to this address. An unknown node is checked on a separate connection:
+   * on RabbitMQ 3 an address with an unknown node closes the connection with 541 (seen on 3.10; RabbitMQ 4.3 returns
+   * the message). Also false when `scope` ends before the response.
    */
   async bears(address: unknown, scope: Scope): Promise<boolean> {
     if (!isReplyAddress(address)) return false
@@ -69,7 +70,7 @@ export class ReplyAddresses {
         await onThrowAwayChannel(connection, QUESTION_TIMEOUT_MS, (channel) => channel.checkQueue(address))
         return true
       } catch (error) {
-        // 404: the node is there, the requester is not. An error that ends the connection has no code here.
+        // 404: the node exists, the requester does not. An error that ends the connection has no code here.
         return channelError.safeParse(error).success
       } finally {
         await closeConnection(connection)
@@ -80,7 +81,7 @@ export class ReplyAddresses {
   }
 }
 
-/** `amq.rabbitmq.reply-to.<process, base64>.<key>`; undefined unless RabbitMQ could have written it that way. */
+/** `amq.rabbitmq.reply-to.<process, base64>.<key>`. Undefined unless RabbitMQ could have written it this way. */
 function nodeOf(address: string): string | undefined {
   const [process = ''] = address.slice(DIRECT_REPLY_TO.length + 1).split('.')
   const bytes = Buffer.from(process, 'base64')

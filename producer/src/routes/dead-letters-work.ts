@@ -79,7 +79,7 @@ export function discardOneRoute(parts: RouteParts): RequestHandler {
   }
 }
 
-/** Works for a bounded time; a failure in the middle is answered with what was done before. */
+/** Works for a limited time. A failure in the middle reports what was done before. */
 async function work(
   verb: 'redrive' | 'discard',
   queue: string,

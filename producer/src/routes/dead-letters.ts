@@ -1,4 +1,4 @@
-// /dead_letters: what operators do with dead letters, over HTTP. Who may is decided where all paths' scopes are (authorisation.ts).
+// /dead_letters: operations on dead letters over HTTP. authorisation.ts decides who may use it.
 import { type DeadLetterDesk, deadLetterSource, deadLetterSources } from '@ims/messaging'
 import { type ErrorRequestHandler, type RequestHandler, Router } from 'express'
 import type { Dependencies } from '../dependencies.ts'

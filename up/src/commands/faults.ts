@@ -1,4 +1,4 @@
-// `faults`, `soak`, `simulate`: the fault ledger, the soak and the simulation, each as a process of its own.
+// `faults`, `soak`, `simulate`: the fault ledger, the soak test and the simulation, each in its own process.
 import { fileURLToPath } from 'node:url'
 import { runInForeground } from './foreground.ts'
 

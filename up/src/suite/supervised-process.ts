@@ -3,10 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Child, Exit } from './child.ts'
 import type { ProcessState } from './state.ts'
 
-/** The exit code of a service whose configuration is wrong (EX_CONFIG of sysexits.h): trying again soon cannot help. */
+/** The exit code of a service with a wrong configuration (EX_CONFIG of sysexits.h). Restarting it soon is pointless. */
 export const EXIT_CONFIG = 78
 
-/** Milliseconds: the first wait before a restart, doubled each time up to the longest; forgotten after a life this long. */
+/** Milliseconds: the first wait before a restart, doubled each time up to the longest, and reset after a process has run this long. */
 export interface RestartPolicy {
   readonly firstMs: number
   readonly longestMs: number
@@ -18,7 +18,7 @@ export interface Watcher {
   ended(name: string, exit: Exit, restartInMs: number): void
 }
 
-/** What to keep running. `launch` starts it, or takes charge of it where it runs already; failure to start is an exit. */
+/** The process to keep running. `launch` starts it, or attaches to it if it already runs. A failed start counts as an exit. */
 export interface Supervisable {
   readonly name: string
   launch(changed: () => void): Child
@@ -30,7 +30,7 @@ export function restartDelayMs(policy: RestartPolicy, deaths: number, exit: Pick
   return Math.min(policy.longestMs, policy.firstMs * 2 ** Math.min(deaths - 1, 30))
 }
 
-/** `exit code 1` or `signal SIGKILL`, as a reader wants it. */
+/** `exit code 1` or `signal SIGKILL`, for people to read. */
 export function describeExit({ code, signal, how }: Pick<Exit, 'code' | 'signal' | 'how'>): string {
   if (how !== undefined) return how
   if (signal !== null) return `killed by ${signal}`
@@ -69,7 +69,7 @@ export class SupervisedProcess<What extends Supervisable = Supervisable> {
     this.#ended = this.#keepRunning()
   }
 
-  /** Ends supervision and the child: SIGTERM, then SIGKILL after `deadlineMs` or on `hurry`. Resolves when it is gone. */
+  /** Ends supervision and the child: SIGTERM, then SIGKILL after `deadlineMs` or on `hurry`. Resolves when it has exited. */
   async stop(deadlineMs: number, hurry: AbortSignal): Promise<void> {
     this.#stopping.abort()
     await this.#child?.stop(deadlineMs, hurry)
