@@ -100,7 +100,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'keys-ignored',
-    file: 'producer/src/command-route.ts',
+    file: 'producer/src/routes/command-route.ts',
     edits: [{ find: 'if (key === undefined) return', replace: 'return' }],
     mix: ['service kill'],
   },

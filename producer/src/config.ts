@@ -3,8 +3,8 @@ import { PAGE_MOST_ITEMS, seedContracts } from '@ims/messaging'
 import { InvalidEnvironment, isLoopback, servedHosts } from '@ims/runtime'
 import { ms, whole } from '@ims/runtime/variables'
 import { z } from 'zod'
-import { keysOrOpen } from './api-keys.ts'
-import { trustedProxies } from './trusted-proxies.ts'
+import { keysOrOpen } from './http/api-keys.ts'
+import { trustedProxies } from './http/trusted-proxies.ts'
 
 const hostList = z.string().transform((text) =>
   text

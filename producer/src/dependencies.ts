@@ -1,8 +1,8 @@
 // The dependencies of the HTTP interface: broker, configuration and service, real or in memory.
 import type { Broker, DeadLetterDesk, Service } from '@ims/messaging'
-import type { KeysNow } from './authorisation.ts'
+import type { KeysNow } from './http/authorisation.ts'
 import type { HttpConfig } from './config.ts'
-import type { Limits } from './limits.ts'
+import type { Limits } from './http/limits.ts'
 
 export interface Dependencies {
   readonly broker: Pick<Broker, 'publisher' | 'requester'> & Partial<Pick<Broker, 'notReady'>>

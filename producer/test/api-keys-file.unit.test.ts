@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { readKeys } from '../src/api-keys.ts'
-import { type WatchedKeys, watchApiKeys } from '../src/api-keys-file.ts'
+import { readKeys } from '../src/http/api-keys.ts'
+import { type WatchedKeys, watchApiKeys } from '../src/http/api-keys-file.ts'
 import { appUnderTest } from './app-under-test.ts'
 
 const LOOK_EVERY_MS = 50

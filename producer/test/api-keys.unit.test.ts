@@ -1,7 +1,7 @@
 // API keys: the lines that define them, and how a presented one is found.
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
-import { holderOf, keysOrOpen, readKeys } from '../src/api-keys.ts'
+import { holderOf, keysOrOpen, readKeys } from '../src/http/api-keys.ts'
 
 const sha256 = (key: string) => createHash('sha256').update(key).digest('hex')
 const problemsOf = (text: string) => keysOrOpen.safeParse(text).error?.issues.map(({ message }) => message)

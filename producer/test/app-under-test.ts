@@ -4,7 +4,7 @@ import { type Broker, consumerEnvironment, contracts, type Delivery, type Outcom
 import { InMemoryRabbitmq, quietService } from '@ims/messaging/testing'
 import request from 'supertest'
 import { httpEnvironment } from '../src/config.ts'
-import { type Limits, limitsOf } from '../src/limits.ts'
+import { type Limits, limitsOf } from '../src/http/limits.ts'
 import { type App, createApp } from '../src/producer.ts'
 
 export const consumerConfig = consumerEnvironment.parse({})

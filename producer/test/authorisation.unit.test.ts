@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
-import { readKeys } from '../src/api-keys.ts'
-import { SCOPE_OF } from '../src/authorisation.ts'
+import { readKeys } from '../src/http/api-keys.ts'
+import { SCOPE_OF } from '../src/http/authorisation.ts'
 import { createApp } from '../src/producer.ts'
 import { apple, appUnderTest } from './app-under-test.ts'
 

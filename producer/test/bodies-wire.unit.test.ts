@@ -1,7 +1,7 @@
 // Bodies as they arrive on the wire: chunked, announced, incomplete.
 import { connect } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { type Listening, listen } from '../src/server.ts'
+import { type Listening, listen } from '../src/http/server.ts'
 import { apple, appUnderTest } from './app-under-test.ts'
 import { exchange } from './wire.ts'
 

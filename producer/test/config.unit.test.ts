@@ -7,7 +7,7 @@ import { seedContracts } from '@ims/messaging'
 import { InvalidEnvironment, MemoryBudget, parseEnvironment } from '@ims/runtime'
 import { afterAll, describe, expect, it } from '@jest/globals'
 import { httpEnvironment, mustBeLocked } from '../src/config.ts'
-import { limitsOf } from '../src/limits.ts'
+import { limitsOf } from '../src/http/limits.ts'
 
 describe('the environment of the producer', () => {
   it('listens on 127.0.0.1:5000 and waits for all four consumers by default', () => {

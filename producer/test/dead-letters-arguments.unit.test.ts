@@ -1,7 +1,7 @@
 // The command line of `dead-letters`: what it means, and the messages for an invalid one.
 import { contracts } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
-import { parseDeadLetterArguments, WrongArguments } from '../src/dead-letters-arguments.ts'
+import { parseDeadLetterArguments, WrongArguments } from '../src/dead-letters/arguments.ts'
 
 const parse = (line: string) => parseDeadLetterArguments(line === '' ? [] : line.split(' '))
 

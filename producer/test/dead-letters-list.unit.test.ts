@@ -1,7 +1,7 @@
 // `dead-letters list` over all queues prints the most important lines first.
 import { contracts, type DeadLetter, type DeadLetterDesk } from '@ims/messaging'
 import { expect, it } from '@jest/globals'
-import { runDeadLetters } from '../src/dead-letters-verbs.ts'
+import { runDeadLetters } from '../src/dead-letters/verbs.ts'
 
 const letter = (queue: string, number: number): DeadLetter => ({
   queue,

@@ -1,7 +1,7 @@
 // Pages in flight: as many as fit are requested at once, the others wait their turn, and excess requests are refused at once.
 import { describe, expect, it } from '@jest/globals'
-import type { Page } from '../src/pages.ts'
-import { PagesInHand } from '../src/pages-in-hand.ts'
+import type { Page } from '../src/listing/pages.ts'
+import { PagesInHand } from '../src/listing/pages-in-hand.ts'
 import { until } from './until.ts'
 
 const pageOf = (bytes: number): Page => ({ json: Buffer.alloc(bytes), count: 1, next: 0 })

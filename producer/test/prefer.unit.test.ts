@@ -1,6 +1,6 @@
 // The header Prefer, by the grammar of RFC 7240.
 import { describe, expect, it } from '@jest/globals'
-import { preferredWaitS } from '../src/prefer.ts'
+import { preferredWaitS } from '../src/http/prefer.ts'
 
 describe('Prefer', () => {
   it.each<[string, number]>([

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
 import { httpEnvironment } from '../src/config.ts'
-import { MonotonicStore } from '../src/rate-limit.ts'
+import { MonotonicStore } from '../src/http/rate-limit.ts'
 import { appUnderTest } from './app-under-test.ts'
 
 const sha256 = (key: string) => createHash('sha256').update(key).digest('hex')

@@ -1,7 +1,7 @@
 // Hostile clients on real sockets: malformed, oversized, slow and many. Each gets an error in the usual form, and is disconnected.
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from '@jest/globals'
-import { type Listening, listen } from '../src/server.ts'
+import { type Listening, listen } from '../src/http/server.ts'
 import { apple, appUnderTest } from './app-under-test.ts'
 import { pagesInTurn } from './consumer-four.ts'
 import { until } from './until.ts'

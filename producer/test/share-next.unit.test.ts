@@ -1,6 +1,6 @@
 // Coalescing: one request for all who wait, never a reply older than the call, and no endless waiting.
 import { describe, expect, it } from '@jest/globals'
-import { shareNext } from '../src/share-next.ts'
+import { shareNext } from '../src/listing/share-next.ts'
 
 function asking() {
   const asked: { question: string; answer: (text: string) => void; fail: (error: Error) => void }[] = []

@@ -2,7 +2,7 @@
 import { connect, type Socket } from 'node:net'
 import { BadReply } from '@ims/messaging'
 import { afterEach, describe, expect, it } from '@jest/globals'
-import { type Listening, listen } from '../src/server.ts'
+import { type Listening, listen } from '../src/http/server.ts'
 import { appUnderTest } from './app-under-test.ts'
 import { pagesInTurn } from './consumer-four.ts'
 import { until } from './until.ts'

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
-import { holderOf, readKeys } from '../../producer/src/api-keys.ts'
+import { holderOf, readKeys } from '../../producer/src/http/api-keys.ts'
 
 const make = (...args: string[]) =>
   spawnSync(process.execPath, [join(import.meta.dirname, '../src/main.ts'), 'api-key', ...args], { encoding: 'utf8' })

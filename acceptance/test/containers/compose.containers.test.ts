@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { z } from 'zod'
 import { call, item, SEED_ITEM } from '../http.ts'
-import { runNewman } from '../newman.ts'
+import { runNewman } from '../wire/newman.ts'
 import {
   asOperator,
   basic,

@@ -1,6 +1,6 @@
 // Maps a failed operation on dead letters to a problem.
 import { DeadLettersUnavailable } from '@ims/messaging'
-import { Problem } from '../problem.ts'
+import { Problem } from '../http/problem.ts'
 
 const RETRY_AFTER_S = '5'
 

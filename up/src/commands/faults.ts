@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { runInForeground } from './foreground.ts'
 
-const ROOT = new URL('../../../', import.meta.url)
+const ROOT = new URL('../../..', import.meta.url)
 
 /** Exit codes: those of acceptance/faults/main.ts. */
 export const faults = programAt('acceptance/faults/main.ts')
