@@ -1,16 +1,19 @@
 // The HTTP interface: the route of each path. It knows no infrastructure: the broker is passed in.
 import type { RequestListener } from 'node:http'
 import express, { type Express, type RequestHandler } from 'express'
+import type { Dependencies } from './dependencies.ts'
 import { accessLog } from './http/access-log.ts'
 import { authenticate, authorise } from './http/authorisation.ts'
-import type { Dependencies } from './dependencies.ts'
 import { InFlight } from './http/idempotency-key.ts'
 import { limitRequests, limitWaits } from './http/in-hand.ts'
 import { limitsOf } from './http/limits.ts'
-import { wantedBy } from './listing/listing-query.ts'
 import { methodNotAllowed, notFound, problemHandler } from './http/problem.ts'
 import { limitRate } from './http/rate-limit.ts'
 import { refuseForeign } from './http/refuse-foreign.ts'
+import { securityHeaders } from './http/security-headers.ts'
+import { shortCut } from './http/short-cut.ts'
+import { type Handler, middleware, type Step } from './http/step.ts'
+import { wantedBy } from './listing/listing-query.ts'
 import { createItemRoute } from './routes/create-item.ts'
 import { deadLettersRouter } from './routes/dead-letters.ts'
 import { headRoute } from './routes/head.ts'
@@ -20,9 +23,6 @@ import { movementsRoute } from './routes/movements.ts'
 import { orderProcessingRoute } from './routes/order-processing.ts'
 import { stockAdjustmentRoute } from './routes/stock-adjustment.ts'
 import { stockManagementRoute } from './routes/stock-management.ts'
-import { securityHeaders } from './http/security-headers.ts'
-import { shortCut } from './http/short-cut.ts'
-import { type Handler, middleware, type Step } from './http/step.ts'
 
 /** The request handler for a server, and the list of its routes. */
 export type App = RequestListener & Pick<Express, 'router'>
@@ -94,7 +94,7 @@ export function createApp(dependencies: Dependencies): App {
       .all(methodNotAllowed(allow))
   }
   const { deadLetters } = dependencies
-  if (deadLetters) app.use('/dead_letters', deadLettersRouter(deadLetters, { ...dependencies, takeWait }))
+  if (deadLetters) app.use('/dead_letters', deadLettersRouter(deadLetters, commands))
   app.use(notFound)
   const failed = problemHandler(service.log)
   app.use(failed)

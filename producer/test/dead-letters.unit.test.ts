@@ -78,15 +78,12 @@ describe('/dead_letters', () => {
     expect(asked).toEqual([])
   })
 
-  it.each(['get', 'post', 'delete', 'put'] as const)(
-    'requires a key, even for unknown paths: %s',
-    async (method) => {
-      const { app, asked } = withDesk()
-      for (const path of ['/dead_letters', '/dead_letters/create_item/redrive', '/dead_letters/none'])
-        expect((await request(app)[method](path).send({ all: true })).status).toBe(401)
-      expect(asked).toEqual([])
-    },
-  )
+  it.each(['get', 'post', 'delete', 'put'] as const)('requires a key, even for unknown paths: %s', async (method) => {
+    const { app, asked } = withDesk()
+    for (const path of ['/dead_letters', '/dead_letters/create_item/redrive', '/dead_letters/none'])
+      expect((await request(app)[method](path).send({ all: true })).status).toBe(401)
+    expect(asked).toEqual([])
+  })
 
   it.each([
     [{}, 'must have exactly one of all, ids, reason'],
@@ -106,15 +103,18 @@ describe('/dead_letters', () => {
     expect(asked).toEqual([])
   })
 
-  it.each(['redrive', 'discard'])('rejects an Idempotency-Key for %s, where a repeat is meant to do more', async (verb) => {
-    const { app, asked } = withDesk()
-    const response = await asAdmin(app)
-      .post(`/dead_letters/create_item/${verb}`)
-      .set('Idempotency-Key', '"a"')
-      .send({ all: true })
-    expect([response.status, response.body.errors]).toMatchObject([400, [{ path: 'Idempotency-Key' }]])
-    expect(asked).toEqual([])
-  })
+  it.each(['redrive', 'discard'])(
+    'rejects an Idempotency-Key for %s, where a repeat is meant to do more',
+    async (verb) => {
+      const { app, asked } = withDesk()
+      const response = await asAdmin(app)
+        .post(`/dead_letters/create_item/${verb}`)
+        .set('Idempotency-Key', '"a"')
+        .send({ all: true })
+      expect([response.status, response.body.errors]).toMatchObject([400, [{ path: 'Idempotency-Key' }]])
+      expect(asked).toEqual([])
+    },
+  )
 
   it('names the queues that there are, for one that there is not', async () => {
     const response = await asAdmin(withDesk().app).get('/dead_letters/orders')

@@ -8,7 +8,6 @@ import type { Supervised } from '../connection/supervised.ts'
 import { ensureQueue } from '../connection/topology.ts'
 import { type Contract, deadLetterQueue } from '../contract.ts'
 import type { Delivery, Handler } from '../handler.ts'
-import { isReplyAddress } from '../outgoing/reply.ts'
 import { clockOf, OwnScope, withDeadline } from '../scope.ts'
 import { zeroConsumed } from '../zero-counts.ts'
 import { attemptAll, isTransient, type Told, type Untold } from './attempts.ts'
@@ -248,7 +247,7 @@ export class Consumer<Body, Result> {
     if (contract.kind === 'command') return this.#inHand.waiting(config.batchMost)
     for (const held of this.#inHand.waiting(Number.POSITIVE_INFINITY))
       if (held.expiresAtMs < this.#stop.clock.nowMs()) this.#drop(held, 'expired')
-      else if (!('kind' in held.read) && !isReplyAddress(held.message.properties.replyTo))
+      else if (!('kind' in held.read) && !this.#parts.addresses.mayBear(held.message.properties.replyTo))
         this.#drop(held, 'no-reply-address')
     return this.#isRoomForReplies() ? this.#inHand.waitingAlike(config.batchMost) : []
   }

@@ -1,9 +1,9 @@
 // `new command QUEUE --consumer CONSUMER`: adds a message type with a consumer of its own, and says what is left to write.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
+import { ROOT } from 'testkit/runs/jest'
 import { newConsumer } from '../new/consumer.ts'
 import { NotPossible, type Piece, textsAfter, writeAll } from '../new/piece.ts'
-import { ROOT } from './jest.ts'
 
 const EXIT_USAGE = 64
 
