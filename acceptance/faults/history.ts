@@ -11,18 +11,18 @@ export interface Attempt {
   readonly sku: string | undefined
   /** By how much the stock is to change. */
   readonly change?: number
-  /** When it was sent, in milliseconds since the run began. */
+  /** When it was sent, in milliseconds since the start of the run. */
   readonly atMs: number
   answer: Answer
   messageId: string | undefined
   /** How often it was sent by clients that wait for the outcome, and by clients that do not. */
   asked: number
   unasked: number
-  /** What a client that asked to wait was told of the effect. */
+  /** The outcome that a waiting client received. */
   told: 'created' | 'deleted' | 'adjusted' | 'unknown-sku' | 'refused' | undefined
   /** The stock after the change, as it was told. */
   quantity: number | undefined
-  /** What was answered last, for the reader of a failure. */
+  /** The last response, to explain a failure. */
   said: string
 }
 

@@ -158,7 +158,7 @@ describe('accounts in directories', () => {
   })
   afterEach(() => rmSync(directory, { recursive: true }))
 
-  it('are made once, and completed when one is missing', () => {
+  it('are created once, and completed when one is missing', () => {
     expect(writeAccounts(directory).made).toHaveLength(SECRETS + 2)
     const password = readFileSync(join(directory, 'migrate', 'mysql-password'), 'utf8')
     expect(writeAccounts(directory).made).toEqual([])

@@ -157,7 +157,7 @@ async function emptied(channel: ConfirmChannel, command: string): Promise<void> 
   }
 }
 
-/** Empties the tables and puts `items` items in. */
+/** Empties the tables and inserts `items` items. */
 export async function fillInventory({ pool }: Stage, items: number): Promise<void> {
   await pool.query('TRUNCATE TABLE inventory')
   await pool.query('TRUNCATE TABLE inbox')

@@ -21,7 +21,7 @@ import type { Service } from './service.ts'
 /** While something is waited for at start, the log says what this often. */
 const SAID_EVERY_MS = 30_000
 
-/** What a running subscription is to its owner. */
+/** A running subscription, as its owner sees it. */
 export interface Subscription {
   notReady(): string | undefined
   /** Stops taking messages, finishes those in flight, and requeues the others. */

@@ -13,7 +13,7 @@ export function zeroPublished(meter: Meter, queue: string): void {
   for (const reason of NOT_ACCEPTED_REASONS) meter.count('messages_not_accepted', { queue, reason }, 0)
 }
 
-/** What happens to messages that are taken off a queue. Dead letters are missing: their reasons are the handlers' own. */
+/** Counters of messages that are taken off a queue. Dead letters are missing, because handlers define their reasons. */
 export function zeroConsumed(meter: Meter, contract: Contract): void {
   const { kind, queue } = contract
   if (kind === 'query')

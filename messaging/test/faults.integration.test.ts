@@ -280,7 +280,7 @@ describe('messaging under faults', () => {
     frames.close()
   }, 60_000)
 
-  /** A consumer with more in its queue than it may have in hand, which does nothing until `go`. */
+  /** A consumer with more in its queue than it may have in flight, which does nothing until `go`. */
   const overfull = async () => {
     const service = countingService()
     const producer = await start()
@@ -495,7 +495,7 @@ describe('messaging under faults', () => {
     const replies: string[] = []
     await channel.consume(replyTo, (message) => void replies.push(message?.properties.correlationId), { noAck: true })
     const counted = (name: string, labels = {}) => service.value(name, { queue: numbers.queue, ...labels })
-    // Those for publishing and for replies are the older ones of the three.
+    // Those for publishing and for replies are the older two of the three.
     proxy.cutAfterBytes(0)
     expect(proxy.cut(2)).toBe(2)
     await eventually(() => expect(consumer.notReady()).toBeDefined())

@@ -123,7 +123,7 @@ describe('a consumer whose dependency is down', () => {
     expect(warned.filter((line) => line.startsWith('could not apply')).length).toBeLessThan(3)
   }, 30_000)
 
-  it('takes few messages at first while the dependency answers and messages fail all the same', async () => {
+  it('uses a small prefetch at first while the dependency is up and messages still fail', async () => {
     const batches: number[] = []
     let fails = true
     await consume(async (deliveries) => {

@@ -78,7 +78,7 @@ describe('supervision', () => {
     expect(lines).toHaveLength(2)
   })
 
-  it('says first what keeps closed the thing that it is opened on', async () => {
+  it('reports first that the thing it depends on is closed', async () => {
     let why: string | undefined = 'connection is not open: 127.0.0.1:5672: connect ECONNREFUSED'
     const channel = new Supervised({
       name: 'channel',

@@ -116,7 +116,7 @@ describe('/dead_letters', () => {
     expect(asked).toEqual([])
   })
 
-  it('names the queues that there are, for one that there is not', async () => {
+  it('names the existing queues when one does not exist', async () => {
     const response = await asAdmin(withDesk().app).get('/dead_letters/orders')
     expect(response.status).toBe(404)
     expect(response.body.detail).toContain('healthcheck, create_item, stock_management, order_processing')

@@ -124,7 +124,7 @@ export interface Inventory {
    * movement for each applied change. Rejects like `create`.
    */
   adjust(commands: readonly Command<Adjustment>[]): Promise<readonly AdjustOutcome[]>
-  /** Movements in the order of their id, as `page` pages. */
+  /** Movements in the order of their id, selected by `page`. */
   movements(request: MovementsRequest): Promise<{ movements: Movement[]; next: number }>
   /** What is recorded about the messages with this id, oldest first. */
   recorded(messageId: string): Promise<Recorded>

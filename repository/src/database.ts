@@ -1,4 +1,4 @@
-// The database: waits for MySQL and its schema, lends connections, runs transactions, reports whether it is ready.
+// The database: waits for MySQL and its schema, lends connections, runs transactions, and reports whether it is ready.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { MysqlConfig } from './config.ts'
 import { type Connections, connectionsTo, type Lent } from './connections.ts'
@@ -120,7 +120,7 @@ class MysqlDatabase implements Database {
     }
   }
 
-  /** Callers share a check that is under way. */
+  /** Callers share a check that is already running. */
   notReady(operation?: Operation): Promise<string | undefined> {
     const underWay = this.#checks.get(operation)
     if (underWay !== undefined) return underWay

@@ -1,4 +1,4 @@
-// How a message is judged against what is stored already, in MySQL and in memory alike.
+// Compares a message with stored data, for MySQL and the in-memory inventory.
 import type { Adjustment, AdjustOutcome, Movement, NewItem, StockItem } from './contract.ts'
 
 /** A stored item. One from the Python suite may lack anything but its sku. */
@@ -53,6 +53,6 @@ export function toldAgain(messageId: string, { sku, change, reason }: Adjustment
   return { kind: 'adjusted', quantity: applied.quantityAfter, repeated: true }
 }
 
-/** The sentence for a change of stock without a message id. */
+/** The message for a change of stock without a message id. */
 export const withoutId =
   'a change of stock needs a message id: without one, a repeat could not be told from another change'

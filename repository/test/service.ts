@@ -5,7 +5,7 @@ export interface ServiceUnderTest extends Service {
   readonly lines: string[]
   /** Those at level warn. */
   readonly warned: string[]
-  /** Why the start is not over, as /readyz would tell it now. */
+  /** Why the start is not complete, as /readyz would report it now. */
   whyStarting(): string | undefined
   stop(): void
 }

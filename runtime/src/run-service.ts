@@ -29,7 +29,7 @@ const shutdownEnvironment = z
   })
   .transform((v) => ({ timeoutMs: v.SHUTDOWN_TIMEOUT_MS }))
 
-/** The sections that every service has besides its own. */
+/** The sections that every service has in addition to its own. */
 export const runtimeSections = (adminPort = ADMIN_PORT) => ({
   log: logEnvironment,
   admin: adminEnvironment(adminPort),

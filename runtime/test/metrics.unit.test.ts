@@ -1,4 +1,4 @@
-// Counting and measuring by the listed names only, and the text that Prometheus reads.
+// Counting and measuring under listed names only, and the text that Prometheus reads.
 import { spawnSync } from 'node:child_process'
 import { describe, expect, it } from '@jest/globals'
 import { createMeter, METRICS } from '../src/index.ts'

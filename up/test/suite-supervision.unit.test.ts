@@ -106,7 +106,7 @@ describe('a service that dies', () => {
     expect(snapshot()).toMatchObject({ state: 'restarting', lastEnd: 'ended (exit code 0)' })
   })
 
-  it('before it lived, because the program does not exist, is reported like any other', async () => {
+  it('is reported in the same way when its program does not exist', async () => {
     supervise('', policy, [join(directory, 'no-such-program')])
     await eventually(() => deaths.length >= 1, 'a death')
     expect(deaths[0]?.exit.lastLines.join()).toContain('ENOENT')

@@ -53,7 +53,7 @@ export const ITEM = 'größe😀'
 /** Of every item when it is created. */
 export const QUANTITY = 7
 
-/** An item that tells its attempt by its name. */
+/** An item whose name identifies its attempt. */
 export const itemOf = (name: string, sku: string): Item => ({
   sku,
   name,
@@ -82,7 +82,7 @@ export async function sendItem(sender: Sender, attempt: Attempt, sku: string, wa
   if (answer?.status === 422 || answer?.problem === 'duplicate-sku') attempt.told = 'refused'
 }
 
-/** POST /stock_management; with `waitS` the effect is asked for as well. */
+/** POST /stock_management. With `waitS` the outcome is requested as well. */
 export async function remove(sender: Sender, sku: string, waitS?: number): Promise<Attempt> {
   const { history } = sender
   const attempt = history.begin({ id: history.unique('delete'), kind: 'delete', queue: 'stock_management', sku })

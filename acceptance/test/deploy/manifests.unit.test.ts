@@ -51,7 +51,7 @@ const eachContainer = workloads.flatMap(({ kind, name, containers }) =>
 const runsForEver = ({ kind }: Workload) => ['Deployment', 'StatefulSet'].includes(kind)
 
 describe('the files of kubernetes/manifest', () => {
-  it('have the names that are expected of them', () => {
+  it('have the expected names', () => {
     const kinds = services.map(({ name }) => [name, 'deployment'] as const)
     for (const [component, kind] of [...kinds, ['rabbitmq', 'statefulset'], ['mysql', 'statefulset']] as const) {
       const name = component.replace('_', '-')

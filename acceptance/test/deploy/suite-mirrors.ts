@@ -1,4 +1,4 @@
-// Where the list of the suite (accounts/src/suite.ts) is repeated by files that cannot import it, and what each of them needs for a service.
+// Files that repeat the list of the suite (accounts/src/suite.ts) because they cannot import it, and what each needs for a service.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Service } from '@ims/accounts/suite'
@@ -22,7 +22,7 @@ const DASHBOARD = 'dockercompose/observability/grafana/dashboards/ims.json'
 const MANIFEST = 'kubernetes/manifest'
 const KINDS = ['serviceaccount', 'networkpolicy', 'poddisruptionbudget', 'service', 'deployment']
 
-/** What is missing for `service`, one sentence for each: the file, and what to add to it. */
+/** What is missing for `service`, one sentence each: the file, and what to add to it. */
 export function missingFor(service: Listed, root = ROOT): string[] {
   const lines = mirrorsOf(service).flatMap(({ file, on, has }) => {
     const path = join(root, file)

@@ -1,4 +1,5 @@
-// Stock under fire: one item, two replicas of consumer three of which one is killed, thousands of changes, many sent twice. Each change counts once.
+// Stock under load: one item, two replicas of consumer three of which one is killed, thousands of changes, many sent
+// twice. Each change counts once.
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'

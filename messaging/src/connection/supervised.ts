@@ -1,4 +1,4 @@
-// Keeps one thing open: opens it, notices its loss, opens it again, for ever, until told to stop.
+// Keeps one thing open: opens it, notices when it is lost, and opens it again, until stopped.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import { asError, Misconfigured } from '../errors.ts'
 import { backoffMs, clockOf, OwnScope } from '../scope.ts'

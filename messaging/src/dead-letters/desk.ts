@@ -94,9 +94,9 @@ export interface Worked {
 export interface DeadLetterDesk {
   /** Passes dead letters to `visit` one by one, oldest first, and awaits each call, until it returns false. All stay in place. */
   browse(queue: string, visit: Visit, options: BrowseOptions): Promise<Browsed>
-  /** Puts messages back on their queue under the same id; each dead letter is removed when the broker has confirmed that. */
+  /** Republishes messages to their queue with the same id. Each dead letter is removed once the broker has confirmed that. */
   redrive(queue: string, choice: Choice, options?: RedriveOptions): Promise<Worked>
-  /** Removes dead letters for good. */
+  /** Removes dead letters permanently. */
   discard(queue: string, choice: Choice, options?: WorkOptions): Promise<Worked>
 }
 

@@ -97,7 +97,10 @@ export interface Republisher {
 /** A broker that takes longer than this to store a window counts as unresponsive. */
 const COMMIT_TIMEOUT_MS = 60_000
 
-/** Opens a connection for publishing to `queue`, apart from the reader's: the broker stops reading one when it is short of memory or disk. */
+/**
+ * Opens a connection for publishing to `queue`. It is separate from the reader's, because the broker stops reading a
+ * publishing connection when it is short of memory or disk.
+ */
 export async function openRepublisher(
   queue: string,
   config: RabbitmqConfig,

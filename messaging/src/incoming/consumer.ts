@@ -1,4 +1,4 @@
-// Takes messages off a queue in batches and settles each one: the only file that acks.
+// Takes messages off a queue in batches and settles each one.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import type { ConsumerConfig, RabbitmqConfig } from '../config.ts'
@@ -31,8 +31,8 @@ const SAID_AGAIN_AFTER_MS = 30_000
 /** Of queries that nobody can be replied to, the log has the first, and then how many there were. */
 const DROPPED_SAID_EVERY_MS = 10_000
 /**
- * Longest pause before the queue is consumed again while the dependency answers, but the messages fail all the same. Each try
- * counts toward the delivery limit of quorum queues before RabbitMQ 4.3, which is 20: an hour must be well below it.
+ * Longest pause before the queue is consumed again while the dependency is up but messages still fail. Before RabbitMQ
+ * 4.3, each try counts toward the delivery limit of quorum queues, which is 20: an hour must stay well below it.
  */
 export const RETURN_PAUSE_MAX_MS = 600_000
 export const RETURN_PAUSE_MIN_MS = 500
@@ -68,7 +68,7 @@ export class Consumer<Body, Result> {
   readonly #telling: Telling<Body, Result>
   readonly #workLog: WorkLog
   readonly #dropped: RepeatedLine
-  /** What is wrong with the batch in hand, or with the dependency. */
+  /** What is wrong with the batch in flight, or with the dependency. */
   #trouble: string | undefined
   /** Set while the consumer has left the queue until the dependency is up. The counter says how often in a row. */
   #away: Promise<void> | undefined
@@ -83,7 +83,7 @@ export class Consumer<Body, Result> {
   readonly #prefetch: number
   /** As it was measured last. */
   #held = 0
-  /** Set while nothing is read, because too much is in hand. */
+  /** Set while reading is paused because too much is in flight. */
   #readOn: (() => void) | undefined
 
   constructor(parts: ConsumerParts<Body, Result>) {
@@ -191,7 +191,7 @@ export class Consumer<Body, Result> {
     this.#measureHeld()
   }
 
-  /** Reads on once half of what may be in hand is free. */
+  /** Resumes reading when half of the allowed amount is free. */
   #left(): void {
     this.#measureHeld()
     if (this.#inHand.bytes <= this.#inHandMaxBytes / 2) this.#readOnNow()
@@ -409,7 +409,7 @@ export class Consumer<Body, Result> {
 
 const isReadable = <Body>(held: Held<Body>): held is Readable<Body> => !('kind' in held.read)
 
-/** Kept for each query in hand: one with longer headers is answered by itself. */
+/** Kept for each query in flight. A query with longer headers is not combined with others. */
 const QUESTION_MAX_LENGTH = 1_000
 
 function questionOf({ kind }: Contract, read: Delivery | Refused): string | undefined {

@@ -58,7 +58,7 @@ export class InHand<Body> {
     return this.#all.size
   }
 
-  /** Bytes of the bodies in hand. */
+  /** Bytes of the bodies in flight. */
   get bytes(): number {
     return this.#bytes
   }

@@ -1,4 +1,4 @@
-// Tells what was decided about messages: a reply for whoever asked, a dead letter of what was refused and nobody heard of, then the ack.
+// Reports outcomes: replies to the sender if requested, dead-letters a refused message unless its sender was notified, then acknowledges.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { ConsumerConfig } from '../config.ts'
 import type { Contract } from '../contract.ts'
@@ -26,7 +26,7 @@ const SAID_EVERY_MS = 10_000
 /** Ids of refused messages that one line of the log names. */
 const LOGGED_IDS_MAX = 20
 
-/** Longest wait until it is known whether a refusal can be sent to its address. */
+/** Longest wait until it is known whether the broker can deliver a refusal to its reply address. */
 const ADDRESS_WAITS_MAX_MS = 2_000
 
 export interface TellingParts<Body, Result> {

@@ -36,7 +36,7 @@ export interface CommandOptions {
   readonly messageId?: string
 }
 
-/** What became of a command that was accepted. `no-reply`: nobody has told within the time. */
+/** The outcome of an accepted command. `no-reply`: no outcome was reported in time. */
 export type CommandReply<Result> =
   | { readonly kind: 'applied'; readonly result: Result }
   | { readonly kind: 'refused'; readonly reason: string; readonly error: string }
@@ -153,7 +153,7 @@ export class Requester {
       .then(
         () => undefined,
         (error: Error) => {
-          // Of what is certainly not sent nobody will tell.
+          // A command that was certainly not sent gets no reply.
           if (error instanceof NotAccepted) this.#waiting.get(correlationId)?.reject(error)
           return error
         },

@@ -80,7 +80,7 @@ function itemsIn(json: Buffer): number | undefined {
 
 const FIRST_MEMBER = '{"sku":'
 
-/** A Python peer knows no headers: it sends everything, with ids, members in any order. */
+/** A Python peer ignores the headers and sends everything, with ids, and members in any order. */
 function pageOfWholeList(body: unknown, { sku, label, quantityBelow, after, limit }: PageRequest): Page {
   const { data, error } = rowsWithId.safeParse(body)
   if (error) throw new BadReply('the reply is a whole list, but its items have no id')

@@ -8,7 +8,7 @@ import { type CommandDependencies, commandRoute } from './command-route.ts'
 import { Problem } from '../http/problem.ts'
 import type { Handler } from '../http/step.ts'
 
-/** Refusals that have a problem type of their own. */
+/** Refusals with their own problem type. */
 const refusals = z.enum(['unknown-sku', 'insufficient-stock', 'quantity-too-large', 'no-quantity'])
 
 export const stockAdjustmentRoute = (dependencies: CommandDependencies): Handler =>

@@ -20,7 +20,7 @@ const sent = new WeakMap<ServerResponse, ProblemDocument>()
 /** The problem that a response is; undefined for any other response. */
 export const problemSent = (response: ServerResponse): ProblemDocument | undefined => sent.get(response)
 
-/** Sends a problem. The response must not have begun. */
+/** Sends a problem. The response must not have started. */
 export function sendProblemDocument(response: ServerResponse, problem: ProblemDocument): void {
   sent.set(response, problem)
   const bytes = Buffer.from(problemBody(problem))
