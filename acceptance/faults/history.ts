@@ -4,12 +4,12 @@
 export type Answer = 'accepted' | 'not accepted' | 'unknown'
 
 export interface Attempt {
-  /** Of an item its name and of a change of stock its reason, which no other attempt has; of anything else its message id, or what stands for it until it is known. */
+  /** For an item its name, and for a change of stock its reason, which no other attempt has. Otherwise the message id, or a substitute until that is known. */
   readonly id: string
   readonly kind: 'create' | 'delete' | 'adjust' | 'healthcheck' | 'bad message'
   readonly queue: string
   readonly sku: string | undefined
-  /** By how much the stock is to change. */
+  /** The change of the stock. */
   readonly change?: number
   /** When it was sent, in milliseconds since the start of the run. */
   readonly atMs: number
@@ -20,7 +20,7 @@ export interface Attempt {
   unasked: number
   /** The outcome that a waiting client received. */
   told: 'created' | 'deleted' | 'adjusted' | 'unknown-sku' | 'refused' | undefined
-  /** The stock after the change, as it was told. */
+  /** The stock after the change, as reported to the client. */
   quantity: number | undefined
   /** The last response, to explain a failure. */
   said: string

@@ -18,7 +18,7 @@ export interface Found {
   readonly deadLetters: readonly DeadLetterFound[]
   /** The inventory: the item's name by sku. */
   readonly table: ReadonlyMap<string, string>
-  /** Every item that there ever was. */
+  /** Every item that ever existed. */
   readonly items: readonly ItemFound[]
   /** By their reason, which is the id of the attempt. */
   readonly movements: ReadonlyMap<string, readonly MovementFound[]>
@@ -189,7 +189,7 @@ function neverSent(attempts: readonly Attempt[], found: Found, letters: DeadLett
   ].map((text) => ({ what: 'never sent' as const, text, attempt: undefined }))
 }
 
-/** A valid message may be dead-lettered only because of the stock: another item has its sku, or it cannot be changed so. A bad state of a server is never its fault. */
+/** A valid message may be dead-lettered only because of the stock: another item has its sku, or the change is impossible. The state of a server is never its fault. */
 function withoutFault(attempts: readonly Attempt[], found: Found): Violation[] {
   const byKey = new Map(attempts.flatMap((attempt) => keysOf(attempt).map((key) => [key, attempt])))
   const nameless = new Map(attempts.filter(({ messageId }) => messageId === undefined).map((each) => [each.sku, each]))

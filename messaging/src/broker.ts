@@ -18,7 +18,7 @@ import { Requester } from './outgoing/requester.ts'
 import { clockOf, Scope } from './scope.ts'
 import type { Service } from './service.ts'
 
-/** While something is waited for at start, the log says what this often. */
+/** How often the log repeats what the start still waits for. */
 const SAID_EVERY_MS = 30_000
 
 /** A running subscription, as its owner sees it. */

@@ -241,7 +241,7 @@ describe('messaging under faults', () => {
     frames.close()
   }, 60_000)
 
-  it('writes one line about bad messages that an alarm keeps from their dead letters, and one when that is over', async () => {
+  it('writes one line about bad messages that an alarm keeps from being dead-lettered, and one when it ends', async () => {
     const frames = await startFrameProxy(underTest.server)
     const lines: { level: string; message: string; fields: object }[] = []
     const to = (level: string) => (fields: object, message: string) => void lines.push({ level, message, fields })
@@ -254,7 +254,7 @@ describe('messaging under faults', () => {
     for (let n = 0; n < 2_000; n += 1) channel.sendToQueue(queue, Buffer.from('{}'), { messageId: `bad-${n}` })
     const { prefetch } = config
     await eventually(() => expect(service.value('messages_held', { queue })).toBe(prefetch), 20_000)
-    // Each of the batch is tried again every 50 ms.
+    // Each message of the batch is retried every 50 ms.
     await new Promise((resolve) => setTimeout(resolve, 2_000))
     const blocked = `cannot dead-letter a message of ${queue}: the broker blocks publishing: memory`
     expect(consumer.notReady()).toContain('memory')

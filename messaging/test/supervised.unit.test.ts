@@ -53,7 +53,7 @@ describe('supervision', () => {
     expect(opened).toHaveLength(2)
   })
 
-  it('logs at warn why it cannot be opened: at once, then each 30 s, however often it is tried', async () => {
+  it('logs a warning with the reason why it cannot be opened: at once, then every 30 s, however often it tries', async () => {
     const lines: unknown[][] = []
     const at = { ms: 0 }
     let attempts = 0

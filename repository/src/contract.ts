@@ -102,7 +102,7 @@ export interface PageRequest {
   /** Only items with exactly this sku or label. */
   readonly sku?: string
   readonly label?: string
-  /** Only items that have a smaller quantity; those without one are not among them. */
+  /** Only items with a smaller quantity. Items without a quantity are excluded. */
   readonly quantityBelow?: number
 }
 

@@ -17,7 +17,7 @@ import { pause } from './waiting.ts'
 export { MigrationRefused }
 
 const PAUSE_MS = 500
-/** While MySQL does not answer, the log says why this often. */
+/** How often the log repeats that MySQL does not respond. */
 const SAID_EVERY_MS = 30_000
 /** Seconds that DDL waits for open transactions on the table, for example of a Python consumer. */
 const METADATA_LOCK_S = 30

@@ -43,10 +43,10 @@ export function adjusted(item: Quantity | undefined, { sku, change }: Adjustment
   return { kind: 'adjusted', quantity, repeated: false }
 }
 
-/** A change that was applied. */
+/** An applied change. */
 export type Applied = Pick<Movement, 'sku' | 'change' | 'reason' | 'quantityAfter'>
 
-/** The outcome for a message id under which a change was applied. The inbox may have removed its fingerprint; the movement stays. */
+/** The outcome for a message id whose change was applied. The inbox may have deleted its fingerprint, but the movement stays. */
 export function toldAgain(messageId: string, { sku, change, reason }: Adjustment, applied: Applied): AdjustOutcome {
   if (applied.sku !== sku || applied.change !== change || applied.reason !== reason)
     return { kind: 'message-id-reused', error: reused(messageId) }

@@ -18,7 +18,7 @@ import type { Owned } from './ownership.ts'
 import type { Service } from './service.ts'
 import { whole } from './variables.ts'
 
-/** Where the admin port is unless the service or ADMIN_PORT says otherwise. */
+/** The default admin port, which the service and ADMIN_PORT can change. */
 const ADMIN_PORT = 9090
 
 const shutdownEnvironment = z

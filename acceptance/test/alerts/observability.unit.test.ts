@@ -104,11 +104,11 @@ const queries = [
   ...panels.flatMap(({ title, targets }) => targets.map(({ expr }) => ({ where: `panel ${title}`, expr }))),
 ]
 
-/** Every series that a service can show: a histogram is three. */
+/** Every series that a service can expose. A histogram has three. */
 const OURS = METRICS.flatMap(({ name, type }) =>
   type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
 )
-/** What the library adds for every process. */
+/** The metrics that the library adds for every process. */
 async function ofTheLibrary(): Promise<string[]> {
   const text = await createMeter('service').registry.metrics()
   return [...text.matchAll(/^# TYPE (\w+) /gm)].map(([, name = '']) => name)

@@ -1,4 +1,4 @@
-// The images: buildable alone, small, without anything that is not needed, and good citizens as process 1.
+// The images: each builds alone, is small, contains nothing unnecessary, and behaves well as process 1.
 import { services } from '@ims/accounts/suite'
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'

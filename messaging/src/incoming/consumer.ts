@@ -26,9 +26,9 @@ const REPLIES_MAX_BYTES = 33_554_432
 /** The reply, the rows and the text it was made from, and its frames; and the same for queries handled meanwhile. */
 const COST_OF_REPLY_BYTE = 9
 const CANCEL_TIMEOUT_MS = 1_000
-/** While the queue is left, the log says why this often. */
+/** How often the log repeats why the consumer has left the queue. */
 const SAID_AGAIN_AFTER_MS = 30_000
-/** Of queries that nobody can be replied to, the log has the first, and then how many there were. */
+/** When queries have no usable reply address, the log shows the first one, and then a count. */
 const DROPPED_SAID_EVERY_MS = 10_000
 /**
  * Longest pause before the queue is consumed again while the dependency is up but messages still fail. Before RabbitMQ
@@ -81,7 +81,7 @@ export class Consumer<Body, Result> {
   readonly #inHandMaxBytes: number
   readonly #repliesMaxBytes: number
   readonly #prefetch: number
-  /** As it was measured last. */
+  /** The last value passed to the gauge. */
   #held = 0
   /** Set while reading is paused because too much is in flight. */
   #readOn: (() => void) | undefined
@@ -177,7 +177,7 @@ export class Consumer<Body, Result> {
     await withDeadline(this.#stop.clock, cancelled, CANCEL_TIMEOUT_MS, 'cancelling the subscription').catch(() => {})
   }
 
-  /** All that is in hand waits while the batch cannot be applied, or cannot be set aside. */
+  /** All messages in flight are held while the batch cannot be applied or dead-lettered. */
   #measureHeld(): void {
     const held = this.#trouble === undefined && !this.#telling.isStuck ? 0 : this.#inHand.size
     if (held === this.#held) return
@@ -309,7 +309,7 @@ export class Consumer<Body, Result> {
     await Promise.all(telling)
   }
 
-  /** Those that can be read. The others are refused at once, together. */
+  /** The messages that can be parsed. The others are refused at once, together. */
   #toJudge(batch: readonly Held<Body>[], telling: Promise<void>[]): Readable<Body>[] {
     const readable: Readable<Body>[] = []
     const refused: Told<Held<Body>, Result>[] = []

@@ -53,7 +53,7 @@ export class InHand<Body> {
     this.#bytes += held.message.content.length
   }
 
-  /** Messages in hand: all that the broker has not got back, and that are not acked. */
+  /** Messages in flight: neither acknowledged nor returned to the broker. */
   get size(): number {
     return this.#all.size
   }

@@ -32,7 +32,7 @@ export interface CommandOptions {
   readonly deadlineMs: number
   readonly headers?: Record<string, string>
   readonly signal?: AbortSignal
-  /** A new one when left out. */
+  /** A new one when omitted. */
   readonly messageId?: string
 }
 
@@ -251,7 +251,7 @@ export class Requester {
   }
 }
 
-/** What the reply to a command says; `no-reply` when it has an unknown form. */
+/** Parses the reply to a command. `no-reply` when its form is unknown. */
 export function commandReplyIn<Result>(schema: z.ZodType<Result>, message: Message): CommandReply<Result> {
   const reason: unknown = message.properties.headers?.[ERROR_HEADER]
   const parsed = parseJson(message.content)

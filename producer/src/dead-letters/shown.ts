@@ -49,7 +49,7 @@ export function shownOutcome(queue: string, done: string, { total, done: count, 
   return `${queue}: ${done} ${count} of ${total}${which}, ${left} left\n`
 }
 
-/** One line on what became of the messages that were put back. */
+/** One line about the outcomes of the redriven messages. */
 export function shownOutcomes(queue: string, { applied, refused, unknown }: Outcomes): string {
   const back = [...refused.values()].reduce((sum, count) => sum + count, 0)
   const parts = [

@@ -26,7 +26,7 @@ const wanted = z
   })
 
 /**
- * `redrive` or `discard` of what the body says: `{"all":true}`, `{"ids":[…]}` or `{"reason":"…"}`, with `most` and `dryRun`.
+ * `redrive` or `discard` of the selection in the body: `{"all":true}`, `{"ids":[…]}` or `{"reason":"…"}`, with `most` and `dryRun`.
  * A redrive with `Prefer: wait` waits for the outcomes.
  */
 export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): RequestHandler {

@@ -1,4 +1,4 @@
-// POST /stock_adjustment: tells consumer three to change a quantity.
+// POST /stock_adjustment: sends a change of quantity to consumer three.
 import type { ServerResponse } from 'node:http'
 import { type Origin, originHeaders, stockAdjustment } from '@ims/messaging'
 import { z } from 'zod'

@@ -1,4 +1,4 @@
-// The first text of what only a developer can write: the shape of the message, what is done with it, and its first test.
+// First versions of what only a developer can write: the message schema, the handler, and its first test.
 
 export interface Names {
   /** `adjust_quantity` */
