@@ -109,7 +109,7 @@ function suitePieces(text: string, { queue, consumer }: Names, adminPort: number
 }
 
 function contractPieces(text: string, names: Names): Piece[] {
-  const comment = '/** What the Python suite has as well'
+  const comment = '/** The queues of the Python suite.'
   const list = /^export const contracts = \[.*?(?=\] as const)/ms.exec(text)?.[0] ?? 'export const contracts = ['
   return [
     { file: CONTRACTS, from: comment, to: `${contractText(names)}\n${comment}` },
@@ -119,7 +119,7 @@ function contractPieces(text: string, names: Names): Piece[] {
 
 function mainText(model: string, { queue, consumer, contract, handler, file }: Names, adminPort: number): string {
   return renamed(model, MODEL.service, consumer)
-    .replace(`takes ${MODEL.queue} off`, `takes ${queue} off`)
+    .replace(`takes ${MODEL.queue} messages off`, `takes ${queue} messages off`)
     .replace(`./${MODEL.queue}.ts`, `./${file}`)
     .replaceAll(MODEL.handler, handler)
     .replaceAll(MODEL.queue, contract)
