@@ -47,7 +47,7 @@ describe('a command', () => {
     expect(sent('create_item')).toEqual([{ ...apple, ...stored }])
   })
 
-  it.each(['', 'SKU-7 ', ' SKU-8', 'SKU\t1', 'a\u0000', null])('sends the sku %j of a delete unchanged', async (sku) => {
+  it.each(['', 'SKU-7 ', ' SKU-8', 'SKU\t1', 'a\u0000', null])('sends the sku %j of a delete verbatim', async (sku) => {
     const { app, sent } = appUnderTest()
     expect((await request(app).post('/stock_management').send({ sku })).status).toBe(200)
     expect(sent('stock_management')).toEqual([{ sku }])

@@ -106,7 +106,7 @@ describe('/dead_letters', () => {
     expect(asked).toEqual([])
   })
 
-  it.each(['redrive', 'discard'])('rejects an Idempotency-Key for %s, where a repeat is meant to do more', async (verb) => {
+  it.each(['redrive', 'discard'])('rejects an Idempotency-Key for %s, because a repeat does more', async (verb) => {
     const { app, asked } = withDesk()
     const response = await asAdmin(app)
       .post(`/dead_letters/create_item/${verb}`)
