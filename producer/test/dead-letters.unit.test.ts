@@ -78,15 +78,12 @@ describe('/dead_letters', () => {
     expect(asked).toEqual([])
   })
 
-  it.each(['get', 'post', 'delete', 'put'] as const)(
-    'requires a key, even for unknown paths: %s',
-    async (method) => {
-      const { app, asked } = withDesk()
-      for (const path of ['/dead_letters', '/dead_letters/create_item/redrive', '/dead_letters/none'])
-        expect((await request(app)[method](path).send({ all: true })).status).toBe(401)
-      expect(asked).toEqual([])
-    },
-  )
+  it.each(['get', 'post', 'delete', 'put'] as const)('requires a key, even for unknown paths: %s', async (method) => {
+    const { app, asked } = withDesk()
+    for (const path of ['/dead_letters', '/dead_letters/create_item/redrive', '/dead_letters/none'])
+      expect((await request(app)[method](path).send({ all: true })).status).toBe(401)
+    expect(asked).toEqual([])
+  })
 
   it.each([
     [{}, 'must have exactly one of all, ids, reason'],
