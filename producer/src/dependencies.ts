@@ -1,7 +1,7 @@
 // The dependencies of the HTTP interface: broker, configuration and service, real or in memory.
 import type { Broker, DeadLetterDesk, Service } from '@ims/messaging'
-import type { KeysNow } from './http/authorisation.ts'
 import type { HttpConfig } from './config.ts'
+import type { KeysNow } from './http/authorisation.ts'
 import type { Limits } from './http/limits.ts'
 
 export interface Dependencies {

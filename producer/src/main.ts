@@ -1,11 +1,11 @@
 // The producer turns HTTP requests into messages, and the replies of the consumers into HTTP responses.
 import { contracts, deadLetterDesk, openBroker, rabbitmqEnvironment, waitForConsumers } from '@ims/messaging'
 import { runService } from '@ims/runtime'
-import { watchApiKeys } from './http/api-keys-file.ts'
 import { httpEnvironment, mustBeLocked } from './config.ts'
+import { watchApiKeys } from './http/api-keys-file.ts'
 import { limitsOf } from './http/limits.ts'
-import { createApp } from './producer.ts'
 import { listen } from './http/server.ts'
+import { createApp } from './producer.ts'
 
 /** A consumer whose database is down does not consume, but messages are accepted anyway. */
 const CONSUMERS_WITHIN_MS = 30_000

@@ -13,12 +13,15 @@ describe('the access log', () => {
     expect(response.headers['x-request-id']).toBe(id)
   })
 
-  it.each([undefined, '', 'a b', 'a;b', 'é', 'x'.repeat(129), '{"a":1}'])('creates one instead of %.20s', async (id) => {
-    const { app } = appUnderTest()
-    const sending = request(app).get('/healthcheck')
-    const response = await (id === undefined ? sending : sending.set('X-Request-Id', id))
-    expect(response.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/)
-  })
+  it.each([undefined, '', 'a b', 'a;b', 'é', 'x'.repeat(129), '{"a":1}'])(
+    'creates one instead of %.20s',
+    async (id) => {
+      const { app } = appUnderTest()
+      const sending = request(app).get('/healthcheck')
+      const response = await (id === undefined ? sending : sending.set('X-Request-Id', id))
+      expect(response.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/)
+    },
+  )
 
   it('sets an id on every response, whatever its status', async () => {
     const { app } = appUnderTest()

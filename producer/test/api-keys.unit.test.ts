@@ -51,7 +51,7 @@ describe('a presented key', () => {
     expect([...(holderOf('three', keys)?.scopes ?? [])]).toEqual(['write'])
   })
 
-  it.each(['', 'One', 'one ', sha256('one'), 'x'.repeat(100)])("is unknown when it is %j", (key) => {
+  it.each(['', 'One', 'one ', sha256('one'), 'x'.repeat(100)])('is unknown when it is %j', (key) => {
     expect(holderOf(key, keys)).toBeUndefined()
   })
 })

@@ -4,8 +4,8 @@ import type { Broker } from '@ims/messaging'
 import { servedHosts } from '@ims/runtime'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import request from 'supertest'
-import { createApp } from '../src/producer.ts'
 import { type Listening, listen } from '../src/http/server.ts'
+import { createApp } from '../src/producer.ts'
 import { adminEnvironment, apple, appUnderTest } from './app-under-test.ts'
 import { pagesInTurn } from './consumer-four.ts'
 import { until } from './until.ts'
@@ -350,7 +350,7 @@ describe('an invalid request', () => {
   })
 })
 
-describe("a request of a foreign web page", () => {
+describe('a request of a foreign web page', () => {
   async function local(port = '0', variables: Record<string, string> = {}) {
     const under = appUnderTest({ environment: { PORT: port, ...variables } })
     const broker = under.rabbitmq.open()

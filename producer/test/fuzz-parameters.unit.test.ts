@@ -2,9 +2,9 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { fuzzParameters } from 'testkit'
-import { nextPageUrl, wantedBy } from '../src/listing/listing-query.ts'
 import { preferredWaitS } from '../src/http/prefer.ts'
 import { Problem } from '../src/http/problem.ts'
+import { nextPageUrl, wantedBy } from '../src/listing/listing-query.ts'
 
 const runs = fuzzParameters(1_000)
 

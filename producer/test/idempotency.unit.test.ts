@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto'
 import { createItem, type Delivery, type Outcome, stockAdjustment, stockManagement } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
-import { eventually } from 'testkit'
 import request from 'supertest'
+import { eventually } from 'testkit'
 import { always, apple, appUnderTest, consumerConfig } from './app-under-test.ts'
 
 const KEY = '"8e03978e-40d5-43e8-bc93-6894a57f9324"'

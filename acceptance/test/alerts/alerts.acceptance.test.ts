@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it, jest } from '@jest/globals'
-import { SCENARIOS, type Scenario, WELL } from './alert-scenarios.ts'
 import { findProgram, type Program } from '../find-program.ts'
 import { ROOT } from '../stack.ts'
+import { SCENARIOS, type Scenario, WELL } from './alert-scenarios.ts'
 
 jest.setTimeout(120_000)
 

@@ -7,8 +7,8 @@ import { createMeter, METRICS } from '@ims/runtime'
 import { describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { alerts, groups, recordings } from './alert-rules.ts'
 import { manifestsOfOverlay } from '../deploy/manifests.ts'
+import { alerts, groups, recordings } from './alert-rules.ts'
 import { labelsIn, metricsIn, selectorsIn } from './promql.ts'
 
 const COMPOSE = join(import.meta.dirname, '../../../dockercompose')

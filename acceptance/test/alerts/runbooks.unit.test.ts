@@ -5,9 +5,9 @@ import { describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { parseDeadLetterArguments } from '../../../producer/src/dead-letters/arguments.ts'
-import { alerts } from './alert-rules.ts'
 import { workloads } from '../deploy/manifests.ts'
 import { ROOT } from '../stack.ts'
+import { alerts } from './alert-rules.ts'
 
 const DIRECTORY = 'docs/operations'
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')

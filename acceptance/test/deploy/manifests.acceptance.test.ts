@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals'
 import { z } from 'zod'
-import { KUBERNETES, OVERLAYS, rendered, withoutKubectl } from './manifests.ts'
 import { itWith } from '../pipelines/simulator.ts'
 import { ROOT } from '../stack.ts'
+import { KUBERNETES, OVERLAYS, rendered, withoutKubectl } from './manifests.ts'
 
 jest.setTimeout(60_000)
 

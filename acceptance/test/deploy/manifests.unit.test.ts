@@ -9,6 +9,7 @@ import { describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { QUERY_PREFETCH_MAX } from '../../../messaging/src/incoming/consumer.ts'
+import { ROOT } from '../stack.ts'
 import {
   type Container,
   KUBERNETES,
@@ -26,7 +27,6 @@ import {
   withoutKubectl,
   workloads,
 } from './manifests.ts'
-import { ROOT } from '../stack.ts'
 
 const scaledObject = z.object({
   spec: z.object({

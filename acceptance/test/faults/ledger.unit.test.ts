@@ -252,7 +252,7 @@ describe('the check reports', () => {
     expect(verdict({}, stored, [['S-1', undefined]])).toEqual(['table: S-1 should be absent, but is item-1'])
     expect(verdict({}, { ...stored, table: new Map() })).toEqual([expect.stringMatching(/^table: S-1: 1 more inserts/)])
   })
-  it('messages left on a queue, a service that is not ready, and a client's own observations', () => {
+  it('messages left on a queue, a service that is not ready, and a client’s own observations', () => {
     expect(verdict({}, { ...stored, left: ['3 messages of q'], unwell: ['producer: not ready'] })).toEqual([
       'left over: 3 messages of q',
       'unwell: producer: not ready',

@@ -2,8 +2,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { call, item, SEED_ITEM } from '../http.ts'
-import { peerConsumers, peerProducer, readWithSqlalchemy, withoutPeers } from './peers.ts'
 import { migrate, SERVICES, type ServiceName, type Stack, startStack } from '../stack.ts'
+import { peerConsumers, peerProducer, readWithSqlalchemy, withoutPeers } from './peers.ts'
 
 const missing = withoutPeers()
 const describeWithPeers = missing === undefined ? describe : describe.skip

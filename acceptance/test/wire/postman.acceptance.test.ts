@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { runNewman } from './newman.ts'
 import { ROOT, type Stack, startStack } from '../stack.ts'
+import { runNewman } from './newman.ts'
 
 describe('the Postman collection', () => {
   let stack: Stack

@@ -3,9 +3,9 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import type { RowDataPacket } from 'mysql2/promise'
 import { eventually } from 'testkit'
-import { earlierVersion, type Sources, sourcesOf } from './earlier-version.ts'
 import { call, item } from '../http.ts'
 import { migrate, ROOT, type ServiceName, type Stack, startStack } from '../stack.ts'
+import { earlierVersion, type Sources, sourcesOf } from './earlier-version.ts'
 
 const CLIENTS = 6
 const CONSUMERS: readonly ServiceName[] = ['consumer_two', 'consumer_three', 'consumer_four']

@@ -10,14 +10,7 @@ import {
 } from '@ims/messaging'
 import type { Log } from '@ims/runtime'
 import { parseDeadLetterArguments, type Request, USAGE, WrongArguments } from './arguments.ts'
-import {
-  progressLines,
-  shownOutcome,
-  shownOutcomes,
-  shownReasons,
-  shownShortly,
-  shownWhole,
-} from './shown.ts'
+import { progressLines, shownOutcome, shownOutcomes, shownReasons, shownShortly, shownWhole } from './shown.ts'
 
 export interface Parts {
   readonly desk: DeadLetterDesk

@@ -1,7 +1,7 @@
 // Limits the listing pages that are requested or not yet received by clients to what fits into memory.
 import { OutcomeUnknown } from '@ims/messaging'
-import type { Page } from './pages.ts'
 import { Problem } from '../http/problem.ts'
+import type { Page } from './pages.ts'
 
 /** Maximum number of queries that are open or waiting: as many as can be answered before the deadline. */
 const QUESTIONS_MAX = 256

@@ -1,9 +1,9 @@
 // The route of every command: sends the body as a message. `Prefer: wait` waits for the outcome, `Idempotency-Key` makes a repeat safe.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Command, derivedMessageId } from '@ims/messaging'
+import type { Dependencies } from '../dependencies.ts'
 import { nameMessage, sendJson, whenLeft } from '../http/answer.ts'
 import { clientOf } from '../http/authorisation.ts'
-import type { Dependencies } from '../dependencies.ts'
 import { type InFlight, idempotencyKey, keyReused } from '../http/idempotency-key.ts'
 import type { TakeWait } from '../http/in-hand.ts'
 import { preferredWaitS } from '../http/prefer.ts'

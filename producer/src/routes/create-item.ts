@@ -1,9 +1,9 @@
 // POST /create_item: sends an item to consumer two, which stores it.
 import { createItem } from '@ims/messaging'
 import { sendJson } from '../http/answer.ts'
-import { type CommandDependencies, commandRoute } from './command-route.ts'
 import { Problem } from '../http/problem.ts'
 import type { Handler } from '../http/step.ts'
+import { type CommandDependencies, commandRoute } from './command-route.ts'
 
 export const createItemRoute = (dependencies: CommandDependencies): Handler =>
   commandRoute(dependencies, {

@@ -3,11 +3,11 @@ import { once } from 'node:events'
 import { countReason, type DeadLetter, type DeadLetterDesk, deadLetterSources, jsonLinePieces } from '@ims/messaging'
 import type { RequestHandler, Response } from 'express'
 import { z } from 'zod'
-import { sendJson } from '../http/answer.ts'
 import type { Dependencies } from '../dependencies.ts'
+import { sendJson } from '../http/answer.ts'
 import type { TakeWait } from '../http/in-hand.ts'
-import { nextPageUrl } from '../listing/listing-query.ts'
 import { cutOff, Problem } from '../http/problem.ts'
+import { nextPageUrl } from '../listing/listing-query.ts'
 import { troubleAsProblem } from './dead-letters-trouble.ts'
 
 export interface RouteParts extends Pick<Dependencies, 'config' | 'service'> {

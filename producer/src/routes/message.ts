@@ -1,10 +1,10 @@
 // GET /messages/{id}: the outcome of a message, or the possible reasons why none is known.
 import { messageStatus } from '@ims/messaging'
 import type { RequestHandler } from 'express'
-import { sendJson, whenLeft } from '../http/answer.ts'
 import type { Dependencies } from '../dependencies.ts'
-import { stateOf } from '../message-state.ts'
+import { sendJson, whenLeft } from '../http/answer.ts'
 import { Problem } from '../http/problem.ts'
+import { stateOf } from '../message-state.ts'
 
 const ID_MAX_CHARACTERS = 255
 

@@ -1,8 +1,8 @@
 // GET /movements: one page of the changes of stock, as consumer four reads it.
 import { BadReply, LAST_PAGE, movements, pageReplyHeaders } from '@ims/messaging'
 import type { RequestHandler } from 'express'
-import { whenLeft } from '../http/answer.ts'
 import type { Dependencies } from '../dependencies.ts'
+import { whenLeft } from '../http/answer.ts'
 import { movementsWantedBy, nextPageUrl } from '../listing/listing-query.ts'
 
 const BODY = ['message', 'Movements']

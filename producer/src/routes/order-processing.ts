@@ -1,15 +1,15 @@
 // GET /order_processing: lists the inventory, streamed page by page, or one page of it.
 import type { IncomingMessage } from 'node:http'
 import { LAST_PAGE, OutcomeUnknown } from '@ims/messaging'
-import { whenLeft } from '../http/answer.ts'
 import type { Dependencies } from '../dependencies.ts'
+import { whenLeft } from '../http/answer.ts'
 import type { Limits } from '../http/limits.ts'
+import { Problem } from '../http/problem.ts'
+import type { Handler } from '../http/step.ts'
 import { nextPageUrl, wantedBy } from '../listing/listing-query.ts'
 import { askForPage, type Page, type PageRequest } from '../listing/pages.ts'
 import { overLimit, PagesInHand } from '../listing/pages-in-hand.ts'
-import { Problem } from '../http/problem.ts'
 import { shareNext } from '../listing/share-next.ts'
-import type { Handler } from '../http/step.ts'
 import { streamPages } from '../listing/stream-pages.ts'
 
 /** A list with at most this many items has reserved memory, so that other clients' large pages do not delay it. */

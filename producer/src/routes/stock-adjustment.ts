@@ -4,9 +4,9 @@ import { type Origin, originHeaders, stockAdjustment } from '@ims/messaging'
 import { z } from 'zod'
 import { sendJson } from '../http/answer.ts'
 import { clientOf } from '../http/authorisation.ts'
-import { type CommandDependencies, commandRoute } from './command-route.ts'
 import { Problem } from '../http/problem.ts'
 import type { Handler } from '../http/step.ts'
+import { type CommandDependencies, commandRoute } from './command-route.ts'
 
 /** Refusals with their own problem type. */
 const refusals = z.enum(['unknown-sku', 'insufficient-stock', 'quantity-too-large', 'no-quantity'])

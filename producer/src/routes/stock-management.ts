@@ -1,9 +1,9 @@
 // POST /stock_management: sends the deletion of an item to consumer three.
 import { stockManagement } from '@ims/messaging'
 import { sendJson } from '../http/answer.ts'
-import { type CommandDependencies, commandRoute } from './command-route.ts'
 import { Problem } from '../http/problem.ts'
 import type { Handler } from '../http/step.ts'
+import { type CommandDependencies, commandRoute } from './command-route.ts'
 
 export const stockManagementRoute = (dependencies: CommandDependencies): Handler =>
   commandRoute(dependencies, {

@@ -32,7 +32,7 @@ export const ${contract} = command('${queue}', {
 })
 `
 
-export const handlerText = ({ queue, consumer, handler }: Names): string => `\
+export const handlerText = ({ queue, handler }: Names): string => `\
 // Writes one log line for each ${queue} message.
 import type { Handler, Log } from '@ims/messaging'
 
