@@ -4,25 +4,25 @@
 export type Answer = 'accepted' | 'not accepted' | 'unknown'
 
 export interface Attempt {
-  /** Of an item its name and of a change of stock its reason, which no other attempt has; of anything else its message id, or what stands for it until it is known. */
+  /** For an item its name, and for a change of stock its reason, which no other attempt has. Otherwise the message id, or a substitute until that is known. */
   readonly id: string
   readonly kind: 'create' | 'delete' | 'adjust' | 'healthcheck' | 'bad message'
   readonly queue: string
   readonly sku: string | undefined
-  /** By how much the stock is to change. */
+  /** The change of the stock. */
   readonly change?: number
-  /** When it was sent, in milliseconds since the run began. */
+  /** When it was sent, in milliseconds since the start of the run. */
   readonly atMs: number
   answer: Answer
   messageId: string | undefined
   /** How often it was sent by clients that wait for the outcome, and by clients that do not. */
   asked: number
   unasked: number
-  /** What a client that asked to wait was told of the effect. */
+  /** The outcome that a waiting client received. */
   told: 'created' | 'deleted' | 'adjusted' | 'unknown-sku' | 'refused' | undefined
-  /** The stock after the change, as it was told. */
+  /** The stock after the change, as reported to the client. */
   quantity: number | undefined
-  /** What was answered last, for the reader of a failure. */
+  /** The last response, to explain a failure. */
   said: string
 }
 

@@ -18,11 +18,11 @@ export interface Found {
   readonly deadLetters: readonly DeadLetterFound[]
   /** The inventory: the item's name by sku. */
   readonly table: ReadonlyMap<string, string>
-  /** Every item that there ever was. */
+  /** Every item that ever existed. */
   readonly items: readonly ItemFound[]
   /** By their reason, which is the id of the attempt. */
   readonly movements: ReadonlyMap<string, readonly MovementFound[]>
-  /** Messages that are still on a queue or unacked, as sentences. */
+  /** Messages that are still on a queue or unacknowledged, as sentences. */
   readonly left: readonly string[]
   /** Services that are not ready, or grew too large, as sentences. */
   readonly unwell: readonly string[]
@@ -127,7 +127,7 @@ function judgeAttempt(attempt: Attempt, found: Found, letters: DeadLetters): Vio
   const say = (what: Violation['what'], text: string): Violation[] => [{ what, text, attempt }]
   if (attempt.answer === 'accepted' && effects === 0 && !aside && !isTold)
     return say('lost', 'accepted, but neither applied nor among the dead letters')
-  // A health check leaves nothing behind but its line: one that is delivered again is logged again, and says so.
+  // The only trace of a health check is its log line. A redelivered one is logged again, and marked as such.
   if (attempt.kind === 'adjust' && applied.length > effects)
     return say('lost', 'recorded as applied, but there is no movement')
   if (effects > 1 && attempt.kind !== 'healthcheck') return say('doubled', `took effect ${effects} times`)
@@ -189,7 +189,7 @@ function neverSent(attempts: readonly Attempt[], found: Found, letters: DeadLett
   ].map((text) => ({ what: 'never sent' as const, text, attempt: undefined }))
 }
 
-/** A valid message may be dead-lettered only because of the stock: another item has its sku, or it cannot be changed so. A bad state of a server is never its fault. */
+/** A valid message may be dead-lettered only because of the stock: another item has its sku, or the change is impossible. The state of a server is never its fault. */
 function withoutFault(attempts: readonly Attempt[], found: Found): Violation[] {
   const byKey = new Map(attempts.flatMap((attempt) => keysOf(attempt).map((key) => [key, attempt])))
   const nameless = new Map(attempts.filter(({ messageId }) => messageId === undefined).map((each) => [each.sku, each]))
@@ -210,7 +210,7 @@ function withoutFault(attempts: readonly Attempt[], found: Found): Violation[] {
 
 const isCreate = ({ kind }: Attempt): boolean => kind === 'create'
 
-/** A delete is not named in the row that it takes away: it is counted by sku. */
+/** A deleted row does not name the message that deleted it, so deletes are counted by sku. */
 function judgeDeletes(attempts: readonly Attempt[], found: Found): Violation[] {
   const bySku = Map.groupBy(
     attempts.filter(({ kind }) => kind === 'delete'),

@@ -54,7 +54,7 @@ export const mutations: readonly Mutation[] = [
     name: 'adjustments-unguarded',
     file: 'repository/src/adjust.ts',
     edits: [
-      // A message counts as new each time. That its movement is there already is no objection.
+      // Every message counts as new, and an existing movement is no error.
       { find: 'const verdict = verdicts.on(command)', replace: 'const verdict = undefined' },
       { find: 'const quantity = this.#applied.get(messageId)', replace: 'const quantity = undefined' },
       { find: 'INSERT INTO movement', replace: 'INSERT IGNORE INTO movement' },

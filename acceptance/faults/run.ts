@@ -1,4 +1,4 @@
-// One run: load, rounds of faults, healing, draining, judgement.
+// One run: load, rounds of faults, repair, draining, check.
 import { queues } from '@ims/accounts/suite'
 import type { Mysql, Servers } from 'testkit'
 import { readAudit } from './audit.ts'

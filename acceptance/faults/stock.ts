@@ -1,13 +1,13 @@
-// The judgement of stock: an item has what it was created with plus its movements, and each movement belongs to one message.
+// The check of the stock: an item has its initial quantity plus its movements, and each movement belongs to one message.
 import type { Attempt } from './history.ts'
 import type { Found, Violation } from './ledger.ts'
 
-/** A row that triggers counted in and, if it was deleted, out of the inventory. */
+/** A row that triggers counted when it was inserted into the inventory and, if so, when it was deleted. */
 export interface ItemFound {
   readonly id: number
   readonly sku: string
   readonly created: number
-  /** What it has now, or had when it was deleted. */
+  /** The quantity now, or at the time of the delete. */
   readonly quantity: number
 }
 
@@ -24,7 +24,7 @@ export interface MovementFound {
 
 type FoundStock = Pick<Found, 'items' | 'movements'>
 
-/** What contradicts the stock, or the messages that changed it. */
+/** Contradictions between the stock and the messages that changed it. */
 export function judgeStock(attempts: readonly Attempt[], found: FoundStock): Violation[] {
   const byId = new Map(attempts.map((attempt) => [attempt.id, attempt]))
   const movements = [...found.movements].flatMap(([attempt, all]) => all.map((movement) => ({ ...movement, attempt })))
@@ -39,7 +39,7 @@ export function judgeStock(attempts: readonly Attempt[], found: FoundStock): Vio
   ]
 }
 
-/** The movements of an item lead from the quantity it was created with to the one it has, without a gap. */
+/** The movements of an item lead from its initial quantity to its current one, without a gap. */
 function judgeItem(item: ItemFound, moved: readonly MovementFound[], attempts: readonly Attempt[]): Violation[] {
   let quantity = item.created
   for (const movement of moved) {
@@ -69,7 +69,7 @@ function judgeMovement(
   return []
 }
 
-/** The fewest there ever were of each sku. */
+/** The lowest quantity that each sku ever had. */
 export function lowestBySku({ items, movements }: FoundStock): ReadonlyMap<string, number> {
   const lowest = new Map<string, number>()
   const note = (sku: string, quantity: number) => lowest.set(sku, Math.min(quantity, lowest.get(sku) ?? quantity))
@@ -78,7 +78,7 @@ export function lowestBySku({ items, movements }: FoundStock): ReadonlyMap<strin
   return lowest
 }
 
-/** Whether the stock can have justified this refusal; `ofSku` are all attempts on its sku. */
+/** Whether the stock can justify this refusal. `ofSku` are all attempts on its sku. */
 export function isFairRefusal(
   reason: string,
   { change = 0 }: Attempt,

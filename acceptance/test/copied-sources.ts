@@ -1,4 +1,4 @@
-// Copies of the repository's sources that can be run: their dependencies are links to those that are installed here.
+// Runnable copies of the repository's sources. Their dependencies are links to the ones installed here.
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
@@ -7,7 +7,7 @@ import { ROOT } from './stack.ts'
 
 const NO_SOURCES = ['.git', '.local', 'node_modules']
 
-/** Copies the sources as they are now into a temporary folder. */
+/** Copies the current sources into a temporary folder. */
 export function copyOfSources(): { root: string; remove(): void } {
   const root = mkdtempSync(join(tmpdir(), 'ims-copy-'))
   cpSync(ROOT, root, { recursive: true, filter: (path) => !NO_SOURCES.includes(basename(path)) })

@@ -1,4 +1,4 @@
-// The whole suite as an operator runs it: one process for each service, on a vhost and a database of their own, for one test file.
+// The whole suite as an operator runs it, for one test file: one process for each service, with their own vhost and database.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createServer } from 'node:net'
 import { join } from 'node:path'

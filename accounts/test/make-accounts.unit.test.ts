@@ -15,7 +15,7 @@ const definitions = z.object({
   queues: z.array(z.object({ name: z.string(), durable: z.literal(true) })),
 })
 
-/** Six of RabbitMQ, MySQL and the migration; of each service one for the broker, and one for the database if it has tables. */
+/** Six of RabbitMQ, MySQL and the migration. Each service has one for the broker, and one for the database if it uses tables. */
 const SECRETS = 6 + services.length + services.filter(({ tables }) => tables).length
 const consumers = services.filter(({ consumes }) => consumes.length > 0)
 
@@ -158,7 +158,7 @@ describe('accounts in directories', () => {
   })
   afterEach(() => rmSync(directory, { recursive: true }))
 
-  it('are made once, and completed when one is missing', () => {
+  it('are created once, and completed when one is missing', () => {
     expect(writeAccounts(directory).made).toHaveLength(SECRETS + 2)
     const password = readFileSync(join(directory, 'migrate', 'mysql-password'), 'utf8')
     expect(writeAccounts(directory).made).toEqual([])

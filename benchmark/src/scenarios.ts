@@ -124,7 +124,7 @@ export async function refusalRounds(stages: readonly Stage[], { rounds, refused 
   )
 }
 
-/** Two replicas of consumer three sell one item. There is no ceiling; `deadlocks` are of all rounds. */
+/** Two replicas of consumer three sell one item. There is no ceiling. `deadlocks` counts those of all rounds. */
 export async function adjustRounds(
   stages: readonly [Stage, ...Stage[]],
   { rounds, adjusted }: Extent,
@@ -145,7 +145,7 @@ export async function adjustRounds(
   return { ...measured, deadlocks: (await stages[0].deadlocks()) - before }
 }
 
-/** Messages per second that the consumers do, from the first one that they take. */
+/** Messages per second that the consumers handle, counted from the first message. */
 async function drained(
   stage: Stage,
   messages: number,

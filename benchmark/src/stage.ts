@@ -16,7 +16,7 @@ export interface Stage {
   readonly pool: Pool
   /** Starts one of the suite's services. */
   service(name: string, env?: Readonly<Record<string, string>>): Running
-  /** How many the database server has had so far. */
+  /** The number of deadlocks on the database server so far. */
   deadlocks(): Promise<number>
   close(): Promise<void>
 }
@@ -137,7 +137,7 @@ export async function fillCreateItem(
   return { good }
 }
 
-/** Empties the queue and puts `messages` sales of one item on it, which has just enough of it. */
+/** Empties the queue and publishes `messages` sales of one item, whose stock is just sufficient. */
 export async function fillStockAdjustment({ channel, pool }: Stage, messages: number): Promise<void> {
   await emptied(channel, 'stock_adjustment')
   await pool.query('UPDATE inventory SET quantity = ?', [messages])
@@ -157,7 +157,7 @@ async function emptied(channel: ConfirmChannel, command: string): Promise<void> 
   }
 }
 
-/** Empties the tables and puts `items` items in. */
+/** Empties the tables and inserts `items` items. */
 export async function fillInventory({ pool }: Stage, items: number): Promise<void> {
   await pool.query('TRUNCATE TABLE inventory')
   await pool.query('TRUNCATE TABLE inbox')

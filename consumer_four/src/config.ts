@@ -1,4 +1,4 @@
-// The environment variables of consumer four: how large a whole listing may grow, what low stock is.
+// The environment variables of consumer four: the maximum size of a whole listing, and the threshold of low stock.
 import { z } from 'zod'
 
 export const listingEnvironment = z

@@ -24,7 +24,7 @@ const config = {
 
 void runService({ name: 'consumer_four', adminPort: 9094, config }, async (service) => {
   const { config, own } = service
-  // Closed in reverse: stop consuming and settle what is in hand, then the broker, the watch, then MySQL.
+  // Closed in reverse: stop consuming and settle messages in flight, then the broker, the low-stock monitor, then MySQL.
   const database = own(await openDatabase(config.mysql, service))
   own(watchLowStock(database, config.listing.lowStockBelow, service), 'the watch on low stock')
   const broker = own(await openBroker(config.rabbitmq, service))

@@ -74,7 +74,7 @@ describe('a listing', () => {
     [{ 'x-limit': 3, 'x-after': -1 }],
     [{ 'x-sku': 5 }],
     [{ 'x-quantity-below': '5' }],
-  ])('refuses the headers %j', async (headers) => {
+  ])('rejects the headers %j', async (headers) => {
     const [outcome] = await listItems(inventory(), { mostBytes: 1e6 })([delivery(headers)])
     expect(outcome).toMatchObject({ kind: 'refused', reason: 'invalid', error: expect.stringContaining('header x-') })
   })

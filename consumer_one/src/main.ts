@@ -1,4 +1,4 @@
-// consumer_one takes health checks off the queue and writes them to the log.
+// consumer_one takes healthcheck messages off the queue and writes them to the log.
 import { consumerEnvironment, healthcheck, openBroker, rabbitmqEnvironment } from '@ims/messaging'
 import { runService } from '@ims/runtime'
 import { logHealthchecks } from './healthcheck.ts'

@@ -18,10 +18,10 @@ import { Requester } from './outgoing/requester.ts'
 import { clockOf, Scope } from './scope.ts'
 import type { Service } from './service.ts'
 
-/** While something is waited for at start, the log says what this often. */
+/** How often the log repeats what the start still waits for. */
 const SAID_EVERY_MS = 30_000
 
-/** What a running subscription is to its owner. */
+/** A running subscription, as its owner sees it. */
 export interface Subscription {
   notReady(): string | undefined
   /** Stops taking messages, finishes those in flight, and requeues the others. */

@@ -49,7 +49,7 @@ const oneOf = z.union([
 ])
 const withOutcome = z.object({ properties: z.object({ outcome: oneOf }) })
 
-/** What the member `outcome` of a command's result can be, by its schema; empty where it has none, or it may be any text. */
+/** The values of the member `outcome` in a command's result, from its schema. Empty when it has none, or when any text is allowed. */
 export function outcomesOf(contract: Contract): readonly string[] {
   if (contract.kind === 'query') return []
   const schema = z.toJSONSchema(contract.result, { unrepresentable: 'any', io: 'input' })

@@ -1,4 +1,4 @@
-// Ids of messages: UUIDv7 (RFC 9562), with random bytes drawn many at a time, because drawing costs more than all else; or derived from what names the message.
+// Message ids: UUIDv7 (RFC 9562) from random bytes drawn in bulk, because drawing them is the slowest part; or derived from the name of a message.
 import { hash, randomFillSync } from 'node:crypto'
 import { v7 } from 'uuid'
 
@@ -27,7 +27,7 @@ export function newMessageId(): string {
   return v7({ random, msecs: state.msecs, seq: state.seq })
 }
 
-/** The id that stands for `parts`, the same wherever it is derived: UUIDv8 of a SHA-256 (RFC 9562, appendix B.2). It has no time in it. */
+/** The id for `parts`, the same in every process: UUIDv8 of a SHA-256 (RFC 9562, appendix B.2). It contains no time. */
 export function derivedMessageId(...parts: readonly string[]): string {
   const hex = hash('sha256', JSON.stringify(parts), 'hex')
   const variant = (0x8 | (Number.parseInt(hex.slice(16, 17), 16) & 0x3)).toString(16)

@@ -13,12 +13,12 @@ export function zeroPublished(meter: Meter, queue: string): void {
   for (const reason of NOT_ACCEPTED_REASONS) meter.count('messages_not_accepted', { queue, reason }, 0)
 }
 
-/** What happens to messages that are taken off a queue. Dead letters are missing: their reasons are the handlers' own. */
+/** Counters of messages that are taken off a queue. Dead letters are missing, because handlers define their reasons. */
 export function zeroConsumed(meter: Meter, contract: Contract): void {
   const { kind, queue } = contract
   if (kind === 'query')
     for (const reason of ['expired', 'no-reply-address']) meter.count('queries_dropped', { queue, reason }, 0)
-  // A query has no effect, so it is never applied for a second time.
+  // A query has no effect, so it is never applied again.
   else meter.count('messages_duplicates', { queue }, 0)
   for (const outcome of countedOutcomes(contract)) meter.count('messages_applied', { queue, outcome }, 0)
   const metrics = ['messages_consumed', 'messages_retried', 'replies_sent', 'replies_unroutable', 'stale_acks_dropped']

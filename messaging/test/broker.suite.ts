@@ -274,7 +274,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       await eventually(() => expect(seen).toEqual(['later']))
     })
 
-    it('does not give a late reply to a later command with the same message id', async () => {
+    it('does not pass a late reply to a later command with the same message id', async () => {
       const ask = (text: string, deadlineMs: number) =>
         producer.requester.command(notes, { text }, { deadlineMs, messageId: 'one' })
       expect((await ask('first', 100)).reply).toEqual({ kind: 'no-reply' })

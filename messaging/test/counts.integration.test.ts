@@ -65,7 +65,7 @@ it('counts messages on both sides of the broker, from 0, and replies under one n
   }
 }, 20_000)
 
-it('says of all messages that are unacked that they are held, not only of the batch', async () => {
+it('counts all unacknowledged messages as held, not only those of the batch', async () => {
   const texts = command('texts', { body: z.object({ text: z.string() }), result: z.object({ done: z.boolean() }) })
   const queue = texts.queue
   const [sending, taking] = [countingService(), countingService()]

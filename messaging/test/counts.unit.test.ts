@@ -93,7 +93,7 @@ describe('what attempts measure', () => {
     expect(service.value('messages_retried', { queue: 'q' })).toBe(2)
   })
 
-  it('is in no trouble while messages are tried one by one because one of them may be bad', async () => {
+  it('reports no trouble while messages run one by one because one of them may be bad', async () => {
     const said: unknown[] = []
     const handler = async (deliveries: readonly Delivery[]) => {
       if (deliveries.length > 1) throw new Error('one of them is bad')
@@ -107,14 +107,14 @@ describe('what attempts measure', () => {
   })
 })
 
-describe('what became of messages', () => {
+describe('the outcome of messages', () => {
   const outcome = (name: string, repeated = false): Outcome => ({
     kind: 'applied',
     result: { outcome: name },
     repeated,
   })
 
-  it('is counted by outcome, once for all of a batch: a delete of an unknown sku is no delete', () => {
+  it('is counted once per batch: a delete of an unknown sku does not count as a delete', () => {
     const service = countingService()
     const calls: string[] = []
     const meter = {
@@ -133,7 +133,7 @@ describe('what became of messages', () => {
     expect(calls).toHaveLength(3)
   })
 
-  it('has the outcomes of the contract and no others, however a handler calls them', () => {
+  it('has only the values of the contract, whatever a handler returns', () => {
     expect(contracts.map((contract) => [contract.queue, countedOutcomes(contract)])).toEqual([
       ['healthcheck', ['logged']],
       ['create_item', ['created']],

@@ -241,7 +241,7 @@ describe('messaging under faults', () => {
     frames.close()
   }, 60_000)
 
-  it('writes one line about bad messages that an alarm keeps from their dead letters, and one when that is over', async () => {
+  it('writes one line about bad messages that an alarm keeps from being dead-lettered, and one when it ends', async () => {
     const frames = await startFrameProxy(underTest.server)
     const lines: { level: string; message: string; fields: object }[] = []
     const to = (level: string) => (fields: object, message: string) => void lines.push({ level, message, fields })
@@ -254,7 +254,7 @@ describe('messaging under faults', () => {
     for (let n = 0; n < 2_000; n += 1) channel.sendToQueue(queue, Buffer.from('{}'), { messageId: `bad-${n}` })
     const { prefetch } = config
     await eventually(() => expect(service.value('messages_held', { queue })).toBe(prefetch), 20_000)
-    // Each of the batch is tried again every 50 ms.
+    // Each message of the batch is retried every 50 ms.
     await new Promise((resolve) => setTimeout(resolve, 2_000))
     const blocked = `cannot dead-letter a message of ${queue}: the broker blocks publishing: memory`
     expect(consumer.notReady()).toContain('memory')
@@ -280,7 +280,7 @@ describe('messaging under faults', () => {
     frames.close()
   }, 60_000)
 
-  /** A consumer with more in its queue than it may have in hand, which does nothing until `go`. */
+  /** A consumer with more in its queue than it may have in flight, which does nothing until `go`. */
   const overfull = async () => {
     const service = countingService()
     const producer = await start()
@@ -495,7 +495,7 @@ describe('messaging under faults', () => {
     const replies: string[] = []
     await channel.consume(replyTo, (message) => void replies.push(message?.properties.correlationId), { noAck: true })
     const counted = (name: string, labels = {}) => service.value(name, { queue: numbers.queue, ...labels })
-    // Those for publishing and for replies are the older ones of the three.
+    // Those for publishing and for replies are the older two of the three.
     proxy.cutAfterBytes(0)
     expect(proxy.cut(2)).toBe(2)
     await eventually(() => expect(consumer.notReady()).toBeDefined())

@@ -106,9 +106,9 @@ describe('a consumer whose dependency is down', () => {
     expect(logged.at(-1)).toBe('batch handled')
   })
 
-  it('logs at warn what it waits for, again each 30 s', async () => {
+  it('logs a warning with what it waits for, repeated every 30 s', async () => {
     warned.length = 0
-    // An hour is 36 s.
+    // An hour takes 36 s.
     const clock = { ...clockOf({}), nowMs: () => 100 * performance.now() }
     const fails = async () => {
       throw away()
@@ -123,7 +123,7 @@ describe('a consumer whose dependency is down', () => {
     expect(warned.filter((line) => line.startsWith('could not apply')).length).toBeLessThan(3)
   }, 30_000)
 
-  it('takes few messages at first while the dependency answers and messages fail all the same', async () => {
+  it('uses a small prefetch at first while the dependency is up and messages still fail', async () => {
     const batches: number[] = []
     let fails = true
     await consume(async (deliveries) => {

@@ -19,7 +19,7 @@ describe('a message id', () => {
 })
 
 describe('a derived id', () => {
-  it('is a UUIDv8, the same for the same parts and for no others', () => {
+  it('is a UUIDv8, the same for the same parts and different for others', () => {
     const parts = [['a', 'b'], ['a', 'c'], ['ab'], ['a', '', 'b'], ['a,b'], ['a"', '"b'], ['b', 'a'], []]
     const ids = parts.map((each) => derivedMessageId(...each))
     expect(ids.every((id) => validate(id) && version(id) === 8)).toBe(true)
@@ -27,7 +27,7 @@ describe('a derived id', () => {
     expect(parts.map((each) => derivedMessageId(...each))).toEqual(ids)
   })
 
-  it('never changes: a repeat may come to another version', () => {
+  it('never changes, because a repeat may reach another version', () => {
     expect(derivedMessageId('create_item', 'shop', '"k"')).toBe('1f6621c0-5e30-88b4-b73b-dbc587631c28')
   })
 })

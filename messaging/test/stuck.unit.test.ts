@@ -1,4 +1,4 @@
-// What the log says of messages that cannot be dead-lettered: a memory alarm with 2,000 of them used to write 11,650 lines.
+// The log lines about messages that cannot be dead-lettered. A memory alarm with 2,000 of them used to write 11,650 lines.
 import { expect, it } from '@jest/globals'
 import { NotAccepted } from '../src/errors.ts'
 import { Stuck } from '../src/incoming/stuck.ts'
@@ -19,7 +19,7 @@ function stuck() {
 const items = Array.from({ length: 2_000 }, (_, index) => index)
 const blocked = new NotAccepted('blocked', 'the broker blocks publishing: low on memory')
 
-it('is one line for a cause, then a count each 10 s, then one when it is over', () => {
+it('has one line for a cause, then a count every 10 s, then one when it ends', () => {
   const { lines, at, of } = stuck()
   for (at.ms = 0; at.ms <= 45_000; at.ms += 1_000) for (const item of items) of.failed(item, blocked)
   expect(of.notReady()).toBe('cannot dead-letter a message of create_item: the broker blocks publishing: low on memory')
@@ -39,7 +39,7 @@ it('is one line for a cause, then a count each 10 s, then one when it is over', 
   expect(at.changes).toBe(2)
 })
 
-it('has a line for each cause, and speaks at once when it begins anew', () => {
+it('has one line for each cause, and writes at once when it starts again', () => {
   const { lines, of } = stuck()
   of.failed(1, blocked)
   of.failed(1, new NotAccepted('disconnected', 'not connected'))

@@ -53,7 +53,7 @@ describe('supervision', () => {
     expect(opened).toHaveLength(2)
   })
 
-  it('logs at warn why it cannot be opened: at once, then each 30 s, however often it is tried', async () => {
+  it('logs a warning with the reason why it cannot be opened: at once, then every 30 s, however often it tries', async () => {
     const lines: unknown[][] = []
     const at = { ms: 0 }
     let attempts = 0
@@ -78,7 +78,7 @@ describe('supervision', () => {
     expect(lines).toHaveLength(2)
   })
 
-  it('says first what keeps closed the thing that it is opened on', async () => {
+  it('reports first that the thing it depends on is closed', async () => {
     let why: string | undefined = 'connection is not open: 127.0.0.1:5672: connect ECONNREFUSED'
     const channel = new Supervised({
       name: 'channel',

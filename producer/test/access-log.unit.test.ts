@@ -105,7 +105,7 @@ describe('the access log', () => {
     ])
   })
 
-  it('writes one line at warn for a request that could not be served, with what the client is not told', async () => {
+  it('logs one warning for a failed request, with the details that the client does not get', async () => {
     const { app, lines } = appUnderTest({ broker: failing(new NotAccepted('blocked', 'memory alarm')) })
     await request(app).post('/create_item').send(apple)
     expect(lines).toMatchObject([

@@ -12,7 +12,7 @@ describe('the command line of dead-letters', () => {
     expect(parse('export create_item.dead-letter')).toEqual({ verb: 'export', queues: ['create_item'] })
   })
 
-  it('chooses by ids, by reason, or all, and at most so many', () => {
+  it('selects by ids, by reason, or all, up to a maximum', () => {
     const redrive = { verb: 'redrive', queue: 'create_item', dryRun: false, most: undefined, isWaiting: true }
     expect(parse('redrive create_item --all')).toEqual({ ...redrive, choice: { by: 'all' } })
     expect(parse('redrive create_item --id a --id b')).toEqual({

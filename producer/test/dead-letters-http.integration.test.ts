@@ -90,7 +90,7 @@ describe('/dead_letters on RabbitMQ', () => {
     expect(await peer.ids(QUEUE, 25)).toEqual(ids(25))
   })
 
-  it('waits for the outcomes where that is preferred, and tells each', async () => {
+  it('waits for the outcomes with Prefer: wait, and reports each', async () => {
     const config = rabbitmqEnvironment.parse(serversEnvironment(space))
     const consumer = await openBroker(config, quietService)
     await consumer.consume(createItem, async () => [], consumerEnvironment.parse({}))

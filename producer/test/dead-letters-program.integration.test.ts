@@ -202,7 +202,7 @@ describe('the program dead-letters', () => {
     expect(unwritten.err()).toContain(`! this is not in the log ${path}: ENOENT`)
   }, 60_000)
 
-  it('tells what became of what it put back, leaves that in the log, and says by the exit code whether all was applied', async () => {
+  it('reports the outcomes of what it redrove, logs them, and shows by the exit code whether all were applied', async () => {
     const broker = await openBroker(rabbitmqEnvironment.parse(serversEnvironment(space)), quietService)
     const handler: Handler<Item, { outcome: 'created' }> = async (deliveries) =>
       deliveries.map(({ body: { sku } }) =>
@@ -242,7 +242,7 @@ describe('the program dead-letters', () => {
     }
   }, 60_000)
 
-  it('says what it does not know when it is interrupted while it waits for the outcomes', async () => {
+  it('reports the unknown outcomes when it is interrupted while it waits', async () => {
     await peer.setAside(3)
     const { child, ended, out, err } = start(['redrive', QUEUE, '--all'])
     await eventually(() => expect(out()).toContain('redriven 3 of 3'), 30_000)

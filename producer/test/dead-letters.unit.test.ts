@@ -103,20 +103,17 @@ describe('/dead_letters', () => {
     expect(asked).toEqual([])
   })
 
-  it.each(['redrive', 'discard'])(
-    'rejects an Idempotency-Key for %s, where a repeat is meant to do more',
-    async (verb) => {
-      const { app, asked } = withDesk()
-      const response = await asAdmin(app)
-        .post(`/dead_letters/create_item/${verb}`)
-        .set('Idempotency-Key', '"a"')
-        .send({ all: true })
-      expect([response.status, response.body.errors]).toMatchObject([400, [{ path: 'Idempotency-Key' }]])
-      expect(asked).toEqual([])
-    },
-  )
+  it.each(['redrive', 'discard'])('rejects an Idempotency-Key for %s, because a repeat does more', async (verb) => {
+    const { app, asked } = withDesk()
+    const response = await asAdmin(app)
+      .post(`/dead_letters/create_item/${verb}`)
+      .set('Idempotency-Key', '"a"')
+      .send({ all: true })
+    expect([response.status, response.body.errors]).toMatchObject([400, [{ path: 'Idempotency-Key' }]])
+    expect(asked).toEqual([])
+  })
 
-  it('names the queues that there are, for one that there is not', async () => {
+  it('names the existing queues when one does not exist', async () => {
     const response = await asAdmin(withDesk().app).get('/dead_letters/orders')
     expect(response.status).toBe(404)
     expect(response.body.detail).toContain('healthcheck, create_item, stock_management, order_processing')

@@ -76,7 +76,7 @@ describe('Idempotency-Key', () => {
   })
 
   it.each(COMMANDS)('gives a message of %s the same id each time, and the same body', async (path, body, { queue }) => {
-    // Two applications, as two replicas: they share nothing.
+    // Two applications, like two replicas: they share nothing.
     const [one, other] = [appUnderTest(), appUnderTest()]
     const answers = [
       await post(one, KEY, body, path),
@@ -109,7 +109,7 @@ describe('Idempotency-Key', () => {
     expect(second).toBe(first)
   })
 
-  it('names another message for another key, path, or API key, and the same one after an API key was rotated', async () => {
+  it('gives another message id for another key, path, or API key, and the same one after an API key was rotated', async () => {
     const sha256 = (key: string) => createHash('sha256').update(key).digest('hex')
     const lines = [`shop write ${sha256('k1')}`, `shop write ${sha256('k2')}`, `depot write ${sha256('k3')}`]
     const under = appUnderTest({ environment: { API_KEYS: lines.join('\n') } })

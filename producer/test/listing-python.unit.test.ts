@@ -29,7 +29,7 @@ describe("a Python peer's list", () => {
     expect(response.text).toBe('[{"sku":null,"name":null,"label":null,"price":null,"quantity":null}]')
   })
 
-  it('shows no item without a quantity as one with too few', async () => {
+  it('does not list an item without a quantity as below a quantity', async () => {
     const { app, rabbitmq } = appUnderTest()
     await repliesWith(
       rabbitmq,

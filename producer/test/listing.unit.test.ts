@@ -87,8 +87,8 @@ describe('GET /order_processing', () => {
     expect(seen).toEqual([{ 'x-after': 0, 'x-limit': 1_000, ...headers }])
   })
 
-  it('holds no item that is not below the quantity when consumer four ignores the filter', async () => {
-    // As one of an earlier version does.
+  it('lists only items below the quantity, even if consumer four ignores the filter', async () => {
+    // Like one of an earlier version.
     const pages = [rows.slice(0, 2), rows.slice(5, 7), rows.slice(2, 4)].map((page) => JSON.stringify(page.map(shown)))
     const { app } = appUnderTest({ broker: { requester: pagesInTurn(pages) } })
     const response = await request(app).get('/order_processing?quantity_below=3')

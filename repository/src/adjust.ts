@@ -68,7 +68,7 @@ interface Moved {
 /** Applies the changes of a batch one after the other. Each sees the result of the previous ones. */
 class Batch {
   readonly #items: ReadonlyMap<string, Item>
-  /** The change that each message made which was applied, by message id. */
+  /** The change that each applied message made, by message id. */
   readonly #applied: Map<string, Applied>
   readonly #moved: Moved[] = []
 
@@ -161,7 +161,7 @@ async function lockItems(sql: Sql, commands: readonly Adjust[]): Promise<Map<str
   return new Map(items.parse(rows).map((item) => [item.sku, item]))
 }
 
-/** By message id, the change that each of these messages made: known here also when the inbox has forgotten it. */
+/** By message id, the change that each of these messages made. Known even when the inbox has deleted the entry. */
 async function appliedBefore(sql: Sql, commands: readonly Adjust[]): Promise<Map<string, Applied>> {
   const ids = commands.filter(hasId).map(({ messageId }) => messageId)
   if (ids.length === 0) return new Map()

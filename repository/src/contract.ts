@@ -102,7 +102,7 @@ export interface PageRequest {
   /** Only items with exactly this sku or label. */
   readonly sku?: string
   readonly label?: string
-  /** Only items that have a smaller quantity; those without one are not among them. */
+  /** Only items with a smaller quantity. Items without a quantity are excluded. */
   readonly quantityBelow?: number
 }
 
@@ -124,7 +124,7 @@ export interface Inventory {
    * movement for each applied change. Rejects like `create`.
    */
   adjust(commands: readonly Command<Adjustment>[]): Promise<readonly AdjustOutcome[]>
-  /** Movements in the order of their id, as `page` pages. */
+  /** Movements in the order of their id, selected by `page`. */
   movements(request: MovementsRequest): Promise<{ movements: Movement[]; next: number }>
   /** What is recorded about the messages with this id, oldest first. */
   recorded(messageId: string): Promise<Recorded>

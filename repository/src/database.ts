@@ -1,4 +1,4 @@
-// The database: waits for MySQL and its schema, lends connections, runs transactions, reports whether it is ready.
+// The database: waits for MySQL and its schema, lends connections, runs transactions, and reports whether it is ready.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { MysqlConfig } from './config.ts'
 import { type Connections, connectionsTo, type Lent } from './connections.ts'
@@ -20,7 +20,7 @@ const PAUSE_MAX_MS = 10
 const PAUSES_GROW_FOR = 8
 /** Milliseconds that a readiness check may take, less than runtime allows for one. */
 const PING_MOST_MS = 1_500
-/** While MySQL cannot be used at start, the log says why this often. */
+/** How often the log repeats why MySQL cannot be used during the start. */
 const SAID_EVERY_MS = 30_000
 
 export interface Database {
@@ -35,7 +35,7 @@ export interface Database {
    * lost.
    */
   transaction<T>(work: (sql: Sql, attempt: number) => Promise<T>): Promise<T>
-  /** Why MySQL cannot be used now, or not for `operation`, in one sentence; undefined when it can. */
+  /** Why MySQL cannot be used now, or not for `operation`, in one sentence. Undefined when it can. */
   notReady(operation?: Operation): Promise<string | undefined>
   close(): Promise<void>
 }
@@ -120,7 +120,7 @@ class MysqlDatabase implements Database {
     }
   }
 
-  /** Callers share a check that is under way. */
+  /** Callers share a check that is already running. */
   notReady(operation?: Operation): Promise<string | undefined> {
     const underWay = this.#checks.get(operation)
     if (underWay !== undefined) return underWay

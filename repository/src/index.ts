@@ -1,4 +1,4 @@
-// The public face of the repository.
+// The public exports of the repository.
 export {
   type MysqlConfig,
   mysqlEnvironment,

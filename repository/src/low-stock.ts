@@ -1,4 +1,4 @@
-// Reports how many items have little stock left: fewer than the operator says.
+// Reports how many items have low stock, which means below the operator's threshold.
 import { z } from 'zod'
 import type { Database } from './database.ts'
 import { sentenceOf } from './errors.ts'
@@ -7,7 +7,7 @@ import { pause } from './waiting.ts'
 
 /** Time between two counts. */
 const EVERY_MS = 60_000
-/** A pause is at least this many times as long as the count before it took: it reads the whole table. */
+/** A pause is at least this many times as long as the previous count, which reads the whole table. */
 const PAUSE_FACTOR = 100
 
 export interface LowStockWatch {
@@ -21,7 +21,7 @@ type MeasuringService = Pick<Service, 'log' | 'stopping'> & {
 
 const counted = z.tuple([z.object({ low: z.coerce.number() })])
 
-/** Counts now and every minute the items with a quantity below `below`, and sets the gauge; with 0 it does nothing. Errors are logged, never thrown. */
+/** Counts the items with a quantity below `below`, now and every minute, and sets the gauge. With 0 it does nothing. Errors are logged, never thrown. */
 export function watchLowStock(
   database: Pick<Database, 'use'>,
   below: number,

@@ -17,9 +17,9 @@ import { pause } from './waiting.ts'
 export { MigrationRefused }
 
 const PAUSE_MS = 500
-/** While MySQL does not answer, the log says why this often. */
+/** How often the log repeats that MySQL does not respond. */
 const SAID_EVERY_MS = 30_000
-/** Time that DDL waits for open transactions on the table, for example of a Python consumer, in seconds. */
+/** Seconds that DDL waits for open transactions on the table, for example of a Python consumer. */
 const METADATA_LOCK_S = 30
 const LOCK_WAIT_TIMEOUT = 1205
 /**
@@ -101,7 +101,7 @@ async function connected(config: MysqlConfig, log: Log): Promise<{ source: DataS
       if (refusals >= config.servers.length) throw refused(server, config, error)
       if (performance.now() > deadline) throw asTransient(error)
       const waits = `waiting for MySQL on ${addressOf(server)}: ${why}`
-      // At a level that is shown: whoever started this waits too.
+      // Logged at a visible level, because whoever started this waits too.
       if (line.due(waits) !== undefined) log.warn({ server: addressOf(server) }, waits)
       await pause(PAUSE_MS, never)
     }

@@ -153,7 +153,7 @@ class Stock {
   }
 
   page({ after, limit, sku, label, quantityBelow }: PageRequest): { items: StockItem[]; next: number } {
-    // A Map keeps the order of insertion, which is the order of the ids.
+    // A Map keeps insertion order, which is the order of the ids.
     const found = [...this.#items.values()].filter(
       ({ id, item }) =>
         id > after &&

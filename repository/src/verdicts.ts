@@ -1,4 +1,4 @@
-// How a message is judged against what is stored already, in MySQL and in memory alike.
+// Compares a message with stored data, for MySQL and the in-memory inventory.
 import type { Adjustment, AdjustOutcome, Movement, NewItem, StockItem } from './contract.ts'
 
 /** A stored item. One from the Python suite may lack anything but its sku. */
@@ -43,16 +43,16 @@ export function adjusted(item: Quantity | undefined, { sku, change }: Adjustment
   return { kind: 'adjusted', quantity, repeated: false }
 }
 
-/** A change that was applied. */
+/** An applied change. */
 export type Applied = Pick<Movement, 'sku' | 'change' | 'reason' | 'quantityAfter'>
 
-/** The outcome for a message id under which a change was applied. The inbox may have removed its fingerprint; the movement stays. */
+/** The outcome for a message id whose change was applied. The inbox may have deleted its fingerprint, but the movement stays. */
 export function toldAgain(messageId: string, { sku, change, reason }: Adjustment, applied: Applied): AdjustOutcome {
   if (applied.sku !== sku || applied.change !== change || applied.reason !== reason)
     return { kind: 'message-id-reused', error: reused(messageId) }
   return { kind: 'adjusted', quantity: applied.quantityAfter, repeated: true }
 }
 
-/** The sentence for a change of stock without a message id. */
+/** The message for a change of stock without a message id. */
 export const withoutId =
   'a change of stock needs a message id: without one, a repeat could not be told from another change'

@@ -38,7 +38,7 @@ describe('openDatabase', () => {
     const opening = openDatabase(through(mysql.config, free.port), service)
     await until(() => service.lines.some((line) => /^waiting for MySQL on \S+: .*ECONNREFUSED/.test(line)))
     expect(service.whyStarting()).toMatch(/^waiting for MySQL on 127\.0\.0\.1:\d+: .*ECONNREFUSED/)
-    // Once for all attempts within 30 s, and the schema's line like it.
+    // Once for all attempts within 30 s. The same applies to the line about the schema.
     await new Promise((resolve) => setTimeout(resolve, 500))
     expect(service.warned).toEqual([expect.stringMatching(/^waiting for MySQL on \S+: .*ECONNREFUSED/)])
     const proxy = await startTcpProxy(mysql.server, free.port)

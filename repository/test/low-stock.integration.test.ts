@@ -1,4 +1,4 @@
-// The watch on low stock counts the items with fewer than the operator says, and none without a quantity.
+// The low-stock monitor counts the items below the operator's threshold, and none without a quantity.
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { eventually } from 'testkit'
 import { type Database, openDatabase } from '../src/database.ts'
@@ -9,7 +9,7 @@ import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
 
 jest.setTimeout(60_000)
 
-describe('the watch on low stock', () => {
+describe('the low-stock monitor', () => {
   let mysql: MysqlUnderTest
   let database: Database
   let service: ServiceUnderTest
@@ -60,7 +60,7 @@ describe('the watch on low stock', () => {
     await watching.close()
   })
 
-  it('counts nothing unless the operator says what is low', async () => {
+  it('counts nothing unless the operator sets a threshold', async () => {
     const watching = watch(0, { use: () => Promise.reject(new Error('was used')) })
     await watching.close()
     expect([seen, service.lines]).toEqual([[], []])

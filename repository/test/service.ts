@@ -3,9 +3,9 @@ import type { Service } from '../src/service.ts'
 
 export interface ServiceUnderTest extends Service {
   readonly lines: string[]
-  /** Those at level warn. */
+  /** The warnings. */
   readonly warned: string[]
-  /** Why the start is not over, as /readyz would tell it now. */
+  /** Why the start is not complete, as /readyz would report it now. */
   whyStarting(): string | undefined
   stop(): void
 }

@@ -91,8 +91,8 @@ function row(name: string, type: MetricRow['type'], labels: readonly string[], h
 }
 
 /**
- * A registry of the suite's and the process's metrics, and the meter that feeds it. A metric is exported from the first time it
- * is counted or observed, also with 0: what can never happen in a service is not there.
+ * A registry of the suite's and the process's metrics, and the meter that updates it. A metric is exported once it was
+ * counted or observed, even with 0, so a metric that cannot occur in a service is missing there.
  */
 export function createMeter(service: string): { meter: Meter; registry: Registry } {
   const registry = new Registry()

@@ -1,6 +1,6 @@
-// A log line that would be written again and again: written at once, then once in a while, with how often it would have been.
+// A log line with a persistent cause: written at once, then at intervals with the number of lines it stands for.
 
-/** More causes at once are not told apart: the oldest is forgotten, and written at once when it comes again. */
+/** Maximum number of causes at once. Beyond it the oldest is forgotten, and written at once when it occurs again. */
 const CAUSES_MAX = 100
 
 export class RepeatedLine {
@@ -13,7 +13,7 @@ export class RepeatedLine {
     this.#nowMs = nowMs
   }
 
-  /** Returns how many lines of this cause the line stands for when it is to be written now; undefined when it is not. */
+  /** If the line is to be written now, returns how many lines of this cause it stands for. Otherwise undefined. */
   due(cause: string): number | undefined {
     const nowMs = this.#nowMs()
     const known = this.#causes.get(cause)
@@ -31,7 +31,7 @@ export class RepeatedLine {
     return count
   }
 
-  /** It is over: the next line of any cause is written at once. */
+  /** The cause has ended, so the next line of any cause is written at once. */
   reset(): void {
     this.#causes.clear()
   }

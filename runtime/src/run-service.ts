@@ -18,7 +18,7 @@ import type { Owned } from './ownership.ts'
 import type { Service } from './service.ts'
 import { whole } from './variables.ts'
 
-/** Where the admin port is unless the service or ADMIN_PORT says otherwise. */
+/** The default admin port, which the service and ADMIN_PORT can change. */
 const ADMIN_PORT = 9090
 
 const shutdownEnvironment = z
@@ -29,7 +29,7 @@ const shutdownEnvironment = z
   })
   .transform((v) => ({ timeoutMs: v.SHUTDOWN_TIMEOUT_MS }))
 
-/** The sections that every service has besides its own. */
+/** The sections that every service has in addition to its own. */
 export const runtimeSections = (adminPort = ADMIN_PORT) => ({
   log: logEnvironment,
   admin: adminEnvironment(adminPort),

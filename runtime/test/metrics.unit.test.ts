@@ -1,4 +1,4 @@
-// Counting and measuring by the listed names only, and the text that Prometheus reads.
+// Counting and measuring under listed names only, and the text that Prometheus reads.
 import { spawnSync } from 'node:child_process'
 import { describe, expect, it } from '@jest/globals'
 import { createMeter, METRICS } from '../src/index.ts'
@@ -19,7 +19,7 @@ describe('the meter', () => {
     expect(lines).toContain('ims_rpc_duration_seconds_bucket{le="0.025",service="s",queue="q"} 1')
   })
 
-  it('shows a metric from the first time it is counted or observed, also with 0, and no other', async () => {
+  it('exports a metric once it was counted or observed, even with 0, and no other', async () => {
     const { meter, registry } = createMeter('s')
     const shown = async () => [...(await registry.metrics()).matchAll(/^# TYPE ims_(\w+) /gm)].map(([, name]) => name)
     expect(await shown()).toEqual([])
@@ -39,14 +39,14 @@ describe('the meter', () => {
       else meter.observe(name.replace(/^ims_/, ''), 1, values)
     }
     const text = await registry.metrics()
-    // Those of the process are the library's.
+    // The library defines the metrics of the process.
     const ours = text.split('\n').filter((line) => /^(# (HELP|TYPE) )?ims_/.test(line))
     expect(ours.filter((line) => line.startsWith('# TYPE'))).toHaveLength(METRICS.length)
     const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: `${ours.join('\n')}\n` })
     expect({ status, said: `${stdout}${stderr}` }).toEqual({ status: 0, said: '' })
   })
 
-  it('explains every metric in one sentence', () => {
+  it('describes every metric in one sentence', () => {
     for (const { name, help } of METRICS)
       expect([name, help]).toEqual([name, expect.stringMatching(/^[A-Z0-9].*[^.]\.$/)])
   })

@@ -1,4 +1,4 @@
-// How often a line is written whose cause does not go away.
+// How often a line with a persistent cause is written.
 import { expect, it } from '@jest/globals'
 import { RepeatedLine } from '../src/repeated-line.ts'
 
@@ -7,7 +7,7 @@ function line() {
   return { at, line: new RepeatedLine(30_000, () => at.ms) }
 }
 
-it('is written at once, then each 30 s, with how many it stands for', () => {
+it('is written at once, then every 30 s, with the number of lines it stands for', () => {
   const { at, line: of } = line()
   const said: unknown[] = []
   for (at.ms = 0; at.ms <= 65_000; at.ms += 5_000) {
@@ -21,7 +21,7 @@ it('is written at once, then each 30 s, with how many it stands for', () => {
   ])
 })
 
-it('is written at once for another cause, and for any after it was over', () => {
+it('is written at once for another cause, and for any cause after the end', () => {
   const { line: of } = line()
   expect([of.due('a'), of.due('b'), of.due('a')]).toEqual([1, 1, undefined])
   of.reset()

@@ -1,4 +1,4 @@
-// `npm run dead-letters` and `npm run message` find the broker of the suite that runs here by themselves.
+// `npm run dead-letters` and `npm run message` find the broker of the running suite by themselves.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -84,8 +84,8 @@ it('prefers the broker in the environment to a running suite', async () => {
   expect({ code, output }).toEqual({ code: 69, output: expect.stringContaining('ECONNREFUSED') })
 })
 
-it('asks on the broker of the suite that runs here where a message is', async () => {
-  // Nobody answers the question.
+it('queries the state of a message on the broker of the running suite', async () => {
+  // Nobody replies to the query.
   expect(await run(['an-id'], {}, 'message')).toMatchObject({
     code: 69,
     output: expect.stringContaining('no reply from message_status'),

@@ -1,4 +1,4 @@
-// `npm run logs` shows the last lines of each service's log, then what is added, also when a new file has taken its place.
+// `npm run logs` shows the last lines of each service's log, then new ones, even after a new file has replaced it.
 import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

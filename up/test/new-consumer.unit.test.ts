@@ -1,4 +1,4 @@
-// `npm run new` refuses names that are taken or not valid, and leaves nothing behind when a file cannot be written.
+// `npm run new` rejects names that are taken or invalid, and leaves nothing behind when a file cannot be written.
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,13 +29,13 @@ describe('newConsumer', () => {
     expect(() => newConsumer(ROOT, queue, consumer)).toThrow(why)
   })
 
-  it('refuses a folder that is there already', () => {
+  it('rejects a folder that already exists', () => {
     const pieces = newConsumer(ROOT, 'adjust_everything', 'consumer_nine')
     const taken = { file: 'README.md', to: 'x' }
     expect(() => textsAfter(ROOT, [...pieces, taken])).toThrow('README.md exists already')
   })
 
-  it('refuses files in which the place of a change is gone', () => {
+  it('rejects files in which the place of a change is missing', () => {
     expect(() => textsAfter(ROOT, [{ file: 'README.md', from: 'not there', to: '' }])).toThrow(
       'README.md does not contain:\nnot there',
     )
@@ -64,7 +64,7 @@ describe('writeAll', () => {
     ])
   })
 
-  it('leaves everything as it was when one cannot be written', () => {
+  it('restores everything when a file cannot be written', () => {
     const texts = new Map([
       ['old', 'new'],
       ['a/b/c', 'text'],

@@ -97,7 +97,7 @@ describe('a service that dies', () => {
     expect(snapshot().process?.pid).not.toBe(first?.pid)
   })
 
-  it('is said to have ended, not to have died, when it was stopped and finished its work', async () => {
+  it('is reported as ended, not as died, when it was stopped and finished its work', async () => {
     const script = "process.on('SIGTERM', () => process.exit(0)); setInterval(() => {}, 1000); console.log('on')"
     const { snapshot } = bound(supervise(script, { ...policy, firstMs: 60_000, longestMs: 60_000 }))
     await eventually(() => lines.includes('on'), 'its first line')
@@ -106,7 +106,7 @@ describe('a service that dies', () => {
     expect(snapshot()).toMatchObject({ state: 'restarting', lastEnd: 'ended (exit code 0)' })
   })
 
-  it('before it lived, because the program does not exist, is reported like any other', async () => {
+  it('is reported in the same way when its program does not exist', async () => {
     supervise('', policy, [join(directory, 'no-such-program')])
     await eventually(() => deaths.length >= 1, 'a death')
     expect(deaths[0]?.exit.lastLines.join()).toContain('ENOENT')

@@ -1,4 +1,4 @@
-// What happens to RabbitMQ: killed, restarted, connections closed by force, alarms, a queue deleted.
+// Faults of RabbitMQ: killed, restarted, connections closed by force, alarms, a queue deleted.
 import { eventually } from 'testkit'
 import { replicasOf } from '../world.ts'
 import type { Fault, Scene } from './fault.ts'

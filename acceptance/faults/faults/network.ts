@@ -1,4 +1,4 @@
-// What happens on the way: latency, little bandwidth, a black hole, resets, half-closed connections, cuts in the middle of a frame.
+// Faults of the network: latency, little bandwidth, a black hole, resets, half-closed connections, cuts in the middle of a frame.
 import type { TcpProxy, Weather } from 'testkit'
 import { becomesTrue } from './broker.ts'
 import type { Fault, Group, Scene } from './fault.ts'

@@ -50,10 +50,10 @@ const KNOWN = new Set([200, 201, 202, 404, 408, 409, 422, 503, 504])
 /** Every item name starts with this. A connection with the wrong character set would corrupt it. */
 export const ITEM = 'größe😀'
 
-/** Of every item when it is created. */
+/** The initial quantity of every item. */
 export const QUANTITY = 7
 
-/** An item that tells its attempt by its name. */
+/** An item whose name identifies its attempt. */
 export const itemOf = (name: string, sku: string): Item => ({
   sku,
   name,
@@ -69,11 +69,11 @@ export async function create(sender: Sender, sku: string, waitS?: number): Promi
   return attempt
 }
 
-/** An item that is still to be sent. */
+/** An item that has not been sent yet. */
 export const begunItem = ({ history }: Sender, sku: string): Attempt =>
   history.begin({ id: history.unique(ITEM), kind: 'create', queue: 'create_item', sku })
 
-/** Sends it; with `key`, an Idempotency-Key, as often as one likes. */
+/** Sends it; with `key`, an Idempotency-Key, any number of times. */
 export async function sendItem(sender: Sender, attempt: Attempt, sku: string, waitS?: number, key?: string) {
   attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
   const answer = await post(sender, '/create_item', itemOf(attempt.id, sku), waitS, key)
@@ -82,7 +82,7 @@ export async function sendItem(sender: Sender, attempt: Attempt, sku: string, wa
   if (answer?.status === 422 || answer?.problem === 'duplicate-sku') attempt.told = 'refused'
 }
 
-/** POST /stock_management; with `waitS` the effect is asked for as well. */
+/** POST /stock_management. With `waitS` the outcome is requested as well. */
 export async function remove(sender: Sender, sku: string, waitS?: number): Promise<Attempt> {
   const { history } = sender
   const attempt = history.begin({ id: history.unique('delete'), kind: 'delete', queue: 'stock_management', sku })
@@ -94,7 +94,7 @@ export async function remove(sender: Sender, sku: string, waitS?: number): Promi
   return attempt
 }
 
-/** POST /stock_adjustment; with `waitS` the effect is asked for as well. The movement names its attempt by its reason. */
+/** POST /stock_adjustment. With `waitS` the outcome is requested as well. The reason of the movement identifies its attempt. */
 export async function adjust(sender: Sender, sku: string, change: number, waitS?: number): Promise<Attempt> {
   const { history } = sender
   const id = history.unique('adjust')
@@ -210,7 +210,7 @@ function settle(history: History, attempt: Attempt, answer: Answered | undefined
   attempt.said = `${status} ${problem}`.trim()
   attempt.messageId ??= messageId
   if (messageId !== undefined) attempt.answer = 'accepted'
-  // Sent before, it may be stored although this time it is not.
+  // It may be stored by an earlier attempt although this one was not accepted.
   else if (problem === 'not-accepted' && attempt.asked + attempt.unasked === 1) attempt.answer = 'not accepted'
   else if (attempt.answer === 'not accepted') attempt.answer = 'unknown'
   if (!KNOWN.has(status)) history.lie(`${attempt.kind} answered ${status}: ${answer.text.slice(0, 200)}`, attempt.sku)

@@ -237,7 +237,7 @@ const refusedOrNot: Scenario = {
   },
 }
 
-/** As docs/api.md tells a client to do it. */
+/** As docs/api.md recommends to clients. */
 const sentUntilTold: Scenario = {
   name: 'a create is sent with one key until its outcome is told, and once more after the delete',
   weight: 10,

@@ -1,4 +1,4 @@
-// What happens to the suite, as Prometheus sees it, and which alerts ring: a table of series that differ from those of a suite that is well.
+// Scenarios for the alerts: each row lists the series that differ from those of a healthy suite, and the alerts that must fire.
 import { services } from '@ims/accounts/suite'
 
 /** Promtool's notation for the values of a series, one every ten seconds unless the scenario sets `everyS`. */

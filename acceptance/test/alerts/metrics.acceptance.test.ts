@@ -1,4 +1,4 @@
-// Every counter against the truth of a run: what was sent and answered, what the tables and the dead letters hold, after a restart and in batches.
+// Compares every counter with what really happened in a run: requests and responses, tables and dead letters, after a restart and in batches.
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
 import { eventually, serversUnderTest, startTcpProxy, type TcpProxy } from 'testkit'
 import { call, item } from '../http.ts'
@@ -14,7 +14,7 @@ beforeAll(async () => {
   const { servers, space } = await serversUnderTest('metrics')
   database = await startTcpProxy(space.mysql)
   stack = await startStackOn(servers, space, {
-    // Held for as long as the test wants, and questions that nobody answers end soon.
+    // Messages are held as long as the test needs, and unanswered queries end soon.
     env: { CONSUMER_HOLD_MOST_MS: '120000', CONSUMER_RETRY_MOST_MS: '500', RPC_TIMEOUT_MS: '3000' },
     envOf: (name) =>
       name.startsWith('consumer_two') ? { MYSQL_HOST: '127.0.0.1', MYSQL_PORT: String(database.port) } : {},
@@ -38,7 +38,7 @@ async function samplesOf(service: ServiceName, names: RegExp): Promise<Samples> 
   return samples
 }
 
-/** The counters that have counted anything, of the process that runs now and of `before`. */
+/** The counters with a value, of the current process and of `before`. */
 async function counted(service: ServiceName, before: Samples = new Map()): Promise<Record<string, number>> {
   const now = await samplesOf(service, /_total$/)
   const names = [...new Set([...before.keys(), ...now.keys()])]
@@ -49,7 +49,7 @@ async function counted(service: ServiceName, before: Samples = new Map()): Promi
   )
 }
 
-it('each counter says what happened, and there are no others', async () => {
+it('each counter is correct, and there are no others', async () => {
   const answered: Record<string, number> = {}
   const ask = async (method: string, path: string, json?: unknown, headers: Record<string, string> = {}) => {
     const { status } = await call(`${stack.http}${path}`, { method, json, headers })
@@ -66,7 +66,7 @@ it('each counter says what happened, and there are no others', async () => {
     (await samplesOf('consumer_two', /^messages_held$/)).get('messages_held{queue="create_item"}')
   const created = 'messages_applied_total{outcome="created",queue="create_item"}'
 
-  // Many at once, so that they are applied in batches; among them bad ones, of which nobody waits to hear.
+  // Many at once, so that they are applied in batches, with some bad ones among them whose sender does not wait.
   await Promise.all(Array.from({ length: BATCH }, (_, n) => create(n)))
   await eventually(async () => expect(await applied()).toBe(BATCH), 20_000)
   for (const n of [1, 2, 3, 4, 5]) expect(await create(n)).toBe(200)
@@ -78,7 +78,7 @@ it('each counter says what happened, and there are no others', async () => {
   expect(await ask('GET', '/nothing')).toBe(404)
   expect(await ask('PROPFIND', '/healthcheck')).toBe(405)
 
-  // All that is in hand is held while the database is away, and nothing is lost by it.
+  // All messages in flight are held while the database is down, and none is lost.
   await database.close()
   await Promise.all(Array.from({ length: HELD }, (_, n) => create(1_000 + n)))
   await eventually(async () => expect(await held()).toBe(HELD), 20_000)
@@ -117,7 +117,7 @@ it('each counter says what happened, and there are no others', async () => {
       'messages_confirmed_total{queue="stock_management"}': 7,
       'messages_confirmed_total{queue="healthcheck"}': 4,
       'messages_confirmed_total{queue="order_processing"}': 3,
-      // It tells a consumer that a refusal was heard.
+      // It acknowledges a refusal to the consumer.
       'messages_confirmed_total{queue="replies"}': 2,
       'replies_missing_total{queue="order_processing"}': 1,
       'http_requests_failed_total{reason="no-reply",route="/order_processing",status="504"}': 1,
@@ -129,7 +129,7 @@ it('each counter says what happened, and there are no others', async () => {
     expect(await counted('consumer_two', before)).toEqual({
       'messages_consumed_total{queue="create_item"}': accepted,
       [created]: rows,
-      // How often it tried while the database was away is chance.
+      // The number of attempts while the database was down is random.
       'messages_retried_total{queue="create_item"}': expect.any(Number),
       'messages_dead_lettered_total{queue="create_item",reason="duplicate-sku"}': 5,
       'messages_refused_told_total{queue="create_item",reason="duplicate-sku"}': 2,
@@ -154,7 +154,7 @@ it('each counter says what happened, and there are no others', async () => {
   expect(await stack.deadLetters('create_item')).toHaveLength(5)
 }, 180_000)
 
-it('a counter that can never move on a service is not exported there', async () => {
+it('a counter that a service can never increase is not exported there', async () => {
   await stack.start('consumer_four')
   await stack.ready('consumer_four')
   const names: Partial<Record<ServiceName, string[]>> = {}

@@ -46,9 +46,9 @@ const OF_KUBERNETES = ['kube_cronjob_status_last_successful_time', 'kube_cronjob
 const OF_PROCESSES = ['process_start_time_seconds']
 /** Prometheus' own, one for each target: https://prometheus.io/docs/concepts/jobs_instances */
 const OF_PROMETHEUS = ['up']
-/** The labels of our metrics, besides those that Prometheus gives to every target. */
+/** The labels of our metrics, in addition to those that Prometheus adds to every target. */
 const LABELS = ['service', 'le', 'job', 'instance', ...METRICS.flatMap(({ labels }) => labels)]
-/** Of others' metrics. */
+/** The labels of other programs' metrics. */
 const OTHER_LABELS = ['channel', 'cronjob']
 
 const prometheus = z.object({
@@ -104,11 +104,11 @@ const queries = [
   ...panels.flatMap(({ title, targets }) => targets.map(({ expr }) => ({ where: `panel ${title}`, expr }))),
 ]
 
-/** Every series that a service can show: a histogram is three. */
+/** Every series that a service can expose. A histogram has three. */
 const OURS = METRICS.flatMap(({ name, type }) =>
   type === 'histogram' ? [`${name}_bucket`, `${name}_sum`, `${name}_count`] : [name],
 )
-/** What the library adds for every process. */
+/** The metrics that the library adds for every process. */
 async function ofTheLibrary(): Promise<string[]> {
   const text = await createMeter('service').registry.metrics()
   return [...text.matchAll(/^# TYPE (\w+) /gm)].map(([, name = '']) => name)

@@ -1,4 +1,4 @@
-// The images: buildable alone, small, without anything that is not needed, and good citizens as process 1.
+// The images: each builds alone, is small, contains nothing unnecessary, and behaves well as process 1.
 import { services } from '@ims/accounts/suite'
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
@@ -8,7 +8,7 @@ const MINUTE_MS = 60_000
 const ABOVE_BASE_MOST_BYTES = 60_000_000
 const BASE = 'node:24.21.0-bookworm-slim'
 
-/** The libraries of the repository that each service is made of. */
+/** The libraries of the repository that each service uses. */
 const librariesOf = (service: string): string[] =>
   services.some(({ name, tables }) => name === service && tables)
     ? ['messaging', 'repository', 'runtime']

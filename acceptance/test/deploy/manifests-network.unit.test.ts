@@ -1,4 +1,4 @@
-// The network policies as files: which way is open between which two pods, on both of its ends.
+// The network policies as files: which connections between pods they allow, on both ends.
 import { services } from '@ims/accounts/suite'
 import { describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
@@ -62,7 +62,7 @@ describe('the network policies', () => {
     expect(ways('egress')).toEqual(ways('ingress'))
   })
 
-  it('let each service reach what it needs, and nothing else', () => {
+  it('let each service connect to what it needs, and to nothing else', () => {
     const podsOf = (some: typeof services) => some.map(({ name }) => name.replace('_', '-'))
     const users = [...podsOf(services.filter(({ tables }) => tables)), 'migrate', 'mysql-backup', 'mysql-restore']
     expect(ways('ingress')).toEqual(

@@ -51,7 +51,7 @@ const eachContainer = workloads.flatMap(({ kind, name, containers }) =>
 const runsForEver = ({ kind }: Workload) => ['Deployment', 'StatefulSet'].includes(kind)
 
 describe('the files of kubernetes/manifest', () => {
-  it('have the names that are expected of them', () => {
+  it('have the expected names', () => {
     const kinds = services.map(({ name }) => [name, 'deployment'] as const)
     for (const [component, kind] of [...kinds, ['rabbitmq', 'statefulset'], ['mysql', 'statefulset']] as const) {
       const name = component.replace('_', '-')
@@ -93,7 +93,7 @@ describe('the consumers', () => {
     })
   const [model = [], ...others] = CONSUMERS.filter(({ tables }) => tables).map(textsOf)
 
-  it('that use MySQL are alike but for their names', () => {
+  it('that use MySQL differ only in their names', () => {
     for (const other of others) expect(other).toEqual(model)
   })
 
@@ -292,7 +292,7 @@ describe('the overlays', () => {
     const { formula, target } = advanced.scalingModifiers
     const { prefetch, holdMostMs } = consumerEnvironment.parse({})
     const takes = (queue: QueueName) => (queues[queue] === 'query' ? Math.min(QUERY_PREFETCH_MAX, prefetch) : prefetch)
-    /** What KEDA compares with the target for each pod. The formula means the same in JavaScript. */
+    /** The value that KEDA compares with the target for each pod. The formula has the same meaning in JavaScript. */
     const wanted = (waiting: number, consumers: number): unknown =>
       runInNewContext(formula, {
         max: Math.max,
@@ -304,7 +304,7 @@ describe('the overlays', () => {
         ),
       })
 
-    it('when more messages wait than its pods take at once, by the queues that it consumes', () => {
+    it('when more messages wait than its pods prefetch, by the queues that it consumes', () => {
       const lengths = triggers.filter(({ type }) => type === 'rabbitmq')
       expect(lengths.map(({ name: queue, metadata: { queueName, value } }) => ({ queue, queueName, value }))).toEqual(
         consumes.map((queue) => ({ queue, queueName: queue, value: String(takes(queue)) })),
@@ -313,7 +313,7 @@ describe('the overlays', () => {
       expect(wanted(100_000, 2)).toBe(100_000)
     })
 
-    it('not on messages that are held: those in hand, and those of a queue that its consumers have left', () => {
+    it('not on held messages: those in flight, and those of a queue that its consumers have left', () => {
       const lengths = triggers.filter(({ type }) => type === 'rabbitmq')
       expect(lengths.map(({ metadata }) => metadata.excludeUnacknowledged)).toEqual(lengths.map(() => 'true'))
       expect(wanted(100_000, 0)).toBe(0)
@@ -327,7 +327,7 @@ describe('the overlays', () => {
           valueLocation: 'consumers',
         })),
       )
-      // Until they have left it, and KEDA has asked.
+      // Until they have left it, and KEDA has polled.
       const { stabilizationWindowSeconds } = advanced.horizontalPodAutoscalerConfig.behavior.scaleUp
       expect(stabilizationWindowSeconds).toBeGreaterThan(2 * (holdMostMs / 1_000 + pollingInterval))
     })

@@ -1,4 +1,4 @@
-// `npm run new` in a copy of the repository: the new consumer passes the checks and handles a message, and each piece that is taken away is named.
+// `npm run new` in a copy of the repository: the new consumer passes the checks and handles a message, and a missing piece is reported.
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,9 +13,9 @@ import { missingFor } from './suite-mirrors.ts'
 const QUEUE = 'measure_something'
 const CONSUMER = 'consumer_measured'
 const PIECES = newConsumer(ROOT, QUEUE, CONSUMER)
-/** What the suite test imports, and the handler, which the consumer's own test imports: seen by running both in the copy. */
+/** Imported by the suite test or, in the case of the handler, by the consumer's own test. Running both in the copy shows it. */
 const BY_OTHER_CHECKS = ['accounts/src/suite.ts', `${CONSUMER}/src/measure-something.ts`]
-/** Each piece, with the text of its file when all pieces but this one are there; undefined for no file. */
+/** Each piece, with the text of its file when only this piece is missing. Undefined for no file. */
 const CASES = PIECES.map((piece) => ({
   piece,
   file: piece.file,
@@ -42,7 +42,7 @@ beforeAll(async () => {
 afterAll(() => copy.remove())
 
 describe('what npm run new adds', () => {
-  it('is told, file by file, with what is left to write', () => {
+  it('is listed file by file, with what is left to write', () => {
     for (const { file, from } of PIECES)
       expect(report).toContain(`${from === undefined ? 'added  ' : 'changed'} ${file}\n`)
     expect(report).toContain('Left for you to write:\n- messaging/src/contracts.ts: the body and the result')
@@ -69,7 +69,7 @@ describe('what npm run new adds', () => {
     LIMIT_MS,
   )
 
-  it('is refused a second time, and changes nothing', async () => {
+  it('is refused a second time without any change', async () => {
     const before = readFileSync(join(copy.root, 'accounts/src/suite.ts'), 'utf8')
     const again = await inCopy('up/src/main.ts', 'new', 'command', QUEUE, '--consumer', CONSUMER)
     expect(again).toEqual({ code: 1, output: `✗ the queue ${QUEUE} exists already\n` })
@@ -96,7 +96,7 @@ describe('the new consumer, on real servers', () => {
   const admin = () => `http://127.0.0.1:${/"adminPort":(\d+)/.exec(log)?.[1]}`
   const handled = () => log.split('\n').filter((line) => line.includes(`${QUEUE} received`))
 
-  it('handles a message once, sets a bad one aside, counts both, and stops in peace', async () => {
+  it('handles a message once, dead-letters a bad one, counts both, and stops cleanly', async () => {
     stack.channel.sendToQueue(QUEUE, Buffer.from('{"sku":"A"}'), { messageId: 'good' })
     stack.channel.sendToQueue(QUEUE, Buffer.from('{"sku":1}'), { messageId: 'bad' })
     await eventually(async () =>
@@ -112,9 +112,9 @@ describe('the new consumer, on real servers', () => {
   })
 })
 
-describe('a piece that is taken away is named', () => {
+describe('a missing piece is reported', () => {
   const listed = () => ({ name: CONSUMER, adminPort, consumes: [QUEUE] })
-  it('none is while all are there', () => {
+  it('nothing is reported while all are there', () => {
     expect(missingFor(listed(), copy.root)).toEqual([])
   })
 
@@ -142,7 +142,7 @@ function needsOtherChecks({ piece: { file, from = '' } }: Case): boolean {
   return BY_OTHER_CHECKS.includes(file) || from.startsWith('export const contracts = ')
 }
 
-/** Runs `during` in the copy as it is without this piece. */
+/** Runs `during` in the copy without this piece. */
 async function without({ file, text }: Case, during: () => Promise<void>): Promise<void> {
   const path = join(copy.root, file)
   const whole = readFileSync(path, 'utf8')
@@ -170,7 +170,7 @@ const unitTests = (...files: string[]) =>
     ...files,
   )
 
-/** Runs Node in the copy; what is printed comes back with the exit code. */
+/** Runs Node in the copy. Returns its output and exit code. */
 function inCopy(...args: string[]): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {
     const child = execFile(process.execPath, args, { cwd: copy.root, maxBuffer: 2 ** 26 }, (_, stdout, stderr) =>

@@ -1,4 +1,4 @@
-// Where the list of the suite (accounts/src/suite.ts) is repeated by files that cannot import it, and what each of them needs for a service.
+// Files that repeat the list of the suite (accounts/src/suite.ts) because they cannot import it, and what each needs for a service.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Service } from '@ims/accounts/suite'
@@ -12,7 +12,7 @@ interface Mirror {
   readonly has: string
 }
 
-/** What a service is on the list: a copy of the repository may have one that its original lacks. */
+/** A service on the list. A copy of the repository may have one that the original does not. */
 type Listed = Omit<Service, 'consumes'> & { readonly consumes: readonly string[] }
 
 const COMPOSE = 'dockercompose/docker-compose.yml'
@@ -22,7 +22,7 @@ const DASHBOARD = 'dockercompose/observability/grafana/dashboards/ims.json'
 const MANIFEST = 'kubernetes/manifest'
 const KINDS = ['serviceaccount', 'networkpolicy', 'poddisruptionbudget', 'service', 'deployment']
 
-/** What is missing for `service`, one sentence for each: the file, and what to add to it. */
+/** What is missing for `service`, one sentence each: the file, and what to add to it. */
 export function missingFor(service: Listed, root = ROOT): string[] {
   const lines = mirrorsOf(service).flatMap(({ file, on, has }) => {
     const path = join(root, file)
@@ -51,7 +51,7 @@ function hasWord(line: string, word: string): boolean {
   return new RegExp(`(?<![\\w-])${escaped}(?![\\w-])`).test(line)
 }
 
-/** All lines that are needed for `service`. */
+/** All lines that `service` needs. */
 export function mirrorsOf({ name, adminPort, consumes, tables }: Listed): Mirror[] {
   // Kubernetes allows no underscore in names.
   const dashed = name.replaceAll('_', '-')
@@ -90,7 +90,7 @@ export function mirrorsOf({ name, adminPort, consumes, tables }: Listed): Mirror
   ]
 }
 
-/** The producer waits for every consumer, each is scaled by the length of its queues, and these are watched. */
+/** The producer waits for every consumer. Each is scaled by the length of its queues, and these are monitored. */
 const ofConsumer = (name: string, dashed: string, queues: readonly string[]): Mirror[] =>
   [
     [COMPOSE, `${name}: { condition: service_healthy }`],

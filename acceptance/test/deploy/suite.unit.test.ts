@@ -1,4 +1,4 @@
-// The suite is what accounts/src/suite.ts lists: every other file that names services or queues agrees with it.
+// accounts/src/suite.ts lists the suite. Every other file that names services or queues agrees with it.
 import { queues, serviceNames, services } from '@ims/accounts/suite'
 import { contracts } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
@@ -24,7 +24,7 @@ describe('the list of the suite', () => {
   it.each([
     { name: 'consumer_nine', adminPort: 9099, consumes: ['imagined'], tables: { inventory: ['SELECT'] } },
     { name: 'producer_nine', adminPort: 9098, consumes: [] },
-  ] as const)('would name every file that lacks $name', (imagined) => {
+  ] as const)('reports every file that lacks $name', (imagined) => {
     expect(missingFor(imagined)).toHaveLength(mirrorsOf(imagined).length + 1)
   })
 })

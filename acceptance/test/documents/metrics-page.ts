@@ -1,4 +1,4 @@
-// The table of docs/metrics.md, made from the list of metrics: `npx node acceptance/test/documents/metrics-page.ts` writes it.
+// Generates the table of docs/metrics.md from the list of metrics. `npx node acceptance/test/documents/metrics-page.ts` writes it.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { METRICS } from '@ims/runtime'

@@ -1,4 +1,4 @@
-// docs/metrics.md lists every metric, as runtime/src/metrics.ts has it.
+// docs/metrics.md lists every metric in runtime/src/metrics.ts.
 import { readFileSync } from 'node:fs'
 import { METRICS } from '@ims/runtime'
 import { expect, it } from '@jest/globals'

@@ -37,7 +37,7 @@ const letter = (more: Partial<Found['deadLetters'][number]> = {}) => ({
   ...more,
 })
 
-/** An item with 7, of which the message m-1 sold 3. */
+/** An item with a quantity of 7, of which the message m-1 sold 3. */
 const anAdjust = { id: 'a-1', kind: 'adjust', queue: 'stock_adjustment', change: -3 } as const
 const movement = { id: 1, itemId: 1, messageId: 'm-1', sku: 'S-1', change: -3, before: 7, after: 4 }
 const sold = (more: Partial<typeof movement> = {}, quantity = 4) => ({
@@ -96,12 +96,12 @@ describe('the check accepts', () => {
   it('a delete that found nothing, if it is recorded', () => {
     expect(verdict(aDelete, deleted)).toEqual([])
   })
-  it('a change of stock that left what was told', () => {
+  it('a change of stock whose reported quantity is correct', () => {
     const found = { ...sold(), ...recorded('stock_adjustment', [0]) }
     expect(verdict({ ...anAdjust, told: 'adjusted', quantity: 4 }, found)).toEqual([])
     expect(verdict({ ...anAdjust, answer: 'unknown', messageId: undefined }, found)).toEqual([])
   })
-  it('a change of stock that is a dead letter because there was too little, or no item', () => {
+  it('a change of stock that is a dead letter because the stock was too low, or the item did not exist', () => {
     const items = [{ id: 1, sku: 'S-1', created: 2, quantity: 2 }]
     expect(verdict(anAdjust, { items, deadLetters: [adjustLetter('insufficient-stock')] })).toEqual([])
     expect(verdict(anAdjust, { deadLetters: [adjustLetter('unknown-sku')] })).toEqual([])
@@ -199,13 +199,13 @@ describe('the check reports', () => {
   ] as const)('%s', (_, more, found, text) => {
     expect(verdict({ ...anAdjust, ...more }, found)).toEqual([expect.stringMatching(text)])
   })
-  it('a dead letter for want of stock although there was always enough', () => {
+  it('a dead letter for insufficient stock although there was always enough', () => {
     const items = [{ id: 1, sku: 'S-1', created: 7, quantity: 7 }]
     expect(verdict(anAdjust, { items, deadLetters: [adjustLetter('insufficient-stock')] })).toEqual([
       expect.stringMatching(/^set aside without fault: a good adjust/),
     ])
   })
-  it('a dead letter for want of an item that was answered as created and never deleted', () => {
+  it('a dead letter for a missing item that was reported as created and never deleted', () => {
     const history = new History()
     attempt(history, { told: 'created' })
     attempt(history, { ...anAdjust, messageId: 'm-2' })

@@ -71,7 +71,7 @@ describe('render.sh', () => {
     }
   })
 
-  test('refuses an overlay that is not there, or does not run all images', async () => {
+  test('rejects an overlay that does not exist, or does not run all images', async () => {
     await using workspace = await createDeploymentWorkspace()
     const missing = await workspace.run('render', { OVERLAY: 'kubernetes/overlays/moon' })
     expect(missing).toEqual({ code: 1, output: '✗ there is no overlay kubernetes/overlays/moon\n' })

@@ -1,4 +1,4 @@
-// Safe to send again: the loops of docs/api.md run while the broker stops and producers are killed, and every command counts once.
+// Safe retries: the loops of docs/api.md run while the broker stops and producers are killed, and every command counts once.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -15,7 +15,7 @@ import { type Stack, startStack } from '../stack.ts'
 const MINUTE_MS = 60_000
 const STOCK = 100_000
 const CHANGE = -3
-/** So many loops of each language run side by side. */
+/** The number of loops of each language that run in parallel. */
 const LANES = 3
 /** The item that the documents change. */
 const sku = 'IB123456789'
@@ -48,7 +48,7 @@ describe('a command with an Idempotency-Key', () => {
     messageId: headers.get('message-id'),
   })
 
-  it('is applied once and answered alike, and its key is refused with another body', async () => {
+  it('is applied once and answered the same way, and its key is refused with another body', async () => {
     const first = told(await send('create', item))
     expect(first).toMatchObject({ status: 201, body: item, location: `/order_processing?sku=${sku}` })
     expect(told(await send('create', item))).toEqual(first)
@@ -63,7 +63,7 @@ describe('a command with an Idempotency-Key', () => {
     const missing = told(await send('delete', gone, { path: '/stock_management' }))
     expect(missing.status).toBe(404)
     expect((await send('create gone', { ...item, ...gone })).status).toBe(201)
-    // What it was told stays true of it, although there is such an item by now.
+    // Its first outcome stays valid, although the item exists by now.
     expect(told(await send('delete', gone, { path: '/stock_management' }))).toEqual(missing)
     expect(await stack.skus()).toEqual([sku, 'gone'])
 
@@ -98,8 +98,8 @@ describe('a command with an Idempotency-Key', () => {
     expect([skus.includes('silent'), skus.includes('other')]).toEqual([true, false])
   }, 60_000)
 
-  it('says of an id that nobody used that it may be forgotten, because the id has no time in it', async () => {
-    // UUIDv8, as it is derived from a key.
+  it('says that an unused id may be forgotten, because the id has no time in it', async () => {
+    // UUIDv8, as derived from a key.
     const { body } = await call(`${stack.http}/messages/1f6621c0-5e30-88b4-b73b-dbc587631c28`)
     expect(body).toMatchObject({ state: 'unknown', possible: expect.arrayContaining(['queued', 'forgotten']) })
     expect(body).not.toHaveProperty('sentAt')
@@ -139,7 +139,7 @@ describe('a command with an Idempotency-Key', () => {
         expect(quantities.sort((a, b) => b - a)).toEqual(all)
         expect(await count('movement')).toBe(movedBefore + sent)
         expect(await quantity()).toBe(before + sent * CHANGE)
-        // Else nothing was repeated, and the test has shown nothing.
+        // Otherwise nothing was repeated, and the test proves nothing.
         const requests = stack.lines('producer').filter(({ route }) => route === '/stock_adjustment')
         expect(requests.some(({ status }) => status !== 201)).toBe(true)
         expect(await stack.deadLetters('stock_adjustment')).toEqual([])
@@ -160,7 +160,7 @@ describe('a command with an Idempotency-Key', () => {
     await eventually(async () => expect(await count('movement')).toBeGreaterThan(enough), MINUTE_MS)
   }
 
-  /** The loops as the page shows them, sent to this producer. */
+  /** The loops as shown in docs/api.md, sent to this producer. */
   const loops = async (): Promise<[string, string]> => {
     const page = await readFile(join(ROOT, 'docs/api.md'), 'utf8')
     const section = page.slice(page.indexOf('## Send again safely')).replaceAll('http://127.0.0.1:5000', stack.http)
@@ -176,7 +176,7 @@ describe('a command with an Idempotency-Key', () => {
     }`
 })
 
-/** Runs a program to its end; resolves with what it printed. */
+/** Runs a program to its end. Resolves with its output. */
 async function run(
   program: string,
   args: readonly string[],

@@ -1,4 +1,5 @@
-// Stock under fire: one item, two replicas of consumer three of which one is killed, thousands of changes, many sent twice. Each change counts once.
+// Stock under load: one item, two replicas of consumer three of which one is killed, thousands of changes, many sent
+// twice. Each change counts once.
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
@@ -77,7 +78,7 @@ describe('changes of one hot item', () => {
     expect(last).toMatchObject([{ change: 5, quantityBefore: 0, quantityAfter: 5, requestId: 'r-5', by: null }])
   }, 60_000)
 
-  it('are judged again when they are put back, which tells what became of each, and the message by its id too', async () => {
+  it('are decided again after a redrive, which reports each outcome, as does the message by its id', async () => {
     const run = (program: string, ...args: string[]) =>
       new Promise<{ code: unknown; out: string }>((resolve) => {
         const env = { PATH: process.env.PATH, ...stack.env }
@@ -94,7 +95,7 @@ describe('changes of one hot item', () => {
     }
     const adjust = (change: number, request: object = {}) =>
       call(`${stack.http}/stock_adjustment`, { json: { sku, change, reason: 'sold' }, ...request })
-    // There are 5.
+    // The stock is 5.
     for (let n = 0; n < 12; n += 1) expect((await adjust(-6)).status).toBe(200)
     await eventually(async () => expect(await stack.depth('stock_adjustment.dead-letter')).toBe(12), 30_000)
     expect((await adjust(30, waiting)).status).toBe(201)

@@ -1,4 +1,4 @@
-// Keeps one thing open: opens it, notices its loss, opens it again, for ever, until told to stop.
+// Keeps one thing open: opens it, notices when it is lost, and opens it again, until stopped.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import { asError, Misconfigured } from '../errors.ts'
 import { backoffMs, clockOf, OwnScope } from '../scope.ts'
@@ -28,7 +28,7 @@ export interface Supervision<T> {
 
 /** A shorter life does not reset the backoff, so that "opens, then dies at once" does not become a hot loop. */
 const STABLE_AFTER_MS = 5_000
-/** While it cannot be opened, the log says why this often. */
+/** How often the log repeats why it cannot be opened. */
 const SAID_EVERY_MS = 30_000
 
 export class Supervised<T> {

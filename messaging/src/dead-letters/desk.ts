@@ -56,7 +56,7 @@ export interface WorkOptions {
 }
 
 export interface RedriveOptions extends WorkOptions {
-  /** Asks the consumer what becomes of the messages. */
+  /** Requests the outcomes of the messages from the consumer. */
   readonly outcomes?: OutcomesWanted
 }
 
@@ -84,8 +84,8 @@ export interface Worked {
   /** Why it ended before all were seen. `trouble` is a failure; the others were requested. */
   readonly stopped?: 'limit' | 'interrupted' | DeadLettersUnavailable
   /**
-   * Of a redrive that was to wait: what became of those that were put back. A dead letter that was the copy of another is
-   * in `done` and not here. Never rejects. Undefined also for questions, whose answers nobody could use.
+   * For a redrive that waits: the outcomes of the redriven messages. A dead letter that was the copy of another is counted
+   * in `done` but not here. Never rejects. Undefined also for queries, because nobody could use their replies.
    */
   readonly outcomes?: Promise<Outcomes>
 }
@@ -94,9 +94,9 @@ export interface Worked {
 export interface DeadLetterDesk {
   /** Passes dead letters to `visit` one by one, oldest first, and awaits each call, until it returns false. All stay in place. */
   browse(queue: string, visit: Visit, options: BrowseOptions): Promise<Browsed>
-  /** Puts messages back on their queue under the same id; each dead letter is removed when the broker has confirmed that. */
+  /** Republishes messages to their queue with the same id. Each dead letter is removed once the broker has confirmed that. */
   redrive(queue: string, choice: Choice, options?: RedriveOptions): Promise<Worked>
-  /** Removes dead letters for good. */
+  /** Removes dead letters permanently. */
   discard(queue: string, choice: Choice, options?: WorkOptions): Promise<Worked>
 }
 
@@ -136,7 +136,7 @@ export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLe
         let outcomes: Promise<Outcomes> | undefined
         try {
           const done = await worked(reader, choice, options, republisher)
-          // Not awaited here: others may work on the dead letters meanwhile.
+          // Not awaited here, so that others can use the dead letters meanwhile.
           outcomes = republisher?.outcomes()?.finally(() => republisher.close())
           return outcomes === undefined ? done : { ...done, outcomes }
         } finally {

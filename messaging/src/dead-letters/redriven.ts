@@ -89,7 +89,7 @@ export interface NotPublished {
 export interface Republisher {
   /** Publishes messages to `queue`, all or none. Resolves when the broker has stored them, or with the reason why not. Never rejects. */
   publish(messages: readonly Message[]): Promise<NotPublished | undefined>
-  /** What became of all that was published, once that is told or the time is over; undefined if nobody asked. */
+  /** The outcomes of all published messages, once all are reported or the time is over. Undefined if they were not requested. */
   outcomes(): Promise<Outcomes> | undefined
   close(): Promise<void>
 }
@@ -97,7 +97,10 @@ export interface Republisher {
 /** A broker that takes longer than this to store a window counts as unresponsive. */
 const COMMIT_TIMEOUT_MS = 60_000
 
-/** Opens a connection for publishing to `queue`, apart from the reader's: the broker stops reading one when it is short of memory or disk. */
+/**
+ * Opens a connection for publishing to `queue`. It is separate from the reader's, because the broker stops reading a
+ * publishing connection when it is short of memory or disk.
+ */
 export async function openRepublisher(
   queue: string,
   config: RabbitmqConfig,
@@ -132,7 +135,7 @@ class RabbitmqRepublisher implements Republisher {
 
   constructor(queue: string, readTimeoutMs: number, clock: Clock, wanted: OutcomesWanted | undefined) {
     const contract = contracts.find((each) => each.queue === queue)
-    // The answer to a question may be the whole list.
+    // The reply to a query may be the whole list.
     this.#count = wanted && contract?.kind === 'command' ? new OutcomeCount(contract) : undefined
     this.#wanted = wanted
     this.#clock = clock

@@ -13,7 +13,7 @@ const ATTEMPTS_MAX = 3
 const TRANSIENT_MAX = 2
 /** Each row that another transaction locks costs one lock wait. The other messages are tried for this long nevertheless. */
 export const LOOKING_FOR_FREE_ROWS_MAX_MS = 60_000
-/** Of attempts of a batch that fail for the same reason, the log has the first, and then how many there were. */
+/** When attempts of a batch fail for the same reason, the log shows the first one, and then a count. */
 const SAID_EVERY_MS = 10_000
 
 export interface Told<Item, Result> {

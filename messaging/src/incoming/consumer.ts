@@ -1,4 +1,4 @@
-// Takes messages off a queue in batches and settles each one: the only file that acks.
+// Takes messages off a queue in batches and settles each one.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import type { ConsumerConfig, RabbitmqConfig } from '../config.ts'
@@ -25,13 +25,13 @@ const REPLIES_MAX_BYTES = 33_554_432
 /** The reply, the rows and the text it was made from, and its frames; and the same for queries handled meanwhile. */
 const COST_OF_REPLY_BYTE = 9
 const CANCEL_TIMEOUT_MS = 1_000
-/** While the queue is left, the log says why this often. */
+/** How often the log repeats why the consumer has left the queue. */
 const SAID_AGAIN_AFTER_MS = 30_000
-/** Of queries that nobody can be replied to, the log has the first, and then how many there were. */
+/** When queries have no usable reply address, the log shows the first one, and then a count. */
 const DROPPED_SAID_EVERY_MS = 10_000
 /**
- * Longest pause before the queue is consumed again while the dependency answers, but the messages fail all the same. Each try
- * counts toward the delivery limit of quorum queues before RabbitMQ 4.3, which is 20: an hour must be well below it.
+ * Longest pause before the queue is consumed again while the dependency is up but messages still fail. Before RabbitMQ
+ * 4.3, each try counts toward the delivery limit of quorum queues, which is 20: an hour must stay well below it.
  */
 export const RETURN_PAUSE_MAX_MS = 600_000
 export const RETURN_PAUSE_MIN_MS = 500
@@ -67,7 +67,7 @@ export class Consumer<Body, Result> {
   readonly #telling: Telling<Body, Result>
   readonly #workLog: WorkLog
   readonly #dropped: RepeatedLine
-  /** What is wrong with the batch in hand, or with the dependency. */
+  /** What is wrong with the batch in flight, or with the dependency. */
   #trouble: string | undefined
   /** Set while the consumer has left the queue until the dependency is up. The counter says how often in a row. */
   #away: Promise<void> | undefined
@@ -80,9 +80,9 @@ export class Consumer<Body, Result> {
   readonly #inHandMaxBytes: number
   readonly #repliesMaxBytes: number
   readonly #prefetch: number
-  /** As it was measured last. */
+  /** The last value passed to the gauge. */
   #held = 0
-  /** Set while nothing is read, because too much is in hand. */
+  /** Set while reading is paused because too much is in flight. */
   #readOn: (() => void) | undefined
 
   constructor(parts: ConsumerParts<Body, Result>) {
@@ -176,7 +176,7 @@ export class Consumer<Body, Result> {
     await withDeadline(this.#stop.clock, cancelled, CANCEL_TIMEOUT_MS, 'cancelling the subscription').catch(() => {})
   }
 
-  /** All that is in hand waits while the batch cannot be applied, or cannot be set aside. */
+  /** All messages in flight are held while the batch cannot be applied or dead-lettered. */
   #measureHeld(): void {
     const held = this.#trouble === undefined && !this.#telling.isStuck ? 0 : this.#inHand.size
     if (held === this.#held) return
@@ -190,7 +190,7 @@ export class Consumer<Body, Result> {
     this.#measureHeld()
   }
 
-  /** Reads on once half of what may be in hand is free. */
+  /** Resumes reading when half of the allowed amount is free. */
   #left(): void {
     this.#measureHeld()
     if (this.#inHand.bytes <= this.#inHandMaxBytes / 2) this.#readOnNow()
@@ -308,7 +308,7 @@ export class Consumer<Body, Result> {
     await Promise.all(telling)
   }
 
-  /** Those that can be read. The others are refused at once, together. */
+  /** The messages that can be parsed. The others are refused at once, together. */
   #toJudge(batch: readonly Held<Body>[], telling: Promise<void>[]): Readable<Body>[] {
     const readable: Readable<Body>[] = []
     const refused: Told<Held<Body>, Result>[] = []
@@ -408,7 +408,7 @@ export class Consumer<Body, Result> {
 
 const isReadable = <Body>(held: Held<Body>): held is Readable<Body> => !('kind' in held.read)
 
-/** Kept for each query in hand: one with longer headers is answered by itself. */
+/** Kept for each query in flight. A query with longer headers is not combined with others. */
 const QUESTION_MAX_LENGTH = 1_000
 
 function questionOf({ kind }: Contract, read: Delivery | Refused): string | undefined {

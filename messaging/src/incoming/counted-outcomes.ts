@@ -1,9 +1,9 @@
-// Counts what became of the messages of a batch, by outcome: one call of the meter for each outcome, not for each message.
+// Counts the outcomes of the messages of a batch, with one call of the meter for each outcome instead of each message.
 import { type Contract, outcomesOf } from '../contract.ts'
 import type { Outcome } from '../handler.ts'
 import type { Meter } from '../service.ts'
 
-/** The values of the label `outcome` for this contract: those of its schema, so that no handler can make series without end. */
+/** The values of the label `outcome` for this contract, from its schema, so that a handler cannot create unlimited series. */
 export function countedOutcomes(contract: Contract): readonly string[] {
   if (contract.kind === 'query') return ['answered']
   const outcomes = outcomesOf(contract)
@@ -24,7 +24,7 @@ export class OutcomeCounter {
     this.#otherwise = outcomes[0] ?? 'applied'
   }
 
-  /** Counts those that are durable; refused ones are counted when it is known who was told. */
+  /** Counts durable outcomes. Refused messages are counted when it is known whether their sender was notified. */
   count(outcomes: Iterable<Outcome>): void {
     const counts = new Map<string, number>()
     let repeated = 0

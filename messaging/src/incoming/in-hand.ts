@@ -53,12 +53,12 @@ export class InHand<Body> {
     this.#bytes += held.message.content.length
   }
 
-  /** Messages in hand: all that the broker has not got back, and that are not acked. */
+  /** Messages in flight: neither acknowledged nor returned to the broker. */
   get size(): number {
     return this.#all.size
   }
 
-  /** Bytes of the bodies in hand. */
+  /** Bytes of the bodies in flight. */
   get bytes(): number {
     return this.#bytes
   }

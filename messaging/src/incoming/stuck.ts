@@ -1,4 +1,4 @@
-// The messages that cannot be dead-lettered now: why, and what the log says of them, which is little however many they are.
+// The messages that currently cannot be dead-lettered, with the reason. Keeps their log lines few, whatever their number.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import { NotAccepted } from '../errors.ts'
 import { type Clock, clockOf } from '../scope.ts'
@@ -11,14 +11,14 @@ export class Stuck<Item> {
   readonly #service: Service
   readonly #clock: Clock
   readonly #changed: () => void
-  /** Each with the reason. */
+  /** Each message with the reason. */
   readonly #items = new Map<Item, string>()
   readonly #line: RepeatedLine
   #sinceMs = 0
-  /** How many were stuck since it began. */
+  /** The number of stuck messages since it began. */
   #count = 0
 
-  /** `changed` is called when the first one is stuck, and when the last one has left. */
+  /** `changed` is called when the first message is stuck, and when the last one has left. */
   constructor(queue: string, service: Service, changed: () => void) {
     this.#queue = queue
     this.#service = service
@@ -31,7 +31,7 @@ export class Stuck<Item> {
     return this.#items.size
   }
 
-  /** Why one of them is stuck, in one sentence; undefined while none is. */
+  /** Why one of them is stuck, in one sentence. Undefined while none is. */
   notReady(): string | undefined {
     return this.#items.values().next().value
   }
@@ -55,7 +55,7 @@ export class Stuck<Item> {
     this.#service.log.error({ queue, reason, messages }, text)
   }
 
-  /** The item was dead-lettered, or given back. */
+  /** The item was dead-lettered or requeued. */
   left(item: Item): void {
     if (!this.#items.delete(item) || this.#items.size > 0) return
     const seconds = (this.#clock.nowMs() - this.#sinceMs) / 1_000

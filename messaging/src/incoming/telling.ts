@@ -1,4 +1,4 @@
-// Tells what was decided about messages: a reply for whoever asked, a dead letter of what was refused and nobody heard of, then the ack.
+// Reports outcomes: replies to the sender if requested, dead-letters a refused message unless its sender was notified, then acknowledges.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { ConsumerConfig } from '../config.ts'
 import type { Contract } from '../contract.ts'
@@ -21,12 +21,12 @@ import { Stuck } from './stuck.ts'
 /** Longest wait for room for the reply to a command, whose effect is durable anyway. The reply to a query waits until its deadline. */
 const REPLY_WAITS_MOST_MS = 30_000
 
-/** Of replies that cannot be delivered for the same reason, the log has the first, and then how many there were. */
+/** When replies cannot be delivered for the same reason, the log shows the first one, and then a count. */
 const SAID_EVERY_MS = 10_000
-/** Ids of refused messages that one line of the log names. */
+/** The maximum number of refused message ids in one log line. */
 const LOGGED_IDS_MAX = 20
 
-/** Longest wait until it is known whether a refusal can be sent to its address. */
+/** Longest wait until it is known whether the broker can deliver a refusal to its reply address. */
 const ADDRESS_WAITS_MAX_MS = 2_000
 
 export interface TellingParts<Body, Result> {
@@ -44,7 +44,7 @@ export interface TellingParts<Body, Result> {
   readonly hearing: { readonly most: number; readonly mostBytes: number }
   /** Ends when the consumer stops. */
   readonly scope: Scope
-  /** Called when a message cannot be set aside, and when none waits for that any more. */
+  /** Called when a message cannot be dead-lettered, and when none waits for that any more. */
   readonly stuckChanged: () => void
 }
 
@@ -67,7 +67,7 @@ export class Telling<Body, Result> {
     this.#outcomes = new OutcomeCounter(contract, service.meter)
   }
 
-  /** Whether a message waits that cannot be set aside. */
+  /** Whether a message waits that cannot be dead-lettered. */
   get isStuck(): boolean {
     return this.#stuck.size > 0
   }
@@ -99,7 +99,7 @@ export class Telling<Body, Result> {
     await Promise.all(this.#replying)
   }
 
-  /** Resolves with whether it was set aside. */
+  /** Resolves with whether it was dead-lettered. */
   async #tellOne(held: Held<Body>, outcome: Outcome<Result>): Promise<boolean> {
     const { inHand } = this.#parts
     if (outcome.kind === 'refused' && hearsRefusals(held) && this.#mayHear(held)) {
@@ -113,7 +113,7 @@ export class Telling<Body, Result> {
     return isSetAside
   }
 
-  /** One line for each reason: the messages themselves are among the dead letters, with all that is to be known. */
+  /** One line for each reason. The dead letters contain the messages and all details. */
   #logSetAside(told: readonly Told<Held<Body>, Result>[]): void {
     const { contract, service } = this.#parts
     const byReason = new Map<string, { error: string; messageIds: unknown[] }>()

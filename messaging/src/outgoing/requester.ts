@@ -32,11 +32,11 @@ export interface CommandOptions {
   readonly deadlineMs: number
   readonly headers?: Record<string, string>
   readonly signal?: AbortSignal
-  /** A new one when left out. */
+  /** A new one when omitted. */
   readonly messageId?: string
 }
 
-/** What became of a command that was accepted. `no-reply`: nobody has told within the time. */
+/** The outcome of an accepted command. `no-reply`: no outcome was reported in time. */
 export type CommandReply<Result> =
   | { readonly kind: 'applied'; readonly result: Result }
   | { readonly kind: 'refused'; readonly reason: string; readonly error: string }
@@ -153,7 +153,7 @@ export class Requester {
       .then(
         () => undefined,
         (error: Error) => {
-          // Of what is certainly not sent nobody will tell.
+          // A command that was certainly not sent gets no reply.
           if (error instanceof NotAccepted) this.#waiting.get(correlationId)?.reject(error)
           return error
         },
@@ -251,7 +251,7 @@ export class Requester {
   }
 }
 
-/** What the reply to a command says; `no-reply` when it has an unknown form. */
+/** Parses the reply to a command. `no-reply` when its form is unknown. */
 export function commandReplyIn<Result>(schema: z.ZodType<Result>, message: Message): CommandReply<Result> {
   const reason: unknown = message.properties.headers?.[ERROR_HEADER]
   const parsed = parseJson(message.content)

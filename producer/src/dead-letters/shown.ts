@@ -1,4 +1,4 @@
-// Dead letters as lines for a terminal: nothing of what they hold reaches it unescaped.
+// Formats dead letters as lines for a terminal, with all their content escaped.
 import { type DeadLetter, type Outcomes, type Progress, printable, shortened, type Worked } from '@ims/messaging'
 
 const ERROR_MOST = 300
@@ -49,7 +49,7 @@ export function shownOutcome(queue: string, done: string, { total, done: count, 
   return `${queue}: ${done} ${count} of ${total}${which}, ${left} left\n`
 }
 
-/** One line on what became of the messages that were put back. */
+/** One line about the outcomes of the redriven messages. */
 export function shownOutcomes(queue: string, { applied, refused, unknown }: Outcomes): string {
   const back = [...refused.values()].reduce((sum, count) => sum + count, 0)
   const parts = [
@@ -60,7 +60,7 @@ export function shownOutcomes(queue: string, { applied, refused, unknown }: Outc
   return `${queue}: ${applied + back + unknown} put back: ${parts.join(', ')}\n`
 }
 
-/** Says every second how far it is and how fast, once there are many. */
+/** Reports progress and rate every second, if there are many. */
 export function progressLines(queue: string, err: (line: string) => void): (progress: Progress) => void {
   const since = performance.now()
   let saidAt = since

@@ -24,7 +24,7 @@ export interface Parts {
 /** Also in `docs/dead-letters.md`. */
 const CODE = { done: 0, notAll: 1, usage: 64, unavailable: 69, interrupted: 130 } as const
 
-/** A consumer decides thousands in this time; what is not told by then is said to be unknown. */
+/** A consumer decides thousands in this time. Outcomes that are not reported by then count as unknown. */
 const OUTCOMES_WITHIN_MS = 30_000
 
 const SHORT_BODY_BYTES = 200

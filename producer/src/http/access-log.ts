@@ -42,7 +42,7 @@ export function accessLog(
       const ms = performance.now() - since
       const status = response.headersSent ? response.statusCode : CLIENT_LEFT
       const refusal = refusalLogged(response)
-      // Also of an answer that was cut off: its status was sent before it failed.
+      // Also for a truncated response, whose status was sent before it failed.
       const level = status >= 500 || refusal?.error !== undefined ? 'warn' : 'info'
       log[level](fieldsOf(request, response, { requestId, address, route, status, refusal, ms }), 'request')
       const method = KNOWN_METHODS.has(request.method ?? '') ? (request.method ?? '') : 'other'
@@ -56,7 +56,7 @@ export function accessLog(
   }
 }
 
-/** The client's: Express names it, where TRUST_PROXY lets a proxy do so. It is read at once, because a closed socket has none. */
+/** The client's address. Express determines it and respects TRUST_PROXY. Read at once, because a closed socket has none. */
 const addressOf = (request: IncomingMessage & { readonly ip?: string }): string | undefined =>
   request.ip ?? request.socket.remoteAddress
 

@@ -2,12 +2,12 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { Problem } from './problem.ts'
 
-/** A string of a structured field (RFC 8941, 3.3.3). An empty one comes from a variable that is not set. */
+/** A string of a structured field (RFC 8941, 3.3.3). An empty one comes from an unset variable. */
 const NON_EMPTY_STRING = /^"(?:[ !#-[\]-~]|\\["\\])+"$/
 const RETRY_AFTER_S = '1'
 
 /**
- * The key with its quotes; undefined when there is none. Each string has one form only, so it needs no decoding.
+ * The key with its quotes. Undefined when there is none. Each string has only one form, so it needs no decoding.
  * @throws Problem 400
  */
 export function idempotencyKey({ 'idempotency-key': header }: IncomingHttpHeaders): string | undefined {
@@ -17,7 +17,7 @@ export function idempotencyKey({ 'idempotency-key': header }: IncomingHttpHeader
   throw invalid('must be one non-empty string in double quotes, of printable ASCII, with \\ before each " and \\ in it')
 }
 
-/** For a path where a repeat is meant to do more: ignoring the key would be a false promise. */
+/** For a path where a repeat is meant to do more, so that ignoring the key would be a false promise. */
 export function refuseIdempotencyKey({ 'idempotency-key': header }: IncomingHttpHeaders): void {
   if (header !== undefined) throw invalid('is not supported on this path')
 }
@@ -27,17 +27,17 @@ function invalid(message: string): Problem {
   return new Problem(400, 'invalid-header', detail, { errors: [{ path: 'Idempotency-Key', message }] })
 }
 
-/** The same key with another body. The producer knows while the first request is in flight, afterwards the consumer knows. */
+/** The same key with another body. The producer detects it while the first request is in flight, afterwards the consumer does. */
 export const keyReused = (): Problem =>
   new Problem(422, 'idempotency-key-reused', 'This Idempotency-Key was used before with another body: use a new key.')
 
-/** The requests with a key that this process has in flight. */
+/** The requests with a key that are in flight in this process. */
 export class InFlight {
   /** Bodies as JSON, by message id. */
   readonly #bodies = new Map<string, string>()
 
   /**
-   * Does the work of a request, unless another one with the same message id is in flight.
+   * Handles a request, unless another one with the same message id is in flight.
    * @throws Problem 409, or 422 when the other one has another body
    */
   async serve(messageId: string, body: unknown, work: () => Promise<void>): Promise<void> {

@@ -99,18 +99,18 @@ export function problemOf(error: unknown): Problem | undefined {
   return undefined
 }
 
-/** Why a request was not served, as the log and the metrics have it. */
+/** Why a request failed, as shown in the log and the metrics. */
 export interface Refusal {
   /** The broker's or the consumer's reason, else the kind of the problem. */
   readonly reason: string
-  /** What the client is not told. */
+  /** Details that the client does not get. */
   readonly error?: string
 }
 
-/** Of requests that failed: what the client is not told. */
+/** For failed requests, the details that the client does not get. */
 const failures = new WeakMap<ServerResponse, Refusal>()
 
-/** Why a request was answered with a problem, or its answer was cut off; undefined for all others. */
+/** Why a request got a problem, or its response was aborted. Undefined for all others. */
 export function refusalLogged(response: ServerResponse): Refusal | undefined {
   const problem = problemSent(response)
   return failures.get(response) ?? (problem && { reason: problem.details?.reason ?? problem.kind })

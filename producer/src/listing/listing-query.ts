@@ -17,7 +17,7 @@ const parameters = z.object({
   after: whole.pipe(z.int().min(0)).optional(),
 })
 
-/** What is wanted: items equal in `sku` and `label` and with fewer than `quantityBelow` where given, with an id above `after`; with `limit` one page of them. */
+/** The request: items equal in `sku` and `label` and below `quantityBelow` if given, with an id above `after`; with `limit`, one page of them. */
 export interface Wanted {
   readonly sku: string | undefined
   readonly label: string | undefined

@@ -57,7 +57,7 @@ export async function askForPage(
   if (next === undefined) return pageOfWholeList(reply.body(), wanted)
   if (next !== LAST_PAGE && next <= after) throw new BadReply(`the page after ${after} names ${next} as its next`)
   if (quantityBelow !== undefined) {
-    // Consumer four of an earlier version ignores this filter: what is left of its page may be short, or nothing.
+    // Consumer four of an earlier version ignores this filter, so the filtered page may be short or empty.
     const rest = reply.body().filter((row) => isFewer(row, quantityBelow))
     return { json: jsonOf(rest), count: rest.length, next }
   }
@@ -80,7 +80,7 @@ function itemsIn(json: Buffer): number | undefined {
 
 const FIRST_MEMBER = '{"sku":'
 
-/** A Python peer knows no headers: it sends everything, with ids, members in any order. */
+/** A Python peer ignores the headers and sends everything, with ids, and members in any order. */
 function pageOfWholeList(body: unknown, { sku, label, quantityBelow, after, limit }: PageRequest): Page {
   const { data, error } = rowsWithId.safeParse(body)
   if (error) throw new BadReply('the reply is a whole list, but its items have no id')
@@ -94,7 +94,7 @@ function pageOfWholeList(body: unknown, { sku, label, quantityBelow, after, limi
   return { json: jsonOf(shown), count: shown.length, next: next ?? LAST_PAGE }
 }
 
-/** As in SQL, an item without a quantity has not fewer than anything. */
+/** As in SQL, an item without a quantity is not below any number. */
 const isFewer = ({ quantity }: ListedItem, below: number): boolean => quantity !== null && quantity < below
 
 const jsonOf = (items: readonly ListedItem[]): Buffer =>

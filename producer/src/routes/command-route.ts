@@ -16,14 +16,14 @@ export type CommandDependencies = Pick<Dependencies, 'broker' | 'config'> & {
   readonly inFlight: InFlight
 }
 
-/** What differs between commands. */
+/** The differences between commands. */
 interface CommandAnswers<Body, Result> {
   readonly command: Command<Body, Result>
-  /** The answer while the outcome is not known. */
+  /** The response while the outcome is unknown. */
   readonly sent: string
-  /** What the message carries besides its body. */
+  /** The headers of the message. */
   readonly propertiesOf?: (response: ServerResponse) => { readonly headers: Record<string, string> }
-  /** Answers, or throws a Problem. */
+  /** Sends the response, or throws a Problem. */
   readonly applied: (response: ServerResponse, body: Body, result: Result) => void
   readonly refusal: (body: Body, reason: string, error: string) => Problem
 }

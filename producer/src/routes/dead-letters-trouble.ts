@@ -9,7 +9,7 @@ interface Counts {
   readonly done?: number
   readonly left?: number
   readonly maybeSent?: number
-  /** Of a redrive that waited: what became of those that were put back. */
+  /** For a redrive that waited: the outcomes of the redriven messages. */
   readonly outcomes?: object
 }
 

@@ -1,4 +1,4 @@
-// The changing half of /dead_letters: redrive and discard, at most so many in one request, and every one accounted for.
+// Changing /dead_letters: redrive and discard, up to a limit per request, with exact counts.
 import { type Choice, DeadLettersUnavailable, type Outcomes, type RedriveOptions, type Worked } from '@ims/messaging'
 import type { RequestHandler, Response } from 'express'
 import { z } from 'zod'
@@ -26,7 +26,7 @@ const wanted = z
   })
 
 /**
- * `redrive` or `discard` of what the body says: `{"all":true}`, `{"ids":[…]}` or `{"reason":"…"}`, with `most` and `dryRun`.
+ * `redrive` or `discard` of the selection in the body: `{"all":true}`, `{"ids":[…]}` or `{"reason":"…"}`, with `most` and `dryRun`.
  * A redrive with `Prefer: wait` waits for the outcomes.
  */
 export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): RequestHandler {
@@ -55,7 +55,7 @@ export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): Reque
       left: outcome.left,
       reasons: Object.fromEntries(outcome.reasons),
       ...(outcomes ? { outcomes: told(outcomes) } : {}),
-      // Not all that is meant was looked at: ask again.
+      // Not all selected messages were processed, so repeat the request.
       complete: outcome.stopped === undefined,
       ...(typeof outcome.stopped === 'string' ? { stopped: outcome.stopped === 'limit' ? 'limit' : 'time' } : {}),
     })

@@ -1,4 +1,4 @@
-// GET /messages/{id}: what was decided about a message, or which reasons there can be that nothing is known of it.
+// GET /messages/{id}: the outcome of a message, or the possible reasons why none is known.
 import { messageStatus } from '@ims/messaging'
 import type { RequestHandler } from 'express'
 import type { Dependencies } from '../dependencies.ts'

@@ -1,4 +1,4 @@
-// POST /stock_adjustment: tells consumer three to change a quantity.
+// POST /stock_adjustment: sends a change of quantity to consumer three.
 import type { ServerResponse } from 'node:http'
 import { type Origin, originHeaders, stockAdjustment } from '@ims/messaging'
 import { z } from 'zod'
@@ -8,7 +8,7 @@ import { Problem } from '../http/problem.ts'
 import type { Handler } from '../http/step.ts'
 import { type CommandDependencies, commandRoute } from './command-route.ts'
 
-/** Refusals that have a problem type of their own. */
+/** Refusals with their own problem type. */
 const refusals = z.enum(['unknown-sku', 'insufficient-stock', 'quantity-too-large', 'no-quantity'])
 
 export const stockAdjustmentRoute = (dependencies: CommandDependencies): Handler =>

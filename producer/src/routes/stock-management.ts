@@ -1,4 +1,4 @@
-// POST /stock_management: tells consumer three to delete an item.
+// POST /stock_management: sends the deletion of an item to consumer three.
 import { stockManagement } from '@ims/messaging'
 import { sendJson } from '../http/answer.ts'
 import { Problem } from '../http/problem.ts'

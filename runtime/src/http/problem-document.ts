@@ -17,10 +17,10 @@ export const problemBody = ({ status, kind, title, detail, details }: ProblemDoc
   JSON.stringify({ type: `urn:ims:problem:${kind}`, title, status, detail, ...details })
 
 const sent = new WeakMap<ServerResponse, ProblemDocument>()
-/** The problem that a response is; undefined for any other response. */
+/** The problem of a response. Undefined for any other response. */
 export const problemSent = (response: ServerResponse): ProblemDocument | undefined => sent.get(response)
 
-/** Sends a problem. The response must not have begun. */
+/** Sends a problem. The response must not have started. */
 export function sendProblemDocument(response: ServerResponse, problem: ProblemDocument): void {
   sent.set(response, problem)
   const bytes = Buffer.from(problemBody(problem))

@@ -1,4 +1,4 @@
-// `new command QUEUE --consumer CONSUMER`: adds a message type with a consumer of its own, and says what is left to write.
+// `new command QUEUE --consumer CONSUMER`: adds a message type with its own consumer, and prints what is left to write.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { ROOT } from 'testkit/runs/jest'
@@ -7,7 +7,7 @@ import { NotPossible, type Piece, textsAfter, writeAll } from '../new/piece.ts'
 
 const EXIT_USAGE = 64
 
-/** Exit codes: 0 written · 1 not possible, nothing is written · 64 wrong arguments. */
+/** Exit codes: 0 written · 1 not possible, nothing was written · 64 wrong arguments. */
 export async function newCommand([kind, queue, option, consumer, ...rest]: string[]): Promise<number> {
   if (
     kind !== 'command' ||

@@ -1,4 +1,4 @@
-// `dead-letters` and `message`: finds the broker of the suite that runs here, and runs the producer's program of the same name on it.
+// `dead-letters` and `message`: finds the broker of the running suite, and runs the producer's program of the same name on it.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { isAlive } from 'testkit/processes/process-identity'
@@ -14,7 +14,7 @@ const EXIT_FAILURE = 1
 const EXIT_UNAVAILABLE = 69
 const NEEDS_NO_BROKER = ['--help', 'help']
 
-/** Exit codes: those of the program · 69 no suite runs here, and the environment names no broker. */
+/** Exit codes: those of the program · 69 no suite is running, and the environment names no broker. */
 export const deadLettersCommand = (args: string[]): Promise<number> => onItsBroker('dead-letters.ts', args)
 export const messageCommand = (args: string[]): Promise<number> => onItsBroker('message.ts', args)
 

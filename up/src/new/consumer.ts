@@ -1,4 +1,4 @@
-// A message type with a consumer of its own, as pieces: everything in the repository that names a service or a queue.
+// A message type with its own consumer, as pieces: everything in the repository that names a service or a queue.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { queues, services } from '@ims/accounts/suite'
@@ -7,13 +7,13 @@ import { inLists, type Likeness, likeLines, namesOf, renamed } from './likeness.
 import { NotPossible, type Piece } from './piece.ts'
 import { contractText, handlerText, type Names, namesFor, testText } from './texts.ts'
 
-/** The consumer that is copied: it has no account on MySQL. */
+/** The consumer that is copied. It has no MySQL account. */
 const MODEL = { service: 'consumer_one', queue: 'healthcheck', handler: 'logHealthchecks', adminPort: 9091 }
 
 const QUEUE = /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/
-/** One word: Prometheus on Kubernetes makes consumer_five of consumer-five at the only hyphen. */
+/** One word, because Prometheus on Kubernetes converts consumer-five to consumer_five at the only hyphen. */
 const CONSUMER = /^consumer_[a-z0-9]+$/
-/** MySQL allows 32 characters for a user. */
+/** MySQL allows 32 characters for a user name. */
 const NAME_MAX = 32
 
 const MANIFESTS = 'kubernetes/manifest'
@@ -42,7 +42,7 @@ const BY_PATTERN = [
   'dockercompose/observability/grafana/dashboards/ims.json',
 ]
 
-/** All pieces for the command `queue` and its consumer. Throws NotPossible for a name that is taken or not valid. */
+/** All pieces for the command `queue` and its consumer. Throws NotPossible for a name that is taken or invalid. */
 export function newConsumer(root: string, queue: string, consumer: string): Piece[] {
   refuseBadNames(root, queue, consumer)
   const read = (file: string) => readFileSync(join(root, file), 'utf8')
@@ -109,7 +109,7 @@ function suitePieces(text: string, { queue, consumer }: Names, adminPort: number
 }
 
 function contractPieces(text: string, names: Names): Piece[] {
-  const comment = '/** What the Python suite has as well'
+  const comment = '/** The queues of the Python suite.'
   const list = /^export const contracts = \[.*?(?=\] as const)/ms.exec(text)?.[0] ?? 'export const contracts = ['
   return [
     { file: CONTRACTS, from: comment, to: `${contractText(names)}\n${comment}` },
@@ -119,7 +119,7 @@ function contractPieces(text: string, names: Names): Piece[] {
 
 function mainText(model: string, { queue, consumer, contract, handler, file }: Names, adminPort: number): string {
   return renamed(model, MODEL.service, consumer)
-    .replace(`takes ${MODEL.queue} off`, `takes ${queue} off`)
+    .replace(`takes ${MODEL.queue} messages off`, `takes ${queue} messages off`)
     .replace(`./${MODEL.queue}.ts`, `./${file}`)
     .replaceAll(MODEL.handler, handler)
     .replaceAll(MODEL.queue, contract)

@@ -1,16 +1,16 @@
-// What a file says of one service is said of another: lines and paragraphs are copied with the names replaced, so that there is no template to rot.
+// Copies the lines and paragraphs about one service with the names replaced, so that no template can become outdated.
 import type { Piece } from './piece.ts'
 
 export interface Likeness {
   /** The service whose lines are copied. */
   readonly of: string
-  /** The service whose lines they are put after. */
+  /** The service after whose lines the copies are inserted. */
   readonly after: string
-  /** Turns the text of one into that of the new one. */
+  /** Converts text about the copied service to text about the new one. */
   rename(text: string): string
 }
 
-/** The names of a service: Kubernetes allows no underscore. */
+/** The names of a service. Kubernetes allows no underscore. */
 export const namesOf = (service: string): readonly [string, string] => [service, service.replaceAll('_', '-')]
 
 /**
@@ -33,7 +33,7 @@ export function likeLines(file: string, text: string, { of, after, rename }: Lik
   })
 }
 
-/** Puts `name` behind `after` in each list that stands on one line: `[a, b]`, `['a', 'b']`, `a & b`. */
+/** Inserts `name` after `after` in each list on one line: `[a, b]`, `['a', 'b']`, `a & b`. */
 export function inLists(file: string, text: string, after: string, name: string): Piece[] {
   return text.split('\n').flatMap((line) => {
     const to = line.replace(new RegExp(`([,&] )(["']?)${after}\\2(?![\\w-])`), `$&$1$2${name}$2`)
@@ -50,7 +50,7 @@ function afterRun(
 ): Piece[] {
   const lines = text.split('\n')
   const [first = ''] = run
-  // Of a row of a table only the first cell has to be like it.
+  // In a table row, only the first cell must match.
   const keyOf = (line: string) => /^\| \S+/.exec(line)?.[0] ?? line
   const at = lines.findIndex((line) => keyOf(line) === asAfter(keyOf(first)))
   if (at === -1) return []
@@ -58,7 +58,7 @@ function afterRun(
   return [{ file, from, to: `${from}${run.map(rename).join('\n')}\n` }]
 }
 
-/** Lines that follow one another and name the service. */
+/** Consecutive lines that name the service. */
 function runsOf(paragraph: string, service: string): string[][] {
   const runs: string[][] = [[]]
   for (const line of paragraph.split('\n')) {

@@ -1,4 +1,4 @@
-// A piece: one change of one file, as text. All of them are worked out before the first is written.
+// A piece: one change of one file, as text. All changes are computed before the first file is written.
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
@@ -9,12 +9,12 @@ export interface Piece {
   readonly to: string
 }
 
-/** It cannot be done as asked. Nothing has been written. */
+/** The request cannot be fulfilled. Nothing has been written. */
 export class NotPossible extends Error {
   readonly exitCode = 1
 }
 
-/** The new text of every file that the pieces change, by path. Throws NotPossible when one does not fit the files as they are. */
+/** The new text of every changed file, by path. Throws NotPossible when a piece does not match the current files. */
 export function textsAfter(root: string, pieces: readonly Piece[]): Map<string, string> {
   const texts = new Map<string, string>()
   for (const { file, from, to } of pieces) {
@@ -27,7 +27,7 @@ export function textsAfter(root: string, pieces: readonly Piece[]): Map<string, 
   return texts
 }
 
-/** Writes all texts, or none: when one cannot be written, those before it are as they were. */
+/** Writes all texts, or none: if one cannot be written, the previous ones are restored. */
 export function writeAll(root: string, texts: ReadonlyMap<string, string>): void {
   const undo: (() => void)[] = []
   try {
@@ -45,7 +45,7 @@ export function writeAll(root: string, texts: ReadonlyMap<string, string>): void
   }
 }
 
-/** Removes a new file, and the folders that were made for it; `firstNew` is the outermost. */
+/** Removes a new file and the folders created for it. `firstNew` is the outermost. */
 function removeNew(path: string, firstNew: string | undefined): void {
   rmSync(path, { force: true })
   if (firstNew === undefined) return

@@ -1,4 +1,4 @@
-// The first text of what only a developer can write: the shape of the message, what is done with it, and its first test.
+// First versions of what only a developer can write: the message schema, the handler, and its first test.
 
 export interface Names {
   /** `adjust_quantity` */
@@ -25,15 +25,15 @@ export function namesFor(queue: string, consumer: string): Names {
 }
 
 export const contractText = ({ queue, consumer, contract }: Names): string => `\
-/** To ${consumer.replace('_', ' ')}, which logs it. */
+/** ${consumer.replace('_', ' ').replace(/^c/, 'C')} logs it. */
 export const ${contract} = command('${queue}', {
   body: z.object({ sku: heldSku }),
   result: z.object({ outcome: z.literal('logged') }),
 })
 `
 
-export const handlerText = ({ queue, consumer, handler }: Names): string => `\
-// What ${consumer.replace('_', ' ')} does: a line in the log for each ${queue}.
+export const handlerText = ({ queue, handler }: Names): string => `\
+// Writes one log line for each ${queue} message.
 import type { Handler, Log } from '@ims/messaging'
 
 type Body = { sku: string }
@@ -50,14 +50,14 @@ export function ${handler}(log: Log): Handler<Body, Result> {
 `
 
 export const testText = ({ queue, consumer, contract, handler, file }: Names): string => `\
-// ${consumer.replace('_', ' ').replace(/^c/, 'C')} on the broker in memory: a message is handled once, and one of the wrong shape becomes a dead letter.
+// ${consumer.replace('_', ' ').replace(/^c/, 'C')} on the in-memory broker: a message is handled once, and an invalid one is dead-lettered.
 import { consumerEnvironment, ${contract} } from '@ims/messaging'
 import { InMemoryRabbitmq } from '@ims/messaging/testing'
 import { expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { ${handler} } from '../src/${file}'
 
-it('handles each ${queue}, and sets a message of the wrong shape aside', async () => {
+it('handles each ${queue}, and dead-letters an invalid message', async () => {
   const lines: Record<string, unknown>[] = []
   const log = { debug() {}, info: (fields: object) => void lines.push({ ...fields }), warn() {}, error() {} }
   const rabbitmq = new InMemoryRabbitmq()

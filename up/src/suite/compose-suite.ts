@@ -119,7 +119,7 @@ export function composeLogs(
   })
 }
 
-/** Whether the project has a container of this service. */
+/** Whether the project has a container for this service. */
 export async function composeRuns(service: string, environment: NodeJS.ProcessEnv): Promise<boolean> {
   return (await containers(composeEnvironment(environment))).some((each) => each.service === service)
 }

@@ -138,7 +138,7 @@ export class Fleet {
   }
 }
 
-/** How the service ended the last time: while it ends again and again, it gives no reason itself. */
+/** How the service last ended. A service that ends repeatedly cannot report a reason itself. */
 function endOf({ lastExit }: SupervisedProcess<Service>): string {
   if (lastExit === undefined) return ''
   return [`it ${describeEnd(lastExit)}`, ...lastExit.lastLines.slice(-1).map(legible)].join(': ')

@@ -1,4 +1,4 @@
-// `npm run logs`: follows the logs of all services, or of those that are named.
+// `npm run logs`: follows the logs of all services, or of the named ones.
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ import { nameWidth } from './suite.ts'
 
 const EXIT_USAGE = 64
 
-/** Goes on until it is interrupted. Exit codes: 0 interrupted · 1 wrong settings · 3 nothing has been started here · 64 no such service. */
+/** Runs until interrupted. Exit codes: 0 interrupted · 1 wrong settings · 3 nothing has been started here · 64 no such service. */
 export async function logs(wanted: string[]): Promise<number> {
   const suite = imsSuiteOrExplain(process.env)
   if (suite === undefined) return 1
@@ -46,7 +46,7 @@ export async function followLogs(
 ): Promise<number> {
   await Promise.all(
     names.map((name) => {
-      // -F: a log that has become too long is continued in a new file.
+      // -F: a log that exceeds its limit continues in a new file.
       const tail = spawn('tail', ['-n', '10', '-F', join(directory, `${name}.log`)], {
         stdio: ['ignore', 'pipe', 'ignore'],
       })

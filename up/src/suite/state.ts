@@ -28,7 +28,7 @@ const processState = z.object({
   process: processIdentity.nullable(),
   state: z.enum(['running', 'restarting', 'stopped']),
   restarts: z.int().nonnegative(),
-  /** How it ended the last time; empty when it never did, and in the file of an earlier version. */
+  /** How it last ended. Empty when it never did, and in files of an earlier version. */
   lastEnd: z.string().default(''),
 })
 const serviceState = processState.extend({ admin: port })

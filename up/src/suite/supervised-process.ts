@@ -1,4 +1,4 @@
-// Keeps one process running, a service or a server: one that has ended is reported and started again, later and later while it keeps dying.
+// Keeps one process running, a service or a server. An ended process is reported and restarted, with growing pauses while it keeps dying.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Child, Exit } from './child.ts'
 import type { ProcessState } from './state.ts'
@@ -38,7 +38,7 @@ export function describeExit({ code, signal, how }: Pick<Exit, 'code' | 'signal'
   return code === EXIT_CONFIG ? `exit code ${code}: its configuration is wrong` : `exit code ${code}`
 }
 
-/** `died (killed by SIGKILL)`; `ended (exit code 0)` for a process that somebody stopped, and that finished what it had in hand. */
+/** `died (killed by SIGKILL)`; `ended (exit code 0)` for a process that was stopped and finished its work in flight. */
 export function describeEnd(exit: Pick<Exit, 'code' | 'signal' | 'how'>): string {
   const isGraceful = exit.code === 0 && exit.how === undefined
   return `${isGraceful ? 'ended' : 'died'} (${describeExit(exit)})`
