@@ -106,15 +106,18 @@ describe('/dead_letters', () => {
     expect(asked).toEqual([])
   })
 
-  it.each(['redrive', 'discard'])('rejects an Idempotency-Key for %s, where a repeat is meant to do more', async (verb) => {
-    const { app, asked } = withDesk()
-    const response = await asAdmin(app)
-      .post(`/dead_letters/create_item/${verb}`)
-      .set('Idempotency-Key', '"a"')
-      .send({ all: true })
-    expect([response.status, response.body.errors]).toMatchObject([400, [{ path: 'Idempotency-Key' }]])
-    expect(asked).toEqual([])
-  })
+  it.each(['redrive', 'discard'])(
+    'rejects an Idempotency-Key for %s, where a repeat is meant to do more',
+    async (verb) => {
+      const { app, asked } = withDesk()
+      const response = await asAdmin(app)
+        .post(`/dead_letters/create_item/${verb}`)
+        .set('Idempotency-Key', '"a"')
+        .send({ all: true })
+      expect([response.status, response.body.errors]).toMatchObject([400, [{ path: 'Idempotency-Key' }]])
+      expect(asked).toEqual([])
+    },
+  )
 
   it('names the queues that there are, for one that there is not', async () => {
     const response = await asAdmin(withDesk().app).get('/dead_letters/orders')
