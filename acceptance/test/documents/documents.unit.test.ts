@@ -61,7 +61,7 @@ describe('README.md', () => {
     expect(results).toHaveLength(5)
     expect(Number(struck)).toBe(results.reduce((sum, [, faults]) => sum + Number(faults), 0))
     expect(Number(kinds)).toBe(Math.max(...results.map(([, , each]) => Number(each))))
-    expect([/any of (\w+) guarantees/.exec(proofs)?.[1], mutations.length]).toEqual(['eight', 8])
+    expect([/any of (\w+) guarantees/.exec(proofs)?.[1], mutations.length]).toEqual(['nine', 9])
     const rate = /([\d,]+) accepted creates and ([\d,]+) stored items[\s\S]+?([\d.]+) and ([\d.]+) of bare ceilings/
     const [accepted, stored, ofAccepted, ofStored] = (rate.exec(proofs) ?? [])
       .slice(1)
