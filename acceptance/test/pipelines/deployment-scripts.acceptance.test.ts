@@ -82,7 +82,7 @@ describe('render.sh', () => {
     const untagged = await workspace.run('render')
     expect(untagged.code).toBe(1)
     expect(untagged.output).toContain(
-      'has images that are not those of this commit: image: registry.invalid/ims/consumer_five:dev',
+      'has images that are not those of this commit: image: registry.invalid/ims/consumer_nine:dev',
     )
   })
 })
