@@ -87,7 +87,10 @@ describe('changes of one hot item', () => {
       })
     const ids = async (where: string) => {
       const sql = `SELECT CONVERT(message_id USING utf8mb4) AS id FROM inbox WHERE ${where}`
-      return z.array(z.object({ id: z.string() })).parse((await stack.pool.query(sql))[0]).map(({ id }) => id)
+      return z
+        .array(z.object({ id: z.string() }))
+        .parse((await stack.pool.query(sql))[0])
+        .map(({ id }) => id)
     }
     const adjust = (change: number, request: object = {}) =>
       call(`${stack.http}/stock_adjustment`, { json: { sku, change, reason: 'sold' }, ...request })
@@ -104,7 +107,10 @@ describe('changes of one hot item', () => {
     const [refused = '', ...more] = await ids("queue = 'stock_adjustment#1' AND error IS NOT NULL")
     expect([others.length, more.length]).toEqual([4, 6])
     const line = await run('message', applied)
-    expect([line.code, line.out]).toEqual([0, expect.stringMatching(/: applied\n.*insufficient-stock.*\n +put back from/)])
+    expect([line.code, line.out]).toEqual([
+      0,
+      expect.stringMatching(/: applied\n.* sent .*\n.*insufficient-stock.*\n +put back from/),
+    ])
     expect(await run('message', refused)).toMatchObject({ code: 2 })
     const { body } = await call(`${stack.http}/messages/${refused}`)
     expect(body).toMatchObject({ state: 'refused', possible: ['dead-letter', 'redriven', 'discarded'] })

@@ -54,7 +54,12 @@ describe('the program message', () => {
     const answer: Handler<unknown, never> = async (deliveries) =>
       deliveries.map(({ body }) => ({
         kind: 'answered',
-        body: Buffer.from(JSON.stringify({ verdicts: known[messageQuestion.parse(body).id] ?? [], remembersSince: '2025-12-01T00:00:00.000Z' })),
+        body: Buffer.from(
+          JSON.stringify({
+            verdicts: known[messageQuestion.parse(body).id] ?? [],
+            remembersSince: '2025-12-01T00:00:00.000Z',
+          }),
+        ),
         headers: {},
       }))
     await broker.consume(messageStatus, answer, consumerEnvironment.parse({}))
