@@ -1,4 +1,4 @@
-# `docker buildx bake`: the images of all five services at once; IMS_TAG and REVISION are put on them, REGISTRY is where they will be pushed to.
+# `docker buildx bake`: the images of all services at once; IMS_TAG and REVISION are put on them, REGISTRY is where they will be pushed to.
 variable "IMS_TAG" { default = "dev" }
 variable "REVISION" { default = "unknown" }
 variable "REGISTRY" { default = "registry.invalid" } # none has our images

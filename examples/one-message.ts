@@ -4,13 +4,13 @@ import { runService } from '@ims/runtime'
 import { z } from 'zod'
 import { command } from '../messaging/src/contract.ts'
 
-// The contract: a queue, what travels through it, and what its sender can wait for.
+// The contract: a queue, the body of its messages, and the result that a sender can wait for.
 const greet = command('greet', {
   body: z.object({ name: z.string().min(1) }),
   result: z.object({ greeting: z.string() }),
 })
 
-// The handler: one outcome for each message. It never sees a channel. To throw means "could not tell", and is retried.
+// The handler: one outcome for each message. It never sees a channel. After an exception the message is retried.
 const greeter: Handler<{ name: string }, { greeting: string }> = async (deliveries) =>
   deliveries.map(({ body }) =>
     body.name === 'nobody'
@@ -18,7 +18,7 @@ const greeter: Handler<{ name: string }, { greeting: string }> = async (deliveri
       : { kind: 'applied', result: { greeting: `Hello, ${body.name}` }, repeated: false },
   )
 
-// The process: reconnects, confirms, dead letters, probes, metrics and the shutdown come with these two calls.
+// The process: these two calls include reconnects, confirms, dead letters, probes, metrics and the shutdown.
 const config = { rabbitmq: rabbitmqEnvironment, consumer: consumerEnvironment }
 void runService({ name: 'greeter', config }, async (service) => {
   const broker = service.own(await openBroker(service.config.rabbitmq, service, { publishes: [greet] }))

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The four calls of the API against a running suite: each must be answered, and the item must come, be listed, and go.
-# usage: smoke-test.sh URL     exit codes: 0 all four work · 1 one does not, and the last line says which · 64 wrong usage
-# An API that is closed wants a key with the scopes read and write: SMOKE_API_KEY_FILE names the file that holds it.
-# The item has a sku that no other run uses and is deleted again, so that it may be run against production.
+# Makes the four API calls against a running suite: each must succeed, and the item must be created, listed and deleted.
+# usage: smoke-test.sh URL     exit codes: 0 all four work · 1 one fails, and the last line says which · 64 wrong usage
+# If the API requires a key, SMOKE_API_KEY_FILE names a file that contains one with the scopes read and write.
+# The item has a unique sku and is deleted again, so this is safe to run against production.
 set -euo pipefail
 
 readonly WITHIN_S=${SMOKE_WITHIN_S:-30} # for what was accepted to be seen in the list, or to be gone from it
@@ -27,14 +27,14 @@ main() {
   echo "✓ smoke test passed: $url"
 }
 
-# expect METHOD PATH MESSAGE [BODY]: status 200 and the message, at the first attempt: a POST is never repeated.
+# expect METHOD PATH MESSAGE [BODY]: requires status 200 and the message at the first attempt. A POST is never repeated.
 expect() {
   call "$1" "$2" "${4:-}"
   [[ $status == 200 && $body == *"\"$3\""* ]] || fail "$1 $2: expected 200 with \"$3\", got $(answer)"
   echo "✓ $1 $2: 200"
 }
 
-# eventually WHAT PREDICATE: asks for the list until the predicate holds.
+# eventually WHAT PREDICATE: requests the list until the predicate holds.
 eventually() {
   local ends_at=$((SECONDS + WITHIN_S))
   until call GET "/order_processing?sku=$SKU" && "$2"; do
@@ -44,11 +44,11 @@ eventually() {
   echo "✓ GET /order_processing $1: 200"
 }
 
-# Whatever the order of the members and the white space between them.
+# Ignores the order of the members and the white space between them.
 is_listed() { [[ $status == 200 && $body =~ \"sku\":\ ?\"$SKU\" && $body =~ \"price\":\ ?25(\.0+)?[,}] && $body =~ \"quantity\":\ ?50[,}] ]]; }
 is_gone() { [[ $status == 200 && $body == '['* && $body != *"$SKU"* ]]; }
 
-# call METHOD PATH [BODY]: sets status (000 without an answer) and body, which then says why.
+# call METHOD PATH [BODY]: sets status (000 without a response) and body, which then contains the reason.
 call() {
   local options=(--silent --show-error --noproxy '127.0.0.1,localhost' --max-time "$CALL_WITHIN_S" --request "$1" --write-out '\n%{http_code}')
   if [[ -n ${3:-} ]]; then options+=(--header 'Content-Type: application/json' --data "$3"); fi
@@ -58,7 +58,7 @@ call() {
   body=${said%$'\n'*}
 }
 
-# Through curl's standard input: everybody on the machine can read arguments.
+# Through curl's standard input, because every user of the machine can read arguments.
 key_header() {
   [[ -n ${SMOKE_API_KEY_FILE:-} ]] || return 0
   printf 'header = "Authorization: Bearer %s"\n' "$(<"$SMOKE_API_KEY_FILE")"
@@ -68,7 +68,7 @@ answer() {
   if [[ $status == 000 ]]; then echo "no answer (${body//$'\n'/ })"; else echo "$status ${body:0:300}"; fi
 }
 
-# Whatever happened: the item does not stay behind, and if it may have, the log says so.
+# In any case, deletes the item, and logs if it may have stayed behind.
 remove_item() {
   local code=$?
   [[ ${created:-no} == yes ]] || exit "$code"

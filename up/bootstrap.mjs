@@ -1,5 +1,6 @@
-// The first command in a fresh clone: installs the dependencies when needed, then runs up/src/main.ts on the project's own Node.
-// Plain JavaScript without dependencies, for the host's Node 20.
+// The first command in a fresh clone: installs the dependencies if needed, then runs up/src/main.ts on the project's
+// own Node.
+// Plain JavaScript without dependencies, for Node 20 on the host.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -26,7 +27,7 @@ const WITHOUT_SUITE = { status: 3, down: 0 }
 
 process.exitCode = withoutSuite() ?? (await installOrExplain()) ?? (await runMain())
 
-/** The exit code of `status` and `down` where nothing was ever installed or started: they install nothing to find that out. */
+/** The exit code of `status` and `down` when nothing was ever installed or started. They do not install anything to find that out. */
 function withoutSuite() {
   const [command, ...args] = process.argv.slice(2)
   const code = args.length === 0 ? WITHOUT_SUITE[command] : undefined
@@ -41,7 +42,7 @@ function composeRuns() {
   return status === 0 && String(stdout).trim() !== ''
 }
 
-/** A place that cannot be written is the reader's to mend, and no bug of ours. */
+/** A path that cannot be written is the user's to fix, and not a bug of ours. */
 async function installOrExplain() {
   try {
     return await installWhenNeeded()
@@ -73,7 +74,7 @@ function isInstalled() {
   return true
 }
 
-/** False when somebody has deleted folders since, also a workspace's own node_modules. */
+/** False when a folder was deleted since, including a workspace's own node_modules. */
 function allFoldersAreThere() {
   const wanted = JSON.parse(readFileSync(LOCKFILE, 'utf8')).packages
   return Object.entries(wanted).every(
@@ -82,7 +83,7 @@ function allFoldersAreThere() {
   )
 }
 
-/** True after an `npm install` or `npm ci` by hand: npm keeps a list of what it has put into node_modules. */
+/** True after a manual `npm install` or `npm ci`: npm records what it has put into node_modules. */
 function npmInstalledTheSame() {
   const present = JSON.parse(readOr(join(MODULES, '.package-lock.json'), '{"packages":{}}')).packages
   const wanted = JSON.parse(readFileSync(LOCKFILE, 'utf8')).packages
@@ -115,7 +116,7 @@ async function install() {
   return undefined
 }
 
-/** One process installs at a time. The turn is a file with the pid of its holder; that of a dead process is taken away. */
+/** A lock, so that one process installs at a time. It is a file with the pid of its holder. The lock of a dead process is removed. */
 async function takeTurn() {
   mkdirSync(dirname(TURN), { recursive: true })
   const endsAt = performance.now() + TURN_WITHIN_MS
@@ -135,14 +136,14 @@ async function takeTurn() {
   }
 }
 
-/** Moves the file away before looking at it again: between two looks somebody else may have taken the turn. */
+/** Moves the file away before checking it again, because another process may have taken the lock between two checks. */
 function removeStaleTurn(holder) {
   const aside = `${TURN}.${process.pid}`
   try {
     renameSync(TURN, aside)
     if (readOr(aside, '') !== holder) linkSync(aside, TURN)
   } catch {
-    // Somebody else was quicker.
+    // Another process was faster.
   }
   rmSync(aside, { force: true })
 }
@@ -161,7 +162,7 @@ async function runMain() {
   return await ended(spawn(node, args, { env, stdio: 'inherit' }))
 }
 
-/** Proxy variables are for the world outside: what runs on this machine is asked directly. */
+/** Proxy variables are for the outside world. Processes on this machine are reached directly. */
 function direct() {
   const { NO_PROXY = '', no_proxy = NO_PROXY, HTTP_HOST = '' } = process.env
   const hosts = [no_proxy, '127.0.0.1', 'localhost', '::1', '[::1]', HTTP_HOST].filter((host) => host !== '').join(',')
@@ -174,7 +175,7 @@ function projectNode() {
   return Number.parseInt(process.versions.node, 10) >= OLDEST_NODE_MAJOR ? process.execPath : undefined
 }
 
-/** Passes our signals on to the child and resolves with its exit code, as a shell would give it. */
+/** Forwards our signals to the child and resolves with its exit code, as a shell would return it. */
 function ended(child) {
   return new Promise((resolve) => {
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP']

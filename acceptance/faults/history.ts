@@ -1,35 +1,39 @@
-// What the clients did and were told: the side of the ledger that does not look into the suite.
+// What the clients did and received: the side of the ledger that does not look into the suite.
 
-/** What the sender of a message knows of it: stored for certain, not stored for certain, or neither. */
+/** What the sender of a message knows about it: certainly stored, certainly not stored, or neither. */
 export type Answer = 'accepted' | 'not accepted' | 'unknown'
 
 export interface Attempt {
-  /** Of an item its name, which no other attempt has; of anything else its message id, or what stands for it until it is known. */
+  /** For an item its name, and for a change of stock its reason, which no other attempt has. Otherwise the message id, or a substitute until that is known. */
   readonly id: string
-  readonly kind: 'create' | 'delete' | 'healthcheck' | 'bad message'
+  readonly kind: 'create' | 'delete' | 'adjust' | 'healthcheck' | 'bad message'
   readonly queue: string
   readonly sku: string | undefined
-  /** When it was sent, in milliseconds since the run began. */
+  /** The change of the stock. */
+  readonly change?: number
+  /** When it was sent, in milliseconds since the start of the run. */
   readonly atMs: number
   answer: Answer
   messageId: string | undefined
-  /** How many times it was sent by somebody who asks what becomes of it, and by somebody who does not. */
+  /** How often it was sent by clients that wait for the outcome, and by clients that do not. */
   asked: number
   unasked: number
-  /** What a client that asked to wait was told of the effect. */
-  told: 'created' | 'deleted' | 'unknown-sku' | 'refused' | undefined
-  /** What was answered last, for the reader of a failure. */
+  /** The outcome that a waiting client received. */
+  told: 'created' | 'deleted' | 'adjusted' | 'unknown-sku' | 'refused' | undefined
+  /** The stock after the change, as reported to the client. */
+  quantity: number | undefined
+  /** The last response, to explain a failure. */
   said: string
 }
 
-/** An answer that no state of the suite can justify. */
+/** A response that no state of the suite can justify. */
 export interface Lie {
   readonly atMs: number
   readonly text: string
   readonly sku: string | undefined
 }
 
-/** A time in which a message may be delivered again, and a reply or an ack be lost. */
+/** A period in which a message may be redelivered, and a reply or an ack lost. */
 export interface Disturbance {
   readonly fromMs: number
   readonly untilMs: number
@@ -40,7 +44,7 @@ export class History {
   readonly attempts: Attempt[] = []
   readonly lies: Lie[] = []
   readonly disturbances: Disturbance[] = []
-  /** What the last answers on a sku leave no choice about: the name of the item there is, or undefined for none. */
+  /** What the last responses on a sku imply: the name of the stored item, or undefined for none. */
   readonly expected = new Map<string, string | undefined>()
   readonly answers = new Map<string, number>()
   #lastId = 0
@@ -49,13 +53,13 @@ export class History {
     return performance.now() - this.#began
   }
 
-  /** A word that nothing else in this run has. */
+  /** A word that is unique in this run. */
   unique(prefix: string): string {
     this.#lastId += 1
     return `${prefix}-${this.#lastId}`
   }
 
-  begin(attempt: Pick<Attempt, 'id' | 'kind' | 'queue' | 'sku'> & { messageId?: string }): Attempt {
+  begin(attempt: Pick<Attempt, 'id' | 'kind' | 'queue' | 'sku' | 'change'> & { messageId?: string }): Attempt {
     const begun: Attempt = {
       messageId: undefined,
       ...attempt,
@@ -64,6 +68,7 @@ export class History {
       asked: 0,
       unasked: 0,
       told: undefined,
+      quantity: undefined,
       said: 'no answer',
     }
     this.attempts.push(begun)

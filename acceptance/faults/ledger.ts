@@ -1,35 +1,40 @@
-// The judgement: what was attempted and answered against what is in the database, the log and the dead letters. No clock, no server.
+// The check: compares what was attempted and answered with the database, the log and the dead letters. It uses no clock and no server.
 import type { Attempt, History } from './history.ts'
+import { type ItemFound, isFairRefusal, judgeStock, lowestBySku, type MovementFound } from './stock.ts'
 
-/** A message is through with its consumer, and its sender has an answer, so long after it was sent at the latest. */
+/** A message must be finished, and its sender have a response, within this time after it was sent. */
 const UNDER_WAY_MS = 10_000
 
-/** What is found when everything is healed and drained. */
+/** The data collected when everything is repaired and drained. */
 export interface Found {
-  /** Rows that were inserted into the inventory, by the item's name, as a trigger counted them. */
+  /** Rows inserted into the inventory, by the item's name, as counted by a trigger. */
   readonly inserts: ReadonlyMap<string, number>
-  /** Rows that were deleted from the inventory, by sku, as a trigger counted them. */
+  /** Rows deleted from the inventory, by sku, as counted by a trigger. */
   readonly deletes: ReadonlyMap<string, number>
-  /** What the inbox records of each message, by `keyOf`. */
+  /** The inbox entries of each message, by `keyOf`. */
   readonly inbox: ReadonlyMap<string, Recorded>
   /** How often each health check was logged, by message id. */
   readonly logged: ReadonlyMap<string, number>
   readonly deadLetters: readonly DeadLetterFound[]
   /** The inventory: the item's name by sku. */
   readonly table: ReadonlyMap<string, string>
-  /** Messages that are still on a queue or unacked, as sentences. */
+  /** Every item that ever existed. */
+  readonly items: readonly ItemFound[]
+  /** By their reason, which is the id of the attempt. */
+  readonly movements: ReadonlyMap<string, readonly MovementFound[]>
+  /** Messages that are still on a queue or unacknowledged, as sentences. */
   readonly left: readonly string[]
   /** Services that are not ready, or grew too large, as sentences. */
   readonly unwell: readonly string[]
 }
 
-/** Under which numbers of redrives a message was applied, and under which it was refused. */
+/** The redrive numbers under which a message was applied, and under which it was refused. */
 export interface Recorded {
   readonly applied: readonly number[]
   readonly refused: readonly number[]
 }
 
-/** What tells a message from all others: its queue, and its id or the name of its item. */
+/** Identifies a message: its queue, and its id or the name of its item. */
 export const keyOf = (queue: string, id: string | undefined): string => `${queue} ${id}`
 
 export interface DeadLetterFound {
@@ -48,13 +53,14 @@ export interface Violation {
     | 'never sent'
     | 'lie'
     | 'table'
+    | 'stock'
     | 'both applied and refused'
     | 'set aside again'
     | 'set aside without fault'
     | 'left over'
     | 'unwell'
   readonly text: string
-  /** The attempt it is about, if it is about one. */
+  /** The attempt that it belongs to, if any. */
   readonly attempt: Attempt | undefined
 }
 
@@ -62,18 +68,18 @@ export interface Judgement {
   readonly violations: readonly Violation[]
   readonly attempted: number
   readonly accepted: number
-  /** What became of the accepted ones: each leaves one trace, so these and the lost ones are all of them. */
+  /** What happened to the accepted messages: each leaves one trace, so these and the lost ones are all of them. */
   readonly applied: number
   readonly told: number
   readonly setAside: number
   readonly indeterminate: number
   readonly sentTwice: number
   readonly letters: number
-  /** Dead letters beyond the first of their message: a crash between its confirm and the ack sets a message aside twice. */
+  /** Additional dead letters of a message. A crash between its confirm and the ack dead-letters a message twice. */
   readonly setAsideAgain: number
 }
 
-/** Holds the history against what was found. */
+/** Compares the history with the collected data. */
 export function judge(
   history: Pick<History, 'attempts' | 'expected' | 'lies' | 'disturbances'>,
   found: Found,
@@ -84,12 +90,13 @@ export function judge(
       const attempt = history.attempts.findLast((each) => sku !== undefined && each.sku === sku)
       return { what: 'lie' as const, text: `${text} (at ${atMs.toFixed(0)} ms)`, attempt }
     }),
+    ...judgeStock(history.attempts, found),
     ...history.attempts.flatMap((attempt) => judgeAttempt(attempt, found, letters)),
     ...history.attempts
       .filter((attempt) => isUndisturbed(attempt, history.disturbances))
       .flatMap((attempt) => judgeLetters(attempt, letters.of(attempt))),
     ...neverSent(history.attempts, found, letters),
-    ...withoutFault(history.attempts, found.deadLetters),
+    ...withoutFault(history.attempts, found),
     ...judgeDeletes(history.attempts, found),
     ...judgeTable(history, found),
     ...found.left.map((text) => ({ what: 'left over' as const, text, attempt: undefined })),
@@ -120,23 +127,26 @@ function judgeAttempt(attempt: Attempt, found: Found, letters: DeadLetters): Vio
   const say = (what: Violation['what'], text: string): Violation[] => [{ what, text, attempt }]
   if (attempt.answer === 'accepted' && effects === 0 && !aside && !isTold)
     return say('lost', 'accepted, but neither applied nor among the dead letters')
-  // A health check leaves nothing behind but its line: one that is delivered again is logged again, and says so.
+  // The only trace of a health check is its log line. A redelivered one is logged again, and marked as such.
+  if (attempt.kind === 'adjust' && applied.length > effects)
+    return say('lost', 'recorded as applied, but there is no movement')
   if (effects > 1 && attempt.kind !== 'healthcheck') return say('doubled', `took effect ${effects} times`)
   if (attempt.kind === 'bad message' && effects > 0) return say('lie', 'a bad message took effect')
   if (attempt.answer === 'not accepted' && (effects > 0 || aside))
     return say('lie', `answered "not stored", but it is ${aside ? 'among the dead letters' : 'applied'}`)
-  if (attempt.told === 'created' && effects === 0) return say('lie', 'answered "created", but it was not')
+  if ((attempt.told === 'created' || attempt.told === 'adjusted') && effects === 0)
+    return say('lie', `answered "${attempt.told}", but it was not`)
   if (attempt.told === 'refused' && effects > 0 && !isAppliedByRedrive(attempt, found))
     return say('lie', 'answered "refused", but it took effect')
   if (effects === 0 || attempt.messageId === undefined || attempt.kind === 'healthcheck') return []
   if (aside) return say('both applied and refused', 'applied, and among the dead letters')
-  // What was refused may be applied when somebody has redriven it, and never the other way round.
+  // A refused message may be applied after a redrive, but an applied one never refused.
   if (refused.some((redrives) => !applied.some((later) => later > redrives)))
     return say('both applied and refused', 'applied, and recorded as refused')
   return []
 }
 
-/** In calm a message leaves no more dead letters than it was sent times, and none when its sender was told. */
+/** Without faults, a message leaves at most one dead letter for each time it was sent, and none when its sender was notified. */
 function judgeLetters(attempt: Attempt, letters: number): Violation[] {
   const { told, asked, unasked } = attempt
   const most = told === 'refused' ? unasked : Math.max(asked + unasked, 1)
@@ -159,12 +169,13 @@ const isAppliedByRedrive = (attempt: Attempt, found: Found): boolean =>
 function effectsOf(attempt: Attempt, found: Found): number {
   const { kind, id, messageId } = attempt
   if (kind === 'create') return found.inserts.get(id) ?? 0
+  if (kind === 'adjust') return found.movements.get(id)?.length ?? 0
   if (messageId === undefined) return 0
   if (kind === 'delete') return recordedOf(attempt, found).applied.length
   return kind === 'healthcheck' ? (found.logged.get(messageId) ?? 0) : 0
 }
 
-/** E ∪ D ⊆ T: nothing is there that nobody sent. */
+/** E ∪ D ⊆ T: nothing exists that nobody sent. */
 function neverSent(attempts: readonly Attempt[], found: Found, letters: DeadLetters): Violation[] {
   const ids = new Set(attempts.map(({ id }) => id))
   const names = [...found.inserts.keys()].filter((name) => !ids.has(name))
@@ -178,25 +189,28 @@ function neverSent(attempts: readonly Attempt[], found: Found, letters: DeadLett
   ].map((text) => ({ what: 'never sent' as const, text, attempt: undefined }))
 }
 
-/** A valid message may be dead-lettered for one reason only: another item has its sku. A bad state of a server is never its fault. */
-function withoutFault(attempts: readonly Attempt[], deadLetters: readonly DeadLetterFound[]): Violation[] {
+/** A valid message may be dead-lettered only because of the stock: another item has its sku, or the change is impossible. The state of a server is never its fault. */
+function withoutFault(attempts: readonly Attempt[], found: Found): Violation[] {
   const byKey = new Map(attempts.flatMap((attempt) => keysOf(attempt).map((key) => [key, attempt])))
   const nameless = new Map(attempts.filter(({ messageId }) => messageId === undefined).map((each) => [each.sku, each]))
-  const creates = Map.groupBy(
-    attempts.filter(({ kind }) => kind === 'create'),
-    ({ sku }) => sku,
-  )
-  return deadLetters.flatMap((letter) => {
+  const bySku = Map.groupBy(attempts, ({ sku }) => sku)
+  const lowest = lowestBySku(found)
+  return found.deadLetters.flatMap((letter) => {
     const sku = skuIn(letter.body)
     const attempt = byKey.get(keyOfLetter(letter)) ?? nameless.get(sku)
     if (attempt === undefined || attempt.kind === 'bad message') return []
-    if (letter.reason === 'duplicate-sku' && (creates.get(sku)?.length ?? 0) > 1) return []
+    const ofSku = bySku.get(sku) ?? []
+    const { reason } = letter
+    if (attempt.kind === 'create' && reason === 'duplicate-sku' && ofSku.filter(isCreate).length > 1) return []
+    if (attempt.kind === 'adjust' && isFairRefusal(reason, attempt, ofSku, lowest.get(sku ?? ''))) return []
     const text = `a good ${attempt.kind} is a dead letter: ${letter.reason}, ${letter.error}`
     return [{ what: 'set aside without fault' as const, text, attempt }]
   })
 }
 
-/** A delete is not named in the row that it takes away: it is counted by sku. */
+const isCreate = ({ kind }: Attempt): boolean => kind === 'create'
+
+/** A deleted row does not name the message that deleted it, so deletes are counted by sku. */
 function judgeDeletes(attempts: readonly Attempt[], found: Found): Violation[] {
   const bySku = Map.groupBy(
     attempts.filter(({ kind }) => kind === 'delete'),
@@ -222,14 +236,14 @@ function judgeDeletes(attempts: readonly Attempt[], found: Found): Violation[] {
   return violations
 }
 
-/** The final table is the model's table. */
+/** The final table equals the table of the model. */
 function judgeTable({ expected, attempts }: Pick<History, 'expected' | 'attempts'>, found: Found) {
   const { table, inserts, deletes } = found
   const violations: Violation[] = []
   const wrong = (sku: string, text: string) => {
     violations.push({ what: 'table', text, attempt: attempts.findLast((each) => each.sku === sku) })
   }
-  // Which item a redrive stored in the end is not for the answers before it to say.
+  // Earlier responses cannot say which item a redrive finally stored.
   const open = new Set(attempts.filter((attempt) => isAppliedByRedrive(attempt, found)).map(({ sku }) => sku))
   for (const [sku, name] of expected) {
     if (open.has(sku)) continue
@@ -249,7 +263,7 @@ function judgeTable({ expected, attempts }: Pick<History, 'expected' | 'attempts
   return violations
 }
 
-/** Dead letters by whatever tells their message: its id, or the name of the item within. */
+/** Dead letters by the identity of their message: its id, or the name of its item. */
 class DeadLetters {
   readonly #all: readonly DeadLetterFound[]
   readonly #counts = new Map<string, number>()
@@ -263,14 +277,14 @@ class DeadLetters {
     return this.#counts.size
   }
 
-  /** How many there are of this message. */
+  /** The number of dead letters of this message. */
   of(attempt: Attempt): number {
     return keysOf(attempt).reduce((sum, key) => sum + (this.#counts.get(key) ?? 0), 0)
   }
 
   without(attempts: readonly Attempt[]): DeadLetterFound[] {
     const sent = new Set(attempts.flatMap(keysOf))
-    // A command whose answer did not name its message can only be told by its sku.
+    // A command whose response did not contain the message id can only be identified by its sku.
     const nameless = new Set(attempts.filter(({ messageId }) => messageId === undefined).map(({ sku }) => sku))
     return this.#all.filter((letter) => !sent.has(keyOfLetter(letter)) && !nameless.has(skuIn(letter.body)))
   }
@@ -282,7 +296,7 @@ const keysOf = ({ queue, id, messageId = id }: Attempt): string[] => [
 
 const keyOfLetter = ({ queue, messageId, body }: DeadLetterFound): string => keyOf(queue, nameIn(body) ?? messageId)
 
-const nameIn = (body: string): string | undefined => memberOf(body, 'name')
+const nameIn = (body: string): string | undefined => memberOf(body, 'name') ?? memberOf(body, 'reason')
 const skuIn = (body: string): string | undefined => memberOf(body, 'sku')
 
 function memberOf(body: string, member: string): string | undefined {

@@ -1,4 +1,4 @@
-// `npm run faults`: the fault ledger on private servers. Exit codes: 0 nothing lost, nothing doubled · 1 something was · 64 usage.
+// `npm run faults`: the fault ledger on private servers. Exit codes: 0 nothing lost or duplicated · 1 something was · 64 usage.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -111,7 +111,7 @@ function readOptions(args: string[]): z.infer<typeof options> | string {
   }
 }
 
-/** Ends the run in good order: servers and services that nobody stops would go on for ever. */
+/** Shuts the run down in order. Servers and services that nobody stops would run for ever. */
 function interruptedBySignals(): AbortSignal {
   const controller = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)

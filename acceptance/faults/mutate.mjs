@@ -1,4 +1,4 @@
-// Loaded before a service by the mutation check: changes one place of one source file on its way into Node, or ends the process.
+// Loaded before a service by the mutation check. Changes one place of one source file while Node loads it, or ends the process.
 import { registerHooks } from 'node:module'
 
 const { url: target, edits } = JSON.parse(process.env.IMS_MUTATION ?? '{}')

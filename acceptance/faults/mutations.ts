@@ -1,4 +1,4 @@
-// The guarantees taken away one by one, to see the ledger go red: each is a change of one place in the source, made while it is loaded.
+// Removes the guarantees one by one, to prove that the ledger then fails. Each mutation changes one place in the source while it is loaded.
 
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -6,17 +6,17 @@ import { leanNode } from 'testkit'
 import { ROOT } from '../test/stack.ts'
 
 export interface Edit {
-  /** What stands there, exactly once. */
+  /** The text to replace, which must occur exactly once. */
   readonly find: string
   readonly replace: string
 }
 
 export interface Mutation {
   readonly name: string
-  /** The file it changes, from the root of the repository. */
+  /** The file to change, relative to the root of the repository. */
   readonly file: string
   readonly edits: readonly Edit[]
-  /** Words of the faults under which its harm shows soonest. */
+  /** Words that name the faults which show the damage soonest. */
   readonly mix: readonly string[]
 }
 
@@ -26,7 +26,7 @@ export const mutations: readonly Mutation[] = [
     file: 'messaging/src/outgoing/publisher.ts',
     edits: [
       {
-        // Resolved as soon as it is written: what comes of it is nobody's business any more.
+        // Resolved as soon as it is written; the confirm is ignored.
         find: '    this.#measure()\n    try {',
         replace: '    setImmediate(resolve)\n    try {',
       },
@@ -43,10 +43,23 @@ export const mutations: readonly Mutation[] = [
     name: 'inbox-off',
     file: 'repository/src/inbox.ts',
     edits: [
-      // Still written, so that only the guard is gone: nothing is found, and what is there already is no objection.
+      // Still written, so that only the check is missing: lookups find nothing, and an existing row is no error.
       { find: 'if (identified.length === 0) return verdicts', replace: 'return verdicts' },
       { find: 'INSERT INTO inbox', replace: 'INSERT IGNORE INTO inbox' },
       { find: '  assertChanged(answer, values.length)\n', replace: '' },
+    ],
+    mix: ['killed between commit and ack', 'answer to a commit lost'],
+  },
+  {
+    name: 'adjustments-unguarded',
+    file: 'repository/src/adjust.ts',
+    edits: [
+      // Every message counts as new, and an existing movement is no error.
+      { find: 'const verdict = verdicts.on(command)', replace: 'const verdict = undefined' },
+      { find: 'if (applied !== undefined) return toldAgain(messageId, body, applied)', replace: '' },
+      { find: 'INSERT INTO movement', replace: 'INSERT IGNORE INTO movement' },
+      { find: '    assertChanged(answer, rows.length)\n', replace: '' },
+      { find: '  await verdicts.record(sql)\n  return outcomes', replace: '  return outcomes' },
     ],
     mix: ['killed between commit and ack', 'answer to a commit lost'],
   },
@@ -55,7 +68,7 @@ export const mutations: readonly Mutation[] = [
     file: 'messaging/src/incoming/consumer.ts',
     edits: [
       {
-        // A message leaves once: what is settled later finds it gone.
+        // A message leaves once, so a later settle finds it gone.
         find: '    const untold = await attemptAll(',
         replace: "    this.#inHand.leave('ack', batch)\n    const untold = await attemptAll(",
       },
@@ -66,7 +79,7 @@ export const mutations: readonly Mutation[] = [
     name: 'stale-ack-guard-off',
     file: 'messaging/src/incoming/in-hand.ts',
     edits: [
-      // The guard is that an ack goes to the channel its message came from: this one goes to whichever channel there is.
+      // The guard is that an ack goes to the channel that delivered the message. Here it goes to any open channel.
       {
         find: "    this.#all.add({ ...held, step: 'waiting', replyBytes: 0 })",
         replace: "    InHand.newest = held.session\n    this.#all.add({ ...held, step: 'waiting', replyBytes: 0 })",
@@ -86,6 +99,12 @@ export const mutations: readonly Mutation[] = [
     mix: ['service kill'],
   },
   {
+    name: 'keys-ignored',
+    file: 'producer/src/routes/command-route.ts',
+    edits: [{ find: 'if (key === undefined) return', replace: 'return' }],
+    mix: ['service kill'],
+  },
+  {
     name: 'locks-kept-for-hours',
     file: 'repository/src/session.ts',
     edits: [{ find: 'wait_timeout: { value: IDLE_TIMEOUT_S }', replace: 'wait_timeout: { value: 28_800 }' }],
@@ -95,13 +114,13 @@ export const mutations: readonly Mutation[] = [
 
 const PRELOAD = pathToFileURL(join(ROOT, 'acceptance', 'faults', 'mutate.mjs')).href
 
-/** The environment in which a service is loaded with this mutation: nothing in the services knows of it. */
+/** The environment that loads a service with this mutation. The services know nothing about it. */
 export function mutationEnvironment(mutation: Mutation | undefined): Record<string, string> {
   if (mutation === undefined) return {}
   const { file, edits } = mutation
   return {
     NODE_OPTIONS: `${leanNode.NODE_OPTIONS} --import=${PRELOAD}`,
-    // What is compiled from changed source must not be found by those that have it unchanged.
+    // Code compiled from changed source must not be found by services with unchanged source.
     NODE_COMPILE_CACHE: '',
     IMS_MUTATION: JSON.stringify({ url: pathToFileURL(join(ROOT, file)).href, edits }),
   }

@@ -1,4 +1,4 @@
-// Strikes faults in rounds, one or two at a time, heals them, and measures how long the suite takes to be whole again.
+// Causes faults in rounds, one or two at a time, repairs them, and measures how long the suite takes to recover.
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Fault, Scene, Struck } from './faults/fault.ts'
 import { create } from './workload/requests.ts'
@@ -13,23 +13,24 @@ export interface Round {
   readonly atMs: number
   readonly endedMs: number
   readonly faults: readonly { readonly kind: string; readonly note: string; readonly tookEffect: boolean }[]
-  /** From the end of the last fault to all services ready and an item created and answered. */
+  /** From the end of the last fault until all services are ready and an item was created. */
   readonly recoveryMs: number
 }
 
-/** Strikes one round of faults drawn from `mix`, heals it, and waits until everything works. */
+/** Causes one round of faults from `mix`, repairs them, and waits until everything works. */
 export async function strikeRound(scene: Scene, mix: readonly Fault[]): Promise<Round> {
   const { random, sender, interrupted } = scene
   const atMs = sender.history.nowMs()
   const chosen = choose(scene, mix)
   const struck: { fault: Fault; struck: Struck }[] = []
   for (const fault of chosen) struck.push({ fault, struck: await fault.strike(scene) })
-  // An interruption ends the waiting, never the healing.
+  // An interruption ends the waiting, never the repair.
   const lastsMs = Math.max(...struck.map((each) => each.struck.lastsMs))
   await pause(lastsMs, undefined, { signal: interrupted }).catch(() => {})
-  const faults: Round['faults'][number][] = []
-  for (const { fault, struck: one } of struck.reverse())
-    faults.push({ kind: fault.kind, note: one.note, tookEffect: await one.heal() })
+  // In parallel: a process that got SIGTERM and was then frozen ends only after the other fault has let it continue.
+  const faults = await Promise.all(
+    struck.map(async ({ fault, struck: one }) => ({ kind: fault.kind, note: one.note, tookEffect: await one.heal() })),
+  )
   const recoveryMs = await recovered(scene)
   sender.history.disturbances.push({ fromMs: atMs, untilMs: sender.history.nowMs() })
   await pause(random.whole(0, CALM_MOST_MS))
@@ -43,7 +44,7 @@ function choose({ random }: Scene, mix: readonly Fault[]): Fault[] {
   return [first, random.weighted(others)]
 }
 
-/** How long it took, in milliseconds, until all are ready and an item goes all the way. Rejects when that takes too long. */
+/** Milliseconds until all services are ready and an item is created end to end. Rejects when that takes too long. */
 export async function recovered({ world, sender }: Scene): Promise<number> {
   const since = performance.now()
   await allReady(world, RECOVERED_WITHIN_MS)

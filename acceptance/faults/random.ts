@@ -1,19 +1,19 @@
-// Chance that can be repeated: everything a run decides comes from its seed (mulberry32, public domain, by Tommy Ettinger).
+// Repeatable random numbers: all decisions of a run come from its seed (mulberry32, public domain, by Tommy Ettinger).
 
 export interface Random {
   /** At least 0, less than 1. */
   fraction(): number
-  /** A whole number from `least` to `most`, both included. */
+  /** An integer from `least` to `most`, both included. */
   whole(least: number, most: number): number
   /** One of `choices`, which must not be empty. */
   pick<T>(choices: readonly T[]): T
-  /** One of `choices`, each as likely as its weight says. */
+  /** One of `choices`, with probabilities in proportion to the weights. */
   weighted<T extends { readonly weight: number }>(choices: readonly T[]): T
-  /** A source of its own, so that what one part draws does not change what another gets. */
+  /** An independent generator, so that the draws of one part do not change those of another. */
   fork(): Random
 }
 
-/** The source of one seed. */
+/** The generator for a seed. */
 export function randomOf(seed: number): Random {
   let state = seed >>> 0
   const fraction = (): number => {

@@ -1,4 +1,4 @@
-// What a run prints: a line for each round, one line that sums up, and the history of every message that went wrong.
+// The output of a run: a line for each round, a summary line, and the history of every message that went wrong.
 import { inspect } from 'node:util'
 import type { Violation } from './ledger.ts'
 import type { Round } from './nemesis.ts'
@@ -23,7 +23,7 @@ export function faultsByKind(rounds: readonly Round[]): [string, number][] {
     .sort(([, one], [, other]) => other - one)
 }
 
-const named = ['lost', 'doubled', 'both applied and refused', 'lie'] as const
+const named = ['lost', 'doubled', 'both applied and refused', 'lie', 'stock'] as const
 
 /** Everything in one line. */
 export function summaryLine({ rounds, judgement, repeated, history }: Run, seed: number): string {
@@ -39,7 +39,7 @@ export function summaryLine({ rounds, judgement, repeated, history }: Run, seed:
     `dead letters of ${judgement.letters} messages (again: ${judgement.setAsideAgain})`,
     `faults ${kinds.reduce((sum, [, each]) => sum + each, 0)} of ${kinds.length} kinds: ${kinds.map(([kind, each]) => `${kind} ${each}`).join(', ')}`,
     `lost ${count('lost')}, applied twice ${count('doubled')}, both applied and refused ${count('both applied and refused')},` +
-      ` told ≠ true ${count('lie')}, other violations ${
+      ` told ≠ true ${count('lie')}, stock wrong ${count('stock')}, other violations ${
         judgement.violations.length - named.reduce((sum, what) => sum + count(what), 0)
       }`,
     `redeliveries recognised ${repeated}`,
@@ -49,7 +49,7 @@ export function summaryLine({ rounds, judgement, repeated, history }: Run, seed:
   ].join(' · ')
 }
 
-/** The story of each message that went wrong, as far as it is known. */
+/** The history of each message that went wrong, as far as it is known. */
 export function violationLines(run: Run): string[] {
   const { violations } = run.judgement
   const told = violations.slice(0, TOLD_MOST).flatMap((violation) => storyOf(violation, run))

@@ -1,4 +1,5 @@
-// One run: load, rounds of faults, healing, draining, judgement.
+// One run: load, rounds of faults, repair, draining, check.
+import { queues } from '@ims/accounts/suite'
 import type { Mysql, Servers } from 'testkit'
 import { readAudit } from './audit.ts'
 import { becomesTrue, messagesIn } from './faults/broker.ts'
@@ -13,21 +14,21 @@ import { startClients } from './workload/clients.ts'
 import { crowd, scenarios } from './workload/scenarios.ts'
 import { allReady, startWorld, type World } from './world.ts'
 
-/** Resident memory that no service may reach: what its container is given (dockercompose/docker-compose.yml). */
+/** The resident memory that no service may reach, which is its container's limit (dockercompose/docker-compose.yml). */
 export const MEMORY_MOST_BYTES = 256 * 1024 * 1024
 const DRAINED_WITHIN_MS = 120_000
 /** Clients that play each scenario at the end. */
 const CROWD = 5
 const SAME_WITHIN_MS = 30_000
 const MINUTE_MS = 60_000
-/** From this length on a run has the fault that lasts a minute. */
+/** A run of at least this length includes the fault that lasts a minute. */
 const LONG_RUN_MINUTES = 5
 
 export interface RunOptions {
   readonly servers: Servers
   readonly seed: number
   readonly minutes: number
-  /** Goes on until so many kinds of faults were seen, if a busy machine did not manage them in `minutes`. */
+  /** Continues until this many kinds of faults were seen, if a busy machine did not manage them in `minutes`. */
   readonly kindsMin?: number
   readonly mix: readonly Fault[]
   readonly clients: number
@@ -35,7 +36,7 @@ export interface RunOptions {
   /** The nodes of a database cluster. The first is the one in `servers`. */
   readonly cluster?: readonly Mysql[]
   readonly onRound?: (round: Round) => void
-  /** Aborts when the run is to be given up: it is healed and stopped, and rejects. */
+  /** Aborts the run: it is repaired and stopped, and rejects. */
   readonly interrupted?: AbortSignal
 }
 
@@ -46,11 +47,11 @@ export interface Run {
   readonly judgement: Judgement
   readonly repeated: number
   readonly peakBytes: ReadonlyMap<string, number>
-  /** Lines that the services logged about a message or sku. */
+  /** Log lines of the services about a message or sku. */
   logged(word: string): string[]
 }
 
-/** Runs for `minutes`, then heals, drains and judges. Rejects when the suite does not recover or drain, or is interrupted. */
+/** Runs for `minutes`, then repairs, drains and checks. Rejects when the suite does not recover or drain, or when interrupted. */
 export async function runLedger(options: RunOptions): Promise<Run> {
   const world = await startWorld(options.servers, options)
   try {
@@ -74,7 +75,7 @@ export async function runLedger(options: RunOptions): Promise<Run> {
   }
 }
 
-/** Rounds of faults until the time is up, with all clients at work; none is at work any more when this is over. */
+/** Rounds of faults until the time is over, with all clients running. At the end no client is running. */
 async function strikeUnderLoad(
   world: World,
   history: History,
@@ -113,7 +114,7 @@ async function strikeUnderLoad(
 const kindsIn = (rounds: readonly Round[]): number =>
   new Set(rounds.flatMap(({ faults }) => faults.filter(({ tookEffect }) => tookEffect).map(({ kind }) => kind))).size
 
-/** Every scenario once more, with nothing that could explain a second dead letter. */
+/** Every scenario once more, without faults that could explain a second dead letter. */
 async function playInCalm(world: World, history: History, { seed }: RunOptions): Promise<void> {
   await drained(world)
   const sender = { http: world.stack.http, channel: () => world.stack.channel, history }
@@ -126,13 +127,13 @@ async function drained(world: World): Promise<void> {
   await becomesTrue(async () => (await undrained(world)).length === 0, DRAINED_WITHIN_MS)
 }
 
-/** Waits until nothing is on its way any more, then reads everything there is to be read. */
+/** Waits until nothing is in flight any more, then collects all data. */
 export async function findAll(world: World): Promise<Found> {
   const { stack } = world
   await drained(world)
   const left = await undrained(world)
   const deadLetters: Found['deadLetters'][number][] = []
-  for (const queue of ['healthcheck', 'create_item', 'stock_management', 'order_processing'])
+  for (const queue of Object.keys(queues))
     for (const { body, headers, messageId } of await stack.deadLetters(queue))
       deadLetters.push({
         queue,
@@ -150,10 +151,10 @@ export async function findAll(world: World): Promise<Found> {
   return { ...(await readAudit(stack.pool)), logged: healthchecksLogged(world), deadLetters, left, unwell }
 }
 
-/** Nodes whose data differs from the first one's. A node that has just joined may refuse queries for a while. */
+/** Nodes whose data differs from the first one's. A node that has just joined may reject queries for a while. */
 async function nodesThatDiffer({ cluster, stack }: World): Promise<string[]> {
   const { database } = stack.space.mysql
-  const tables = ['inventory', 'inbox', 'effect'].map((table) => `\`${database}\`.${table}`)
+  const tables = ['inventory', 'inbox', 'movement', 'effect'].map((table) => `\`${database}\`.${table}`)
   const sumOf = (node: Mysql) => node.sql(`CHECKSUM TABLE ${tables.join(', ')}`)
   let differ = cluster.slice(1).map((_, index) => `node ${index + 2} did not answer`)
   await becomesTrue(async () => {
@@ -165,8 +166,8 @@ async function nodesThatDiffer({ cluster, stack }: World): Promise<string[]> {
 }
 
 async function undrained(world: World): Promise<string[]> {
-  const queues = [...(await messagesIn({ world }))].filter(([name]) => !name.endsWith('.dead-letter'))
-  return queues.filter(([, count]) => count > 0).map(([name, count]) => `${count} messages of ${name}`)
+  const counts = [...(await messagesIn({ world }))].filter(([name]) => !name.endsWith('.dead-letter'))
+  return counts.filter(([, count]) => count > 0).map(([name, count]) => `${count} messages of ${name}`)
 }
 
 function healthchecksLogged({ stack, replicas }: World): Map<string, number> {

@@ -7,7 +7,7 @@ import { installAudit } from './audit.ts'
 import type { Mutation } from './mutations.ts'
 import { mutationEnvironment } from './mutations.ts'
 
-/** The consumers that write, three replicas each, so that two of them can deadlock while a third is away. */
+/** The consumers that write, with three replicas each, so that two of them can deadlock while a third is down. */
 export const WRITERS = [
   'consumer_two',
   'consumer_two#2',
@@ -16,7 +16,7 @@ export const WRITERS = [
   'consumer_three#2',
   'consumer_three#3',
 ] as const
-/** Two processes of each consumer at least. */
+/** At least two processes of each consumer. */
 export const REPLICAS: readonly ReplicaName[] = [
   ...new Set<ReplicaName>([...SERVICES, 'consumer_one#2', ...WRITERS, 'consumer_four#2']),
 ]
@@ -26,7 +26,7 @@ const DATABASE_REPLICAS: readonly ReplicaName[] = [...WRITERS, 'consumer_four', 
 export const replicasOf = (service: ServiceName): ReplicaName[] =>
   REPLICAS.filter((name) => name === service || name.startsWith(`${service}#`))
 
-/** Waits of the services, short enough that a fault of a second is felt. */
+/** Timeouts of the services, short enough that a fault of a second has an effect. */
 const IMPATIENT = {
   RABBITMQ_RECONNECT_MOST_MS: '1000',
   RABBITMQ_HEARTBEAT_S: '2',
@@ -42,7 +42,7 @@ export interface World {
   readonly stack: Stack
   /** The processes of the suite. */
   readonly replicas: readonly ReplicaName[]
-  /** The way of each service to the broker. */
+  /** The proxy of each service to the broker. */
   readonly amqp: ReadonlyMap<ReplicaName, TcpProxy>
   /** The proxy to the database of each service that uses it; none if the database is a cluster. */
   readonly mysql: ReadonlyMap<ReplicaName, TcpProxy>
@@ -50,11 +50,11 @@ export interface World {
   readonly cluster: readonly Mysql[]
   /** The database account that only the services use. */
   readonly account: Account
-  /** Starts a service again that has ended. */
+  /** Restarts a service that has ended. */
   restart(name: ReplicaName): Promise<void>
   /** Highest resident memory of each service so far, in bytes. */
   readonly peakBytes: ReadonlyMap<ReplicaName, number>
-  /** Deliveries that a consumer recognised as applied before, over all processes of a run. */
+  /** Deliveries that a consumer recognised as already applied, over all processes of a run. */
   repeated(): number
   stop(): Promise<void>
 }
@@ -69,14 +69,14 @@ const SAMPLED_EVERY_MS = 1_000
 export interface WorldOptions {
   /** A change of the services' code. */
   readonly mutation?: Mutation | undefined
-  /** The nodes of a database cluster, the first of which is the one in the servers: each service gets the list of all. */
+  /** The nodes of a database cluster, starting with the one in the servers. Each service gets the list of all nodes. */
   readonly cluster?: readonly Mysql[] | undefined
   readonly replicas?: readonly ReplicaName[]
-  /** What the services have besides, or instead. */
+  /** Additional or different variables of the services. */
   readonly env?: Readonly<Record<string, string>>
 }
 
-/** Starts the whole suite on `servers`, each process behind proxies of its own. */
+/** Starts the whole suite on `servers`, each process behind its own proxies. */
 export async function startWorld(
   servers: Servers,
   { mutation, cluster = [], replicas = REPLICAS, env = IMPATIENT }: WorldOptions = {},
@@ -135,7 +135,7 @@ async function newAccount({ mysql }: Servers, database: string): Promise<Account
   const password = randomBytes(12).toString('hex')
   await mysql.sql(`CREATE USER '${user}'@'%' IDENTIFIED BY '${password}'`)
   // MySQL grants privileges on a missing table only together with CREATE.
-  for (const table of ['inventory', 'inbox', 'migrations'])
+  for (const table of ['inventory', 'inbox', 'movement', 'migrations'])
     await mysql.sql(`GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON \`${database}\`.${table} TO '${user}'@'%'`)
   return { user, password }
 }
@@ -152,7 +152,7 @@ async function proxies(
 const port = (variable: string, proxy: TcpProxy | undefined): Record<string, string> =>
   proxy === undefined ? {} : { [variable]: String(proxy.port) }
 
-/** Resolves when every service is ready; rejects, saying which is not, when that takes too long. */
+/** Resolves when every service is ready. Rejects, naming those that are not, when that takes too long. */
 export async function allReady({ stack, replicas }: World, withinMs: number): Promise<void> {
   await eventually(async () => {
     for (const name of replicas) {
@@ -162,7 +162,7 @@ export async function allReady({ stack, replicas }: World, withinMs: number): Pr
   }, withinMs)
 }
 
-/** Watches memory, and counters that end with their process. */
+/** Samples memory, and counters that end with their process. */
 function sampling(stack: Stack, replicas: readonly ReplicaName[]) {
   const peakBytes = new Map<ReplicaName, number>()
   const repeatedByPid = new Map<number, number>()

@@ -1,11 +1,11 @@
-// The attacks of the soak: each repeats one way to overload the suite, at a modest rate, until its turn is over.
+// The attacks of the soak. Each repeats one way to overload the suite, at a modest rate, until its turn is over.
 import { connect as connectTcp, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { connect as connectAmqp } from 'amqplib'
 import { field, openRawPublisher, type RawPublisher, sized } from '../../messaging/test/raw-amqp.ts'
 import type { Random } from '../faults/random.ts'
 
-/** Every item, body and id of an attack begins with it: what has it is none of the honest clients'. */
+/** Every item, body and id of an attack starts with this prefix. Honest clients never use it. */
 export const HOSTILE = 'hostile'
 
 export interface Target {
@@ -17,7 +17,7 @@ export interface Target {
 
 export interface Attack {
   readonly name: string
-  /** What is done to the suite itself meanwhile. */
+  /** Operations on the suite itself during the attack. */
   readonly harm?: 'slow uplink' | 'consumer two frozen'
   run(scene: Scene): Promise<void>
 }
@@ -29,7 +29,7 @@ export interface Scene {
   readonly over: AbortSignal
 }
 
-/** So many attackers, each with an address and an API key that no honest client has. */
+/** The number of attackers. Each has an address and an API key that no honest client has. */
 const ATTACKERS = 40
 export const ATTACKERS_KEYS = times(ATTACKERS, (n) => `attacker-${n}`)
 export const OPERATORS_KEY = 'operator'
@@ -54,7 +54,7 @@ const getPath =
   (path: string): Bytes =>
   (key) =>
     `GET ${path} HTTP/1.1\r\n${HOST}X-API-Key: ${key}\r\n\r\n`
-/** So many requests in one write. */
+/** The number of requests in one write. */
 const pipelined =
   (count: number, make: (n: number) => Bytes): Bytes =>
   (key) =>
@@ -73,7 +73,7 @@ class Connections {
     this.#random = random
   }
 
-  /** Sends bytes on a new connection; reads what comes, or nothing at all. */
+  /** Sends bytes on a new connection. Reads the response, or reads nothing at all. */
   send(url: string, bytes: string | Bytes, reads: 'reads' | 'reads nothing'): Socket {
     const attacker = this.#random.whole(0, ATTACKERS - 1)
     const localAddress = `127.0.1.${1 + attacker}`
@@ -92,7 +92,7 @@ class Connections {
   }
 }
 
-/** Does `once` every so often until the turn is over. */
+/** Calls `once` at intervals until the turn is over. */
 async function repeat({ over }: Scene, everyMs: number, once: (n: number) => void | Promise<void>): Promise<void> {
   for (let n = 0; !over.aborted; n += 1) {
     await once(n)
@@ -117,7 +117,7 @@ function overHttp(
   }
 }
 
-/** `once` publishes as a peer that writes any bytes; the queues that it fills are emptied of dead letters at the end. */
+/** Calls `once` to publish as a peer that can write any bytes. At the end, purges the dead letters of the queues it used. */
 function overAmqp(
   name: string,
   everyMs: number,

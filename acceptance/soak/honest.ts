@@ -1,13 +1,13 @@
-// The honest clients of the soak: so many requests a second whatever becomes of them, each on a sku or label of its own.
+// The honest clients of the soak: a fixed rate of requests, independent of the results, each on its own sku or label.
 import type { Random } from '../faults/random.ts'
 import { checkHealth, create, list, remove, type Sender } from '../faults/workload/requests.ts'
 
-/** Shorter than the longest that an answer may take. */
+/** Shorter than the longest permitted response time. */
 const WAIT_S = 3
 
 interface Clients extends Sender {
   readonly random: Random
-  /** Items that were answered as created, and that no request is about. */
+  /** Items whose creation was confirmed and that no open request uses. */
   readonly items: { readonly sku: string; readonly name: string }[]
 }
 
@@ -21,7 +21,7 @@ const requests: readonly { readonly weight: number; send(clients: Clients): Prom
   { weight: 8, send: (clients) => checkHealth(clients) },
 ]
 
-/** Sends at `perSecond` until `stop`, which resolves when the last request is answered. */
+/** Sends at `perSecond` until `stop`, which resolves when the last request has its response. */
 export function startHonest(sender: Sender, random: Random, perSecond: number): { stop(): Promise<void> } {
   const clients: Clients = { ...sender, random, items: [] }
   const underWay = new Set<Promise<unknown>>()
@@ -58,7 +58,7 @@ async function removeOne(clients: Clients, waitS?: number): Promise<void> {
   const gone = await remove(clients, item.sku, waitS)
   if (gone.told === 'unknown-sku') history.lie('a created item was unknown to the delete', item.sku)
   if (gone.answer === 'accepted') history.expected.set(item.sku, undefined)
-  // Whether it is deleted is open.
+  // It is unknown whether the item was deleted.
   else if (gone.answer === 'unknown') history.expected.delete(item.sku)
 }
 

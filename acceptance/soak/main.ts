@@ -1,4 +1,5 @@
-// `npm run soak`: attacks beside honest clients on private servers. Exit codes: 0 all as demanded · 1 something was not · 64 usage.
+// `npm run soak`: attacks beside honest clients on private servers. Exit codes: 0 all requirements met · 1 a
+// requirement failed · 64 usage.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -70,7 +71,7 @@ function readOptions(args: string[]): z.infer<typeof options> | string {
   }
 }
 
-/** Ends the run in good order: servers and services that nobody stops would go on for ever. */
+/** Shuts the run down in order. Servers and services that nobody stops would run for ever. */
 function interruptedBySignals(): AbortSignal {
   const controller = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)

@@ -1,4 +1,4 @@
-// What a soak prints: a row for each attack, one for each service, one line that sums up, and what was violated, when and under what.
+// The output of a soak: a row for each attack, one for each service, a summary line, and each violation with its time and attacks.
 import { SERVICES } from '../test/stack.ts'
 import { attacks } from './attacks.ts'
 import { mib, percentile, type Soak, type Turn } from './run.ts'
@@ -6,7 +6,7 @@ import { mib, percentile, type Soak, type Turn } from './run.ts'
 export const turnLine = ({ attacks: named, fromMs, untilMs }: Turn): string =>
   `${(fromMs / 1_000).toFixed(0).padStart(5)} s  ${named.join(' + ')} (${((untilMs - fromMs) / 1_000).toFixed(0)} s)`
 
-/** Honest requests while each attack ran, alone or not. */
+/** Honest requests while each attack ran, alone or with others. */
 export function tableLines({ turns, heard, samples, beforeP95Ms, calmP95Ms }: Soak): string[] {
   const row = (name: string, answers: Soak['heard'], peakBytes: number) => {
     const took = answers.map(({ tookMs }) => tookMs)
@@ -40,7 +40,7 @@ export function tableLines({ turns, heard, samples, beforeP95Ms, calmP95Ms }: So
   ]
 }
 
-/** What was violated, with the attacks that ran, or were the last to run; the same violations of one turn together. */
+/** Each violation, with the attacks that ran then or last. Equal violations of one turn are combined. */
 export function violationLines({ violations, turns }: Soak): string[] {
   const whenOf = (atMs: number) => {
     const turn = turns.findLast(({ fromMs }) => fromMs <= atMs)

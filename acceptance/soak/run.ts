@@ -1,4 +1,4 @@
-// One soak: honest requests at a steady rate, attacks in turns, a calm after each round, and the ledger's judgement at the end.
+// One soak: honest requests at a steady rate, attacks in turns, a quiet period after each round, and the ledger's check at the end.
 import { fork } from 'node:child_process'
 import { hash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -17,33 +17,33 @@ import { type Order, report } from './attacker.ts'
 import { ATTACKERS_KEYS, type Attack, attacks, HOSTILE, OPERATORS_KEY } from './attacks.ts'
 import { startHonest } from './honest.ts'
 
-/** What is demanded. */
+/** The requirements. */
 export const LIMITS = {
   answeredWithinMs: 5_000,
-  /** A refusal (503 `not-accepted`) comes at once. */
+  /** A rejection (503 `not-accepted`) must come at once. */
   refusedWithinMs: 1_000,
   residentBytes: MEMORY_MOST_BYTES,
-  /** From the end of an attack until all is as before. */
+  /** From the end of an attack until the suite has recovered. */
   recoveredWithinMs: 5_000,
-  /** As before: 95 of 100 answers take no longer than this, or than `calmTimes` as long as before the first attack. */
+  /** Recovered: 95 of 100 responses take no longer than this, or than `calmTimes` as long as before the first attack. */
   calmP95Ms: 500,
   calmTimes: 3,
-  /** What a process may have grown by, from the calms of the run's middle third to those of its last. */
+  /** How much a process may grow, from the quiet periods of the run's middle third to those of its last third. */
   grownBytes: 24 * 1_048_576,
 }
 
 const PER_SECOND = 50
 const BEFORE_MS = 10_000
 const TURN_MS = 20_000
-/** A calm's part behind the time for recovery, in which answers are measured. */
+/** The part of a quiet period after the recovery time, in which response times are measured. */
 const MEASURED_MS = 5_000
-/** A shorter run has one round, with every attack in it. */
+/** A shorter run has one round that includes every attack. */
 const SHORT_MINUTES = 3
-/** So many in each third tell whether memory grows. */
+/** The number of quiet periods per third that are needed to detect growing memory. */
 const CALMS_MIN = 4
 const MINUTE_MS = 60_000
 const SAMPLED_EVERY_MS = 500
-/** An attack ends by itself within this time after its turn. */
+/** An attack must end by itself within this time after its turn. */
 const ENDED_WITHIN_MS = 30_000
 const SLOW_BYTES_PER_S = 20_000
 const ROWS = 15_000
@@ -52,8 +52,8 @@ const ROWS_AT_ONCE = 5_000
 const HONEST_KEY = 'honest'
 
 /**
- * An honest client wants its answer within five seconds, so what the producer waits for takes less. Memory as in a container:
- * V8 takes it for the machine's otherwise.
+ * An honest client expects its response within five seconds, so the producer's timeouts are shorter. Memory is limited
+ * as in a container; otherwise V8 would assume the machine's.
  */
 const ENVIRONMENT = {
   API_KEYS: [
@@ -68,14 +68,14 @@ export interface SoakOptions {
   readonly servers: Servers
   readonly seed: number
   readonly minutes: number
-  /** Only attacks with one of these words in their name; all if there is none. */
+  /** Only attacks whose name contains one of these words. All if empty. */
   readonly mix?: readonly string[]
   readonly limits?: typeof LIMITS
   readonly onTurn?: (turn: Turn) => void
   readonly interrupted?: AbortSignal
 }
 
-/** Some attacks at the same time. */
+/** Attacks that run at the same time. */
 export interface Turn {
   readonly attacks: readonly string[]
   readonly fromMs: number
@@ -85,7 +85,7 @@ export interface Turn {
 export interface Violation {
   readonly atMs: number
   readonly what: string
-  /** How long it took, or how much it was, of what is told by the worst. */
+  /** The highest value seen, a duration or an amount. */
   readonly amount?: string
 }
 
@@ -97,21 +97,21 @@ export interface Sample {
 
 export interface Soak {
   readonly turns: readonly Turn[]
-  /** Every honest request and what came of it. */
+  /** Every honest request with its result. */
   readonly heard: readonly Heard[]
   readonly samples: readonly Sample[]
   readonly violations: readonly Violation[]
   readonly judgement: Judgement
   readonly beforeP95Ms: number
-  /** The worst of each calm, in the order of the rounds. */
+  /** The worst value of each quiet period, in the order of the rounds. */
   readonly calmP95Ms: readonly number[]
-  /** The longest that this process itself could not look at its sockets: what it measured then is its own. */
+  /** The longest time this process could not read its sockets. Response times measured then are its own fault. */
   readonly stalledMs: number
-  /** The part of the time in which some process of the machine, of this run or not, waited for a processor; undefined where the system does not tell. */
+  /** The share of time in which some process on the machine waited for a processor. Undefined when the system does not report it. */
   readonly waitedForCpu: number | undefined
 }
 
-/** Runs for `minutes`, then drains and judges. Rejects when the suite does not drain, or is interrupted. */
+/** Runs for `minutes`, then drains and checks. Rejects when the suite does not drain, or when interrupted. */
 export async function runSoak(options: SoakOptions): Promise<Soak> {
   const world = await startWorld(options.servers, { replicas: SERVICES, env: ENVIRONMENT })
   try {
@@ -158,7 +158,7 @@ class Soaking {
     const attackers = fork(fileURLToPath(new URL('attacker.ts', import.meta.url)), { execArgv: [] })
     let beforeP95Ms = 0
     try {
-      // The first requests of a process are compiled.
+      // The first requests of a process include compilation.
       await this.#pause(BEFORE_MS / 2)
       const beganMs = this.#history.nowMs()
       await this.#pause(BEFORE_MS)
@@ -246,7 +246,7 @@ class Soaking {
     this.#options.onTurn?.(turn)
   }
 
-  /** Resolves when the attack has ended. One that could not be carried out has tested nothing. */
+  /** Resolves when the attack has ended. An attack that could not run has tested nothing. */
   async #ordered(attackers: ReturnType<typeof fork>, given: Order): Promise<void> {
     const signal = AbortSignal.timeout(given.forMs + ENDED_WITHIN_MS)
     const ended = new Promise<string | undefined>((resolve) => {
@@ -265,7 +265,7 @@ class Soaking {
       this.#violate(this.#history.nowMs(), `the attack itself failed: ${given.name}: ${failure}`)
   }
 
-  /** All is as before, so long after the end of an attack, and stays so. */
+  /** The suite recovers in time after the end of an attack, and stays recovered. */
   async #calm(beforeP95Ms: number): Promise<void> {
     const { recoveredWithinMs, calmP95Ms, calmTimes } = this.#limits
     await this.#pause(recoveredWithinMs)
@@ -306,7 +306,7 @@ class Soaking {
 
   #mustNotGrow(): void {
     const third = Math.floor(this.#calms.length / 3)
-    // A process that has just begun to work grows.
+    // A process that has just started to work grows.
     if (third < CALMS_MIN) return
     for (const service of SERVICES) {
       const [middle, last] = [this.#calms.slice(third, 2 * third), this.#calms.slice(-third)].map((calms) =>
@@ -340,7 +340,7 @@ class Soaking {
     await pause(forMs, undefined, interrupted === undefined ? {} : { signal: interrupted })
   }
 
-  /** Rows to list, which attackers own. */
+  /** Rows to list. They belong to attackers. */
   async #fillInventory(): Promise<void> {
     const name = `${HOSTILE} ${'x'.repeat(90)}`
     for (let from = 0; from < ROWS; from += ROWS_AT_ONCE) {
@@ -372,13 +372,13 @@ function inHands(random: Random, mix: readonly string[]): Attack[][] {
   return hands
 }
 
-/** What honest clients have to do with: attackers sent the rest. */
+/** Entries that belong to honest clients. Attackers sent the rest. */
 function honestOnly(found: Found): Found {
   return {
     ...found,
     inserts: new Map([...found.inserts].filter(([name]) => !name.startsWith(HOSTILE))),
     table: new Map([...found.table].filter(([, name]) => !name.startsWith(HOSTILE))),
-    // No honest listing becomes one: it expires.
+    // An honest listing never becomes a dead letter, because it expires.
     deadLetters: found.deadLetters.filter(({ queue, body }) => queue !== 'order_processing' && !body.includes(HOSTILE)),
   }
 }

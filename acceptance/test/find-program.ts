@@ -1,15 +1,15 @@
-// A program of Prometheus that the tests run, where it is on the PATH.
+// Finds a Prometheus program on the PATH for the tests.
 import { execFileSync } from 'node:child_process'
 
 const QUIETLY = { stdio: 'ignore' as const }
 
 export interface Program {
   readonly name: string
-  /** Runs it and returns what it said, complaints included. Throws when it failed. */
+  /** Runs it and returns its output, including errors. Throws when it fails. */
   run(...args: readonly string[]): string
 }
 
-/** The program, or a sentence that says why it cannot be had. */
+/** The program, or a sentence that says why it is not available. */
 export function findProgram(name: string, debianPackage: string): Program | string {
   try {
     execFileSync(name, ['--version'], QUIETLY)

@@ -1,4 +1,4 @@
-// The seed's four calls, as a client makes them.
+// The four API calls of the original suite, as a client makes them.
 
 export const SEED_ITEM = {
   sku: 'IB123456789',
@@ -14,7 +14,7 @@ export interface Answer {
   readonly body: unknown
 }
 
-/** Sends JSON, or nothing, and reads the JSON answer. */
+/** Sends JSON, or no body, and parses the JSON response. */
 export async function call(
   url: string,
   options: { method?: string; json?: unknown; headers?: Record<string, string> } = {},

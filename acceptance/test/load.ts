@@ -1,18 +1,18 @@
-// Load on the running suite: clients that create items, and know which ones were accepted.
+// Load on the running suite: clients that create items and record which ones were accepted.
 import { setTimeout as pause } from 'node:timers/promises'
 import { call, item } from './http.ts'
 
 const AFTER_REFUSAL_MS = 50
 
 export interface Load {
-  /** The skus that were answered with 200. */
+  /** The skus with a 200 response. */
   readonly accepted: readonly string[]
-  /** How often each status was answered; 0 stands for no answer. */
+  /** How often each status was returned. 0 stands for no response. */
   readonly answers: ReadonlyMap<number, number>
   stop(): Promise<void>
 }
 
-/** Posts items `from` on to the suite at `http`, one after the other from each of `clients`, until told to stop. */
+/** Posts items, numbered from `from`, to the suite at `http`, sequentially from each of `clients`, until stopped. */
 export function loadOn(http: string, from: number, clients = 8): Load {
   const accepted: string[] = []
   const answers = new Map<number, number>()

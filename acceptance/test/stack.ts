@@ -1,4 +1,4 @@
-// The whole suite as an operator runs it: five processes, on a vhost and a database of their own, for one test file.
+// The whole suite as an operator runs it, for one test file: one process for each service, with their own vhost and database.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ export type { ServiceName }
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-/** A frozen process takes the connection and says nothing. */
+/** A frozen process accepts the connection and sends nothing. */
 const READY_ASKED_WITHIN_MS = 3_000
 
 /** A process of a service. All but the first have a number. */
@@ -24,12 +24,12 @@ export interface ServiceProcess {
   readonly name: ReplicaName
   readonly pid: number
   readonly admin: string
-  /** What it has logged so far, one parsed line each. */
+  /** Its log so far, one parsed line each. */
   readonly log: readonly Record<string, unknown>[]
   kill(signal: NodeJS.Signals): void
   /** Its exit code, or the signal that ended it. */
   readonly exited: Promise<number | NodeJS.Signals>
-  /** Why it is not ready; undefined when it is. */
+  /** Why it is not ready. Undefined when it is. */
   notReady(): Promise<string | undefined>
 }
 
@@ -41,16 +41,19 @@ export interface Stack {
   readonly channel: ConfirmChannel
   readonly pool: Pool
   service(name: ReplicaName): ServiceProcess
-  /** Starts a service, or another replica of it; `service(name)` is the latest. `root` is the directory of the sources, by default that of `options`. */
+  /**
+   * Starts a service, or another replica of it; `service(name)` is the latest. `root` is the directory of the sources,
+   * by default that of `options`.
+   */
   start(name: ReplicaName, env?: Record<string, string>, root?: string): Promise<ServiceProcess>
   ready(...names: readonly ReplicaName[]): Promise<void>
-  /** Messages that wait on a queue, its unacked ones not counted. */
+  /** Ready messages on a queue, without unacknowledged ones. */
   depth(queue: string): Promise<number>
   deadLetters(queue: string): Promise<DeadLetter[]>
   skus(): Promise<string[]>
-  /** What all processes of a service have logged, those that have ended too. */
+  /** The log of all processes of a service, including those that have ended. */
   lines(name: ReplicaName): Record<string, unknown>[]
-  /** What all processes of all services have logged, as text. */
+  /** The log of all processes of all services, as text. */
   logged(): string[]
   stop(): Promise<void>
 }
@@ -67,17 +70,17 @@ export interface StackOptions {
   /** The directory of the sources to run, for example of another version; by default this one. */
   readonly root?: string
   readonly env?: Record<string, string>
-  /** What one service has besides, or instead. */
+  /** Additional variables of one service. */
   readonly envOf?: (name: ReplicaName) => Record<string, string>
 }
 
-/** Starts `services` on fresh servers' space named after the test; call `stop` when done. */
+/** Starts `services` on a new test space named after the test. Call `stop` when done. */
 export async function startStack(name: string, options: StackOptions = {}): Promise<Stack> {
   const { servers, space } = await serversUnderTest(name)
   return await startStackOn(servers, space, options)
 }
 
-/** The same on a space that is there already. */
+/** The same on an existing space. */
 export async function startStackOn(servers: Servers, space: TestSpace, options: StackOptions = {}): Promise<Stack> {
   const { rabbitmq, mysql: db } = space
   const port = await freePort()
@@ -135,7 +138,7 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
     stop: async () => {
       for (const each of running) {
         each.kill('SIGTERM')
-        // One that a test has frozen would not hear it.
+        // A process that a test has frozen would not receive it.
         each.kill('SIGCONT')
       }
       await Promise.all(running.map((each) => each.exited))
@@ -174,7 +177,7 @@ export async function migrate(env: Record<string, string>, root = ROOT): Promise
 async function startService(name: ReplicaName, env: Record<string, string>, root = ROOT): Promise<ServiceProcess> {
   const child: ChildProcess = spawn(process.execPath, [join(name.replace(/#.*/, ''), 'src/main.ts')], {
     cwd: root,
-    // jest's own options (--experimental-vm-modules) are none of the service's business
+    // without jest's own options (--experimental-vm-modules), which must not affect the service
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -221,12 +224,12 @@ function parsedLine(line: string): Record<string, unknown> {
     const value: unknown = JSON.parse(line)
     if (typeof value === 'object' && value !== null) return { ...value }
   } catch {
-    // not one of ours: kept as text
+    // not a JSON line: kept as text
   }
   return { message: line }
 }
 
-/** A connection of the test's own, opened again when a fault has closed it. */
+/** The test's own connection, opened again when a fault has closed it. */
 async function openPeer({ username, password, host, port, vhost }: TestSpace['rabbitmq']) {
   const url = `amqp://${username}:${password}@${host}:${port}/${encodeURIComponent(vhost)}`
   let model: ChannelModel | undefined

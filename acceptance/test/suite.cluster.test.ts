@@ -1,7 +1,9 @@
-// The overlay `single` on a real cluster: deployed, called, updated, rolled back, killed, scaled, evicted and deleted under load; nothing accepted is lost.
+// The overlay `single` on a real cluster under load: deploy, call, update, roll back, kill, scale, evict and delete.
+// Nothing accepted is lost.
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { services } from '@ims/accounts/suite'
 import { afterAll, describe, expect } from '@jest/globals'
 import { z } from 'zod'
 import { queues, setAside } from './cluster/broker.ts'
@@ -26,16 +28,14 @@ import { call, SEED_ITEM } from './http.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const overlay = overlayWithTag(process.env.IMS_TAG, join(ROOT, '.local', 'cluster'))
-/** In the sku of every item of this run, so that a run finds its own among those of others. */
+/** Part of the sku of every item of this run, so that a run finds its own items. */
 const run = `t${randomBytes(3).toString('hex')}`
 const MINUTE_MS = 60_000
 const STEADY_MS = 10_000
-const QUEUE_OF: Readonly<Record<string, string>> = {
-  'consumer-one': 'healthcheck',
-  'consumer-two': 'create_item',
-  'consumer-three': 'stock_management',
-  'consumer-four': 'order_processing',
-}
+/** One queue of each consumer. */
+const QUEUE_OF: Readonly<Record<string, string>> = Object.fromEntries(
+  services.flatMap(({ name, consumes: [queue] }) => (queue === undefined ? [] : [[name.replace('_', '-'), queue]])),
+)
 const consumers = SERVICES.filter((service) => service !== 'producer')
 
 let load: LoadPod
@@ -50,16 +50,16 @@ const noneFailed = (share: Share): string => {
   return told(share)
 }
 
-/** Applies the overlay and waits until all of it is ready. */
+/** Applies the overlay and waits until everything is ready. */
 async function deploy(): Promise<void> {
-  // A Job cannot be changed: with another tag it has to be made anew.
+  // A Job is immutable. For another tag, it must be deleted and created again.
   await inNamespace(['delete', 'job', ...JOBS, '--ignore-not-found'])
   await kubectl(['apply', '--kustomize', overlay])
   await jobsComplete(JOBS, 5 * MINUTE_MS)
   for (const name of [...SERVERS, ...SERVICES]) await settled(name, 1, 5 * MINUTE_MS)
 }
 
-/** With --ignore-not-found: what is in the namespace may be gone with it before its own turn comes. */
+/** With --ignore-not-found, because objects in the namespace may be deleted with it first. */
 async function removeAll(): Promise<void> {
   await kubectl(['delete', '--kustomize', overlay, '--ignore-not-found', '--timeout=300s'], {
     timeoutMs: 6 * MINUTE_MS,
@@ -108,7 +108,7 @@ const evict = async (pod: string): Promise<string> =>
     (error: unknown) => String(error),
   )
 
-/** Runs `work` while no pod can be put on the node, and drains it of the pods that `selector` selects, for `forS` at most. */
+/** Runs `work` while the node is cordoned, and drains it of the pods that match `selector`, for at most `forS`. */
 async function drained(node: string, selector: string, forS: number, work: () => Promise<void>): Promise<string> {
   const args = ['drain', node, `--pod-selector=${selector}`, '--ignore-daemonsets', `--timeout=${forS}s`]
   try {
@@ -120,7 +120,7 @@ async function drained(node: string, selector: string, forS: number, work: () =>
   }
 }
 
-/** Two pods of each service: all on the node of the first producer leave it, and others take their place elsewhere. */
+/** With two pods of each service, all pods on the node of the first producer are evicted, and replaced on other nodes. */
 async function drainTheProducersNode(): Promise<void> {
   for (const service of SERVICES) await scaled(service, 2)
   const producers = ['get', 'pods', '--selector=app.kubernetes.io/name=producer']
@@ -132,7 +132,7 @@ async function drainTheProducersNode(): Promise<void> {
   for (const service of SERVICES) await scaled(service, 1)
 }
 
-/** Nowhere can the successor of the first pod go, so the second must stay, however long the drain asks. */
+/** The replacement of the first pod cannot be scheduled, so the second must stay, however long the drain tries. */
 async function drainTheOnlyNode(node: string): Promise<void> {
   await scaled('consumer-two', 2)
   const outcome = await drained(node, 'app.kubernetes.io/name=consumer-two', 20, async () => {
@@ -143,7 +143,7 @@ async function drainTheOnlyNode(node: string): Promise<void> {
   await scaled('consumer-two', 1)
 }
 
-/** What the cluster knows of pods that are not ready: for whoever reads that a step has failed. */
+/** What the cluster reports about pods that are not ready, to explain a failed step. */
 async function saysWhatIsWrong(): Promise<void> {
   const pods = await inNamespace(['get', 'pods', '--output=wide']).catch(String)
   const events = await inNamespace([
@@ -155,7 +155,7 @@ async function saysWhatIsWrong(): Promise<void> {
   say(`pods:\n${pods.trim()}\nthe newest warnings:\n${events.trim().split('\n').slice(-10).join('\n')}`)
 }
 
-/** Declares a step after which, when it fails, the state of the cluster is told. */
+/** Declares a step. When it fails, the state of the cluster is printed. */
 const checked = (body: () => Promise<string>) => async () => {
   try {
     return await body()
@@ -277,7 +277,7 @@ describe('the suite on a cluster', () => {
         await inNamespace(['set', 'image', 'deployment/producer', `producer=registry.invalid/ims/producer:none-${run}`])
         const asked = inNamespace(['rollout', 'status', 'deployment/producer', '--timeout=20s'])
         const outcome = await asked.then(() => 'rolled out', String)
-        // Whatever it was, the later steps build on a producer that works.
+        // In any case, the later steps need a working producer.
         await inNamespace(['rollout', 'undo', 'deployment/producer'])
         await rolledOut('producer')
         expect(outcome).toMatch(/timed out|exceeded/)
@@ -293,7 +293,7 @@ describe('the suite on a cluster', () => {
       10,
       checked(async () => {
         const [victim] = await podsOf(component)
-        // A StatefulSet's pod is not deleted by force: its successor would find the volume still in use.
+        // A StatefulSet's pod is not deleted by force, because its successor would find the volume still in use.
         const isServer = SERVERS.some((server) => server === component)
         const how = isServer ? ['--grace-period=1'] : ['--grace-period=0', '--force']
         let backAfterMs = 0

@@ -1,15 +1,15 @@
-// RabbitMQ's definitions: queues, policies, and users with their permissions, made from the list of the suite.
+// RabbitMQ's definitions (queues, policies, and users with their permissions), generated from the list of the suite.
 import { type QueueKind, queues, type Service, services } from './suite.ts'
 
 const VHOST = '/'
-/** Deliveries of a message of a quorum queue. Those who kill their consumer each time are set aside after that. */
+/** Delivery limit of a quorum queue. A message that crashes its consumer on each of these deliveries is dead-lettered. */
 const DELIVERY_LIMIT = 20
 const NOTHING = '^$'
 const EVERYTHING = '.*'
 
 const deadLetterQueue = (queue: string): string => `${queue}.dead-letter`
 
-/** What RabbitMQ imports (https://www.rabbitmq.com/docs/definitions). Of the users it has names and tags, but no password. */
+/** What RabbitMQ imports (https://www.rabbitmq.com/docs/definitions). Users have names and tags here, but no passwords. */
 export const definitions = {
   vhosts: [
     {
@@ -38,12 +38,12 @@ export const definitions = {
     })),
   policies: [
     ...Object.entries(queues).flatMap(policiesOf),
-    // Whoever looks at a dead letter delivers it once more.
+    // Every look at a dead letter is one more delivery.
     policy('dead-letters-quorum', '^.+\\.dead-letter$', 'quorum_queues', 1, { 'delivery-limit': -1 }),
   ],
 }
 
-/** A consumer reads its own queues. Everybody publishes through the default exchange: replies and Python peers need it (ADR 31). */
+/** A consumer reads its own queues. Everybody may publish to the default exchange, because replies and Python peers need it (ADR 31). */
 function permissionsOf({ consumes }: Service) {
   if (consumes.length > 0)
     return {
@@ -53,14 +53,14 @@ function permissionsOf({ consumes }: Service) {
     }
   const all = Object.keys(queues)
   return {
-    // A queue that exists while somebody reads dead letters, so that nobody else does.
+    // A lock queue: it exists while somebody reads dead letters, so that nobody else does.
     configure: oneOf(all, '.dead-letter.reader'),
     write: oneOf(['amq.default', ...all]),
     read: oneOf(all, '.dead-letter'),
   }
 }
 
-/** A pattern of exactly these names, each with `suffix`. */
+/** A pattern that matches exactly these names, each with `suffix`. */
 function oneOf(names: readonly string[], suffix = ''): string {
   const escaped = names.map((name) => name.replaceAll('.', '\\.')).join('|')
   return `^${names.length === 1 ? escaped : `(${escaped})`}${suffix.replaceAll('.', '\\.')}$`
@@ -72,7 +72,7 @@ function policiesOf([queue, kind]: [string, QueueKind]) {
   const target = { 'dead-letter-exchange': '', 'dead-letter-routing-key': deadLetterQueue(queue) }
   return [
     policy(`${queue}-dead-letter`, oneOf([queue]), 'queues', 1, target),
-    // Keys that suit quorum queues only: one that does not suit the type of a queue switches its whole policy off.
+    // Keys for quorum queues only. A key that does not suit a queue's type disables the whole policy for that queue.
     policy(`${queue}-quorum`, oneOf([queue]), 'quorum_queues', 2, {
       ...target,
       'dead-letter-strategy': 'at-least-once',

@@ -1,15 +1,15 @@
-// Makes the accounts of a deployment: a password for every user of RabbitMQ and MySQL, and the files in which servers and services read them.
+// Creates the accounts of a deployment: a password for every user of RabbitMQ and MySQL, in files for the servers and services.
 import { createHash, randomBytes } from 'node:crypto'
 import { definitions } from './definitions.ts'
 import { statements } from './statements.ts'
 import { services } from './suite.ts'
 
-// No dependency, so that any image with Node runs this as it is.
+// No dependencies, so that any image with Node can run this file.
 
-/** Who reads a file -> its name -> what is in it. Each owner is given its own files and no others. */
+/** Owner -> file name -> content. Each owner receives only its own files. */
 export type Accounts = Readonly<Record<string, Readonly<Record<string, string>>>>
 
-/** The files that hold one secret each, by owner; the others are made from these. */
+/** The files with one secret each, by owner. All other files are generated from these. */
 const SECRETS: Readonly<Record<string, readonly string[]>> = {
   rabbitmq: ['operator-password', 'monitoring-password', 'erlang-cookie'],
   mysql: ['root-password', 'backup-password'],
@@ -18,16 +18,16 @@ const SECRETS: Readonly<Record<string, readonly string[]>> = {
     services.map(({ name, tables }) => [name, ['rabbitmq-password', ...(tables ? ['mysql-password'] : [])]]),
   ),
 }
-/** Who owns files. */
+/** The owners of files. */
 export const owners: readonly string[] = Object.keys(SECRETS)
 
 const SECRET_BYTES = 32
 const SALT_BYTES = 4
 
 /**
- * Resolves what `existing` lacks: secrets that are there are kept, others are made, and the servers' files
- * (`definitions.json` of RabbitMQ, `accounts.sql` of MySQL) are rendered from them. The same input gives the same output.
- * @throws Error that names a secret of `existing` with characters that could end the string it is put into
+ * Completes `existing`: keeps its secrets, creates missing ones, and renders the servers' files (`definitions.json` of
+ * RabbitMQ, `accounts.sql` of MySQL) from them. The same input gives the same output.
+ * @throws Error that names a secret of `existing` with characters that could end the string it is inserted into
  */
 export function makeAccounts(existing: Accounts, newSecret: () => string = randomSecret): Accounts {
   const secrets = Object.fromEntries(
@@ -36,7 +36,8 @@ export function makeAccounts(existing: Accounts, newSecret: () => string = rando
       Object.fromEntries(files.map((file) => [file, checked(owner, file, existing[owner]?.[file] || newSecret())])),
     ]),
   )
-  // Who looks at a server (operator, monitoring, backup) is kept with its own files; every other user is named like the owner of its password.
+  // The passwords of operator, monitoring and backup are with the server's files. Every other user has the name of the
+  // owner of its password.
   const passwordOn = (server: 'rabbitmq' | 'mysql') => (user: string) =>
     secrets[server]?.[`${user}-password`] ?? secrets[user]?.[`${server}-password`]
   return {
@@ -46,7 +47,7 @@ export function makeAccounts(existing: Accounts, newSecret: () => string = rando
   }
 }
 
-/** URL-safe and free of quotes: it stands in SQL, in JSON and in files alike. */
+/** URL-safe and without quotes, because it is inserted into SQL, JSON and files. */
 const randomSecret = (): string => randomBytes(SECRET_BYTES).toString('base64url')
 
 function checked(owner: string, file: string, secret: string): string {
@@ -54,7 +55,7 @@ function checked(owner: string, file: string, secret: string): string {
   throw new Error(`the secret ${file} of ${owner} may have letters, digits, _ and - only`)
 }
 
-/** The definitions, with the hash of its password for each user. */
+/** The definitions, with the password hash of each user. */
 function withPasswords(passwordOf: (user: string) => string | undefined): string {
   const users = definitions.users.map((user) => ({
     ...user,
@@ -65,8 +66,8 @@ function withPasswords(passwordOf: (user: string) => string | undefined): string
 }
 
 /**
- * Salt and SHA-256 of salt and password (https://www.rabbitmq.com/docs/passwords). The salt follows from user and password,
- * so that rendering again changes nothing; what is hashed is random, which is what a salt is for.
+ * Salt and SHA-256 of salt and password (https://www.rabbitmq.com/docs/passwords). The salt derives from user and
+ * password, so that rendering again changes nothing. That is safe because the passwords are random.
  */
 function rabbitmqHash(user: string, password: string): string {
   const salt = createHash('sha256').update(`${user} ${password}`).digest().subarray(0, SALT_BYTES)

@@ -1,17 +1,17 @@
-// MySQL's users and their privileges, as statements that can be repeated, made from the list of the suite.
+// MySQL's users and their privileges as repeatable statements, generated from the list of the suite.
 import { services } from './suite.ts'
 
 const DATABASE = 'ims'
-/** The migration changes the schema, and fills what it made. */
+/** The migration changes the schema and fills the new columns and tables. */
 const MIGRATE = 'SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP, LOCK TABLES'
 
-/** Each service that has tables, with the privileges on each of them. */
+/** Each service that uses tables, with its privileges on each table. */
 const withTables = services.flatMap(({ name, tables }) => (tables === undefined ? [] : [{ name, tables }]))
 
 /**
- * The users of MySQL and what each may do: its own work and no more. mysqld reads the statements with --init-file at every
- * start, which takes one statement from each line.
- * @param passwordOf throws when there is none for the user
+ * The users of MySQL, each with only the privileges it needs. mysqld runs the statements with --init-file at every
+ * start, which requires one statement per line.
+ * @param passwordOf throws when the user has no password
  */
 export function statements(passwordOf: (user: string) => string): string {
   const users = ['migrate', 'backup', ...withTables.map(({ name }) => name)]
@@ -21,13 +21,14 @@ export function statements(passwordOf: (user: string) => string): string {
   )
   return [
     `CREATE DATABASE IF NOT EXISTS ${DATABASE} CHARACTER SET utf8mb4;`,
-    // Everybody begins without privileges, so that none is kept from an earlier version.
+    // Revoke everything first, so that no user keeps a privilege from an earlier version.
     `CREATE USER IF NOT EXISTS ${users.map(account).join(', ')};`,
     `REVOKE ALL PRIVILEGES, GRANT OPTION FROM ${users.map(account).join(', ')};`,
     ...users.map(identified),
     `GRANT ${MIGRATE} ON ${DATABASE}.* TO ${account('migrate')};`,
     `GRANT SELECT ON ${DATABASE}.* TO ${account('backup')};`,
-    // The migration makes the tables later: MySQL grants a privilege on a table to come only together with CREATE, which is revoked.
+    // The tables do not exist before the migration. MySQL grants privileges on a missing table only together with
+    // CREATE, so grant CREATE and revoke it again.
     ...grants.map(
       ({ name, table, rights }) => `GRANT CREATE, ${rights.join(', ')} ON ${DATABASE}.${table} TO ${account(name)};`,
     ),

@@ -1,9 +1,12 @@
-// The one list of what the suite consists of: its queues, its services, and what each service may do. Begin here to add one.
+// The one list of the suite: its queues, its services, and what each service may do. Start here to add a service.
 
-/** A command changes something; its bad messages become dead letters. A query is dropped by the broker when nobody waits for it any more. */
+/**
+ * A command changes data; its bad messages become dead letters. A query expires when nobody waits for its reply any
+ * more, and the broker drops it.
+ */
 export type QueueKind = 'command' | 'query'
 
-/** `contracts` in messaging/src/contracts.ts has the shape of the messages on each. */
+/** The message schemas of each queue are `contracts` in messaging/src/contracts.ts. */
 const QUEUES = {
   healthcheck: 'command',
   create_item: 'command',
@@ -16,17 +19,17 @@ const QUEUES = {
 
 export type QueueName = keyof typeof QUEUES
 
-/** What a service needs of a table. Who writes to `inbox` also deletes from it: rows that are old enough are forgotten. */
+/** The privileges a service needs on a table. A service that writes to `inbox` also deletes its old rows. */
 export type TableRights = readonly ('SELECT' | 'INSERT' | 'UPDATE' | 'DELETE')[]
 
 export interface Service {
-  /** Its folder, its image, and its user on both servers. */
+  /** The name of its folder, its image, and its user on both servers. */
   readonly name: string
-  /** Of its admin port, where several services share a host. */
+  /** The port of its admin server when several services share a host. */
   readonly adminPort: number
-  /** The queues that it consumes. The producer consumes none, and publishes to all. */
+  /** The queues that it consumes. The producer consumes none and publishes to all. */
   readonly consumes: readonly QueueName[]
-  /** Tables of MySQL; a service without them has no account there. */
+  /** The MySQL tables that it uses. A service without tables has no MySQL account. */
   readonly tables?: Readonly<Record<string, TableRights>>
 }
 
@@ -63,6 +66,6 @@ export type ServiceName = (typeof SERVICES)[number]['name']
 /** Every queue, with its kind. */
 export const queues: Readonly<Record<QueueName, QueueKind>> = QUEUES
 
-/** Every service, in the order of starting: the producer answers once each queue has a consumer. */
+/** Every service, in start order. The producer is last, because it becomes ready once every queue has a consumer. */
 export const services: readonly (Service & { readonly name: ServiceName })[] = SERVICES
 export const serviceNames = services.map(({ name }) => name)

@@ -3,10 +3,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFile
 import { join } from 'node:path'
 import { type Accounts, makeAccounts, owners } from './make-accounts.ts'
 
-// Each directory is mounted where its owner runs and nowhere else; servers and services run as other users than this program.
+// Each directory is mounted only where its owner runs. Servers and services run as other users than this program.
 const READABLE = 0o444
 
-/** Completes what is in the directories; what is there already is kept, so it may run before every start. */
+/** Completes the files in the directories and keeps existing ones, so it is safe to run before every start. */
 export function writeAccounts(directory: string): { made: string[] } {
   const existing = readAccounts(directory)
   const made: string[] = []
@@ -34,7 +34,7 @@ function readAccounts(directory: string): Accounts {
   )
 }
 
-/** Never half a file, even when it is killed: a cut password would be kept for good. */
+/** Atomic, even when the process is killed: a truncated password would be kept for ever. */
 function writeWhole(path: string, content: string): void {
   const partial = `${path}.partial`
   writeFileSync(partial, content, { mode: READABLE, flush: true })

@@ -1,17 +1,17 @@
-// `node to-kubernetes.ts`, as a Job: completes the Secrets of its namespace, one for each owner, through the API server.
+// `node to-kubernetes.ts`, run as a Job: completes the Secrets of its namespace, one for each owner, through the API server.
 import { readFileSync } from 'node:fs'
 import { type Accounts, makeAccounts, owners } from './make-accounts.ts'
 
-/** Where Kubernetes puts a pod's credentials (its API server's certificate authority is named by NODE_EXTRA_CA_CERTS). */
+/** Where Kubernetes puts a pod's credentials. NODE_EXTRA_CA_CERTS names the certificate authority of the API server. */
 const CREDENTIALS = '/var/run/secrets/kubernetes.io/serviceaccount'
-/** Written last: who reads these files finds every password that is named in them. */
+/** Written last, so that every password these files name already exists. */
 const SERVERS: readonly string[] = ['rabbitmq', 'mysql']
-/** Times that we begin again because somebody else wrote meanwhile. */
+/** How often to start over when another client wrote to a Secret meanwhile. */
 const ATTEMPTS_MOST = 10
-/** Network policies reach a node a little later than the pod: the first attempts may find no way. */
+/** Network policies reach a node slightly later than the pod, so the first attempts may fail. */
 const REACHED_WITHIN_MS = 30_000
 
-/** The API server, as one namespace of it is seen from a pod. `url` has no slash at its end. */
+/** The API server, as a pod in one namespace sees it. `url` has no trailing slash. */
 export interface Api {
   readonly url: string
   readonly namespace: string
@@ -21,7 +21,7 @@ export interface Api {
 
 interface Secret {
   readonly name: string
-  /** Changes with each write: a write that names an older one is refused. */
+  /** Changes with each write. The API server rejects a write that names an older version. */
   readonly version: string
   readonly files: Readonly<Record<string, string>>
 }
@@ -30,12 +30,12 @@ class WrittenMeanwhile extends Error {
   override readonly name = 'WrittenMeanwhile'
 }
 
-/** The names of Kubernetes have no underscore. */
+/** Kubernetes names cannot contain an underscore. */
 export const secretOf = (owner: string): string => `${owner.replaceAll('_', '-')}-account`
 
 /**
- * Completes what the Secrets lack; what is there is kept, so it may run at every deployment, also twice at once.
- * Resolves with the keys it has written, as `<Secret>/<key>`.
+ * Adds what the Secrets lack and keeps what they hold, so it is safe to run at every deployment, even twice at the same
+ * time. Resolves with the keys it wrote, as `<Secret>/<key>`.
  * @throws Error that says which Secret could not be read or written, and why
  */
 export async function completeSecrets(api: Api): Promise<{ made: string[] }> {
@@ -92,7 +92,7 @@ async function writeSecret(api: Api, { name, version }: Secret, entries: [string
   await response.body?.cancel()
 }
 
-/** One request; again, for a while, when the API server cannot be reached or asks to come back later. */
+/** Sends one request. Retries for a while when the API server is unreachable or asks to retry later. */
 async function call({ url, namespace, token, retryMs }: Api, name: string, init: RequestInit): Promise<Response> {
   const until = performance.now() + REACHED_WITHIN_MS
   for (;;) {
@@ -125,7 +125,7 @@ function parsed(name: string, body: unknown): Secret {
 const record = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? { ...value } : {}
 
-/** What the API server says in the `message` of its Status. */
+/** The `message` in the API server's Status object. */
 async function reasonOf(response: Response): Promise<string> {
   const text = await response.text()
   try {
@@ -140,7 +140,7 @@ const causeOf = (error: unknown): string => {
   return error.cause instanceof Error ? error.cause.message || error.message : error.message
 }
 
-/** The API server that Kubernetes names in every pod's environment. */
+/** The address of the API server, from the environment of every pod. */
 function apiOfThisPod(): Api {
   const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '443' } = process.env
   const mounted = (file: string) => readFileSync(`${CREDENTIALS}/${file}`, 'utf8').trim()

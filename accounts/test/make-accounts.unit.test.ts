@@ -1,4 +1,4 @@
-// Accounts: every owner has its own secrets, the servers' files follow from them, and what exists is kept.
+// Every owner has its own secrets, the servers' files are generated from them, and existing secrets are kept.
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { makeAccounts, owners } from '../src/make-accounts.ts'
+import { services, queues as suiteQueues } from '../src/suite.ts'
 import { writeAccounts } from '../src/to-directories.ts'
 
 const definitions = z.object({
@@ -13,6 +14,10 @@ const definitions = z.object({
   permissions: z.array(z.object({ user: z.string(), configure: z.string(), write: z.string(), read: z.string() })),
   queues: z.array(z.object({ name: z.string(), durable: z.literal(true) })),
 })
+
+/** Six of RabbitMQ, MySQL and the migration. Each service has one for the broker, and one for the database if it uses tables. */
+const SECRETS = 6 + services.length + services.filter(({ tables }) => tables).length
+const consumers = services.filter(({ consumes }) => consumes.length > 0)
 
 describe('accounts', () => {
   it('gives every owner secrets of its own', () => {
@@ -22,12 +27,12 @@ describe('accounts', () => {
         .filter(([file]) => !file.includes('.'))
         .map(([, secret]) => secret),
     )
-    expect(secrets).toHaveLength(14)
+    expect(secrets).toHaveLength(SECRETS)
     expect(new Set(secrets).size).toBe(secrets.length)
     for (const secret of secrets) expect(secret).toMatch(/^[\w-]{43}$/)
   })
 
-  it('hashes the password of each RabbitMQ user as RabbitMQ does, and lets no password into the definitions', () => {
+  it('hashes each RabbitMQ password as RabbitMQ does, and puts no plain password into the definitions', () => {
     const accounts = makeAccounts({})
     const text = accounts.rabbitmq?.['definitions.json'] ?? ''
     for (const { name, password_hash } of definitions.parse(JSON.parse(text)).users) {
@@ -43,15 +48,15 @@ describe('accounts', () => {
     }
   })
 
-  it('puts the password of each MySQL user into the statements, one statement to a line', () => {
+  it('puts the password of each MySQL user into the statements, one statement per line', () => {
     const accounts = makeAccounts({})
     const lines = (accounts.mysql?.['accounts.sql'] ?? '').split('\n').filter((line) => line !== '')
     for (const line of lines) expect(line).toMatch(/^(CREATE|ALTER|GRANT|REVOKE) .*;$/)
-    for (const user of ['migrate', 'consumer_two', 'consumer_three', 'consumer_four'])
+    for (const user of ['migrate', ...services.filter(({ tables }) => tables).map(({ name }) => name)])
       expect(lines).toContain(`ALTER USER '${user}'@'%' IDENTIFIED BY '${accounts[user]?.['mysql-password']}';`)
   })
 
-  it('takes every right from a user before it gives some, so that none is left from an earlier version', () => {
+  it('revokes all privileges of a user before it grants any, so that none remains from an earlier version', () => {
     const lines = (makeAccounts({}).mysql?.['accounts.sql'] ?? '').split('\n')
     const usersOf = (line = '') => [...line.matchAll(/'(\w+)'@'%'/g)].map(([, user = '']) => user)
     const revoke = lines.findIndex((line) => line.startsWith('REVOKE ALL PRIVILEGES, GRANT OPTION FROM '))
@@ -60,7 +65,7 @@ describe('accounts', () => {
     expect(lines.slice(0, revoke).filter((line) => line.startsWith('GRANT '))).toEqual([])
   })
 
-  it('lets a backup read and nothing else', () => {
+  it('lets the backup user read and do nothing else', () => {
     const accounts = makeAccounts({})
     const lines = (accounts.mysql?.['accounts.sql'] ?? '').split('\n').filter((line) => line.includes("'backup'"))
     expect(lines.slice(2)).toEqual([
@@ -69,7 +74,7 @@ describe('accounts', () => {
     ])
   })
 
-  it('lets only who applies messages once write, and forget, what was applied', () => {
+  it('lets only services that apply messages insert into and delete from the inbox', () => {
     const statements = (makeAccounts({}).mysql?.['accounts.sql'] ?? '').split('\n')
     const onInbox = statements.filter((line) => /^GRANT .* ON ims\.inbox /.test(line))
     expect(onInbox).toEqual([
@@ -79,7 +84,7 @@ describe('accounts', () => {
     ])
   })
 
-  it('keeps what exists, makes what is missing, and renders the same again', () => {
+  it('keeps existing secrets, creates missing ones, and renders the same files again', () => {
     const first = makeAccounts({})
     expect(makeAccounts(first)).toEqual(first)
     const { producer: _, ...without } = first
@@ -89,40 +94,34 @@ describe('accounts', () => {
     expect(second.rabbitmq?.['definitions.json']).not.toBe(first.rabbitmq?.['definitions.json'])
   })
 
-  it('refuses a secret that could break out of a statement', () => {
+  it('rejects a secret that could break out of a statement', () => {
     const evil = { migrate: { 'mysql-password': "x'; DROP DATABASE ims; --" } }
     expect(() => makeAccounts(evil)).toThrow(
       'the secret mysql-password of migrate may have letters, digits, _ and - only',
     )
   })
 
-  it('lets a consumer read its own queue only, the producer dead letters only, and nobody but the operator configure more than the place of its one reader', () => {
+  it('lets a consumer read only its own queue and the producer only dead letters; only the operator may configure more than the lock queue', () => {
     const { permissions } = definitions.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
     expect(
       permissions.filter(({ configure }) => configure !== '^$').map(({ user, configure }) => [user, configure]),
     ).toEqual([
-      [
-        'producer',
-        '^(healthcheck|create_item|stock_management|order_processing|stock_adjustment|movements|message_status)\\.dead-letter\\.reader$',
-      ],
+      ['producer', `^(${Object.keys(suiteQueues).join('|')})\\.dead-letter\\.reader$`],
       ['operator', '.*'],
     ])
     expect(permissions.map(({ user, read }) => [user, read])).toEqual([
-      ['consumer_one', '^healthcheck$'],
-      ['consumer_two', '^create_item$'],
-      ['consumer_three', '^(stock_management|stock_adjustment)$'],
-      ['consumer_four', '^(order_processing|movements|message_status)$'],
-      [
-        'producer',
-        '^(healthcheck|create_item|stock_management|order_processing|stock_adjustment|movements|message_status)\\.dead-letter$',
-      ],
+      ...consumers.map(({ name, consumes: [first, ...others] }) => [
+        name,
+        others.length === 0 ? `^${first}$` : `^(${[first, ...others].join('|')})$`,
+      ]),
+      ['producer', `^(${Object.keys(suiteQueues).join('|')})\\.dead-letter$`],
       ['operator', '.*'],
       ['monitoring', '^$'],
     ])
   })
 })
 
-it('lets no delivery limit remove a dead letter that people have looked at often', () => {
+it('sets no delivery limit on dead letters, so that frequent browsing removes none', () => {
   const limited = z.object({
     policies: z.array(
       z.object({ pattern: z.string(), definition: z.object({ 'delivery-limit': z.int().optional() }) }),
@@ -131,14 +130,14 @@ it('lets no delivery limit remove a dead letter that people have looked at often
   })
   const { policies, queues } = limited.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
   const deadLetterQueues = queues.map(({ name }) => name).filter((name) => name.endsWith('.dead-letter'))
-  expect(deadLetterQueues).toHaveLength(7)
+  expect(deadLetterQueues).toEqual(Object.keys(suiteQueues).map((queue) => `${queue}.dead-letter`))
   for (const name of deadLetterQueues)
     expect(
       policies.filter(({ pattern }) => new RegExp(pattern).test(name)).map(({ definition }) => definition),
     ).toEqual([{ 'delivery-limit': -1 }])
 })
 
-it('lets the broker set aside commands, but no query: what expired on its queue is wanted by nobody', () => {
+it('dead-letters expired commands but not expired queries, because nobody waits for those', () => {
   const broker = z.object({
     policies: z.array(z.object({ pattern: z.string(), definition: z.record(z.string(), z.unknown()) })),
   })
@@ -159,8 +158,8 @@ describe('accounts in directories', () => {
   })
   afterEach(() => rmSync(directory, { recursive: true }))
 
-  it('are made once, and completed when one is missing', () => {
-    expect(writeAccounts(directory).made).toHaveLength(16)
+  it('are created once, and completed when one is missing', () => {
+    expect(writeAccounts(directory).made).toHaveLength(SECRETS + 2)
     const password = readFileSync(join(directory, 'migrate', 'mysql-password'), 'utf8')
     expect(writeAccounts(directory).made).toEqual([])
     rmSync(join(directory, 'consumer_two'), { recursive: true })
@@ -173,7 +172,7 @@ describe('accounts in directories', () => {
     expect(readFileSync(join(directory, 'migrate', 'mysql-password'), 'utf8')).toBe(password)
   })
 
-  it('can be read by the servers, written by nobody, and are made anew when a kill left them empty', () => {
+  it('are readable by the servers, writable by nobody, and created again when a killed run left them empty', () => {
     writeAccounts(directory)
     const path = join(directory, 'mysql', 'root-password')
     expect(statSync(path).mode & 0o777).toBe(0o444)

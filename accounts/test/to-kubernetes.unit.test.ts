@@ -1,4 +1,4 @@
-// The Job of Kubernetes: Secrets are completed through the API server and what they hold is kept, whoever else writes meanwhile.
+// The Kubernetes Job completes Secrets through the API server and keeps their content, even if another client writes at the same time.
 import { createServer, type Server } from 'node:http'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
@@ -15,13 +15,13 @@ interface Stored {
   data: Record<string, string>
 }
 
-/** An API server that knows Secrets, to be read and merge-patched: as much of the real one as the Job uses. */
+/** A fake API server that reads and merge-patches Secrets, which is all the Job needs. */
 class FakeApi {
   readonly secrets = new Map<string, Stored>()
   readonly writes: string[] = []
-  /** Called before each write: what somebody else does meanwhile. */
+  /** Called before each write, to simulate another client. */
   meanwhile: (name: string) => void = () => {}
-  /** A status that is answered instead, by method and name. */
+  /** A status to return instead, by method and name. */
   readonly answersInstead = new Map<string, number[]>()
   readonly #server: Server
 
@@ -51,7 +51,7 @@ class FakeApi {
     await new Promise((resolve) => this.#server.close(resolve))
   }
 
-  /** What is stored, decoded. */
+  /** The stored content, decoded. */
   get files(): Record<string, Record<string, string>> {
     return Object.fromEntries(
       [...this.secrets].map(([name, { data }]) => [
@@ -108,7 +108,7 @@ describe('completing the Secrets of a cluster', () => {
   })
   afterEach(async () => await fake.stop())
 
-  it('fills empty Secrets, and names what it made without telling it', async () => {
+  it('fills empty Secrets, and reports their names but not their values', async () => {
     const { made } = await completeSecrets(api)
     expect(Object.keys(fake.files['consumer-two-account'] ?? {}).sort()).toEqual([
       'mysql-password',
@@ -124,7 +124,7 @@ describe('completing the Secrets of a cluster', () => {
     for (const secret of secrets) expect(made.join(' ')).not.toContain(secret)
   })
 
-  it('writes the servers’ files last: whoever reads them finds every password that they name', async () => {
+  it('writes the servers’ files last, so that every password they name already exists', async () => {
     await completeSecrets(api)
     expect(fake.writes).toHaveLength(owners.length)
     expect(fake.writes.slice(-2)).toEqual(['rabbitmq-account', 'mysql-account'])
@@ -138,14 +138,14 @@ describe('completing the Secrets of a cluster', () => {
     expect(fake.writes).toHaveLength(owners.length)
   })
 
-  it('keeps the passwords that are there, and makes the rest to fit', async () => {
+  it('keeps existing passwords and generates the other files from them', async () => {
     fake.set('migrate-account', 'mysql-password', 'kept-as-it-was')
     await completeSecrets(api)
     expect(fake.files['migrate-account']).toEqual({ 'mysql-password': 'kept-as-it-was' })
     expect(fake.files['mysql-account']?.['accounts.sql']).toContain("'kept-as-it-was'")
   })
 
-  it('begins again when somebody else writes meanwhile, and takes over what they wrote', async () => {
+  it('starts over when another client writes meanwhile, and keeps what that client wrote', async () => {
     fake.meanwhile = (name) => {
       fake.meanwhile = () => {}
       fake.set(name, 'mysql-password', 'from-somebody-else')
@@ -155,12 +155,12 @@ describe('completing the Secrets of a cluster', () => {
     expect(fake.files['mysql-account']?.['accounts.sql']).toContain("'from-somebody-else'")
   })
 
-  it('agrees with another one that runs at the same time', async () => {
+  it('produces the same result as a second run at the same time', async () => {
     await Promise.all([completeSecrets(api), completeSecrets(api)])
     expect(await completeSecrets(api)).toEqual({ made: [] })
   })
 
-  it('tries again when the API server is not there yet or has too much to do', async () => {
+  it('retries when the API server is unreachable or overloaded', async () => {
     fake.answersInstead.set('GET producer-account', [503, 429])
     await expect(completeSecrets(api)).resolves.toMatchObject({
       made: expect.arrayContaining(['producer-account/rabbitmq-password']),
@@ -174,7 +174,7 @@ describe('completing the Secrets of a cluster', () => {
     )
   })
 
-  it('says what it may not do, in the words of the API server', async () => {
+  it('reports a denied request with the API server’s message', async () => {
     fake.answersInstead.set('PATCH producer-account', [403])
     await expect(completeSecrets(api)).rejects.toThrow(
       'cannot write the Secret producer-account: secrets "producer-account" is forbidden',

@@ -1,4 +1,4 @@
-// The load, in a process of its own: runs autocannon as its one argument says, and prints requests per second as JSON.
+// The load generator, in its own process: runs autocannon with its one argument, and prints requests per second as JSON.
 import autocannon from 'autocannon'
 import { z } from 'zod'
 

@@ -1,5 +1,6 @@
-// `npm run bench`: the suite against bare ceilings, and another tree of it, interleaved on private servers, as a table of ratios.
-// Exit codes: 0 measured · 1 something ended or did not answer · 64 usage.
+// `npm run bench`: measures the suite against minimal programs (the ceilings) and against another source tree. The
+// rounds alternate on private servers; the result is a table of ratios.
+// Exit codes: 0 measured · 1 a process ended or did not answer · 64 usage.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -7,6 +8,7 @@ import { startServers } from 'testkit'
 import { Processes, ROOT } from './processes.ts'
 import {
   acceptRounds,
+  adjustRounds,
   badRounds,
   drainRounds,
   type Extent,
@@ -22,16 +24,16 @@ const EXIT_FAILURE = 1
 const EXIT_USAGE = 64
 const OTHER = 'other tree'
 const USAGE = `usage: npm run bench -- [SCENARIO ...] [--root DIRECTORY] [--quick]
-  SCENARIO one or more of: accept, drain, bad, refuse, list, memory. All of them when left out.
+  SCENARIO one or more of: accept, drain, adjust, bad, refuse, list, memory. All of them when left out.
   --root   another clone of this project, installed by npm ci: measured as well, in turn with this one
   --quick  one short round of everything, to see that it works: its figures mean nothing
 `
-const FULL: Extent = { rounds: 3, loadS: 5, warmUpS: 2, drained: 40_000, refused: 10_000, idleS: 5 }
-const QUICK: Extent = { rounds: 1, loadS: 1, warmUpS: 1, drained: 2_000, refused: 500, idleS: 0 }
+const FULL: Extent = { rounds: 3, loadS: 5, warmUpS: 2, drained: 40_000, refused: 10_000, adjusted: 20_000, idleS: 5 }
+const QUICK: Extent = { rounds: 1, loadS: 1, warmUpS: 1, drained: 2_000, refused: 500, adjusted: 1_000, idleS: 0 }
 
 const say = (line: string) => process.stderr.write(`${line}\n`)
 
-/** What can be measured, by the word on the command line. */
+/** The scenarios, by their name on the command line. */
 const SCENARIOS: Readonly<
   Record<string, (stages: readonly [Stage, ...Stage[]], extent: Extent) => Promise<readonly Row[]>>
 > = {
@@ -41,6 +43,14 @@ const SCENARIOS: Readonly<
     rows(`drain ${counted(extent.drained)} create messages`, 'messages', await drainRounds(stages, extent), 0.7),
   refuse: async (stages, extent) =>
     rows(`refuse ${counted(extent.refused)} duplicates`, 'messages', await refusalRounds(stages, extent)),
+  adjust: async (stages, extent) => {
+    const { deadlocks, ...measured } = await adjustRounds(stages, extent)
+    const what = `sell one item ${counted(extent.adjusted)} times, two replicas`
+    return [
+      ...rows(what, 'messages', measured),
+      { what: 'deadlocks', figures: new Map([[OURS, [deadlocks]]]), target: { most: 0 } },
+    ]
+  },
   bad: async (stages, extent) => {
     const measured: Row[] = []
     for (const how of Object.keys(BAD) as Bad[])
@@ -123,7 +133,7 @@ async function rowsOf(
 }
 
 interface Given {
-  /** Of scenarios; none for all of them. */
+  /** Names of scenarios. Empty means all. */
   readonly names: readonly string[]
   readonly root: string | undefined
   readonly isQuick: boolean
@@ -145,7 +155,7 @@ function readOptions(args: readonly string[]): Given | string {
   }
 }
 
-/** Rejects at the first signal: servers that nobody stops would go on for ever. */
+/** Rejects at the first signal, because servers that nobody stops would run for ever. */
 function interrupted(): Promise<never> {
   return new Promise((_, reject) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)

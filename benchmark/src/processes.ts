@@ -1,4 +1,4 @@
-// Starts and ends the processes that are measured: the suite's services, the bare ceilings, and the load.
+// Starts and ends the measured processes: the suite's services, the ceilings, and the load generator.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
@@ -9,9 +9,9 @@ const TICKS_PER_S = 100
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 export interface Program {
-  /** A TypeScript file, from the root of its tree. */
+  /** A TypeScript file, relative to the root of its tree. */
   readonly file: string
-  /** The tree that it is run from; this one when left out. */
+  /** The tree to run it from. This one when omitted. */
   readonly root?: string
   readonly env: Readonly<Record<string, string>>
   readonly args?: readonly string[]
@@ -19,9 +19,9 @@ export interface Program {
 
 export interface Running {
   readonly pid: number
-  /** The next line that it prints on standard output. */
+  /** The next line on its standard output. */
   line(): Promise<string>
-  /** SIGTERM, and the exit awaited. */
+  /** Sends SIGTERM and waits for the exit. */
   end(): Promise<void>
 }
 
@@ -33,12 +33,12 @@ export class Processes {
     this.#failure.promise.catch(() => {})
   }
 
-  /** Rejects when a process ends that was to run until it is told to end: what is measured then is nobody, or a stranger. */
+  /** Rejects when a long-running process ends early. Otherwise the benchmark would measure nothing, or a stranger at the same port. */
   get failed(): Promise<never> {
     return this.#failure.promise
   }
 
-  /** Starts a program that runs until `end`; its standard error goes to ours. */
+  /** Starts a program that runs until `end`. Its standard error goes to ours. */
   start(program: Program): Running {
     const child = this.#spawn(program)
     let isEnding = false
@@ -76,7 +76,7 @@ export class Processes {
     }
   }
 
-  /** Runs a program to its end; resolves with what it printed, and rejects unless it ended with 0. */
+  /** Runs a program to its end and resolves with its output. Rejects unless it exits with 0. */
   async run(program: Program): Promise<string> {
     const child = this.#spawn(program)
     let printed = ''
@@ -89,7 +89,7 @@ export class Processes {
     return printed
   }
 
-  /** Ends whatever is still running. */
+  /** Ends all processes that still run. */
   endAll(): void {
     for (const child of this.#running) child.kill('SIGKILL')
   }
@@ -105,7 +105,7 @@ export class Processes {
   }
 }
 
-/** How it ended. By then all that it printed was read. */
+/** How the process ended. All its output has been read by then. */
 function exitOf(child: ChildProcess): Promise<string> {
   return new Promise((resolve) => {
     child.once('error', (error) => resolve(error.message))
@@ -119,15 +119,15 @@ export async function residentMb(pid: number): Promise<number> {
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024
 }
 
-/** CPU time that a process used since its start, in user and kernel mode (Linux: fields 14 and 15 of proc_pid_stat(5)). */
+/** CPU time of a process since its start, in user and kernel mode (Linux: fields 14 and 15 of proc_pid_stat(5)). */
 export async function cpuSeconds(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
-  // The second field is the name of the program, in parentheses, and may contain anything.
+  // The second field is the program name, in parentheses, and may contain any character.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S
 }
 
-/** Waits until `isSo`, asking again and again; rejects after `withinS`, naming what was waited for. */
+/** Polls until `isSo` returns true. Rejects after `withinS`, naming the condition. */
 export async function until(
   what: string,
   isSo: () => Promise<boolean>,

@@ -1,27 +1,28 @@
-// The scenarios: each runs the trees and the bare ceiling in turn, and returns a series of figures of each, higher being better.
+// The scenarios. Each runs the trees and the ceiling in turn and returns a series of figures for each. Higher is better.
 import { serviceNames } from '@ims/accounts/suite'
 import { freePorts } from 'testkit'
 import { z } from 'zod'
 import { cpuSeconds, type Program, type Running, residentMb, until, untilOk } from './processes.ts'
-import { type Bad, fillCreateItem, fillInventory, item, refuseItems, type Stage } from './stage.ts'
+import { type Bad, fillCreateItem, fillInventory, fillStockAdjustment, item, refuseItems, type Stage } from './stage.ts'
 import { CEILING, type Figures, OURS, type Row } from './table.ts'
 
-/** How long and how much. */
+/** How long and how much to measure. */
 export interface Extent {
   readonly rounds: number
   readonly loadS: number
   readonly warmUpS: number
   readonly drained: number
   readonly refused: number
+  readonly adjusted: number
   readonly idleS: number
 }
 
 const DRAINED_WITHIN_S = 300
 
-/** What one round of one contestant showed. CPU time says more than a rate on a machine that others use as well. */
+/** The result of one round of one contestant. On a shared machine, CPU time is more reliable than a rate. */
 interface Measured {
   readonly perSecond: number
-  /** CPU time of the process that does the work, for each request or message. */
+  /** CPU time of the process that does the work, per request or message. */
   readonly cpuUs: number
 }
 
@@ -36,7 +37,7 @@ export interface Rounds {
   readonly cpuUs: Figures
 }
 
-/** Rounds of all contestants in turn: whatever else the machine does falls on all of them alike. */
+/** Runs rounds of all contestants in turn, so that other load on the machine affects all of them equally. */
 async function interleaved(rounds: number, contestants: readonly Contestant[]): Promise<Rounds> {
   const empty = () => new Map(contestants.map(({ name }) => [name, [] as number[]]))
   const figures = { perSecond: empty(), cpuUs: empty() }
@@ -49,7 +50,7 @@ async function interleaved(rounds: number, contestants: readonly Contestant[]): 
   return figures
 }
 
-/** Accepting at 64 connections; nobody consumes, in any case. */
+/** Accepting at 64 connections. Nobody consumes, for any contestant. */
 export async function acceptRounds(stages: readonly [Stage, ...Stage[]], extent: Extent): Promise<Rounds> {
   const body = JSON.stringify(item(1))
   const [ours] = stages
@@ -66,7 +67,7 @@ export async function acceptRounds(stages: readonly [Stage, ...Stage[]], extent:
   return await loaded(hosts, extent, load)
 }
 
-/** Draining a full queue: consumer two stores every item, the ceiling only parses and acks. */
+/** Draining a full queue. Consumer two stores every item; the ceiling only parses and acknowledges. */
 export async function drainRounds(stages: readonly [Stage, ...Stage[]], { rounds, drained }: Extent): Promise<Rounds> {
   return await interleaved(rounds, [
     ...stages.map((stage) => ({ name: stage.name, measure: () => drainStored(stage, drained) })),
@@ -85,8 +86,8 @@ async function drainStored(stage: Stage, messages: number): Promise<Measured> {
 }
 
 /**
- * Draining creates of which some are bad or there twice, against good ones only: a bad message must not slow its neighbours down.
- * The figures of the good ones stand where a ceiling does.
+ * Draining creates, some of them bad or duplicate, against good ones only: a bad message must not slow its neighbours
+ * down. The figures of the good ones take the place of the ceiling.
  */
 export async function badRounds(
   [stage]: readonly [Stage, ...Stage[]],
@@ -109,7 +110,7 @@ export async function badRounds(
   ])
 }
 
-/** Draining creates that are refused, each as a duplicate: a row of the inbox and a dead letter. There is no ceiling. */
+/** Draining creates that are all rejected as duplicates: an inbox row and a dead letter each. There is no ceiling. */
 export async function refusalRounds(stages: readonly Stage[], { rounds, refused }: Extent): Promise<Rounds> {
   const drainRefused = async (stage: Stage) => {
     await fillInventory(stage, refused)
@@ -123,22 +124,46 @@ export async function refusalRounds(stages: readonly Stage[], { rounds, refused 
   )
 }
 
-/** Messages per second that consumer two does, from the first one that it takes. */
+/** Two replicas of consumer three sell one item. There is no ceiling. `deadlocks` counts those of all rounds. */
+export async function adjustRounds(
+  stages: readonly [Stage, ...Stage[]],
+  { rounds, adjusted }: Extent,
+): Promise<Rounds & { readonly deadlocks: number }> {
+  const left = z.tuple([z.object({ left: z.number() })])
+  const sell = async (stage: Stage) => {
+    await fillInventory(stage, 1)
+    await fillStockAdjustment(stage, adjusted)
+    const isSold = async () =>
+      left.parse((await stage.pool.query('SELECT quantity AS `left` FROM inventory'))[0])[0].left === 0
+    return await drained(stage, adjusted, 5, isSold, 'stock_adjustment', ['consumer_three', 'consumer_three'])
+  }
+  const before = await stages[0].deadlocks()
+  const measured = await interleaved(
+    rounds,
+    stages.map((stage) => ({ name: stage.name, measure: () => sell(stage) })),
+  )
+  return { ...measured, deadlocks: (await stages[0].deadlocks()) - before }
+}
+
+/** Messages per second that the consumers handle, counted from the first message. */
 async function drained(
   stage: Stage,
   messages: number,
   everyMs: number,
   isDone: () => Promise<boolean>,
+  queue = 'create_item',
+  names: readonly string[] = ['consumer_two'],
 ): Promise<Measured> {
-  const two = stage.service('consumer_two')
-  const isTaken = async () => (await stage.channel.checkQueue('create_item')).messageCount < messages
-  await until('consumer two takes messages', isTaken, 2, 30)
+  const consumers = names.map((name) => stage.service(name))
+  const cpu = async () => (await Promise.all(consumers.map(({ pid }) => cpuSeconds(pid)))).reduce((sum, s) => sum + s)
+  const isTaken = async () => (await stage.channel.checkQueue(queue)).messageCount < messages
+  await until(`messages of ${queue} are taken`, isTaken, 2, 30)
   const since = performance.now()
-  const cpuBefore = await cpuSeconds(two.pid)
-  await until(`consumer two does ${messages} messages`, isDone, everyMs, DRAINED_WITHIN_S)
+  const cpuBefore = await cpu()
+  await until(`${messages} messages of ${queue} are done`, isDone, everyMs, DRAINED_WITHIN_S)
   const elapsedMs = performance.now() - since
-  const cpuS = (await cpuSeconds(two.pid)) - cpuBefore
-  await two.end()
+  const cpuS = (await cpu()) - cpuBefore
+  await Promise.all(consumers.map((consumer) => consumer.end()))
   return { perSecond: (messages / elapsedMs) * 1_000, cpuUs: (cpuS / messages) * 1e6 }
 }
 
@@ -150,7 +175,7 @@ async function drainParsed(stage: Stage, messages: number): Promise<Measured> {
   return { perSecond: (messages / printed.elapsedMs) * 1_000, cpuUs: printed.cpuUs / messages }
 }
 
-/** Listing 1,000 items: through broker and consumer four, against straight from MySQL. */
+/** Listing 1,000 items through broker and consumer four, against directly from MySQL. */
 export async function listingRounds(
   stages: readonly [Stage, ...Stage[]],
   connections: number,
@@ -170,7 +195,7 @@ export async function listingRounds(
   return figures
 }
 
-/** Resident memory of the five services, some seconds after their second start, with nothing to do. */
+/** Resident memory of the five idle services, some seconds after their second start. */
 export async function idleMemory(stages: readonly Stage[], { idleS }: Extent): Promise<Row[]> {
   const inMb = new Map<string, Map<string, number>>()
   for (const stage of stages) {
@@ -204,7 +229,7 @@ interface Host {
   readonly running: Running
 }
 
-/** Starts a program that serves HTTP, on a port that is free now. */
+/** Starts an HTTP program on a free port. */
 async function httpHost(stage: Stage, name: string, program: (port: string) => Running): Promise<Host> {
   const [port] = await freePorts(1)
   return { name, stage, url: `http://127.0.0.1:${port}`, running: program(String(port)) }

@@ -1,4 +1,4 @@
-// What every scenario stands on: a tree of the sources, with a migrated database and a vhost of its own, and a channel to fill its queues.
+// The setup of a scenario: a source tree with its own vhost and migrated database, and a channel to fill its queues.
 import { existsSync, realpathSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import amqplib, { type ConfirmChannel } from 'amqplib'
@@ -16,16 +16,18 @@ export interface Stage {
   readonly pool: Pool
   /** Starts one of the suite's services. */
   service(name: string, env?: Readonly<Record<string, string>>): Running
+  /** The number of deadlocks on the database server so far. */
+  deadlocks(): Promise<number>
   close(): Promise<void>
 }
 
-/** The directory of another tree, ready to run. Throws, saying what to do first, if it is not. */
+/** The directory of another tree that is ready to run. Otherwise throws, and says what to do first. */
 export function treeAt(directory: string): string {
   const root = realpathSync(resolve(directory))
   const messaging = join(root, 'messaging')
   if (!existsSync(messaging)) throw new Error(`${root} is no clone of this project`)
   const linked = join(root, 'node_modules', '@ims', 'messaging')
-  // Links that lead into another tree would measure that one.
+  // Symlinks that lead into another tree would measure that tree.
   if (!existsSync(linked) || realpathSync(linked) !== messaging)
     throw new Error(`${root} has no node_modules of its own: run npm ci there first`)
   return root
@@ -58,9 +60,13 @@ export async function prepare(servers: Servers, processes: Processes, name: stri
       processes.start({
         file: `${service}/src/main.ts`,
         root,
-        // Any free port: on a fixed one there may be somebody else.
+        // Any free port. A fixed one may be taken.
         env: { ...leanNode, ...env, ADMIN_PORT: '0', ...more },
       }),
+    deadlocks: async () =>
+      Number(
+        await servers.mysql.sql("SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'"),
+      ),
     close: async () => {
       await pool.end()
       await connection.close()
@@ -83,7 +89,7 @@ interface Message {
 
 const create = (n: number): Message => ({ messageId: uuidv7(), content: JSON.stringify(item(n)) })
 
-/** How a message can be bad, or be there twice: made from the one before, so that both are in one batch. */
+/** The ways a message can be bad or duplicate. Each derives from the previous message, so that both are in one batch. */
 export const BAD = {
   'repeat a sku': ({ content }: Message) => ({ messageId: uuidv7(), content }),
   'are there twice': (before: Message) => before,
@@ -93,10 +99,10 @@ export const BAD = {
 } as const satisfies Record<string, (before: Message) => Message>
 export type Bad = keyof typeof BAD
 
-/** Of items that a trigger refuses. */
+/** The name of items that a trigger rejects. */
 const REFUSED_NAME = 'refused'
 
-/** Has MySQL refuse some items. */
+/** Makes MySQL reject items with that name. */
 export async function refuseItems({ pool }: Stage): Promise<void> {
   await pool.query(
     `CREATE OR REPLACE TRIGGER refuse_items BEFORE INSERT ON inventory FOR EACH ROW
@@ -104,24 +110,21 @@ export async function refuseItems({ pool }: Stage): Promise<void> {
   )
 }
 
-/** Of 20 messages, the last `bad.of20` are bad but for the very last one. */
+/** In each group of 20 messages, the `bad.of20` before the last one are bad. */
 const isBad = (n: number, of20: number): boolean => n % 20 >= 19 - of20 && n % 20 < 19
 
-/** Empties the queue and puts `messages` create messages on it, as the producer would; with `bad` some that are `bad.how`. */
+/** Empties the queue and publishes `messages` create messages like the producer's. With `bad`, some of them are `bad.how`. */
 export async function fillCreateItem(
   { channel }: Stage,
   messages: number,
   bad?: { readonly how: Bad; readonly of20: number },
 ): Promise<{ readonly good: number }> {
-  for (const queue of ['create_item', 'create_item.dead-letter']) {
-    await channel.assertQueue(queue, { durable: true })
-    await channel.purgeQueue(queue)
-  }
+  await emptied(channel, 'create_item')
   let before = create(0)
   let good = 0
   for (let n = 0; n < messages; n += 1) {
     const message = bad !== undefined && isBad(n, bad.of20) ? BAD[bad.how](before) : create(n)
-    // Each bad one has a good one of its own, as far as there are enough.
+    // Each bad message derives from a different good one, as long as there are enough.
     if (bad === undefined || !isBad(n, bad.of20)) {
       before = message
       good += 1
@@ -134,7 +137,27 @@ export async function fillCreateItem(
   return { good }
 }
 
-/** Empties the tables and puts `items` items in. */
+/** Empties the queue and publishes `messages` sales of one item, whose stock is just sufficient. */
+export async function fillStockAdjustment({ channel, pool }: Stage, messages: number): Promise<void> {
+  await emptied(channel, 'stock_adjustment')
+  await pool.query('UPDATE inventory SET quantity = ?', [messages])
+  const content = Buffer.from(JSON.stringify({ sku: item(0).sku, change: -1, reason: 'sold' }))
+  for (let n = 0; n < messages; n += 1) {
+    const properties = { persistent: true, messageId: uuidv7(), contentType: 'application/json' }
+    channel.sendToQueue('stock_adjustment', content, properties)
+    if (n % 1_000 === 999) await channel.waitForConfirms()
+  }
+  await channel.waitForConfirms()
+}
+
+async function emptied(channel: ConfirmChannel, command: string): Promise<void> {
+  for (const queue of [command, `${command}.dead-letter`]) {
+    await channel.assertQueue(queue, { durable: true })
+    await channel.purgeQueue(queue)
+  }
+}
+
+/** Empties the tables and inserts `items` items. */
 export async function fillInventory({ pool }: Stage, items: number): Promise<void> {
   await pool.query('TRUNCATE TABLE inventory')
   await pool.query('TRUNCATE TABLE inbox')

@@ -1,4 +1,4 @@
-// The result as a Markdown table: ours, the other tree if there is one, the ceiling, their ratios, and what ours should be at least.
+// The result as a Markdown table: ours, the other tree if any, the ceiling, their ratios, and our required minimum.
 
 export const OURS = 'ours'
 export const CEILING = 'bare ceiling'
@@ -9,18 +9,18 @@ export type Figures = ReadonlyMap<string, readonly number[]>
 export interface Row {
   readonly what: string
   readonly figures: Figures
-  /** The least ratio of ours to the ceiling, or the highest figure of ours. */
+  /** The minimum ratio of ours to the ceiling, or the maximum of our figure. */
   readonly target?: { readonly leastRatio: number } | { readonly most: number }
 }
 
-/** The middle one of an odd number of figures. */
+/** The median of an odd number of figures. */
 export function median(figures: readonly number[]): number {
   const middle = figures.toSorted((a, b) => a - b)[Math.floor(figures.length / 2)]
   if (middle === undefined) throw new Error('the median of nothing')
   return middle
 }
 
-/** The table: medians of the interleaved rounds, and ratios of medians. `other` is the column of another tree. */
+/** The table: medians of the alternating rounds, and ratios of medians. `other` is the column of another tree. */
 export function table(rows: readonly Row[], machine: string, other?: string): string {
   const comparing = other === undefined ? [] : [other, `ours / ${other}`]
   const heads = ['what', OURS, ...comparing, CEILING, 'ratio', 'target', 'met']

@@ -1,4 +1,4 @@
-// The processes of the benchmark: when one of them ends, nothing is measured any more, and nobody waits for it.
+// When a process of the benchmark ends unexpectedly, the measurement stops at once.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -27,7 +27,7 @@ describe('the processes of the benchmark', () => {
   const WAITS = "process.stdout.write('up\\n'); setInterval(() => {}, 1_000)"
 
   it(
-    'fail when one ends by itself, also while a line of it is waited for',
+    'fail when one ends by itself, even while a line of it is awaited',
     async () => {
       const waiting = processes.start(program('setTimeout(() => process.exit(3), 200)')).line()
       await expect(waiting).rejects.toThrow('program.mjs ended with exit code 3 while it was needed')
@@ -48,7 +48,7 @@ describe('the processes of the benchmark', () => {
   )
 
   it(
-    'fail when the port of one belongs to a stranger, who is not measured',
+    'fail when another process answers at the port, instead of measuring it',
     async () => {
       const stranger = createServer()
       await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve))
@@ -64,7 +64,7 @@ describe('the processes of the benchmark', () => {
   )
 
   it(
-    'do not fail when one ends as it was told',
+    'do not fail when one ends on request',
     async () => {
       const running = processes.start(program(WAITS))
       await running.line()
@@ -75,7 +75,7 @@ describe('the processes of the benchmark', () => {
   )
 
   it(
-    'give what a program printed that ends by itself, and an error when it fails',
+    'return the output of a program that ends by itself, and an error when it fails',
     async () => {
       expect(await processes.run(program("console.log('{}')"))).toBe('{}\n')
       await expect(processes.run(program('process.exit(2)'))).rejects.toThrow('program.mjs ended with exit code 2')
@@ -83,7 +83,7 @@ describe('the processes of the benchmark', () => {
     MOST_MS,
   )
 
-  it('say what was waited for in vain', async () => {
+  it('name the condition that was not met in time', async () => {
     await expect(until('nothing', async () => false, 1, 0.02)).rejects.toThrow('nothing: not within 0.02 s')
   })
 })

@@ -1,4 +1,4 @@
-// The table of the benchmark: medians, their ratios, and another tree in between when there is one.
+// The benchmark table: medians, their ratios, and the column of another tree if there is one.
 import { describe, expect, it } from '@jest/globals'
 import { CEILING, OURS, table } from '../src/table.ts'
 
@@ -18,7 +18,7 @@ const rows = [
 const lines = (text: string) => text.split('\n').slice(2)
 
 describe('the table of the benchmark', () => {
-  it('compares medians with the bare ceiling', () => {
+  it('compares medians with the ceiling', () => {
     expect(lines(table(rows, 'this machine'))).toEqual([
       '| what | ours | bare ceiling | ratio | target | met |',
       '|---|---|---|---|---|---|',

@@ -1,4 +1,5 @@
-// consumer_four: answers questions: the inventory (order_processing), whole or page by page, its changes (movements), and what was decided about a message.
+// consumer_four answers queries: the inventory (order_processing), whole or page by page, its changes (movements), and
+// the outcome of a message.
 import {
   consumerEnvironment,
   messageStatus,
@@ -7,7 +8,7 @@ import {
   orderProcessing,
   rabbitmqEnvironment,
 } from '@ims/messaging'
-import { inventoryIn, mysqlEnvironment, openDatabase } from '@ims/repository'
+import { inventoryIn, mysqlEnvironment, openDatabase, watchLowStock } from '@ims/repository'
 import { runService } from '@ims/runtime'
 import { listingEnvironment } from './config.ts'
 import { tellStatus } from './message-status.ts'
@@ -21,15 +22,16 @@ const config = {
   listing: listingEnvironment,
 }
 
-void runService({ name: 'consumer_four', config }, async (service) => {
+void runService({ name: 'consumer_four', adminPort: 9094, config }, async (service) => {
   const { config, own } = service
-  // Closed in reverse: stop consuming and settle what is in hand, then the broker, then MySQL.
+  // Closed in reverse: stop consuming and settle messages in flight, then the broker, the low-stock monitor, then MySQL.
   const database = own(await openDatabase(config.mysql, service))
+  own(watchLowStock(database, config.listing.lowStockBelow, service), 'the watch on low stock')
   const broker = own(await openBroker(config.rabbitmq, service))
   // Never more queries than connections.
   const consumer = { ...config.consumer, queriesMost: config.mysql.poolSize }
   const inventory = inventoryIn(database)
-  const dependency = () => database.notReady()
+  const dependency = () => database.notReady('read')
   own(await broker.consume(orderProcessing, listItems(inventory, config.listing), consumer, dependency))
   const oneByOne = { ...consumer, queriesMost: 1 }
   own(await broker.consume(movements, listMovements(inventory), oneByOne, dependency))

@@ -1,8 +1,8 @@
-// What consumer four does with questions about a message: answers each with what was decided about it.
+// Answers each message_status query with the recorded outcomes of the message.
 import { type Handler, messageQuestion } from '@ims/messaging'
 import type { Inventory } from '@ims/repository'
 
-/** Handles message_status: the verdicts on the messages with this id. */
+/** Handles message_status: returns the inbox entries for this message id. */
 export function tellStatus(inventory: Pick<Inventory, 'recorded'>): Handler<unknown, never> {
   return async (deliveries) =>
     await Promise.all(

@@ -1,8 +1,8 @@
-// What consumer four does with questions about movements: answers each with one page.
+// Answers each movements query with one page.
 import { type Handler, type Outcome, PAGE_MOST_ITEMS, pageRequestHeaders } from '@ims/messaging'
 import type { Inventory } from '@ims/repository'
 
-/** Handles movements: a page of the changes of stock, of one sku where the header `x-sku` names it. */
+/** Handles movements: returns a page of the changes of stock, for one sku if the header `x-sku` is set. */
 export function listMovements(inventory: Pick<Inventory, 'movements'>): Handler<unknown, never> {
   return async (deliveries) => await Promise.all(deliveries.map(({ headers }) => page(inventory, headers)))
 }

@@ -1,4 +1,4 @@
-// What consumer four does: answers listings from as few queries as possible, one for all identical requests of a batch.
+// Answers listings with as few database queries as possible: one for all identical requests of a batch.
 import {
   type Delivery,
   type Handler,
@@ -7,15 +7,15 @@ import {
   PAGE_MOST_ITEMS,
   pageRequestHeaders,
 } from '@ims/messaging'
-import type { Inventory } from '@ims/repository'
+import type { Inventory, PageRequest } from '@ims/repository'
 
 type Pages = Pick<Inventory, 'page'>
 
 /**
- * Handles order_processing. A request with the header `x-limit` gets one page, `x-next` and `x-count`; one without comes from a
- * Python peer and gets the whole list in one reply, up to `mostBytes`, beyond which it is refused.
- * Identical requests of one batch share a query, which begins after all of them arrived: none sees a past older than itself.
- * Whole lists, which may be as large as all pages together, are built one after the other.
+ * Handles order_processing. A request with the header `x-limit` gets one page, `x-next` and `x-count`. One without it
+ * comes from a Python peer and gets the whole list in one reply, up to `mostBytes`; a larger list is refused.
+ * Identical requests of one batch share a query, which starts after all of them arrived, so none gets data older than
+ * its request. Whole lists may be as large as all pages together, so they are built one after the other.
  */
 export function listItems(inventory: Pages, { mostBytes }: { mostBytes: number }): Handler<unknown, never> {
   let built: Promise<unknown> = Promise.resolve()
@@ -30,7 +30,7 @@ export function listItems(inventory: Pages, { mostBytes }: { mostBytes: number }
       deliveries.map((delivery) => {
         const request = requestOf(delivery)
         if ('kind' in request) return request
-        const key = JSON.stringify([request.limit, request.after, request.sku, request.label])
+        const key = JSON.stringify([request.limit, request.after, request.filter])
         const answer =
           answers.get(key) ??
           (request.limit === undefined ? inTurn(request) : page(inventory, { ...request, limit: request.limit }))
@@ -46,9 +46,7 @@ const [OPENING, COMMA, CLOSING] = [Buffer.from('['), Buffer.from(','), Buffer.fr
 interface Request {
   readonly after: number
   readonly limit: number | undefined
-  readonly filter: { sku?: string; label?: string }
-  readonly sku: string | undefined
-  readonly label: string | undefined
+  readonly filter: Omit<PageRequest, 'after' | 'limit'>
 }
 
 function requestOf({ headers }: Delivery): Request | Extract<Outcome, { kind: 'refused' }> {
@@ -57,9 +55,13 @@ function requestOf({ headers }: Delivery): Request | Extract<Outcome, { kind: 'r
     const problems = error.issues.map(({ path, message }) => `header ${path.join('.')}: ${message}`)
     return { kind: 'refused', reason: 'invalid', error: problems.join('; ') }
   }
-  const { 'x-after': after = 0, 'x-limit': limit, 'x-sku': sku, 'x-label': label } = data
-  const filter = { ...(sku === undefined ? {} : { sku }), ...(label === undefined ? {} : { label }) }
-  return { after, limit, sku, label, filter }
+  const { 'x-after': after = 0, 'x-limit': limit, 'x-sku': sku, 'x-label': label, 'x-quantity-below': below } = data
+  const filter = {
+    ...(sku === undefined ? {} : { sku }),
+    ...(label === undefined ? {} : { label }),
+    ...(below === undefined ? {} : { quantityBelow: below }),
+  }
+  return { after, limit, filter }
 }
 
 async function page(inventory: Pages, { after, limit, filter }: Request & { limit: number }): Promise<Outcome<never>> {
@@ -72,7 +74,7 @@ async function page(inventory: Pages, { after, limit, filter }: Request & { limi
 }
 
 async function wholeList(inventory: Pages, { after, filter }: Request, mostBytes: number): Promise<Outcome<never>> {
-  // Bytes, and not text, which may take twice as much while the list grows.
+  // Bytes, not text, which may take twice as much memory while the list grows.
   const parts: Buffer[] = []
   let bytes = 2
   let from = after

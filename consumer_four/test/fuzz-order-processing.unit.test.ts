@@ -1,4 +1,4 @@
-// Paging: whatever the headers, an outcome for each request; and pages of any size put together are the whole list.
+// Paging: any headers produce an outcome for each request, and pages of any size together are the whole list.
 
 import type { Delivery } from '@ims/messaging'
 import { inMemoryInventory } from '@ims/repository/testing'
@@ -31,7 +31,7 @@ async function inventoryOf(count: number) {
 }
 
 describe('paging', () => {
-  it('tells of each request, whatever its headers', async () => {
+  it('returns an outcome for each request, whatever its headers', async () => {
     const value = fc.oneof(
       fc.integer(),
       fc.double(),
@@ -54,7 +54,7 @@ describe('paging', () => {
     )
   })
 
-  it('gives pages that together are the whole list, each item once', async () => {
+  it('returns pages that together are the whole list, each item once', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.nat({ max: 40 }),

@@ -32,13 +32,13 @@ const delivery = (headers: Record<string, unknown> = {}): Delivery => ({
 const body = (outcome: unknown) => JSON.parse(String((outcome as { body: Buffer }).body))
 
 describe('a listing', () => {
-  it('is one page with the way to the next', async () => {
+  it('is one page with the id of the next', async () => {
     const [outcome] = await listItems(inventory(), { mostBytes: 1e6 })([delivery({ 'x-limit': 3, 'x-after': 2 })])
     expect(body(outcome)).toEqual(items.slice(2, 5))
     expect(outcome).toMatchObject({ kind: 'answered', headers: { 'x-next': 5, 'x-count': 3 } })
   })
 
-  it('is whole, and has no x-next, for a request without x-limit', async () => {
+  it('is complete, without x-next, for a request without x-limit', async () => {
     const [outcome] = await listItems(inventory(), { mostBytes: 1e7 })([delivery()])
     expect(body(outcome)).toEqual(items)
     expect(outcome).toMatchObject({ headers: {} })
@@ -49,19 +49,21 @@ describe('a listing', () => {
     expect(outcome).toMatchObject({ kind: 'refused', reason: 'too-large' })
   })
 
-  it('asks once for identical requests, and passes the filter on', async () => {
+  it('runs one query for identical requests, and passes the filter on', async () => {
     const pages = inventory()
     const outcomes = await listItems(pages, { mostBytes: 1e6 })([
       delivery({ 'x-limit': 3 }),
       delivery({ 'x-limit': 3 }),
       delivery({ 'x-limit': 4 }),
       delivery({ 'x-limit': 3, 'x-label': 'odd' }),
+      delivery({ 'x-limit': 3, 'x-quantity-below': 2 }),
     ])
-    expect(outcomes).toHaveLength(4)
+    expect(outcomes).toHaveLength(5)
     expect(pages.asked).toEqual([
       { after: 0, limit: 3 },
       { after: 0, limit: 4 },
       { after: 0, limit: 3, label: 'odd' },
+      { after: 0, limit: 3, quantityBelow: 2 },
     ])
   })
 
@@ -71,7 +73,8 @@ describe('a listing', () => {
     [{ 'x-limit': '3' }],
     [{ 'x-limit': 3, 'x-after': -1 }],
     [{ 'x-sku': 5 }],
-  ])('refuses the headers %j', async (headers) => {
+    [{ 'x-quantity-below': '5' }],
+  ])('rejects the headers %j', async (headers) => {
     const [outcome] = await listItems(inventory(), { mostBytes: 1e6 })([delivery(headers)])
     expect(outcome).toMatchObject({ kind: 'refused', reason: 'invalid', error: expect.stringContaining('header x-') })
   })

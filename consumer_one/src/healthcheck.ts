@@ -1,10 +1,10 @@
-// What consumer one does: a line in the log for each health check.
+// Writes one log line for each health check.
 import type { Handler, Log } from '@ims/messaging'
 
-/** Longest part of a body that is logged, in characters: a health check may carry any JSON, of any size. */
+/** Longest part of a body that is logged, in characters. A health check may contain any JSON, of any size. */
 const LOGGED_MOST = 200
 
-/** Handles health checks by logging them. Nothing is stored, so one that is delivered again is logged again, and says so. */
+/** Handles health checks by logging them. Nothing is stored, so a redelivered one is logged again and marked as such. */
 export function logHealthchecks(log: Log): Handler<unknown, { outcome: 'logged' }> {
   return async (deliveries) =>
     deliveries.map(({ body, messageId, redelivered }) => {

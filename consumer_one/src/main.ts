@@ -1,13 +1,13 @@
-// consumer_one: takes healthcheck off the queue and writes it to the log.
+// consumer_one takes healthcheck messages off the queue and writes them to the log.
 import { consumerEnvironment, healthcheck, openBroker, rabbitmqEnvironment } from '@ims/messaging'
 import { runService } from '@ims/runtime'
 import { logHealthchecks } from './healthcheck.ts'
 
 const config = { rabbitmq: rabbitmqEnvironment, consumer: consumerEnvironment }
 
-void runService({ name: 'consumer_one', config }, async (service) => {
+void runService({ name: 'consumer_one', adminPort: 9091, config }, async (service) => {
   const { config, log, own } = service
-  // Closed in reverse: stop consuming and settle what is in hand, then the broker.
+  // Closed in reverse: stop consuming and settle messages in flight, then the broker.
   const broker = own(await openBroker(config.rabbitmq, service))
   own(await broker.consume(healthcheck, logHealthchecks(log), config.consumer))
 })

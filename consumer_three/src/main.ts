@@ -1,4 +1,4 @@
-// consumer_three: deletes items (stock_management) and changes their quantity (stock_adjustment) in MySQL.
+// consumer_three deletes items (stock_management) and changes their quantity (stock_adjustment) in MySQL.
 import { consumerEnvironment, openBroker, rabbitmqEnvironment, stockAdjustment, stockManagement } from '@ims/messaging'
 import { inventoryIn, mysqlEnvironment, openDatabase, retentionEnvironment, startRetention } from '@ims/repository'
 import { runService } from '@ims/runtime'
@@ -12,14 +12,13 @@ const config = {
   consumer: consumerEnvironment,
 }
 
-void runService({ name: 'consumer_three', config }, async (service) => {
+void runService({ name: 'consumer_three', adminPort: 9093, config }, async (service) => {
   const { config, own } = service
-  // Closed in reverse: stop consuming and settle what is in hand, then the broker, the inbox's retention, then MySQL.
+  // Closed in reverse: stop consuming and settle messages in flight, then the broker, the inbox's retention, then MySQL.
   const database = own(await openDatabase(config.mysql, service))
   own(startRetention(database, config.retention, service), 'the retention of the inbox')
   const broker = own(await openBroker(config.rabbitmq, service))
   const inventory = inventoryIn(database)
-  const dependency = () => database.notReady()
-  own(await broker.consume(stockManagement, deleteItems(inventory), config.consumer, dependency))
-  own(await broker.consume(stockAdjustment, adjustItems(inventory), config.consumer, dependency))
+  own(await broker.consume(stockManagement, deleteItems(inventory), config.consumer, () => database.notReady('delete')))
+  own(await broker.consume(stockAdjustment, adjustItems(inventory), config.consumer, () => database.notReady('adjust')))
 })

@@ -1,10 +1,10 @@
-// What consumer three does with changes of stock: applies the changes of a batch, each once, and says what each left.
+// Applies the changes of stock in a batch, each once, and returns the new quantities.
 import { type Handler, type Outcome, originOf, type StockAdjustment } from '@ims/messaging'
 import type { AdjustOutcome, Inventory } from '@ims/repository'
 
 type Result = { outcome: 'adjusted'; quantity: number }
 
-/** Handles stock_adjustment by adding to quantities. Refuses what would leave less than nothing, or more than the column holds. */
+/** Handles stock_adjustment by adding to quantities. Refuses a result below 0 or above the column's maximum. */
 export function adjustItems(inventory: Pick<Inventory, 'adjust'>): Handler<StockAdjustment, Result> {
   return async (deliveries) => {
     const commands = deliveries.map((delivery) => ({

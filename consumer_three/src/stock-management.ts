@@ -1,10 +1,10 @@
-// What consumer three does: deletes the items of a batch by sku, each once, and says of each whether there was one.
+// Deletes the items of a batch by sku, each once, and reports for each whether it existed.
 import type { Handler, Outcome } from '@ims/messaging'
 import type { DeleteOutcome, Inventory } from '@ims/repository'
 
 type Result = { outcome: 'deleted' | 'unknown-sku' }
 
-/** Handles stock_management by deleting items. An unknown sku is no error: there is nothing left to do. */
+/** Handles stock_management by deleting items. An unknown sku is not an error, because nothing is left to do. */
 export function deleteItems(inventory: Pick<Inventory, 'delete'>): Handler<{ sku: string | null }, Result> {
   return async (deliveries) => (await inventory.delete(deliveries)).map(toOutcome)
 }

@@ -1,4 +1,4 @@
-// Consumer three on the in-memory broker and inventory: deleted, unknown, and never brought about twice.
+// Consumer three on the in-memory broker and inventory: deleted, unknown, and never applied twice.
 import { consumerEnvironment, stockManagement } from '@ims/messaging'
 import { InMemoryRabbitmq } from '@ims/messaging/testing'
 import { inMemoryInventory } from '@ims/repository/testing'
@@ -8,7 +8,7 @@ import { deleteItems } from '../src/stock-management.ts'
 const item = { sku: 'A', name: 'n', label: 'l', price: 1.5, quantity: 2 }
 const create = { messageId: undefined, fingerprint: '', redelivered: false, redrives: 0, body: item }
 
-it('deletes an item once: the same message again finds nothing to do, also when the item is back', async () => {
+it('deletes an item once: the same message again has no effect, even when the item was created again', async () => {
   const inventory = inMemoryInventory()
   await inventory.create([create])
   const broker = new InMemoryRabbitmq().open({ publishes: [stockManagement] })

@@ -1,10 +1,10 @@
-// What consumer two does: stores the items of a batch, each once, and says of each what became of it.
+// Stores the items of a batch, each once, and reports the outcome of each.
 import type { Handler, Item, Outcome } from '@ims/messaging'
 import type { CreateOutcome, Inventory } from '@ims/repository'
 
 type Result = { outcome: 'created' }
 
-/** Handles create_item by storing the items. Refuses an item whose sku another item has, or that the database cannot hold. */
+/** Handles create_item by storing the items. Refuses an item whose sku is taken, or that the database cannot store. */
 export function storeItems(inventory: Pick<Inventory, 'create'>): Handler<Item, Result> {
   return async (deliveries) => (await inventory.create(deliveries)).map(toOutcome)
 }

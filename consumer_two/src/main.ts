@@ -1,4 +1,4 @@
-// consumer_two: takes create_item off the queue and stores the item in MySQL.
+// consumer_two takes create_item messages off the queue and stores the items in MySQL.
 import { consumerEnvironment, createItem, openBroker, rabbitmqEnvironment } from '@ims/messaging'
 import {
   inventoryIn,
@@ -18,12 +18,13 @@ const config = {
   consumer: consumerEnvironment,
 }
 
-void runService({ name: 'consumer_two', config }, async (service) => {
+void runService({ name: 'consumer_two', adminPort: 9092, config }, async (service) => {
   const { config, own } = service
   // Closed in reverse order: stop consuming and settle, then close the broker, the background jobs, and MySQL.
   const database = own(await openDatabase(config.mysql, service))
   own(startRetention(database, config.retention, service), 'the retention of the inbox')
   own(watchIds(database, service), 'the watch on ids')
   const broker = own(await openBroker(config.rabbitmq, service))
-  own(await broker.consume(createItem, storeItems(inventoryIn(database)), config.consumer, () => database.notReady()))
+  const dependency = () => database.notReady('create')
+  own(await broker.consume(createItem, storeItems(inventoryIn(database)), config.consumer, dependency))
 })

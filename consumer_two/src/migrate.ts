@@ -1,4 +1,4 @@
-// The migration: brings the schema up to date and ends; compose and Kubernetes run it from this service's image.
+// The migration: updates the schema and exits. compose and Kubernetes run it from this service's image.
 import { migrate, mysqlEnvironment } from '@ims/repository'
 import { runCommand } from '@ims/runtime'
 

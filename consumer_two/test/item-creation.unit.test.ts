@@ -8,7 +8,7 @@ import { storeItems } from '../src/item-creation.ts'
 
 const item = { sku: 'A', name: 'n', label: 'l', price: 1.5, quantity: 2 }
 
-it('stores an item once, and refuses another with its sku: its sender is told, or it is set aside', async () => {
+it('stores an item once, and refuses another with its sku: its sender is notified, or it is dead-lettered', async () => {
   const rabbitmq = new InMemoryRabbitmq()
   const inventory = inMemoryInventory()
   const broker = rabbitmq.open({ publishes: [createItem] })

@@ -1,5 +1,7 @@
-// The way into messaging: one broker per process, with a connection for publishing, one for replies and, once something is consumed, one for that.
+// The entry point of messaging: one broker per process, with a connection for publishing, one for replies and, if the
+// process consumes, one for consuming.
 
+import { RepeatedLine } from '@ims/runtime/repeated-line'
 import { addressOf } from '@ims/runtime/server-list'
 import type { ConfirmChannel } from 'amqplib'
 import type { ConsumerConfig, RabbitmqConfig } from './config.ts'
@@ -16,23 +18,26 @@ import { Requester } from './outgoing/requester.ts'
 import { clockOf, Scope } from './scope.ts'
 import type { Service } from './service.ts'
 
-/** What a running subscription is to its owner. */
+/** How often the log repeats what the start still waits for. */
+const SAID_EVERY_MS = 30_000
+
+/** A running subscription, as its owner sees it. */
 export interface Subscription {
   notReady(): string | undefined
-  /** Stops taking messages, settles those in hand, hands the others back. */
+  /** Stops taking messages, finishes those in flight, and requeues the others. */
   close(): Promise<void>
 }
 
-/** Why what a handler depends on cannot be used, in one sentence; undefined when it can. */
+/** Why the handler's dependency cannot be used, in one sentence. Undefined when it can. */
 export type Dependency = () => Promise<string | undefined>
 
 export interface Broker {
   readonly publisher: Pick<Publisher, 'publish'>
   readonly requester: Pick<Requester, 'request' | 'command'>
   /**
-   * Starts consuming the contract's queue with `handler`; resolves once subscribed. While messages fail by a dependency for
-   * longer than `config.holdMostMs` the queue is left to other replicas; it is consumed again when `dependency` answers
-   * undefined instead of what is wrong. Rejects with Misconfigured.
+   * Starts consuming the contract's queue with `handler`, and resolves once subscribed. If messages fail because of a
+   * dependency for longer than `config.holdMostMs`, the consumer leaves the queue to other replicas. It consumes again
+   * when `dependency` returns undefined instead of a reason. Rejects with Misconfigured.
    */
   consume<Body, Result>(
     contract: Contract<Body, Result>,
@@ -41,29 +46,31 @@ export interface Broker {
     dependency?: Dependency,
   ): Promise<Subscription>
   /**
-   * The queues among `contracts` that nobody consumes now, missing ones included.
-   * @throws what keeps the broker from telling: Misconfigured, or an Error such as a lost connection
+   * The queues among `contracts` without a consumer, including queues that do not exist.
+   * @throws what prevents an answer: Misconfigured, or an Error such as a lost connection
    */
   withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]>
   notReady(): string | undefined
-  /** Ends the subscriptions, waits for the confirms that are due, and closes the connections. */
+  /** Ends the subscriptions, waits for outstanding confirms, and closes the connections. */
   close(): Promise<void>
 }
 
 export interface BrokerRole {
-  /** Queues this process publishes to: it declares them, and brings them back when somebody deletes them. */
+  /** Queues this process publishes to. It declares them, and declares them again when somebody deletes them. */
   readonly publishes?: readonly Contract[]
 }
 
 /**
- * Opens the broker, waiting as long as it takes: start in any order. Whatever is lost later is opened again.
- * @throws Misconfigured when what is on the broker differs from what we declare; an Error when `service.stopping` aborts.
+ * Opens the broker and waits as long as that takes, so processes can start in any order. Lost connections are opened
+ * again.
+ * @throws Misconfigured when what is on the broker differs from what we declare; an Error when `service.stopping`
+ * aborts.
  */
 export async function openBroker(config: RabbitmqConfig, service: Service, role: BrokerRole = {}): Promise<Broker> {
   const broker = new RabbitmqBroker(config, service, role)
   service.explainStart?.(() => broker.notReady() ?? broker.publisher.queues.missing())
   try {
-    service.log.info({ servers: config.servers.map(addressOf), vhost: config.vhost }, 'waiting for the broker')
+    service.log.info({ servers: config.servers.map(addressOf), vhost: config.vhost }, 'connecting to the broker')
     await broker.opened(service.stopping)
     return broker
   } catch (error) {
@@ -73,8 +80,8 @@ export async function openBroker(config: RabbitmqConfig, service: Service, role:
 }
 
 /**
- * Waits until each contract's queue has a consumer, saying which one it still waits for, or why it cannot tell; up to `mostMs`,
- * because a consumer whose database is away has left its queue, and messages are accepted all the same.
+ * Waits until each contract's queue has a consumer, and logs which queue it still waits for, or why it cannot know.
+ * Waits at most `mostMs`: a consumer whose database is down has left its queue, and messages should be accepted anyway.
  * @throws Misconfigured when no retry can help; an Error when `stopping` aborts
  */
 export async function waitForConsumers(
@@ -85,6 +92,7 @@ export async function waitForConsumers(
 ): Promise<void> {
   const { log, stopping } = service
   const scope = new Scope(clockOf(service), stopping)
+  const line = new RepeatedLine(SAID_EVERY_MS, () => scope.clock.nowMs())
   let said = ''
   service.explainStart?.(() => said || undefined)
   const stopped = new Promise<never>((_, reject) => {
@@ -94,16 +102,20 @@ export async function waitForConsumers(
   for (const endsAt = scope.clock.nowMs() + mostMs; ; ) {
     stopping.throwIfAborted()
     const waitsFor = await Promise.race([broker.withoutConsumer(contracts), stopped]).then(
-      (queues) => (queues.length === 0 ? undefined : `waiting for a consumer of: ${queues.join(', ')}`),
+      (queues) =>
+        queues.length === 0
+          ? undefined
+          : ({ level: 'info', why: `waiting for a consumer of: ${queues.join(', ')}` } as const),
       (error: Error) => {
         if (error instanceof Misconfigured || stopping.aborted) throw error
-        return `waiting for the broker to tell which queues have a consumer: ${error.message}`
+        const why = `waiting for the broker to tell which queues have a consumer: ${error.message}`
+        return { level: 'warn', why } as const
       },
     )
     if (waitsFor === undefined) return
-    if (scope.clock.nowMs() > endsAt) return log.warn({}, `no longer ${waitsFor}; messages wait on their queues`)
-    if (waitsFor !== said) log.info({}, waitsFor)
-    said = waitsFor
+    if (scope.clock.nowMs() > endsAt) return log.warn({}, `no longer ${waitsFor.why}; messages wait on their queues`)
+    if (line.due(waitsFor.why) !== undefined) log[waitsFor.level]({}, waitsFor.why)
+    said = waitsFor.why
     await scope.pause(500)
   }
 }

@@ -1,4 +1,4 @@
-// The environment variables of messaging: where the broker is, how long to wait for it, how much to take at once.
+// The environment variables of messaging: address of the broker, timeouts, and limits.
 import { duplicateServers, serverList, serversOf } from '@ims/runtime/server-list'
 import { tlsEnvironment } from '@ims/runtime/tls'
 import { ms, whole } from '@ims/runtime/variables'
@@ -95,7 +95,7 @@ export const consumerEnvironment = z
     prefetch: v.CONSUMER_PREFETCH,
     messageMostBytes: v.CONSUMER_MESSAGE_MOST_BYTES,
     inHandMostBytes: v.CONSUMER_IN_HAND_MOST_BYTES,
-    /** Queries that are handled at a time: a service whose handler uses a pool says how many. */
+    /** Queries that are handled at the same time. A service whose handler uses a connection pool sets this. */
     queriesMost: 3,
     repliesMostBytes: v.CONSUMER_REPLIES_MOST_BYTES,
     retryMostMs: v.CONSUMER_RETRY_MOST_MS,

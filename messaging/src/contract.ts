@@ -1,7 +1,7 @@
-// What a contract is: the name of a queue and the shape of what travels through it, as a command or a query.
+// A contract: the name of a queue and the schema of its messages, as a command or a query.
 import { z } from 'zod'
 
-/** A message that changes something. Its handler answers with an outcome, which is replied when the sender asked for it. */
+/** A message that changes something. Its handler returns an outcome, which is sent as a reply if the sender requested one. */
 export interface Command<Body = unknown, Result = unknown> {
   readonly kind: 'command'
   readonly queue: string
@@ -9,7 +9,7 @@ export interface Command<Body = unknown, Result = unknown> {
   readonly result: z.ZodType<Result>
 }
 
-/** A message that asks something. `reply` is the shape of the answer, `headers` what a requester may add to the question. */
+/** A message that requests data. `reply` is the schema of the answer, `headers` that of the request headers. */
 export interface Query<Reply = unknown> {
   readonly kind: 'query'
   readonly queue: string
@@ -22,7 +22,7 @@ export type Contract<Body = unknown, Result = unknown> =
   | Command<Body, Result>
   | (Query<Result> & { body: z.ZodType<Body> })
 
-/** Defines a command: the queue's name, the body's schema, and the schema of the result that is replied on demand. */
+/** Defines a command: the queue's name, the body's schema, and the schema of the result in the optional reply. */
 export function command<Body, Result>(
   queue: string,
   shape: { body: z.ZodType<Body>; result: z.ZodType<Result> },
@@ -30,7 +30,7 @@ export function command<Body, Result>(
   return { kind: 'command', queue, body: shape.body, result: shape.result }
 }
 
-/** Defines a query: the queue's name, the schemas of the request's body and of the reply, and of the headers if it knows any. */
+/** Defines a query: the queue's name, and the schemas of the request body, of the reply, and of the headers, if any. */
 export function query<Reply>(
   queue: string,
   shape: { body: z.ZodType<unknown>; reply: z.ZodType<Reply>; headers?: z.ZodType<unknown> },
@@ -38,7 +38,20 @@ export function query<Reply>(
   return { kind: 'query', queue, body: shape.body, reply: shape.reply, headers: shape.headers ?? z.unknown() }
 }
 
-/** The name of the queue that takes what `queue` could not: `<queue>.dead-letter`. */
+/** The name of the dead-letter queue of `queue`: `<queue>.dead-letter`. */
 export function deadLetterQueue(queue: string): string {
   return `${queue}.dead-letter`
+}
+
+const oneOf = z.union([
+  z.object({ const: z.string() }).transform((schema) => [schema.const]),
+  z.object({ enum: z.array(z.string()) }).transform((schema) => schema.enum),
+])
+const withOutcome = z.object({ properties: z.object({ outcome: oneOf }) })
+
+/** The values of the member `outcome` in a command's result, from its schema. Empty when it has none, or when any text is allowed. */
+export function outcomesOf(contract: Contract): readonly string[] {
+  if (contract.kind === 'query') return []
+  const schema = z.toJSONSchema(contract.result, { unrepresentable: 'any', io: 'input' })
+  return withOutcome.safeParse(schema).data?.properties.outcome ?? []
 }

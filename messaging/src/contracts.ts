@@ -1,21 +1,21 @@
-// Read this first: every queue of the suite and the shape of what travels through it.
+// Read this first: every queue of the suite and the schema of its messages.
 import { z } from 'zod'
 import { command, query } from './contract.ts'
 import { toPrice, toWhole } from './decimal.ts'
 import { pageRequestHeaders } from './paging.ts'
 
-/** Counts characters as a reader does and as MySQL's utf8mb4 columns do: code points, not UTF-16 units. */
+/** Counts code points, not UTF-16 units, as MySQL's utf8mb4 columns do. */
 const codePoints = (text: string): number => {
   let count = 0
   for (const _ of text) count += 1
   return count
 }
 
-/** Text of up to `max` characters: everything that a VARCHAR of that length can hold, so that every row can be found. */
+/** Text of up to `max` characters: every value that a VARCHAR of that length can hold, so that every row can be found. */
 const heldText = (max: number) =>
   z
     .string()
-    // A string of `max` UTF-16 units or fewer cannot have more code points: only a longer one is counted.
+    // A string has at most as many code points as UTF-16 units, so only a longer string is counted.
     .refine((value) => value.length <= max || codePoints(value) <= max, `must have at most ${max} characters`)
     .refine((value) => value.isWellFormed(), 'must be well-formed Unicode (it has a lone surrogate)')
 
@@ -31,7 +31,10 @@ const REASON_MAX = 100
 const PRICE_MAX = 99_999_999_999.9999
 const QUANTITY_MAX = 2_147_483_647
 
-/** A sku or label to find rows by. The Python suite also stored values that a new item cannot have: "", control characters, white space at the ends. */
+/**
+ * A sku or label to find rows by. The Python suite also stored values that a new item cannot have: "", control
+ * characters, white space at the ends.
+ */
 export const heldSku = heldText(SKU_MAX)
 export const heldLabel = heldText(LABEL_MAX)
 
@@ -56,7 +59,7 @@ function faultOf(value: number | undefined, max: number): string {
   return value < 0 ? 'must not be negative' : `must be at most ${max}`
 }
 
-/** What `POST /create_item` takes and what travels through the queue `create_item`. Other members are ignored. */
+/** The body of `POST /create_item` and of messages on the queue `create_item`. Other members are ignored. */
 export const item = z.object({
   sku,
   name: newText(100),
@@ -67,7 +70,7 @@ export const item = z.object({
 })
 export type Item = z.infer<typeof item>
 
-/** One row of the listing. More tolerant than `item`: the Python suite stored NULLs and whatever else fitted. */
+/** One row of the listing. It accepts more than `item`, because the Python suite stored NULLs and any value that fitted. */
 export const listedItem = z.object({
   sku: z.string().nullable(),
   name: z.string().nullable(),
@@ -77,7 +80,7 @@ export const listedItem = z.object({
 })
 export type ListedItem = z.infer<typeof listedItem>
 
-/** Any JSON value: the Python suite put its body to no use, so neither do we. */
+/** Any JSON value. The Python suite ignored its body, and so do we. */
 const anything = z.unknown()
 
 /** `GET /healthcheck` → consumer one, which logs it. The body sent is `["message","Healthcheck"]`. */
@@ -100,7 +103,7 @@ export const stockManagement = command('stock_management', {
 
 /**
  * `GET /order_processing` → consumer four, which replies with items in the order of their id.
- * The body sent is `["message","Order Processing"]`; a page is asked for with the headers of paging.ts.
+ * The body sent is `["message","Order Processing"]`. The headers in paging.ts request a page.
  */
 export const orderProcessing = query('order_processing', {
   body: anything,
@@ -109,8 +112,8 @@ export const orderProcessing = query('order_processing', {
 })
 
 /**
- * `POST /stock_adjustment` → consumer three, which adds `change` to the quantity of the item: never below 0, never above what
- * the column holds. It needs a message id: only by that a repeat is recognised.
+ * `POST /stock_adjustment` → consumer three, which adds `change` to the quantity of the item, never below 0 and never
+ * above the column's maximum. It needs a message id, because only the id identifies a repeat.
  */
 export const stockAdjustment = command('stock_adjustment', {
   body: z.object({
@@ -126,7 +129,7 @@ export const stockAdjustment = command('stock_adjustment', {
 })
 export type StockAdjustment = z.infer<typeof stockAdjustment.body>
 
-/** One change of stock that was applied. `by` is the name of the API key, `requestId` the id of the HTTP request, where they are known. */
+/** One applied change of stock. `by` is the name of the API key, `requestId` the id of the HTTP request, where known. */
 export const movement = z.object({
   id: z.int(),
   messageId: z.string(),
@@ -142,8 +145,8 @@ export const movement = z.object({
 export type Movement = z.infer<typeof movement>
 
 /**
- * `GET /movements` → consumer four, which replies with changes of stock in the order of their id. A page is asked for with the
- * headers of paging.ts; of the filters there is only `x-sku`.
+ * `GET /movements` → consumer four, which replies with changes of stock in the order of their id. The headers in
+ * paging.ts request a page. The only filter is `x-sku`.
  */
 export const movements = query('movements', {
   body: anything,
@@ -151,10 +154,10 @@ export const movements = query('movements', {
   headers: pageRequestHeaders,
 })
 
-/** What was decided about a message. `error`: why it was refused; null when it was applied. `at` is an ISO 8601 time in UTC. */
+/** The recorded outcome of a message. `error` is the reason for a refusal, and null if it was applied. `at` is an ISO 8601 time in UTC. */
 export const recordedVerdict = z.object({
   queue: z.string(),
-  /** How often the message had been put back from the dead letters. */
+  /** How often the message had been redriven. */
   redrives: z.int(),
   outcome: z.string(),
   error: z.string().nullable(),
@@ -165,15 +168,15 @@ export type RecordedVerdict = z.infer<typeof recordedVerdict>
 export const messageQuestion = z.object({ id: z.string().min(1).max(255) })
 
 /**
- * `GET /messages/{id}` → consumer four, which replies with what the inbox has about this id, oldest first. `remembersSince`:
- * the time of the oldest verdict about any message; what was decided before may be forgotten.
+ * `GET /messages/{id}` → consumer four, which replies with the inbox entries for this id, oldest first.
+ * `remembersSince` is the time of the oldest entry in the inbox. Older outcomes may have been deleted.
  */
 export const messageStatus = query('message_status', {
   body: messageQuestion,
   reply: z.object({ verdicts: z.array(recordedVerdict), remembersSince: z.string().nullable() }),
 })
 
-/** What the Python suite has as well: whoever starts beside it can expect a consumer on these. */
+/** The queues of the Python suite. A service that starts beside it can expect consumers on these. */
 export const seedContracts = [healthcheck, createItem, stockManagement, orderProcessing] as const
 
 export const contracts = [...seedContracts, stockAdjustment, movements, messageStatus] as const

@@ -1,12 +1,12 @@
-// Many waits of the same length with one timer: to set and clear one for each costs more than what is waited for.
+// Many deadlines of the same length with one timer. Setting and clearing a timer for each would cost more than the work itself.
 import { type Clock, whenLate } from './scope.ts'
 
-/** Calls `late` for each key that is still there `ms` milliseconds after it was added, the oldest first; see `whenLate`. */
+/** Calls `late` for each key that is still present `ms` milliseconds after it was added, oldest first. See `whenLate`. */
 export class Deadlines<Key> {
   readonly #clock: Clock
   readonly #ms: number
   readonly #late: (key: Key) => void
-  /** When each is due, by the clock. The oldest is first, and due first. */
+  /** When each is due, by the clock. The oldest comes first, and is due first. */
   readonly #dueMs = new Map<Key, number>()
   #clearTimer: (() => void) | undefined
 
@@ -16,7 +16,7 @@ export class Deadlines<Key> {
     this.#late = late
   }
 
-  /** The key must not be there already. */
+  /** The key must not be present already. */
   add(key: Key): void {
     this.#dueMs.set(key, this.#clock.nowMs() + this.#ms)
     this.#clearTimer ??= this.#watch(this.#ms)

@@ -1,9 +1,9 @@
-// Parses decimal numbers exactly, as JSON numbers or in strings: rounds prices half to even, accepts only whole quantities.
+// Parses decimal numbers exactly, as JSON numbers or in strings. Rounds prices half to even, and accepts only whole quantities.
 
 const PRICE_DECIMALS = 4
 const PRICE_UNITS = 10 ** PRICE_DECIMALS
 
-/** The text that MySQL and MariaDB convert to a number without a warning. It matches in one way only, so matching takes linear time. */
+/** The text that MySQL and MariaDB convert to a number without a warning. It can match in one way only, so matching takes linear time. */
 const DECIMAL = /^[ \t\n\r]*([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?[ \t\n\r]*$/
 
 /** 0.`digits` × 10^`point`. `digits` has no leading zero; it is empty for zero. */
@@ -22,7 +22,7 @@ export function toPrice(value: unknown): number | undefined {
   const decimal = decimalOf(value)
   if (decimal === undefined) return undefined
   const units = decimal.digits === '' ? 0 : roundedUnits(decimal)
-  // The quotient of two integers is the double nearest to the decimal, the same as parsing its text.
+  // The quotient of two integers is the double nearest to the decimal, as when its text is parsed.
   return decimal.negative ? -Math.max(units, 1) / PRICE_UNITS : units / PRICE_UNITS
 }
 
@@ -58,7 +58,7 @@ function integerOf(digits: string, length: number): number {
   return Number(digits.slice(0, bounded).padEnd(bounded, '0'))
 }
 
-/** Units of 1/10000: exact for a price that fits its column, and larger than the maximum for any other. */
+/** Units of 1/10000. Exact for a price that fits its column, and larger than the maximum for any other. */
 function roundedUnits({ digits, point }: Decimal): number {
   const kept = point + PRICE_DECIMALS
   if (kept < 0) return 0

@@ -1,12 +1,12 @@
-// Errors of messaging, named by their consequence for whoever asked: not accepted, not known, no answer, or misconfigured.
+// Errors of messaging, named by what they mean for the caller: not accepted, unknown, no reply, or misconfigured.
 
 /**
- * `unroutable` (no such queue) · `blocked` (alarm) · `over-limit` (too many unconfirmed) · `disconnected` · `unwritable` (a
- * property that AMQP cannot carry: no retry helps)
+ * `unroutable` (no such queue) · `blocked` (alarm) · `over-limit` (too many unconfirmed) · `disconnected` ·
+ * `unwritable` (a property that AMQP cannot encode, so no retry helps)
  */
 export const NOT_ACCEPTED_REASONS = ['unroutable', 'blocked', 'over-limit', 'disconnected', 'unwritable'] as const
 
-/** The broker did not take the message: it was not stored, and sending it again is safe. */
+/** The broker did not accept the message. It was not stored, and sending it again is safe. */
 export class NotAccepted extends Error {
   override readonly name = 'NotAccepted'
   readonly reason: (typeof NOT_ACCEPTED_REASONS)[number]
@@ -17,24 +17,24 @@ export class NotAccepted extends Error {
 }
 
 /**
- * Nobody can tell whether the broker stored the message: no confirm came in time, the connection was lost before it, or
- * the broker rejected the message (nack): a queue whose process crashes rejects messages that it has already stored.
+ * It is unknown whether the broker stored the message: no confirm came in time, the connection was lost before it, or
+ * the broker rejected the message (nack). A queue whose process crashes also rejects messages that it has stored.
  */
 export class OutcomeUnknown extends Error {
   override readonly name = 'OutcomeUnknown'
 }
 
-/** The request was sent, but no answer came before its deadline. */
+/** The request was sent, but no reply came before its deadline. */
 export class NoReply extends Error {
   override readonly name = 'NoReply'
 }
 
-/** The answer came and says that the request failed, or it does not have the agreed shape. */
+/** The reply reports that the request failed, or does not match the contract. */
 export class BadReply extends Error {
   override readonly name = 'BadReply'
 }
 
-/** What is on the broker differs from what we declare, and no retry will change that: an operator must. */
+/** What is on the broker differs from what we declare. No retry can change that; an operator must. */
 export class Misconfigured extends Error {
   override readonly name = 'Misconfigured'
 }

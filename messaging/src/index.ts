@@ -1,4 +1,4 @@
-// The public face of messaging.
+// The public exports of messaging.
 export { type Broker, type BrokerRole, openBroker, type Subscription, waitForConsumers } from './broker.ts'
 export { type ConsumerConfig, consumerEnvironment, type RabbitmqConfig, rabbitmqEnvironment } from './config.ts'
 export { type Command, type Contract, deadLetterQueue, type Query } from './contract.ts'
@@ -23,6 +23,7 @@ export { countReason } from './dead-letters/reasons.ts'
 export { jsonLinePieces, printable, shortened } from './dead-letters/text.ts'
 export { BadReply, Misconfigured, NoReply, NotAccepted, OutcomeUnknown } from './errors.ts'
 export type { Delivery, Handler, Outcome } from './handler.ts'
+export { derivedMessageId } from './message-id.ts'
 export { type Origin, originHeaders, originOf } from './origin.ts'
 export type { CommandReply, Reply } from './outgoing/requester.ts'
 export { LAST_PAGE, PAGE_MOST_ITEMS, pageReplyHeaders, pageRequestHeaders } from './paging.ts'

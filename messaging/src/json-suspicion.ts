@@ -1,17 +1,17 @@
-// Finds in JSON what parsers disagree on or are harmed by: a member named twice, prototypes, nesting without end.
+// Detects JSON that parsers interpret differently or that can harm them: repeated members, prototypes, unlimited nesting.
 
-/** Levels of arrays and objects within each other; an item has one. */
+/** Maximum nesting of arrays and objects. An item has one level. */
 export const DEPTH_MOST = 64
 
-/** What is wrong with `value`, which JSON.parse made of `text`, in a sentence that names the member; undefined when nothing is. */
+/** What is wrong with `value`, which JSON.parse made from `text`, in a sentence that names the member. Undefined when nothing is. */
 export function suspicion(text: string, value: unknown): string | undefined {
   if (!isObject(value)) return undefined
   const census: Census = { members: 0, fault: undefined }
   count(value, 1, census)
   if (census.fault !== undefined) return census.fault
-  // Each member has its colon, so with as many colons as members none was written twice. That settles nearly all messages
-  // at the price of a few searches; only text that has colons within strings is read name by name. So is text with a
-  // backslash: after an object with a name that has one, V8 (13.6) may take the next escaped name for that one.
+  // Each member has one colon, so if there are as many colons as members, none is repeated. That settles nearly all
+  // messages with a few searches; only text with colons within strings is scanned name by name. So is text with a
+  // backslash: after an object with an escaped name, V8 (13.6) may confuse the next escaped name with it.
   return colonsIn(text) === census.members && !text.includes('\\') ? undefined : repeatedName(text)
 }
 
@@ -37,7 +37,7 @@ function count(value: Record<string, unknown> | unknown[], depth: number, census
   }
 }
 
-/** Whoever copies such a member onto an object of their own changes what all objects inherit. */
+/** Copying such a member to another object changes what all objects inherit. */
 const isForPrototypes = (name: string, member: unknown): boolean =>
   name === '__proto__' || (name === 'constructor' && isObject(member) && Object.hasOwn(member, 'prototype'))
 
@@ -54,9 +54,9 @@ const OPENING = 0x7b
 const CLOSING = 0x7d
 const SPACE = 0x20
 
-/** Reads valid JSON name by name, in one pass. */
+/** Scans valid JSON name by name, in one pass. */
 function repeatedName(text: string): string | undefined {
-  // The names of each object that is open where we read.
+  // The names of each object that is open at the current position.
   const open: Set<string>[] = []
   let at = 0
   while (at < text.length) {
@@ -79,7 +79,7 @@ function repeatedName(text: string): string | undefined {
   return undefined
 }
 
-/** The place after the closing quote of the string whose content begins at `start`. */
+/** The position after the closing quote of the string whose content starts at `start`. */
 function endOfString(text: string, start: number): { end: number; escaped: boolean } {
   let escaped = false
   for (let at = start; at < text.length; at += 1) {
@@ -95,7 +95,7 @@ function endOfString(text: string, start: number): { end: number; escaped: boole
 
 function isFollowedByColon(text: string, from: number): boolean {
   let at = from
-  // All white space of JSON is at or below the space, and nothing else in it is.
+  // All JSON white space is at or below U+0020, and no other token character is.
   while (text.charCodeAt(at) <= SPACE) at += 1
   return text.charCodeAt(at) === COLON
 }

@@ -1,18 +1,18 @@
-// Bytes to a JSON value, with a reason instead of an exception: what comes from a queue is hostile until parsed.
+// Parses bytes to a JSON value, and returns a reason instead of throwing. Data from a queue is hostile until parsed.
 import { isUtf8 } from 'node:buffer'
 import { asError } from './errors.ts'
 import { suspicion } from './json-suspicion.ts'
 
 export type Parsed =
   | { readonly ok: true; readonly value: unknown }
-  /** `not-json`: no parser would take it · `invalid`: parsers would not agree on what it says, or it is made to harm one. */
+  /** `not-json`: no parser accepts it · `invalid`: parsers would interpret it differently, or it is crafted to harm one. */
   | { readonly ok: false; readonly reason: 'not-json' | 'invalid'; readonly error: string }
 
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
 
 /**
- * Parses UTF-8 JSON (RFC 8259), with or without a byte order mark, whose objects name no member twice (RFC 7493), nest no
- * deeper than DEPTH_MOST and name nothing that JavaScript takes for a prototype. Never throws.
+ * Parses UTF-8 JSON (RFC 8259), with or without a byte order mark. Rejects repeated members (RFC 7493), nesting deeper
+ * than DEPTH_MOST, and names that JavaScript treats as a prototype. Never throws.
  */
 export function parseJson(bytes: Buffer): Parsed {
   if (bytes.length === 0) return notJson('the body is empty')

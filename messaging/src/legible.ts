@@ -1,16 +1,16 @@
-// Makes an explanation that quotes a message one line of bounded length.
+// Limits an explanation that quotes a message to one line of bounded length.
 
 const LEGIBLE_MOST = 2_000
 /** Each character may become six. */
 const LEGIBLE_MOST_BYTES = 6 * LEGIBLE_MOST
-/** Characters that move the cursor or begin a line where a person reads the text. */
+/** Characters that move the cursor or start a new line in a display. */
 const CONTROL = /[\p{Cc}\u2028\u2029]/gu
 
 const encoder = new TextEncoder()
-/** Written to see how much fits; nobody reads it. */
+/** A scratch buffer to see how much fits. It is never read. */
 const room = new Uint8Array(LEGIBLE_MOST_BYTES)
 
-/** An explanation quotes what it is about: made one line, and cut when it is very long or takes more than `maxBytes`. */
+/** An explanation quotes the message. It becomes one line, and is cut when it is very long or exceeds `maxBytes`. */
 export function legible(text: string, maxBytes = LEGIBLE_MOST_BYTES): string {
   const cut = text.slice(0, LEGIBLE_MOST)
   const line = cut.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)

@@ -1,5 +1,5 @@
-// Ids of messages: UUIDv7 (RFC 9562), with random bytes drawn many at a time, because drawing costs more than all else.
-import { randomFillSync } from 'node:crypto'
+// Message ids: UUIDv7 (RFC 9562) from random bytes drawn in bulk, because drawing them is the slowest part; or derived from the name of a message.
+import { hash, randomFillSync } from 'node:crypto'
 import { v7 } from 'uuid'
 
 const RANDOM_BYTES = 16
@@ -7,7 +7,7 @@ const pool = Buffer.alloc(4_096)
 let used = pool.length
 const state = { msecs: 0, seq: 0 }
 
-/** A new id. Ids of one process sort by the order in which they were made. */
+/** A new id. Ids of one process sort in the order of their creation. */
 export function newMessageId(): string {
   if (used === pool.length) {
     randomFillSync(pool)
@@ -18,11 +18,18 @@ export function newMessageId(): string {
   const now = Date.now()
   if (now > state.msecs) {
     state.msecs = now
-    // 31 bits, so that there is room to count up within the millisecond.
+    // 31 bits, which leaves room to count up within the millisecond.
     state.seq = random.readUInt32BE(RANDOM_BYTES - 4) >>> 1
   } else {
     state.seq = (state.seq + 1) >>> 0
     if (state.seq === 0) state.msecs += 1
   }
   return v7({ random, msecs: state.msecs, seq: state.seq })
+}
+
+/** The id for `parts`, the same in every process: UUIDv8 of a SHA-256 (RFC 9562, appendix B.2). It contains no time. */
+export function derivedMessageId(...parts: readonly string[]): string {
+  const hex = hash('sha256', JSON.stringify(parts), 'hex')
+  const variant = (0x8 | (Number.parseInt(hex.slice(16, 17), 16) & 0x3)).toString(16)
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }

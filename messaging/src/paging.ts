@@ -1,4 +1,4 @@
-// The headers with which a listing travels page by page, on an otherwise unchanged request and reply.
+// The headers that request and describe a page of a listing. Request and reply are otherwise unchanged.
 import { z } from 'zod'
 
 /** Largest page that a requester may ask for, in items. */
@@ -6,14 +6,15 @@ export const PAGE_MOST_ITEMS = 5000
 
 /**
  * Headers of a request for one page. `x-after`: the id after which the page begins (0: from the start); `x-limit`: its
- * size in items; `x-sku` and `x-label`: only items equal in that column, byte for byte. A request without `x-limit` comes
- * from a Python peer and wants the whole list.
+ * size in items; `x-sku` and `x-label`: only items equal in that column, byte for byte; `x-quantity-below`: only items with
+ * a smaller quantity. A request without `x-limit` comes from a Python peer and wants the whole list.
  */
 export const pageRequestHeaders = z.object({
   'x-after': z.int().min(0).optional(),
   'x-limit': z.int().min(1).max(PAGE_MOST_ITEMS).optional(),
   'x-sku': z.string().optional(),
   'x-label': z.string().optional(),
+  'x-quantity-below': z.int().min(0).optional(),
 })
 export type PageRequestHeaders = z.infer<typeof pageRequestHeaders>
 
@@ -21,8 +22,8 @@ export type PageRequestHeaders = z.infer<typeof pageRequestHeaders>
 export const LAST_PAGE = 0
 
 /**
- * Headers of a reply: `x-next` is the `x-after` of the following page, or 0 on the last. Without it: a Python peer's whole list.
- * `x-count` is the number of items on the page, which is then in the form that a client is to get: compact, and as `listedItem`
- * has its members. Consumer four of an earlier version sends none.
+ * Headers of a reply: `x-next` is the `x-after` of the following page, or 0 on the last. Without it: a Python peer's
+ * whole list. `x-count` is the number of items on the page, which then already has the format for the client: compact,
+ * and with the members of `listedItem`. Consumer four of an earlier version sends none.
  */
 export const pageReplyHeaders = z.object({ 'x-next': z.int().min(0).optional(), 'x-count': z.int().min(0).optional() })

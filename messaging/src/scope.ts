@@ -1,16 +1,16 @@
-// Every wait of messaging has an owner: a scope says who waits, until when, and by which clock. A simulation brings its own clock.
+// Every wait of messaging has an owner: a scope says who waits, until when, and by which clock. A simulation supplies its own clock.
 import { newMessageId } from './message-id.ts'
 import type { Service } from './service.ts'
 
-/** Time and chance as one process sees them. */
+/** Time and random numbers, as one process sees them. */
 export interface Clock {
-  /** Milliseconds since some moment. Never goes back. */
+  /** Milliseconds since an arbitrary moment. Never goes back. */
   nowMs(): number
-  /** The date on the wall, which may jump. */
+  /** The wall-clock time, which may jump. */
   date(): Date
-  /** Calls `due` after `ms` milliseconds, unless the returned function is called before. */
+  /** Calls `due` after `ms` milliseconds, unless the returned function is called first. */
   after(ms: number, due: () => void): () => void
-  /** Calls `turned` once the event loop has read the sockets, unless the returned function is called before. */
+  /** Calls `turned` once the event loop has read the sockets, unless the returned function is called first. */
   afterRead(turned: () => void): () => void
   /** At least 0 and less than 1. */
   random(): number
@@ -18,14 +18,14 @@ export interface Clock {
   uuid(): string
 }
 
-/** With more, Node's timers are due at once. */
+/** Node's timers fire at once with a longer delay. */
 const TIMER_MAX_MS = 2_147_483_647
 
 const systemClock: Clock = {
   nowMs: () => performance.now(),
   date: () => new Date(),
   after: (ms, due) => {
-    // Node cuts fractions off, and counts from when the event loop last turned: either would be too early.
+    // Node truncates fractions, and counts from the last turn of the event loop. Either would be too early.
     const timer = setTimeout(due, Math.min(Math.ceil(ms) + 1, TIMER_MAX_MS))
     return () => clearTimeout(timer)
   },
@@ -40,7 +40,7 @@ const systemClock: Clock = {
 
 export const clockOf = ({ clock = systemClock }: Pick<Service, 'clock'>): Clock => clock
 
-/** A timer that fires this much too late did so because the process stood still: suspended, or busy for that long. */
+/** A timer that fires this late means that the process was suspended or busy for that long. */
 const STOOD_STILL_MS = 100
 
 /** Milliseconds before attempt number `attempt` (1, 2, …): 100 ms doubled each time up to `mostMs`, of which half is random. */
@@ -65,7 +65,7 @@ export class Scope {
     return this.signal.aborted || this.clock.nowMs() >= this.#endsAtMs
   }
 
-  /** A part of this scope: it also ends with each of `signals`, and after `ms` milliseconds. */
+  /** A part of this scope, which also ends with each of `signals` and after `ms` milliseconds. */
   part(signals: readonly AbortSignal[], ms = Number.POSITIVE_INFINITY): Scope {
     const endsAtMs = Math.min(this.#endsAtMs, this.clock.nowMs() + ms)
     return new Scope(this.clock, AbortSignal.any([this.signal, ...signals]), endsAtMs)
@@ -85,7 +85,7 @@ export class Scope {
     })
   }
 
-  /** Settles as `promise` does, or with `otherwise` when the scope ends before. */
+  /** Settles as `promise` does, or with `otherwise` if the scope ends first. */
   untilOver<T>(promise: Promise<T>, otherwise: T): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.isOver) return resolve(otherwise)
@@ -111,7 +111,7 @@ export class Scope {
   }
 }
 
-/** A scope that its owner ends. */
+/** A scope that its owner can end. */
 export class OwnScope extends Scope {
   readonly #controller: AbortController
 
@@ -135,9 +135,9 @@ export function withDeadline<T>(clock: Clock, promise: Promise<T>, ms: number, w
 }
 
 /**
- * Calls `late` after `ms` milliseconds, unless the returned function is called before. What has already arrived is read
- * first, and a time in which the whole process stood still is given back once: it says nothing about the peer.
- * That is at most `givenBackMaxMs`.
+ * Calls `late` after `ms` milliseconds, unless the returned function is called first. Data that has already arrived is
+ * read first. Time in which the whole process stood still is added once, up to `givenBackMaxMs`, because it says
+ * nothing about the peer.
  */
 export function whenLate(clock: Clock, ms: number, late: () => void, givenBackMaxMs = ms): () => void {
   const due = clock.nowMs() + ms

@@ -1,21 +1,21 @@
-// What messaging needs of the process it runs in, besides what every part is handed: memory, time, and the way to the broker.
+// What messaging needs from its process: memory, time, and the way to connect to the broker.
 import type { Service as RuntimeService } from '@ims/runtime/service'
 import type { ChannelModel, Options } from 'amqplib'
 import type { Clock } from './scope.ts'
 
 export type { Log, Meter } from '@ims/runtime/service'
 
-/** What messaging uses of amqplib's function of this name. */
+/** The part of amqplib's function of this name that messaging uses. */
 export type Connect = (
   url: Options.Connect,
   socketOptions: { readonly signal: AbortSignal; readonly clientProperties: { readonly connection_name: string } },
 ) => Promise<ChannelModel>
 
-/** How much each buffer may hold; runtime's memory budget satisfies it. */
+/** The limits of the buffers. runtime's memory budget satisfies it. */
 export interface Memory {
   /**
-   * How many things of `costBytes` each the buffer may hold: as many as are configured, else as many as fit.
-   * @throws an Error for the operator when more are configured than fit
+   * How many things of `costBytes` each the buffer may hold: the configured number, or else as many as fit.
+   * @throws an Error for the operator when the configured number does not fit
    */
   limit(
     buffer: 'unconfirmedMessages' | 'messagesInHand' | 'pages',
@@ -25,9 +25,9 @@ export interface Memory {
 }
 
 export interface Service extends RuntimeService {
-  /** The process's memory, of which messages have a share; 256 MiB when left out. */
+  /** The process's memory, of which messages get a share. 256 MiB when omitted. */
   readonly memory?: Memory
-  /** Time and chance, and the way to the broker: the real ones when left out. A simulation brings its own. */
+  /** Clock and connect function. The real ones when omitted; a simulation supplies its own. */
   readonly clock?: Clock
   readonly connect?: Connect
 }

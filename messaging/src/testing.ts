@@ -1,4 +1,4 @@
-// An in-memory broker for unit tests: passes the same suite as RabbitMQ (test/broker.suite.ts), knows nothing of connections.
+// An in-memory broker for unit tests. It passes the same suite as RabbitMQ (test/broker.suite.ts) and has no connections.
 import type { Message } from 'amqplib'
 import { v7 as uuidv7 } from 'uuid'
 import type { Broker, BrokerRole, Subscription } from './broker.ts'
@@ -13,7 +13,7 @@ import { replyTo } from './incoming/reply-envelope.ts'
 import { parseJson } from './json.ts'
 import type { Envelope } from './outgoing/publisher.ts'
 import { DIRECT_REPLY_TO, ERROR_HEADER, HEARS_REFUSALS_HEADER, isReplyAddress, refusalBody } from './outgoing/reply.ts'
-import type { CommandReply, Reply } from './outgoing/requester.ts'
+import type { CommandOptions, CommandReply, Reply } from './outgoing/requester.ts'
 import type { Service } from './service.ts'
 
 /** RabbitMQ's default. */
@@ -37,12 +37,12 @@ interface Readable<Body> {
   readonly read: Delivery<Body>
 }
 
-/** Holds queues in memory; each `open` gives a broker on them, as one process would have. */
+/** Holds queues in memory. Each `open` returns a broker on them, like one process would have. */
 export class InMemoryRabbitmq {
   readonly #queues = new Map<string, MemoryQueue>()
   readonly #replies = new Map<string, (message: Message) => void>()
 
-  /** Opens a broker for one process: the queues it publishes to are there from now on. */
+  /** Opens a broker for one process. The queues it publishes to exist from now on. */
   open(role: BrokerRole = {}, service: Service = quietService): Broker {
     for (const { queue } of role.publishes ?? []) this.#queue(queue)
     const subscriptions: Subscription[] = []
@@ -66,7 +66,7 @@ export class InMemoryRabbitmq {
     }
   }
 
-  /** Puts bytes on a queue as any peer could. Throws NotAccepted when there is no such queue. */
+  /** Puts bytes on a queue as any peer could. Throws NotAccepted when the queue does not exist. */
   put({ queue, content, properties }: Envelope): void {
     const message = asMessage(queue, content, properties)
     const reply = this.#replies.get(queue)
@@ -82,7 +82,7 @@ export class InMemoryRabbitmq {
       throw new NotAccepted('unroutable', `the broker has no queue ${queue}`)
   }
 
-  /** What lies on a queue, oldest first. */
+  /** The messages on a queue, oldest first. */
   messages(queue: string): readonly Message[] {
     return this.#queues.get(queue)?.messages ?? []
   }
@@ -104,14 +104,14 @@ export class InMemoryRabbitmq {
     return { messageId }
   }
 
-  /** Publishes with a reply address of its own and waits for what comes back to it. */
+  /** Publishes with its own reply address and waits for the reply. */
   async #ask(
     contract: Contract,
     body: unknown,
     deadlineMs: number,
     properties: Envelope['properties'],
   ): Promise<Message> {
-    const correlationId = properties.messageId ?? uuidv7()
+    const correlationId = uuidv7()
     const address = `${DIRECT_REPLY_TO}.${correlationId}`
     return await new Promise<Message>((resolve, reject) => {
       const timer = setTimeout(
@@ -149,9 +149,8 @@ export class InMemoryRabbitmq {
   async #command<Result>(
     command: Command<unknown, Result>,
     body: unknown,
-    { deadlineMs, headers }: { deadlineMs: number; headers?: Record<string, string> },
+    { deadlineMs, headers, messageId = uuidv7() }: CommandOptions,
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
-    const messageId = uuidv7()
     try {
       const { content, properties } = await this.#ask(command, body, deadlineMs, {
         messageId,

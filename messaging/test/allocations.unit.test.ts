@@ -1,4 +1,4 @@
-// How much is allocated for a message that is read: collecting it is the largest part of its cost.
+// Limits the allocation per parsed message, because garbage collection is the largest part of a message's cost.
 import { expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import { allocatedBytes } from 'testkit'
@@ -14,15 +14,15 @@ const message = {
   properties: { messageId: '018f0000-0000-7000-8000-000000000000', headers: {} },
 } as unknown as Message
 
-// A quarter above what was measured, 3,500.
-it('a message that is read allocates little', async () => {
+// A quarter above the measured 3,500.
+it('a parsed message allocates little', async () => {
   const read = () => {
     if ('kind' in readMessage(createItem, message, 1_000_000)) throw new Error('refused')
   }
   expect(await allocatedBytes(read)).toBeLessThan(4_400)
 }, 60_000)
 
-it('an explanation allocates no more than it is long', async () => {
+it('an explanation allocates no more than its length', async () => {
   expect(await allocatedBytes(() => void legible('The item was not stored: its sku exists already.'))).toBeLessThan(
     1_000,
   )

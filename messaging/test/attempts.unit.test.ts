@@ -31,11 +31,13 @@ function run(
   } = {},
 ) {
   const calls: string[] = []
+  const warned: string[] = []
+  const warn = (_: object, message: string) => void warned.push(message)
   const troubles: (string | undefined)[] = []
   const waiting = deliveries(joins)
   const all = deliveries(batch)
   const outcomes = new Map<string | undefined, Outcome>()
-  /** The calls of the handler before each outcome was told. */
+  /** The number of handler calls before each outcome was reported. */
   const toldAfter: Record<string, number> = {}
   const handler = async (taken: readonly Delivery[]) => {
     calls.push(ids(taken))
@@ -49,7 +51,7 @@ function run(
     queue: 'q',
     handler,
     config: { batchMost, retryMostMs: 1, holdMostMs },
-    service: { ...countingService(), clock },
+    service: { ...countingService(), log: { ...quietService.log, warn }, clock },
     trouble: (sentence: string | undefined) => void troubles.push(sentence),
     told: (told: readonly Told<{ read: Delivery }, unknown>[]) => {
       for (const { item, outcome } of told) {
@@ -73,6 +75,7 @@ function run(
     untold,
     outcomes: untold.then(() => all.map(({ messageId }) => outcomes.get(messageId))),
     calls,
+    warned,
     troubles,
     toldAfter,
     givenUp,
@@ -96,12 +99,22 @@ describe('a batch that fails', () => {
     expect(calls).toEqual(['axb', 'ax', 'a', 'x', 'b', 'x', 'x'])
   })
 
+  it('is logged with one line for each cause, however many messages fail and however often', async () => {
+    const { outcomes, calls, warned } = run('acdefghijb', (id) => ('ab'.includes(id) ? undefined : new Error('a bug')))
+    expect(kinds(await outcomes).filter((kind) => kind === 'refused')).toHaveLength(8)
+    expect(calls.length).toBeGreaterThan(20)
+    expect(warned).toEqual([
+      'could not apply messages, looking for the cause: a bug',
+      'could not apply messages, it failed alone while others succeeded: a bug',
+    ])
+  })
+
   it('does not refuse the message that succeeds at a later attempt', async () => {
     const { outcomes } = run('xb', (id, call) => (id === 'x' && call < 4 ? new Error('a bug') : undefined))
     expect(kinds(await outcomes)).toEqual(['applied', 'applied'])
   })
 
-  it('holds all messages while all fail, however often, and says why', async () => {
+  it('holds all messages while all fail, however often, and reports why', async () => {
     const { outcomes, calls, troubles } = run('abc', (_, call) => (call < 41 ? new Error('news') : undefined))
     expect(kinds(await outcomes)).toEqual(['applied', 'applied', 'applied'])
     expect(calls.at(-1)).toBe('abc')
@@ -109,13 +122,13 @@ describe('a batch that fails', () => {
     expect(troubles.at(-1)).toBeUndefined()
   })
 
-  it('holds a message that is alone until one that arrives later succeeds, then refuses it', async () => {
+  it('holds a single message until a later one succeeds, then refuses it', async () => {
     const { outcomes, calls } = run('x', (id) => (id === 'x' ? new Error('a bug') : undefined), { joins: 'ab' })
     expect(kinds(await outcomes)).toEqual(['refused', 'applied'])
     expect(calls).toEqual(['x', 'a', 'x', 'x'])
   })
 
-  it('holds a message that is alone, and applies it when the fault is over', async () => {
+  it('holds a single message, and applies it when the fault ends', async () => {
     const { outcomes } = run('x', (_, call) => (call < 20 ? new Error('news') : undefined))
     expect(kinds(await outcomes)).toEqual(['applied'])
   })
@@ -155,7 +168,7 @@ describe('a batch that fails', () => {
     expect(seen).toEqual([false, true])
   })
 
-  it('gives up, and says with which error, when it is aborted or has held for too long', async () => {
+  it('gives up, with its error, when it is aborted or has held messages for too long', async () => {
     const away = () => transient('away')
     const late = run('a', away, { holdMostMs: 20 })
     expect(await late.outcomes).toEqual([undefined])
@@ -165,7 +178,7 @@ describe('a batch that fails', () => {
     expect(await stopped.outcomes).toEqual([undefined])
   })
 
-  it('tells each outcome at once, and not when the last one is known', async () => {
+  it('reports each outcome at once, without waiting for the last one', async () => {
     const locked = Object.assign(transient('row is locked'), { contended: true })
     const judge = (id: string, call: number) => (id === 'x' && call < 40 ? locked : undefined)
     const { outcomes, toldAfter } = run('abxc', judge)
@@ -184,7 +197,7 @@ describe('a batch that fails', () => {
     expect(calls.length).toBeLessThan(30)
   })
 
-  it('never gives the handler more than a batch, however many messages fail', async () => {
+  it('never passes more than a batch to the handler, however many messages fail', async () => {
     const news = (_: string, call: number) => (call < 30 ? new Error('news') : undefined)
     const { outcomes, calls } = run('xy', news, { batchMost: 2, joins: 'pq' })
     expect(kinds(await outcomes)).toEqual(Array(4).fill('applied'))
@@ -199,7 +212,7 @@ describe('a batch that fails', () => {
     expect(kinds(await outcomes)).toEqual(['refused', 'refused', 'refused', 'refused', 'refused', 'applied'])
   })
 
-  it('refuses messages that others prove to be bad, also if that takes longer than messages may be held', async () => {
+  it('refuses messages that others prove to be bad, even beyond the hold time', async () => {
     let skippedMs = 0
     const clock = { ...clockOf(quietService), nowMs: () => performance.now() + skippedMs }
     const judge = (id: string) => {
@@ -210,7 +223,7 @@ describe('a batch that fails', () => {
     expect(kinds(await outcomes)).toEqual(['refused', 'refused', 'applied'])
   })
 
-  it('gives a message back that others prove to be bad when the dependency goes down', async () => {
+  it('requeues a message that others prove to be bad when the dependency goes down', async () => {
     const judge = (id: string, call: number) => (call > 3 ? transient('away') : bug(id))
     const { outcomes } = run('xa', judge, { holdMostMs: 50 })
     expect(kinds(await outcomes)).toEqual([undefined, 'applied'])
@@ -218,7 +231,7 @@ describe('a batch that fails', () => {
 })
 
 describe('a batch that fails: known faults', () => {
-  // The look one by one ends at the first message that is held, so those behind it are never tried, however long.
+  // The search one by one stops at the first held message, so the messages behind it were never tried.
   it('applies a good message although another one is held', async () => {
     const judge = (id: string) => ({ x: new Error('a bug'), t: transient('row is locked') })[id]
     const { outcomes, calls } = run('xta', judge, { holdMostMs: 200 })
@@ -226,9 +239,9 @@ describe('a batch that fails: known faults', () => {
     expect(calls).toContain('a')
   })
 
-  // A state of the server with a number that we do not know, which begins while messages are tried one by one: the success
-  // came before it, and says nothing about the two that fail alike after it.
-  it('applies the neighbours of a message whose row another transaction holds, and gives only that one back', async () => {
+  // A server error with an unknown number that starts while messages run one by one: the success came before it, and
+  // proves nothing about the two messages that then fail in the same way.
+  it('applies the neighbours of a message whose row another transaction locks, and requeues only that one', async () => {
     const locked = () => Object.assign(transient('row is locked'), { contended: true })
     const { outcomes } = run('atb', (id) => (id === 't' ? locked() : undefined), { holdMostMs: 50 })
     expect(kinds(await outcomes)).toEqual(['applied', undefined, 'applied'])
@@ -236,7 +249,7 @@ describe('a batch that fails: known faults', () => {
 
   // Each wait for a lock takes 3 s: at the head of a queue, a few of them took longer than messages may be held, nothing else was
   // ever tried, and the queue stood still for as long as somebody held the rows.
-  it('applies what is free behind rows that others hold, however long the waits for them take, in a batch and behind it', async () => {
+  it('applies messages behind rows locked by others, however long the lock waits, in a batch and behind it', async () => {
     let waitedMs = 0
     const clock = { ...clockOf(quietService), nowMs: () => performance.now() + waitedMs }
     const judge = (id: string) => {
@@ -246,11 +259,12 @@ describe('a batch that fails: known faults', () => {
     }
     const batch = run('tuva', judge, { clock, holdMostMs: 10_000 })
     expect(kinds(await batch.outcomes)).toEqual([undefined, undefined, undefined, 'applied'])
+    expect(batch.troubles[0]).toBe('holding 4 messages of q: row is locked')
     const alone = run('t', judge, { clock, holdMostMs: 10_000, joins: 'uab' })
     expect(kinds(await alone.outcomes)).toEqual([undefined, undefined, 'applied', 'applied'])
   })
 
-  it('looks for free rows for a minute, and not after a stop', async () => {
+  it('tries other rows for a minute, and stops on a shutdown', async () => {
     let waitedMs = 0
     const clock = { ...clockOf(quietService), nowMs: () => performance.now() + waitedMs }
     const givenUp = new AbortController()

@@ -1,4 +1,4 @@
-// What every broker must do, the real one and the one in memory alike.
+// The conformance suite for brokers: the real one and the in-memory one pass it.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { z } from 'zod'
@@ -13,7 +13,7 @@ export interface Harness {
   open(role?: BrokerRole): Promise<Broker>
   /** Publishes bytes as any peer could, outside the brokers under test. */
   put(envelope: Envelope): Promise<void>
-  /** Takes the dead letters of a queue that have arrived by now. */
+  /** Takes the dead letters of a queue that have arrived so far. */
   deadLetters(
     queue: string,
   ): Promise<readonly { content: Buffer; headers: Record<string, unknown>; messageId: unknown }[]>
@@ -27,7 +27,7 @@ const applied = (): Outcome<{ outcome: 'noted' }> => ({
   result: { outcome: 'noted' },
   repeated: false,
 })
-/** Applies every message and notes its text. */
+/** Applies every message and records its text. */
 const noting = (seen: string[]) => async (deliveries: readonly Delivery<{ text: string }>[]) => {
   seen.push(...deliveries.map(({ body }) => body.text))
   return deliveries.map(applied)
@@ -62,7 +62,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       await harness.close()
     })
 
-    it('hands a published message to the handler, with its id', async () => {
+    it('passes a published message to the handler, with its id', async () => {
       const seen: Delivery<{ text: string }>[] = []
       await consumer.consume(
         notes,
@@ -77,7 +77,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(seen[0]).toMatchObject({ body: { text: 'hello' }, messageId, redelivered: false })
     })
 
-    it('keeps messages until somebody consumes them, and their order', async () => {
+    it('keeps messages, in order, until somebody consumes them', async () => {
       for (const text of ['one', 'two', 'three']) await producer.publisher.publish(notes, { text })
       const seen: string[] = []
       await consumer.consume(notes, noting(seen), config)
@@ -92,7 +92,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       })
     })
 
-    it('sets a refused message aside with its reason, and applies its neighbours', async () => {
+    it('dead-letters a refused message with its reason, and applies the others', async () => {
       const seen: string[] = []
       const handler = async (deliveries: readonly Delivery<{ text: string }>[]) =>
         deliveries.map(({ body }): Outcome<{ outcome: 'noted' }> => {
@@ -121,7 +121,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       ['a wrong member', '{"text": 5}', 'invalid'],
       ['a missing member', '{}', 'invalid'],
       ['an array', '[]', 'invalid'],
-    ])('sets %s aside without asking the handler, and goes on', async (_, content, reason) => {
+    ])('dead-letters %s without calling the handler, and continues', async (_, content, reason) => {
       const seen: string[] = []
       await consumer.consume(notes, noting(seen), config)
       await harness.put({ queue: notes.queue, content: Buffer.from(content), properties: {} })
@@ -130,13 +130,13 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect((await firstDeadLetter(notes.queue))?.headers['x-reason']).toBe(reason)
     })
 
-    it('sets a message aside that is too large to read', async () => {
+    it('dead-letters a message that is too large to parse', async () => {
       await consumer.consume(notes, async () => [], { ...config, messageMostBytes: 100 })
       await producer.publisher.publish(notes, { text: 'x'.repeat(200) })
       expect((await firstDeadLetter(notes.queue))?.headers['x-reason']).toBe('too-large')
     })
 
-    it('holds messages while the world is bad, then applies each once', async () => {
+    it('holds messages while a dependency is down, then applies each once', async () => {
       const seen: { text: string; redelivered: boolean }[] = []
       let away = true
       const subscription = await consumer.consume(
@@ -156,7 +156,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(await harness.deadLetters(notes.queue)).toEqual([])
     })
 
-    it('isolates the message whose handling fails for no known reason, and applies its neighbours', async () => {
+    it('finds the message that fails with an unknown error, and applies the others', async () => {
       const seen: string[] = []
       for (const text of ['a', 'poison', 'b']) await producer.publisher.publish(notes, { text })
       await consumer.consume(
@@ -173,7 +173,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       await eventually(() => expect(seen).toEqual(['a', 'b']))
     })
 
-    it('tells the sender of a message what became of it while another one of its batch is held', async () => {
+    it('reports the outcome of a message to its sender while another one of its batch is held', async () => {
       let isLocked = true
       await producer.publisher.publish(notes, { text: 'locked' })
       const asked = producer.requester.command(notes, { text: 'free' }, { deadlineMs: 20_000 })
@@ -191,7 +191,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       isLocked = false
     }, 30_000)
 
-    it('answers a query, with the headers of the answer', async () => {
+    it('replies to a query, with the headers of the reply', async () => {
       await consumer.consume(
         answers,
         async (deliveries) =>
@@ -211,16 +211,16 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(reply.headers['x-next']).toBe(7)
     })
 
-    it('says so when no answer comes in time', async () => {
+    it('rejects with NoReply when no reply comes in time', async () => {
       await expect(producer.requester.request(answers, [], { deadlineMs: 100 })).rejects.toThrow(NoReply)
     })
 
-    it('says so when the question has no queue', async () => {
+    it('rejects when the queue of a request does not exist', async () => {
       const { answers: nowhere } = contracts()
       await expect(producer.requester.request(nowhere, [], { deadlineMs: 2_000 })).rejects.toThrow(NotAccepted)
     })
 
-    it('does not pass on an answer of the wrong shape, or an error', async () => {
+    it('does not return a reply of the wrong shape, or an error', async () => {
       const bodies = ['["x"]', '{}', '[1']
       await consumer.consume(
         answers,
@@ -239,7 +239,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
         ).rejects.toThrow(BadReply)
     })
 
-    it('tells the sender of a command what became of it', async () => {
+    it('reports the outcome of a command to its sender', async () => {
       await consumer.consume(
         notes,
         async (deliveries) =>
@@ -252,12 +252,12 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(good.reply).toEqual({ kind: 'applied', result: { outcome: 'noted' } })
       const bad = await producer.requester.command(notes, { text: 'bad' }, { deadlineMs: 5_000 })
       expect(bad.reply).toEqual({ kind: 'refused', reason: 'duplicate-sku', error: 'taken' })
-      // The one below leaves a letter, so this one would have left its own before.
+      // The next one leaves a dead letter, so this one would have left its own before.
       const { messageId } = await producer.publisher.publish(notes, { text: 'bad' })
       expect((await firstDeadLetter(notes.queue))?.messageId).toBe(messageId)
     })
 
-    it('sets a refused command aside when its sender has given up waiting', async () => {
+    it('dead-letters a refused command when its sender has stopped waiting', async () => {
       const refusing = async (deliveries: readonly unknown[]) =>
         deliveries.map(() => ({ kind: 'refused' as const, reason: 'duplicate-sku', error: 'taken' }))
       const { messageId, reply } = await producer.requester.command(notes, { text: 'bad' }, { deadlineMs: 100 })
@@ -266,12 +266,33 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect((await firstDeadLetter(notes.queue))?.messageId).toBe(messageId)
     })
 
-    it('accepts a command although nobody tells what became of it in time', async () => {
+    it('accepts a command although its outcome is not reported in time', async () => {
       const { reply } = await producer.requester.command(notes, { text: 'later' }, { deadlineMs: 100 })
       expect(reply).toEqual({ kind: 'no-reply' })
       const seen: string[] = []
       await consumer.consume(notes, noting(seen), config)
       await eventually(() => expect(seen).toEqual(['later']))
+    })
+
+    it('does not pass a late reply to a later command with the same message id', async () => {
+      const ask = (text: string, deadlineMs: number) =>
+        producer.requester.command(notes, { text }, { deadlineMs, messageId: 'one' })
+      expect((await ask('first', 100)).reply).toEqual({ kind: 'no-reply' })
+      const second = ask('second', 20_000)
+      await consumer.consume(
+        notes,
+        async (deliveries) =>
+          deliveries.map(({ messageId, body }) =>
+            messageId === 'one' && body.text === 'first'
+              ? applied()
+              : { kind: 'refused', reason: 'message-id-reused', error: 'used before' },
+          ),
+        { ...config, batchMost: 1 },
+      )
+      expect(await second).toEqual({
+        messageId: 'one',
+        reply: { kind: 'refused', reason: 'message-id-reused', error: 'used before' },
+      })
     })
 
     it('refuses a command for a queue that does not exist', async () => {
@@ -281,7 +302,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       )
     })
 
-    it('never replies to an address that is not one for replies', async () => {
+    it('never replies to an address that is not a reply address', async () => {
       const seen: string[] = []
       await consumer.consume(notes, noting(seen), config)
       await harness.put({
@@ -294,7 +315,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(await harness.deadLetters(notes.queue)).toEqual([])
     })
 
-    it('acks a question without a reply address, does no work for it, and goes on', async () => {
+    it('acknowledges a query without a reply address, does no work for it, and continues', async () => {
       const asked: unknown[] = []
       await consumer.consume(
         answers,
@@ -309,7 +330,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(asked).toEqual([['somebody']])
     })
 
-    it('answers each question by itself: one that fails, or never ends, delays no other', async () => {
+    it('answers each query by itself: one that fails or never ends delays no other', async () => {
       let end = () => {}
       const ended = new Promise<void>((resolve) => {
         end = resolve
@@ -333,7 +354,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(await waiting[1]).toBeInstanceOf(NoReply)
     })
 
-    it('knows which queues nobody consumes', async () => {
+    it('knows which queues have no consumer', async () => {
       expect(await producer.withoutConsumer([notes, answers])).toEqual([notes.queue, answers.queue])
       await consumer.consume(notes, async (deliveries) => deliveries.map(applied), config)
       expect(await producer.withoutConsumer([notes, answers])).toEqual([answers.queue])

@@ -1,4 +1,4 @@
-// What may travel through the queues, member by member.
+// The schemas of all messages, member by member.
 import { describe, expect, it } from '@jest/globals'
 import { createItem, orderProcessing, stockManagement } from '../src/contracts.ts'
 
@@ -6,7 +6,7 @@ const good = { sku: 'IB123456789', name: 'Tropicana Apple Juice', label: 'juice'
 const problems = (body: unknown) => createItem.body.safeParse(body).error?.issues.map(({ path }) => path.join('.'))
 
 describe('create_item', () => {
-  it("takes the seed's item, and ignores other members", () => {
+  it('accepts the original suite’s item, and ignores other members', () => {
     expect(createItem.body.parse({ ...good, colour: 'green' })).toEqual(good)
   })
 
@@ -25,7 +25,7 @@ describe('create_item', () => {
     ['3.0 as quantity', { quantity: 3.0 }],
     ['a quantity in a string', { quantity: '50' }],
     ['a line break in the name', { name: 'a\nb' }],
-  ])('takes %s', (_, change) => {
+  ])('accepts %s', (_, change) => {
     expect(problems({ ...good, ...change })).toBeUndefined()
   })
 
@@ -89,7 +89,7 @@ describe('create_item', () => {
     [{ price: 99_999_999_999.99995 }, 'price', 'must be at most 99999999999.9999'],
     [{ quantity: '2.5' }, 'quantity', 'must be a whole number'],
     [{ quantity: 2 ** 31 }, 'quantity', 'must be at most 2147483647'],
-  ])('says what is wrong with %j', (change, member, message) => {
+  ])('explains what is wrong with %j', (change, member, message) => {
     const issues = createItem.body.safeParse({ ...good, ...change }).error?.issues
     expect(issues).toMatchObject([{ path: [member], message }])
   })
@@ -100,7 +100,7 @@ describe('create_item', () => {
     expect(read('25.00', -0)).toEqual({ ...good, price: 25, quantity: 0 })
   })
 
-  it('is not fooled by __proto__', () => {
+  it('ignores __proto__', () => {
     const body: unknown = JSON.parse(
       '{"__proto__": {"sku": "a", "name": "b", "label": "c", "price": 1, "quantity": 1}}',
     )
@@ -120,7 +120,7 @@ describe('stock_management', () => {
     [[]],
     ['x'],
     [null],
-  ])('refuses %j', (body) => {
+  ])('rejects %j', (body) => {
     expect(stockManagement.body.safeParse(body).success).toBe(false)
   })
 
@@ -133,7 +133,7 @@ describe('stock_management', () => {
 })
 
 describe('order_processing', () => {
-  it('takes rows with NULLs and drops what the documentation does not name', () => {
+  it('accepts rows with NULLs, and drops undocumented members', () => {
     const row = { id: 1, sku: null, name: 'n', label: null, price: 25.5, quantity: null }
     expect(orderProcessing.reply.parse([row])).toEqual([
       { sku: null, name: 'n', label: null, price: 25.5, quantity: null },

@@ -1,11 +1,11 @@
-// A service whose meter keeps sums and last values by metric and labels, for tests of what is counted.
+// A service whose meter keeps sums and last values by metric and labels, for tests of metrics.
 import type { Service } from '../src/service.ts'
 import { quietService } from '../src/testing.ts'
 
 export interface CountingService extends Service {
-  /** The sum of a counter or the last value of a gauge; undefined when the series does not exist. */
+  /** The sum of a counter or the last value of a gauge. Undefined when the series does not exist. */
   value(metric: string, labels?: Record<string, string>): number | undefined
-  /** Every series that has been touched, as `metric {labels}`. */
+  /** Every series that was used, as `metric {labels}`. */
   series(): readonly string[]
 }
 

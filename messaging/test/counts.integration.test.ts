@@ -1,4 +1,4 @@
-// What is counted on the way of messages through a real RabbitMQ: what dashboard and alerts are made of.
+// The metrics of messages on a real RabbitMQ, which dashboard and alerts use.
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { z } from 'zod'
@@ -16,7 +16,10 @@ beforeAll(async () => {
 afterAll(async () => await underTest.drop())
 
 it('counts messages on both sides of the broker, from 0, and replies under one name', async () => {
-  const notes = command('notes', { body: z.object({ text: z.string() }), result: z.object({ outcome: z.string() }) })
+  const notes = command('notes', {
+    body: z.object({ text: z.string() }),
+    result: z.object({ outcome: z.literal('noted') }),
+  })
   const queue = notes.queue
   const [sending, taking] = [countingService(), countingService()]
   const producer = await openBroker(underTest.config, sending, { publishes: [notes] })
@@ -24,7 +27,7 @@ it('counts messages on both sides of the broker, from 0, and replies under one n
   let away = true
   const handler = async (
     deliveries: readonly Delivery<{ text: string }>[],
-  ): Promise<readonly Outcome<{ outcome: string }>[]> => {
+  ): Promise<readonly Outcome<{ outcome: 'noted' }>[]> => {
     if (away) throw Object.assign(new Error('the database is away'), { transient: true })
     return deliveries.map(({ body }) =>
       body.text === 'bad'
@@ -37,8 +40,9 @@ it('counts messages on both sides of the broker, from 0, and replies under one n
     expect(sending.value('replies_missing', { queue })).toBe(0)
     expect(sending.value('broker_reconnects', { connection: 'publishing' })).toBe(0)
     await consumer.consume(notes, handler, consumerEnvironment.parse({ CONSUMER_RETRY_MOST_MS: '20' }))
-    for (const metric of ['messages_consumed', 'messages_applied', 'messages_duplicates', 'replies_sent'])
+    for (const metric of ['messages_consumed', 'messages_duplicates', 'replies_sent'])
       expect(taking.value(metric, { queue })).toBe(0)
+    expect(taking.value('messages_applied', { queue, outcome: 'noted' })).toBe(0)
     expect(taking.value('messages_held', { queue })).toBe(0)
     await producer.publisher.publish(notes, { text: 'bad' })
     await eventually(() => expect(taking.value('messages_held', { queue })).toBe(1))
@@ -52,7 +56,7 @@ it('counts messages on both sides of the broker, from 0, and replies under one n
     await eventually(() => expect(taking.value('messages_confirmed', { queue: 'replies' })).toBe(1))
     await eventually(() => expect(taking.value('replies_sent', { queue })).toBe(1))
     expect(taking.value('messages_consumed', { queue })).toBe(3)
-    expect(taking.value('messages_applied', { queue })).toBe(1)
+    expect(taking.value('messages_applied', { queue, outcome: 'noted' })).toBe(1)
     expect(taking.value('messages_duplicates', { queue })).toBe(1)
     expect(taking.value('messages_dead_lettered', { queue, reason: 'handler-failed' })).toBe(1)
   } finally {
@@ -60,3 +64,29 @@ it('counts messages on both sides of the broker, from 0, and replies under one n
     await consumer.close()
   }
 }, 20_000)
+
+it('counts all unacknowledged messages as held, not only those of the batch', async () => {
+  const texts = command('texts', { body: z.object({ text: z.string() }), result: z.object({ done: z.boolean() }) })
+  const queue = texts.queue
+  const [sending, taking] = [countingService(), countingService()]
+  const producer = await openBroker(underTest.config, sending, { publishes: [texts] })
+  const consumer = await openBroker(underTest.config, taking)
+  let away = true
+  const handler = async (deliveries: readonly Delivery[]): Promise<readonly Outcome<{ done: boolean }>[]> => {
+    if (away) throw Object.assign(new Error('the database is away'), { transient: true })
+    return deliveries.map(() => ({ kind: 'applied', result: { done: true }, repeated: false }))
+  }
+  const environment = { CONSUMER_BATCH_MOST: '1', CONSUMER_RETRY_MOST_MS: '20', CONSUMER_HOLD_MOST_MS: '60000' }
+  try {
+    await consumer.consume(texts, handler, consumerEnvironment.parse(environment))
+    const publishing = Array.from({ length: 25 }, () => producer.publisher.publish(texts, { text: 'a' }))
+    await Promise.all(publishing)
+    await eventually(() => expect(taking.value('messages_held', { queue })).toBe(25))
+    away = false
+    await eventually(() => expect(taking.value('messages_held', { queue })).toBe(0))
+    await eventually(() => expect(taking.value('messages_applied', { queue, outcome: 'applied' })).toBe(25))
+  } finally {
+    await producer.close()
+    await consumer.close()
+  }
+}, 30_000)

@@ -1,18 +1,21 @@
-// What is counted and measured, as far as it can be seen without a broker.
+// The metrics that can be tested without a broker.
 import { describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { rabbitmqEnvironment } from '../src/config.ts'
 import type { Connection } from '../src/connection/connection.ts'
 import { Supervised } from '../src/connection/supervised.ts'
 import { query } from '../src/contract.ts'
+import { contracts, stockManagement } from '../src/contracts.ts'
 import { NoReply } from '../src/errors.ts'
-import type { Delivery } from '../src/handler.ts'
+import type { Delivery, Outcome } from '../src/handler.ts'
 import { attemptAll } from '../src/incoming/attempts.ts'
+import { countedOutcomes, OutcomeCounter } from '../src/incoming/counted-outcomes.ts'
 import { Publisher } from '../src/outgoing/publisher.ts'
 import { Requester } from '../src/outgoing/requester.ts'
+import type { Meter } from '../src/service.ts'
 import { countingService } from './counting-service.ts'
 
-/** A publisher whose connection never opens: it refuses whatever it is given. */
+/** A publisher whose connection never opens. It refuses every message. */
 function disconnected() {
   const service = countingService()
   const connection = new Supervised<Connection>({
@@ -27,7 +30,7 @@ function disconnected() {
 const empty = (queue: string) => ({ queue, content: Buffer.from('{}'), properties: {} })
 
 describe('what a publisher counts', () => {
-  it('begins at 0 for each of its queues, so that the first failure is an increase', () => {
+  it('starts at 0 for each of its queues, so that the first failure is an increase', () => {
     const { service, publisher } = disconnected()
     publisher.ownQueues(['q'])
     for (const metric of ['messages_confirmed', 'messages_returned', 'messages_outcome_unknown'])
@@ -39,7 +42,10 @@ describe('what a publisher counts', () => {
   it('counts a refused message with its reason', async () => {
     const { service, publisher } = disconnected()
     publisher.ownQueues(['q'])
-    await expect(publisher.send(empty('q'))).rejects.toThrow('not connected')
+    await expect(publisher.publish(query('q', { body: z.unknown(), reply: z.unknown() }), {})).rejects.toThrow(
+      'not connected',
+    )
+    expect(service.value('messages_confirmed', { queue: 'q' })).toBe(0)
     expect(service.value('messages_not_accepted', { queue: 'q', reason: 'disconnected' })).toBe(1)
   })
 
@@ -74,28 +80,71 @@ describe('what attempts measure', () => {
   }
   const config = { batchMost: 10, retryMostMs: 1, holdMostMs: 1_000 }
 
-  it('says how many messages are held while the world is bad', async () => {
+  it('counts each message of a failed attempt as retried', async () => {
     const service = countingService()
-    const held: (number | undefined)[] = []
+    let attempts = 0
     const handler = async (deliveries: readonly Delivery[]) => {
-      held.push(service.value('messages_held', { queue: 'q' }))
-      if (held.length < 2) throw Object.assign(new Error('the database is away'), { transient: true })
+      attempts += 1
+      if (attempts < 2) throw Object.assign(new Error('the database is away'), { transient: true })
       return deliveries.map(() => ({ kind: 'applied', result: {}, repeated: false }) as const)
     }
     const parts = { queue: 'q', handler, config, service, trouble: () => {}, told: () => {}, more: () => undefined }
     await attemptAll([{ read: delivery }, { read: delivery }], parts, new AbortController().signal)
-    expect(held).toEqual([undefined, 2])
     expect(service.value('messages_retried', { queue: 'q' })).toBe(2)
   })
 
-  it('does not call messages held that are tried one by one because one of them may be bad', async () => {
-    const service = countingService()
+  it('reports no trouble while messages run one by one because one of them may be bad', async () => {
+    const said: unknown[] = []
     const handler = async (deliveries: readonly Delivery[]) => {
       if (deliveries.length > 1) throw new Error('one of them is bad')
       return deliveries.map(() => ({ kind: 'applied', result: {}, repeated: false }) as const)
     }
-    const parts = { queue: 'q', handler, config, service, trouble: () => {}, told: () => {}, more: () => undefined }
+    const trouble = (sentence: string | undefined) => void said.push(sentence)
+    const service = countingService()
+    const parts = { queue: 'q', handler, config, service, trouble, told: () => {}, more: () => undefined }
     await attemptAll([{ read: delivery }, { read: delivery }], parts, new AbortController().signal)
-    expect(service.value('messages_held', { queue: 'q' })).toBeUndefined()
+    expect(said).toEqual([undefined])
+  })
+})
+
+describe('the outcome of messages', () => {
+  const outcome = (name: string, repeated = false): Outcome => ({
+    kind: 'applied',
+    result: { outcome: name },
+    repeated,
+  })
+
+  it('is counted once per batch: a delete of an unknown sku does not count as a delete', () => {
+    const service = countingService()
+    const calls: string[] = []
+    const meter = {
+      ...service.meter,
+      count: (...each: Parameters<Meter['count']>) => {
+        calls.push(each[0])
+        service.meter.count(...each)
+      },
+    }
+    const deleted = [outcome('deleted'), outcome('unknown-sku'), outcome('deleted'), outcome('deleted', true)]
+    new OutcomeCounter(stockManagement, meter).count([...deleted, { kind: 'refused', reason: 'r', error: 'e' }])
+    const queue = 'stock_management'
+    expect(service.value('messages_applied', { queue, outcome: 'deleted' })).toBe(2)
+    expect(service.value('messages_applied', { queue, outcome: 'unknown-sku' })).toBe(1)
+    expect(service.value('messages_duplicates', { queue })).toBe(1)
+    expect(calls).toHaveLength(3)
+  })
+
+  it('has only the values of the contract, whatever a handler returns', () => {
+    expect(contracts.map((contract) => [contract.queue, countedOutcomes(contract)])).toEqual([
+      ['healthcheck', ['logged']],
+      ['create_item', ['created']],
+      ['stock_management', ['deleted', 'unknown-sku']],
+      ['order_processing', ['answered']],
+      ['stock_adjustment', ['adjusted']],
+      ['movements', ['answered']],
+      ['message_status', ['answered']],
+    ])
+    const service = countingService()
+    new OutcomeCounter(stockManagement, service.meter).count([outcome('a'), outcome('b')])
+    expect(service.series()).toHaveLength(1)
   })
 })

@@ -1,4 +1,4 @@
-// Dead letters on a real broker: browsing changes nothing, redriving loses nothing, whatever happens in the middle.
+// Dead letters on a real broker: browsing changes nothing, and redriving loses nothing even when interrupted.
 
 import { setTimeout as pauseMs } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
@@ -46,7 +46,7 @@ describe('dead letters', () => {
   const browsedIds = async () => (await browse()).map(({ id }) => id)
 
   describe('browsing', () => {
-    it('tells reason, error, when, by whom, attempts and body of each', async () => {
+    it('shows reason, error, time, consumer, attempts and body of each', async () => {
       await peer.setAside(1)
       expect(await browse()).toMatchObject([
         {
@@ -63,7 +63,7 @@ describe('dead letters', () => {
       ])
     })
 
-    it('shows what the broker itself has set aside', async () => {
+    it('shows what the broker itself has dead-lettered', async () => {
       peer.channel.sendToQueue(QUEUE, Buffer.from('{}'), { persistent: true, messageId: 'by-broker' })
       await peer.channel.waitForConfirms()
       await eventually(async () => {
@@ -78,14 +78,14 @@ describe('dead letters', () => {
       expect(Object.keys(message?.properties.headers ?? {})).toEqual([])
     })
 
-    it('leaves every message in its place, thirty times over and across windows', async () => {
+    it('leaves every message in its place, thirty times and across windows', async () => {
       await peer.setAside(400)
       for (let time = 0; time < 30; time += 1) expect(await browsedIds()).toEqual(ids(0, 400))
       await eventually(async () => expect(await peer.depth(DEAD)).toBe(400))
       expect((await peer.peek(DEAD, 400)).map(({ properties }) => properties.messageId)).toEqual(ids(0, 400))
     }, 60_000)
 
-    it('costs no dead letter although thirty readers were cut off in the middle', async () => {
+    it('loses no dead letter although thirty readers were cut off in the middle', async () => {
       const proxy = await startTcpProxy(underTest.server)
       await peer.setAside(20)
       for (let time = 0; time < 30; time += 1) {
@@ -99,7 +99,7 @@ describe('dead letters', () => {
       expect((await browsedIds()).sort()).toEqual(ids(0, 20).sort())
     }, 60_000)
 
-    it('ends with those that were there when it began, while more are set aside', async () => {
+    it('ends with the last message that was there at the start, while more are dead-lettered', async () => {
       await peer.setAside(200)
       let number = 1_000
       const seen: string[] = []
@@ -117,7 +117,7 @@ describe('dead letters', () => {
       await eventually(async () => expect(await peer.depth(DEAD)).toBe(400))
     }, 30_000)
 
-    it('tells a second reader that somebody is at work, and leaves the first alone', async () => {
+    it('tells a second reader that the queue is in use, and does not disturb the first', async () => {
       await peer.setAside(100)
       const first = await openReader(QUEUE, config, quietService)
       expect(await first.window()).toHaveLength(1)
@@ -131,7 +131,7 @@ describe('dead letters', () => {
       await eventually(async () => expect(await browsedIds()).toEqual(ids(0, 100)))
     }, 30_000)
 
-    it('gives each of several readers all of them or a refusal, whenever they begin', async () => {
+    it('gives each of several readers either all messages or a refusal, whenever they start', async () => {
       await peer.setAside(300)
       let refused = 0
       for (let round = 0; round < 25; round += 1) {
@@ -151,7 +151,7 @@ describe('dead letters', () => {
       expect(await browsedIds()).toEqual(ids(0, 300))
     }, 120_000)
 
-    it('is complete only when nothing is left, although others look meanwhile', async () => {
+    it('is complete only when nothing is left, although others read meanwhile', async () => {
       for (let round = 0; round < 10; round += 1) {
         await peer.setAside(200)
         let isDone = false
@@ -172,7 +172,7 @@ describe('dead letters', () => {
       }
     }, 120_000)
 
-    it('counts, when it is opened, all that the reader before has given back', async () => {
+    it('counts, when it is opened, everything that the previous reader has requeued', async () => {
       await peer.setAside(1_500)
       for (let time = 0; time < 25; time += 1) {
         const reader = await openReader(QUEUE, config, quietService)
@@ -182,7 +182,7 @@ describe('dead letters', () => {
       }
     }, 120_000)
 
-    it('begins with one, and never holds more bytes than it may, whatever comes after small ones', async () => {
+    it('starts with one message, and never holds more than the byte limit, whatever follows small ones', async () => {
       const bytes = (number: number) => (number < 100 || number % 10 > 0 ? 100 : 500_000)
       for (let number = 0; number < 200; number += 1)
         peer.channel.sendToQueue(DEAD, Buffer.alloc(bytes(number), 'x'), {
@@ -206,7 +206,7 @@ describe('dead letters', () => {
       expect((await peer.peek(DEAD, 200)).map(({ properties }) => properties.messageId)).toEqual(ids(0, 200))
     }, 60_000)
 
-    it('says so when somebody else takes what it was to read', async () => {
+    it('reports when somebody else takes messages that it was to read', async () => {
       await peer.setAside(100)
       const reader = await openReader(QUEUE, config, quietService)
       await reader.window()
@@ -215,7 +215,7 @@ describe('dead letters', () => {
       await reader.close()
     }, 60_000)
 
-    it('shows an empty queue as empty, and names a queue that is not there', async () => {
+    it('shows an empty queue as empty, and names a queue that does not exist', async () => {
       expect(await browse()).toEqual([])
       await peer.channel.deleteQueue(DEAD)
       await expect(browse()).rejects.toMatchObject({
@@ -224,7 +224,7 @@ describe('dead letters', () => {
       })
     })
 
-    it('says who is missing when there is no broker, and who may not', async () => {
+    it('says which broker is unreachable, and which user lacks permission', async () => {
       const away = deadLetterDesk({ ...config, servers: [onLoopback(1)] }, quietService)
       await expect(away.redrive(QUEUE, ALL)).rejects.toMatchObject({ trouble: 'disconnected' })
       const stranger = deadLetterDesk({ ...config, password: 'wrong' }, quietService)
@@ -268,7 +268,7 @@ describe('dead letters', () => {
       expect(await peer.depth(DEAD)).toBe(0)
     })
 
-    it('takes those with an id or a reason only, and the others keep their order', async () => {
+    it('takes only those with a given id or reason, and the others keep their order', async () => {
       await peer.setAside(120, 0, (number) => (number % 3 === 0 ? 'duplicate-sku' : 'invalid'))
       const byReason = await desk.redrive(QUEUE, { by: 'reason', reason: 'duplicate-sku' })
       expect(byReason).toMatchObject({ total: 120, seen: 120, done: 40, left: 80 })
@@ -280,28 +280,28 @@ describe('dead letters', () => {
       expect(await peer.drain(QUEUE)).toEqual([...ids(0, 120).filter((_, n) => n % 3 === 0), 'id-1', 'id-118'])
     })
 
-    it('changes nothing in a dry run, and says what it would do', async () => {
+    it('changes nothing in a dry run, and reports what it would do', async () => {
       await peer.setAside(10)
       expect(await desk.redrive(QUEUE, ALL, { dryRun: true })).toMatchObject({ total: 10, done: 10, left: 10 })
       expect(await peer.depth(QUEUE)).toBe(0)
       expect(await browsedIds()).toEqual(ids(0, 10))
     })
 
-    it('stops at a limit and says so, also when the limit falls into the last window', async () => {
+    it('stops at a limit and says so, even when the limit falls into the last window', async () => {
       await peer.setAside(10)
       expect(await desk.redrive(QUEUE, ALL, { most: 4 })).toMatchObject({ done: 4, left: 6, stopped: 'limit' })
       expect(await browsedIds()).toEqual(ids(4, 10))
       expect(await peer.drain(QUEUE)).toEqual(ids(0, 4))
     })
 
-    it('removes nothing when there is no queue to redrive to', async () => {
+    it('removes nothing when the queue to redrive to does not exist', async () => {
       await peer.setAside(10)
       await peer.channel.deleteQueue(QUEUE)
       expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ done: 0, left: 10, stopped: { trouble: 'unroutable' } })
       expect(await browsedIds()).toEqual(ids(0, 10))
     })
 
-    it('gives a message without an id the one that it is shown under, so that a doubled redrive has one effect', async () => {
+    it('gives a message without an id its displayed one, so that a repeated redrive has one effect', async () => {
       peer.channel.sendToQueue(DEAD, Buffer.from('{}'), { persistent: true, replyTo: 'amq.gen-x', correlationId: 'c' })
       await peer.channel.waitForConfirms()
       const [letter] = await browse()
@@ -321,7 +321,7 @@ describe('dead letters', () => {
       expect(await peer.depth(other)).toBe(0)
     })
 
-    it('leaves out a header that cannot be written again, rather than stop at its message for ever', async () => {
+    it('leaves out a header that cannot be encoded again, instead of stopping at its message for ever', async () => {
       const headers = { odd: typed('!'), kept: 1 }
       peer.channel.sendToQueue(DEAD, Buffer.from('{}'), { messageId: 'odd', persistent: true, headers })
       await peer.channel.waitForConfirms()
@@ -332,7 +332,7 @@ describe('dead letters', () => {
       expect(message?.properties.headers).not.toHaveProperty('odd')
     })
 
-    it('loses nothing when the connections are cut at any moment: at worst a message comes twice under its id', async () => {
+    it('loses nothing when the connections are cut at any moment: at worst a message arrives twice with the same id', async () => {
       const proxy = await startTcpProxy(underTest.server)
       const cutOff = deadLetterDesk({ ...config, servers: [onLoopback(proxy.port)] }, quietService)
       let wasCut = 0
@@ -358,11 +358,11 @@ describe('dead letters', () => {
       await proxy.close()
     }, 120_000)
 
-    it('sends nothing of a window whose publishing the broker does not answer', async () => {
+    it('publishes nothing of a window when the broker does not respond', async () => {
       const proxy = await startTcpProxy(underTest.server)
       const silent = { ...config, servers: [onLoopback(proxy.port)], confirmTimeoutMs: 1_000 }
       await peer.setAside(551)
-      // Only what is redriven goes to the broker through the proxy. It arrives there, and the answer does not arrive here.
+      // Only redriven messages go to the broker through the proxy. They arrive, but the response does not.
       const held = proxy.holdAnswerTo('of the sender', 5)
       const outcome = await deadLetterDesk(silent, quietService).redrive(QUEUE, ALL)
       expect(outcome).toMatchObject({ stopped: { trouble: 'unconfirmed' }, maybeSent: 0, left: 551 - outcome.done })
@@ -373,7 +373,7 @@ describe('dead letters', () => {
       expect(await peer.drain(QUEUE)).toEqual(ids(0, outcome.done))
     }, 60_000)
 
-    it('puts a message back once that was set aside twice, and keeps apart those that have no id', async () => {
+    it('redrives a message once that was dead-lettered twice, and treats messages without an id as different', async () => {
       const put = (content: string, properties: object) =>
         peer.channel.sendToQueue(DEAD, Buffer.from(content), properties)
       for (let copy = 0; copy < 2; copy += 1) put('{}', { messageId: 'twice', headers: { 'x-redrives': 1 } })
@@ -385,7 +385,7 @@ describe('dead letters', () => {
       expect(redriven.map(({ properties }) => properties.headers?.['x-redrives'])).toEqual([1, 2, undefined, undefined])
     })
 
-    it('stops in order when it is told to: confirmed ones are gone, the others are back in their order', async () => {
+    it('stops cleanly on request: confirmed messages are removed, the others are back in order', async () => {
       await peer.setAside(5_000)
       const stop = new AbortController()
       const outcome = await desk.redrive(QUEUE, ALL, {
@@ -400,7 +400,7 @@ describe('dead letters', () => {
   })
 
   describe('discarding', () => {
-    it('removes those that are chosen, and no others', async () => {
+    it('removes the selected ones, and no others', async () => {
       await peer.setAside(100, 0, (number) => (number < 60 ? 'invalid' : 'too-large'))
       const outcome = await desk.discard(QUEUE, { by: 'reason', reason: 'too-large' })
       expect(outcome).toMatchObject({ done: 40, left: 60 })
@@ -408,11 +408,11 @@ describe('dead letters', () => {
       expect(await peer.depth(QUEUE)).toBe(0)
     })
 
-    it('never says of a message that it is gone while it may be there', async () => {
+    it('never reports a message as removed that may still be there', async () => {
       const proxy = await startTcpProxy(underTest.server)
       const cutOff = deadLetterDesk({ ...config, servers: [onLoopback(proxy.port)] }, quietService)
       await peer.setAside(2_000)
-      // What is written no longer arrives: the removals of one window are lost on the way.
+      // Data written from now on does not arrive: the removals of one window are lost.
       const outcome = await cutOff.discard(QUEUE, ALL, {
         progress: ({ done }) => {
           if (done <= 500) return
@@ -428,7 +428,7 @@ describe('dead letters', () => {
   })
 })
 
-/** The ids of all that the reader has yet to read. */
+/** The ids of everything that the reader has not read yet. */
 async function allOf(reader: DeadLetterReader): Promise<string[]> {
   const seen: string[] = []
   for (;;) {
@@ -438,5 +438,5 @@ async function allOf(reader: DeadLetterReader): Promise<string[]> {
   }
 }
 
-/** A header's value that amqplib reads as a typed one of a type that it does not know. */
+/** A header's value that amqplib reads as a typed value of an unknown type. */
 const typed = (mark: string) => ({ [mark]: 'object', value: { [mark]: 'no-such-type' } })

@@ -1,17 +1,17 @@
-// A dead-letter queue of a vhost of the test's own, filled and read from outside the code under test.
+// A dead-letter queue on the test's own vhost, filled and read independently of the code under test.
 import { type Channel, type ConfirmChannel, type ConsumeMessage, connect } from 'amqplib'
 import { eventually } from 'testkit'
 
 export interface Outside {
   readonly channel: ConfirmChannel
-  /** Makes `create_item` and its dead letters anew, empty. */
+  /** Creates `create_item` and its dead-letter queue again, empty. */
   empty(): Promise<void>
-  /** Sets messages aside as a consumer would: `n` of them from number `from` on, ids `id-<number>`. */
+  /** Dead-letters `n` messages as a consumer would, from number `from` on, with ids `id-<number>`. */
   setAside(n: number, from?: number, reason?: (number: number) => string): Promise<void>
   depth(queue: string): Promise<number>
-  /** Everything on a queue, in its order; it stays there. Waits until `most` are there. */
+  /** Everything on a queue, in order; it stays there. Waits until `most` are there. */
   peek(queue: string, most: number): Promise<ConsumeMessage[]>
-  /** Takes everything off a queue and gives the ids, in their order. */
+  /** Takes everything off a queue and returns the ids in order. */
   drain(queue: string): Promise<string[]>
   close(): Promise<void>
 }

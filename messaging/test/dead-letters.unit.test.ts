@@ -1,4 +1,4 @@
-// What dead letters say, whatever they hold: text that a terminal cannot obey, and members that are there or null.
+// How dead letters are described: text that is safe on a terminal, and members that are present or null.
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import fc from 'fast-check'
@@ -30,7 +30,7 @@ const message = (content: Buffer | string, properties: object = {}): Message => 
 const shown = (content: Buffer | string, properties: object = {}, most = 1_000) =>
   described('create_item', message(content, properties), most)
 
-/** As RabbitMQ 4.3 writes them when a message has reached the delivery limit of a quorum queue. */
+/** As RabbitMQ 4.3 writes them when a message reaches the delivery limit of a quorum queue. */
 const byDeliveryLimit = {
   mine: 1,
   'x-acquired-count': 21,
@@ -54,7 +54,7 @@ const byDeliveryLimit = {
 }
 
 describe('a dead letter as it is shown', () => {
-  it('tells what the broker set aside by itself: the reason, when, and how often it was delivered', () => {
+  it('shows for a message dead-lettered by the broker the reason, the time, and the number of deliveries', () => {
     expect(shown('{}', { headers: byDeliveryLimit })).toMatchObject({
       reason: 'delivery_limit',
       failedAt: '2026-11-25T10:03:28.000Z',
@@ -64,7 +64,7 @@ describe('a dead letter as it is shown', () => {
     })
   })
 
-  it('shortens a body between characters, never within one', () => {
+  it('truncates a body between characters, never within one', () => {
     expect(shown('aж😀', {}, 2)).toMatchObject({ body: 'a', shortened: true, bytes: 7 })
     expect(shown('aж😀', {}, 6)).toMatchObject({ body: 'aж', shortened: true })
     expect(shown('aж😀', {}, 7)).toMatchObject({ body: 'aж😀', shortened: false })
@@ -91,7 +91,7 @@ describe('a dead letter as it is shown', () => {
     )
   })
 
-  it('has the same id each time, and another for another message', () => {
+  it('has the same id each time, and a different one for another message', () => {
     expect(idOf(message('a'))).toBe(idOf(message('a')))
     expect(idOf(message('a'))).not.toBe(idOf(message('b')))
     expect(idOf(message('a', { headers: { 'x-failed-at': '1' } }))).not.toBe(idOf(message('a')))
@@ -99,17 +99,17 @@ describe('a dead letter as it is shown', () => {
 })
 
 describe('text for a terminal', () => {
-  it('has no character that a terminal obeys or that turns the direction of writing', () => {
+  it('contains no character that a terminal obeys or that changes the writing direction', () => {
     expect(printable('a\u001b[2J\n\u0085\u202eb\u2028\ud800 ж😀')).toBe(
       'a\\u001b[2J\\n\\u0085\\u202eb\\u2028\\ud800 ж😀',
     )
   })
 
-  it('is as JSON still the same value', () => {
+  it('parses as JSON to the same value', () => {
     fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => expect(JSON.parse(jsonLine(text))).toBe(text)))
   })
 
-  it('is as JSON in pieces the same, and no piece of a large body is large', () => {
+  it('is the same in pieces, and no piece of a large body is large', () => {
     const escapes = '"body":""\\\u001b'
     for (const body of ['short', '😀'.repeat(100_000), `x${'😀'.repeat(100_000)}`, escapes.repeat(30_000)]) {
       const letter = { error: escapes, body, headers: { body: '' } }
@@ -122,7 +122,7 @@ describe('text for a terminal', () => {
 })
 
 describe('a redriven message', () => {
-  it("has the sender's headers and properties, and nothing of its death", () => {
+  it('has the sender’s headers and properties, and none that describe its failure', () => {
     const headers = {
       ...byDeliveryLimit,
       'x-reason': 'r',
@@ -153,8 +153,8 @@ describe('a redriven message', () => {
   })
 })
 
-describe('a queue that dead letters are asked of', () => {
-  it('is one of the suite, by its name or by that of its dead letters', () => {
+describe('the queue name of an operation', () => {
+  it('is one of the suite, given directly or as its dead-letter queue', () => {
     expect(deadLetterSource('create_item')).toBe('create_item')
     expect(deadLetterSource('create_item.dead-letter')).toBe('create_item')
     for (const name of ['', '.dead-letter', 'amq.gen-x', 'create_item.dead-letter.dead-letter', '__proto__'])

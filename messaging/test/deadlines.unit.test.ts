@@ -1,9 +1,9 @@
-// Many waits of the same length: each is late by itself, by a clock that the test sets.
+// Many deadlines of the same length. Each expires by itself, by a clock that the test sets.
 import { describe, expect, it } from '@jest/globals'
 import { Deadlines } from '../src/deadlines.ts'
 import { type Clock, clockOf } from '../src/scope.ts'
 
-/** Waits of 1,000 ms. */
+/** Deadlines of 1,000 ms. */
 function waits() {
   let nowMs = 0
   const timers = new Set<{ atMs: number; due: () => void }>()
@@ -20,7 +20,7 @@ function waits() {
       return () => {}
     },
   }
-  /** Runs what is due only when the time is over: with more than 100 ms the process stood still. */
+  /** Runs what is due only when the time is over. With more than 100 ms the process stood still. */
   const stand = (ms: number) => {
     nowMs += ms
     for (const timer of [...timers]) if (timer.atMs <= nowMs && timers.delete(timer)) timer.due()
@@ -39,7 +39,7 @@ function waits() {
 }
 
 describe('many deadlines', () => {
-  it('each end when their time is over, with one timer', () => {
+  it('each expire on time, with one timer', () => {
     const { deadlines, late, pass, timers } = waits()
     deadlines.add('a')
     pass(300)
@@ -55,7 +55,7 @@ describe('many deadlines', () => {
     expect(timers.size).toBe(0)
   })
 
-  it('leave no timer when nothing waits, and begin anew', () => {
+  it('keep no timer when nothing waits, and start again', () => {
     const { deadlines, late, pass, timers } = waits()
     deadlines.add('a')
     deadlines.delete('a')
@@ -66,7 +66,7 @@ describe('many deadlines', () => {
     expect(late).toEqual(['a 6000'])
   })
 
-  it('give the time back once in which the process stood still, also to one that was added a moment later', () => {
+  it('add the time once in which the process stood still, including for one that was added a moment later', () => {
     const { deadlines, late, pass, stand } = waits()
     deadlines.add('a')
     pass(50)
@@ -79,7 +79,7 @@ describe('many deadlines', () => {
     expect(late.map((each) => each.slice(0, 1))).toEqual(['a', 'b'])
   })
 
-  it('give that time back in full to one whose turn had just come', () => {
+  it('add that time in full for one that was due just then', () => {
     const { deadlines, late, pass, stand } = waits()
     deadlines.add('a')
     pass(20)

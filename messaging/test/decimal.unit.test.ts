@@ -1,4 +1,4 @@
-// Numbers as clients write them: exactly what is stored, and what is not a number.
+// Numbers as clients write them: what is stored exactly, and what is not a number.
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { fuzzParameters } from 'testkit'
@@ -70,7 +70,7 @@ describe('a price', () => {
     )
   })
 
-  it('is that of the shortest text of a number, and does not change when it is parsed again', () => {
+  it('equals that of the shortest text of a number, and does not change when it is parsed again', () => {
     const price = fc.oneof(
       fc.double({ min: 0, max: 99_999_999_999, noNaN: true }),
       fc.nat().map((units) => units / 100_000),
@@ -111,19 +111,19 @@ describe('a whole number', () => {
   )
 })
 
-describe('what is not a number', () => {
+describe('a value that is not a number', () => {
   it.each(['', ' ', '.', 'abc', '5 5', '0x10', '1_000', '1,5', '5e', 'e5', '--5', '+-5', 'NaN', 'Infinity', '٣', '５'])(
-    'is %j',
+    'is rejected: %j',
     (value) => {
       expect([toPrice(value), toWhole(value)]).toEqual([undefined, undefined])
     },
   )
 
-  it.each([[true], [false], [null], [undefined], [[5]], [{}], [5n]])('is %p', (value) => {
+  it.each([[true], [false], [null], [undefined], [[5]], [{}], [5n]])('is rejected: %p', (value) => {
     expect([toPrice(value), toWhole(value)]).toEqual([undefined, undefined])
   })
 
-  it('is everything that JavaScript does not parse as a decimal number either', () => {
+  it('is also not parsed as a decimal number by JavaScript', () => {
     const pieces = fc.constantFrom('1', '05', '.', 'e', 'E', '+', '-', ' ', '\t', '_', 'x', '\u00a0')
     fc.assert(
       fc.property(fc.array(pieces, { maxLength: 8 }), (chosen) => {

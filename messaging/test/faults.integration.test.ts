@@ -1,4 +1,4 @@
-// What messaging promises when the network, the broker's queues or its own process go wrong, held against a real RabbitMQ.
+// What messaging guarantees when the network, the broker's queues or its own process fail, tested on a real RabbitMQ.
 import { createServer } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
@@ -22,6 +22,9 @@ const config = consumerEnvironment.parse({
   CONSUMER_PREFETCH: '200',
   CONSUMER_RETRY_MOST_MS: '50',
 })
+
+/** The label of commands whose result has no outcome. */
+const APPLIED = { outcome: 'applied' }
 
 /** https://www.rabbitmq.com/docs/connection-blocked */
 const BLOCKED = Buffer.from([1, 0, 0, 0, 0, 0, 11, 0, 10, 0, 60, 6, ...Buffer.from('memory'), 0xce])
@@ -82,7 +85,7 @@ describe('messaging under faults', () => {
   }
 
   it('opens although connections are cut at any point of their set-up', async () => {
-    // Sizes from "before the broker's greeting" to "in the middle of subscribing"; beyond them the set-up is through.
+    // Sizes from "before the broker's greeting" to "in the middle of subscribing". With larger ones the set-up is complete.
     for (const bytes of [1, 100, 400, 480, 500, 520, 530, 540, 560, 580, 620, 700]) {
       proxy.cutAfterBytes(bytes)
       const opening = start()
@@ -102,9 +105,9 @@ describe('messaging under faults', () => {
     async (what) => {
       const said: string[] = []
       const silent = createServer((socket) => {
-        // The type of a frame, its channel, and a size that does not end.
+        // The type of a frame, its channel, and a size without end.
         const dripping = setInterval(() => what !== 'says nothing' && socket.write(Buffer.from([1])), 50)
-        // Reading, it notices the end.
+        // It is reading, so it notices the end.
         socket
           .resume()
           .on('error', () => {})
@@ -130,7 +133,7 @@ describe('messaging under faults', () => {
     },
   )
 
-  it('loses nothing that was confirmed when connections are cut during a burst, and leaves no publish hanging', async () => {
+  it('loses nothing that was confirmed when connections are cut during a burst, and every publish settles', async () => {
     const producer = await start()
     const seen = new Map<number, number>()
     const consumer = await start()
@@ -192,7 +195,7 @@ describe('messaging under faults', () => {
     await eventually(async () => expect((await channel.checkQueue(numbers.queue)).messageCount).toBe(0))
   })
 
-  it('answers "unknown" in time when the network swallows everything, and recovers by itself', async () => {
+  it('reports "unknown" in time when the network swallows everything, and recovers by itself', async () => {
     const producer = await start({ heartbeatS: 1 })
     proxy.weather({ kind: 'black hole', towards: 'both' })
     await expect(producer.publisher.publish(numbers, { n: 1 })).rejects.toThrow(OutcomeUnknown)
@@ -204,7 +207,7 @@ describe('messaging under faults', () => {
     await producer.publisher.publish(numbers, { n: 3 })
   }, 30_000)
 
-  it('counts what it wrote until it is confirmed or its connection is dropped, which a stall is the reason for', async () => {
+  it('counts written messages until they are confirmed or the connection is dropped, which a stall causes', async () => {
     const service = countingService()
     const config = { confirmTimeoutMs: 200, stallTimeoutMs: 3_000, heartbeatS: 60, unconfirmedMostBytes: 20 }
     const producer = await start(config, [numbers], service)
@@ -220,7 +223,7 @@ describe('messaging under faults', () => {
     await producer.publisher.publish(numbers, { n: 3 })
   }, 60_000)
 
-  it('takes an alarm of the broker for no stall, and gives it time to confirm when that is over', async () => {
+  it('does not treat a broker alarm as a stall, and allows time for confirms after it', async () => {
     const frames = await startFrameProxy(underTest.server)
     const servers = [frames.server]
     const service = countingService()
@@ -229,7 +232,7 @@ describe('messaging under faults', () => {
     frames.change(({ bytes, method }) => (method === '60.80' ? Buffer.alloc(0) : bytes))
     await expect(producer.publisher.publish(numbers, { n: 1 })).rejects.toThrow(OutcomeUnknown)
     frames.send(BLOCKED)
-    await new Promise((resolve) => setTimeout(resolve, 5_800)) // the third look at it comes soon
+    await new Promise((resolve) => setTimeout(resolve, 5_800)) // the third check of it comes soon
     expect(producer.notReady()).toMatch(/blocks publishing: memory/)
     frames.send(UNBLOCKED)
     await new Promise((resolve) => setTimeout(resolve, 1_000))
@@ -238,7 +241,46 @@ describe('messaging under faults', () => {
     frames.close()
   }, 60_000)
 
-  /** A consumer with more in its queue than it may have in hand, which does nothing until `go`. */
+  it('writes one line about bad messages that an alarm keeps from being dead-lettered, and one when it ends', async () => {
+    const frames = await startFrameProxy(underTest.server)
+    const lines: { level: string; message: string; fields: object }[] = []
+    const to = (level: string) => (fields: object, message: string) => void lines.push({ level, message, fields })
+    const log = { debug() {}, info: to('info'), warn: to('warn'), error: to('error') }
+    const service = { ...countingService(), log }
+    const consumer = await start({ servers: [frames.server] }, [], service)
+    await consumer.consume(numbers, noting(new Map()), config)
+    frames.send(BLOCKED)
+    const { queue } = numbers
+    for (let n = 0; n < 2_000; n += 1) channel.sendToQueue(queue, Buffer.from('{}'), { messageId: `bad-${n}` })
+    const { prefetch } = config
+    await eventually(() => expect(service.value('messages_held', { queue })).toBe(prefetch), 20_000)
+    // Each message of the batch is retried every 50 ms.
+    await new Promise((resolve) => setTimeout(resolve, 2_000))
+    const blocked = `cannot dead-letter a message of ${queue}: the broker blocks publishing: memory`
+    expect(consumer.notReady()).toContain('memory')
+    const about = (level: string) => lines.filter((line) => line.level === level)
+    expect(about('error')).toEqual([
+      { level: 'error', message: blocked, fields: { queue, reason: 'blocked', messages: 1 } },
+    ])
+    frames.send(UNBLOCKED)
+    const letters = async () => (await channel.checkQueue(deadLetterQueue(queue))).messageCount
+    await eventually(async () => expect(await letters()).toBe(2_000), 20_000)
+    await eventually(() => expect(service.value('messages_held', { queue })).toBe(0), 20_000)
+    const over = new RegExp(`^no message of ${queue} waits for its dead letter any more, after `)
+    await eventually(() =>
+      expect(about('info').filter(({ message }) => over.test(message))).toMatchObject([
+        { fields: { messages: config.batchMost } },
+      ]),
+    )
+    // One for each batch and reason.
+    const refused = about('warn').filter(({ message }) => / messages? refused and dead-lettered$/.test(message))
+    expect(refused.length).toBeLessThan(2_000 / 2)
+    const counts = refused.map(({ fields }) => ('messages' in fields ? Number(fields.messages) : 0))
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(2_000)
+    frames.close()
+  }, 60_000)
+
+  /** A consumer with more in its queue than it may have in flight, which does nothing until `go`. */
   const overfull = async () => {
     const service = countingService()
     const producer = await start()
@@ -256,8 +298,8 @@ describe('messaging under faults', () => {
       },
       { ...config, inHandMostBytes: 1_000_000 },
     )
-    const counted = (what: string, labels: Record<string, string> = { queue: heavy.queue }) =>
-      service.value(what, labels) ?? 0
+    const counted = (what: string, labels = {}) =>
+      service.value(what, what === 'broker_reconnects' ? labels : { queue: heavy.queue, ...labels }) ?? 0
     await eventually(() => expect(counted('messages_consumed')).toBeGreaterThan(9))
     return { go, counted, left: async () => (await channel.checkQueue(heavy.queue)).messageCount }
   }
@@ -267,20 +309,20 @@ describe('messaging under faults', () => {
     await new Promise((resolve) => setTimeout(resolve, 4_000)) // several heartbeats
     expect(counted('messages_consumed')).toBeLessThan(15)
     go()
-    await eventually(() => expect(counted('messages_applied')).toBe(100), 20_000)
+    await eventually(() => expect(counted('messages_applied', APPLIED)).toBe(100), 20_000)
     expect(counted('broker_reconnects', { connection: 'consuming' })).toBe(0)
   }, 60_000)
 
-  it('reads on when its connection is lost while nothing more is read', async () => {
+  it('reads again when its connection is lost while reading is paused', async () => {
     const { go, counted, left } = await overfull()
     proxy.cut()
     await eventually(() => expect(counted('broker_reconnects', { connection: 'consuming' })).toBe(1), 20_000)
     go()
-    await eventually(() => expect(counted('messages_applied')).toBeGreaterThanOrEqual(100), 20_000)
+    await eventually(() => expect(counted('messages_applied', APPLIED)).toBeGreaterThanOrEqual(100), 20_000)
     await eventually(async () => expect(await left()).toBe(0), 20_000)
   }, 60_000)
 
-  describe('with messages of which few fit into memory', () => {
+  describe('with messages so large that few fit into memory', () => {
     const heavy = () => command(`${numbers.queue}_heavy`, { body: z.object({ text: z.string() }), result: z.string() })
     const limited = { ...config, inHandMostBytes: 1_000_000 }
     const put = async (queue: string, count: number, bytes = 250_000) => {
@@ -289,7 +331,7 @@ describe('messaging under faults', () => {
       for (let n = 0; n < count; n += 1) channel.sendToQueue(queue, content)
     }
 
-    it('comes back to all of them after its database was away', async () => {
+    it('returns to the full prefetch after its database was down', async () => {
       const contract = heavy()
       const consumer = await start()
       let isAway = true
@@ -311,7 +353,7 @@ describe('messaging under faults', () => {
       await eventually(() => expect(appliedCount).toBe(30), 20_000)
     }, 60_000)
 
-    it('is bounded on its next connection too when it lost one while the handler has as many as it may', async () => {
+    it('keeps its limit on the next connection when it lost one while the handler has the maximum', async () => {
       const contract = heavy()
       const service = countingService()
       const consumer = await start({ heartbeatS: 1 }, [], service)
@@ -352,7 +394,7 @@ describe('messaging under faults', () => {
     const small = await start({ unconfirmedMostBytes: 10 })
     const alone = small.publisher.publish(numbers, { n: 1_000_000 })
     await expect(small.publisher.publish(numbers, { n: 1_000_000 })).rejects.toMatchObject({ reason: 'over-limit' })
-    await alone // however large, since it could otherwise never be set aside
+    await alone // of any size, because otherwise it could never be dead-lettered
   })
 
   it('subscribes again, and publishes again, after its queue was deleted', async () => {
@@ -367,7 +409,7 @@ describe('messaging under faults', () => {
     await eventually(() => expect(seen.get(1)).toBe(1))
   })
 
-  it('brings a deleted queue back although nobody consumes it', async () => {
+  it('declares a deleted queue again although nobody consumes it', async () => {
     const producer = await start()
     await channel.deleteQueue(numbers.queue)
     await expect(producer.publisher.publish(numbers, { n: 1 })).rejects.toMatchObject({ reason: 'unroutable' })
@@ -385,7 +427,7 @@ describe('messaging under faults', () => {
     await used.publisher.publish(numbers, { n: 1 })
   })
 
-  it('waits for its queues where it may only check them', async () => {
+  it('waits for its queues when it may only check them', async () => {
     const opening = start({ topology: 'check' })
     let opened = false
     opening.then(() => {
@@ -408,14 +450,14 @@ describe('messaging under faults', () => {
     await waiting
   })
 
-  it('waits no longer than it is told to for consumers that do not come, and names their queues', async () => {
+  it('stops waiting for consumers at its limit, and names their queues', async () => {
     const warned: string[] = []
     const log = { ...quietService.log, warn: (_: object, message: string) => warned.push(message) }
     await waitForConsumers(await start(), [numbers], { ...quietService, log }, 100)
     expect(warned).toEqual([`no longer waiting for a consumer of: ${numbers.queue}; messages wait on their queues`])
   })
 
-  it('tells a requester at once when the connection is lost, long before the deadline', async () => {
+  it('fails a request at once when the connection is lost, long before the deadline', async () => {
     const questions = query(`${numbers.queue}_q`, { body: z.unknown(), reply: z.array(z.number()) })
     await channel.assertQueue(questions.queue, { durable: true })
     const producer = await start()
@@ -426,7 +468,7 @@ describe('messaging under faults', () => {
     expect(Date.now() - since).toBeLessThan(10_000)
   })
 
-  it('sends all replies, however many wait for room, and sets messages aside meanwhile', async () => {
+  it('sends all replies, however many wait for room, and dead-letters messages meanwhile', async () => {
     const questions = query(`${numbers.queue}_q`, { body: z.unknown(), reply: z.string() })
     const asking = await start({}, [numbers, { ...numbers, queue: questions.queue }])
     const consumer = await start({ unconfirmedMost: 2 })
@@ -445,26 +487,26 @@ describe('messaging under faults', () => {
     )
   })
 
-  it.each(['comes back', 'stays away'])('keeps a reply while the connection to send it on %s', async (what) => {
+  it.each(['comes back', 'stays away'])('keeps a reply while the connection for replies %s', async (what) => {
     const service = countingService()
     const consumer = await start({}, [numbers], service)
     const subscription = await consumer.consume(numbers, async (deliveries) => deliveries.map(() => applied), config)
     const { queue: replyTo } = await channel.assertQueue('', { exclusive: true })
     const replies: string[] = []
     await channel.consume(replyTo, (message) => void replies.push(message?.properties.correlationId), { noAck: true })
-    const counted = (name: string) => service.value(name, { queue: numbers.queue })
-    // Those for publishing and for replies are the older ones of the three.
+    const counted = (name: string, labels = {}) => service.value(name, { queue: numbers.queue, ...labels })
+    // Those for publishing and for replies are the older two of the three.
     proxy.cutAfterBytes(0)
     expect(proxy.cut(2)).toBe(2)
     await eventually(() => expect(consumer.notReady()).toBeDefined())
     channel.sendToQueue(numbers.queue, Buffer.from('{"n":1}'), { replyTo, correlationId: 'kept' })
-    await eventually(() => expect(counted('messages_applied')).toBe(1))
+    await eventually(() => expect(counted('messages_applied', APPLIED)).toBe(1))
     if (what === 'comes back') {
       proxy.cutAfterBytes(undefined)
       await eventually(() => expect(replies).toEqual(['kept']))
       expect(counted('replies_unroutable')).toBe(0)
     } else {
-      // Asked to stop, it does not wait for what may never be.
+      // When stopped, it does not wait for what may never come.
       const since = Date.now()
       await subscription.close()
       expect(Date.now() - since).toBeLessThan(5_000)
@@ -473,7 +515,7 @@ describe('messaging under faults', () => {
     await eventually(async () => expect((await channel.checkQueue(numbers.queue)).messageCount).toBe(0))
   })
 
-  it('on closing settles the batch in hand, hands the rest back untouched, and the next consumer handles those', async () => {
+  it('on close, settles the batch in flight and requeues the rest untouched for the next consumer', async () => {
     const producer = await start()
     await Promise.all(Array.from({ length: 300 }, (_, n) => producer.publisher.publish(numbers, { n })))
     const seen = new Map<number, number>()
@@ -502,13 +544,13 @@ describe('messaging under faults', () => {
     expect([...seen.values()].every((times) => times === 1)).toBe(true)
   })
 
-  it('sets each refused message aside once although the broker confirms nothing for a while', async () => {
+  it('dead-letters each refused message once although the broker confirms nothing for a while', async () => {
     const consumer = await start({ confirmTimeoutMs: 300 })
     let isHeld = false
     await consumer.consume(
       numbers,
       async (deliveries) => {
-        // The answers of the broker are held back from the first batch on, for several times the deadline of a confirm.
+        // The broker's responses are held from the first batch on, for several times the deadline of a confirm.
         if (!isHeld) proxy.weather({ kind: 'black hole', towards: 'client' })
         isHeld = true
         return deliveries.map(() => ({ kind: 'refused', reason: 'invalid', error: 'no' }))
@@ -527,7 +569,7 @@ describe('messaging under faults', () => {
     expect(letters.messageCount + left.messageCount).toBe(40)
   }, 30_000)
 
-  it('ends within seconds while the broker is away', async () => {
+  it('closes within seconds while the broker is down', async () => {
     const consumer = await start()
     await consumer.consume(numbers, noting(new Map()), config)
     proxy.weather({ kind: 'black hole', towards: 'both' })

@@ -1,24 +1,24 @@
-// A proxy in front of RabbitMQ that changes, adds or delays single frames of what the broker sends.
+// A proxy in front of RabbitMQ that changes, adds or delays single frames from the broker.
 import { connect, createServer, type Socket } from 'node:net'
 import type { Server } from '@ims/runtime/server-list'
 
 export interface Frame {
   readonly bytes: Buffer
   readonly channel: number
-  /** Class and method, `10.41` for connection.open-ok; undefined when the frame is no method. */
+  /** Class and method, such as `10.41` for connection.open-ok. Undefined when the frame is not a method. */
   readonly method: string | undefined
 }
 
-/** What the client gets for a frame of the broker's `nth` connection, counted from 1. */
+/** What the client receives for a frame of the broker's `nth` connection, counted from 1. */
 export type Change = (frame: Frame, nth: number) => Buffer | Promise<Buffer>
 
 export interface FrameProxy {
   readonly server: Server
   /** Connections so far. */
   readonly accepted: number
-  /** undefined: passes on everything as it is. */
+  /** Undefined forwards everything unchanged. */
   change(change: Change | undefined): void
-  /** Sends `bytes` to every client now; returns how many there are. */
+  /** Sends `bytes` to every client now. Returns the number of clients. */
   send(bytes: Buffer): number
   close(): void
 }
@@ -45,7 +45,7 @@ export async function startFrameProxy(target: Server): Promise<FrameProxy> {
     client.on('close', () => clients.delete(client))
     client.pipe(server)
     let rest: Buffer = Buffer.alloc(0)
-    // A frame that is delayed holds up its own channel only.
+    // A delayed frame holds up only its own channel.
     const before = new Map<number, Promise<void>>()
     server.on('data', (data) => {
       rest = Buffer.concat([rest, data])
@@ -94,7 +94,7 @@ function described(bytes: Buffer): Frame {
   }
 }
 
-/** The frame connection.close, or channel.close on a `channel`, with which a broker ends something. */
+/** The frame connection.close, or channel.close on a `channel`, with which a broker closes something. */
 export function closeFrame(code: number, text: string, channel = 0): Buffer {
   const payload = Buffer.alloc(4 + 2 + 1 + text.length + 4)
   payload.writeUInt16BE(channel === 0 ? 10 : 20, 0)

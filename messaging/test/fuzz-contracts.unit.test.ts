@@ -1,4 +1,4 @@
-// Whatever bytes, properties and headers a message has, reading it ends in a delivery or a refusal, and its dead letter can be written.
+// For any bytes, properties and headers, parsing a message ends in a delivery or a refusal, and its dead letter can be encoded.
 import { createRequire } from 'node:module'
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
@@ -42,8 +42,8 @@ const item: fc.Arbitrary<Item> = fc.record({
   quantity: fc.integer({ min: 0, max: 2_147_483_647 }),
 })
 
-describe('whatever the body', () => {
-  it('an item that is written is read as it was, with any members beside its own', () => {
+describe('with any body', () => {
+  it('an item is parsed to what was written, with any additional members', () => {
     const extra = fc.dictionary(
       fc
         .string()
@@ -76,7 +76,7 @@ describe('whatever the body', () => {
     )
   })
 
-  it('any bytes and any JSON end in a delivery, which is read the same again, or a refusal that says why', () => {
+  it('any bytes and any JSON end in a delivery that parses again to the same value, or in a refusal with a reason', () => {
     const body = fc.oneof(
       fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
       fc.json({ maxDepth: 6 }).map((json) => Buffer.from(json)),
@@ -100,7 +100,7 @@ describe('whatever the body', () => {
     )
   })
 
-  it('a member that is there twice is noticed, wherever and however it is written, and no other is', () => {
+  it('a repeated member is detected, wherever and however it is written, and no other is', () => {
     const name = fc.constantFrom('a', 'b', 'sku', ':', '"', '\\', 'ä', '1', 'a:b', '')
     const written = (value: string, escaped: boolean) =>
       escaped
@@ -129,13 +129,13 @@ describe('whatever the body', () => {
   })
 })
 
-/** amqplib's own encoder, which throws where our publisher would be told that a message cannot be sent. */
+/** amqplib's own encoder. It throws where our publisher would report that a message cannot be sent. */
 const requireOfAmqplib = createRequire(createRequire(import.meta.url).resolve('amqplib'))
 const { encodeProperties } = requireOfAmqplib('./lib/defs.js')
 const BASIC_PROPERTIES = 60
 const FRAME_MOST_BYTES = 131_072
 
-/** What amqplib may make of a table on the wire. */
+/** Values that amqplib may decode from a table. */
 const { value: headerValue } = fc.letrec((tie) => ({
   value: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },
@@ -189,8 +189,8 @@ const properties = fc.record(
   { requiredKeys: ['headers'] },
 )
 
-describe('whatever the properties', () => {
-  it('reading tells, and the dead letter can be written in one frame and is routed by nothing of theirs', () => {
+describe('with any properties', () => {
+  it('parsing succeeds or fails with a reason, and the dead letter fits into one frame and is routed nowhere else', () => {
     fc.assert(
       fc.property(properties, fc.constantFrom(...contracts), (given, contract) => {
         const hostile = message(Buffer.from('{}'), given)
@@ -209,7 +209,7 @@ describe('whatever the properties', () => {
     )
   })
 
-  it('no frame is too strange to be looked through for tables nested too deep', () => {
+  it('no frame breaks the search for deeply nested tables', () => {
     const frame = fc.uint8Array({ minLength: 600, maxLength: 2_000 }).map((bytes) => {
       const buffer = Buffer.from(bytes)
       buffer[0] = 2

@@ -1,4 +1,4 @@
-// Whatever a handler returns or throws, and in whatever batches it is asked, each message is settled exactly once.
+// Whatever a handler returns or throws, and for any batches, each message is settled exactly once.
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { eventually, fuzzParameters } from 'testkit'
@@ -12,9 +12,12 @@ const runs = fuzzParameters(60)
 const REPLIES = 'amq.gen-replies'
 
 const plan = fc.record({
-  /** What comes of the message once it is told. */
+  /** The outcome of the message once the handler returns one. */
   end: fc.constantFrom('applied', 'repeated', 'refused'),
-  /** Attempts that fail before, and how: the world is bad, the message is, or the handler returns too few or too many outcomes. */
+  /**
+   * Failed attempts before that, and how: the dependency is down, the message is bad, or the handler returns too few or
+   * too many outcomes.
+   */
   failures: fc.array(fc.constantFrom('transient', 'error', 'nothing', 'too few', 'too many'), { maxLength: 4 }),
   wantsReply: fc.boolean(),
   /** Not even JSON. */
@@ -27,7 +30,7 @@ const contract = command('work', {
   result: z.object({ outcome: z.literal('done') }),
 })
 
-/** A handler that follows the plans, and notes for which message an outcome of its was taken. */
+/** A handler that follows the plans, and records for which message its outcome was used. */
 function planned(plans: readonly Plan[], told: Map<number, number>) {
   const failed = new Map<number, number>()
   return async (deliveries: readonly Delivery<{ n: number }>[]): Promise<readonly Outcome<{ outcome: 'done' }>[]> => {
@@ -53,7 +56,7 @@ function planned(plans: readonly Plan[], told: Map<number, number>) {
 }
 
 describe('settling', () => {
-  it('settles each message once, replies once to whoever wants it, and loses none', async () => {
+  it('settles each message once, replies once to each sender that requested it, and loses none', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(plan, { minLength: 1, maxLength: 25 }),

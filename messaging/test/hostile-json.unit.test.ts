@@ -1,4 +1,4 @@
-// JSON that parsers disagree on, or that is made to harm one, is refused with a sentence that names the member.
+// JSON that parsers interpret differently, or that is crafted to harm one, is rejected with a sentence that names the member.
 import { describe, expect, it } from '@jest/globals'
 import { parseJson } from '../src/json.ts'
 import { DEPTH_MOST } from '../src/json-suspicion.ts'
@@ -17,11 +17,11 @@ describe('members named more than once', () => {
     ['{"a\\"b":1,"a\\"b":2}', 'a"b'],
     ['{"1":1,"1":2}', '1'],
     ['{"length":1,"toString":2,"toString":3}', 'toString'],
-  ])('%s is refused', (text, name) => {
+  ])('%s is rejected', (text, name) => {
     expect(parsed(text)).toEqual({ ok: false, reason: 'invalid', error: `${name}: the member is there more than once` })
   })
 
-  it('are noticed by name, also where V8 mistakes an escaped name for one that it expects', () => {
+  it('are detected by name, even where V8 confuses an escaped name with the expected one', () => {
     parsed('{"odd":1,"\\\\":1}')
     expect(parsed('{"odd":1,"\\u006fdd":2}')).toMatchObject({ error: expect.stringMatching(/^odd: /) })
   })
@@ -36,30 +36,30 @@ describe('members named more than once', () => {
     '"a:b"',
     '[":", ":"]',
     '{}',
-  ])('%s has none, colons or not', (text) => {
+  ])('%s has none, with or without colons', (text) => {
     expect(parsed(text)).toEqual({ ok: true, value: JSON.parse(text) })
   })
 })
 
-describe('names that JavaScript takes for a prototype', () => {
+describe('names that JavaScript treats as a prototype', () => {
   it.each([
     ['{"__proto__":{"sku":"x"}}', '__proto__'],
     ['{"__proto__":null}', '__proto__'],
     ['{"\\u005f_proto__":1}', '__proto__'],
     ['{"a":[{"__proto__":[]}]}', '__proto__'],
     ['{"constructor":{"prototype":{"sku":"x"}}}', 'constructor'],
-  ])('%s is refused', (text, name) => {
+  ])('%s is rejected', (text, name) => {
     expect(parsed(text)).toEqual({ ok: false, reason: 'invalid', error: `${name}: no member may have this name` })
     expect(Object.hasOwn(Object.prototype, 'sku')).toBe(false)
   })
 
-  it('takes a constructor who is no prototype', () => {
+  it('accepts a constructor that is not a prototype', () => {
     expect(parsed('{"constructor":"Bob"}')).toMatchObject({ ok: true })
   })
 })
 
 describe('depth', () => {
-  it(`is ${DEPTH_MOST} levels at most`, () => {
+  it(`is at most ${DEPTH_MOST} levels`, () => {
     expect(parsed(nested(DEPTH_MOST))).toMatchObject({ ok: true })
     expect(parsed(nested(DEPTH_MOST + 1))).toMatchObject({ reason: 'invalid', error: expect.stringMatching(/^body: /) })
     expect(parsed(`${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`)).toMatchObject({ reason: 'invalid' })
@@ -84,7 +84,7 @@ describe('bytes', () => {
     expect(parsed(bytes)).toMatchObject({ ok: false, reason: 'not-json' })
   })
 
-  it('takes one byte order mark', () => {
+  it('may start with one byte order mark', () => {
     expect(parsed('\ufeff{"a":1}')).toEqual({ ok: true, value: { a: 1 } })
   })
 })

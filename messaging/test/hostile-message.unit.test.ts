@@ -1,4 +1,4 @@
-// Messages whose numbers, properties and headers are made to harm: each is refused with its field named, or read as it is meant.
+// Messages whose numbers, properties and headers are crafted to harm. Each is refused with its field named, or parsed as intended.
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
@@ -28,7 +28,7 @@ const letterOf = (properties: Record<string, unknown>, frameMax = 131_072, error
     { consumer: 'c', at: new Date(0), frameMax },
   ).properties
 
-/** Bytes of the frame that amqplib makes of `properties`. */
+/** Bytes of the frame that amqplib makes from `properties`. */
 function encodedBytes(properties: object): number {
   const require = createRequire(import.meta.url)
   const defs = require(join(dirname(require.resolve('amqplib')), 'lib/defs.js'))
@@ -77,14 +77,14 @@ describe('the body that reaches a handler', () => {
 })
 
 describe('properties', () => {
-  it('refuses an id that is not UTF-8, since two such may look the same', () => {
+  it('with an id that is not UTF-8 are refused, because two such ids may look the same', () => {
     expect(readMessage(createItem, message(itemWith('"price":1'), { messageId: 'a\ufffd' }), 1_000)).toMatchObject({
       reason: 'invalid',
       error: 'messageId: must be valid UTF-8',
     })
   })
 
-  it('refuses headers that are hidden in a prototype', () => {
+  it('with headers hidden in a prototype are refused', () => {
     const headers = Object.create({ 'x-limit': 1 })
     expect(readMessage(orderProcessing, message('[]', { headers }), 1_000)).toMatchObject({
       reason: 'invalid',
@@ -93,7 +93,7 @@ describe('properties', () => {
   })
 
   it.each(['create_item', 'order_processing.dead-letter', 'amq.rabbitmq.reply-to', 'amq.generated', ' amq.gen-x', ''])(
-    'refuses a query that wants its reply sent to %j',
+    'with the reply address %j make a query refused',
     (replyTo) => {
       expect(readMessage(orderProcessing, message('[]', { replyTo }), 1_000)).toMatchObject({
         reason: 'invalid',
@@ -103,7 +103,7 @@ describe('properties', () => {
   )
 
   it.each(['amq.rabbitmq.reply-to.g1h2AA5yZXBseQ', 'amq.gen-JzTY20BRgKO-HjmUJj0wLg', undefined])(
-    'takes a query that wants its reply sent to %j',
+    'with the reply address %j are accepted in a query',
     (replyTo) => {
       expect(readMessage(orderProcessing, message('[]', { replyTo }), 1_000)).not.toHaveProperty('kind')
     },
@@ -111,7 +111,7 @@ describe('properties', () => {
 })
 
 describe('a dead letter', () => {
-  it('leaves out and names what cannot be written again, and keeps the rest', () => {
+  it('leaves out and names what cannot be encoded again, and keeps the rest', () => {
     const { headers, ...properties } = letterOf({
       messageId: '\ufffd'.repeat(255),
       timestamp: 2 ** 64,
@@ -168,14 +168,14 @@ describe('a dead letter', () => {
     expect(encodedBytes({ ...letter, deliveryMode: 2 })).toBeLessThanOrEqual(frameMax)
   })
 
-  it('is routed nowhere else: not by the headers CC and BCC', () => {
+  it('is routed nowhere else: the headers CC and BCC have no effect', () => {
     const { headers } = letterOf({ headers: { CC: ['stock_management'], BCC: ['stock_management'], cc: 'kept' } })
     expect(headers).not.toHaveProperty('CC')
     expect(headers).not.toHaveProperty('BCC')
     expect(headers).toMatchObject({ cc: 'kept', 'x-dropped': 'header CC, header BCC' })
   })
 
-  it('explains itself in one line without control characters', () => {
+  it('has an explanation of one line without control characters', () => {
     expect(letterOf({}).headers['x-error']).toBe('a\\u000a\\u001b[31m\\u2028b')
   })
 })

@@ -1,4 +1,4 @@
-// Whoever may publish to a queue may write any reply address and correlation id: honest requests are answered all the same.
+// Anyone who may publish to a queue may write any reply address and correlation id. Honest requests are still answered.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { connect } from 'amqplib'
 import { eventually } from 'testkit'
@@ -20,7 +20,7 @@ const onNode = (node: string) => {
   const bytes = Buffer.concat([Buffer.from([131, 88, 118, 0, name.length]), name, process])
   return `amq.rabbitmq.reply-to.${bytes.toString('base64')}.x`
 }
-/** Each of these makes RabbitMQ 3.10 close the connection of whoever publishes to it (541). */
+/** Each of these makes RabbitMQ 3.10 close the publisher's connection (541). */
 const ADDRESSES = [
   'amq.rabbitmq.reply-to.!!!!.x',
   'amq.rabbitmq.reply-to.====.x',
@@ -32,7 +32,7 @@ const ADDRESSES = [
   onNode('reply'),
 ]
 
-/** As Erlang before version 23 wrote a process: with shorter numbers. The broker reads that as well. */
+/** A process as Erlang before version 23 wrote it, with shorter numbers. The broker accepts that as well. */
 const inOldForm = (address: string, node = '') => {
   const [start = '', process = '', key = ''] =
     /^(amq\.rabbitmq\.reply-to)\.([^.]+)\.(.*)$/.exec(address)?.slice(1) ?? []
@@ -77,7 +77,7 @@ describe('hostile reply properties', () => {
   const put = (properties: object, bytes = '[]') => raw.publish(words.queue, Buffer.from(bytes), properties)
 
   it.each(ADDRESSES)(
-    'do not cost the connection that replies go out on: %s',
+    'do not close the connection for replies: %s',
     async (address) => {
       for (let count = 0; count < 20; count += 1) await put({ replyTo: Buffer.from(address) })
       expect(await honest()).toEqual(['yes'])
@@ -88,7 +88,7 @@ describe('hostile reply properties', () => {
     60_000,
   )
 
-  it('do not pass an unknown node off as a known one by writing the process in the form of older brokers', async () => {
+  it('cannot pass an unknown node off as a known one with the process format of older brokers', async () => {
     const peer = await connect(underTest.url)
     const channel = await peer.createChannel()
     await channel.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
@@ -107,7 +107,7 @@ describe('hostile reply properties', () => {
     await peer.close()
   }, 60_000)
 
-  it('keep nothing waiting, however many made-up addresses come at once', async () => {
+  it('block nothing, however many forged addresses arrive at once', async () => {
     await honest() // from now on the broker's own node is known
     for (let count = 0; count < 1_500; count += 1) await put({ replyTo: Buffer.from(onNode(`reply@${count}`)) })
     expect(await honest()).toEqual(['yes'])
@@ -115,7 +115,7 @@ describe('hostile reply properties', () => {
     expect(counted.value('broker_reconnects', { connection: 'replies' })).toBe(0)
   }, 60_000)
 
-  it('are not tried again when AMQP cannot carry them', async () => {
+  it('are not retried when AMQP cannot encode them', async () => {
     await honest()
     const replyTo = Buffer.from('amq.gen-JzTY20BRgKO-HjmUJj0wLg')
     for (let count = 0; count < 1_000; count += 1) await put({ replyTo, correlationId: Buffer.alloc(86, 0xff) })

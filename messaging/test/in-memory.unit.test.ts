@@ -1,4 +1,4 @@
-// The in-memory broker keeps what the suite demands of every broker.
+// The in-memory broker passes the conformance suite for brokers.
 import { deadLetterQueue } from '../src/contract.ts'
 import { InMemoryRabbitmq } from '../src/testing.ts'
 import { describeBroker } from './broker.suite.ts'

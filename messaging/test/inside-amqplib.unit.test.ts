@@ -1,4 +1,4 @@
-// What we rely on inside amqplib, so that a new version that changes it is noticed here and not in production.
+// The amqplib internals that we rely on. A new version that changes them fails here and not in production.
 import { createServer, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { type ChannelModel, connect } from 'amqplib'
@@ -12,7 +12,7 @@ import {
 } from '../src/connection/inside-amqplib.ts'
 import { closeFrame } from './frame-proxy.ts'
 
-/** What a broker sends of a handshake: start, tune to frames of 8192 bytes, open-ok; then channel.open-ok and confirm.select-ok. */
+/** A broker's part of a handshake: start, tune to frames of 8192 bytes, open-ok; then channel.open-ok and confirm.select-ok. */
 const START = method(10, 10, [
   0,
   9,
@@ -77,7 +77,7 @@ describe('amqplib', () => {
   })
 
   const connected = async (...given: Buffer[]): Promise<ChannelModel> => {
-    answers = given.toSpliced(2, 0, Buffer.alloc(0)) // nothing answers tune-ok
+    answers = given.toSpliced(2, 0, Buffer.alloc(0)) // nothing responds to tune-ok
     const model = await connect({ hostname: '127.0.0.1', port, heartbeat: 0 })
     return model.on('error', () => {})
   }
@@ -87,7 +87,7 @@ describe('amqplib', () => {
     [541, 'INTERNAL_ERROR'],
     [530, 'NOT_ALLOWED - vhost full'],
   ])(
-    'rejects, with the sentence of the broker, a connection that is closed right behind open-ok with %i',
+    'rejects, with the broker’s reason, a connection that is closed directly after open-ok with %i',
     async (code, text) => {
       await expect(connected(START, TUNE, Buffer.concat([OPEN_OK, closeFrame(code, text)]))).rejects.toMatchObject({
         message: `the broker closed the connection: ${code} ${text}`,
@@ -96,13 +96,13 @@ describe('amqplib', () => {
     },
   )
 
-  it('rejects with the sentence of the broker when it closes instead of opening', async () => {
+  it('rejects with the broker’s reason when it closes instead of opening', async () => {
     await expect(connected(START, TUNE, closeFrame(530, 'NOT_ALLOWED - no such vhost'))).rejects.toThrow(
       'the broker closed the connection: 530 NOT_ALLOWED - no such vhost',
     )
   })
 
-  it('knows when a connection and its channel are over, and why', async () => {
+  it('reports when a connection and its channel have ended, and why', async () => {
     const model = await connected(START, TUNE, OPEN_OK, CHANNEL_OPEN_OK, CONFIRM_SELECT_OK)
     const channel = await model.createConfirmChannel()
     expect([connectionEnd(model), channelEnd(channel), frameMaxOf(model)]).toEqual([undefined, undefined, 8_192])
@@ -112,7 +112,7 @@ describe('amqplib', () => {
     expect(channelEnd(channel)).toBe(connectionEnd(model))
   })
 
-  it('survives a channel that is closed right behind its opening', async () => {
+  it('survives a channel that is closed directly after it opens', async () => {
     const closed = Buffer.concat([CONFIRM_SELECT_OK, closeFrame(541, 'INTERNAL_ERROR', 1)])
     const model = await connected(START, TUNE, OPEN_OK, CHANNEL_OPEN_OK, closed)
     const channel = await model.createConfirmChannel()
@@ -120,7 +120,7 @@ describe('amqplib', () => {
     expect(connectionEnd(model)).toBeUndefined()
   })
 
-  it('still handles frames before it hands the connection over: when it no longer does, inside-amqplib.ts can go', async () => {
+  it('still handles frames before it returns the connection (when that changes, inside-amqplib.ts can go)', async () => {
     const order: string[] = []
     const prototype = Object.getPrototypeOf((await connected(START, TUNE, OPEN_OK)).connection)
     const { open } = prototype
@@ -136,7 +136,7 @@ describe('amqplib', () => {
     expect(order).toEqual(['closed', 'handed over'])
   })
 
-  it('makes one write of what is published in one turn', async () => {
+  it('combines what is published in one turn into one write', async () => {
     const model = await connected(START, TUNE, OPEN_OK, CHANNEL_OPEN_OK, CONFIRM_SELECT_OK)
     const channel = await model.createConfirmChannel()
     const out = socketOf(model)
@@ -156,11 +156,11 @@ describe('amqplib', () => {
     out.destroy()
   })
 
-  it('is refused when it no longer gathers what it writes as we know it', () => {
+  it('is rejected when it no longer buffers writes as expected', () => {
     expect(() => gatherWrites({} as Parameters<typeof gatherWrites>[0])).toThrow('amqplib has changed')
   })
 
-  it.each(['open', 'recvFrame', 'freshChannel', 'checkRecv'])('is refused when it has no %s any more', (name) => {
+  it.each(['open', 'recvFrame', 'freshChannel', 'checkRecv'])('is rejected when it has no %s any more', (name) => {
     const methods = {
       open: () => {},
       recvFrame: () => false as const,

@@ -1,4 +1,4 @@
-// A consumer whose dependency is away leaves the queue: messages wait there, in their order, and another replica gets them.
+// A consumer whose dependency is down leaves the queue. Messages wait there, in order, and another replica gets them.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { eventually } from 'testkit'
@@ -7,6 +7,7 @@ import { type Broker, type Dependency, openBroker, type Subscription } from '../
 import { consumerEnvironment } from '../src/config.ts'
 import { command, deadLetterQueue } from '../src/contract.ts'
 import type { Delivery, Handler, Outcome } from '../src/handler.ts'
+import { clockOf } from '../src/scope.ts'
 import { quietService } from '../src/testing.ts'
 import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
@@ -19,13 +20,14 @@ const config = {
   prefetch: 60,
 }
 
-describe('a consumer whose dependency is away', () => {
+describe('a consumer whose dependency is down', () => {
   let underTest: RabbitmqUnderTest
   let model: ChannelModel
   let channel: Channel
   let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
   const open: Broker[] = []
   const logged: string[] = []
+  const warned: string[] = []
 
   beforeAll(async () => {
     underTest = await rabbitmqUnderTest('leaving')
@@ -43,9 +45,15 @@ describe('a consumer whose dependency is away', () => {
     await underTest.drop()
   })
 
-  const consume = async (handler: Handler<Numbered, string>, dependency?: Dependency): Promise<Subscription> => {
+  const consume = async (
+    handler: Handler<Numbered, string>,
+    dependency?: Dependency,
+    clock = clockOf({}),
+  ): Promise<Subscription> => {
     const info = (_: object, message: string) => void logged.push(message)
-    const broker = await openBroker(underTest.config, { ...quietService, log: { ...quietService.log, info } })
+    const warn = (_: object, message: string) => void warned.push(message)
+    const log = { ...quietService.log, info, warn }
+    const broker = await openBroker(underTest.config, { ...quietService, log, clock })
     open.push(broker)
     return await broker.consume(numbers, handler, config, dependency)
   }
@@ -73,7 +81,7 @@ describe('a consumer whose dependency is away', () => {
     await eventually(() => expect(ill.notReady()).toContain('MySQL: connect ECONNREFUSED'))
   })
 
-  it('does not consume meanwhile, says why, and goes on by itself, in the order of the queue', async () => {
+  it('does not consume meanwhile, reports why, and resumes by itself, in the order of the queue', async () => {
     const seen: number[] = []
     let wrong: string | undefined = 'MySQL: Account is locked'
     const handler = noting(seen)
@@ -98,7 +106,24 @@ describe('a consumer whose dependency is away', () => {
     expect(logged.at(-1)).toBe('batch handled')
   })
 
-  it('takes few messages at first while the dependency answers and messages fail all the same', async () => {
+  it('logs a warning with what it waits for, repeated every 30 s', async () => {
+    warned.length = 0
+    // An hour takes 36 s.
+    const clock = { ...clockOf({}), nowMs: () => 100 * performance.now() }
+    const fails = async () => {
+      throw away()
+    }
+    await consume(fails, async () => 'MySQL: Account is locked', clock)
+    send(10)
+    const { queue } = numbers
+    const waits = `not consuming ${queue}: MySQL: Account is locked`
+    await eventually(() => expect(warned.filter((line) => line === waits).length).toBeGreaterThan(1), 20_000)
+    const left = `left the queue ${queue} until its messages can be applied: the database is away`
+    expect(warned.filter((line) => line === left)).toHaveLength(1)
+    expect(warned.filter((line) => line.startsWith('could not apply')).length).toBeLessThan(3)
+  }, 30_000)
+
+  it('uses a small prefetch at first while the dependency is up and messages still fail', async () => {
     const batches: number[] = []
     let fails = true
     await consume(async (deliveries) => {
@@ -115,7 +140,7 @@ describe('a consumer whose dependency is away', () => {
     await eventually(() => expect(Math.max(...batches.slice(before))).toBeGreaterThan(10))
   }, 30_000)
 
-  it('finds the one message that fails by itself, also when it is the first of the queue', async () => {
+  it('finds the one message that fails by itself, even when it is the first of the queue', async () => {
     const seen: number[] = []
     const handler = noting(seen)
     await consume(async (deliveries) => {
@@ -130,7 +155,7 @@ describe('a consumer whose dependency is away', () => {
     expect(letter && String(letter.content)).toBe('{"n":0}')
   }, 30_000)
 
-  it('finds the messages that fail by themselves, also when they are more than it takes at first after an absence', async () => {
+  it('finds the messages that fail by themselves, even when they exceed the small prefetch after an absence', async () => {
     const seen: number[] = []
     const handler = noting(seen)
     let wrong: string | undefined = 'the database is away'
@@ -146,7 +171,7 @@ describe('a consumer whose dependency is away', () => {
     wrong = undefined
     await eventually(() => expect(seen).toHaveLength(15), 20_000)
     const letters = async () => (await channel.checkQueue(deadLetterQueue(numbers.queue))).messageCount
-    // A quorum queue may put those that were given back behind the good ones, where only further good ones find them out.
+    // A quorum queue may put requeued messages behind the good ones, where only further good ones prove them bad.
     for (let n = 40; (await letters()) < 25 && n < 400; n += 1) {
       channel.sendToQueue(numbers.queue, Buffer.from(JSON.stringify({ n })))
       await new Promise((resolve) => setTimeout(resolve, 200))
@@ -154,7 +179,7 @@ describe('a consumer whose dependency is away', () => {
     await eventually(async () => expect(await letters()).toBe(25))
   }, 120_000)
 
-  it('ends at once when it is told to', async () => {
+  it('closes at once on request', async () => {
     const broker = await openBroker(underTest.config, quietService)
     await broker.consume(
       numbers,

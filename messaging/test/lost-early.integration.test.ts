@@ -1,4 +1,4 @@
-// Connections and channels that end, or are late, at the very moment they open, and brokers that take only small frames.
+// Connections and channels that close, or open late, at the moment they open, and brokers that accept only small frames.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { eventually } from 'testkit'
@@ -76,7 +76,7 @@ describe('messaging', () => {
     ['a connection', 541, 'INTERNAL_ERROR', OPEN_OK],
     ['a channel', 541, 'INTERNAL_ERROR', CONFIRM_OK],
   ])(
-    'opens in the end although the broker closes %s as soon as it opens, with %i',
+    'opens eventually although the broker closes %s as soon as it opens, with %i',
     async (what, code, text, opened) => {
       let closes = 6
       proxy.change(({ bytes, method, channel: number }) => {
@@ -97,7 +97,7 @@ describe('messaging', () => {
     60_000,
   )
 
-  it('gives the reason of the connection when its channels are lost with it', async () => {
+  it('reports the connection’s reason when its channels are lost with it', async () => {
     const broker = await start()
     await consume(broker, [])
     // For publishing, for replies and for consuming.
@@ -106,7 +106,7 @@ describe('messaging', () => {
     for (const line of said) expect(line).toContain('the broker closed the connection: 320 gone for the test')
   }, 30_000)
 
-  it('gives the sentence of the broker when it refuses the vhost', async () => {
+  it('reports the broker’s reason when it refuses the vhost', async () => {
     const stop = new AbortController()
     const opening = openBroker({ ...config, vhost: 'nowhere' }, { ...service, stopping: stop.signal })
     const ended = expect(opening).rejects.toThrow('stopped')
@@ -115,7 +115,7 @@ describe('messaging', () => {
     await ended
   })
 
-  it('closes a channel that opens after its deadline: one subscription is left, and every message is settled', async () => {
+  it('closes a channel that opens after its deadline: one subscription remains, and every message is settled', async () => {
     const broker = await start({ connectTimeoutMs: 300 })
     let late = 1
     proxy.change(async ({ bytes, method }, nth) => {
@@ -134,10 +134,10 @@ describe('messaging', () => {
   it.each(['the fewest bytes that the broker allows', 8_192, 131_072])(
     'dead-letters what fits into one frame of %s',
     async (size) => {
-      // RabbitMQ 4 takes no client whose frames have less than 8,192 bytes.
+      // RabbitMQ 4 rejects clients whose frames have less than 8,192 bytes.
       const fewest = Number.parseInt(underTest.version, 10) >= 4 ? 8_192 : 4_096
       const frameMax = typeof size === 'number' ? size : fewest
-      // The broker holds a client to what it agreed to.
+      // The broker enforces the size that the client agreed to.
       proxy.change(({ bytes, method }) => {
         if (method === TUNE) bytes.writeUInt32BE(frameMax, 7 + 4 + 2)
         return bytes

@@ -1,19 +1,33 @@
 // Ids of messages.
 import { describe, expect, it } from '@jest/globals'
 import { validate, version } from 'uuid'
-import { newMessageId } from '../src/message-id.ts'
+import { derivedMessageId, newMessageId } from '../src/message-id.ts'
 
-describe('an id of a message', () => {
+describe('a message id', () => {
   const ids = Array.from({ length: 20_000 }, newMessageId)
 
-  it('is a UUIDv7 of the time at which it was made', () => {
+  it('is a UUIDv7 of the time at which it was created', () => {
     expect(ids.every((id) => validate(id) && version(id) === 7)).toBe(true)
     const made = Number.parseInt(ids[0]?.replaceAll('-', '').slice(0, 12) ?? '', 16)
     expect(Math.abs(Date.now() - made)).toBeLessThan(60_000)
   })
 
-  it('is made once, and sorts behind those before it', () => {
+  it('is unique, and sorts behind those before it', () => {
     expect(new Set(ids).size).toBe(ids.length)
     expect([...ids].sort()).toEqual(ids)
+  })
+})
+
+describe('a derived id', () => {
+  it('is a UUIDv8, the same for the same parts and different for others', () => {
+    const parts = [['a', 'b'], ['a', 'c'], ['ab'], ['a', '', 'b'], ['a,b'], ['a"', '"b'], ['b', 'a'], []]
+    const ids = parts.map((each) => derivedMessageId(...each))
+    expect(ids.every((id) => validate(id) && version(id) === 8)).toBe(true)
+    expect(new Set(ids).size).toBe(parts.length)
+    expect(parts.map((each) => derivedMessageId(...each))).toEqual(ids)
+  })
+
+  it('never changes, because a repeat may reach another version', () => {
+    expect(derivedMessageId('create_item', 'shop', '"k"')).toBe('1f6621c0-5e30-88b4-b73b-dbc587631c28')
   })
 })

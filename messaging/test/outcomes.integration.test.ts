@@ -1,4 +1,4 @@
-// What a sender is told, held against what RabbitMQ and the consumer have really done: only what is certain is told as certain.
+// What a sender is told, compared with what RabbitMQ and the consumer really did: only certain outcomes are reported as certain.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { startTcpProxy, type TcpProxy } from 'testkit'
@@ -14,7 +14,7 @@ import { Requester } from '../src/outgoing/requester.ts'
 import { quietService } from '../src/testing.ts'
 import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
-describe('what a sender is told', () => {
+describe('the result that a sender gets', () => {
   let underTest: RabbitmqUnderTest
   let proxy: TcpProxy
   let model: ChannelModel
@@ -75,18 +75,15 @@ describe('what a sender is told', () => {
   it.each([
     ['written', 20],
     ['not yet written', 0],
-  ])(
-    'is what the broker said, although the process stood still longer than the timeout (messages %s)',
-    async (_, ms) => {
-      const producer = await start()
-      const sent = Array.from({ length: 100 }, (_, n) => producer.publisher.publish(numbers, { n }))
-      // Their confirms arrive while the process stands still.
-      if (ms > 0) setTimeout(() => standStill(1_500))
-      else standStill(1_500)
-      const told = await Promise.allSettled(sent)
-      expect(told.filter(({ status }) => status === 'rejected')).toEqual([])
-    },
-  )
+  ])('is the broker’s, although the process stood still longer than the timeout (messages %s)', async (_, ms) => {
+    const producer = await start()
+    const sent = Array.from({ length: 100 }, (_, n) => producer.publisher.publish(numbers, { n }))
+    // Their confirms arrive while the process stands still.
+    if (ms > 0) setTimeout(() => standStill(1_500))
+    else standStill(1_500)
+    const told = await Promise.allSettled(sent)
+    expect(told.filter(({ status }) => status === 'rejected')).toEqual([])
+  })
 
   it('is the outcome of a command, although the process stood still longer than the deadline', async () => {
     const producer = await start()
@@ -97,7 +94,7 @@ describe('what a sender is told', () => {
     expect((await asking).reply).toEqual({ kind: 'applied', result: 'done' })
   })
 
-  /** A requester whose messages reach the broker, while `confirm` decides what their sender hears of it. */
+  /** A requester whose messages reach the broker, while `confirm` decides what their sender receives. */
   const requesterWith = async (confirm: () => Promise<void>): Promise<Requester> => {
     const asking = await model.createConfirmChannel()
     const supervised = new Supervised<Connection>({
@@ -118,33 +115,33 @@ describe('what a sender is told', () => {
     return requester
   }
 
-  it('is the outcome of a command that was answered, although its confirm is late', async () => {
+  it('is the outcome of an answered command, although its confirm is late', async () => {
     await answering()
     const requester = await requesterWith(() => new Promise(() => {}))
     const { reply } = await requester.command(numbers, { n: 1 }, { deadlineMs: 5_000 })
     expect(reply).toEqual({ kind: 'applied', result: 'done' })
   })
 
-  it('is the outcome of a command that is answered after its confirm was given up', async () => {
+  it('is the outcome of a command that is answered after its confirm timed out', async () => {
     await answering(100)
     const requester = await requesterWith(() => Promise.reject(new OutcomeUnknown('no confirm')))
     const { reply } = await requester.command(numbers, { n: 1 }, { deadlineMs: 5_000 })
     expect(reply).toEqual({ kind: 'applied', result: 'done' })
   })
 
-  it('is "unknown" when neither a confirm nor an answer comes', async () => {
+  it('is "unknown" when neither a confirm nor a reply comes', async () => {
     await channel.assertQueue(numbers.queue, { durable: true })
     const requester = await requesterWith(() => Promise.reject(new OutcomeUnknown('no confirm')))
     await expect(requester.command(numbers, { n: 1 }, { deadlineMs: 200 })).rejects.toThrow('no confirm')
   })
 
-  it('is "not accepted" at once when the broker did not take the command, although a long wait was asked for', async () => {
+  it('is "not accepted" at once when the broker did not accept the command, although a long wait was requested', async () => {
     const requester = await requesterWith(() => Promise.reject(new NotAccepted('blocked', 'an alarm')))
     await expect(requester.command(numbers, { n: 1 }, { deadlineMs: 60_000 })).rejects.toThrow('an alarm')
   })
 })
 
-/** Blocks the event loop, as a suspended process does. */
+/** Blocks the event loop, like a suspended process. */
 function standStill(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }

@@ -1,4 +1,4 @@
-// Queries on a real broker: dropped when nobody waits for the reply any more, begun while there is room for replies, told all.
+// Queries on a real broker: dropped when nobody waits any more, started while there is room for replies, all answered.
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib'
 import { eventually } from 'testkit'
@@ -52,7 +52,7 @@ describe('queries', () => {
   const answered = (bytes = 10): Outcome<never> => ({ kind: 'answered', body: Buffer.alloc(bytes, ' '), headers: {} })
   const dropped = (reason: string) => service.value('queries_dropped', { queue: questions.queue, reason })
 
-  it('that wait for their turn longer than their sender does are dropped before any work, without a dead letter', async () => {
+  it('are dropped before any work, without a dead letter, when they wait for their turn longer than their sender does', async () => {
     const asked: string[] = []
     let goOn = () => {}
     const gate = new Promise<void>((resolve) => {
@@ -78,7 +78,7 @@ describe('queries', () => {
     expect((await channel.checkQueue(deadLetterQueue(questions.queue))).messageCount).toBe(0)
   })
 
-  it('that nobody takes are off the queue when their sender stops waiting: each carries its deadline', async () => {
+  it('leave the queue when their sender stops waiting and nobody consumes: each carries its deadline', async () => {
     const sender = await openBroker(rabbitmq.config, service, { publishes: [questions] })
     const asked = sender.requester.request(questions, 'late', { deadlineMs: 3_000 })
     const unanswered = expect(asked).rejects.toThrow(NoReply)
@@ -92,7 +92,7 @@ describe('queries', () => {
     await sender.close()
   })
 
-  it('that ask the same while they wait share one batch; others do not', async () => {
+  it('share one batch when they are equal and wait; others do not', async () => {
     const batches: string[] = []
     const handler = async (deliveries: readonly Delivery<unknown>[]) => {
       batches.push(deliveries.map(({ body }) => String(body)).join(' '))
@@ -111,7 +111,7 @@ describe('queries', () => {
     ['configured', { CONSUMER_REPLIES_MOST_BYTES: '2000000' }, {}],
     ['the memory’s share', {}, { memory: twoMegabytes }],
   ])(
-    'are not begun while the replies that wait for their confirm are as large as is %s, and all are answered',
+    'are not started while unconfirmed replies are as large as is %s, and all are answered',
     async (_, environment, memory) => {
       const own = await openBroker(rabbitmq.config, { ...service, ...memory })
       let built = 0
@@ -130,7 +130,7 @@ describe('queries', () => {
     },
   )
 
-  it('that fail while others are answered are given back by themselves: the queue is not left', async () => {
+  it('are requeued individually when they fail while others succeed; the consumer stays on the queue', async () => {
     let failures = 0
     const handler = async (deliveries: readonly Delivery<unknown>[]) => {
       if (deliveries.some(({ body }) => body === 'bad') && failures < 20) {

@@ -1,4 +1,4 @@
-// One queue of several is missing, hangs or differs: its messages are refused by name, those of the others go on.
+// One of several queues is missing, hangs or differs. Messages to it are refused by name; messages to the others continue.
 import { createConnection, createServer, type Server } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
@@ -50,7 +50,7 @@ const start = async (topology: RabbitmqConfig['topology'] = 'check', service = q
   return broker
 }
 
-describe('one of two queues that may only be checked, deleted while messages are sent to both', () => {
+describe('one of two queues, which may only be checked, is deleted while messages are sent to both', () => {
   it('refuses the messages to it by name, and confirms each of the others', async () => {
     const producer = await start()
     const sent: Promise<unknown>[] = []
@@ -72,7 +72,7 @@ describe('one of two queues that may only be checked, deleted while messages are
     expect(producer.notReady()).toBeUndefined()
   })
 
-  it('goes on after a reconnection, and takes messages to it again as soon as it is there', async () => {
+  it('continues after a reconnection, and accepts messages to it as soon as it exists again', async () => {
     const said: string[] = []
     const log = { ...quietService.log, error: (_: object, message: string) => said.push(message) }
     const producer = await start('check', { ...quietService, log })
@@ -85,7 +85,7 @@ describe('one of two queues that may only be checked, deleted while messages are
     await producer.publisher.publish(deleted, { n: 1 })
   })
 
-  it('says that it is not ready, and why, when all of its queues are missing', async () => {
+  it('is not ready, and says why, when all of its queues are missing', async () => {
     const producer = await start()
     for (const { queue } of [kept, deleted]) {
       await channel.deleteQueue(queue)
@@ -97,7 +97,7 @@ describe('one of two queues that may only be checked, deleted while messages are
   })
 })
 
-it('goes on after a reconnection although one of its queues has come to differ (406)', async () => {
+it('continues after a reconnection although one of its queues now differs (406)', async () => {
   const producer = await start('declare')
   await channel.deleteQueue(deleted.queue)
   await channel.assertQueue(deleted.queue, { durable: true, maxLength: 5 })
@@ -106,7 +106,7 @@ it('goes on after a reconnection although one of its queues has come to differ (
   await producer.publisher.publish(deleted, { n: 1 })
 })
 
-it('leaves nothing behind of queries that nobody answers in time, although the broker sets expired commands aside', async () => {
+it('leaves nothing behind after queries that time out, although the broker dead-letters expired commands', async () => {
   const servers = [{ host: '127.0.0.1', port: proxy.port }]
   const publishes = [orderProcessing, healthcheck]
   const producer = await openBroker({ ...underTest.config, servers }, quietService, { publishes })
@@ -122,7 +122,7 @@ it('leaves nothing behind of queries that nobody answers in time, although the b
 })
 
 describe('waiting for consumers', () => {
-  it('ends with a sentence that names the setting when the broker allows one channel only', async () => {
+  it('fails with a sentence that names the setting when the broker allows only one channel', async () => {
     const limited = await allowingChannels(1)
     const servers = [{ host: '127.0.0.1', port: limited.port }]
     try {
@@ -163,7 +163,7 @@ describe('waiting for consumers', () => {
     expect(said.filter((line) => line.includes('waiting for a consumer'))).toEqual([])
   })
 
-  it('ends at once when asked to stop, although the broker does not answer', async () => {
+  it('ends at once on a stop, although the broker does not respond', async () => {
     const producer = await start()
     const stop = new AbortController()
     proxy.weather({ kind: 'black hole', towards: 'both' })
@@ -176,10 +176,10 @@ describe('waiting for consumers', () => {
   })
 })
 
-/** Method `tune` of a connection, by which the broker tells how many channels it allows. */
+/** The `tune` method of a connection, with which the broker says how many channels it allows. */
 const TUNE = Buffer.from([0, 10, 0, 30])
 
-/** A way to the broker on which it seems to allow so many channels on a connection. */
+/** A proxy through which the broker appears to allow only this many channels on a connection. */
 async function allowingChannels(most: number): Promise<{ server: Server; port: number }> {
   const server = createServer((client) => {
     const broker = createConnection(underTest.server)

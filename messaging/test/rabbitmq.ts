@@ -1,4 +1,4 @@
-// The RabbitMQ that the tests were given by `npm test`, with a vhost of the test file's own.
+// The RabbitMQ that `npm test` provides, with a vhost for the test file.
 
 import type { Server } from '@ims/runtime/server-list'
 import { serversEnvironment, serversUnderTest } from 'testkit'
@@ -13,7 +13,7 @@ export interface RabbitmqUnderTest {
   drop(): Promise<void>
 }
 
-/** Makes a vhost named after the test file; drop it at the end. */
+/** Creates a vhost named after the test file. Drop it at the end. */
 export async function rabbitmqUnderTest(name: string): Promise<RabbitmqUnderTest> {
   const { space } = await serversUnderTest(name)
   const { host, port, username, password, vhost, version } = space.rabbitmq

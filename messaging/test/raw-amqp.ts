@@ -1,13 +1,13 @@
-// A publisher of bytes that no client library would send: property by property and header by header as a hostile peer may write them.
+// Publishes bytes that no client library would send: properties and headers byte by byte, as a hostile peer may write them.
 import { once } from 'node:events'
 import { Socket } from 'node:net'
 import { connect } from 'amqplib'
 
-/** Properties as they stand on the wire, in the order of the protocol (AMQP 0-9-1, 4.2.6.1); texts as bytes, not always UTF-8. */
+/** Properties in their wire format, in the order of the protocol (AMQP 0-9-1, 4.2.6.1). Texts are bytes, not always UTF-8. */
 export interface RawProperties {
   readonly contentType?: Buffer
   readonly contentEncoding?: Buffer
-  /** The content of the header table; see `field`. */
+  /** The content of the header table. See `field`. */
   readonly headers?: Buffer
   readonly deliveryMode?: number
   readonly priority?: number
@@ -22,7 +22,7 @@ export interface RawProperties {
 
 export interface RawPublisher {
   publish(queue: string, content: Buffer, properties?: RawProperties): Promise<void>
-  /** Rejects when the broker has closed the connection over what was sent. */
+  /** Rejects when the broker has closed the connection because of what was sent. */
   close(): Promise<void>
 }
 
@@ -47,7 +47,7 @@ export const uint64 = (value: bigint): Buffer => {
   return bytes
 }
 
-/** Opens a connection of its own and a channel on it, on which the bytes go out past the client library. */
+/** Opens its own connection and channel. The bytes bypass the client library. */
 export async function openRawPublisher(url: string): Promise<RawPublisher> {
   const model = await connect(url)
   const channel = await model.createChannel()
@@ -67,7 +67,7 @@ export async function openRawPublisher(url: string): Promise<RawPublisher> {
       if (!socket.write(frames(number, queue, content, properties))) await once(socket, 'drain')
     },
     close: async () => {
-      // The answer to this comes after whatever the broker has to say of the messages before it.
+      // The response to this follows everything that the broker has to say about the earlier messages.
       await channel.checkQueue('healthcheck').catch((error) => {
         failure ??= error
       })
@@ -113,7 +113,7 @@ function propertyList(given: RawProperties): Buffer {
     text(given.messageId),
     given.timestamp === undefined ? undefined : uint64(given.timestamp),
     text(given.type),
-    undefined, // user id: the broker takes none but our own
+    undefined, // user id: the broker accepts only our own
     text(given.appId),
   ]
   let flags = 0

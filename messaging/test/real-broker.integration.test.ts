@@ -1,4 +1,4 @@
-// RabbitMQ keeps what the suite demands of every broker.
+// RabbitMQ passes the conformance suite for brokers.
 import { afterAll, beforeAll } from '@jest/globals'
 import { connect } from 'amqplib'
 import { openBroker } from '../src/broker.ts'

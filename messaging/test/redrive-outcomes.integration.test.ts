@@ -1,4 +1,4 @@
-// What a redrive tells of the outcomes, held against what a consumer on RabbitMQ has really done.
+// The outcomes that a redrive reports, compared with what a consumer on RabbitMQ really did.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually, startTcpProxy, type TcpProxy } from 'testkit'
 import { type Broker, openBroker } from '../src/broker.ts'
@@ -66,7 +66,7 @@ describe('the outcomes of a redrive', () => {
     return await deadLetterDesk(config, quietService).redrive(QUEUE, ALL, { outcomes: { withinMs, signal } })
   }
 
-  it('are all counted: applied, or back among the dead letters with the reason', async () => {
+  it('are all counted: applied, or dead-lettered again with the reason', async () => {
     await setAside(['a', 'b', 'taken-1', 'c', 'taken-2', 'c'])
     peer.channel.sendToQueue(DEAD, Buffer.from('{"sku":'), { persistent: true, messageId: 'bad' })
     await peer.channel.waitForConfirms()
@@ -74,7 +74,7 @@ describe('the outcomes of a redrive', () => {
     const { done, outcomes } = await redrive()
     expect(done).toBe(7)
     const told = await outcomes
-    // The dead letters are there before they are told of. One `c` was the copy of the other.
+    // The dead letters exist before they are reported. One `c` was the copy of the other.
     const reasons: unknown[] = []
     for (let message = await peer.channel.get(DEAD, { noAck: true }); message; ) {
       reasons.push(message.properties.headers?.['x-reason'])
@@ -92,14 +92,14 @@ describe('the outcomes of a redrive', () => {
     expect(applied).toEqual(new Set(['a', 'b', 'c']))
   }, 60_000)
 
-  it('are not known as long as nobody decides, which is waited for only so long', async () => {
+  it('stay unknown when the consumer does not decide within the time limit', async () => {
     await setAside(['a', 'b'])
     const { done, outcomes } = await redrive(50)
     expect([done, await outcomes]).toEqual([2, { applied: 0, refused: new Map(), unknown: 2 }])
     expect(await peer.depth(QUEUE)).toBe(2)
   }, 60_000)
 
-  it('are waited for while others work on the dead letters', async () => {
+  it('are awaited while others use the dead letters', async () => {
     await setAside(['a'])
     const decide = Promise.withResolvers<void>()
     await consume(decide.promise)
@@ -109,7 +109,7 @@ describe('the outcomes of a redrive', () => {
     expect(await outcomes).toEqual({ applied: 1, refused: new Map(), unknown: 0 })
   }, 60_000)
 
-  it('lose no dead letter when whoever redrives is gone before they are decided', async () => {
+  it('lose no dead letter when the redriving process ends before they are decided', async () => {
     await setAside(['taken-1', 'a', 'taken-2'])
     const gone = new AbortController()
     const { outcomes } = await redrive(LONG_MS, gone.signal)
@@ -122,7 +122,7 @@ describe('the outcomes of a redrive', () => {
     }, 20_000)
   }, 60_000)
 
-  it('are said to be unknown when the connection is cut, and what is told is true whenever that happens', async () => {
+  it('are unknown when the connection is cut, and reported ones are correct whenever that happens', async () => {
     await consume()
     let unknownOnce = 0
     for (let round = 0; round < 8; round += 1) {
@@ -145,7 +145,7 @@ describe('the outcomes of a redrive', () => {
     expect(unknownOnce).toBeGreaterThan(0)
   }, 180_000)
 
-  it('are not asked for where a question was set aside: its answer may be a whole list', async () => {
+  it('are not requested for a dead-lettered query, whose reply may be a whole list', async () => {
     for (const queue of ['order_processing', 'order_processing.dead-letter'])
       await peer.channel.assertQueue(queue, { durable: true })
     peer.channel.sendToQueue('order_processing.dead-letter', Buffer.from('[]'), { messageId: 'q' })

@@ -1,4 +1,4 @@
-// Each refused message leaves one trace on RabbitMQ: its sender heard of it, or else there is a dead letter.
+// Each refused message leaves one trace on RabbitMQ: its sender received the refusal, or else there is a dead letter.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { eventually } from 'testkit'
@@ -52,7 +52,7 @@ describe('a refused message', () => {
   const one = (properties: object) => asking.sendToQueue(numbers.queue, Buffer.from('{"n":1}'), properties)
   const hearing = { correlationId: 'c', headers: { 'x-hears-refusals': true } }
 
-  it('is set aside when its sender is gone', async () => {
+  it('is dead-lettered when its sender is gone', async () => {
     await looking.assertQueue(numbers.queue, { durable: true })
     await asking.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
     one({ ...hearing, replyTo: DIRECT_REPLY_TO })
@@ -62,7 +62,7 @@ describe('a refused message', () => {
     await eventually(async () => expect(await letters()).toBe(1))
   })
 
-  it('is set aside when the queue for the reply is gone', async () => {
+  it('is dead-lettered when the queue for the reply is gone', async () => {
     await refusing()
     one({ ...hearing, replyTo: 'amq.gen-of-somebody-who-left' })
     await eventually(async () => expect(await letters()).toBe(1))
@@ -71,7 +71,7 @@ describe('a refused message', () => {
   it.each([
     ['says that nobody waits any more', JSON.stringify({ heard: false })],
     ['confirms with something else', '[]'],
-  ])('is set aside when its sender %s', async (_, answer) => {
+  ])('is dead-lettered when its sender %s', async (_, answer) => {
     await refusing()
     await asking.consume(
       DIRECT_REPLY_TO,
@@ -85,7 +85,7 @@ describe('a refused message', () => {
     await eventually(async () => expect(await letters()).toBe(1))
   })
 
-  it('is set aside when its sender does not say whether it hears refusals, as senders of the version before', async () => {
+  it('is dead-lettered when its sender does not acknowledge refusals, like senders of the previous version', async () => {
     await refusing()
     await asking.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
     one({ correlationId: 'c', replyTo: DIRECT_REPLY_TO })
@@ -96,7 +96,7 @@ describe('a refused message', () => {
     ['many', { prefetch: 10 }, ''],
     ['large', { inHandMostBytes: 100_000 }, ' '.repeat(20_000)],
   ])(
-    'does not keep others waiting when its sender says nothing, however %s there are',
+    'does not block others when its sender does not respond, however %s there are',
     async (_, changes, padding) => {
       await looking.assertQueue(numbers.queue, { durable: true })
       await asking.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
@@ -105,12 +105,12 @@ describe('a refused message', () => {
         asking.sendToQueue(numbers.queue, content, { ...hearing, replyTo: DIRECT_REPLY_TO })
       await eventually(async () => expect(await left()).toBe(400))
       await refusing(changes)
-      await eventually(async () => expect(await letters()).toBe(400), 20_000) // at 2 s each it would be 80 s and more
+      await eventually(async () => expect(await letters()).toBe(400), 20_000) // at 2 s each this would take more than 80 s
     },
     60_000,
   )
 
-  it('shows its sender an address at which nothing makes the consumer write elsewhere', async () => {
+  it('shows its sender an address that cannot make the consumer write elsewhere', async () => {
     const service = countingService()
     await consumer.close()
     consumer = await openBroker(underTest.config, service)
@@ -119,7 +119,7 @@ describe('a refused message', () => {
       void asking.consume(DIRECT_REPLY_TO, (reply) => resolve(reply?.properties.replyTo), { noAck: true })
     })
     one({ ...hearing, replyTo: DIRECT_REPLY_TO })
-    // RabbitMQ 3.10 ends the connection of whoever publishes to this.
+    // RabbitMQ 3.10 closes the connection of a publisher that uses this.
     const properties = { replyTo: 'amq.rabbitmq.reply-to.!!!!.x', messageId: 'm', headers: { 'x-error': 'odd' } }
     asking.sendToQueue(await address, Buffer.from('{}'), properties)
     await eventually(() => expect(service.value('replies_late')).toBe(1))
@@ -128,7 +128,7 @@ describe('a refused message', () => {
     expect(service.value('broker_reconnects', { connection: 'replies' })).toBe(0)
   })
 
-  it('is not set aside by a consumer that refuses it again after one that crashed had told the sender', async () => {
+  it('is not dead-lettered by a consumer that refuses it again after a crashed one had notified the sender', async () => {
     const producer = await openBroker(underTest.config, quietService, { publishes: [numbers] })
     await looking.consume(
       numbers.queue,

@@ -1,4 +1,4 @@
-// Asking for the node of a reply address, of a broker that accepts connections and says nothing.
+// Checks the node of a reply address on a broker that accepts connections and does not respond.
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, expect, it } from '@jest/globals'
@@ -36,7 +36,7 @@ it('takes a few seconds at most', async () => {
   expect(await addresses.bears(onNode('reply@1'), new OwnScope(clockOf({})))).toBe(false)
 }, 20_000)
 
-it('ends with the scope of who asks, for all that wait, and asks nothing more then', async () => {
+it('ends with the scope of the caller, for all that wait, and checks nothing more then', async () => {
   const scope = new OwnScope(clockOf({}))
   const asking = Array.from({ length: 16 }, (_, n) => addresses.bears(onNode(`reply@${n}`), scope))
   await once(silent, 'connection')

@@ -1,11 +1,11 @@
-// A scope: pauses grow, are capped, have jitter and end at once when the scope does; a deadline says what took too long.
+// A scope: pauses grow, are capped, have jitter and end at once with the scope. A deadline says what took too long.
 import { describe, expect, it } from '@jest/globals'
 import { backoffMs, clockOf, OwnScope, withDeadline } from '../src/scope.ts'
 
 const clock = clockOf({})
 
 describe('backoff', () => {
-  it('doubles from 100 ms up to the cap, at least half of it certain', () => {
+  it('doubles from 100 ms up to the cap, and at least half of it is not random', () => {
     expect([1, 2, 3, 4, 5, 20, 1e9].map((attempt) => backoffMs(attempt, 1_000, () => 1))).toEqual([
       100, 200, 400, 800, 1_000, 1_000, 1_000,
     ])
@@ -14,7 +14,7 @@ describe('backoff', () => {
 })
 
 describe('a pause', () => {
-  it('ends when it is aborted, before or meanwhile', async () => {
+  it('ends when it is aborted, before or during the pause', async () => {
     const owner = new OwnScope(clock)
     const since = Date.now()
     const paused = [owner.pause(60_000), owner.part([]).pause(60_000)]

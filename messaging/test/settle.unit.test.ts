@@ -1,4 +1,4 @@
-// The pure decisions: reading, failing, setting aside, replying.
+// The pure functions: parsing, failing, dead-lettering, replying.
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import { createItem, healthcheck, orderProcessing } from '../src/contracts.ts'
@@ -33,7 +33,7 @@ const message = (
 const good = '{"sku": "a", "name": "n", "label": "l", "price": 1.5, "quantity": 2}'
 
 describe('reading a message', () => {
-  it('gives the body, the id, the redelivered flag and the headers', () => {
+  it('returns the body, the id, the redelivered flag and the headers', () => {
     expect(readMessage(createItem, message(good, { messageId: 'm', headers: { a: 1 } }, true), 1_000)).toMatchObject({
       body: { sku: 'a', price: 1.5 },
       messageId: 'm',
@@ -43,7 +43,7 @@ describe('reading a message', () => {
     })
   })
 
-  it('takes a byte order mark', () => {
+  it('accepts a byte order mark', () => {
     expect(readMessage(createItem, message(`\ufeff${good}`), 1_000)).toMatchObject({ body: { sku: 'a' } })
   })
 
@@ -74,7 +74,7 @@ describe('a dead letter', () => {
   const refused = { kind: 'refused' as const, reason: 'invalid', error: 'sku: must not be empty' }
   const failure = { consumer: 'consumer_two', at: new Date('2026-01-02T03:04:05.678Z'), frameMax: 131_072 }
 
-  it('keeps the bytes and the properties, and adds why, when and by whom', () => {
+  it('keeps the bytes and the properties, and adds reason, time and consumer', () => {
     const content = Buffer.from([0xff, 0x00])
     const letter = deadLetter(
       createItem,
@@ -99,7 +99,7 @@ describe('a dead letter', () => {
     })
   })
 
-  it('counts every attempt: those of deliveries before, as far as the broker tells, and those of this one', () => {
+  it('counts every attempt: those of earlier deliveries, as far as the broker reports them, and those of this one', () => {
     const attempts = (headers: object, redelivered: boolean, tried: object = {}) => {
       const { fields, ...rest } = message('', { headers })
       const redeliveredMessage = { ...rest, fields: { ...fields, redelivered } }
@@ -112,7 +112,7 @@ describe('a dead letter', () => {
     expect(attempts({ 'x-delivery-count': 'many' }, false, { attempts: 3 })).toBe(3)
   })
 
-  it('counts how often it was put back, so that it is judged anew then, whatever a sender wrote into the header', () => {
+  it('counts its redrives so that each is handled anew, whatever a sender wrote into the header', () => {
     const put = (redrives: unknown) => message('', { headers: { 'x-redrives': redrives } })
     const counted = (redrives: unknown) =>
       deadLetter(createItem, put(redrives), refused, failure).properties.headers['x-redrives']
@@ -120,13 +120,13 @@ describe('a dead letter', () => {
     expect(readMessage(healthcheck, { ...put(3), content: Buffer.from('1') }, 1_000)).toMatchObject({ redrives: 3 })
   })
 
-  it('never expires, and claims no user', () => {
+  it('never expires, and has no user id', () => {
     const letter = deadLetter(createItem, message('', { expiration: '1', userId: 'guest' }), refused, failure)
     expect(letter.properties).not.toHaveProperty('expiration')
     expect(letter.properties).not.toHaveProperty('userId')
   })
 
-  it('cuts an explanation that would not fit into a frame', () => {
+  it('truncates an explanation that would not fit into a frame', () => {
     const letter = deadLetter(createItem, message(''), { ...refused, error: 'x'.repeat(200_000) }, failure)
     expect(letter.properties.headers['x-error'].length).toBeLessThan(3_000)
   })

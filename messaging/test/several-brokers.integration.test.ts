@@ -56,7 +56,7 @@ describe('several brokers', () => {
     expect(said.filter((line) => line.endsWith(`publishing: connected to 127.0.0.1:${alive}`))).toHaveLength(8)
   }, 30_000)
 
-  it('moves to the other server when the one in use goes down, and goes on publishing and consuming', async () => {
+  it('moves to the other server when the one in use goes down, and continues to publish and consume', async () => {
     const broker = await start()
     const seen: number[] = []
     await broker.consume(

@@ -1,4 +1,4 @@
-// When a publisher takes the broker for stalled: by its clock, on a connection and a channel that are not real.
+// When a publisher considers the broker stalled, with a test clock and a fake connection and channel.
 import { expect, it } from '@jest/globals'
 import type { ChannelModel, ConfirmChannel } from 'amqplib'
 import { rabbitmqEnvironment } from '../src/config.ts'
@@ -63,7 +63,7 @@ it('drops a connection that has confirmed nothing for a minute', async () => {
   expect(dropped[0]?.message).toBe('the broker confirmed nothing for 60000 ms')
 })
 
-it('takes no alarm for a stall, however long, nor the moment after it', async () => {
+it('does not treat an alarm as a stall, however long, nor the moment after it', async () => {
   const { connection, dropped, pass, clock, publisher } = await published()
   connection.blocked = 'low on memory'
   pass(60 * MINUTE_MS)
@@ -86,7 +86,7 @@ it('refuses at once what a broker would confirm too late: a message to the same 
   expect(await offered('q')).toBe('over-limit')
   pass(10_000)
   expect(await Promise.all([sameQueue, otherQueue])).toEqual(['unknown', 'unknown'])
-  // What is never confirmed does not keep others out for ever.
+  // A message that is never confirmed does not block others for ever.
   pass(MINUTE_MS)
   const later = offered('q')
   pass(10_000)

@@ -1,4 +1,4 @@
-// Supervision: opens again whatever is lost, also in the middle of opening, and closes each thing exactly once.
+// Supervision reopens whatever is lost, even while opening, and closes each thing exactly once.
 import { describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { Supervised } from '../src/connection/supervised.ts'
@@ -39,7 +39,7 @@ function supervise(
 }
 
 describe('supervision', () => {
-  it('opens again what was lost, and says meanwhile why it is not open', async () => {
+  it('reopens what was lost, and says meanwhile why it is not open', async () => {
     const { supervised, opened, closed, reopened } = supervise(undefined, 1_000)
     const first = await supervised.whenOpen()
     first.lose(new Error('the cable'))
@@ -53,7 +53,32 @@ describe('supervision', () => {
     expect(opened).toHaveLength(2)
   })
 
-  it('says first what keeps closed the thing that it is opened on', async () => {
+  it('logs a warning with the reason why it cannot be opened: at once, then every 30 s, however often it tries', async () => {
+    const lines: unknown[][] = []
+    const at = { ms: 0 }
+    let attempts = 0
+    const warn = (fields: object, message: string) => void lines.push([message, fields])
+    const supervised = new Supervised({
+      name: 'connection for publishing',
+      service: { ...quietService, log: { ...quietService.log, warn }, clock: { ...clockOf({}), nowMs: () => at.ms } },
+      reconnectMostMs: 2,
+      open: () => {
+        attempts += 1
+        return Promise.reject<object>(new Error('connect ECONNREFUSED 127.0.0.1:5672'))
+      },
+      close: async () => {},
+    })
+    await eventually(() => expect(attempts).toBeGreaterThan(20))
+    const message = 'connection for publishing: connect ECONNREFUSED 127.0.0.1:5672; trying again'
+    expect(lines).toEqual([[message, { retryInMs: expect.any(Number), lines: 1 }]])
+    at.ms = 30_000
+    await eventually(() => expect(lines).toHaveLength(2))
+    expect(lines[1]).toEqual([message, { retryInMs: expect.any(Number), lines: expect.any(Number) }])
+    await supervised.close()
+    expect(lines).toHaveLength(2)
+  })
+
+  it('reports first that the thing it depends on is closed', async () => {
     let why: string | undefined = 'connection is not open: 127.0.0.1:5672: connect ECONNREFUSED'
     const channel = new Supervised({
       name: 'channel',
@@ -70,7 +95,7 @@ describe('supervision', () => {
     await channel.close()
   })
 
-  it('does not adopt a thing that was lost while it was opened, and closes it', async () => {
+  it('does not use a thing that was lost while opening, and closes it', async () => {
     const { supervised, closed } = supervise(async (id, lost) => {
       if (id === 0) lost(new Error('in the middle'))
       await new Promise((resolve) => setTimeout(resolve, 10))
@@ -82,7 +107,7 @@ describe('supervision', () => {
   })
 
   it.each(['current', 'whenOpen', 'notReady'] as const)(
-    'finds at the next use (%s) what ended without an event',
+    'detects at the next use (%s) an end without an event',
     async (use) => {
       const ended = new Map<number, Error>()
       const { supervised, closed } = supervise(undefined, 20, ({ id }) => ended.get(id))
@@ -96,14 +121,14 @@ describe('supervision', () => {
     },
   )
 
-  it('does not hand over what ended before it was opened', async () => {
+  it('does not return a thing that ended before it was opened', async () => {
     const { supervised, closed } = supervise(undefined, 20, ({ id }) => (id === 0 ? new Error('stillborn') : undefined))
     expect((await supervised.whenOpen()).id).toBe(1)
     await eventually(() => expect(closed).toEqual([0]))
     await supervised.close()
   })
 
-  it('tries for ever, but tells who waits when it is a matter of configuration', async () => {
+  it('retries for ever, but rejects waiters when the configuration is wrong', async () => {
     const { supervised, opened } = supervise(async () => {
       throw new Misconfigured('wrong properties')
     })

@@ -1,4 +1,4 @@
-// AMQP over TLS: only to a broker whose certificate is valid and names it; everything else is refused with a line that says where to look.
+// AMQP over TLS: only to a broker whose certificate is valid and names it. Anything else is refused with a message that says where to look.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -54,7 +54,7 @@ async function proxy(options: TlsOptions): Promise<TlsProxy> {
   return started
 }
 
-/** Opens a broker, or tells the first warning when it cannot: it goes on trying until the test is over. */
+/** Opens a broker, or returns the first warning when it cannot; it continues to retry until the test is over. */
 async function open(settings: Record<string, string>): Promise<Broker | string> {
   const config = rabbitmqEnvironment.parse({ ...environment, RABBITMQ_TLS: 'on', ...settings })
   const stop = new AbortController()
@@ -93,9 +93,9 @@ describe('AMQP over TLS', () => {
     ['127.0.0.1', 'IP:127.0.0.1', true],
     ['localhost', 'IP:127.0.0.1', false],
     ['127.0.0.1', 'IP:127.0.0.2', false],
-    // An address that is written as a name is none.
+    // An IP address in a DNS name entry does not count.
     ['127.0.0.1', 'DNS:127.0.0.1', false],
-  ])('%s with a certificate for %s alone: let in %s', async (host, name, isLetIn) => {
+  ])('%s with a certificate for %s only: accepted %s', async (host, name, isLetIn) => {
     const alone = ours.issue('alone', name)
     const { port } = await proxy({ cert: alone.cert, key: alone.key })
     const answer = text(await open({ RABBITMQ_HOST: host, RABBITMQ_PORT: String(port), RABBITMQ_TLS_CA: ours.cert }))
@@ -110,7 +110,7 @@ describe('AMQP over TLS', () => {
       expect(text(await open({ ...settings, RABBITMQ_TLS_SERVER_NAME: address }))).toContain('is for another name')
   })
 
-  it('takes the name of RABBITMQ_TLS_SERVER_NAME instead of the host', async () => {
+  it('uses the name in RABBITMQ_TLS_SERVER_NAME instead of the host', async () => {
     const named = ours.issue('named', 'DNS:rabbitmq.example')
     const { port } = await proxy({ cert: named.cert, key: named.key })
     const settings = { RABBITMQ_HOST: '127.0.0.1', RABBITMQ_PORT: String(port), RABBITMQ_TLS_CA: ours.cert }
@@ -146,13 +146,13 @@ describe('AMQP over TLS', () => {
     expect(text(await open(settings))).toMatch(sentence)
   })
 
-  it('says so when the port does not speak TLS, and sends no password there', async () => {
+  it('reports that the port does not speak TLS, and sends no password there', async () => {
     expect(text(await open({}))).toMatch(
       /TLS: the server does not speak TLS there: look at RABBITMQ_PORT and RABBITMQ_TLS /,
     )
   })
 
-  it('shows its own certificate to a broker that asks for one, and says so when it has none, or a wrong one', async () => {
+  it('presents its own certificate on request, and reports when it has none or a wrong one', async () => {
     const { port } = await proxy({
       cert: server.cert,
       key: server.key,
@@ -163,7 +163,7 @@ describe('AMQP over TLS', () => {
     const settings = { RABBITMQ_HOST: 'localhost', RABBITMQ_PORT: String(port), RABBITMQ_TLS_CA: ours.cert }
     const shown = { RABBITMQ_TLS_CERT: client.cert, RABBITMQ_TLS_KEY: client.key }
     expect(text(await open({ ...settings, ...shown }))).toBe('it was let in')
-    // With TLS 1.3 a server looks at it last: its alert may be lost in the end of the connection.
+    // With TLS 1.3 the server checks it last, so its alert may be lost when the connection ends.
     const sentence =
       /TLS: the server (does not take our certificate|ended the connection at once.*): look at RABBITMQ_TLS_CERT and RABBITMQ_TLS_KEY /
     expect(text(await open(settings))).toMatch(sentence)
@@ -173,15 +173,15 @@ describe('AMQP over TLS', () => {
   })
 })
 
-describe('the variables of TLS', () => {
+describe('the TLS variables', () => {
   const problems = (settings: Record<string, string>) =>
     rabbitmqEnvironment.safeParse(settings).error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
 
-  it('take a bundle of several authorities', () => {
+  it('accept a bundle of several authorities', () => {
     expect(problems({ RABBITMQ_TLS: 'on', RABBITMQ_TLS_CA: `# ours\n${ours.cert}\n${others.cert}` })).toBeUndefined()
   })
 
-  it('are refused when they are no PEM, or do not belong together', () => {
+  it('are rejected when they are not PEM, or do not belong together', () => {
     const on = { RABBITMQ_TLS: 'on' }
     const cut = `${ours.cert.slice(0, 200)}\n-----END CERTIFICATE-----`
     expect(problems({ ...on, RABBITMQ_TLS_CA: '/etc/ca.pem' })).toEqual([

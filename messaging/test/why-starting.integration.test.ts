@@ -1,4 +1,4 @@
-// Why messaging is not open, as /readyz tells it: the broker's own reason and address, from the first attempt on.
+// Why messaging is not open, as /readyz reports it: the broker's own reason and address, from the first attempt on.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually, startTcpProxy } from 'testkit'
 import { z } from 'zod'
@@ -16,7 +16,7 @@ beforeAll(async () => {
 })
 afterAll(() => rabbitmq.drop())
 
-/** A service that is starting, and what it would tell of it. */
+/** A starting service, and what it would report. */
 function startingService() {
   const stopping = new AbortController()
   let why: () => string | undefined = () => undefined
@@ -33,7 +33,7 @@ const config = (changes: Partial<RabbitmqConfig>): RabbitmqConfig => ({
   ...changes,
 })
 
-describe('what keeps the broker from opening', () => {
+describe('the reason why the broker does not open', () => {
   it.each<[string, () => Partial<RabbitmqConfig>, RegExp]>([
     ['a refused login', () => ({ password: 'wrong' }), /^connection for \w+ is not open: \S+:\d+: .*ACCESS.REFUSED/],
     [
@@ -42,7 +42,7 @@ describe('what keeps the broker from opening', () => {
       /^connection for \w+ is not open: \S+:1: .*ECONNREFUSED/,
     ],
     ['a missing queue', () => ({ topology: 'check' }), /no queue 'why_starting_lonely'/],
-  ])('is told while it opens: %s', async (_, changes, reason) => {
+  ])('is reported while it opens: %s', async (_, changes, reason) => {
     const { service, why, stop } = startingService()
     const opening = openBroker(config(changes()), service, { publishes: [lonely] })
     await eventually(() => expect(why()).toMatch(reason))
@@ -50,7 +50,7 @@ describe('what keeps the broker from opening', () => {
     await expect(opening).rejects.toThrow()
   })
 
-  it('is told before the first attempt has ended: the address of a broker that does not answer', async () => {
+  it('is reported before the first attempt has ended: the address of a broker that does not respond', async () => {
     const proxy = await startTcpProxy(rabbitmq.server)
     proxy.weather({ kind: 'black hole', towards: 'both' })
     const { service, why, stop } = startingService()
@@ -61,7 +61,7 @@ describe('what keeps the broker from opening', () => {
     await proxy.close()
   })
 
-  it('is told of a queue that nobody consumes, and of a subscription that is refused', async () => {
+  it('includes a queue without a consumer, and a refused subscription', async () => {
     const { service, why, stop } = startingService()
     const broker = await openBroker(config({}), service, { publishes: [lonely] })
     const waiting = waitForConsumers(broker, [lonely], service, 60_000)
@@ -80,7 +80,7 @@ describe('what keeps the broker from opening', () => {
   })
 })
 
-it('what took an open broker away is told with its address', async () => {
+it('is reported with the address when an open broker is lost', async () => {
   const proxy = await startTcpProxy(rabbitmq.server)
   const broker = await openBroker(config({ servers: [onLoopback(proxy.port)] }), quietService)
   await proxy.close()

@@ -1,4 +1,4 @@
-// What the log says of a handler's work.
+// The log lines of a handler's work.
 import { describe, expect, it } from '@jest/globals'
 import { createItem, healthcheck, orderProcessing } from '../src/contracts.ts'
 import type { Delivery, Outcome } from '../src/handler.ts'
@@ -21,7 +21,7 @@ const outcomes: Outcome[] = [
   { kind: 'refused', reason: 'duplicate-sku', error: 'there is one' },
 ]
 
-/** A work log whose lines and time are at hand. */
+/** A work log whose lines and time the test controls. */
 function workLog(contract: typeof createItem | typeof healthcheck | typeof orderProcessing) {
   const lines: unknown[][] = []
   const at = { ms: 1_000 }
@@ -52,7 +52,7 @@ describe('the log of a handler', () => {
     ])
   })
 
-  it.each([healthcheck, orderProcessing])('is calm about what changes nothing: $queue', async (contract) => {
+  it.each([healthcheck, orderProcessing])('uses debug for messages that change nothing: $queue', async (contract) => {
     const { lines, workLog: watched } = workLog(contract)
     await watched.watch(async () => [applied])([delivery('a')])
     expect(lines.map(([level]) => level)).toEqual(['debug', 'debug'])

@@ -1,10 +1,10 @@
-// The environment variables of the producer: where it listens, how long it waits, how much it takes at once.
+// The environment variables of the producer: address, timeouts and limits.
 import { PAGE_MOST_ITEMS, seedContracts } from '@ims/messaging'
 import { InvalidEnvironment, isLoopback, servedHosts } from '@ims/runtime'
 import { ms, whole } from '@ims/runtime/variables'
 import { z } from 'zod'
-import { keysOrOpen } from './api-keys.ts'
-import { trustedProxies } from './trusted-proxies.ts'
+import { keysOrOpen } from './http/api-keys.ts'
+import { trustedProxies } from './http/trusted-proxies.ts'
 
 const hostList = z.string().transform((text) =>
   text
@@ -46,7 +46,7 @@ export const httpEnvironment = z
       ),
     API_KEYS: keysOrOpen
       .optional()
-      // An empty list must not disable authentication. The word may be a default beside a file that somebody adds.
+      // An empty list must not disable authentication. The word may remain as a default when a file is added.
       .meta({ isSetWhenEmpty: true, fileReplaces: 'open' })
       .describe(
         'who may call, a line each: name, scopes (read, write, admin), SHA-256; open: everybody; not set: everybody on this machine, and HTTP_HOST must be a loopback address. API_KEYS_FILE is read again when it changes',
@@ -75,22 +75,22 @@ export const httpEnvironment = z
     keepAliveTimeoutMs: v.HTTP_KEEP_ALIVE_TIMEOUT_MS,
     stallTimeoutMs: v.HTTP_STALL_TIMEOUT_MS,
     connectionsMost: v.HTTP_CONNECTIONS_MOST,
-    /** Undefined: there are none, and the API is open: to this machine, or to everybody if `isOpen`. */
+    /** Undefined means none: the API is open to this machine, or to everybody if `isOpen`. */
     isOpen: v.API_KEYS === 'open',
     apiKeys: v.API_KEYS === 'open' ? undefined : v.API_KEYS,
-    /** The host names that are served; undefined: all. */
+    /** The served host names. Undefined means all. */
     servedHosts: servedHostsOf(v),
-    /** Why nobody has said that strangers may use the API, although they can reach it; undefined otherwise. */
+    /** Set when the API is reachable from other machines without keys and without an explicit `open`; says what to set. */
     unlocked:
       v.API_KEYS === undefined && !isLoopback(v.HTTP_HOST)
         ? `HTTP_HOST=${v.HTTP_HOST} is not a loopback address: set API_KEYS, or API_KEYS=open to let everybody in`
         : undefined,
-    /** 0: no limit. */
+    /** 0 means no limit. */
     rateLimitPerMinute: v.RATE_LIMIT_PER_MINUTE,
-    /** As Express wants it for its setting `trust proxy`. */
+    /** In the format of Express's setting `trust proxy`. */
     trustProxy: v.TRUST_PROXY,
   }))
-/** Without keys, a web page must not get in by the browser of somebody who can. */
+/** Without keys, a web page must not use the API through the browser of somebody with access. */
 function servedHostsOf(v: {
   HTTP_ALLOWED_HOSTS?: readonly string[] | undefined
   HTTP_HOST: string
@@ -102,7 +102,7 @@ function servedHostsOf(v: {
 
 export type HttpConfig = z.output<typeof httpEnvironment>
 
-/** @throws InvalidEnvironment when strangers could use the API and nobody has said that they may */
+/** @throws InvalidEnvironment when other machines could use the API and nothing explicitly allows that */
 export function mustBeLocked({ unlocked }: HttpConfig): void {
   if (unlocked !== undefined) throw new InvalidEnvironment([unlocked])
 }

@@ -1,8 +1,8 @@
-// The program `dead-letters`: what operators do with dead letters, in this image or by `npm run dead-letters`. docs/dead-letters.md
+// The program `dead-letters`: operations on dead letters, run in this image or by `npm run dead-letters`. See docs/dead-letters.md.
 import { deadLetterDesk, rabbitmqEnvironment } from '@ims/messaging'
 import { runProgram } from '@ims/runtime'
-import { deadLettersLog, deadLettersLogEnvironment } from './dead-letters-log.ts'
-import { runDeadLetters } from './dead-letters-verbs.ts'
+import { deadLettersLog, deadLettersLogEnvironment } from './dead-letters/log.ts'
+import { runDeadLetters } from './dead-letters/verbs.ts'
 
 const sections = { rabbitmq: rabbitmqEnvironment, log: deadLettersLogEnvironment }
 

@@ -1,26 +1,26 @@
-// producer: turns HTTP requests into messages, and what the consumers reply into HTTP responses.
+// The producer turns HTTP requests into messages, and the replies of the consumers into HTTP responses.
 import { contracts, deadLetterDesk, openBroker, rabbitmqEnvironment, waitForConsumers } from '@ims/messaging'
 import { runService } from '@ims/runtime'
-import { watchApiKeys } from './api-keys-file.ts'
 import { httpEnvironment, mustBeLocked } from './config.ts'
-import { limitsOf } from './limits.ts'
+import { watchApiKeys } from './http/api-keys-file.ts'
+import { limitsOf } from './http/limits.ts'
+import { listen } from './http/server.ts'
 import { createApp } from './producer.ts'
-import { listen } from './server.ts'
 
-/** A consumer whose database is away does not consume, and messages are accepted all the same. */
+/** A consumer whose database is down does not consume, but messages are accepted anyway. */
 const CONSUMERS_WITHIN_MS = 30_000
 
 const config = { rabbitmq: rabbitmqEnvironment, http: httpEnvironment }
 
-void runService({ name: 'producer', config }, async (service) => {
+void runService({ name: 'producer', adminPort: 9090, config }, async (service) => {
   const { config, memory, own } = service
   mustBeLocked(config.http)
   const limits = limitsOf(config.http, memory)
   const { keysNow } = own(watchApiKeys(config.http.isOpen ? 'open' : config.http.apiKeys, service), 'the API keys')
-  // Closed in reverse: finish the requests in hand, then the broker.
+  // Closed in reverse: finish the requests in flight, then the broker.
   const broker = own(await openBroker(config.rabbitmq, service, { publishes: contracts }))
   await waitForConsumers(broker, config.http.waitFor, service, CONSUMERS_WITHIN_MS)
-  // It connects when it is asked to, and for so long only.
+  // Connects only while it is used.
   const deadLetters = deadLetterDesk(config.rabbitmq, service)
   const { servedHosts } = config.http
   const app = createApp({ broker, config: config.http, keysNow, limits, servedHosts, service, deadLetters })

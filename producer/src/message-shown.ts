@@ -1,4 +1,4 @@
-// What is known about a message, as a time line for a terminal: nothing of what it holds reaches it unescaped.
+// Formats what is known about a message as a timeline for a terminal, with all content escaped.
 import { printable } from '@ims/messaging'
 import { type Decision, type MessageState, timeOf } from './message-state.ts'
 
@@ -17,7 +17,7 @@ const EXPLANATIONS: Readonly<Record<string, string>> = {
 const NO_TIME = ' '.repeat(new Date(0).toISOString().length)
 const line = (at: string, what: string): string => `  ${at}  ${what}`
 
-/** The state, then what happened, oldest first, then what it can be by now. */
+/** The state, then the events, oldest first, then the possible explanations. */
 export function shownMessage(state: MessageState): string {
   const sentMs = timeOf(state.id)
   const sent = sentMs === undefined ? [] : [line(new Date(sentMs).toISOString(), 'sent (the time in the id)')]

@@ -1,11 +1,11 @@
-// What the inbox tells about a message, and which explanations it leaves: for GET /messages/{id} and the program `message`.
+// The state of a message from its inbox entries, and the remaining explanations, for GET /messages/{id} and the program `message`.
 import type { messageStatus, RecordedVerdict } from '@ims/messaging'
 import type { z } from 'zod'
 
 /** The clocks of producer and database may differ: only what is older by more than this counts as older. */
 const CLOCKS_DIFFER_MAX_MS = 60_000
 
-/** `redrivenBefore`: of a refusal after which the message was put back, the time at which it was judged again. */
+/** `redrivenBefore`: for a refusal after which the message was redriven, the time of the next decision. */
 export type Decision = RecordedVerdict & { readonly redrivenBefore?: string }
 
 export type MessageState =
@@ -24,19 +24,19 @@ export type MessageState =
       readonly at: string
       readonly reason: string
       readonly error: string
-      /** What can have become of it since. */
+      /** What may have happened to it since. */
       readonly possible: readonly string[]
       readonly history: readonly Decision[]
     }
   | {
       readonly id: string
       readonly state: 'unknown'
-      /** When the message was sent, if its id tells. */
+      /** When the message was sent, if its id contains the time. */
       readonly sentAt?: string
       readonly possible: readonly string[]
     }
 
-/** That it was applied counts, else the newest verdict; all of them are the history. */
+/** If it was applied once, that counts; else the newest outcome. All of them are the history. */
 export function stateOf(
   id: string,
   { verdicts, remembersSince }: z.output<(typeof messageStatus)['reply']>,
@@ -46,7 +46,7 @@ export function stateOf(
   const history = verdicts.map((verdict) => decision(verdict, verdicts))
   const { queue, at, error, outcome, redrives } = last
   if (error === null) return { id, state: 'applied', queue, at, outcome, history }
-  // Who puts a message back does not hear of refusals: it is dead-lettered again.
+  // A redrive does not acknowledge refusals, so the message is dead-lettered again.
   const possible = [...(redrives === 0 ? ['told'] : []), 'dead-letter', 'redriven', 'discarded']
   return { id, state: 'refused', queue, at, reason: outcome, error, possible, history }
 }

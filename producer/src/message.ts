@@ -1,4 +1,4 @@
-// The program `message`: where one message is, by its id, as a time line; in this image or by `npm run message`. docs/api.md
+// The program `message`: shows the state of one message, by its id, as a timeline. Runs in this image or by `npm run message`. See docs/api.md.
 import {
   BadReply,
   Misconfigured,
@@ -17,10 +17,10 @@ import { stateOf } from './message-state.ts'
 const USAGE = `usage: npm run message -- <id>
 Exit codes: 0 applied · 2 refused · 3 unknown · 64 wrong arguments · 69 no answer · 78 wrong configuration · 130 interrupted`
 
-/** Also in docs/api.md. 1 is for what nobody expected. */
+/** Also in docs/api.md. 1 is for unexpected errors. */
 const CODE = { applied: 0, refused: 2, unknown: 3, help: 0, usage: 64, noAnswer: 69, interrupted: 130 } as const
 
-/** For connecting, and then for the answer of consumer four. */
+/** For connecting, and then for the reply of consumer four. */
 const CONNECT_WITHIN_MS = 10_000
 const ANSWER_WITHIN_MS = 10_000
 

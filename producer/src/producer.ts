@@ -1,15 +1,19 @@
-// The HTTP interface: which path is served by what. Knows no infrastructure: the broker is handed in.
+// The HTTP interface: the route of each path. It knows no infrastructure: the broker is passed in.
 import type { RequestListener } from 'node:http'
 import express, { type Express, type RequestHandler } from 'express'
-import { accessLog } from './access-log.ts'
-import { authenticate, authorise } from './authorisation.ts'
 import type { Dependencies } from './dependencies.ts'
-import { limitRequests, limitWaits } from './in-hand.ts'
-import { limitsOf } from './limits.ts'
-import { wantedBy } from './listing-query.ts'
-import { methodNotAllowed, notFound, problemHandler } from './problem.ts'
-import { limitRate } from './rate-limit.ts'
-import { refuseForeign } from './refuse-foreign.ts'
+import { accessLog } from './http/access-log.ts'
+import { authenticate, authorise } from './http/authorisation.ts'
+import { InFlight } from './http/idempotency-key.ts'
+import { limitRequests, limitWaits } from './http/in-hand.ts'
+import { limitsOf } from './http/limits.ts'
+import { methodNotAllowed, notFound, problemHandler } from './http/problem.ts'
+import { limitRate } from './http/rate-limit.ts'
+import { refuseForeign } from './http/refuse-foreign.ts'
+import { securityHeaders } from './http/security-headers.ts'
+import { shortCut } from './http/short-cut.ts'
+import { type Handler, middleware, type Step } from './http/step.ts'
+import { wantedBy } from './listing/listing-query.ts'
 import { createItemRoute } from './routes/create-item.ts'
 import { deadLettersRouter } from './routes/dead-letters.ts'
 import { headRoute } from './routes/head.ts'
@@ -19,14 +23,11 @@ import { movementsRoute } from './routes/movements.ts'
 import { orderProcessingRoute } from './routes/order-processing.ts'
 import { stockAdjustmentRoute } from './routes/stock-adjustment.ts'
 import { stockManagementRoute } from './routes/stock-management.ts'
-import { securityHeaders } from './security-headers.ts'
-import { shortCut } from './short-cut.ts'
-import { type Handler, middleware, type Step } from './step.ts'
 
-/** What a server is given, and where its routes can be read. */
+/** The request handler for a server, and the list of its routes. */
 export type App = RequestListener & Pick<Express, 'router'>
 
-/** Makes the application of the four routes, on Express. Every error is answered as `application/problem+json` (RFC 9457). */
+/** Creates the application with the four routes, on Express. Every error becomes `application/problem+json` (RFC 9457). */
 export function createApp(dependencies: Dependencies): App {
   const {
     service,
@@ -43,11 +44,11 @@ export function createApp(dependencies: Dependencies): App {
   app.set('query parser', 'simple')
   if (config.trustProxy !== undefined) app.set('trust proxy', config.trustProxy)
 
-  const takeWait = limitWaits(limits)
+  const commands = { ...dependencies, takeWait: limitWaits(limits), inFlight: new InFlight() }
   const post: Record<string, Handler> = {
-    '/create_item': createItemRoute({ ...dependencies, takeWait }),
-    '/stock_management': stockManagementRoute({ ...dependencies, takeWait }),
-    '/stock_adjustment': stockAdjustmentRoute({ ...dependencies, takeWait }),
+    '/create_item': createItemRoute(commands),
+    '/stock_management': stockManagementRoute(commands),
+    '/stock_adjustment': stockAdjustmentRoute(commands),
   }
   const healthcheck = healthcheckRoute(dependencies)
   const listing = orderProcessingRoute({ ...dependencies, limits })
@@ -69,7 +70,7 @@ export function createApp(dependencies: Dependencies): App {
     authenticate(keysNow),
   ]
   const then: Step[] = [refuseForeign(dependencies.servedHosts), authorise(keysNow)]
-  // Else a client is an address, and has no more requests in hand than connections.
+  // Otherwise a client is an address, and has at most as many requests in flight as connections.
   if (keysNow() !== undefined || config.trustProxy !== undefined) then.push(limitRequests(limits))
   const isLimited = config.rateLimitPerMinute > 0
   app.use(first.map(middleware))
@@ -93,11 +94,11 @@ export function createApp(dependencies: Dependencies): App {
       .all(methodNotAllowed(allow))
   }
   const { deadLetters } = dependencies
-  if (deadLetters) app.use('/dead_letters', deadLettersRouter(deadLetters, { ...dependencies, takeWait }))
+  if (deadLetters) app.use('/dead_letters', deadLettersRouter(deadLetters, commands))
   app.use(notFound)
   const failed = problemHandler(service.log)
   app.use(failed)
-  // What needs Express's own reading of a request is left to it.
+  // Requests that need Express's own parsing are passed to it.
   if (isLimited || config.trustProxy !== undefined || !isShort) return app
   const handlers = {
     POST: new Map(Object.entries(post)),

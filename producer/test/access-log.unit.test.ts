@@ -4,6 +4,8 @@ import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
 import { apple, appUnderTest, failing } from './app-under-test.ts'
 
+type Agent = ReturnType<typeof request>
+
 describe('the access log', () => {
   it.each(['a', 'A-1_b.2', 'x'.repeat(128)])('keeps the request id %.20s', async (id) => {
     const { app } = appUnderTest()
@@ -11,14 +13,17 @@ describe('the access log', () => {
     expect(response.headers['x-request-id']).toBe(id)
   })
 
-  it.each([undefined, '', 'a b', 'a;b', 'é', 'x'.repeat(129), '{"a":1}'])('makes one instead of %.20s', async (id) => {
-    const { app } = appUnderTest()
-    const sending = request(app).get('/healthcheck')
-    const response = await (id === undefined ? sending : sending.set('X-Request-Id', id))
-    expect(response.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/)
-  })
+  it.each([undefined, '', 'a b', 'a;b', 'é', 'x'.repeat(129), '{"a":1}'])(
+    'creates one instead of %.20s',
+    async (id) => {
+      const { app } = appUnderTest()
+      const sending = request(app).get('/healthcheck')
+      const response = await (id === undefined ? sending : sending.set('X-Request-Id', id))
+      expect(response.headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/)
+    },
+  )
 
-  it('gives an id to every answer, whatever its status', async () => {
+  it('sets an id on every response, whatever its status', async () => {
     const { app } = appUnderTest()
     for (const response of [
       await request(app).get('/nothing'),
@@ -35,6 +40,7 @@ describe('the access log', () => {
     const response = await request(app).post('/create_item?x=secret').set('X-Request-Id', 'r-1').send(apple)
     const line = {
       requestId: 'r-1',
+      address: '127.0.0.1',
       messageId: response.headers['message-id'],
       method: 'POST',
       route: '/create_item',
@@ -60,7 +66,7 @@ describe('the access log', () => {
     expect(measured.every(({ value }) => value > 0 && value < 60)).toBe(true)
   })
 
-  it('measures methods that nobody knows as one: a client cannot make series', async () => {
+  it('measures all unknown methods as one, so that a client cannot create time series', async () => {
     const { app, measured } = appUnderTest()
     const agent = request(app)
     await agent.post('/healthcheck')
@@ -84,5 +90,35 @@ describe('the access log', () => {
     expect(counted.filter(({ metric }) => metric === 'http_requests_failed')).toEqual([
       { metric: 'http_requests_failed', value: 1, labels: { route: '/create_item', ...expected } },
     ])
+  })
+
+  it.each([
+    ['unmatched', '404', 'not-found', (agent: Agent) => agent.get('/nothing')],
+    ['/healthcheck', '405', 'method-not-allowed', (agent: Agent) => agent.put('/healthcheck')],
+    ['/create_item', '400', 'invalid-body', (agent: Agent) => agent.post('/create_item').send({})],
+    ['/healthcheck', '400', 'malformed', (agent: Agent) => agent.get(`/healthcheck?${'&'.repeat(1_001)}`)],
+  ])('tells who sent a bad request to %s, and why it was refused with %s: %s', async (route, status, reason, send) => {
+    const { app, lines } = appUnderTest()
+    await send(request(app))
+    expect(lines).toMatchObject([
+      { level: 'info', fields: { address: '127.0.0.1', route, status: Number(status), reason } },
+    ])
+  })
+
+  it('logs one warning for a failed request, with the details that the client does not get', async () => {
+    const { app, lines } = appUnderTest({ broker: failing(new NotAccepted('blocked', 'memory alarm')) })
+    await request(app).post('/create_item').send(apple)
+    expect(lines).toMatchObject([
+      { level: 'warn', message: 'request', fields: { status: 503, reason: 'blocked', error: 'memory alarm' } },
+    ])
+  })
+
+  it.each([
+    ['that a trusted proxy names', { TRUST_PROXY: 'loopback' }, '203.0.113.7'],
+    ['of the other end where no proxy is trusted', {}, '127.0.0.1'],
+  ])('has the address %s', async (_, environment, address) => {
+    const { app, lines } = appUnderTest({ environment })
+    await request(app).get('/healthcheck').set('X-Forwarded-For', '203.0.113.7')
+    expect(lines).toMatchObject([{ fields: { address } }])
   })
 })

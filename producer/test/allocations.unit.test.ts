@@ -1,4 +1,5 @@
-// How much is allocated for a request, without what Node allocates on the socket: collecting it is the largest part of its cost.
+// Limits the allocation per request, without what Node allocates on the socket, because garbage collection is the
+// largest part of its cost.
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { expect, it } from '@jest/globals'
@@ -37,7 +38,7 @@ function serving(method: string, url: string, body?: string): () => Promise<void
 
 const quiet = () => ({ debug() {}, info() {}, warn() {}, error() {} })
 
-// A quarter above what was measured: 9,500 and 14,800. Through Express's router it is 15,600 and 19,400.
+// A quarter above the measured 9,500 and 14,800. Through Express's router it is 15,600 and 19,400.
 it.each([
   ['GET', '/healthcheck', undefined, 12_000],
   ['POST', '/create_item', JSON.stringify(apple), 18_000],

@@ -1,11 +1,11 @@
-// Keys are rotated by changing the file of API_KEYS_FILE; the keys in its good lines are valid, and no others.
+// Keys are rotated by changing the file of API_KEYS_FILE. Only the keys in its valid lines are accepted.
 import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { readKeys } from '../src/api-keys.ts'
-import { type WatchedKeys, watchApiKeys } from '../src/api-keys-file.ts'
+import { readKeys } from '../src/http/api-keys.ts'
+import { type WatchedKeys, watchApiKeys } from '../src/http/api-keys-file.ts'
 import { appUnderTest } from './app-under-test.ts'
 
 const LOOK_EVERY_MS = 50
@@ -65,7 +65,7 @@ describe('API_KEYS_FILE', () => {
     ])
   })
 
-  it('makes all keys invalid when it is gone, and says nothing any more once it is right again', async () => {
+  it('makes all keys invalid when it is deleted, and reports no error once it is valid again', async () => {
     begin(line('old', '1'))
     rmSync(file)
     await until(() => under.lines.some(({ level }) => level === 'error'))
@@ -79,7 +79,7 @@ describe('API_KEYS_FILE', () => {
   it.each([
     [undefined, 'not set: everybody on this machine'],
     ['open', 'open: everybody who can reach the HTTP port'],
-  ] as const)('is what one warning line asks for when there are no keys (%s)', (keys, who) => {
+  ] as const)('is suggested in one warning line when there are no keys (%s)', (keys, who) => {
     watched = watchApiKeys(keys, under.service)
     expect(said()).toEqual([`warn: API_KEYS is ${who} may use the API, all but /dead_letters`])
     expect(watched.keysNow()).toBeUndefined()

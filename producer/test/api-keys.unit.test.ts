@@ -1,13 +1,13 @@
 // API keys: the lines that define them, and how a presented one is found.
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
-import { holderOf, keysOrOpen, readKeys } from '../src/api-keys.ts'
+import { holderOf, keysOrOpen, readKeys } from '../src/http/api-keys.ts'
 
 const sha256 = (key: string) => createHash('sha256').update(key).digest('hex')
 const problemsOf = (text: string) => keysOrOpen.safeParse(text).error?.issues.map(({ message }) => message)
 
 describe('the lines of API_KEYS', () => {
-  it('each name a key, its scopes and its SHA-256, between comments and empty lines', () => {
+  it('each contain a name, scopes and a SHA-256, between comments and empty lines', () => {
     const keys = readKeys(
       `# shop\n\nshop  read,write\t${sha256('one')}\r\nops admin ${sha256('two').toUpperCase()}\n`,
     ).keys
@@ -17,7 +17,7 @@ describe('the lines of API_KEYS', () => {
     ])
   })
 
-  it('may stand on one line, between semicolons', () => {
+  it('may be on one line, separated by semicolons', () => {
     expect(readKeys(`a read ${sha256('1')}; b write ${sha256('2')};`).keys).toHaveLength(2)
   })
 
@@ -31,11 +31,11 @@ describe('the lines of API_KEYS', () => {
     [`shop , ${sha256('one')}`, 'line 1: the scopes may be read, write, admin'],
     ['shop read the-key-itself', 'line 1: the third part must be the SHA-256'],
     [`a read ${sha256('one')}\nb read ${sha256('one')}`, 'line 2: this SHA-256 is there already'],
-  ])('are refused when they are %j', (text, sentence) => {
+  ])('are rejected when they are %j', (text, sentence) => {
     expect(problemsOf(text)).toEqual([expect.stringContaining(sentence)])
   })
 
-  it('are not quoted in what is said about them', () => {
+  it('are not quoted in error messages', () => {
     expect(problemsOf('shop read ims_secret\nims_secret')?.join()).not.toContain('ims_secret')
   })
 })
@@ -43,15 +43,15 @@ describe('the lines of API_KEYS', () => {
 describe('a presented key', () => {
   const keys = readKeys(`a read ${sha256('one')}\nb admin ${sha256('two')}\na write ${sha256('three')}`).keys
 
-  it('is found by its hash, wherever it stands', () => {
+  it('is found by its hash, in any position', () => {
     expect(['one', 'two', 'three'].map((key) => holderOf(key, keys)?.name)).toEqual(['a', 'b', 'a'])
   })
 
-  it('brings the scopes of its own line, also when two lines have one name', () => {
+  it('has the scopes of its own line, even when two lines have one name', () => {
     expect([...(holderOf('three', keys)?.scopes ?? [])]).toEqual(['write'])
   })
 
-  it.each(['', 'One', 'one ', sha256('one'), 'x'.repeat(100)])("is nobody's when it is %j", (key) => {
+  it.each(['', 'One', 'one ', sha256('one'), 'x'.repeat(100)])('is unknown when it is %j', (key) => {
     expect(holderOf(key, keys)).toBeUndefined()
   })
 })

@@ -1,10 +1,10 @@
-// The producer's application on a broker in memory, with everything it logs and measures at hand.
+// The producer's application on an in-memory broker, with access to its logs and metrics.
 import { createHash } from 'node:crypto'
 import { type Broker, consumerEnvironment, contracts, type Delivery, type Outcome, type Service } from '@ims/messaging'
 import { InMemoryRabbitmq, quietService } from '@ims/messaging/testing'
 import request from 'supertest'
 import { httpEnvironment } from '../src/config.ts'
-import { type Limits, limitsOf } from '../src/limits.ts'
+import { type Limits, limitsOf } from '../src/http/limits.ts'
 import { type App, createApp } from '../src/producer.ts'
 
 export const consumerConfig = consumerEnvironment.parse({})
@@ -13,10 +13,10 @@ export const apple = { sku: 'IB123456789', name: 'Tropicana Apple Juice', label:
 interface Options {
   /** Environment variables that differ from their defaults. */
   readonly environment?: Record<string, string>
-  /** Parts of the broker that behave otherwise. */
+  /** Parts of the broker to replace. */
   readonly broker?: Partial<Pick<Broker, 'publisher' | 'requester'>>
   readonly stopping?: AbortSignal
-  /** Limits that differ from those that the memory gives. */
+  /** Limits that differ from those derived from memory. */
   readonly limits?: Partial<Limits>
   readonly isShort?: boolean
 }
@@ -51,7 +51,7 @@ export function appUnderTest({
     limits: { ...limitsOf(config), ...limits },
     isShort,
   })
-  /** What lies on a queue, parsed. */
+  /** The messages on a queue, parsed. */
   const sent = (queue: string): unknown[] =>
     rabbitmq.messages(queue).map(({ content }) => JSON.parse(content.toString()))
   return { app, config, service, rabbitmq, sent, lines, measured, counted }
@@ -59,19 +59,19 @@ export function appUnderTest({
 
 export const ADMIN_KEY = 'the key of an admin'
 
-/** What makes a key of scope admin valid. */
+/** Makes a key of scope admin valid. */
 export const adminEnvironment = { API_KEYS: `admin admin ${createHash('sha256').update(ADMIN_KEY).digest('hex')}` }
 
 /** A client that presents that key. */
 export const asAdmin = (app: App) => request.agent(app).set('X-API-Key', ADMIN_KEY)
 
-/** A publisher and a requester that fail with `error` whatever they are asked. */
+/** A publisher and a requester that always fail with `error`. */
 export function failing(error: Error): Pick<Broker, 'publisher' | 'requester'> {
   const fail = () => Promise.reject(error)
   return { publisher: { publish: fail }, requester: { request: fail, command: fail } }
 }
 
-/** A handler that gives the same outcome to every message, and notes the bodies. */
+/** A handler that returns the same outcome for every message, and records the bodies. */
 export function always<Result>(outcome: Outcome<Result>, seen: unknown[] = []) {
   return async (deliveries: readonly Delivery[]) => {
     seen.push(...deliveries.map(({ body }) => body))
@@ -81,7 +81,7 @@ export function always<Result>(outcome: Outcome<Result>, seen: unknown[] = []) {
 
 export const JSON_TYPE = 'application/json'
 
-/** Posts a body as it is to an application of its own. */
+/** Posts a raw body to its own application. */
 export function post(body: Buffer | string, type = JSON_TYPE, path = '/create_item') {
   const under = appUnderTest()
   const response = request(under.app)

@@ -1,9 +1,9 @@
-// Who may pass: no key, a wrong one, one without the scope; and what stays closed when there are no keys at all.
+// Authorisation: no key, a wrong one, one without the scope, and what stays closed when no keys are configured.
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
-import { readKeys } from '../src/api-keys.ts'
-import { SCOPE_OF } from '../src/authorisation.ts'
+import { readKeys } from '../src/http/api-keys.ts'
+import { SCOPE_OF } from '../src/http/authorisation.ts'
 import { createApp } from '../src/producer.ts'
 import { apple, appUnderTest } from './app-under-test.ts'
 
@@ -14,7 +14,7 @@ const bodyOf = (method: string) => (method === 'post' ? apple : undefined)
 const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_processing']
 const isEmpty = ({ sent }: ReturnType<typeof appUnderTest>) => QUEUES.every((queue) => sent(queue).length === 0)
 
-/** Each request of the API, with the scope that it takes. */
+/** Each request of the API, with the scope that it requires. */
 const REQUESTS = [
   ['get', '/healthcheck', 'read'],
   ['head', '/healthcheck', 'read'],
@@ -81,18 +81,18 @@ describe('with API_KEYS', () => {
     { 'X-API-Key': '' },
     { Authorization: 'Bearer wrong', 'X-API-Key': 'key-read' },
     { Authorization: `Bearer ${sha256('key-read')}` },
-  ])('is 401 to the headers %j', async (headers) => {
+  ])('returns 401 for the headers %j', async (headers) => {
     const under = keyed()
     const response = await request(under.app).get('/healthcheck').set(headers)
     expect(response.status).toBe(401)
     expect(isEmpty(under)).toBe(true)
   })
 
-  it.each([{ Authorization: 'bearer   key-read' }, { 'X-API-Key': 'key-read' }])('takes %j', async (headers) => {
+  it.each([{ Authorization: 'bearer   key-read' }, { 'X-API-Key': 'key-read' }])('accepts %j', async (headers) => {
     expect((await request(keyed().app).get('/healthcheck').set(headers)).status).toBe(200)
   })
 
-  it('writes the name of the key in the access log, and the key nowhere', async () => {
+  it('writes the name of the key to the access log, and never the key', async () => {
     const { app, lines } = keyed()
     await request(app).get('/healthcheck').set('Authorization', 'Bearer key-read')
     await request(app).get('/healthcheck').set('Authorization', 'Bearer key-wrong')
@@ -103,11 +103,11 @@ describe('with API_KEYS', () => {
     expect(JSON.stringify(lines)).not.toMatch(/key-(read|wrong)/)
   })
 
-  it('answers OPTIONS to everybody: browsers ask so without a key', async () => {
+  it('answers OPTIONS to everybody, because browsers send it without a key', async () => {
     expect((await request(keyed().app).options('/create_item')).status).toBe(200)
   })
 
-  it('takes an old and a new key of one name together, and each change at once', async () => {
+  it('accepts an old and a new key with one name together, and applies each change at once', async () => {
     const under = appUnderTest()
     const line = (key: string) => `shop read ${sha256(key)}`
     let keys = readKeys(line('old')).keys
@@ -137,19 +137,19 @@ describe('without API_KEYS', () => {
 })
 
 describe('the table of scopes', () => {
-  it('names every path that the application serves', () => {
+  it('contains every path that the application serves', () => {
     const { app } = appUnderTest()
     const paths = app.router.stack.flatMap(({ route }) => (route ? [route.path] : []))
     expect(paths.length).toBeGreaterThanOrEqual(4)
     for (const path of paths) expect(Object.keys(SCOPE_OF)).toContain(path.replace('/:id', ''))
   })
 
-  it.each(['read', 'write'])('keeps dead letters from scope %s', async (scope) => {
+  it.each(['read', 'write'])('denies dead letters to scope %s', async (scope) => {
     const response = await request(keyed().app).get('/dead_letters/create_item').set('X-API-Key', `key-${scope}`)
     expect(response.status).toBe(403)
   })
 
-  it('lets scope admin pass to what is below /dead_letters, and nothing else', async () => {
+  it('lets scope admin use everything below /dead_letters, and nothing else', async () => {
     const { app } = keyed()
     const ask = async (path: string) => (await request(app).get(path).set('X-API-Key', 'key-admin')).status
     expect([401, 403]).not.toContain(await ask('/dead_letters'))

@@ -1,9 +1,9 @@
-// Bodies that are refused, and with which words.
+// Rejected bodies, with the messages that the client gets.
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
 import { apple, appUnderTest, JSON_TYPE, post } from './app-under-test.ts'
 
-describe('a body that is refused', () => {
+describe('a rejected body', () => {
   it.each([undefined, 'text/plain', 'application/x-www-form-urlencoded', 'application/jsonp', 'text/json', 'json'])(
     'is of type %s: 415',
     async (type) => {
@@ -19,7 +19,7 @@ describe('a body that is refused', () => {
     },
   )
 
-  it('is compressed: 415, and says that plain ones are taken', async () => {
+  it('is compressed: 415, and says that only plain ones are accepted', async () => {
     const { app, sent } = appUnderTest()
     const response = await request(app).post('/create_item').set('Content-Encoding', 'gzip').send(apple)
     expect(response.status).toBe(415)
@@ -51,7 +51,7 @@ describe('a body that is refused', () => {
   })
 
   it.each(['null', '5', '"x"', 'true', '[1,2]', `${'['.repeat(50_000)}${']'.repeat(50_000)}`])(
-    'is another value than an object: 400 (%.20s)',
+    'is not an object: 400 (%.20s)',
     async (body) => {
       for (const path of ['/create_item', '/stock_management']) {
         const { response, sent } = post(body, JSON_TYPE, path)
@@ -64,7 +64,7 @@ describe('a body that is refused', () => {
     },
   )
 
-  it('lacks members: 400 that names every one of them', async () => {
+  it('lacks members: 400 that names each of them', async () => {
     const { response } = post('{"__proto__": {"sku": "a", "name": "b"}}')
     const { status, body } = await response
     expect(status).toBe(400)
@@ -104,7 +104,7 @@ describe('a body that is refused', () => {
     ['quantity', '2.5'],
     ['quantity', 'x'],
     ['quantity', 2_147_483_648],
-  ])('has a %s that does not do (%j): 400 that names it', async (member, value) => {
+  ])('has an invalid %s (%j): 400 that names it', async (member, value) => {
     const { response, sent } = post(JSON.stringify({ ...apple, [member]: value }))
     const { status, body } = await response
     expect(status).toBe(400)
@@ -128,13 +128,13 @@ describe('a body that is refused', () => {
     expect(problem.errors).toEqual([{ path: 'price', message: expect.any(String) }])
   })
 
-  it('deletes nothing for a sku that is a number: 400', async () => {
+  it('has a number as sku: 400, and deletes nothing', async () => {
     const { response, sent } = post('{"sku": 0}', JSON_TYPE, '/stock_management')
     expect((await response).status).toBe(400)
     expect(sent('stock_management')).toEqual([])
   })
 
-  it('is larger than the limit: 413, and the client reads it', async () => {
+  it('is larger than the limit: 413, and the client receives it', async () => {
     const { response, sent } = post(JSON.stringify({ ...apple, name: 'x'.repeat(5_000_000) }))
     const { status, body } = await response
     expect(status).toBe(413)

@@ -1,4 +1,4 @@
-// Bodies that are taken as JSON, in every type and encoding that the Python suite took.
+// Bodies that are accepted as JSON, in every type and encoding that the Python suite accepted.
 import { describe, expect, it } from '@jest/globals'
 import { apple, post } from './app-under-test.ts'
 
@@ -11,7 +11,7 @@ const utf32 = (text: string, order: 'LE' | 'BE') => {
   return bytes
 }
 
-describe('a body that is taken', () => {
+describe('an accepted body', () => {
   it.each([
     'application/json',
     'APPLICATION/JSON',
@@ -44,7 +44,7 @@ describe('a body that is taken', () => {
     expect(sent('create_item')).toEqual([item])
   })
 
-  it('may have members that are given twice: the last counts', async () => {
+  it('may have repeated members: the last one counts', async () => {
     const { response, sent } = post(`{"sku":"first",${json.slice(1)}`)
     expect((await response).status).toBe(200)
     expect(sent('create_item')).toEqual([item])
@@ -56,7 +56,7 @@ describe('a body that is taken', () => {
     expect((await response).status).toBe(200)
   })
 
-  it('may carry __proto__, constructor and deep nesting beside the item without effect', async () => {
+  it('may contain __proto__, constructor and deep nesting beside the item without effect', async () => {
     const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`
     const more = '"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}'
     const { response, sent } = post(`{${more},"deep":${deep},${JSON.stringify(apple).slice(1)}`)

@@ -1,7 +1,7 @@
-// Bodies as they may come over the wire: in chunks, announced, without end.
+// Bodies as they arrive on the wire: chunked, announced, incomplete.
 import { connect } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { type Listening, listen } from '../src/server.ts'
+import { type Listening, listen } from '../src/http/server.ts'
 import { apple, appUnderTest } from './app-under-test.ts'
 import { exchange } from './wire.ts'
 
@@ -40,14 +40,14 @@ describe('a body on the wire', () => {
     expect(under.sent('create_item')).toEqual([apple])
   })
 
-  it('is refused at the limit when it comes in chunks', async () => {
+  it('is rejected at the limit when it is chunked', async () => {
     const chunk = `fa00\r\n${'x'.repeat(64_000)}\r\n`
     const received = await exchange(server.port, [head('Transfer-Encoding: chunked'), chunk, chunk, '0\r\n\r\n'])
     expect(received).toMatch(/^HTTP\/1\.1 413 /)
     expect(under.sent('create_item')).toEqual([])
   })
 
-  it('sends nothing when the client goes away in the middle of it', async () => {
+  it('sends no message when the client disconnects in the middle of it', async () => {
     const half = head(`Content-Length: ${json.length}`) + json.slice(0, 20)
     const socket = connect(server.port, '127.0.0.1')
     socket.write(half)

@@ -1,4 +1,4 @@
-// The success answers of the Python suite, and the messages behind them.
+// The successful responses of the Python suite, and the messages that they send.
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
 import { apple, appUnderTest } from './app-under-test.ts'
@@ -47,7 +47,7 @@ describe('a command', () => {
     expect(sent('create_item')).toEqual([{ ...apple, ...stored }])
   })
 
-  it.each(['', 'SKU-7 ', ' SKU-8', 'SKU\t1', 'a\u0000', null])('sends the sku %j of a delete as it is', async (sku) => {
+  it.each(['', 'SKU-7 ', ' SKU-8', 'SKU\t1', 'a\u0000', null])('sends the sku %j of a delete verbatim', async (sku) => {
     const { app, sent } = appUnderTest()
     expect((await request(app).post('/stock_management').send({ sku })).status).toBe(200)
     expect(sent('stock_management')).toEqual([{ sku }])
@@ -62,21 +62,21 @@ describe('a command', () => {
     expect(sent('create_item')).toEqual([apple])
   })
 
-  it('names the message it sent', async () => {
+  it('returns the id of the message it sent', async () => {
     const { app, rabbitmq } = appUnderTest()
     const response = await request(app).post('/create_item').send(apple)
     expect(response.headers['message-id']).toMatch(/^[0-9a-f-]{36}$/)
     expect(rabbitmq.messages('create_item')[0]?.properties.messageId).toBe(response.headers['message-id'])
   })
 
-  it('asks for no reply unless the client wants to wait', async () => {
+  it('requests no reply unless the client wants to wait', async () => {
     const { app, rabbitmq } = appUnderTest()
     const response = await request(app).post('/create_item').send(apple)
     expect(response.headers).not.toHaveProperty('preference-applied')
     expect(rabbitmq.messages('create_item')[0]?.properties.replyTo).toBeUndefined()
   })
 
-  it('gives away neither its framework nor an entity tag', async () => {
+  it('reveals neither its framework nor an entity tag', async () => {
     const { app } = appUnderTest()
     const { headers } = await request(app).get('/healthcheck')
     expect(headers).not.toHaveProperty('x-powered-by')

@@ -7,10 +7,10 @@ import { seedContracts } from '@ims/messaging'
 import { InvalidEnvironment, MemoryBudget, parseEnvironment } from '@ims/runtime'
 import { afterAll, describe, expect, it } from '@jest/globals'
 import { httpEnvironment, mustBeLocked } from '../src/config.ts'
-import { limitsOf } from '../src/limits.ts'
+import { limitsOf } from '../src/http/limits.ts'
 
 describe('the environment of the producer', () => {
-  it('listens on 127.0.0.1:5000 and waits for all four consumers, unless told otherwise', () => {
+  it('listens on 127.0.0.1:5000 and waits for all four consumers by default', () => {
     const config = httpEnvironment.parse({})
     expect(config).toMatchObject({ host: '127.0.0.1', port: 5000, waitFor: seedContracts, bodyMostBytes: 102_400 })
     expect(httpEnvironment.parse({ WAIT_FOR_CONSUMERS: 'false' }).waitFor).toEqual([])
@@ -24,7 +24,7 @@ describe('the environment of the producer', () => {
     ['RPC_TIMEOUT_MS', '0'],
     ['LIST_PAGE_ITEMS', '5001'],
     ['PREFER_WAIT_MOST_S', '-1'],
-  ])('refuses %s=%s', (name, value) => {
+  ])('rejects %s=%s', (name, value) => {
     const { error } = httpEnvironment.safeParse({ [name]: value })
     expect(error?.issues.map(({ path }) => path)).toEqual([[name]])
   })
@@ -33,7 +33,7 @@ describe('the environment of the producer', () => {
 const KEY_LINE = `shop read ${createHash('sha256').update('key').digest('hex')}`
 const MIB = 1_048_576
 
-describe('the door of the producer', () => {
+describe('access to the producer', () => {
   const parse = (env: NodeJS.ProcessEnv) => parseEnvironment({ http: httpEnvironment }, env).http
   const directory = mkdtempSync(join(tmpdir(), 'ims-keys-'))
   afterAll(() => rmSync(directory, { recursive: true }))
@@ -52,15 +52,15 @@ describe('the door of the producer', () => {
     }
   }
 
-  it.each(['', ' ', '# none\n'])('stays shut when API_KEYS is %j, which is no list and not the word', (API_KEYS) => {
+  it.each(['', ' ', '# none\n'])('is denied when API_KEYS is %j, which is neither a list nor "open"', (API_KEYS) => {
     expect(problemsOf({ API_KEYS })).toEqual([expect.stringContaining('API_KEYS: has no key in it')])
   })
 
-  it('stays shut when API_KEYS_FILE is empty', () => {
+  it('is denied when API_KEYS_FILE is empty', () => {
     expect(problemsOf({ API_KEYS_FILE: fileWith('') })).toEqual([expect.stringContaining('API_KEYS: has no key in it')])
   })
 
-  it.each(['0.0.0.0', '::', '10.0.0.1'])('must be locked, or opened by the word, on %s', (HTTP_HOST) => {
+  it.each(['0.0.0.0', '::', '10.0.0.1'])('needs keys or API_KEYS=open on %s', (HTTP_HOST) => {
     expect(problemsOf({ HTTP_HOST })).toEqual([
       `HTTP_HOST=${HTTP_HOST} is not a loopback address: set API_KEYS, or API_KEYS=open to let everybody in`,
     ])
@@ -68,18 +68,18 @@ describe('the door of the producer', () => {
     expect(problemsOf({ HTTP_HOST, API_KEYS: KEY_LINE })).toEqual([])
   })
 
-  it.each(['127.0.0.1', '127.9.9.9', '::1', 'localhost'])('may be open without a word on %s', (HTTP_HOST) => {
+  it.each(['127.0.0.1', '127.9.9.9', '::1', 'localhost'])('may be open without API_KEYS on %s', (HTTP_HOST) => {
     expect(problemsOf({ HTTP_HOST })).toEqual([])
   })
 
-  it('takes a file of keys in place of the word, or of nothing', () => {
+  it('accepts a key file in place of "open", or of nothing', () => {
     const API_KEYS_FILE = fileWith(KEY_LINE)
     for (const API_KEYS of ['open', '', undefined])
       expect(parse({ API_KEYS_FILE, ...(API_KEYS === undefined ? {} : { API_KEYS }) }).apiKeys).toHaveLength(1)
     expect(problemsOf({ API_KEYS_FILE, API_KEYS: KEY_LINE })).toEqual([expect.stringContaining('choose one')])
   })
 
-  it('is for local names alone without keys on loopback, and for those of the list', () => {
+  it('is limited to local names without keys on loopback, and to those in the list', () => {
     expect([...(parse({}).servedHosts ?? [])]).toEqual(['localhost', '127.0.0.1', '[::1]'])
     expect(parse({ HTTP_ALLOWED_HOSTS: 'Shop.example, b' }).servedHosts).toContain('shop.example')
     expect(parse({ API_KEYS: KEY_LINE }).servedHosts).toBeUndefined()
@@ -91,7 +91,7 @@ describe('the limits of the producer', () => {
   const limits = (env: Record<string, string>, mib = 256) =>
     limitsOf(httpEnvironment.parse(env), new MemoryBudget('producer', mib * MIB))
 
-  it('follow from its memory', () => {
+  it('derive from its memory', () => {
     const [small, large] = [limits({}), limits({}, 1_024)]
     expect(small.connectionsMax).toBeGreaterThan(1_000)
     for (const name of ['connectionsMax', 'heldMaxBytes', 'requestsMax', 'waitsMax'] as const)
@@ -108,7 +108,7 @@ describe('the limits of the producer', () => {
       { HTTP_BODY_MOST_BYTES: '10000000' },
       /^HTTP_BODY_MOST_BYTES=10000000 does not fit into 256 MiB of memory: set at most \d+, /,
     ],
-  ])('refuse what does not fit, in one sentence: %j', (env, sentence) => {
+  ])('reject what does not fit, in one sentence: %j', (env, sentence) => {
     expect(() => limits(env)).toThrow(sentence)
     expect(() => limits(env, 4_096)).not.toThrow()
   })

@@ -1,4 +1,4 @@
-// Consumer four as a listing meets it: ours, which answers in pages, and a Python peer's, which sends everything.
+// Fake consumers four: ours, which returns pages, and a Python peer's, which sends everything.
 import { type Broker, type Delivery, LAST_PAGE, orderProcessing, pageRequestHeaders } from '@ims/messaging'
 import type { InMemoryRabbitmq } from '@ims/messaging/testing'
 import { consumerConfig } from './app-under-test.ts'
@@ -12,7 +12,7 @@ export interface Row {
   readonly quantity: number
 }
 
-/** `count` rows with ids that have gaps, and non-ASCII text. */
+/** `count` rows with gaps in their ids, and non-ASCII text. */
 export function rowsOf(count: number): Row[] {
   return Array.from({ length: count }, (_, at) => ({
     id: at * 3 + 2,
@@ -27,7 +27,7 @@ export function rowsOf(count: number): Row[] {
 /** What the client must see of a row. */
 export const shown = ({ sku, name, label, price, quantity }: Row) => ({ sku, name, label, price, quantity })
 
-/** Answers as our consumer four does; returns the headers of the requests it saw. */
+/** Replies as our consumer four does. Returns the headers of the requests it received. */
 export async function ourConsumerFour(rabbitmq: InMemoryRabbitmq, rows: readonly Row[]) {
   const seen: Record<string, unknown>[] = []
   const bodies: unknown[] = []
@@ -42,10 +42,12 @@ export async function ourConsumerFour(rabbitmq: InMemoryRabbitmq, rows: readonly
           'x-limit': limit,
           'x-sku': sku,
           'x-label': label,
+          'x-quantity-below': below,
         } = pageRequestHeaders.parse(headers)
         const wanted = rows
           .filter(({ id }) => id > after)
           .filter((row) => (sku === undefined || row.sku === sku) && (label === undefined || row.label === label))
+          .filter(({ quantity }) => below === undefined || quantity < below)
         const page = wanted.slice(0, limit)
         const next = page.length < wanted.length ? (page.at(-1)?.id ?? LAST_PAGE) : LAST_PAGE
         const replied = { 'x-next': next, 'x-count': page.length }
@@ -56,7 +58,7 @@ export async function ourConsumerFour(rabbitmq: InMemoryRabbitmq, rows: readonly
   return { seen, bodies }
 }
 
-/** Answers every request with the same bytes and headers. */
+/** Replies to every request with the same bytes and headers. */
 export async function repliesWith(
   rabbitmq: InMemoryRabbitmq,
   body: Buffer | string,
@@ -71,7 +73,7 @@ export async function repliesWith(
     )
 }
 
-/** Answers as a Python peer does: no headers, spaces, escapes, members in an order of its own, rows in none. */
+/** Replies as a Python peer does: no headers, spaces, escapes, members and rows in an arbitrary order. */
 export async function pythonConsumerFour(rabbitmq: InMemoryRabbitmq, rows: readonly Row[]) {
   const members = [...rows]
     .reverse()
@@ -79,7 +81,7 @@ export async function pythonConsumerFour(rabbitmq: InMemoryRabbitmq, rows: reado
   await repliesWith(rabbitmq, JSON.stringify(members, null, 1).replaceAll('é', '\\u00e9'))
 }
 
-/** A requester that answers each request with the next of `pages`; `before` is called with the number of each, from 1. */
+/** A requester that answers each request with the next of `pages`. `before` is called with the number of each, from 1. */
 export function pagesInTurn(
   pages: readonly string[],
   before: (page: number) => Promise<void> | void = () => {},

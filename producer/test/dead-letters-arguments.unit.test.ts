@@ -1,18 +1,18 @@
-// The command line of `dead-letters`: what it means, and what is said about one that means nothing.
+// The command line of `dead-letters`: what it means, and the messages for an invalid one.
 import { contracts } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
-import { parseDeadLetterArguments, WrongArguments } from '../src/dead-letters-arguments.ts'
+import { parseDeadLetterArguments, WrongArguments } from '../src/dead-letters/arguments.ts'
 
 const parse = (line: string) => parseDeadLetterArguments(line === '' ? [] : line.split(' '))
 
 describe('the command line of dead-letters', () => {
-  it('means all queues where none is named, and takes a queue by the name of its dead letters too', () => {
+  it('selects all queues by default, and accepts the name of a dead-letter queue too', () => {
     const queues = contracts.map(({ queue }) => queue)
     expect(parse('list')).toEqual({ verb: 'list', queues, limit: 100 })
     expect(parse('export create_item.dead-letter')).toEqual({ verb: 'export', queues: ['create_item'] })
   })
 
-  it('chooses by ids, by reason, or all, and at most so many', () => {
+  it('selects by ids, by reason, or all, up to a maximum', () => {
     const redrive = { verb: 'redrive', queue: 'create_item', dryRun: false, most: undefined, isWaiting: true }
     expect(parse('redrive create_item --all')).toEqual({ ...redrive, choice: { by: 'all' } })
     expect(parse('redrive create_item --id a --id b')).toEqual({
@@ -29,11 +29,11 @@ describe('the command line of dead-letters', () => {
     expect(parse('redrive create_item --all --no-wait')).toMatchObject({ isWaiting: false })
   })
 
-  it('explains itself where nothing, or help, is asked for', () => {
+  it('prints its help when called without arguments or with help', () => {
     for (const line of ['', '--help', 'redrive --help']) expect(parse(line)).toEqual({ verb: 'help' })
   })
 
-  it('discards with --yes, or in a dry run', () => {
+  it('discards only with --yes, or in a dry run', () => {
     expect(parse('discard create_item --all --yes')).toMatchObject({ verb: 'discard', dryRun: false })
     expect(parse('discard create_item --all --dry-run')).toMatchObject({ verb: 'discard', dryRun: true })
   })
@@ -53,7 +53,7 @@ describe('the command line of dead-letters', () => {
     ['__proto__', 'there is no verb "__proto__"'],
     ['list create_item two', 'list takes one argument, not 2'],
     ['list --force', "Unknown option '--force'"],
-  ])('refuses `%s`, and says why', (line, why) => {
+  ])('rejects `%s`, and says why', (line, why) => {
     expect(() => parse(line)).toThrow(WrongArguments)
     expect(() => parse(line)).toThrow(why)
   })

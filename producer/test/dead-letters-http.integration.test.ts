@@ -50,7 +50,7 @@ describe('/dead_letters on RabbitMQ', () => {
     expect(response.body.queues).toHaveLength(contracts.length)
   })
 
-  it('lists page by page, oldest first, and each page names the next', async () => {
+  it('lists page by page, oldest first, and each page links to the next', async () => {
     await peer.setAside(25)
     const seen: string[] = []
     let next: string | undefined = `/dead_letters/${QUEUE}?limit=10`
@@ -63,7 +63,7 @@ describe('/dead_letters on RabbitMQ', () => {
     expect(seen).toEqual(ids(25))
   })
 
-  it('shows one whole, and 404 for one that is not there', async () => {
+  it('shows one in full, and returns 404 for one that does not exist', async () => {
     await peer.setAside(2)
     const response = await asAdmin(app).get(`/dead_letters/${QUEUE}/messages/id-1`)
     expect(response.body.letters).toMatchObject([
@@ -74,7 +74,7 @@ describe('/dead_letters on RabbitMQ', () => {
     expect(unknown.body).toMatchObject({ type: 'urn:ims:problem:unknown-dead-letter' })
   })
 
-  it('redrives at most so many at once, and says how many are left until it is complete', async () => {
+  it('redrives up to the limit, and reports how many are left until it is complete', async () => {
     await peer.setAside(25)
     const first = await post('redrive', { all: true, most: 10 })
     expect(first.body).toMatchObject({ redriven: 10, left: 15, complete: false, stopped: 'limit' })
@@ -84,13 +84,13 @@ describe('/dead_letters on RabbitMQ', () => {
       wouldBe: 15,
       left: 15,
     })
-    // A quorum queue counts a little late what the reader before has given back, and the reader goes by that count.
+    // A quorum queue counts messages late that the previous reader has requeued, and the reader uses that count.
     await eventually(async () => expect(await peer.depth(DEAD)).toBe(15))
     expect((await post('redrive', { all: true })).body).toMatchObject({ redriven: 15, left: 0, complete: true })
     expect(await peer.ids(QUEUE, 25)).toEqual(ids(25))
   })
 
-  it('waits for the outcomes where that is preferred, and tells each', async () => {
+  it('waits for the outcomes with Prefer: wait, and reports each', async () => {
     const config = rabbitmqEnvironment.parse(serversEnvironment(space))
     const consumer = await openBroker(config, quietService)
     await consumer.consume(createItem, async () => [], consumerEnvironment.parse({}))
@@ -117,7 +117,7 @@ describe('/dead_letters on RabbitMQ', () => {
     expect(await peer.depth(QUEUE)).toBe(0)
   })
 
-  it('exports all of them as JSON, one on each line', async () => {
+  it('exports all of them as JSON, one per line', async () => {
     await peer.setAside(300)
     const response = await asAdmin(app).get(`/dead_letters/${QUEUE}/export`).buffer()
     expect(response.headers['content-type']).toBe('application/x-ndjson')
@@ -126,7 +126,7 @@ describe('/dead_letters on RabbitMQ', () => {
     expect((await asAdmin(app).get(`/dead_letters/stock_management/export`)).status).toBe(404)
   })
 
-  it('answers 409 while somebody else is at work, and leaves no connection behind', async () => {
+  it('answers 409 while somebody else uses the queue, and leaves no connection behind', async () => {
     await peer.setAside(10)
     const release = await peer.occupy(DEAD)
     expect((await post('redrive', { all: true })).status).toBe(409)
@@ -140,7 +140,7 @@ describe('/dead_letters on RabbitMQ', () => {
     }, 20_000)
   }, 40_000)
 
-  it('needs no more rights than the definitions give the producer', async () => {
+  it('needs no more permissions than the definitions give the producer', async () => {
     const { vhost, host, port } = space.rabbitmq
     const mine = definitions.permissions.find(({ user }) => user === 'producer')
     const username = `producer_of_${vhost}`
@@ -173,7 +173,7 @@ describe('/dead_letters on RabbitMQ', () => {
     await servers.rabbitmq.ctl('delete_user', username)
   }, 30_000)
 
-  it('answers 503 and the counts when there is no queue to redrive to', async () => {
+  it('answers 503 with the counts when the queue to redrive to does not exist', async () => {
     await peer.setAside(3)
     await servers.rabbitmq.ctl('-p', space.rabbitmq.vhost, 'delete_queue', QUEUE)
     const response = await post('redrive', { all: true })

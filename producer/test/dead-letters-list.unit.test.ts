@@ -1,7 +1,7 @@
-// `dead-letters list` over all queues: what matters first.
+// `dead-letters list` over all queues prints the most important lines first.
 import { contracts, type DeadLetter, type DeadLetterDesk } from '@ims/messaging'
 import { expect, it } from '@jest/globals'
-import { runDeadLetters } from '../src/dead-letters-verbs.ts'
+import { runDeadLetters } from '../src/dead-letters/verbs.ts'
 
 const letter = (queue: string, number: number): DeadLetter => ({
   queue,
@@ -19,7 +19,7 @@ const letter = (queue: string, number: number): DeadLetter => ({
   headers: {},
 })
 
-/** What `list` prints when each queue has so many dead letters. */
+/** The output of `list` when each queue has this many dead letters. */
 async function listed(each: number, ...args: string[]): Promise<string[]> {
   const none = async () => {
     throw new Error('a list changes nothing')
@@ -55,6 +55,6 @@ it('prints the counts of all queues before the first dead letter', async () => {
   expect(lines.filter((line) => /^\w+-\d+ /.test(line))).toHaveLength(100 * length)
 })
 
-it('prints of empty queues the counts alone', async () => {
+it('prints only the counts of empty queues', async () => {
   expect(await listed(0)).toHaveLength(contracts.length + 1)
 })

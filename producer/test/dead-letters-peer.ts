@@ -1,4 +1,4 @@
-// The broker from outside, for tests of dead letters: fills queues, counts, looks, and occupies the place of the one reader.
+// Direct access to the broker for tests of dead letters: fills queues, counts, reads, and takes the lock of the single reader.
 import { type ConsumeMessage, connect, type Options } from 'amqplib'
 import { eventually } from 'testkit'
 
@@ -8,17 +8,17 @@ const AT_ONCE = 2_000
 const PREFETCH = 65_535
 
 export interface BrokerPeer {
-  /** Makes both queues anew. */
+  /** Creates both queues again, empty. */
   empty(): Promise<void>
-  /** Sets `n` messages aside, with ids from `id-0` on; the body of each is padded to `bytes`. */
+  /** Dead-letters `n` messages with ids from `id-0` on. The body of each is padded to `bytes`. */
   setAside(n: number, reason?: (number: number) => string, bytes?: number): Promise<void>
   put(queue: string, content: Buffer, properties: Options.Publish): Promise<void>
   remove(queue: string): Promise<void>
   /** Messages that are ready. */
   depth(queue: string): Promise<number>
-  /** The ids on a queue, in their order, once there are `most`; they stay. */
+  /** The ids on a queue, in order, once there are `most`. The messages stay. */
   ids(queue: string, most: number): Promise<string[]>
-  /** Consumes a queue until the function that it resolves with is called. */
+  /** Consumes a queue until the returned function is called. */
   occupy(queue: string): Promise<() => Promise<void>>
   close(): Promise<void>
 }

@@ -1,4 +1,4 @@
-// The program `dead-letters` as a process on a real broker: killed, interrupted, short of memory, and fed with hostile messages.
+// The program `dead-letters` as a process on a real broker: killed, interrupted, short of memory, and with hostile messages.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -61,7 +61,7 @@ describe('the program dead-letters', () => {
     return { code: await running.ended, out: running.out(), err: running.err() }
   }
 
-  it('loses nothing when it is killed at any moment of a redrive of thousands', async () => {
+  it('loses nothing when it is killed at any moment during a redrive of thousands', async () => {
     const n = 6_000
     let cutShort = 0
     for (const redriven of [1, 1_500, 3_500]) {
@@ -71,7 +71,7 @@ describe('the program dead-letters', () => {
       await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThanOrEqual(redriven), 30_000)
       child.kill('SIGKILL')
       expect(await ended).toBe('SIGKILL')
-      // Those in hand are ready again as soon as the broker has noticed.
+      // Unacknowledged ones are ready again as soon as the broker has noticed.
       await eventually(async () => {
         expect((await peer.depth(QUEUE)) + (await peer.depth(DEAD))).toBeGreaterThanOrEqual(n)
       }, 20_000)
@@ -80,19 +80,19 @@ describe('the program dead-letters', () => {
       expect(again).toMatchObject({ code: 0 })
       const all = await peer.ids(QUEUE, await peer.depth(QUEUE))
       expect(new Set(all)).toEqual(new Set(ids(n)))
-      // At most the messages of one window came twice, and the oldest.
+      // At most the messages of one window came twice, and they are the oldest.
       expect(all.length - n).toBeLessThanOrEqual(1_001)
       expect(await peer.depth(DEAD)).toBe(0)
     }
     expect(cutShort).toBeGreaterThan(0)
   }, 120_000)
 
-  it('stops at Ctrl-C: what was redriven is gone, the rest is where it was, and the exit code is 130', async () => {
+  it('stops at Ctrl-C: redriven messages are removed, the rest is where it was, and the exit code is 130', async () => {
     await peer.setAside(10_000)
     const { child, ended, out } = start(['redrive', QUEUE, '--all', '--no-wait'])
     await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThan(1), 30_000)
     child.kill('SIGINT')
-    child.kill('SIGINT') // npm and the terminal both tell it
+    child.kill('SIGINT') // npm and the terminal both send it
     expect(await ended).toBe(130)
     const [, redriven, left] = /redriven (\d+) of 10000 .*, (\d+) left/.exec(out()) ?? []
     expect(Number(left)).toBeGreaterThan(0)
@@ -100,7 +100,7 @@ describe('the program dead-letters', () => {
     expect(await peer.ids(DEAD, Number(left))).toEqual(ids(10_000).slice(Number(redriven)))
   }, 60_000)
 
-  it('works on 20,000 dead letters of 4 kB in flat memory: a heap of 24 MB, and no more than 200 MB in all', async () => {
+  it('handles 20,000 dead letters of 4 kB in constant memory: a heap of 24 MB, and no more than 200 MB in all', async () => {
     await peer.setAside(20_000, (number) => (number % 2 === 0 ? 'invalid' : 'too-large'), 4_000)
     for (const args of [
       ['list', QUEUE, '--limit', '1'],
@@ -120,7 +120,7 @@ describe('the program dead-letters', () => {
     expect(await peer.depth(QUEUE)).toBe(20_000)
   }, 180_000)
 
-  it('lists, exports and redrives dead letters of 15 MiB that come after small ones in less than 256 MB', async () => {
+  it('lists, exports and redrives dead letters of 15 MiB that follow small ones in less than 256 MB', async () => {
     await peer.setAside(100)
     await peer.setAside(30, () => 'too-large', 15 * 1_048_576)
     for (const args of [
@@ -177,7 +177,7 @@ describe('the program dead-letters', () => {
     expect(await peer.ids(QUEUE, 1)).toEqual(['\u001b[2J'])
   }, 60_000)
 
-  it('leaves a line in the log for what it changed, and says so when it cannot', async () => {
+  it('logs each change, and reports when it cannot', async () => {
     await peer.setAside(3)
     const folder = mkdtempSync(join(tmpdir(), 'ims-dead-letters-log-'))
     const path = join(folder, 'log')
@@ -202,7 +202,7 @@ describe('the program dead-letters', () => {
     expect(unwritten.err()).toContain(`! this is not in the log ${path}: ENOENT`)
   }, 60_000)
 
-  it('tells what became of what it put back, leaves that in the log, and says by the exit code whether all was applied', async () => {
+  it('reports the outcomes of what it redrove, logs them, and shows by the exit code whether all were applied', async () => {
     const broker = await openBroker(rabbitmqEnvironment.parse(serversEnvironment(space)), quietService)
     const handler: Handler<Item, { outcome: 'created' }> = async (deliveries) =>
       deliveries.map(({ body: { sku } }) =>
@@ -242,7 +242,7 @@ describe('the program dead-letters', () => {
     }
   }, 60_000)
 
-  it('says what it does not know when it is interrupted while it waits for the outcomes', async () => {
+  it('reports the unknown outcomes when it is interrupted while it waits', async () => {
     await peer.setAside(3)
     const { child, ended, out, err } = start(['redrive', QUEUE, '--all'])
     await eventually(() => expect(out()).toContain('redriven 3 of 3'), 30_000)
@@ -262,7 +262,7 @@ describe('the program dead-letters', () => {
     expect(await peer.ids(DEAD, 2)).toEqual(['id-0', 'id-2'])
   }, 60_000)
 
-  it('says what is wrong when it cannot begin, when an id is not there, and when it could not end', async () => {
+  it('says what is wrong when it cannot start, when an id does not exist, and when it could not finish', async () => {
     expect(await run('show', 'nothing')).toMatchObject({
       code: 1,
       err: expect.stringContaining('no dead letter with the id'),
@@ -287,7 +287,7 @@ describe('the program dead-letters', () => {
   }, 60_000)
 })
 
-/** The most memory that a process has had so far; 0 when it is gone, or where this cannot be told. */
+/** The peak memory of a process. 0 when it has exited, or where this is unknown. */
 function residentPeakKb(pid: number | undefined): number {
   try {
     return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)

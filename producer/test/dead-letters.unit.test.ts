@@ -1,4 +1,4 @@
-// /dead_letters without a broker: closed to whom nobody let in, and plain sentences for what is not right.
+// /dead_letters without a broker: closed without a key, and clear messages for errors.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { connect } from 'node:net'
@@ -36,7 +36,7 @@ const letter: DeadLetter = {
   headers: {},
 }
 
-/** The application with a desk that notes what it is asked, on which `parts` differ. */
+/** The application with a desk that records its calls. `parts` replaces members of the desk. */
 function withDesk(parts: Partial<DeadLetterDesk> = {}, hasKeys = true) {
   const asked: string[] = []
   const noting = async (what: string): Promise<Worked> => {
@@ -69,7 +69,7 @@ describe('/dead_letters', () => {
     ['post', '/dead_letters/create_item/discard'],
     ['delete', '/dead_letters/create_item/messages/x'],
     ['options', '/dead_letters/create_item'],
-  ] as const)('is closed to everybody: %s %s answers 403 and asks the broker nothing', async (method, path) => {
+  ] as const)('is closed to everybody: %s %s answers 403 and sends nothing to the broker', async (method, path) => {
     const { app, asked } = withDesk({}, false)
     const response = await request(app)[method](path).send({ all: true })
     expect(response.status).toBe(403)
@@ -78,15 +78,12 @@ describe('/dead_letters', () => {
     expect(asked).toEqual([])
   })
 
-  it.each(['get', 'post', 'delete', 'put'] as const)(
-    'asks for a key, also where there is nothing: %s',
-    async (method) => {
-      const { app, asked } = withDesk()
-      for (const path of ['/dead_letters', '/dead_letters/create_item/redrive', '/dead_letters/none'])
-        expect((await request(app)[method](path).send({ all: true })).status).toBe(401)
-      expect(asked).toEqual([])
-    },
-  )
+  it.each(['get', 'post', 'delete', 'put'] as const)('requires a key, even for unknown paths: %s', async (method) => {
+    const { app, asked } = withDesk()
+    for (const path of ['/dead_letters', '/dead_letters/create_item/redrive', '/dead_letters/none'])
+      expect((await request(app)[method](path).send({ all: true })).status).toBe(401)
+    expect(asked).toEqual([])
+  })
 
   it.each([
     [{}, 'must have exactly one of all, ids, reason'],
@@ -96,7 +93,7 @@ describe('/dead_letters', () => {
     [{ all: true, most: 1_000_000 }, 'Too big'],
     [{ all: true, dryrun: true }, 'Unrecognized key: "dryrun"'],
     [[], 'Invalid input'],
-  ])('refuses the body %j, and says why', async (body, why) => {
+  ])('rejects the body %j, and says why', async (body, why) => {
     const { app, asked } = withDesk()
     for (const verb of ['redrive', 'discard']) {
       const response = await asAdmin(app).post(`/dead_letters/create_item/${verb}`).send(body)
@@ -106,7 +103,17 @@ describe('/dead_letters', () => {
     expect(asked).toEqual([])
   })
 
-  it('names the queues that there are, for one that there is not', async () => {
+  it.each(['redrive', 'discard'])('rejects an Idempotency-Key for %s, because a repeat does more', async (verb) => {
+    const { app, asked } = withDesk()
+    const response = await asAdmin(app)
+      .post(`/dead_letters/create_item/${verb}`)
+      .set('Idempotency-Key', '"a"')
+      .send({ all: true })
+    expect([response.status, response.body.errors]).toMatchObject([400, [{ path: 'Idempotency-Key' }]])
+    expect(asked).toEqual([])
+  })
+
+  it('names the existing queues when one does not exist', async () => {
     const response = await asAdmin(withDesk().app).get('/dead_letters/orders')
     expect(response.status).toBe(404)
     expect(response.body.detail).toContain('healthcheck, create_item, stock_management, order_processing')
@@ -117,13 +124,13 @@ describe('/dead_letters', () => {
     ['/dead_letters/create_item?limit=0', 'limit'],
     ['/dead_letters/create_item?limit=1001', 'limit'],
     ['/dead_letters/create_item?after=-1', 'after'],
-  ])('refuses %s', async (path, name) => {
+  ])('rejects %s', async (path, name) => {
     const response = await asAdmin(withDesk().app).get(path)
     expect(response.status).toBe(400)
     expect(response.body.errors).toEqual([expect.objectContaining({ path: name })])
   })
 
-  it('answers 405 and what there is, for other methods', async () => {
+  it('answers 405 with the allowed methods for other methods', async () => {
     const response = await asAdmin(withDesk().app).put('/dead_letters/create_item/redrive')
     expect(response.status).toBe(405)
     expect(response.headers.allow).toBe('POST')
@@ -134,7 +141,7 @@ describe('/dead_letters', () => {
     ['no-queue', 404],
     ['not-permitted', 503],
     ['disconnected', 503],
-  ] as const)('answers %s with %i, and keeps what the broker said to itself', async (trouble, status) => {
+  ] as const)('answers %s with %i, and does not reveal the broker’s message', async (trouble, status) => {
     const { app } = withDesk({ browse: failing(trouble), redrive: failing(trouble) })
     for (const asking of [
       asAdmin(app).get('/dead_letters/create_item'),
@@ -158,7 +165,7 @@ describe('/dead_letters', () => {
     )
   })
 
-  it('says that it is not complete when it stopped at its limit or for want of time', async () => {
+  it('says that it is not complete when it stopped at its limit or ran out of time', async () => {
     for (const [stopped, said] of [
       ['limit', 'limit'],
       ['interrupted', 'time'],
@@ -169,12 +176,12 @@ describe('/dead_letters', () => {
     }
   })
 
-  it('cuts off an export that ends too early', async () => {
+  it('aborts an export that ends too early', async () => {
     const { app } = withDesk({ browse: async () => ({ total: 2, seen: 1 }) })
     await expect(asAdmin(app).get('/dead_letters/create_item/export')).rejects.toThrow(/hang up|aborted|ECONNRESET/)
   })
 
-  it('resets the connection of an export that ends too early, because a client of HTTP/1.0 takes a close for its end', async () => {
+  it('resets the connection of an export that ends too early, because an HTTP/1.0 client takes a close for its end', async () => {
     const { app } = withDesk({
       browse: async (_queue, visit) => {
         await visit(letter, 2)
@@ -190,7 +197,7 @@ describe('/dead_letters', () => {
     server.close()
   })
 
-  it('says how many more may have been redriven when nobody can tell', async () => {
+  it('says how many more may have been redriven when that is unknown', async () => {
     const stopped = new DeadLettersUnavailable('unconfirmed', 'no answer')
     const { app } = withDesk({
       redrive: async () => ({ ...nothing, total: 9, done: 5, left: 4, stopped, maybeSent: 3 }),

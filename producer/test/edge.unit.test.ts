@@ -1,11 +1,11 @@
-// The edge of the API on real sockets: pipelines, clients that do not read or leave, and what is no request for a path of ours.
+// Edge cases of the API on real sockets: pipelines, clients that do not read or disconnect, and invalid requests.
 import { connect, type Socket } from 'node:net'
 import type { Broker } from '@ims/messaging'
 import { servedHosts } from '@ims/runtime'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import request from 'supertest'
+import { type Listening, listen } from '../src/http/server.ts'
 import { createApp } from '../src/producer.ts'
-import { type Listening, listen } from '../src/server.ts'
 import { adminEnvironment, apple, appUnderTest } from './app-under-test.ts'
 import { pagesInTurn } from './consumer-four.ts'
 import { until } from './until.ts'
@@ -25,7 +25,7 @@ async function start(options: Parameters<typeof appUnderTest>[0] = {}) {
   return { ...under, server, port: server.port }
 }
 
-/** A socket that notes what it receives. */
+/** A socket that records what it receives. */
 function client(port: number) {
   const socket = connect(port, '127.0.0.1')
   sockets.push(socket)
@@ -42,7 +42,7 @@ const GET = 'GET /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n'
 const body = JSON.stringify(apple)
 const POST = `POST /create_item HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
 
-/** A publisher that confirms when it is told to, and says how many messages await that. */
+/** A publisher that confirms when told to, and reports how many messages are unconfirmed. */
 function slowPublisher() {
   const waiting: (() => void)[] = []
   let max = 0
@@ -64,7 +64,7 @@ describe('a pipeline', () => {
     ['GET', GET],
     ['POST', POST],
   ])(
-    'of 3,000 requests (%s) has one in hand at a time, and all are answered in order',
+    'of 3,000 requests (%s) has one in flight at a time, and all are answered in order',
     async (_, bytes) => {
       const slow = slowPublisher()
       const { port } = await start({ broker: { publisher: slow.publisher } })
@@ -86,7 +86,7 @@ describe('a pipeline', () => {
     90_000,
   )
 
-  it('keeps nobody else from being served', async () => {
+  it('does not delay other clients', async () => {
     const slow = slowPublisher()
     const { port } = await start({ broker: { publisher: slow.publisher } })
     for (let n = 0; n < 20; n += 1) client(port).socket.write(GET.repeat(1_500))
@@ -99,7 +99,7 @@ describe('a pipeline', () => {
     expect(honest.statuses()).toEqual([200])
   })
 
-  it('of requests that are answered at once lets the others have their turn between any two of them', async () => {
+  it('of fast requests lets others have their turn between any two of them', async () => {
     const { port } = await start()
     const greedy = client(port)
     let turns = 0
@@ -115,7 +115,7 @@ describe('a pipeline', () => {
     expect(turns).toBeGreaterThan(50)
   }, 60_000)
 
-  it('is forgotten when its client leaves while one is in hand', async () => {
+  it('is dropped when its client disconnects while one is in flight', async () => {
     const slow = slowPublisher()
     const { port } = await start({ broker: { publisher: slow.publisher } })
     const { socket } = client(port)
@@ -128,7 +128,7 @@ describe('a pipeline', () => {
     expect(slow.waiting()).toBe(0)
   })
 
-  it.each([1, 2, 3, 7, 50, 1_000])('means the same in packets of %i bytes', async (size) => {
+  it.each([1, 2, 3, 7, 50, 1_000])('has the same meaning in packets of %i bytes', async (size) => {
     const { port, sent } = await start()
     const { socket, statuses } = client(port)
     const bytes = POST + GET + POST + POST + GET + GET
@@ -139,8 +139,8 @@ describe('a pipeline', () => {
   })
 })
 
-describe('a client that leaves', () => {
-  it('is waited for no longer: what it asked for is told so', async () => {
+describe('a client that disconnects', () => {
+  it('aborts what it had requested', async () => {
     const signals: (AbortSignal | undefined)[] = []
     const never = new Promise<never>(() => {})
     const requester: Broker['requester'] = {
@@ -165,7 +165,7 @@ describe('a client that leaves', () => {
     await until(() => signals.every((signal) => signal?.aborted))
   })
 
-  it('does not take the list from others who ask for the same', async () => {
+  it('does not abort the list for others who requested the same', async () => {
     let release = () => {}
     const held = new Promise<void>((resolve) => {
       release = resolve
@@ -186,7 +186,7 @@ describe('a client that leaves', () => {
   })
 })
 
-describe('waits', () => {
+describe('waits for an outcome', () => {
   it('have a limit; beyond it a command is accepted without one', async () => {
     const under = appUnderTest()
     const limits = { requestsMax: 100, requestsMaxEach: 100, waitsMax: 4, waitsMaxEach: 2, pagesMaxBytes: 1_000_000 }
@@ -196,7 +196,7 @@ describe('waits', () => {
       request: () => Promise.reject(new Error('not asked for')),
       command: async (_command, _body, { deadlineMs }) => {
         waited.push(deadlineMs)
-        // Those that wait do so until all four were asked, however late that is.
+        // The waits last until all four were sent, however late that is.
         if (deadlineMs > 0) await until(() => waited.length === 4)
         return { messageId: 'm', reply: { kind: 'no-reply' } }
       },
@@ -223,7 +223,7 @@ describe('waits', () => {
 describe('a client that does not read', () => {
   const page = JSON.stringify([{ sku: 's', name: 'n'.repeat(8_000_000), label: 'l', price: 1, quantity: 1 }])
 
-  it('is cut off, also when it asked for one page, and nothing is logged as a bug', async () => {
+  it('is disconnected, even when it requested one page, and nothing is logged as a bug', async () => {
     const { port, lines } = await start({
       broker: { requester: pagesInTurn([page, '[]']) },
       environment: { HTTP_STALL_TIMEOUT_MS: '300' },
@@ -236,7 +236,7 @@ describe('a client that does not read', () => {
     expect(lines.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([])
   })
 
-  it('is not cut off while it takes a little now and then', async () => {
+  it('is not disconnected while it reads a little from time to time', async () => {
     const { port } = await start({
       broker: { requester: pagesInTurn([page, '[]']) },
       environment: { HTTP_STALL_TIMEOUT_MS: '1000' },
@@ -254,7 +254,7 @@ describe('a client that does not read', () => {
 })
 
 describe('stopping', () => {
-  it('finishes a page that is on its way to a client that reads slowly', async () => {
+  it('completes a page that a slow client is receiving', async () => {
     const page = JSON.stringify([{ sku: 's', name: 'n'.repeat(8_000_000), label: 'l', price: 1, quantity: 1 }])
     const { port, server, lines } = await start({ broker: { requester: pagesInTurn([page]) } })
     const { socket, received } = client(port)
@@ -273,7 +273,7 @@ describe('stopping', () => {
   }, 30_000)
 })
 
-describe('what is not a request for a path of ours', () => {
+describe('an invalid request', () => {
   it.each([
     ['a target that is no URL', 'GET http://[::1/x HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'malformed'],
     ['a target that is no path', 'GET healthcheck HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'malformed'],
@@ -299,7 +299,7 @@ describe('what is not a request for a path of ours', () => {
     ],
     ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'malformed'],
     ['an encoded path', 'GET /nothing%zz HTTP/1.1\r\nHost: a\r\n\r\n', 404, 'not-found'],
-  ])('is a problem document with an id and a line in the log: %s', async (_, bytes, status, kind) => {
+  ])('gets a problem document with an id and a line in the log: %s', async (_, bytes, status, kind) => {
     const { port, lines, sent } = await start()
     const answer = client(port)
     answer.socket.write(bytes)
@@ -323,7 +323,7 @@ describe('what is not a request for a path of ours', () => {
     ['the form of a request to a proxy', 'GET http://a/healthcheck HTTP/1.1\r\nHost: a\r\n\r\n'],
     ['encoded letters', 'GET /%68ealth%63heck HTTP/1.1\r\nHost: a\r\n\r\n'],
     ['no Host in HTTP/1.0', 'GET /healthcheck HTTP/1.0\r\n\r\n'],
-  ])('but %s is one', async (_, bytes) => {
+  ])('does not include %s', async (_, bytes) => {
     const { port } = await start()
     const answer = client(port)
     answer.socket.write(bytes)
@@ -350,7 +350,7 @@ describe('what is not a request for a path of ours', () => {
   })
 })
 
-describe("a request of another host's web page", () => {
+describe('a request of a foreign web page', () => {
   async function local(port = '0', variables: Record<string, string> = {}) {
     const under = appUnderTest({ environment: { PORT: port, ...variables } })
     const broker = under.rabbitmq.open()
@@ -390,17 +390,17 @@ describe("a request of another host's web page", () => {
     ['Host: localhost\r\nSec-Fetch-Site: cross-site', 403],
     ['Host: localhost\r\nSec-Fetch-Site: same-origin', 200],
     ['Host: localhost\r\nSec-Fetch-Site: none', 200],
-  ])('is refused on this machine: %j is %i', async (headers, status) => {
+  ])('is rejected on this machine: %j is %i', async (headers, status) => {
     const ask = await local('0', { HTTP_ALLOWED_HOSTS: 'shop.example' })
     expect(await ask(headers)).toBe(status)
   })
 
-  it('is refused on loopback without a list too', async () => {
+  it('is rejected on loopback without a list too', async () => {
     const ask = await local()
     expect([await ask('Host: localhost'), await ask('Host: shop.example')]).toEqual([200, 403])
   })
 
-  it('is no matter where the API is open by the word, or any host may be asked for', async () => {
+  it('is accepted where the API is explicitly open, or any host name is served', async () => {
     expect(await (await local('0', { API_KEYS: 'open' }))('Host: shop.example')).toBe(200)
     expect(await (await local('0', { HTTP_ALLOWED_HOSTS: '*' }))('Host: shop.example')).toBe(200)
     expect(servedHosts(['*'])).toBeUndefined()
@@ -408,7 +408,7 @@ describe("a request of another host's web page", () => {
 })
 
 describe('HEAD', () => {
-  it.each(['/healthcheck', '/order_processing'])('of %s says 503 while the broker is away', async (path) => {
+  it.each(['/healthcheck', '/order_processing'])('of %s returns 503 while the broker is down', async (path) => {
     const under = appUnderTest()
     const broker = { ...under.rabbitmq.open(), notReady: () => 'the broker is away' }
     const app = createApp({ broker, config: under.config, service: under.service })
@@ -418,7 +418,7 @@ describe('HEAD', () => {
     expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '2'])
   })
 
-  it('of a list says 400 when GET would', async () => {
+  it('of a list returns 400 when GET would', async () => {
     const { port } = await start()
     const answer = await fetch(`http://127.0.0.1:${port}/order_processing?limit=0`, { method: 'HEAD' })
     expect(answer.status).toBe(400)
@@ -426,7 +426,7 @@ describe('HEAD', () => {
 })
 
 describe('over HTTP/1.0', () => {
-  it('a list that cannot be ended is reset: a clean end would make half of it look whole', async () => {
+  it('a list that cannot be completed is reset: a clean end would make half of it look complete', async () => {
     const pages = ['[{"sku":"a","name":"n","label":"l","price":1,"quantity":1}]', '[]', '[]']
     const { port } = await start({
       broker: {
@@ -448,7 +448,7 @@ describe('over HTTP/1.0', () => {
 })
 
 describe('the link to the next page', () => {
-  it('keeps what stands behind a second question mark', async () => {
+  it('keeps what follows a second question mark', async () => {
     const { app } = appUnderTest({
       broker: { requester: pagesInTurn(['[{"sku":"a","name":"n","label":"a?b","price":1,"quantity":1}]', '[]']) },
     })

@@ -1,4 +1,4 @@
-// Errors from behind: which becomes which answer, and what the client is not told.
+// Errors of broker and consumers: the response for each, and what the client is not told.
 import { BadReply, NoReply, NotAccepted, OutcomeUnknown } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
@@ -14,8 +14,8 @@ const everyRequest = (app: Parameters<typeof request>[0]) => [
   request(app).get('/order_processing'),
 ]
 
-describe('an error from behind', () => {
-  it('is 503 with Retry-After when the broker did not take the message, on every route', async () => {
+describe('an error of the broker or a consumer', () => {
+  it('is 503 with Retry-After when the broker did not accept the message, on every route', async () => {
     const { app } = underFailure(new NotAccepted('blocked', 'secret detail'))
     for (const response of await Promise.all(everyRequest(app))) {
       expect(response.status).toBe(503)
@@ -28,7 +28,7 @@ describe('an error from behind', () => {
     }
   })
 
-  it('is 503 that says so when the outcome of a command is unknown', async () => {
+  it('is 503 with a clear message when the outcome of a command is unknown', async () => {
     const { app } = underFailure(new OutcomeUnknown('secret detail'))
     for (const response of (await Promise.all(everyRequest(app))).slice(0, 5)) {
       expect(response.status).toBe(503)
@@ -38,7 +38,7 @@ describe('an error from behind', () => {
     }
   })
 
-  it('is 503 that says asking again is safe when the connection is lost while a list is waited for', async () => {
+  it('is 503 and says that a retry is safe when the connection is lost during a listing', async () => {
     const { app } = underFailure(new OutcomeUnknown('secret detail'))
     const response = await request(app).get('/order_processing')
     expect(response.status).toBe(503)
@@ -59,7 +59,7 @@ describe('an error from behind', () => {
     expect(response.text).not.toContain('secret')
   })
 
-  it('is logged with the request id, and what the client is not told', async () => {
+  it('is logged with the request id and the details that the client does not get', async () => {
     const { app, lines } = underFailure(new Error('secret detail'))
     await request(app).get('/healthcheck').set('X-Request-Id', 'r-1')
     const logged = lines.find(({ level }) => level === 'error')

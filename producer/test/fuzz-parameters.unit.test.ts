@@ -1,15 +1,15 @@
-// The small parsers of the producer: whatever a client writes, they tell or refuse, and what they tell is within bounds.
+// The small parsers of the producer accept or reject any input, and accepted values are within their limits.
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { fuzzParameters } from 'testkit'
-import { nextPageUrl, wantedBy } from '../src/listing-query.ts'
-import { preferredWaitS } from '../src/prefer.ts'
-import { Problem } from '../src/problem.ts'
+import { preferredWaitS } from '../src/http/prefer.ts'
+import { Problem } from '../src/http/problem.ts'
+import { nextPageUrl, wantedBy } from '../src/listing/listing-query.ts'
 
 const runs = fuzzParameters(1_000)
 
 describe('Prefer', () => {
-  it('gives whole seconds up to the most there are, or nothing, for any text', () => {
+  it('returns whole seconds up to the maximum, or nothing, for any text', () => {
     const pieces = fc.constantFrom('wait', '=', '5', '"', '\\', ',', ';', ' ', 'WAIT', 'x', '0', '-', '\t', 'wait=3')
     const header = fc.oneof(
       fc.string({ unit: 'binary' }),
@@ -43,9 +43,12 @@ describe('Prefer', () => {
 })
 
 describe('the query of a listing', () => {
-  it('is told within bounds, or refused with a problem that names the parameter', () => {
+  it('is accepted within limits, or rejected with a problem that names the parameter', () => {
     const value = fc.oneof(fc.string({ unit: 'binary' }), fc.nat().map(String), fc.array(fc.string(), { maxLength: 2 }))
-    const query = fc.dictionary(fc.constantFrom('sku', 'label', 'limit', 'after', 'x', '__proto__'), value)
+    const query = fc.dictionary(
+      fc.constantFrom('sku', 'label', 'quantity_below', 'limit', 'after', 'x', '__proto__'),
+      value,
+    )
     fc.assert(
       fc.property(query, (given) => {
         try {
@@ -61,7 +64,7 @@ describe('the query of a listing', () => {
     )
   })
 
-  it('is kept in the address of the next page, but for where that begins', () => {
+  it('is kept in the address of the next page, except for its start', () => {
     const pairs = fc.array(fc.tuple(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'grapheme' })), { maxLength: 4 })
     fc.assert(
       fc.property(pairs, fc.nat(), (given, next) => {

@@ -1,4 +1,4 @@
-// Requests generated from the OpenAPI document, valid, nearly valid and hostile, and what every answer to them must be.
+// Requests generated from the OpenAPI document, valid, nearly valid and hostile, and the rules for every response.
 import { type Agent, request as httpRequest, type IncomingHttpHeaders, METHODS } from 'node:http'
 import { expect } from '@jest/globals'
 import fc from 'fast-check'
@@ -50,7 +50,7 @@ const body: fc.Arbitrary<Buffer | undefined> = fc.oneof(
   { weight: 1, arbitrary: fc.constant(undefined) },
 )
 
-/** What a header's value may be made of: Node's client writes nothing else. */
+/** Characters of a header value. Node's client writes nothing else. */
 const headerText = fc.string({
   unit: fc.integer({ min: 0x20, max: 0x7e }).map((code) => String.fromCharCode(code)),
   maxLength: 60,
@@ -75,6 +75,7 @@ const headers = fc.record(
       fc.constantFrom('wait=0', 'wait=1', 'wait="0"', 'respond-async, wait=0', 'wait=99999999999999999999', 'wait=-1'),
       headerText,
     ),
+    'idempotency-key': fc.oneof(fc.constantFrom('"a"', '"b"', '"', 'a'), headerText),
     'content-encoding': fc.constantFrom('identity', 'gzip', 'x'),
     accept: fc.oneof(fc.constantFrom('*/*', 'text/html', 'application/xml;q=0'), headerText),
     'x-request-id': headerText,
@@ -114,7 +115,7 @@ const path = fc.oneof(
 )
 const parameter = fc.tuple(
   fc.oneof(
-    { weight: 4, arbitrary: fc.constantFrom('sku', 'label', 'limit', 'after') },
+    { weight: 4, arbitrary: fc.constantFrom('sku', 'label', 'quantity_below', 'limit', 'after') },
     fc.constantFrom('__proto__', 'x', 'sku[]', ''),
   ),
   fc.oneof(
@@ -129,7 +130,7 @@ const query = fc
 const method = fc.oneof(
   { weight: 3, arbitrary: fc.constant('POST') },
   { weight: 3, arbitrary: fc.constant('GET') },
-  // CONNECT is not about a path, and Node closes the connection on it.
+  // CONNECT does not use a path, and Node closes the connection on it.
   { weight: 1, arbitrary: fc.constantFrom(...METHODS.filter((name) => name !== 'CONNECT')) },
 )
 
@@ -148,7 +149,7 @@ export interface Received {
   readonly body: Buffer
 }
 
-/** Sends a generated request to a local port and resolves with the whole answer. */
+/** Sends a generated request to a local port and resolves with the whole response. */
 export function sendGenerated(
   port: number,
   agent: Agent,
@@ -187,18 +188,18 @@ function isDecodable(path: string): boolean {
   }
 }
 
-/** Fails unless the answer is one that the document has for this request; 5xx only as 503 and 504. */
+/** Fails unless the response is documented for this request. 5xx only as 503 and 504. */
 export function mustBeDocumented({ method, target }: GeneratedRequest, { status, headers, body }: Received): void {
   if (status >= 500) expect([503, 504]).toContain(status)
   expect(headers['x-request-id']).toMatch(/^[\w.-]{1,128}$/)
-  // An encoded letter is that letter; a slash that is encoded is none.
+  // An encoded letter equals that letter. An encoded slash does not equal a slash.
   const letters = /%(4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a])/gi
   const path = (target.split('?')[0] ?? '').replace(/^\/+/, '/').replace(letters, (each) => decodeURIComponent(each))
   const known = operations.get(path.replace(/^\/messages\/[^/]+$/, '/messages/{id}'))
   const operation = known?.get(method)
   if (operation === undefined) {
     const expected = known === undefined ? 404 : 405
-    // Without authority, or too often, nobody is told what there is.
+    // Without a key, or over the rate limit, the response does not reveal what exists.
     expect([expected, 401, 403, 429, ...(isDecodable(path) ? [] : [400])]).toContain(status)
     if (status === 405) expect(headers.allow).toContain('OPTIONS')
     mustBeProblem(method, status, headers, body)

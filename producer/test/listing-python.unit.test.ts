@@ -1,4 +1,4 @@
-// GET /order_processing answered by a Python consumer four: it sends the whole list, in its own order, whatever is asked.
+// GET /order_processing with a Python consumer four, which always sends the whole list in its own order.
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
 import { appUnderTest } from './app-under-test.ts'
@@ -13,7 +13,7 @@ async function listing(query = '', environment: Record<string, string> = {}) {
 }
 
 describe("a Python peer's list", () => {
-  it('comes out as ours does: five members in order, sorted by id, compact', async () => {
+  it('is returned as ours is: five members in order, sorted by id, compact', async () => {
     const response = await listing('', { LIST_PAGE_ITEMS: '3' })
     expect(response.headers['content-type']).toBe('application/json')
     expect(response.text).toBe(JSON.stringify(rows.map(shown)))
@@ -29,6 +29,15 @@ describe("a Python peer's list", () => {
     expect(response.text).toBe('[{"sku":null,"name":null,"label":null,"price":null,"quantity":null}]')
   })
 
+  it('does not list an item without a quantity as below a quantity', async () => {
+    const { app, rabbitmq } = appUnderTest()
+    await repliesWith(
+      rabbitmq,
+      '[{"id": 1, "price": null, "quantity": null, "label": null, "name": null, "sku": null}]',
+    )
+    expect((await request(app).get('/order_processing?quantity_below=5')).text).toBe('[]')
+  })
+
   it('is [] when there is nothing', async () => {
     const { app, rabbitmq } = appUnderTest()
     await repliesWith(rabbitmq, '[]')
@@ -40,6 +49,7 @@ describe("a Python peer's list", () => {
     ['label=%C3%BCnpaar', rows.filter(({ label }) => label === 'ünpaar')],
     ['label=%C3%BCnpaar&sku=sku-2', []],
     ['after=11', rows.filter(({ id }) => id > 11)],
+    ['quantity_below=3', rows.filter(({ quantity }) => quantity < 3)],
   ])('is filtered by ?%s', async (query, expected) => {
     const response = await listing(`?${query}`)
     expect(response.body).toEqual(expected.map(shown))

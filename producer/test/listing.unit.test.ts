@@ -1,4 +1,4 @@
-// GET /order_processing answered by our own consumer four: the whole list in pages, filtered, or one page of it.
+// GET /order_processing with our own consumer four: the whole list in pages, filtered, or one page of it.
 import { NoReply } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
@@ -24,14 +24,14 @@ describe('GET /order_processing', () => {
     expect(bodies).toEqual([['message', 'Order Processing']])
   })
 
-  it.each([1, 2, 7, 24, 25, 26])('joins pages of %d items to one array', async (items) => {
+  it.each([1, 2, 7, 24, 25, 26])('joins pages of %d items into one array', async (items) => {
     const { response, seen } = await listing('/order_processing', { LIST_PAGE_ITEMS: String(items) })
     expect(response.text).toBe(JSON.stringify(rows.map(shown)))
     expect(seen).toHaveLength(Math.ceil(rows.length / items))
     expect(seen[0]).toEqual({ 'x-after': 0, 'x-limit': items })
   })
 
-  it('is 503 at once while pages of 500,000 items are asked for, but for lists of a few items, and asks again when they have come', async () => {
+  it('is 503 at once while pages of 500,000 items are pending, except for short lists, and succeeds again when they have arrived', async () => {
     const waiting: ((error: Error) => void)[] = []
     const broker = {
       requester: {
@@ -64,7 +64,7 @@ describe('GET /order_processing', () => {
     expect((await request(app).get('/order_processing')).text).toBe('[]')
   })
 
-  it('is one array also when some pages are empty', async () => {
+  it('is one array even when some pages are empty', async () => {
     const pages = ['[]', '[ ]', JSON.stringify(rows.slice(0, 2).map(shown)), '[]']
     const { app } = appUnderTest({ broker: { requester: pagesInTurn(pages) } })
     expect((await request(app).get('/order_processing')).text).toBe(JSON.stringify(rows.slice(0, 2).map(shown)))
@@ -75,6 +75,7 @@ describe('GET /order_processing', () => {
     ['label=%C3%BCnpaar', rows.filter(({ label }) => label === 'ünpaar'), { 'x-label': 'ünpaar' }],
     ['label=even&sku=sku-3', [], { 'x-label': 'even', 'x-sku': 'sku-3' }],
     ['after=11', rows.filter(({ id }) => id > 11), { 'x-after': 11 }],
+    ['quantity_below=3', rows.filter(({ quantity }) => quantity < 3), { 'x-quantity-below': 3 }],
     ['sku=', [], { 'x-sku': '' }],
     ['label=', [], { 'x-label': '' }],
     ['sku=%20a%09%00%0d%0a%7f%20', [], { 'x-sku': ' a\t\u0000\r\n\u007f ' }],
@@ -86,6 +87,14 @@ describe('GET /order_processing', () => {
     expect(seen).toEqual([{ 'x-after': 0, 'x-limit': 1_000, ...headers }])
   })
 
+  it('lists only items below the quantity, even if consumer four ignores the filter', async () => {
+    // Like one of an earlier version.
+    const pages = [rows.slice(0, 2), rows.slice(5, 7), rows.slice(2, 4)].map((page) => JSON.stringify(page.map(shown)))
+    const { app } = appUnderTest({ broker: { requester: pagesInTurn(pages) } })
+    const response = await request(app).get('/order_processing?quantity_below=3')
+    expect(response.body).toEqual(rows.slice(0, 3).map(shown))
+  })
+
   it('keeps the filters on every page', async () => {
     const { response, seen } = await listing('/order_processing?label=even', { LIST_PAGE_ITEMS: '5' })
     expect(response.text).toBe(JSON.stringify(rows.filter(({ label }) => label === 'even').map(shown)))
@@ -93,7 +102,7 @@ describe('GET /order_processing', () => {
     expect(seen.every((headers) => headers['x-label'] === 'even')).toBe(true)
   })
 
-  it('gives one page, and the link to the next with all other parameters', async () => {
+  it('returns one page, and the link to the next with all other parameters', async () => {
     const { response, seen } = await listing('/order_processing?limit=3&label=even&x=%C3%BC%3E')
     expect(response.body).toEqual(
       rows
@@ -132,7 +141,7 @@ describe('GET /order_processing', () => {
     expect(pages).toBe(7)
   })
 
-  it('gives no link with the last page', async () => {
+  it('has no link on the last page', async () => {
     const { response } = await listing('/order_processing?limit=25')
     expect(response.body).toHaveLength(25)
     expect(response.headers).not.toHaveProperty('link')
@@ -145,12 +154,14 @@ describe('GET /order_processing', () => {
     ['limit=', 'limit'],
     ['limit=1&limit=2', 'limit'],
     ['after=-1', 'after'],
+    ['quantity_below=-1', 'quantity_below'],
+    ['quantity_below=few', 'quantity_below'],
     ['after=1.5', 'after'],
     ['after=99999999999999999999', 'after'],
     ['sku=123456789012345678901', 'sku'],
     ['sku=a&sku=b', 'sku'],
     [`label=${'x'.repeat(51)}`, 'label'],
-  ])('refuses ?%s with 400', async (query, parameter) => {
+  ])('rejects ?%s with 400', async (query, parameter) => {
     const { response, seen } = await listing(`/order_processing?${query}`)
     expect(response.status).toBe(400)
     expect(response.body).toMatchObject({ type: 'urn:ims:problem:invalid-query', detail: `Not valid: ${parameter}.` })
@@ -158,7 +169,7 @@ describe('GET /order_processing', () => {
     expect(seen).toEqual([])
   })
 
-  it('names every parameter that is not valid', async () => {
+  it('names every invalid parameter', async () => {
     const { response } = await listing('/order_processing?limit=0&after=x&sku=123456789012345678901')
     expect(response.body.errors.map(({ path }: { path: string }) => path).sort()).toEqual(['after', 'limit', 'sku'])
   })
@@ -186,7 +197,7 @@ describe('GET /order_processing', () => {
     expect(response.body).toMatchObject({ type: 'urn:ims:problem:bad-reply' })
   })
 
-  it('is 504 when nobody answers in time', async () => {
+  it('is 504 when no reply comes in time', async () => {
     const { app } = appUnderTest({ environment: { RPC_TIMEOUT_MS: '20' } })
     expect((await request(app).get('/order_processing')).status).toBe(504)
   })

@@ -1,4 +1,4 @@
-// What hostile clients can make the producer hold: each case on a process of its own, watched, beside honest requests.
+// Limits the memory that hostile clients can occupy. Each case runs on its own process, next to honest requests.
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { get } from 'node:http'
@@ -50,7 +50,7 @@ async function attack(port: number, count: number, bytes: string): Promise<void>
   }
 }
 
-/** The status of an honest request, which has an address of its own. */
+/** The status of an honest request, which has its own address. */
 const honest = (port: number): Promise<number | undefined> =>
   new Promise((resolve, reject) => {
     const headers = { 'X-API-Key': 'the key' }
@@ -77,7 +77,7 @@ describe('the producer stays below its memory, and serves others', () => {
     ['half of many headers', `GET / HTTP/1.1\r\n${HOST}${'abcdefgh: y\r\n'.repeat(1_200)}`],
     ['half a path', `GET /${'x'.repeat(16_000)}`],
   ])(
-    'with %s on 5,000 connections, before anybody has shown a key',
+    'with %s on 5,000 connections, before anybody has presented a key',
     async (_, bytes) => {
       const process = await start('keys')
       await attack(process.port, 5_000, bytes)
@@ -103,7 +103,7 @@ describe('the producer stays below its memory, and serves others', () => {
     await mustHold(process)
   }, 120_000)
 
-  it('with 8 pipelined waits on each of 10,000 connections, which are forgotten when their clients leave', async () => {
+  it('with 8 pipelined waits on each of 10,000 connections, which are dropped when their clients disconnect', async () => {
     const process = await start('open')
     await attack(process.port, 10_000, WAIT.repeat(8))
     await mustHold(process)
@@ -115,7 +115,7 @@ describe('the producer stays below its memory, and serves others', () => {
     expect((await process.state()).waits).toBe(0)
   }, 180_000)
 
-  it('with 20,000 listings whose clients have left', async () => {
+  it('with 20,000 listings whose clients have disconnected', async () => {
     const process = await start('open')
     for (let round = 0; round < 20; round += 1) {
       await attack(process.port, 1_000, `GET /order_processing?limit=1&label=${round} HTTP/1.1\r\n${HOST}\r\n`)

@@ -1,4 +1,4 @@
-// The OpenAPI document and the application name the same paths and methods, and every reference in the document leads somewhere.
+// The OpenAPI document and the application have the same paths and methods, and every reference in the document resolves.
 import { readFileSync } from 'node:fs'
 import { createItem } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
@@ -17,7 +17,7 @@ const schemas = z.object({
   components: z.object({ schemas: z.object({ Decimal: z.object({ pattern: z.string() }) }) }),
 })
 
-/** What the application routes, by its own account; under /dead_letters HEAD is only refused. */
+/** The routes that the application reports. Under /dead_letters HEAD is only rejected. */
 function routes(): string[] {
   const { config, service, rabbitmq } = appUnderTest()
   const nothing = () => Promise.reject(new Error('no broker'))
@@ -52,7 +52,7 @@ describe('openapi.json', () => {
     expect(documented.sort()).toEqual(routes().sort())
   })
 
-  it('refers to nothing that it does not have', () => {
+  it('has no dangling references', () => {
     const text = readFileSync(new URL('../openapi.json', import.meta.url), 'utf8')
     const whole: unknown = JSON.parse(text)
     for (const [, pointer = ''] of text.matchAll(/"\$ref": "#\/([^"]+)"/g)) {

@@ -1,7 +1,7 @@
-// Pages in hand: as many as fit are asked for at once, the others wait their turn, and what does not fit is refused at once.
+// Pages in flight: as many as fit are requested at once, the others wait their turn, and excess requests are refused at once.
 import { describe, expect, it } from '@jest/globals'
-import type { Page } from '../src/pages.ts'
-import { PagesInHand } from '../src/pages-in-hand.ts'
+import type { Page } from '../src/listing/pages.ts'
+import { PagesInHand } from '../src/listing/pages-in-hand.ts'
 import { until } from './until.ts'
 
 const pageOf = (bytes: number): Page => ({ json: Buffer.alloc(bytes), count: 1, next: 0 })
@@ -11,7 +11,7 @@ function asking(maxBytes: number) {
   const pages = new PagesInHand(maxBytes)
   const asked: string[] = []
   const answers = new Map<string, (page: Page) => void>()
-  /** Each item is expected to have 200 bytes. */
+  /** Each item is assumed to have 200 bytes. */
   const ask = (name: string, items: number, { left = stays, deadlineMs = 60_000 } = {}) =>
     pages.ask({ items, deadlineMs, left }, () => {
       asked.push(name)
@@ -21,8 +21,8 @@ function asking(maxBytes: number) {
   return { pages, asked, ask, answer }
 }
 
-describe('pages in hand', () => {
-  it('are asked for as they fit, first come, first served; one alone passes whatever its size', async () => {
+describe('pages in flight', () => {
+  it('are requested as they fit, first come, first served; a single one is allowed at any size', async () => {
     const { asked, ask, answer } = asking(1_000)
     const all = [ask('huge', 50), ask('a', 2), ask('b', 2), ask('c', 2)]
     await until(() => asked.length > 0)
@@ -36,7 +36,7 @@ describe('pages in hand', () => {
     await Promise.all(all)
   })
 
-  it('count once while clients take them, however many clients, and make room when the last one has', async () => {
+  it('count once for all clients that receive them, and free their memory after the last one', async () => {
     const { pages, asked, ask, answer } = asking(1_000)
     const page = pageOf(900)
     pages.hold(page)
@@ -54,7 +54,7 @@ describe('pages in hand', () => {
     await asks
   })
 
-  it('are forgotten when their client leaves before their turn, and refused when that does not come in time', async () => {
+  it('are dropped when their client disconnects before their turn, and refused when it does not come in time', async () => {
     const { pages, asked, ask, answer } = asking(100)
     const first = ask('first', 10)
     const left = new AbortController()
@@ -69,7 +69,7 @@ describe('pages in hand', () => {
     expect(pages.hasRoomFor(500_000)).toBe(true)
   })
 
-  it('are refused at once beyond 256 questions', async () => {
+  it('are refused at once beyond 256 requests', async () => {
     const { pages, asked, ask, answer } = asking(100)
     const left = new AbortController()
     const all = Array.from({ length: 256 }, (_, n) => ask(String(n), 1, { left: left.signal }).catch(() => {}))

@@ -39,7 +39,7 @@ describe('paths and methods', () => {
     ...POSTS.flatMap((path) =>
       (['get', 'head', 'put', 'delete', 'patch', 'trace'] as const).map((method) => [method, path] as const),
     ),
-  ])('refuses %s %s with 405 and what is allowed', async (method, path) => {
+  ])('rejects %s %s with 405 and the allowed methods', async (method, path) => {
     const under = appUnderTest()
     const response = await request(under.app)[method](path)
     expect(response.status).toBe(405)
@@ -66,7 +66,7 @@ describe('paths and methods', () => {
     },
   )
 
-  it.each(['//healthcheck', '///healthcheck', '//healthcheck?a=b'])('takes %s for /healthcheck', async (path) => {
+  it.each(['//healthcheck', '///healthcheck', '//healthcheck?a=b'])('accepts %s for /healthcheck', async (path) => {
     const { app, sent } = appUnderTest()
     const response = await request(app).get(path)
     expect(response.status).toBe(200)

@@ -1,4 +1,4 @@
-// Prefer: wait on the two POSTs: the client learns what became of its command.
+// Prefer: wait on the two POSTs: the client gets the outcome of its command.
 import { createItem, type Outcome, stockManagement } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
@@ -19,7 +19,7 @@ async function remove(outcome: Outcome<{ outcome: 'deleted' | 'unknown-sku' }>, 
 }
 
 describe('POST /create_item with Prefer: wait', () => {
-  it('answers 201 with the item as stored and where to find it', async () => {
+  it('answers 201 with the item as stored and its location', async () => {
     const response = await create(CREATED, { ...apple, sku: 'a&b/ü' })
     expect(response.status).toBe(201)
     expect(response.headers['content-type']).toBe('application/json')
@@ -53,7 +53,7 @@ describe('POST /create_item with Prefer: wait', () => {
     },
   )
 
-  it('answers 202 with the usual message when the time is up', async () => {
+  it('answers 202 with the usual message when the wait time is over', async () => {
     const { app, sent } = appUnderTest()
     const response = await request(app).post('/create_item').set('Prefer', 'wait=0').send(apple)
     expect(response.status).toBe(202)
@@ -63,7 +63,7 @@ describe('POST /create_item with Prefer: wait', () => {
     expect(sent('create_item')).toEqual([apple])
   })
 
-  it('waits no longer than is configured', async () => {
+  it('waits no longer than the configured maximum', async () => {
     const { app } = appUnderTest({ environment: { PREFER_WAIT_MOST_S: '0' } })
     const response = await request(app).post('/create_item').set('Prefer', 'wait=3600').send(apple)
     expect(response.status).toBe(202)
@@ -75,7 +75,7 @@ describe('POST /create_item with Prefer: wait', () => {
     expect(response.headers['preference-applied']).toBe('wait=7')
   })
 
-  it('ignores a preference that is not valid', async () => {
+  it('ignores an invalid preference', async () => {
     const response = await create(CREATED, apple, 'wait=soon')
     expect(response.status).toBe(200)
     expect(response.body).toEqual({ message: 'Create item message sent' })
@@ -121,7 +121,7 @@ describe('POST /stock_management with Prefer: wait', () => {
     expect(response.body).toMatchObject({ reason: 'rejected-by-database' })
   })
 
-  it('answers 202 with the usual message when the time is up', async () => {
+  it('answers 202 with the usual message when the wait time is over', async () => {
     const { app } = appUnderTest()
     const response = await request(app).post('/stock_management').set('Prefer', 'wait=0').send({ sku: 'a' })
     expect(response.status).toBe(202)

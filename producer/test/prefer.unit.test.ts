@@ -1,6 +1,6 @@
 // The header Prefer, by the grammar of RFC 7240.
 import { describe, expect, it } from '@jest/globals'
-import { preferredWaitS } from '../src/prefer.ts'
+import { preferredWaitS } from '../src/http/prefer.ts'
 
 describe('Prefer', () => {
   it.each<[string, number]>([
@@ -20,7 +20,7 @@ describe('Prefer', () => {
     ['foo="", wait=8', 8],
     ['wait=86400', 30],
     ['wait=99999999999999999999', 30],
-  ])('%s asks for %d s', (header, seconds) => {
+  ])('%s means %d s', (header, seconds) => {
     expect(preferredWaitS(header, 30)).toBe(seconds)
   })
 
@@ -45,11 +45,11 @@ describe('Prefer', () => {
     expect(preferredWaitS(header, 30)).toBeUndefined()
   })
 
-  it('is not asked for without the header', () => {
+  it('is not set without the header', () => {
     expect(preferredWaitS(undefined, 30)).toBeUndefined()
   })
 
-  it('is read in linear time', () => {
+  it('is parsed in linear time', () => {
     const since = performance.now()
     preferredWaitS(`${'a;'.repeat(80_000)}"`, 30)
     preferredWaitS(`a=${' '.repeat(160_000)}"`, 30)

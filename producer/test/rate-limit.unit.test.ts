@@ -1,9 +1,9 @@
-// Each client has a share of its own: by key, by address, and by the address that a trusted proxy names.
+// Each client has its own limit: by key, by address, and by the address that a trusted proxy names.
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
 import { httpEnvironment } from '../src/config.ts'
-import { MonotonicStore } from '../src/rate-limit.ts'
+import { MonotonicStore } from '../src/http/rate-limit.ts'
 import { appUnderTest } from './app-under-test.ts'
 
 const sha256 = (key: string) => createHash('sha256').update(key).digest('hex')
@@ -18,7 +18,7 @@ async function statuses(app: App, count: number, headers: Record<string, string>
 }
 
 describe('the rate limit', () => {
-  it('tells how many requests are left, and answers 429 with Retry-After when none is', async () => {
+  it('reports how many requests are left, and answers 429 with Retry-After when none is', async () => {
     const { app, sent } = limited()
     const first = await request(app).get('/healthcheck')
     expect(first.status).toBe(200)
@@ -39,7 +39,7 @@ describe('the rate limit', () => {
     expect(sent('healthcheck')).toHaveLength(2)
   })
 
-  it('begins anew after a minute, whatever the clock of the machine is set to', () => {
+  it('resets after a minute, whatever the system clock is set to', () => {
     let nowMs = 5_000
     const store = new MonotonicStore(() => nowMs)
     const hits = (key: string) => store.increment(key).totalHits
@@ -50,7 +50,7 @@ describe('the rate limit', () => {
     expect([hits('a'), hits('b')]).toEqual([1, 2])
   })
 
-  it('is not kept by a clock that is set back an hour', async () => {
+  it('does not block a client when the clock is set back an hour', async () => {
     const { app } = limited()
     const set = Date.now
     try {
@@ -64,20 +64,20 @@ describe('the rate limit', () => {
     }
   })
 
-  it('forgets the oldest of more clients than it can count', () => {
+  it('forgets the oldest client when there are more than it can count', () => {
     const store = new MonotonicStore()
     for (let n = 0; n <= 50_000; n += 1) store.increment(`address ${n}`)
     expect(store.increment('address 50000').totalHits).toBe(2)
     expect(store.increment('address 0').totalHits).toBe(1)
   })
 
-  it('is off, and says nothing, unless it is asked for', async () => {
+  it('is off, and sends no headers, by default', async () => {
     const { app } = appUnderTest()
     expect(await statuses(app, 20)).toEqual(Array(20).fill(200))
     expect((await request(app).head('/healthcheck')).headers).not.toHaveProperty('ratelimit')
   })
 
-  it('counts each API key by itself, its old and new value together', async () => {
+  it('counts each API key separately, and its old and new value together', async () => {
     const lines = ['shop old', 'shop new', 'other third'].map((each) => each.split(' '))
     const API_KEYS = lines.map(([name, key]) => `${name} read ${sha256(key ?? '')}`).join('\n')
     const { app } = limited({ API_KEYS })
@@ -86,7 +86,7 @@ describe('the rate limit', () => {
     expect(await statuses(app, 2, { 'X-API-Key': 'third' })).toEqual([200, 200])
   })
 
-  it('counts guesses at a key for the address they come from', async () => {
+  it('counts requests with invalid keys for their address', async () => {
     const { app } = limited({ API_KEYS: `shop read ${sha256('right')}` })
     const guesses = [
       ...(await statuses(app, 1, { 'X-API-Key': 'a' })),
@@ -95,7 +95,7 @@ describe('the rate limit', () => {
     expect(guesses).toEqual([401, 401, 429])
   })
 
-  it('does not believe X-Forwarded-For unless told whose', async () => {
+  it('ignores X-Forwarded-For by default', async () => {
     const { app } = limited()
     const seen = []
     for (const address of ['203.0.113.1', '203.0.113.2', '203.0.113.3'])
@@ -104,17 +104,17 @@ describe('the rate limit', () => {
   })
 
   it.each(['1', 'loopback', '127.0.0.0/8, ::ffff:127.0.0.1, ::1'])(
-    'counts the client that a proxy names which TRUST_PROXY=%s trusts',
+    'counts the client named by a proxy that TRUST_PROXY=%s trusts',
     async (TRUST_PROXY) => {
       const { app } = limited({ TRUST_PROXY })
-      // What the client itself puts in front is not believed: only what the last proxy has seen.
+      // Entries that the client itself sent first are ignored; only the one added by the last proxy counts.
       expect(await statuses(app, 3, { 'X-Forwarded-For': '198.51.100.9, 203.0.113.1' })).toEqual([200, 200, 429])
       expect(await statuses(app, 1, { 'X-Forwarded-For': '198.51.100.8, 203.0.113.1' })).toEqual([429])
       expect(await statuses(app, 1, { 'X-Forwarded-For': '203.0.113.2' })).toEqual([200])
     },
   )
 
-  it('takes the addresses of one IPv6 customer for one client', async () => {
+  it('counts the addresses of one IPv6 customer as one client', async () => {
     const { app } = limited({ TRUST_PROXY: '1' })
     const seen = []
     for (const address of ['2001:db8:1:100::1', '2001:db8:1:1ff::2', '2001:db8:1:100::3', '2001:db8:1:200::1'])
@@ -123,7 +123,7 @@ describe('the rate limit', () => {
   })
 
   it.each(['true', '0', '10.0.0', '10.0.0.0/33', '0.0.0.0/0', 'proxy.example', '10.0.0.1,'])(
-    'refuses TRUST_PROXY=%s',
+    'rejects TRUST_PROXY=%s',
     (TRUST_PROXY) => {
       const { error } = httpEnvironment.safeParse({ TRUST_PROXY })
       expect(error?.issues.map(({ path }) => path)).toEqual([['TRUST_PROXY']])

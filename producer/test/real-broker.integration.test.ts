@@ -1,4 +1,4 @@
-// What the broker in memory cannot show: headers and replies over a real RabbitMQ, and a queue that was deleted.
+// What the in-memory broker cannot show: headers and replies over a real RabbitMQ, and a deleted queue.
 import {
   type Broker,
   contracts,
@@ -52,19 +52,19 @@ describe('the producer on RabbitMQ', () => {
     expect(seen).toEqual([{ 'x-after': 0, 'x-limit': 1_000, 'x-label': 'Сок 😀', 'x-sku': 'ü-1' }])
   })
 
-  it('learns by Prefer: wait what became of a command', async () => {
+  it('returns the outcome of a command with Prefer: wait', async () => {
     const response = await request(app).post('/create_item').set('Prefer', 'wait=4').send(apple)
     expect(response.status).toBe(201)
     expect(response.body).toEqual(apple)
   })
 
-  it('keeps a command that nobody takes in time, and says 202', async () => {
+  it('keeps a command that no consumer takes in time, and answers 202', async () => {
     const response = await request(app).post('/stock_management').set('Prefer', 'wait=0').send({ sku: 'a' })
     expect(response.status).toBe(202)
     expect(await broker.withoutConsumer([stockManagement])).toEqual([stockManagement.queue])
   })
 
-  it('answers 503 when its queue was deleted, and 200 once it has brought it back', async () => {
+  it('answers 503 when its queue was deleted, and 200 once it has declared it again', async () => {
     await servers.rabbitmq.ctl('-p', space.rabbitmq.vhost, 'delete_queue', stockManagement.queue)
     const deleted = await request(app).post('/stock_management').send({ sku: 'a' })
     expect(deleted.status).toBe(503)

@@ -1,13 +1,13 @@
-// Hostile clients on real sockets: malformed, oversized, slow and many; each is answered in the form of all errors, and let go.
+// Hostile clients on real sockets: malformed, oversized, slow and many. Each gets an error in the usual form, and is disconnected.
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from '@jest/globals'
-import { type Listening, listen } from '../src/server.ts'
+import { type Listening, listen } from '../src/http/server.ts'
 import { apple, appUnderTest } from './app-under-test.ts'
 import { pagesInTurn } from './consumer-four.ts'
 import { until } from './until.ts'
 import { exchange } from './wire.ts'
 
-/** Closed after each test, also after one that failed: jest would wait for them. */
+/** Closed after each test, even a failed one, because jest would wait for them. */
 const servers: Listening[] = []
 const sockets: Socket[] = []
 afterEach(async () => {
@@ -22,7 +22,7 @@ async function start(options: Parameters<typeof appUnderTest>[0] = {}) {
   return { ...under, port: server.port }
 }
 
-/** Each answer in what came back: its status, headers in lower case, and the body. */
+/** Each response in what came back: its status, headers in lower case, and the body. */
 function answersIn(received: string) {
   return received.split(/(?=HTTP\/1\.1 \d)/).map((answer) => {
     const [head = '', body = ''] = answer.split('\r\n\r\n')
@@ -65,7 +65,7 @@ describe('a request that the parser rejects', () => {
     expect(JSON.parse(answer?.body ?? '')).toMatchObject({ type: `urn:ims:problem:${kind}`, status })
   })
 
-  it('leaves a line in the log, by the id in its answer', async () => {
+  it('leaves a line in the log, with the id in its response', async () => {
     const { port, lines } = await start()
     const [answer] = answersIn(await exchange(port, ['hello\r\n\r\n']))
     const requestId = answer?.headers['x-request-id']
@@ -84,7 +84,7 @@ describe('a request that the parser rejects', () => {
     expect(await ask(1_500)).toEqual([431])
   })
 
-  it('waits for the answer to the request before it, which may have been done', async () => {
+  it('waits for the response to the previous request, which may have taken effect', async () => {
     let release = () => {}
     const held = new Promise<void>((resolve) => {
       release = resolve
@@ -97,7 +97,7 @@ describe('a request that the parser rejects', () => {
     expect(answers[0]?.body).toBe('[]')
   })
 
-  it('is 400 when its chunks go wrong in the middle, and nothing of it is sent', async () => {
+  it('is 400 when its chunks are invalid in the middle, and sends no message', async () => {
     const { port, sent } = await start()
     const chunk = `${json.slice(0, 10).length.toString(16)}\r\n${json.slice(0, 10)}\r\n`
     const answers = answersIn(await exchange(port, [`${POST}Transfer-Encoding: chunked\r\n\r\n`, chunk, 'zz\r\n']))
@@ -125,7 +125,7 @@ describe('a slow client', () => {
     return answersIn(received)
   }
 
-  it('that never ends its headers (slow loris) has 408, however steadily it sends', async () => {
+  it('that never ends its headers (slow loris) gets 408, however steadily it sends', async () => {
     const { port } = await start({ environment: FAST })
     const answers = await drip(port, GET, 'X: a\r\n')
     expect(answers.map(({ status, body }) => [status, JSON.parse(body).type])).toEqual([
@@ -133,7 +133,7 @@ describe('a slow client', () => {
     ])
   })
 
-  it('that sends its body drop by drop has 408, and nothing of it is sent', async () => {
+  it('that sends its body byte by byte gets 408, and no message is sent', async () => {
     const { port, sent, lines } = await start({ environment: FAST })
     const answers = await drip(port, `${POST}Content-Length: 90000\r\n\r\n{`, ' ')
     expect(answers.map(({ status, body }) => [status, JSON.parse(body).type])).toEqual([
@@ -146,7 +146,7 @@ describe('a slow client', () => {
     expect(lines.filter(({ level }) => level === 'error')).toEqual([])
   })
 
-  it('does not keep others from being served, also when there are many', async () => {
+  it('does not block other clients, even when there are many', async () => {
     const { port } = await start({ environment: FAST })
     const slow = Array.from({ length: 200 }, () => drip(port, GET, 'X: a\r\n'))
     for (let turn = 0; turn < 20; turn += 1)

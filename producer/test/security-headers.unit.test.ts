@@ -1,9 +1,9 @@
-// What every answer tells browsers, and what it does not say.
+// The headers of every response that browsers obey, and those that are absent.
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
 import { apple, appUnderTest } from './app-under-test.ts'
 
-describe('every answer', () => {
+describe('every response', () => {
   const answers = {
     'a success': (app: Parameters<typeof request>[0]) => request(app).get('/healthcheck'),
     'a stored item': (app: Parameters<typeof request>[0]) => request(app).post('/create_item').send(apple),
@@ -12,7 +12,7 @@ describe('every answer', () => {
     'a closed path': (app: Parameters<typeof request>[0]) => request(app).get('/dead_letters'),
   }
 
-  it.each(Object.entries(answers))('is data and nothing else to a browser: %s', async (_, ask) => {
+  it.each(Object.entries(answers))('is only data to a browser: %s', async (_, ask) => {
     const { headers } = await ask(appUnderTest().app)
     expect(headers).toMatchObject({
       'content-security-policy': "default-src 'none';frame-ancestors 'none'",
@@ -22,7 +22,7 @@ describe('every answer', () => {
     })
   })
 
-  it.each(Object.entries(answers))('does not say what it was made with: %s', async (_, ask) => {
+  it.each(Object.entries(answers))('does not reveal the software: %s', async (_, ask) => {
     const { headers } = await ask(appUnderTest().app)
     for (const name of ['x-powered-by', 'server', 'etag', 'access-control-allow-origin'])
       expect(headers).not.toHaveProperty(name)

@@ -1,15 +1,15 @@
-// The server: where it listens, how it stops, and what a client has to hurry with.
+// The server: where it listens, how it stops, and which timeouts a client has.
 import { Agent, get } from 'node:http'
 import { connect } from 'node:net'
 import { PortTaken } from '@ims/runtime'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { httpEnvironment } from '../src/config.ts'
-import { type Listening, listen } from '../src/server.ts'
+import { type Listening, listen } from '../src/http/server.ts'
 import { appUnderTest } from './app-under-test.ts'
 import { pagesInTurn } from './consumer-four.ts'
 import { exchange } from './wire.ts'
 
-/** Closed after each test, also after one that failed: jest would wait for them. */
+/** Closed after each test, even a failed one, because jest would wait for them. */
 const servers: Listening[] = []
 afterEach(async () => {
   await Promise.all(servers.splice(0).map((server) => server.close()))
@@ -21,7 +21,7 @@ async function start(options: Parameters<typeof appUnderTest>[0] = {}) {
   servers.push(server)
   return { ...under, server, url: (path: string) => `http://127.0.0.1:${server.port}${path}` }
 }
-/** A GET: its status, or why there is none; and whether the connection ends with it. */
+/** A GET: its status, or why there is none, and whether the connection ends with it. */
 const requestThrough = (agent: Agent, port: number): Promise<{ outcome: string; closes: boolean }> =>
   new Promise((resolve) => {
     get({ host: '127.0.0.1', port, path: '/healthcheck', agent }, (response) => {
@@ -32,7 +32,7 @@ const requestThrough = (agent: Agent, port: number): Promise<{ outcome: string; 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 describe('listening', () => {
-  it('says which port is taken, and which variable to set', async () => {
+  it('says which port is taken, and which variable to change', async () => {
     const { server, app, service } = await start()
     const config = httpEnvironment.parse({ PORT: String(server.port) })
     const second = listen(app, config, service)
@@ -41,7 +41,7 @@ describe('listening', () => {
     await server.close()
   })
 
-  it('says when the address is not one of this machine', async () => {
+  it('reports an address that does not belong to this machine', async () => {
     const { app, service } = appUnderTest()
     const config = httpEnvironment.parse({ PORT: '0', HTTP_HOST: '192.0.2.1' })
     await expect(listen(app, config, service)).rejects.toThrow(/^cannot listen on 192\.0\.2\.1 port 0/)
@@ -49,7 +49,7 @@ describe('listening', () => {
 })
 
 describe('stopping', () => {
-  it('does not wait for idle connections to be given up', async () => {
+  it('does not wait for idle connections', async () => {
     const { server, url } = await start()
     const agent = new Agent({ keepAlive: true })
     await new Promise((resolve) =>
@@ -61,7 +61,7 @@ describe('stopping', () => {
     agent.destroy()
   })
 
-  it('finishes a request in hand, then closes its connection', async () => {
+  it('finishes a request in flight, then closes its connection', async () => {
     let release = () => {}
     const held = new Promise<void>((resolve) => {
       release = resolve
@@ -80,7 +80,7 @@ describe('stopping', () => {
     await closing
   })
 
-  it('fails no request of clients that keep their connections and go on', async () => {
+  it('fails no request of clients that keep their connections and continue', async () => {
     const stop = new AbortController()
     const { server, port } = await start({ stopping: stop.signal }).then((each) => ({
       ...each,
@@ -88,7 +88,7 @@ describe('stopping', () => {
     }))
     const agent = new Agent({ keepAlive: true, maxSockets: 16 })
     const outcomes: string[] = []
-    // A client goes on until it is told to close its connection: the next one would be made elsewhere.
+    // A client continues until it is told to close its connection. The next one would go elsewhere.
     const client = async () => {
       for (let goesOn = true; goesOn; ) {
         const { outcome, closes } = await requestThrough(agent, port)
@@ -106,7 +106,7 @@ describe('stopping', () => {
     expect(new Set(outcomes)).toEqual(new Set(['200']))
   })
 
-  it('takes no new connection', async () => {
+  it('accepts no new connection', async () => {
     const { server, url } = await start()
     await server.close()
     await expect(fetch(url('/healthcheck'))).rejects.toThrow()
@@ -131,13 +131,13 @@ describe('stopping', () => {
 })
 
 describe('a slow client', () => {
-  it('has 408 when its headers take too long', async () => {
+  it('gets 408 when its headers take too long', async () => {
     const { server } = await start({ environment: { HTTP_HEADERS_TIMEOUT_MS: '50' } })
     expect(await exchange(server.port, ['GET /healthcheck HTTP/1.1\r\nHost:'])).toMatch(/^HTTP\/1\.1 408 /)
     await server.close()
   })
 
-  it('is cut off when its body takes too long', async () => {
+  it('is disconnected when its body takes too long', async () => {
     const { server, sent } = await start({ environment: { HTTP_REQUEST_TIMEOUT_MS: '50' } })
     const head = 'POST /create_item HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{'
     const socket = connect(server.port, '127.0.0.1')

@@ -1,6 +1,6 @@
-// Sharing: once for all who wait, never an answer older than the question, and no waiting without end.
+// Coalescing: one request for all who wait, never a reply older than the call, and no endless waiting.
 import { describe, expect, it } from '@jest/globals'
-import { shareNext } from '../src/share-next.ts'
+import { shareNext } from '../src/listing/share-next.ts'
 
 function asking() {
   const asked: { question: string; answer: (text: string) => void; fail: (error: Error) => void }[] = []
@@ -15,8 +15,8 @@ function asking() {
 }
 const turn = () => new Promise((resolve) => setTimeout(resolve, 0))
 
-describe('identical questions', () => {
-  it('share the next, not the one under way', async () => {
+describe('identical requests', () => {
+  it('share the next request, not the one in flight', async () => {
     const { asked, ask } = asking()
     const first = ask('a')
     const others = [ask('a'), ask('a'), ask('a')]
@@ -29,7 +29,7 @@ describe('identical questions', () => {
     expect(await Promise.all(others)).toEqual(['after', 'after', 'after'])
   })
 
-  it('do not wait long for one that takes long', async () => {
+  it('do not wait long for a slow one', async () => {
     const { asked, ask } = asking()
     void ask('a')
     const second = ask('a')
@@ -39,7 +39,7 @@ describe('identical questions', () => {
     expect(await second).toBe('quick')
   })
 
-  it('fail together, and the next ones start anew', async () => {
+  it('fail together, and the next ones start again', async () => {
     const { asked, ask } = asking()
     const first = ask('a')
     const others = [ask('a'), ask('a')]
@@ -53,7 +53,7 @@ describe('identical questions', () => {
     expect(await later).toBe('fine')
   })
 
-  it('are asked at once when none is under way, and others are none of their business', async () => {
+  it('are sent at once when none is in flight, independently of other requests', async () => {
     const { asked, ask } = asking()
     for (const question of ['a', 'b']) void ask(question)
     expect(asked.map(({ question }) => question)).toEqual(['a', 'b'])

@@ -1,4 +1,4 @@
-// Past Express's router or through it, a request gets the same answer, is logged and measured alike, and sends the same messages.
+// With and without Express's router, a request gets the same response, is logged and measured alike, and sends the same messages.
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -17,7 +17,7 @@ interface Seen {
   readonly sent: unknown
 }
 
-/** What differs each time: ids, times, and stack traces. */
+/** The parts that differ each time: ids, times, and stack traces. */
 const plain = (text: string): string =>
   text
     .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, 'AN-ID')
@@ -26,7 +26,7 @@ const plain = (text: string): string =>
     .replaceAll(/\\n\s+at [^"]*/g, '')
 
 async function seen(bytes: readonly string[], options: Options, isShort: boolean): Promise<Seen> {
-  // Nobody answers questions here.
+  // Nobody answers queries here.
   const environment = { RPC_TIMEOUT_MS: '50', ...options?.environment }
   const { app, lines, measured, sent } = appUnderTest({ ...options, environment, isShort })
   const server = createServer({ requireHostHeader: false }, app).listen(0, '127.0.0.1')
@@ -120,6 +120,10 @@ const HEADERS: readonly (readonly string[])[] = [
   [JSON_TYPE, 'X-Request-Id: not one'],
   [JSON_TYPE, 'Prefer: wait=0'],
   [JSON_TYPE, 'Prefer: nonsense="'],
+  [JSON_TYPE, 'Idempotency-Key: "a"'],
+  [JSON_TYPE, 'Idempotency-Key: "a"', 'Prefer: wait=0'],
+  [JSON_TYPE, 'Idempotency-Key: "a"', 'Idempotency-Key: "a"'],
+  [JSON_TYPE, 'Idempotency-Key: a'],
   [JSON_TYPE, 'X-API-Key: nobody'],
   [JSON_TYPE, 'Authorization: Bearer nobody'],
   [JSON_TYPE, 'Origin: http://elsewhere.example'],
@@ -173,7 +177,7 @@ describe('the short cut past the router', () => {
     120_000,
   )
 
-  it('is not taken where a limit or a trusted proxy needs the router', () => {
+  it('is not used where a limit or a trusted proxy needs the router', () => {
     for (const environment of [{ RATE_LIMIT_PER_MINUTE: '1' }, { TRUST_PROXY: 'loopback' }])
       expect(appUnderTest({ environment }).app).toHaveProperty('handle')
     expect(appUnderTest().app).not.toHaveProperty('handle')

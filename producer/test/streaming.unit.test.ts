@@ -1,18 +1,18 @@
-// A list in pages as it streams: asked ahead by one page, paced by the client, cut off rather than falsified.
+// A list as it streams in pages: one page ahead, at the pace of the client, aborted rather than falsified.
 import { connect, type Socket } from 'node:net'
 import { BadReply } from '@ims/messaging'
 import { afterEach, describe, expect, it } from '@jest/globals'
-import { type Listening, listen } from '../src/server.ts'
+import { type Listening, listen } from '../src/http/server.ts'
 import { appUnderTest } from './app-under-test.ts'
 import { pagesInTurn } from './consumer-four.ts'
 import { until } from './until.ts'
 
 const smallPage = (number: number) =>
   JSON.stringify([{ sku: `s${number}`, name: 'n', label: 'l', price: 1, quantity: 1 }])
-/** About 1 MB: more than a socket takes from a client that does not read. */
+/** About 1 MB, more than a socket buffers for a client that does not read. */
 const largePage = JSON.stringify([{ sku: 's', name: 'n'.repeat(1_000_000), label: 'l', price: 1, quantity: 1 }])
 
-describe('a list that streams', () => {
+describe('a streamed list', () => {
   const servers: Listening[] = []
   const sockets: Socket[] = []
   afterEach(async () => {
@@ -27,7 +27,7 @@ describe('a list that streams', () => {
     return { ...under, url: `http://127.0.0.1:${server.port}/order_processing`, port: server.port }
   }
 
-  /** A client that asks for the list and does not read it. */
+  /** A client that requests the list and does not read it. */
   function deafClient(port: number): Socket {
     const socket = connect(port, '127.0.0.1')
     sockets.push(socket)
@@ -37,7 +37,7 @@ describe('a list that streams', () => {
     return socket
   }
 
-  it('asks for the next page while it writes this one', async () => {
+  it('requests the next page while it writes this one', async () => {
     let release = () => {}
     const held = new Promise<void>((resolve) => {
       release = resolve
@@ -58,7 +58,7 @@ describe('a list that streams', () => {
     await reader?.cancel()
   })
 
-  it('stops asking while the client does not read, and goes on when it does', async () => {
+  it('stops requesting pages while the client does not read, and continues when it does', async () => {
     const asked: number[] = []
     const pages = Array.from({ length: 40 }, () => largePage)
     const { port } = await start(pagesInTurn(pages, (page) => void asked.push(page)))
@@ -73,7 +73,7 @@ describe('a list that streams', () => {
     await until(() => asked.length === 40)
   })
 
-  it('stops asking when the client is gone', async () => {
+  it('stops requesting pages when the client has disconnected', async () => {
     const asked: number[] = []
     const pages = Array.from({ length: 1_000 }, () => largePage)
     const { port, lines } = await start(pagesInTurn(pages, (page) => void asked.push(page)))
@@ -88,7 +88,7 @@ describe('a list that streams', () => {
     expect(lines.filter(({ level }) => level === 'error')).toEqual([])
   })
 
-  it('cuts off a client that takes nothing for too long', async () => {
+  it('disconnects a client that reads nothing for too long', async () => {
     const pages = Array.from({ length: 100 }, () => largePage)
     const { port, lines } = await start(pagesInTurn(pages), { HTTP_STALL_TIMEOUT_MS: '100' })
     deafClient(port)
@@ -99,7 +99,7 @@ describe('a list that streams', () => {
   it.each([
     ['fails', new BadReply('secret detail')],
     ['is lost for a reason nobody foresaw', new Error('secret detail')],
-  ])('cuts the connection when a later page %s: what came does not parse', async (_, error) => {
+  ])('aborts the connection when a later page %s: the received part does not parse', async (_, error) => {
     const { url, lines } = await start(
       pagesInTurn([smallPage(1), smallPage(2), smallPage(3)], async (page) => {
         if (page === 3) throw error
@@ -117,7 +117,7 @@ describe('a list that streams', () => {
     expect(lines.some(({ level, fields }) => level !== 'info' && JSON.stringify(fields).includes('secret'))).toBe(true)
   })
 
-  it('never goes round in circles when the pages do', async () => {
+  it('never loops when the pages do', async () => {
     const { url } = await start({
       request: async (query) => {
         const json = smallPage(1)

@@ -1,7 +1,7 @@
-// A client that writes bytes as it likes, for what a proper HTTP client never does.
+// A client that writes raw bytes, for what a proper HTTP client never sends.
 import { connect } from 'node:net'
 
-/** Sends `parts` in packets of their own to a local port, and resolves with all that came back until the server closed. */
+/** Sends each of `parts` in its own packet to a local port, and resolves with everything that came back until the server closed. */
 export async function exchange(port: number, parts: readonly string[]): Promise<string> {
   const socket = connect(port, '127.0.0.1')
   let received = ''

@@ -1,4 +1,4 @@
-// Changes quantities by an amount: a whole batch in one transaction, with one movement for each message that is applied.
+// Changes quantities by an amount: a whole batch in one transaction, with one movement for each applied message.
 import { z } from 'zod'
 import { ADJUSTMENT_REFUSALS, type Adjustment, type AdjustOutcome, type Command } from './contract.ts'
 import type { Database } from './database.ts'
@@ -6,20 +6,20 @@ import { meaningOf, sentenceOf } from './errors.ts'
 import { hasId, type Identified, Verdicts } from './inbox.ts'
 import type { Sql } from './server-pool.ts'
 import { assertChanged } from './stored.ts'
-import { adjusted, type Quantity, reused, withoutId } from './verdicts.ts'
+import { type Applied, adjusted, type Quantity, reused, toldAgain, withoutId } from './verdicts.ts'
 
 const QUEUE = 'stock_adjustment'
 const ADJUSTED = 'adjusted'
 
 type Adjust = Command<Adjustment>
 
-/** Applies changes of stock in one transaction; see Inventory.adjust. */
+/** Applies changes of stock in one transaction. See Inventory.adjust. */
 export async function adjustStock(database: Database, commands: readonly Adjust[]): Promise<readonly AdjustOutcome[]> {
   if (commands.length === 0) return []
   return await database.transaction((sql) => adjustHalving(sql, commands))
 }
 
-/** Halves what fails until the refused change stands alone. The first half is applied before the second one is looked at. */
+/** Halves a failing batch until the refused change stands alone. The first half is applied before the second one. */
 async function adjustHalving(sql: Sql, commands: readonly Adjust[]): Promise<readonly AdjustOutcome[]> {
   await sql('SAVEPOINT changes')
   try {
@@ -44,7 +44,7 @@ async function refuse(sql: Sql, command: Adjust, error: string): Promise<AdjustO
 }
 
 async function adjustBatch(sql: Sql, commands: readonly Adjust[]): Promise<readonly AdjustOutcome[]> {
-  // Locks before the inbox is read: a replica that applied the same messages has then committed what it recorded of them.
+  // Lock before reading the inbox: a replica that applied the same messages has then committed its inbox rows.
   const batch = new Batch(await lockItems(sql, commands), await appliedBefore(sql, commands))
   const verdicts = await Verdicts.of(sql, QUEUE, commands)
   const outcomes = commands.map((command) => batch.judge(command, verdicts))
@@ -65,14 +65,14 @@ interface Moved {
   readonly after: number
 }
 
-/** The changes of a batch, one after the other: each sees what those before it left. */
+/** Applies the changes of a batch one after the other. Each sees the result of the previous ones. */
 class Batch {
   readonly #items: ReadonlyMap<string, Item>
-  /** The quantity that each message left which was applied, by message id. */
-  readonly #applied: Map<string, number>
+  /** The change that each applied message made, by message id. */
+  readonly #applied: Map<string, Applied>
   readonly #moved: Moved[] = []
 
-  constructor(items: ReadonlyMap<string, Item>, applied: Map<string, number>) {
+  constructor(items: ReadonlyMap<string, Item>, applied: Map<string, Applied>) {
     this.#items = items
     this.#applied = applied
   }
@@ -85,8 +85,8 @@ class Batch {
       return { kind: 'message-id-reused', error: reused(messageId) }
     if (verdict !== undefined && verdict.error !== null)
       return { kind: refusal.parse(verdict.outcome), error: verdict.error }
-    const quantity = this.#applied.get(messageId)
-    if (quantity !== undefined) return { kind: ADJUSTED, quantity, repeated: true }
+    const applied = this.#applied.get(messageId)
+    if (applied !== undefined) return toldAgain(messageId, body, applied)
     const item = this.#items.get(body.sku)
     const outcome = adjusted(item, body)
     if (outcome.kind !== ADJUSTED) verdicts.add(command, outcome.kind, outcome.error)
@@ -98,7 +98,7 @@ class Batch {
   #move(moved: Moved, verdicts: Verdicts): void {
     moved.item.quantity = moved.after
     this.#moved.push(moved)
-    this.#applied.set(moved.command.messageId, moved.after)
+    this.#applied.set(moved.command.messageId, { ...moved.command.body, quantityAfter: moved.after })
     verdicts.add(moved.command, ADJUSTED, null)
   }
 
@@ -142,9 +142,17 @@ class Batch {
 
 const refusal = z.enum(ADJUSTMENT_REFUSALS)
 const items = z.array(z.object({ id: z.int(), sku: z.string(), quantity: z.coerce.number().nullable() }))
-const applied = z.array(z.object({ id: z.string(), quantity: z.coerce.number() }))
+const movedBefore = z.array(
+  z.object({
+    id: z.string(),
+    sku: z.string(),
+    change: z.coerce.number(),
+    reason: z.string(),
+    quantityAfter: z.coerce.number(),
+  }),
+)
 
-/** Locks the rows with these skus, in the order of the index: replicas that lock in different orders deadlock. */
+/** Locks the rows with these skus in index order, because replicas that lock in different orders deadlock. */
 async function lockItems(sql: Sql, commands: readonly Adjust[]): Promise<Map<string, Item>> {
   const rows = await sql(
     'SELECT id, sku, quantity FROM inventory FORCE INDEX (sku) WHERE sku IN (?) ORDER BY sku FOR UPDATE',
@@ -153,13 +161,14 @@ async function lockItems(sql: Sql, commands: readonly Adjust[]): Promise<Map<str
   return new Map(items.parse(rows).map((item) => [item.sku, item]))
 }
 
-/** By message id, the quantity after each of these messages that was applied: known here also when the inbox has forgotten it. */
-async function appliedBefore(sql: Sql, commands: readonly Adjust[]): Promise<Map<string, number>> {
+/** By message id, the change that each of these messages made. Known even when the inbox has deleted the entry. */
+async function appliedBefore(sql: Sql, commands: readonly Adjust[]): Promise<Map<string, Applied>> {
   const ids = commands.filter(hasId).map(({ messageId }) => messageId)
   if (ids.length === 0) return new Map()
   const rows = await sql(
-    `SELECT CONVERT(message_id USING utf8mb4) AS id, quantity_after AS quantity FROM movement WHERE message_id IN (?)`,
+    `SELECT CONVERT(message_id USING utf8mb4) AS id, sku, delta AS \`change\`, reason, quantity_after AS quantityAfter
+     FROM movement WHERE message_id IN (?)`,
     [ids],
   )
-  return new Map(applied.parse(rows).map(({ id, quantity }) => [id, quantity]))
+  return new Map(movedBefore.parse(rows).map(({ id, ...applied }) => [id, applied]))
 }

@@ -1,4 +1,4 @@
-// Checks the tables before and after the migrations: fixes what is safe to fix, and reports what an operator must decide.
+// Checks the tables before and after the migrations. Fixes what is safe to fix, and reports what an operator must decide.
 import type { QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import { errnoOf } from './errors.ts'
@@ -9,7 +9,7 @@ import { readSchema, type Schema, TABLES, type Table } from './schema-found.ts'
 import type { Sql } from './server-pool.ts'
 import type { Log } from './service.ts'
 
-/** Rows, skus or keys that an error message lists. */
+/** Maximum number of rows, skus or keys that an error message lists. */
 const NAMED_MAX = 20
 const DUPLICATE_KEY = 1062
 
@@ -97,7 +97,7 @@ async function referencesToId(sql: Sql, columns: ReadonlyMap<string, { data: str
   )
 }
 
-/** Neither server changes the collation of a column that a foreign key joins, at either end. */
+/** Neither server changes the collation of a column that is part of a foreign key, on either side. */
 async function keysOfText(sql: Sql, collation: string): Promise<string[]> {
   const joined = (column: string, mine: 'referenced_' | '') =>
     `SELECT CONCAT(k.table_schema, '.', k.table_name, '.', k.column_name) AS \`table\`
@@ -117,7 +117,7 @@ async function keysOfText(sql: Sql, collation: string): Promise<string[]> {
   )
 }
 
-/** A partitioned table has no unique key without the columns that it is partitioned by. */
+/** In a partitioned table, every unique key must contain the partitioning columns. */
 async function partitions(sql: Sql, table: Table): Promise<string[]> {
   if (hasUniqueSku(table)) return []
   const found = z.array(z.unknown()).parse(

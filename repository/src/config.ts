@@ -1,4 +1,4 @@
-// The environment variables of the repository: where MySQL is, how long to wait for what, how long the inbox remembers.
+// The environment variables of the repository: address of MySQL, timeouts, and the retention of the inbox.
 import { duplicateServers, serverList, serversOf } from '@ims/runtime/server-list'
 import { tlsEnvironment } from '@ims/runtime/tls'
 import { ms, whole } from '@ims/runtime/variables'

@@ -1,4 +1,4 @@
-// Lends connections to one server of the list at a time. A connection whose state is uncertain is destroyed, not lent again.
+// Lends connections to one server of the list at a time. A connection whose state is uncertain is destroyed, not reused.
 
 import { addressOf, type Server } from '@ims/runtime/server-list'
 import type { MysqlConfig } from './config.ts'
@@ -9,12 +9,12 @@ export type Lent = Pick<Borrowed, 'sql' | 'inTransaction'>
 
 export interface Connections {
   /**
-   * Lends a connection to `work`. Rejects with DatabaseError; it is transient if no connection is available in time. The
-   * connection is lent again only if the server's last answer says that no transaction is open, and `work` succeeded, was
-   * refused a row, or lost to another transaction. Otherwise it is destroyed, which rolls back an open transaction.
+   * Lends a connection to `work`. Rejects with DatabaseError, which is transient if no connection is available in time.
+   * The connection is reused only if the server's last response says that no transaction is open, and `work` succeeded,
+   * was refused a row, or lost to another transaction. Otherwise it is destroyed, which rolls back an open transaction.
    */
   lend<T>(work: (lent: Lent) => Promise<T>): Promise<T>
-  /** The same on a connection of its own to the same server: a check takes no connection from the work, and waits for none. */
+  /** The same on a separate connection to the same server, so that a check neither takes a connection from the work nor waits for one. */
   lendForCheck<T>(work: (lent: Lent) => Promise<T>): Promise<T>
   /** The server in use, as `host:port`. */
   readonly address: string
@@ -28,9 +28,9 @@ export const connectionsTo = (config: MysqlConfig): Connections => new OneAtATim
 class OneAtATime implements Connections {
   readonly #config: MysqlConfig
   readonly #users = new Map<ServerPool, number>()
-  /** For each pool that is in use, the one for checks. */
+  /** For each pool in use, the pool for checks. */
   readonly #checking = new Map<ServerPool, ServerPool>()
-  /** Starts at random, so that replicas spread over the servers. */
+  /** Starts at a random server, so that replicas spread over the servers. */
   #at: number
   #pool: ServerPool
 
@@ -85,7 +85,7 @@ class OneAtATime implements Connections {
     this.#pool = new ServerPool(this.#server(), this.#config)
   }
 
-  /** A pool that was left is closed only after its last transaction has ended. */
+  /** A pool that is no longer used is closed after its last transaction has ended. */
   #closeIfUnused(pool: ServerPool): void {
     if (this.#users.get(pool) !== 0) return
     this.#users.delete(pool)

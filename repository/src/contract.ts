@@ -1,4 +1,4 @@
-// What the repository promises its callers: the inventory, the commands it takes, the outcomes it tells.
+// The interface of the repository: the inventory, its commands, and their outcomes.
 
 export interface NewItem {
   readonly sku: string
@@ -8,7 +8,7 @@ export interface NewItem {
   readonly quantity: number
 }
 
-/** One row of the listing, its members in this order. NULL where the Python suite stored NULL. */
+/** One row of the listing, with its members in this order. NULL where the Python suite stored NULL. */
 export interface StockItem {
   readonly sku: string | null
   readonly name: string | null
@@ -17,19 +17,19 @@ export interface StockItem {
   readonly quantity: number | null
 }
 
-/** A message to apply. Without `messageId` it came from a Python peer, and nothing is recorded of it. */
+/** A message to apply. Without `messageId` it came from a Python peer, and nothing is recorded about it. */
 export interface Command<Body> {
   readonly messageId: string | undefined
-  /** Hash of the raw body: the same id with another fingerprint is another message. */
+  /** Hash of the raw body. The same id with another fingerprint is a different message. */
   readonly fingerprint: string
-  /** How often it was put back from the dead letters: each time it is judged anew, but applied once at most. */
+  /** How often it was redriven. It is handled anew each time, but applied at most once. */
   readonly redrives: number
-  /** The message may have been applied before: delivered, or attempted, for the second time. */
+  /** The message may have been applied before, because it was delivered or attempted again. */
   readonly redelivered: boolean
   readonly body: Body
 }
 
-/** Reasons to refuse a message that are remembered, so that a redelivery is told the same. */
+/** Reasons for refusal that are recorded, so that a redelivery gets the same outcome. */
 export const REFUSALS = ['duplicate-sku', 'rejected-by-database'] as const
 
 export type CreateOutcome =
@@ -51,20 +51,20 @@ export const ADJUSTMENT_REFUSALS = [
 
 export interface Adjustment {
   readonly sku: string
-  /** Added to the quantity; negative for what leaves. */
+  /** Added to the quantity. Negative for outgoing stock. */
   readonly change: number
   readonly reason: string
-  /** Who asked for it, and the request with which they did, where they are known. */
+  /** Who requested it, and with which HTTP request, where known. */
   readonly by?: string | undefined
   readonly requestId?: string | undefined
 }
 
 export type AdjustOutcome =
-  /** `quantity` is what the item had after this change, also when it is told again. */
+  /** `quantity` is the item's quantity after this change, even when it is reported again later. */
   | { kind: 'adjusted'; quantity: number; repeated: boolean }
   | { kind: (typeof ADJUSTMENT_REFUSALS)[number] | 'message-id-reused' | 'no-message-id'; error: string }
 
-/** A change of stock that was applied. `at` is an ISO 8601 time in UTC. */
+/** An applied change of stock. `at` is an ISO 8601 time in UTC. */
 export interface Movement {
   readonly id: number
   readonly messageId: string
@@ -78,47 +78,54 @@ export interface Movement {
   readonly at: string
 }
 
-/** What was decided about a message. `error`: why it was refused; null when it was applied. `at` is an ISO 8601 time in UTC. */
+/** The recorded outcome of a message. `error` is the reason for a refusal, and null if it was applied. `at` is an ISO 8601 time in UTC. */
 export interface RecordedVerdict {
   readonly queue: string
-  /** How often the message had been put back from the dead letters. */
+  /** How often the message had been redriven. */
   readonly redrives: number
   readonly outcome: string
   readonly error: string | null
   readonly at: string
 }
 
-/** `remembersSince`: the time of the oldest verdict about any message; null when there is none. */
+/** `remembersSince` is the time of the oldest entry about any message, and null when there is none. */
 export interface Recorded {
   readonly verdicts: readonly RecordedVerdict[]
   readonly remembersSince: string | null
 }
 
 export interface PageRequest {
-  /** Id after which the page begins; 0 for the first. */
+  /** The id after which the page starts. 0 for the first page. */
   readonly after: number
-  /** Items at most. */
+  /** Maximum number of items. */
   readonly limit: number
-  /** Only items with exactly this sku, label. */
+  /** Only items with exactly this sku or label. */
   readonly sku?: string
   readonly label?: string
+  /** Only items with a smaller quantity. Items without a quantity are excluded. */
+  readonly quantityBelow?: number
 }
 
+export type MovementsRequest = Pick<PageRequest, 'after' | 'limit' | 'sku'>
+
 export interface Inventory {
-  /** Stores items, each message once; one outcome for each command, in order. Rejects with DatabaseError when nothing was applied for certain. */
+  /**
+   * Stores items, each message once. Returns one outcome for each command, in order. Rejects with DatabaseError when
+   * certainly nothing was applied.
+   */
   create(commands: readonly Command<NewItem>[]): Promise<readonly CreateOutcome[]>
   /**
-   * Deletes items by sku, each message once; one outcome for each command, in order. Null means all items without a sku,
-   * which only the Python suite could store. Rejects like `create`.
+   * Deletes items by sku, each message once. Returns one outcome for each command, in order. Null means all items
+   * without a sku, which only the Python suite could store. Rejects like `create`.
    */
   delete(commands: readonly Command<{ readonly sku: string | null }>[]): Promise<readonly DeleteOutcome[]>
   /**
-   * Adds to quantities, each message once and in their order; one outcome for each command, in order. For each change that is
-   * applied there is a movement. Rejects like `create`.
+   * Adds to quantities, each message once and in order. Returns one outcome for each command, in order, and stores a
+   * movement for each applied change. Rejects like `create`.
    */
   adjust(commands: readonly Command<Adjustment>[]): Promise<readonly AdjustOutcome[]>
-  /** Movements in the order of their id, as `page` pages. */
-  movements(request: Omit<PageRequest, 'label'>): Promise<{ movements: Movement[]; next: number }>
+  /** Movements in the order of their id, selected by `page`. */
+  movements(request: MovementsRequest): Promise<{ movements: Movement[]; next: number }>
   /** What is recorded about the messages with this id, oldest first. */
   recorded(messageId: string): Promise<Recorded>
   /** Items in the order of their id. `next` is the `after` of the following page, 0 on the last. */

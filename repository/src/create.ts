@@ -10,23 +10,23 @@ import { duplicate, reused, type StoredItem, sameContent } from './verdicts.ts'
 
 const QUEUE = 'create_item'
 const CREATED = 'created'
-/** After a refused row, so many batches are looked up before they are inserted. */
+/** After a refused row, this many batches are looked up before they are inserted. */
 const CAREFUL_BATCHES = 10
 
 /** From this attempt on, duplicates that other consumers keep storing are found by halving instead of by another lookup. */
 const HALVING_FROM = 4
 
 type Create = Command<NewItem>
-/** A command with its place in the batch. */
+/** A command with its position in the batch. */
 interface Placed {
   readonly index: number
   readonly command: Create
 }
 
-/** Applies creates, a batch in one transaction; see Inventory.create. */
+/** Applies creates, a batch in one transaction. See Inventory.create. */
 export function creatorIn(database: Database): (commands: readonly Create[]) => Promise<readonly CreateOutcome[]> {
-  // An INSERT that fails on a duplicate uses up an id for each of its rows, and the batch has to be inserted again. A lookup
-  // avoids that, but costs more than it saves while duplicates are rare.
+  // An INSERT that fails on a duplicate uses up an id for each of its rows, and the batch has to be inserted again. A
+  // lookup avoids that, but costs more than it saves while duplicates are rare.
   let careful = 0
   return async (commands) => {
     if (commands.length === 0) return []
@@ -42,7 +42,7 @@ export function creatorIn(database: Database): (commands: readonly Create[]) => 
   }
 }
 
-/** Undefined when a row was refused; nothing is stored then. */
+/** Undefined when a row was refused. Nothing is stored then. */
 async function insertAtOnce(
   database: Database,
   commands: readonly Create[],
@@ -62,7 +62,7 @@ async function insertAtOnce(
 
 /** Two statements for any number of items. Rejects, with part of the work done, when one row is refused. */
 async function insert(sql: Sql, commands: readonly Create[]): Promise<void> {
-  // One after the other: a deadlock ends the transaction, and a statement sent ahead of the news would commit by itself.
+  // One after the other: a deadlock ends the transaction, and a statement already sent would then commit by itself.
   await recordApplied(sql, QUEUE, commands, CREATED)
   const rows = commands.map(({ body: { sku, name, label, price, quantity } }) => [sku, name, label, price, quantity])
   try {
@@ -74,15 +74,15 @@ async function insert(sql: Sql, commands: readonly Create[]): Promise<void> {
   }
 }
 
-/** MariaDB does not say of which table a key is, and a trigger may write to another one. */
+/** MariaDB does not report the table of a key, and a trigger may write to another table. */
 async function isIdTaken(sql: Sql, id: string | undefined): Promise<boolean> {
   if (id === undefined) return false
   return z.array(z.unknown()).parse(await sql('SELECT 1 FROM inventory WHERE id = ?', [id])).length > 0
 }
 
 /**
- * Sorts out what is stored already, then inserts the rest in the order of sku: two transactions that insert the same items in
- * different orders would deadlock. A command whose sku or id an earlier one of the batch has waits for what becomes of that one.
+ * Separates what is stored already, then inserts the rest in sku order: two transactions that insert the same items in
+ * different orders would deadlock. A command with the sku or id of an earlier one in the batch waits for its outcome.
  */
 async function insertCarefully(
   sql: Sql,
@@ -127,11 +127,11 @@ const bySku = ({ command: a }: Placed, { command: b }: Placed): number => (a.bod
 
 interface Settling {
   readonly settle: (placed: Placed, outcome: CreateOutcome) => void
-  /** A duplicate that was stored after the lookup restarts the transaction: another lookup is faster than halving and holds no locks. */
+  /** A duplicate that was stored after the lookup restarts the transaction. Another lookup is faster than halving and holds no locks. */
   readonly mayLookUpAgain: boolean
 }
 
-/** Halves what fails until the refused rows stand alone. */
+/** Halves a failing batch until the refused rows stand alone. */
 async function insertHalving(sql: Sql, placed: readonly Placed[], settling: Settling): Promise<void> {
   if (placed.length === 0) return
   await sql('SAVEPOINT items')
@@ -161,7 +161,7 @@ async function refusal(sql: Sql, command: Create, error: unknown, mayLookUpAgain
   if (!isOfAnItem(duplicateKeyOf(error))) return { kind: 'rejected-by-database', error: rowRefused(error) }
   const outcome = judge(command, await lookUp(sql, [command]))
   if (outcome) return outcome
-  // Deleted in between; or, if that goes on, a key of the same name in a table that a trigger writes to.
+  // Deleted in between; or, if that repeats, a key of the same name in a table that a trigger writes to.
   if (!mayLookUpAgain) return { kind: 'rejected-by-database', error: rowRefused(error) }
   throw new RunAgain(`the row that collided with sku ${command.body.sku} was deleted before it was looked up`)
 }
@@ -174,11 +174,11 @@ interface Known {
   readonly items: Map<string, StoredItem>
 }
 
-/** What the inventory and the inbox hold already of these commands. */
+/** What the inventory and the inbox already contain for these commands. */
 async function lookUp(sql: Sql, commands: readonly Create[]): Promise<Known> {
   const skus = commands.map(({ body }) => body.sku)
-  // The items first: what another replica commits between the two reads is then found in the inbox, and never taken for a
-  // duplicate of itself.
+  // Read the items first: whatever another replica commits between the two reads is then found in the inbox, and a
+  // message is never taken for a duplicate of itself.
   const rows = storedItems.parse(
     await sql('SELECT sku, name, label, price, quantity FROM inventory WHERE sku IN (?)', [skus]),
   )
@@ -186,10 +186,10 @@ async function lookUp(sql: Sql, commands: readonly Create[]): Promise<Known> {
   return { verdicts, items: new Map(rows.map((row) => [row.sku, row])) }
 }
 
-/** Keeps up with what this transaction does, so that later messages of the batch are judged by it. */
+/** Records what this transaction does, so that later messages of the batch are checked against it. */
 function remember({ verdicts, items }: Known, command: Create, outcome: CreateOutcome): void {
   if (outcome.kind === 'created') {
-    // Its verdict is written with the item.
+    // Its inbox row is written with the item.
     if (!outcome.repeated) {
       items.set(command.body.sku, command.body)
       verdicts.note(command, CREATED, null)
@@ -205,7 +205,7 @@ const number = z
   .transform((value) => (value === null ? null : Number(value)))
 const storedItems = z.array(z.object({ sku: z.string(), name: text, label: text, price: number, quantity: number }))
 
-/** The outcome that follows from what is stored already; undefined when nothing stands against inserting. */
+/** The outcome that follows from stored data. Undefined when the command can be inserted. */
 function judge(command: Create, { verdicts, items }: Known): CreateOutcome | undefined {
   const { messageId, fingerprint, redelivered, body } = command
   const before = verdicts.on(command)
@@ -216,14 +216,14 @@ function judge(command: Create, { verdicts, items }: Known): CreateOutcome | und
   }
   const stored = items.get(body.sku)
   if (stored === undefined) return undefined
-  // Without an id only the content tells whether this is what we stored before.
+  // Without an id, only the content can show that this is what we stored before.
   if (messageId === undefined && redelivered && sameContent(stored, body)) return { kind: 'created', repeated: true }
   return { kind: 'duplicate-sku', error: duplicate(body.sku) }
 }
 
 const refusalKind = z.enum(REFUSALS)
 
-/** What MySQL said, without the number of the row in a statement that the reader never saw. */
+/** MySQL's message, without the row number in a statement that the reader never saw. */
 const rowRefused = (error: unknown): string =>
   `MySQL refused the item: ${sentenceOf(error).replace(/ at row \d+$/, '')}`
 

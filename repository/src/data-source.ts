@@ -1,11 +1,11 @@
-// Opens TypeORM's data source on one server, with or without TLS, and leaves nothing open if that fails.
+// Opens TypeORM's data source on one server, with or without TLS. Leaves nothing open if that fails.
 import { connect, isIP } from 'node:net'
 import type { Server } from '@ims/runtime/server-list'
 import { DataSource, type Logger } from 'typeorm'
 import type { MysqlConfig } from './config.ts'
 import { migrations } from './migrations/index.ts'
 
-/** TypeORM would print slow statements with their values to the console. Errors are reported by their callers. */
+/** TypeORM would print slow statements with their values to the console. Callers report errors. */
 const silent: Logger = {
   logQuery() {},
   logQueryError() {},
@@ -19,7 +19,7 @@ const KEEP_ALIVE_MS = 10_000
 
 /**
  * Connects to `server` and never changes the schema. If `statementTimeoutMs` is undefined, statements have no timeout.
- * Rejects with what the server, the socket or the driver said.
+ * Rejects with the error of the server, the socket or the driver.
  */
 export async function connectTo(
   server: Server,
@@ -28,7 +28,7 @@ export async function connectTo(
 ): Promise<DataSource> {
   const source = new DataSource({
     type: 'mysql',
-    // The driver compares the certificate with this.
+    // The driver compares the certificate with this name.
     host: config.tls === undefined ? server.host : verifiedName(config.tls.serverName ?? server.host),
     port: server.port,
     username: config.user,
@@ -52,15 +52,16 @@ export async function connectTo(
   try {
     return await source.initialize()
   } catch (error) {
-    // TypeORM asks for the version after it has connected, and leaves the connection open when that is refused.
+    // TypeORM queries the version after it has connected, and leaves the connection open when that query fails.
     await source.driver.disconnect().catch(() => {})
     throw error
   }
 }
 
 /**
- * The driver gives TLS the name of its host, but no address, and would have a server at an address verified as `localhost`. With a dot at its
- * end, as a domain name may have one, it passes for a name, and Node compares what stands before the dot with the addresses in the certificate.
+ * The driver sets the TLS server name only for a host name, and verifies a server at an IP address as `localhost`. With
+ * a trailing dot, as a domain name may have, the address passes for a name, and Node compares the part before the dot
+ * with the addresses in the certificate.
  */
 function verifiedName(name: string): string {
   return isIP(name) === 0 ? name : `${name}.`

@@ -1,9 +1,11 @@
-// The database: waits for MySQL and its schema, lends connections, runs transactions, reports whether it is ready.
+// The database: waits for MySQL and its schema, lends connections, runs transactions, and reports whether it is ready.
+import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { MysqlConfig } from './config.ts'
 import { type Connections, connectionsTo, type Lent } from './connections.ts'
 import { asTransient, DatabaseError, errnoOf, meaningOf, sentenceOf } from './errors.ts'
 import { migrations } from './migrations/index.ts'
 import { recordedMigrations } from './migrations/recorded.ts'
+import { type Operation, REHEARSALS } from './rehearsal.ts'
 import { faultsOf } from './schema.ts'
 import { readSchema } from './schema-found.ts'
 import type { Sql } from './server-pool.ts'
@@ -13,32 +15,39 @@ import { pause, unlessAborted, withDeadline } from './waiting.ts'
 /** Attempts of a transaction that loses to another one at once, as in a deadlock, before it fails with a transient error. */
 const ATTEMPTS_MAX = 12
 const LOCK_WAIT_TIMEOUT = 1205
-/** Maximum pause before the second attempt. It grows by the same amount with each of the next attempts. */
+/** Maximum pause before the second attempt. It grows by the same amount with each further attempt. */
 const PAUSE_MAX_MS = 10
 const PAUSES_GROW_FOR = 8
-/** Time that a readiness check may take, in milliseconds: less than runtime gives whoever is asked whether it is ready. */
+/** Milliseconds that a readiness check may take, less than runtime allows for one. */
 const PING_MOST_MS = 1_500
+/** How often the log repeats why MySQL cannot be used during the start. */
+const SAID_EVERY_MS = 30_000
 
 export interface Database {
-  /** Runs `work` on one connection outside a transaction: each statement reads what is committed now. Rejects with DatabaseError. */
+  /**
+   * Runs `work` on one connection outside a transaction, so that each statement reads the latest committed data.
+   * Rejects with DatabaseError.
+   */
   use<T>(work: (sql: Sql) => Promise<T>): Promise<T>
   /**
-   * Runs `work` in one transaction, and again after a short pause when it lost to another transaction. `attempt` counts from 1.
-   * Rejects with DatabaseError; a transient one may mean that the COMMIT was carried out and its answer lost.
+   * Runs `work` in one transaction, and again after a short pause when it lost to another transaction. `attempt` counts
+   * from 1. Rejects with DatabaseError. A transient error may mean that the COMMIT took effect and its response was
+   * lost.
    */
   transaction<T>(work: (sql: Sql, attempt: number) => Promise<T>): Promise<T>
-  /** Why MySQL cannot be used now, in one sentence; undefined when it answered. */
-  notReady(): Promise<string | undefined>
+  /** Why MySQL cannot be used now, or not for `operation`, in one sentence. Undefined when it can. */
+  notReady(operation?: Operation): Promise<string | undefined>
   close(): Promise<void>
 }
 
 /**
- * Opens the database, waiting as long as it takes for MySQL to answer and for the schema to be migrated: start in any order.
- * Rejects when `service.stopping` aborts.
+ * Opens the database. Waits as long as necessary for MySQL to respond and for the schema to be migrated, so processes
+ * can start in any order. Rejects when `service.stopping` aborts.
  */
 export async function openDatabase(config: MysqlConfig, service: Service): Promise<Database> {
   const { log, stopping } = service
   const connections = connectionsTo(config)
+  const line = new RepeatedLine(SAID_EVERY_MS)
   let said: string | undefined
   service.explainStart?.(() => said ?? `waiting for MySQL on ${connections.address}: it has not answered yet`)
   for (let attempt = 1; ; attempt += 1) {
@@ -51,13 +60,13 @@ export async function openDatabase(config: MysqlConfig, service: Service): Promi
       log.info({ server: connections.address, database: config.database }, 'connected to MySQL')
       return new MysqlDatabase(connections)
     }
-    if (said !== lacks) log.info({ server: connections.address, database: config.database }, lacks)
+    if (line.due(lacks) !== undefined) log.warn({ server: connections.address, database: config.database }, lacks)
     said = lacks
     await pause(Math.min(config.retryMostMs, 100 * 2 ** Math.min(attempt, 20)), stopping)
   }
 }
 
-/** What keeps us from using the database, in one sentence. */
+/** Why the database cannot be used, in one sentence. */
 async function whatIsMissing(connections: Connections): Promise<string | undefined> {
   const { address } = connections
   try {
@@ -79,7 +88,7 @@ async function missingMigrations(sql: Sql): Promise<string[]> {
 
 class MysqlDatabase implements Database {
   readonly #connections: Connections
-  #check: Promise<string | undefined> | undefined
+  readonly #checks = new Map<Operation | undefined, Promise<string | undefined>>()
 
   constructor(connections: Connections) {
     this.#connections = connections
@@ -95,10 +104,10 @@ class MysqlDatabase implements Database {
         return await this.#connections.lend((lent) => transact(lent, (sql) => work(sql, attempt)))
       } catch (error) {
         if (meaningOf(error) !== 'again') throw error
-        // One that waited until the timeout has waited enough: other messages of its batch may be free.
+        // After a lock wait timeout it has waited long enough, and other messages of its batch may be free.
         const isHeld = errnoOf(error) === LOCK_WAIT_TIMEOUT
         if (attempt < ATTEMPTS_MAX && !isHeld) {
-          // A random pause, so that the two transactions of a deadlock do not meet again.
+          // A random pause, so that the two transactions of a deadlock do not collide again.
           await pause(Math.random() * PAUSE_MAX_MS * Math.min(attempt, PAUSES_GROW_FOR), never)
           continue
         }
@@ -111,20 +120,24 @@ class MysqlDatabase implements Database {
     }
   }
 
-  /** Callers share a check that is under way. */
-  notReady(): Promise<string | undefined> {
-    this.#check ??= this.#ping().finally(() => {
-      this.#check = undefined
-    })
-    return this.#check
+  /** Callers share a check that is already running. */
+  notReady(operation?: Operation): Promise<string | undefined> {
+    const underWay = this.#checks.get(operation)
+    if (underWay !== undefined) return underWay
+    const check = this.#check(operation).finally(() => this.#checks.delete(operation))
+    this.#checks.set(operation, check)
+    return check
   }
 
-  async #ping(): Promise<string | undefined> {
+  async #check(operation: Operation | undefined): Promise<string | undefined> {
     const { address } = this.#connections
+    const statements = operation === undefined ? ['SELECT 1'] : REHEARSALS[operation]
     try {
       const late = () => new Error(`no answer within ${PING_MOST_MS} ms`)
       await withDeadline(
-        this.#connections.lendForCheck(({ sql }) => sql('SELECT 1')),
+        this.#connections.lendForCheck(async ({ sql }) => {
+          for (const statement of statements) await sql(statement)
+        }),
         PING_MOST_MS,
         late,
       )
@@ -143,7 +156,7 @@ class MysqlDatabase implements Database {
 async function transact<T>(lent: Lent, work: (sql: Sql) => Promise<T>): Promise<T> {
   const control = (statement: string) =>
     lent.sql(statement).catch((error) => {
-      // In Galera a transaction can lose to another one at COMMIT; it may succeed when it is run again.
+      // In Galera a transaction can lose to another one at COMMIT. It may succeed when it runs again.
       throw meaningOf(error) === 'again' ? error : asTransient(error)
     })
   const inside: Sql = async (statement, parameters) => {

@@ -14,7 +14,7 @@ type Sku = string | null
 type Delete = Command<{ readonly sku: Sku }>
 type Told = 'deleted' | 'unknown-sku'
 
-/** Applies deletes in one transaction; see Inventory.delete. */
+/** Applies deletes in one transaction. See Inventory.delete. */
 export async function deleteBySku(database: Database, commands: readonly Delete[]): Promise<readonly DeleteOutcome[]> {
   if (commands.length === 0) return []
   return await database.transaction((sql) => deleteBatch(sql, commands))
@@ -44,7 +44,7 @@ async function deleteBatch(sql: Sql, commands: readonly Delete[]): Promise<reado
   return outcomes
 }
 
-/** The fingerprint of the first message of the batch under each id. */
+/** The fingerprint of the first message of the batch with each id. */
 function firstBodies(commands: readonly Delete[]): Map<string, string> {
   const bodies = new Map<string, string>()
   for (const { messageId, fingerprint } of commands.filter(hasId))
@@ -59,7 +59,7 @@ interface Known {
   readonly verdicts: Verdicts
 }
 
-/** What became of a command. The first that names a sku takes its rows, the next finds none. */
+/** The outcome of a command. The first command for a sku deletes its rows, the next one finds none. */
 function tell(command: Delete, { bodies, stored, refused, verdicts }: Known): DeleteOutcome {
   const { messageId, fingerprint, body } = command
   const before = verdicts.on(command)
@@ -83,8 +83,8 @@ const told = z.enum(['deleted', 'unknown-sku'])
 const rows = z.array(z.object({ id: z.int(), sku: z.string().nullable() }))
 
 /**
- * Locks the rows with these skus, so that the outcome is still true at COMMIT, and resolves with their ids. It reads through the
- * index and in its order: a table scan would wait for unrelated rows, and replicas that lock in different orders deadlock.
+ * Locks the rows with these skus, so that the outcome is still true at COMMIT, and resolves with their ids. It reads in
+ * index order: a table scan would wait for unrelated rows, and replicas that lock in different orders deadlock.
  */
 async function lockStored(sql: Sql, skus: readonly Sku[]): Promise<Map<Sku, readonly number[]>> {
   const select = 'SELECT id, sku FROM inventory FORCE INDEX (sku) WHERE'
@@ -98,7 +98,7 @@ async function lockStored(sql: Sql, skus: readonly Sku[]): Promise<Map<Sku, read
   return stored
 }
 
-/** Deletes rows. Halves what fails, and adds each row that a foreign key or a trigger protects to `refused`. */
+/** Deletes rows. Halves a failing batch, and adds each row that a foreign key or a trigger protects to `refused`. */
 async function deleteHalving(sql: Sql, ids: readonly number[], refused: Map<number, string>): Promise<void> {
   if (ids.length === 0) return
   try {

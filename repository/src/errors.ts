@@ -1,19 +1,19 @@
-// What an error of MySQL means: run the transaction again, refuse the row, wait for the server, or unknown.
+// Classifies MySQL errors: run the transaction again, refuse the row, wait for the server, or unknown.
 
 import { tlsTrouble } from '@ims/runtime/tls'
 import { z } from 'zod'
 
 /**
- * MySQL did not carry out a statement. `transient`: the message is not the cause, so a retry may succeed. `contended`: another
- * transaction holds a row of the batch, and the other rows may be free. `ours`: a connection of our own pool was waited for; that
- * says nothing about the server.
+ * MySQL did not execute a statement. `transient`: the message is not the cause, so a retry may succeed. `contended`:
+ * another transaction locks a row of the batch, and the other rows may be free. `ours`: the wait was for a connection
+ * of our own pool, which says nothing about the server.
  */
 export class DatabaseError extends Error {
   override readonly name = 'DatabaseError'
   readonly transient: boolean
   readonly contended: boolean
   readonly ours: boolean
-  /** MySQL's error number; undefined when the server did not answer. */
+  /** MySQL's error number. Undefined when the server did not respond. */
   readonly errno: number | undefined
   constructor(
     message: string,
@@ -28,26 +28,27 @@ export class DatabaseError extends Error {
   }
 }
 
-/** Thrown inside a transaction that saw the world change under it: it is rolled back and run again. */
+/** Thrown inside a transaction whose data another one has changed. The transaction is rolled back and run again. */
 export class RunAgain extends Error {
   override readonly name = 'RunAgain'
 }
 
 /**
- * `again`: the transaction lost to another one and was rolled back; run it again · `row`: the database refused the row ·
- * `transient`: the server, the account or the schema is in a wrong state, or the server cannot be reached · `unknown`: any other
- * error. It counts against a message only if other messages of the batch succeed (messaging/src/incoming/attempts.ts).
+ * `again`: the transaction lost to another one and was rolled back; run it again · `row`: the database refused the row
+ * · `transient`: the server, the account or the schema is in a wrong state, or the server cannot be reached ·
+ * `unknown`: any other error. It counts against a message only if other messages of the batch succeed
+ * (messaging/src/incoming/attempts.ts).
  */
 export type Meaning = 'again' | 'row' | 'transient' | 'unknown'
 
-/** Deadlock (Galera's certification too), lock wait timeout, row changed since the snapshot. */
+/** Deadlock (including Galera's certification failure), lock wait timeout, row changed since the snapshot. */
 const AGAIN: ReadonlySet<number> = new Set([1213, 1205, 1020])
 
 /**
- * The only errors that a row can cause: duplicate key, out of range, truncated, wrong value, not in the character set, too
- * long, CHECK constraint, foreign key; in a trigger or generated column also NULL (1048), division by zero (1365), text that is
- * no date (1411, 1441) or no JSON (3140 to 3158), and SIGNAL (1644). Numbers are the same on MySQL and MariaDB but for CHECK
- * (3819, 4025): https://dev.mysql.com/doc/mysql-errors/9.0/en/server-error-reference.html
+ * The only errors that a row can cause: duplicate key, out of range, truncated, wrong value, not in the character set,
+ * too long, CHECK constraint, foreign key; in a trigger or generated column also NULL (1048), division by zero (1365),
+ * text that is not a date (1411, 1441) or not JSON (3140 to 3158), and SIGNAL (1644). MySQL and MariaDB use the same
+ * numbers except for CHECK (3819, 4025): https://dev.mysql.com/doc/mysql-errors/9.0/en/server-error-reference.html
  */
 const ROW: ReadonlySet<number> = new Set([
   1048, 1062, 1264, 1265, 1292, 1300, 1365, 1366, 1367, 1406, 1411, 1441, 1644, 1690, 3819, 4025, 1216, 1217, 1451,
@@ -61,8 +62,8 @@ const OUT_OF_RANGE = 1264
 const COLUMN_ID = /column '(?:\w+\.)?id'/
 
 /**
- * States of the server that pass or that an operator has to end. They can affect one statement and not the next, so they never
- * count against a message. Any number in none of these lists is `unknown`.
+ * Server states that end by themselves or through an operator. They can affect one statement and not the next, so they
+ * never count against a message. Any number in none of these lists is `unknown`.
  */
 const TRANSIENT: ReadonlySet<number> = new Set([
   // No resources: disk, memory, connections, quotas, table full, AUTO_INCREMENT used up (167 on MariaDB).
@@ -73,31 +74,31 @@ const TRANSIENT: ReadonlySet<number> = new Set([
   1049, 1054, 1109, 1136, 1146, 1176, 1364, 1412,
   // Read-only, no quorum, or not ready.
   1036, 1047, 1290, 1792, 1836, 3100, 3101, 3572,
-  // The server's configuration refuses the statement (binlog_format=STATEMENT), or a proxy has no server.
+  // The server's configuration rejects the statement (binlog_format=STATEMENT), or a proxy has no server.
   1105, 1665, 9001,
   // Handshake, network, shutdown, killed, interrupted, out of time, storage engine.
   1030, 1042, 1043, 1053, 1077, 1079, 1152, 1153, 1158, 1159, 1160, 1161, 1180, 1184, 1317, 1927, 1969, 3024, 3169,
-  // The client's own numbers for a server that is not there.
+  // The client's own numbers for an unreachable server.
   2002, 2003, 2006, 2013, 4031,
 ])
 
-/** Interrupted, or out of time: that says nothing about the server. */
+/** Interrupted, or timed out, which says nothing about the server. */
 const OF_ONE_STATEMENT: ReadonlySet<number> = new Set([1317, 1969, 3024])
 
 const serverError = z.object({ errno: z.int().min(1), sqlState: z.string() })
-/** Failures of sockets and of mysql2 carry a code in words instead of MySQL's number. */
+/** Errors of sockets and of mysql2 have a text code instead of MySQL's number. */
 const CONNECTION_CODE = /^(PROTOCOL_|E[A-Z]+$|EAI_AGAIN$|POOL_|HANDSHAKE_)/
 const codeError = z.object({ code: z.string() })
 const wrapped = z.object({ driverError: z.unknown() })
 const CLOSED = /connection is in closed state|Pool is closed|Connection is not established/i
 
-/** The number of MySQL's error, wrapped by TypeORM or not; undefined when the server did not answer at all. */
+/** The number of MySQL's error, wrapped by TypeORM or not. Undefined when the server did not respond. */
 export function errnoOf(error: unknown): number | undefined {
   if (error instanceof DatabaseError) return error.errno
   return serverError.safeParse(unwrapped(error)).data?.errno
 }
 
-/** What `error` means. It may come from TypeORM, mysql2 or a socket, or be a DatabaseError. */
+/** Classifies `error`, which may come from TypeORM, mysql2 or a socket, or be a DatabaseError. */
 export function meaningOf(error: unknown): Meaning {
   if (error instanceof RunAgain) return 'again'
   if (error instanceof DatabaseError && error.errno === undefined) return error.transient ? 'transient' : 'unknown'
@@ -108,7 +109,7 @@ export function meaningOf(error: unknown): Meaning {
     if (error instanceof DatabaseError && error.transient) return 'transient'
     if (TRANSIENT.has(answer.errno)) return 'transient'
     if (!ROW.has(answer.errno) && answer.sqlState !== SIGNALED) return 'unknown'
-    // Only this sentence names nothing but the column: others quote the row, or are the trigger's own.
+    // Only this message names just the column. Others quote the row, or come from a trigger.
     return answer.errno === OUT_OF_RANGE && COLUMN_ID.test(sentenceOf(cause)) ? 'transient' : 'row'
   }
   const code = codeError.safeParse(cause).data?.code
@@ -117,8 +118,8 @@ export function meaningOf(error: unknown): Meaning {
 }
 
 /**
- * True when the connection itself failed, or its server is in a wrong state: full, locked, limited, read-only, unknown. Another
- * server of the list may be in a better one.
+ * True when the connection itself failed, or its server is in a wrong state: full, locked, limited, read-only, unknown.
+ * Another server of the list may be in a better one.
  */
 export function wantsAnotherServer(error: unknown): boolean {
   const errno = errnoOf(error)
@@ -127,14 +128,14 @@ export function wantsAnotherServer(error: unknown): boolean {
   return (meaning === 'transient' || meaning === 'unknown') && !OF_ONE_STATEMENT.has(errno)
 }
 
-/** `error` as a DatabaseError, without the statement's text and values that TypeORM adds: they are other people's data. */
+/** `error` as a DatabaseError, without the statement and values that TypeORM adds, because they are customer data. */
 export function asDatabaseError(error: unknown): DatabaseError {
   if (error instanceof DatabaseError) return error
   const meaning = meaningOf(error)
   return databaseError(error, meaning === 'transient' || meaning === 'again')
 }
 
-/** The same for a handshake, SET, START TRANSACTION or COMMIT that failed: no message can be the cause. */
+/** The same for a failed handshake, SET, START TRANSACTION or COMMIT. No message can be the cause. */
 export const asTransient = (error: unknown): DatabaseError =>
   error instanceof DatabaseError && error.transient ? error : databaseError(error, true)
 
@@ -145,21 +146,21 @@ function databaseError(error: unknown, transient: boolean): DatabaseError {
 }
 
 /**
- * The key that a duplicate (error 1062) was refused by: `PRIMARY`, `sku`, or `audit.sku` when MySQL says that it is of a table of
- * somebody's trigger (MariaDB names no table); undefined for any other error.
+ * The key of a duplicate (error 1062): `PRIMARY`, `sku`, or `audit.sku` when MySQL reports that it belongs to a table
+ * that a trigger writes to (MariaDB names no table). Undefined for any other error.
  */
 export function duplicateKeyOf(error: unknown): string | undefined {
   if (errnoOf(error) !== DUPLICATE_KEY) return undefined
   return /for key '(?:(?:inventory|inbox)\.)?([^']*)'$/.exec(sentenceOf(error))?.[1]
 }
 
-/** The id that a new row of the table inventory may have been refused for; undefined when it was something else. */
+/** The id that may have caused the refusal of a new row in the table inventory. Undefined for any other cause. */
 export function duplicateIdOf(error: unknown): string | undefined {
   if (errnoOf(error) !== DUPLICATE_KEY) return undefined
   return /^Duplicate entry '(\d+)' for key '(?:inventory\.)?PRIMARY'$/.exec(sentenceOf(error))?.[1]
 }
 
-/** What the server or the socket said, in one line. */
+/** The message of the server or the socket, in one line. */
 export function sentenceOf(error: unknown): string {
   const cause = unwrapped(error)
   const text = cause instanceof Error ? cause.message || cause.name : String(cause)

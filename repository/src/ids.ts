@@ -14,7 +14,7 @@ const WARN_FROM = 0.5
 const width = z.enum(['tinyint', 'smallint', 'mediumint', 'int', 'bigint'])
 const BITS = { tinyint: 8, smallint: 16, mediumint: 24, int: 32, bigint: 64 }
 
-/** The share of the ids that are used up, 0 to 1; undefined when the table has no AUTO_INCREMENT. */
+/** The share of used ids, from 0 to 1. Undefined when the table has no AUTO_INCREMENT. */
 export function shareOfIds({ nextId, columns }: Pick<Table, 'nextId' | 'columns'>): number | undefined {
   const id = columns.get('id')
   const { data } = width.safeParse(id?.data)
@@ -32,7 +32,7 @@ type MeasuringService = Pick<Service, 'log' | 'stopping'> & {
   readonly meter: { observe(metric: string, value: number): void }
 }
 
-/** Measures now and then every hour: sets the gauge, and logs a warning from half of the ids on. Errors are logged, never thrown. */
+/** Measures at once and then every hour: sets the gauge, and logs a warning from half of the ids on. Errors are logged, never thrown. */
 export function watchIds(database: Pick<Database, 'use'>, service: MeasuringService, everyMs = EVERY_MS): IdWatch {
   const closing = new AbortController()
   const ended = AbortSignal.any([closing.signal, service.stopping])

@@ -1,11 +1,11 @@
-// The inbox: what was decided about a message, applied or refused, so that it is decided once.
+// The inbox: records the outcome of each message, applied or refused, so that it is decided once.
 import { z } from 'zod'
 import type { Command } from './contract.ts'
 import { errnoOf, RunAgain } from './errors.ts'
 import type { Sql } from './server-pool.ts'
 import { assertChanged } from './stored.ts'
 
-/** What is recorded of a message. `error`: why it was refused; null when it was applied. */
+/** The recorded outcome of a message. `error` is the reason for a refusal, and null if it was applied. */
 export interface Verdict {
   readonly fingerprint: string
   readonly outcome: string
@@ -16,12 +16,12 @@ export type Identified<Body = unknown> = Command<Body> & { readonly messageId: s
 
 export const hasId = <Body>(command: Command<Body>): command is Identified<Body> => command.messageId !== undefined
 
-/** Longest explanation that is kept, in characters. */
+/** Longest explanation that is stored, in characters. */
 const ERROR_MAX = 1_000
 const DUPLICATE_KEY = 1062
 /**
- * Before the fingerprint of a message that was refused. Processes of the version before read only what was applied: to
- * them such a message has another body, so that they refuse it too.
+ * Prefix of the fingerprint of a refused message. Processes of the previous version know only applied messages: to them
+ * such a message has a different body, so they refuse it too.
  */
 const REFUSED = '!'
 
@@ -34,7 +34,7 @@ export const verdictRow = z.object({
 })
 const rows = z.array(verdictRow)
 
-/** The verdicts on the messages of a batch, those recorded before and those that are new. */
+/** The outcomes of the messages of a batch, recorded ones and new ones. */
 export class Verdicts {
   readonly #queue: string
   readonly #verdicts = new Map<string, Verdict>()
@@ -44,7 +44,7 @@ export class Verdicts {
     this.#queue = queue
   }
 
-  /** Reads what is recorded of these messages of `queue`. */
+  /** Reads the inbox entries of these messages of `queue`. */
   static async of(sql: Sql, queue: string, commands: readonly Command<unknown>[]): Promise<Verdicts> {
     const verdicts = new Verdicts(queue)
     const identified = commands.filter(hasId)
@@ -65,8 +65,8 @@ export class Verdicts {
   }
 
   /**
-   * What was decided about a message: that it was applied, under any number of redrives, or that it was refused under its own.
-   * A message that was redriven since it was refused is to be judged anew.
+   * The recorded outcome of a message: applied under any number of redrives, or refused under its own. A message that
+   * was redriven after its refusal is handled anew.
    */
   on({ messageId, redrives }: Command<unknown>): Verdict | undefined {
     if (messageId === undefined) return undefined
@@ -77,19 +77,19 @@ export class Verdicts {
     return undefined
   }
 
-  /** Notes a verdict that is written already. A message without an id leaves nothing to recognise it by. */
+  /** Notes an outcome that is written already. A message without an id cannot be recognised again. */
   note({ messageId, fingerprint, redrives }: Command<unknown>, outcome: string, error: string | null): void {
     if (messageId === undefined) return
     this.#verdicts.set(key(keyedQueue(this.#queue, redrives), messageId), { fingerprint, outcome, error })
   }
 
-  /** Notes a new verdict, which `record` writes. */
+  /** Notes a new outcome, which `record` writes. */
   add(command: Command<unknown>, outcome: string, error: string | null): void {
     this.note(command, outcome, error)
     if (hasId(command)) this.#fresh.push(row(keyedQueue(this.#queue, command.redrives), command, outcome, error))
   }
 
-  /** Writes the new verdicts. Throws RunAgain when another consumer has decided about one of the messages meanwhile. */
+  /** Writes the new outcomes. Throws RunAgain when another consumer has recorded one of the messages meanwhile. */
   async record(sql: Sql): Promise<void> {
     await insert(sql, this.#fresh.splice(0)).catch((error) => {
       if (errnoOf(error) !== DUPLICATE_KEY) throw error
@@ -98,7 +98,7 @@ export class Verdicts {
   }
 }
 
-/** Records that all these messages were applied. Rejects with errno 1062 when something is recorded of one already. */
+/** Records that all these messages were applied. Rejects with errno 1062 when one of them already has an entry. */
 export async function recordApplied(
   sql: Sql,
   queue: string,
@@ -111,7 +111,7 @@ export async function recordApplied(
   )
 }
 
-/** A redrive is judged on its own, so its number is part of the key. */
+/** Each redrive is decided separately, so its number is part of the key. */
 export const keyedQueue = (queue: string, redrives: number): string => (redrives === 0 ? queue : `${queue}#${redrives}`)
 
 const key = (queue: string, messageId: string): string => `${queue} ${messageId}`

@@ -1,5 +1,10 @@
-// The public face of the repository.
-export { type MysqlConfig, mysqlEnvironment, type RetentionConfig, retentionEnvironment } from './config.ts'
+// The public exports of the repository.
+export {
+  type MysqlConfig,
+  mysqlEnvironment,
+  type RetentionConfig,
+  retentionEnvironment,
+} from './config.ts'
 export type {
   Adjustment,
   AdjustOutcome,
@@ -18,6 +23,7 @@ export { type Database, openDatabase } from './database.ts'
 export { DatabaseError } from './errors.ts'
 export { type IdWatch, watchIds } from './ids.ts'
 export { inventoryIn } from './inventory.ts'
+export { type LowStockWatch, watchLowStock } from './low-stock.ts'
 export { MigrationRefused, migrate } from './migrate.ts'
 export { type Retention, startRetention } from './retention.ts'
 export type { Log, Service } from './service.ts'

@@ -8,7 +8,7 @@ import { pageOfMovements } from './movements.ts'
 import { page } from './page.ts'
 import { recordedOf } from './recorded.ts'
 
-/** The inventory of this database. Its promises are those of `Inventory`; errors are DatabaseErrors. */
+/** The inventory of this database, which implements `Inventory`. Errors are DatabaseErrors. */
 export function inventoryIn(database: Database): Inventory {
   return {
     create: creatorIn(database),

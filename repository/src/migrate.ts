@@ -1,5 +1,6 @@
-// Brings the schema up to date, from nothing or from what the Python suite made, one process at a time.
+// Migrates the schema, from nothing or from the Python suite's tables, one process at a time.
 
+import { RepeatedLine } from '@ims/runtime/repeated-line'
 import { addressOf, type Server } from '@ims/runtime/server-list'
 import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm'
 import { z } from 'zod'
@@ -16,12 +17,14 @@ import { pause } from './waiting.ts'
 export { MigrationRefused }
 
 const PAUSE_MS = 500
-/** Time that DDL waits for open transactions on the table, for example of a Python consumer, in seconds. */
+/** How often the log repeats that MySQL does not respond. */
+const SAID_EVERY_MS = 30_000
+/** Seconds that DDL waits for open transactions on the table, for example of a Python consumer. */
 const METADATA_LOCK_S = 30
 const LOCK_WAIT_TIMEOUT = 1205
 /**
- * What no waiting mends: no right to the database, wrong password, no such database, host not allowed, no such method to log in,
- * password expired, account locked.
+ * Errors that waiting cannot fix: no access to the database, wrong password, no such database, host not allowed,
+ * unknown login method, password expired, account locked.
  */
 const ACCESS_REFUSED: ReadonlySet<number> = new Set([1044, 1045, 1049, 1130, 1698, 1820, 1862, 3118, 4151])
 
@@ -29,14 +32,14 @@ const never = new AbortController().signal
 const locked = z.tuple([z.object({ locked: z.union([z.number(), z.string()]).nullable().transform(Number) })])
 
 /**
- * Runs the pending migrations, then fixes whatever else differs from what the services need. Holds a named lock; waits up to
- * `migrationTimeoutMs` for MySQL to answer, and as long again for another migration to end. Safe to run again after it was
- * killed at any point.
- * Resolves with the names of the migrations it ran. Rejects with MigrationRefused when an operator must decide about the
- * tables, normally before anything is changed; otherwise with DatabaseError.
+ * Runs the pending migrations, then fixes any other difference from what the services need. Holds a named lock. Waits
+ * up to `migrationTimeoutMs` for MySQL to respond, and as long again for another migration to end. Safe to run again
+ * after it was killed at any point.
+ * Resolves with the names of the migrations it ran. Rejects with MigrationRefused when an operator must decide about
+ * the tables, normally before anything is changed; otherwise with DatabaseError.
  */
 export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied: string[] }> {
-  // Lock and DDL share a connection: if it is lost, the lock is released and no DDL continues without it.
+  // Lock and DDL share a connection. If it is lost, the lock is released and no DDL continues without it.
   const { source, runner } = await connected(config, log)
   try {
     await lock(runner, config, log)
@@ -58,7 +61,7 @@ export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied:
     if (error instanceof MigrationRefused) throw error
     throw errnoOf(error) === LOCK_WAIT_TIMEOUT ? tableHeld(error) : asDatabaseError(error)
   } finally {
-    // Closing the connection releases the lock too.
+    // Closing the connection also releases the lock.
     await runner.release().catch(() => {})
     await source.destroy().catch(() => {})
   }
@@ -85,7 +88,7 @@ const refused = (server: Server, { user, database }: MysqlConfig, cause: unknown
 
 async function connected(config: MysqlConfig, log: Log): Promise<{ source: DataSource; runner: QueryRunner }> {
   const deadline = performance.now() + config.migrationTimeoutMs
-  let said = ''
+  const line = new RepeatedLine(SAID_EVERY_MS)
   let refusals = 0
   for (let attempt = 0; ; attempt += 1) {
     const server = config.servers[attempt % config.servers.length]
@@ -98,9 +101,8 @@ async function connected(config: MysqlConfig, log: Log): Promise<{ source: DataS
       if (refusals >= config.servers.length) throw refused(server, config, error)
       if (performance.now() > deadline) throw asTransient(error)
       const waits = `waiting for MySQL on ${addressOf(server)}: ${why}`
-      // At a level that is shown: whoever started this waits too.
-      if (why !== said) log.warn({ server: addressOf(server) }, waits)
-      said = why
+      // Logged at a visible level, because whoever started this waits too.
+      if (line.due(waits) !== undefined) log.warn({ server: addressOf(server) }, waits)
       await pause(PAUSE_MS, never)
     }
   }

@@ -1,6 +1,6 @@
-// One page of the movements, by keyset, of all items or of one.
+// One page of the movements of all items or of one, by keyset.
 import { z } from 'zod'
-import type { Movement, PageRequest } from './contract.ts'
+import type { Movement, MovementsRequest } from './contract.ts'
 import type { Database } from './database.ts'
 
 const rows = z.array(
@@ -18,10 +18,10 @@ const rows = z.array(
   }),
 )
 
-/** Reads one page; see Inventory.movements. */
+/** Reads one page. See Inventory.movements. */
 export async function pageOfMovements(
   database: Database,
-  { after, limit, sku }: Omit<PageRequest, 'label'>,
+  { after, limit, sku }: MovementsRequest,
 ): Promise<{ movements: Movement[]; next: number }> {
   const found = await database.use((sql) =>
     sql(

@@ -1,4 +1,4 @@
-// One page of the listing, by keyset: as quick at the end of a long table as at its beginning.
+// One page of the listing, by keyset: as fast at the end of a long table as at its beginning.
 import { z } from 'zod'
 import type { PageRequest, StockItem } from './contract.ts'
 import type { Database } from './database.ts'
@@ -10,14 +10,14 @@ const rows = z.array(
     name: z.string().nullable(),
     label: z.string().nullable(),
     price: z.union([z.string(), z.number()]).nullable(),
-    // The driver returns as text what no JavaScript number holds: somebody may have made the column BIGINT.
+    // The driver returns numbers as text that exceed JavaScript's range, because an operator may have made the column BIGINT.
     quantity: z.coerce.number().nullable(),
   }),
 )
 
-/** Reads one page; see Inventory.page. */
+/** Reads one page. See Inventory.page. */
 export async function page(database: Database, request: PageRequest): Promise<{ items: StockItem[]; next: number }> {
-  const { after, limit, sku, label } = request
+  const { after, limit, sku, label, quantityBelow } = request
   const conditions = ['id > ?']
   const parameters: unknown[] = [after]
   if (sku !== undefined) {
@@ -28,11 +28,15 @@ export async function page(database: Database, request: PageRequest): Promise<{ 
     conditions.push('label = ?')
     parameters.push(label)
   }
+  if (quantityBelow !== undefined) {
+    conditions.push('quantity < ?')
+    parameters.push(quantityBelow)
+  }
   const found = await database.use((sql) =>
     sql(
       `SELECT id, sku, name, label, price, quantity FROM inventory
        WHERE ${conditions.join(' AND ')} ORDER BY id LIMIT ?`,
-      // One more than asked for tells whether this page is the last.
+      // One more than requested, to see whether this page is the last.
       [...parameters, limit + 1],
     ),
   )

@@ -1,21 +1,21 @@
-// What the inbox has about one message id, whatever its queue.
+// What the inbox holds about one message id, on any queue.
 import { z } from 'zod'
 import type { Recorded } from './contract.ts'
 import type { Database } from './database.ts'
 import { keyedQueue, verdictRow } from './inbox.ts'
 
-/** The queues whose messages leave a verdict: the commands that are applied to the database. */
+/** The queues whose messages leave an inbox entry: the commands that are applied to the database. */
 const QUEUES = ['create_item', 'stock_management', 'stock_adjustment']
-/** Redrives of one message that are looked for: each is a look-up by primary key. */
+/** Maximum number of redrives of one message that are looked up, each by primary key. */
 const REDRIVES_MAX = 20
 
 const rows = z.array(verdictRow.extend({ at: z.string() }))
 const oldest = z.array(z.object({ at: z.string().nullable() }))
 const AT = "DATE_FORMAT(applied_at, '%Y-%m-%dT%H:%i:%s.%f') AS at"
-/** Of the six digits that the server gives, the table has three. */
+/** The server returns six fractional digits, the table has three. */
 const iso = (at: string): string => `${at.slice(0, 23)}Z`
 
-/** Reads by primary key, without a lock; see Inventory.recorded. */
+/** Reads by primary key, without a lock. See Inventory.recorded. */
 export async function recordedOf(database: Database, messageId: string): Promise<Recorded> {
   const keys = QUEUES.flatMap((queue) =>
     Array.from({ length: REDRIVES_MAX + 1 }, (_, redrive) => keyedQueue(queue, redrive)),

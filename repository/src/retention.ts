@@ -1,4 +1,4 @@
-// Removes what the inbox need not remember any more: rows older than the retention, few at a time, never in the way of the work.
+// Deletes inbox rows that are older than the retention, a few at a time, without delaying the work.
 import { z } from 'zod'
 import type { RetentionConfig } from './config.ts'
 import type { Database } from './database.ts'
@@ -6,15 +6,15 @@ import { sentenceOf } from './errors.ts'
 import type { Service } from './service.ts'
 import { pause } from './waiting.ts'
 
-/** Rows that one statement removes at most: its locks are held for milliseconds. */
+/** Maximum rows per statement, so that its locks are held for milliseconds only. */
 const BATCH_ROWS = 500
 /** Shortest pause between two statements, in milliseconds. */
 const PAUSE_LEAST_MS = 20
-/** A pause is this many times as long as the statement before it took, which leaves the database to the messages. */
+/** A pause is this many times as long as the previous statement, which leaves the database to the messages. */
 const PAUSE_FACTOR = 4
 
 export interface Retention {
-  /** Ends after the statement in hand. */
+  /** Ends after the current statement. */
   close(): Promise<void>
 }
 
@@ -24,11 +24,12 @@ type CountingService = Pick<Service, 'log' | 'stopping'> & {
 }
 
 /**
- * Starts removing, in the background, rows of the inbox that are older than `days`; with 0 it keeps them for ever. Replicas
- * may all do so: what one has removed the other does not find. Trouble is logged and ends the round, not the process.
+ * Starts deleting, in the background, inbox rows that are older than `days`. 0 keeps them for ever. All replicas may do
+ * so: what one has deleted, another does not find. Errors are logged and end the round, not the process.
  */
 export function startRetention(database: Needs, config: RetentionConfig, service: CountingService): Retention {
   const closing = new AbortController()
+  if (config.days > 0) service.meter.count('inbox_rows_removed', {}, 0)
   const over = AbortSignal.any([closing.signal, service.stopping])
   const rounds = config.days === 0 ? Promise.resolve() : keepRemoving(database, config, service, over)
   return {
@@ -46,7 +47,7 @@ async function keepRemoving(
   over: AbortSignal,
 ): Promise<void> {
   for (;;) {
-    // Jittered, so that replicas that started together do not go on together.
+    // Jitter, so that replicas that started together do not run at the same time.
     await pause(config.everyMs * (0.5 + Math.random()), over)
     if (over.aborted) return
     await removeOld(database, config, service, over)
@@ -85,15 +86,15 @@ const OLD = 'applied_at < UTC_TIMESTAMP(3) - INTERVAL ? DAY'
 const counted = z.tuple([z.object({ found: z.coerce.number() })])
 const header = z.object({ affectedRows: z.int() })
 
-/** Times are the database's own, in UTC. No transaction: the second statement is one. */
+/** Uses the database's own clock, in UTC. No transaction is needed, because the second statement is one by itself. */
 async function removeBatch(database: Needs, days: number): Promise<number> {
   return await database.use(async (sql) => {
-    // Counted first, without locks: a DELETE that may remove more than there are looks at the next row too, which may be that
-    // of a message that is being applied, and waits for it.
+    // Count first, without locks: a DELETE whose LIMIT exceeds the matching rows also locks the next row, which may
+    // belong to a message being applied, and waits for it.
     const count = `SELECT COUNT(*) AS found FROM (SELECT 1 FROM inbox WHERE ${OLD} LIMIT ?) AS old_rows`
     const [{ found }] = counted.parse(await sql(count, [days, BATCH_ROWS]))
     if (found === 0) return 0
-    // Oldest first: the index `applied_at` is read from its beginning.
+    // Oldest first, so that the index `applied_at` is read from its beginning.
     const removed = await sql(`DELETE FROM inbox WHERE ${OLD} ORDER BY applied_at LIMIT ?`, [days, found])
     return header.parse(removed).affectedRows
   })

@@ -1,12 +1,12 @@
-// How each column must be: judges the one that a table has, and says how to mend it.
+// The required form of each column: checks an existing one, and says how to fix it.
 import type { Column } from './schema-found.ts'
 
 type Verdict = { readonly says: string; readonly mend?: string | 'convert prices' } | undefined
-/** How a column must be, in words, and a check of an existing one. `collation` is the server's byte-wise one. */
+/** The required form of a column, in words, and a check of an existing one. `collation` is the server's bytewise one. */
 export interface Wanted {
   readonly as: string
   readonly judge: (found: Column, collation: string) => Verdict
-  /** A migration adds it to a table that an earlier one made. */
+  /** A migration adds it to a table that an earlier one created. */
   readonly isAdded?: boolean
 }
 

@@ -1,4 +1,4 @@
-// The tables of the suite as a database has them, read from information_schema.
+// The existing tables of the suite, read from information_schema.
 import { z } from 'zod'
 import { exactCollation } from './migrations/collation.ts'
 import type { Sql } from './server-pool.ts'
@@ -31,7 +31,7 @@ const tableRow = z.object({
   engine: nullableText,
   nextId: count.nullable(),
 })
-/** The columns `is_visible` (MySQL) and `ignored` (MariaDB) tell whether statements may use the key. */
+/** The columns `is_visible` (MySQL) and `ignored` (MariaDB) say whether statements may use the key. */
 const keyRow = z
   .record(z.string(), z.unknown())
   .transform((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name.toLowerCase(), value])))
@@ -70,13 +70,13 @@ export interface Schema {
   readonly collation: string
 }
 
-/** information_schema may compare names without case, although `Inventory` can be another table. */
+/** information_schema may compare names case-insensitively, although `Inventory` can be another table. */
 const NAMES = TABLES.map((table) => `'${table}'`).join(', ')
 const NAMED = `table_schema = DATABASE() AND table_name IN (${NAMES}) AND CAST(table_name AS BINARY) IN (${NAMES})`
 
 /**
- * Reads information_schema only. It shows an account the tables that the account has a privilege on. Needs a session that
- * `setUpSession` has set up, or MySQL's `auto_increment` is out of date.
+ * Reads only information_schema, which shows the tables that the account has a privilege on. Needs a session that
+ * `setUpSession` has set up; otherwise MySQL's `auto_increment` is out of date.
  */
 export async function readSchema(sql: Sql): Promise<Schema> {
   const tables = z.array(tableRow).parse(

@@ -1,4 +1,4 @@
-// The schema that the services need, and how the tables of a database differ from it.
+// The schema that the services need, and how the existing tables differ from it.
 import { bytes, decimal, exactText, identity, integer, text, timeOfInsert, type Wanted } from './schema-columns.ts'
 import type { Key, Schema, Table, TableName } from './schema-found.ts'
 
@@ -7,7 +7,7 @@ export interface Fault {
   readonly table: TableName
   readonly says: string
   /**
-   * Clauses of an ALTER TABLE; `convert prices`: what AdoptPythonInventory does; `migration`: one that is still to run adds
+   * Clauses of an ALTER TABLE; `convert prices`: what AdoptPythonInventory does; `migration`: a pending migration adds
    * it; undefined: an operator must decide.
    */
   readonly mend: readonly string[] | 'convert prices' | 'migration' | undefined
@@ -20,8 +20,8 @@ interface WantedTable {
 }
 
 /**
- * A wider column is accepted: the services never store more than fits here, narrowing it could lose data, and the next version
- * may have widened it while this one still runs.
+ * A wider column is accepted: the services never store more than fits here, narrowing could lose data, and the next
+ * version may have widened it while this one still runs.
  */
 const WANTED: Readonly<Record<TableName, WantedTable>> = {
   inventory: {
@@ -71,7 +71,7 @@ const WANTED: Readonly<Record<TableName, WantedTable>> = {
   },
 }
 
-/** Engines that cannot roll back, and that InnoDB replaces without loss. */
+/** Engines without rollback, which InnoDB can replace without loss. */
 const REPLACED_ENGINES = ['myisam', 'aria']
 
 /** Every difference between the existing tables and what the services need. Missing tables are not reported. */

@@ -14,9 +14,9 @@ export type Sql = (statement: string, parameters?: unknown[]) => Promise<unknown
 
 export interface Borrowed {
   readonly sql: Sql
-  /** Whether a transaction is open, according to the server's last answer. */
+  /** Whether a transaction is open, according to the server's last response. */
   readonly inTransaction: boolean
-  /** Returns the connection. It is lent again only if `isReusable`; otherwise it is destroyed, which rolls back. */
+  /** Returns the connection. It is reused only if `isReusable`; otherwise it is destroyed, which rolls back. */
   giveBack(isReusable: boolean): void
 }
 
@@ -41,7 +41,7 @@ export class ServerPool {
     this.#config = config
   }
 
-  /** Lends a connection that is set up. Rejects with a transient DatabaseError: no message can be the cause of a failure here. */
+  /** Lends a connection that is set up. Rejects with a transient DatabaseError, because no message can cause a failure here. */
   async borrow(): Promise<Borrowed> {
     try {
       for (;;) {
@@ -77,7 +77,7 @@ export class ServerPool {
         return answer
       } catch (error) {
         const failure = asDatabaseError(error)
-        // Without an answer from the server, the state of the connection is unknown.
+        // Without a response from the server, the state of the connection is unknown.
         isBroken = failure.errno === undefined
         throw failure
       }
@@ -157,7 +157,7 @@ export class ServerPool {
 const SERVER_STATUS_IN_TRANS = 1
 const okPacket = z.object({ serverStatus: z.int() })
 
-/** Undefined when the answer is rows: the driver does not expose their flags. */
+/** Undefined when the response contains rows, because the driver does not expose their flags. */
 function saysInTransaction(answer: unknown): boolean | undefined {
   if (Array.isArray(answer)) return undefined
   const { data } = okPacket.safeParse(answer)

@@ -1,4 +1,4 @@
-// What the repository needs of the process it runs in: a logger, and the news that shutdown has begun.
+// What the repository needs from its process: a logger, and the signal that shutdown has begun.
 import type { Service as RuntimeService } from '@ims/runtime/service'
 
 export type { Log } from '@ims/runtime/service'

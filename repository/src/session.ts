@@ -7,13 +7,13 @@ import type { Sql } from './server-pool.ts'
 const STRICT = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'
 const NO_LIMIT = '18446744073709551615'
 
-/** After so many idle seconds the server closes a connection and rolls back its transaction. */
+/** After this many idle seconds the server closes a connection and rolls back its transaction. */
 export const IDLE_TIMEOUT_S = 10
 
 export interface SessionTimes {
-  /** Time to wait for a row or table that another transaction holds, in seconds. */
+  /** Seconds to wait for a row or table that another transaction locks. */
   readonly lockTimeoutS: number
-  /** Timeout of one statement, in milliseconds; undefined: none. */
+  /** Timeout of one statement, in milliseconds. Undefined means none. */
   readonly statementTimeoutMs: number | undefined
 }
 
@@ -23,7 +23,7 @@ interface Wanted {
   readonly reported?: string
 }
 
-/** Variables by name. MySQL and MariaDB differ: a variable that the server does not have is skipped. */
+/** Variables by name. MySQL and MariaDB differ, so a variable that the server does not have is skipped. */
 function wantedVariables({ lockTimeoutS, statementTimeoutMs = 0 }: SessionTimes): Record<string, Wanted> {
   const on = { value: 1, reported: 'ON' }
   const off = { value: 0, reported: 'OFF' }
@@ -45,13 +45,13 @@ function wantedVariables({ lockTimeoutS, statementTimeoutMs = 0 }: SessionTimes)
     // MySQL caches the next id of a table for a day by default.
     information_schema_stats_expiry: { value: 0 },
     in_predicate_conversion_threshold: { value: 0 },
-    // What a value becomes.
+    // How values are converted.
     sql_mode: { value: STRICT },
     time_zone: { value: '+00:00' },
     unique_checks: on,
     foreign_key_checks: on,
     check_constraint_checks: on,
-    // Where a transaction begins and ends, and what it sees.
+    // Where a transaction starts and ends, and what it sees.
     autocommit: on,
     completion_type: { value: 'NO_CHAIN' },
     tx_isolation: isolation,
@@ -64,8 +64,8 @@ function wantedVariables({ lockTimeoutS, statementTimeoutMs = 0 }: SessionTimes)
     wait_timeout: { value: IDLE_TIMEOUT_S },
     innodb_lock_wait_timeout: { value: lockTimeoutS },
     lock_wait_timeout: { value: lockTimeoutS },
-    // MySQL ends a SELECT that nobody waits for any more. MariaDB's counterpart covers every statement, COMMIT too. With it set,
-    // Galera nodes differed after one of them was killed; with it off they did not. The cause was not proved.
+    // MySQL aborts a SELECT after its timeout. MariaDB's counterpart covers every statement, including COMMIT. With it
+    // set, Galera nodes differed after one of them was killed; without it they did not. The cause was not proved.
     max_execution_time: { value: statementTimeoutMs },
     max_statement_time: { value: 0, reported: '0.000000' },
   }
@@ -75,8 +75,9 @@ const MODES = ['read_only', 'super_read_only', 'innodb_read_only', 'wsrep_on']
 const rows = z.array(z.object({ Variable_name: z.string().toLowerCase(), Value: z.string() }))
 
 /**
- * Sets the session variables of a new connection. Rejects with a transient DatabaseError that names each variable that did not
- * take its value. With `mustTakeWrites`, also rejects if the server is read-only or is a Galera node that is not ready.
+ * Sets the session variables of a new connection. Rejects with a transient DatabaseError that names each variable that
+ * kept another value. With `mustTakeWrites`, also rejects if the server is read-only or is a Galera node that is not
+ * ready.
  */
 export async function setUpSession(
   sql: Sql,

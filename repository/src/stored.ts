@@ -1,16 +1,17 @@
-// Whether an answer is the answer to our statement: a connection that answers twice, as a bad proxy may, is one behind from then on.
+// Checks that a response belongs to our statement. On a connection that responds twice, for example through a bad
+// proxy, all later responses are shifted by one.
 import { z } from 'zod'
 import { DatabaseError } from './errors.ts'
 
 const okPacket = z.object({ affectedRows: z.int(), insertId: z.coerce.number() })
 
-/** Throws a transient DatabaseError unless `answer` says that it changed exactly so many rows. */
+/** Throws a transient DatabaseError unless `answer` says that exactly this many rows changed. */
 export function assertChanged(answer: unknown, rows: number): void {
   const { data } = okPacket.safeParse(answer)
   if (data?.affectedRows !== rows) throw notOurs(`${data?.affectedRows ?? 'no'} rows instead of ${rows}`)
 }
 
-/** The same for new items: the answer to another INSERT of as many rows brings no id. */
+/** The same for new items. The response to another INSERT with the same number of rows has no id. */
 export function assertItemsStored(answer: unknown, rows: number): void {
   assertChanged(answer, rows)
   if (okPacket.parse(answer).insertId === 0) throw notOurs('no id')

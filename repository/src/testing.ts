@@ -1,4 +1,4 @@
-// The inventory in memory, for unit tests: passes the same suite as MySQL (test/inventory.suite.ts).
+// An in-memory inventory for unit tests. It passes the same suite as MySQL (test/inventory.suite.ts).
 import {
   ADJUSTMENT_REFUSALS,
   type Adjustment,
@@ -8,13 +8,14 @@ import {
   type DeleteOutcome,
   type Inventory,
   type Movement,
+  type MovementsRequest,
   type NewItem,
   type PageRequest,
   type Recorded,
   type StockItem,
 } from './contract.ts'
 import type { Verdict } from './inbox.ts'
-import { adjusted, duplicate, reused, sameContent, withoutId } from './verdicts.ts'
+import { adjusted, duplicate, reused, sameContent, toldAgain, withoutId } from './verdicts.ts'
 
 /** An empty inventory that holds its items, and the messages it applied, in memory. */
 export function inMemoryInventory(): Inventory {
@@ -69,7 +70,7 @@ class Stock {
     const before = this.#verdictOn('delete', command)
     if (before === 'reused') return { kind: 'message-id-reused', error: reused(messageId ?? '') }
     if (before !== undefined) return { kind: before.outcome === 'deleted' ? 'deleted' : 'unknown-sku', repeated: true }
-    // Nothing here has no sku: only a table that was adopted can hold such rows.
+    // No item here lacks a sku. Only an adopted table can contain such rows.
     const kind = body.sku !== null && this.#items.delete(body.sku) ? 'deleted' : 'unknown-sku'
     this.#note('delete', command, kind, null)
     return { kind, repeated: false }
@@ -85,7 +86,7 @@ class Stock {
       return { kind, error: before.error }
     }
     const earlier = this.#movements.find((movement) => movement.messageId === messageId)
-    if (earlier !== undefined) return { kind: 'adjusted', quantity: earlier.quantityAfter, repeated: true }
+    if (earlier !== undefined) return toldAgain(messageId, body, earlier)
     const stored = this.#items.get(body.sku)
     const outcome = adjusted(stored?.item, body)
     if (outcome.kind !== 'adjusted') {
@@ -112,7 +113,7 @@ class Stock {
     return outcome
   }
 
-  movements({ after, limit, sku }: Omit<PageRequest, 'label'>): { movements: Movement[]; next: number } {
+  movements({ after, limit, sku }: MovementsRequest): { movements: Movement[]; next: number } {
     const found = this.#movements.filter(
       (movement) => movement.id > after && (sku === undefined || movement.sku === sku),
     )
@@ -151,18 +152,21 @@ class Stock {
     return undefined
   }
 
-  page({ after, limit, sku, label }: PageRequest): { items: StockItem[]; next: number } {
-    // A Map keeps the order of insertion, which is the order of the ids.
+  page({ after, limit, sku, label, quantityBelow }: PageRequest): { items: StockItem[]; next: number } {
+    // A Map keeps insertion order, which is the order of the ids.
     const found = [...this.#items.values()].filter(
       ({ id, item }) =>
-        id > after && (sku === undefined || item.sku === sku) && (label === undefined || item.label === label),
+        id > after &&
+        (sku === undefined || item.sku === sku) &&
+        (label === undefined || item.label === label) &&
+        (quantityBelow === undefined || item.quantity < quantityBelow),
     )
     const page = found.slice(0, limit)
     return { items: page.map(({ item }) => item), next: found.length > limit ? (page.at(-1)?.id ?? 0) : 0 }
   }
 }
 
-/** What MySQL would say against this row; undefined when every column takes its value. */
+/** The error that MySQL would return for this row. Undefined when every value fits its column. */
 function unfitColumn({ sku, name, label, price, quantity }: NewItem): string | undefined {
   const tooLong = [
     ['sku', sku, 20],

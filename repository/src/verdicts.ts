@@ -1,10 +1,10 @@
-// How a message is judged against what is stored already, in MySQL and in memory alike.
-import type { Adjustment, AdjustOutcome, NewItem, StockItem } from './contract.ts'
+// Compares a message with stored data, for MySQL and the in-memory inventory.
+import type { Adjustment, AdjustOutcome, Movement, NewItem, StockItem } from './contract.ts'
 
-/** An item that is stored; the Python suite's may lack anything but its sku. */
+/** A stored item. One from the Python suite may lack anything but its sku. */
 export type StoredItem = StockItem & { readonly sku: string }
 
-/** Whether what is stored is this item in every member; money to four decimals, as the table holds it. */
+/** Whether the stored item equals this one in every member. Money is compared to four decimals, as stored. */
 export const sameContent = (stored: StoredItem, item: NewItem): boolean =>
   stored.sku === item.sku &&
   stored.name === item.name &&
@@ -12,14 +12,14 @@ export const sameContent = (stored: StoredItem, item: NewItem): boolean =>
   stored.price?.toFixed(4) === item.price.toFixed(4) &&
   stored.quantity === item.quantity
 
-/** The sentence for an item whose sku is taken. */
+/** The message for an item whose sku is taken. */
 export const duplicate = (sku: string): string => `an item with sku ${JSON.stringify(sku)} is stored already`
 
-/** The sentence for a message id that comes back with another body. */
+/** The message for a message id that is reused with another body. */
 export const reused = (messageId: string): string =>
   `message id ${messageId} was used before for a message with another body`
 
-/** The most that the column holds. */
+/** The maximum of the column. */
 const QUANTITY_MAX = 2_147_483_647
 
 export interface Quantity {
@@ -27,7 +27,7 @@ export interface Quantity {
   quantity: number | null
 }
 
-/** What a change does to an item; undefined stands for an item that there is not. */
+/** The effect of a change on an item. Undefined stands for an item that does not exist. */
 export function adjusted(item: Quantity | undefined, { sku, change }: Adjustment): AdjustOutcome {
   const named = `sku ${JSON.stringify(sku)}`
   if (item === undefined) return { kind: 'unknown-sku', error: `there is no item with ${named}` }
@@ -43,6 +43,16 @@ export function adjusted(item: Quantity | undefined, { sku, change }: Adjustment
   return { kind: 'adjusted', quantity, repeated: false }
 }
 
-/** The sentence for a change of stock without a message id. */
+/** An applied change. */
+export type Applied = Pick<Movement, 'sku' | 'change' | 'reason' | 'quantityAfter'>
+
+/** The outcome for a message id whose change was applied. The inbox may have deleted its fingerprint, but the movement stays. */
+export function toldAgain(messageId: string, { sku, change, reason }: Adjustment, applied: Applied): AdjustOutcome {
+  if (applied.sku !== sku || applied.change !== change || applied.reason !== reason)
+    return { kind: 'message-id-reused', error: reused(messageId) }
+  return { kind: 'adjusted', quantity: applied.quantityAfter, repeated: true }
+}
+
+/** The message for a change of stock without a message id. */
 export const withoutId =
   'a change of stock needs a message id: without one, a repeat could not be told from another change'

@@ -1,4 +1,4 @@
-// Waits that end: a pause that shutdown interrupts, and a deadline on what might never answer.
+// Bounded waits: a pause that shutdown interrupts, and a deadline for operations that might never finish.
 
 /** Resolves after `ms` milliseconds, or at once when `signal` aborts. Never rejects. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {

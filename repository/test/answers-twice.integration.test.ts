@@ -1,4 +1,4 @@
-// A connection that answers a statement twice: what was told is what is stored, whichever answer is taken for another's.
+// A connection that responds to a statement twice: the reported outcome matches what is stored, even when responses are shifted.
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
@@ -13,7 +13,7 @@ import { serviceUnderTest } from './service.ts'
 const DELAY_MS = 5
 const skus = z.array(z.object({ sku: z.string() }))
 
-describe('a connection that answers twice', () => {
+describe('a connection that responds twice', () => {
   let mysql: MysqlUnderTest
   let proxy: Server
   let database: Database
@@ -36,7 +36,7 @@ describe('a connection that answers twice', () => {
         isDoubled = false
         client.write(data)
         if (!again) return
-        // The next statement is on its way when the second answer comes, before the server has answered that.
+        // The next statement is in flight when the second response comes, before the server has responded to it.
         server.pause()
         await pause(DELAY_MS)
         client.write(data)
@@ -88,7 +88,7 @@ describe('a connection that answers twice', () => {
     'FROM inventory',
     'ROLLBACK',
   ])(
-    'to %s: stores what it tells',
+    'to %s: stores what it reports',
     async (statement) => {
       const inventory = inventoryIn(database)
       await untilTold(() => inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })]))

@@ -1,10 +1,10 @@
-// Commands as the consumers hand them over, with whatever a test does not care about filled in.
+// Commands as the consumers pass them, with defaults for everything that a test does not care about.
 import { hash, randomUUID } from 'node:crypto'
 import type { Adjustment, Command, NewItem } from '../src/contract.ts'
 
 type Extra = Partial<Pick<Command<unknown>, 'messageId' | 'fingerprint' | 'redelivered' | 'redrives'>>
 
-/** A command to create an item; without `messageId` it comes from a Python peer. */
+/** A command to create an item. Without `messageId` it comes from a Python peer. */
 export function creation(body: Partial<NewItem>, extra: Extra = {}): Command<NewItem> {
   const item = { sku: 'k1', name: 'Apple Juice', label: 'juice', price: 25, quantity: 50, ...body }
   return {
@@ -42,5 +42,5 @@ export function adjustment(body: Partial<Adjustment>, extra: Extra = {}): Comman
   }
 }
 
-/** As messaging makes it of a body. */
+/** As messaging computes it from a body. */
 const fingerprintOf = (body: unknown): string => hash('sha256', JSON.stringify(body), 'hex').slice(0, 32)

@@ -1,4 +1,4 @@
-// What openDatabase waits for, how the pool is bounded, and what becomes of transactions when MySQL misbehaves.
+// What openDatabase waits for, the limits of the pool, and what happens to transactions when MySQL fails.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { startTcpProxy, type TcpProxy } from 'testkit'
 import { type Database, openDatabase } from '../src/database.ts'
@@ -31,15 +31,18 @@ describe('openDatabase', () => {
     await mysql.drop()
   })
 
-  it('waits for MySQL to answer, then for the schema to be migrated, and says for what', async () => {
+  it('waits for MySQL to respond, then for the schema to be migrated, and says what it waits for', async () => {
     const free = await startTcpProxy(mysql.server)
     await free.close()
     const service = serviceUnderTest()
     const opening = openDatabase(through(mysql.config, free.port), service)
     await until(() => service.lines.some((line) => /^waiting for MySQL on \S+: .*ECONNREFUSED/.test(line)))
     expect(service.whyStarting()).toMatch(/^waiting for MySQL on 127\.0\.0\.1:\d+: .*ECONNREFUSED/)
+    // Once for all attempts within 30 s. The same applies to the line about the schema.
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    expect(service.warned).toEqual([expect.stringMatching(/^waiting for MySQL on \S+: .*ECONNREFUSED/)])
     const proxy = await startTcpProxy(mysql.server, free.port)
-    await until(() => service.lines.some((line) => /^waiting for the schema to be migrated/.test(line)))
+    await until(() => service.warned.some((line) => /^waiting for the schema to be migrated/.test(line)))
     await migrate(mysql.config, serviceUnderTest().log)
     const database = await opening
     expect(service.lines.at(-1)).toBe('connected to MySQL')
@@ -49,7 +52,7 @@ describe('openDatabase', () => {
     await proxy.close()
   })
 
-  it('says how it is while all its connections are at work, and takes none of them for it', async () => {
+  it('reports its state while all its connections are in use, without taking one of them', async () => {
     await migrate(mysql.config, serviceUnderTest().log)
     const database = await openDatabase(
       { ...mysql.config, poolSize: 1, acquireTimeoutMs: 500, statementTimeoutMs: 20_000 },
@@ -67,7 +70,7 @@ describe('openDatabase', () => {
     await database.close()
   }, 30_000)
 
-  it('stops waiting, even for a server that accepts and stays silent, when shutdown begins', async () => {
+  it('stops waiting when shutdown begins, even for a server that accepts and stays silent', async () => {
     const proxy = await startTcpProxy(mysql.server)
     proxy.weather({ kind: 'black hole', towards: 'client' })
     const service = serviceUnderTest()
@@ -77,7 +80,7 @@ describe('openDatabase', () => {
     await proxy.close()
   })
 
-  it('says that a server that accepts and stays silent does not answer', async () => {
+  it('reports that a server that accepts and stays silent does not respond', async () => {
     const proxy = await startTcpProxy(mysql.server)
     proxy.weather({ kind: 'black hole', towards: 'client' })
     const service = serviceUnderTest()
@@ -111,7 +114,7 @@ describe('a database', () => {
     await mysql.drop()
   })
 
-  it('gives up waiting for a connection of a full pool after its deadline, and works again when one is free', async () => {
+  it('stops waiting for a connection of a full pool after its deadline, and works again when one is free', async () => {
     const holding = [1, 2].map(() => database.use((sql) => sql('SELECT SLEEP(1)')))
     await expect(database.use((sql) => sql('SELECT 1'))).rejects.toMatchObject({
       transient: true,
@@ -121,12 +124,12 @@ describe('a database', () => {
     expect(await database.notReady()).toBeUndefined()
   })
 
-  it('calls a statement without an answer transient, and lends that connection to nobody else', async () => {
+  it('treats a statement without a response as transient, and never reuses that connection', async () => {
     await expect(database.use((sql) => sql('SELECT SLEEP(3)'))).rejects.toMatchObject({ transient: true })
     expect(await database.use((sql) => sql('SELECT 7 AS seven'))).toMatchObject([{ seven: expect.anything() }])
   })
 
-  it('calls the loss of the answer to a COMMIT transient, and tells the retry that it was applied', async () => {
+  it('treats a lost response to a COMMIT as transient, and the retry finds that it was applied', async () => {
     const command = creation({}, { messageId: 'm' })
     proxy.loseAnswerTo('COMMIT')
     await expect(inventoryIn(database).create([command])).rejects.toMatchObject({ transient: true })
@@ -140,7 +143,7 @@ describe('a database', () => {
     expect(await inventoryIn(database).create([command])).toEqual([created])
   })
 
-  it('calls a lock that another transaction keeps transient, after trying again', async () => {
+  it('treats a lock that another transaction keeps as transient, after a retry', async () => {
     await inventoryIn(database).create([creation({})])
     await database.transaction(async (sql) => {
       await sql("SELECT id FROM inventory WHERE sku = 'k1' FOR UPDATE")
@@ -151,11 +154,11 @@ describe('a database', () => {
     })
   }, 15_000)
 
-  it('does not call a mistake in a statement transient', async () => {
+  it('does not treat a mistake in a statement as transient', async () => {
     await expect(database.use((sql) => sql('SELEKT 1'))).rejects.toMatchObject({ transient: false, errno: 1064 })
   })
 
-  it('applies each message once when two hand in the same batch at once, forwards and backwards', async () => {
+  it('applies each message once when two replicas apply the same batch at the same time, in opposite orders', async () => {
     const commands = Array.from({ length: 60 }, (_, n) => creation({ sku: `s${n}` }, { messageId: `m${n}` }))
     const batches = [commands, commands.toReversed()]
     const untilTold = async (batch: typeof commands) => {

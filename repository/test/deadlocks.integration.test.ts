@@ -1,4 +1,4 @@
-// Several replicas on few skus: they seldom deadlock, no batch fails, and locks on unrelated rows do not delay them.
+// Several replicas on few skus: they rarely deadlock, no batch fails, and locks on unrelated rows do not delay them.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
@@ -80,7 +80,7 @@ describe('replicas on few skus', () => {
     expect(new Set(outcomes.map(({ kind }) => kind))).toEqual(new Set(['deleted']))
   })
 
-  it('never take a message that both hold at once for a duplicate of itself', async () => {
+  it('never take a message that both apply at once for a duplicate of itself', async () => {
     const replicas = await Promise.all([1, 2].map(() => openDatabase(mysql.config, serviceUnderTest())))
     const inventories = replicas.map(inventoryIn)
     await inventoryIn(database).create([creation({ sku: 'taken' })])
@@ -102,7 +102,7 @@ describe('replicas on few skus', () => {
     for (const replica of replicas) await replica.close()
   }, 60_000)
 
-  it('refuse the second of two bodies under one id as that, whichever comes first', async () => {
+  it('refuse the second of two bodies with one id for that reason, whichever comes first', async () => {
     const replicas = await Promise.all([1, 2].map(() => openDatabase(mysql.config, serviceUnderTest())))
     const inventories = replicas.map(inventoryIn)
     await inventoryIn(database).create([creation({ sku: 'taken' })])
@@ -120,7 +120,7 @@ describe('replicas on few skus', () => {
     for (const replica of replicas) await replica.close()
   }, 60_000)
 
-  it('get the rows of a replica that stands still inside its transaction, within seconds', async () => {
+  it('get the rows of a replica that is frozen inside its transaction within seconds', async () => {
     const still = await openDatabase(mysql.config, serviceUnderTest())
     const command = creation({ sku: 'locked' }, { messageId: 'm' })
     const standingStill = still

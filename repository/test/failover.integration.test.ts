@@ -42,7 +42,7 @@ describe('a list of servers', () => {
   const config = () => through(mysql.config, ...proxies.map(({ port }) => port))
   const inUse = () => proxies.findIndex(({ open }) => open > 0)
 
-  it('stays with a server whose connections are all lent: to wait for one of our own is no failure of its', async () => {
+  it('stays with a server whose connections are all in use, because waiting for our own pool is not its failure', async () => {
     const database = await openDatabase({ ...config(), poolSize: 1, acquireTimeoutMs: 200 }, serviceUnderTest())
     const before = await database.use(async () => {
       await expect(database.use((sql) => sql('SELECT 1'))).rejects.toMatchObject({ ours: true })
@@ -54,7 +54,7 @@ describe('a list of servers', () => {
     await database.close()
   })
 
-  it('starts with a random server, and skips those that do not answer', async () => {
+  it('starts with a random server, and skips those that do not respond', async () => {
     const seen = new Set<number>()
     await proxies[0]?.close()
     for (let n = 0; n < 40 && seen.size < 2; n += 1) {
@@ -140,7 +140,7 @@ here('a server that becomes read-only', () => {
     rmSync(directory, { recursive: true })
   })
 
-  it('loses the connection at the first write it refuses, so that the next one follows the host name', async () => {
+  it('closes the connection at the first refused write, so that the next one follows the host name', async () => {
     const [a] = servers
     if (a === undefined) throw new Error('no server')
     const database = await openDatabase(configOf(a), serviceUnderTest())
@@ -154,7 +154,7 @@ here('a server that becomes read-only', () => {
     await database.close()
   })
 
-  it('is skipped when another server of the list takes writes', async () => {
+  it('is skipped when another server of the list accepts writes', async () => {
     const [a, b] = servers
     if (a === undefined || b === undefined) throw new Error('no servers')
     await a.mysql.sql('SET GLOBAL read_only = ON')

@@ -1,4 +1,4 @@
-// The watch on ids reports how many are used up, and warns long before none are left.
+// The id monitor reports how many ids are used up, and warns long before none are left.
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { eventually } from 'testkit'
 import { type Database, openDatabase } from '../src/database.ts'
@@ -9,7 +9,7 @@ import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
 
 jest.setTimeout(60_000)
 
-describe('the watch on ids', () => {
+describe('the id monitor', () => {
   let mysql: MysqlUnderTest
   let database: Database
   let service: ServiceUnderTest

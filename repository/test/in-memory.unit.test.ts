@@ -1,4 +1,4 @@
-// The inventory in memory keeps what the suite demands of every inventory.
+// The in-memory inventory passes the conformance suite for inventories.
 import { inMemoryInventory } from '../src/testing.ts'
 import { describeInventory } from './inventory.suite.ts'
 

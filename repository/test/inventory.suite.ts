@@ -1,10 +1,10 @@
-// What every inventory must do, the one in MySQL and the one in memory alike.
+// The conformance suite for inventories: MySQL and the in-memory one pass it.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import type { Inventory } from '../src/contract.ts'
 import { adjustment, creation, deletion } from './commands.ts'
 
 export interface Harness {
-  /** An inventory without items and without remembered messages. */
+  /** An inventory without items and without recorded messages. */
   empty(): Promise<Inventory>
   close(): Promise<void>
 }
@@ -32,7 +32,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
     })
 
     describe('create', () => {
-      it('stores items, which are listed with five members in their order', async () => {
+      it('stores items, which are listed with five members in order', async () => {
         expect(await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b', price: 19.99 })])).toEqual([
           created,
           created,
@@ -43,30 +43,30 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         )
       })
 
-      it('answers no commands with no outcomes', async () => {
+      it('returns no outcomes for no commands', async () => {
         expect(await inventory.create([])).toEqual([])
         expect(await inventory.delete([])).toEqual([])
       })
 
-      it('applies a message that is delivered twice once', async () => {
+      it('applies a message once that is delivered twice', async () => {
         expect(await inventory.create([creation({}, { messageId: 'm' })])).toEqual([created])
         expect(await inventory.create([creation({}, { messageId: 'm', redelivered: true })])).toEqual([createdBefore])
         expect(await skus()).toEqual(['k1'])
       })
 
-      it('applies a message that comes twice in one batch once', async () => {
+      it('applies a message once that is twice in one batch', async () => {
         const command = creation({}, { messageId: 'm' })
         expect(await inventory.create([command, command])).toEqual([created, createdBefore])
       })
 
-      it('does not bring an item back when its message is delivered again after the item was deleted', async () => {
+      it('does not restore an item when its message is redelivered after the item was deleted', async () => {
         await inventory.create([creation({}, { messageId: 'm' })])
         await inventory.delete([deletion('k1')])
         expect(await inventory.create([creation({}, { messageId: 'm', redelivered: true })])).toEqual([createdBefore])
         expect(await skus()).toEqual([])
       })
 
-      it('refuses a message id that comes back with another body', async () => {
+      it('refuses a message id that is reused with another body', async () => {
         await inventory.create([creation({ sku: 'a' }, { messageId: 'm' })])
         expect(await inventory.create([creation({ sku: 'b' }, { messageId: 'm' })])).toEqual([
           refused('message-id-reused', /m was used before/),
@@ -74,7 +74,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await skus()).toEqual(['a'])
       })
 
-      it('refuses a duplicate sku, and stores its neighbours in the batch', async () => {
+      it('refuses a duplicate sku, and stores the other items of the batch', async () => {
         await inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })])
         const outcomes = await inventory.create([
           creation({ sku: 'a' }, { messageId: 'm1' }),
@@ -85,7 +85,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await skus()).toEqual(['taken', 'a', 'b'])
       })
 
-      it('refuses a duplicate sku with an id even if redelivered with the same content: the inbox would know it', async () => {
+      it('refuses a duplicate sku with an id even if redelivered with the same content, because the inbox would know it', async () => {
         await inventory.create([creation({}, { messageId: 'm1' })])
         expect(await inventory.create([creation({}, { messageId: 'm2', redelivered: true })])).toEqual([
           refused('duplicate-sku'),
@@ -105,7 +105,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(outcomes).toEqual([refused('rejected-by-database'), created])
       })
 
-      it('repeats a refusal, word for word, although nothing stands against the item any more', async () => {
+      it('repeats a refusal word for word, even if the item could be stored by then', async () => {
         await inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })])
         const command = creation({ sku: 'taken' }, { messageId: 'm1' })
         const [refusal] = await inventory.create([command])
@@ -115,7 +115,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await skus()).toEqual([])
       })
 
-      it('judges a refused message anew each time it was put back, and applies it once', async () => {
+      it('handles a refused message anew after each redrive, and applies it once', async () => {
         await inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })])
         const command = creation({ sku: 'taken' }, { messageId: 'm1' })
         const redriven = (redrives: number) => ({ ...command, redrives })
@@ -129,7 +129,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await skus()).toEqual([])
       })
 
-      it('refuses a message id whose first message was refused when it comes back with another body', async () => {
+      it('refuses a message id whose first message was refused when it is reused with another body', async () => {
         const bad = creation({ name: 'x'.repeat(101) }, { messageId: 'm' })
         expect(await inventory.create([bad, bad])).toEqual([
           refused('rejected-by-database'),
@@ -140,7 +140,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         ])
       })
 
-      it('takes a redelivered message without id for applied when the stored item has the same content', async () => {
+      it('treats a redelivered message without id as applied when the stored item has the same content', async () => {
         await inventory.create([creation({ price: 19.99 })])
         expect(await inventory.create([creation({ price: 19.99 }, { redelivered: true })])).toEqual([createdBefore])
         expect(await inventory.create([creation({ price: 19.98 }, { redelivered: true })])).toEqual([
@@ -156,7 +156,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         ['price', { price: 100_000_000_000 }],
         ['quantity', { quantity: 2_147_483_648 }],
       ])(
-        'refuses an item whose %s does not fit, in a sentence that names it, and stores its neighbours',
+        'refuses an item whose %s does not fit, in a sentence that names it, and stores the others',
         async (column, body) => {
           const outcomes = await inventory.create([creation({ sku: 'a' }), creation(body), creation({ sku: 'b' })])
           expect(outcomes).toEqual([created, refused('rejected-by-database', new RegExp(`'${column}'$`)), created])
@@ -164,7 +164,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         },
       )
 
-      it('keeps text of any script and money of any size as it is', async () => {
+      it('keeps text of any script and money of any size unchanged', async () => {
         const body = {
           sku: "é'\\%_日本😀",
           name: '"; DROP TABLE inventory; -- 😀',
@@ -181,21 +181,21 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         ['an accent', 'ḱ1'],
         ['a trailing blank', 'k1 '],
         ['width', 'ｋ1'],
-      ])('takes skus that differ only in %s for two', async (_, other) => {
+      ])('treats skus that differ only in %s as different', async (_, other) => {
         expect(await inventory.create([creation({ sku: 'k1' }), creation({ sku: other })])).toEqual([created, created])
         expect(await inventory.page({ after: 0, limit: 10, sku: other })).toMatchObject({ items: [{ sku: other }] })
         expect(await inventory.delete([deletion(other)])).toEqual([deleted])
         expect(await skus()).toEqual(['k1'])
       })
 
-      it('tells message ids apart byte for byte, up to 255 characters', async () => {
+      it('compares message ids byte for byte, up to 255 characters', async () => {
         const ids = ['m', 'M', 'm ', 'm\u0000', 'ḿ', 'x'.repeat(255), `${'x'.repeat(254)}y`, '日'.repeat(255)]
         const commands = ids.map((messageId, index) => creation({ sku: `s${index}` }, { messageId }))
         expect(await inventory.create(commands)).toEqual(ids.map(() => created))
         expect(await inventory.create(commands)).toEqual(ids.map(() => createdBefore))
       })
 
-      it('applies a large batch in its order', async () => {
+      it('applies a large batch in order', async () => {
         const commands = Array.from({ length: 1_000 }, (_, n) => creation({ sku: `s${n}` }, { messageId: `m${n}` }))
         expect(new Set((await inventory.create(commands)).map(({ kind }) => kind))).toEqual(new Set(['created']))
         expect(await skus()).toEqual(commands.map(({ body }) => body.sku))
@@ -203,19 +203,19 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
     })
 
     describe('delete', () => {
-      it('deletes what is there and tells what is not', async () => {
+      it('deletes existing items and reports missing ones', async () => {
         await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b' }), creation({ sku: 'c' })])
         const outcomes = await inventory.delete([deletion('a'), deletion('nowhere'), deletion('c')])
         expect(outcomes).toEqual([deleted, unknownSku, deleted])
         expect(await skus()).toEqual(['b'])
       })
 
-      it('deletes an item that is named twice in a batch for the first one only', async () => {
+      it('reports an item that is twice in a batch as deleted for the first message only', async () => {
         await inventory.create([creation({})])
         expect(await inventory.delete([deletion('k1'), deletion('k1')])).toEqual([deleted, unknownSku])
       })
 
-      it('tells a message that is delivered twice what it told the first time', async () => {
+      it('reports the first outcome again for a message that is delivered twice', async () => {
         await inventory.create([creation({ sku: 'a' })])
         const commands = [deletion('a', { messageId: 'm1' }), deletion('b', { messageId: 'm2' })]
         expect(await inventory.delete(commands)).toEqual([deleted, unknownSku])
@@ -228,13 +228,13 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await skus()).toEqual(['a'])
       })
 
-      it('applies a message that comes twice in one batch once', async () => {
+      it('applies a message once that is twice in one batch', async () => {
         await inventory.create([creation({})])
         const command = deletion('k1', { messageId: 'm' })
         expect(await inventory.delete([command, command])).toEqual([deleted, { kind: 'deleted', repeated: true }])
       })
 
-      it('refuses a message id that comes back with another body, in a later batch and in the same one', async () => {
+      it('refuses a message id that is reused with another body, in a later batch and in the same one', async () => {
         await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b' })])
         const outcomes = await inventory.delete([deletion('a', { messageId: 'm' }), deletion('b', { messageId: 'm' })])
         expect(outcomes).toEqual([deleted, refused('message-id-reused')])
@@ -242,12 +242,12 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await skus()).toEqual(['b'])
       })
 
-      it('keeps the message ids of creates and of deletes apart', async () => {
+      it('keeps the message ids of creates and of deletes separate', async () => {
         await inventory.create([creation({}, { messageId: 'm' })])
         expect(await inventory.delete([deletion('k1', { messageId: 'm' })])).toEqual([deleted])
       })
 
-      it('deletes by text only: "0" is no number that matches others', async () => {
+      it('deletes by text only: "0" is not a number that matches others', async () => {
         await inventory.create([creation({ sku: 'abc' }), creation({ sku: '0' }), creation({ sku: '0abc' })])
         expect(await inventory.delete([deletion('0')])).toEqual([deleted])
         expect(await skus()).toEqual(['abc', '0abc'])
@@ -262,7 +262,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         await inventory.create([creation({ quantity: 10 }), creation({ sku: 'k2', quantity: 5 })])
       })
 
-      it('adds to the quantity, and tells what it is then', async () => {
+      it('adds to the quantity, and returns the new quantity', async () => {
         expect(await inventory.adjust([adjustment({ change: -3 }), adjustment({ sku: 'k2', change: 4 })])).toEqual([
           adjusted(7),
           adjusted(9),
@@ -271,7 +271,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await inventory.adjust([])).toEqual([])
       })
 
-      it('applies the changes of one item in their order, each on what the one before left', async () => {
+      it('applies the changes of one item in order, each on the result of the previous one', async () => {
         const changes = [-4, -7, 3, -9].map((change) => adjustment({ change }))
         expect(await inventory.adjust(changes)).toEqual([
           adjusted(6),
@@ -290,7 +290,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await quantityOf('k1')).toBe(8)
       })
 
-      it('tells a refused message the same when it comes again, although it could be applied by then', async () => {
+      it('reports the same for a redelivered refused message, although it could be applied by then', async () => {
         const large = adjustment({ change: -11 }, { messageId: 'm' })
         const [first] = await inventory.adjust([large])
         await inventory.adjust([adjustment({ change: 5 })])
@@ -298,7 +298,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await quantityOf('k1')).toBe(15)
       })
 
-      it('judges a redriven message anew, and applies it once at most', async () => {
+      it('handles a redriven message anew, and applies it at most once', async () => {
         const large = adjustment({ change: -11 }, { messageId: 'm' })
         await inventory.adjust([large])
         await inventory.adjust([adjustment({ change: 5 })])
@@ -306,7 +306,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await inventory.adjust([{ ...large, redrives: 2 }])).toEqual([adjusted(4, true)])
       })
 
-      it('refuses an id with another body, and a message without an id', async () => {
+      it('refuses a reused id with another body, and a message without an id', async () => {
         await inventory.adjust([adjustment({ change: -3 }, { messageId: 'm' })])
         expect(
           await inventory.adjust([
@@ -317,14 +317,14 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await quantityOf('k1')).toBe(7)
       })
 
-      it('refuses an unknown sku, and a quantity that the column does not hold', async () => {
+      it('refuses an unknown sku, and a quantity that exceeds the column', async () => {
         expect(await inventory.adjust([adjustment({ sku: 'k9' }), adjustment({ change: 2_147_483_647 })])).toEqual([
           refused('unknown-sku', /^there is no item with sku "k9"$/),
           refused('quantity-too-large', /2147483657/),
         ])
       })
 
-      it('leaves one movement for each change that was applied, in their order, and pages them', async () => {
+      it('stores one movement for each applied change, in order, and lists them in pages', async () => {
         const by = { by: 'shop', requestId: 'r-1' }
         const sold = adjustment({ change: -3, ...by }, { messageId: 'm1' })
         await inventory.adjust([
@@ -347,7 +347,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
     })
 
     describe('recorded', () => {
-      it('tells what was decided about an id, oldest first, with the queue and the redrive', async () => {
+      it('returns the outcomes for an id, oldest first, with the queue and the redrive', async () => {
         await inventory.create([creation({ sku: 'a' }), creation({ sku: 'a' }, { messageId: 'm' })])
         await inventory.delete([deletion('a', { messageId: 'other' })])
         await inventory.create([creation({ sku: 'a' }, { messageId: 'm', redrives: 1 })])
@@ -366,7 +366,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(remembersSince).toBe(verdicts[0]?.at)
       })
 
-      it('tells nothing of an id that it does not know', async () => {
+      it('returns nothing for an unknown id', async () => {
         expect(await inventory.recorded('m')).toEqual({ verdicts: [], remembersSince: null })
         await inventory.delete([deletion('a', { messageId: 'other' })])
         expect(await inventory.recorded('m')).toEqual({ verdicts: [], remembersSince: expect.any(String) })
@@ -387,21 +387,21 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(seen).toEqual(all)
       })
 
-      it('says 0 when a full page is the last one, and for no items at all', async () => {
+      it('returns 0 when a full page is the last one, and for no items at all', async () => {
         expect(await inventory.page({ after: 0, limit: 2 })).toEqual({ items: [], next: 0 })
         await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b' })])
         expect(await inventory.page({ after: 0, limit: 2 })).toMatchObject({ items: [{}, {}], next: 0 })
         expect((await inventory.page({ after: 0, limit: 1 })).next).not.toBe(0)
       })
 
-      it('goes on after an item that was deleted meanwhile', async () => {
+      it('continues after an item that was deleted meanwhile', async () => {
         await inventory.create(['a', 'b', 'c'].map((sku) => creation({ sku })))
         const { next } = await inventory.page({ after: 0, limit: 2 })
         await inventory.delete([deletion('b')])
         expect(await inventory.page({ after: next, limit: 2 })).toMatchObject({ items: [{ sku: 'c' }], next: 0 })
       })
 
-      it('lists only the items with this label, only the one with this sku', async () => {
+      it('lists only the items with this label, and only the one with this sku', async () => {
         const labels = ['tea', 'juice', 'Tea', 'tea', 'tea ']
         await inventory.create(labels.map((label, n) => creation({ sku: `s${n}`, label })))
         const first = await inventory.page({ after: 0, limit: 1, label: 'tea' })
@@ -410,6 +410,16 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(second).toMatchObject({ items: [{ sku: 's3' }], next: 0 })
         expect(await inventory.page({ after: 0, limit: 9, sku: 's1' })).toMatchObject({ items: [{ sku: 's1' }] })
         expect((await inventory.page({ after: 0, limit: 9, sku: 's1', label: 'tea' })).items).toEqual([])
+      })
+
+      it('lists only the items with a smaller quantity', async () => {
+        const quantities = [5, 0, 4, 9, 3]
+        await inventory.create(quantities.map((quantity, n) => creation({ sku: `s${n}`, quantity })))
+        const first = await inventory.page({ after: 0, limit: 2, quantityBelow: 5 })
+        expect(first.items).toMatchObject([{ sku: 's1' }, { sku: 's2' }])
+        const second = await inventory.page({ after: first.next, limit: 2, quantityBelow: 5 })
+        expect(second).toMatchObject({ items: [{ sku: 's4' }], next: 0 })
+        expect((await inventory.page({ after: 0, limit: 2, quantityBelow: 0 })).items).toEqual([])
       })
     })
   })

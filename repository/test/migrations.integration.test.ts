@@ -1,4 +1,4 @@
-// The migrations create the schema from nothing, and adopt a table that the Python suite made.
+// The migrations create the schema from nothing, and adopt a table that the Python suite created.
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { eventually, startTcpProxy } from 'testkit'
 import { z } from 'zod'
@@ -21,7 +21,7 @@ const PYTHON_TABLE = `CREATE TABLE inventory (
   UNIQUE KEY sku (sku)
 ) ENGINE=InnoDB DEFAULT CHARSET=latin1 COLLATE=latin1_swedish_ci`
 
-/** Prices as the Python suite's listing showed them, and as the adopted table holds them. */
+/** Prices as the Python suite's listing displayed them, and as the adopted table stores them. */
 const PRICES = [
   ['19.99', '19.9900'],
   ['25', '25.0000'],
@@ -44,7 +44,7 @@ const ALL = [
 
 jest.setTimeout(60_000)
 
-describe('migrate with what no waiting mends', () => {
+describe('migrate with an error that waiting cannot fix', () => {
   it.each([
     ['a wrong password', { password: 'wrong' }, /^MySQL on \S+:\d+ does not let user .*: Access denied/],
     ['a database that does not exist', { database: 'ims_no_such_database' }, /Unknown database|Access denied/],
@@ -114,7 +114,7 @@ describe('migrate', () => {
     expect(await migrate(mysql.config, service.log)).toEqual({ applied: [] })
   })
 
-  it('adopts a table that Python made: rows, ids and prices as they were shown, text exact', async () => {
+  it('adopts a table that Python created: rows, ids and prices as they were displayed, text exact', async () => {
     await pythonTable()
     await migrate(mysql.config, service.log)
     expect(await rows()).toEqual(adoptedRows)
@@ -128,7 +128,7 @@ describe('migrate', () => {
     await database.close()
   })
 
-  it('leaves an adopted table usable by Python peers: their INSERT, SELECT and DELETE as before', async () => {
+  it('keeps an adopted table usable by Python peers: their INSERT, SELECT and DELETE work as before', async () => {
     await pythonTable()
     await migrate(mysql.config, service.log)
     await mysql.sql(
@@ -156,7 +156,7 @@ describe('migrate', () => {
     ).toEqual([{ n: String(inserted) }])
   })
 
-  it('adopts once when the record of it is lost', async () => {
+  it('adopts once even if the record of it is lost', async () => {
     await pythonTable()
     await migrate(mysql.config, service.log)
     await mysql.sql('DROP TABLE migrations')
@@ -164,14 +164,14 @@ describe('migrate', () => {
     expect(await rows()).toEqual(adoptedRows)
   })
 
-  it('lets one of five that start at once migrate while the others wait', async () => {
+  it('lets one of five processes that start at once migrate while the others wait', async () => {
     await pythonTable()
     const results = await Promise.all(Array.from({ length: 5 }, () => migrate(mysql.config, service.log)))
     expect(results.map(({ applied }) => applied.length).sort()).toEqual([0, 0, 0, 0, ALL.length])
     expect(await rows()).toEqual(adoptedRows)
   })
 
-  it('gives up waiting for another migration after its time, saying so', async () => {
+  it('stops waiting for another migration after its timeout, and says so', async () => {
     const { config } = mysql
     const holder = await connectTo(mysql.server, config, { statementTimeoutMs: undefined })
     const runner = holder.createQueryRunner()
@@ -194,7 +194,7 @@ describe('migrate', () => {
     ['ALTER TABLE', 4],
     ['ALTER TABLE', 5],
     ['ALTER TABLE', 6],
-  ])('completes what was cut off after %s number %d', async (statement, nth) => {
+  ])('completes a migration that was interrupted after %s number %d', async (statement, nth) => {
     await pythonTable()
     const proxy = await startTcpProxy(mysql.server)
     proxy.loseAnswerTo(statement, nth)
@@ -227,7 +227,7 @@ describe('migrate', () => {
   }
   const PAGE = `SELECT id, sku, name, label, price, quantity FROM inventory WHERE id > ? AND label = ? ORDER BY id LIMIT ?`
 
-  it('lets a page of one label read only its own rows, in order, of however many there are', async () => {
+  it('reads only the rows of one label for a page, in order, however many there are', async () => {
     await migrate(mysql.config, service.log)
     for (let from = 0; from < 40_000; from += 5_000) {
       const rows = Array.from({ length: 5_000 }, (_, n) => [`s${from + n}`, 'n', `label${n % 10}`, 1, 1])
@@ -249,7 +249,7 @@ describe('migrate', () => {
       ),
     )
 
-  it('adds the index of labels by a statement that lets others read and write', async () => {
+  it('adds the label index with a statement that lets others read and write', async () => {
     const proxy = await startTcpProxy(mysql.server)
     proxy.loseAnswerTo('LOCK=NONE')
     await expect(migrate(through(mysql.config, proxy.port), service.log)).rejects.toMatchObject({ transient: true })
@@ -276,7 +276,7 @@ describe('migrate', () => {
     ])
   })
 
-  it('indexes a table of an engine that is replaced', async () => {
+  it('indexes a table whose engine is replaced', async () => {
     await mysql.sql(PYTHON_TABLE.replace('InnoDB', 'MyISAM'))
     expect(await migrate(mysql.config, service.log)).toEqual({ applied: ALL })
     expect(await indexed()).toHaveLength(2)

@@ -1,4 +1,4 @@
-// MySQL keeps what the suite demands of every inventory.
+// MySQL passes the conformance suite for inventories.
 import { openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'

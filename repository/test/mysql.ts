@@ -1,4 +1,4 @@
-// The MySQL that the tests were given by `npm test`, with a database of the test file's own.
+// The MySQL that `npm test` provides, with a database for the test file.
 
 import type { Server } from '@ims/runtime/server-list'
 import { type Servers, serversEnvironment, serversUnderTest } from 'testkit'
@@ -11,14 +11,14 @@ import type { Sql } from '../src/server-pool.ts'
 export interface MysqlUnderTest {
   readonly config: MysqlConfig
   readonly server: Server
-  /** The same server, by its administrator. */
+  /** The same server, with its administrator account. */
   readonly root: Servers['mysql']
-  /** Sends a statement on a connection of the test's own, as an operator would. */
+  /** Sends a statement on the test's own connection, as an operator would. */
   readonly sql: Sql
   drop(): Promise<void>
 }
 
-/** Makes an empty database named after the test file; drop it at the end. */
+/** Creates an empty database named after the test file. Drop it at the end. */
 export async function mysqlUnderTest(name: string, settings: Record<string, string> = {}): Promise<MysqlUnderTest> {
   const { servers, space } = await serversUnderTest(name)
   const config = mysqlEnvironment.parse({ ...serversEnvironment(space), ...settings })
@@ -37,7 +37,7 @@ export async function mysqlUnderTest(name: string, settings: Record<string, stri
   }
 }
 
-/** The same database through these ports on loopback, where proxies listen. */
+/** The same database through these loopback ports, where proxies listen. */
 export const through = (config: MysqlConfig, ...ports: readonly number[]): MysqlConfig => ({
   ...config,
   servers: ports.map((port) => ({ host: '127.0.0.1', port })),
@@ -45,6 +45,6 @@ export const through = (config: MysqlConfig, ...ports: readonly number[]): Mysql
 
 const connectionIds = z.tuple([z.object({ id: z.coerce.number() })])
 
-/** The server's number of the connection that `database` lends now. */
+/** The server's id of the connection that `database` lends now. */
 export const connectionIdOf = async (database: Pick<Database, 'use'>): Promise<number> =>
   connectionIds.parse(await database.use((sql) => sql('SELECT CONNECTION_ID() AS id')))[0].id

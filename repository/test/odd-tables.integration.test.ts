@@ -1,4 +1,4 @@
-// Tables of odd forms that others made: migrate takes them, or says before it changes anything why it cannot.
+// Unusual tables that others created: migrate accepts them, or says why it cannot before it changes anything.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
@@ -11,7 +11,7 @@ const python = ({ more = '', price = 'FLOAT', quantity = 'INT' } = {}) =>
   `CREATE TABLE inventory (id INT NOT NULL AUTO_INCREMENT, sku VARCHAR(20), name VARCHAR(100), label VARCHAR(50),
      price ${price}, quantity ${quantity}, PRIMARY KEY (id), UNIQUE KEY sku (sku)${more}) ENGINE=InnoDB CHARSET=utf8mb4`
 
-describe('a table of an odd form', () => {
+describe('an unusual table', () => {
   let mysql: MysqlUnderTest
   beforeEach(async () => {
     mysql = await mysqlUnderTest('odd_tables')
@@ -42,7 +42,7 @@ describe('a table of an odd form', () => {
       ],
     ],
   ]
-  it.each(taken)('is taken: %s', async (_, statements) => {
+  it.each(taken)('is accepted: %s', async (_, statements) => {
     for (const statement of statements) await mysql.sql(statement)
     await migrate(mysql.config, serviceUnderTest().log)
     const database = await openDatabase(mysql.config, serviceUnderTest())
@@ -79,7 +79,7 @@ describe('a table of an odd form', () => {
       /REMOVE PARTITIONING/,
     ],
   ]
-  it.each(refused)('is refused before anything is changed: %s', async (_, statements, says) => {
+  it.each(refused)('is rejected before anything is changed: %s', async (_, statements, says) => {
     for (const statement of statements) await mysql.sql(statement)
     const before = await shape()
     const error: unknown = await migrate(mysql.config, serviceUnderTest().log).catch((failure) => failure)

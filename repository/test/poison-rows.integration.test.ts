@@ -1,4 +1,4 @@
-// What one row does to others: no row, and no rule that others added to the tables, may hold the messages that come with it.
+// How one row affects others: no row, and no rule that others added to the tables, may block the messages in its batch.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Servers, serversUnderTest } from 'testkit'
 import type { Inventory } from '../src/contract.ts'

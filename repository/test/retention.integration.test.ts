@@ -1,4 +1,4 @@
-// The inbox forgets what is older than the retention, and nothing else, without anybody waiting for it.
+// The inbox deletes what is older than the retention, and nothing else, without delaying anybody.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { z } from 'zod'
@@ -7,7 +7,7 @@ import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'
 import { type Retention, startRetention } from '../src/retention.ts'
-import { creation, deletion } from './commands.ts'
+import { adjustment, creation, deletion } from './commands.ts'
 import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
 import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
 
@@ -63,7 +63,7 @@ describe('the retention of the inbox', () => {
   const left = async (where = '1 = 1') =>
     counted.parse(await mysql.sql(`SELECT CAST(COUNT(*) AS CHAR) AS n FROM inbox WHERE ${where}`))[0].n
 
-  it('removes what is older, to the minute, and keeps what is younger', async () => {
+  it('deletes what is older, to the minute, and keeps what is younger', async () => {
     await rows(3, '31 DAY')
     await rows(2, '43201 MINUTE')
     await rows(4, '43199 MINUTE')
@@ -77,7 +77,7 @@ describe('the retention of the inbox', () => {
     expect(service.lines).toEqual(['removed old rows of the inbox'])
   })
 
-  it('keeps everything for ever when it is told to', async () => {
+  it('keeps everything for ever when configured so', async () => {
     await rows(3, '4000 DAY')
     start({ days: 0, everyMs: 20 })
     await new Promise((resolve) => setTimeout(resolve, 300))
@@ -102,13 +102,13 @@ describe('the retention of the inbox', () => {
     await mysql.sql('ANALYZE TABLE inbox')
     const statement =
       'DELETE FROM inbox WHERE applied_at < UTC_TIMESTAMP(3) - INTERVAL 30 DAY ORDER BY applied_at LIMIT 500'
-    // MariaDB knows this table by no name; MySQL 9 shows something else unless it is asked for it.
+    // MariaDB does not have this table. MySQL 9 shows another format unless asked for this one.
     const asked = mysql.sql(`EXPLAIN FORMAT=TRADITIONAL ${statement}`)
     const plan = JSON.stringify(await asked.catch(() => mysql.sql(`EXPLAIN ${statement}`)))
     expect(plan).toContain('"key":"applied_at"')
   })
 
-  it('lets creates and deletes through meanwhile, each applied once', async () => {
+  it('does not block creates and deletes, each of which is applied once', async () => {
     await rows(10_000, '40 DAY')
     const inventory = inventoryIn(database)
     start()
@@ -125,7 +125,7 @@ describe('the retention of the inbox', () => {
     await eventually(async () => expect(await left("message_id LIKE '40 DAY%'")).toBe(0), 20_000)
     await closeAll()
     expect(await left()).toBe(60 * 21)
-    // Far below the second for which a statement waits for a lock.
+    // Far below the second that a statement waits for a lock.
     expect(Math.max(...longest)).toBeLessThan(900)
   }, 40_000)
 
@@ -150,7 +150,7 @@ describe('the retention of the inbox', () => {
     expect(service.lines).toEqual(['removed old rows of the inbox'])
   })
 
-  it('does nothing while the database is in trouble, says what fails, and goes on when it is over', async () => {
+  it('does nothing while the database fails, logs the error, and continues afterwards', async () => {
     await rows(3, '40 DAY')
     let trouble: 'not ready' | 'failing' | undefined = 'not ready'
     let statements = 0
@@ -184,7 +184,7 @@ describe('the retention of the inbox', () => {
     expect(await left()).toBeGreaterThan(0)
   })
 
-  it('forgets: a create that comes again after it is a duplicate, or makes the item again when that was deleted', async () => {
+  it('forgets: a create that is redelivered later is a duplicate, or creates the item again if it was deleted', async () => {
     const inventory = inventoryIn(database)
     const kept = creation({ sku: 'kept' }, { messageId: 'kept', redelivered: true })
     const gone = creation({ sku: 'gone' }, { messageId: 'gone', redelivered: true })
@@ -202,5 +202,18 @@ describe('the retention of the inbox', () => {
     expect(await inventory.delete([deletion('gone', { messageId: 'delete' })])).toEqual([
       { kind: 'deleted', repeated: false },
     ])
+  })
+
+  it('recognises a change of stock whose inbox row is gone, and refuses its id with another body', async () => {
+    const inventory = inventoryIn(database)
+    await inventory.create([creation({ quantity: 10 })])
+    const sold = adjustment({ change: -3, reason: 'sold' }, { messageId: 'sold' })
+    expect(await inventory.adjust([sold])).toEqual([{ kind: 'adjusted', quantity: 7, repeated: false }])
+    await mysql.sql('DELETE FROM inbox')
+    expect(await inventory.adjust([sold])).toEqual([{ kind: 'adjusted', quantity: 7, repeated: true }])
+    for (const other of [{ change: -4 }, { reason: 'broken' }, { sku: 'k2' }])
+      expect(
+        await inventory.adjust([{ ...sold, fingerprint: 'another', body: { ...sold.body, ...other } }]),
+      ).toMatchObject([{ kind: 'message-id-reused' }])
   })
 })

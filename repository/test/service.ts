@@ -1,16 +1,19 @@
-// A service for tests: keeps what it is told to log, and stops when the test says so.
+// A service for tests. It keeps its log lines, and stops when the test says so.
 import type { Service } from '../src/service.ts'
 
 export interface ServiceUnderTest extends Service {
   readonly lines: string[]
-  /** Why the start is not over, as /readyz would tell it now. */
+  /** The warnings. */
+  readonly warned: string[]
+  /** Why the start is not complete, as /readyz would report it now. */
   whyStarting(): string | undefined
   stop(): void
 }
 
-/** A service that is not stopping yet and has logged nothing. */
+/** A service that is not stopping and has logged nothing. */
 export function serviceUnderTest(): ServiceUnderTest {
   const lines: string[] = []
+  const warned: string[] = []
   const keep = (_: object, message: string) => void lines.push(message)
   const stopping = new AbortController()
   let why: () => string | undefined = () => undefined
@@ -20,9 +23,18 @@ export function serviceUnderTest(): ServiceUnderTest {
       why = explanation
     },
     whyStarting: () => why(),
-    log: { debug: keep, info: keep, warn: keep, error: keep },
+    log: {
+      debug: keep,
+      info: keep,
+      warn: (fields, message) => {
+        keep(fields, message)
+        warned.push(message)
+      },
+      error: keep,
+    },
     stopping: stopping.signal,
     lines,
+    warned,
     stop: () => stopping.abort(new Error('stopping')),
   }
 }

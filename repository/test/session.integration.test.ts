@@ -1,4 +1,4 @@
-// The outcome does not depend on the server's settings: with every session variable at its worst value, the answers are the same.
+// The result does not depend on the server's settings: with every session variable at its worst value, the responses are the same.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,7 +17,7 @@ const here = hasServerPrograms() ? describe : describe.skip
 
 const OPENS_WITHIN_MS = 3_000
 
-/** What the test itself does as root must not depend on the variables. */
+/** The test's own root statements must not depend on the variables. */
 const AS_USUAL = `SET SESSION TRANSACTION READ WRITE; SET SESSION autocommit = 1, sql_safe_updates = 0, sql_big_selects = 1,
   sql_select_limit = 18446744073709551615, completion_type = 0, foreign_key_checks = 1;`
 
@@ -69,7 +69,7 @@ function configOf({ port, user, password, database }: PrivateMysql['mysql']) {
   })
 }
 
-/** At their worst value these make the server unusable, which is an outage and not a wrong answer. */
+/** At their worst value these make the server unusable, which is an outage and not a wrong response. */
 const LEFT_OUT = new Set(['max_allowed_packet', 'max_session_mem_used', 'max_user_connections'])
 
 here('every session variable at its worst', () => {
@@ -79,7 +79,7 @@ here('every session variable at its worst', () => {
     server = await privateMysql(join(directory, 'server'), [])
     root = server.mysql
     await migrate(configOf(root), serviceUnderTest().log)
-    // Rules of others, which some variables switch off.
+    // Rules added by others, which some variables disable.
     await root.sql(`ALTER TABLE ims.inventory ADD CONSTRAINT rule CHECK (label <> 'forbidden');
       CREATE TABLE ims.orders AS SELECT id AS item FROM ims.inventory LIMIT 0;
       ALTER TABLE ims.orders ENGINE = InnoDB, ADD FOREIGN KEY (item) REFERENCES ims.inventory (id)`)
@@ -95,7 +95,7 @@ here('every session variable at its worst', () => {
     expect({ what, answers: given }).toEqual({ what, answers: expected })
   }
 
-  it('has these answers with the defaults', () => {
+  it('has these results with the defaults', () => {
     expect(expected).toMatchObject({
       refused: [{ kind: 'rejected-by-database' }, { kind: 'created' }, { kind: 'rejected-by-database' }],
       kept: [{ kind: 'rejected-by-database' }],
@@ -133,7 +133,7 @@ here('every session variable at its worst', () => {
     }
   })
 
-  it('every session variable that the server has, at each of its worst values', async () => {
+  it('every session variable of the server, at each of its worst values', async () => {
     const rows = await root.sql(`
       SELECT VARIABLE_NAME, VARIABLE_TYPE, GLOBAL_VALUE, NUMERIC_MIN_VALUE, NUMERIC_MAX_VALUE, ENUM_VALUE_LIST
       FROM information_schema.SYSTEM_VARIABLES
@@ -150,7 +150,7 @@ here('every session variable at its worst', () => {
       .filter(({ name }) => !LEFT_OUT.has(name))
     expect(variables.length).toBeGreaterThan(150)
     type Some = typeof variables
-    // A value that root cannot set is skipped: an operator cannot set it either.
+    // A value that root cannot set is skipped, because an operator cannot set it either.
     const setAll = async (values: readonly (readonly [string, string | undefined])[]) => {
       const statements = values.map(([name, value]) => `SET GLOBAL ${name} = ${value};`).join('\n')
       await root.sql(
@@ -178,7 +178,7 @@ here('every session variable at its worst', () => {
 /** The values of a variable that differ most from its current one. */
 function worstOf(name: string, type: string, value: string, range: readonly string[], options: string): string[] {
   const quoted = (text: string) => `'${text}'`
-  // With a limit of 0 nothing can be read, not even the version that TypeORM asks for.
+  // With a limit of 0 nothing can be read, not even the version that TypeORM queries.
   if (/^sql_select_limit$/i.test(name)) return ['1']
   if (type === 'BOOLEAN') return [value === 'ON' ? '0' : '1']
   if (type === 'ENUM')

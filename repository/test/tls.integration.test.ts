@@ -1,4 +1,4 @@
-// MySQL over TLS: only to a server whose certificate is valid and names it; everything else is refused with a line that says where to look.
+// MySQL over TLS: only to a server whose certificate is valid and names it. Anything else is refused with a message that says where to look.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -44,7 +44,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true })
 })
 
-/** A test on a MySQL with options of its own, which cannot be had where only containers run. */
+/** A test on a MySQL with its own options, which is not possible where only containers run. */
 function withMysql(name: string, test: (mysql: PrivateMysql['mysql']) => Promise<void>): void {
   const run = hasServerPrograms() ? it : it.skip
   run(hasServerPrograms() ? name : `${name} (skipped: no mariadbd or mysqld on this machine)`, async () => {
@@ -144,12 +144,12 @@ describe('MySQL over TLS', () => {
     expect(service.lines).toEqual([expect.stringMatching(/^waiting for MySQL on \S+: TLS: .*look at MYSQL_TLS_CA /)])
   })
 
-  it('is refused by a server that has no TLS, instead of going on without it', async () => {
+  it('is refused when the server has no TLS, instead of continuing without it', async () => {
     const { servers, space } = await serversUnderTest('mysql_without_tls')
     try {
       const { port, user, password, database } = space.mysql
       const answer = await cipher(configOf({ ...servers.mysql, port, user, password, database }))
-      // MySQL's own image makes itself a certificate, which nobody has reason to trust.
+      // MySQL's own image generates a certificate for itself, which nobody trusts.
       expect(answer).toMatch(
         servers.mode === 'docker'
           ? /^TLS: the server's certificate is not from an authority we trust/
@@ -161,11 +161,11 @@ describe('MySQL over TLS', () => {
   })
 })
 
-describe('the variables of TLS', () => {
+describe('the TLS variables', () => {
   const problems = (settings: Record<string, string>) =>
     mysqlEnvironment.safeParse(settings).error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
 
-  it('are refused when they are no PEM, or do not belong together', () => {
+  it('are rejected when they are not PEM, or do not belong together', () => {
     const on = { MYSQL_TLS: 'on', MYSQL_HOST: 'localhost' }
     expect(problems({ ...on, MYSQL_TLS_CA: '/etc/ca.pem' })).toEqual([
       'MYSQL_TLS_CA: must be one or more certificates in PEM',

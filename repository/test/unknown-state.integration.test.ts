@@ -21,7 +21,7 @@ const ROUNDS = 40
 const ids = z.array(z.object({ id: z.coerce.number() }))
 const texts = z.array(z.object({ text: z.string() }))
 
-describe('a transaction whose end fails', () => {
+describe('a transaction that cannot be ended', () => {
   let mysql: MysqlUnderTest
   let proxy: TcpProxy
   let database: Database
@@ -73,7 +73,7 @@ describe('a transaction whose end fails', () => {
       proxy.refuse(statement, error)
       const outcomes = await untilDone(() => inventory.create(commands))
       expect(outcomes.map(({ kind }) => kind)).toEqual([...batch.map(() => 'created'), 'duplicate-sku'])
-      // The next transaction of the pool must neither commit nor roll back anything of the one before.
+      // The next transaction of the pool must neither commit nor roll back anything of the previous one.
       await inventory.create([creation({ sku: 'after' }, { messageId: 'm3' })])
       expect(await stored()).toEqual([...batch.map(({ body }) => body.sku), 'after', 'taken'].sort())
       expect(await remembered('create_item')).toEqual(
@@ -133,7 +133,7 @@ describe('a transaction whose end fails', () => {
     expect(await stored()).toEqual(skus.sort())
   }, 60_000)
 
-  it('stops at a statement that ended its transaction, because what follows could not be rolled back', async () => {
+  it('stops at a statement that ended its transaction, because later statements could not be rolled back', async () => {
     const work = database.transaction(async (sql) => {
       // DDL commits by itself.
       await sql('CREATE TABLE IF NOT EXISTS made_by_the_test (n INT)')
@@ -146,9 +146,9 @@ describe('a transaction whose end fails', () => {
     expect(await stored()).toEqual([])
   })
 
-  it('does not lend a connection again while its transaction is open', async () => {
+  it('does not reuse a connection while its transaction is open', async () => {
     const before = await connectionIdOf(database)
-    // A race with another transaction is no reason to connect again.
+    // A lost race with another transaction is no reason to reconnect.
     await database.transaction(async (_, attempt) => {
       if (attempt === 1) throw new RunAgain('seen')
     })

@@ -24,13 +24,13 @@ export const adminEnvironment = (fallbackPort: number) =>
     })
     .transform((v) => ({ port: v.ADMIN_PORT, host: v.ADMIN_HOST }))
 
-/** A page is made anew at most so often, however often it is asked for. */
+/** A response is computed at most this often, however often it is requested. */
 const AT_MOST_EVERY_MS = 1_000
 const CONNECTIONS_MAX = 64
 const HELD_MAX_BYTES = 2_097_152
 const METHODS = 'GET, HEAD'
 
-/** Why a service is not ready, and what else an operator should know of it. */
+/** Why a service is not ready, and what else an operator should know about it. */
 export interface Readiness {
   readonly reasons: readonly string[]
   readonly warnings: readonly string[]
@@ -43,8 +43,9 @@ interface Page {
 }
 
 /**
- * Listens on the admin port. `/livez` answers as long as the event loop does and asks nothing of broker or database;
- * `/readyz` answers 503 with every reason of `readiness`, or 200 when there is none; `/metrics` measures the same as `ready`.
+ * Listens on the admin port. `/livez` responds as long as the event loop runs, and does not query the broker or
+ * database. `/readyz` returns 503 with every reason of `readiness`, or 200 when there is none. `/metrics` reports the
+ * same as the gauge `ready`.
  * @throws PortTaken
  */
 export async function openAdminPort(

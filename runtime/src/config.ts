@@ -1,12 +1,12 @@
-// Configuration from the environment: every section parsed at once, every bad or missing variable named at once.
+// Configuration from the environment. All sections are parsed at once, and every invalid or missing variable is reported at once.
 import { z } from 'zod'
 import { valueIn } from './watched-variable.ts'
 
-/** Sections of configuration by name: each a zod object over environment variables, usually piped into a transform. */
+/** Sections of configuration by name. Each is a zod object over environment variables, usually piped into a transform. */
 export type Sections = Readonly<Record<string, z.ZodType>>
 export type ConfigOf<S extends Sections> = { readonly [Name in keyof S]: z.output<S[Name]> }
 
-/** The environment does not describe a configuration. `problems` has one sentence for each bad or missing variable. */
+/** The environment is not a valid configuration. `problems` has one sentence for each invalid or missing variable. */
 export class InvalidEnvironment extends Error {
   override readonly name = 'InvalidEnvironment'
   readonly problems: readonly string[]
@@ -17,8 +17,8 @@ export class InvalidEnvironment extends Error {
 }
 
 /**
- * Parses all sections. Every variable NAME may also be given as NAME_FILE, the path of a file that holds its value (one
- * trailing line end is dropped), as container secrets are.
+ * Parses all sections. Every variable NAME may also be given as NAME_FILE, the path of a file with its value (one
+ * trailing line break is removed), as with container secrets.
  * @throws InvalidEnvironment that names every problem of every section
  */
 export function parseEnvironment<S extends Sections>(sections: S, env: NodeJS.ProcessEnv): ConfigOf<S> {
@@ -38,14 +38,14 @@ export function parseEnvironment<S extends Sections>(sections: S, env: NodeJS.Pr
   return config as ConfigOf<S> // each member was parsed by the section of the same name just above
 }
 
-/** One row of the documentation: a variable, its default and what it is for. */
+/** One row of the documentation: a variable, its default and its purpose. */
 export interface VariableRow {
   readonly variable: string
   readonly fallback: string | undefined
   readonly description: string
 }
 
-/** Lists the variables of sections, for the documentation and the tests that hold it against the code. */
+/** Lists the variables of sections, for the documentation and for the tests that compare it with the code. */
 export function environmentTable(sections: Sections): readonly VariableRow[] {
   return Object.values(sections).flatMap((section) =>
     Object.entries(variablesOf(section)).map(([variable, schema]) => ({
@@ -71,8 +71,8 @@ function variablesOf(section: z.ZodType): Readonly<Record<string, z.ZodType>> {
 const exceptions = z.object({ isSetWhenEmpty: z.boolean().default(false), fileReplaces: z.string().optional() })
 
 /**
- * What the metadata of a variable's schema says: `isSetWhenEmpty`, where taking an empty value for none would be unsafe, and
- * `fileReplaces`, a value that gives way to NAME_FILE.
+ * Metadata of a variable's schema. `isSetWhenEmpty`: an empty value counts as set, where treating it as unset would be
+ * unsafe. `fileReplaces`: a value that NAME_FILE overrides.
  */
 const exceptionsOf = (variable: z.ZodType) => exceptions.parse(variable.meta() ?? {})
 
@@ -85,7 +85,7 @@ function valuesOf(
   for (const [name, variable] of Object.entries(variables)) {
     const { isSetWhenEmpty, fileReplaces } = exceptionsOf(variable)
     const file = env[`${name}_FILE`] || undefined
-    // An empty variable is one that is not set: `NAME=` in a compose file must not defeat a default.
+    // An empty variable counts as unset: `NAME=` in a compose file must not override a default.
     const given = isSetWhenEmpty && file === undefined ? env[name] : env[name] || undefined
     const value = file !== undefined && given === fileReplaces ? undefined : given
     values[name] = value

@@ -1,4 +1,4 @@
-// The public face of runtime.
+// The public exports of runtime.
 export {
   type ConfigOf,
   environmentTable,
@@ -9,7 +9,7 @@ export {
 } from './config.ts'
 export { EXIT } from './exit-codes.ts'
 export { foreignRequest, isLoopback, servedHosts } from './http/local-hosts.ts'
-export { type ProblemDocument, problemBody, sendProblemDocument } from './http/problem-document.ts'
+export { type ProblemDocument, problemBody, problemSent, sendProblemDocument } from './http/problem-document.ts'
 export { refusalOf } from './http/refusal.ts'
 export {
   COST_OF_CONNECTION_BYTES,
@@ -32,7 +32,7 @@ export {
   readMemoryBudget,
   type Setting,
 } from './memory-budget.ts'
-export { createMeter } from './metrics.ts'
+export { createMeter, METRICS } from './metrics.ts'
 export type { Owned } from './ownership.ts'
 export { printable } from './redaction.ts'
 export { runCommand } from './run-command.ts'

@@ -1,11 +1,11 @@
-// The life of a process: starting, started, stopping; on signals, failures and bugs it ends with the right exit code.
+// The life of a process: starting, started, stopping. On signals, failures and bugs it ends with the right exit code.
 import type { Readiness } from './admin.ts'
 import { EXIT } from './exit-codes.ts'
 import { type Owned, Ownership } from './ownership.ts'
 import type { Log } from './service.ts'
 import { sharedForAWhile } from './shared-for-a-while.ts'
 
-/** Errors of a start that only an operator can mend. */
+/** Start-up errors that only an operator can fix. */
 const CONFIGURATION_ERRORS: ReadonlySet<string> = new Set([
   'Misconfigured',
   'PortTaken',
@@ -57,7 +57,7 @@ export class Lifecycle {
     return this.#stopping.signal
   }
 
-  /** Starts, and resolves when that has ended; what fails ends the process. */
+  /** Starts, and resolves when the start has ended. A failure ends the process. */
   async run(start: () => Promise<void>): Promise<void> {
     this.#start = start()
     try {
@@ -72,12 +72,12 @@ export class Lifecycle {
     return this.#owned.own(resource, label)
   }
 
-  /** Takes what says why the start is not over. */
+  /** Registers a function that says why the start is not complete. */
   explainStart(why: () => string | undefined): void {
     this.#whyStarting = why
   }
 
-  /** Why the service is not ready. What it owns is asked at most once a second, however often this is called. */
+  /** Why the service is not ready. Its resources are asked at most once a second, however often this is called. */
   async readiness(): Promise<Readiness> {
     const reasons = await this.#reasonsOfOwned()
     const phase = this.#phase === 'started' ? [] : [`the service is ${this.#phase}`]
@@ -93,7 +93,7 @@ export class Lifecycle {
   }
 
   async #failed(error: unknown): Promise<void> {
-    // The waits at start end with an error when shutdown begins.
+    // The waits during the start end with an error when shutdown begins.
     if (this.#phase === 'stopping') return this.#log.debug({ error: String(error) }, 'the start was broken off')
     const config = error instanceof Error && CONFIGURATION_ERRORS.has(error.name)
     const exitCode = config ? EXIT.CONFIG : EXIT.SOFTWARE
@@ -114,7 +114,7 @@ export class Lifecycle {
       )
       process.exit(EXIT.UNCLEAN)
     }, this.#timeoutMs)
-    // A start in progress may still take something on; its waits end now.
+    // A start in progress may still register a resource. Its waits end now.
     await this.#start?.catch(() => {})
     starting = false
     await this.#owned.close()

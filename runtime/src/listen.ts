@@ -1,13 +1,13 @@
-// Makes a server listen, and turns "port taken" and the like into a sentence that says what to change.
+// Makes a server listen, and turns errors such as "port taken" into a sentence that says what to change.
 import type { Server } from 'node:net'
 import { portHolder } from './port-holder.ts'
 
-/** A port cannot be listened on: nobody but an operator can help. */
+/** The server cannot listen on a port. Only an operator can fix that. */
 export class PortTaken extends Error {
   override readonly name = 'PortTaken'
 }
 
-/** Where to listen. `variable` names the environment variable of the port, for the sentence that says what to change. */
+/** Where to listen. `variable` is the environment variable of the port, for the sentence that says what to change. */
 export interface ListenOn {
   readonly host: string
   readonly port: number
@@ -15,8 +15,8 @@ export interface ListenOn {
 }
 
 /**
- * Resolves with the port listened on: a free one when `port` is 0.
- * @throws PortTaken when the port is taken (naming the holder where it can be seen), not allowed, or the host is not ours
+ * Resolves with the actual port: a free one when `port` is 0.
+ * @throws PortTaken when the port is taken (naming the holder if visible), not allowed, or the host is not local
  */
 export function listen(server: Server, { host, port, variable }: ListenOn): Promise<number> {
   return new Promise((resolve, reject) => {

@@ -1,9 +1,10 @@
-// Standard output for log lines: all those of one turn of the event loop at once, for under load a write costs more than a line.
+// Standard output for log lines. All lines of one turn of the event loop are written at once, because under load a
+// write costs more than a line.
 import { constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { LogSink, type Loss } from './log-sink.ts'
 
 const STANDARD_OUTPUT = 1
-/** Written before the turn ends when there is more than this, in characters. */
+/** Written before the turn ends when there are more characters than this. */
 const TURN_MAX_CHARACTERS = 65_536
 /** How long the end of the process waits for a slow reader. */
 const LAST_LINES_WITHIN_MS = 3_000
@@ -11,13 +12,13 @@ const LAST_LINES_WITHIN_MS = 3_000
 export interface LogOutput {
   /** Takes one or more whole lines. Never blocks and never throws. */
   write(line: string): void
-  /** Calls `loss` from now on, besides those who asked before, when lines are lost. */
+  /** Adds a listener that is called when lines are lost. */
   onLoss(loss: Partial<Loss>): void
 }
 
 let shared: LogOutput | undefined
 
-/** The one output of the process: two of them could write into the middle of each other's lines. */
+/** The one output of the process. Two of them could mix their lines. */
 export function standardOutput(): LogOutput {
   shared ??= openStandardOutput()
   return shared
@@ -58,18 +59,18 @@ function openStandardOutput(): LogOutput {
   }
 }
 
-/** A descriptor on which a write never waits for a reader; the original one where it cannot wait. */
+/** A descriptor on which a write never waits for a reader. The original one if it cannot wait. */
 function nonBlockingStandardOutput(): number {
-  // Node.js makes pipes and sockets non-blocking when it opens these streams, and writes its own warnings to the second. Their
-  // errors must not end the process.
+  // Node.js makes pipes and sockets non-blocking when it opens these streams, and writes its own warnings to the
+  // second. Their errors must not end the process.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
-  // A second opening of a regular file would have an offset of its own. Writing to one does not wait for a reader.
+  // A second descriptor of a regular file would have its own offset. Writing to a file does not wait for a reader.
   if (fstatSync(STANDARD_OUTPUT).isFile()) return STANDARD_OUTPUT
   try {
-    // Our own opening of the pipe or terminal: another process that shares the original one may make that blocking again.
+    // Our own descriptor of the pipe or terminal, because another process that shares the original one may make it blocking again.
     return openSync('/dev/fd/1', constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
   } catch {
-    // A socket, or a pipe that another user made.
+    // A socket, or a pipe that another user created.
     return STANDARD_OUTPUT
   }
 }

@@ -1,17 +1,18 @@
-// Hands log lines to an output that may refuse them: some wait in memory, the rest are dropped and counted. It never blocks or throws.
+// Writes log lines to an output that may refuse them. Some lines wait in memory, the rest are dropped and counted. It
+// never blocks or throws.
 
-/** Memory for lines that the output has not taken yet. */
+/** Memory for lines that the output has not accepted yet. */
 const WAITING_MAX_BYTES = 1_048_576
-/** While lines wait, the output is tried again this often, and with each new line. */
+/** While lines wait, the output is retried this often, and with each new line. */
 const RETRY_EVERY_MS = 50
 
-/** What an output does with the bytes it is given; returns how many it took, throws when it takes none. */
+/** Writes bytes to the output. Returns how many it accepted, and throws when it accepts none. */
 export type Take = (bytes: Buffer) => number
 
 export interface Loss {
   /** Called when lines are dropped. */
   lost(lines: number): void
-  /** Called once when lines are taken again: how many were lost since the last call, and the error code of the output. */
+  /** Called once when lines are accepted again: how many were lost since the last call, and the error code of the output. */
   resumed(lines: number, code: string): void
 }
 
@@ -31,7 +32,7 @@ export class LogSink {
     this.#maxBytes = maxBytes
   }
 
-  /** Writes `bytes`, which hold this many lines, after what waits already. */
+  /** Writes `bytes`, which hold this many lines, after everything that waits. */
   push(bytes: Buffer, lines: number): void {
     if (this.#waiting.length > 0) this.drain()
     if (!this.#hasRoomFor(bytes)) {
@@ -45,7 +46,7 @@ export class LogSink {
     this.drain()
   }
 
-  /** Writes what waits, as far as the output takes it. Returns false when some is left. */
+  /** Writes waiting lines as far as the output accepts them. Returns false when some are left. */
   drain(): boolean {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       let taken: number
@@ -58,20 +59,20 @@ export class LogSink {
       }
       this.#waitingBytes -= taken
       if (taken === next.length) this.#waiting.shift()
-      // What comes after a part says why it was not all.
+      // After a partial write, the next error says why it was not complete.
       else this.#waiting[0] = next.subarray(taken)
     }
     this.#resume()
     return true
   }
 
-  /** Waits, at most this long, while the output is only slow. For the end of the process: the event loop stands still. */
+  /** Waits at most this long while the output is only slow. For the end of the process: it blocks the event loop. */
   drainWithin(ms: number): void {
     const endsAt = performance.now() + ms
     while (!this.drain() && this.#code === 'EAGAIN' && performance.now() < endsAt) pauseThread(5)
   }
 
-  /** After a loss, half of the room has to be free again, so that losing and resuming do not alternate line by line. */
+  /** After a loss, half of the buffer must be free again, so that losing and resuming do not alternate line by line. */
   #hasRoomFor({ length }: Buffer): boolean {
     if (this.#waitingBytes === 0) return true
     return this.#waitingBytes + length <= (this.#lost > 0 ? this.#maxBytes / 2 : this.#maxBytes)

@@ -1,4 +1,4 @@
-// The logger: pino as JSON lines, secrets blanked, pretty where a person looks at it.
+// The logger: pino as JSON lines with secrets redacted, or readable text for people.
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { prettyFactory } from 'pino-pretty'
 import { z } from 'zod'
@@ -20,8 +20,8 @@ export const logEnvironment = z
 export type LogConfig = z.output<typeof logEnvironment>
 
 /**
- * A logger that writes to standard output, or to `destination`. Lines that standard output does not take are dropped, and
- * how many is logged as soon as it takes lines again; it never blocks or throws.
+ * A logger that writes to standard output, or to `destination`. It drops lines that standard output does not accept,
+ * and logs their number as soon as it accepts lines again. It never blocks or throws.
  */
 export function createLog(name: string, { level, format }: LogConfig, destination?: DestinationStream): Logger {
   const readable = format === 'pretty' || (format === 'auto' && process.stdout.isTTY === true)
@@ -30,7 +30,7 @@ export function createLog(name: string, { level, format }: LogConfig, destinatio
     base: { service: name },
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }), log: redactFields },
-    // redactFields has written errors out already; pino's own serializer would take the result for an error of class Object.
+    // redactFields has serialised errors already. pino's own serializer would treat the result as an error of class Object.
     serializers: { err: (written: unknown) => written },
     hooks: { streamWrite: (line: string) => escapeUnsafe(redactUrls(line)) },
     messageKey: 'message',
@@ -48,7 +48,7 @@ function tellLosses(log: Logger, output: LogOutput): void {
   })
 }
 
-/** Formats each line for people. Pretty decodes JSON, so what a terminal would obey is escaped here, and not before. */
+/** Formats each line for people. pino-pretty decodes JSON, so control characters are escaped here, and not before. */
 function legible(output: DestinationStream): DestinationStream {
   const format = prettyFactory({
     messageKey: 'message',

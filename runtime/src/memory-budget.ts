@@ -1,4 +1,4 @@
-// The memory of a process, divided among its buffers: the limits of what is held at once follow from here.
+// Divides the memory of a process among its buffers. The limits for what is in flight follow from here.
 import { totalmem } from 'node:os'
 import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { z } from 'zod'
@@ -7,7 +7,7 @@ const MIB = 1_048_576
 
 /** What Node.js needs under load: code, the young generation of the heap, and garbage that is not collected yet. */
 const NODE_BYTES = 112 * MIB
-/** With less the shares are too small to work with. */
+/** With less, the shares are too small to work with. */
 const TOTAL_MIN_BYTES = 144 * MIB
 
 export const memoryEnvironment = z
@@ -28,17 +28,17 @@ export const memoryEnvironment = z
 interface Shares {
   /** Open connections, without what they sent. */
   readonly connections: number
-  /** What was read of requests that are not complete, or that wait behind another one on their connection. */
+  /** Data of incomplete requests, and of requests that wait behind another one on their connection. */
   readonly halfReadRequests: number
-  /** Requests that are being served. */
+  /** Requests being handled. */
   readonly requestsInHand: number
   /** Clients that wait for the outcome of a command. */
   readonly waits: number
-  /** Messages that were written to the broker and are not confirmed. */
+  /** Messages written to the broker that are not confirmed. */
   readonly unconfirmedMessages: number
-  /** Messages that were taken from the broker and are not acknowledged, with their parsed form. */
+  /** Unacknowledged messages from the broker, with their parsed form. */
   readonly messagesInHand: number
-  /** Pages of a listing that are asked for, built or sent. */
+  /** Pages of a listing that are requested, built or sent. */
   readonly pages: number
   /** Dead letters that are read at once. */
   readonly deadLetterWindow: number
@@ -75,7 +75,7 @@ export class DoesNotFit extends Error {
   override readonly name = 'DoesNotFit'
 }
 
-/** A limit that an operator may set: `variable` names it, `configured` is its value if it is set. */
+/** A limit that an operator may set. `variable` is its name, `configured` its value if set. */
 export interface Setting {
   readonly variable: string
   readonly configured: number | undefined
@@ -95,14 +95,15 @@ export class MemoryBudget {
       )
   }
 
-  /** Bytes that the buffer may hold: what is really allocated, so raw bytes and their parsed copies. */
+  /** Bytes that the buffer may hold. This counts allocated memory, so raw bytes and their parsed copies. */
   bytes(buffer: Buffered): number {
     return Math.floor(((this.totalBytes - NODE_BYTES) * this.#shares[buffer]) / 100)
   }
 
   /**
-   * How many things of `costBytes` each the buffer may hold: as many as are configured, else as many as fit, at most `mostUseful`.
-   * @throws DoesNotFit when more are configured than fit
+   * How many things of `costBytes` each the buffer may hold: the configured number, or else as many as fit, at most
+   * `mostUseful`.
+   * @throws DoesNotFit when the configured number does not fit
    */
   limit(
     buffer: Buffered,
@@ -119,21 +120,21 @@ export class MemoryBudget {
   }
 }
 
-/** Reads how much memory the process has: of what is configured, its container, the machine and the heap, the least. */
+/** Determines the memory of the process: the minimum of the configured value, its container, the machine and the heap. */
 export function readMemoryBudget(service: string, { maxBytes }: { maxBytes: number }): MemoryBudget {
   // Without a limit it is 0, or a number larger than any machine.
   const constrained = process.constrainedMemory() || Number.POSITIVE_INFINITY
   return new MemoryBudget(service, Math.min(maxBytes, constrained, totalmem(), getHeapStatistics().heap_size_limit))
 }
 
-/** Of the memory of a process one part in so many may be its young generation. */
+/** The young generation may be at most this fraction of the memory. */
 const YOUNG_GENERATION_PART = 8
 const LOOK_AT_HEAP_EVERY_MS = 100
 
 /**
- * Ends the growth of the heap's young generation at its part of the budget. V8 sizes it by the memory of the machine, up to
- * 192 MiB, unless the container has less; most of that is garbage that nobody needs the room for. So small, it is collected by
- * one thread: to wake others and to wait for them costs more than they help, on a busy machine a third of all CPU time.
+ * Limits the heap's young generation to its share of the budget. V8 sizes it by the memory of the machine, up to 192
+ * MiB, unless the container has less, and most of that is garbage. At this size one thread collects it: waking and
+ * waiting for others costs more than they help, on a busy machine a third of all CPU time.
  */
 export function limitYoungGeneration({ totalBytes }: MemoryBudget): void {
   setFlagsFromString('--no-parallel-scavenge')

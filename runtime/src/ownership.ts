@@ -1,11 +1,11 @@
-// What a service owns: closed in the reverse of the order in which it was taken on, and asked whether it is ready.
+// The resources of a service. They are asked whether they are ready, and closed in reverse order of registration.
 import type { Log } from './service.ts'
 
 /** Something that must be closed. `notReady` says in one sentence why it cannot do its work now. */
 export interface Owned {
   close(): Promise<void>
   notReady?(): string | undefined | Promise<string | undefined>
-  /** What an operator should mend although the work goes on, in one sentence. */
+  /** What an operator should fix although the work continues, in one sentence. */
   warning?(): string | undefined
 }
 
@@ -15,8 +15,8 @@ interface Entry {
 }
 
 /**
- * Longest wait for one answer of notReady(): a probe, which waits for 2 s, must have its answer before, and what is asked has
- * shorter deadlines of its own, which name what does not answer.
+ * Longest wait for one notReady(). A probe waits for 2 s and must have its response before that. Resources have shorter
+ * deadlines of their own, which name what does not respond.
  */
 const READINESS_TIMEOUT_MS = 1_800
 
@@ -28,18 +28,18 @@ export class Ownership {
     this.#log = log
   }
 
-  /** Takes `resource` on and returns it; `label` is what the log calls it. */
+  /** Registers `resource` and returns it. `label` is its name in the log. */
   own<T extends Owned>(resource: T, label: string = resource.constructor.name): T {
     this.#owned.push({ resource, label })
     return resource
   }
 
-  /** What is not closed yet, in the order in which it will be. */
+  /** The resources that are not closed yet, in the order in which they will be. */
   get open(): readonly string[] {
     return this.#owned.map(({ label }) => label).reverse()
   }
 
-  /** Why the owned things are not ready; empty when all are. One that fails to say so, or does not in time, is not. */
+  /** Why the resources are not ready. Empty when all are. A resource that throws, or does not respond in time, is not ready. */
   async reasons(): Promise<readonly string[]> {
     const answers = await Promise.all(this.#owned.map(reasonOf))
     return answers.filter((answer) => answer !== undefined)
@@ -49,7 +49,7 @@ export class Ownership {
     return this.#owned.map(({ resource }) => resource.warning?.()).filter((warning) => warning !== undefined)
   }
 
-  /** Closes one after the other, last taken on first. What fails to close is logged and stops nobody. */
+  /** Closes one after the other, last registered first. An error while closing is logged, and the others are still closed. */
   async close(): Promise<void> {
     for (let entry = this.#owned.at(-1); entry; entry = this.#owned.at(-1)) {
       try {

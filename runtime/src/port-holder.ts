@@ -1,7 +1,7 @@
-// Finds out, on Linux, which process listens on a port, so that "port taken" can say by whom.
+// Finds out, on Linux, which process listens on a port, so that "port taken" can name it.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
-/** `pid` and the command line of whoever listens on TCP port `port` of this host; undefined when that cannot be seen. */
+/** `pid` and the command line of the process that listens on TCP port `port` of this host. Undefined when that is not visible. */
 export function portHolder(port: number): { pid: number; command: string } | undefined {
   const sockets = new Set(['tcp', 'tcp6'].flatMap((table) => listeningSockets(table, port)))
   if (sockets.size === 0) return undefined
@@ -23,7 +23,7 @@ function listeningSockets(table: string, port: number): string[] {
     .map((columns) => `socket:[${columns[9]}]`)
 }
 
-// What belongs to other users, or ends meanwhile, cannot be read: then it is not the one we can name.
+// Processes of other users, or that end meanwhile, cannot be read. Then we cannot name the holder.
 const readable = <T>(read: () => T, otherwise: T): T => {
   try {
     return read()

@@ -1,14 +1,14 @@
-// Keeps secrets out of the log: members named like one at any depth, and passwords inside URLs.
+// Keeps secrets out of the log: members with secret names at any depth, and passwords inside URLs.
 import { stdSerializers } from 'pino'
 
 const SECRET_NAME =
   /password|passwd|passphrase|secret|token|authorization|cookie|credential|api[-_]?key|private[-_]?key/i
 const URL_PASSWORD = /(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@"]*:)[^\s@/"]+@/gi
 const REDACTED = '[redacted]'
-/** Deeper than this nothing is shown: it also ends cycles. */
+/** Deeper levels are not shown, which also ends cycles. */
 const DEPTH_MOST = 6
 
-/** `fields` with every secret in it replaced; the same object when there is none, so that most lines cost no copy. */
+/** `fields` with every secret in it replaced. The same object when there is none, so that most lines cost no copy. */
 export function redactFields(fields: Record<string, unknown>): Record<string, unknown> {
   return redactMembers(fields, 1)
 }
@@ -18,20 +18,23 @@ export function redactUrls(line: string): string {
   return line.includes('://') ? line.replace(URL_PASSWORD, `$1${REDACTED}@`) : line
 }
 
-/** Characters that JSON lets stand as they are, but that begin a line, move the cursor or turn the writing where somebody reads it. */
+/** Characters that are valid in JSON but start a line, move the cursor or change the writing direction in a display. */
 const UNSAFE = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
 
-/** A JSON line with all those characters written as `\\uXXXX`, which means the same: they can only stand within its strings. */
+/** A JSON line with all those characters as `\\uXXXX`, which has the same meaning because they can only occur within strings. */
 export function escapeUnsafe(line: string): string {
   return line.replace(UNSAFE, escaped)
 }
 
-/** Control and format characters, line and paragraph separators, lone surrogates: what a terminal obeys, or hides. As in messaging. */
+/**
+ * Control and format characters, line and paragraph separators, lone surrogates: what a terminal obeys, or hides. The
+ * same list as in messaging.
+ */
 const OBEYED = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
 
 /**
- * `text` on one line for a terminal, everything that it could obey written as an escape: `\u001b`. For text as people see it:
- * whatever decodes the result, a JSON parser say, would bring the characters back.
+ * `text` on one line for a terminal, with everything that it could obey as an escape: `\u001b`. For display only:
+ * decoding the result, for example with a JSON parser, would restore the characters.
  */
 export function printable(text: string): string {
   return text.replace(OBEYED, (character) =>
@@ -62,6 +65,6 @@ function redactValue(value: unknown, depth: number): unknown {
   if (depth >= DEPTH_MOST) return '[too deep]'
   if (value instanceof Error) return redactMembers({ ...stdSerializers.err(value) }, depth + 1)
   if (Array.isArray(value)) return value.map((each) => redactValue(each, depth + 1))
-  // Dates, buffers and the like write themselves.
+  // Dates, buffers and similar objects have their own JSON form.
   return 'toJSON' in value ? value : redactMembers(value as Record<string, unknown>, depth + 1)
 }

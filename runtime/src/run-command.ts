@@ -5,9 +5,8 @@ import { createLog, logEnvironment } from './log.ts'
 import type { Log } from './service.ts'
 
 /**
- * Runs `main` as the command `name` and sets the exit code: 0 done · 1 not done, the log says why · 78 the configuration is
- * wrong, the log names every variable. A signal ends the process at once, whatever `main` waits for: it must be safe to run
- * again after that.
+ * Runs `main` as the command `name` and sets the exit code: 0 done · 1 failed, the log says why · 78 the configuration
+ * is wrong, the log names every variable. A signal ends the process at once, so `main` must be safe to run again.
  */
 export async function runCommand<S extends Sections>(
   { name, config: sections }: { name: string; config: S },

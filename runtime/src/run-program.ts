@@ -1,25 +1,26 @@
-// Runs a program that people use: arguments, output that waits for whoever reads it, Ctrl-C, exit code.
+// Runs an interactive program: arguments, output with backpressure, Ctrl-C, exit code.
 import { type ConfigOf, InvalidEnvironment, parseEnvironment, type Sections } from './config.ts'
 import { EXIT } from './exit-codes.ts'
 
-/** A terminal sends Ctrl-C to every process of the command, and some of them pass it on: so close together they are one wish. */
+/** A terminal sends Ctrl-C to every process of the command, and some of them forward it. Signals within this time count as one. */
 const SAME_WISH_MS = 500
 const EXIT_INTERRUPTED = 130
 
 export interface Program<S extends Sections> {
   readonly config: ConfigOf<S>
   readonly args: readonly string[]
-  /** Writes to the standard output; resolves when the reader keeps up. */
+  /** Writes to the standard output. Resolves when the reader keeps up. */
   out(text: string): Promise<void>
   /** Writes a line to the standard error. */
   err(line: string): void
-  /** Aborts at the first Ctrl-C (or SIGTERM), and when nobody reads the output any more; the second Ctrl-C ends the process. */
+  /** Aborts at the first Ctrl-C (or SIGTERM), and when nobody reads the output any more. The second Ctrl-C ends the process. */
   readonly stopping: AbortSignal
 }
 
 /**
  * Runs `main` and exits with the code that it resolves with.
- * Exit codes besides: 1 `main` threw, the message is on the standard error · 78 the configuration is wrong, every variable is named.
+ * Other exit codes: 1 `main` threw, the message is on the standard error · 78 the configuration is wrong, every
+ * variable is named.
  */
 export async function runProgram<S extends Sections>(
   sections: S,
@@ -30,7 +31,7 @@ export async function runProgram<S extends Sections>(
     const config = parseEnvironment(sections, process.env)
     const stop = new AbortController()
     stopOnSignals(stop)
-    // `… | head`: who reads has seen enough.
+    // `… | head`: the reader has seen enough.
     process.stdout.on('error', () => stop.abort())
     process.exitCode = await main({ config, args: process.argv.slice(2), out, err, stopping: stop.signal })
   } catch (error) {

@@ -18,14 +18,8 @@ import type { Owned } from './ownership.ts'
 import type { Service } from './service.ts'
 import { whole } from './variables.ts'
 
-/** Where each service's admin port is unless ADMIN_PORT says otherwise: together on one host they must differ. */
-const ADMIN_PORTS: Readonly<Record<string, number>> = {
-  producer: 9090,
-  consumer_one: 9091,
-  consumer_two: 9092,
-  consumer_three: 9093,
-  consumer_four: 9094,
-}
+/** The default admin port, which the service and ADMIN_PORT can change. */
+const ADMIN_PORT = 9090
 
 const shutdownEnvironment = z
   .object({
@@ -35,21 +29,21 @@ const shutdownEnvironment = z
   })
   .transform((v) => ({ timeoutMs: v.SHUTDOWN_TIMEOUT_MS }))
 
-/** The sections that every service has besides its own. */
-export const runtimeSections = (name: string) => ({
+/** The sections that every service has in addition to its own. */
+export const runtimeSections = (adminPort = ADMIN_PORT) => ({
   log: logEnvironment,
-  admin: adminEnvironment(ADMIN_PORTS[name] ?? 9090),
+  admin: adminEnvironment(adminPort),
   shutdown: shutdownEnvironment,
   memory: memoryEnvironment,
 })
 
 export interface RunningService<S extends Sections> extends Service {
   readonly config: ConfigOf<S>
-  /** What the process may hold in memory, buffer by buffer. */
+  /** The memory budget of the process, by buffer. */
   readonly memory: MemoryBudget
   /**
-   * Takes a resource on: it is closed at shutdown, in reverse order, and asked whether it is ready. Returns it. `label` is
-   * what the log calls it, otherwise its class.
+   * Registers a resource, which is asked whether it is ready and closed at shutdown, in reverse order. Returns it.
+   * `label` is its name in the log, by default its class.
    */
   own<T extends Owned>(resource: T, label?: string): T
 }
@@ -57,20 +51,21 @@ export interface RunningService<S extends Sections> extends Service {
 /**
  * Runs `main` as the service `name` until SIGTERM or SIGINT, then closes what it owns, last first, and exits: 0 when all
  * ended in time, 1 when not. Exits with 78 when the configuration is wrong and 70 on a bug. A second signal exits at once.
- * The admin port answers from the beginning; `/readyz` is 503 until `main` has resolved, and again from the signal on.
+ * The admin port (`adminPort` unless ADMIN_PORT says otherwise; services that share a host need different ones) answers from the beginning; `/readyz` is 503 until `main` has resolved, and again from the signal on.
  */
 export async function runService<S extends Sections>(
-  { name, config: sections }: { name: string; config: S },
+  { name, adminPort, config: sections }: { name: string; adminPort?: number; config: S },
   main: (service: RunningService<S>) => Promise<void>,
 ): Promise<void> {
-  const config = configuration(name, sections)
+  const config = configuration(name, runtimeSections(adminPort), sections)
   limitYoungGeneration(config.memory)
   const log = createLog(name, config.runtime.log)
   const lifecycle = new Lifecycle(log, config.runtime.shutdown.timeoutMs)
   await lifecycle.run(async () => {
     const metrics = createMeter(name)
+    metrics.meter.count('log_lines_lost', {}, 0)
     standardOutput().onLoss({ lost: (lines) => metrics.meter.count('log_lines_lost', {}, lines) })
-    // First taken on, last closed: probes see the whole shutdown.
+    // Registered first and closed last, so that probes see the whole shutdown.
     const admin = await openAdminPort(config.runtime.admin, metrics, () => lifecycle.readiness(), log)
     lifecycle.own(admin, 'the admin port')
     log.info({ adminPort: admin.port, pid: process.pid }, 'starting')
@@ -88,16 +83,16 @@ export async function runService<S extends Sections>(
   })
 }
 
-/** Older ones run most of it, and fail at some later time. */
+/** Older versions run most of the code, and fail at some later time. */
 const NODE_MAJOR_MIN = 24
 
-function configuration<S extends Sections>(name: string, sections: S) {
+function configuration<S extends Sections>(name: string, ofRuntime: ReturnType<typeof runtimeSections>, sections: S) {
   try {
     if (Number.parseInt(process.version.slice(1), 10) < NODE_MAJOR_MIN)
       throw new InvalidEnvironment([`this is Node.js ${process.version}, and ${name} needs ${NODE_MAJOR_MIN} or later`])
-    const all = { ...runtimeSections(name), ...sections }
+    const all = { ...ofRuntime, ...sections }
     parseEnvironment(all, process.env) // both at once, so that every problem is named at once
-    const runtime = parseEnvironment(runtimeSections(name), process.env)
+    const runtime = parseEnvironment(ofRuntime, process.env)
     return {
       runtime,
       own: parseEnvironment(sections, process.env),

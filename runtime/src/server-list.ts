@@ -10,7 +10,7 @@ export interface Server {
 const MAX_PORT = 65_535
 const ENTRY = /^(?:\[(?<address>[^\]]+)\]|(?<name>[\w.-]+))(?::(?<port>\w*))?$/
 
-/** Checks the variable. It stays text, because the default port comes from another variable: see `serversOf`. */
+/** Checks the variable. It stays text, because the default port comes from another variable. See `serversOf`. */
 export const serverList = z.string().superRefine((list, context) => {
   for (const message of problemsOf(list, entryProblem)) context.addIssue({ code: 'custom', message, input: undefined })
 })

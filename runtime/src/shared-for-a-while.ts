@@ -1,6 +1,6 @@
-// Answers a question for everybody who asks within a while: it is worked out once at a time, and not again before the while is over.
+// Shares one result among all callers within a period. It is computed once at a time, and at most once per period.
 
-/** Makes of `ask` a function that asks at most once in `ms` milliseconds, and never twice at a time. A failure is not kept. */
+/** Wraps `ask` so that it runs at most once in `ms` milliseconds, and never twice at a time. A failure is not kept. */
 export function sharedForAWhile<T>(ask: () => Promise<T>, ms: number): () => Promise<T> {
   let answer: Promise<T> | undefined
   return () => {

@@ -1,4 +1,4 @@
-// TLS on the way to a server: the variables that describe it, and what a failure means for whoever set them.
+// TLS to a server: the variables that configure it, and what an error means for the operator.
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { z } from 'zod'
 
@@ -11,7 +11,7 @@ const privateKey = z
   .string()
   .refine(isPrivateKey, { error: 'must be a private key in PEM, without a passphrase', abort: true })
 
-/** How to speak TLS; nothing in it can turn the verification off. */
+/** How to use TLS. Nothing in it can disable the verification. */
 export interface Tls {
   readonly ca: string | undefined
   readonly cert: string | undefined
@@ -20,8 +20,8 @@ export interface Tls {
 }
 
 /**
- * The variables that describe TLS to one kind of server, `RABBITMQ_TLS…` or `MYSQL_TLS…`: `shape` is part of a schema,
- * `check` looks at them together, and `of` is what they say, undefined for a connection that is not encrypted.
+ * The TLS variables of one kind of server, `RABBITMQ_TLS…` or `MYSQL_TLS…`. `shape` is part of a schema, `check`
+ * validates them together, and `of` returns the options, undefined for an unencrypted connection.
  */
 export function tlsEnvironment(prefix: 'RABBITMQ' | 'MYSQL') {
   const on = `${prefix}_TLS`
@@ -70,7 +70,7 @@ export function tlsEnvironment(prefix: 'RABBITMQ' | 'MYSQL') {
   }
 }
 
-/** One sentence that says which variable to look at; undefined when the failure has nothing to do with TLS. */
+/** One sentence that says which variable to check. Undefined when the failure is not about TLS. */
 export function tlsTrouble(prefix: 'RABBITMQ' | 'MYSQL', error: unknown): string | undefined {
   const { data } = failure.safeParse(error)
   if (data === undefined) return undefined
@@ -79,7 +79,7 @@ export function tlsTrouble(prefix: 'RABBITMQ' | 'MYSQL', error: unknown): string
   return meaning === undefined ? undefined : `TLS: ${meaning.replaceAll('*', prefix)} (${said})`
 }
 
-/** What a text means; the asterisk stands for the prefix of the variables. */
+/** What an error text means. The asterisk stands for the prefix of the variables. */
 const MEANINGS: readonly (readonly [RegExp, string])[] = [
   [/altnames|ALTNAME_INVALID/i, "the server's certificate is for another name: look at *_HOST and *_TLS_SERVER_NAME"],
   [/has expired|not yet valid/i, "the server's certificate is not valid at this time"],
@@ -96,7 +96,7 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
     'the server does not speak TLS there: look at *_PORT and *_TLS',
   ],
   [
-    // What amqplib says.
+    // Errors of amqplib.
     /closed abruptly during opening handshake/,
     'the server ended the connection at once, as it does when it does not take our certificate: look at *_TLS_CERT and *_TLS_KEY',
   ],

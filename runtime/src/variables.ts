@@ -1,7 +1,7 @@
 // Numbers in environment variables.
 import { z } from 'zod'
 
-/** A whole number from `min` to `max`, in decimal digits. */
+/** An integer from `min` to `max`, in decimal digits. */
 export const whole = (min: number, max: number) =>
   z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(min).max(max))
 

@@ -1,4 +1,4 @@
-// The admin port under greedy clients: what is asked often is worked out once, and connections and requests are bounded.
+// The admin port with greedy clients: frequent requests share one result, and connections and requests are limited.
 import { get } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from '@jest/globals'
@@ -48,7 +48,7 @@ const status = (port: number, path: string, headers: Record<string, string> = {}
   })
 
 describe('the admin port', () => {
-  it('makes /metrics once a second at most, however often it is asked for', async () => {
+  it('computes /metrics at most once a second, however often it is requested', async () => {
     const { port, asked } = await start()
     const { received, closed } = client(
       port,
@@ -61,14 +61,14 @@ describe('the admin port', () => {
     expect(asked()).toBeLessThanOrEqual(1 + (performance.now() - since) / 1_000)
   }, 30_000)
 
-  it('goes on serving others while clients pipeline and do not read', async () => {
+  it('continues to serve others while clients pipeline and do not read', async () => {
     const { port } = await start()
     for (let n = 0; n < 30; n += 1)
       client(port, 'GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(5_000)).socket.pause()
     expect(await status(port, '/livez')).toBe(200)
   }, 30_000)
 
-  it('has room for 32 connections of one address, and for 64 altogether: an idle one makes room for another address', async () => {
+  it('accepts 32 connections of one address and 64 in total; an idle one makes room for another address', async () => {
     const { port } = await start()
     const opened = async (localAddress: string) => {
       const socket = connect({ port, host: '127.0.0.1', localAddress })
@@ -92,7 +92,7 @@ describe('the admin port', () => {
     expect(answers).toEqual({ ours: new Set(['HTTP/1.1 200']), theirs: new Set(['HTTP/1.1 200']) })
   }, 30_000)
 
-  it('holds 1 MiB at most of what one address sends ahead of its answers, and refuses what is beyond', async () => {
+  it('buffers at most 1 MiB of pipelined requests per address, and rejects the rest', async () => {
     let answer = () => {}
     const answered = new Promise<void>((resolve) => {
       answer = resolve
@@ -101,7 +101,7 @@ describe('the admin port', () => {
     const ahead = 'GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(1_500)
     const behind = `GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n${ahead}`
     const greedy = Array.from({ length: 31 }, () => client(port, behind))
-    await new Promise((resolve) => setTimeout(resolve, 1_000)) // all is read that will be
+    await new Promise((resolve) => setTimeout(resolve, 1_000)) // nothing more will be read
     answer()
     await Promise.race([...greedy.map(({ closed }) => closed), new Promise((resolve) => setTimeout(resolve, 10_000))])
     await new Promise((resolve) => setTimeout(resolve, 1_000))
@@ -111,7 +111,7 @@ describe('the admin port', () => {
     expect(refused.length).toBeLessThan(greedy.length)
   }, 60_000)
 
-  it('names what should be mended in /readyz, and is ready all the same', async () => {
+  it('reports in /readyz what should be fixed, and is ready nevertheless', async () => {
     const { port } = await start(['API_KEYS_FILE: line 2: …'])
     const response = await fetch(`http://127.0.0.1:${port}/readyz`)
     expect([response.status, await response.json()]).toEqual([
@@ -125,7 +125,7 @@ describe('the admin port', () => {
     [{ Host: 'attacker.example' }, 403],
     [{ Host: 'localhost', Origin: 'http://attacker.example' }, 403],
     [{ Host: 'localhost', 'Sec-Fetch-Site': 'cross-site' }, 403],
-  ])('on loopback is for this machine only: %j is %i', async (headers, expected) => {
+  ])('serves only this machine on loopback: %j is %i', async (headers, expected) => {
     const { port } = await start()
     expect(await status(port, '/metrics', headers)).toBe(expected)
   })

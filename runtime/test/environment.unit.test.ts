@@ -1,4 +1,4 @@
-// Configuration from the environment: strict, complete in its complaints, with values from files.
+// Configuration from the environment: strict, with every problem reported, and values from files.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { afterAll, describe, expect, it } from '@jest/globals'
@@ -27,7 +27,7 @@ const fileWith = (text: string) => {
   return path
 }
 
-/** The sentences with which an environment is refused. */
+/** The sentences with which an environment is rejected. */
 function problemsOf(given: Sections, env: NodeJS.ProcessEnv): readonly string[] {
   try {
     parseEnvironment(given, env)
@@ -39,23 +39,23 @@ function problemsOf(given: Sections, env: NodeJS.ProcessEnv): readonly string[] 
 }
 
 describe('the environment', () => {
-  it('gives the configuration its form, with defaults', () => {
+  it('returns the parsed configuration, with defaults', () => {
     expect(parseEnvironment(sections, { HOST: 'there', COLOUR: 'blue' })).toEqual({
       server: { host: 'there', port: 80, password: 'too secret' },
       options: { COLOUR: 'blue' },
     })
   })
 
-  it.each(['12x', ' 80', '8e1', '0x50', '-1', '80.0', '65536', '0'])('refuses %j as a port', (PORT) => {
+  it.each(['12x', ' 80', '8e1', '0x50', '-1', '80.0', '65536', '0'])('rejects %j as a port', (PORT) => {
     expect(problemsOf(sections, { HOST: 'there', PORT })).toEqual([expect.stringMatching(/^PORT: /)])
   })
 
-  it('takes an empty variable as one that is not set', () => {
+  it('treats an empty variable as unset', () => {
     expect(parseEnvironment(sections, { HOST: 'there', PORT: '' })).toMatchObject({ server: { port: 80 } })
     expect(problemsOf(sections, { HOST: '' })).toEqual(['HOST: is missing'])
   })
 
-  it('names everything that is wrong in every section, and shows no secret', () => {
+  it('reports everything that is wrong in every section, and shows no secret', () => {
     const problems = problemsOf(sections, { PORT: 'http', PASSWORD: 'short', COLOUR: 'green' })
     expect(problems).toEqual([
       'HOST: is missing',
@@ -69,12 +69,12 @@ describe('the environment', () => {
     expect(problemsOf({ one: server, other: server }, {})).toEqual(['HOST: is missing'])
   })
 
-  it('reads a value from NAME_FILE, without its last line end', () => {
+  it('reads a value from NAME_FILE, without its trailing line break', () => {
     const env = { HOST: 'there', PASSWORD_FILE: fileWith('from a file\n\n') }
     expect(parseEnvironment({ server }, env)).toMatchObject({ server: { password: 'from a file\n' } })
   })
 
-  it('refuses a variable given twice, and a file that cannot be read', () => {
+  it('rejects a variable given twice, and a file that cannot be read', () => {
     const env = { HOST: 'there', HOST_FILE: fileWith('here'), PASSWORD_FILE: '/nowhere/at/all' }
     expect(problemsOf(sections, env)).toEqual([
       'HOST: both HOST and HOST_FILE are set, choose one',
@@ -82,7 +82,7 @@ describe('the environment', () => {
     ])
   })
 
-  it('says of a required variable whose file cannot be read only that', () => {
+  it('reports only the unreadable file of a required variable', () => {
     expect(problemsOf(sections, { HOST_FILE: '/nowhere' })).toEqual([expect.stringMatching(/^HOST_FILE: cannot read/)])
   })
 
@@ -93,7 +93,7 @@ describe('the environment', () => {
       { variable: 'PASSWORD', fallback: 'too secret', description: 'what lets us in' },
       { variable: 'COLOUR', fallback: 'red', description: 'its colour' },
     ])
-    const rows = environmentTable(runtimeSections('consumer_two'))
+    const rows = environmentTable(runtimeSections(9092))
     expect(rows.find(({ variable }) => variable === 'ADMIN_PORT')?.fallback).toBe('9092')
     for (const { description } of rows) expect(description).not.toBe('')
   })

@@ -1,4 +1,4 @@
-// Starts the fixture service as a process of its own and reads what it writes.
+// Starts the fixture service as its own process and reads its output.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
@@ -16,7 +16,7 @@ export function endFixtures(): void {
   for (const end of running) end()
 }
 
-/** Starts test/fixtures/service.ts with `environment` and nothing else; its admin port is any free one. */
+/** Starts test/fixtures/service.ts with only `environment`. Its admin port is any free one. */
 export function startFixture(environment: Record<string, string>, ...options: string[]) {
   const child = spawn(process.execPath, [...options, `${import.meta.dirname}/fixtures/service.ts`], {
     env: { ADMIN_PORT: '0', ...environment },
@@ -36,7 +36,7 @@ export function startFixture(environment: Record<string, string>, ...options: st
     lines,
     messages: () => lines.map(({ message }) => message),
     signal: (name: NodeJS.Signals) => child.kill(name),
-    /** Resolves with the first log line whose message begins with `text`. */
+    /** Resolves with the first log line whose message starts with `text`. */
     line: (text: string) =>
       new Promise<LogLine>((resolve) => {
         const look = () => {
@@ -46,14 +46,14 @@ export function startFixture(environment: Record<string, string>, ...options: st
         waiting.add(look)
         look()
       }),
-    /** Resolves with the exit code, once everything that was written has been read. */
+    /** Resolves with the exit code, once all output has been read. */
     exitCode: async (): Promise<number> => (await closed)[0],
   }
 }
 
 export type Fixture = ReturnType<typeof startFixture>
 
-/** Asks the admin port of a fixture that has said where it is. */
+/** Requests a path from the admin port of a fixture that has logged its port. */
 export async function askAdmin(fixture: Fixture, path: string, method = 'GET'): Promise<Response> {
   const { adminPort } = await fixture.line('starting')
   return await fetch(`http://127.0.0.1:${adminPort}${path}`, { method })

@@ -1,4 +1,4 @@
-// A service whose output cannot be written runs on: it answers, drops lines, says how many were lost, and stops when asked.
+// A service whose output cannot be written runs on: it responds, drops lines, reports how many were lost, and stops on request.
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, truncateSync } from 'node:fs'
@@ -26,7 +26,10 @@ afterEach(() => {
   rmSync(directory, { recursive: true })
 })
 
-/** Starts the service that logs 1,000 lines a second and warns on standard error, with `output` as both; through a shell if told. */
+/**
+ * Starts the service that logs 1,000 lines a second and warns on standard error, with `output` as both streams,
+ * optionally through a shell.
+ */
 function talkTo(output: number | 'pipe', shell?: string): ChildProcess {
   const [program, ...args] = shell === undefined ? [process.execPath, SERVICE] : ['sh', '-c', shell]
   child = spawn(program ?? '', args, {
@@ -43,7 +46,7 @@ async function freePort(): Promise<number> {
   return free
 }
 
-/** Resolves with how many lines were lost so far, once there are more than `more`. */
+/** Resolves with the number of lost lines so far, once it exceeds `more`. */
 async function lost(more = 0): Promise<number> {
   for (;;) {
     const metrics = await fetch(`http://127.0.0.1:${port}/metrics`).then(
@@ -81,7 +84,7 @@ async function until<T>(look: () => T | undefined): Promise<T> {
 }
 
 describe('a service whose output cannot be written', () => {
-  it('answers and stops when the disk is full', async () => {
+  it('responds and stops when the disk is full', async () => {
     const full = openSync('/dev/full', 'w')
     const service = talkTo(full)
     await lost(await lost())
@@ -90,15 +93,15 @@ describe('a service whose output cannot be written', () => {
     closeSync(full)
   })
 
-  it('answers while nobody reads its pipe, and says how many lines were lost when somebody does', async () => {
+  it('responds while nobody reads its pipe, and reports the number of lost lines once somebody does', async () => {
     const path = join(directory, 'pipe')
     execFileSync('mkfifo', [path])
-    // A pipe with a reader: this opening, which does not read.
+    // Opens the pipe for reading, but does not read.
     const pipe = openSync(path, constants.O_RDWR | constants.O_NONBLOCK)
     const output = openSync(path, constants.O_WRONLY)
     const service = talkTo(output)
     await lost()
-    // Another Node.js that shares the opening makes it blocking when it ends.
+    // When another Node.js that shares the descriptor ends, it makes it blocking.
     spawnSync(process.execPath, ['-e', 'process.stdout.isTTY'], { stdio: ['ignore', output, 'ignore'] })
     await lost(await lost())
     expect((await fetch(`http://127.0.0.1:${port}/livez`)).status).toBe(200)
@@ -120,14 +123,14 @@ describe('a service whose output cannot be written', () => {
     expect([code, lossIn(text)[0]]).toEqual([0, expect.objectContaining({ error: 'EAGAIN' })])
   })
 
-  it('answers and stops while nobody reads its socket', async () => {
+  it('responds and stops while nobody reads its socket', async () => {
     const service = talkTo('pipe')
     await lost(await lost())
     expect((await fetch(`http://127.0.0.1:${port}/livez`)).status).toBe(200)
     expect(await stopped(service)).toBe(0)
   })
 
-  it('goes on with its log when a file may be written again', async () => {
+  it('continues its log when a file becomes writable again', async () => {
     const path = join(directory, 'log')
     const service = talkTo('pipe', `ulimit -f 4096; exec "${process.execPath}" "${SERVICE}" >> "${path}" 2>> "${path}"`)
     await lost()
@@ -137,7 +140,7 @@ describe('a service whose output cannot be written', () => {
     expect(await stopped(service)).toBe(0)
   })
 
-  it('stops when its reader has gone', async () => {
+  it('stops when its reader has exited', async () => {
     const service = talkTo('pipe')
     service.stdout?.destroy()
     service.stderr?.destroy()

@@ -1,8 +1,8 @@
-// What happens to log lines that an output does not take.
+// What happens to log lines that an output does not accept.
 import { describe, expect, it } from '@jest/globals'
 import { LogSink } from '../src/log-sink.ts'
 
-/** An output of which a test says how much it takes; `lost` and `resumed` are what the sink reported. */
+/** An output whose capacity a test controls. `lost` and `resumed` are what the sink reported. */
 function refusableOutput(maxBytes: number) {
   const seen = { text: '', room: Number.POSITIVE_INFINITY, code: 'EAGAIN', lost: 0, resumed: [] as unknown[] }
   const sink: LogSink = new LogSink(
@@ -27,8 +27,8 @@ function refusableOutput(maxBytes: number) {
   return { seen, push: (text: string) => sink.push(Buffer.from(text), 1), drain: () => sink.drain(), sink }
 }
 
-describe('log lines that the output does not take', () => {
-  it('wait, and are written in their order, whole, when it takes them again', () => {
+describe('log lines that the output does not accept', () => {
+  it('wait, and are written in order and whole when it accepts them again', () => {
     const { seen, push, drain } = refusableOutput(100)
     seen.room = 4
     push('first\n')
@@ -39,7 +39,7 @@ describe('log lines that the output does not take', () => {
     expect([seen.text, seen.lost, seen.resumed]).toEqual(['first\nsecond\n', 0, []])
   })
 
-  it('are dropped beyond the limit and counted, and how many is said once, in their place', () => {
+  it('are dropped beyond the limit, and their number is reported once, in their place', () => {
     const { seen, push, drain } = refusableOutput(20)
     seen.room = 0
     seen.code = 'ENOSPC'
@@ -52,7 +52,7 @@ describe('log lines that the output does not take', () => {
     expect(seen.resumed).toEqual([[998, 'ENOSPC']])
   })
 
-  it('of a reader that is too slow are dropped in long stretches, not one by one', () => {
+  it('are dropped in long stretches for a slow reader, not one by one', () => {
     const { seen, push } = refusableOutput(1_000)
     for (let line = 0; line < 1_000; line += 1) {
       seen.room = 5
@@ -66,7 +66,7 @@ describe('log lines that the output does not take', () => {
     expect(written + seen.lost).toBeLessThanOrEqual(1_000)
   })
 
-  it('longer than the limit is written where nothing else waits', () => {
+  it('are written when nothing else waits, even if longer than the limit', () => {
     const { seen, push } = refusableOutput(10)
     push('much longer than the limit\n')
     expect([seen.text, seen.lost]).toEqual(['much longer than the limit\n', 0])

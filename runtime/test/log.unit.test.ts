@@ -1,8 +1,8 @@
-// What a log line looks like, and what never gets into one.
+// The format of a log line, and what never appears in one.
 import { describe, expect, it } from '@jest/globals'
 import { createLog } from '../src/index.ts'
 
-/** What `write` makes a logger write, as text. */
+/** The text that `write` makes a logger write. */
 function logged(write: (log: ReturnType<typeof createLog>) => void): string {
   const lines: string[] = []
   write(createLog('some service', { level: 'info', format: 'json' }, { write: (line) => void lines.push(line) }))
@@ -10,7 +10,7 @@ function logged(write: (log: ReturnType<typeof createLog>) => void): string {
 }
 
 describe('the log', () => {
-  it('writes one JSON object a line, with service, level by name, time and message', () => {
+  it('writes one JSON object per line, with service, level by name, time and message', () => {
     const text = logged((log) => log.warn({ queue: 'q' }, 'hello'))
     const line = JSON.parse(text)
     expect(line).toMatchObject({ level: 'warn', service: 'some service', queue: 'q', message: 'hello' })
@@ -18,11 +18,11 @@ describe('the log', () => {
     expect(text.endsWith('}\n')).toBe(true)
   })
 
-  it('leaves out what is less important than its level', () => {
+  it('leaves out records below its level', () => {
     expect(logged((log) => log.debug({}, 'detail'))).toBe('')
   })
 
-  it('redacts what is named like a secret, at any depth, in lists and in errors too', () => {
+  it('redacts members with secret names, at any depth, including lists and errors', () => {
     const secret = 's3cr3t'
     const failure = Object.assign(new Error('failed', { cause: new Error('below') }), { config: { password: secret } })
     const text = logged((log) => {
@@ -46,7 +46,7 @@ describe('the log', () => {
     expect(lines[4].err.stack).toContain('log.unit.test')
   })
 
-  it('redacts passwords inside URLs, in messages too', () => {
+  it('redacts passwords inside URLs, including in messages', () => {
     const text = logged((log) =>
       log.info({ url: 'amqp://guest:pa55@host/x' }, 'cannot reach mysql://root:pa55@db:3306'),
     )
@@ -64,13 +64,13 @@ describe('the log', () => {
     ['a change of the writing direction', '\u202egnp.exe\u2066\ufeff'],
     ['half a surrogate pair', '\ud800'],
     ['a NUL', 'a\u0000b'],
-  ])('writes %s into a member, its name or the message as escapes on one line', (_, text) => {
+  ])('writes %s in a member, its name or the message as escapes on one line', (_, text) => {
     const line = logged((log) => log.info({ text, [text]: [text] }, text))
     expect(line.trimEnd()).toMatch(/^[^\p{Cc}\u2028-\u202e\u2066-\u2069\ufeff]*$/u)
     expect(JSON.parse(line)).toMatchObject({ text, [text]: [text], message: text, level: 'info' })
   })
 
-  it('leaves the object it is given as it was, and ends at cycles', () => {
+  it('does not change the object it is given, and ends at cycles', () => {
     const fields: Record<string, unknown> = { password: 'p', inner: { token: 't' } }
     fields.self = fields
     logged((log) => log.info(fields, 'cycle'))
@@ -81,7 +81,7 @@ describe('the log', () => {
 const OWN_COLOUR = new RegExp(`${'\u001b'}\\[\\d+m`, 'g')
 
 describe('the pretty log', () => {
-  it('shows what a terminal would obey as escapes, in messages, members and errors', () => {
+  it('shows control characters as escapes, in messages, members and errors', () => {
     const lines: string[] = []
     const log = createLog(
       'some service',
@@ -91,7 +91,7 @@ describe('the pretty log', () => {
     const hostile = 'a\u001b]0;x\u0007\u009b2J\u202eb\n[00:00:00.000] INFO: paid'
     log.info({ id: hostile }, hostile)
     log.error({ err: new Error(hostile) }, 'failed')
-    // Colours, where there are any, are pretty's own.
+    // Any colours are pino-pretty's own.
     const text = lines.join('').replaceAll(OWN_COLOUR, '')
     expect(text).toContain(': a\\u001b]0;x\\u0007\\u009b2J\\u202eb\\n[00:00:00.000] INFO: paid')
     expect(text).toContain('"a\\u001b]0;x\\u0007\\u009b2J\\u202eb\\n[00:00:00.000] INFO: paid"')

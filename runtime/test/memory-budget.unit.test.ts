@@ -1,4 +1,4 @@
-// The memory budget: what each buffer may hold, and which settings do not fit.
+// The memory budget: the limit of each buffer, and which settings do not fit.
 import { describe, expect, it } from '@jest/globals'
 import { serviceNames } from '../../accounts/src/suite.ts'
 import { type Buffered, DoesNotFit, MemoryBudget, readMemoryBudget } from '../src/index.ts'
@@ -16,24 +16,21 @@ const BUFFERS: readonly Buffered[] = [
 ]
 
 describe('the memory budget', () => {
-  it.each(serviceNames)(
-    'of %s gives no more to all buffers together than the process has beside Node.js',
-    (service) => {
-      for (const totalMib of [144, 256, 4_096]) {
-        const budget = new MemoryBudget(service, totalMib * MIB)
-        const bytes = BUFFERS.reduce((sum, buffer) => sum + budget.bytes(buffer), 0)
-        expect(bytes).toBeLessThanOrEqual((totalMib - 112) * MIB)
-        expect(bytes).toBeGreaterThan((totalMib - 113) * MIB)
-      }
-    },
-  )
+  it.each(serviceNames)('of %s gives all buffers together no more than the process has beside Node.js', (service) => {
+    for (const totalMib of [144, 256, 4_096]) {
+      const budget = new MemoryBudget(service, totalMib * MIB)
+      const bytes = BUFFERS.reduce((sum, buffer) => sum + budget.bytes(buffer), 0)
+      expect(bytes).toBeLessThanOrEqual((totalMib - 112) * MIB)
+      expect(bytes).toBeGreaterThan((totalMib - 113) * MIB)
+    }
+  })
 
   it('grows with the memory of the process', () => {
     const [small, large] = [256, 1_024].map((mib) => new MemoryBudget('producer', mib * MIB).bytes('pages'))
     expect(large).toBeGreaterThan(6 * (small ?? 0))
   })
 
-  it('derives a limit that is not configured from the share, up to what is useful', () => {
+  it('derives an unset limit from the share, up to what is useful', () => {
     const budget = new MemoryBudget('producer', 256 * MIB)
     const notSet = { variable: 'MANY', configured: undefined }
     const fits = budget.limit('connections', notSet, { costBytes: 10_000 })
@@ -41,7 +38,7 @@ describe('the memory budget', () => {
     expect(budget.limit('connections', notSet, { costBytes: 10_000, mostUseful: 5 })).toBe(5)
   })
 
-  it('takes a configured limit that fits, and refuses one that does not in one sentence', () => {
+  it('accepts a configured limit that fits, and rejects one that does not in one sentence', () => {
     const budget = new MemoryBudget('producer', 256 * MIB)
     const set = (configured: number) =>
       budget.limit('connections', { variable: 'MANY', configured }, { costBytes: MIB })
@@ -52,23 +49,23 @@ describe('the memory budget', () => {
     )
   })
 
-  it('refuses a process that has too little for any work', () => {
+  it('rejects a process with too little memory for any work', () => {
     expect(() => new MemoryBudget('producer', 128 * MIB)).toThrow(
       'producer may use 128 MiB of memory and needs 144: raise MEMORY_MAX_MIB',
     )
   })
 
-  it('is never more than what is configured', () => {
+  it('never exceeds the configured memory', () => {
     expect(readMemoryBudget('producer', { maxBytes: 200 * MIB }).totalBytes).toBe(200 * MIB)
   })
 
   it.each([
     [160 * MIB, 160 * MIB],
     [400 * MIB, 200 * MIB],
-    // What Node.js says when the container, or the system, has no limit.
+    // What Node.js reports when the container, or the system, has no limit.
     [0, 200 * MIB],
     [2 ** 64, 200 * MIB],
-  ])('in a container that may use %d bytes is no more than those', (containerBytes, expected) => {
+  ])('does not exceed the limit of a container with %d bytes', (containerBytes, expected) => {
     const { constrainedMemory } = process
     process.constrainedMemory = () => containerBytes
     try {

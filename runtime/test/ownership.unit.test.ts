@@ -1,4 +1,4 @@
-// What is owned is asked whether it is ready, and closed in reverse order whatever happens.
+// Resources are asked whether they are ready, and closed in reverse order whatever happens.
 import { describe, expect, it } from '@jest/globals'
 import { Ownership } from '../src/ownership.ts'
 
@@ -8,8 +8,8 @@ const collected = () => {
   return { lines, log: { debug: write, info: write, warn: write, error: write } }
 }
 
-describe('owned things', () => {
-  it('are returned as they are, and closed one after the other, the last first', async () => {
+describe('the resources of a service', () => {
+  it('are returned unchanged, and closed one after the other, the last first', async () => {
     const { lines, log } = collected()
     const owned = new Ownership(log)
     const thing = (name: string, ms: number) => ({
@@ -26,7 +26,7 @@ describe('owned things', () => {
     expect(lines).toEqual(['second begins', 'second ends', 'first begins', 'first ends'])
   })
 
-  it('do not stop each other from closing when one throws, at once or later', async () => {
+  it('are all closed even when one throws, at once or later', async () => {
     const { lines, log } = collected()
     const owned = new Ownership(log)
     const throwing = (): Promise<void> => {
@@ -43,7 +43,7 @@ describe('owned things', () => {
     ])
   })
 
-  it('include what is taken on while the others close', async () => {
+  it('include resources that are registered while the others close', async () => {
     const { lines, log } = collected()
     const owned = new Ownership(log)
     const late = { close: async () => void lines.push('late') }
@@ -53,7 +53,7 @@ describe('owned things', () => {
     expect(owned.open).toEqual([])
   })
 
-  it('are called by their label, or else their class, while they are open', () => {
+  it('are listed by their label, or else their class, while they are open', () => {
     class Pool {
       close = async () => {}
     }
@@ -64,7 +64,7 @@ describe('owned things', () => {
     expect(owned.open).toEqual(['the stuck one', 'Pool'])
   })
 
-  it('tell every reason for not being ready, and one that fails or does not answer is a reason too', async () => {
+  it('report every reason for not being ready; an error or a missing response is a reason too', async () => {
     const owned = new Ownership(collected().log)
     const close = async () => {}
     owned.own({ close }, 'silent')

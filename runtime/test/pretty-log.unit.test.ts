@@ -1,4 +1,4 @@
-// The log as people read it, from a process of its own: complete, readable, and without secrets as well.
+// The readable log, from its own process: complete, readable, and without secrets as well.
 import { spawnSync } from 'node:child_process'
 import { describe, expect, it } from '@jest/globals'
 

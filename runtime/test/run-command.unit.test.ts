@@ -6,7 +6,7 @@ import { expect, it, jest } from '@jest/globals'
 jest.setTimeout(60_000)
 
 it.each([['SIGTERM', 143] as const, ['SIGINT', 130] as const])(
-  'ends at once on %s, also as PID 1, where a signal without a handler is ignored',
+  'ends at once on %s, even as PID 1, where a signal without a handler is ignored',
   async (signal, code) => {
     const child = spawn(process.execPath, [`${import.meta.dirname}/fixtures/command.ts`], {
       env: { LOG_FORMAT: 'json' },
@@ -18,7 +18,7 @@ it.each([['SIGTERM', 143] as const, ['SIGINT', 130] as const])(
         said += String(chunk)
         if (said.includes('"waiting"')) child.kill(signal)
       }
-      // A process that had no handler has no code: the signal itself ended it.
+      // A process without a handler has no exit code, because the signal itself ended it.
       const [ended] = child.exitCode === null ? await once(child, 'exit') : [child.exitCode]
       expect(ended).toBe(code)
       expect(said).toContain('ended by a signal before it was done: run it again')

@@ -1,4 +1,4 @@
-// How a service process starts, tells how it is, and ends: each case is a process of its own.
+// How a service process starts, reports its state, and ends. Each case is its own process.
 import { createServer } from 'node:http'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { listen } from '../src/index.ts'
@@ -7,7 +7,7 @@ import { askAdmin, endFixtures, startFixture } from './fixture-process.ts'
 afterEach(endFixtures)
 
 describe('a service process', () => {
-  it('answers live and ready once started, and shows its metrics', async () => {
+  it('is live and ready once started, and exposes its metrics', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'runs' })
     await fixture.line('ready')
     expect((await askAdmin(fixture, '/livez')).status).toBe(200)
@@ -22,7 +22,7 @@ describe('a service process', () => {
     expect([post.status, post.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
   })
 
-  it('is live but not ready while it starts, and a signal breaks the start off with exit 0', async () => {
+  it('is live but not ready while it starts, and exits with 0 on a signal during the start', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'starts-for-ever' })
     await fixture.line('configured')
     expect((await askAdmin(fixture, '/livez')).status).toBe(200)
@@ -33,11 +33,11 @@ describe('a service process', () => {
     ])
     fixture.signal('SIGTERM')
     expect(await fixture.exitCode()).toBe(0)
-    // What was taken on before, and what the start took on after the signal.
+    // What was registered before, and what the start registered after the signal.
     expect(fixture.messages().slice(-3)).toEqual(['second could not close cleanly', 'closing first', 'stopped'])
   })
 
-  it('says why its start is not over', async () => {
+  it('reports why its start is not complete', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'says-why-it-starts-for-ever' })
     await fixture.line('configured')
     const ready = await askAdmin(fixture, '/readyz')
@@ -47,7 +47,7 @@ describe('a service process', () => {
     })
   })
 
-  it('names the start as still open when it does not heed the signal', async () => {
+  it('reports the start as still open when it ignores the signal', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'ignores-the-signal', SHUTDOWN_TIMEOUT_MS: '200' })
     await fixture.line('configured')
     fixture.signal('SIGTERM')
@@ -71,7 +71,7 @@ describe('a service process', () => {
     expect(fixture.messages()).toEqual(['configuration: this is Node.js v22.23.3, and fixture needs 24 or later'])
   })
 
-  it('is not ready when something it owns is not, and says why', async () => {
+  it('is not ready when one of its resources is not, and says why', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'is-not-ready' })
     await fixture.line('ready')
     const ready = await askAdmin(fixture, '/readyz')
@@ -84,7 +84,7 @@ describe('a service process', () => {
     await fixture.line('ready')
     fixture.signal(signal)
     expect(await fixture.exitCode()).toBe(0)
-    // What fails to close is logged and does not stop the others; the last line has been written.
+    // A resource that fails to close is logged and does not stop the others. The last line has been written.
     expect(fixture.messages().slice(-5)).toEqual([
       'stopping',
       'closing second',
@@ -111,7 +111,7 @@ describe('a service process', () => {
     })
   })
 
-  it('ends at a signal that comes before it is loaded, and after that as ever', async () => {
+  it('ends on a signal before it is loaded, and as usual after that', async () => {
     const early = `--import=${import.meta.dirname}/../src/early-signals.ts`
     const waiting =
       'console.log(JSON.stringify({ message: "loading" })); await new Promise((go) => setTimeout(go, WAIT))'
@@ -141,26 +141,23 @@ describe('a service process', () => {
   it.each([
     ['throws', 70, 'cannot start: no such luck'],
     ['is-misconfigured', 78, 'cannot start: the queue differs'],
-  ])('closes what it owns when its start %s, and exits with %d', async (behaviour, code, message) => {
+  ])('closes its resources when its start %s, and exits with %d', async (behaviour, code, message) => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: behaviour })
     expect(await fixture.exitCode()).toBe(code)
     expect(fixture.messages()).toEqual(expect.arrayContaining([message, 'closing second', 'closing first']))
   })
 
-  it.each(['throws-later', 'rejects-later'])(
-    'logs an error that nobody caught (%s) and exits with 70',
-    async (behaviour) => {
-      const fixture = startFixture({ FIXTURE_BEHAVIOUR: behaviour })
-      expect(await fixture.exitCode()).toBe(70)
-      expect(fixture.lines.at(-1)).toMatchObject({
-        level: 'error',
-        message: 'bug: unexpected error',
-        error: expect.stringContaining('out of the blue'),
-      })
-    },
-  )
+  it.each(['throws-later', 'rejects-later'])('logs an uncaught error (%s) and exits with 70', async (behaviour) => {
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: behaviour })
+    expect(await fixture.exitCode()).toBe(70)
+    expect(fixture.lines.at(-1)).toMatchObject({
+      level: 'error',
+      message: 'bug: unexpected error',
+      error: expect.stringContaining('out of the blue'),
+    })
+  })
 
-  it('names every bad and missing variable at once, one a line, and exits with 78', async () => {
+  it('names every invalid and missing variable at once, one per line, and exits with 78', async () => {
     const fixture = startFixture({
       LOG_LEVEL: 'loud',
       ADMIN_PORT: '12x',
@@ -175,7 +172,7 @@ describe('a service process', () => {
     ])
   })
 
-  it('says who holds its admin port when that is taken, and exits with 78', async () => {
+  it('names the holder of its admin port when that is taken, and exits with 78', async () => {
     const holder = createServer()
     const port = await listen(holder, { host: '127.0.0.1', port: 0, variable: 'PORT' })
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'runs', ADMIN_PORT: String(port) })

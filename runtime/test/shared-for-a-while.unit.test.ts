@@ -1,11 +1,11 @@
-// A question that many ask is worked out once for all of them.
+// A result that many callers request is computed once for all of them.
 import { describe, expect, it } from '@jest/globals'
 import { sharedForAWhile } from '../src/shared-for-a-while.ts'
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
-describe('a shared answer', () => {
-  it('is worked out once for all who ask in a while, and again for those after it', async () => {
+describe('a shared result', () => {
+  it('is computed once for all callers within a period, and again for later ones', async () => {
     let asked = 0
     const ask = sharedForAWhile(async () => {
       asked += 1
@@ -17,7 +17,7 @@ describe('a shared answer', () => {
     expect(await ask()).toBe(2)
   })
 
-  it('is never worked out twice at a time', async () => {
+  it('is never computed twice at a time', async () => {
     let running = 0
     let max = 0
     const ask = sharedForAWhile(async () => {

@@ -1,4 +1,4 @@
-// Shares: no client can take all of what is bounded.
+// Shares: no client can take all of a limited amount.
 import { describe, expect, it } from '@jest/globals'
 import { Shares } from '../src/index.ts'
 
@@ -12,7 +12,7 @@ describe('shares', () => {
     expect(shares.largest).toBe('greedy')
   })
 
-  it('can be taken again when they were given back', () => {
+  it('can be taken again after they were returned', () => {
     const shares = new Shares(2, 2)
     expect([shares.take('a', 2), shares.take('a')]).toEqual([true, false])
     shares.giveBack('a', 2)

@@ -1,4 +1,4 @@
-// A variable that is given as a file is read again when the file changes, however it is replaced.
+// A variable given as a file is read again when the file changes, however it is replaced.
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -34,7 +34,7 @@ describe('a watched variable', () => {
     rmSync(directory, { recursive: true })
   })
 
-  it('is told at first and whenever its content is another, and not when it is the same', async () => {
+  it('is reported at first and whenever its content changes', async () => {
     writeFileSync(file, 'one\n')
     watch()
     expect(await seen(1)).toEqual(['one'])
@@ -45,7 +45,7 @@ describe('a watched variable', () => {
     expect(await seen(2)).toEqual(['one', 'two'])
   })
 
-  it('is told when a link on the way to it is swapped, as Kubernetes does with a Secret', async () => {
+  it('is reported when a link in its path is swapped, as Kubernetes does with a Secret', async () => {
     for (const version of ['v1', 'v2']) {
       mkdirSync(join(directory, version))
       writeFileSync(join(directory, version, 'value'), version)
@@ -59,7 +59,7 @@ describe('a watched variable', () => {
     expect(await seen(2)).toEqual(['v1', 'v2'])
   })
 
-  it('says once that its file cannot be read, and tells its content when it can be again', async () => {
+  it('reports once that its file cannot be read, and its content when it can be read again', async () => {
     writeFileSync(file, 'one')
     watch()
     await seen(1)
@@ -70,7 +70,7 @@ describe('a watched variable', () => {
     expect(await seen(3)).toEqual(['one', expect.anything(), 'one'])
   })
 
-  it('is not looked at any more once it is closed', async () => {
+  it('is not checked any more once it is closed', async () => {
     writeFileSync(file, 'one')
     watch()
     await seen(1)

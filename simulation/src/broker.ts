@@ -1,4 +1,4 @@
-// A broker in virtual time, at the level of AMQP methods: what RabbitMQ does with queues, deliveries, confirms and returns.
+// A broker in virtual time, at the level of AMQP methods: queues, deliveries, confirms and returns as RabbitMQ does them.
 import { type Fields, type Frame, type Link, methods } from './wire.ts'
 import type { World } from './world.ts'
 
@@ -8,7 +8,7 @@ export interface BrokerMessage {
   readonly properties: Fields
   readonly expiresAtMs: number
   redelivered: boolean
-  /** Returns that count toward the delivery limit. */
+  /** Requeues that count toward the delivery limit. */
   returns: number
 }
 
@@ -24,7 +24,7 @@ interface Subscriber {
 interface Unacked {
   readonly queue: Queue
   readonly message: BrokerMessage
-  /** Undefined when it was got by basic.get. */
+  /** Undefined when it was fetched with basic.get. */
   readonly subscriber: Subscriber | undefined
   readonly sinceMs: number
 }
@@ -37,7 +37,7 @@ class OpenChannel {
   prefetch = 0
   replyToken: string | undefined
   replyTag = ''
-  /** What is published in the open transaction; undefined on a channel without transactions. */
+  /** Messages published in the open transaction. Undefined on a channel without transactions. */
   transaction: Frame[] | undefined
   readonly unacked = new Map<number, Unacked>()
   readonly subscribers = new Map<string, { queue: Queue; subscriber: Subscriber }>()
@@ -50,7 +50,7 @@ export interface Queue {
   readonly name: string
   readonly ready: BrokerMessage[]
   readonly subscribers: Subscriber[]
-  /** Of an exclusive queue, which goes with this connection. */
+  /** The connection that owns an exclusive queue. The queue is deleted with it. */
   owner: Link | undefined
   isGone: boolean
 }
@@ -59,13 +59,13 @@ const REPLY_TO = 'amq.rabbitmq.reply-to'
 const NOT_FOUND = 404
 const RESOURCE_LOCKED = 405
 const PRECONDITION_FAILED = 406
-/** RabbitMQ names its node and the process of the channel: messaging asks whether the node exists. */
+/** RabbitMQ puts its node and channel process into the name, and messaging checks whether the node exists. */
 const NODE = Buffer.from([131, 88, 118, 0, 13, ...Buffer.from('the only node')])
 export const DELIVERY_LIMIT = 20
 export const CONSUMER_TIMEOUT_MS = 60_000
 
 export interface BrokerTraits {
-  /** Whether what is returned comes before all others, and returns are limited, as with quorum queues. */
+  /** As with quorum queues: requeued messages go to the head of the queue, and a delivery limit applies. */
   readonly quorum: boolean
   /** RabbitMQ before 4.3 counts a nack toward the limit. */
   readonly countsNacks: boolean
@@ -78,12 +78,12 @@ export class SimulatedBroker {
   readonly heartbeatMs = 2_000
   /** When the confirm of a message arrived at its publisher's socket. */
   readonly confirmArrivedMs = new Map<string, number>()
-  /** When a reply arrived at the socket of who asked, by correlation id. */
+  /** When a reply arrived at the requester's socket, by correlation id. */
   readonly repliesArrivedMs = new Map<string, number>()
-  /** What an operator destroyed with its queue. */
+  /** Messages that an operator destroyed with their queue. */
   readonly destroyed = new Set<string>()
   readonly overdue: string[] = []
-  /** The order in which messages were delivered last. */
+  /** The order of the most recent deliveries. */
   readonly arrivals = new Map<string, number>()
   readonly traits: BrokerTraits
   readonly #world: World
@@ -91,12 +91,12 @@ export class SimulatedBroker {
   #tokens = 0
   alarm = false
   isDown = false
-  /** Connections are closed as soon as they are open. */
+  /** Closes each connection as soon as it is open. */
   drains = false
   confirmDelayMs = 0
-  /** Publishes that are nacked, or swallowed without a confirm. */
+  /** The number of publishes to nack, or to swallow without a confirm. */
   nacks = 0
-  /** Channels open and methods are answered so much later. */
+  /** Delay for opening a channel and for answering a method. */
   slowMs = 0
 
   constructor(world: World, traits: BrokerTraits) {
@@ -118,7 +118,7 @@ export class SimulatedBroker {
     if (this.drains) link.close(320, 'CONNECTION_FORCED - Node was put into maintenance mode')
   }
 
-  /** The connection is gone: what was in hand on it goes back. */
+  /** The connection is gone, so its unacknowledged messages are requeued. */
   lost(link: Link): void {
     const channels = this.links.get(link)
     this.links.delete(link)
@@ -149,7 +149,7 @@ export class SimulatedBroker {
     }
   }
 
-  /** What is in the hand of `process`, or of anybody. */
+  /** Unacknowledged messages of `process`, or of all processes. */
   inHand(name: string, process?: unknown): Unacked[] {
     return [...this.links].flatMap(([link, channels]) =>
       process === undefined || link.process === process
@@ -160,7 +160,7 @@ export class SimulatedBroker {
     )
   }
 
-  /** What waits on a queue, or is in the hand of `process`, or of anybody. */
+  /** Messages that are ready on a queue, or unacknowledged by `process` or by any process. */
   on(name: string, process?: unknown): BrokerMessage[] {
     return [...this.queue(name).ready, ...this.inHand(name, process).map(({ message }) => message)]
   }
@@ -339,7 +339,7 @@ export class SimulatedBroker {
     confirm('BasicAck')
   }
 
-  /** False when there is no such queue. */
+  /** False when the queue does not exist. */
   #route(name: string, given: Fields, content: Buffer, channel: OpenChannel): boolean {
     const properties = given.replyTo === REPLY_TO ? { ...given, replyTo: `${REPLY_TO}.${channel.replyToken}` } : given
     if (name.startsWith(`${REPLY_TO}.`)) {
@@ -385,7 +385,7 @@ export class SimulatedBroker {
       if (message === undefined || subscriber === undefined) return
       queue.ready.shift()
       if (message.expiresAtMs <= this.#world.nowMs) continue
-      // In turn.
+      // Round robin.
       queue.subscribers.push(...queue.subscribers.splice(index, 1))
       const { link, channel, tag } = subscriber
       channel.deliveryTag += 1
@@ -480,7 +480,7 @@ function contentFrames(channel: number, properties: Fields, content: Buffer): Fr
   return content.length === 0 ? [header] : [header, { channel, content }]
 }
 
-/** What tells a message from all others in a run: the name of its item. */
+/** The label that identifies a message in a run: the name of its item. */
 export function labelOf(content: Buffer): string {
   return /"name":"([^"]*)"/.exec(content.toString())?.[1] ?? ''
 }

@@ -1,4 +1,4 @@
-// Schedules that broke an invariant once: they are replayed by the tests.
+// Schedules that once broke an invariant. The tests replay them.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'

@@ -1,4 +1,4 @@
-// A database in virtual time: transactions with row locks, and verdicts on messages, as the repository keeps them in its inbox.
+// A database in virtual time: transactions with row locks, and recorded outcomes of messages, as the repository keeps them in its inbox.
 import type { Delivery, Handler, Item, Outcome } from '@ims/messaging'
 import type { Process, World } from './world.ts'
 
@@ -37,7 +37,6 @@ export class SimulatedDatabase {
   readonly appliedAtMs = new Map<string, number>()
   readonly refused = new Set<string>()
   readonly unreachableFor = new Set<Process>()
-  /** Of a replica, by queue: what it gave up because the database was away, and has not been given again. */
   isDown = false
   commitRepliesLost = 0
   commitsFail = 0
@@ -56,12 +55,12 @@ export class SimulatedDatabase {
     return this.isDown || this.unreachableFor.has(process) ? 'the database is away' : undefined
   }
 
-  /** Removes an item behind the back of everybody, so that its sku is free again. */
+  /** Removes an item without a message, so that its sku is free again. */
   removeItem(sku: string): void {
     this.#items.delete(sku)
   }
 
-  /** Stores items, as consumer two does; `handled` sees each attempt, and how it ended. */
+  /** Stores items, as consumer two does. `handled` is called for each attempt with its outcome. */
   storeItems(
     process: Process,
     handled: (labels: readonly string[], ended: 'begun' | 'told' | 'away' | 'failed') => void,
@@ -91,7 +90,7 @@ export class SimulatedDatabase {
       await this.#commit(process, transaction)
       return outcomes
     } finally {
-      // A rollback that does not arrive is left to the idle timeout.
+      // If the rollback does not arrive, the idle timeout ends the transaction.
       if (!process.standsStill && this.trouble(process) === undefined) this.#end(transaction)
       else this.#endWhenIdle(transaction)
     }
@@ -128,7 +127,7 @@ export class SimulatedDatabase {
     return undefined
   }
 
-  /** Asks the server for `work`; what it answers comes back later, or never. */
+  /** Sends `work` to the server. The response arrives later, or never. */
   #statement<T>(process: Process, transaction: Transaction, work: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
       const clear = process.after(STATEMENT_TIMEOUT_MS, () => reject(new Trouble('the database did not answer')))

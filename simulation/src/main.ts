@@ -1,4 +1,4 @@
-// The command `simulate`: tries schedules until one breaks an invariant, and prints and keeps it.
+// The command `simulate`: tries schedules until one breaks an invariant, then prints and saves it.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { z } from 'zod'

@@ -1,4 +1,4 @@
-// Runs `simulate` on a mutated source, in a process of its own.
+// Runs `simulate` on a mutated source, in its own process.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -7,7 +7,7 @@ import type { Mutation } from './mutations.ts'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const PRELOAD = pathToFileURL(join(ROOT, 'acceptance', 'faults', 'mutate.mjs')).href
 
-/** Resolves with what was printed when the simulator looked for the mutation's harm for `seconds`. */
+/** Resolves with the simulator's output after it searched for `seconds`. */
 export function simulateWith({ file, edits, faults }: Mutation, seconds: number, seed: number): Promise<string> {
   const args = [
     '--import',

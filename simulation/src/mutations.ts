@@ -1,13 +1,13 @@
-// The faults that were found by hand, put back one by one: each is a change of the source, made while it is loaded. The letters are
-// the rows of simulation/README.md. The simulator must find each of them within a minute.
+// Bugs that were once found by hand. Each is an edit of the source, applied while it is loaded. The letters are the
+// rows of simulation/README.md. The simulator must find each of them within a minute.
 import type { Fault } from './plan.ts'
 
 export interface Mutation {
   readonly name: string
-  /** The file it changes, from the root of the repository. */
+  /** The file to change, relative to the root of the repository. */
   readonly file: string
   readonly edits: readonly { readonly find: string; readonly replace: string }[]
-  /** Under which its harm shows soonest. */
+  /** The faults that show the bug soonest. */
   readonly faults: readonly Fault[]
 }
 
@@ -165,9 +165,9 @@ export const mutations: readonly Mutation[] = [
         replace: '    const late = [] as never[]\n    const telling: Promise<void>[] = []',
       },
       {
-        find: "    service.meter.observe('messages_held', 0, { queue })",
+        find: '    if (untold !== undefined && this.#lastToldMs < since)',
         replace:
-          "    service.meter.observe('messages_held', 0, { queue })\n    for (const { item } of late) item.step = 'telling'\n    telling.push(this.#telling.tell(late))",
+          "    for (const { item } of late) item.step = 'telling'\n    telling.push(this.#telling.tell(late))\n    if (untold !== undefined && this.#lastToldMs < since)",
       },
     ],
     faults: ['database away'],

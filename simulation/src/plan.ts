@@ -1,5 +1,5 @@
-// What a schedule is made of: messages and faults, each at its time. The seed in it decides every delay. fast-check makes plans and
-// shrinks them; its scheduler was tried first and knows no time, so time is ours (world.ts).
+// A schedule: messages and faults, each at its time. Its seed decides every delay. fast-check generates and shrinks
+// plans. Its scheduler knows no time, so we keep time ourselves (world.ts).
 import fc from 'fast-check'
 import { z } from 'zod'
 
@@ -31,7 +31,7 @@ export type Fault = (typeof FAULTS)[number]
 
 const MESSAGES = ['publish', 'command', 'twice', 'poison', 'many poison', 'query', 'other'] as const
 export const POISONOUS: ReadonlySet<string> = new Set(['poison', 'many poison'])
-/** More than two consumers take when they come back. */
+/** More than the prefetch of two consumers that come back. */
 export const MANY = 21
 
 export const plan = z.strictObject({
@@ -74,7 +74,7 @@ export const plans = (kinds: readonly Fault[] = FAULTS): fc.Arbitrary<Plan> =>
       ),
     })
     .map(({ hasPoison, ...made }) => ({ ...made, messages: made.messages.filter(fewPoisonous(hasPoison)) }))
-    // A redrive that is cut off leaves copies, and there would be more bad messages than fit into the prefetch.
+    // An interrupted redrive leaves copies, and then there would be more bad messages than the prefetch.
     .map((made) => ({
       ...made,
       faults: made.messages.some(({ kind }) => kind === 'many poison')
@@ -82,7 +82,10 @@ export const plans = (kinds: readonly Fault[] = FAULTS): fc.Arbitrary<Plan> =>
         : made.faults,
     }))
 
-/** Where all that fits into the prefetch is poisonous nobody can tell bad messages from a bad world: they are held, as they should be. */
+/**
+ * If every prefetched message is poisonous, the consumer cannot tell bad messages from a failed dependency, and rightly
+ * keeps retrying. So limit their number.
+ */
 const fewPoisonous = (hasPoison: boolean) => {
   let left = hasPoison ? 2 + MANY : 0
   return ({ kind }: Plan['messages'][number]): boolean => {
@@ -91,7 +94,7 @@ const fewPoisonous = (hasPoison: boolean) => {
   }
 }
 
-/** A plan for people to read. */
+/** A plan as readable text. */
 export function readable({ seed, quorum, topology, messages, faults }: Plan): string {
   const lines = [
     ...messages.map(({ atMs, kind, sku, from }, index) => ({

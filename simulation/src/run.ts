@@ -1,4 +1,5 @@
-// One schedule: producers, consumers and an operator on a simulated broker and database, from start to SIGTERM, and what must hold.
+// Runs one schedule: producers, consumers and an operator on a simulated broker and database, from start to SIGTERM,
+// with the invariants that must hold.
 
 import {
   type Broker,
@@ -26,7 +27,7 @@ import { Process, World } from './world.ts'
 
 const UNCONFIRMED_MAX = 6
 const PREFETCH = 24
-/** A consumer that comes back takes so many at first, by a subscription of its own. */
+/** The prefetch of a consumer that comes back. It uses a separate subscription at first. */
 const RETURN_PREFETCH = 10
 const rabbitmq = rabbitmqEnvironment.parse({
   RABBITMQ_RECONNECT_MOST_MS: '1000',
@@ -41,20 +42,20 @@ const consuming = consumerEnvironment.parse({
   CONSUMER_HOLD_MOST_MS: '3000',
 })
 const DEADLINE_MS = 8_000
-/** After the last fault everything has to work again within this time. */
+/** Everything must work again within this time after the last fault. */
 const RECOVERY_MS = 180_000
 const GRACE_MS = 15_000
-/** A heartbeat, a reconnect and a new subscription: so long a consumer may be ready and get nothing. */
+/** The longest time a consumer may be ready and receive nothing: a heartbeat, a reconnect and a new subscription. */
 const DEAF_MAX_S = 12
-/** The hold of a batch, its last statements, and the holds of the batches before. */
+/** The hold time of a batch, its last statements, and the hold times of the batches before it. */
 const HOLD_MAX_MS = 30_000
-/** Within which what was applied is acked. */
+/** An applied message must be acknowledged within this time. */
 const ACK_MAX_MS = 1_500
 const QUEUE = createItem.queue
 const LETTERS = `${QUEUE}.dead-letter`
 
 export interface Violation {
-  /** What was broken, the same for all schedules that break it. */
+  /** The broken invariant, with the same text in all schedules that break it. */
   readonly invariant: string
   readonly details: string
 }
@@ -63,7 +64,7 @@ interface Sent {
   readonly label: string
   readonly kind: Plan['messages'][number]['kind']
   readonly sentAtMs: number
-  /** Undefined while nothing is known. */
+  /** Undefined while the outcome is unknown. */
   told?: 'accepted' | 'applied' | 'refused' | 'not accepted' | 'unknown' | 'answered' | 'unanswered'
   settledAtMs?: number
 }
@@ -78,15 +79,15 @@ interface Replica {
   isKilled: boolean
   deafS: number
   held: number
-  /** Of commands, now. */
+  /** Counts commands that are open now. */
   unconfirmed: number
   unconfirmedMax: number
 }
 
-/** Runs a schedule. Resolves with the first invariant that it broke, or undefined. `say` is given each line of the services' logs. */
+/** Runs a schedule. Resolves with the first broken invariant, or undefined. `say` receives each log line of the services. */
 export async function run(plan: Plan, say?: (line: string) => void): Promise<Violation | undefined> {
   const { stackTraceLimit } = Error
-  // amqplib makes an error for each channel that closes; their stacks would take half the time.
+  // amqplib creates an error for each channel that closes. Their stack traces would take half the time.
   Error.stackTraceLimit = 0
   try {
     return await new Simulation(plan, say).run()
@@ -137,7 +138,7 @@ class Simulation {
     const look = () => {
       const isCalm = this.#world.nowMs > this.#endsAtMs
       isQuiet = isCalm && this.#unrest() === undefined
-      // A message that fails alone is only found out when others succeed.
+      // A message that fails alone proves to be bad only when others succeed.
       if (isCalm && !isQuiet && hasPoison && drops < 100) {
         drops += 1
         this.#send(`d${drops}`, { atMs: 0, kind: 'publish', sku: 1_000 + drops, from: drops })
@@ -145,7 +146,7 @@ class Simulation {
       if (!isQuiet) this.#world.at(this.#world.nowMs + 500, look)
     }
     look()
-    // A queue on which only bad messages were met is left for longer each time, twice for the longest pause at most.
+    // The pause on a queue with only bad messages grows, up to twice the longest pause.
     const recoveryMs = RECOVERY_MS + (hasPoison ? 2 * RETURN_PAUSE_MAX_MS : 0)
     await this.#world.run(
       () => isQuiet || this.#violations.length > 0 || this.#world.nowMs > this.#endsAtMs + recoveryMs,
@@ -220,7 +221,7 @@ class Simulation {
     })
   }
 
-  /** Sees that a process which gave messages up, because the database was away, does not go on with later ones. */
+  /** Checks that a process that requeued messages because the database was down does not continue with later ones. */
   #handled(process: Process) {
     const givenUp = new Set<string>()
     return (labels: readonly string[], ended: 'begun' | 'told' | 'away' | 'failed') => {
@@ -238,7 +239,7 @@ class Simulation {
     }
   }
 
-  /** What is applied, and has no other trace, is acked at once, whatever becomes of the rest of its batch. */
+  /** A message that is applied and has no other trace is acknowledged at once, whatever happens to the rest of its batch. */
   #mustAckSoon(process: Process, labels: readonly string[]): void {
     const { nowMs } = this.#world
     if (!this.#plan.faults.every(({ kind }) => kind.startsWith('database') || HARMLESS.has(kind))) return
@@ -263,7 +264,7 @@ class Simulation {
 
   #keepsOrder(process: Process): boolean {
     const { faults, messages } = this.#plan
-    // Otherwise the broker may have moved messages, or those of a batch are tried one by one.
+    // Otherwise the broker may have moved messages, or those of a batch run one by one.
     const isPlain =
       faults.every(({ kind }) => kind.startsWith('database')) &&
       messages.every(({ kind }) => !POISONOUS.has(kind) && kind !== 'twice')
@@ -283,7 +284,7 @@ class Simulation {
     const by = producers[from % producers.length]
     if (by === undefined) return
     by.process.post(() => this.#sendBy(by, label, kind, sku))
-    // The same message again, under the same id, at the same time by another producer.
+    // The same message with the same id, sent by another producer at the same time.
     const other = producers[(from + 1) % producers.length]
     if (kind === 'twice' && other) other.process.post(() => this.#sendBy(other, label, kind, sku))
   }
@@ -331,7 +332,7 @@ class Simulation {
     if (by.isKilled) this.#sent.pop()
   }
 
-  /** Nobody is told "unknown" for a time that is up while the answer is in the socket. */
+  /** A request must not time out as "unknown" while its reply is already in the socket. */
   #readFirst({ label, kind }: Sent, error: Error): void {
     const { nowMs } = this.#world
     if (!/did not confirm/.test(error.message) || kind === 'twice' || kind === 'command') return
@@ -340,7 +341,7 @@ class Simulation {
       this.#broken('what has arrived is read before it is judged', `the confirm of ${label} arrived at ${confirmed} ms`)
   }
 
-  /** A queue that is deleted costs its own messages only, and they are told its name. */
+  /** Deleting a queue affects only its own messages, and their error names the queue. */
   #namesTheQueue({ label, kind }: Sent, error: Error): void {
     const reason = error instanceof NotAccepted ? error.reason : 'unknown'
     const keepsConnections = this.#plan.faults.every(
@@ -463,7 +464,7 @@ class Simulation {
     }
   }
 
-  /** An operator at work on the dead letters, which end with their places free. */
+  /** An operator works on the dead letters. Afterwards no lock may remain. */
   #operate(work: (desk: DeadLetterDesk) => Promise<string>): void {
     const process = new Process(`operator${this.#operators++}`, this.#world)
     const desk = deadLetterDesk(rabbitmq, this.#service(process, { ...NOBODY, stop: new AbortController() }))
@@ -532,7 +533,7 @@ class Simulation {
     return this.#replicas.filter(({ isKilled, stop }) => !isKilled && !stop.signal.aborted)
   }
 
-  /** What is not at rest, in one sentence. */
+  /** One sentence that says what is not at rest. */
   #unrest(): string | undefined {
     for (const replica of this.#live()) {
       const { process, broker, subscriptions, isProducer } = replica
@@ -561,7 +562,7 @@ class Simulation {
     return pending === undefined ? undefined : `nobody was told what became of ${pending.label}`
   }
 
-  /** Looks each second at what must hold all the time. */
+  /** Checks the permanent invariants every second. */
   #sample(): void {
     for (const replica of this.#live()) {
       const { process, broker, subscriptions } = replica
@@ -663,7 +664,7 @@ class Simulation {
     if (copies > 1 && !cuts) this.#broken('a dead letter is there once', `${copies} copies of one`)
   }
 
-  /** More cuts than the delivery limit, while a bad message is looked for: the broker sets good ones aside, as it is told to. */
+  /** With more cuts than the delivery limit during the search for a bad message, the broker dead-letters good ones, as configured. */
   #mayBeKilledOff(): boolean {
     const { faults, messages } = this.#plan
     return faults.some(({ kind }) => kind === 'cuts') && messages.some(({ kind }) => POISONOUS.has(kind))
@@ -672,10 +673,10 @@ class Simulation {
 
 const OPERATORS: ReadonlySet<string> = new Set(['redrive', 'browse'])
 
-/** Faults in which no connection is lost, so that no message is told of twice. */
+/** Faults that lose no connection, so that each message gets one outcome only. */
 const HARMLESS: ReadonlySet<string> = new Set(['slow confirms', 'alarm', 'database away', 'clock jump', 'remove item'])
 
-/** Faults that are nothing to a publisher. */
+/** Faults that do not affect a publisher. */
 const KEEPS_CONNECTIONS: ReadonlySet<string> = new Set([
   'database away',
   'database away for one',

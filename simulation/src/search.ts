@@ -1,4 +1,4 @@
-// Looks for a schedule that breaks an invariant, and makes it small: fewer messages and faults that break the same one.
+// Searches for a schedule that breaks an invariant, and shrinks it: fewer messages and faults that break the same invariant.
 import fc from 'fast-check'
 import { type Fault, type Plan, plans } from './plan.ts'
 import { run, type Violation } from './run.ts'
@@ -7,7 +7,7 @@ export interface Search {
   readonly seed: number
   readonly runs?: number
   readonly forMs?: number
-  /** Only these faults; all when left out. */
+  /** Only these faults. All when omitted. */
   readonly faults?: readonly Fault[]
 }
 
@@ -16,10 +16,10 @@ export interface Found {
   readonly failure?: { readonly plan: Plan; readonly violation: Violation }
 }
 
-/** Time for making a schedule smaller, in milliseconds. */
+/** Time for shrinking, in milliseconds. */
 const SHRINK_MS = 20_000
 
-/** Resolves with the number of schedules tried and, if one breaks an invariant, the smallest that was found. */
+/** Resolves with the number of schedules tried and, if one breaks an invariant, the smallest one found. */
 export async function search({ seed, runs = Number.MAX_SAFE_INTEGER, forMs, faults }: Search): Promise<Found> {
   let failure: Found['failure']
   let tried = 0
@@ -28,7 +28,7 @@ export async function search({ seed, runs = Number.MAX_SAFE_INTEGER, forMs, faul
   const property = fc.asyncProperty(plans(faults), async (plan) => {
     if (isOver) return
     if (performance.now() > endsAtMs) {
-      // What ends a check early is a failure: this one has nothing to shrink.
+      // A check that ends early is a failure. Here there is nothing to shrink.
       isOver = true
       throw new Error('the time is up')
     }

@@ -1,5 +1,5 @@
-// The way between amqplib and the simulated broker: amqplib's own connection and channels, whose frames travel as objects instead
-// of bytes, with delays, losses and cuts.
+// Connects amqplib to the simulated broker. It uses amqplib's own connection and channels, but frames travel as objects
+// instead of bytes, with delays, losses and cuts.
 import { createRequire } from 'node:module'
 import { Socket } from 'node:net'
 import { dirname, join } from 'node:path'
@@ -17,7 +17,7 @@ const { ChannelModel: Model } = lib('channel_model')
 /** AMQP methods by name, as amqplib numbers them. */
 export const methods: Record<string, number> = lib('defs')
 
-/** What amqplib puts into a frame: the broker takes what it needs. */
+/** What amqplib puts into a frame. The broker reads what it needs. */
 // biome-ignore lint/suspicious/noExplicitAny: amqplib's own encoder takes anything, and checks it there
 export type Fields = Record<string, any>
 
@@ -27,11 +27,11 @@ export interface Frame {
   readonly fields?: Fields
   readonly size?: number
   readonly content?: Buffer
-  /** Of a publish, which travels as one. */
+  /** The content of a publish, which travels as one frame. */
   readonly properties?: Fields
 }
 
-/** Takes the calls that the core makes on a socket. */
+/** Implements the socket calls that the core makes. */
 class NoSocket {
   readonly #ended: () => void
   constructor(ended: () => void) {
@@ -64,7 +64,7 @@ class SimulatedConnection extends Connection {
     this.channelMax = 2047
     this.frameMax = this.#link.broker.frameMax
     this.accept = (frame: Frame) => this.channels[frame.channel]?.channel.accept(frame)
-    // As amqplib does: what came right behind open-ok is handled before the connection is handed over.
+    // As in amqplib, frames that follow open-ok directly are handled before the connection is returned.
     this.read()
     opened(null)
   }
@@ -108,7 +108,7 @@ class SimulatedConnection extends Connection {
 }
 watchConnections(SimulatedConnection.prototype as unknown as Parameters<typeof watchConnections>[0])
 
-/** One TCP connection: in each direction everything arrives in order, after delays. */
+/** One TCP connection. In each direction everything arrives in order, after delays. */
 export class Link {
   readonly broker: SimulatedBroker
   readonly process: Process
@@ -117,7 +117,7 @@ export class Link {
   #connection: SimulatedConnection | undefined
   #upMs = 0
   #downMs = 0
-  /** Nothing passes, and neither side is told. */
+  /** Nothing passes, and neither side is notified. */
   isHole = false
   #clientGone = false
   #brokerGone = false
@@ -142,7 +142,7 @@ export class Link {
     return this.#brokerGone
   }
 
-  /** The handshake is done on the broker's side; open-ok is on its way. */
+  /** The handshake is complete on the broker's side. open-ok is in flight. */
   opened(done: (error: unknown, model?: ChannelModel) => void): void {
     this.#arrive(() => {
       const connection = new SimulatedConnection(this)
@@ -191,38 +191,38 @@ export class Link {
     })
   }
 
-  /** The client has ended its side: what it wrote before still arrives. */
+  /** The client has ended its side. What it wrote before still arrives. */
   endedByClient(): void {
     if (this.#clientGone) return
     this.#clientGone = true
-    // A broker with an alarm reads on when it is over, and only then sees that the client is gone (ADR 19).
+    // A broker with an alarm reads on only when the alarm ends, and only then sees that the client is gone (ADR 19).
     this.#world.at(Math.max(this.#upMs, this.#world.nowMs + 1), () =>
       this.broker.whenRead(this, () => this.#endBroker()),
     )
   }
 
-  /** The broker has ended its side, and forgets the connection. */
+  /** The broker has ended its side and forgets the connection. */
   #endBroker(): void {
     if (this.#brokerGone) return
     this.#brokerGone = true
     this.broker.lost(this)
   }
 
-  /** The broker closes the connection, and forgets it at once. */
+  /** The broker closes the connection and forgets it at once. */
   close(replyCode: number, replyText: string): void {
     if (this.#brokerGone) return
     this.down({ channel: 0, id: methods.ConnectionClose, fields: { replyCode, replyText, classId: 0, methodId: 0 } })
     this.#endBroker()
   }
 
-  /** The connection is cut: what is on its way is lost, and each side learns of it by itself. */
+  /** The connection is cut. Data in flight is lost, and each side notices by itself. */
   cut(): void {
     this.isHole = true
     this.#world.at(this.#world.nowMs + this.broker.delayMs(), () => this.#endBroker())
     this.#tellClient(this.broker.delayMs(), 'read ECONNRESET')
   }
 
-  /** Nothing passes any more; both sides learn of it by their heartbeats. */
+  /** Nothing passes any more. Both sides notice through their heartbeats. */
   swallow(): void {
     this.isHole = true
     this.#world.at(this.#world.nowMs + this.#world.between(2, 3) * this.broker.heartbeatMs, () => this.#endBroker())
@@ -238,7 +238,7 @@ export class Link {
   }
 }
 
-/** What the core calls instead of amqplib's `connect`. */
+/** Replaces amqplib's `connect` in the core. */
 export function connectTo(world: World, process: Process, broker: SimulatedBroker): Connect {
   return (_, { signal, clientProperties }) =>
     new Promise<ChannelModel>((resolve, reject) => {

@@ -1,4 +1,4 @@
-// Virtual time: a heap of events, and processes whose event loops turn as Node's do and can stand still.
+// Virtual time: a heap of events, and processes whose event loops turn like Node's and can be paused.
 import type { Clock } from '../../messaging/src/scope.ts'
 
 interface Event {
@@ -19,12 +19,12 @@ export class World {
     this.random = random
   }
 
-  /** A whole number of at least `min` and less than `max`. */
+  /** An integer of at least `min` and less than `max`. */
   between(min: number, max: number): number {
     return Math.floor(min + this.random() * (max - min))
   }
 
-  /** Runs something at a time, after whatever was asked for at the same time before. */
+  /** Schedules a callback. Callbacks for the same time run in the order they were scheduled. */
   at(atMs: number, run: () => void): void {
     const heap = this.#heap
     const event = { atMs: Math.max(atMs, this.nowMs), order: this.events++, run }
@@ -60,7 +60,7 @@ export class World {
     return first
   }
 
-  /** Runs everything up to a time at once: with the real time, so that the world keeps up with it. */
+  /** Runs everything up to a time at once, to keep up with real time. */
   advance(toMs: number): void {
     while ((this.#heap[0]?.atMs ?? Number.POSITIVE_INFINITY) <= toMs) {
       const event = this.#next()
@@ -72,8 +72,8 @@ export class World {
   }
 
   /**
-   * Runs event after event until `isOver`, or until nothing is left. All microtasks run between two events: Node drains them
-   * before it takes the next tick. Rejects with whatever an event throws.
+   * Runs event after event until `isOver`, or until none is left. All microtasks run between two events, because Node
+   * drains them before its next tick. Rejects with whatever an event throws.
    */
   run(isOver: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -98,17 +98,17 @@ interface Timer {
   due: (() => void) | undefined
 }
 
-/** One process: its event loop, and the clock that the core is given. */
+/** One process: its event loop, and the clock that the core gets. */
 export class Process implements Clock {
   readonly name: string
   readonly #world: World
-  /** By the time at which they are due. */
+  /** Sorted by due time. */
   #timers: Timer[] = []
   #arrivals: (() => void)[] = []
   #immediates: Timer[] = []
-  /** What is left of this turn of the loop. */
+  /** The rest of this turn of the loop. */
   readonly #turn: (() => void)[] = []
-  /** Of the loop: timers, sockets, immediates. */
+  /** The queues of the loop: timers, sockets, immediates. */
   #phase = 0
   #stepping = false
   #standsStillUntilMs = 0
@@ -148,7 +148,7 @@ export class Process implements Clock {
     }
   }
 
-  /** Something has arrived at a socket: `read` runs when the loop comes to it. */
+  /** Data has arrived at a socket. `read` runs when the loop reaches it. */
   post(read: () => void): void {
     this.#arrivals.push(read)
     this.#wake()
@@ -160,7 +160,7 @@ export class Process implements Clock {
 
   standStill(ms: number): void {
     this.#standsStillUntilMs = this.#world.nowMs + ms
-    // It may have stopped anywhere.
+    // It may have stopped at any point.
     this.#phase = this.#world.between(0, 3)
   }
 
@@ -168,7 +168,7 @@ export class Process implements Clock {
     this.#wallOffsetMs += ms
   }
 
-  /** It is killed: nothing of it runs any more. */
+  /** Kills it: none of its callbacks run any more. */
   kill(): void {
     this.#standsStillUntilMs = Number.POSITIVE_INFINITY
   }
@@ -184,7 +184,7 @@ export class Process implements Clock {
     this.#step()
   }
 
-  /** Runs one callback. As in Node, a turn runs the timers that are due, then what has arrived, then the immediates. */
+  /** Runs one callback. As in Node, a turn runs the due timers, then arrived data, then the immediates. */
   readonly #step = () => {
     if (this.standsStill) {
       if (Number.isFinite(this.#standsStillUntilMs)) this.#world.at(this.#standsStillUntilMs, this.#step)

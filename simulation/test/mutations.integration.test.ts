@@ -1,4 +1,5 @@
-// The simulator finds the faults that were found by hand: each is put back into the source, and is named within a minute, or three on a busy machine.
+// The simulator finds bugs that were once found by hand. Each is put back into the source, and must be found within a
+// minute, or three on a busy machine.
 import { describe, expect, it } from '@jest/globals'
 import { simulateWith } from '../src/mutated.ts'
 import { mutations } from '../src/mutations.ts'

@@ -1,4 +1,4 @@
-// The faults that the simulator must find still fit the source.
+// The bugs that the simulator must find still apply to the source.
 import { readFileSync } from 'node:fs'
 import { expect, it } from '@jest/globals'
 import { mutations } from '../src/mutations.ts'

@@ -1,4 +1,4 @@
-// The core breaks no invariant in 10,000 schedules, always the same ones.
+// The core breaks no invariant in 10,000 fixed schedules.
 import { expect, it } from '@jest/globals'
 import { readable } from '../src/plan.ts'
 import { search } from '../src/search.ts'

@@ -1,4 +1,5 @@
-// The simulated broker keeps what the suite demands of every broker, with the core on it. The core has real time, the broker's passes faster: its delays are not what is tested.
+// The simulated broker passes the conformance tests for brokers, with the core on it. The core uses real time and the
+// broker a faster one, because its delays are not under test.
 import { openBroker, rabbitmqEnvironment } from '@ims/messaging'
 import { quietService } from '@ims/messaging/testing'
 import { describeBroker } from '../../messaging/test/broker.suite.ts'

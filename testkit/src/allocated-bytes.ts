@@ -1,10 +1,10 @@
-// How much is allocated by what a service does again and again: unlike times, that is the same on a busy machine.
+// Measures how many bytes an operation allocates. Unlike its duration, that does not depend on how busy the machine is.
 import { Session } from 'node:inspector/promises'
 
 const WARM_UP = 3_000
 const COUNTED = 3_000
 
-/** Bytes that one turn allocates, once it is compiled. Sampled: right within a few percent. */
+/** Bytes that one call allocates once it is compiled. The heap is sampled, so the result is right within a few percent. */
 export async function allocatedBytes(turn: () => Promise<void> | void): Promise<number> {
   for (let n = 0; n < WARM_UP; n += 1) await turn()
   const session = new Session()

@@ -1,4 +1,4 @@
-// A certificate authority for one test: servers and clients that trust it can speak TLS, and nobody else trusts it.
+// A certificate authority for one test. Servers and clients that trust it can speak TLS with each other.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ export class CertificateAuthority {
   readonly cert: string
   readonly #directory: string
 
-  /** Makes the authority, with the command `openssl`; its files are in `directory`. */
+  /** Creates the authority with the command `openssl`, and keeps its files in `directory`. */
   constructor(directory: string, name = 'Test CA') {
     mkdirSync(directory, { recursive: true })
     this.#directory = directory
@@ -29,7 +29,7 @@ export class CertificateAuthority {
     this.cert = readFileSync(this.certFile, 'utf8')
   }
 
-  /** Issues a certificate for `names`, as in `DNS:localhost` or `IP:127.0.0.1`; they may be empty for a client. */
+  /** Issues a certificate for `names`, such as `DNS:localhost` or `IP:127.0.0.1`. A client's list of names may be empty. */
   issue(subject: string, ...names: readonly string[]): Certificate {
     const file = (suffix: string) => join(this.#directory, `${subject}.${suffix}`)
     const [keyFile, request, extensions, certFile] = [file('key'), file('csr'), file('ext'), file('pem')]

@@ -1,6 +1,6 @@
-// Waits for what must become true, and fails with the last reason why it is not.
+// Waits until a condition holds, and fails with the last reason why it does not.
 
-/** Repeats `check` every 20 ms until it does not throw, for at most `withinMs`; then throws what it threw last. */
+/** Repeats `check` every 20 ms until it stops throwing. After `withinMs`, throws the last error. */
 export async function eventually(check: () => void | Promise<void>, withinMs = 10_000): Promise<void> {
   const deadline = Date.now() + withinMs
   for (;;) {

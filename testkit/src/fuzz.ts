@@ -1,14 +1,14 @@
-// How long and from which seed the property tests run: modest by default, and as FUZZ_RUNS and FUZZ_SEED say (`npm run fuzz`).
+// How many cases the property tests run, and from which seed. FUZZ_RUNS and FUZZ_SEED override the defaults (`npm run fuzz`).
 
 export interface FuzzParameters {
   readonly numRuns: number
   readonly seed: number
 }
 
-/** The checks try the same cases each time, so that a change is blamed for its own faults only; `npm run fuzz` looks for new ones. */
+/** `npm run check` tries the same cases each time, so a failure is due to the change. `npm run fuzz` looks for new failures. */
 const SEED_OF_CHECKS = 565_497_294
 
-/** The parameters of a property that by default is tried `runs` times. */
+/** The parameters of a property that runs `runs` cases by default. */
 export function fuzzParameters(runs: number): FuzzParameters {
   return { numRuns: wholeNumber('FUZZ_RUNS') ?? runs, seed: wholeNumber('FUZZ_SEED') ?? SEED_OF_CHECKS }
 }

@@ -1,4 +1,4 @@
-// What other parts of the repository may use of testkit: real servers to run on.
+// The public exports of testkit: real servers for the other workspaces.
 export { allocatedBytes } from './allocated-bytes.ts'
 export { type Certificate, CertificateAuthority } from './certificate-authority.ts'
 export { eventually } from './eventually.ts'

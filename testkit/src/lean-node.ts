@@ -1,13 +1,13 @@
-// How a service's Node keeps small: see docs/benchmarks.md for what each of the two is worth.
+// Node options that keep a service's memory small. docs/benchmarks.md shows the effect of each.
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 /**
- * Environment of a service's Node. Code stripped of its types and compiled is kept between starts, so that neither the
- * stripper nor the compiler's leavings stay in memory; and the young generation, which grows while a service starts and
- * never shrinks while it idles, stays small.
+ * The environment of a service's Node. The compile cache keeps stripped and compiled code between starts, so the memory
+ * for stripping and compiling is not spent again. The young generation grows while a service starts and never shrinks
+ * while it idles, so its size is limited.
  */
 export const leanNode: Readonly<Record<string, string>> = {
   NODE_COMPILE_CACHE: join(ROOT, '.local', 'compile-cache'),

@@ -1,11 +1,11 @@
-// Where RabbitMQ and MySQL are, as the environment variables that every service reads.
+// The addresses of RabbitMQ and MySQL as the environment variables that every service reads.
 
 interface Where {
   readonly rabbitmq: { host: string; port: number; username: string; password: string; vhost: string }
   readonly mysql: { host: string; port: number; user: string; password: string; database: string }
 }
 
-/** The variables RABBITMQ_* and MYSQL_* that point a service to these servers. */
+/** The variables RABBITMQ_* and MYSQL_* for these servers. */
 export function serversEnvironment({ rabbitmq, mysql }: Where): Record<string, string> {
   return {
     RABBITMQ_HOST: rabbitmq.host,

@@ -1,49 +1,52 @@
-// A TCP proxy for tests that misbehaves on demand, as networks do: slow, narrow, silent, broken off, half closed, cut anywhere.
+// A TCP proxy that simulates network faults on demand: slow, narrow, silent, reset, half-closed, cut at any byte.
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 
-/** What goes wrong on every connection for as long as it is set. Nothing that is held back is ever dropped, as TCP demands. */
+/** A fault that affects every connection while it is set. Held data is never dropped, as TCP requires. */
 export type Weather =
   | { readonly kind: 'latency'; readonly ms: number }
   | { readonly kind: 'bandwidth'; readonly bytesPerS: number }
-  /** Nothing arrives, and nothing is closed; what was sent meanwhile arrives when it is over. */
+  /** Nothing arrives and nothing is closed. Data sent meanwhile arrives when the fault ends. */
   | { readonly kind: 'black hole'; readonly towards: 'server' | 'client' | 'both' }
 
 export interface TcpProxy {
   readonly port: number
   /** Connections accepted so far. */
   readonly accepted: number
-  /** Connections there are now. */
+  /** Connections open now. */
   readonly open: number
-  /** Bytes passed on so far, both ways. */
+  /** Bytes forwarded so far, in both directions. */
   readonly passedBytes: number
-  /** Sets the weather; undefined: fair. */
+  /** Sets the fault. Undefined ends it. */
   weather(weather: Weather | undefined): void
-  /** Resets all connections, or the `most` oldest; returns how many. */
+  /** Resets all connections, or the `most` oldest. Returns how many. */
   cut(most?: number): number
-  /** Ends the direction towards the server on all connections and leaves the other open; returns how many. */
+  /** Ends the direction towards the server on all connections and leaves the other open. Returns how many. */
   halfClose(): number
-  /** Passes on one byte less than half of the next data of each connection, in either direction, then resets it; undo with `cutMidway(false)`. */
+  /**
+   * Forwards one byte less than half of the next data of each connection, in either direction, then resets it.
+   * `cutMidway(false)` ends this.
+   */
   cutMidway(on: boolean): void
   /** Connections that were cut midway so far. */
   readonly cutsMidway: number
-  /** Resets each new connection once the server has sent this many bytes on it; undefined: no more. */
+  /** Resets each new connection once the server has sent this many bytes on it. Undefined ends this. */
   cutAfterBytes(bytes: number | undefined): void
-  /** Resets each new connection as it opens, before the server hears of it, as a server that is not reachable. */
+  /** Resets each new connection at once, before the server sees it, as if the server were unreachable. */
   turnAway(on: boolean): void
-  /** Connections that were turned away so far. */
+  /** Connections that were refused so far. */
   readonly turnedAway: number
   /**
-   * Closes each new AMQP connection as a broker that is being drained: with connection.close, behind connection.open-ok and the
-   * next `answers` of the server; undefined: no more.
+   * Closes each new AMQP connection like a broker that is being drained: sends connection.close after
+   * connection.open-ok and `answers` more responses of the server. Undefined ends this.
    */
   closeAsOpened(answers: number | undefined): void
-  /** Connections that were closed as they opened so far. */
+  /** Connections that were closed this way so far. */
   readonly closedAsOpened: number
-  /** From the `nth` data towards the server that contains `text` on, what the server answers on that connection is held. */
+  /** From the `nth` data towards the server that contains `text`, holds the server's responses on that connection. */
   holdAnswerTo(text: string, nth?: number): HeldAnswer
-  /** Resets the connection instead of passing on the answer to the `nth` data towards the server that contains `text`. */
+  /** Resets the connection instead of forwarding the response to the `nth` data towards the server that contains `text`. */
   loseAnswerTo(text: string, nth?: number): void
   /**
    * Answers the next `times` chunks to the server that contain `text` with a MySQL error, and does not forward them. With `open`,
@@ -54,7 +57,7 @@ export interface TcpProxy {
 }
 
 export interface Refusals {
-  /** How many times the proxy has refused so far. */
+  /** Number of requests refused so far. */
   readonly count: number
   /** Forwards everything again. */
   end(): void
@@ -66,13 +69,13 @@ export interface MysqlError {
   readonly message: string
 }
 
-/** An answer that the server has given, or is about to give, and the client does not get. */
+/** A response that the server sent or will send, and that the client does not receive. */
 export interface HeldAnswer {
-  /** Resolves when the data went to the server and the server has answered. */
+  /** Resolves when the data has reached the server and the server has responded. */
   readonly answered: Promise<void>
-  /** Lets it through; also ends the wait for it when it never came. */
+  /** Forwards the response. Also ends the wait if it never came. */
   release(): void
-  /** Resets its connection instead: it was carried out, but nobody is told. */
+  /** Resets the connection instead: the server processed the request, but the client never learns that. */
   lose(): void
 }
 
@@ -80,7 +83,7 @@ interface Pair {
   readonly client: Socket
   readonly server: Socket
   answerBytesLeft: number | undefined
-  /** Answers after which it is closed, once its connection is open; `closed`: what the server says is dropped. */
+  /** Closes the connection after this many responses once it is open. After `closed`, drops what the server sends. */
   closesIn: number | 'closed' | undefined
   held: Hold | undefined
 }
@@ -93,7 +96,7 @@ interface Hold {
   readonly released: Promise<void>
 }
 
-/** Listens on `port` of the loopback, a free one unless told, and passes everything on to `target`. */
+/** Listens on `port` of loopback, or on a free port, and forwards everything to `target`. */
 export async function startTcpProxy(target: { host: string; port: number }, port = 0): Promise<TcpProxy> {
   const proxy = new Proxying(target)
   await proxy.listen(port)
@@ -235,7 +238,7 @@ class Proxying implements TcpProxy {
       socket.on('close', () => {
         this.#pairs.delete(pair)
         if (client.destroyed && server.destroyed) return
-        // One side is gone altogether: so is the other, once it has had what was still on its way.
+        // One side is closed. Close the other after it has received the data in flight.
         const other = socket === client ? server : client
         if (socket.errored) other.resetAndDestroy()
         else other.destroySoon()
@@ -264,7 +267,7 @@ class Proxying implements TcpProxy {
     }
   }
 
-  /** Waits as the weather demands; a black hole until it is over. */
+  /** Waits as the current fault requires. A black hole waits until it ends. */
   async #endure(chunk: Buffer, towards: 'server' | 'client'): Promise<void> {
     for (;;) {
       const weather = this.#weather
@@ -286,7 +289,7 @@ class Proxying implements TcpProxy {
     return true
   }
 
-  /** Whether the answer went with a close behind it, or is one that comes after that. */
+  /** Whether a close was sent with this response or before it. */
   #closes(pair: Pair, answer: Buffer): boolean {
     if (pair.closesIn === 'closed') return true
     if (this.#closesAfter === undefined) return false
@@ -347,7 +350,7 @@ function closeFrame(code: number, text: string): Buffer {
   return Buffer.concat([Buffer.from([1, 0, 0, 0, 0, 0, payload.length]), payload, Buffer.from([0xce])])
 }
 
-/** https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_err_packet.html, as the first answer to a command. */
+/** https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_err_packet.html, as the first response to a command. */
 function errorPacket({ errno, sqlState, message }: MysqlError): Buffer {
   const payload = Buffer.concat([
     Buffer.from([0xff, errno & 0xff, errno >> 8]),
@@ -357,7 +360,7 @@ function errorPacket({ errno, sqlState, message }: MysqlError): Buffer {
   return Buffer.concat([header, payload])
 }
 
-/** Passes on the last bytes there will be, then resets. */
+/** Forwards the last bytes, then resets. */
 async function cutAt(pair: Pair, last: Buffer, to: Socket): Promise<void> {
   await new Promise((resolve) => to.write(last, resolve))
   reset(pair)

@@ -1,15 +1,15 @@
-// A proxy that speaks TLS to clients and passes what they say on to a broker that does not: RabbitMQ's TLS listener, for a test.
+// A proxy that accepts TLS and forwards plain text to a broker without TLS, so that a test has a TLS listener.
 import { connect, type Socket } from 'node:net'
 import { createServer, type TlsOptions } from 'node:tls'
 
 export interface TlsProxy {
   readonly port: number
-  /** What clients have said without TLS, which nobody should. */
+  /** What clients sent without TLS. It must stay empty. */
   readonly rejected: number
   close(): Promise<void>
 }
 
-/** Listens on a free loopback port with a certificate, and passes everything on to `target`. */
+/** Listens on a free loopback port with a certificate, and forwards everything to `target`. */
 export async function startTlsProxy(target: { host: string; port: number }, options: TlsOptions): Promise<TlsProxy> {
   const sockets = new Set<Socket>()
   let rejected = 0

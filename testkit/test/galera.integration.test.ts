@@ -1,4 +1,4 @@
-// The Galera cluster of the tests cleans up after a failed start. The acceptance tests show that it works.
+// The test Galera cluster cleans up after a failed start. The acceptance tests prove that it works.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-// Who may import whom: each kind of forbidden import is planted in a copy of the tree, and the linter must report it.
+// Which workspace may import which. Each forbidden import is planted in a copy of the tree, and the linter must report it.
 import { execFileSync } from 'node:child_process'
 import {
   copyFileSync,
@@ -27,7 +27,7 @@ const CYCLE = 'lint/suspicious/noImportCycles'
 
 interface Planted {
   readonly what: string
-  /** Text by path. The first file is the one that must be reported. */
+  /** Text by path. The linter must report the first file. */
   readonly files: Readonly<Record<string, string>>
   readonly rule: string
 }
@@ -119,7 +119,7 @@ beforeAll(() => {
   for (const { files } of [...bad, ...good]) {
     for (const [path, text] of Object.entries(files)) plant(path, text)
   }
-  // A way into repository that leads to a planted file, as its real exports lead to real ones.
+  // An export of repository that leads to a planted file, as its real exports lead to real files.
   writeFileSync(
     join(tree, 'repository', 'package.json'),
     JSON.stringify({ name: '@ims/repository', type: 'module', exports: { './entry': './src/cycle.ts' } }),
@@ -146,7 +146,7 @@ function imports(specifier: string): string {
   return `import * as x from '${specifier}'\n\nexport const y = x\n`
 }
 
-/** The configuration, the package.json of every workspace and links to them, as in the real tree; no other file. */
+/** The configuration, and the package.json of every workspace with links to them, as in the real tree. No other files. */
 function copyOfTree(): string {
   const copy = mkdtempSync(join(tmpdir(), 'ims-imports-'))
   for (const name of ['biome.json', 'waits.grit', 'package.json', '.gitignore'])
@@ -179,7 +179,7 @@ function lint(): Set<string> {
   try {
     output = execFileSync(biome, args, { cwd: tree, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
   } catch (error) {
-    // It fails, as it should; what it found is on its standard output.
+    // It fails, as expected. Its findings are on standard output.
     output = z.object({ stdout: z.string() }).parse(error).stdout
   }
   const { diagnostics } = report.parse(JSON.parse(output))

@@ -1,4 +1,4 @@
-// Packages are installed by `npm run up` and `npm test` themselves, never by a test, and no installation leaves a policy behind.
+// Only `npm run up` and `npm test` install packages, never a test, and no installation leaves a policy file behind.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -10,7 +10,7 @@ import { WITHOUT_SERVICES } from '../src/servers/install.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 
-it('no test installs anything', () => {
+it('no test installs packages', () => {
   const files = globSync('{*/test,acceptance}/**/*.ts', { cwd: ROOT, exclude: (path) => path.includes('node_modules') })
   expect(files.length).toBeGreaterThan(200)
   const installs = /(['"`])(apt-get|apt|dpkg)\1|installPackages|installPrograms/
@@ -19,7 +19,7 @@ it('no test installs anything', () => {
   ])
 })
 
-describe('the policy that keeps packages from starting services', () => {
+describe('the policy file that keeps packages from starting services', () => {
   let directory = ''
   let policy = ''
   const answer = () => spawnSync(policy, ['rabbitmq-server', 'start']).status
@@ -32,13 +32,13 @@ describe('the policy that keeps packages from starting services', () => {
 
   const command = (script: string) => ['-c', WITHOUT_SERVICES, 'without-services', policy, 'sh', '-c', script]
 
-  it('says no while packages are installed, and is gone afterwards, whatever came of them', () => {
+  it('forbids starts during an installation, and is removed whether it succeeds or fails', () => {
     const { status, stdout } = spawnSync('sh', command(`"${policy}"; echo $?; exit 3`), { encoding: 'utf8' })
     expect([stdout, status]).toEqual(['101\n', 3])
     expect(existsSync(policy)).toBe(false)
   })
 
-  it('is of no effect and removes itself when the installation was killed', async () => {
+  it('has no effect and deletes itself when the installation was killed', async () => {
     const installing = spawn('sh', command('exec sleep 60'), { detached: true, stdio: 'ignore' })
     await eventually(() => existsSync(policy) && answer() === 101, 'the policy')
     const ended = once(installing, 'exit')
@@ -49,7 +49,7 @@ describe('the policy that keeps packages from starting services', () => {
     expect(existsSync(policy)).toBe(false)
   })
 
-  it('of somebody else stays', () => {
+  it('is left alone when somebody else wrote it', () => {
     writeFileSync(policy, '#!/bin/sh\nexit 101\n')
     chmodSync(policy, 0o755)
     expect(spawnSync('sh', command('exit 0')).status).toBe(0)

@@ -1,4 +1,4 @@
-// The XML that Jenkins reads about a run of jest.
+// The JUnit XML that Jenkins reads.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -39,7 +39,7 @@ describe('the JUnit XML', () => {
     )
   })
 
-  it('shows a failure with its message, free of what XML cannot hold', () => {
+  it('shows the message of a failure without characters that XML forbids', () => {
     const message = '\u001b[31mexpected "<a>" & got \u0000\ud800\u001b[39m\n    at file.ts:1'
     const xml = junitXml(run([{ ...passed, status: 'failed', failureMessages: [message] }]))
     expect(xml).toContain('failures="1"')
@@ -49,13 +49,13 @@ describe('the JUnit XML', () => {
     expect(xml).not.toContain('\u0000')
   })
 
-  it('counts a file that could not be loaded as an error, which no test of it could report', () => {
+  it('counts a file that could not be loaded as an error', () => {
     const xml = junitXml(run([], 'SyntaxError: no'))
     expect(xml).toContain('tests="1" failures="0" errors="1"')
     expect(xml).toContain('name="the test file runs" time="0.000"><error message="SyntaxError: no">')
   })
 
-  it('is written where IMS_JUNIT says, and nowhere without it', () => {
+  it('is written to the folder in IMS_JUNIT, and not at all without it', () => {
     const folder = mkdtempSync(join(tmpdir(), 'ims-junit-'))
     try {
       const resultsFile = join(folder, 'results.json')

@@ -1,4 +1,4 @@
-// On a machine with other users: whoever took a port of ours while it was free learns nothing.
+// On a shared machine, a process that took one of our ports while it was free receives no credentials.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -31,7 +31,7 @@ beforeEach(async () => {
       heard += bytes.toString('latin1')
       if (heard.startsWith('AMQP')) socket.write(connectionStart())
     })
-    // MySQL speaks first, RabbitMQ does not.
+    // MySQL sends first, RabbitMQ does not.
     if (greets) socket.write(Buffer.concat([Buffer.from([6, 0, 0, 0, 10]), Buffer.from('9.9\0x')]))
   }).listen(0, '127.0.0.1')
   await once(impostor, 'listening')
@@ -68,8 +68,8 @@ const rabbitmqWith = async (ports: { amqp?: number; epmd?: number; process?: Pro
   )
 }
 
-describe('a server that is to start at the ports it had before', () => {
-  it('is not started when another process has its port meanwhile, and that process is named', async () => {
+describe('a restart at the previous ports', () => {
+  it('fails when another process has taken the port, and names that process', async () => {
     const taken = `is taken by process ${process.pid} (`
     await expect(mysqlWith().start()).rejects.toThrow(`port ${port} of MySQL ${taken}`)
     await expect((await rabbitmqWith({ amqp: port })).start()).rejects.toThrow(`port ${port} of RabbitMQ ${taken}`)
@@ -79,7 +79,7 @@ describe('a server that is to start at the ports it had before', () => {
     expect(heard).toBe('')
   })
 
-  it('is not taken for started when another process answers for it', async () => {
+  it('does not count as successful when another process answers at the port', async () => {
     for (const serverOf of [mysqlWith, (own: ProcessIdentity) => rabbitmqWith({ amqp: port, process: own })]) {
       const server = await serverOf(startedAndSoon())
       await expect(server.start()).rejects.toThrow(/it has ended/)
@@ -96,7 +96,7 @@ function startedAndSoon(): ProcessIdentity {
   return identity
 }
 
-/** What RabbitMQ says first: enough of it to tell its version. */
+/** The start of RabbitMQ's first frame, enough to read its version. */
 function connectionStart(): Buffer {
   const text = (size: number, value: string) => {
     const length = Buffer.alloc(size)

@@ -1,18 +1,18 @@
-// Words that narrow the tests to none of those that need servers start no servers.
+// A filter that matches no test that needs servers starts no servers.
 import { expect, it } from '@jest/globals'
 import { listedTests } from '../src/runs/jest.ts'
 import { nothing } from '../src/runs/tally.ts'
 import { testsOnServers } from '../src/runs/test.ts'
 
-it('finds the tests that words narrow to', async () => {
+it('finds the tests that match the words', async () => {
   expect(await listedTests(['integration'], ['up/test/suite-up'])).toEqual([
     expect.stringMatching(/up\/test\/suite-up\.integration\.test\.ts$/),
   ])
 })
 
-it('starts no servers for none', async () => {
+it('starts no servers when none match', async () => {
   const before = process.env.IMS_SERVICES
-  // Servers would be refused by this name.
+  // Starting servers would fail with this name.
   process.env.IMS_SERVICES = 'nowhere'
   try {
     expect(await testsOnServers(['narrowed-to-nothing'], new AbortController().signal)).toEqual(nothing)

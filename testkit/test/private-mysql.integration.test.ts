@@ -1,4 +1,4 @@
-// A private MySQL on a machine with other users, in a folder whose path is too long for a socket.
+// A private MySQL on a shared machine, in a folder whose path is too long for a socket.
 import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
@@ -14,7 +14,7 @@ const here = hasServerPrograms() ? describe : describe.skip
 here('a private MySQL', () => {
   const top = mkdtempSync(join(tmpdir(), 'ims-private-mysql-'))
   const directory = join(top, 'long'.repeat(30))
-  // Where whoever knows the directory could once have told that the socket would be.
+  // An earlier version put the socket here, which anyone who knows the directory can predict.
   const digest = createHash('sha256')
     .update(join(directory, 'mysql', 'socket'))
     .digest('hex')
@@ -34,28 +34,28 @@ here('a private MySQL', () => {
     for (const folder of [top, foreseen]) rmSync(folder, { recursive: true })
   })
 
-  it('has its socket in a folder that nobody could have made before, closed to others', () => {
+  it('puts its socket in a new folder with an unpredictable name, closed to other users', () => {
     expect(dirname(socket)).not.toBe(foreseen)
     expect(readdirSync(foreseen)).toEqual([])
     const { mode, uid } = lstatSync(dirname(socket))
     expect({ mode: mode & 0o777, uid }).toEqual({ mode: 0o700, uid: userInfo().uid })
   })
 
-  it('is told nothing through a folder that others can enter', async () => {
+  it('does not use a folder that other users can enter', async () => {
     chmodSync(dirname(socket), 0o755)
     await expect(server.mysql.sql('SELECT 1')).rejects.toThrow('not ours alone')
     chmodSync(dirname(socket), 0o700)
     expect(await server.mysql.sql('SELECT 1')).toBe('1\n')
   })
 
-  it('lets nobody in at its socket without a password', async () => {
+  it('requires a password on its socket', async () => {
     for (const user of ['root', 'somebody']) {
       const args = ['--no-defaults', `--socket=${socket}`, `--user=${user}`, '--execute=SELECT 1']
       await expect(run(foundPrograms().mysqlClient, args)).rejects.toThrow(/denied/i)
     }
   })
 
-  it('reads and writes files in a folder of its own only, which is empty', async () => {
+  it('reads and writes files only in its own folder, which is empty', async () => {
     const folder = (await server.mysql.sql('SELECT @@secure_file_priv')).trim()
     expect(realpathSync(folder)).toBe(realpathSync(join(directory, 'mysql', 'files')))
     expect(readdirSync(folder)).toEqual([])
@@ -64,7 +64,7 @@ here('a private MySQL', () => {
     expect(existsSync(elsewhere)).toBe(false)
   })
 
-  it('takes the folder of its socket away when it ends, and makes another when it starts again', async () => {
+  it('deletes the folder of its socket when it stops, and creates another when it starts again', async () => {
     await server.end()
     expect(existsSync(dirname(socket))).toBe(false)
     await server.mysql.start()

@@ -1,4 +1,4 @@
-// Where servers come from, which policies a version gets, and what a log looks like in an error.
+// How the mode of the servers is chosen, which policies a version gets, and how a log appears in an error.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,31 +20,31 @@ beforeAll(() => {
 afterAll(() => rmSync(directory, { recursive: true }))
 
 describe('the mode', () => {
-  it('is external when both hosts are given, and depends on the machine when only one is', () => {
+  it('is external when both hosts are set, and depends on the machine when only one is', () => {
     expect(modeByEnvironment(HOSTS)).toBe('external')
     expect(modeByEnvironment({ RABBITMQ_HOST: 'rabbit' })).toBeUndefined()
     expect(modeByEnvironment({ ...HOSTS, MYSQL_HOST: '' })).toBeUndefined()
   })
 
-  it('is what IMS_SERVICES says, before all else', () => {
+  it('is the value of IMS_SERVICES when that is set', () => {
     expect(modeByEnvironment({ ...HOSTS, IMS_SERVICES: 'local' })).toBe('local')
     expect(modeByEnvironment({ IMS_SERVICES: 'docker' })).toBe('docker')
   })
 
-  it('refuses any other value of IMS_SERVICES by name', () => {
+  it('rejects any other value of IMS_SERVICES, and names it', () => {
     expect(() => modeByEnvironment({ IMS_SERVICES: 'podman' })).toThrow(
       'IMS_SERVICES is "podman", but must be one of external, docker, local, or not set',
     )
   })
 
-  it('of tests is never external', async () => {
+  it('is never external for tests', async () => {
     await expect(chooseTestMode({ IMS_SERVICES: 'external' })).rejects.toThrow(ServersUnavailable)
     expect(['docker', 'local']).toContain(await chooseTestMode(HOSTS))
   })
 })
 
 describe('external servers', () => {
-  it('name the variable that is wrong', async () => {
+  it('report the variable that is wrong', async () => {
     await expect(externalServers({ ...HOSTS, MYSQL_PORT: '33o6' })).rejects.toThrow(
       /must be a whole number[\s\S]*MYSQL_PORT/,
     )
@@ -57,19 +57,19 @@ describe('policies', () => {
       .object({ policies: z.array(z.object({ vhost: z.string(), pattern: z.string(), 'apply-to': z.string() })) })
       .parse(JSON.parse(json)).policies
 
-  it('for quorum queues go to RabbitMQ 4 only, for an older one would refuse them all', () => {
+  it('for quorum queues are loaded on RabbitMQ 4 only, because older versions reject the whole list', () => {
     const kinds = (version: string) => parsed(policiesFor('/', version)).map((policy) => policy['apply-to'])
     expect(kinds('3.10.8')).toEqual(['queues', 'queues', 'queues', 'queues'])
     expect(kinds('4.3.6').filter((kind) => kind === 'quorum_queues')).toHaveLength(8)
   })
 
-  it('go to the vhost that is asked for', () => {
+  it('are set on the requested vhost', () => {
     expect(new Set(parsed(newVhost('mine', 'ims', '4.0.5')).map(({ vhost }) => vhost))).toEqual(new Set(['mine']))
   })
 })
 
 describe('waiting', () => {
-  it('ends with the last lines of the log when the time is up', async () => {
+  it('fails with the last lines of the log on timeout', async () => {
     const log = join(directory, 'log')
     writeFileSync(log, Array.from({ length: 40 }, (_, index) => `line ${index}`).join('\n'))
     const wait = waitFor({ what: 'start', withinMs: 150, logs: [log], attempt: async () => undefined })
@@ -78,7 +78,7 @@ describe('waiting', () => {
     )
   })
 
-  it('ends at once when there is no hope', async () => {
+  it('ends at once when waiting is pointless', async () => {
     const began = performance.now()
     const attempt = async () => undefined
     const wait = waitFor({ what: 'start', withinMs: 60_000, logs: [], attempt, hopeless: () => 'it has ended' })
@@ -88,7 +88,7 @@ describe('waiting', () => {
 })
 
 describe('the state of servers', () => {
-  it('is not there before the first start', () => {
+  it('is missing before the first start', () => {
     expect(readState(directory)).toBeUndefined()
   })
 
@@ -103,7 +103,7 @@ describe('the state of servers', () => {
     expect(readState(directory)).toEqual(state)
   })
 
-  it('that is not understood is refused with its path', () => {
+  it('is rejected with its path when it cannot be parsed', () => {
     writeFileSync(join(directory, 'servers.json'), '{"mode":"cloud"}')
     expect(() => readState(directory)).toThrow(join(directory, 'servers.json'))
   })

@@ -1,4 +1,4 @@
-// Private servers in a directory: start, control, stop and start again, attach, twice, after a crash, side by side.
+// Private servers in a directory: start, control, restart, attach, concurrent start, crash, several side by side.
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -10,7 +10,7 @@ import { readState, writeState } from '../src/servers/state.ts'
 
 jest.setTimeout(120_000)
 
-// Beside the servers of the test run, which stops what it finds there even when this file is interrupted.
+// Inside the directory of the test run, which stops these servers even when this file is interrupted.
 const PARENT = process.env.IMS_TEST_SERVERS === undefined ? tmpdir() : dirname(process.env.IMS_TEST_SERVERS)
 
 let directory: string
@@ -28,7 +28,7 @@ afterAll(async () => {
 })
 
 describe('private servers', () => {
-  it('keep their passwords for the owner', () => {
+  it('keep their passwords readable by the owner only', () => {
     expect(statSync(directory).mode & 0o777).toBe(0o700)
     expect(statSync(join(directory, 'servers.json')).mode & 0o777).toBe(0o600)
     for (const pid of Object.values(pids())) {
@@ -50,7 +50,7 @@ describe('private servers', () => {
     }
   })
 
-  it('give RabbitMQ the policies of the queues, and no user but ours', async () => {
+  it('create the queue policies in RabbitMQ, and no user but ours', async () => {
     const policies = await servers.rabbitmq.ctl('--silent', 'list_policies')
     for (const queue of ['healthcheck', 'create_item', 'stock_management']) {
       expect(policies).toContain(`"dead-letter-routing-key":"${queue}.dead-letter"`)
@@ -58,11 +58,11 @@ describe('private servers', () => {
     expect((await servers.rabbitmq.ctl('--silent', 'list_users')).trim()).toMatch(/^ims\s+\[administrator\]$/)
   })
 
-  it('reject a command that RabbitMQ does not know, with what it says', async () => {
+  it('reject an unknown command with the output of rabbitmqctl', async () => {
     await expect(servers.rabbitmq.ctl('no_such_command')).rejects.toThrow(/no_such_command/)
   })
 
-  it('let nobody in to MySQL without a password over the network', async () => {
+  it('require a password for MySQL over the network', async () => {
     const users = await servers.mysql.sql("SELECT user, host FROM mysql.user WHERE user <> 'mariadb.sys'")
     const hosts = users.split('\n').filter((line) => line.startsWith('root\t'))
     expect(hosts).not.toContain('root\t127.0.0.1')
@@ -70,7 +70,7 @@ describe('private servers', () => {
     await expect(connectionTo({ ...access(), user: 'root', password: '' })).rejects.toThrow(/denied/i)
   })
 
-  it('let the user make databases whose names begin with ims_, and no others', async () => {
+  it('let the user create databases whose names begin with ims_, and no others', async () => {
     const connection = await connectionTo(access())
     try {
       await connection.query('CREATE DATABASE ims_of_a_test')
@@ -83,14 +83,14 @@ describe('private servers', () => {
     }
   })
 
-  it('are used, not started, by a second start', async () => {
+  it('are reused by a second start', async () => {
     const before = pids()
     const again = await start()
     expect(pids()).toEqual(before)
     expect(again.rabbitmq.port).toBe(servers.rabbitmq.port)
   })
 
-  it('come up once when two start them at the same time', async () => {
+  it('start only once when two processes start them at the same time', async () => {
     await servers.close({ deleteData: false })
     const [one, other] = await Promise.all([start(), start()])
     expect(one.rabbitmq.port).toBe(other.rabbitmq.port)
@@ -98,19 +98,22 @@ describe('private servers', () => {
     expect(progress.some((text) => text.includes('waiting for it'))).toBe(true)
   })
 
-  it.each(['stop', 'kill'] as const)('keep ports and data over %s and start, by whoever is attached', async (how) => {
-    const attached = await attachServers(directory)
-    await attached.mysql.sql(`CREATE TABLE ims.kept_${how} (a INT); INSERT INTO ims.kept_${how} VALUES (7)`)
-    await attached.rabbitmq.ctl('add_vhost', `kept-${how}`)
-    await Promise.all([attached.rabbitmq[how](), attached.mysql[how]()])
-    expect(await answering()).toEqual([false, false])
-    await Promise.all([servers.rabbitmq.start(), servers.mysql.start()])
-    expect(await answering()).toEqual([true, true])
-    expect((await servers.mysql.sql(`SELECT a FROM ims.kept_${how}`)).trim()).toBe('7')
-    expect(await servers.rabbitmq.ctl('list_vhosts')).toContain(`kept-${how}`)
-  })
+  it.each(['stop', 'kill'] as const)(
+    'keep ports and data over %s and start, from any attached process',
+    async (how) => {
+      const attached = await attachServers(directory)
+      await attached.mysql.sql(`CREATE TABLE ims.kept_${how} (a INT); INSERT INTO ims.kept_${how} VALUES (7)`)
+      await attached.rabbitmq.ctl('add_vhost', `kept-${how}`)
+      await Promise.all([attached.rabbitmq[how](), attached.mysql[how]()])
+      expect(await answering()).toEqual([false, false])
+      await Promise.all([servers.rabbitmq.start(), servers.mysql.start()])
+      expect(await answering()).toEqual([true, true])
+      expect((await servers.mysql.sql(`SELECT a FROM ims.kept_${how}`)).trim()).toBe('7')
+      expect(await servers.rabbitmq.ctl('list_vhosts')).toContain(`kept-${how}`)
+    },
+  )
 
-  it('start after a state file that names processes of another life', async () => {
+  it('start although the state file names processes that no longer exist', async () => {
     await servers.close({ deleteData: false })
     const state = localState()
     const stranger = { pid: process.pid, started: 'at another time' }
@@ -133,7 +136,7 @@ describe('private servers', () => {
     await servers.mysql.start()
   })
 
-  it('run beside others', async () => {
+  it('run side by side with others', async () => {
     const elsewhere = mkdtempSync(join(PARENT, 'ims-servers-'))
     const others = await startServers({ directory: elsewhere, mode: 'local', onProgress: () => {} })
     expect(others.rabbitmq.port).not.toBe(servers.rabbitmq.port)
@@ -153,7 +156,7 @@ describe('private servers', () => {
 })
 
 describe('a test space', () => {
-  it('is a vhost with the policies and an empty database, and goes with all it holds', async () => {
+  it('is a vhost with the policies and an empty database, and is deleted with its contents', async () => {
     const space = await testSpace(servers, 'A Test of: something')
     expect(space.rabbitmq.vhost).toMatch(/^ims_a_test_of_something_[0-9a-f]{8}$/)
     expect(await servers.rabbitmq.ctl('list_policies', '-p', space.rabbitmq.vhost)).toContain('create_item.dead-letter')
@@ -196,7 +199,7 @@ async function connectionTo(options: ReturnType<typeof access>) {
   return await createConnection(options)
 }
 
-/** The addresses on which somebody listens at `port`; IPv6 loopback, which epmd takes too, does not count. */
+/** The addresses with a listener at `port`. IPv6 loopback, which epmd uses too, does not count. */
 function listeningAddresses(port: number): Set<string> {
   const hexPort = port.toString(16).toUpperCase().padStart(4, '0')
   const loopback6 = '00000000000000000000000001000000'

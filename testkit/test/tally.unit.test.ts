@@ -1,4 +1,4 @@
-// The numbers of the last line of `npm test`.
+// The counts in the last line of `npm test`.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ beforeAll(() => {
 afterAll(() => rmSync(directory, { recursive: true }))
 
 describe('the tally', () => {
-  it('counts a test file that could not be run as a failure, and names what was skipped', () => {
+  it('counts a test file that could not run as a failure, and names skipped tests', () => {
     const file = join(directory, 'results.json')
     const assertionResults = [
       { fullName: 'a passes', status: 'passed' },
@@ -27,14 +27,14 @@ describe('the tally', () => {
     expect(skippedLines(tally)).toBe('- skipped: b (skipped: no python3 here)\n- skipped: c\n')
   })
 
-  it('adds up over runs', () => {
+  it('adds up several runs', () => {
     const total = sum({ passed: 3, failed: 1, skipped: ['a'] }, { ...nothing, passed: 4, skipped: ['b'] })
     expect(summaryLine(total)).toBe('7 passed, 1 failed, 2 skipped')
   })
 })
 
 describe('the call of jest', () => {
-  it('names words before the projects, which would take them for projects', () => {
+  it('passes filter words before the projects, because jest would read them as projects', () => {
     const command = jestCommand(['integration', 'acceptance'], 'r.json', [], ['messaging'])
     expect(command.indexOf('messaging')).toBeLessThan(command.indexOf('--selectProjects'))
     expect(command.slice(-2)).toEqual(['integration', 'acceptance'])

@@ -1,4 +1,4 @@
-// The proxy of the fault tests against a server that echoes: each kind of misbehaviour is what it says, and nothing is ever dropped.
+// The proxy of the fault tests against an echo server. Each fault does what its name says, and no data is lost.
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
@@ -57,14 +57,14 @@ describe('the TCP proxy', () => {
   }
   const receives = (text: string) => eventually(() => expect(received).toBe(text))
 
-  it('passes everything on in fair weather, and counts it', async () => {
+  it('forwards and counts everything when no fault is set', async () => {
     client.write('hello')
     await receives('hello')
     expect(proxy).toMatchObject({ accepted: 1, open: 1, passedBytes: 10 })
   })
 
   it.each(['server', 'client', 'both'] as const)(
-    'keeps what a black hole towards %s swallowed until it is over',
+    'delivers what a black hole towards %s held back, once it ends',
     async (towards) => {
       proxy.weather({ kind: 'black hole', towards })
       client.write('one')
@@ -93,7 +93,7 @@ describe('the TCP proxy', () => {
     expect(proxy.cut()).toBe(0)
   })
 
-  it('half-closes towards the server and leaves the way back open', async () => {
+  it('half-closes towards the server and leaves the other direction open', async () => {
     expect(proxy.halfClose()).toBe(1)
     await receives('bye')
     expect(serverEnds).toBe(1)
@@ -111,7 +111,7 @@ describe('the TCP proxy', () => {
     expect(received).not.toContain('efghij')
   })
 
-  it('resets a new connection after so many bytes of the server', async () => {
+  it('resets a new connection after a number of bytes from the server', async () => {
     client.destroy()
     await eventually(() => expect(proxy.open).toBe(0))
     proxy.cutAfterBytes(4)
@@ -121,7 +121,7 @@ describe('the TCP proxy', () => {
     expect('abcd'.startsWith(received)).toBe(true)
   })
 
-  it('turns new connections away and leaves the open one', async () => {
+  it('refuses new connections and leaves open ones alone', async () => {
     proxy.turnAway(true)
     const other = connect(proxy.port, '127.0.0.1')
     await expect(once(other, 'end')).rejects.toThrow('ECONNRESET')
@@ -131,7 +131,7 @@ describe('the TCP proxy', () => {
   })
 
   it.each([0, 1])(
-    'closes an AMQP connection %i answers behind its open-ok, and drops what comes then',
+    'closes an AMQP connection %i responses after its open-ok, and drops what follows',
     async (answers) => {
       const openOk = '\x01\0\0\0\0\0\x05\0\x0a\0\x29\0\xce'
       proxy.closeAsOpened(answers)
@@ -148,7 +148,7 @@ describe('the TCP proxy', () => {
     },
   )
 
-  it('holds the answer to a text, and releases it', async () => {
+  it('holds the response to a text, and releases it', async () => {
     const held = proxy.holdAnswerTo('COMMIT', 2)
     client.write('COMMIT')
     await receives('COMMIT')
@@ -160,7 +160,7 @@ describe('the TCP proxy', () => {
     await receives('COMMITCOMMIT')
   })
 
-  it('loses the answer to a text with its connection', async () => {
+  it('resets the connection instead of forwarding the response to a text', async () => {
     proxy.loseAnswerTo('COMMIT')
     client.write('COMMIT')
     await eventually(() => expect(ended).toBe('reset'))
@@ -194,7 +194,7 @@ describe('the TCP proxy', () => {
     expect(refusals.count).toBe(1)
   })
 
-  it('ends what the client has ended', async () => {
+  it('closes both sides when the client has ended the connection', async () => {
     client.end()
     await receives('bye')
     expect(serverEnds).toBe(1)

@@ -1,4 +1,4 @@
-// `npm run test:cluster` without a cluster: one sentence that says what is missing, before anything is started.
+// Without a cluster, `npm run test:cluster` prints one sentence that says what is missing, before it starts anything.
 import { describe, expect, it } from '@jest/globals'
 import { clusterVersion } from '../src/runs/test-cluster.ts'
 import { ServersUnavailable } from '../src/servers/servers.ts'
@@ -10,7 +10,7 @@ describe('test:cluster', () => {
     )
   })
 
-  it('names the file of KUBECONFIG that is not there', async () => {
+  it('names the file in KUBECONFIG when it does not exist', async () => {
     await expect(clusterVersion({ KUBECONFIG: '/nowhere/config' })).rejects.toThrow(
       new ServersUnavailable('KUBECONFIG: there is no file /nowhere/config'),
     )

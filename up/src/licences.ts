@@ -1,8 +1,8 @@
-// Which packages of others are in the images, and under which licences: worked out from the lockfile alone.
+// Lists the third-party packages in the images with their licences, from the lockfile alone.
 import { serviceNames } from '@ims/accounts/suite'
 import { z } from 'zod'
 
-/** Licences that let the packages be passed on in an image, as SPDX names them, that ask for no more than to be named. */
+/** SPDX names of licences that allow distribution in an image and require no more than attribution. */
 const ALLOWED: ReadonlySet<string> = new Set([
   '0BSD',
   'Apache-2.0',
@@ -13,7 +13,7 @@ const ALLOWED: ReadonlySet<string> = new Set([
   'MIT',
 ])
 
-/** What is deployed; everything else in the repository is for development. */
+/** The workspaces that are deployed. Everything else in the repository is for development. */
 const DEPLOYED: readonly string[] = [...serviceNames, 'accounts']
 
 const names = z.record(z.string(), z.string()).default({})
@@ -30,7 +30,7 @@ const entry = z.object({
 const lockfile = z.object({ packages: z.record(z.string(), entry) })
 type Packages = z.output<typeof lockfile>['packages']
 
-/** A package of others, in one version. */
+/** One version of a third-party package. */
 interface Shipped {
   readonly name: string
   readonly version: string
@@ -38,8 +38,8 @@ interface Shipped {
 }
 
 /**
- * The page of licences for the text of package-lock.json.
- * @throws Error that names every package whose licence is unknown or not among those that are allowed
+ * The licence page for the text of package-lock.json.
+ * @throws Error that names every package whose licence is unknown or not allowed
  */
 export function licencesPage(packageLock: string): string {
   const shipped = shippedBy(lockfile.parse(JSON.parse(packageLock)).packages)
@@ -52,10 +52,10 @@ export function licencesPage(packageLock: string): string {
     .map(([licence, packages = []]) => `${licence} ${packages.length}`)
     .sort()
   return [
-    '# Licences of what is in the images',
+    '# Licences of the packages in the images',
     '',
-    `${shipped.length} npm packages of others, by licence: ${counts.join(' · ')}. Their texts are in the images, in \`node_modules\`.`,
-    'What the base images bring, the scan of the build writes down. This page is written by `npm run licences`, which refuses any other licence.',
+    `${shipped.length} third-party npm packages, by licence: ${counts.join(' · ')}. The licence texts are in \`node_modules\` of the images.`,
+    'The scan of the build lists the packages of the base images. `npm run licences` writes this page, and fails for any other licence.',
     '',
     '| package | version | licence |',
     '|---|---|---|',
@@ -64,7 +64,7 @@ export function licencesPage(packageLock: string): string {
   ].join('\n')
 }
 
-/** `MIT`, or a choice such as `(MIT OR GPL-2.0)` of which we may take one. */
+/** `MIT`, or a choice such as `(MIT OR GPL-2.0)` with at least one allowed option. */
 function isAllowed(licence: string): boolean {
   const choices = licence.replaceAll(/[()]/g, '').split(' OR ')
   return choices.some((choice) => choice.split(' AND ').every((each) => ALLOWED.has(each)))
@@ -82,7 +82,7 @@ function shippedBy(packages: Packages): Shipped[] {
     open.push(...neededBy(path, packages))
   }
   const others = [...seen].filter((path) => path.includes('node_modules/')).map((path) => shippedAt(path, packages))
-  // A package may lie in several places.
+  // A package may be installed in several places.
   const once = new Map(others.map((each) => [`${each.name} ${each.version}`, each]))
   return [...once].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, each]) => each)
 }
@@ -92,7 +92,7 @@ function shippedAt(path: string, packages: Packages): Shipped {
   return { name: path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length), version, licence: license }
 }
 
-/** Where the packages are that the one at `path` needs. Optional and peer packages count when they are there. */
+/** Where the dependencies of the package at `path` are. Optional and peer dependencies count when they are installed. */
 function neededBy(path: string, packages: Packages): string[] {
   const { dependencies = {}, optionalDependencies = {}, peerDependencies = {} } = packages[path] ?? {}
   const required = Object.keys(dependencies).filter((name) => !(name in optionalDependencies))
@@ -107,7 +107,7 @@ function neededBy(path: string, packages: Packages): string[] {
   return [...found, ...perhaps.filter((at) => at !== undefined)]
 }
 
-/** As Node looks for a package: in the nearest node_modules first. A link leads to a workspace. */
+/** Resolves a package as Node does: the nearest node_modules first. A link leads to a workspace. */
 function whereIs(name: string, from: string, packages: Packages): string | undefined {
   const places = foldersUp(from).map((folder) => `${folder}node_modules/${name}`)
   const at = places.find((place) => packages[place] !== undefined)

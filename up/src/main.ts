@@ -4,11 +4,12 @@ type Command = (args: string[]) => Promise<number>
 const EXIT_USAGE = 64
 const EXIT_FAILURE = 1
 
-// Imported one by one, when asked for: what breaks one command does not break the others.
+// Imported on demand, so that a broken command does not break the others.
 const commands: Record<string, () => Promise<Command>> = {
   up: async () => (await import('./suite/up.ts')).up,
   down: async () => (await import('./suite/down.ts')).down,
   status: async () => (await import('./suite/status.ts')).status,
+  logs: async () => (await import('./suite/logs.ts')).logs,
   migrate: async () => (await import('./commands/migrate.ts')).migrateCommand,
   'dead-letters': async () => (await import('./commands/producer-programs.ts')).deadLettersCommand,
   message: async () => (await import('./commands/producer-programs.ts')).messageCommand,
@@ -23,6 +24,7 @@ const commands: Record<string, () => Promise<Command>> = {
   simulate: async () => (await import('./commands/faults.ts')).simulate,
   bench: async () => (await import('./commands/bench.ts')).bench,
   'api-key': async () => (await import('./commands/api-key.ts')).apiKey,
+  new: async () => (await import('./commands/new.ts')).newCommand,
   licences: async () => (await import('./commands/licences.ts')).licences,
   servers: async () => (await import('./commands/servers.ts')).servers,
 }
@@ -40,13 +42,13 @@ if (command === undefined) {
   }
 }
 
-/** An error that brings its own exit code speaks for itself; of any other, the place where it was thrown matters too. */
+/** An error with its own exit code needs only its message. For any other, the stack trace matters too. */
 function explain(error: unknown): number {
   if (error instanceof Error && 'exitCode' in error && typeof error.exitCode === 'number') {
     process.stderr.write(`✗ ${error.message}\n`)
     return error.exitCode
   }
-  // The operating system refused something: a path or a port, which is the reader's to mend.
+  // The operating system rejected a path or a port, which is the user's to fix.
   if (error instanceof Error && 'syscall' in error) {
     process.stderr.write(`✗ ${error.message}\n  What to do: remove what is in the way, or choose another place.\n`)
     return EXIT_FAILURE

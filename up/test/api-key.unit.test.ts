@@ -1,14 +1,14 @@
-// The command that makes API keys: what it prints is what the producer takes.
+// `npm run api-key` prints what the producer accepts.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
-import { holderOf, readKeys } from '../../producer/src/api-keys.ts'
+import { holderOf, readKeys } from '../../producer/src/http/api-keys.ts'
 
 const make = (...args: string[]) =>
   spawnSync(process.execPath, [join(import.meta.dirname, '../src/main.ts'), 'api-key', ...args], { encoding: 'utf8' })
 
 describe('npm run api-key', () => {
-  it('prints a line that the producer takes, and the key that belongs to it apart from the line', () => {
+  it('prints a line that the producer accepts, and the matching key separately', () => {
     const { status, stdout, stderr } = make('shop', 'read,write')
     expect(status).toBe(0)
     const key = /^ims_[\w-]{43}$/m.exec(stderr)?.[0] ?? ''
@@ -18,12 +18,12 @@ describe('npm run api-key', () => {
     expect(stdout).not.toContain(key)
   })
 
-  it('makes another key each time', () => {
+  it('creates a different key each time', () => {
     expect(make('a', 'read').stdout).not.toBe(make('a', 'read').stdout)
   })
 
   it.each([[], ['shop'], ['shop', 'owner'], ['sh op', 'read'], ['shop', 'read', 'write']].map((args) => [args]))(
-    'explains itself when called with %j',
+    'prints its usage when called with %j',
     (args) => {
       const { status, stdout, stderr } = make(...args)
       expect({ status, stdout }).toEqual({ status: 64, stdout: '' })

@@ -1,4 +1,4 @@
-// The first command in a clone, in a small clone of its own with an `npm` that only notes that it was called.
+// The first command in a clone. The test uses a small clone and an `npm` that only records its calls.
 import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
@@ -63,7 +63,7 @@ function run(args: string[], env: Record<string, string> = {}) {
   return { status, stdout, stderr, installed: existsSync(at('npm-was-called')) }
 }
 
-it('installs nothing where all is there, and runs the command', () => {
+it('installs nothing when everything is there, and runs the command', () => {
   install()
   expect(run(['check', 'words'])).toMatchObject({
     status: 0,
@@ -72,7 +72,7 @@ it('installs nothing where all is there, and runs the command', () => {
   })
 })
 
-it.each(['service/node_modules', 'node_modules/library'])('installs where the folder %s is gone', (folder) => {
+it.each(['service/node_modules', 'node_modules/library'])('installs when the folder %s is gone', (folder) => {
   install()
   expect(run(['check']).installed).toBe(false)
   rmSync(at(folder), { recursive: true })
@@ -92,7 +92,7 @@ it.each([
   expect(run([command]).installed).toBe(true)
 })
 
-it('says which path cannot be used, without a stack trace', () => {
+it('names a path that cannot be used, without a stack trace', () => {
   write('.local', 'a file')
   const { status, stderr } = run(['up'])
   expect(status).toBe(73)
@@ -100,7 +100,7 @@ it('says which path cannot be used, without a stack trace', () => {
   expect(stderr).not.toContain(' at ')
 })
 
-it('keeps proxies of the environment away from this machine', () => {
+it('does not use the environment’s proxies for this machine', () => {
   install()
   const { stdout } = run(['status'], {
     HTTP_PROXY: 'http://proxy:3128',

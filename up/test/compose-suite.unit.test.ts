@@ -1,22 +1,22 @@
-// What `npm run up` hands to docker compose: nothing that opens a door which plain `docker compose up` keeps shut.
+// What `npm run up` passes to docker compose: it exposes nothing that plain `docker compose up` does not.
 import { describe, expect, it } from '@jest/globals'
 import { composeEnvironment, composeUp } from '../src/suite/compose-suite.ts'
 
 describe('with docker compose', () => {
   it.each([{}, { HTTP_HOST: '127.0.0.1' }, { HTTP_HOST: 'localhost' }])(
-    'on loopback neither address nor host names are changed: %j',
+    'changes neither address nor host names on loopback: %j',
     (environment) => {
       expect(composeEnvironment(environment)).toEqual({ ...environment, PORT: '5000' })
     },
   )
 
-  it('elsewhere any host name is served, unless they are given', () => {
+  it('accepts any host name when not on loopback, unless host names are given', () => {
     const HTTP_HOST = '0.0.0.0'
     expect(composeEnvironment({ HTTP_HOST })).toMatchObject({ HTTP_ADDRESS: HTTP_HOST, HTTP_ALLOWED_HOSTS: '*' })
     expect(composeEnvironment({ HTTP_HOST, HTTP_ALLOWED_HOSTS: 'shop' })).toMatchObject({ HTTP_ALLOWED_HOSTS: 'shop' })
   })
 
-  it('elsewhere nothing is started until somebody says who may call', async () => {
+  it('starts nothing when not on loopback until API keys are decided', async () => {
     const starting = composeUp({ HTTP_HOST: '0.0.0.0' }, { detach: true, stop: AbortSignal.abort() })
     await expect(starting).rejects.toThrow('HTTP_HOST=0.0.0.0 is not a loopback address.')
   })

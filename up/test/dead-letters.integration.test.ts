@@ -1,4 +1,4 @@
-// `npm run dead-letters` and `npm run message` find the broker of the suite that runs here by themselves.
+// `npm run dead-letters` and `npm run message` find the broker of the running suite by themselves.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -46,11 +46,11 @@ function run(args: readonly string[], env: Record<string, string>, command = 'de
   )
 }
 
-it('says so when no suite runs here and the environment names no broker', async () => {
+it('fails with a message when no suite runs and the environment names no broker', async () => {
   expect(await run(['list'], {})).toMatchObject({ code: 69, output: expect.stringContaining('no suite runs here') })
 })
 
-it('explains itself without a broker', async () => {
+it('prints its help without a broker', async () => {
   expect(await run([], {})).toMatchObject({ code: 0, output: expect.stringContaining('usage: npm run dead-letters') })
 })
 
@@ -60,7 +60,7 @@ function writeSuiteOf(supervisor: ProcessIdentity): void {
   writeState(directory, { ...suite, supervisor, rabbitmq, mysql, servers: [], services: [] })
 }
 
-it('sends no password to where the broker of a suite was that was killed', async () => {
+it('sends no password to the broker address of a killed suite', async () => {
   writeSuiteOf({ pid: process.pid, started: 'at another time' })
   expect(await run(['list', 'create_item'], {})).toMatchObject({
     code: 69,
@@ -68,24 +68,24 @@ it('sends no password to where the broker of a suite was that was killed', async
   })
 })
 
-it('works on the broker of the suite that runs here', async () => {
+it('works on the broker of the running suite', async () => {
   const ourselves = identify(process.pid)
   if (ourselves === undefined) throw new Error('this process runs')
   writeSuiteOf(ourselves)
-  // The queues are there, those of their dead letters are not yet.
+  // The queues exist, but not yet those of their dead letters.
   expect(await run(['list', 'create_item'], {})).toMatchObject({
     code: 69,
     output: expect.stringContaining('the broker has no queue create_item.dead-letter'),
   })
 })
 
-it('works on the broker that the environment names, whatever else runs here', async () => {
+it('prefers the broker in the environment to a running suite', async () => {
   const { code, output } = await run(['list'], { ...serversEnvironment(space), RABBITMQ_PORT: '1' })
   expect({ code, output }).toEqual({ code: 69, output: expect.stringContaining('ECONNREFUSED') })
 })
 
-it('asks on the broker of the suite that runs here where a message is', async () => {
-  // Nobody answers the question.
+it('queries the state of a message on the broker of the running suite', async () => {
+  // Nobody replies to the query.
   expect(await run(['an-id'], {}, 'message')).toMatchObject({
     code: 69,
     output: expect.stringContaining('no reply from message_status'),

@@ -1,16 +1,17 @@
-// The page of licences is up to date, is about what is deployed, and is not written for a licence that nobody has agreed to.
+// The licence page is up to date, covers what is deployed, and is not written when a licence is not allowed.
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { serviceNames } from '@ims/accounts/suite'
 import { describe, expect, it } from '@jest/globals'
 import { licencesPage } from '../src/licences.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 
-/** A lockfile in which the producer needs `a`, and `a` needs `b`, of which the root has another version. */
+/** A lockfile in which the producer depends on `a`, and `a` on `b`, of which the root has another version. */
 function lockfile(packages: Record<string, object> = {}): string {
-  const folders = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four', 'accounts']
+  const folders = [...serviceNames, 'accounts']
   return JSON.stringify({
     packages: {
       '': { dependencies: {} },
@@ -34,7 +35,6 @@ describe('docs/licences.md', () => {
   })
 
   it('lists every package that npm would install for the services', () => {
-    const services = ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']
     const args = [
       'ls',
       '--all',
@@ -42,21 +42,22 @@ describe('docs/licences.md', () => {
       'dev',
       '--parseable',
       '--package-lock-only',
-      ...services.map((each) => `-w=${each}`),
+      ...serviceNames.map((each) => `-w=${each}`),
     ]
     const installed = execFileSync('npm', args, { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
     const names = installed.split('\n').flatMap((path) => /.*node_modules\/(.+)$/.exec(path)?.[1] ?? [])
     expect(names.length).toBeGreaterThan(50)
     const page = read('docs/licences.md')
     const missing = names.filter(
-      (name) => !name.startsWith('@ims/') && !services.includes(name) && !page.includes(`\n| ${name} | `),
+      (name) =>
+        !name.startsWith('@ims/') && !serviceNames.some((each) => each === name) && !page.includes(`\n| ${name} | `),
     )
     expect(missing).toEqual([])
   })
 })
 
-describe('the page of licences', () => {
-  it('follows what the services need through libraries, to the version that they get', () => {
+describe('the licence page', () => {
+  it('follows dependencies through libraries, and uses the version that the services get', () => {
     const rows = licencesPage(lockfile())
       .split('\n')
       .filter((line) => /^\| \w+ \| \d/.test(line))
@@ -76,7 +77,7 @@ describe('the page of licences', () => {
     expect(() => licencesPage(lockfile(packages))).toThrow(named)
   })
 
-  it('is not written for a lockfile in which something is missing', () => {
+  it('is not written for a lockfile with a missing package', () => {
     const packages = { library: { dependencies: { absent: '*' } } }
     expect(() => licencesPage(lockfile(packages))).toThrow('the lockfile does not have absent, which library needs')
   })

@@ -1,4 +1,4 @@
-// `npm run rabbitmqctl` speaks to the broker of the suite that runs here, and to no other.
+// `npm run rabbitmqctl` talks only to the broker of the running suite.
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,7 +10,7 @@ import { writeState } from '../src/suite/state.ts'
 
 const MAIN = join(import.meta.dirname, '..', 'src', 'main.ts')
 
-it('says so when no suite runs here, or its servers are not ours', async () => {
+it('fails with a message when no suite runs, or its servers are not ours', async () => {
   const { space } = await serversUnderTest('rabbitmqctl')
   const directory = mkdtempSync(join(tmpdir(), 'ims-rabbitmqctl-'))
   const env = { ...process.env, NODE_OPTIONS: '', IMS_UP_DIRECTORY: directory, IMS_SERVICES: 'local' }

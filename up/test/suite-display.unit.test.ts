@@ -5,7 +5,7 @@ import { legible } from '../src/suite/log-line.ts'
 import { runStep, StepFailed, type UpEvent } from '../src/suite/progress.ts'
 import { statusTable } from '../src/suite/status-table.ts'
 
-/** Clears the screen, rings, begins an escape as C1 does, turns the writing, begins a line. */
+/** Control sequences: clears the screen, rings, starts an escape as C1 does, reverses the text direction, starts a line. */
 const HOSTILE = 'a\u001b[2J\u0007\u009b2J\u202eb\n✓ up'
 const SHOWN = 'a\\u001b[2J\\u0007\\u009b2J\\u202eb\\n✓ up'
 
@@ -36,7 +36,7 @@ describe('the log lines of a service', () => {
     for (const line of ['plain words', '{"broken":', '{"msg":"no level"}', '[1]', '']) expect(legible(line)).toBe(line)
   })
 
-  it('show what a terminal would obey as escapes, decoded or not', () => {
+  it('show control characters as escapes, whether they were JSON-encoded or not', () => {
     const line = JSON.stringify({ level: 'info', message: HOSTILE, id: '\u202e\u009b' })
     expect(legible(line)).toBe(`INFO  ${SHOWN} {"id":"\\u202e\\u009b"}`)
     expect(legible(HOSTILE)).toBe(SHOWN)
@@ -69,7 +69,7 @@ describe('the progress of a step', () => {
     expect(screen.text).toBe(`${clear}… one${clear}one | hello\n… one${clear}✓ one: ready (1.3 s)\n`)
   })
 
-  it.each([true, false])('holds nothing that a terminal would obey (a terminal: %s)', (isTTY) => {
+  it.each([true, false])('contains no control characters (a terminal: %s)', (isTTY) => {
     const screen = { ...recordingScreen(isTTY), columns: 500, text: '', write: (text: string) => (screen.text += text) }
     const report = showOn(screen, 3)
     report({ kind: 'detail', step: 'one', text: HOSTILE })
@@ -81,7 +81,7 @@ describe('the progress of a step', () => {
     expect(own).not.toMatch(/[^\P{C}\n]/u)
   })
 
-  it('never lets the line that is rewritten be wider than the terminal', () => {
+  it('is never wider than the terminal while it is rewritten', () => {
     const screen = recordingScreen(true)
     showOn(screen, 3)({ kind: 'detail', step: 'servers', text: 'x'.repeat(100) })
     expect(screen.text).toHaveLength('\r\x1b[2K'.length + 39)
@@ -90,7 +90,7 @@ describe('the progress of a step', () => {
     expect(unknown.text).toContain('… servers')
   })
 
-  it('says of a failed step why and what to do, and throws on', async () => {
+  it('says why a step failed and what to do, and rethrows', async () => {
     const events: UpEvent[] = []
     const failing = runStep(
       (event) => events.push(event),
@@ -107,8 +107,8 @@ describe('the progress of a step', () => {
   })
 })
 
-describe('the table of the status', () => {
-  it.each(['local', 'external'])('says how to reach rabbitmqctl of a broker that is ours (%s)', (mode) => {
+describe('the status table', () => {
+  it.each(['local', 'external'])('says how to use rabbitmqctl on our own broker (%s)', (mode) => {
     const rabbitmq = { host: '127.0.0.1', port: 5672, username: 'ims', password: 'secret', vhost: '/' }
     const report = { http: null, rabbitmq, mysql: null, servers: [], services: [] }
     const table = statusTable({ report, exitCode: 4, summary: 'Not ready.', mode, remarks: [] })
@@ -116,7 +116,7 @@ describe('the table of the status', () => {
     expect(table).not.toContain('secret')
   })
 
-  it('shows a reason that a terminal would obey as escapes, on one line', () => {
+  it('shows a reason with control characters as escapes, on one line', () => {
     const services = [{ name: 'one', pid: 7, admin: 5001, state: 'not-ready' as const }]
     const report = { http: null, rabbitmq: null, mysql: null, servers: [], services }
     const remarks = [{ reason: HOSTILE, restarts: 0 }]

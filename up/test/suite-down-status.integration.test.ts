@@ -1,4 +1,4 @@
-// `down` and `status` of a fake suite that runs, ran, or was left over.
+// `down` and `status` of a fake suite that runs, ran before, or was left over.
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { STATUS_EXIT } from '../src/suite/status-report.ts'
 import { statusTable } from '../src/suite/status-table.ts'
@@ -18,7 +18,7 @@ describe('down', () => {
     expect(suite.order()).toEqual([])
   })
 
-  it('deletes the data when it is asked to, running or not', async () => {
+  it('deletes the data on request, whether the suite runs or not', async () => {
     await suite.upAndReady()
     expect((await suite.down(true)).notes.at(-1)).toBe('RabbitMQ and MySQL: data deleted')
     expect(suite.order().slice(-2)).toEqual(['servers stopped', 'servers deleted'])
@@ -28,7 +28,7 @@ describe('down', () => {
     })
   })
 
-  it('never stops or clears external servers', async () => {
+  it('never stops external servers or deletes their data', async () => {
     const external = { mode: 'external' }
     await suite.upAndReady(external)
     const { notes } = await suite.down(true, external)
@@ -36,7 +36,7 @@ describe('down', () => {
     expect(suite.order().filter((line) => line.startsWith('servers'))).toEqual(['servers started'])
   })
 
-  it('stops what was left over, and kills what does not stop', async () => {
+  it('stops leftover services, and kills those that do not stop', async () => {
     const run = await suite.upAndReady({ environmentOf: { one: { IGNORE_SIGTERM: 'yes' } } })
     run.process.kill('SIGKILL')
     await run.code
@@ -48,7 +48,7 @@ describe('down', () => {
 })
 
 describe('status', () => {
-  it('has exactly the promised shape when all is ready', async () => {
+  it('has exactly the documented members when all is ready', async () => {
     await suite.upAndReady()
     const { report } = await suite.status()
     const [one = 0, two = 0, front = 0] = suite.options.ports
@@ -65,7 +65,7 @@ describe('status', () => {
     })
   })
 
-  it('asks the services now: not ready with the reason, dead as restarting', async () => {
+  it('queries the services: shows a reason when not ready, and restarting when dead', async () => {
     const run = suite.up({ environmentOf: { one: { NOT_READY: 'no connection to MySQL' }, two: { EXIT_CODE: '1' } } })
     await eventually(async () => (await suite.status()).report.services[0]?.state === 'not-ready', 'one not ready')
     await eventually(async () => (await suite.status()).report.services[1]?.state === 'restarting', 'two restarting')
@@ -79,7 +79,7 @@ describe('status', () => {
     expect(await run.code).toBe(130)
   })
 
-  it('tells that nothing is running', async () => {
+  it('reports when nothing is running', async () => {
     const { report, exitCode } = await suite.status()
     expect(exitCode).toBe(STATUS_EXIT.notRunning)
     expect(report).toMatchObject({ http: null, rabbitmq: null, mysql: null })

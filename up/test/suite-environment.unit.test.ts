@@ -1,4 +1,4 @@
-// What a service of the suite finds in its environment.
+// The environment of a service of the suite.
 import { describe, expect, it } from '@jest/globals'
 import { serviceEnvironment, suiteVariables } from '../src/suite/service-environment.ts'
 import { readSettings } from '../src/suite/settings.ts'
@@ -12,7 +12,7 @@ const servers = {
 }
 
 describe('the environment of a service', () => {
-  it('says where RabbitMQ, MySQL and the ports are', () => {
+  it('contains the addresses of RabbitMQ and MySQL, and the ports', () => {
     expect(suiteVariables('producer', servers, readSettings({ PORT: '5050' }))).toMatchObject({
       RABBITMQ_PORT: '5673',
       RABBITMQ_PASSWORD: 'rabbit-secret',
@@ -24,7 +24,7 @@ describe('the environment of a service', () => {
     })
   })
 
-  it('names the user of the service, and the file of its password, where each has one of its own', () => {
+  it('names the user of the service and its password file, when each service has its own', () => {
     const accountOf = (name: string) => ({ RABBITMQ_USERNAME: name, RABBITMQ_PASSWORD_FILE: `/accounts/${name}` })
     const ours = suiteVariables('consumer_one', { ...servers, accountOf }, readSettings({}))
     expect(ours).toMatchObject({
@@ -38,7 +38,7 @@ describe('the environment of a service', () => {
     expect(serviceEnvironment(theirs, ours)).toEqual(ours)
   })
 
-  it('keeps what the user set, except what is ours or npm’s', () => {
+  it('keeps what the user set, except our variables and npm’s', () => {
     const base = {
       LOG_LEVEL: 'debug',
       RABBITMQ_HOST: 'elsewhere',

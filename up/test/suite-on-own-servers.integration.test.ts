@@ -1,4 +1,4 @@
-// The real suite on RabbitMQ and MySQL of its own: in any folder, moved, copied, with servers killed, with `up` itself killed.
+// The real suite on its own RabbitMQ and MySQL: in any folder, moved, copied, with killed servers, with `up` itself killed.
 import { execFile, spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -26,7 +26,7 @@ const servers = () => join(folder, 'up', 'servers')
 const startedHere = () =>
   [join(folder, 'up'), join(servers(), 'rabbitmq'), join(servers(), 'mysql')].flatMap(processesStartedFor)
 
-/** Runs a command of the project and resolves with its exit code and what it printed. */
+/** Runs a command of the project and resolves with its exit code and output. */
 async function ims(...args: string[]): Promise<{ code: number; output: string }> {
   const env = { ...environment, IMS_UP_DIRECTORY: join(folder, 'up') }
   const run = promisify(execFile)(process.execPath, [MAIN, ...args], { env })
@@ -73,7 +73,7 @@ afterAll(async () => {
 })
 
 suite('the suite in a folder of any name', () => {
-  it('starts, also after `up` was killed while the data directory was made', async () => {
+  it('starts, even if `up` was killed while it created the data directory', async () => {
     await killedWhen(() => processesStartedFor(join(servers(), 'mysql')).length > 0)
     await up()
     await create('before')
@@ -89,7 +89,7 @@ suite('the suite in a folder of any name', () => {
     expect(await listed()).toEqual([item('before')])
   })
 
-  it('is one suite and its copy another', async () => {
+  it('runs independently of a copy of its folder', async () => {
     const original = folder
     const pids = startedHere().map(({ pid }) => pid)
     await ims('down')
@@ -109,7 +109,7 @@ suite('the suite in a folder of any name', () => {
 })
 
 suite('a server of the suite that is killed', () => {
-  it.each(['MySQL', 'RabbitMQ'])('is started again and seen in status and log: %s', async (name) => {
+  it.each(['MySQL', 'RabbitMQ'])('restarts a killed server and shows it in status and log: %s', async (name) => {
     const pidOf = async () => (await status()).servers.find((server) => server.name === name)?.pid ?? 0
     const killed = identify(await pidOf())
     if (killed === undefined) throw new Error(`${name} has no process`)
@@ -117,7 +117,7 @@ suite('a server of the suite that is killed', () => {
     await eventually(() => !isAlive(killed), 'its end')
     const again = await ims('up', '--detach')
     expect(again).toMatchObject({ code: 0, output: expect.stringContaining('already up') })
-    // MySQL may be back before `up` looks.
+    // MySQL may be back before `up` notices.
     if (name === 'RabbitMQ') expect(again.output).toMatch(/RabbitMQ is .*waiting for it.*already up/s)
     expect(await pidOf()).not.toBe(killed.pid)
     expect(await listed()).toEqual([item('before')])
@@ -127,9 +127,9 @@ suite('a server of the suite that is killed', () => {
 })
 
 suite('servers that nobody wrote down before `up` was killed', () => {
-  it('are found, ended and started again with their data', async () => {
+  it('are found, stopped and started again with their data', async () => {
     const orphans = await killedAtServers()
-    // What the state says of a start that was killed between spawn and note.
+    // The state after a start that was killed between the spawn and its record.
     const state = readState(servers())
     if (state?.mode !== 'local') throw new Error('no local servers')
     const { process: _broker, epmd: _epmd, ...rabbitmq } = state.rabbitmq
@@ -153,7 +153,7 @@ suite('servers that nobody wrote down before `up` was killed', () => {
   })
 })
 
-/** Kills the supervisor of the running suite; resolves with the processes that it leaves. */
+/** Kills the supervisor of the running suite. Resolves with the processes that it leaves behind. */
 async function killedAtServers(): Promise<ProcessIdentity[]> {
   const { supervisor } = JSON.parse(readFileSync(join(folder, 'up', 'state.json'), 'utf8'))
   process.kill(supervisor.pid, 'SIGKILL')
@@ -161,7 +161,7 @@ async function killedAtServers(): Promise<ProcessIdentity[]> {
   return startedHere()
 }
 
-/** Runs `up` and kills it, and nothing else, as soon as `condition` holds. */
+/** Runs `up` and kills only it, as soon as `condition` holds. */
 async function killedWhen(condition: () => boolean): Promise<void> {
   const env = { ...environment, IMS_UP_DIRECTORY: join(folder, 'up') }
   const run = spawn(process.execPath, [MAIN, 'up'], { env, stdio: 'ignore' })

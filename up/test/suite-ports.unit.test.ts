@@ -31,7 +31,7 @@ describe('the ports of the suite', () => {
   })
 
   for (const host of ['127.0.0.1', '0.0.0.0']) {
-    it(`are refused when another listens on ${host}, naming port, variable, process and command`, async () => {
+    it(`are rejected when another process listens on ${host}, with port, variable, process and command`, async () => {
       const server = createServer().listen(0, host)
       await once(server, 'listening')
       const address = server.address()
@@ -52,13 +52,13 @@ describe('the ports of the suite', () => {
     })
   }
 
-  it('are refused when two of ours want the same one', async () => {
+  it('are rejected when two of ours are the same', async () => {
     const failure = await failureOf([wanted(9091), wanted(9091, 'consumer_one (admin)', 'ADMIN_PORT_BASE')])
     expect(failure.message).toBe('port 9091 is wanted by producer (HTTP) and by consumer_one (admin)')
     expect(failure.todo).toBe('Set PORT or ADMIN_PORT_BASE.')
   })
 
-  it('are looked up among listening sockets only, whatever the address', () => {
+  it('are looked up among listening sockets only, on any address', () => {
     const line = (address: string, state: string, inode: string) =>
       `   0: ${address} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000  1000        0 ${inode} 1 0 100 0 0 10 0`
     const table = [
@@ -87,11 +87,11 @@ describe('the settings of up', () => {
     })
   })
 
-  it('name every wrong variable at once', () => {
+  it('report every wrong variable at once', () => {
     expect(() => readSettings({ PORT: '12x', ADMIN_PORT_BASE: '65535' })).toThrow(/PORT: .*\nADMIN_PORT_BASE: /)
   })
 
-  it('point to this machine when the producer listens everywhere', () => {
+  it('give a loopback URL when the producer listens on all addresses', () => {
     expect(readSettings({ HTTP_HOST: '0.0.0.0', PORT: '80' }).http).toBe('http://127.0.0.1:80')
     expect(readSettings({ HTTP_HOST: '::1' }).http).toBe('http://[::1]:5000')
   })

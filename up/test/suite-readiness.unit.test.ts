@@ -1,4 +1,4 @@
-// What the answer of /readyz, or its absence, says about a service.
+// What a response from /readyz, or none, says about a service.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { describe, expect, it } from '@jest/globals'
@@ -6,7 +6,7 @@ import { StepFailed } from '../src/suite/progress.ts'
 import { askReadiness, until } from '../src/suite/readiness.ts'
 import { freePorts } from './fixtures/fake-suite.ts'
 
-/** What askReadiness makes of this answer. */
+/** The result of askReadiness for this response. */
 async function readinessOf(status: number, body: string) {
   const server = createServer((_, response) => response.writeHead(status).end(body)).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -24,7 +24,7 @@ describe('a service', () => {
     expect(await readinessOf(200, '{"status":"ready"}')).toEqual({ state: 'ready', reason: '' })
   })
 
-  it('is not ready for the reasons it gives', async () => {
+  it('is not ready, with the reasons it gives', async () => {
     const body = '{"status":"not ready","reasons":["no connection to RabbitMQ","MySQL does not answer"]}\n'
     expect(await readinessOf(503, body)).toEqual({
       state: 'not-ready',
@@ -34,7 +34,7 @@ describe('a service', () => {
     expect(await readinessOf(500, '')).toEqual({ state: 'not-ready', reason: 'status 500' })
   })
 
-  it('is starting when it says so, or when nobody listens yet', async () => {
+  it('is starting when it says so, or when nothing listens yet', async () => {
     const body = '{"reasons":["the service is starting","waiting for MySQL"]}'
     expect(await readinessOf(503, body)).toEqual({ state: 'starting', reason: 'waiting for MySQL' })
     const [port = 0] = await freePorts(1)
@@ -48,7 +48,7 @@ describe('a service', () => {
 describe('waiting', () => {
   const never = new AbortController().signal
 
-  it('ends with the last reason when the time is up', async () => {
+  it('fails with the last reason on timeout', async () => {
     const waiting = until(10, never, async () => 'no connection to MySQL')
     await expect(waiting).rejects.toThrow(new StepFailed('after 0.01 s: no connection to MySQL', ''))
   })

@@ -1,9 +1,10 @@
-// The real suite, as a newcomer starts it: up, the four calls, a killed consumer, down; on servers that are not its own.
+// The real suite on external servers, as a newcomer starts it: up, the four calls, a killed consumer, down.
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import type { TestSpace } from 'testkit/servers/test-space'
 import { serversEnvironment } from 'testkit/servers-environment'
@@ -22,7 +23,7 @@ let environment: NodeJS.ProcessEnv
 beforeAll(async () => {
   ;({ space } = await serversUnderTest('real suite'))
   directory = mkdtempSync(join(tmpdir(), 'ims-real-'))
-  // Far below the ports that the system gives out, so that nobody takes one between two looks.
+  // Far below the ephemeral ports, so that nobody takes one between two checks.
   const base = 11_000 + (process.pid % 900) * 10
   environment = {
     PATH: process.env.PATH,
@@ -39,7 +40,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true })
 })
 
-/** Runs a command of the project and resolves with its exit code and what it printed. */
+/** Runs a command of the project and resolves with its exit code and output. */
 async function ims(...args: string[]): Promise<{ code: number; output: string }> {
   const run = promisify(execFile)(process.execPath, [MAIN, ...args], { env: environment })
   const { stdout } = await run.catch((error: { stdout: string }) => error)
@@ -60,7 +61,7 @@ const listed = async () => (await call('GET', '/order_processing')).json
 const juice = { sku: 'IB123456789', name: 'Tropicana Apple Juice', label: 'juice', price: 25, quantity: 50 }
 
 describe('the real suite', () => {
-  it('comes up in the background and answers the four calls', async () => {
+  it('starts in the background and answers the four calls', async () => {
     const { code, output } = await ims('up', '--detach')
     expect({ code, output }).toMatchObject({ code: 0, output: expect.stringContaining('The suite is up.') })
     expect(await call('GET', '/healthcheck')).toMatchObject({ status: 200 })
@@ -75,19 +76,13 @@ describe('the real suite', () => {
   it('has a status for scripts, and is already up the second time', async () => {
     const { http, services, rabbitmq, mysql } = await status()
     expect(http).toBe(`http://127.0.0.1:${environment.PORT}`)
-    expect(services.map(({ name, state }) => `${name} ${state}`)).toEqual([
-      'consumer_one ready',
-      'consumer_two ready',
-      'consumer_three ready',
-      'consumer_four ready',
-      'producer ready',
-    ])
+    expect(services.map(({ name, state }) => `${name} ${state}`)).toEqual(serviceNames.map((name) => `${name} ready`))
     expect([rabbitmq?.vhost, mysql?.database]).toEqual([space.rabbitmq.vhost, space.mysql.database])
     const { code, output } = await ims('up')
     expect({ code, output }).toMatchObject({ code: 0, output: expect.stringContaining('already up') })
   })
 
-  it('brings a consumer back that was killed', async () => {
+  it('restarts a killed consumer', async () => {
     const killed = (await status()).services[1]?.pid ?? 0
     process.kill(killed, 'SIGKILL')
     await eventually(async () => {
@@ -97,11 +92,11 @@ describe('the real suite', () => {
     expect(readFileSync(join(directory, 'logs', 'up.log'), 'utf8')).toContain('consumer_two died (killed by SIGKILL)')
   })
 
-  it('goes down in order, every service in peace, and leaves external servers alone', async () => {
+  it('stops in order with every service exiting cleanly, and leaves external servers alone', async () => {
     const { code, output } = await ims('down', '--volumes')
     expect(code).toBe(0)
-    expect(output).toMatch(/^producer stopped\n(consumer_\w+ stopped\n){4}RabbitMQ and MySQL are not ours \(external\)/)
-    for (const name of ['producer', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']) {
+    expect(output).toMatch(/^producer stopped\n(consumer_\w+ stopped\n)+RabbitMQ and MySQL are not ours \(external\)/)
+    for (const name of serviceNames) {
       const last = readFileSync(join(directory, 'logs', `${name}.log`), 'utf8')
         .trim()
         .split('\n')

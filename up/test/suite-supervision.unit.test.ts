@@ -1,4 +1,4 @@
-// One supervised service: restarted with backoff when it dies, stopped with a deadline, its last words kept.
+// One supervised service: restarted with backoff when it dies, stopped with a deadline, its last lines kept.
 import {
   closeSync,
   mkdirSync,
@@ -51,7 +51,7 @@ function supervise(script: string, restart = policy, command?: ServiceSpec['comm
   const launch = () => startChild(spec, join(directory, 'fake.log'), (line) => lines.push(line))
   service = new SupervisedProcess({ ...spec, launch }, restart, {
     changed: () => undefined,
-    died: (_, exit, restartInMs) => deaths.push({ exit, restartInMs }),
+    ended: (_, exit, restartInMs) => deaths.push({ exit, restartInMs }),
   })
   service.start()
   return service
@@ -66,38 +66,47 @@ async function eventually(condition: () => boolean, what: string): Promise<void>
 }
 
 describe('a service that dies', () => {
-  it('is reported with its last lines and started again, each time later, up to the longest wait', async () => {
+  it('is reported with its last lines and restarted, with pauses that grow up to the longest', async () => {
     const { snapshot } = bound(supervise("console.log('a'); console.error('the reason'); process.exit(3)"))
     await eventually(() => deaths.length >= 5, 'five deaths')
     expect(deaths.slice(0, 5).map(({ restartInMs }) => restartInMs)).toEqual([20, 40, 80, 80, 80])
     expect(deaths[0]?.exit).toMatchObject({ code: 3, signal: null })
     expect([...(deaths[0]?.exit.lastLines ?? [])].sort()).toEqual(['a', 'the reason'])
-    expect(snapshot()).toMatchObject({ lastDeath: 'exit code 3' })
+    expect(snapshot()).toMatchObject({ lastEnd: 'died (exit code 3)' })
     expect(snapshot().restarts).toBeGreaterThanOrEqual(4)
   })
 
-  it('begins with the first wait again after it has lived long enough', async () => {
+  it('starts again with the shortest pause after it has run long enough', async () => {
     supervise('setTimeout(() => process.exit(1), 50)', { firstMs: 20, longestMs: 1_000, forgottenAfterMs: 40 })
     await eventually(() => deaths.length >= 3, 'three deaths')
     expect(deaths.slice(0, 3).map(({ restartInMs }) => restartInMs)).toEqual([20, 20, 20])
   })
 
-  it('is not tried again soon when its configuration is wrong', () => {
+  it('is not restarted soon when its configuration is wrong', () => {
     expect(restartDelayMs(policy, 1, { code: 78 })).toBe(policy.longestMs)
     expect(restartDelayMs(policy, 1, { code: 1 })).toBe(policy.firstMs)
     expect(restartDelayMs(policy, 5_000, { code: 1 })).toBe(policy.longestMs)
   })
 
-  it('by kill -9 runs again as another process', async () => {
+  it('runs again as another process after kill -9', async () => {
     const { snapshot } = bound(supervise('setInterval(() => {}, 1000)'))
     const first = snapshot().process
     process.kill(first?.pid ?? 0, 'SIGKILL')
     await eventually(() => snapshot().restarts === 1 && snapshot().process !== null, 'a restart')
-    expect(snapshot()).toMatchObject({ state: 'running', lastDeath: 'killed by SIGKILL' })
+    expect(snapshot()).toMatchObject({ state: 'running', lastEnd: 'died (killed by SIGKILL)' })
     expect(snapshot().process?.pid).not.toBe(first?.pid)
   })
 
-  it('before it lived, because the program does not exist, is reported like any other', async () => {
+  it('is reported as ended, not as died, when it was stopped and finished its work', async () => {
+    const script = "process.on('SIGTERM', () => process.exit(0)); setInterval(() => {}, 1000); console.log('on')"
+    const { snapshot } = bound(supervise(script, { ...policy, firstMs: 60_000, longestMs: 60_000 }))
+    await eventually(() => lines.includes('on'), 'its first line')
+    process.kill(snapshot().process?.pid ?? 0, 'SIGTERM')
+    await eventually(() => deaths.length === 1, 'its end')
+    expect(snapshot()).toMatchObject({ state: 'restarting', lastEnd: 'ended (exit code 0)' })
+  })
+
+  it('is reported in the same way when its program does not exist', async () => {
     supervise('', policy, [join(directory, 'no-such-program')])
     await eventually(() => deaths.length >= 1, 'a death')
     expect(deaths[0]?.exit.lastLines.join()).toContain('ENOENT')
@@ -105,7 +114,7 @@ describe('a service that dies', () => {
 })
 
 describe('a service that is stopped', () => {
-  it('may finish, and is not started again', async () => {
+  it('may finish its work, and is not restarted', async () => {
     const script = "process.on('SIGTERM', () => setTimeout(() => { console.log('done'); process.exit(0) }, 50))"
     const supervised = supervise(`${script}; setInterval(() => {}, 1000); console.log('on')`)
     await eventually(() => lines.includes('on'), 'its first line')
@@ -128,7 +137,7 @@ describe('a service that is stopped', () => {
     expect(identity !== null && isAlive(identity)).toBe(false)
   })
 
-  it('is killed at once when nobody wants to wait any longer', async () => {
+  it('is killed at once on a request to hurry', async () => {
     const supervised = supervise(stubborn)
     await eventually(() => lines.includes('on'), 'its first line')
     const hurry = new AbortController()
@@ -138,7 +147,7 @@ describe('a service that is stopped', () => {
     expect(supervised.snapshot().state).toBe('stopped')
   })
 
-  it('while it waits for its restart is not started any more', async () => {
+  it('is not started any more if it was waiting for its restart', async () => {
     const supervised = supervise('process.exit(1)', { firstMs: 60_000, longestMs: 60_000, forgottenAfterMs: 60_000 })
     await eventually(() => supervised.snapshot().state === 'restarting', 'the wait')
     await supervised.stop(5_000, never)
@@ -147,7 +156,7 @@ describe('a service that is stopped', () => {
 })
 
 describe('the log of a service', () => {
-  it('is kept whole in its file, and characters cut in two arrive whole', async () => {
+  it('keeps every line in its file, with characters whole that arrived in two chunks', async () => {
     const script =
       "const b = Buffer.from('Übung\\n'); process.stdout.write(b.subarray(0, 1)); setTimeout(() => process.stdout.write(b.subarray(1)), 50); setTimeout(() => {}, 10000)"
     supervise(script)
@@ -157,7 +166,7 @@ describe('the log of a service', () => {
     expect(statSync(join(directory, 'fake.log')).mode & 0o777).toBe(0o600)
   })
 
-  it('begins a new file when the old one is large, and keeps one old one', () => {
+  it('starts a new file when the old one is large, and keeps one old one', () => {
     const path = join(directory, 'rotating.log')
     const log = new LogFile(path, 10)
     for (const text of ['first 12345\n', 'second 12345\n', 'third\n']) log.append(Buffer.from(text))
@@ -168,7 +177,7 @@ describe('the log of a service', () => {
 })
 
 describe('the log of a service that cannot be written', () => {
-  it('costs lines, and says how many once it can be written again', () => {
+  it('loses lines, and says how many once it can be written again', () => {
     const folder = join(directory, 'not there yet')
     const log = new LogFile(join(folder, 'service.log'))
     const line = Buffer.from(`${'x'.repeat(999)}\n`)
@@ -183,7 +192,7 @@ describe('the log of a service that cannot be written', () => {
     expect(lines.at(-2)).toBe('again')
   })
 
-  it('does not end the supervision: the service is started again when it dies', async () => {
+  it('does not end the supervision: the service is restarted when it dies', async () => {
     symlinkSync('/dev/full', join(directory, 'fake.log'))
     supervise("console.log('on'); setInterval(() => console.log('x'.repeat(9999)), 1)")
     await eventually(() => lines.length > 200, 'more lines than are kept')
@@ -193,7 +202,7 @@ describe('the log of a service that cannot be written', () => {
 })
 
 describe('a log that other programs append to', () => {
-  it('is moved aside beyond its limit, while they go on writing', () => {
+  it('is moved to another file beyond its limit, while they continue to write', () => {
     const path = join(directory, 'server.log')
     const theirs = openSync(path, 'a')
     writeSync(theirs, 'much of the old\n')
@@ -206,7 +215,7 @@ describe('a log that other programs append to', () => {
     boundLog(join(directory, 'nowhere'), 10)
   })
 
-  it('makes room when there is none for the copy', () => {
+  it('makes room when the disk is too full for the copy', () => {
     const path = join(directory, 'server.log')
     writeFileSync(path, 'much of the old\n')
     symlinkSync('/dev/full', `${path}.1`)
@@ -216,7 +225,7 @@ describe('a log that other programs append to', () => {
 })
 
 describe('the identity of a process', () => {
-  it('is not that of another process with the same pid', () => {
+  it('differs from that of another process with the same pid', () => {
     const me = identify(process.pid)
     expect(me !== undefined && isAlive(me)).toBe(true)
     expect(isAlive({ pid: process.pid, started: 'at another time' })).toBe(false)
@@ -224,7 +233,7 @@ describe('the identity of a process', () => {
   })
 })
 
-/** The service's snapshot as a function of its own. */
+/** The service's snapshot as a function. */
 function bound(supervised: SupervisedProcess) {
   return { snapshot: () => supervised.snapshot() }
 }

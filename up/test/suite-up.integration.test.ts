@@ -32,7 +32,7 @@ describe('up', () => {
     expect(run.output).not.toMatch(/rabbit-secret|mysql-secret/)
     expect(run.output).not.toContain('\u001b')
     ctrlC(run)
-    // npm passes on what the terminal has sent already: not to be taken for a second Ctrl-C.
+    // npm forwards a signal that the terminal has already sent. It must not count as a second Ctrl-C.
     ctrlC(run)
     expect(await run.code).toBe(0)
     const order = suite.order()
@@ -43,7 +43,7 @@ describe('up', () => {
     expect(readState(suite.options.directory)).toBeUndefined()
   })
 
-  it('keeps its state for the owner only', async () => {
+  it('keeps its state readable by the owner only', async () => {
     await suite.upAndReady()
     expect(statSync(suite.options.directory).mode & 0o777).toBe(0o700)
     expect(statSync(join(suite.options.directory, 'state.json')).mode & 0o777).toBe(0o600)
@@ -68,7 +68,7 @@ describe('up', () => {
     expect((await suite.status()).exitCode).toBe(STATUS_EXIT.ready)
   })
 
-  it('of two at once starts one suite, and the other waits and says so', async () => {
+  it('starts one suite when two run at once; the other waits and says so', async () => {
     const runs = [suite.up({ startMs: 500 }), suite.up({ startMs: 500 })]
     await eventually(() => runs.some(({ output }) => output.includes('already up')), 'the one that waits')
     expect(runs.filter(({ output }) => output.includes('The suite is up.'))).toHaveLength(1)
@@ -76,7 +76,7 @@ describe('up', () => {
     expect(suite.order().filter((line) => line === 'servers started')).toHaveLength(1)
   })
 
-  it('starts anew after its supervisor was killed, and stops first what was left over', async () => {
+  it('stops leftover services first, then starts again, after its supervisor was killed', async () => {
     const first = await suite.upAndReady()
     const orphans = ['one', 'two', 'front'].map((name) => suite.processOf(name))
     first.process.kill('SIGKILL')
@@ -101,7 +101,7 @@ describe('up', () => {
 describe('up whose output cannot be written', () => {
   const isUp = async () => (await suite.status()).exitCode === STATUS_EXIT.ready
 
-  it('runs on while nobody reads its pipe, and says how many lines were lost when somebody does', async () => {
+  it('runs on while nobody reads its pipe, and says how many lines were lost once somebody does', async () => {
     const run = suite.up({ environment: { TALKATIVE: 'yes' } })
     await eventually(isUp, 'up')
     run.process.stdout?.pause()
@@ -113,7 +113,7 @@ describe('up whose output cannot be written', () => {
     expect(await run.code).toBe(0)
   })
 
-  it('runs on when its reader has gone', async () => {
+  it('runs on when its reader has exited', async () => {
     const run = suite.up({ environment: { TALKATIVE: 'yes' } })
     await eventually(isUp, 'up')
     run.process.stdout?.destroy()
@@ -124,7 +124,7 @@ describe('up whose output cannot be written', () => {
 })
 
 describe('up that fails', () => {
-  it('at a taken port starts nothing', async () => {
+  it('starts nothing at a taken port', async () => {
     const [first = 0, , front = 0] = suite.options.ports
     const run = suite.up({ ports: [first, front, front] })
     expect(await run.code).toBe(1)
@@ -134,7 +134,7 @@ describe('up that fails', () => {
     expect((await suite.status()).exitCode).toBe(STATUS_EXIT.notRunning)
   })
 
-  it('at a wrong configuration prints the last lines of the service, and stops what was started', async () => {
+  it('prints the last lines of a service with a wrong configuration, and stops what was started', async () => {
     const run = suite.up({ environmentOf: { two: { EXIT_CODE: '78' } } })
     expect(await run.code).toBe(1)
     expect(run.output).toMatch(
@@ -144,7 +144,7 @@ describe('up that fails', () => {
     expect((await suite.status()).exitCode).toBe(STATUS_EXIT.notRunning)
   })
 
-  it('at a service that does not become ready says what it waits for', async () => {
+  it('says what it waits for when a service does not become ready', async () => {
     const run = suite.up({ environmentOf: { two: { NOT_READY: 'no connection to the broker' } }, readyMs: 1_000 })
     expect(await run.code).toBe(1)
     expect(run.output).toContain('Why: after 1 s: two is not ready: no connection to the broker')
@@ -154,13 +154,13 @@ describe('up that fails', () => {
     'connection for publishing is not open: broker:5672: 403 ACCESS_REFUSED - Login was refused',
     'connection for publishing is not open: broker:5672: 530 NOT_ALLOWED - vhost nope not found',
     "waiting for MySQL on db:3306: Access denied for user 'ims'@'%'",
-  ])('at what no waiting mends does not wait for the deadline: %s', async (reason) => {
+  ])('does not wait for the deadline when waiting cannot help: %s', async (reason) => {
     const run = suite.up({ environmentOf: { two: { NOT_READY: reason } }, readyMs: 600_000 })
     expect(await run.code).toBe(1)
     expect(run.output).toContain(`Why: ${reason}`)
   })
 
-  it('at a service that dies again and again says how', async () => {
+  it('says how a service dies when it dies repeatedly', async () => {
     const run = suite.up({ environmentOf: { two: { EXIT_CODE: '70' } }, readyMs: 1_000 })
     expect(await run.code).toBe(1)
     expect(run.output).toMatch(/Why: after 1 s: two is not ready: it died \(exit code 70\): /)
@@ -178,7 +178,7 @@ describe('up in the background', () => {
     return { code, events }
   }
 
-  it('returns when all is ready; down stops it in order and prints each', async () => {
+  it('returns when all is ready; down stops it in order and prints each step', async () => {
     const { code, events } = await detached()
     expect(code).toBe(0)
     expect(events.filter(({ kind }) => kind === 'done')).toHaveLength(7)
@@ -195,7 +195,7 @@ describe('up in the background', () => {
     expect(suite.order().at(-1)).toBe('servers stopped')
   })
 
-  it('runs on when no log can be written, and starts again what dies', async () => {
+  it('runs on when no log can be written, and restarts dead processes', async () => {
     const logs = join(suite.options.directory, 'logs')
     mkdirSync(logs)
     for (const name of ['up', 'one', 'two', 'front']) symlinkSync('/dev/full', join(logs, `${name}.log`))
@@ -212,7 +212,7 @@ describe('up in the background', () => {
   })
 })
 
-/** Kills the service `two` of a suite that is up, and resolves when all is ready again. */
+/** Kills the service `two` of a running suite. Resolves when all is ready again. */
 async function startsTwoAgain(): Promise<void> {
   process.kill(suite.processOf('two').pid, 'SIGKILL')
   await eventually(async () => {

@@ -105,6 +105,7 @@ const RIGHTS = [
   { right: 'DELETE', table: 'inventory', needs: 'DELETE FROM inventory WHERE FALSE' },
   { right: 'SELECT', table: 'inventory', needs: 'SELECT sku FROM inventory LIMIT 0' },
   { right: 'SELECT', table: 'inbox', needs: 'SELECT queue FROM inbox LIMIT 0' },
+  { right: 'INSERT', table: 'movement', needs: 'INSERT INTO movement SELECT * FROM movement WHERE FALSE' },
   { right: 'INSERT', table: 'inbox', needs: 'INSERT INTO inbox SELECT * FROM inbox WHERE FALSE' },
 ] as const
 

@@ -1,4 +1,4 @@
-// What happens to RabbitMQ: killed, restarted, connections closed by force, alarms, a queue deleted.
+// Faults of RabbitMQ: killed, restarted, connections closed by force, alarms, a queue deleted.
 import { eventually } from 'testkit'
 import { replicasOf } from '../world.ts'
 import type { Fault, Scene } from './fault.ts'
@@ -65,7 +65,7 @@ const connectionsClosed: Fault = {
 const accepted = ({ world }: Pick<Scene, 'world'>): number =>
   [...world.amqp.values()].reduce((sum, proxy) => sum + proxy.accepted, 0)
 
-/** An alarm takes effect when the producer says that it is blocked. */
+/** An alarm takes effect when the producer reports that it is blocked. */
 function alarm(kind: string, on: readonly string[], off: readonly string[]): Fault {
   return {
     kind,
@@ -120,7 +120,7 @@ const queueDeleted: Fault = {
   },
 }
 
-/** Messages of each queue of the run, ready and unacked. */
+/** Messages of each queue of the run, ready and unacknowledged. */
 export async function messagesIn({ world }: Pick<Scene, 'world'>): Promise<Map<string, number>> {
   const { servers, space } = world.stack
   const text = await servers.rabbitmq.ctl('list_queues', '--vhost', space.rabbitmq.vhost, 'name', 'messages')

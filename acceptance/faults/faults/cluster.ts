@@ -1,12 +1,12 @@
-// Faults of a database cluster: one node of three killed.
+// Faults of a database cluster: one node of three is killed.
 import { allReady } from '../world.ts'
 import { becomesTrue } from './broker.ts'
 import type { Fault } from './fault.ts'
 
-/** The others give up on a node after five seconds. A statement that waits for it can take as long. */
+/** The other nodes give up on a node after five seconds. A statement that waits for it can take as long. */
 const READY_WITHIN_MS = 20_000
 
-/** The first node is never killed, because the ledger reads there. */
+/** The first node is never killed, because the ledger reads from it. */
 const nodeKilled: Fault = {
   kind: 'one node of three killed',
   // No other fault at the same time: all services have to be ready during this one.

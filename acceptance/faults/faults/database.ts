@@ -51,7 +51,7 @@ const connectionsKilled: Fault = {
     const { user } = world.account
     const ids = await mysql.sql(`SELECT id FROM information_schema.processlist WHERE user = '${user}'`)
     const killed = ids.split('\n').filter((id) => id !== '')
-    // One that has ended by itself meanwhile is no reason to leave the others.
+    // A connection that has ended meanwhile must not protect the others.
     for (const id of killed) await mysql.sql(`KILL ${id}`).catch(() => {})
     return { note: `${killed.length}`, lastsMs: 0, heal: async () => killed.length > 0 }
   },
@@ -90,8 +90,8 @@ const READ_ONLY_ERROR = {
 }
 
 /**
- * The host name moved to a new server: open connections still lead to the old one, which is read-only now, and new connections lead
- * to a server that takes writes. One server plays both, as if replication had no delay.
+ * The host name moved to a new server: open connections still lead to the old one, which is now read-only, and new
+ * connections lead to a server that accepts writes. One server plays both, as if replication had no delay.
  */
 const failedOver: Fault = {
   kind: 'database failed over, the old server read-only',
@@ -112,10 +112,10 @@ const failedOver: Fault = {
     return { note: `${count()} writes refused`, lastsMs: 0, heal: async () => count() > 0 }
   },
 }
-/** Rows that a rival writes first, so that InnoDB takes the consumer for the cheaper victim. */
+/** Rows that a rival writes first, so that InnoDB chooses the consumer as the cheaper victim. */
 const RIVAL_ROWS = 3_000
 
-/** A rival locks the inventory, lets a consumer write its inbox and wait, then wants the inbox: one of the two must give way. */
+/** A rival locks the inventory, lets a consumer write its inbox and wait, then locks the inbox: one of the two must lose. */
 const deadlock: Fault = {
   kind: 'database deadlock',
   group: 'database',
@@ -132,7 +132,7 @@ const deadlock: Fault = {
       await connection.query<RowDataPacket[]>('SELECT COUNT(*) FROM inbox FOR UPDATE')
       await connection.query('ROLLBACK')
     } catch {
-      // The rival was the victim after all: a deadlock all the same.
+      // The rival lost, which is still a deadlock.
     } finally {
       connection.destroy()
     }
@@ -160,5 +160,5 @@ export const databaseFaults: readonly Fault[] = [
   deadlock,
 ]
 
-/** Too long for the ordinary mix; a run of ten minutes has it once. */
+/** Too long for the ordinary mix. A run of ten minutes has it once. */
 export const databaseAwayForAMinute = stoppedFor('database stopped for a minute', 1, 60_000, 60_000)

@@ -1,4 +1,4 @@
-// All faults there are, and those that a mix names.
+// All faults, and the selection of a mix.
 import { accountFaults } from './account.ts'
 import { brokerFaults } from './broker.ts'
 import { clusterFaults } from './cluster.ts'
@@ -31,7 +31,7 @@ export const faultsOfCluster: readonly Fault[] = [
   ...faults.filter(({ group }) => ['services', 'broker', 'amqp leg'].includes(group)),
 ]
 
-/** The faults of `all` whose kind contains one of `words`, ignoring case; all of them if there are no words. */
+/** The faults of `all` whose kind contains one of `words`, ignoring case. All of them if there are no words. */
 export function mixOf(words: readonly string[], all: readonly Fault[] = faults): readonly Fault[] {
   if (words.length === 0) return all
   return all.filter(({ kind }) => words.some((word) => kind.toLowerCase().includes(word.toLowerCase())))

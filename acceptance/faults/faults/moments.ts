@@ -1,4 +1,4 @@
-// The worst moments: between commit and ack, between the broker's acceptance and its confirm, and when an ack comes too late.
+// Faults at the worst moments: between commit and ack, between the broker's acceptance and its confirm, and with a late ack.
 import { setTimeout as pause } from 'node:timers/promises'
 import type { TcpProxy } from 'testkit'
 import type { ReplicaName } from '../../test/stack.ts'
@@ -75,7 +75,7 @@ const confirmLost: Fault = {
   },
 }
 
-/** What the producer writes disappears with its connection: nothing of it may have been answered with 200. */
+/** Everything that the producer writes disappears with its connection, so none of it may have been answered with 200. */
 const publishesSwallowed: Fault = {
   kind: 'publishes swallowed before the broker',
   group: 'moment',
@@ -92,8 +92,9 @@ const publishesSwallowed: Fault = {
 }
 
 /**
- * The connection is lost while a batch is with the database, the messages come again on a new channel, the batch ends, and the
- * process is killed before the next one does: an ack of the old batch on the new channel would be for messages nobody applied.
+ * The connection is lost while the database works on a batch, the messages are redelivered on a new channel, the batch
+ * ends, and the process is killed before the next batch does. An ack of the old batch on the new channel would
+ * acknowledge messages that nobody applied.
  */
 const ackOfLostChannel: Fault = {
   kind: 'ack of a channel that is gone',
@@ -107,7 +108,7 @@ const ackOfLostChannel: Fault = {
     const others = replicasOf(name).filter((other) => other !== name)
     for (const other of others) scene.world.stack.service(other).kill('SIGTERM')
     for (const other of others) await scene.world.stack.service(other).exited
-    // A young channel, whose delivery tags are small, so that they mean something on the next one too.
+    // A new channel, whose delivery tags are small, so that they are also valid on the next one.
     amqp.cut()
     await becomesTrue(async () => (await victim.notReady()) === undefined, COMES_WITHIN_MS)
     await pause(150)
@@ -140,7 +141,7 @@ const ackOfLostChannel: Fault = {
   },
 }
 
-/** Messages that wait behind the batch in hand. */
+/** Messages that wait behind the current batch. */
 async function backlog({ sender, random }: Scene): Promise<void> {
   const { history } = sender
   const sent = Array.from({ length: BACKLOG_MESSAGES }, async () => {

@@ -1,4 +1,4 @@
-// What happens on the way: latency, little bandwidth, a black hole, resets, half-closed connections, cuts in the middle of a frame.
+// Faults of the network: latency, little bandwidth, a black hole, resets, half-closed connections, cuts in the middle of a frame.
 import type { TcpProxy, Weather } from 'testkit'
 import { becomesTrue } from './broker.ts'
 import type { Fault, Group, Scene } from './fault.ts'
@@ -12,7 +12,7 @@ interface Leg {
 const amqpLeg: Leg = { name: 'AMQP', group: 'amqp leg', proxies: ({ world }) => [...world.amqp.values()] }
 const mysqlLeg: Leg = { name: 'MySQL', group: 'mysql leg', proxies: ({ world }) => [...world.mysql.values()] }
 
-/** The way of one service, or, every third time, of all. */
+/** The proxy of one service, or, every third time, of all. */
 function some(scene: Scene, leg: Leg): readonly TcpProxy[] {
   const all = leg.proxies(scene)
   return scene.random.fraction() < 1 / 3 ? all : [scene.random.pick(all)]
@@ -58,7 +58,7 @@ const bandwidth = (leg: Leg): Fault =>
     bytesPerS: random.whole(5_000, 100_000),
   }))
 
-/** Done at once, to connections there are: took effect when there was one. */
+/** Done at once, to open connections. Took effect when there was one. */
 function blow(leg: Leg, kind: string, strikeOn: (proxy: TcpProxy) => number): Fault {
   return {
     kind: `${leg.name} ${kind}`,
@@ -71,7 +71,7 @@ function blow(leg: Leg, kind: string, strikeOn: (proxy: TcpProxy) => number): Fa
         note: `${count} connection(s)`,
         lastsMs: scene.random.whole(0, 300),
         heal: async () => {
-          // What is half closed would stay so for as long as both sides are content with it.
+          // A half-closed connection would stay so for as long as both sides accept it.
           if (kind === 'half-close') for (const proxy of hit) proxy.cut()
           return count > 0
         },
@@ -100,7 +100,7 @@ const cutMidway = (leg: Leg): Fault => ({
   },
 })
 
-/** Bytes from the server after which a new connection is reset: from nothing at all to somewhere in the set-up of a channel. */
+/** The number of bytes from the server after which a new connection is reset: from none to the middle of a channel's set-up. */
 const SET_UP_BYTES = [0, 1, 8, 60, 300, 560, 620, 700]
 
 const cutInSetUp = (leg: Leg): Fault => ({
@@ -122,7 +122,7 @@ const cutInSetUp = (leg: Leg): Fault => ({
       heal: async () => {
         for (const proxy of hit) {
           proxy.cutAfterBytes(undefined)
-          // One that was let in with a limit would be cut by it at any time later.
+          // A connection that was accepted with a limit could be cut by it at any later time.
           proxy.cut()
         }
         return tried
@@ -131,7 +131,7 @@ const cutInSetUp = (leg: Leg): Fault => ({
   },
 })
 
-/** As a broker does that is being drained: with a close of its own, at once or some answers later. */
+/** Like a broker that is being drained: with its own close, at once or some responses later. */
 const closedAsOpened: Fault = {
   kind: 'AMQP connections closed as they open',
   group: 'amqp leg',

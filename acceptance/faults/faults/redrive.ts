@@ -1,4 +1,5 @@
-// Dead letters are redriven while the broker blocks every publisher: no more of them than before, and nothing is applied twice.
+// Dead letters are redriven while the broker blocks every publisher. Afterwards there must be no more of them than
+// before, and nothing applied twice.
 import { spawn } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
 import { ROOT } from '../../test/stack.ts'
@@ -18,7 +19,7 @@ const TRIES_MOST = 5
 const ALARM = ['set_vm_memory_high_watermark', '0.00001']
 const NO_ALARM = ['set_vm_memory_high_watermark', '0.4']
 
-/** Runs `dead-letters redrive create_item --all`; resolves with its exit code, 137 if it had to be killed. */
+/** Runs `dead-letters redrive create_item --all`. Resolves with its exit code, or 137 if it had to be killed. */
 function redrive({ world }: Scene): Promise<number> {
   const child = spawn(process.execPath, ['producer/src/dead-letters.ts', 'redrive', QUEUE, '--all', '--no-wait'], {
     cwd: ROOT,
@@ -34,7 +35,7 @@ function redrive({ world }: Scene): Promise<number> {
   })
 }
 
-/** The number of dead letters, once the queue itself is empty; undefined if that takes too long. */
+/** The number of dead letters, once the queue itself is empty. Undefined if that takes too long. */
 async function lettersWhenDrained(scene: Scene): Promise<number | undefined> {
   let letters: number | undefined
   const isDrained = await becomesTrue(async () => {
@@ -45,7 +46,7 @@ async function lettersWhenDrained(scene: Scene): Promise<number | undefined> {
   return isDrained ? letters : undefined
 }
 
-/** Creates that are refused. Every other sku is free again afterwards, so that one of them can be applied. */
+/** Creates that are refused. Afterwards every other sku is free again, so that its create can be applied. */
 async function refusals({ sender }: Scene): Promise<void> {
   const { history } = sender
   const one = async (_: unknown, index: number) => {
@@ -91,12 +92,12 @@ const underAlarm: Fault = {
     const after = await lettersWhenDrained(scene)
     if (before === undefined || after === undefined) history.lie(`${QUEUE} was not drained before a redrive`)
     else if (after > before) history.lie(`a redrive under a memory alarm left ${after} dead letters of ${before}`)
-    // Whoever is told that it was not all is also told to say it again.
+    // When not all were redriven, the output also says to run the command again.
     let again = code
     for (let tries = 0; again !== 0 && tries < TRIES_MOST; tries += 1) again = await redrive(scene)
     if (again !== 0) history.lie(`a redrive ended with ${again}, ${TRIES_MOST} times after the alarm was over`)
     await lettersWhenDrained(scene)
-    // What was set aside before may have a dead letter of each time it was judged.
+    // A message may have one dead letter for each time it was refused.
     history.disturbances.push({ fromMs: 0, untilMs: history.nowMs() })
     clients.resume()
     return {

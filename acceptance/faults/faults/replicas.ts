@@ -1,4 +1,4 @@
-// One replica is in trouble, and the others must do its work: frozen inside its transaction, or cut off from the database.
+// One replica fails, and the others must do its work: it is frozen inside its transaction, or cut off from the database.
 
 import type { RowDataPacket } from 'mysql2/promise'
 import type { TcpProxy } from 'testkit'
@@ -11,7 +11,7 @@ import { within } from './moments.ts'
 
 const MESSAGES = 100
 const COMES_WITHIN_MS = 4_000
-/** The broker gives up on a connection after seconds, the database after ten, and a batch that waited for it is tried again. */
+/** The broker gives up on a connection after seconds, the database after ten, and a batch that waited for it is retried. */
 const DONE_WITHIN_MS = 60_000
 
 type Writer = (typeof WRITERS)[number]
@@ -35,7 +35,7 @@ async function workFor({ world, sender }: Scene, name: Writer): Promise<Work> {
     const messageId = history.unique('message')
     const id = isCreate ? history.unique(ITEM) : messageId
     const one = history.begin({ id, kind: isCreate ? 'create' : 'delete', queue, sku, messageId })
-    // Once: a statement that fails on a duplicate would leave a frozen consumer without locks.
+    // Only one attempt: a statement that fails on a duplicate would leave a frozen consumer without locks.
     await publish(sender, one, JSON.stringify(isCreate ? itemOf(id, sku) : { sku }))
     if (one.answer === 'accepted') history.expected.set(sku, isCreate ? id : undefined)
     return one
@@ -53,7 +53,7 @@ async function workFor({ world, sender }: Scene, name: Writer): Promise<Work> {
   return { done, all: ids.length, tookMs: performance.now() - since }
 }
 
-/** Notes how long the others took; that they did not do it all is an untrue promise. */
+/** Records how long the others took. If they did not do all of it, a promise is broken. */
 function judged({ sender }: Scene, what: string, { done, all, tookMs }: Work): string {
   if (done < all) sender.history.lie(`${what}, and ${done} of ${all} messages were applied within ${DONE_WITHIN_MS} ms`)
   return `the others did ${done} of ${all} in ${tookMs.toFixed(0)} ms`
@@ -65,7 +65,10 @@ function wayOf({ world }: Scene, name: Writer): TcpProxy {
   return way
 }
 
-/** Its locks stay until the database gives up on its connection. Every other time it goes on sooner, with messages that others have by now. */
+/**
+ * Its locks stay until the database gives up on its connection. Every other time it continues sooner, with messages
+ * that others have by now.
+ */
 const frozenInTransaction: Fault = {
   kind: 'consumer frozen inside its transaction',
   group: 'moment',
@@ -75,7 +78,7 @@ const frozenInTransaction: Fault = {
     const name = random.pick(WRITERS)
     const goesOn = random.fraction() < 0.5
     const victim = world.stack.service(name)
-    // Nobody else sends, so that it is frozen with messages that are waited for.
+    // Nobody else sends, so it is frozen while it holds messages that the test waits for.
     await clients.hold()
     await becomesTrue(async () => (await messagesIn(scene)).get(queueOf(name)) === 0, DONE_WITHIN_MS)
     const held = wayOf(scene, name).holdAnswerTo('INSERT INTO inbox')

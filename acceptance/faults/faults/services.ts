@@ -1,4 +1,4 @@
-// What happens to processes: killed, told to stop, frozen, killed while they stop.
+// Faults of processes: killed, stopped, frozen, killed while they stop.
 import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ServiceProcess } from '../../test/stack.ts'
@@ -110,7 +110,7 @@ const cutWhileStopping: Fault = {
 
 export const serviceFaults: readonly Fault[] = [killed, terminated, frozen, killedWhileStopping, cutWhileStopping]
 
-/** The letter that Linux gives to the state of a process: T is stopped. */
+/** Linux's letter for the state of a process. T means stopped. */
 function stateOf(pid: number): string {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   return stat.charAt(stat.lastIndexOf(')') + 2)

@@ -80,11 +80,11 @@ function endRefused(statement: 'ROLLBACK' | 'COMMIT', mostTimes: number): Fault 
 const HOT_SKUS = 300
 const HOT_MESSAGES = 2_000
 const HOT_SENDERS = 100
-const HOT_QUEUES = ['create_item', 'stock_management']
+const HOT_QUEUES = ['create_item', 'stock_management', 'stock_adjustment']
 const EMPTIED_WITHIN_MS = 60_000
 const LOOKED_EVERY_MS = 100
 
-/** All replicas create and delete the same few skus. Counts if a batch waits for a row lock of another one. */
+/** All replicas create, change and delete the same few skus. Counts if a batch waits for a row lock of another one. */
 const fewSkus: Fault = {
   kind: 'three replicas on few skus',
   group: 'database',
@@ -129,10 +129,16 @@ async function lockWaits({ world }: Scene): Promise<number> {
 async function sendHot({ sender, random }: Scene, sku: string): Promise<void> {
   const { history } = sender
   const messageId = history.unique('message')
-  if (random.fraction() < 0.5) {
+  const kind = random.pick(['create', 'delete', 'adjust'] as const)
+  if (kind === 'create') {
     const id = history.unique(ITEM)
     const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId })
     await publishOnceOrTwice(sender, random, sent, JSON.stringify(itemOf(id, sku)))
+  } else if (kind === 'adjust') {
+    const id = history.unique('adjust')
+    const change = random.pick([-2, -1, 1])
+    const sent = history.begin({ id, kind, queue: 'stock_adjustment', sku, change, messageId })
+    await publishOnceOrTwice(sender, random, sent, JSON.stringify({ sku, change, reason: id }))
   } else {
     const sent = history.begin({ id: messageId, kind: 'delete', queue: 'stock_management', sku, messageId })
     await publishOnceOrTwice(sender, random, sent, JSON.stringify({ sku }))

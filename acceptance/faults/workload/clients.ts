@@ -1,4 +1,4 @@
-// Several clients at once, each playing one story after the other until told to stop, or to hold still for a moment.
+// Several clients at once. Each plays one scenario after the other until it is stopped or paused.
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Random } from '../random.ts'
 import type { Sender } from './requests.ts'
@@ -8,14 +8,14 @@ const BETWEEN_MS = 8
 const HELD_MS = 10
 
 export interface Clients {
-  /** Resolves when no client has anything under way; they go on with `resume`. */
+  /** Resolves when no client has an open request. They continue with `resume`. */
   hold(): Promise<void>
   resume(): void
-  /** Resolves when all are through with what they were at. Rejects when one failed in a way nobody foresaw. */
+  /** Resolves when all have finished their scenarios. Rejects when one failed unexpectedly. */
   stop(): Promise<void>
 }
 
-/** Sets `count` clients to work. */
+/** Starts `count` clients. */
 export function startClients(sender: Sender, random: Random, count: number): Clients {
   let on = true
   let held = false

@@ -1,5 +1,6 @@
-// What one client can send, by HTTP or straight onto a queue, with every attempt and every answer in the history.
+// What one client can send, over HTTP or directly to a queue. Every attempt and every response is recorded in the history.
 import type { ConfirmChannel, Options } from 'amqplib'
+import { z } from 'zod'
 import type { Attempt, History } from '../history.ts'
 import type { Random } from '../random.ts'
 
@@ -9,18 +10,18 @@ const TWICE_FRACTION = 0.1
 
 export interface Sender {
   readonly http: string
-  /** What every request has. */
+  /** The common part of every request. */
   readonly headers?: Readonly<Record<string, string>>
-  /** The test's own channel; throws while it is not open. */
+  /** The test's own channel. Throws while it is not open. */
   channel(): ConfirmChannel
   readonly history: History
-  /** Is told of every answer over HTTP, and of none. */
+  /** Receives every HTTP response, and undefined when none came. */
   heard?(heard: Heard): void
 }
 
 export interface Heard {
   readonly path: string
-  /** Undefined: no answer came, or half of one. */
+  /** Undefined when no response came, or only half of one. */
   readonly status: number | undefined
   /** The type of the problem document, if it is one. */
   readonly problem: string
@@ -43,28 +44,45 @@ interface Answered {
   readonly text: string
 }
 
-/** 408: on a busy machine a client may take too long to send. */
+/** 408: on a busy machine a client may send too slowly. */
 const KNOWN = new Set([200, 201, 202, 404, 408, 409, 422, 503, 504])
 
-/** Every item name starts with this: a connection with the wrong character set would corrupt it. */
+/** Every item name starts with this. A connection with the wrong character set would corrupt it. */
 export const ITEM = 'größe😀'
 
-/** An item that tells its attempt by its name. */
-export const itemOf = (name: string, sku: string): Item => ({ sku, name, label: 'ledger', price: 12.25, quantity: 7 })
+/** The initial quantity of every item. */
+export const QUANTITY = 7
 
-/** POST /create_item; with `waitS` the effect is asked for as well. */
+/** An item whose name identifies its attempt. */
+export const itemOf = (name: string, sku: string): Item => ({
+  sku,
+  name,
+  label: 'ledger',
+  price: 12.25,
+  quantity: QUANTITY,
+})
+
+/** POST /create_item. With `waitS` the outcome is requested as well. */
 export async function create(sender: Sender, sku: string, waitS?: number): Promise<Attempt> {
-  const { history } = sender
-  const attempt = history.begin({ id: history.unique(ITEM), kind: 'create', queue: 'create_item', sku })
-  attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
-  const answer = await post(sender, '/create_item', itemOf(attempt.id, sku), waitS)
-  settle(history, attempt, answer)
-  if (answer?.status === 201) attempt.told = 'created'
-  if (answer?.status === 409 || answer?.status === 422) attempt.told = 'refused'
+  const attempt = begunItem(sender, sku)
+  await sendItem(sender, attempt, sku, waitS)
   return attempt
 }
 
-/** POST /stock_management; with `waitS` the effect is asked for as well. */
+/** An item that has not been sent yet. */
+export const begunItem = ({ history }: Sender, sku: string): Attempt =>
+  history.begin({ id: history.unique(ITEM), kind: 'create', queue: 'create_item', sku })
+
+/** Sends it; with `key`, an Idempotency-Key, any number of times. */
+export async function sendItem(sender: Sender, attempt: Attempt, sku: string, waitS?: number, key?: string) {
+  attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
+  const answer = await post(sender, '/create_item', itemOf(attempt.id, sku), waitS, key)
+  settle(sender.history, attempt, answer)
+  if (answer?.status === 201) attempt.told = 'created'
+  if (answer?.status === 422 || answer?.problem === 'duplicate-sku') attempt.told = 'refused'
+}
+
+/** POST /stock_management. With `waitS` the outcome is requested as well. */
 export async function remove(sender: Sender, sku: string, waitS?: number): Promise<Attempt> {
   const { history } = sender
   const attempt = history.begin({ id: history.unique('delete'), kind: 'delete', queue: 'stock_management', sku })
@@ -75,6 +93,24 @@ export async function remove(sender: Sender, sku: string, waitS?: number): Promi
   if (answer?.status === 200 && waitS !== undefined) attempt.told = 'deleted'
   return attempt
 }
+
+/** POST /stock_adjustment. With `waitS` the outcome is requested as well. The reason of the movement identifies its attempt. */
+export async function adjust(sender: Sender, sku: string, change: number, waitS?: number): Promise<Attempt> {
+  const { history } = sender
+  const id = history.unique('adjust')
+  const attempt = history.begin({ id, kind: 'adjust', queue: 'stock_adjustment', sku, change })
+  attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
+  const answer = await post(sender, '/stock_adjustment', { sku, change, reason: id }, waitS)
+  settle(history, attempt, answer)
+  if (answer?.status === 201) {
+    attempt.told = 'adjusted'
+    attempt.quantity = adjusted.parse(JSON.parse(answer.text)).quantity
+  }
+  if ([404, 409, 422].includes(answer?.status ?? 0)) attempt.told = 'refused'
+  return attempt
+}
+
+const adjusted = z.object({ quantity: z.int() })
 
 /** GET /healthcheck. */
 export async function checkHealth(sender: Sender): Promise<Attempt> {
@@ -89,7 +125,7 @@ export async function checkHealth(sender: Sender): Promise<Attempt> {
   return attempt
 }
 
-/** The names of the items by sku on a page of the listing, or undefined when it was not to be had. */
+/** The item names by sku on a page of the listing, or undefined when it was unavailable. */
 export async function list(sender: Sender, query: string): Promise<Map<string, string> | undefined> {
   const answer = await ask(sender, `/order_processing?${query}`)
   if (answer?.status !== 200) return undefined
@@ -98,7 +134,7 @@ export async function list(sender: Sender, query: string): Promise<Map<string, s
   return new Map(rows.map((row: Item) => [row.sku, row.name]))
 }
 
-/** Puts a message on a queue and waits for the broker's confirm, as any other publisher on the broker would. */
+/** Publishes a message to a queue and waits for the broker's confirm, as any other publisher would. */
 export async function publish(
   sender: Sender,
   attempt: Attempt,
@@ -109,16 +145,16 @@ export async function publish(
   const answer = await confirmed(sender, attempt.queue, Buffer.from(body), {
     persistent: true,
     ...(attempt.messageId === undefined ? {} : { messageId: attempt.messageId }),
-    // Tells a message that comes back, also one without an id.
+    // Identifies a returned message, even one without an id.
     correlationId: sender.history.unique('publish'),
     ...options,
   })
   attempt.said = `published: ${answer}`
-  // Sent a second time it may be stored although this time is not.
+  // If it is sent a second time, it may be stored although this attempt was not.
   if (answer === 'accepted' || attempt.answer !== 'accepted') attempt.answer = answer
 }
 
-/** The same, and one time in ten twice at once under the same id. */
+/** The same, but one time in ten twice at once with the same id. */
 export async function publishOnceOrTwice(
   sender: Sender,
   random: Random,
@@ -155,7 +191,7 @@ async function confirmed(
 
 const returns = new WeakMap<ConfirmChannel, Set<string>>()
 
-/** Correlation ids of the messages that came back on this channel, because their queue was gone. */
+/** Correlation ids of the messages that were returned on this channel, because their queue was deleted. */
 function returnedOn(channel: ConfirmChannel): Set<string> {
   const known = returns.get(channel)
   if (known) return known
@@ -167,23 +203,32 @@ function returnedOn(channel: ConfirmChannel): Set<string> {
   return ids
 }
 
-/** By the problem types of docs/api.md: only `not-accepted` says that a message is certainly not stored. */
+/** By the problem types of docs/api.md, only `not-accepted` says that a message is certainly not stored. */
 function settle(history: History, attempt: Attempt, answer: Answered | undefined): void {
   if (answer === undefined) return
   const { status, messageId, problem } = answer
   attempt.said = `${status} ${problem}`.trim()
-  attempt.messageId = messageId
+  attempt.messageId ??= messageId
   if (messageId !== undefined) attempt.answer = 'accepted'
-  else if (problem === 'not-accepted') attempt.answer = 'not accepted'
+  // It may be stored by an earlier attempt although this one was not accepted.
+  else if (problem === 'not-accepted' && attempt.asked + attempt.unasked === 1) attempt.answer = 'not accepted'
+  else if (attempt.answer === 'not accepted') attempt.answer = 'unknown'
   if (!KNOWN.has(status)) history.lie(`${attempt.kind} answered ${status}: ${answer.text.slice(0, 200)}`, attempt.sku)
   if ([200, 201, 202].includes(status) && messageId === undefined)
     history.lie(`${attempt.kind} answered ${status} without naming its message`, attempt.sku)
 }
 
-async function post(sender: Sender, path: string, json: unknown, waitS?: number): Promise<Answered | undefined> {
+async function post(
+  sender: Sender,
+  path: string,
+  json: unknown,
+  waitS?: number,
+  key?: string,
+): Promise<Answered | undefined> {
   const headers = {
     'Content-Type': 'application/json',
     ...(waitS === undefined ? {} : { Prefer: `wait=${waitS}` }),
+    ...(key === undefined ? {} : { 'Idempotency-Key': `"${key}"` }),
   }
   return await ask(sender, path, { method: 'POST', headers, body: JSON.stringify(json) })
 }
@@ -192,7 +237,7 @@ interface Asked extends RequestInit {
   headers?: Record<string, string>
 }
 
-/** Undefined when no answer came, or half of one. */
+/** Undefined when no response came, or only half of one. */
 async function ask(sender: Sender, path: string, { headers, ...init }: Asked = {}): Promise<Answered | undefined> {
   const { http, history } = sender
   const sentAtMs = history.nowMs()

@@ -1,6 +1,19 @@
-// Small stories that clients play, each on a sku of its own: what was answered decides what must be stored in the end.
+// Small scenarios that clients play, each on its own sku. The responses determine what must be stored in the end.
 import type { Random } from '../random.ts'
-import { checkHealth, create, ITEM, itemOf, list, publish, remove, type Sender } from './requests.ts'
+import {
+  adjust,
+  begunItem,
+  checkHealth,
+  create,
+  ITEM,
+  itemOf,
+  list,
+  publish,
+  QUANTITY,
+  remove,
+  type Sender,
+  sendItem,
+} from './requests.ts'
 
 const WAIT_S = 5
 const TRIES_MOST = 8
@@ -66,7 +79,7 @@ export const twoForOneSku: Scenario = {
   },
 }
 
-/** A create that is published, and so can be sent more than once. */
+/** A create that is published, and can therefore be sent more than once. */
 function begunCreate({ history }: Sender, sku: string) {
   const id = history.unique(ITEM)
   const sent = history.begin({ id, kind: 'create', queue: 'create_item', sku, messageId: history.unique('message') })
@@ -79,6 +92,70 @@ function begunDelete({ history }: Sender, sku: string) {
   return { sent, body: JSON.stringify({ sku }) }
 }
 
+function begunAdjust({ history }: Sender, sku: string, change: number) {
+  const id = history.unique('adjust')
+  const messageId = history.unique('message')
+  const sent = history.begin({ id, kind: 'adjust', queue: 'stock_adjustment', sku, change, messageId })
+  return { sent, body: JSON.stringify({ sku, change, reason: id }) }
+}
+
+const stockChanges: Scenario = {
+  name: 'stock is sold, as far as there is any, and delivered',
+  weight: 12,
+  play: async (sender) => {
+    const { history } = sender
+    const sku = newSku(sender)
+    const made = await create(sender, sku, WAIT_S)
+    if (made.told !== 'created') return
+    history.expected.set(sku, made.id)
+    if ((await adjust(sender, sku, -QUANTITY - 1, WAIT_S)).told === 'adjusted')
+      history.lie('more was sold than there was', sku)
+    const delivered = await adjust(sender, sku, 2, WAIT_S)
+    if (delivered.told === 'refused') history.lie('a delivery was refused', sku)
+    await adjust(sender, sku, -3)
+  },
+}
+
+const soldOut: Scenario = {
+  name: 'many buy one item, more than there are, over HTTP and directly, some of them twice under one id',
+  weight: 8,
+  play: async (sender) => {
+    const sku = newSku(sender)
+    const made = await create(sender, sku, WAIT_S)
+    if (made.told !== 'created') return
+    const twice = begunAdjust(sender, sku, -2)
+    const direct = begunAdjust(sender, sku, -1)
+    const [first, second] = await Promise.all([
+      adjust(sender, sku, -3, WAIT_S),
+      adjust(sender, sku, -3, WAIT_S),
+      adjust(sender, sku, -1),
+      publish(sender, twice.sent, twice.body),
+      publish(sender, twice.sent, twice.body),
+      publish(sender, direct.sent, direct.body),
+    ])
+    await publish(sender, twice.sent, twice.body)
+    if (first.quantity !== undefined && first.quantity === second.quantity)
+      sender.history.lie(`two sales of 3 both left ${first.quantity}`, sku)
+  },
+}
+
+const adjustComesAgain: Scenario = {
+  name: 'a change of stock is delivered again after the item was made anew',
+  weight: 5,
+  play: async (sender) => {
+    const sku = newSku(sender)
+    const first = await create(sender, sku, WAIT_S)
+    if (first.told !== 'created') return
+    const { sent, body } = begunAdjust(sender, sku, -1)
+    await Promise.all([publish(sender, sent, body), publish(sender, sent, body)])
+    const sold = await adjust(sender, sku, -1, WAIT_S)
+    const gone = await remove(sender, sku, WAIT_S)
+    if (sold.told !== 'adjusted' || gone.told !== 'deleted') return
+    const second = await create(sender, sku, WAIT_S)
+    if (second.told === 'created') await publish(sender, sent, body)
+  },
+}
+
 const createComesAgain: Scenario = {
   name: 'a create is delivered again after the delete',
   weight: 5,
@@ -88,7 +165,7 @@ const createComesAgain: Scenario = {
     const { sent, body } = begunCreate(sender, sku)
     await publish(sender, sent, body)
     if (sent.answer !== 'accepted') return
-    // The delete finds the item as soon as it is there.
+    // The delete finds the item as soon as it is stored.
     for (let tries = 0; tries < TRIES_MOST; tries += 1) {
       const gone = await remove(sender, sku, WAIT_S)
       if (gone.told === 'deleted') {
@@ -96,7 +173,7 @@ const createComesAgain: Scenario = {
         history.expected.set(sku, undefined)
         return
       }
-      // Whether this delete comes before or after the item is open from here on.
+      // From here on it is unknown whether this delete comes before or after the item.
       if (gone.told !== 'unknown-sku') return
       await pauseMs(200)
     }
@@ -128,7 +205,7 @@ const deleteComesAgain: Scenario = {
   },
 }
 
-/** Whoever was told that an item is not stored relies on it, also when its sku is free again. */
+/** A client that was told that an item is not stored relies on it, even when its sku is free again. */
 const refusedStaysRefused: Scenario = {
   name: 'a refused create is delivered again after its sku was deleted',
   weight: 6,
@@ -146,7 +223,7 @@ const refusedStaysRefused: Scenario = {
   },
 }
 
-/** Whether it comes before or after the delete is open; but it must not be judged twice. */
+/** It may come before or after the delete, but it must not be decided twice. */
 const refusedOrNot: Scenario = {
   name: 'a create, sent twice, races with the delete of the item that has its sku, and comes once more',
   weight: 6,
@@ -157,6 +234,30 @@ const refusedOrNot: Scenario = {
     const { sent, body } = begunCreate(sender, sku)
     await Promise.all([publish(sender, sent, body), publish(sender, sent, body), remove(sender, sku, WAIT_S)])
     await publish(sender, sent, body)
+  },
+}
+
+/** As docs/api.md recommends to clients. */
+const sentUntilTold: Scenario = {
+  name: 'a create is sent with one key until its outcome is told, and once more after the delete',
+  weight: 10,
+  play: async (sender) => {
+    const { history } = sender
+    const sku = newSku(sender)
+    const key = history.unique('key')
+    const item = begunItem(sender, sku)
+    for (let tries = 0; tries < TRIES_MOST && item.told === undefined; tries += 1) {
+      if (tries > 0) await pauseMs(200)
+      await sendItem(sender, item, sku, WAIT_S, key)
+    }
+    if (item.told === 'refused') history.lie('a new sku with a key was refused', sku)
+    if (item.told === undefined && item.answer === 'accepted') history.expected.set(sku, item.id)
+    if (item.told !== 'created') return
+    const gone = await remove(sender, sku, WAIT_S)
+    if (gone.told !== 'deleted') return
+    await sendItem(sender, item, sku, WAIT_S, key)
+    if (item.told !== 'created') history.lie('a repeat was told otherwise than the first time', sku)
+    history.expected.set(sku, undefined)
   },
 }
 
@@ -198,7 +299,7 @@ const withoutId: Scenario = {
   },
 }
 
-/** Bodies that no consumer can apply; `name` is there where the body can tell its attempt. */
+/** Bodies that no consumer can apply. `name` is set if the body can identify its attempt. */
 const BAD: readonly { queue: string; body: (id: string) => string | Buffer }[] = [
   { queue: 'create_item', body: () => 'not json' },
   { queue: 'create_item', body: () => Buffer.from([0xff, 0xfe, 0x7b]) },
@@ -208,6 +309,8 @@ const BAD: readonly { queue: string; body: (id: string) => string | Buffer }[] =
   { queue: 'stock_management', body: () => '{"sku":7}' },
   { queue: 'stock_management', body: () => '' },
   { queue: 'order_processing', body: () => '{' },
+  { queue: 'stock_adjustment', body: (id) => JSON.stringify({ sku: 'bad', change: 0, reason: id }) },
+  { queue: 'stock_adjustment', body: (id) => JSON.stringify({ sku: 'bad', change: 0.5, reason: id }) },
 ]
 
 const badMessage: Scenario = {
@@ -246,8 +349,12 @@ export const scenarios: readonly Scenario[] = [
   twoForOneSku,
   createComesAgain,
   deleteComesAgain,
+  stockChanges,
+  soldOut,
+  adjustComesAgain,
   refusedStaysRefused,
   refusedOrNot,
+  sentUntilTold,
   sentTwice,
   deleteSentTwice,
   withoutId,

@@ -1,4 +1,4 @@
-// What the broker says of its queues.
+// The state of the broker's queues.
 import { inNamespace } from './kubectl.ts'
 
 export interface Queue {
@@ -12,7 +12,7 @@ export async function queues(): Promise<ReadonlyMap<string, Queue>> {
   return queuesIn(await inNamespace(['exec', 'rabbitmq-0', '--', ...list]))
 }
 
-/** Reads lines of name, messages and consumers, with a tab between them. */
+/** Parses lines of name, messages and consumers, separated by tabs. */
 export function queuesIn(lines: string): ReadonlyMap<string, Queue> {
   const rows = lines.split('\n').map((line) => line.split('\t'))
   const isRow = (row: string[]) => row.length === 3 && row.slice(1).every((number) => /^\d+$/.test(number))
@@ -23,7 +23,7 @@ export function queuesIn(lines: string): ReadonlyMap<string, Queue> {
   )
 }
 
-/** Messages that were set aside, on all queues together. */
+/** Dead letters on all queues together. */
 export function setAside(all: ReadonlyMap<string, Queue>): number {
   return [...all].filter(([name]) => name.endsWith('.dead-letter')).reduce((sum, [, { messages }]) => sum + messages, 0)
 }

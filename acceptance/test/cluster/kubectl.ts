@@ -1,10 +1,11 @@
-// Runs kubectl on the cluster that KUBECONFIG names, and reads what it says of pods, Jobs and nodes.
+// Runs kubectl on the cluster that KUBECONFIG names, and parses its output about pods, Jobs and nodes.
 import { execFile } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
+import { serviceNames } from '@ims/accounts/suite'
 import { z } from 'zod'
 
 export const NAMESPACE = 'ims'
-export const SERVICES = ['consumer-one', 'consumer-two', 'consumer-three', 'consumer-four', 'producer'] as const
+export const SERVICES = serviceNames.map((name) => name.replace('_', '-'))
 export const SERVERS = ['rabbitmq', 'mysql'] as const
 export const JOBS = ['storage', 'accounts', 'migrate'] as const
 
@@ -17,7 +18,7 @@ interface Run {
   readonly timeoutMs?: number
 }
 
-/** Resolves with the standard output; rejects with what kubectl said, after the command, when it fails or takes too long. */
+/** Resolves with the standard output. When kubectl fails or takes too long, rejects with the command and its output. */
 export function kubectl(args: readonly string[], { input = '', timeoutMs = 2 * MINUTE_MS }: Run = {}): Promise<string> {
   return new Promise((resolve, reject) => {
     const limits = { timeout: timeoutMs, maxBuffer: MOST_OUTPUT_BYTES, killSignal: 'SIGKILL' as const }
@@ -26,7 +27,7 @@ export function kubectl(args: readonly string[], { input = '', timeoutMs = 2 * M
       const how = child.killed ? `not finished after ${timeoutMs / 1_000} s` : stderr.trim() || error.message
       reject(new Error(`kubectl ${args.join(' ')}: ${how}`))
     })
-    // A program that ends without reading its input is judged by its exit code.
+    // A program may end without reading its input. The exit code decides.
     child.stdin?.on('error', () => {})
     child.stdin?.end(input)
   })
@@ -51,13 +52,13 @@ const pod = z
   }))
 export type Pod = z.output<typeof pod>
 
-/** The pods of a Deployment or StatefulSet, those that are leaving included. */
+/** The pods of a Deployment or StatefulSet, including those that are terminating. */
 export async function podsOf(name: string): Promise<Pod[]> {
   const selector = `--selector=app.kubernetes.io/name=${name}`
   return listOf(pod).parse(JSON.parse(await inNamespace(['get', 'pods', selector, '--output=json']))).items
 }
 
-/** Resolves when there are as many pods as asked for, all ready, and no other is still leaving. */
+/** Resolves when the requested number of pods exist, all are ready, and none is terminating. */
 export async function settled(name: string, replicas = 1, withinMs = 4 * MINUTE_MS): Promise<Pod[]> {
   return await until(
     async () => {
@@ -77,7 +78,7 @@ const job = z.object({
   status: z.object({ conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]) }),
 })
 
-/** Resolves when these Jobs are complete; rejects at once when one has failed, with the end of its log. */
+/** Resolves when these Jobs are complete. Rejects at once when one has failed, with the end of its log. */
 export async function jobsComplete(names: readonly string[], withinMs: number): Promise<void> {
   let failed: string | undefined
   await until(
@@ -104,7 +105,7 @@ const node = z.object({
 
 export interface Node {
   readonly name: string
-  /** Names of images that it has; it tells of 50 at most. */
+  /** Names of images on the node. The API reports at most 50. */
   readonly images: readonly string[]
 }
 
@@ -116,7 +117,7 @@ export async function nodes(): Promise<Node[]> {
   }))
 }
 
-/** Asks every second until `ask` does not throw; then throws what it threw last. */
+/** Calls `ask` every second until it does not throw. Finally throws its last error. */
 export async function until<T>(ask: () => Promise<T>, { withinMs }: { withinMs: number }): Promise<T> {
   const deadline = performance.now() + withinMs
   for (;;) {

@@ -1,21 +1,21 @@
-// Load from inside the cluster, run as it is by the Node of our image: calls at a steady rate, and a line each second that says how they went.
+// A load generator inside the cluster, run directly by the Node of our image: requests at a steady rate, and a status line each second.
 import { Agent, request } from 'node:http'
 
-/** What is known after some time; each line of the log holds one of these. */
+/** The state so far. Each line of the log holds one. */
 export interface Status {
-  /** Items that were posted: they are numbered 1 to `posted`. */
+  /** The number of items posted. They are numbered 1 to `posted`. */
   readonly posted: number
-  /** Numbers of the items that were not answered with 200: nothing is known of them. */
+  /** Numbers of the items whose response was not 200. Their outcome is unknown. */
   readonly notAccepted: readonly number[]
-  /** Calls that were made: they are numbered 1 to `begun`. */
+  /** The number of calls started. They are numbered 1 to `begun`. */
   readonly begun: number
-  /** All calls up to this number are over; of the later ones, some are on the way. */
+  /** All calls up to this number have ended. Some of the later ones are in flight. */
   readonly overUpTo: number
-  /** Calls that were answered, rightly or not, or given up; those on the way do not count. */
+  /** Calls that got any response or timed out. Calls in flight do not count. */
   readonly calls: number
-  /** Calls that were not answered as they should be. */
+  /** Calls without the expected response. */
   readonly failed: number
-  /** The newest of these, as in `POST /create_item: 503`. */
+  /** The most recent failures, such as `POST /create_item: 503`. */
   readonly why: readonly string[]
   readonly slowestMs: number
   /** True in the last line. */
@@ -25,31 +25,32 @@ export interface Status {
 const ANSWERED_WITHIN_MS = 40_000
 const WHYS_MOST = 5
 const SECOND_MS = 1_000
-/** Of ten calls: seven create an item, the others look after the queues that those do not use. */
+/** Of ten calls, seven create an item. The others exercise the queues that creates do not use. */
 const CALLS = 10
 const HEALTHCHECKS = [2]
 const LISTINGS = [5, 8]
 
 interface Settings {
   readonly url: string
-  /** Label of every item, and the beginning of its sku. */
+  /** The label of every item, and the prefix of its sku. */
   readonly run: string
   readonly callsPerSecond: number
-  /** How often a status is said; each second when left out. */
+  /** How often to report a status. Every second when omitted. */
   readonly sayEveryMs?: number
 }
 
 export const skuOf = (run: string, n: number): string => `${run}-${n}`
 
-/** Makes calls until `stop` aborts, then waits for those on the way. `say` is given a status now and then, and a last one. */
+/** Sends requests until `stop` aborts, then waits for those in flight. `say` receives a status at intervals, and a final one. */
 export async function makeLoad(settings: Settings, say: (status: Status) => void, stop: AbortSignal): Promise<void> {
   const { url, run, callsPerSecond, sayEveryMs = SECOND_MS } = settings
-  // Few idle connections, each used again within a second: HTTP cannot tell a call that was on the way when the other side closed an idle one.
+  // Few connections, each reused within a second. When the other side closes an idle connection, HTTP cannot tell
+  // whether a request was in flight.
   const agent = new Agent({ keepAlive: true, maxSockets: 16, maxFreeSockets: 6 })
   const notAccepted: number[] = []
   const why: string[] = []
   const counts = { posted: 0, begun: 0, calls: 0, failed: 0, slowestMs: 0 }
-  /** The calls on the way by their numbers: a Map keeps the order, so the first is the oldest. */
+  /** The calls in flight by number. A Map keeps insertion order, so the first is the oldest. */
   const onTheWay = new Map<number, Promise<unknown>>()
   const overUpTo = () => (onTheWay.keys().next().value ?? counts.begun + 1) - 1
   const status = (isOver: boolean): Status => ({ ...counts, overUpTo: overUpTo(), notAccepted, why, isOver })
@@ -83,7 +84,7 @@ export async function makeLoad(settings: Settings, say: (status: Status) => void
   let next = 0
   for (let saidAt = began; !stop.aborted; ) {
     await new Promise((resolve) => setTimeout(resolve, SECOND_MS / callsPerSecond))
-    // Not one call for each turn: timers are late on a busy node, and the rate is what matters.
+    // Timers are late on a busy node, so each turn sends as many calls as the rate requires.
     for (; next < ((performance.now() - began) / SECOND_MS) * callsPerSecond; next += 1) {
       const turn = next % CALLS
       const call = HEALTHCHECKS.includes(turn)
@@ -105,7 +106,7 @@ export async function makeLoad(settings: Settings, say: (status: Status) => void
   say(status(true))
 }
 
-/** Without `fetch`, which asks again by itself when a connection that was kept alive is cut: that would be counted as no failure. */
+/** Without `fetch`, which retries by itself when a keep-alive connection is cut, and would hide that failure. */
 function answerOf(agent: Agent, method: string, url: string, body: unknown): Promise<{ code: number; text: string }> {
   return new Promise((resolve, reject) => {
     const headers = body === undefined ? {} : { 'content-type': 'application/json' }

@@ -1,4 +1,4 @@
-// The load of the cluster test against a server on this machine: each call is counted once, as what it was.
+// The load generator of the cluster test against a local server. Each call is counted once, with its actual result.
 import { createServer, type RequestListener } from 'node:http'
 import { describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
@@ -7,7 +7,7 @@ import { makeLoad, type Status, skuOf } from './load-program.ts'
 const GIVE_UP_MS = 40_000
 const PACE = { callsPerSecond: 50, sayEveryMs: 100 }
 
-/** Runs the load on a server until `isEnough`, and resolves with all that it said. */
+/** Runs the load on a server until `isEnough`. Resolves with all status lines. */
 async function loaded(answer: RequestListener, isEnough: (status: Status) => boolean): Promise<Status[]> {
   const server = createServer(answer).listen(0, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))
@@ -15,7 +15,7 @@ async function loaded(answer: RequestListener, isEnough: (status: Status) => boo
   const said: Status[] = []
   const stop = new AbortController()
   const say = (status: Status) => {
-    // As a line of the log shows it: the lists go on growing.
+    // A copy, as a line of the log would show it, because the lists continue to grow.
     said.push(structuredClone(status))
     if (isEnough(status)) stop.abort()
   }
@@ -36,8 +36,8 @@ const right: RequestListener = (request, response) => {
   response.end(isListing(request.url) ? '[]' : '{}')
 }
 
-describe('the load of the cluster test', () => {
-  it('ends with every call over and none failed when all are answered as they should be', async () => {
+describe('the load generator of the cluster test', () => {
+  it('ends with every call complete and none failed when all responses are as expected', async () => {
     const said = await loaded(right, ({ calls }) => calls >= 20)
     const last = said.at(-1)
     expect(last).toMatchObject({ isOver: true, failed: 0, notAccepted: [], why: [] })
@@ -46,7 +46,7 @@ describe('the load of the cluster test', () => {
     expect(last?.posted).toBeGreaterThan(0)
   })
 
-  it('names the items that were not accepted, and says why', async () => {
+  it('names the items that were not accepted, and the reason', async () => {
     let created = 0
     const said = await loaded(
       (request, response) => {
@@ -61,7 +61,7 @@ describe('the load of the cluster test', () => {
     expect(skuOf('run', 3)).toBe('run-3')
   })
 
-  it('takes a listing that is no list for a failure', async () => {
+  it('counts a listing that is not a list as a failure', async () => {
     const said = await loaded(
       (request, response) => {
         request.resume()
@@ -72,7 +72,7 @@ describe('the load of the cluster test', () => {
     expect(said.at(-1)?.why[0]).toContain('GET /order_processing')
   })
 
-  it('goes on calling while one call is not answered, and says up to which call all are over', async () => {
+  it('continues while one call has no response, and reports up to which number all have ended', async () => {
     let answerHeld: (() => void) | undefined
     const overWhileHeld: number[] = []
     const said = await loaded(

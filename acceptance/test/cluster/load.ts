@@ -1,4 +1,4 @@
-// Load on the suite from a pod of its own, outside the suite's namespace, and what became of it, counted for each piece of work.
+// Generates load from its own pod outside the suite's namespace, and counts the results for each phase of the test.
 import { readFileSync } from 'node:fs'
 import { stringify } from 'yaml'
 import { z } from 'zod'
@@ -25,7 +25,7 @@ const status: z.ZodType<Status> = z.object({
   isOver: z.boolean(),
 })
 
-/** The newest status in a log; a line may be cut, or come from somebody else. */
+/** The most recent status in a log. A line may be truncated, or written by another program. */
 export function newestStatus(log: string): Status {
   for (const line of log.trim().split('\n').reverse()) {
     const parsed = status.safeParse(parsedJson(line))
@@ -42,14 +42,14 @@ function parsedJson(line: string): unknown {
   }
 }
 
-/** The skus that were accepted: those that must be there. */
+/** The accepted skus. All of them must exist. */
 export function acceptedSkus(run: string, { posted, notAccepted }: Status): string[] {
   const unknown = new Set(notAccepted)
   const numbers = Array.from({ length: posted }, (_, index) => index + 1)
   return numbers.filter((n) => !unknown.has(n)).map((n) => skuOf(run, n))
 }
 
-/** What happened between two statuses. */
+/** The difference between two statuses. */
 export interface Share {
   readonly calls: number
   readonly failed: number
@@ -60,7 +60,7 @@ export class LoadPod {
   readonly #run: string
   readonly #image: string
 
-  /** `run` is the beginning of every sku, `image` any one with Node 24. */
+  /** `run` is the prefix of every sku, `image` any image with Node 24. */
   constructor(run: string, image: string) {
     this.#run = run
     this.#image = image
@@ -68,7 +68,7 @@ export class LoadPod {
 
   async start(): Promise<void> {
     await removeLoad()
-    // A namespace has its service account a moment after it is made, and no pod before.
+    // The service account of a new namespace appears a moment later. Until then no pod can start.
     const input = this.#manifests()
       .map((manifest) => stringify(manifest))
       .join('---\n')
@@ -81,7 +81,7 @@ export class LoadPod {
     return newestStatus(await kubectl(['logs', '--namespace', LOAD_NAMESPACE, 'pod/load', '--tail=3']))
   }
 
-  /** Runs `work` and resolves with the calls that were over meanwhile, those that it left on the way included, and those that failed. */
+  /** Runs `work`. Resolves with the calls that ended meanwhile, including those still in flight at its end, and the failed ones. */
   async during(work: () => Promise<void>): Promise<Share> {
     const before = await this.status()
     await work()
@@ -90,7 +90,7 @@ export class LoadPod {
     return { calls: after.calls - before.calls, failed, why: failed > 0 ? after.why.slice(-failed) : [] }
   }
 
-  /** Ends the load, waits for the calls on the way, and resolves with all that became of it. */
+  /** Ends the load, waits for the calls in flight, and resolves with all results. */
   async stop(): Promise<Status> {
     const program = 'process.kill(1, "SIGTERM")'
     await kubectl(['exec', '--namespace', LOAD_NAMESPACE, 'pod/load', '--', 'node', '--eval', program])
@@ -104,7 +104,7 @@ export class LoadPod {
     )
   }
 
-  /** Resolves with the number of accepted items when every one of them is listed; names those that are not otherwise. */
+  /** Resolves with the number of accepted items when all of them are listed. Otherwise names the missing ones. */
   async allApplied(): Promise<number> {
     const accepted = acceptedSkus(this.#run, await this.status())
     await until(
@@ -118,7 +118,7 @@ export class LoadPod {
     return accepted.length
   }
 
-  /** A status of when no call is on the way any more that was made before now: what is done now must answer for all of them. */
+  /** A status taken when all calls made before now have ended, so that what happens now affects only later ones. */
   async #later(): Promise<Status> {
     const { begun } = await this.status()
     return await until(
@@ -173,7 +173,7 @@ export async function removeLoad(): Promise<void> {
 
 const items = z.array(z.object({ sku: z.string() }))
 
-/** What is listed under a label, asked through the Service. */
+/** The items with a label, listed through the Service. */
 export async function skusLabelled(label: string): Promise<string[]> {
   return await throughService(async (http) => {
     const { status, body } = await call(`${http}/order_processing?label=${label}`)

@@ -1,4 +1,4 @@
-// The overlay that the cluster test deploys, with the tag of IMS_TAG where that is set, and the images that it names.
+// The overlay that the cluster test deploys, with the tag from IMS_TAG if set, and the images that it names.
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 const OVERLAY = join('kubernetes', 'overlays', 'single')
 const OURS: readonly string[] = serviceNames
 
-/** The directory to apply: the overlay itself, or one in `directory` that puts `tag` on our images. */
+/** The directory to apply: the overlay itself, or one in `directory` that sets `tag` on our images. */
 export function overlayWithTag(tag: string | undefined, directory: string): string {
   const overlay = join(ROOT, OVERLAY)
   if (tag === undefined || tag === '') return overlay
@@ -34,7 +34,7 @@ const podSpec = z.object({ containers: z.array(container), initContainers: z.arr
 const template = z.object({ spec: z.object({ template: z.object({ spec: podSpec }) }) })
 const cronJob = z.object({ spec: z.object({ jobTemplate: template }) })
 
-/** The images of everything that runs. */
+/** The images of all workloads. */
 export function imagesIn(manifests: string): string[] {
   const images = parseAllDocuments(manifests).flatMap((document) => {
     const manifest: unknown = document.toJS()
@@ -47,7 +47,7 @@ export function imagesIn(manifests: string): string[] {
 
 export const rendered = async (overlay: string): Promise<string> => await kubectl(['kustomize', overlay])
 
-/** Those of `wanted` that no name in `present` is the full form of, as in docker.io/library/mysql:8.4 for mysql:8.4. */
+/** Those of `wanted` that are missing from `present`, which holds full names such as docker.io/library/mysql:8.4 for mysql:8.4. */
 export function imagesNotAmong(present: readonly string[], wanted: readonly string[]): string[] {
   return wanted.filter((image) => !present.some((name) => name === image || name.endsWith(`/${image}`)))
 }

@@ -1,17 +1,17 @@
-// Steps of the cluster test: each is a test, and one line on the terminal as soon as it is over.
+// Steps of the cluster test. Each is a test, and prints one line on the terminal as soon as it ends.
 import { it } from '@jest/globals'
 
-/** What a step has to tell; `isLess` when the cluster did not let it do all it is for. */
+/** What a step reports. `isLess` when the cluster did not allow all of it. */
 export interface Told {
   readonly detail: string
   readonly isLess?: boolean
 }
 
-/** A step that all later ones build on: when it fails, they are not tried. */
+/** A step that all later ones depend on. When it fails, they do not run. */
 const NEEDED = { isNeeded: true }
 let missing: string | undefined
 
-/** Declares a step. What it resolves with stands at the end of its line. */
+/** Declares a step. The value it resolves with is printed at the end of its line. */
 export function step(
   name: string,
   minutes: number,
@@ -38,7 +38,7 @@ export function step(
   )
 }
 
-/** A step without which the later ones make no sense. */
+/** A step that the later ones depend on. */
 export function neededStep(name: string, minutes: number, body: () => Promise<string | Told>): void {
   step(name, minutes, body, NEEDED)
 }

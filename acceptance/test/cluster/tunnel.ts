@@ -1,11 +1,11 @@
-// A way from this machine to the producer: kubectl port-forward on its Service, for as long as a piece of work takes.
+// A tunnel from this machine to the producer: kubectl port-forward on its Service, for the duration of a task.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { NAMESPACE } from './kubectl.ts'
 
 const OPEN_WITHIN_MS = 30_000
 
-/** Runs `work` with the address at which the Service answers. A tunnel leads to one pod and ends with it: open one for each piece of work. */
+/** Runs `work` with the local address of the Service. A tunnel leads to one pod and ends with it, so open one for each task. */
 export async function throughService<T>(work: (http: string) => Promise<T>): Promise<T> {
   const args = ['port-forward', '--namespace', NAMESPACE, '--address', '127.0.0.1', 'service/producer', ':5000']
   const child = spawn('kubectl', args, { stdio: ['ignore', 'pipe', 'pipe'] })

@@ -1,5 +1,6 @@
-// Run inside a service's container, with its own secret: tries what users of RabbitMQ may try, prints what was refused as JSON.
-// Plain JavaScript from the standard input, with an array in place of QUEUE_NAMES; it finds amqplib where the service does.
+// Runs inside a service's container with its own secret. Tries what users of RabbitMQ may try, and prints what was
+// refused as JSON.
+// Plain JavaScript from standard input, with an array in place of QUEUE_NAMES. It finds amqplib where the service does.
 import { readFileSync } from 'node:fs'
 import amqplib from 'amqplib'
 

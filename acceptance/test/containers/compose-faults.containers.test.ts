@@ -1,4 +1,4 @@
-// Containers that are killed and restarted under load, each in turn: all come back, and nothing accepted is lost or applied twice.
+// Each container is killed and restarted under load. All come back, and nothing accepted is lost or applied twice.
 import { spawn } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
@@ -49,7 +49,7 @@ const allHealthy = async () =>
     )
   }, BACK_WITHIN_MS)
 
-/** Everything accepted is a row, exactly once (sku is unique), nothing was set aside, and no message is left anywhere. */
+/** Everything accepted is a row, exactly once (sku is unique), nothing was dead-lettered, and no message is left on a queue. */
 const allApplied = async (accepted: readonly string[]) => {
   expect(accepted.length).toBeGreaterThan(0)
   await eventually(async () => {
@@ -91,7 +91,7 @@ describe('under load', () => {
   )
 
   it.each(servers)(
-    '%s can be restarted in good order, and nothing is lost',
+    '%s can be restarted cleanly, and nothing is lost',
     async (service) => {
       const { accepted, answers, stop } = load()
       try {
@@ -111,10 +111,10 @@ describe('under load', () => {
 
 describe('a poison message', () => {
   it(
-    'that kills its consumer each time is set aside by the delivery limit, and the next message is applied',
+    'that kills its consumer each time is dead-lettered by the delivery limit, and the next message is applied',
     async () => {
       const consumer = (await compose('ps', '--quiet', 'consumer_two')).trim()
-      // While somebody holds the table, the consumer has the message in hand for as long as we like.
+      // A lock on the table keeps the message in flight for as long as the test needs.
       const holder = spawn('docker', [
         'compose',
         '--project-name',
@@ -132,7 +132,7 @@ describe('a poison message', () => {
         await eventually(async () => expect(await sql(LOCK_HELD)).toBe('1'))
         expect(await call(`${http}/create_item`, { json: poison })).toMatchObject({ status: 200 })
         for (let death = 0; death <= DELIVERY_LIMIT; death += 1) {
-          // The connections of the dead linger in MySQL for a while: a new one shows that the message was delivered again.
+          // MySQL keeps connections of dead clients for a while. A new connection shows that the message was delivered again.
           await eventually(async () => {
             const insert = Number(await sql(LAST_INSERT))
             expect(insert).toBeGreaterThan(last)

@@ -1,4 +1,4 @@
-// docker compose up, as a newcomer meets it: all healthy, the four calls, nobody with more rights than needed, down and up again.
+// docker compose up, as a newcomer sees it: all healthy, the four calls, least privilege, down and up again.
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { z } from 'zod'
 import { call, item, SEED_ITEM } from '../http.ts'
-import { runNewman } from '../newman.ts'
+import { runNewman } from '../wire/newman.ts'
 import {
   asOperator,
   basic,
@@ -29,6 +29,7 @@ import {
 } from './compose.ts'
 
 const MINUTE_MS = 60_000
+const withTables = services.filter(({ tables }) => tables)
 const ONE_SHOT = ['accounts', 'migrate']
 
 beforeAll(async () => {
@@ -40,7 +41,7 @@ afterAll(async () => {
 }, 2 * MINUTE_MS)
 
 describe('docker compose up --build --wait', () => {
-  it('leaves every server and service healthy, and the two that end have ended well', async () => {
+  it('leaves every server and service healthy, and both one-shots with exit code 0', async () => {
     const all = await containers()
     const long = all.filter(({ Service }) => !ONE_SHOT.includes(Service))
     expect(long.map(({ Service }) => Service).sort()).toEqual([...SERVICES, 'mysql', 'rabbitmq'].sort())
@@ -48,7 +49,7 @@ describe('docker compose up --build --wait', () => {
     for (const name of ONE_SHOT) expect(await inspect(name)).toMatchObject({ State: { Status: 'exited', ExitCode: 0 } })
   })
 
-  it("answers the seed's four calls", async () => {
+  it('answers the four calls of the original suite', async () => {
     expect(await call(`${http}/healthcheck`)).toMatchObject({
       status: 200,
       body: { message: 'Health check message sent' },
@@ -68,7 +69,7 @@ describe('docker compose up --build --wait', () => {
   })
 
   it(
-    'serves the Postman collection, every request of it',
+    'passes every request of the Postman collection',
     async () => {
       expect(await runNewman(http)).toMatchObject({ code: 0 })
     },
@@ -76,10 +77,10 @@ describe('docker compose up --build --wait', () => {
   )
 
   it(
-    "lets an operator work on dead letters in the producer's container, and nobody by HTTP without a key",
+    'lets an operator work on dead letters in the producer’s container, and requires a key over HTTP',
     async () => {
       const deadLetters = (...args: string[]) => execIn('producer', 'node', 'producer/src/dead-letters.ts', ...args)
-      // The collection has left some behind: those of its requests that were refused.
+      // The collection leaves dead letters behind: its requests that were refused.
       await deadLetters('discard', 'create_item', '--all', '--yes')
       for (let time = 0; time < 2; time += 1) await call(`${http}/create_item`, { json: SEED_ITEM })
       await eventually(async () =>
@@ -97,21 +98,21 @@ describe('docker compose up --build --wait', () => {
   )
 
   it(
-    'started each after what it needs: the producer last, when RabbitMQ and all four consumers were healthy',
+    'started each after what it needs: the producer last, when RabbitMQ and all consumers were healthy',
     async () => {
       const startedAt = async (service: string) =>
         Date.parse(
           z.object({ State: z.object({ StartedAt: z.string() }) }).parse(await inspect(service)).State.StartedAt,
         )
       const producer = await startedAt('producer')
-      for (const service of ['rabbitmq', 'consumer_one', 'consumer_two', 'consumer_three', 'consumer_four']) {
+      for (const service of ['rabbitmq', ...SERVICES.filter((name) => name !== 'producer')]) {
         const { State } = healthLog.parse(await inspect(service))
         const firstHealthy = State.Health.Log.find(({ ExitCode }) => ExitCode === 0)
-        // Docker keeps the last five checks only; on a longer run the start is all that is left to compare.
+        // Docker keeps only the last five checks. In a longer run, only the start times can be compared.
         expect(await startedAt(service)).toBeLessThan(producer)
         expect(firstHealthy).toBeDefined()
       }
-      for (const consumer of ['consumer_two', 'consumer_three', 'consumer_four'])
+      for (const { name: consumer } of withTables)
         expect(await startedAt(consumer)).toBeGreaterThan(await startedAt('migrate'))
     },
     MINUTE_MS,
@@ -136,24 +137,24 @@ const hardened = z.object({
 })
 
 describe('every container', () => {
-  it.each([...SERVICES, 'rabbitmq', 'mysql', ...ONE_SHOT])('%s has no more rights than it needs', async (service) => {
+  it.each([...SERVICES, 'rabbitmq', 'mysql', ...ONE_SHOT])('%s has only the rights it needs', async (service) => {
     const { Config, HostConfig } = hardened.parse(await inspect(service))
     expect(Config.User).not.toMatch(/^(|0|root)(:|$)/)
     expect(HostConfig).toMatchObject({ ReadonlyRootfs: true, CapDrop: ['ALL'], CapAdd: null, Privileged: false })
     expect(HostConfig.SecurityOpt).toContain('no-new-privileges:true')
     expect(HostConfig.Memory).toBeGreaterThan(0)
-    // Passwords come from files: an environment can be read by whoever may ask the engine.
+    // Passwords come from files, because anyone with access to the engine can read an environment.
     expect(Config.Env.filter((each) => /PASSWORD=|SECRET=/.test(each))).toEqual([])
   })
 
   it.each([...SERVICES, 'rabbitmq', 'mysql'])(
-    '%s runs its first process as a user that is not root',
+    'runs the first process of %s as a user other than root',
     async (service) => {
       expect(await execIn(service, 'sh', '-c', "awk '/^Uid/ {print $2}' /proc/1/status")).not.toBe('0')
     },
   )
 
-  it('publishes nothing but the API and the management UI, on loopback', async () => {
+  it('publishes only the API and the management UI, on loopback', async () => {
     const published: string[] = []
     for (const { Service } of await containers()) {
       const { HostConfig } = hardened.parse(await inspect(Service))
@@ -163,15 +164,15 @@ describe('every container', () => {
     expect(published.sort()).toEqual(['producer 5000/tcp on 127.0.0.1', 'rabbitmq 15672/tcp on 127.0.0.1'])
   })
 
-  it.each(['mysql', 'consumer_two'])('%s is on networks without a way out only', async (service) => {
+  it.each(['mysql', 'consumer_two'])('%s is only on networks without internet access', async (service) => {
     const parsed = z.object({ NetworkSettings: z.object({ Networks: z.record(z.string(), z.unknown()) }) })
     for (const name of Object.keys(parsed.parse(await inspect(service)).NetworkSettings.Networks))
       expect(await docker('network', 'inspect', '--format', '{{.Internal}}', name)).toBe('true')
   })
 
-  it.each(SERVICES)("%s is given its own secrets and nobody else's", async (service) => {
+  it.each(SERVICES)('%s receives its own secrets and no others', async (service) => {
     const files = (await execIn(service, 'ls', '/run/accounts')).split('\n')
-    const hasDatabase = !['producer', 'consumer_one'].includes(service)
+    const hasDatabase = withTables.some(({ name }) => name === service)
     expect(files.sort()).toEqual(hasDatabase ? ['mysql-password', 'rabbitmq-password'] : ['rabbitmq-password'])
     const written = execIn(service, 'sh', '-c', 'echo x >/run/accounts/rabbitmq-password')
     await expect(written).rejects.toThrow(/Read-only file system|Permission denied/)
@@ -179,7 +180,7 @@ describe('every container', () => {
 })
 
 describe('the broker', () => {
-  it("has the cookie that accounts has made, and opens Erlang's ports to nobody", async () => {
+  it('uses the generated cookie, and does not publish Erlang’s ports', async () => {
     await execIn('rabbitmq', 'cmp', '/run/accounts/erlang-cookie', '/var/lib/rabbitmq/.erlang.cookie')
     const knock = `import { connect } from 'node:net'
       for (const port of [4369, 25672, 5672]) {
@@ -190,7 +191,7 @@ describe('the broker', () => {
     expect(answers).toEqual(['25672 ECONNREFUSED', '4369 ECONNREFUSED', '5672 open'])
   })
 
-  it('has the queues, policies, users and permissions that the definitions say, and no others', async () => {
+  it('has exactly the queues, policies, users and permissions in the definitions', async () => {
     const file = definitions.parse(JSON.parse(await execIn('rabbitmq', 'cat', '/run/accounts/definitions.json')))
     await rabbitmqctl('export_definitions', '/var/lib/rabbitmq/exported.json')
     const broker = definitions.parse(JSON.parse(await execIn('rabbitmq', 'cat', '/var/lib/rabbitmq/exported.json')))
@@ -201,14 +202,14 @@ describe('the broker', () => {
     expect(sorted(broker.queues)).toEqual(sorted(file.queues))
   })
 
-  it('has quorum queues, with the policy for them in force', async () => {
+  it('has quorum queues with their policy applied', async () => {
     const lines = (await rabbitmqctl('list_queues', '--no-table-headers', 'name', 'type', 'policy')).split('\n')
     const queues = ['healthcheck', 'create_item', 'stock_management', 'order_processing']
     for (const queue of queues) expect(lines).toContain(`${queue}\tquorum\t${queue}-quorum`)
     expect(lines.filter((line) => !/\tquorum\b/.test(line))).toEqual([])
   })
 
-  it('lets a Python peer declare the queues as it does: durable, without arguments', async () => {
+  it('lets a Python peer declare the queues its way: durable, without arguments', async () => {
     for (const queue of Object.keys(queues)) {
       const answer = await fetch(`${management}/api/queues/%2F/${queue}`, {
         method: 'PUT',
@@ -219,7 +220,7 @@ describe('the broker', () => {
     }
   })
 
-  it('lets the operator into the management UI, and no service', async () => {
+  it('lets the operator log in to the management UI, and no service', async () => {
     const ask = async (authorization: string) =>
       (await fetch(`${management}/api/overview`, { headers: { authorization } })).status
     expect(await ask(await asOperator())).toBe(200)
@@ -228,7 +229,7 @@ describe('the broker', () => {
     expect(await ask(basic('guest', 'guest'))).toBe(401)
   })
 
-  it('tells the user monitoring how long a queue is, as KEDA asks it, and lets it neither read nor purge the queue', async () => {
+  it('gives the user monitoring the queue length that KEDA reads, but no access to the messages', async () => {
     const password = await execIn('rabbitmq', 'cat', '/run/accounts/monitoring-password')
     const ask = async (path: string, method: string, body?: object) =>
       await fetch(`${management}/api/queues/%2F/create_item${path}`, {
@@ -271,13 +272,13 @@ function sortedMembers(object: Record<string, unknown>): Record<string, unknown>
 const ownQueues = (service: string) => services.find(({ name }) => name === service)?.consumes ?? []
 const attempted = z.object({ tried: z.array(z.string()), refused: z.array(z.string()) })
 
-describe('what each user of RabbitMQ must not do is refused', () => {
+describe('actions that a RabbitMQ user must not perform are refused', () => {
   it.each(SERVICES)('%s', async (service) => {
     const names = JSON.stringify(Object.keys(queues))
     const script = readFileSync(join(import.meta.dirname, 'amqp-attempts.mjs'), 'utf8').replaceAll('QUEUE_NAMES', names)
     const { tried, refused } = attempted.parse(JSON.parse(await runIn(service, script)))
     expect(tried).toHaveLength(Object.keys(queues).length * 6 + 4)
-    // A consumer may take the messages of its own queues, the producer dead letters: for their operator.
+    // A consumer may read its own queues, and the producer dead letters, for their operator.
     const own = ownQueues(service)
     const mayRead = own.length === 0 ? Object.keys(queues).map((queue) => `${queue}.dead-letter`) : own
     const allowed = mayRead.flatMap((queue) => [`get ${queue}`, `purge ${queue}`])
@@ -316,7 +317,7 @@ const MAY: Record<string, Statement[]> = {
   consumer_four: ['read items', 'read the inbox'],
 }
 
-describe('what each user of MySQL must not do is refused', () => {
+describe('actions that a MySQL user must not perform are refused', () => {
   it.each(Object.keys(MAY))(
     '%s',
     async (service) => {
@@ -349,7 +350,7 @@ describe('what each user of MySQL must not do is refused', () => {
     MINUTE_MS,
   )
 
-  it('root comes in on the socket only', async () => {
+  it('root can log in through the socket only', async () => {
     const users = await sql(
       "SELECT CONCAT(user, '@', host) FROM mysql.user WHERE user NOT LIKE 'mysql.%' ORDER BY user",
     )
@@ -403,7 +404,7 @@ describe('wrong secrets', () => {
       /MYSQL_PASSWORD: both MYSQL_PASSWORD and MYSQL_PASSWORD_FILE are set, choose one/,
     ],
   ])(
-    '%s is a clear line in the log, without the secret',
+    '%s causes a clear log line, without the secret',
     async (_, variables, sentence) => {
       const { output } = await run('consumer_two', ...variables)
       expect(output).toMatch(sentence)
@@ -415,7 +416,7 @@ describe('wrong secrets', () => {
 
 describe('docker compose', () => {
   it(
-    'runs three of a consumer, and one again',
+    'runs three replicas of a consumer, and one again',
     async () => {
       await up('--scale', 'consumer_two=3')
       const three = (await containers()).filter(({ Service }) => Service === 'consumer_two')
@@ -431,7 +432,7 @@ describe('docker compose', () => {
   )
 
   it(
-    'goes down in seconds, and up again with the same data and passwords',
+    'stops in seconds, and starts again with the same data and passwords',
     async () => {
       await call(`${http}/create_item`, { json: SEED_ITEM, headers: { Prefer: 'wait=10' } })
       const password = await execIn('consumer_two', 'cat', '/run/accounts/mysql-password')
@@ -447,7 +448,7 @@ describe('docker compose', () => {
   )
 
   it(
-    'takes new passwords up everywhere when the old ones are deleted, and keeps the data',
+    'uses new passwords everywhere when the old ones are deleted, and keeps the data',
     async () => {
       const before = await execIn('consumer_two', 'cat', '/run/accounts/mysql-password')
       await compose('down')

@@ -1,4 +1,4 @@
-// The compose project as people start it, under a name, a tag and ports of the tests' own.
+// The compose project as users start it, with the tests' own project name, tag and ports.
 
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
@@ -8,7 +8,7 @@ import { ROOT } from '../stack.ts'
 
 export const SERVICES = serviceNames
 export type ServiceName = (typeof SERVICES)[number]
-/** The tag of images that are there already and are tested as they are; without it they are built. */
+/** The tag of existing images to test. Without it, the images are built. */
 const GIVEN = process.env.IMS_TEST_IMAGES
 export const TAG = GIVEN ?? 'test'
 export const isBuilt = GIVEN !== undefined
@@ -16,14 +16,14 @@ export const image = (service: ServiceName) => `registry.invalid/ims/${service}:
 
 const PROJECT = 'ims-test'
 const MOST_OUTPUT_BYTES = 64 * 1024 * 1024
-// Far below the ports that the system gives out by itself.
+// Below the range of ephemeral ports.
 const PORT = 15_100
 const MANAGEMENT_PORT = 15_101
 
 export const http = `http://127.0.0.1:${PORT}`
 export const management = `http://127.0.0.1:${MANAGEMENT_PORT}`
 
-/** What docker compose and the commands of the repository are run with. */
+/** The environment for docker compose and the commands of the repository. */
 export const environment = {
   ...process.env,
   IMS_SERVICES: 'docker',
@@ -39,7 +39,7 @@ export interface Ran {
   readonly output: string
 }
 
-/** Runs a program at the repository's root and resolves with how it ended, whatever that is. */
+/** Runs a program at the repository's root and resolves with its exit code and output. */
 export async function ran(program: string, ...args: string[]): Promise<Ran> {
   try {
     const { stdout, stderr } = await promisify(execFile)(program, args, {
@@ -54,7 +54,7 @@ export async function ran(program: string, ...args: string[]): Promise<Ran> {
   }
 }
 
-/** Runs `docker ARGS` and resolves with its standard output, trimmed. Rejects when it fails. */
+/** Runs `docker ARGS` and resolves with its trimmed standard output. Rejects when it fails. */
 export async function docker(...args: string[]): Promise<string> {
   const options = { cwd: ROOT, env: environment, maxBuffer: MOST_OUTPUT_BYTES }
   return (await promisify(execFile)('docker', args, options)).stdout.trim()
@@ -63,18 +63,18 @@ export async function docker(...args: string[]): Promise<string> {
 /** Runs `docker compose ARGS` on the tests' project. */
 export const compose = async (...args: string[]): Promise<string> => await docker('compose', ...args)
 
-/** Builds the images, unless the tests were given some, starts all and waits until all is healthy. */
+/** Builds the images unless a tag is given, starts everything and waits until it is healthy. */
 export const buildAndUp = async (): Promise<string> => await up(...(isBuilt ? [] : ['--build']))
 
-/** Starts all, or `services`, and waits until all that is started is healthy. */
+/** Starts all services, or `services`, and waits until they are healthy. */
 export const up = async (...args: string[]): Promise<string> => await compose('up', '--wait', ...args)
 
-/** Stops and removes everything, its data too. */
+/** Stops and removes everything, including its data. */
 export const removeAll = async (): Promise<string> => await compose('down', '--volumes', '--remove-orphans')
 
 const container = z.object({ Service: z.string(), Name: z.string(), State: z.string(), Health: z.string() })
 
-/** The containers of the project, stopped ones too. */
+/** The containers of the project, including stopped ones. */
 export async function containers(): Promise<z.infer<typeof container>[]> {
   const lines = await compose('ps', '--all', '--format', 'json')
   return lines === '' ? [] : lines.split('\n').map((line) => container.parse(JSON.parse(line)))
@@ -92,7 +92,7 @@ export async function runIn(service: string, script: string): Promise<string> {
   return (await running).stdout
 }
 
-/** Statements as MySQL's root; rows come tab-separated, without headings. */
+/** Runs statements as MySQL's root. Rows are tab-separated, without headings. */
 export const sql = async (statements: string): Promise<string> =>
   await execIn(
     'mysql',
@@ -105,7 +105,7 @@ export const sql = async (statements: string): Promise<string> =>
 export const rabbitmqctl = async (...args: string[]): Promise<string> =>
   await execIn('rabbitmq', 'rabbitmqctl', '--quiet', ...args)
 
-/** What `docker inspect` says of a service's first container. */
+/** The output of `docker inspect` for a service's first container. */
 export async function inspect(service: string): Promise<unknown> {
   const id = (await compose('ps', '--all', '--quiet', service)).split('\n')[0] ?? ''
   return z.tuple([z.unknown()]).parse(JSON.parse(await docker('inspect', id)))[0]
@@ -114,8 +114,8 @@ export async function inspect(service: string): Promise<unknown> {
 const process1 = z.object({ State: z.object({ Pid: z.int().positive() }) })
 
 /**
- * Kills the main process as a crash would. Not with `docker kill`: a container that was stopped by hand is not restarted. From a
- * container that sees the engine's processes, so that it also works where the engine is on another machine.
+ * Kills the main process, like a crash. `docker kill` does not work here, because a manually stopped container is not
+ * restarted. The kill runs in a container that sees the engine's processes, so that it also works with a remote engine.
  */
 export async function crash(service: string): Promise<void> {
   const { State } = process1.parse(await inspect(service))
@@ -123,7 +123,7 @@ export async function crash(service: string): Promise<void> {
   await docker('run', '--rm', '--pid=host', '--user=root', image('consumer_one'), 'node', '--eval', kill)
 }
 
-/** Messages on a queue, ready and unacked. */
+/** Messages on a queue, ready and unacknowledged. */
 export async function messagesOn(queue: string): Promise<number> {
   const lines = await rabbitmqctl('list_queues', '--no-table-headers', 'name', 'messages')
   const line = lines.split('\n').find((each) => each.startsWith(`${queue}\t`))
@@ -142,7 +142,7 @@ const deadLetter = z.object({
   properties: z.object({ message_id: z.string().optional(), headers: z.record(z.string(), z.unknown()) }),
 })
 
-/** Takes the dead letters of a queue off theirs. */
+/** Fetches and removes the dead letters of a queue. */
 export async function takeDeadLetters(queue: string): Promise<z.infer<typeof deadLetter>[]> {
   const answer = await fetch(`${management}/api/queues/%2F/${queue}.dead-letter/get`, {
     method: 'POST',

@@ -1,20 +1,18 @@
-// The five images: buildable alone, small, without anything that is not needed, and good citizens as process 1.
+// The images: each builds alone, is small, contains nothing unnecessary, and behaves well as process 1.
+import { services } from '@ims/accounts/suite'
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
-import { docker, image, isBuilt, ran, SERVICES, type ServiceName } from './compose.ts'
+import { docker, image, isBuilt, ran, SERVICES } from './compose.ts'
 
 const MINUTE_MS = 60_000
 const ABOVE_BASE_MOST_BYTES = 60_000_000
 const BASE = 'node:24.21.0-bookworm-slim'
 
-/** The libraries of the repository that each service is made of. */
-const LIBRARIES: Record<ServiceName, string[]> = {
-  producer: ['messaging', 'runtime'],
-  consumer_one: ['messaging', 'runtime'],
-  consumer_two: ['messaging', 'repository', 'runtime'],
-  consumer_three: ['messaging', 'repository', 'runtime'],
-  consumer_four: ['messaging', 'repository', 'runtime'],
-}
+/** The libraries of the repository that each service uses. */
+const librariesOf = (service: string): string[] =>
+  services.some(({ name, tables }) => name === service && tables)
+    ? ['messaging', 'repository', 'runtime']
+    : ['messaging', 'runtime']
 
 const inspected = z.tuple([
   z.object({
@@ -38,7 +36,7 @@ beforeAll(async () => {
 }, 10 * MINUTE_MS)
 
 describe.each(SERVICES)('the image of %s', (service) => {
-  it('runs as a user that is not root, says what it is, and knows how it is', async () => {
+  it('runs as a user other than root, and has labels and a health check', async () => {
     const { Config } = await inspectImage(image(service))
     expect(Config).toMatchObject({
       User: '1000:1000',
@@ -60,13 +58,13 @@ describe.each(SERVICES)('the image of %s', (service) => {
     expect(Size - Number(base)).toBeLessThan(ABOVE_BASE_MOST_BYTES)
   })
 
-  it('holds its sources, the libraries it uses, and production dependencies: no test, no tool, no other service', async () => {
+  it('contains its sources, its libraries and production dependencies: no test, no tool, no other service', async () => {
     const files = (await docker('run', '--rm', image(service), 'find', '/ims', '-type', 'f', '-o', '-type', 'l')).split(
       '\n',
     )
     const own = files.filter((path) => !path.includes('/node_modules/') && !path.startsWith('/ims/.compile-cache/'))
     const folders = new Set(own.map((path) => path.split('/').slice(2, 4).join('/')))
-    const expected = [service, ...LIBRARIES[service]].flatMap((name) => [`${name}/package.json`, `${name}/src`])
+    const expected = [service, ...librariesOf(service)].flatMap((name) => [`${name}/package.json`, `${name}/src`])
     expect([...folders].sort()).toEqual(expected.sort())
     expect(own.filter((path) => /test|fixture/.test(path))).toEqual([])
     const packages = new Set(files.map((path) => /\/node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1]))
@@ -81,10 +79,10 @@ describe.each(SERVICES)('the image of %s', (service) => {
     ])
       expect(packages).not.toContain(tool)
     expect(packages.has('express')).toBe(service === 'producer')
-    expect(packages.has('typeorm')).toBe(LIBRARIES[service].includes('repository'))
+    expect(packages.has('typeorm')).toBe(librariesOf(service).includes('repository'))
   })
 
-  it('has no program that installs others', async () => {
+  it('contains no package manager', async () => {
     const find =
       'for program in npm npx corepack yarn; do command -v $program; done; ls /usr/local/lib/node_modules /opt'
     const { output } = await ran('docker', 'run', '--rm', '--entrypoint', 'sh', image(service), '-c', find)
@@ -92,7 +90,7 @@ describe.each(SERVICES)('the image of %s', (service) => {
     expect(output.split('\n').filter(Boolean).sort()).toEqual(['/opt:', missing])
   })
 
-  it('can change nothing of itself, and starts from the compiled code that was put in', async () => {
+  it('cannot modify itself, and starts from the compile cache in the image', async () => {
     const script = 'touch /ims/x /ims/.compile-cache/x; NODE_DEBUG_NATIVE=COMPILE_CACHE timeout 2 node "$0"; true'
     const { output } = await ran(
       'docker',
@@ -114,7 +112,7 @@ describe.each(SERVICES)('the image of %s', (service) => {
   })
 
   it(
-    'as process 1, without a writable file and without a capability, stops on SIGTERM in good order',
+    'stops cleanly on SIGTERM as process 1, without a writable file or a capability',
     async () => {
       const options = ['--detach', '--read-only', '--cap-drop=ALL', '--network=none', '--env=API_KEYS=open']
       const id = await docker('run', ...options, image(service))
@@ -136,7 +134,7 @@ describe.each(SERVICES)('the image of %s', (service) => {
 })
 
 describe('docker-bake.hcl', () => {
-  it('builds the five images under one tag', async () => {
+  it('builds the images under one tag', async () => {
     const plan = await docker('buildx', 'bake', '--file', 'docker-bake.hcl', '--print')
     const { target } = z
       .object({ target: z.record(z.string(), z.object({ dockerfile: z.string(), tags: z.array(z.string()) })) })

@@ -1,4 +1,4 @@
-// The servers of `npm test` as containers: on loopback only, controlled from any process, with their data, and gone when closed.
+// The servers of `npm test` as containers: on loopback only, controlled from any process, with their data, and removed when closed.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -33,14 +33,14 @@ describe('servers as containers', () => {
     for (const line of lines) expect(line).toMatch(/127\.0\.0\.1:\d+->/)
   })
 
-  it('make quorum queues by default', async () => {
+  it('use quorum queues by default', async () => {
     expect(
       await servers.rabbitmq.ctl('--silent', 'eval', 'application:get_env(rabbit, default_queue_type).'),
     ).toContain('quorum')
   })
 
   it(
-    'keep their data when they are stopped, killed and started again by somebody else',
+    'keep their data when another process stops, kills and restarts them',
     async () => {
       await servers.mysql.sql('CREATE TABLE ims.kept (id INT); INSERT INTO ims.kept VALUES (7)')
       await servers.mysql.stop()
@@ -54,7 +54,7 @@ describe('servers as containers', () => {
   )
 
   it(
-    'are used again, not made again, by a second start',
+    'are reused, not created again, by a second start',
     async () => {
       const again = await start()
       expect(again.rabbitmq.port).toBe(servers.rabbitmq.port)

@@ -1,4 +1,4 @@
-// `npm run up` with a Docker engine: the compose project, its status for people and scripts, and down.
+// `npm run up` on a Docker engine: starts the compose project, shows its status to people and scripts, and stops it.
 import { spawn } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
@@ -9,7 +9,7 @@ import { containers, environment, http, ran, removeAll } from './compose.ts'
 const MINUTE_MS = 60_000
 const ims = (...args: string[]) => ran(process.execPath, 'up/src/main.ts', ...args)
 
-// It builds: never under the name of images that the tests were given.
+// This builds images, so it must not use the tag of images given to the tests.
 environment.IMS_TAG = 'test'
 
 beforeAll(async () => {
@@ -21,7 +21,7 @@ afterAll(async () => {
 
 describe('npm run up, with an engine', () => {
   it(
-    'starts the compose project, says where it is and how it is, and stops it',
+    'starts the compose project, shows addresses and status, and stops it',
     async () => {
       expect(await ims('status')).toMatchObject({ code: 3, output: expect.stringContaining('nothing is running') })
       const { code, output } = await ims('up', '--detach')
@@ -43,7 +43,7 @@ describe('npm run up, with an engine', () => {
   )
 
   it(
-    'in the foreground stops everything on Ctrl-C',
+    'stops everything on Ctrl-C in the foreground',
     async () => {
       const child = spawn(process.execPath, ['up/src/main.ts', 'up'], { cwd: ROOT, env: environment })
       let said = ''

@@ -1,4 +1,5 @@
-// The tables of docs/configuration.md, made from the schemas: `npx node acceptance/test/documents/configuration-page.ts` writes them.
+// Generates the tables of docs/configuration.md from the schemas. `npx node
+// acceptance/test/documents/configuration-page.ts` writes them.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { consumerEnvironment, rabbitmqEnvironment } from '@ims/messaging'
@@ -10,7 +11,7 @@ import { httpEnvironment } from '../../../producer/src/config.ts'
 export const CONFIGURATION_PAGE = join(import.meta.dirname, '../../../docs/configuration.md')
 
 const tables: readonly (readonly [heading: string, Sections])[] = [
-  ['Every service: the process', runtimeSections('producer')],
+  ['Every service: the process', runtimeSections()],
   ['Every service: RabbitMQ', { rabbitmqEnvironment }],
   ['Producer', { httpEnvironment }],
   ['Consumers', { consumerEnvironment }],

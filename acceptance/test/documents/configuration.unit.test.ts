@@ -1,11 +1,11 @@
-// docs/configuration.md says what the schemas say, and no document names a variable that nothing reads.
+// docs/configuration.md matches the schemas, and no document names a variable that nothing reads.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from '@jest/globals'
 import { CONFIGURATION_PAGE, variables, withCurrentTables } from './configuration-page.ts'
 import { documents, ROOT } from './documents.ts'
 
-/** Other readers of variables: compose, `npm run up`, the pipelines and the commands. */
+/** Variables that others read: compose, `npm run up`, the pipelines and the commands. */
 const ELSEWHERE = [
   'dockercompose/docker-compose.yml',
   'up/src/suite/settings.ts',
@@ -13,12 +13,12 @@ const ELSEWHERE = [
   'pipeline_files/build.pipeline',
 ]
 
-it('lists every variable with its default and its description, as the schemas have them', () => {
+it('lists every variable with the default and description from its schema', () => {
   const page = readFileSync(CONFIGURATION_PAGE, 'utf8')
   expect(page).toBe(withCurrentTables(page))
 })
 
-/** Of MySQL's own client. */
+/** Variables of MySQL's own client. */
 const THEIRS = 'MYSQL_PWD'
 
 const elsewhere = [THEIRS, ...ELSEWHERE.map((file) => readFileSync(join(ROOT, file), 'utf8'))].join('\n')
@@ -31,7 +31,7 @@ it.each(documents.filter((path) => !path.startsWith('docs/adr/')))('%s names onl
   expect(unknown).toEqual([])
 })
 
-/** Variables in the first column of the table below this heading. */
+/** The variables in the first column of the table below this heading. */
 function settingsOf(page: string): string[] {
   const text = readFileSync(join(ROOT, page), 'utf8')
   const [section = ''] = text.slice(text.indexOf('\n## Settings\n') + 4).split('\n## ')
@@ -45,7 +45,7 @@ it('docs/compose.md lists the variables that compose reads', () => {
   expect(settingsOf('docs/compose.md')).toEqual([...read].sort())
 })
 
-it('docs/local.md lists the variables that npm run up reads, besides those of the services', () => {
+it('docs/local.md lists the variables that npm run up reads in addition to those of the services', () => {
   const settings = readFileSync(join(ROOT, 'up/src/suite/settings.ts'), 'utf8')
   const own = [...settings.matchAll(/^ {2}([A-Z_]+):/gm)].map(([, name = '']) => name)
   expect(settingsOf('docs/local.md')).toEqual([...own.filter((name) => !variables.has(name)), 'IMS_SERVICES'].sort())

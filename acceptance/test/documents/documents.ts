@@ -1,4 +1,4 @@
-// The documents of the repository, and how their links and code blocks are read.
+// The Markdown documents of the repository, and how to read their links and code blocks.
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,7 +19,7 @@ export function codeBlocks(text: string, language: string): readonly string[] {
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map(([, code = '']) => code)
 }
 
-/** The anchors that GitHub makes of the headings of a document. */
+/** The anchors that GitHub generates for the headings of a document. */
 export function anchors(text: string): ReadonlySet<string> {
   const headings = text.replace(/^```[\s\S]*?^```$/gm, '').matchAll(/^#+ (.+)$/gm)
   return new Set(

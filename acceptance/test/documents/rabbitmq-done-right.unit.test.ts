@@ -1,4 +1,4 @@
-// docs/rabbitmq-done-right.md names files, tests and faults: each of them exists, and each entry is complete.
+// The files, tests and faults that docs/rabbitmq-done-right.md names exist, and each entry is complete.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
@@ -9,23 +9,23 @@ const page = readFileSync(join(ROOT, 'docs/rabbitmq-done-right.md'), 'utf8')
 const entries = page.split(/^## (?=\d+\. )/m).slice(1)
 const kinds = new Set([...faults, ...faultsOfCluster].map(({ kind }) => kind))
 
-/** What stands behind `**label**:` in an entry. */
+/** The text after `**label**:` in an entry. */
 const lineOf = (entry: string, label: string) =>
   new RegExp(`^- \\*\\*${label}\\*\\*: (.+)$`, 'm').exec(entry)?.[1] ?? ''
 
-it('has twenty entries, numbered in their order', () => {
+it('has twenty entries, numbered in order', () => {
   expect(entries.map((entry) => Number.parseInt(entry, 10))).toEqual(Array.from({ length: 20 }, (_, n) => n + 1))
 })
 
 describe.each(entries.map((entry) => [entry.split('\n')[0] ?? '', entry] as const))('%s', (_, entry) => {
-  it('has a public issue, whose link is the one that is named', () => {
+  it('has a public issue, and its link leads to the issue it names', () => {
     const links = [...lineOf(entry, 'Reported').matchAll(/\[([\w./-]+)#(\d+)\]\(([^)]+)\)/g)]
     expect(links).not.toEqual([])
     for (const [, repository, number, url] of links)
       expect(url).toMatch(new RegExp(`^https://github\\.com/${repository}/(issues|pull)/${number}$`))
   })
 
-  it('names a file of ours that exists', () => {
+  it('names a file of this repository that exists', () => {
     const [, code = ''] = /^\[([^\]]+)\]/.exec(lineOf(entry, 'Code')) ?? []
     expect([code, code !== '' && existsSync(join(ROOT, code))]).toEqual([code, true])
   })

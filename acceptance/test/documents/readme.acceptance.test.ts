@@ -1,4 +1,4 @@
-// What the README tells a reader to run does what the README says: the calls, and the example.
+// The commands in the README do what the README says: the four calls, and the example.
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -11,7 +11,7 @@ import { codeBlocks, ROOT } from './documents.ts'
 
 const shell = promisify(execFile)
 
-/** Commands of a block, each with the output that stands below it as a comment. */
+/** Commands of a block, each with its output, which the block shows as a comment below. */
 function commandsIn(block: string): readonly { readonly command: string; readonly output: string }[] {
   return [...block.matchAll(/((?:^[^#\n].*\n)+)((?:^# .*\n)+)/gm)].map(([, command = '', output = '']) => ({
     command,
@@ -26,7 +26,7 @@ describe('README.md', () => {
   }, 60_000)
   afterAll(async () => await stack.stop(), 30_000)
 
-  it('shows four calls with the answers that they get', async () => {
+  it('shows four calls with their actual responses', async () => {
     const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')
     const [calls = ''] = codeBlocks(readme.slice(readme.indexOf('## Use it')), 'sh')
     const commands = commandsIn(calls)

@@ -1,4 +1,4 @@
-// What a host of repositories shows and runs: the workflow does what .ci/run does, and templates stand where they are looked for.
+// The files that a code host shows and runs: the workflow runs .ci/run, and the templates are where the host looks for them.
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from '@jest/globals'
@@ -12,7 +12,7 @@ const workflow = z.object({
   jobs: z.record(z.string(), z.object({ 'timeout-minutes': z.number(), steps: z.array(step) })),
 })
 
-it('has a workflow that runs .ci/run, which can be executed, and may only read', () => {
+it('has a workflow that runs .ci/run, which is executable, with read-only permissions', () => {
   const { permissions, jobs } = workflow.parse(parse(readFileSync(join(ROOT, '.github/workflows/ci.yml'), 'utf8')))
   expect(permissions).toEqual({ contents: 'read' })
   expect(Object.values(jobs).flatMap(({ steps }) => steps.flatMap(({ run }) => run ?? []))).toEqual(['.ci/run'])
@@ -25,7 +25,7 @@ it.each(['bug.md', 'proposal.md'])('has an issue template %s with a name and a d
   expect(z.object({ name: z.string(), about: z.string() }).safeParse(parse(head)).success).toBe(true)
 })
 
-it('has a template for pull requests, and a list of changes for the version in package.json or the next one', () => {
+it('has a template for pull requests, and a changelog entry for the version in package.json or the next one', () => {
   expect(existsSync(join(ROOT, '.github/pull_request_template.md'))).toBe(true)
   const { version } = z
     .object({ version: z.string() })

@@ -1,9 +1,9 @@
-// A small HTTP server that answers the API's four calls from memory, right or with one thing wrong: what the smoke test is tested on.
+// A small HTTP server that answers the API's four calls from memory, correctly or with one fault. The smoke test is tested against it.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { z } from 'zod'
 
-/** What is wrong with it. `slow`: an item is listed, and gone, at the third look only, which is right. */
+/** The fault. With `slow`, a change shows only at the third listing, which is still correct behaviour. */
 export type Flaw = 'none' | 'slow' | 'not ready' | 'says nothing' | 'loses items' | 'keeps items' | 'wrong price'
 
 const item = z.object({
@@ -17,7 +17,7 @@ const listen = z.object({ port: z.int() })
 
 export interface ApiDouble extends AsyncDisposable {
   readonly url: string
-  /** The calls that came, as in `POST /create_item`, without their query. */
+  /** The received calls, such as `POST /create_item`, without their query. */
   readonly calls: readonly string[]
   /** The skus that it holds now. */
   skus(): string[]

@@ -1,4 +1,4 @@
-// build.pipeline in the simulator: what it runs and in which order, that nothing faulty is pushed, and that no password gets out.
+// build.pipeline in the simulator: its steps and their order. Nothing faulty is pushed, and no password leaks.
 
 import { execFileSync } from 'node:child_process'
 import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -16,7 +16,7 @@ const SHA = '0123456789abcdef0123456789abcdef01234567'
 
 const build = (...options: readonly string[]) => runPipeline('build.pipeline', [...REGISTRY, '--sha', SHA, ...options])
 
-/** What was run, in order: the label of a step or its command. */
+/** What ran, in order: the label of a step or its command. */
 const steps = ({ events }: PipelineRun) =>
   events.filter(({ type }) => type === 'sh').map(({ label, script }) => label ?? script ?? '')
 const agents = ({ events }: PipelineRun) =>
@@ -28,7 +28,7 @@ const SERVICES = serviceNames
 const BUILDS = SERVICES.map((service) => `Build ${service}`)
 
 describe('the build pipeline', () => {
-  test('checks, tests, builds, scans and pushes, in this order, and nothing is to be objected', async () => {
+  test('checks, tests, builds, scans and pushes, in this order, without findings', async () => {
     const run = await build()
     expect(run).toMatchObject({ result: 'SUCCESS', errors: [], objections: [] })
     expect(steps(run)).toEqual([
@@ -78,7 +78,7 @@ describe('the build pipeline', () => {
     ['a pull request', ['--pr', '7']],
     ['another branch', ['--branch', 'feature']],
   ] as const) {
-    test(`pushes nothing of ${what}, needs no registry, and runs on agents that keep nothing`, async () => {
+    test(`pushes nothing of ${what}, needs no registry, and runs on ephemeral agents`, async () => {
       const run = await runPipeline('build.pipeline', ['--sha', SHA, ...options])
       expect(run).toMatchObject({ result: 'SUCCESS', objections: [] })
       expect(steps(run)).toContain('npm test')
@@ -89,7 +89,7 @@ describe('the build pipeline', () => {
     })
   }
 
-  test('tries a push again that failed', async () => {
+  test('retries a failed push', async () => {
     const run = await build('--fail', 'docker push', '--fail-times', '2')
     expect(run.result).toBe('SUCCESS')
     expect(run.events.filter(({ type }) => type === 'retry')).toHaveLength(2)
@@ -101,7 +101,7 @@ describe('the build pipeline', () => {
     expect(steps(run).filter((step) => step === 'Push the images')).toHaveLength(3)
   })
 
-  test('fails with a sentence in its first stage when it does not know where to push to', async () => {
+  test('fails in its first stage with a clear sentence when it has no registry to push to', async () => {
     const run = await runPipeline('build.pipeline', [])
     expect(steps(run)).not.toContain('npm ci')
     expect(run.result).toBe('FAILURE')
@@ -111,7 +111,7 @@ describe('the build pipeline', () => {
   })
 })
 
-describe('the build pipeline with its commands run for real, on stand-ins of npm, docker and trivy', () => {
+describe('the build pipeline with its commands executed, with fake npm, docker and trivy', () => {
   let directory: string
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), 'ims-build-pipeline-'))
@@ -122,8 +122,8 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
   const CLEAN = { answer: '{"auditReportVersion":2,"vulnerabilities":{}}', code: 0 }
 
   /**
-   * Runs in a work tree of its own; `trivy` is its exit code when it looks for vulnerabilities, or undefined where there is
-   * none; `audit` is what npm audit prints, and its exit code.
+   * Runs in its own work tree. `trivy` is the exit code of the vulnerability scan, or undefined if trivy is missing.
+   * `audit` is the output of npm audit and its exit code.
    */
   async function buildForReal(
     name: string,
@@ -176,7 +176,7 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
     return { run, commands, sha, workdir, shims }
   }
 
-  test('tags every image with the commit and nothing else, and no password is seen or left behind', async () => {
+  test('tags every image with the commit only, and neither shows a password nor leaves one behind', async () => {
     const { run, commands, sha, workdir, shims } = await buildForReal('good', 0)
     expect(run).toMatchObject({ result: 'SUCCESS', objections: [] })
     const remote = (service: string) => `registry.example.org/team/ims/${service}:${sha}`
@@ -186,7 +186,7 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
     for (const service of SERVICES) {
       const command = `docker build --progress plain --file ${service}/Dockerfile --tag registry.invalid/ims/${service}:${sha} --iidfile reports/built/${service} --build-arg NODE_IMAGE=${BASE} --build-arg VERSION=${sha} --build-arg REVISION=${sha} .`
       expect(commands).toContain(command)
-      // What was built, whatever its name means by then.
+      // The image that was built, even if its name means another one by then.
       expect(commands).toContain(`docker tag sha256:built-${service} ${remote(service)}`)
       expect(commands).toContain(`docker image rm --force ${remote(service)}`)
       expect(commands).toContainEqual(
@@ -211,7 +211,7 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
     expect(existsSync(readFileSync(join(shims, 'login-directory'), 'utf8').trim())).toBe(false)
   })
 
-  test('does not push an image with known vulnerabilities, having looked at all of them', async () => {
+  test('does not push an image with known vulnerabilities, after scanning all of them', async () => {
     const { run, commands } = await buildForReal('vulnerable', 10)
     expect(run.result).toBe('FAILURE')
     expect(run.events.find(({ type }) => type === 'error')?.message).toContain('known vulnerabilities (HIGH,CRITICAL)')
@@ -219,7 +219,7 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
     expect(commands.filter((command) => /^docker (push|login)/.test(command))).toEqual([])
   })
 
-  test('does not take a scan for clean that could not be done', async () => {
+  test('does not treat a failed scan as clean', async () => {
     const { run, commands } = await buildForReal('broken-scan', 1)
     expect(run.result).toBe('FAILURE')
     expect(run.events.find(({ type }) => type === 'error')?.message).toBe('the scan itself failed (exit code 1)')
@@ -242,7 +242,7 @@ describe('the build pipeline with its commands run for real, on stand-ins of npm
   const notAudited = 'the npm packages were not audited: the registry did not answer npm audit'
   const notScanned = 'the images were not scanned: there is no trivy 0.68.2 on this agent'
 
-  test('of another branch goes on without an audit and a scan, but says that there was none', async () => {
+  test('on another branch continues without an audit and a scan, but says so', async () => {
     const { run } = await buildForReal('no-audit', undefined, { ...noAudit, branch: 'feature' })
     expect(run.result).toBe('SUCCESS')
     expect(run.log).toContain('npm audit (exit code 1) gave no report, but: {"message":"405 Method Not Allowed"}')

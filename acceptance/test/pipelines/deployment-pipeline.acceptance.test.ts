@@ -1,4 +1,4 @@
-// deployment.pipeline in the simulator: what it does in which order, when it does nothing, and that it rolls back whatever fails.
+// deployment.pipeline in the simulator: its steps and their order, when it does nothing, and that it rolls back after any failure.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ const GOOD = ['--param', 'ENVIRONMENT=single', '--param', `TAG=${TAG.new}`, '--c
 
 const deploy = (...options: readonly string[]) => runPipeline('deployment.pipeline', [...GOOD, ...options])
 
-/** The scripts that were run, in order; a step carries the name of its script. */
+/** The scripts that ran, in order. A step has the name of its script. */
 const steps = ({ events }: PipelineRun) => events.filter(({ type }) => type === 'sh').map(({ label }) => label)
 const messages = ({ events }: PipelineRun, type: string) =>
   events.filter((event) => event.type === type).map(({ message }) => message)
@@ -34,7 +34,7 @@ const minutes = (option: unknown) => {
 const description = ({ events }: PipelineRun) => events.find(({ type }) => type === 'description')?.value
 
 describe('the deployment pipeline', () => {
-  test('shows, records, applies, waits and tries, in this order, and nothing is to be objected', async () => {
+  test('diffs, records, applies, waits and smoke-tests, in this order, without findings', async () => {
     const run = await deploy()
     expect(run).toMatchObject({ result: 'SUCCESS', errors: [], objections: [] })
     expect(steps(run)).toEqual(['render', 'diff', 'record', 'apply', 'rollout', 'smoke-test'])
@@ -46,7 +46,7 @@ describe('the deployment pipeline', () => {
 
     const options = run.events.filter(({ type }) => type === 'option')
     expect(options.map((option) => option.name)).toContain('disableConcurrentBuilds')
-    // A stage that takes too long must leave time to roll back in.
+    // A stage that takes too long must leave time for the rollback.
     const [whole = 0, ...stages] = options.filter((option) => option.name === 'timeout').map(minutes)
     expect(whole).toBeGreaterThan(stages.reduce((sum, one) => sum + one, ROLLBACK_MINUTES))
   })
@@ -57,20 +57,20 @@ describe('the deployment pipeline', () => {
     expect(steps(run)).toEqual(['render', 'diff'])
   })
 
-  test('takes the credential of the environment that it deploys to, and no other', async () => {
+  test('uses the credential of the target environment, and no other', async () => {
     const run = await deploy('--param', 'ENVIRONMENT=production', '--credential', 'ims-kubeconfig-production')
     const ids = run.events.filter(({ type }) => type === 'credential').map((event) => event.id)
     expect([...new Set(ids)]).toEqual(['ims-kubeconfig-production'])
   })
 
-  test('refuses a tag such as latest with a sentence, before anything is touched', async () => {
+  test('rejects a tag such as latest with a clear sentence, before it changes anything', async () => {
     const run = await deploy('--param', 'TAG=latest')
     expect(run.result).toBe('FAILURE')
     expect(messages(run, 'error')).toEqual([expect.stringMatching(/^Nothing was done: TAG must be the full commit id/)])
     expect(run.events.filter(({ type }) => type === 'sh' || type === 'credential')).toEqual([])
   })
 
-  test('deploys to production only what is on main, and asks before it shows or changes anything', async () => {
+  test('deploys only commits of main to production, and asks before it diffs or changes anything', async () => {
     const production = ['--param', 'ENVIRONMENT=production', '--credential', 'ims-kubeconfig-production']
     expect(steps(await deploy(...production))[0]).toBe('Is it on main')
     const run = await deploy(...production, '--fail', 'git merge-base --is-ancestor')
@@ -79,7 +79,7 @@ describe('the deployment pipeline', () => {
     expect(run.events.filter(({ type }) => type === 'credential')).toEqual([])
   })
 
-  test('asks for the digests that were pushed where there is a registry', async () => {
+  test('reads the digests of the pushed images if there is a registry', async () => {
     const registry = ['--env', 'IMS_REGISTRY=registry.example.org']
     const run = await deploy(...registry)
     expect(messages(run, 'error')).toEqual([expect.stringMatching(/^Nothing was done: IMAGES must be the reports/)])
@@ -91,8 +91,8 @@ describe('the deployment pipeline', () => {
   })
 
   for (const [what, command] of [
-    ['what would change cannot be found out', 'kubectl diff -k'],
-    ['what runs now cannot be recorded', 'Writes down what is there now'],
+    ['the diff fails', 'kubectl diff -k'],
+    ['the current state cannot be recorded', 'Records the current state of the overlay'],
   ] as const) {
     test(`applies nothing, and rolls nothing back, when ${what}`, async () => {
       const run = await deploy('--fail', command)
@@ -107,7 +107,7 @@ describe('the deployment pipeline', () => {
     ['does not get ready', 'Waits until the migration', 'rollout'],
     ['fails its smoke test', 'pipeline_files/smoke-test.sh', 'smoke-test'],
   ] as const) {
-    test(`rolls back by itself, and says so, when the new version ${what}`, async () => {
+    test(`rolls back automatically, and says so, when the new version ${what}`, async () => {
       const run = await deploy('--fail', command)
       expect(run).toMatchObject({ result: 'FAILURE', objections: [] })
       expect(steps(run).slice(-2)).toEqual([last, 'rollback'])
@@ -120,8 +120,8 @@ describe('the deployment pipeline', () => {
     })
   }
 
-  test('rolls back when somebody aborts it half way, too', async () => {
-    // The simulator can abort at a question only: one is planted where the pipeline waits.
+  test('also rolls back when somebody aborts it halfway', async () => {
+    // The simulator can abort only at a question, so one is planted where the pipeline waits.
     const directory = mkdtempSync(join(tmpdir(), 'ims-aborted-'))
     try {
       const planted = join(directory, 'deployment.pipeline')
@@ -136,7 +136,7 @@ describe('the deployment pipeline', () => {
     }
   })
 
-  test('tries the rollback again, and does not claim one that failed', async () => {
+  test('retries a failed rollback, and does not claim success if it fails again', async () => {
     const run = await deploy('--fail', 'Waits until the migration', '--fail', 'kubectl rollout undo')
     expect(run.result).toBe('FAILURE')
     expect(steps(run).filter((step) => step === 'rollback')).toHaveLength(3)
@@ -145,7 +145,7 @@ describe('the deployment pipeline', () => {
     expect(description(run)).toBe('failed, AND NOT ROLLED BACK')
   })
 
-  test('applies again what could not be applied at the first attempt', async () => {
+  test('retries a failed apply', async () => {
     const run = await deploy('--fail', 'kubectl apply -k "\\$RENDERED"\\n$', '--fail-times', '2')
     expect(run.result).toBe('SUCCESS')
     expect(steps(run).filter((step) => step === 'apply')).toHaveLength(3)
@@ -153,7 +153,7 @@ describe('the deployment pipeline', () => {
   })
 })
 
-describe('the deployment pipeline with its commands run for real, kubectl on a Kubernetes double', () => {
+describe('the deployment pipeline with its commands executed, with kubectl on a fake Kubernetes', () => {
   const all = (tag: string) =>
     SERVICES.map((service) => `${service.replace('_', '-')}: registry.invalid/ims/${service}:${tag}`).sort()
 

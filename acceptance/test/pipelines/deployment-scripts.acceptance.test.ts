@@ -1,4 +1,4 @@
-// The shell scripts of the deployment, each run for real with kubectl against a Kubernetes double: what they do, and when they refuse.
+// The shell scripts of the deployment, each executed with kubectl against a fake Kubernetes: what they do, and when they refuse.
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,7 +21,7 @@ const all = (tag: string) =>
   SERVICES.map((service) => `${service.replace('_', '-')}: registry.invalid/ims/${service}:${tag}`)
 
 describe('render.sh', () => {
-  test('names every image by the digest that was pushed, and touches no file of the overlay', async () => {
+  test('names every image by its pushed digest, and changes no file of the overlay', async () => {
     await using workspace = await createDeploymentWorkspace()
     const git = (...args: readonly string[]) =>
       execFileSync('git', args, { cwd: workspace.directory, encoding: 'utf8' })
@@ -41,7 +41,7 @@ describe('render.sh', () => {
     ).toEqual([''])
   })
 
-  test('names Jobs after what is deployed, so that a new version migrates and the same one does not again', async () => {
+  test('names Jobs after the version, so that a new version migrates and the same one does not migrate again', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.apply(TAG.old)
     await workspace.apply(TAG.old)
@@ -52,7 +52,7 @@ describe('render.sh', () => {
     expect(workspace.kubernetes.get('Job', name)?.spec).toMatchObject({ ttlSecondsAfterFinished: 604800 })
   })
 
-  test('refuses a registry without a digest for each image: a tag can be moved', async () => {
+  test('rejects a registry without a digest for each image, because a tag can be moved', async () => {
     await using workspace = await createDeploymentWorkspace()
     const [first = '', ...others] = SERVICES.map((service) => `${REGISTRY}/ims/${service}@sha256:${'a'.repeat(64)}`)
     const refused = {
@@ -71,14 +71,14 @@ describe('render.sh', () => {
     }
   })
 
-  test('refuses an overlay that is not there, or does not run all five images', async () => {
+  test('rejects an overlay that does not exist, or does not run all images', async () => {
     await using workspace = await createDeploymentWorkspace()
     const missing = await workspace.run('render', { OVERLAY: 'kubernetes/overlays/moon' })
     expect(missing).toEqual({ code: 1, output: '✗ there is no overlay kubernetes/overlays/moon\n' })
-    workspace.writeOverlay({ services: ['producer', 'consumer_one', 'consumer_two', 'consumer_three'] })
+    workspace.writeOverlay({ services: SERVICES.filter((name) => name !== 'consumer_four') })
     const incomplete = await workspace.run('render')
     expect(incomplete).toEqual({ code: 1, output: '✗ kubernetes/overlays/single runs no image ims/consumer_four\n' })
-    workspace.writeOverlay({ services: [...SERVICES, 'consumer_five'] })
+    workspace.writeOverlay({ services: [...SERVICES, 'consumer_nine'] })
     const untagged = await workspace.run('render')
     expect(untagged.code).toBe(1)
     expect(untagged.output).toContain(
@@ -89,7 +89,7 @@ describe('render.sh', () => {
 
 describe('render.sh on the overlays of this repository', () => {
   for (const overlay of readdirSync(join(ROOT, 'kubernetes/overlays'))) {
-    test(`puts the tag on all images of ${overlay}, whose namespace and service are those of the pipeline`, async () => {
+    test(`sets the tag on all images of ${overlay}, whose namespace and service match the pipeline`, async () => {
       await using workspace = await createDeploymentWorkspace()
       const { code, output } = await workspace.run('render', { OVERLAY: join(ROOT, 'kubernetes/overlays', overlay) })
       expect({ code, failed: code === 0 ? '' : output }).toEqual({ code: 0, failed: '' })
@@ -108,7 +108,7 @@ describe('render.sh on the overlays of this repository', () => {
 })
 
 describe('on-main.sh', () => {
-  test('lets a commit pass that is on main, and no other', async () => {
+  test('accepts a commit on main, and no other', async () => {
     await using workspace = await createDeploymentWorkspace()
     const git = (...args: readonly string[]) =>
       execFileSync('git', args, { cwd: workspace.directory, encoding: 'utf8', stdio: 'pipe' }).trim()
@@ -132,7 +132,7 @@ describe('on-main.sh', () => {
 })
 
 describe('an account that may read the namespace, but not change it', () => {
-  test('deploys: what has not changed of it is not written', async () => {
+  test('can deploy: unchanged cluster resources are not written', async () => {
     const refused = ['PATCH namespaces/ims', 'PUT namespaces/ims']
     await using workspace = await createDeploymentWorkspace({ refused })
     await workspace.apply(TAG.old)
@@ -145,7 +145,7 @@ describe('an account that may read the namespace, but not change it', () => {
 })
 
 describe('diff.sh', () => {
-  test('lists what is new where there is no namespace yet, which the server could not compare', async () => {
+  test('lists new objects when the namespace does not exist yet, which the server cannot compare', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.run('render')
     const { code, output } = await workspace.run('diff')
@@ -177,7 +177,7 @@ describe('diff.sh', () => {
     })
   })
 
-  test('fails when it could not be found out, which is not the same as a difference', async () => {
+  test('fails when the comparison itself fails, which is different from finding a difference', async () => {
     await using workspace = await createDeploymentWorkspace({ refused: ['PATCH deployments/producer'] })
     await workspace.apply(TAG.old)
     await workspace.run('render')
@@ -188,7 +188,7 @@ describe('diff.sh', () => {
 })
 
 describe('rollout.sh', () => {
-  test('passes when the Job is done and everything runs', async () => {
+  test('passes when the Job is complete and everything runs', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.apply(TAG.new)
     const { code, output } = await workspace.run('rollout')
@@ -198,7 +198,7 @@ describe('rollout.sh', () => {
     expect(workspace.commands()).toContainEqual(expect.stringContaining('rollout status statefulset.apps/rabbitmq'))
   })
 
-  test('fails on a Deployment that does not get ready, and names it', async () => {
+  test('fails on a Deployment that does not become ready, and names it', async () => {
     await using workspace = await createDeploymentWorkspace({
       broken: `registry.invalid/ims/consumer_three:${TAG.new}`,
     })
@@ -208,7 +208,7 @@ describe('rollout.sh', () => {
     expect(output).toContain('✗ deployment.apps/consumer-three does not run as it is meant to')
   })
 
-  test('fails on a Job that has failed, without waiting for its time to be over', async () => {
+  test('fails on a failed Job without waiting for the timeout', async () => {
     await using workspace = await createDeploymentWorkspace({ broken: '"name":"migrate"' })
     await workspace.apply(TAG.new)
     const { code, output } = await workspace.run('rollout', { ROLLOUT_WITHIN_S: '600' })
@@ -218,7 +218,7 @@ describe('rollout.sh', () => {
 })
 
 describe('smoke-test.sh', () => {
-  test('fails, with its words, when there is no tunnel', async () => {
+  test('fails with its own message when there is no tunnel', async () => {
     await using workspace = await createDeploymentWorkspace()
     writeFileSync(
       join(workspace.shims, 'kubectl'),
@@ -231,8 +231,8 @@ describe('smoke-test.sh', () => {
 })
 
 describe('rollback.sh', () => {
-  test('returns what was changed to what ran, the configuration with it, and leaves the rest alone', async () => {
-    // The apply breaks off: consumers one, two and three were reached, four and the producer were not.
+  test('restores changed objects to what ran, including the configuration, and leaves the rest alone', async () => {
+    // The apply stops halfway: consumers one, two and three were updated, four and the producer were not.
     const refused = ['PATCH deployments/consumer-four', 'PATCH deployments/producer']
     await using workspace = await createDeploymentWorkspace({ refused })
     await workspace.apply(TAG.old)
@@ -257,7 +257,7 @@ describe('rollback.sh', () => {
     expect(order.lastIndexOf('kubectl apply -f')).toBeLessThan(order.indexOf('kubectl rollout undo'))
   })
 
-  test('restores what ran, and not what was applied last: a version set by hand was set for a reason', async () => {
+  test('restores what ran, not what was applied last, because a version may have been set by hand', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.apply(TAG.old)
     await workspace.apply('c'.repeat(40))
@@ -284,7 +284,7 @@ describe('rollback.sh', () => {
     expect(producer()).not.toContain('DROPPED')
   })
 
-  test('waits again for what an attempt before has already returned, and fails for as long as it does not run', async () => {
+  test('waits again for what an earlier attempt has restored, and fails as long as it does not run', async () => {
     await using workspace = await createDeploymentWorkspace({ broken: `registry.invalid/ims/consumer_one:${TAG.old}` })
     await workspace.apply(TAG.old)
     await workspace.deploy(TAG.new)
@@ -296,7 +296,7 @@ describe('rollback.sh', () => {
     }
   })
 
-  test('names a StatefulSet that was changed, and does not touch it', async () => {
+  test('names a changed StatefulSet, and does not touch it', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.apply(TAG.old)
     workspace.writeOverlay({ rabbitmq: '5' })
@@ -308,14 +308,14 @@ describe('rollback.sh', () => {
     expect(workspace.kubernetes.writes).toHaveLength(before)
   })
 
-  test('leaves a first deployment as it is, since nothing ran before', async () => {
+  test('leaves a first deployment as it is, because nothing ran before', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.deploy(TAG.new)
     expect(await workspace.run('rollback')).toEqual({ code: 0, output: '✓ 0 Deployment(s) brought back\n' })
     expect(workspace.images().sort()).toEqual(all(TAG.new).sort())
   })
 
-  test('does nothing without a record of what was there', async () => {
+  test('does nothing without a record of the previous state', async () => {
     await using workspace = await createDeploymentWorkspace()
     const { code, output } = await workspace.run('rollback')
     expect(code).toBe(1)
@@ -323,7 +323,7 @@ describe('rollback.sh', () => {
     expect(workspace.commands()).toEqual([''])
   })
 
-  test('names every Deployment that it could not return', async () => {
+  test('names every Deployment that it could not restore', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.apply(TAG.old)
     await workspace.deploy(TAG.new)

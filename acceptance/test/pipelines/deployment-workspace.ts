@@ -1,4 +1,4 @@
-// A work tree with a small overlay, a kubectl that talks to the Kubernetes double, and an API double behind its tunnel.
+// A work tree with a small overlay, a kubectl that talks to the fake Kubernetes, and a fake API behind its tunnel.
 
 import { execFile, execFileSync } from 'node:child_process'
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -14,7 +14,7 @@ export const DEPLOYMENTS = SERVICES.map((service) => service.replace('_', '-'))
 export const TAG = { old: 'a'.repeat(40), new: 'b'.repeat(40) }
 const RESOURCES = join(LIBRARY, 'resources/ims')
 
-/** What of the overlay differs from one deployment to the next. */
+/** The parts of the overlay that differ between deployments. */
 export interface Overlay {
   readonly level?: string
   readonly variables?: readonly string[]
@@ -29,7 +29,7 @@ export interface ScriptRun {
 
 export interface DeploymentWorkspace extends AsyncDisposable {
   readonly directory: string
-  /** Holds the kubectl that must come first in PATH. */
+  /** The folder with the kubectl that must come first in PATH. */
   readonly shims: string
   readonly kubernetes: KubernetesDouble
   readonly api: ApiDouble
@@ -39,15 +39,15 @@ export interface DeploymentWorkspace extends AsyncDisposable {
   /** Runs one script of the shared library, as the pipeline would. */
   run(script: string, env?: Readonly<Record<string, string>>): Promise<ScriptRun>
   kubectl(...args: readonly string[]): Promise<ScriptRun>
-  /** Renders and applies, and fails when one of them does. */
+  /** Renders and applies. Fails when either fails. */
   apply(tag: string): Promise<void>
-  /** The same, and records in between what was there. */
+  /** The same, and records the previous state in between. */
   deploy(tag: string): Promise<void>
-  /** The image of each Deployment, as in `consumer-one: registry.invalid/ims/consumer_one:…`. */
+  /** The image of each Deployment, such as `consumer-one: registry.invalid/ims/consumer_one:…`. */
   images(): string[]
 }
 
-/** Why kubectl cannot be run here; undefined when it can. */
+/** Why kubectl cannot run here. Undefined when it can. */
 export function withoutKubectl(): string | undefined {
   return kubectl() === undefined ? 'there is no kubectl here' : undefined
 }
@@ -173,7 +173,7 @@ function manifests({ level = 'info', variables = [], services = SERVICES, rabbit
   ]
 }
 
-/** Goes to the double only with the credential of this environment; of the tunnel, which the double cannot be, it plays the part. */
+/** Calls the fake Kubernetes only with the credential of this environment. It simulates the tunnel, which the fake cannot provide. */
 function shim(parent: string, log: string, apiPort: string): string {
   return `#!/bin/bash
 echo "kubectl $*" >>'${log}'

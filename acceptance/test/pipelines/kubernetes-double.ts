@@ -1,4 +1,4 @@
-// A Kubernetes API server in memory, as much of one as kubectl's get, apply, diff and rollout need; its controllers act at once.
+// A fake Kubernetes API server in memory, with what kubectl's get, apply, diff and rollout need. Its controllers act at once.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
 import { isDeepStrictEqual } from 'node:util'
@@ -46,16 +46,16 @@ const KINDS = [
 
 export interface KubernetesDouble extends AsyncDisposable {
   readonly url: string
-  /** Writing requests that came and changed something or failed, as in `PATCH deployments/producer`. */
+  /** Write requests that changed something or failed, such as `PATCH deployments/producer`. */
   readonly writes: readonly string[]
-  /** An object as it is now. */
+  /** The current state of an object. */
   get(kind: string, name: string): KubernetesObject | undefined
-  /** What its objects of a kind are called. */
+  /** The names of its objects of a kind. */
   names(kind: string): string[]
 }
 
 export interface Trouble {
-  /** Pods of a template that holds this text never get ready; a Job that holds it fails. */
+  /** Pods of a template that contains this text never become ready. A Job that contains it fails. */
   readonly broken?: string
   /** Requests such as `PATCH deployments/producer` that are answered with 500. */
   readonly refused?: readonly string[]
@@ -79,7 +79,7 @@ export async function startKubernetesDouble(trouble: Trouble = {}): Promise<Kube
     return stored
   }
 
-  /** What the controllers would make of it. */
+  /** The state that the controllers would produce. */
   function controlled(one: KubernetesObject): KubernetesObject {
     const template = one.spec?.template
     const observed = { observedGeneration: one.metadata.generation }
@@ -102,7 +102,7 @@ export async function startKubernetesDouble(trouble: Trouble = {}): Promise<Kube
     return { ...one, metadata: { ...one.metadata, annotations }, status }
   }
 
-  /** A template that ran before keeps its ReplicaSet, which gets the newest number, as in Kubernetes. */
+  /** As in Kubernetes, a template that ran before keeps its ReplicaSet, which gets the newest number. */
   function revisionFor(deployment: KubernetesObject, template: unknown): string {
     const own = [...objects.values()].filter(
       ({ kind, metadata }) => kind === 'ReplicaSet' && metadata.labels?.app === deployment.metadata.name,
@@ -222,7 +222,7 @@ const notFound = (resource: string, name: string) => ({
   details: { name, kind: resource },
 })
 
-/** One form for what can be said in several, as the server's types give: kubectl writes `resources: {}` for what was left out. */
+/** One normal form, as the server's types produce: kubectl writes `resources: {}` for an omitted member. */
 function withoutEmpty(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutEmpty)
   const object = members.safeParse(value)
@@ -231,7 +231,7 @@ function withoutEmpty(value: unknown): unknown {
   return Object.fromEntries(entries.filter(([, member]) => member !== null && !isDeepStrictEqual(member, {})))
 }
 
-/** A JSON patch of whole members, or a strategic merge patch, in which lists of named things are merged by name. */
+/** A JSON patch of whole members, or a strategic merge patch, which merges lists of named objects by name. */
 function patched(target: unknown, patch: unknown): unknown {
   const operations = z
     .array(z.object({ op: z.enum(['replace', 'add']), path: z.string(), value: z.unknown() }))
@@ -307,7 +307,7 @@ function openapiIndex(): unknown {
   return { paths: Object.fromEntries(entries) }
 }
 
-/** No more than that dry runs and the validation of fields are left to the server. */
+/** Says only that dry runs and field validation are done by the server. */
 function openapi(groupVersion: string): unknown {
   const parameters = ['dryRun', 'fieldValidation'].map((name) => ({ name, in: 'query', schema: { type: 'string' } }))
   const version = { group: groupVersion.split('/').slice(0, -1).join(''), version: 'v1' }

@@ -1,4 +1,4 @@
-// The bill of materials, the audit and the page of licences are about the same packages: those that are in the images.
+// The bill of materials, the audit and the licence page cover the same packages: those in the images.
 
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
@@ -23,14 +23,14 @@ const listening = z.object({ port: z.int() })
 const bill = z.object({
   components: z.array(z.object({ group: z.string().optional(), name: z.string(), version: z.string() })),
 })
-/** What npm asks a registry: which versions it has of each package. */
+/** The body that npm sends to a registry: the versions of each package. */
 const question = z.record(z.string(), z.array(z.string()))
 
 const onThePage = [...readFileSync(join(ROOT, 'docs/licences.md'), 'utf8').matchAll(/^\| (\S+) \| (\d\S*) \|/gm)]
   .map(([, name, version]) => `${name} ${version}`)
   .sort()
 
-describe('what is shipped', () => {
+describe('the shipped packages', () => {
   let directory: string
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), 'ims-packages-'))
@@ -46,19 +46,19 @@ describe('what is shipped', () => {
       env: { ...process.env, SERVICES, ...environment },
     })
 
-  it('is on the page of licences, each package once', () => {
+  it('are on the licence page, each once', () => {
     expect(onThePage.length).toBeGreaterThan(50)
     expect(new Set(onThePage).size).toBe(onThePage.length)
   })
 
-  it('is what the bill of materials has', async () => {
+  it('are in the bill of materials', async () => {
     await script('sbom', { SBOM: 'sbom.json' })
     const { components } = bill.parse(JSON.parse(readFileSync(join(directory, 'sbom.json'), 'utf8')))
     const others = components.filter(({ name }) => !OWN.has(name.replace('@ims/', '')))
     expect(others.map(({ name, version }) => `${name} ${version}`).sort()).toEqual(onThePage)
   })
 
-  it('is what the audit asks about', async () => {
+  it('are what the audit checks', async () => {
     const asked: string[] = []
     const registry = createServer(async (request, response) => {
       const body = gunzipSync(await buffer(request))
@@ -80,23 +80,29 @@ describe('what is shipped', () => {
   })
 })
 
-describe('what is only for development', () => {
+describe('the development packages', () => {
   const manifest = z.object({ overrides: z.record(z.string(), z.string()) })
   const lockfile = z.object({ packages: z.record(z.string(), z.object({ version: z.string().optional() })) })
 
-  it.each(['handlebars', 'lodash', 'node-forge', 'qs'])('has no %s older than the one without known holes', (name) => {
-    const { overrides } = manifest.parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')))
-    const { packages } = lockfile.parse(JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')))
-    const found = Object.entries(packages).filter(([path]) => path.endsWith(`node_modules/${name}`))
-    expect(found.length).toBeGreaterThan(0)
-    const least = overrides[name]?.replace('^', '') ?? ''
-    for (const [path, { version = '' }] of found) {
-      expect({ path, older: version.localeCompare(least, 'en', { numeric: true }) < 0 }).toEqual({ path, older: false })
-      expect(least).not.toBe('')
-    }
-  })
+  it.each(['handlebars', 'lodash', 'node-forge', 'qs'])(
+    'have no %s older than the first without known vulnerabilities',
+    (name) => {
+      const { overrides } = manifest.parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')))
+      const { packages } = lockfile.parse(JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')))
+      const found = Object.entries(packages).filter(([path]) => path.endsWith(`node_modules/${name}`))
+      expect(found.length).toBeGreaterThan(0)
+      const least = overrides[name]?.replace('^', '') ?? ''
+      for (const [path, { version = '' }] of found) {
+        expect({ path, older: version.localeCompare(least, 'en', { numeric: true }) < 0 }).toEqual({
+          path,
+          older: false,
+        })
+        expect(least).not.toBe('')
+      }
+    },
+  )
 
-  it('runs no program of its own when it is installed', () => {
+  it('run no install scripts', () => {
     expect(readFileSync(join(ROOT, '.npmrc'), 'utf8').split('\n')).toContain('ignore-scripts=true')
   })
 })

@@ -1,7 +1,8 @@
-// What can be said of the pipelines by reading them: small steps with help, no secret in Groovy, no tag that moves, names that exist.
+// Static checks of the pipelines: small steps with help pages, no secret in Groovy, no moving tags, names that exist.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { serviceNames } from '@ims/accounts/suite'
 import { describe, expect, it } from '@jest/globals'
 import { parseAllDocuments } from 'yaml'
 import { z } from 'zod'
@@ -37,7 +38,7 @@ describe.each(named(steps))('%s', (_, path) => {
     expect(text).toMatch(/Map settings = \[.+\] \+ config\n/)
   })
 
-  it('has a help page that begins with how it is called, and names every setting', () => {
+  it('has a help page that starts with its call, and names every setting', () => {
     const [call = '', blank] = read(path.replace(/groovy$/, 'txt')).split('\n')
     expect(call.startsWith(`${step}([`)).toBe(true)
     expect(blank).toBe('')
@@ -51,7 +52,7 @@ describe.each(named(steps))('%s', (_, path) => {
   })
 })
 
-it('has no help page without a step', () => {
+it('have no help page without a step', () => {
   const pages = filesOf(join(LIBRARY, 'vars'), '.txt').map((path) => path.replace(/txt$/, 'groovy'))
   expect(pages.sort()).toEqual([...steps].sort())
 })
@@ -59,11 +60,11 @@ it('has no help page without a step', () => {
 describe.each(named(groovy))('%s', (_, path) => {
   const text = withoutComments(read(path))
 
-  it('leaves every value in a command to the shell: none is in a double-quoted sh', () => {
+  it('passes every value in a command through the shell: none is in a double-quoted sh', () => {
     expect(matches(text, /^.*(\bsh\s*\(?\s*"|\bscript:\s*"|""").*$/gm)).toEqual([])
   })
 
-  it('has no variable of a credential in Groovy', () => {
+  it('uses no credential variable in Groovy', () => {
     const variables = matches(code, /\b(?:\w+Variable|variable): '(\w+)'/g)
     expect(variables.length).toBeGreaterThan(0)
     for (const variable of variables) {
@@ -71,7 +72,7 @@ describe.each(named(groovy))('%s', (_, path) => {
     }
   })
 
-  it('starts with a sentence about itself, and has lines of at most 120 characters', () => {
+  it('starts with a sentence that describes it, and has lines of at most 120 characters', () => {
     expect(read(path)).toMatch(/^\/\/ [A-Z].{20,}/)
     expect(
       read(path)
@@ -84,20 +85,20 @@ describe.each(named(groovy))('%s', (_, path) => {
 describe.each(named(scripts))('%s', (_, path) => {
   const text = read(path)
 
-  it('is a bash program that can be run', () => {
+  it('is an executable bash program', () => {
     execFileSync('bash', ['-n', path])
     expect(statSync(path).mode & 0o111).toBe(0o111)
     expect(text.startsWith('#!/usr/bin/env bash\n# ')).toBe(true)
   })
 
-  it('stops at a variable that is not set, and shows no command with the values in it', () => {
+  it('stops at an unset variable, and does not print commands with their values', () => {
     expect(text).toMatch(/^set -e?uo pipefail$/m)
     expect(text).not.toMatch(/set -\w*x|xtrace/)
   })
 })
 
-describe('what the pipelines name', () => {
-  it('never is a tag that means something else tomorrow', () => {
+describe('the names in the pipelines', () => {
+  it('include no tag that can move', () => {
     expect(matches(code, /^(.*\blatest\b.*)$/gm)).toEqual([])
   })
 
@@ -120,15 +121,15 @@ describe('what the pipelines name', () => {
   })
 
   it('are the services that have a Dockerfile and are built by docker buildx bake', () => {
-    const [services = ''] = matches(read(join(LIBRARY, 'src/ims/Images.groovy')), /SERVICES = \[(.+)\]/g)
+    const [services = ''] = matches(read(join(LIBRARY, 'src/ims/Images.groovy')), /SERVICES = \[([^\]]+)\]/g)
     const names = matches(services, /'(\w+)'/g)
-    expect(names).toHaveLength(5)
+    expect(names).toEqual(serviceNames)
     for (const name of names) expect(existsSync(join(ROOT, name, 'Dockerfile'))).toBe(true)
     const [baked = ''] = matches(read(join(ROOT, 'docker-bake.hcl')), /matrix\s*=\s*\{ service = \[(.+)\] \}/g)
     expect(matches(baked, /"(\w+)"/g)).toEqual(names)
   })
 
-  it('are the overlays that exist', () => {
+  it('are overlays that exist', () => {
     const [choices = ''] = matches(read(join(PIPELINES, 'deployment.pipeline')), /choices: \[(.+)\]/g)
     expect(matches(choices, /'(\w+)'/g).sort()).toEqual(readdirSync(join(ROOT, 'kubernetes/overlays')).sort())
   })
@@ -155,7 +156,7 @@ describe('the deployment account', () => {
   })
   const rules = documents.flatMap((one) => role.safeParse(one).data?.rules ?? [])
 
-  it('changes nothing outside of the namespace: it reads the Namespace and the volumes of single', () => {
+  it('changes nothing outside the namespace: it reads the Namespace and the volumes of single', () => {
     for (const { verbs } of rules) expect(verbs).toEqual(['get'])
     const volumes = matches(
       read(join(ROOT, 'kubernetes/overlays/single/storage.yaml')),

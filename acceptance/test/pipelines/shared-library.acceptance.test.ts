@@ -1,4 +1,4 @@
-// The tests that the shared library brings along, in Groovy, as they are run beside it.
+// Runs the shared library's own tests, which are written in Groovy.
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, jest } from '@jest/globals'

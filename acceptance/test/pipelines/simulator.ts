@@ -1,4 +1,4 @@
-// Runs the pipelines of Jenkins without Jenkins: a simulator outside this repository that checks them and records, or runs, their steps.
+// Runs the Jenkins pipelines without Jenkins, in a simulator outside this repository that checks and records their steps, or executes them.
 import { execFile, execFileSync } from 'node:child_process'
 import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
@@ -29,28 +29,28 @@ const record = z.object({
 })
 
 export interface PipelineRun extends z.infer<typeof record> {
-  /** All commands with what they printed, and all messages, as one text; a secret in it shows as four stars. */
+  /** All commands with their output, and all messages, as one text. A secret in it appears as four asterisks. */
   readonly log: string
 }
 
-/** Why pipelines cannot be run here; undefined when they can. */
+/** Why pipelines cannot run here. Undefined when they can. */
 export function withoutSimulator(): string | undefined {
   if (!existsSync(SIMULATOR)) return `there is no simulator ${SIMULATOR}`
   return withoutGroovy()
 }
 
-/** Why Groovy cannot be run here; undefined when it can. */
+/** Why Groovy cannot run here. Undefined when it can. */
 export function withoutGroovy(): string | undefined {
   return hasGroovy() ? undefined : 'apt-get install groovy brings what is missing'
 }
 
-/** `it`, or a skipped one whose title says why. */
+/** `it`, or a skipped test whose title says why. */
 export function itWith(reason: string | undefined) {
   return (title: string, test: () => Promise<void> | void, timeoutMs?: number) =>
     reason === undefined ? it(title, test, timeoutMs) : it.skip(`${title} (skipped: ${reason})`, test)
 }
 
-/** Runs `build.pipeline`, `deployment.pipeline` or the file of a path with the options of the simulator, and resolves with its record. */
+/** Runs `build.pipeline`, `deployment.pipeline` or the file at a path with the simulator's options. Resolves with its record. */
 export async function runPipeline(name: string, options: readonly string[], env = {}): Promise<PipelineRun> {
   const file = resolve(ROOT, 'pipeline_files', name)
   const own = ['--declarative', '--library', `ims=${LIBRARY}`, '--json', '-']
@@ -77,7 +77,7 @@ function hasGroovy(): boolean {
   }
 }
 
-/** Debian's groovy looks for Java in places of its own, where another package's may not be. */
+/** Debian's groovy looks for Java in fixed places, where another package's Java may be missing. */
 function javaHome(): NodeJS.ProcessEnv {
   if (process.env.JAVA_HOME !== undefined) return {}
   try {

@@ -1,4 +1,4 @@
-// pipeline_files/smoke-test.sh, run for real against a server that answers rightly, and against one for each way of being wrong.
+// pipeline_files/smoke-test.sh, executed against a correct server and against one for each fault.
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -39,7 +39,7 @@ describe('the smoke test', () => {
     expect(api.skus()).toEqual([])
   })
 
-  it('waits for what was accepted to be seen, but never sends a command twice', async () => {
+  it('waits until an accepted command takes effect, but never sends a command twice', async () => {
     await using api = await startApiDouble('slow')
     const { code } = await smokeTest(20, `${api.url}/`)
     expect(code).toBe(0)
@@ -54,7 +54,7 @@ describe('the smoke test', () => {
     ['wrong price', /failed: GET \/order_processing lists the item: not within 1 s, the last answer was 200 .*26/],
     ['keeps items', /failed: GET \/order_processing no longer lists the item: not within 1 s/],
   ]
-  it.each(failures)('fails on an API that is "%s", and says at which call', async (flaw, sentence) => {
+  it.each(failures)('fails on an API with the fault "%s", and names the call', async (flaw, sentence) => {
     await using api = await startApiDouble(flaw)
     const { code, stdout, stderr } = await smokeTest(1, api.url)
     expect(code).toBe(1)
@@ -62,14 +62,14 @@ describe('the smoke test', () => {
     expect(stdout).not.toContain('passed')
   })
 
-  it('asks for its item to be deleted when it fails after it was made', async () => {
+  it('requests the deletion of its item when it fails after creating it', async () => {
     await using api = await startApiDouble('wrong price')
     const { stderr } = await smokeTest(1, api.url)
     expect(stderr).toMatch(/item SMOKE-\d+-\d+: its deletion was asked for/)
     expect(api.skus()).toEqual([])
   })
 
-  it('shows the key in the file that SMOKE_API_KEY_FILE names', async () => {
+  it('sends the key in the file that SMOKE_API_KEY_FILE names', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ims-smoke-'))
     const file = join(directory, 'key')
     writeFileSync(file, 'ims_key\n')
@@ -93,7 +93,7 @@ describe('the smoke test', () => {
     }
   })
 
-  it('says so when nobody answers', async () => {
+  it('says so when nothing answers', async () => {
     const url = await (async () => {
       await using api = await startApiDouble('none')
       return api.url
@@ -104,7 +104,7 @@ describe('the smoke test', () => {
   })
 
   it.each([[[]], [['127.0.0.1:5000']], [['http://127.0.0.1', 'x']]])(
-    'explains itself when called with %j',
+    'prints its usage when called with %j',
     async (args) => {
       const { code, stderr } = await smokeTest(1, ...args)
       expect(code).toBe(64)

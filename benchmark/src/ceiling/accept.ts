@@ -1,4 +1,4 @@
-// The bare ceiling of accepting: Express, zod and one amqplib confirm channel, and nothing else.
+// Ceiling for accepting: only Express, zod and one amqplib confirm channel.
 import amqplib from 'amqplib'
 import express from 'express'
 import { z } from 'zod'

@@ -1,4 +1,4 @@
-// The bare ceiling of listing: Express and mysql2 without a broker between them.
+// Ceiling for listing: Express and mysql2, with no broker in between.
 import express from 'express'
 import mysql from 'mysql2/promise'
 

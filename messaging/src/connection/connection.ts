@@ -1,4 +1,4 @@
-// A supervised AMQP connection, and supervised channels on it: each is opened again, with its whole set-up, when it is lost.
+// A supervised AMQP connection, and supervised channels on it. Each is reopened and set up again when it is lost.
 import type { ConnectionOptions } from 'node:tls'
 import { addressOf, type Server } from '@ims/runtime/server-list'
 import { type Tls, tlsTrouble } from '@ims/runtime/tls'
@@ -13,26 +13,26 @@ import { Supervised } from './supervised.ts'
 /** An open connection, and whether the broker blocks publishing on it (https://www.rabbitmq.com/docs/connection-blocked). */
 export interface Connection {
   readonly model: ChannelModel
-  /** Of the broker, as `host:port`. */
+  /** The address of the broker, as `host:port`. */
   readonly address: string
   readonly clock: Clock
   blocked: string | undefined
   /** When the last block ended, by the clock. */
   unblockedAtMs: number
-  /** The largest frame, in bytes, that the broker accepts; all properties of a message travel in one. */
+  /** The largest frame, in bytes, that the broker accepts. All properties of a message must fit into one. */
   readonly frameMax: number
-  /** Ends it at once, with what is in its buffers. */
+  /** Closes the connection at once and drops its buffers. */
   drop(reason: Error): void
 }
 
-/** Longest wait for the broker's close-ok, of a connection or a channel: a broker that is gone must not delay the exit. */
+/** Longest wait for the broker's close-ok, for a connection or a channel. An unreachable broker must not delay the exit. */
 const CLOSE_TIMEOUT_MS = 1_000
 const UNEXPLAINED = new Error('closed')
 
-/** Requests that ask for a list travel with the replies: large and best effort, they must not hold up what has to be durable. */
+/** Listing requests share the connection with the replies. They are large and best effort, and must not delay durable messages. */
 export type Purpose = 'publishing' | 'replies' | 'consuming'
 
-/** Keeps a connection to the broker open; `purpose` names it in the broker's list of connections and in the log. */
+/** Keeps a connection to the broker open. `purpose` names it in the broker's list of connections and in the log. */
 export function superviseConnection(
   config: RabbitmqConfig,
   purpose: Purpose,
@@ -63,7 +63,7 @@ function inTurn(servers: readonly Server[], clock: Clock): () => Server {
   }
 }
 
-/** Opens one connection, to the first server that accepts it. Rejects with the last error if none does; see `openConnection`. */
+/** Opens one connection, to the first server that accepts it. Rejects with the last error if none does. See `openConnection`. */
 export async function openFirstConnection(
   config: RabbitmqConfig,
   connectionName: string,
@@ -80,7 +80,7 @@ export async function openFirstConnection(
   }
 }
 
-/** Opens one connection; `lost` is called when it is closed. Rejects with an error that names the server. */
+/** Opens one connection. `lost` is called when it is closed. Rejects with an error that names the server. */
 async function openConnection(
   config: RabbitmqConfig,
   server: Server,
@@ -96,7 +96,7 @@ async function openConnection(
   const socketOptions = {
     noDelay: true,
     keepAlive: true,
-    // Covers TCP, TLS and the whole AMQP handshake. amqplib's own `timeout` begins anew with every byte that comes.
+    // Covers TCP, TLS and the whole AMQP handshake. amqplib's own `timeout` starts again with every byte that arrives.
     signal: late.signal,
     clientProperties: { connection_name: connectionName },
     ...(tls === undefined ? {} : verified(tls)),
@@ -133,7 +133,7 @@ async function openConnection(
     frameMax,
     drop,
   }
-  // amqplib waits without a deadline for the broker's close-ok after some errors, so an error ends the connection as well.
+  // After some errors amqplib waits for the broker's close-ok without a deadline, so an error ends the connection here as well.
   for (const event of ['error', 'close'] as const)
     model.on(event, () => lost(connectionLoss(connection) ?? at(address, UNEXPLAINED)))
   const closed = connectionLoss(connection)
@@ -150,7 +150,7 @@ async function openConnection(
   return connection
 }
 
-/** Why the connection is over, with the broker's address in front; undefined while it is open. */
+/** Why the connection ended, prefixed with the broker's address. Undefined while it is open. */
 function connectionLoss({ model, address }: Connection): Error | undefined {
   const end = connectionEnd(model)
   return end && at(address, end)
@@ -163,7 +163,7 @@ type TlsOptions = Pick<ConnectionOptions, 'rejectUnauthorized' | 'ca' | 'cert' |
 /** For tls.connect, which compares the certificate with `servername`, or else with the host: name or address. */
 function verified({ ca, cert, key, serverName }: Tls): TlsOptions {
   return {
-    // Said although it is the default: the environment (NODE_TLS_REJECT_UNAUTHORIZED) can change that.
+    // The default, but set explicitly because the environment (NODE_TLS_REJECT_UNAUTHORIZED) can change it.
     rejectUnauthorized: true,
     ...(ca === undefined ? {} : { ca }),
     ...(cert === undefined || key === undefined ? {} : { cert, key }),
@@ -171,19 +171,19 @@ function verified({ ca, cert, key, serverName }: Tls): TlsOptions {
   }
 }
 
-/** Closes a connection, also one that is lost or silent. Never rejects. */
+/** Closes a connection, even if it is lost or does not respond. Never rejects. */
 export async function closeConnection({ model, clock }: Connection): Promise<void> {
   try {
     await withDeadline(clock, model.close(), CLOSE_TIMEOUT_MS, 'closing the connection')
   } catch {
-    // Already closed, or the broker is silent: either way only the socket is left to give up.
+    // Already closed, or the broker does not respond. In both cases only the socket remains to be destroyed.
   }
-  // amqplib only half-closes the socket of a lost connection; a peer that never answers would keep it for many minutes.
-  // With an error, since amqplib stops its heartbeat timer only when it hears of one.
+  // amqplib only half-closes the socket of a lost connection, and an unresponsive peer would keep it open for many
+  // minutes. Destroyed with an error, because amqplib stops its heartbeat timer only on an error.
   socketOf(model).destroy(new Error('given up'))
 }
 
-/** Keeps a confirm channel open on `connection`; `setUp` runs on each new channel, before anyone is given it. */
+/** Keeps a confirm channel open on `connection`. `setUp` runs on each new channel, before anyone can use it. */
 export function superviseChannel(
   connection: Supervised<Connection>,
   name: string,
@@ -210,7 +210,7 @@ export function superviseChannel(
   })
 }
 
-/** A channel that opens after the deadline is closed, with what was set up on it. */
+/** Closes a channel that opens after the deadline, including what was set up on it. */
 async function openChannel(
   model: ChannelModel,
   lost: (reason: Error) => void,
@@ -225,13 +225,13 @@ async function openChannel(
   })
   try {
     await withDeadline(clock, setUp(channel, lost), timeoutMs, `${name}: setting up`)
-    // Only now: while it is set up, the call that failed tells the reason better than the loss of the channel that followed.
+    // Only now, because during set-up the failed call explains the problem better than the channel loss that follows.
     channel.on('close', () => lost(channelEnd(channel) ?? UNEXPLAINED))
     const closed = channelEnd(channel)
     if (closed !== undefined) throw closed
     return channel
   } catch (error) {
-    // amqplib says of a call on a closed channel only that there will be no reply.
+    // For a call on a closed channel, amqplib reports only that there will be no reply.
     const reason = error instanceof Misconfigured ? error : (channelEnd(channel) ?? error)
     await close(channel)
     throw reason
@@ -242,6 +242,6 @@ async function closeChannel(channel: ConfirmChannel, clock: Clock): Promise<void
   try {
     await withDeadline(clock, channel.close(), CLOSE_TIMEOUT_MS, 'closing the channel')
   } catch {
-    // Already closed by the broker or with its connection.
+    // Already closed by the broker, or together with its connection.
   }
 }

@@ -1,6 +1,6 @@
-// The one file that reaches into amqplib. amqplib handles frames before it hands a connection or a channel over, so a close that
-// comes right behind the open is told to nobody. Here both are watched from their first frame on, and can be asked whether they
-// are open. If amqplib changes one of the names used here, loading this file throws.
+// The only file that uses amqplib internals. amqplib handles frames before it returns a connection or a channel, so it
+// does not report a close that directly follows the open. Here both are watched from their first frame on, and can be
+// asked whether they are open. If amqplib renames anything used here, loading this file throws.
 import { createRequire } from 'node:module'
 import { Socket } from 'node:net'
 import { dirname, join } from 'node:path'
@@ -24,17 +24,17 @@ interface Internal extends Emitter {
   readonly rest: unknown
 }
 
-/** Why a connection or a channel is over. What is not in here is open. */
+/** Why a connection or a channel ended. Anything not in this map is open. */
 const ends = new WeakMap<object, Error>()
 
 const end = (of: object, reason: Error): void => {
   if (!ends.has(of)) ends.set(of, reason)
 }
 
-/** Why the connection is over; undefined while it is open. */
+/** Why the connection ended. Undefined while it is open. */
 export const connectionEnd = ({ connection }: ChannelModel): Error | undefined => ends.get(connection)
 
-/** Why the channel is over, which may be the end of its connection; undefined while it is open. */
+/** Why the channel ended, perhaps because its connection did. Undefined while it is open. */
 export const channelEnd = (channel: Channel): Error | undefined => ends.get(channel)
 
 /** The socket of a connection. */
@@ -44,17 +44,17 @@ export function socketOf({ connection }: ChannelModel): Socket {
   return socket
 }
 
-/** Connections of which nothing is read, so that TCP makes the broker wait. */
+/** Connections that are not read, so that TCP makes the broker wait. */
 const paused = new WeakSet<object>()
 
-/** Reads nothing more of the channel's connection, until the returned function is called. The heartbeat goes on. */
+/** Stops reading the channel's connection until the returned function is called. Heartbeats continue. */
 export function pauseReading(channel: Channel): () => void {
   const connection: unknown = Reflect.get(channel, 'connection')
   if (typeof connection !== 'object' || connection === null) throw changed('connection')
   paused.add(connection)
   return () => {
     paused.delete(connection)
-    // amqplib reads on when its socket says that there is something to read.
+    // amqplib reads on when its socket reports that data is available.
     const socket: unknown = Reflect.get(connection, 'stream')
     if (!(socket instanceof Socket)) throw changed('stream')
     socket.emit('readable')
@@ -84,8 +84,8 @@ const methods = z
   .parse(internal('defs.js'))
 
 /**
- * Makes a channel transactional: what is published on it takes effect by the function that this resolves with, or not at
- * all. amqplib has no method for it (https://www.rabbitmq.com/amqp-0-9-1-reference#class.tx).
+ * Makes a channel transactional. Messages published on it take effect when the returned function is called, or not at
+ * all. amqplib has no method for this (https://www.rabbitmq.com/amqp-0-9-1-reference#class.tx).
  */
 export async function transactional(channel: Channel): Promise<() => Promise<void>> {
   const call = async (method: number, answer: number): Promise<void> => {
@@ -106,13 +106,13 @@ export function watchConnections(prototype: Internal): void {
   prototype.open = function (fields, opened) {
     this.on('error', (error) => end(this, error ?? new Error('the connection failed')))
     this.on('close', (error) => end(this, error ?? new Error('the connection is closed')))
-    // Closed already: whatever amqplib says of it, the reason is the broker's.
+    // Already closed: whatever amqplib reports, the reason is the broker's.
     open.call(this, fields, (error, ok) => opened(ends.get(this) ?? error, ok))
   }
 
   prototype.recvFrame = function () {
     if (paused.has(this)) return false
-    // Headers that nest too deep would overflow amqplib's stack.
+    // Deeply nested headers would overflow amqplib's stack.
     if (!Buffer.isBuffer(this.rest)) throw changed('rest')
     flattenHeaders(this.rest)
     const frame = recvFrame.call(this)
@@ -131,7 +131,7 @@ export function watchConnections(prototype: Internal): void {
   }
 }
 
-/** amqplib tells the broker's sentence of an open connection only. */
+/** amqplib reports the broker's reason only for an open connection. */
 function closedByBroker(frame: unknown): Error {
   const { replyCode, replyText } = connectionClose.parse(frame).fields
   return Object.assign(new Error(`the broker closed the connection: ${replyCode} ${replyText}`), { code: replyCode })
@@ -143,8 +143,8 @@ interface InternalMux {
 }
 
 /**
- * Makes one write to the socket of all that is published and acked in one turn of the event loop: amqplib would make one of each
- * frame, and a system call costs more than a message.
+ * Combines everything that is published and acked in one turn of the event loop into one write. amqplib would write
+ * each frame separately, and a system call costs more than a message.
  */
 export function gatherWrites(prototype: InternalMux): void {
   const { _readIncoming } = prototype

@@ -1,14 +1,14 @@
-// Headers nested thousands of levels deep, which amqplib reads by recursion: the stack would overflow, the connection end, and
-// the message come again, for ever. They are made flat in the frame, before it is read.
+// Headers nested thousands of levels deep. amqplib decodes them recursively: the stack would overflow, the connection
+// end, and the message come again, for ever. So they are flattened in the frame before amqplib reads it.
 
-/** Tables and arrays within each other that are read as such; deeper ones are read as bytes. */
+/** Maximum nesting of tables and arrays. Deeper ones are decoded as bytes. */
 const LEVELS_MOST = 32
-/** A frame that is smaller cannot hold a hundred levels: not worth a look. */
+/** A smaller frame cannot contain a hundred levels, so it is not checked. */
 const LOOKED_AT_FROM_BYTES = 512
 
 const HEADER_FRAME = 2
 const FRAME_START_BYTES = 7
-/** Class, weight and size of the body; then come the flags that say which properties are there. */
+/** Class, weight and size of the body. The property flags follow. */
 const FLAGS_AT = FRAME_START_BYTES + 12
 const CONTENT_TYPE = 0x8000
 const CONTENT_ENCODING = 0x4000
@@ -18,7 +18,7 @@ const TABLE = 'F'.charCodeAt(0)
 const ARRAY = 'A'.charCodeAt(0)
 const BYTES = 'x'.charCodeAt(0)
 const TEXT = 'S'.charCodeAt(0)
-/** Bytes of the values of fixed size, by tag (https://www.rabbitmq.com/amqp-0-9-1-errata). */
+/** Sizes of the fixed-size values, by tag (https://www.rabbitmq.com/amqp-0-9-1-errata). */
 const SIZES: ReadonlyMap<number, number> = new Map(
   Object.entries({ t: 1, b: 1, B: 1, s: 2, u: 2, I: 4, i: 4, f: 4, D: 5, l: 8, d: 8, T: 8, V: 0 }).map(
     ([tag, size]) => [tag.charCodeAt(0), size],
@@ -26,8 +26,8 @@ const SIZES: ReadonlyMap<number, number> = new Map(
 )
 
 /**
- * If `received` begins with a whole frame of properties, gives tables and arrays that nest too deep in its headers the tag of
- * a byte array, in place: all three are a length and as many bytes.
+ * If `received` starts with a whole frame of properties, changes the tag of too deeply nested tables and arrays in its
+ * headers to a byte array, in place. All three types are a length followed by that many bytes.
  */
 export function flattenHeaders(received: Buffer): void {
   if (received.length < LOOKED_AT_FROM_BYTES || received[0] !== HEADER_FRAME) return
@@ -41,7 +41,7 @@ export function flattenHeaders(received: Buffer): void {
   flatten(received, at, end, { level: 1, named: true })
 }
 
-/** Goes through the values of a table (`named`) or an array that begins, with its length, at `start`. */
+/** Walks through the values of a table (`named`) or an array that starts, with its length, at `start`. */
 function flatten(bytes: Buffer, start: number, end: number, { level, named }: { level: number; named: boolean }): void {
   if (start + 4 > end) return
   const until = Math.min(end, start + 4 + bytes.readUInt32BE(start))

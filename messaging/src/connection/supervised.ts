@@ -1,23 +1,24 @@
-// Keeps one thing open: opens it, notices its loss, opens it again, for ever, until told to stop.
+// Keeps one thing open: opens it, notices when it is lost, and opens it again, until stopped.
+import { RepeatedLine } from '@ims/runtime/repeated-line'
 import { asError, Misconfigured } from '../errors.ts'
 import { backoffMs, clockOf, OwnScope } from '../scope.ts'
 import type { Service } from '../service.ts'
 
 export interface Supervision<T> {
-  /** Said in log lines: "connection for publishing", "channel of create_item". */
+  /** Used in log lines: "connection for publishing", "channel of create_item". */
   readonly name: string
   /**
-   * Opens it once. Calls `lost` as soon as it is lost, also while still opening: then whatever `open` resolves to later
-   * is closed and forgotten. `signal` aborts when supervision ends.
+   * Opens it once. Calls `lost` as soon as it is lost, even while opening; the result of `open` is then closed and
+   * dropped. `signal` aborts when supervision ends.
    */
   open(lost: (reason: Error) => void, signal: AbortSignal): Promise<T>
-  /** Closes what `open` made; called exactly once for each, lost or not. Must not reject. */
+  /** Closes what `open` returned. Called exactly once for each, lost or not. Must not reject. */
   close(resource: T): Promise<void>
-  /** Why it is over, undefined while it is open. Asked at each use, so that no loss depends on an event alone. */
+  /** Why it ended. Undefined while it is open. Checked at each use, so that no loss goes unnoticed if an event is missed. */
   ended?(resource: T): Error | undefined
-  /** Why what it is opened on is not open, which is told first; undefined while that is open. */
+  /** Why the thing it depends on is not open, which is reported first. Undefined while that is open. */
   needs?(): string | undefined
-  /** Where it is opened, told until the first attempt has ended. */
+  /** Where it is opened. Reported until the first attempt has ended. */
   readonly where?: string
   /** Called each time it is open again after a loss. */
   reopened?(): void
@@ -25,13 +26,16 @@ export interface Supervision<T> {
   readonly reconnectMostMs: number
 }
 
-/** Shorter lives than this do not reset the backoff, so that "opens, then dies at once" does not become a hot loop. */
+/** A shorter life does not reset the backoff, so that "opens, then dies at once" does not become a hot loop. */
 const STABLE_AFTER_MS = 5_000
+/** How often the log repeats why it cannot be opened. */
+const SAID_EVERY_MS = 30_000
 
 export class Supervised<T> {
   readonly #how: Supervision<T>
   readonly #stop: OwnScope
   readonly #waiting = new Set<{ resolve(resource: T): void; reject(reason: Error): void }>()
+  readonly #line: RepeatedLine
   readonly #running: Promise<void>
   #open: { readonly resource: T; readonly loss: Loss } | undefined
   #reason: string
@@ -39,16 +43,17 @@ export class Supervised<T> {
   constructor(how: Supervision<T>) {
     this.#how = how
     this.#stop = new OwnScope(clockOf(how.service))
+    this.#line = new RepeatedLine(SAID_EVERY_MS, () => this.#stop.clock.nowMs())
     this.#reason = `${how.name} is not open yet${how.where === undefined ? '' : `: ${how.where} has not answered`}`
     this.#running = this.#run()
   }
 
-  /** The open thing, or undefined while there is none. */
+  /** The open thing, or undefined while it is not open. */
   get current(): T | undefined {
     return this.#open && !this.#isLost(this.#open) ? this.#open.resource : undefined
   }
 
-  /** Why it is not open, in one sentence; undefined while it is. */
+  /** Why it is not open, in one sentence. Undefined while it is. */
   notReady(): string | undefined {
     if (this.current !== undefined) return undefined
     const needs = this.#how.needs?.()
@@ -58,7 +63,7 @@ export class Supervised<T> {
 
   /**
    * Resolves when it is open. Rejects when supervision ends or `signal` aborts, and with Misconfigured when an attempt
-   * says that no retry can help; every other failure is waited out.
+   * shows that no retry can help. Retries after every other failure.
    */
   whenOpen(signal?: AbortSignal): Promise<T> {
     const current = this.current
@@ -104,7 +109,10 @@ export class Supervised<T> {
         if (opened++ > 0) this.#how.reopened?.()
         service.log.info({}, `${name}: open`)
         await loss.happened
-        if (clock.nowMs() - since > STABLE_AFTER_MS) attempt = 0
+        if (clock.nowMs() - since > STABLE_AFTER_MS) {
+          attempt = 0
+          this.#line.reset()
+        }
         this.#open = undefined
         this.#reason = this.#sentence(loss.reason)
         await this.#how.close(resource)
@@ -123,7 +131,7 @@ export class Supervised<T> {
     const opening = this.#how.open((reason) => loss.report(reason), this.#stop.signal)
     const first = await Promise.race([opening.then((resource) => ({ resource })), loss.happened])
     if (first !== undefined && !this.#isLost({ ...first, loss })) return first.resource
-    // Lost while it was being opened. Should it open after all, nobody wants it any more.
+    // Lost while opening. If it still opens, it is closed.
     opening.then((resource) => this.#how.close(resource)).catch(() => {})
     throw loss.reason
   }
@@ -141,15 +149,17 @@ export class Supervised<T> {
   #failed(reason: Error, delayMs: number): void {
     this.#reason = this.#sentence(reason)
     const level = reason instanceof Misconfigured ? 'error' : 'warn'
-    this.#how.service.log[level](
-      { retryInMs: Math.round(delayMs) },
-      `${this.#how.name}: ${reason.message}; trying again`,
-    )
+    const lines = this.#line.due(reason.message)
+    if (lines !== undefined)
+      this.#how.service.log[level](
+        { retryInMs: Math.round(delayMs), lines },
+        `${this.#how.name}: ${reason.message}; trying again`,
+      )
     if (reason instanceof Misconfigured) for (const waiter of [...this.#waiting]) waiter.reject(reason)
   }
 }
 
-/** The first reason for which a thing was lost, and the moment of it. */
+/** The first reason why it was lost, and when. */
 class Loss {
   readonly happened: Promise<undefined>
   reported = false

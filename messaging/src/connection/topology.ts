@@ -1,4 +1,4 @@
-// What is declared on the broker, and how it is checked: durable queues without arguments, so that Python peers can redeclare them.
+// Declares and checks queues on the broker: durable, without arguments, so that Python peers can redeclare them.
 import type { Channel } from 'amqplib'
 import { z } from 'zod'
 import type { RabbitmqConfig } from '../config.ts'
@@ -9,12 +9,12 @@ import type { Connection } from './connection.ts'
 const ACCESS_REFUSED = 403
 const NOT_FOUND = 404
 const PRECONDITION_FAILED = 406
-/** What amqplib says of a channel that the broker closed. */
+/** How amqplib reports a channel that the broker closed. */
 export const channelError = z.object({ code: z.number(), message: z.string() })
 
 /**
- * Does `work` on a channel of its own, which is closed afterwards: a question that fails closes its channel, and must not
- * take anything else along. A channel that opens after the deadline is closed as well.
+ * Runs `work` on its own channel and closes it afterwards, because a failed check closes its channel and must not
+ * affect anything else. A channel that opens after the deadline is closed as well.
  * @throws Misconfigured when the broker allows no further channel
  */
 export async function onThrowAwayChannel<T>(
@@ -29,7 +29,7 @@ export async function onThrowAwayChannel<T>(
         'the broker allows too few channels on a connection. Set channel_max in its configuration to 16 or more.',
       )
     })
-    channel.on('error', () => {}) // the call that caused it rejects with the same
+    channel.on('error', () => {}) // the call that caused it rejects with the same error
     try {
       return await work(channel)
     } finally {
@@ -39,7 +39,7 @@ export async function onThrowAwayChannel<T>(
   return await withDeadline(clock, working, timeoutMs, 'a question to the broker')
 }
 
-/** How many consumers `queue` has; 0 also when there is no such queue. */
+/** The number of consumers of `queue`. 0 also when the queue does not exist. */
 export async function consumersOf(connection: Connection, queue: string, timeoutMs: number): Promise<number> {
   try {
     const found = await onThrowAwayChannel(connection, timeoutMs, (channel) => channel.checkQueue(queue))
@@ -51,9 +51,10 @@ export async function consumersOf(connection: Connection, queue: string, timeout
 }
 
 /**
- * Makes sure that `queue` is there: declares it durable without arguments (anything else a queue needs is policy), or in
- * mode `check` only looks, or in mode `none` believes.
- * @throws Misconfigured when the queue has other properties (406) or we may not declare it (403). The channel is closed then.
+ * Makes sure that `queue` exists: declares it durable and without arguments (policies set everything else). In mode
+ * `check` it only looks, and in mode `none` it does nothing.
+ * @throws Misconfigured when the queue has other properties (406) or we may not declare it (403). The channel is closed
+ * then.
  */
 export async function ensureQueue(channel: Channel, queue: string, mode: RabbitmqConfig['topology']): Promise<void> {
   if (mode === 'none') return

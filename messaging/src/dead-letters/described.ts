@@ -1,27 +1,27 @@
-// Pure: what a dead letter says, for people. Everything in it may be of the wrong type; nothing here throws.
+// Describes a dead letter for people. Pure. Anything in a dead letter may have the wrong type; nothing here throws.
 import { isUtf8 } from 'node:buffer'
 import { hash } from 'node:crypto'
 import type { Message } from 'amqplib'
 import { z } from 'zod'
 import { shortened } from './text.ts'
 
-/** A dead letter as it is shown: plain JSON, whatever the message held. Members that it does not tell are null. */
+/** A dead letter as plain JSON, whatever the message contained. Unknown members are null. */
 export interface DeadLetter {
-  /** The message's own id, or, for one that has none that can be written again, `~` and a hash of what it holds. */
+  /** The message's own id. If it has none, or one that cannot be encoded again, `~` and a hash of the content. */
   readonly id: string
   readonly queue: string
-  /** Why it was set aside: the consumer's reason, or the broker's (`delivery_limit`, `rejected`, `expired`, `maxlen`). */
+  /** Why it was dead-lettered: the consumer's reason, or the broker's (`delivery_limit`, `rejected`, `expired`, `maxlen`). */
   readonly reason: string
   readonly error: string | null
   readonly failedAt: string | null
-  /** The consumer that set it aside; `broker` when the broker did. */
+  /** The consumer that dead-lettered it, or `broker`. */
   readonly by: string | null
   /** How often it was tried before. */
   readonly attempts: number | null
   readonly bytes: number
-  /** base64: the body is not UTF-8. */
+  /** base64 means that the body is not UTF-8. */
   readonly encoding: 'utf8' | 'base64'
-  /** True when `body` is only the beginning. */
+  /** True when `body` is truncated. */
   readonly shortened: boolean
   readonly body: string
   readonly properties: Readonly<Record<string, unknown>>
@@ -30,10 +30,10 @@ export interface DeadLetter {
 
 const REASON_UNKNOWN = 'unknown'
 const NESTING_MOST = 8
-/** A short string of AMQP. */
+/** The maximum of an AMQP short string. */
 const ID_MOST_BYTES = 255
 
-/** A sender may write what it likes into a header, a hundred kilobytes of it. */
+/** A sender may put anything into a header, even a hundred kilobytes. */
 const text = (most: number) =>
   z
     .string()
@@ -73,17 +73,17 @@ export function described(queue: string, message: Message, bodyMostBytes: number
   }
 }
 
-/** What a dead letter is chosen by. */
+/** What dead letters can be selected by. */
 export function idOf({ content, properties }: Message): string {
   const { messageId } = properties
-  // Bytes that were no UTF-8 are longer as text: such an id may have become one that cannot be written again.
+  // Bytes that are not UTF-8 become longer as text, so such an id may have become too long to be encoded again.
   if (typeof messageId === 'string' && messageId !== '' && Buffer.byteLength(messageId) <= ID_MOST_BYTES)
     return messageId
   const failedAt = ours.safeParse(properties.headers ?? {}).data?.['x-failed-at'] ?? ''
   return `~${hash('sha256', Buffer.concat([Buffer.from(`${failedAt} `), content]), 'hex').slice(0, 32)}`
 }
 
-/** Only the reason: cheaper than the whole description. */
+/** Only the reason, which is cheaper than the whole description. */
 export function reasonOf({ properties }: Message): string {
   return whyOf(properties.headers).reason
 }
@@ -113,7 +113,7 @@ function whyOf(headers: unknown): Why {
 function shownBody(content: Buffer, mostBytes: number): Pick<DeadLetter, 'encoding' | 'shortened' | 'body'> {
   const encoding = isUtf8(content) ? 'utf8' : 'base64'
   let end = Math.min(content.length, mostBytes)
-  // Not in the middle of a character: the bytes after its first begin with the bits 10.
+  // Do not cut in the middle of a character: its continuation bytes start with the bits 10.
   if (encoding === 'utf8') while (end > 0 && end < content.length && ((content[end] ?? 0) & 0xc0) === 0x80) end -= 1
   return { encoding, shortened: end < content.length, body: content.toString(encoding, 0, end) }
 }
@@ -123,7 +123,7 @@ function plainMembers(value: unknown): Record<string, unknown> {
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, plain(each, 1)]))
 }
 
-/** A header's value as JSON can say it: bytes as base64, timestamps and the like as amqplib gives them. */
+/** A header's value as JSON: bytes as base64, timestamps and similar types as amqplib returns them. */
 function plain(value: unknown, depth: number): unknown {
   if (typeof value === 'bigint') return String(value)
   if (Buffer.isBuffer(value)) return { base64: value.toString('base64') }

@@ -1,4 +1,4 @@
-// Dead letters for people: browse, redrive and discard what was set aside. Connects when asked, and never for longer.
+// Dead letters for people: browse, redrive and discard. Connects for each call, and only for its duration.
 import type { Message } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
 import { contracts } from '../contracts.ts'
@@ -12,33 +12,33 @@ import { countReason } from './reasons.ts'
 import { openRepublisher, type Republisher, recogniseCopies } from './redriven.ts'
 import { printable } from './text.ts'
 
-/** The queues that have dead letters: those of the suite. */
+/** The queues with dead letters: those of the suite. */
 export const deadLetterSources: readonly string[] = contracts.map(({ queue }) => queue)
 
 const TURN_WAITS_MAX_MS = 1_000
 
 const SUFFIX = /\.dead-letter$/
 
-/** The queue that `name` means, also if it is that of its dead letters; undefined when it is none of the suite. */
+/** The queue for `name`, which may also be the name of its dead-letter queue. Undefined when it is not part of the suite. */
 export function deadLetterSource(name: string): string | undefined {
   const source = name.replace(SUFFIX, '')
   return deadLetterSources.includes(source) ? source : undefined
 }
 
-/** Which dead letters are meant. */
+/** Which dead letters to select. */
 export type Choice =
   | { readonly by: 'all' }
   | { readonly by: 'id'; readonly ids: ReadonlySet<string> }
   | { readonly by: 'reason'; readonly reason: string }
 
-/** How far it has come. */
+/** The progress so far. */
 export interface Progress {
   readonly total: number
   readonly seen: number
   readonly done: number
 }
 
-/** Takes one dead letter of `total`; false: no more. */
+/** Receives one dead letter of `total`. Returns false to stop. */
 export type Visit = (letter: DeadLetter, total: number) => boolean | Promise<boolean>
 
 export interface BrowseOptions {
@@ -47,62 +47,62 @@ export interface BrowseOptions {
 }
 
 export interface WorkOptions {
-  /** At most so many are redriven or discarded. */
+  /** The maximum number to redrive or discard. */
   readonly most?: number
-  /** Only says what would be done. */
+  /** Only reports what would be done. */
   readonly dryRun?: boolean
   readonly signal?: AbortSignal
   progress?(progress: Progress): void
 }
 
 export interface RedriveOptions extends WorkOptions {
-  /** Asks the consumer what becomes of the messages. */
+  /** Requests the outcomes of the messages from the consumer. */
   readonly outcomes?: OutcomesWanted
 }
 
 export interface Browsed {
-  /** Dead letters on the queue when it began. */
+  /** Dead letters on the queue at the start. */
   readonly total: number
   readonly seen: number
 }
 
-/** What came of a redrive or a discard. */
+/** The result of a redrive or a discard. */
 export interface Worked {
-  /** Dead letters on the queue when it began. */
+  /** Dead letters on the queue at the start. */
   readonly total: number
   readonly seen: number
-  /** Redriven, or discarded; with `dryRun` those that would be. */
+  /** Number redriven or discarded; with `dryRun`, the number that would be. */
   readonly done: number
-  /** Dead letters on the queue when it ended, those that came meanwhile included: `total - done`, or more. */
+  /** Dead letters on the queue at the end, including new ones: `total - done`, or more. */
   readonly left: number
-  /** Of `done`, how many by reason; many different ones are counted together. */
+  /** The number in `done` by reason. Rare reasons are combined when there are many. */
   readonly reasons: ReadonlyMap<string, number>
-  /** Of `seen`, likewise. */
+  /** The same for `seen`. */
   readonly seenReasons: ReadonlyMap<string, number>
-  /** So many more may be on their queue: the broker did not say so, and their dead letters are kept. */
+  /** This many more may be on their queue: the broker did not confirm them, and their dead letters are kept. */
   readonly maybeSent: number
-  /** Why it ended before all was seen; `trouble` is a failure, the others were asked for. */
+  /** Why it ended before all were seen. `trouble` is a failure; the others were requested. */
   readonly stopped?: 'limit' | 'interrupted' | DeadLettersUnavailable
   /**
-   * Of a redrive that was to wait: what became of those that were put back. A dead letter that was the copy of another is
-   * in `done` and not here. Never rejects. Undefined also for questions, whose answers nobody could use.
+   * For a redrive that waits: the outcomes of the redriven messages. A dead letter that was the copy of another is counted
+   * in `done` but not here. Never rejects. Undefined also for queries, because nobody could use their replies.
    */
   readonly outcomes?: Promise<Outcomes>
 }
 
-/** What people do with dead letters. Every call connects, and may throw DeadLettersUnavailable before anything was done. */
+/** Operations on dead letters. Each call connects, and may throw DeadLettersUnavailable before it changes anything. */
 export interface DeadLetterDesk {
-  /** Shows `visit` one after the other, oldest first, until it returns false; waits for it. All stay where they are. */
+  /** Passes dead letters to `visit` one by one, oldest first, and awaits each call, until it returns false. All stay in place. */
   browse(queue: string, visit: Visit, options: BrowseOptions): Promise<Browsed>
-  /** Puts messages back on their queue under the same id; each dead letter is removed when the broker has confirmed that. */
+  /** Republishes messages to their queue with the same id. Each dead letter is removed once the broker has confirmed that. */
   redrive(queue: string, choice: Choice, options?: RedriveOptions): Promise<Worked>
-  /** Removes dead letters for good. */
+  /** Removes dead letters permanently. */
   discard(queue: string, choice: Choice, options?: WorkOptions): Promise<Worked>
 }
 
 /**
- * Gives access to the dead letters on the broker that `config` names. One at a time: there is memory for one window of them,
- * and a dead letter of 15 MiB takes 100 until it is shown.
+ * Gives access to the dead letters on the broker that `config` names. One operation at a time, because memory is
+ * budgeted for one window, and displaying a dead letter of 15 MiB takes 100 MiB.
  */
 export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLetterDesk {
   let turn = Promise.resolve()
@@ -136,7 +136,7 @@ export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLe
         let outcomes: Promise<Outcomes> | undefined
         try {
           const done = await worked(reader, choice, options, republisher)
-          // Not awaited here: others may work on the dead letters meanwhile.
+          // Not awaited here, so that others can use the dead letters meanwhile.
           outcomes = republisher?.outcomes()?.finally(() => republisher.close())
           return outcomes === undefined ? done : { ...done, outcomes }
         } finally {
@@ -166,7 +166,7 @@ async function browsed(
   }
 }
 
-/** Window by window: choose, publish (where there is something to publish to), and only then remove. */
+/** For each window: select, publish (when redriving), and only then remove. */
 async function worked(
   reader: DeadLetterReader,
   choice: Choice,
@@ -196,7 +196,7 @@ async function worked(
       const chosen = matching.slice(0, most - tally.done)
       const failed = await republisher?.publish(chosen.filter((message) => !isCopy(message)))
       if (failed) return result(await reader.left(), failed.trouble, failed.maybeSent)
-      // What is published is redriven, although its dead letter may stay; what is discarded must be gone.
+      // A published message is redriven, even if its dead letter stays. A discarded one must be removed.
       if (republisher) count(tally, chosen)
       if (!dryRun && chosen.length > 0) await reader.remove(chosen)
       if (!republisher) count(tally, chosen)
@@ -217,7 +217,7 @@ function count(tally: { done: number; reasons: Map<string, number> }, taken: rea
 
 function isChosen(message: Message, choice: Choice): boolean {
   if (choice.by === 'all') return true
-  // As it is, or as it is shown on a terminal.
+  // The raw reason, or the reason as a terminal shows it.
   const isMeant = (text: string, meant: (each: string) => boolean) => meant(text) || meant(printable(text))
   if (choice.by === 'id') return isMeant(idOf(message), (id) => choice.ids.has(id))
   return isMeant(reasonOf(message), (reason) => reason === choice.reason)

@@ -1,12 +1,13 @@
-// Why dead letters could not be worked on, by what the operator can do about it.
+// Why an operation on dead letters failed, by what the operator can do about it.
 
 /**
- * `no-queue` · `busy` (somebody else reads the queue) · `not-permitted` (this user may not) · `disconnected` (the broker is
- * away, or went away) · `unroutable` (there is no queue to redrive to) · `unconfirmed` (the broker did not take a message)
+ * `no-queue` · `busy` (the queue is in use by another operator) · `not-permitted` (this user may not) · `disconnected`
+ * (the broker is unreachable, or the connection was lost) · `unroutable` (the queue to redrive to does not exist) ·
+ * `unconfirmed` (the broker did not accept a message)
  */
 export type DeadLettersTrouble = 'no-queue' | 'busy' | 'not-permitted' | 'disconnected' | 'unroutable' | 'unconfirmed'
 
-/** The dead letters cannot be worked on, or no further; the message is a sentence for the operator. */
+/** The operation on dead letters cannot start or continue. The message is a sentence for the operator. */
 export class DeadLettersUnavailable extends Error {
   override readonly name = 'DeadLettersUnavailable'
   readonly trouble: DeadLettersTrouble

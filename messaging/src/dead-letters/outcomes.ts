@@ -1,4 +1,4 @@
-// What became of redriven messages, as far as their consumer has told: applied, dead-lettered again, or not known.
+// The outcomes of redriven messages, as far as their consumer has reported them: applied, dead-lettered again, or unknown.
 import type { Channel, Message } from 'amqplib'
 import type { Command } from '../contract.ts'
 import { DIRECT_REPLY_TO } from '../outgoing/reply.ts'
@@ -6,31 +6,31 @@ import { commandReplyIn } from '../outgoing/requester.ts'
 import type { Scope } from '../scope.ts'
 import { countReason } from './reasons.ts'
 
-/** The sum of all is the number of messages that were put back. */
+/** The sum of all members is the number of redriven messages. */
 export interface Outcomes {
   readonly applied: number
-  /** Back among the dead letters, by reason. */
+  /** Dead-lettered again, by reason. */
   readonly refused: ReadonlyMap<string, number>
-  /** Nobody has told: they wait on their queue, or are decided, and the news did not arrive. */
+  /** No outcome was reported: they wait on their queue, or the report did not arrive. */
   readonly unknown: number
 }
 
-/** The properties with which a message asks for a reply. */
+/** The properties with which a message requests a reply. */
 export type Asking = { readonly replyTo?: string; readonly correlationId?: string }
 
-/** How long to wait for the outcomes after the last message was put back. */
+/** How long to wait for the outcomes after the last message was redriven. */
 export interface OutcomesWanted {
   readonly withinMs: number
   readonly signal: AbortSignal
 }
 
 /**
- * Counts the replies to redriven messages. They ask for a reply and do not say that they hear of refusals (ADR 30), so a
- * consumer that refuses one sets it aside first: the letter does not depend on whether somebody is still here.
+ * Counts the replies to redriven messages. These request a reply without acknowledging refusals (ADR 30), so a consumer
+ * that refuses one dead-letters it first. The dead letter does not depend on whether this process still runs.
  */
 export class OutcomeCount {
   readonly #command: Command
-  /** Put back, and not told of yet. */
+  /** Redriven, without a reported outcome. */
   readonly #open = new Set<number>()
   readonly #refused = new Map<string, number>()
   #applied = 0
@@ -44,14 +44,14 @@ export class OutcomeCount {
     this.#command = command
   }
 
-  /** Replies arrive on the channel that publishes: the broker wants it so. */
+  /** Replies arrive on the publishing channel, as direct reply-to requires. */
   async attach(channel: Channel): Promise<void> {
-    // A consumer may be faster than the broker's answer to the commit.
+    // A consumer may be faster than the broker's response to the commit.
     const arrived = (message: Message) => this.#stored.then(() => this.#note(message))
     await channel.consume(DIRECT_REPLY_TO, (message) => void (message && arrived(message)), { noAck: true })
   }
 
-  /** What `count` messages of the next window are to carry; they count if `stored` resolves with true. It must not reject. */
+  /** The properties for the next `count` messages, which count if `stored` resolves with true. `stored` must not reject. */
   expect(count: number, stored: Promise<boolean>): readonly Asking[] {
     const numbers = Array.from({ length: count }, () => this.#number++)
     this.#stored = stored.then((isStored) => {
@@ -63,20 +63,20 @@ export class OutcomeCount {
   #note(message: Message): void {
     const number = Number(message.properties.correlationId)
     const reply = commandReplyIn(this.#command.result, message)
-    // A message that was delivered twice is told of twice.
+    // A message that was delivered twice is reported twice.
     if (reply.kind === 'no-reply' || !this.#open.delete(number)) return
     if (reply.kind === 'applied') this.#applied += 1
     else countReason(this.#refused, reply.reason)
     if (this.#open.size === 0) this.#wake()
   }
 
-  /** The channel is gone: nothing more is told. */
+  /** The channel is gone, so nothing more will be reported. */
   end(): void {
     this.#isOver = true
     this.#wake()
   }
 
-  /** Resolves when all is told, when nothing more can be, or when `scope` ends. Never rejects. */
+  /** Resolves when all outcomes are reported, when none can arrive any more, or when `scope` ends. Never rejects. */
   async told(scope: Scope): Promise<Outcomes> {
     await this.#stored
     const all = new Promise<void>((resolve) => {

@@ -1,4 +1,4 @@
-// Reads a dead-letter queue from its oldest message on, in windows, and requeues in order whatever was not removed.
+// Reads a dead-letter queue in windows, oldest message first, and requeues in order everything that was not removed.
 import type { Channel, Message } from 'amqplib'
 import { z } from 'zod'
 import type { RabbitmqConfig } from '../config.ts'
@@ -9,43 +9,43 @@ import { type Clock, clockOf, OwnScope, Scope, withDeadline } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { DeadLettersUnavailable } from './errors.ts'
 
-/** Messages of a window, at most; large ones make it shorter (`config.deadLetterWindowBytes`). */
+/** The maximum number of messages in a window. Large messages make it shorter (`config.deadLetterWindowBytes`). */
 const WINDOW_MAX = 1_000
 
 /**
- * A quorum queue keeps the order of what a channel requeues only while few of its commands are under way: its client puts
- * those beyond 32 together by consumer (rabbit_fifo_client, SOFT_LIMIT).
+ * A quorum queue keeps the order of requeued messages only while few commands of a channel are in flight. Beyond 32,
+ * its client groups them by consumer (rabbit_fifo_client, SOFT_LIMIT).
  */
 const RUNS_PER_CHANNEL_MAX = 16
 
-/** Without a message for this long, although there are some. */
+/** Gives up when no message arrives for this long although the queue has some. */
 const SILENT_MAX_MS = 10_000
 const REQUEUE_TIMEOUT_MS = 60_000
-/** Longest wait for a quorum queue to show what was requeued: somebody else may have taken it. */
+/** Longest wait for a quorum queue to show what was requeued. Somebody else may have taken it. */
 const VISIBLE_TIMEOUT_MS = 5_000
 const VISIBLE_AGAIN_MS = 10
 
-/** A reader that was killed holds its place until the broker has noticed. */
+/** A killed reader holds its lock until the broker notices that it is gone. */
 const ATTEMPTS_MAX = 3
 const ATTEMPT_AGAIN_MS = 300
 
 const NO_BODY = Buffer.alloc(0)
 
 export interface DeadLetterReader {
-  /** Dead letters when the reader was opened. It reads so many, not those that come meanwhile. */
+  /** Number of dead letters when the reader was opened. It reads only these, not later ones. */
   readonly total: number
-  /** The next messages, oldest first; none at the end. Those of the window before that were not removed are kept. */
+  /** The next messages, oldest first. None at the end. Messages of the previous window that were not removed are kept. */
   window(): Promise<readonly Message[]>
-  /** Removes messages of the latest window. Once for each window. */
+  /** Removes messages of the latest window. Call once per window. */
   remove(messages: readonly Message[]): Promise<void>
-  /** How many there are on the queue now, those that came meanwhile included. Nothing can be read afterwards. */
+  /** The number of messages on the queue now, including new ones. Nothing can be read afterwards. */
   left(): Promise<number>
-  /** Requeues what was kept, in its place, and closes the connection. Never rejects. */
+  /** Requeues the kept messages in their place, and closes the connection. Never rejects. */
   close(): Promise<void>
 }
 
 /**
- * Opens the one reader of `<queue>.dead-letter`, with a connection of its own.
+ * Opens the only reader of `<queue>.dead-letter`, with its own connection.
  * @throws DeadLettersUnavailable: no such queue, the queue is in use, not permitted, no broker
  */
 export async function openReader(queue: string, config: RabbitmqConfig, service: Service): Promise<DeadLetterReader> {
@@ -64,7 +64,7 @@ export async function openReader(queue: string, config: RabbitmqConfig, service:
   }
 }
 
-/** A channel, and the last of the messages that are kept of each window. */
+/** A channel, and the last kept message of each window. */
 interface Lane {
   readonly channel: Channel
   readonly kept: Message[]
@@ -75,7 +75,7 @@ class Reader implements DeadLetterReader {
   readonly #queue: string
   readonly #windowBytes: number
   readonly #clock: Clock
-  /** Windows come on the last one. */
+  /** The last one delivers the windows. */
   readonly #lanes: Lane[] = []
   #keptCount = 0
   /** The oldest message, until it is read. */
@@ -100,7 +100,7 @@ class Reader implements DeadLetterReader {
       this.#connection = await openFirstConnection(config, `${service.name} reading ${this.#queue}`, service, lost)
       const { channel } = await this.#newLane()
       await this.#claim(channel)
-      // Not the count of queue.declare: a quorum queue gives that one late, but this one in order with everything else.
+      // Not the count in queue.declare-ok: a quorum queue updates that one late. This one is in order with everything else.
       const oldest = await channel.get(this.#queue)
       if (oldest === false) return
       this.#oldest = oldest
@@ -111,8 +111,8 @@ class Reader implements DeadLetterReader {
   }
 
   /**
-   * Quorum queues enforce no exclusive consumer, but an exclusive queue has one owner on every broker. It goes with the
-   * connection, after everything was requeued.
+   * Quorum queues do not enforce exclusive consumers, but an exclusive queue has one owner on every broker. It is
+   * deleted with the connection, after everything was requeued.
    */
   async #claim(channel: Channel): Promise<void> {
     const { consumerCount } = await channel.checkQueue(this.#queue)
@@ -130,7 +130,7 @@ class Reader implements DeadLetterReader {
     return lane
   }
 
-  /** The last channel, or a new one: acks and requeues must not have to do with the windows before. */
+  /** The last channel, or a new one, because acks and requeues must not affect earlier windows. */
   async #laneFor(wanted: number): Promise<Lane> {
     const latest = this.#lanes.at(-1)
     const room = wanted === 1 ? RUNS_PER_CHANNEL_MAX : 1
@@ -157,8 +157,9 @@ class Reader implements DeadLetterReader {
   }
 
   /**
-   * A consumer for each window, cancelled when it has brought as many as asked for: the others stay unacked until the end.
-   * A window that is heavier than it may be is requeued whole, and read again in a shorter one.
+   * A new consumer for each window, cancelled when it has delivered the requested number. The others stay
+   * unacknowledged until the end. A window that exceeds the byte limit is requeued whole, and read again as a shorter
+   * one.
    */
   async #fetch(wanted: number): Promise<readonly Message[]> {
     const { channel } = await this.#laneFor(wanted)
@@ -198,14 +199,14 @@ class Reader implements DeadLetterReader {
     const lane = this.#lanes.at(-1)
     try {
       const firstKept = window.findIndex((message) => !gone.has(message))
-      // One ack for all up to here, which is right only while nothing before them is kept on this channel.
+      // One ack for everything up to here. That is correct only if no earlier message on this channel is kept.
       const together = lane?.kept.length !== 0 ? 0 : firstKept === -1 ? window.length : firstKept
       const last = window[together - 1]
       if (last) lane?.channel.ack(last, true)
       for (const message of window.slice(together)) if (gone.has(message)) lane?.channel.ack(message)
       this.#open = []
       this.#keep(window.filter((message) => !gone.has(message)))
-      // An answer means that the broker has read the acks.
+      // A response means that the broker has read the acks.
       await lane?.channel.checkQueue(this.#queue)
     } catch (error) {
       throw this.#explain(error)
@@ -225,7 +226,7 @@ class Reader implements DeadLetterReader {
     }
   }
 
-  /** Notes where the run ends, and forgets the bodies. */
+  /** Records where the window ends, and drops the bodies. */
   #keep(messages: readonly Message[]): void {
     const last = messages.at(-1)
     if (last === undefined) return
@@ -247,8 +248,9 @@ class Reader implements DeadLetterReader {
   }
 
   /**
-   * Run by run, oldest first: a quorum queue puts what is requeued in the order in which it comes. With nack: RabbitMQ 4.3
-   * counts it toward no delivery limit, as it would a channel that closes with messages in hand.
+   * Requeues window by window, oldest first, because a quorum queue stores requeued messages in the order in which they
+   * arrive. Uses nack, which RabbitMQ 4.3 does not count toward the delivery limit; a closed channel with
+   * unacknowledged messages counts.
    */
   async #requeue(): Promise<void> {
     this.#keepAll()
@@ -262,7 +264,7 @@ class Reader implements DeadLetterReader {
     await this.#visible(first.channel, messageCount + this.#keptCount)
   }
 
-  /** A quorum queue requeues in its own time: whoever reads next must find all of it. */
+  /** A quorum queue requeues asynchronously, and the next reader must find all messages. */
   async #visible(channel: Channel, messages: number): Promise<void> {
     const scope = new OwnScope(this.#clock).part([], VISIBLE_TIMEOUT_MS)
     while ((await channel.checkQueue(this.#queue)).messageCount < messages && !scope.isOver)

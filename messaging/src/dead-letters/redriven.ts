@@ -1,4 +1,4 @@
-// Puts dead letters back on their queue: what a redriven message looks like, and when it counts as taken.
+// Redrives dead letters: how a redriven message looks, and when it counts as accepted.
 import { hash } from 'node:crypto'
 import type { Channel, Message } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
@@ -17,7 +17,7 @@ import { type Asking, OutcomeCount, type Outcomes, type OutcomesWanted } from '.
 import { explained } from './reader.ts'
 import { printable } from './text.ts'
 
-/** Headers that tell of the life before, the consumers' and the broker's: without them attempts begin again. */
+/** Headers that describe the previous failure, from consumers and the broker. Without them the attempts are counted from 0 again. */
 const DROPPED_HEADERS = new Set([
   'x-reason',
   'x-error',
@@ -56,12 +56,12 @@ export function redriven(queue: string, message: Message, frameMax: number, aski
   }
 }
 
-/** Copies come close together: a message is set aside twice when its ack was lost, at once or after the broker was away. */
+/** Copies are close together: a message is dead-lettered twice when its ack was lost, at once or after a broker outage. */
 const KNOWN_MAX = 10_000
 
 /**
- * Tells of messages whether they are copies of one before, by id, redrives and content: those are put back as one.
- * A message without an id of its own is never taken for a copy.
+ * Detects copies of an earlier message by id, number of redrives and content. Copies are redriven as one. A message
+ * without an id of its own never counts as a copy.
  */
 export function recogniseCopies(): (message: Message) => boolean {
   const known = new Set<string>()
@@ -80,24 +80,27 @@ export function recogniseCopies(): (message: Message) => boolean {
   }
 }
 
-/** Why a window could not be published, and how many of its messages may be on the queue all the same. */
+/** Why a window could not be published, and how many of its messages may be on the queue nevertheless. */
 export interface NotPublished {
   readonly trouble: DeadLettersUnavailable
   readonly maybeSent: number
 }
 
 export interface Republisher {
-  /** Publishes messages to `queue`, all or none; resolves when the broker has stored them, or with why not. Never rejects. */
+  /** Publishes messages to `queue`, all or none. Resolves when the broker has stored them, or with the reason why not. Never rejects. */
   publish(messages: readonly Message[]): Promise<NotPublished | undefined>
-  /** What became of all that was published, once that is told or the time is over; undefined if nobody asked. */
+  /** The outcomes of all published messages, once all are reported or the time is over. Undefined if they were not requested. */
   outcomes(): Promise<Outcomes> | undefined
   close(): Promise<void>
 }
 
-/** A broker that stores a window more slowly than this is taken for one that does not answer. */
+/** A broker that takes longer than this to store a window counts as unresponsive. */
 const COMMIT_TIMEOUT_MS = 60_000
 
-/** Opens a connection for publishing to `queue`, apart from the reader's: the broker stops reading one when it is short of memory or disk. */
+/**
+ * Opens a connection for publishing to `queue`. It is separate from the reader's, because the broker stops reading a
+ * publishing connection when it is short of memory or disk.
+ */
 export async function openRepublisher(
   queue: string,
   config: RabbitmqConfig,
@@ -115,8 +118,9 @@ export async function openRepublisher(
 }
 
 /**
- * Publishes each window in a transaction. A broker that is short of memory stops reading, and what is written to it by then
- * is read when the alarm is over: without the commit, which is sent only when everything else was read, it is dropped.
+ * Publishes each window in a transaction. A broker that is short of memory stops reading, and reads what was written
+ * meanwhile when the alarm ends. Without the commit, which is sent only after everything else was read, it drops those
+ * messages.
  */
 class RabbitmqRepublisher implements Republisher {
   readonly #queue: string
@@ -131,7 +135,7 @@ class RabbitmqRepublisher implements Republisher {
 
   constructor(queue: string, readTimeoutMs: number, clock: Clock, wanted: OutcomesWanted | undefined) {
     const contract = contracts.find((each) => each.queue === queue)
-    // The answer to a question may be the whole list.
+    // The reply to a query may be the whole list.
     this.#count = wanted && contract?.kind === 'command' ? new OutcomeCount(contract) : undefined
     this.#wanted = wanted
     this.#clock = clock
@@ -148,7 +152,7 @@ class RabbitmqRepublisher implements Republisher {
     this.#channel = await this.#connection.model.createChannel()
     this.#channel.on('error', lost)
     this.#channel.on('close', () => lost(new Error('the channel was closed')))
-    // The broker returns a message before it answers the commit.
+    // The broker returns a message before it responds to the commit.
     this.#channel.on('return', () => {
       this.#trouble ??= this.#unroutable()
     })
@@ -192,7 +196,7 @@ class RabbitmqRepublisher implements Republisher {
     try {
       this.#channel?.publish('', queue, content, properties)
     } catch (error) {
-      // amqplib refuses before it writes anything: the channel is closing, or a header cannot be written again.
+      // amqplib throws before it writes anything: the channel is closing, or a header cannot be encoded again.
       const why = printable(asError(error).message)
       throw new DeadLettersUnavailable('unconfirmed', `the message ${printable(idOf(message))} cannot be sent: ${why}`)
     }

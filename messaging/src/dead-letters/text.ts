@@ -1,30 +1,30 @@
-// Makes hostile text safe to show: what was set aside may hold anything, and a terminal obeys control characters.
+// Makes hostile text safe to display. A dead letter may contain anything, and a terminal obeys control characters.
 
-/** Control and format characters (bidirectional overrides too), line and paragraph separators, lone surrogates. */
+/** Control and format characters (including bidirectional overrides), line and paragraph separators, lone surrogates. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
 
 const SHORT_ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
 
-/** `text` on one line, with everything a terminal could obey written as an escape: `\n`, `\u001b`. */
+/** `text` on one line, with everything a terminal could obey as an escape: `\n`, `\u001b`. */
 export function printable(text: string): string {
   return text.replace(UNSAFE, (character) => SHORT_ESCAPES[character] ?? escaped(character))
 }
 
-/** `value` as JSON on one line, of which no character is unsafe on a terminal. Parses to the same value. */
+/** `value` as JSON on one line, without characters that are unsafe on a terminal. Parses to the same value. */
 export function jsonLine(value: unknown): string {
   return JSON.stringify(value).replace(UNSAFE, escaped)
 }
 
-/** In UTF-16 units. A character that is cut in two is two escapes, which mean the same. */
+/** In UTF-16 units. A character that is cut in two becomes two escapes with the same meaning. */
 const PIECE_LENGTH = 65_536
 const EMPTY_BODY = '"body":""'
 
-/** The same line with its end, in pieces: what is made of a body of 15 MiB at once would be several times as large. */
+/** The same line with its newline, in pieces: formatting a body of 15 MiB at once would need several times that memory. */
 export function* jsonLinePieces<T extends { readonly body: string }>(value: T): Generator<string> {
   const { body } = value
   if (body.length <= PIECE_LENGTH) return yield `${jsonLine(value)}\n`
   const line = jsonLine({ ...value, body: '' })
-  // In a text of another member the quotes would be escaped.
+  // In the text of another member the quotes would be escaped.
   const at = line.indexOf(EMPTY_BODY) + EMPTY_BODY.length - 1
   yield line.slice(0, at)
   for (let from = 0; from < body.length; from += PIECE_LENGTH)
@@ -32,7 +32,7 @@ export function* jsonLinePieces<T extends { readonly body: string }>(value: T): 
   yield `${line.slice(at)}\n`
 }
 
-/** Per UTF-16 unit, as JSON has it. */
+/** Per UTF-16 unit, as in JSON. */
 function escaped(character: string): string {
   let text = ''
   for (let at = 0; at < character.length; at += 1)
@@ -40,7 +40,7 @@ function escaped(character: string): string {
   return text
 }
 
-/** The first `most` characters, with an ellipsis when something was left out. */
+/** The first `most` characters, with an ellipsis when something was cut off. */
 export function shortened(text: string, most: number): string {
   return text.length > most ? `${text.slice(0, most)}…` : text
 }

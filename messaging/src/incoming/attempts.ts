@@ -1,4 +1,5 @@
 // Runs a handler until each message has an outcome: retries while a dependency is down; if a batch fails, runs parts of it to find the bad messages.
+import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { ConsumerConfig } from '../config.ts'
 import { asError } from '../errors.ts'
 import type { Delivery, Handler, Outcome } from '../handler.ts'
@@ -8,10 +9,12 @@ import type { Refused } from './read-message.ts'
 
 /** Attempts of a message alone, while others succeed, before it is refused for an unexpected error. */
 const ATTEMPTS_MAX = 3
-/** Messages that fail alone in a row with a transient error, after which no more are tried: the dependency is down. */
+/** When this many messages in a row fail alone with a transient error, no more are tried: the dependency is down. */
 const TRANSIENT_MAX = 2
-/** Each row that another transaction holds costs a wait for the lock. For this long the others are looked for all the same. */
+/** Each row that another transaction locks costs one lock wait. The other messages are tried for this long nevertheless. */
 export const LOOKING_FOR_FREE_ROWS_MAX_MS = 60_000
+/** When attempts of a batch fail for the same reason, the log shows the first one, and then a count. */
+const SAID_EVERY_MS = 10_000
 
 export interface Told<Item, Result> {
   readonly item: Item
@@ -23,25 +26,25 @@ export interface AttemptParts<Body, Result, Item> {
   readonly handler: Handler<Body, Result>
   readonly config: Pick<ConsumerConfig, 'batchMost' | 'retryMostMs' | 'holdMostMs'>
   readonly service: Service
-  /** Called with the reason while messages are held, and with undefined as soon as none is. */
+  /** Called with the reason while messages are held, and with undefined when none is. */
   readonly trouble: (sentence: string | undefined) => void
-  /** Called with each outcome, once, as soon as it is known. */
+  /** Called once with each outcome, as soon as it is known. */
   readonly told: (told: readonly Told<Item, Result>[]) => void
-  /** Takes one more message that has arrived: if it succeeds where others fail, they are the cause. */
+  /** Takes one more message that has arrived. If it succeeds where others fail, they are the cause. */
   readonly more: () => Item | undefined
 }
 
-/** What has to be requeued: its outcome is not known. */
+/** Messages to requeue, because their outcome is unknown. */
 export interface Untold<Item> {
   readonly items: readonly Item[]
   readonly error: Error | undefined
 }
 
 /**
- * Tells the outcome of each message. Resolves when all are told, or with the others when `givenUp` aborts or they were held for
- * `holdMostMs`. An error whose property `transient` is true is never a message's fault; if `contended` is true as well, the
- * messages are tried one by one. A message is refused for any other error if it fails alone while another one succeeds. If all
- * fail, they are held.
+ * Reports the outcome of each message. Resolves when all are reported, or with the others when `givenUp` aborts or they
+ * were held for `holdMostMs`. An error whose property `transient` is true is never a message's fault. If `contended` is
+ * true as well, the messages run one by one. For any other error, a message is refused if it fails alone while another
+ * one succeeds. If all fail, they are held.
  */
 export async function attemptAll<Body, Result, Item extends { readonly read: Delivery<Body> }>(
   items: readonly Item[],
@@ -54,9 +57,9 @@ export async function attemptAll<Body, Result, Item extends { readonly read: Del
 interface Entry<Body, Item> {
   readonly item: Item
   delivery: Delivery<Body>
-  /** How many times it failed alone. */
+  /** How often it failed alone. */
   failures: number
-  /** It failed alone, and no other one succeeded since: nobody knows whether they would fail as well. */
+  /** It failed alone, and no other one has succeeded since, so the others might fail as well. */
   isAmbiguous: boolean
   /** Another message succeeded after this one had failed alone. */
   isSuspect: boolean
@@ -67,12 +70,15 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
   readonly #scope: Scope
   readonly #hold: Scope
   readonly #look: Scope
-  /** In their order; those that are told leave. */
+  /** In order. Reported entries are removed. */
   readonly #open = new Set<Entry<Body, Item>>()
+  readonly #lines: RepeatedLine
 
   constructor(items: readonly Item[], parts: AttemptParts<Body, Result, Item>, givenUp: AbortSignal) {
     this.#parts = parts
-    this.#scope = new Scope(clockOf(parts.service), givenUp)
+    const clock = clockOf(parts.service)
+    this.#lines = new RepeatedLine(SAID_EVERY_MS, () => clock.nowMs())
+    this.#scope = new Scope(clock, givenUp)
     this.#hold = this.#scope.part([], parts.config.holdMostMs)
     this.#look = this.#scope.part([], Math.max(parts.config.holdMostMs, LOOKING_FOR_FREE_ROWS_MAX_MS))
     for (const item of items) this.#join(item)
@@ -90,7 +96,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
     }
   }
 
-  /** The deadline does not cut off a message that others prove to be bad: it is refused after a few more attempts. */
+  /** The deadline does not apply to a message that others prove to be bad: it is refused after a few more attempts. */
   #until(error: Error | undefined): Scope {
     return !isTransient(error) && [...this.#open].some(isSuspect) ? this.#scope : this.#hold
   }
@@ -120,7 +126,9 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
         if (part.length === 1 && isDependencyDown(error)) transientInARow += 1
         const isDown = part === first && isDependencyDown(error)
         if (isDown || transientInARow >= TRANSIENT_MAX) break
-        if (part === first && part.length > 1) this.#warn(error, attempt, part, 'looking for the cause')
+        // Before the others are tried, each of which takes one lock wait.
+        if (part === first && isContended(error)) this.#report(error, attempt)
+        else if (part === first && part.length > 1) this.#warn(error, attempt, part, 'looking for the cause')
         if (part.length > 1) parts.unshift(...inParts(part, isTransient(error) ? 1 : Math.ceil(part.length / 2)))
       }
       if ((isContended(left) ? this.#look : this.#until(left)).isOver) break
@@ -128,7 +136,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
     return left
   }
 
-  /** One more message, as long as some failed alone and none succeeded since. */
+  /** One more message, if some failed alone and none has succeeded since. */
   #witness(): Entry<Body, Item>[] | undefined {
     if (![...this.#open].some(({ isAmbiguous }) => isAmbiguous)) return undefined
     const item = this.#parts.more()
@@ -181,20 +189,21 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
   }
 
   #report(error: Error | undefined, attempt: number): void {
-    const { queue, service, trouble } = this.#parts
+    const { queue, trouble } = this.#parts
     const held = [...this.#open].filter((entry) => isTransient(error) || !entry.isSuspect)
     if (held.length === 0 || error === undefined) {
       trouble(undefined)
       return
     }
     this.#warn(error, attempt, held, 'holding them')
-    service.meter.observe('messages_held', held.length, { queue })
     trouble(`holding ${held.length} messages of ${queue}: ${error.message}`)
   }
 
   #warn(error: Error, attempt: number, entries: readonly Entry<Body, Item>[], next: string): void {
     const { queue, service } = this.#parts
-    const fields = { queue, attempt, messages: entries.length, messageId: entries[0]?.delivery.messageId }
+    const lines = this.#lines.due(`${next}: ${error.message}`)
+    if (lines === undefined) return
+    const fields = { queue, attempt, lines, messages: entries.length, messageId: entries[0]?.delivery.messageId }
     service.log.warn(fields, `could not apply messages, ${next}: ${error.message}`)
   }
 }
@@ -204,11 +213,11 @@ const isSuspect = (entry: Entry<unknown, unknown>): boolean => entry.isSuspect
 const inParts = <T>(all: readonly T[], size: number): (readonly T[])[] =>
   Array.from({ length: Math.ceil(all.length / size) }, (_, index) => all.slice(index * size, (index + 1) * size))
 
-/** The dependency is down; otherwise the message may be the cause. */
+/** The dependency is down. For any other error, the message may be the cause. */
 export const isTransient = (error: Error | undefined): boolean =>
   error !== undefined && 'transient' in error && error.transient === true
 
-/** Another transaction holds what a message needs. Other messages may be free. */
+/** Another transaction holds a lock that a message needs. Other messages may be free. */
 const isContended = (error: Error | undefined): boolean =>
   error !== undefined && 'contended' in error && error.contended === true
 

@@ -1,4 +1,5 @@
-// Takes messages off a queue in batches and settles each one: the only file that acks.
+// Takes messages off a queue in batches and settles each one.
+import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import type { ConsumerConfig, RabbitmqConfig } from '../config.ts'
 import { type Connection, superviseChannel } from '../connection/connection.ts'
@@ -7,48 +8,52 @@ import type { Supervised } from '../connection/supervised.ts'
 import { ensureQueue } from '../connection/topology.ts'
 import { type Contract, deadLetterQueue } from '../contract.ts'
 import type { Delivery, Handler } from '../handler.ts'
-import { isReplyAddress } from '../outgoing/reply.ts'
 import { clockOf, OwnScope, withDeadline } from '../scope.ts'
 import { zeroConsumed } from '../zero-counts.ts'
-import { attemptAll, isTransient, type Untold } from './attempts.ts'
+import { attemptAll, isTransient, type Told, type Untold } from './attempts.ts'
 import { type Held, InHand, type Readable, type Session } from './in-hand.ts'
 import { type Refused, readMessage } from './read-message.ts'
 import { Telling, type TellingParts } from './telling.ts'
 import { WorkLog } from './work-log.ts'
 
-/** More than this does not make a batch faster. */
+/** A larger batch is not faster. */
 const IN_HAND_MAX_BYTES = 33_554_432
-/** The body, what is parsed from it, and what it becomes in the statement. */
+/** The body, its parsed value, and its part of the SQL statement. */
 const COST_OF_BYTE_IN_HAND = 4
-/** More than this does not answer queries faster. */
+/** A higher limit does not answer queries faster. */
 const REPLIES_MAX_BYTES = 33_554_432
-/** The reply, the rows and the text that it was made of, its frames; and as much of the queries that are worked on meanwhile. */
+/** The reply, the rows and the text it was made from, and its frames; and the same for queries handled meanwhile. */
 const COST_OF_REPLY_BYTE = 9
 const CANCEL_TIMEOUT_MS = 1_000
+/** How often the log repeats why the consumer has left the queue. */
+const SAID_AGAIN_AFTER_MS = 30_000
+/** When queries have no usable reply address, the log shows the first one, and then a count. */
+const DROPPED_SAID_EVERY_MS = 10_000
 /**
- * Longest pause before the queue is consumed again while the dependency answers, but the messages fail all the same. Each try
- * counts toward the delivery limit of quorum queues before RabbitMQ 4.3, which is 20: an hour must be well below it.
+ * Longest pause before the queue is consumed again while the dependency is up but messages still fail. Before RabbitMQ
+ * 4.3, each try counts toward the delivery limit of quorum queues, which is 20: an hour must stay well below it.
  */
 export const RETURN_PAUSE_MAX_MS = 600_000
 export const RETURN_PAUSE_MIN_MS = 500
-/** More than one: a message that fails by itself is only found out when another one succeeds. */
+/** More than one, because a message that fails by itself is detected only when another one succeeds. */
 const RETURN_PREFETCH = 10
-/** By which it grows from one return to the next while messages fail with an unknown error. */
+/** The factor by which it grows with each return while messages fail with an unknown error. */
 const RETURN_PREFETCH_GROWTH = 4
 /**
- * Queries in hand. The others wait on the queue, where the broker drops them at their deadline, and where another replica can
- * take them. One whose deadline is counted from its arrival here is worked on for nothing at most.
+ * Maximum number of queries in flight. The others wait on the queue, where the broker drops them at their deadline and
+ * another replica can take them. At most, a query whose deadline is counted from its arrival here is handled in vain.
  */
 export const QUERY_PREFETCH_MAX = 64
-/** Longest deadline that is looked at: what an operator can set. */
+/** Longest deadline that is considered, which is the most an operator can set. */
 const EXPIRATION_MAX_MS = 3_600_000
 
-export interface ConsumerParts<Body, Result> extends Omit<TellingParts<Body, Result>, 'inHand' | 'hearing' | 'scope'> {
+export interface ConsumerParts<Body, Result>
+  extends Omit<TellingParts<Body, Result>, 'inHand' | 'hearing' | 'scope' | 'stuckChanged'> {
   readonly handler: Handler<Body, Result>
   readonly connection: Supervised<Connection>
   readonly rabbitmq: RabbitmqConfig
   readonly config: ConsumerConfig
-  /** Why the handler's dependency cannot be used, in one sentence; undefined when it can. */
+  /** Why the handler's dependency cannot be used, in one sentence. Undefined when it can. */
   readonly dependency: () => Promise<string | undefined>
 }
 
@@ -61,26 +66,30 @@ export class Consumer<Body, Result> {
   readonly #working = new Set<Promise<void>>()
   readonly #telling: Telling<Body, Result>
   readonly #workLog: WorkLog
-  /** What is wrong with the batch in hand, or with the dependency. */
+  readonly #dropped: RepeatedLine
+  /** What is wrong with the batch in flight, or with the dependency. */
   #trouble: string | undefined
-  /** The queue is left until the dependency answers: how often in a row that was necessary. */
+  /** Set while the consumer has left the queue until the dependency is up. The counter says how often in a row. */
   #away: Promise<void> | undefined
   #timesAway = 0
-  /** Messages that a subscription takes: few after an absence, until one of them is applied. */
+  /** The prefetch of a subscription: small after an absence, until one message was applied. */
   #takes: number
-  /** When the handler last gave an outcome, by the clock. */
+  /** When the handler last returned an outcome, by the clock. */
   #lastToldMs = Number.NEGATIVE_INFINITY
   #closing: Promise<void> | undefined
   readonly #inHandMaxBytes: number
   readonly #repliesMaxBytes: number
   readonly #prefetch: number
-  /** Set while nothing is read, because too much is in hand. */
+  /** The last value passed to the gauge. */
+  #held = 0
+  /** Set while reading is paused because too much is in flight. */
   #readOn: (() => void) | undefined
 
   constructor(parts: ConsumerParts<Body, Result>) {
     this.#workLog = new WorkLog(parts.contract, parts.service)
     this.#parts = { ...parts, handler: this.#workLog.watch(parts.handler) }
     this.#stop = new OwnScope(clockOf(parts.service))
+    this.#dropped = new RepeatedLine(DROPPED_SAID_EVERY_MS, () => this.#stop.clock.nowMs())
     const { contract, connection, rabbitmq, config, service } = parts
     const inHand = { variable: 'CONSUMER_IN_HAND_MOST_BYTES', configured: config.inHandMostBytes }
     const costInHand = { costBytes: COST_OF_BYTE_IN_HAND, mostUseful: IN_HAND_MAX_BYTES }
@@ -88,7 +97,7 @@ export class Consumer<Body, Result> {
       service.memory?.limit('messagesInHand', inHand, costInHand) ?? inHand.configured ?? IN_HAND_MAX_BYTES
     const replies = { variable: 'CONSUMER_REPLIES_MOST_BYTES', configured: config.repliesMostBytes }
     const costOfReplies = { costBytes: COST_OF_REPLY_BYTE, mostUseful: REPLIES_MAX_BYTES }
-    // Only queries have replies that are worth counting, and only who answers them has room for pages.
+    // Only replies to queries are large enough to count, and only services that answer them have memory for pages.
     const fitting = contract.kind === 'query' ? service.memory?.limit('pages', replies, costOfReplies) : undefined
     this.#repliesMaxBytes = fitting ?? replies.configured ?? REPLIES_MAX_BYTES
     zeroConsumed(service.meter, contract)
@@ -96,9 +105,10 @@ export class Consumer<Body, Result> {
     this.#prefetch =
       contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, parts.config.prefetch) : parts.config.prefetch
     this.#takes = this.#prefetch
-    // The rest is for others: whoever refuses to hear must not keep them waiting.
+    // The rest is for others: a requester that does not read its replies must not block them.
     const hearing = { most: Math.ceil(this.#prefetch / 2), mostBytes: this.#inHandMaxBytes / 4 }
-    this.#telling = new Telling({ ...parts, inHand: this.#inHand, hearing, scope: this.#stop })
+    const stuckChanged = () => this.#measureHeld()
+    this.#telling = new Telling({ ...parts, inHand: this.#inHand, hearing, scope: this.#stop, stuckChanged })
     const name = `subscription to ${contract.queue}`
     this.#channel = superviseChannel(connection, name, rabbitmq, service, (channel, lost) => this.#begin(channel, lost))
   }
@@ -112,7 +122,7 @@ export class Consumer<Body, Result> {
     return this.#channel.notReady() ?? this.#trouble ?? this.#telling.notReady()
   }
 
-  /** Stops taking messages, lets the batch in hand end and settles it, gives the rest back, and closes the channel. */
+  /** Stops taking messages, finishes and settles the batch in flight, requeues the rest, and closes the channel. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
@@ -132,7 +142,7 @@ export class Consumer<Body, Result> {
     const { contract, rabbitmq } = this.#parts
     const session: Session = { channel, over: new AbortController(), consumerTags: [] }
     channel.on('close', () => {
-      // The next session is bounded by itself, although what is judged or told of this one may still fill our share.
+      // The next session has its own limit, although messages of this one may still be in flight and use our share.
       this.#readOnNow()
       this.#inHand.sessionOver(session)
     })
@@ -148,7 +158,7 @@ export class Consumer<Body, Result> {
     const consumerTag = this.#stop.clock.uuid()
     session.consumerTags.push(consumerTag)
     await channel.prefetch(this.#takes)
-    // The queue may have been left before the broker answered.
+    // The consumer may have left the queue before the broker responded.
     if (!session.consumerTags.includes(consumerTag)) return
     const arrived = (message: ConsumeMessage | null) => {
       // RabbitMQ cancels a consumer whose queue is deleted (https://www.rabbitmq.com/docs/consumer-cancel).
@@ -166,8 +176,23 @@ export class Consumer<Body, Result> {
     await withDeadline(this.#stop.clock, cancelled, CANCEL_TIMEOUT_MS, 'cancelling the subscription').catch(() => {})
   }
 
-  /** Reads on once half of what may be in hand is free. */
+  /** All messages in flight are held while the batch cannot be applied or dead-lettered. */
+  #measureHeld(): void {
+    const held = this.#trouble === undefined && !this.#telling.isStuck ? 0 : this.#inHand.size
+    if (held === this.#held) return
+    this.#held = held
+    const { contract, service } = this.#parts
+    service.meter.observe('messages_held', held, { queue: contract.queue })
+  }
+
+  #isInTrouble(sentence: string | undefined): void {
+    this.#trouble = sentence
+    this.#measureHeld()
+  }
+
+  /** Resumes reading when half of the allowed amount is free. */
   #left(): void {
+    this.#measureHeld()
     if (this.#inHand.bytes <= this.#inHandMaxBytes / 2) this.#readOnNow()
     this.#startWork()
   }
@@ -180,17 +205,18 @@ export class Consumer<Body, Result> {
   #arrived(message: ConsumeMessage, session: Session): void {
     const { contract, config, service } = this.#parts
     service.meter.count('messages_consumed', { queue: contract.queue })
-    // Read on arrival, which is while the database works on the batch before.
+    // Parsed on arrival, while the database works on the previous batch.
     const read = readMessage(contract, message, config.messageMostBytes)
     const expiresAtMs = this.#stop.clock.nowMs() + waitMsOf(contract, message)
     this.#inHand.add({ message, session, read, question: questionOf(contract, read), expiresAtMs })
+    this.#measureHeld()
     if (this.#inHand.bytes > this.#inHandMaxBytes) this.#readOn ??= pauseReading(session.channel)
     this.#startWork()
   }
 
   /**
-   * Commands are handled in one batch after the other, so that the messages of a queue keep their order. A query changes nothing:
-   * several are handled at a time, each by itself.
+   * Commands are handled one batch at a time, so that the messages of a queue keep their order. A query changes
+   * nothing, so several are handled at the same time, each by itself.
    */
   #startWork(): void {
     const { contract, config } = this.#parts
@@ -203,10 +229,10 @@ export class Consumer<Body, Result> {
     this.#working.add(working)
   }
 
-  /** Works until nothing is at hand. */
+  /** Works until no message is left. */
   async #work(): Promise<void> {
     for (;;) {
-      // What arrived with the same read of the socket belongs in the same batch.
+      // Messages that arrived in the same read of the socket belong in the same batch.
       await new Promise<void>((resolve) => this.#stop.clock.afterRead(resolve))
       if (this.#stop.signal.aborted) return
       const batch = this.#nextBatch()
@@ -215,13 +241,13 @@ export class Consumer<Body, Result> {
     }
   }
 
-  /** Of queries, those that ask the same; none while the replies that wait to be sent are as large as they may be. */
+  /** Queries with the same question. None while the replies waiting to be sent use all the memory allowed for them. */
   #nextBatch(): Held<Body>[] {
     const { contract, config } = this.#parts
     if (contract.kind === 'command') return this.#inHand.waiting(config.batchMost)
     for (const held of this.#inHand.waiting(Number.POSITIVE_INFINITY))
       if (held.expiresAtMs < this.#stop.clock.nowMs()) this.#drop(held, 'expired')
-      else if (!('kind' in held.read) && !isReplyAddress(held.message.properties.replyTo))
+      else if (!('kind' in held.read) && !this.#parts.addresses.mayBear(held.message.properties.replyTo))
         this.#drop(held, 'no-reply-address')
     return this.#isRoomForReplies() ? this.#inHand.waitingAlike(config.batchMost) : []
   }
@@ -230,24 +256,28 @@ export class Consumer<Body, Result> {
     return this.#inHand.replyBytes < this.#repliesMaxBytes
   }
 
-  /** Acks a query that nobody can be replied to: there is nothing else to do for it. */
+  /** Acknowledges a query without a usable reply address, because there is nothing else to do for it. */
   #drop(held: Held<Body>, reason: 'expired' | 'no-reply-address'): void {
     const { contract, service } = this.#parts
     const { messageId, replyTo: address } = held.message.properties
     service.meter.count('queries_dropped', { queue: contract.queue, reason })
-    if (reason === 'no-reply-address')
-      service.log.warn({ queue: contract.queue, messageId, address }, 'no proper address to reply to: query dropped')
+    const lines = reason === 'no-reply-address' ? this.#dropped.due(reason) : undefined
+    if (lines !== undefined)
+      service.log.warn(
+        { queue: contract.queue, messageId, address, lines },
+        'no proper address to reply to: query dropped',
+      )
     this.#inHand.leave('ack', [held])
   }
 
-  /** Outcomes are told as soon as they are known; the batch ends when all are told. */
+  /** Outcomes are reported as soon as they are known. The batch ends when all are reported. */
   async #settleBatch(batch: readonly Held<Body>[]): Promise<void> {
     const { contract, handler, config, service } = this.#parts
     const { queue } = contract
     const since = this.#stop.clock.nowMs()
     service.meter.observe('batch_size_messages', batch.length, { queue })
     const telling: Promise<void>[] = []
-    const readable = batch.filter((held) => this.#toJudge(held, telling))
+    const readable = this.#toJudge(batch, telling)
     const untold = await attemptAll(
       readable,
       {
@@ -256,7 +286,7 @@ export class Consumer<Body, Result> {
         config,
         service,
         trouble: (sentence) => {
-          this.#trouble = sentence
+          this.#isInTrouble(sentence)
           if (sentence !== undefined) this.#workLog.holding()
         },
         told: (told) => {
@@ -268,29 +298,34 @@ export class Consumer<Body, Result> {
       this.#givenUp(batch),
     )
     service.meter.observe('batch_duration_seconds', (this.#stop.clock.nowMs() - since) / 1000, { queue })
-    service.meter.observe('messages_held', 0, { queue })
     if (untold !== undefined && this.#lastToldMs < since) await this.#goAway(untold)
     else {
-      // Some could be applied: the dependency is up, and what is wrong with the others may pass.
+      // Some were applied, so the dependency is up, and the failure of the others may be temporary.
       this.#inHand.leave('give back', untold?.items ?? [])
-      this.#trouble = undefined
+      this.#isInTrouble(undefined)
       if (readable.length > 0) this.#backToNormal()
     }
     await Promise.all(telling)
   }
 
-  /** False for a message that cannot be read: it is refused at once. */
-  #toJudge(held: Held<Body>, telling: Promise<void>[]): held is Readable<Body> {
-    held.step = 'judging'
-    if (!('kind' in held.read)) return true
-    telling.push(this.#telling.tell([{ item: held, outcome: held.read }]))
-    return false
+  /** The messages that can be parsed. The others are refused at once, together. */
+  #toJudge(batch: readonly Held<Body>[], telling: Promise<void>[]): Readable<Body>[] {
+    const readable: Readable<Body>[] = []
+    const refused: Told<Held<Body>, Result>[] = []
+    for (const held of batch) {
+      held.step = 'judging'
+      if (isReadable(held)) readable.push(held)
+      else if ('kind' in held.read) refused.push({ item: held, outcome: held.read })
+    }
+    if (refused.length > 0) telling.push(this.#telling.tell(refused))
+    return readable
   }
 
   #oneMore(telling: Promise<void>[]): Readable<Body> | undefined {
     for (;;) {
-      const [held] = this.#inHand.waiting(1)
-      if (held === undefined || this.#toJudge(held, telling)) return held
+      const waiting = this.#inHand.waiting(1)
+      const [readable] = this.#toJudge(waiting, telling)
+      if (readable !== undefined || waiting.length === 0) return readable
     }
   }
 
@@ -299,9 +334,9 @@ export class Consumer<Body, Result> {
   }
 
   /**
-   * Requeues everything whose outcome is not known, and leaves the queue until the dependency answers: the queue is where
-   * messages wait, and another replica may be able to apply them. Also when the channel is gone: each return counts toward the delivery
-   * limit, and a new subscription would take the messages again at once.
+   * Requeues everything with an unknown outcome, and leaves the queue until the dependency is up. Messages wait on the
+   * queue, where another replica may be able to apply them. Also when the channel is gone: each requeue counts toward
+   * the delivery limit, and a new subscription would take the messages again at once.
    */
   async #goAway({ items, error }: Untold<Held<Body>>): Promise<void> {
     if (this.#stop.signal.aborted) {
@@ -310,7 +345,7 @@ export class Consumer<Body, Result> {
     }
     this.#trouble = `not consuming ${this.#parts.contract.queue}: ${error?.message}`
     await this.#cancel()
-    // Queries that are handled at the same time end by themselves.
+    // Queries that run at the same time end by themselves.
     const leaving = new Set([...items, ...this.#inHand.waiting(Number.POSITIVE_INFINITY)])
     this.#inHand.leave(
       'give back',
@@ -324,6 +359,8 @@ export class Consumer<Body, Result> {
   async #comeBack(error: Error | undefined): Promise<void> {
     const { contract, config, dependency, service } = this.#parts
     const fields = { queue: contract.queue }
+    const line = new RepeatedLine(SAID_AGAIN_AFTER_MS, () => this.#stop.clock.nowMs())
+    line.due('away')
     service.log.warn(fields, `left the queue ${contract.queue} until its messages can be applied: ${error?.message}`)
     this.#takes = Math.min(
       this.#prefetch,
@@ -336,16 +373,18 @@ export class Consumer<Body, Result> {
       const why = await dependency()
       if (why === undefined) break
       this.#trouble = `not consuming ${contract.queue}: ${why}`
+      if (line.due('away') !== undefined) service.log.warn(fields, this.#trouble)
       await this.#stop.backOff(attempt, config.retryMostMs)
     }
     if (this.#stop.signal.aborted) return
     service.log.info(fields, `consuming ${contract.queue} again`)
     this.#trouble = undefined
     this.#away = undefined
+    this.#measureHeld()
     await this.#resubscribe(0)
   }
 
-  /** On the channel there is, unless it subscribed by itself. A channel on which that fails is closed, and opened anew. */
+  /** Subscribes on the current channel, unless it has already subscribed. If that fails, the channel is closed and reopened. */
   async #resubscribe(subscriptions: number): Promise<void> {
     const session = this.#session
     if (session === undefined || session.over.signal.aborted || session.consumerTags.length > subscriptions) return
@@ -354,9 +393,9 @@ export class Consumer<Body, Result> {
   }
 
   /**
-   * After the first message that was applied again, as many as ever are taken: by a second subscription, because a broker that
-   * ends the first one puts back what is on its way, behind what comes later. It is not waited for: while too much is in hand the
-   * broker's answers are not read, and only our work makes that less.
+   * Restores the full prefetch after the first message was applied again. It does so with a second subscription,
+   * because a broker that cancels the first one requeues messages in flight behind later ones. It is not awaited: while
+   * too much is in flight, the broker's responses are not read, and only our work reduces that.
    */
   #backToNormal(): void {
     if (this.#timesAway === 0) return
@@ -367,7 +406,9 @@ export class Consumer<Body, Result> {
   }
 }
 
-/** Kept for each query in hand: one with longer headers is answered by itself. */
+const isReadable = <Body>(held: Held<Body>): held is Readable<Body> => !('kind' in held.read)
+
+/** Kept for each query in flight. A query with longer headers is not combined with others. */
 const QUESTION_MAX_LENGTH = 1_000
 
 function questionOf({ kind }: Contract, read: Delivery | Refused): string | undefined {
@@ -376,7 +417,7 @@ function questionOf({ kind }: Contract, read: Delivery | Refused): string | unde
   return question.length <= QUESTION_MAX_LENGTH ? question : undefined
 }
 
-/** The time for which the sender of this query waits: counted from here, so that their clock need not be right. */
+/** How long the sender of this query waits. Counted from arrival here, so that its clock need not be right. */
 function waitMsOf({ kind }: Contract, { properties }: ConsumeMessage): number {
   const expirationMs = Number(properties.expiration ?? Number.NaN)
   return kind === 'query' && expirationMs <= EXPIRATION_MAX_MS ? expirationMs : Number.POSITIVE_INFINITY

@@ -1,4 +1,4 @@
-// The dead letter of a refused message: the same bytes, and beside them why, when and by whom.
+// Builds the dead letter of a refused message: the same bytes, and headers that say why, when and by which consumer.
 import type { Message } from 'amqplib'
 import { type Contract, deadLetterQueue } from '../contract.ts'
 import { legible } from '../legible.ts'
@@ -6,18 +6,18 @@ import type { Envelope } from '../outgoing/publisher.ts'
 import { bytesOfValue, carried, headerRoom } from './carried.ts'
 import { REDRIVES_HEADER, REDRIVES_MAX, type Refused, redrivesOf } from './read-message.ts'
 
-/** Where a dead letter comes from and when, besides its reason. */
+/** Where and when a message was dead-lettered, besides its reason. */
 export interface Failure {
   readonly consumer: string
   readonly at: Date
-  /** The largest frame that the broker takes: all properties of the dead letter must fit into one. */
+  /** The largest frame that the broker accepts. All properties of the dead letter must fit into one. */
   readonly frameMax: number
 }
 
 /**
  * The dead letter of a refused message: the same bytes and properties, plus `x-reason`, `x-error`, `x-failed-at` (ISO
- * 8601), `x-consumer`, `x-attempts` and `x-redrives`. It keeps its messageId, so that a redrive is recognised. What of its properties
- * cannot be written again, or would route it elsewhere, is left out and named in `x-dropped`.
+ * 8601), `x-consumer`, `x-attempts` and `x-redrives`. It keeps its messageId, so that a redrive is recognised.
+ * Properties that cannot be encoded again, or would route it elsewhere, are left out and named in `x-dropped`.
  */
 export function deadLetter(
   contract: Contract,
@@ -32,7 +32,7 @@ export function deadLetter(
     'x-failed-at': failure.at.toISOString(),
     'x-consumer': failure.consumer,
     'x-attempts': deliveriesBefore(message) + attempts,
-    // Counted here and not by whoever puts it back, so that one that is moved by other means is judged anew as well.
+    // Counted here and not during the redrive, so that a message moved by other means is handled anew as well.
     [REDRIVES_HEADER]: Math.min(redrivesOf(message.properties) + 1, REDRIVES_MAX),
   }
   const left = room - room / 8 - bytesOfValue({ ...ours, 'x-dropped': '…' }, 1)
@@ -52,7 +52,7 @@ export function deadLetter(
   }
 }
 
-/** Quorum queues count them (https://www.rabbitmq.com/docs/quorum-queues); others only tell that there was one. */
+/** Quorum queues count them (https://www.rabbitmq.com/docs/quorum-queues). Other queues only report whether there was one. */
 function deliveriesBefore({ fields, properties }: Message): number {
   const counted: unknown = properties.headers?.['x-delivery-count']
   // On a classic queue the header is whatever the sender wrote.

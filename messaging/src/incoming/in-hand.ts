@@ -1,44 +1,44 @@
-// The messages in hand, from their arrival until they leave: one object for each, one set, one way out.
+// The messages in flight, from arrival until they are acknowledged or requeued: one object each, in one set, with one exit.
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import type { Delivery } from '../handler.ts'
 import type { Meter } from '../service.ts'
 import type { Refused } from './read-message.ts'
 
-/** One life of the channel. Acks belong to the channel their message came from: with its end, its messages are the broker's again. */
+/** One life of the channel. Acks belong to the channel that delivered the message. When it ends, its messages return to the broker. */
 export interface Session {
   readonly channel: ConfirmChannel
   readonly over: AbortController
-  /** Ours, so that they are known before the broker answers; none while the queue is not consumed. */
+  /** Chosen by us, so that the tags are known before the broker responds. None while the queue is not consumed. */
   consumerTags: string[]
 }
 
 /**
- * A message in hand. `waiting`: for the batch in hand to end · `judging`: the handler has it · `telling`: it is judged, and its
- * dead letter or reply is under way.
+ * A message in flight. `waiting`: for the current batch to end · `judging`: the handler has it · `telling`: its outcome
+ * is known, and its dead letter or reply is being sent.
  */
 export interface Held<Body = unknown> {
   readonly message: ConsumeMessage
   readonly session: Session
   readonly read: Delivery<Body> | Refused
-  /** What is asked, so that equal questions have equal texts; undefined for one that is answered by itself in any case. */
+  /** The question; equal questions have equal texts. Undefined for a query that is never combined with others. */
   readonly question: string | undefined
-  /** When nobody waits for the reply any more, by the clock. */
+  /** When the requester stops waiting for the reply, by the clock. */
   readonly expiresAtMs: number
   step: 'waiting' | 'judging' | 'telling'
   /** Bytes of the reply that is kept for it. */
   replyBytes: number
 }
 
-/** One that the handler can be given. */
+/** One that can be passed to the handler. */
 export type Readable<Body> = Held<Body> & { readonly read: Delivery<Body> }
 
 export class InHand<Body> {
-  /** In the order of arrival. Whatever is said of messages is computed from this. */
+  /** In the order of arrival. All figures about messages derive from this. */
   readonly #all = new Set<Held<Body>>()
   readonly #queue: string
   readonly #meter: Meter
   readonly #left: () => void
-  /** A sum over thousands for each arrival would cost more than all else: kept beside the set, by the two that change it. */
+  /** A sum over thousands of messages at each arrival would be too slow, so a running total is kept. */
   #bytes = 0
 
   /** `left` is called after messages have left. */
@@ -53,7 +53,12 @@ export class InHand<Body> {
     this.#bytes += held.message.content.length
   }
 
-  /** Bytes of the bodies in hand. */
+  /** Messages in flight: neither acknowledged nor returned to the broker. */
+  get size(): number {
+    return this.#all.size
+  }
+
+  /** Bytes of the bodies in flight. */
   get bytes(): number {
     return this.#bytes
   }
@@ -64,14 +69,14 @@ export class InHand<Body> {
     return isInHand
   }
 
-  /** Bytes of replies that are not sent yet, or not confirmed. */
+  /** Bytes of replies that are not sent or not confirmed yet. */
   get replyBytes(): number {
     let bytes = 0
     for (const held of this.#all) bytes += held.replyBytes
     return bytes
   }
 
-  /** The oldest that wait, up to `most`. Those of a channel that is gone left with it, so all are of one session. */
+  /** The oldest waiting ones, up to `most`. Messages of a closed channel have left, so all are of one session. */
   waiting(most: number): Held<Body>[] {
     const waiting: Held<Body>[] = []
     for (const held of this.#all) {
@@ -81,7 +86,7 @@ export class InHand<Body> {
     return waiting
   }
 
-  /** The oldest that waits, and those that ask the same, up to `most`. */
+  /** The oldest waiting one and those with the same question, up to `most`. */
   waitingAlike(most: number): Held<Body>[] {
     const [first, ...others] = this.waiting(Number.POSITIVE_INFINITY)
     if (first === undefined) return []
@@ -91,12 +96,12 @@ export class InHand<Body> {
     )
   }
 
-  /** Those of which nothing was told yet. */
+  /** Those without a reported outcome. */
   untold(): Held<Body>[] {
     return [...this.#all].filter(({ step }) => step !== 'telling')
   }
 
-  /** The channel is gone, and what waited went with it; what is being judged or told of leaves when that ends. */
+  /** The channel is gone, and so are its waiting messages. Those whose outcome is being determined or reported leave when that ends. */
   sessionOver(session: Session): void {
     session.over.abort()
     for (const held of this.#all) if (held.session === session && held.step === 'waiting') this.#delete(held)
@@ -104,8 +109,8 @@ export class InHand<Body> {
   }
 
   /**
-   * The one way out, for each message once: acked, or given back. Given back with nack, since this is no failure of the
-   * message: RabbitMQ 4.3 counts a reject toward the delivery limit, but not a nack
+   * The only exit, once for each message: acknowledged or requeued. Requeued with nack, because the message did not
+   * fail: RabbitMQ 4.3 counts a reject toward the delivery limit, but not a nack
    * (https://www.rabbitmq.com/docs/quorum-queues).
    */
   leave(exit: 'ack' | 'give back', wanted: readonly Held<Body>[]): void {
@@ -122,7 +127,7 @@ export class InHand<Body> {
     this.#left()
   }
 
-  /** Whether nothing that arrived before the last of these stays in hand, so that one ack does for all. */
+  /** Whether no message that arrived before the last of these stays in flight, so that one ack is enough. */
   #areAllUpTo(leaving: readonly Held<Body>[]): boolean {
     const last = leaving.at(-1)
     let count = 0
@@ -133,11 +138,11 @@ export class InHand<Body> {
     return count === leaving.length
   }
 
-  /** A stale ack, of a message whose channel is gone, is dropped and counted: the broker delivers the message again. */
+  /** A stale ack, for a message whose channel is gone, is dropped and counted. The broker delivers the message again. */
   #onChannel(session: Session, settle: () => void): void {
     try {
       if (session.over.signal.aborted) throw new Error('the channel is gone')
-      settle() // amqplib throws when the channel began to close and its close event is yet to come
+      settle() // amqplib throws between the start of a channel's closing and its close event
     } catch {
       this.#meter.count('stale_acks_dropped', { queue: this.#queue })
     }

@@ -1,4 +1,4 @@
-// Reads a message by its contract: a delivery for the handler, or a refusal that follows from its bytes alone.
+// Parses a message by its contract: a delivery for the handler, or a refusal that follows from its bytes alone.
 import { hash } from 'node:crypto'
 import type { Message } from 'amqplib'
 import { z } from 'zod'
@@ -7,12 +7,12 @@ import type { Delivery, Outcome } from '../handler.ts'
 import { parseJson } from '../json.ts'
 import { isReplyAddress } from '../outgoing/reply.ts'
 
-/** `attempts`: how often the handler was tried on this delivery; once when left out. */
+/** `attempts`: how often the handler ran for this delivery. Once when omitted. */
 export type Refused = Extract<Outcome, { kind: 'refused' }> & { readonly attempts?: number }
 
 const refused = (reason: string, error: string): Refused => ({ kind: 'refused', reason, error })
 
-/** Reads a message by its contract: a delivery for the handler, or the reason why it can never be one. */
+/** Parses a message by its contract. Returns a delivery for the handler, or the reason why it can never be one. */
 export function readMessage<Body>(
   contract: Contract<Body>,
   { content, fields, properties }: Message,
@@ -46,27 +46,27 @@ export function readMessage<Body>(
   }
 }
 
-/** What is wrong with what travels beside the body, in a sentence that names it. */
+/** What is wrong with the properties and headers, in a sentence that names the field. */
 function faultOfProperties(
   { kind }: Contract,
   { messageId, replyTo, headers }: Message['properties'],
 ): string | undefined {
-  // amqplib puts this character for bytes that are no UTF-8: two such ids may look the same and not be.
+  // amqplib decodes bytes that are not UTF-8 to this character, so two different ids may look the same.
   if (typeof messageId === 'string' && messageId.includes('\ufffd')) return 'messageId: must be valid UTF-8'
-  // A table in a header of this name becomes the prototype of the headers, where it is read as if it were they.
+  // A table in a header with this name becomes the prototype of the headers, and its fields look like headers.
   if (headers !== undefined && Object.getPrototypeOf(headers) !== Object.prototype)
     return 'header __proto__: no header may have this name'
-  // A command is carried out all the same, as the Python suite does, and not replied to; a query has no other effect.
+  // A command is still applied, as in the Python suite, but gets no reply. A query has no other effect.
   if (kind === 'query' && replyTo !== undefined && !isReplyAddress(replyTo))
     return `replyTo: ${JSON.stringify(replyTo)} is neither an address of direct reply-to nor a queue that the broker named`
   return undefined
 }
 
 export const REDRIVES_HEADER = 'x-redrives'
-/** Each redrive is a key of its own in the inbox, and all of them are looked up. */
+/** Each redrive has its own key in the inbox, and all of them are looked up. */
 export const REDRIVES_MAX = 100
 const redrivesHeader = z.int().min(0).max(REDRIVES_MAX).catch(0)
 
-/** How often a message has been among the dead letters; 0 when the header is missing or says anything else. */
+/** How often a message was redriven. 0 when the header is missing or invalid. */
 export const redrivesOf = ({ headers }: Message['properties']): number =>
   redrivesHeader.parse(headers?.[REDRIVES_HEADER])

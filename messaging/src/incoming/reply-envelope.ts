@@ -1,4 +1,4 @@
-// The reply to a message, as the bytes and properties in which its outcome travels.
+// The reply to a message: the bytes and properties that carry its outcome.
 import type { Message } from 'amqplib'
 import type { Contract } from '../contract.ts'
 import type { Outcome } from '../handler.ts'
@@ -6,13 +6,13 @@ import type { Envelope } from '../outgoing/publisher.ts'
 import { DIRECT_REPLY_TO, ERROR_HEADER, isReplyAddress } from '../outgoing/reply.ts'
 
 /**
- * The reply to a message whose sender asked for one at a valid address; undefined otherwise. The reply to a refused query is
- * not JSON, because a Python producer passes it on with status 200 and a client could take an object for a list.
+ * The reply to a message whose sender requested one at a valid address. Undefined otherwise. The reply to a refused
+ * query is not JSON: a Python producer passes it on with status 200, and a client could take an object for a list.
  */
 export function replyTo({ kind }: Contract, message: Message, outcome: Outcome): Envelope | undefined {
   const { replyTo: address, correlationId } = message.properties
   if (!isReplyAddress(address)) return undefined
-  // The broker returns every mandatory message to a direct reply-to address as unroutable, also those it delivers.
+  // The broker returns every mandatory message to a direct reply-to address as unroutable, even those it delivers.
   const mandatory = !address.startsWith(DIRECT_REPLY_TO)
   const properties = { persistent: false, mandatory, ...(typeof correlationId === 'string' ? { correlationId } : {}) }
   const json = (value: unknown) => Buffer.from(JSON.stringify(value))

@@ -1,7 +1,8 @@
-// Tells what was decided about messages: a reply for whoever asked, a dead letter of what was refused and nobody heard of, then the ack.
+// Reports outcomes: replies to the sender if requested, dead-letters a refused message unless its sender was notified, then acknowledges.
+import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { ConsumerConfig } from '../config.ts'
 import type { Contract } from '../contract.ts'
-import { asError } from '../errors.ts'
+import { asError, NotAccepted } from '../errors.ts'
 import type { Outcome } from '../handler.ts'
 import type { Envelope, Publisher } from '../outgoing/publisher.ts'
 import { HEARS_REFUSALS_HEADER } from '../outgoing/reply.ts'
@@ -10,21 +11,28 @@ import type { Requester } from '../outgoing/requester.ts'
 import { Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
 import type { Told } from './attempts.ts'
+import { OutcomeCounter } from './counted-outcomes.ts'
 import { deadLetter } from './dead-letter.ts'
 import type { Held, InHand } from './in-hand.ts'
 import type { Refused } from './read-message.ts'
 import { replyTo } from './reply-envelope.ts'
+import { Stuck } from './stuck.ts'
 
-/** Longest wait for room for the reply to a command, which has its effect all the same. One to a query waits until its deadline. */
+/** Longest wait for room for the reply to a command, whose effect is durable anyway. The reply to a query waits until its deadline. */
 const REPLY_WAITS_MOST_MS = 30_000
 
-/** Longest wait until it is known whether a refusal can be sent to its address. */
+/** When replies cannot be delivered for the same reason, the log shows the first one, and then a count. */
+const SAID_EVERY_MS = 10_000
+/** The maximum number of refused message ids in one log line. */
+const LOGGED_IDS_MAX = 20
+
+/** Longest wait until it is known whether the broker can deliver a refusal to its reply address. */
 const ADDRESS_WAITS_MAX_MS = 2_000
 
 export interface TellingParts<Body, Result> {
   readonly contract: Contract<Body, Result>
   readonly publisher: Publisher
-  /** Has a connection of its own, so that large replies hold up no dead letter. */
+  /** Has its own connection, so that large replies do not delay dead letters. */
   readonly replies: Publisher
   /** On the same connection. */
   readonly refusals: Pick<Requester, 'refuse'>
@@ -32,65 +40,94 @@ export interface TellingParts<Body, Result> {
   readonly config: Pick<ConsumerConfig, 'retryMostMs'>
   readonly service: Service
   readonly inHand: InHand<Body>
-  /** Refused messages that may wait at once until their sender says that it heard: it may never do so. */
+  /** Maximum number of refused messages that wait for their sender's acknowledgement, which may never come. */
   readonly hearing: { readonly most: number; readonly mostBytes: number }
-  /** Ends when the consumer is to stop. */
+  /** Ends when the consumer stops. */
   readonly scope: Scope
+  /** Called when a message cannot be dead-lettered, and when none waits for that any more. */
+  readonly stuckChanged: () => void
 }
 
 export class Telling<Body, Result> {
   readonly #parts: TellingParts<Body, Result>
-  /** Replies under way, while the next batch goes on. */
+  /** Replies being sent while the next batch runs. */
   readonly #replying = new Set<Promise<void>>()
-  /** Those whose sender has yet to say that it heard of the refusal, and the bytes of their bodies. */
+  /** Refusals that their sender has not acknowledged yet, and the bytes of their bodies. */
   #hearing = 0
   #hearingBytes = 0
-  /** Messages that cannot be set aside, each with the reason. */
-  readonly #stuck = new Map<Held<Body>, string>()
+  readonly #stuck: Stuck<Held<Body>>
+  readonly #outcomes: OutcomeCounter
+  readonly #unreplied: RepeatedLine
 
   constructor(parts: TellingParts<Body, Result>) {
     this.#parts = parts
+    const { contract, service, scope } = parts
+    this.#unreplied = new RepeatedLine(SAID_EVERY_MS, () => scope.clock.nowMs())
+    this.#stuck = new Stuck(contract.queue, service, parts.stuckChanged)
+    this.#outcomes = new OutcomeCounter(contract, service.meter)
   }
 
-  /** Why a message cannot be set aside, in one sentence; undefined as long as none waits for that. */
+  /** Whether a message waits that cannot be dead-lettered. */
+  get isStuck(): boolean {
+    return this.#stuck.size > 0
+  }
+
+  /** Why a message cannot be dead-lettered, in one sentence. Undefined when none waits for that. */
   notReady(): string | undefined {
-    return this.#stuck.values().next().value
+    return this.#stuck.notReady()
   }
 
-  /** Resolves when all of them have left, but for those whose reply is under way. */
+  /** Resolves when all of them have left, except those whose reply is being sent. */
   async tell(told: readonly Told<Held<Body>, Result>[]): Promise<void> {
     for (const { item, outcome } of told) {
       item.step = 'telling'
       if (outcome.kind === 'answered') item.replyBytes = outcome.body.length
-      if (outcome.kind !== 'refused') this.#count(outcome)
     }
+    this.#outcomes.count(told.map(({ outcome }) => outcome))
     const isPlain = ({ item, outcome }: Told<Held<Body>, Result>) => outcome.kind === 'applied' && !wantsReply(item)
-    // Together, and at once: they do not wait for the dead letters of others.
+    // Together and at once, without waiting for the dead letters of others.
     const plain = told.filter(isPlain).map(({ item }) => item)
     this.#parts.inHand.leave('ack', plain)
     if (plain.length === told.length) return
     const others = told.filter((each) => !isPlain(each))
-    await Promise.all(others.map(({ item, outcome }) => this.#tellOne(item, outcome)))
+    const setAside = await Promise.all(others.map(({ item, outcome }) => this.#tellOne(item, outcome)))
+    this.#logSetAside(others.filter((_, index) => setAside[index]))
   }
 
-  /** Resolves when no reply is under way any more. */
+  /** Resolves when no reply is being sent any more. */
   async done(): Promise<void> {
     await Promise.all(this.#replying)
   }
 
-  #count(outcome: Exclude<Outcome<Result>, Refused>): void {
-    const { contract, service } = this.#parts
-    const isRepeated = outcome.kind === 'applied' && outcome.repeated
-    service.meter.count(isRepeated ? 'messages_duplicates' : 'messages_applied', { queue: contract.queue })
+  /** Resolves with whether it was dead-lettered. */
+  async #tellOne(held: Held<Body>, outcome: Outcome<Result>): Promise<boolean> {
+    const { inHand } = this.#parts
+    if (outcome.kind === 'refused' && hearsRefusals(held) && this.#mayHear(held)) {
+      this.#meanwhile(this.#refuse(held, outcome))
+      return false
+    }
+    const isSetAside = outcome.kind === 'refused' && (await this.#setAside(held, outcome))
+    if (outcome.kind === 'refused' && !isSetAside) inHand.leave('give back', [held])
+    else if (!wantsReply(held) && outcome.kind !== 'answered') inHand.leave('ack', [held])
+    else this.#meanwhile(this.#reply(held, outcome).then(() => inHand.leave('ack', [held])))
+    return isSetAside
   }
 
-  async #tellOne(held: Held<Body>, outcome: Outcome<Result>): Promise<void> {
-    const { inHand } = this.#parts
-    if (outcome.kind === 'refused' && hearsRefusals(held) && this.#mayHear(held))
-      return this.#meanwhile(this.#refuse(held, outcome))
-    if (outcome.kind === 'refused' && !(await this.#setAside(held, outcome))) return inHand.leave('give back', [held])
-    if (!wantsReply(held) && outcome.kind !== 'answered') return inHand.leave('ack', [held])
-    this.#meanwhile(this.#reply(held, outcome).then(() => inHand.leave('ack', [held])))
+  /** One line for each reason. The dead letters contain the messages and all details. */
+  #logSetAside(told: readonly Told<Held<Body>, Result>[]): void {
+    const { contract, service } = this.#parts
+    const byReason = new Map<string, { error: string; messageIds: unknown[] }>()
+    for (const { item, outcome } of told) {
+      if (outcome.kind !== 'refused') continue
+      const same = byReason.get(outcome.reason) ?? { error: outcome.error, messageIds: [] }
+      byReason.set(outcome.reason, same)
+      same.messageIds.push(item.message.properties.messageId)
+    }
+    for (const [reason, { error, messageIds }] of byReason) {
+      const messages = messageIds.length
+      const fields = { queue: contract.queue, messages, messageIds: messageIds.slice(0, LOGGED_IDS_MAX), reason, error }
+      service.log.warn(fields, `${messages} message${messages === 1 ? '' : 's'} refused and dead-lettered`)
+    }
   }
 
   #mayHear({ message }: Held): boolean {
@@ -103,7 +140,7 @@ export class Telling<Body, Result> {
     void replying.then(() => this.#replying.delete(replying))
   }
 
-  /** Tells the sender, and sets the message aside only if that did not reach it. */
+  /** Replies to the sender, and dead-letters the message only if the sender did not receive the reply. */
   async #refuse(held: Held<Body>, refused: Refused): Promise<void> {
     const { contract, refusals, inHand, service, scope } = this.#parts
     const { messageId } = held.message.properties
@@ -112,7 +149,7 @@ export class Telling<Body, Result> {
     const bytes = held.message.content.length
     this.#hearing += 1
     this.#hearingBytes += bytes
-    // Not ended by a stop: the sender is most likely about to hear, and a letter would be one too many.
+    // A stop does not end this: the sender will probably receive the reply, and a dead letter would then be one too many.
     const givenUp = new Scope(scope.clock, held.session.over.signal)
     const envelope = await this.#replyEnvelope(held, refused, givenUp.part([], ADDRESS_WAITS_MAX_MS))
     const isHeard = envelope !== undefined && (await refusals.refuse(envelope, givenUp))
@@ -123,7 +160,9 @@ export class Telling<Body, Result> {
       service.log.info({ queue, messageId, reason, error }, 'message refused: its sender was told')
       return inHand.leave('ack', [held])
     }
-    inHand.leave((await this.#setAside(held, refused)) ? 'ack' : 'give back', [held])
+    const isSetAside = await this.#setAside(held, refused)
+    inHand.leave(isSetAside ? 'ack' : 'give back', [held])
+    if (isSetAside) this.#logSetAside([{ item: held, outcome: refused }])
   }
 
   async #replyEnvelope({ message }: Held, outcome: Outcome<Result>, scope: Scope): Promise<Envelope | undefined> {
@@ -131,14 +170,12 @@ export class Telling<Body, Result> {
     return (await addresses.bears(message.properties.replyTo, scope)) ? replyTo(contract, message, outcome) : undefined
   }
 
-  /** Publishes the dead letter until the broker has confirmed it; false when the session ended or we were to stop before. */
+  /** Publishes the dead letter until the broker has confirmed it. Returns false when the session ended or a stop was requested first. */
   async #setAside(held: Held<Body>, refused: Refused): Promise<boolean> {
     const { contract, publisher, config, service, scope } = this.#parts
     const { message, session } = held
-    const { messageId } = message.properties
-    const fields = { queue: contract.queue, messageId, reason: refused.reason, error: refused.error }
     const failure = { consumer: service.name, at: scope.clock.date() }
-    // Made when it is needed: to join signals takes longer than all else.
+    // Created only when needed, because combining signals is the slowest part.
     let givenUp: Scope | undefined
     try {
       for (let attempt = 1; !session.over.signal.aborted; attempt += 1) {
@@ -146,12 +183,9 @@ export class Telling<Body, Result> {
           const { frameMax } = publisher
           await publisher.deliver(deadLetter(contract, message, refused, { ...failure, frameMax }), scope.signal)
           service.meter.count('messages_dead_lettered', { queue: contract.queue, reason: refused.reason })
-          service.log.warn(fields, 'message refused: it is among the dead letters')
           return true
         } catch (error) {
-          const why = `cannot dead-letter a message of ${contract.queue}: ${asError(error).message}`
-          this.#stuck.set(held, why)
-          service.log.error(fields, why)
+          this.#stuck.failed(held, asError(error))
           givenUp ??= scope.part([session.over.signal])
           await givenUp.backOff(attempt, config.retryMostMs)
           if (givenUp.isOver) return false
@@ -159,13 +193,14 @@ export class Telling<Body, Result> {
       }
       return false
     } finally {
-      this.#stuck.delete(held)
+      this.#stuck.left(held)
     }
   }
 
   /**
-   * Replies if asked to. The effect is durable by now: a requester who is gone is logged, and no reason to do it again. A
-   * connection to reply on and room for the reply are waited for: after a restart of the broker requests may come before there is one.
+   * Replies if requested. The effect is durable by now, so a missing requester is logged and nothing is repeated. The
+   * reply waits for a connection and for room, because after a broker restart requests may arrive before the reply
+   * connection is open.
    */
   async #reply(held: Held<Body>, outcome: Outcome<Result>): Promise<void> {
     const { contract, replies, service, scope } = this.#parts
@@ -173,15 +208,21 @@ export class Telling<Body, Result> {
     const { messageId, replyTo: address } = message.properties
     const labels = { queue: contract.queue }
     const envelope = await this.#replyEnvelope(held, outcome, scope)
-    if (envelope === undefined)
-      return service.log.warn({ ...labels, messageId, address }, 'no proper address to reply to')
+    if (envelope === undefined) {
+      const lines = this.#unreplied.due('no-reply-address')
+      if (lines !== undefined)
+        service.log.warn({ ...labels, messageId, address, lines }, 'no proper address to reply to')
+      return
+    }
     const waitsMs = contract.kind === 'query' ? expiresAtMs - scope.clock.nowMs() : REPLY_WAITS_MOST_MS
     try {
       await replies.tell(envelope, scope.part([session.over.signal], Math.max(0, waitsMs)))
       service.meter.count('replies_sent', labels)
     } catch (error) {
       service.meter.count('replies_unroutable', labels)
-      service.log.warn({ ...labels, messageId }, `reply not delivered: ${asError(error).message}`)
+      const { name, message: why } = asError(error)
+      const lines = this.#unreplied.due(error instanceof NotAccepted ? error.reason : name)
+      if (lines !== undefined) service.log.warn({ ...labels, messageId, lines }, `reply not delivered: ${why}`)
     }
   }
 }

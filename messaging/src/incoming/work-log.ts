@@ -1,4 +1,4 @@
-// What the log says of a handler's work: a line for each batch, one at debug for each message, and when messages that were held can be applied again.
+// Logs a handler's work: a line for each batch, a debug line for each message, and a line when held messages can be applied again.
 import type { Contract } from '../contract.ts'
 import { healthcheck } from '../contracts.ts'
 import type { Delivery, Handler, Outcome } from '../handler.ts'
@@ -20,7 +20,7 @@ export class WorkLog {
     this.#level = kind === 'query' || queue === healthcheck.queue ? 'debug' : 'info'
   }
 
-  /** The same handler, whose work is logged. */
+  /** The same handler, with its work logged. */
   watch<Body, Result>(handler: Handler<Body, Result>): Handler<Body, Result> {
     return async (deliveries) => {
       const since = this.#clock.nowMs()

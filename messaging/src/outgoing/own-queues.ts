@@ -1,4 +1,4 @@
-// The queues that a process publishes to: declared or looked for, each by itself, so that one that is missing hurts no other.
+// The queues that a process publishes to. Each is declared or checked independently, so that a missing one does not affect the others.
 import type { RabbitmqConfig } from '../config.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Supervised } from '../connection/supervised.ts'
@@ -15,7 +15,7 @@ export class OwnQueues {
   readonly #service: Service
   readonly #stop: OwnScope
   readonly #names = new Set<string>()
-  /** Those that are missing, each with the reason. */
+  /** The missing queues, each with the reason. */
   readonly #missing = new Map<string, Error>()
   #searching: Promise<void> | undefined
 
@@ -30,14 +30,14 @@ export class OwnQueues {
     this.#names.add(queue)
   }
 
-  /** Looks for each queue once; those that are missing are looked for until they are there. Never rejects. */
+  /** Checks each queue once. Missing ones are checked again until they exist. Never rejects. */
   async look(): Promise<void> {
     for (const queue of this.#names) await this.#look(queue)
     this.#search()
   }
 
   /**
-   * Resolves when all are there.
+   * Resolves when all exist.
    * @throws Misconfigured when no retry can help; an Error when `signal` aborts
    */
   async found(signal: AbortSignal): Promise<void> {
@@ -49,19 +49,19 @@ export class OwnQueues {
     }
   }
 
-  /** The broker returned a message to `queue`: if it is one of ours, it is looked for again. */
+  /** The broker returned a message to `queue`. If the queue is one of ours, it is checked again. */
   returned(queue: string): void {
     if (!this.#names.has(queue) || this.#missing.has(queue)) return
     this.#missing.set(queue, new Error(`the broker has no queue ${queue}`))
     this.#search()
   }
 
-  /** Undefined as long as one of them is there: whoever publishes to another one is told by its name. */
+  /** Undefined as long as one of them exists. Publishing to a missing one fails with its name. */
   notReady(): string | undefined {
     return this.#missing.size < this.#names.size ? undefined : this.missing()
   }
 
-  /** Why those that are missing are; undefined when none is. */
+  /** Why queues are missing. Undefined when none is. */
   missing(): string | undefined {
     return [...this.#missing.values()].map(({ message }) => message).join('; ') || undefined
   }
@@ -87,7 +87,7 @@ export class OwnQueues {
   async #look(queue: string): Promise<void> {
     const { topology, connectTimeoutMs } = this.#config
     const { log } = this.#service
-    // All of them together fit into the time for setting up a channel: a queue that does not answer must not keep it closed.
+    // All checks together fit into the time for setting up a channel, because a queue that does not respond must not keep it closed.
     const timeoutMs = connectTimeoutMs / (this.#names.size + 1)
     try {
       const connection = this.#connection.current

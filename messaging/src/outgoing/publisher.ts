@@ -1,4 +1,4 @@
-// Publishes so that "it resolved" means "it is durable": confirmed, mandatory, persistent, and bounded in every direction.
+// Publishes so that a resolved promise means that the message is durable: confirmed, mandatory, persistent, and limited in number and size.
 import { type ConfirmChannel, IllegalOperationError, type Message, type Options } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
 import type { Connection, Purpose } from '../connection/connection.ts'
@@ -13,30 +13,30 @@ import { zeroPublished } from '../zero-counts.ts'
 import { OwnQueues } from './own-queues.ts'
 import { isReplyAddress } from './reply.ts'
 
-/** What is published, already as bytes. */
+/** A message to publish, already encoded. */
 export interface Envelope {
   readonly queue: string
   readonly content: Buffer
   readonly properties: Options.Publish
 }
 
-/** Longest pause until a message that waits for room, or for a connection, is tried again. */
+/** Longest pause before a message that waits for room, or for a connection, is tried again. */
 const ROOM_PAUSE_MS = 100
 
-/** More than this does not make publishing faster. */
+/** A higher limit does not make publishing faster. */
 const UNCONFIRMED_MAX_BYTES = 33_554_432
-/** The message, its frames in the socket's buffer, and the other publisher of the process. */
+/** The message, its frames in the socket's buffer, and the second publisher of the process. */
 const COST_OF_UNCONFIRMED_BYTE = 3
 
 interface Unconfirmed {
   readonly envelope: Envelope
-  /** Its deadline begins when this aborts; at once when left out. */
+  /** Its deadline starts when this aborts; at once when omitted. */
   readonly patientUntil: AbortSignal | undefined
   /** By the clock. */
   readonly sentAtMs: number
-  /** The broker sent the message back, because it has no such queue; the confirm follows. */
+  /** The broker returned the message, because the queue does not exist. The confirm follows. */
   returned: boolean
-  /** Whoever waited has been told. The message may be in memory, or in the socket's buffer, all the same. */
+  /** The caller has the result. The message may still be in memory or in the socket's buffer. */
   isTold: boolean
   resolve(): void
   reject(reason: Error): void
@@ -50,19 +50,19 @@ export class Publisher {
   readonly #purpose: Purpose
   readonly #unconfirmedMaxBytes: number
   readonly queues: OwnQueues
-  /** By the order of publishing: message ids may be missing, or repeat, on messages that are passed on. */
+  /** By the order of publishing, because message ids may be missing or repeated on forwarded messages. */
   readonly #unconfirmed = new Map<number, Unconfirmed>()
   readonly #deadlines: Deadlines<number>
-  /** Those without a deadline until the signal aborts: one listener for all of them. */
+  /** Those without a deadline until the signal aborts. All share one listener. */
   readonly #patient = new Map<AbortSignal, Set<number>>()
   #published = 0
   #channel: Supervised<ConfirmChannel> | undefined
   #unconfirmedBytes = 0
-  /** When the broker last confirmed anything, or was asked for a first confirm; by the clock. */
+  /** When the broker last confirmed anything, or when it was first asked to, by the clock. */
   #confirmedAtMs = 0
   #stallWatch: (() => void) | undefined
   #idle: (() => void) | undefined
-  /** Resolves when the last message given to `tell` has had its turn. */
+  /** Resolves when the last message passed to `tell` has had its turn. */
   #told: Promise<void> = Promise.resolve()
   #roomMade = () => {}
 
@@ -90,14 +90,12 @@ export class Publisher {
   }
 
   /**
-   * Publishes a message of `contract`, persistent, with a new messageId (UUIDv7, RFC 9562), and resolves once the broker
-   * has confirmed that it is stored.
+   * Publishes a message of `contract`, persistent, with a new messageId (UUIDv7, RFC 9562) unless it has one, and resolves
+   * once the broker has confirmed that it is stored.
    * @throws NotAccepted (it is not stored) or OutcomeUnknown (it may be: not confirmed in time, nacked, or the connection was lost).
    */
   async publish(contract: Contract, body: unknown, properties: Options.Publish = {}): Promise<{ messageId: string }> {
     const messageId = properties.messageId ?? this.#clock.uuid()
-    const { meter, name } = this.#service
-    meter.count('messages_accepted', { queue: contract.queue })
     const envelope = {
       queue: contract.queue,
       content: Buffer.from(JSON.stringify(body)),
@@ -105,7 +103,7 @@ export class Publisher {
         persistent: true,
         contentType: 'application/json',
         timestamp: Math.floor(this.#clock.date().getTime() / 1000),
-        appId: name,
+        appId: this.#service.name,
         ...properties,
         messageId,
       },
@@ -114,22 +112,20 @@ export class Publisher {
     return { messageId }
   }
 
-  /** Publishes bytes as they are, and resolves once the broker has confirmed them. Same errors as `publish`. */
+  /** Publishes bytes unchanged, and resolves once the broker has confirmed them. Same errors as `publish`. */
   async send(envelope: Envelope): Promise<void> {
     await this.#offer(envelope)
   }
 
   /**
-   * Publishes what should not be there twice: waits for the confirm without a deadline, as long as the channel is open. Once
-   * `stopping` has aborted it waits as long as `send` does. Same errors as `publish`.
+   * Publishes a message that should not be duplicated: waits for the confirm without a deadline while the channel is
+   * open. Once `stopping` has aborted, it waits as long as `send` does. Same errors as `publish`.
    */
   async deliver(envelope: Envelope, stopping: AbortSignal): Promise<void> {
     await this.#offer(envelope, stopping)
   }
 
-  /**
-   * Publishes best effort: waits its turn, and until `scope` ends for a connection and for room. Same errors as `publish`.
-   */
+  /** Publishes best effort: waits for its turn, for a connection and for room until `scope` ends. Same errors as `publish`. */
   async tell(envelope: Envelope, scope: Scope): Promise<void> {
     const before = this.#told
     let done = () => {}
@@ -143,18 +139,18 @@ export class Publisher {
     await sent
   }
 
-  /** Uses `channel` from now on; the owner of the channel calls `attach` from its set-up. */
+  /** Uses `channel` from now on. The owner of the channel calls `attach` from its set-up. */
   useChannel(channel: Supervised<ConfirmChannel>): void {
     this.#channel = channel
   }
 
-  /** Prepares a new channel: what the broker returns is noticed, and the loss of what is not confirmed. */
+  /** Prepares a new channel, so that returned messages and the loss of unconfirmed ones are noticed. */
   attach(channel: ConfirmChannel): void {
     channel.on('return', (message: Message) => this.#returned(message))
     channel.on('close', () => this.#lost())
   }
 
-  /** Makes this publisher responsible for `queues`: it looks for them on each new connection, and again when one is gone. */
+  /** Makes this publisher responsible for `queues`. It checks them on each new connection, and again when one is gone. */
   ownQueues(queues: readonly string[]): void {
     for (const queue of queues) {
       this.queues.add(queue)
@@ -184,7 +180,7 @@ export class Publisher {
     return this.queues.notReady()
   }
 
-  /** Resolves when nobody awaits a confirm any more: confirmed, refused, or timed out. */
+  /** Resolves when no confirm is awaited any more: confirmed, refused, or timed out. */
   async close(): Promise<void> {
     this.queues.close()
     if (!this.#isAwaited()) return
@@ -211,7 +207,7 @@ export class Publisher {
     if (blocked !== undefined) return new NotAccepted('blocked', `the broker blocks publishing: ${blocked}`)
     if (
       this.#unconfirmed.size >= this.#config.unconfirmedMost ||
-      // Alone, a message of any size passes: one that is larger than the limit could otherwise never be set aside.
+      // Alone, a message of any size is allowed. Otherwise one larger than the limit could never be dead-lettered.
       (this.#unconfirmed.size > 0 && this.#unconfirmedBytes + content.length > this.#unconfirmedMaxBytes)
     )
       return new NotAccepted('over-limit', `${this.#unconfirmed.size} messages await their confirm already`)
@@ -219,8 +215,9 @@ export class Publisher {
   }
 
   /**
-   * Why a message to the queue would not be confirmed in time: one before it has waited for half of that, on its way or at the
-   * broker. Each queue by itself, because a broker can be slow with one of them. What waits for ever keeps nobody out for ever.
+   * Why a message to the queue would not be confirmed in time: an earlier one has waited for half of that, in flight or
+   * at the broker. Each queue is judged separately, because a broker can be slow with one of them. A message that is
+   * never confirmed does not block others for ever.
    */
   #slowness(queue: string): NotAccepted | undefined {
     const { confirmTimeoutMs, stallTimeoutMs } = this.#config
@@ -237,7 +234,7 @@ export class Publisher {
     return undefined
   }
 
-  /** The deadline for the confirm begins now, or when `from` aborts. */
+  /** The deadline for the confirm starts now, or when `from` aborts. */
   async #offer(envelope: Envelope, from?: AbortSignal, refusal = this.#refusal(envelope)): Promise<void> {
     if (refusal === undefined)
       return await new Promise((resolve, reject) => this.#write(envelope, resolve, reject, from))
@@ -319,7 +316,7 @@ export class Publisher {
     this.#roomMade()
   }
 
-  /** Tells whoever waits, once. What was told "unknown" counts until it is confirmed or its channel is lost. */
+  /** Reports the result to the caller, once. A message reported as "unknown" counts until it is confirmed or its channel is lost. */
   #tell(id: number, error: NotAccepted | OutcomeUnknown | undefined): void {
     const entry = this.#unconfirmed.get(id)
     if (entry === undefined || entry.isTold) return
@@ -344,7 +341,7 @@ export class Publisher {
     return false
   }
 
-  /** Drops a connection on which nothing is confirmed any more: what was written to it waits in buffers, of the broker or ours. */
+  /** Drops a connection on which nothing is confirmed any more. The messages written to it are stuck in the broker's buffers or ours. */
   #watchStall(): void {
     const { stallTimeoutMs } = this.#config
     this.#stallWatch ??= whenLate(this.#clock, stallTimeoutMs, () => {
@@ -355,14 +352,14 @@ export class Publisher {
     })
   }
 
-  /** For how long messages have waited while nothing was confirmed. An alarm is no silence: the broker says so, and it may take hours. */
+  /** How long messages have waited while nothing was confirmed. An alarm does not count: the broker announces it, and it may last hours. */
   #silentMs(): number {
     const { blocked, unblockedAtMs = 0 } = this.#connection.current ?? {}
     if (this.#unconfirmed.size === 0 || blocked !== undefined) return 0
     return this.#clock.nowMs() - Math.max(this.#confirmedAtMs, unblockedAtMs)
   }
 
-  /** The broker sends a message back before it confirms it, so its entry is still there: the oldest that looks the same. */
+  /** The broker returns a message before it confirms it, so its entry still exists: the oldest one that looks the same. */
   #returned({ fields, properties, content }: Message): void {
     const queue = fields.routingKey
     this.#service.meter.count('messages_returned', { queue: countedAs({ queue }) })
@@ -373,7 +370,7 @@ export class Publisher {
       entry.returned = true
       break
     }
-    // Somebody deleted a queue that is ours: bring it back, so that the next message finds it.
+    // Somebody deleted one of our queues. Declare it again, so that the next message finds it.
     this.queues.returned(queue)
   }
 
@@ -384,7 +381,7 @@ export class Publisher {
   }
 }
 
-/** The name of a queue in the metrics. Each requester's reply address is another: as labels they would grow without end. */
+/** The name of a queue in the metrics. Each requester has its own reply address, and as labels these would grow without limit. */
 const countedAs = ({ queue }: Pick<Envelope, 'queue'>): string => (isReplyAddress(queue) ? 'replies' : queue)
 
 const spoken = ({ queue, properties }: Envelope) => `message ${properties.messageId ?? '(without id)'} to ${queue}`

@@ -1,29 +1,37 @@
-// Which addresses of direct reply-to may be replied to: RabbitMQ closes the whole connection of whoever publishes to some of those that it did not make.
+// Which direct reply-to addresses are safe to reply to. RabbitMQ closes the whole connection of a publisher that uses
+// certain addresses it did not create.
+import { z } from 'zod'
 import type { RabbitmqConfig } from '../config.ts'
 import { closeConnection, openFirstConnection } from '../connection/connection.ts'
 import { channelError, onThrowAwayChannel } from '../connection/topology.ts'
-import type { Scope } from '../scope.ts'
+import { clockOf, type Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { DIRECT_REPLY_TO, isReplyAddress } from './reply.ts'
 
 /**
- * Version and kind of an address, as every broker writes it. The older kind has shorter numbers: with it, part of the node's name would be
- * taken for the process.
+ * Version and kind of an address, as every broker writes it. The older kind has shorter numbers: read as this kind,
+ * part of the node's name would be taken for the process.
  */
 const PROCESS_BEGINS = Buffer.from([131, 88])
-/** Number and creation of the Erlang process that holds the channel: the end of an address, and any value of them does no harm. */
+/** Number and creation of the Erlang process that owns the channel: the end of an address. Any value is harmless. */
 const PROCESS_BYTES = 12
-/** Questions that may wait: a flood of made-up addresses must not keep real messages in hand. */
+/** Maximum number of waiting checks. A flood of forged addresses must not block real messages. */
 const QUESTIONS_MAX = 16
-/** Longest time for opening the connection, and for the answer. */
+/** How long a node counts as unknown without a new check. It may be about to join the cluster. */
+const UNKNOWN_FOR_MS = 10_000
+/** The reply code with which RabbitMQ closes the connection that used an address of an unknown node. */
+const INTERNAL_ERROR = z.object({ code: z.literal(541) })
+/** Longest time for opening the connection, and for the response. */
 const QUESTION_TIMEOUT_MS = 2_000
 
 export class ReplyAddresses {
   readonly #config: RabbitmqConfig
   readonly #service: Service
-  /** The part of an address that names a node of the broker, of those that are known to exist. */
+  /** The part of an address that names a node of the broker, for all nodes known to exist. */
   readonly #nodes = new Set<string>()
-  /** Those that are asked for, one after the other. */
+  /** Nodes that were found unknown, with the time until which that counts, by the clock. */
+  readonly #unknown = new Map<string, number>()
+  /** Nodes being checked, one after the other. */
   readonly #asked = new Map<string, Promise<boolean>>()
   #last: Promise<unknown> = Promise.resolve()
 
@@ -32,13 +40,22 @@ export class ReplyAddresses {
     this.#service = service
   }
 
+  /** False if no reply to this address will be sent, so that no work is done for it. Checks nothing with the broker. */
+  mayBear(address: unknown): address is string {
+    if (!isReplyAddress(address)) return false
+    if (!address.startsWith(DIRECT_REPLY_TO)) return true
+    const node = nodeOf(address)
+    const untilMs = node === undefined ? undefined : this.#unknown.get(node)
+    return node !== undefined && (untilMs === undefined || untilMs < clockOf(this.#service).nowMs())
+  }
+
   /**
-   * Whether the broker bears a message to this address. A node that is not known yet is asked for, on a connection of its own:
-   * on RabbitMQ 3 an address with an unknown node ends the connection with 541 (seen on 3.10; RabbitMQ 4.3 returns the message).
-   * False as well when `scope` ends before the answer comes.
+   * Whether the broker can safely take a message to this address. An unknown node is checked on a separate connection:
+   * on RabbitMQ 3 an address with an unknown node closes the connection with 541 (seen on 3.10; RabbitMQ 4.3 returns
+   * the message). Also false when `scope` ends before the response.
    */
   async bears(address: unknown, scope: Scope): Promise<boolean> {
-    if (!isReplyAddress(address)) return false
+    if (!this.mayBear(address)) return false
     if (!address.startsWith(DIRECT_REPLY_TO)) return true
     const node = nodeOf(address)
     if (node === undefined) return false
@@ -50,7 +67,7 @@ export class ReplyAddresses {
   #begin(node: string, address: string, scope: Scope): Promise<boolean> | undefined {
     if (this.#asked.size >= QUESTIONS_MAX) return undefined
     const asking = this.#last.then(async () => {
-      const isKnown = !scope.isOver && (await this.#ask(address))
+      const isKnown = !scope.isOver && (await this.#ask(address, node))
       this.#asked.delete(node)
       if (isKnown) this.#nodes.add(node)
       return isKnown
@@ -60,7 +77,13 @@ export class ReplyAddresses {
     return asking
   }
 
-  async #ask(address: string): Promise<boolean> {
+  #noteUnknown(node: string): void {
+    // Forged addresses can name any number of nodes.
+    if (this.#unknown.size >= QUESTIONS_MAX) this.#unknown.clear()
+    this.#unknown.set(node, clockOf(this.#service).nowMs() + UNKNOWN_FOR_MS)
+  }
+
+  async #ask(address: string, node: string): Promise<boolean> {
     const { name } = this.#service
     try {
       const config = { ...this.#config, connectTimeoutMs: QUESTION_TIMEOUT_MS }
@@ -69,7 +92,8 @@ export class ReplyAddresses {
         await onThrowAwayChannel(connection, QUESTION_TIMEOUT_MS, (channel) => channel.checkQueue(address))
         return true
       } catch (error) {
-        // 404: the node is there, the requester is not. An error that ends the connection has no code here.
+        if (INTERNAL_ERROR.safeParse(error).success) this.#noteUnknown(node)
+        // 404: the node exists, the requester does not. An error that ends the connection has no code of a channel.
         return channelError.safeParse(error).success
       } finally {
         await closeConnection(connection)
@@ -80,7 +104,7 @@ export class ReplyAddresses {
   }
 }
 
-/** `amq.rabbitmq.reply-to.<process, base64>.<key>`; undefined unless RabbitMQ could have written it that way. */
+/** `amq.rabbitmq.reply-to.<process, base64>.<key>`. Undefined unless RabbitMQ could have written it this way. */
 function nodeOf(address: string): string | undefined {
   const [process = ''] = address.slice(DIRECT_REPLY_TO.length + 1).split('.')
   const bytes = Buffer.from(process, 'base64')

@@ -1,27 +1,31 @@
-// The form of replies: JSON on success; on failure the header `x-error` with the reason, and an explanation as the body: JSON for a command, text for a query.
+// The format of replies: JSON on success. On failure the header `x-error` has the reason, and the body an explanation:
+// JSON for a command, text for a query.
 import { z } from 'zod'
 
-/** RabbitMQ's pseudo queue: replies come straight to the channel that asked (https://www.rabbitmq.com/docs/direct-reply-to). */
+/**
+ * RabbitMQ's pseudo queue: replies go directly to the channel that sent the request
+ * (https://www.rabbitmq.com/docs/direct-reply-to).
+ */
 export const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to'
 
-/** Header of an error reply: the reason, one of those of dead letters. */
+/** Header of an error reply: the reason, the same as in dead letters. */
 export const ERROR_HEADER = 'x-error'
 
 /**
- * Header of a request whose sender answers a refusal with `refusalHeard`, at the refusal's own reply address: what the
- * sender heard of needs no dead letter.
+ * Header of a request whose sender acknowledges a refusal with `refusalHeard`, sent to the refusal's own reply address.
+ * A refusal that the sender received needs no dead letter.
  */
 export const HEARS_REFUSALS_HEADER = 'x-hears-refusals'
 
-/** Whether the refusal reached whoever asked, or came when nobody waited for it any more. */
+/** Whether the refusal reached the requester, or came when it no longer waited. */
 export const refusalHeard = z.object({ heard: z.boolean() })
 
 /** Body of the error reply to a command. */
 export const refusalBody = z.object({ error: z.string() })
 
 /**
- * Names that a reply may be sent to: the broker's own reply addresses, and queues it named for their exclusive owner. Any
- * other name would let a requester make a consumer publish into somebody's queue.
+ * Valid reply addresses: the broker's own reply addresses, and server-named queues of an exclusive owner. With any
+ * other name a requester could make a consumer publish to somebody's queue.
  */
 export function isReplyAddress(replyTo: unknown): replyTo is string {
   return typeof replyTo === 'string' && /^amq\.(rabbitmq\.reply-to\.|gen-)/.test(replyTo)

@@ -1,4 +1,4 @@
-// Request and reply with a deadline: asks queries, and commands whose sender wants to know what became of them.
+// Request and reply with a deadline, for queries and for commands whose sender wants to know the outcome.
 import type { ConfirmChannel, Message } from 'amqplib'
 import type { z } from 'zod'
 import type { Command, Query } from '../contract.ts'
@@ -19,32 +19,40 @@ import {
 
 export interface Reply<T> {
   /**
-   * Parses the reply by the contract, which may take longer than all else that is done with it.
+   * Parses the reply by the contract, which may take longer than everything else done with it.
    * @throws BadReply
    */
   body(): T
-  /** The reply's bytes as they came, for passing them on. */
+  /** The reply's bytes unchanged, for forwarding. */
   readonly raw: Buffer
   readonly headers: Record<string, unknown>
 }
 
-/** What became of a command that was accepted. `no-reply`: nobody has told within the time. */
+export interface CommandOptions {
+  readonly deadlineMs: number
+  readonly headers?: Record<string, string>
+  readonly signal?: AbortSignal
+  /** A new one when omitted. */
+  readonly messageId?: string
+}
+
+/** The outcome of an accepted command. `no-reply`: no outcome was reported in time. */
 export type CommandReply<Result> =
   | { readonly kind: 'applied'; readonly result: Result }
   | { readonly kind: 'refused'; readonly reason: string; readonly error: string }
   | { readonly kind: 'no-reply' }
 
-/** Longest wait for a reply once the process is stopping: replies usually take milliseconds, and the grace period is short. */
+/** Longest wait for a reply once the process is stopping. Replies usually take milliseconds, and the grace period is short. */
 const STOPPING_WAITS_MOST_MS = 2_000
-/** Longest wait until the sender of a refused message confirms that it heard of it: a round trip, on a busy machine. */
+/** Longest wait for the sender's acknowledgement of a refusal: a round trip on a busy machine. */
 const HEARD_WAITS_MOST_MS = 2_000
-/** So many answered requests are remembered: a consumer that crashed after its refusal was heard repeats it. */
+/** The number of answered requests to remember, because a consumer that crashed after its refusal was received repeats it. */
 const HEARD_MOST = 10_000
 
 interface Waiting {
   resolve(message: Message): void
   reject(reason: Error): void
-  /** This process is stopping: waits a little longer, and no more. */
+  /** This process is stopping: waits only a little longer. */
   hurry(): void
 }
 
@@ -57,20 +65,21 @@ export class Requester {
   readonly #asksCommands: boolean
 
   /**
-   * One that asks no commands says nothing to refusals: whoever is refused sees its reply address, and could have it write to
-   * an address that the broker ends the connection for.
+   * A requester without commands does not acknowledge refusals. A refused sender sees our reply address, and could make
+   * us publish to an address for which the broker closes the connection.
    */
   constructor(publisher: Publisher, service: Service, { asksCommands = true } = {}) {
     this.#publisher = publisher
     this.#asksCommands = asksCommands
     this.#service = service
     this.#clock = clockOf(service)
+    service.meter.count('replies_late', {}, 0)
     service.stopping.addEventListener('abort', () => {
       for (const { hurry } of this.#waiting.values()) hurry()
     })
   }
 
-  /** Prepares a new channel: replies arrive on it, and whoever waits when it closes is told at once. */
+  /** Prepares a new channel: replies arrive on it, and pending requests fail at once when it closes. */
   async attach(channel: ConfirmChannel): Promise<void> {
     channel.on('close', () => {
       for (const { reject } of [...this.#waiting.values()])
@@ -80,8 +89,9 @@ export class Requester {
   }
 
   /**
-   * Asks and resolves with the reply. The request expires on the queue at its deadline.
-   * @throws NotAccepted, OutcomeUnknown (connection lost, this process is stopping, or `signal` aborted), NoReply (deadline), BadReply (error reply)
+   * Sends a request and resolves with the reply. The request expires on the queue at its deadline.
+   * @throws NotAccepted, OutcomeUnknown (connection lost, this process is stopping, or `signal` aborted), NoReply
+   * (deadline), BadReply (error reply)
    */
   async request<T>(
     query: Query<T>,
@@ -97,7 +107,7 @@ export class Requester {
     const reply = this.#expect(correlationId, deadlineMs, query.queue, signal)
     this.#publisher
       .publish(query, body, {
-        // Nobody wants the answer after its deadline: no need to survive a restart of the broker either.
+        // Nobody needs the reply after the deadline, so the request does not have to survive a restart of the broker.
         persistent: false,
         expiration: Math.ceil(deadlineMs),
         replyTo: DIRECT_REPLY_TO,
@@ -112,18 +122,21 @@ export class Requester {
   }
 
   /**
-   * Publishes a command and waits up to `deadlineMs` for what became of it. A reply proves that the command arrived, so it
-   * wins over a confirm that is late or lost. Without a reply the confirm decides: a confirmed command is accepted. While
-   * this process is stopping it waits 2 s at most, and when `signal` aborts no longer.
+   * Publishes a command and waits up to `deadlineMs` for its outcome. A reply proves that the command arrived, so it
+   * takes precedence over a late or lost confirm. Without a reply the confirm decides: a confirmed command is accepted.
+   * While this process is stopping it waits at most 2 s, and when `signal` aborts no longer.
    * @throws NotAccepted or OutcomeUnknown as `publish` does
    */
   async command<Result>(
     command: Command<unknown, Result>,
     body: unknown,
-    { deadlineMs, headers, signal }: { deadlineMs: number; headers?: Record<string, string>; signal?: AbortSignal },
+    options: CommandOptions,
   ): Promise<{ messageId: string; reply: CommandReply<Result> }> {
-    const messageId = this.#clock.uuid()
-    const answer = this.#expect(messageId, deadlineMs, command.queue, signal).then(
+    const { deadlineMs, headers, signal } = options
+    // Not the message id: a late reply to an earlier request with the same id may be about another body.
+    const correlationId = this.#clock.uuid()
+    const { messageId = correlationId } = options
+    const answer = this.#expect(correlationId, deadlineMs, command.queue, signal).then(
       (message) => this.#outcome(command.result, message),
       (error: Error): CommandReply<Result> => {
         if (error instanceof NoReply || error instanceof OutcomeUnknown) return { kind: 'no-reply' }
@@ -134,14 +147,14 @@ export class Requester {
       .publish(command, body, {
         messageId,
         replyTo: DIRECT_REPLY_TO,
-        correlationId: messageId,
+        correlationId,
         headers: { ...headers, [HEARS_REFUSALS_HEADER]: true },
       })
       .then(
         () => undefined,
         (error: Error) => {
-          // Of what is certainly not sent nobody will tell.
-          if (error instanceof NotAccepted) this.#waiting.get(messageId)?.reject(error)
+          // A command that was certainly not sent gets no reply.
+          if (error instanceof NotAccepted) this.#waiting.get(correlationId)?.reject(error)
           return error
         },
       )
@@ -153,7 +166,7 @@ export class Requester {
   }
 
   /**
-   * Sends a refusal to whoever asked, and resolves with whether they confirm that it reached them: false after 2 s, when it
+   * Sends a refusal to the requester, and resolves with whether the requester acknowledged it: false after 2 s, when it
    * could not be sent, or when `givenUp` ends. Never rejects.
    */
   async refuse({ queue, content, properties }: Envelope, givenUp: Scope): Promise<boolean> {
@@ -170,7 +183,7 @@ export class Requester {
     }
   }
 
-  /** `queue`: where the question went; a missing reply is counted with it. */
+  /** `queue`: where the request went. A missing reply is counted for it. */
   #expect(correlationId: string, deadlineMs: number, queue?: string, signal?: AbortSignal): Promise<Message> {
     return new Promise<Message>((resolve, reject) => {
       const clearDeadline = whenLate(this.#clock, deadlineMs, () => {
@@ -219,14 +232,14 @@ export class Requester {
     this.#service.log.debug({ correlationId }, 'dropped a reply nobody waits for')
   }
 
-  /** Tells a consumer that asks whether its refusal was heard: if nobody here waits for it any more, it becomes a dead letter. */
+  /** Tells the consumer whether its refusal was received. If nobody here waits for it any more, it becomes a dead letter. */
   #refused({ properties: { messageId, correlationId, replyTo } }: Message, isAwaited: boolean): void {
     if (isAwaited) this.#heard.add(correlationId)
     if (this.#heard.size > HEARD_MOST) this.#heard.delete(this.#heard.keys().next().value ?? '')
     if (!isReplyAddress(replyTo)) return
     const content = Buffer.from(JSON.stringify({ heard: this.#heard.has(correlationId) }))
     const properties = { persistent: false, mandatory: false, correlationId: messageId }
-    // If this is lost, there is a dead letter as well.
+    // If this is lost, the message is dead-lettered as well.
     this.#publisher.send({ queue: replyTo, content, properties }).catch(() => {})
   }
 
@@ -238,7 +251,7 @@ export class Requester {
   }
 }
 
-/** What the reply to a command says; `no-reply` when it has an unknown form. */
+/** Parses the reply to a command. `no-reply` when its form is unknown. */
 export function commandReplyIn<Result>(schema: z.ZodType<Result>, message: Message): CommandReply<Result> {
   const reason: unknown = message.properties.headers?.[ERROR_HEADER]
   const parsed = parseJson(message.content)

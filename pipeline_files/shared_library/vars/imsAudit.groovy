@@ -1,4 +1,4 @@
-// Looks for known vulnerabilities in the npm packages in the images.
+// Checks the npm packages in the images for known vulnerabilities.
 import ims.Images
 
 void call(Map config = [:]) {

@@ -1,4 +1,4 @@
-// Builds the image of each service, all of them side by side and on one base.
+// Builds the image of each service, in parallel and on one base image.
 import ims.Images
 
 void call(Map config = [:]) {

@@ -1,4 +1,4 @@
-// Refuses what cannot be deployed before anything is touched, and names the build after what it deploys.
+// Rejects invalid parameters before anything is changed, and names the build after the deployed version.
 import ims.Images
 
 void call(Map config = [:]) {
@@ -11,7 +11,7 @@ void call(Map config = [:]) {
     if (Images.tagObjection(settings.tag)) {
         objections << Images.tagObjection(settings.tag)
     }
-    // Without a registry the images are taken to be on the nodes already, under their bare names.
+    // Without a registry the images must be on the nodes already, under their plain names.
     if (registry && Images.registryObjection(registry)) {
         objections << Images.registryObjection(registry)
     }

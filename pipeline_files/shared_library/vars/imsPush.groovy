@@ -1,4 +1,4 @@
-// Pushes the images of this build to the registry, under the commit's id and nothing else.
+// Pushes the images of this build to the registry, with the commit's id as their only tag.
 import ims.Images
 
 void call(Map config = [:]) {

@@ -1,4 +1,4 @@
-// Refuses to begin a build that could not push what it builds.
+// Fails at the start of a build that could not push its images.
 import ims.Images
 
 void call(Map config = [:]) {

@@ -1,4 +1,4 @@
-// Removes this build's images from the agent; the layers that builds share stay in the builder's cache.
+// Removes this build's images from the agent. Layers shared by builds stay in the builder's cache.
 import ims.Images
 
 void call(Map config = [:]) {

@@ -1,4 +1,4 @@
-// After a deployment that failed: brings back what ran before, and says what came of it.
+// Rolls back a failed deployment, and reports the result.
 void call(Map config = [:]) {
     Map settings = [script: 'rollback', attempts: 3, minutes: 30] + config
     String what = "the deployment of ${params.TAG} to ${params.ENVIRONMENT}"

@@ -1,4 +1,4 @@
-// Writes down which npm packages the images have, as CycloneDX.
+// Writes the list of npm packages in the images as CycloneDX.
 import ims.Images
 
 void call(Map config = [:]) {

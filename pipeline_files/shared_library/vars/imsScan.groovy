@@ -1,4 +1,4 @@
-// Looks for known vulnerabilities in the images that run in the cluster, and writes down what is in them.
+// Scans the images that run in the cluster for known vulnerabilities, and lists their packages.
 import ims.Images
 
 void call(Map config = [:]) {

@@ -1,13 +1,13 @@
-// The reading half of /dead_letters: counts and reasons, pages, one of them, all of them as JSON lines.
+// Reading /dead_letters: counts and reasons, pages, a single one, all of them as JSON lines.
 import { once } from 'node:events'
 import { countReason, type DeadLetter, type DeadLetterDesk, deadLetterSources, jsonLinePieces } from '@ims/messaging'
 import type { RequestHandler, Response } from 'express'
 import { z } from 'zod'
-import { sendJson } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
-import type { TakeWait } from '../in-hand.ts'
-import { nextPageUrl } from '../listing-query.ts'
-import { cutOff, Problem } from '../problem.ts'
+import { sendJson } from '../http/answer.ts'
+import type { TakeWait } from '../http/in-hand.ts'
+import { cutOff, Problem } from '../http/problem.ts'
+import { nextPageUrl } from '../listing/listing-query.ts'
 import { troubleAsProblem } from './dead-letters-trouble.ts'
 
 export interface RouteParts extends Pick<Dependencies, 'config' | 'service'> {
@@ -15,17 +15,17 @@ export interface RouteParts extends Pick<Dependencies, 'config' | 'service'> {
   readonly takeWait: TakeWait
 }
 
-/** Nobody waits longer than this for an answer that is not a stream. */
+/** Maximum time for a response that is not a stream. */
 export const ANSWER_WITHIN_MS = 20_000
 const PAGE_MOST = 1_000
 const PAGE = 100
 const SHORT_BODY_BYTES = 200
-/** Bodies that are answered whole, one by one, up to this size; `export` has them all. */
+/** Maximum size of bodies that are returned whole, one by one. `export` returns all sizes. */
 const ONE_BODY_MOST_BYTES = 1_048_576
-/** Of messages with the same id so many are shown. */
+/** Maximum number of messages with the same id that are shown. */
 const SAME_ID_MOST = 20
 
-/** How many there are in each queue and why, each counted: seconds for a hundred thousand. */
+/** The number in each queue by reason. Each is counted, which takes seconds for a hundred thousand. */
 export function summaryRoute({ desk }: RouteParts): RequestHandler {
   return async (_, response) => {
     const signal = AbortSignal.timeout(ANSWER_WITHIN_MS)
@@ -85,7 +85,7 @@ export function listRoute({ desk }: RouteParts): RequestHandler {
   }
 }
 
-/** All with this id: one, unless a consumer died just when it had set it aside. */
+/** All with this id: one, unless a consumer died just after it had dead-lettered it. */
 export function oneRoute({ desk }: RouteParts): RequestHandler {
   return async (request, response) => {
     const { id } = parameters.parse(request.params)
@@ -102,7 +102,7 @@ export function oneRoute({ desk }: RouteParts): RequestHandler {
   }
 }
 
-/** All of them, whole, as application/x-ndjson. A response that ends early is cut off, never ended as if it were whole. */
+/** All of them in full, as application/x-ndjson. An incomplete response is aborted, so that it never looks complete. */
 export function exportRoute({ desk, service }: RouteParts): RequestHandler {
   return async (request, response) => {
     const left = new AbortController()

@@ -1,19 +1,19 @@
-// Why dead letters could not be worked on, as the problem that is answered.
+// Maps a failed operation on dead letters to a problem.
 import { DeadLettersUnavailable } from '@ims/messaging'
-import { Problem } from '../problem.ts'
+import { Problem } from '../http/problem.ts'
 
 const RETRY_AFTER_S = '5'
 
-/** How far a redrive or discard came; `maybeSent`: so many more may have been put back, and are among those left as well. */
+/** Progress of a redrive or discard. `maybeSent`: this many more may have been redriven, and are counted as left as well. */
 interface Counts {
   readonly done?: number
   readonly left?: number
   readonly maybeSent?: number
-  /** Of a redrive that waited: what became of those that were put back. */
+  /** For a redrive that waited: the outcomes of the redriven messages. */
   readonly outcomes?: object
 }
 
-/** Any other error is given back as it is. What the broker said may hold names of hosts and users: it goes into the log only. */
+/** Returns any other error unchanged. The broker's message may contain names of hosts and users, so it is only logged. */
 export function troubleAsProblem(error: unknown, counts: Counts = {}): unknown {
   if (error instanceof URIError) return new Problem(404, 'not-found', 'The path is not properly percent-encoded.')
   if (!(error instanceof DeadLettersUnavailable)) return error

@@ -1,11 +1,12 @@
-// The changing half of /dead_letters: redrive and discard, at most so many in one request, and every one accounted for.
+// Changing /dead_letters: redrive and discard, up to a limit per request, with exact counts.
 import { type Choice, DeadLettersUnavailable, type Outcomes, type RedriveOptions, type Worked } from '@ims/messaging'
 import type { RequestHandler, Response } from 'express'
 import { z } from 'zod'
-import { sendJson, whenLeft } from '../answer.ts'
-import { clientOf } from '../authorisation.ts'
-import { preferredWaitS } from '../prefer.ts'
-import { readBody } from '../request-body.ts'
+import { sendJson, whenLeft } from '../http/answer.ts'
+import { clientOf } from '../http/authorisation.ts'
+import { refuseIdempotencyKey } from '../http/idempotency-key.ts'
+import { preferredWaitS } from '../http/prefer.ts'
+import { readBody } from '../http/request-body.ts'
 import { ANSWER_WITHIN_MS, idOf, queueOf, type RouteParts, unknown } from './dead-letters-read.ts'
 import { troubleAsProblem } from './dead-letters-trouble.ts'
 
@@ -25,11 +26,12 @@ const wanted = z
   })
 
 /**
- * `redrive` or `discard` of what the body says: `{"all":true}`, `{"ids":[…]}` or `{"reason":"…"}`, with `most` and `dryRun`.
+ * `redrive` or `discard` of the selection in the body: `{"all":true}`, `{"ids":[…]}` or `{"reason":"…"}`, with `most` and `dryRun`.
  * A redrive with `Prefer: wait` waits for the outcomes.
  */
 export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): RequestHandler {
   return async (request, response) => {
+    refuseIdempotencyKey(request.headers)
     const { all, ids, reason, dryRun, most } = await readBody({ request, response }, wanted, parts.config.bodyMostBytes)
     const choice: Choice =
       all === true
@@ -53,7 +55,7 @@ export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): Reque
       left: outcome.left,
       reasons: Object.fromEntries(outcome.reasons),
       ...(outcomes ? { outcomes: told(outcomes) } : {}),
-      // Not all that is meant was looked at: ask again.
+      // Not all selected messages were processed, so repeat the request.
       complete: outcome.stopped === undefined,
       ...(typeof outcome.stopped === 'string' ? { stopped: outcome.stopped === 'limit' ? 'limit' : 'time' } : {}),
     })
@@ -77,7 +79,7 @@ export function discardOneRoute(parts: RouteParts): RequestHandler {
   }
 }
 
-/** Works for a bounded time; a failure in the middle is answered with what was done before. */
+/** Works for a limited time. A failure in the middle reports what was done before. */
 async function work(
   verb: 'redrive' | 'discard',
   queue: string,

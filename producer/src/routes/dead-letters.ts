@@ -1,9 +1,9 @@
-// /dead_letters: what operators do with dead letters, over HTTP. Who may is decided where all paths' scopes are (authorisation.ts).
+// /dead_letters: operations on dead letters over HTTP. authorisation.ts decides who may use it.
 import { type DeadLetterDesk, deadLetterSource, deadLetterSources } from '@ims/messaging'
 import { type ErrorRequestHandler, type RequestHandler, Router } from 'express'
 import type { Dependencies } from '../dependencies.ts'
-import type { TakeWait } from '../in-hand.ts'
-import { methodNotAllowed, Problem } from '../problem.ts'
+import type { TakeWait } from '../http/in-hand.ts'
+import { methodNotAllowed, Problem } from '../http/problem.ts'
 import { exportRoute, listRoute, oneRoute, summaryRoute } from './dead-letters-read.ts'
 import { troubleAsProblem } from './dead-letters-trouble.ts'
 import { discardOneRoute, workRoute } from './dead-letters-work.ts'

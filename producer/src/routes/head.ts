@@ -1,4 +1,4 @@
-// HEAD: the status that GET would have as far as that is known without sending a message.
+// HEAD: the status that GET would have, as far as it is known without sending a message.
 import { NotAccepted } from '@ims/messaging'
 import type { Request, RequestHandler } from 'express'
 import type { Dependencies } from '../dependencies.ts'

@@ -1,8 +1,8 @@
 // GET /healthcheck: sends a message to consumer one, which logs it.
 import { healthcheck } from '@ims/messaging'
-import { nameMessage, sendJson } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
-import type { Handler } from '../step.ts'
+import { nameMessage, sendJson } from '../http/answer.ts'
+import type { Handler } from '../http/step.ts'
 
 const SENT = { message: 'Health check message sent' }
 

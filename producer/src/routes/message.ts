@@ -1,10 +1,10 @@
-// GET /messages/{id}: what was decided about a message, or which reasons there can be that nothing is known of it.
+// GET /messages/{id}: the outcome of a message, or the possible reasons why none is known.
 import { messageStatus } from '@ims/messaging'
 import type { RequestHandler } from 'express'
-import { sendJson, whenLeft } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
+import { sendJson, whenLeft } from '../http/answer.ts'
+import { Problem } from '../http/problem.ts'
 import { stateOf } from '../message-state.ts'
-import { Problem } from '../problem.ts'
 
 const ID_MAX_CHARACTERS = 255
 

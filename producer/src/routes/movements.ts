@@ -1,9 +1,9 @@
 // GET /movements: one page of the changes of stock, as consumer four reads it.
 import { BadReply, LAST_PAGE, movements, pageReplyHeaders } from '@ims/messaging'
 import type { RequestHandler } from 'express'
-import { whenLeft } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
-import { movementsWantedBy, nextPageUrl } from '../listing-query.ts'
+import { whenLeft } from '../http/answer.ts'
+import { movementsWantedBy, nextPageUrl } from '../listing/listing-query.ts'
 
 const BODY = ['message', 'Movements']
 
@@ -19,7 +19,7 @@ export function movementsRoute({ broker, config }: Pick<Dependencies, 'broker' |
     const { 'x-next': next } = pageReplyHeaders.parse(reply.headers)
     if (next === undefined || (next !== LAST_PAGE && next <= after))
       throw new BadReply('the header x-next is no later id')
-    reply.body() // throws unless it has the agreed shape
+    reply.body() // throws unless it matches the contract
     if (next !== LAST_PAGE) response.setHeader('Link', `<${nextPageUrl(request.url, next)}>; rel="next"`)
     response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': reply.raw.length }).end(reply.raw)
   }

@@ -1,18 +1,18 @@
 // GET /order_processing: lists the inventory, streamed page by page, or one page of it.
 import type { IncomingMessage } from 'node:http'
 import { LAST_PAGE, OutcomeUnknown } from '@ims/messaging'
-import { whenLeft } from '../answer.ts'
 import type { Dependencies } from '../dependencies.ts'
-import type { Limits } from '../limits.ts'
-import { nextPageUrl, wantedBy } from '../listing-query.ts'
-import { askForPage, type Page, type PageRequest } from '../pages.ts'
-import { overLimit, PagesInHand } from '../pages-in-hand.ts'
-import { Problem } from '../problem.ts'
-import { shareNext } from '../share-next.ts'
-import type { Handler } from '../step.ts'
-import { streamPages } from '../stream-pages.ts'
+import { whenLeft } from '../http/answer.ts'
+import type { Limits } from '../http/limits.ts'
+import { Problem } from '../http/problem.ts'
+import type { Handler } from '../http/step.ts'
+import { nextPageUrl, wantedBy } from '../listing/listing-query.ts'
+import { askForPage, type Page, type PageRequest } from '../listing/pages.ts'
+import { overLimit, PagesInHand } from '../listing/pages-in-hand.ts'
+import { shareNext } from '../listing/share-next.ts'
+import { streamPages } from '../listing/stream-pages.ts'
 
-/** A list of so few items has a part of the room to itself, so that nobody's large pages keep it waiting. */
+/** A list with at most this many items has reserved memory, so that other clients' large pages do not delay it. */
 const FEW_ITEMS = 100
 const PART_FOR_FEW = 1 / 8
 
@@ -29,10 +29,11 @@ export function orderProcessingRoute({
       pagesOf(itemsMax(wanted)).ask({ items: itemsMax(wanted), deadlineMs: wanted.deadlineMs, left }, (deadlineMs) =>
         askForPage(broker.requester, { ...wanted, deadlineMs }, left),
       ),
-    ({ after, limit, pageItems, sku, label }) => JSON.stringify([after, limit, pageItems, sku, label]),
+    ({ after, limit, pageItems, sku, label, quantityBelow }) =>
+      JSON.stringify([after, limit, pageItems, sku, label, quantityBelow]),
   )
   return async (request: IncomingMessage & { readonly query?: unknown }, response) => {
-    // Express has read it if there is one.
+    // Express has parsed it if there is one.
     const wanted = wantedBy(request.query ?? {})
     const pageItems = wanted.limit ?? config.listPageItems
     const items = itemsMax({ ...wanted, pageItems })
@@ -49,7 +50,7 @@ export function orderProcessingRoute({
     }
     if (!pages.hasRoomFor(items)) throw overLimit()
     response.once('close', () => held.forEach(taken))
-    // Before any header goes out, so that a failure can still be told by the status.
+    // Before any header is sent, so that a failure can still be reported by the status.
     const first = await ask(wanted.after).catch(nothingChanged)
     response.setHeader('Content-Type', 'application/json')
     if (wanted.limit === undefined && first.next !== LAST_PAGE) return await streamPages(response, first, ask, taken)
@@ -60,10 +61,10 @@ export function orderProcessingRoute({
   }
 }
 
-/** There is one item of a sku. */
+/** A sku has at most one item. */
 const itemsMax = ({ sku, pageItems }: Pick<PageRequest, 'sku' | 'pageItems'>) => (sku === undefined ? pageItems : 1)
 
-/** Of a question it does not matter whether it arrived: it changes nothing, and may be asked again. */
+/** It does not matter whether a query arrived: it changes nothing, and can be repeated. */
 function nothingChanged(error: unknown): never {
   if (!(error instanceof OutcomeUnknown)) throw error
   const detail =

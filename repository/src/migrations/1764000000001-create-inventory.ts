@@ -1,4 +1,4 @@
-// Creates the table inventory as the Python suite does, but for exact money and exact text; one that is there is left alone.
+// Creates the table inventory like the Python suite does, but with exact money and exact text. An existing table is left alone.
 import type { MigrationInterface, QueryRunner } from 'typeorm'
 import { exactCollation } from './collation.ts'
 

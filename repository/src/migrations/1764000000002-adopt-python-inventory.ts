@@ -1,18 +1,18 @@
-// Adopts a table inventory that the Python suite made: FLOAT becomes DECIMAL as it was shown, text becomes exact utf8mb4.
+// Adopts a table inventory that the Python suite created: FLOAT becomes DECIMAL as it was displayed, text becomes exact utf8mb4.
 import type { MigrationInterface, QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import { MigrationRefused } from '../migration-refused.ts'
 import { exactCollation } from './collation.ts'
 
-/** Holds the converted prices until they take the place of the column `price`. */
+/** Holds the converted prices until they replace the column `price`. */
 const CONVERTED = 'price_as_shown'
-/** Rows that a refusal names. */
+/** Maximum number of rows that an error names. */
 const NAMED_MOST = 20
 
 const columns = z.array(z.object({ name: z.string(), type: z.string(), collation: z.string().nullable() }))
 const rows = z.array(z.object({ id: z.int(), sku: z.string().nullable(), price: z.string() }))
 
-/** Safe to run again after it was interrupted anywhere: it begins from what it finds. */
+/** Safe to run again after an interruption at any point, because it starts from the current state. */
 export class AdoptPythonInventory1764000000002 implements MigrationInterface {
   readonly name = 'AdoptPythonInventory1764000000002'
 
@@ -41,7 +41,7 @@ async function columnsOf(runner: QueryRunner): Promise<z.infer<typeof columns>> 
   return columns.parse(found)
 }
 
-/** Before anything is changed: a price beyond DECIMAL(15,4) is somebody's to mend, not ours to cut. */
+/** Checked before anything is changed: an operator must correct a price beyond DECIMAL(15,4), we must not truncate it. */
 async function refuseWhatDoesNotFit(runner: QueryRunner): Promise<void> {
   const found: unknown = await runner.query(
     `SELECT id, sku, CONCAT(price) AS price FROM inventory
@@ -59,9 +59,9 @@ async function refuseWhatDoesNotFit(runner: QueryRunner): Promise<void> {
 }
 
 /**
- * The server shows a FLOAT with six digits, and so did the listing: 1234567.875 was 1234570. A plain MODIFY would take the
- * bits instead, so the text is converted. Under a lock, because a row that a Python peer inserts between the last two
- * statements would lose its price.
+ * The server displays a FLOAT with six digits, and so did the listing: 1234567.875 was 1234570. A plain MODIFY would
+ * convert the stored bits instead, so the text is converted. Under a lock, because otherwise a row that a Python peer
+ * inserts between the last two statements would lose its price.
  */
 async function convertPrices(runner: QueryRunner): Promise<void> {
   await runner.query('LOCK TABLES inventory WRITE')
@@ -74,7 +74,7 @@ async function convertPrices(runner: QueryRunner): Promise<void> {
       `ALTER TABLE inventory DROP COLUMN price, CHANGE COLUMN ${CONVERTED} price DECIMAL(15,4) NULL AFTER label`,
     )
   } finally {
-    // A lost connection has given up the lock already; what it was lost on is the error to tell.
+    // A lost connection has released the lock already. The original error is the one to report.
     await runner.query('UNLOCK TABLES').catch(() => {})
   }
 }

@@ -5,7 +5,7 @@ export class CreateInbox1764000000003 implements MigrationInterface {
   readonly name = 'CreateInbox1764000000003'
 
   async up(runner: QueryRunner): Promise<void> {
-    // VARBINARY compares byte for byte and keeps trailing blanks; 255 characters of up to 4 bytes fit into 1020.
+    // VARBINARY compares byte for byte and keeps trailing blanks. 255 characters of up to 4 bytes fit into 1020.
     await runner.query(
       `CREATE TABLE IF NOT EXISTS inbox (
          queue VARCHAR(64) NOT NULL,

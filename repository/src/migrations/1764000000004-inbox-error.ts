@@ -1,4 +1,4 @@
-// Adds the column `error` to the inbox: why a message was refused. Null for one that was applied, as in all rows before.
+// Adds the column `error` to the inbox: why a message was refused. Null for an applied one, as in all existing rows.
 import type { MigrationInterface, QueryRunner } from 'typeorm'
 import { z } from 'zod'
 
@@ -7,7 +7,7 @@ const found = z.array(z.unknown())
 export class InboxError1764000000004 implements MigrationInterface {
   readonly name = 'InboxError1764000000004'
 
-  /** Both servers add the column without a copy of the table; processes of the version before do not read it. */
+  /** Both servers add the column without a copy of the table. Processes of the previous version do not read it. */
   async up(runner: QueryRunner): Promise<void> {
     const columns: unknown = await runner.query(
       `SELECT 1 FROM information_schema.columns

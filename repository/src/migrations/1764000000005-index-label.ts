@@ -1,20 +1,20 @@
-// Adds an index on (label, id), so that a page of one label costs as much as it is long, and not as much as the table is.
+// Adds an index on (label, id), so that the cost of a page of one label depends on the page and not on the table.
 import type { MigrationInterface, QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import { errnoOf } from '../errors.ts'
 import { MigrationRefused } from '../migration-refused.ts'
 
-/** Bytes of one column in a key, on every row format that InnoDB has ever had; four for each character. */
+/** Maximum bytes of one column in a key, on every InnoDB row format: four for each character. */
 const KEY_MAX_CHARACTERS = 191
-/** An operator may have made the column longer: its beginning, as long as a label of ours, tells nearly all of them apart. */
+/** An operator may have made the column longer. A prefix as long as our labels distinguishes nearly all of them. */
 const LABEL_CHARACTERS = 50
-/** The storage engine, which a later step replaces, or the server cannot do it online. */
+/** The storage engine, which a later step replaces, or the server cannot create it online. */
 const NOT_ONLINE: ReadonlySet<number | undefined> = new Set([1845, 1846])
 
 const keys = z.array(z.unknown())
 const columns = z.array(z.object({ data: z.string(), length: z.coerce.number() }))
 
-/** Online: processes of the version before read and write meanwhile. They do not miss the index, and do not mind it. */
+/** Online: processes of the previous version read and write meanwhile. They work with and without the index. */
 export class IndexLabel1764000000005 implements MigrationInterface {
   readonly name = 'IndexLabel1764000000005'
 

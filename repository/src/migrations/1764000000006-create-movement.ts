@@ -1,4 +1,4 @@
-// Creates the table movement: every change of stock that was applied, never changed and never deleted by the suite.
+// Creates the table movement: every applied change of stock. The suite never changes or deletes a row.
 import type { MigrationInterface, QueryRunner } from 'typeorm'
 import { exactCollation } from './collation.ts'
 
@@ -7,7 +7,7 @@ export class CreateMovement1764000000006 implements MigrationInterface {
 
   async up(runner: QueryRunner): Promise<void> {
     const collation = await exactCollation((statement, parameters) => runner.query(statement, parameters))
-    // By the unique key a message is recognised for ever, also after the inbox has forgotten it.
+    // The unique key identifies a message for ever, even after the inbox has deleted its entry.
     await runner.query(
       `CREATE TABLE IF NOT EXISTS movement (
          id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,

@@ -1,4 +1,4 @@
-// Which collation compares byte for byte, trailing blanks included: MySQL and MariaDB name it differently.
+// The collation that compares byte for byte, including trailing blanks. MySQL and MariaDB name it differently.
 import { z } from 'zod'
 import type { Sql } from '../server-pool.ts'
 

@@ -1,10 +1,10 @@
-// One connection of an HTTP server: one request in hand at a time, its bytes counted, its client watched while it is answered.
+// One connection of an HTTP server: handles one request at a time, counts its bytes, and notices when the client disconnects.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { z } from 'zod'
 import type { Shares } from './shares.ts'
 
-/** While a request is in hand, reading goes on up to this many bytes, so that a client that leaves is noticed. */
+/** While a request is handled, reading continues up to this many bytes, so that a disconnect is noticed. */
 const READ_AHEAD_MAX_BYTES = 65_536
 
 const END_OF_HEADERS = '\r\n\r\n'
@@ -15,32 +15,32 @@ export interface Exchange {
 }
 
 interface Parts {
-  /** Bytes that are held, by address. */
+  /** Buffered bytes, by address. */
   readonly held: Shares
   readonly headersMaxBytes: number
-  /** Called with one request after the other: the next one when the answer to the one before was sent. */
+  /** Called with one request at a time, the next one when the previous response was sent. */
   serve(exchange: Exchange): void
-  /** Called once, when the client would hold more than its share. */
+  /** Called once, when the client would exceed its share. */
   overLimit(): void
 }
 
 /**
- * Stands between a socket and Node's parser. That one would take all requests of a chunk at once, and 63 kB hold 1,700 of
- * them. Here it gets pieces that end where headers may end, and no piece while a request is in hand. It sees the same bytes
- * in the same order, so where a piece ends cannot change what a request is.
+ * Sits between a socket and Node's parser. Node would accept all requests of a chunk at once, and 63 kB can hold 1,700
+ * of them. Here the parser receives pieces that end where headers may end, and no piece while a request is being
+ * handled. It sees the same bytes in the same order, so the division cannot change what a request is.
  */
 export class Connection {
   readonly socket: Socket
   readonly address: string
   readonly #parts: Parts
   readonly #parse: (piece: Buffer) => void
-  /** What the parser has found, first the one in hand. A second one can have begun in the piece that ended the first. */
+  /** The requests found by the parser; the first is being handled. A second one may have started in the piece that ended the first. */
   readonly #exchanges: Exchange[] = []
   #waiting: Buffer | undefined
   #lastPiece: Buffer | undefined
-  /** Was answered before its body had come: the rest is read and dropped. */
+  /** The response was sent before the body arrived. The rest of the body is read and dropped. */
   #dropping: IncomingMessage | undefined
-  /** Something came that is not answered. */
+  /** Something arrived that gets no response. */
   #hasBegun = false
   #heldBytes = 0
   #isPaused = false
@@ -59,32 +59,32 @@ export class Connection {
     socket.once('close', () => this.#closed())
   }
 
-  /** The request that was found last, and whether it is the one in hand. */
+  /** The most recent request, and whether it is the one being handled. */
   get last(): (Exchange & { readonly isInHand: boolean }) | undefined {
     const last = this.#exchanges.at(-1)
     return last && { ...last, isInHand: this.#exchanges.length === 1 }
   }
 
-  /** Nothing was read that is not answered, and every answer has been taken. */
+  /** Everything that was read got a response, and the client has received all of it. */
   get isIdle(): boolean {
     return this.#exchanges.length === 0 && !this.#hasBegun && this.socket.writableLength === 0
   }
 
-  /** Takes what the parser has found. */
+  /** Stores what the parser has found. */
   found(exchange: Exchange): void {
     this.#exchanges.push(exchange)
     exchange.response.once('close', () => this.#answered(exchange))
     if (this.#exchanges.length === 1) this.#parts.serve(exchange)
   }
 
-  /** Parses nothing more: what was read and not yet parsed is forgotten, and what comes is dropped. */
+  /** Stops parsing: unparsed data is dropped, and so is everything that arrives later. */
   stopReading(): void {
     this.#isRefused = true
     this.#waiting = undefined
     if (this.#exchanges.length > 0) this.socket.pause()
   }
 
-  /** Whether the client has taken nothing of what is written for `stallMs`. To be asked at intervals. */
+  /** Whether the client has received no pending data for `stallMs`. Call at intervals. */
   isStalled(nowMs: number, stallMs: number): boolean {
     const taken = bytesTaken(this.socket)
     if (this.socket.writableLength === 0 || taken !== this.#takenBytes) {
@@ -133,17 +133,17 @@ export class Connection {
     const [next] = this.#exchanges
     if (next !== undefined) {
       this.#parts.serve(next)
-      this.#parseOn() // its body may be among what waits
+      this.#parseOn() // its body may be in the waiting data
     }
     if (next !== undefined || this.#isRefused) return
     this.#dropping = exchange.request.complete ? undefined : exchange.request
-    // The beginning of the next request may have come with the end of this one.
+    // The beginning of the next request may have arrived with the end of this one.
     const last = this.#lastPiece
     const begun = last === undefined || endsHeaders(last) ? 0 : last.length
     this.#lastPiece = undefined
     this.#hasBegun = this.#waiting !== undefined
     this.#hold((this.#waiting?.length ?? 0) + Math.min(begun, this.#parts.headersMaxBytes))
-    // Not at once: a chunk full of requests that are answered quickly would keep all other connections waiting.
+    // Not at once: a chunk full of fast requests would block all other connections.
     if (this.#waiting !== undefined) setImmediate(() => this.#goOn())
     else this.#goOn()
   }
@@ -162,7 +162,7 @@ export class Connection {
     this.#hold(0)
   }
 
-  /** False when that is more than there is for this client. */
+  /** False when that exceeds the client's share. */
   #hold(bytes: number): boolean {
     const more = bytes - this.#heldBytes
     if (more > 0 && !this.#parts.held.take(this.address, more)) return false
@@ -175,7 +175,7 @@ export class Connection {
 const LF = 10
 const endsHeaders = (bytes: Buffer): boolean => bytes[bytes.length - 1] === LF && bytes[bytes.length - 3] === LF
 
-/** Up to the first place where headers may end; all of it if no other request can have been read whole behind that. */
+/** Up to the first place where headers may end. All of it, if no complete further request can follow that place. */
 function firstPiece(bytes: Buffer): Buffer {
   const end = bytes.indexOf(END_OF_HEADERS) + END_OF_HEADERS.length
   if (end < END_OF_HEADERS.length || end === bytes.length) return bytes
@@ -184,7 +184,7 @@ function firstPiece(bytes: Buffer): Buffer {
 
 const handleOf = z.object({ bytesWritten: z.number(), writeQueueSize: z.number() })
 
-/** Bytes that the system has taken from us. One large write counts as it goes, which `writableLength` does not show. */
+/** Bytes that the operating system has accepted from us. A large write counts gradually, which `writableLength` does not show. */
 function bytesTaken(socket: Socket): number {
   const { data } = handleOf.safeParse(Reflect.get(socket, '_handle'))
   return data === undefined ? socket.bytesWritten - socket.writableLength : data.bytesWritten - data.writeQueueSize

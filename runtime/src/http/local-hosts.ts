@@ -1,25 +1,25 @@
-// Keeps web pages out of ports that are open to whoever is on this machine: DNS rebinding and cross-site requests.
+// Protects ports that are open to local users from web pages: DNS rebinding and cross-site requests.
 import type { IncomingHttpHeaders } from 'node:http'
 import { isIPv4 } from 'node:net'
 import type { ProblemDocument } from './problem-document.ts'
 
 const LOCAL_HOSTS: readonly string[] = ['localhost', '127.0.0.1', '[::1]']
-/** In the configured list: whatever the host is called. */
+/** In the configured list: any host name. */
 const ANY_HOST = '*'
 
-/** Whether only this machine can reach what listens on `host`. */
+/** Whether only this machine can reach a server on `host`. */
 export const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))
 
-/** The hosts that are served: those that this machine has for itself, and `configured` ones. Undefined: all. */
+/** The served host names: those of this machine itself, and `configured` ones. Undefined means all. */
 export function servedHosts(configured: readonly string[]): ReadonlySet<string> | undefined {
   if (configured.includes(ANY_HOST)) return undefined
   return new Set([...LOCAL_HOSTS, ...configured.map((host) => host.toLowerCase())])
 }
 
 /**
- * Refuses what a web page of somebody else has sent: for a name that is not one of `hosts`, because a page can give its own
- * name any address, or from another site. `variable` is what an operator may add names to.
+ * Rejects requests of foreign web pages: requests for a name not in `hosts`, because a page can point its own name to
+ * any address, and requests from another site. `variable` is where an operator can add names.
  */
 export function foreignRequest(
   { host, origin, 'sec-fetch-site': site }: IncomingHttpHeaders,
@@ -36,7 +36,7 @@ export function foreignRequest(
   return undefined
 }
 
-/** Without port, and without the dot that may end a name. */
+/** Without the port, and without a trailing dot. */
 const nameOf = (host: string): string => host.toLowerCase().replace(/:\d*$/, '').replace(/\.$/, '')
 
 const forbidden = (detail: string): ProblemDocument => ({

@@ -1,10 +1,10 @@
-// What is not a request for a path of ours, although it reached the server: why it is refused, and the path that is asked for.
+// Detects requests that must be rejected whatever their path, and extracts the path of all others.
 import type { IncomingMessage } from 'node:http'
 import type { ProblemDocument } from './problem-document.ts'
 
 const CLOSE = { Connection: 'close' }
 
-/** More are cut off silently where queries are parsed. */
+/** Query parsers silently ignore more parameters than this. */
 const PARAMETERS_MAX = 1_000
 
 export const malformed = (detail: string): ProblemDocument => ({
@@ -15,24 +15,24 @@ export const malformed = (detail: string): ProblemDocument => ({
   headers: CLOSE,
 })
 
-/** Headers of a request; it is refused when it has so many. Node drops further ones without a word. */
+/** Maximum number of headers. A request with this many is rejected, because Node silently drops further ones. */
 export const HEADERS_MAX_COUNT = 200
 
 const refusals = new WeakMap<IncomingMessage, ProblemDocument>()
 
 /**
- * Why a request must be refused whatever its path is; undefined for all others. The application asks when it has counted
- * and logged the request.
+ * Why a request must be rejected whatever its path. Undefined for all others. The application calls this after it has
+ * counted and logged the request.
  */
 export const refusalOf = (request: IncomingMessage): ProblemDocument | undefined =>
   refusals.get(request) ?? refusalBy(request)
 
-/** Makes the application refuse `request` with `problem`. */
+/** Makes the application reject `request` with `problem`. */
 export function refuse(request: IncomingMessage, problem: ProblemDocument): void {
   refusals.set(request, problem)
 }
 
-/** Brings the target of a request into the form `/path?query`; one that has no path is refused, and gets `/`. */
+/** Converts the target of a request to the form `/path?query`. A target without a path is rejected, and becomes `/`. */
 export function normaliseTarget(request: IncomingMessage): void {
   if (request.url?.startsWith('/') || toOriginForm(request)) return
   refuse(request, malformed('The target of the request is not a path.'))
@@ -61,7 +61,7 @@ function refusalBy(request: IncomingMessage): ProblemDocument | undefined {
   return undefined
 }
 
-/** The form of a request to a proxy, `http://host/path`, is taken too. Its host counts, not the header's (RFC 9112, 3.2.2). */
+/** Also accepts the form for proxies, `http://host/path`. Its host counts, not that in the header (RFC 9112, 3.2.2). */
 function toOriginForm(request: IncomingMessage): boolean {
   const { url: target = '', method } = request
   const url = /^https?:\/\//i.test(target) ? URL.parse(target) : null

@@ -1,4 +1,4 @@
-// Answers what never becomes a request: what the parser rejects (malformed, too large, too slow), CONNECT, and what is over a limit.
+// Responds to what never becomes a request: parser errors (malformed, too large, too slow), CONNECT, and connections over a limit.
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -19,9 +19,9 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
   503: 'Service Unavailable',
 }
 
-/** A client that has been told why gets this long to read it. */
+/** A rejected client gets this long to read the reason. */
 const READ_WITHIN_MS = 1_000
-/** The same for one that was turned away: others wait to be told so. */
+/** The same for a refused connection; others wait for their response. */
 const TURNED_AWAY_WITHIN_MS = 200
 
 export const CONNECT_REFUSED: ProblemDocument = {
@@ -41,7 +41,7 @@ export const OVER_LIMIT: ProblemDocument = {
   details: { reason: 'over-limit' },
 }
 
-/** The problem that an error of Node's parser is; undefined when the client is gone, and nobody can be told. */
+/** The problem for an error of Node's parser. Undefined when the client is gone and cannot be told. */
 export function rejectionOf({ code = '' }: NodeJS.ErrnoException): ProblemDocument | undefined {
   if (GONE.has(code)) return undefined
   switch (code) {
@@ -75,34 +75,36 @@ export function rejectionOf({ code = '' }: NodeJS.ErrnoException): ProblemDocume
 }
 
 /**
- * Answers with `problem` when it is the connection's turn, and closes it. A request whose body has come is served first: it
- * may have been done. One whose body is what is rejected gets the problem as its answer.
+ * Responds with `problem` when it is the connection's turn, and closes it. A request whose body has arrived completely
+ * is handled first, because it may have taken effect. If its body is what is rejected, its response is the problem.
  */
 export function reject({ socket, last }: Connection, problem: ProblemDocument, log: Log): void {
   if (last === undefined) return void answerOn(socket, problem, log)
   const { request, response, isInHand } = last
   if (request.complete) return void response.once('close', () => answerOn(socket, problem, log))
   if (!isInHand) return void refuse(request, problem)
-  // Half an answer must not look whole.
+  // Half a response must not look complete.
   if (response.headersSent) return void socket.resetAndDestroy()
   response.once('finish', () => closeSoon(socket))
   sendProblemDocument(response, problem)
 }
 
-/** Tells a client that its connection is one too many. No line in the log for each: whoever floods us must not flood it. */
+/** Tells a client that there are too many connections. Not logged each time, because a flood of connections must not flood the log. */
 export function turnAway(socket: Socket): void {
   socket.removeAllListeners('data')
   socket.write(responseTo(OVER_LIMIT, randomUUID()))
-  // Closed with something unread, the connection would be reset, and the answer lost.
+  // If closed with unread data, the connection would be reset and the response lost.
   socket.once('data', () => setImmediate(() => socket.destroy()))
   closeSoon(socket, TURNED_AWAY_WITHIN_MS)
 }
 
-/** Writes the answer as bytes: there is no response for what was never understood. */
+/** Writes the response as bytes, because there is no response object for a request that was not parsed. */
 export function answerOn(socket: Duplex, problem: ProblemDocument, log: Log): void {
   if (!socket.writable) return void socket.destroy()
   const requestId = randomUUID()
-  log.info({ requestId, route: 'unmatched', status: problem.status, reason: problem.detail }, 'request')
+  const { status, kind: reason, detail: error } = problem
+  const address = 'remoteAddress' in socket ? socket.remoteAddress : undefined
+  log.info({ requestId, address, route: 'unmatched', status, reason, error }, 'request')
   socket.write(responseTo(problem, requestId))
   closeSoon(socket)
 }
@@ -119,7 +121,7 @@ function responseTo(problem: ProblemDocument, requestId: string): string {
   return `HTTP/1.1 ${problem.status} ${STATUS_TEXT[problem.status]}\r\n${lines.join('')}\r\n${body}`
 }
 
-/** Ends, and drops what still comes for a while: closed at once, a client that is sending would get a reset and no answer. */
+/** Ends the connection, but drops incoming data for a while: if closed at once, a sending client would get a reset and no response. */
 function closeSoon(socket: Duplex, withinMs = READ_WITHIN_MS): void {
   const timer = setTimeout(() => socket.destroy(), withinMs)
   socket.once('close', () => clearTimeout(timer))

@@ -1,4 +1,4 @@
-// The HTTP server of every port: keeps slow, greedy and silent clients in bounds, answers whatever comes, and stops without cutting an answer off.
+// The HTTP server of every port. It limits slow, greedy and silent clients, responds to everything, and stops without truncating a response.
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -9,76 +9,76 @@ import { HEADERS_MAX_COUNT, normaliseTarget } from './refusal.ts'
 import { answerOn, CONNECT_REFUSED, OVER_LIMIT, reject, rejectionOf, turnAway } from './rejected.ts'
 import { Shares } from './shares.ts'
 
-/** What a byte of a request costs while it is held: what it came in, strings of it, and what they are parsed to. */
+/** Memory per byte of a buffered request: the raw bytes, strings made from them, and the parsed form. */
 export const COST_OF_HELD_BYTE = 3
-/** What an open connection costs, without what it sent. */
+/** Memory of an open connection, without what it sent. */
 export const COST_OF_CONNECTION_BYTES = 24_576
 
 /**
- * Longest time, when stopping, for connections kept alive to end by themselves: from the signal on, every answer says
- * `Connection: close`. Whoever is cut off with a request on the way cannot know whether it was taken.
+ * Longest time during a stop for keep-alive connections to end by themselves: from the signal on, every response says
+ * `Connection: close`. A client that is cut off with a request in flight cannot know whether it was accepted.
  */
 const FAREWELL_MAX_MS = 500
-/** How often connections are looked at while stopping. */
+/** How often connections are checked while stopping. */
 const LOOK_FOR_IDLE_MS = 50
-/** How often requests are looked for that take too long to arrive, and clients that do not read. */
+/** How often to check for requests that arrive too slowly, and for clients that do not read. */
 const CHECK_TIMEOUTS_MS = 1_000
-/** Refused connections are told in the log this often at most: whoever floods us must not flood the log. */
+/** Refused connections are logged at most this often, because a flood of connections must not flood the log. */
 const SAY_EVERY_MS = 10_000
 
-/** Connections over the limit that are being told so; still further ones are closed without an answer. */
+/** Connections over the limit that get a response. Any further ones are closed without one. */
 const REFUSED_MAX = 512
 
 export interface HttpServerConfig {
   readonly host: string
   readonly port: number
-  /** The environment variable of the port, for what is said when it is taken. */
+  /** The environment variable of the port, for the error when it is taken. */
   readonly variable: string
-  /** A limit that an operator has set: further connections are closed without an answer. */
+  /** An operator's limit. Further connections are closed without a response. */
   readonly connectionsMost?: number | undefined
-  /** Connections that may be open at once, and of one address: further ones are answered with 503. */
+  /** Maximum open connections, in total and per address. Further ones get 503. */
   readonly connectionsMax: number
   readonly connectionsMaxEach: number
-  /** Bytes of requests that may be held at once; one address may have half of them. */
+  /** Maximum bytes of buffered requests. One address may have half of them. */
   readonly heldMaxBytes: number
   readonly headersMaxBytes: number
   readonly headersTimeoutMs: number
   readonly requestTimeoutMs: number
   readonly keepAliveTimeoutMs: number
-  /** A client that takes nothing of its answer for this long is cut off. */
+  /** A client that reads nothing of its response for this long is disconnected. */
   readonly stallTimeoutMs: number
-  /** Whether many clients come from this address, so that it has no share of its own. */
+  /** Whether many clients share this address, so that it has no share of its own. */
   isProxy?(address: string): boolean
 }
 
-/** A listening server: `port` is the one it really has. `close` resolves when the last answer has been taken. */
+/** A listening server. `port` is the actual port. `close` resolves when the last response has been received. */
 export interface Listening {
   readonly port: number
   close(): Promise<void>
 }
 
 export interface HttpServer extends Listening {
-  /** Closes, whatever is in hand. */
+  /** Closes at once, even with requests in flight. */
   closeNow(): Promise<void>
 }
 
 /**
- * Listens, and gives `app` one request of each connection at a time. It must ask `refusalOf` about each of them.
- * @throws PortTaken when that address cannot be had: in use, not ours, not permitted
+ * Listens, and passes `app` one request of each connection at a time. `app` must call `refusalOf` for each of them.
+ * @throws PortTaken when that address is unavailable: in use, not local, not permitted
  */
 export async function openHttpServer(app: RequestListener, config: HttpServerConfig, log: Log): Promise<HttpServer> {
   const server = createServer({
     connectionsCheckingInterval: CHECK_TIMEOUTS_MS,
     maxHeaderSize: config.headersMaxBytes,
-    requireHostHeader: false, // refused by us, where every request is logged
+    requireHostHeader: false, // rejected by us, where every request is logged
   })
   server.maxHeadersCount = HEADERS_MAX_COUNT
-  // From the first byte of a request to its last: a client that sends drop by drop holds nothing for longer.
+  // From the first byte of a request to its last. A client that sends very slowly occupies nothing for longer.
   server.requestTimeout = config.requestTimeoutMs
   server.headersTimeout = Math.min(config.headersTimeoutMs, config.requestTimeoutMs)
-  // Longer than load balancers keep an idle connection (60 s mostly): the side that closes first must be the one that sends,
-  // or a request is sent into a connection that is just being closed. Requests on one connection are not counted: to make a
-  // client connect again and again costs more than it spreads the load.
+  // Longer than load balancers keep an idle connection (usually 60 s): the side that sends requests must be the one
+  // that closes, or else a request may be sent to a connection that is being closed. Requests per connection are not
+  // limited, because reconnecting often costs more than the better load distribution is worth.
   server.keepAliveTimeout = config.keepAliveTimeoutMs
   server.maxConnections = config.connectionsMost ?? config.connectionsMax + REFUSED_MAX
   const connections = accept(server, app, config, log)
@@ -114,7 +114,7 @@ function accept(server: Server, app: RequestListener, config: HttpServerConfig, 
     ),
   )
   const leaving = new WeakMap<Connection, () => void>()
-  /** Closes a connection that serves nothing, of the address that has most, if that has more than `client`. */
+  /** Closes an idle connection of the address that has most, if that has more than `client`. */
   const makeRoom = (client: string): boolean => {
     const { largest } = shares
     if (largest === undefined || shares.takenBy(largest) <= shares.takenBy(client) + 1) return false
@@ -144,7 +144,7 @@ function accept(server: Server, app: RequestListener, config: HttpServerConfig, 
       held,
       headersMaxBytes: config.headersMaxBytes,
       serve: ({ request, response }) => {
-        // What the application does not read must not wait in memory.
+        // Data that the application does not read must not stay in memory.
         if (request.method !== 'POST') request.resume()
         app(request, response)
       },
@@ -191,15 +191,15 @@ function seldom(say: (what: string | undefined) => void): (what: string | undefi
 
 function cutOffStalled(connections: Iterable<Connection>, stallMs: number): void {
   const now = performance.now()
-  // With a reset: over HTTP/1.0 the end of a connection would look like the end of the answer.
+  // With a reset: over HTTP/1.0 the end of a connection would look like the end of the response.
   for (const connection of connections) if (connection.isStalled(now, stallMs)) connection.socket.resetAndDestroy()
 }
 
 async function closed(server: Server, connections: ReadonlyMap<Duplex, Connection>): Promise<void> {
   const until = performance.now() + FAREWELL_MAX_MS
   while (performance.now() < until && connections.size > 0) await pause()
-  // Not http's own `close`: it ends connections whose answer is written and not yet taken by the client, and no longer looks
-  // for requests that take too long.
+  // Not http's own `close`: it ends connections whose response is written but not yet received by the client, and no
+  // longer checks for slow requests.
   const ended = new Promise((resolve) => NetServer.prototype.close.call(server, resolve))
   while (connections.size > 0) {
     for (const { isIdle, socket } of connections.values()) if (isIdle) socket.destroy()

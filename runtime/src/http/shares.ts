@@ -1,4 +1,4 @@
-// Divides something of which there is only so much among clients, so that one of them cannot take it all.
+// Divides a limited amount among clients, so that one of them cannot take all of it.
 
 export class Shares {
   readonly #max: number
@@ -6,13 +6,13 @@ export class Shares {
   readonly #taken = new Map<string, number>()
   #total = 0
 
-  /** `max` is what there is altogether, `maxEach` what one client may take of it. */
+  /** `max` is the total, `maxEach` the maximum for one client. */
   constructor(max: number, maxEach: number) {
     this.#max = max
     this.#maxEach = maxEach
   }
 
-  /** Takes `amount` for `client`; false when there is not enough left, or the client would have more than its share. */
+  /** Takes `amount` for `client`. Returns false when not enough is left, or when the client would exceed its share. */
   take(client: string, amount = 1): boolean {
     const taken = (this.#taken.get(client) ?? 0) + amount
     if (this.#total + amount > this.#max || taken > this.#maxEach) return false
@@ -21,7 +21,7 @@ export class Shares {
     return true
   }
 
-  /** Gives back what was taken before. */
+  /** Returns what was taken before. */
   giveBack(client: string, amount = 1): void {
     const taken = (this.#taken.get(client) ?? 0) - amount
     this.#total -= amount
@@ -29,7 +29,7 @@ export class Shares {
     else this.#taken.delete(client)
   }
 
-  /** What `client` has taken. */
+  /** The amount that `client` has taken. */
   takenBy(client: string): number {
     return this.#taken.get(client) ?? 0
   }

@@ -1,4 +1,4 @@
-// The claim on a suite directory: of all processes that want to start a suite there, one gets it.
+// A lock on a suite directory: of all processes that want to start a suite there, one gets it.
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { z } from 'zod'
@@ -6,9 +6,9 @@ import { z } from 'zod'
 const SQLITE_BUSY = 5
 const busyError = z.object({ errcode: z.literal(SQLITE_BUSY) })
 
-/** Takes the claim and returns what gives it back; undefined while another process has it. */
+/** Takes the lock and returns a function that releases it. Returns undefined while another process holds it. */
 export function claimDirectory(directory: string): (() => void) | undefined {
-  // Node has no flock(2). SQLite locks a file through the operating system, so the lock dies with its holder, even by kill -9.
+  // Node has no flock(2). SQLite locks a file through the operating system, so the lock ends with its holder, even on kill -9.
   const database = new DatabaseSync(join(directory, 'claim.sqlite'), { timeout: 0 })
   try {
     database.exec('BEGIN EXCLUSIVE')

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 const LISTENING = '0A'
 
-/** Words for who listens on this TCP port: `process 4711 (node server.js)`; undefined when it cannot be told. */
+/** Describes who listens on this TCP port: `process 4711 (node server.js)`. Returns undefined when that is unknown. */
 export function holderOfPort(port: number): string | undefined {
   return process.platform === 'linux' ? holderFromProc(port) : holderFromLsof(port)
 }
@@ -18,7 +18,7 @@ function holderFromProc(port: number): string | undefined {
   return `a process of the user with uid ${first.uid}, which only that user or root can name`
 }
 
-/** True when the process with this pid, which must be of our user, listens on this TCP port. */
+/** True when this process, which must belong to our user, listens on this TCP port. */
 export function listensOn(pid: number, port: number): boolean {
   if (process.platform !== 'linux')
     return output('lsof', ['-nP', '-t', '-a', '-p', String(pid), ...lsofOf(port)]) !== ''
@@ -26,7 +26,7 @@ export function listensOn(pid: number, port: number): boolean {
   return namesIn(`/proc/${pid}/fd`).some((descriptor) => links.has(linkOrEmpty(`/proc/${pid}/fd/${descriptor}`)))
 }
 
-/** The listening sockets on `port` in a table of the format of /proc/net/tcp. */
+/** The listening sockets on `port`, from a table in the format of /proc/net/tcp. */
 export function listenersIn(table: string, port: number): { inode: string; uid: string }[] {
   const hexPort = port.toString(16).toUpperCase().padStart(4, '0')
   return table
@@ -43,7 +43,7 @@ function listenersOn(port: number): { inode: string; uid: string }[] {
   return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) => listenersIn(readOrEmpty(table), port))
 }
 
-/** What the descriptors of these sockets link to. */
+/** The link targets that the descriptors of these sockets have in /proc. */
 function socketLinks(listeners: readonly { inode: string }[]): Set<string> {
   return new Set(listeners.map(({ inode }) => `socket:[${inode}]`))
 }
@@ -64,7 +64,7 @@ function holderFromLsof(port: number): string | undefined {
 
 const lsofOf = (port: number): string[] => [`-iTCP:${port}`, '-sTCP:LISTEN']
 
-/** What the program prints; empty when it fails, as lsof does when it finds nothing. */
+/** The output of the program, or an empty string when it fails. lsof fails when it finds nothing. */
 function output(program: string, args: string[]): string {
   try {
     return execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
@@ -78,7 +78,7 @@ function described(pid: number, command: string): string {
   return short === '' ? `process ${pid}` : `process ${pid} (${short})`
 }
 
-// Processes come and go while /proc is read, and those of other users are closed to us: both count as empty.
+// Processes come and go while we read /proc, and we may not read those of other users. Both count as empty.
 function readOrEmpty(path: string): string {
   try {
     return readFileSync(path, 'utf8')

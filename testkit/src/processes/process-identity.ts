@@ -1,4 +1,4 @@
-// Tells one process from another that got the same pid later: a pid together with the time the process started.
+// Tells a process from a later one with the same pid, by the pid together with the time the process started.
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
@@ -6,7 +6,7 @@ import { z } from 'zod'
 export const processIdentity = z.object({ pid: z.int().positive(), started: z.string().min(1) })
 export type ProcessIdentity = z.infer<typeof processIdentity>
 
-/** Who has this pid now; undefined when nobody has (a zombie counts as nobody). */
+/** Identity of the process that has this pid now. Undefined when there is none. A zombie counts as none. */
 export function identify(pid: number): ProcessIdentity | undefined {
   const started = process.platform === 'linux' ? startedOnLinux(pid) : startedByPs(pid)
   return started === undefined ? undefined : { pid, started }
@@ -17,7 +17,7 @@ export function isAlive(identity: ProcessIdentity): boolean {
   return identify(identity.pid)?.started === identity.started
 }
 
-/** Sends `signal` to exactly this process, and with `group` to all of its group; false when it no longer exists. */
+/** Sends `signal` to exactly this process, and with `group` to its whole group. Returns false when it no longer exists. */
 export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals, group = false): boolean {
   if (!isAlive(identity)) return false
   try {
@@ -28,11 +28,11 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals,
   }
 }
 
-/** Clock ticks since boot and the boot's id, so that an equal pid and tick of an earlier boot are not taken for the same. */
+/** Clock ticks since boot, and the boot id. Without the boot id, an equal pid and tick from an earlier boot would match. */
 function startedOnLinux(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // The program's name, in parentheses, may itself hold spaces and parentheses: count from the last one.
+    // The program name, in parentheses, may contain spaces and parentheses, so count from the last one.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     const [state] = fields
     const ticks = fields[19]

@@ -1,22 +1,22 @@
-// Finds every process that was started for a folder, also one whose starter died before it could write the pid down.
+// Finds every process that was started for a folder, even if its starter died before it wrote the pid down.
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { identify, type ProcessIdentity } from './process-identity.ts'
 
-/** In the environment of the process, and of the processes that it starts: set before the process exists, so no moment is missed. */
+/** Set in the environment before the process exists and inherited by its children, so a search never misses a process. */
 const VARIABLE = 'IMS_STARTED_FOR'
 
-/** The variable that makes a process one of this folder. */
+/** The variable that marks a process as started for this folder. */
 export function startedFor(folder: string): Record<string, string> {
   return { [VARIABLE]: folder }
 }
 
 export interface Found extends ProcessIdentity {
-  /** False when another one that was found is its parent. */
+  /** False when the parent of this process was also found. */
   readonly isRoot: boolean
 }
 
-/** The processes of our user that were started for exactly this folder, and theirs. */
+/** The processes of our user that were started for exactly this folder, and their descendants. */
 export function processesStartedFor(folder: string): Found[] {
   const found = process.platform === 'linux' ? foundInProc(folder) : foundByPs(folder)
   const pids = new Set(found.map(({ pid }) => pid))
@@ -57,7 +57,7 @@ function foundByPs(folder: string): Listed[] {
     })
 }
 
-// Processes come and go while /proc is read, and those of other users are closed to us.
+// Processes come and go while we read /proc, and we may not read those of other users.
 function readOrEmpty(path: string): string {
   try {
     return readFileSync(path, 'utf8')

@@ -1,4 +1,4 @@
-// `check`: what needs no servers, side by side: types, lint with format and import rules, unit tests.
+// `check`: runs everything that needs no servers, in parallel: types, lint (with format and import rules), unit tests.
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,10 +8,10 @@ import { runStep } from './step.ts'
 import { nothing, readTally, skippedLines, summaryLine, type Tally } from './tally.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 
-/** One more than there are cores, since most of a unit test's time is waiting. Left to itself jest keeps a core free. */
+/** One more than the number of cores, because unit tests mostly wait. By default jest leaves one core free. */
 const IN_PARALLEL = [`--maxWorkers=${availableParallelism() + 1}`]
 
-/** Exit codes: 0 all is well · 1 not. Arguments narrow the unit tests, as with jest. */
+/** Exit codes: 0 everything passed · 1 something failed. Arguments select unit tests, as with jest. */
 export async function check(args: string[]): Promise<number> {
   const began = performance.now()
   const { isGood, tally } = await runChecks(args)
@@ -21,7 +21,7 @@ export async function check(args: string[]): Promise<number> {
   return isGood ? 0 : 1
 }
 
-/** Runs all checks, whether or not one of them fails, and counts the unit tests. */
+/** Runs all checks even if one fails, and counts the unit tests. */
 export async function runChecks(jestArgs: readonly string[]): Promise<{ isGood: boolean; tally: Tally }> {
   const bin = join(ROOT, 'node_modules', '.bin')
   const folder = mkdtempSync(join(tmpdir(), 'ims-check-'))

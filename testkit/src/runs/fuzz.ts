@@ -1,4 +1,4 @@
-// `fuzz`: the property tests alone, as many runs as asked for and from the seed that is given, with and without servers.
+// `fuzz`: runs only the property tests, with and without servers, for the given number of runs and seed.
 import { parseArgs } from 'node:util'
 import { interruptedBySignals, testsOnServers } from './test.ts'
 
@@ -6,7 +6,7 @@ const EXIT_USAGE = 64
 const EXIT_INTERRUPTED = 130
 const RUNS = '2000'
 
-/** Exit codes: 0 all properties hold · 1 one does not · 64 wrong arguments · 69 no servers to be had · 130 interrupted. */
+/** Exit codes: 0 all properties hold · 1 a property fails · 64 wrong arguments · 69 no servers available · 130 interrupted. */
 export async function fuzz(args: string[]): Promise<number> {
   const options = parsed(args)
   if (options === undefined) {
@@ -19,7 +19,7 @@ export async function fuzz(args: string[]): Promise<number> {
   const again = `npm run fuzz -- ${['--runs', runs, '--seed', seed, ...words].join(' ')}`
   process.stdout.write(`${runs} runs of each property from seed ${seed}\n`)
   const interrupted = interruptedBySignals()
-  // The words narrow, and only files of property tests are meant: a path matches that has both.
+  // A path must match both the arguments and the naming of property tests.
   const paths = words.length === 0 ? ['/fuzz-'] : words.map((word) => `/fuzz-[^/]*${word}`)
   const { passed, failed } = await testsOnServers(paths, interrupted, ['unit', 'integration', 'acceptance'])
   const isGood = failed === 0 && passed > 0

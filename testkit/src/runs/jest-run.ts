@@ -1,4 +1,4 @@
-// One run of jest on the terminal, which ends: on Ctrl-C, and also when a test has left something open.
+// One run of jest on the terminal. It always ends: on Ctrl-C, and also when a test has left a handle open.
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { jestCommand, ROOT } from './jest.ts'
@@ -14,14 +14,14 @@ interface JestRun {
   readonly args: readonly string[]
   readonly resultsFile: string
   readonly env: NodeJS.ProcessEnv
-  /** What tells of the tests on the terminal, where jest's own way is not wanted. */
+  /** The reporter to use instead of jest's own. */
   readonly reporter?: string
   started(pid: number): void
-  /** Aborts when the run is to be given up. */
+  /** Aborts the run. */
   readonly interrupted: AbortSignal
 }
 
-/** Resolves with what the tests came to. A jest that fails in any other way, or does not end, counts as one failure. */
+/** Resolves with the test counts. Any other failure of jest, or a jest that does not end, counts as one failure. */
 export async function runJest({
   projects,
   args,
@@ -34,14 +34,14 @@ export async function runJest({
   interrupted.throwIfAborted()
   const options = ['--runInBand', ...(reporter === undefined ? [] : [`--reporters=${reporter}`])]
   const [program, ...rest] = jestCommand(projects, resultsFile, options, args)
-  // A group of its own: whatever tests have started can be ended with it.
+  // A process group of its own, so that everything the tests started can be ended with it.
   const child = spawn(program, rest, { cwd: ROOT, env, stdio: ['ignore', 'ignore', 'inherit'], detached: true })
   if (child.pid !== undefined) started(child.pid)
   const endGroup = (signal: NodeJS.Signals) => {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, signal)
     } catch {
-      // All of the group is gone.
+      // The whole group has exited.
     }
   }
   const stop = () => {
@@ -69,7 +69,7 @@ export async function runJest({
   return failedOtherwise ? sum(tally, { ...nothing, failed: 1 }) : tally
 }
 
-/** Calls `late` when the results are there but the process has not ended a while later. */
+/** Calls `late` if the process is still running some time after the results were written. */
 function watchForResults(resultsFile: string, late: () => void): NodeJS.Timeout {
   let since: number | undefined
   return setInterval(() => {

@@ -1,4 +1,4 @@
-// What jest runs came to, as JUnit XML, which Jenkins and other servers of continuous integration read.
+// Writes the results of jest as JUnit XML, for Jenkins and other CI servers.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative, resolve, sep } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
@@ -27,7 +27,7 @@ const results = z.object({
 type File = z.infer<typeof results>['testResults'][number]
 type Test = File['assertionResults'][number]
 
-/** Writes `<IMS_JUNIT>/<name>.xml` from the file of `jest --json --outputFile`; nothing when IMS_JUNIT names no directory. */
+/** Converts the output file of `jest --json --outputFile` to `<IMS_JUNIT>/<name>.xml`. Does nothing when IMS_JUNIT is not set. */
 export function reportJunit(resultsFile: string, name: string, env: NodeJS.ProcessEnv): void {
   if (!env.IMS_JUNIT) return
   const directory = resolve(ROOT, env.IMS_JUNIT)
@@ -35,7 +35,7 @@ export function reportJunit(resultsFile: string, name: string, env: NodeJS.Proce
   writeFileSync(join(directory, `${name}.xml`), junitXml(JSON.parse(readFileSync(resultsFile, 'utf8'))))
 }
 
-/** The document for one run of jest; `json` is what jest wrote. */
+/** The document for one run of jest. `json` is the output of jest. */
 export function junitXml(json: unknown): string {
   const suites = results.parse(json).testResults.map(suite)
   return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n${suites.join('')}</testsuites>\n`
@@ -45,7 +45,7 @@ function suite(file: File): string {
   const path = relative(ROOT, file.name).split(sep).join('/')
   const { assertionResults: tests } = file
   const cases = tests.map((test) => testcase(test, className(path)))
-  // A file that could not be loaded has no tests, and would otherwise be missing without a trace.
+  // A file that could not be loaded has no test results, and would otherwise be missing from the report.
   const couldNotRun = tests.length === 0 && file.message !== ''
   if (couldNotRun) cases.push(broken(file.message, className(path)))
   const count = (matches: (test: Test) => boolean) => tests.filter(matches).length
@@ -76,7 +76,7 @@ function broken(message: string, classname: string): string {
 
 const wasNotRun = ({ status }: Test) => status !== 'passed' && status !== 'failed'
 
-/** Jenkins takes what is before the last dot for the package: `messaging/test/settle.unit.test.ts` is `messaging.settle unit`. */
+/** Jenkins takes the text before the last dot for the package: `messaging/test/settle.unit.test.ts` is `messaging.settle unit`. */
 function className(path: string): string {
   const [folder = '', ...rest] = path.replace(/\.test\.ts$/, '').split('/')
   return `${folder}.${rest.slice(-1).join('').replaceAll('.', ' ')}`
@@ -92,7 +92,7 @@ function written(attributes: Readonly<Record<string, string | number>>): string 
     .join(' ')
 }
 
-/** XML 1.0 has no control characters, not even escaped, and no lone surrogates; jest colours its messages with them. */
+/** XML 1.0 allows neither control characters, even escaped, nor lone surrogates. Jest colours its messages with control characters. */
 function escaped(text: string): string {
   const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
   return (

@@ -1,4 +1,4 @@
-// One program as one step of a command: a line with its duration, and its output only when it fails.
+// Runs one program as one step of a command. Prints a line with its duration, and its output only when it fails.
 import { spawn } from 'node:child_process'
 
 export interface Step {
@@ -7,10 +7,10 @@ export interface Step {
   readonly env?: NodeJS.ProcessEnv
 }
 
-/** Longer than any check may take on a slow machine; a test that never ends must not hold up the rest for ever. */
+/** Longer than any check takes on a slow machine. A test that never ends must not block the rest for ever. */
 const ENDED_WITHIN_MS = 900_000
 
-/** Resolves with true when the program exits with 0; says how it went on standard output. */
+/** Resolves with true when the program exits with 0. Prints its result to standard output. */
 export async function runStep({ name, command, env }: Step, cwd: string): Promise<boolean> {
   const began = performance.now()
   const [program, ...args] = command

@@ -1,4 +1,4 @@
-// What jest runs came to, counted from the results that jest writes as JSON.
+// Counts the results of a jest run, from the JSON that jest writes.
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 
@@ -16,13 +16,13 @@ const NOT_RUN = new Set(['pending', 'skipped', 'disabled', 'todo'])
 export interface Tally {
   readonly passed: number
   readonly failed: number
-  /** Full titles of the tests that were not run; a title says why. */
+  /** Full titles of the tests that were skipped. A title includes the reason. */
   readonly skipped: readonly string[]
 }
 
 export const nothing: Tally = { passed: 0, failed: 0, skipped: [] }
 
-/** Reads the file of `jest --json --outputFile`. A test file that could not be run counts as one failure. */
+/** Reads the output file of `jest --json --outputFile`. A test file that could not run counts as one failure. */
 export function readTally(path: string): Tally {
   const { numPassedTests, numFailedTests, numRuntimeErrorTestSuites, testResults } = results.parse(
     JSON.parse(readFileSync(path, 'utf8')),
@@ -44,12 +44,12 @@ export function sum(one: Tally, other: Tally): Tally {
   }
 }
 
-/** The line that continuous integration reads. */
+/** The summary line that CI reads. */
 export function summaryLine({ passed, failed, skipped }: Tally): string {
   return `${passed} passed, ${failed} failed, ${skipped.length} skipped`
 }
 
-/** One line for each test that was skipped, so that none is skipped in silence. */
+/** One line for each skipped test, so that none is skipped silently. */
 export function skippedLines({ skipped }: Tally): string {
   return skipped.map((title) => `- skipped: ${title}\n`).join('')
 }

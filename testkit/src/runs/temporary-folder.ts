@@ -1,18 +1,18 @@
-// The temporary folder of one test run: nothing that tests put there stays on the machine, and what they forget is named.
+// The temporary folder of one test run. It is deleted after the run, and files that tests left behind are reported.
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** Compiled code of jest itself. */
+/** Jest's own cache of compiled code. */
 const JEST_KEEPS = 'node-compile-cache'
 
-/** Directly in the system's, because the path of a socket below it may have about 100 bytes only. */
+/** Directly in the system's temporary folder, because the path of a Unix socket is limited to about 100 bytes. */
 export class TemporaryFolder {
   readonly path = mkdtempSync(join(tmpdir(), 'ims-test-'))
-  /** For the processes of the run. */
+  /** The environment for the processes of the run. */
   readonly env: NodeJS.ProcessEnv = { ...process.env, TMPDIR: this.path }
 
-  /** Removes the folder, once. Returns false, after naming them, when tests have left files in it. */
+  /** Deletes the folder, once. If tests left files in it, prints their names and returns false. */
   remove(): boolean {
     const left = existsSync(this.path) ? readdirSync(this.path).filter((name) => name !== JEST_KEEPS) : []
     rmSync(this.path, { recursive: true, force: true })

@@ -1,4 +1,4 @@
-// `test:cluster`: the overlay `single` on the cluster that KUBECONFIG names; fails, clearly, where there is none.
+// `test:cluster`: tests the overlay `single` on the cluster that KUBECONFIG names. Without a cluster it fails and says why.
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -12,7 +12,7 @@ const ANSWERS_WITHIN_S = 15
 const OVERLAY = join(ROOT, 'kubernetes', 'overlays', 'single')
 const version = z.object({ gitVersion: z.string() })
 
-/** Exit codes: 0 all passed · 1 something failed · 69 no kubectl, no KUBECONFIG or no cluster. Arguments narrow, as with jest. */
+/** Exit codes: 0 all passed · 1 something failed · 69 no kubectl, KUBECONFIG or cluster. Arguments select tests, as with jest. */
 export async function testCluster(args: string[]): Promise<number> {
   process.stdout.write(
     `✓ Kubernetes ${await clusterVersion(process.env)} answers; the overlay kubernetes/overlays/single is what is tried\n`,
@@ -26,7 +26,7 @@ export async function testCluster(args: string[]): Promise<number> {
     args,
     resultsFile: join(directory, `results-${process.pid}.json`),
     env: process.env,
-    // The steps tell of themselves, each as soon as it is over.
+    // Each step prints its own result as soon as it ends.
     reporter: 'summary',
     started: () => {},
     interrupted: controller.signal,
@@ -49,7 +49,7 @@ export async function clusterVersion({ KUBECONFIG = '' }: NodeJS.ProcessEnv): Pr
   await run('kubectl', ['version', '--client']).catch((error: unknown) => {
     throw new ServersUnavailable(`kubectl cannot be run: ${firstLine(error)}`)
   })
-  // Debian 12's kubectl (1.20) cannot, and would be found out only after minutes, in words that do not say so.
+  // Debian 12's kubectl (1.20) cannot do this. It would fail only after minutes, with an unclear message.
   await run('kubectl', ['kustomize', OVERLAY]).catch((error: unknown) => {
     throw new ServersUnavailable(`this kubectl cannot render ${OVERLAY} (1.22 or later can): ${lastLine(error)}`)
   })

@@ -1,4 +1,4 @@
-// `test:containers`: the images and the compose project on the Docker engine that answers; fails, clearly, where none does.
+// `test:containers`: tests the images and the compose project on a Docker engine. Without an engine it fails and says why.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { dockerAnswers } from '../servers/mode.ts'
@@ -7,7 +7,7 @@ import { ROOT } from './jest.ts'
 import { runJest } from './jest-run.ts'
 import { skippedLines, summaryLine } from './tally.ts'
 
-/** Exit codes: 0 all passed · 1 something failed · 69 no Docker engine answers. Arguments narrow, as with jest. */
+/** Exit codes: 0 all passed · 1 something failed · 69 no Docker engine answers. Arguments select tests, as with jest. */
 export async function testContainers(args: string[]): Promise<number> {
   if (!(await dockerAnswers()))
     throw new ServersUnavailable(

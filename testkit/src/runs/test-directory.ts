@@ -1,4 +1,4 @@
-// The directory of one test run, under .local/test: its servers live there, and nobody else's; nothing of it is left behind.
+// The directory of one test run, under .local/test. It holds the servers of this run only, and is deleted afterwards.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { identify, isAlive, type ProcessIdentity, processIdentity } from '../processes/process-identity.ts'
@@ -9,12 +9,12 @@ import { readState } from '../servers/state.ts'
 const OWNER = 'owner.json'
 const JEST = 'jest.json'
 
-/** Notes who runs the tests, so that they can be ended even when this process is killed. */
+/** The pid of the process that runs the tests. With it, a later run can stop servers whose run was killed. */
 export function noteJest(directory: string, pid: number): void {
   writeFileSync(join(directory, JEST), JSON.stringify(identify(pid) ?? null))
 }
 
-/** Makes a directory for the run of this process under `parent`. */
+/** Creates a directory under `parent` for the run of this process. */
 export function makeTestDirectory(parent: string): string {
   const directory = join(parent, String(process.pid))
   rmSync(directory, { recursive: true, force: true })
@@ -23,7 +23,7 @@ export function makeTestDirectory(parent: string): string {
   return directory
 }
 
-/** Stops the servers of a run, those that its tests have started beside them too, and deletes all it has left. */
+/** Stops the servers of a run, including those that its tests started, and deletes its files. */
 export async function removeTestDirectory(directory: string): Promise<void> {
   const jest = readIdentity(join(directory, JEST))
   if (jest !== undefined) await killProcess(jest)
@@ -34,7 +34,7 @@ export async function removeTestDirectory(directory: string): Promise<void> {
   rmSync(directory, { recursive: true, force: true })
 }
 
-/** Removes what runs left behind that were killed without a chance to clean up; resolves with how many. */
+/** Removes what killed runs left behind. Resolves with the number of runs. */
 export async function sweepTestDirectories(parent: string): Promise<number> {
   const abandoned = namesIn(parent)
     .map((name) => join(parent, name))
@@ -52,7 +52,7 @@ function readIdentity(path: string): ProcessIdentity | undefined {
   try {
     return processIdentity.parse(JSON.parse(readFileSync(path, 'utf8')))
   } catch {
-    // Not written, or not to its end: its process was killed just then.
+    // Missing or incomplete: the process was killed while it wrote the file.
     return undefined
   }
 }

@@ -1,4 +1,6 @@
-// `test`: all checks, then the integration and acceptance tests on private servers of this run, and a line that sums up.
+// `test`: runs all checks, then the integration and acceptance tests on private servers, and prints a summary line.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startServers } from '../servers/index.ts'
 import { chooseTestMode } from '../servers/mode.ts'
@@ -13,7 +15,7 @@ import { makeTestDirectory, noteJest, removeTestDirectory, sweepTestDirectories 
 const EXIT_INTERRUPTED = 130
 const PARENT = join(ROOT, '.local', 'test')
 
-/** Exit codes: 0 all passed · 1 something failed · 69 no servers to be had · 130 interrupted. Arguments narrow, as with jest. */
+/** Exit codes: 0 all passed · 1 something failed · 69 no servers available · 130 interrupted. Arguments select tests, as with jest. */
 export async function test(args: string[]): Promise<number> {
   const began = performance.now()
   const interruption = interruptedBySignals()
@@ -23,9 +25,17 @@ export async function test(args: string[]): Promise<number> {
     const checks = await runChecks(args)
     tally = checks.tally
     if (checks.isGood && !interruption.aborted) {
-      const onServers = await testsOnServers(args, interruption)
-      tally = sum(tally, onServers)
-      isGood = onServers.failed === 0 && tally.passed > 0
+      const withoutServers = new AbortController()
+      const serverless = serverlessTests(args, AbortSignal.any([interruption, withoutServers.signal]))
+      const onServers = testsOnServers(args, interruption).catch((error) => {
+        withoutServers.abort()
+        throw error
+      })
+      for (const result of await Promise.allSettled([onServers, serverless])) {
+        if (result.status === 'rejected') throw result.reason
+        tally = sum(tally, result.value)
+      }
+      isGood = tally.failed === 0 && tally.passed > 0
     }
     if (checks.isGood && tally.passed + tally.failed === 0) say(`✗ no test matches ${args.join(' ')}`)
     if (!checks.isGood) say('✗ the checks failed: the tests that need servers were not run')
@@ -45,7 +55,7 @@ export async function testsOnServers(
   interrupted: AbortSignal,
   projects: readonly string[] = ['integration', 'acceptance'],
 ): Promise<Tally> {
-  // Servers take a minute or more: none are started for tests that there are not.
+  // Servers take a minute or more to start, so start none when no test matches.
   if (args.length > 0 && (await listedTests(projects, args)).length === 0) return nothing
   const mode = await chooseTestMode(process.env)
   const swept = await sweepTestDirectories(PARENT)
@@ -75,12 +85,29 @@ export async function testsOnServers(
   }
 }
 
-/** Aborts on the first signal, so that everything started is stopped and removed; a second one ends the process at once. */
+/** Runs the tests that start no server, in parallel with the others, which mostly wait for theirs. */
+async function serverlessTests(args: readonly string[], interrupted: AbortSignal): Promise<Tally> {
+  const projects = ['serverless']
+  if (args.length > 0 && (await listedTests(projects, args)).length === 0) return nothing
+  const folder = mkdtempSync(join(tmpdir(), 'ims-serverless-'))
+  const temporary = new TemporaryFolder()
+  try {
+    const resultsFile = join(folder, 'results.json')
+    const { env } = temporary
+    const tally = await runJest({ projects, args, resultsFile, env, started: () => {}, interrupted })
+    return temporary.remove() ? tally : sum(tally, { ...nothing, failed: 1 })
+  } finally {
+    temporary.remove()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** The first signal aborts the run, so that everything is stopped and removed. The second ends the process at once. */
 export function interruptedBySignals(): AbortSignal {
   const controller = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      // npm and the terminal both send Ctrl-C: what comes right after the first is the same one.
+      // npm and the terminal both send Ctrl-C, so a second signal right after the first is ignored.
       if (controller.signal.aborted && performance.now() - abortedAt > SAME_SIGNAL_MS) process.exit(EXIT_INTERRUPTED)
       if (!controller.signal.aborted) abortedAt = performance.now()
       controller.abort()

@@ -1,4 +1,4 @@
-// Server processes that outlive the process that starts them: own session, output to a file, known by pid and time of start.
+// Server processes that outlive the process that starts them: own session, output to a file, identified by pid and start time.
 import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { identify, isAlive, type ProcessIdentity, signalProcess } from '../processes/process-identity.ts'
@@ -6,7 +6,7 @@ import { processesStartedFor } from '../processes/started-for.ts'
 import { waitFor } from './deadline.ts'
 
 const KILLED_WITHIN_MS = 10_000
-/** What a process that ends starts or leaves behind is found in the next round. */
+/** Each round also finds the processes that a dying process started or left behind. */
 const ROUNDS_MAX = 5
 
 interface Program {
@@ -16,7 +16,7 @@ interface Program {
   readonly output: string
 }
 
-/** Starts the program in a session of its own, so that Ctrl-C in a terminal does not reach it. Rejects when it cannot be started. */
+/** Starts the program in its own session, so that Ctrl-C in a terminal does not reach it. Rejects when it cannot be started. */
 export async function startInBackground({ command, env, cwd, output }: Program): Promise<ProcessIdentity> {
   const [program, ...args] = command
   const file = openSync(output, 'a', 0o600)
@@ -35,7 +35,7 @@ export async function startInBackground({ command, env, cwd, output }: Program):
   }
 }
 
-/** SIGTERM, and SIGKILL when it is still there after `deadlineMs`. Resolves when it is gone. */
+/** Sends SIGTERM, then SIGKILL if the process still runs after `deadlineMs`. Resolves when it has exited. */
 export async function stopProcess(identity: ProcessIdentity | undefined, deadlineMs: number): Promise<void> {
   if (identity === undefined || !signalProcess(identity, 'SIGTERM')) return
   try {
@@ -45,15 +45,15 @@ export async function stopProcess(identity: ProcessIdentity | undefined, deadlin
   }
 }
 
-/** SIGKILL to the process and its group. Resolves when it is gone. */
+/** Sends SIGKILL to the process and its group. Resolves when it has exited. */
 export async function killProcess(identity: ProcessIdentity | undefined): Promise<void> {
   if (identity === undefined || !signalProcess(identity, 'SIGKILL', true)) return
   await gone(identity, KILLED_WITHIN_MS)
 }
 
 /**
- * Ends every process that was started for `folder`, those first that started the others, each with SIGTERM, and SIGKILL after
- * `deadlineMs`. Resolves with how many were found; rejects when one is still there.
+ * Ends every process that was started for `folder`, parents first: SIGTERM, then SIGKILL after `deadlineMs`. Resolves
+ * with the number of processes found. Rejects when one still runs.
  */
 export async function stopAllStartedFor(folder: string, deadlineMs: number): Promise<number> {
   let count = 0

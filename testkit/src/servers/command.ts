@@ -1,4 +1,4 @@
-// Runs a program to its end and gives back what it printed.
+// Runs a program to its end and returns its output.
 import { execFile } from 'node:child_process'
 
 const MOST_OUTPUT_BYTES = 64 * 1024 * 1024
@@ -10,7 +10,7 @@ interface Options {
   readonly timeoutMs?: number
 }
 
-/** Resolves with the standard output; rejects, with the output in the message, when it fails or takes too long. */
+/** Resolves with the standard output. Rejects, with the output in the message, when the program fails or takes too long. */
 export function run(program: string, args: readonly string[], options: Options = {}): Promise<string> {
   const { cwd, env = process.env, input, timeoutMs = 120_000 } = options
   return new Promise((resolve, reject) => {
@@ -23,7 +23,7 @@ export function run(program: string, args: readonly string[], options: Options =
       const said = `${stderr}${stdout}`.trim()
       reject(new Error(`${program} ${args[0] ?? ''}: ${how}${said === '' ? '' : `\n${said}`}`, { cause: error }))
     })
-    // A program that ends without reading its input is judged by its exit code, not by the broken pipe.
+    // A program may end without reading its input. The exit code decides, not the broken pipe.
     child.stdin?.on('error', () => {})
     child.stdin?.end(input ?? '')
   })

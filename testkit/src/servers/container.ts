@@ -1,4 +1,4 @@
-// One container that keeps its name, its port and its data: started, stopped and killed through the docker command, by any process.
+// A container that keeps its name, port and data. Any process can start, stop and kill it with the docker command.
 import { run } from './command.ts'
 import { waitFor } from './deadline.ts'
 import type { Control } from './servers.ts'
@@ -8,12 +8,12 @@ const STOPPED_WITHIN_S = 60
 const ASKED_WITHIN_MS = 15_000
 const LAST_LINES = '15'
 
-/** Removes the container and the volumes that came with it, if they are there. */
+/** Removes the container and its anonymous volumes, if they exist. */
 export async function removeContainer(name: string): Promise<void> {
   await run('docker', ['rm', '--force', '--volumes', name]).catch(unlessMissing)
 }
 
-/** Runs a program in the container; `environment` is handed over by name only. */
+/** Runs a program in the container. `environment` is passed by name only. */
 export async function runInContainer(
   name: string,
   command: readonly string[],
@@ -26,7 +26,7 @@ export async function runInContainer(
   return await run('docker', ['exec', '--interactive', ...flags, name, ...command], { input, env })
 }
 
-/** Control of a container in which a server is to answer `isAnswering`. */
+/** Controls a container. `isAnswering` says whether its server answers. */
 export function controlOf(name: string, what: string, isAnswering: () => Promise<string | undefined>): Control {
   return {
     start: async () => {
@@ -59,7 +59,7 @@ export function controlOf(name: string, what: string, isAnswering: () => Promise
   }
 }
 
-/** True while the container's main process lives. */
+/** True while the container's main process runs. */
 export async function isRunning(name: string): Promise<boolean> {
   const format = ['--format', '{{.State.Running}}']
   const answer = await run('docker', ['container', 'inspect', ...format, name], { timeoutMs: ASKED_WITHIN_MS })

@@ -1,4 +1,4 @@
-// Waiting for a server, with a deadline and an error that shows the end of the server's log.
+// Waits for a server with a deadline. The error shows the end of the server's log.
 import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -9,15 +9,15 @@ interface Wait<T> {
   /** Completes the sentence "… in time". */
   readonly what: string
   readonly withinMs: number
-  /** Where the server writes; the last lines of those that exist are shown in the error. */
+  /** The server's log files. The error shows the last lines of those that exist. */
   readonly logs: readonly string[]
-  /** Undefined while it is not there yet. */
+  /** Returns undefined while the result is not available yet. */
   attempt(): Promise<T | undefined>
-  /** Says why there is no sense in waiting any longer. */
+  /** Returns a reason to stop waiting early. */
   hopeless?(): string | undefined
 }
 
-/** Resolves with what `attempt` gives; rejects after `withinMs`, or at once when it is hopeless. */
+/** Resolves with the result of `attempt`. Rejects after `withinMs`, or at once when waiting is pointless. */
 export async function waitFor<T>({ what, withinMs, logs, attempt, hopeless }: Wait<T>): Promise<T> {
   const endsAt = performance.now() + withinMs
   for (;;) {
@@ -30,7 +30,7 @@ export async function waitFor<T>({ what, withinMs, logs, attempt, hopeless }: Wa
   }
 }
 
-/** The last lines of each of the files that exist, with its path, as text to append to a sentence. */
+/** The last lines of each file that exists, with its path, as text to append to a sentence. */
 export function endOf(logs: readonly string[]): string {
   return logs
     .filter((path) => existsSync(path))

@@ -1,15 +1,15 @@
-// Policies, queues and users, from the one list that all deployments load, cut to what a version of RabbitMQ understands.
+// Policies, queues and users from the list that all deployments load, reduced to what this version of RabbitMQ supports.
 import { definitions } from '@ims/accounts/definitions'
 import { z } from 'zod'
 
 const FIRST_WITH_QUORUM_POLICIES = 4
 
-/** JSON text for `rabbitmqctl import_definitions` that puts the policies on `vhost`. */
+/** JSON text for `rabbitmqctl import_definitions` that sets the policies on `vhost`. */
 export function policiesFor(vhost: string, version: string): string {
   return JSON.stringify({ policies: policies(vhost, version) })
 }
 
-/** The same for a vhost that does not exist yet; `username` gets all rights on it. */
+/** The same for a vhost that does not exist yet. `username` gets all permissions on it. */
 export function newVhost(vhost: string, username: string, version: string): string {
   return JSON.stringify({
     vhosts: [{ name: vhost }],
@@ -23,21 +23,21 @@ const rendered = z.object({
   permissions: z.array(z.looseObject({ user: z.string(), vhost: z.string() })),
   queues: z.array(z.looseObject({ vhost: z.string(), arguments: z.looseObject({}) })),
 })
-/** People's accounts: whoever runs the local suite has its administrator's already. */
+/** Accounts of people. They are left out because a user of the local suite already has its administrator account. */
 const PEOPLE: ReadonlySet<string> = new Set(['operator', 'monitoring'])
 
-/** The services' users, their rights and their queues, of definitions that hold the hashes of their passwords. */
+/** The services' users, permissions and queues, from definitions that contain the password hashes. */
 export function serviceAccounts(definitionsJson: string, vhost: string, version: string): string {
   const { users, permissions, queues } = rendered.parse(JSON.parse(definitionsJson))
   return JSON.stringify({
     users: users.filter(({ name }) => !PEOPLE.has(name)),
     permissions: permissions.filter(({ user }) => !PEOPLE.has(user)).map((each) => ({ ...each, vhost })),
-    // Where there is no default queue type, queues are declared without arguments: so that they are found equal later.
+    // Without a default queue type, services declare queues without arguments. Drop them here too, so that the declarations match.
     queues: queues.map((each) => ({ ...each, vhost, ...(hasDefaultQueueType(version) ? {} : { arguments: {} }) })),
   })
 }
 
-/** True when queues can be quorum queues by default, without saying so when they are declared. */
+/** True when quorum can be the default queue type, so that a declaration does not have to name it. */
 export function hasDefaultQueueType(version: string): boolean {
   return Number.parseInt(version, 10) >= FIRST_WITH_QUORUM_POLICIES
 }

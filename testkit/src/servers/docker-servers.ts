@@ -1,4 +1,4 @@
-// RabbitMQ and MySQL as containers of a Docker engine, on ports of loopback only.
+// RabbitMQ and MySQL as containers of a Docker engine, on loopback ports only.
 import { createHash, randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
@@ -16,12 +16,12 @@ const VHOST = '/'
 const RABBITMQ_IMAGE = 'rabbitmq:4.3-management'
 const MYSQL_IMAGE = 'mysql:8.4'
 const SECRET_BYTES = 18
-// Through a file: rabbitmqctl of RabbitMQ 4.3 breaks when it is to read its standard input.
+// Through a file, because rabbitmqctl of RabbitMQ 4.3 fails when it reads from standard input.
 const IMPORT =
   'f=$(mktemp) && cat >"$f" && rabbitmqctl --quiet import_definitions "$f" </dev/null; s=$?; rm -f "$f"; exit $s'
 const SETTINGS = 'rabbitmq.conf'
 
-/** Starts both containers of `directory`, or goes on using those that run; see makeContainer for how long they stay. */
+/** Starts both containers of `directory`, or uses those that run. makeContainer describes their lifetime. */
 export async function startDocker(
   directory: string,
   lifetime: 'process' | 'kept',
@@ -30,9 +30,9 @@ export async function startDocker(
   if (readState(directory) === undefined) writeState(directory, await firstState(directory))
   const { rabbitmq, mysql } = keptIn(directory)
   writeFileSync(join(directory, SETTINGS), 'default_queue_type = quorum\n', { mode: 0o644 })
-  // Loaded only here: testcontainers takes its time, and most commands start no container.
+  // Imported only here: testcontainers loads slowly, and most commands start no container.
   const { makeContainer } = await import('./make-container.ts')
-  // One after the other, so that testcontainers starts one reaper.
+  // One after the other, so that testcontainers starts only one reaper.
   await makeContainer(rabbitmqRecipe(directory, rabbitmq.get()), lifetime, onProgress)
   await makeContainer(mysqlRecipe(mysql.get()), lifetime, onProgress)
   const { rabbitmq: one, mysql: other } = attachDocker(directory)
@@ -53,7 +53,7 @@ export async function startDocker(
   return servers
 }
 
-/** Control of the containers of `directory`, whether they run or not. */
+/** Controls the containers of `directory`, whether they run or not. */
 export function attachDocker(directory: string): Servers {
   const state = keptIn(directory)
   const rabbitmq = state.rabbitmq.get()
@@ -113,7 +113,7 @@ function rabbitmqRecipe(directory: string, { container, port, username, password
   return {
     name: container,
     image: RABBITMQ_IMAGE,
-    // The node's name, and with it the place of its data, comes from the host's name.
+    // The node name, and with it the data directory, derives from the host name.
     hostname: 'rabbitmq',
     hostPort: port,
     containerPort: 5672,

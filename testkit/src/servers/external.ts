@@ -1,4 +1,4 @@
-// Servers that somebody else runs: used as the environment says, never stopped, started or deleted.
+// Servers that somebody else runs. We use them as the environment says, and never stop, start or delete them.
 import { addressOf, serverList, serversOf } from '@ims/runtime/server-list'
 import { z } from 'zod'
 import { waitFor } from './deadline.ts'
@@ -23,14 +23,14 @@ const environmentSchema = z.object({
   MYSQL_DATABASE: z.string().default('ims'),
 })
 
-/** The servers that the environment names. Rejects with ServersUnavailable when a variable is wrong or one does not answer. */
+/** The servers that the environment names. Rejects with ServersUnavailable when a variable is wrong or a server does not answer. */
 export async function externalServers(environment: NodeJS.ProcessEnv): Promise<Servers> {
   const parsed = environmentSchema.safeParse(environment)
   if (!parsed.success)
     throw new ServersUnavailable(`the external servers are not well named:\n${z.prettifyError(parsed.error)}`)
   const given = parsed.data
   const [rabbitmq, mysql] = await Promise.all([
-    // Over TLS it says its version to nobody whom it does not know: the services find out whether it is a RabbitMQ.
+    // Over TLS the server reveals its version only to known clients. The services find out whether it is a RabbitMQ.
     answering(
       'RabbitMQ',
       given.RABBITMQ_HOST,
@@ -67,7 +67,7 @@ export async function externalServers(environment: NodeJS.ProcessEnv): Promise<S
   }
 }
 
-/** The version of the first server of the list that answers. The services use the list themselves. */
+/** The version of the first server in the list that answers. The services use the whole list. */
 async function answering(
   name: string,
   list: string,

@@ -1,13 +1,13 @@
-// Picks loopback ports that nobody listens on, and finds out whether those picked earlier are still free.
+// Picks free loopback ports, and checks whether ports that were picked earlier are still free.
 import { createServer, type Server } from 'node:net'
 import { holderOfPort } from '../processes/port-holder.ts'
 
-// Below the range from which systems take ports for outgoing connections: otherwise one of those could sit on a port of a stopped server.
+// Below the range of ephemeral ports. Otherwise an outgoing connection could take the port of a stopped server.
 const FIRST = 20_000
 const COUNT = 12_000
 const MOST_ATTEMPTS = 200
 
-/** `count` different ports that can be bound on 127.0.0.1 and on all addresses at this moment. */
+/** `count` different ports that can be bound at this moment, on 127.0.0.1 and on all addresses. */
 export async function freePorts(count: number): Promise<number[]> {
   const held: Server[] = []
   const ports: number[] = []
@@ -27,8 +27,8 @@ export async function freePorts(count: number): Promise<number[]> {
 }
 
 /**
- * Rejects, naming the port and its holder, unless `server` can have these ports of its earlier life: whoever took one meanwhile
- * would be asked in the server's place.
+ * Rejects, naming the port and its holder, unless `server` can bind its previous ports. Otherwise clients would talk to
+ * the process that took the port meanwhile.
  */
 export async function expectFree(server: string, ports: readonly number[]): Promise<void> {
   for (const port of ports) {

@@ -1,4 +1,4 @@
-// A private MariaDB Galera cluster of three nodes on loopback, for tests: every node takes writes.
+// A private MariaDB Galera cluster for tests: three nodes on loopback, each of which accepts writes.
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -19,7 +19,7 @@ const PROVIDER = '/usr/lib/galera/libgalera_smm.so'
 const DEBIAN = '/usr/bin'
 
 export interface GaleraNode extends Mysql {
-  /** Resolves when the node has joined the cluster and takes writes. */
+  /** Resolves when the node has joined the cluster and accepts writes. */
   start(): Promise<void>
 }
 
@@ -29,7 +29,7 @@ export interface Galera {
   end(): Promise<void>
 }
 
-/** Why no cluster can run here, in one sentence; undefined when one can. */
+/** Why no cluster can run here, in one sentence. Undefined when one can. */
 export function withoutGalera(): string | undefined {
   return isInstalled()
     ? undefined
@@ -55,7 +55,7 @@ export async function startGalera(directory: string): Promise<Galera> {
   if (first === undefined || second === undefined || third === undefined) throw new Error('there are three nodes')
   const nodes = [first, second, third] as const
   const end = async () => {
-    // In order: the node that stops last has the latest state of the cluster.
+    // In order, because the node that stops last has the latest state of the cluster.
     for (const node of nodes.toReversed()) await node.end()
   }
   try {
@@ -70,7 +70,7 @@ export async function startGalera(directory: string): Promise<Galera> {
 
 interface Place {
   readonly directory: string
-  /** Ports of group communication, and of incremental and full state transfer. */
+  /** Ports for group communication, incremental state transfer and full state transfer. */
   readonly group: number
   readonly incremental: number
   readonly whole: number
@@ -93,7 +93,7 @@ class Node extends LocalMysql implements GaleraNode {
   }
 
   override async start(): Promise<void> {
-    // A node that joins copies its data from another one into this directory.
+    // A joining node copies the data of another one into this directory.
     if (this.#place.kept.get().prepared) mkdirSync(join(this.#place.directory, 'mysql', 'data'), { recursive: true })
     await super.start()
     await waitFor({
@@ -110,8 +110,8 @@ class Node extends LocalMysql implements GaleraNode {
 }
 
 /**
- * Makes a directory with the state transfer script `wsrep_sst_ims`: Debian's, but with an rsync daemon that stays root. As
- * `nobody` it could not write to a data directory that root owns.
+ * Creates a directory with the state transfer script `wsrep_sst_ims`. It is Debian's script, but its rsync daemon keeps
+ * running as root. As `nobody` it could not write to a data directory that root owns.
  */
 function stateTransfer(directory: string): string {
   const folder = join(directory, 'bin')

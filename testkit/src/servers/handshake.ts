@@ -1,4 +1,4 @@
-// Asks a port whether a server really speaks there: RabbitMQ and MySQL both answer before anybody has logged in.
+// Checks whether a server really answers at a port. RabbitMQ and MySQL both send something before login.
 import { connect } from 'node:net'
 
 const TIMEOUT_MS = 2_000
@@ -9,7 +9,7 @@ const FRAME_HEADER_BYTES = 7
 const MYSQL_PROTOCOL = 10
 const MYSQL_PACKET_HEADER_BYTES = 4
 
-/** The version of RabbitMQ that listens there; undefined when none answers. */
+/** The version of the RabbitMQ that listens there. Undefined when none answers. */
 export async function rabbitmqVersion(host: string, port: number): Promise<string | undefined> {
   const isWhole = (bytes: Buffer) =>
     bytes.length >= FRAME_HEADER_BYTES && bytes.length > FRAME_HEADER_BYTES + bytes.readUInt32BE(3)
@@ -19,7 +19,7 @@ export async function rabbitmqVersion(host: string, port: number): Promise<strin
   return /versionS\0\0\0.([0-9][0-9A-Za-z.+-]*)/s.exec(answer.toString('latin1'))?.[1]
 }
 
-/** `unknown` when somebody listens there, whoever it is; undefined when nobody does. */
+/** `unknown` when any other server listens there. Undefined when none does. */
 export function acceptsConnections(host: string, port: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = connect({ host, port, timeout: TIMEOUT_MS })
@@ -33,13 +33,13 @@ export function acceptsConnections(host: string, port: number): Promise<string |
   })
 }
 
-/** The version of MySQL or MariaDB that listens there; undefined when none answers. */
+/** The version of the MySQL or MariaDB that listens there. Undefined when none answers. */
 export async function mysqlVersion(host: string, port: number): Promise<string | undefined> {
   const isWhole = (bytes: Buffer) => bytes.length > MYSQL_PACKET_HEADER_BYTES && bytes.includes(0, 5)
   const answer = await firstBytes(host, port, undefined, isWhole)
   if (answer === undefined || answer[MYSQL_PACKET_HEADER_BYTES] !== MYSQL_PROTOCOL) return undefined
   const text = answer.toString('latin1', MYSQL_PACKET_HEADER_BYTES + 1)
-  // MariaDB 10 puts 5.5.5- in front, for clients that take it for an old MySQL.
+  // MariaDB 10 puts 5.5.5- before its version, for clients that expect an old MySQL.
   return text.slice(0, text.indexOf('\0')).replace(/^5\.5\.5-/, '')
 }
 

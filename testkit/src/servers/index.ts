@@ -1,4 +1,4 @@
-// Real servers for the suite, its tests and its measurements: start them, attach to them, take a corner of them.
+// Real servers for the suite, its tests and its benchmarks: start them, attach to them, create a vhost and database on them.
 import { join, resolve } from 'node:path'
 import { claimed } from './claimed.ts'
 import { attachDocker, startDocker } from './docker-servers.ts'
@@ -10,22 +10,23 @@ import type { Mode, OnProgress, Servers } from './servers.ts'
 import { makePrivate, readState } from './state.ts'
 
 export interface StartOptions {
-  /** Where data, logs and the state of the servers are kept. */
+  /** Where the servers keep their data, logs and state. */
   readonly directory: string
-  /** Chosen from the environment and the machine when left out. */
+  /** Chosen from the environment and the machine when omitted. */
   readonly mode?: Mode
-  /** Containers are removed when this process has ended; kept when left out. Private instances are ended by `close` alone. */
+  /** Removes containers when this process has ended; otherwise they stay. Private instances are ended only by `close`. */
   readonly lifetime?: 'process' | 'kept'
   readonly onProgress: OnProgress
 }
 
 /**
- * Resolves with servers that accept connections: those that run in `directory`, or started with the data there, or new ones.
- * Rejects with ServersUnavailable when they cannot be had here, and with the end of the log when one does not start.
+ * Resolves with servers that accept connections: those already running in `directory`, started on the data there, or
+ * new. Rejects with ServersUnavailable when this machine cannot run them, and with the end of the log when one does not
+ * start.
  */
 export async function startServers({ directory, mode, lifetime = 'kept', onProgress }: StartOptions): Promise<Servers> {
   const named = resolve(directory)
-  // Unless another mode is forced, the data that is there decides: a Docker engine that has come since does not hide it.
+  // Unless a mode is forced, existing data decides. A Docker engine that was installed later does not hide it.
   const wanted = mode ?? modeByEnvironment(process.env) ?? readState(named)?.mode ?? (await chooseMode(process.env))
   if (wanted === 'external') return await externalServers(process.env)
   makePrivate(named)
@@ -41,12 +42,12 @@ export async function startServers({ directory, mode, lifetime = 'kept', onProgr
   })
 }
 
-/** The files that private servers of `directory` append to without a limit of their own. */
+/** The files that private servers of `directory` append to without limiting their size. */
 export function serverLogs(directory: string): string[] {
   return ['mysql/mysqld.log', 'rabbitmq/output.log', 'rabbitmq/epmd.log'].map((name) => join(directory, name))
 }
 
-/** Control of the servers that another process started in `directory`. Rejects when nothing was ever started there. */
+/** Controls the servers that another process started in `directory`. Rejects when none were ever started there. */
 export async function attachServers(directory: string): Promise<Servers> {
   const state = readState(resolve(directory))
   if (state === undefined) throw new Error(`no servers were started in ${resolve(directory)}`)

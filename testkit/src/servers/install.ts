@@ -9,8 +9,9 @@ const SUDO_ANSWERS_WITHIN_MS = 5_000
 const POLICY_FILE = '/usr/sbin/policy-rc.d'
 
 /**
- * Runs `$2…` while packages may not start services: `$1` is what invoke-rc.d and deb-systemd-invoke ask, and 101 means "not allowed".
- * One that was there before is respected and left. Ours is of no effect, and removes itself, once this shell is gone: it may be killed.
+ * Runs `$2…` while packages may not start services. `$1` is the policy file that invoke-rc.d and deb-systemd-invoke
+ * run; its exit code 101 means "not allowed". An existing policy file stays as it is. Ours has no effect once this
+ * shell has exited, even if it was killed, and then deletes itself.
  */
 export const WITHOUT_SERVICES = `
 policy=$1; shift
@@ -32,7 +33,7 @@ exit $?
 
 const APT = ['apt-get', '-o', 'DPkg::Lock::Timeout=300', '-y']
 
-/** Installs the Debian packages named. Rejects with ServersUnavailable, saying what to do, where that is not possible. */
+/** Installs these Debian packages. Where that is impossible, rejects with ServersUnavailable, which says what to do. */
 export async function installPrograms(packages: readonly string[], onProgress: OnProgress): Promise<Programs> {
   await installPackages(packages, onProgress)
   const found = findPrograms()
@@ -41,7 +42,7 @@ export async function installPrograms(packages: readonly string[], onProgress: O
   return found
 }
 
-/** The same for packages that bring no server. */
+/** The same for packages without a server. */
 export async function installPackages(packages: readonly string[], onProgress: OnProgress): Promise<void> {
   const asRoot = await howToBeRoot(packages)
   const names = packages.join(' and ')

@@ -1,4 +1,4 @@
-// One server's part of servers.json, read and written by whoever controls the server at the moment.
+// One server's part of servers.json, read and written by the process that currently controls the server.
 import { readState, type State, writeState } from './state.ts'
 
 /** Where the facts about one server are kept between processes. */
@@ -7,14 +7,14 @@ export interface Kept<T> {
   set(changes: Partial<T>): void
 }
 
-/** The part of the state of `directory` that `pick` takes and `put` gives back. */
+/** The part of the state of `directory` that `pick` reads and `put` writes. */
 export function kept<S extends State, T>(
   directory: string,
   isOurs: (state: State) => state is S,
   pick: (state: S) => T,
   put: (state: S, part: T) => S,
 ): Kept<T> {
-  // Read anew each time: another process may have stopped and started the server since.
+  // Read each time, because another process may have restarted the server.
   const read = () => {
     const state = readState(directory)
     if (state === undefined || !isOurs(state)) throw new Error(`nothing of the expected kind is kept in ${directory}`)

@@ -1,4 +1,4 @@
-// A private MySQL or MariaDB: own data, socket, port and log, without a look at any configuration of the host.
+// A private MySQL or MariaDB: own data, socket, port and log. It reads no configuration of the host.
 
 import { lstatSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
@@ -24,7 +24,7 @@ const LONGEST_SOCKET_PATH_BYTES = 100
 
 type Own = LocalState['mysql']
 
-/** Controls the MySQL of `directory`, which runs, ran, or is to run there. */
+/** Controls the MySQL of `directory`, whether it runs, ran before, or will be started. */
 export class LocalMysql implements Mysql {
   readonly host = HOST
   readonly port: number
@@ -38,7 +38,7 @@ export class LocalMysql implements Mysql {
   readonly #options: () => readonly string[]
   readonly #programPath: string | undefined
 
-  /** `options` returns additional command-line options for the next start; `path` is the server's PATH. */
+  /** `options` returns additional command-line options for the next start. `path` is the server's PATH. */
   constructor(
     directory: string,
     kept: Kept<Own>,
@@ -65,7 +65,7 @@ export class LocalMysql implements Mysql {
     return this.process !== undefined && isAlive(this.process)
   }
 
-  /** True when it is this server, and nobody else, that answers at its port. */
+  /** True when exactly this server answers at its port. */
   get #listens(): boolean {
     const { process } = this.#kept.get()
     return process !== undefined && listensOn(process.pid, this.port)
@@ -73,7 +73,7 @@ export class LocalMysql implements Mysql {
 
   async start(): Promise<void> {
     if (!this.isRunning) {
-      // A start that was killed may have left a server, or what fills its data directory, that is not in the state.
+      // A start that was killed may have left a server, or a process that initialises the data directory, that the state does not name.
       await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
       await expectFree('MySQL', [this.port])
       const options = this.#options()
@@ -115,14 +115,14 @@ export class LocalMysql implements Mysql {
   async #fillDataDirectory(): Promise<void> {
     const { mysqld, mariadbInstallDb } = foundPrograms()
     const { username } = userInfo()
-    // What a start that was killed has left is not to be trusted.
+    // A killed start may have left an incomplete directory, so start over.
     rmSync(this.#path('data'), { recursive: true, force: true })
     mkdirSync(this.#path(), { recursive: true })
     const env = { ...process.env, ...startedFor(this.#path()) }
     const how = { cwd: this.#path(), env, timeoutMs: FILLED_WITHIN_MS }
     if (mysqld.endsWith('mariadbd') && mariadbInstallDb !== undefined) {
       const root = ['--auth-root-authentication-method=normal', '--skip-test-db', '--skip-name-resolve']
-      // A relative path: the script does not quote it, and ours may hold spaces.
+      // A relative path: the script does not quote it, and our path may contain spaces.
       await run(mariadbInstallDb, ['--no-defaults', '--datadir=./data', `--user=${username}`, ...root], how)
       return
     }
@@ -133,7 +133,7 @@ export class LocalMysql implements Mysql {
   async #startServer(options: readonly string[]): Promise<ProcessIdentity> {
     const output = this.#path('mysqld.log')
     rmSync(output, { force: true })
-    // Statements read and write files in this folder only, and nothing is kept in it.
+    // Statements can read and write files only in this folder, and the folder stays empty.
     const files = this.#path('files')
     rmSync(files, { recursive: true, force: true })
     mkdirSync(files, { mode: 0o700 })
@@ -170,7 +170,7 @@ export class LocalMysql implements Mysql {
     }
   }
 
-  /** Where the socket is to be made: where that path would be too long for one, in a new folder that is closed to others. */
+  /** Where to create the socket. If the usual path is too long for a socket, uses a new folder that other users cannot enter. */
   #makeSocketPath(): string {
     this.#removeSocket()
     if (this.#hasShortPath) return this.#socket()
@@ -205,16 +205,16 @@ export class LocalMysql implements Mysql {
   }
 }
 
-/** True for a folder, not a link to one, that nobody but our user can enter: the temporary directory is everybody's. */
+/** True for a real folder, not a link, that only our user can enter. Every user can write to the temporary directory. */
 function isPrivate(folder: string): boolean {
   const found = lstatSync(folder, { throwIfNoEntry: false })
   return found?.isDirectory() === true && found.uid === userInfo().uid && (found.mode & 0o077) === 0
 }
 
-/** One statement a line, as --init-file wants it; the same at every start. Generated passwords need no escaping. */
+/** One statement per line, as --init-file requires, the same at every start. Generated passwords need no escaping. */
 function initialStatements({ user, password, database }: Own): string {
   return [
-    // Roots reachable from every account of this machine; ours comes over the socket, with a password all the same.
+    // Removes root users that every account of this machine could use. Ours connects over the socket and still needs a password.
     "DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1';",
     `ALTER USER 'root'@'localhost' IDENTIFIED BY '${password}';`,
     `CREATE DATABASE IF NOT EXISTS \`${database}\` CHARACTER SET utf8mb4;`,

@@ -1,4 +1,4 @@
-// A private RabbitMQ: own node name, cookie, data, configuration, ports and epmd, so that no other RabbitMQ is touched.
+// A private RabbitMQ: own node name, cookie, data, configuration, ports and epmd. It touches no other RabbitMQ.
 import { randomUUID } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ import type { LocalState } from './state.ts'
 
 const HOST = '127.0.0.1'
 const VHOST = '/'
-/** Of new data. The name is also that of a folder in the data, so it must not follow from where the directory is. */
+/** For new data. The name is also a folder name in the data, so it must not depend on the location of the directory. */
 const NODE_NAME = 'ims@localhost'
 const EARLIER_NODE_NAME = /^ims-[0-9a-f]{10}@localhost$/
 const STARTED_WITHIN_MS = 90_000
@@ -26,7 +26,7 @@ const STOPPED_WITHIN_MS = 30_000
 
 type Own = LocalState['rabbitmq']
 
-/** Controls the RabbitMQ of `directory`, which runs, ran, or is to run there. */
+/** Controls the RabbitMQ of `directory`, whether it runs, ran before, or will be started. */
 export class LocalRabbitmq implements Rabbitmq {
   readonly host = HOST
   readonly port: number
@@ -55,7 +55,7 @@ export class LocalRabbitmq implements Rabbitmq {
     return this.process !== undefined && isAlive(this.process)
   }
 
-  /** True when it is this node, and nobody else, that answers at its ports. */
+  /** True when exactly this node answers at its ports. */
   get #listens(): boolean {
     const { process, port, distributionPort } = this.#kept.get()
     return process !== undefined && [port, distributionPort].every((each) => listensOn(process.pid, each))
@@ -90,14 +90,14 @@ export class LocalRabbitmq implements Rabbitmq {
     await killProcess(this.#kept.get().process)
   }
 
-  /** Stops the node and what it needed beside it. */
+  /** Stops the node and its helper processes. */
   async end(): Promise<void> {
     await this.stop()
     await stopProcess(this.#kept.get().epmd, STOPPED_WITHIN_MS)
     await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
   }
 
-  /** A start that was killed may have left a node and an epmd that are not in the state. */
+  /** A killed start may have left a node and an epmd that the state does not name. */
   async #endOrphans(): Promise<void> {
     await stopProcess(this.#kept.get().epmd, STOPPED_WITHIN_MS)
     await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
@@ -109,7 +109,7 @@ export class LocalRabbitmq implements Rabbitmq {
   }
 
   async importDefinitions(json: string): Promise<void> {
-    // Through a file: rabbitmqctl of RabbitMQ 4.3 breaks when it is to read its standard input.
+    // Through a file, because rabbitmqctl of RabbitMQ 4.3 fails when it reads from standard input.
     const file = this.#path(`definitions-${randomUUID()}.json`)
     writeFileSync(file, json, { mode: 0o600 })
     try {
@@ -123,7 +123,7 @@ export class LocalRabbitmq implements Rabbitmq {
     const { epmd, epmdPort } = this.#kept.get()
     if (epmd !== undefined && isAlive(epmd)) return
     await expectFree("RabbitMQ's epmd", [epmdPort])
-    // Started here, not by the node, so that it is known and can be ended: epmd otherwise outlives every node.
+    // We start epmd ourselves so that we can end it. An epmd started by the node outlives every node.
     const identity = await startInBackground({
       command: [foundPrograms().epmd, '-port', String(epmdPort), '-address', HOST],
       env: { ...this.#environment(), ...startedFor(this.#path()) },
@@ -149,7 +149,7 @@ export class LocalRabbitmq implements Rabbitmq {
         env: {
           ...this.#environment(),
           ...startedFor(this.#path()),
-          // Makes the script exec the node instead of standing before it, so that signals and the pid are the node's own.
+          // Makes the script exec the node, so that the pid and signals are those of the node, not of a wrapper script.
           RABBITMQ_ALLOW_INPUT: '1',
           RABBITMQ_SERVER_START_ARGS: '-noinput +B i',
         },
@@ -168,7 +168,7 @@ export class LocalRabbitmq implements Rabbitmq {
       `listeners.tcp.1 = ${HOST}:${port}`,
       `default_user = ${username}`,
       `default_pass = ${password}`,
-      // RabbitMQ 4's own limit. Version 3 takes 128 MiB, and a message is put together in the memory of whoever consumes it.
+      // The default limit of RabbitMQ 4. Version 3 allows 128 MiB, and every consumer assembles a whole message in memory.
       'max_message_size = 16777216',
       'log.file.rotation.size = 20000000',
       'log.file.rotation.count = 1',
@@ -184,7 +184,7 @@ export class LocalRabbitmq implements Rabbitmq {
     chmodSync(cookieFile, 0o400)
   }
 
-  /** For the node and for rabbitmqctl alike. Nothing of the caller's environment but the PATH: it could name another RabbitMQ. */
+  /** For the node and for rabbitmqctl. Of the caller's environment only PATH is kept: the rest could point to another RabbitMQ. */
   #environment(): NodeJS.ProcessEnv {
     const { distributionPort, epmdPort } = this.#kept.get()
     const loopbackOnly = '-kernel inet_dist_use_interface {127,0,0,1}'
@@ -196,7 +196,7 @@ export class LocalRabbitmq implements Rabbitmq {
       ERL_EPMD_ADDRESS: HOST,
       RABBITMQ_NODENAME: this.#nodeName,
       RABBITMQ_DIST_PORT: String(distributionPort),
-      // The node runs in that folder. RabbitMQ's disk monitor puts the path between quotes for a shell, and hangs if it holds one.
+      // The node runs in that folder. RabbitMQ's disk monitor quotes the path for a shell, and hangs if the path contains a quote.
       RABBITMQ_MNESIA_BASE: process.platform === 'linux' ? '/proc/self/cwd/data' : this.#path('data'),
       RABBITMQ_LOG_BASE: this.#path('log'),
       RABBITMQ_CONFIG_FILE: this.#path('rabbitmq.conf'),
@@ -208,7 +208,7 @@ export class LocalRabbitmq implements Rabbitmq {
       RABBITMQ_PID_FILE: this.#path('pid'),
       RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: loopbackOnly,
       RABBITMQ_CTL_ERL_ARGS: loopbackOnly,
-      // Zero lets the system choose, so that any number of them can run at once.
+      // Zero lets the system choose a port, so that any number of nodes can run at once.
       RABBITMQ_CTL_DIST_PORT_MIN: '0',
       RABBITMQ_CTL_DIST_PORT_MAX: '0',
     }
@@ -218,7 +218,7 @@ export class LocalRabbitmq implements Rabbitmq {
     return this.#kept.get().nodeName ?? this.#nodeNameOfData() ?? NODE_NAME
   }
 
-  /** Data of an older version of this file belongs to a node that was named after the directory where it began. */
+  /** Data written by an older version of this file belongs to a node named after its original directory. */
   #nodeNameOfData(): string | undefined {
     const data = this.#path('data')
     const names = existsSync(data) ? readdirSync(data).filter((name) => EARLIER_NODE_NAME.test(name)) : []

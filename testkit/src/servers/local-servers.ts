@@ -1,4 +1,4 @@
-// Private RabbitMQ and MySQL as a pair: first start, start again, control from another process, end.
+// Private RabbitMQ and MySQL as a pair: first start, restart, control from another process, stop.
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ const SECRET_BYTES = 18
 const FOLDERS = ['rabbitmq', 'mysql']
 const STOPPED_WITHIN_MS = 30_000
 
-/** Starts both servers in `directory`, or goes on using those that run there. */
+/** Starts both servers in `directory`, or uses those that run there. */
 export async function startLocal(directory: string, onProgress: OnProgress): Promise<Servers> {
   const found = findPrograms()
   const programs = 'missing' in found ? await installPrograms(found.missing, onProgress) : found
@@ -37,7 +37,7 @@ export async function startLocal(directory: string, onProgress: OnProgress): Pro
   return attachLocal(directory)
 }
 
-/** Control of the servers of `directory`, whether they run or not. */
+/** Controls the servers of `directory`, whether they run or not. */
 export function attachLocal(directory: string): Servers {
   const { rabbitmq, mysql } = controls(directory)
   return {
@@ -64,7 +64,7 @@ const watchable = (name: ServerProcess['name'], server: LocalRabbitmq | LocalMys
   stop: () => server.stop(),
 })
 
-/** Makes the state that of this place: what was moved here is stopped where it was, and a copy leaves the original alone. */
+/** Adapts the state to this location. A moved directory stops its servers at the old location; a copy leaves the original alone. */
 async function settle(directory: string, onProgress: OnProgress): Promise<void> {
   const state = readState(directory)
   const here = placeOf(directory)
@@ -86,7 +86,7 @@ async function settle(directory: string, onProgress: OnProgress): Promise<void> 
     onProgress(`the data was moved here from ${state.directory}: it is used on`)
     const { rabbitmq, mysql } = controls(directory)
     await Promise.all([rabbitmq.end(), mysql.end()])
-    // They run with the paths of the earlier place.
+    // They run with the paths of the earlier location.
     await Promise.all(FOLDERS.map((name) => stopAllStartedFor(join(state.directory ?? here, name), STOPPED_WITHIN_MS)))
   }
   const now = readState(directory)

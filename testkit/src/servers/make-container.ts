@@ -1,4 +1,4 @@
-// Makes a container by testcontainers, which pulls its image, and removes it when this process is gone, however that ends.
+// Creates a container with testcontainers, which pulls its image, and removes it when this process ends in any way.
 import { GenericContainer, getContainerRuntimeClient, getReaper } from 'testcontainers'
 import { succeeds } from './command.ts'
 import type { OnProgress } from './servers.ts'
@@ -15,15 +15,15 @@ export interface Recipe {
   readonly containerPort: number
   readonly environment: Readonly<Record<string, string>>
   readonly args: readonly string[]
-  /** Copied in before the first start, so that it works on engines that do not share our files. */
+  /** Copied in before the first start, so that it also works on engines that do not share our file system. */
   readonly file?: { readonly from: string; readonly to: string }
 }
 
-// Where /.dockerenv exists testcontainers takes this machine for a container and asks for the ports at the bridge's gateway, where
-// ports that are published on loopback never answer.
+// If /.dockerenv exists, testcontainers assumes that it runs in a container and connects through the bridge's gateway.
+// Ports published on loopback never answer there.
 process.env.TESTCONTAINERS_HOST_OVERRIDE ??= LOOPBACK
 
-/** testcontainers binds ports on every interface; ours are for this machine only. */
+/** testcontainers binds ports on every interface; ours must be reachable from this machine only. */
 class OnLoopback extends GenericContainer {
   protected override async beforeContainerCreated(): Promise<void> {
     for (const bindings of Object.values(this.hostConfig.PortBindings ?? {}))
@@ -32,8 +32,8 @@ class OnLoopback extends GenericContainer {
 }
 
 /**
- * Makes and starts the container unless it is there, running or not. With `lifetime` process it is removed when this process
- * has ended; where the image of testcontainers' reaper cannot be had, only when somebody removes it.
+ * Creates and starts the container unless it exists, running or not. With `lifetime` process it is removed when this
+ * process has ended. If the image of testcontainers' reaper is unavailable, it stays until it is removed explicitly.
  */
 export async function makeContainer(
   recipe: Recipe,
@@ -57,7 +57,7 @@ export async function makeContainer(
   await container.start()
 }
 
-/** The reaper is a container of its own; without its image testcontainers would refuse to start any other. */
+/** The reaper is a container too. Without its image, testcontainers would refuse to start any container. */
 async function reaperOrWithout(onProgress: OnProgress): Promise<void> {
   try {
     await getReaper(await getContainerRuntimeClient())

@@ -1,10 +1,10 @@
-// Decides where RabbitMQ and MySQL come from: given from outside, a Docker engine, or private instances of what is installed.
+// Decides where RabbitMQ and MySQL come from: external servers, a Docker engine, or private instances of installed programs.
 import { succeeds } from './command.ts'
 import { type Mode, modes, ServersUnavailable } from './servers.ts'
 
 const ENGINE_ANSWERS_WITHIN_MS = 10_000
 
-/** The mode that the environment forces or implies; undefined when it depends on a Docker engine. */
+/** The mode that the environment forces or implies. Undefined when it depends on a Docker engine. */
 export function modeByEnvironment(environment: NodeJS.ProcessEnv): Mode | undefined {
   const forced = environment.IMS_SERVICES ?? ''
   if (forced !== '') {
@@ -18,7 +18,7 @@ export function modeByEnvironment(environment: NodeJS.ProcessEnv): Mode | undefi
   return isGiven ? 'external' : undefined
 }
 
-/** The mode for this machine and environment. Rejects with ServersUnavailable when IMS_SERVICES is none of the three. */
+/** The mode for this machine and environment. Rejects with ServersUnavailable when IMS_SERVICES has any other value. */
 export async function chooseMode(environment: NodeJS.ProcessEnv): Promise<Mode> {
   return modeByEnvironment(environment) ?? ((await dockerAnswers()) ? 'docker' : 'local')
 }
@@ -28,7 +28,7 @@ export async function dockerAnswers(): Promise<boolean> {
   return await succeeds('docker', ['info'], ENGINE_ANSWERS_WITHIN_MS)
 }
 
-/** Like chooseMode, but never external: tests stop servers and delete data. Rejects when IMS_SERVICES forces external. */
+/** Like chooseMode, but never external, because tests stop servers and delete data. Rejects when IMS_SERVICES forces external. */
 export async function chooseTestMode(environment: NodeJS.ProcessEnv): Promise<Exclude<Mode, 'external'>> {
   if (environment.IMS_SERVICES === 'external') {
     throw new ServersUnavailable(

@@ -1,4 +1,4 @@
-// One more private MySQL or MariaDB, for a test that needs options which the others must not have.
+// An additional private MySQL or MariaDB, for a test that needs options which the shared one must not have.
 import { randomBytes } from 'node:crypto'
 import { freePorts } from './free-ports.ts'
 import { keptInMemory } from './kept.ts'
@@ -13,11 +13,11 @@ export const hasServerPrograms = (): boolean => !('missing' in findPrograms())
 
 export interface PrivateMysql {
   readonly mysql: Mysql
-  /** Stops it; its data stays in the directory. */
+  /** Stops it. Its data stays in the directory. */
   end(): Promise<void>
 }
 
-/** Starts a server in `directory` with more command-line `options`. Rejects when the programs are not on this machine. */
+/** Starts a server in `directory` with additional command-line `options`. Rejects when the programs are not installed. */
 export async function privateMysql(directory: string, options: readonly string[]): Promise<PrivateMysql> {
   const [port = 0] = await freePorts(1)
   const password = randomBytes(SECRET_BYTES).toString('base64url')

@@ -1,4 +1,4 @@
-// Finds the server programs on this machine, past the wrappers that Debian puts in front of them.
+// Finds the server programs on this machine, bypassing Debian's wrappers.
 import { accessSync, constants, existsSync, readdirSync, realpathSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { ServersUnavailable } from './servers.ts'
@@ -7,17 +7,17 @@ export interface Programs {
   /** The folder of RabbitMQ's own scripts: rabbitmq-server, rabbitmqctl. */
   readonly rabbitmqScripts: string
   readonly epmd: string
-  /** mariadbd or mysqld, the program that fills a new data directory (MariaDB only), and the command-line client. */
+  /** mariadbd or mysqld, the program that initialises a data directory (MariaDB only), and the command-line client. */
   readonly mysqld: string
   readonly mariadbInstallDb: string | undefined
   readonly mysqlClient: string
 }
 
-/** Debian's /usr/sbin/rabbitmq-server insists on the user rabbitmq; the scripts behind it do not. */
+/** Debian's /usr/sbin/rabbitmq-server requires the user rabbitmq. The scripts behind it do not. */
 const RABBITMQ_FOLDERS = ['/usr/lib/rabbitmq/bin', '/opt/homebrew/opt/rabbitmq/sbin', '/usr/local/opt/rabbitmq/sbin']
 const ELSEWHERE = ['/usr/local/sbin', '/usr/sbin', '/usr/libexec', '/opt/homebrew/bin', '/usr/local/bin', '/usr/bin']
 
-/** The programs, or the Debian packages that would bring the missing ones. */
+/** The programs, or the Debian packages that contain the missing ones. */
 export function findPrograms(): Programs | { missing: readonly string[] } {
   const rabbitmqScripts = RABBITMQ_FOLDERS.find((folder) => isProgram(join(folder, 'rabbitmq-server')))
   const epmd = find('epmd') ?? epmdOfErlang()
@@ -34,14 +34,14 @@ export function findPrograms(): Programs | { missing: readonly string[] } {
   }
 }
 
-/** Like findPrograms, but throws ServersUnavailable when one is missing. */
+/** Like findPrograms, but throws ServersUnavailable when a program is missing. */
 export function foundPrograms(): Programs {
   const programs = findPrograms()
   if ('missing' in programs) throw new ServersUnavailable(`${programs.missing.join(' and ')} is no longer installed`)
   return programs
 }
 
-/** RabbitMQ's version from the name of the folder it is installed in; undefined when that does not tell. */
+/** RabbitMQ's version, from the name of its installation folder. Undefined when the name contains none. */
 export function rabbitmqVersionOf({ rabbitmqScripts }: Programs): string | undefined {
   return /rabbitmq(?:_server-|\/)(\d+\.\d+[^/]*)/.exec(realpathSync(join(rabbitmqScripts, 'rabbitmq-server')))?.[1]
 }

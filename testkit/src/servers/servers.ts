@@ -1,16 +1,16 @@
-// What a pair of real servers looks like to those who use it, whichever way the servers were come by.
+// The interface of a pair of real servers, however they are run.
 import type { ProcessIdentity } from '../processes/process-identity.ts'
 
 export const modes = ['external', 'docker', 'local'] as const
 export type Mode = (typeof modes)[number]
 
-/** A server that can be taken away and brought back, for tests of what happens then. */
+/** A server that a test can stop and start again, to see how clients react. */
 export interface Control {
-  /** Ends the server in its own good order; resolves when it is gone. Nothing happens if it is not running. */
+  /** Stops the server cleanly and resolves when it has exited. Does nothing if it is not running. */
   stop(): Promise<void>
-  /** Resolves when the server accepts connections; rejects with the last lines of its log when it does not in time. */
+  /** Resolves when the server accepts connections. On timeout, rejects with the last lines of its log. */
   start(): Promise<void>
-  /** SIGKILL: resolves when it is gone. */
+  /** Sends SIGKILL. Resolves when the server has exited. */
   kill(): Promise<void>
 }
 
@@ -21,9 +21,9 @@ export interface Rabbitmq extends Control {
   readonly password: string
   readonly vhost: string
   readonly version: string
-  /** Runs `rabbitmqctl --quiet ARGS` on this node and resolves with what it prints; rejects when it fails. */
+  /** Runs `rabbitmqctl --quiet ARGS` on this node and resolves with its output. Rejects when it fails. */
   ctl(...args: string[]): Promise<string>
-  /** Loads definitions (vhosts, permissions, policies), given as JSON text, in one go. */
+  /** Loads definitions (vhosts, permissions, policies), given as JSON text, in one call. */
   importDefinitions(json: string): Promise<void>
 }
 
@@ -38,10 +38,10 @@ export interface Mysql extends Control {
   sql(statements: string): Promise<string>
 }
 
-/** A server as a process of this machine that is to be kept running. */
+/** A server that runs as a process of this machine and is kept running. */
 export interface ServerProcess {
   readonly name: 'RabbitMQ' | 'MySQL'
-  /** The one that was started last, alive or not. */
+  /** The most recently started process, alive or not. */
   identity(): ProcessIdentity | undefined
   start(): Promise<void>
   stop(): Promise<void>
@@ -52,16 +52,16 @@ export interface Servers {
   readonly mode: Mode
   readonly rabbitmq: Rabbitmq
   readonly mysql: Mysql
-  /** Both where they are processes of ours; empty where they are containers, or somebody else's. */
+  /** Both, if they are our processes. Empty for containers and external servers. */
   readonly processes: readonly ServerProcess[]
-  /** Stops both servers and all that belongs to them; external servers are left alone. */
+  /** Stops both servers and everything that belongs to them. External servers are left alone. */
   close(options: { deleteData: boolean }): Promise<void>
 }
 
-/** Takes one line of what is going on at the moment. */
+/** Receives one line about the current activity. */
 export type OnProgress = (text: string) => void
 
-/** The servers cannot be had on this machine as it is; the message says what to do about it. */
+/** The servers cannot run on this machine in its current state. The message says what to do. */
 export class ServersUnavailable extends Error {
   override readonly name = 'ServersUnavailable'
   /** EX_UNAVAILABLE of sysexits.h. */

@@ -1,4 +1,4 @@
-// servers.json: what is needed to find, control and start again the servers of a directory, by any process of the same user.
+// servers.json: everything a process of the same user needs to find, control and restart the servers of a directory.
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -9,7 +9,7 @@ const port = z.int().min(1).max(65_535)
 
 const localState = z.object({
   mode: z.literal('local'),
-  /** Where it was when it was written; missing in older files. */
+  /** The location at the time of writing. Missing in older files. */
   directory: z.string().optional(),
   rabbitmq: z.object({
     port,
@@ -19,9 +19,9 @@ const localState = z.object({
     password: z.string(),
     cookie: z.string(),
     version: z.string(),
-    /** The data belongs to the node of this name; missing in older files. */
+    /** The name of the node that owns the data. Missing in older files. */
     nodeName: z.string().optional(),
-    /** True once the policies are in. */
+    /** True once the policies are loaded. */
     prepared: z.boolean(),
     process: processIdentity.optional(),
     epmd: processIdentity.optional(),
@@ -34,7 +34,7 @@ const localState = z.object({
     version: z.string(),
     /** True once the data directory is complete. */
     prepared: z.boolean(),
-    /** Where the socket is, when its path below the directory would be too long. */
+    /** Where the socket is, if its path in the directory would be too long. */
     socketFolder: z.string().optional(),
     process: processIdentity.optional(),
   }),
@@ -67,7 +67,7 @@ export type DockerState = z.infer<typeof dockerState>
 const state = z.discriminatedUnion('mode', [localState, dockerState])
 export type State = z.infer<typeof state>
 
-/** Undefined when nothing was ever started there. Throws when the file is not ours. */
+/** Undefined when no servers were ever started there. Throws when the file is not ours. */
 export function readState(directory: string): State | undefined {
   const path = statePath(directory)
   if (!existsSync(path)) return undefined
@@ -86,7 +86,7 @@ function parsedJson(text: string): unknown {
   }
 }
 
-/** Replaces the file in one step; it holds passwords, so it is for the owner's eyes only. */
+/** Replaces the file atomically. It holds passwords, so only the owner can read it. */
 export function writeState(directory: string, value: State): void {
   const path = statePath(directory)
   const next = `${path}.${process.pid}.next`
@@ -94,13 +94,13 @@ export function writeState(directory: string, value: State): void {
   renameSync(next, path)
 }
 
-/** Makes the directory, closed to everybody else. */
+/** Creates the directory, closed to other users. */
 export function makePrivate(directory: string): void {
   mkdirSync(directory, { recursive: true })
   chmodSync(directory, 0o700)
 }
 
-/** The file that says what the servers of the directory are. */
+/** The path of servers.json in the directory. */
 export function statePath(directory: string): string {
   return join(directory, 'servers.json')
 }

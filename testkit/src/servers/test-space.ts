@@ -1,4 +1,4 @@
-// A corner of the servers for one test file: a vhost and a database that nobody else uses.
+// A test space: a vhost and a database of one test file.
 import { randomBytes } from 'node:crypto'
 import { newVhost } from './definitions.ts'
 import type { Mysql, Rabbitmq, Servers } from './servers.ts'
@@ -12,11 +12,11 @@ type MysqlAccess = Pick<Mysql, 'host' | 'port' | 'user' | 'password' | 'database
 export interface TestSpace {
   readonly rabbitmq: RabbitmqAccess
   readonly mysql: MysqlAccess
-  /** Deletes the vhost and the database, with all that is in them. */
+  /** Deletes the vhost and the database with their contents. */
   drop(): Promise<void>
 }
 
-/** Makes an empty vhost, with the policies of the suite, and an empty database. Rejects when the servers are external. */
+/** Creates an empty vhost with the policies of the suite, and an empty database. Rejects when the servers are external. */
 export async function testSpace(servers: Servers, name: string): Promise<TestSpace> {
   const words = name
     .toLowerCase()

@@ -1,14 +1,14 @@
-// `api-key NAME SCOPES`: makes a key for the HTTP API, shows it once, and the line by which API_KEYS knows it.
+// `api-key NAME SCOPES`: creates a key for the HTTP API, and prints it once together with its line for API_KEYS.
 import { createHash, randomBytes } from 'node:crypto'
 
 const EXIT_USAGE = 64
 const KEY_BYTES = 32
-/** So that a key that strayed into a file or a chat is recognised as one. */
+/** A recognisable prefix, so that a key that leaks into a file or a chat can be found. */
 const PREFIX = 'ims_'
 const NAME = /^[\w.-]{1,64}$/
 const SCOPES = /^(read|write|admin)(,(read|write|admin))*$/
 
-/** Exit codes: 0 made · 64 wrong arguments. The line goes to standard output, the key itself to standard error. */
+/** Exit codes: 0 created · 64 wrong arguments. The line goes to standard output, the key itself to standard error. */
 export async function apiKey([name = '', scopes = '', ...rest]: string[]): Promise<number> {
   if (rest.length > 0 || !NAME.test(name) || !SCOPES.test(scopes)) {
     process.stderr.write('usage: npm run api-key -- NAME SCOPES\n')

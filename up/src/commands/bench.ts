@@ -1,4 +1,4 @@
-// `bench`: the measurements of benchmark/, as a process of their own.
+// `bench`: runs the benchmark in its own process.
 import { fileURLToPath } from 'node:url'
 import { runInForeground } from './foreground.ts'
 

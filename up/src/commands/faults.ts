@@ -1,8 +1,8 @@
-// `faults`, `soak`, `simulate`: the fault ledger, the soak and the simulation, each as a process of its own.
+// `faults`, `soak`, `simulate`: the fault ledger, the soak test and the simulation, each in its own process.
 import { fileURLToPath } from 'node:url'
 import { runInForeground } from './foreground.ts'
 
-const ROOT = new URL('../../../', import.meta.url)
+const ROOT = new URL('../../..', import.meta.url)
 
 /** Exit codes: those of acceptance/faults/main.ts. */
 export const faults = programAt('acceptance/faults/main.ts')

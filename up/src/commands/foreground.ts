@@ -1,4 +1,4 @@
-// Runs a program on our terminal, with the signals that we get.
+// Runs a program on our terminal and forwards our signals to it.
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 

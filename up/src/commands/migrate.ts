@@ -1,4 +1,4 @@
-// `migrate`: brings the schema of the database that the environment names up to date.
+// `migrate`: migrates the database that the environment names to the current schema.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { ROOT } from 'testkit/runs/jest'
@@ -6,7 +6,7 @@ import { ROOT } from 'testkit/runs/jest'
 const EXIT_CONFIG = 78
 const EXIT_FAILURE = 1
 
-/** Exit codes: 0 the schema is up to date · 1 it is not, the message says why · 78 wrong configuration. */
+/** Exit codes: 0 the schema is up to date · 1 the migration failed and says why · 78 wrong configuration. */
 export async function migrateCommand(args: string[]): Promise<number> {
   if (args.length > 0) {
     process.stderr.write('usage: migrate, without arguments; MYSQL_HOST and the like say where\n')

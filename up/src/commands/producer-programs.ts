@@ -1,4 +1,4 @@
-// `dead-letters` and `message`: finds the broker of the suite that runs here, and runs the producer's program of the same name on it.
+// `dead-letters` and `message`: finds the broker of the running suite, and runs the producer's program of the same name on it.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { isAlive } from 'testkit/processes/process-identity'
@@ -14,39 +14,39 @@ const EXIT_FAILURE = 1
 const EXIT_UNAVAILABLE = 69
 const NEEDS_NO_BROKER = ['--help', 'help']
 
-/** Exit codes: those of the program · 69 no suite runs here, and the environment names no broker. */
+/** Exit codes: those of the program · 69 no suite is running, and the environment names no broker. */
 export const deadLettersCommand = (args: string[]): Promise<number> => onItsBroker('dead-letters.ts', args)
 export const messageCommand = (args: string[]): Promise<number> => onItsBroker('message.ts', args)
 
 async function onItsBroker(file: string, args: readonly string[]): Promise<number> {
   const program = join('producer', 'src', file)
   const isHelp = args.length === 0 || args.some((each) => NEEDS_NO_BROKER.includes(each))
-  // A broker that the environment names is meant, whatever else runs here.
+  // A broker in the environment takes precedence over a running suite.
   if (isHelp || Object.keys(process.env).some((name) => /^RABBITMQ_(HOST|PORT|USERNAME|VHOST)(_FILE)?$/.test(name)))
     return await ended(process.execPath, [join(ROOT, program), ...args], process.env)
   const suite = imsSuiteOrExplain(process.env)
   if (suite === undefined) return EXIT_FAILURE
   const state = readState(suite.directory)
-  // A suite that was killed leaves its passwords and ports behind, and anybody may listen there now.
+  // A killed suite leaves its passwords and ports behind, and any process may listen there now.
   if (state?.rabbitmq && state.mysql && isAlive(state.supervisor)) {
     const servers = serversEnvironment({ rabbitmq: state.rabbitmq, mysql: state.mysql })
     const ours = { DEAD_LETTERS_LOG: join(logDirectory(suite.directory), 'dead-letters.log'), ...servers }
     return await ended(process.execPath, [join(ROOT, program), ...args], serviceEnvironment(process.env, ours))
   }
-  // There the broker is on a network of its own: the program runs where the producer does, as the producer.
+  // Under compose the broker is on its own network, so the program runs in the producer's container, as the producer.
   if ((await suiteMode(process.env, suite.directory)) === 'docker' && (await composeRuns('producer', process.env)))
     return await ended('docker', [...composeExec(), 'node', program, ...args], process.env)
   process.stderr.write('✗ no suite runs here: `npm run up` starts one, or RABBITMQ_HOST and the like name a broker\n')
   return EXIT_UNAVAILABLE
 }
 
-/** Without a terminal of ours there is none for the container either: the output goes into a file or another program. */
+/** Without a terminal here, the container gets none either: the output goes to a file or another program. */
 function composeExec(): string[] {
   const isTerminal = process.stdin.isTTY && process.stdout.isTTY
   return ['compose', '--project-directory', ROOT, 'exec', ...(isTerminal ? [] : ['-T']), 'producer']
 }
 
-/** Runs a program on our own input and output, passes on what we are told by signals, and resolves with its exit code. */
+/** Runs a program on our input and output, forwards signals to it, and resolves with its exit code. */
 function ended(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const child = spawn(command, args, { cwd: ROOT, env, stdio: 'inherit' })
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))

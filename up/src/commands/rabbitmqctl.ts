@@ -1,4 +1,4 @@
-// `rabbitmqctl`: RabbitMQ's own command on the broker of the suite that runs here, with its node name, cookie and ports.
+// `rabbitmqctl`: runs RabbitMQ's own command on the broker of the running suite, with its node name, cookie and ports.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { isAlive } from 'testkit/processes/process-identity'
@@ -11,7 +11,7 @@ import { readState } from '../suite/state.ts'
 const EXIT_FAILURE = 1
 const EXIT_UNAVAILABLE = 69
 
-/** Exit codes: 0 done · 1 it failed, and says why · 69 no broker of ours runs here. */
+/** Exit codes: 0 done · 1 it failed, and says why · 69 no broker of this suite is running. */
 export async function rabbitmqctl(args: string[]): Promise<number> {
   const suite = imsSuiteOrExplain(process.env)
   if (suite === undefined) return EXIT_FAILURE

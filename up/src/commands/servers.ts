@@ -1,4 +1,4 @@
-// `servers start|stop DIRECTORY`: real servers without the suite, for work on one part; they run until they are stopped.
+// `servers start|stop DIRECTORY`: starts real servers without the suite, for work on one part. They run until stopped.
 import { attachServers, startServers } from 'testkit/servers/index'
 
 const EXIT_USAGE = 64

@@ -1,4 +1,4 @@
-// One user of RabbitMQ and one of MySQL for each service of the local suite, with the rights that it has in every other deployment.
+// One RabbitMQ user and one MySQL user for each service of the local suite, with the same rights as in every other deployment.
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,12 +6,12 @@ import { writeAccounts } from '@ims/accounts/to-directories'
 import { serviceAccounts } from 'testkit/servers/definitions'
 import type { Servers } from 'testkit/servers/servers'
 
-/** Beside the servers' data: without that it is worth nothing. */
+/** Stored beside the servers' data, because it is useless without that data. */
 const folderOf = (serversDirectory: string): string => join(serversDirectory, 'accounts')
 
 /**
- * Makes the accounts, or completes them, on servers that are ours. Resolves with the variables by which a service, or
- * `migrate`, uses its own: passwords stay in files, out of its environment.
+ * Creates or completes the accounts on our own servers. Resolves with the variables by which a service, or `migrate`,
+ * uses its own account. Passwords stay in files, outside the environment.
  */
 export async function prepareAccounts(
   serversDirectory: string,
@@ -24,7 +24,7 @@ export async function prepareAccounts(
   const definitions = serviceAccounts(read('rabbitmq', 'definitions.json'), rabbitmq.vhost, rabbitmq.version)
   await Promise.all([
     mysql.sql(read('mysql', 'accounts.sql')),
-    // rabbitmqctl takes seconds, so it is asked only for what is new. The password tells one broker's data from another's.
+    // rabbitmqctl takes seconds, so it runs only for new users. The password tells the data of one broker from that of another.
     once(join(folder, 'imported-sha256'), `${rabbitmq.password} ${definitions}`, () =>
       rabbitmq.importDefinitions(definitions),
     ),
@@ -36,7 +36,7 @@ export async function prepareAccounts(
   return (name) => ({
     ...given(name, 'RABBITMQ', 'RABBITMQ_USERNAME'),
     ...given(name, 'MYSQL', 'MYSQL_USER'),
-    // Queues come with the accounts; no service may make or delete one.
+    // The queues are created together with the accounts. No service may create or delete a queue.
     RABBITMQ_TOPOLOGY: 'check',
   })
 }

@@ -1,4 +1,4 @@
-// A suite in the background: the supervisor gets a process and a session of its own, and tells its parent how the start goes.
+// A suite in the background: the supervisor gets its own process and session, and reports the start to its parent.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { ownScreen, showOn } from './display.ts'
@@ -12,8 +12,8 @@ import { nameWidth, type Suite } from './suite.ts'
 const LEFT_OPEN_MS = 2_000
 
 /**
- * Runs `entry`, a module that calls `superviseInBackground`, and reports what it reports until the suite is up or has failed.
- * Resolves with the exit code. A stop request meanwhile is passed on, and the end of the supervisor awaited.
+ * Runs `entry`, a module that calls `superviseInBackground`, and forwards its reports until the suite is up or has
+ * failed. Resolves with the exit code. Forwards a stop request meanwhile, and waits for the supervisor to exit.
  */
 export async function startInBackground(
   entry: string,
@@ -52,27 +52,27 @@ export async function startInBackground(
   })
 }
 
-/** The whole of a background supervisor's main: runs the suite, its words go to its log and, until the start is over, to the parent. */
+/** The main function of a background supervisor: runs the suite. Its messages go to its log and, during the start, also to the parent. */
 export async function superviseInBackground(suite: Suite): Promise<void> {
   const screen = ownScreen()
   const show = showOn({ write: (text) => screen.write(dated(text)) }, nameWidth(suite))
   process.exitCode = await runSuite(
     suite,
     (event) => {
-      // The services' lines are in their own files.
+      // The services' log lines are in their own files.
       if (event.kind === 'log') return
       show(event)
-      // The parent may go at any moment; that is no reason to stop.
+      // The parent may exit at any time. That does not stop the suite.
       if (process.connected) process.send?.(event, undefined, undefined, () => undefined)
     },
     listenForSignals(),
   )
   if (process.connected) process.disconnect()
-  // Whatever a server left open must not keep a supervisor alive that has nothing to supervise.
+  // Exit explicitly: a handle that a server left open must not keep the supervisor alive.
   setTimeout(() => process.exit(), LEFT_OPEN_MS).unref()
 }
 
-/** Its lines with the time in front, each. */
+/** The lines of the text, each with the time in front. */
 function dated(text: string): string {
   const time = new Date().toISOString()
   return text.replaceAll(/^(?=.)/gm, `${time} `)

@@ -1,14 +1,14 @@
-// What the reader wants to know once the suite is up: where things are, and what to try.
+// What the user needs once the suite is up: addresses, and calls to try.
 import { relative } from 'node:path'
 import { logDirectory } from './fleet.ts'
 import type { Suite, SuiteServers } from './suite.ts'
 
 const ITEM = '{"sku":"IB123456789","name":"Tropicana Apple Juice","label":"juice","price":25.00,"quantity":50}'
 const SKU = '{"sku":"IB123456789"}'
-// Whoever pastes all of them at once lists the item before it is stored, unless the create waits for the outcome.
+// If all calls are pasted at once, the item is listed before it is stored, unless the create waits for its outcome.
 const HEADERS = "-H 'Content-Type: application/json' -H 'Prefer: wait=5'"
 
-/** The closing words of `up`, several lines. Passwords are not in it: it is copied into chats and tickets. */
+/** The final lines of `up`. They contain no passwords, because people copy them into chats and tickets. */
 export function banner({ http, directory, admins }: Suite, { mode, rabbitmq, mysql }: SuiteServers): string {
   const ports = admins.map(({ name, admin }) => `${name} ${admin}`).join(', ')
   return [
@@ -28,7 +28,7 @@ export function banner({ http, directory, admins }: Suite, { mode, rabbitmq, mys
   ].join('\n')
 }
 
-/** The four calls of the API, as lines for a shell. */
+/** The four calls of the API as shell commands. */
 export const callsToTry = (http: string): string[] => [
   `curl ${http}/healthcheck`,
   `curl -X POST ${http}/create_item ${HEADERS} -d '${ITEM}'`,

@@ -1,15 +1,15 @@
-// One service as a child process: its log goes to a file, its last lines are kept, it is stopped with a deadline.
+// One service as a child process. Its log goes to a file, its last lines are kept, and it is stopped with a deadline.
 import { spawn } from 'node:child_process'
 import { StringDecoder } from 'node:string_decoder'
 import { identify, type ProcessIdentity } from 'testkit/processes/process-identity'
 import { LogFile } from './log-file.ts'
 
-/** What to run as a service, and where it says how it is. It is supervised by its name. */
+/** A service: the command to run, and the address where it reports its readiness. */
 export interface ServiceSpec {
   readonly name: string
   readonly command: readonly [string, ...string[]]
   readonly cwd: string
-  /** Its whole environment; secrets travel here, never in `command`, which everybody on the machine can read. */
+  /** Its whole environment. Secrets belong here and never in `command`, which every user of the machine can read. */
   readonly env: NodeJS.ProcessEnv
   readonly adminPort: number
 }
@@ -18,24 +18,24 @@ export interface Exit {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
   readonly lastLines: readonly string[]
-  /** How it ended, of a process whose code and signal are not told to us. */
+  /** How a process ended whose exit code and signal are unknown to us. */
   readonly how?: string
 }
 
 export interface Child {
-  /** Undefined when the program could not be started at all, or not yet. */
+  /** Undefined when the program could not be started, or has not started yet. */
   readonly identity: ProcessIdentity | undefined
   readonly exited: Promise<Exit>
-  /** SIGTERM, and SIGKILL to the whole group when it is still there after `deadlineMs` or when `hurry` aborts. */
+  /** Sends SIGTERM, and SIGKILL to the whole group if it still runs after `deadlineMs` or when `hurry` aborts. */
   stop(deadlineMs: number, hurry: AbortSignal): Promise<Exit>
 }
 
 const LAST_LINES = 10
 
-/** How long to wait for the rest of the output of a dead process: a grandchild may hold the pipe open for ever. */
+/** How long to wait for the remaining output of a dead process. A grandchild may hold the pipe open for ever. */
 const REST_OF_OUTPUT_MS = 500
 
-/** Starts the program; `onLine` gets each line of its output. Failure to start is an exit, not an error. */
+/** Starts the program. `onLine` receives each line of its output. A failed start counts as an exit and does not throw. */
 export function startChild(spec: ServiceSpec, logPath: string, onLine: (line: string) => void): Child {
   const log = new LogFile(logPath)
   const lastLines: string[] = []
@@ -50,7 +50,7 @@ export function startChild(spec: ServiceSpec, logPath: string, onLine: (line: st
     cwd: spec.cwd,
     env: spec.env,
     stdio: ['ignore', 'pipe', 'pipe'],
-    // A session of its own: Ctrl-C in the terminal reaches the supervisor only, which then stops the services in order.
+    // A session of its own, so that Ctrl-C in the terminal reaches only the supervisor, which then stops the services in order.
     detached: true,
   })
   for (const stream of [child.stdout, child.stderr]) {
@@ -98,11 +98,11 @@ function killGroup(pid: number | undefined): void {
   try {
     process.kill(-pid, 'SIGKILL')
   } catch {
-    // The whole group is gone already.
+    // The whole group has exited already.
   }
 }
 
-/** Cuts a stream of bytes into lines; bytes of one character that come in two pieces stay together. */
+/** Splits a stream of bytes into lines. A character whose bytes arrive in two chunks stays whole. */
 function splitLines(onLine: (line: string) => void): { push(chunk: Buffer): void; end(): void } {
   const decoder = new StringDecoder('utf8')
   let rest = ''

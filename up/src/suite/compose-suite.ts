@@ -1,4 +1,4 @@
-// `up`, `down` and `status` where a Docker engine answers: the compose project of the repository, as `docker compose up` starts it.
+// `up`, `down` and `status` on a Docker engine: they run the compose project of the repository, like `docker compose up`.
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,8 +18,8 @@ const ASKED_WITHIN_MS = 15_000
 const ENDS_BY_ITSELF = ['accounts', 'migrate']
 
 /**
- * How the suite is run here: as the environment says; else as processes where the data of such a suite lies already; else with
- * docker compose where an engine and compose answer; else as processes.
+ * How to run the suite: as the environment says; else as processes if data of such a suite exists; else with docker
+ * compose if an engine and compose answer; else as processes.
  */
 export async function suiteMode(environment: NodeJS.ProcessEnv, directory: string): Promise<Mode> {
   const given = modeByEnvironment(environment)
@@ -31,7 +31,7 @@ export async function suiteMode(environment: NodeJS.ProcessEnv, directory: strin
 
 /** Runs `docker compose ARGS` on the terminal and resolves with its exit code. */
 function composeOnTerminal(environment: NodeJS.ProcessEnv, ...args: string[]): Promise<number> {
-  // A group of its own: Ctrl-C is for us, who then stop everything in order.
+  // A process group of its own, so that Ctrl-C reaches only us. We then stop everything in order.
   const child = spawn('docker', ['compose', ...args], { cwd: ROOT, env: environment, stdio: 'inherit', detached: true })
   return new Promise((resolve) => {
     child.once('error', () => resolve(1))
@@ -40,8 +40,8 @@ function composeOnTerminal(environment: NodeJS.ProcessEnv, ...args: string[]): P
 }
 
 /**
- * What compose reads is named after what it publishes; `npm run up` has names of its own for two of them. Off loopback any host
- * name is served, as by processes.
+ * Translates two variables that compose names differently from `npm run up`. If not on loopback, accepts any host name,
+ * as the suite does when it runs as processes.
  */
 export function composeEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { port, httpHost } = readSettings(environment)
@@ -49,7 +49,7 @@ export function composeEnvironment(environment: NodeJS.ProcessEnv): NodeJS.Proce
   return { ...elsewhere, ...environment, PORT: String(port) }
 }
 
-/** Off loopback somebody must say who may call; compose alone lets everybody in who can reach what it publishes. */
+/** If not on loopback, requires a decision about API keys. Compose alone lets in everyone who can reach its ports. */
 function mustBeLocked({ HTTP_HOST = '', API_KEYS, API_KEYS_FILE }: NodeJS.ProcessEnv): void {
   if (HTTP_HOST === '' || isLoopback(HTTP_HOST) || API_KEYS || API_KEYS_FILE) return
   throw new StepFailed(
@@ -58,7 +58,7 @@ function mustBeLocked({ HTTP_HOST = '', API_KEYS, API_KEYS_FILE }: NodeJS.Proces
   )
 }
 
-/** Builds, starts and waits; then shows the logs until `stop`, unless `detach`. Exit codes: 0 up, or stopped as asked · 1 failed. */
+/** Builds, starts and waits. Then shows the logs until `stop`, unless `detach`. Exit codes: 0 up, or stopped on request · 1 failed. */
 export async function composeUp(
   environment: NodeJS.ProcessEnv,
   { detach, stop }: { detach: boolean; stop: AbortSignal },
@@ -93,7 +93,7 @@ export async function composeUp(
   return await composeDown(env, { deleteData: false })
 }
 
-/** Stops and removes the containers, and with `deleteData` what they keep. Exit codes: 0 · 1 something could not be stopped. */
+/** Stops and removes the containers, and with `deleteData` their volumes. Exit codes: 0 · 1 something could not be stopped. */
 export async function composeDown(
   environment: NodeJS.ProcessEnv,
   { deleteData }: { deleteData: boolean },
@@ -104,12 +104,27 @@ export async function composeDown(
   return code === 0 ? 0 : 1
 }
 
-/** Whether the project has a container of this service. */
+/** Follows the logs of these services, or of all, until `stop`. */
+export function composeLogs(
+  environment: NodeJS.ProcessEnv,
+  services: readonly string[],
+  stop: AbortSignal,
+): Promise<number> {
+  const env = composeEnvironment(environment)
+  const args = ['compose', 'logs', '--follow', '--tail', '10', ...services]
+  const child = spawn('docker', args, { cwd: ROOT, env, stdio: 'inherit', signal: stop })
+  return new Promise((resolve) => {
+    child.once('error', () => resolve(stop.aborted ? 0 : 1))
+    child.once('exit', (code) => resolve(stop.aborted ? 0 : (code ?? 1)))
+  })
+}
+
+/** Whether the project has a container for this service. */
 export async function composeRuns(service: string, environment: NodeJS.ProcessEnv): Promise<boolean> {
   return (await containers(composeEnvironment(environment))).some((each) => each.service === service)
 }
 
-/** Prints how each container is. Exit codes: 0 everything is ready · 3 nothing is running · 4 something is not ready. */
+/** Prints the state of each container. Exit codes: 0 everything is ready · 3 nothing is running · 4 something is not ready. */
 export async function composeStatus(environment: NodeJS.ProcessEnv, { json }: { json: boolean }): Promise<number> {
   const found = await containers(composeEnvironment(environment))
   const { http } = readSettings(environment)

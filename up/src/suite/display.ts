@@ -9,7 +9,7 @@ export interface Screen {
   write(text: string): unknown
 }
 
-/** The standard output of this process. A reader that is slow or gone, or a full disk, costs lines, never the suite. */
+/** Standard output of this process. If the reader is slow or gone, or the disk is full, lines are lost but the suite runs on. */
 export function ownScreen(): Screen {
   const output = standardOutput()
   output.onLoss({
@@ -29,17 +29,17 @@ export function ownScreen(): Screen {
 
 const CLEAR_LINE = '\r\x1b[2K'
 
-/** Returns the reporter that writes to `screen`; `nameWidth` aligns the prefixes of forwarded log lines. */
+/** Returns the reporter that writes to `screen`. `nameWidth` aligns the prefixes of forwarded log lines. */
 export function showOn(screen: Screen, nameWidth: number): Report {
   const terminal = screen.isTTY === true
   let pending = ''
   const print = (text: string) => {
-    // A service may say what a message holds, and a terminal obeys control characters.
+    // A log line may contain message content, and a terminal obeys control characters.
     const lines = text.split('\n').map(printable).join('\n')
     screen.write(terminal ? `${CLEAR_LINE}${lines}\n${pending}` : `${lines}\n`)
   }
   const hold = (text: string) => {
-    // Some terminals say that they have 0 columns. Cut to the width of the window: a line that wraps cannot be rewritten in place.
+    // Some terminals report 0 columns. Lines are cut to the window, because a wrapped line cannot be rewritten in place.
     pending = text === '' ? '' : printable(text).slice(0, (screen.columns || 80) - 1)
     if (terminal) screen.write(`${CLEAR_LINE}${pending}`)
   }

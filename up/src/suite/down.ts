@@ -1,4 +1,4 @@
-// `npm run down`: stops the suite; with --volumes also deletes the data.
+// `npm run down`: stops the suite. With --volumes also deletes the data.
 import { composeDown, suiteMode } from './compose-suite.ts'
 import { ownScreen, showOn } from './display.ts'
 import { imsSuiteOrExplain } from './ims.ts'

@@ -1,4 +1,4 @@
-// All processes of the suite together: the servers watched, the services started at once, waited for one by one, all stopped in order.
+// All processes of the suite. Servers are watched; services start together, are awaited one by one, and stop in order.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { startedFor } from 'testkit/processes/started-for'
@@ -10,7 +10,7 @@ import { type Report, runStep, StepFailed } from './progress.ts'
 import { askReadiness, until } from './readiness.ts'
 import type { ProcessState, ServiceState } from './state.ts'
 import { type Suite, stopStages } from './suite.ts'
-import { describeExit, EXIT_CONFIG, type Supervisable, SupervisedProcess } from './supervised-process.ts'
+import { describeEnd, describeExit, EXIT_CONFIG, type Supervisable, SupervisedProcess } from './supervised-process.ts'
 import { watchServer } from './watched-server.ts'
 
 /** Where the logs of a suite are. */
@@ -18,15 +18,15 @@ export function logDirectory(directory: string): string {
   return join(directory, 'logs')
 }
 
-/** Where a supervisor in the background tells what it does. */
+/** Where a background supervisor writes its log. */
 export function supervisorLog(directory: string): string {
   return join(logDirectory(directory), 'up.log')
 }
 
-/** A service that starts in this time needs no words about what it waits for. */
+/** If a service is ready within this time, `up` does not print what it waits for. */
 const QUIET_MS = 2_000
 
-/** What RabbitMQ and MySQL say to a user, a password or a vhost that they do not take. */
+/** The errors with which RabbitMQ and MySQL reject a user, a password or a vhost. */
 const ACCESS_REFUSED =
   /\bACCESS[-_]REFUSED\b|\bNOT_ALLOWED - (vhost .* not found|access to vhost)|\bAccess denied for user\b/
 
@@ -39,7 +39,7 @@ export class Fleet {
   #servers: readonly SupervisedProcess[] = []
   #services: readonly SupervisedProcess<Service>[] = []
 
-  /** `changed` is called whenever a snapshot would differ from the one before. */
+  /** `changed` is called whenever a snapshot would differ from the previous one. */
   constructor(suite: Suite, report: Report, changed: () => void) {
     this.#suite = suite
     this.#report = report
@@ -71,7 +71,7 @@ export class Fleet {
     for (const service of this.#services) service.start()
   }
 
-  /** One step per service. Rejects with StepFailed when one is not ready in time, or says what no waiting mends. */
+  /** One step per service. Rejects with StepFailed when a service is not ready in time, or reports an error that waiting cannot fix. */
   async waitUntilReady(signal: AbortSignal): Promise<void> {
     for (const service of this.#services) {
       await runStep(this.#report, service.what.name, async (detail) => {
@@ -80,7 +80,7 @@ export class Fleet {
         await until(this.#suite.readyMs, signal, async () => {
           throwWhenMisconfigured(service)
           const { state, reason: answer } = await askReadiness(service.what.adminPort)
-          const reason = [deathOf(service), answer].filter((text) => text !== '').join('; ')
+          const reason = [endOf(service), answer].filter((text) => text !== '').join('; ')
           if (ACCESS_REFUSED.test(reason))
             throw new StepFailed(
               reason,
@@ -97,7 +97,7 @@ export class Fleet {
     }
   }
 
-  /** Stops all services, in order, each with the suite's deadline. `hurry` kills what is left at once. */
+  /** Stops all services in order, each with the suite's deadline. `hurry` kills the rest at once. */
   async stopServices(hurry: AbortSignal): Promise<void> {
     for (const stage of stopStages(this.#services)) {
       await Promise.all(
@@ -128,20 +128,20 @@ export class Fleet {
   }
 
   #supervised<What extends Supervisable>(what: What): SupervisedProcess<What> {
-    const died = (name: string, exit: Exit, restartInMs: number) => {
+    const ended = (name: string, exit: Exit, restartInMs: number) => {
       const last = exit.lastLines.map((line) => `\n    ${legible(line)}`).join('')
       const again = `starting it again in ${restartInMs / 1000} s`
-      const text = `! ${name} died (${describeExit(exit)}); ${again}.${last === '' ? '' : ` Its last lines:${last}`}`
+      const text = `! ${name} ${describeEnd(exit)}; ${again}.${last === '' ? '' : ` Its last lines:${last}`}`
       this.#report({ kind: 'note', text })
     }
-    return new SupervisedProcess(what, this.#suite.restart, { changed: this.#changed, died })
+    return new SupervisedProcess(what, this.#suite.restart, { changed: this.#changed, ended })
   }
 }
 
-/** How the service died the last time: while it dies again and again, it gives no reason itself. */
-function deathOf({ lastExit }: SupervisedProcess<Service>): string {
+/** How the service last ended. A service that ends repeatedly cannot report a reason itself. */
+function endOf({ lastExit }: SupervisedProcess<Service>): string {
   if (lastExit === undefined) return ''
-  return [`it died (${describeExit(lastExit)})`, ...lastExit.lastLines.slice(-1).map(legible)].join(': ')
+  return [`it ${describeEnd(lastExit)}`, ...lastExit.lastLines.slice(-1).map(legible)].join(': ')
 }
 
 function throwWhenMisconfigured({ what, lastExit }: SupervisedProcess<Service>): void {

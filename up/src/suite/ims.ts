@@ -1,4 +1,4 @@
-// The real suite: four consumers and the producer, on RabbitMQ and MySQL.
+// The real suite: the consumers and the producer, on RabbitMQ and MySQL.
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,12 +19,12 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 
 const READY_MS = 90_000
 
-/** SIGKILL comes this much later than the services' own deadline. */
+/** SIGKILL follows the services' own deadline after this time. */
 const KILL_AFTER_DEADLINE_MS = 5_000
 
 const RESTART = { firstMs: 500, longestMs: 30_000, forgottenAfterMs: 60_000 }
 
-/** The suite as the environment sets it; throws StepFailed when a setting is wrong. */
+/** The suite as the environment configures it. Throws StepFailed when a setting is wrong. */
 export function imsSuite(environment: NodeJS.ProcessEnv): Suite {
   const settings = readSettings(environment)
   const directory = resolve(ROOT, settings.directory ?? join('.local', 'up'))
@@ -58,7 +58,7 @@ export function imsSuite(environment: NodeJS.ProcessEnv): Suite {
   }
 }
 
-/** Like imsSuite, but prints what is wrong with the settings and returns undefined. */
+/** Like imsSuite, but prints the wrong settings and returns undefined. */
 export function imsSuiteOrExplain(environment: NodeJS.ProcessEnv): Suite | undefined {
   try {
     return imsSuite(environment)
@@ -85,14 +85,14 @@ function serviceOf(
   }
 }
 
-/** Starts them, and turns "they cannot be had here" into a step that failed: its message says what to do. */
+/** Starts the servers. If this machine cannot run them, fails the step with a message that says what to do. */
 async function startOurServers(
   directory: string,
   environment: NodeJS.ProcessEnv,
   onProgress: (text: string) => void,
 ): Promise<SuiteServers> {
   try {
-    // With an engine the whole suite is containers: see compose-suite.ts.
+    // With an engine, the whole suite runs in containers: see compose-suite.ts.
     const servers = await startServers({ directory, mode: modeByEnvironment(environment) ?? 'local', onProgress })
     if (servers.mode !== 'local') return servers
     return { ...servers, accountOf: await prepareAccounts(directory, servers) }
@@ -108,7 +108,7 @@ async function migrateOn(
   environment: NodeJS.ProcessEnv,
   detail: (text: string) => void,
 ): Promise<{ applied: readonly string[] }> {
-  // Loaded only here: `status` and `down` are quicker without it.
+  // Imported only here, so that `status` and `down` start faster.
   const { migrate, mysqlEnvironment } = await import('@ims/repository')
   const { InvalidEnvironment, parseEnvironment } = await import('@ims/runtime')
   const variables = serviceEnvironment(environment, suiteVariables('migrate', servers, settings))
@@ -120,7 +120,7 @@ async function migrateOn(
     throw new StepFailed(error.problems.join('\n'), 'Correct these environment variables and run it again.')
   }
   const tell = (_: object, text: string) => detail(text)
-  // What it did is in what it returns; only that it waits for something is news.
+  // Its result says what it did. Only waiting is worth a message.
   return await migrate(config, { debug: () => {}, info: () => {}, warn: tell, error: tell })
 }
 

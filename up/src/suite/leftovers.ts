@@ -1,4 +1,4 @@
-// Services that outlived their supervisor (it was killed, or the machine lost power): found by the state file, and stopped.
+// Stops services that outlived their supervisor (it was killed, or the machine lost power). The state file names them.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isAlive, type ProcessIdentity, signalProcess } from 'testkit/processes/process-identity'
 import { stopAllStartedFor } from 'testkit/servers/background-process'
@@ -9,7 +9,7 @@ import { stopStages } from './suite.ts'
 
 const LOOK_EVERY_MS = 50
 
-/** Stops the services that are still alive, in order, with SIGKILL after `stopMs`; returns how many there were. */
+/** Stops the services that still run, in order, with SIGKILL after `stopMs`. Returns how many there were. */
 export async function stopLeftovers(
   directory: string,
   state: SuiteState,
@@ -27,7 +27,7 @@ export async function stopLeftovers(
       }),
     )
   }
-  // Those that were started, but not written down before the supervisor died.
+  // Services that were started but not recorded before the supervisor died.
   stopped += await stopAllStartedFor(state.directory ?? placeOf(directory), stopMs)
   return stopped
 }

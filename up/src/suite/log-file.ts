@@ -1,11 +1,11 @@
-// The log file of one service: appended to, kept from filling the disk, and no danger to the supervisor when the disk is full.
+// The log file of one service. Its size is limited, and a full disk does not affect the supervisor.
 import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs'
 import { LogSink } from '@ims/runtime'
 
 const MAX_BYTES = 20_000_000
 const LINE_FEED = 0x0a
 
-/** Beyond `maxBytes` the file becomes `<path>.1`, replacing the one before, and a new one begins. Never throws. */
+/** When the file exceeds `maxBytes`, it becomes `<path>.1`, replacing the previous one, and a new file starts. Never throws. */
 export class LogFile {
   readonly #path: string
   readonly #maxBytes: number
@@ -22,7 +22,7 @@ export class LogFile {
     })
   }
 
-  /** Written when it returns, if the disk takes it: the last words of a service are there even if we die next. */
+  /** Written synchronously if the disk accepts it, so that the last lines of a service survive if we die next. */
   append(chunk: Buffer): void {
     this.#sink.push(chunk, chunk.filter((byte) => byte === LINE_FEED).length)
   }
@@ -53,7 +53,7 @@ export class LogFile {
   }
 }
 
-/** Begins a line of its own: what was written last may be the first half of a line. */
+/** Starts a new line, because the last write may have ended in the middle of one. */
 function lossRecord(lines: number, error: string): Buffer {
   const message = `${lines} log lines were lost: the log file could not be written`
   return Buffer.from(`\n${JSON.stringify({ level: 'warn', time: new Date().toISOString(), lines, error, message })}\n`)

@@ -1,4 +1,4 @@
-// Makes one line of a service's log legible: JSON log records become time, level, message and the rest; anything else stays.
+// Formats one line of a service's log: a JSON record becomes time, level, message and the rest. Any other line stays as it is.
 import { printable } from '@ims/runtime'
 import { z } from 'zod'
 
@@ -18,7 +18,7 @@ const LEVEL_NAMES: Record<number, string> = {
   60: 'FATAL',
 }
 
-/** Members that say nothing new behind the prefix with the service's name. */
+/** Members that repeat the prefix with the service's name. */
 const KNOWN = new Set(['level', 'time', 'message', 'msg', 'pid', 'hostname', 'name', 'service'])
 
 /** The prefix of a forwarded line: `consumer_one | `. */
@@ -26,7 +26,10 @@ export function logPrefix(name: string, width: number): string {
   return `${name.padEnd(width)} | `
 }
 
-/** `12:34:56.789 INFO  message {"other":"members"}` of a JSON log record (time in UTC); any other line as it is. Safe for a terminal. */
+/**
+ * `12:34:56.789 INFO message {"other":"members"}` for a JSON log record (time in UTC). Any other line stays as it is.
+ * Control characters are escaped.
+ */
 export function legible(line: string): string {
   return printable(decoded(line))
 }

@@ -1,9 +1,9 @@
-// The command lines of `up`, `down` and `status`.
+// Parses the command lines of `up`, `down` and `status`.
 import { parseArgs } from 'node:util'
 
 type Flags = Record<string, string>
 
-/** Which of `flags` are set; undefined when the line was `--help` or is wrong, after the usage has been printed. */
+/** Which of `flags` are set. For `--help` or a wrong command line, prints the usage and returns undefined. */
 export function readFlags(
   command: string,
   args: readonly string[],

@@ -1,4 +1,4 @@
-// Makes sure that the ports of the suite are free before anything is started.
+// Checks that the ports of the suite are free before anything is started.
 import { connect, createServer } from 'node:net'
 import { holderOfPort } from 'testkit/processes/port-holder'
 import { StepFailed } from './progress.ts'
@@ -6,13 +6,13 @@ import { StepFailed } from './progress.ts'
 export interface WantedPort {
   readonly port: number
   readonly host: string
-  /** Who wants it: `producer (HTTP)`. */
+  /** What uses it: `producer (HTTP)`. */
   readonly purpose: string
-  /** The environment variable that moves it. */
+  /** The environment variable that changes it. */
   readonly variable: string
 }
 
-/** Resolves when every port can be listened on; otherwise rejects with StepFailed naming each one that cannot, and its holder. */
+/** Resolves when every port is free. Otherwise rejects with StepFailed, which names each taken port and its holder. */
 export async function checkPorts(wanted: readonly WantedPort[]): Promise<void> {
   const twice = wanted.find((a, index) => wanted.findIndex((b) => b.port === a.port) !== index)
   if (twice !== undefined) {
@@ -56,7 +56,7 @@ function listenError(port: number, host: string): Promise<string | undefined> {
   })
 }
 
-/** On macOS one may listen on 127.0.0.1 although another listens on every address: who answers tells. */
+/** macOS lets a process listen on 127.0.0.1 while another listens on all addresses. Check which of them answers. */
 function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: '127.0.0.1', timeout: 500 })

@@ -1,9 +1,9 @@
-// What `up` has to tell, as events, and how they look on a terminal or in a plain file.
+// The progress of `up` as events, and how they look on a terminal or in a plain file.
 import { z } from 'zod'
 
 const step = z.string()
 
-/** Something `up` tells; it crosses a process boundary when the suite runs in the background, hence a schema. */
+/** An event of `up`. It has a schema because it crosses a process boundary when the suite runs in the background. */
 export const upEvent = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('begun'), step }),
   z.object({ kind: z.literal('detail'), step, text: z.string() }),
@@ -16,7 +16,7 @@ export const upEvent = z.discriminatedUnion('kind', [
 export type UpEvent = z.infer<typeof upEvent>
 export type Report = (event: UpEvent) => void
 
-/** A step of `up` that cannot be done: the message says why, `todo` what the reader can do about it. */
+/** A step of `up` that failed. The message says why, `todo` what the user can do about it. */
 export class StepFailed extends Error {
   override readonly name: string = 'StepFailed'
   readonly todo: string
@@ -26,14 +26,14 @@ export class StepFailed extends Error {
   }
 }
 
-/** Someone asked to stop while the step was running. */
+/** A stop was requested while the step was running. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted'
 }
 
 const DEFAULT_TODO = 'Read the message above; the log files are in .local/up/logs.'
 
-/** Runs one step and reports it; `work` returns the words that follow the tick. Rethrows what `work` throws. */
+/** Runs and reports one step. `work` returns the text after the tick. Rethrows what `work` throws. */
 export async function runStep<T>(
   report: Report,
   name: string,

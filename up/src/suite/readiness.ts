@@ -8,17 +8,17 @@ const ASK_EVERY_MS = 150
 
 const notReadyAnswer = z.object({ reasons: z.array(z.string()).nonempty() })
 
-/** The reason that a service gives until its main has run to its end. */
+/** The reason that a service reports until its main function has finished. */
 const STARTING = 'the service is starting'
 
 export interface Readiness {
-  /** `starting`: its admin port does not listen yet, or says so itself. */
+  /** `starting`: its admin port does not listen yet, or reports this state itself. */
   readonly state: 'starting' | 'ready' | 'not-ready'
-  /** Why it is not ready, in words; empty when it is. */
+  /** Why it is not ready. Empty when it is. */
   readonly reason: string
 }
 
-/** Asks /readyz on the service's admin port. Never rejects. */
+/** Requests /readyz from the service's admin port. Never rejects. */
 export async function askReadiness(adminPort: number): Promise<Readiness> {
   try {
     const answer = await fetch(`http://127.0.0.1:${adminPort}/readyz`, {
@@ -38,8 +38,8 @@ export async function askReadiness(adminPort: number): Promise<Readiness> {
 }
 
 /**
- * Resolves with the status when `GET <url>` answers 200, or 401: it wants an API key, which is not ours to know. Rejects with
- * StepFailed after `deadlineMs`, with Interrupted when `signal` aborts.
+ * Resolves with the status when `GET <url>` returns 200, or 401: an API key is required, and we do not know it. Rejects
+ * with StepFailed after `deadlineMs`, with Interrupted when `signal` aborts.
  */
 export async function waitForAnswer(url: string, deadlineMs: number, signal: AbortSignal): Promise<number> {
   let status = 0
@@ -56,7 +56,7 @@ export async function waitForAnswer(url: string, deadlineMs: number, signal: Abo
   return status
 }
 
-/** Calls `check` until it returns undefined; what it returned last is the reason when `deadlineMs` is over. */
+/** Calls `check` until it returns undefined. After `deadlineMs`, fails with the last reason that it returned. */
 export async function until(
   deadlineMs: number,
   signal: AbortSignal,

@@ -1,4 +1,4 @@
-// The life of a running suite, from the claim on its directory to the last server stopped; in the foreground and in the background.
+// The life of a running suite, in the foreground or background, from the lock on its directory to the stop of the last server.
 import { once } from 'node:events'
 import { banner } from './banner.ts'
 import { boundLog } from './bound-log.ts'
@@ -16,7 +16,7 @@ import { takeTurn } from './turn.ts'
 const EXIT_INTERRUPTED = 130
 const LOOK_AT_LOGS_EVERY_MS = 10_000
 
-/** Starts the suite and keeps it until it is asked to stop. Resolves with the exit code: 0, 1 (failed) or 130 (interrupted). */
+/** Starts the suite and keeps it running until a stop is requested. Resolves with the exit code: 0, 1 (failed) or 130 (interrupted). */
 export async function runSuite(suite: Suite, report: Report, request: StopRequest): Promise<number> {
   makePrivateDirectory(suite.directory)
   const code = await inTurn(suite, report, request)
@@ -56,7 +56,7 @@ async function ownTurn(suite: Suite, report: Report, request: StopRequest): Prom
     report({ kind: 'settled', code: 0 })
     if (!request.stop.aborted) await once(request.stop, 'abort')
   } catch (error) {
-    // The step that failed has been reported.
+    // The failed step has already been reported.
     code = error instanceof Interrupted ? EXIT_INTERRUPTED : 1
   }
   clearInterval(lookingAtLogs)
@@ -82,7 +82,7 @@ async function startAll(suite: Suite, report: Report, stop: AbortSignal, record:
   record.fleet = fleet
   const servers = await runStep(report, 'RabbitMQ and MySQL', async (detail) => {
     const value = await suite.startServers(detail)
-    // Recorded before anything can go wrong, so that they are stopped again.
+    // Recorded before anything can fail, so that a later `down` stops them.
     record.servers = value
     record.save()
     fleet.watch(value.processes)
@@ -104,7 +104,7 @@ async function startAll(suite: Suite, report: Report, stop: AbortSignal, record:
   })
 }
 
-/** Stops what runs, in order; false when something could not be stopped, in which case the state file stays for `down`. */
+/** Stops all processes in order. Returns false when one could not be stopped; the state file then stays for `down`. */
 async function stopAll(suite: Suite, report: Report, hurry: AbortSignal, record: StateRecord): Promise<boolean> {
   const { fleet, servers } = record
   record.phase = 'stopping'

@@ -1,9 +1,9 @@
-// The environment that a service of the suite is started with: ours on top of what the user set.
+// The environment of a service of the suite: our variables on top of the user's.
 import { serversEnvironment } from 'testkit/servers-environment'
 import type { Settings } from './settings.ts'
 import type { SuiteServers } from './suite.ts'
 
-/** The variables that `up` decides for the service `name`, or for `migrate`. */
+/** The variables that `up` sets for the service `name`, or for `migrate`. */
 export function suiteVariables(
   name: string,
   { rabbitmq, mysql, accountOf }: SuiteServers,
@@ -19,13 +19,13 @@ export function suiteVariables(
   }
 }
 
-/** Where the servers are, without who may use them. */
+/** The addresses of the servers, without credentials. */
 function addresses(servers: Pick<SuiteServers, 'rabbitmq' | 'mysql'>): Record<string, string> {
   const whoever = /_(USERNAME|USER|PASSWORD)$/
   return Object.fromEntries(Object.entries(serversEnvironment(servers)).filter(([variable]) => !whoever.test(variable)))
 }
 
-/** `base` without npm's own variables and without the `_FILE` twins of what `ours` decides, then `ours`. */
+/** `base` without npm's own variables and without the `_FILE` variants of the variables in `ours`, then `ours`. */
 export function serviceEnvironment(base: NodeJS.ProcessEnv, ours: Record<string, string>): NodeJS.ProcessEnv {
   const withoutFile = (name: string) => name.replace(/_FILE$/, '')
   const decided = new Set(Object.keys(ours).map(withoutFile))

@@ -12,11 +12,11 @@ const portText = (initial: string) =>
 
 const settings = z.object({
   PORT: portText('5000'),
-  /** The producer's admin port; the consumers have the four after it. */
+  /** The producer's admin port. The consumers use the next four. */
   ADMIN_PORT_BASE: portText('9090').pipe(z.int().max(65_531)),
-  /** The services' own deadline for settling what they have in hand. */
+  /** The services' own deadline for finishing the work in flight. */
   SHUTDOWN_TIMEOUT_MS: z.string().regex(/^\d+$/, 'must be a whole number').default('20000').transform(Number),
-  /** Where state, logs and data are kept; `.local/up` of the checkout when left out. */
+  /** Where state, logs and data are kept. `.local/up` of the checkout when omitted. */
   IMS_UP_DIRECTORY: z.string().optional(),
   HTTP_HOST: z.string().min(1).default('127.0.0.1'),
 })
@@ -27,11 +27,11 @@ export interface Settings {
   readonly httpHost: string
   readonly shutdownTimeoutMs: number
   readonly directory: string | undefined
-  /** Where the suite can be reached from this machine. */
+  /** The URL of the suite on this machine. */
   readonly http: string
 }
 
-/** Reads the settings; throws StepFailed naming every variable that is wrong. An empty variable counts as not set. */
+/** Reads the settings. Throws StepFailed, which names every wrong variable. An empty variable counts as not set. */
 export function readSettings(environment: NodeJS.ProcessEnv): Settings {
   const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''))
   const parsed = settings.safeParse(set)

@@ -1,4 +1,4 @@
-// The supervisor's own side of the state file: what it knows now, written down at every change.
+// The supervisor's side of the state file: writes the current state at every change.
 
 import { identify } from 'testkit/processes/process-identity'
 import { placeOf } from 'testkit/servers/place'
@@ -19,7 +19,7 @@ export class StateRecord {
     this.#report = report
   }
 
-  /** A disk that is full must not take the suite down: it is reported, and the services run on. */
+  /** A full disk must not stop the suite. It is reported, and the services run on. */
   save(): void {
     const supervisor = identify(process.pid)
     if (supervisor === undefined) throw new Error('the operating system does not say when this process started')

@@ -1,4 +1,4 @@
-// The state file: what the supervisor runs, and how it is, for `down`, `status` and a later `up`.
+// The state file: the processes that the supervisor runs, with their state, for `down`, `status` and a later `up`.
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { processIdentity } from 'testkit/processes/process-identity'
@@ -24,17 +24,17 @@ export const mysqlAddress = z.object({
 
 const processState = z.object({
   name: z.string(),
-  /** The running process; null between two attempts and when stopped. */
+  /** The running process. Null between two attempts and when stopped. */
   process: processIdentity.nullable(),
   state: z.enum(['running', 'restarting', 'stopped']),
   restarts: z.int().nonnegative(),
-  /** How it died the last time; empty when it never did. */
-  lastDeath: z.string(),
+  /** How it last ended. Empty when it never did, and in files of an earlier version. */
+  lastEnd: z.string().default(''),
 })
 const serviceState = processState.extend({ admin: port })
 
 const suiteState = z.object({
-  /** Where it was when it was written; missing in the file of an earlier version. */
+  /** The location at the time of writing. Missing in files of an earlier version. */
   directory: z.string().optional(),
   supervisor: processIdentity,
   phase: z.enum(['starting', 'up', 'stopping']),
@@ -42,7 +42,7 @@ const suiteState = z.object({
   http: z.string(),
   rabbitmq: rabbitmqAddress.nullable(),
   mysql: mysqlAddress.nullable(),
-  /** RabbitMQ and MySQL where they are ours. */
+  /** RabbitMQ and MySQL, if they are ours. */
   servers: z.array(processState).default([]),
   services: z.array(serviceState),
 })
@@ -50,14 +50,14 @@ export type ProcessState = z.infer<typeof processState>
 export type ServiceState = z.infer<typeof serviceState>
 export type SuiteState = z.infer<typeof suiteState>
 
-/** Makes the directory of the suite, for the owner only: it holds passwords and data. */
+/** Creates the directory of the suite, accessible to the owner only because it holds passwords and data. */
 export function makePrivateDirectory(directory: string): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
-  // An existing directory keeps the mode it was made with, and mkdir's mode is subject to the umask.
+  // An existing directory keeps its mode, and mkdir's mode is subject to the umask.
   chmodSync(directory, 0o700)
 }
 
-/** What the file says; undefined when there is none, it is not one of ours (a disk full in the middle of an update), or a copy. */
+/** The content of the file. Undefined when it is missing, is a copy, or is not ours (the disk was full during an update). */
 export function readState(directory: string): SuiteState | undefined {
   try {
     const state = suiteState.safeParse(JSON.parse(readFileSync(pathOf(directory), 'utf8'))).data
@@ -67,7 +67,7 @@ export function readState(directory: string): SuiteState | undefined {
   }
 }
 
-/** Replaces the file in one step, so that a reader never sees half of it. */
+/** Replaces the file atomically, so that a reader never sees half of it. */
 export function writeState(directory: string, state: SuiteState): void {
   const next = `${pathOf(directory)}.next`
   rmSync(next, { force: true })

@@ -1,4 +1,4 @@
-// How the suite is: what the state file says, checked against the processes and their /readyz.
+// The status of the suite: the state file, checked against the processes and their /readyz.
 
 import { isAlive } from 'testkit/processes/process-identity'
 import { mysqlVersion, rabbitmqVersion } from 'testkit/servers/handshake'
@@ -7,27 +7,27 @@ import { askReadiness, type Readiness } from './readiness.ts'
 import { type mysqlAddress, type ProcessState, type rabbitmqAddress, readState, type SuiteState } from './state.ts'
 import type { Suite } from './suite.ts'
 
-/** What `status -- --json` prints; the addresses are null while nothing is running. */
+/** The output of `status -- --json`. The addresses are null while nothing is running. */
 export interface StatusReport {
   http: string | null
   rabbitmq: z.infer<typeof rabbitmqAddress> | null
   mysql: z.infer<typeof mysqlAddress> | null
-  /** RabbitMQ and MySQL where `up` started them; empty where they are external. */
+  /** RabbitMQ and MySQL, if `up` started them. Empty when they are external. */
   servers: { name: string; pid: number | null; state: ServiceCondition }[]
   services: { name: string; pid: number | null; admin: number; state: ServiceCondition }[]
 }
 export type ServiceCondition = 'starting' | 'ready' | 'not-ready' | 'restarting' | 'stopped'
 
-/** Exit codes of `status`: all ready · nothing running · something is not as it should be. */
+/** Exit codes of `status`: all ready · nothing running · something not ready. */
 export const STATUS_EXIT = { ready: 0, notRunning: 3, degraded: 4 } as const
 
 export interface Status {
   readonly report: StatusReport
   readonly exitCode: (typeof STATUS_EXIT)[keyof typeof STATUS_EXIT]
-  /** One sentence on the whole. */
+  /** One sentence that sums up the status. */
   readonly summary: string
   readonly mode: string | null
-  /** For each server, then each service, in the order of the report: why it is as it is, and how often it was started again. */
+  /** For each server, then each service, in the order of the report: the reason for its state, and its number of restarts. */
   readonly remarks: readonly Remark[]
 }
 
@@ -36,7 +36,7 @@ export interface Remark {
   readonly restarts: number
 }
 
-/** Looks at the suite as it is now. */
+/** Determines the current status of the suite. */
 export async function statusOf(suite: Suite): Promise<Status> {
   const state = readState(suite.directory)
   const supervised = state !== undefined && isAlive(state.supervisor)
@@ -87,16 +87,16 @@ function notRunning({ admins }: Suite): Status {
 type Seen = Remark & { readonly name: string; readonly pid: number | null; readonly state: ServiceCondition }
 
 async function seen(
-  { name, process: identity, state, lastDeath, restarts }: ProcessState,
+  { name, process: identity, state, lastEnd, restarts }: ProcessState,
   supervised: boolean,
   ask: () => Promise<Readiness>,
 ): Promise<Seen> {
   if (identity !== null && isAlive(identity)) return { name, pid: identity.pid, restarts, ...(await ask()) }
   if (!supervised || state === 'stopped') return { name, pid: null, restarts, state: 'stopped', reason: '' }
-  return { name, pid: null, restarts, state: 'restarting', reason: lastDeath === '' ? '' : `died: ${lastDeath}` }
+  return { name, pid: null, restarts, state: 'restarting', reason: lastEnd }
 }
 
-/** Whether the server speaks its protocol: one that is frozen, or still starting, does not. */
+/** Whether the server speaks its protocol. A frozen or starting server does not. */
 async function askServer(name: string, { rabbitmq, mysql }: SuiteState): Promise<Readiness> {
   const [where, ask] = name === 'MySQL' ? ([mysql, mysqlVersion] as const) : ([rabbitmq, rabbitmqVersion] as const)
   if (where === null || (await ask(where.host, where.port)) !== undefined) return { state: 'ready', reason: '' }

@@ -1,10 +1,10 @@
-// The status of the suite for human eyes.
+// The status of the suite as text for people.
 import { printable } from '@ims/runtime'
 import type { Status } from './status-report.ts'
 
 const HEAD = ['SERVICE', 'STATE', 'PID', 'ADMIN', 'RESTARTS', 'REASON']
 
-/** A summary, a table of the services, and where the servers are; without a trailing newline. */
+/** A summary, a table of the services, and the addresses of the servers, without a trailing newline. */
 export function statusTable({ report, summary, mode, remarks }: Status): string {
   const processes = [...report.servers.map((server) => ({ ...server, admin: undefined })), ...report.services]
   const rows = processes.map(({ name, state, pid, admin }, index) => {

@@ -1,4 +1,4 @@
-// `npm run status`: what runs where and how it is, as a table or as JSON.
+// `npm run status`: prints what runs where and in which state, as a table or as JSON.
 import { composeStatus, suiteMode } from './compose-suite.ts'
 import { imsSuiteOrExplain } from './ims.ts'
 import { readFlags } from './options.ts'

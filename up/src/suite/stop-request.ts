@@ -1,18 +1,18 @@
-// Ctrl-C and its relatives: the first asks to stop in order, the second to hurry, the third leaves everything as it is.
+// Stop signals such as Ctrl-C: the first asks to stop in order, the second to hurry, the third leaves everything as it is.
 
 export interface StopRequest {
   /** Aborts when the suite is to stop in order. */
   readonly stop: AbortSignal
-  /** Aborts when nobody wants to wait any longer. */
+  /** Aborts when the user does not want to wait any longer. */
   readonly hurry: AbortSignal
 }
 
-/** npm passes on the signal that the terminal has already sent to all of us: two so close together are one wish. */
+/** npm forwards the signal that the terminal already sent to all of us. Signals within this time count as one. */
 export const SAME_WISH_MS = 500
 
 const EXIT_INTERRUPTED = 130
 
-/** Listens to SIGINT, SIGTERM and SIGHUP until the process ends; `leave` is called at the third wish. */
+/** Listens to SIGINT, SIGTERM and SIGHUP until the process ends. Calls `leave` at the third signal. */
 export function listenForSignals(leave: () => void = () => process.exit(EXIT_INTERRUPTED)): StopRequest {
   const stop = new AbortController()
   const hurry = new AbortController()

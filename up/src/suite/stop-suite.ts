@@ -1,4 +1,4 @@
-// Stops a running suite from outside, or what an earlier one left behind.
+// Stops a running suite from outside, or the remains of an earlier one.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { claimDirectory } from 'testkit/processes/claim'
 import { isAlive, signalProcess } from 'testkit/processes/process-identity'
@@ -9,10 +9,10 @@ import { EXTERNAL, type Suite, stopStages } from './suite.ts'
 
 const LOOK_EVERY_MS = 100
 
-/** Beyond the services' own deadlines (two stages): what RabbitMQ and MySQL may take. */
+/** Time for RabbitMQ and MySQL, in addition to the services' own deadlines (two stages). */
 const SERVERS_STOP_MS = 60_000
 
-/** Stops everything and prints each; with `deleteData` also deletes RabbitMQ's and MySQL's data. Resolves with the exit code. */
+/** Stops everything and prints each step. With `deleteData` also deletes RabbitMQ's and MySQL's data. Resolves with the exit code. */
 export async function stopSuite(suite: Suite, options: { deleteData: boolean }, report: Report): Promise<number> {
   makePrivateDirectory(suite.directory)
   const state = readState(suite.directory)

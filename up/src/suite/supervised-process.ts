@@ -1,12 +1,12 @@
-// Keeps one process running, a service or a server: a dead one is reported and started again, later and later while it keeps dying.
+// Keeps one process running, a service or a server. An ended process is reported and restarted, with growing pauses while it keeps dying.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Child, Exit } from './child.ts'
 import type { ProcessState } from './state.ts'
 
-/** The exit code of a service whose configuration is wrong (EX_CONFIG of sysexits.h): trying again soon cannot help. */
+/** The exit code of a service with a wrong configuration (EX_CONFIG of sysexits.h). Restarting it soon is pointless. */
 export const EXIT_CONFIG = 78
 
-/** Milliseconds: the first wait before a restart, doubled each time up to the longest; forgotten after a life this long. */
+/** Milliseconds: the first wait before a restart, doubled each time up to the longest, and reset after a process has run this long. */
 export interface RestartPolicy {
   readonly firstMs: number
   readonly longestMs: number
@@ -15,10 +15,10 @@ export interface RestartPolicy {
 
 export interface Watcher {
   changed(): void
-  died(name: string, exit: Exit, restartInMs: number): void
+  ended(name: string, exit: Exit, restartInMs: number): void
 }
 
-/** What to keep running. `launch` starts it, or takes charge of it where it runs already; failure to start is an exit. */
+/** The process to keep running. `launch` starts it, or attaches to it if it already runs. A failed start counts as an exit. */
 export interface Supervisable {
   readonly name: string
   launch(changed: () => void): Child
@@ -30,12 +30,18 @@ export function restartDelayMs(policy: RestartPolicy, deaths: number, exit: Pick
   return Math.min(policy.longestMs, policy.firstMs * 2 ** Math.min(deaths - 1, 30))
 }
 
-/** `exit code 1` or `signal SIGKILL`, as a reader wants it. */
+/** `exit code 1` or `signal SIGKILL`, for people to read. */
 export function describeExit({ code, signal, how }: Pick<Exit, 'code' | 'signal' | 'how'>): string {
   if (how !== undefined) return how
   if (signal !== null) return `killed by ${signal}`
   if (code === null) return 'could not be started'
   return code === EXIT_CONFIG ? `exit code ${code}: its configuration is wrong` : `exit code ${code}`
+}
+
+/** `died (killed by SIGKILL)`; `ended (exit code 0)` for a process that was stopped and finished its work in flight. */
+export function describeEnd(exit: Pick<Exit, 'code' | 'signal' | 'how'>): string {
+  const isGraceful = exit.code === 0 && exit.how === undefined
+  return `${isGraceful ? 'ended' : 'died'} (${describeExit(exit)})`
 }
 
 export class SupervisedProcess<What extends Supervisable = Supervisable> {
@@ -63,7 +69,7 @@ export class SupervisedProcess<What extends Supervisable = Supervisable> {
     this.#ended = this.#keepRunning()
   }
 
-  /** Ends supervision and the child: SIGTERM, then SIGKILL after `deadlineMs` or on `hurry`. Resolves when it is gone. */
+  /** Ends supervision and the child: SIGTERM, then SIGKILL after `deadlineMs` or on `hurry`. Resolves when it has exited. */
   async stop(deadlineMs: number, hurry: AbortSignal): Promise<void> {
     this.#stopping.abort()
     await this.#child?.stop(deadlineMs, hurry)
@@ -76,7 +82,7 @@ export class SupervisedProcess<What extends Supervisable = Supervisable> {
       process: this.#child?.identity ?? null,
       state: this.#state,
       restarts: this.#restarts,
-      lastDeath: this.#lastExit === undefined ? '' : describeExit(this.#lastExit),
+      lastEnd: this.#lastExit === undefined ? '' : describeEnd(this.#lastExit),
     }
   }
 
@@ -93,7 +99,7 @@ export class SupervisedProcess<What extends Supervisable = Supervisable> {
       this.#lastExit = exit
       const delayMs = restartDelayMs(this.#policy, deaths, exit)
       this.#become('restarting')
-      this.#watcher.died(this.what.name, exit, delayMs)
+      this.#watcher.ended(this.what.name, exit, delayMs)
       await sleep(delayMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined)
       if (!this.#stopping.signal.aborted) this.#restarts += 1
     }

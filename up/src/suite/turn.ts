@@ -1,4 +1,4 @@
-// Whose turn it is: takes the claim on the suite, or finds out that the suite is up already or is being started by another.
+// Takes the lock on the suite, or finds out that the suite is up or is being started by another process.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { claimDirectory } from 'testkit/processes/claim'
 import { isAlive } from 'testkit/processes/process-identity'
@@ -13,8 +13,9 @@ export type Turn = { kind: 'ours'; release: () => void } | { kind: 'theirs'; cod
 const LOOK_EVERY_MS = 100
 
 /**
- * Ours, with what gives the claim back; theirs with code 0 when the suite is up, or with 1 when another process tried to start
- * it and failed. Waits while another starts or stops it. Rejects with Interrupted when `signal` aborts.
+ * Ours, with a function that releases the lock. Theirs with code 0 when the suite is up, or with 1 when another process
+ * tried to start it and failed. Waits while another process starts or stops it. Rejects with Interrupted when `signal`
+ * aborts.
  */
 export async function takeTurn(suite: Suite, report: Report, signal: AbortSignal): Promise<Turn> {
   const { directory } = suite
@@ -43,7 +44,7 @@ export async function takeTurn(suite: Suite, report: Report, signal: AbortSignal
   }
 }
 
-/** Zero once everything is ready, which what was started again may need a while for; one when it does not become so. */
+/** Zero once everything is ready, which may take a while after a restart. One when it does not become ready. */
 async function isUp(suite: Suite, state: SuiteState, report: Report, signal: AbortSignal): Promise<0 | 1> {
   let said = ''
   const why = async () => {
@@ -63,7 +64,7 @@ async function isUp(suite: Suite, state: SuiteState, report: Report, signal: Abo
         isServer: index < servers.length,
       }))
       .filter(({ how }) => how !== 'ready')
-    // A server that is away is the reason why services are not ready.
+    // A server that is down is the reason why services are not ready.
     const causes = notReady.filter(({ isServer }) => isServer)
     return (causes.length > 0 ? causes : notReady)
       .map(({ name, how, why: reason }) => `${name} is ${how}${reason ? ` (${reason})` : ''}`)

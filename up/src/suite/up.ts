@@ -1,4 +1,4 @@
-// `npm run up`: the whole suite, in the foreground or, with --detach, in the background.
+// `npm run up`: runs the whole suite, in the foreground or, with --detach, in the background.
 import { fileURLToPath } from 'node:url'
 import { startInBackground } from './background.ts'
 import { composeUp, suiteMode } from './compose-suite.ts'
@@ -11,7 +11,7 @@ import { nameWidth } from './suite.ts'
 
 const FLAGS = { detach: 'return when everything is ready; `npm run down` stops it' }
 
-/** Exit codes: 0 up, already up, or stopped as asked · 1 failed · 2 wrong arguments · 130 interrupted before it was up. */
+/** Exit codes: 0 up, already up, or stopped on request · 1 failed · 2 wrong arguments · 130 interrupted before it was up. */
 export async function up(args: readonly string[]): Promise<number> {
   const flags = readFlags('up', args, FLAGS)
   if ('exitCode' in flags) return flags.exitCode

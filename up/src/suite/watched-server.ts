@@ -1,4 +1,4 @@
-// RabbitMQ or MySQL as a child to supervise: it outlives us and may not be our child at all, so its end is looked for.
+// RabbitMQ or MySQL as a supervised process. It outlives us and may not be our child, so we poll for its end.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isAlive, type ProcessIdentity } from 'testkit/processes/process-identity'
 import type { ServerProcess } from 'testkit/servers/servers'
@@ -6,7 +6,7 @@ import type { Child, Exit } from './child.ts'
 
 const LOOK_EVERY_MS = 200
 
-/** Starts the server, or takes charge of it where it runs already; `changed` is called once it accepts connections. */
+/** Starts the server, or attaches to it if it already runs. Calls `changed` once it accepts connections. */
 export function watchServer(server: ServerProcess, changed: () => void): Child {
   let identity: ProcessIdentity | undefined
   let isStopping = false
@@ -16,7 +16,7 @@ export function watchServer(server: ServerProcess, changed: () => void): Child {
       await server.start()
       identity = server.identity()
       changed()
-      // Asked to stop before there was a process to stop.
+      // A stop was requested before there was a process to stop.
       if (isStopping) await server.stop()
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Asks the registry which known vulnerabilities the npm packages in the images have; its answer is kept in reports/.
-# exit codes: 0 none of that severity or worse · 3 the registry did not answer the question · 10 there are some
+# Asks the registry for known vulnerabilities of the npm packages in the images, and stores the response in reports/.
+# exit codes: 0 none of that severity or worse · 3 the registry did not answer · 10 vulnerabilities found
 set -euo pipefail
 : "${SEVERITY:?}" "${SERVICES:?}"
 
@@ -9,7 +9,7 @@ audit=(npm audit --audit-level "$SEVERITY" --omit dev --omit optional "${service
 
 mkdir -p reports
 "${audit[@]}" --json >reports/npm-audit.json && code=0 || code=$?
-# npm ends with 1 for vulnerabilities and for a registry that cannot be asked alike; only a report has a version.
+# npm exits with 1 both for vulnerabilities and for an unreachable registry. Only a report has a version.
 if ! grep -q '"auditReportVersion"' reports/npm-audit.json; then
   echo "npm audit (exit code $code) gave no report, but: $(head -c 300 reports/npm-audit.json | tr -s '[:space:]' ' ')"
   exit 3

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the base image of the services by its digest, so that all are built on the same one; reports/ says which that was.
+# Prints the base image of the services with its digest, so that all are built on the same one, and records it in reports/.
 set -euo pipefail
 
 name=$(sed -n 's/^ARG NODE_IMAGE=//p' producer/Dockerfile)

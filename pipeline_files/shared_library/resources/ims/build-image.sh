@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the image of one service from the checked out commit, which its labels name, and notes which image that is.
+# Builds the image of one service from the checked out commit, labels it with that commit, and records its id.
 set -euo pipefail
 : "${SERVICE:?}" "${IMS_TAG:?}" "${NODE_IMAGE:?}"
 

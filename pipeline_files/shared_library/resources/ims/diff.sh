@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Shows what would change in the cluster, and keeps it in reports/. Changes nothing. kubectl shows no values of Secrets.
+# Shows what would change in the cluster, and stores it in reports/. Changes nothing. kubectl hides the values of Secrets.
 set -euo pipefail
 : "${RENDERED:?}" "${NAMESPACE:?}"
 
@@ -7,7 +7,7 @@ mkdir -p reports
 report=reports/deployment.diff
 status=0
 if [[ -z $(kubectl get namespace "$NAMESPACE" --ignore-not-found --output name) ]]; then
-  # The server can compare nothing in a namespace that is not there.
+  # The server cannot compare objects in a namespace that does not exist.
   echo "There is no namespace $NAMESPACE yet, so all of this is new:"
   kubectl apply --dry-run=client -k "$RENDERED" >"$report" || status=2
 else

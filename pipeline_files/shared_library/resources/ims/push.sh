@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Pushes each image that was built and tested under the commit's id, and notes its digest, by which it is deployed. Safe to repeat: the registry keeps what it already has.
+# Pushes each tested image with the commit's id as tag, and records its digest for the deployment. Safe to repeat: the registry keeps existing images.
 set -euo pipefail
 : "${SERVICES:?}" "${IMS_TAG:?}" "${IMS_REGISTRY:?}" "${REGISTRY_USER:?}" "${REGISTRY_PASSWORD:?}"
 
-# The login is written to a directory of this step's own, which goes with it: no other build of this agent can use it.
+# The login is written to a directory that is deleted with this step, so no other build on this agent can use it.
 DOCKER_CONFIG=$(mktemp -d)
 export DOCKER_CONFIG
 trap 'rm -rf "$DOCKER_CONFIG"' EXIT
 
-# On standard input: a command line can be read by every process of the machine.
+# On standard input, because every process on the machine can read a command line.
 docker login --username "$REGISTRY_USER" --password-stdin "${IMS_REGISTRY%%/*}" <<<"$REGISTRY_PASSWORD"
 unset REGISTRY_PASSWORD
 
@@ -16,10 +16,10 @@ mkdir -p reports
 : >reports/images.txt
 for service in $SERVICES; do
   image=$IMS_REGISTRY/ims/$service
-  # By its id: a name could mean another image by now.
+  # By its id, because the name may mean another image by now.
   docker tag "$(<"reports/built/$service")" "$image:$IMS_TAG"
   docker push "$image:$IMS_TAG"
-  # The same image may have been pushed elsewhere, too.
+  # The same image may also have been pushed to another registry.
   docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$image:$IMS_TAG" |
     awk -v image="$image@" 'index($0, image) == 1' >>reports/images.txt
 done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes down what is there now of the overlay's objects: how each was applied, and of what runs also the pod template and its revision.
-# The rollback goes by it. Left out are Secrets, which shall not lie around in files, and Jobs, which cannot be changed.
+# Records the current state of the overlay's objects: how each was applied, and for workloads the pod template and its revision.
+# The rollback uses this record. It omits Secrets, which must not be stored in files, and Jobs, which cannot be changed.
 set -euo pipefail
 : "${RENDERED:?}" "${NAMESPACE:?}"
 
@@ -8,7 +8,7 @@ record=$RENDERED/before
 rm -rf "$record"
 mkdir -p "$record"
 
-# read_as FILE JSONPATH: a template is JSON with its members in order, so that two can be compared as text.
+# read_as FILE JSONPATH: a template is JSON with sorted members, so that two can be compared as text.
 read_as() {
   kubectl get "$name" --namespace "$NAMESPACE" --output jsonpath="$2" >"$record/$name/$1"
 }

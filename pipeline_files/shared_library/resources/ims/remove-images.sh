@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Removes the names that this build has given to its images, so that agents do not fill up.
+# Removes the tags of this build's images, so that the agents' disks do not fill up.
 set -uo pipefail
 : "${SERVICES:?}" "${IMS_TAG:?}"
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes a kustomization of its own that says which images of an overlay are ours: nothing that is in git is edited. From a registry they
-# are named by the digests in IMAGES, which the build has written down; without one they are on the nodes already, with the commit's tag.
+# Writes a separate kustomization with the names of our images in an overlay, so that no file in git is edited. With a registry, the images
+# are named by the digests in IMAGES, which the build has recorded. Without one, they are on the nodes already, with the commit's tag.
 set -euo pipefail
 : "${OVERLAY:?}" "${RENDERED:?}" "${IMS_TAG:?}" "${SERVICES:?}"
 
@@ -42,8 +42,8 @@ if others=$(grep -E 'image: ([^ ]*/)?ims/' <<<"$manifests" | grep -vE "(:$IMS_TA
   fail "$OVERLAY has images that are not those of this commit: $(xargs <<<"$others")"
 fi
 
-# A Job cannot be changed once it is there. Named after what is deployed, a new version's is a new Job, and the same version's is left
-# alone; as nothing replaces the old ones, they go by themselves after a week.
+# A Job is immutable. Its name contains the deployed version, so a new version gets a new Job, and the Job of the same version stays
+# as it is. Nothing replaces the old Jobs, so they are deleted automatically after a week.
 cat >>"$RENDERED/kustomization.yaml" <<END
 transformers:
   - |-

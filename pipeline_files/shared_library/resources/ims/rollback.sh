@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings back what record.sh has written down: configuration as it was applied, Deployments to the revision that ran. Safe to repeat.
-# StatefulSets are left alone, as data may not fit an older version, and so is what was not there before.
+# Restores what record.sh has recorded: configuration as it was applied, Deployments to the revision that ran. Safe to repeat.
+# It does not touch StatefulSets, because an older version may not be able to read their data, nor objects that are new.
 set -uo pipefail
 : "${RENDERED:?}" "${NAMESPACE:?}"
 within_s=${ROLLBACK_WITHIN_S:-300}
@@ -13,14 +13,14 @@ if [[ ! -d $record ]]; then
   exit 1
 fi
 
-# now NAME JSONPATH: as record.sh has read it; nothing when there is no such object.
+# now NAME JSONPATH: the same value as in record.sh, or nothing when the object does not exist.
 now() {
   kubectl get "$1" --namespace "$NAMESPACE" --ignore-not-found --output jsonpath="$2"
 }
 
 readonly APPLIED='{.metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration}'
 
-# A service that is returned to an older version must find that version's configuration.
+# A service that is rolled back needs the configuration of its old version.
 reapply() {
   local applied
   applied=$(now "$1" "$APPLIED") || return 1
@@ -28,7 +28,7 @@ reapply() {
   kubectl apply -f "$record/$1/applied"
 }
 
-# Not known by the revision's number, which lags behind, nor by the generation, which scaling moves on.
+# Neither the revision number, which is updated late, nor the generation, which scaling changes, shows this.
 undo() {
   local template
   template=$(now "$1" '{.spec.template}') || return 1
@@ -37,7 +37,7 @@ undo() {
   kubectl rollout undo "$1" --namespace "$NAMESPACE" --to-revision "$(<"$record/$1/revision")" || return 1
 }
 
-# Else the next apply would take the failed manifest for what is there, and would not remove what that one had removed already.
+# Otherwise the next apply would compare with the failed manifest, and would not remove what that one had already removed.
 forget() {
   local applied
   applied=$(<"$record/$1/applied")
@@ -49,7 +49,7 @@ touch "$changed"
 names=$(cd "$record" && find . -mindepth 2 -maxdepth 2 | sed 's|^\./||' | sort)
 for name in $(grep -Ev '^(deployment|statefulset)\.apps/' <<<"$names"); do reapply "$name" || failed+=("$name"); done
 for name in $(grep '^deployment\.apps/' <<<"$names"); do { undo "$name" && forget "$name"; } || failed+=("$name"); done
-# Only now: none shall wait for another that does not get ready.
+# Only now, so that no Deployment has to wait for another that does not become ready.
 for name in $(sort -u "$changed"); do
   if kubectl rollout status "$name" --namespace "$NAMESPACE" --timeout "${within_s}s"; then
     echo "↩ $name runs again what it ran before"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Waits until the migration is done and every Deployment and StatefulSet of the overlay runs as it is meant to.
+# Waits until the migration is complete and every Deployment and StatefulSet of the overlay is ready.
 set -euo pipefail
 : "${RENDERED:?}" "${NAMESPACE:?}"
 within_s=${ROLLOUT_WITHIN_S:-600}
@@ -10,7 +10,7 @@ fail() {
   exit 1
 }
 
-# kubectl wait knows one condition at a time: it would wait in vain for a Job that has failed.
+# kubectl wait supports one condition at a time, so it would wait in vain for a failed Job.
 wait_for_job() {
   local ended
   while true; do

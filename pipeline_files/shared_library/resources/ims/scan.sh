@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Scans each image that runs in the cluster, ours and those of others, for vulnerabilities that have a fix, and writes its bill of materials.
-# exit codes: 0 nothing found · 3 no trivy on this machine, or not the one that is pinned · 10 something found · else trivy failed
+# Scans each image that runs in the cluster, including third-party images, for fixable vulnerabilities, and writes its bill of materials.
+# exit codes: 0 nothing found · 3 trivy is missing, or not the pinned version · 10 vulnerabilities found · else trivy failed
 set -euo pipefail
 : "${SERVICES:?}" "${SEVERITY:?}" "${IMS_TAG:?}" "${TRIVY_VERSION:?}"
 
@@ -20,7 +20,7 @@ for image in $images; do
   trivy image --quiet --format cyclonedx --output "reports/sbom-${name%%[:@]*}.cdx.json" "$image"
   code=0
   trivy image --quiet --scanners vuln --ignore-unfixed --severity "$SEVERITY" --exit-code 10 "$image" || code=$?
-  # All are looked at, so that one build shows all there is to mend.
+  # Scans all images, so that one build reports all vulnerabilities.
   case $code in
     0) ;;
     10) found=10 ;;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs pipeline_files/smoke-test.sh against the producer in the cluster, through a tunnel of kubectl's: needs no ingress and no name.
+# Runs pipeline_files/smoke-test.sh against the producer in the cluster through kubectl port-forward, without an ingress or host name.
 set -euo pipefail
 : "${NAMESPACE:?}" "${PRODUCER:?}"
 

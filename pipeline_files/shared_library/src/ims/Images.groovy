@@ -1,10 +1,16 @@
-// The five images: which services have one, and which names and tags of theirs are taken.
+// The images: which services have one, and which names and tags of theirs are taken.
 package ims
 
-/** Holds text only, so that a build survives a restart of Jenkins. */
+/** Contains only text, so that a build survives a restart of Jenkins. */
 class Images implements Serializable {
 
-    static final List<String> SERVICES = ['consumer_one', 'consumer_two', 'consumer_three', 'consumer_four', 'producer']
+    static final List<String> SERVICES = [
+        'consumer_one',
+        'consumer_two',
+        'consumer_three',
+        'consumer_four',
+        'producer'
+    ]
 
     private static final long serialVersionUID = 1L
 
@@ -13,7 +19,7 @@ class Images implements Serializable {
         return SERVICES.join(' ')
     }
 
-    /** Why a tag cannot be deployed; an empty text when it can: the build job pushes full commit ids only. */
+    /** Why a tag cannot be deployed. Empty when it can. The build job pushes full commit ids only. */
     static String tagObjection(String tag) {
         if (tag ==~ /[0-9a-f]{40}/) {
             return ''
@@ -22,7 +28,7 @@ class Images implements Serializable {
             "it is '${tag ?: ''}'"
     }
 
-    /** Why this is no registry; an empty text when it is one: a host, with a port and a path where it has them. */
+    /** Why this is not a registry. Empty when it is one: a host with an optional port and path. */
     static String registryObjection(String registry) {
         if (registry ==~ /[a-z0-9][a-z0-9.-]*(:[0-9]+)?(\/[a-z0-9._-]+)*/) {
             return ''

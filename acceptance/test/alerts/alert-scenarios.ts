@@ -1,0 +1,474 @@
+// Scenarios for the alerts: each row lists the series that differ from those of a healthy suite, and the alerts that must fire.
+import { services } from '@ims/accounts/suite'
+
+/** Promtool's notation for the values of a series, one every ten seconds unless the scenario sets `everyS`. */
+export type Values = string
+const PER_MINUTE = 6
+
+/** Constant values, each for a number of minutes. */
+export const level = (...parts: readonly (readonly [value: number, minutes: number])[]): Values =>
+  parts.map(([value, minutes]) => `${value}x${minutes * PER_MINUTE - 1}`).join(' ')
+
+/** A counter with a rate per second, each rate for a number of minutes. */
+export function rising(...parts: readonly (readonly [perSecond: number, minutes: number])[]): Values {
+  let from = 0
+  return parts
+    .map(([perSecond, minutes]) => {
+      const step = perSecond * 10
+      const text = `${from}+${step}x${minutes * PER_MINUTE - 1}`
+      from += step * minutes * PER_MINUTE
+      return text
+    })
+    .join(' ')
+}
+
+/** Nothing is scraped for this many minutes. */
+export const gone = (minutes: number): Values => `_x${minutes * PER_MINUTE}`
+
+export type Series = Readonly<Record<string, Values>>
+
+/** Exactly these alerts fire at a minute. */
+type Ringing = readonly [minute: number, alerts: readonly string[]]
+
+export interface Scenario {
+  readonly name: string
+  /** Series in place of, or in addition to, those of a healthy suite. */
+  readonly series: Series
+  /** Series of a healthy suite that are missing. */
+  readonly without?: RegExp
+  readonly ringing: readonly Ringing[]
+  /** Seconds between two values. With 60, each minute above stands for six. */
+  readonly everyS?: number
+}
+
+/** Each consumer, with one of its queues. */
+const CONSUMERS: Readonly<Record<string, string>> = Object.fromEntries(
+  services.flatMap(({ name, consumes: [queue] }) => (queue === undefined ? [] : [[name, queue]])),
+)
+const SERVICES = ['producer', ...Object.keys(CONSUMERS)]
+/** The length of the healthy suite's series, in minutes. */
+const LONG = 320
+
+export const ready = (service: string, instance = 'a') => `ims_ready{service="${service}",instance="${instance}"}`
+export const up = (service: string, instance = 'a') => `up{job="ims",service="${service}",instance="${instance}"}`
+export const broker = (instance = 'r0') => `up{job="rabbitmq",instance="${instance}"}`
+export const depth = (queue: string) => `rabbitmq_detailed_queue_messages{queue="${queue}"}`
+export const consumers = (queue: string) => `rabbitmq_detailed_queue_consumers{queue="${queue}"}`
+export const answered = (status: number) =>
+  `ims_http_request_duration_seconds_count{service="producer",route="/create_item",method="POST",status="${status}"}`
+export const failedBecause = (reason: string) =>
+  `ims_http_requests_failed_total{service="producer",route="/create_item",status="503",reason="${reason}"}`
+export const confirmed = (queue: string) => `ims_messages_confirmed_total{service="producer",queue="${queue}"}`
+const listed = (le: string) => `ims_rpc_duration_seconds_bucket{service="producer",queue="order_processing",le="${le}"}`
+/** Listing pages, five per second. Each takes less than 0.1 s, or between 1 and 2.5 s. */
+export const listing = (...parts: readonly (readonly [isSlow: boolean, minutes: number])[]): Series => ({
+  [listed('0.1')]: rising(...parts.map(([isSlow, minutes]) => [isSlow ? 0 : 5, minutes] as const)),
+  [listed('1')]: rising(...parts.map(([isSlow, minutes]) => [isSlow ? 0 : 5, minutes] as const)),
+  [listed('2.5')]: rising(...parts.map(([, minutes]) => [5, minutes] as const)),
+  [listed('+Inf')]: rising(...parts.map(([, minutes]) => [5, minutes] as const)),
+})
+const channel = (metric: string, name: string) =>
+  `rabbitmq_detailed_channel_messages_${metric}{instance="r0",channel="${name}"}`
+export const unacked = (name: string) => channel('unacked', name)
+export const acked = (name: string) => channel('acked_total', name)
+
+/** A healthy suite under 20 requests per second. */
+export const WELL: Series = Object.fromEntries([
+  ...SERVICES.flatMap((service) => [
+    [up(service), level([1, LONG])],
+    [ready(service), level([1, LONG])],
+    [`process_start_time_seconds{service="${service}",instance="a"}`, level([1_700_000_000, LONG])],
+  ]),
+  [broker(), level([1, LONG])],
+  ['up{job="rabbitmq-node",instance="r0"}', level([1, LONG])],
+  ['rabbitmq_unreachable_cluster_peers_count{instance="r0"}', level([0, LONG])],
+  ['rabbitmq_alarms_memory_used_watermark{instance="r0"}', level([0, LONG])],
+  ['rabbitmq_alarms_free_disk_space_watermark{instance="r0"}', level([0, LONG])],
+  ['rabbitmq_disk_space_available_bytes{instance="r0"}', level([60e9, LONG])],
+  ['rabbitmq_disk_space_available_limit_bytes{instance="r0"}', level([1e9, LONG])],
+  [answered(200), rising([20, LONG])],
+  // A sender's mistakes, and a requester that has disconnected, are not failures of the suite.
+  [answered(400), rising([1, LONG])],
+  ['ims_messages_not_accepted_total{service="consumer_four",queue="replies",reason="unroutable"}', rising([1, LONG])],
+  ...Object.entries(CONSUMERS).flatMap(([service, queue]) => [
+    // Sampled while a few messages are in flight.
+    [depth(queue), `0+1x4 3x${LONG * PER_MINUTE}`],
+    [consumers(queue), level([1, LONG])],
+    [confirmed(queue), rising([5, LONG])],
+    [depth(`${queue}.dead-letter`), level([0, LONG])],
+    [unacked(service), level([2, LONG])],
+    [acked(service), rising([5, LONG])],
+  ]),
+  ...Object.entries(listing([false, LONG])),
+  ['ims_inventory_ids_used_ratio{service="consumer_two",instance="a"}', level([0.1, LONG])],
+  ['ims_api_keys_problems{service="producer",instance="a"}', level([0, LONG])],
+  ['ims_api_keys_valid{service="producer",instance="a"}', level([2, LONG])],
+])
+
+const ofDatabase = services.filter(({ tables }) => tables).map(({ name }) => name)
+const all = (services: readonly string[], values: Values, of = ready): Series =>
+  Object.fromEntries(services.map((service) => [of(service), values]))
+/** Healthy for some minutes, failing with this reason for some, then healthy again. */
+const failing = (well: number, bad: number, { share = 1, reason = 'disconnected' } = {}): Series => ({
+  [answered(200)]: rising([20, well], [20 * (1 - share), bad], [20, 120]),
+  [answered(503)]: rising([0, well], [20 * share, bad], [0, 120]),
+  [failedBecause(reason)]: rising([0, well], [20 * share, bad], [0, 120]),
+})
+const T = 60
+const W = 'Watchdog'
+
+/** An event after an hour. Minutes count from the start. */
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'normal load, for four hours',
+    series: {},
+    ringing: [
+      [5, [W]],
+      [T, [W]],
+      [4 * 60, [W]],
+    ],
+  },
+  {
+    name: 'the producer is overloaded for 3 s: 9,492 requests are refused within one scrape',
+    series: {
+      [answered(503)]: `0x${T * PER_MINUTE} 9492x600`,
+      [failedBecause('over-limit')]: `0x${T * PER_MINUTE} 9492x600`,
+    },
+    ringing: [
+      [T + 1, [W]],
+      [T + 2, [W]],
+      [T + 4, [W]],
+      [T + 10, [W]],
+    ],
+  },
+  {
+    name: 'one nack',
+    series: { [answered(503)]: `0x${T * PER_MINUTE} 1x600` },
+    ringing: [
+      [T + 1, [W]],
+      [T + 3, [W]],
+    ],
+  },
+  {
+    name: 'every request fails',
+    series: failing(T, 60, { reason: 'internal' }),
+    ringing: [
+      [T + 1, [W]],
+      [T + 4, [W, 'RequestsFailing']],
+      [T + 12, [W, 'RequestsFailing', 'ErrorBudgetBurning', 'ErrorBudgetBurningSlowly']],
+      [T + 62, [W]],
+    ],
+  },
+  {
+    name: 'one request in ten fails, for an hour',
+    series: failing(T, 60, { share: 0.1, reason: 'no-reply' }),
+    ringing: [
+      [T + 20, [W]],
+      [T + 50, [W, 'ErrorBudgetBurning', 'ErrorBudgetBurningSlowly']],
+      [T + 62, [W]],
+    ],
+  },
+  {
+    name: 'the broker is away for 30 s',
+    series: {
+      ...all(SERVICES, level([1, T], [0, 0.5], [1, 60])),
+      [broker()]: level([1, T], [0, 0.5], [1, 60]),
+      ...failing(T, 0.5),
+    },
+    ringing: [
+      [T + 0.5, [W]],
+      [T + 1, [W]],
+      [T + 3, [W]],
+      [T + 5, [W]],
+    ],
+  },
+  {
+    name: 'the broker is away for 10 minutes',
+    series: {
+      ...all(SERVICES, level([1, T], [0, 10], [1, 60])),
+      [broker()]: level([1, T], [0, 10], [1, 60]),
+      ...failing(T, 10),
+    },
+    ringing: [
+      [T + 0.5, [W]],
+      [T + 1.5, [W, 'BrokerUnavailable']],
+      // BrokerUnavailable inhibits the other alerts.
+      [T + 6, [W, 'BrokerUnavailable', 'BrokerNodeDown', 'RequestsFailing', 'ServiceNotReady', 'InstanceNotReady']],
+      [T + 12.5, [W, 'BrokerUnavailable']],
+      [T + 14, [W]],
+    ],
+  },
+  {
+    name: 'two of three brokers are down',
+    series: {
+      [broker('r1')]: level([1, T], [0, 30], [1, 60]),
+      [broker('r2')]: level([1, T], [0, 30], [1, 60]),
+      'rabbitmq_unreachable_cluster_peers_count{instance="r0"}': level([0, T], [2, 30], [0, 60]),
+    },
+    ringing: [
+      [T + 0.5, [W]],
+      [T + 3, [W, 'BrokerMajorityLost', 'BrokerNodeDown']],
+      [T + 34, [W]],
+    ],
+  },
+  {
+    name: 'one of three brokers is down: a warning',
+    series: {
+      [broker('r1')]: level([1, 240]),
+      [broker('r2')]: level([1, T], [0, 30], [1, 60]),
+      'rabbitmq_unreachable_cluster_peers_count{instance="r0"}': level([0, T], [1, 30], [0, 60]),
+    },
+    ringing: [
+      [T + 1, [W]],
+      [T + 3, [W, 'BrokerNodeDown']],
+      [T + 31, [W]],
+    ],
+  },
+  {
+    name: 'a memory alarm of the broker',
+    series: {
+      'rabbitmq_alarms_memory_used_watermark{instance="r0"}': level([0, T], [1, 10], [0, 60]),
+      ...failing(T, 10, { reason: 'blocked' }),
+    },
+    ringing: [
+      [T + 1, [W, 'BrokerMemoryAlarm']],
+      [T + 3.5, [W, 'BrokerMemoryAlarm', 'RequestsFailing']],
+      [T + 12.5, [W, 'BrokerMemoryAlarm']],
+      [T + 14, [W]],
+    ],
+  },
+  {
+    name: "the broker's disk fills up",
+    series: {
+      'rabbitmq_disk_space_available_bytes{instance="r0"}': level([60e9, T], [1.5e9, 20], [0.5e9, 20], [60e9, 20]),
+      'rabbitmq_alarms_free_disk_space_watermark{instance="r0"}': level([0, T + 20], [1, 20], [0, 20]),
+    },
+    ringing: [
+      [T + 3, [W]],
+      [T + 6, [W, 'BrokerDiskLow']],
+      [T + 21, [W, 'BrokerDiskLow', 'BrokerDiskAlarm']],
+      [T + 44, [W]],
+    ],
+  },
+  {
+    name: 'the database is away for an hour',
+    series: {
+      ...all(ofDatabase, level([1, T], [0, 60], [1, 60])),
+      ...Object.fromEntries(
+        ['create_item', 'stock_management'].flatMap((queue) => [
+          [consumers(queue), level([1, T], [0, 60], [1, 60])],
+          [depth(queue), `0x${T * PER_MINUTE - 1} 0+50x359 0x360`],
+        ]),
+      ),
+    },
+    ringing: [
+      [T + 1, [W, 'DatabaseUnavailable']],
+      [T + 30, [W, 'DatabaseUnavailable', 'QueueWithoutConsumer', 'ServiceNotReady', 'InstanceNotReady', 'BacklogOld']],
+      [T + 62.5, [W, 'DatabaseUnavailable']],
+      [T + 64, [W]],
+    ],
+  },
+  {
+    name: 'the database is away for 60 s: one page, and none about slow lists afterwards',
+    series: {
+      ...all(ofDatabase, level([1, T], [0, 1], [1, 60])),
+      ...listing([false, T], [true, 1], [false, 60]),
+    },
+    ringing: [
+      [T + 1, [W, 'DatabaseUnavailable']],
+      [T + 3, [W, 'DatabaseUnavailable']],
+      [T + 5, [W]],
+      [T + 8, [W]],
+    ],
+  },
+  {
+    name: 'readiness comes and goes for 330 s: a slow database',
+    series: all(ofDatabase, `1x${T * PER_MINUTE - 1} 0x2 1x0 0x2 1x1 0x2 1x0 0x2 1x0 0x2 1x1 0x2 1x0 0x1 1x300`),
+    ringing: [
+      [T + 4.5, [W, 'ServiceNotReady', 'InstanceNotReady']],
+      [T + 9, [W]],
+    ],
+  },
+  {
+    name: 'a wrong password of consumer four',
+    series: { [ready('consumer_four')]: level([1, T], [0, 30], [1, 60]) },
+    ringing: [
+      [T + 2, [W]],
+      [T + 5, [W, 'ServiceNotReady', 'InstanceNotReady']],
+      [T + 33, [W]],
+    ],
+  },
+  {
+    name: 'a consumer is restarted',
+    series: {
+      [up('consumer_two')]: level([1, T], [0, 0.5], [1, 60]),
+      [ready('consumer_two')]: `1x${T * PER_MINUTE - 1} _x3 0x0 1x300`,
+      'process_start_time_seconds{service="consumer_two",instance="a"}': level([1, T], [2, 60]),
+    },
+    ringing: [
+      [T + 0.5, [W]],
+      [T + 1, [W]],
+      [T + 2, [W]],
+      [T + 5, [W]],
+    ],
+  },
+  {
+    name: 'a consumer has ended for good',
+    series: {
+      [up('consumer_two')]: `${level([1, T])} stale`,
+      [ready('consumer_two')]: `${level([1, T])} stale`,
+      'process_start_time_seconds{service="consumer_two",instance="a"}': `${level([1, T])} stale`,
+      [consumers('create_item')]: level([1, T], [0, 60]),
+      [depth('create_item')]: `0x${T * PER_MINUTE - 1} 0+50x359`,
+    },
+    ringing: [
+      [T + 0.5, [W]],
+      [T + 1.5, [W, 'ServiceDown']],
+      [T + 3, [W, 'ServiceDown', 'QueueWithoutConsumer']],
+    ],
+  },
+  {
+    name: 'one of two consumers is frozen, with messages in hand',
+    series: {
+      [up('consumer_two', 'b')]: level([1, T], [0, 29], [1, 30]),
+      [ready('consumer_two', 'b')]: `1x${T * PER_MINUTE - 1} _x174 1x180`,
+      [unacked('frozen')]: level([3, T], [40, 29], [0, 30]),
+      [acked('frozen')]: rising([5, T], [0, 29], [5, 30]),
+    },
+    ringing: [
+      [T + 1, [W]],
+      [T + 3, [W, 'InstanceDown']],
+      [T + 9, [W, 'InstanceDown', 'MessagesStuck']],
+      [T + 31, [W]],
+    ],
+  },
+  {
+    name: 'a crash loop: 30 s up, 20 s down',
+    series: {
+      [up('consumer_three')]: `1x${T * PER_MINUTE - 1} ${'0x1 1x2 '.repeat(20)}1x200`,
+      'process_start_time_seconds{service="consumer_three",instance="a"}': `1x${T * PER_MINUTE - 1} ${Array.from({ length: 20 }, (_, n) => `_x2 ${n + 2}x2`).join(' ')} 30x200`,
+    },
+    ringing: [
+      [T + 1, [W]],
+      [T + 5, [W, 'ServiceRestarting']],
+      [T + 15, [W, 'ServiceRestarting']],
+      [T + 30, [W]],
+    ],
+  },
+  {
+    name: 'a backlog of 500,000 stands still',
+    series: { [depth('create_item')]: level([0, T], [500_000, 60], [0, 60]) },
+    ringing: [
+      [T + 3, [W]],
+      [T + 8, [W, 'BacklogOld']],
+      [T + 61, [W]],
+    ],
+  },
+  {
+    name: 'a backlog of 50,000 that is worked off within 5 minutes',
+    series: {
+      [depth('create_item')]: `0x${T * PER_MINUTE - 1} 50000-1600x30 3x300`,
+      [confirmed('create_item')]: rising([5, T - 1], [830, 1], [5, 60]),
+    },
+    ringing: [
+      [T + 3, [W]],
+      [T + 6, [W]],
+      [T + 10, [W]],
+    ],
+  },
+  {
+    name: 'a queue without a consumer',
+    series: { [consumers('create_item')]: level([1, T], [0, 30]), [depth('create_item')]: level([0, T], [3, 30]) },
+    ringing: [
+      [T + 1, [W]],
+      [T + 3, [W, 'QueueWithoutConsumer']],
+    ],
+  },
+  {
+    name: 'a list that is slow for 20 minutes',
+    series: listing([false, T], [true, 20], [false, 60]),
+    ringing: [
+      [T + 4, [W]],
+      [T + 7, [W, 'ListingSlow']],
+      [T + 22, [W]],
+    ],
+  },
+  {
+    name: 'a consumer that cannot set messages aside',
+    series: {
+      'ims_messages_not_accepted_total{service="consumer_two",queue="create_item.dead-letter",reason="unroutable"}':
+        rising([0, T], [1, 30], [0, 60]),
+    },
+    ringing: [
+      [T + 5, [W]],
+      [T + 12, [W, 'MessagesNotConfirmed']],
+      [T + 36, [W]],
+    ],
+  },
+  {
+    name: 'dead letters lie there, seen through a gap in the scrapes, and are worked off',
+    series: { [depth('create_item.dead-letter')]: `0x${T * PER_MINUTE - 1} 7x120 ${gone(10)} 7x120 0x60` },
+    ringing: [
+      [T + 3, [W]],
+      [T + 6, [W, 'DeadLettersWaiting']],
+      [T + 28, [W, 'DeadLettersWaiting']],
+      [T + 51, [W]],
+    ],
+  },
+  {
+    name: 'dead letters that nobody looks at for a day',
+    series: { [depth('create_item.dead-letter')]: level([0, T], [7, 250]) },
+    everyS: 60,
+    ringing: [
+      [T + 220, [W, 'DeadLettersWaiting']],
+      [T + 242, [W, 'DeadLettersWaiting', 'DeadLettersUnattended']],
+    ],
+  },
+  {
+    name: 'a file of API keys with one bad line, then with nothing else',
+    series: {
+      'ims_api_keys_problems{service="producer",instance="a"}': level([0, T], [1, 60], [0, 10]),
+      'ims_api_keys_valid{service="producer",instance="a"}': level([2, T], [1, 30], [0, 30], [2, 10]),
+    },
+    ringing: [
+      [T + 2, [W, 'ApiKeysInvalid']],
+      [T + 31, [W, 'ApiKeysInvalid', 'NoValidApiKey']],
+      [T + 61, [W]],
+    ],
+  },
+  {
+    name: 'an API that is open: no key is needed',
+    without: /^ims_api_keys_valid/,
+    series: {},
+    ringing: [[T, [W]]],
+  },
+  {
+    name: 'ids that are used up by half',
+    series: { 'ims_inventory_ids_used_ratio{service="consumer_two",instance="a"}': level([0.49, T], [0.51, 60]) },
+    ringing: [
+      [T + 3, [W]],
+      [T + 6, [W, 'IdsRunningOut']],
+    ],
+  },
+  {
+    name: 'two items have low stock for a quarter of an hour',
+    series: { 'ims_inventory_low_stock_items{service="consumer_four",instance="a"}': level([0, T], [2, 15], [0, 60]) },
+    ringing: [
+      [T + 5, [W]],
+      [T + 12, [W, 'LowStock']],
+      [T + 17, [W]],
+    ],
+  },
+  {
+    name: 'backups that succeed once a day, and then no more',
+    series: {
+      // Times start at 0 in these tests. The last good one was 25 hours earlier.
+      'kube_cronjob_created{cronjob="mysql-backup"}': level([-864_000, LONG]),
+      'kube_cronjob_status_last_successful_time{cronjob="mysql-backup"}': level([-90_000, LONG]),
+    },
+    ringing: [
+      [T - 5, [W]],
+      [T + 10, [W, 'BackupFailed']],
+    ],
+  },
+]

@@ -1,0 +1,188 @@
+// A real Alertmanager accepts our configuration, notifies once per cause, and posts to a receiver.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { json } from 'node:stream/consumers'
+import { afterAll, afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { eventually, freePorts } from 'testkit'
+import { z } from 'zod'
+import { findProgram, type Program } from '../find-program.ts'
+import { ROOT } from '../stack.ts'
+
+jest.setTimeout(120_000)
+
+const CONFIGURATION = join(ROOT, 'dockercompose/observability/alertmanager/alertmanager.yml')
+const STARTS_WITHIN_MS = 60_000
+
+/** An alert's labels: its name, and those that inhibition rules compare. */
+type Alert = readonly [alertname: string, labels?: Readonly<Record<string, string>>]
+
+interface Causes {
+  readonly name: string
+  /** The alerts that fire in Prometheus. */
+  readonly ringing: readonly Alert[]
+  /** The notifications that are sent. */
+  readonly told: readonly string[]
+}
+
+const two = { service: 'consumer_two' }
+const four = { service: 'consumer_four' }
+const CAUSES: readonly Causes[] = [
+  {
+    name: 'the broker is away',
+    ringing: [
+      ['BrokerUnavailable'],
+      ['BrokerNodeDown'],
+      ['RequestsFailing'],
+      ['ErrorBudgetBurning'],
+      ['ServiceNotReady', two],
+      ['InstanceNotReady', two],
+      ['QueueWithoutConsumer', { queue: 'create_item' }],
+      ['MessagesNotConfirmed', two],
+    ],
+    told: ['BrokerUnavailable'],
+  },
+  {
+    name: 'the database is away',
+    ringing: [
+      ['DatabaseUnavailable'],
+      ['ServiceNotReady', two],
+      ['InstanceNotReady', two],
+      ['QueueWithoutConsumer', { queue: 'create_item' }],
+      ['BacklogOld', { queue: 'create_item' }],
+      ['ErrorBudgetBurning'],
+      ['ListingSlow'],
+    ],
+    told: ['DatabaseUnavailable'],
+  },
+  {
+    name: 'consumer_two has ended',
+    ringing: [
+      ['ServiceDown', two],
+      ['InstanceDown', two],
+      ['QueueWithoutConsumer', { queue: 'create_item' }],
+      ['BacklogOld', { queue: 'create_item' }],
+    ],
+    told: ['ServiceDown'],
+  },
+  {
+    name: 'a wrong password of consumer_four',
+    ringing: [
+      ['ServiceNotReady', four],
+      ['InstanceNotReady', four],
+      ['QueueWithoutConsumer', { queue: 'order_processing' }],
+      ['RequestsFailing'],
+      ['ErrorBudgetBurning'],
+    ],
+    told: ['ServiceNotReady'],
+  },
+  {
+    name: 'every request fails',
+    ringing: [['RequestsFailing'], ['ErrorBudgetBurning'], ['ErrorBudgetBurningSlowly']],
+    told: ['RequestsFailing'],
+  },
+  {
+    name: 'two causes at once',
+    ringing: [
+      ['ServiceDown', { service: 'consumer_one' }],
+      ['QueueWithoutConsumer', { queue: 'create_item' }],
+      ['RequestsFailing'],
+      ['DeadLettersWaiting', { queue: 'create_item.dead-letter' }],
+    ],
+    told: ['DeadLettersWaiting', 'QueueWithoutConsumer', 'RequestsFailing', 'ServiceDown'],
+  },
+]
+
+const found = findProgram('prometheus-alertmanager', 'prometheus-alertmanager')
+
+if (typeof found === 'string') describe.skip(`Alertmanager, skipped because ${found}`, () => tests())
+else describe('Alertmanager', () => tests(found))
+
+const listening = z.object({ port: z.int() })
+const shown = z.array(
+  z.object({ labels: z.record(z.string(), z.string()), status: z.object({ state: z.enum(['active', 'suppressed']) }) }),
+)
+const posted = z.object({
+  receiver: z.string(),
+  status: z.string(),
+  alerts: z.array(z.object({ labels: z.record(z.string(), z.string()) })),
+})
+
+function tests(program?: Program): void {
+  let directory: string
+  let child: ChildProcess | undefined
+  let url: string
+  const heard: z.infer<typeof posted>[] = []
+  const receiver = createServer((request, response) => {
+    void json(request).then((body) => {
+      heard.push(posted.parse(body))
+      response.end()
+    })
+  })
+
+  beforeEach(async () => {
+    if (!receiver.listening) await once(receiver.listen(0, '127.0.0.1'), 'listening')
+    directory = mkdtempSync(join(tmpdir(), 'ims-alertmanager-'))
+    const own = readFileSync(CONFIGURATION, 'utf8')
+      .replaceAll('http://receiver.invalid/', `http://127.0.0.1:${listening.parse(receiver.address()).port}/`)
+      .replace('group_wait: 30s', 'group_wait: 1s')
+    writeFileSync(join(directory, 'alertmanager.yml'), own)
+    const [port] = await freePorts(1)
+    url = `http://127.0.0.1:${port}/api/v2/alerts`
+    const options = [`--config.file=${directory}/alertmanager.yml`, `--storage.path=${directory}`]
+    const address = [`--web.listen-address=127.0.0.1:${port}`, '--cluster.listen-address=']
+    child = spawn(program?.name ?? '', [...options, ...address], { stdio: 'ignore' })
+    await eventually(async () => expect((await fetch(url)).status).toBe(200), STARTS_WITHIN_MS)
+  })
+  afterEach(async () => {
+    if (child !== undefined && child.exitCode === null) {
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    }
+    rmSync(directory, { recursive: true, force: true })
+  })
+  afterAll(() => {
+    receiver.close()
+    receiver.closeAllConnections()
+  })
+
+  const ring = async (alerts: readonly Alert[], severity: string) => {
+    const body = JSON.stringify(alerts.map(([alertname, labels]) => ({ labels: { alertname, severity, ...labels } })))
+    const { status } = await fetch(url, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body })
+    expect(status).toBe(200)
+  }
+
+  it.each(CAUSES.map((causes) => [causes.name, causes] as const))(
+    'sends one notification per cause: %s',
+    async (_, { ringing, told }) => {
+      await ring(ringing, 'critical')
+      await eventually(async () => {
+        const all = shown.parse(await (await fetch(url)).json())
+        expect(all).toHaveLength(ringing.length)
+        const active = all.filter(({ status }) => status.state === 'active')
+        expect(active.map(({ labels }) => labels.alertname).sort()).toEqual(told)
+      })
+    },
+  )
+
+  it('routes each kind to its receiver: a page, a warning, a heartbeat', async () => {
+    await ring([['RequestsFailing']], 'critical')
+    await ring([['DeadLettersWaiting', { queue: 'create_item.dead-letter' }]], 'warning')
+    await ring([['Watchdog']], 'none')
+    await eventually(() => {
+      const calls = heard.map(({ receiver, status, alerts }) =>
+        [receiver, status, alerts[0]?.labels.alertname].join(' '),
+      )
+      expect(calls).toEqual(
+        expect.arrayContaining([
+          'pager firing RequestsFailing',
+          'warnings firing DeadLettersWaiting',
+          'heartbeat firing Watchdog',
+        ]),
+      )
+    }, STARTS_WITHIN_MS)
+  })
+}

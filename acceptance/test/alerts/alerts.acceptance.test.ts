@@ -1,0 +1,54 @@
+// A real Prometheus accepts our configuration. Its alerts fire when they should, and no others do (alert-scenarios.ts).
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it, jest } from '@jest/globals'
+import { findProgram, type Program } from '../find-program.ts'
+import { ROOT } from '../stack.ts'
+import { SCENARIOS, type Scenario, WELL } from './alert-scenarios.ts'
+
+jest.setTimeout(120_000)
+
+const DIRECTORY = join(ROOT, 'dockercompose/observability/prometheus')
+const found = findProgram('promtool', 'prometheus')
+
+if (typeof found === 'string') describe.skip(`the alerts, skipped because ${found}`, () => alerts())
+else describe('the alerts', () => alerts(found))
+
+function alerts(promtool?: Program): void {
+  const run = (...args: string[]) => promtool?.run(...args)
+  const directory = mkdtempSync(join(tmpdir(), 'ims-alerts-'))
+  afterAll(() => rmSync(directory, { recursive: true, force: true }))
+
+  it('are part of a configuration that Prometheus accepts', () => {
+    expect(run('check', 'config', join(DIRECTORY, 'prometheus.yml'))).toContain('1 rule files found')
+  })
+
+  it.each(SCENARIOS.map((scenario) => [scenario.name, scenario] as const))('%s', (_, scenario) => {
+    const file = join(directory, 'scenario.yml')
+    writeFileSync(file, JSON.stringify(testOf(scenario)))
+    expect(run('test', 'rules', file)).toContain('SUCCESS')
+  })
+}
+
+/** The scenario in promtool's form. JSON is valid YAML. */
+function testOf({ name, series, without, ringing, everyS = 10 }: Scenario): object {
+  const kept = Object.entries(WELL).filter(([key]) => !without?.test(key))
+  const all = { ...Object.fromEntries(kept), ...series }
+  return {
+    rule_files: [join(DIRECTORY, 'alerts.yml')],
+    evaluation_interval: `${everyS}s`,
+    tests: [
+      {
+        name,
+        interval: `${everyS}s`,
+        input_series: Object.entries(all).map(([series, values]) => ({ series, values })),
+        promql_expr_test: ringing.map(([minute, names]) => ({
+          expr: 'group by (alertname) (ALERTS{alertstate="firing"})',
+          eval_time: `${Math.round(minute * 6 * everyS)}s`,
+          exp_samples: names.map((alert) => ({ labels: `{alertname="${alert}"}`, value: 1 })),
+        })),
+      },
+    ],
+  }
+}

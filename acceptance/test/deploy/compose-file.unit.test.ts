@@ -1,0 +1,166 @@
+// The compose file and the Dockerfiles as text: the five are alike, every container is hardened, and only loopback ports are published.
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { services as suite } from '@ims/accounts/suite'
+import { describe, expect, it } from '@jest/globals'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { ROOT, SERVICES } from '../stack.ts'
+
+const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
+
+const service = z.looseObject({
+  image: z.string(),
+  pull_policy: z.string().optional(),
+  command: z.array(z.string()).optional(),
+  extra_hosts: z.array(z.string()).optional(),
+  init: z.boolean().optional(),
+  pids_limit: z.int(),
+  logging: z.object({ driver: z.literal('json-file'), options: z.record(z.string(), z.string()) }),
+  profiles: z.array(z.string()).default([]),
+  build: z.object({ context: z.string(), dockerfile: z.string() }).optional(),
+  read_only: z.boolean().optional(),
+  cap_drop: z.array(z.string()).optional(),
+  security_opt: z.array(z.string()).optional(),
+  mem_limit: z.string(),
+  user: z.string().optional(),
+  environment: z.record(z.string(), z.string()).default({}),
+  volumes: z.array(z.string()).default([]),
+  ports: z.array(z.string()).default([]),
+  networks: z.array(z.string()).default([]),
+})
+const compose = z
+  .looseObject({
+    services: z.record(z.string(), service),
+    networks: z.record(z.string(), z.looseObject({ internal: z.boolean().optional() }).nullable()),
+    volumes: z.record(z.string(), z.null()),
+    secrets: z.record(z.string(), z.object({ file: z.string() })),
+  })
+  .parse(parse(read('dockercompose/docker-compose.yml'), { merge: true }))
+/** No registry has this name, so that a missing image is never replaced by somebody else's. */
+const OURS = 'registry.invalid/ims/'
+const services = Object.entries(compose.services)
+
+describe('the Dockerfiles', () => {
+  it('differ only in the name of the service', () => {
+    const [first, ...others] = SERVICES.map((name) => read(`${name}/Dockerfile`).replaceAll(name, 'SERVICE_NAME'))
+    for (const other of others) expect(other).toBe(first)
+  })
+
+  it('end on a signal that arrives while they are loading', () => {
+    expect(read('producer/Dockerfile')).toContain('\nCMD ["node", "--import", "./runtime/src/early-signals.ts", ')
+    expect(services.filter(([, { image, init }]) => image.startsWith(OURS) && init !== true)).toEqual([])
+  })
+
+  it('start from a pinned version of Node, the same as the project’s own', () => {
+    const { optionalDependencies } = z
+      .object({ optionalDependencies: z.record(z.string(), z.string()) })
+      .parse(JSON.parse(read('package.json')))
+    const versions = ['producer', 'accounts'].map(
+      (name) => /^ARG NODE_IMAGE=node:(.*)-bookworm-slim$/m.exec(read(`${name}/Dockerfile`))?.[1],
+    )
+    expect(new Set([...versions, ...Object.values(optionalDependencies)]).size).toBe(1)
+  })
+
+  it('contain no package manager', () => {
+    for (const name of ['producer', 'accounts']) {
+      const text = read(`${name}/Dockerfile`)
+      const last = text.slice(text.lastIndexOf('\nFROM '))
+      const base = /^FROM \$\{NODE_IMAGE\} AS base\n(?:.+\n)+/m.exec(text)?.[0] ?? ''
+      expect(last.startsWith('\nFROM base\n') ? base : last).toContain('RUN rm -rf /usr/local/lib/node_modules')
+    }
+  })
+})
+
+describe('the compose file', () => {
+  it('is at the root, where docker compose finds it', () => {
+    expect(parse(read('docker-compose.yml'))).toMatchObject({ include: ['dockercompose/docker-compose.yml'] })
+  })
+
+  it.each(services)('gives %s only the rights it needs, and a memory limit', (_, each) => {
+    expect(each).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] })
+    expect(each.mem_limit).toMatch(/^\d+[mg]$/)
+    // Our own images set 1000:1000 themselves.
+    if (!each.image.startsWith(OURS)) expect(each.user).toMatch(/^(?!root$|0$)\w+$/)
+    for (const [name, value] of Object.entries(each.environment))
+      expect([name, /PASSWORD|SECRET/.test(name) && !value.startsWith('/run/accounts/')]).toEqual([name, false])
+  })
+
+  it.each(services)('pins the image of %s, and pulls none of ours', (_, { image, pull_policy }) => {
+    expect([image.startsWith(OURS), pull_policy]).toEqual([
+      image.startsWith(OURS),
+      image.startsWith(OURS) ? 'never' : undefined,
+    ])
+    if (image.startsWith(OURS)) expect(image.slice(OURS.length)).toMatch(/^\w+:\$\{IMS_TAG:-dev\}$/)
+    else expect(image).toMatch(/^[\w/]+:v?\d+\.\d+[\w.-]*$/)
+  })
+
+  it.each(services)('limits the log and the processes of %s', (_, { logging, pids_limit }) => {
+    expect(logging.options).toEqual({
+      'max-size': expect.stringMatching(/^\d+m$/),
+      'max-file': expect.stringMatching(/^\d+$/),
+    })
+    expect(pids_limit).toBeGreaterThan(0)
+  })
+
+  it('gives the broker the generated cookie, and opens Erlang’s ports inside its container only', () => {
+    const { command, environment, extra_hosts } = compose.services.rabbitmq ?? {}
+    expect(command?.join(' ')).toContain('install -m 600 /run/accounts/erlang-cookie /var/lib/rabbitmq/.erlang.cookie')
+    expect(environment).toMatchObject({
+      ERL_EPMD_ADDRESS: '127.0.0.1',
+      RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '-kernel inet_dist_use_interface {127,0,0,1}',
+    })
+    expect(extra_hosts).toEqual(['rabbitmq:127.0.0.1'])
+  })
+
+  it('opens the API only if told so explicitly, prefers a file of keys, and serves local host names by default', () => {
+    expect(compose.services.producer?.environment).toMatchObject({
+      // Without a colon: an empty API_KEYS reaches the producer, which rejects it.
+      API_KEYS: expect.stringMatching(/^\$\{API_KEYS-open\}$/),
+      API_KEYS_FILE: expect.stringMatching(/^\$\{API_KEYS_FILE:\+\/run\/secrets\/api-keys\}$/),
+      HTTP_ALLOWED_HOSTS: expect.stringMatching(/^\$\{HTTP_ALLOWED_HOSTS-producer\}$/),
+    })
+    expect(compose.secrets).toEqual({
+      'api-keys': { file: expect.stringMatching(/^\$\{API_KEYS_FILE:-\/dev\/null\}$/) },
+    })
+  })
+
+  it('publishes on loopback only, and without the profile only the API and the management UI', () => {
+    const published = services.flatMap(([name, { ports, profiles }]) => ports.map((port) => ({ name, port, profiles })))
+    for (const { port } of published) expect(port).toMatch(/^(127\.0\.0\.1|\$\{HTTP_ADDRESS:-127\.0\.0\.1\}):/)
+    expect(published.filter(({ profiles }) => profiles.length === 0).map(({ name }) => name)).toEqual([
+      'rabbitmq',
+      'producer',
+    ])
+  })
+
+  it('keeps the database and the broker on networks without internet access', () => {
+    expect(compose.networks).toMatchObject({ broker: { internal: true }, database: { internal: true } })
+    // A port must be published through another network, because responses do not leave this one.
+    const outside = compose.services.rabbitmq?.networks.filter((name) => compose.networks[name]?.internal !== true)
+    expect(outside).toEqual(['management'])
+    expect(compose.networks.management).toEqual({
+      driver_opts: { 'com.docker.network.bridge.enable_ip_masquerade': 'false' },
+    })
+    const onDatabase = services.filter(([, { networks }]) => networks.includes('database')).map(([name]) => name)
+    expect(onDatabase).toEqual(['mysql', 'migrate', ...suite.filter(({ tables }) => tables).map(({ name }) => name)])
+    expect(compose.services.mysql?.networks).toEqual(['database'])
+  })
+
+  it('mounts existing files and declared volumes', () => {
+    for (const mount of services.flatMap(([, { volumes }]) => volumes)) {
+      const source = mount.split(':')[0] ?? ''
+      if (source.startsWith('.'))
+        expect([mount, existsSync(join(ROOT, 'dockercompose', source))]).toEqual([mount, true])
+      else expect(Object.keys(compose.volumes)).toContain(source)
+    }
+  })
+
+  it('mounts each accounts volume in the one-shot that fills it and in its owner, and nowhere else', () => {
+    for (const volume of Object.keys(compose.volumes).filter((name) => name.startsWith('accounts-'))) {
+      const owner = volume.replace('accounts-', '').replace('-', '_')
+      const users = services.filter(([, { volumes }]) => volumes.some((mount) => mount.startsWith(`${volume}:`)))
+      expect(users.map(([name]) => name)).toEqual(['accounts', owner])
+    }
+  })
+})

@@ -1,0 +1,81 @@
+// The pre-stop hook of a broker, run with a name server and a broker command that the test controls.
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { KUBERNETES, manifestsIn } from './manifests.ts'
+
+jest.setTimeout(60_000)
+
+const HOST = 'rabbitmq-0.rabbitmq-nodes.ims'
+const lifecycle = z.object({ preStop: z.object({ exec: z.object({ command: z.array(z.string()) }) }) })
+const containers = z.object({ containers: z.array(z.object({ name: z.string(), lifecycle })).min(1) })
+const statefulSet = z.object({ spec: z.object({ template: z.object({ spec: containers }) }) })
+
+const commandIn = (manifest: unknown): string[] =>
+  statefulSet
+    .parse(manifest)
+    .spec.template.spec.containers.flatMap(({ lifecycle: { preStop } }) => preStop.exec.command)
+
+const ofThree = commandIn(manifestsIn('rabbitmq/rabbitmq-statefulset.yaml')[0])
+const patch = readFileSync(join(KUBERNETES, 'overlays/single/rabbitmq-statefulset-patch.yaml'), 'utf8')
+const ofOne = commandIn(parse(patch))
+
+describe('the pre-stop hook', () => {
+  let directory: string
+  const path = (name: string) => join(directory, name)
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'ims-pre-stop-'))
+    writeFileSync(path('calls'), '')
+    program('getent', `[ "$*" = "ahosts ${HOST}" ] && [ -e '${path('name-is-known')}' ]`)
+  })
+  afterEach(() => rmSync(directory, { recursive: true, force: true }))
+
+  const program = (name: string, script: string) => writeFileSync(path(name), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+  const nameIsKnown = () => writeFileSync(path('name-is-known'), '')
+
+  async function callsOf([file = '', ...args]: readonly string[]): Promise<string[]> {
+    const env = {
+      ...process.env,
+      PATH: `${directory}${delimiter}${process.env.PATH}`,
+      RABBITMQ_NODENAME: `rabbit@${HOST}`,
+    }
+    await promisify(execFile)(file, args, { env })
+    return readFileSync(path('calls'), 'utf8').split('\n').filter(Boolean)
+  }
+
+  const noted = `echo "$*" >>'CALLS'`
+  const upgrade = (more = '') => program('rabbitmq-upgrade', `${noted.replace('CALLS', path('calls'))}\n${more}`)
+
+  it('waits for the other brokers and then drains, on one of three', async () => {
+    nameIsKnown()
+    upgrade()
+    expect(await callsOf(ofThree)).toEqual(['await_online_quorum_plus_one --timeout 60', 'drain --timeout 30'])
+  })
+
+  it('drains at once on a single broker', async () => {
+    nameIsKnown()
+    upgrade()
+    expect(await callsOf(ofOne)).toEqual(['drain --timeout 30'])
+  })
+
+  it.each([
+    ['a broker of three', ofThree],
+    ['the only broker', ofOne],
+  ])('does neither on %s when everything is deleted, its name first', async (_, command) => {
+    upgrade()
+    expect(await callsOf(command)).toEqual([])
+  })
+
+  it('stops waiting on one of three once its name is gone, and does not hold its output open', async () => {
+    nameIsKnown()
+    // Ends when the test has removed its directory.
+    upgrade(`rm '${path('name-is-known')}'; while [ -e '${path('calls')}' ]; do sleep 1; done`)
+    expect(await callsOf(ofThree)).toEqual(['await_online_quorum_plus_one --timeout 60'])
+  })
+})

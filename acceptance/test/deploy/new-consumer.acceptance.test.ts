@@ -1,0 +1,180 @@
+// `npm run new` in a copy of the repository: the new consumer passes the checks and handles a message, and a missing piece is reported.
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { eventually } from 'testkit'
+import { newConsumer } from '../../../up/src/new/consumer.ts'
+import { type Piece, textsAfter } from '../../../up/src/new/piece.ts'
+import { copyOfSources } from '../copied-sources.ts'
+import { ROOT, type Stack, startStack } from '../stack.ts'
+import { missingFor } from './suite-mirrors.ts'
+
+const QUEUE = 'measure_something'
+const CONSUMER = 'consumer_measured'
+const PIECES = newConsumer(ROOT, QUEUE, CONSUMER)
+/** Imported by the suite test or, in the case of the handler, by the consumer's own test. Running both in the copy shows it. */
+const BY_OTHER_CHECKS = ['accounts/src/suite.ts', `${CONSUMER}/src/measure-something.ts`]
+/** Each piece, with the text of its file when only this piece is missing. Undefined for no file. */
+const CASES = PIECES.map((piece) => ({
+  piece,
+  file: piece.file,
+  text:
+    textsAfter(
+      ROOT,
+      PIECES.filter((each) => each !== piece),
+    ).get(piece.file) ?? original(piece),
+}))
+type Case = (typeof CASES)[number]
+const LIMIT_MS = 300_000
+
+let copy: ReturnType<typeof copyOfSources>
+let report: string
+let adminPort: number
+
+beforeAll(async () => {
+  copy = copyOfSources()
+  // The documents are found with git.
+  execFileSync('git', ['init', '--quiet'], { cwd: copy.root })
+  report = (await inCopy('up/src/main.ts', 'new', 'command', QUEUE, '--consumer', CONSUMER)).output
+  adminPort = Number(/adminPort: (\d+)/.exec(readFileSync(join(copy.root, CONSUMER, 'src/main.ts'), 'utf8'))?.[1])
+}, LIMIT_MS)
+afterAll(() => copy.remove())
+
+describe('what npm run new adds', () => {
+  it('is listed file by file, with what is left to write', () => {
+    for (const { file, from } of PIECES)
+      expect(report).toContain(`${from === undefined ? 'added  ' : 'changed'} ${file}\n`)
+    expect(report).toContain('Left for you to write:\n- messaging/src/contracts.ts: the body and the result')
+  })
+
+  it(
+    'passes types, lint, and the unit tests that look at services and queues',
+    async () => {
+      expect(await inCopy('node_modules/typescript/bin/tsc', '--noEmit', '-p', '.')).toEqual({ code: 0, output: '' })
+      expect(await inCopy('node_modules/@biomejs/biome/bin/biome', 'check', '.')).toMatchObject({ code: 0 })
+      const files = [
+        'suite.unit',
+        CONSUMER,
+        'accounts/test',
+        'observability',
+        'compose-file',
+        'manifests',
+        'pipelines.unit',
+        'licences',
+        'documents',
+      ]
+      expect(await unitTests(...files)).toMatchObject({ code: 0 })
+    },
+    LIMIT_MS,
+  )
+
+  it('is refused a second time without any change', async () => {
+    const before = readFileSync(join(copy.root, 'accounts/src/suite.ts'), 'utf8')
+    const again = await inCopy('up/src/main.ts', 'new', 'command', QUEUE, '--consumer', CONSUMER)
+    expect(again).toEqual({ code: 1, output: `✗ the queue ${QUEUE} exists already\n` })
+    expect(readFileSync(join(copy.root, 'accounts/src/suite.ts'), 'utf8')).toBe(before)
+  })
+})
+
+describe('the new consumer, on real servers', () => {
+  let stack: Stack
+  let service: ChildProcess
+  let log = ''
+  beforeAll(async () => {
+    stack = await startStack('new_consumer', { services: [], migrate: false })
+    const env = { PATH: process.env.PATH, ...stack.env }
+    service = spawn(process.execPath, [`${CONSUMER}/src/main.ts`], { cwd: copy.root, env })
+    for (const stream of [service.stdout, service.stderr]) stream?.on('data', (chunk) => (log += chunk))
+    await eventually(async () => expect((await fetch(`${admin()}/readyz`)).status).toBe(200), 30_000)
+  }, LIMIT_MS)
+  afterAll(async () => {
+    service.kill('SIGKILL')
+    await stack.stop()
+  }, LIMIT_MS)
+
+  const admin = () => `http://127.0.0.1:${/"adminPort":(\d+)/.exec(log)?.[1]}`
+  const handled = () => log.split('\n').filter((line) => line.includes(`${QUEUE} received`))
+
+  it('handles a message once, dead-letters a bad one, counts both, and stops cleanly', async () => {
+    stack.channel.sendToQueue(QUEUE, Buffer.from('{"sku":"A"}'), { messageId: 'good' })
+    stack.channel.sendToQueue(QUEUE, Buffer.from('{"sku":1}'), { messageId: 'bad' })
+    await eventually(async () =>
+      expect((await stack.deadLetters(QUEUE)).map(({ messageId }) => messageId)).toEqual(['bad']),
+    )
+    await eventually(() => expect(handled()).toEqual([expect.stringContaining('"messageId":"good"')]))
+    const metrics = await (await fetch(`${admin()}/metrics`)).text()
+    expect(metrics).toMatch(new RegExp(`ims_messages_\\w+\\{.*queue="${QUEUE}".*\\} 1\n`))
+    const ended = new Promise((resolve) => service.once('exit', resolve))
+    service.kill('SIGTERM')
+    expect(await ended).toBe(0)
+    expect(await stack.depth(QUEUE)).toBe(0)
+  })
+})
+
+describe('a missing piece is reported', () => {
+  const listed = () => ({ name: CONSUMER, adminPort, consumes: [QUEUE] })
+  it('nothing is reported while all are there', () => {
+    expect(missingFor(listed(), copy.root)).toEqual([])
+  })
+
+  it.each(CASES.filter((each) => !needsOtherChecks(each)))('by the suite test: $file', async (each) => {
+    await without(each, async () => {
+      const named = missingFor(listed(), copy.root).map((sentence) => sentence.split(' ')[0] ?? '')
+      expect(named.filter((file) => each.file.startsWith(file))).not.toEqual([])
+    })
+  })
+
+  it.each(CASES.filter(needsOtherChecks))(
+    'by the unit tests: $file',
+    async (each) => {
+      await without(each, async () => {
+        const { code, output } = await unitTests('suite.unit', CONSUMER)
+        expect(code).toBe(1)
+        expect(output).toMatch(new RegExp(`${QUEUE}|measure-something|${CONSUMER}`))
+      })
+    },
+    LIMIT_MS,
+  )
+})
+
+function needsOtherChecks({ piece: { file, from = '' } }: Case): boolean {
+  return BY_OTHER_CHECKS.includes(file) || from.startsWith('export const contracts = ')
+}
+
+/** Runs `during` in the copy without this piece. */
+async function without({ file, text }: Case, during: () => Promise<void>): Promise<void> {
+  const path = join(copy.root, file)
+  const whole = readFileSync(path, 'utf8')
+  if (text === undefined) rmSync(path)
+  else writeFileSync(path, text)
+  try {
+    await during()
+  } finally {
+    writeFileSync(path, whole)
+  }
+}
+
+function original({ file }: Piece): string | undefined {
+  const path = join(ROOT, file)
+  return existsSync(path) ? readFileSync(path, 'utf8') : undefined
+}
+
+const unitTests = (...files: string[]) =>
+  inCopy(
+    '--experimental-vm-modules',
+    'node_modules/jest/bin/jest.js',
+    '--selectProjects',
+    'unit',
+    '--forceExit',
+    ...files,
+  )
+
+/** Runs Node in the copy. Returns its output and exit code. */
+function inCopy(...args: string[]): Promise<{ code: number; output: string }> {
+  return new Promise((resolve) => {
+    const child = execFile(process.execPath, args, { cwd: copy.root, maxBuffer: 2 ** 26 }, (_, stdout, stderr) =>
+      resolve({ code: child.exitCode ?? -1, output: stdout + stderr }),
+    )
+  })
+}

@@ -1,0 +1,30 @@
+// accounts/src/suite.ts lists the suite. Every other file that names services or queues agrees with it.
+import { queues, serviceNames, services } from '@ims/accounts/suite'
+import { contracts } from '@ims/messaging'
+import { describe, expect, it } from '@jest/globals'
+import { mirrorsOf, missingFor, unlisted } from './suite-mirrors.ts'
+
+describe('the list of the suite', () => {
+  it.each(services)('has $name in every file that repeats it', (service) => {
+    expect(missingFor(service)).toEqual([])
+  })
+
+  it('has every folder of a consumer', () => {
+    expect(unlisted(serviceNames)).toEqual([])
+  })
+
+  it('has the queues of the contracts, with their kinds', () => {
+    expect(Object.fromEntries(contracts.map(({ queue, kind }) => [queue, kind]))).toEqual(queues)
+  })
+
+  it('has one consumer for each queue', () => {
+    expect(services.flatMap(({ consumes }) => consumes).sort()).toEqual(Object.keys(queues).sort())
+  })
+
+  it.each([
+    { name: 'consumer_nine', adminPort: 9099, consumes: ['imagined'], tables: { inventory: ['SELECT'] } },
+    { name: 'producer_nine', adminPort: 9098, consumes: [] },
+  ] as const)('reports every file that lacks $name', (imagined) => {
+    expect(missingFor(imagined)).toHaveLength(mirrorsOf(imagined).length + 1)
+  })
+})

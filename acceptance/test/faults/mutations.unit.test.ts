@@ -1,0 +1,49 @@
+// The mutations of the fault ledger still match the source, and nothing deployed can be mutated.
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from '@jest/globals'
+import { mixOf } from '../../faults/faults/index.ts'
+import { mutationEnvironment, mutations } from '../../faults/mutations.ts'
+import { ROOT } from '../stack.ts'
+
+describe('the mutations', () => {
+  it.each(mutations)('$name changes exactly one place with each of its edits', ({ file, edits }) => {
+    const source = readFileSync(join(ROOT, file), 'utf8')
+    for (const { find, replace } of edits) {
+      expect(source.split(find)).toHaveLength(2)
+      expect(replace).not.toBe(find)
+    }
+  })
+
+  it.each(mutations)('$name names faults that exist', ({ mix }) => {
+    for (const word of mix) expect(mixOf([word])).not.toEqual([])
+  })
+
+  it.each(mutations)('$name changes the source that a service loads', ({ file, ...mutation }) => {
+    const program = `import(${JSON.stringify(join(ROOT, file))}).then(() => console.log('loaded'))`
+    const load = (edits: typeof mutation.edits) =>
+      execFileSync('node', ['-e', program], {
+        encoding: 'utf8',
+        env: { PATH: process.env.PATH, ...mutationEnvironment({ ...mutation, file, edits }) },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+    expect(load(mutation.edits)).toBe('loaded\n')
+    expect(() => load([{ find: 'what stands nowhere', replace: '' }])).toThrow(/does not fit/)
+  })
+
+  it('are unknown to everything that is deployed', () => {
+    const deployed = [
+      'messaging',
+      'repository',
+      'runtime',
+      'producer',
+      'accounts',
+      'consumer_*',
+      'dockercompose',
+      'kubernetes',
+    ]
+    const found = () => execFileSync('git', ['grep', '-lI', 'IMS_MUTATION', '--', ...deployed], { cwd: ROOT })
+    expect(found).toThrow()
+  })
+})

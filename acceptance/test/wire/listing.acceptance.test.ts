@@ -1,0 +1,109 @@
+// A long listing: 100,000 items stream through broker and producer in constant memory, and an interrupted body never looks complete.
+import { readFile } from 'node:fs/promises'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { eventually } from 'testkit'
+import { call, item } from '../http.ts'
+import { type Stack, startStack } from '../stack.ts'
+
+const ITEMS = 100_000
+const RESIDENT_MOST_MB = 200
+
+describe('a listing of 100,000 items', () => {
+  let stack: Stack
+  beforeAll(async () => {
+    stack = await startStack('listing', {
+      services: ['consumer_one', 'consumer_two', 'consumer_three', 'consumer_four', 'producer'],
+    })
+    for (let from = 0; from < ITEMS; from += 5_000) {
+      const rows = Array.from({ length: 5_000 }, (_, n) => Object.values(item(from + n)))
+      await stack.pool.query('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
+    }
+  }, 60_000)
+  afterAll(async () => await stack.stop(), 30_000)
+
+  it('is valid JSON with every item once, in order, and stays under 200 MB resident in producer and consumer four', async () => {
+    let peakMb = 0
+    const sampling = setInterval(async () => {
+      for (const name of ['producer', 'consumer_four'] as const)
+        peakMb = Math.max(peakMb, await residentMb(stack.service(name).pid))
+    }, 20)
+    try {
+      for (let round = 0; round < 3; round += 1) {
+        const { status, body } = await call(`${stack.http}/order_processing`)
+        expect(status).toBe(200)
+        if (!Array.isArray(body)) throw new Error('not an array')
+        expect(body).toHaveLength(ITEMS)
+        expect(body.findIndex((each, n) => each.sku !== `SKU-${n}`)).toBe(-1)
+        expect(body[77_777]).toEqual(item(77_777))
+      }
+    } finally {
+      clearInterval(sampling)
+    }
+    expect(peakMb).toBeGreaterThan(10)
+    expect(peakMb).toBeLessThan(RESIDENT_MOST_MB)
+  }, 60_000)
+
+  it.each([150, 300])(
+    'answers %i clients that request different pages of 5,000 items at once, or refuses them at once, and confirms commands meanwhile',
+    async (clients) => {
+      const paths = Array.from({ length: clients }, (_, n) => `/order_processing?limit=${5_000 - n}&after=${n}`)
+      const since = performance.now()
+      const pages = paths.map(async (path) => {
+        const response = await fetch(`${stack.http}${path}`)
+        const bytes = (await response.arrayBuffer()).byteLength
+        return { path, status: response.status, bytes, ms: performance.now() - since }
+      })
+      const command = await call(`${stack.http}/stock_management`, { json: { sku: 'there is none' } })
+      expect(command.status).toBe(200)
+      const told = await Promise.all(pages)
+      const refused = told.filter(({ status }) => status === 503)
+      expect(refused.filter(({ ms }) => ms > 5_000)).toEqual([])
+      const answered = told.filter(({ status, bytes }) => status === 200 && bytes > 100_000)
+      expect(answered.length).toBeGreaterThanOrEqual(100)
+      expect(answered.length + refused.length).toBe(clients)
+      for (const queue of ['order_processing', 'stock_management']) expect(await stack.deadLetters(queue)).toEqual([])
+    },
+    60_000,
+  )
+
+  it('is cut off, never completed, when consumer four dies in the middle', async () => {
+    const response = await fetch(`${stack.http}/order_processing`)
+    expect(response.status).toBe(200)
+    const reader = response.body?.getReader()
+    await reader?.read()
+    stack.service('consumer_four').kill('SIGKILL')
+    await expect(
+      (async () => {
+        for (;;) if ((await reader?.read())?.done) return
+      })(),
+    ).rejects.toThrow()
+    await stack.start('consumer_four')
+    await stack.ready()
+  }, 60_000)
+
+  it('stops requesting pages while the client does not read', async () => {
+    const consumed = async () => {
+      const text = await (await fetch(`${stack.service('consumer_four').admin}/metrics`)).text()
+      return Number(/ims_messages_consumed_total\{[^}]*queue="order_processing"[^}]*\} (\d+)/.exec(text)?.[1] ?? 0)
+    }
+    const before = await consumed()
+    const leave = new AbortController()
+    const response = await fetch(`${stack.http}/order_processing`, { signal: leave.signal })
+    expect(response.status).toBe(200)
+    let previous = -1
+    let now = await consumed()
+    while (now !== previous) {
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      previous = now
+      now = await consumed()
+    }
+    expect(now - before).toBeLessThan(90) // of 100 pages; the rest are not requested before the client reads
+    leave.abort()
+    await eventually(async () => expect(await stack.service('producer').notReady()).toBeUndefined())
+  }, 60_000)
+})
+
+async function residentMb(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024
+}

@@ -1,0 +1,113 @@
+// Independent Python programs, written with pika, that stand in for the Python suite. This file finds and runs them.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { ROOT, type Stack } from '../stack.ts'
+
+const DIRECTORY = join(ROOT, '../shared/peers')
+// Debian's own Python, which finds Debian's python3-pika. The PATH may contain another.
+const PYTHON = '/usr/bin/python3'
+const PACKAGES = ['python3-pika', 'python3-pymysql', 'python3-sqlalchemy']
+const OURS = join(ROOT, 'acceptance/test/python')
+
+/** Why the peers cannot run here. Undefined when they can. */
+export function withoutPeers(): string | undefined {
+  if (!existsSync(DIRECTORY)) return `there are no peers in ${DIRECTORY}`
+  return canImport() ? undefined : `apt-get install ${PACKAGES.join(' ')} brings what is missing`
+}
+
+function canImport(): boolean {
+  try {
+    execFileSync(PYTHON, ['-c', 'import pika, pymysql, sqlalchemy'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+export interface PeerRun {
+  readonly code: number | null
+  /** Its output, one parsed JSON object per line. */
+  readonly events: readonly Record<string, unknown>[]
+}
+
+const brokerArguments = ({ space: { rabbitmq } }: Stack) => [
+  '--host',
+  rabbitmq.host,
+  '--port',
+  String(rabbitmq.port),
+  '--user',
+  rabbitmq.username,
+  `--password=${rabbitmq.password}`, // in one argument, because a password may begin with "-"
+  '--vhost',
+  rabbitmq.vhost,
+]
+
+/** Runs the Python producer to its end. */
+export async function peerProducer(stack: Stack, ...args: readonly string[]): Promise<PeerRun> {
+  const peer = spawnPeer('peer_producer.py', [...brokerArguments(stack), ...args])
+  return { code: await peer.exited, events: peer.events }
+}
+
+export interface PeerConsumers {
+  readonly events: readonly Record<string, unknown>[]
+  stop(): Promise<void>
+}
+
+/** Starts Python consumers on the given queues, on the stack's MySQL, and waits until they are ready. */
+export async function peerConsumers(stack: Stack, queues: readonly string[]): Promise<PeerConsumers> {
+  const { mysql } = stack.space
+  const store = [
+    '--store',
+    'mysql',
+    '--db-host',
+    mysql.host,
+    '--db-port',
+    String(mysql.port),
+    '--db-user',
+    mysql.user,
+    `--db-password=${mysql.password}`,
+    '--db-name',
+    mysql.database,
+  ]
+  const peer = spawnPeer('peer_consumers.py', [...brokerArguments(stack), '--queues', queues.join(','), ...store])
+  const deadline = Date.now() + 20_000
+  while (!peer.events.some(({ event }) => event === 'ready')) {
+    if (Date.now() > deadline)
+      throw new Error(`the Python consumers did not get ready: ${JSON.stringify(peer.events)} ${peer.errors()}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  return {
+    events: peer.events,
+    stop: async () => {
+      peer.child.kill('SIGTERM')
+      await peer.exited
+    },
+  }
+}
+
+/** Adds an item and reads the inventory with SQLAlchemy, as the Python suite does (read_with_sqlalchemy.py). */
+export function readWithSqlalchemy({ space: { mysql } }: Stack): unknown {
+  const url = `mysql+pymysql://${mysql.user}:${mysql.password}@${mysql.host}:${mysql.port}/${mysql.database}?charset=utf8mb4`
+  return JSON.parse(execFileSync(PYTHON, [join(OURS, 'read_with_sqlalchemy.py'), url], { encoding: 'utf8' }))
+}
+
+function spawnPeer(script: string, args: readonly string[]) {
+  const child: ChildProcess = spawn(PYTHON, [join(DIRECTORY, script), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, PYTHONPATH: OURS },
+  })
+  const events: Record<string, unknown>[] = []
+  let rest = ''
+  let errors = ''
+  child.stdout?.on('data', (chunk: Buffer) => {
+    const lines = (rest + chunk).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) if (line.startsWith('{')) events.push({ ...JSON.parse(line) })
+  })
+  child.stderr?.on('data', (chunk: Buffer) => {
+    errors += chunk
+  })
+  const exited = new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { child, events, exited, errors: () => errors }
+}

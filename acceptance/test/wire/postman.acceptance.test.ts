@@ -1,0 +1,34 @@
+// The Postman collection passes against the suite repeatedly, leaves nothing behind, and fails when a response is wrong.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { ROOT, type Stack, startStack } from '../stack.ts'
+import { runNewman } from './newman.ts'
+
+describe('the Postman collection', () => {
+  let stack: Stack
+  beforeAll(async () => {
+    stack = await startStack('postman')
+  }, 60_000)
+  afterAll(async () => await stack.stop(), 30_000)
+
+  it.each(['on a clean table', 'again'])(
+    'passes %s, and deletes what it stored',
+    async () => {
+      expect(await runNewman(stack.http)).toEqual({ code: 0, said: expect.any(String) })
+      expect(await stack.skus()).toEqual([])
+    },
+    60_000,
+  )
+
+  it('fails when a response is wrong', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'ims-postman-'))
+    const broken = join(directory, 'broken.json')
+    const collection = readFileSync(join(ROOT, 'docs/ims.postman_collection.json'), 'utf8')
+    writeFileSync(broken, collection.replace('to.have.status(409)', 'to.have.status(200)'))
+    const { code, said } = await runNewman(stack.http, broken)
+    rmSync(directory, { recursive: true })
+    expect([code, said]).toEqual([1, expect.stringContaining('expected response to have status code 200 but got 409')])
+  }, 60_000)
+})

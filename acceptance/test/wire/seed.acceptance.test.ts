@@ -1,0 +1,118 @@
+// The behaviour of the original suite: four calls, a row in MySQL, a line in consumer one's log. Also `Prefer: wait`.
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { eventually } from 'testkit'
+import { callsToTry } from '../../../up/src/suite/banner.ts'
+import { call, item, SEED_ITEM } from '../http.ts'
+import { ROOT, type Stack, startStack } from '../stack.ts'
+
+describe('the suite', () => {
+  let stack: Stack
+  beforeAll(async () => {
+    stack = await startStack('seed')
+  }, 60_000)
+  afterAll(async () => await stack.stop(), 30_000)
+
+  it('answers the original suite’s four calls with its four responses', async () => {
+    const health = await call(`${stack.http}/healthcheck`)
+    expect(health).toMatchObject({ status: 200, body: { message: 'Health check message sent' } })
+    expect(health.headers.get('content-type')).toMatch(/^application\/json/)
+    await eventually(() =>
+      expect(stack.service('consumer_one').log).toContainEqual(
+        expect.objectContaining({ message: 'health check received', body: ['message', 'Healthcheck'] }),
+      ),
+    )
+
+    const created = await call(`${stack.http}/create_item`, { json: SEED_ITEM })
+    expect(created).toMatchObject({ status: 200, body: { message: 'Create item message sent' } })
+    await eventually(async () => {
+      const [rows] = await stack.pool.query('SELECT sku, name, label, price + 0E0 AS price, quantity FROM inventory')
+      expect(rows).toEqual([SEED_ITEM])
+    })
+
+    const listed = await call(`${stack.http}/order_processing`)
+    expect(listed).toMatchObject({ status: 200, body: [SEED_ITEM] })
+    expect(listed.headers.get('content-type')).toMatch(/^application\/json/)
+
+    const deleted = await call(`${stack.http}/stock_management`, { json: { sku: SEED_ITEM.sku } })
+    expect(deleted).toMatchObject({ status: 200, body: { message: 'Stock management (item delete) message sent' } })
+    await eventually(async () => expect((await call(`${stack.http}/order_processing`)).body).toEqual([]))
+  })
+
+  it('answers as documented when the four calls of the README, or of up’s banner, are pasted at once', async () => {
+    const [, block = ''] = /^## Use it\n\n```sh\n(.*?)```/ms.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? []
+    const pasted = async (lines: string) => (await promisify(execFile)('bash', ['-c', lines])).stdout
+    const said = block.matchAll(/^# (.*)$/gm)
+    const answers = [...said].map(([, answer]) => answer).join('')
+    expect(answers).toContain('[{"sku"')
+    expect(await pasted(block.replaceAll('curl ', 'curl -s ').replaceAll('http://127.0.0.1:5000', stack.http))).toBe(
+      answers,
+    )
+    expect(await pasted(callsToTry(stack.http).join('\n'))).toBe(answers)
+  })
+
+  it('returns the outcome of a command to a client that sends Prefer: wait', async () => {
+    const wait = { Prefer: 'wait=10' }
+    const created = await call(`${stack.http}/create_item`, { json: item(1), headers: wait })
+    expect(created).toMatchObject({ status: 201, body: item(1) })
+    expect(created.headers.get('preference-applied')).toMatch(/^wait=10/)
+    expect(await call(`${stack.http}/create_item`, { json: item(1), headers: wait })).toMatchObject({ status: 409 })
+    // The outcome of that command went to its sender. Nobody waits for this one.
+    expect(await call(`${stack.http}/create_item`, { json: { ...item(1), quantity: 7 } })).toMatchObject({
+      status: 200,
+    })
+    await eventually(async () => {
+      const letters = await stack.deadLetters('create_item')
+      expect(letters).toMatchObject([{ headers: { 'x-reason': 'duplicate-sku', 'x-consumer': 'consumer_two' } }])
+      expect(letters[0]?.body).toContain('"quantity":7')
+    })
+    expect(await call(`${stack.http}/stock_management`, { json: { sku: 'SKU-1' }, headers: wait })).toMatchObject({
+      status: 200,
+    })
+    expect(await call(`${stack.http}/stock_management`, { json: { sku: 'SKU-1' }, headers: wait })).toMatchObject({
+      status: 404,
+    })
+  })
+
+  it('answers 202 when the wait time is over before the outcome is known', async () => {
+    stack.service('consumer_two').kill('SIGSTOP')
+    try {
+      const accepted = await call(`${stack.http}/create_item`, { json: item(2), headers: { Prefer: 'wait=1' } })
+      expect(accepted.status).toBe(202)
+    } finally {
+      stack.service('consumer_two').kill('SIGCONT')
+    }
+    await eventually(async () => expect(await stack.skus()).toContain('SKU-2'))
+  })
+
+  it('lists with pages and filters', async () => {
+    for (const n of [10, 11, 12])
+      await call(`${stack.http}/create_item`, { json: item(n), headers: { Prefer: 'wait=10' } })
+    const first = await call(`${stack.http}/order_processing?label=test&limit=2`)
+    expect(first.body).toHaveLength(2)
+    const next = /<([^>]+)>; rel="next"/.exec(first.headers.get('link') ?? '')?.[1] ?? ''
+    const second = await call(new URL(next, stack.http).href)
+    expect(second.body).toEqual([item(11), item(12)])
+    expect((await call(`${stack.http}/order_processing?sku=SKU-11`)).body).toEqual([item(11)])
+    expect((await call(`${stack.http}/order_processing?sku=sku-11`)).body).toEqual([])
+  })
+
+  it('exposes its counters in the Prometheus text format', async () => {
+    const metrics = await (await fetch(`${stack.service('consumer_two').admin}/metrics`)).text()
+    expect(metrics).toMatch(
+      /ims_messages_applied_total\{queue="create_item",outcome="created",service="consumer_two"\} \d+/,
+    )
+    expect(metrics).toMatch(
+      /ims_messages_dead_lettered_total\{queue="create_item",reason="duplicate-sku",service="consumer_two"\} 1/,
+    )
+    expect(metrics).toMatch(
+      /ims_messages_refused_told_total\{queue="create_item",reason="duplicate-sku",service="consumer_two"\} 1/,
+    )
+    const producer = await (await fetch(`${stack.service('producer').admin}/metrics`)).text()
+    expect(producer).toMatch(/ims_messages_confirmed_total\{queue="create_item",service="producer"\} \d+/)
+    expect(producer).toMatch(/ims_rpc_duration_seconds_count\{service="producer",queue="order_processing"\} \d+/)
+  })
+})

@@ -1,0 +1,31 @@
+// The log line of a redrive or discard from the command line, the same as the producer writes over HTTP.
+import { closeSync, constants, openSync, writeSync } from 'node:fs'
+import { createLog, type Log } from '@ims/runtime'
+import { z } from 'zod'
+
+export const deadLettersLogEnvironment = z
+  .object({
+    DEAD_LETTERS_LOG: z.string().optional().describe('file to which each redrive and discard adds a line'),
+  })
+  .transform((v) => ({ path: v.DEAD_LETTERS_LOG }))
+
+const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = constants
+
+/** Appends to `path`, if given. If the log cannot be written, reports that to `err` and continues. */
+export function deadLettersLog(path: string | undefined, err: (line: string) => void): Pick<Log, 'info' | 'warn'> {
+  const write = (line: string) => {
+    if (path === undefined) return
+    try {
+      // In a container it is the output of the first process, which may be a pipe that nobody reads.
+      const file = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o600)
+      try {
+        writeSync(file, line)
+      } finally {
+        closeSync(file)
+      }
+    } catch (error) {
+      err(`! this is not in the log ${path}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+  return createLog('dead-letters', { level: 'info', format: 'json' }, { write })
+}

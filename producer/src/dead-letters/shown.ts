@@ -1,0 +1,73 @@
+// Formats dead letters as lines for a terminal, with all their content escaped.
+import { type DeadLetter, type Outcomes, type Progress, printable, shortened, type Worked } from '@ims/messaging'
+
+const ERROR_MOST = 300
+const RATE_EVERY_MS = 1_000
+const MANY = 1_000
+
+/** The three lines of a list entry. */
+export function shownShortly(letter: DeadLetter): string {
+  const { id, reason, failedAt, by, attempts, error, bytes } = letter
+  const head = [printable(id), printable(reason), told(failedAt), `by ${told(by)}`, `attempts ${attempts ?? '?'}`]
+  return [
+    head.join('  '),
+    ...(error === null ? [] : [`    ${shortened(printable(error), ERROR_MOST)}`]),
+    `    ${shownBody(letter)}  (${bytes} bytes)`,
+    '',
+  ].join('\n')
+}
+
+/** All details. */
+export function shownWhole(letter: DeadLetter): string {
+  const { queue, id, reason, error, failedAt, by, attempts, bytes, encoding, properties, headers, body } = letter
+  const facts = { queue, id, reason, error, 'failed at': failedAt, by, attempts, bytes, encoding }
+  const lines = (members: object) =>
+    Object.entries(members).map(([name, value]) => {
+      const text = typeof value === 'string' ? value : JSON.stringify(value)
+      return `  ${printable(name).padEnd(16)} ${printable(value === null ? '?' : text)}`
+    })
+  const sections = [lines(facts), ['properties:'], lines(properties), ['headers:'], lines(headers), ['body:']]
+  return `${[...sections.flat(), `  ${printable(body)}`].join('\n')}\n\n`
+}
+
+const told = (text: string | null): string => (text === null ? '?' : printable(text))
+
+function shownBody({ encoding, body, shortened: isShortened }: DeadLetter): string {
+  const text = encoding === 'base64' ? `base64 ${body}` : printable(body)
+  return isShortened ? `${text}…` : text
+}
+
+/** `invalid 2 · duplicate-sku 1`, the most frequent first. */
+export function shownReasons(reasons: ReadonlyMap<string, number>): string {
+  const sorted = [...reasons].filter(([, count]) => count > 0).sort(([, one], [, other]) => other - one)
+  return sorted.map(([reason, count]) => `${shortened(printable(reason), 60)} ${count}`).join(' · ')
+}
+
+/** One line about the result of a redrive or a discard, or of its dry run. */
+export function shownOutcome(queue: string, done: string, { total, done: count, left, reasons }: Worked): string {
+  const which = count === 0 ? '' : ` (${shownReasons(reasons)})`
+  return `${queue}: ${done} ${count} of ${total}${which}, ${left} left\n`
+}
+
+/** One line about the outcomes of the redriven messages. */
+export function shownOutcomes(queue: string, { applied, refused, unknown }: Outcomes): string {
+  const back = [...refused.values()].reduce((sum, count) => sum + count, 0)
+  const parts = [
+    `${applied} applied`,
+    ...(back === 0 ? [] : [`${back} back among the dead letters (${shownReasons(refused)})`]),
+    ...(unknown === 0 ? [] : [`${unknown} not known`]),
+  ]
+  return `${queue}: ${applied + back + unknown} put back: ${parts.join(', ')}\n`
+}
+
+/** Reports progress and rate every second, if there are many. */
+export function progressLines(queue: string, err: (line: string) => void): (progress: Progress) => void {
+  const since = performance.now()
+  let saidAt = since
+  return ({ total, seen, done }) => {
+    const now = performance.now()
+    if (total < MANY || now - saidAt < RATE_EVERY_MS) return
+    saidAt = now
+    err(`${queue}: ${seen} of ${total} read, ${done} done, ${Math.round((seen * 1_000) / (now - since))}/s`)
+  }
+}

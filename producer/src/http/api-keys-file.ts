@@ -1,0 +1,50 @@
+// The currently valid API keys. API_KEYS_FILE is read again when it changes. A removed key is invalid whatever else the file contains.
+import type { Service } from '@ims/messaging'
+import { type Watched, watchVariable } from '@ims/runtime'
+import { type ApiKey, readKeys } from './api-keys.ts'
+import type { KeysNow } from './authorisation.ts'
+
+export interface WatchedKeys {
+  readonly keysNow: KeysNow
+  /** What is wrong with the file, in one sentence. */
+  warning(): string | undefined
+  close(): Promise<void>
+}
+
+/**
+ * Starts with `keys` and follows API_KEYS_FILE, if they came from it. Only the keys in its valid lines are accepted:
+ * none when it is empty or unreadable. `everyMs` is the polling interval, by default that of watchVariable.
+ */
+export function watchApiKeys(
+  keys: readonly ApiKey[] | 'open' | undefined,
+  { log, meter }: Pick<Service, 'log' | 'meter'>,
+  everyMs?: number,
+): WatchedKeys {
+  if (keys === undefined || keys === 'open') {
+    const who = keys === 'open' ? 'open: everybody who can reach the HTTP port' : 'not set: everybody on this machine'
+    log.warn({}, `API_KEYS is ${who} may use the API, all but /dead_letters`)
+    return { keysNow: () => undefined, warning: () => undefined, close: async () => {} }
+  }
+  let valid = keys
+  let wrong: string | undefined
+  const use = (now: readonly ApiKey[], problems: readonly string[]) => {
+    valid = now
+    const sentence = `API_KEYS_FILE: ${problems.join('; ')}`
+    wrong =
+      problems.length === 0 ? undefined : `${sentence}: only the keys in its other lines are valid (${now.length})`
+    meter.observe('api_keys_valid', now.length)
+    meter.observe('api_keys_problems', problems.length)
+    if (wrong !== undefined) log.error({}, wrong)
+    log.info({ clients: valid.map(({ name }) => name) }, `API keys: ${valid.length} valid`)
+  }
+  meter.observe('api_keys_valid', keys.length)
+  const watched: Watched = {
+    changed: (value) => {
+      const { keys, problems } = readKeys(value)
+      use(keys, problems)
+    },
+    unreadable: (why) => use([], [why.replace(/^API_KEYS_FILE: /, '')]),
+  }
+  const { close } = watchVariable('API_KEYS', watched, everyMs)
+  return { keysNow: () => valid, warning: () => wrong, close }
+}

@@ -1,0 +1,85 @@
+// Authorisation: which scope a path requires, and who may use it. The only place that decides this.
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import { type ApiKey, type Client, holderOf, type Scope } from './api-keys.ts'
+import { Problem, sendProblem } from './problem.ts'
+import { pathOf, type Step } from './step.ts'
+
+/** The scope required by each path and everything below it, for any method. Paths not listed here accept any key. */
+export const SCOPE_OF: Readonly<Record<string, Scope>> = {
+  '/healthcheck': 'read',
+  '/order_processing': 'read',
+  '/create_item': 'write',
+  '/stock_management': 'write',
+  '/stock_adjustment': 'write',
+  '/movements': 'read',
+  '/messages': 'read',
+  '/dead_letters': 'admin',
+}
+
+/** The currently valid keys. Undefined when there are none: then everything is open except what requires admin. */
+export type KeysNow = () => readonly ApiKey[] | undefined
+
+/** Who sent the request of this response, if a key identified them. */
+const clients = new WeakMap<ServerResponse, Client>()
+export const clientOf = (response: ServerResponse): Client | undefined => clients.get(response)
+
+/** Identifies the client of a request. An unknown key is rejected later, in `authorise`, so that it counts for the rate limit. */
+export function authenticate(keysNow: KeysNow): Step {
+  return (request, response) => {
+    const keys = keysNow()
+    const presented = keys === undefined ? undefined : presentedKey(request.headers)
+    const client = keys === undefined || presented === undefined ? undefined : holderOf(presented, keys)
+    if (client !== undefined) clients.set(response, client)
+    return true
+  }
+}
+
+/** Passes permitted requests on. Returns 401 without a valid key, and 403 when the key does not have the scope. */
+export function authorise(keysNow: KeysNow): Step {
+  return (request, response) => {
+    const scope = scopeOf(pathOf(request))
+    const refusal = keysNow() === undefined ? refusedWhenOpen(scope) : refusedByKey(request, scope, clientOf(response))
+    if (refusal !== undefined) sendProblem(response, refusal)
+    return refusal === undefined
+  }
+}
+
+function refusedWhenOpen(scope: Scope | undefined): Problem | undefined {
+  if (scope !== 'admin') return undefined
+  return new Problem(403, 'forbidden', 'This path is closed: set API_KEYS with a key of scope admin to open it.')
+}
+
+function refusedByKey(
+  request: IncomingMessage,
+  scope: Scope | undefined,
+  client: Client | undefined,
+): Problem | undefined {
+  // A browser's preflight request, which cannot carry a key.
+  if (request.method === 'OPTIONS') return undefined
+  if (client === undefined) return unauthorized(presentedKey(request.headers) !== undefined)
+  if (scope === undefined || client.scopes.has(scope)) return undefined
+  const headers = { 'WWW-Authenticate': `Bearer realm="ims", error="insufficient_scope", scope="${scope}"` }
+  return new Problem(403, 'forbidden', `The API key ${client.name} does not have the scope ${scope}.`, { headers })
+}
+
+function unauthorized(wasPresented: boolean): Problem {
+  const error = wasPresented ? ', error="invalid_token"' : ''
+  const detail = wasPresented
+    ? 'The API key is not valid.'
+    : 'An API key is needed, in the header Authorization: Bearer <key>, or X-API-Key: <key>.'
+  return new Problem(401, 'unauthorized', detail, { headers: { 'WWW-Authenticate': `Bearer realm="ims"${error}` } })
+}
+
+/** The first segment decides, because nothing below a path requires less than the path itself. */
+function scopeOf(path: string): Scope | undefined {
+  const end = path.indexOf('/', 1)
+  const first = end < 0 ? path : path.slice(0, end)
+  return Object.hasOwn(SCOPE_OF, first) ? SCOPE_OF[first] : undefined
+}
+
+const BEARER = /^Bearer +(\S+) *$/i
+
+function presentedKey({ authorization = '', 'x-api-key': other }: IncomingHttpHeaders): string | undefined {
+  const bearer = BEARER.exec(authorization)?.[1]
+  return bearer ?? (typeof other === 'string' && other !== '' ? other : undefined)
+}

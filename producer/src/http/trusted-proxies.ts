@@ -1,0 +1,43 @@
+// The value of TRUST_PROXY: the proxies in front of the producer that may name the client.
+import { BlockList, isIP } from 'node:net'
+import express from 'express'
+import { z } from 'zod'
+
+const HOPS = /^[1-9]$/
+const NAMED = new Set(['loopback', 'linklocal', 'uniquelocal'])
+
+/** A list of addresses and networks, or a number of proxies. It cannot be everybody, because anybody can send the header. */
+export const trustedProxies = z.string().transform((text, context): number | readonly string[] => {
+  if (HOPS.test(text)) return Number(text)
+  const proxies = text.split(',').map((each) => each.trim())
+  const wrong = proxies.filter((each) => !NAMED.has(each) && isIP(each) === 0 && !isNetwork(each))
+  for (const each of wrong) {
+    const message = `${JSON.stringify(each)} is no address, no network (10.0.0.0/8), not loopback, linklocal or uniquelocal, and no number of proxies (1 to 9)`
+    context.addIssue({ code: 'custom', message })
+  }
+  return proxies
+})
+
+function isNetwork(text: string): boolean {
+  const [address = '', prefix = '', ...more] = text.split('/')
+  const family = isIP(address)
+  if (family === 0 || !/^\d{1,3}$/.test(prefix) || more.length > 0) return false
+  try {
+    new BlockList().addSubnet(address, Number(prefix), family === 4 ? 'ipv4' : 'ipv6')
+    // In other words, everybody.
+    return Number(prefix) > 0
+  } catch {
+    return false
+  }
+}
+
+const trust = z.function({ input: [z.string(), z.number()], output: z.boolean() })
+
+/** Whether the peer of a connection is a trusted proxy, by Express's own interpretation of the setting. */
+export function trustsPeer(trustProxy: number | readonly string[] | undefined): (address: string) => boolean {
+  if (trustProxy === undefined) return () => false
+  const app = express()
+  app.set('trust proxy', trustProxy)
+  const trusts = trust.implement(app.get('trust proxy fn'))
+  return (address) => trusts(address, 0)
+}

@@ -1,0 +1,63 @@
+// The query parameters of GET /order_processing: filters, and the requested part of the list.
+import { heldLabel, heldSku, PAGE_MOST_ITEMS } from '@ims/messaging'
+import { z } from 'zod'
+import { Problem } from '../http/problem.ts'
+
+const whole = z
+  .string()
+  .regex(/^\d{1,16}$/, 'must be a whole number')
+  .transform(Number)
+
+/** Other parameters are ignored, as in the Python suite. */
+const parameters = z.object({
+  sku: heldSku.optional(),
+  label: heldLabel.optional(),
+  quantity_below: whole.pipe(z.int().min(0)).optional(),
+  limit: whole.pipe(z.int().min(1).max(PAGE_MOST_ITEMS)).optional(),
+  after: whole.pipe(z.int().min(0)).optional(),
+})
+
+/** The request: items equal in `sku` and `label` and below `quantityBelow` if given, with an id above `after`; with `limit`, one page of them. */
+export interface Wanted {
+  readonly sku: string | undefined
+  readonly label: string | undefined
+  readonly quantityBelow: number | undefined
+  readonly after: number
+  readonly limit: number | undefined
+}
+
+/**
+ * Reads the parameters from a parsed query string.
+ * @throws Problem 400 that names every invalid or repeated parameter
+ */
+export function wantedBy(query: unknown): Wanted {
+  const { data, error } = parameters.safeParse(query, { error: oneOfEach })
+  if (error) {
+    const errors = error.issues.map(({ path, message }) => ({ path: path.join('.'), message }))
+    const named = [...new Set(errors.map(({ path }) => path))].join(', ')
+    throw new Problem(400, 'invalid-query', `Not valid: ${named}.`, { errors })
+  }
+  const { sku, label, quantity_below: quantityBelow, after = 0, limit } = data
+  return { sku, label, quantityBelow, after, limit }
+}
+
+/** Page size of movements when no `limit` is given. */
+const MOVEMENTS_LIMIT = 100
+
+/** The same for GET /movements, which always returns one page. */
+export function movementsWantedBy(query: unknown): { sku: string | undefined; after: number; limit: number } {
+  const { sku, after, limit = MOVEMENTS_LIMIT } = wantedBy(query)
+  return { sku, after, limit }
+}
+
+const oneOfEach: z.core.$ZodErrorMap = ({ code, input }) =>
+  code === 'invalid_type' && Array.isArray(input) ? 'must be given once' : undefined
+
+/** The URL of the page that starts after the id `next`: the same as `url`, with all other parameters kept. */
+export function nextPageUrl(url: string, next: number): string {
+  const at = url.indexOf('?')
+  const [path, query] = at < 0 ? [url, ''] : [url.slice(0, at), url.slice(at + 1)]
+  const kept = new URLSearchParams(query)
+  kept.set('after', String(next))
+  return `${path}?${kept}`
+}

@@ -1,0 +1,136 @@
+// Limits the listing pages that are requested or not yet received by clients to what fits into memory.
+import { OutcomeUnknown } from '@ims/messaging'
+import { Problem } from '../http/problem.ts'
+import type { Page } from './pages.ts'
+
+/** Maximum number of queries that are open or waiting: as many as can be answered before the deadline. */
+const QUESTIONS_MAX = 256
+/** The same in items, each of which costs consumer four and this process some time. */
+const ITEMS_MAX = 500_000
+/** The assumed size of an item until some have been seen. */
+const ITEM_BYTES = 200
+
+interface Turn {
+  readonly bytes: number
+  begin(): void
+}
+
+export class PagesInHand {
+  readonly #maxBytes: number
+  /** In the order of arrival. */
+  readonly #waiting = new Set<Turn>()
+  /** Pages that clients have not fully received, and the number of those clients. */
+  readonly #held = new Map<Page, number>()
+  #heldBytes = 0
+  #askedBytes = 0
+  #questions = 0
+  #items = 0
+  #itemBytes = ITEM_BYTES
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  /** Whether one more listing can start. Refusing it at once keeps the others fast. */
+  hasRoomFor(items: number): boolean {
+    return this.#questions < QUESTIONS_MAX && this.#items + items <= ITEMS_MAX && this.#heldBytes <= this.#maxBytes
+  }
+
+  /**
+   * Waits until the page fits, then calls `ask` with the milliseconds that are left.
+   * @throws OutcomeUnknown when `left` aborts first, Problem 503 when its turn does not come in time, and what `ask`
+   * rejects with
+   */
+  async ask(
+    { items, deadlineMs, left }: { items: number; deadlineMs: number; left: AbortSignal },
+    ask: (deadlineMs: number) => Promise<Page>,
+  ): Promise<Page> {
+    const since = performance.now()
+    const bytes = Math.ceil(items * this.#itemBytes)
+    this.#questions += 1
+    this.#items += items
+    try {
+      await this.#turn(bytes, deadlineMs, left)
+      try {
+        const page = await ask(Math.max(1, deadlineMs - (performance.now() - since)))
+        if (page.count > 0) this.#itemBytes = (this.#itemBytes + page.json.length / page.count) / 2
+        return page
+      } finally {
+        this.#askedBytes -= bytes
+      }
+    } finally {
+      this.#questions -= 1
+      this.#items -= items
+      // Once the caller has registered its use of the page.
+      if (this.#waiting.size > 0) setImmediate(() => this.#next())
+    }
+  }
+
+  /** Counts the page until `drop` was called once for each use. */
+  hold(page: Page): void {
+    const holders = this.#held.get(page) ?? 0
+    this.#held.set(page, holders + 1)
+    if (holders === 0) this.#heldBytes += page.json.length
+  }
+
+  drop(page: Page): void {
+    const holders = this.#held.get(page) ?? 0
+    if (holders > 1) this.#held.set(page, holders - 1)
+    else if (this.#held.delete(page)) this.#heldBytes -= page.json.length
+    this.#next()
+  }
+
+  #turn(bytes: number, deadlineMs: number, left: AbortSignal): Promise<void> | undefined {
+    if (this.#waiting.size === 0 && this.#fits(bytes) && !left.aborted) {
+      this.#askedBytes += bytes
+      return undefined
+    }
+    return new Promise((resolve, reject) => {
+      const end = () => {
+        clearTimeout(timer)
+        left.removeEventListener('abort', gone)
+        this.#waiting.delete(turn)
+      }
+      const timer = setTimeout(() => {
+        end()
+        reject(overLimit())
+      }, deadlineMs)
+      const gone = () => {
+        end()
+        reject(new OutcomeUnknown('nobody waits for the page any more'))
+      }
+      const turn: Turn = {
+        bytes,
+        begin: () => {
+          end()
+          this.#askedBytes += bytes
+          resolve()
+        },
+      }
+      this.#waiting.add(turn)
+      left.addEventListener('abort', gone)
+      if (left.aborted) gone()
+      this.#next()
+    })
+  }
+
+  /** Alone, a page of any size is allowed. */
+  #fits(bytes: number): boolean {
+    const taken = this.#askedBytes + this.#heldBytes
+    return taken === 0 || taken + bytes <= this.#maxBytes
+  }
+
+  /** First come, first served. */
+  #next(): void {
+    for (const turn of this.#waiting) {
+      if (!this.#fits(turn.bytes)) return
+      turn.begin()
+    }
+  }
+}
+
+/** The listing was not requested. */
+export function overLimit(): Problem {
+  const detail = 'Too many lists are asked for at this moment: this one was not asked for. Asking again is safe.'
+  return new Problem(503, 'not-accepted', detail, { headers: { 'Retry-After': '2' }, reason: 'over-limit' })
+}

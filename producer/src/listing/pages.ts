@@ -1,0 +1,103 @@
+// Requests pages of the inventory from consumer four. A Python peer's whole list is cut into the same form.
+import { isUtf8 } from 'node:buffer'
+import {
+  BadReply,
+  type Broker,
+  LAST_PAGE,
+  type ListedItem,
+  listedItem,
+  orderProcessing,
+  pageReplyHeaders,
+  type Query,
+} from '@ims/messaging'
+import { z } from 'zod'
+import type { Wanted } from './listing-query.ts'
+
+/** Some items: a JSON array in its final form, the number of items, and the id after which the next page starts (0: none). */
+export interface Page {
+  readonly json: Buffer
+  readonly count: number
+  readonly next: number
+}
+
+const BODY = ['message', 'Order Processing']
+
+/** A Python peer adds the id. Our own consumer four does not. */
+const rows = z.array(listedItem.extend({ id: z.int().optional() }))
+const rowsWithId = z.array(listedItem.extend({ id: z.int() }))
+const listing: Query<z.infer<typeof rows>> = { ...orderProcessing, reply: rows }
+
+export interface PageRequest extends Wanted {
+  /** Items per page. A Python peer's list is cut only if `limit` is given. */
+  readonly pageItems: number
+  readonly deadlineMs: number
+}
+
+/**
+ * Requests the page after the id `wanted.after`.
+ * @throws NotAccepted, OutcomeUnknown, NoReply, BadReply (also when the pages would never end)
+ */
+export async function askForPage(
+  requester: Broker['requester'],
+  wanted: PageRequest,
+  signal: AbortSignal,
+): Promise<Page> {
+  const { sku, label, quantityBelow, after, pageItems, deadlineMs } = wanted
+  const headers = {
+    'x-after': after,
+    'x-limit': pageItems,
+    ...(sku === undefined ? {} : { 'x-sku': sku }),
+    ...(label === undefined ? {} : { 'x-label': label }),
+    ...(quantityBelow === undefined ? {} : { 'x-quantity-below': quantityBelow }),
+  }
+  const reply = await requester.request(listing, BODY, { deadlineMs, headers, signal })
+  const read = pageReplyHeaders.safeParse(reply.headers)
+  if (!read.success) throw new BadReply('the header x-next or x-count of the reply is not a whole number')
+  const { 'x-next': next, 'x-count': count } = read.data
+  if (next === undefined) return pageOfWholeList(reply.body(), wanted)
+  if (next !== LAST_PAGE && next <= after) throw new BadReply(`the page after ${after} names ${next} as its next`)
+  if (quantityBelow !== undefined) {
+    // Consumer four of an earlier version ignores this filter, so the filtered page may be short or empty.
+    const rest = reply.body().filter((row) => isFewer(row, quantityBelow))
+    return { json: jsonOf(rest), count: rest.length, next }
+  }
+  if (count === undefined) return { json: reply.raw, count: reply.body().length, next }
+  if (itemsIn(reply.raw) !== count) throw new BadReply(`the reply is no page of ${count} items`)
+  return { json: reply.raw, count, next }
+}
+
+/**
+ * The number of items on a page of ours. Undefined when it is not a page. This costs a fraction of parsing, which our
+ * own consumer four makes unnecessary. Quotation marks within a text are escaped, so a match is always a member name.
+ */
+function itemsIn(json: Buffer): number | undefined {
+  const text = json.toString('latin1')
+  if (!text.startsWith('[') || !text.endsWith(']') || !isUtf8(json)) return undefined
+  let items = 0
+  for (let at = text.indexOf(FIRST_MEMBER); at >= 0; at = text.indexOf(FIRST_MEMBER, at + 1)) items += 1
+  return items
+}
+
+const FIRST_MEMBER = '{"sku":'
+
+/** A Python peer ignores the headers and sends everything, with ids, and members in any order. */
+function pageOfWholeList(body: unknown, { sku, label, quantityBelow, after, limit }: PageRequest): Page {
+  const { data, error } = rowsWithId.safeParse(body)
+  if (error) throw new BadReply('the reply is a whole list, but its items have no id')
+  const wanted = data
+    .filter((row) => row.id > after)
+    .filter((row) => (sku === undefined || row.sku === sku) && (label === undefined || row.label === label))
+    .filter((row) => quantityBelow === undefined || isFewer(row, quantityBelow))
+    .sort((one, other) => one.id - other.id)
+  const shown = wanted.slice(0, limit)
+  const next = shown.length < wanted.length ? shown.at(-1)?.id : undefined
+  return { json: jsonOf(shown), count: shown.length, next: next ?? LAST_PAGE }
+}
+
+/** As in SQL, an item without a quantity is not below any number. */
+const isFewer = ({ quantity }: ListedItem, below: number): boolean => quantity !== null && quantity < below
+
+const jsonOf = (items: readonly ListedItem[]): Buffer =>
+  Buffer.from(
+    JSON.stringify(items.map(({ sku, name, label, price, quantity }) => ({ sku, name, label, price, quantity }))),
+  )

@@ -1,0 +1,79 @@
+// Coalesces identical requests. Callers never join a request that is already in flight.
+
+/** Longest time that a request waits to be combined with others while one is in flight, in milliseconds. */
+const GATHER_MOST_MS = 10
+
+interface Lane<Answer> {
+  /** Resolves when the request in flight has its reply, or has failed. */
+  readonly settled: Promise<void>
+  /** The next request, for all callers that have arrived since. */
+  next: Joint<Answer> | undefined
+}
+
+/** A request of several callers. `left` aborts when all of them have left. */
+class Joint<Answer> {
+  readonly #left = new AbortController()
+  readonly answer: Promise<Answer>
+  #waiting = 0
+
+  constructor(ask: (left: AbortSignal) => Promise<Answer>) {
+    this.answer = ask(this.#left.signal)
+  }
+
+  join(signal: AbortSignal | undefined): Promise<Answer> {
+    this.#waiting += 1
+    signal?.addEventListener('abort', () => {
+      this.#waiting -= 1
+      if (this.#waiting === 0) this.#left.abort()
+    })
+    return this.answer
+  }
+}
+
+/**
+ * Wraps `ask` so that callers with the same key (`keyOf`) share one request while another one with that key is in
+ * flight. Nobody gets a reply to a request that was sent before their call, because it may be older than what they
+ * know. A single request is sent at once. One that finds another in flight waits for it, for at most 10 ms. The signal
+ * that `ask` gets aborts when the signals of all callers have.
+ */
+export function shareNext<Question, Answer>(
+  ask: (question: Question, left: AbortSignal) => Promise<Answer>,
+  keyOf: (question: Question) => string,
+): (question: Question, signal?: AbortSignal) => Promise<Answer> {
+  const lanes = new Map<string, Lane<Answer>>()
+
+  const begin = (key: string, question: Question, left: AbortSignal): Promise<Answer> => {
+    const answer = ask(question, left)
+    const settled = answer.then(
+      () => {},
+      () => {},
+    )
+    const lane: Lane<Answer> = { settled, next: undefined }
+    lanes.set(key, lane)
+    void settled.then(() => {
+      if (lanes.get(key) === lane && lane.next === undefined) lanes.delete(key)
+    })
+    return answer
+  }
+
+  return (question, signal) => {
+    const key = keyOf(question)
+    const lane = lanes.get(key)
+    if (lane === undefined) return new Joint((left) => begin(key, question, left)).join(signal)
+    lane.next ??= new Joint(async (left) => {
+      await settledOr(lane.settled, GATHER_MOST_MS)
+      return await begin(key, question, left)
+    })
+    return lane.next.join(signal)
+  }
+}
+
+function settledOr(settled: Promise<void>, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms)
+    void settled.then(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+}

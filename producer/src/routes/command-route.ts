@@ -1,0 +1,67 @@
+// The route of every command: sends the body as a message. `Prefer: wait` waits for the outcome, `Idempotency-Key` makes a repeat safe.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type Command, derivedMessageId } from '@ims/messaging'
+import type { Dependencies } from '../dependencies.ts'
+import { nameMessage, sendJson, whenLeft } from '../http/answer.ts'
+import { clientOf } from '../http/authorisation.ts'
+import { type InFlight, idempotencyKey, keyReused } from '../http/idempotency-key.ts'
+import type { TakeWait } from '../http/in-hand.ts'
+import { preferredWaitS } from '../http/prefer.ts'
+import type { Problem } from '../http/problem.ts'
+import { readBody } from '../http/request-body.ts'
+import type { Handler } from '../http/step.ts'
+
+export type CommandDependencies = Pick<Dependencies, 'broker' | 'config'> & {
+  readonly takeWait: TakeWait
+  readonly inFlight: InFlight
+}
+
+/** The differences between commands. */
+interface CommandAnswers<Body, Result> {
+  readonly command: Command<Body, Result>
+  /** The response while the outcome is unknown. */
+  readonly sent: string
+  /** The headers of the message. */
+  readonly propertiesOf?: (response: ServerResponse) => { readonly headers: Record<string, string> }
+  /** Sends the response, or throws a Problem. */
+  readonly applied: (response: ServerResponse, body: Body, result: Result) => void
+  readonly refusal: (body: Body, reason: string, error: string) => Problem
+}
+
+export function commandRoute<Body, Result>(
+  { broker, config, takeWait, inFlight }: CommandDependencies,
+  { command, sent, propertiesOf, applied, refusal }: CommandAnswers<Body, Result>,
+): Handler {
+  return async (request, response) => {
+    const key = idempotencyKey(request.headers)
+    const body = await readBody({ request, response }, command.body, config.bodyMostBytes)
+    const waitS = waitOf(request, response)
+    if (key === undefined) return await send(body, waitS, response)
+    // The name of the API key, because the key itself changes when it is rotated.
+    const messageId = derivedMessageId(command.queue, clientOf(response)?.name ?? '', key)
+    await inFlight.serve(messageId, body, () => send(body, waitS, response, messageId))
+  }
+
+  async function send(body: Body, waitS: number | undefined, response: ServerResponse, derivedId?: string) {
+    const properties = { ...propertiesOf?.(response), ...(derivedId === undefined ? {} : { messageId: derivedId }) }
+    if (waitS === undefined) {
+      const { messageId } = await broker.publisher.publish(command, body, properties)
+      nameMessage(response, messageId)
+      return sendJson(response, 200, { message: sent })
+    }
+    const options = { ...properties, deadlineMs: waitS * 1_000, signal: whenLeft(response) }
+    const { messageId, reply } = await broker.requester.command(command, body, options)
+    nameMessage(response, messageId)
+    response.setHeader('Preference-Applied', `wait=${waitS}`)
+    if (reply.kind === 'no-reply') return sendJson(response, 202, { message: sent })
+    if (reply.kind === 'applied') return applied(response, body, reply.result)
+    if (derivedId !== undefined && reply.reason === 'message-id-reused') throw keyReused()
+    throw refusal(body, reply.reason, reply.error)
+  }
+
+  function waitOf(request: IncomingMessage, response: ServerResponse): number | undefined {
+    const preferredS = preferredWaitS(request.headers.prefer, config.preferWaitMostS)
+    // A preference may be ignored, so too many waits are no reason to refuse a command.
+    return preferredS && !takeWait(request, response) ? 0 : preferredS
+  }
+}

@@ -1,0 +1,35 @@
+// How often a line with a persistent cause is written.
+import { expect, it } from '@jest/globals'
+import { RepeatedLine } from '../src/repeated-line.ts'
+
+function line() {
+  const at = { ms: 0 }
+  return { at, line: new RepeatedLine(30_000, () => at.ms) }
+}
+
+it('is written at once, then every 30 s, with the number of lines it stands for', () => {
+  const { at, line: of } = line()
+  const said: unknown[] = []
+  for (at.ms = 0; at.ms <= 65_000; at.ms += 5_000) {
+    const lines = of.due('MySQL is away')
+    if (lines !== undefined) said.push([at.ms, lines])
+  }
+  expect(said).toEqual([
+    [0, 1],
+    [30_000, 6],
+    [60_000, 6],
+  ])
+})
+
+it('is written at once for another cause, and for any cause after the end', () => {
+  const { line: of } = line()
+  expect([of.due('a'), of.due('b'), of.due('a')]).toEqual([1, 1, undefined])
+  of.reset()
+  expect(of.due('a')).toBe(1)
+})
+
+it('remembers a hundred causes', () => {
+  const { line: of } = line()
+  for (let cause = 0; cause <= 100; cause += 1) of.due(`cause ${cause}`)
+  expect([of.due('cause 1'), of.due('cause 0')]).toEqual([undefined, 1])
+})

@@ -1,0 +1,60 @@
+// `new command QUEUE --consumer CONSUMER`: adds a message type with its own consumer, and prints what is left to write.
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { ROOT } from 'testkit/runs/jest'
+import { newConsumer } from '../new/consumer.ts'
+import { NotPossible, type Piece, textsAfter, writeAll } from '../new/piece.ts'
+
+const EXIT_USAGE = 64
+
+/** Exit codes: 0 written · 1 not possible, nothing was written · 64 wrong arguments. */
+export async function newCommand([kind, queue, option, consumer, ...rest]: string[]): Promise<number> {
+  if (
+    kind !== 'command' ||
+    queue === undefined ||
+    option !== '--consumer' ||
+    consumer === undefined ||
+    rest.length > 0
+  ) {
+    process.stderr.write('usage: npm run new -- command QUEUE --consumer CONSUMER\n')
+    process.stderr.write('for example: npm run new -- command adjust_quantity --consumer consumer_five\n')
+    return EXIT_USAGE
+  }
+  const pieces = newConsumer(ROOT, queue, consumer)
+  const texts = new Map([...textsAfter(ROOT, pieces)].map(([file, text]) => [file, formatted(file, text)]))
+  writeAll(ROOT, texts)
+  process.stdout.write(report(pieces, queue, consumer))
+  return 0
+}
+
+/** Sorts imports and breaks lines as `npm run format` does. */
+function formatted(file: string, text: string): string {
+  if (!file.endsWith('.ts')) return text
+  const biome = join(ROOT, 'node_modules', '.bin', 'biome')
+  const { status, stdout, stderr } = spawnSync(biome, ['check', '--write', `--stdin-file-path=${file}`], {
+    cwd: ROOT,
+    input: text,
+    encoding: 'utf8',
+  })
+  if (status !== 0) throw new NotPossible(`${file} would not be valid:\n${stderr}`)
+  return stdout
+}
+
+function report(pieces: readonly Piece[], queue: string, consumer: string): string {
+  const files = [...new Set(pieces.map(({ file }) => file))]
+  const added = new Set(pieces.filter(({ from }) => from === undefined).map(({ file }) => file))
+  const dashed = queue.replaceAll('_', '-')
+  return [
+    ...files.map((file) => `${added.has(file) ? 'added  ' : 'changed'} ${file}`),
+    '',
+    'Left for you to write:',
+    `- messaging/src/contracts.ts: the body and the result of ${queue}`,
+    `- ${consumer}/src/${dashed}.ts: what is done with a message, and its test in ${consumer}/test`,
+    '- what it does, in a few words: the picture and the table of README.md, and the first lines of the new files in kubernetes/',
+    '- a route in producer/src/routes, if HTTP clients send it (with producer/openapi.json and docs/api.md)',
+    '- MySQL, if it is needed: `tables` in accounts/src/suite.ts; `npm run check` names what is missing then',
+    '',
+    'Then: npm run check',
+    '',
+  ].join('\n')
+}

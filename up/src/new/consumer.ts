@@ -1,0 +1,148 @@
+// A message type with its own consumer, as pieces: everything in the repository that names a service or a queue.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { queues, services } from '@ims/accounts/suite'
+import { z } from 'zod'
+import { inLists, type Likeness, likeLines, namesOf, renamed } from './likeness.ts'
+import { NotPossible, type Piece } from './piece.ts'
+import { contractText, handlerText, type Names, namesFor, testText } from './texts.ts'
+
+/** The consumer that is copied. It has no MySQL account. */
+const MODEL = { service: 'consumer_one', queue: 'healthcheck', handler: 'logHealthchecks', adminPort: 9091 }
+
+const QUEUE = /^[a-z][a-z0-9]*(_[a-z0-9]+)*$/
+/** One word, because Prometheus on Kubernetes converts consumer-five to consumer_five at the only hyphen. */
+const CONSUMER = /^consumer_[a-z0-9]+$/
+/** MySQL allows 32 characters for a user name. */
+const NAME_MAX = 32
+
+const MANIFESTS = 'kubernetes/manifest'
+const SCALING = 'kubernetes/overlays/keda/component'
+const CONTRACTS = 'messaging/src/contracts.ts'
+const SUITE = 'accounts/src/suite.ts'
+
+/** Files with lines or paragraphs for each service. */
+const BY_LINE = [
+  'dockercompose/docker-compose.yml',
+  'dockercompose/observability/prometheus/alerts.yml',
+  'kubernetes/overlays/observability/component/services-prometheusrule.yaml',
+  `${MANIFESTS}/kustomization.yaml`,
+  `${MANIFESTS}/accounts/accounts-secrets.yaml`,
+  `${MANIFESTS}/accounts/accounts-role.yaml`,
+  `${SCALING}/kustomization.yaml`,
+  'pipeline_files/shared_library/src/ims/Images.groovy',
+  'README.md',
+]
+/** Files with the services in a list on one line. */
+const BY_LIST = ['docker-bake.hcl', 'dockercompose/observability/prometheus/prometheus.yml']
+/** Files with the queues as a pattern. */
+const BY_PATTERN = [
+  'dockercompose/observability/prometheus/alerts.yml',
+  'kubernetes/overlays/observability/component/services-prometheusrule.yaml',
+  'dockercompose/observability/grafana/dashboards/ims.json',
+]
+
+/** All pieces for the command `queue` and its consumer. Throws NotPossible for a name that is taken or invalid. */
+export function newConsumer(root: string, queue: string, consumer: string): Piece[] {
+  refuseBadNames(root, queue, consumer)
+  const read = (file: string) => readFileSync(join(root, file), 'utf8')
+  const names = namesFor(queue, consumer)
+  const adminPort = Math.max(...services.map((each) => each.adminPort)) + 1
+  const last = services.findLast(({ consumes }) => consumes.length > 0)?.name ?? MODEL.service
+  const likeness: Likeness = {
+    of: MODEL.service,
+    after: last,
+    rename: (text) =>
+      renamed(text, MODEL.service, consumer)
+        .replaceAll(MODEL.queue, queue)
+        .replaceAll(String(MODEL.adminPort), String(adminPort)),
+  }
+  const [, dashed] = namesOf(consumer)
+  const copied = (file: string) => ({ file: likeness.rename(file), to: likeness.rename(read(file)) })
+  return [
+    ...suitePieces(read(SUITE), names, adminPort),
+    ...contractPieces(read(CONTRACTS), names),
+    copied(`${MODEL.service}/package.json`),
+    copied(`${MODEL.service}/Dockerfile`),
+    { file: `${consumer}/src/main.ts`, to: mainText(read(`${MODEL.service}/src/main.ts`), names, adminPort) },
+    { file: `${consumer}/src/${names.file}`, to: handlerText(names) },
+    { file: `${consumer}/test/${names.file.replace('.ts', '.unit.test.ts')}`, to: testText(names) },
+    lockfilePiece(read('package-lock.json'), consumer),
+    ...readdirSync(join(root, MANIFESTS, MODEL.service)).map((file) => copied(join(MANIFESTS, MODEL.service, file))),
+    {
+      ...copied(`${SCALING}/${namesOf(MODEL.service)[1]}-scaledobject.yaml`),
+      file: `${SCALING}/${dashed}-scaledobject.yaml`,
+    },
+    ...BY_LINE.flatMap((file) => likeLines(file, read(file), likeness)),
+    ...BY_LIST.flatMap((file) => inLists(file, read(file), last, consumer)),
+    ...BY_PATTERN.map((file) => patternPiece(file, queue)),
+  ]
+}
+
+function refuseBadNames(root: string, queue: string, consumer: string): void {
+  if (!QUEUE.test(queue) || queue.length > NAME_MAX)
+    throw new NotPossible(`"${queue}" is no name for a queue: lower-case words joined by _, such as adjust_quantity`)
+  if (!CONSUMER.test(consumer) || consumer.length > NAME_MAX)
+    throw new NotPossible(
+      `"${consumer}" is no name for a consumer: consumer_ and one lower-case word, such as consumer_five`,
+    )
+  if (queue in queues) throw new NotPossible(`the queue ${queue} exists already`)
+  if (services.some(({ name }) => name === consumer)) throw new NotPossible(`the service ${consumer} exists already`)
+  const { contract } = namesFor(queue, consumer)
+  for (const file of [CONTRACTS, 'messaging/src/index.ts', `${MODEL.service}/src/main.ts`])
+    if (new RegExp(`\\b${contract}\\b`).test(readFileSync(join(root, file), 'utf8')))
+      throw new NotPossible(`the contract would be called ${contract}, a word that ${file} uses already`)
+}
+
+function suitePieces(text: string, { queue, consumer }: Names, adminPort: number): Piece[] {
+  const lastQueue = Object.entries(queues).at(-1)
+  const line = `  ${lastQueue?.[0]}: '${lastQueue?.[1]}',\n`
+  const producer = /^ {2}\{ name: 'producer'.*\n/m.exec(text)?.[0] ?? "  { name: 'producer'"
+  return [
+    { file: SUITE, from: line, to: `${line}  ${queue}: 'command',\n` },
+    {
+      file: SUITE,
+      from: producer,
+      to: `  { name: '${consumer}', adminPort: ${adminPort}, consumes: ['${queue}'] },\n${producer}`,
+    },
+  ]
+}
+
+function contractPieces(text: string, names: Names): Piece[] {
+  const comment = '/** The queues of the Python suite.'
+  const list = /^export const contracts = \[.*?(?=\] as const)/ms.exec(text)?.[0] ?? 'export const contracts = ['
+  return [
+    { file: CONTRACTS, from: comment, to: `${contractText(names)}\n${comment}` },
+    { file: CONTRACTS, from: list, to: `${list.trimEnd().replace(/,$/, '')}, ${names.contract}` },
+  ]
+}
+
+function mainText(model: string, { queue, consumer, contract, handler, file }: Names, adminPort: number): string {
+  return renamed(model, MODEL.service, consumer)
+    .replace(`takes ${MODEL.queue} messages off`, `takes ${queue} messages off`)
+    .replace(`./${MODEL.queue}.ts`, `./${file}`)
+    .replaceAll(MODEL.handler, handler)
+    .replaceAll(MODEL.queue, contract)
+    .replaceAll(String(MODEL.adminPort), String(adminPort))
+}
+
+const members = z.record(z.string(), z.unknown())
+
+/** As npm would write it. */
+function lockfilePiece(text: string, consumer: string): Piece {
+  const lockfile = members.parse(JSON.parse(text))
+  const before = members.parse(lockfile.packages)
+  const packages = {
+    ...before,
+    [consumer]: before[MODEL.service],
+    [`node_modules/${consumer}`]: { resolved: consumer, link: true },
+  }
+  const sorted = Object.entries(packages).sort(([a], [b]) => a.localeCompare(b, 'en'))
+  const to = `${JSON.stringify({ ...lockfile, packages: Object.fromEntries(sorted) }, null, 2)}\n`
+  return { file: 'package-lock.json', from: text, to }
+}
+
+function patternPiece(file: string, queue: string): Piece {
+  const all = Object.keys(queues).join('|')
+  return { file, from: all, to: `${all}|${queue}` }
+}

@@ -1,0 +1,60 @@
+// `npm run logs`: follows the logs of all services, or of the named ones.
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { composeLogs, suiteMode } from './compose-suite.ts'
+import { logDirectory } from './fleet.ts'
+import { imsSuiteOrExplain } from './ims.ts'
+import { legible, logPrefix } from './log-line.ts'
+import { STATUS_EXIT } from './status-report.ts'
+import { nameWidth } from './suite.ts'
+
+const EXIT_USAGE = 64
+
+/** Runs until interrupted. Exit codes: 0 interrupted · 1 wrong settings · 3 nothing has been started here · 64 no such service. */
+export async function logs(wanted: string[]): Promise<number> {
+  const suite = imsSuiteOrExplain(process.env)
+  if (suite === undefined) return 1
+  const names = suite.admins.map(({ name }) => name)
+  const unknown = wanted.filter((name) => !names.includes(name))
+  if (unknown.length > 0) {
+    process.stderr.write(`usage: npm run logs -- [${names.join('|')}] …\n`)
+    return EXIT_USAGE
+  }
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort())
+  if ((await suiteMode(process.env, suite.directory)) === 'docker')
+    return await composeLogs(process.env, wanted, stop.signal)
+  const directory = logDirectory(suite.directory)
+  if (!existsSync(directory)) {
+    process.stdout.write('There are no logs yet. `npm run up` starts the suite.\n')
+    return STATUS_EXIT.notRunning
+  }
+  const write = (line: string) => process.stdout.write(line)
+  const followed = wanted.length > 0 ? wanted : names
+  return await followLogs(directory, followed, nameWidth(suite), write, stop.signal)
+}
+
+/** Writes the last lines of each log and then every new one. Resolves when `stop` aborts. */
+export async function followLogs(
+  directory: string,
+  names: readonly string[],
+  width: number,
+  write: (line: string) => void,
+  stop: AbortSignal,
+): Promise<number> {
+  await Promise.all(
+    names.map((name) => {
+      // -F: a log that exceeds its limit continues in a new file.
+      const tail = spawn('tail', ['-n', '10', '-F', join(directory, `${name}.log`)], {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      })
+      const lines = createInterface({ input: tail.stdout })
+      lines.on('line', (line) => write(`${logPrefix(name, width)}${legible(line)}\n`))
+      stop.addEventListener('abort', () => tail.kill(), { once: true })
+      return new Promise((resolve, reject) => tail.once('error', reject).once('close', resolve))
+    }),
+  )
+  return 0
+}

@@ -1,0 +1,79 @@
+// `npm run new` rejects names that are taken or invalid, and leaves nothing behind when a file cannot be written.
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { newConsumer } from '../src/new/consumer.ts'
+import { textsAfter, writeAll } from '../src/new/piece.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+
+describe('newConsumer', () => {
+  it.each([
+    ['create_item', 'consumer_nine', 'the queue create_item exists already'],
+    ['adjust_everything', 'consumer_two', 'the service consumer_two exists already'],
+    ['Adjust', 'consumer_nine', '"Adjust" is no name for a queue'],
+    ['a.dead-letter', 'consumer_nine', '"a.dead-letter" is no name for a queue'],
+    ['__proto__', 'consumer_nine', '"__proto__" is no name for a queue'],
+    ['x'.repeat(33), 'consumer_nine', 'is no name for a queue'],
+    ['adjust_everything', 'nine', '"nine" is no name for a consumer'],
+    ['adjust_everything', 'consumer_a_b', '"consumer_a_b" is no name for a consumer'],
+    ['adjust_everything', 'consumer_../x', 'is no name for a consumer'],
+    [
+      'listed_item',
+      'consumer_nine',
+      'the contract would be called listedItem, a word that messaging/src/contracts.ts uses already',
+    ],
+    ['service', 'consumer_nine', 'the contract would be called service, a word that'],
+  ])('refuses %s with %s', (queue, consumer, why) => {
+    expect(() => newConsumer(ROOT, queue, consumer)).toThrow(why)
+  })
+
+  it('rejects a folder that already exists', () => {
+    const pieces = newConsumer(ROOT, 'adjust_everything', 'consumer_nine')
+    const taken = { file: 'README.md', to: 'x' }
+    expect(() => textsAfter(ROOT, [...pieces, taken])).toThrow('README.md exists already')
+  })
+
+  it('rejects files in which the place of a change is missing', () => {
+    expect(() => textsAfter(ROOT, [{ file: 'README.md', from: 'not there', to: '' }])).toThrow(
+      'README.md does not contain:\nnot there',
+    )
+  })
+})
+
+describe('writeAll', () => {
+  let root: string
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), 'ims-new-'))
+    writeFileSync(join(root, 'old'), 'as it was')
+  })
+  afterEach(() => rmSync(root, { recursive: true }))
+
+  it('writes files and the folders that they need', () => {
+    writeAll(
+      root,
+      new Map([
+        ['old', 'new'],
+        ['a/b/c', 'text'],
+      ]),
+    )
+    expect([readFileSync(join(root, 'old'), 'utf8'), readFileSync(join(root, 'a/b/c'), 'utf8')]).toEqual([
+      'new',
+      'text',
+    ])
+  })
+
+  it('restores everything when a file cannot be written', () => {
+    const texts = new Map([
+      ['old', 'new'],
+      ['a/b/c', 'text'],
+      ['a/b/d', 'text'],
+      ['old/is/a/file', 'text'],
+    ])
+    expect(() => writeAll(root, texts)).toThrow(/ENOTDIR|EEXIST/)
+    expect(readdirSync(root)).toEqual(['old'])
+    expect(readFileSync(join(root, 'old'), 'utf8')).toBe('as it was')
+    expect(existsSync(join(root, 'a'))).toBe(false)
+  })
+})
