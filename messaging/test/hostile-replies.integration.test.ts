@@ -49,6 +49,7 @@ describe('hostile reply properties', () => {
   let consumer: Broker
   let counted: CountingService
   let number = 0
+  let answered = 0
   let words = query('unset', { body: z.unknown(), reply: z.array(z.string()) })
 
   beforeAll(async () => {
@@ -57,6 +58,7 @@ describe('hostile reply properties', () => {
   afterAll(async () => await underTest.drop())
   beforeEach(async () => {
     number += 1
+    answered = 0
     words = query(`words_${number}`, words)
     counted = countingService()
     raw = await openRawPublisher(underTest.url)
@@ -64,7 +66,10 @@ describe('hostile reply properties', () => {
     consumer = await openBroker(underTest.config, counted)
     await consumer.consume(
       words,
-      async (deliveries) => deliveries.map(() => ({ kind: 'answered', body: Buffer.from('["yes"]'), headers: {} })),
+      async (deliveries) => {
+        answered += deliveries.length
+        return deliveries.map(() => ({ kind: 'answered', body: Buffer.from('["yes"]'), headers: {} }))
+      },
       consumerEnvironment.parse({}),
     )
   })
@@ -87,6 +92,30 @@ describe('hostile reply properties', () => {
     },
     60_000,
   )
+
+  // A whole list was read for each of them, and honest requests waited behind them for up to 20 s.
+  it.each(ADDRESSES.slice(0, 3))(
+    'are not worked for when no broker could have made the address: %s',
+    async (address) => {
+      for (let count = 0; count < 20; count += 1) await put({ replyTo: Buffer.from(address) })
+      expect(await honest()).toEqual(['yes'])
+      await eventually(() => expect(counted.value('messages_consumed', { queue: words.queue })).toBe(21))
+      expect(answered).toBe(1)
+    },
+    60_000,
+  )
+
+  it('cost work for an unknown node of a broker once, and not again for some seconds', async () => {
+    await put({ replyTo: Buffer.from(onNode('reply@1')) })
+    expect(await honest()).toEqual(['yes'])
+    expect(await honest()).toEqual(['yes'])
+    const before = answered
+    for (let count = 0; count < 20; count += 1) await put({ replyTo: Buffer.from(onNode('reply@1')) })
+    await eventually(() => expect(counted.value('messages_consumed', { queue: words.queue })).toBe(23))
+    expect(await honest()).toEqual(['yes'])
+    // RabbitMQ 4.3 returns such a reply without harm, so the node counts as known there.
+    if (underTest.version.startsWith('3.')) expect(answered - before).toBe(1)
+  }, 60_000)
 
   it('cannot pass an unknown node off as a known one with the process format of older brokers', async () => {
     const peer = await connect(underTest.url)

@@ -1,6 +1,5 @@
 // Which direct reply-to addresses are safe to reply to. RabbitMQ closes the whole connection of a publisher that uses
 // certain addresses it did not create.
-import { z } from 'zod'
 import type { RabbitmqConfig } from '../config.ts'
 import { closeConnection, openFirstConnection } from '../connection/connection.ts'
 import { channelError, onThrowAwayChannel } from '../connection/topology.ts'
@@ -19,8 +18,8 @@ const PROCESS_BYTES = 12
 const QUESTIONS_MAX = 16
 /** How long a node counts as unknown without a new check. It may be about to join the cluster. */
 const UNKNOWN_FOR_MS = 10_000
-/** The reply code with which RabbitMQ closes the connection that used an address of an unknown node. */
-const INTERNAL_ERROR = z.object({ code: z.literal(541) })
+/** With this RabbitMQ closes a connection that used an address of an unknown node. */
+const INTERNAL_ERROR = /: 541 INTERNAL[_-]ERROR/
 /** Longest time for opening the connection, and for the response. */
 const QUESTION_TIMEOUT_MS = 2_000
 
@@ -87,12 +86,13 @@ export class ReplyAddresses {
     const { name } = this.#service
     try {
       const config = { ...this.#config, connectTimeoutMs: QUESTION_TIMEOUT_MS }
-      const connection = await openFirstConnection(config, `${name} reply address`, this.#service, () => {})
+      const connection = await openFirstConnection(config, `${name} reply address`, this.#service, (reason) => {
+        if (INTERNAL_ERROR.test(reason.message)) this.#noteUnknown(node)
+      })
       try {
         await onThrowAwayChannel(connection, QUESTION_TIMEOUT_MS, (channel) => channel.checkQueue(address))
         return true
       } catch (error) {
-        if (INTERNAL_ERROR.safeParse(error).success) this.#noteUnknown(node)
         // 404: the node exists, the requester does not. An error that ends the connection has no code of a channel.
         return channelError.safeParse(error).success
       } finally {
