@@ -1,6 +1,6 @@
 // The OpenAPI document and the application have the same paths and methods, and every reference in the document resolves.
 import { readFileSync } from 'node:fs'
-import { createItem } from '@ims/messaging'
+import { contracts, createItem } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { createApp } from '../src/producer.ts'
@@ -14,7 +14,10 @@ const layers = z.array(routed.extend({ name: z.string(), handle: z.unknown() }))
 const router = z.custom<{ stack: unknown }>((value) => typeof value === 'function' && 'stack' in value)
 
 const schemas = z.object({
-  components: z.object({ schemas: z.object({ Decimal: z.object({ pattern: z.string() }) }) }),
+  components: z.object({
+    parameters: z.object({ Queue: z.object({ schema: z.object({ enum: z.array(z.string()) }) }) }),
+    schemas: z.object({ Decimal: z.object({ pattern: z.string() }) }),
+  }),
 })
 
 /** The routes that the application reports. Under /dead_letters HEAD is only rejected. */
@@ -61,6 +64,11 @@ describe('openapi.json', () => {
         .reduce<unknown>((at, name) => z.record(z.string(), z.unknown()).parse(at)[name], whole)
       expect([pointer, found]).toEqual([pointer, expect.anything()])
     }
+  })
+
+  it('names each queue that has dead letters', () => {
+    const { components } = schemas.parse(JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8')))
+    expect(components.parameters.Queue.schema.enum.sort()).toEqual(contracts.map(({ queue }) => queue).sort())
   })
 
   it('accepts the same decimal numbers in strings as the producer', () => {
