@@ -31,9 +31,11 @@ describe('a command with an Idempotency-Key', () => {
       env: { RABBITMQ_RECONNECT_MOST_MS: '1000', CONSUMER_RETRY_MOST_MS: '1000' },
     })
     const { log } = await stack.start('producer#2', { PORT: '0' })
-    await stack.ready()
-    const listening = log.find(({ message }) => String(message).startsWith('listening on '))
-    other = `http://127.0.0.1:${listening?.port}`
+    await stack.ready('producer#2')
+    await eventually(() => {
+      const listening = log.find(({ message }) => String(message).startsWith('listening on '))
+      other = `http://127.0.0.1:${z.int().parse(listening?.port)}`
+    })
   }, 2 * MINUTE_MS)
   afterAll(async () => await stack.stop(), MINUTE_MS)
 
