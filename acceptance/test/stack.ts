@@ -1,5 +1,6 @@
 // The whole suite as an operator runs it, for one test file: one process for each service, with their own vhost and database.
 import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -160,7 +161,9 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
 
 /** Runs the migrations as an operator would. */
 export async function migrate(env: Record<string, string>, root = ROOT): Promise<void> {
-  const child = spawn(process.execPath, ['up/src/main.ts', 'migrate'], {
+  // An earlier version has its commands in another folder.
+  const main = ['up/src/main.ts', 'local/src/main.ts'].find((path) => existsSync(join(root, path))) ?? ''
+  const child = spawn(process.execPath, [main, 'migrate'], {
     cwd: root,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
