@@ -134,8 +134,9 @@ describe('a state of the server', () => {
       )
       const notReady = await Promise.all([database.notReady('create'), database.notReady('delete')])
       await root.sql(repair())
-      // Only a new row needs a new id.
-      if (name !== 'ids used up') expect(notReady.map(Boolean)).toEqual(failures.map(Boolean))
+      // Shown by a new row only, the second on MySQL.
+      const isOfRow = name === 'ids used up' || (name === 'column without default added' && !isMariaDb())
+      if (!isOfRow) expect(notReady.map(Boolean)).toEqual(failures.map(Boolean))
       for (const why of notReady) if (why !== undefined) expect(why).toMatch(sentence)
       const errors = failures.filter((failure) => failure !== undefined)
       expect(errors.length).toBeGreaterThan(0)
