@@ -23,7 +23,7 @@ export default {
   testTimeout: 60_000,
   projects: [
     project('unit', ['<rootDir>/*/test/**/*.unit.test.ts']),
-    project('integration', ['<rootDir>/*/test/**/*.integration.test.ts', '!<rootDir>/simulation/**']),
+    project('integration', ['<rootDir>/*/test/**/*.integration.test.ts', '!**/simulation/test/**']),
     project('acceptance', ['<rootDir>/acceptance/test/**/*.acceptance.test.ts', '!**/test/pipelines/**']),
     project('serverless', [
       '<rootDir>/simulation/test/**/*.integration.test.ts',
