@@ -1,6 +1,6 @@
-// Jest projects: unit (no servers), integration (one library or service on real servers), acceptance (the whole suite as
-// processes), serverless (slow tests without servers), containers (the whole suite as containers), cluster (the whole suite on
-// Kubernetes).
+// Jest projects: unit (quick, no servers), standalone (starts processes, keeps many sockets or takes long, but needs no
+// RabbitMQ and no MySQL), integration (one library or service on real servers), acceptance (the whole suite as processes),
+// containers (the whole suite as containers), cluster (the whole suite on Kubernetes).
 const swc = {
   jsc: { parser: { syntax: 'typescript' }, target: 'es2024' },
   module: { type: 'es6' },
@@ -23,12 +23,9 @@ export default {
   testTimeout: 60_000,
   projects: [
     project('unit', ['<rootDir>/*/test/**/*.unit.test.ts']),
-    project('integration', ['<rootDir>/*/test/**/*.integration.test.ts', '!**/simulation/test/**']),
-    project('acceptance', ['<rootDir>/acceptance/test/**/*.acceptance.test.ts', '!**/test/pipelines/**']),
-    project('serverless', [
-      '<rootDir>/simulation/test/**/*.integration.test.ts',
-      '<rootDir>/acceptance/test/pipelines/**/*.acceptance.test.ts',
-    ]),
+    project('standalone', ['<rootDir>/*/test/**/*.standalone.test.ts']),
+    project('integration', ['<rootDir>/*/test/**/*.integration.test.ts']),
+    project('acceptance', ['<rootDir>/acceptance/test/**/*.acceptance.test.ts']),
     project('containers', ['<rootDir>/acceptance/test/**/*.containers.test.ts']),
     project('cluster', ['<rootDir>/acceptance/test/**/*.cluster.test.ts']),
   ],

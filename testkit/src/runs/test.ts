@@ -26,12 +26,12 @@ export async function test(args: string[]): Promise<number> {
     tally = checks.tally
     if (checks.isGood && !interruption.aborted) {
       const withoutServers = new AbortController()
-      const serverless = serverlessTests(args, AbortSignal.any([interruption, withoutServers.signal]))
+      const standalone = standaloneTests(args, AbortSignal.any([interruption, withoutServers.signal]))
       const onServers = testsOnServers(args, interruption).catch((error) => {
         withoutServers.abort()
         throw error
       })
-      for (const result of await Promise.allSettled([onServers, serverless])) {
+      for (const result of await Promise.allSettled([onServers, standalone])) {
         if (result.status === 'rejected') throw result.reason
         tally = sum(tally, result.value)
       }
@@ -86,10 +86,10 @@ export async function testsOnServers(
 }
 
 /** Runs the tests that start no server, in parallel with the others, which mostly wait for theirs. */
-async function serverlessTests(args: readonly string[], interrupted: AbortSignal): Promise<Tally> {
-  const projects = ['serverless']
+async function standaloneTests(args: readonly string[], interrupted: AbortSignal): Promise<Tally> {
+  const projects = ['standalone']
   if (args.length > 0 && (await listedTests(projects, args)).length === 0) return nothing
-  const folder = mkdtempSync(join(tmpdir(), 'ims-serverless-'))
+  const folder = mkdtempSync(join(tmpdir(), 'ims-standalone-'))
   const temporary = new TemporaryFolder()
   try {
     const resultsFile = join(folder, 'results.json')
