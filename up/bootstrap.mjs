@@ -120,7 +120,7 @@ async function install() {
 async function takeTurn() {
   mkdirSync(dirname(TURN), { recursive: true })
   const endsAt = performance.now() + TURN_WITHIN_MS
-  for (let said = false; ; said = true) {
+  for (let logged = false; ; logged = true) {
     try {
       writeFileSync(TURN, String(process.pid), { flag: 'wx' })
       process.once('exit', () => readOr(TURN, '') === String(process.pid) && rmSync(TURN, { force: true }))
@@ -131,7 +131,7 @@ async function takeTurn() {
     const holder = readOr(TURN, '')
     if (holder !== '' && !exists(Number(holder))) removeStaleTurn(holder)
     if (performance.now() > endsAt) throw new Error(`process ${holder} has been installing for too long; see ${TURN}`)
-    if (!said) say(`… waiting for process ${holder}, which is installing the dependencies`)
+    if (!logged) say(`… waiting for process ${holder}, which is installing the dependencies`)
     await sleep(300)
   }
 }

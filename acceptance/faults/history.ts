@@ -19,11 +19,11 @@ export interface Attempt {
   asked: number
   unasked: number
   /** The outcome that a waiting client received. */
-  told: 'created' | 'deleted' | 'adjusted' | 'unknown-sku' | 'refused' | undefined
+  reported: 'created' | 'deleted' | 'adjusted' | 'unknown-sku' | 'refused' | undefined
   /** The stock after the change, as reported to the client. */
   quantity: number | undefined
   /** The last response, to explain a failure. */
-  said: string
+  answered: string
 }
 
 /** A response that no state of the suite can justify. */
@@ -67,9 +67,9 @@ export class History {
       answer: 'unknown',
       asked: 0,
       unasked: 0,
-      told: undefined,
+      reported: undefined,
       quantity: undefined,
-      said: 'no answer',
+      answered: 'no answer',
     }
     this.attempts.push(begun)
     return begun

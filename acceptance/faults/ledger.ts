@@ -70,7 +70,7 @@ export interface Judgement {
   readonly accepted: number
   /** What happened to the accepted messages: each leaves one trace, so these and the lost ones are all of them. */
   readonly applied: number
-  readonly told: number
+  readonly reported: number
   readonly setAside: number
   readonly indeterminate: number
   readonly sentTwice: number
@@ -104,13 +104,13 @@ export function judge(
   ]
   const accepted = history.attempts.filter(({ answer }) => answer === 'accepted')
   const refused = accepted.filter((attempt) => effectsOf(attempt, found) === 0)
-  const untold = refused.filter(({ told }) => told !== 'refused')
+  const untold = refused.filter(({ reported }) => reported !== 'refused')
   return {
     violations,
     attempted: history.attempts.length,
     accepted: accepted.length,
     applied: accepted.length - refused.length,
-    told: refused.length - untold.length,
+    reported: refused.length - untold.length,
     setAside: untold.filter((attempt) => letters.of(attempt) > 0).length,
     indeterminate: history.attempts.filter(({ answer }) => answer === 'unknown').length,
     sentTwice: history.attempts.filter(({ asked, unasked }) => asked + unasked > 1).length,
@@ -123,9 +123,9 @@ function judgeAttempt(attempt: Attempt, found: Found, letters: DeadLetters): Vio
   const effects = effectsOf(attempt, found)
   const aside = letters.of(attempt) > 0
   const { applied, refused } = recordedOf(attempt, found)
-  const isTold = attempt.told === 'refused'
+  const isReported = attempt.reported === 'refused'
   const say = (what: Violation['what'], text: string): Violation[] => [{ what, text, attempt }]
-  if (attempt.answer === 'accepted' && effects === 0 && !aside && !isTold)
+  if (attempt.answer === 'accepted' && effects === 0 && !aside && !isReported)
     return say('lost', 'accepted, but neither applied nor among the dead letters')
   // The only trace of a health check is its log line. A redelivered one is logged again, and marked as such.
   if (attempt.kind === 'adjust' && applied.length > effects)
@@ -134,9 +134,9 @@ function judgeAttempt(attempt: Attempt, found: Found, letters: DeadLetters): Vio
   if (attempt.kind === 'bad message' && effects > 0) return say('lie', 'a bad message took effect')
   if (attempt.answer === 'not accepted' && (effects > 0 || aside))
     return say('lie', `answered "not stored", but it is ${aside ? 'among the dead letters' : 'applied'}`)
-  if ((attempt.told === 'created' || attempt.told === 'adjusted') && effects === 0)
-    return say('lie', `answered "${attempt.told}", but it was not`)
-  if (attempt.told === 'refused' && effects > 0 && !isAppliedByRedrive(attempt, found))
+  if ((attempt.reported === 'created' || attempt.reported === 'adjusted') && effects === 0)
+    return say('lie', `answered "${attempt.reported}", but it was not`)
+  if (attempt.reported === 'refused' && effects > 0 && !isAppliedByRedrive(attempt, found))
     return say('lie', 'answered "refused", but it took effect')
   if (effects === 0 || attempt.messageId === undefined || attempt.kind === 'healthcheck') return []
   if (aside) return say('both applied and refused', 'applied, and among the dead letters')
@@ -148,10 +148,10 @@ function judgeAttempt(attempt: Attempt, found: Found, letters: DeadLetters): Vio
 
 /** Without faults, a message leaves at most one dead letter for each time it was sent, and none when its sender was notified. */
 function judgeLetters(attempt: Attempt, letters: number): Violation[] {
-  const { told, asked, unasked } = attempt
-  const most = told === 'refused' ? unasked : Math.max(asked + unasked, 1)
-  if (letters <= most) return []
-  const text = `${letters} dead letters, at most ${most} expected${told === 'refused' ? ': its sender was told' : ''}`
+  const { reported, asked, unasked } = attempt
+  const max = reported === 'refused' ? unasked : Math.max(asked + unasked, 1)
+  if (letters <= max) return []
+  const text = `${letters} dead letters, at most ${max} expected${reported === 'refused' ? ': its sender was told' : ''}`
   return [{ what: 'set aside again', text, attempt }]
 }
 
@@ -224,12 +224,12 @@ function judgeDeletes(attempts: readonly Attempt[], found: Found): Violation[] {
       violations.push({ what: 'doubled', text: `${count} items deleted with sku ${sku} by ${sent} messages`, attempt })
   }
   for (const [sku, deletes] of bySku) {
-    const told = deletes.filter((each) => each.told === 'deleted').length
+    const reported = deletes.filter((each) => each.reported === 'deleted').length
     const count = found.deletes.get(sku) ?? 0
-    if (told > count)
+    if (reported > count)
       violations.push({
         what: 'lie',
-        text: `answered "deleted" ${told} times, was ${count} times`,
+        text: `answered "deleted" ${reported} times, was ${count} times`,
         attempt: deletes[0],
       })
   }

@@ -56,7 +56,7 @@ export const mutations: readonly Mutation[] = [
     edits: [
       // Every message counts as new, and an existing movement is no error.
       { find: 'const verdict = verdicts.on(command)', replace: 'const verdict = undefined' },
-      { find: 'if (applied !== undefined) return toldAgain(messageId, body, applied)', replace: '' },
+      { find: 'if (applied !== undefined) return reportedAgain(messageId, body, applied)', replace: '' },
       { find: 'INSERT INTO movement', replace: 'INSERT IGNORE INTO movement' },
       { find: '    assertChanged(answer, rows.length)\n', replace: '' },
       { find: '  await verdicts.record(sql)\n  return outcomes', replace: '  return outcomes' },

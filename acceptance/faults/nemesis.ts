@@ -6,7 +6,7 @@ import { allReady } from './world.ts'
 
 const RECOVERED_WITHIN_MS = 120_000
 const CANARY_WAIT_S = 5
-const CALM_MOST_MS = 600
+const CALM_MAX_MS = 600
 const PAIR_FRACTION = 0.4
 
 export interface Round {
@@ -33,7 +33,7 @@ export async function strikeRound(scene: Scene, mix: readonly Fault[]): Promise<
   )
   const recoveryMs = await recovered(scene)
   sender.history.disturbances.push({ fromMs: atMs, untilMs: sender.history.nowMs() })
-  await pause(random.whole(0, CALM_MOST_MS))
+  await pause(random.whole(0, CALM_MAX_MS))
   return { atMs, endedMs: sender.history.nowMs(), faults, recoveryMs }
 }
 
@@ -53,9 +53,9 @@ export async function recovered({ world, sender }: Scene): Promise<number> {
     const canary = await create(sender, sku, CANARY_WAIT_S)
     if (canary.answer === 'accepted') sender.history.expected.set(sku, canary.id)
     const took = performance.now() - since
-    if (canary.told === 'created') return took
+    if (canary.reported === 'created') return took
     if (took > RECOVERED_WITHIN_MS)
-      throw new Error(`no item was created within ${RECOVERED_WITHIN_MS} ms: ${canary.said}`)
+      throw new Error(`no item was created within ${RECOVERED_WITHIN_MS} ms: ${canary.answered}`)
     await pause(100)
   }
 }

@@ -3,8 +3,8 @@
 export interface Random {
   /** At least 0, less than 1. */
   fraction(): number
-  /** An integer from `least` to `most`, both included. */
-  whole(least: number, most: number): number
+  /** An integer from `min` to `max`, both included. */
+  whole(min: number, max: number): number
   /** One of `choices`, which must not be empty. */
   pick<T>(choices: readonly T[]): T
   /** One of `choices`, with probabilities in proportion to the weights. */
@@ -22,7 +22,7 @@ export function randomOf(seed: number): Random {
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
-  const whole = (least: number, most: number) => least + Math.floor(fraction() * (most - least + 1))
+  const whole = (min: number, max: number) => min + Math.floor(fraction() * (max - min + 1))
   return {
     fraction,
     whole,

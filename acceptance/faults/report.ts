@@ -4,8 +4,8 @@ import type { Violation } from './ledger.ts'
 import type { Round } from './nemesis.ts'
 import type { Run } from './run.ts'
 
-const TOLD_MOST = 20
-const LOG_LINES_MOST = 12
+const TOLD_MAX = 20
+const LOG_LINES_MAX = 12
 const AROUND_MS = 15_000
 
 export function roundLine({ atMs, faults, recoveryMs }: Round): string {
@@ -34,7 +34,7 @@ export function summaryLine({ rounds, judgement, repeated, history }: Run, seed:
     `${((recovery[Math.min(recovery.length - 1, Math.floor(recovery.length * fraction))] ?? 0) / 1000).toFixed(1)} s`
   return [
     `attempted ${judgement.attempted} (sent twice: ${judgement.sentTwice}), indeterminate ${judgement.indeterminate}`,
-    `accepted ${judgement.accepted} = applied ${judgement.applied} + refused and told ${judgement.told}` +
+    `accepted ${judgement.accepted} = applied ${judgement.applied} + refused and told ${judgement.reported}` +
       ` + set aside ${judgement.setAside}`,
     `dead letters of ${judgement.letters} messages (again: ${judgement.setAsideAgain})`,
     `faults ${kinds.reduce((sum, [, each]) => sum + each, 0)} of ${kinds.length} kinds: ${kinds.map(([kind, each]) => `${kind} ${each}`).join(', ')}`,
@@ -52,17 +52,17 @@ export function summaryLine({ rounds, judgement, repeated, history }: Run, seed:
 /** The history of each message that went wrong, as far as it is known. */
 export function violationLines(run: Run): string[] {
   const { violations } = run.judgement
-  const told = violations.slice(0, TOLD_MOST).flatMap((violation) => storyOf(violation, run))
-  const rest = violations.length - TOLD_MOST
-  return rest > 0 ? [...told, `… and ${rest} more`] : told
+  const reported = violations.slice(0, TOLD_MAX).flatMap((violation) => storyOf(violation, run))
+  const rest = violations.length - TOLD_MAX
+  return rest > 0 ? [...reported, `… and ${rest} more`] : reported
 }
 
 function storyOf({ what, text, attempt }: Violation, { rounds, found, logged }: Run): string[] {
   const lines = [`✗ ${what}: ${text}`]
   if (attempt === undefined) return lines
-  const { id, kind, sku, messageId, answer, told, said, atMs } = attempt
+  const { id, kind, sku, messageId, answer, reported, answered, atMs } = attempt
   lines.push(
-    `    ${inspect({ id, kind, sku, messageId, answer, told, said, atMs: Math.round(atMs) }, { breakLength: 200 })}`,
+    `    ${inspect({ id, kind, sku, messageId, answer, reported, answered, atMs: Math.round(atMs) }, { breakLength: 200 })}`,
   )
   const aside = found.deadLetters.filter((letter) => letter.messageId === messageId && messageId !== undefined)
   lines.push(
@@ -72,7 +72,6 @@ function storyOf({ what, text, attempt }: Violation, { rounds, found, logged }: 
   for (const round of rounds)
     if (round.endedMs > atMs - AROUND_MS && round.atMs < atMs + AROUND_MS) lines.push(`    fault ${roundLine(round)}`)
   const words = [messageId, sku].filter((word) => word !== undefined)
-  for (const line of words.flatMap((word) => logged(`"${word}"`)).slice(0, LOG_LINES_MOST))
-    lines.push(`    log ${line}`)
+  for (const line of words.flatMap((word) => logged(`"${word}"`)).slice(0, LOG_LINES_MAX)) lines.push(`    log ${line}`)
   return lines
 }

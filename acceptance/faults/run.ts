@@ -15,7 +15,7 @@ import { crowd, scenarios } from './workload/scenarios.ts'
 import { allReady, startWorld, type World } from './world.ts'
 
 /** The resident memory that no service may reach, which is its container's limit (dockercompose/docker-compose.yml). */
-export const MEMORY_MOST_BYTES = 256 * 1024 * 1024
+export const MEMORY_MAX_BYTES = 256 * 1024 * 1024
 const DRAINED_WITHIN_MS = 120_000
 /** Clients that play each scenario at the end. */
 const CROWD = 5
@@ -181,5 +181,5 @@ function healthchecksLogged({ stack, replicas }: World): Map<string, number> {
 
 const tooLarge = (peakBytes: ReadonlyMap<string, number>): string[] =>
   [...peakBytes]
-    .filter(([, bytes]) => bytes > MEMORY_MOST_BYTES)
+    .filter(([, bytes]) => bytes > MEMORY_MAX_BYTES)
     .map(([name, bytes]) => `${name} grew to ${Math.round(bytes / 1024 / 1024)} MiB`)

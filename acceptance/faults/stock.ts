@@ -86,6 +86,6 @@ export function isFairRefusal(
   lowest: number | undefined,
 ): boolean {
   if (reason === 'insufficient-stock') return lowest !== undefined && lowest + change < 0
-  const isStored = ofSku.some(({ told }) => told === 'created') && ofSku.every(({ kind }) => kind !== 'delete')
+  const isStored = ofSku.some(({ reported }) => reported === 'created') && ofSku.every(({ kind }) => kind !== 'delete')
   return reason === 'unknown-sku' && !isStored
 }

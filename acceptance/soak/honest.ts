@@ -47,8 +47,8 @@ async function createOne(clients: Clients, waitS?: number): Promise<void> {
   const sku = history.unique('SOAK')
   const made = await create(clients, sku, waitS)
   if (made.answer === 'accepted') history.expected.set(sku, made.id)
-  if (made.told === 'refused') history.lie('a new sku was refused', sku)
-  if (made.told === 'created') items.push({ sku, name: made.id })
+  if (made.reported === 'refused') history.lie('a new sku was refused', sku)
+  if (made.reported === 'created') items.push({ sku, name: made.id })
 }
 
 async function removeOne(clients: Clients, waitS?: number): Promise<void> {
@@ -56,7 +56,7 @@ async function removeOne(clients: Clients, waitS?: number): Promise<void> {
   const item = takeItem(clients)
   if (item === undefined) return await createOne(clients, waitS)
   const gone = await remove(clients, item.sku, waitS)
-  if (gone.told === 'unknown-sku') history.lie('a created item was unknown to the delete', item.sku)
+  if (gone.reported === 'unknown-sku') history.lie('a created item was unknown to the delete', item.sku)
   if (gone.answer === 'accepted') history.expected.set(item.sku, undefined)
   // It is unknown whether the item was deleted.
   else if (gone.answer === 'unknown') history.expected.delete(item.sku)

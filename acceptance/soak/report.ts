@@ -62,10 +62,10 @@ export function summaryLine(
   { violations, judgement, heard, turns, stalledMs, waitedForCpu }: Soak,
   seed: number,
 ): string {
-  const { accepted, applied, told, setAside, indeterminate } = judgement
+  const { accepted, applied, reported, setAside, indeterminate } = judgement
   return [
     `${heard.length} honest requests, ${turns.length} turns of attacks`,
-    `accepted ${accepted} = applied ${applied} + refused and told ${told} + set aside ${setAside}, indeterminate ${indeterminate}`,
+    `accepted ${accepted} = applied ${applied} + refused and told ${reported} + set aside ${setAside}, indeterminate ${indeterminate}`,
     `violations ${violations.length}`,
     `this process stood still for ${stalledMs.toFixed(0)} ms at most`,
     ...(waitedForCpu === undefined

@@ -9,7 +9,7 @@ import type { Servers } from 'testkit'
 import { History } from '../faults/history.ts'
 import { type Found, type Judgement, judge } from '../faults/ledger.ts'
 import { type Random, randomOf } from '../faults/random.ts'
-import { findAll, MEMORY_MOST_BYTES } from '../faults/run.ts'
+import { findAll, MEMORY_MAX_BYTES } from '../faults/run.ts'
 import type { Heard } from '../faults/workload/requests.ts'
 import { residentBytes, startWorld, type World } from '../faults/world.ts'
 import { SERVICES, type ServiceName } from '../test/stack.ts'
@@ -22,7 +22,7 @@ export const LIMITS = {
   answeredWithinMs: 5_000,
   /** A rejection (503 `not-accepted`) must come at once. */
   refusedWithinMs: 1_000,
-  residentBytes: MEMORY_MOST_BYTES,
+  residentBytes: MEMORY_MAX_BYTES,
   /** From the end of an attack until the suite has recovered. */
   recoveredWithinMs: 5_000,
   /** Recovered: 95 of 100 responses take no longer than this, or than `calmTimes` as long as before the first attack. */
@@ -277,8 +277,8 @@ class Soaking {
     await this.#pause(MEASURED_MS)
     this.#calms.push({ fromMs, untilMs: this.#history.nowMs() })
     const p95Ms = this.#p95Ms(fromMs)
-    const mostMs = Math.max(calmP95Ms, calmTimes * beforeP95Ms)
-    if (p95Ms > mostMs) this.#violate(fromMs, `answers take ${ms(p95Ms)} (p95) instead of at most ${ms(mostMs)}`)
+    const maxMs = Math.max(calmP95Ms, calmTimes * beforeP95Ms)
+    if (p95Ms > maxMs) this.#violate(fromMs, `answers take ${ms(p95Ms)} (p95) instead of at most ${ms(maxMs)}`)
     const refused = this.#heard.filter(({ sentAtMs, status }) => sentAtMs > fromMs && (status ?? 500) >= 500).length
     if (refused > 0) this.#violate(fromMs, `${refused} honest requests were not served`)
   }

@@ -44,10 +44,10 @@ let setAsideBefore = 0
 let isDeployed = false
 
 const pause = async (ms: number) => await new Promise<void>((resolve) => setTimeout(resolve, ms))
-const told = ({ calls, failed }: Share) => `${calls} calls meanwhile, ${failed} failed`
+const reported = ({ calls, failed }: Share) => `${calls} calls meanwhile, ${failed} failed`
 const noneFailed = (share: Share): string => {
-  if (share.failed > 0) throw new Error(`${told(share)}: ${share.why.join('; ')}`)
-  return told(share)
+  if (share.failed > 0) throw new Error(`${reported(share)}: ${share.why.join('; ')}`)
+  return reported(share)
 }
 
 /** Applies the overlay and waits until everything is ready. */
@@ -311,7 +311,7 @@ describe('the suite on a cluster', () => {
           backAfterMs = performance.now() - since
         })
         const applied = await load.allApplied()
-        return `all ready again after ${(backAfterMs / 1_000).toFixed(1)} s; ${told(share)}; all ${applied} accepted items are listed`
+        return `all ready again after ${(backAfterMs / 1_000).toFixed(1)} s; ${reported(share)}; all ${applied} accepted items are listed`
       }),
     )
 

@@ -7,7 +7,7 @@ const CREDENTIALS = '/var/run/secrets/kubernetes.io/serviceaccount'
 /** Written last, so that every password these files name already exists. */
 const SERVERS: readonly string[] = ['rabbitmq', 'mysql']
 /** How often to start over when another client wrote to a Secret meanwhile. */
-const ATTEMPTS_MOST = 10
+const ATTEMPTS_MAX = 10
 /** Network policies reach a node slightly later than the pod, so the first attempts may fail. */
 const REACHED_WITHIN_MS = 30_000
 
@@ -45,7 +45,7 @@ export async function completeSecrets(api: Api): Promise<{ made: string[] }> {
       await completeFrom(await readSecrets(api), api, made)
       return { made }
     } catch (error) {
-      if (!(error instanceof WrittenMeanwhile) || attempt === ATTEMPTS_MOST) throw error
+      if (!(error instanceof WrittenMeanwhile) || attempt === ATTEMPTS_MAX) throw error
     }
   }
 }

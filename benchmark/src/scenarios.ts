@@ -205,7 +205,7 @@ export async function idleMemory(stages: readonly Stage[], { idleS }: Extent): P
   return serviceNames.map((service) => ({
     what: `${service} idle, resident (MB)`,
     figures: new Map([...inMb].map(([name, all]) => [name, [all.get(service) ?? Number.NaN]])),
-    target: { most: 100 },
+    target: { max: 100 },
   }))
 }
 

@@ -10,7 +10,7 @@ export interface Row {
   readonly what: string
   readonly figures: Figures
   /** The minimum ratio of ours to the ceiling, or the maximum of our figure. */
-  readonly target?: { readonly leastRatio: number } | { readonly most: number }
+  readonly target?: { readonly leastRatio: number } | { readonly max: number }
 }
 
 /** The median of an odd number of figures. */
@@ -57,7 +57,7 @@ const ratio = (figures: Figures, one: string, other: string): string => ratioOf(
 
 function judged(figures: Figures, target: Row['target']): [target: string, met: string] {
   if (target === undefined) return ['', '']
-  if ('most' in target) return [`≤ ${target.most}`, yesOrNo(median(figures.get(OURS) ?? []) <= target.most)]
+  if ('max' in target) return [`≤ ${target.max}`, yesOrNo(median(figures.get(OURS) ?? []) <= target.max)]
   return [`≥ ${target.leastRatio}`, yesOrNo((ratioOf(figures, OURS, CEILING) ?? 0) >= target.leastRatio)]
 }
 

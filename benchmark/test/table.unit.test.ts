@@ -12,7 +12,7 @@ const rows = [
     ]),
     target: { leastRatio: 0.7 },
   },
-  { what: 'memory', figures: new Map([[OURS, [90]]]), target: { most: 100 } },
+  { what: 'memory', figures: new Map([[OURS, [90]]]), target: { max: 100 } },
   { what: 'refuse', figures: new Map([[OURS, [90]]]) },
 ]
 const lines = (text: string) => text.split('\n').slice(2)

@@ -20,4 +20,4 @@ export const listingEnvironment = z
         'items with a smaller quantity have low stock: counted every minute for the metric `ims_inventory_low_stock_items` and the alert LowStock (0: not counted)',
       ),
   })
-  .transform((v) => ({ mostBytes: v.LISTING_MOST_BYTES, lowStockBelow: v.LOW_STOCK_BELOW }))
+  .transform((v) => ({ maxBytes: v.LISTING_MOST_BYTES, lowStockBelow: v.LOW_STOCK_BELOW }))

@@ -29,11 +29,11 @@ void runService({ name: 'consumer_four', adminPort: 9094, config }, async (servi
   own(watchLowStock(database, config.listing.lowStockBelow, service), 'the watch on low stock')
   const broker = own(await openBroker(config.rabbitmq, service))
   // Never more queries than connections.
-  const consumer = { ...config.consumer, queriesMost: config.mysql.poolSize }
+  const consumer = { ...config.consumer, queriesMax: config.mysql.poolSize }
   const inventory = inventoryIn(database)
   const dependency = () => database.notReady('read')
   own(await broker.consume(orderProcessing, listItems(inventory, config.listing), consumer, dependency))
-  const oneByOne = { ...consumer, queriesMost: 1 }
+  const oneByOne = { ...consumer, queriesMax: 1 }
   own(await broker.consume(movements, listMovements(inventory), oneByOne, dependency))
   own(await broker.consume(messageStatus, tellStatus(inventory), oneByOne, dependency))
 })

@@ -1,5 +1,5 @@
 // Answers each movements query with one page.
-import { type Handler, type Outcome, PAGE_MOST_ITEMS, pageRequestHeaders } from '@ims/messaging'
+import { type Handler, type Outcome, PAGE_MAX_ITEMS, pageRequestHeaders } from '@ims/messaging'
 import type { Inventory } from '@ims/repository'
 
 /** Handles movements: returns a page of the changes of stock, for one sku if the header `x-sku` is set. */
@@ -16,7 +16,7 @@ async function page(
     const problems = error.issues.map(({ path, message }) => `header ${path.join('.')}: ${message}`)
     return { kind: 'refused', reason: 'invalid', error: problems.join('; ') }
   }
-  const { 'x-after': after = 0, 'x-limit': limit = PAGE_MOST_ITEMS, 'x-sku': sku } = data
+  const { 'x-after': after = 0, 'x-limit': limit = PAGE_MAX_ITEMS, 'x-sku': sku } = data
   const { movements, next } = await inventory.movements({ after, limit, ...(sku === undefined ? {} : { sku }) })
   return { kind: 'answered', body: Buffer.from(JSON.stringify(movements)), headers: { 'x-next': next } }
 }

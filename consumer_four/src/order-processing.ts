@@ -4,7 +4,7 @@ import {
   type Handler,
   LAST_PAGE,
   type Outcome,
-  PAGE_MOST_ITEMS,
+  PAGE_MAX_ITEMS,
   pageRequestHeaders,
 } from '@ims/messaging'
 import type { Inventory, PageRequest } from '@ims/repository'
@@ -13,14 +13,14 @@ type Pages = Pick<Inventory, 'page'>
 
 /**
  * Handles order_processing. A request with the header `x-limit` gets one page, `x-next` and `x-count`. One without it
- * comes from a Python peer and gets the whole list in one reply, up to `mostBytes`; a larger list is refused.
+ * comes from a Python peer and gets the whole list in one reply, up to `maxBytes`; a larger list is refused.
  * Identical requests of one batch share a query, which starts after all of them arrived, so none gets data older than
  * its request. Whole lists may be as large as all pages together, so they are built one after the other.
  */
-export function listItems(inventory: Pages, { mostBytes }: { mostBytes: number }): Handler<unknown, never> {
+export function listItems(inventory: Pages, { maxBytes }: { maxBytes: number }): Handler<unknown, never> {
   let built: Promise<unknown> = Promise.resolve()
   const inTurn = (request: Request): Promise<Outcome<never>> => {
-    const list = built.then(() => wholeList(inventory, request, mostBytes))
+    const list = built.then(() => wholeList(inventory, request, maxBytes))
     built = list.catch(() => {})
     return list
   }
@@ -73,16 +73,16 @@ async function page(inventory: Pages, { after, limit, filter }: Request & { limi
   }
 }
 
-async function wholeList(inventory: Pages, { after, filter }: Request, mostBytes: number): Promise<Outcome<never>> {
+async function wholeList(inventory: Pages, { after, filter }: Request, maxBytes: number): Promise<Outcome<never>> {
   // Bytes, not text, which may take twice as much memory while the list grows.
   const parts: Buffer[] = []
   let bytes = 2
   let from = after
   do {
-    const { items, next } = await inventory.page({ after: from, limit: PAGE_MOST_ITEMS, ...filter })
+    const { items, next } = await inventory.page({ after: from, limit: PAGE_MAX_ITEMS, ...filter })
     const json = Buffer.from(JSON.stringify(items))
     bytes += json.length - 1
-    if (bytes > mostBytes) return tooLarge(mostBytes)
+    if (bytes > maxBytes) return tooLarge(maxBytes)
     if (items.length > 0) parts.push(parts.length === 0 ? OPENING : COMMA, json.subarray(1, -1))
     from = next
   } while (from !== LAST_PAGE)
@@ -90,8 +90,8 @@ async function wholeList(inventory: Pages, { after, filter }: Request, mostBytes
   return { kind: 'answered', body, headers: {} }
 }
 
-const tooLarge = (mostBytes: number): Outcome<never> => ({
+const tooLarge = (maxBytes: number): Outcome<never> => ({
   kind: 'refused',
   reason: 'too-large',
-  error: `the whole list is larger than LISTING_MOST_BYTES (${mostBytes} bytes); ask for it in pages (header x-limit), as the producer of this suite does`,
+  error: `the whole list is larger than LISTING_MOST_BYTES (${maxBytes} bytes); ask for it in pages (header x-limit), as the producer of this suite does`,
 })

@@ -41,7 +41,7 @@ describe('paging', () => {
       fc.constant(2 ** 63),
     )
     const headers = fc.dictionary(fc.constantFrom('x-limit', 'x-after', 'x-sku', 'x-label', 'x-next'), value)
-    const handler = listItems(await inventoryOf(9), { mostBytes: 10_000 })
+    const handler = listItems(await inventoryOf(9), { maxBytes: 10_000 })
     await fc.assert(
       fc.asyncProperty(fc.array(headers, { minLength: 1, maxLength: 5 }), async (given) => {
         const outcomes = await handler(given.map(asking))
@@ -61,7 +61,7 @@ describe('paging', () => {
         fc.integer({ min: 1, max: 50 }),
         fc.constantFrom({}, { 'x-label': 'odd' }),
         async (count, limit, filter) => {
-          const handler = listItems(await inventoryOf(count), { mostBytes: 1_000_000 })
+          const handler = listItems(await inventoryOf(count), { maxBytes: 1_000_000 })
           const answer = async (headers: Record<string, unknown>) => {
             const [outcome] = await handler([asking(headers)])
             if (outcome?.kind !== 'answered') throw new Error('not answered')

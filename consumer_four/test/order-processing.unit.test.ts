@@ -33,25 +33,25 @@ const body = (outcome: unknown) => JSON.parse(String((outcome as { body: Buffer 
 
 describe('a listing', () => {
   it('is one page with the id of the next', async () => {
-    const [outcome] = await listItems(inventory(), { mostBytes: 1e6 })([delivery({ 'x-limit': 3, 'x-after': 2 })])
+    const [outcome] = await listItems(inventory(), { maxBytes: 1e6 })([delivery({ 'x-limit': 3, 'x-after': 2 })])
     expect(body(outcome)).toEqual(items.slice(2, 5))
     expect(outcome).toMatchObject({ kind: 'answered', headers: { 'x-next': 5, 'x-count': 3 } })
   })
 
   it('is complete, without x-next, for a request without x-limit', async () => {
-    const [outcome] = await listItems(inventory(), { mostBytes: 1e7 })([delivery()])
+    const [outcome] = await listItems(inventory(), { maxBytes: 1e7 })([delivery()])
     expect(body(outcome)).toEqual(items)
     expect(outcome).toMatchObject({ headers: {} })
   })
 
   it('is refused with the reason when the whole list is too large for one message', async () => {
-    const [outcome] = await listItems(inventory(), { mostBytes: 10_000 })([delivery()])
+    const [outcome] = await listItems(inventory(), { maxBytes: 10_000 })([delivery()])
     expect(outcome).toMatchObject({ kind: 'refused', reason: 'too-large' })
   })
 
   it('runs one query for identical requests, and passes the filter on', async () => {
     const pages = inventory()
-    const outcomes = await listItems(pages, { mostBytes: 1e6 })([
+    const outcomes = await listItems(pages, { maxBytes: 1e6 })([
       delivery({ 'x-limit': 3 }),
       delivery({ 'x-limit': 3 }),
       delivery({ 'x-limit': 4 }),
@@ -75,7 +75,7 @@ describe('a listing', () => {
     [{ 'x-sku': 5 }],
     [{ 'x-quantity-below': '5' }],
   ])('rejects the headers %j', async (headers) => {
-    const [outcome] = await listItems(inventory(), { mostBytes: 1e6 })([delivery(headers)])
+    const [outcome] = await listItems(inventory(), { maxBytes: 1e6 })([delivery(headers)])
     expect(outcome).toMatchObject({ kind: 'refused', reason: 'invalid', error: expect.stringContaining('header x-') })
   })
 })

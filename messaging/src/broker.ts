@@ -36,7 +36,7 @@ export interface Broker {
   readonly requester: Pick<Requester, 'request' | 'command'>
   /**
    * Starts consuming the contract's queue with `handler`, and resolves once subscribed. If messages fail because of a
-   * dependency for longer than `config.holdMostMs`, the consumer leaves the queue to other replicas. It consumes again
+   * dependency for longer than `config.holdMaxMs`, the consumer leaves the queue to other replicas. It consumes again
    * when `dependency` returns undefined instead of a reason. Rejects with Misconfigured.
    */
   consume<Body, Result>(
@@ -81,25 +81,25 @@ export async function openBroker(config: RabbitmqConfig, service: Service, role:
 
 /**
  * Waits until each contract's queue has a consumer, and logs which queue it still waits for, or why it cannot know.
- * Waits at most `mostMs`: a consumer whose database is down has left its queue, and messages should be accepted anyway.
+ * Waits at most `maxMs`: a consumer whose database is down has left its queue, and messages should be accepted anyway.
  * @throws Misconfigured when no retry can help; an Error when `stopping` aborts
  */
 export async function waitForConsumers(
   broker: Broker,
   contracts: readonly Contract[],
   service: Service,
-  mostMs: number,
+  maxMs: number,
 ): Promise<void> {
   const { log, stopping } = service
   const scope = new Scope(clockOf(service), stopping)
   const line = new RepeatedLine(SAID_EVERY_MS, () => scope.clock.nowMs())
-  let said = ''
-  service.explainStart?.(() => said || undefined)
+  let logged = ''
+  service.explainStart?.(() => logged || undefined)
   const stopped = new Promise<never>((_, reject) => {
     stopping.addEventListener('abort', () => reject(new Error('stopped waiting for consumers')), { once: true })
   })
   stopped.catch(() => {})
-  for (const endsAt = scope.clock.nowMs() + mostMs; ; ) {
+  for (const endsAt = scope.clock.nowMs() + maxMs; ; ) {
     stopping.throwIfAborted()
     const waitsFor = await Promise.race([broker.withoutConsumer(contracts), stopped]).then(
       (queues) =>
@@ -115,7 +115,7 @@ export async function waitForConsumers(
     if (waitsFor === undefined) return
     if (scope.clock.nowMs() > endsAt) return log.warn({}, `no longer ${waitsFor.why}; messages wait on their queues`)
     if (line.due(waitsFor.why) !== undefined) log[waitsFor.level]({}, waitsFor.why)
-    said = waitsFor.why
+    logged = waitsFor.why
     await scope.pause(500)
   }
 }

@@ -58,10 +58,10 @@ export const rabbitmqEnvironment = z
     topology: v.RABBITMQ_TOPOLOGY,
     heartbeatS: v.RABBITMQ_HEARTBEAT_S,
     connectTimeoutMs: v.RABBITMQ_CONNECT_TIMEOUT_MS,
-    reconnectMostMs: v.RABBITMQ_RECONNECT_MOST_MS,
+    reconnectMaxMs: v.RABBITMQ_RECONNECT_MOST_MS,
     confirmTimeoutMs: v.RABBITMQ_CONFIRM_TIMEOUT_MS,
-    unconfirmedMost: v.RABBITMQ_UNCONFIRMED_MOST,
-    unconfirmedMostBytes: v.RABBITMQ_UNCONFIRMED_MOST_BYTES,
+    unconfirmedMax: v.RABBITMQ_UNCONFIRMED_MOST,
+    unconfirmedMaxBytes: v.RABBITMQ_UNCONFIRMED_MOST_BYTES,
     stallTimeoutMs: v.RABBITMQ_STALL_TIMEOUT_MS,
     deadLetterWindowBytes: v.DEAD_LETTER_WINDOW_BYTES,
     tls: tls.of(v),
@@ -91,14 +91,14 @@ export const consumerEnvironment = z
     ),
   })
   .transform((v) => ({
-    batchMost: v.CONSUMER_BATCH_MOST,
+    batchMax: v.CONSUMER_BATCH_MOST,
     prefetch: v.CONSUMER_PREFETCH,
-    messageMostBytes: v.CONSUMER_MESSAGE_MOST_BYTES,
-    inHandMostBytes: v.CONSUMER_IN_HAND_MOST_BYTES,
+    messageMaxBytes: v.CONSUMER_MESSAGE_MOST_BYTES,
+    inHandMaxBytes: v.CONSUMER_IN_HAND_MOST_BYTES,
     /** Queries that are handled at the same time. A service whose handler uses a connection pool sets this. */
-    queriesMost: 3,
-    repliesMostBytes: v.CONSUMER_REPLIES_MOST_BYTES,
-    retryMostMs: v.CONSUMER_RETRY_MOST_MS,
-    holdMostMs: v.CONSUMER_HOLD_MOST_MS,
+    queriesMax: 3,
+    repliesMaxBytes: v.CONSUMER_REPLIES_MOST_BYTES,
+    retryMaxMs: v.CONSUMER_RETRY_MOST_MS,
+    holdMaxMs: v.CONSUMER_HOLD_MOST_MS,
   }))
 export type ConsumerConfig = z.output<typeof consumerEnvironment>

@@ -1,7 +1,7 @@
 // Detects JSON that parsers interpret differently or that can harm them: repeated members, prototypes, unlimited nesting.
 
 /** Maximum nesting of arrays and objects. An item has one level. */
-export const DEPTH_MOST = 64
+export const DEPTH_MAX = 64
 
 /** What is wrong with `value`, which JSON.parse made from `text`, in a sentence that names the member. Undefined when nothing is. */
 export function suspicion(text: string, value: unknown): string | undefined {
@@ -23,8 +23,8 @@ interface Census {
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
 
 function count(value: Record<string, unknown> | unknown[], depth: number, census: Census): void {
-  if (depth > DEPTH_MOST) {
-    census.fault ??= `body: nested deeper than ${DEPTH_MOST} levels`
+  if (depth > DEPTH_MAX) {
+    census.fault ??= `body: nested deeper than ${DEPTH_MAX} levels`
   } else if (Array.isArray(value)) {
     for (const element of value) if (isObject(element)) count(element, depth + 1, census)
   } else {

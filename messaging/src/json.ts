@@ -12,7 +12,7 @@ const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
 
 /**
  * Parses UTF-8 JSON (RFC 8259), with or without a byte order mark. Rejects repeated members (RFC 7493), nesting deeper
- * than DEPTH_MOST, and names that JavaScript treats as a prototype. Never throws.
+ * than DEPTH_MAX, and names that JavaScript treats as a prototype. Never throws.
  */
 export function parseJson(bytes: Buffer): Parsed {
   if (bytes.length === 0) return notJson('the body is empty')

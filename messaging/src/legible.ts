@@ -1,19 +1,19 @@
 // Limits an explanation that quotes a message to one line of bounded length.
 
-const LEGIBLE_MOST = 2_000
+const LEGIBLE_MAX = 2_000
 /** Each character may become six. */
-const LEGIBLE_MOST_BYTES = 6 * LEGIBLE_MOST
+const LEGIBLE_MAX_BYTES = 6 * LEGIBLE_MAX
 /** Characters that move the cursor or start a new line in a display. */
 const CONTROL = /[\p{Cc}\u2028\u2029]/gu
 
 const encoder = new TextEncoder()
 /** A scratch buffer to see how much fits. It is never read. */
-const room = new Uint8Array(LEGIBLE_MOST_BYTES)
+const room = new Uint8Array(LEGIBLE_MAX_BYTES)
 
 /** An explanation quotes the message. It becomes one line, and is cut when it is very long or exceeds `maxBytes`. */
-export function legible(text: string, maxBytes = LEGIBLE_MOST_BYTES): string {
-  const cut = text.slice(0, LEGIBLE_MOST)
+export function legible(text: string, maxBytes = LEGIBLE_MAX_BYTES): string {
+  const cut = text.slice(0, LEGIBLE_MAX)
   const line = cut.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
-  const { read } = encoder.encodeInto(line, room.subarray(0, Math.min(maxBytes, LEGIBLE_MOST_BYTES)))
+  const { read } = encoder.encodeInto(line, room.subarray(0, Math.min(maxBytes, LEGIBLE_MAX_BYTES)))
   return read < line.length || cut.length < text.length ? `${line.slice(0, read)}…` : line
 }

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 
 /** Largest page that a requester may ask for, in items. */
-export const PAGE_MOST_ITEMS = 5000
+export const PAGE_MAX_ITEMS = 5000
 
 /**
  * Headers of a request for one page. `x-after`: the id after which the page begins (0: from the start); `x-limit`: its
@@ -11,7 +11,7 @@ export const PAGE_MOST_ITEMS = 5000
  */
 export const pageRequestHeaders = z.object({
   'x-after': z.int().min(0).optional(),
-  'x-limit': z.int().min(1).max(PAGE_MOST_ITEMS).optional(),
+  'x-limit': z.int().min(1).max(PAGE_MAX_ITEMS).optional(),
   'x-sku': z.string().optional(),
   'x-label': z.string().optional(),
   'x-quantity-below': z.int().min(0).optional(),

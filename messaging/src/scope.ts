@@ -43,9 +43,9 @@ export const clockOf = ({ clock = systemClock }: Pick<Service, 'clock'>): Clock 
 /** A timer that fires this late means that the process was suspended or busy for that long. */
 const STOOD_STILL_MS = 100
 
-/** Milliseconds before attempt number `attempt` (1, 2, …): 100 ms doubled each time up to `mostMs`, of which half is random. */
-export function backoffMs(attempt: number, mostMs: number, random: () => number): number {
-  const ceiling = Math.min(mostMs, 100 * 2 ** Math.min(attempt - 1, 30))
+/** Milliseconds before attempt number `attempt` (1, 2, …): 100 ms doubled each time up to `maxMs`, of which half is random. */
+export function backoffMs(attempt: number, maxMs: number, random: () => number): number {
+  const ceiling = Math.min(maxMs, 100 * 2 ** Math.min(attempt - 1, 30))
   return ceiling / 2 + random() * (ceiling / 2)
 }
 
@@ -105,9 +105,9 @@ export class Scope {
     })
   }
 
-  /** The pause before attempt number `attempt` + 1, which grows up to `mostMs`. */
-  backOff(attempt: number, mostMs: number): Promise<void> {
-    return this.pause(backoffMs(attempt, mostMs, this.clock.random))
+  /** The pause before attempt number `attempt` + 1, which grows up to `maxMs`. */
+  backOff(attempt: number, maxMs: number): Promise<void> {
+    return this.pause(backoffMs(attempt, maxMs, this.clock.random))
   }
 }
 

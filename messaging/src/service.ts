@@ -20,7 +20,7 @@ export interface Memory {
   limit(
     buffer: 'unconfirmedMessages' | 'messagesInHand' | 'pages',
     setting: { readonly variable: string; readonly configured: number | undefined },
-    cost: { readonly costBytes: number; readonly mostUseful: number },
+    cost: { readonly costBytes: number; readonly maxUseful: number },
   ): number
 }
 

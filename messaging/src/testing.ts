@@ -6,7 +6,7 @@ import type { ConsumerConfig } from './config.ts'
 import { type Command, type Contract, deadLetterQueue, type Query } from './contract.ts'
 import { BadReply, NoReply, NotAccepted } from './errors.ts'
 import type { Delivery, Handler, Outcome } from './handler.ts'
-import { attemptAll, type Told } from './incoming/attempts.ts'
+import { attemptAll, type Reported } from './incoming/attempts.ts'
 import { deadLetter } from './incoming/dead-letter.ts'
 import { readMessage } from './incoming/read-message.ts'
 import { replyTo } from './incoming/reply-envelope.ts'
@@ -179,17 +179,17 @@ export class InMemoryRabbitmq {
     const stop = new AbortController()
     let trouble: string | undefined
     const working = new Set<Promise<void>>()
-    const [batchMost, workers] = contract.kind === 'query' ? [1, config.queriesMost] : [config.batchMost, 1]
-    const read = (message: Message) => readMessage(contract, message, config.messageMostBytes)
+    const [batchMax, workers] = contract.kind === 'query' ? [1, config.queriesMax] : [config.batchMax, 1]
+    const read = (message: Message) => readMessage(contract, message, config.messageMaxBytes)
     const isUseless = ({ properties }: Message) => contract.kind === 'query' && !isReplyAddress(properties.replyTo)
     const isReadable = (item: { message: Message; read: ReturnType<typeof read> }): item is Readable<Body> => {
       if (!('kind' in item.read)) return true
       this.#carryOut(contract, item.message, item.read, service)
       return false
     }
-    const taken = (most: number) =>
+    const taken = (max: number) =>
       queue.messages
-        .splice(0, most)
+        .splice(0, max)
         .filter((message) => !isUseless(message))
         .map((message) => ({ message, read: read(message) }))
         .filter(isReadable)
@@ -201,14 +201,14 @@ export class InMemoryRabbitmq {
       trouble: (sentence?: string) => {
         trouble = sentence
       },
-      told: (told: readonly Told<Readable<Body>, Result>[]) => {
-        for (const { item, outcome } of told) this.#carryOut(contract, item.message, outcome, service)
+      reported: (reported: readonly Reported<Readable<Body>, Result>[]) => {
+        for (const { item, outcome } of reported) this.#carryOut(contract, item.message, outcome, service)
       },
       more: () => taken(1)[0],
     }
     const work = async () => {
       while (queue.messages.length > 0 && !stop.signal.aborted) {
-        const untold = await attemptAll(taken(batchMost), parts, stop.signal)
+        const untold = await attemptAll(taken(batchMax), parts, stop.signal)
         queue.messages.unshift(...(untold?.items ?? []).map(({ message }) => message))
       }
     }

@@ -1,7 +1,7 @@
 // A message is refused for an unexpected error only if it fails alone while others succeed; otherwise all are held.
 import { describe, expect, it } from '@jest/globals'
 import type { Delivery, Outcome } from '../src/handler.ts'
-import { attemptAll, type Told } from '../src/incoming/attempts.ts'
+import { attemptAll, type Reported } from '../src/incoming/attempts.ts'
 import { clockOf } from '../src/scope.ts'
 import { quietService } from '../src/testing.ts'
 import { countingService } from './counting-service.ts'
@@ -24,8 +24,8 @@ function run(
   judge: (id: string, call: number) => Error | undefined,
   {
     joins = '',
-    holdMostMs = 60_000,
-    batchMost = 10,
+    holdMaxMs = 60_000,
+    batchMax = 10,
     givenUp = new AbortController(),
     clock = clockOf(quietService),
   } = {},
@@ -38,7 +38,7 @@ function run(
   const all = deliveries(batch)
   const outcomes = new Map<string | undefined, Outcome>()
   /** The number of handler calls before each outcome was reported. */
-  const toldAfter: Record<string, number> = {}
+  const reportedAfter: Record<string, number> = {}
   const handler = async (taken: readonly Delivery[]) => {
     calls.push(ids(taken))
     for (const { messageId = '' } of taken) {
@@ -50,14 +50,14 @@ function run(
   const parts = {
     queue: 'q',
     handler,
-    config: { batchMost, retryMostMs: 1, holdMostMs },
+    config: { batchMax, retryMaxMs: 1, holdMaxMs },
     service: { ...countingService(), log: { ...quietService.log, warn }, clock },
     trouble: (sentence: string | undefined) => void troubles.push(sentence),
-    told: (told: readonly Told<{ read: Delivery }, unknown>[]) => {
-      for (const { item, outcome } of told) {
+    reported: (reported: readonly Reported<{ read: Delivery }, unknown>[]) => {
+      for (const { item, outcome } of reported) {
         expect(outcomes.has(item.read.messageId)).toBe(false)
         outcomes.set(item.read.messageId, outcome)
-        toldAfter[item.read.messageId ?? ''] = calls.length
+        reportedAfter[item.read.messageId ?? ''] = calls.length
       }
     },
     more: () => {
@@ -77,7 +77,7 @@ function run(
     calls,
     warned,
     troubles,
-    toldAfter,
+    reportedAfter,
     givenUp,
   }
 }
@@ -157,10 +157,10 @@ describe('a batch that fails', () => {
         if (seen.length === 1) throw transient('away')
         return taken.map(() => applied)
       },
-      config: { batchMost: 10, retryMostMs: 1, holdMostMs: 1_000 },
+      config: { batchMax: 10, retryMaxMs: 1, holdMaxMs: 1_000 },
       service: countingService(),
       trouble: () => {},
-      told: () => {},
+      reported: () => {},
       more: () => undefined,
     }
     const [read = delivery('a')] = deliveries('a')
@@ -170,7 +170,7 @@ describe('a batch that fails', () => {
 
   it('gives up, with its error, when it is aborted or has held messages for too long', async () => {
     const away = () => transient('away')
-    const late = run('a', away, { holdMostMs: 20 })
+    const late = run('a', away, { holdMaxMs: 20 })
     expect(await late.outcomes).toEqual([undefined])
     expect(await late.untold).toMatchObject({ error: { message: 'away' } })
     const stopped = run('a', away)
@@ -181,9 +181,9 @@ describe('a batch that fails', () => {
   it('reports each outcome at once, without waiting for the last one', async () => {
     const locked = Object.assign(transient('row is locked'), { contended: true })
     const judge = (id: string, call: number) => (id === 'x' && call < 40 ? locked : undefined)
-    const { outcomes, toldAfter } = run('abxc', judge)
+    const { outcomes, reportedAfter } = run('abxc', judge)
     expect(kinds(await outcomes)).toEqual(['applied', 'applied', 'applied', 'applied'])
-    expect(toldAfter).toEqual({ a: 2, b: 3, c: 5, x: 40 })
+    expect(reportedAfter).toEqual({ a: 2, b: 3, c: 5, x: 40 })
   })
 
   const bug = (id: string) => (id === 'x' || id === 'y' ? new Error('a bug') : undefined)
@@ -191,7 +191,7 @@ describe('a batch that fails', () => {
   it('finds one bad message among many with few calls', async () => {
     const good = Array.from({ length: 999 }, (_, n) => String.fromCodePoint(0x4e00 + n))
     const { outcomes, calls } = run([...good.slice(300), 'x', ...good.slice(0, 300)].join(''), bug, {
-      batchMost: 1_000,
+      batchMax: 1_000,
     })
     expect(kinds(await outcomes).filter((kind) => kind === 'refused')).toEqual(['refused'])
     expect(calls.length).toBeLessThan(30)
@@ -199,14 +199,14 @@ describe('a batch that fails', () => {
 
   it('never passes more than a batch to the handler, however many messages fail', async () => {
     const news = (_: string, call: number) => (call < 30 ? new Error('news') : undefined)
-    const { outcomes, calls } = run('xy', news, { batchMost: 2, joins: 'pq' })
+    const { outcomes, calls } = run('xy', news, { batchMax: 2, joins: 'pq' })
     expect(kinds(await outcomes)).toEqual(Array(4).fill('applied'))
     expect(Math.max(...calls.map(({ length }) => length))).toBe(2)
   })
 
   it('takes messages beyond its batch until one succeeds', async () => {
     const { outcomes } = run('xy', (id) => (id === 'a' ? undefined : new Error('a bug')), {
-      batchMost: 2,
+      batchMax: 2,
       joins: 'pqrab',
     })
     expect(kinds(await outcomes)).toEqual(['refused', 'refused', 'refused', 'refused', 'refused', 'applied'])
@@ -225,7 +225,7 @@ describe('a batch that fails', () => {
 
   it('requeues a message that others prove to be bad when the dependency goes down', async () => {
     const judge = (id: string, call: number) => (call > 3 ? transient('away') : bug(id))
-    const { outcomes } = run('xa', judge, { holdMostMs: 50 })
+    const { outcomes } = run('xa', judge, { holdMaxMs: 50 })
     expect(kinds(await outcomes)).toEqual([undefined, 'applied'])
   })
 })
@@ -234,7 +234,7 @@ describe('a batch that fails: known faults', () => {
   // The search one by one stops at the first held message, so the messages behind it were never tried.
   it('applies a good message although another one is held', async () => {
     const judge = (id: string) => ({ x: new Error('a bug'), t: transient('row is locked') })[id]
-    const { outcomes, calls } = run('xta', judge, { holdMostMs: 200 })
+    const { outcomes, calls } = run('xta', judge, { holdMaxMs: 200 })
     await outcomes
     expect(calls).toContain('a')
   })
@@ -243,7 +243,7 @@ describe('a batch that fails: known faults', () => {
   // proves nothing about the two messages that then fail in the same way.
   it('applies the neighbours of a message whose row another transaction locks, and requeues only that one', async () => {
     const locked = () => Object.assign(transient('row is locked'), { contended: true })
-    const { outcomes } = run('atb', (id) => (id === 't' ? locked() : undefined), { holdMostMs: 50 })
+    const { outcomes } = run('atb', (id) => (id === 't' ? locked() : undefined), { holdMaxMs: 50 })
     expect(kinds(await outcomes)).toEqual(['applied', undefined, 'applied'])
   })
 
@@ -257,10 +257,10 @@ describe('a batch that fails: known faults', () => {
       waitedMs += 3_000
       return Object.assign(transient('row is locked'), { contended: true })
     }
-    const batch = run('tuva', judge, { clock, holdMostMs: 10_000 })
+    const batch = run('tuva', judge, { clock, holdMaxMs: 10_000 })
     expect(kinds(await batch.outcomes)).toEqual([undefined, undefined, undefined, 'applied'])
     expect(batch.troubles[0]).toBe('holding 4 messages of q: row is locked')
-    const alone = run('t', judge, { clock, holdMostMs: 10_000, joins: 'uab' })
+    const alone = run('t', judge, { clock, holdMaxMs: 10_000, joins: 'uab' })
     expect(kinds(await alone.outcomes)).toEqual([undefined, undefined, 'applied', 'applied'])
   })
 
@@ -273,9 +273,9 @@ describe('a batch that fails: known faults', () => {
       if (id === 'Z') givenUp.abort()
       return Object.assign(transient('row is locked'), { contended: true })
     }
-    const all = run('a', judge, { clock, holdMostMs: 10_000, joins: 'b'.repeat(100) })
+    const all = run('a', judge, { clock, holdMaxMs: 10_000, joins: 'b'.repeat(100) })
     expect(kinds(await all.outcomes)).toEqual(Array(20).fill(undefined))
-    const stopped = run('abZc', judge, { clock, holdMostMs: 10_000, givenUp })
+    const stopped = run('abZc', judge, { clock, holdMaxMs: 10_000, givenUp })
     await stopped.outcomes
     expect(stopped.calls).not.toContain('c')
   })

@@ -131,7 +131,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
     })
 
     it('dead-letters a message that is too large to parse', async () => {
-      await consumer.consume(notes, async () => [], { ...config, messageMostBytes: 100 })
+      await consumer.consume(notes, async () => [], { ...config, messageMaxBytes: 100 })
       await producer.publisher.publish(notes, { text: 'x'.repeat(200) })
       expect((await firstDeadLetter(notes.queue))?.headers['x-reason']).toBe('too-large')
     })
@@ -185,7 +185,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
             throw Object.assign(new Error('row is locked'), { transient: true, contended: true })
           return deliveries.map(applied)
         },
-        { ...config, holdMostMs: 60_000 },
+        { ...config, holdMaxMs: 60_000 },
       )
       expect((await asked).reply).toMatchObject({ kind: 'applied' })
       isLocked = false
@@ -287,7 +287,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
               ? applied()
               : { kind: 'refused', reason: 'message-id-reused', error: 'used before' },
           ),
-        { ...config, batchMost: 1 },
+        { ...config, batchMax: 1 },
       )
       expect(await second).toEqual({
         messageId: 'one',

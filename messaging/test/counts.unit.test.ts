@@ -21,7 +21,7 @@ function disconnected() {
   const connection = new Supervised<Connection>({
     name: 'connection',
     service,
-    reconnectMostMs: 1,
+    reconnectMaxMs: 1,
     open: () => new Promise(() => {}),
     close: async () => {},
   })
@@ -78,7 +78,7 @@ describe('what attempts measure', () => {
     fingerprint: 'f',
     headers: {},
   }
-  const config = { batchMost: 10, retryMostMs: 1, holdMostMs: 1_000 }
+  const config = { batchMax: 10, retryMaxMs: 1, holdMaxMs: 1_000 }
 
   it('counts each message of a failed attempt as retried', async () => {
     const service = countingService()
@@ -88,22 +88,22 @@ describe('what attempts measure', () => {
       if (attempts < 2) throw Object.assign(new Error('the database is away'), { transient: true })
       return deliveries.map(() => ({ kind: 'applied', result: {}, repeated: false }) as const)
     }
-    const parts = { queue: 'q', handler, config, service, trouble: () => {}, told: () => {}, more: () => undefined }
+    const parts = { queue: 'q', handler, config, service, trouble: () => {}, reported: () => {}, more: () => undefined }
     await attemptAll([{ read: delivery }, { read: delivery }], parts, new AbortController().signal)
     expect(service.value('messages_retried', { queue: 'q' })).toBe(2)
   })
 
   it('reports no trouble while messages run one by one because one of them may be bad', async () => {
-    const said: unknown[] = []
+    const logged: unknown[] = []
     const handler = async (deliveries: readonly Delivery[]) => {
       if (deliveries.length > 1) throw new Error('one of them is bad')
       return deliveries.map(() => ({ kind: 'applied', result: {}, repeated: false }) as const)
     }
-    const trouble = (sentence: string | undefined) => void said.push(sentence)
+    const trouble = (sentence: string | undefined) => void logged.push(sentence)
     const service = countingService()
-    const parts = { queue: 'q', handler, config, service, trouble, told: () => {}, more: () => undefined }
+    const parts = { queue: 'q', handler, config, service, trouble, reported: () => {}, more: () => undefined }
     await attemptAll([{ read: delivery }, { read: delivery }], parts, new AbortController().signal)
-    expect(said).toEqual([undefined])
+    expect(logged).toEqual([undefined])
   })
 })
 

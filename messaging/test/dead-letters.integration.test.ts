@@ -31,7 +31,7 @@ describe('dead letters', () => {
   })
   afterEach(async () => await peer.close())
 
-  const browse = async (bodyMostBytes = 1_000): Promise<DeadLetter[]> => {
+  const browse = async (bodyMaxBytes = 1_000): Promise<DeadLetter[]> => {
     const seen: DeadLetter[] = []
     await desk.browse(
       QUEUE,
@@ -39,7 +39,7 @@ describe('dead letters', () => {
         seen.push(letter)
         return true
       },
-      { bodyMostBytes },
+      { bodyMaxBytes },
     )
     return seen
   }
@@ -110,7 +110,7 @@ describe('dead letters', () => {
           await peer.setAside(1, number++)
           return true
         },
-        { bodyMostBytes: 0 },
+        { bodyMaxBytes: 0 },
       )
       expect(total).toBe(200)
       expect(seen).toEqual(ids(0, 200))
@@ -289,7 +289,7 @@ describe('dead letters', () => {
 
     it('stops at a limit and says so, even when the limit falls into the last window', async () => {
       await peer.setAside(10)
-      expect(await desk.redrive(QUEUE, ALL, { most: 4 })).toMatchObject({ done: 4, left: 6, stopped: 'limit' })
+      expect(await desk.redrive(QUEUE, ALL, { max: 4 })).toMatchObject({ done: 4, left: 6, stopped: 'limit' })
       expect(await browsedIds()).toEqual(ids(4, 10))
       expect(await peer.drain(QUEUE)).toEqual(ids(0, 4))
     })

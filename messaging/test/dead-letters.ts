@@ -10,7 +10,7 @@ export interface Outside {
   setAside(n: number, from?: number, reason?: (number: number) => string): Promise<void>
   depth(queue: string): Promise<number>
   /** Everything on a queue, in order; it stays there. Waits until `most` are there. */
-  peek(queue: string, most: number): Promise<ConsumeMessage[]>
+  peek(queue: string, max: number): Promise<ConsumeMessage[]>
   /** Takes everything off a queue and returns the ids in order. */
   drain(queue: string): Promise<string[]>
   close(): Promise<void>
@@ -25,7 +25,7 @@ export async function outside(url: string): Promise<Outside> {
   const model = await connect(url)
   model.on('error', () => {})
   const channel = await model.createConfirmChannel()
-  const all = async (queue: string, most: number): Promise<{ messages: ConsumeMessage[]; own: Channel }> => {
+  const all = async (queue: string, max: number): Promise<{ messages: ConsumeMessage[]; own: Channel }> => {
     const own = await model.createChannel()
     const messages: ConsumeMessage[] = []
     await own.prefetch(65_535)
@@ -33,7 +33,7 @@ export async function outside(url: string): Promise<Outside> {
       if (message) messages.push(message)
     })
     await eventually(() => {
-      if (messages.length < most) throw new Error(`${messages.length} of ${most} messages on ${queue}`)
+      if (messages.length < max) throw new Error(`${messages.length} of ${max} messages on ${queue}`)
     }, 20_000)
     await own.cancel(consumerTag)
     return { messages, own }
@@ -63,8 +63,8 @@ export async function outside(url: string): Promise<Outside> {
       await channel.waitForConfirms()
     },
     depth: async (queue) => (await channel.checkQueue(queue)).messageCount,
-    peek: async (queue, most) => {
-      const { messages, own } = await all(queue, most)
+    peek: async (queue, max) => {
+      const { messages, own } = await all(queue, max)
       own.nackAll(true)
       await own.close()
       return messages

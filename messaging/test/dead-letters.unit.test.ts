@@ -27,8 +27,8 @@ const message = (content: Buffer | string, properties: object = {}): Message => 
   fields: { deliveryTag: 1, redelivered: false, exchange: '', routingKey: 'create_item.dead-letter' },
   properties: { headers: {}, ...none, ...properties },
 })
-const shown = (content: Buffer | string, properties: object = {}, most = 1_000) =>
-  described('create_item', message(content, properties), most)
+const shown = (content: Buffer | string, properties: object = {}, max = 1_000) =>
+  described('create_item', message(content, properties), max)
 
 /** As RabbitMQ 4.3 writes them when a message reaches the delivery limit of a quorum queue. */
 const byDeliveryLimit = {
@@ -82,8 +82,8 @@ describe('a dead letter as it is shown', () => {
     )
     const headers = fc.dictionary(names, fc.anything({ withBigInt: true, withNullPrototype: true }))
     fc.assert(
-      fc.property(headers, fc.uint8Array(), fc.nat(20), (given, bytes, most) => {
-        const letter = described('create_item', message(Buffer.from(bytes), { headers: given }), most)
+      fc.property(headers, fc.uint8Array(), fc.nat(20), (given, bytes, max) => {
+        const letter = described('create_item', message(Buffer.from(bytes), { headers: given }), max)
         const line = jsonLine(letter)
         expect(JSON.parse(line).id).toBe(letter.id)
         expect(line).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u)

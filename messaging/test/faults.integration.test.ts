@@ -50,7 +50,7 @@ describe('messaging under faults', () => {
     rabbitmq = {
       ...underTest.config,
       servers: [onLoopback(proxy.port)],
-      reconnectMostMs: 200,
+      reconnectMaxMs: 200,
       connectTimeoutMs: 1_000,
       confirmTimeoutMs: 1_000,
     }
@@ -103,7 +103,7 @@ describe('messaging under faults', () => {
   it.each(['says nothing', 'says one byte at a time'])(
     'gives up a peer that accepts and %s, and says what it waits for',
     async (what) => {
-      const said: string[] = []
+      const logged: string[] = []
       const silent = createServer((socket) => {
         // The type of a frame, its channel, and a size without end.
         const dripping = setInterval(() => what !== 'says nothing' && socket.write(Buffer.from([1])), 50)
@@ -117,7 +117,7 @@ describe('messaging under faults', () => {
       const address = silent.address()
       if (address === null || typeof address === 'string') throw new Error('no port')
       const stop = new AbortController()
-      const log = { ...quietService.log, warn: (_: object, message: string) => said.push(message) }
+      const log = { ...quietService.log, warn: (_: object, message: string) => logged.push(message) }
       const opening = start({ servers: [onLoopback(address.port)], connectTimeoutMs: 200 }, [], {
         ...quietService,
         log,
@@ -125,7 +125,7 @@ describe('messaging under faults', () => {
       })
       const ended = expect(opening).rejects.toThrow('stopped')
       await eventually(() =>
-        expect(said.filter((line) => line.includes('opening took longer than 200 ms')).length).toBeGreaterThan(1),
+        expect(logged.filter((line) => line.includes('opening took longer than 200 ms')).length).toBeGreaterThan(1),
       )
       stop.abort()
       await ended
@@ -209,7 +209,7 @@ describe('messaging under faults', () => {
 
   it('counts written messages until they are confirmed or the connection is dropped, which a stall causes', async () => {
     const service = countingService()
-    const config = { confirmTimeoutMs: 200, stallTimeoutMs: 3_000, heartbeatS: 60, unconfirmedMostBytes: 20 }
+    const config = { confirmTimeoutMs: 200, stallTimeoutMs: 3_000, heartbeatS: 60, unconfirmedMaxBytes: 20 }
     const producer = await start(config, [numbers], service)
     proxy.weather({ kind: 'black hole', towards: 'server' })
     await expect(producer.publisher.publish(numbers, { n: 1_000_000 })).rejects.toThrow(OutcomeUnknown)
@@ -299,7 +299,7 @@ describe('messaging under faults', () => {
         await held
         return deliveries.map(() => applied)
       },
-      { ...config, inHandMostBytes: 1_000_000 },
+      { ...config, inHandMaxBytes: 1_000_000 },
     )
     const counted = (what: string, labels = {}) =>
       service.value(what, what === 'broker_reconnects' ? labels : { queue: heavy.queue, ...labels }) ?? 0
@@ -327,7 +327,7 @@ describe('messaging under faults', () => {
 
   describe('with messages so large that few fit into memory', () => {
     const heavy = () => command(`${numbers.queue}_heavy`, { body: z.object({ text: z.string() }), result: z.string() })
-    const limited = { ...config, inHandMostBytes: 1_000_000 }
+    const limited = { ...config, inHandMaxBytes: 1_000_000 }
     const put = async (queue: string, count: number, bytes = 250_000) => {
       await channel.assertQueue(queue, { durable: true })
       const content = Buffer.from(JSON.stringify({ text: 'x'.repeat(bytes) }))
@@ -347,7 +347,7 @@ describe('messaging under faults', () => {
           appliedCount += deliveries.length
           return deliveries.map(() => applied)
         },
-        { ...limited, holdMostMs: 300 },
+        { ...limited, holdMaxMs: 300 },
         async () => (isAway ? 'away' : undefined),
       )
       await put(contract.queue, 30)
@@ -387,14 +387,14 @@ describe('messaging under faults', () => {
   })
 
   it('refuses to publish beyond its limits instead of buffering', async () => {
-    const producer = await start({ unconfirmedMost: 10 })
+    const producer = await start({ unconfirmedMax: 10 })
     const results = await Promise.allSettled(
       Array.from({ length: 50 }, (_, n) => producer.publisher.publish(numbers, { n })),
     )
     const refused = results.filter((each) => each.status === 'rejected')
     expect(refused).toHaveLength(40)
     for (const { reason } of refused) expect(reason).toMatchObject({ name: 'NotAccepted', reason: 'over-limit' })
-    const small = await start({ unconfirmedMostBytes: 10 })
+    const small = await start({ unconfirmedMaxBytes: 10 })
     const alone = small.publisher.publish(numbers, { n: 1_000_000 })
     await expect(small.publisher.publish(numbers, { n: 1_000_000 })).rejects.toMatchObject({ reason: 'over-limit' })
     await alone // of any size, because otherwise it could never be dead-lettered
@@ -443,11 +443,11 @@ describe('messaging under faults', () => {
   })
 
   it('says which queue it waits for until each has a consumer', async () => {
-    const said: string[] = []
-    const log = { ...quietService.log, info: (_: object, message: string) => said.push(message) }
+    const logged: string[] = []
+    const log = { ...quietService.log, info: (_: object, message: string) => logged.push(message) }
     const producer = await start()
     const waiting = waitForConsumers(producer, [numbers], { ...quietService, log }, 20_000)
-    await eventually(() => expect(said.join()).toContain(numbers.queue))
+    await eventually(() => expect(logged.join()).toContain(numbers.queue))
     const consumer = await start()
     await consumer.consume(numbers, noting(new Map()), config)
     await waiting
@@ -474,7 +474,7 @@ describe('messaging under faults', () => {
   it('sends all replies, however many wait for room, and dead-letters messages meanwhile', async () => {
     const questions = query(`${numbers.queue}_q`, { body: z.unknown(), reply: z.string() })
     const asking = await start({}, [numbers, { ...numbers, queue: questions.queue }])
-    const consumer = await start({ unconfirmedMost: 2 })
+    const consumer = await start({ unconfirmedMax: 2 })
     const body = Buffer.from(JSON.stringify('x'.repeat(100_000)))
     await consumer.consume(
       questions,

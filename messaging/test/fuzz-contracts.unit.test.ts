@@ -24,10 +24,10 @@ const message = (content: Buffer, properties: Record<string, unknown> = {}): Mes
     ...properties,
   },
 })
-const text = (most: number) =>
-  fc.string({ unit: 'grapheme', minLength: 1, maxLength: most }).filter((value) => {
+const text = (max: number) =>
+  fc.string({ unit: 'grapheme', minLength: 1, maxLength: max }).filter((value) => {
     const count = [...value].length
-    return count > 0 && count <= most && !value.includes('\u0000') && value.isWellFormed()
+    return count > 0 && count <= max && !value.includes('\u0000') && value.isWellFormed()
   })
 const sku = text(20).filter((value) => value.trim() === value && !/\p{Cc}/u.test(value))
 /** Any sku that the table can hold. */
@@ -133,7 +133,7 @@ describe('with any body', () => {
 const requireOfAmqplib = createRequire(createRequire(import.meta.url).resolve('amqplib'))
 const { encodeProperties } = requireOfAmqplib('./lib/defs.js')
 const BASIC_PROPERTIES = 60
-const FRAME_MOST_BYTES = 131_072
+const FRAME_MAX_BYTES = 131_072
 
 /** Values that amqplib may decode from a table. */
 const { value: headerValue } = fc.letrec((tie) => ({
@@ -198,7 +198,7 @@ describe('with any properties', () => {
         const refused = { kind: 'refused', reason: 'invalid', error: String(given.messageId) } as const
         const letter = deadLetter(contract, hostile, refused, { consumer: 'c', at: new Date(), frameMax: 131_072 })
         const bytes: Buffer = encodeProperties(BASIC_PROPERTIES, 1, 2, letter.properties)
-        expect(bytes.length).toBeLessThan(FRAME_MOST_BYTES)
+        expect(bytes.length).toBeLessThan(FRAME_MAX_BYTES)
         expect(letter.queue).toBe(`${contract.queue}.dead-letter`)
         for (const name of ['CC', 'BCC']) expect(letter.properties.headers).not.toHaveProperty(name)
         for (const name of ['expiration', 'userId']) expect(letter.properties).not.toHaveProperty(name)

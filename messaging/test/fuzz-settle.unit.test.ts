@@ -31,7 +31,7 @@ const contract = command('work', {
 })
 
 /** A handler that follows the plans, and records for which message its outcome was used. */
-function planned(plans: readonly Plan[], told: Map<number, number>) {
+function planned(plans: readonly Plan[], reported: Map<number, number>) {
   const failed = new Map<number, number>()
   return async (deliveries: readonly Delivery<{ n: number }>[]): Promise<readonly Outcome<{ outcome: 'done' }>[]> => {
     const outcomes = deliveries.map(
@@ -50,7 +50,7 @@ function planned(plans: readonly Plan[], told: Map<number, number>) {
       if (failure === 'nothing') throw undefined
       return failure === 'too few' ? outcomes.slice(1) : [...outcomes, ...outcomes]
     }
-    for (const { body } of deliveries) told.set(body.n, (told.get(body.n) ?? 0) + 1)
+    for (const { body } of deliveries) reported.set(body.n, (reported.get(body.n) ?? 0) + 1)
     return outcomes
   }
 }
@@ -61,7 +61,7 @@ describe('settling', () => {
       fc.asyncProperty(
         fc.array(plan, { minLength: 1, maxLength: 25 }),
         fc.integer({ min: 1, max: 10 }),
-        async (plans, batchMost) => {
+        async (plans, batchMax) => {
           const rabbitmq = new InMemoryRabbitmq()
           const broker = rabbitmq.open({ publishes: [contract, { ...contract, queue: REPLIES }] })
           for (const [n, { wantsReply, broken }] of plans.entries())
@@ -73,17 +73,17 @@ describe('settling', () => {
                 ...(wantsReply ? { replyTo: REPLIES, correlationId: String(n) } : {}),
               },
             })
-          const told = new Map<number, number>()
+          const reported = new Map<number, number>()
           const config = consumerEnvironment.parse({ CONSUMER_RETRY_MOST_MS: '1' })
-          await broker.consume(contract, planned(plans, told), { ...config, batchMost })
+          await broker.consume(contract, planned(plans, reported), { ...config, batchMax })
           const letters = () =>
             rabbitmq.messages(deadLetterQueue(contract.queue)).map(({ properties }) => Number(properties.messageId))
-          const settled = () => [...letters(), ...[...told.keys()].filter((n) => plans[n]?.end !== 'refused')]
+          const settled = () => [...letters(), ...[...reported.keys()].filter((n) => plans[n]?.end !== 'refused')]
           await eventually(() => expect(settled()).toHaveLength(plans.length))
           await broker.close()
           expect(settled().sort((a, b) => a - b)).toEqual(plans.map((_, n) => n))
-          for (const times of told.values()) expect(times).toBe(1)
-          for (const [n, { broken }] of plans.entries()) if (broken) expect(told.has(n)).toBe(false)
+          for (const times of reported.values()) expect(times).toBe(1)
+          for (const [n, { broken }] of plans.entries()) if (broken) expect(reported.has(n)).toBe(false)
           expect(rabbitmq.messages(contract.queue)).toEqual([])
           const replied = rabbitmq.messages(REPLIES).map(({ properties }) => Number(properties.correlationId))
           expect(replied.sort((a, b) => a - b)).toEqual(plans.flatMap(({ wantsReply }, n) => (wantsReply ? [n] : [])))

@@ -1,7 +1,7 @@
 // JSON that parsers interpret differently, or that is crafted to harm one, is rejected with a sentence that names the member.
 import { describe, expect, it } from '@jest/globals'
 import { parseJson } from '../src/json.ts'
-import { DEPTH_MOST } from '../src/json-suspicion.ts'
+import { DEPTH_MAX } from '../src/json-suspicion.ts'
 
 const parsed = (text: string | Buffer) => parseJson(Buffer.from(text))
 const nested = (levels: number) => '['.repeat(levels) + ']'.repeat(levels)
@@ -59,9 +59,9 @@ describe('names that JavaScript treats as a prototype', () => {
 })
 
 describe('depth', () => {
-  it(`is at most ${DEPTH_MOST} levels`, () => {
-    expect(parsed(nested(DEPTH_MOST))).toMatchObject({ ok: true })
-    expect(parsed(nested(DEPTH_MOST + 1))).toMatchObject({ reason: 'invalid', error: expect.stringMatching(/^body: /) })
+  it(`is at most ${DEPTH_MAX} levels`, () => {
+    expect(parsed(nested(DEPTH_MAX))).toMatchObject({ ok: true })
+    expect(parsed(nested(DEPTH_MAX + 1))).toMatchObject({ reason: 'invalid', error: expect.stringMatching(/^body: /) })
     expect(parsed(`${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`)).toMatchObject({ reason: 'invalid' })
   })
 })

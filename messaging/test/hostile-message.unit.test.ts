@@ -118,7 +118,7 @@ describe('a dead letter', () => {
       appId: 'kept',
       headers: {
         'not a number': Number.NaN,
-        least: Number.NEGATIVE_INFINITY,
+        min: Number.NEGATIVE_INFINITY,
         fraction: -1130556214463219.2,
         marked: { '!': 'evil', value: 1 },
         late: { '!': 'timestamp', value: 2 ** 64 },
@@ -141,7 +141,7 @@ describe('a dead letter', () => {
       'x-dropped',
     ])
     expect(headers['x-dropped']).toMatch(
-      /^messageId, timestamp, header not a number, header least, header fraction, header marked, header/,
+      /^messageId, timestamp, header not a number, header min, header fraction, header marked, header/,
     )
   })
 

@@ -16,7 +16,7 @@ const applied: Outcome<string> = { kind: 'applied', result: 'done', repeated: fa
 const away = () => Object.assign(new Error('the database is away'), { transient: true })
 const config = {
   ...consumerEnvironment.parse({ CONSUMER_RETRY_MOST_MS: '50', CONSUMER_HOLD_MOST_MS: '200' }),
-  batchMost: 60,
+  batchMax: 60,
   prefetch: 60,
 }
 

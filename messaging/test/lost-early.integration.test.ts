@@ -26,10 +26,10 @@ describe('messaging', () => {
   let queueNumber = 0
   let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
   const open: Broker[] = []
-  const said: string[] = []
+  const logged: string[] = []
   const service: Service = {
     ...quietService,
-    log: { ...quietService.log, warn: (_: object, message: string) => void said.push(message) },
+    log: { ...quietService.log, warn: (_: object, message: string) => void logged.push(message) },
   }
 
   beforeAll(async () => {
@@ -43,10 +43,10 @@ describe('messaging', () => {
   })
   beforeEach(async () => {
     proxy = await startFrameProxy(underTest.server)
-    config = { ...underTest.config, servers: [proxy.server], reconnectMostMs: 100, connectTimeoutMs: 1_000 }
+    config = { ...underTest.config, servers: [proxy.server], reconnectMaxMs: 100, connectTimeoutMs: 1_000 }
     queueNumber += 1
     numbers = command(`lost_early_${queueNumber}`, numbers)
-    said.length = 0
+    logged.length = 0
   })
   afterEach(async () => {
     await Promise.all(open.splice(0).map((broker) => broker.close()))
@@ -91,8 +91,8 @@ describe('messaging', () => {
       await consumption
       put('{"n":1}')
       await eventually(() => expect(seen).toEqual([1]), 20_000)
-      expect(said.join('\n')).toContain(`${code}`)
-      expect(said.join('\n')).toContain(text)
+      expect(logged.join('\n')).toContain(`${code}`)
+      expect(logged.join('\n')).toContain(text)
     },
     60_000,
   )
@@ -102,15 +102,15 @@ describe('messaging', () => {
     await consume(broker, [])
     // For publishing, for replies and for consuming.
     expect(proxy.send(closeFrame(320, 'gone for the test'))).toBe(3)
-    await eventually(() => expect(said).toHaveLength(6))
-    for (const line of said) expect(line).toContain('the broker closed the connection: 320 gone for the test')
+    await eventually(() => expect(logged).toHaveLength(6))
+    for (const line of logged) expect(line).toContain('the broker closed the connection: 320 gone for the test')
   }, 30_000)
 
   it('reports the broker’s reason when it refuses the vhost', async () => {
     const stop = new AbortController()
     const opening = openBroker({ ...config, vhost: 'nowhere' }, { ...service, stopping: stop.signal })
     const ended = expect(opening).rejects.toThrow('stopped')
-    await eventually(() => expect(said.join('\n')).toMatch(/: the broker closed the connection: 530 .*nowhere/))
+    await eventually(() => expect(logged.join('\n')).toMatch(/: the broker closed the connection: 530 .*nowhere/))
     stop.abort()
     await ended
   })

@@ -81,8 +81,8 @@ describe('the result that a sender gets', () => {
     // Their confirms arrive while the process stands still.
     if (ms > 0) setTimeout(() => standStill(1_500))
     else standStill(1_500)
-    const told = await Promise.allSettled(sent)
-    expect(told.filter(({ status }) => status === 'rejected')).toEqual([])
+    const reported = await Promise.allSettled(sent)
+    expect(reported.filter(({ status }) => status === 'rejected')).toEqual([])
   })
 
   it('is the outcome of a command, although the process stood still longer than the deadline', async () => {
@@ -100,7 +100,7 @@ describe('the result that a sender gets', () => {
     const supervised = new Supervised<Connection>({
       name: 'connection',
       service: quietService,
-      reconnectMostMs: 1,
+      reconnectMaxMs: 1,
       open: () => new Promise(() => {}),
       close: async () => {},
     })

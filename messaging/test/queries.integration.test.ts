@@ -63,7 +63,7 @@ describe('queries', () => {
       await gate
       return deliveries.map(() => answered())
     }
-    await consumer.consume(questions, handler, { ...consumerEnvironment.parse({}), queriesMost: 1 })
+    await consumer.consume(questions, handler, { ...consumerEnvironment.parse({}), queriesMax: 1 })
     ask('first')
     await eventually(() => expect(asked).toEqual(['first']))
     for (let n = 0; n < 20; n += 1) ask(`late ${n}`, { expiration: '200' })
@@ -101,12 +101,12 @@ describe('queries', () => {
     }
     for (const name of ['a', 'b', 'a', 'b', 'a']) ask(name)
     await channel.waitForConfirms()
-    await consumer.consume(questions, handler, { ...consumerEnvironment.parse({}), queriesMost: 1 })
+    await consumer.consume(questions, handler, { ...consumerEnvironment.parse({}), queriesMax: 1 })
     await eventually(() => expect(replies).toHaveLength(5))
     expect(batches.join(' | ')).toMatch(/^(a \| )?(a a a|a a) \| b b$|^a a a \| b b$|^a \| b b \| a a$/)
   })
 
-  const twoMegabytes: Memory = { limit: (buffer, _, { mostUseful }) => (buffer === 'pages' ? 2_000_000 : mostUseful) }
+  const twoMegabytes: Memory = { limit: (buffer, _, { maxUseful }) => (buffer === 'pages' ? 2_000_000 : maxUseful) }
   it.each([
     ['configured', { CONSUMER_REPLIES_MOST_BYTES: '2000000' }, {}],
     ['the memory’s share', {}, { memory: twoMegabytes }],
@@ -122,7 +122,7 @@ describe('queries', () => {
         peakBytes = Math.max(peakBytes, inHand())
         return deliveries.map(() => answered(1_000_000))
       }
-      await own.consume(questions, handler, { ...consumerEnvironment.parse(environment), queriesMost: 2 })
+      await own.consume(questions, handler, { ...consumerEnvironment.parse(environment), queriesMax: 2 })
       for (let n = 0; n < 100; n += 1) ask(String(n))
       await eventually(() => expect(replies).toHaveLength(100), 30_000)
       expect(peakBytes).toBeLessThanOrEqual(4_000_000)

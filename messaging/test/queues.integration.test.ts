@@ -44,7 +44,7 @@ afterEach(async () => {
 
 const start = async (topology: RabbitmqConfig['topology'] = 'check', service = quietService): Promise<Broker> => {
   const servers = [{ host: '127.0.0.1', port: proxy.port }]
-  const config = { ...underTest.config, servers, topology, reconnectMostMs: 200 }
+  const config = { ...underTest.config, servers, topology, reconnectMaxMs: 200 }
   const broker = await openBroker(config, service, { publishes: [deleted, kept] })
   open.push(broker)
   return broker
@@ -61,8 +61,8 @@ describe('one of two queues, which may only be checked, is deleted while message
       if (n > 100 && n % 10 === 0) refused.push(producer.publisher.publish(deleted, { n }))
       if (n % 50 === 0) await new Promise((resolve) => setTimeout(resolve, 5))
     }
-    const told = await Promise.allSettled(sent)
-    expect(told.filter(({ status }) => status === 'rejected')).toEqual([])
+    const reported = await Promise.allSettled(sent)
+    expect(reported.filter(({ status }) => status === 'rejected')).toEqual([])
     for (const each of refused)
       await expect(each).rejects.toMatchObject({
         reason: 'unroutable',
@@ -73,14 +73,14 @@ describe('one of two queues, which may only be checked, is deleted while message
   })
 
   it('continues after a reconnection, and accepts messages to it as soon as it exists again', async () => {
-    const said: string[] = []
-    const log = { ...quietService.log, error: (_: object, message: string) => said.push(message) }
+    const logged: string[] = []
+    const log = { ...quietService.log, error: (_: object, message: string) => logged.push(message) }
     const producer = await start('check', { ...quietService, log })
     await channel.deleteQueue(deleted.queue)
     proxy.cut()
     await eventually(async () => void (await producer.publisher.publish(kept, { n: 1 })))
     await expect(producer.publisher.publish(deleted, { n: 1 })).rejects.toMatchObject({ reason: 'unroutable' })
-    expect(said.filter((line) => line.includes(`queue ${deleted.queue} is missing`))).not.toEqual([])
+    expect(logged.filter((line) => line.includes(`queue ${deleted.queue} is missing`))).not.toEqual([])
     await channel.assertQueue(deleted.queue, { durable: true })
     await producer.publisher.publish(deleted, { n: 1 })
   })
@@ -151,8 +151,8 @@ describe('waiting for consumers', () => {
   })
 
   it('does not take a lost connection for a missing consumer', async () => {
-    const said: string[] = []
-    const log = { ...quietService.log, info: (_: object, message: string) => said.push(message) }
+    const logged: string[] = []
+    const log = { ...quietService.log, info: (_: object, message: string) => logged.push(message) }
     const producer = await start()
     await channel.consume(kept.queue, () => {})
     const held = proxy.holdAnswerTo(kept.queue)
@@ -160,7 +160,7 @@ describe('waiting for consumers', () => {
     await held.answered
     held.lose()
     await waiting
-    expect(said.filter((line) => line.includes('waiting for a consumer'))).toEqual([])
+    expect(logged.filter((line) => line.includes('waiting for a consumer'))).toEqual([])
   })
 
   it('ends at once on a stop, although the broker does not respond', async () => {
@@ -180,13 +180,13 @@ describe('waiting for consumers', () => {
 const TUNE = Buffer.from([0, 10, 0, 30])
 
 /** A proxy through which the broker appears to allow only this many channels on a connection. */
-async function allowingChannels(most: number): Promise<{ server: Server; port: number }> {
+async function allowingChannels(max: number): Promise<{ server: Server; port: number }> {
   const server = createServer((client) => {
     const broker = createConnection(underTest.server)
     client.pipe(broker).on('error', () => {})
     broker.on('data', (data) => {
       const tune = data.indexOf(TUNE)
-      if (tune >= 0) data.writeUInt16BE(most, tune + TUNE.length)
+      if (tune >= 0) data.writeUInt16BE(max, tune + TUNE.length)
       client.write(data)
     })
     broker.on('close', () => client.destroy())

@@ -77,7 +77,7 @@ export async function openRawPublisher(url: string): Promise<RawPublisher> {
   }
 }
 
-const BODY_FRAME_MOST = 131_064
+const BODY_FRAME_MAX = 131_064
 
 function frames(channel: number, queue: string, content: Buffer, properties: RawProperties): Buffer {
   const publish = Buffer.concat([
@@ -90,8 +90,8 @@ function frames(channel: number, queue: string, content: Buffer, properties: Raw
   ])
   const header = Buffer.concat([uint(60, 2), uint(0, 2), uint64(BigInt(content.length)), propertyList(properties)])
   const bodies: Buffer[] = []
-  for (let at = 0; at < content.length; at += BODY_FRAME_MOST)
-    bodies.push(frame(3, channel, content.subarray(at, at + BODY_FRAME_MOST)))
+  for (let at = 0; at < content.length; at += BODY_FRAME_MAX)
+    bodies.push(frame(3, channel, content.subarray(at, at + BODY_FRAME_MAX)))
   return Buffer.concat([frame(1, channel, publish), frame(2, channel, header), ...bodies])
 }
 

@@ -73,7 +73,7 @@ describe('the outcomes of a redrive', () => {
     await consume()
     const { done, outcomes } = await redrive()
     expect(done).toBe(7)
-    const told = await outcomes
+    const reported = await outcomes
     // The dead letters exist before they are reported. One `c` was the copy of the other.
     const reasons: unknown[] = []
     for (let message = await peer.channel.get(DEAD, { noAck: true }); message; ) {
@@ -81,7 +81,7 @@ describe('the outcomes of a redrive', () => {
       message = await peer.channel.get(DEAD, { noAck: true })
     }
     expect(reasons.sort()).toEqual(['duplicate-sku', 'duplicate-sku', 'not-json'])
-    expect(told).toEqual({
+    expect(reported).toEqual({
       applied: 3,
       refused: new Map([
         ['duplicate-sku', 2],
@@ -132,14 +132,14 @@ describe('the outcomes of a redrive', () => {
       await setAside(Array.from({ length: 1_500 }, (_, n) => (n % 3 === 0 ? `taken-${round}-${n}` : `${round}-${n}`)))
       const cutting = setTimeout(() => proxy.cut(), 150 + round * 60)
       const result = await redrive().catch(() => undefined)
-      const told = await result?.outcomes
+      const reported = await result?.outcomes
       clearTimeout(cutting)
-      if (result === undefined || told === undefined) continue
-      const refused = [...told.refused.values()].reduce((sum, each) => sum + each, 0)
-      expect(told.applied + refused + told.unknown).toBe(result.done)
-      expect(told.applied).toBeLessThanOrEqual(applied.size)
+      if (result === undefined || reported === undefined) continue
+      const refused = [...reported.refused.values()].reduce((sum, each) => sum + each, 0)
+      expect(reported.applied + refused + reported.unknown).toBe(result.done)
+      expect(reported.applied).toBeLessThanOrEqual(applied.size)
       await eventually(async () => expect(await peer.depth(DEAD)).toBeGreaterThanOrEqual(refused), 20_000)
-      if (told.unknown > 0) unknownOnce += 1
+      if (reported.unknown > 0) unknownOnce += 1
       else expect(result.done === 1_500 || result.stopped !== undefined).toBe(true)
     }
     expect(unknownOnce).toBeGreaterThan(0)

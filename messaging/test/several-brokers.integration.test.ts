@@ -28,7 +28,7 @@ describe('several brokers', () => {
   afterAll(async () => await underTest.drop())
   beforeEach(async () => {
     proxies = [await startTcpProxy(underTest.server), await startTcpProxy(underTest.server)]
-    config = { ...underTest.config, servers: proxies.map(({ port }) => onLoopback(port)), reconnectMostMs: 500 }
+    config = { ...underTest.config, servers: proxies.map(({ port }) => onLoopback(port)), reconnectMaxMs: 500 }
   })
   afterEach(async () => {
     await Promise.all(open.splice(0).map((broker) => broker.close()))
@@ -48,14 +48,14 @@ describe('several brokers', () => {
   }, 30_000)
 
   it('connects to the server that answers, whichever it tries first, and logs its address', async () => {
-    const said: string[] = []
-    const log = { ...quietService.log, info: (_: object, message: string) => said.push(message) }
+    const logged: string[] = []
+    const log = { ...quietService.log, info: (_: object, message: string) => logged.push(message) }
     const alive = proxies[1].port
     for (let each = 0; each < 8; each += 1) {
       const broker = await start({ servers: [...DEAD, onLoopback(alive)] }, log)
       expect((await broker.publisher.publish(numbers, { n: each })).messageId).toBeTruthy()
     }
-    expect(said.filter((line) => line.endsWith(`publishing: connected to 127.0.0.1:${alive}`))).toHaveLength(8)
+    expect(logged.filter((line) => line.endsWith(`publishing: connected to 127.0.0.1:${alive}`))).toHaveLength(8)
   }, 30_000)
 
   it('moves to the other server when the one in use goes down, and continues to publish and consume', async () => {
@@ -83,11 +83,11 @@ describe('several brokers', () => {
 
   it('logs each server that does not answer, once, and keeps trying', async () => {
     let attempts = 0
-    const said: string[] = []
+    const logged: string[] = []
     const stop = new AbortController()
     const log = {
       ...quietService.log,
-      warn: (_: object, message: string) => void (message.includes('publishing') && said.push(message)),
+      warn: (_: object, message: string) => void (message.includes('publishing') && logged.push(message)),
     }
     const counted: Connect = (...to) => {
       attempts += 1
@@ -99,7 +99,7 @@ describe('several brokers', () => {
     await eventually(() => expect(attempts).toBeGreaterThan(12))
     stop.abort()
     await ended
-    const tried = said.map((line) => /127\.0\.0\.1:\d+/.exec(line)?.[0])
+    const tried = logged.map((line) => /127\.0\.0\.1:\d+/.exec(line)?.[0])
     expect(tried.toSorted()).toEqual(['127.0.0.1:1', '127.0.0.1:2'])
   })
 
@@ -108,7 +108,7 @@ describe('several brokers', () => {
     await peer.empty()
     await peer.setAside(1)
     const browse = (servers: RabbitmqConfig['servers']) =>
-      deadLetterDesk({ ...config, servers }, quietService).browse(QUEUE, () => true, { bodyMostBytes: 100 })
+      deadLetterDesk({ ...config, servers }, quietService).browse(QUEUE, () => true, { bodyMaxBytes: 100 })
     for (let each = 0; each < 6; each += 1)
       expect(await browse([...DEAD, onLoopback(proxies[0].port)])).toEqual({ total: 1, seen: 1 })
     await expect(browse(DEAD)).rejects.toThrow(/no connection to the broker: 127\.0\.0\.1:[12]: /)

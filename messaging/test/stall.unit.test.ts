@@ -44,7 +44,7 @@ async function published() {
     drop: (reason) => void dropped.push(reason),
   }
   const supervised = <T>(resource: T) =>
-    new Supervised<T>({ name: 'x', service, reconnectMostMs: 1, open: async () => resource, close: async () => {} })
+    new Supervised<T>({ name: 'x', service, reconnectMaxMs: 1, open: async () => resource, close: async () => {} })
   const connections = supervised(connection)
   const channels = supervised({ publish: () => true } as unknown as ConfirmChannel)
   await Promise.all([connections.whenOpen(), channels.whenOpen()])

@@ -10,7 +10,7 @@ type Thing = { id: number; lose: (reason: Error) => void }
 
 function supervise(
   open?: (id: number, lost: (reason: Error) => void) => Promise<void>,
-  reconnectMostMs = 20,
+  reconnectMaxMs = 20,
   ended: (thing: Thing) => Error | undefined = () => undefined,
   clock = clockOf(quietService),
 ) {
@@ -20,7 +20,7 @@ function supervise(
   const supervised = new Supervised<Thing>({
     name: 'thing',
     service: { ...quietService, clock },
-    reconnectMostMs,
+    reconnectMaxMs,
     open: async (lost) => {
       const thing = { id: opened.length, lose: lost }
       opened.push(thing)
@@ -61,7 +61,7 @@ describe('supervision', () => {
     const supervised = new Supervised({
       name: 'connection for publishing',
       service: { ...quietService, log: { ...quietService.log, warn }, clock: { ...clockOf({}), nowMs: () => at.ms } },
-      reconnectMostMs: 2,
+      reconnectMaxMs: 2,
       open: () => {
         attempts += 1
         return Promise.reject<object>(new Error('connect ECONNREFUSED 127.0.0.1:5672'))
@@ -85,7 +85,7 @@ describe('supervision', () => {
       where: 'broker:5672',
       needs: () => why,
       service: quietService,
-      reconnectMostMs: 20,
+      reconnectMaxMs: 20,
       open: () => new Promise<object>(() => {}),
       close: async () => {},
     })

@@ -29,7 +29,7 @@ function startingService() {
 
 const config = (changes: Partial<RabbitmqConfig>): RabbitmqConfig => ({
   ...rabbitmq.config,
-  reconnectMostMs: 100,
+  reconnectMaxMs: 100,
   ...changes,
 })
 

@@ -1,5 +1,5 @@
 // The environment variables of the producer: address, timeouts and limits.
-import { PAGE_MOST_ITEMS, seedContracts } from '@ims/messaging'
+import { PAGE_MAX_ITEMS, seedContracts } from '@ims/messaging'
 import { InvalidEnvironment, isLoopback, servedHosts } from '@ims/runtime'
 import { ms, whole } from '@ims/runtime/variables'
 import { z } from 'zod'
@@ -23,7 +23,7 @@ export const httpEnvironment = z
       .describe('true: listen only once each of the four queues has a consumer, or after 30 seconds'),
     RPC_TIMEOUT_MS: ms(30_000).describe('time for consumer four to answer a request for items'),
     PREFER_WAIT_MOST_S: whole(0, 3_600).default(30).describe('longest wait that `Prefer: wait` gets, in seconds'),
-    LIST_PAGE_ITEMS: whole(1, PAGE_MOST_ITEMS)
+    LIST_PAGE_ITEMS: whole(1, PAGE_MAX_ITEMS)
       .default(1_000)
       .describe('items that are asked for at once while the whole list is streamed'),
     HTTP_BODY_MOST_BYTES: whole(1, 134_217_728)
@@ -66,15 +66,15 @@ export const httpEnvironment = z
     /** The contracts whose queues must have a consumer before the producer listens. */
     waitFor: v.WAIT_FOR_CONSUMERS === 'true' ? seedContracts : [],
     rpcTimeoutMs: v.RPC_TIMEOUT_MS,
-    preferWaitMostS: v.PREFER_WAIT_MOST_S,
+    preferWaitMaxS: v.PREFER_WAIT_MOST_S,
     listPageItems: v.LIST_PAGE_ITEMS,
-    bodyMostBytes: v.HTTP_BODY_MOST_BYTES,
+    bodyMaxBytes: v.HTTP_BODY_MOST_BYTES,
     requestTimeoutMs: v.HTTP_REQUEST_TIMEOUT_MS,
     headersTimeoutMs: v.HTTP_HEADERS_TIMEOUT_MS,
     headersMaxBytes: v.HTTP_HEADERS_MOST_BYTES,
     keepAliveTimeoutMs: v.HTTP_KEEP_ALIVE_TIMEOUT_MS,
     stallTimeoutMs: v.HTTP_STALL_TIMEOUT_MS,
-    connectionsMost: v.HTTP_CONNECTIONS_MOST,
+    configuredConnectionsMax: v.HTTP_CONNECTIONS_MOST,
     /** Undefined means none: the API is open to this machine, or to everybody if `isOpen`. */
     isOpen: v.API_KEYS === 'open',
     apiKeys: v.API_KEYS === 'open' ? undefined : v.API_KEYS,

@@ -8,7 +8,7 @@ const EXPLANATIONS: Readonly<Record<string, string>> = {
   'never-sent': 'no message has this id',
   'leaves-no-record': 'it is a health check or a question',
   forgotten: 'it was decided before the time that the inbox remembers',
-  told: 'its sender was told',
+  reported: 'its sender was told',
   redriven: 'it was put back, and is not decided yet',
   discarded: 'its dead letter was discarded',
 }

@@ -44,8 +44,8 @@ it.each([
   ['POST', '/create_item', JSON.stringify(apple), 18_000],
 ])(
   '%s %s allocates little',
-  async (method, url, body, mostBytes) => {
-    expect(await allocatedBytes(serving(method, url, body))).toBeLessThan(mostBytes)
+  async (method, url, body, maxBytes) => {
+    expect(await allocatedBytes(serving(method, url, body))).toBeLessThan(maxBytes)
   },
   60_000,
 )

@@ -17,7 +17,7 @@ describe('API_KEYS_FILE', () => {
   let file = ''
   let watched: WatchedKeys | undefined
   const under = appUnderTest()
-  const said = () => under.lines.map(({ level, message }) => `${level}: ${message}`)
+  const logged = () => under.lines.map(({ level, message }) => `${level}: ${message}`)
   const names = () => watched?.keysNow()?.map(({ name }) => name)
   const until = async (check: () => boolean) => {
     const endsAt = performance.now() + 10_000
@@ -45,7 +45,7 @@ describe('API_KEYS_FILE', () => {
     writeFileSync(file, `${line('old', '1')}\n${line('new', '2')}\n`)
     await until(() => names()?.length === 2)
     expect(names()).toEqual(['old', 'new'])
-    expect(said().at(-1)).toBe('info: API keys: 2 valid')
+    expect(logged().at(-1)).toBe('info: API keys: 2 valid')
   })
 
   it.each([
@@ -56,7 +56,7 @@ describe('API_KEYS_FILE', () => {
     writeFileSync(file, text)
     await until(() => under.lines.some(({ level }) => level === 'error'))
     const wrong = new RegExp(`API_KEYS_FILE: .*${sentence}.*: only the keys in its other lines are valid`)
-    expect(said().filter((each) => each.startsWith('error'))).toEqual([expect.stringMatching(wrong)])
+    expect(logged().filter((each) => each.startsWith('error'))).toEqual([expect.stringMatching(wrong)])
     expect(watched?.warning()).toMatch(wrong)
     expect(names()).toEqual(left)
     expect(under.measured.filter(({ metric }) => metric.startsWith('api_keys')).slice(-2)).toEqual([
@@ -69,7 +69,7 @@ describe('API_KEYS_FILE', () => {
     begin(line('old', '1'))
     rmSync(file)
     await until(() => under.lines.some(({ level }) => level === 'error'))
-    expect(said().find((each) => each.startsWith('error'))).toMatch(/^error: API_KEYS_FILE: cannot read .*ENOENT/)
+    expect(logged().find((each) => each.startsWith('error'))).toMatch(/^error: API_KEYS_FILE: cannot read .*ENOENT/)
     expect(names()).toEqual([])
     writeFileSync(file, line('new', '2'))
     await until(() => names()?.length === 1)
@@ -81,7 +81,7 @@ describe('API_KEYS_FILE', () => {
     ['open', 'open: everybody who can reach the HTTP port'],
   ] as const)('is suggested in one warning line when there are no keys (%s)', (keys, who) => {
     watched = watchApiKeys(keys, under.service)
-    expect(said()).toEqual([`warn: API_KEYS is ${who} may use the API, all but /dead_letters`])
+    expect(logged()).toEqual([`warn: API_KEYS is ${who} may use the API, all but /dead_letters`])
     expect(watched.keysNow()).toBeUndefined()
   })
 })

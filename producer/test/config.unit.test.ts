@@ -12,7 +12,7 @@ import { limitsOf } from '../src/http/limits.ts'
 describe('the environment of the producer', () => {
   it('listens on 127.0.0.1:5000 and waits for all four consumers by default', () => {
     const config = httpEnvironment.parse({})
-    expect(config).toMatchObject({ host: '127.0.0.1', port: 5000, waitFor: seedContracts, bodyMostBytes: 102_400 })
+    expect(config).toMatchObject({ host: '127.0.0.1', port: 5000, waitFor: seedContracts, bodyMaxBytes: 102_400 })
     expect(httpEnvironment.parse({ WAIT_FOR_CONSUMERS: 'false' }).waitFor).toEqual([])
   })
 

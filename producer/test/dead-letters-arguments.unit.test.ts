@@ -13,7 +13,7 @@ describe('the command line of dead-letters', () => {
   })
 
   it('selects by ids, by reason, or all, up to a maximum', () => {
-    const redrive = { verb: 'redrive', queue: 'create_item', dryRun: false, most: undefined, isWaiting: true }
+    const redrive = { verb: 'redrive', queue: 'create_item', dryRun: false, max: undefined, isWaiting: true }
     expect(parse('redrive create_item --all')).toEqual({ ...redrive, choice: { by: 'all' } })
     expect(parse('redrive create_item --id a --id b')).toEqual({
       ...redrive,
@@ -23,7 +23,7 @@ describe('the command line of dead-letters', () => {
       ...redrive,
       choice: { by: 'reason', reason: 'invalid' },
       dryRun: true,
-      most: 5,
+      max: 5,
       isWaiting: false,
     })
     expect(parse('redrive create_item --all --no-wait')).toMatchObject({ isWaiting: false })

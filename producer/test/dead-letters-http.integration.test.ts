@@ -158,7 +158,7 @@ describe('/dead_letters on RabbitMQ', () => {
     const desk = deadLetterDesk(rabbitmqEnvironment.parse(environment), quietService)
     await peer.setAside(4)
     expect(await desk.redrive(QUEUE, { by: 'id', ids: new Set(['id-1', 'id-2']) })).toMatchObject({ done: 2, left: 2 })
-    expect(await desk.discard(QUEUE, { by: 'all' }, { most: 1 })).toMatchObject({ done: 1, left: 1 })
+    expect(await desk.discard(QUEUE, { by: 'all' }, { max: 1 })).toMatchObject({ done: 1, left: 1 })
     const own = await connect({
       hostname: host,
       port,

@@ -16,8 +16,8 @@ export interface BrokerPeer {
   remove(queue: string): Promise<void>
   /** Messages that are ready. */
   depth(queue: string): Promise<number>
-  /** The ids on a queue, in order, once there are `most`. The messages stay. */
-  ids(queue: string, most: number): Promise<string[]>
+  /** The ids on a queue, in order, once there are `max`. The messages stay. */
+  ids(queue: string, max: number): Promise<string[]>
   /** Consumes a queue until the returned function is called. */
   occupy(queue: string): Promise<() => Promise<void>>
   close(): Promise<void>
@@ -57,7 +57,7 @@ export async function openPeer({ host, port, username, password, vhost }: Access
     },
     remove: async (queue) => void (await channel.deleteQueue(queue)),
     depth: async (queue) => (await channel.checkQueue(queue)).messageCount,
-    ids: async (queue, most) => {
+    ids: async (queue, max) => {
       const own = await model.createChannel()
       const messages: ConsumeMessage[] = []
       await own.prefetch(PREFETCH)
@@ -65,7 +65,7 @@ export async function openPeer({ host, port, username, password, vhost }: Access
         if (message) messages.push(message)
       })
       await eventually(() => {
-        if (messages.length < most) throw new Error(`${messages.length} of ${most} messages on ${queue}`)
+        if (messages.length < max) throw new Error(`${messages.length} of ${max} messages on ${queue}`)
       }, 30_000)
       await own.cancel(consumerTag)
       own.nackAll(true)

@@ -166,13 +166,13 @@ describe('/dead_letters', () => {
   })
 
   it('says that it is not complete when it stopped at its limit or ran out of time', async () => {
-    for (const [stopped, said] of [
+    for (const [stopped, logged] of [
       ['limit', 'limit'],
       ['interrupted', 'time'],
     ] as const) {
       const { app } = withDesk({ discard: async () => ({ ...nothing, total: 9, done: 5, left: 4, stopped }) })
       const response = await asAdmin(app).post('/dead_letters/create_item/discard').send({ all: true })
-      expect(response.body).toMatchObject({ discarded: 5, left: 4, complete: false, stopped: said })
+      expect(response.body).toMatchObject({ discarded: 5, left: 4, complete: false, stopped: logged })
     }
   })
 

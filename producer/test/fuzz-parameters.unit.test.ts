@@ -16,9 +16,9 @@ describe('Prefer', () => {
       fc.array(pieces, { maxLength: 12 }).map((each) => each.join('')),
     )
     fc.assert(
-      fc.property(header, fc.nat({ max: 100 }), (text, most) => {
-        const seconds = preferredWaitS(text, most)
-        expect(seconds === undefined || (Number.isInteger(seconds) && seconds >= 0 && seconds <= most)).toBe(true)
+      fc.property(header, fc.nat({ max: 100 }), (text, max) => {
+        const seconds = preferredWaitS(text, max)
+        expect(seconds === undefined || (Number.isInteger(seconds) && seconds >= 0 && seconds <= max)).toBe(true)
       }),
       runs,
     )

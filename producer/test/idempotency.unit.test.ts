@@ -136,13 +136,13 @@ describe('Idempotency-Key', () => {
   it('answers 409 while the first request is in flight (422 to another body), and its answer afterwards', async () => {
     const under = appUnderTest()
     let tell = () => {}
-    const told = new Promise<void>((resolve) => {
+    const reported = new Promise<void>((resolve) => {
       tell = resolve
     })
     const seen: Delivery[] = []
     const slow = async (deliveries: readonly Delivery[]) => {
       seen.push(...deliveries)
-      await told
+      await reported
       return deliveries.map(() => CREATED)
     }
     await under.rabbitmq.open().consume(createItem, slow, consumerConfig)

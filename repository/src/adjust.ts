@@ -6,7 +6,7 @@ import { meaningOf, sentenceOf } from './errors.ts'
 import { hasId, type Identified, Verdicts } from './inbox.ts'
 import type { Sql } from './server-pool.ts'
 import { assertChanged } from './stored.ts'
-import { type Applied, adjusted, type Quantity, reused, toldAgain, withoutId } from './verdicts.ts'
+import { type Applied, adjusted, type Quantity, reportedAgain, reused, withoutId } from './verdicts.ts'
 
 const QUEUE = 'stock_adjustment'
 const ADJUSTED = 'adjusted'
@@ -86,7 +86,7 @@ class Batch {
     if (verdict !== undefined && verdict.error !== null)
       return { kind: refusal.parse(verdict.outcome), error: verdict.error }
     const applied = this.#applied.get(messageId)
-    if (applied !== undefined) return toldAgain(messageId, body, applied)
+    if (applied !== undefined) return reportedAgain(messageId, body, applied)
     const item = this.#items.get(body.sku)
     const outcome = adjusted(item, body)
     if (outcome.kind !== ADJUSTED) verdicts.add(command, outcome.kind, outcome.error)

@@ -51,7 +51,7 @@ export const mysqlEnvironment = z
     connectTimeoutMs: v.MYSQL_CONNECT_TIMEOUT_MS,
     statementTimeoutMs: v.MYSQL_STATEMENT_TIMEOUT_MS,
     lockTimeoutS: v.MYSQL_LOCK_TIMEOUT_S,
-    retryMostMs: v.MYSQL_RETRY_MOST_MS,
+    retryMaxMs: v.MYSQL_RETRY_MOST_MS,
     migrationTimeoutMs: v.MYSQL_MIGRATION_TIMEOUT_MS,
     tls: tls.of(v),
   }))

@@ -19,7 +19,7 @@ const LOCK_WAIT_TIMEOUT = 1205
 const PAUSE_MAX_MS = 10
 const PAUSES_GROW_FOR = 8
 /** Milliseconds that a readiness check may take, less than runtime allows for one. */
-const PING_MOST_MS = 1_500
+const PING_MAX_MS = 1_500
 /** How often the log repeats why MySQL cannot be used during the start. */
 const SAID_EVERY_MS = 30_000
 
@@ -48,8 +48,8 @@ export async function openDatabase(config: MysqlConfig, service: Service): Promi
   const { log, stopping } = service
   const connections = connectionsTo(config)
   const line = new RepeatedLine(SAID_EVERY_MS)
-  let said: string | undefined
-  service.explainStart?.(() => said ?? `waiting for MySQL on ${connections.address}: it has not answered yet`)
+  let logged: string | undefined
+  service.explainStart?.(() => logged ?? `waiting for MySQL on ${connections.address}: it has not answered yet`)
   for (let attempt = 1; ; attempt += 1) {
     const lacks = await unlessAborted(whatIsMissing(connections), stopping).catch((error) => {
       void connections.close()
@@ -61,8 +61,8 @@ export async function openDatabase(config: MysqlConfig, service: Service): Promi
       return new MysqlDatabase(connections)
     }
     if (line.due(lacks) !== undefined) log.warn({ server: connections.address, database: config.database }, lacks)
-    said = lacks
-    await pause(Math.min(config.retryMostMs, 100 * 2 ** Math.min(attempt, 20)), stopping)
+    logged = lacks
+    await pause(Math.min(config.retryMaxMs, 100 * 2 ** Math.min(attempt, 20)), stopping)
   }
 }
 
@@ -133,12 +133,12 @@ class MysqlDatabase implements Database {
     const { address } = this.#connections
     const statements = operation === undefined ? ['SELECT 1'] : REHEARSALS[operation]
     try {
-      const late = () => new Error(`no answer within ${PING_MOST_MS} ms`)
+      const late = () => new Error(`no answer within ${PING_MAX_MS} ms`)
       await withDeadline(
         this.#connections.lendForCheck(async ({ sql }) => {
           for (const statement of statements) await sql(statement)
         }),
-        PING_MOST_MS,
+        PING_MAX_MS,
         late,
       )
       return undefined

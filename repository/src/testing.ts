@@ -15,7 +15,7 @@ import {
   type StockItem,
 } from './contract.ts'
 import type { Verdict } from './inbox.ts'
-import { adjusted, duplicate, reused, sameContent, toldAgain, withoutId } from './verdicts.ts'
+import { adjusted, duplicate, reportedAgain, reused, sameContent, withoutId } from './verdicts.ts'
 
 /** An empty inventory that holds its items, and the messages it applied, in memory. */
 export function inMemoryInventory(): Inventory {
@@ -86,7 +86,7 @@ class Stock {
       return { kind, error: before.error }
     }
     const earlier = this.#movements.find((movement) => movement.messageId === messageId)
-    if (earlier !== undefined) return toldAgain(messageId, body, earlier)
+    if (earlier !== undefined) return reportedAgain(messageId, body, earlier)
     const stored = this.#items.get(body.sku)
     const outcome = adjusted(stored?.item, body)
     if (outcome.kind !== 'adjusted') {
@@ -173,8 +173,7 @@ function unfitColumn({ sku, name, label, price, quantity }: NewItem): string | u
     ['name', name, 100],
     ['label', label, 50],
   ] as const
-  for (const [column, value, most] of tooLong)
-    if ([...value].length > most) return `Data too long for column '${column}'`
+  for (const [column, value, max] of tooLong) if ([...value].length > max) return `Data too long for column '${column}'`
   if (Math.abs(price) >= 99_999_999_999.99995) return "Out of range value for column 'price'"
   if (quantity < -2_147_483_648 || quantity > 2_147_483_647) return "Out of range value for column 'quantity'"
   return undefined

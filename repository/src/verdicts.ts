@@ -47,7 +47,7 @@ export function adjusted(item: Quantity | undefined, { sku, change }: Adjustment
 export type Applied = Pick<Movement, 'sku' | 'change' | 'reason' | 'quantityAfter'>
 
 /** The outcome for a message id whose change was applied. The inbox may have deleted its fingerprint, but the movement stays. */
-export function toldAgain(messageId: string, { sku, change, reason }: Adjustment, applied: Applied): AdjustOutcome {
+export function reportedAgain(messageId: string, { sku, change, reason }: Adjustment, applied: Applied): AdjustOutcome {
   if (applied.sku !== sku || applied.change !== change || applied.reason !== reason)
     return { kind: 'message-id-reused', error: reused(messageId) }
   return { kind: 'adjusted', quantity: applied.quantityAfter, repeated: true }

@@ -69,10 +69,10 @@ describe('a connection that responds twice', () => {
     await mysql.drop()
   })
 
-  const untilTold = async <T>(attempt: () => Promise<T>): Promise<T> => {
+  const untilReported = async <T>(attempt: () => Promise<T>): Promise<T> => {
     for (let n = 0; n < 20; n += 1) {
-      const told = await attempt().catch(() => undefined)
-      if (told !== undefined) return told
+      const reported = await attempt().catch(() => undefined)
+      if (reported !== undefined) return reported
     }
     throw new Error('nothing was told')
   }
@@ -91,23 +91,23 @@ describe('a connection that responds twice', () => {
     'to %s: stores what it reports',
     async (statement) => {
       const inventory = inventoryIn(database)
-      await untilTold(() => inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })]))
+      await untilReported(() => inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })]))
       twice = statement
-      const first = await untilTold(() =>
+      const first = await untilReported(() =>
         inventory.create([
           creation({ sku: 'a' }, { messageId: 'm1' }),
           creation({ sku: 'taken' }, { messageId: 'm2' }),
         ]),
       )
-      const second = await untilTold(() =>
+      const second = await untilReported(() =>
         inventory.create([creation({ sku: 'b' }, { messageId: 'm3' }), creation({ sku: 'c' }, { messageId: 'm4' })]),
       )
-      const page = await untilTold(() => inventory.page({ after: 0, limit: 10 }))
+      const page = await untilReported(() => inventory.page({ after: 0, limit: 10 }))
       twice = statement
-      const gone = await untilTold(() =>
+      const gone = await untilReported(() =>
         inventory.delete([deletion('b', { messageId: 'm5' }), deletion('x', { messageId: 'm6' })]),
       )
-      const after = await untilTold(() => inventory.page({ after: 0, limit: 10 }))
+      const after = await untilReported(() => inventory.page({ after: 0, limit: 10 }))
       expect({ first, second, gone }).toMatchObject({
         first: [{ kind: 'created' }, { kind: 'duplicate-sku' }],
         second: [{ kind: 'created' }, { kind: 'created' }],

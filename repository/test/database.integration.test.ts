@@ -161,7 +161,7 @@ describe('a database', () => {
   it('applies each message once when two replicas apply the same batch at the same time, in opposite orders', async () => {
     const commands = Array.from({ length: 60 }, (_, n) => creation({ sku: `s${n}` }, { messageId: `m${n}` }))
     const batches = [commands, commands.toReversed()]
-    const untilTold = async (batch: typeof commands) => {
+    const untilReported = async (batch: typeof commands) => {
       for (;;) {
         try {
           return await inventoryIn(database).create(batch)
@@ -170,7 +170,7 @@ describe('a database', () => {
         }
       }
     }
-    const outcomes = (await Promise.all(batches.map(untilTold))).flat()
+    const outcomes = (await Promise.all(batches.map(untilReported))).flat()
     expect(outcomes.filter((outcome) => outcome.kind === 'created' && !outcome.repeated)).toHaveLength(60)
     expect(outcomes.filter((outcome) => outcome.kind === 'created' && outcome.repeated)).toHaveLength(60)
   })

@@ -46,12 +46,12 @@ describe('replicas on few skus', () => {
         const creations = skus.map((sku) => creation({ sku }, message()))
         const deletions = skus.map((sku) => deletion(sku, message()))
         counts.batches += 1
-        for (let told = false; !told; ) {
+        for (let reported = false; !reported; ) {
           try {
             const outcomes = kind === 'create' ? await inventory.create(creations) : await inventory.delete(deletions)
             counts.created += outcomes.filter((each) => each.kind === 'created').length
             counts.deleted += outcomes.filter((each) => each.kind === 'deleted').length
-            told = true
+            reported = true
           } catch (error) {
             expect(error).toMatchObject({ transient: true })
             counts.failed += 1
@@ -91,12 +91,12 @@ describe('replicas on few skus', () => {
       )
       // A duplicate, so that both look up what is stored before they insert.
       const commands = [...batch, creation({ sku: 'taken' }, { messageId: `dup${round}` })]
-      const told = await Promise.all(inventories.map((inventory) => inventory.create(commands)))
-      for (const outcome of told.flatMap((outcomes) => outcomes.slice(0, batch.length))) {
+      const reported = await Promise.all(inventories.map((inventory) => inventory.create(commands)))
+      for (const outcome of reported.flatMap((outcomes) => outcomes.slice(0, batch.length))) {
         const kind = outcome.kind === 'created' && outcome.repeated ? 'repeated' : outcome.kind
         kinds.set(kind, (kinds.get(kind) ?? 0) + 1)
       }
-      expect(new Set(told.map((outcomes) => JSON.stringify(outcomes.at(-1)))).size).toBe(1)
+      expect(new Set(reported.map((outcomes) => JSON.stringify(outcomes.at(-1)))).size).toBe(1)
     }
     expect(Object.fromEntries(kinds)).toEqual({ created: 600, repeated: 600 })
     for (const replica of replicas) await replica.close()
@@ -107,7 +107,7 @@ describe('replicas on few skus', () => {
     const inventories = replicas.map(inventoryIn)
     await inventoryIn(database).create([creation({ sku: 'taken' })])
     for (let round = 0; round < 60; round += 1) {
-      const told = await Promise.all(
+      const reported = await Promise.all(
         inventories.map((inventory, n) =>
           inventory.create([
             creation({ sku: `two${round}`, name: `body ${n}` }, { messageId: `two${round}` }),
@@ -115,7 +115,7 @@ describe('replicas on few skus', () => {
           ]),
         ),
       )
-      expect(told.map(([first]) => first?.kind).sort()).toEqual(['created', 'message-id-reused'])
+      expect(reported.map(([first]) => first?.kind).sort()).toEqual(['created', 'message-id-reused'])
     }
     for (const replica of replicas) await replica.close()
   }, 60_000)

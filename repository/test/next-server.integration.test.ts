@@ -24,7 +24,7 @@ describe('a list of servers, one of which', () => {
   afterAll(async () => {
     await mysql.drop()
   })
-  const config = () => ({ ...through(mysql.config, ...proxies.map(({ port }) => port)), retryMostMs: 100 })
+  const config = () => ({ ...through(mysql.config, ...proxies.map(({ port }) => port)), retryMaxMs: 100 })
 
   const states = [
     [1040, '08004', 'Too many connections'],

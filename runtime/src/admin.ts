@@ -25,7 +25,7 @@ export const adminEnvironment = (fallbackPort: number) =>
     .transform((v) => ({ port: v.ADMIN_PORT, host: v.ADMIN_HOST }))
 
 /** A response is computed at most this often, however often it is requested. */
-const AT_MOST_EVERY_MS = 1_000
+const AT_MAX_EVERY_MS = 1_000
 const CONNECTIONS_MAX = 64
 const HELD_MAX_BYTES = 2_097_152
 const METHODS = 'GET, HEAD'
@@ -60,7 +60,7 @@ export async function openAdminPort(
     '/metrics': sharedForAWhile(async () => {
       meter.observe('ready', (await readiness()).reasons.length === 0 ? 1 : 0)
       return { status: 200, type: registry.contentType, body: await registry.metrics() }
-    }, AT_MOST_EVERY_MS),
+    }, AT_MAX_EVERY_MS),
   }
   const hosts = isLoopback(host) ? servedHosts([]) : undefined
   const listening = await openHttpServer(
@@ -120,10 +120,10 @@ const METHOD_NOT_ALLOWED: ProblemDocument = {
 }
 
 function readyPage({ reasons, warnings }: Readiness): Page {
-  const told = warnings.length === 0 ? {} : { warnings }
+  const reported = warnings.length === 0 ? {} : { warnings }
   return reasons.length === 0
-    ? json(200, { status: 'ready', ...told })
-    : json(503, { status: 'not ready', reasons, ...told })
+    ? json(200, { status: 'ready', ...reported })
+    : json(503, { status: 'not ready', reasons, ...reported })
 }
 
 const json = (status: number, body: object): Page => ({

@@ -102,16 +102,16 @@ export class MemoryBudget {
 
   /**
    * How many things of `costBytes` each the buffer may hold: the configured number, or else as many as fit, at most
-   * `mostUseful`.
+   * `maxUseful`.
    * @throws DoesNotFit when the configured number does not fit
    */
   limit(
     buffer: Buffered,
     { variable, configured }: Setting,
-    { costBytes = 1, mostUseful = Number.POSITIVE_INFINITY }: { costBytes?: number; mostUseful?: number } = {},
+    { costBytes = 1, maxUseful = Number.POSITIVE_INFINITY }: { costBytes?: number; maxUseful?: number } = {},
   ): number {
     const fits = Math.floor(this.bytes(buffer) / costBytes)
-    if (configured === undefined) return Math.min(fits, mostUseful)
+    if (configured === undefined) return Math.min(fits, maxUseful)
     if (configured > fits)
       throw new DoesNotFit(
         `${variable}=${configured} does not fit into ${mib(this.totalBytes)} MiB of memory: set at most ${fits}, or raise MEMORY_MAX_MIB and the container's limit`,

@@ -6,7 +6,7 @@ const SECRET_NAME =
 const URL_PASSWORD = /(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@"]*:)[^\s@/"]+@/gi
 const REDACTED = '[redacted]'
 /** Deeper levels are not shown, which also ends cycles. */
-const DEPTH_MOST = 6
+const DEPTH_MAX = 6
 
 /** `fields` with every secret in it replaced. The same object when there is none, so that most lines cost no copy. */
 export function redactFields(fields: Record<string, unknown>): Record<string, unknown> {
@@ -62,7 +62,7 @@ function redactMembers(fields: Record<string, unknown>, depth: number): Record<s
 
 function redactValue(value: unknown, depth: number): unknown {
   if (typeof value !== 'object' || value === null) return value
-  if (depth >= DEPTH_MOST) return '[too deep]'
+  if (depth >= DEPTH_MAX) return '[too deep]'
   if (value instanceof Error) return redactMembers({ ...stdSerializers.err(value) }, depth + 1)
   if (Array.isArray(value)) return value.map((each) => redactValue(each, depth + 1))
   // Dates, buffers and similar objects have their own JSON form.

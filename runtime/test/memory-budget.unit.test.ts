@@ -35,7 +35,7 @@ describe('the memory budget', () => {
     const notSet = { variable: 'MANY', configured: undefined }
     const fits = budget.limit('connections', notSet, { costBytes: 10_000 })
     expect(fits).toBe(Math.floor(budget.bytes('connections') / 10_000))
-    expect(budget.limit('connections', notSet, { costBytes: 10_000, mostUseful: 5 })).toBe(5)
+    expect(budget.limit('connections', notSet, { costBytes: 10_000, maxUseful: 5 })).toBe(5)
   })
 
   it('accepts a configured limit that fits, and rejects one that does not in one sentence', () => {

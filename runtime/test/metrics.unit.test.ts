@@ -43,7 +43,7 @@ describe('the meter', () => {
     const ours = text.split('\n').filter((line) => /^(# (HELP|TYPE) )?ims_/.test(line))
     expect(ours.filter((line) => line.startsWith('# TYPE'))).toHaveLength(METRICS.length)
     const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: `${ours.join('\n')}\n` })
-    expect({ status, said: `${stdout}${stderr}` }).toEqual({ status: 0, said: '' })
+    expect({ status, logged: `${stdout}${stderr}` }).toEqual({ status: 0, logged: '' })
   })
 
   it('describes every metric in one sentence', () => {

@@ -9,12 +9,12 @@ function line() {
 
 it('is written at once, then every 30 s, with the number of lines it stands for', () => {
   const { at, line: of } = line()
-  const said: unknown[] = []
+  const logged: unknown[] = []
   for (at.ms = 0; at.ms <= 65_000; at.ms += 5_000) {
     const lines = of.due('MySQL is away')
-    if (lines !== undefined) said.push([at.ms, lines])
+    if (lines !== undefined) logged.push([at.ms, lines])
   }
-  expect(said).toEqual([
+  expect(logged).toEqual([
     [0, 1],
     [30_000, 6],
     [60_000, 6],

@@ -13,15 +13,15 @@ it.each([['SIGTERM', 143] as const, ['SIGINT', 130] as const])(
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     try {
-      let said = ''
+      let logged = ''
       for await (const chunk of child.stdout) {
-        said += String(chunk)
-        if (said.includes('"waiting"')) child.kill(signal)
+        logged += String(chunk)
+        if (logged.includes('"waiting"')) child.kill(signal)
       }
       // A process without a handler has no exit code, because the signal itself ended it.
       const [ended] = child.exitCode === null ? await once(child, 'exit') : [child.exitCode]
       expect(ended).toBe(code)
-      expect(said).toContain('ended by a signal before it was done: run it again')
+      expect(logged).toContain('ended by a signal before it was done: run it again')
     } finally {
       child.kill('SIGKILL')
     }

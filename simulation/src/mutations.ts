@@ -51,7 +51,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'g: a consumer whose database is away holds its messages for ever',
     file: ATTEMPTS,
-    edits: [{ find: 'this.#scope.part([], parts.config.holdMostMs)', replace: 'this.#scope' }],
+    edits: [{ find: 'this.#scope.part([], parts.config.holdMaxMs)', replace: 'this.#scope' }],
     faults: ['database away for one'],
   },
   {
@@ -60,7 +60,7 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         find: '? this.#scope : this.#hold',
-        replace: '? this.#scope : this.#scope.part([], this.#parts.config.holdMostMs)',
+        replace: '? this.#scope : this.#scope.part([], this.#parts.config.holdMaxMs)',
       },
     ],
     faults: ['database away for one'],
@@ -157,8 +157,8 @@ export const mutations: readonly Mutation[] = [
     file: CONSUMER,
     edits: [
       {
-        find: '          telling.push(this.#telling.tell(told))',
-        replace: '          late.push(...told)',
+        find: '          telling.push(this.#telling.tell(reported))',
+        replace: '          late.push(...reported)',
       },
       {
         find: '    const telling: Promise<void>[] = []',

@@ -65,7 +65,7 @@ interface Sent {
   readonly kind: Plan['messages'][number]['kind']
   readonly sentAtMs: number
   /** Undefined while the outcome is unknown. */
-  told?: 'accepted' | 'applied' | 'refused' | 'not accepted' | 'unknown' | 'answered' | 'unanswered'
+  reported?: 'accepted' | 'applied' | 'refused' | 'not accepted' | 'unknown' | 'answered' | 'unanswered'
   settledAtMs?: number
 }
 
@@ -294,9 +294,9 @@ class Simulation {
     if (broker === undefined) return
     const sent: Sent = { label, kind, sentAtMs: this.#world.nowMs }
     this.#sent.push(sent)
-    const settled = (told: NonNullable<Sent['told']>) => {
+    const settled = (reported: NonNullable<Sent['reported']>) => {
       if (by.isKilled) return
-      sent.told = told
+      sent.reported = reported
       sent.settledAtMs = this.#world.nowMs
     }
     const failed = (error: Error) => {
@@ -502,7 +502,7 @@ class Simulation {
         seen.add(labelOf(Buffer.from(body)))
         return true
       }
-      await desk.browse(QUEUE, visit, { bodyMostBytes: 1_000 })
+      await desk.browse(QUEUE, visit, { bodyMaxBytes: 1_000 })
       const after = this.#broker.on(LETTERS)
       for (const letter of before) {
         const label = labelOf(letter.content)
@@ -558,7 +558,9 @@ class Simulation {
       if (purpose === 'consuming' && channels.size > 2)
         return `${process.name} has ${channels.size} channels for consuming, instead of one for each queue`
     if (this.#operatorsAtWork > 0) return 'an operator is at work'
-    const pending = this.#sent.find(({ told, sentAtMs }) => told === undefined && sentAtMs + 60_000 > this.#world.nowMs)
+    const pending = this.#sent.find(
+      ({ reported, sentAtMs }) => reported === undefined && sentAtMs + 60_000 > this.#world.nowMs,
+    )
     return pending === undefined ? undefined : `nobody was told what became of ${pending.label}`
   }
 
@@ -597,9 +599,9 @@ class Simulation {
     const endsAtMs = this.#world.nowMs + 8_000
     this.#world.at(endsAtMs, () => {})
     await this.#world.run(() => this.#world.nowMs >= endsAtMs)
-    for (const { label, told } of this.#sent.slice(before))
-      if (told !== 'accepted' || !this.#database.effects.has(label))
-        this.#broken('works again after the faults', `after all faults ${label} was ${told ?? 'not told'}`)
+    for (const { label, reported } of this.#sent.slice(before))
+      if (reported !== 'accepted' || !this.#database.effects.has(label))
+        this.#broken('works again after the faults', `after all faults ${label} was ${reported ?? 'not told'}`)
   }
 
   async #stopAll(): Promise<void> {
@@ -627,32 +629,36 @@ class Simulation {
       if (letters.includes(label) && !isRedriven && !this.#mayBeKilledOff())
         this.#broken('nothing is both applied and refused', label)
     }
-    for (const { label, kind, told } of this.#sent) {
+    for (const { label, kind, reported } of this.#sent) {
       if (kind === 'query') continue
       if (kind === 'other') {
         const isStored = this.#broker.on(healthcheck.queue).some(({ content }) => labelOf(content) === label)
-        if (told === 'accepted' && !isStored) this.#broken('nothing accepted is lost', `${label} was ${told}`)
-        if (told === 'not accepted' && isStored)
+        if (reported === 'accepted' && !isStored) this.#broken('nothing accepted is lost', `${label} was ${reported}`)
+        if (reported === 'not accepted' && isStored)
           this.#broken('told is true', `${label} was told not accepted, and is stored`)
         continue
       }
       const isApplied = effects.has(label)
       const isLetter = letters.includes(label)
-      const isTold = told === 'accepted' || told === 'applied' || told === 'refused'
+      const isReported = reported === 'accepted' || reported === 'applied' || reported === 'refused'
       if (
-        isTold &&
+        isReported &&
         !isApplied &&
         !isLetter &&
         !isBusy(label) &&
         !this.#broker.destroyed.has(label) &&
-        told !== 'refused'
+        reported !== 'refused'
       )
-        this.#broken('nothing accepted is lost', `${label} was ${told}`)
-      if (told === 'not accepted' && kind !== 'twice' && (isApplied || isLetter || refused.has(label)))
+        this.#broken('nothing accepted is lost', `${label} was ${reported}`)
+      if (reported === 'not accepted' && kind !== 'twice' && (isApplied || isLetter || refused.has(label)))
         this.#broken('told is true', `${label} was told not accepted, and is stored`)
-      if (told === 'applied' && !isApplied) this.#broken('told is true', `${label} was told applied`)
-      if (told === 'refused' && isApplied && !isRedriven) this.#broken('told is true', `${label} was told refused`)
-      if (told === undefined && this.#sent.every(({ told }) => told !== 'unknown') && this.#plan.faults.length === 0)
+      if (reported === 'applied' && !isApplied) this.#broken('told is true', `${label} was told applied`)
+      if (reported === 'refused' && isApplied && !isRedriven) this.#broken('told is true', `${label} was told refused`)
+      if (
+        reported === undefined &&
+        this.#sent.every(({ reported }) => reported !== 'unknown') &&
+        this.#plan.faults.length === 0
+      )
         this.#broken('every promise settles', label)
       const isGood = kind !== 'poison' && !refused.has(label)
       if (isLetter && isGood && !this.#mayBeKilledOff())

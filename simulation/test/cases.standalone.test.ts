@@ -7,13 +7,13 @@ import { search } from '../src/search.ts'
 
 it('runs a schedule the same way each time', async () => {
   const lines = async () => {
-    const said: string[] = []
+    const logged: string[] = []
     const message = { atMs: 500, kind: 'command' as const, sku: 1, from: 0 }
     const faults = [{ atMs: 505, kind: 'restart' as const, at: 0, ms: 3_000 }]
     await run({ seed: 7, quorum: true, countsNacks: true, topology: 'declare', messages: [message], faults }, (line) =>
-      said.push(line),
+      logged.push(line),
     )
-    return said
+    return logged
   }
   const first = await lines()
   expect(first.length).toBeGreaterThan(20)

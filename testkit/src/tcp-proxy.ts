@@ -21,7 +21,7 @@ export interface TcpProxy {
   /** Sets the fault. Undefined ends it. */
   weather(weather: Weather | undefined): void
   /** Resets all connections, or the `most` oldest. Returns how many. */
-  cut(most?: number): number
+  cut(max?: number): number
   /** Ends the direction towards the server on all connections and leaves the other open. Returns how many. */
   halfClose(): number
   /**
@@ -148,8 +148,8 @@ class Proxying implements TcpProxy {
     this.#weatherChanged = Promise.withResolvers()
   }
 
-  cut(most = Number.POSITIVE_INFINITY): number {
-    const pairs = [...this.#pairs].slice(0, most)
+  cut(max = Number.POSITIVE_INFINITY): number {
+    const pairs = [...this.#pairs].slice(0, max)
     for (const pair of pairs) reset(pair)
     return pairs.length
   }

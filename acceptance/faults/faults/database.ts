@@ -23,14 +23,14 @@ const killed: Fault = {
   },
 }
 
-const stoppedFor = (kind: string, weight: number, leastMs: number, mostMs: number): Fault => ({
+const stoppedFor = (kind: string, weight: number, leastMs: number, maxMs: number): Fault => ({
   kind,
   group: 'database',
   weight,
   strike: async ({ world, random }) => {
     const { mysql } = world.stack.servers
     await mysql.stop()
-    const lastsMs = random.whole(leastMs, mostMs)
+    const lastsMs = random.whole(leastMs, maxMs)
     return {
       note: `${lastsMs} ms`,
       lastsMs,

@@ -21,7 +21,7 @@ function some(scene: Scene, leg: Leg): readonly TcpProxy[] {
 const sum = (proxies: readonly TcpProxy[], what: (proxy: TcpProxy) => number): number =>
   proxies.reduce((total, proxy) => total + what(proxy), 0)
 
-function weatherFault(leg: Leg, kind: string, mostMs: number, weatherOf: (scene: Scene) => Weather): Fault {
+function weatherFault(leg: Leg, kind: string, maxMs: number, weatherOf: (scene: Scene) => Weather): Fault {
   return {
     kind: `${leg.name} ${kind}`,
     group: leg.group,
@@ -33,7 +33,7 @@ function weatherFault(leg: Leg, kind: string, mostMs: number, weatherOf: (scene:
       const open = sum(hit, (proxy) => proxy.open)
       return {
         note: `${hit.length} way(s)`,
-        lastsMs: scene.random.whole(300, mostMs),
+        lastsMs: scene.random.whole(300, maxMs),
         heal: async () => {
           for (const proxy of hit) proxy.weather(undefined)
           return open > 0

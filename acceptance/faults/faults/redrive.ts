@@ -13,9 +13,9 @@ const SKUS = 20
 const REFUSED_FOR_EACH = 3
 const DRAINED_WITHIN_MS = 60_000
 /** Longer than the command waits for a confirm. */
-const BLOCKED_MOST_MS = 15_000
+const BLOCKED_MAX_MS = 15_000
 const ENDS_WITHIN_MS = 60_000
-const TRIES_MOST = 5
+const TRIES_MAX = 5
 const ALARM = ['set_vm_memory_high_watermark', '0.00001']
 const NO_ALARM = ['set_vm_memory_high_watermark', '0.4']
 
@@ -52,7 +52,7 @@ async function refusals({ sender }: Scene): Promise<void> {
   const one = async (_: unknown, index: number) => {
     const sku = history.unique('Sö')
     const first = await create(sender, sku, WAIT_S)
-    if (first.told !== 'created') return
+    if (first.reported !== 'created') return
     for (let count = 0; count < REFUSED_FOR_EACH; count += 1) {
       const id = history.unique(ITEM)
       const sent = history.begin({ id, kind: 'create', queue: QUEUE, sku, messageId: history.unique('message') })
@@ -86,7 +86,7 @@ const underAlarm: Fault = {
     const ended = redrive(scene)
     if (!isAlarmFirst) await pause(random.whole(300, 1_500))
     const isBlocked = isAlarmFirst ? isBlockedFirst : await alarm()
-    await Promise.race([ended, pause(random.whole(500, BLOCKED_MOST_MS))])
+    await Promise.race([ended, pause(random.whole(500, BLOCKED_MAX_MS))])
     await rabbitmq.ctl(...NO_ALARM)
     const code = await ended
     const after = await lettersWhenDrained(scene)
@@ -94,8 +94,8 @@ const underAlarm: Fault = {
     else if (after > before) history.lie(`a redrive under a memory alarm left ${after} dead letters of ${before}`)
     // When not all were redriven, the output also says to run the command again.
     let again = code
-    for (let tries = 0; again !== 0 && tries < TRIES_MOST; tries += 1) again = await redrive(scene)
-    if (again !== 0) history.lie(`a redrive ended with ${again}, ${TRIES_MOST} times after the alarm was over`)
+    for (let tries = 0; again !== 0 && tries < TRIES_MAX; tries += 1) again = await redrive(scene)
+    if (again !== 0) history.lie(`a redrive ended with ${again}, ${TRIES_MAX} times after the alarm was over`)
     await lettersWhenDrained(scene)
     // A message may have one dead letter for each time it was refused.
     history.disturbances.push({ fromMs: 0, untilMs: history.nowMs() })

@@ -56,14 +56,14 @@ const ERRORS = [
 ] as const
 
 /** The statement does not reach the server, so the transaction stays open as long as its connection. */
-function endRefused(statement: 'ROLLBACK' | 'COMMIT', mostTimes: number): Fault {
+function endRefused(statement: 'ROLLBACK' | 'COMMIT', maxTimes: number): Fault {
   return {
     kind: `${statement} refused and not carried out`,
     group: 'moment',
     weight: 5,
     strike: async ({ world, sender, random }) => {
       const error = random.pick(ERRORS)
-      const times = random.whole(1, mostTimes)
+      const times = random.whole(1, maxTimes)
       const refusals: Refusals[] = []
       for (const name of WRITERS) {
         const refusal = world.mysql.get(name)?.refuse(statement, error, times)

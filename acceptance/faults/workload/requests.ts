@@ -78,8 +78,8 @@ export async function sendItem(sender: Sender, attempt: Attempt, sku: string, wa
   attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
   const answer = await post(sender, '/create_item', itemOf(attempt.id, sku), waitS, key)
   settle(sender.history, attempt, answer)
-  if (answer?.status === 201) attempt.told = 'created'
-  if (answer?.status === 422 || answer?.problem === 'duplicate-sku') attempt.told = 'refused'
+  if (answer?.status === 201) attempt.reported = 'created'
+  if (answer?.status === 422 || answer?.problem === 'duplicate-sku') attempt.reported = 'refused'
 }
 
 /** POST /stock_management. With `waitS` the outcome is requested as well. */
@@ -89,8 +89,8 @@ export async function remove(sender: Sender, sku: string, waitS?: number): Promi
   attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
   const answer = await post(sender, '/stock_management', { sku }, waitS)
   settle(history, attempt, answer)
-  if (answer?.status === 404) attempt.told = 'unknown-sku'
-  if (answer?.status === 200 && waitS !== undefined) attempt.told = 'deleted'
+  if (answer?.status === 404) attempt.reported = 'unknown-sku'
+  if (answer?.status === 200 && waitS !== undefined) attempt.reported = 'deleted'
   return attempt
 }
 
@@ -103,10 +103,10 @@ export async function adjust(sender: Sender, sku: string, change: number, waitS?
   const answer = await post(sender, '/stock_adjustment', { sku, change, reason: id }, waitS)
   settle(history, attempt, answer)
   if (answer?.status === 201) {
-    attempt.told = 'adjusted'
+    attempt.reported = 'adjusted'
     attempt.quantity = adjusted.parse(JSON.parse(answer.text)).quantity
   }
-  if ([404, 409, 422].includes(answer?.status ?? 0)) attempt.told = 'refused'
+  if ([404, 409, 422].includes(answer?.status ?? 0)) attempt.reported = 'refused'
   return attempt
 }
 
@@ -149,7 +149,7 @@ export async function publish(
     correlationId: sender.history.unique('publish'),
     ...options,
   })
-  attempt.said = `published: ${answer}`
+  attempt.answered = `published: ${answer}`
   // If it is sent a second time, it may be stored although this attempt was not.
   if (answer === 'accepted' || attempt.answer !== 'accepted') attempt.answer = answer
 }
@@ -207,7 +207,7 @@ function returnedOn(channel: ConfirmChannel): Set<string> {
 function settle(history: History, attempt: Attempt, answer: Answered | undefined): void {
   if (answer === undefined) return
   const { status, messageId, problem } = answer
-  attempt.said = `${status} ${problem}`.trim()
+  attempt.answered = `${status} ${problem}`.trim()
   attempt.messageId ??= messageId
   if (messageId !== undefined) attempt.answer = 'accepted'
   // It may be stored by an earlier attempt although this one was not accepted.

@@ -16,7 +16,7 @@ import {
 } from './requests.ts'
 
 const WAIT_S = 5
-const TRIES_MOST = 8
+const TRIES_MAX = 8
 
 export interface Scenario {
   readonly name: string
@@ -41,8 +41,8 @@ export const createdIsListed: Scenario = {
     const sku = newSku(sender)
     const made = await create(sender, sku, WAIT_S)
     if (made.answer === 'accepted') sender.history.expected.set(sku, made.id)
-    if (made.told === 'created') await mustList(sender, sku, made.id)
-    if (made.told === 'refused') sender.history.lie('a new sku was refused', sku)
+    if (made.reported === 'created') await mustList(sender, sku, made.id)
+    if (made.reported === 'refused') sender.history.lie('a new sku was refused', sku)
   },
 }
 
@@ -52,11 +52,11 @@ export const createThenDelete: Scenario = {
   play: async (sender) => {
     const sku = newSku(sender)
     const made = await create(sender, sku, WAIT_S)
-    if (made.told !== 'created') return
+    if (made.reported !== 'created') return
     const gone = await remove(sender, sku, WAIT_S)
-    if (gone.told === 'unknown-sku') sender.history.lie('a created item was unknown to the delete', sku)
+    if (gone.reported === 'unknown-sku') sender.history.lie('a created item was unknown to the delete', sku)
     if (gone.answer === 'accepted') sender.history.expected.set(sku, undefined)
-    if (gone.told === 'deleted') await mustList(sender, sku, undefined)
+    if (gone.reported === 'deleted') await mustList(sender, sku, undefined)
   },
 }
 
@@ -75,7 +75,8 @@ export const twoForOneSku: Scenario = {
   play: async (sender) => {
     const sku = newSku(sender)
     const both = await Promise.all([create(sender, sku, WAIT_S), create(sender, sku, WAIT_S)])
-    if (both.every(({ told }) => told === 'created')) sender.history.lie('two items were created with one sku', sku)
+    if (both.every(({ reported }) => reported === 'created'))
+      sender.history.lie('two items were created with one sku', sku)
   },
 }
 
@@ -106,12 +107,12 @@ const stockChanges: Scenario = {
     const { history } = sender
     const sku = newSku(sender)
     const made = await create(sender, sku, WAIT_S)
-    if (made.told !== 'created') return
+    if (made.reported !== 'created') return
     history.expected.set(sku, made.id)
-    if ((await adjust(sender, sku, -QUANTITY - 1, WAIT_S)).told === 'adjusted')
+    if ((await adjust(sender, sku, -QUANTITY - 1, WAIT_S)).reported === 'adjusted')
       history.lie('more was sold than there was', sku)
     const delivered = await adjust(sender, sku, 2, WAIT_S)
-    if (delivered.told === 'refused') history.lie('a delivery was refused', sku)
+    if (delivered.reported === 'refused') history.lie('a delivery was refused', sku)
     await adjust(sender, sku, -3)
   },
 }
@@ -122,7 +123,7 @@ const soldOut: Scenario = {
   play: async (sender) => {
     const sku = newSku(sender)
     const made = await create(sender, sku, WAIT_S)
-    if (made.told !== 'created') return
+    if (made.reported !== 'created') return
     const twice = begunAdjust(sender, sku, -2)
     const direct = begunAdjust(sender, sku, -1)
     const [first, second] = await Promise.all([
@@ -145,14 +146,14 @@ const adjustComesAgain: Scenario = {
   play: async (sender) => {
     const sku = newSku(sender)
     const first = await create(sender, sku, WAIT_S)
-    if (first.told !== 'created') return
+    if (first.reported !== 'created') return
     const { sent, body } = begunAdjust(sender, sku, -1)
     await Promise.all([publish(sender, sent, body), publish(sender, sent, body)])
     const sold = await adjust(sender, sku, -1, WAIT_S)
     const gone = await remove(sender, sku, WAIT_S)
-    if (sold.told !== 'adjusted' || gone.told !== 'deleted') return
+    if (sold.reported !== 'adjusted' || gone.reported !== 'deleted') return
     const second = await create(sender, sku, WAIT_S)
-    if (second.told === 'created') await publish(sender, sent, body)
+    if (second.reported === 'created') await publish(sender, sent, body)
   },
 }
 
@@ -166,15 +167,15 @@ const createComesAgain: Scenario = {
     await publish(sender, sent, body)
     if (sent.answer !== 'accepted') return
     // The delete finds the item as soon as it is stored.
-    for (let tries = 0; tries < TRIES_MOST; tries += 1) {
+    for (let tries = 0; tries < TRIES_MAX; tries += 1) {
       const gone = await remove(sender, sku, WAIT_S)
-      if (gone.told === 'deleted') {
+      if (gone.reported === 'deleted') {
         await publish(sender, sent, body)
         history.expected.set(sku, undefined)
         return
       }
       // From here on it is unknown whether this delete comes before or after the item.
-      if (gone.told !== 'unknown-sku') return
+      if (gone.reported !== 'unknown-sku') return
       await pauseMs(200)
     }
   },
@@ -187,15 +188,15 @@ const deleteComesAgain: Scenario = {
     const { history } = sender
     const sku = newSku(sender)
     const first = await create(sender, sku, WAIT_S)
-    if (first.told !== 'created') return
+    if (first.reported !== 'created') return
     const { sent, body } = begunDelete(sender, sku)
     await publish(sender, sent, body)
     if (sent.answer !== 'accepted') return
-    for (let tries = 0; tries < TRIES_MOST; tries += 1) {
+    for (let tries = 0; tries < TRIES_MAX; tries += 1) {
       const listed = await list(sender, `sku=${encodeURIComponent(sku)}`)
       if (listed?.size === 0) {
         const second = await create(sender, sku, WAIT_S)
-        if (second.told !== 'created') return
+        if (second.reported !== 'created') return
         await publish(sender, sent, body)
         history.expected.set(sku, second.id)
         return
@@ -213,11 +214,11 @@ const refusedStaysRefused: Scenario = {
     const { history } = sender
     const sku = newSku(sender)
     const first = await create(sender, sku, WAIT_S)
-    if (first.told !== 'created') return
+    if (first.reported !== 'created') return
     const second = await create(sender, sku, WAIT_S)
-    if (second.told === 'created') history.lie('an item was created with a sku that another one has', sku)
+    if (second.reported === 'created') history.lie('an item was created with a sku that another one has', sku)
     const gone = await remove(sender, sku, WAIT_S)
-    if (second.told !== 'refused' || gone.told !== 'deleted') return
+    if (second.reported !== 'refused' || gone.reported !== 'deleted') return
     await publish(sender, second, JSON.stringify(itemOf(second.id, sku)))
     history.expected.set(sku, undefined)
   },
@@ -230,7 +231,7 @@ const refusedOrNot: Scenario = {
   play: async (sender) => {
     const sku = newSku(sender)
     const first = await create(sender, sku, WAIT_S)
-    if (first.told !== 'created') return
+    if (first.reported !== 'created') return
     const { sent, body } = begunCreate(sender, sku)
     await Promise.all([publish(sender, sent, body), publish(sender, sent, body), remove(sender, sku, WAIT_S)])
     await publish(sender, sent, body)
@@ -238,7 +239,7 @@ const refusedOrNot: Scenario = {
 }
 
 /** As docs/api.md recommends to clients. */
-const sentUntilTold: Scenario = {
+const sentUntilReported: Scenario = {
   name: 'a create is sent with one key until its outcome is told, and once more after the delete',
   weight: 10,
   play: async (sender) => {
@@ -246,17 +247,17 @@ const sentUntilTold: Scenario = {
     const sku = newSku(sender)
     const key = history.unique('key')
     const item = begunItem(sender, sku)
-    for (let tries = 0; tries < TRIES_MOST && item.told === undefined; tries += 1) {
+    for (let tries = 0; tries < TRIES_MAX && item.reported === undefined; tries += 1) {
       if (tries > 0) await pauseMs(200)
       await sendItem(sender, item, sku, WAIT_S, key)
     }
-    if (item.told === 'refused') history.lie('a new sku with a key was refused', sku)
-    if (item.told === undefined && item.answer === 'accepted') history.expected.set(sku, item.id)
-    if (item.told !== 'created') return
+    if (item.reported === 'refused') history.lie('a new sku with a key was refused', sku)
+    if (item.reported === undefined && item.answer === 'accepted') history.expected.set(sku, item.id)
+    if (item.reported !== 'created') return
     const gone = await remove(sender, sku, WAIT_S)
-    if (gone.told !== 'deleted') return
+    if (gone.reported !== 'deleted') return
     await sendItem(sender, item, sku, WAIT_S, key)
-    if (item.told !== 'created') history.lie('a repeat was told otherwise than the first time', sku)
+    if (item.reported !== 'created') history.lie('a repeat was told otherwise than the first time', sku)
     history.expected.set(sku, undefined)
   },
 }
@@ -280,7 +281,7 @@ const deleteSentTwice: Scenario = {
     const { history } = sender
     const sku = newSku(sender)
     const made = await create(sender, sku, WAIT_S)
-    if (made.told !== 'created') return
+    if (made.reported !== 'created') return
     const { sent, body } = begunDelete(sender, sku)
     await Promise.all([publish(sender, sent, body), publish(sender, sent, body)])
     if (sent.answer === 'accepted') history.expected.set(sku, undefined)
@@ -354,7 +355,7 @@ export const scenarios: readonly Scenario[] = [
   adjustComesAgain,
   refusedStaysRefused,
   refusedOrNot,
-  sentUntilTold,
+  sentUntilReported,
   sentTwice,
   deleteSentTwice,
   withoutId,

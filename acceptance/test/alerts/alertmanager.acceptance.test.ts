@@ -25,7 +25,7 @@ interface Causes {
   /** The alerts that fire in Prometheus. */
   readonly ringing: readonly Alert[]
   /** The notifications that are sent. */
-  readonly told: readonly string[]
+  readonly reported: readonly string[]
 }
 
 const two = { service: 'consumer_two' }
@@ -43,7 +43,7 @@ const CAUSES: readonly Causes[] = [
       ['QueueWithoutConsumer', { queue: 'create_item' }],
       ['MessagesNotConfirmed', two],
     ],
-    told: ['BrokerUnavailable'],
+    reported: ['BrokerUnavailable'],
   },
   {
     name: 'the database is away',
@@ -56,7 +56,7 @@ const CAUSES: readonly Causes[] = [
       ['ErrorBudgetBurning'],
       ['ListingSlow'],
     ],
-    told: ['DatabaseUnavailable'],
+    reported: ['DatabaseUnavailable'],
   },
   {
     name: 'consumer_two has ended',
@@ -66,7 +66,7 @@ const CAUSES: readonly Causes[] = [
       ['QueueWithoutConsumer', { queue: 'create_item' }],
       ['BacklogOld', { queue: 'create_item' }],
     ],
-    told: ['ServiceDown'],
+    reported: ['ServiceDown'],
   },
   {
     name: 'a wrong password of consumer_four',
@@ -77,12 +77,12 @@ const CAUSES: readonly Causes[] = [
       ['RequestsFailing'],
       ['ErrorBudgetBurning'],
     ],
-    told: ['ServiceNotReady'],
+    reported: ['ServiceNotReady'],
   },
   {
     name: 'every request fails',
     ringing: [['RequestsFailing'], ['ErrorBudgetBurning'], ['ErrorBudgetBurningSlowly']],
-    told: ['RequestsFailing'],
+    reported: ['RequestsFailing'],
   },
   {
     name: 'two causes at once',
@@ -92,7 +92,7 @@ const CAUSES: readonly Causes[] = [
       ['RequestsFailing'],
       ['DeadLettersWaiting', { queue: 'create_item.dead-letter' }],
     ],
-    told: ['DeadLettersWaiting', 'QueueWithoutConsumer', 'RequestsFailing', 'ServiceDown'],
+    reported: ['DeadLettersWaiting', 'QueueWithoutConsumer', 'RequestsFailing', 'ServiceDown'],
   },
 ]
 
@@ -157,13 +157,13 @@ function tests(program?: Program): void {
 
   it.each(CAUSES.map((causes) => [causes.name, causes] as const))(
     'sends one notification per cause: %s',
-    async (_, { ringing, told }) => {
+    async (_, { ringing, reported }) => {
       await ring(ringing, 'critical')
       await eventually(async () => {
         const all = shown.parse(await (await fetch(url)).json())
         expect(all).toHaveLength(ringing.length)
         const active = all.filter(({ status }) => status.state === 'active')
-        expect(active.map(({ labels }) => labels.alertname).sort()).toEqual(told)
+        expect(active.map(({ labels }) => labels.alertname).sort()).toEqual(reported)
       })
     },
   )

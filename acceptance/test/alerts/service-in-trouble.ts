@@ -33,7 +33,7 @@ export function startWith(name: ServiceName, env: Record<string, string>): Runni
 }
 
 /** Waits until the output matches `pattern`, and returns its first group. */
-export async function said({ output }: Running, pattern: RegExp): Promise<string> {
+export async function logged({ output }: Running, pattern: RegExp): Promise<string> {
   let found = ''
   await eventually(() => {
     const match = pattern.exec(output())
@@ -45,7 +45,7 @@ export async function said({ output }: Running, pattern: RegExp): Promise<string
 
 /** The responses of the admin port. */
 export async function adminPages(service: Running): Promise<string> {
-  const port = await said(service, /"adminPort":(\d+)/)
+  const port = await logged(service, /"adminPort":(\d+)/)
   const pages = ['livez', 'readyz', 'metrics'].map(async (page) => {
     const response = await fetch(`http://127.0.0.1:${port}/${page}`)
     return `${JSON.stringify([...response.headers])}${await response.text()}`

@@ -12,17 +12,17 @@ async function loaded(answer: RequestListener, isEnough: (status: Status) => boo
   const server = createServer(answer).listen(0, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))
   const { port } = z.object({ port: z.int() }).parse(server.address())
-  const said: Status[] = []
+  const logged: Status[] = []
   const stop = new AbortController()
   const say = (status: Status) => {
     // A copy, as a line of the log would show it, because the lists continue to grow.
-    said.push(structuredClone(status))
+    logged.push(structuredClone(status))
     if (isEnough(status)) stop.abort()
   }
   const giveUp = setTimeout(() => stop.abort(), GIVE_UP_MS)
   try {
     await makeLoad({ url: `http://127.0.0.1:${port}`, run: 'run', ...PACE }, say, stop.signal)
-    return said
+    return logged
   } finally {
     clearTimeout(giveUp)
     server.close()
@@ -38,8 +38,8 @@ const right: RequestListener = (request, response) => {
 
 describe('the load generator of the cluster test', () => {
   it('ends with every call complete and none failed when all responses are as expected', async () => {
-    const said = await loaded(right, ({ calls }) => calls >= 20)
-    const last = said.at(-1)
+    const logged = await loaded(right, ({ calls }) => calls >= 20)
+    const last = logged.at(-1)
     expect(last).toMatchObject({ isOver: true, failed: 0, notAccepted: [], why: [] })
     expect(last?.calls).toBe(last?.begun)
     expect(last?.overUpTo).toBe(last?.begun)
@@ -48,7 +48,7 @@ describe('the load generator of the cluster test', () => {
 
   it('names the items that were not accepted, and the reason', async () => {
     let created = 0
-    const said = await loaded(
+    const logged = await loaded(
       (request, response) => {
         if (request.url === '/create_item') created += 1
         if (request.url === '/create_item' && created === 3) response.statusCode = 503
@@ -56,26 +56,26 @@ describe('the load generator of the cluster test', () => {
       },
       ({ posted }) => posted >= 10,
     )
-    expect(said.at(-1)).toMatchObject({ failed: 1, notAccepted: [3] })
-    expect(said.at(-1)?.why).toEqual([expect.stringContaining('POST /create_item: 503')])
+    expect(logged.at(-1)).toMatchObject({ failed: 1, notAccepted: [3] })
+    expect(logged.at(-1)?.why).toEqual([expect.stringContaining('POST /create_item: 503')])
     expect(skuOf('run', 3)).toBe('run-3')
   })
 
   it('counts a listing that is not a list as a failure', async () => {
-    const said = await loaded(
+    const logged = await loaded(
       (request, response) => {
         request.resume()
         response.end('{}')
       },
       ({ failed }) => failed > 0,
     )
-    expect(said.at(-1)?.why[0]).toContain('GET /order_processing')
+    expect(logged.at(-1)?.why[0]).toContain('GET /order_processing')
   })
 
   it('continues while one call has no response, and reports up to which number all have ended', async () => {
     let answerHeld: (() => void) | undefined
     const overWhileHeld: number[] = []
-    const said = await loaded(
+    const logged = await loaded(
       (request, response) => {
         if (answerHeld !== undefined || request.url !== '/healthcheck') return right(request, response)
         request.resume()
@@ -90,6 +90,6 @@ describe('the load generator of the cluster test', () => {
       },
     )
     expect(overWhileHeld).toEqual([2])
-    expect(said.at(-1)).toMatchObject({ isOver: true, failed: 0 })
+    expect(logged.at(-1)).toMatchObject({ isOver: true, failed: 0 })
   })
 })

@@ -23,7 +23,7 @@ export interface Status {
 }
 
 const ANSWERED_WITHIN_MS = 40_000
-const WHYS_MOST = 5
+const WHYS_MAX = 5
 const SECOND_MS = 1_000
 /** Of ten calls, seven create an item. The others exercise the queues that creates do not use. */
 const CALLS = 10
@@ -66,7 +66,7 @@ export async function makeLoad(settings: Settings, say: (status: Status) => void
     if (problem === undefined) return true
     counts.failed += 1
     why.push(`${new Date().toISOString()} ${method} ${path}: ${problem}`)
-    if (why.length > WHYS_MOST) why.shift()
+    if (why.length > WHYS_MAX) why.shift()
     return false
   }
   const create = async () => {

@@ -2,7 +2,7 @@
 import { it } from '@jest/globals'
 
 /** What a step reports. `isLess` when the cluster did not allow all of it. */
-export interface Told {
+export interface Reported {
   readonly detail: string
   readonly isLess?: boolean
 }
@@ -15,7 +15,7 @@ let missing: string | undefined
 export function step(
   name: string,
   minutes: number,
-  body: () => Promise<string | Told>,
+  body: () => Promise<string | Reported>,
   { isNeeded }: { isNeeded: boolean } = { isNeeded: false },
 ): void {
   it(
@@ -25,8 +25,8 @@ export function step(
       const began = performance.now()
       const took = () => `(${((performance.now() - began) / 1_000).toFixed(1)} s)`
       try {
-        const told = await body()
-        const { detail, isLess = false } = typeof told === 'string' ? { detail: told } : told
+        const reported = await body()
+        const { detail, isLess = false } = typeof reported === 'string' ? { detail: reported } : reported
         say(`${isLess ? '!' : '✓'} ${name}: ${detail} ${took()}`)
       } catch (error) {
         if (isNeeded) missing = name
@@ -39,7 +39,7 @@ export function step(
 }
 
 /** A step that the later ones depend on. */
-export function neededStep(name: string, minutes: number, body: () => Promise<string | Told>): void {
+export function neededStep(name: string, minutes: number, body: () => Promise<string | Reported>): void {
   step(name, minutes, body, NEEDED)
 }
 

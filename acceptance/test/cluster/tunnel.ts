@@ -20,12 +20,12 @@ export async function throughService<T>(work: (http: string) => Promise<T>): Pro
 
 function address(child: ReturnType<typeof spawn>): Promise<string> {
   return new Promise((resolve, reject) => {
-    let said = ''
-    const failed = (why: string) => reject(new Error(`kubectl port-forward service/producer: ${why} ${said.trim()}`))
+    let logged = ''
+    const failed = (why: string) => reject(new Error(`kubectl port-forward service/producer: ${why} ${logged.trim()}`))
     const timer = setTimeout(() => failed(`no tunnel within ${OPEN_WITHIN_MS / 1_000} s`), OPEN_WITHIN_MS)
     const look = (chunk: Buffer) => {
-      said += chunk
-      const port = /^Forwarding from 127\.0\.0\.1:(\d+) /m.exec(said)?.[1]
+      logged += chunk
+      const port = /^Forwarding from 127\.0\.0\.1:(\d+) /m.exec(logged)?.[1]
       if (port === undefined) return
       clearTimeout(timer)
       resolve(`http://127.0.0.1:${port}`)

@@ -237,9 +237,9 @@ describe('the broker', () => {
         headers: { authorization: basic('monitoring', password), 'content-type': 'application/json' },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       })
-    const told = await ask('', 'GET')
-    expect(told.status).toBe(200)
-    expect(await told.json()).toMatchObject({ name: 'create_item', messages: expect.any(Number) })
+    const reported = await ask('', 'GET')
+    expect(reported.status).toBe(200)
+    expect(await reported.json()).toMatchObject({ name: 'create_item', messages: expect.any(Number) })
     expect((await ask('/contents', 'DELETE')).status).toBe(401)
     const one = { count: 1, ackmode: 'ack_requeue_true', encoding: 'auto' }
     expect((await ask('/get', 'POST', one)).status).toBe(401)
@@ -334,12 +334,12 @@ describe('actions that a MySQL user must not perform are refused', () => {
           '--execute',
           `BEGIN; ${statement}; ROLLBACK`,
         )
-        const said = await attempt.then(
+        const logged = await attempt.then(
           () => '',
           (error) => String(error),
         )
-        expect([what, said]).toEqual([what, expect.stringMatching(/^$|ERROR (1142|1044|1045|1227) .*denied/s)])
-        if (said !== '') refused.push(what)
+        expect([what, logged]).toEqual([what, expect.stringMatching(/^$|ERROR (1142|1044|1045|1227) .*denied/s)])
+        if (logged !== '') refused.push(what)
       }
       expect(refused.sort()).toEqual(
         Object.keys(STATEMENTS)

@@ -46,19 +46,19 @@ describe('npm run up, with an engine', () => {
     'stops everything on Ctrl-C in the foreground',
     async () => {
       const child = spawn(process.execPath, ['up/src/main.ts', 'up'], { cwd: ROOT, env: environment })
-      let said = ''
+      let logged = ''
       child.stdout.on('data', (chunk) => {
-        said += chunk
+        logged += chunk
       })
       const exited = new Promise((resolve) => child.once('exit', resolve))
-      await eventually(() => expect(said).toContain('The suite is up.'), 5 * MINUTE_MS)
+      await eventually(() => expect(logged).toContain('The suite is up.'), 5 * MINUTE_MS)
       await eventually(async () => {
         await call(`${http}/healthcheck`)
-        expect(said).toContain('health check received')
+        expect(logged).toContain('health check received')
       })
       child.kill('SIGINT')
       expect(await exited).toBe(0)
-      expect(said).toContain('stopped; the data is kept')
+      expect(logged).toContain('stopped; the data is kept')
       expect(await containers()).toEqual([])
     },
     10 * MINUTE_MS,

@@ -290,7 +290,7 @@ describe('the overlays', () => {
     const file = join(KUBERNETES, `overlays/keda/component/${name.replace('_', '-')}-scaledobject.yaml`)
     const { advanced, pollingInterval, triggers } = scaledObject.parse(parse(readFileSync(file, 'utf8'))).spec
     const { formula, target } = advanced.scalingModifiers
-    const { prefetch, holdMostMs } = consumerEnvironment.parse({})
+    const { prefetch, holdMaxMs } = consumerEnvironment.parse({})
     const takes = (queue: QueueName) => (queues[queue] === 'query' ? Math.min(QUERY_PREFETCH_MAX, prefetch) : prefetch)
     /** The value that KEDA compares with the target for each pod. The formula has the same meaning in JavaScript. */
     const wanted = (waiting: number, consumers: number): unknown =>
@@ -329,7 +329,7 @@ describe('the overlays', () => {
       )
       // Until they have left it, and KEDA has polled.
       const { stabilizationWindowSeconds } = advanced.horizontalPodAutoscalerConfig.behavior.scaleUp
-      expect(stabilizationWindowSeconds).toBeGreaterThan(2 * (holdMostMs / 1_000 + pollingInterval))
+      expect(stabilizationWindowSeconds).toBeGreaterThan(2 * (holdMaxMs / 1_000 + pollingInterval))
     })
   })
 

@@ -9,7 +9,7 @@ import { runLedger } from '../../faults/run.ts'
 const MINUTE_MS = 60_000
 const MUTATED_MINUTES = 0.3
 /** The largest number of runs, each with its own seed. A mutation shows only when the right moment comes. */
-const MUTATED_RUNS_MOST = 3
+const MUTATED_RUNS_MAX = 3
 
 describe('the fault ledger', () => {
   let servers: Servers
@@ -25,10 +25,10 @@ describe('the fault ledger', () => {
       const kinds = faultsByKind(run.rounds)
       process.stderr.write(`${summaryLine(run, seed)}\n`)
       expect([...violationLines(run), `seed ${seed}`]).toEqual([`seed ${seed}`])
-      const { attempted, accepted, applied, told, setAside, sentTwice } = run.judgement
-      expect(applied + told + setAside).toBe(accepted)
+      const { attempted, accepted, applied, reported, setAside, sentTwice } = run.judgement
+      expect(applied + reported + setAside).toBe(accepted)
       expect(accepted).toBeGreaterThan(100)
-      expect(told).toBeGreaterThan(0)
+      expect(reported).toBeGreaterThan(0)
       expect(sentTwice / attempted).toBeGreaterThan(0.05)
       expect(kinds.length).toBeGreaterThanOrEqual(6)
     },
@@ -39,7 +39,7 @@ describe('the fault ledger', () => {
     'fails with the mutation: $name',
     async (mutation) => {
       let violations = 0
-      for (let seed = 1; seed <= MUTATED_RUNS_MOST && violations === 0; seed += 1) {
+      for (let seed = 1; seed <= MUTATED_RUNS_MAX && violations === 0; seed += 1) {
         const options = { servers, seed, minutes: MUTATED_MINUTES, clients: 12, mix: mixOf(mutation.mix), mutation }
         violations = (await runLedger(options)).judgement.violations.length
       }

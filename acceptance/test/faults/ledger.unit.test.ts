@@ -47,14 +47,14 @@ const sold = (more: Partial<typeof movement> = {}, quantity = 4) => ({
 const adjustLetter = (reason: string) =>
   letter({ queue: 'stock_adjustment', reason, body: '{"sku":"S-1","change":-3,"reason":"a-1"}' })
 
-interface Told {
+interface Reported {
   readonly disturbed?: boolean
 }
 const verdict = (
   more: Partial<Attempt>,
   found: Partial<Found>,
   expected: [string, string | undefined][] = [],
-  { disturbed = false }: Told = {},
+  { disturbed = false }: Reported = {},
 ) => {
   const history = new History()
   if (disturbed) history.disturbances.push({ fromMs: 0, untilMs: 60_000 })
@@ -67,7 +67,7 @@ const verdict = (
 
 describe('the check accepts', () => {
   it('a message that was accepted and applied once', () => {
-    expect(verdict({ told: 'created' }, stored, [['S-1', 'item-1']])).toEqual([])
+    expect(verdict({ reported: 'created' }, stored, [['S-1', 'item-1']])).toEqual([])
   })
   it('an accepted message that is a dead letter, even twice', () => {
     const twice = { deadLetters: [letter(), letter()] }
@@ -75,16 +75,16 @@ describe('the check accepts', () => {
     expect(verdict({ unasked: 2 }, twice)).toEqual([])
   })
   it('a refusal that was reported to the sender, without a dead letter', () => {
-    expect(verdict({ told: 'refused', asked: 1 }, {})).toEqual([])
+    expect(verdict({ reported: 'refused', asked: 1 }, {})).toEqual([])
   })
   it('a dead letter although the sender was notified, if it was also sent by a client that does not wait, or during a fault', () => {
     const found = { deadLetters: [letter()] }
-    expect(verdict({ told: 'refused', asked: 1, unasked: 1 }, found)).toEqual([])
-    expect(verdict({ told: 'refused', asked: 1 }, found, [], { disturbed: true })).toEqual([])
+    expect(verdict({ reported: 'refused', asked: 1, unasked: 1 }, found)).toEqual([])
+    expect(verdict({ reported: 'refused', asked: 1 }, found, [], { disturbed: true })).toEqual([])
   })
   it('a message that was refused, reported, and then redriven and applied', () => {
     const found = { ...stored, ...recorded('create_item', [1], [0]) }
-    expect(verdict({ told: 'refused' }, found, [['S-1', undefined]])).toEqual([])
+    expect(verdict({ reported: 'refused' }, found, [['S-1', undefined]])).toEqual([])
   })
   it.each(['applied', 'lost'])('a message with an unknown outcome, if it was %s', (what) => {
     expect(verdict({ answer: 'unknown', messageId: undefined }, what === 'applied' ? stored : {})).toEqual([])
@@ -98,7 +98,7 @@ describe('the check accepts', () => {
   })
   it('a change of stock whose reported quantity is correct', () => {
     const found = { ...sold(), ...recorded('stock_adjustment', [0]) }
-    expect(verdict({ ...anAdjust, told: 'adjusted', quantity: 4 }, found)).toEqual([])
+    expect(verdict({ ...anAdjust, reported: 'adjusted', quantity: 4 }, found)).toEqual([])
     expect(verdict({ ...anAdjust, answer: 'unknown', messageId: undefined }, found)).toEqual([])
   })
   it('a change of stock that is a dead letter because the stock was too low, or the item did not exist', () => {
@@ -138,9 +138,9 @@ describe('the check reports', () => {
   it.each([
     ['"not stored" of what is applied', { answer: 'not accepted' }, stored, /it is applied/],
     ['"not stored" of what is set aside', { answer: 'not accepted' }, { deadLetters: [letter()] }, /dead letters/],
-    ['"created" of what is not', { told: 'created' }, { deadLetters: [letter()] }, /"created"/],
-    ['"refused" of what took effect', { told: 'refused' }, stored, /"refused"/],
-    ['"deleted" of what was not', { ...aDelete, told: 'deleted' }, deleted, /"deleted"/],
+    ['"created" of what is not', { reported: 'created' }, { deadLetters: [letter()] }, /"created"/],
+    ['"refused" of what took effect', { reported: 'refused' }, stored, /"refused"/],
+    ['"deleted" of what was not', { ...aDelete, reported: 'deleted' }, deleted, /"deleted"/],
     ['an effect of a bad message', { kind: 'bad message' }, { ...stored, deadLetters: [letter()] }, undefined],
   ] as const)('%s', (_, more, found, text) => {
     const violations = verdict(more, found)
@@ -190,12 +190,17 @@ describe('the check reports', () => {
   it.each([
     [
       'another quantity than the change left',
-      { told: 'adjusted', quantity: 5 },
+      { reported: 'adjusted', quantity: 5 },
       sold(),
       /that 5 are left, but it left 4/,
     ],
-    ['"adjusted" of what was not', { told: 'adjusted' }, { deadLetters: [adjustLetter('unknown-sku')] }, /"adjusted"/],
-    ['"refused" of a change that was applied', { told: 'refused' }, sold(), /"refused"/],
+    [
+      '"adjusted" of what was not',
+      { reported: 'adjusted' },
+      { deadLetters: [adjustLetter('unknown-sku')] },
+      /"adjusted"/,
+    ],
+    ['"refused" of a change that was applied', { reported: 'refused' }, sold(), /"refused"/],
   ] as const)('%s', (_, more, found, text) => {
     expect(verdict({ ...anAdjust, ...more }, found)).toEqual([expect.stringMatching(text)])
   })
@@ -207,7 +212,7 @@ describe('the check reports', () => {
   })
   it('a dead letter for a missing item that was reported as created and never deleted', () => {
     const history = new History()
-    attempt(history, { told: 'created' })
+    attempt(history, { reported: 'created' })
     attempt(history, { ...anAdjust, messageId: 'm-2' })
     const deadLetters = [{ ...adjustLetter('unknown-sku'), messageId: 'm-2' }]
     expect(judge(history, { ...nothing, ...stored, deadLetters }).violations).toMatchObject([
@@ -223,7 +228,7 @@ describe('the check reports', () => {
     ])
   })
   it('a dead letter although the sender was notified', () => {
-    const more = { told: 'refused', asked: 1 } as const
+    const more = { reported: 'refused', asked: 1 } as const
     expect(verdict(more, { deadLetters: [letter()] })).toEqual([
       'set aside again: 1 dead letters, at most 0 expected: its sender was told',
     ])
@@ -267,7 +272,7 @@ describe('the summary', () => {
   it('says what happened to each accepted message', () => {
     const history = new History()
     attempt(history)
-    attempt(history, { id: 'item-2', messageId: 'm-2', told: 'refused', asked: 1 })
+    attempt(history, { id: 'item-2', messageId: 'm-2', reported: 'refused', asked: 1 })
     attempt(history, { id: 'item-3', messageId: 'm-3', unasked: 2 })
     attempt(history, { id: 'item-4', messageId: 'm-4', answer: 'unknown' })
     const deadLetters = [letter({ messageId: 'm-3', body: '{"sku":"S-1","name":"item-3"}' })]
@@ -276,7 +281,7 @@ describe('the summary', () => {
       attempted: 4,
       accepted: 3,
       applied: 1,
-      told: 1,
+      reported: 1,
       setAside: 1,
       indeterminate: 1,
       sentTwice: 1,

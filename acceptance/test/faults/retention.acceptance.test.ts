@@ -54,14 +54,14 @@ describe('the retention of the inbox', () => {
     expect(await rows('1 = 1')).toBe(150)
     expect(await stack.skus()).toHaveLength(50)
     const sum = (counts: readonly number[]) => counts.reduce((total, each) => total + each, 0)
-    const said = () =>
+    const logged = () =>
       forgetting.flatMap(({ log }) => log).filter(({ message }) => message === 'removed old rows of the inbox')
     // Each is counted and logged when its transaction ends, which is after the rows are gone.
     await eventually(async () => {
       expect(sum(await Promise.all(forgetting.map(removedBy)))).toBe(OLD)
-      expect(sum(said().map(({ rows }) => Number(rows)))).toBe(OLD)
+      expect(sum(logged().map(({ rows }) => Number(rows)))).toBe(OLD)
     })
-    for (const line of said()) expect(line).toMatchObject({ days: 7, level: 'info' })
+    for (const line of logged()) expect(line).toMatchObject({ days: 7, level: 'info' })
   })
 
   it('stops at once with its service', async () => {

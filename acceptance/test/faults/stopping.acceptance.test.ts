@@ -1,7 +1,7 @@
 // A producer process that is stopped while clients wait. Each gets the known outcome, and the process ends in time.
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
-import { killAll, said, startWith } from '../alerts/service-in-trouble.ts'
+import { killAll, logged, startWith } from '../alerts/service-in-trouble.ts'
 
 const LISTENING = /listening on (http:\/\/127\.0\.0\.1:\d+)/
 let space: TestSpace
@@ -18,16 +18,16 @@ afterAll(async () => await space.drop())
 describe('the producer, stopped while nobody consumes', () => {
   it('answers 202 to a client that waits for the outcome of a confirmed command, 503 to one that waits for a list, and exits with 0', async () => {
     const producer = startWith('producer', environment)
-    const url = await said(producer, LISTENING)
+    const url = await logged(producer, LISTENING)
     const headers = { Prefer: 'wait=30', 'Content-Type': 'application/json' }
     const waiting = fetch(`${url}/stock_management`, { method: 'POST', headers, body: '{"sku":"a"}' })
     const listing = fetch(`${url}/order_processing`)
     await new Promise((resolve) => setTimeout(resolve, 500))
     const since = Date.now()
     producer.child.kill('SIGTERM')
-    const told = await waiting
-    expect(told.status).toBe(202)
-    expect(told.headers.get('message-id')).toMatch(/^[0-9a-f-]{36}$/)
+    const reported = await waiting
+    expect(reported.status).toBe(202)
+    expect(reported.headers.get('message-id')).toMatch(/^[0-9a-f-]{36}$/)
     expect((await listing).status).toBe(503)
     expect(await producer.ended).toBe(0)
     expect(Date.now() - since).toBeLessThan(8_000)

@@ -35,8 +35,8 @@ const consumerTimeoutMs = [
  * report of its outcome.
  */
 const inHandMaxMs =
-  Math.max(consumer.holdMostMs, LOOKING_FOR_FREE_ROWS_MAX_MS) +
-  consumer.retryMostMs +
+  Math.max(consumer.holdMaxMs, LOOKING_FOR_FREE_ROWS_MAX_MS) +
+  consumer.retryMaxMs +
   mysql.acquireTimeoutMs +
   3 * mysql.statementTimeoutMs +
   2 * rabbitmq.confirmTimeoutMs
@@ -48,12 +48,12 @@ const times: readonly (readonly [shorter: string, ms: number, longer: string, ms
     'the locks of a process that stands still',
     1_000 * IDLE_TIMEOUT_S,
     'holding messages that need them',
-    consumer.holdMostMs + 1,
+    consumer.holdMaxMs + 1,
   ],
   ['opening a connection', mysql.connectTimeoutMs, 'waiting for one of the pool', mysql.acquireTimeoutMs + 1],
   ['a confirm', rabbitmq.confirmTimeoutMs, 'noticing a silent broker', 2_000 * rabbitmq.heartbeatS],
   ['noticing a silent broker', 2_000 * rabbitmq.heartbeatS, 'an answer to a request', http.rpcTimeoutMs],
-  ['a pause between two attempts', consumer.retryMostMs, 'holding messages', consumer.holdMostMs + 1],
+  ['a pause between two attempts', consumer.retryMaxMs, 'holding messages', consumer.holdMaxMs + 1],
   [
     'what is in hand when a consumer stops',
     mysql.statementTimeoutMs + rabbitmq.confirmTimeoutMs,
@@ -76,7 +76,7 @@ describe('the times fit together', () => {
       .filter((limit) => limit >= 0)
     let returns = 0
     for (let passedMs = 0; passedMs < 3_600_000; returns += 1)
-      passedMs += consumer.holdMostMs + 0.5 * Math.min(RETURN_PAUSE_MAX_MS, RETURN_PAUSE_MIN_MS * 4 ** returns)
+      passedMs += consumer.holdMaxMs + 0.5 * Math.min(RETURN_PAUSE_MAX_MS, RETURN_PAUSE_MIN_MS * 4 ** returns)
     expect(returns).toBeLessThan(Math.min(...limits))
   })
 })

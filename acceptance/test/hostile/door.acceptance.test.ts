@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually, serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
-import { killAll, said, startWith } from '../alerts/service-in-trouble.ts'
+import { killAll, logged, startWith } from '../alerts/service-in-trouble.ts'
 
 const LISTENING = /listening on http:\/\/[\d.]+:(\d+)/
 const ADMIN = /"adminPort":(\d+)/
@@ -51,8 +51,8 @@ describe('the producer', () => {
 
   it('without keys, serves only this machine, at both ports', async () => {
     const producer = start({})
-    const port = await said(producer, LISTENING)
-    const admin = await said(producer, ADMIN)
+    const port = await logged(producer, LISTENING)
+    const admin = await logged(producer, ADMIN)
     for (const [at, path] of [
       [port, '/healthcheck'],
       [admin, '/metrics'],
@@ -69,8 +69,8 @@ describe('the producer', () => {
     const file = join(directory, 'keys')
     writeFileSync(file, `${line('stays', 'one')}\n${line('goes', 'two')}\n`)
     const producer = start({ API_KEYS_FILE: file })
-    const port = await said(producer, LISTENING)
-    const admin = await said(producer, ADMIN)
+    const port = await logged(producer, LISTENING)
+    const admin = await logged(producer, ADMIN)
     const asked = (key: string) => status(port, '/healthcheck', { 'X-API-Key': key })
     expect([await asked('one'), await asked('two')]).toEqual([200, 200])
     writeFileSync(file, `${line('stays', 'one')}\nops admin no-hash\n`)

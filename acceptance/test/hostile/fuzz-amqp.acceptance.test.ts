@@ -93,7 +93,7 @@ const broken = fc.oneof(
   fc.constant(Buffer.alloc(0)),
 )
 const never = (...values: unknown[]) => fc.constantFrom<unknown>(undefined, null, true, [], {}, ...values)
-const tooLong = (most: number) => fc.integer({ min: most + 1, max: 300 }).map((length) => 'x'.repeat(length))
+const tooLong = (max: number) => fc.integer({ min: max + 1, max: 300 }).map((length) => 'x'.repeat(length))
 /** An item with one invalid member. */
 const badItem = fc
   .oneof(

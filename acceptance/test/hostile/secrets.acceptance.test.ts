@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
-import { adminPages, killAll, said, startWith } from '../alerts/service-in-trouble.ts'
+import { adminPages, killAll, logged, startWith } from '../alerts/service-in-trouble.ts'
 import { SEED_ITEM } from '../http.ts'
 import { migrate, type ServiceName } from '../stack.ts'
 
@@ -52,7 +52,7 @@ const start = (name: ServiceName, env: Record<string, string>) => startWith(name
 describe('no secret is shown', () => {
   it('by a producer that is called with its key, and with a wrong one', async () => {
     const producer = start('producer', { API_KEYS, WAIT_FOR_CONSUMERS: 'false', RPC_TIMEOUT_MS: '500' })
-    const port = await said(producer, /listening on http:\/\/127\.0\.0\.1:(\d+)/)
+    const port = await logged(producer, /listening on http:\/\/127\.0\.0\.1:(\d+)/)
     const call = async (path: string, key: string, init: RequestInit = {}) => {
       const headers = { 'Content-Type': 'application/json', Authorization: `Bearer ${key}`, 'X-API-Key': key }
       const response = await fetch(`http://127.0.0.1:${port}${path}`, { ...init, headers })
@@ -71,7 +71,7 @@ describe('no secret is shown', () => {
       await call('/order_processing', KEY),
     ]
     expect(answers.map(({ status }) => status)).toEqual([200, 401, 403, 200, 404, 200, 400, 504])
-    await said(producer, /"client":"(shop)"/)
+    await logged(producer, /"client":"(shop)"/)
     noSecretIn({
       output: producer.output(),
       answers: answers.map(({ all }) => all).join('\n'),
@@ -111,7 +111,7 @@ describe('no secret is shown', () => {
     'by a service that encounters %s',
     async (_, name, env, pattern) => {
       const service = start(name, env)
-      await said(service, pattern)
+      await logged(service, pattern)
       noSecretIn({ output: service.output(), admin: await adminPages(service), arguments: argumentsOfAll() })
     },
     60_000,

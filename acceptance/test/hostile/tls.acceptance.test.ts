@@ -13,7 +13,7 @@ import {
   type TestSpace,
   type TlsProxy,
 } from 'testkit'
-import { killAll, said, startWith } from '../alerts/service-in-trouble.ts'
+import { killAll, logged, startWith } from '../alerts/service-in-trouble.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'ims-services-tls-'))
 const WEAKENED = { NODE_TLS_REJECT_UNAUTHORIZED: '0' }
@@ -46,16 +46,16 @@ describe('services over TLS', () => {
   it('publish and consume', async () => {
     const consumer = startWith('consumer_one', environment)
     const producer = startWith('producer', environment)
-    const port = await said(producer, /listening on http:\/\/127\.0\.0\.1:(\d+)/)
+    const port = await logged(producer, /listening on http:\/\/127\.0\.0\.1:(\d+)/)
     expect((await fetch(`http://127.0.0.1:${port}/healthcheck`)).status).toBe(200)
-    await said(consumer, /(health check received)/)
+    await logged(consumer, /(health check received)/)
   }, 60_000)
 
   it('verify the broker in spite of NODE_TLS_REJECT_UNAUTHORIZED, keep retrying, and stop on request', async () => {
     const wrong = { RABBITMQ_TLS_CA_FILE: others.certFile, RABBITMQ_RECONNECT_MOST_MS: '100' }
     const producer = startWith('producer', { ...environment, ...wrong, ...WEAKENED })
     const refusal = 'not from an authority we trust: look at RABBITMQ_TLS_CA '
-    await said(producer, new RegExp(`(${refusal})[^\\n]*\\n[^]*${refusal}`))
+    await logged(producer, new RegExp(`(${refusal})[^\\n]*\\n[^]*${refusal}`))
     producer.child.kill('SIGTERM')
     expect(await producer.ended).toBe(0)
   }, 60_000)
@@ -84,10 +84,10 @@ describe('services over TLS', () => {
           ...{ MYSQL_PASSWORD: mysql.password, MYSQL_DATABASE: mysql.database },
         }
         const trusting = startWith('consumer_four', { ...environment, ...access, MYSQL_TLS_CA_FILE: ours.certFile })
-        await said(trusting, /(waiting for the schema to be migrated)/)
+        await logged(trusting, /(waiting for the schema to be migrated)/)
         const wrong = { MYSQL_TLS_CA_FILE: others.certFile, ...WEAKENED }
         const service = startWith('consumer_four', { ...environment, ...access, ...wrong })
-        await said(
+        await logged(
           service,
           /(waiting for MySQL on \S+: TLS: the server's certificate is not from an authority we trust)/,
         )

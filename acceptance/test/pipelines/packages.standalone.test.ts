@@ -91,13 +91,13 @@ describe('the development packages', () => {
       const { packages } = lockfile.parse(JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')))
       const found = Object.entries(packages).filter(([path]) => path.endsWith(`node_modules/${name}`))
       expect(found.length).toBeGreaterThan(0)
-      const least = overrides[name]?.replace('^', '') ?? ''
+      const min = overrides[name]?.replace('^', '') ?? ''
       for (const [path, { version = '' }] of found) {
-        expect({ path, older: version.localeCompare(least, 'en', { numeric: true }) < 0 }).toEqual({
+        expect({ path, older: version.localeCompare(min, 'en', { numeric: true }) < 0 }).toEqual({
           path,
           older: false,
         })
-        expect(least).not.toBe('')
+        expect(min).not.toBe('')
       }
     },
   )

@@ -43,7 +43,7 @@ describe('a command with an Idempotency-Key', () => {
     counted.parse((await stack.pool.query(`SELECT COUNT(*) AS found FROM ${table}`))[0])[0].found
   const send = (key: string, json: object, { path = '/create_item', wait = true, http = stack.http } = {}) =>
     call(`${http}${path}`, { json, headers: { 'Idempotency-Key': `"${key}"`, ...(wait ? { Prefer: 'wait=20' } : {}) } })
-  const told = ({ status, body, headers }: Answer) => ({
+  const reported = ({ status, body, headers }: Answer) => ({
     status,
     body,
     location: headers.get('location'),
@@ -51,10 +51,10 @@ describe('a command with an Idempotency-Key', () => {
   })
 
   it('is applied once and answered the same way, and its key is refused with another body', async () => {
-    const first = told(await send('create', item))
+    const first = reported(await send('create', item))
     expect(first).toMatchObject({ status: 201, body: item, location: `/order_processing?sku=${sku}` })
-    expect(told(await send('create', item))).toEqual(first)
-    expect(told(await send('create', item, { http: other }))).toEqual(first)
+    expect(reported(await send('create', item))).toEqual(first)
+    expect(reported(await send('create', item, { http: other }))).toEqual(first)
     const reused = await send('create', { ...item, price: 26 }, { http: other })
     expect([reused.status, reused.body]).toMatchObject([422, { type: 'urn:ims:problem:idempotency-key-reused' }])
     // Another key is another command.
@@ -62,11 +62,11 @@ describe('a command with an Idempotency-Key', () => {
     expect(await stack.deadLetters('create_item')).toEqual([])
 
     const gone = { sku: 'gone' }
-    const missing = told(await send('delete', gone, { path: '/stock_management' }))
+    const missing = reported(await send('delete', gone, { path: '/stock_management' }))
     expect(missing.status).toBe(404)
     expect((await send('create gone', { ...item, ...gone })).status).toBe(201)
     // Its first outcome stays valid, although the item exists by now.
-    expect(told(await send('delete', gone, { path: '/stock_management' }))).toEqual(missing)
+    expect(reported(await send('delete', gone, { path: '/stock_management' }))).toEqual(missing)
     expect(await stack.skus()).toEqual([sku, 'gone'])
 
     const status = (await call(`${stack.http}/messages/${first.messageId}`)).body
@@ -79,7 +79,7 @@ describe('a command with an Idempotency-Key', () => {
       const answers = await Promise.all(
         [stack.http, other].map((http) => send(`both ${n}`, change, { path: '/stock_adjustment', http })),
       )
-      const [one, two] = answers.map(told)
+      const [one, two] = answers.map(reported)
       expect(one?.status).toBe(201)
       expect(two).toEqual(one)
     }

@@ -43,7 +43,7 @@ export function superviseConnection(
   return new Supervised<Connection>({
     name: `connection for ${purpose}`,
     service,
-    reconnectMostMs: config.reconnectMostMs,
+    reconnectMaxMs: config.reconnectMaxMs,
     reopened: () => service.meter.count('broker_reconnects', { connection: purpose }),
     open: (lost) => openConnection(config, next(), `${service.name} ${purpose}`, service, lost),
     where: config.servers.map(addressOf).join(' or '),
@@ -195,7 +195,7 @@ export function superviseChannel(
   return new Supervised<ConfirmChannel>({
     name,
     service,
-    reconnectMostMs: config.reconnectMostMs,
+    reconnectMaxMs: config.reconnectMaxMs,
     open: async (lost, signal) => {
       const { model } = await connection.whenOpen(signal)
       try {

@@ -2,7 +2,7 @@
 // end, and the message come again, for ever. So they are flattened in the frame before amqplib reads it.
 
 /** Maximum nesting of tables and arrays. Deeper ones are decoded as bytes. */
-const LEVELS_MOST = 32
+const LEVELS_MAX = 32
 /** A smaller frame cannot contain a hundred levels, so it is not checked. */
 const LOOKED_AT_FROM_BYTES = 512
 
@@ -55,7 +55,7 @@ function flatten(bytes: Buffer, start: number, end: number, { level, named }: { 
     }
     if (at + 5 > until || ![TABLE, ARRAY, BYTES, TEXT].includes(tag)) return
     if (tag === TABLE || tag === ARRAY) {
-      if (level < LEVELS_MOST) flatten(bytes, at + 1, until, { level: level + 1, named: tag === TABLE })
+      if (level < LEVELS_MAX) flatten(bytes, at + 1, until, { level: level + 1, named: tag === TABLE })
       else bytes[at] = BYTES
     }
     at += 5 + bytes.readUInt32BE(at + 1)

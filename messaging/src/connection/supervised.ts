@@ -23,7 +23,7 @@ export interface Supervision<T> {
   /** Called each time it is open again after a loss. */
   reopened?(): void
   readonly service: Pick<Service, 'log' | 'clock'>
-  readonly reconnectMostMs: number
+  readonly reconnectMaxMs: number
 }
 
 /** A shorter life does not reset the backoff, so that "opens, then dies at once" does not become a hot loop. */
@@ -97,7 +97,7 @@ export class Supervised<T> {
   }
 
   async #run(): Promise<void> {
-    const { name, service, reconnectMostMs } = this.#how
+    const { name, service, reconnectMaxMs } = this.#how
     const { clock } = this.#stop
     for (let attempt = 1, opened = 0; !this.#stop.signal.aborted; attempt += 1) {
       const loss = new Loss(this.#stop.signal)
@@ -120,7 +120,7 @@ export class Supervised<T> {
         loss.report(asError(error))
       }
       if (this.#stop.signal.aborted) break
-      const delayMs = backoffMs(Math.max(attempt, 1), reconnectMostMs, clock.random)
+      const delayMs = backoffMs(Math.max(attempt, 1), reconnectMaxMs, clock.random)
       this.#failed(loss.reason, delayMs)
       await this.#stop.pause(delayMs)
     }

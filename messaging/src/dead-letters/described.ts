@@ -29,16 +29,16 @@ export interface DeadLetter {
 }
 
 const REASON_UNKNOWN = 'unknown'
-const NESTING_MOST = 8
+const NESTING_MAX = 8
 /** The maximum of an AMQP short string. */
-const ID_MOST_BYTES = 255
+const ID_MAX_BYTES = 255
 
 /** A sender may put anything into a header, even a hundred kilobytes. */
-const text = (most: number) =>
+const text = (max: number) =>
   z
     .string()
     .min(1)
-    .transform((value) => shortened(value, most))
+    .transform((value) => shortened(value, max))
 const orNull = <T>(schema: z.ZodType<T>) => schema.nullable().catch(null)
 const ours = z.object({
   'x-reason': orNull(text(200)),
@@ -58,8 +58,8 @@ const death = z.object({
 })
 const deaths = z.tuple([death]).rest(z.unknown())
 
-/** Describes a message of `<queue>.dead-letter`, with the first `bodyMostBytes` of its body. */
-export function described(queue: string, message: Message, bodyMostBytes: number): DeadLetter {
+/** Describes a message of `<queue>.dead-letter`, with the first `bodyMaxBytes` of its body. */
+export function described(queue: string, message: Message, bodyMaxBytes: number): DeadLetter {
   const { content, properties } = message
   const { headers, ...rest } = properties
   return {
@@ -67,7 +67,7 @@ export function described(queue: string, message: Message, bodyMostBytes: number
     queue,
     ...whyOf(headers),
     bytes: content.length,
-    ...shownBody(content, bodyMostBytes),
+    ...shownBody(content, bodyMaxBytes),
     properties: plainMembers(Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))),
     headers: plainMembers(headers),
   }
@@ -77,7 +77,7 @@ export function described(queue: string, message: Message, bodyMostBytes: number
 export function idOf({ content, properties }: Message): string {
   const { messageId } = properties
   // Bytes that are not UTF-8 become longer as text, so such an id may have become too long to be encoded again.
-  if (typeof messageId === 'string' && messageId !== '' && Buffer.byteLength(messageId) <= ID_MOST_BYTES)
+  if (typeof messageId === 'string' && messageId !== '' && Buffer.byteLength(messageId) <= ID_MAX_BYTES)
     return messageId
   const failedAt = ours.safeParse(properties.headers ?? {}).data?.['x-failed-at'] ?? ''
   return `~${hash('sha256', Buffer.concat([Buffer.from(`${failedAt} `), content]), 'hex').slice(0, 32)}`
@@ -110,9 +110,9 @@ function whyOf(headers: unknown): Why {
   }
 }
 
-function shownBody(content: Buffer, mostBytes: number): Pick<DeadLetter, 'encoding' | 'shortened' | 'body'> {
+function shownBody(content: Buffer, maxBytes: number): Pick<DeadLetter, 'encoding' | 'shortened' | 'body'> {
   const encoding = isUtf8(content) ? 'utf8' : 'base64'
-  let end = Math.min(content.length, mostBytes)
+  let end = Math.min(content.length, maxBytes)
   // Do not cut in the middle of a character: its continuation bytes start with the bits 10.
   if (encoding === 'utf8') while (end > 0 && end < content.length && ((content[end] ?? 0) & 0xc0) === 0x80) end -= 1
   return { encoding, shortened: end < content.length, body: content.toString(encoding, 0, end) }
@@ -128,7 +128,7 @@ function plain(value: unknown, depth: number): unknown {
   if (typeof value === 'bigint') return String(value)
   if (Buffer.isBuffer(value)) return { base64: value.toString('base64') }
   if (typeof value !== 'object' || value === null) return value
-  if (depth > NESTING_MOST) return '…'
+  if (depth > NESTING_MAX) return '…'
   if (Array.isArray(value)) return value.map((each) => plain(each, depth + 1))
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, plain(each, depth + 1)]))
 }

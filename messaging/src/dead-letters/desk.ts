@@ -42,13 +42,13 @@ export interface Progress {
 export type Visit = (letter: DeadLetter, total: number) => boolean | Promise<boolean>
 
 export interface BrowseOptions {
-  readonly bodyMostBytes: number
+  readonly bodyMaxBytes: number
   readonly signal?: AbortSignal
 }
 
 export interface WorkOptions {
   /** The maximum number to redrive or discard. */
-  readonly most?: number
+  readonly max?: number
   /** Only reports what would be done. */
   readonly dryRun?: boolean
   readonly signal?: AbortSignal
@@ -152,7 +152,7 @@ async function browsed(
   queue: string,
   reader: DeadLetterReader,
   visit: Visit,
-  { bodyMostBytes, signal }: BrowseOptions,
+  { bodyMaxBytes, signal }: BrowseOptions,
 ): Promise<Browsed> {
   const { total } = reader
   let seen = 0
@@ -161,7 +161,7 @@ async function browsed(
     if (window.length === 0) return { total, seen }
     for (const message of window) {
       seen += 1
-      if (signal?.aborted || !(await visit(described(queue, message, bodyMostBytes), total))) return { total, seen }
+      if (signal?.aborted || !(await visit(described(queue, message, bodyMaxBytes), total))) return { total, seen }
     }
   }
 }
@@ -170,7 +170,7 @@ async function browsed(
 async function worked(
   reader: DeadLetterReader,
   choice: Choice,
-  { most = Number.POSITIVE_INFINITY, dryRun = false, signal, progress }: WorkOptions,
+  { max = Number.POSITIVE_INFINITY, dryRun = false, signal, progress }: WorkOptions,
   republisher: Republisher | undefined,
 ): Promise<Worked> {
   const { total } = reader
@@ -193,7 +193,7 @@ async function worked(
       tally.seen += window.length
       for (const message of window) countReason(tally.seenReasons, reasonOf(message))
       const matching = window.filter((message) => isChosen(message, choice))
-      const chosen = matching.slice(0, most - tally.done)
+      const chosen = matching.slice(0, max - tally.done)
       const failed = await republisher?.publish(chosen.filter((message) => !isCopy(message)))
       if (failed) return result(await reader.left(), failed.trouble, failed.maybeSent)
       // A published message is redriven, even if its dead letter stays. A discarded one must be removed.
@@ -201,7 +201,7 @@ async function worked(
       if (!dryRun && chosen.length > 0) await reader.remove(chosen)
       if (!republisher) count(tally, chosen)
       progress?.({ total, seen: tally.seen, done: tally.done })
-      const isFull = chosen.length < matching.length || (tally.done >= most && tally.seen < total)
+      const isFull = chosen.length < matching.length || (tally.done >= max && tally.seen < total)
       if (isFull) return result(await reader.left(), 'limit')
     }
   } catch (error) {

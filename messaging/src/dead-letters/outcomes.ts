@@ -77,7 +77,7 @@ export class OutcomeCount {
   }
 
   /** Resolves when all outcomes are reported, when none can arrive any more, or when `scope` ends. Never rejects. */
-  async told(scope: Scope): Promise<Outcomes> {
+  async reported(scope: Scope): Promise<Outcomes> {
     await this.#stored
     const all = new Promise<void>((resolve) => {
       this.#wake = resolve

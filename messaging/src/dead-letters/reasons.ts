@@ -1,9 +1,9 @@
 // Counts dead letters by reason.
 
-const REASONS_MOST = 100
+const REASONS_MAX = 100
 
 /** Anybody may invent reasons: beyond a hundred they are counted together. */
 export function countReason(reasons: Map<string, number>, reason: string): void {
-  const key = reasons.has(reason) || reasons.size < REASONS_MOST ? reason : '(others)'
+  const key = reasons.has(reason) || reasons.size < REASONS_MAX ? reason : '(others)'
   reasons.set(key, (reasons.get(key) ?? 0) + 1)
 }

@@ -187,7 +187,7 @@ class RabbitmqRepublisher implements Republisher {
 
   outcomes(): Promise<Outcomes> | undefined {
     const { signal, withinMs } = this.#wanted ?? {}
-    return signal && this.#count?.told(new Scope(this.#clock, signal).part([], withinMs))
+    return signal && this.#count?.reported(new Scope(this.#clock, signal).part([], withinMs))
   }
 
   #write(message: Message, asking: Asking | undefined): void {

@@ -41,6 +41,6 @@ function escaped(character: string): string {
 }
 
 /** The first `most` characters, with an ellipsis when something was cut off. */
-export function shortened(text: string, most: number): string {
-  return text.length > most ? `${text.slice(0, most)}…` : text
+export function shortened(text: string, max: number): string {
+  return text.length > max ? `${text.slice(0, max)}…` : text
 }

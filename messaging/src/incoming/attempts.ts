@@ -16,7 +16,7 @@ export const LOOKING_FOR_FREE_ROWS_MAX_MS = 60_000
 /** When attempts of a batch fail for the same reason, the log shows the first one, and then a count. */
 const SAID_EVERY_MS = 10_000
 
-export interface Told<Item, Result> {
+export interface Reported<Item, Result> {
   readonly item: Item
   readonly outcome: Outcome<Result>
 }
@@ -24,12 +24,12 @@ export interface Told<Item, Result> {
 export interface AttemptParts<Body, Result, Item> {
   readonly queue: string
   readonly handler: Handler<Body, Result>
-  readonly config: Pick<ConsumerConfig, 'batchMost' | 'retryMostMs' | 'holdMostMs'>
+  readonly config: Pick<ConsumerConfig, 'batchMax' | 'retryMaxMs' | 'holdMaxMs'>
   readonly service: Service
   /** Called with the reason while messages are held, and with undefined when none is. */
   readonly trouble: (sentence: string | undefined) => void
   /** Called once with each outcome, as soon as it is known. */
-  readonly told: (told: readonly Told<Item, Result>[]) => void
+  readonly reported: (reported: readonly Reported<Item, Result>[]) => void
   /** Takes one more message that has arrived. If it succeeds where others fail, they are the cause. */
   readonly more: () => Item | undefined
 }
@@ -42,7 +42,7 @@ export interface Untold<Item> {
 
 /**
  * Reports the outcome of each message. Resolves when all are reported, or with the others when `givenUp` aborts or they
- * were held for `holdMostMs`. An error whose property `transient` is true is never a message's fault. If `contended` is
+ * were held for `holdMaxMs`. An error whose property `transient` is true is never a message's fault. If `contended` is
  * true as well, the messages run one by one. For any other error, a message is refused if it fails alone while another
  * one succeeds. If all fail, they are held.
  */
@@ -79,8 +79,8 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
     const clock = clockOf(parts.service)
     this.#lines = new RepeatedLine(SAID_EVERY_MS, () => clock.nowMs())
     this.#scope = new Scope(clock, givenUp)
-    this.#hold = this.#scope.part([], parts.config.holdMostMs)
-    this.#look = this.#scope.part([], Math.max(parts.config.holdMostMs, LOOKING_FOR_FREE_ROWS_MAX_MS))
+    this.#hold = this.#scope.part([], parts.config.holdMaxMs)
+    this.#look = this.#scope.part([], Math.max(parts.config.holdMaxMs, LOOKING_FOR_FREE_ROWS_MAX_MS))
     for (const item of items) this.#join(item)
   }
 
@@ -91,7 +91,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
       this.#report(error, attempt)
       if (this.#open.size === 0) return undefined
       const until = this.#until(error)
-      await until.backOff(attempt, this.#parts.config.retryMostMs)
+      await until.backOff(attempt, this.#parts.config.retryMaxMs)
       if (until.isOver) return { items: [...this.#open].map(({ item }) => item), error }
     }
   }
@@ -114,7 +114,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
    */
   async #round(attempt: number): Promise<Error | undefined> {
     const open = [...this.#open]
-    const parts = inParts(open, open.every(isSuspect) ? 1 : this.#parts.config.batchMost)
+    const parts = inParts(open, open.every(isSuspect) ? 1 : this.#parts.config.batchMax)
     const [first] = parts
     let left: Error | undefined
     let transientInARow = 0
@@ -180,7 +180,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
 
   #tell(entries: readonly Entry<Body, Item>[], outcomes: readonly Outcome<Result>[]): void {
     for (const entry of entries) this.#open.delete(entry)
-    this.#parts.told(
+    this.#parts.reported(
       entries.flatMap(({ item }, index) => {
         const outcome = outcomes[index]
         return outcome === undefined ? [] : [{ item, outcome }]

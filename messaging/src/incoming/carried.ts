@@ -2,17 +2,17 @@
 import type { Message } from 'amqplib'
 
 /** Maximum bytes of headers. amqplib encodes headers in a buffer of 64 KiB. */
-const HEADERS_MOST_BYTES = 32_768
+const HEADERS_MAX_BYTES = 32_768
 /** The smallest maximum frame size that a peer may set (https://www.rabbitmq.com/amqp-0-9-1-reference#connection.tune). */
 export const FRAME_MIN_BYTES = 4_096
 /** Overhead of a frame with properties: its start and end, class, weight, size of the body, flags, and the length of the headers. */
 const HEADER_FRAME_BYTES = 8 + 14 + 4
 /** Properties other than headers: seven short strings, the timestamp and two single bytes. */
-const PROPERTIES_MOST_BYTES = 7 * 256 + 10
+const PROPERTIES_MAX_BYTES = 7 * 256 + 10
 /** A header with deeper nested tables is left out. */
-const DEPTH_MOST = 16
+const DEPTH_MAX = 16
 /** The maximum of an AMQP short string, which also applies to header names. */
-const SHORT_STRING_MOST_BYTES = 255
+const SHORT_STRING_MAX_BYTES = 255
 
 /**
  * RabbitMQ also delivers a message to every queue that these name (https://www.rabbitmq.com/docs/sender-selected). If
@@ -34,10 +34,10 @@ export interface Carried {
 }
 
 /** Bytes of headers that fit into one frame of `frameMax` bytes together with all other properties. */
-export const headerRoom = (frameMax: number): number => frameMax - HEADER_FRAME_BYTES - PROPERTIES_MOST_BYTES
+export const headerRoom = (frameMax: number): number => frameMax - HEADER_FRAME_BYTES - PROPERTIES_MAX_BYTES
 
-/** Filters the properties of a message whose sender may have written anything. Keeps at most `headersMost` bytes of headers. */
-export function carried(given: Message['properties'], headersMost: number): Carried {
+/** Filters the properties of a message whose sender may have written anything. Keeps at most `headersMax` bytes of headers. */
+export function carried(given: Message['properties'], headersMax: number): Carried {
   const dropped: string[] = []
   const properties: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(given)) {
@@ -46,7 +46,7 @@ export function carried(given: Message['properties'], headersMost: number): Carr
     else dropped.push(name)
   }
   const headers: Record<string, unknown> = {}
-  let room = Math.min(HEADERS_MOST_BYTES, headersMost)
+  let room = Math.min(HEADERS_MAX_BYTES, headersMax)
   for (const [name, value] of Object.entries(given.headers ?? {})) {
     const size = bytesOfField(name, value, 1)
     if (ROUTING_HEADERS.has(name) || !(size <= room)) {
@@ -62,13 +62,13 @@ export function carried(given: Message['properties'], headersMost: number): Carr
 /** A byte that is not UTF-8 becomes three when encoded again, so a text that arrived as a short string may be too long for one. */
 const isWritableProperty = (value: unknown): boolean =>
   typeof value === 'string'
-    ? Buffer.byteLength(value) <= SHORT_STRING_MOST_BYTES
+    ? Buffer.byteLength(value) <= SHORT_STRING_MAX_BYTES
     : typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
 /** The maximum bytes that a field of a table takes. NaN when it cannot be encoded. */
 function bytesOfField(name: string, value: unknown, depth: number): number {
   const nameBytes = Buffer.byteLength(name)
-  return nameBytes > SHORT_STRING_MOST_BYTES ? Number.NaN : 1 + nameBytes + bytesOfValue(value, depth)
+  return nameBytes > SHORT_STRING_MAX_BYTES ? Number.NaN : 1 + nameBytes + bytesOfValue(value, depth)
 }
 
 /** Any number, or a value without content: a tag and up to eight bytes. */
@@ -82,7 +82,7 @@ export function bytesOfValue(value: unknown, depth: number): number {
   if (typeof value === 'number') return isWritableNumber(value) ? PLAIN_BYTES : Number.NaN
   // Not Buffer.isBuffer, because a table with a header __proto__ of bytes passes it.
   if (ArrayBuffer.isView(value)) return LENGTH_BYTES + value.byteLength
-  if (typeof value !== 'object' || depth > DEPTH_MOST) return Number.NaN
+  if (typeof value !== 'object' || depth > DEPTH_MAX) return Number.NaN
   if (Array.isArray(value))
     return value.reduce<number>((sum, element) => sum + bytesOfValue(element, depth + 1), LENGTH_BYTES)
   // amqplib marks types that JavaScript does not have with `!`, but a sender may use that name in a table too.

@@ -10,7 +10,7 @@ import { type Contract, deadLetterQueue } from '../contract.ts'
 import type { Delivery, Handler } from '../handler.ts'
 import { clockOf, OwnScope, withDeadline } from '../scope.ts'
 import { zeroConsumed } from '../zero-counts.ts'
-import { attemptAll, isTransient, type Told, type Untold } from './attempts.ts'
+import { attemptAll, isTransient, type Reported, type Untold } from './attempts.ts'
 import { type Held, InHand, type Readable, type Session } from './in-hand.ts'
 import { type Refused, readMessage } from './read-message.ts'
 import { Telling, type TellingParts } from './telling.ts'
@@ -91,12 +91,12 @@ export class Consumer<Body, Result> {
     this.#stop = new OwnScope(clockOf(parts.service))
     this.#dropped = new RepeatedLine(DROPPED_SAID_EVERY_MS, () => this.#stop.clock.nowMs())
     const { contract, connection, rabbitmq, config, service } = parts
-    const inHand = { variable: 'CONSUMER_IN_HAND_MOST_BYTES', configured: config.inHandMostBytes }
-    const costInHand = { costBytes: COST_OF_BYTE_IN_HAND, mostUseful: IN_HAND_MAX_BYTES }
+    const inHand = { variable: 'CONSUMER_IN_HAND_MOST_BYTES', configured: config.inHandMaxBytes }
+    const costInHand = { costBytes: COST_OF_BYTE_IN_HAND, maxUseful: IN_HAND_MAX_BYTES }
     this.#inHandMaxBytes =
       service.memory?.limit('messagesInHand', inHand, costInHand) ?? inHand.configured ?? IN_HAND_MAX_BYTES
-    const replies = { variable: 'CONSUMER_REPLIES_MOST_BYTES', configured: config.repliesMostBytes }
-    const costOfReplies = { costBytes: COST_OF_REPLY_BYTE, mostUseful: REPLIES_MAX_BYTES }
+    const replies = { variable: 'CONSUMER_REPLIES_MOST_BYTES', configured: config.repliesMaxBytes }
+    const costOfReplies = { costBytes: COST_OF_REPLY_BYTE, maxUseful: REPLIES_MAX_BYTES }
     // Only replies to queries are large enough to count, and only services that answer them have memory for pages.
     const fitting = contract.kind === 'query' ? service.memory?.limit('pages', replies, costOfReplies) : undefined
     this.#repliesMaxBytes = fitting ?? replies.configured ?? REPLIES_MAX_BYTES
@@ -106,7 +106,7 @@ export class Consumer<Body, Result> {
       contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, parts.config.prefetch) : parts.config.prefetch
     this.#takes = this.#prefetch
     // The rest is for others: a requester that does not read its replies must not block them.
-    const hearing = { most: Math.ceil(this.#prefetch / 2), mostBytes: this.#inHandMaxBytes / 4 }
+    const hearing = { max: Math.ceil(this.#prefetch / 2), maxBytes: this.#inHandMaxBytes / 4 }
     const stuckChanged = () => this.#measureHeld()
     this.#telling = new Telling({ ...parts, inHand: this.#inHand, hearing, scope: this.#stop, stuckChanged })
     const name = `subscription to ${contract.queue}`
@@ -206,7 +206,7 @@ export class Consumer<Body, Result> {
     const { contract, config, service } = this.#parts
     service.meter.count('messages_consumed', { queue: contract.queue })
     // Parsed on arrival, while the database works on the previous batch.
-    const read = readMessage(contract, message, config.messageMostBytes)
+    const read = readMessage(contract, message, config.messageMaxBytes)
     const expiresAtMs = this.#stop.clock.nowMs() + waitMsOf(contract, message)
     this.#inHand.add({ message, session, read, question: questionOf(contract, read), expiresAtMs })
     this.#measureHeld()
@@ -220,7 +220,7 @@ export class Consumer<Body, Result> {
    */
   #startWork(): void {
     const { contract, config } = this.#parts
-    if (this.#stop.signal.aborted || this.#working.size >= (contract.kind === 'query' ? config.queriesMost : 1)) return
+    if (this.#stop.signal.aborted || this.#working.size >= (contract.kind === 'query' ? config.queriesMax : 1)) return
     if (this.#inHand.waiting(1).length === 0) return
     const working = this.#work().finally(() => {
       this.#working.delete(working)
@@ -244,12 +244,12 @@ export class Consumer<Body, Result> {
   /** Queries with the same question. None while the replies waiting to be sent use all the memory allowed for them. */
   #nextBatch(): Held<Body>[] {
     const { contract, config } = this.#parts
-    if (contract.kind === 'command') return this.#inHand.waiting(config.batchMost)
+    if (contract.kind === 'command') return this.#inHand.waiting(config.batchMax)
     for (const held of this.#inHand.waiting(Number.POSITIVE_INFINITY))
       if (held.expiresAtMs < this.#stop.clock.nowMs()) this.#drop(held, 'expired')
       else if (!('kind' in held.read) && !this.#parts.addresses.mayBear(held.message.properties.replyTo))
         this.#drop(held, 'no-reply-address')
-    return this.#isRoomForReplies() ? this.#inHand.waitingAlike(config.batchMost) : []
+    return this.#isRoomForReplies() ? this.#inHand.waitingAlike(config.batchMax) : []
   }
 
   #isRoomForReplies(): boolean {
@@ -289,9 +289,9 @@ export class Consumer<Body, Result> {
           this.#isInTrouble(sentence)
           if (sentence !== undefined) this.#workLog.holding()
         },
-        told: (told) => {
+        reported: (reported) => {
           this.#lastToldMs = this.#stop.clock.nowMs()
-          telling.push(this.#telling.tell(told))
+          telling.push(this.#telling.tell(reported))
         },
         more: () => this.#oneMore(telling),
       },
@@ -311,7 +311,7 @@ export class Consumer<Body, Result> {
   /** The messages that can be parsed. The others are refused at once, together. */
   #toJudge(batch: readonly Held<Body>[], telling: Promise<void>[]): Readable<Body>[] {
     const readable: Readable<Body>[] = []
-    const refused: Told<Held<Body>, Result>[] = []
+    const refused: Reported<Held<Body>, Result>[] = []
     for (const held of batch) {
       held.step = 'judging'
       if (isReadable(held)) readable.push(held)
@@ -374,7 +374,7 @@ export class Consumer<Body, Result> {
       if (why === undefined) break
       this.#trouble = `not consuming ${contract.queue}: ${why}`
       if (line.due('away') !== undefined) service.log.warn(fields, this.#trouble)
-      await this.#stop.backOff(attempt, config.retryMostMs)
+      await this.#stop.backOff(attempt, config.retryMaxMs)
     }
     if (this.#stop.signal.aborted) return
     service.log.info(fields, `consuming ${contract.queue} again`)

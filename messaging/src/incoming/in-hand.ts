@@ -77,22 +77,22 @@ export class InHand<Body> {
   }
 
   /** The oldest waiting ones, up to `most`. Messages of a closed channel have left, so all are of one session. */
-  waiting(most: number): Held<Body>[] {
+  waiting(max: number): Held<Body>[] {
     const waiting: Held<Body>[] = []
     for (const held of this.#all) {
-      if (waiting.length >= most) break
+      if (waiting.length >= max) break
       if (held.step === 'waiting') waiting.push(held)
     }
     return waiting
   }
 
   /** The oldest waiting one and those with the same question, up to `most`. */
-  waitingAlike(most: number): Held<Body>[] {
+  waitingAlike(max: number): Held<Body>[] {
     const [first, ...others] = this.waiting(Number.POSITIVE_INFINITY)
     if (first === undefined) return []
     return [first, ...others.filter(({ question }) => question !== undefined && question === first.question)].slice(
       0,
-      most,
+      max,
     )
   }
 

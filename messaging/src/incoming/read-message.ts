@@ -16,9 +16,9 @@ const refused = (reason: string, error: string): Refused => ({ kind: 'refused', 
 export function readMessage<Body>(
   contract: Contract<Body>,
   { content, fields, properties }: Message,
-  mostBytes: number,
+  maxBytes: number,
 ): Delivery<Body> | Refused {
-  if (content.length > mostBytes) return refused('too-large', `${content.length} bytes, at most ${mostBytes} are read`)
+  if (content.length > maxBytes) return refused('too-large', `${content.length} bytes, at most ${maxBytes} are read`)
   const fault = faultOfProperties(contract, properties)
   if (fault !== undefined) return refused('invalid', fault)
   const parsed = parseJson(content)

@@ -10,7 +10,7 @@ import type { ReplyAddresses } from '../outgoing/reply-addresses.ts'
 import type { Requester } from '../outgoing/requester.ts'
 import { Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
-import type { Told } from './attempts.ts'
+import type { Reported } from './attempts.ts'
 import { OutcomeCounter } from './counted-outcomes.ts'
 import { deadLetter } from './dead-letter.ts'
 import type { Held, InHand } from './in-hand.ts'
@@ -19,7 +19,7 @@ import { replyTo } from './reply-envelope.ts'
 import { Stuck } from './stuck.ts'
 
 /** Longest wait for room for the reply to a command, whose effect is durable anyway. The reply to a query waits until its deadline. */
-const REPLY_WAITS_MOST_MS = 30_000
+const REPLY_WAITS_MAX_MS = 30_000
 
 /** When replies cannot be delivered for the same reason, the log shows the first one, and then a count. */
 const SAID_EVERY_MS = 10_000
@@ -37,11 +37,11 @@ export interface TellingParts<Body, Result> {
   /** On the same connection. */
   readonly refusals: Pick<Requester, 'refuse'>
   readonly addresses: ReplyAddresses
-  readonly config: Pick<ConsumerConfig, 'retryMostMs'>
+  readonly config: Pick<ConsumerConfig, 'retryMaxMs'>
   readonly service: Service
   readonly inHand: InHand<Body>
   /** Maximum number of refused messages that wait for their sender's acknowledgement, which may never come. */
-  readonly hearing: { readonly most: number; readonly mostBytes: number }
+  readonly hearing: { readonly max: number; readonly maxBytes: number }
   /** Ends when the consumer stops. */
   readonly scope: Scope
   /** Called when a message cannot be dead-lettered, and when none waits for that any more. */
@@ -78,18 +78,18 @@ export class Telling<Body, Result> {
   }
 
   /** Resolves when all of them have left, except those whose reply is being sent. */
-  async tell(told: readonly Told<Held<Body>, Result>[]): Promise<void> {
-    for (const { item, outcome } of told) {
+  async tell(reported: readonly Reported<Held<Body>, Result>[]): Promise<void> {
+    for (const { item, outcome } of reported) {
       item.step = 'telling'
       if (outcome.kind === 'answered') item.replyBytes = outcome.body.length
     }
-    this.#outcomes.count(told.map(({ outcome }) => outcome))
-    const isPlain = ({ item, outcome }: Told<Held<Body>, Result>) => outcome.kind === 'applied' && !wantsReply(item)
+    this.#outcomes.count(reported.map(({ outcome }) => outcome))
+    const isPlain = ({ item, outcome }: Reported<Held<Body>, Result>) => outcome.kind === 'applied' && !wantsReply(item)
     // Together and at once, without waiting for the dead letters of others.
-    const plain = told.filter(isPlain).map(({ item }) => item)
+    const plain = reported.filter(isPlain).map(({ item }) => item)
     this.#parts.inHand.leave('ack', plain)
-    if (plain.length === told.length) return
-    const others = told.filter((each) => !isPlain(each))
+    if (plain.length === reported.length) return
+    const others = reported.filter((each) => !isPlain(each))
     const setAside = await Promise.all(others.map(({ item, outcome }) => this.#tellOne(item, outcome)))
     this.#logSetAside(others.filter((_, index) => setAside[index]))
   }
@@ -114,10 +114,10 @@ export class Telling<Body, Result> {
   }
 
   /** One line for each reason. The dead letters contain the messages and all details. */
-  #logSetAside(told: readonly Told<Held<Body>, Result>[]): void {
+  #logSetAside(reported: readonly Reported<Held<Body>, Result>[]): void {
     const { contract, service } = this.#parts
     const byReason = new Map<string, { error: string; messageIds: unknown[] }>()
-    for (const { item, outcome } of told) {
+    for (const { item, outcome } of reported) {
       if (outcome.kind !== 'refused') continue
       const same = byReason.get(outcome.reason) ?? { error: outcome.error, messageIds: [] }
       byReason.set(outcome.reason, same)
@@ -131,8 +131,8 @@ export class Telling<Body, Result> {
   }
 
   #mayHear({ message }: Held): boolean {
-    const { most, mostBytes } = this.#parts.hearing
-    return this.#hearing < most && this.#hearingBytes + message.content.length <= mostBytes
+    const { max, maxBytes } = this.#parts.hearing
+    return this.#hearing < max && this.#hearingBytes + message.content.length <= maxBytes
   }
 
   #meanwhile(replying: Promise<void>): void {
@@ -187,7 +187,7 @@ export class Telling<Body, Result> {
         } catch (error) {
           this.#stuck.failed(held, asError(error))
           givenUp ??= scope.part([session.over.signal])
-          await givenUp.backOff(attempt, config.retryMostMs)
+          await givenUp.backOff(attempt, config.retryMaxMs)
           if (givenUp.isOver) return false
         }
       }
@@ -214,7 +214,7 @@ export class Telling<Body, Result> {
         service.log.warn({ ...labels, messageId, address, lines }, 'no proper address to reply to')
       return
     }
-    const waitsMs = contract.kind === 'query' ? expiresAtMs - scope.clock.nowMs() : REPLY_WAITS_MOST_MS
+    const waitsMs = contract.kind === 'query' ? expiresAtMs - scope.clock.nowMs() : REPLY_WAITS_MAX_MS
     try {
       await replies.tell(envelope, scope.part([session.over.signal], Math.max(0, waitsMs)))
       service.meter.count('replies_sent', labels)

@@ -79,7 +79,7 @@ export class OwnQueues {
   async #untilFound(): Promise<void> {
     for (let attempt = 1; this.#missing.size > 0; attempt += 1) {
       for (const queue of [...this.#missing.keys()]) if (!this.#stop.signal.aborted) await this.#look(queue)
-      if (this.#missing.size > 0) await this.#stop.backOff(attempt, this.#config.reconnectMostMs)
+      if (this.#missing.size > 0) await this.#stop.backOff(attempt, this.#config.reconnectMaxMs)
       if (this.#stop.signal.aborted) return
     }
   }

@@ -37,7 +37,7 @@ interface Unconfirmed {
   /** The broker returned the message, because the queue does not exist. The confirm follows. */
   returned: boolean
   /** The caller has the result. The message may still be in memory or in the socket's buffer. */
-  isTold: boolean
+  isReported: boolean
   resolve(): void
   reject(reason: Error): void
 }
@@ -79,8 +79,8 @@ export class Publisher {
     this.#clock = clockOf(service)
     this.#purpose = purpose
     const variable = 'RABBITMQ_UNCONFIRMED_MOST_BYTES'
-    const cost = { costBytes: COST_OF_UNCONFIRMED_BYTE, mostUseful: UNCONFIRMED_MAX_BYTES }
-    const configured = config.unconfirmedMostBytes
+    const cost = { costBytes: COST_OF_UNCONFIRMED_BYTE, maxUseful: UNCONFIRMED_MAX_BYTES }
+    const configured = config.unconfirmedMaxBytes
     this.#unconfirmedMaxBytes =
       service.memory?.limit('unconfirmedMessages', { variable, configured }, cost) ??
       configured ??
@@ -206,7 +206,7 @@ export class Publisher {
       return new NotAccepted('disconnected', `not connected to the broker, message to ${queue} not sent`)
     if (blocked !== undefined) return new NotAccepted('blocked', `the broker blocks publishing: ${blocked}`)
     if (
-      this.#unconfirmed.size >= this.#config.unconfirmedMost ||
+      this.#unconfirmed.size >= this.#config.unconfirmedMax ||
       // Alone, a message of any size is allowed. Otherwise one larger than the limit could never be dead-lettered.
       (this.#unconfirmed.size > 0 && this.#unconfirmedBytes + content.length > this.#unconfirmedMaxBytes)
     )
@@ -255,7 +255,7 @@ export class Publisher {
       sentAtMs: clock.nowMs(),
       patientUntil: from,
       returned: false,
-      isTold: false,
+      isReported: false,
       resolve,
       reject,
     })
@@ -319,8 +319,8 @@ export class Publisher {
   /** Reports the result to the caller, once. A message reported as "unknown" counts until it is confirmed or its channel is lost. */
   #tell(id: number, error: NotAccepted | OutcomeUnknown | undefined): void {
     const entry = this.#unconfirmed.get(id)
-    if (entry === undefined || entry.isTold) return
-    entry.isTold = true
+    if (entry === undefined || entry.isReported) return
+    entry.isReported = true
     this.#deadlines.delete(id)
     if (entry.patientUntil) this.#patient.get(entry.patientUntil)?.delete(id)
     const { meter } = this.#service
@@ -337,7 +337,7 @@ export class Publisher {
   }
 
   #isAwaited(): boolean {
-    for (const { isTold } of this.#unconfirmed.values()) if (!isTold) return true
+    for (const { isReported } of this.#unconfirmed.values()) if (!isReported) return true
     return false
   }
 

@@ -43,11 +43,11 @@ export type CommandReply<Result> =
   | { readonly kind: 'no-reply' }
 
 /** Longest wait for a reply once the process is stopping. Replies usually take milliseconds, and the grace period is short. */
-const STOPPING_WAITS_MOST_MS = 2_000
+const STOPPING_WAITS_MAX_MS = 2_000
 /** Longest wait for the sender's acknowledgement of a refusal: a round trip on a busy machine. */
-const HEARD_WAITS_MOST_MS = 2_000
+const HEARD_WAITS_MAX_MS = 2_000
 /** The number of answered requests to remember, because a consumer that crashed after its refusal was received repeats it. */
-const HEARD_MOST = 10_000
+const HEARD_MAX = 10_000
 
 interface Waiting {
   resolve(message: Message): void
@@ -171,7 +171,7 @@ export class Requester {
    */
   async refuse({ queue, content, properties }: Envelope, givenUp: Scope): Promise<boolean> {
     const messageId = this.#clock.uuid()
-    const answer = this.#expect(messageId, HEARD_WAITS_MOST_MS, undefined, givenUp.signal)
+    const answer = this.#expect(messageId, HEARD_WAITS_MAX_MS, undefined, givenUp.signal)
     this.#publisher
       .tell({ queue, content, properties: { ...properties, messageId, replyTo: DIRECT_REPLY_TO } }, givenUp)
       .catch((why: Error) => this.#waiting.get(messageId)?.reject(why))
@@ -209,7 +209,7 @@ export class Requester {
         },
         hurry: () => {
           const reason = new OutcomeUnknown(`no reply from ${queue} before this process stopped`)
-          clearHurry = whenLate(this.#clock, STOPPING_WAITS_MOST_MS, () => waiting.reject(reason))
+          clearHurry = whenLate(this.#clock, STOPPING_WAITS_MAX_MS, () => waiting.reject(reason))
         },
       }
       this.#waiting.set(correlationId, waiting)
@@ -235,7 +235,7 @@ export class Requester {
   /** Tells the consumer whether its refusal was received. If nobody here waits for it any more, it becomes a dead letter. */
   #refused({ properties: { messageId, correlationId, replyTo } }: Message, isAwaited: boolean): void {
     if (isAwaited) this.#heard.add(correlationId)
-    if (this.#heard.size > HEARD_MOST) this.#heard.delete(this.#heard.keys().next().value ?? '')
+    if (this.#heard.size > HEARD_MAX) this.#heard.delete(this.#heard.keys().next().value ?? '')
     if (!isReplyAddress(replyTo)) return
     const content = Buffer.from(JSON.stringify({ heard: this.#heard.has(correlationId) }))
     const properties = { persistent: false, mandatory: false, correlationId: messageId }

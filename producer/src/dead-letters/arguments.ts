@@ -21,7 +21,7 @@ export type Request =
       readonly queue: string
       readonly choice: Choice
       readonly dryRun: boolean
-      readonly most: number | undefined
+      readonly max: number | undefined
       /** For the outcomes of a redrive. */
       readonly isWaiting: boolean
     }
@@ -74,7 +74,7 @@ export function parseDeadLetterArguments(args: readonly string[]): Request {
     throw new WrongArguments('discard removes dead letters for good: see first with --dry-run, then say --yes')
   const work = verb === 'discard' ? 'discard' : 'redrive'
   const isWaiting = verb === 'redrive' && !dryRun && values['no-wait'] !== true
-  return { verb: work, queue: queueOf(first), choice: choiceOf(values), dryRun, most: limit, isWaiting }
+  return { verb: work, queue: queueOf(first), choice: choiceOf(values), dryRun, max: limit, isWaiting }
 }
 
 function parsed(args: readonly string[]) {

@@ -1,17 +1,23 @@
 // Formats dead letters as lines for a terminal, with all their content escaped.
 import { type DeadLetter, type Outcomes, type Progress, printable, shortened, type Worked } from '@ims/messaging'
 
-const ERROR_MOST = 300
+const ERROR_MAX = 300
 const RATE_EVERY_MS = 1_000
 const MANY = 1_000
 
 /** The three lines of a list entry. */
 export function shownShortly(letter: DeadLetter): string {
   const { id, reason, failedAt, by, attempts, error, bytes } = letter
-  const head = [printable(id), printable(reason), told(failedAt), `by ${told(by)}`, `attempts ${attempts ?? '?'}`]
+  const head = [
+    printable(id),
+    printable(reason),
+    reported(failedAt),
+    `by ${reported(by)}`,
+    `attempts ${attempts ?? '?'}`,
+  ]
   return [
     head.join('  '),
-    ...(error === null ? [] : [`    ${shortened(printable(error), ERROR_MOST)}`]),
+    ...(error === null ? [] : [`    ${shortened(printable(error), ERROR_MAX)}`]),
     `    ${shownBody(letter)}  (${bytes} bytes)`,
     '',
   ].join('\n')
@@ -30,7 +36,7 @@ export function shownWhole(letter: DeadLetter): string {
   return `${[...sections.flat(), `  ${printable(body)}`].join('\n')}\n\n`
 }
 
-const told = (text: string | null): string => (text === null ? '?' : printable(text))
+const reported = (text: string | null): string => (text === null ? '?' : printable(text))
 
 function shownBody({ encoding, body, shortened: isShortened }: DeadLetter): string {
   const text = encoding === 'base64' ? `base64 ${body}` : printable(body)

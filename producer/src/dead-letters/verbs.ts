@@ -111,7 +111,7 @@ async function list(queue: string, limit: number, { desk, out, stopping }: Parts
       held = ''
       return true
     },
-    { bodyMostBytes: SHORT_BODY_BYTES, signal: stopping },
+    { bodyMaxBytes: SHORT_BODY_BYTES, signal: stopping },
   )
   const partly = seen < total ? `, of which ${seen} were read` : ''
   const summary = reasons.size === 0 ? '' : `: ${shownReasons(reasons)}`
@@ -130,7 +130,7 @@ async function exportAll(queue: string, { desk, out, err, stopping }: Parts): Pr
       progress({ total, seen, done: seen })
       return true
     },
-    { bodyMostBytes: WHOLE_BODY, signal: stopping },
+    { bodyMaxBytes: WHOLE_BODY, signal: stopping },
   )
   err(`${queue}: ${browsed.seen} of ${browsed.total} dead letters exported`)
 }
@@ -146,7 +146,7 @@ async function show(id: string, parts: Parts): Promise<number> {
         await parts.out(shownWhole(letter))
         return true
       },
-      { bodyMostBytes: WHOLE_BODY, signal: parts.stopping },
+      { bodyMaxBytes: WHOLE_BODY, signal: parts.stopping },
     )
   })
   if (found === 0) parts.err(`there is no dead letter with the id ${id}`)
@@ -157,12 +157,12 @@ async function work(
   request: Extract<Request, { queue: string }>,
   { desk, log, out, err, stopping }: Parts,
 ): Promise<number> {
-  const { verb, queue, choice, dryRun, most, isWaiting } = request
+  const { verb, queue, choice, dryRun, max, isWaiting } = request
   const options = {
     dryRun,
     signal: stopping,
     progress: progressLines(queue, err),
-    ...(most === undefined ? {} : { most }),
+    ...(max === undefined ? {} : { max }),
     ...(isWaiting ? { outcomes: { withinMs: OUTCOMES_WITHIN_MS, signal: stopping } } : {}),
   }
   const outcome =

@@ -35,16 +35,16 @@ export function limitsOf(
   config: HttpConfig,
   memory: MemoryBudget = readMemoryBudget('producer', memoryEnvironment.parse({})),
 ): Limits {
-  const connections = { variable: 'HTTP_CONNECTIONS_MOST', configured: config.connectionsMost }
+  const connections = { variable: 'HTTP_CONNECTIONS_MOST', configured: config.configuredConnectionsMax }
   const requestsMax = Math.floor(memory.bytes('requestsInHand') / COST_OF_REQUEST_BYTES)
   const connectionsFit = Math.floor(memory.bytes('connections') / COST_OF_CONNECTION_BYTES)
   const connectionsMax = memory.limit('connections', connections, { costBytes: COST_OF_CONNECTION_BYTES })
   const heldMaxBytes = Math.floor(memory.bytes('halfReadRequests') / COST_OF_HELD_BYTE)
   const waitsMax = Math.floor(memory.bytes('waits') / COST_OF_WAIT_BYTES)
   const oneMaxBytes = Math.floor(heldMaxBytes / 2) - config.headersMaxBytes
-  if (config.bodyMostBytes > oneMaxBytes)
+  if (config.bodyMaxBytes > oneMaxBytes)
     throw new DoesNotFit(
-      `HTTP_BODY_MOST_BYTES=${config.bodyMostBytes} does not fit into ${Math.floor(memory.totalBytes / 1_048_576)} MiB of memory: set at most ${Math.max(oneMaxBytes, 0)}, or raise MEMORY_MAX_MIB and the container's limit`,
+      `HTTP_BODY_MOST_BYTES=${config.bodyMaxBytes} does not fit into ${Math.floor(memory.totalBytes / 1_048_576)} MiB of memory: set at most ${Math.max(oneMaxBytes, 0)}, or raise MEMORY_MAX_MIB and the container's limit`,
     )
   return {
     connectionsMax,

@@ -4,10 +4,10 @@ const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/
 const QUOTED = /^"(?:[^"\\]|\\.)*"$/
 
 /**
- * Seconds of the preference `wait`, at most `mostS`. Undefined when there is none, or when it or the header is invalid;
+ * Seconds of the preference `wait`, at most `maxS`. Undefined when there is none, or when it or the header is invalid;
  * both are ignored. The first of several `wait` counts. `header` is all `Prefer` headers, joined with commas.
  */
-export function preferredWaitS(header: string | string[] | undefined, mostS: number): number | undefined {
+export function preferredWaitS(header: string | string[] | undefined, maxS: number): number | undefined {
   if (header === undefined) return undefined
   for (const preference of splitOutsideQuotes(String(header), ',')) {
     if (preference.trim() === '') continue // a list may have empty elements (RFC 9110, section 5.6.1)
@@ -16,7 +16,7 @@ export function preferredWaitS(header: string | string[] | undefined, mostS: num
     const name = (equals < 0 ? itself : itself.slice(0, equals)).trim()
     const value = equals < 0 ? '' : itself.slice(equals + 1).trim()
     if (!TOKEN.test(name) || !(value === '' || TOKEN.test(value) || QUOTED.test(value))) return undefined
-    if (name.toLowerCase() === 'wait') return secondsIn(value, mostS)
+    if (name.toLowerCase() === 'wait') return secondsIn(value, maxS)
   }
   return undefined
 }
@@ -39,7 +39,7 @@ function splitOutsideQuotes(text: string, separator: string): string[] {
   return parts
 }
 
-function secondsIn(value: string, mostS: number): number | undefined {
+function secondsIn(value: string, maxS: number): number | undefined {
   const plain = value.startsWith('"') ? value.slice(1, -1).replaceAll(/\\(.)/g, '$1') : value
-  return /^\d+$/.test(plain) ? Math.min(Number(plain), mostS) : undefined
+  return /^\d+$/.test(plain) ? Math.min(Number(plain), maxS) : undefined
 }

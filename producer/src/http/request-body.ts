@@ -14,11 +14,11 @@ interface Exchange {
 
 /**
  * Reads the body and returns it as parsed by `schema`.
- * @throws Problem 400 (not JSON or not valid: every fault named), 413 (over `mostBytes`), 415 (not JSON by its headers)
+ * @throws Problem 400 (not JSON or not valid: every fault named), 413 (over `maxBytes`), 415 (not JSON by its headers)
  */
-export async function readBody<Body>(exchange: Exchange, schema: z.ZodType<Body>, mostBytes: number): Promise<Body> {
+export async function readBody<Body>(exchange: Exchange, schema: z.ZodType<Body>, maxBytes: number): Promise<Body> {
   mustBeJson(exchange.request)
-  const value = parse(await bytesOf(exchange, mostBytes))
+  const value = parse(await bytesOf(exchange, maxBytes))
   const { data, error } = schema.safeParse(value, { error: requiredIsRequired })
   if (error === undefined) return data
   const errors = error.issues.map(({ path, message }) => ({ path: path.join('.'), message }))
@@ -39,10 +39,10 @@ function mustBeJson({ headers }: IncomingMessage): void {
     throw new Problem(415, 'not-json', 'The header Content-Type must be application/json.')
 }
 
-function bytesOf({ request, response }: Exchange, mostBytes: number): Promise<Buffer> {
+function bytesOf({ request, response }: Exchange, maxBytes: number): Promise<Buffer> {
   // Created only when needed, because an error's stack trace costs more than reading the body.
-  const tooLarge = () => new Problem(413, 'too-large', `The body may have at most ${mostBytes} bytes.`)
-  if (Number(request.headers['content-length'] ?? 0) > mostBytes) return Promise.reject(tooLarge())
+  const tooLarge = () => new Problem(413, 'too-large', `The body may have at most ${maxBytes} bytes.`)
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.reject(tooLarge())
   // Only now: a client that is rejected earlier does not have to send the body.
   if (request.headers.expect !== undefined) response.writeContinue()
   return new Promise((resolve, reject) => {
@@ -51,7 +51,7 @@ function bytesOf({ request, response }: Exchange, mostBytes: number): Promise<Bu
     request.on('data', (chunk: Buffer) => {
       length += chunk.length
       // Data beyond the limit is read and dropped, so that the client gets the response instead of a reset.
-      if (length <= mostBytes) chunks.push(chunk)
+      if (length <= maxBytes) chunks.push(chunk)
       else reject(tooLarge())
     })
     request.on('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)))

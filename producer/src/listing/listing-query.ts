@@ -1,5 +1,5 @@
 // The query parameters of GET /order_processing: filters, and the requested part of the list.
-import { heldLabel, heldSku, PAGE_MOST_ITEMS } from '@ims/messaging'
+import { heldLabel, heldSku, PAGE_MAX_ITEMS } from '@ims/messaging'
 import { z } from 'zod'
 import { Problem } from '../http/problem.ts'
 
@@ -13,7 +13,7 @@ const parameters = z.object({
   sku: heldSku.optional(),
   label: heldLabel.optional(),
   quantity_below: whole.pipe(z.int().min(0)).optional(),
-  limit: whole.pipe(z.int().min(1).max(PAGE_MOST_ITEMS)).optional(),
+  limit: whole.pipe(z.int().min(1).max(PAGE_MAX_ITEMS)).optional(),
   after: whole.pipe(z.int().min(0)).optional(),
 })
 

@@ -1,7 +1,7 @@
 // Coalesces identical requests. Callers never join a request that is already in flight.
 
 /** Longest time that a request waits to be combined with others while one is in flight, in milliseconds. */
-const GATHER_MOST_MS = 10
+const GATHER_MAX_MS = 10
 
 interface Lane<Answer> {
   /** Resolves when the request in flight has its reply, or has failed. */
@@ -61,7 +61,7 @@ export function shareNext<Question, Answer>(
     const lane = lanes.get(key)
     if (lane === undefined) return new Joint((left) => begin(key, question, left)).join(signal)
     lane.next ??= new Joint(async (left) => {
-      await settledOr(lane.settled, GATHER_MOST_MS)
+      await settledOr(lane.settled, GATHER_MAX_MS)
       return await begin(key, question, left)
     })
     return lane.next.join(signal)

@@ -34,7 +34,7 @@ export function commandRoute<Body, Result>(
 ): Handler {
   return async (request, response) => {
     const key = idempotencyKey(request.headers)
-    const body = await readBody({ request, response }, command.body, config.bodyMostBytes)
+    const body = await readBody({ request, response }, command.body, config.bodyMaxBytes)
     const waitS = waitOf(request, response)
     if (key === undefined) return await send(body, waitS, response)
     // The name of the API key, because the key itself changes when it is rotated.
@@ -60,7 +60,7 @@ export function commandRoute<Body, Result>(
   }
 
   function waitOf(request: IncomingMessage, response: ServerResponse): number | undefined {
-    const preferredS = preferredWaitS(request.headers.prefer, config.preferWaitMostS)
+    const preferredS = preferredWaitS(request.headers.prefer, config.preferWaitMaxS)
     // A preference may be ignored, so too many waits are no reason to refuse a command.
     return preferredS && !takeWait(request, response) ? 0 : preferredS
   }

@@ -17,13 +17,13 @@ export interface RouteParts extends Pick<Dependencies, 'config' | 'service'> {
 
 /** Maximum time for a response that is not a stream. */
 export const ANSWER_WITHIN_MS = 20_000
-const PAGE_MOST = 1_000
+const PAGE_MAX = 1_000
 const PAGE = 100
 const SHORT_BODY_BYTES = 200
 /** Maximum size of bodies that are returned whole, one by one. `export` returns all sizes. */
-const ONE_BODY_MOST_BYTES = 1_048_576
+const ONE_BODY_MAX_BYTES = 1_048_576
 /** Maximum number of messages with the same id that are shown. */
-const SAME_ID_MOST = 20
+const SAME_ID_MAX = 20
 
 /** The number in each queue by reason. Each is counted, which takes seconds for a hundred thousand. */
 export function summaryRoute({ desk }: RouteParts): RequestHandler {
@@ -42,7 +42,7 @@ async function summary(desk: DeadLetterDesk, queue: string, signal: AbortSignal)
     return true
   }
   try {
-    const { total, seen } = await desk.browse(queue, note, { bodyMostBytes: 0, signal })
+    const { total, seen } = await desk.browse(queue, note, { bodyMaxBytes: 0, signal })
     return { queue, total, counted: seen, reasons: Object.fromEntries(reasons) }
   } catch (error) {
     const problem = troubleAsProblem(error)
@@ -56,7 +56,7 @@ const whole = z
   .regex(/^\d{1,9}$/, 'must be a whole number')
   .transform(Number)
 const paging = z.object({
-  limit: whole.pipe(z.int().min(1).max(PAGE_MOST)).default(PAGE),
+  limit: whole.pipe(z.int().min(1).max(PAGE_MAX)).default(PAGE),
   after: whole.default(0),
 })
 
@@ -76,7 +76,7 @@ export function listRoute({ desk }: RouteParts): RequestHandler {
       if (position > data.after) letters.push(short)
       return letters.length < data.limit
     }
-    const { total } = await desk.browse(queueOf(request), take, { bodyMostBytes: SHORT_BODY_BYTES, signal })
+    const { total } = await desk.browse(queueOf(request), take, { bodyMaxBytes: SHORT_BODY_BYTES, signal })
     if (signal.aborted) throw tooLong()
     const end = data.after + letters.length
     const next =
@@ -93,9 +93,9 @@ export function oneRoute({ desk }: RouteParts): RequestHandler {
     const signal = AbortSignal.timeout(ANSWER_WITHIN_MS)
     const take = (letter: DeadLetter) => {
       if (letter.id === id) letters.push(letter)
-      return letters.length < SAME_ID_MOST
+      return letters.length < SAME_ID_MAX
     }
-    await desk.browse(queueOf(request), take, { bodyMostBytes: ONE_BODY_MOST_BYTES, signal })
+    await desk.browse(queueOf(request), take, { bodyMaxBytes: ONE_BODY_MAX_BYTES, signal })
     if (signal.aborted && letters.length === 0) throw tooLong()
     if (letters.length === 0) throw unknown()
     sendJson(response, 200, { letters })
@@ -114,7 +114,7 @@ export function exportRoute({ desk, service }: RouteParts): RequestHandler {
       return !signal.aborted
     }
     const { total, seen } = await desk.browse(queueOf(request), write, {
-      bodyMostBytes: Number.POSITIVE_INFINITY,
+      bodyMaxBytes: Number.POSITIVE_INFINITY,
       signal,
     })
     if (seen < total) return cutOff(response)

@@ -32,7 +32,7 @@ const wanted = z
 export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): RequestHandler {
   return async (request, response) => {
     refuseIdempotencyKey(request.headers)
-    const { all, ids, reason, dryRun, most } = await readBody({ request, response }, wanted, parts.config.bodyMostBytes)
+    const { all, ids, reason, dryRun, most: max } = await readBody({ request, response }, wanted, parts.config.bodyMaxBytes)
     const choice: Choice =
       all === true
         ? { by: 'all' }
@@ -41,10 +41,10 @@ export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): Reque
           : { by: 'id', ids: new Set(ids) }
     const queue = queueOf(request)
     const isWork = verb === 'redrive' && !dryRun
-    const waitS = isWork ? preferredWaitS(request.headers.prefer, parts.config.preferWaitMostS) : undefined
+    const waitS = isWork ? preferredWaitS(request.headers.prefer, parts.config.preferWaitMaxS) : undefined
     const isWaiting = waitS !== undefined && parts.takeWait(request, response)
     const signal = AbortSignal.any([whenLeft(response), parts.service.stopping])
-    const options = { dryRun, most, ...(isWaiting ? { outcomes: { withinMs: waitS * 1_000, signal } } : {}) }
+    const options = { dryRun, max, ...(isWaiting ? { outcomes: { withinMs: waitS * 1_000, signal } } : {}) }
     const outcome = await work(verb, queue, choice, options, parts, response)
     const outcomes = await outcome.outcomes
     if (outcomes) response.setHeader('Preference-Applied', `wait=${waitS}`)
@@ -54,7 +54,7 @@ export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): Reque
       ...(dryRun ? { wouldBe: outcome.done } : {}),
       left: outcome.left,
       reasons: Object.fromEntries(outcome.reasons),
-      ...(outcomes ? { outcomes: told(outcomes) } : {}),
+      ...(outcomes ? { outcomes: reported(outcomes) } : {}),
       // Not all selected messages were processed, so repeat the request.
       complete: outcome.stopped === undefined,
       ...(typeof outcome.stopped === 'string' ? { stopped: outcome.stopped === 'limit' ? 'limit' : 'time' } : {}),
@@ -67,7 +67,7 @@ export function discardOneRoute(parts: RouteParts): RequestHandler {
   return async (request, response) => {
     const choice: Choice = { by: 'id', ids: new Set([idOf(request)]) }
     const queue = queueOf(request)
-    const options = { dryRun: false, most: MOST }
+    const options = { dryRun: false, max: MOST }
     const outcome = await work('discard', queue, choice, options, parts, response)
     if (outcome.done === 0 && outcome.stopped === undefined) throw unknown()
     sendJson(response, 200, {
@@ -100,11 +100,11 @@ async function work(
   }
   service.log.warn({ ...fields, maybeSent, reason: stopped.message }, 'dead letters worked on, but not to the end')
   const outcomes = await outcome.outcomes
-  const counts = { done, left, maybeSent, ...(outcomes ? { outcomes: told(outcomes) } : {}) }
+  const counts = { done, left, maybeSent, ...(outcomes ? { outcomes: reported(outcomes) } : {}) }
   throw troubleAsProblem(stopped, options.dryRun ? {} : counts)
 }
 
-const told = ({ applied, refused, unknown }: Outcomes): object => ({
+const reported = ({ applied, refused, unknown }: Outcomes): object => ({
   applied,
   refused: Object.fromEntries(refused),
   unknown,

@@ -7,7 +7,7 @@ import { exactCollation } from './collation.ts'
 /** Holds the converted prices until they replace the column `price`. */
 const CONVERTED = 'price_as_shown'
 /** Maximum number of rows that an error names. */
-const NAMED_MOST = 20
+const NAMED_MAX = 20
 
 const columns = z.array(z.object({ name: z.string(), type: z.string(), collation: z.string().nullable() }))
 const rows = z.array(z.object({ id: z.int(), sku: z.string().nullable(), price: z.string() }))
@@ -45,14 +45,14 @@ async function columnsOf(runner: QueryRunner): Promise<z.infer<typeof columns>> 
 async function refuseWhatDoesNotFit(runner: QueryRunner): Promise<void> {
   const found: unknown = await runner.query(
     `SELECT id, sku, CONCAT(price) AS price FROM inventory
-     WHERE ABS(CONCAT(price) + 0e0) >= 99999999999.99995 ORDER BY id LIMIT ${NAMED_MOST + 1}`,
+     WHERE ABS(CONCAT(price) + 0e0) >= 99999999999.99995 ORDER BY id LIMIT ${NAMED_MAX + 1}`,
   )
   const beyond = rows.parse(found)
   if (beyond.length === 0) return
   const named = beyond
-    .slice(0, NAMED_MOST)
+    .slice(0, NAMED_MAX)
     .map(({ id, sku, price }) => `id ${id} (sku ${JSON.stringify(sku)}): ${price}`)
-  const more = beyond.length > NAMED_MOST ? ', and more' : ''
+  const more = beyond.length > NAMED_MAX ? ', and more' : ''
   throw new MigrationRefused(
     `prices in the table inventory do not fit into DECIMAL(15,4); correct or delete these rows, then migrate again: ${named.join(', ')}${more}`,
   )

@@ -35,7 +35,7 @@ export interface HttpServerConfig {
   /** The environment variable of the port, for the error when it is taken. */
   readonly variable: string
   /** An operator's limit. Further connections are closed without a response. */
-  readonly connectionsMost?: number | undefined
+  readonly configuredConnectionsMax?: number | undefined
   /** Maximum open connections, in total and per address. Further ones get 503. */
   readonly connectionsMax: number
   readonly connectionsMaxEach: number
@@ -80,7 +80,7 @@ export async function openHttpServer(app: RequestListener, config: HttpServerCon
   // that closes, or else a request may be sent to a connection that is being closed. Requests per connection are not
   // limited, because reconnecting often costs more than the better load distribution is worth.
   server.keepAliveTimeout = config.keepAliveTimeoutMs
-  server.maxConnections = config.connectionsMost ?? config.connectionsMax + REFUSED_MAX
+  server.maxConnections = config.configuredConnectionsMax ?? config.connectionsMax + REFUSED_MAX
   const connections = accept(server, app, config, log)
   const guard = setInterval(
     () => cutOffStalled(connections.values(), config.stallTimeoutMs),
@@ -107,8 +107,8 @@ function accept(server: Server, app: RequestListener, config: HttpServerConfig, 
   const held = new Shares(config.heldMaxBytes, config.heldMaxBytes / 2)
   const sayRefused = seldom((address) =>
     log.warn(
-      { address, most: config.connectionsMost ?? config.connectionsMax, mostEach: config.connectionsMaxEach },
-      config.connectionsMost === undefined
+      { address, max: config.configuredConnectionsMax ?? config.connectionsMax, maxEach: config.connectionsMaxEach },
+      config.configuredConnectionsMax === undefined
         ? 'connections are refused: as many are open as fit into memory, or as one address may have'
         : 'connections are refused: HTTP_CONNECTIONS_MOST are open',
     ),

@@ -20,8 +20,8 @@ export function run(program: string, args: readonly string[], options: Options =
       const how = child.killed
         ? `not finished after ${timeoutMs / 1000} s`
         : `exit code ${error.code ?? child.signalCode}`
-      const said = `${stderr}${stdout}`.trim()
-      reject(new Error(`${program} ${args[0] ?? ''}: ${how}${said === '' ? '' : `\n${said}`}`, { cause: error }))
+      const logged = `${stderr}${stdout}`.trim()
+      reject(new Error(`${program} ${args[0] ?? ''}: ${how}${logged === '' ? '' : `\n${logged}`}`, { cause: error }))
     })
     // A program may end without reading its input. The exit code decides, not the broken pipe.
     child.stdin?.on('error', () => {})

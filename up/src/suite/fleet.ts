@@ -76,7 +76,7 @@ export class Fleet {
     for (const service of this.#services) {
       await runStep(this.#report, service.what.name, async (detail) => {
         const quietUntil = performance.now() + QUIET_MS
-        let said = ''
+        let logged = ''
         await until(this.#suite.readyMs, signal, async () => {
           throwWhenMisconfigured(service)
           const { state, reason: answer } = await askReadiness(service.what.adminPort)
@@ -86,9 +86,9 @@ export class Fleet {
               reason,
               'Correct the user, the password, the vhost or the rights, then run `npm run up` again.',
             )
-          if (state !== 'ready' && reason !== said && performance.now() > quietUntil) {
+          if (state !== 'ready' && reason !== logged && performance.now() > quietUntil) {
             detail(reason)
-            said = reason
+            logged = reason
           }
           return state === 'ready' ? undefined : `${service.what.name} is not ready: ${reason}`
         })

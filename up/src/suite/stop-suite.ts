@@ -58,10 +58,10 @@ async function stopSupervisor(suite: Suite, state: SuiteState, report: Report): 
   const { supervisor } = state
   if (state.phase !== 'stopping') signalProcess(supervisor, 'SIGTERM')
   const endsAt = performance.now() + 2 * suite.stopMs + SERVERS_STOP_MS
-  const told = new Set<string>()
+  const reported = new Set<string>()
   const tell = (text: string) => {
-    if (!told.has(text)) report({ kind: 'note', text })
-    told.add(text)
+    if (!reported.has(text)) report({ kind: 'note', text })
+    reported.add(text)
   }
   while (isAlive(supervisor)) {
     const now = readState(suite.directory)

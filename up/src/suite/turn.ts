@@ -46,7 +46,7 @@ export async function takeTurn(suite: Suite, report: Report, signal: AbortSignal
 
 /** Zero once everything is ready, which may take a while after a restart. One when it does not become ready. */
 async function isUp(suite: Suite, state: SuiteState, report: Report, signal: AbortSignal): Promise<0 | 1> {
-  let said = ''
+  let logged = ''
   const why = async () => {
     const {
       exitCode,
@@ -73,8 +73,8 @@ async function isUp(suite: Suite, state: SuiteState, report: Report, signal: Abo
   try {
     await until(suite.readyMs, signal, async () => {
       const reason = await why()
-      if (reason !== undefined && said === '') {
-        said = reason
+      if (reason !== undefined && logged === '') {
+        logged = reason
         report({
           kind: 'note',
           text: `The suite runs (process ${state.supervisor.pid}), but ${reason}; waiting for it.`,
