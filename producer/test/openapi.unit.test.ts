@@ -4,6 +4,7 @@ import { contracts, createItem } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { createApp } from '../src/producer.ts'
+import { deadLetterChoice } from '../src/routes/dead-letters-work.ts'
 import { apple, appUnderTest } from './app-under-test.ts'
 import { documentedOperations } from './openapi.ts'
 
@@ -16,7 +17,10 @@ const router = z.custom<{ stack: unknown }>((value) => typeof value === 'functio
 const schemas = z.object({
   components: z.object({
     parameters: z.object({ Queue: z.object({ schema: z.object({ enum: z.array(z.string()) }) }) }),
-    schemas: z.object({ Decimal: z.object({ pattern: z.string() }) }),
+    schemas: z.object({
+      Decimal: z.object({ pattern: z.string() }),
+      DeadLetterChoice: z.object({ properties: z.record(z.string(), z.unknown()) }),
+    }),
   }),
 })
 
@@ -69,6 +73,15 @@ describe('openapi.json', () => {
   it('names each queue that has dead letters', () => {
     const { components } = schemas.parse(JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8')))
     expect(components.parameters.Queue.schema.enum.sort()).toEqual(contracts.map(({ queue }) => queue).sort())
+  })
+
+  it('describes the choice of dead letters as the producer parses it', () => {
+    const { components } = schemas.parse(JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8')))
+    const { properties } = z
+      .object({ properties: z.record(z.string(), z.unknown()) })
+      .parse(z.toJSONSchema(deadLetterChoice, { io: 'input' }))
+    expect(properties).toMatchObject(components.schemas.DeadLetterChoice.properties)
+    expect(Object.keys(properties)).toEqual(Object.keys(components.schemas.DeadLetterChoice.properties))
   })
 
   it('accepts the same decimal numbers in strings as the producer', () => {

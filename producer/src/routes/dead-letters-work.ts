@@ -13,7 +13,8 @@ import { troubleAsProblem } from './dead-letters-trouble.ts'
 const MOST = 10_000
 const MOST_UNLESS_SAID = 1_000
 
-const wanted = z
+/** The body of a redrive and of a discard. */
+export const deadLetterChoice = z
   .strictObject({
     all: z.literal(true).optional(),
     ids: z.array(z.string().min(1).max(255)).min(1).max(MOST_UNLESS_SAID).optional(),
@@ -32,7 +33,13 @@ const wanted = z
 export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): RequestHandler {
   return async (request, response) => {
     refuseIdempotencyKey(request.headers)
-    const { all, ids, reason, dryRun, most: max } = await readBody({ request, response }, wanted, parts.config.bodyMaxBytes)
+    const {
+      all,
+      ids,
+      reason,
+      dryRun,
+      most: max,
+    } = await readBody({ request, response }, deadLetterChoice, parts.config.bodyMaxBytes)
     const choice: Choice =
       all === true
         ? { by: 'all' }
