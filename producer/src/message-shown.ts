@@ -1,14 +1,14 @@
 // Formats what is known about a message as a timeline for a terminal, with all content escaped.
 import { printable } from '@ims/messaging'
-import { type Decision, type MessageState, timeOf } from './message-state.ts'
+import { type Decision, type MessageState, type Possibility, timeOf } from './message-state.ts'
 
-const EXPLANATIONS: Readonly<Record<string, string>> = {
+const EXPLANATIONS: Readonly<Record<Possibility, string>> = {
   queued: 'it waits on its queue, or is being processed',
   'dead-letter': 'it is a dead letter',
   'never-sent': 'no message has this id',
   'leaves-no-record': 'it is a health check or a question',
   forgotten: 'it was decided before the time that the inbox remembers',
-  reported: 'its sender was told',
+  told: 'its sender was told',
   redriven: 'it was put back, and is not decided yet',
   discarded: 'its dead letter was discarded',
 }
@@ -27,7 +27,7 @@ export function shownMessage(state: MessageState): string {
 }
 
 const indented = (text: string): string => line(NO_TIME, text)
-const explained = (reason: string): string => `- ${EXPLANATIONS[reason] ?? reason}`
+const explained = (possibility: Possibility): string => `- ${EXPLANATIONS[possibility]}`
 
 function decided({ queue, at, outcome, error, redrivenBefore }: Decision): string[] {
   const what = error === null ? `applied: ${outcome}` : `refused: ${outcome}: ${error}`

@@ -8,6 +8,17 @@ const CLOCKS_DIFFER_MAX_MS = 60_000
 /** `redrivenBefore`: for a refusal after which the message was redriven, the time of the next decision. */
 export type Decision = RecordedVerdict & { readonly redrivenBefore?: string }
 
+/** What may hold for a message when its record alone does not say. */
+export type Possibility =
+  | 'queued'
+  | 'dead-letter'
+  | 'never-sent'
+  | 'leaves-no-record'
+  | 'forgotten'
+  | 'told'
+  | 'redriven'
+  | 'discarded'
+
 export type MessageState =
   | {
       readonly id: string
@@ -25,7 +36,7 @@ export type MessageState =
       readonly reason: string
       readonly error: string
       /** What may have happened to it since. */
-      readonly possible: readonly string[]
+      readonly possible: readonly Possibility[]
       readonly history: readonly Decision[]
     }
   | {
@@ -33,7 +44,7 @@ export type MessageState =
       readonly state: 'unknown'
       /** When the message was sent, if its id contains the time. */
       readonly sentAt?: string
-      readonly possible: readonly string[]
+      readonly possible: readonly Possibility[]
     }
 
 /** If it was applied once, that counts; else the newest outcome. All of them are the history. */
@@ -47,7 +58,12 @@ export function stateOf(
   const { queue, at, error, outcome, redrives } = last
   if (error === null) return { id, state: 'applied', queue, at, outcome, history }
   // A redrive does not acknowledge refusals, so the message is dead-lettered again.
-  const possible = [...(redrives === 0 ? ['told'] : []), 'dead-letter', 'redriven', 'discarded']
+  const possible: Possibility[] = [
+    ...(redrives === 0 ? (['told'] as const) : []),
+    'dead-letter',
+    'redriven',
+    'discarded',
+  ]
   return { id, state: 'refused', queue, at, reason: outcome, error, possible, history }
 }
 
@@ -57,9 +73,9 @@ function decision(verdict: RecordedVerdict, all: readonly RecordedVerdict[]): De
 }
 
 /** Why nothing is known, as far as the time in a UUIDv7 does not exclude it. */
-function reasonsFor(id: string, remembersSince: string | null): { sentAt?: string; possible: string[] } {
+function reasonsFor(id: string, remembersSince: string | null): { sentAt?: string; possible: Possibility[] } {
   const sentMs = timeOf(id)
-  const possible = ['queued', 'dead-letter', 'never-sent', 'leaves-no-record']
+  const possible: Possibility[] = ['queued', 'dead-letter', 'never-sent', 'leaves-no-record']
   const isRemembered =
     sentMs !== undefined && remembersSince !== null && sentMs > Date.parse(remembersSince) + CLOCKS_DIFFER_MAX_MS
   if (!isRemembered) possible.push('forgotten')
