@@ -1,4 +1,5 @@
 // How dead letters are described: text that is safe on a terminal, and members that are present or null.
+import { hash } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import fc from 'fast-check'
@@ -95,6 +96,18 @@ describe('a dead letter as it is shown', () => {
     expect(idOf(message('a'))).toBe(idOf(message('a')))
     expect(idOf(message('a'))).not.toBe(idOf(message('b')))
     expect(idOf(message('a', { headers: { 'x-failed-at': '1' } }))).not.toBe(idOf(message('a')))
+  })
+
+  it('has the id that earlier versions gave to a message without one', () => {
+    const id = `~${hash('sha256', '2026-01-02T03:04:05Z body', 'hex').slice(0, 32)}`
+    expect(idOf(message('body', { headers: { 'x-failed-at': '2026-01-02T03:04:05Z' } }))).toBe(id)
+  })
+
+  it('is described without a copy of its body', () => {
+    const large = message(Buffer.alloc(15 * 1_048_576, 'x'))
+    const before = process.memoryUsage().arrayBuffers
+    described('create_item', large, 0)
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1_048_576)
   })
 })
 
