@@ -4,7 +4,7 @@ import type { Violation } from './ledger.ts'
 import type { Round } from './nemesis.ts'
 import type { Run } from './run.ts'
 
-const TOLD_MAX = 20
+const VIOLATIONS_SHOWN_MAX = 20
 const LOG_LINES_MAX = 12
 const AROUND_MS = 15_000
 
@@ -52,9 +52,9 @@ export function summaryLine({ rounds, judgement, repeated, history }: Run, seed:
 /** The history of each message that went wrong, as far as it is known. */
 export function violationLines(run: Run): string[] {
   const { violations } = run.judgement
-  const reported = violations.slice(0, TOLD_MAX).flatMap((violation) => storyOf(violation, run))
-  const rest = violations.length - TOLD_MAX
-  return rest > 0 ? [...reported, `… and ${rest} more`] : reported
+  const stories = violations.slice(0, VIOLATIONS_SHOWN_MAX).flatMap((violation) => storyOf(violation, run))
+  const rest = violations.length - VIOLATIONS_SHOWN_MAX
+  return rest > 0 ? [...stories, `… and ${rest} more`] : stories
 }
 
 function storyOf({ what, text, attempt }: Violation, { rounds, found, logged }: Run): string[] {

@@ -168,13 +168,13 @@ export async function migrate(env: Record<string, string>, root = ROOT): Promise
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  let logged = ''
+  let output = ''
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (chunk) => {
-      logged += chunk
+      output += chunk
     })
   const code = await new Promise((resolve) => child.once('exit', resolve))
-  if (code !== 0) throw new Error(`migrate ended with ${code}: ${logged}`)
+  if (code !== 0) throw new Error(`migrate ended with ${code}: ${output}`)
 }
 
 async function startService(name: ReplicaName, env: Record<string, string>, root = ROOT): Promise<ServiceProcess> {

@@ -54,12 +54,12 @@ const SCENARIOS: Readonly<
   bad: async (stages, extent) => {
     const measured: Row[] = []
     for (const how of Object.keys(BAD) as Bad[])
-      for (const [of20, leastRatio] of [
+      for (const [of20, minRatio] of [
         [2, 0.5],
         [10, 0.25],
       ] as const) {
         const what = `drain ${counted(extent.drained)} creates of which ${of20 * 5} % ${how}, against good ones`
-        measured.push(...rows(what, 'messages', await badRounds(stages, extent, { how, of20 }), leastRatio))
+        measured.push(...rows(what, 'messages', await badRounds(stages, extent, { how, of20 }), minRatio))
       }
     return measured
   },
@@ -72,12 +72,12 @@ const SCENARIOS: Readonly<
 
 const counted = (messages: number) => messages.toLocaleString('en')
 
-function rows(what: string, unit: string, { perSecond, cpuUs }: Rounds, leastRatio?: number): Row[] {
+function rows(what: string, unit: string, { perSecond, cpuUs }: Rounds, minRatio?: number): Row[] {
   return [
     {
       what: `${what} (${unit}/s)`,
       figures: perSecond,
-      ...(leastRatio === undefined ? {} : { target: { leastRatio } }),
+      ...(minRatio === undefined ? {} : { target: { minRatio } }),
     },
     { what: `CPU of the process that does it (µs for each of the ${unit})`, figures: cpuUs },
   ]

@@ -10,7 +10,7 @@ export interface Row {
   readonly what: string
   readonly figures: Figures
   /** The minimum ratio of ours to the ceiling, or the maximum of our figure. */
-  readonly target?: { readonly leastRatio: number } | { readonly max: number }
+  readonly target?: { readonly minRatio: number } | { readonly max: number }
 }
 
 /** The median of an odd number of figures. */
@@ -58,7 +58,7 @@ const ratio = (figures: Figures, one: string, other: string): string => ratioOf(
 function judged(figures: Figures, target: Row['target']): [target: string, met: string] {
   if (target === undefined) return ['', '']
   if ('max' in target) return [`≤ ${target.max}`, yesOrNo(median(figures.get(OURS) ?? []) <= target.max)]
-  return [`≥ ${target.leastRatio}`, yesOrNo((ratioOf(figures, OURS, CEILING) ?? 0) >= target.leastRatio)]
+  return [`≥ ${target.minRatio}`, yesOrNo((ratioOf(figures, OURS, CEILING) ?? 0) >= target.minRatio)]
 }
 
 const yesOrNo = (isMet: boolean): string => (isMet ? 'yes' : 'no')

@@ -10,7 +10,7 @@ const rows = [
       ['before', [25, 25, 25]],
       [CEILING, [40, 50, 30]],
     ]),
-    target: { leastRatio: 0.7 },
+    target: { minRatio: 0.7 },
   },
   { what: 'memory', figures: new Map([[OURS, [90]]]), target: { max: 100 } },
   { what: 'refuse', figures: new Map([[OURS, [90]]]) },

@@ -93,8 +93,8 @@ export async function waitForConsumers(
   const { log, stopping } = service
   const scope = new Scope(clockOf(service), stopping)
   const line = new RepeatedLine(SAID_EVERY_MS, () => scope.clock.nowMs())
-  let logged = ''
-  service.explainStart?.(() => logged || undefined)
+  let lastWhy = ''
+  service.explainStart?.(() => lastWhy || undefined)
   const stopped = new Promise<never>((_, reject) => {
     stopping.addEventListener('abort', () => reject(new Error('stopped waiting for consumers')), { once: true })
   })
@@ -115,7 +115,7 @@ export async function waitForConsumers(
     if (waitsFor === undefined) return
     if (scope.clock.nowMs() > endsAt) return log.warn({}, `no longer ${waitsFor.why}; messages wait on their queues`)
     if (line.due(waitsFor.why) !== undefined) log[waitsFor.level]({}, waitsFor.why)
-    logged = waitsFor.why
+    lastWhy = waitsFor.why
     await scope.pause(500)
   }
 }

@@ -9,7 +9,7 @@ export interface Outside {
   /** Dead-letters `n` messages as a consumer would, from number `from` on, with ids `id-<number>`. */
   setAside(n: number, from?: number, reason?: (number: number) => string): Promise<void>
   depth(queue: string): Promise<number>
-  /** Everything on a queue, in order; it stays there. Waits until `most` are there. */
+  /** Everything on a queue, in order; it stays there. Waits until `max` are there. */
   peek(queue: string, max: number): Promise<ConsumeMessage[]>
   /** Takes everything off a queue and returns the ids in order. */
   drain(queue: string): Promise<string[]>

@@ -1,29 +1,16 @@
 // Edge cases of the API on real sockets: pipelines, clients that do not read or disconnect, and invalid requests.
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import type { Broker } from '@ims/messaging'
 import { servedHosts } from '@ims/runtime'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
-import { type Listening, listen } from '../src/http/server.ts'
+import { listen } from '../src/http/server.ts'
 import { createApp } from '../src/producer.ts'
 import { adminEnvironment, apple, appUnderTest } from './app-under-test.ts'
 import { pagesInTurn } from './consumer-four.ts'
+import { servers, sockets, start } from './on-sockets.ts'
 import { until } from './until.ts'
 import { exchange } from './wire.ts'
-
-const servers: Listening[] = []
-const sockets: Socket[] = []
-afterEach(async () => {
-  for (const socket of sockets.splice(0)) socket.destroy()
-  await Promise.all(servers.splice(0).map((server) => server.close()))
-})
-
-async function start(options: Parameters<typeof appUnderTest>[0] = {}) {
-  const under = appUnderTest({ ...options, environment: { PORT: '0', ...options.environment } })
-  const server = await listen(under.app, under.config, under.service)
-  servers.push(server)
-  return { ...under, server, port: server.port }
-}
 
 /** A socket that records what it receives. */
 function client(port: number) {

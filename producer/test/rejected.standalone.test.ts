@@ -1,26 +1,11 @@
 // Hostile clients on real sockets: malformed, oversized, slow and many. Each gets an error in the usual form, and is disconnected.
-import { connect, type Socket } from 'node:net'
-import { afterEach, describe, expect, it } from '@jest/globals'
-import { type Listening, listen } from '../src/http/server.ts'
-import { apple, appUnderTest } from './app-under-test.ts'
+import { connect } from 'node:net'
+import { describe, expect, it } from '@jest/globals'
+import { apple } from './app-under-test.ts'
 import { pagesInTurn } from './consumer-four.ts'
+import { sockets, start } from './on-sockets.ts'
 import { until } from './until.ts'
 import { exchange } from './wire.ts'
-
-/** Closed after each test, even a failed one, because jest would wait for them. */
-const servers: Listening[] = []
-const sockets: Socket[] = []
-afterEach(async () => {
-  for (const socket of sockets.splice(0)) socket.destroy()
-  await Promise.all(servers.splice(0).map((server) => server.close()))
-})
-
-async function start(options: Parameters<typeof appUnderTest>[0] = {}) {
-  const under = appUnderTest({ ...options, environment: { PORT: '0', ...options.environment } })
-  const server = await listen(under.app, under.config, under.service)
-  servers.push(server)
-  return { ...under, port: server.port }
-}
 
 /** Each response in what came back: its status, headers in lower case, and the body. */
 function answersIn(received: string) {

@@ -48,8 +48,8 @@ export async function openDatabase(config: MysqlConfig, service: Service): Promi
   const { log, stopping } = service
   const connections = connectionsTo(config)
   const line = new RepeatedLine(SAID_EVERY_MS)
-  let logged: string | undefined
-  service.explainStart?.(() => logged ?? `waiting for MySQL on ${connections.address}: it has not answered yet`)
+  let waitsFor: string | undefined
+  service.explainStart?.(() => waitsFor ?? `waiting for MySQL on ${connections.address}: it has not answered yet`)
   for (let attempt = 1; ; attempt += 1) {
     const lacks = await unlessAborted(whatIsMissing(connections), stopping).catch((error) => {
       void connections.close()
@@ -61,7 +61,7 @@ export async function openDatabase(config: MysqlConfig, service: Service): Promi
       return new MysqlDatabase(connections)
     }
     if (line.due(lacks) !== undefined) log.warn({ server: connections.address, database: config.database }, lacks)
-    logged = lacks
+    waitsFor = lacks
     await pause(Math.min(config.retryMaxMs, 100 * 2 ** Math.min(attempt, 20)), stopping)
   }
 }

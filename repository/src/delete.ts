@@ -12,7 +12,7 @@ const QUEUE = 'stock_management'
 
 type Sku = string | null
 type Delete = Command<{ readonly sku: Sku }>
-type Reported = 'deleted' | 'unknown-sku'
+type RecordedOutcome = 'deleted' | 'unknown-sku'
 
 /** Applies deletes in one transaction. See Inventory.delete. */
 export async function deleteBySku(database: Database, commands: readonly Delete[]): Promise<readonly DeleteOutcome[]> {
@@ -66,7 +66,7 @@ function tell(command: Delete, { bodies, stored, refused, verdicts }: Known): De
   if (messageId !== undefined && (before?.fingerprint ?? bodies.get(messageId)) !== fingerprint)
     return { kind: 'message-id-reused', error: reused(messageId) }
   if (before !== undefined && before.error !== null) return { kind: 'rejected-by-database', error: before.error }
-  if (before !== undefined) return { kind: reported.parse(before.outcome), repeated: true }
+  if (before !== undefined) return { kind: recordedOutcome.parse(before.outcome), repeated: true }
   const ids = stored.get(body.sku)
   const why = ids?.map((id) => refused.get(id)).find((sentence) => sentence !== undefined)
   if (why !== undefined) {
@@ -74,12 +74,12 @@ function tell(command: Delete, { bodies, stored, refused, verdicts }: Known): De
     return { kind: 'rejected-by-database', error: why }
   }
   stored.delete(body.sku)
-  const outcome: Reported = ids === undefined ? 'unknown-sku' : 'deleted'
+  const outcome: RecordedOutcome = ids === undefined ? 'unknown-sku' : 'deleted'
   verdicts.add(command, outcome, null)
   return { kind: outcome, repeated: false }
 }
 
-const reported = z.enum(['deleted', 'unknown-sku'])
+const recordedOutcome = z.enum(['deleted', 'unknown-sku'])
 const rows = z.array(z.object({ id: z.int(), sku: z.string().nullable() }))
 
 /**

@@ -120,10 +120,10 @@ const METHOD_NOT_ALLOWED: ProblemDocument = {
 }
 
 function readyPage({ reasons, warnings }: Readiness): Page {
-  const reported = warnings.length === 0 ? {} : { warnings }
+  const shownWarnings = warnings.length === 0 ? {} : { warnings }
   return reasons.length === 0
-    ? json(200, { status: 'ready', ...reported })
-    : json(503, { status: 'not ready', reasons, ...reported })
+    ? json(200, { status: 'ready', ...shownWarnings })
+    : json(503, { status: 'not ready', reasons, ...shownWarnings })
 }
 
 const json = (status: number, body: object): Page => ({

@@ -74,9 +74,9 @@ export function tlsEnvironment(prefix: 'RABBITMQ' | 'MYSQL') {
 export function tlsTrouble(prefix: 'RABBITMQ' | 'MYSQL', error: unknown): string | undefined {
   const { data } = failure.safeParse(error)
   if (data === undefined) return undefined
-  const logged = data.message.trim().replaceAll(/\s+/g, ' ')
-  const meaning = MEANINGS.find(([pattern]) => pattern.test(logged) || pattern.test(data.code ?? ''))?.[1]
-  return meaning === undefined ? undefined : `TLS: ${meaning.replaceAll('*', prefix)} (${logged})`
+  const text = data.message.trim().replaceAll(/\s+/g, ' ')
+  const meaning = MEANINGS.find(([pattern]) => pattern.test(text) || pattern.test(data.code ?? ''))?.[1]
+  return meaning === undefined ? undefined : `TLS: ${meaning.replaceAll('*', prefix)} (${text})`
 }
 
 /** What an error text means. The asterisk stands for the prefix of the variables. */

@@ -102,7 +102,7 @@ export class SimulatedDatabase {
     return deliveries.map((delivery) => {
       const { messageId = '', redrives, body } = delivery
       const before = this.#verdictOn(seen, messageId, redrives)
-      if (before) return reported(before, true)
+      if (before) return asCreated(before, true)
       const error = items.has(body.sku) ? `an item with sku ${body.sku} exists` : undefined
       const verdict = { label: body.name, error }
       seen.set(`${redrives} ${messageId}`, verdict)
@@ -114,7 +114,7 @@ export class SimulatedDatabase {
         this.effects.set(body.name, (this.effects.get(body.name) ?? 0) + 1)
         this.appliedAtMs.set(body.name, this.#world.nowMs)
       })
-      return reported(verdict, false)
+      return asCreated(verdict, false)
     })
   }
 
@@ -219,7 +219,7 @@ export class SimulatedDatabase {
   }
 }
 
-const reported = ({ error }: Verdict, repeated: boolean): Created =>
+const asCreated = ({ error }: Verdict, repeated: boolean): Created =>
   error === undefined
     ? { kind: 'applied', result: { outcome: 'created' }, repeated }
     : { kind: 'refused', reason: 'duplicate-sku', error }

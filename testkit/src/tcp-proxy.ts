@@ -20,7 +20,7 @@ export interface TcpProxy {
   readonly passedBytes: number
   /** Sets the fault. Undefined ends it. */
   weather(weather: Weather | undefined): void
-  /** Resets all connections, or the `most` oldest. Returns how many. */
+  /** Resets all connections, or the `max` oldest. Returns how many. */
   cut(max?: number): number
   /** Ends the direction towards the server on all connections and leaves the other open. Returns how many. */
   halfClose(): number

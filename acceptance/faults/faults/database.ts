@@ -23,14 +23,14 @@ const killed: Fault = {
   },
 }
 
-const stoppedFor = (kind: string, weight: number, leastMs: number, maxMs: number): Fault => ({
+const stoppedFor = (kind: string, weight: number, minMs: number, maxMs: number): Fault => ({
   kind,
   group: 'database',
   weight,
   strike: async ({ world, random }) => {
     const { mysql } = world.stack.servers
     await mysql.stop()
-    const lastsMs = random.whole(leastMs, maxMs)
+    const lastsMs = random.whole(minMs, maxMs)
     return {
       note: `${lastsMs} ms`,
       lastsMs,

@@ -20,12 +20,12 @@ export async function throughService<T>(work: (http: string) => Promise<T>): Pro
 
 function address(child: ReturnType<typeof spawn>): Promise<string> {
   return new Promise((resolve, reject) => {
-    let logged = ''
-    const failed = (why: string) => reject(new Error(`kubectl port-forward service/producer: ${why} ${logged.trim()}`))
+    let output = ''
+    const failed = (why: string) => reject(new Error(`kubectl port-forward service/producer: ${why} ${output.trim()}`))
     const timer = setTimeout(() => failed(`no tunnel within ${OPEN_WITHIN_MS / 1_000} s`), OPEN_WITHIN_MS)
     const look = (chunk: Buffer) => {
-      logged += chunk
-      const port = /^Forwarding from 127\.0\.0\.1:(\d+) /m.exec(logged)?.[1]
+      output += chunk
+      const port = /^Forwarding from 127\.0\.0\.1:(\d+) /m.exec(output)?.[1]
       if (port === undefined) return
       clearTimeout(timer)
       resolve(`http://127.0.0.1:${port}`)

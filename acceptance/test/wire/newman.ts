@@ -11,7 +11,7 @@ export interface NewmanRun {
   /** 0 when every assertion passed. */
   readonly code: number
   /** Newman's report, including its list of failures. */
-  readonly logged: string
+  readonly output: string
 }
 
 /** Runs `collection` against the producer at `baseUrl`, once. */
@@ -20,7 +20,7 @@ export function runNewman(baseUrl: string, collection: string = COLLECTION): Pro
   return new Promise((resolve) => {
     execFile(process.execPath, ['--disable-warning=DEP0176', ...args], { cwd: ROOT }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
-      resolve({ code, logged: stdout + stderr })
+      resolve({ code, output: stdout + stderr })
     })
   })
 }

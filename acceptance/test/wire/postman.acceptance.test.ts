@@ -16,7 +16,7 @@ describe('the Postman collection', () => {
   it.each(['on a clean table', 'again'])(
     'passes %s, and deletes what it stored',
     async () => {
-      expect(await runNewman(stack.http)).toEqual({ code: 0, logged: expect.any(String) })
+      expect(await runNewman(stack.http)).toEqual({ code: 0, output: expect.any(String) })
       expect(await stack.skus()).toEqual([])
     },
     60_000,
@@ -27,9 +27,9 @@ describe('the Postman collection', () => {
     const broken = join(directory, 'broken.json')
     const collection = readFileSync(join(ROOT, 'docs/ims.postman_collection.json'), 'utf8')
     writeFileSync(broken, collection.replace('to.have.status(409)', 'to.have.status(200)'))
-    const { code, logged } = await runNewman(stack.http, broken)
+    const { code, output } = await runNewman(stack.http, broken)
     rmSync(directory, { recursive: true })
-    expect([code, logged]).toEqual([
+    expect([code, output]).toEqual([
       1,
       expect.stringContaining('expected response to have status code 200 but got 409'),
     ])

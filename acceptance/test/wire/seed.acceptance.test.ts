@@ -45,8 +45,8 @@ describe('the suite', () => {
   it('answers as documented when the four calls of the README, or of up’s banner, are pasted at once', async () => {
     const [, block = ''] = /^## Use it\n\n```sh\n(.*?)```/ms.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? []
     const pasted = async (lines: string) => (await promisify(execFile)('bash', ['-c', lines])).stdout
-    const logged = block.matchAll(/^# (.*)$/gm)
-    const answers = [...logged].map(([, answer]) => answer).join('')
+    const comments = block.matchAll(/^# (.*)$/gm)
+    const answers = [...comments].map(([, answer]) => answer).join('')
     expect(answers).toContain('[{"sku"')
     expect(await pasted(block.replaceAll('curl ', 'curl -s ').replaceAll('http://127.0.0.1:5000', stack.http))).toBe(
       answers,

@@ -40,7 +40,7 @@ function escaped(character: string): string {
   return text
 }
 
-/** The first `most` characters, with an ellipsis when something was cut off. */
+/** The first `max` characters, with an ellipsis when something was cut off. */
 export function shortened(text: string, max: number): string {
   return text.length > max ? `${text.slice(0, max)}…` : text
 }

@@ -44,7 +44,7 @@ export class OutcomeCounter {
   #labelOf(outcome: Exclude<Outcome, { kind: 'refused' }>): string {
     if (outcome.kind === 'answered' || this.#known.size < 2) return this.#otherwise
     const { result } = outcome
-    const reported = typeof result === 'object' && result !== null && 'outcome' in result ? result.outcome : undefined
-    return typeof reported === 'string' && this.#known.has(reported) ? reported : this.#otherwise
+    const value = typeof result === 'object' && result !== null && 'outcome' in result ? result.outcome : undefined
+    return typeof value === 'string' && this.#known.has(value) ? value : this.#otherwise
   }
 }

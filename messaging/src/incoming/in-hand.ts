@@ -76,7 +76,7 @@ export class InHand<Body> {
     return bytes
   }
 
-  /** The oldest waiting ones, up to `most`. Messages of a closed channel have left, so all are of one session. */
+  /** The oldest waiting ones, up to `max`. Messages of a closed channel have left, so all are of one session. */
   waiting(max: number): Held<Body>[] {
     const waiting: Held<Body>[] = []
     for (const held of this.#all) {
@@ -86,7 +86,7 @@ export class InHand<Body> {
     return waiting
   }
 
-  /** The oldest waiting one and those with the same question, up to `most`. */
+  /** The oldest waiting one and those with the same question, up to `max`. */
   waitingAlike(max: number): Held<Body>[] {
     const [first, ...others] = this.waiting(Number.POSITIVE_INFINITY)
     if (first === undefined) return []

@@ -46,10 +46,10 @@ export class WorkLog {
     const counts: Record<string, number> = {}
     let redriven = 0
     for (const [index, { messageId, redelivered, redrives }] of deliveries.entries()) {
-      const reported = wordFor(outcomes[index])
-      counts[reported] = (counts[reported] ?? 0) + 1
+      const word = wordFor(outcomes[index])
+      counts[word] = (counts[word] ?? 0) + 1
       if (redrives > 0) redriven += 1
-      log.debug({ queue, messageId, redelivered, redrives }, `message ${reported}`)
+      log.debug({ queue, messageId, redelivered, redrives }, `message ${word}`)
     }
     const durationMs = Math.round(ms * 10) / 10
     const fields = { queue, messages: deliveries.length, ...counts, ...(redriven > 0 ? { redriven } : {}), durationMs }

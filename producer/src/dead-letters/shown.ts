@@ -11,8 +11,8 @@ export function shownShortly(letter: DeadLetter): string {
   const head = [
     printable(id),
     printable(reason),
-    reported(failedAt),
-    `by ${reported(by)}`,
+    orQuestionMark(failedAt),
+    `by ${orQuestionMark(by)}`,
     `attempts ${attempts ?? '?'}`,
   ]
   return [
@@ -36,7 +36,7 @@ export function shownWhole(letter: DeadLetter): string {
   return `${[...sections.flat(), `  ${printable(body)}`].join('\n')}\n\n`
 }
 
-const reported = (text: string | null): string => (text === null ? '?' : printable(text))
+const orQuestionMark = (text: string | null): string => (text === null ? '?' : printable(text))
 
 function shownBody({ encoding, body, shortened: isShortened }: DeadLetter): string {
   const text = encoding === 'base64' ? `base64 ${body}` : printable(body)

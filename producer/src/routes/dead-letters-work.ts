@@ -10,17 +10,17 @@ import { readBody } from '../http/request-body.ts'
 import { ANSWER_WITHIN_MS, idOf, queueOf, type RouteParts, unknown } from './dead-letters-read.ts'
 import { troubleAsProblem } from './dead-letters-trouble.ts'
 
-const MOST = 10_000
-const MOST_UNLESS_SAID = 1_000
+const MAX = 10_000
+const MAX_BY_DEFAULT = 1_000
 
 /** The body of a redrive and of a discard. */
 export const deadLetterChoice = z
   .strictObject({
     all: z.literal(true).optional(),
-    ids: z.array(z.string().min(1).max(255)).min(1).max(MOST_UNLESS_SAID).optional(),
+    ids: z.array(z.string().min(1).max(255)).min(1).max(MAX_BY_DEFAULT).optional(),
     reason: z.string().min(1).max(255).optional(),
     dryRun: z.boolean().default(false),
-    most: z.int().min(1).max(MOST).default(MOST_UNLESS_SAID),
+    most: z.int().min(1).max(MAX).default(MAX_BY_DEFAULT),
   })
   .refine(({ all, ids, reason }) => [all, ids, reason].filter((each) => each !== undefined).length === 1, {
     error: 'must have exactly one of all, ids, reason',
@@ -61,7 +61,7 @@ export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): Reque
       ...(dryRun ? { wouldBe: outcome.done } : {}),
       left: outcome.left,
       reasons: Object.fromEntries(outcome.reasons),
-      ...(outcomes ? { outcomes: reported(outcomes) } : {}),
+      ...(outcomes ? { outcomes: shownOutcomes(outcomes) } : {}),
       // Not all selected messages were processed, so repeat the request.
       complete: outcome.stopped === undefined,
       ...(typeof outcome.stopped === 'string' ? { stopped: outcome.stopped === 'limit' ? 'limit' : 'time' } : {}),
@@ -74,7 +74,7 @@ export function discardOneRoute(parts: RouteParts): RequestHandler {
   return async (request, response) => {
     const choice: Choice = { by: 'id', ids: new Set([idOf(request)]) }
     const queue = queueOf(request)
-    const options = { dryRun: false, max: MOST }
+    const options = { dryRun: false, max: MAX }
     const outcome = await work('discard', queue, choice, options, parts, response)
     if (outcome.done === 0 && outcome.stopped === undefined) throw unknown()
     sendJson(response, 200, {
@@ -107,11 +107,11 @@ async function work(
   }
   service.log.warn({ ...fields, maybeSent, reason: stopped.message }, 'dead letters worked on, but not to the end')
   const outcomes = await outcome.outcomes
-  const counts = { done, left, maybeSent, ...(outcomes ? { outcomes: reported(outcomes) } : {}) }
+  const counts = { done, left, maybeSent, ...(outcomes ? { outcomes: shownOutcomes(outcomes) } : {}) }
   throw troubleAsProblem(stopped, options.dryRun ? {} : counts)
 }
 
-const reported = ({ applied, refused, unknown }: Outcomes): object => ({
+const shownOutcomes = ({ applied, refused, unknown }: Outcomes): object => ({
   applied,
   refused: Object.fromEntries(refused),
   unknown,

@@ -1,0 +1,20 @@
+// Starts the producer on a real port. Its servers, and the clients' sockets, are closed after each test.
+import type { Socket } from 'node:net'
+import { afterEach } from '@jest/globals'
+import { type Listening, listen } from '../src/http/server.ts'
+import { appUnderTest } from './app-under-test.ts'
+
+/** Closed after each test, even a failed one, because jest would wait for them. */
+export const servers: Listening[] = []
+export const sockets: Socket[] = []
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy()
+  await Promise.all(servers.splice(0).map((server) => server.close()))
+})
+
+export async function start(options: Parameters<typeof appUnderTest>[0] = {}) {
+  const under = appUnderTest({ ...options, environment: { PORT: '0', ...options.environment } })
+  const server = await listen(under.app, under.config, under.service)
+  servers.push(server)
+  return { ...under, server, port: server.port }
+}
