@@ -16,5 +16,6 @@ export async function start(options: Parameters<typeof appUnderTest>[0] = {}) {
   const under = appUnderTest({ ...options, environment: { PORT: '0', ...options.environment } })
   const server = await listen(under.app, under.config, under.service)
   servers.push(server)
-  return { ...under, server, port: server.port }
+  const { port } = server
+  return { ...under, server, port, url: (path: string) => `http://127.0.0.1:${port}${path}` }
 }

@@ -2,25 +2,14 @@
 import { Agent, get } from 'node:http'
 import { connect } from 'node:net'
 import { PortTaken } from '@ims/runtime'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { httpEnvironment } from '../src/config.ts'
-import { type Listening, listen } from '../src/http/server.ts'
+import { listen } from '../src/http/server.ts'
 import { appUnderTest } from './app-under-test.ts'
 import { pagesInTurn } from './consumer-four.ts'
+import { start } from './on-sockets.ts'
 import { exchange } from './wire.ts'
 
-/** Closed after each test, even a failed one, because jest would wait for them. */
-const servers: Listening[] = []
-afterEach(async () => {
-  await Promise.all(servers.splice(0).map((server) => server.close()))
-})
-
-async function start(options: Parameters<typeof appUnderTest>[0] = {}) {
-  const under = appUnderTest({ ...options, environment: { PORT: '0', ...options.environment } })
-  const server = await listen(under.app, under.config, under.service)
-  servers.push(server)
-  return { ...under, server, url: (path: string) => `http://127.0.0.1:${server.port}${path}` }
-}
 /** A GET: its status, or why there is none, and whether the connection ends with it. */
 const requestThrough = (agent: Agent, port: number): Promise<{ outcome: string; closes: boolean }> =>
   new Promise((resolve) => {
