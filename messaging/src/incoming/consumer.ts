@@ -238,7 +238,10 @@ export class Consumer<Body, Result> {
       if (this.#stop.signal.aborted) return
       const batch = this.#nextBatch()
       if (batch.length === 0) return
-      await this.#settleBatch(batch)
+      const settled = this.#settleBatch(batch)
+      // Others may be waiting since there was no room for replies.
+      this.#startWork()
+      await settled
     }
   }
 
