@@ -132,6 +132,30 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
     MINUTE_MS,
   )
 
+  it('shows each attempt, and a redelivery to another process, in the trace of the sender', async () => {
+    const traceId = '2af7651916cd43dd8448eb211c80319c'
+    await stack.pool.query('RENAME TABLE inbox TO inbox_away')
+    expect((await create('IB000000002', parentOf(traceId))).status).toBe(200)
+    const attempts = () =>
+      ofTrace(traceId)
+        .filter(({ name }) => name === 'process create_item')
+        .map(({ attributes }) => attributes)
+    await eventually(
+      () => expect(attempts().filter((each) => each['error.type'] === 'DatabaseError').length).toBeGreaterThan(1),
+      20_000,
+    )
+    const killed = stack.service('consumer_two')
+    killed.kill('SIGKILL')
+    await killed.exited
+    await stack.pool.query('RENAME TABLE inbox_away TO inbox')
+    await stack.start('consumer_two')
+    await eventually(
+      () => expect(attempts().at(-1)).toMatchObject({ 'ims.outcome': 'applied', 'ims.message.redelivered': true }),
+      30_000,
+    )
+    expect(new Set(attempts().map((each) => each['messaging.message.id'])).size).toBe(1)
+  }, 120_000)
+
   it(
     'shows the dead letter in the trace, and links a redriven message to it',
     async () => {
