@@ -34,10 +34,11 @@ export async function exportTraces(
   log: Log,
 ): Promise<Owned | undefined> {
   if (endpoint === undefined) return undefined
-  const [sdk, { OTLPTraceExporter }, { resourceFromAttributes }] = await Promise.all([
+  const [sdk, { OTLPTraceExporter }, { resourceFromAttributes }, { W3CTraceContextPropagator }] = await Promise.all([
     import('@opentelemetry/sdk-trace'),
     import('@opentelemetry/exporter-trace-otlp-http'),
     import('@opentelemetry/resources'),
+    import('@opentelemetry/core'),
   ])
   const url = `${endpoint.replace(/\/+$/, '')}/v1/traces`
   const exporter = new OTLPTraceExporter({ url, timeoutMillis: EXPORT_TIMEOUT_MS })
@@ -62,7 +63,7 @@ export async function exportTraces(
       }),
     ],
   })
-  useTracer(provider.getTracer('ims'))
+  useTracer(provider.getTracer('ims'), new W3CTraceContextPropagator())
   log.info({ url, sampledPart }, 'exporting traces')
   return {
     close: async () => {

@@ -2,24 +2,28 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import {
   type Context,
-  createTraceState,
+  defaultTextMapGetter,
+  defaultTextMapSetter,
   ROOT_CONTEXT,
   type Span,
   SpanStatusCode,
-  TraceFlags,
+  type TextMapPropagator,
   type Tracer,
   trace,
 } from '@opentelemetry/api'
 import { z } from 'zod'
 
 let current: Tracer | undefined
+let propagator: TextMapPropagator | undefined
 const active = new AsyncLocalStorage<Context>()
 
 /** Undefined while traces are off. Callers check it first, so that they do nothing else then. */
 export const tracer = (): Tracer | undefined => current
 
-export function useTracer(used: Tracer | undefined): void {
+/** `by` reads and writes the headers that carry the context from process to process. */
+export function useTracer(used: Tracer | undefined, by?: TextMapPropagator): void {
   current = used
+  propagator = by
 }
 
 /** The context of the request or message in hand. Undefined outside of both. */
@@ -37,32 +41,19 @@ export function endSpan(span: Span, error?: string): void {
   span.end()
 }
 
-const TRACE_STATE_MAX_LENGTH = 512
-const headersOfTrace = z.object({
-  traceparent: z.string().regex(/^00-(?!0{32})[\da-f]{32}-(?!0{16})[\da-f]{16}-[\da-f]{2}$/),
-  tracestate: z.string().max(TRACE_STATE_MAX_LENGTH).optional().catch(undefined),
-})
+/** The propagator reads texts only. Without a `traceparent` that is one, there is no context; a `tracestate` that is not one is ignored. */
+const headersOfTrace = z.object({ traceparent: z.string(), tracestate: z.string().optional().catch(undefined) })
 
 /** The sender's context (W3C Trace Context). Anybody may have sent the headers: undefined unless they are valid. */
 export function contextIn(headers: unknown): Context | undefined {
   const { data } = headersOfTrace.safeParse(headers)
-  if (data === undefined) return undefined
-  const [, traceId = '', spanId = '', flags = ''] = data.traceparent.split('-')
-  return trace.setSpanContext(ROOT_CONTEXT, {
-    traceId,
-    spanId,
-    traceFlags: Number.parseInt(flags, 16) & TraceFlags.SAMPLED,
-    isRemote: true,
-    ...(data.tracestate === undefined ? {} : { traceState: createTraceState(data.tracestate) }),
-  })
+  const context = data && propagator?.extract(ROOT_CONTEXT, data, defaultTextMapGetter)
+  return context && trace.getSpanContext(context) && context
 }
 
 /** The headers that pass `span` on. */
 export function headersOf(span: Span): Record<string, string> {
-  const { traceId, spanId, traceFlags, traceState } = span.spanContext()
-  const state = traceState?.serialize()
-  return {
-    traceparent: `00-${traceId}-${spanId}-${traceFlags.toString(16).padStart(2, '0')}`,
-    ...(state ? { tracestate: state } : {}),
-  }
+  const headers: Record<string, string> = {}
+  propagator?.inject(trace.setSpan(ROOT_CONTEXT, span), headers, defaultTextMapSetter)
+  return headers
 }
