@@ -1,6 +1,5 @@
 // An OTLP/HTTP receiver that keeps the spans it got.
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer, type Server } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { z } from 'zod'
 
@@ -32,6 +31,9 @@ export interface ReceivedSpan extends Omit<z.output<typeof span>, 'attributes'> 
 const asRecord = (attributes: readonly z.output<typeof attribute>[]) =>
   Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]))
 
+export const endpointOf = (server: Server): string =>
+  `http://127.0.0.1:${z.object({ port: z.int() }).parse(server.address()).port}`
+
 export async function startOtlpReceiver() {
   const spans: ReceivedSpan[] = []
   const server = createServer(async (request, response) => {
@@ -45,9 +47,8 @@ export async function startOtlpReceiver() {
     response.writeHead(200, { 'Content-Type': 'application/json' }).end('{}')
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port }: Pick<AddressInfo, 'port'> = z.object({ port: z.int() }).parse(server.address())
   return {
-    endpoint: `http://127.0.0.1:${port}`,
+    endpoint: endpointOf(server),
     spans,
     close: () => {
       server.closeAllConnections()

@@ -1,9 +1,11 @@
 // One message, one trace: the spans that the services export to a real OTLP receiver.
+import { execFile } from 'node:child_process'
+import { createServer } from 'node:http'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { call } from '../http.ts'
-import { type Stack, startStack } from '../stack.ts'
-import { type ReceivedSpan, startOtlpReceiver } from './otlp-receiver.ts'
+import { ROOT, type Stack, startStack } from '../stack.ts'
+import { endpointOf, type ReceivedSpan, startOtlpReceiver } from './otlp-receiver.ts'
 
 const MINUTE_MS = 60_000
 const SERVER = 2
@@ -41,6 +43,12 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
     if (found === undefined) throw new Error(`no span ${name}`)
     return found
   }
+  /** What the command prints. It exits with 1 if a message is a dead letter again. */
+  const redrive = (queue: string) =>
+    new Promise<string>((resolve) => {
+      const command = [`${ROOT}producer/src/dead-letters.ts`, 'redrive', queue, '--all']
+      execFile(process.execPath, command, { env: { PATH: process.env.PATH, ...stack.env } }, (_, out) => resolve(out))
+    })
   const create = (sku: string, headers: Record<string, string>) =>
     call(`${stack.http}/create_item`, { json: { sku, ...item }, headers })
 
@@ -166,12 +174,7 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
         'ims.outcome': 'refused',
         'error.type': 'duplicate-sku',
       })
-      const dead = await stack.channel.get('create_item.dead-letter', { noAck: true })
-      if (dead === false) throw new Error('no dead letter')
-      stack.channel.sendToQueue('create_item', dead.content, {
-        headers: dead.properties.headers,
-        messageId: dead.properties.messageId,
-      })
+      expect(await redrive('create_item')).toContain('1 put back: 0 applied, 1 back among the dead letters')
       await eventually(() => {
         const redriven = receiver.spans.find(
           ({ name, attributes, links }) =>
@@ -186,19 +189,31 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
   )
 })
 
-describe('with a receiver that cannot be reached', () => {
-  it(
-    'works, logs the failure once, and stops in time',
-    async () => {
+describe('with a receiver that', () => {
+  const hanging = createServer(() => {})
+  beforeAll(() => new Promise<void>((resolve) => hanging.listen(0, '127.0.0.1', resolve)))
+  afterAll(() => {
+    hanging.closeAllConnections()
+    hanging.close()
+  })
+
+  it.each([
+    ['cannot be reached', () => 'http://127.0.0.1:9'],
+    ['never responds', () => endpointOf(hanging)],
+  ])(
+    '%s, works, logs the failure once, and stops in time',
+    async (_, endpoint) => {
       const stack = await startStack('traces-unreachable', {
         services: ['consumer_one', 'producer'],
-        env: { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9', WAIT_FOR_CONSUMERS: 'false' },
+        env: { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint(), WAIT_FOR_CONSUMERS: 'false' },
       })
       try {
-        expect((await call(`${stack.http}/healthcheck`)).status).toBe(200)
+        const healthy = async () => expect((await call(`${stack.http}/healthcheck`)).status).toBe(200)
+        await healthy()
         const failures = () =>
           stack.lines('producer').filter(({ message }) => String(message).startsWith('traces could not be sent'))
         await eventually(() => expect(failures().length).toBe(1), 20_000)
+        await healthy()
         const producer = stack.service('producer')
         producer.kill('SIGTERM')
         expect(await producer.exited).toBe(0)
