@@ -1,6 +1,6 @@
 // One run of jest on the terminal. It always ends: on Ctrl-C, and also when a test has left a handle open.
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { start } from '../processes/start.ts'
 import { jestCommand, ROOT } from './jest.ts'
 import { reportJunit } from './junit.ts'
 import { nothing, readTally, sum, type Tally } from './tally.ts'
@@ -33,35 +33,26 @@ export async function runJest({
 }: JestRun): Promise<Tally> {
   interrupted.throwIfAborted()
   const options = ['--runInBand', ...(reporter === undefined ? [] : [`--reporters=${reporter}`])]
-  const [program, ...rest] = jestCommand(projects, resultsFile, options, args)
+  const command = jestCommand(projects, resultsFile, options, args)
   // A process group of its own, so that everything the tests started can be ended with it.
-  const child = spawn(program, rest, { cwd: ROOT, env, stdio: ['ignore', 'ignore', 'inherit'], detached: true })
+  const where = { cwd: ROOT, env, ownGroup: true }
+  const { child, ended, killGroup } = start({ command, ...where, stdio: ['ignore', 'ignore', 'inherit'] })
   if (child.pid !== undefined) started(child.pid)
-  const endGroup = (signal: NodeJS.Signals) => {
-    try {
-      if (child.pid !== undefined) process.kill(-child.pid, signal)
-    } catch {
-      // The whole group has exited.
-    }
-  }
   const stop = () => {
-    endGroup('SIGTERM')
-    setTimeout(() => endGroup('SIGKILL'), STOPPED_WITHIN_MS).unref()
+    killGroup('SIGTERM')
+    setTimeout(() => killGroup('SIGKILL'), STOPPED_WITHIN_MS).unref()
   }
   interrupted.addEventListener('abort', stop)
   let leftOpen = false
   const watch = watchForResults(resultsFile, () => {
     leftOpen = true
     process.stderr.write('✗ jest does not end: a test has left something open\n')
-    endGroup('SIGKILL')
+    killGroup('SIGKILL')
   })
-  const code = await new Promise<number | null>((resolve) => {
-    child.once('error', () => resolve(null))
-    child.once('exit', resolve)
-  })
+  const { code } = await ended
   clearInterval(watch)
   interrupted.removeEventListener('abort', stop)
-  endGroup('SIGKILL')
+  killGroup('SIGKILL')
   const hasResults = existsSync(resultsFile)
   if (hasResults) reportJunit(resultsFile, projects.join('-'), env)
   const tally = hasResults ? readTally(resultsFile) : nothing
