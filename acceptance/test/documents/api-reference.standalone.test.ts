@@ -1,0 +1,28 @@
+// The API reference of messaging: everything that a public export refers to is exported, too, or typedoc warns and this fails.
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, it } from '@jest/globals'
+import { start } from 'testkit'
+
+const ROOT = join(import.meta.dirname, '../../..')
+const TYPEDOC = join(ROOT, 'messaging/node_modules/.bin/typedoc')
+
+it('is generated without warnings, with a page for openBroker and one for the in-memory broker', async () => {
+  const out = mkdtempSync(join(tmpdir(), 'ims-api-'))
+  try {
+    const {
+      ended,
+      out: printed,
+      err,
+    } = start({
+      command: [process.execPath, TYPEDOC, '--options', join(ROOT, 'messaging/typedoc.json'), '--out', out],
+      cwd: ROOT,
+    })
+    expect([(await ended).code, printed() + err()]).toEqual([0, expect.stringContaining('html generated')])
+    expect(readdirSync(join(out, 'functions'))).toContain('index.openBroker.html')
+    expect(readdirSync(join(out, 'classes'))).toContain('testing.InMemoryRabbitmq.html')
+  } finally {
+    rmSync(out, { recursive: true })
+  }
+}, 300_000)
