@@ -132,15 +132,3 @@ describe.each(SERVICES)('the image of %s', (service) => {
     MINUTE_MS,
   )
 })
-
-describe('docker-bake.hcl', () => {
-  it('builds the images under one tag', async () => {
-    const plan = await docker('buildx', 'bake', '--file', 'docker-bake.hcl', '--print')
-    const { target } = z
-      .object({ target: z.record(z.string(), z.object({ dockerfile: z.string(), tags: z.array(z.string()) })) })
-      .parse(JSON.parse(plan))
-    expect(Object.entries(target).map(([name, { dockerfile, tags }]) => [name, dockerfile, tags])).toEqual(
-      [...SERVICES].sort().map((name) => [name, `${name}/Dockerfile`, [image(name)]]),
-    )
-  })
-})

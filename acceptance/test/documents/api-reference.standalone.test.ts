@@ -6,7 +6,7 @@ import { expect, it } from '@jest/globals'
 import { start } from 'testkit'
 
 const ROOT = join(import.meta.dirname, '../../..')
-const TYPEDOC = join(ROOT, 'messaging/node_modules/.bin/typedoc')
+const TYPEDOC = join(ROOT, 'acceptance/node_modules/.bin/typedoc')
 
 it('is generated without warnings, with a page for openBroker and one for the in-memory broker', async () => {
   const out = mkdtempSync(join(tmpdir(), 'ims-api-'))

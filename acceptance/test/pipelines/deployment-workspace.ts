@@ -61,6 +61,10 @@ export async function createDeploymentWorkspace(
   const overlay = join(directory, 'kubernetes/overlays/single')
   for (const path of [overlay, shims, join(directory, 'pipeline_files')]) mkdirSync(path, { recursive: true })
   cpSync(join(ROOT, 'pipeline_files/smoke-test.sh'), join(directory, 'pipeline_files/smoke-test.sh'))
+  for (const name of SERVICES) {
+    mkdirSync(join(directory, name))
+    writeFileSync(join(directory, name, 'Dockerfile'), '')
+  }
   const kubernetes = await startKubernetesDouble(trouble)
   const api = await startApiDouble(flaw)
   const log = join(parent, 'log')

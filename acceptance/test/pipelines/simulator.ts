@@ -2,6 +2,7 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { serviceNames } from '@ims/accounts/suite'
 import { it } from '@jest/globals'
 import { z } from 'zod'
 
@@ -53,7 +54,16 @@ export function itWith(reason: string | undefined) {
 /** Runs `build.pipeline`, `deployment.pipeline` or the file at a path with the simulator's options. Resolves with its record. */
 export async function runPipeline(name: string, options: readonly string[], env = {}): Promise<PipelineRun> {
   const file = resolve(ROOT, 'pipeline_files', name)
-  const own = ['--declarative', '--library', `ims=${LIBRARY}`, '--json', '-']
+  const services = [...serviceNames].sort().join(' ')
+  const own = [
+    '--declarative',
+    '--library',
+    `ims=${LIBRARY}`,
+    '--json',
+    '-',
+    '--out',
+    `consumer_.*/Dockerfile=${services}`,
+  ]
   const { stdout, stderr } = await groovy([SIMULATOR, ...own, ...options, file], env)
   if (!stdout.startsWith('{')) throw new Error(`the simulator did not run: ${stdout}${stderr}`)
   const run = record.parse(JSON.parse(stdout))

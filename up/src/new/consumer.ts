@@ -28,18 +28,15 @@ const BY_LINE = [
   'kubernetes/overlays/observability/component/services-prometheusrule.yaml',
   `${MANIFESTS}/kustomization.yaml`,
   `${MANIFESTS}/accounts/accounts-secrets.yaml`,
-  `${MANIFESTS}/accounts/accounts-role.yaml`,
   `${SCALING}/kustomization.yaml`,
-  'pipeline_files/shared_library/src/ims/Images.groovy',
   'README.md',
 ]
 /** Files with the services in a list on one line. */
-const BY_LIST = ['docker-bake.hcl', 'dockercompose/observability/prometheus/prometheus.yml']
+const BY_LIST = ['dockercompose/observability/prometheus/prometheus.yml']
 /** Files with the queues as a pattern. */
 const BY_PATTERN = [
   'dockercompose/observability/prometheus/alerts.yml',
   'kubernetes/overlays/observability/component/services-prometheusrule.yaml',
-  'dockercompose/observability/grafana/dashboards/ims.json',
 ]
 
 /** All pieces for the command `queue` and its consumer. Throws NotPossible for a name that is taken or invalid. */
