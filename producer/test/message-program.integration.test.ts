@@ -11,7 +11,7 @@ import {
 } from '@ims/messaging'
 import { quietService } from '@ims/messaging/testing'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { serversEnvironment, serversUnderTest, start, type TestSpace } from 'testkit'
+import { runToEnd, serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
 
 const PROGRAM = join(import.meta.dirname, '..', 'src', 'message.ts')
 /** A UUIDv7 of 2026-01-02T03:04:05.678Z. */
@@ -27,8 +27,7 @@ describe('the program message', () => {
 
   const run = async (args: readonly string[], more: Record<string, string> = {}) => {
     const env = { ...process.env, NODE_OPTIONS: '', ...serversEnvironment(space), ...more }
-    const { ended, out, err } = start({ command: [process.execPath, PROGRAM, ...args], env })
-    return { code: (await ended).code, out: out(), err: err() }
+    return await runToEnd({ command: [process.execPath, PROGRAM, ...args], env })
   }
   const verdict = (redrives: number, outcome: string, error: string | null, at: string): RecordedVerdict => ({
     queue: 'create_item',

@@ -6,7 +6,7 @@ import { type Broker, contracts, openBroker, rabbitmqEnvironment } from '@ims/me
 import { quietService } from '@ims/messaging/testing'
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
 import { identify, type ProcessIdentity } from 'testkit/processes/process-identity'
-import { start } from 'testkit/processes/start'
+import { runToEnd } from 'testkit/processes/start'
 import type { TestSpace } from 'testkit/servers/test-space'
 import { serversEnvironment } from 'testkit/servers-environment'
 import { serversUnderTest } from 'testkit/under-test'
@@ -33,11 +33,11 @@ afterAll(async () => {
 
 async function run(args: readonly string[], env: Record<string, string>, command = 'dead-letters') {
   const kept = Object.entries(process.env).filter(([name]) => !/^(RABBITMQ|MYSQL)_/.test(name))
-  const { ended, out, err } = start({
+  const { code, out, err } = await runToEnd({
     command: [process.execPath, MAIN, command, ...args],
     env: { ...Object.fromEntries(kept), NODE_OPTIONS: '', IMS_UP_DIRECTORY: directory, IMS_SERVICES: 'local', ...env },
   })
-  return { code: (await ended).code, output: out() + err() }
+  return { code, output: out + err }
 }
 
 it('fails with a message when no suite runs and the environment names no broker', async () => {

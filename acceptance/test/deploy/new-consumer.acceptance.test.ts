@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually, type Started, start } from 'testkit'
+import { eventually, runToEnd, type Started, start } from 'testkit'
 import { newConsumer } from '../../../up/src/new/consumer.ts'
 import { type Piece, textsAfter } from '../../../up/src/new/piece.ts'
 import { copyOfSources } from '../copied-sources.ts'
@@ -173,6 +173,6 @@ const unitTests = (...files: string[]) =>
 
 /** Runs Node in the copy. Returns its output and exit code. */
 async function inCopy(...args: string[]): Promise<{ code: number | null; output: string }> {
-  const { ended, out, err } = start({ command: [process.execPath, ...args], cwd: copy.root })
-  return { code: (await ended).code, output: out() + err() }
+  const { code, out, err } = await runToEnd({ command: [process.execPath, ...args], cwd: copy.root })
+  return { code, output: out + err }
 }

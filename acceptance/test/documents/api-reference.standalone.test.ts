@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from '@jest/globals'
-import { start } from 'testkit'
+import { runToEnd } from 'testkit'
 
 const ROOT = join(import.meta.dirname, '../../..')
 const TYPEDOC = join(ROOT, 'acceptance/node_modules/.bin/typedoc')
@@ -11,15 +11,11 @@ const TYPEDOC = join(ROOT, 'acceptance/node_modules/.bin/typedoc')
 it('is generated without warnings, with a page for openBroker and one for the in-memory broker', async () => {
   const out = mkdtempSync(join(tmpdir(), 'ims-api-'))
   try {
-    const {
-      ended,
-      out: printed,
-      err,
-    } = start({
+    const result = await runToEnd({
       command: [process.execPath, TYPEDOC, '--options', join(ROOT, 'messaging/typedoc.json'), '--out', out],
       cwd: ROOT,
     })
-    expect([(await ended).code, printed() + err()]).toEqual([0, expect.stringContaining('html generated')])
+    expect(result).toMatchObject({ code: 0, out: expect.stringContaining('html generated') })
     expect(readdirSync(join(out, 'functions'))).toContain('index.openBroker.html')
     expect(readdirSync(join(out, 'classes'))).toContain('testing.InMemoryRabbitmq.html')
   } finally {

@@ -1,7 +1,7 @@
 // Runs the Postman collection with newman against a producer, like a user on the command line.
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { start } from 'testkit'
+import { runToEnd } from 'testkit'
 import { ROOT } from '../stack.ts'
 
 const NEWMAN = createRequire(import.meta.url).resolve('newman/bin/newman.js')
@@ -27,6 +27,6 @@ export async function runNewman(baseUrl: string, collection: string = COLLECTION
     'off',
     '--disable-unicode',
   ]
-  const { ended, out, err } = start({ command: [process.execPath, ...args], cwd: ROOT })
-  return { code: (await ended).code ?? 1, output: out() + err() }
+  const { code, out, err } = await runToEnd({ command: [process.execPath, ...args], cwd: ROOT })
+  return { code: code ?? 1, output: out + err }
 }

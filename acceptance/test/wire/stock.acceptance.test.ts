@@ -2,7 +2,7 @@
 // twice. Each change counts once.
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually, start } from 'testkit'
+import { eventually, runToEnd } from 'testkit'
 import { z } from 'zod'
 import { call } from '../http.ts'
 import { ROOT, type Stack, startStack } from '../stack.ts'
@@ -80,8 +80,8 @@ describe('changes of one hot item', () => {
   it('are decided again after a redrive, which reports each outcome, as does the message by its id', async () => {
     const run = async (program: string, ...args: string[]) => {
       const command = [process.execPath, `${ROOT}producer/src/${program}.ts`, ...args] as const
-      const { ended, out } = start({ command, env: { PATH: process.env.PATH, ...stack.env } })
-      return { code: (await ended).code, out: out() }
+      const { code, out } = await runToEnd({ command, env: { PATH: process.env.PATH, ...stack.env } })
+      return { code, out }
     }
     const ids = async (where: string) => {
       const sql = `SELECT CONVERT(message_id USING utf8mb4) AS id FROM inbox WHERE ${where}`

@@ -87,6 +87,13 @@ export function start({ command, cwd, env, stdio, ownGroup = false, onChunk, onL
   }
 }
 
+/** Runs the program to its end. Never rejects. `code` is null when a signal ended it or it could not be started. */
+export async function runToEnd(program: Program): Promise<{ code: number | null; out: string; err: string }> {
+  const { ended, out, err } = start(program)
+  const { code } = await ended
+  return { code, out: out(), err: err() }
+}
+
 /** Runs the program on our terminal and forwards signals to it. Resolves with its exit code, as a shell would return it. */
 export async function onTerminal(program: Program): Promise<number> {
   const { child, ended } = start({ ...program, stdio: 'inherit' })

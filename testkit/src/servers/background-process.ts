@@ -31,19 +31,25 @@ export async function startInBackground({ command, env, cwd, output }: Program):
   }
 }
 
-/** Sends SIGTERM, then SIGKILL if the process still runs after `deadlineMs`. Resolves when it has exited. */
-export async function stopProcess(identity: ProcessIdentity | undefined, deadlineMs: number): Promise<void> {
-  if (identity === undefined || !signalProcess(identity, 'SIGTERM')) return
+/**
+ * Sends SIGTERM, then SIGKILL to its group if the process still runs after `deadlineMs`. Resolves when it has exited, with
+ * whether it stopped in time.
+ */
+export async function stopProcess(identity: ProcessIdentity | undefined, deadlineMs: number): Promise<boolean> {
+  if (identity === undefined || !signalProcess(identity, 'SIGTERM')) return true
   try {
     await gone(identity, deadlineMs)
+    return true
   } catch {
     await killProcess(identity)
+    return false
   }
 }
 
-/** Sends SIGKILL to the process and its group. Resolves when it has exited. */
+/** Sends SIGKILL to the process, and to its group if it leads one. Resolves when it has exited. */
 export async function killProcess(identity: ProcessIdentity | undefined): Promise<void> {
-  if (identity === undefined || !signalProcess(identity, 'SIGKILL', true)) return
+  if (identity === undefined) return
+  if (!signalProcess(identity, 'SIGKILL', true) && !signalProcess(identity, 'SIGKILL')) return
   await gone(identity, KILLED_WITHIN_MS)
 }
 
