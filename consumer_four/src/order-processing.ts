@@ -15,15 +15,9 @@ type Pages = Pick<Inventory, 'page'>
  * Handles order_processing. A request with the header `x-limit` gets one page, `x-next` and `x-count`. One without it
  * comes from a Python peer and gets the whole list in one reply, up to `maxBytes`; a larger list is refused.
  * Identical requests of one batch share a query, which starts after all of them arrived, so none gets data older than
- * its request. Whole lists may be as large as all pages together, so they are built one after the other.
+ * its request.
  */
 export function listItems(inventory: Pages, { maxBytes }: { maxBytes: number }): Handler<unknown, never> {
-  let built: Promise<unknown> = Promise.resolve()
-  const inTurn = (request: Request): Promise<Outcome<never>> => {
-    const list = built.then(() => wholeList(inventory, request, maxBytes))
-    built = list.catch(() => {})
-    return list
-  }
   return async (deliveries) => {
     const answers = new Map<string, Promise<Outcome<never>>>()
     return await Promise.all(
@@ -33,7 +27,9 @@ export function listItems(inventory: Pages, { maxBytes }: { maxBytes: number }):
         const key = JSON.stringify([request.limit, request.after, request.filter])
         const answer =
           answers.get(key) ??
-          (request.limit === undefined ? inTurn(request) : page(inventory, { ...request, limit: request.limit }))
+          (request.limit === undefined
+            ? wholeList(inventory, request, maxBytes)
+            : page(inventory, { ...request, limit: request.limit }))
         answers.set(key, answer)
         return answer
       }),

@@ -9,13 +9,17 @@ export interface Command<Body = unknown, Result = unknown> {
   readonly result: z.ZodType<Result>
 }
 
-/** A message that requests data. `reply` is the schema of the answer, `headers` that of the request headers. */
+/**
+ * A message that requests data. `reply` is the schema of the answer, `headers` that of the request headers. A consumer
+ * answers one request at a time for which `isLarge` returns true, and the others meanwhile.
+ */
 export interface Query<Reply = unknown> {
   readonly kind: 'query'
   readonly queue: string
   readonly body: z.ZodType<unknown>
   readonly reply: z.ZodType<Reply>
   readonly headers: z.ZodType<unknown>
+  isLarge?(headers: Readonly<Record<string, unknown>>): boolean
 }
 
 export type Contract<Body = unknown, Result = unknown> =
@@ -30,12 +34,15 @@ export function command<Body, Result>(
   return { kind: 'command', queue, body: shape.body, result: shape.result }
 }
 
-/** Defines a query: the queue's name, and the schemas of the request body, of the reply, and of the headers, if any. */
+/**
+ * Defines a query: the queue's name, the schemas of the request body, of the reply, and of the headers, if any, and
+ * which requests are large, if any.
+ */
 export function query<Reply>(
   queue: string,
-  shape: { body: z.ZodType<unknown>; reply: z.ZodType<Reply>; headers?: z.ZodType<unknown> },
+  shape: Pick<Query<Reply>, 'body' | 'reply' | 'isLarge'> & { headers?: z.ZodType<unknown> },
 ): Query<Reply> {
-  return { kind: 'query', queue, body: shape.body, reply: shape.reply, headers: shape.headers ?? z.unknown() }
+  return { kind: 'query', queue, headers: z.unknown(), ...shape }
 }
 
 /** The name of the dead-letter queue of `queue`: `<queue>.dead-letter`. */

@@ -109,6 +109,8 @@ export const orderProcessing = query('order_processing', {
   body: anything,
   reply: z.array(listedItem),
   headers: pageRequestHeaders,
+  // A whole list may need as much memory as all pages together.
+  isLarge: (headers) => headers['x-limit'] === undefined,
 })
 
 /**

@@ -12,6 +12,7 @@ import { DEAD, ids, type Outside, outside, QUEUE } from './dead-letters.ts'
 import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 const ALL: Choice = { by: 'all' }
+const MIB = 1_048_576
 
 describe('dead letters', () => {
   let underTest: RabbitmqUnderTest
@@ -97,6 +98,17 @@ describe('dead letters', () => {
       }
       await proxy.close()
       expect((await browsedIds()).sort()).toEqual(ids(0, 20).sort())
+    }, 60_000)
+
+    it('keeps no large body once the next one is read, however it is read', async () => {
+      const body = Buffer.alloc(15 * MIB, 'x')
+      for (let n = 0; n < 8; n += 1) peer.channel.sendToQueue(DEAD, body, { persistent: true })
+      await peer.channel.waitForConfirms()
+      const visit = () => true
+      for (const read of [() => desk.browse(QUEUE, visit, { bodyMaxBytes: 0 }), () => desk.discard(QUEUE, ALL)]) {
+        expect(await read()).toMatchObject({ total: 8, seen: 8 })
+        expect(process.memoryUsage().arrayBuffers - body.length).toBeLessThan(10 * MIB)
+      }
     }, 60_000)
 
     it('ends with the last message that was there at the start, while more are dead-lettered', async () => {

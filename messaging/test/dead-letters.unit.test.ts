@@ -122,13 +122,14 @@ describe('text for a terminal', () => {
     fc.assert(fc.property(fc.string({ unit: 'binary' }), (text) => expect(JSON.parse(jsonLine(text))).toBe(text)))
   })
 
-  it('is the same in pieces, and no piece of a large body is large', () => {
+  it('is a dead letter with its whole body in pieces, and no piece of a large body is large', () => {
     const escapes = '"body":""\\\u001b'
-    for (const body of ['short', '😀'.repeat(100_000), `x${'😀'.repeat(100_000)}`, escapes.repeat(30_000)]) {
-      const letter = { error: escapes, body, headers: { body: '' } }
-      const pieces = [...jsonLinePieces(letter)]
+    const texts = ['', 'short', '😀'.repeat(100_000), `x${'😀'.repeat(100_000)}`, escapes.repeat(30_000)]
+    for (const body of [...texts.map((text) => Buffer.from(text)), Buffer.alloc(200_000, 0xff)]) {
+      const dead = message(body, { messageId: escapes, headers: { body: '' } })
+      const pieces = [...jsonLinePieces(described('create_item', dead, 0), body)]
       expect(pieces.join('').endsWith('}\n')).toBe(true)
-      expect(JSON.parse(pieces.join(''))).toEqual(letter)
+      expect(JSON.parse(pieces.join(''))).toEqual(described('create_item', dead, Number.POSITIVE_INFINITY))
       expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThan(400_000)
     }
   })

@@ -1,6 +1,6 @@
 // Queries on a real broker: dropped when nobody waits any more, started while there is room for replies, all answered.
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
-import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib'
+import amqplib, { type ChannelModel, type ConfirmChannel, type Options } from 'amqplib'
 import { eventually } from 'testkit'
 import { z } from 'zod'
 import { type Broker, openBroker } from '../src/broker.ts'
@@ -43,7 +43,7 @@ describe('queries', () => {
     await rabbitmq.drop()
   })
 
-  const ask = (name: string, properties: { expiration?: string } = {}) =>
+  const ask = (name: string, properties: Options.Publish = {}) =>
     channel.sendToQueue(questions.queue, Buffer.from(JSON.stringify(name)), {
       replyTo,
       correlationId: name,
@@ -104,6 +104,30 @@ describe('queries', () => {
     await consumer.consume(questions, handler, { ...consumerEnvironment.parse({}), queriesMax: 1 })
     await eventually(() => expect(replies).toHaveLength(5))
     expect(batches.join(' | ')).toMatch(/^(a \| )?(a a a|a a) \| b b$|^a a a \| b b$|^a \| b b \| a a$/)
+  })
+
+  it('are answered while large ones wait for each other', async () => {
+    const [large, small] = [Array.from({ length: 20 }, (_, n) => `large ${n}`), ['small 1', 'small 2', 'small 3']]
+    const gates = large.map(() => Promise.withResolvers<void>())
+    const begun: string[] = []
+    const handler = async (deliveries: readonly Delivery<unknown>[]) => {
+      const [name] = deliveries.map(({ body }) => String(body))
+      begun.push(name ?? '')
+      await gates[large.indexOf(name ?? '')]?.promise
+      return deliveries.map(() => answered())
+    }
+    const isLarge: (typeof questions)['isLarge'] = (headers) => headers['x-large'] === true
+    const config = { ...consumerEnvironment.parse({}), queriesMax: 3 }
+    await consumer.consume({ ...questions, isLarge }, handler, config)
+    for (const name of large) ask(name, { headers: { 'x-large': true } })
+    await eventually(() => expect(begun).toEqual(['large 0']))
+    for (const name of small) ask(name)
+    await eventually(() => expect([...replies].sort()).toEqual(small))
+    for (const [n, { resolve }] of gates.entries()) {
+      await eventually(() => expect(begun.slice(4)).toEqual(large.slice(1, n + 1)))
+      resolve()
+    }
+    await eventually(() => expect(replies).toHaveLength(23))
   })
 
   const twoMegabytes: Memory = { limit: (buffer, _, { maxUseful }) => (buffer === 'pages' ? 2_000_000 : maxUseful) }

@@ -26,7 +26,7 @@ async function listed(each: number, ...args: string[]): Promise<string[]> {
   }
   const desk: DeadLetterDesk = {
     browse: async (queue, visit) => {
-      for (let number = 0; number < each; number += 1) await visit(letter(queue, number), each)
+      for (let number = 0; number < each; number += 1) await visit(letter(queue, number), each, Buffer.alloc(0))
       return { total: each, seen: each }
     },
     redrive: none,

@@ -184,7 +184,7 @@ describe('/dead_letters', () => {
   it('resets the connection of an export that ends too early, because an HTTP/1.0 client takes a close for its end', async () => {
     const { app } = withDesk({
       browse: async (_queue, visit) => {
-        await visit(letter, 2)
+        await visit(letter, 2, Buffer.from(letter.body))
         return { total: 2, seen: 1 }
       },
     })

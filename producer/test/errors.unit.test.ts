@@ -43,6 +43,7 @@ describe('an error of the broker or a consumer', () => {
     const response = await request(app).get('/order_processing')
     expect(response.status).toBe(503)
     expect(response.headers['retry-after']).toMatch(/^\d+$/)
+    expect(response.body.type).toBe('urn:ims:problem:outcome-unknown')
     expect(response.body.detail).toContain('Asking again is safe')
   })
 

@@ -1,10 +1,13 @@
 // Runs an interactive program: arguments, output with backpressure, Ctrl-C, exit code.
 import { type ConfigOf, InvalidEnvironment, parseEnvironment, type Sections } from './config.ts'
 import { EXIT } from './exit-codes.ts'
+import { limitYoungGeneration } from './memory-budget.ts'
 
 /** A terminal sends Ctrl-C to every process of the command, and some of them forward it. Signals within this time count as one. */
 const SAME_WISH_MS = 500
 const EXIT_INTERRUPTED = 130
+/** In a container, a program shares the memory with the service. */
+const MEMORY_BYTES = 128 * 1_048_576
 
 export interface Program<S extends Sections> {
   readonly config: ConfigOf<S>
@@ -29,6 +32,7 @@ export async function runProgram<S extends Sections>(
   const err = (line: string) => void process.stderr.write(`${line}\n`)
   try {
     const config = parseEnvironment(sections, process.env)
+    limitYoungGeneration({ totalBytes: MEMORY_BYTES })
     const stop = new AbortController()
     stopOnSignals(stop)
     // `… | head`: the reader has seen enough.

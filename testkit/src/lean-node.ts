@@ -13,4 +13,5 @@ export const leanNode: Readonly<Record<string, string>> = {
   NODE_COMPILE_CACHE: join(ROOT, '.local', 'compile-cache'),
   NODE_OPTIONS: '--max-semi-space-size=2',
   MALLOC_MMAP_THRESHOLD_: '1048576',
+  MALLOC_ARENA_MAX: '1',
 }

@@ -105,6 +105,22 @@ describe('listings under overload', () => {
     expect(await stack.deadLetters('order_processing')).toEqual([])
   })
 
+  it('50 different whole lists in the queue delay no page, and all are answered, with consumer four below 256 MB', async () => {
+    const { queue } = await stack.channel.assertQueue('', { exclusive: true })
+    const count = counter()
+    await stack.channel.consume(queue, () => count.up(), { noAck: true })
+    const peakMb = await watching(async () => {
+      const after = (n: number) => ({ replyTo: queue, headers: { 'x-after': 20_000 + n } })
+      for (let n = 0; n < 50; n += 1) stack.channel.sendToQueue('order_processing', Buffer.from('[]'), after(n))
+      await eventually(() => expect(count.value).toBeGreaterThan(0))
+      for (let n = 0; n < 10; n += 1)
+        expect((await call(`${stack.http}/order_processing?limit=${1 + n}`)).status).toBe(200)
+      expect(count.value).toBeLessThan(50)
+      await eventually(() => expect(count.value).toBe(50), 120_000)
+    })
+    belowTheLimit(peakMb)
+  })
+
   it('1,000 pipelined listings of unknown labels by a client that disconnects delay nobody else', async () => {
     const port = Number(new URL(stack.http).port)
     const before = await metric('messages_consumed_total')

@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import type { Message } from 'amqplib'
 import { z } from 'zod'
-import { shortened } from './text.ts'
+import { type Encoding, shortened, wholeCharacters } from './text.ts'
 
 /** A dead letter as plain JSON, whatever the message contained. Unknown members are null. */
 export interface DeadLetter {
@@ -20,7 +20,7 @@ export interface DeadLetter {
   readonly attempts: number | null
   readonly bytes: number
   /** base64 means that the body is not UTF-8. */
-  readonly encoding: 'utf8' | 'base64'
+  readonly encoding: Encoding
   /** True when `body` is truncated. */
   readonly shortened: boolean
   readonly body: string
@@ -113,9 +113,7 @@ function whyOf(headers: unknown): Why {
 
 function shownBody(content: Buffer, maxBytes: number): Pick<DeadLetter, 'encoding' | 'shortened' | 'body'> {
   const encoding = isUtf8(content) ? 'utf8' : 'base64'
-  let end = Math.min(content.length, maxBytes)
-  // Do not cut in the middle of a character: its continuation bytes start with the bits 10.
-  if (encoding === 'utf8') while (end > 0 && end < content.length && ((content[end] ?? 0) & 0xc0) === 0x80) end -= 1
+  const end = wholeCharacters(content, encoding, maxBytes)
   return { encoding, shortened: end < content.length, body: content.toString(encoding, 0, end) }
 }
 

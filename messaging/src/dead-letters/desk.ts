@@ -38,8 +38,8 @@ export interface Progress {
   readonly done: number
 }
 
-/** Receives one dead letter of `total`. Returns false to stop. */
-export type Visit = (letter: DeadLetter, total: number) => boolean | Promise<boolean>
+/** Receives one dead letter of `total`, with its whole body. Returns false to stop. */
+export type Visit = (letter: DeadLetter, total: number, content: Buffer) => boolean | Promise<boolean>
 
 export interface BrowseOptions {
   readonly bodyMaxBytes: number
@@ -156,14 +156,17 @@ async function browsed(
 ): Promise<Browsed> {
   const { total } = reader
   let seen = 0
-  for (;;) {
-    const window = signal?.aborted ? [] : await reader.window()
-    if (window.length === 0) return { total, seen }
+  // Not part of the loop, whose stack frame would refer to the bodies while the next window is read.
+  const isSeen = async (window: readonly Message[]): Promise<boolean> => {
     for (const message of window) {
       seen += 1
-      if (signal?.aborted || !(await visit(described(queue, message, bodyMaxBytes), total))) return { total, seen }
+      const letter = described(queue, message, bodyMaxBytes)
+      if (signal?.aborted || !(await visit(letter, total, message.content))) return false
     }
+    return window.length > 0
   }
+  while (!signal?.aborted && (await isSeen(await reader.window())));
+  return { total, seen }
 }
 
 /** For each window: select, publish (when redriving), and only then remove. */
@@ -183,26 +186,30 @@ async function worked(
     maybeSent,
     ...(stopped === undefined ? {} : { stopped }),
   })
+  // Not part of the loop, as above.
+  const workOn = async (window: readonly Message[]): Promise<Worked | undefined> => {
+    if (window.length === 0) {
+      const wasInterrupted = signal?.aborted === true && tally.seen < total
+      return result(await reader.left(), wasInterrupted ? 'interrupted' : undefined)
+    }
+    tally.seen += window.length
+    for (const message of window) countReason(tally.seenReasons, reasonOf(message))
+    const matching = window.filter((message) => isChosen(message, choice))
+    const chosen = matching.slice(0, max - tally.done)
+    const failed = await republisher?.publish(chosen.filter((message) => !isCopy(message)))
+    if (failed) return result(await reader.left(), failed.trouble, failed.maybeSent)
+    // A published message is redriven, even if its dead letter stays. A discarded one must be removed.
+    if (republisher) count(tally, chosen)
+    if (!dryRun && chosen.length > 0) await reader.remove(chosen)
+    if (!republisher) count(tally, chosen)
+    progress?.({ total, seen: tally.seen, done: tally.done })
+    const isFull = chosen.length < matching.length || (tally.done >= max && tally.seen < total)
+    return isFull ? result(await reader.left(), 'limit') : undefined
+  }
   try {
     for (;;) {
-      const window = signal?.aborted ? [] : await reader.window()
-      if (window.length === 0) {
-        const wasInterrupted = signal?.aborted === true && tally.seen < total
-        return result(await reader.left(), wasInterrupted ? 'interrupted' : undefined)
-      }
-      tally.seen += window.length
-      for (const message of window) countReason(tally.seenReasons, reasonOf(message))
-      const matching = window.filter((message) => isChosen(message, choice))
-      const chosen = matching.slice(0, max - tally.done)
-      const failed = await republisher?.publish(chosen.filter((message) => !isCopy(message)))
-      if (failed) return result(await reader.left(), failed.trouble, failed.maybeSent)
-      // A published message is redriven, even if its dead letter stays. A discarded one must be removed.
-      if (republisher) count(tally, chosen)
-      if (!dryRun && chosen.length > 0) await reader.remove(chosen)
-      if (!republisher) count(tally, chosen)
-      progress?.({ total, seen: tally.seen, done: tally.done })
-      const isFull = chosen.length < matching.length || (tally.done >= max && tally.seen < total)
-      if (isFull) return result(await reader.left(), 'limit')
+      const done = await workOn(signal?.aborted ? [] : await reader.window())
+      if (done) return done
     }
   } catch (error) {
     if (!(error instanceof DeadLettersUnavailable)) throw error

@@ -1,4 +1,5 @@
 // Reads a dead-letter queue in windows, oldest message first, and requeues in order everything that was not removed.
+import { collectGarbage } from '@ims/runtime/collect-garbage'
 import type { Channel, Message } from 'amqplib'
 import { z } from 'zod'
 import type { RabbitmqConfig } from '../config.ts'
@@ -30,6 +31,8 @@ const ATTEMPTS_MAX = 3
 const ATTEMPT_AGAIN_MS = 300
 
 const NO_BODY = Buffer.alloc(0)
+/** So many bytes of bodies are freed at once. Left to V8, several bodies of 15 MiB would take more memory than a service has. */
+const FREED_FROM_BYTES = 4 * 1_048_576
 
 export interface DeadLetterReader {
   /** Number of dead letters when the reader was opened. It reads only these, not later ones. */
@@ -84,6 +87,10 @@ class Reader implements DeadLetterReader {
   #open: readonly Message[] = []
   #seen = 0
   #windowMax = 1
+  /** The size of the latest window, which is dropped with the next one. */
+  #latestBytes = 0
+  /** The size of what is no longer referenced, but maybe not freed. */
+  #droppedBytes = 0
   #connection: Connection | undefined
   #lost: DeadLettersUnavailable | undefined
   #wake: () => void = () => {}
@@ -138,8 +145,9 @@ class Reader implements DeadLetterReader {
   }
 
   async window(): Promise<readonly Message[]> {
-    this.#keep(this.#open)
-    this.#open = []
+    this.#keepOpen()
+    this.#dropped(this.#latestBytes)
+    this.#latestBytes = 0
     const wanted = Math.min(this.#windowMax, this.total - this.#seen)
     if (wanted === 0) return []
     try {
@@ -150,8 +158,9 @@ class Reader implements DeadLetterReader {
     }
     this.#oldest = undefined
     this.#seen += this.#open.length
-    const heaviest = Math.max(...this.#open.map((message) => this.#weightOf(message)))
-    const fitting = Math.max(1, Math.floor(this.#windowBytes / heaviest))
+    const weights = this.#open.map((message) => this.#weightOf(message))
+    this.#latestBytes = weights.reduce((sum, each) => sum + each, 0)
+    const fitting = Math.max(1, Math.floor(this.#windowBytes / Math.max(...weights)))
     this.#windowMax = Math.min(WINDOW_MAX, 2 * this.#windowMax, fitting)
     return this.#open
   }
@@ -168,9 +177,12 @@ class Reader implements DeadLetterReader {
     await channel.prefetch(wanted)
     const { consumerTag } = await channel.consume(this.#queue, (message) => {
       if (message === null) return this.#fail(new Error(`${this.#queue} was deleted`))
-      bytes += this.#weightOf(message)
+      const weight = this.#weightOf(message)
+      bytes += weight
       if (bytes <= this.#windowBytes || fitting === 0) fitting += 1
-      arrived.push(fitting > arrived.length ? message : withoutBody(message))
+      const fits = fitting > arrived.length
+      arrived.push(fits ? message : withoutBody(message))
+      if (!fits) this.#dropped(weight)
       this.#wake()
     })
     while (arrived.length < wanted) await this.#arrival()
@@ -234,15 +246,29 @@ class Reader implements DeadLetterReader {
     this.#lanes.at(-1)?.kept.push(withoutBody(last))
   }
 
-  #keepAll(): void {
-    this.#keep(this.#open.concat(this.#oldest ?? []))
+  /** Not part of its caller, whose stack frame would refer to the bodies while the next window is read. */
+  #keepOpen(): void {
+    this.#keep(this.#open)
     this.#open = []
+  }
+
+  #keepAll(): void {
+    this.#keepOpen()
+    if (this.#oldest) this.#keep([this.#oldest])
     this.#oldest = undefined
+  }
+
+  #dropped(bytes: number): void {
+    this.#droppedBytes += bytes
+    if (this.#droppedBytes < FREED_FROM_BYTES) return
+    this.#droppedBytes = 0
+    collectGarbage()
   }
 
   async close(): Promise<void> {
     if (this.#lost === undefined)
       await withDeadline(this.#clock, this.#requeue(), REQUEUE_TIMEOUT_MS, 'requeuing the messages').catch(() => {})
+    this.#dropped(this.#latestBytes)
     this.#lost ??= new DeadLettersUnavailable('disconnected', 'the reader is closed')
     if (this.#connection) await closeConnection(this.#connection)
   }

@@ -15,21 +15,33 @@ export function jsonLine(value: unknown): string {
   return JSON.stringify(value).replace(UNSAFE, escaped)
 }
 
-/** In UTF-16 units. A character that is cut in two becomes two escapes with the same meaning. */
-const PIECE_LENGTH = 65_536
+/** A multiple of 3, so that pieces of base64 can be joined. */
+const PIECE_BYTES = 65_535
 const EMPTY_BODY = '"body":""'
 
-/** The same line with its newline, in pieces: formatting a body of 15 MiB at once would need several times that memory. */
-export function* jsonLinePieces<T extends { readonly body: string }>(value: T): Generator<string> {
-  const { body } = value
-  if (body.length <= PIECE_LENGTH) return yield `${jsonLine(value)}\n`
-  const line = jsonLine({ ...value, body: '' })
+/**
+ * A dead letter with the whole `content` as its body, on one line with its newline, in pieces: formatting a body of 15
+ * MiB at once would need several times that memory.
+ */
+export function* jsonLinePieces(letter: { readonly encoding: Encoding }, content: Buffer): Generator<string> {
+  const line = jsonLine({ ...letter, shortened: false, body: '' })
   // In the text of another member the quotes would be escaped.
   const at = line.indexOf(EMPTY_BODY) + EMPTY_BODY.length - 1
   yield line.slice(0, at)
-  for (let from = 0; from < body.length; from += PIECE_LENGTH)
-    yield jsonLine(body.slice(from, from + PIECE_LENGTH)).slice(1, -1)
+  for (let [from, end] = [0, 0]; from < content.length; from = end) {
+    end = wholeCharacters(content, letter.encoding, from + PIECE_BYTES)
+    yield jsonLine(content.toString(letter.encoding, from, end)).slice(1, -1)
+  }
   yield `${line.slice(at)}\n`
+}
+
+export type Encoding = 'utf8' | 'base64'
+
+/** The end of at most `max` bytes of `content` that does not cut a character: its continuation bytes start with the bits 10. */
+export function wholeCharacters(content: Buffer, encoding: Encoding, max: number): number {
+  let end = Math.min(content.length, max)
+  if (encoding === 'utf8') while (end > 0 && end < content.length && ((content[end] ?? 0) & 0xc0) === 0x80) end -= 1
+  return end
 }
 
 /** Per UTF-16 unit, as in JSON. */

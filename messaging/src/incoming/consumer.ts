@@ -208,7 +208,8 @@ export class Consumer<Body, Result> {
     // Parsed on arrival, while the database works on the previous batch.
     const read = readMessage(contract, message, config.messageMaxBytes)
     const expiresAtMs = this.#stop.clock.nowMs() + waitMsOf(contract, message)
-    this.#inHand.add({ message, session, read, question: questionOf(contract, read), expiresAtMs })
+    const isLarge = contract.kind === 'query' && !('kind' in read) && contract.isLarge?.(read.headers) === true
+    this.#inHand.add({ message, session, read, question: questionOf(contract, read), isLarge, expiresAtMs })
     this.#measureHeld()
     if (this.#inHand.bytes > this.#inHandMaxBytes) this.#readOn ??= pauseReading(session.channel)
     this.#startWork()
@@ -221,7 +222,7 @@ export class Consumer<Body, Result> {
   #startWork(): void {
     const { contract, config } = this.#parts
     if (this.#stop.signal.aborted || this.#working.size >= (contract.kind === 'query' ? config.queriesMax : 1)) return
-    if (this.#inHand.waiting(1).length === 0) return
+    if (this.#waiting(1).length === 0) return
     const working = this.#work().finally(() => {
       this.#working.delete(working)
       if (this.#isRoomForReplies()) this.#startWork()
@@ -237,19 +238,27 @@ export class Consumer<Body, Result> {
       if (this.#stop.signal.aborted) return
       const batch = this.#nextBatch()
       if (batch.length === 0) return
-      await this.#settleBatch(batch)
+      const settled = this.#settleBatch(batch)
+      // Others may be waiting since there was no room for replies.
+      this.#startWork()
+      await settled
     }
   }
 
   /** Queries with the same question. None while the replies waiting to be sent use all the memory allowed for them. */
   #nextBatch(): Held<Body>[] {
     const { contract, config } = this.#parts
-    if (contract.kind === 'command') return this.#inHand.waiting(config.batchMax)
+    if (contract.kind === 'command') return this.#waiting(config.batchMax)
     for (const held of this.#inHand.waiting(Number.POSITIVE_INFINITY))
       if (held.expiresAtMs < this.#stop.clock.nowMs()) this.#drop(held, 'expired')
       else if (!('kind' in held.read) && !this.#parts.addresses.mayBear(held.message.properties.replyTo))
         this.#drop(held, 'no-reply-address')
-    return this.#isRoomForReplies() ? this.#inHand.waitingAlike(config.batchMax) : []
+    return this.#isRoomForReplies() ? this.#waiting(config.batchMax) : []
+  }
+
+  /** What may be handled next, up to `max`. */
+  #waiting(max: number): Held<Body>[] {
+    return this.#parts.contract.kind === 'query' ? this.#inHand.waitingAlike(max) : this.#inHand.waiting(max)
   }
 
   #isRoomForReplies(): boolean {
@@ -323,7 +332,7 @@ export class Consumer<Body, Result> {
 
   #oneMore(telling: Promise<void>[]): Readable<Body> | undefined {
     for (;;) {
-      const waiting = this.#inHand.waiting(1)
+      const waiting = this.#waiting(1)
       const [readable] = this.#toJudge(waiting, telling)
       if (readable !== undefined || waiting.length === 0) return readable
     }

@@ -22,6 +22,8 @@ export interface Held<Body = unknown> {
   readonly read: Delivery<Body> | Refused
   /** The question; equal questions have equal texts. Undefined for a query that is never combined with others. */
   readonly question: string | undefined
+  /** A query that is answered by itself, while smaller ones are answered too. */
+  readonly isLarge: boolean
   /** When the requester stops waiting for the reply, by the clock. */
   readonly expiresAtMs: number
   step: 'waiting' | 'judging' | 'telling'
@@ -86,9 +88,11 @@ export class InHand<Body> {
     return waiting
   }
 
-  /** The oldest waiting one and those with the same question, up to `max`. */
+  /** The oldest one that may be answered now, and those with the same question, up to `max`. */
   waitingAlike(max: number): Held<Body>[] {
-    const [first, ...others] = this.waiting(Number.POSITIVE_INFINITY)
+    const isLargeOneJudged = [...this.#all].some(({ step, isLarge }) => isLarge && step === 'judging')
+    const waiting = this.waiting(Number.POSITIVE_INFINITY)
+    const [first, ...others] = isLargeOneJudged ? waiting.filter(({ isLarge }) => !isLarge) : waiting
     if (first === undefined) return []
     return [first, ...others.filter(({ question }) => question !== undefined && question === first.question)].slice(
       0,

@@ -124,13 +124,13 @@ async function exportAll(queue: string, { desk, out, err, stopping }: Parts): Pr
   let seen = 0
   const browsed = await desk.browse(
     queue,
-    async (letter, total) => {
+    async (letter, total, content) => {
       seen += 1
-      for (const piece of jsonLinePieces(letter)) await out(piece)
+      for (const piece of jsonLinePieces(letter, content)) await out(piece)
       progress({ total, seen, done: seen })
       return true
     },
-    { bodyMaxBytes: WHOLE_BODY, signal: stopping },
+    { bodyMaxBytes: 0, signal: stopping },
   )
   err(`${queue}: ${browsed.seen} of ${browsed.total} dead letters exported`)
 }

@@ -108,15 +108,12 @@ export function exportRoute({ desk, service }: RouteParts): RequestHandler {
     const left = new AbortController()
     response.once('close', () => left.abort())
     const signal = AbortSignal.any([left.signal, service.stopping])
-    const write = async (letter: DeadLetter) => {
+    const write = async (letter: DeadLetter, _: number, content: Buffer) => {
       begin(response)
-      for (const piece of jsonLinePieces(letter)) if (!response.write(piece)) await drained(response, signal)
+      for (const piece of jsonLinePieces(letter, content)) if (!response.write(piece)) await drained(response, signal)
       return !signal.aborted
     }
-    const { total, seen } = await desk.browse(queueOf(request), write, {
-      bodyMaxBytes: Number.POSITIVE_INFINITY,
-      signal,
-    })
+    const { total, seen } = await desk.browse(queueOf(request), write, { bodyMaxBytes: 0, signal })
     if (seen < total) return cutOff(response)
     begin(response)
     response.end()

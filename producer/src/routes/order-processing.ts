@@ -68,6 +68,6 @@ const itemsMax = ({ sku, pageItems }: Pick<PageRequest, 'sku' | 'pageItems'>) =>
 function nothingChanged(error: unknown): never {
   if (!(error instanceof OutcomeUnknown)) throw error
   const detail =
-    'The list did not come: the connection to the message broker was lost, or this server is stopping. Asking again is safe.'
-  throw new Problem(503, 'not-accepted', detail, { headers: { 'Retry-After': '2' } })
+    'The list did not come: the message broker did not confirm the question in time, the connection to it was lost, or this server is stopping. Asking again is safe.'
+  throw new Problem(503, 'outcome-unknown', detail, { headers: { 'Retry-After': '2' } })
 }
