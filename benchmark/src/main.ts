@@ -62,7 +62,8 @@ const say = (line: string) => {
 }
 
 const given = readOptions(process.argv.slice(2))
-if (typeof given === 'string') {
+if (given === 'help') process.stdout.write(USAGE)
+else if (typeof given === 'string') {
   process.stderr.write(`✗ ${given}\n${USAGE}`)
   process.exitCode = EXIT_USAGE
 } else process.exitCode = await main(given)
@@ -144,8 +145,10 @@ function readOptions(args: readonly string[]): Given | string {
         compare: { type: 'string' },
         quick: { type: 'boolean' },
         'without-peers': { type: 'boolean' },
+        help: { type: 'boolean' },
       },
     })
+    if (values.help) return 'help'
     const unknown = positionals.find((wanted) => !SCENARIOS.some(({ name }) => name === wanted))
     if (unknown !== undefined) return `there is no scenario ${unknown}`
     return {

@@ -235,6 +235,14 @@ async function inChunks(rows: number, insert: (from: number, to: number) => Prom
 
 const countOf = z.tuple([z.object({ items: z.number() })])
 
-export async function itemsIn({ pool }: Stage): Promise<number> {
-  return countOf.parse((await pool.query('SELECT COUNT(*) AS items FROM inventory'))[0])[0].items
+/** The number of items with an id above `after`. */
+export async function itemsIn({ pool }: Stage, after = 0): Promise<number> {
+  return countOf.parse((await pool.query('SELECT COUNT(*) AS items FROM inventory WHERE id > ?', [after]))[0])[0].items
+}
+
+const lastOf = z.tuple([z.object({ last: z.number().nullable() })])
+
+/** The highest id, or null without items. Reads one key, so that asking often costs the database nothing. */
+export async function lastId({ pool }: Stage): Promise<number | null> {
+  return lastOf.parse((await pool.query('SELECT MAX(id) AS last FROM inventory'))[0])[0].last
 }

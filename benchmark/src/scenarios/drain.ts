@@ -13,6 +13,7 @@ import {
   fillStockAdjustment,
   fillStockManagement,
   itemsIn,
+  lastId,
   refuseItems,
   refuseNone,
   type Stage,
@@ -154,13 +155,6 @@ async function sell(stage: Stage, messages: number): Promise<Measured> {
     left.parse((await stage.pool.query('SELECT quantity AS `left` FROM inventory'))[0])[0].left === 0
   const start = () => ({ first: stage.service('consumer_three'), second: stage.service('consumer_three') })
   return await drained(stage, { messages, queue: 'stock_adjustment', start, isDone })
-}
-
-const lastOf = z.tuple([z.object({ last: z.number().nullable() })])
-
-/** Reads one key, so that asking often costs the database nothing. */
-async function lastId(stage: Stage): Promise<number | null> {
-  return lastOf.parse((await stage.pool.query('SELECT MAX(id) AS last FROM inventory'))[0])[0].last
 }
 
 interface Draining {
