@@ -79,9 +79,11 @@ function answers(url: string): Promise<boolean> {
   })
 }
 
-export const producer = (stage: Stage, env: Readonly<Record<string, string>> = {}) => (port: string) => ({
-  producer: stage.service('producer', { PORT: port, WAIT_FOR_CONSUMERS: 'false', LOG_LEVEL: 'info', ...env }),
-})
+export const producer =
+  (stage: Stage, env: Readonly<Record<string, string>> = {}) =>
+  (port: string) => ({
+    producer: stage.service('producer', { PORT: port, WAIT_FOR_CONSUMERS: 'false', LOG_LEVEL: 'info', ...env }),
+  })
 
 export const ceiling = ({ env }: Stage, file: string, more: Readonly<Record<string, string>> = {}): Program => ({
   file: `benchmark/src/ceiling/${file}`,
@@ -99,13 +101,10 @@ export async function withCpu<Result>(
   countOf: (result: Result) => number,
 ): Promise<{ readonly result: Result; readonly cpuUs: Record<string, number> }> {
   const seconds = async () =>
-    await Promise.all(
-      Object.entries(running).map(async ([name, { pid }]) => [name, await cpuSeconds(pid)] as const),
-    )
+    await Promise.all(Object.entries(running).map(async ([name, { pid }]) => [name, await cpuSeconds(pid)] as const))
   const before = new Map(await seconds())
   const result = await work()
   const cpuUs: Record<string, number> = {}
-  for (const [name, after] of await seconds())
-    cpuUs[name] = ((after - (before.get(name) ?? 0)) / countOf(result)) * 1e6
+  for (const [name, after] of await seconds()) cpuUs[name] = ((after - (before.get(name) ?? 0)) / countOf(result)) * 1e6
   return { result, cpuUs }
 }

@@ -120,7 +120,9 @@ async function measureAll(
     files = await writeResult(result, before)
   }
   const versions = Object.entries(result.versions).map(([name, version]) => `${name} ${version}`)
-  const rounds = isQuick ? 'One short round: these figures mean nothing.' : `Medians of ${result.rounds} alternating rounds.`
+  const rounds = isQuick
+    ? 'One short round: these figures mean nothing.'
+    : `Medians of ${result.rounds} alternating rounds.`
   process.stdout.write(`${rounds} ${result.machine}; ${versions.join(', ')}.\n\n${table(result.rows, before?.rows)}\n`)
   say(`written: ${files.join(' and ')}`)
 }

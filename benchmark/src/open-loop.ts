@@ -63,5 +63,6 @@ await new Promise<void>((resolve) => {
 await Promise.all(sent)
 agent.destroy()
 latenciesMs.sort((a, b) => a - b)
-const percentile = (part: number) => latenciesMs[Math.min(latenciesMs.length - 1, Math.floor(part * latenciesMs.length))]
+const percentile = (part: number) =>
+  latenciesMs[Math.min(latenciesMs.length - 1, Math.floor(part * latenciesMs.length))]
 process.stdout.write(`${JSON.stringify({ requests: total, p50Ms: percentile(0.5), p99Ms: percentile(0.99) })}\n`)

@@ -193,7 +193,8 @@ async function emptied(channel: ConfirmChannel, command: string): Promise<void> 
 
 /** Rows that one statement inserts. */
 const INSERTED_AT_ONCE = 100_000
-const DIGITS = 'SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9'
+const DIGITS =
+  'SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9'
 /** The numbers 0 to 99,999. */
 const NUMBERS = `SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d AS n
   FROM (${DIGITS}) a, (${DIGITS}) b, (${DIGITS}) c, (${DIGITS}) e, (${DIGITS}) f`
@@ -229,8 +230,7 @@ export async function fillInbox({ pool }: Stage, entries: number): Promise<void>
 }
 
 async function inChunks(rows: number, insert: (from: number, to: number) => Promise<unknown>): Promise<void> {
-  for (let from = 0; from < rows; from += INSERTED_AT_ONCE)
-    await insert(from, Math.min(rows, from + INSERTED_AT_ONCE))
+  for (let from = 0; from < rows; from += INSERTED_AT_ONCE) await insert(from, Math.min(rows, from + INSERTED_AT_ONCE))
 }
 
 const countOf = z.tuple([z.object({ items: z.number() })])

@@ -34,7 +34,13 @@ describe('the open loop', () => {
 
   const run = async () => {
     const { port } = server.address() as AddressInfo
-    const options = { url: `http://127.0.0.1:${port}/`, perSecond: PER_SECOND, durationS: 2, sku: 'a', isWaiting: false }
+    const options = {
+      url: `http://127.0.0.1:${port}/`,
+      perSecond: PER_SECOND,
+      durationS: 2,
+      sku: 'a',
+      isWaiting: false,
+    }
     const args = [JSON.stringify({ ...options, connectionsMax: 1 })]
     return await processes.run({ file: 'benchmark/src/open-loop.ts', env: {}, args })
   }

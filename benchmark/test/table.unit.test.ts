@@ -64,7 +64,15 @@ describe('the table of the benchmark', () => {
   })
 
   it('keeps the CPU time of each process apart', () => {
-    const results = new Map([['ours', [{ figure: 1, cpuUs: { a: 2, b: 3 } }, { figure: 4, cpuUs: { a: 5, b: 6 } }]]])
+    const results = new Map([
+      [
+        'ours',
+        [
+          { figure: 1, cpuUs: { a: 2, b: 3 } },
+          { figure: 4, cpuUs: { a: 5, b: 6 } },
+        ],
+      ],
+    ])
     expect(rowOf({ scenario: 's', what: 'w', unit: 'u' }, results, (result) => result)).toMatchObject({
       figures: { ours: [1, 4] },
       cpuUs: { ours: { a: [2, 5], b: [3, 6] } },

@@ -67,9 +67,7 @@ describe('README.md', () => {
     const table = read('docs/benchmarks.md')
     const line = (what: string, against: string, ours = '', ratio = '') =>
       new RegExp(`^\\| ${what} \\| ${ours} \\([^|]+\\| ${against} \\|[^|]+\\| ${ratio} \\|`, 'm')
-    expect(table).toMatch(
-      line('accept, 64 connections \\(requests/s\\)', 'Express \\+ amqplib', accepted, ofAccepted),
-    )
+    expect(table).toMatch(line('accept, 64 connections \\(requests/s\\)', 'Express \\+ amqplib', accepted, ofAccepted))
     expect(table).toMatch(line('drain 40,000 creates \\(messages/s\\)', 'floor with inbox', stored, ofStored))
   })
 

@@ -19,7 +19,7 @@ app.get('/order_processing', async (_, response) => {
 app.get('/stream', (_, response) => {
   response.setHeader('Content-Type', 'application/json')
   pool.getConnection((error, connection) => {
-    if (error) return response.status(503).end()
+    if (error) return void response.status(503).end()
     const rows = connection.query(`SELECT ${COLUMNS} FROM inventory ORDER BY id`).stream({ highWaterMark: PAGE_ITEMS })
     void writeRows(rows, response).finally(() => connection.release())
   })

@@ -10,9 +10,27 @@ const QUEUES = ['create_item', 'healthcheck', 'peer_create_item', 'peer_order_pr
 
 const GOALS: ReadonlyMap<number, readonly Goal[]> = new Map([
   [1, [{ against: EXPRESS, min: 0.95 }]],
-  [16, [{ against: EXPRESS, min: 0.95 }, { against: NESTJS_TUNED, min: 2 }]],
-  [64, [{ against: EXPRESS, min: 0.95 }, { against: NESTJS_TUNED, min: 1.5 }]],
-  [256, [{ against: EXPRESS, min: 0.95 }, { against: NESTJS_TUNED, min: 1.1 }]],
+  [
+    16,
+    [
+      { against: EXPRESS, min: 0.95 },
+      { against: NESTJS_TUNED, min: 2 },
+    ],
+  ],
+  [
+    64,
+    [
+      { against: EXPRESS, min: 0.95 },
+      { against: NESTJS_TUNED, min: 1.5 },
+    ],
+  ],
+  [
+    256,
+    [
+      { against: EXPRESS, min: 0.95 },
+      { against: NESTJS_TUNED, min: 1.1 },
+    ],
+  ],
 ])
 
 export const accept: Scenario = {
@@ -28,7 +46,12 @@ export const accept: Scenario = {
     const withHealth = hosts.filter(({ name }) => ![NESTJS, NESTJS_TUNED].includes(name))
     const goals = [{ against: EXPRESS, min: 1 }]
     rows.push(
-      await loaded(bench, withHealth, { what: 'healthcheck, 64 connections', path: '/healthcheck', connections: 64, goals }),
+      await loaded(bench, withHealth, {
+        what: 'healthcheck, 64 connections',
+        path: '/healthcheck',
+        connections: 64,
+        goals,
+      }),
     )
     for (const { running } of hosts) await endAll(running)
     return rows
@@ -84,17 +107,15 @@ export async function closedLoop(
 ): Promise<Measured> {
   const options = { url: host.url + path, connections, durationS, ...(body && { body: JSON.stringify(body) }) }
   const run = async () =>
-    z
-      .object({ perSecond: z.number(), requests: z.number() })
-      .parse(
-        JSON.parse(
-          await host.stage.processes.run({
-            file: 'benchmark/src/closed-loop.ts',
-            env: {},
-            args: [JSON.stringify(options)],
-          }),
-        ),
-      )
+    z.object({ perSecond: z.number(), requests: z.number() }).parse(
+      JSON.parse(
+        await host.stage.processes.run({
+          file: 'benchmark/src/closed-loop.ts',
+          env: {},
+          args: [JSON.stringify(options)],
+        }),
+      ),
+    )
   const { result, cpuUs } = await withCpu(host.running, run, ({ requests }) => requests)
   return { figure: result.perSecond, cpuUs }
 }

@@ -2,7 +2,7 @@
 import { type Bench, ceiling, endAll, type Host, httpHost, producer, type Scenario } from '../bench.ts'
 import { interleaved, median, type Row, rowOf } from '../measured.ts'
 import { NESTJS } from '../peers.ts'
-import { peakMb, residentMb, resetPeak, until } from '../processes.ts'
+import { peakMb, resetPeak, residentMb, until } from '../processes.ts'
 import { type ListRead, readList } from '../read-list.ts'
 import { fillInventory, type Stage } from '../stage.ts'
 import { closedLoop } from './accept.ts'
@@ -96,7 +96,11 @@ async function large(bench: Bench): Promise<Row[]> {
       ({ aboveIdleMb }) => ({ figure: aboveIdleMb[process] ?? Number.NaN }),
     ),
   )
-  return [rowOf({ ...about(what), goals }, results, (read) => ({ figure: perSecond(read) })), firstByte(what, results), ...memory]
+  return [
+    rowOf({ ...about(what), goals }, results, (read) => ({ figure: perSecond(read) })),
+    firstByte(what, results),
+    ...memory,
+  ]
 }
 
 /** Expects the table of `large`. */
