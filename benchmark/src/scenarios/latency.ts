@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { type Bench, endAll, type Host, httpHost, producer, type Scenario } from '../bench.ts'
 import { interleaved, type Row, rowOf } from '../measured.ts'
+import { until } from '../processes.ts'
 import { fillInventory } from '../stage.ts'
 import { AGAINST_EXPRESS, acceptHosts } from './accept.ts'
 
@@ -28,10 +29,11 @@ async function applied(bench: Bench): Promise<Row[]> {
   const hosts = await Promise.all(
     bench.stages.map(async (stage) => {
       await fillInventory(stage, 0)
-      return await httpHost(stage, stage.name, (port) => ({
-        consumer_two: stage.service('consumer_two'),
-        ...producer(stage)(port),
-      }))
+      const consumer_two = stage.service('consumer_two')
+      const host = await httpHost(stage, stage.name, (port) => ({ ...producer(stage)(port), consumer_two }))
+      const isConsumed = async () => (await stage.channel.checkQueue('create_item')).consumerCount > 0
+      await until('consumer two consumes', isConsumed, 10, 60)
+      return host
     }),
   )
   for (const perSecond of RATES)
@@ -47,20 +49,19 @@ interface Loop {
 }
 
 async function openLoops({ extent, progress }: Bench, hosts: readonly Host[], loop: Loop): Promise<Row[]> {
-  const { perSecond, isWaiting, until } = loop
+  const { perSecond, isWaiting } = loop
   let run = 0
-  const contestants = hosts.map((host) => ({
-    name: host.name,
-    measure: async (): Promise<Latencies> => {
-      run += 1
-      const options = { url: `${host.url}/create_item`, perSecond, durationS: extent.openLoopS, isWaiting }
-      const args = [JSON.stringify({ ...options, sku: `${isWaiting ? 'w' : 'a'}${perSecond}-${run}-` })]
-      const printed = await host.stage.processes.run({ file: 'benchmark/src/open-loop.ts', env: {}, args })
-      if (!isWaiting) await host.stage.channel.purgeQueue('create_item')
-      return latencies.parse(JSON.parse(printed))
-    },
-  }))
-  const what = `${perSecond} creates a second until ${until}`
+  const measure = async (host: Host, durationS: number): Promise<Latencies> => {
+    run += 1
+    const sku = `${isWaiting ? 'w' : 'a'}${perSecond}-${run}-`
+    const args = [JSON.stringify({ url: `${host.url}/create_item`, perSecond, durationS, isWaiting, sku })]
+    const printed = await host.stage.processes.run({ file: 'benchmark/src/open-loop.ts', env: {}, args })
+    if (!isWaiting) await host.stage.channel.purgeQueue('create_item')
+    return latencies.parse(JSON.parse(printed))
+  }
+  for (const host of hosts) await measure(host, extent.warmUpS)
+  const contestants = hosts.map((host) => ({ name: host.name, measure: () => measure(host, extent.openLoopS) }))
+  const what = `${perSecond} creates a second until ${loop.until}`
   const results = await interleaved(extent.rounds, contestants, (line) => progress(`${what}: ${line}`))
   const about = (percentile: string) => ({ scenario: 'latency', what: `${what}, ${percentile}`, unit: 'ms' })
   const goals = isWaiting ? [] : [{ against: AGAINST_EXPRESS, max: 1.5 }]
