@@ -88,6 +88,14 @@ export function ratio({ figures }: Row, against: string): number | undefined {
   return above?.length && below?.length ? median(above) / median(below) : undefined
 }
 
+/** CPU time of `against` for a request or message to ours, over all processes: like `ratio`, above 1 when ours is better. */
+export function cpuRatio({ cpuUs }: Row, against: string): number | undefined {
+  const totalOf = (name: string) =>
+    Object.values(cpuUs[name] ?? {}).reduce<number | undefined>((sum, each) => (sum ?? 0) + median(each), undefined)
+  const [ours, theirs] = [totalOf(OURS), totalOf(against)]
+  return ours === undefined || theirs === undefined ? undefined : theirs / ours
+}
+
 /** Whether ours meets the goal. Undefined when it was not measured. */
 export function isMet(row: Row, { against, min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY }: Goal) {
   const ours = row.figures[OURS]

@@ -42,11 +42,29 @@ ${scenarios.map((scenario) => `<h2>${text(scenario)}</h2>\n${plots(result.rows, 
 }
 
 function tableOf({ rows }: Result, before: Result | undefined): string {
-  const heads = ['what', 'ours', 'against', 'theirs', 'ratio', ...(before ? ['ratio before'] : []), 'goal', 'met']
+  const heads = [
+    'what',
+    'ours',
+    'against',
+    'theirs',
+    'ratio',
+    'by CPU',
+    ...(before ? ['ratio before'] : []),
+    'goal',
+    'met',
+  ]
   const lines = rows
     .flatMap((row) => comparisons(row, before?.rows))
     .map((each) => {
-      const cells = [each.what, each.ours, each.against, each.theirs, each.ratio, ...(before ? [each.before] : [])]
+      const cells = [
+        each.what,
+        each.ours,
+        each.against,
+        each.theirs,
+        each.ratio,
+        each.byCpu,
+        ...(before ? [each.before] : []),
+      ]
       const plain = [...cells, each.goal].map((cell) => `<td>${text(cell)}</td>`).join('')
       return `<tr>${plain}<td class="${each.met}">${each.met}</td></tr>`
     })

@@ -1,5 +1,5 @@
 // The result as a Markdown table: one line for each comparison, with its ratio, our goal, and an earlier ratio if there is one.
-import { type Goal, isMet, median, OURS, type Row, ratio } from './measured.ts'
+import { cpuRatio, type Goal, isMet, median, OURS, type Row, ratio } from './measured.ts'
 
 /** Rates in thousands have no decimals, milliseconds have one. */
 const shown = (figure: number): string =>
@@ -24,6 +24,7 @@ export interface Comparison {
   readonly against: string
   readonly theirs: string
   readonly ratio: string
+  readonly byCpu: string
   readonly before: string
   readonly goal: string
   readonly met: 'yes' | 'no' | ''
@@ -43,6 +44,7 @@ export function comparisons(row: Row, before: readonly Row[] = []): Comparison[]
       against: against ?? '',
       theirs: against === undefined ? '' : cell(row, against),
       ratio: against === undefined ? '' : ratioShown(row, against),
+      byCpu: against === undefined ? '' : (cpuRatio(row, against)?.toFixed(2) ?? ''),
       before: earlier === undefined ? '' : against === undefined ? cell(earlier, OURS) : ratioShown(earlier, against),
       goal: goal === undefined ? '' : goalShown(goal),
       met: met === undefined ? '' : met ? 'yes' : 'no',
@@ -57,11 +59,11 @@ const goalShown = ({ min, max }: Goal): string =>
 
 /** The table. With `before`, a column has the ratios of an earlier run. */
 export function table(rows: readonly Row[], before?: readonly Row[]): string {
-  const heads = ['what', OURS, 'against', 'theirs', 'ratio', ...(before ? ['before'] : []), 'goal', 'met']
+  const heads = ['what', OURS, 'against', 'theirs', 'ratio', 'by CPU', ...(before ? ['before'] : []), 'goal', 'met']
   const lines = rows
     .flatMap((row) => comparisons(row, before))
     .map((each) => [
-      ...[each.what, each.ours, each.against, each.theirs, each.ratio],
+      ...[each.what, each.ours, each.against, each.theirs, each.ratio, each.byCpu],
       ...(before ? [each.before] : []),
       ...[each.goal, each.met],
     ])
