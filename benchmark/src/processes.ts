@@ -1,6 +1,6 @@
 // Starts and ends the measured processes: the suite's services, the ceilings, and the load generator.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
 /** USER_HZ, which Linux fixes for all programs. */
@@ -117,17 +117,6 @@ function exitOf(child: ChildProcess): Promise<string> {
 export async function residentMb(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8')
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024
-}
-
-/** Peak of the resident memory of a process in MB, since its start or `resetPeak` (Linux: VmHWM). */
-export async function peakMb(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  return Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]) / 1024
-}
-
-/** Sets the peak of a process to what it uses now (Linux: proc_pid_clear_refs(5)). */
-export async function resetPeak(pid: number): Promise<void> {
-  await writeFile(`/proc/${pid}/clear_refs`, '5')
 }
 
 /** CPU time of a process since its start, in user and kernel mode (Linux: fields 14 and 15 of proc_pid_stat(5)). */

@@ -1,8 +1,9 @@
 // Listing: 1,000 items at 1 to 64 connections, 100,000 from a cold start, 1,000,000, and a label that no item has.
 import { type Bench, ceiling, endAll, type Host, httpHost, producer, type Scenario } from '../bench.ts'
 import { interleaved, median, type Row, rowOf } from '../measured.ts'
+import { peakMb, resetPeak } from '../memory-peak.ts'
 import { NESTJS } from '../peers.ts'
-import { peakMb, resetPeak, residentMb, until } from '../processes.ts'
+import { residentMb, until } from '../processes.ts'
 import { type ListRead, readList } from '../read-list.ts'
 import { fillInventory, type Stage } from '../stage.ts'
 import { closedLoop } from './accept.ts'
