@@ -1,0 +1,90 @@
+// The doctor's checks by RabbitMQ's management API: policies, queue types, delivery limits, and alarms of every node.
+import { definitions } from '@ims/accounts/definitions'
+import type { RabbitmqConfig } from '@ims/messaging'
+import { type Finding, fault, fine, unchecked } from '@ims/runtime/finding'
+import { z } from 'zod'
+
+const TIMEOUT_MS = 10_000
+const CHECK = 'RabbitMQ policies, queue types, delivery limits and nodes'
+
+const foundQueues = z.array(
+  z.object({
+    name: z.string(),
+    type: z.string().default('classic'),
+    effective_policy_definition: z.record(z.string(), z.unknown()).nullish(),
+  }),
+)
+const foundNodes = z.array(
+  z.object({
+    name: z.string(),
+    running: z.boolean(),
+    mem_alarm: z.boolean().default(false),
+    disk_free_alarm: z.boolean().default(false),
+  }),
+)
+
+interface Broker {
+  readonly rabbitmq: RabbitmqConfig
+  readonly management: string | undefined
+  passwordOf(user: string, server: 'rabbitmq'): string | undefined
+}
+
+/** Never rejects. */
+export async function examineManagement(broker: Broker, queues: readonly { name: string }[]): Promise<Finding[]> {
+  const password = broker.passwordOf('monitoring', 'rabbitmq')
+  if (broker.management === undefined) return [unchecked(CHECK, 'no --management URL is given')]
+  if (password === undefined) return [unchecked(CHECK, 'the password of the user monitoring is not available here')]
+  const get = async (path: string): Promise<unknown> => {
+    const response = await fetch(new URL(`/api/${path}`, broker.management), {
+      headers: { Authorization: `Basic ${Buffer.from(`monitoring:${password}`).toString('base64')}` },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    })
+    if (!response.ok) throw new Error(`${response.url} answered ${response.status}`)
+    return await response.json()
+  }
+  try {
+    const found = foundQueues.parse(await get(`queues/${encodeURIComponent(broker.rabbitmq.vhost)}`))
+    const nodes = foundNodes.parse(await get('nodes'))
+    const byName = new Map(found.map((queue) => [queue.name, queue]))
+    return [
+      ...nodes.map(nodeFinding),
+      ...queues
+        .flatMap(({ name }) => [name, `${name}.dead-letter`])
+        .flatMap((name) => {
+          const queue = byName.get(name)
+          return queue === undefined ? [] : queueFindings(queue)
+        }),
+    ]
+  } catch (error) {
+    return [unchecked(CHECK, error instanceof Error ? error.message : String(error))]
+  }
+}
+
+function nodeFinding({ name, running, mem_alarm, disk_free_alarm }: z.output<typeof foundNodes>[number]): Finding {
+  const check = `RabbitMQ node ${name}`
+  if (!running) return fault(check, 'does not run', 'Start it. A quorum queue needs most of its nodes.')
+  const alarms = [mem_alarm ? 'memory' : '', disk_free_alarm ? 'disk' : ''].filter((alarm) => alarm !== '')
+  if (alarms.length === 0) return fine(check, 'runs, without alarms')
+  return fault(check, `alarm: ${alarms.join(' and ')}`, 'Free memory or disk space. Until then it accepts no message.')
+}
+
+/** Compares a queue with the policies of the suite, of which the one with the highest priority applies. */
+function queueFindings(queue: z.output<typeof foundQueues>[number]): Finding[] {
+  const { name, type, effective_policy_definition: actual } = queue
+  const isQuorum = type === 'quorum'
+  const [wanted] = definitions.policies
+    .filter((policy) => new RegExp(policy.pattern).test(name) && (isQuorum || policy['apply-to'] === 'queues'))
+    .sort((a, b) => b.priority - a.priority)
+  const lacks = Object.entries(wanted?.definition ?? {}).filter(([key, value]) => actual?.[key] !== value)
+  const differences = lacks.map(
+    ([key, value]) => `${key} is ${JSON.stringify(actual?.[key]) ?? 'not set'}, not ${value}`,
+  )
+  return [
+    isQuorum
+      ? fine(`type of ${name}`, type)
+      : fault(`type of ${name}`, type, 'Move its messages away, delete it, and import the definitions of the suite.'),
+    differences.length === 0
+      ? fine(`policy of ${name}`, wanted === undefined ? 'none is needed' : `as in the definitions (${wanted.name})`)
+      : fault(`policy of ${name}`, differences.join('; '), 'Import the definitions of the suite again.'),
+  ]
+}
