@@ -13,6 +13,7 @@ const commands: Record<string, () => Promise<Command>> = {
   migrate: async () => (await import('./commands/migrate.ts')).migrateCommand,
   'dead-letters': async () => (await import('./commands/producer-programs.ts')).deadLettersCommand,
   message: async () => (await import('./commands/producer-programs.ts')).messageCommand,
+  doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,
   rabbitmqctl: async () => (await import('./commands/rabbitmqctl.ts')).rabbitmqctl,
   check: async () => (await import('testkit/runs/check')).check,
   test: async () => (await import('testkit/runs/test')).test,

@@ -10,18 +10,28 @@ const CHECK = 'RabbitMQ policies, queue types, delivery limits and nodes'
 const foundQueues = z.array(
   z.object({
     name: z.string(),
-    type: z.string().default('classic'),
-    effective_policy_definition: z.record(z.string(), z.unknown()).nullish(),
+    type: z.string().optional(),
+    // Missing until the node has counted the queue for the first time. Some versions send [] or null for none.
+    effective_policy_definition: z
+      .union([z.record(z.string(), z.unknown()), z.tuple([]), z.null()])
+      .transform((found): Record<string, unknown> => ({ ...found }))
+      .optional(),
   }),
 )
 const foundNodes = z.array(
   z.object({
     name: z.string(),
     running: z.boolean(),
-    mem_alarm: z.boolean().default(false),
-    disk_free_alarm: z.boolean().default(false),
+    // Missing until the node has reported for the first time.
+    mem_alarm: z.boolean().optional(),
+    disk_free_alarm: z.boolean().optional(),
   }),
 )
+
+type FoundQueue = z.output<typeof foundQueues>[number]
+
+const MOVE =
+  'On RabbitMQ 4, set default_queue_type to quorum, move its messages away, delete it, and import the definitions.'
 
 interface Broker {
   readonly rabbitmq: RabbitmqConfig
@@ -63,28 +73,29 @@ export async function examineManagement(broker: Broker, queues: readonly { name:
 function nodeFinding({ name, running, mem_alarm, disk_free_alarm }: z.output<typeof foundNodes>[number]): Finding {
   const check = `RabbitMQ node ${name}`
   if (!running) return fault(check, 'does not run', 'Start it. A quorum queue needs most of its nodes.')
+  if (mem_alarm === undefined || disk_free_alarm === undefined)
+    return unchecked(check, 'it has not reported its alarms yet')
   const alarms = [mem_alarm ? 'memory' : '', disk_free_alarm ? 'disk' : ''].filter((alarm) => alarm !== '')
   if (alarms.length === 0) return fine(check, 'runs, without alarms')
   return fault(check, `alarm: ${alarms.join(' and ')}`, 'Free memory or disk space. Until then it accepts no message.')
 }
 
 /** Compares a queue with the policies of the suite, of which the one with the highest priority applies. */
-function queueFindings(queue: z.output<typeof foundQueues>[number]): Finding[] {
-  const { name, type, effective_policy_definition: actual } = queue
+function queueFindings({ name, type, effective_policy_definition: actual }: FoundQueue): Finding[] {
+  const [kind, policy] = [`type of ${name}`, `policy of ${name}`]
+  if (type === undefined || actual === undefined)
+    return [kind, policy].map((check) => unchecked(check, 'the broker has not reported the queue yet'))
   const isQuorum = type === 'quorum'
   const [wanted] = definitions.policies
-    .filter((policy) => new RegExp(policy.pattern).test(name) && (isQuorum || policy['apply-to'] === 'queues'))
+    .filter(({ pattern, 'apply-to': applyTo }) => new RegExp(pattern).test(name) && (isQuorum || applyTo === 'queues'))
     .sort((a, b) => b.priority - a.priority)
-  const lacks = Object.entries(wanted?.definition ?? {}).filter(([key, value]) => actual?.[key] !== value)
-  const differences = lacks.map(
-    ([key, value]) => `${key} is ${JSON.stringify(actual?.[key]) ?? 'not set'}, not ${value}`,
-  )
+  const differences = Object.entries(wanted?.definition ?? {})
+    .filter(([key, value]) => actual[key] !== value)
+    .map(([key, value]) => `${key} is ${JSON.stringify(actual[key]) ?? 'not set'} instead of ${JSON.stringify(value)}`)
   return [
-    isQuorum
-      ? fine(`type of ${name}`, type)
-      : fault(`type of ${name}`, type, 'Move its messages away, delete it, and import the definitions of the suite.'),
+    isQuorum ? fine(kind, type) : fault(kind, `${type}: without a delivery limit, and on one node only`, MOVE),
     differences.length === 0
-      ? fine(`policy of ${name}`, wanted === undefined ? 'none is needed' : `as in the definitions (${wanted.name})`)
-      : fault(`policy of ${name}`, differences.join('; '), 'Import the definitions of the suite again.'),
+      ? fine(policy, wanted === undefined ? 'none is needed' : `as in the definitions (${wanted.name})`)
+      : fault(policy, differences.join('; '), 'Import the definitions of the suite again.'),
   ]
 }

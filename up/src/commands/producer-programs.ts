@@ -47,7 +47,7 @@ function composeExec(): string[] {
 }
 
 /** Runs a program on our input and output, forwards signals to it, and resolves with its exit code. */
-function ended(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+export function ended(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const child = spawn(command, args, { cwd: ROOT, env, stdio: 'inherit' })
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
   return new Promise((resolve) => {
