@@ -21,8 +21,9 @@ const NO_QUEUE = 'ims.doctor.no-such-queue'
 export interface BrokerQuestion {
   /** Queues that the user must be able to consume. */
   readonly reads: readonly string[]
-  /** Queues to examine. Only the producer can declare queues. */
+  /** Queues to examine. */
   readonly queues: readonly { readonly name: string; readonly hasDeadLetters: boolean }[]
+  /** Whether the user may declare queues, as no service may. */
   readonly declares: boolean
 }
 
@@ -144,7 +145,8 @@ async function declaredArguments(
   declares: boolean,
 ): Promise<Finding> {
   const check = `arguments of ${queue}`
-  if (!declares) return unchecked(check, `${config.username} must not declare queues; the producer can`)
+  if (!declares)
+    return unchecked(check, `${config.username} has no right to declare queues, and the management API was not asked`)
   const why = await failureOf(connection, config, (channel) => channel.assertQueue(queue, { durable: true }))
   if (why === undefined) return fine(check, 'durable, without arguments that differ from ours')
   if (why.code !== PRECONDITION_FAILED) return unchecked(check, why.message)

@@ -1,16 +1,17 @@
-// The doctor's checks by RabbitMQ's management API: policies, queue types, delivery limits, and alarms of every node.
+// The doctor's checks by RabbitMQ's management API: policies, queue types and arguments, delivery limits, and alarms of every node.
 import { definitions } from '@ims/accounts/definitions'
 import type { RabbitmqConfig } from '@ims/messaging'
 import { type Finding, fault, fine, unchecked } from '@ims/runtime/finding'
 import { z } from 'zod'
 
 const TIMEOUT_MS = 10_000
-const CHECK = 'RabbitMQ policies, queue types, delivery limits and nodes'
+const CHECK = 'RabbitMQ policies, queue types and arguments, delivery limits and nodes'
 
 const foundQueues = z.array(
   z.object({
     name: z.string(),
     type: z.string().optional(),
+    arguments: z.record(z.string(), z.unknown()).or(z.tuple([]).transform(() => ({}))),
     // Missing until the node has counted the queue for the first time. Some versions send [] or null for none.
     effective_policy_definition: z
       .union([z.record(z.string(), z.unknown()), z.tuple([]), z.null()])
@@ -81,10 +82,20 @@ function nodeFinding({ name, running, mem_alarm, disk_free_alarm }: z.output<typ
 }
 
 /** Compares a queue with the policies of the suite, of which the one with the highest priority applies. */
-function queueFindings({ name, type, effective_policy_definition: actual }: FoundQueue): Finding[] {
+function queueFindings({ name, type, arguments: given, effective_policy_definition: actual }: FoundQueue): Finding[] {
+  // The default queue type adds the type to a declaration without arguments.
+  const others = Object.entries(given).filter(([key, value]) => key !== 'x-queue-type' || value !== 'quorum')
+  const argumentsFound =
+    others.length === 0
+      ? fine(`arguments of ${name}`, 'none that a declaration of ours lacks')
+      : fault(
+          `arguments of ${name}`,
+          `${JSON.stringify(Object.fromEntries(others))}: a declaration without them fails with 406`,
+          'Move its messages away, delete the queue, and import the definitions. Set arguments by policy only.',
+        )
   const [kind, policy] = [`type of ${name}`, `policy of ${name}`]
   if (type === undefined || actual === undefined)
-    return [kind, policy].map((check) => unchecked(check, 'the broker has not reported the queue yet'))
+    return [argumentsFound, ...[kind, policy].map((check) => unchecked(check, 'the broker has not reported it yet'))]
   const isQuorum = type === 'quorum'
   const [wanted] = definitions.policies
     .filter(({ pattern, 'apply-to': applyTo }) => new RegExp(pattern).test(name) && (isQuorum || applyTo === 'queues'))
@@ -93,6 +104,7 @@ function queueFindings({ name, type, effective_policy_definition: actual }: Foun
     .filter(([key, value]) => actual[key] !== value)
     .map(([key, value]) => `${key} is ${JSON.stringify(actual[key]) ?? 'not set'} instead of ${JSON.stringify(value)}`)
   return [
+    argumentsFound,
     isQuorum ? fine(kind, type) : fault(kind, `${type}: without a delivery limit, and on one node only`, MOVE),
     differences.length === 0
       ? fine(policy, wanted === undefined ? 'none is needed' : `as in the definitions (${wanted.name})`)

@@ -33,23 +33,11 @@ export async function doctorCommand(args: string[]): Promise<number> {
   if ((await suiteMode(process.env, suite.directory)) === 'docker')
     return await ended(
       'docker',
-      [
-        'compose',
-        '--project-directory',
-        ROOT,
-        'run',
-        '--rm',
-        '--no-deps',
-        'doctor',
-        'node',
-        PROGRAM,
-        ...DOCTOR_ARGS,
-        ...args,
-      ],
+      ['compose', '--project-directory', ROOT, 'run', '--rm', 'doctor', 'node', PROGRAM, ...COMPOSE_ARGS, ...args],
       process.env,
     )
   process.stderr.write('✗ no suite runs here: `npm run up` starts one, or RABBITMQ_HOST and MYSQL_HOST name servers\n')
   return EXIT_UNAVAILABLE
 }
 
-const DOCTOR_ARGS = ['--accounts', '/run/accounts', '--management', 'http://rabbitmq:15672']
+const COMPOSE_ARGS = ['--accounts', '/run/accounts', '--management', 'http://rabbitmq:15672']
