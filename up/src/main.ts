@@ -14,6 +14,7 @@ const commands: Record<string, () => Promise<Command>> = {
   'dead-letters': async () => (await import('./commands/producer-programs.ts')).deadLettersCommand,
   message: async () => (await import('./commands/producer-programs.ts')).messageCommand,
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,
+  break: async () => (await import('./commands/break.ts')).breakCommand,
   rabbitmqctl: async () => (await import('./commands/rabbitmqctl.ts')).rabbitmqctl,
   check: async () => (await import('testkit/runs/check')).check,
   test: async () => (await import('testkit/runs/test')).test,
