@@ -66,7 +66,7 @@ export async function breakCommand(args: string[]): Promise<number> {
     process.stderr.write(`✗ no ${wanted.target} of ours runs here: \`npm run up\` starts the suite\n`)
     return EXIT_UNAVAILABLE
   }
-  process.stdout.write(`${announcement(wanted)}\n`)
+  process.stdout.write(`${announcement(wanted, suite.http)}\n`)
   return await brokenAndHealed(what)
 }
 
@@ -91,13 +91,13 @@ function runningOf({ servers, services }: SuiteState, names: readonly string[]):
   return running.flatMap(({ process }) => (process !== null && isAlive(process) ? [process] : []))
 }
 
-function announcement({ target, forMs, latencyMs }: Wanted): string {
+function announcement({ target, forMs, latencyMs }: Wanted, http: string): string {
   const how = latencyMs === undefined ? 'does not answer' : `answers up to ${latencyMs} ms late`
   return [
     `${target} ${how} for ${forMs / 1_000} s. Ctrl-C heals it at once. Meanwhile, in another terminal:`,
-    '  npm run status                                   who is not ready, and why',
-    `  npm run logs${serviceNames.some((name) => name === target) ? `                                     what the others do` : '                                     the services notice it, and wait'}`,
-    '  curl --include http://127.0.0.1:5000/messages/ID  the Message-Id of a POST: applied, refused or unknown',
+    '  npm run status               who is not ready, and why',
+    '  npm run logs                 what the services notice',
+    `  curl ${http}/messages/ID     by the Message-Id of a POST: applied, refused or unknown`,
   ].join('\n')
 }
 
