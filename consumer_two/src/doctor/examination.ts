@@ -67,7 +67,7 @@ export async function examineSuite(suite: Suite): Promise<Finding[]> {
 
 const consumes = (service: Service, queue: string): boolean => service.consumes.some((name) => name === queue)
 
-/** A replica has one consumer on each queue of its service. */
+/** A replica has one consumer on each queue of its service, or two after an outage: the result may be too high, never too low. */
 function connectionsOf({ mysql }: Suite, consumers: ReadonlyMap<string, number>): number | undefined {
   const withTables = services.filter(({ tables }) => tables !== undefined)
   const replicas = withTables.map((service) =>
