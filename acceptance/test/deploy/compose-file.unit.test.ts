@@ -143,7 +143,8 @@ describe('the compose file', () => {
       driver_opts: { 'com.docker.network.bridge.enable_ip_masquerade': 'false' },
     })
     const onDatabase = services.filter(([, { networks }]) => networks.includes('database')).map(([name]) => name)
-    expect(onDatabase).toEqual(['mysql', 'migrate', ...suite.filter(({ tables }) => tables).map(({ name }) => name)])
+    const withTables = suite.filter(({ tables }) => tables).map(({ name }) => name)
+    expect(onDatabase).toEqual(['mysql', 'migrate', ...withTables, 'doctor'])
     expect(compose.services.mysql?.networks).toEqual(['database'])
   })
 
@@ -156,10 +157,13 @@ describe('the compose file', () => {
     }
   })
 
-  it('mounts each accounts volume in the one-shot that fills it and in its owner, and nowhere else', () => {
+  it('mounts each accounts volume in the one-shot that fills it and in its owner, and otherwise only in the doctor', () => {
+    // It runs only when an operator starts it, and must log in as every user.
+    expect(compose.services.doctor?.profiles).toEqual(['doctor'])
     for (const volume of Object.keys(compose.volumes).filter((name) => name.startsWith('accounts-'))) {
       const owner = volume.replace('accounts-', '').replace('-', '_')
-      const users = services.filter(([, { volumes }]) => volumes.some((mount) => mount.startsWith(`${volume}:`)))
+      const running = services.filter(([name]) => name !== 'doctor')
+      const users = running.filter(([, { volumes }]) => volumes.some((mount) => mount.startsWith(`${volume}:`)))
       expect(users.map(([name]) => name)).toEqual(['accounts', owner])
     }
   })
