@@ -10,6 +10,7 @@ import { faultsOf } from './schema.ts'
 import { readSchema } from './schema-found.ts'
 import type { Sql } from './server-pool.ts'
 import type { Service } from './service.ts'
+import { traceSql } from './traces.ts'
 import { pause, unlessAborted, withDeadline } from './waiting.ts'
 
 /** Attempts of a transaction that loses to another one at once, as in a deadlock, before it fails with a transient error. */
@@ -96,13 +97,15 @@ class MysqlDatabase implements Database {
   }
 
   async use<T>(work: (sql: Sql) => Promise<T>): Promise<T> {
-    return await this.#connections.lend(({ sql }) => work(sql))
+    return await traceSql('read', this.#connections.address, () => this.#connections.lend(({ sql }) => work(sql)))
   }
 
   async transaction<T>(work: (sql: Sql, attempt: number) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.#connections.lend((lent) => transact(lent, (sql) => work(sql, attempt)))
+        return await traceSql('transaction', this.#connections.address, () =>
+          this.#connections.lend((lent) => transact(lent, (sql) => work(sql, attempt))),
+        )
       } catch (error) {
         if (meaningOf(error) !== 'again') throw error
         // After a lock wait timeout it has waited long enough, and other messages of its batch may be free.

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { adminEnvironment, openAdminPort } from './admin.ts'
 import { type ConfigOf, InvalidEnvironment, parseEnvironment, type Sections } from './config.ts'
 import { EXIT } from './exit-codes.ts'
+import { exportTraces, tracesEnvironment } from './export-traces.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { createLog, logEnvironment } from './log.ts'
 import { standardOutput } from './log-output.ts'
@@ -33,6 +34,7 @@ export const runtimeSections = (adminPort = ADMIN_PORT) => ({
   admin: adminEnvironment(adminPort),
   shutdown: shutdownEnvironment,
   memory: memoryEnvironment,
+  traces: tracesEnvironment,
 })
 
 export interface RunningService<S extends Sections> extends Service {
@@ -67,6 +69,8 @@ export async function runService<S extends Sections>(
     const admin = await openAdminPort(config.runtime.admin, metrics, () => lifecycle.readiness(), log)
     lifecycle.own(admin, 'the admin port')
     log.info({ adminPort: admin.port, pid: process.pid }, 'starting')
+    const traces = await exportTraces(name, config.runtime.traces, log)
+    if (traces !== undefined) lifecycle.own(traces, 'the export of traces')
     const own = <T extends Owned>(resource: T, label?: string): T => lifecycle.own(resource, label)
     await main({
       name,

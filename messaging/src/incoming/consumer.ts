@@ -9,6 +9,7 @@ import { ensureQueue } from '../connection/topology.ts'
 import { type Contract, deadLetterQueue } from '../contract.ts'
 import type { Delivery, Handler } from '../handler.ts'
 import { clockOf, OwnScope, withDeadline } from '../scope.ts'
+import { traced } from '../traces.ts'
 import { zeroConsumed } from '../zero-counts.ts'
 import { attemptAll, isTransient, type Reported, type Untold } from './attempts.ts'
 import { type Held, InHand, type Readable, type Session } from './in-hand.ts'
@@ -87,7 +88,7 @@ export class Consumer<Body, Result> {
 
   constructor(parts: ConsumerParts<Body, Result>) {
     this.#workLog = new WorkLog(parts.contract, parts.service)
-    this.#parts = { ...parts, handler: this.#workLog.watch(parts.handler) }
+    this.#parts = { ...parts, handler: traced(parts.contract.queue, this.#workLog.watch(parts.handler)) }
     this.#stop = new OwnScope(clockOf(parts.service))
     this.#dropped = new RepeatedLine(DROPPED_SAID_EVERY_MS, () => this.#stop.clock.nowMs())
     const { contract, connection, rabbitmq, config, service } = parts

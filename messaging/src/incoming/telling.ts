@@ -10,6 +10,7 @@ import type { ReplyAddresses } from '../outgoing/reply-addresses.ts'
 import type { Requester } from '../outgoing/requester.ts'
 import { Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
+import { traceSending } from '../traces.ts'
 import type { Reported } from './attempts.ts'
 import { OutcomeCounter } from './counted-outcomes.ts'
 import { deadLetter } from './dead-letter.ts'
@@ -152,7 +153,9 @@ export class Telling<Body, Result> {
     // A stop does not end this: the sender will probably receive the reply, and a dead letter would then be one too many.
     const givenUp = new Scope(scope.clock, held.session.over.signal)
     const envelope = await this.#replyEnvelope(held, refused, givenUp.part([], ADDRESS_WAITS_MAX_MS))
-    const isHeard = envelope !== undefined && (await refusals.refuse(envelope, givenUp))
+    const isHeard =
+      envelope !== undefined &&
+      (await traceSending(envelope, held.message.properties.headers, (traced) => refusals.refuse(traced, givenUp)))
     this.#hearing -= 1
     this.#hearingBytes -= bytes
     if (isHeard) {
@@ -181,7 +184,9 @@ export class Telling<Body, Result> {
       for (let attempt = 1; !session.over.signal.aborted; attempt += 1) {
         try {
           const { frameMax } = publisher
-          await publisher.deliver(deadLetter(contract, message, refused, { ...failure, frameMax }), scope.signal)
+          const envelope = deadLetter(contract, message, refused, { ...failure, frameMax })
+          // The dead letter keeps the context of the sender, to which a redriven message links.
+          await traceSending(envelope, message.properties.headers, () => publisher.deliver(envelope, scope.signal))
           service.meter.count('messages_dead_lettered', { queue: contract.queue, reason: refused.reason })
           return true
         } catch (error) {
@@ -216,7 +221,9 @@ export class Telling<Body, Result> {
     }
     const waitsMs = contract.kind === 'query' ? expiresAtMs - scope.clock.nowMs() : REPLY_WAITS_MAX_MS
     try {
-      await replies.tell(envelope, scope.part([session.over.signal], Math.max(0, waitsMs)))
+      await traceSending(envelope, message.properties.headers, (traced) =>
+        replies.tell(traced, scope.part([session.over.signal], Math.max(0, waitsMs))),
+      )
       service.meter.count('replies_sent', labels)
     } catch (error) {
       service.meter.count('replies_unroutable', labels)

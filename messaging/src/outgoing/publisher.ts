@@ -9,6 +9,7 @@ import { asError, NotAccepted, OutcomeUnknown } from '../errors.ts'
 import { FRAME_MIN_BYTES } from '../incoming/carried.ts'
 import { type Clock, clockOf, type Scope, whenLate } from '../scope.ts'
 import type { Service } from '../service.ts'
+import { traceSending } from '../traces.ts'
 import { zeroPublished } from '../zero-counts.ts'
 import { OwnQueues } from './own-queues.ts'
 import { isReplyAddress } from './reply.ts'
@@ -113,7 +114,9 @@ export class Publisher {
         messageId,
       },
     }
-    await this.#offer(envelope, undefined, this.#slowness(contract.queue) ?? this.#refusal(envelope))
+    await traceSending(envelope, undefined, (traced) =>
+      this.#offer(traced, undefined, this.#slowness(contract.queue) ?? this.#refusal(traced)),
+    )
     return { messageId }
   }
 

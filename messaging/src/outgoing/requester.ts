@@ -7,6 +7,7 @@ import { parseJson } from '../json.ts'
 import { legible } from '../legible.ts'
 import { type Clock, clockOf, type Scope, whenLate } from '../scope.ts'
 import type { Service } from '../service.ts'
+import { traceReply } from '../traces.ts'
 import type { Envelope, Publisher } from './publisher.ts'
 import {
   DIRECT_REPLY_TO,
@@ -226,6 +227,7 @@ export class Requester {
     if (this.#asksCommands && message.properties.headers?.[ERROR_HEADER] !== undefined)
       this.#refused(message, waiting !== undefined)
     if (waiting) {
+      traceReply(message.properties.headers)
       waiting.resolve(message)
       return
     }

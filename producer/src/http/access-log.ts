@@ -5,6 +5,7 @@ import type { Service } from '@ims/messaging'
 import { clientOf } from './authorisation.ts'
 import { type Refusal, refusalLogged } from './problem.ts'
 import { pathOf, type Step } from './step.ts'
+import { endRequestSpan, startRequestSpan } from './trace-request.ts'
 
 /** A request id that we accept from a client or proxy: safe in headers and logs. */
 const SANE_REQUEST_ID = /^[\w.-]{1,128}$/
@@ -38,6 +39,8 @@ export function accessLog(
     const path = pathOf(request)
     const route = known.has(path) ? path : (open.find(({ start }) => path.startsWith(start))?.route ?? 'unmatched')
     const address = addressOf(request)
+    const method = KNOWN_METHODS.has(request.method ?? '') ? (request.method ?? '') : 'other'
+    const span = startRequestSpan(request, method, route, requestId)
     response.on('close', () => {
       const ms = performance.now() - since
       const status = response.headersSent ? response.statusCode : CLIENT_LEFT
@@ -45,7 +48,7 @@ export function accessLog(
       // Also for a truncated response, whose status was sent before it failed.
       const level = status >= 500 || refusal?.error !== undefined ? 'warn' : 'info'
       log[level](fieldsOf(request, response, { requestId, address, route, status, refusal, ms }), 'request')
-      const method = KNOWN_METHODS.has(request.method ?? '') ? (request.method ?? '') : 'other'
+      if (span !== undefined) endRequestSpan(span, status, response.getHeader('Message-Id'))
       meter.observe('http_request_duration_seconds', ms / 1000, { route, method, status: String(status) })
       if (status >= 500) {
         const reason = refusal?.reason ?? 'unknown'

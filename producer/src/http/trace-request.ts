@@ -1,0 +1,33 @@
+// The SERVER span of a request: it continues the client's trace (`traceparent`), and messages of the request belong to it.
+import type { IncomingMessage } from 'node:http'
+import { contextIn, endSpan, enter, tracer } from '@ims/runtime/traces'
+import { ROOT_CONTEXT, type Span, SpanKind } from '@opentelemetry/api'
+
+/** Begins the span, and enters it. Undefined while traces are off. The path is not recorded, because it may be anything. */
+export function startRequestSpan(
+  request: IncomingMessage,
+  method: string,
+  route: string,
+  requestId: string,
+): Span | undefined {
+  const by = tracer()
+  if (by === undefined) return undefined
+  const attributes = {
+    // The value of the semantic conventions for a method that is not known.
+    'http.request.method': method === 'other' ? '_OTHER' : method,
+    'http.route': route,
+    'url.scheme': 'http',
+    'ims.request.id': requestId,
+  }
+  const parent = contextIn(request.headers) ?? ROOT_CONTEXT
+  const span = by.startSpan(`${method} ${route}`, { kind: SpanKind.SERVER, attributes }, parent)
+  enter(span)
+  return span
+}
+
+/** Ends it. */
+export function endRequestSpan(span: Span, status: number, messageId: unknown): void {
+  span.setAttribute('http.response.status_code', status)
+  if (typeof messageId === 'string') span.setAttribute('messaging.message.id', messageId)
+  endSpan(span, status >= 500 ? String(status) : undefined)
+}
