@@ -228,7 +228,8 @@ class Soaking {
     this.#turns.push(turn)
     const harms = hand.map(({ harm }) => harm)
     const uplink = this.#world.amqp.get('producer')
-    if (harms.includes('slow uplink')) uplink?.weather({ kind: 'bandwidth', bytesPerS: SLOW_BYTES_PER_S })
+    if (harms.includes('slow uplink'))
+      uplink?.weather({ kind: 'bandwidth', bytesPerS: SLOW_BYTES_PER_S, towards: 'server' })
     if (harms.includes('consumer two frozen')) service('consumer_two').kill('SIGSTOP')
     try {
       const ends = hand.map(({ name }) =>

@@ -1,13 +1,20 @@
 // The whole suite as an operator runs it, for one test file: one process for each service, with their own vhost and database.
-import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type ServiceName, serviceNames } from '@ims/accounts/suite'
 import amqplib, { type ChannelModel, type ConfirmChannel } from 'amqplib'
 import mysql, { type Pool } from 'mysql2/promise'
-import { eventually, type Servers, serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
+import {
+  eventually,
+  freePorts,
+  run,
+  type Servers,
+  serversEnvironment,
+  serversUnderTest,
+  start,
+  type TestSpace,
+} from 'testkit'
 
 export type { ServiceName }
 
@@ -84,7 +91,7 @@ export async function startStack(name: string, options: StackOptions = {}): Prom
 /** The same on an existing space. */
 export async function startStackOn(servers: Servers, space: TestSpace, options: StackOptions = {}): Promise<Stack> {
   const { rabbitmq, mysql: db } = space
-  const port = await freePort()
+  const [port = 0] = await freePorts(1)
   const env: Record<string, string> = {
     ...serversEnvironment(space),
     PORT: String(port),
@@ -163,39 +170,19 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
 export async function migrate(env: Record<string, string>, root = ROOT): Promise<void> {
   // An earlier version has its commands in another folder.
   const main = ['up/src/main.ts', 'local/src/main.ts'].find((path) => existsSync(join(root, path))) ?? ''
-  const child = spawn(process.execPath, [main, 'migrate'], {
-    cwd: root,
-    env: { ...process.env, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk) => {
-      output += chunk
-    })
-  const code = await new Promise((resolve) => child.once('exit', resolve))
-  if (code !== 0) throw new Error(`migrate ended with ${code}: ${output}`)
+  await run(process.execPath, [main, 'migrate'], { cwd: root, env: { ...process.env, ...env } })
 }
 
 async function startService(name: ReplicaName, env: Record<string, string>, root = ROOT): Promise<ServiceProcess> {
-  const child: ChildProcess = spawn(process.execPath, [join(name.replace(/#.*/, ''), 'src/main.ts')], {
+  const log: Record<string, unknown>[] = []
+  const { child, ended } = start({
+    command: [process.execPath, join(name.replace(/#.*/, ''), 'src/main.ts')],
     cwd: root,
     // without jest's own options (--experimental-vm-modules), which must not affect the service
     env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    onLine: (line) => log.push(parsedLine(line)),
   })
-  const log: Record<string, unknown>[] = []
-  let rest = ''
-  const read = (chunk: Buffer) => {
-    const lines = (rest + chunk).split('\n')
-    rest = lines.pop() ?? ''
-    for (const line of lines) log.push(parsedLine(line))
-  }
-  child.stdout?.on('data', read)
-  child.stderr?.on('data', read)
-  const exited = new Promise<number | NodeJS.Signals>((resolve) => {
-    child.once('exit', (code, signal) => resolve(code ?? signal ?? 0))
-  })
+  const exited = ended.then(({ code, signal }) => code ?? signal ?? 0)
   let admin = ''
   await eventually(() => {
     const port = log.find((line) => line.adminPort !== undefined)?.adminPort
@@ -286,13 +273,4 @@ async function takeDeadLetters(channel: ConfirmChannel, queue: string): Promise<
     const { content, properties } = message
     letters.push({ body: content.toString(), headers: properties.headers ?? {}, messageId: properties.messageId })
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no free port')
-  return address.port
 }

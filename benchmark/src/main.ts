@@ -1,111 +1,97 @@
-// `npm run bench`: measures the suite against minimal programs (the ceilings) and against another source tree. The
-// rounds alternate on private servers; the result is a table of ratios.
+// `npm run bench`: measures the suite against minimal programs (the ceilings), against what people would use instead
+// (the peers) and against another source tree. The rounds alternate on private servers.
 // Exit codes: 0 measured · 1 a process ended or did not answer · 64 usage.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { startServers } from 'testkit'
+import { type Servers, startServers } from 'testkit'
+import type { Bench, Extent, Scenario } from './bench.ts'
+import { OTHER_TREE, OURS } from './measured.ts'
+import { installPeers, PEERS } from './peers.ts'
 import { Processes, ROOT } from './processes.ts'
-import {
-  acceptRounds,
-  adjustRounds,
-  badRounds,
-  drainRounds,
-  type Extent,
-  idleMemory,
-  listingRounds,
-  type Rounds,
-  refusalRounds,
-} from './scenarios.ts'
-import { BAD, type Bad, prepare, type Stage, treeAt } from './stage.ts'
-import { OURS, type Row, table } from './table.ts'
+import { emptyResult, type Result, readResult } from './result.ts'
+import { SCENARIOS } from './scenarios/index.ts'
+import { prepare, type Stage, treeAt } from './stage.ts'
+import { table } from './table.ts'
+import { writeResult } from './write-result.ts'
 
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 64
-const OTHER = 'other tree'
-const USAGE = `usage: npm run bench -- [SCENARIO ...] [--root DIRECTORY] [--quick]
-  SCENARIO one or more of: accept, drain, adjust, bad, refuse, list, memory. All of them when left out.
-  --root   another clone of this project, installed by npm ci: measured as well, in turn with this one
-  --quick  one short round of everything, to see that it works: its figures mean nothing
+const USAGE = `usage: npm run bench -- [SCENARIO ...] [--quick] [--compare FILE] [--root DIRECTORY] [--without-peers]
+  SCENARIO         one or more of these; all of them when left out:
+${SCENARIOS.map(({ name, about }) => `                   ${name.padEnd(8)} ${about}`).join('\n')}
+  --quick          one short round of everything, to see that it works: its figures mean nothing
+  --compare        the JSON file of an earlier run, whose ratios are shown beside the new ones
+  --root           another clone of this project, installed by npm ci: measured as well, in turn with this one
+  --without-peers  leaves NestJS out, and needs no package registry
+The result is printed, and written to .local/bench as JSON and as one HTML file with plots.
 `
-const FULL: Extent = { rounds: 3, loadS: 5, warmUpS: 2, drained: 40_000, refused: 10_000, adjusted: 20_000, idleS: 5 }
-const QUICK: Extent = { rounds: 1, loadS: 1, warmUpS: 1, drained: 2_000, refused: 500, adjusted: 1_000, idleS: 0 }
-
-const say = (line: string) => process.stderr.write(`${line}\n`)
-
-/** The scenarios, by their name on the command line. */
-const SCENARIOS: Readonly<
-  Record<string, (stages: readonly [Stage, ...Stage[]], extent: Extent) => Promise<readonly Row[]>>
-> = {
-  accept: async (stages, extent) =>
-    rows('accept `POST /create_item`, 64 connections', 'requests', await acceptRounds(stages, extent), 0.8),
-  drain: async (stages, extent) =>
-    rows(`drain ${counted(extent.drained)} create messages`, 'messages', await drainRounds(stages, extent), 0.7),
-  refuse: async (stages, extent) =>
-    rows(`refuse ${counted(extent.refused)} duplicates`, 'messages', await refusalRounds(stages, extent)),
-  adjust: async (stages, extent) => {
-    const { deadlocks, ...measured } = await adjustRounds(stages, extent)
-    const what = `sell one item ${counted(extent.adjusted)} times, two replicas`
-    return [
-      ...rows(what, 'messages', measured),
-      { what: 'deadlocks', figures: new Map([[OURS, [deadlocks]]]), target: { max: 0 } },
-    ]
-  },
-  bad: async (stages, extent) => {
-    const measured: Row[] = []
-    for (const how of Object.keys(BAD) as Bad[])
-      for (const [of20, minRatio] of [
-        [2, 0.5],
-        [10, 0.25],
-      ] as const) {
-        const what = `drain ${counted(extent.drained)} creates of which ${of20 * 5} % ${how}, against good ones`
-        measured.push(...rows(what, 'messages', await badRounds(stages, extent, { how, of20 }), minRatio))
-      }
-    return measured
-  },
-  list: async (stages, extent) => [
-    ...rows('list 1,000 items, 1 connection', 'requests', await listingRounds(stages, 1, extent), 0.7),
-    ...rows('list 1,000 items, 16 connections', 'requests', await listingRounds(stages, 16, extent), 1),
-  ],
-  memory: idleMemory,
+const FULL: Extent = {
+  rounds: 3,
+  loadS: 4,
+  warmUpS: 1,
+  openLoopS: 10,
+  drained: 40_000,
+  drainedByPeer: 4_000,
+  adjusted: 20_000,
+  listed: 100_000,
+  listedLong: 1_000_000,
+  growth: [1_000, 100_000, 1_000_000, 3_000_000],
+  backlogs: [40_000, 200_000, 1_000_000],
+  idleS: 5,
+}
+const QUICK: Extent = {
+  rounds: 1,
+  loadS: 1,
+  warmUpS: 1,
+  openLoopS: 1,
+  drained: 2_000,
+  drainedByPeer: 200,
+  adjusted: 1_000,
+  listed: 5_000,
+  listedLong: 20_000,
+  growth: [1_000, 10_000],
+  backlogs: [2_000, 10_000],
+  idleS: 0,
 }
 
-const counted = (messages: number) => messages.toLocaleString('en')
-
-function rows(what: string, unit: string, { perSecond, cpuUs }: Rounds, minRatio?: number): Row[] {
-  return [
-    {
-      what: `${what} (${unit}/s)`,
-      figures: perSecond,
-      ...(minRatio === undefined ? {} : { target: { minRatio } }),
-    },
-    { what: `CPU of the process that does it (µs for each of the ${unit})`, figures: cpuUs },
-  ]
+const startedMs = performance.now()
+const say = (line: string) => {
+  const seconds = ((performance.now() - startedMs) / 1_000).toFixed(0).padStart(5)
+  process.stderr.write(`${seconds} s  ${line}\n`)
 }
 
 const given = readOptions(process.argv.slice(2))
-if (typeof given === 'string') {
-  say(`✗ ${given}\n${USAGE}`)
+if (given === 'help') process.stdout.write(USAGE)
+else if (typeof given === 'string') {
+  process.stderr.write(`✗ ${given}\n${USAGE}`)
   process.exitCode = EXIT_USAGE
 } else process.exitCode = await main(given)
 
-async function main({ names, root, isQuick }: Given): Promise<number> {
+async function main(options: Given): Promise<number> {
   await mkdir(join(ROOT, '.local'), { recursive: true })
   const directory = await mkdtemp(join(ROOT, '.local', 'bench-'))
   const processes = new Processes()
   const stages: Stage[] = []
-  say('starting private servers')
-  const servers = await startServers({ directory, lifetime: 'process', onProgress: say })
+  let servers: Servers | undefined
   try {
-    const onMachine = `RabbitMQ ${servers.rabbitmq.version}, ${servers.mysql.version}, Node ${process.version}`
+    const before = options.compare === undefined ? undefined : await readResult(options.compare)
+    if (!options.isWithoutPeers) await installPeers(say)
+    say('starting private servers')
+    servers = await startServers({ directory, lifetime: 'process', onProgress: say })
+    const ready = servers
     const measure = async () => {
-      const ours = await prepare(servers, processes, OURS, ROOT)
+      const ours = await prepare(ready, processes, OURS, ROOT)
       stages.push(ours)
-      if (root !== undefined) stages.push(await prepare(servers, processes, OTHER, root))
-      return await rowsOf([ours, ...stages.slice(1)], isQuick ? QUICK : FULL, names)
+      if (options.root !== undefined) stages.push(await prepare(ready, processes, OTHER_TREE, options.root))
+      const bench = {
+        stages: [ours, ...stages.slice(1)],
+        extent: options.isQuick ? QUICK : FULL,
+        peers: options.isWithoutPeers ? [] : PEERS,
+      } as const
+      await measureAll(ready, bench, options, before)
     }
-    const measured = await Promise.race([measure(), processes.failed, interrupted()])
-    process.stdout.write(`${table(measured, onMachine, root === undefined ? undefined : OTHER)}\n`)
+    await Promise.race([measure(), processes.failed, interrupted()])
     return 0
   } catch (error) {
     say(`✗ ${error instanceof Error ? error.message : String(error)}`)
@@ -113,30 +99,42 @@ async function main({ names, root, isQuick }: Given): Promise<number> {
   } finally {
     processes.endAll()
     for (const stage of stages) await stage.close().catch(() => {})
-    await servers.close({ deleteData: true })
+    await servers?.close({ deleteData: true })
     await rm(directory, { recursive: true, force: true })
   }
 }
 
-async function rowsOf(
-  stages: readonly [Stage, ...Stage[]],
-  extent: Extent,
-  names: readonly string[],
-): Promise<readonly Row[]> {
-  const measured: Row[] = []
-  for (const [name, measure] of Object.entries(SCENARIOS)) {
-    if (names.length > 0 && !names.includes(name)) continue
-    say(`measuring: ${name}`)
-    measured.push(...(await measure(stages, extent)))
+/** Writes the files after each scenario, so that a run that is cut off leaves what it had measured. */
+async function measureAll(
+  servers: Servers,
+  bench: Omit<Bench, 'progress'>,
+  { scenarios, isQuick, command }: Given,
+  before: Result | undefined,
+): Promise<void> {
+  let result = await emptyResult(servers, { command, isQuick, rounds: bench.extent.rounds })
+  let files: readonly string[] = []
+  for (const [index, { name, measure }] of scenarios.entries()) {
+    const progress = (line: string) => say(`[${index + 1}/${scenarios.length}] ${line}`)
+    progress(name)
+    result = { ...result, rows: [...result.rows, ...(await measure({ ...bench, progress }))] }
+    files = await writeResult(result, before)
   }
-  return measured
+  const versions = Object.entries(result.versions).map(([name, version]) => `${name} ${version}`)
+  const rounds = isQuick
+    ? 'One short round: these figures mean nothing.'
+    : `Medians of ${result.rounds} alternating rounds.`
+  process.stdout.write(`${rounds} ${result.machine}; ${versions.join(', ')}.\n\n${table(result.rows, before?.rows)}\n`)
+  say(`written: ${files.join(' and ')}`)
 }
 
 interface Given {
-  /** Names of scenarios. Empty means all. */
-  readonly names: readonly string[]
+  readonly scenarios: readonly Scenario[]
   readonly root: string | undefined
+  readonly compare: string | undefined
   readonly isQuick: boolean
+  readonly isWithoutPeers: boolean
+  /** As it can be repeated. */
+  readonly command: string
 }
 
 function readOptions(args: readonly string[]): Given | string {
@@ -144,12 +142,25 @@ function readOptions(args: readonly string[]): Given | string {
     const { values, positionals } = parseArgs({
       args: [...args],
       allowPositionals: true,
-      options: { root: { type: 'string' }, quick: { type: 'boolean' } },
+      options: {
+        root: { type: 'string' },
+        compare: { type: 'string' },
+        quick: { type: 'boolean' },
+        'without-peers': { type: 'boolean' },
+        help: { type: 'boolean' },
+      },
     })
-    const unknown = positionals.find((name) => !Object.hasOwn(SCENARIOS, name))
-    if (unknown !== undefined) return `there is no scenario ${unknown}; there are ${Object.keys(SCENARIOS).join(', ')}`
-    const root = values.root === undefined ? undefined : treeAt(values.root)
-    return { names: positionals, root, isQuick: values.quick === true }
+    if (values.help) return 'help'
+    const unknown = positionals.find((wanted) => !SCENARIOS.some(({ name }) => name === wanted))
+    if (unknown !== undefined) return `there is no scenario ${unknown}`
+    return {
+      scenarios: SCENARIOS.filter(({ name }) => positionals.length === 0 || positionals.includes(name)),
+      root: values.root === undefined ? undefined : treeAt(values.root),
+      compare: values.compare,
+      isQuick: values.quick === true,
+      isWithoutPeers: values['without-peers'] === true,
+      command: ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' '),
+    }
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   }

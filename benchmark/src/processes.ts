@@ -1,7 +1,7 @@
 // Starts and ends the measured processes: the suite's services, the ceilings, and the load generator.
-import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { type End, type Started, start } from 'testkit'
 
 /** USER_HZ, which Linux fixes for all programs. */
 const TICKS_PER_S = 100
@@ -26,7 +26,7 @@ export interface Running {
 }
 
 export class Processes {
-  readonly #running = new Set<ChildProcess>()
+  readonly #running = new Set<Started>()
   readonly #failure = Promise.withResolvers<never>()
 
   constructor() {
@@ -40,21 +40,18 @@ export class Processes {
 
   /** Starts a program that runs until `end`. Its standard error goes to ours. */
   start(program: Program): Running {
-    const child = this.#spawn(program)
-    let isEnding = false
-    const exited = exitOf(child).then((how) => {
-      this.#running.delete(child)
-      if (!isEnding)
-        this.#failure.reject(new Error(`${program.file} ended with ${how} while it was needed; what it said is above`))
-    })
     const lines: string[] = []
-    let rest = ''
     let wake = () => {}
-    child.stdout?.on('data', (chunk: Buffer) => {
-      const parts = (rest + chunk).split('\n')
-      rest = parts.pop() ?? ''
-      lines.push(...parts)
+    const { child, ended } = this.#start(program, (line) => {
+      lines.push(line)
       wake()
+    })
+    let isEnding = false
+    const exited = ended.then((end) => {
+      if (!isEnding)
+        this.#failure.reject(
+          new Error(`${program.file} ended with ${describe(end)} while it was needed; what it said is above`),
+        )
     })
     return {
       pid: child.pid ?? 0,
@@ -78,40 +75,32 @@ export class Processes {
 
   /** Runs a program to its end and resolves with its output. Rejects unless it exits with 0. */
   async run(program: Program): Promise<string> {
-    const child = this.#spawn(program)
-    let printed = ''
-    child.stdout?.on('data', (chunk: Buffer) => {
-      printed += chunk
-    })
-    const how = await exitOf(child)
-    this.#running.delete(child)
-    if (how !== 'exit code 0') throw new Error(`${program.file} ended with ${how}; what it said is above`)
-    return printed
+    const { ended, out } = this.#start(program)
+    const end = await ended
+    if (end.code !== 0) throw new Error(`${program.file} ended with ${describe(end)}; what it said is above`)
+    return out()
   }
 
   /** Ends all processes that still run. */
   endAll(): void {
-    for (const child of this.#running) child.kill('SIGKILL')
+    for (const { child } of this.#running) child.kill('SIGKILL')
   }
 
-  #spawn({ file, root = ROOT, env, args = [] }: Program): ChildProcess {
-    const child = spawn(process.execPath, [file, ...args], {
+  #start({ file, root = ROOT, env, args = [] }: Program, onLine?: (line: string) => void): Started {
+    const started = start({
+      command: [process.execPath, file, ...args],
       cwd: root,
       env: { ...process.env, LOG_LEVEL: 'warn', ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
+      ...(onLine && { onLine }),
     })
-    this.#running.add(child)
-    return child
+    this.#running.add(started)
+    void started.ended.then(() => this.#running.delete(started))
+    return started
   }
 }
 
-/** How the process ended. All its output has been read by then. */
-function exitOf(child: ChildProcess): Promise<string> {
-  return new Promise((resolve) => {
-    child.once('error', (error) => resolve(error.message))
-    child.once('close', (code, signal) => resolve(signal === null ? `exit code ${code}` : signal))
-  })
-}
+const describe = ({ code, signal, error }: End) => error?.message ?? signal ?? `exit code ${code}`
 
 /** Resident memory of a process in MB (Linux: VmRSS). */
 export async function residentMb(pid: number): Promise<number> {

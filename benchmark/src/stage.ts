@@ -5,6 +5,7 @@ import amqplib, { type ConfirmChannel } from 'amqplib'
 import mysql, { type Pool } from 'mysql2/promise'
 import { leanNode, type Servers, serversEnvironment, testSpace } from 'testkit'
 import { v7 as uuidv7 } from 'uuid'
+import { z } from 'zod'
 import type { Processes, Running } from './processes.ts'
 
 export interface Stage {
@@ -110,43 +111,76 @@ export async function refuseItems({ pool }: Stage): Promise<void> {
   )
 }
 
+/** Undoes `refuseItems`. */
+export async function refuseNone({ pool }: Stage): Promise<void> {
+  await pool.query('DROP TRIGGER IF EXISTS refuse_items')
+}
+
 /** In each group of 20 messages, the `bad.of20` before the last one are bad. */
 const isBad = (n: number, of20: number): boolean => n % 20 >= 19 - of20 && n % 20 < 19
 
-/** Empties the queue and publishes `messages` create messages like the producer's. With `bad`, some of them are `bad.how`. */
+/**
+ * Empties the queue and publishes `messages` create messages like the producer's, of the items from number `from` on.
+ * With `bad`, some of them are `bad.how`.
+ */
 export async function fillCreateItem(
   { channel }: Stage,
   messages: number,
-  bad?: { readonly how: Bad; readonly of20: number },
+  { bad, from = 0 }: { readonly bad?: { readonly how: Bad; readonly of20: number }; readonly from?: number } = {},
 ): Promise<{ readonly good: number }> {
   await emptied(channel, 'create_item')
-  let before = create(0)
+  const publish = publisherTo(channel, 'create_item')
+  let before = create(from)
   let good = 0
   for (let n = 0; n < messages; n += 1) {
-    const message = bad !== undefined && isBad(n, bad.of20) ? BAD[bad.how](before) : create(n)
+    const message = bad !== undefined && isBad(n, bad.of20) ? BAD[bad.how](before) : create(from + n)
     // Each bad message derives from a different good one, as long as there are enough.
     if (bad === undefined || !isBad(n, bad.of20)) {
       before = message
       good += 1
     }
-    const properties = { persistent: true, messageId: message.messageId, contentType: 'application/json' }
-    channel.sendToQueue('create_item', Buffer.from(message.content), properties)
-    if (n % 1_000 === 999) await channel.waitForConfirms()
+    await publish(message)
   }
   await channel.waitForConfirms()
   return { good }
+}
+
+/** Publishes like the producer, and waits for the confirms of each 1,000 messages. */
+function publisherTo(channel: ConfirmChannel, queue: string): (message: Message) => Promise<void> {
+  let published = 0
+  return async ({ messageId, content }) => {
+    const properties = { persistent: true, messageId, contentType: 'application/json' }
+    channel.sendToQueue(queue, Buffer.from(content), properties)
+    published += 1
+    if (published % 1_000 === 0) await channel.waitForConfirms()
+  }
+}
+
+/** Empties the queue and publishes `messages` deletes, each of another item. */
+export async function fillStockManagement({ channel }: Stage, messages: number): Promise<void> {
+  await emptied(channel, 'stock_management')
+  const publish = publisherTo(channel, 'stock_management')
+  for (let n = 0; n < messages; n += 1)
+    await publish({ messageId: uuidv7(), content: JSON.stringify({ sku: item(n).sku }) })
+  await channel.waitForConfirms()
+}
+
+/** Empties the queue of the peers and publishes `messages` creates in the envelope of NestJS. */
+export async function fillPeerCreateItem({ channel }: Stage, messages: number): Promise<void> {
+  await emptied(channel, 'peer_create_item')
+  const publish = publisherTo(channel, 'peer_create_item')
+  for (let n = 0; n < messages; n += 1)
+    await publish({ messageId: uuidv7(), content: JSON.stringify({ pattern: 'create_item', data: item(n) }) })
+  await channel.waitForConfirms()
 }
 
 /** Empties the queue and publishes `messages` sales of one item, whose stock is just sufficient. */
 export async function fillStockAdjustment({ channel, pool }: Stage, messages: number): Promise<void> {
   await emptied(channel, 'stock_adjustment')
   await pool.query('UPDATE inventory SET quantity = ?', [messages])
-  const content = Buffer.from(JSON.stringify({ sku: item(0).sku, change: -1, reason: 'sold' }))
-  for (let n = 0; n < messages; n += 1) {
-    const properties = { persistent: true, messageId: uuidv7(), contentType: 'application/json' }
-    channel.sendToQueue('stock_adjustment', content, properties)
-    if (n % 1_000 === 999) await channel.waitForConfirms()
-  }
+  const publish = publisherTo(channel, 'stock_adjustment')
+  const content = JSON.stringify({ sku: item(0).sku, change: -1, reason: 'sold' })
+  for (let n = 0; n < messages; n += 1) await publish({ messageId: uuidv7(), content })
   await channel.waitForConfirms()
 }
 
@@ -157,11 +191,58 @@ async function emptied(channel: ConfirmChannel, command: string): Promise<void> 
   }
 }
 
-/** Empties the tables and inserts `items` items. */
+/** Rows that one statement inserts. */
+const INSERTED_AT_ONCE = 100_000
+const DIGITS =
+  'SELECT 0 AS d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9'
+/** The numbers 0 to 99,999. */
+const NUMBERS = `SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d AS n
+  FROM (${DIGITS}) a, (${DIGITS}) b, (${DIGITS}) c, (${DIGITS}) e, (${DIGITS}) f`
+
+/** Empties the tables and inserts `items` items like `item`. */
 export async function fillInventory({ pool }: Stage, items: number): Promise<void> {
   await pool.query('TRUNCATE TABLE inventory')
   await pool.query('TRUNCATE TABLE inbox')
-  if (items === 0) return
-  const rows = Array.from({ length: items }, (_, n) => Object.values(item(n)))
-  await pool.query('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [rows])
+  await inChunks(
+    items,
+    async (from, to) =>
+      await pool.query(
+        `INSERT INTO inventory (sku, name, label, price, quantity)
+         SELECT CONCAT('SKU-', n), CONCAT('Item number ', n), 'juice', 25.5, n % 100
+         FROM (SELECT n + ? AS n FROM (${NUMBERS}) numbers) chunk WHERE n < ? ORDER BY n`,
+        [from, to],
+      ),
+  )
+}
+
+/** Inserts `entries` entries into the inbox, whose ids no message has. */
+export async function fillInbox({ pool }: Stage, entries: number): Promise<void> {
+  await inChunks(
+    entries,
+    async (from, to) =>
+      await pool.query(
+        `INSERT INTO inbox (queue, message_id, fingerprint, outcome)
+         SELECT 'create_item', CONCAT('00000000-0000-7000-8000-', LPAD(n, 12, '0')), REPEAT('0', 32), 'created'
+         FROM (SELECT n + ? AS n FROM (${NUMBERS}) numbers) chunk WHERE n < ? ORDER BY n`,
+        [from, to],
+      ),
+  )
+}
+
+async function inChunks(rows: number, insert: (from: number, to: number) => Promise<unknown>): Promise<void> {
+  for (let from = 0; from < rows; from += INSERTED_AT_ONCE) await insert(from, Math.min(rows, from + INSERTED_AT_ONCE))
+}
+
+const countOf = z.tuple([z.object({ items: z.number() })])
+
+/** The number of items with an id above `after`. */
+export async function itemsIn({ pool }: Stage, after = 0): Promise<number> {
+  return countOf.parse((await pool.query('SELECT COUNT(*) AS items FROM inventory WHERE id > ?', [after]))[0])[0].items
+}
+
+const lastOf = z.tuple([z.object({ last: z.number().nullable() })])
+
+/** The highest id, or null without items. Reads one key, so that asking often costs the database nothing. */
+export async function lastId({ pool }: Stage): Promise<number | null> {
+  return lastOf.parse((await pool.query('SELECT MAX(id) AS last FROM inventory'))[0])[0].last
 }

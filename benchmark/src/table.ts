@@ -1,64 +1,73 @@
-// The result as a Markdown table: ours, the other tree if any, the ceiling, their ratios, and our required minimum.
+// The result as a Markdown table: one line for each comparison, with its ratio, our goal, and an earlier ratio if there is one.
+import { cpuRatio, type Goal, isMet, median, OURS, type Row, ratio } from './measured.ts'
 
-export const OURS = 'ours'
-export const CEILING = 'bare ceiling'
+/** Rates in thousands have no decimals, milliseconds have one. */
+const shown = (figure: number): string =>
+  figure < 10 ? figure.toFixed(2) : figure < 100 ? figure.toFixed(1) : Math.round(figure).toLocaleString('en')
 
-/** The figures of each column. */
-export type Figures = ReadonlyMap<string, readonly number[]>
+/** Median, range of the rounds, and CPU time by process. */
+export function cell({ figures, cpuUs }: Row, name: string): string {
+  const all = figures[name] ?? []
+  if (all.length === 0) return ''
+  const range = all.length === 1 ? '' : ` (${shown(Math.min(...all))}–${shown(Math.max(...all))})`
+  const byProcess = Object.entries(cpuUs[name] ?? {})
+  const cpu = byProcess.map(([process, each]) =>
+    byProcess.length === 1 ? `${shown(median(each))} µs` : `${process} ${shown(median(each))} µs`,
+  )
+  return [`${shown(median(all))}${range}`, ...cpu].join(' · ')
+}
 
-export interface Row {
+/** One comparison of a row, as text. `against` is empty in a row without any. */
+export interface Comparison {
   readonly what: string
-  readonly figures: Figures
-  /** The minimum ratio of ours to the ceiling, or the maximum of our figure. */
-  readonly target?: { readonly minRatio: number } | { readonly max: number }
+  readonly ours: string
+  readonly against: string
+  readonly theirs: string
+  readonly ratio: string
+  readonly byCpu: string
+  readonly before: string
+  readonly goal: string
+  readonly met: 'yes' | 'no' | ''
 }
 
-/** The median of an odd number of figures. */
-export function median(figures: readonly number[]): number {
-  const middle = figures.toSorted((a, b) => a - b)[Math.floor(figures.length / 2)]
-  if (middle === undefined) throw new Error('the median of nothing')
-  return middle
-}
-
-/** The table: medians of the alternating rounds, and ratios of medians. `other` is the column of another tree. */
-export function table(rows: readonly Row[], machine: string, other?: string): string {
-  const comparing = other === undefined ? [] : [other, `ours / ${other}`]
-  const heads = ['what', OURS, ...comparing, CEILING, 'ratio', 'target', 'met']
-  const lines = rows.map(({ what, figures, target }) => {
-    const compared = other === undefined ? [] : [shown(figures.get(other)), ratio(figures, OURS, other)]
-    const bare = [shown(figures.get(CEILING)), ratio(figures, OURS, CEILING)]
-    return [what, shown(figures.get(OURS)), ...compared, ...bare, ...judged(figures, target)]
+/** A line for each contestant that ours is compared with, and one for a goal of its own. */
+export function comparisons(row: Row, before: readonly Row[] = []): Comparison[] {
+  const earlier = before.find(({ scenario, what }) => scenario === row.scenario && what === row.what)
+  const others = Object.keys(row.figures).filter((name) => name !== OURS)
+  const own = row.goals.some(({ against }) => against === undefined) || others.length === 0
+  return [...(own ? [undefined] : []), ...others].map((against) => {
+    const goal = row.goals.find((each) => each.against === against)
+    const met = goal && isMet(row, goal)
+    return {
+      what: `${row.what} (${row.unit})`,
+      ours: cell(row, OURS),
+      against: against ?? '',
+      theirs: against === undefined ? '' : cell(row, against),
+      ratio: against === undefined ? '' : ratioShown(row, against),
+      byCpu: against === undefined ? '' : (cpuRatio(row, against)?.toFixed(2) ?? ''),
+      before: earlier === undefined ? '' : against === undefined ? cell(earlier, OURS) : ratioShown(earlier, against),
+      goal: goal === undefined ? '' : goalShown(goal),
+      met: met === undefined ? '' : met ? 'yes' : 'no',
+    }
   })
-  return [
-    `Medians of interleaved rounds (lowest–highest) on ${machine}.`,
-    '',
-    line(heads),
-    `|${'---|'.repeat(heads.length)}`,
-    ...lines.map(line),
-  ].join('\n')
+}
+
+const ratioShown = (row: Row, against: string): string => ratio(row, against)?.toFixed(2) ?? ''
+
+const goalShown = ({ min, max }: Goal): string =>
+  [...(min === undefined ? [] : [`≥ ${min}`]), ...(max === undefined ? [] : [`≤ ${max}`])].join(', ')
+
+/** The table. With `before`, a column has the ratios of an earlier run. */
+export function table(rows: readonly Row[], before?: readonly Row[]): string {
+  const heads = ['what', OURS, 'against', 'theirs', 'ratio', 'by CPU', ...(before ? ['before'] : []), 'goal', 'met']
+  const lines = rows
+    .flatMap((row) => comparisons(row, before))
+    .map((each) => [
+      ...[each.what, each.ours, each.against, each.theirs, each.ratio, each.byCpu],
+      ...(before ? [each.before] : []),
+      ...[each.goal, each.met],
+    ])
+  return [line(heads), `|${'---|'.repeat(heads.length)}`, ...lines.map(line)].join('\n')
 }
 
 const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
-
-function shown(figures: readonly number[] | undefined): string {
-  if (figures === undefined) return ''
-  const middle = median(figures).toFixed(0)
-  return figures.length === 1
-    ? middle
-    : `${middle} (${Math.min(...figures).toFixed(0)}–${Math.max(...figures).toFixed(0)})`
-}
-
-function ratioOf(figures: Figures, one: string, other: string): number | undefined {
-  const [above, below] = [figures.get(one), figures.get(other)]
-  return above && below && median(above) / median(below)
-}
-
-const ratio = (figures: Figures, one: string, other: string): string => ratioOf(figures, one, other)?.toFixed(2) ?? ''
-
-function judged(figures: Figures, target: Row['target']): [target: string, met: string] {
-  if (target === undefined) return ['', '']
-  if ('max' in target) return [`≤ ${target.max}`, yesOrNo(median(figures.get(OURS) ?? []) <= target.max)]
-  return [`≥ ${target.minRatio}`, yesOrNo((ratioOf(figures, OURS, CEILING) ?? 0) >= target.minRatio)]
-}
-
-const yesOrNo = (isMet: boolean): string => (isMet ? 'yes' : 'no')

@@ -9,7 +9,7 @@ export const listingEnvironment = z
       .transform(Number)
       .pipe(z.int().min(1_000).max(134_217_728))
       .default(16_777_216)
-      .describe('largest reply to a Python peer, which wants the whole list in one message, in bytes'),
+      .describe('maximum size of a reply to a Python peer, which needs the whole list in one message, in bytes'),
     LOW_STOCK_BELOW: z
       .string()
       .regex(/^\d+$/, 'must be a whole number')
@@ -17,7 +17,7 @@ export const listingEnvironment = z
       .pipe(z.int().min(0).max(2_147_483_647))
       .default(0)
       .describe(
-        'items with a smaller quantity have low stock: counted every minute for the metric `ims_inventory_low_stock_items` and the alert LowStock (0: not counted)',
+        'items with a smaller quantity have low stock; they are counted every minute for the metric `ims_inventory_low_stock_items` and the alert LowStock (0: not counted)',
       ),
   })
   .transform((v) => ({ maxBytes: v.LISTING_MOST_BYTES, lowStockBelow: v.LOW_STOCK_BELOW }))

@@ -38,6 +38,12 @@ export interface Broker {
    * Starts consuming the contract's queue with `handler`, and resolves once subscribed. If messages fail because of a
    * dependency for longer than `config.holdMaxMs`, the consumer leaves the queue to other replicas. It consumes again
    * when `dependency` returns undefined instead of a reason. Rejects with Misconfigured.
+   * @example
+   * ```ts
+   * const handler: Handler<Item, { outcome: 'created' }> = async (deliveries) =>
+   *   deliveries.map(() => ({ kind: 'applied', result: { outcome: 'created' }, repeated: false }))
+   * service.own(await broker.consume(createItem, handler, service.config.consumer))
+   * ```
    */
   consume<Body, Result>(
     contract: Contract<Body, Result>,
@@ -65,6 +71,10 @@ export interface BrokerRole {
  * again.
  * @throws Misconfigured when what is on the broker differs from what we declare; an Error when `service.stopping`
  * aborts.
+ * @example
+ * ```ts
+ * const broker = service.own(await openBroker(service.config.rabbitmq, service, { publishes: [createItem] }))
+ * ```
  */
 export async function openBroker(config: RabbitmqConfig, service: Service, role: BrokerRole = {}): Promise<Broker> {
   const broker = new RabbitmqBroker(config, service, role)

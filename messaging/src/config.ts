@@ -15,33 +15,31 @@ export const rabbitmqEnvironment = z
       ),
     RABBITMQ_PORT: whole(1, 65_535)
       .default(5672)
-      .describe('AMQP port of the broker, unless RABBITMQ_HOST gives one; usually 5671 with TLS'),
+      .describe('AMQP port of the broker, unless RABBITMQ_HOST contains one; usually 5671 with TLS'),
     RABBITMQ_USERNAME: z.string().min(1).default('guest').describe('user name'),
     RABBITMQ_PASSWORD: z.string().min(1).default('guest').describe('password'),
     RABBITMQ_VHOST: z.string().min(1).default('/').describe('virtual host'),
     RABBITMQ_TOPOLOGY: z
       .enum(['declare', 'check', 'none'])
       .default('declare')
-      .describe('declare: queues are declared; check: they must exist; none: they are taken for granted'),
+      .describe('declare: declares the queues; check: requires that they exist; none: does neither'),
     RABBITMQ_HEARTBEAT_S: whole(1, 600).default(10).describe('AMQP heartbeat, in seconds'),
-    RABBITMQ_CONNECT_TIMEOUT_MS: ms(10_000).describe('time for a connection, or a channel with its set-up, to open'),
+    RABBITMQ_CONNECT_TIMEOUT_MS: ms(10_000).describe('timeout for opening a connection, or a channel with its set-up'),
     RABBITMQ_RECONNECT_MOST_MS: ms(10_000).describe('longest pause between two attempts to reconnect'),
-    RABBITMQ_CONFIRM_TIMEOUT_MS: ms(5_000).describe('time for the broker to confirm a message'),
-    RABBITMQ_UNCONFIRMED_MOST: whole(1, 100_000)
-      .default(2_000)
-      .describe('messages that may await their confirm at once'),
+    RABBITMQ_CONFIRM_TIMEOUT_MS: ms(5_000).describe('timeout for the confirm of a message'),
+    RABBITMQ_UNCONFIRMED_MOST: whole(1, 100_000).default(2_000).describe('maximum number of unconfirmed messages'),
     RABBITMQ_UNCONFIRMED_MOST_BYTES: whole(1, 1_073_741_824)
       .optional()
       .describe(
-        'bytes of messages that may await their confirm at once, and as much again of replies; as many as fit into the memory when not set, 32 MiB at most',
+        'maximum size of all unconfirmed messages, in bytes, and separately of all unconfirmed replies; not set: derived from the memory, at most 32 MiB',
       ),
     RABBITMQ_STALL_TIMEOUT_MS: ms(60_000).describe(
-      'a connection on which messages wait and the broker confirms none of them for this long is closed and opened anew',
+      'a connection with unconfirmed messages is closed and opened again if the broker confirms none of them for this long',
     ),
     DEAD_LETTER_WINDOW_BYTES: whole(1, 1_073_741_824)
       .default(8_388_608)
       .describe(
-        'bytes of dead letters that are held at once while a queue of them is read; one is held whatever its size',
+        'maximum size of the dead letters in memory while their queue is read, in bytes; a single larger one is still read',
       ),
     ...tls.shape,
   })
@@ -70,24 +68,26 @@ export type RabbitmqConfig = z.output<typeof rabbitmqEnvironment>
 
 export const consumerEnvironment = z
   .object({
-    CONSUMER_BATCH_MOST: whole(1, 10_000).default(1_000).describe('messages that a handler is given at once'),
-    CONSUMER_PREFETCH: whole(1, 65_535).default(2_000).describe('messages taken from the broker before they are acked'),
+    CONSUMER_BATCH_MOST: whole(1, 10_000)
+      .default(1_000)
+      .describe('maximum number of messages in one call of a handler'),
+    CONSUMER_PREFETCH: whole(1, 65_535).default(2_000).describe('maximum number of unacknowledged messages'),
     CONSUMER_MESSAGE_MOST_BYTES: whole(1, 134_217_728)
       .default(1_048_576)
-      .describe('a larger message is dead-lettered unread, in bytes'),
+      .describe('larger messages are dead-lettered unread, in bytes'),
     CONSUMER_IN_HAND_MOST_BYTES: whole(1, 1_073_741_824)
       .optional()
       .describe(
-        'bytes of messages in hand from which on no more are read until some are acked; as many as fit into the memory when not set, 32 MiB at most',
+        'size of all unacknowledged messages at which no more are read until some are acknowledged, in bytes; not set: derived from the memory, at most 32 MiB',
       ),
     CONSUMER_REPLIES_MOST_BYTES: whole(1, 1_073_741_824)
       .optional()
       .describe(
-        'bytes of replies to queries that wait to be sent, or for their confirm; no further query is begun until there are fewer; as many as fit into the memory when not set, 32 MiB at most',
+        'size of all unconfirmed replies to queries at which no further query is started, in bytes; not set: derived from the memory, at most 32 MiB',
       ),
-    CONSUMER_RETRY_MOST_MS: ms(10_000).describe('longest pause between two attempts while the database is away'),
+    CONSUMER_RETRY_MOST_MS: ms(10_000).describe('longest pause between two attempts while the database is down'),
     CONSUMER_HOLD_MOST_MS: ms(10_000).describe(
-      'messages that cannot be applied for this long are given back, and the queue is left to other replicas until the database answers',
+      'messages that cannot be applied for this long are requeued, and the consumer leaves the queue to other replicas until its database responds',
     ),
   })
   .transform((v) => ({

@@ -129,7 +129,7 @@ export const stockAdjustment = command('stock_adjustment', {
   }),
   result: z.object({ outcome: z.literal('adjusted'), quantity: z.int() }),
 })
-export type StockAdjustment = z.infer<typeof stockAdjustment.body>
+export type StockAdjustment = z.infer<(typeof stockAdjustment)['body']>
 
 /** One applied change of stock. `by` is the name of the API key, `requestId` the id of the HTTP request, where known. */
 export const movement = z.object({

@@ -20,44 +20,44 @@ export const httpEnvironment = z
     WAIT_FOR_CONSUMERS: z
       .enum(['true', 'false'])
       .default('true')
-      .describe('true: listen only once each of the four queues has a consumer, or after 30 seconds'),
-    RPC_TIMEOUT_MS: ms(30_000).describe('time for consumer four to answer a request for items'),
-    PREFER_WAIT_MOST_S: whole(0, 3_600).default(30).describe('longest wait that `Prefer: wait` gets, in seconds'),
+      .describe('true: listens only when each of the four queues has a consumer, or after 30 seconds'),
+    RPC_TIMEOUT_MS: ms(30_000).describe('timeout for a reply of consumer four'),
+    PREFER_WAIT_MOST_S: whole(0, 3_600).default(30).describe('longest wait for `Prefer: wait`, in seconds'),
     LIST_PAGE_ITEMS: whole(1, PAGE_MAX_ITEMS)
       .default(1_000)
-      .describe('items that are asked for at once while the whole list is streamed'),
-    HTTP_BODY_MOST_BYTES: whole(1, 134_217_728)
-      .default(102_400)
-      .describe('larger request bodies are refused, in bytes'),
-    HTTP_REQUEST_TIMEOUT_MS: ms(30_000).describe('time for a request to arrive whole'),
-    HTTP_HEADERS_TIMEOUT_MS: ms(10_000).describe('time for the headers of a request to arrive'),
+      .describe('items in one request to consumer four while the whole list is streamed'),
+    HTTP_BODY_MOST_BYTES: whole(1, 134_217_728).default(102_400).describe('maximum size of a request body, in bytes'),
+    HTTP_REQUEST_TIMEOUT_MS: ms(30_000).describe('timeout for receiving a whole request'),
+    HTTP_HEADERS_TIMEOUT_MS: ms(10_000).describe('timeout for receiving the headers of a request'),
     HTTP_HEADERS_MOST_BYTES: whole(1_024, 1_048_576)
       .default(16_384)
-      .describe('requests with larger headers are refused, in bytes'),
+      .describe('maximum size of the headers of a request, in bytes'),
     HTTP_KEEP_ALIVE_TIMEOUT_MS: ms(65_000).describe('idle connections are closed after this time'),
-    HTTP_STALL_TIMEOUT_MS: ms(60_000).describe('a client that takes nothing of its answer for this long is cut off'),
+    HTTP_STALL_TIMEOUT_MS: ms(60_000).describe(
+      'a client that reads nothing of its response for this long is disconnected',
+    ),
     HTTP_CONNECTIONS_MOST: whole(1, 1_000_000)
       .optional()
-      .describe('connections that may be open at once; further ones are refused. Not set: as many as fit into memory'),
+      .describe('maximum number of open connections; not set: derived from the memory'),
     HTTP_ALLOWED_HOSTS: hostList
       .optional()
       .describe(
-        'host names that requests may be for, with commas between, beside localhost, 127.0.0.1 and [::1]; *: any. Not set: those three on a loopback address without API_KEYS, else any',
+        'allowed host names of requests, separated by commas, in addition to localhost, 127.0.0.1 and [::1]; *: any. Not set: only those three on a loopback address without API_KEYS, else any',
       ),
     API_KEYS: keysOrOpen
       .optional()
       // An empty list must not disable authentication. The word may remain as a default when a file is added.
       .meta({ isSetWhenEmpty: true, fileReplaces: 'open' })
       .describe(
-        'who may call, a line each: name, scopes (read, write, admin), SHA-256; open: everybody; not set: everybody on this machine, and HTTP_HOST must be a loopback address. API_KEYS_FILE is read again when it changes',
+        'API keys, one per line: name, scopes (read, write, admin), SHA-256; open: no key is needed; not set: no key is needed, and HTTP_HOST must be a loopback address. API_KEYS_FILE is read again when it changes',
       ),
     RATE_LIMIT_PER_MINUTE: whole(0, 1_000_000_000)
       .default(0)
-      .describe('requests that one client (API key, else address) may send in a minute; 0: as many as it likes'),
+      .describe('maximum number of requests in a minute from one client (API key, else address); 0: no limit'),
     TRUST_PROXY: trustedProxies
       .optional()
       .describe(
-        'whose X-Forwarded-For names the client: addresses or networks with commas between, or how many proxies',
+        'proxies whose X-Forwarded-For names the client: addresses or networks separated by commas, or their number',
       ),
   })
   .transform((v) => ({

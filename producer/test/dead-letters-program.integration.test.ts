@@ -1,5 +1,5 @@
 // The program `dead-letters` as a process on a real broker: killed, interrupted, short of memory, and with hostile messages.
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ import {
 } from '@ims/messaging'
 import { quietService } from '@ims/messaging/testing'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { eventually, leanNode, serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
+import { eventually, leanNode, serversEnvironment, serversUnderTest, start, type TestSpace } from 'testkit'
 import { type BrokerPeer, DEAD, ids, openPeer, QUEUE } from './dead-letters-peer.ts'
 
 const PROGRAM = join(import.meta.dirname, '..', 'src', 'dead-letters.ts')
@@ -39,25 +39,15 @@ describe('the program dead-letters', () => {
   })
   beforeEach(async () => await peer.empty())
 
-  const start = (args: readonly string[], env: Record<string, string> = {}): Running => {
-    const child = spawn(process.execPath, [PROGRAM, ...args], {
+  const startProgram = (args: readonly string[], env: Record<string, string> = {}): Running => {
+    const { ended, ...program } = start({
+      command: [process.execPath, PROGRAM, ...args],
       env: { ...process.env, NODE_OPTIONS: '', ...serversEnvironment(space), ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
     })
-    let [out, err] = ['', '']
-    child.stdout.on('data', (chunk) => {
-      out += chunk
-    })
-    child.stderr.on('data', (chunk) => {
-      err += chunk
-    })
-    const ended = new Promise<number | NodeJS.Signals | null>((resolve) =>
-      child.once('close', (code, signal) => resolve(code ?? signal)),
-    )
-    return { child, out: () => out, err: () => err, ended }
+    return { ...program, ended: ended.then(({ code, signal }) => code ?? signal) }
   }
   const run = async (...args: string[]) => {
-    const running = start(args)
+    const running = startProgram(args)
     return { code: await running.ended, out: running.out(), err: running.err() }
   }
 
@@ -67,7 +57,7 @@ describe('the program dead-letters', () => {
     for (const redriven of [1, 1_500, 3_500]) {
       await peer.empty()
       await peer.setAside(n)
-      const { child, ended } = start(['redrive', QUEUE, '--all', '--no-wait'])
+      const { child, ended } = startProgram(['redrive', QUEUE, '--all', '--no-wait'])
       await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThanOrEqual(redriven), 30_000)
       child.kill('SIGKILL')
       expect(await ended).toBe('SIGKILL')
@@ -89,7 +79,7 @@ describe('the program dead-letters', () => {
 
   it('stops at Ctrl-C: redriven messages are removed, the rest is where it was, and the exit code is 130', async () => {
     await peer.setAside(10_000)
-    const { child, ended, out } = start(['redrive', QUEUE, '--all', '--no-wait'])
+    const { child, ended, out } = startProgram(['redrive', QUEUE, '--all', '--no-wait'])
     await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThan(1), 30_000)
     child.kill('SIGINT')
     child.kill('SIGINT') // npm and the terminal both send it
@@ -107,7 +97,7 @@ describe('the program dead-letters', () => {
       ['redrive', QUEUE, '--reason', 'invalid', '--no-wait'],
       ['redrive', QUEUE, '--all', '--no-wait'],
     ]) {
-      const running = start(args, { NODE_OPTIONS: '--max-old-space-size=24 --max-semi-space-size=2' })
+      const running = startProgram(args, { NODE_OPTIONS: '--max-old-space-size=24 --max-semi-space-size=2' })
       let peakKb = 0
       const watching = setInterval(() => {
         peakKb = Math.max(peakKb, residentPeakKb(running.child.pid))
@@ -128,7 +118,7 @@ describe('the program dead-letters', () => {
       ['export', QUEUE],
       ['redrive', QUEUE, '--all', '--no-wait'],
     ]) {
-      const running = start(args, { ...leanNode, NODE_OPTIONS: '--max-old-space-size=96' })
+      const running = startProgram(args, { ...leanNode, NODE_OPTIONS: '--max-old-space-size=96' })
       running.child.stdout?.removeAllListeners('data').resume()
       let peakKb = 0
       const watching = setInterval(() => {
@@ -181,7 +171,9 @@ describe('the program dead-letters', () => {
     await peer.setAside(3)
     const folder = mkdtempSync(join(tmpdir(), 'ims-dead-letters-log-'))
     const path = join(folder, 'log')
-    expect(await start(['redrive', QUEUE, '--id', 'id-1', '--no-wait'], { DEAD_LETTERS_LOG: path }).ended).toBe(0)
+    expect(await startProgram(['redrive', QUEUE, '--id', 'id-1', '--no-wait'], { DEAD_LETTERS_LOG: path }).ended).toBe(
+      0,
+    )
     const fields = {
       queue: QUEUE,
       verb: 'redrive',
@@ -197,7 +189,7 @@ describe('the program dead-letters', () => {
       message: 'dead letters worked on',
     })
     rmSync(folder, { recursive: true })
-    const unwritten = start(['discard', QUEUE, '--all', '--yes'], { DEAD_LETTERS_LOG: path })
+    const unwritten = startProgram(['discard', QUEUE, '--all', '--yes'], { DEAD_LETTERS_LOG: path })
     expect(await unwritten.ended).toBe(0)
     expect(unwritten.err()).toContain(`! this is not in the log ${path}: ENOENT`)
   }, 60_000)
@@ -221,7 +213,7 @@ describe('the program dead-letters', () => {
     try {
       for (let n = 1; n < 12; n += 1) await setAside(`free-${n}`)
       await setAside('taken')
-      const partly = start(['redrive', QUEUE, '--all'], { DEAD_LETTERS_LOG: path })
+      const partly = startProgram(['redrive', QUEUE, '--all'], { DEAD_LETTERS_LOG: path })
       expect(await partly.ended).toBe(1)
       expect(partly.out()).toMatch(/^create_item: redriven 12 of 12 \(duplicate-sku 12\), [01] left\n/)
       expect(partly.out()).toContain(
@@ -244,7 +236,7 @@ describe('the program dead-letters', () => {
 
   it('reports the unknown outcomes when it is interrupted while it waits', async () => {
     await peer.setAside(3)
-    const { child, ended, out, err } = start(['redrive', QUEUE, '--all'])
+    const { child, ended, out, err } = startProgram(['redrive', QUEUE, '--all'])
     await eventually(() => expect(out()).toContain('redriven 3 of 3'), 30_000)
     child.kill('SIGINT')
     expect(await ended).toBe(130)
@@ -274,10 +266,10 @@ describe('the program dead-letters', () => {
       err: expect.stringContaining('somebody else is reading'),
     })
     await release()
-    const away = start(['list'], { RABBITMQ_PORT: '1' })
+    const away = startProgram(['list'], { RABBITMQ_PORT: '1' })
     expect(await away.ended).toBe(69)
     expect(away.err()).toContain('no connection to the broker')
-    const wrong = start(['list'], { RABBITMQ_PORT: 'x' })
+    const wrong = startProgram(['list'], { RABBITMQ_PORT: 'x' })
     expect(await wrong.ended).toBe(78)
     expect(wrong.err()).toContain('configuration: RABBITMQ_PORT: must be a whole number')
     await peer.remove(QUEUE)

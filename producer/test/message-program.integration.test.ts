@@ -1,5 +1,4 @@
 // The program `message` as a process on a real broker: the timeline, the exit code, and the message when nobody replies.
-import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import {
   consumerEnvironment,
@@ -12,7 +11,7 @@ import {
 } from '@ims/messaging'
 import { quietService } from '@ims/messaging/testing'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
+import { runToEnd, serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
 
 const PROGRAM = join(import.meta.dirname, '..', 'src', 'message.ts')
 /** A UUIDv7 of 2026-01-02T03:04:05.678Z. */
@@ -26,13 +25,10 @@ describe('the program message', () => {
   }, 30_000)
   afterAll(async () => await space.drop())
 
-  const run = (args: readonly string[], env: Record<string, string> = {}) =>
-    new Promise<{ code: unknown; out: string; err: string }>((resolve) => {
-      const environment = { ...process.env, NODE_OPTIONS: '', ...serversEnvironment(space), ...env }
-      execFile(process.execPath, [PROGRAM, ...args], { env: environment }, (error, out, err) =>
-        resolve({ code: error?.code ?? 0, out, err }),
-      )
-    })
+  const run = async (args: readonly string[], more: Record<string, string> = {}) => {
+    const env = { ...process.env, NODE_OPTIONS: '', ...serversEnvironment(space), ...more }
+    return await runToEnd({ command: [process.execPath, PROGRAM, ...args], env })
+  }
   const verdict = (redrives: number, outcome: string, error: string | null, at: string): RecordedVerdict => ({
     queue: 'create_item',
     redrives,

@@ -13,25 +13,25 @@ export const mysqlEnvironment = z
       .describe(
         'host name or address of MySQL or MariaDB, or a list `host[:port],host[:port]`: one server is used at a time, and the next one when it fails, is not ready or is read-only',
       ),
-    MYSQL_PORT: whole(1, 65_535).default(3306).describe('port of MySQL, unless MYSQL_HOST gives one'),
+    MYSQL_PORT: whole(1, 65_535).default(3306).describe('port of MySQL, unless MYSQL_HOST contains one'),
     MYSQL_USER: z.string().min(1).default('ims').describe('user name'),
     MYSQL_PASSWORD: z.string().default('ims').describe('password'),
-    MYSQL_DATABASE: z.string().min(1).default('ims').describe('database that holds the tables inventory and inbox'),
-    MYSQL_POOL_SIZE: whole(1, 1_000).default(4).describe('connections that a process keeps open at most'),
-    MYSQL_ACQUIRE_TIMEOUT_MS: ms(5_000).describe('time to wait for a connection of the pool'),
+    MYSQL_DATABASE: z.string().min(1).default('ims').describe('database with the tables inventory and inbox'),
+    MYSQL_POOL_SIZE: whole(1, 1_000).default(4).describe('maximum number of connections of a process'),
+    MYSQL_ACQUIRE_TIMEOUT_MS: ms(5_000).describe('timeout for getting a connection from the pool'),
     MYSQL_CONNECTION_AGE_MOST_S: whole(1, 86_400)
       .default(60)
       .describe(
         'maximum age of a connection, in seconds; new connections follow a host name that now points to another server',
       ),
-    MYSQL_CONNECT_TIMEOUT_MS: ms(5_000).describe('time for a new connection to be made, handshake included'),
-    MYSQL_STATEMENT_TIMEOUT_MS: ms(10_000).describe('time for the answer to a statement'),
+    MYSQL_CONNECT_TIMEOUT_MS: ms(5_000).describe('timeout for a new connection, including the handshake'),
+    MYSQL_STATEMENT_TIMEOUT_MS: ms(10_000).describe('timeout for the result of a statement'),
     MYSQL_LOCK_TIMEOUT_S: whole(1, 3_600)
       .default(3)
-      .describe('time to wait for a lock that another transaction holds, in seconds'),
+      .describe('timeout for a lock that another transaction holds, in seconds'),
     MYSQL_RETRY_MOST_MS: ms(5_000).describe('longest pause at start between two attempts to reach MySQL'),
     MYSQL_MIGRATION_TIMEOUT_MS: ms(300_000).describe(
-      'time for npm run migrate to wait for MySQL and for other migrations',
+      'how long `npm run migrate` waits for MySQL and for other migrations',
     ),
     ...tls.shape,
   })
@@ -62,13 +62,11 @@ export const retentionEnvironment = z
     INBOX_RETENTION_DAYS: whole(0, 36_500)
       .default(30)
       .describe(
-        'days for which an applied message is remembered; a message that comes again later is applied again (0: for ever)',
+        'days for which applied messages are remembered; a message that is delivered again later is applied again (0: for ever)',
       ),
     INBOX_RETENTION_EVERY_S: whole(1, 86_400)
       .default(600)
-      .describe(
-        'pause between two rounds that remove older rows of the inbox, in seconds, half as long to half as long again',
-      ),
+      .describe('pause between two removals of older inbox rows, in seconds; each pause is a random 50 to 150 % of it'),
   })
   .transform((v) => ({ days: v.INBOX_RETENTION_DAYS, everyMs: v.INBOX_RETENTION_EVERY_S * 1_000 }))
 export type RetentionConfig = z.output<typeof retentionEnvironment>

@@ -82,7 +82,8 @@ async function whatIsMissing(connections: Connections): Promise<string | undefin
   }
 }
 
-async function missingMigrations(sql: Sql): Promise<string[]> {
+/** The names of the migrations that have not run. */
+export async function missingMigrations(sql: Sql): Promise<string[]> {
   const done = await recordedMigrations(sql)
   return migrations.map((migration) => new migration().name).filter((name) => !done.has(name))
 }

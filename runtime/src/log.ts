@@ -10,11 +10,11 @@ export const logEnvironment = z
     LOG_LEVEL: z
       .enum(['debug', 'info', 'warn', 'error'])
       .default('info')
-      .describe('debug, info, warn or error: less important lines are left out'),
+      .describe('lowest level that is logged: debug, info, warn or error'),
     LOG_FORMAT: z
       .enum(['auto', 'json', 'pretty'])
       .default('auto')
-      .describe('json lines, or pretty for people; auto: pretty on a terminal'),
+      .describe('json, or pretty (readable text); auto: pretty on a terminal, else json'),
   })
   .transform((v) => ({ level: v.LOG_LEVEL, format: v.LOG_FORMAT }))
 export type LogConfig = z.output<typeof logEnvironment>

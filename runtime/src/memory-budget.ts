@@ -19,7 +19,7 @@ export const memoryEnvironment = z
       .pipe(z.int().min(1).max(1_048_576))
       .default(256)
       .describe(
-        'memory that the process may use, in MiB; a container that has less counts. Limits that are not set follow from it',
+        'memory that the process can use, in MiB; the memory limit of the container if that is lower. Limits that are not set are derived from it',
       ),
   })
   .transform((v) => ({ maxBytes: v.MEMORY_MAX_MIB * MIB }))

@@ -1,6 +1,7 @@
 // The metrics: every name, once, with what it means; counted and measured through a meter that knows no other.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Meter } from './service.ts'
+import { SinceScrape } from './since-scrape.ts'
 
 const COUNTERS = {
   messages_confirmed: ['Messages that the broker confirmed as stored.', ['queue']],
@@ -99,17 +100,40 @@ export function createMeter(service: string): { meter: Meter; registry: Registry
   registry.setDefaultLabels({ service })
   collectDefaultMetrics({ register: registry })
   const registers = [registry]
-  const counters = new Map<string, Counter>()
+  const counters = new Map<string, SinceScrape>()
   const measures = new Map<string, (labels: Record<string, string>, value: number) => void>()
-  const counterOf = (name: string): Counter => {
+  const counterOf = (name: string): SinceScrape => {
     const [help, labels] = known<Metrics[string]>(COUNTERS, name)
-    return new Counter({ name: `${PREFIX}${name}_total`, help, labelNames: [...labels], registers })
+    const counter = new Counter({
+      name: `${PREFIX}${name}_total`,
+      help,
+      labelNames: [...labels],
+      registers,
+      collect: () => sums.flush(),
+    })
+    const sums = new SinceScrape(
+      labels,
+      (values, by) => counter.inc(values, by),
+      (before, by) => before + by,
+    )
+    return sums
   }
   const measureOf = (name: string): ((labels: Record<string, string>, value: number) => void) => {
     if (Object.hasOwn(GAUGES, name)) {
       const [help, labels] = known<Metrics[string]>(GAUGES, name)
-      const gauge = new Gauge({ name: PREFIX + name, help, labelNames: [...labels], registers })
-      return (values, value) => gauge.set(values, value)
+      const gauge = new Gauge({
+        name: PREFIX + name,
+        help,
+        labelNames: [...labels],
+        registers,
+        collect: () => last.flush(),
+      })
+      const last = new SinceScrape(
+        labels,
+        (values, value) => gauge.set(values, value),
+        (_, value) => value,
+      )
+      return (values, value) => last.change(values, value)
     }
     const [help, labels, buckets] = known<Histograms[string]>(HISTOGRAMS, name)
     const histogram = new Histogram({
@@ -122,7 +146,7 @@ export function createMeter(service: string): { meter: Meter; registry: Registry
     return (values, value) => histogram.observe(values, value)
   }
   const meter: Meter = {
-    count: (metric, labels = {}, by = 1) => once(counters, metric, counterOf).inc(labels, by),
+    count: (metric, labels = {}, by = 1) => once(counters, metric, counterOf).change(labels, by),
     observe: (metric, value, labels = {}) => once(measures, metric, measureOf)(labels, value),
   }
   return { meter, registry }

@@ -24,9 +24,7 @@ const ADMIN_PORT = 9090
 
 const shutdownEnvironment = z
   .object({
-    SHUTDOWN_TIMEOUT_MS: whole(1, 600_000)
-      .default(20_000)
-      .describe('time for everything in hand to be settled after SIGTERM'),
+    SHUTDOWN_TIMEOUT_MS: whole(1, 600_000).default(20_000).describe('time to finish the work in flight after SIGTERM'),
   })
   .transform((v) => ({ timeoutMs: v.SHUTDOWN_TIMEOUT_MS }))
 

@@ -30,17 +30,15 @@ export function tlsEnvironment(prefix: 'RABBITMQ' | 'MYSQL') {
     [on]: z
       .enum(['off', 'on'])
       .default('off')
-      .describe('on: encrypted, and only with a server whose certificate is valid and names it'),
-    [ca]: certificates
-      .optional()
-      .describe('the certificate authorities to trust, in PEM; not set: those that Node knows'),
-    [cert]: certificates.optional().describe('our own certificate, where the server asks for one, in PEM'),
-    [key]: privateKey.optional().describe('the private key of our certificate, in PEM'),
+      .describe('on: the connection is encrypted, and the server needs a valid certificate for its name'),
+    [ca]: certificates.optional().describe('trusted certificate authorities, in PEM; not set: those of Node.js'),
+    [cert]: certificates.optional().describe('client certificate, if the server requires one, in PEM'),
+    [key]: privateKey.optional().describe('private key of the client certificate, in PEM'),
     [serverName]: z
       .string()
       .min(1)
       .optional()
-      .describe(`the name that the server's certificate must have, if it is not the host in ${prefix}_HOST`),
+      .describe(`name that the server's certificate must have, if it differs from ${prefix}_HOST`),
   }
   const read = (variables: object) => {
     const v = z.record(z.string(), z.unknown()).parse(variables)

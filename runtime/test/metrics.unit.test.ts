@@ -19,6 +19,20 @@ describe('the meter', () => {
     expect(lines).toContain('ims_rpc_duration_seconds_bucket{le="0.025",service="s",queue="q"} 1')
   })
 
+  it('shows all changes since the last scrape, and each of them once', async () => {
+    const { meter, registry } = createMeter('s')
+    const shown = async (pattern: RegExp) => [...(await registry.metrics()).matchAll(pattern)].map(([, value]) => value)
+    const refused = /^ims_messages_not_accepted_total\{.*\} (\d+)$/gm
+    for (const queue of ['a', 'b', 'a', 'a']) meter.count('messages_not_accepted', { queue, reason: 'b' })
+    meter.count('messages_not_accepted', { reason: 'b', queue: 'a' }, 5)
+    expect(await shown(refused)).toEqual(['8', '1'])
+    meter.count('messages_not_accepted', { queue: 'b', reason: 'b' })
+    expect(await shown(refused)).toEqual(['8', '2'])
+    expect(await shown(refused)).toEqual(['8', '2'])
+    for (const held of [7, 3, 0]) meter.observe('messages_held', held, { queue: 'a' })
+    expect(await shown(/^ims_messages_held\{.*\} (\d+)$/gm)).toEqual(['0'])
+  })
+
   it('exports a metric once it was counted or observed, even with 0, and no other', async () => {
     const { meter, registry } = createMeter('s')
     const shown = async () => [...(await registry.metrics()).matchAll(/^# TYPE ims_(\w+) /gm)].map(([, name]) => name)

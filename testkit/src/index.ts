@@ -4,6 +4,8 @@ export { type Certificate, CertificateAuthority } from './certificate-authority.
 export { eventually } from './eventually.ts'
 export { type FuzzParameters, fuzzParameters } from './fuzz.ts'
 export { leanNode } from './lean-node.ts'
+export { type End, runToEnd, type Started, start } from './processes/start.ts'
+export { run } from './servers/command.ts'
 export { freePorts } from './servers/free-ports.ts'
 export { type Galera, type GaleraNode, startGalera, withoutGalera } from './servers/galera.ts'
 export { attachServers, type StartOptions, startServers } from './servers/index.ts'

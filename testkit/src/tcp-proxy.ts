@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 /** A fault that affects every connection while it is set. Held data is never dropped, as TCP requires. */
 export type Weather =
   | { readonly kind: 'latency'; readonly ms: number }
-  | { readonly kind: 'bandwidth'; readonly bytesPerS: number }
+  | { readonly kind: 'bandwidth'; readonly bytesPerS: number; readonly towards: 'server' | 'client' | 'both' }
   /** Nothing arrives and nothing is closed. Data sent meanwhile arrives when the fault ends. */
   | { readonly kind: 'black hole'; readonly towards: 'server' | 'client' | 'both' }
 
@@ -273,8 +273,8 @@ class Proxying implements TcpProxy {
       const weather = this.#weather
       if (weather === undefined) return
       if (weather.kind === 'latency') return void (await pause(weather.ms))
-      if (weather.kind === 'bandwidth') return void (await pause((chunk.length / weather.bytesPerS) * 1000))
       if (weather.towards !== 'both' && weather.towards !== towards) return
+      if (weather.kind === 'bandwidth') return void (await pause((chunk.length / weather.bytesPerS) * 1000))
       await this.#weatherChanged.promise
     }
   }

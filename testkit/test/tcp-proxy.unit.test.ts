@@ -78,7 +78,7 @@ describe('the TCP proxy', () => {
 
   it.each([
     { kind: 'latency', ms: 60 },
-    { kind: 'bandwidth', bytesPerS: 50 },
+    { kind: 'bandwidth', bytesPerS: 50, towards: 'both' },
   ] as const)('delays by $kind and loses nothing', async (weather) => {
     proxy.weather(weather)
     const since = performance.now()

@@ -1,5 +1,4 @@
 // `npm run dead-letters` and `npm run message` find the broker of the running suite by themselves.
-import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +6,7 @@ import { type Broker, contracts, openBroker, rabbitmqEnvironment } from '@ims/me
 import { quietService } from '@ims/messaging/testing'
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
 import { identify, type ProcessIdentity } from 'testkit/processes/process-identity'
+import { runToEnd } from 'testkit/processes/start'
 import type { TestSpace } from 'testkit/servers/test-space'
 import { serversEnvironment } from 'testkit/servers-environment'
 import { serversUnderTest } from 'testkit/under-test'
@@ -31,19 +31,13 @@ afterAll(async () => {
   rmSync(directory, { recursive: true })
 })
 
-function run(args: readonly string[], env: Record<string, string>, command = 'dead-letters') {
+async function run(args: readonly string[], env: Record<string, string>, command = 'dead-letters') {
   const kept = Object.entries(process.env).filter(([name]) => !/^(RABBITMQ|MYSQL)_/.test(name))
-  const child = spawn(process.execPath, [MAIN, command, ...args], {
+  const { code, out, err } = await runToEnd({
+    command: [process.execPath, MAIN, command, ...args],
     env: { ...Object.fromEntries(kept), NODE_OPTIONS: '', IMS_UP_DIRECTORY: directory, IMS_SERVICES: 'local', ...env },
   })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk) => {
-      output += chunk
-    })
-  return new Promise<{ code: number | null; output: string }>((resolve) =>
-    child.once('close', (code) => resolve({ code, output })),
-  )
+  return { code, output: out + err }
 }
 
 it('fails with a message when no suite runs and the environment names no broker', async () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { newConsumer } from '../src/new/consumer.ts'
-import { textsAfter, writeAll } from '../src/new/piece.ts'
+import { type Piece, textsAfter, writeAll } from '../src/new/piece.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 
@@ -39,6 +39,31 @@ describe('newConsumer', () => {
     expect(() => textsAfter(ROOT, [{ file: 'README.md', from: 'not there', to: '' }])).toThrow(
       'README.md does not contain:\nnot there',
     )
+  })
+})
+
+/** Whole files that are like those of every other consumer. */
+const COPIED = /\/(Dockerfile|package\.json)$|^kubernetes\/.*\/consumer-[^/]+\.yaml$/
+/** Written by npm, and by the command in the first lines of the file. */
+const GENERATED = ['package-lock.json', 'kubernetes/overlays/observability/component/services-prometheusrule.yaml']
+
+describe('a message type with its own consumer, by hand', () => {
+  const pieces = newConsumer(ROOT, 'adjust_everything', 'consumer_nine').filter(
+    ({ file }) => !COPIED.test(file) && !GENERATED.includes(file),
+  )
+  const linesOf = ({ from = '', to }: Piece) => {
+    const before = new Set(from.split('\n'))
+    return to
+      .trimEnd()
+      .split('\n')
+      .filter((line) => !before.has(line)).length
+  }
+
+  it('is at most 12 files and 200 lines, beside whole copies and generated files', () => {
+    const files = new Set(pieces.map(({ file }) => file))
+    const lines = pieces.reduce((sum, piece) => sum + linesOf(piece), 0)
+    expect([...files].slice(12)).toEqual([])
+    expect(lines).toBeLessThanOrEqual(200)
   })
 })
 

@@ -55,6 +55,7 @@ const latency = (leg: Leg): Fault =>
 const bandwidth = (leg: Leg): Fault =>
   weatherFault(leg, 'bandwidth', 2_500, ({ random }) => ({
     kind: 'bandwidth',
+    towards: 'both',
     bytesPerS: random.whole(5_000, 100_000),
   }))
 

@@ -1,7 +1,8 @@
 // Dead letters are redriven while the broker blocks every publisher. Afterwards there must be no more of them than
 // before, and nothing applied twice.
-import { spawn } from 'node:child_process'
+
 import { setTimeout as pause } from 'node:timers/promises'
+import { start } from 'testkit'
 import { ROOT } from '../../test/stack.ts'
 import { create, ITEM, itemOf, publish, remove } from '../workload/requests.ts'
 import { becomesTrue, messagesIn } from './broker.ts'
@@ -20,19 +21,17 @@ const ALARM = ['set_vm_memory_high_watermark', '0.00001']
 const NO_ALARM = ['set_vm_memory_high_watermark', '0.4']
 
 /** Runs `dead-letters redrive create_item --all`. Resolves with its exit code, or 137 if it had to be killed. */
-function redrive({ world }: Scene): Promise<number> {
-  const child = spawn(process.execPath, ['producer/src/dead-letters.ts', 'redrive', QUEUE, '--all', '--no-wait'], {
+async function redrive({ world }: Scene): Promise<number> {
+  const { child, ended } = start({
+    command: [process.execPath, 'producer/src/dead-letters.ts', 'redrive', QUEUE, '--all', '--no-wait'],
     cwd: ROOT,
     env: { PATH: process.env.PATH, ...world.stack.env },
     stdio: 'ignore',
   })
   const timer = setTimeout(() => child.kill('SIGKILL'), ENDS_WITHIN_MS)
-  return new Promise((resolve) => {
-    child.once('exit', (code) => {
-      clearTimeout(timer)
-      resolve(code ?? 137)
-    })
-  })
+  const { code } = await ended
+  clearTimeout(timer)
+  return code ?? 137
 }
 
 /** The number of dead letters, once the queue itself is empty. Undefined if that takes too long. */

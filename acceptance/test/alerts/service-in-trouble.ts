@@ -1,33 +1,30 @@
 // One service as a process, for tests of its output in failures. Everything it writes is kept.
-import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
-import { eventually } from 'testkit'
+import { eventually, start } from 'testkit'
 import { ROOT, type ServiceName } from '../stack.ts'
 
 const running: Running[] = []
 
 /** A service that may never become ready. */
 export interface Running {
-  readonly child: ChildProcess
   readonly ended: Promise<number | null>
+  signal(name: NodeJS.Signals): void
   /** All output so far, of both streams. */
   output(): string
 }
 
 /** Starts a service with only these variables. */
 export function startWith(name: ServiceName, env: Record<string, string>): Running {
-  const child = spawn(process.execPath, [join(name, 'src/main.ts')], {
+  const { child, ended, out, err } = start({
+    command: [process.execPath, join(name, 'src/main.ts')],
     cwd: ROOT,
     env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
   })
-  let output = ''
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk: Buffer) => {
-      output += chunk
-    })
-  const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
-  const started = { child, ended, output: () => output }
+  const started: Running = {
+    ended: ended.then(({ code }) => code),
+    signal: (which) => void child.kill(which),
+    output: () => out() + err(),
+  }
   running.push(started)
   return started
 }
@@ -55,8 +52,8 @@ export async function adminPages(service: Running): Promise<string> {
 
 /** Ends all services started here. */
 export async function killAll(): Promise<void> {
-  for (const { child, ended } of running.splice(0)) {
-    child.kill('SIGKILL')
+  for (const { signal, ended } of running.splice(0)) {
+    signal('SIGKILL')
     await ended
   }
 }

@@ -1,7 +1,7 @@
 // Runs kubectl on the cluster that KUBECONFIG names, and parses its output about pods, Jobs and nodes.
-import { execFile } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
 import { serviceNames } from '@ims/accounts/suite'
+import { run } from 'testkit'
 import { z } from 'zod'
 
 export const NAMESPACE = 'ims'
@@ -9,7 +9,6 @@ export const SERVICES = serviceNames.map((name) => name.replace('_', '-'))
 export const SERVERS = ['rabbitmq', 'mysql'] as const
 export const JOBS = ['storage', 'accounts', 'migrate'] as const
 
-const MOST_OUTPUT_BYTES = 64 * 1024 * 1024
 const MINUTE_MS = 60_000
 const LOOK_EVERY_MS = 1_000
 
@@ -19,18 +18,12 @@ interface Run {
 }
 
 /** Resolves with the standard output. When kubectl fails or takes too long, rejects with the command and its output. */
-export function kubectl(args: readonly string[], { input = '', timeoutMs = 2 * MINUTE_MS }: Run = {}): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const limits = { timeout: timeoutMs, maxBuffer: MOST_OUTPUT_BYTES, killSignal: 'SIGKILL' as const }
-    const child = execFile('kubectl', args, limits, (error, stdout, stderr) => {
-      if (error === null) return resolve(stdout)
-      const how = child.killed ? `not finished after ${timeoutMs / 1_000} s` : stderr.trim() || error.message
-      reject(new Error(`kubectl ${args.join(' ')}: ${how}`))
-    })
-    // A program may end without reading its input. The exit code decides.
-    child.stdin?.on('error', () => {})
-    child.stdin?.end(input)
-  })
+export async function kubectl(args: readonly string[], options: Run = {}): Promise<string> {
+  try {
+    return await run('kubectl', args, options)
+  } catch (error) {
+    throw new Error(`kubectl ${args.join(' ')} failed`, { cause: error })
+  }
 }
 
 /** kubectl in the suite's namespace. */

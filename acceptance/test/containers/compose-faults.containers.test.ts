@@ -1,8 +1,7 @@
 // Each container is killed and restarted under load. All come back, and nothing accepted is lost or applied twice.
-import { spawn } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from 'testkit'
+import { eventually, start } from 'testkit'
 import { z } from 'zod'
 import { call, item } from '../http.ts'
 import { loadOn } from '../load.ts'
@@ -115,17 +114,8 @@ describe('a poison message', () => {
     async () => {
       const consumer = (await compose('ps', '--quiet', 'consumer_two')).trim()
       // A lock on the table keeps the message in flight for as long as the test needs.
-      const holder = spawn('docker', [
-        'compose',
-        '--project-name',
-        'ims-test',
-        'exec',
-        '--no-TTY',
-        'mysql',
-        'sh',
-        '-c',
-        HOLD_TABLE,
-      ])
+      const exec = ['docker', 'compose', '--project-name', 'ims-test', 'exec', '--no-TTY', 'mysql'] as const
+      const { child: holder } = start({ command: [...exec, 'sh', '-c', HOLD_TABLE] })
       const poison = item(1)
       let last = 0
       try {

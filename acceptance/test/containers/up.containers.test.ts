@@ -1,7 +1,6 @@
 // `npm run up` on a Docker engine: starts the compose project, shows its status to people and scripts, and stops it.
-import { spawn } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from 'testkit'
+import { eventually, start } from 'testkit'
 import { call } from '../http.ts'
 import { ROOT } from '../stack.ts'
 import { containers, environment, http, ran, removeAll } from './compose.ts'
@@ -45,20 +44,16 @@ describe('npm run up, with an engine', () => {
   it(
     'stops everything on Ctrl-C in the foreground',
     async () => {
-      const child = spawn(process.execPath, ['up/src/main.ts', 'up'], { cwd: ROOT, env: environment })
-      let logged = ''
-      child.stdout.on('data', (chunk) => {
-        logged += chunk
-      })
-      const exited = new Promise((resolve) => child.once('exit', resolve))
-      await eventually(() => expect(logged).toContain('The suite is up.'), 5 * MINUTE_MS)
+      const command = [process.execPath, 'up/src/main.ts', 'up'] as const
+      const { child, ended, out } = start({ command, cwd: ROOT, env: environment })
+      await eventually(() => expect(out()).toContain('The suite is up.'), 5 * MINUTE_MS)
       await eventually(async () => {
         await call(`${http}/healthcheck`)
-        expect(logged).toContain('health check received')
+        expect(out()).toContain('health check received')
       })
       child.kill('SIGINT')
-      expect(await exited).toBe(0)
-      expect(logged).toContain('stopped; the data is kept')
+      expect(await ended).toMatchObject({ code: 0 })
+      expect(out()).toContain('stopped; the data is kept')
       expect(await containers()).toEqual([])
     },
     10 * MINUTE_MS,

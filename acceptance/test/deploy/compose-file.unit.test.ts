@@ -42,9 +42,15 @@ const OURS = 'registry.invalid/ims/'
 const services = Object.entries(compose.services)
 
 describe('the Dockerfiles', () => {
-  it('differ only in the name of the service', () => {
-    const [first, ...others] = SERVICES.map((name) => read(`${name}/Dockerfile`).replaceAll(name, 'SERVICE_NAME'))
+  it('differ only in the name of the service and one comment', () => {
+    const text = (name: string) => read(`${name}/Dockerfile`).replace(/: #+$/m, ': #').replaceAll(name, 'SERVICE_NAME')
+    const [first, ...others] = SERVICES.map(text)
     for (const other of others) expect(other).toBe(first)
+  })
+
+  it('have different sizes: a clone gives them the same time, and BuildKit would build one service from another’s file', () => {
+    const sizes = Object.fromEntries([...SERVICES, 'accounts'].map((name) => [read(`${name}/Dockerfile`).length, name]))
+    expect(Object.values(sizes).sort()).toEqual([...SERVICES, 'accounts'].sort())
   })
 
   it('end on a signal that arrives while they are loading', () => {
@@ -143,7 +149,8 @@ describe('the compose file', () => {
       driver_opts: { 'com.docker.network.bridge.enable_ip_masquerade': 'false' },
     })
     const onDatabase = services.filter(([, { networks }]) => networks.includes('database')).map(([name]) => name)
-    expect(onDatabase).toEqual(['mysql', 'migrate', ...suite.filter(({ tables }) => tables).map(({ name }) => name)])
+    const withTables = suite.filter(({ tables }) => tables).map(({ name }) => name)
+    expect(onDatabase).toEqual(['mysql', 'migrate', ...withTables, 'doctor'])
     expect(compose.services.mysql?.networks).toEqual(['database'])
   })
 
@@ -156,10 +163,13 @@ describe('the compose file', () => {
     }
   })
 
-  it('mounts each accounts volume in the one-shot that fills it and in its owner, and nowhere else', () => {
+  it('mounts each accounts volume in the one-shot that fills it and in its owner, and otherwise only in the doctor', () => {
+    // It runs only when an operator starts it, and must log in as every user.
+    expect(compose.services.doctor?.profiles).toEqual(['doctor'])
     for (const volume of Object.keys(compose.volumes).filter((name) => name.startsWith('accounts-'))) {
       const owner = volume.replace('accounts-', '').replace('-', '_')
-      const users = services.filter(([, { volumes }]) => volumes.some((mount) => mount.startsWith(`${volume}:`)))
+      const running = services.filter(([name]) => name !== 'doctor')
+      const users = running.filter(([, { volumes }]) => volumes.some((mount) => mount.startsWith(`${volume}:`)))
       expect(users.map(([name]) => name)).toEqual(['accounts', owner])
     }
   })

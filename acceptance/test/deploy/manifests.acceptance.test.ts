@@ -1,9 +1,9 @@
 // The manifests, rendered by kubectl, pass a strict validator outside this repository without findings or warnings.
-import { execFile } from 'node:child_process'
 import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals'
+import { runToEnd } from 'testkit'
 import { z } from 'zod'
 import { itWith } from '../pipelines/simulator.ts'
 import { ROOT } from '../stack.ts'
@@ -14,7 +14,6 @@ jest.setTimeout(60_000)
 const VERIFIER = join(ROOT, '../shared/verify')
 const PROGRAM = 'validate-manifests.mjs'
 const INSTALL_MAX_MS = 5 * 60_000
-const MOST_BYTES = 16 * 1024 * 1024
 const without = existsSync(join(VERIFIER, PROGRAM)) ? withoutKubectl() : `there is no validator ${VERIFIER}/${PROGRAM}`
 const test = itWith(without)
 
@@ -23,42 +22,35 @@ const result = z.object({ objects: z.int().min(1), findings: z.array(z.looseObje
 describe('the manifests before the validator', () => {
   const directory = mkdtempSync(join(tmpdir(), 'ims-manifests-'))
 
-  const run = (program: string, args: readonly string[]) =>
-    new Promise<{ code: unknown; stdout: string; stderr: string }>((resolve) => {
-      execFile(program, args, { cwd: directory, maxBuffer: MOST_BYTES }, (error, stdout, stderr) =>
-        resolve({ code: error?.code ?? 0, stdout, stderr }),
-      )
-    })
+  const run = (...command: readonly [string, ...string[]]) => runToEnd({ command, cwd: directory })
 
   const validated = async (text: string) => {
     const file = join(directory, 'rendered.yaml')
     writeFileSync(file, text)
-    return await run(process.execPath, [PROGRAM, '--json', file])
+    return await run(process.execPath, PROGRAM, '--json', file)
   }
 
   beforeAll(async () => {
     if (without !== undefined) return
     // A copy, because its packages are not part of this repository and nothing may be written beside it.
     for (const name of [PROGRAM, 'package.json']) copyFileSync(join(VERIFIER, name), join(directory, name))
-    const installed = await run('npm', ['install', '--no-audit', '--no-fund'])
-    if (installed.code !== 0) throw new Error(`npm install for the validator: ${installed.stderr}`)
+    const installed = await run('npm', 'install', '--no-audit', '--no-fund')
+    if (installed.code !== 0) throw new Error(`npm install for the validator: ${installed.err}`)
   }, INSTALL_MAX_MS)
 
   afterAll(() => rmSync(directory, { recursive: true, force: true }))
 
   for (const name of ['', ...OVERLAYS.map((overlay) => `overlays/${overlay}`)])
     test(`kubernetes/${name} has no finding`, async () => {
-      const { code, stdout, stderr } = await validated(rendered(join(KUBERNETES, name)))
-      expect({ stderr, ...result.parse(JSON.parse(stdout)) }).toMatchObject({ findings: [] })
+      const { code, out, err } = await validated(rendered(join(KUBERNETES, name)))
+      expect({ err, ...result.parse(JSON.parse(out)) }).toMatchObject({ findings: [] })
       expect(code).toBe(0)
     })
 
   test('the validator reports a planted fault', async () => {
     const faulty = rendered(KUBERNETES).replace('readOnlyRootFilesystem: true', 'readOnlyRootFilesystem: false')
-    const { code, stdout } = await validated(faulty)
-    expect(result.parse(JSON.parse(stdout)).findings).toContainEqual(
-      expect.objectContaining({ rule: 'security-context' }),
-    )
+    const { code, out } = await validated(faulty)
+    expect(result.parse(JSON.parse(out)).findings).toContainEqual(expect.objectContaining({ rule: 'security-context' }))
     expect(code).toBe(1)
   })
 })

@@ -1,9 +1,9 @@
 // `npm run new` in a copy of the repository: the new consumer passes the checks and handles a message, and a missing piece is reported.
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from 'testkit'
+import { eventually, runToEnd, type Started, start } from 'testkit'
 import { newConsumer } from '../../../up/src/new/consumer.ts'
 import { type Piece, textsAfter } from '../../../up/src/new/piece.ts'
 import { copyOfSources } from '../copied-sources.ts'
@@ -79,22 +79,24 @@ describe('what npm run new adds', () => {
 
 describe('the new consumer, on real servers', () => {
   let stack: Stack
-  let service: ChildProcess
-  let log = ''
+  let service: Started
   beforeAll(async () => {
     stack = await startStack('new_consumer', { services: [], migrate: false })
     const env = { PATH: process.env.PATH, ...stack.env }
-    service = spawn(process.execPath, [`${CONSUMER}/src/main.ts`], { cwd: copy.root, env })
-    for (const stream of [service.stdout, service.stderr]) stream?.on('data', (chunk) => (log += chunk))
+    service = start({ command: [process.execPath, `${CONSUMER}/src/main.ts`], cwd: copy.root, env })
     await eventually(async () => expect((await fetch(`${admin()}/readyz`)).status).toBe(200), 30_000)
   }, LIMIT_MS)
   afterAll(async () => {
-    service.kill('SIGKILL')
+    service.child.kill('SIGKILL')
     await stack.stop()
   }, LIMIT_MS)
 
-  const admin = () => `http://127.0.0.1:${/"adminPort":(\d+)/.exec(log)?.[1]}`
-  const handled = () => log.split('\n').filter((line) => line.includes(`${QUEUE} received`))
+  const log = () => service.out() + service.err()
+  const admin = () => `http://127.0.0.1:${/"adminPort":(\d+)/.exec(log())?.[1]}`
+  const handled = () =>
+    log()
+      .split('\n')
+      .filter((line) => line.includes(`${QUEUE} received`))
 
   it('handles a message once, dead-letters a bad one, counts both, and stops cleanly', async () => {
     stack.channel.sendToQueue(QUEUE, Buffer.from('{"sku":"A"}'), { messageId: 'good' })
@@ -105,9 +107,8 @@ describe('the new consumer, on real servers', () => {
     await eventually(() => expect(handled()).toEqual([expect.stringContaining('"messageId":"good"')]))
     const metrics = await (await fetch(`${admin()}/metrics`)).text()
     expect(metrics).toMatch(new RegExp(`ims_messages_\\w+\\{.*queue="${QUEUE}".*\\} 1\n`))
-    const ended = new Promise((resolve) => service.once('exit', resolve))
-    service.kill('SIGTERM')
-    expect(await ended).toBe(0)
+    service.child.kill('SIGTERM')
+    expect(await service.ended).toMatchObject({ code: 0 })
     expect(await stack.depth(QUEUE)).toBe(0)
   })
 })
@@ -171,10 +172,7 @@ const unitTests = (...files: string[]) =>
   )
 
 /** Runs Node in the copy. Returns its output and exit code. */
-function inCopy(...args: string[]): Promise<{ code: number; output: string }> {
-  return new Promise((resolve) => {
-    const child = execFile(process.execPath, args, { cwd: copy.root, maxBuffer: 2 ** 26 }, (_, stdout, stderr) =>
-      resolve({ code: child.exitCode ?? -1, output: stdout + stderr }),
-    )
-  })
+async function inCopy(...args: string[]): Promise<{ code: number | null; output: string }> {
+  const { code, out, err } = await runToEnd({ command: [process.execPath, ...args], cwd: copy.root })
+  return { code, output: out + err }
 }

@@ -18,7 +18,6 @@ type Listed = Omit<Service, 'consumes'> & { readonly consumes: readonly string[]
 const COMPOSE = 'dockercompose/docker-compose.yml'
 const RULES = 'dockercompose/observability/prometheus/alerts.yml'
 const KUBERNETES_RULES = 'kubernetes/overlays/observability/component/services-prometheusrule.yaml'
-const DASHBOARD = 'dockercompose/observability/grafana/dashboards/ims.json'
 const MANIFEST = 'kubernetes/manifest'
 const KINDS = ['serviceaccount', 'networkpolicy', 'poddisruptionbudget', 'service', 'deployment']
 
@@ -64,8 +63,6 @@ export function mirrorsOf({ name, adminPort, consumes, tables }: Listed): Mirror
     line('package-lock.json', `"${name}": {`),
     line('package-lock.json', `"node_modules/${name}": {`),
     item('README.md', '| ', `\`${name}\``),
-    line('docker-bake.hcl', `"${name}"`),
-    line('pipeline_files/shared_library/src/ims/Images.groovy', `'${name}'`),
     item('dockercompose/observability/prometheus/prometheus.yml', 'names: ', name),
     line(RULES, `absent(up{service="${name}"})`),
     line(KUBERNETES_RULES, `absent(up{service="${name}"})`),
@@ -84,7 +81,7 @@ export function mirrorsOf({ name, adminPort, consumes, tables }: Listed): Mirror
     line(`${MANIFEST}/${name}/${dashed}-deployment.yaml`, `value: ${name}`),
     line(`${MANIFEST}/${name}/${dashed}-deployment.yaml`, `name: ${dashed}-account`),
     line(`${MANIFEST}/accounts/accounts-secrets.yaml`, `name: ${dashed}-account`),
-    line(`${MANIFEST}/accounts/accounts-role.yaml`, `- ${dashed}-account`),
+    line(`${MANIFEST}/accounts/accounts-secrets.yaml`, `- ${dashed}-account`),
     ...(tables ? [item(`${MANIFEST}/mysql/mysql-networkpolicy.yaml`, 'values: ', dashed)] : []),
     ...(consumes.length === 0 ? [] : ofConsumer(name, dashed, consumes)),
   ]
@@ -102,7 +99,5 @@ const ofConsumer = (name: string, dashed: string, queues: readonly string[]): Mi
   ]
     .map(([file = '', has = '']) => ({ file, on: has, has }))
     .concat(
-      queues.flatMap((queue) =>
-        [RULES, KUBERNETES_RULES, DASHBOARD].map((file) => ({ file, on: 'queue_messages', has: queue })),
-      ),
+      queues.flatMap((queue) => [RULES, KUBERNETES_RULES].map((file) => ({ file, on: 'queue_messages', has: queue }))),
     )

@@ -24,7 +24,7 @@ describe('the producer, stopped while nobody consumes', () => {
     const listing = fetch(`${url}/order_processing`)
     await new Promise((resolve) => setTimeout(resolve, 500))
     const since = Date.now()
-    producer.child.kill('SIGTERM')
+    producer.signal('SIGTERM')
     const reported = await waiting
     expect(reported.status).toBe(202)
     expect(reported.headers.get('message-id')).toMatch(/^[0-9a-f-]{36}$/)

@@ -56,7 +56,7 @@ describe('services over TLS', () => {
     const producer = startWith('producer', { ...environment, ...wrong, ...WEAKENED })
     const refusal = 'not from an authority we trust: look at RABBITMQ_TLS_CA '
     await logged(producer, new RegExp(`(${refusal})[^\\n]*\\n[^]*${refusal}`))
-    producer.child.kill('SIGTERM')
+    producer.signal('SIGTERM')
     expect(await producer.ended).toBe(0)
   }, 60_000)
 

@@ -24,7 +24,8 @@ const agents = ({ events }: PipelineRun) =>
 const pushed = (run: PipelineRun) => run.events.some(({ script }) => script?.includes('docker push'))
 const credentials = ({ events }: PipelineRun) => events.filter(({ type }) => type === 'credential')
 
-const SERVICES = serviceNames
+/** In the order in which a shell lists their folders. */
+const SERVICES = [...serviceNames].sort()
 const BUILDS = SERVICES.map((service) => `Build ${service}`)
 
 describe('the build pipeline', () => {
@@ -32,6 +33,7 @@ describe('the build pipeline', () => {
     const run = await build()
     expect(run).toMatchObject({ result: 'SUCCESS', errors: [], objections: [] })
     expect(steps(run)).toEqual([
+      'Which services',
       'Which commit',
       'npm ci',
       'npm run check',
@@ -156,8 +158,10 @@ describe('the build pipeline with its commands executed, with fake npm, docker a
        if [[ $* == *--exit-code* ]]; then exit ${trivy}; fi`,
       )
     const git = (...args: readonly string[]) => execFileSync('git', args, { cwd: workdir, encoding: 'utf8' })
-    mkdirSync(join(workdir, 'producer'))
-    writeFileSync(join(workdir, 'producer/Dockerfile'), 'ARG NODE_IMAGE=node:24\n')
+    for (const name of SERVICES) {
+      mkdirSync(join(workdir, name))
+      writeFileSync(join(workdir, name, 'Dockerfile'), 'ARG NODE_IMAGE=node:24\n')
+    }
     cpSync(join(ROOT, 'kubernetes'), join(workdir, 'kubernetes'), { recursive: true })
     git('init', '--quiet')
     git('-c', 'user.name=a', '-c', 'user.email=a@example.org', 'commit', '--quiet', '--allow-empty', '-m', 'a')

@@ -21,8 +21,9 @@ const GOOD = ['--param', 'ENVIRONMENT=single', '--param', `TAG=${TAG.new}`, '--c
 
 const deploy = (...options: readonly string[]) => runPipeline('deployment.pipeline', [...GOOD, ...options])
 
-/** The scripts that ran, in order. A step has the name of its script. */
-const steps = ({ events }: PipelineRun) => events.filter(({ type }) => type === 'sh').map(({ label }) => label)
+/** The scripts that ran, in order, but for the one that finds the services. A step has the name of its script. */
+const steps = ({ events }: PipelineRun) =>
+  events.filter(({ type, label }) => type === 'sh' && label !== 'Which services').map(({ label }) => label)
 const messages = ({ events }: PipelineRun, type: string) =>
   events.filter((event) => event.type === type).map(({ message }) => message)
 const ROLLBACK_MINUTES = 30

@@ -1,10 +1,11 @@
 // A work tree with a small overlay, a kubectl that talks to the fake Kubernetes, and a fake API behind its tunnel.
 
-import { execFile, execFileSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { serviceNames } from '@ims/accounts/suite'
+import { runToEnd } from 'testkit'
 import { type ApiDouble, type Flaw, startApiDouble } from './api-double.ts'
 import { type KubernetesDouble, startKubernetesDouble, type Trouble } from './kubernetes-double.ts'
 import { LIBRARY, ROOT } from './simulator.ts'
@@ -61,6 +62,10 @@ export async function createDeploymentWorkspace(
   const overlay = join(directory, 'kubernetes/overlays/single')
   for (const path of [overlay, shims, join(directory, 'pipeline_files')]) mkdirSync(path, { recursive: true })
   cpSync(join(ROOT, 'pipeline_files/smoke-test.sh'), join(directory, 'pipeline_files/smoke-test.sh'))
+  for (const name of SERVICES) {
+    mkdirSync(join(directory, name))
+    writeFileSync(join(directory, name, 'Dockerfile'), '')
+  }
   const kubernetes = await startKubernetesDouble(trouble)
   const api = await startApiDouble(flaw)
   const log = join(parent, 'log')
@@ -76,7 +81,7 @@ export async function createDeploymentWorkspace(
       JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests(wanted) }),
     )
   }
-  const execute = (program: string, args: readonly string[], env: Readonly<Record<string, string>>) => {
+  const execute = async (program: string, args: readonly string[], env: Readonly<Record<string, string>>) => {
     const own = {
       KUBECONFIG: 'ims-kubeconfig-single',
       OVERLAY: 'kubernetes/overlays/single',
@@ -88,12 +93,9 @@ export async function createDeploymentWorkspace(
       SMOKE_WITHIN_S: '1',
       PATH: `${shims}:${process.env.PATH}`,
     }
-    const options = { cwd: directory, env: { ...process.env, ...own, ...env } }
-    return new Promise<ScriptRun>((resolve) => {
-      execFile(program, args, options, (error, stdout, stderr) =>
-        resolve({ code: error?.code ?? 0, output: stdout + stderr }),
-      )
-    })
+    const where = { cwd: directory, env: { ...process.env, ...own, ...env } }
+    const { code, out, err } = await runToEnd({ command: [program, ...args], ...where })
+    return { code, output: out + err }
   }
   const run = (script: string, env: Readonly<Record<string, string>> = {}) =>
     execute(join(RESOURCES, `${script}.sh`), [], env)

@@ -1,6 +1,6 @@
 // Static checks of the pipelines: small steps with help pages, no secret in Groovy, no moving tags, names that exist.
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { serviceNames } from '@ims/accounts/suite'
 import { describe, expect, it } from '@jest/globals'
@@ -120,13 +120,10 @@ describe('the names in the pipelines', () => {
     expect([...new Set(used)].sort()).toEqual(present.sort())
   })
 
-  it('are the services that have a Dockerfile and are built by docker buildx bake', () => {
-    const [services = ''] = matches(read(join(LIBRARY, 'src/ims/Images.groovy')), /SERVICES = \[([^\]]+)\]/g)
-    const names = matches(services, /'(\w+)'/g)
-    expect(names).toEqual(serviceNames)
-    for (const name of names) expect(existsSync(join(ROOT, name, 'Dockerfile'))).toBe(true)
-    const [baked = ''] = matches(read(join(ROOT, 'docker-bake.hcl')), /matrix\s*=\s*\{ service = \[(.+)\] \}/g)
-    expect(matches(baked, /"(\w+)"/g)).toEqual(names)
+  it('find the services by their Dockerfiles', () => {
+    const script = join(LIBRARY, 'resources/ims/services.sh')
+    const names = execFileSync('bash', [script], { cwd: ROOT, encoding: 'utf8' }).trim().split(' ')
+    expect(names).toEqual([...serviceNames].sort())
   })
 
   it('are overlays that exist', () => {

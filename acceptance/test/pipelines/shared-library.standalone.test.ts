@@ -11,8 +11,8 @@ const test = itWith(withoutGroovy())
 describe('the tests of the shared library', () => {
   for (const name of readdirSync(join(LIBRARY, 'test'))) {
     test(`pass: ${name}`, async () => {
-      const { code, stdout, stderr } = await groovy(['-cp', join(LIBRARY, 'src'), join(LIBRARY, 'test', name)])
-      expect({ code, stdout, stderr }).toMatchObject({ code: 0, stdout: 'ok\n' })
+      const { code, out, err } = await groovy(['-cp', join(LIBRARY, 'src'), join(LIBRARY, 'test', name)])
+      expect({ code, out, err }).toMatchObject({ code: 0, out: 'ok\n' })
     })
   }
 })

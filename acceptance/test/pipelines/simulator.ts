@@ -1,14 +1,15 @@
 // Runs the Jenkins pipelines without Jenkins, in a simulator outside this repository that checks and records their steps, or executes them.
-import { execFile, execFileSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { serviceNames } from '@ims/accounts/suite'
 import { it } from '@jest/globals'
+import { runToEnd } from 'testkit'
 import { z } from 'zod'
 
 export const ROOT = join(import.meta.dirname, '../../..')
 export const LIBRARY = join(ROOT, 'pipeline_files/shared_library')
 const SIMULATOR = join(ROOT, '../shared/verify/run-pipeline.groovy')
-const MOST_BYTES = 64 * 1024 * 1024
 
 const record = z.object({
   result: z.string(),
@@ -53,19 +54,25 @@ export function itWith(reason: string | undefined) {
 /** Runs `build.pipeline`, `deployment.pipeline` or the file at a path with the simulator's options. Resolves with its record. */
 export async function runPipeline(name: string, options: readonly string[], env = {}): Promise<PipelineRun> {
   const file = resolve(ROOT, 'pipeline_files', name)
-  const own = ['--declarative', '--library', `ims=${LIBRARY}`, '--json', '-']
-  const { stdout, stderr } = await groovy([SIMULATOR, ...own, ...options, file], env)
-  if (!stdout.startsWith('{')) throw new Error(`the simulator did not run: ${stdout}${stderr}`)
-  const run = record.parse(JSON.parse(stdout))
+  const services = [...serviceNames].sort().join(' ')
+  const own = [
+    '--declarative',
+    '--library',
+    `ims=${LIBRARY}`,
+    '--json',
+    '-',
+    '--out',
+    `consumer_.*/Dockerfile=${services}`,
+  ]
+  const { out, err } = await groovy([SIMULATOR, ...own, ...options, file], env)
+  if (!out.startsWith('{')) throw new Error(`the simulator did not run: ${out}${err}`)
+  const run = record.parse(JSON.parse(out))
   const lines = run.events.flatMap((event) => [event.script, event.stdout, event.stderr, event.message])
   return { ...run, log: lines.filter((line) => line !== undefined).join('\n') }
 }
 
-export function groovy(args: readonly string[], env = {}): Promise<{ code: unknown; stdout: string; stderr: string }> {
-  const options = { env: { ...process.env, ...javaHome(), ...env }, maxBuffer: MOST_BYTES }
-  return new Promise((resolve) => {
-    execFile('groovy', args, options, (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stdout, stderr }))
-  })
+export function groovy(args: readonly string[], env = {}) {
+  return runToEnd({ command: ['groovy', ...args], env: { ...process.env, ...javaHome(), ...env } })
 }
 
 function hasGroovy(): boolean {

@@ -1,5 +1,4 @@
 // pipeline_files/smoke-test.sh, executed against a correct server and against one for each fault.
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -7,20 +6,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, jest } from '@jest/globals'
+import { runToEnd } from 'testkit'
 import { type Flaw, startApiDouble } from './api-double.ts'
 
 jest.setTimeout(30_000)
 
 const SCRIPT = fileURLToPath(new URL('../../../pipeline_files/smoke-test.sh', import.meta.url))
 
-function smokeTest(
-  withinS: number,
-  ...args: readonly string[]
-): Promise<{ code: unknown; stdout: string; stderr: string }> {
+async function smokeTest(withinS: number, ...args: readonly string[]) {
   const env = { ...process.env, SMOKE_WITHIN_S: String(withinS) }
-  return new Promise((resolve) => {
-    execFile(SCRIPT, args, { env }, (error, stdout, stderr) => resolve({ code: error?.code ?? 0, stdout, stderr }))
-  })
+  const { code, out, err } = await runToEnd({ command: [SCRIPT, ...args], env })
+  return { code, stdout: out, stderr: err }
 }
 
 describe('the smoke test', () => {

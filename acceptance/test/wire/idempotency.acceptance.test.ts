@@ -1,12 +1,9 @@
 // Safe retries: the loops of docs/api.md run while the broker stops and producers are killed, and every command counts once.
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from 'testkit'
+import { eventually, start } from 'testkit'
 import { z } from 'zod'
 import { codeBlocks, ROOT } from '../documents/documents.ts'
 import { type Answer, call } from '../http.ts'
@@ -184,11 +181,13 @@ async function run(
   args: readonly string[],
   options: { readonly cwd: string; readonly signal: AbortSignal },
 ): Promise<string> {
-  const child = spawn(program, args, {
-    ...options,
+  const { child, ended, out } = start({
+    command: [program, ...args],
+    cwd: options.cwd,
     env: { ...process.env, NODE_OPTIONS: '' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
-  const [printed] = await Promise.all([text(child.stdout), once(child, 'exit')])
-  return printed
+  options.signal.addEventListener('abort', () => child.kill())
+  await ended
+  return out()
 }

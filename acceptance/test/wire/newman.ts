@@ -1,7 +1,7 @@
 // Runs the Postman collection with newman against a producer, like a user on the command line.
-import { execFile } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { runToEnd } from 'testkit'
 import { ROOT } from '../stack.ts'
 
 const NEWMAN = createRequire(import.meta.url).resolve('newman/bin/newman.js')
@@ -15,12 +15,18 @@ export interface NewmanRun {
 }
 
 /** Runs `collection` against the producer at `baseUrl`, once. */
-export function runNewman(baseUrl: string, collection: string = COLLECTION): Promise<NewmanRun> {
-  const args = [NEWMAN, 'run', collection, '--env-var', `baseUrl=${baseUrl}`, '--color', 'off', '--disable-unicode']
-  return new Promise((resolve) => {
-    execFile(process.execPath, ['--disable-warning=DEP0176', ...args], { cwd: ROOT }, (error, stdout, stderr) => {
-      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
-      resolve({ code, output: stdout + stderr })
-    })
-  })
+export async function runNewman(baseUrl: string, collection: string = COLLECTION): Promise<NewmanRun> {
+  const args = [
+    '--disable-warning=DEP0176',
+    NEWMAN,
+    'run',
+    collection,
+    '--env-var',
+    `baseUrl=${baseUrl}`,
+    '--color',
+    'off',
+    '--disable-unicode',
+  ]
+  const { code, out, err } = await runToEnd({ command: [process.execPath, ...args], cwd: ROOT })
+  return { code: code ?? 1, output: out + err }
 }

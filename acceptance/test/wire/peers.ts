@@ -1,7 +1,8 @@
 // Independent Python programs, written with pika, that stand in for the Python suite. This file finds and runs them.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { start } from 'testkit'
 import { ROOT, type Stack } from '../stack.ts'
 
 const DIRECTORY = join(ROOT, '../shared/peers')
@@ -93,21 +94,15 @@ export function readWithSqlalchemy({ space: { mysql } }: Stack): unknown {
 }
 
 function spawnPeer(script: string, args: readonly string[]) {
-  const child: ChildProcess = spawn(PYTHON, [join(DIRECTORY, script), ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, PYTHONPATH: OURS },
-  })
   const events: Record<string, unknown>[] = []
-  let rest = ''
   let errors = ''
-  child.stdout?.on('data', (chunk: Buffer) => {
-    const lines = (rest + chunk).split('\n')
-    rest = lines.pop() ?? ''
-    for (const line of lines) if (line.startsWith('{')) events.push({ ...JSON.parse(line) })
+  const { child, ended } = start({
+    command: [PYTHON, join(DIRECTORY, script), ...args],
+    env: { ...process.env, PYTHONPATH: OURS },
+    onLine: (line) => {
+      if (line.startsWith('{')) events.push({ ...JSON.parse(line) })
+      else errors += `${line}\n`
+    },
   })
-  child.stderr?.on('data', (chunk: Buffer) => {
-    errors += chunk
-  })
-  const exited = new Promise<number | null>((resolve) => child.once('close', resolve))
-  return { child, events, exited, errors: () => errors }
+  return { child, events, exited: ended.then(({ code }) => code), errors: () => errors }
 }

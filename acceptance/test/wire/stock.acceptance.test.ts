@@ -1,9 +1,8 @@
 // Stock under load: one item, two replicas of consumer three of which one is killed, thousands of changes, many sent
 // twice. Each change counts once.
-import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from 'testkit'
+import { eventually, runToEnd } from 'testkit'
 import { z } from 'zod'
 import { call } from '../http.ts'
 import { ROOT, type Stack, startStack } from '../stack.ts'
@@ -79,13 +78,11 @@ describe('changes of one hot item', () => {
   }, 60_000)
 
   it('are decided again after a redrive, which reports each outcome, as does the message by its id', async () => {
-    const run = (program: string, ...args: string[]) =>
-      new Promise<{ code: unknown; out: string }>((resolve) => {
-        const env = { PATH: process.env.PATH, ...stack.env }
-        execFile(process.execPath, [`${ROOT}producer/src/${program}.ts`, ...args], { env }, (error, out) =>
-          resolve({ code: error?.code ?? 0, out }),
-        )
-      })
+    const run = async (program: string, ...args: string[]) => {
+      const command = [process.execPath, `${ROOT}producer/src/${program}.ts`, ...args] as const
+      const { code, out } = await runToEnd({ command, env: { PATH: process.env.PATH, ...stack.env } })
+      return { code, out }
+    }
     const ids = async (where: string) => {
       const sql = `SELECT CONVERT(message_id USING utf8mb4) AS id FROM inbox WHERE ${where}`
       return z

@@ -1,26 +1,34 @@
-// Ceiling for accepting: only Express, zod and one amqplib confirm channel.
+// Ceiling for accepting: Express, our schema, and one confirm channel. Messages are persistent, mandatory and have an id.
+import { createItem, healthcheck } from '@ims/messaging'
 import amqplib from 'amqplib'
-import express from 'express'
-import { z } from 'zod'
+import express, { type Response } from 'express'
+import { v7 as uuidv7 } from 'uuid'
 
-const item = z.object({
-  sku: z.string().min(1).max(20),
-  name: z.string().min(1).max(100),
-  label: z.string().min(1).max(50),
-  price: z.number().min(0),
-  quantity: z.int().min(0),
-})
 const connection = await amqplib.connect(process.env.BENCH_AMQP_URL ?? '')
 const channel = await connection.createConfirmChannel()
-await channel.assertQueue('create_item', { durable: true })
+const returned = new Set<string>()
+channel.on('return', ({ properties }) => returned.add(properties.messageId))
+await channel.assertQueue(createItem.queue, { durable: true })
+await channel.assertQueue(healthcheck.queue, { durable: true })
+
+/** Responds once the broker has confirmed the message, and has not returned it before that. */
+function accept(response: Response, queue: string, body: unknown, sent: string): void {
+  const messageId = uuidv7()
+  const properties = { persistent: true, mandatory: true, messageId, contentType: 'application/json' }
+  channel.publish('', queue, Buffer.from(JSON.stringify(body)), properties, (error) => {
+    if (error || returned.delete(messageId)) response.status(503).end()
+    else response.setHeader('Message-Id', messageId).json({ message: sent })
+  })
+}
 
 const app = express()
+app.disable('etag')
+app.disable('x-powered-by')
 app.use(express.json())
-app.post('/create_item', (request, response) => {
-  const body = Buffer.from(JSON.stringify(item.parse(request.body)))
-  channel.publish('', 'create_item', body, { persistent: true }, (error) => {
-    if (error) response.status(503).end()
-    else response.json({ message: 'Create item message sent' })
-  })
-})
+app.post('/create_item', (request, response) =>
+  accept(response, createItem.queue, createItem.body.parse(request.body), 'Create item message sent'),
+)
+app.get('/healthcheck', (_, response) =>
+  accept(response, healthcheck.queue, ['message', 'Healthcheck'], 'Healthcheck message sent'),
+)
 app.listen(Number(process.env.PORT), '127.0.0.1')

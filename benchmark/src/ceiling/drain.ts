@@ -1,23 +1,54 @@
-// Ceiling for consuming: amqplib parses each body and acknowledges in batches, nothing else. Prints its duration.
-import amqplib from 'amqplib'
+// The floor for draining: a consumer written by hand that keeps our promise. A batch is two multi-row inserts, items and
+// their inbox entries, in one durable transaction, and is acknowledged after the commit. It knows no bad message.
+import { hash } from 'node:crypto'
+import { createItem } from '@ims/messaging'
+import amqplib, { type ConsumeMessage } from 'amqplib'
+import mysql from 'mysql2/promise'
 
-const messages = Number(process.env.BENCH_MESSAGES)
+/** As our consumers' defaults. */
+const PREFETCH = 2_000
+const BATCH_MAX = 1_000
+
+const database = await mysql.createConnection(process.env.BENCH_MYSQL_URL ?? '')
 const connection = await amqplib.connect(process.env.BENCH_AMQP_URL ?? '')
 const channel = await connection.createChannel()
-await channel.prefetch(1_000)
-let since = 0
-let seen = 0
-let cpuBefore = process.cpuUsage()
-await channel.consume('create_item', (message) => {
+await channel.prefetch(PREFETCH)
+
+interface Parsed {
+  readonly message: ConsumeMessage
+  readonly entry: readonly unknown[]
+  readonly item: readonly unknown[]
+}
+
+const waiting: Parsed[] = []
+let isWorking = false
+
+await channel.consume(createItem.queue, (message) => {
   if (message === null) return
-  if (seen === 0) {
-    since = performance.now()
-    cpuBefore = process.cpuUsage()
-  }
-  JSON.parse(message.content.toString())
-  seen += 1
-  if (seen % 500 === 0 || seen === messages) channel.ack(message, true)
-  if (seen < messages) return
-  const { user, system } = process.cpuUsage(cpuBefore)
-  process.stdout.write(`${JSON.stringify({ elapsedMs: performance.now() - since, cpuUs: user + system })}\n`)
+  const { content, properties } = message
+  const { sku, name, label, price, quantity } = createItem.body.parse(JSON.parse(content.toString()))
+  const fingerprint = hash('sha256', content, 'hex').slice(0, 32)
+  const entry = [createItem.queue, properties.messageId, fingerprint, 'created', null]
+  waiting.push({ message, entry, item: [sku, name, label, price, quantity] })
+  if (!isWorking) void work()
 })
+
+async function work(): Promise<void> {
+  isWorking = true
+  // Messages of the same read of the socket belong in the same batch.
+  await new Promise((resolve) => setImmediate(resolve))
+  while (waiting.length > 0) {
+    const batch = waiting.splice(0, BATCH_MAX)
+    await database.query('BEGIN')
+    await database.query('INSERT INTO inbox (queue, message_id, fingerprint, outcome, error) VALUES ?', [
+      batch.map(({ entry }) => entry),
+    ])
+    await database.query('INSERT INTO inventory (sku, name, label, price, quantity) VALUES ?', [
+      batch.map(({ item }) => item),
+    ])
+    await database.query('COMMIT')
+    const last = batch.at(-1)
+    if (last) channel.ack(last.message, true)
+  }
+  isWorking = false
+}

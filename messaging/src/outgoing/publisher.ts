@@ -50,6 +50,7 @@ export class Publisher {
   readonly #clock: Clock
   readonly #purpose: Purpose
   readonly #unconfirmedMaxBytes: number
+  /** @internal */
   readonly queues: OwnQueues
   /** By the order of publishing, because message ids may be missing or repeated on forwarded messages. */
   readonly #unconfirmed = new Map<number, Unconfirmed>()
@@ -94,6 +95,10 @@ export class Publisher {
    * Publishes a message of `contract`, persistent, with a new messageId (UUIDv7, RFC 9562) unless it has one, and resolves
    * once the broker has confirmed that it is stored.
    * @throws NotAccepted (it is not stored) or OutcomeUnknown (it may be: not confirmed in time, nacked, or the connection was lost).
+   * @example
+   * ```ts
+   * const { messageId } = await broker.publisher.publish(stockManagement, { sku: 'IB123456789' })
+   * ```
    */
   async publish(contract: Contract, body: unknown, properties: Options.Publish = {}): Promise<{ messageId: string }> {
     const messageId = properties.messageId ?? this.#clock.uuid()
@@ -128,7 +133,7 @@ export class Publisher {
     await this.#offer(envelope, stopping)
   }
 
-  /** Publishes best effort: waits for its turn, for a connection and for room until `scope` ends. Same errors as `publish`. */
+  /** Publishes best effort: waits for its turn, for a connection and for room until `scope` ends. Same errors as `publish`. @internal */
   async tell(envelope: Envelope, scope: Scope): Promise<void> {
     const before = this.#told
     let done = () => {}
@@ -142,7 +147,7 @@ export class Publisher {
     await sent
   }
 
-  /** Uses `channel` from now on. The owner of the channel calls `attach` from its set-up. */
+  /** Uses `channel` from now on. The owner of the channel calls `attach` from its set-up. @internal */
   useChannel(channel: Supervised<ConfirmChannel>): void {
     this.#channel = channel
   }

@@ -169,6 +169,7 @@ export class Requester {
   /**
    * Sends a refusal to the requester, and resolves with whether the requester acknowledged it: false after 2 s, when it
    * could not be sent, or when `givenUp` ends. Never rejects.
+   * @internal
    */
   async refuse({ queue, content, properties }: Envelope, givenUp: Scope): Promise<boolean> {
     const messageId = this.#clock.uuid()

@@ -1,11 +1,9 @@
 // Checks the npm packages in the images for known vulnerabilities.
-import ims.Images
-
 void call(Map config = [:]) {
     Map settings = [required: false, severity: 'high'] + config
     String notAudited = 'the npm packages were not audited: the registry did not answer npm audit'
     int status = 0
-    withEnv(["SERVICES=${Images.words()}", "SEVERITY=${settings.severity}"]) {
+    withEnv(["SEVERITY=${settings.severity}"]) {
         status = sh(label: 'Audit the packages', script: libraryResource('ims/audit.sh'), returnStatus: true)
     }
     switch (status) {

@@ -4,6 +4,7 @@ void call(Map config = [:]) {
     retry(settings.attempts) {
         checkout scm
     }
+    imsServices()
     env.IMS_TAG = sh(label: 'Which commit', script: 'git rev-parse HEAD', returnStdout: true).trim()
     currentBuild.displayName = "#${env.BUILD_NUMBER} ${env.IMS_TAG.take(12)}"
 }

@@ -1,8 +1,6 @@
 // Builds the image of each service, in parallel and on one base image.
-import ims.Images
-
 void call(Map config = [:]) {
-    Map settings = [services: Images.SERVICES, attempts: 2] + config
+    Map settings = [services: env.SERVICES.split(' '), attempts: 2] + config
     String script = libraryResource('ims/build-image.sh')
     String base = ''
     retry(settings.attempts) {

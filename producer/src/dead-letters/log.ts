@@ -5,7 +5,7 @@ import { z } from 'zod'
 
 export const deadLettersLogEnvironment = z
   .object({
-    DEAD_LETTERS_LOG: z.string().optional().describe('file to which each redrive and discard adds a line'),
+    DEAD_LETTERS_LOG: z.string().optional().describe('file to which each redrive and discard appends a line'),
   })
   .transform((v) => ({ path: v.DEAD_LETTERS_LOG }))
 

@@ -13,7 +13,8 @@ export function startRequestSpan(
   const by = tracer()
   if (by === undefined) return undefined
   const attributes = {
-    'http.request.method': method,
+    // The value of the semantic conventions for a method that is not known.
+    'http.request.method': method === 'other' ? '_OTHER' : method,
     'http.route': route,
     'url.scheme': 'http',
     'ims.request.id': requestId,

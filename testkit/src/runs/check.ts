@@ -27,7 +27,7 @@ export async function runChecks(jestArgs: readonly string[]): Promise<{ isGood: 
   const folder = mkdtempSync(join(tmpdir(), 'ims-check-'))
   const resultsFile = join(folder, 'unit.json')
   const temporary = new TemporaryFolder()
-  const { env } = temporary
+  const env = { ...process.env, TMPDIR: temporary.path }
   try {
     const results = await Promise.all([
       runStep({ name: 'types', command: [join(bin, 'tsc'), '--noEmit', '-p', 'tsconfig.json'] }, ROOT),

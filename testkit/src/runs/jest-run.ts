@@ -1,9 +1,12 @@
 // One run of jest on the terminal. It always ends: on Ctrl-C, and also when a test has left a handle open.
-import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { start } from '../processes/start.ts'
 import { jestCommand, ROOT } from './jest.ts'
 import { reportJunit } from './junit.ts'
 import { nothing, readTally, sum, type Tally } from './tally.ts'
+import { TemporaryFolder } from './temporary-folder.ts'
 
 const LOOK_EVERY_MS = 1_000
 const LEFT_OPEN_MS = 15_000
@@ -12,56 +15,61 @@ const STOPPED_WITHIN_MS = 10_000
 interface JestRun {
   readonly projects: readonly string[]
   readonly args: readonly string[]
-  readonly resultsFile: string
-  readonly env: NodeJS.ProcessEnv
+  /** Variables in addition to ours. */
+  readonly env?: Readonly<Record<string, string>>
   /** The reporter to use instead of jest's own. */
   readonly reporter?: string
-  started(pid: number): void
+  started?(pid: number): void
   /** Aborts the run. */
   readonly interrupted: AbortSignal
 }
 
+/** Like runJest, in a temporary folder of its own. A file that the tests leave there counts as a failure. */
+export async function runJestTidily(run: JestRun): Promise<Tally> {
+  const temporary = new TemporaryFolder()
+  try {
+    const tally = await runJest({ ...run, env: { ...run.env, TMPDIR: temporary.path } })
+    return temporary.remove() ? tally : sum(tally, { ...nothing, failed: 1 })
+  } finally {
+    temporary.remove()
+  }
+}
+
 /** Resolves with the test counts. Any other failure of jest, or a jest that does not end, counts as one failure. */
-export async function runJest({
-  projects,
-  args,
-  resultsFile,
-  env,
-  reporter,
-  started,
-  interrupted,
-}: JestRun): Promise<Tally> {
+export async function runJest(run: JestRun): Promise<Tally> {
+  const folder = mkdtempSync(join(tmpdir(), 'ims-results-'))
+  try {
+    return await runInto(join(folder, 'results.json'), run)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+async function runInto(resultsFile: string, run: JestRun): Promise<Tally> {
+  const { projects, args, reporter, started, interrupted } = run
+  const env = { ...process.env, ...run.env }
   interrupted.throwIfAborted()
   const options = ['--runInBand', ...(reporter === undefined ? [] : [`--reporters=${reporter}`])]
-  const [program, ...rest] = jestCommand(projects, resultsFile, options, args)
+  const command = jestCommand(projects, resultsFile, options, args)
   // A process group of its own, so that everything the tests started can be ended with it.
-  const child = spawn(program, rest, { cwd: ROOT, env, stdio: ['ignore', 'ignore', 'inherit'], detached: true })
-  if (child.pid !== undefined) started(child.pid)
-  const endGroup = (signal: NodeJS.Signals) => {
-    try {
-      if (child.pid !== undefined) process.kill(-child.pid, signal)
-    } catch {
-      // The whole group has exited.
-    }
-  }
+  const where = { cwd: ROOT, env, ownGroup: true }
+  const { child, ended, killGroup } = start({ command, ...where, stdio: ['ignore', 'ignore', 'inherit'] })
+  if (child.pid !== undefined) started?.(child.pid)
   const stop = () => {
-    endGroup('SIGTERM')
-    setTimeout(() => endGroup('SIGKILL'), STOPPED_WITHIN_MS).unref()
+    killGroup('SIGTERM')
+    setTimeout(() => killGroup('SIGKILL'), STOPPED_WITHIN_MS).unref()
   }
   interrupted.addEventListener('abort', stop)
   let leftOpen = false
   const watch = watchForResults(resultsFile, () => {
     leftOpen = true
     process.stderr.write('✗ jest does not end: a test has left something open\n')
-    endGroup('SIGKILL')
+    killGroup('SIGKILL')
   })
-  const code = await new Promise<number | null>((resolve) => {
-    child.once('error', () => resolve(null))
-    child.once('exit', resolve)
-  })
+  const { code } = await ended
   clearInterval(watch)
   interrupted.removeEventListener('abort', stop)
-  endGroup('SIGKILL')
+  killGroup('SIGKILL')
   const hasResults = existsSync(resultsFile)
   if (hasResults) reportJunit(resultsFile, projects.join('-'), env)
   const tally = hasResults ? readTally(resultsFile) : nothing

@@ -9,8 +9,6 @@ const JEST_KEEPS = 'node-compile-cache'
 /** Directly in the system's temporary folder, because the path of a Unix socket is limited to about 100 bytes. */
 export class TemporaryFolder {
   readonly path = mkdtempSync(join(tmpdir(), 'ims-test-'))
-  /** The environment for the processes of the run. */
-  readonly env: NodeJS.ProcessEnv = { ...process.env, TMPDIR: this.path }
 
   /** Deletes the folder, once. If tests left files in it, prints their names and returns false. */
   remove(): boolean {

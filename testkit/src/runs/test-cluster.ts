@@ -1,5 +1,5 @@
 // `test:cluster`: tests the overlay `single` on the cluster that KUBECONFIG names. Without a cluster it fails and says why.
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { run } from '../servers/command.ts'
@@ -7,6 +7,7 @@ import { ServersUnavailable } from '../servers/servers.ts'
 import { ROOT } from './jest.ts'
 import { runJest } from './jest-run.ts'
 import { summaryLine } from './tally.ts'
+import { interruptedBySignals } from './test.ts'
 
 const ANSWERS_WITHIN_S = 15
 const OVERLAY = join(ROOT, 'kubernetes', 'overlays', 'single')
@@ -17,20 +18,9 @@ export async function testCluster(args: string[]): Promise<number> {
   process.stdout.write(
     `✓ Kubernetes ${await clusterVersion(process.env)} answers; the overlay kubernetes/overlays/single is what is tried\n`,
   )
-  const directory = join(ROOT, '.local', 'test-cluster')
-  mkdirSync(directory, { recursive: true })
-  const controller = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => controller.abort())
-  const tally = await runJest({
-    projects: ['cluster'],
-    args,
-    resultsFile: join(directory, `results-${process.pid}.json`),
-    env: process.env,
-    // Each step prints its own result as soon as it ends.
-    reporter: 'summary',
-    started: () => {},
-    interrupted: controller.signal,
-  })
+  // Each step prints its own result as soon as it ends.
+  const run = { projects: ['cluster'], args, reporter: 'summary', interrupted: interruptedBySignals() }
+  const tally = await runJest(run)
   process.stdout.write(`${summaryLine(tally)}\n`)
   return tally.failed === 0 && tally.passed > 0 ? 0 : 1
 }

@@ -1,15 +1,12 @@
 // `test`: runs all checks, then the integration and acceptance tests on private servers, and prints a summary line.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startServers } from '../servers/index.ts'
 import { chooseTestMode } from '../servers/mode.ts'
 import { openssl } from '../servers/openssl.ts'
 import { runChecks } from './check.ts'
 import { listedTests, ROOT } from './jest.ts'
-import { runJest } from './jest-run.ts'
+import { runJestTidily } from './jest-run.ts'
 import { nothing, skippedLines, sum, summaryLine, type Tally } from './tally.ts'
-import { TemporaryFolder } from './temporary-folder.ts'
 import { makeTestDirectory, noteJest, removeTestDirectory, sweepTestDirectories } from './test-directory.ts'
 
 const EXIT_INTERRUPTED = 130
@@ -62,7 +59,6 @@ export async function testsOnServers(
   if (swept > 0) say(`✓ removed what ${swept} earlier test run(s) had left behind`)
   const directory = makeTestDirectory(PARENT)
   const servers = join(directory, 'servers')
-  const temporary = new TemporaryFolder()
   try {
     const began = performance.now()
     const { rabbitmq, mysql } = await startServers({
@@ -74,13 +70,10 @@ export async function testsOnServers(
     await openssl((text) => say(`… ${text}`))
     const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
     say(`✓ RabbitMQ ${rabbitmq.version} and MySQL ${mysql.version}, ${mode} (${took})`)
-    const resultsFile = join(directory, 'results.json')
-    const env = { ...temporary.env, IMS_TEST_SERVERS: servers }
+    const env = { IMS_TEST_SERVERS: servers }
     const started = (pid: number) => noteJest(directory, pid)
-    const tally = await runJest({ projects, args, resultsFile, env, started, interrupted })
-    return temporary.remove() ? tally : sum(tally, { ...nothing, failed: 1 })
+    return await runJestTidily({ projects, args, env, started, interrupted })
   } finally {
-    temporary.remove()
     await removeTestDirectory(directory)
   }
 }
@@ -89,17 +82,7 @@ export async function testsOnServers(
 async function standaloneTests(args: readonly string[], interrupted: AbortSignal): Promise<Tally> {
   const projects = ['standalone']
   if (args.length > 0 && (await listedTests(projects, args)).length === 0) return nothing
-  const folder = mkdtempSync(join(tmpdir(), 'ims-standalone-'))
-  const temporary = new TemporaryFolder()
-  try {
-    const resultsFile = join(folder, 'results.json')
-    const { env } = temporary
-    const tally = await runJest({ projects, args, resultsFile, env, started: () => {}, interrupted })
-    return temporary.remove() ? tally : sum(tally, { ...nothing, failed: 1 })
-  } finally {
-    temporary.remove()
-    rmSync(folder, { recursive: true, force: true })
-  }
+  return await runJestTidily({ projects, args, interrupted })
 }
 
 /** The first signal aborts the run, so that everything is stopped and removed. The second ends the process at once. */

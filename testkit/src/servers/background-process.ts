@@ -1,7 +1,7 @@
 // Server processes that outlive the process that starts them: own session, output to a file, identified by pid and start time.
-import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { identify, isAlive, type ProcessIdentity, signalProcess } from '../processes/process-identity.ts'
+import { start } from '../processes/start.ts'
 import { processesStartedFor } from '../processes/started-for.ts'
 import { waitFor } from './deadline.ts'
 
@@ -18,36 +18,38 @@ interface Program {
 
 /** Starts the program in its own session, so that Ctrl-C in a terminal does not reach it. Rejects when it cannot be started. */
 export async function startInBackground({ command, env, cwd, output }: Program): Promise<ProcessIdentity> {
-  const [program, ...args] = command
   const file = openSync(output, 'a', 0o600)
   try {
-    const child = spawn(program, args, { cwd, env, detached: true, stdio: ['ignore', file, file] })
-    await new Promise<void>((resolve, reject) => {
-      child.once('spawn', resolve)
-      child.once('error', reject)
-    })
+    const { child, ended } = start({ command, cwd, env, ownGroup: true, stdio: ['ignore', file, file] })
     child.unref()
+    if (child.pid === undefined) throw (await ended).error
     const identity = child.pid === undefined ? undefined : identify(child.pid)
-    if (identity === undefined) throw new Error(`${program} ended at once; its output is in ${output}`)
+    if (identity === undefined) throw new Error(`${command[0]} ended at once; its output is in ${output}`)
     return identity
   } finally {
     closeSync(file)
   }
 }
 
-/** Sends SIGTERM, then SIGKILL if the process still runs after `deadlineMs`. Resolves when it has exited. */
-export async function stopProcess(identity: ProcessIdentity | undefined, deadlineMs: number): Promise<void> {
-  if (identity === undefined || !signalProcess(identity, 'SIGTERM')) return
+/**
+ * Sends SIGTERM, then SIGKILL to its group if the process still runs after `deadlineMs`. Resolves when it has exited, with
+ * whether it stopped in time.
+ */
+export async function stopProcess(identity: ProcessIdentity | undefined, deadlineMs: number): Promise<boolean> {
+  if (identity === undefined || !signalProcess(identity, 'SIGTERM')) return true
   try {
     await gone(identity, deadlineMs)
+    return true
   } catch {
     await killProcess(identity)
+    return false
   }
 }
 
-/** Sends SIGKILL to the process and its group. Resolves when it has exited. */
+/** Sends SIGKILL to the process, and to its group if it leads one. Resolves when it has exited. */
 export async function killProcess(identity: ProcessIdentity | undefined): Promise<void> {
-  if (identity === undefined || !signalProcess(identity, 'SIGKILL', true)) return
+  if (identity === undefined) return
+  if (!signalProcess(identity, 'SIGKILL', true) && !signalProcess(identity, 'SIGKILL')) return
   await gone(identity, KILLED_WITHIN_MS)
 }
 

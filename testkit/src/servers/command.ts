@@ -1,32 +1,29 @@
 // Runs a program to its end and returns its output.
-import { execFile } from 'node:child_process'
+import { type Program, start } from '../processes/start.ts'
 
-const MOST_OUTPUT_BYTES = 64 * 1024 * 1024
-
-interface Options {
-  readonly cwd?: string
-  readonly env?: NodeJS.ProcessEnv
+interface Options extends Omit<Program, 'command'> {
   readonly input?: string
   readonly timeoutMs?: number
 }
 
 /** Resolves with the standard output. Rejects, with the output in the message, when the program fails or takes too long. */
-export function run(program: string, args: readonly string[], options: Options = {}): Promise<string> {
-  const { cwd, env = process.env, input, timeoutMs = 120_000 } = options
-  return new Promise((resolve, reject) => {
-    const limits = { cwd, env, timeout: timeoutMs, maxBuffer: MOST_OUTPUT_BYTES, killSignal: 'SIGKILL' as const }
-    const child = execFile(program, args, limits, (error, stdout, stderr) => {
-      if (error === null) return resolve(stdout)
-      const how = child.killed
-        ? `not finished after ${timeoutMs / 1000} s`
-        : `exit code ${error.code ?? child.signalCode}`
-      const logged = `${stderr}${stdout}`.trim()
-      reject(new Error(`${program} ${args[0] ?? ''}: ${how}${logged === '' ? '' : `\n${logged}`}`, { cause: error }))
-    })
-    // A program may end without reading its input. The exit code decides, not the broken pipe.
-    child.stdin?.on('error', () => {})
-    child.stdin?.end(input ?? '')
-  })
+export async function run(program: string, args: readonly string[], options: Options = {}): Promise<string> {
+  const { input = '', timeoutMs = 120_000, ...where } = options
+  const { child, ended, out, err } = start({ command: [program, ...args], stdio: 'pipe', ...where })
+  // A program may end without reading its input. The exit code decides, not the broken pipe.
+  child.stdin?.on('error', () => {})
+  child.stdin?.end(input)
+  let isLate = false
+  const timer = setTimeout(() => {
+    isLate = true
+    child.kill('SIGKILL')
+  }, timeoutMs)
+  const { code, signal, error } = await ended
+  clearTimeout(timer)
+  if (code === 0) return out()
+  const how = isLate ? `not finished after ${timeoutMs / 1000} s` : (error?.message ?? `exit code ${code ?? signal}`)
+  const logged = `${err()}${out()}`.trim()
+  throw new Error(`${program} ${args[0] ?? ''}: ${how}${logged === '' ? '' : `\n${logged}`}`, { cause: error })
 }
 
 /** True when the program can be run and exits with 0. */

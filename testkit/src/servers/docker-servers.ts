@@ -7,9 +7,9 @@ import { controlOf, isRunning, removeContainer, runInContainer } from './contain
 import { policiesFor } from './definitions.ts'
 import { freePorts } from './free-ports.ts'
 import { mysqlVersion, rabbitmqVersion } from './handshake.ts'
-import { kept } from './kept.ts'
+import { keptIn } from './kept.ts'
 import type { OnProgress, Servers } from './servers.ts'
-import { type DockerState, readState, type State, writeState } from './state.ts'
+import { type DockerState, readState, writeState } from './state.ts'
 
 const HOST = '127.0.0.1'
 const VHOST = '/'
@@ -28,7 +28,7 @@ export async function startDocker(
   onProgress: OnProgress,
 ): Promise<Servers> {
   if (readState(directory) === undefined) writeState(directory, await firstState(directory))
-  const { rabbitmq, mysql } = keptIn(directory)
+  const { rabbitmq, mysql } = keptIn(directory, 'docker')
   writeFileSync(join(directory, SETTINGS), 'default_queue_type = quorum\n', { mode: 0o644 })
   // Imported only here: testcontainers loads slowly, and most commands start no container.
   const { makeContainer } = await import('./make-container.ts')
@@ -55,7 +55,7 @@ export async function startDocker(
 
 /** Controls the containers of `directory`, whether they run or not. */
 export function attachDocker(directory: string): Servers {
-  const state = keptIn(directory)
+  const state = keptIn(directory, 'docker')
   const rabbitmq = state.rabbitmq.get()
   const mysql = state.mysql.get()
   const { username, password, version } = rabbitmq
@@ -88,24 +88,6 @@ export function attachDocker(directory: string): Servers {
       await Promise.all([removeContainer(rabbitmq.container), removeContainer(mysql.container)])
       await Promise.all(['servers.json', SETTINGS].map((name) => rm(join(directory, name), { force: true })))
     },
-  }
-}
-
-function keptIn(directory: string) {
-  const isDocker = (state: State): state is DockerState => state.mode === 'docker'
-  return {
-    rabbitmq: kept(
-      directory,
-      isDocker,
-      (state) => state.rabbitmq,
-      (state, rabbitmq) => ({ ...state, rabbitmq }),
-    ),
-    mysql: kept(
-      directory,
-      isDocker,
-      (state) => state.mysql,
-      (state, mysql) => ({ ...state, mysql }),
-    ),
   }
 }
 

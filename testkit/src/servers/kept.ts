@@ -7,26 +7,28 @@ export interface Kept<T> {
   set(changes: Partial<T>): void
 }
 
-/** The part of the state of `directory` that `pick` reads and `put` writes. */
-export function kept<S extends State, T>(
+type Of<M extends State['mode']> = Extract<State, { mode: M }>
+const isOf = <M extends State['mode']>(state: State | undefined, mode: M): state is Of<M> => state?.mode === mode
+
+/** The parts about both servers in the state of `directory`, which must have this mode. */
+export function keptIn<M extends State['mode']>(
   directory: string,
-  isOurs: (state: State) => state is S,
-  pick: (state: S) => T,
-  put: (state: S, part: T) => S,
-): Kept<T> {
+  mode: M,
+): { rabbitmq: Kept<Of<M>['rabbitmq']>; mysql: Kept<Of<M>['mysql']> } {
   // Read each time, because another process may have restarted the server.
-  const read = () => {
+  const read = (): Of<M> => {
     const state = readState(directory)
-    if (state === undefined || !isOurs(state)) throw new Error(`nothing of the expected kind is kept in ${directory}`)
+    if (!isOf(state, mode)) throw new Error(`${directory} keeps no servers of mode ${mode}`)
     return state
   }
-  return {
-    get: () => pick(read()),
+  const part = <K extends 'rabbitmq' | 'mysql'>(name: K): Kept<Of<M>[K]> => ({
+    get: () => read()[name],
     set: (changes) => {
       const state = read()
-      writeState(directory, put(state, { ...pick(state), ...changes }))
+      writeState(directory, { ...state, [name]: { ...state[name], ...changes } })
     },
-  }
+  })
+  return { rabbitmq: part('rabbitmq'), mysql: part('mysql') }
 }
 
 /** State of a server that only this process controls. */

@@ -6,13 +6,13 @@ import { stopAllStartedFor } from './background-process.ts'
 import { run } from './command.ts'
 import { freePorts } from './free-ports.ts'
 import { installPrograms } from './install.ts'
-import { kept } from './kept.ts'
+import { keptIn } from './kept.ts'
 import { LocalMysql } from './local-mysql.ts'
 import { LocalRabbitmq } from './local-rabbitmq.ts'
 import { isCopy, placeOf } from './place.ts'
 import { findPrograms, type Programs, rabbitmqVersionOf } from './programs.ts'
 import type { OnProgress, ServerProcess, Servers } from './servers.ts'
-import { type LocalState, readState, type State, statePath, writeState } from './state.ts'
+import { type LocalState, readState, statePath, writeState } from './state.ts'
 
 const SECRET_BYTES = 18
 const FOLDERS = ['rabbitmq', 'mysql']
@@ -94,20 +94,8 @@ async function settle(directory: string, onProgress: OnProgress): Promise<void> 
 }
 
 function controls(directory: string): { rabbitmq: LocalRabbitmq; mysql: LocalMysql } {
-  const isLocal = (state: State): state is LocalState => state.mode === 'local'
-  const ofRabbitmq = kept(
-    directory,
-    isLocal,
-    (state) => state.rabbitmq,
-    (state, rabbitmq) => ({ ...state, rabbitmq }),
-  )
-  const ofMysql = kept(
-    directory,
-    isLocal,
-    (state) => state.mysql,
-    (state, mysql) => ({ ...state, mysql }),
-  )
-  return { rabbitmq: new LocalRabbitmq(directory, ofRabbitmq), mysql: new LocalMysql(directory, ofMysql) }
+  const { rabbitmq, mysql } = keptIn(directory, 'local')
+  return { rabbitmq: new LocalRabbitmq(directory, rabbitmq), mysql: new LocalMysql(directory, mysql) }
 }
 
 async function newPorts() {

@@ -1,6 +1,6 @@
 // `faults`, `soak`, `simulate`: the fault ledger, the soak test and the simulation, each in its own process.
 import { fileURLToPath } from 'node:url'
-import { runInForeground } from './foreground.ts'
+import { onTerminal } from 'testkit/processes/start'
 
 const ROOT = new URL('../../..', import.meta.url)
 
@@ -12,5 +12,5 @@ export const soak = programAt('acceptance/soak/main.ts')
 export const simulate = programAt('simulation/src/main.ts')
 
 function programAt(path: string): (args: string[]) => Promise<number> {
-  return (args) => runInForeground(process.execPath, [fileURLToPath(new URL(path, ROOT)), ...args], process.env)
+  return (args) => onTerminal({ command: [process.execPath, fileURLToPath(new URL(path, ROOT)), ...args] })
 }

@@ -1,7 +1,7 @@
 // `dead-letters` and `message`: finds the broker of the running suite, and runs the producer's program of the same name on it.
-import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { isAlive } from 'testkit/processes/process-identity'
+import { onTerminal } from 'testkit/processes/start'
 import { ROOT } from 'testkit/runs/jest'
 import { serversEnvironment } from 'testkit/servers-environment'
 import { composeRuns, suiteMode } from '../suite/compose-suite.ts'
@@ -20,10 +20,11 @@ export const messageCommand = (args: string[]): Promise<number> => onItsBroker('
 
 async function onItsBroker(file: string, args: readonly string[]): Promise<number> {
   const program = join('producer', 'src', file)
+  const node = { command: [process.execPath, join(ROOT, program), ...args], cwd: ROOT } as const
   const isHelp = args.length === 0 || args.some((each) => NEEDS_NO_BROKER.includes(each))
   // A broker in the environment takes precedence over a running suite.
   if (isHelp || Object.keys(process.env).some((name) => /^RABBITMQ_(HOST|PORT|USERNAME|VHOST)(_FILE)?$/.test(name)))
-    return await ended(process.execPath, [join(ROOT, program), ...args], process.env)
+    return await onTerminal(node)
   const suite = imsSuiteOrExplain(process.env)
   if (suite === undefined) return EXIT_FAILURE
   const state = readState(suite.directory)
@@ -31,11 +32,11 @@ async function onItsBroker(file: string, args: readonly string[]): Promise<numbe
   if (state?.rabbitmq && state.mysql && isAlive(state.supervisor)) {
     const servers = serversEnvironment({ rabbitmq: state.rabbitmq, mysql: state.mysql })
     const ours = { DEAD_LETTERS_LOG: join(logDirectory(suite.directory), 'dead-letters.log'), ...servers }
-    return await ended(process.execPath, [join(ROOT, program), ...args], serviceEnvironment(process.env, ours))
+    return await onTerminal({ ...node, env: serviceEnvironment(process.env, ours) })
   }
   // Under compose the broker is on its own network, so the program runs in the producer's container, as the producer.
   if ((await suiteMode(process.env, suite.directory)) === 'docker' && (await composeRuns('producer', process.env)))
-    return await ended('docker', [...composeExec(), 'node', program, ...args], process.env)
+    return await onTerminal({ command: ['docker', ...composeExec(), 'node', program, ...args], cwd: ROOT })
   process.stderr.write('✗ no suite runs here: `npm run up` starts one, or RABBITMQ_HOST and the like name a broker\n')
   return EXIT_UNAVAILABLE
 }
@@ -44,17 +45,4 @@ async function onItsBroker(file: string, args: readonly string[]): Promise<numbe
 function composeExec(): string[] {
   const isTerminal = process.stdin.isTTY && process.stdout.isTTY
   return ['compose', '--project-directory', ROOT, 'exec', ...(isTerminal ? [] : ['-T']), 'producer']
-}
-
-/** Runs a program on our input and output, forwards signals to it, and resolves with its exit code. */
-function ended(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
-  const child = spawn(command, args, { cwd: ROOT, env, stdio: 'inherit' })
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal))
-  return new Promise((resolve) => {
-    child.once('error', (error) => {
-      process.stderr.write(`✗ ${command}: ${error.message}\n`)
-      resolve(EXIT_FAILURE)
-    })
-    child.once('exit', (code) => resolve(code ?? EXIT_FAILURE))
-  })
 }

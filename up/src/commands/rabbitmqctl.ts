@@ -1,7 +1,7 @@
 // `rabbitmqctl`: runs RabbitMQ's own command on the broker of the running suite, with its node name, cookie and ports.
-import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { isAlive } from 'testkit/processes/process-identity'
+import { onTerminal } from 'testkit/processes/start'
 import { ROOT } from 'testkit/runs/jest'
 import { attachServers } from 'testkit/servers/index'
 import { composeRuns, suiteMode } from '../suite/compose-suite.ts'
@@ -27,23 +27,9 @@ export async function rabbitmqctl(args: string[]): Promise<number> {
     }
   }
   if ((await suiteMode(process.env, suite.directory)) === 'docker' && (await composeRuns('rabbitmq', process.env)))
-    return await onTerminal('docker', [
-      'compose',
-      '--project-directory',
-      ROOT,
-      'exec',
-      'rabbitmq',
-      'rabbitmqctl',
-      ...args,
-    ])
+    return await onTerminal({
+      command: ['docker', 'compose', '--project-directory', ROOT, 'exec', 'rabbitmq', 'rabbitmqctl', ...args],
+    })
   process.stderr.write('✗ no broker of ours runs here: `npm run up` starts one\n')
   return EXIT_UNAVAILABLE
-}
-
-function onTerminal(program: string, args: readonly string[]): Promise<number> {
-  const child = spawn(program, args, { cwd: ROOT, stdio: 'inherit' })
-  return new Promise((resolve) => {
-    child.once('error', () => resolve(EXIT_FAILURE))
-    child.once('exit', (code) => resolve(code ?? EXIT_FAILURE))
-  })
 }

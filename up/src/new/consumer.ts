@@ -28,18 +28,15 @@ const BY_LINE = [
   'kubernetes/overlays/observability/component/services-prometheusrule.yaml',
   `${MANIFESTS}/kustomization.yaml`,
   `${MANIFESTS}/accounts/accounts-secrets.yaml`,
-  `${MANIFESTS}/accounts/accounts-role.yaml`,
   `${SCALING}/kustomization.yaml`,
-  'pipeline_files/shared_library/src/ims/Images.groovy',
   'README.md',
 ]
 /** Files with the services in a list on one line. */
-const BY_LIST = ['docker-bake.hcl', 'dockercompose/observability/prometheus/prometheus.yml']
+const BY_LIST = ['dockercompose/observability/prometheus/prometheus.yml']
 /** Files with the queues as a pattern. */
 const BY_PATTERN = [
   'dockercompose/observability/prometheus/alerts.yml',
   'kubernetes/overlays/observability/component/services-prometheusrule.yaml',
-  'dockercompose/observability/grafana/dashboards/ims.json',
 ]
 
 /** All pieces for the command `queue` and its consumer. Throws NotPossible for a name that is taken or invalid. */
@@ -63,7 +60,7 @@ export function newConsumer(root: string, queue: string, consumer: string): Piec
     ...suitePieces(read(SUITE), names, adminPort),
     ...contractPieces(read(CONTRACTS), names),
     copied(`${MODEL.service}/package.json`),
-    copied(`${MODEL.service}/Dockerfile`),
+    dockerfilePiece(copied(`${MODEL.service}/Dockerfile`), read),
     { file: `${consumer}/src/main.ts`, to: mainText(read(`${MODEL.service}/src/main.ts`), names, adminPort) },
     { file: `${consumer}/src/${names.file}`, to: handlerText(names) },
     { file: `${consumer}/test/${names.file.replace('.ts', '.unit.test.ts')}`, to: testText(names) },
@@ -92,6 +89,14 @@ function refuseBadNames(root: string, queue: string, consumer: string): void {
   for (const file of [CONTRACTS, 'messaging/src/index.ts', `${MODEL.service}/src/main.ts`])
     if (new RegExp(`\\b${contract}\\b`).test(readFileSync(join(root, file), 'utf8')))
       throw new NotPossible(`the contract would be called ${contract}, a word that ${file} uses already`)
+}
+
+/** With a size of its own, which its second line explains. */
+function dockerfilePiece({ file, to }: Piece, read: (file: string) => string): Piece {
+  const sizes = [...services.map(({ name }) => name), 'accounts'].map((name) => read(`${name}/Dockerfile`).length)
+  let text = to
+  while (sizes.includes(text.length)) text = text.replace(/: #+$/m, '$&#')
+  return { file, to: text }
 }
 
 function suitePieces(text: string, { queue, consumer }: Names, adminPort: number): Piece[] {

@@ -1,7 +1,6 @@
 // One service as a child process. Its log goes to a file, its last lines are kept, and it is stopped with a deadline.
-import { spawn } from 'node:child_process'
-import { StringDecoder } from 'node:string_decoder'
 import { identify, type ProcessIdentity } from 'testkit/processes/process-identity'
+import { start } from 'testkit/processes/start'
 import { LogFile } from './log-file.ts'
 
 /** A service: the command to run, and the address where it reports its readiness. */
@@ -32,9 +31,6 @@ export interface Child {
 
 const LAST_LINES = 10
 
-/** How long to wait for the remaining output of a dead process. A grandchild may hold the pipe open for ever. */
-const REST_OF_OUTPUT_MS = 500
-
 /** Starts the program. `onLine` receives each line of its output. A failed start counts as an exit and does not throw. */
 export function startChild(spec: ServiceSpec, logPath: string, onLine: (line: string) => void): Child {
   const log = new LogFile(logPath)
@@ -45,43 +41,22 @@ export function startChild(spec: ServiceSpec, logPath: string, onLine: (line: st
     if (lastLines.length > LAST_LINES) lastLines.shift()
     onLine(line)
   }
-  const [program, ...args] = spec.command
-  const child = spawn(program, args, {
-    cwd: spec.cwd,
-    env: spec.env,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    // A session of its own, so that Ctrl-C in the terminal reaches only the supervisor, which then stops the services in order.
-    detached: true,
-  })
-  for (const stream of [child.stdout, child.stderr]) {
-    const lines = splitLines(keep)
-    stream.on('data', (chunk: Buffer) => {
-      log.append(chunk)
-      lines.push(chunk)
+  // A session of its own, so that Ctrl-C in the terminal reaches only the supervisor, which then stops the services in order.
+  const options = { ownGroup: true, onChunk: (chunk: Buffer) => log.append(chunk), onLine: keep }
+  const { child, ended, killGroup } = start({ ...spec, ...options })
+  const exited = ended
+    .then(({ code, signal, error }): Exit => {
+      if (error !== undefined) keep(error.message)
+      return { code, signal, lastLines }
     })
-    stream.once('end', lines.end)
-  }
-  const exited = new Promise<Exit>((resolve) => {
-    child.once('error', (error) => {
-      keep(error.message)
-      resolve({ code: null, signal: null, lastLines })
-    })
-    child.once('exit', (code, signal) => {
-      const finish = () => resolve({ code, signal, lastLines })
-      const timer = setTimeout(finish, REST_OF_OUTPUT_MS)
-      child.once('close', () => {
-        clearTimeout(timer)
-        finish()
-      })
-    })
-  }).finally(() => log.close())
+    .finally(() => log.close())
 
   return {
     identity: child.pid === undefined ? undefined : identify(child.pid),
     exited,
     stop: (deadlineMs, hurry) => {
       child.kill('SIGTERM')
-      const kill = () => killGroup(child.pid)
+      const kill = () => killGroup('SIGKILL')
       const timer = setTimeout(kill, deadlineMs)
       if (hurry.aborted) kill()
       hurry.addEventListener('abort', kill)
@@ -89,32 +64,6 @@ export function startChild(spec: ServiceSpec, logPath: string, onLine: (line: st
         clearTimeout(timer)
         hurry.removeEventListener('abort', kill)
       })
-    },
-  }
-}
-
-function killGroup(pid: number | undefined): void {
-  if (pid === undefined) return
-  try {
-    process.kill(-pid, 'SIGKILL')
-  } catch {
-    // The whole group has exited already.
-  }
-}
-
-/** Splits a stream of bytes into lines. A character whose bytes arrive in two chunks stays whole. */
-function splitLines(onLine: (line: string) => void): { push(chunk: Buffer): void; end(): void } {
-  const decoder = new StringDecoder('utf8')
-  let rest = ''
-  return {
-    push: (chunk) => {
-      const pieces = (rest + decoder.write(chunk)).split('\n')
-      rest = pieces.pop() ?? ''
-      for (const line of pieces) onLine(line)
-    },
-    end: () => {
-      if (rest !== '') onLine(rest)
-      rest = ''
     },
   }
 }

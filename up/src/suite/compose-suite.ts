@@ -1,9 +1,9 @@
 // `up`, `down` and `status` on a Docker engine: they run the compose project of the repository, like `docker compose up`.
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isLoopback } from '@ims/runtime'
+import { start } from 'testkit/processes/start'
 import { run, succeeds } from 'testkit/servers/command'
 import { dockerAnswers, modeByEnvironment } from 'testkit/servers/mode'
 import type { Mode } from 'testkit/servers/servers'
@@ -29,14 +29,13 @@ export async function suiteMode(environment: NodeJS.ProcessEnv, directory: strin
   return hasCompose ? 'docker' : 'local'
 }
 
-/** Runs `docker compose ARGS` on the terminal and resolves with its exit code. */
-function composeOnTerminal(environment: NodeJS.ProcessEnv, ...args: string[]): Promise<number> {
-  // A process group of its own, so that Ctrl-C reaches only us. We then stop everything in order.
-  const child = spawn('docker', ['compose', ...args], { cwd: ROOT, env: environment, stdio: 'inherit', detached: true })
-  return new Promise((resolve) => {
-    child.once('error', () => resolve(1))
-    child.once('exit', (code) => resolve(code ?? 1))
-  })
+/** Starts `docker compose ARGS` on the terminal, in a process group of its own: Ctrl-C reaches only us, and we stop everything in order. */
+function startCompose(env: NodeJS.ProcessEnv, ...args: string[]) {
+  return start({ command: ['docker', 'compose', ...args], cwd: ROOT, env, stdio: 'inherit', ownGroup: true })
+}
+
+async function composeOnTerminal(env: NodeJS.ProcessEnv, ...args: string[]): Promise<number> {
+  return (await startCompose(env, ...args).ended).code ?? 1
 }
 
 /**
@@ -79,17 +78,7 @@ export async function composeUp(
   }
   say(banner(readSettings(environment).http, env.RABBITMQ_MANAGEMENT_PORT ?? '15672'))
   if (detach) return 0
-  const logs = spawn('docker', ['compose', 'logs', '--follow', '--tail', '5'], {
-    cwd: ROOT,
-    env,
-    stdio: 'inherit',
-    detached: true,
-  })
-  await new Promise((resolve) => {
-    stop.addEventListener('abort', resolve)
-    logs.once('exit', resolve)
-  })
-  logs.kill()
+  await composeLogs(environment, [], stop)
   return await composeDown(env, { deleteData: false })
 }
 
@@ -105,18 +94,18 @@ export async function composeDown(
 }
 
 /** Follows the logs of these services, or of all, until `stop`. */
-export function composeLogs(
+export async function composeLogs(
   environment: NodeJS.ProcessEnv,
   services: readonly string[],
   stop: AbortSignal,
 ): Promise<number> {
-  const env = composeEnvironment(environment)
-  const args = ['compose', 'logs', '--follow', '--tail', '10', ...services]
-  const child = spawn('docker', args, { cwd: ROOT, env, stdio: 'inherit', signal: stop })
-  return new Promise((resolve) => {
-    child.once('error', () => resolve(stop.aborted ? 0 : 1))
-    child.once('exit', (code) => resolve(stop.aborted ? 0 : (code ?? 1)))
-  })
+  const args = ['logs', '--follow', '--tail', '10', ...services]
+  const { child, ended } = startCompose(composeEnvironment(environment), ...args)
+  const end = () => child.kill()
+  stop.addEventListener('abort', end)
+  if (stop.aborted) end()
+  const { code } = await ended
+  return stop.aborted ? 0 : (code ?? 1)
 }
 
 /** Whether the project has a container for this service. */

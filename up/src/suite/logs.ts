@@ -1,8 +1,7 @@
 // `npm run logs`: follows the logs of all services, or of the named ones.
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
+import { start } from 'testkit/processes/start'
 import { composeLogs, suiteMode } from './compose-suite.ts'
 import { logDirectory } from './fleet.ts'
 import { imsSuiteOrExplain } from './ims.ts'
@@ -45,15 +44,16 @@ export async function followLogs(
   stop: AbortSignal,
 ): Promise<number> {
   await Promise.all(
-    names.map((name) => {
-      // -F: a log that exceeds its limit continues in a new file.
-      const tail = spawn('tail', ['-n', '10', '-F', join(directory, `${name}.log`)], {
+    names.map(async (name) => {
+      const { child, ended } = start({
+        // -F: a log that exceeds its limit continues in a new file.
+        command: ['tail', '-n', '10', '-F', join(directory, `${name}.log`)],
         stdio: ['ignore', 'pipe', 'ignore'],
+        onLine: (line) => write(`${logPrefix(name, width)}${legible(line)}\n`),
       })
-      const lines = createInterface({ input: tail.stdout })
-      lines.on('line', (line) => write(`${logPrefix(name, width)}${legible(line)}\n`))
-      stop.addEventListener('abort', () => tail.kill(), { once: true })
-      return new Promise((resolve, reject) => tail.once('error', reject).once('close', resolve))
+      stop.addEventListener('abort', () => child.kill(), { once: true })
+      const { error } = await ended
+      if (error !== undefined) throw error
     }),
   )
   return 0

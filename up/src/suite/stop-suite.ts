@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { claimDirectory } from 'testkit/processes/claim'
 import { isAlive, signalProcess } from 'testkit/processes/process-identity'
-import { isGone, stopLeftovers } from './leftovers.ts'
+import { killProcess } from 'testkit/servers/background-process'
+import { stopLeftovers } from './leftovers.ts'
 import type { Report } from './progress.ts'
 import { makePrivateDirectory, readState, removeState, type SuiteState } from './state.ts'
 import { EXTERNAL, type Suite, stopStages } from './suite.ts'
@@ -68,8 +69,7 @@ async function stopSupervisor(suite: Suite, state: SuiteState, report: Report): 
     const services = stopStages(now?.services ?? []).flat()
     for (const { name, state: how } of services) if (how === 'stopped') tell(`${name} stopped`)
     if (performance.now() > endsAt) {
-      signalProcess(supervisor, 'SIGKILL')
-      await isGone(supervisor, suite.stopMs)
+      await killProcess(supervisor)
       return tell(`The supervisor (process ${supervisor.pid}) did not end in time and was killed.`)
     }
     await sleep(LOOK_EVERY_MS)

@@ -1,23 +1,10 @@
-// The images: which services have one, and which names and tags of theirs are taken.
+// Which names and tags of images can be used.
 package ims
 
 /** Contains only text, so that a build survives a restart of Jenkins. */
 class Images implements Serializable {
 
-    static final List<String> SERVICES = [
-        'consumer_one',
-        'consumer_two',
-        'consumer_three',
-        'consumer_four',
-        'producer'
-    ]
-
     private static final long serialVersionUID = 1L
-
-    /** For the shell scripts, which loop over it. */
-    static String words() {
-        return SERVICES.join(' ')
-    }
 
     /** Why a tag cannot be deployed. Empty when it can. The build job pushes full commit ids only. */
     static String tagObjection(String tag) {

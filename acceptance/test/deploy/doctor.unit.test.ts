@@ -1,0 +1,72 @@
+// The doctor's container and Job get the password of every user of the list, and nothing that they do not read.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { services } from '@ims/accounts/suite'
+import { describe, expect, it } from '@jest/globals'
+import { parse, parseAllDocuments } from 'yaml'
+import { z } from 'zod'
+import { codeBlocks } from '../documents/documents.ts'
+import { ROOT } from '../stack.ts'
+
+const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
+const wanted = [
+  'rabbitmq/monitoring-password',
+  ...services.flatMap(({ name, tables }) => [
+    `${name}/rabbitmq-password`,
+    ...(tables === undefined ? [] : [`${name}/mysql-password`]),
+  ]),
+].sort()
+
+const job = z.object({
+  spec: z.object({
+    template: z.object({
+      spec: z.object({
+        containers: z.tuple([z.object({ command: z.array(z.string()) })]),
+        volumes: z.tuple([
+          z.object({
+            projected: z.object({
+              sources: z.array(
+                z.object({
+                  secret: z.object({
+                    name: z.string(),
+                    items: z.array(z.object({ key: z.string(), path: z.string() })),
+                  }),
+                }),
+              ),
+            }),
+          }),
+        ]),
+      }),
+    }),
+  }),
+})
+const compose = z.object({
+  services: z.object({ doctor: z.object({ command: z.array(z.string()), volumes: z.array(z.string()) }) }),
+})
+
+describe('the doctor', () => {
+  it('gets each password in the Job of docs/doctor.md', () => {
+    const [text = ''] = codeBlocks(read('docs/doctor.md'), 'yaml')
+    const [first] = parseAllDocuments(text).map((document): unknown => document.toJS())
+    const { sources } = job.parse(first).spec.template.spec.volumes[0].projected
+    const items = sources.flatMap(({ secret }) => secret.items.map((item) => ({ ...item, secret: secret.name })))
+    expect(items.map(({ path }) => path).sort()).toEqual(wanted)
+    for (const { secret, key, path } of items)
+      expect(`${secret.replace(/-account$/, '').replaceAll('-', '_')}/${key}`).toBe(path)
+  })
+
+  it('gets each password in the compose file, except those of the broker’s operators, and runs the same command', () => {
+    const { doctor } = compose.parse(parse(read('dockercompose/docker-compose.yml'), { merge: true })).services
+    const folders = doctor.volumes.map((volume) => volume.split(':')[1]).sort()
+    // The volume of `monitoring` also has the operator's password and the Erlang cookie.
+    const owners = [...new Set(wanted.map((path) => path.split('/')[0]))].filter((owner) => owner !== 'rabbitmq')
+    expect(folders).toEqual(owners.map((owner) => `/run/accounts/${owner}`).sort())
+    const [text = ''] = codeBlocks(read('docs/doctor.md'), 'yaml')
+    const [first] = parseAllDocuments(text).map((document): unknown => document.toJS())
+    expect(job.parse(first).spec.template.spec.containers[0].command).toEqual([
+      ...doctor.command,
+      '--management',
+      'http://rabbitmq:15672',
+    ])
+  })
+})

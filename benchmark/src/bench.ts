@@ -1,0 +1,110 @@
+// What every scenario needs: the stages, how much to measure, the peers, and the programs that answer HTTP.
+import { request } from 'node:http'
+import { freePorts } from 'testkit'
+import type { Progress, Row } from './measured.ts'
+import { cpuSeconds, type Program, type Running, until } from './processes.ts'
+import type { Stage } from './stage.ts'
+
+/** How long and how much to measure. */
+export interface Extent {
+  readonly rounds: number
+  readonly loadS: number
+  readonly warmUpS: number
+  readonly openLoopS: number
+  readonly drained: number
+  /** A peer without batches is so much slower that this many are enough. */
+  readonly drainedByPeer: number
+  readonly adjusted: number
+  readonly listed: number
+  readonly listedLong: number
+  /** Numbers of rows in the tables, ascending. */
+  readonly growth: readonly number[]
+  /** Numbers of waiting messages, ascending. */
+  readonly backlogs: readonly number[]
+  readonly idleS: number
+}
+
+export interface Bench {
+  readonly stages: readonly [Stage, ...Stage[]]
+  readonly extent: Extent
+  readonly progress: Progress
+  /** Empty when the peers are left out. */
+  readonly peers: readonly Peer[]
+}
+
+/** A program that people would use instead. */
+export interface Peer {
+  readonly name: string
+  readonly isTuned: boolean
+  producer(env: Readonly<Record<string, string>>): Program
+  consumer(env: Readonly<Record<string, string>>): Program
+}
+
+export interface Scenario {
+  readonly name: string
+  readonly about: string
+  measure(bench: Bench): Promise<readonly Row[]>
+}
+
+/** A program that answers HTTP, and the processes whose CPU time counts. */
+export interface Host {
+  readonly name: string
+  readonly url: string
+  readonly stage: Stage
+  readonly running: Readonly<Record<string, Running>>
+}
+
+/** Starts a program on a free port, and waits until it answers. */
+export async function httpHost(
+  stage: Stage,
+  name: string,
+  program: (port: string) => Readonly<Record<string, Running>>,
+): Promise<Host> {
+  const [port] = await freePorts(1)
+  const url = `http://127.0.0.1:${port}`
+  const host = { name, stage, url, running: program(String(port)) }
+  await until(`${name} answers at ${url}`, () => answers(`${url}/no-such-path`), 20, 60)
+  return host
+}
+
+/** Whether a server answers with any status. */
+function answers(url: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    request(url, (response) => {
+      response.resume()
+      resolve(true)
+    })
+      .once('error', () => resolve(false))
+      .end()
+  })
+}
+
+export const producer =
+  (stage: Stage, env: Readonly<Record<string, string>> = {}) =>
+  (port: string) => ({
+    producer: stage.service('producer', { PORT: port, WAIT_FOR_CONSUMERS: 'false', LOG_LEVEL: 'info', ...env }),
+  })
+
+export const ceiling = ({ env }: Stage, file: string, more: Readonly<Record<string, string>> = {}): Program => ({
+  file: `benchmark/src/ceiling/${file}`,
+  env: { ...env, ...more },
+})
+
+export async function endAll(running: Readonly<Record<string, Running>>): Promise<void> {
+  await Promise.all(Object.values(running).map((each) => each.end()))
+}
+
+/** CPU time by process for each of the `count` messages or requests that `work` returns. */
+export async function withCpu<Result>(
+  running: Readonly<Record<string, Running>>,
+  work: () => Promise<Result>,
+  countOf: (result: Result) => number,
+): Promise<{ readonly result: Result; readonly cpuUs: Record<string, number> }> {
+  const seconds = async () =>
+    await Promise.all(Object.entries(running).map(async ([name, { pid }]) => [name, await cpuSeconds(pid)] as const))
+  const before = new Map(await seconds())
+  const result = await work()
+  const cpuUs: Record<string, number> = {}
+  for (const [name, after] of await seconds()) cpuUs[name] = ((after - (before.get(name) ?? 0)) / countOf(result)) * 1e6
+  return { result, cpuUs }
+}

@@ -1,0 +1,68 @@
+// The load generator with a fixed rate, in its own process. A request is due at its time whether or not others were
+// answered, and its latency counts from then: a program that stops for a while cannot hide the requests that it delayed
+// (coordinated omission). Prints percentiles as JSON.
+import { Agent, request } from 'node:http'
+import { z } from 'zod'
+
+/** The first seconds warm the program up. */
+const WARM_UP_S = 1
+const TICK_MS = 1
+
+const options = z
+  .object({
+    url: z.string(),
+    perSecond: z.number(),
+    durationS: z.number(),
+    /** The start of the skus, each of which is sent once. */
+    sku: z.string(),
+    /** Waits for the outcome of each message. */
+    isWaiting: z.boolean(),
+    connectionsMax: z.int().default(64),
+  })
+  .parse(JSON.parse(process.argv[2] ?? ''))
+
+const agent = new Agent({ keepAlive: true, maxSockets: options.connectionsMax })
+const total = Math.round((options.durationS + WARM_UP_S) * options.perSecond)
+const latenciesMs: number[] = []
+const startMs = performance.now() + 100
+const dueMs = (n: number) => startMs + (n / options.perSecond) * 1_000
+
+function send(n: number): Promise<void> {
+  const { sku, isWaiting } = options
+  const body = JSON.stringify({ sku: `${sku}${n}`, name: `Item number ${n}`, label: 'juice', price: 25.5, quantity: 1 })
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    ...(isWaiting ? { prefer: 'wait=10' } : {}),
+  }
+  return new Promise((resolve, reject) => {
+    request(options.url, { method: 'POST', agent, headers }, (response) => {
+      response.resume()
+      response.once('end', () => {
+        const { statusCode = 0 } = response
+        // 202 is sent when the outcome did not arrive in time.
+        if (statusCode >= 300 || statusCode === 202) return reject(new Error(`status ${statusCode}`))
+        if (n >= WARM_UP_S * options.perSecond) latenciesMs.push(performance.now() - dueMs(n))
+        resolve()
+      })
+    })
+      .once('error', reject)
+      .end(body)
+  })
+}
+
+const sent: Promise<void>[] = []
+await new Promise<void>((resolve) => {
+  const timer = setInterval(() => {
+    while (sent.length < total && dueMs(sent.length) <= performance.now()) sent.push(send(sent.length))
+    if (sent.length < total) return
+    clearInterval(timer)
+    resolve()
+  }, TICK_MS)
+})
+await Promise.all(sent)
+agent.destroy()
+latenciesMs.sort((a, b) => a - b)
+const percentile = (part: number) =>
+  latenciesMs[Math.min(latenciesMs.length - 1, Math.floor(part * latenciesMs.length))]
+process.stdout.write(`${JSON.stringify({ requests: total, p50Ms: percentile(0.5), p99Ms: percentile(0.99) })}\n`)

@@ -1,0 +1,55 @@
+// The result file: rows, and what is needed to repeat them. `--compare` reads an earlier one.
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { cpus, loadavg, release, totalmem } from 'node:os'
+import { promisify } from 'node:util'
+import type { Servers } from 'testkit'
+import { z } from 'zod'
+import { row } from './measured.ts'
+import { ROOT } from './processes.ts'
+
+const result = z.object({
+  startedAt: z.string(),
+  command: z.string(),
+  /** Of this clone. `-dirty` when files were changed. */
+  commit: z.string(),
+  isQuick: z.boolean(),
+  rounds: z.int(),
+  machine: z.string(),
+  /** At the start and at the end, over one minute. Above the number of processors, other programs disturb the figures. */
+  load: z.array(z.number()),
+  versions: z.record(z.string(), z.string()),
+  rows: z.array(row),
+})
+export type Result = z.infer<typeof result>
+
+/** The result without rows. */
+export async function emptyResult(
+  servers: Servers,
+  about: Pick<Result, 'command' | 'isQuick' | 'rounds'>,
+): Promise<Result> {
+  const git = promisify(execFile)('git', ['describe', '--always', '--dirty', '--exclude', '*'], { cwd: ROOT })
+  const commit = await git.then(
+    ({ stdout }) => stdout.trim(),
+    () => 'no git',
+  )
+  const [first] = cpus()
+  return {
+    ...about,
+    startedAt: new Date().toISOString(),
+    commit,
+    machine: `${cpus().length} × ${first?.model ?? 'processor'}, ${Math.round(totalmem() / 1e9)} GB, Linux ${release()}`,
+    load: [loadNow()],
+    versions: { RabbitMQ: servers.rabbitmq.version, MySQL: servers.mysql.version, Node: process.versions.node },
+    rows: [],
+  }
+}
+
+export const loadNow = () => Math.round((loadavg()[0] ?? 0) * 10) / 10
+
+/** Reads the file of an earlier run. Throws a sentence when it is not one. */
+export async function readResult(file: string): Promise<Result> {
+  const parsed = result.safeParse(JSON.parse(await readFile(file, 'utf8')))
+  if (!parsed.success) throw new Error(`${file} is not a result of this benchmark: ${z.prettifyError(parsed.error)}`)
+  return parsed.data
+}

@@ -1,0 +1,85 @@
+// Examines the suite: every user of the one list on the broker and the database, each check as a user that has the right.
+import { queues, type Service, services } from '@ims/accounts/suite'
+import type { RabbitmqConfig } from '@ims/messaging'
+import { type BrokerQuestion, examineBroker } from '@ims/messaging/doctor'
+import type { MysqlConfig, RetentionConfig } from '@ims/repository'
+import { type DatabaseQuestion, examineDatabase } from '@ims/repository/doctor'
+import { type Finding, unchecked } from '@ims/runtime/finding'
+import { examineManagement } from './management.ts'
+
+export interface Suite {
+  readonly rabbitmq: RabbitmqConfig
+  readonly mysql: MysqlConfig
+  readonly retention: RetentionConfig
+  /** The base URL of RabbitMQ's management API, where it exists. */
+  readonly management: string | undefined
+  /** Undefined when the password is not available here. */
+  passwordOf(user: string, server: 'rabbitmq' | 'mysql'): string | undefined
+}
+
+/** Each process has its pool, and one more connection for checks. */
+const CHECKING_CONNECTIONS = 1
+
+const queueList = Object.entries(queues).map(([name, kind]) => ({ name, hasDeadLetters: kind === 'command' }))
+
+/** Never rejects. */
+export async function examineSuite(suite: Suite): Promise<Finding[]> {
+  const findings: Finding[] = []
+  const consumers = new Map<string, number>()
+  const look = async (username: string, password: string, question: Omit<BrokerQuestion, 'declares'>) => {
+    // No service may declare queues, but the user of the environment may be an operator.
+    const declares = !services.some(({ name }) => name === username)
+    const answer = await examineBroker({ ...suite.rabbitmq, username, password }, { ...question, declares })
+    findings.push(...answer.findings)
+    for (const [queue, count] of answer.consumers) consumers.set(queue, count)
+  }
+  const { username, password: own } = suite.rabbitmq
+  if (!services.some(({ name }) => name === username)) await look(username, own, { reads: [], queues: queueList })
+  for (const service of services) {
+    const password = suite.passwordOf(service.name, 'rabbitmq')
+    if (password === undefined)
+      findings.push(unchecked(`RabbitMQ login of ${service.name}`, 'its password is not available here'))
+    else
+      await look(service.name, password, {
+        reads: service.consumes,
+        // Any user can look at a queue. The producer looks at those that no other user here consumes.
+        queues: queueList.filter(({ name }) =>
+          service.name === 'producer' ? !consumers.has(name) : consumes(service, name),
+        ),
+      })
+  }
+  findings.push(...(await examineManagement(suite, queueList)))
+  const connections = connectionsOf(suite, consumers)
+  const inspect = async (user: string, password: string, tables: DatabaseQuestion['tables']) => {
+    const question = { tables, retentionDays: suite.retention.days, connections }
+    findings.push(...(await examineDatabase({ ...suite.mysql, user, password }, question)))
+  }
+  const { user, password: mysqlPassword } = suite.mysql
+  if (!services.some(({ name }) => name === user)) await inspect(user, mysqlPassword, {})
+  for (const { name, tables } of services) {
+    if (tables === undefined) continue
+    const password = suite.passwordOf(name, 'mysql')
+    if (password === undefined) findings.push(unchecked(`MySQL login of ${name}`, 'its password is not available here'))
+    else await inspect(name, password, tables)
+  }
+  return withoutRepeats(findings)
+}
+
+const consumes = (service: Service, queue: string): boolean => service.consumes.some((name) => name === queue)
+
+/** A replica has one consumer on each queue of its service, or two after an outage: the result may be too high, never too low. */
+function connectionsOf({ mysql }: Suite, consumers: ReadonlyMap<string, number>): number | undefined {
+  const withTables = services.filter(({ tables }) => tables !== undefined)
+  const replicas = withTables.map((service) =>
+    Math.max(...service.consumes.map((queue) => consumers.get(queue) ?? NaN)),
+  )
+  const all = replicas.reduce((sum, count) => sum + count, 0)
+  return Number.isNaN(all) ? undefined : all * (mysql.poolSize + CHECKING_CONNECTIONS)
+}
+
+/** Several users find the same, and what one of them cannot check another can. */
+function withoutRepeats(findings: readonly Finding[]): Finding[] {
+  const known = new Set(findings.filter(({ state }) => state !== 'unchecked').map(({ check }) => check))
+  const worth = findings.filter(({ check, state }) => state !== 'unchecked' || !known.has(check))
+  return [...new Map(worth.map((finding) => [`${finding.check} ${finding.state}`, finding])).values()]
+}

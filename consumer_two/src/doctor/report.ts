@@ -1,0 +1,23 @@
+// The findings of the doctor as text or JSON, and as an exit code for scripts.
+import type { Finding } from '@ims/runtime/finding'
+
+const SIGN = { fine: '✓', fault: '✗', unchecked: '?' }
+const EXIT_FAULT = 1
+const EXIT_UNCHECKED = 2
+
+export function exitCodeOf(findings: readonly Finding[]): number {
+  if (findings.some(({ state }) => state === 'fault')) return EXIT_FAULT
+  return findings.some(({ state }) => state === 'unchecked') ? EXIT_UNCHECKED : 0
+}
+
+export function reportOf(findings: readonly Finding[], { json }: { json: boolean }): string {
+  if (json) return `${JSON.stringify({ findings }, undefined, 2)}\n`
+  const count = (wanted: Finding['state']) => findings.filter(({ state }) => state === wanted).length
+  const summary = `${count('fault')} faults, ${count('unchecked')} not checked, ${count('fine')} fine`
+  return `${findings.map(lineOf).join('')}${summary}\n`
+}
+
+function lineOf({ check, state, found, todo }: Finding): string {
+  const says = state === 'unchecked' ? `not checked, because ${found}` : found
+  return `${SIGN[state]} ${check}: ${says}\n${todo === undefined ? '' : `  What to do: ${todo}\n`}`
+}

@@ -1,0 +1,6 @@
+// Finds the services of the commit that is checked out.
+void call(Map config = [:]) {
+    Map settings = [script: 'services'] + config
+    String script = libraryResource('ims/' + settings.script + '.sh')
+    env.SERVICES = sh(label: 'Which services', script: script, returnStdout: true).trim()
+}

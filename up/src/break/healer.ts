@@ -1,0 +1,51 @@
+// The detached process that breaks something and heals it: after a time, or at once when the command that started it is gone.
+import { execFile } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { processIdentity, signalProcess } from 'testkit/processes/process-identity'
+import { z } from 'zod'
+
+export const breakage = z.object({
+  /** Processes of this machine. Each is frozen: it keeps its connections and answers nothing. */
+  processes: z.array(processIdentity),
+  /** Services of the compose project in this directory, frozen alike. */
+  compose: z.object({ directory: z.string(), services: z.array(z.string()) }).optional(),
+  forMs: z.int().positive(),
+  /** Freezes for this long, again and again, so that answers come up to this much later. */
+  latencyMs: z.int().positive().optional(),
+})
+export type Breakage = z.infer<typeof breakage>
+
+/** The pause between two freezes, long enough for answers to leave. */
+const FLOWS_MS = 50
+
+async function freeze(what: Breakage, isFrozen: boolean): Promise<void> {
+  for (const each of what.processes) signalProcess(each, isFrozen ? 'SIGSTOP' : 'SIGCONT')
+  if (what.compose === undefined) return
+  const { directory, services } = what.compose
+  const verb = isFrozen ? 'pause' : 'unpause'
+  await promisify(execFile)('docker', ['compose', '--project-directory', directory, verb, ...services])
+}
+
+if (import.meta.main) {
+  const what = breakage.parse(JSON.parse(process.argv[2] ?? ''))
+  const over = new AbortController()
+  setTimeout(() => over.abort(), what.forMs)
+  // The other end of this pipe is the command. It closes when the command ends, also by SIGKILL.
+  process.stdin.on('close', () => over.abort()).resume()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => over.abort())
+  const wait = (ms: number) => sleep(ms, undefined, { signal: over.signal }).catch(() => undefined)
+  try {
+    do {
+      await freeze(what, true)
+      await wait(what.latencyMs ?? what.forMs)
+      if (what.latencyMs === undefined) break
+      await freeze(what, false)
+      await wait(FLOWS_MS)
+    } while (!over.signal.aborted)
+  } finally {
+    await freeze(what, false)
+    // Its timer and the pipe would keep it alive.
+    process.exit()
+  }
+}

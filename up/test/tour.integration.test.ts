@@ -1,0 +1,63 @@
+// docs/tour.md: every command of the page, in one shell, on a suite of its own, prints what the page shows.
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, it, jest } from '@jest/globals'
+import { freePorts, hasServerPrograms } from 'testkit'
+import { ROOT } from 'testkit/runs/jest'
+
+jest.setTimeout(400_000)
+
+const page = readFileSync(join(ROOT, 'docs', 'tour.md'), 'utf8')
+const blocks = [...page.matchAll(/^```(sh|text)\n([\s\S]*?)^```$/gm)].map(([, kind = '', text = '']) => ({
+  kind,
+  text,
+}))
+const root = mkdtempSync(join(tmpdir(), 'ims-tour-'))
+let environment: NodeJS.ProcessEnv = {}
+
+/** Runs the script and resolves with everything that it prints. */
+function shell(script: string): Promise<string> {
+  const child = spawn('bash', ['-c', script], { cwd: ROOT, env: environment })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', () => resolve(output))
+  })
+}
+
+afterAll(async () => {
+  if (environment.PORT !== undefined) await shell('npm run down -- --volumes')
+  rmSync(root, { recursive: true, force: true })
+})
+
+const test = hasServerPrograms() ? it : it.skip
+
+test('each command prints what the page shows', async () => {
+  const [port = 0] = await freePorts(1)
+  const [admin = 0] = [12_000 + (process.pid % 900) * 10]
+  environment = {
+    PATH: process.env.PATH,
+    HOME: process.env.HOME,
+    TMPDIR: root,
+    IMS_SERVICES: 'local',
+    IMS_UP_DIRECTORY: join(root, 'up'),
+    PORT: String(port),
+    ADMIN_PORT_BASE: String(admin),
+  }
+  const commands = blocks.map(({ kind, text }, index) => (kind === 'sh' ? `echo "=== ${index}"\n${text}` : ''))
+  const output = await shell(commands.join('\n').replaceAll('127.0.0.1:5000', `127.0.0.1:${port}`))
+  const after = new Map(output.split(/^=== /m).map((part) => [Number.parseInt(part, 10), part]))
+  let shown = ''
+  for (const [index, { kind, text }] of blocks.entries()) {
+    if (kind === 'sh') shown = after.get(index) ?? ''
+    else for (const line of text.trim().split('\n')) expect(shown).toContain(`${line}\n`)
+  }
+  // Each request during the outage was accepted, with an outcome that is not known yet.
+  expect(output).toContain('mysql does not answer for 20 s')
+  expect(output).toMatch(/applied: adjusted/)
+  expect(output).toMatch(/^0 faults, \d+ not checked, \d+ fine$/m)
+  expect(output).toMatch(/consumer_three +not-ready/)
+})
