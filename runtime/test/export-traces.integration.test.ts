@@ -1,0 +1,33 @@
+// A receiver of traces that rejects every export: the log says so once, however often it happens.
+import { createServer } from 'node:http'
+import { afterAll, beforeAll, expect, it } from '@jest/globals'
+import { eventually } from 'testkit'
+import { z } from 'zod'
+import { exportTraces } from '../src/export-traces.ts'
+import { tracer } from '../src/traces.ts'
+
+let requests = 0
+// The exporter does not repeat a request that got this status.
+const rejecting = createServer((_, response) => {
+  requests += 1
+  response.writeHead(400).end()
+})
+beforeAll(() => new Promise<void>((resolve) => rejecting.listen(0, '127.0.0.1', resolve)))
+afterAll(() => {
+  rejecting.closeAllConnections()
+  rejecting.close()
+})
+
+it('logs one line for many failed exports, and no tracer is left after the shutdown', async () => {
+  const warnings: string[] = []
+  const log = { debug() {}, info() {}, error() {}, warn: (_: object, line: string) => void warnings.push(line) }
+  const { port } = z.object({ port: z.int() }).parse(rejecting.address())
+  const exporting = await exportTraces('test', { endpoint: `http://127.0.0.1:${port}`, sampledPart: 1 }, log)
+  await eventually(() => {
+    tracer()?.startSpan('x').end()
+    expect(requests).toBeGreaterThan(2)
+  }, 30_000)
+  await exporting?.close?.()
+  expect(warnings).toEqual([`traces could not be sent to http://127.0.0.1:${port}/v1/traces`])
+  expect(tracer()).toBeUndefined()
+}, 60_000)
