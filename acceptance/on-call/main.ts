@@ -4,9 +4,9 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { eventually, freePorts, startServers, testSpace } from 'testkit'
+import { type Observers, type Ringing, startObservers } from '../test/alerts/observers.ts'
 import { call, item } from '../test/http.ts'
 import { ROOT, SERVICES, type ServiceName, type Stack, startStackOn } from '../test/stack.ts'
-import { type Observers, type Ringing, startObservers } from './observers.ts'
 
 const PER_SECOND = 20
 const CALM_MS = 60_000
@@ -145,7 +145,8 @@ async function play(fault: Fault, stack: Stack, observers: Observers, signal: Ab
   const [first] = lines
     .filter(({ level }) => SEVERITIES.includes(String(level)))
     .sort((one, other) => Date.parse(String(one.time)) - Date.parse(String(other.time)))
-  const firstLine = first === undefined ? 'none' : `${first.level} ${first.service ?? ''}: ${first.msg ?? first.message}`
+  const firstLine =
+    first === undefined ? 'none' : `${first.level} ${first.service ?? ''}: ${first.msg ?? first.message}`
   return { fault, beganMs, endedMs, readyz: shortened(readyz), firstLine: shortened(firstLine) }
 }
 
@@ -195,9 +196,17 @@ function startLoad({ http }: Stack): () => void {
   return () => clearInterval(timer)
 }
 
-const time = (ms: number): string => new Date(ms).toISOString().slice(11, 19)
-const seconds = (ms: number): string => `${Math.round(ms / 1_000)} s`
-const shortened = (text: string): string => text.replaceAll(/\s+/g, ' ').replaceAll('|', '\\|').slice(0, 160)
+function time(ms: number): string {
+  return new Date(ms).toISOString().slice(11, 19)
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 1_000)} s`
+}
+
+function shortened(text: string): string {
+  return text.replaceAll(/\s+/g, ' ').replaceAll('|', '\\|').slice(0, 160)
+}
 
 function say(line: string): void {
   process.stderr.write(`${line}\n`)

@@ -8,25 +8,26 @@ import { json } from 'node:stream/consumers'
 import { eventually, freePorts } from 'testkit'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { findProgram } from '../test/find-program.ts'
-import { ROOT } from '../test/stack.ts'
+import { findProgram } from '../find-program.ts'
+import { ROOT } from '../stack.ts'
 
 const HERE = join(ROOT, 'dockercompose/observability')
 const ASKED_EVERY_MS = 2_000
 const STARTS_WITHIN_MS = 60_000
 
-export interface Ringing {
+interface Alert {
   readonly alert: string
   /** The labels that tell it from other alerts of its name. */
   readonly labels: string
+}
+
+export interface Ringing extends Alert {
   readonly firedAtMs: number
   clearedAtMs?: number
 }
 
-export interface Notified {
+export interface Notified extends Alert {
   readonly receiver: string
-  readonly alert: string
-  readonly labels: string
   readonly firedAtMs: number
 }
 
@@ -39,13 +40,11 @@ export interface Observers {
   stop(): Promise<void>
 }
 
-const labelsSchema = z.looseObject({ alertname: z.string(), severity: z.string() }).pipe(z.record(z.string(), z.string()))
-const asked = z.object({
-  data: z.object({ alerts: z.array(z.object({ state: z.string(), labels: labelsSchema })) }),
-})
+const labelled = z.record(z.string(), z.string())
+const asked = z.object({ data: z.object({ alerts: z.array(z.object({ state: z.string(), labels: labelled })) }) })
 const posted = z.object({
   receiver: z.string(),
-  alerts: z.array(z.object({ status: z.string(), labels: labelsSchema, startsAt: z.string() })),
+  alerts: z.array(z.object({ status: z.string(), labels: labelled, startsAt: z.string() })),
 })
 const listening = z.object({ port: z.int() })
 const scraping = z.looseObject({ scrape_configs: z.array(z.looseObject({ job_name: z.string() })) })
@@ -78,7 +77,9 @@ export async function startObservers(
   await once(receiver.listen(0, '127.0.0.1'), 'listening')
   const { port } = listening.parse(receiver.address())
 
-  const { scrape_configs, ...others } = scraping.parse(parse(readFileSync(join(HERE, 'prometheus/prometheus.yml'), 'utf8')))
+  const { scrape_configs, ...others } = scraping.parse(
+    parse(readFileSync(join(HERE, 'prometheus/prometheus.yml'), 'utf8')),
+  )
   const services = Object.entries(admin).map(([service, port]) => ({ targets: [local(port)], labels: { service } }))
   const configuration = {
     ...others,
@@ -111,14 +112,11 @@ export async function startObservers(
   ]
   const watch = async () => {
     const { data } = asked.parse(await (await fetch(`http://${local(prometheusPort)}/api/v1/alerts`)).json())
-    const firing = data.alerts.filter(({ state, labels }) => state === 'firing' && labels.alertname !== 'Watchdog')
-    const now = firing.map(({ labels }) => named(labels))
-    const isSame = (one: { alert: string; labels: string }, other: { alert: string; labels: string }) =>
-      one.alert === other.alert && one.labels === other.labels
-    for (const each of rang)
-      if (each.clearedAtMs === undefined && !now.some((one) => isSame(one, each))) each.clearedAtMs = Date.now()
+    const now = data.alerts.filter(({ state }) => state === 'firing').map(({ labels }) => named(labels))
+    const ringing = rang.filter(({ clearedAtMs }) => clearedAtMs === undefined)
+    for (const each of ringing) if (!now.some((one) => isSame(one, each))) each.clearedAtMs = Date.now()
     for (const one of now)
-      if (!rang.some((each) => each.clearedAtMs === undefined && isSame(one, each)))
+      if (one.alert !== 'Watchdog' && !ringing.some((each) => isSame(one, each)))
         rang.push({ ...one, firedAtMs: Date.now() })
   }
   const timer = setInterval(() => void watch().catch(() => {}), ASKED_EVERY_MS)
@@ -149,10 +147,12 @@ export async function startObservers(
   }
 }
 
-function named({ alertname = '', severity, instance, job, ...others }: Record<string, string>) {
+function named({ alertname = '', severity, instance, job, ...others }: Record<string, string>): Alert {
   const labels = Object.values(others).sort().join(', ')
   return { alert: alertname, labels: labels === '' ? '' : ` (${labels})` }
 }
+
+const isSame = (one: Alert, other: Alert): boolean => one.alert === other.alert && one.labels === other.labels
 
 const local = (port: number): string => `127.0.0.1:${port}`
 
