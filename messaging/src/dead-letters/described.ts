@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import type { Message } from 'amqplib'
 import { z } from 'zod'
-import { type Encoding, shortened, wholeCharacters } from './text.ts'
+import { shortened, wholeCharacters } from './text.ts'
 
 /** A dead letter as plain JSON, whatever the message contained. Unknown members are null. */
 export interface DeadLetter {
@@ -20,7 +20,7 @@ export interface DeadLetter {
   readonly attempts: number | null
   readonly bytes: number
   /** base64 means that the body is not UTF-8. */
-  readonly encoding: Encoding
+  readonly encoding: 'utf8' | 'base64'
   /** True when `body` is truncated. */
   readonly shortened: boolean
   readonly body: string
