@@ -301,6 +301,8 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'readiness comes and goes for 330 s: a slow database',
     series: all(ofDatabase, `1x${T * PER_MINUTE - 1} 0x2 1x0 0x2 1x1 0x2 1x0 0x2 1x0 0x2 1x1 0x2 1x0 0x1 1x300`),
     ringing: [
+      // Ready at this moment.
+      [T + 3.5, [W, 'ServiceNotReady', 'InstanceNotReady']],
       [T + 4.5, [W, 'ServiceNotReady', 'InstanceNotReady']],
       [T + 9, [W]],
     ],
