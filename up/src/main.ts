@@ -23,6 +23,7 @@ const commands: Record<string, () => Promise<Command>> = {
   fuzz: async () => (await import('testkit/runs/fuzz')).fuzz,
   faults: async () => (await import('./commands/faults.ts')).faults,
   soak: async () => (await import('./commands/faults.ts')).soak,
+  'on-call': async () => (await import('./commands/faults.ts')).onCall,
   simulate: async () => (await import('./commands/faults.ts')).simulate,
   bench: async () => (await import('./commands/bench.ts')).bench,
   'api-key': async () => (await import('./commands/api-key.ts')).apiKey,

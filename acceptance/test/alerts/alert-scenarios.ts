@@ -116,7 +116,9 @@ const failing = (well: number, bad: number, { share = 1, reason = 'disconnected'
   [answered(503)]: rising([0, well], [20 * share, bad], [0, 120]),
   [failedBecause(reason)]: rising([0, well], [20 * share, bad], [0, 120]),
 })
-const T = 60
+/** When the event of a scenario happens. */
+export const EVENT_MINUTE = 60
+const T = EVENT_MINUTE
 const W = 'Watchdog'
 
 /** An event after an hour. Minutes count from the start. */

@@ -8,6 +8,7 @@ import { parseDeadLetterArguments } from '../../../producer/src/dead-letters/arg
 import { workloads } from '../deploy/manifests.ts'
 import { ROOT } from '../stack.ts'
 import { alerts } from './alert-rules.ts'
+import { EVENT_MINUTE, SCENARIOS, type Scenario } from './alert-scenarios.ts'
 
 const DIRECTORY = 'docs/operations'
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
@@ -47,6 +48,25 @@ describe('each alert', () => {
       expect(read(join(DIRECTORY, 'README.md'))).toContain(alert)
     },
   )
+})
+
+/** The row of a scenario in monitoring.md: each alert with the minutes by which it fires and has cleared. */
+function rowOf({ name, ringing, everyS = 10 }: Scenario): string {
+  const minutes = ringing.map(([minute, alerts]) => [((minute - EVENT_MINUTE) * everyS) / 10, alerts] as const)
+  const names = new Set(ringing.flatMap(([, alerts]) => alerts.filter((alert) => alert !== 'Watchdog')))
+  const cells = [...names].map((alert) => {
+    const first = minutes.findIndex(([, alerts]) => alerts.includes(alert))
+    const cleared = minutes.slice(first).find(([, alerts]) => !alerts.includes(alert))
+    return `${alert} ${minutes[first]?.[0]}${cleared === undefined ? '' : ` → ${cleared[0]}`}`
+  })
+  return `| ${name} | ${cells.join(', ') || 'none'} |`
+}
+
+it('the table of monitoring.md lists every tested scenario', () => {
+  const rows = read(join(DIRECTORY, 'monitoring.md'))
+    .split('\n')
+    .filter((line) => line.startsWith('| '))
+  expect(rows).toEqual(expect.arrayContaining(SCENARIOS.map(rowOf)))
 })
 
 describe('each page', () => {

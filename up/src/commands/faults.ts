@@ -8,6 +8,8 @@ const ROOT = new URL('../../..', import.meta.url)
 export const faults = programAt('acceptance/faults/main.ts')
 /** Exit codes: those of acceptance/soak/main.ts. */
 export const soak = programAt('acceptance/soak/main.ts')
+/** Exit codes: those of acceptance/on-call/main.ts. */
+export const onCall = programAt('acceptance/on-call/main.ts')
 /** Exit codes: those of simulation/src/main.ts. */
 export const simulate = programAt('simulation/src/main.ts')
 

@@ -1,0 +1,213 @@
+// `npm run on-call`: ordinary faults under a real Prometheus and Alertmanager, and what a person on call would get. Exit
+// codes: 0 each cause paged exactly once · 1 not so, or the run failed · 69 a program is missing.
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { eventually, freePorts, startServers, testSpace } from 'testkit'
+import { type Observers, type Ringing, startObservers } from '../test/alerts/observers.ts'
+import { call, item } from '../test/http.ts'
+import { ROOT, SERVICES, type ServiceName, type Stack, startStackOn } from '../test/stack.ts'
+
+const PER_SECOND = 20
+const CALM_MS = 60_000
+const DOWN_MS = 120_000
+const DATABASE_DOWN_MS = 60_000
+/** The longest time that alerts may take to clear after a fault. */
+const CLEARED_WITHIN_MS = 480_000
+/** After the last alert has cleared, so that one that rings late is seen. */
+const AFTER_MS = 20_000
+const EXIT_UNAVAILABLE = 69
+const SEVERITIES = ['warn', 'error', 'fatal']
+
+interface Fault {
+  readonly name: string
+  readonly downMs: number
+  /** The alert that must page. */
+  readonly pages: string
+  /** The service whose `/readyz` is shown. */
+  readonly concerns: ServiceName
+  begin(): Promise<unknown>
+  end(): Promise<unknown>
+}
+
+interface Outcome {
+  readonly fault: Fault
+  readonly beganMs: number
+  readonly endedMs: number
+  readonly readyz: string
+  readonly firstLine: string
+}
+
+process.exitCode = await main()
+
+async function main(): Promise<number> {
+  const parent = join(ROOT, '.local')
+  mkdirSync(parent, { recursive: true })
+  const directory = mkdtempSync(join(parent, 'on-call-'))
+  const servers = await startServers({ directory, mode: 'local', lifetime: 'process', onProgress: say })
+  const interrupted = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupted.abort())
+  let observers: Observers | undefined
+  let stack: Stack | undefined
+  let stopLoad = () => {}
+  try {
+    const [brokerPort = 0, ...adminPorts] = await freePorts(1 + SERVICES.length)
+    const admin = Object.fromEntries(SERVICES.map((name, n) => [name, adminPorts[n] ?? 0]))
+    // The server's plugin is on only after this call: a private server has none.
+    const exportMetrics = () =>
+      servers.rabbitmq.ctl(
+        'eval',
+        `F = rabbit_plugins:enabled_plugins_file(), file:write_file(F, "[rabbitmq_prometheus]."),
+        application:set_env(rabbitmq_prometheus, tcp_config, [{port, ${brokerPort}}, {ip, "127.0.0.1"}], [{persistent, true}]),
+        rabbit_plugins:ensure(F).`,
+      )
+    await exportMetrics()
+    const envOf = (name: string) => ({ ADMIN_PORT: String(admin[name.replace(/#.*/, '')]) })
+    stack = await startStackOn(servers, await testSpace(servers, 'on call'), { envOf })
+    const started = await startObservers(join(directory, 'observers'), admin, brokerPort)
+    if (typeof started === 'string') {
+      say(`✗ ${started}`)
+      return EXIT_UNAVAILABLE
+    }
+    observers = started
+    stopLoad = startLoad(stack)
+    const versions = `RabbitMQ ${servers.rabbitmq.version}, MySQL ${servers.mysql.version}`
+    say(`${versions}, one node each, ${PER_SECOND} requests per second`)
+    const faults = faultsOn(stack, exportMetrics)
+    await pause(CALM_MS, undefined, { signal: interrupted.signal })
+    const outcomes: Outcome[] = []
+    for (const fault of faults) outcomes.push(await play(fault, stack, observers, interrupted.signal))
+    return judge(outcomes, observers)
+  } catch (error) {
+    say(`✗ ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+    return 1
+  } finally {
+    stopLoad()
+    await observers?.stop()
+    await stack?.stop()
+    await servers.close({ deleteData: true })
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+function faultsOn(stack: Stack, exportMetrics: () => Promise<unknown>): Fault[] {
+  const { rabbitmq, mysql } = stack.servers
+  return [
+    {
+      name: 'consumer two killed, started again after 2 min',
+      downMs: DOWN_MS,
+      pages: 'ServiceDown',
+      concerns: 'consumer_two',
+      begin: async () => stack.service('consumer_two').kill('SIGKILL'),
+      end: () => stack.start('consumer_two'),
+    },
+    {
+      name: 'the broker killed, started again after 2 min',
+      downMs: DOWN_MS,
+      pages: 'BrokerUnavailable',
+      concerns: 'producer',
+      begin: () => rabbitmq.kill(),
+      end: async () => {
+        await rabbitmq.start()
+        await exportMetrics()
+      },
+    },
+    {
+      name: '60 s without the database',
+      downMs: DATABASE_DOWN_MS,
+      pages: 'DatabaseUnavailable',
+      concerns: 'consumer_two',
+      begin: () => mysql.kill(),
+      end: () => mysql.start(),
+    },
+  ]
+}
+
+/** Begins and ends a fault, then waits until no alert is firing. */
+async function play(fault: Fault, stack: Stack, observers: Observers, signal: AbortSignal): Promise<Outcome> {
+  const before = new Map(SERVICES.map((name) => [name, stack.lines(name).length]))
+  const beganMs = Date.now()
+  say(`${time(beganMs)} ${fault.name}`)
+  await fault.begin()
+  await pause(fault.downMs, undefined, { signal })
+  const readyz = (await stack.service(fault.concerns).notReady()) ?? 'ready'
+  await fault.end()
+  const endedMs = Date.now()
+  say(`${time(endedMs)} over`)
+  await eventually(async () => {
+    await pause(1_000, undefined, { signal })
+    await stack.ready()
+    const firing = observers.firing()
+    if (firing.length > 0) throw new Error(`still firing after ${fault.name}: ${firing.join(', ')}`)
+  }, CLEARED_WITHIN_MS)
+  await pause(AFTER_MS, undefined, { signal })
+  const lines = SERVICES.flatMap((name) => stack.lines(name).slice(before.get(name)))
+  const [first] = lines
+    .filter(({ level }) => SEVERITIES.includes(String(level)))
+    .sort((one, other) => Date.parse(String(one.time)) - Date.parse(String(other.time)))
+  const firstLine =
+    first === undefined ? 'none' : `${first.level} ${first.service ?? ''}: ${first.msg ?? first.message}`
+  return { fault, beganMs, endedMs, readyz: shortened(readyz), firstLine: shortened(firstLine) }
+}
+
+/** Prints the table. Resolves to the exit code. */
+function judge(outcomes: readonly Outcome[], { rang, notified }: Observers): number {
+  say('| fault | alert | rang after | cleared after its end | sent | first log line | `/readyz` |')
+  say('|---|---|---|---|---|---|---|')
+  let failures = 0
+  outcomes.forEach(({ fault, beganMs, endedMs, readyz, firstLine }, n) => {
+    const isIts = ({ firedAtMs }: { firedAtMs: number }) =>
+      firedAtMs >= (n === 0 ? 0 : beganMs) && firedAtMs < (outcomes[n + 1]?.beganMs ?? Number.POSITIVE_INFINITY)
+    const sent = notified.filter(isIts)
+    const how = ({ alert, labels }: Ringing) =>
+      sent
+        .filter((each) => each.alert === alert && each.labels === labels)
+        .map(({ receiver }) => (receiver === 'pager' ? 'a page' : 'a warning'))
+        .join(', ') || 'nothing: inhibited'
+    for (const each of rang.filter(isIts)) {
+      const cleared = each.clearedAtMs === undefined ? 'not' : seconds(each.clearedAtMs - endedMs)
+      const cells = [each.alert + each.labels, seconds(each.firedAtMs - beganMs), cleared, how(each), firstLine, readyz]
+      say(`| ${[fault.name, ...cells].join(' | ')} |`)
+    }
+    const pages = sent.filter(({ receiver }) => receiver === 'pager').map(({ alert }) => alert)
+    if (pages.join() !== fault.pages) {
+      failures += 1
+      say(`✗ ${fault.name}: must page ${fault.pages} once, paged: ${pages.join(', ') || 'nothing'}`)
+    }
+  })
+  process.stdout.write(failures === 0 ? '✓ each cause paged exactly once\n' : `✗ ${failures} causes paged otherwise\n`)
+  return failures === 0 ? 0 : 1
+}
+
+/** Creates, deletes, lists and health checks. */
+function startLoad({ http }: Stack): () => void {
+  let n = 0
+  const requests = [
+    () => call(`${http}/create_item`, { json: item(n) }),
+    () => call(`${http}/create_item`, { json: item(n) }),
+    () => call(`${http}/order_processing?limit=10`),
+    () => call(`${http}/stock_management`, { json: { sku: item(n - 2).sku } }),
+    () => call(`${http}/healthcheck`),
+  ]
+  const timer = setInterval(() => {
+    n += 1
+    requests[n % requests.length]?.().catch(() => {})
+  }, 1_000 / PER_SECOND)
+  return () => clearInterval(timer)
+}
+
+function time(ms: number): string {
+  return new Date(ms).toISOString().slice(11, 19)
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 1_000)} s`
+}
+
+function shortened(text: string): string {
+  return text.replaceAll(/\s+/g, ' ').replaceAll('|', '\\|').slice(0, 160)
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
