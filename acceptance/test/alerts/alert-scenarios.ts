@@ -195,7 +195,7 @@ export const SCENARIOS: readonly Scenario[] = [
     },
     ringing: [
       [T + 0.5, [W]],
-      [T + 1.2, [W, 'BrokerUnavailable']],
+      [T + 1.25, [W, 'BrokerUnavailable']],
       // BrokerUnavailable inhibits the other alerts.
       [T + 6, [W, 'BrokerUnavailable', 'BrokerNodeDown', 'RequestsFailing', 'ServiceNotReady', 'InstanceNotReady']],
       [T + 12.5, [W, 'BrokerUnavailable']],
@@ -313,7 +313,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'a wrong password of consumer four',
     series: { [ready('consumer_four')]: level([1, T], [0, 30], [1, 60]) },
     ringing: [
-      [T + 1.2, [W]],
+      [T + 1.25, [W]],
       [T + 2, [W, 'ServiceNotReady', 'InstanceNotReady']],
       [T + 5, [W, 'ServiceNotReady', 'InstanceNotReady']],
       [T + 33, [W]],
@@ -350,10 +350,10 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'a new consumer becomes ready after 80 s: it waits for a migration',
     series: { [ready('consumer_three')]: `_x${T * PER_MINUTE} 0x7 1x300` },
     ringing: [
-      [T + 1.2, [W]],
-      [T + 1.7, [W]],
-      [T + 2.2, [W]],
-      [T + 2.7, [W]],
+      [T + 1.25, [W]],
+      [T + 1.75, [W]],
+      [T + 2.25, [W]],
+      [T + 2.75, [W]],
     ],
   },
   {
@@ -368,9 +368,9 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'a consumer is not ready for 80 s',
     series: { [ready('consumer_four')]: `1x${T * PER_MINUTE - 1} 0x7 1x300` },
     ringing: [
-      [T + 1.2, [W]],
+      [T + 1.25, [W]],
       [T + 2.5, [W]],
-      [T + 3.2, [W]],
+      [T + 3.25, [W]],
     ],
   },
   {
@@ -378,8 +378,8 @@ export const SCENARIOS: readonly Scenario[] = [
     series: { [ready('consumer_four')]: `1x${T * PER_MINUTE - 1} 0x10 1x300` },
     ringing: [
       [T + 1, [W]],
-      [T + 1.8, [W, 'ServiceNotReady', 'InstanceNotReady']],
-      [T + 4.2, [W]],
+      [T + 1.75, [W, 'ServiceNotReady', 'InstanceNotReady']],
+      [T + 4.25, [W]],
     ],
   },
   {
