@@ -130,7 +130,8 @@ async function play(fault: Fault, stack: Stack, observers: Observers, signal: Ab
   say(`${time(beganMs)} ${fault.name}`)
   await fault.begin()
   await pause(fault.downMs, undefined, { signal })
-  const readyz = (await stack.service(fault.concerns).notReady()) ?? 'ready'
+  const why = (await stack.service(fault.concerns).notReady()) ?? 'ready'
+  const readyz = why.startsWith('TypeError') ? 'no answer' : why
   await fault.end()
   const endedMs = Date.now()
   say(`${time(endedMs)} over`)
@@ -163,11 +164,12 @@ function judge(outcomes: readonly Outcome[], { rang, notified }: Observers): num
       sent
         .filter((each) => each.alert === alert && each.labels === labels)
         .map(({ receiver }) => (receiver === 'pager' ? 'a page' : 'a warning'))
-        .join(', ') || 'nothing: inhibited'
-    for (const each of rang.filter(isIts)) {
+        .join(', ') || 'nothing'
+    for (const [place, each] of rang.filter(isIts).entries()) {
       const cleared = each.clearedAtMs === undefined ? 'not' : seconds(each.clearedAtMs - endedMs)
-      const cells = [each.alert + each.labels, seconds(each.firedAtMs - beganMs), cleared, how(each), firstLine, readyz]
-      say(`| ${[fault.name, ...cells].join(' | ')} |`)
+      const cells = [each.alert + each.labels, seconds(each.firedAtMs - beganMs), cleared, how(each)]
+      const ofFault = place === 0 ? [firstLine, readyz] : ['', '']
+      say(`| ${[place === 0 ? fault.name : '', ...cells, ...ofFault].join(' | ')} |`)
     }
     const pages = sent.filter(({ receiver }) => receiver === 'pager').map(({ alert }) => alert)
     if (pages.join() !== fault.pages) {
