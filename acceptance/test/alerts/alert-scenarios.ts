@@ -53,6 +53,8 @@ export const ready = (service: string, instance = 'a') => `ims_ready{service="${
 export const up = (service: string, instance = 'a') => `up{job="ims",service="${service}",instance="${instance}"}`
 export const broker = (instance = 'r0') => `up{job="rabbitmq",instance="${instance}"}`
 export const depth = (queue: string) => `rabbitmq_detailed_queue_messages{queue="${queue}"}`
+const deadLettersOn = (instance: string) =>
+  `rabbitmq_detailed_queue_messages{queue="create_item.dead-letter",instance="${instance}"}`
 export const consumers = (queue: string) => `rabbitmq_detailed_queue_consumers{queue="${queue}"}`
 export const answered = (status: number) =>
   `ims_http_request_duration_seconds_count{service="producer",route="/create_item",method="POST",status="${status}"}`
@@ -193,12 +195,26 @@ export const SCENARIOS: readonly Scenario[] = [
     },
     ringing: [
       [T + 0.5, [W]],
-      [T + 1.5, [W, 'BrokerUnavailable']],
+      [T + 1.25, [W, 'BrokerUnavailable']],
       // BrokerUnavailable inhibits the other alerts.
       [T + 6, [W, 'BrokerUnavailable', 'BrokerNodeDown', 'RequestsFailing', 'ServiceNotReady', 'InstanceNotReady']],
       [T + 12.5, [W, 'BrokerUnavailable']],
       [T + 14, [W]],
     ],
+  },
+  {
+    name: 'RabbitMQ serves no metrics, and all services can use it',
+    series: { [broker()]: level([1, T], [0, 10], [1, 60]) },
+    ringing: [
+      [T + 1.5, [W]],
+      [T + 5, [W, 'BrokerNodeDown']],
+      [T + 12, [W]],
+    ],
+  },
+  {
+    name: 'RabbitMQ is no longer among the targets, and all services can use it',
+    series: { [broker()]: `${level([1, T])} stale` },
+    ringing: [[T + 5, [W, 'BrokerNodeDown']]],
   },
   {
     name: 'two of three brokers are down',
@@ -287,6 +303,8 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'readiness comes and goes for 330 s: a slow database',
     series: all(ofDatabase, `1x${T * PER_MINUTE - 1} 0x2 1x0 0x2 1x1 0x2 1x0 0x2 1x0 0x2 1x1 0x2 1x0 0x1 1x300`),
     ringing: [
+      // Ready at this moment.
+      [T + 3.5, [W, 'ServiceNotReady', 'InstanceNotReady']],
       [T + 4.5, [W, 'ServiceNotReady', 'InstanceNotReady']],
       [T + 9, [W]],
     ],
@@ -295,7 +313,8 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'a wrong password of consumer four',
     series: { [ready('consumer_four')]: level([1, T], [0, 30], [1, 60]) },
     ringing: [
-      [T + 2, [W]],
+      [T + 1.25, [W]],
+      [T + 2, [W, 'ServiceNotReady', 'InstanceNotReady']],
       [T + 5, [W, 'ServiceNotReady', 'InstanceNotReady']],
       [T + 33, [W]],
     ],
@@ -312,6 +331,55 @@ export const SCENARIOS: readonly Scenario[] = [
       [T + 1, [W]],
       [T + 2, [W]],
       [T + 5, [W]],
+    ],
+  },
+  {
+    name: 'three replicas of a consumer are restarted one after the other',
+    series: Object.fromEntries(
+      ['a', 'b', 'c'].map((instance, n) => [
+        `process_start_time_seconds{service="consumer_two",instance="${instance}"}`,
+        level([1_700_000_000, T + n], [1_700_003_600, 60]),
+      ]),
+    ),
+    ringing: [
+      [T + 2.5, [W]],
+      [T + 5, [W]],
+    ],
+  },
+  {
+    name: 'a new consumer becomes ready after 80 s: it waits for a migration',
+    series: { [ready('consumer_three')]: `_x${T * PER_MINUTE} 0x7 1x300` },
+    ringing: [
+      [T + 1.25, [W]],
+      [T + 1.75, [W]],
+      [T + 2.25, [W]],
+      [T + 2.75, [W]],
+    ],
+  },
+  {
+    name: 'a consumer is never ready from its first start on',
+    series: { [ready('consumer_three')]: `_x${T * PER_MINUTE} 0x300` },
+    ringing: [
+      [T + 1, [W]],
+      [T + 2, [W, 'ServiceNotReady', 'InstanceNotReady']],
+    ],
+  },
+  {
+    name: 'a consumer is not ready for 80 s',
+    series: { [ready('consumer_four')]: `1x${T * PER_MINUTE - 1} 0x7 1x300` },
+    ringing: [
+      [T + 1.25, [W]],
+      [T + 2.5, [W]],
+      [T + 3.25, [W]],
+    ],
+  },
+  {
+    name: 'a consumer is not ready for 110 s: the alert fires during that time, not afterwards',
+    series: { [ready('consumer_four')]: `1x${T * PER_MINUTE - 1} 0x10 1x300` },
+    ringing: [
+      [T + 1, [W]],
+      [T + 1.75, [W, 'ServiceNotReady', 'InstanceNotReady']],
+      [T + 4.25, [W]],
     ],
   },
   {
@@ -424,6 +492,28 @@ export const SCENARIOS: readonly Scenario[] = [
     ringing: [
       [T + 220, [W, 'DeadLettersWaiting']],
       [T + 242, [W, 'DeadLettersWaiting', 'DeadLettersUnattended']],
+    ],
+  },
+  {
+    // Minutes are six each here: letters for 6 hours, none for 6, then new ones, which another instance reports.
+    name: 'new dead letters, seen by another node of RabbitMQ than those that were worked off',
+    series: {
+      [deadLettersOn('r0')]: `7x${T * PER_MINUTE} 0x${T * PER_MINUTE} stale`,
+      [deadLettersOn('r1')]: `_x${2 * T * PER_MINUTE} 3x1200`,
+    },
+    everyS: 60,
+    ringing: [[245, [W, 'DeadLettersWaiting']]],
+  },
+  {
+    name: 'dead letters that nobody looks at for a day, while their queue moves to another node of RabbitMQ',
+    series: {
+      [deadLettersOn('r0')]: `7x${2 * T * PER_MINUTE} stale`,
+      [deadLettersOn('r1')]: `_x${2 * T * PER_MINUTE} 7x1200`,
+    },
+    everyS: 60,
+    ringing: [
+      [220, [W, 'DeadLettersWaiting']],
+      [245, [W, 'DeadLettersWaiting', 'DeadLettersUnattended']],
     ],
   },
   {

@@ -69,6 +69,15 @@ const CAUSES: readonly Causes[] = [
     reported: ['ServiceDown'],
   },
   {
+    name: 'consumer_three has ended: both of its queues wait',
+    ringing: [
+      ['ServiceDown', { service: 'consumer_three' }],
+      ['QueueWithoutConsumer', { queue: 'stock_management' }],
+      ['QueueWithoutConsumer', { queue: 'stock_adjustment' }],
+    ],
+    reported: ['ServiceDown'],
+  },
+  {
     name: 'a wrong password of consumer_four',
     ringing: [
       ['ServiceNotReady', four],

@@ -1,7 +1,7 @@
 // The files of the profile `observability` name only metrics, labels, queues, services and data sources that exist.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { serviceNames } from '@ims/accounts/suite'
+import { serviceNames, services } from '@ims/accounts/suite'
 import { contracts } from '@ims/messaging'
 import { createMeter, METRICS } from '@ims/runtime'
 import { describe, expect, it } from '@jest/globals'
@@ -92,6 +92,11 @@ const datasources = z.object({
     z.object({ uid: z.string(), url: z.string(), jsonData: z.object({ timeInterval: z.string() }) }),
   ),
 })
+const { inhibit_rules: inhibitions } = z
+  .object({
+    inhibit_rules: z.array(z.object({ source_matchers: z.array(z.string()), target_matchers: z.array(z.string()) })),
+  })
+  .parse(parse(read('alertmanager/alertmanager.yml')))
 const compose = z.object({ services: z.record(z.string(), z.unknown()) })
 
 const scraped = prometheus.parse(parse(read('prometheus/prometheus.yml')))
@@ -169,6 +174,17 @@ describe('the alerts', () => {
     for (const matcher of matchers)
       expect([matcher, names.some((name) => new RegExp(`^(?:${matcher})$`).test(name))]).toEqual([matcher, true])
   })
+
+  it.each(services.filter(({ consumes }) => consumes.length > 0))(
+    'about each queue of $name are not sent while it is down',
+    ({ name, consumes }) => {
+      const targets = inhibitions
+        .filter(({ source_matchers }) => source_matchers.includes(`service="${name}"`))
+        .flatMap(({ target_matchers }) => target_matchers)
+        .flatMap((matcher) => /^queue=~?"(.+)"$/.exec(matcher)?.[1]?.split('|') ?? [])
+      expect(targets.toSorted()).toEqual(consumes.toSorted())
+    },
+  )
 
   it('are loaded by Prometheus', () => {
     expect(scraped.rule_files).toEqual(['alerts.yml'])
