@@ -1,4 +1,5 @@
 // Makes hostile text safe to display. A dead letter may contain anything, and a terminal obeys control characters.
+import type { DeadLetter } from './described.ts'
 
 /** Control and format characters (including bidirectional overrides), line and paragraph separators, lone surrogates. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
@@ -23,7 +24,7 @@ const EMPTY_BODY = '"body":""'
  * A dead letter with the whole `content` as its body, on one line with its newline, in pieces: formatting a body of 15
  * MiB at once would need several times that memory.
  */
-export function* jsonLinePieces(letter: { readonly encoding: Encoding }, content: Buffer): Generator<string> {
+export function* jsonLinePieces(letter: DeadLetter, content: Buffer): Generator<string> {
   const line = jsonLine({ ...letter, shortened: false, body: '' })
   // In the text of another member the quotes would be escaped.
   const at = line.indexOf(EMPTY_BODY) + EMPTY_BODY.length - 1
@@ -35,10 +36,8 @@ export function* jsonLinePieces(letter: { readonly encoding: Encoding }, content
   yield `${line.slice(at)}\n`
 }
 
-export type Encoding = 'utf8' | 'base64'
-
 /** The end of at most `max` bytes of `content` that does not cut a character: its continuation bytes start with the bits 10. */
-export function wholeCharacters(content: Buffer, encoding: Encoding, max: number): number {
+export function wholeCharacters(content: Buffer, encoding: DeadLetter['encoding'], max: number): number {
   let end = Math.min(content.length, max)
   if (encoding === 'utf8') while (end > 0 && end < content.length && ((content[end] ?? 0) & 0xc0) === 0x80) end -= 1
   return end
