@@ -357,6 +357,14 @@ export const SCENARIOS: readonly Scenario[] = [
     ],
   },
   {
+    name: 'a new consumer is ready for a minute and then not ready for a minute',
+    series: { [ready('consumer_three')]: `_x${(T - 1) * PER_MINUTE} 1x5 0x5 1x300` },
+    ringing: [
+      [T + 0.75, [W]],
+      [T + 1.25, [W]],
+    ],
+  },
+  {
     name: 'a consumer is never ready from its first start on',
     series: { [ready('consumer_three')]: `_x${T * PER_MINUTE} 0x300` },
     ringing: [
