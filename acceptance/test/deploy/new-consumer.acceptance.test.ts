@@ -51,6 +51,7 @@ describe('what npm run new adds', () => {
   it(
     'passes types, lint, and the unit tests that look at services and queues',
     async () => {
+      expect(await inCopy('acceptance/test/documents/asyncapi-page.ts')).toMatchObject({ code: 0 })
       expect(await inCopy('node_modules/typescript/bin/tsc', '--noEmit', '-p', '.')).toEqual({ code: 0, output: '' })
       expect(await inCopy('node_modules/@biomejs/biome/bin/biome', 'check', '.')).toMatchObject({ code: 0 })
       const files = [
