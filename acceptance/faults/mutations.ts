@@ -79,15 +79,15 @@ export const mutations: readonly Mutation[] = [
     name: 'stale-ack-guard-off',
     file: 'messaging/src/incoming/in-hand.ts',
     edits: [
-      // The guard is that an ack goes to the channel that delivered the message. Here it goes to any open channel.
+      // The guard is that an ack goes to the channel that delivered the message. Here it goes to the newest one of the queue.
       {
         find: "    this.#all.add({ ...held, step: 'waiting', replyBytes: 0 })",
-        replace: "    InHand.newest = held.session\n    this.#all.add({ ...held, step: 'waiting', replyBytes: 0 })",
+        replace: "    this.newest = held.session\n    this.#all.add({ ...held, step: 'waiting', replyBytes: 0 })",
       },
       {
         find: '      const { channel } = session\n      this.#onChannel(session, () =>',
         replace:
-          '      const now = InHand.newest ?? session\n      const { channel } = now\n      this.#onChannel(now, () =>',
+          '      const now = this.newest ?? session\n      const { channel } = now\n      this.#onChannel(now, () =>',
       },
     ],
     mix: ['ack of a channel that is gone'],

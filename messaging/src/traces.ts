@@ -57,6 +57,12 @@ async function sendInSpan<T>({ envelope, span }: Sending, send: (envelope: Envel
   }
 }
 
+/** The headers without the trace context, by which equal messages of different senders differ. */
+export function withoutTrace(headers: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const { traceparent: _, tracestate: __, ...others } = headers
+  return others
+}
+
 /** A short span for a reply that arrived, as a child of the span that sent it. */
 export function traceReply(headers: unknown): void {
   const parent = tracer() && contextIn(headers)

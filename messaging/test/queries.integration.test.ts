@@ -99,7 +99,9 @@ describe('queries', () => {
       await new Promise((resolve) => setTimeout(resolve, 500))
       return deliveries.map(() => answered())
     }
-    for (const name of ['a', 'b', 'a', 'b', 'a']) ask(name)
+    // Each request has its own trace, which is no difference.
+    for (const [n, name] of ['a', 'b', 'a', 'b', 'a'].entries())
+      ask(name, { headers: { traceparent: `00-${'1'.repeat(32)}-${'1'.repeat(15)}${n}-01` } })
     await channel.waitForConfirms()
     await consumer.consume(questions, handler, { ...consumerEnvironment.parse({}), queriesMax: 1 })
     await eventually(() => expect(replies).toHaveLength(5))

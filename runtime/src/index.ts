@@ -34,7 +34,7 @@ export {
 } from './memory-budget.ts'
 export { createMeter, METRICS } from './metrics.ts'
 export type { Owned } from './ownership.ts'
-export { printable } from './redaction.ts'
+export { escapeUnsafe, printable } from './redaction.ts'
 export { runCommand } from './run-command.ts'
 export { type Program, runProgram } from './run-program.ts'
 export { type RunningService, runService, runtimeSections } from './run-service.ts'

@@ -131,6 +131,8 @@ export function readMemoryBudget(service: string, { maxBytes }: { maxBytes: numb
 const YOUNG_GENERATION_PART = 8
 /** V8 lets buffers of twice this size gather in the young generation before it collects them. Its default is 32. */
 const YOUNG_BUFFERS_MIB = 2
+/** An older V8 does not know that flag, and would complain on the standard error. */
+const YOUNG_BUFFERS_FROM_NODE = 24
 const LOOK_AT_HEAP_EVERY_MS = 100
 
 /**
@@ -140,7 +142,8 @@ const LOOK_AT_HEAP_EVERY_MS = 100
  */
 export function limitYoungGeneration({ totalBytes }: Pick<MemoryBudget, 'totalBytes'>): void {
   setFlagsFromString('--no-parallel-scavenge')
-  setFlagsFromString(`--scavenger-max-new-space-capacity-mb=${YOUNG_BUFFERS_MIB}`)
+  if (Number.parseInt(process.versions.node, 10) >= YOUNG_BUFFERS_FROM_NODE)
+    setFlagsFromString(`--scavenger-max-new-space-capacity-mb=${YOUNG_BUFFERS_MIB}`)
   const looking = setInterval(() => {
     const young = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
     if ((young?.space_size ?? 0) < totalBytes / YOUNG_GENERATION_PART) return

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { services as suite } from '@ims/accounts/suite'
 import { describe, expect, it } from '@jest/globals'
+import { leanNode } from 'testkit'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { ROOT, SERVICES } from '../stack.ts'
@@ -51,6 +52,12 @@ describe('the Dockerfiles', () => {
   it('have different sizes: a clone gives them the same time, and BuildKit would build one service from another’s file', () => {
     const sizes = Object.fromEntries([...SERVICES, 'accounts'].map((name) => [read(`${name}/Dockerfile`).length, name]))
     expect(Object.values(sizes).sort()).toEqual([...SERVICES, 'accounts'].sort())
+  })
+
+  it('set what keeps a service small as `npm run up`, the benchmark and the soak do, so that what is measured is what runs', () => {
+    const { NODE_COMPILE_CACHE: _, ...measured } = leanNode
+    for (const [name, value] of Object.entries(measured))
+      expect(read('producer/Dockerfile').split('\nFROM base\n').at(-1)).toContain(` ${name}=${value} `)
   })
 
   it('end on a signal that arrives while they are loading', () => {

@@ -1,4 +1,5 @@
 // The findings of the doctor as text or JSON, and as an exit code for scripts.
+import { escapeUnsafe, printable } from '@ims/runtime'
 import type { Finding } from '@ims/runtime/finding'
 
 const SIGN = { fine: '✓', fault: '✗', unchecked: '?' }
@@ -11,13 +12,14 @@ export function exitCodeOf(findings: readonly Finding[]): number {
 }
 
 export function reportOf(findings: readonly Finding[], { json }: { json: boolean }): string {
-  if (json) return `${JSON.stringify({ findings }, undefined, 2)}\n`
+  if (json) return `${escapeUnsafe(JSON.stringify({ findings }, undefined, 2))}\n`
   const count = (wanted: Finding['state']) => findings.filter(({ state }) => state === wanted).length
   const summary = `${count('fault')} faults, ${count('unchecked')} not checked, ${count('fine')} fine`
   return `${findings.map(lineOf).join('')}${summary}\n`
 }
 
 function lineOf({ check, state, found, todo }: Finding): string {
-  const says = state === 'unchecked' ? `not checked, because ${found}` : found
-  return `${SIGN[state]} ${check}: ${says}\n${todo === undefined ? '' : `  What to do: ${todo}\n`}`
+  // Texts of servers: whoever declares a queue chooses its arguments, and a terminal obeys control characters.
+  const says = printable(state === 'unchecked' ? `not checked, because ${found}` : found)
+  return `${SIGN[state]} ${printable(check)}: ${says}\n${todo === undefined ? '' : `  What to do: ${todo}\n`}`
 }

@@ -157,7 +157,7 @@ async function browsed(
   const { total } = reader
   let seen = 0
   // Not part of the loop, whose stack frame would refer to the bodies while the next window is read.
-  const isSeen = async (window: readonly Message[]): Promise<boolean> => {
+  const visitAll = async (window: readonly Message[]): Promise<boolean> => {
     for (const message of window) {
       seen += 1
       const letter = described(queue, message, bodyMaxBytes)
@@ -165,7 +165,7 @@ async function browsed(
     }
     return window.length > 0
   }
-  while (!signal?.aborted && (await isSeen(await reader.window())));
+  while (!signal?.aborted && (await visitAll(await reader.window())));
   return { total, seen }
 }
 

@@ -9,7 +9,7 @@ import { ensureQueue } from '../connection/topology.ts'
 import { type Contract, deadLetterQueue } from '../contract.ts'
 import type { Delivery, Handler } from '../handler.ts'
 import { clockOf, OwnScope, withDeadline } from '../scope.ts'
-import { traced } from '../traces.ts'
+import { traced, withoutTrace } from '../traces.ts'
 import { zeroConsumed } from '../zero-counts.ts'
 import { attemptAll, isTransient, type Reported, type Untold } from './attempts.ts'
 import { type Held, InHand, type Readable, type Session } from './in-hand.ts'
@@ -423,7 +423,7 @@ const QUESTION_MAX_LENGTH = 1_000
 
 function questionOf({ kind }: Contract, read: Delivery | Refused): string | undefined {
   if (kind === 'command' || 'kind' in read) return undefined
-  const question = read.fingerprint + JSON.stringify(read.headers)
+  const question = read.fingerprint + JSON.stringify(withoutTrace(read.headers))
   return question.length <= QUESTION_MAX_LENGTH ? question : undefined
 }
 
