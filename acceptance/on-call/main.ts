@@ -1,9 +1,10 @@
 // `npm run on-call`: ordinary faults under a real Prometheus and Alertmanager, and what a person on call would get. Exit
-// codes: 0 each cause paged exactly once · 1 not so, or the run failed · 69 a program is missing.
+// codes: 0 each cause was sent exactly once · 1 not so, or the run failed · 69 a program is missing.
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { eventually, freePorts, startServers, testSpace } from 'testkit'
+import { definitions } from '@ims/accounts/definitions'
+import { eventually, freePorts, joinTwoNodes, type Rabbitmq, startServers, testSpace } from 'testkit'
 import { type Observers, type Ringing, startObservers } from '../test/alerts/observers.ts'
 import { call, item } from '../test/http.ts'
 import { ROOT, SERVICES, type ServiceName, type Stack, startStackOn } from '../test/stack.ts'
@@ -11,6 +12,8 @@ import { ROOT, SERVICES, type ServiceName, type Stack, startStackOn } from '../t
 const PER_SECOND = 20
 const CALM_MS = 60_000
 const DOWN_MS = 120_000
+/** BrokerNodeDown rings after 3 minutes. */
+const NODE_DOWN_MS = 240_000
 const DATABASE_DOWN_MS = 60_000
 /** The longest time that alerts may take to clear after a fault. */
 const CLEARED_WITHIN_MS = 480_000
@@ -22,8 +25,9 @@ const SEVERITIES = ['warn', 'error', 'fatal']
 interface Fault {
   readonly name: string
   readonly downMs: number
-  /** The alert that must page. */
-  readonly pages: string
+  /** The one alert that must be sent, and to whom. No other may page. */
+  readonly alert: string
+  readonly receiver: 'pager' | 'warnings'
   /** The service whose `/readyz` is shown. */
   readonly concerns: ServiceName
   begin(): Promise<unknown>
@@ -49,22 +53,25 @@ async function main(): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => interrupted.abort())
   let observers: Observers | undefined
   let stack: Stack | undefined
+  let joined: Awaited<ReturnType<typeof joinTwoNodes>> = []
   let stopLoad = () => {}
   try {
-    const [brokerPort = 0, ...adminPorts] = await freePorts(1 + SERVICES.length)
+    joined = await joinTwoNodes(directory)
+    const nodes = await Promise.all([servers.rabbitmq, ...joined].map(observed))
+    const adminPorts = await freePorts(SERVICES.length)
     const admin = Object.fromEntries(SERVICES.map((name, n) => [name, adminPorts[n] ?? 0]))
-    // The server's plugin is on only after this call: a private server has none.
-    const exportMetrics = () =>
-      servers.rabbitmq.ctl(
-        'eval',
-        `F = rabbit_plugins:enabled_plugins_file(), file:write_file(F, "[rabbitmq_prometheus]."),
-        application:set_env(rabbitmq_prometheus, tcp_config, [{port, ${brokerPort}}, {ip, "127.0.0.1"}], [{persistent, true}]),
-        rabbit_plugins:ensure(F).`,
-      )
-    await exportMetrics()
+    const space = await testSpace(servers, 'on call')
+    // Quorum queues, one replica of each on each node. Before RabbitMQ 4 the services would declare classic queues, of one node.
+    const queues = definitions.queues.map((queue) => ({ ...queue, vhost: space.rabbitmq.vhost }))
+    await servers.rabbitmq.importDefinitions(JSON.stringify({ queues }))
+    const env = {
+      RABBITMQ_HOST: nodes.map(({ port }) => `127.0.0.1:${port}`).join(),
+      RABBITMQ_TOPOLOGY: 'check',
+    }
     const envOf = (name: string) => ({ ADMIN_PORT: String(admin[name.replace(/#.*/, '')]) })
-    stack = await startStackOn(servers, await testSpace(servers, 'on call'), { envOf })
-    const started = await startObservers(join(directory, 'observers'), admin, brokerPort)
+    stack = await startStackOn(servers, space, { env, envOf })
+    const metricsPorts = nodes.map(({ metricsPort }) => metricsPort)
+    const started = await startObservers(join(directory, 'observers'), admin, metricsPorts)
     if (typeof started === 'string') {
       say(`✗ ${started}`)
       return EXIT_UNAVAILABLE
@@ -72,8 +79,8 @@ async function main(): Promise<number> {
     observers = started
     stopLoad = startLoad(stack)
     const versions = `RabbitMQ ${servers.rabbitmq.version}, MySQL ${servers.mysql.version}`
-    say(`${versions}, one node each, ${PER_SECOND} requests per second`)
-    const faults = faultsOn(stack, exportMetrics)
+    say(`${versions}, three nodes and one, ${PER_SECOND} requests per second`)
+    const faults = faultsOn(stack, nodes)
     await pause(CALM_MS, undefined, { signal: interrupted.signal })
     const outcomes: Outcome[] = []
     for (const fault of faults) outcomes.push(await play(fault, stack, observers, interrupted.signal))
@@ -85,37 +92,74 @@ async function main(): Promise<number> {
     stopLoad()
     await observers?.stop()
     await stack?.stop()
+    for (const node of joined) await node.end()
     await servers.close({ deleteData: true })
     rmSync(directory, { recursive: true, force: true })
   }
 }
 
-function faultsOn(stack: Stack, exportMetrics: () => Promise<unknown>): Fault[] {
-  const { rabbitmq, mysql } = stack.servers
+type Node = Pick<Rabbitmq, 'port' | 'ctl' | 'kill' | 'start'> & { readonly metricsPort: number }
+
+/** A node of RabbitMQ whose metrics Prometheus can read, also after each start. A private server does not serve them. */
+async function observed(node: Pick<Rabbitmq, 'port' | 'ctl' | 'kill' | 'start'>): Promise<Node> {
+  const [metricsPort = 0] = await freePorts(1)
+  const serveMetrics = () =>
+    node.ctl(
+      'eval',
+      `F = rabbit_plugins:enabled_plugins_file(), file:write_file(F, "[rabbitmq_prometheus]."),
+      application:set_env(rabbitmq_prometheus, tcp_config, [{port, ${metricsPort}}, {ip, "127.0.0.1"}], [{persistent, true}]),
+      rabbit_plugins:ensure(F).`,
+    )
+  await serveMetrics()
+  return {
+    port: node.port,
+    metricsPort,
+    ctl: (...args) => node.ctl(...args),
+    kill: () => node.kill(),
+    start: async () => {
+      await node.start()
+      await serveMetrics()
+    },
+  }
+}
+
+function faultsOn(stack: Stack, nodes: readonly Node[]): Fault[] {
+  const { mysql } = stack.servers
+  const [first] = nodes
   return [
     {
       name: 'consumer two killed, started again after 2 min',
       downMs: DOWN_MS,
-      pages: 'ServiceDown',
+      alert: 'ServiceDown',
+      receiver: 'pager',
       concerns: 'consumer_two',
       begin: async () => stack.service('consumer_two').kill('SIGKILL'),
       end: () => stack.start('consumer_two'),
     },
     {
-      name: 'the broker killed, started again after 2 min',
-      downMs: DOWN_MS,
-      pages: 'BrokerUnavailable',
+      name: 'the node of RabbitMQ that all services use killed, one of three, started again after 4 min',
+      downMs: NODE_DOWN_MS,
+      alert: 'BrokerNodeDown',
+      receiver: 'warnings',
       concerns: 'producer',
-      begin: () => rabbitmq.kill(),
-      end: async () => {
-        await rabbitmq.start()
-        await exportMetrics()
-      },
+      begin: async () => first?.kill(),
+      end: async () => first?.start(),
+    },
+    {
+      name: 'all three nodes of RabbitMQ killed, started again after 2 min',
+      downMs: DOWN_MS,
+      alert: 'BrokerUnavailable',
+      receiver: 'pager',
+      concerns: 'producer',
+      begin: () => Promise.all(nodes.map((node) => node.kill())),
+      // Together, because a node waits for the others.
+      end: () => Promise.all(nodes.map((node) => node.start())),
     },
     {
       name: '60 s without the database',
       downMs: DATABASE_DOWN_MS,
-      pages: 'DatabaseUnavailable',
+      alert: 'DatabaseUnavailable',
+      receiver: 'pager',
       concerns: 'consumer_two',
       begin: () => mysql.kill(),
       end: () => mysql.start(),
@@ -171,13 +215,14 @@ function judge(outcomes: readonly Outcome[], { rang, notified }: Observers): num
       const ofFault = place === 0 ? [firstLine, readyz] : ['', '']
       say(`| ${[place === 0 ? fault.name : '', ...cells, ...ofFault].join(' | ')} |`)
     }
-    const pages = sent.filter(({ receiver }) => receiver === 'pager').map(({ alert }) => alert)
-    if (pages.join() !== fault.pages) {
+    const counted = sent.filter(({ alert, receiver }) => receiver === 'pager' || alert === fault.alert)
+    if (counted.length !== 1 || counted[0]?.alert !== fault.alert || counted[0].receiver !== fault.receiver) {
       failures += 1
-      say(`✗ ${fault.name}: must page ${fault.pages} once, paged: ${pages.join(', ') || 'nothing'}`)
+      const found = counted.map(({ alert, receiver }) => `${alert} to ${receiver}`).join(', ') || 'nothing'
+      say(`✗ ${fault.name}: must send ${fault.alert} once to ${fault.receiver}, and page nothing else. Sent: ${found}`)
     }
   })
-  process.stdout.write(failures === 0 ? '✓ each cause paged exactly once\n' : `✗ ${failures} causes paged otherwise\n`)
+  process.stdout.write(failures === 0 ? '✓ each cause was sent exactly once\n' : `✗ ${failures} causes were not\n`)
   return failures === 0 ? 0 : 1
 }
 

@@ -53,7 +53,7 @@ const scraping = z.looseObject({ scrape_configs: z.array(z.looseObject({ job_nam
 export async function startObservers(
   directory: string,
   admin: Readonly<Record<string, number>>,
-  brokerPort: number,
+  brokerPorts: readonly number[],
 ): Promise<Observers | string> {
   const prometheus = findProgram('prometheus', 'prometheus')
   const alertmanager = findProgram('prometheus-alertmanager', 'prometheus-alertmanager')
@@ -87,7 +87,7 @@ export async function startObservers(
     alerting: { alertmanagers: [{ static_configs: [{ targets: [local(alertmanagerPort)] }] }] },
     scrape_configs: scrape_configs.map(({ dns_sd_configs, relabel_configs, ...job }) => ({
       ...job,
-      static_configs: job.job_name === 'ims' ? services : [{ targets: [local(brokerPort)] }],
+      static_configs: job.job_name === 'ims' ? services : [{ targets: brokerPorts.map(local) }],
     })),
   }
   // JSON is valid YAML.

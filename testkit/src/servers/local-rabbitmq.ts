@@ -36,8 +36,10 @@ export class LocalRabbitmq implements Rabbitmq {
   readonly version: string
   readonly #directory: string
   readonly #kept: Kept<Own>
+  readonly #joins: string | undefined
 
-  constructor(directory: string, kept: Kept<Own>) {
+  /** `joins` is the name of a node whose cluster this one joins; it then uses the epmd and the cookie of that node. */
+  constructor(directory: string, kept: Kept<Own>, joins?: string) {
     const { port, username, password, version } = kept.get()
     this.port = port
     this.username = username
@@ -45,6 +47,7 @@ export class LocalRabbitmq implements Rabbitmq {
     this.version = version
     this.#directory = directory
     this.#kept = kept
+    this.#joins = joins
   }
 
   get process(): ProcessIdentity | undefined {
@@ -78,7 +81,8 @@ export class LocalRabbitmq implements Rabbitmq {
       hopeless: () => (this.isRunning ? undefined : 'it has ended'),
     })
     if (this.#kept.get().prepared) return
-    await this.importDefinitions(policiesFor(VHOST, this.version))
+    if (this.#joins === undefined) await this.importDefinitions(policiesFor(VHOST, this.version))
+    else for (const args of [['stop_app'], ['join_cluster', this.#joins], ['start_app']]) await this.ctl(...args)
     this.#kept.set({ prepared: true })
   }
 
@@ -93,13 +97,12 @@ export class LocalRabbitmq implements Rabbitmq {
   /** Stops the node and its helper processes. */
   async end(): Promise<void> {
     await this.stop()
-    await stopProcess(this.#kept.get().epmd, STOPPED_WITHIN_MS)
-    await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
+    await this.#endOrphans()
   }
 
   /** A killed start may have left a node and an epmd that the state does not name. */
   async #endOrphans(): Promise<void> {
-    await stopProcess(this.#kept.get().epmd, STOPPED_WITHIN_MS)
+    if (this.#joins === undefined) await stopProcess(this.#kept.get().epmd, STOPPED_WITHIN_MS)
     await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
   }
 

@@ -1,0 +1,29 @@
+// Two more nodes for a private RabbitMQ, which then is a cluster of three on loopback.
+import { join } from 'node:path'
+import { freePorts } from './free-ports.ts'
+import { keptIn, keptInMemory } from './kept.ts'
+import { LocalRabbitmq } from './local-rabbitmq.ts'
+
+/**
+ * Starts two nodes that join the running RabbitMQ of `directory`, with their data in folders of that directory. Users, vhosts
+ * and policies are those of the cluster. End both before the servers of the directory are closed.
+ */
+export async function joinTwoNodes(directory: string): Promise<readonly LocalRabbitmq[]> {
+  const { process: _process, nodeName, ...first } = keptIn(directory, 'local').rabbitmq.get()
+  const [port2 = 0, distributionPort2 = 0, port3 = 0, distributionPort3 = 0] = await freePorts(4)
+  const nodes = [
+    { nodeName: 'ims-2@localhost', port: port2, distributionPort: distributionPort2 },
+    { nodeName: 'ims-3@localhost', port: port3, distributionPort: distributionPort3 },
+  ].map((own) => {
+    const kept = keptInMemory({ ...first, ...own, prepared: false })
+    return new LocalRabbitmq(join(directory, own.nodeName), kept, nodeName)
+  })
+  try {
+    // One after the other, because a cluster accepts one new node at a time.
+    for (const node of nodes) await node.start()
+  } catch (error) {
+    await Promise.all(nodes.map((node) => node.end()))
+    throw error
+  }
+  return nodes
+}
