@@ -1,5 +1,5 @@
 // Each alert has its page in docs/operations, and the pages name only commands, services and files that exist.
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
@@ -9,30 +9,9 @@ import { workloads } from '../deploy/manifests.ts'
 import { ROOT } from '../stack.ts'
 import { alerts } from './alert-rules.ts'
 import { EVENT_MINUTE, SCENARIOS, type Scenario } from './alert-scenarios.ts'
+import { commands, DIRECTORY, pages, rowsOf } from './runbooks.ts'
 
-const DIRECTORY = 'docs/operations'
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
-const pages = readdirSync(join(ROOT, DIRECTORY)).map((name) => [name, read(join(DIRECTORY, name))] as const)
-const PLATFORMS = ['compose', 'Kubernetes', 'local']
-
-/** The rows of a page's table of first commands: a question, and a command for each platform. */
-const rowsOf = (text: string): string[][] => {
-  const table = /^\| \| compose \| Kubernetes \| local \|\n\|---\|---\|---\|---\|\n((?:\|.*\n)+)/m.exec(text)?.[1] ?? ''
-  return table
-    .trimEnd()
-    .split('\n')
-    .map((row) =>
-      row
-        .split(' | ')
-        .slice(1)
-        .map((cell) => cell.replace(/^`|`(?: \|)?$/g, '')),
-    )
-}
-const commands = pages.flatMap(([page, text]) =>
-  page === 'README.md'
-    ? []
-    : rowsOf(text).flatMap((row) => row.map((command, n) => [PLATFORMS[n] ?? '', command, page] as const)),
-)
 const commandsOf = (platform: string) => commands.filter(([of]) => of === platform).map(([, command]) => [command])
 
 describe('each alert', () => {

@@ -1,0 +1,81 @@
+// The first commands of the runbooks, run on a suite of `npm run up`: each succeeds and prints something.
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { afterAll, beforeAll, expect, it } from '@jest/globals'
+import { eventually, freePorts, hasServerPrograms } from 'testkit'
+import { call, item } from '../http.ts'
+import { ROOT } from '../stack.ts'
+import { commands } from './runbooks.ts'
+
+const MINUTE_MS = 60_000
+const FIRST_ADMIN_PORT = 9_090
+const local = new Set(commands.flatMap(([platform, command]) => (platform === 'local' ? [command] : [])))
+const root = mkdtempSync(join(tmpdir(), 'ims-runbooks-'))
+const directory = join(root, 'up')
+let environment: NodeJS.ProcessEnv = {}
+
+async function shell(command: string): Promise<{ code: number | null; output: string }> {
+  const child = spawn('bash', ['-c', `${command} 2>&1`], {
+    cwd: ROOT,
+    env: environment,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { output: await text(child.stdout), code: await ended }
+}
+
+/** The command for this suite, which has its own directory and ports. */
+const here = (command: string): string =>
+  command
+    .replaceAll('.local/up', directory)
+    .replaceAll('127.0.0.1:5000', `127.0.0.1:${environment.PORT}`)
+    .replaceAll(
+      /127\.0\.0\.1:(909\d)/g,
+      (_, port) => `127.0.0.1:${Number(environment.ADMIN_PORT_BASE) + Number(port) - FIRST_ADMIN_PORT}`,
+    )
+    // Without it curl succeeds whatever the server answers.
+    .replaceAll(/^curl /g, 'curl --fail-with-body ')
+
+const when = hasServerPrograms() ? it : it.skip
+
+beforeAll(async () => {
+  if (!hasServerPrograms()) return
+  const [port = 0] = await freePorts(1)
+  const admin = 12_000 + (process.pid % 900) * 10
+  environment = {
+    PATH: process.env.PATH,
+    HOME: process.env.HOME,
+    IMS_SERVICES: 'local',
+    IMS_UP_DIRECTORY: directory,
+    PORT: String(port),
+    ADMIN_PORT_BASE: String(admin),
+  }
+  const { code, output } = await shell('npm run up -- --detach')
+  expect([code, output]).toEqual([0, expect.stringContaining('The suite is up.')])
+  // The second one becomes a dead letter, so that there is one to look at.
+  for (const prefer of ['wait=30', 'respond-async']) {
+    const answered = await call(`http://127.0.0.1:${port}/create_item`, { json: item(1), headers: { Prefer: prefer } })
+    expect(answered.status).toBeLessThan(300)
+  }
+  await eventually(
+    async () => expect((await shell('npm run dead-letters -- list')).output).toContain('duplicate-sku'),
+    MINUTE_MS,
+  )
+}, 4 * MINUTE_MS)
+
+afterAll(async () => {
+  if (environment.PORT !== undefined) await shell('npm run down -- --volumes')
+  rmSync(root, { recursive: true, force: true })
+}, MINUTE_MS)
+
+when.each([...local])(
+  '%s',
+  async (command) => {
+    const { code, output } = await shell(here(command))
+    expect([code, output]).toEqual([0, expect.stringMatching(/\S/)])
+  },
+  MINUTE_MS,
+)
