@@ -1,9 +1,10 @@
 // A real Prometheus and a real Alertmanager with the shipped rules and routes, and a receiver of what they send.
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { json } from 'node:stream/consumers'
 import { eventually, freePorts } from 'testkit'
 import { parse } from 'yaml'
@@ -98,13 +99,13 @@ export async function startObservers(
     routes.replaceAll('http://receiver.invalid/', `http://${local(port)}/`),
   )
   const children = [
-    spawnQuietly(alertmanager.name, [
+    observer(alertmanager.name, [
       `--config.file=${directory}/alertmanager.yml`,
       `--storage.path=${directory}/alertmanager`,
       `--web.listen-address=${local(alertmanagerPort)}`,
       '--cluster.listen-address=',
     ]),
-    spawnQuietly(prometheus.name, [
+    observer(prometheus.name, [
       `--config.file=${directory}/prometheus.yml`,
       `--storage.tsdb.path=${directory}/prometheus`,
       `--web.listen-address=${local(prometheusPort)}`,
@@ -122,7 +123,7 @@ export async function startObservers(
   const timer = setInterval(() => void watch().catch(() => {}), ASKED_EVERY_MS)
   const stop = async () => {
     clearInterval(timer)
-    for (const child of children) {
+    for (const { child } of children) {
       child.kill('SIGKILL')
       if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
     }
@@ -130,10 +131,10 @@ export async function startObservers(
     receiver.closeAllConnections()
   }
   try {
-    for (const address of [local(alertmanagerPort), local(prometheusPort)])
+    for (const [n, port] of [alertmanagerPort, prometheusPort].entries())
       await eventually(async () => {
-        const { status } = await fetch(`http://${address}/-/ready`)
-        if (status !== 200) throw new Error(`${address} is not ready`)
+        const { status } = await fetch(`http://${local(port)}/-/ready`).catch(() => ({ status: 'no answer' }))
+        if (status !== 200) throw new Error(`${children[n]?.name} is not ready (${status}): ${children[n]?.lastLine()}`)
       }, STARTS_WITHIN_MS)
   } catch (error) {
     await stop()
@@ -156,4 +157,12 @@ const isSame = (one: Alert, other: Alert): boolean => one.alert === other.alert 
 
 const local = (port: number): string => `127.0.0.1:${port}`
 
-const spawnQuietly = (program: string, options: string[]): ChildProcess => spawn(program, options, { stdio: 'ignore' })
+/** Starts a program that logs to its standard error, and keeps the last line of it. */
+function observer(name: string, options: string[]) {
+  const child = spawn(name, options, { stdio: ['ignore', 'ignore', 'pipe'] })
+  let last = ''
+  createInterface(child.stderr).on('line', (line) => {
+    last = line
+  })
+  return { name, child, lastLine: () => last }
+}
