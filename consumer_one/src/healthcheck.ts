@@ -1,5 +1,5 @@
 // Writes one log line for each health check.
-import type { Handler, Log } from '@ims/messaging'
+import { type Handler, idsOf, type Log } from '@ims/messaging'
 
 /** Longest part of a body that is logged, in characters. A health check may contain any JSON, of any size. */
 const LOGGED_MAX = 200
@@ -7,10 +7,11 @@ const LOGGED_MAX = 200
 /** Handles health checks by logging them. Nothing is stored, so a redelivered one is logged again and marked as such. */
 export function logHealthchecks(log: Log): Handler<unknown, { outcome: 'logged' }> {
   return async (deliveries) =>
-    deliveries.map(({ body, messageId, redelivered }) => {
+    deliveries.map((delivery) => {
+      const { body, redelivered } = delivery
       const text = JSON.stringify(body)
       const logged = text.length <= LOGGED_MAX ? body : text.slice(0, LOGGED_MAX)
-      log.info({ messageId, redelivered, body: logged }, 'health check received')
+      log.info({ ...idsOf(delivery), redelivered, body: logged }, 'health check received')
       return { kind: 'applied', result: { outcome: 'logged' }, repeated: false }
     })
 }

@@ -2,6 +2,7 @@
 import { activeContext, contextIn, endSpan, headersOf, tracer, within } from '@ims/runtime/traces'
 import { type Attributes, type Context, type Link, ROOT_CONTEXT, type Span, SpanKind, trace } from '@opentelemetry/api'
 import type { Delivery, Handler, Outcome } from './handler.ts'
+import { requestIdOf } from './origin.ts'
 import type { Envelope } from './outgoing/publisher.ts'
 
 /** The default limit of the SDK, and of many backends. A batch may have 1,000 messages. */
@@ -57,12 +58,6 @@ async function sendInSpan<T>({ envelope, span }: Sending, send: (envelope: Envel
   }
 }
 
-/** The headers without the trace context, by which equal messages of different senders differ. */
-export function withoutTrace(headers: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  const { traceparent: _, tracestate: __, ...others } = headers
-  return others
-}
-
 /** A short span for a reply that arrived, as a child of the span that sent it. */
 export function traceReply(headers: unknown): void {
   const parent = tracer() && contextIn(headers)
@@ -113,11 +108,12 @@ function startBatch(queue: string, deliveries: readonly Delivery[]): Span | unde
 function startProcess(queue: string, { headers, messageId, redelivered, redrives }: Delivery, links: Link[]): Span {
   const sender = contextIn(headers)
   const isAnew = redrives > 0
+  const requestId = requestIdOf(headers)
   const attributes = {
     ...messagingAttributes(queue, 'process', messageId),
     'ims.message.redelivered': redelivered,
     'ims.message.redrives': redrives,
-    ...(typeof headers['x-request-id'] === 'string' ? { 'ims.request.id': headers['x-request-id'] } : {}),
+    ...(requestId === undefined ? {} : { 'ims.request.id': requestId }),
   }
   const span = (tracer() ?? trace.getTracer('ims')).startSpan(
     `process ${queue}`,

@@ -101,7 +101,7 @@ describe('queries', () => {
     }
     // Each request has its own trace, which is no difference.
     for (const [n, name] of ['a', 'b', 'a', 'b', 'a'].entries())
-      ask(name, { headers: { traceparent: `00-${'1'.repeat(32)}-${'1'.repeat(15)}${n}-01` } })
+      ask(name, { headers: { traceparent: `00-${'1'.repeat(32)}-${'1'.repeat(15)}${n}-01`, 'x-request-id': `r-${n}` } })
     await channel.waitForConfirms()
     await consumer.consume(questions, handler, { ...consumerEnvironment.parse({}), queriesMax: 1 })
     await eventually(() => expect(replies).toHaveLength(5))

@@ -1,9 +1,16 @@
 // The log lines about messages that cannot be dead-lettered. A memory alarm with 2,000 of them used to write 11,650 lines.
 import { expect, it } from '@jest/globals'
+import type { Message } from 'amqplib'
 import { NotAccepted } from '../src/errors.ts'
 import { Stuck } from '../src/incoming/stuck.ts'
 import { clockOf } from '../src/scope.ts'
 import { quietService } from '../src/testing.ts'
+
+type Item = { message: { properties: Message['properties'] } }
+
+const item = (messageId: string): Item => ({
+  message: { properties: { messageId, headers: { 'x-request-id': 'r-1' } } as unknown as Message['properties'] },
+})
 
 function stuck() {
   const lines: { level: string; fields: object; message: string }[] = []
@@ -11,12 +18,12 @@ function stuck() {
   const write = (level: string) => (fields: object, message: string) => void lines.push({ level, fields, message })
   const log = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
   const clock = { ...clockOf({}), nowMs: () => at.ms }
-  const of = new Stuck<number>('create_item', { ...quietService, log, clock }, () => {
+  const of = new Stuck<Item>('create_item', { ...quietService, log, clock }, () => {
     at.changes += 1
   })
   return { lines, at, of }
 }
-const items = Array.from({ length: 2_000 }, (_, index) => index)
+const items = Array.from({ length: 2_000 }, (_, index) => item(`id-${index}`))
 const blocked = new NotAccepted('blocked', 'the broker blocks publishing: low on memory')
 
 it('has one line for a cause, then a count every 10 s, then one when it ends', () => {
@@ -27,7 +34,7 @@ it('has one line for a cause, then a count every 10 s, then one when it ends', (
   const error = (messages: number) => ({
     level: 'error',
     message: expect.stringContaining('the broker blocks publishing: low on memory'),
-    fields: { queue: 'create_item', reason: 'blocked', messages },
+    fields: { queue: 'create_item', reason: 'blocked', messages, messageId: 'id-0', requestId: 'r-1' },
   })
   const over = 'no message of create_item waits for its dead letter any more, after 46.0 s'
   expect(lines).toEqual([
@@ -41,9 +48,10 @@ it('has one line for a cause, then a count every 10 s, then one when it ends', (
 
 it('has one line for each cause, and writes at once when it starts again', () => {
   const { lines, of } = stuck()
-  of.failed(1, blocked)
-  of.failed(1, new NotAccepted('disconnected', 'not connected'))
-  of.left(1)
-  of.failed(2, blocked)
+  const [one = item('1'), other = item('2')] = items
+  of.failed(one, blocked)
+  of.failed(one, new NotAccepted('disconnected', 'not connected'))
+  of.left(one)
+  of.failed(other, blocked)
   expect(lines.map(({ level }) => level)).toEqual(['error', 'error', 'info', 'error'])
 })

@@ -12,7 +12,7 @@ const delivery = (messageId: string, redrives = 0): Delivery => ({
   redelivered: false,
   redrives,
   fingerprint: messageId,
-  headers: {},
+  headers: { 'x-request-id': `request-${messageId}` },
 })
 const applied: Outcome = { kind: 'applied', result: {}, repeated: false }
 const outcomes: Outcome[] = [
@@ -41,13 +41,23 @@ describe('the log of a handler', () => {
     expect(await handler([delivery('a'), delivery('b', 1), delivery('c')])).toBe(outcomes)
     const fields = { queue: 'create_item', redelivered: false }
     expect(lines).toEqual([
-      ['debug', 'message applied', { ...fields, messageId: 'a', redrives: 0 }],
-      ['debug', 'message repeated', { ...fields, messageId: 'b', redrives: 1 }],
-      ['debug', 'message refused', { ...fields, messageId: 'c', redrives: 0 }],
+      ['debug', 'message applied', { ...fields, messageId: 'a', requestId: 'request-a', redrives: 0 }],
+      ['debug', 'message repeated', { ...fields, messageId: 'b', requestId: 'request-b', redrives: 1 }],
+      ['debug', 'message refused', { ...fields, messageId: 'c', requestId: 'request-c', redrives: 0 }],
       [
         'info',
         'batch handled',
-        { queue: 'create_item', messages: 3, applied: 1, repeated: 1, refused: 1, redriven: 1, durationMs: 12.3 },
+        {
+          queue: 'create_item',
+          messages: 3,
+          applied: 1,
+          repeated: 1,
+          refused: 1,
+          redriven: 1,
+          durationMs: 12.3,
+          messageIds: ['a', 'b', 'c'],
+          requestIds: ['request-a', 'request-b', 'request-c'],
+        },
       ],
     ])
   })

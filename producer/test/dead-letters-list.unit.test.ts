@@ -6,6 +6,7 @@ import { runDeadLetters } from '../src/dead-letters/verbs.ts'
 const letter = (queue: string, number: number): DeadLetter => ({
   queue,
   id: `${queue}-${number}`,
+  requestId: null,
   reason: 'invalid',
   error: null,
   failedAt: null,

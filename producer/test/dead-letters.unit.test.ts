@@ -15,6 +15,7 @@ const nothing: Worked = {
   seen: 0,
   done: 0,
   left: 0,
+  ids: { messageIds: [], requestIds: [] },
   reasons: new Map(),
   seenReasons: new Map(),
   maybeSent: 0,
@@ -22,6 +23,7 @@ const nothing: Worked = {
 
 const letter: DeadLetter = {
   id: 'id-0',
+  requestId: null,
   queue: 'create_item',
   reason: 'invalid',
   error: null,

@@ -7,6 +7,8 @@ import { parse, parseAllDocuments } from 'yaml'
 import { z } from 'zod'
 import { codeBlocks } from '../documents/documents.ts'
 import { ROOT } from '../stack.ts'
+import { ofKind, workloads } from './manifests.ts'
+import { waysBy } from './network-ways.ts'
 
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 const wanted = [
@@ -44,7 +46,60 @@ const compose = z.object({
   services: z.object({ doctor: z.object({ command: z.array(z.string()), volumes: z.array(z.string()) }) }),
 })
 
+/** The Job of docs/doctor.md, and its network policies. */
+const documents = parseAllDocuments(codeBlocks(read('docs/doctor.md'), 'yaml')[0] ?? '').map((document) =>
+  z
+    .looseObject({ kind: z.string(), metadata: z.looseObject({ namespace: z.string() }), spec: z.unknown() })
+    .parse(document.toJS()),
+)
+
 describe('the doctor', () => {
+  it('has as few rights in its Job as every other container', () => {
+    expect(documents[0]).toMatchObject({
+      kind: 'Job',
+      metadata: { namespace: 'ims' },
+      spec: {
+        template: {
+          spec: {
+            automountServiceAccountToken: false,
+            enableServiceLinks: false,
+            securityContext: {
+              runAsNonRoot: true,
+              runAsUser: 1000,
+              runAsGroup: 1000,
+              seccompProfile: { type: 'RuntimeDefault' },
+            },
+            containers: [
+              {
+                securityContext: {
+                  allowPrivilegeEscalation: false,
+                  readOnlyRootFilesystem: true,
+                  capabilities: { drop: ['ALL'] },
+                },
+                resources: {
+                  requests: { cpu: expect.any(String), memory: expect.any(String) },
+                  limits: { memory: expect.any(String) },
+                },
+              },
+            ],
+          },
+        },
+      },
+    })
+  })
+
+  // All other connections are denied, in both directions.
+  it('reaches the broker, its management API and MySQL from its Job, and nothing else', () => {
+    const labels = z.object({
+      spec: z.object({ template: z.object({ metadata: z.object({ labels: z.record(z.string(), z.string()) }) }) }),
+    })
+    const pods = [...workloads, { name: 'doctor', ...labels.parse(documents[0]).spec.template.metadata }]
+    const policies = [...ofKind('NetworkPolicy'), ...documents.slice(1)]
+    const expected = ['doctor → mysql:3306', 'doctor → rabbitmq:15672', 'doctor → rabbitmq:5672']
+    for (const direction of ['ingress', 'egress'] as const)
+      expect(waysBy(policies, pods, direction).filter((way) => way.includes('doctor'))).toEqual(expected)
+  })
+
   // For a service that the Job does not name, the doctor says that its user was not checked.
   it('gets passwords in the Job of docs/doctor.md where it looks for them, and those of the broker’s monitoring', () => {
     const [text = ''] = codeBlocks(read('docs/doctor.md'), 'yaml')

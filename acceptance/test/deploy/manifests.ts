@@ -110,7 +110,7 @@ export const workloads: readonly Workload[] = manifests.flatMap(({ kind, metadat
 })
 
 /** Whether the pods of a workload have all of these labels. */
-export const selects = (wanted: Readonly<Record<string, string>>, { labels }: Workload): boolean =>
+export const selects = (wanted: Readonly<Record<string, string>>, { labels }: Pick<Workload, 'labels'>): boolean =>
   Object.entries(wanted).every(([key, value]) => labels[key] === value)
 
 export const portsOf = ({ containers }: Workload): Container['ports'] => containers.flatMap(({ ports }) => ports)

@@ -3,12 +3,15 @@ import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import type { Message } from 'amqplib'
 import { z } from 'zod'
+import { requestIdOf } from '../origin.ts'
 import { shortened, wholeCharacters } from './text.ts'
 
 /** A dead letter as plain JSON, whatever the message contained. Unknown members are null. */
 export interface DeadLetter {
   /** The message's own id. If it has none, or one that cannot be encoded again, `~` and a hash of the content. */
   readonly id: string
+  /** The id of the HTTP request that sent it. */
+  readonly requestId: string | null
   readonly queue: string
   /** Why it was dead-lettered: the consumer's reason, or the broker's (`delivery_limit`, `rejected`, `expired`, `maxlen`). */
   readonly reason: string
@@ -64,6 +67,7 @@ export function described(queue: string, message: Message, bodyMaxBytes: number)
   const { headers, ...rest } = properties
   return {
     id: idOf(message),
+    requestId: requestIdOf(headers) ?? null,
     queue,
     ...whyOf(headers),
     bytes: content.length,

@@ -2,6 +2,7 @@
 import type { Message } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
 import { contracts } from '../contracts.ts'
+import { idsOfAll, type LoggedIds, NAMED_MAX } from '../logged-ids.ts'
 import { clockOf, withDeadline } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { type DeadLetter, described, idOf, reasonOf } from './described.ts'
@@ -75,6 +76,8 @@ export interface Worked {
   readonly done: number
   /** Dead letters on the queue at the end, including new ones: `total - done`, or more. */
   readonly left: number
+  /** The ids of at most 20 in `done`, the oldest, for a log line. */
+  readonly ids: LoggedIds
   /** The number in `done` by reason. Rare reasons are combined when there are many. */
   readonly reasons: ReadonlyMap<string, number>
   /** The same for `seen`. */
@@ -178,7 +181,7 @@ async function worked(
 ): Promise<Worked> {
   const { total } = reader
   const isCopy = recogniseCopies()
-  const tally = { seen: 0, done: 0, reasons: new Map<string, number>(), seenReasons: new Map<string, number>() }
+  const tally: Tally = { seen: 0, done: 0, ids: idsOfAll([]), reasons: new Map(), seenReasons: new Map() }
   const result = (left: number, stopped?: Worked['stopped'], maybeSent = 0): Worked => ({
     total,
     left,
@@ -217,10 +220,23 @@ async function worked(
   }
 }
 
-function count(tally: { done: number; reasons: Map<string, number> }, taken: readonly Message[]): void {
+interface Tally {
+  seen: number
+  done: number
+  ids: LoggedIds
+  readonly reasons: Map<string, number>
+  readonly seenReasons: Map<string, number>
+}
+
+function count(tally: Tally, taken: readonly Message[]): void {
+  // Of the first window only, and as texts, because a reference to a message would keep its body in memory.
+  if (tally.done === 0) tally.ids = idsOfAll(taken.slice(0, NAMED_MAX).map(named))
   tally.done += taken.length
   for (const message of taken) countReason(tally.reasons, reasonOf(message))
 }
+
+/** One without an id is named as its dead letter is. */
+const named = (message: Message) => ({ messageId: idOf(message), headers: message.properties.headers })
 
 function isChosen(message: Message, choice: Choice): boolean {
   if (choice.by === 'all') return true

@@ -3,6 +3,7 @@ import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { ConsumerConfig } from '../config.ts'
 import { asError } from '../errors.ts'
 import type { Delivery, Handler, Outcome } from '../handler.ts'
+import { idsOf } from '../logged-ids.ts'
 import { clockOf, Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
 import type { Refused } from './read-message.ts'
@@ -203,7 +204,8 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
     const { queue, service } = this.#parts
     const lines = this.#lines.due(`${next}: ${error.message}`)
     if (lines === undefined) return
-    const fields = { queue, attempt, lines, messages: entries.length, messageId: entries[0]?.delivery.messageId }
+    const [first] = entries
+    const fields = { queue, attempt, lines, messages: entries.length, ...(first && idsOf(first.delivery)) }
     service.log.warn(fields, `could not apply messages, ${next}: ${error.message}`)
   }
 }

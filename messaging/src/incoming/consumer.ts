@@ -8,8 +8,10 @@ import type { Supervised } from '../connection/supervised.ts'
 import { ensureQueue } from '../connection/topology.ts'
 import { type Contract, deadLetterQueue } from '../contract.ts'
 import type { Delivery, Handler } from '../handler.ts'
+import { idsOf } from '../logged-ids.ts'
+import { withoutOrigin } from '../origin.ts'
 import { clockOf, OwnScope, withDeadline } from '../scope.ts'
-import { traced, withoutTrace } from '../traces.ts'
+import { traced } from '../traces.ts'
 import { zeroConsumed } from '../zero-counts.ts'
 import { attemptAll, isTransient, type Reported, type Untold } from './attempts.ts'
 import { type Held, InHand, type Readable, type Session } from './in-hand.ts'
@@ -269,12 +271,12 @@ export class Consumer<Body, Result> {
   /** Acknowledges a query without a usable reply address, because there is nothing else to do for it. */
   #drop(held: Held<Body>, reason: 'expired' | 'no-reply-address'): void {
     const { contract, service } = this.#parts
-    const { messageId, replyTo: address } = held.message.properties
+    const { properties } = held.message
     service.meter.count('queries_dropped', { queue: contract.queue, reason })
     const lines = reason === 'no-reply-address' ? this.#dropped.due(reason) : undefined
     if (lines !== undefined)
       service.log.warn(
-        { queue: contract.queue, messageId, address, lines },
+        { queue: contract.queue, ...idsOf(properties), address: properties.replyTo, lines },
         'no proper address to reply to: query dropped',
       )
     this.#inHand.leave('ack', [held])
@@ -423,7 +425,7 @@ const QUESTION_MAX_LENGTH = 1_000
 
 function questionOf({ kind }: Contract, read: Delivery | Refused): string | undefined {
   if (kind === 'command' || 'kind' in read) return undefined
-  const question = read.fingerprint + JSON.stringify(withoutTrace(read.headers))
+  const question = read.fingerprint + JSON.stringify(withoutOrigin(read.headers))
   return question.length <= QUESTION_MAX_LENGTH ? question : undefined
 }
 

@@ -1,12 +1,14 @@
 // The messages that currently cannot be dead-lettered, with the reason. Keeps their log lines few, whatever their number.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
+import type { Message } from 'amqplib'
 import { NotAccepted } from '../errors.ts'
+import { idsOf } from '../logged-ids.ts'
 import { type Clock, clockOf } from '../scope.ts'
 import type { Service } from '../service.ts'
 
 const SAID_EVERY_MS = 10_000
 
-export class Stuck<Item> {
+export class Stuck<Item extends { readonly message: Pick<Message, 'properties'> }> {
   readonly #queue: string
   readonly #service: Service
   readonly #clock: Clock
@@ -52,7 +54,7 @@ export class Stuck<Item> {
     if (this.#line.due(reason) === undefined) return
     const messages = this.#items.size
     const text = messages === 1 ? why : `cannot dead-letter ${messages} messages of ${queue}: ${error.message}`
-    this.#service.log.error({ queue, reason, messages }, text)
+    this.#service.log.error({ queue, reason, messages, ...idsOf(item.message.properties) }, text)
   }
 
   /** The item was dead-lettered or requeued. */

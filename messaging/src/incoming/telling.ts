@@ -4,6 +4,7 @@ import type { ConsumerConfig } from '../config.ts'
 import type { Contract } from '../contract.ts'
 import { asError, NotAccepted } from '../errors.ts'
 import type { Outcome } from '../handler.ts'
+import { idsOf, idsOfAll } from '../logged-ids.ts'
 import type { Envelope, Publisher } from '../outgoing/publisher.ts'
 import { HEARS_REFUSALS_HEADER } from '../outgoing/reply.ts'
 import type { ReplyAddresses } from '../outgoing/reply-addresses.ts'
@@ -24,8 +25,6 @@ const REPLY_WAITS_MAX_MS = 30_000
 
 /** When replies cannot be delivered for the same reason, the log shows the first one, and then a count. */
 const SAID_EVERY_MS = 10_000
-/** The maximum number of refused message ids in one log line. */
-const LOGGED_IDS_MAX = 20
 
 /** Longest wait until it is known whether the broker can deliver a refusal to its reply address. */
 const ADDRESS_WAITS_MAX_MS = 2_000
@@ -117,16 +116,16 @@ export class Telling<Body, Result> {
   /** One line for each reason. The dead letters contain the messages and all details. */
   #logSetAside(reported: readonly Reported<Held<Body>, Result>[]): void {
     const { contract, service } = this.#parts
-    const byReason = new Map<string, { error: string; messageIds: unknown[] }>()
+    const byReason = new Map<string, { error: string; refused: Held['message']['properties'][] }>()
     for (const { item, outcome } of reported) {
       if (outcome.kind !== 'refused') continue
-      const same = byReason.get(outcome.reason) ?? { error: outcome.error, messageIds: [] }
+      const same = byReason.get(outcome.reason) ?? { error: outcome.error, refused: [] }
       byReason.set(outcome.reason, same)
-      same.messageIds.push(item.message.properties.messageId)
+      same.refused.push(item.message.properties)
     }
-    for (const [reason, { error, messageIds }] of byReason) {
-      const messages = messageIds.length
-      const fields = { queue: contract.queue, messages, messageIds: messageIds.slice(0, LOGGED_IDS_MAX), reason, error }
+    for (const [reason, { error, refused }] of byReason) {
+      const messages = refused.length
+      const fields = { queue: contract.queue, messages, ...idsOfAll(refused), reason, error }
       service.log.warn(fields, `${messages} message${messages === 1 ? '' : 's'} refused and dead-lettered`)
     }
   }
@@ -144,7 +143,7 @@ export class Telling<Body, Result> {
   /** Replies to the sender, and dead-letters the message only if the sender did not receive the reply. */
   async #refuse(held: Held<Body>, refused: Refused): Promise<void> {
     const { contract, refusals, inHand, service, scope } = this.#parts
-    const { messageId } = held.message.properties
+    const { properties } = held.message
     const { queue } = contract
     const { reason, error } = refused
     const bytes = held.message.content.length
@@ -155,12 +154,12 @@ export class Telling<Body, Result> {
     const envelope = await this.#replyEnvelope(held, refused, givenUp.part([], ADDRESS_WAITS_MAX_MS))
     const isHeard =
       envelope !== undefined &&
-      (await traceSending(envelope, held.message.properties.headers, (traced) => refusals.refuse(traced, givenUp)))
+      (await traceSending(envelope, properties.headers, (traced) => refusals.refuse(traced, givenUp)))
     this.#hearing -= 1
     this.#hearingBytes -= bytes
     if (isHeard) {
       service.meter.count('messages_refused_told', { queue, reason })
-      service.log.info({ queue, messageId, reason, error }, 'message refused: its sender was told')
+      service.log.info({ queue, ...idsOf(properties), reason, error }, 'message refused: its sender was told')
       return inHand.leave('ack', [held])
     }
     const isSetAside = await this.#setAside(held, refused)
@@ -210,13 +209,16 @@ export class Telling<Body, Result> {
   async #reply(held: Held<Body>, outcome: Outcome<Result>): Promise<void> {
     const { contract, replies, service, scope } = this.#parts
     const { message, session, expiresAtMs } = held
-    const { messageId, replyTo: address } = message.properties
+    const { properties } = message
     const labels = { queue: contract.queue }
     const envelope = await this.#replyEnvelope(held, outcome, scope)
     if (envelope === undefined) {
       const lines = this.#unreplied.due('no-reply-address')
       if (lines !== undefined)
-        service.log.warn({ ...labels, messageId, address, lines }, 'no proper address to reply to')
+        service.log.warn(
+          { ...labels, ...idsOf(properties), address: properties.replyTo, lines },
+          'no proper address to reply to',
+        )
       return
     }
     const waitsMs = contract.kind === 'query' ? expiresAtMs - scope.clock.nowMs() : REPLY_WAITS_MAX_MS
@@ -229,7 +231,8 @@ export class Telling<Body, Result> {
       service.meter.count('replies_unroutable', labels)
       const { name, message: why } = asError(error)
       const lines = this.#unreplied.due(error instanceof NotAccepted ? error.reason : name)
-      if (lines !== undefined) service.log.warn({ ...labels, messageId, lines }, `reply not delivered: ${why}`)
+      if (lines !== undefined)
+        service.log.warn({ ...labels, ...idsOf(properties), lines }, `reply not delivered: ${why}`)
     }
   }
 }

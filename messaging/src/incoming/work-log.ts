@@ -2,6 +2,7 @@
 import type { Contract } from '../contract.ts'
 import { healthcheck } from '../contracts.ts'
 import type { Delivery, Handler, Outcome } from '../handler.ts'
+import { idsOf, idsOfAll } from '../logged-ids.ts'
 import { type Clock, clockOf } from '../scope.ts'
 import type { Service } from '../service.ts'
 
@@ -45,15 +46,17 @@ export class WorkLog {
     }
     const counts: Record<string, number> = {}
     let redriven = 0
-    for (const [index, { messageId, redelivered, redrives }] of deliveries.entries()) {
+    for (const [index, delivery] of deliveries.entries()) {
+      const { redelivered, redrives } = delivery
       const word = wordFor(outcomes[index])
       counts[word] = (counts[word] ?? 0) + 1
       if (redrives > 0) redriven += 1
-      log.debug({ queue, messageId, redelivered, redrives }, `message ${word}`)
+      log.debug({ queue, ...idsOf(delivery), redelivered, redrives }, `message ${word}`)
     }
     const durationMs = Math.round(ms * 10) / 10
-    const fields = { queue, messages: deliveries.length, ...counts, ...(redriven > 0 ? { redriven } : {}), durationMs }
-    log[this.#level](fields, 'batch handled')
+    const messages = deliveries.length
+    const fields = { queue, messages, ...counts, ...(redriven > 0 ? { redriven } : {}), durationMs }
+    log[this.#level]({ ...fields, ...idsOfAll(deliveries) }, 'batch handled')
   }
 }
 

@@ -5,6 +5,7 @@ import type { Command, Query } from '../contract.ts'
 import { BadReply, NoReply, NotAccepted, OutcomeUnknown } from '../errors.ts'
 import { parseJson } from '../json.ts'
 import { legible } from '../legible.ts'
+import { idsOf } from '../logged-ids.ts'
 import { type Clock, clockOf, type Scope, whenLate } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { traceReply } from '../traces.ts'
@@ -138,7 +139,7 @@ export class Requester {
     const correlationId = this.#clock.uuid()
     const { messageId = correlationId } = options
     const answer = this.#expect(correlationId, deadlineMs, command.queue, signal).then(
-      (message) => this.#outcome(command.result, message),
+      (message) => this.#outcome(command.result, message, { messageId, headers }),
       (error: Error): CommandReply<Result> => {
         if (error instanceof NoReply || error instanceof OutcomeUnknown) return { kind: 'no-reply' }
         throw error
@@ -246,10 +247,14 @@ export class Requester {
     this.#publisher.send({ queue: replyTo, content, properties }).catch(() => {})
   }
 
-  #outcome<Result>(schema: z.ZodType<Result>, message: Message): CommandReply<Result> {
+  #outcome<Result>(
+    schema: z.ZodType<Result>,
+    message: Message,
+    sent: { readonly messageId: string; readonly headers: CommandOptions['headers'] },
+  ): CommandReply<Result> {
     const reply = commandReplyIn(schema, message)
     if (reply.kind === 'no-reply')
-      this.#service.log.warn({}, 'a consumer replied to a command in an unknown form; treated as no reply')
+      this.#service.log.warn(idsOf(sent), 'a consumer replied to a command in an unknown form; treated as no reply')
     return reply
   }
 }

@@ -25,8 +25,20 @@ export function shownShortly(letter: DeadLetter): string {
 
 /** All details. */
 export function shownWhole(letter: DeadLetter): string {
-  const { queue, id, reason, error, failedAt, by, attempts, bytes, encoding, properties, headers, body } = letter
-  const facts = { queue, id, reason, error, 'failed at': failedAt, by, attempts, bytes, encoding }
+  const { queue, id, requestId, reason, error, failedAt, by, attempts, bytes, encoding, properties, headers, body } =
+    letter
+  const facts = {
+    queue,
+    id,
+    'request id': requestId,
+    reason,
+    error,
+    'failed at': failedAt,
+    by,
+    attempts,
+    bytes,
+    encoding,
+  }
   const lines = (members: object) =>
     Object.entries(members).map(([name, value]) => {
       const text = typeof value === 'string' ? value : JSON.stringify(value)

@@ -169,8 +169,8 @@ async function work(
     verb === 'redrive' ? await desk.redrive(queue, choice, options) : await desk.discard(queue, choice, options)
   const past = verb === 'redrive' ? 'redriven' : 'discarded'
   await out(shownOutcome(queue, dryRun ? `would be ${past}:` : past, outcome))
-  const { stopped, done, left, maybeSent, seenReasons } = outcome
-  const fields = { queue, verb, by: choice.by, dryRun, done, left }
+  const { stopped, done, left, maybeSent, seenReasons, ids } = outcome
+  const fields = { queue, verb, by: choice.by, dryRun, done, left, ...ids }
   if (stopped instanceof DeadLettersUnavailable)
     log.warn({ ...fields, maybeSent, reason: stopped.message }, 'dead letters worked on, but not to the end')
   else log.info(fields, 'dead letters worked on')
@@ -178,7 +178,7 @@ async function work(
   if (outcomes) {
     await out(shownOutcomes(queue, outcomes))
     const { applied, refused, unknown } = outcomes
-    log.info({ queue, verb, applied, refused: Object.fromEntries(refused), unknown }, 'outcomes of a redrive')
+    log.info({ queue, verb, applied, refused: Object.fromEntries(refused), unknown, ...ids }, 'outcomes of a redrive')
     if (unknown > 0)
       err(`${queue}: not all outcomes are known; \`message <id>\` tells what was decided about one message`)
   }

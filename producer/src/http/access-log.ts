@@ -1,14 +1,11 @@
 // Every request gets an id, one line in the log and one measurement.
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Service } from '@ims/messaging'
+import { requestIdIn, type Service } from '@ims/messaging'
 import { clientOf } from './authorisation.ts'
 import { type Refusal, refusalLogged } from './problem.ts'
 import { pathOf, type Step } from './step.ts'
 import { endRequestSpan, startRequestSpan } from './trace-request.ts'
-
-/** A request id that we accept from a client or proxy: safe in headers and logs. */
-const SANE_REQUEST_ID = /^[\w.-]{1,128}$/
 
 /** Clients can invent methods, and each would create its own time series. */
 const KNOWN_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
@@ -31,8 +28,7 @@ export function accessLog(
   )
   return (request, response) => {
     const since = performance.now()
-    const given = request.headers['x-request-id']
-    const requestId = typeof given === 'string' && SANE_REQUEST_ID.test(given) ? given : randomUUID()
+    const requestId = requestIdIn(request.headers['x-request-id']) ?? randomUUID()
     response.setHeader('X-Request-Id', requestId)
     if (stopping.aborted) response.setHeader('Connection', 'close')
     request.url = normalised(request.url ?? '/')

@@ -1,5 +1,6 @@
-// Successful responses: JSON, and the id of the message with which a command can be tracked.
+// Successful responses: JSON, and the ids by which a request and its message can be tracked.
 import type { ServerResponse } from 'node:http'
+import { requestIdIn } from '@ims/messaging'
 
 /** Sends `value` as JSON. */
 export function sendJson(
@@ -19,6 +20,10 @@ export function sendJson(
 export function nameMessage(response: ServerResponse, messageId: string): void {
   response.setHeader('Message-Id', messageId)
 }
+
+/** The id of the request, which its response carries already. The headers of its messages carry it too. */
+export const requestIdFor = (response: ServerResponse): string | undefined =>
+  requestIdIn(response.getHeader('X-Request-Id'))
 
 /** Aborts when the client disconnects before it got a response, so that nothing waits any longer. */
 export function whenLeft(response: ServerResponse): AbortSignal {

@@ -7,6 +7,7 @@ import {
   type ListedItem,
   listedItem,
   orderProcessing,
+  originHeaders,
   pageReplyHeaders,
   type Query,
 } from '@ims/messaging'
@@ -31,6 +32,8 @@ export interface PageRequest extends Wanted {
   /** Items per page. A Python peer's list is cut only if `limit` is given. */
   readonly pageItems: number
   readonly deadlineMs: number
+  /** The HTTP request it is for; the first one, if several share it. */
+  readonly requestId?: string | undefined
 }
 
 /**
@@ -42,8 +45,9 @@ export async function askForPage(
   wanted: PageRequest,
   signal: AbortSignal,
 ): Promise<Page> {
-  const { sku, label, quantityBelow, after, pageItems, deadlineMs } = wanted
+  const { sku, label, quantityBelow, after, pageItems, deadlineMs, requestId } = wanted
   const headers = {
+    ...originHeaders({ requestId }),
     'x-after': after,
     'x-limit': pageItems,
     ...(sku === undefined ? {} : { 'x-sku': sku }),

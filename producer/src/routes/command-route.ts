@@ -1,8 +1,8 @@
 // The route of every command: sends the body as a message. `Prefer: wait` waits for the outcome, `Idempotency-Key` makes a repeat safe.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { type Command, derivedMessageId } from '@ims/messaging'
+import { type Command, derivedMessageId, originHeaders } from '@ims/messaging'
 import type { Dependencies } from '../dependencies.ts'
-import { nameMessage, sendJson, whenLeft } from '../http/answer.ts'
+import { nameMessage, requestIdFor, sendJson, whenLeft } from '../http/answer.ts'
 import { clientOf } from '../http/authorisation.ts'
 import { type InFlight, idempotencyKey, keyReused } from '../http/idempotency-key.ts'
 import type { TakeWait } from '../http/in-hand.ts'
@@ -21,8 +21,8 @@ interface CommandAnswers<Body, Result> {
   readonly command: Command<Body, Result>
   /** The response while the outcome is unknown. */
   readonly sent: string
-  /** The headers of the message. */
-  readonly propertiesOf?: (response: ServerResponse) => { readonly headers: Record<string, string> }
+  /** The consumer records the name of the API key. */
+  readonly tellsClient?: boolean
   /** Sends the response, or throws a Problem. */
   readonly applied: (response: ServerResponse, body: Body, result: Result) => void
   readonly refusal: (body: Body, reason: string, error: string) => Problem
@@ -30,7 +30,7 @@ interface CommandAnswers<Body, Result> {
 
 export function commandRoute<Body, Result>(
   { broker, config, takeWait, inFlight }: CommandDependencies,
-  { command, sent, propertiesOf, applied, refusal }: CommandAnswers<Body, Result>,
+  { command, sent, tellsClient = false, applied, refusal }: CommandAnswers<Body, Result>,
 ): Handler {
   return async (request, response) => {
     const key = idempotencyKey(request.headers)
@@ -43,7 +43,9 @@ export function commandRoute<Body, Result>(
   }
 
   async function send(body: Body, waitS: number | undefined, response: ServerResponse, derivedId?: string) {
-    const properties = { ...propertiesOf?.(response), ...(derivedId === undefined ? {} : { messageId: derivedId }) }
+    const by = tellsClient ? clientOf(response)?.name : undefined
+    const headers = originHeaders({ by, requestId: requestIdFor(response) })
+    const properties = { headers, ...(derivedId === undefined ? {} : { messageId: derivedId }) }
     if (waitS === undefined) {
       const { messageId } = await broker.publisher.publish(command, body, properties)
       nameMessage(response, messageId)

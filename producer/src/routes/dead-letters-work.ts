@@ -97,10 +97,10 @@ async function work(
 ): Promise<Worked> {
   const signal = AbortSignal.any([AbortSignal.timeout(ANSWER_WITHIN_MS), service.stopping])
   const outcome = await desk[verb](queue, choice, { ...options, signal })
-  const { done, left, stopped, maybeSent } = outcome
+  const { done, left, stopped, maybeSent, ids } = outcome
   const requestId = response.getHeader('X-Request-Id')
   const client = clientOf(response)?.name
-  const fields = { requestId, client, queue, verb, by: choice.by, dryRun: options.dryRun, done, left }
+  const fields = { requestId, client, queue, verb, by: choice.by, dryRun: options.dryRun, done, left, ...ids }
   if (!(stopped instanceof DeadLettersUnavailable)) {
     service.log.info(fields, 'dead letters worked on')
     return outcome

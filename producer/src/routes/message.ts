@@ -1,8 +1,8 @@
 // GET /messages/{id}: the outcome of a message, or the possible reasons why none is known.
-import { messageStatus } from '@ims/messaging'
+import { messageStatus, originHeaders } from '@ims/messaging'
 import type { RequestHandler } from 'express'
 import type { Dependencies } from '../dependencies.ts'
-import { sendJson, whenLeft } from '../http/answer.ts'
+import { requestIdFor, sendJson, whenLeft } from '../http/answer.ts'
 import { Problem } from '../http/problem.ts'
 import { stateOf } from '../message-state.ts'
 
@@ -16,7 +16,11 @@ export function messageRoute({ broker, config }: Pick<Dependencies, 'broker' | '
     const reply = await broker.requester.request(
       messageStatus,
       { id },
-      { deadlineMs: config.rpcTimeoutMs, signal: whenLeft(response) },
+      {
+        deadlineMs: config.rpcTimeoutMs,
+        headers: originHeaders({ requestId: requestIdFor(response) }),
+        signal: whenLeft(response),
+      },
     )
     sendJson(response, 200, stateOf(id, reply.body()))
   }

@@ -1,8 +1,8 @@
 // GET /movements: one page of the changes of stock, as consumer four reads it.
-import { BadReply, LAST_PAGE, movements, pageReplyHeaders } from '@ims/messaging'
+import { BadReply, LAST_PAGE, movements, originHeaders, pageReplyHeaders } from '@ims/messaging'
 import type { RequestHandler } from 'express'
 import type { Dependencies } from '../dependencies.ts'
-import { whenLeft } from '../http/answer.ts'
+import { requestIdFor, whenLeft } from '../http/answer.ts'
 import { movementsWantedBy, nextPageUrl } from '../listing/listing-query.ts'
 
 const BODY = ['message', 'Movements']
@@ -10,7 +10,12 @@ const BODY = ['message', 'Movements']
 export function movementsRoute({ broker, config }: Pick<Dependencies, 'broker' | 'config'>): RequestHandler {
   return async (request, response) => {
     const { sku, after, limit } = movementsWantedBy(request.query)
-    const headers = { 'x-after': after, 'x-limit': limit, ...(sku === undefined ? {} : { 'x-sku': sku }) }
+    const headers = {
+      ...originHeaders({ requestId: requestIdFor(response) }),
+      'x-after': after,
+      'x-limit': limit,
+      ...(sku === undefined ? {} : { 'x-sku': sku }),
+    }
     const reply = await broker.requester.request(movements, BODY, {
       deadlineMs: config.rpcTimeoutMs,
       headers,

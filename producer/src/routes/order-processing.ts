@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { LAST_PAGE, OutcomeUnknown } from '@ims/messaging'
 import type { Dependencies } from '../dependencies.ts'
-import { whenLeft } from '../http/answer.ts'
+import { requestIdFor, whenLeft } from '../http/answer.ts'
 import type { Limits } from '../http/limits.ts'
 import { Problem } from '../http/problem.ts'
 import type { Handler } from '../http/step.ts'
@@ -38,11 +38,12 @@ export function orderProcessingRoute({
     const pageItems = wanted.limit ?? config.listPageItems
     const items = itemsMax({ ...wanted, pageItems })
     const pages = pagesOf(items)
+    const requestId = requestIdFor(response)
     const left = whenLeft(response)
     const held = new Set<Page>()
     const taken = (page: Page) => held.delete(page) && pages.drop(page)
     const ask = async (after: number): Promise<Page> => {
-      const page = await askOnce({ ...wanted, after, pageItems, deadlineMs: config.rpcTimeoutMs }, left)
+      const page = await askOnce({ ...wanted, after, pageItems, deadlineMs: config.rpcTimeoutMs, requestId }, left)
       if (response.closed) return page
       held.add(page)
       pages.hold(page)
