@@ -12,6 +12,10 @@ const MEMORY_BYTES = 128 * 1_048_576
 export interface Program<S extends Sections> {
   readonly config: ConfigOf<S>
   readonly args: readonly string[]
+  /** The standard input. */
+  readonly input: () => NodeJS.ReadStream
+  /** The standard error if it is a terminal, for a progress bar. */
+  readonly terminal: NodeJS.WriteStream | undefined
   /** Writes to the standard output. Resolves when the reader keeps up. */
   out(text: string): Promise<void>
   /** Writes a line to the standard error. */
@@ -37,7 +41,17 @@ export async function runProgram<S extends Sections>(
     stopOnSignals(stop)
     // `… | head`: the reader has seen enough.
     process.stdout.on('error', () => stop.abort())
-    process.exitCode = await main({ config, args: process.argv.slice(2), out, err, stopping: stop.signal })
+    const terminal = process.stderr.isTTY ? process.stderr : undefined
+    const args = process.argv.slice(2)
+    process.exitCode = await main({
+      config,
+      args,
+      input: () => process.stdin,
+      terminal,
+      out,
+      err,
+      stopping: stop.signal,
+    })
   } catch (error) {
     if (error instanceof InvalidEnvironment) for (const problem of error.problems) err(`configuration: ${problem}`)
     else err(error instanceof Error ? error.message : String(error))

@@ -13,6 +13,8 @@ const commands: Record<string, () => Promise<Command>> = {
   migrate: async () => (await import('./commands/migrate.ts')).migrateCommand,
   'dead-letters': async () => (await import('./commands/producer-programs.ts')).deadLettersCommand,
   message: async () => (await import('./commands/producer-programs.ts')).messageCommand,
+  import: async () => (await import('./commands/items-programs.ts')).importCommand,
+  export: async () => (await import('./commands/items-programs.ts')).exportCommand,
   doctor: async () => (await import('./commands/doctor.ts')).doctorCommand,
   break: async () => (await import('./commands/break.ts')).breakCommand,
   rabbitmqctl: async () => (await import('./commands/rabbitmqctl.ts')).rabbitmqctl,

@@ -7,6 +7,7 @@ import { mysqlEnvironment, retentionEnvironment } from '@ims/repository'
 import { environmentTable, runtimeSections, type Sections } from '@ims/runtime'
 import { listingEnvironment } from '../../../consumer_four/src/config.ts'
 import { httpEnvironment } from '../../../producer/src/config.ts'
+import { apiEnvironment } from '../../../producer/src/items-file/settings.ts'
 
 export const CONFIGURATION_PAGE = join(import.meta.dirname, '../../../docs/configuration.md')
 
@@ -18,6 +19,7 @@ const tables: readonly (readonly [heading: string, Sections])[] = [
   ['Consumers two to four: MySQL', { mysqlEnvironment }],
   ['Consumers two and three: the inbox', { retentionEnvironment }],
   ['Consumer four', { listingEnvironment }],
+  ['The programs import and export', { apiEnvironment }],
 ]
 
 /** The names of all variables that the services read. */

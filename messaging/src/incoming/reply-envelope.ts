@@ -3,7 +3,7 @@ import type { Message } from 'amqplib'
 import type { Contract } from '../contract.ts'
 import type { Outcome } from '../handler.ts'
 import type { Envelope } from '../outgoing/publisher.ts'
-import { DIRECT_REPLY_TO, ERROR_HEADER, isReplyAddress } from '../outgoing/reply.ts'
+import { DIRECT_REPLY_TO, ERROR_HEADER, isReplyAddress, REPEATED_HEADER } from '../outgoing/reply.ts'
 
 /**
  * The reply to a message whose sender requested one at a valid address. Undefined otherwise. The reply to a refused
@@ -20,7 +20,11 @@ export function replyTo({ kind }: Contract, message: Message, outcome: Outcome):
     case 'answered':
       return { queue: address, content: outcome.body, properties: { ...properties, headers: outcome.headers } }
     case 'applied':
-      return { queue: address, content: json(outcome.result), properties }
+      return {
+        queue: address,
+        content: json(outcome.result),
+        properties: outcome.repeated ? { ...properties, headers: { [REPEATED_HEADER]: true } } : properties,
+      }
     case 'refused':
       return {
         queue: address,

@@ -11,6 +11,9 @@ export const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to'
 /** Header of an error reply: the reason, the same as in dead letters. */
 export const ERROR_HEADER = 'x-error'
 
+/** Header of the reply to a command that was applied before this delivery of it. Its value is true. */
+export const REPEATED_HEADER = 'x-repeated'
+
 /**
  * Header of a request whose sender acknowledges a refusal with `refusalHeard`, sent to the refusal's own reply address.
  * A refusal that the sender received needs no dead letter.

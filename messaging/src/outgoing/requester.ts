@@ -15,6 +15,7 @@ import {
   ERROR_HEADER,
   HEARS_REFUSALS_HEADER,
   isReplyAddress,
+  REPEATED_HEADER,
   refusalBody,
   refusalHeard,
 } from './reply.ts'
@@ -38,9 +39,12 @@ export interface CommandOptions {
   readonly messageId?: string
 }
 
-/** The outcome of an accepted command. `no-reply`: no outcome was reported in time. */
+/**
+ * The outcome of an accepted command. `repeated`: it was applied before this delivery of it. `no-reply`: no outcome was
+ * reported in time.
+ */
 export type CommandReply<Result> =
-  | { readonly kind: 'applied'; readonly result: Result }
+  | { readonly kind: 'applied'; readonly result: Result; readonly repeated?: true }
   | { readonly kind: 'refused'; readonly reason: string; readonly error: string }
   | { readonly kind: 'no-reply' }
 
@@ -265,7 +269,9 @@ export function commandReplyIn<Result>(schema: z.ZodType<Result>, message: Messa
   const parsed = parseJson(message.content)
   if (typeof reason === 'string') return { kind: 'refused', reason, error: errorIn(parsed) }
   const result = parsed.ok ? schema.safeParse(parsed.value) : undefined
-  return result?.success ? { kind: 'applied', result: result.data } : { kind: 'no-reply' }
+  if (!result?.success) return { kind: 'no-reply' }
+  const isRepeated = message.properties.headers?.[REPEATED_HEADER] === true
+  return { kind: 'applied', result: result.data, ...(isRepeated ? { repeated: true } : {}) }
 }
 
 function replyIn<T>(query: Query<T>, { content, properties }: Message): Reply<T> {

@@ -56,7 +56,10 @@ export function commandRoute<Body, Result>(
     nameMessage(response, messageId)
     response.setHeader('Preference-Applied', `wait=${waitS}`)
     if (reply.kind === 'no-reply') return sendJson(response, 202, { message: sent })
-    if (reply.kind === 'applied') return applied(response, body, reply.result)
+    if (reply.kind === 'applied') {
+      if (reply.repeated) response.setHeader('Idempotent-Replayed', 'true')
+      return applied(response, body, reply.result)
+    }
     if (derivedId !== undefined && reply.reason === 'message-id-reused') throw keyReused()
     throw refusal(body, reply.reason, reply.error)
   }

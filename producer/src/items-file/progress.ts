@@ -1,0 +1,38 @@
+// Shows the progress of an import on the standard error: a bar on a terminal, otherwise a line every few seconds.
+import { Presets, SingleBar } from 'cli-progress'
+import type { Tally } from './tally.ts'
+
+const LINE_EVERY_MS = 5_000
+const BAR_EVERY_MS = 200
+
+export interface Progressing {
+  readonly tally: Tally
+  readonly isDryRun: boolean
+  /** Bytes of the file that were read, and all of them. Undefined for a pipe, whose end is not known. */
+  readonly bytes: { readonly total: number; read(): number } | undefined
+  /** Undefined when it is not a terminal. */
+  readonly terminal: NodeJS.WriteStream | undefined
+  err(line: string): void
+}
+
+/** Returns the function that ends it. */
+export function showProgress({ tally, isDryRun, bytes, terminal, err }: Progressing): () => void {
+  if (bytes !== undefined && terminal !== undefined) return showBar(tally, bytes, terminal)
+  const timer = setInterval(() => err(`${tally.summary(isDryRun)} (${tally.rowsPerSecond}/s)`), LINE_EVERY_MS)
+  return () => clearInterval(timer)
+}
+
+function showBar(tally: Tally, bytes: NonNullable<Progressing['bytes']>, stream: NodeJS.WriteStream): () => void {
+  const bar = new SingleBar(
+    { format: ' {bar} {percentage}% · {rows} rows · {rate}/s · {eta_formatted} left', stream },
+    Presets.shades_classic,
+  )
+  const state = () => ({ rows: tally.rows.toLocaleString('en'), rate: tally.rowsPerSecond })
+  bar.start(bytes.total, 0, state())
+  const timer = setInterval(() => bar.update(bytes.read(), state()), BAR_EVERY_MS)
+  return () => {
+    clearInterval(timer)
+    bar.update(bytes.read(), state())
+    bar.stop()
+  }
+}

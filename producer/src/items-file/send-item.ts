@@ -1,0 +1,79 @@
+// Sends one item until its outcome is known, always under the same `Idempotency-Key`, so it is applied once.
+import { type Item, listedItem } from '@ims/messaging'
+import { z } from 'zod'
+import { CODE, Stopped } from './exit-codes.ts'
+import { type Asking, finalAnswer, jsonIn, problemIn } from './final-answer.ts'
+import { contentOf, keyOf } from './row.ts'
+
+/**
+ * `there`: an earlier request had created it. It may have another content since; `unknown`: no final answer, so it may
+ * be created or not.
+ */
+export type Outcome =
+  | { readonly kind: 'created' }
+  | { readonly kind: 'there' }
+  | { readonly kind: 'rejected'; readonly reason: string }
+  | { readonly kind: 'unknown' }
+
+export interface Sending extends Asking {
+  readonly run: string
+}
+
+/** The producer answers before this with 202 at the latest. While somebody waits, a refusal leaves no dead letter. */
+const WAIT_S = 20
+
+const listed = z.array(listedItem)
+
+/** @throws Stopped when the API refuses the key, or is not the API of IMS */
+export async function sendItem(item: Item, sending: Sending): Promise<Outcome> {
+  const headers = {
+    'Content-Type': 'application/json',
+    Prefer: `wait=${WAIT_S}`,
+    'Idempotency-Key': keyOf(item, sending.run),
+  }
+  const request = { method: 'POST', path: '/create_item', headers, body: JSON.stringify(item) } as const
+  const answer = await finalAnswer(request, sending)
+  if (answer === undefined) return { kind: 'unknown' }
+  if (answer.status === 201)
+    return answer.headers['idempotent-replayed'] === 'true'
+      ? await whatBecameOf(item, true, sending)
+      : { kind: 'created' }
+  const { type, detail } = problemIn(answer)
+  if (answer.status === 409 && type.endsWith(':duplicate-sku')) return await whatBecameOf(item, false, sending)
+  // A producer of the Python suite knows no `Prefer`: the message is accepted, and that is all it says.
+  if (answer.status === 200) return { kind: 'unknown' }
+  if ([400, 409, 413, 415, 422].includes(answer.status))
+    return { kind: 'rejected', reason: detail || `the API refused it with status ${answer.status}` }
+  throw new Stopped(
+    CODE.unavailable,
+    `${request.path} answered with status ${answer.status}: is API_URL the URL of the API?`,
+  )
+}
+
+/** An item that was not created now: it is there already, it differs, or it is gone since. */
+async function whatBecameOf(item: Item, wasCreated: boolean, sending: Sending): Promise<Outcome> {
+  const path = `/order_processing?sku=${encodeURIComponent(item.sku)}`
+  const answer = await finalAnswer({ method: 'GET', path }, sending)
+  const found = answer?.status === 200 ? listed.safeParse(jsonIn(answer)).data?.[0] : undefined
+  if (answer?.status !== 200)
+    return wasCreated
+      ? { kind: 'unknown' }
+      : { kind: 'rejected', reason: 'sku: exists already; it could not be compared with the row' }
+  if (found === undefined) {
+    const before = wasCreated
+      ? 'was created before, and deleted since'
+      : 'was refused before as a duplicate, which is gone'
+    return { kind: 'rejected', reason: `sku: ${before}. To create it, import again with --run and a new name` }
+  }
+  // Its stock may have changed since it was created.
+  if (wasCreated || JSON.stringify(Object.values(inOrder(found))) === contentOf(item)) return { kind: 'there' }
+  return { kind: 'rejected', reason: 'sku: exists already, with other content' }
+}
+
+const inOrder = ({ sku, name, label, price, quantity }: z.output<typeof listedItem>) => ({
+  sku,
+  name,
+  label,
+  price,
+  quantity,
+})

@@ -1,0 +1,46 @@
+// Writes a file completely or not at all: under a temporary name, which becomes the name when everything is on the disk.
+import { randomUUID } from 'node:crypto'
+import { access, type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { CODE, Stopped } from './exit-codes.ts'
+
+/**
+ * Runs `work` with a function that appends text. If it throws, there is no file.
+ * @throws Stopped when the file exists and may not be replaced, or cannot be written
+ */
+export async function writeWhole(
+  path: string,
+  isOverwriting: boolean,
+  work: (write: (text: string) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  await mustBeFree()
+  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`)
+  const file = await opened(temporary)
+  try {
+    await work(async (text) => await file.appendFile(text))
+    await file.sync()
+    await file.close()
+    await mustBeFree()
+    await rename(temporary, path)
+  } catch (error) {
+    await file.close()
+    await rm(temporary, { force: true })
+    throw error
+  }
+
+  async function mustBeFree(): Promise<void> {
+    const exists = await access(path).then(
+      () => true,
+      () => false,
+    )
+    if (exists && !isOverwriting) throw new Stopped(CODE.usage, `${path} exists: --overwrite replaces it`)
+  }
+}
+
+async function opened(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'wx', 0o600)
+  } catch (error) {
+    throw new Stopped(CODE.cannotWrite, `${path} cannot be written: ${error instanceof Error ? error.message : error}`)
+  }
+}

@@ -1,0 +1,312 @@
+// The programs `import` and `export` against an API that misbehaves: what they repeat, when they give up, and what they leave behind.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { eventually, runToEnd } from 'testkit'
+import { z } from 'zod'
+
+const program = (name: 'import' | 'export') => join(import.meta.dirname, '..', 'src', `${name}.ts`)
+const HEADER = 'sku,name,label,price,quantity'
+const csvOf = (count: number) =>
+  `${HEADER}\n${Array.from({ length: count }, (_, n) => `S${n},Item,label,1,${n}\n`).join('')}`
+
+interface Seen {
+  readonly method: string
+  readonly path: string
+  readonly key: string
+  readonly sku: string
+}
+type Reply = (seen: Seen, response: ServerResponse, requests: number) => void
+
+const created: Reply = (_, response) => void response.writeHead(201, { 'Content-Type': 'application/json' }).end('{}')
+const status = (response: ServerResponse, code: number, headers = {}, body: object = {}) =>
+  void response.writeHead(code, headers).end(JSON.stringify(body))
+
+let folder: string
+let url: string
+let seen: Seen[]
+let reply: Reply
+let close: () => Promise<unknown>
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'ims-items-'))
+  seen = []
+  reply = created
+  const server = createServer((request: IncomingMessage, response) => {
+    let body = ''
+    request.on('data', (chunk) => (body += chunk))
+    request.on('end', () => {
+      const { method = '', url: path = '', headers } = request
+      const { sku } = z.object({ sku: z.string().default('') }).parse(body === '' ? {} : JSON.parse(body))
+      const each = { method, path, key: String(headers['idempotency-key']), sku }
+      seen.push(each)
+      reply(each, response, seen.length)
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  url = `http://127.0.0.1:${z.object({ port: z.int() }).parse(server.address()).port}`
+  close = () =>
+    new Promise((resolve) => {
+      server.close(resolve)
+      server.closeAllConnections()
+    })
+})
+afterEach(async () => {
+  await close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const environment = (more: Record<string, string> = {}) => ({ PATH: process.env.PATH, API_URL: url, ...more })
+const run = (name: 'import' | 'export', args: string[], more: Record<string, string> = {}) =>
+  runToEnd({ command: [process.execPath, program(name), ...args], cwd: folder, env: environment(more) })
+const file = (content: string, name = 'items.csv') => {
+  writeFileSync(join(folder, name), content)
+  return name
+}
+
+describe('an import', () => {
+  it('repeats what has no final answer under the same key, and counts each row once', async () => {
+    const answers: Reply[] = [
+      (_, response) => status(response, 503, { 'Retry-After': '1' }),
+      (_, response) => status(response, 429, { 'Retry-After': '1' }),
+      (_, response) => void response.destroy(),
+      (_, response) => status(response, 202),
+      (_, response) => void response.writeHead(201, { 'Content-Length': '10' }).write('{', () => response.destroy()),
+      (_, response) =>
+        status(response, 409, { 'Retry-After': '1' }, { type: 'urn:ims:problem:idempotency-key-in-use' }),
+    ]
+    reply = (each, response, requests) => (answers[requests - 1] ?? created)(each, response, requests)
+    const { code, err } = await run('import', [file(csvOf(1))])
+    expect([code, err]).toEqual([0, '1 rows: 1 created, 0 already there, 0 rejected, 0 unknown\n'])
+    expect(seen).toHaveLength(7)
+    expect(new Set(seen.map(({ key }) => key)).size).toBe(1)
+  })
+
+  it('sends the key of the API from a file, and ends at once when it is refused', async () => {
+    reply = (_, response) => status(response, 401, {}, { detail: 'No valid API key.' })
+    const { code, err } = await run('import', [file(csvOf(1_000))], { API_KEY_FILE: file('secret\n', 'key') })
+    expect(code).toBe(78)
+    expect(err).toContain('No valid API key.')
+    expect(err).not.toContain('secret')
+    expect(err).toMatch(/0 created, .* [1-9]\d* unknown/)
+    expect(seen.length).toBeLessThanOrEqual(64)
+  })
+
+  it('counts as unknown what it gave up, and stops reading', async () => {
+    reply = (each, response, requests) =>
+      each.sku === 'S0' ? created(each, response, requests) : status(response, 503)
+    const { code, err } = await run('import', [file(csvOf(50)), '--give-up-after', '1', '--concurrency', '4'])
+    expect([code, err]).toEqual([69, expect.stringContaining('the API was given up: it answers with status 503')])
+    expect(err).toMatch(/1 created, 0 already there, 0 rejected, [1-4] unknown/)
+  })
+
+  it('does not count a row as created when the API only says that it accepted the message', async () => {
+    reply = (_, response) => status(response, 200)
+    expect(await run('import', [file(csvOf(2))])).toMatchObject({ code: 3, err: expect.stringContaining('2 unknown') })
+  })
+
+  it('says whether an item that was not created now is there', async () => {
+    const there = (quantity: number) => [{ sku: 'x', name: 'Item', label: 'label', price: 1, quantity }]
+    const found: Record<string, readonly object[]> = {
+      S0: [{ ...there(0)[0], sku: 'S0' }],
+      S1: [{ ...there(77)[0], sku: 'S1' }],
+      S2: [],
+      S3: [{ ...there(77)[0], sku: 'S3' }],
+    }
+    reply = ({ method, path, sku }, response) => {
+      if (method === 'GET') return void response.end(JSON.stringify(found[path.split('sku=')[1] ?? ''] ?? []))
+      return sku === 'S3' || sku === 'S4'
+        ? status(response, 201, { 'Idempotent-Replayed': 'true' })
+        : status(response, 409, {}, { type: 'urn:ims:problem:duplicate-sku', detail: 'exists' })
+    }
+    const { code, err } = await run('import', [file(csvOf(5))])
+    expect([code, err]).toEqual([
+      1,
+      '5 rows: 0 created, 2 already there, 3 rejected, 0 unknown\nrejected rows: items.rejected.csv\n',
+    ])
+    const rejected = readFileSync(join(folder, 'items.rejected.csv'), 'utf8')
+    expect(rejected).toMatch(/^S1,Item,label,1,1,3,"sku: exists already, with other content"$/m)
+    expect(rejected).toMatch(/^S2,.*,4,"sku: was refused before as a duplicate, which is gone/m)
+    expect(rejected).toMatch(/^S4,.*,6,"sku: was created before, and deleted since/m)
+  })
+
+  it('sends equal rows one after the other', async () => {
+    const inFlight = new Set<string>()
+    let overlaps = 0
+    reply = (each, response, requests) => {
+      overlaps += inFlight.has(each.key) ? 1 : 0
+      inFlight.add(each.key)
+      setTimeout(() => {
+        inFlight.delete(each.key)
+        created(each, response, requests)
+      }, 20)
+    }
+    await run('import', [file(`${HEADER}\n${'A,Apple,fruit,1,1\n'.repeat(5)}`)])
+    expect([seen.length, overlaps]).toEqual([5, 0])
+  })
+
+  it('writes rejected rows so that they can be corrected, and never replaces a file of them', async () => {
+    const text = '\ufeffextra;sku;name;label;price;quantity\r\n=1+1;A;"-2 ""a""\nb";@x;1,x;3\r\n;B;Ok;ok;1,5;3\r\n'
+    await run('import', [file(text)])
+    const again = await run('import', ['items.csv'])
+    expect(again.err).toContain('rejected rows: items.rejected.2.csv')
+    const rejected = readFileSync(join(folder, 'items.rejected.csv'), 'utf8')
+    expect(rejected).toBe(
+      '\ufeffextra;sku;name;label;price;quantity;line;reason\n' +
+        `'=1+1;A;"'-2 ""a""\nb";'@x;1,x;3;2;price: must be a number, or a decimal number in a string\n`,
+    )
+    seen = []
+    reply = (each, response, requests) => created(each, response, requests)
+    expect(await run('import', [file(rejected.replace('1,x', '1,5'), 'corrected.csv')])).toMatchObject({ code: 0 })
+    // The same item as if the row had been right from the start.
+    const key = seen[0]?.key
+    await run('import', [file(text.replace('1,x', '1,5'), 'right.csv')])
+    expect(seen.map((each) => each.key)).toContain(key)
+    expect(seen.filter((each) => each.key === key)).toHaveLength(2)
+  })
+
+  it('sends nothing in a dry run, and reads the standard input', async () => {
+    const child = spawn(
+      process.execPath,
+      [program('import'), '-', '--format', 'ndjson', '--dry-run', '--rejected', '-'],
+      {
+        cwd: folder,
+        env: environment(),
+      },
+    )
+    let [out, err] = ['', '']
+    child.stdout.on('data', (chunk) => (out += chunk))
+    child.stderr.on('data', (chunk) => (err += chunk))
+    child.stdin.end('{"sku":"A","name":"a","label":"b","price":1,"quantity":2}\n{"sku":"=B"}\n')
+    expect(await once(child, 'close')).toEqual([1, null])
+    expect(err).toBe('2 rows: 1 valid, 1 rejected; nothing was sent\n')
+    expect(out).toContain("'=B,,,,,2,name: is missing")
+    expect(seen).toEqual([])
+    expect(readdirSync(folder)).toEqual([])
+  })
+
+  it('reports what was sent when it is interrupted, while it waits for a pipe or for answers', async () => {
+    const held: ServerResponse[] = []
+    reply = (each, response, requests) =>
+      each.sku === 'S0' ? created(each, response, requests) : void held.push(response)
+    const child = spawn(process.execPath, [program('import'), '-', '--format', 'csv'], {
+      cwd: folder,
+      env: environment(),
+    })
+    let err = ''
+    child.stderr.on('data', (chunk) => (err += chunk))
+    child.stdin.write(csvOf(3))
+    await eventually(() => expect(held).toHaveLength(2))
+    child.kill('SIGINT')
+    // The answer to one comes before the program leaves, the other never.
+    held[0]?.writeHead(201).end('{}')
+    expect(await once(child, 'close')).toEqual([130, null])
+    expect(err).toContain('3 rows: 2 created, 0 already there, 0 rejected, 1 unknown\n')
+    expect(err).toContain('interrupted: import the same file again to go on')
+  }, 60_000)
+
+  it.each([
+    [[], 'one file is needed'],
+    [['a.txt'], '--format is needed'],
+    [['-'], '--format is needed'],
+    [['a.csv', '--format', 'xml'], '--format must be csv, json or ndjson'],
+    [['a.csv', '--concurrency', '0'], '--concurrency must be a whole number from 1 to 256'],
+    [['a.csv', '--encoding', 'x'], 'there is no encoding "x"'],
+    [['a.csv', '--key', 'x'], "Unknown option '--key'"],
+    [['missing.csv'], 'missing.csv cannot be read'],
+    [['.', '--format', 'csv'], '. is a directory'],
+  ])('refuses the arguments %j', async (args, why) => {
+    expect(await run('import', args)).toMatchObject({ code: 2, out: '', err: expect.stringContaining(why) })
+  })
+
+  it('refuses a file that is not one of items, and a place that it cannot write', async () => {
+    expect(await run('import', [file('sku,name\nA,B\n')])).toEqual({
+      code: 2,
+      out: '',
+      err: '✗ the first line of the file must name the columns: label, price, quantity not found\n',
+    })
+    const elsewhere = ['--rejected', join(folder, 'missing', 'r.csv')]
+    expect(await run('import', [file(csvOf(1)), ...elsewhere])).toMatchObject({ code: 73 })
+    expect(await run('import', [file(csvOf(1))], { API_URL: 'ftp://x' })).toMatchObject({ code: 78 })
+    expect(seen).toEqual([])
+  })
+})
+
+describe('an export', () => {
+  const item = (n: number) => ({ sku: `S${n}`, name: 'Item', label: 'label', price: 1, quantity: n })
+  const link = (after: number) => ({ Link: `</order_processing?limit=1000&after=${after}>; rel="next"` })
+  const page: Reply = ({ path }, response) =>
+    path.endsWith('after=0')
+      ? void response.writeHead(200, link(7)).end(JSON.stringify([item(1)]))
+      : void response.end(JSON.stringify([item(2)]))
+
+  it('asks for a page again that was cut or refused', async () => {
+    reply = (each, response, requests) => {
+      if (requests === 1) return status(response, 503)
+      if (requests === 3)
+        return void response.writeHead(200, { 'Content-Length': '10' }).write('[', () => response.destroy())
+      page(each, response, requests)
+    }
+    expect(await run('export', ['--format', 'ndjson'])).toEqual({
+      code: 0,
+      out: `${JSON.stringify(item(1))}\n${JSON.stringify(item(2))}\n`,
+      err: '2 items exported\n',
+    })
+    expect(await run('export', ['--format', 'json'])).toMatchObject({
+      out: `[\n${JSON.stringify(item(1))},\n${JSON.stringify(item(2))}\n]\n`,
+    })
+  })
+
+  it('leaves no file when a page does not come', async () => {
+    reply = (each, response, requests) =>
+      each.path.endsWith('after=0') ? page(each, response, requests) : void response.destroy()
+    const { code, err } = await run('export', ['--output', 'all.csv', '--give-up-after', '1'])
+    expect([code, err]).toEqual([69, expect.stringContaining('the list is not complete')])
+    expect(readdirSync(folder)).toEqual([])
+  })
+
+  it('replaces a file only when told to, and then whole', async () => {
+    reply = page
+    writeFileSync(join(folder, 'all.csv'), 'mine')
+    expect(await run('export', ['--output', 'all.csv'])).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('--overwrite'),
+    })
+    expect(readFileSync(join(folder, 'all.csv'), 'utf8')).toBe('mine')
+    expect(await run('export', ['--output', 'all.csv', '--overwrite'])).toMatchObject({ code: 0 })
+    expect(readFileSync(join(folder, 'all.csv'), 'utf8')).toBe(`${HEADER}\nS1,Item,label,1,1\nS2,Item,label,1,2\n`)
+    expect(readdirSync(folder)).toEqual(['all.csv'])
+  })
+
+  it('leaves no file when it is interrupted', async () => {
+    const held: ServerResponse[] = []
+    reply = (each, response, requests) =>
+      each.path.endsWith('after=0') ? page(each, response, requests) : void held.push(response)
+    const child = spawn(process.execPath, [program('export'), '--output', 'all.csv'], {
+      cwd: folder,
+      env: environment(),
+    })
+    await eventually(() => expect(held).toHaveLength(1))
+    child.kill('SIGINT')
+    expect(await once(child, 'close')).toEqual([130, null])
+    expect(readdirSync(folder)).toEqual([])
+  })
+
+  it('ends when nobody reads its output any more', async () => {
+    const items = Array.from({ length: 1_000 }, (_, n) => item(n))
+    let after = 0
+    reply = (_, response) => {
+      after += 1
+      response.writeHead(200, link(after)).end(JSON.stringify(items))
+    }
+    const child = spawn(process.execPath, [program('export')], { cwd: folder, env: environment() })
+    await once(child.stdout, 'data')
+    child.stdout.destroy()
+    expect(await once(child, 'exit')).toEqual([130, null])
+  })
+})
