@@ -91,7 +91,8 @@ async function main(): Promise<number> {
   } finally {
     stopLoad()
     await observers?.stop()
-    await stack?.stop()
+    // Fails while a server is down, and must not hide why the run ended.
+    await stack?.stop().catch((error: unknown) => say(`! ${error instanceof Error ? error.message : String(error)}`))
     for (const node of joined) await node.end()
     await servers.close({ deleteData: true })
     rmSync(directory, { recursive: true, force: true })

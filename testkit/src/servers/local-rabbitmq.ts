@@ -97,13 +97,15 @@ export class LocalRabbitmq implements Rabbitmq {
   /** Stops the node and its helper processes. */
   async end(): Promise<void> {
     await this.stop()
+    if (this.#joins === undefined) await stopProcess(this.#kept.get().epmd, STOPPED_WITHIN_MS)
     await this.#endOrphans()
   }
 
-  /** A killed start may have left a node and an epmd that the state does not name. */
+  /** A killed start may have left a node and an epmd that the state does not name. An epmd that it names serves a cluster too. */
   async #endOrphans(): Promise<void> {
-    if (this.#joins === undefined) await stopProcess(this.#kept.get().epmd, STOPPED_WITHIN_MS)
     await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
+    const { epmd } = this.#kept.get()
+    if (epmd === undefined || !isAlive(epmd)) await stopAllStartedFor(this.#path('epmd'), STOPPED_WITHIN_MS)
   }
 
   async ctl(...args: string[]): Promise<string> {
@@ -124,12 +126,12 @@ export class LocalRabbitmq implements Rabbitmq {
 
   async #startEpmd(): Promise<void> {
     const { epmd, epmdPort } = this.#kept.get()
-    if (epmd !== undefined && isAlive(epmd)) return
+    if (this.#joins !== undefined || (epmd !== undefined && isAlive(epmd))) return
     await expectFree("RabbitMQ's epmd", [epmdPort])
     // We start epmd ourselves so that we can end it. An epmd started by the node outlives every node.
     const identity = await startInBackground({
       command: [foundPrograms().epmd, '-port', String(epmdPort), '-address', HOST],
-      env: { ...this.#environment(), ...startedFor(this.#path()) },
+      env: { ...this.#environment(), ...startedFor(this.#path('epmd')) },
       cwd: this.#directory,
       output: this.#path('epmd.log'),
     })
