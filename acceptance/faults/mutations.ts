@@ -81,8 +81,8 @@ export const mutations: readonly Mutation[] = [
     edits: [
       // The guard is that an ack goes to the channel that delivered the message. Here it goes to the newest one of the queue.
       {
-        find: "    this.#all.add({ ...held, step: 'waiting', replyBytes: 0 })",
-        replace: "    this.newest = held.session\n    this.#all.add({ ...held, step: 'waiting', replyBytes: 0 })",
+        find: '    this.#all.add(held)',
+        replace: '    this.newest = held.session\n    this.#all.add(held)',
       },
       {
         find: '      const { channel } = session\n      this.#onChannel(session, () =>',

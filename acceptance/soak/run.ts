@@ -61,7 +61,7 @@ const ENVIRONMENT = {
     `${OPERATORS_KEY} admin ${hash('sha256', OPERATORS_KEY)}`,
   ].join('\n'),
   RABBITMQ_CONFIRM_TIMEOUT_MS: '4000',
-  NODE_OPTIONS: '--max-semi-space-size=2 --max-old-space-size=192',
+  NODE_OPTIONS: '--max-semi-space-size=4 --max-old-space-size=192',
 }
 
 export interface SoakOptions {

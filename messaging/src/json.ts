@@ -8,7 +8,8 @@ export type Parsed =
   /** `not-json`: no parser accepts it · `invalid`: parsers would interpret it differently, or it is crafted to harm one. */
   | { readonly ok: false; readonly reason: 'not-json' | 'invalid'; readonly error: string }
 
-const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
+const BYTE_ORDER_MARK_BYTES = 3
+const hasByteOrderMark = (bytes: Buffer): boolean => bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf
 
 /**
  * Parses UTF-8 JSON (RFC 8259), with or without a byte order mark. Rejects repeated members (RFC 7493), nesting deeper
@@ -17,7 +18,7 @@ const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
 export function parseJson(bytes: Buffer): Parsed {
   if (bytes.length === 0) return notJson('the body is empty')
   if (!isUtf8(bytes)) return notJson('the body is not valid UTF-8')
-  const start = bytes.subarray(0, 3).equals(BYTE_ORDER_MARK) ? 3 : 0
+  const start = hasByteOrderMark(bytes) ? BYTE_ORDER_MARK_BYTES : 0
   const text = bytes.toString('utf8', start)
   let value: unknown
   try {

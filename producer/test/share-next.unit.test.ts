@@ -1,4 +1,5 @@
 // Coalescing: one request for all who wait, never a reply older than the call, and no endless waiting.
+import { getEventListeners } from 'node:events'
 import { describe, expect, it } from '@jest/globals'
 import { shareNext } from '../src/listing/share-next.ts'
 
@@ -27,6 +28,18 @@ describe('identical requests', () => {
     expect(asked).toHaveLength(2)
     asked[1]?.answer('after')
     expect(await Promise.all(others)).toEqual(['after', 'after', 'after'])
+  })
+
+  it('keep no answer through the signal of its caller, which asks for more pages', async () => {
+    const { asked, ask } = asking()
+    const { signal } = new AbortController()
+    const answers = [ask('a', signal), ask('b', signal), ask('c', signal)]
+    expect(getEventListeners(signal, 'abort')).toHaveLength(3)
+    asked[0]?.answer('page')
+    asked[1]?.answer('page')
+    asked[2]?.fail(new Error('no page'))
+    await Promise.allSettled(answers)
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
   it('do not wait long for a slow one', async () => {

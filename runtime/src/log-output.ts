@@ -1,11 +1,13 @@
-// Standard output for log lines. All lines of one turn of the event loop are written at once, because under load a
-// write costs more than a line.
+// Standard output for log lines. The lines of a few milliseconds are written at once, because under load a write costs
+// more than a line.
 import { constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { LogSink, type Loss } from './log-sink.ts'
 
 const STANDARD_OUTPUT = 1
-/** Written before the turn ends when there are more characters than this. */
-const TURN_MAX_CHARACTERS = 65_536
+/** Longest time that a line waits for others. A process that is killed loses the lines of this time. */
+const GATHER_MAX_MS = 5
+/** Written before that when there are more characters than this. */
+const GATHER_MAX_CHARACTERS = 65_536
 /** How long the end of the process waits for a slow reader. */
 const LAST_LINES_WITHIN_MS = 3_000
 
@@ -35,12 +37,12 @@ function openStandardOutput(): LogOutput {
       for (const { resumed } of listeners) resumed?.(lines, code)
     },
   })
-  let turn = ''
+  let gathered = ''
   let lines = 0
   const flush = () => {
-    if (turn === '') return
-    const [text, count] = [turn, lines]
-    turn = ''
+    if (gathered === '') return
+    const [text, count] = [gathered, lines]
+    gathered = ''
     lines = 0
     sink.push(Buffer.from(text), count)
   }
@@ -50,10 +52,10 @@ function openStandardOutput(): LogOutput {
   })
   return {
     write: (line) => {
-      if (turn === '') setImmediate(flush)
-      turn += line
+      if (gathered === '') setTimeout(flush, GATHER_MAX_MS).unref()
+      gathered += line
       lines += 1
-      if (turn.length > TURN_MAX_CHARACTERS) flush()
+      if (gathered.length > GATHER_MAX_CHARACTERS) flush()
     },
     onLoss: (loss) => void listeners.push(loss),
   }

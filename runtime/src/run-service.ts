@@ -1,6 +1,7 @@
 // Runs a service from its first line to its exit code: configuration, log, metrics, admin port, signals, shutdown.
 import { z } from 'zod'
 import { adminEnvironment, openAdminPort } from './admin.ts'
+import { shrinkHeap } from './collect-garbage.ts'
 import { type ConfigOf, InvalidEnvironment, parseEnvironment, type Sections } from './config.ts'
 import { EXIT } from './exit-codes.ts'
 import { exportTraces, tracesEnvironment } from './export-traces.ts'
@@ -72,6 +73,7 @@ export async function runService<S extends Sections>(
     const traces = await exportTraces(name, config.runtime.traces, log)
     if (traces !== undefined) lifecycle.own(traces, 'the export of traces')
     const own = <T extends Owned>(resource: T, label?: string): T => lifecycle.own(resource, label)
+    shrinkHeap()
     await main({
       name,
       log,

@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
  */
 export const leanNode: Readonly<Record<string, string>> = {
   NODE_COMPILE_CACHE: join(ROOT, '.local', 'compile-cache'),
-  NODE_OPTIONS: '--max-semi-space-size=2',
+  NODE_OPTIONS: '--max-semi-space-size=4',
   MALLOC_MMAP_THRESHOLD_: '65536',
   MALLOC_ARENA_MAX: '1',
 }

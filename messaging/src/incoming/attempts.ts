@@ -180,13 +180,13 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
   }
 
   #tell(entries: readonly Entry<Body, Item>[], outcomes: readonly Outcome<Result>[]): void {
-    for (const entry of entries) this.#open.delete(entry)
-    this.#parts.reported(
-      entries.flatMap(({ item }, index) => {
-        const outcome = outcomes[index]
-        return outcome === undefined ? [] : [{ item, outcome }]
-      }),
-    )
+    const reported: Reported<Item, Result>[] = []
+    for (const [index, entry] of entries.entries()) {
+      this.#open.delete(entry)
+      const outcome = outcomes[index]
+      if (outcome !== undefined) reported.push({ item: entry.item, outcome })
+    }
+    this.#parts.reported(reported)
   }
 
   #report(error: Error | undefined, attempt: number): void {

@@ -212,7 +212,8 @@ export class Consumer<Body, Result> {
     const read = readMessage(contract, message, config.messageMaxBytes)
     const expiresAtMs = this.#stop.clock.nowMs() + waitMsOf(contract, message)
     const isLarge = contract.kind === 'query' && !('kind' in read) && contract.isLarge?.(read.headers) === true
-    this.#inHand.add({ message, session, read, question: questionOf(contract, read), isLarge, expiresAtMs })
+    const question = questionOf(contract, read)
+    this.#inHand.add({ message, session, read, question, isLarge, expiresAtMs, step: 'waiting', replyBytes: 0 })
     this.#measureHeld()
     if (this.#inHand.bytes > this.#inHandMaxBytes) this.#readOn ??= pauseReading(session.channel)
     this.#startWork()

@@ -50,8 +50,8 @@ export class InHand<Body> {
     this.#left = left
   }
 
-  add(held: Omit<Held<Body>, 'step' | 'replyBytes'>): void {
-    this.#all.add({ ...held, step: 'waiting', replyBytes: 0 })
+  add(held: Held<Body>): void {
+    this.#all.add(held)
     this.#bytes += held.message.content.length
   }
 

@@ -22,10 +22,14 @@ class Joint<Answer> {
 
   join(signal: AbortSignal | undefined): Promise<Answer> {
     this.#waiting += 1
-    signal?.addEventListener('abort', () => {
+    const leave = () => {
       this.#waiting -= 1
       if (this.#waiting === 0) this.#left.abort()
-    })
+    }
+    // Through its listener, the signal of a whole list would keep every page of it in memory.
+    const forget = () => signal?.removeEventListener('abort', leave)
+    signal?.addEventListener('abort', leave)
+    this.answer.then(forget, forget)
     return this.answer
   }
 }

@@ -137,6 +137,9 @@ export class LocalMysql implements Mysql {
     const files = this.#path('files')
     rmSync(files, { recursive: true, force: true })
     mkdirSync(files, { mode: 0o700 })
+    // MariaDB deletes temporary tables when it starts, also those of another server that uses the same folder.
+    const temporary = this.#path('tmp')
+    mkdirSync(temporary, { recursive: true, mode: 0o700 })
     const initFile = this.#path('init.sql')
     writeFileSync(initFile, initialStatements(this.#kept.get()), { mode: 0o600 })
     try {
@@ -152,6 +155,7 @@ export class LocalMysql implements Mysql {
           `--pid-file=${this.#path('pid')}`,
           `--init-file=${initFile}`,
           `--secure-file-priv=${files}`,
+          `--tmpdir=${temporary}`,
           '--skip-name-resolve',
           '--skip-log-bin',
           '--character-set-server=utf8mb4',
