@@ -57,8 +57,8 @@ describe('import and export', () => {
   let stack: Stack
   let folder: string
   beforeAll(async () => {
-    stack = await startStack('import_export')
     folder = mkdtempSync(join(tmpdir(), 'ims-files-'))
+    stack = await startStack('import_export')
   }, MINUTE_MS)
   afterAll(async () => {
     rmSync(folder, { recursive: true, force: true })
@@ -88,7 +88,7 @@ describe('import and export', () => {
         if (kind === 'text') for (const line of text.trim().split('\n')) expect(output).toContain(`${line}\n`)
         else {
           // The image has the same files in the same places.
-          const script = text.replaceAll('docker compose exec -T producer ', '')
+          const script = text.replaceAll('docker compose exec -T producer node', process.execPath)
           const env = { PATH: process.env.PATH, HOME: process.env.HOME, API_URL: stack.http }
           const ran = await shell('bash', ['-c', `{ ${script.replaceAll('/tmp/', `${folder}/`)} } 2>&1`], {
             cwd: ROOT,
