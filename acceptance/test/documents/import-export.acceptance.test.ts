@@ -112,17 +112,17 @@ describe('import and export', () => {
       const rows = Array.from({ length: 3_000 }, (_, n) => row(n))
       writeFileSync(join(folder, 'many.csv'), `sku,name,label,price,quantity\n${rows.join('')}${row(0)}${row(1, 2)}`)
       const first = await program('import', ['many.csv', '--rejected', '-'])
-      expect(first.err).toContain('3,002 rows: 3,000 created, 1 already there, 1 rejected, 0 unknown\n')
+      expect(first.err).toContain('3,002 rows: 3,000 created, 1 created before, 1 rejected, 0 unknown\n')
       expect(first.out).toContain('S1,Item 1,label,2,1,3003,"sku: exists already, with other content"')
       expect(await program('import', ['many.csv', '--rejected', '-'])).toMatchObject({
         code: 1,
-        err: expect.stringContaining('3,002 rows: 0 created, 3,001 already there, 1 rejected, 0 unknown\n'),
+        err: expect.stringContaining('3,002 rows: 0 created, 3,001 created before, 1 rejected, 0 unknown\n'),
       })
       // As after INBOX_RETENTION_DAYS.
       await stack.pool.query('DELETE FROM inbox')
       expect(await program('import', ['-', '--format', 'csv', '--rejected', '-'], 'many.csv')).toMatchObject({
         code: 1,
-        err: expect.stringContaining('3,002 rows: 0 created, 3,001 already there, 1 rejected, 0 unknown\n'),
+        err: expect.stringContaining('3,002 rows: 0 created, 3,001 created before, 1 rejected, 0 unknown\n'),
       })
       expect(await stored()).toHaveLength(3_000)
       expect(await stack.deadLetters('create_item')).toEqual([])
