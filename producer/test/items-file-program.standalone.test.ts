@@ -135,7 +135,7 @@ describe('an import', () => {
     ])
     const rejected = readFileSync(join(folder, 'items.rejected.csv'), 'utf8')
     expect(rejected).toMatch(/^S1,Item,label,1,1,3,"sku: exists already, with other content"$/m)
-    expect(rejected).toMatch(/^S2,.*,4,sku: refused before as a duplicate, which is gone/m)
+    expect(rejected).toMatch(/^S2,.*,4,"sku: refused before as a duplicate, which is gone/m)
   })
 
   it('sends equal rows one after the other', async () => {
