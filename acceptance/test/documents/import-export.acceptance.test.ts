@@ -88,9 +88,11 @@ describe('import and export', () => {
         if (kind === 'text') for (const line of text.trim().split('\n')) expect(output).toContain(`${line}\n`)
         else {
           // The image has the same files in the same places.
-          const script = text.replaceAll('docker compose exec -T producer node', process.execPath)
+          const script = text
+            .replaceAll('/tmp/', `${folder}/`)
+            .replaceAll('docker compose exec -T producer node', process.execPath)
           const env = { PATH: process.env.PATH, HOME: process.env.HOME, API_URL: stack.http }
-          const ran = await shell('bash', ['-c', `{ ${script.replaceAll('/tmp/', `${folder}/`)} } 2>&1`], {
+          const ran = await shell('bash', ['-c', `{ ${script} } 2>&1`], {
             cwd: ROOT,
             env,
           }).catch((error: { stdout: string }) => error)
@@ -112,7 +114,10 @@ describe('import and export', () => {
       const rows = Array.from({ length: 3_000 }, (_, n) => row(n))
       writeFileSync(join(folder, 'many.csv'), `sku,name,label,price,quantity\n${rows.join('')}${row(0)}${row(1, 2)}`)
       const first = await program('import', ['many.csv', '--rejected', '-'])
-      expect(first.err).toContain('3,002 rows: 3,000 created, 1 created before, 1 rejected, 0 unknown\n')
+      // On a busy machine a row may need a second attempt, which finds it created before.
+      const [, created = '', before = ''] =
+        /3,002 rows: ([\d,]+) created, ([\d,]+) created before, 1 rejected, 0 unknown\n/.exec(first.err) ?? []
+      expect(Number(created.replace(',', '')) + Number(before)).toBe(3_001)
       expect(first.out).toContain('S1,Item 1,label,2,1,3003,"sku: exists already, with other content"')
       expect(await program('import', ['many.csv', '--rejected', '-'])).toMatchObject({
         code: 1,
@@ -148,7 +153,7 @@ describe('import and export', () => {
       expect(await program('export', ['--output', output, ...once])).toMatchObject({ code: 0 })
       await clear()
       const again = await program('import', [output])
-      expect([again.code, again.err]).toEqual([0, expect.stringContaining(`${items.length} created`)])
+      expect([again.code, again.err]).toEqual([0, expect.stringMatching(/ 0 rejected, 0 unknown\n$/)])
       expect(await stored()).toEqual(before)
     },
     MINUTE_MS,
