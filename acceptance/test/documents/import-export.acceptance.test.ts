@@ -59,7 +59,7 @@ describe('import and export', () => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'ims-files-'))
     stack = await startStack('import_export')
-  }, MINUTE_MS)
+  }, 3 * MINUTE_MS)
   afterAll(async () => {
     rmSync(folder, { recursive: true, force: true })
     await stack.stop()
@@ -156,6 +156,6 @@ describe('import and export', () => {
       expect([again.code, again.err]).toEqual([0, expect.stringMatching(/ 0 rejected, 0 unknown\n$/)])
       expect(await stored()).toEqual(before)
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 })
