@@ -147,6 +147,15 @@ describe('a reply', () => {
     },
   )
 
+  it('says that the command was applied before this delivery', () => {
+    const asking = message(good, { replyTo: 'amq.gen-JzTY20BRgKO-HjmUJj0wLg' })
+    expect(replyTo(createItem, asking, applied)?.properties.headers).toBeUndefined()
+    expect(replyTo(createItem, asking, { ...applied, repeated: true })).toMatchObject({
+      content: Buffer.from('{"outcome":"created"}'),
+      properties: { headers: { 'x-repeated': true } },
+    })
+  })
+
   it('to a refused command is JSON, to a refused query text that no client can take for a list', () => {
     const refused = { kind: 'refused', reason: 'too-large', error: '[]' } as const
     const asking = message('[]', { replyTo: 'amq.gen-JzTY20BRgKO-HjmUJj0wLg' })

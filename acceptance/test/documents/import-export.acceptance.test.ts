@@ -57,9 +57,9 @@ describe('import and export', () => {
   let stack: Stack
   let folder: string
   beforeAll(async () => {
-    stack = await startStack('import_export')
     folder = mkdtempSync(join(tmpdir(), 'ims-files-'))
-  }, MINUTE_MS)
+    stack = await startStack('import_export')
+  }, 3 * MINUTE_MS)
   afterAll(async () => {
     rmSync(folder, { recursive: true, force: true })
     await stack.stop()
@@ -88,9 +88,11 @@ describe('import and export', () => {
         if (kind === 'text') for (const line of text.trim().split('\n')) expect(output).toContain(`${line}\n`)
         else {
           // The image has the same files in the same places.
-          const script = text.replaceAll('docker compose exec -T producer ', '')
+          const script = text
+            .replaceAll('/tmp/', `${folder}/`)
+            .replaceAll('docker compose exec -T producer node', process.execPath)
           const env = { PATH: process.env.PATH, HOME: process.env.HOME, API_URL: stack.http }
-          const ran = await shell('bash', ['-c', `{ ${script.replaceAll('/tmp/', `${folder}/`)} } 2>&1`], {
+          const ran = await shell('bash', ['-c', `{ ${script} } 2>&1`], {
             cwd: ROOT,
             env,
           }).catch((error: { stdout: string }) => error)
@@ -112,17 +114,20 @@ describe('import and export', () => {
       const rows = Array.from({ length: 3_000 }, (_, n) => row(n))
       writeFileSync(join(folder, 'many.csv'), `sku,name,label,price,quantity\n${rows.join('')}${row(0)}${row(1, 2)}`)
       const first = await program('import', ['many.csv', '--rejected', '-'])
-      expect(first.err).toContain('3,002 rows: 3,000 created, 1 already there, 1 rejected, 0 unknown\n')
+      // On a busy machine a row may need a second attempt, which finds it created before.
+      const [, created = '', before = ''] =
+        /3,002 rows: ([\d,]+) created, ([\d,]+) created before, 1 rejected, 0 unknown\n/.exec(first.err) ?? []
+      expect(Number(created.replace(',', '')) + Number(before)).toBe(3_001)
       expect(first.out).toContain('S1,Item 1,label,2,1,3003,"sku: exists already, with other content"')
       expect(await program('import', ['many.csv', '--rejected', '-'])).toMatchObject({
         code: 1,
-        err: expect.stringContaining('3,002 rows: 0 created, 3,001 already there, 1 rejected, 0 unknown\n'),
+        err: expect.stringContaining('3,002 rows: 0 created, 3,001 created before, 1 rejected, 0 unknown\n'),
       })
       // As after INBOX_RETENTION_DAYS.
       await stack.pool.query('DELETE FROM inbox')
       expect(await program('import', ['-', '--format', 'csv', '--rejected', '-'], 'many.csv')).toMatchObject({
         code: 1,
-        err: expect.stringContaining('3,002 rows: 0 created, 3,001 already there, 1 rejected, 0 unknown\n'),
+        err: expect.stringContaining('3,002 rows: 0 created, 3,001 created before, 1 rejected, 0 unknown\n'),
       })
       expect(await stored()).toHaveLength(3_000)
       expect(await stack.deadLetters('create_item')).toEqual([])
@@ -148,9 +153,9 @@ describe('import and export', () => {
       expect(await program('export', ['--output', output, ...once])).toMatchObject({ code: 0 })
       await clear()
       const again = await program('import', [output])
-      expect([again.code, again.err]).toEqual([0, expect.stringContaining(`${items.length} created`)])
+      expect([again.code, again.err]).toEqual([0, expect.stringMatching(/ 0 rejected, 0 unknown\n$/)])
       expect(await stored()).toEqual(before)
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 })

@@ -48,7 +48,10 @@ describe('a command with an Idempotency-Key', () => {
   })
 
   it('is applied once and answered the same way, and its key is refused with another body', async () => {
-    const first = reported(await send('create', item))
+    const answer = await send('create', item)
+    expect(answer.headers.get('idempotent-replayed')).toBeNull()
+    expect((await send('create', item)).headers.get('idempotent-replayed')).toBe('true')
+    const first = reported(answer)
     expect(first).toMatchObject({ status: 201, body: item, location: `/order_processing?sku=${sku}` })
     expect(reported(await send('create', item))).toEqual(first)
     expect(reported(await send('create', item, { http: other }))).toEqual(first)

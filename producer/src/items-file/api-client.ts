@@ -1,11 +1,11 @@
 // The HTTP client of `import` and `export`: connections that are kept alive, one answer or a reason why there is none.
-import http from 'node:http'
-import https from 'node:https'
+import type { IncomingHttpHeaders } from 'node:http'
+import { Pool } from 'undici'
 import type { ApiSettings } from './settings.ts'
 
 export interface Answer {
   readonly status: number
-  readonly headers: http.IncomingHttpHeaders
+  readonly headers: IncomingHttpHeaders
   readonly text: string
 }
 
@@ -26,7 +26,7 @@ export class NoAnswer extends Error {
 export interface ApiClient {
   /** @throws NoAnswer */
   call(request: ApiRequest): Promise<Answer>
-  close(): void
+  close(): Promise<void>
 }
 
 /** Longer than the API lets a request wait for its outcome. */
@@ -34,42 +34,20 @@ const SILENCE_MAX_MS = 45_000
 
 /** At most `connections` requests at once; further ones wait for their turn. */
 export function openApi({ url, key }: ApiSettings, connections: number): ApiClient {
-  const { Agent, request: send } = url.protocol === 'https:' ? https : http
-  const agent = new Agent({ keepAlive: true, maxSockets: connections, maxFreeSockets: connections })
+  const pool = new Pool(url.origin, { connections, headersTimeout: SILENCE_MAX_MS, bodyTimeout: SILENCE_MAX_MS })
   const prefix = url.pathname.replace(/\/$/, '')
   const authorization = key === undefined ? {} : { Authorization: `Bearer ${key}` }
-  const call = ({ method, path, headers, body, signal }: ApiRequest) =>
-    new Promise<Answer>((resolve, reject) => {
-      const failed = (error: Error) => reject(new NoAnswer(error.message, { cause: error }))
-      const sized = body === undefined ? {} : { 'Content-Length': String(Buffer.byteLength(body)) }
-      const request = send(
-        {
-          protocol: url.protocol,
-          hostname: url.hostname.replace(/^\[|\]$/g, ''),
-          port: url.port,
-          path: prefix + path,
-          method,
-          agent,
-          timeout: SILENCE_MAX_MS,
-          headers: { ...authorization, ...sized, ...headers },
-          ...(signal === undefined ? {} : { signal }),
-        },
-        (response) => {
-          const chunks: Buffer[] = []
-          response.on('data', (chunk: Buffer) => chunks.push(chunk))
-          response.once('error', failed)
-          response.once('end', () =>
-            resolve({
-              status: response.statusCode ?? 0,
-              headers: response.headers,
-              text: Buffer.concat(chunks).toString(),
-            }),
-          )
-        },
-      )
-      request.once('timeout', () => request.destroy(new Error(`nothing came for ${SILENCE_MAX_MS / 1_000} s`)))
-      request.once('error', failed)
-      request.end(body)
-    })
-  return { call, close: () => agent.destroy() }
+  return {
+    call: async ({ method, path, headers, body = null, signal }) => {
+      const sent = { ...authorization, ...headers }
+      try {
+        const options = { method, path: prefix + path, headers: sent, body, ...(signal ? { signal } : {}) }
+        const answer = await pool.request(options)
+        return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() }
+      } catch (error) {
+        throw new NoAnswer(error instanceof Error ? error.message : String(error), { cause: error })
+      }
+    },
+    close: async () => await pool.destroy(),
+  }
 }

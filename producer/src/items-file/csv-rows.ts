@@ -15,7 +15,7 @@ const DECIMAL_COMMA = /^\s*\d+,\d+\s*$/
 const NUMBERS: readonly string[] = ['price', 'quantity']
 const [CARRIAGE_RETURN, LINE_FEED] = Buffer.from('\r\n')
 /** One character for each byte, so that bytes that are not UTF-8 are not lost. */
-const ENCODING = 'latin1'
+const ENCODING = 'latin1' as const
 const emitted = z.object({ record: z.array(z.string()), raw: z.string() })
 
 /** What a file of rejected rows has in addition. */

@@ -49,7 +49,7 @@ export async function exportItems(
     return CODE.interrupted
   } finally {
     clearInterval(progress)
-    api.close()
+    await api.close()
   }
   err(`${items.toLocaleString('en')} items exported`)
   return CODE.done

@@ -146,7 +146,7 @@ async function importRows(reader: RowReader, { request, settings, stopping, tall
   } finally {
     clearTimeout(lastAnswers)
     stopping.removeEventListener('abort', stop)
-    api.close()
+    await api.close()
   }
   if (failure !== undefined) throw failure
 }

@@ -6,12 +6,12 @@ import { type Asking, finalAnswer, jsonIn, problemIn } from './final-answer.ts'
 import { contentOf, keyOf } from './row.ts'
 
 /**
- * `there`: an earlier request had created it. It may have another content since; `unknown`: no final answer, so it may
- * be created or not.
+ * `before`: it was created by an earlier request, or by somebody else with the same content. `unknown`: no final answer,
+ * so it may be created or not.
  */
 export type Outcome =
   | { readonly kind: 'created' }
-  | { readonly kind: 'there' }
+  | { readonly kind: 'before' }
   | { readonly kind: 'rejected'; readonly reason: string }
   | { readonly kind: 'unknown' }
 
@@ -34,12 +34,9 @@ export async function sendItem(item: Item, sending: Sending): Promise<Outcome> {
   const request = { method: 'POST', path: '/create_item', headers, body: JSON.stringify(item) } as const
   const answer = await finalAnswer(request, sending)
   if (answer === undefined) return { kind: 'unknown' }
-  if (answer.status === 201)
-    return answer.headers['idempotent-replayed'] === 'true'
-      ? await whatBecameOf(item, true, sending)
-      : { kind: 'created' }
+  if (answer.status === 201) return { kind: answer.headers['idempotent-replayed'] === 'true' ? 'before' : 'created' }
   const { type, detail } = problemIn(answer)
-  if (answer.status === 409 && type.endsWith(':duplicate-sku')) return await whatBecameOf(item, false, sending)
+  if (answer.status === 409 && type.endsWith(':duplicate-sku')) return await duplicateOf(item, sending)
   // A producer of the Python suite knows no `Prefer`: the message is accepted, and that is all it says.
   if (answer.status === 200) return { kind: 'unknown' }
   if ([400, 409, 413, 415, 422].includes(answer.status))
@@ -50,23 +47,20 @@ export async function sendItem(item: Item, sending: Sending): Promise<Outcome> {
   )
 }
 
-/** An item that was not created now: it is there already, it differs, or it is gone since. */
-async function whatBecameOf(item: Item, wasCreated: boolean, sending: Sending): Promise<Outcome> {
+/** The sku exists, or existed when the same row was refused before. */
+async function duplicateOf(item: Item, sending: Sending): Promise<Outcome> {
   const path = `/order_processing?sku=${encodeURIComponent(item.sku)}`
   const answer = await finalAnswer({ method: 'GET', path }, sending)
-  const found = answer?.status === 200 ? listed.safeParse(jsonIn(answer)).data?.[0] : undefined
-  if (answer?.status !== 200)
-    return wasCreated
-      ? { kind: 'unknown' }
-      : { kind: 'rejected', reason: 'sku: exists already; it could not be compared with the row' }
-  if (found === undefined) {
-    const before = wasCreated
-      ? 'was created before, and deleted since'
-      : 'was refused before as a duplicate, which is gone'
-    return { kind: 'rejected', reason: `sku: ${before}. To create it, import again with --run and a new name` }
-  }
-  // Its stock may have changed since it was created.
-  if (wasCreated || JSON.stringify(Object.values(inOrder(found))) === contentOf(item)) return { kind: 'there' }
+  const items = answer?.status === 200 ? listed.safeParse(jsonIn(answer)).data : undefined
+  if (items === undefined)
+    return { kind: 'rejected', reason: 'sku: exists already; it could not be compared with the row' }
+  const [found] = items
+  if (found === undefined)
+    return {
+      kind: 'rejected',
+      reason: 'sku: refused before as a duplicate, which is gone. To create it, import again with --run and a new name',
+    }
+  if (JSON.stringify(Object.values(inOrder(found))) === contentOf(item)) return { kind: 'before' }
   return { kind: 'rejected', reason: 'sku: exists already, with other content' }
 }
 

@@ -4,7 +4,7 @@ import type { Outcome } from './send-item.ts'
 export class Tally {
   readonly counts: Record<Outcome['kind'] | 'valid', number> = {
     created: 0,
-    there: 0,
+    before: 0,
     rejected: 0,
     unknown: 0,
     valid: 0,
@@ -25,10 +25,10 @@ export class Tally {
 
   /** One line with all counts. A dry run only knows which rows are valid. */
   summary(isDryRun: boolean): string {
-    const { created, there, rejected, unknown, valid } = this.counts
+    const { created, before, rejected, unknown, valid } = this.counts
     const counts = isDryRun
       ? `${shown(valid)} valid, ${shown(rejected)} rejected; nothing was sent`
-      : `${shown(created)} created, ${shown(there)} already there, ${shown(rejected)} rejected, ${shown(unknown)} unknown`
+      : `${shown(created)} created, ${shown(before)} created before, ${shown(rejected)} rejected, ${shown(unknown)} unknown`
     return `${shown(this.rows)} rows: ${counts}`
   }
 }
