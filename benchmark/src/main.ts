@@ -38,6 +38,8 @@ const FULL: Extent = {
   listedLong: 1_000_000,
   growth: [1_000, 100_000, 1_000_000, 3_000_000],
   backlogs: [40_000, 200_000, 1_000_000],
+  inbox: 10_000_000,
+  deadLetters: 100_000,
   idleS: 5,
 }
 const QUICK: Extent = {
@@ -52,6 +54,8 @@ const QUICK: Extent = {
   listedLong: 20_000,
   growth: [1_000, 10_000],
   backlogs: [2_000, 10_000],
+  inbox: 10_000,
+  deadLetters: 1_000,
   idleS: 0,
 }
 

@@ -14,9 +14,11 @@ const options = z
     perSecond: z.number(),
     durationS: z.number(),
     /** The start of the skus, each of which is sent once. */
-    sku: z.string(),
+    sku: z.string().default(''),
     /** Waits for the outcome of each message. */
-    isWaiting: z.boolean(),
+    isWaiting: z.boolean().default(false),
+    /** Sends GET instead, and `{n}` in the URL becomes a random number below this, of 12 digits. */
+    readsBelow: z.int().optional(),
     connectionsMax: z.int().default(64),
   })
   .parse(JSON.parse(process.argv[2] ?? ''))
@@ -28,15 +30,17 @@ const startMs = performance.now() + 100
 const dueMs = (n: number) => startMs + (n / options.perSecond) * 1_000
 
 function send(n: number): Promise<void> {
-  const { sku, isWaiting } = options
+  const { url, sku, isWaiting, readsBelow } = options
+  const any = Math.floor(Math.random() * (readsBelow ?? 0))
   const body = JSON.stringify({ sku: `${sku}${n}`, name: `Item number ${n}`, label: 'juice', price: 25.5, quantity: 1 })
   const headers = {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),
     ...(isWaiting ? { prefer: 'wait=10' } : {}),
   }
+  const sending = readsBelow === undefined ? { method: 'POST', headers } : {}
   return new Promise((resolve, reject) => {
-    request(options.url, { method: 'POST', agent, headers }, (response) => {
+    request(url.replace('{n}', String(any).padStart(12, '0')), { agent, ...sending }, (response) => {
       response.resume()
       response.once('end', () => {
         const { statusCode = 0 } = response
@@ -47,7 +51,7 @@ function send(n: number): Promise<void> {
       })
     })
       .once('error', reject)
-      .end(body)
+      .end(readsBelow === undefined ? body : undefined)
   })
 }
 

@@ -146,10 +146,10 @@ export async function fillCreateItem(
 }
 
 /** Publishes like the producer, and waits for the confirms of each 1,000 messages. */
-function publisherTo(channel: ConfirmChannel, queue: string): (message: Message) => Promise<void> {
+function publisherTo(channel: ConfirmChannel, queue: string, headers = {}): (message: Message) => Promise<void> {
   let published = 0
   return async ({ messageId, content }) => {
-    const properties = { persistent: true, messageId, contentType: 'application/json' }
+    const properties = { persistent: true, messageId, contentType: 'application/json', headers }
     channel.sendToQueue(queue, Buffer.from(content), properties)
     published += 1
     if (published % 1_000 === 0) await channel.waitForConfirms()
@@ -181,6 +181,17 @@ export async function fillStockAdjustment({ channel, pool }: Stage, messages: nu
   const publish = publisherTo(channel, 'stock_adjustment')
   const content = JSON.stringify({ sku: item(0).sku, change: -1, reason: 'sold' })
   for (let n = 0; n < messages; n += 1) await publish({ messageId: uuidv7(), content })
+  await channel.waitForConfirms()
+}
+
+/** Publishes dead letters of create_item, as consumer two does. */
+export async function fillDeadLetters({ channel }: Stage, messages: number): Promise<void> {
+  await emptied(channel, 'create_item')
+  const publish = publisherTo(channel, 'create_item.dead-letter', {
+    'x-reason': 'invalid',
+    'x-consumer': 'consumer_two',
+  })
+  for (let n = 0; n < messages; n += 1) await publish(create(n))
   await channel.waitForConfirms()
 }
 

@@ -5,7 +5,7 @@ import { requestIdOf } from './origin.ts'
 export const NAMED_MAX = 20
 
 /** A delivery, or the properties of a message. Anybody may have written them. */
-interface Identified {
+export interface Identified {
   readonly messageId?: unknown
   readonly headers?: Readonly<Record<string, unknown>> | undefined
 }

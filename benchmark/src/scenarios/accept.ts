@@ -80,7 +80,8 @@ interface Load {
   readonly body?: object
 }
 
-async function loaded({ extent, progress }: Bench, hosts: readonly Host[], load: Load): Promise<Row> {
+/** A row of requests per second, by host. */
+export async function loaded({ extent, progress }: Bench, hosts: readonly Host[], load: Load): Promise<Row> {
   const { what, goals } = load
   const measure = async (host: Host, durationS: number) => {
     const measured = await closedLoop(host, load, durationS)

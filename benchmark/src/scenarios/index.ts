@@ -4,6 +4,20 @@ import { accept } from './accept.ts'
 import { adjust, bad, drain } from './drain.ts'
 import { latency } from './latency.ts'
 import { list, long } from './list.ts'
+import { lookUp } from './look-up.ts'
 import { growth, memory } from './size.ts'
+import { traces } from './traces.ts'
 
-export const SCENARIOS: readonly Scenario[] = [accept, latency, drain, bad, adjust, list, long, growth, memory]
+export const SCENARIOS: readonly Scenario[] = [
+  accept,
+  traces,
+  latency,
+  drain,
+  bad,
+  adjust,
+  list,
+  long,
+  growth,
+  lookUp,
+  memory,
+]

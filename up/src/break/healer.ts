@@ -34,17 +34,26 @@ if (import.meta.main) {
   // The other end of this pipe is the command. It closes when the command ends, also by SIGKILL.
   process.stdin.on('close', () => over.abort()).resume()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => over.abort())
+  let isFrozen = false
+  const set = async (frozen: boolean) => {
+    // Docker refuses to continue a container that is not paused.
+    if (frozen === isFrozen) return
+    // Before it begins, because a pause that fails may have frozen some.
+    if (frozen) isFrozen = true
+    await freeze(what, frozen)
+    isFrozen = frozen
+  }
   const wait = (ms: number) => sleep(ms, undefined, { signal: over.signal }).catch(() => undefined)
   try {
     do {
-      await freeze(what, true)
+      await set(true)
       await wait(what.latencyMs ?? what.forMs)
       if (what.latencyMs === undefined) break
-      await freeze(what, false)
+      await set(false)
       await wait(FLOWS_MS)
     } while (!over.signal.aborted)
   } finally {
-    await freeze(what, false)
+    await set(false)
     // Its timer and the pipe would keep it alive.
     process.exit()
   }

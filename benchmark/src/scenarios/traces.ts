@@ -1,0 +1,65 @@
+// What traces cost the producer: while they are off, against a producer without their code, and while each is exported.
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { leanNode } from 'testkit'
+import { z } from 'zod'
+import { endAll, httpHost, producer, type Scenario } from '../bench.ts'
+import { ROOT } from '../processes.ts'
+import { item } from '../stage.ts'
+import { loaded } from './accept.ts'
+
+const WITHOUT = 'no trace code'
+const CONNECTIONS = 64
+
+/** The calls of trace functions on the way of a request, and what stood there before them. */
+export const TRACE_CODE = [
+  {
+    file: 'messaging/src/outgoing/publisher.ts',
+    find: `await traceSending(envelope, undefined, (traced) =>
+      this.#offer(traced, undefined, this.#slowness(contract.queue) ?? this.#refusal(traced)),
+    )`,
+    replace: 'await this.#offer(envelope, undefined, this.#slowness(contract.queue) ?? this.#refusal(envelope))',
+  },
+  {
+    file: 'producer/src/http/access-log.ts',
+    find: 'const span = startRequestSpan(request, method, route, requestId)',
+    replace: 'const span = undefined',
+  },
+]
+
+const withoutTraceCode = {
+  NODE_OPTIONS: `${leanNode.NODE_OPTIONS} --import=${pathToFileURL(join(ROOT, 'acceptance/faults/mutate.mjs'))}`,
+  // Code compiled from changed source must not be found by the others.
+  NODE_COMPILE_CACHE: '',
+  IMS_MUTATION: JSON.stringify(
+    TRACE_CODE.map(({ file, ...edit }) => ({ url: pathToFileURL(join(ROOT, file)).href, edits: [edit] })),
+  ),
+}
+
+export const traces: Scenario = {
+  name: 'traces',
+  about: `POST /create_item at ${CONNECTIONS} connections: traces off, without their code, and exported`,
+  async measure(bench) {
+    const [ours] = bench.stages
+    const receiver = createServer((request, response) => request.resume().once('end', () => response.end('{}')))
+    await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve))
+    const { port } = z.object({ port: z.int() }).parse(receiver.address())
+    const exported = { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}` }
+    const hosts = await Promise.all([
+      httpHost(ours, ours.name, producer(ours)),
+      httpHost(ours, WITHOUT, producer(ours, withoutTraceCode)),
+      httpHost(ours, 'traces exported', producer(ours, exported)),
+    ])
+    const row = await loaded(bench, hosts, {
+      what: `accept with traces off, ${CONNECTIONS} connections`,
+      path: '/create_item',
+      connections: CONNECTIONS,
+      goals: [{ against: WITHOUT, min: 0.97 }],
+      body: item(1),
+    })
+    for (const { running } of hosts) await endAll(running)
+    receiver.close()
+    return [{ ...row, scenario: 'traces' }]
+  },
+}
