@@ -1,6 +1,7 @@
 // The dependencies of the HTTP interface: broker, configuration and service, real or in memory.
 import type { Broker, DeadLetterDesk, Service } from '@ims/messaging'
 import type { HttpConfig } from './config.ts'
+import type { ConsoleFiles } from './console/files.ts'
 import type { KeysNow } from './http/authorisation.ts'
 import type { Limits } from './http/limits.ts'
 
@@ -18,4 +19,6 @@ export interface Dependencies {
   readonly isShort?: boolean
   /** Without it there is nothing under /dead_letters. */
   readonly deadLetters?: DeadLetterDesk
+  /** Without it there is no console. */
+  readonly console?: ConsoleFiles
 }
