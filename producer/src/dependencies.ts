@@ -6,7 +6,7 @@ import type { KeysNow } from './http/authorisation.ts'
 import type { Limits } from './http/limits.ts'
 
 export interface Dependencies {
-  readonly broker: Pick<Broker, 'publisher' | 'requester'> & Partial<Pick<Broker, 'notReady'>>
+  readonly broker: Pick<Broker, 'publisher' | 'requester'> & Partial<Pick<Broker, 'notReady' | 'queueStates'>>
   readonly config: HttpConfig
   /** Those of the configuration when omitted. */
   readonly keysNow?: KeysNow

@@ -22,6 +22,7 @@ import { healthcheckRoute } from './routes/healthcheck.ts'
 import { messageRoute } from './routes/message.ts'
 import { movementsRoute } from './routes/movements.ts'
 import { orderProcessingRoute } from './routes/order-processing.ts'
+import { queuesRoute } from './routes/queues.ts'
 import { stockAdjustmentRoute } from './routes/stock-adjustment.ts'
 import { stockManagementRoute } from './routes/stock-management.ts'
 
@@ -63,6 +64,7 @@ export function createApp(dependencies: Dependencies): App {
       get: movementsRoute(dependencies),
       head: headRoute(dependencies, ({ query }) => void wantedBy(query)),
     },
+    '/queues': { get: queuesRoute(dependencies), head: headRoute(dependencies) },
     '/messages/:id': { get: messageRoute(dependencies), head: headRoute(dependencies) },
   }
   const paths = [...Object.keys(post), ...Object.keys(get)]
