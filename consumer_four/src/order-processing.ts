@@ -51,11 +51,19 @@ function requestOf({ headers }: Delivery): Request | Extract<Outcome, { kind: 'r
     const problems = error.issues.map(({ path, message }) => `header ${path.join('.')}: ${message}`)
     return { kind: 'refused', reason: 'invalid', error: problems.join('; ') }
   }
-  const { 'x-after': after = 0, 'x-limit': limit, 'x-sku': sku, 'x-label': label, 'x-quantity-below': below } = data
+  const {
+    'x-after': after = 0,
+    'x-limit': limit,
+    'x-sku': sku,
+    'x-label': label,
+    'x-quantity-below': below,
+    'x-q': q,
+  } = data
   const filter = {
     ...(sku === undefined ? {} : { sku }),
     ...(label === undefined ? {} : { label }),
     ...(below === undefined ? {} : { quantityBelow: below }),
+    ...(q === undefined ? {} : { q }),
   }
   return { after, limit, filter }
 }
@@ -65,7 +73,7 @@ async function page(inventory: Pages, { after, limit, filter }: Request & { limi
   return {
     kind: 'answered',
     body: Buffer.from(JSON.stringify(items)),
-    headers: { 'x-next': next, 'x-count': items.length },
+    headers: { 'x-next': next, 'x-count': items.length, ...(filter.q === undefined ? {} : { 'x-q': filter.q }) },
   }
 }
 

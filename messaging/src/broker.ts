@@ -7,7 +7,7 @@ import type { ConfirmChannel } from 'amqplib'
 import type { ConsumerConfig, RabbitmqConfig } from './config.ts'
 import { type Connection, superviseChannel, superviseConnection } from './connection/connection.ts'
 import type { Supervised } from './connection/supervised.ts'
-import { consumersOf } from './connection/topology.ts'
+import { countsOf } from './connection/topology.ts'
 import { type Contract, deadLetterQueue } from './contract.ts'
 import { Misconfigured } from './errors.ts'
 import type { Handler } from './handler.ts'
@@ -30,6 +30,15 @@ export interface Subscription {
 
 /** Why the handler's dependency cannot be used, in one sentence. Undefined when it can. */
 export type Dependency = () => Promise<string | undefined>
+
+/** What a queue holds at the moment. */
+export interface QueueState {
+  readonly queue: string
+  /** Messages that no consumer holds. */
+  readonly waiting: number
+  readonly consumers: number
+  readonly deadLetters: number
+}
 
 export interface Broker {
   readonly publisher: Pick<Publisher, 'publish'>
@@ -56,6 +65,11 @@ export interface Broker {
    * @throws what prevents an answer: Misconfigured, or an Error such as a lost connection
    */
   withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]>
+  /**
+   * The state of each queue among `contracts`. It reads no message. A queue that does not exist is empty.
+   * @throws what prevents an answer: Misconfigured, or an Error such as a lost connection
+   */
+  queueStates(contracts: readonly Contract[]): Promise<readonly QueueState[]>
   notReady(): string | undefined
   /** Ends the subscriptions, waits for outstanding confirms, and closes the connections. */
   close(): Promise<void>
@@ -210,10 +224,24 @@ class RabbitmqBroker implements Broker {
   async withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]> {
     const missing: string[] = []
     for (const { queue } of contracts) {
-      const connection = await this.#publishing.whenOpen(this.#service.stopping)
-      if ((await consumersOf(connection, queue, this.#config.connectTimeoutMs)) === 0) missing.push(queue)
+      const { consumers } = await this.#counts(queue)
+      if (consumers === 0) missing.push(queue)
     }
     return missing
+  }
+
+  async queueStates(contracts: readonly Contract[]): Promise<readonly QueueState[]> {
+    const states: QueueState[] = []
+    for (const { queue } of contracts) {
+      const { waiting: deadLetters } = await this.#counts(deadLetterQueue(queue))
+      states.push({ queue, ...(await this.#counts(queue)), deadLetters })
+    }
+    return states
+  }
+
+  async #counts(queue: string): ReturnType<typeof countsOf> {
+    const connection = await this.#publishing.whenOpen(this.#service.stopping)
+    return await countsOf(connection, queue, this.#config.connectTimeoutMs)
   }
 
   notReady(): string | undefined {

@@ -37,6 +37,7 @@ const fresh = (max: number): Rule[] => [
 const SKU_MAX = 20
 const LABEL_MAX = 50
 const REASON_MAX = 100
+const SOUGHT_MAX = 100
 const PRICE_MAX = 99_999_999_999.9999
 const QUANTITY_MAX = 2_147_483_647
 
@@ -46,6 +47,9 @@ const QUANTITY_MAX = 2_147_483_647
  */
 export const heldSku = text(held(SKU_MAX))
 export const heldLabel = text(held(LABEL_MAX))
+
+/** A text to search for in sku, name and label: 1–100 characters. */
+export const soughtText = text(fresh(SOUGHT_MAX))
 
 /** The stock keeping unit of a new item: 1–20 characters, no white space at either end, no control characters. */
 const sku = text([

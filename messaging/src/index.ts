@@ -4,6 +4,7 @@ export {
   type BrokerRole,
   type Dependency,
   openBroker,
+  type QueueState,
   type Subscription,
   waitForConsumers,
 } from './broker.ts'
@@ -36,6 +37,6 @@ export { derivedMessageId } from './message-id.ts'
 export { type Origin, originHeaders, originOf, requestIdIn } from './origin.ts'
 export type { Envelope, Publisher } from './outgoing/publisher.ts'
 export type { CommandOptions, CommandReply, Reply, Requester } from './outgoing/requester.ts'
-export { LAST_PAGE, PAGE_MAX_ITEMS, pageReplyHeaders, pageRequestHeaders } from './paging.ts'
+export { containsText, LAST_PAGE, PAGE_MAX_ITEMS, pageReplyHeaders, pageRequestHeaders } from './paging.ts'
 export type { Clock } from './scope.ts'
 export type { Connect, Log, Memory, Meter, Service } from './service.ts'

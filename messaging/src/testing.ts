@@ -59,6 +59,13 @@ export class InMemoryRabbitmq {
       },
       withoutConsumer: async (contracts) =>
         contracts.map(({ queue }) => queue).filter((queue) => this.#queues.get(queue)?.take === undefined),
+      queueStates: async (contracts) =>
+        contracts.map(({ queue }) => ({
+          queue,
+          waiting: this.messages(queue).length,
+          consumers: this.#queues.get(queue)?.take === undefined ? 0 : 1,
+          deadLetters: this.messages(deadLetterQueue(queue)).length,
+        })),
       notReady: () => undefined,
       close: async () => {
         await Promise.all(subscriptions.map((subscription) => subscription.close()))

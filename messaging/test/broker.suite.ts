@@ -360,6 +360,17 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(await producer.withoutConsumer([notes, answers])).toEqual([answers.queue])
     })
 
+    it('knows what each queue holds', async () => {
+      await producer.publisher.publish(answers, 'one')
+      await consumer.consume(notes, async (deliveries) => deliveries.map(applied), config)
+      await eventually(async () =>
+        expect(await producer.queueStates([notes, answers])).toEqual([
+          { queue: notes.queue, waiting: 0, consumers: 1, deadLetters: 0 },
+          { queue: answers.queue, waiting: 1, consumers: 0, deadLetters: 0 },
+        ]),
+      )
+    })
+
     async function firstDeadLetter(queue: string) {
       let letters: Awaited<ReturnType<Harness['deadLetters']>> = []
       await eventually(async () => {

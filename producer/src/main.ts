@@ -2,6 +2,7 @@
 import { contracts, deadLetterDesk, openBroker, rabbitmqEnvironment, waitForConsumers } from '@ims/messaging'
 import { runService } from '@ims/runtime'
 import { httpEnvironment, mustBeLocked } from './config.ts'
+import { readConsole } from './console/files.ts'
 import { watchApiKeys } from './http/api-keys-file.ts'
 import { limitsOf } from './http/limits.ts'
 import { listen } from './http/server.ts'
@@ -23,6 +24,15 @@ void runService({ name: 'producer', adminPort: 9090, config }, async (service) =
   // Connects only while it is used.
   const deadLetters = deadLetterDesk(config.rabbitmq, service)
   const { servedHosts } = config.http
-  const app = createApp({ broker, config: config.http, keysNow, limits, servedHosts, service, deadLetters })
+  const app = createApp({
+    broker,
+    config: config.http,
+    keysNow,
+    limits,
+    servedHosts,
+    service,
+    deadLetters,
+    console: readConsole(),
+  })
   own(await listen(app, config.http, service, limits), 'the HTTP server')
 })

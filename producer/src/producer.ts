@@ -1,6 +1,7 @@
 // The HTTP interface: the route of each path. It knows no infrastructure: the broker is passed in.
 import type { RequestListener } from 'node:http'
 import express, { type Express, type RequestHandler } from 'express'
+import { CONSOLE_ROUTES, serveConsole } from './console/serve.ts'
 import type { Dependencies } from './dependencies.ts'
 import { accessLog } from './http/access-log.ts'
 import { authenticate, authorise } from './http/authorisation.ts'
@@ -21,6 +22,7 @@ import { healthcheckRoute } from './routes/healthcheck.ts'
 import { messageRoute } from './routes/message.ts'
 import { movementsRoute } from './routes/movements.ts'
 import { orderProcessingRoute } from './routes/order-processing.ts'
+import { queuesRoute } from './routes/queues.ts'
 import { stockAdjustmentRoute } from './routes/stock-adjustment.ts'
 import { stockManagementRoute } from './routes/stock-management.ts'
 
@@ -62,19 +64,25 @@ export function createApp(dependencies: Dependencies): App {
       get: movementsRoute(dependencies),
       head: headRoute(dependencies, ({ query }) => void wantedBy(query)),
     },
+    '/queues': { get: queuesRoute(dependencies), head: headRoute(dependencies) },
     '/messages/:id': { get: messageRoute(dependencies), head: headRoute(dependencies) },
   }
+  const paths = [...Object.keys(post), ...Object.keys(get)]
+  const { console } = dependencies
   const first: Step[] = [
-    accessLog(service, [...Object.keys(post), ...Object.keys(get)]),
+    accessLog(service, console ? [...paths, ...CONSOLE_ROUTES] : paths),
     securityHeaders(),
     authenticate(keysNow),
   ]
-  const then: Step[] = [refuseForeign(dependencies.servedHosts), authorise(keysNow)]
+  const foreign = refuseForeign(dependencies.servedHosts)
+  const then: Step[] = [foreign, authorise(keysNow)]
   // Otherwise a client is an address, and has at most as many requests in flight as connections.
   if (keysNow() !== undefined || config.trustProxy !== undefined) then.push(limitRequests(limits))
   const isLimited = config.rateLimitPerMinute > 0
   app.use(first.map(middleware))
   if (isLimited) app.use(limitRate(config.rateLimitPerMinute))
+  // Before the API key is asked for, and not on the short cut: the calls of the API do not pass it.
+  if (console) app.use([foreign, serveConsole(console, paths)].map(middleware))
   app.use(then.map(middleware))
   for (const [path, handler] of Object.entries(post)) {
     const allow = 'POST, OPTIONS'

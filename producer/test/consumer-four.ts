@@ -1,5 +1,12 @@
 // Fake consumers four: ours, which returns pages, and a Python peer's, which sends everything.
-import { type Broker, type Delivery, LAST_PAGE, orderProcessing, pageRequestHeaders } from '@ims/messaging'
+import {
+  type Broker,
+  containsText,
+  type Delivery,
+  LAST_PAGE,
+  orderProcessing,
+  pageRequestHeaders,
+} from '@ims/messaging'
 import type { InMemoryRabbitmq } from '@ims/messaging/testing'
 import { consumerConfig } from './app-under-test.ts'
 
@@ -43,14 +50,16 @@ export async function ourConsumerFour(rabbitmq: InMemoryRabbitmq, rows: readonly
           'x-sku': sku,
           'x-label': label,
           'x-quantity-below': below,
+          'x-q': q,
         } = pageRequestHeaders.parse(headers)
         const wanted = rows
           .filter(({ id }) => id > after)
           .filter((row) => (sku === undefined || row.sku === sku) && (label === undefined || row.label === label))
           .filter(({ quantity }) => below === undefined || quantity < below)
+          .filter(({ sku, name, label }) => q === undefined || containsText(q, [sku, name, label]))
         const page = wanted.slice(0, limit)
         const next = page.length < wanted.length ? (page.at(-1)?.id ?? LAST_PAGE) : LAST_PAGE
-        const replied = { 'x-next': next, 'x-count': page.length }
+        const replied = { 'x-next': next, 'x-count': page.length, ...(q === undefined ? {} : { 'x-q': q }) }
         return { kind: 'answered', body: Buffer.from(JSON.stringify(page.map(shown))), headers: replied }
       }),
     consumerConfig,

@@ -46,7 +46,7 @@ describe('the query of a listing', () => {
   it('is accepted within limits, or rejected with a problem that names the parameter', () => {
     const value = fc.oneof(fc.string({ unit: 'binary' }), fc.nat().map(String), fc.array(fc.string(), { maxLength: 2 }))
     const query = fc.dictionary(
-      fc.constantFrom('sku', 'label', 'quantity_below', 'limit', 'after', 'x', '__proto__'),
+      fc.constantFrom('sku', 'label', 'quantity_below', 'q', 'limit', 'after', 'x', '__proto__'),
       value,
     )
     fc.assert(

@@ -115,7 +115,7 @@ const path = fc.oneof(
 )
 const parameter = fc.tuple(
   fc.oneof(
-    { weight: 4, arbitrary: fc.constantFrom('sku', 'label', 'quantity_below', 'limit', 'after') },
+    { weight: 4, arbitrary: fc.constantFrom('sku', 'label', 'quantity_below', 'q', 'limit', 'after') },
     fc.constantFrom('__proto__', 'x', 'sku[]', ''),
   ),
   fc.oneof(

@@ -76,6 +76,13 @@ describe('GET /order_processing', () => {
     ['label=even&sku=sku-3', [], { 'x-label': 'even', 'x-sku': 'sku-3' }],
     ['after=11', rows.filter(({ id }) => id > 11), { 'x-after': 11 }],
     ['quantity_below=3', rows.filter(({ quantity }) => quantity < 3), { 'x-quantity-below': 3 }],
+    ['q=SKU-1', rows.filter(({ sku }) => sku.startsWith('sku-1')), { 'x-q': 'SKU-1' }],
+    [
+      'q=N%C3%A9V%20%221&label=even',
+      rows.filter(({ name, label }) => name.startsWith('név "1') && label === 'even'),
+      { 'x-q': 'NéV "1', 'x-label': 'even' },
+    ],
+    ['q=nothing', [], { 'x-q': 'nothing' }],
     ['sku=', [], { 'x-sku': '' }],
     ['label=', [], { 'x-label': '' }],
     ['sku=%20a%09%00%0d%0a%7f%20', [], { 'x-sku': ' a\t\u0000\r\n\u007f ' }],
@@ -93,6 +100,12 @@ describe('GET /order_processing', () => {
     const { app } = appUnderTest({ broker: { requester: pagesInTurn(pages) } })
     const response = await request(app).get('/order_processing?quantity_below=3')
     expect(response.body).toEqual(rows.slice(0, 3).map(shown))
+  })
+
+  it('lists only items that contain the text, even if consumer four does not search', async () => {
+    const pages = [rows.slice(0, 2), rows.slice(5, 7)].map((page) => JSON.stringify(page.map(shown)))
+    const { app } = appUnderTest({ broker: { requester: pagesInTurn(pages) } })
+    expect((await request(app).get('/order_processing?q=U-5')).body).toEqual([rows[5]].map((row) => row && shown(row)))
   })
 
   it('keeps the filters on every page', async () => {
@@ -156,6 +169,10 @@ describe('GET /order_processing', () => {
     ['after=-1', 'after'],
     ['quantity_below=-1', 'quantity_below'],
     ['quantity_below=few', 'quantity_below'],
+    ['q=', 'q'],
+    [`q=${'x'.repeat(101)}`, 'q'],
+    ['q=a%00b', 'q'],
+    ['q=a&q=b', 'q'],
     ['after=1.5', 'after'],
     ['after=99999999999999999999', 'after'],
     ['sku=123456789012345678901', 'sku'],

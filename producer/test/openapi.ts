@@ -21,7 +21,7 @@ export type Operation = ReadonlyMap<number, readonly string[]>
 /** The operations of the document, by path and method in capitals. */
 export function documentedOperations(): ReadonlyMap<string, ReadonlyMap<string, Operation>> {
   const { paths, components } = document.parse(
-    JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8')),
+    JSON.parse(readFileSync(new URL('../src/openapi.json', import.meta.url), 'utf8')),
   )
   const resolved = (each: z.infer<typeof reference> | z.infer<typeof response>) =>
     '$ref' in each ? components.responses[each.$ref.replace('#/components/responses/', '')] : each

@@ -60,7 +60,7 @@ describe('openapi.json', () => {
   })
 
   it('has no dangling references', () => {
-    const text = readFileSync(new URL('../openapi.json', import.meta.url), 'utf8')
+    const text = readFileSync(new URL('../src/openapi.json', import.meta.url), 'utf8')
     const whole: unknown = JSON.parse(text)
     for (const [, pointer = ''] of text.matchAll(/"\$ref": "#\/([^"]+)"/g)) {
       const found = pointer
@@ -71,12 +71,16 @@ describe('openapi.json', () => {
   })
 
   it('names each queue that has dead letters', () => {
-    const { components } = schemas.parse(JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8')))
+    const { components } = schemas.parse(
+      JSON.parse(readFileSync(new URL('../src/openapi.json', import.meta.url), 'utf8')),
+    )
     expect(components.parameters.Queue.schema.enum.sort()).toEqual(contracts.map(({ queue }) => queue).sort())
   })
 
   it('describes the choice of dead letters as the producer parses it', () => {
-    const { components } = schemas.parse(JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8')))
+    const { components } = schemas.parse(
+      JSON.parse(readFileSync(new URL('../src/openapi.json', import.meta.url), 'utf8')),
+    )
     const { properties } = z
       .object({ properties: z.record(z.string(), z.unknown()) })
       .parse(z.toJSONSchema(deadLetterChoice, { io: 'input' }))
@@ -85,7 +89,9 @@ describe('openapi.json', () => {
   })
 
   it('accepts the same decimal numbers in strings as the producer', () => {
-    const { components } = schemas.parse(JSON.parse(readFileSync(new URL('../openapi.json', import.meta.url), 'utf8')))
+    const { components } = schemas.parse(
+      JSON.parse(readFileSync(new URL('../src/openapi.json', import.meta.url), 'utf8')),
+    )
     const pattern = new RegExp(components.schemas.Decimal.pattern)
     for (const price of ['25.00', ' +.5\t', '5.', '5e1', '', ' ', '.', 'e1', '0x10', '1_000', '1 0', '\u00a05', 'NaN'])
       expect([price, pattern.test(price)]).toEqual([price, createItem.body.safeParse({ ...apple, price }).success])

@@ -104,6 +104,11 @@ export interface PageRequest {
   readonly label?: string
   /** Only items with a smaller quantity. Items without a quantity are excluded. */
   readonly quantityBelow?: number
+  /**
+   * Only items with this text in their sku, name or label, in any case and with or without accents. Such a page reads a
+   * limited part of the table, so it can be short or empty although it is not the last.
+   */
+  readonly q?: string
 }
 
 export type MovementsRequest = Pick<PageRequest, 'after' | 'limit' | 'sku'>

@@ -15,9 +15,18 @@ const rows = z.array(
   }),
 )
 
+/**
+ * A search reads at most this many rows for one page, so that its cost does not grow with the table. No index of MySQL
+ * and MariaDB finds a part of a word: MariaDB has no ngram parser.
+ */
+const SEARCHED_ROWS = 25_000
+/** Both servers have it. It ignores case and accents, and knows all planes of Unicode, unlike utf8mb4_general_ci. */
+const SEARCH_COLLATION = 'utf8mb4_unicode_520_ci'
+const ids = z.array(z.object({ id: z.int() }))
+
 /** Reads one page. See Inventory.page. */
 export async function page(database: Database, request: PageRequest): Promise<{ items: StockItem[]; next: number }> {
-  const { after, limit, sku, label, quantityBelow } = request
+  const { after, limit, sku, label, quantityBelow, q } = request
   const conditions = ['id > ?']
   const parameters: unknown[] = [after]
   if (sku !== undefined) {
@@ -32,14 +41,32 @@ export async function page(database: Database, request: PageRequest): Promise<{ 
     conditions.push('quantity < ?')
     parameters.push(quantityBelow)
   }
-  const found = await database.use((sql) =>
-    sql(
+  const { found, end } = await database.use(async (sql) => {
+    // The id at which the search ends for now. None near the end of the table.
+    const end =
+      q === undefined
+        ? undefined
+        : ids.parse(
+            await sql('SELECT id FROM inventory WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?', [after, SEARCHED_ROWS - 1]),
+          )[0]?.id
+    if (q !== undefined) {
+      const pattern = `%${q.replaceAll(/[|%_]/g, '|$&')}%`
+      const column = (name: string) => `${name} COLLATE ${SEARCH_COLLATION} LIKE ? ESCAPE '|'`
+      conditions.push(`(${column('sku')} OR ${column('name')} OR ${column('label')})`)
+      parameters.push(pattern, pattern, pattern)
+    }
+    if (end !== undefined) {
+      conditions.push('id <= ?')
+      parameters.push(end)
+    }
+    const found = await sql(
       `SELECT id, sku, name, label, price, quantity FROM inventory
        WHERE ${conditions.join(' AND ')} ORDER BY id LIMIT ?`,
       // One more than requested, to see whether this page is the last.
       [...parameters, limit + 1],
-    ),
-  )
+    )
+    return { found, end }
+  })
   const parsed = rows.parse(found)
   const more = parsed.length > limit
   if (more) parsed.pop()
@@ -52,5 +79,5 @@ export async function page(database: Database, request: PageRequest): Promise<{ 
       quantity,
     }),
   )
-  return { items, next: more ? (parsed.at(-1)?.id ?? 0) : 0 }
+  return { items, next: more ? (parsed.at(-1)?.id ?? 0) : (end ?? 0) }
 }

@@ -152,19 +152,23 @@ class Stock {
     return undefined
   }
 
-  page({ after, limit, sku, label, quantityBelow }: PageRequest): { items: StockItem[]; next: number } {
+  page({ after, limit, sku, label, quantityBelow, q }: PageRequest): { items: StockItem[]; next: number } {
     // A Map keeps insertion order, which is the order of the ids.
     const found = [...this.#items.values()].filter(
       ({ id, item }) =>
         id > after &&
         (sku === undefined || item.sku === sku) &&
         (label === undefined || item.label === label) &&
-        (quantityBelow === undefined || item.quantity < quantityBelow),
+        (quantityBelow === undefined || item.quantity < quantityBelow) &&
+        (q === undefined || [item.sku, item.name, item.label].some((text) => folded(text).includes(folded(q)))),
     )
     const page = found.slice(0, limit)
     return { items: page.map(({ item }) => item), next: found.length > limit ? (page.at(-1)?.id ?? 0) : 0 }
   }
 }
+
+/** Nearly as the collation of the search compares. */
+const folded = (text: string): string => text.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase()
 
 /** The error that MySQL would return for this row. Undefined when every value fits its column. */
 function unfitColumn({ sku, name, label, price, quantity }: NewItem): string | undefined {

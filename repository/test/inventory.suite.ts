@@ -412,6 +412,37 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect((await inventory.page({ after: 0, limit: 9, sku: 's1', label: 'tea' })).items).toEqual([])
       })
 
+      it('finds a part of a word in sku, name or label, in any case and with or without accents', async () => {
+        const rows = [
+          { sku: 'IB-100%', name: 'Apfelsaft, trüb', label: 'juice' },
+          { sku: 'b', name: 'Crème brûlée', label: 'Dessert_1' },
+          { sku: 'c', name: '価格 😀', label: 'Dessert|1' },
+          { sku: 'd', name: "Robert'); DROP TABLE inventory; --", label: 'a\\b' },
+        ]
+        await inventory.create(rows.map((row) => creation(row)))
+        const found = async (q: string) => (await inventory.page({ after: 0, limit: 9, q })).items.map(({ sku }) => sku)
+        expect(await found('ib-1')).toEqual(['IB-100%'])
+        expect(await found('SAFT')).toEqual(['IB-100%'])
+        expect(await found('creme BRU')).toEqual(['b'])
+        expect(await found('TRÜB')).toEqual(['IB-100%'])
+        expect(await found('sser')).toEqual(['b', 'c'])
+        expect(await found('格')).toEqual(['c'])
+        // Characters that are special in a pattern are ordinary here.
+        expect(await found('%')).toEqual(['IB-100%'])
+        expect(await found('t_1')).toEqual(['b'])
+        expect(await found('t|1')).toEqual(['c'])
+        expect(await found('a\\b')).toEqual(['d'])
+        expect(await found("'); drop")).toEqual(['d'])
+        expect(await found('nothing')).toEqual([])
+        const first = await inventory.page({ after: 0, limit: 1, q: 'dessert' })
+        expect(first.items).toMatchObject([{ sku: 'b' }])
+        expect(await inventory.page({ after: first.next, limit: 1, q: 'dessert' })).toMatchObject({
+          items: [{ sku: 'c' }],
+          next: 0,
+        })
+        expect((await inventory.page({ after: 0, limit: 9, q: 'dessert', label: 'juice' })).items).toEqual([])
+      })
+
       it('lists only the items with a smaller quantity', async () => {
         const quantities = [5, 0, 4, 9, 3]
         await inventory.create(quantities.map((quantity, n) => creation({ sku: `s${n}`, quantity })))

@@ -39,13 +39,17 @@ export async function onThrowAwayChannel<T>(
   return await withDeadline(clock, working, timeoutMs, 'a question to the broker')
 }
 
-/** The number of consumers of `queue`. 0 also when the queue does not exist. */
-export async function consumersOf(connection: Connection, queue: string, timeoutMs: number): Promise<number> {
+/** The consumers of `queue`, and its messages that no consumer holds. 0 also when the queue does not exist. */
+export async function countsOf(
+  connection: Connection,
+  queue: string,
+  timeoutMs: number,
+): Promise<{ readonly consumers: number; readonly waiting: number }> {
   try {
     const found = await onThrowAwayChannel(connection, timeoutMs, (channel) => channel.checkQueue(queue))
-    return found.consumerCount
+    return { consumers: found.consumerCount, waiting: found.messageCount }
   } catch (error) {
-    if (channelError.safeParse(error).data?.code === NOT_FOUND) return 0
+    if (channelError.safeParse(error).data?.code === NOT_FOUND) return { consumers: 0, waiting: 0 }
     throw error
   }
 }

@@ -13,6 +13,7 @@ export const SCOPE_OF: Readonly<Record<string, Scope>> = {
   '/stock_adjustment': 'write',
   '/movements': 'read',
   '/messages': 'read',
+  '/queues': 'read',
   '/dead_letters': 'admin',
 }
 

@@ -1,5 +1,5 @@
 // The query parameters of GET /order_processing: filters, and the requested part of the list.
-import { heldLabel, heldSku, PAGE_MAX_ITEMS } from '@ims/messaging'
+import { heldLabel, heldSku, PAGE_MAX_ITEMS, soughtText } from '@ims/messaging'
 import { z } from 'zod'
 import { Problem } from '../http/problem.ts'
 
@@ -13,15 +13,17 @@ const parameters = z.object({
   sku: heldSku.optional(),
   label: heldLabel.optional(),
   quantity_below: whole.pipe(z.int().min(0)).optional(),
+  q: soughtText.optional(),
   limit: whole.pipe(z.int().min(1).max(PAGE_MAX_ITEMS)).optional(),
   after: whole.pipe(z.int().min(0)).optional(),
 })
 
-/** The request: items equal in `sku` and `label` and below `quantityBelow` if given, with an id above `after`; with `limit`, one page of them. */
+/** The request: items equal in `sku` and `label` and below `quantityBelow` if given, with the text `q` in sku, name or label, with an id above `after`; with `limit`, one page of them. */
 export interface Wanted {
   readonly sku: string | undefined
   readonly label: string | undefined
   readonly quantityBelow: number | undefined
+  readonly q: string | undefined
   readonly after: number
   readonly limit: number | undefined
 }
@@ -37,8 +39,8 @@ export function wantedBy(query: unknown): Wanted {
     const named = [...new Set(errors.map(({ path }) => path))].join(', ')
     throw new Problem(400, 'invalid-query', `Not valid: ${named}.`, { errors })
   }
-  const { sku, label, quantity_below: quantityBelow, after = 0, limit } = data
-  return { sku, label, quantityBelow, after, limit }
+  const { sku, label, quantity_below: quantityBelow, q, after = 0, limit } = data
+  return { sku, label, quantityBelow, q, after, limit }
 }
 
 /** Page size of movements when no `limit` is given. */

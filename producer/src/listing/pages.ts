@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer'
 import {
   BadReply,
   type Broker,
+  containsText,
   LAST_PAGE,
   type ListedItem,
   listedItem,
@@ -45,7 +46,7 @@ export async function askForPage(
   wanted: PageRequest,
   signal: AbortSignal,
 ): Promise<Page> {
-  const { sku, label, quantityBelow, after, pageItems, deadlineMs, requestId } = wanted
+  const { sku, label, quantityBelow, q, after, pageItems, deadlineMs, requestId } = wanted
   const headers = {
     ...originHeaders({ requestId }),
     'x-after': after,
@@ -53,16 +54,21 @@ export async function askForPage(
     ...(sku === undefined ? {} : { 'x-sku': sku }),
     ...(label === undefined ? {} : { 'x-label': label }),
     ...(quantityBelow === undefined ? {} : { 'x-quantity-below': quantityBelow }),
+    ...(q === undefined ? {} : { 'x-q': q }),
   }
   const reply = await requester.request(listing, BODY, { deadlineMs, headers, signal })
   const read = pageReplyHeaders.safeParse(reply.headers)
   if (!read.success) throw new BadReply('the header x-next or x-count of the reply is not a whole number')
-  const { 'x-next': next, 'x-count': count } = read.data
+  const { 'x-next': next, 'x-count': count, 'x-q': searched } = read.data
   if (next === undefined) return pageOfWholeList(reply.body(), wanted)
   if (next !== LAST_PAGE && next <= after) throw new BadReply(`the page after ${after} names ${next} as its next`)
-  if (quantityBelow !== undefined) {
-    // Consumer four of an earlier version ignores this filter, so the filtered page may be short or empty.
-    const rest = reply.body().filter((row) => isFewer(row, quantityBelow))
+  const isSearched = q === undefined || searched === q
+  if (quantityBelow !== undefined || !isSearched) {
+    // Consumer four of an earlier version ignores these filters, so the filtered page may be short or empty.
+    const rest = reply
+      .body()
+      .filter((row) => quantityBelow === undefined || isFewer(row, quantityBelow))
+      .filter((row) => isSearched || contains(row, q))
     return { json: jsonOf(rest), count: rest.length, next }
   }
   if (count === undefined) return { json: reply.raw, count: reply.body().length, next }
@@ -85,13 +91,14 @@ function itemsIn(json: Buffer): number | undefined {
 const FIRST_MEMBER = '{"sku":'
 
 /** A Python peer ignores the headers and sends everything, with ids, and members in any order. */
-function pageOfWholeList(body: unknown, { sku, label, quantityBelow, after, limit }: PageRequest): Page {
+function pageOfWholeList(body: unknown, { sku, label, quantityBelow, q, after, limit }: PageRequest): Page {
   const { data, error } = rowsWithId.safeParse(body)
   if (error) throw new BadReply('the reply is a whole list, but its items have no id')
   const wanted = data
     .filter((row) => row.id > after)
     .filter((row) => (sku === undefined || row.sku === sku) && (label === undefined || row.label === label))
     .filter((row) => quantityBelow === undefined || isFewer(row, quantityBelow))
+    .filter((row) => q === undefined || contains(row, q))
     .sort((one, other) => one.id - other.id)
   const shown = wanted.slice(0, limit)
   const next = shown.length < wanted.length ? shown.at(-1)?.id : undefined
@@ -100,6 +107,8 @@ function pageOfWholeList(body: unknown, { sku, label, quantityBelow, after, limi
 
 /** As in SQL, an item without a quantity is not below any number. */
 const isFewer = ({ quantity }: ListedItem, below: number): boolean => quantity !== null && quantity < below
+
+const contains = ({ sku, name, label }: ListedItem, q: string): boolean => containsText(q, [sku, name, label])
 
 const jsonOf = (items: readonly ListedItem[]): Buffer =>
   Buffer.from(

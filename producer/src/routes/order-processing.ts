@@ -29,8 +29,8 @@ export function orderProcessingRoute({
       pagesOf(itemsMax(wanted)).ask({ items: itemsMax(wanted), deadlineMs: wanted.deadlineMs, left }, (deadlineMs) =>
         askForPage(broker.requester, { ...wanted, deadlineMs }, left),
       ),
-    ({ after, limit, pageItems, sku, label, quantityBelow }) =>
-      JSON.stringify([after, limit, pageItems, sku, label, quantityBelow]),
+    ({ after, limit, pageItems, sku, label, quantityBelow, q }) =>
+      JSON.stringify([after, limit, pageItems, sku, label, quantityBelow, q]),
   )
   return async (request: IncomingMessage & { readonly query?: unknown }, response) => {
     // Express has parsed it if there is one.

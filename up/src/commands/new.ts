@@ -51,7 +51,7 @@ function report(pieces: readonly Piece[], queue: string, consumer: string): stri
     `- messaging/src/contracts.ts: the body and the result of ${queue}`,
     `- ${consumer}/src/${dashed}.ts: what is done with a message, and its test in ${consumer}/test`,
     '- what it does, in a few words: the picture and the table of README.md, and the first lines of the new files in kubernetes/',
-    '- a route in producer/src/routes, if HTTP clients send it (with producer/openapi.json and docs/api.md)',
+    '- a route in producer/src/routes, if HTTP clients send it (with producer/src/openapi.json and docs/api.md)',
     '- dockercompose/observability/alertmanager/alertmanager.yml: a rule that keeps back the alerts about its queue while it is down',
     '- MySQL, if it is needed: `tables` in accounts/src/suite.ts; `npm run check` names what is missing then',
     '',

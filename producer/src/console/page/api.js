@@ -1,0 +1,146 @@
+// Calls of the API: the key of this browser tab, commands with their true outcome, and what is known about the suite's state.
+
+const KEY = 'ims-api-key'
+const COMMANDS = 'ims-commands'
+const COMMANDS_MAX = 100
+const WAIT_S = 10
+const COMMAND_TIMEOUT_MS = 25_000
+const QUESTION_TIMEOUT_MS = 40_000
+
+/** `reachable`: the producer answers; `broker`: why the broker is away; `idle`: queues without a consumer. */
+export const suite = { reachable: true, broker: undefined, idle: [], queues: undefined, needsKey: undefined, epoch: 0 }
+const listeners = new Set()
+
+/** Calls `listener` after each change of `suite` or of the commands. Returns a function that ends this. */
+export function onChange(listener) {
+  listeners.add(listener)
+  return () => listeners.delete(listener)
+}
+
+export function changed(values = {}) {
+  Object.assign(suite, values)
+  for (const listener of listeners) listener()
+}
+
+export const hasKey = () => sessionStorage.getItem(KEY) !== null
+
+/** Keeps the key for this tab, and loads everything again. */
+export function useKey(key) {
+  if (key === '') sessionStorage.removeItem(KEY)
+  else sessionStorage.setItem(KEY, key)
+  changed({ needsKey: undefined, epoch: suite.epoch + 1 })
+}
+
+/** Status 0 means that no answer arrived. `detail` is a sentence for people when the call failed. */
+export async function call(path, { method = 'GET', headers = {}, body, timeoutMs = QUESTION_TIMEOUT_MS } = {}) {
+  const key = sessionStorage.getItem(KEY)
+  const sent = { ...headers }
+  if (key !== null) sent.Authorization = `Bearer ${key}`
+  if (body !== undefined) sent['Content-Type'] = 'application/json'
+  let response
+  let text
+  try {
+    const signal = AbortSignal.timeout(timeoutMs)
+    response = await fetch(path, {
+      method,
+      headers: sent,
+      body: body && JSON.stringify(body),
+      signal,
+      cache: 'no-store',
+    })
+    text = await response.text()
+  } catch (error) {
+    // A slow answer does not mean that the producer cannot be reached.
+    if (error?.name !== 'TimeoutError') changed({ reachable: false })
+    return { status: 0, ok: false, detail: 'No answer arrived.', errors: [] }
+  }
+  if (!suite.reachable) changed({ reachable: true })
+  const { status, headers: answered } = response
+  const parsed = jsonOf(text)
+  const kind = String(parsed?.type ?? '').replace('urn:ims:problem:', '')
+  if (status === 401) changed({ needsKey: hasKey() ? 'The API key is not valid.' : 'The API asks for a key.' })
+  if (kind === 'not-accepted' && parsed?.reason !== 'over-limit' && !suite.broker) changed({ broker: parsed.detail })
+  return {
+    status,
+    ok: response.ok,
+    body: parsed,
+    kind,
+    detail: parsed?.detail ?? (response.ok ? '' : `The answer has status ${status}.`),
+    errors: Array.isArray(parsed?.errors) ? parsed.errors : [],
+    messageId: answered.get('Message-Id'),
+    retryAfter: answered.get('Retry-After'),
+    next: nextOf(answered.get('Link')),
+  }
+}
+
+function jsonOf(text) {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const nextOf = (link) => /<([^>]+)>;\s*rel="next"/.exec(link ?? '')?.[1]
+
+/** Asks for the state of the queues, which also tells whether producer and broker can be reached. */
+export async function watchQueues() {
+  const answer = await call('/queues', { timeoutMs: 15_000 })
+  if (answer.ok) {
+    const { queues } = answer.body
+    const idle = queues.filter(({ consumers }) => consumers === 0).map(({ queue }) => queue)
+    changed({ queues, idle, broker: undefined })
+  } else if (answer.status === 503) changed({ broker: answer.detail })
+}
+
+const randomHex = () =>
+  [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, '0')).join('')
+
+/** The commands of this browser, newest first. */
+export function commands() {
+  const kept = jsonOf(localStorage.getItem(COMMANDS) ?? '[]')
+  return Array.isArray(kept) ? kept : []
+}
+
+function keep(command) {
+  const others = commands().filter(({ key }) => key !== command.key)
+  localStorage.setItem(COMMANDS, JSON.stringify([command, ...others].slice(0, COMMANDS_MAX)))
+  changed()
+}
+
+/**
+ * Sends a command and returns it with its outcome. A command that is sent again has the same key, so it has one effect.
+ * It is kept before it is sent, because the tab can be closed meanwhile.
+ */
+export async function send(command) {
+  const sent = { at: new Date().toISOString(), key: randomHex(), ...command }
+  keep({ ...sent, state: 'unknown', text: 'No answer yet.', again: true })
+  const answer = await call(sent.path, {
+    method: 'POST',
+    body: sent.body,
+    headers: { Prefer: `wait=${WAIT_S}`, 'Idempotency-Key': `"${sent.key}"` },
+    timeoutMs: COMMAND_TIMEOUT_MS,
+  })
+  const done = { ...sent, ...outcomeOf(answer), errors: answer.errors, messageId: answer.messageId ?? sent.messageId }
+  keep(done)
+  return { ...done, result: answer.body }
+}
+
+/** `again`: the same command can be sent again, with the same key. */
+function outcomeOf({ status, ok, kind, detail, retryAfter }) {
+  if (status === 202)
+    return { state: 'pending', text: 'Accepted and stored by the broker. Its outcome is not known yet.', again: true }
+  if (ok) return { state: 'applied', text: 'Done.', again: false }
+  if (status === 0)
+    return { state: 'unknown', text: 'No answer arrived: it is not known whether this was done.', again: true }
+  if (kind === 'not-accepted') return { state: 'refused', text: detail, again: true }
+  if (status >= 500) return { state: 'unknown', text: detail, again: true }
+  return { state: 'refused', text: detail, again: retryAfter !== null || status === 401 }
+}
+
+let document
+/** The OpenAPI document, which has the rules of the API. */
+export async function openapi() {
+  document ??= await call('/openapi.json').then(({ ok, body }) => (ok ? body : undefined))
+  return document
+}

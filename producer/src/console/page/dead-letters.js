@@ -1,0 +1,170 @@
+// The tab Dead letters, for keys of scope admin: what failed and why, and putting back or discarding a selection.
+import { useEffect, useState } from 'preact/hooks'
+import { call } from './api.js'
+import { html } from './html.js'
+import { Dialog, Empty, Failed, Field, Loading, useSuite } from './parts.js'
+
+const PAGE = 1_000
+/** As many ids as one request takes. */
+const IDS_MAX = 1_000
+const MOST = 10_000
+const WAIT_S = 15
+
+/** Meaning, and what to do. As in docs/dead-letters.md. */
+const REASONS = {
+  'not-json': ['The body is not JSON.', 'Put it back only after the schema has changed.'],
+  invalid: ['The body does not match the schema.', 'Put it back only after the schema has changed.'],
+  'too-large': ['The message is larger than its consumer accepts.', 'Put it back after the limit was raised.'],
+  'duplicate-sku': [
+    'Another item has this sku.',
+    'Put it back after that item is deleted, if this one is the right one.',
+  ],
+  'rejected-by-database': ['MySQL refuses the row.', 'Put it back after the schema was migrated.'],
+  'message-id-reused': [
+    'Another message used this id before.',
+    'Do not put it back: the sender must send it again under a new id.',
+  ],
+  'handler-failed': [
+    'It failed three times while other messages succeeded: a bug.',
+    'Put it back after the fix is deployed.',
+  ],
+  delivery_limit: [
+    'It was delivered again and again: it probably crashes its consumer.',
+    'Put back one first, after the fix is deployed.',
+  ],
+  rejected: ['The broker moved it: another consumer rejected it.', 'Put it back when you know the cause.'],
+  expired: ['The broker moved it: it expired.', 'Put it back when you know the cause.'],
+  maxlen: ['The broker moved it: its queue was full.', 'Put it back when you know the cause.'],
+  unknown: ['It has no reason: another program put it there.', 'Look at it first.'],
+}
+const OTHER = ['Its consumer refused it for this reason.', 'Look at its error, and put it back when the cause is gone.']
+
+export function DeadLetters() {
+  const { epoch } = useSuite()
+  const [summary, setSummary] = useState(undefined)
+  const [group, setGroup] = useState(undefined)
+  const load = async () => {
+    setSummary(undefined)
+    setSummary(await call('/dead_letters'))
+  }
+  useEffect(() => {
+    load()
+  }, [epoch])
+  const groups = (summary?.body?.queues ?? []).flatMap(({ queue, reasons }) =>
+    Object.entries(reasons).map(([reason, count]) => ({ queue, reason, count })),
+  )
+  return html`<section aria-labelledby="dead-letters-title">
+    <h1 id="dead-letters-title">Dead letters</h1>
+    <div class="bar"><button type="button" onClick=${load}>Reload</button></div>
+    ${
+      summary === undefined
+        ? html`<${Loading}>Counting the dead letters…</${Loading}>`
+        : summary.ok
+          ? groups.length === 0
+            ? html`<${Empty}>There are no dead letters.</${Empty}>`
+            : html`<div class="view short" tabindex="0" role="region" aria-label="Dead letters by reason"><table>
+                <thead><tr><th scope="col">Queue</th><th scope="col">Reason</th><th scope="col">Number</th><th scope="col">What it means, and what to do</th><th scope="col">Look</th></tr></thead>
+                <tbody>${groups.map(
+                  ({ queue, reason, count }) => html`<tr key="${queue} ${reason}">
+                    <td>${queue}</td><td>${reason}</td><td class="quantity">${count}</td><td>${(REASONS[reason] ?? OTHER).join(' ')}</td>
+                    <td><button type="button" aria-label="Show ${reason} of ${queue}" onClick=${() => setGroup({ queue, reason, count })}>Show</button></td>
+                  </tr>`,
+                )}</tbody>
+              </table></div>`
+          : html`<${Failed} answer=${summary} onAgain=${load} />`
+    }
+    ${group && html`<${Group} key="${group.queue} ${group.reason}" ...${group} onWorked=${load} />`}
+  </section>`
+}
+
+function Group({ queue, reason, count, onWorked }) {
+  const [letters, setLetters] = useState([])
+  const [answer, setAnswer] = useState(undefined)
+  const [chosen, setChosen] = useState(new Set())
+  const [asking, setAsking] = useState(undefined)
+  const [result, setResult] = useState(undefined)
+  const load = async (url = `/dead_letters/${queue}?limit=${PAGE}`) => {
+    const next = await call(url)
+    setAnswer(next)
+    if (next.ok) setLetters((before) => before.concat(next.body.letters.filter((letter) => letter.reason === reason)))
+  }
+  useEffect(() => {
+    load()
+  }, [])
+  const choose = (id, isChosen) =>
+    setChosen((before) => new Set(isChosen ? [...before, id] : [...before].filter((each) => each !== id)))
+  const work = async ({ verb, selection, number }) => {
+    setAsking(undefined)
+    setResult({ state: 'sending', text: 'Working…' })
+    const headers = verb === 'redrive' ? { Prefer: `wait=${WAIT_S}` } : {}
+    const body = { ...selection, most: number }
+    const done = await call(`/dead_letters/${queue}/${verb}`, { method: 'POST', headers, body, timeoutMs: 60_000 })
+    setResult({
+      state: done.ok ? 'applied' : done.status === 0 || done.status >= 500 ? 'unknown' : 'refused',
+      text: resultOf(verb, done),
+    })
+    setChosen(new Set())
+    setLetters([])
+    await load()
+    onWorked()
+  }
+  const selection = { ids: [...chosen].slice(0, IDS_MAX) }
+  const ask = (verb, selected, number) => setAsking({ verb, selection: selected, number })
+  return html`<section class="card" aria-labelledby="group-title">
+    <h2 id="group-title">${queue}: ${reason}</h2>
+    <div class="buttons">
+      <button type="button" disabled=${chosen.size === 0} onClick=${() => ask('redrive', selection, selection.ids.length)}>Put back ${chosen.size} selected</button>
+      <button type="button" disabled=${chosen.size === 0} onClick=${() => ask('discard', selection, selection.ids.length)}>Discard ${chosen.size} selected</button>
+      <button type="button" onClick=${() => ask('redrive', { reason }, Math.min(count, MOST))}>Put back all with this reason</button>
+      <button type="button" class="danger" onClick=${() => ask('discard', { reason }, Math.min(count, MOST))}>Discard all with this reason</button>
+    </div>
+    ${result && html`<div class="notice ${result.state}" role="status"><p data-test="worked">${result.text}</p></div>`}
+    ${answer === undefined ? html`<${Loading} />` : !answer.ok && html`<${Failed} answer=${answer} onAgain=${() => load()} />`}
+    <ul class="letters">
+      ${letters.map(
+        (letter) => html`<li key=${letter.id}>
+          <label><input type="checkbox" checked=${chosen.has(letter.id)} onChange=${({ target }) => choose(letter.id, target.checked)} /> ${letter.id}</label>
+          <p>${letter.failedAt ?? 'at an unknown time'}, by ${letter.by ?? '?'}, attempts ${letter.attempts ?? '?'}, ${letter.bytes} bytes</p>
+          ${letter.error && html`<p class="error">${letter.error}</p>`}
+          <pre>${letter.body}${letter.shortened && '…'}</pre>
+          <a href="#messages/${encodeURIComponent(letter.id)}">What is recorded about it</a>
+        </li>`,
+      )}
+    </ul>
+    ${answer?.ok && answer.next && html`<button type="button" onClick=${() => load(answer.next)}>Load more</button>`}
+    ${asking && html`<${Confirm} ...${asking} onClose=${() => setAsking(undefined)} onSure=${() => work(asking)} />`}
+  </section>`
+}
+
+function Confirm({ verb, number, onClose, onSure }) {
+  const [fault, setFault] = useState(undefined)
+  const submit = (event) => {
+    event.preventDefault()
+    if (event.target.elements.number.value.trim() === String(number)) onSure()
+    else setFault(`must be ${number}`)
+  }
+  const doing = verb === 'redrive' ? 'Put back' : 'Discard'
+  return html`<${Dialog} title="${doing} ${number}?" onClose=${onClose}>
+    <form onSubmit=${submit} novalidate>
+      <p>${verb === 'redrive' ? 'They are published to their queue again, under the same ids.' : 'They are deleted, and cannot be brought back.'} At most ${number} are touched.</p>
+      <${Field} name="number" label="Type the number ${number} to confirm" inputmode="numeric" error=${fault} autofocus />
+      <div class="buttons">
+        <button type="submit" class="danger">${doing}</button>
+        <button type="button" onClick=${(event) => event.target.closest('dialog').close()}>Cancel</button>
+      </div>
+    </form>
+  </${Dialog}>`
+}
+
+/** Says how many were applied, not how many were sent. */
+function resultOf(verb, { ok, status, body, detail }) {
+  if (status === 0) return 'No answer arrived: it is not known how many were touched. Look at the list.'
+  if (!ok) return `${detail}${body?.done === undefined ? '' : ` Done before: ${body.done}, left: ${body.left}.`}`
+  const more = body.complete ? '' : ' Not all that were selected: do it again to go on.'
+  if (verb === 'discard') return `${body.discarded} discarded, ${body.left} left on the queue.${more}`
+  const { outcomes } = body
+  if (outcomes === undefined)
+    return `${body.redriven} put back, their outcomes are not known. ${body.left} left.${more}`
+  const refused = Object.entries(outcomes.refused).map(([reason, number]) => `${number} refused again (${reason})`)
+  return `${[`${outcomes.applied} applied`, ...refused, `${outcomes.unknown} not known`].join(', ')}; ${body.left} left on the queue.${more}`
+}

@@ -1,0 +1,101 @@
+// The console: tabs, the banner about trouble, and the question for an API key.
+import { render } from 'preact'
+import { useEffect, useState } from 'preact/hooks'
+import { changed, hasKey, useKey, watchQueues } from './api.js'
+import { DeadLetters } from './dead-letters.js'
+import { Health } from './health.js'
+import { html } from './html.js'
+import { Items } from './items.js'
+import { Messages } from './messages.js'
+import { Dialog, Field, Notices, useSuite } from './parts.js'
+
+const WATCH_EVERY_MS = 5_000
+const WATCH_IN_TROUBLE_EVERY_MS = 2_000
+const TABS = [
+  ['items', 'Items', Items],
+  ['messages', 'Messages', Messages],
+  ['dead-letters', 'Dead letters', DeadLetters],
+  ['health', 'Health', Health],
+]
+
+function placeOf(hash) {
+  const [tab, wanted = ''] = hash.slice(1).split('/')
+  let decoded = ''
+  try {
+    decoded = decodeURIComponent(wanted)
+  } catch {}
+  return { tab: TABS.some(([name]) => name === tab) ? tab : 'items', wanted: decoded }
+}
+
+function Console() {
+  const suite = useSuite()
+  const [place, setPlace] = useState(placeOf(location.hash))
+  const [isAsking, setAsking] = useState(false)
+  useEffect(() => {
+    const moved = () => setPlace(placeOf(location.hash))
+    addEventListener('hashchange', moved)
+    return () => removeEventListener('hashchange', moved)
+  }, [])
+  useEffect(() => {
+    let timer = 0
+    const watch = async () => {
+      if (document.visibilityState === 'visible') await watchQueues()
+      const isTrouble = !suite.reachable || suite.broker !== undefined || suite.idle.length > 0
+      timer = setTimeout(watch, isTrouble ? WATCH_IN_TROUBLE_EVERY_MS : WATCH_EVERY_MS)
+    }
+    watch()
+    return () => clearTimeout(timer)
+  }, [suite.epoch])
+  const [, , Tab] = TABS.find(([name]) => name === place.tab)
+  return html`
+    <header>
+      <p class="brand">IMS</p>
+      <nav aria-label="Tabs">${TABS.map(
+        ([name, title]) =>
+          html`<a key=${name} href="#${name}" aria-current=${name === place.tab ? 'page' : undefined}>${title}</a>`,
+      )}</nav>
+      <a href="/docs">API</a>
+      <button type="button" onClick=${() => setAsking(true)}>${hasKey() ? 'Change the key' : 'API key'}</button>
+    </header>
+    <${Banner} ...${suite} />
+    <main><${Tab} key=${place.tab} wanted=${place.wanted} /></main>
+    <${Notices} />
+    ${
+      (isAsking || suite.needsKey) &&
+      html`<${AskForKey} why=${suite.needsKey} onClose=${() => {
+        setAsking(false)
+        changed({ needsKey: undefined })
+      }} />`
+    }
+  `
+}
+
+/** Goes by itself when the next answer says that the trouble is over. */
+function Banner({ reachable, broker, idle }) {
+  const text = !reachable
+    ? 'The producer cannot be reached from this browser. What you see may be old.'
+    : broker
+      ? 'The broker is away: no command is accepted at the moment. Nothing that was accepted is lost.'
+      : idle.length > 0
+        ? `No consumer takes messages from ${idle.join(', ')}: MySQL is away, or a service has stopped. Accepted messages wait on their queues.`
+        : undefined
+  return html`<div role="alert">${text && html`<p class="banner">${text}</p>`}</div>`
+}
+
+function AskForKey({ why, onClose }) {
+  const submit = (event) => {
+    event.preventDefault()
+    const key = event.target.elements.key.value.trim()
+    onClose()
+    useKey(key)
+  }
+  return html`<${Dialog} title="API key" onClose=${onClose}>
+    <form onSubmit=${submit}>
+      <p>${why ?? 'The key of this browser tab.'} It is kept until the tab is closed. An empty key removes it.</p>
+      <${Field} name="key" label="API key" type="password" autofocus />
+      <div class="buttons"><button type="submit" class="main">Use it</button></div>
+    </form>
+  </${Dialog}>`
+}
+
+render(html`<${Console} />`, document.getElementById('console'))

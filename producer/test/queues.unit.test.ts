@@ -1,0 +1,44 @@
+// GET /queues: the state of each queue, shared between callers, and the trouble of the broker.
+import { contracts } from '@ims/messaging'
+import { describe, expect, it } from '@jest/globals'
+import request from 'supertest'
+import { createApp } from '../src/producer.ts'
+import { appUnderTest } from './app-under-test.ts'
+
+function queuesUnderTest(over: object = {}) {
+  const { config, service, rabbitmq } = appUnderTest()
+  let asked = 0
+  const broker = rabbitmq.open({ publishes: contracts })
+  const queueStates: typeof broker.queueStates = async (...names) => {
+    asked += 1
+    return await broker.queueStates(...names)
+  }
+  return { app: createApp({ broker: { ...broker, queueStates, ...over }, config, service }), asked: () => asked }
+}
+
+describe('GET /queues', () => {
+  it('tells what each queue holds', async () => {
+    const { app } = queuesUnderTest()
+    await request(app).post('/create_item').send({ sku: 'a', name: 'a', label: 'a', price: 1, quantity: 1 })
+    const { body, status } = await request(app).get('/queues')
+    expect(status).toBe(200)
+    expect(body.queues).toHaveLength(contracts.length)
+    expect(body.queues).toContainEqual({ queue: 'create_item', waiting: 1, consumers: 0, deadLetters: 0 })
+  })
+
+  it('asks the broker once for many callers', async () => {
+    const { app, asked } = queuesUnderTest()
+    await Promise.all(Array.from({ length: 8 }, () => request(app).get('/queues')))
+    expect(asked()).toBe(1)
+  })
+
+  it.each([
+    ['is away', { notReady: () => 'away' }],
+    ['does not answer', { queueStates: () => Promise.reject(new Error('lost')) }],
+  ])('is 503 when the broker %s, without internal details', async (_, over) => {
+    const { app } = queuesUnderTest(over)
+    const { status, body } = await request(app).get('/queues')
+    expect([status, body.reason]).toEqual([503, 'disconnected'])
+    expect(JSON.stringify(body)).not.toMatch(/away|lost/)
+  })
+})
