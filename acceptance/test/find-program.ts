@@ -1,4 +1,4 @@
-// Finds a Prometheus program on the PATH for the tests.
+// Finds a program on the PATH for the tests: those of Prometheus, and Chromium.
 import { execFileSync } from 'node:child_process'
 
 const QUIETLY = { stdio: 'ignore' as const }

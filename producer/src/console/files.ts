@@ -14,13 +14,14 @@ export const CONSOLE_FILES = '/console/'
 const HASH_CHARACTERS = 12
 
 const require = createRequire(import.meta.url)
-const inPackage = (name: string, path: string): string => join(dirname(require.resolve(`${name}/package.json`)), path)
+/** Beside the CommonJS file that the package exports. */
+const beside = (name: string, file: string): string => join(dirname(require.resolve(name)), file)
 
 /** The ES modules of packages, by the name under which our modules import them. */
 const PACKAGES: Readonly<Record<string, () => string>> = {
-  preact: () => inPackage('preact', 'dist/preact.module.js'),
-  'preact/hooks': () => inPackage('preact', 'hooks/dist/hooks.module.js'),
-  htm: () => inPackage('htm', 'dist/htm.module.js'),
+  preact: () => beside('preact', 'preact.module.js'),
+  'preact/hooks': () => beside('preact/hooks', 'hooks.module.js'),
+  htm: () => beside('htm', 'htm.module.js'),
 }
 
 const TYPES: Readonly<Record<string, string>> = {

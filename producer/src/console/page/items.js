@@ -7,6 +7,7 @@ import { Dialog, dismiss, Empty, Failed, Field, Loading, notify, perform, useSui
 
 const PAGE_ITEMS = 500
 const WHOLE_PAGE_ITEMS = 5_000
+const SKU_MAX = 20
 const ROW_PX = 44
 const OVERSCAN_ROWS = 12
 const SEARCH_AFTER_MS = 300
@@ -135,7 +136,8 @@ function useList(sought, epoch) {
     if (current.isLoading) return
     current.isLoading = true
     setState((now) => ({ ...now, isLoading: true, failed: undefined }))
-    for (let next = url; next !== undefined; ) {
+    // A page of a search can be short, or empty, although more follow.
+    for (let next = url, added = 0; next !== undefined && (isAll || added < PAGE_ITEMS); ) {
       const answer = await call(next)
       if (run.current !== current) return
       if (!answer.ok || !Array.isArray(answer.body)) {
@@ -146,11 +148,21 @@ function useList(sought, epoch) {
       }
       next = answer.next
       current.url = next
-      setState((now) => ({ ...now, items: now.items.concat(answer.body), next: answer.next }))
-      if (!isAll) break
+      added += answer.body.length
+      setState((now) => ({ ...now, items: joined(now.items, answer.body, current.exact), next: answer.next }))
     }
     current.isLoading = false
     setState((now) => ({ ...now, isLoading: false }))
+  }
+
+  /** A sku that is known whole, as a scanner types it, is found at once, however long the search takes. */
+  const begin = async (current) => {
+    load(current.url, false)
+    if (sought === '' || [...sought].length > SKU_MAX) return
+    const { ok, body } = await call(`/order_processing?limit=1&sku=${encodeURIComponent(sought)}`)
+    if (run.current !== current || !ok || !body?.[0]) return
+    current.exact = body[0].sku
+    setState((now) => ({ ...now, items: [body[0], ...now.items.filter(({ sku }) => sku !== current.exact)] }))
   }
 
   useEffect(() => {
@@ -158,7 +170,7 @@ function useList(sought, epoch) {
     setState({ items: [], next: undefined, isLoading: true, failed: undefined })
     const query = sought === '' ? '' : `&q=${encodeURIComponent(sought)}`
     run.current.url = `/order_processing?limit=${PAGE_ITEMS}${query}`
-    load(run.current.url, false)
+    begin(run.current)
   }, [sought, epoch, round])
 
   const change = (edit) => setState((now) => ({ ...now, items: edit(now.items) }))
@@ -173,6 +185,10 @@ function useList(sought, epoch) {
       change((items) => items.map((item) => (item.sku === sku ? { ...item, quantity } : item))),
   }
 }
+
+/** The exact match is on top already. */
+const joined = (items, page, exact) =>
+  items.concat(exact === undefined ? page : page.filter(({ sku }) => sku !== exact))
 
 function sortedBy(items, sort) {
   if (sort === undefined) return items

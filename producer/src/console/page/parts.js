@@ -49,8 +49,13 @@ function show(next) {
   for (const listener of listeners) listener()
 }
 
+const NOTICES_MAX = 4
+/** What went well needs no hand to go away. */
+const APPLIED_SHOWN_MS = 8_000
+
 export function notify(notice) {
-  show([notice, ...notices.filter(({ key }) => key !== notice.key)].slice(0, 5))
+  show([notice, ...notices.filter(({ key }) => key !== notice.key)].slice(0, NOTICES_MAX))
+  if (notice.state === 'applied') setTimeout(() => show(notices.filter((each) => each !== notice)), APPLIED_SHOWN_MS)
 }
 
 export const dismiss = (key) => show(notices.filter((each) => each.key !== key))
