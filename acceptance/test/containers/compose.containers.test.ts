@@ -4,9 +4,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { queues, services } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { eventually } from 'testkit'
+import { eventually, start } from 'testkit'
 import { z } from 'zod'
 import { call, item, SEED_ITEM } from '../http.ts'
+import { ROOT } from '../stack.ts'
 import { runNewman } from '../wire/newman.ts'
 import {
   asOperator,
@@ -15,6 +16,7 @@ import {
   compose,
   containers,
   docker,
+  environment,
   execIn,
   http,
   inspect,
@@ -95,6 +97,58 @@ describe('docker compose up --build --wait', () => {
       expect(await call(`${http}/dead_letters`)).toMatchObject({ status: 403 })
     },
     MINUTE_MS,
+  )
+
+  it(
+    'is fine for the doctor, which names a consumer that is missing',
+    async () => {
+      const healthy = await ran('docker', 'compose', 'run', '--rm', 'doctor')
+      expect(healthy).toMatchObject({ code: 2, output: expect.not.stringContaining('✗') })
+      for (const { name } of services) expect(healthy.output).toContain(`✓ RabbitMQ login of ${name}`)
+      for (const { name } of withTables) expect(healthy.output).toContain(`✓ MySQL login of ${name}`)
+      await compose('stop', 'consumer_two')
+      const ill = await ran(process.execPath, 'up/src/main.ts', 'doctor')
+      await up('consumer_two')
+      expect(ill).toMatchObject({ code: 1, output: expect.stringMatching(/✗ consumers of create_item: none/) })
+    },
+    3 * MINUTE_MS,
+  )
+
+  it.each([
+    ['mysql', 'mysql'],
+    ['broker', 'rabbitmq'],
+    ['consumer_two', 'consumer_two'],
+  ])(
+    'has no answer from %s while `npm run break` freezes it, and loses nothing',
+    async (what, service) => {
+      const state = async () => (await containers()).find(({ Service }) => Service === service)?.State
+      const breaking = start({
+        command: [process.execPath, 'up/src/main.ts', 'break', what, '5m'],
+        cwd: ROOT,
+        env: environment,
+      })
+      try {
+        await eventually(async () => expect(await state()).toBe('paused'), MINUTE_MS)
+      } finally {
+        breaking.child.kill('SIGINT')
+      }
+      expect(await breaking.ended).toMatchObject({ code: 130 })
+      expect(breaking.out()).toContain('healed')
+      expect(await state()).toBe('running')
+      const sku = `broken-${what}`
+      await eventually(
+        async () =>
+          expect(
+            await call(`${http}/create_item`, {
+              json: { ...SEED_ITEM, sku },
+              headers: { Prefer: 'wait=5', 'Idempotency-Key': JSON.stringify(sku) },
+            }),
+          ).toMatchObject({ status: 201 }),
+        MINUTE_MS,
+      )
+      await call(`${http}/stock_management`, { json: { sku }, headers: { Prefer: 'wait=5' } })
+    },
+    3 * MINUTE_MS,
   )
 
   it(
