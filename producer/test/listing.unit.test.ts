@@ -8,6 +8,9 @@ import { until } from './until.ts'
 
 const rows = rowsOf(25)
 
+/** Every question carries the id of its HTTP request. */
+const requested = { 'x-request-id': expect.any(String) }
+
 async function listing(path: string, environment: Record<string, string> = {}) {
   const under = appUnderTest({ environment })
   const { seen, bodies } = await ourConsumerFour(under.rabbitmq, rows)
@@ -28,7 +31,7 @@ describe('GET /order_processing', () => {
     const { response, seen } = await listing('/order_processing', { LIST_PAGE_ITEMS: String(items) })
     expect(response.text).toBe(JSON.stringify(rows.map(shown)))
     expect(seen).toHaveLength(Math.ceil(rows.length / items))
-    expect(seen[0]).toEqual({ 'x-after': 0, 'x-limit': items })
+    expect(seen[0]).toEqual({ 'x-after': 0, 'x-limit': items, ...requested })
   })
 
   it('is 503 at once while pages of 500,000 items are pending, except for short lists, and succeeds again when they have arrived', async () => {
@@ -91,7 +94,7 @@ describe('GET /order_processing', () => {
   ])('filters by ?%s', async (query, expected, headers) => {
     const { response, seen } = await listing(`/order_processing?${query}`)
     expect(response.text).toBe(JSON.stringify(expected.map(shown)))
-    expect(seen).toEqual([{ 'x-after': 0, 'x-limit': 1_000, ...headers }])
+    expect(seen).toEqual([{ 'x-after': 0, 'x-limit': 1_000, ...requested, ...headers }])
   })
 
   it('lists only items below the quantity, even if consumer four ignores the filter', async () => {
@@ -124,7 +127,7 @@ describe('GET /order_processing', () => {
         .map(shown),
     )
     expect(response.headers.link).toBe('</order_processing?limit=3&label=even&x=%C3%BC%3E&after=14>; rel="next"')
-    expect(seen).toEqual([{ 'x-after': 0, 'x-limit': 3, 'x-label': 'even' }])
+    expect(seen).toEqual([{ 'x-after': 0, 'x-limit': 3, ...requested, 'x-label': 'even' }])
   })
 
   it('keeps a filter with control characters in the link to the next page', async () => {
