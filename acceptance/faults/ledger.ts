@@ -104,14 +104,14 @@ export function judge(
   ]
   const accepted = history.attempts.filter(({ answer }) => answer === 'accepted')
   const refused = accepted.filter((attempt) => effectsOf(attempt, found) === 0)
-  const untold = refused.filter(({ reported }) => reported !== 'refused')
+  const unreported = refused.filter(({ reported }) => reported !== 'refused')
   return {
     violations,
     attempted: history.attempts.length,
     accepted: accepted.length,
     applied: accepted.length - refused.length,
-    reported: refused.length - untold.length,
-    setAside: untold.filter((attempt) => letters.of(attempt) > 0).length,
+    reported: refused.length - unreported.length,
+    setAside: unreported.filter((attempt) => letters.of(attempt) > 0).length,
     indeterminate: history.attempts.filter(({ answer }) => answer === 'unknown').length,
     sentTwice: history.attempts.filter(({ asked, unasked }) => asked + unasked > 1).length,
     letters: letters.messages,

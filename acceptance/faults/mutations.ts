@@ -69,15 +69,15 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         // A message leaves once, so a later settle finds it gone.
-        find: '    const untold = await attemptAll(',
-        replace: "    this.#inHand.leave('ack', batch)\n    const untold = await attemptAll(",
+        find: '    const unreported = await attemptAll(',
+        replace: "    this.#inFlight.leave('ack', batch)\n    const unreported = await attemptAll(",
       },
     ],
     mix: ['ack of a channel that is gone', 'service kill'],
   },
   {
     name: 'stale-ack-guard-off',
-    file: 'messaging/src/incoming/in-hand.ts',
+    file: 'messaging/src/incoming/in-flight.ts',
     edits: [
       // The guard is that an ack goes to the channel that delivered the message. Here it goes to the newest one of the queue.
       {

@@ -197,7 +197,7 @@ class Soaking {
     const isShort = minutes < SHORT_MINUTES
     const endsAtMs = this.#history.nowMs() + minutes * MINUTE_MS
     do {
-      const hands = inHands(this.#random, mix)
+      const hands = inTurns(this.#random, mix)
       if (isShort) {
         const calmMs = this.#limits.recoveredWithinMs + MEASURED_MS
         const turnMs = Math.max(1_000, Math.floor((minutes * MINUTE_MS - calmMs) / hands.length))
@@ -361,7 +361,7 @@ function waitedForCpuMs(): number {
 }
 
 /** Every attack of the mix once, two or three at a time. */
-function inHands(random: Random, mix: readonly string[]): Attack[][] {
+function inTurns(random: Random, mix: readonly string[]): Attack[][] {
   const left = attacks.filter(({ name }) => mix.length === 0 || mix.some((word) => name.includes(word)))
   const hands: Attack[][] = []
   while (left.length > 0) {

@@ -19,7 +19,7 @@ import { clockOf, Scope } from './scope.ts'
 import type { Service } from './service.ts'
 
 /** How often the log repeats what the start still waits for. */
-const SAID_EVERY_MS = 30_000
+const LOGGED_EVERY_MS = 30_000
 
 /** A running subscription, as its owner sees it. */
 export interface Subscription {
@@ -116,7 +116,7 @@ export async function waitForConsumers(
 ): Promise<void> {
   const { log, stopping } = service
   const scope = new Scope(clockOf(service), stopping)
-  const line = new RepeatedLine(SAID_EVERY_MS, () => scope.clock.nowMs())
+  const line = new RepeatedLine(LOGGED_EVERY_MS, () => scope.clock.nowMs())
   let lastWhy = ''
   service.explainStart?.(() => lastWhy || undefined)
   const stopped = new Promise<never>((_, reject) => {

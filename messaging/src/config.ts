@@ -94,7 +94,7 @@ export const consumerEnvironment = z
     batchMax: v.CONSUMER_BATCH_MOST,
     prefetch: v.CONSUMER_PREFETCH,
     messageMaxBytes: v.CONSUMER_MESSAGE_MOST_BYTES,
-    inHandMaxBytes: v.CONSUMER_IN_HAND_MOST_BYTES,
+    inFlightMaxBytes: v.CONSUMER_IN_HAND_MOST_BYTES,
     /** Queries that are handled at the same time. A service whose handler uses a connection pool sets this. */
     queriesMax: 3,
     repliesMaxBytes: v.CONSUMER_REPLIES_MOST_BYTES,

@@ -18,7 +18,7 @@ export interface Memory {
    * @throws an Error for the operator when the configured number does not fit
    */
   limit(
-    buffer: 'unconfirmedMessages' | 'messagesInHand' | 'pages',
+    buffer: 'unconfirmedMessages' | 'messagesInFlight' | 'pages',
     setting: { readonly variable: string; readonly configured: number | undefined },
     cost: { readonly costBytes: number; readonly maxUseful: number },
   ): number

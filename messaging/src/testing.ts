@@ -215,8 +215,8 @@ export class InMemoryRabbitmq {
     }
     const work = async () => {
       while (queue.messages.length > 0 && !stop.signal.aborted) {
-        const untold = await attemptAll(taken(batchMax), parts, stop.signal)
-        queue.messages.unshift(...(untold?.items ?? []).map(({ message }) => message))
+        const unreported = await attemptAll(taken(batchMax), parts, stop.signal)
+        queue.messages.unshift(...(unreported?.items ?? []).map(({ message }) => message))
       }
     }
     const take = () => {

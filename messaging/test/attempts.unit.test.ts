@@ -66,14 +66,14 @@ function run(
       return read && { read }
     },
   }
-  const untold = attemptAll(
+  const unreported = attemptAll(
     all.map((read) => ({ read })),
     parts,
     givenUp.signal,
   )
   return {
-    untold,
-    outcomes: untold.then(() => all.map(({ messageId }) => outcomes.get(messageId))),
+    unreported,
+    outcomes: unreported.then(() => all.map(({ messageId }) => outcomes.get(messageId))),
     calls,
     warned,
     troubles,
@@ -172,7 +172,7 @@ describe('a batch that fails', () => {
     const away = () => transient('away')
     const late = run('a', away, { holdMaxMs: 20 })
     expect(await late.outcomes).toEqual([undefined])
-    expect(await late.untold).toMatchObject({ error: { message: 'away' } })
+    expect(await late.unreported).toMatchObject({ error: { message: 'away' } })
     const stopped = run('a', away)
     stopped.givenUp.abort()
     expect(await stopped.outcomes).toEqual([undefined])

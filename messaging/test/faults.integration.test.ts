@@ -299,7 +299,7 @@ describe('messaging under faults', () => {
         await held
         return deliveries.map(() => applied)
       },
-      { ...config, inHandMaxBytes: 1_000_000 },
+      { ...config, inFlightMaxBytes: 1_000_000 },
     )
     const counted = (what: string, labels = {}) =>
       service.value(what, what === 'broker_reconnects' ? labels : { queue: heavy.queue, ...labels }) ?? 0
@@ -327,7 +327,7 @@ describe('messaging under faults', () => {
 
   describe('with messages so large that few fit into memory', () => {
     const heavy = () => command(`${numbers.queue}_heavy`, { body: z.object({ text: z.string() }), result: z.string() })
-    const limited = { ...config, inHandMaxBytes: 1_000_000 }
+    const limited = { ...config, inFlightMaxBytes: 1_000_000 }
     const put = async (queue: string, count: number, bytes = 250_000) => {
       await channel.assertQueue(queue, { durable: true })
       const content = Buffer.from(JSON.stringify({ text: 'x'.repeat(bytes) }))

@@ -142,10 +142,10 @@ describe('queries', () => {
       const own = await openBroker(rabbitmq.config, { ...service, ...memory })
       let built = 0
       let peakBytes = 0
-      const inHand = () => built - 1_000_000 * (service.value('replies_sent', { queue: questions.queue }) ?? 0)
+      const inFlight = () => built - 1_000_000 * (service.value('replies_sent', { queue: questions.queue }) ?? 0)
       const handler = async (deliveries: readonly Delivery<unknown>[]) => {
         built += deliveries.length * 1_000_000
-        peakBytes = Math.max(peakBytes, inHand())
+        peakBytes = Math.max(peakBytes, inFlight())
         return deliveries.map(() => answered(1_000_000))
       }
       await own.consume(questions, handler, { ...consumerEnvironment.parse(environment), queriesMax: 2 })

@@ -94,7 +94,7 @@ describe('a refused message', () => {
 
   it.each([
     ['many', { prefetch: 10 }, ''],
-    ['large', { inHandMaxBytes: 100_000 }, ' '.repeat(20_000)],
+    ['large', { inFlightMaxBytes: 100_000 }, ' '.repeat(20_000)],
   ])(
     'does not block others when its sender does not respond, however %s there are',
     async (_, changes, padding) => {

@@ -22,7 +22,7 @@ const PAUSES_GROW_FOR = 8
 /** Milliseconds that a readiness check may take, less than runtime allows for one. */
 const PING_MAX_MS = 1_500
 /** How often the log repeats why MySQL cannot be used during the start. */
-const SAID_EVERY_MS = 30_000
+const LOGGED_EVERY_MS = 30_000
 
 export interface Database {
   /**
@@ -48,7 +48,7 @@ export interface Database {
 export async function openDatabase(config: MysqlConfig, service: Service): Promise<Database> {
   const { log, stopping } = service
   const connections = connectionsTo(config)
-  const line = new RepeatedLine(SAID_EVERY_MS)
+  const line = new RepeatedLine(LOGGED_EVERY_MS)
   let waitsFor: string | undefined
   service.explainStart?.(() => waitsFor ?? `waiting for MySQL on ${connections.address}: it has not answered yet`)
   for (let attempt = 1; ; attempt += 1) {

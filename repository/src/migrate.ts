@@ -18,7 +18,7 @@ export { MigrationRefused }
 
 const PAUSE_MS = 500
 /** How often the log repeats that MySQL does not respond. */
-const SAID_EVERY_MS = 30_000
+const LOGGED_EVERY_MS = 30_000
 /** Seconds that DDL waits for open transactions on the table, for example of a Python consumer. */
 const METADATA_LOCK_S = 30
 const LOCK_WAIT_TIMEOUT = 1205
@@ -88,7 +88,7 @@ const refused = (server: Server, { user, database }: MysqlConfig, cause: unknown
 
 async function connected(config: MysqlConfig, log: Log): Promise<{ source: DataSource; runner: QueryRunner }> {
   const deadline = performance.now() + config.migrationTimeoutMs
-  const line = new RepeatedLine(SAID_EVERY_MS)
+  const line = new RepeatedLine(LOGGED_EVERY_MS)
   let refusals = 0
   for (let attempt = 0; ; attempt += 1) {
     const server = config.servers[attempt % config.servers.length]

@@ -9,7 +9,7 @@ const EXPORT_TIMEOUT_MS = 5_000
 /** The shutdown waits this long for the last spans. */
 const FLUSH_TIMEOUT_MS = 2_000
 const EXPORT_EVERY_MS = 1_000
-const SAID_EVERY_MS = 60_000
+const LOGGED_EVERY_MS = 60_000
 const ATTRIBUTE_MAX_LENGTH = 1_024
 
 export const tracesEnvironment = z
@@ -42,7 +42,7 @@ export async function exportTraces(
   ])
   const url = `${endpoint.replace(/\/+$/, '')}/v1/traces`
   const exporter = new OTLPTraceExporter({ url, timeoutMillis: EXPORT_TIMEOUT_MS })
-  const line = new RepeatedLine(SAID_EVERY_MS)
+  const line = new RepeatedLine(LOGGED_EVERY_MS)
   const send = exporter.export.bind(exporter)
   // The SDK drops spans silently when the receiver does not take them.
   exporter.export = (spans, done) =>

@@ -31,13 +31,13 @@ interface Shares {
   /** Data of incomplete requests, and of requests that wait behind another one on their connection. */
   readonly halfReadRequests: number
   /** Requests being handled. */
-  readonly requestsInHand: number
+  readonly requestsInFlight: number
   /** Clients that wait for the outcome of a command. */
   readonly waits: number
   /** Messages written to the broker that are not confirmed. */
   readonly unconfirmedMessages: number
   /** Unacknowledged messages from the broker, with their parsed form. */
-  readonly messagesInHand: number
+  readonly messagesInFlight: number
   /** Pages of a listing that are requested, built or sent. */
   readonly pages: number
   /** Dead letters that are read at once. */
@@ -48,10 +48,10 @@ export type Buffered = keyof Shares
 const PRODUCER: Shares = {
   connections: 28,
   halfReadRequests: 14,
-  requestsInHand: 10,
+  requestsInFlight: 10,
   waits: 5,
   unconfirmedMessages: 15,
-  messagesInHand: 0,
+  messagesInFlight: 0,
   pages: 18,
   deadLetterWindow: 10,
 }
@@ -59,15 +59,15 @@ const PRODUCER: Shares = {
 const CONSUMER: Shares = {
   connections: 4,
   halfReadRequests: 4,
-  requestsInHand: 2,
+  requestsInFlight: 2,
   waits: 0,
   unconfirmedMessages: 30,
-  messagesInHand: 60,
+  messagesInFlight: 60,
   pages: 0,
   deadLetterWindow: 0,
 }
 /** Its messages are small, and its replies are pages. */
-const CONSUMER_FOUR: Shares = { ...CONSUMER, unconfirmedMessages: 22, messagesInHand: 18, pages: 50 }
+const CONSUMER_FOUR: Shares = { ...CONSUMER, unconfirmedMessages: 22, messagesInFlight: 18, pages: 50 }
 const SHARES: Readonly<Record<string, Shares>> = { producer: PRODUCER, consumer_four: CONSUMER_FOUR }
 
 /** A setting needs more memory than its share. The message is one sentence for the operator. */

@@ -7,10 +7,10 @@ const MIB = 1_048_576
 const BUFFERS: readonly Buffered[] = [
   'connections',
   'halfReadRequests',
-  'requestsInHand',
+  'requestsInFlight',
   'waits',
   'unconfirmedMessages',
-  'messagesInHand',
+  'messagesInFlight',
   'pages',
   'deadLetterWindow',
 ]

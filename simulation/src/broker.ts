@@ -18,7 +18,7 @@ interface Subscriber {
   readonly prefetch: number
   readonly link: Link
   readonly channel: OpenChannel
-  inHand: number
+  inFlight: number
 }
 
 interface Unacked {
@@ -150,7 +150,7 @@ export class SimulatedBroker {
   }
 
   /** Unacknowledged messages of `process`, or of all processes. */
-  inHand(name: string, process?: unknown): Unacked[] {
+  inFlight(name: string, process?: unknown): Unacked[] {
     return [...this.links].flatMap(([link, channels]) =>
       process === undefined || link.process === process
         ? [...channels.values()].flatMap(({ unacked }) =>
@@ -162,7 +162,7 @@ export class SimulatedBroker {
 
   /** Messages that are ready on a queue, or unacknowledged by `process` or by any process. */
   on(name: string, process?: unknown): BrokerMessage[] {
-    return [...this.queue(name).ready, ...this.inHand(name, process).map(({ message }) => message)]
+    return [...this.queue(name).ready, ...this.inFlight(name, process).map(({ message }) => message)]
   }
 
   setAlarm(isOn: boolean): void {
@@ -278,7 +278,7 @@ export class SimulatedBroker {
     const queue = this.queues.get(name)
     if (queue === undefined) return this.#fail(link, channel, NOT_FOUND, `NOT_FOUND - no queue '${name}'`)
     const tag = consumerTag || `tag${this.#tokens++}`
-    const subscriber = { tag, noAck, prefetch: channel.prefetch, link, channel, inHand: 0 }
+    const subscriber = { tag, noAck, prefetch: channel.prefetch, link, channel, inFlight: 0 }
     channel.subscribers.set(tag, { queue, subscriber })
     link.down({ channel: channel.id, id: methods.BasicConsumeOk, fields: { consumerTag: tag } })
     queue.subscribers.push(subscriber)
@@ -379,7 +379,7 @@ export class SimulatedBroker {
     while (queue.ready.length > 0) {
       const [message] = queue.ready
       const index = queue.subscribers.findIndex(
-        ({ inHand, prefetch, noAck }) => noAck || prefetch === 0 || inHand < prefetch,
+        ({ inFlight, prefetch, noAck }) => noAck || prefetch === 0 || inFlight < prefetch,
       )
       const subscriber = queue.subscribers[index]
       if (message === undefined || subscriber === undefined) return
@@ -392,7 +392,7 @@ export class SimulatedBroker {
       this.arrivals.set(labelOf(message.content), this.arrivals.size + this.#world.events)
       const deliveryTag = channel.deliveryTag
       if (!subscriber.noAck) {
-        subscriber.inHand += 1
+        subscriber.inFlight += 1
         const unacked = { queue, message, subscriber, sinceMs: this.#world.nowMs }
         channel.unacked.set(deliveryTag, unacked)
         this.#world.at(this.#world.nowMs + CONSUMER_TIMEOUT_MS, () => {
@@ -427,7 +427,7 @@ export class SimulatedBroker {
     for (const [tag, each] of [...channel.unacked]) {
       if (multiple ? tag > deliveryTag : tag !== deliveryTag) continue
       channel.unacked.delete(tag)
-      if (each.subscriber) each.subscriber.inHand -= 1
+      if (each.subscriber) each.subscriber.inFlight -= 1
       touched.add(each.queue)
       done(each)
     }

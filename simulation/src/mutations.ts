@@ -141,7 +141,7 @@ export const mutations: readonly Mutation[] = [
     edits: [
       {
         find: '    await this.#cancel()\n    // Queries',
-        replace: "    this.#inHand.leave('give back', items)\n    if (items.length > 0) return\n    // Queries",
+        replace: "    this.#inFlight.leave('requeue', items)\n    if (items.length > 0) return\n    // Queries",
       },
     ],
     faults: ['database away'],
@@ -157,17 +157,17 @@ export const mutations: readonly Mutation[] = [
     file: CONSUMER,
     edits: [
       {
-        find: '          telling.push(this.#telling.tell(reported))',
+        find: '          reports.push(this.#reporter.report(reported))',
         replace: '          late.push(...reported)',
       },
       {
-        find: '    const telling: Promise<void>[] = []',
-        replace: '    const late = [] as never[]\n    const telling: Promise<void>[] = []',
+        find: '    const reports: Promise<void>[] = []',
+        replace: '    const late = [] as never[]\n    const reports: Promise<void>[] = []',
       },
       {
-        find: '    if (untold !== undefined && this.#lastToldMs < since)',
+        find: '    if (unreported !== undefined && this.#lastReportedMs < since)',
         replace:
-          "    for (const { item } of late) item.step = 'telling'\n    telling.push(this.#telling.tell(late))\n    if (untold !== undefined && this.#lastToldMs < since)",
+          "    for (const { item } of late) item.step = 'reporting'\n    reports.push(this.#reporter.report(late))\n    if (unreported !== undefined && this.#lastReportedMs < since)",
       },
     ],
     faults: ['database away'],
@@ -189,8 +189,8 @@ export const mutations: readonly Mutation[] = [
     file: CONSUMER,
     edits: [
       {
-        find: '    const untold = await attemptAll(',
-        replace: "    this.#inHand.leave('ack', batch)\n    const untold = await attemptAll(",
+        find: '    const unreported = await attemptAll(',
+        replace: "    this.#inFlight.leave('ack', batch)\n    const unreported = await attemptAll(",
       },
     ],
     faults: ['kill', 'stop', 'cut'],

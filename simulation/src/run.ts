@@ -244,7 +244,7 @@ class Simulation {
     const { nowMs } = this.#world
     if (!this.#plan.faults.every(({ kind }) => kind.startsWith('database') || HARMLESS.has(kind))) return
     this.#world.at(nowMs + ACK_MAX_MS, () => {
-      for (const { message, sinceMs } of this.#broker.inHand(QUEUE, process)) {
+      for (const { message, sinceMs } of this.#broker.inFlight(QUEUE, process)) {
         const label = labelOf(message.content)
         const isPlain = this.#database.effects.has(label) && this.#kindOf(label) === 'publish'
         if (isPlain && labels.includes(label) && sinceMs <= nowMs)
@@ -546,7 +546,7 @@ class Simulation {
     for (const name of [QUEUE, orderProcessing.queue]) {
       const { ready, subscribers } = this.#broker.queue(name)
       if (ready.length > 0) return `${ready.length} messages lie on ${name}`
-      const unacked = this.#broker.inHand(name).length
+      const unacked = this.#broker.inFlight(name).length
       if (unacked > 0) return `${unacked} messages of ${name} are in somebody's hand`
       const alive = this.#live().filter(({ isProducer }) => !isProducer)
       for (const { process } of alive)
@@ -578,11 +578,11 @@ class Simulation {
         this.#broken('readiness tells the truth', `${process.name} is ready and consumes nothing`)
       if (replica.unconfirmedMax > UNCONFIRMED_MAX)
         this.#broken('bounds are kept', `${process.name} had ${replica.unconfirmedMax} messages unconfirmed`)
-      const inHand = this.#broker.queues.get(QUEUE)?.subscribers.filter(({ link }) => link.process === process) ?? []
-      const taken = inHand.reduce((sum, each) => sum + each.inHand, 0)
+      const inFlight = this.#broker.queues.get(QUEUE)?.subscribers.filter(({ link }) => link.process === process) ?? []
+      const taken = inFlight.reduce((sum, each) => sum + each.inFlight, 0)
       if (taken > PREFETCH + RETURN_PREFETCH) this.#broken('bounds are kept', `${process.name} has ${taken} in hand`)
     }
-    const tooLong = this.#broker.inHand(QUEUE).find(({ sinceMs }) => sinceMs < this.#world.nowMs - HOLD_MAX_MS)
+    const tooLong = this.#broker.inFlight(QUEUE).find(({ sinceMs }) => sinceMs < this.#world.nowMs - HOLD_MAX_MS)
     if (tooLong && this.#plan.faults.every(({ kind }) => kind.startsWith('database')))
       this.#broken('messages are held for seconds', `${labelOf(tooLong.message.content)} since ${tooLong.sinceMs} ms`)
     const [overdue] = this.#broker.overdue

@@ -34,7 +34,7 @@ const consumerTimeoutMs = [
  * The longest time a message is in flight: held, then a last attempt in which every statement times out, then the
  * report of its outcome.
  */
-const inHandMaxMs =
+const inFlightMaxMs =
   Math.max(consumer.holdMaxMs, LOOKING_FOR_FREE_ROWS_MAX_MS) +
   consumer.retryMaxMs +
   mysql.acquireTimeoutMs +
@@ -62,7 +62,7 @@ const times: readonly (readonly [shorter: string, ms: number, longer: string, ms
   ],
   ['the shutdown of a service', shutdownMs, 'its grace period in compose', graceInComposeMs],
   ['an answer to a request', http.rpcTimeoutMs, 'the shutdown of the producer in Kubernetes', producerShutdownMs],
-  ...consumerTimeoutMs.map((ms) => ['a message in hand', inHandMaxMs, 'consumer_timeout of the broker', ms] as const),
+  ...consumerTimeoutMs.map((ms) => ['a message in hand', inFlightMaxMs, 'consumer_timeout of the broker', ms] as const),
 ]
 
 describe('the times fit together', () => {

@@ -29,7 +29,7 @@ export interface Supervision<T> {
 /** A shorter life does not reset the backoff, so that "opens, then dies at once" does not become a hot loop. */
 const STABLE_AFTER_MS = 5_000
 /** How often the log repeats why it cannot be opened. */
-const SAID_EVERY_MS = 30_000
+const LOGGED_EVERY_MS = 30_000
 
 export class Supervised<T> {
   readonly #how: Supervision<T>
@@ -43,7 +43,7 @@ export class Supervised<T> {
   constructor(how: Supervision<T>) {
     this.#how = how
     this.#stop = new OwnScope(clockOf(how.service))
-    this.#line = new RepeatedLine(SAID_EVERY_MS, () => this.#stop.clock.nowMs())
+    this.#line = new RepeatedLine(LOGGED_EVERY_MS, () => this.#stop.clock.nowMs())
     this.#reason = `${how.name} is not open yet${how.where === undefined ? '' : `: ${how.where} has not answered`}`
     this.#running = this.#run()
   }

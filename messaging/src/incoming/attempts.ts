@@ -15,7 +15,7 @@ const TRANSIENT_MAX = 2
 /** Each row that another transaction locks costs one lock wait. The other messages are tried for this long nevertheless. */
 export const LOOKING_FOR_FREE_ROWS_MAX_MS = 60_000
 /** When attempts of a batch fail for the same reason, the log shows the first one, and then a count. */
-const SAID_EVERY_MS = 10_000
+const LOGGED_EVERY_MS = 10_000
 
 export interface Reported<Item, Result> {
   readonly item: Item
@@ -36,7 +36,7 @@ export interface AttemptParts<Body, Result, Item> {
 }
 
 /** Messages to requeue, because their outcome is unknown. */
-export interface Untold<Item> {
+export interface Unreported<Item> {
   readonly items: readonly Item[]
   readonly error: Error | undefined
 }
@@ -51,7 +51,7 @@ export async function attemptAll<Body, Result, Item extends { readonly read: Del
   items: readonly Item[],
   parts: AttemptParts<Body, Result, Item>,
   givenUp: AbortSignal,
-): Promise<Untold<Item> | undefined> {
+): Promise<Unreported<Item> | undefined> {
   return await new Attempts(items, parts, givenUp).run()
 }
 
@@ -78,14 +78,14 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
   constructor(items: readonly Item[], parts: AttemptParts<Body, Result, Item>, givenUp: AbortSignal) {
     this.#parts = parts
     const clock = clockOf(parts.service)
-    this.#lines = new RepeatedLine(SAID_EVERY_MS, () => clock.nowMs())
+    this.#lines = new RepeatedLine(LOGGED_EVERY_MS, () => clock.nowMs())
     this.#scope = new Scope(clock, givenUp)
     this.#hold = this.#scope.part([], parts.config.holdMaxMs)
     this.#look = this.#scope.part([], Math.max(parts.config.holdMaxMs, LOOKING_FOR_FREE_ROWS_MAX_MS))
     for (const item of items) this.#join(item)
   }
 
-  async run(): Promise<Untold<Item> | undefined> {
+  async run(): Promise<Unreported<Item> | undefined> {
     if (this.#open.size === 0) return undefined
     for (let attempt = 1; ; attempt += 1) {
       const error = await this.#round(attempt)

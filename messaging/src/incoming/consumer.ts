@@ -13,25 +13,25 @@ import { withoutOrigin } from '../origin.ts'
 import { clockOf, OwnScope, withDeadline } from '../scope.ts'
 import { traced } from '../traces.ts'
 import { zeroConsumed } from '../zero-counts.ts'
-import { attemptAll, isTransient, type Reported, type Untold } from './attempts.ts'
-import { type Held, InHand, type Readable, type Session } from './in-hand.ts'
+import { attemptAll, isTransient, type Reported, type Unreported } from './attempts.ts'
+import { type Held, InFlight, type Readable, type Session } from './in-flight.ts'
+import { OutcomeReporter, type OutcomeReporterParts } from './outcome-reporter.ts'
 import { type Refused, readMessage } from './read-message.ts'
-import { Telling, type TellingParts } from './telling.ts'
 import { WorkLog } from './work-log.ts'
 
 /** A larger batch is not faster. */
-const IN_HAND_MAX_BYTES = 33_554_432
+const IN_FLIGHT_MAX_BYTES = 33_554_432
 /** The body, its parsed value, and its part of the SQL statement. */
-const COST_OF_BYTE_IN_HAND = 4
+const COST_OF_BYTE_IN_FLIGHT = 4
 /** A higher limit does not answer queries faster. */
 const REPLIES_MAX_BYTES = 33_554_432
 /** The reply, the rows and the text it was made from, and its frames; and the same for queries handled meanwhile. */
 const COST_OF_REPLY_BYTE = 9
 const CANCEL_TIMEOUT_MS = 1_000
 /** How often the log repeats why the consumer has left the queue. */
-const SAID_AGAIN_AFTER_MS = 30_000
+const LOGGED_AGAIN_AFTER_MS = 30_000
 /** When queries have no usable reply address, the log shows the first one, and then a count. */
-const DROPPED_SAID_EVERY_MS = 10_000
+const DROPPED_LOGGED_EVERY_MS = 10_000
 /**
  * Longest pause before the queue is consumed again while the dependency is up but messages still fail. Before RabbitMQ
  * 4.3, each try counts toward the delivery limit of quorum queues, which is 20: an hour must stay well below it.
@@ -51,7 +51,7 @@ export const QUERY_PREFETCH_MAX = 64
 const EXPIRATION_MAX_MS = 3_600_000
 
 export interface ConsumerParts<Body, Result>
-  extends Omit<TellingParts<Body, Result>, 'inHand' | 'hearing' | 'scope' | 'stuckChanged'> {
+  extends Omit<OutcomeReporterParts<Body, Result>, 'inFlight' | 'hearing' | 'scope' | 'stuckChanged'> {
   readonly handler: Handler<Body, Result>
   readonly connection: Supervised<Connection>
   readonly rabbitmq: RabbitmqConfig
@@ -64,10 +64,10 @@ export class Consumer<Body, Result> {
   readonly #parts: ConsumerParts<Body, Result>
   readonly #channel: Supervised<ConfirmChannel>
   readonly #stop: OwnScope
-  readonly #inHand: InHand<Body>
+  readonly #inFlight: InFlight<Body>
   #session: Session | undefined
   readonly #working = new Set<Promise<void>>()
-  readonly #telling: Telling<Body, Result>
+  readonly #reporter: OutcomeReporter<Body, Result>
   readonly #workLog: WorkLog
   readonly #dropped: RepeatedLine
   /** What is wrong with the batch in flight, or with the dependency. */
@@ -78,9 +78,9 @@ export class Consumer<Body, Result> {
   /** The prefetch of a subscription: small after an absence, until one message was applied. */
   #takes: number
   /** When the handler last returned an outcome, by the clock. */
-  #lastToldMs = Number.NEGATIVE_INFINITY
+  #lastReportedMs = Number.NEGATIVE_INFINITY
   #closing: Promise<void> | undefined
-  readonly #inHandMaxBytes: number
+  readonly #inFlightMaxBytes: number
   readonly #repliesMaxBytes: number
   readonly #prefetch: number
   /** The last value passed to the gauge. */
@@ -92,26 +92,32 @@ export class Consumer<Body, Result> {
     this.#workLog = new WorkLog(parts.contract, parts.service)
     this.#parts = { ...parts, handler: traced(parts.contract.queue, this.#workLog.watch(parts.handler)) }
     this.#stop = new OwnScope(clockOf(parts.service))
-    this.#dropped = new RepeatedLine(DROPPED_SAID_EVERY_MS, () => this.#stop.clock.nowMs())
+    this.#dropped = new RepeatedLine(DROPPED_LOGGED_EVERY_MS, () => this.#stop.clock.nowMs())
     const { contract, connection, rabbitmq, config, service } = parts
-    const inHand = { variable: 'CONSUMER_IN_HAND_MOST_BYTES', configured: config.inHandMaxBytes }
-    const costInHand = { costBytes: COST_OF_BYTE_IN_HAND, maxUseful: IN_HAND_MAX_BYTES }
-    this.#inHandMaxBytes =
-      service.memory?.limit('messagesInHand', inHand, costInHand) ?? inHand.configured ?? IN_HAND_MAX_BYTES
+    const inFlight = { variable: 'CONSUMER_IN_HAND_MOST_BYTES', configured: config.inFlightMaxBytes }
+    const costInFlight = { costBytes: COST_OF_BYTE_IN_FLIGHT, maxUseful: IN_FLIGHT_MAX_BYTES }
+    this.#inFlightMaxBytes =
+      service.memory?.limit('messagesInFlight', inFlight, costInFlight) ?? inFlight.configured ?? IN_FLIGHT_MAX_BYTES
     const replies = { variable: 'CONSUMER_REPLIES_MOST_BYTES', configured: config.repliesMaxBytes }
     const costOfReplies = { costBytes: COST_OF_REPLY_BYTE, maxUseful: REPLIES_MAX_BYTES }
     // Only replies to queries are large enough to count, and only services that answer them have memory for pages.
     const fitting = contract.kind === 'query' ? service.memory?.limit('pages', replies, costOfReplies) : undefined
     this.#repliesMaxBytes = fitting ?? replies.configured ?? REPLIES_MAX_BYTES
     zeroConsumed(service.meter, contract)
-    this.#inHand = new InHand(contract.queue, service.meter, () => this.#left())
+    this.#inFlight = new InFlight(contract.queue, service.meter, () => this.#left())
     this.#prefetch =
       contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, parts.config.prefetch) : parts.config.prefetch
     this.#takes = this.#prefetch
     // The rest is for others: a requester that does not read its replies must not block them.
-    const hearing = { max: Math.ceil(this.#prefetch / 2), maxBytes: this.#inHandMaxBytes / 4 }
+    const hearing = { max: Math.ceil(this.#prefetch / 2), maxBytes: this.#inFlightMaxBytes / 4 }
     const stuckChanged = () => this.#measureHeld()
-    this.#telling = new Telling({ ...parts, inHand: this.#inHand, hearing, scope: this.#stop, stuckChanged })
+    this.#reporter = new OutcomeReporter({
+      ...parts,
+      inFlight: this.#inFlight,
+      hearing,
+      scope: this.#stop,
+      stuckChanged,
+    })
     const name = `subscription to ${contract.queue}`
     this.#channel = superviseChannel(connection, name, rabbitmq, service, (channel, lost) => this.#begin(channel, lost))
   }
@@ -122,7 +128,7 @@ export class Consumer<Body, Result> {
   }
 
   notReady(): string | undefined {
-    return this.#channel.notReady() ?? this.#trouble ?? this.#telling.notReady()
+    return this.#channel.notReady() ?? this.#trouble ?? this.#reporter.notReady()
   }
 
   /** Stops taking messages, finishes and settles the batch in flight, requeues the rest, and closes the channel. */
@@ -135,9 +141,9 @@ export class Consumer<Body, Result> {
     this.#stop.abort()
     await this.#cancel()
     await Promise.all(this.#working)
-    await this.#telling.done()
+    await this.#reporter.done()
     await this.#away
-    this.#inHand.leave('give back', this.#inHand.untold())
+    this.#inFlight.leave('requeue', this.#inFlight.unreported())
     await this.#channel.close()
   }
 
@@ -147,7 +153,7 @@ export class Consumer<Body, Result> {
     channel.on('close', () => {
       // The next session has its own limit, although messages of this one may still be in flight and use our share.
       this.#readOnNow()
-      this.#inHand.sessionOver(session)
+      this.#inFlight.sessionOver(session)
     })
     await ensureQueue(channel, contract.queue, rabbitmq.topology)
     await ensureQueue(channel, deadLetterQueue(contract.queue), rabbitmq.topology)
@@ -181,7 +187,7 @@ export class Consumer<Body, Result> {
 
   /** All messages in flight are held while the batch cannot be applied or dead-lettered. */
   #measureHeld(): void {
-    const held = this.#trouble === undefined && !this.#telling.isStuck ? 0 : this.#inHand.size
+    const held = this.#trouble === undefined && !this.#reporter.isStuck ? 0 : this.#inFlight.size
     if (held === this.#held) return
     this.#held = held
     const { contract, service } = this.#parts
@@ -196,7 +202,7 @@ export class Consumer<Body, Result> {
   /** Resumes reading when half of the allowed amount is free. */
   #left(): void {
     this.#measureHeld()
-    if (this.#inHand.bytes <= this.#inHandMaxBytes / 2) this.#readOnNow()
+    if (this.#inFlight.bytes <= this.#inFlightMaxBytes / 2) this.#readOnNow()
     this.#startWork()
   }
 
@@ -213,9 +219,9 @@ export class Consumer<Body, Result> {
     const expiresAtMs = this.#stop.clock.nowMs() + waitMsOf(contract, message)
     const isLarge = contract.kind === 'query' && !('kind' in read) && contract.isLarge?.(read.headers) === true
     const question = questionOf(contract, read)
-    this.#inHand.add({ message, session, read, question, isLarge, expiresAtMs, step: 'waiting', replyBytes: 0 })
+    this.#inFlight.add({ message, session, read, question, isLarge, expiresAtMs, step: 'waiting', replyBytes: 0 })
     this.#measureHeld()
-    if (this.#inHand.bytes > this.#inHandMaxBytes) this.#readOn ??= pauseReading(session.channel)
+    if (this.#inFlight.bytes > this.#inFlightMaxBytes) this.#readOn ??= pauseReading(session.channel)
     this.#startWork()
   }
 
@@ -253,7 +259,7 @@ export class Consumer<Body, Result> {
   #nextBatch(): Held<Body>[] {
     const { contract, config } = this.#parts
     if (contract.kind === 'command') return this.#waiting(config.batchMax)
-    for (const held of this.#inHand.waiting(Number.POSITIVE_INFINITY))
+    for (const held of this.#inFlight.waiting(Number.POSITIVE_INFINITY))
       if (held.expiresAtMs < this.#stop.clock.nowMs()) this.#drop(held, 'expired')
       else if (!('kind' in held.read) && !this.#parts.addresses.mayBear(held.message.properties.replyTo))
         this.#drop(held, 'no-reply-address')
@@ -262,11 +268,11 @@ export class Consumer<Body, Result> {
 
   /** What may be handled next, up to `max`. */
   #waiting(max: number): Held<Body>[] {
-    return this.#parts.contract.kind === 'query' ? this.#inHand.waitingAlike(max) : this.#inHand.waiting(max)
+    return this.#parts.contract.kind === 'query' ? this.#inFlight.waitingAlike(max) : this.#inFlight.waiting(max)
   }
 
   #isRoomForReplies(): boolean {
-    return this.#inHand.replyBytes < this.#repliesMaxBytes
+    return this.#inFlight.replyBytes < this.#repliesMaxBytes
   }
 
   /** Acknowledges a query without a usable reply address, because there is nothing else to do for it. */
@@ -280,7 +286,7 @@ export class Consumer<Body, Result> {
         { queue: contract.queue, ...idsOf(properties), address: properties.replyTo, lines },
         'no proper address to reply to: query dropped',
       )
-    this.#inHand.leave('ack', [held])
+    this.#inFlight.leave('ack', [held])
   }
 
   /** Outcomes are reported as soon as they are known. The batch ends when all are reported. */
@@ -289,9 +295,9 @@ export class Consumer<Body, Result> {
     const { queue } = contract
     const since = this.#stop.clock.nowMs()
     service.meter.observe('batch_size_messages', batch.length, { queue })
-    const telling: Promise<void>[] = []
-    const readable = this.#toJudge(batch, telling)
-    const untold = await attemptAll(
+    const reports: Promise<void>[] = []
+    const readable = this.#toHandle(batch, reports)
+    const unreported = await attemptAll(
       readable,
       {
         queue,
@@ -303,41 +309,41 @@ export class Consumer<Body, Result> {
           if (sentence !== undefined) this.#workLog.holding()
         },
         reported: (reported) => {
-          this.#lastToldMs = this.#stop.clock.nowMs()
-          telling.push(this.#telling.tell(reported))
+          this.#lastReportedMs = this.#stop.clock.nowMs()
+          reports.push(this.#reporter.report(reported))
         },
-        more: () => this.#oneMore(telling),
+        more: () => this.#oneMore(reports),
       },
       this.#givenUp(batch),
     )
     service.meter.observe('batch_duration_seconds', (this.#stop.clock.nowMs() - since) / 1000, { queue })
-    if (untold !== undefined && this.#lastToldMs < since) await this.#goAway(untold)
+    if (unreported !== undefined && this.#lastReportedMs < since) await this.#goAway(unreported)
     else {
       // Some were applied, so the dependency is up, and the failure of the others may be temporary.
-      this.#inHand.leave('give back', untold?.items ?? [])
+      this.#inFlight.leave('requeue', unreported?.items ?? [])
       this.#isInTrouble(undefined)
       if (readable.length > 0) this.#backToNormal()
     }
-    await Promise.all(telling)
+    await Promise.all(reports)
   }
 
   /** The messages that can be parsed. The others are refused at once, together. */
-  #toJudge(batch: readonly Held<Body>[], telling: Promise<void>[]): Readable<Body>[] {
+  #toHandle(batch: readonly Held<Body>[], reports: Promise<void>[]): Readable<Body>[] {
     const readable: Readable<Body>[] = []
     const refused: Reported<Held<Body>, Result>[] = []
     for (const held of batch) {
-      held.step = 'judging'
+      held.step = 'handling'
       if (isReadable(held)) readable.push(held)
       else if ('kind' in held.read) refused.push({ item: held, outcome: held.read })
     }
-    if (refused.length > 0) telling.push(this.#telling.tell(refused))
+    if (refused.length > 0) reports.push(this.#reporter.report(refused))
     return readable
   }
 
-  #oneMore(telling: Promise<void>[]): Readable<Body> | undefined {
+  #oneMore(reports: Promise<void>[]): Readable<Body> | undefined {
     for (;;) {
       const waiting = this.#waiting(1)
-      const [readable] = this.#toJudge(waiting, telling)
+      const [readable] = this.#toHandle(waiting, reports)
       if (readable !== undefined || waiting.length === 0) return readable
     }
   }
@@ -351,18 +357,18 @@ export class Consumer<Body, Result> {
    * queue, where another replica may be able to apply them. Also when the channel is gone: each requeue counts toward
    * the delivery limit, and a new subscription would take the messages again at once.
    */
-  async #goAway({ items, error }: Untold<Held<Body>>): Promise<void> {
+  async #goAway({ items, error }: Unreported<Held<Body>>): Promise<void> {
     if (this.#stop.signal.aborted) {
       this.#trouble = undefined
-      return this.#inHand.leave('give back', items)
+      return this.#inFlight.leave('requeue', items)
     }
     this.#trouble = `not consuming ${this.#parts.contract.queue}: ${error?.message}`
     await this.#cancel()
     // Queries that run at the same time end by themselves.
-    const leaving = new Set([...items, ...this.#inHand.waiting(Number.POSITIVE_INFINITY)])
-    this.#inHand.leave(
-      'give back',
-      this.#inHand.untold().filter((held) => leaving.has(held)),
+    const leaving = new Set([...items, ...this.#inFlight.waiting(Number.POSITIVE_INFINITY)])
+    this.#inFlight.leave(
+      'requeue',
+      this.#inFlight.unreported().filter((held) => leaving.has(held)),
     )
     this.#away ??= this.#comeBack(error).finally(() => {
       this.#away = undefined
@@ -372,7 +378,7 @@ export class Consumer<Body, Result> {
   async #comeBack(error: Error | undefined): Promise<void> {
     const { contract, config, dependency, service } = this.#parts
     const fields = { queue: contract.queue }
-    const line = new RepeatedLine(SAID_AGAIN_AFTER_MS, () => this.#stop.clock.nowMs())
+    const line = new RepeatedLine(LOGGED_AGAIN_AFTER_MS, () => this.#stop.clock.nowMs())
     line.due('away')
     service.log.warn(fields, `left the queue ${contract.queue} until its messages can be applied: ${error?.message}`)
     this.#takes = Math.min(

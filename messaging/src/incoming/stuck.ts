@@ -6,7 +6,7 @@ import { idsOf } from '../logged-ids.ts'
 import { type Clock, clockOf } from '../scope.ts'
 import type { Service } from '../service.ts'
 
-const SAID_EVERY_MS = 10_000
+const LOGGED_EVERY_MS = 10_000
 
 export class Stuck<Item extends { readonly message: Pick<Message, 'properties'> }> {
   readonly #queue: string
@@ -26,7 +26,7 @@ export class Stuck<Item extends { readonly message: Pick<Message, 'properties'> 
     this.#service = service
     this.#clock = clockOf(service)
     this.#changed = changed
-    this.#line = new RepeatedLine(SAID_EVERY_MS, () => this.#clock.nowMs())
+    this.#line = new RepeatedLine(LOGGED_EVERY_MS, () => this.#clock.nowMs())
   }
 
   get size(): number {

@@ -36,7 +36,7 @@ export function limitsOf(
   memory: MemoryBudget = readMemoryBudget('producer', memoryEnvironment.parse({})),
 ): Limits {
   const connections = { variable: 'HTTP_CONNECTIONS_MOST', configured: config.configuredConnectionsMax }
-  const requestsMax = Math.floor(memory.bytes('requestsInHand') / COST_OF_REQUEST_BYTES)
+  const requestsMax = Math.floor(memory.bytes('requestsInFlight') / COST_OF_REQUEST_BYTES)
   const connectionsFit = Math.floor(memory.bytes('connections') / COST_OF_CONNECTION_BYTES)
   const connectionsMax = memory.limit('connections', connections, { costBytes: COST_OF_CONNECTION_BYTES })
   const heldMaxBytes = Math.floor(memory.bytes('halfReadRequests') / COST_OF_HELD_BYTE)

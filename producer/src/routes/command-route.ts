@@ -5,10 +5,10 @@ import type { Dependencies } from '../dependencies.ts'
 import { nameMessage, requestIdFor, sendJson, whenLeft } from '../http/answer.ts'
 import { clientOf } from '../http/authorisation.ts'
 import { type InFlight, idempotencyKey, keyReused } from '../http/idempotency-key.ts'
-import type { TakeWait } from '../http/in-hand.ts'
 import { preferredWaitS } from '../http/prefer.ts'
 import type { Problem } from '../http/problem.ts'
 import { readBody } from '../http/request-body.ts'
+import type { TakeWait } from '../http/requests-in-flight.ts'
 import type { Handler } from '../http/step.ts'
 
 export type CommandDependencies = Pick<Dependencies, 'broker' | 'config'> & {

@@ -8,7 +8,7 @@ import { Problem } from '../http/problem.ts'
 import type { Handler } from '../http/step.ts'
 import { nextPageUrl, wantedBy } from '../listing/listing-query.ts'
 import { askForPage, type Page, type PageRequest } from '../listing/pages.ts'
-import { overLimit, PagesInHand } from '../listing/pages-in-hand.ts'
+import { overLimit, PagesInFlight } from '../listing/pages-in-flight.ts'
 import { shareNext } from '../listing/share-next.ts'
 import { streamPages } from '../listing/stream-pages.ts'
 
@@ -21,8 +21,8 @@ export function orderProcessingRoute({
   config,
   limits,
 }: Pick<Dependencies, 'broker' | 'config'> & { limits: Limits }): Handler {
-  const few = new PagesInHand(limits.pagesMaxBytes * PART_FOR_FEW)
-  const many = new PagesInHand(limits.pagesMaxBytes * (1 - PART_FOR_FEW))
+  const few = new PagesInFlight(limits.pagesMaxBytes * PART_FOR_FEW)
+  const many = new PagesInFlight(limits.pagesMaxBytes * (1 - PART_FOR_FEW))
   const pagesOf = (items: number) => (items <= FEW_ITEMS ? few : many)
   const askOnce = shareNext(
     (wanted: PageRequest, left) =>

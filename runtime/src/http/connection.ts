@@ -60,9 +60,9 @@ export class Connection {
   }
 
   /** The most recent request, and whether it is the one being handled. */
-  get last(): (Exchange & { readonly isInHand: boolean }) | undefined {
+  get last(): (Exchange & { readonly isInFlight: boolean }) | undefined {
     const last = this.#exchanges.at(-1)
-    return last && { ...last, isInHand: this.#exchanges.length === 1 }
+    return last && { ...last, isInFlight: this.#exchanges.length === 1 }
   }
 
   /** Everything that was read got a response, and the client has received all of it. */

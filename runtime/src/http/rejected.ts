@@ -80,9 +80,9 @@ export function rejectionOf({ code = '' }: NodeJS.ErrnoException): ProblemDocume
  */
 export function reject({ socket, last }: Connection, problem: ProblemDocument, log: Log): void {
   if (last === undefined) return void answerOn(socket, problem, log)
-  const { request, response, isInHand } = last
+  const { request, response, isInFlight } = last
   if (request.complete) return void response.once('close', () => answerOn(socket, problem, log))
-  if (!isInHand) return void refuse(request, problem)
+  if (!isInFlight) return void refuse(request, problem)
   // Half a response must not look complete.
   if (response.headersSent) return void socket.resetAndDestroy()
   response.once('finish', () => closeSoon(socket))

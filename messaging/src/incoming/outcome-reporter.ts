@@ -15,7 +15,7 @@ import { traceSending } from '../traces.ts'
 import type { Reported } from './attempts.ts'
 import { OutcomeCounter } from './counted-outcomes.ts'
 import { deadLetter } from './dead-letter.ts'
-import type { Held, InHand } from './in-hand.ts'
+import type { Held, InFlight } from './in-flight.ts'
 import type { Refused } from './read-message.ts'
 import { replyTo } from './reply-envelope.ts'
 import { Stuck } from './stuck.ts'
@@ -24,12 +24,12 @@ import { Stuck } from './stuck.ts'
 const REPLY_WAITS_MAX_MS = 30_000
 
 /** When replies cannot be delivered for the same reason, the log shows the first one, and then a count. */
-const SAID_EVERY_MS = 10_000
+const LOGGED_EVERY_MS = 10_000
 
 /** Longest wait until it is known whether the broker can deliver a refusal to its reply address. */
 const ADDRESS_WAITS_MAX_MS = 2_000
 
-export interface TellingParts<Body, Result> {
+export interface OutcomeReporterParts<Body, Result> {
   readonly contract: Contract<Body, Result>
   readonly publisher: Publisher
   /** Has its own connection, so that large replies do not delay dead letters. */
@@ -39,7 +39,7 @@ export interface TellingParts<Body, Result> {
   readonly addresses: ReplyAddresses
   readonly config: Pick<ConsumerConfig, 'retryMaxMs'>
   readonly service: Service
-  readonly inHand: InHand<Body>
+  readonly inFlight: InFlight<Body>
   /** Maximum number of refused messages that wait for their sender's acknowledgement, which may never come. */
   readonly hearing: { readonly max: number; readonly maxBytes: number }
   /** Ends when the consumer stops. */
@@ -48,8 +48,8 @@ export interface TellingParts<Body, Result> {
   readonly stuckChanged: () => void
 }
 
-export class Telling<Body, Result> {
-  readonly #parts: TellingParts<Body, Result>
+export class OutcomeReporter<Body, Result> {
+  readonly #parts: OutcomeReporterParts<Body, Result>
   /** Replies being sent while the next batch runs. */
   readonly #replying = new Set<Promise<void>>()
   /** Refusals that their sender has not acknowledged yet, and the bytes of their bodies. */
@@ -59,10 +59,10 @@ export class Telling<Body, Result> {
   readonly #outcomes: OutcomeCounter
   readonly #unreplied: RepeatedLine
 
-  constructor(parts: TellingParts<Body, Result>) {
+  constructor(parts: OutcomeReporterParts<Body, Result>) {
     this.#parts = parts
     const { contract, service, scope } = parts
-    this.#unreplied = new RepeatedLine(SAID_EVERY_MS, () => scope.clock.nowMs())
+    this.#unreplied = new RepeatedLine(LOGGED_EVERY_MS, () => scope.clock.nowMs())
     this.#stuck = new Stuck(contract.queue, service, parts.stuckChanged)
     this.#outcomes = new OutcomeCounter(contract, service.meter)
   }
@@ -78,19 +78,19 @@ export class Telling<Body, Result> {
   }
 
   /** Resolves when all of them have left, except those whose reply is being sent. */
-  async tell(reported: readonly Reported<Held<Body>, Result>[]): Promise<void> {
+  async report(reported: readonly Reported<Held<Body>, Result>[]): Promise<void> {
     for (const { item, outcome } of reported) {
-      item.step = 'telling'
+      item.step = 'reporting'
       if (outcome.kind === 'answered') item.replyBytes = outcome.body.length
     }
     this.#outcomes.count(reported.map(({ outcome }) => outcome))
     const isPlain = ({ item, outcome }: Reported<Held<Body>, Result>) => outcome.kind === 'applied' && !wantsReply(item)
     // Together and at once, without waiting for the dead letters of others.
     const plain = reported.filter(isPlain).map(({ item }) => item)
-    this.#parts.inHand.leave('ack', plain)
+    this.#parts.inFlight.leave('ack', plain)
     if (plain.length === reported.length) return
     const others = reported.filter((each) => !isPlain(each))
-    const setAside = await Promise.all(others.map(({ item, outcome }) => this.#tellOne(item, outcome)))
+    const setAside = await Promise.all(others.map(({ item, outcome }) => this.#reportOne(item, outcome)))
     this.#logSetAside(others.filter((_, index) => setAside[index]))
   }
 
@@ -100,16 +100,16 @@ export class Telling<Body, Result> {
   }
 
   /** Resolves with whether it was dead-lettered. */
-  async #tellOne(held: Held<Body>, outcome: Outcome<Result>): Promise<boolean> {
-    const { inHand } = this.#parts
+  async #reportOne(held: Held<Body>, outcome: Outcome<Result>): Promise<boolean> {
+    const { inFlight } = this.#parts
     if (outcome.kind === 'refused' && hearsRefusals(held) && this.#mayHear(held)) {
       this.#meanwhile(this.#refuse(held, outcome))
       return false
     }
     const isSetAside = outcome.kind === 'refused' && (await this.#setAside(held, outcome))
-    if (outcome.kind === 'refused' && !isSetAside) inHand.leave('give back', [held])
-    else if (!wantsReply(held) && outcome.kind !== 'answered') inHand.leave('ack', [held])
-    else this.#meanwhile(this.#reply(held, outcome).then(() => inHand.leave('ack', [held])))
+    if (outcome.kind === 'refused' && !isSetAside) inFlight.leave('requeue', [held])
+    else if (!wantsReply(held) && outcome.kind !== 'answered') inFlight.leave('ack', [held])
+    else this.#meanwhile(this.#reply(held, outcome).then(() => inFlight.leave('ack', [held])))
     return isSetAside
   }
 
@@ -142,7 +142,7 @@ export class Telling<Body, Result> {
 
   /** Replies to the sender, and dead-letters the message only if the sender did not receive the reply. */
   async #refuse(held: Held<Body>, refused: Refused): Promise<void> {
-    const { contract, refusals, inHand, service, scope } = this.#parts
+    const { contract, refusals, inFlight, service, scope } = this.#parts
     const { properties } = held.message
     const { queue } = contract
     const { reason, error } = refused
@@ -160,10 +160,10 @@ export class Telling<Body, Result> {
     if (isHeard) {
       service.meter.count('messages_refused_told', { queue, reason })
       service.log.info({ queue, ...idsOf(properties), reason, error }, 'message refused: its sender was told')
-      return inHand.leave('ack', [held])
+      return inFlight.leave('ack', [held])
     }
     const isSetAside = await this.#setAside(held, refused)
-    inHand.leave(isSetAside ? 'ack' : 'give back', [held])
+    inFlight.leave(isSetAside ? 'ack' : 'requeue', [held])
     if (isSetAside) this.#logSetAside([{ item: held, outcome: refused }])
   }
 

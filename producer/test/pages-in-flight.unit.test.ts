@@ -1,14 +1,14 @@
 // Pages in flight: as many as fit are requested at once, the others wait their turn, and excess requests are refused at once.
 import { describe, expect, it } from '@jest/globals'
 import type { Page } from '../src/listing/pages.ts'
-import { PagesInHand } from '../src/listing/pages-in-hand.ts'
+import { PagesInFlight } from '../src/listing/pages-in-flight.ts'
 import { until } from './until.ts'
 
 const pageOf = (bytes: number): Page => ({ json: Buffer.alloc(bytes), count: 1, next: 0 })
 const stays = new AbortController().signal
 
 function asking(maxBytes: number) {
-  const pages = new PagesInHand(maxBytes)
+  const pages = new PagesInFlight(maxBytes)
   const asked: string[] = []
   const answers = new Map<string, (page: Page) => void>()
   /** Each item is assumed to have 200 bytes. */

@@ -13,7 +13,7 @@ export interface Session {
 }
 
 /**
- * A message in flight. `waiting`: for the current batch to end · `judging`: the handler has it · `telling`: its outcome
+ * A message in flight. `waiting`: for the current batch to end · `handling`: the handler has it · `reporting`: its outcome
  * is known, and its dead letter or reply is being sent.
  */
 export interface Held<Body = unknown> {
@@ -26,7 +26,7 @@ export interface Held<Body = unknown> {
   readonly isLarge: boolean
   /** When the requester stops waiting for the reply, by the clock. */
   readonly expiresAtMs: number
-  step: 'waiting' | 'judging' | 'telling'
+  step: 'waiting' | 'handling' | 'reporting'
   /** Bytes of the reply that is kept for it. */
   replyBytes: number
 }
@@ -34,7 +34,7 @@ export interface Held<Body = unknown> {
 /** One that can be passed to the handler. */
 export type Readable<Body> = Held<Body> & { readonly read: Delivery<Body> }
 
-export class InHand<Body> {
+export class InFlight<Body> {
   /** In the order of arrival. All figures about messages derive from this. */
   readonly #all = new Set<Held<Body>>()
   readonly #queue: string
@@ -66,9 +66,9 @@ export class InHand<Body> {
   }
 
   #delete(held: Held<Body>): boolean {
-    const isInHand = this.#all.delete(held)
-    if (isInHand) this.#bytes -= held.message.content.length
-    return isInHand
+    const isInFlight = this.#all.delete(held)
+    if (isInFlight) this.#bytes -= held.message.content.length
+    return isInFlight
   }
 
   /** Bytes of replies that are not sent or not confirmed yet. */
@@ -90,9 +90,9 @@ export class InHand<Body> {
 
   /** The oldest one that may be answered now, and those with the same question, up to `max`. */
   waitingAlike(max: number): Held<Body>[] {
-    const isLargeOneJudged = [...this.#all].some(({ step, isLarge }) => isLarge && step === 'judging')
+    const isLargeOneHandled = [...this.#all].some(({ step, isLarge }) => isLarge && step === 'handling')
     const waiting = this.waiting(Number.POSITIVE_INFINITY)
-    const [first, ...others] = isLargeOneJudged ? waiting.filter(({ isLarge }) => !isLarge) : waiting
+    const [first, ...others] = isLargeOneHandled ? waiting.filter(({ isLarge }) => !isLarge) : waiting
     if (first === undefined) return []
     return [first, ...others.filter(({ question }) => question !== undefined && question === first.question)].slice(
       0,
@@ -101,8 +101,8 @@ export class InHand<Body> {
   }
 
   /** Those without a reported outcome. */
-  untold(): Held<Body>[] {
-    return [...this.#all].filter(({ step }) => step !== 'telling')
+  unreported(): Held<Body>[] {
+    return [...this.#all].filter(({ step }) => step !== 'reporting')
   }
 
   /** The channel is gone, and so are its waiting messages. Those whose outcome is being determined or reported leave when that ends. */
@@ -117,7 +117,7 @@ export class InHand<Body> {
    * fail: RabbitMQ 4.3 counts a reject toward the delivery limit, but not a nack
    * (https://www.rabbitmq.com/docs/quorum-queues).
    */
-  leave(exit: 'ack' | 'give back', wanted: readonly Held<Body>[]): void {
+  leave(exit: 'ack' | 'requeue', wanted: readonly Held<Body>[]): void {
     const upToLast = exit === 'ack' && this.#areAllUpTo(wanted)
     const leaving = wanted.filter((held) => this.#delete(held))
     const last = leaving.at(-1)

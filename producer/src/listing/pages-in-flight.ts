@@ -15,7 +15,7 @@ interface Turn {
   begin(): void
 }
 
-export class PagesInHand {
+export class PagesInFlight {
   readonly #maxBytes: number
   /** In the order of arrival. */
   readonly #waiting = new Set<Turn>()
