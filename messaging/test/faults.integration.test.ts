@@ -260,7 +260,7 @@ describe('messaging under faults', () => {
     expect(consumer.notReady()).toContain('memory')
     const about = (level: string) => lines.filter((line) => line.level === level)
     expect(about('error')).toEqual([
-      { level: 'error', message: blocked, fields: { queue, reason: 'blocked', messages: 1 } },
+      { level: 'error', message: blocked, fields: { queue, reason: 'blocked', messages: 1, messageId: 'bad-0' } },
     ])
     frames.send(UNBLOCKED)
     const letters = async () => (await channel.checkQueue(deadLetterQueue(queue))).messageCount
