@@ -49,7 +49,9 @@ describe('the producer on RabbitMQ', () => {
     const response = await request(app).get('/order_processing').query({ label: 'Сок 😀', sku: 'ü-1' })
     expect(response.status).toBe(200)
     expect(response.text).toBe(JSON.stringify([apple]))
-    expect(seen).toEqual([{ 'x-after': 0, 'x-limit': 1_000, 'x-label': 'Сок 😀', 'x-sku': 'ü-1' }])
+    expect(seen).toEqual([
+      { 'x-after': 0, 'x-limit': 1_000, 'x-label': 'Сок 😀', 'x-sku': 'ü-1', 'x-request-id': expect.any(String) },
+    ])
   })
 
   it('returns the outcome of a command with Prefer: wait', async () => {

@@ -43,7 +43,8 @@ describe('the suite', () => {
   })
 
   it('answers as documented when the four calls of the README, or of up’s banner, are pasted at once', async () => {
-    const [, block = ''] = /^## Use it\n\n```sh\n(.*?)```/ms.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? []
+    const [, block = ''] =
+      /^## Use it\n\n<!--[^\n]*-->\n```sh\n(.*?)```/ms.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? []
     const pasted = async (lines: string) => (await promisify(execFile)('bash', ['-c', lines])).stdout
     const comments = block.matchAll(/^# (.*)$/gm)
     const answers = [...comments].map(([, answer]) => answer).join('')
