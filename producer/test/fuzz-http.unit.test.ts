@@ -47,7 +47,7 @@ describe('the HTTP interface', () => {
   it('answers every generated request as documented', async () => {
     await fc.assert(
       fc.asyncProperty(generatedRequest, async (request) => {
-        mustBeDocumented(request, await sendGenerated(port, agent, request))
+        mustBeDocumented(request, await sendGenerated(port, agent, request), { hasConsole: false })
       }),
       runs,
     )

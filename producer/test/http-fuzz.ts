@@ -179,6 +179,9 @@ export function sendGenerated(
   })
 }
 
+/** Pages and documents for people, which are not operations of the API. */
+const CONSOLE_PATHS: ReadonlySet<string> = new Set(['/', '/docs', '/openapi.json'])
+
 function isDecodable(path: string): boolean {
   try {
     decodeURIComponent(path)
@@ -188,8 +191,12 @@ function isDecodable(path: string): boolean {
   }
 }
 
-/** Fails unless the response is documented for this request. 5xx only as 503 and 504. */
-export function mustBeDocumented({ method, target }: GeneratedRequest, { status, headers, body }: Received): void {
+/** Fails unless the response is documented for this request. 5xx only as 503 and 504. A whole producer serves the console too. */
+export function mustBeDocumented(
+  { method, target }: GeneratedRequest,
+  { status, headers, body }: Received,
+  { hasConsole }: { readonly hasConsole: boolean },
+): void {
   if (status >= 500) expect([503, 504]).toContain(status)
   expect(headers['x-request-id']).toMatch(/^[\w.-]{1,128}$/)
   // An encoded letter equals that letter. An encoded slash does not equal a slash.
@@ -197,8 +204,13 @@ export function mustBeDocumented({ method, target }: GeneratedRequest, { status,
   const path = (target.split('?')[0] ?? '').replace(/^\/+/, '/').replace(letters, (each) => decodeURIComponent(each))
   const known = operations.get(path.replace(/^\/messages\/[^/]+$/, '/messages/{id}'))
   const operation = known?.get(method)
+  const isConsole = hasConsole && CONSOLE_PATHS.has(path)
+  if (isConsole && ['GET', 'HEAD', 'OPTIONS'].includes(method)) {
+    expect([200, 304, 429]).toContain(status)
+    return
+  }
   if (operation === undefined) {
-    const expected = known === undefined ? 404 : 405
+    const expected = known === undefined && !isConsole ? 404 : 405
     // Without a key, or over the rate limit, the response does not reveal what exists.
     expect([expected, 401, 403, 429, ...(isDecodable(path) ? [] : [400])]).toContain(status)
     if (status === 405) expect(headers.allow).toContain('OPTIONS')

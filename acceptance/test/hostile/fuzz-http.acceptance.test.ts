@@ -28,7 +28,7 @@ describe('the suite with generated requests', () => {
     const port = Number(new URL(stack.http).port)
     await fc.assert(
       fc.asyncProperty(generatedRequest, async (request) => {
-        mustBeDocumented(request, await sendGenerated(port, agent, request))
+        mustBeDocumented(request, await sendGenerated(port, agent, request), { hasConsole: true })
       }),
       { ...fuzzParameters(2_000), endOnFailure: true },
     )
