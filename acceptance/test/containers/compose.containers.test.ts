@@ -51,6 +51,27 @@ describe('docker compose up --build --wait', () => {
     for (const name of ONE_SHOT) expect(await inspect(name)).toMatchObject({ State: { Status: 'exited', ExitCode: 0 } })
   })
 
+  it(
+    'started each after what it needs: the producer last, when RabbitMQ and all consumers were healthy',
+    async () => {
+      const startedAt = async (service: string) =>
+        Date.parse(
+          z.object({ State: z.object({ StartedAt: z.string() }) }).parse(await inspect(service)).State.StartedAt,
+        )
+      const producer = await startedAt('producer')
+      for (const service of ['rabbitmq', ...SERVICES.filter((name) => name !== 'producer')]) {
+        const { State } = healthLog.parse(await inspect(service))
+        const firstHealthy = State.Health.Log.find(({ ExitCode }) => ExitCode === 0)
+        // Docker keeps only the last five checks. In a longer run, only the start times can be compared.
+        expect(await startedAt(service)).toBeLessThan(producer)
+        expect(firstHealthy).toBeDefined()
+      }
+      for (const { name: consumer } of withTables)
+        expect(await startedAt(consumer)).toBeGreaterThan(await startedAt('migrate'))
+    },
+    MINUTE_MS,
+  )
+
   it('answers the four calls of the original suite', async () => {
     expect(await call(`${http}/healthcheck`)).toMatchObject({
       status: 200,
@@ -149,27 +170,6 @@ describe('docker compose up --build --wait', () => {
       await call(`${http}/stock_management`, { json: { sku }, headers: { Prefer: 'wait=5' } })
     },
     3 * MINUTE_MS,
-  )
-
-  it(
-    'started each after what it needs: the producer last, when RabbitMQ and all consumers were healthy',
-    async () => {
-      const startedAt = async (service: string) =>
-        Date.parse(
-          z.object({ State: z.object({ StartedAt: z.string() }) }).parse(await inspect(service)).State.StartedAt,
-        )
-      const producer = await startedAt('producer')
-      for (const service of ['rabbitmq', ...SERVICES.filter((name) => name !== 'producer')]) {
-        const { State } = healthLog.parse(await inspect(service))
-        const firstHealthy = State.Health.Log.find(({ ExitCode }) => ExitCode === 0)
-        // Docker keeps only the last five checks. In a longer run, only the start times can be compared.
-        expect(await startedAt(service)).toBeLessThan(producer)
-        expect(firstHealthy).toBeDefined()
-      }
-      for (const { name: consumer } of withTables)
-        expect(await startedAt(consumer)).toBeGreaterThan(await startedAt('migrate'))
-    },
-    MINUTE_MS,
   )
 })
 
