@@ -1,4 +1,5 @@
 // The doctor's container and Job get the password of every user of the list, and nothing that they do not read.
+
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { services } from '@ims/accounts/suite'
@@ -7,6 +8,7 @@ import { parse, parseAllDocuments } from 'yaml'
 import { z } from 'zod'
 import { codeBlocks } from '../documents/documents.ts'
 import { ROOT } from '../stack.ts'
+import { LEAST_RIGHTS } from './least-rights.ts'
 import { ofKind, workloads } from './manifests.ts'
 import { waysBy } from './network-ways.ts'
 
@@ -69,19 +71,7 @@ describe('the doctor', () => {
               runAsGroup: 1000,
               seccompProfile: { type: 'RuntimeDefault' },
             },
-            containers: [
-              {
-                securityContext: {
-                  allowPrivilegeEscalation: false,
-                  readOnlyRootFilesystem: true,
-                  capabilities: { drop: ['ALL'] },
-                },
-                resources: {
-                  requests: { cpu: expect.any(String), memory: expect.any(String) },
-                  limits: { memory: expect.any(String) },
-                },
-              },
-            ],
+            containers: [LEAST_RIGHTS],
           },
         },
       },

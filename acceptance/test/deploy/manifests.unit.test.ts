@@ -1,4 +1,5 @@
 // The manifests as files: complete, consistent, hardened, and without dangling names. No cluster is needed.
+
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runInNewContext } from 'node:vm'
@@ -10,6 +11,7 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { QUERY_PREFETCH_MAX } from '../../../messaging/src/incoming/consumer.ts'
 import { ROOT } from '../stack.ts'
+import { LEAST_RIGHTS } from './least-rights.ts'
 import {
   type Container,
   KUBERNETES,
@@ -122,17 +124,7 @@ describe('every container', () => {
   })
 
   it.each(eachContainer)('of %s has only the rights it needs, resource requests, and a limit', (_, container) => {
-    expect(container).toMatchObject({
-      securityContext: {
-        allowPrivilegeEscalation: false,
-        readOnlyRootFilesystem: true,
-        capabilities: { drop: ['ALL'] },
-      },
-      resources: {
-        requests: { cpu: expect.any(String), memory: expect.any(String) },
-        limits: { memory: expect.any(String) },
-      },
-    })
+    expect(container).toMatchObject(LEAST_RIGHTS)
   })
 
   it.each(each)('of %s runs as a user other than root, in a pod without a token', (_, { name, pod }) => {

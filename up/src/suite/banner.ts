@@ -14,7 +14,7 @@ export function banner({ http, directory, admins }: Suite, { mode, rabbitmq, mys
   return [
     '',
     'The suite is up.',
-    `  HTTP      ${http}`,
+    `  HTTP      ${http} (a browser shows the console)`,
     `  RabbitMQ  ${rabbitmq.host}:${rabbitmq.port}, vhost ${rabbitmq.vhost}, user ${rabbitmq.username} (${mode})`,
     `  MySQL     ${mysql.host}:${mysql.port}, database ${mysql.database}, user ${mysql.user} (${mode})`,
     `  Admin     ${ports} (/livez, /readyz, /metrics on 127.0.0.1)`,

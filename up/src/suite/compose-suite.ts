@@ -153,7 +153,7 @@ function banner(http: string, managementPort: string): string {
   return [
     '',
     'The suite is up.',
-    `  HTTP        ${http}`,
+    `  HTTP        ${http} (a browser shows the console)`,
     `  Management  http://127.0.0.1:${managementPort}, user operator, password: docker compose exec rabbitmq cat /run/accounts/operator-password`,
     '  Logs        docker compose logs --follow [service]',
     '',
