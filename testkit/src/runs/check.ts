@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { jestCommand, ROOT } from './jest.ts'
 import { reportJunit } from './junit.ts'
 import { runStep } from './step.ts'
-import { nothing, readTally, skippedLines, summaryLine, type Tally } from './tally.ts'
+import { exceptions, nothing, readTally, summaryLine, type Tally } from './tally.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 
 /** One more than the number of cores, because unit tests mostly wait. By default jest leaves one core free. */
@@ -16,7 +16,7 @@ export async function check(args: string[]): Promise<number> {
   const began = performance.now()
   const { isGood, tally } = await runChecks(args)
   const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
-  process.stdout.write(`${skippedLines(tally)}${isGood ? '✓ check passed' : '✗ check failed'} (${took})\n`)
+  process.stdout.write(`${exceptions(tally)}${isGood ? '✓ check passed' : '✗ check failed'} (${took})\n`)
   process.stdout.write(`${summaryLine(tally)}\n`)
   return isGood ? 0 : 1
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { start } from '../processes/start.ts'
 import { jestCommand, ROOT } from './jest.ts'
 import { reportJunit } from './junit.ts'
-import { nothing, readTally, sum, type Tally } from './tally.ts'
+import { nothing, oneFailure, readTally, sum, type Tally } from './tally.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 
 const LOOK_EVERY_MS = 1_000
@@ -29,7 +29,7 @@ export async function runJestTidily(run: JestRun): Promise<Tally> {
   const temporary = new TemporaryFolder()
   try {
     const tally = await runJest({ ...run, env: { ...run.env, TMPDIR: temporary.path } })
-    return temporary.remove() ? tally : sum(tally, { ...nothing, failed: 1 })
+    return temporary.remove() ? tally : sum(tally, oneFailure('tests left files in the temporary folder'))
   } finally {
     temporary.remove()
   }
@@ -73,8 +73,10 @@ async function runInto(resultsFile: string, run: JestRun): Promise<Tally> {
   const hasResults = existsSync(resultsFile)
   if (hasResults) reportJunit(resultsFile, projects.join('-'), env)
   const tally = hasResults ? readTally(resultsFile) : nothing
-  const failedOtherwise = leftOpen || (code !== 0 && tally.failed === 0)
-  return failedOtherwise ? sum(tally, { ...nothing, failed: 1 }) : tally
+  if (leftOpen) return sum(tally, oneFailure('jest did not end: a test left something open'))
+  return code !== 0 && tally.failed === 0
+    ? sum(tally, oneFailure(`jest ended with ${code}, without a failed test`))
+    : tally
 }
 
 /** Calls `late` if the process is still running some time after the results were written. */

@@ -2,7 +2,7 @@
 import { dockerAnswers } from '../servers/mode.ts'
 import { ServersUnavailable } from '../servers/servers.ts'
 import { runJest } from './jest-run.ts'
-import { skippedLines, summaryLine } from './tally.ts'
+import { exceptions, summaryLine } from './tally.ts'
 import { interruptedBySignals } from './test.ts'
 
 /** Exit codes: 0 all passed · 1 something failed · 69 no Docker engine answers. Arguments select tests, as with jest. */
@@ -12,6 +12,6 @@ export async function testContainers(args: string[]): Promise<number> {
       'no Docker engine answers `docker info`: the container tests build images and start them',
     )
   const tally = await runJest({ projects: ['containers'], args, interrupted: interruptedBySignals() })
-  process.stdout.write(`${skippedLines(tally)}${summaryLine(tally)}\n`)
+  process.stdout.write(`${exceptions(tally)}${summaryLine(tally)}\n`)
   return tally.failed === 0 && tally.passed > 0 ? 0 : 1
 }

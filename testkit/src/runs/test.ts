@@ -6,7 +6,7 @@ import { openssl } from '../servers/openssl.ts'
 import { runChecks } from './check.ts'
 import { listedTests, ROOT } from './jest.ts'
 import { runJestTidily } from './jest-run.ts'
-import { nothing, skippedLines, sum, summaryLine, type Tally } from './tally.ts'
+import { exceptions, nothing, sum, summaryLine, type Tally } from './tally.ts'
 import { makeTestDirectory, noteJest, removeTestDirectory, sweepTestDirectories } from './test-directory.ts'
 
 const EXIT_INTERRUPTED = 130
@@ -40,7 +40,7 @@ export async function test(args: string[]): Promise<number> {
     if (interruption.aborted) say('✗ interrupted')
     if (args.length > 0) say(`! narrowed to ${args.join(' ')}: this was not the whole of the tests`)
     const took = `${((performance.now() - began) / 1000).toFixed(0)} s`
-    say(`${skippedLines(tally)}${isGood ? '✓ test passed' : '✗ test failed'} (${took})`)
+    say(`${exceptions(tally)}${isGood ? '✓ test passed' : '✗ test failed'} (${took})`)
     say(summaryLine(tally))
   }
   return interruption.aborted ? EXIT_INTERRUPTED : isGood ? 0 : 1
