@@ -20,6 +20,8 @@ export type { ServiceName }
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
+/** A process needs a second of CPU to start, which is long on a busy machine. */
+const STARTS_WITHIN_MS = 60_000
 /** A frozen process accepts the connection and sends nothing. */
 const READY_ASKED_WITHIN_MS = 3_000
 
@@ -184,11 +186,13 @@ async function startService(name: ReplicaName, env: Record<string, string>, root
   })
   const exited = ended.then(({ code, signal }) => code ?? signal ?? 0)
   let admin = ''
-  await eventually(() => {
+  const starting = eventually(() => {
     const port = log.find((line) => line.adminPort !== undefined)?.adminPort
     if (port === undefined) throw new Error(`${name} did not start: ${JSON.stringify(log)}`)
     admin = `http://127.0.0.1:${port}`
-  })
+  }, STARTS_WITHIN_MS)
+  await Promise.race([starting, exited])
+  if (admin === '') throw new Error(`${name} ended with ${await exited}: ${JSON.stringify(log)}`)
   return {
     name,
     pid: child.pid ?? 0,

@@ -21,7 +21,7 @@ export async function fuzz(args: string[]): Promise<number> {
   const interrupted = interruptedBySignals()
   // A path must match both the arguments and the naming of property tests.
   const paths = words.length === 0 ? ['/fuzz-'] : words.map((word) => `/fuzz-[^/]*${word}`)
-  const { passed, failed } = await testsOnServers(paths, interrupted, ['unit', 'integration', 'acceptance'])
+  const { passed, failed } = await testsOnServers(paths, interrupted, [['unit', 'integration', 'acceptance']])
   const isGood = failed === 0 && passed > 0
   process.stdout.write(isGood ? `✓ ${passed} properties hold (seed ${seed})\n` : `✗ once more: ${again}\n`)
   return interrupted.aborted ? EXIT_INTERRUPTED : isGood ? 0 : 1

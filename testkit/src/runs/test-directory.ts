@@ -14,9 +14,9 @@ export function noteJest(directory: string, pid: number): void {
   writeFileSync(join(directory, JEST), JSON.stringify(identify(pid) ?? null))
 }
 
-/** Creates a directory under `parent` for the run of this process. */
-export function makeTestDirectory(parent: string): string {
-  const directory = join(parent, String(process.pid))
+/** Creates a directory under `parent` for a run of this process. Each run at the same time has another number. */
+export function makeTestDirectory(parent: string, number: number): string {
+  const directory = join(parent, `${process.pid}-${number}`)
   rmSync(directory, { recursive: true, force: true })
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   writeFileSync(join(directory, OWNER), JSON.stringify(identify(process.pid)))

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { startServers } from '../servers/index.ts'
 import { chooseTestMode } from '../servers/mode.ts'
 import { openssl } from '../servers/openssl.ts'
+import type { Mode } from '../servers/servers.ts'
 import { runChecks } from './check.ts'
 import { listedTests, ROOT } from './jest.ts'
 import { runJestTidily } from './jest-run.ts'
@@ -11,6 +12,10 @@ import { makeTestDirectory, noteJest, removeTestDirectory, sweepTestDirectories 
 
 const EXIT_INTERRUPTED = 130
 const PARENT = join(ROOT, '.local', 'test')
+
+/** The jest projects of one run of jest. */
+type Lane = readonly string[]
+const LANES: readonly Lane[] = [['integration'], ['acceptance']]
 
 /** Exit codes: 0 all passed · 1 something failed · 69 no servers available · 130 interrupted. Arguments select tests, as with jest. */
 export async function test(args: string[]): Promise<number> {
@@ -46,42 +51,61 @@ export async function test(args: string[]): Promise<number> {
   return interruption.aborted ? EXIT_INTERRUPTED : isGood ? 0 : 1
 }
 
-/** Starts private servers, runs the tests of these jest projects on them, and removes the servers. */
+/**
+ * Runs the tests of these lanes side by side, each lane on private servers of its own, because tests stop their servers. Removes the
+ * servers.
+ */
 export async function testsOnServers(
   args: readonly string[],
   interrupted: AbortSignal,
-  projects: readonly string[] = ['integration', 'acceptance'],
+  lanes: readonly Lane[] = LANES,
 ): Promise<Tally> {
   // Servers take a minute or more to start, so start none when no test matches.
-  if (args.length > 0 && (await listedTests(projects, args)).length === 0) return nothing
+  const matching = await Promise.all(lanes.map((lane) => args.length === 0 || hasTests(lane, args)))
+  const wanted = lanes.filter((_, index) => matching[index])
+  if (wanted.length === 0) return nothing
   const mode = await chooseTestMode(process.env)
   const swept = await sweepTestDirectories(PARENT)
   if (swept > 0) say(`✓ removed what ${swept} earlier test run(s) had left behind`)
-  const directory = makeTestDirectory(PARENT)
-  const servers = join(directory, 'servers')
+  const placed = wanted.map((lane, index) => ({ lane, directory: makeTestDirectory(PARENT, index) }))
   try {
-    const began = performance.now()
-    const { rabbitmq, mysql } = await startServers({
-      directory: servers,
-      mode,
-      lifetime: 'process',
-      onProgress: (text) => say(`… ${text}`),
-    })
+    // One after the other, because the first may have to install them.
+    for (const { directory } of placed) await startPrivateServers(directory, mode)
     await openssl((text) => say(`… ${text}`))
-    const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
-    say(`✓ RabbitMQ ${rabbitmq.version} and MySQL ${mysql.version}, ${mode} (${took})`)
-    const env = { IMS_TEST_SERVERS: servers }
-    const started = (pid: number) => noteJest(directory, pid)
-    return await runJestTidily({ projects, args, env, started, interrupted })
+    const tallies = placed.map(async ({ lane: projects, directory }) => {
+      const env = { IMS_TEST_SERVERS: serversIn(directory) }
+      const started = (pid: number) => noteJest(directory, pid)
+      return await runJestTidily({ projects, args, env, started, interrupted })
+    })
+    return (await Promise.all(tallies)).reduce(sum)
   } finally {
-    await removeTestDirectory(directory)
+    await Promise.all(placed.map(({ directory }) => removeTestDirectory(directory)))
   }
+}
+
+async function hasTests(lane: Lane, args: readonly string[]): Promise<boolean> {
+  return (await listedTests(lane, args)).length > 0
+}
+
+const serversIn = (directory: string) => join(directory, 'servers')
+
+async function startPrivateServers(directory: string, mode: Mode): Promise<void> {
+  const began = performance.now()
+  const onProgress = (text: string) => say(`… ${text}`)
+  const { rabbitmq, mysql } = await startServers({
+    directory: serversIn(directory),
+    mode,
+    lifetime: 'process',
+    onProgress,
+  })
+  const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
+  say(`✓ RabbitMQ ${rabbitmq.version} and MySQL ${mysql.version}, ${mode} (${took})`)
 }
 
 /** Runs the tests that start no server, in parallel with the others, which mostly wait for theirs. */
 async function standaloneTests(args: readonly string[], interrupted: AbortSignal): Promise<Tally> {
   const projects = ['standalone']
-  if (args.length > 0 && (await listedTests(projects, args)).length === 0) return nothing
+  if (args.length > 0 && !(await hasTests(projects, args))) return nothing
   return await runJestTidily({ projects, args, interrupted })
 }
 
