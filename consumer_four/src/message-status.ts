@@ -1,15 +1,11 @@
-// Answers each message_status query with the recorded outcomes of the message.
+// Answers message_status queries, all that wait together, with the recorded outcomes of each message.
 import { type Handler, messageQuestion } from '@ims/messaging'
 import type { Inventory } from '@ims/repository'
 
-/** Handles message_status: returns the inbox entries for this message id. */
+/** Handles message_status: returns the inbox entries for each message id, read at once. */
 export function tellStatus(inventory: Pick<Inventory, 'recorded'>): Handler<unknown, never> {
-  return async (deliveries) =>
-    await Promise.all(
-      deliveries.map(async ({ body }) => ({
-        kind: 'answered' as const,
-        body: Buffer.from(JSON.stringify(await inventory.recorded(messageQuestion.parse(body).id))),
-        headers: {},
-      })),
-    )
+  return async (deliveries) => {
+    const answers = await inventory.recorded(deliveries.map(({ body }) => messageQuestion.parse(body).id))
+    return answers.map((answer) => ({ kind: 'answered', body: Buffer.from(JSON.stringify(answer)), headers: {} }))
+  }
 }

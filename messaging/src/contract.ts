@@ -11,7 +11,8 @@ export interface Command<Body = unknown, Result = unknown> {
 
 /**
  * A message that requests data. `reply` is the schema of the answer, `headers` that of the request headers. A consumer
- * answers one request at a time for which `isLarge` returns true, and the others meanwhile.
+ * answers one request at a time for which `isLarge` returns true, and the others meanwhile. It handles requests with the
+ * same question together, and any that wait, up to `togetherMax`, if that is given.
  */
 export interface Query<Reply = unknown> {
   readonly kind: 'query'
@@ -20,6 +21,7 @@ export interface Query<Reply = unknown> {
   readonly reply: z.ZodType<Reply>
   readonly headers: z.ZodType<unknown>
   isLarge?(headers: Readonly<Record<string, unknown>>): boolean
+  readonly togetherMax?: number
 }
 
 export type Contract<Body = unknown, Result = unknown> =
@@ -35,12 +37,12 @@ export function command<Body, Result>(
 }
 
 /**
- * Defines a query: the queue's name, the schemas of the request body, of the reply, and of the headers, if any, and
- * which requests are large, if any.
+ * Defines a query: the queue's name, the schemas of the request body, of the reply, and of the headers, if any, which
+ * requests are large, if any, and how many different ones may be handled together.
  */
 export function query<Reply>(
   queue: string,
-  shape: Pick<Query<Reply>, 'body' | 'reply' | 'isLarge'> & { headers?: z.ZodType<unknown> },
+  shape: Pick<Query<Reply>, 'body' | 'reply' | 'isLarge' | 'togetherMax'> & { headers?: z.ZodType<unknown> },
 ): Query<Reply> {
   return { kind: 'query', queue, headers: z.unknown(), ...shape }
 }

@@ -191,6 +191,8 @@ export const messageQuestion = z.object({ id: z.string().min(1).max(255) })
 export const messageStatus = query('message_status', {
   body: messageQuestion,
   reply: z.object({ verdicts: z.array(recordedVerdict), remembersSince: z.string().nullable() }),
+  // Each look-up reads 63 keys.
+  togetherMax: 20,
 })
 
 /** The queues of the Python suite. A service that starts beside it can expect consumers on these. */

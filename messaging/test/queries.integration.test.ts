@@ -108,6 +108,31 @@ describe('queries', () => {
     expect(batches.join(' | ')).toMatch(/^(a \| )?(a a a|a a) \| b b$|^a a a \| b b$|^a \| b b \| a a$/)
   })
 
+  it('are handled together up to the maximum of their contract, whatever they ask, and each gets its own answer', async () => {
+    const batches: string[][] = []
+    const answers: string[] = []
+    const other = (await channel.assertQueue('', { exclusive: true })).queue
+    await channel.consume(
+      other,
+      (message) => void answers.push(`${message?.properties.correlationId} ${message?.content}`),
+    )
+    const handler = async (deliveries: readonly Delivery<unknown>[]): Promise<Outcome<never>[]> => {
+      const names = deliveries.map(({ body }) => String(body))
+      batches.push(names)
+      return names.map((name) => ({ kind: 'answered', body: Buffer.from(`[${name}]`), headers: {} }))
+    }
+    for (const name of ['1', '2', '3', '4', '5', '6', '7']) ask(name, { replyTo: other })
+    await channel.waitForConfirms()
+    await consumer.consume({ ...questions, togetherMax: 3 }, handler, {
+      ...consumerEnvironment.parse({}),
+      queriesMax: 1,
+    })
+    await eventually(() => expect(answers).toHaveLength(7))
+    expect([...answers].sort()).toEqual(['1 [1]', '2 [2]', '3 [3]', '4 [4]', '5 [5]', '6 [6]', '7 [7]'])
+    expect(batches.flat()).toEqual(['1', '2', '3', '4', '5', '6', '7'])
+    expect(Math.max(...batches.map(({ length }) => length))).toBe(3)
+  })
+
   it('are answered while large ones wait for each other', async () => {
     const [large, small] = [Array.from({ length: 20 }, (_, n) => `large ${n}`), ['small 1', 'small 2', 'small 3']]
     const gates = large.map(() => Promise.withResolvers<void>())

@@ -131,8 +131,8 @@ export interface Inventory {
   adjust(commands: readonly Command<Adjustment>[]): Promise<readonly AdjustOutcome[]>
   /** Movements in the order of their id, selected by `page`. */
   movements(request: MovementsRequest): Promise<{ movements: Movement[]; next: number }>
-  /** What is recorded about the messages with this id, oldest first. */
-  recorded(messageId: string): Promise<Recorded>
+  /** What is recorded about the messages with each of these ids, oldest first. */
+  recorded(messageIds: readonly string[]): Promise<Recorded[]>
   /** Items in the order of their id. `next` is the `after` of the following page, 0 on the last. */
   page(request: PageRequest): Promise<{ items: StockItem[]; next: number }>
 }

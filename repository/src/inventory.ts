@@ -15,7 +15,7 @@ export function inventoryIn(database: Database): Inventory {
     delete: (commands) => deleteBySku(database, commands),
     adjust: (commands) => adjustStock(database, commands),
     movements: (request) => pageOfMovements(database, request),
-    recorded: (messageId) => recordedOf(database, messageId),
+    recorded: (messageIds) => recordedOf(database, messageIds),
     page: (request) => page(database, request),
   }
 }

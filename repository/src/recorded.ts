@@ -1,6 +1,6 @@
 // What the inbox holds about one message id, on any queue.
 import { z } from 'zod'
-import type { Recorded } from './contract.ts'
+import type { Recorded, RecordedVerdict } from './contract.ts'
 import type { Database } from './database.ts'
 import { keyedQueue, verdictRow } from './inbox.ts'
 
@@ -16,23 +16,27 @@ const AT = "DATE_FORMAT(applied_at, '%Y-%m-%dT%H:%i:%s.%f') AS at"
 const iso = (at: string): string => `${at.slice(0, 23)}Z`
 
 /** Reads by primary key, without a lock. See Inventory.recorded. */
-export async function recordedOf(database: Database, messageId: string): Promise<Recorded> {
+export async function recordedOf(database: Database, messageIds: readonly string[]): Promise<Recorded[]> {
   const keys = QUEUES.flatMap((queue) =>
     Array.from({ length: REDRIVES_MAX + 1 }, (_, redrive) => keyedQueue(queue, redrive)),
   )
   return await database.use(async (sql) => {
     const found = await sql(
       `SELECT queue, CONVERT(message_id USING utf8mb4) AS id, fingerprint, outcome, error, ${AT}
-       FROM inbox WHERE queue IN (?) AND message_id = ? ORDER BY applied_at`,
-      [keys, messageId],
+       FROM inbox WHERE queue IN (?) AND message_id IN (?) ORDER BY applied_at`,
+      [keys, messageIds],
     )
     const [first] = oldest.parse(await sql(`SELECT ${AT} FROM inbox ORDER BY inbox.applied_at LIMIT 1`))
-    return {
-      verdicts: rows.parse(found).map(({ queue: keyed, outcome, error, at }) => {
-        const [queue = keyed, redrives = '0'] = keyed.split('#')
-        return { queue, redrives: Number(redrives), outcome, error, at: iso(at) }
-      }),
-      remembersSince: first?.at ? iso(first.at) : null,
-    }
+    const remembersSince = first?.at ? iso(first.at) : null
+    const entries = rows.parse(found)
+    return messageIds.map((messageId) => ({
+      verdicts: entries.filter(({ id }) => id === messageId).map(verdictOf),
+      remembersSince,
+    }))
   })
+}
+
+function verdictOf({ queue: keyed, outcome, error, at }: z.infer<typeof rows>[number]): RecordedVerdict {
+  const [queue = keyed, redrives = '0'] = keyed.split('#')
+  return { queue, redrives: Number(redrives), outcome, error, at: iso(at) }
 }

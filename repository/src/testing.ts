@@ -25,7 +25,7 @@ export function inMemoryInventory(): Inventory {
     delete: async (commands) => commands.map((command) => stock.delete(command)),
     adjust: async (commands) => commands.map((command) => stock.adjust(command)),
     movements: async (request) => stock.movements(request),
-    recorded: async (messageId) => stock.recorded(messageId),
+    recorded: async (messageIds) => messageIds.map((messageId) => stock.recorded(messageId)),
     page: async (request) => stock.page(request),
   }
 }

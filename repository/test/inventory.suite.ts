@@ -351,7 +351,10 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         await inventory.create([creation({ sku: 'a' }), creation({ sku: 'a' }, { messageId: 'm' })])
         await inventory.delete([deletion('a', { messageId: 'other' })])
         await inventory.create([creation({ sku: 'a' }, { messageId: 'm', redrives: 1 })])
-        const { verdicts, remembersSince } = await inventory.recorded('m')
+        const [of, ofOther, ofNone] = await inventory.recorded(['m', 'other', 'none'])
+        const { verdicts = [], remembersSince } = of ?? {}
+        expect(ofOther?.verdicts).toMatchObject([{ queue: 'stock_management', outcome: 'deleted' }])
+        expect(ofNone).toEqual({ verdicts: [], remembersSince })
         expect(verdicts).toEqual([
           {
             queue: 'create_item',
@@ -367,9 +370,9 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
       })
 
       it('returns nothing for an unknown id', async () => {
-        expect(await inventory.recorded('m')).toEqual({ verdicts: [], remembersSince: null })
+        expect(await inventory.recorded(['m'])).toEqual([{ verdicts: [], remembersSince: null }])
         await inventory.delete([deletion('a', { messageId: 'other' })])
-        expect(await inventory.recorded('m')).toEqual({ verdicts: [], remembersSince: expect.any(String) })
+        expect(await inventory.recorded(['m'])).toEqual([{ verdicts: [], remembersSince: expect.any(String) }])
       })
     })
 

@@ -255,7 +255,7 @@ export class Consumer<Body, Result> {
     }
   }
 
-  /** Queries with the same question. None while the replies waiting to be sent use all the memory allowed for them. */
+  /** Queries with the same question, or that may be handled together. None while the replies waiting to be sent use all the memory allowed for them. */
   #nextBatch(): Held<Body>[] {
     const { contract, config } = this.#parts
     if (contract.kind === 'command') return this.#waiting(config.batchMax)
@@ -263,7 +263,7 @@ export class Consumer<Body, Result> {
       if (held.expiresAtMs < this.#stop.clock.nowMs()) this.#drop(held, 'expired')
       else if (!('kind' in held.read) && !this.#parts.addresses.mayBear(held.message.properties.replyTo))
         this.#drop(held, 'no-reply-address')
-    return this.#isRoomForReplies() ? this.#waiting(config.batchMax) : []
+    return this.#isRoomForReplies() ? this.#waiting(contract.togetherMax ?? config.batchMax) : []
   }
 
   /** What may be handled next, up to `max`. */
@@ -430,8 +430,9 @@ const isReadable = <Body>(held: Held<Body>): held is Readable<Body> => !('kind' 
 /** Kept for each query in flight. A query with longer headers is not combined with others. */
 const QUESTION_MAX_LENGTH = 1_000
 
-function questionOf({ kind }: Contract, read: Delivery | Refused): string | undefined {
-  if (kind === 'command' || 'kind' in read) return undefined
+function questionOf(contract: Contract, read: Delivery | Refused): string | undefined {
+  if (contract.kind === 'command' || 'kind' in read) return undefined
+  if (contract.togetherMax !== undefined) return 'any'
   const question = read.fingerprint + JSON.stringify(withoutOrigin(read.headers))
   return question.length <= QUESTION_MAX_LENGTH ? question : undefined
 }
