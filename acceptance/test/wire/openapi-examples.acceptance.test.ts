@@ -1,0 +1,91 @@
+// openapi.json does what it shows: on the real suite each request example gets an answer that fits its schema, and is the
+// example of that answer but for ids and times.
+import { createHash } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import Ajv from 'ajv'
+import { eventually } from 'testkit'
+import { type Operation, openApi } from '../documents/openapi-document.ts'
+import { type Stack, startStack } from '../stack.ts'
+
+const KEY = 'key-of-an-operator'
+const { whole, operations } = openApi()
+// It would warn of each member `id` in an example.
+const ajv = new Ajv({ logger: false }).addSchema(whole, 'openapi')
+const exampleOf = (id: string) => operations.find((each) => each.id === id)
+
+/** Ids and times differ from run to run. */
+const settled = (value: unknown): unknown =>
+  JSON.parse(JSON.stringify(value ?? null), (_, each) =>
+    typeof each === 'string'
+      ? each
+          .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, '<time>')
+          .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<id>')
+      : each,
+  )
+
+function requestOf({ path, method, parameters, body }: Operation): { path: string; init: RequestInit } {
+  const placed = (place: string): [string, string][] =>
+    parameters.filter((each) => each.in === place).map(({ name, example }) => [name, String(example)])
+  const query = new URLSearchParams(placed('query')).toString()
+  const filled = placed('path').reduce((at, [name, value]) => at.replace(`{${name}}`, encodeURIComponent(value)), path)
+  const headers = new Headers([['Authorization', `Bearer ${KEY}`], ...placed('header')])
+  if (body !== undefined) headers.set('Content-Type', 'application/json')
+  const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) }
+  return { path: query === '' ? filled : `${filled}?${query}`, init }
+}
+
+describe('openapi.json', () => {
+  let stack: Stack
+  beforeAll(async () => {
+    const key = `operator read,write,admin ${createHash('sha256').update(KEY).digest('hex')}`
+    stack = await startStack('openapi_examples', { env: { API_KEYS: key } })
+  }, 60_000)
+  afterAll(async () => await stack.stop(), 30_000)
+
+  const item = exampleOf('createItem')?.body
+  const storeItem = async () => {
+    const request = { method: 'POST', headers: { Authorization: `Bearer ${KEY}`, 'Content-Type': 'application/json' } }
+    await fetch(`${stack.http}/create_item`, { ...request, body: JSON.stringify(item) })
+    await eventually(async () => expect(await stack.skus()).toHaveLength(1))
+  }
+  /** The item once more: its sku is taken. */
+  const addDeadLetter = async ({ parameters }: Operation) => {
+    const given = Object.fromEntries(parameters.map(({ name, example }) => [name, String(example)]))
+    const { id: messageId = idOf('showDeadLetter'), queue = 'create_item' } = given
+    await stack.channel.purgeQueue(`${queue}.dead-letter`)
+    stack.channel.sendToQueue(queue, Buffer.from(JSON.stringify(item)), { persistent: true, messageId })
+    await eventually(async () => expect(await stack.depth(`${queue}.dead-letter`)).toBe(1))
+  }
+  const idOf = (id: string) => String(exampleOf(id)?.parameters.find(({ name }) => name === 'id')?.example)
+
+  /** What an example presupposes and the examples before it have not done. */
+  async function prepare(operation: Operation): Promise<void> {
+    if (operation.id === 'adjustStock') await storeItem()
+    if (operation.tag === 'Dead letters') await addDeadLetter(operation)
+    if (operation.id === 'redriveDeadLetters') await stack.pool.query('DELETE FROM inventory')
+  }
+
+  it.each(operations.map((operation) => [operation.id, operation] as const))(
+    'shows what %s answers',
+    async (_, operation) => {
+      expect(operation.withoutExample).toEqual([])
+      await prepare(operation)
+      const { path, init } = requestOf(operation)
+      const response = await fetch(stack.http + path, init)
+      const text = await response.text()
+      const { status } = response
+      if (status >= 400) throw new Error(`${init.method} ${path} was answered ${status}: ${text}`)
+      expect([...operation.answers.keys()]).toContain(status)
+      const answer = operation.answers.get(status)
+      if (answer === undefined) return expect(text).toBe('')
+      expect(response.headers.get('Content-Type')).toBe(answer.type)
+      const bodies = answer.type === 'application/x-ndjson' ? text.trimEnd().split('\n') : [text]
+      for (const body of bodies.map((each) => JSON.parse(each))) {
+        ajv.validate(`openapi${answer.schema}`, body)
+        expect(ajv.errors ?? []).toEqual([])
+        expect(settled(body)).toEqual(settled(answer.example))
+      }
+    },
+    40_000,
+  )
+})
