@@ -87,10 +87,11 @@ describe('import and export', () => {
       for (const { kind, text } of blocks) {
         if (kind === 'text') for (const line of text.trim().split('\n')) expect(output).toContain(`${line}\n`)
         else {
-          // The image has the same files in the same places.
+          // The image has the same files in the same places, and its Node takes a heap for 256 MiB.
           const script = text
             .replaceAll('/tmp/', `${folder}/`)
-            .replaceAll('docker compose exec -T producer node', process.execPath)
+            .replace(/docker compose run .+ producer"$/m, 'env NODE_OPTIONS=--max-old-space-size=128"')
+            .replaceAll('$ims node', `$ims ${process.execPath}`)
           const env = { PATH: process.env.PATH, HOME: process.env.HOME, API_URL: stack.http }
           const ran = await shell('bash', ['-c', `{ ${script} } 2>&1`], {
             cwd: ROOT,
