@@ -193,6 +193,22 @@ describe('an import', () => {
     expect(readdirSync(folder)).toEqual([])
   })
 
+  it('needs no more memory for more rows, and fits a container of 256 MiB', async () => {
+    // Of 256 MiB, Node takes this much for the heap.
+    const heap = '--max-old-space-size=128 --max-semi-space-size=4'
+    const peak = "data:text/javascript,process.on('exit',()=>process._rawDebug('peak',process.resourceUsage().maxRSS))"
+    const peakMiB = async (rows: number) => {
+      const name = file(csvOf(rows), `${rows}.csv`)
+      const { code, err } = await run('import', [name], { NODE_OPTIONS: `${heap} --import="${peak}"` })
+      expect([code, err]).toEqual([0, expect.stringContaining(`${rows.toLocaleString('en')} created`)])
+      return Number(/^peak (\d+)$/m.exec(err)?.[1]) / 1_024
+    }
+    const few = await peakMiB(2_000)
+    const many = await peakMiB(40_000)
+    expect(many - few).toBeLessThan(32)
+    expect(many).toBeLessThan(200)
+  }, 240_000)
+
   it('reports what was sent when it is interrupted, while it waits for a pipe or for answers', async () => {
     const held: ServerResponse[] = []
     reply = (each, response, requests) =>
