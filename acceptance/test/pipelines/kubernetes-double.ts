@@ -38,6 +38,8 @@ const KINDS = [
   kind('v1', 'Namespace', false),
   kind('v1', 'Service'),
   kind('v1', 'ConfigMap'),
+  kind('v1', 'Secret'),
+  kind('v1', 'Pod'),
   kind('apps/v1', 'Deployment'),
   kind('apps/v1', 'ReplicaSet'),
   kind('apps/v1', 'StatefulSet'),

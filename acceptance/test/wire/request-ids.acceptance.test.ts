@@ -1,10 +1,14 @@
 // Each log line about a message, in all services, has the id of the HTTP request that sent the message.
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { z } from 'zod'
+import { codeBlocks } from '../documents/documents.ts'
 import { call, item } from '../http.ts'
-import { ROOT, SERVICES, type Stack, startStack } from '../stack.ts'
+import { ROOT, SERVICES, type ServiceName, type Stack, startStack } from '../stack.ts'
 
 const MINUTE_MS = 60_000
 const one = z.object({ messageId: z.string(), requestId: z.unknown() })
@@ -101,6 +105,34 @@ describe('the request id', () => {
       )
       expect(linesOf(id).filter(({ requestId }) => requestId !== 'second')).toEqual([])
       expect(linesOf(told).filter(({ requestId }) => requestId !== 'third')).toEqual([])
+    },
+    MINUTE_MS,
+  )
+
+  it(
+    'is found in the log by the commands of docs/metrics.md, and so is who sends bad requests',
+    async () => {
+      const page = readFileSync(join(ROOT, 'docs/metrics.md'), 'utf8')
+      const [byId = '', byAddress = ''] = codeBlocks(page.slice(page.indexOf('\n## Log')), 'sh')
+      const file = join(tmpdir(), `ims-log-${process.pid}`)
+      const output = (command: string, ...services: ServiceName[]) => {
+        const lines = (services.length > 0 ? services : SERVICES).flatMap((service) => stack.lines(service))
+        writeFileSync(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
+        return execFileSync('bash', ['-c', command.replace(/docker compose logs [^|]+/, `cat ${file} `)]).toString()
+      }
+      expect((await sent('/create_item', 'order-4711', item(4))).status).toBe(200)
+      expect((await sent('/create_item', 'bad', {})).status).toBe(400)
+      try {
+        await eventually(() => {
+          const found = output(byId).trimEnd().split('\n')
+          for (const service of ['producer', 'consumer_two'])
+            expect(found).toContainEqual(expect.stringContaining(`"service":"${service}"`))
+          expect(found.filter((line) => !line.includes('order-4711'))).toEqual([])
+          expect(output(byAddress, 'producer')).toMatch(/^ +\d+ "address":"127\.0\.0\.1"\n$/)
+        }, 20_000)
+      } finally {
+        rmSync(file, { force: true })
+      }
     },
     MINUTE_MS,
   )
