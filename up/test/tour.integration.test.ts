@@ -1,4 +1,5 @@
-// docs/tour.md: every command of the page, in one shell, on a suite of its own, prints what the page shows.
+// docs/tour.md: every command of the page, in one shell, on a suite of its own, prints what the page shows. Before it ends, MySQL is
+// looked into as docs/local.md shows.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,6 +15,13 @@ const blocks = [...page.matchAll(/^```(sh|text)\n([\s\S]*?)^```$/gm)].map(([, ki
   kind,
   text,
 }))
+const [, lookIntoMysql = ''] =
+  /## Look into MySQL\n[\s\S]*?^```sh\n([\s\S]*?)\n```$/m.exec(readFileSync(join(ROOT, 'docs', 'local.md'), 'utf8')) ??
+  []
+/** With this suite's port and password, as the page says. */
+const skus = `of() { npm run --silent status -- --json | node -p "JSON.parse(require('fs').readFileSync(0)).mysql.$1"; }
+echo "=== ${blocks.length}"
+${lookIntoMysql.replace('=24458', '=$(of port)').replace('--password', '--password=$(of password)')} <<<'SELECT sku FROM inventory'`
 const root = mkdtempSync(join(tmpdir(), 'ims-tour-'))
 let environment: NodeJS.ProcessEnv = {}
 
@@ -48,13 +56,15 @@ test('each command prints what the page shows', async () => {
     ADMIN_PORT_BASE: String(admin),
   }
   const commands = blocks.map(({ kind, text }, index) => (kind === 'sh' ? `echo "=== ${index}"\n${text}` : ''))
-  const output = await shell(commands.join('\n').replaceAll('127.0.0.1:5000', `127.0.0.1:${port}`))
+  const [last = ''] = commands.splice(-1, 1)
+  const output = await shell([...commands, skus, last].join('\n').replaceAll('127.0.0.1:5000', `127.0.0.1:${port}`))
   const after = new Map(output.split(/^=== /m).map((part) => [Number.parseInt(part, 10), part]))
   let shown = ''
   for (const [index, { kind, text }] of blocks.entries()) {
     if (kind === 'sh') shown = after.get(index) ?? ''
     else for (const line of text.trim().split('\n')) expect(shown).toContain(`${line}\n`)
   }
+  expect(after.get(blocks.length)).toMatch(/^sku\nTOUR1$/m)
   // Each request during the outage was accepted, with an outcome that is not known yet.
   expect(output).toContain('mysql does not answer for 20 s')
   expect(output).toMatch(/applied: adjusted/)

@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
+import { findProgram } from '../find-program.ts'
 import { call, item } from '../http.ts'
 import { migrate, type ServiceName, type Stack, startStack } from '../stack.ts'
 import { codeBlocks, ROOT } from './documents.ts'
@@ -15,7 +16,11 @@ const shell = promisify(execFile)
 const page = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8')
 const [backup = '', restore = ''] = codeBlocks(page.slice(page.indexOf('## Backup and restore')), 'sh')
 
-describe('docs/operations.md', () => {
+const missing = findProgram('mysqldump', 'mariadb-client')
+const describeWithDump = typeof missing === 'string' ? describe.skip : describe
+const why = typeof missing === 'string' ? ` (skipped: ${missing})` : ''
+
+describeWithDump(`docs/operations.md${why}`, () => {
   let stack: Stack
   let folder: string
   beforeAll(async () => {
