@@ -429,6 +429,7 @@ function tests(program: { readonly path: string }): void {
           await page.getByRole('heading', { name: new RegExp(`${path.replace(/[{}]/g, '.')}$`) }).count(),
         ).toBeGreaterThan(0)
       await page.locator('#createItem pre', { hasText: 'Tropicana Apple Juice' }).first().waitFor()
+      await page.locator('#createItem td', { hasText: 'Example: wait=20' }).waitFor()
       // axe takes long on this page.
       if (scheme === 'light') expect(await accessibilityFaults(page)).toEqual([])
       expect(faults).toEqual([])

@@ -84,7 +84,7 @@ function Operation({ whole, path, method, operation }) {
         <thead><tr><th scope="col">Name</th><th scope="col">In</th><th scope="col">Type</th><th scope="col">Description</th></tr></thead>
         <tbody>${parameters.map(
           (each) =>
-            html`<tr><td><code>${each.name}</code>${each.required && ' (required)'}</td><td>${each.in}</td><td>${typeOf(whole, each.schema)}</td><td>${each.description ?? each.schema?.description}</td></tr>`,
+            html`<tr><td><code>${each.name}</code>${each.required && ' (required)'}</td><td>${each.in}</td><td>${typeOf(whole, each.schema)}</td><td>${each.description ?? each.schema?.description}${each.example !== undefined && html`. Example: <code>${String(each.example)}</code>`}</td></tr>`,
         )}</tbody></table>`
     }
     ${body && html`<${Body} whole=${whole} content=${body.content} caption="Body" />`}
