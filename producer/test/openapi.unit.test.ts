@@ -14,7 +14,21 @@ const routed = z.object({
 const layers = z.array(routed.extend({ name: z.string(), handle: z.unknown() }))
 const router = z.custom<{ stack: unknown }>((value) => typeof value === 'function' && 'stack' in value)
 
+const listing = z.object({
+  get: z.object({
+    responses: z.object({
+      200: z.object({
+        content: z.object({
+          'application/json': z.object({
+            example: z.object({ queues: z.array(z.looseObject({ queue: z.string() })) }),
+          }),
+        }),
+      }),
+    }),
+  }),
+})
 const schemas = z.object({
+  paths: z.object({ '/queues': listing, '/dead_letters': listing }),
   components: z.object({
     parameters: z.object({ Queue: z.object({ schema: z.object({ enum: z.array(z.string()) }) }) }),
     schemas: z.object({
@@ -70,11 +84,14 @@ describe('openapi.json', () => {
     }
   })
 
-  it('names each queue that has dead letters', () => {
-    const { components } = schemas.parse(
+  it('names each queue that has dead letters, in examples too', () => {
+    const { components, paths } = schemas.parse(
       JSON.parse(readFileSync(new URL('../src/openapi.json', import.meta.url), 'utf8')),
     )
-    expect(components.parameters.Queue.schema.enum.sort()).toEqual(contracts.map(({ queue }) => queue).sort())
+    const names = contracts.map(({ queue }) => queue)
+    expect(components.parameters.Queue.schema.enum.sort()).toEqual([...names].sort())
+    for (const { get } of Object.values(paths))
+      expect(get.responses[200].content['application/json'].example.queues.map(({ queue }) => queue)).toEqual(names)
   })
 
   it('describes the choice of dead letters as the producer parses it', () => {
