@@ -194,7 +194,7 @@ describe('an import', () => {
   })
 
   it('needs no more memory for more rows, and fits a container of 256 MiB', async () => {
-    // Of 256 MiB, Node takes this much for the heap.
+    // The heap of a container: half of its memory.
     const heap = '--max-old-space-size=128 --max-semi-space-size=4'
     const peak = "data:text/javascript,process.on('exit',()=>process._rawDebug('peak',process.resourceUsage().maxRSS))"
     const peakMiB = async (rows: number) => {

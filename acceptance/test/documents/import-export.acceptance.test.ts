@@ -87,7 +87,7 @@ describe('import and export', () => {
       for (const { kind, text } of blocks) {
         if (kind === 'text') for (const line of text.trim().split('\n')) expect(output).toContain(`${line}\n`)
         else {
-          // The image has the same files in the same places, and its Node takes a heap for 256 MiB.
+          // The image has the same files in the same places, and a heap for 256 MiB.
           const script = text
             .replaceAll('/tmp/', `${folder}/`)
             .replace(/docker compose run .+ producer"$/m, 'env NODE_OPTIONS=--max-old-space-size=128"')
