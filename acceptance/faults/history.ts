@@ -3,6 +3,15 @@
 /** What the sender of a message knows about it: certainly stored, certainly not stored, or neither. */
 export type Answer = 'accepted' | 'not accepted' | 'unknown'
 
+/** One time that a message was sent, and the response. */
+export interface Call {
+  /** In milliseconds since the start of the run. */
+  readonly fromMs: number
+  readonly untilMs: number
+  /** A status and the type of the problem, or what a publisher was told. */
+  readonly answered: string
+}
+
 export interface Attempt {
   /** For an item its name, and for a change of stock its reason, which no other attempt has. Otherwise the message id, or a substitute until that is known. */
   readonly id: string
@@ -22,8 +31,8 @@ export interface Attempt {
   reported: 'created' | 'deleted' | 'adjusted' | 'unknown-sku' | 'refused' | undefined
   /** The stock after the change, as reported to the client. */
   quantity: number | undefined
-  /** The last response, to explain a failure. */
-  answered: string
+  /** In the order of the responses. */
+  readonly calls: Call[]
 }
 
 /** A response that no state of the suite can justify. */
@@ -41,6 +50,8 @@ export interface Disturbance {
 
 export class History {
   readonly #began = performance.now()
+  /** The wall clock at 0 ms. */
+  readonly startedAt = new Date()
   readonly attempts: Attempt[] = []
   readonly lies: Lie[] = []
   readonly disturbances: Disturbance[] = []
@@ -69,7 +80,7 @@ export class History {
       unasked: 0,
       reported: undefined,
       quantity: undefined,
-      answered: 'no answer',
+      calls: [],
     }
     this.attempts.push(begun)
     return begun

@@ -1,47 +1,56 @@
 // Causes faults in rounds, one or two at a time, repairs them, and measures how long the suite takes to recover.
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Fault, Scene, Struck } from './faults/fault.ts'
+import type { Group, Scene, Struck } from './faults/fault.ts'
+import type { Planned } from './schedule.ts'
 import { create } from './workload/requests.ts'
 import { allReady } from './world.ts'
 
 const RECOVERED_WITHIN_MS = 120_000
 const CANARY_WAIT_S = 5
 const CALM_MAX_MS = 600
-const PAIR_FRACTION = 0.4
 
 export interface Round {
   readonly atMs: number
   readonly endedMs: number
-  readonly faults: readonly { readonly kind: string; readonly note: string; readonly tookEffect: boolean }[]
+  readonly faults: readonly StruckFault[]
   /** From the end of the last fault until all services are ready and an item was created. */
   readonly recoveryMs: number
 }
 
-/** Causes one round of faults from `mix`, repairs them, and waits until everything works. */
-export async function strikeRound(scene: Scene, mix: readonly Fault[]): Promise<Round> {
+export interface StruckFault {
+  /** Its number in the schedule of the run. */
+  readonly number: number
+  readonly kind: string
+  readonly group: Group
+  readonly note: string
+  readonly tookEffect: boolean
+  readonly fromMs: number
+  /** When it was repaired. */
+  readonly untilMs: number
+}
+
+/** Causes these faults at the same time, repairs them, and waits until everything works. */
+export async function strikeRound(scene: Scene, planned: readonly Planned[]): Promise<Round> {
   const { random, sender, interrupted } = scene
-  const atMs = sender.history.nowMs()
-  const chosen = choose(scene, mix)
-  const struck: { fault: Fault; struck: Struck }[] = []
-  for (const fault of chosen) struck.push({ fault, struck: await fault.strike(scene) })
+  const { history } = sender
+  const atMs = history.nowMs()
+  const struck: (Planned & { readonly fromMs: number; readonly struck: Struck })[] = []
+  for (const each of planned)
+    struck.push({ ...each, fromMs: history.nowMs(), struck: await each.fault.strike({ ...scene, random: each.random }) })
   // An interruption ends the waiting, never the repair.
   const lastsMs = Math.max(...struck.map((each) => each.struck.lastsMs))
   await pause(lastsMs, undefined, { signal: interrupted }).catch(() => {})
   // In parallel: a process that got SIGTERM and was then frozen ends only after the other fault has let it continue.
   const faults = await Promise.all(
-    struck.map(async ({ fault, struck: one }) => ({ kind: fault.kind, note: one.note, tookEffect: await one.heal() })),
+    struck.map(async ({ number, fault: { kind, group }, fromMs, struck: { note, heal } }) => {
+      const tookEffect = await heal()
+      return { number, kind, group, note, tookEffect, fromMs, untilMs: history.nowMs() }
+    }),
   )
   const recoveryMs = await recovered(scene)
-  sender.history.disturbances.push({ fromMs: atMs, untilMs: sender.history.nowMs() })
+  history.disturbances.push({ fromMs: atMs, untilMs: history.nowMs() })
   await pause(random.whole(0, CALM_MAX_MS))
-  return { atMs, endedMs: sender.history.nowMs(), faults, recoveryMs }
-}
-
-function choose({ random }: Scene, mix: readonly Fault[]): Fault[] {
-  const first = random.weighted(mix)
-  const others = mix.filter(({ group }) => group !== first.group && group !== 'moment')
-  if (first.group === 'moment' || others.length === 0 || random.fraction() > PAIR_FRACTION) return [first]
-  return [first, random.weighted(others)]
+  return { atMs, endedMs: history.nowMs(), faults, recoveryMs }
 }
 
 /** Milliseconds until all services are ready and an item is created end to end. Rejects when that takes too long. */
@@ -55,7 +64,7 @@ export async function recovered({ world, sender }: Scene): Promise<number> {
     const took = performance.now() - since
     if (canary.reported === 'created') return took
     if (took > RECOVERED_WITHIN_MS)
-      throw new Error(`no item was created within ${RECOVERED_WITHIN_MS} ms: ${canary.answered}`)
+      throw new Error(`no item was created within ${RECOVERED_WITHIN_MS} ms: ${canary.calls.at(-1)?.answered}`)
     await pause(100)
   }
 }

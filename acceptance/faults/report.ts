@@ -10,7 +10,7 @@ const AROUND_MS = 15_000
 
 export function roundLine({ atMs, faults, recoveryMs }: Round): string {
   const struck = faults.map(
-    ({ kind, note, tookEffect }) => `${kind}${note === '' ? '' : ` (${note})`}${tookEffect ? '' : ' [no effect]'}`,
+    ({ number, kind, note, tookEffect }) => `${number}: ${kind}${note === '' ? '' : ` (${note})`}${tookEffect ? '' : ' [no effect]'}`,
   )
   return `${(atMs / 1000).toFixed(1).padStart(7)} s  ${struck.join(' + ')}; whole again after ${recoveryMs.toFixed(0)} ms`
 }
@@ -60,7 +60,8 @@ export function violationLines(run: Run): string[] {
 function storyOf({ what, text, attempt }: Violation, { rounds, found, logged }: Run): string[] {
   const lines = [`✗ ${what}: ${text}`]
   if (attempt === undefined) return lines
-  const { id, kind, sku, messageId, answer, reported, answered, atMs } = attempt
+  const { id, kind, sku, messageId, answer, reported, calls, atMs } = attempt
+  const answered = calls.at(-1)?.answered
   lines.push(
     `    ${inspect({ id, kind, sku, messageId, answer, reported, answered, atMs: Math.round(atMs) }, { breakLength: 200 })}`,
   )

@@ -3,13 +3,13 @@ import { queues } from '@ims/accounts/suite'
 import type { Mysql, Servers } from 'testkit'
 import { readAudit } from './audit.ts'
 import { becomesTrue, messagesIn } from './faults/broker.ts'
-import { databaseAwayForAMinute } from './faults/database.ts'
 import type { Fault, Scene } from './faults/fault.ts'
 import { History } from './history.ts'
 import { type Found, type Judgement, judge } from './ledger.ts'
 import type { Mutation } from './mutations.ts'
 import { type Round, strikeRound } from './nemesis.ts'
 import { randomOf } from './random.ts'
+import { type Planned, scheduleOf } from './schedule.ts'
 import { startClients } from './workload/clients.ts'
 import { crowd, scenarios } from './workload/scenarios.ts'
 import { allReady, startWorld, type World } from './world.ts'
@@ -22,7 +22,7 @@ const CROWD = 5
 const SAME_WITHIN_MS = 30_000
 const MINUTE_MS = 60_000
 /** A run of at least this length includes the fault that lasts a minute. */
-const LONG_RUN_MINUTES = 5
+export const LONG_RUN_MINUTES = 5
 
 export interface RunOptions {
   readonly servers: Servers
@@ -30,6 +30,8 @@ export interface RunOptions {
   readonly minutes: number
   /** Continues until this many kinds of faults were seen, if a busy machine did not manage them in `minutes`. */
   readonly kindsMin?: number
+  /** Only the faults with these numbers. The run ends with the last of them, whatever `minutes` says. */
+  readonly only?: readonly number[]
   readonly mix: readonly Fault[]
   readonly clients: number
   readonly mutation?: Mutation
@@ -83,6 +85,7 @@ async function strikeUnderLoad(
     seed,
     minutes,
     kindsMin = 0,
+    only,
     mix,
     clients: count,
     onRound = () => {},
@@ -92,18 +95,25 @@ async function strikeUnderLoad(
   const random = randomOf(seed)
   const sender = { http: world.stack.http, channel: () => world.stack.channel, history }
   const clients = startClients(sender, random.fork(), count)
+  const schedule = scheduleOf(random.fork(), mix)
   const scene: Scene = { world, clients, sender, random: random.fork(), interrupted }
   const rounds: Round[] = []
-  const strike = async (from: readonly Fault[]) => {
-    const round = await strikeRound(scene, from)
-    rounds.push(round)
-    onRound(round)
-    interrupted.throwIfAborted()
-  }
+  const isLong = minutes >= LONG_RUN_MINUTES && mix.some(({ group }) => group === 'database')
+  const isWanted = ({ number }: Planned) => only?.includes(number) ?? (number > 0 || isLong)
+  const isOver = (next: number) =>
+    only === undefined
+      ? history.nowMs() >= minutes * MINUTE_MS && kindsIn(rounds) >= kindsMin
+      : only.every((number) => number < next)
   try {
-    if (minutes >= LONG_RUN_MINUTES && mix.some(({ group }) => group === 'database'))
-      await strike([databaseAwayForAMinute])
-    while (history.nowMs() < minutes * MINUTE_MS || kindsIn(rounds) < kindsMin) await strike(mix)
+    for (const planned of schedule) {
+      if (isOver(planned[0].number)) break
+      const wanted = planned.filter(isWanted)
+      if (wanted.length === 0) continue
+      const round = await strikeRound(scene, wanted)
+      rounds.push(round)
+      onRound(round)
+      interrupted.throwIfAborted()
+    }
   } finally {
     clients.resume()
     await clients.stop()

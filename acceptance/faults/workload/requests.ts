@@ -76,8 +76,7 @@ export const begunItem = ({ history }: Sender, sku: string): Attempt =>
 /** Sends it; with `key`, an Idempotency-Key, any number of times. */
 export async function sendItem(sender: Sender, attempt: Attempt, sku: string, waitS?: number, key?: string) {
   attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
-  const answer = await post(sender, '/create_item', itemOf(attempt.id, sku), waitS, key)
-  settle(sender.history, attempt, answer)
+  const answer = await settled(sender, attempt, post(sender, '/create_item', itemOf(attempt.id, sku), waitS, key))
   if (answer?.status === 201) attempt.reported = 'created'
   if (answer?.status === 422 || answer?.problem === 'duplicate-sku') attempt.reported = 'refused'
 }
@@ -87,8 +86,7 @@ export async function remove(sender: Sender, sku: string, waitS?: number): Promi
   const { history } = sender
   const attempt = history.begin({ id: history.unique('delete'), kind: 'delete', queue: 'stock_management', sku })
   attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
-  const answer = await post(sender, '/stock_management', { sku }, waitS)
-  settle(history, attempt, answer)
+  const answer = await settled(sender, attempt, post(sender, '/stock_management', { sku }, waitS))
   if (answer?.status === 404) attempt.reported = 'unknown-sku'
   if (answer?.status === 200 && waitS !== undefined) attempt.reported = 'deleted'
   return attempt
@@ -100,8 +98,11 @@ export async function adjust(sender: Sender, sku: string, change: number, waitS?
   const id = history.unique('adjust')
   const attempt = history.begin({ id, kind: 'adjust', queue: 'stock_adjustment', sku, change })
   attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
-  const answer = await post(sender, '/stock_adjustment', { sku, change, reason: id }, waitS)
-  settle(history, attempt, answer)
+  const answer = await settled(
+    sender,
+    attempt,
+    post(sender, '/stock_adjustment', { sku, change, reason: id }, waitS),
+  )
   if (answer?.status === 201) {
     attempt.reported = 'adjusted'
     attempt.quantity = adjusted.parse(JSON.parse(answer.text)).quantity
@@ -121,7 +122,7 @@ export async function checkHealth(sender: Sender): Promise<Attempt> {
     queue: 'healthcheck',
     sku: undefined,
   })
-  settle(history, attempt, await ask(sender, '/healthcheck'))
+  await settled(sender, attempt, ask(sender, '/healthcheck'))
   return attempt
 }
 
@@ -141,15 +142,17 @@ export async function publish(
   body: string | Buffer,
   options: Options.Publish = {},
 ): Promise<void> {
+  const { history } = sender
+  const fromMs = history.nowMs()
   attempt.unasked += 1
   const answer = await confirmed(sender, attempt.queue, Buffer.from(body), {
     persistent: true,
     ...(attempt.messageId === undefined ? {} : { messageId: attempt.messageId }),
     // Identifies a returned message, even one without an id.
-    correlationId: sender.history.unique('publish'),
+    correlationId: history.unique('publish'),
     ...options,
   })
-  attempt.answered = `published: ${answer}`
+  attempt.calls.push({ fromMs, untilMs: history.nowMs(), answered: `published: ${answer}` })
   // If it is sent a second time, it may be stored although this attempt was not.
   if (answer === 'accepted' || attempt.answer !== 'accepted') attempt.answer = answer
 }
@@ -203,17 +206,24 @@ function returnedOn(channel: ConfirmChannel): Set<string> {
   return ids
 }
 
+/** The response, after it was recorded. */
+async function settled({ history }: Sender, attempt: Attempt, asked: Promise<Answered | undefined>) {
+  const fromMs = history.nowMs()
+  const answer = await asked
+  const answered = answer === undefined ? 'no answer' : `${answer.status} ${answer.problem}`.trim()
+  attempt.calls.push({ fromMs, untilMs: history.nowMs(), answered })
+  if (answer !== undefined) settle(history, attempt, answer)
+  return answer
+}
+
 /** By the problem types of docs/api.md, only `not-accepted` says that a message is certainly not stored. */
-function settle(history: History, attempt: Attempt, answer: Answered | undefined): void {
-  if (answer === undefined) return
-  const { status, messageId, problem } = answer
-  attempt.answered = `${status} ${problem}`.trim()
+function settle(history: History, attempt: Attempt, { status, messageId, problem, text }: Answered): void {
   attempt.messageId ??= messageId
   if (messageId !== undefined) attempt.answer = 'accepted'
   // It may be stored by an earlier attempt although this one was not accepted.
   else if (problem === 'not-accepted' && attempt.asked + attempt.unasked === 1) attempt.answer = 'not accepted'
   else if (attempt.answer === 'not accepted') attempt.answer = 'unknown'
-  if (!KNOWN.has(status)) history.lie(`${attempt.kind} answered ${status}: ${answer.text.slice(0, 200)}`, attempt.sku)
+  if (!KNOWN.has(status)) history.lie(`${attempt.kind} answered ${status}: ${text.slice(0, 200)}`, attempt.sku)
   if ([200, 201, 202].includes(status) && messageId === undefined)
     history.lie(`${attempt.kind} answered ${status} without naming its message`, attempt.sku)
 }

@@ -1,0 +1,33 @@
+// The faults that a seed decides, in rounds. Each has a number and its own random numbers, so that it is the same in a run without the others.
+import { databaseAwayForAMinute } from './faults/database.ts'
+import type { Fault } from './faults/fault.ts'
+import type { Random } from './random.ts'
+
+const PAIR_FRACTION = 0.4
+
+export interface Planned {
+  /** From 1 on. The fault that lasts a minute, and comes first in long runs, has 0. */
+  readonly number: number
+  readonly fault: Fault
+  readonly random: Random
+}
+
+type PlannedRound = readonly [Planned, ...Planned[]]
+
+/** One or two faults from `mix` for each round, without an end. */
+export function* scheduleOf(random: Random, mix: readonly Fault[]): Generator<PlannedRound, never> {
+  yield [{ number: 0, fault: databaseAwayForAMinute, random: random.fork() }]
+  for (let number = 1; ; ) {
+    const round = random.fork()
+    const [first, second] = choose(round, mix)
+    const planned = (fault: Fault): Planned => ({ number: number++, fault, random: round.fork() })
+    yield second === undefined ? [planned(first)] : [planned(first), planned(second)]
+  }
+}
+
+function choose(random: Random, mix: readonly Fault[]): [Fault, Fault?] {
+  const first = random.weighted(mix)
+  const others = mix.filter(({ group }) => group !== first.group && group !== 'moment')
+  if (first.group === 'moment' || others.length === 0 || random.fraction() > PAIR_FRACTION) return [first]
+  return [first, random.weighted(others)]
+}
