@@ -1,9 +1,7 @@
 // The result file: rows, and what is needed to repeat them. `--compare` reads an earlier one.
-import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { cpus, loadavg, release, totalmem } from 'node:os'
-import { promisify } from 'node:util'
-import type { Servers } from 'testkit'
+import { commitOf, type Servers } from 'testkit'
 import { z } from 'zod'
 import { row } from './measured.ts'
 import { ROOT } from './processes.ts'
@@ -28,16 +26,11 @@ export async function emptyResult(
   servers: Servers,
   about: Pick<Result, 'command' | 'isQuick' | 'rounds'>,
 ): Promise<Result> {
-  const git = promisify(execFile)('git', ['describe', '--always', '--dirty', '--exclude', '*'], { cwd: ROOT })
-  const commit = await git.then(
-    ({ stdout }) => stdout.trim(),
-    () => 'no git',
-  )
   const [first] = cpus()
   return {
     ...about,
     startedAt: new Date().toISOString(),
-    commit,
+    commit: await commitOf(ROOT),
     machine: `${cpus().length} × ${first?.model ?? 'processor'}, ${Math.round(totalmem() / 1e9)} GB, Linux ${release()}`,
     load: [loadNow()],
     versions: { RabbitMQ: servers.rabbitmq.version, MySQL: servers.mysql.version, Node: process.versions.node },

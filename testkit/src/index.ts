@@ -1,6 +1,7 @@
 // The public exports of testkit: real servers for the other workspaces.
 export { allocatedBytes } from './allocated-bytes.ts'
 export { type Certificate, CertificateAuthority } from './certificate-authority.ts'
+export { commitOf } from './commit.ts'
 export { eventually } from './eventually.ts'
 export { type FuzzParameters, fuzzParameters } from './fuzz.ts'
 export { leanNode } from './lean-node.ts'
