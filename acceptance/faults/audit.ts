@@ -3,7 +3,7 @@
 import type { Pool, RowDataPacket } from 'mysql2/promise'
 import type { Mysql } from 'testkit'
 import { z } from 'zod'
-import { type Found, keyOf } from './ledger.ts'
+import { type Decision, type Found, keyOf } from './ledger.ts'
 
 /** Creates the triggers in a migrated database. */
 export async function installAudit(mysql: Pick<Mysql, 'sql'>, database: string): Promise<void> {
@@ -39,9 +39,17 @@ const moved = z.array(
     reason: z.string(),
   }),
 )
-const verdicts = z.array(z.object({ queue: z.string(), id: z.string(), error: z.string().nullable() }))
+const verdicts = z.array(
+  z.object({
+    queue: z.string(),
+    id: z.string(),
+    outcome: z.string(),
+    error: z.string().nullable(),
+    epochMs: z.int(),
+  }),
+)
 
-export type Audit = Pick<Found, 'inserts' | 'deletes' | 'inbox' | 'table' | 'items' | 'movements'>
+export type Audit = Pick<Found, 'inserts' | 'deletes' | 'inbox' | 'decisions' | 'table' | 'items' | 'movements'>
 
 /** The counts of the triggers, and the rows stored now. */
 export async function readAudit(pool: Pool): Promise<Audit> {
@@ -61,16 +69,21 @@ export async function readAudit(pool: Pool): Promise<Audit> {
     }
   }
   const inbox = new Map<string, { applied: number[]; refused: number[] }>()
+  const decisions = new Map<string, Decision[]>()
   const recorded = verdicts.parse(
-    await query('SELECT queue, CONVERT(message_id USING utf8mb4) AS id, error FROM inbox'),
+    await query(
+      `SELECT queue, CONVERT(message_id USING utf8mb4) AS id, outcome, error,
+         TIMESTAMPDIFF(MICROSECOND, '1970-01-01', applied_at) DIV 1000 AS epochMs FROM inbox ORDER BY applied_at`,
+    ),
   )
-  for (const { queue, id, error } of recorded) {
+  for (const { queue, id, outcome, error, epochMs } of recorded) {
     // A redrive is recorded as a separate queue.
     const [name = '', redrives = '0'] = queue.split('#')
     const key = keyOf(name, id)
     const of = inbox.get(key) ?? { applied: [], refused: [] }
     of[error === null ? 'applied' : 'refused'].push(Number(redrives))
     inbox.set(key, of)
+    decisions.set(key, [...(decisions.get(key) ?? []), { epochMs, outcome, error, redrives: Number(redrives) }])
   }
   const stored = items.parse(await query('SELECT id, sku, name, quantity FROM inventory'))
   for (const { id, quantity } of stored) left.set(id, quantity)
@@ -84,6 +97,7 @@ export async function readAudit(pool: Pool): Promise<Audit> {
     inserts,
     deletes,
     inbox,
+    decisions,
     table: new Map(stored.map(({ sku, name }) => [sku, name])),
     items: [...created.values()].map(({ id, sku, quantity }) => ({
       id,

@@ -13,6 +13,8 @@ export interface Found {
   readonly deletes: ReadonlyMap<string, number>
   /** The inbox entries of each message, by `keyOf`. */
   readonly inbox: ReadonlyMap<string, Recorded>
+  /** The same entries with their times, for the reader of the report. */
+  readonly decisions: ReadonlyMap<string, readonly Decision[]>
   /** How often each health check was logged, by message id. */
   readonly logged: ReadonlyMap<string, number>
   readonly deadLetters: readonly DeadLetterFound[]
@@ -32,6 +34,15 @@ export interface Found {
 export interface Recorded {
   readonly applied: readonly number[]
   readonly refused: readonly number[]
+}
+
+/** An entry of the inbox. */
+export interface Decision {
+  readonly epochMs: number
+  readonly outcome: string
+  /** The reason for a refusal, null if it was applied. */
+  readonly error: string | null
+  readonly redrives: number
 }
 
 /** Identifies a message: its queue, and its id or the name of its item. */
@@ -290,11 +301,13 @@ class DeadLetters {
   }
 }
 
-const keysOf = ({ queue, id, messageId = id }: Attempt): string[] => [
+/** The keys under which traces of a message may be found: its dead letters and inbox entries. */
+export const keysOf = ({ queue, id, messageId = id }: Attempt): string[] => [
   ...new Set([keyOf(queue, id), keyOf(queue, messageId)]),
 ]
 
-const keyOfLetter = ({ queue, messageId, body }: DeadLetterFound): string => keyOf(queue, nameIn(body) ?? messageId)
+export const keyOfLetter = ({ queue, messageId, body }: DeadLetterFound): string =>
+  keyOf(queue, nameIn(body) ?? messageId)
 
 const nameIn = (body: string): string | undefined => memberOf(body, 'name') ?? memberOf(body, 'reason')
 const skuIn = (body: string): string | undefined => memberOf(body, 'sku')

@@ -1,54 +1,26 @@
 // `npm run faults`: the fault ledger on private servers. Exit codes: 0 nothing lost or duplicated · 1 something was · 64 usage.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { startGalera, startServers, withoutGalera } from 'testkit'
-import { z } from 'zod'
+import { commitOf, startGalera, startServers, withoutGalera } from 'testkit'
 import { ROOT } from '../test/stack.ts'
-import { faults, faultsOfCluster, mixOf } from './faults/index.ts'
-import { mutations } from './mutations.ts'
-import { roundLine, summaryLine, violationLines } from './report.ts'
-import { runLedger } from './run.ts'
+import { commandOf, faultsOf, type Given, mutationOf, readOptions, USAGE } from './options.ts'
+import { page } from './page.ts'
+import { type About, recordOf, violationsOf } from './record.ts'
+import { roundLine, rowLine, summaryLine, violationLines } from './report.ts'
+import { LONG_RUN_MINUTES, type Run, type RunOptions, Unfinished } from './run.ts'
+import { finishedOrNot, smallerRun } from './smaller-run.ts'
 
 const EXIT_USAGE = 64
-const NAMES = mutations.map(({ name }) => name)
-const USAGE = `usage: npm run faults -- [--seed N] [--minutes M] [--clients N] [--mix WORD,WORD] [--mutation NAME] [--database galera]
-  --mix       only faults whose kind contains one of the words; there are:
-              ${faults.map(({ kind }) => kind).join(', ')}
-  --database  galera: on a MariaDB cluster of three nodes instead of one server, with these faults:
-              ${faultsOfCluster.map(({ kind }) => kind).join(', ')}
-  --mutation  takes a guarantee away first, after which the ledger must find harm: ${NAMES.join(', ')}
-`
-
-const number = z.string().transform(Number)
-const options = z.object({
-  seed: number.pipe(z.int().min(0)).optional(),
-  minutes: number.pipe(z.number().positive()).default(2),
-  clients: number.pipe(z.int().min(1).max(100)).default(12),
-  mix: z.string().default(''),
-  mutation: z.enum(NAMES).optional(),
-  database: z.enum(['galera']).optional(),
-})
 
 process.exitCode = await main(process.argv.slice(2))
 
 async function main(args: string[]): Promise<number> {
   const given = readOptions(args)
-  if (typeof given === 'string') {
-    process.stderr.write(`✗ ${given}\n${USAGE}`)
-    return EXIT_USAGE
-  }
-  const { seed = Math.floor(Math.random() * 2 ** 31), minutes, clients, mix, mutation, database } = given
-  const wanted = mutations.find(({ name }) => name === mutation)
-  const words = mix.split(',').filter((word) => word !== '')
-  const chosen = mixOf(
-    words.length > 0 ? words : (wanted?.mix ?? []),
-    database === undefined ? faults : faultsOfCluster,
-  )
-  if (chosen.length === 0) {
-    process.stderr.write(`✗ --mix: no fault has ${mix} in its name\n${USAGE}`)
-    return EXIT_USAGE
-  }
+  if (typeof given === 'string') return wrongUsage(given)
+  const mix = faultsOf(given)
+  if (mix.length === 0) return wrongUsage(`--mix: no fault has ${given.mix} in its name`)
+  const { seed, minutes, clients, only, database } = given
+  const mutation = mutationOf(given)
   const parent = join(ROOT, '.local')
   mkdirSync(parent, { recursive: true })
   const directory = mkdtempSync(join(parent, 'faults-'))
@@ -65,28 +37,24 @@ async function main(args: string[]): Promise<number> {
   await galera?.nodes[0].sql('SET GLOBAL wsrep_sync_wait = 7')
   const servers = galera ? { ...single, mysql: galera.nodes[0] } : single
   try {
-    say(`RabbitMQ ${servers.rabbitmq.version}, MySQL ${servers.mysql.version}, ${servers.mode}, seed ${seed}`)
-    const run = await runLedger({
+    const about = {
+      seed,
+      commit: await commitOf(ROOT),
+      servers: `RabbitMQ ${servers.rabbitmq.version}, ${databaseLine(servers.mysql.version)}`,
+    }
+    say(`${about.servers}, ${servers.mode}, seed ${seed}`)
+    return await ledger(given, about, {
       servers,
       seed,
       minutes,
       clients,
-      mix: chosen,
+      mix,
+      ...(only === undefined ? {} : { only }),
       ...(galera === undefined ? {} : { cluster: galera.nodes }),
-      ...(wanted === undefined ? {} : { mutation: wanted }),
+      ...(mutation === undefined ? {} : { mutation }),
       onRound: (round) => say(roundLine(round)),
       interrupted: interruptedBySignals(),
     })
-    for (const line of violationLines(run)) say(line)
-    say(
-      [...run.history.answers]
-        .sort()
-        .map(([answer, count]) => `${answer}: ${count}`)
-        .join(', '),
-    )
-    say([...run.peakBytes].map(([name, bytes]) => `${name} ${(bytes / 1024 / 1024).toFixed(0)} MiB at most`).join(', '))
-    process.stdout.write(`${run.judgement.violations.length === 0 ? '✓' : '✗'} ${summaryLine(run, seed)}\n`)
-    return run.judgement.violations.length === 0 ? 0 : 1
   } catch (error) {
     say(`✗ seed ${seed}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
     return 1
@@ -97,18 +65,70 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-function readOptions(args: string[]): z.infer<typeof options> | string {
-  try {
-    const text = { type: 'string' } as const
-    const { values } = parseArgs({
-      args,
-      options: { seed: text, minutes: text, clients: text, mix: text, mutation: text, database: text },
-    })
-    const { data, error } = options.safeParse(values)
-    return data ?? error.issues.map(({ path, message }) => `--${path.join('.')}: ${message}`).join('; ')
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+type Known = Pick<About, 'seed' | 'commit' | 'servers'>
+
+/** Runs, shrinks a run that fails, and writes the report. */
+async function ledger(given: Given, known: Known, options: RunOptions): Promise<number> {
+  const write = reporter(given, known)
+  const run = await finishedOrNot(options)
+  for (const line of linesOf(run)) say(line)
+  const isRight = violationsOf(run).length === 0
+  // Before the run is shrunk, because that may be interrupted.
+  write('report.html', run, given.only)
+  if (!isRight && !given['no-shrink']) {
+    say('… the run failed; looking for fewer faults with which it fails in the same way')
+    const { smallest, runs } = await smallerRun(run, options, (text) => say(`… ${text}`))
+    if (smallest) {
+      const { only, failure } = smallest
+      const shrunk = `${runs} runs with fewer faults; the smallest that failed in the same way had ${only.length}, ${commandOf(given, only)}`
+      for (const line of linesOf(failure)) say(line)
+      say(`… ${shrunk}`)
+      write('report-whole-run.html', run, given.only, shrunk)
+      write('report.html', failure, only, `from ${commandOf(given, given.only)}`)
+    } else {
+      const shrunk = `not reproduced: ${runs} runs with fewer faults did not fail in the same way`
+      say(`… ${shrunk}`)
+      write('report.html', run, given.only, shrunk)
+    }
   }
+  process.stdout.write(`${isRight ? '✓' : '✗'} ${summaryOf(run, given.seed)}\n`)
+  if (!(run instanceof Unfinished) && given.minutes >= LONG_RUN_MINUTES && given.only === undefined)
+    process.stdout.write(`the row for docs/faults.md:\n${rowLine(run, known)}\n`)
+  return isRight ? 0 : 1
+}
+
+/** Writes reports to a directory of this run. */
+function reporter(given: Given, known: Known) {
+  const now = new Date().toISOString().slice(0, 19).replaceAll(':', '-')
+  const directory = join(ROOT, '.local', 'faults', `${now}-seed-${given.seed}`)
+  mkdirSync(directory, { recursive: true })
+  return (name: string, run: Run | Unfinished, only: readonly number[] | undefined, shrunk?: string) => {
+    const file = join(directory, name)
+    const about = { ...known, command: commandOf(given, only), summary: summaryOf(run, given.seed) }
+    writeFileSync(file, page(recordOf(run, { ...about, ...(shrunk === undefined ? {} : { shrunk }) })))
+    say(`… written: ${file}`)
+  }
+}
+
+function* linesOf(run: Run | Unfinished): Generator<string> {
+  if (run instanceof Unfinished) return yield `✗ ${run.stack}`
+  yield* violationLines(run)
+  yield [...run.history.answers]
+    .sort()
+    .map(([answer, count]) => `${answer}: ${count}`)
+    .join(', ')
+  yield [...run.peakBytes].map(([name, bytes]) => `${name} ${(bytes / 1024 / 1024).toFixed(0)} MiB at most`).join(', ')
+}
+
+const summaryOf = (run: Run | Unfinished, seed: number): string =>
+  run instanceof Unfinished ? `nothing was checked: ${run.message} · seed ${seed}` : summaryLine(run, seed)
+
+const databaseLine = (version: string): string =>
+  /mariadb/i.test(version) ? `MariaDB ${version.split('-')[0]}` : `MySQL ${version}`
+
+function wrongUsage(why: string): number {
+  process.stderr.write(`✗ ${why}\n${USAGE}`)
+  return EXIT_USAGE
 }
 
 /** Shuts the run down in order. Servers and services that nobody stops would run for ever. */

@@ -36,7 +36,11 @@ export async function strikeRound(scene: Scene, planned: readonly Planned[]): Pr
   const atMs = history.nowMs()
   const struck: (Planned & { readonly fromMs: number; readonly struck: Struck })[] = []
   for (const each of planned)
-    struck.push({ ...each, fromMs: history.nowMs(), struck: await each.fault.strike({ ...scene, random: each.random }) })
+    struck.push({
+      ...each,
+      fromMs: history.nowMs(),
+      struck: await each.fault.strike({ ...scene, random: each.random }),
+    })
   // An interruption ends the waiting, never the repair.
   const lastsMs = Math.max(...struck.map((each) => each.struck.lastsMs))
   await pause(lastsMs, undefined, { signal: interrupted }).catch(() => {})

@@ -10,7 +10,8 @@ const AROUND_MS = 15_000
 
 export function roundLine({ atMs, faults, recoveryMs }: Round): string {
   const struck = faults.map(
-    ({ number, kind, note, tookEffect }) => `${number}: ${kind}${note === '' ? '' : ` (${note})`}${tookEffect ? '' : ' [no effect]'}`,
+    ({ number, kind, note, tookEffect }) =>
+      `${number}: ${kind}${note === '' ? '' : ` (${note})`}${tookEffect ? '' : ' [no effect]'}`,
   )
   return `${(atMs / 1000).toFixed(1).padStart(7)} s  ${struck.join(' + ')}; whole again after ${recoveryMs.toFixed(0)} ms`
 }
@@ -25,25 +26,46 @@ export function faultsByKind(rounds: readonly Round[]): [string, number][] {
 
 const named = ['lost', 'doubled', 'both applied and refused', 'lie', 'stock'] as const
 
+/** Recovery times: p50, p95 and the longest. */
+function recoveryOf(rounds: readonly Round[]): [string, string, string] {
+  const recovery = rounds.map(({ recoveryMs }) => recoveryMs).sort((one, other) => one - other)
+  const percentile = (fraction: number) =>
+    `${((recovery[Math.min(recovery.length - 1, Math.floor(recovery.length * fraction))] ?? 0) / 1000).toFixed(1)} s`
+  return [percentile(0.5), percentile(0.95), percentile(1)]
+}
+
+const sum = (kinds: readonly [string, number][]): number => kinds.reduce((total, [, each]) => total + each, 0)
+
+/** The run as a row of the results in docs/faults.md. */
+export function rowLine(
+  { rounds, judgement: { violations, attempted, accepted } }: Run,
+  { seed, commit, servers }: { readonly seed: number; readonly commit: string; readonly servers: string },
+): string {
+  const kinds = faultsByKind(rounds)
+  const lost = violations.filter(({ what }) => what === 'lost').length
+  const doubled = violations.filter(({ what }) => what === 'doubled').length
+  const counts = [attempted, accepted, sum(kinds), kinds.length, lost, doubled, violations.length - lost - doubled]
+  const cells = [seed, commit, servers, ...counts.map((count) => count.toLocaleString('en')), ...recoveryOf(rounds)]
+  return `| ${cells.join(' | ')} |`
+}
+
 /** Everything in one line. */
 export function summaryLine({ rounds, judgement, repeated, history }: Run, seed: number): string {
   const kinds = faultsByKind(rounds)
   const count = (what: Violation['what']) => judgement.violations.filter((each) => each.what === what).length
-  const recovery = rounds.map(({ recoveryMs }) => recoveryMs).sort((one, other) => one - other)
-  const percentile = (fraction: number) =>
-    `${((recovery[Math.min(recovery.length - 1, Math.floor(recovery.length * fraction))] ?? 0) / 1000).toFixed(1)} s`
+  const [p50, p95, max] = recoveryOf(rounds)
   return [
     `attempted ${judgement.attempted} (sent twice: ${judgement.sentTwice}), indeterminate ${judgement.indeterminate}`,
     `accepted ${judgement.accepted} = applied ${judgement.applied} + refused and told ${judgement.reported}` +
       ` + set aside ${judgement.setAside}`,
     `dead letters of ${judgement.letters} messages (again: ${judgement.setAsideAgain})`,
-    `faults ${kinds.reduce((sum, [, each]) => sum + each, 0)} of ${kinds.length} kinds: ${kinds.map(([kind, each]) => `${kind} ${each}`).join(', ')}`,
+    `faults ${sum(kinds)} of ${kinds.length} kinds: ${kinds.map(([kind, each]) => `${kind} ${each}`).join(', ')}`,
     `lost ${count('lost')}, applied twice ${count('doubled')}, both applied and refused ${count('both applied and refused')},` +
       ` told ≠ true ${count('lie')}, stock wrong ${count('stock')}, other violations ${
-        judgement.violations.length - named.reduce((sum, what) => sum + count(what), 0)
+        judgement.violations.length - named.reduce((total, what) => total + count(what), 0)
       }`,
     `redeliveries recognised ${repeated}`,
-    `recovery p50 ${percentile(0.5)}, p95 ${percentile(0.95)}, max ${percentile(1)}`,
+    `recovery p50 ${p50}, p95 ${p95}, max ${max}`,
     `${(history.nowMs() / 60_000).toFixed(1)} minutes`,
     `seed ${seed}`,
   ].join(' · ')
@@ -52,12 +74,13 @@ export function summaryLine({ rounds, judgement, repeated, history }: Run, seed:
 /** The history of each message that went wrong, as far as it is known. */
 export function violationLines(run: Run): string[] {
   const { violations } = run.judgement
-  const stories = violations.slice(0, VIOLATIONS_SHOWN_MAX).flatMap((violation) => storyOf(violation, run))
+  const log = violations.length === 0 ? [] : run.lines.map((line) => JSON.stringify(line))
+  const stories = violations.slice(0, VIOLATIONS_SHOWN_MAX).flatMap((violation) => storyOf(violation, run, log))
   const rest = violations.length - VIOLATIONS_SHOWN_MAX
   return rest > 0 ? [...stories, `… and ${rest} more`] : stories
 }
 
-function storyOf({ what, text, attempt }: Violation, { rounds, found, logged }: Run): string[] {
+function storyOf({ what, text, attempt }: Violation, { rounds, found }: Run, log: readonly string[]): string[] {
   const lines = [`✗ ${what}: ${text}`]
   if (attempt === undefined) return lines
   const { id, kind, sku, messageId, answer, reported, calls, atMs } = attempt
@@ -73,6 +96,7 @@ function storyOf({ what, text, attempt }: Violation, { rounds, found, logged }: 
   for (const round of rounds)
     if (round.endedMs > atMs - AROUND_MS && round.atMs < atMs + AROUND_MS) lines.push(`    fault ${roundLine(round)}`)
   const words = [messageId, sku].filter((word) => word !== undefined)
-  for (const line of words.flatMap((word) => logged(`"${word}"`)).slice(0, LOG_LINES_MAX)) lines.push(`    log ${line}`)
+  const about = words.flatMap((word) => log.filter((line) => line.includes(`"${word}"`)))
+  for (const line of about.slice(0, LOG_LINES_MAX)) lines.push(`    log ${line}`)
   return lines
 }

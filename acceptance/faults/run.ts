@@ -49,20 +49,35 @@ export interface Run {
   readonly judgement: Judgement
   readonly repeated: number
   readonly peakBytes: ReadonlyMap<string, number>
-  /** Log lines of the services about a message or sku. */
-  logged(word: string): string[]
+  /** The log of all services. */
+  readonly lines: readonly Record<string, unknown>[]
 }
 
-/** Runs for `minutes`, then repairs, drains and checks. Rejects when the suite does not recover or drain, or when interrupted. */
+/** The suite did not recover or drain, or the run was interrupted. Nothing was checked. */
+export class Unfinished extends Error {
+  readonly history: History
+  readonly rounds: readonly Round[]
+  readonly lines: Run['lines']
+
+  constructor(cause: unknown, { history, rounds, lines }: Pick<Run, 'history' | 'rounds' | 'lines'>) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause })
+    this.history = history
+    this.rounds = rounds
+    this.lines = lines
+  }
+}
+
+/** Runs for `minutes`, then repairs, drains and checks. Rejects with `Unfinished` if that was not possible. */
 export async function runLedger(options: RunOptions): Promise<Run> {
   const world = await startWorld(options.servers, options)
+  const history = new History()
+  const rounds: Round[] = []
+  const lines = () => world.replicas.flatMap((name) => world.stack.lines(name))
   try {
-    const history = new History()
-    const rounds = await strikeUnderLoad(world, history, options)
+    await strikeUnderLoad(world, history, rounds, options)
     await playInCalm(world, history, options)
     const found = await findAll(world)
     const { peakBytes } = world
-    const lines = world.stack.logged()
     return {
       history,
       rounds,
@@ -70,17 +85,20 @@ export async function runLedger(options: RunOptions): Promise<Run> {
       judgement: judge(history, { ...found, unwell: [...found.unwell, ...tooLarge(peakBytes)] }),
       repeated: world.repeated(),
       peakBytes,
-      logged: (word) => lines.filter((line) => line.includes(word)),
+      lines: lines(),
     }
+  } catch (error) {
+    throw new Unfinished(error, { history, rounds, lines: lines() })
   } finally {
     await world.stop()
   }
 }
 
-/** Rounds of faults until the time is over, with all clients running. At the end no client is running. */
+/** Adds rounds of faults until the time is over, with all clients running. At the end no client is running. */
 async function strikeUnderLoad(
   world: World,
   history: History,
+  rounds: Round[],
   {
     seed,
     minutes,
@@ -91,13 +109,12 @@ async function strikeUnderLoad(
     onRound = () => {},
     interrupted = new AbortController().signal,
   }: RunOptions,
-): Promise<Round[]> {
+): Promise<void> {
   const random = randomOf(seed)
   const sender = { http: world.stack.http, channel: () => world.stack.channel, history }
   const clients = startClients(sender, random.fork(), count)
   const schedule = scheduleOf(random.fork(), mix)
   const scene: Scene = { world, clients, sender, random: random.fork(), interrupted }
-  const rounds: Round[] = []
   const isLong = minutes >= LONG_RUN_MINUTES && mix.some(({ group }) => group === 'database')
   const isWanted = ({ number }: Planned) => only?.includes(number) ?? (number > 0 || isLong)
   const isOver = (next: number) =>
@@ -109,7 +126,11 @@ async function strikeUnderLoad(
       if (isOver(planned[0].number)) break
       const wanted = planned.filter(isWanted)
       if (wanted.length === 0) continue
-      const round = await strikeRound(scene, wanted)
+      const atMs = history.nowMs()
+      const round = await strikeRound(scene, wanted).catch((error) => {
+        rounds.push(unrecovered(wanted, atMs, history.nowMs()))
+        throw error
+      })
       rounds.push(round)
       onRound(round)
       interrupted.throwIfAborted()
@@ -118,8 +139,16 @@ async function strikeUnderLoad(
     clients.resume()
     await clients.stop()
   }
-  return rounds
 }
+
+const unrecovered = (planned: readonly Planned[], atMs: number, endedMs: number): Round => ({
+  atMs,
+  endedMs,
+  faults: planned.map(({ number, fault: { kind, group } }) => {
+    return { number, kind, group, note: 'not recovered', tookEffect: true, fromMs: atMs, untilMs: endedMs }
+  }),
+  recoveryMs: 0,
+})
 
 const kindsIn = (rounds: readonly Round[]): number =>
   new Set(rounds.flatMap(({ faults }) => faults.filter(({ tookEffect }) => tookEffect).map(({ kind }) => kind))).size

@@ -21,12 +21,7 @@ export interface Shrinking<Failure> {
  * Tries no fault at all, then the suspects, then halves, quarters and so on, each also left out. A run that does not fail
  * proves nothing, because a fault does harm only at the right moment. So the result is small, not the smallest there is.
  */
-export async function shrink<Failure>({
-  all,
-  suspects,
-  again,
-  mayRun,
-}: Shrinking<Failure>): Promise<Shrunk<Failure>> {
+export async function shrink<Failure>({ all, suspects, again, mayRun }: Shrinking<Failure>): Promise<Shrunk<Failure>> {
   const tried = new Set<string>()
   let smallest: Shrunk<Failure>['smallest']
   let runs = 0

@@ -63,8 +63,6 @@ export interface Stack {
   skus(): Promise<string[]>
   /** The log of all processes of a service, including those that have ended. */
   lines(name: ReplicaName): Record<string, unknown>[]
-  /** The log of all processes of all services, as text. */
-  logged(): string[]
   stop(): Promise<void>
 }
 
@@ -144,7 +142,6 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
       return rows.map(({ sku }) => String(sku))
     },
     lines: (which) => running.filter((each) => each.name === which).flatMap(({ log }) => log),
-    logged: () => running.flatMap(({ log }) => log.map((line) => JSON.stringify(line))),
     stop: async () => {
       for (const each of running) {
         each.kill('SIGTERM')

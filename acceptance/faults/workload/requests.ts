@@ -98,11 +98,7 @@ export async function adjust(sender: Sender, sku: string, change: number, waitS?
   const id = history.unique('adjust')
   const attempt = history.begin({ id, kind: 'adjust', queue: 'stock_adjustment', sku, change })
   attempt[waitS === undefined ? 'unasked' : 'asked'] += 1
-  const answer = await settled(
-    sender,
-    attempt,
-    post(sender, '/stock_adjustment', { sku, change, reason: id }, waitS),
-  )
+  const answer = await settled(sender, attempt, post(sender, '/stock_adjustment', { sku, change, reason: id }, waitS))
   if (answer?.status === 201) {
     attempt.reported = 'adjusted'
     attempt.quantity = adjusted.parse(JSON.parse(answer.text)).quantity

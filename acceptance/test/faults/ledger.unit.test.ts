@@ -7,6 +7,7 @@ const nothing: Found = {
   inserts: new Map(),
   deletes: new Map(),
   inbox: new Map(),
+  decisions: new Map(),
   logged: new Map(),
   deadLetters: [],
   table: new Map(),

@@ -1,0 +1,54 @@
+// Repeats a failed run with fewer faults, as long as it still fails in the same way.
+import { violationsOf } from './record.ts'
+import { type Run, type RunOptions, runLedger, Unfinished } from './run.ts'
+import { type Shrunk, shrink } from './shrink.ts'
+
+const RUNS_MAX = 20
+const SHRINK_MINUTES_MIN = 5
+const MINUTE_MS = 60_000
+/** What harms a message may begin this long after it was sent. */
+const AFTER_MS = 10_000
+
+/** A run whatever came of it. Rejects only when it was interrupted. */
+export async function finishedOrNot(options: RunOptions): Promise<Run | Unfinished> {
+  try {
+    return await runLedger(options)
+  } catch (error) {
+    if (!(error instanceof Unfinished) || options.interrupted?.aborted) throw error
+    return error
+  }
+}
+
+/** Takes as long as the failed run at most, or five minutes if it was shorter, and the run that is then under way. */
+export async function smallerRun(
+  failed: Run | Unfinished,
+  options: RunOptions,
+  onProgress: (text: string) => void,
+): Promise<Shrunk<Run | Unfinished>> {
+  const kinds = kindsOf(failed)
+  const sinceMs = performance.now()
+  const withinMs = Math.max(SHRINK_MINUTES_MIN, options.minutes) * MINUTE_MS
+  return await shrink({
+    all: failed.rounds.flatMap(numbersOf),
+    suspects: suspectsIn(failed),
+    again: async (only) => {
+      const again = await finishedOrNot({ ...options, only })
+      const isSame = kindsOf(again).some((kind) => kinds.includes(kind))
+      onProgress(`${isSame ? 'fails' : 'does not fail in this way'} with ${only.join(',') || 'no fault'}`)
+      return isSame ? again : undefined
+    },
+    mayRun: (runs) => runs < RUNS_MAX && performance.now() - sinceMs < withinMs,
+  })
+}
+
+const kindsOf = (run: Run | Unfinished): readonly string[] =>
+  run instanceof Unfinished ? ['unfinished'] : run.judgement.violations.map(({ what }) => what)
+
+const numbersOf = ({ faults }: Run['rounds'][number]): number[] => faults.map(({ number }) => number)
+
+/** The faults near the first message that went wrong. */
+function suspectsIn(failed: Run | Unfinished): number[] {
+  const atMs = violationsOf(failed).find(({ attempt }) => attempt !== undefined)?.attempt?.atMs
+  if (atMs === undefined) return failed.rounds.slice(-1).flatMap(numbersOf)
+  return failed.rounds.filter((round) => round.atMs < atMs + AFTER_MS && round.endedMs > atMs).flatMap(numbersOf)
+}
