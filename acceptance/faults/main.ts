@@ -120,11 +120,13 @@ function* linesOf(run: Run | Unfinished): Generator<string> {
   yield [...run.peakBytes].map(([name, bytes]) => `${name} ${(bytes / 1024 / 1024).toFixed(0)} MiB at most`).join(', ')
 }
 
-const summaryOf = (run: Run | Unfinished, seed: number): string =>
-  run instanceof Unfinished ? `nothing was checked: ${run.message} · seed ${seed}` : summaryLine(run, seed)
+function summaryOf(run: Run | Unfinished, seed: number): string {
+  return run instanceof Unfinished ? `nothing was checked: ${run.message} · seed ${seed}` : summaryLine(run, seed)
+}
 
-const databaseLine = (version: string): string =>
-  /mariadb/i.test(version) ? `MariaDB ${version.split('-')[0]}` : `MySQL ${version}`
+function databaseLine(version: string): string {
+  return /mariadb/i.test(version) ? `MariaDB ${version.split('-')[0]}` : `MySQL ${version}`
+}
 
 function wrongUsage(why: string): number {
   process.stderr.write(`✗ ${why}\n${USAGE}`)

@@ -40,6 +40,17 @@ const draw = (svg, tag, attributes = {}, ...children) => make(svg, [tag, SVG], a
 const button = (text, click, attributes = {}) => el('button', { type: 'button', ...attributes, click }, text)
 const tooltip = (text) => make(undefined, ['title', SVG], {}, [text])
 
+// ---- words
+
+const titleOf = ({ number, kind, note, tookEffect }) =>
+  `${number}: ${kind}${note === '' ? '' : ` (${note})`}${tookEffect ? '' : ' [no effect]'}`
+const nameOf = ({ kind, sku, id }) => `${kind} ${sku ?? ''} ${id}`
+
+function classOf(answered) {
+  if (/^(20|published: accepted)/.test(answered)) return 'accepted'
+  return /^(\d|published: not)/.test(answered) ? 'refused' : 'unanswered'
+}
+
 // ---- the head
 
 byId('verdict').textContent =
@@ -389,17 +400,6 @@ function choose(message, { zoom: isZoomed = false } = {}) {
   if (isZoomed) zoom(time)
   else drawTimeLine()
   byId('history').scrollIntoView({ block: 'nearest' })
-}
-
-// ---- words
-
-const titleOf = ({ number, kind, note, tookEffect }) =>
-  `${number}: ${kind}${note === '' ? '' : ` (${note})`}${tookEffect ? '' : ' [no effect]'}`
-const nameOf = ({ kind, sku, id }) => `${kind} ${sku ?? ''} ${id}`
-
-function classOf(answered) {
-  if (/^(20|published: accepted)/.test(answered)) return 'accepted'
-  return /^(\d|published: not)/.test(answered) ? 'refused' : 'unanswered'
 }
 
 byId('word').addEventListener('input', listMessages)
