@@ -76,17 +76,17 @@ async function ledger(given: Given, known: Known, options: RunOptions): Promise<
   // Before the run is shrunk, because that may be interrupted.
   write('report.html', run, given.only)
   if (!isRight && !given['no-shrink']) {
-    say('… the run failed; looking for fewer faults with which it fails in the same way')
+    say('… the run failed; looking for fewer faults with which it fails')
     const { smallest, runs } = await smallerRun(run, options, (text) => say(`… ${text}`))
     if (smallest) {
       const { only, failure } = smallest
-      const shrunk = `${runs} runs with fewer faults; the smallest that failed in the same way had ${only.length}, ${commandOf(given, only)}`
+      const shrunk = `the smallest of ${runs} runs that failed again had ${only.length} faults: ${commandOf(given, only)}`
       for (const line of linesOf(failure)) say(line)
       say(`… ${shrunk}`)
       write('report-whole-run.html', run, given.only, shrunk)
-      write('report.html', failure, only, `from ${commandOf(given, given.only)}`)
+      write('report.html', failure, only, `from the run ${commandOf(given, given.only)}`)
     } else {
-      const shrunk = `not reproduced: ${runs} runs with fewer faults did not fail in the same way`
+      const shrunk = `not reproduced: none of ${runs} runs with fewer faults failed in the same way`
       say(`… ${shrunk}`)
       write('report.html', run, given.only, shrunk)
     }
@@ -111,7 +111,7 @@ function reporter(given: Given, known: Known) {
 }
 
 function* linesOf(run: Run | Unfinished): Generator<string> {
-  if (run instanceof Unfinished) return yield `✗ ${run.stack}`
+  if (run instanceof Unfinished) return yield `✗ ${run.cause instanceof Error ? run.cause.stack : run.message}`
   yield* violationLines(run)
   yield [...run.history.answers]
     .sort()

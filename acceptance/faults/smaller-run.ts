@@ -1,4 +1,4 @@
-// Repeats a failed run with fewer faults, as long as it still fails in the same way.
+// Repeats a failed run with fewer faults, as long as it still fails.
 import { violationsOf } from './record.ts'
 import { type Run, type RunOptions, runLedger, Unfinished } from './run.ts'
 import { type Shrunk, shrink } from './shrink.ts'
@@ -19,7 +19,10 @@ export async function finishedOrNot(options: RunOptions): Promise<Run | Unfinish
   }
 }
 
-/** Takes as long as the failed run at most, or five minutes if it was shorter, and the run that is then under way. */
+/**
+ * The smallest run that was found to fail, with a violation of the same kind. If the failed run was not finished, any
+ * failure counts. Takes as long as the failed run at most, or five minutes if it was shorter, and the run that is then under way.
+ */
 export async function smallerRun(
   failed: Run | Unfinished,
   options: RunOptions,
@@ -33,9 +36,9 @@ export async function smallerRun(
     suspects: suspectsIn(failed),
     again: async (only) => {
       const again = await finishedOrNot({ ...options, only })
-      const isSame = kindsOf(again).some((kind) => kinds.includes(kind))
-      onProgress(`${isSame ? 'fails' : 'does not fail in this way'} with ${only.join(',') || 'no fault'}`)
-      return isSame ? again : undefined
+      const found = kindsOf(again)
+      onProgress(`with ${only.join(',') || 'no fault'}: ${[...new Set(found)].join(', ') || 'no violation'}`)
+      return found.some((kind) => failed instanceof Unfinished || kinds.includes(kind)) ? again : undefined
     },
     mayRun: (runs) => runs < RUNS_MAX && performance.now() - sinceMs < withinMs,
   })

@@ -308,8 +308,7 @@ function listMessages() {
   )
   byId('messages').replaceChildren(
     ...found.slice(0, LISTED_MAX).map((message) => {
-      const last = message.calls.at(-1)
-      const text = `${seconds(last?.fromMs ?? 0, 3)} ${nameOf(message)}: ${last?.answered ?? 'never sent'}`
+      const text = `${seconds(message.calls[0]?.fromMs ?? 0, 3)} ${nameOf(message)}: ${message.calls.at(-1)?.answered ?? 'never sent'}`
       return el(
         'li',
         {},

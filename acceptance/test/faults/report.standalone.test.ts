@@ -191,7 +191,7 @@ if (typeof found === 'string') process.stderr.write(`not run: the report in a br
     const names = tab.locator('#messages li')
     expect(await names.count()).toBe(3)
     await tab.locator('#word').fill('M-1')
-    expect(await names.allTextContents()).toEqual(['1.400 s create S-1 item-1: 202'])
+    expect(await names.allTextContents()).toEqual(['1.000 s create S-1 item-1: 202'])
     await tab.locator('#word').fill('')
     await tab.locator('#filter').selectOption('with a violation')
     expect(await names.allTextContents()).toEqual(['5.200 s create S-1 item-2: 202'])
