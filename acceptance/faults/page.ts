@@ -5,8 +5,9 @@ import type { RunRecord } from './record.ts'
 
 const part = (name: string) => readFileSync(new URL(`page/${name}`, import.meta.url), 'utf8')
 const sourceOf = (text: string) => `'sha256-${hash('sha256', text, 'base64')}'`
-/** `<` could end the element, or begin a comment in it. In JSON it can be written otherwise. */
-const inScript = (value: unknown) => JSON.stringify(value).replaceAll('<', '\\u003c')
+/** `<` could end the element, or begin a comment in it. In JSON it can be written otherwise. Times are rounded to milliseconds. */
+const inScript = (value: unknown) =>
+  JSON.stringify(value, (_, each) => (typeof each === 'number' ? Math.round(each) : each)).replaceAll('<', '\\u003c')
 
 /** The whole page. */
 export function page(record: RunRecord): string {
