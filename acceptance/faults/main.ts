@@ -80,7 +80,7 @@ async function ledger(given: Given, known: Known, options: RunOptions): Promise<
     const { smallest, runs } = await smallerRun(run, options, (text) => say(`… ${text}`))
     if (smallest) {
       const { only, failure } = smallest
-      const shrunk = `the smallest of ${runs} runs that failed again had ${only.length} faults: ${commandOf(given, only)}`
+      const shrunk = `${runs} runs with fewer faults; the smallest that failed is ${commandOf(given, only)}`
       for (const line of linesOf(failure)) say(line)
       say(`… ${shrunk}`)
       write('report-whole-run.html', run, given.only, shrunk)
@@ -92,7 +92,8 @@ async function ledger(given: Given, known: Known, options: RunOptions): Promise<
     }
   }
   process.stdout.write(`${isRight ? '✓' : '✗'} ${summaryOf(run, given.seed)}\n`)
-  if (!(run instanceof Unfinished) && given.minutes >= LONG_RUN_MINUTES && given.only === undefined)
+  const isWhole = given.only === undefined && given.mutation === undefined
+  if (!(run instanceof Unfinished) && isWhole && given.minutes >= LONG_RUN_MINUTES)
     process.stdout.write(`the row for docs/faults.md:\n${rowLine(run, known)}\n`)
   return isRight ? 0 : 1
 }

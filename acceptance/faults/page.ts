@@ -26,7 +26,7 @@ export function page(record: RunRecord): string {
 <h2>Time line</h2>
 <p>Click a fault to see the time around it, and a call to see the history of its message. Drag to zoom in.</p>
 <div id="zoom"><span id="shown"></span></div>
-<p class="key">${key('fault', 'fault')}${key('fault vain', 'without effect')}${key('accepted', 'accepted')}${key('refused', 'refused, or recovery')}${key('unanswered', 'no answer')}${key('decided', 'applied or refused by a consumer')}</p>
+<p class="key">${key('fault', 'fault, or call with a violation')}${key('fault vain', 'without effect')}${key('accepted', 'accepted')}${key('refused', 'refused, or recovery')}${key('unanswered', 'no answer')}${key('decided', 'applied or refused by a consumer')}</p>
 <div id="time-line"></div>
 <section id="history" aria-live="polite" hidden></section>
 <h2>Messages</h2>

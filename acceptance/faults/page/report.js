@@ -74,7 +74,7 @@ byId('violations').append(
       {},
       message === undefined
         ? `${what}: ${text}`
-        : button(`${what}: ${text}`, () => choose(messages[message], { zoom: true })),
+        : button(`${what}: ${text} (${nameOf(messages[message])})`, () => choose(messages[message], { zoom: true })),
     ),
   ),
 )
@@ -384,7 +384,7 @@ function choose(message, { zoom: isZoomed = false } = {}) {
           el('h3', {}, 'Other messages with this sku'),
           el(
             'ul',
-            {},
+            { class: 'scroll', tabindex: 0, 'aria-label': 'Other messages with this sku' },
             ...others.map((other) =>
               el(
                 'li',
