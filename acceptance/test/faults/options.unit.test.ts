@@ -8,7 +8,12 @@ const given = (...args: string[]): Given => {
   return read
 }
 const again = (command: string) =>
-  given(...command.replace('npm run faults -- ', '').split(' ').map((word) => word.replaceAll('"', '')))
+  given(
+    ...command
+      .replace('npm run faults -- ', '')
+      .split(' ')
+      .map((word) => word.replaceAll('"', '')),
+  )
 
 describe('the command that repeats a run', () => {
   it.each([
