@@ -55,7 +55,7 @@ describe('README.md', () => {
     expect([runs, minutes]).toEqual(['six', 'ten'])
     const results = [
       ...read('docs/faults.md').matchAll(
-        /^\| \d+ \| RabbitMQ [^|]+\|[^|]+\|[^|]+\| (\d+) \| (\d+) \| 0 \| 0 \| 0 \|/gm,
+        /^\| \d+ \| [\w ]+ \| RabbitMQ [^|]+\|[^|]+\|[^|]+\| (\d+) \| (\d+) \| 0 \| 0 \| 0 \|/gm,
       ),
     ]
     expect(results).toHaveLength(6)
