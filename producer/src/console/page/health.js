@@ -1,4 +1,5 @@
-// The tab Health: what each queue holds, who consumes it, and a health check through the broker.
+// The tab Health: what each queue holds, who consumes it, commands per second, and a health check through the broker.
+import { useEffect, useRef } from 'preact/hooks'
 import { call, watchQueues } from './api.js'
 import { html } from './html.js'
 import { Empty, Loading, notify, useSuite } from './parts.js'
@@ -14,7 +15,7 @@ const CONSUMER = {
 }
 
 export function Health() {
-  const { queues, reachable, broker } = useSuite()
+  const { queues, reachable, broker, rates } = useSuite()
   const check = async () => {
     const key = 'healthcheck'
     notify({ key, title: 'Health check.', state: 'sending', text: 'Sending…' })
@@ -48,6 +49,52 @@ export function Health() {
             )}</tbody>
           </table></div>`
     }
+    ${rates && html`<${Rates} ...${rates} />`}
     <p>More than this page can show is on the admin port of each service: <code>/readyz</code> and <code>/metrics</code>, or <code>npm run status</code>.</p>
   </section>`
+}
+
+const rounded = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 })
+
+/** Each figure says what it counts, because one producer does not know what others accept. */
+function Rates({ points, producer, others }) {
+  return html`<div class="plots">
+      <${Plot} title="Accepted per second" member="accepted" points=${points} />
+      <${Plot} title="Left the queues per second, at least" member="left" points=${points} />
+    </div>
+    <p class="summary">Both are of one producer process (<code>${producer.slice(0, 8)}</code>) in the last five minutes. Accepted: commands and health
+      checks that the broker stored for it. Left the queues: of these, what does not wait any more. A consumer has it, and applies it soon after.
+      ${others && 'Other producers answer here too. What they accept is not counted.'}</p>`
+}
+
+function Plot({ title, member, points }) {
+  const box = useRef(null)
+  const plot = useRef(undefined)
+  const draw = () =>
+    plot.current?.draw(
+      points.map(({ at }) => at),
+      points.map((point) => point[member]),
+    )
+  useEffect(() => {
+    let isGone = false
+    // Without the module the number is still there.
+    import('./plots.js').then(
+      ({ plotIn }) => {
+        if (isGone) return
+        plot.current = plotIn(box.current)
+        draw()
+      },
+      () => {},
+    )
+    return () => {
+      isGone = true
+      plot.current?.destroy()
+    }
+  }, [])
+  useEffect(draw, [points])
+  const last = points.at(-1)?.[member] ?? undefined
+  return html`<figure>
+    <figcaption>${title}: <strong data-test=${member}>${last === undefined ? '–' : rounded.format(last)}</strong></figcaption>
+    <div class="plot" ref=${box} aria-hidden="true"></div>
+  </figure>`
 }
