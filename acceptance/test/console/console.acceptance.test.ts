@@ -213,6 +213,8 @@ function tests(program: { readonly path: string }): void {
     await fill(MANY)
     const { page, faults } = await open()
     await row(page, 'IB000000000').waitFor()
+    // A part of the list cannot be sorted.
+    expect(await page.getByRole('button', { name: /^Name/ }).isDisabled()).toBe(true)
     await page.getByRole('button', { name: 'Load all' }).click()
     await page.locator('[data-test=count]', { hasText: '12,000 items' }).waitFor()
     expect(await page.locator('[data-test=value]').textContent()).toBe('120,000.00')
@@ -359,6 +361,40 @@ function tests(program: { readonly path: string }): void {
     )
   })
 
+  it('draws the commands that were accepted, and that left the queues', async () => {
+    const { page, faults } = await open('#health')
+    const drawn = () =>
+      page.evaluate(
+        "[...document.querySelectorAll('.plot canvas')].map((canvas) => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0))",
+      )
+    await eventually(async () => expect(await drawn()).toEqual([true, true]), WAIT_MS)
+    const rate = async (name: string) => Number(await page.locator(`[data-test=${name}]`).textContent())
+    await page.locator('[data-test=accepted]', { hasText: /^0$/ }).waitFor()
+    // Nobody takes these messages from the queue: they are accepted, and wait.
+    database.turnAway(true)
+    database.cut()
+    const sending = setInterval(() => {
+      const body = JSON.stringify({ sku: 'IB1', change: 1, reason: 'counted' })
+      const headers = { 'Content-Type': 'application/json', Authorization: `Bearer ${KEY}` }
+      void fetch(`${stack.http}/stock_adjustment`, { method: 'POST', headers, body }).catch(() => {})
+    }, 50)
+    try {
+      await eventually(async () => {
+        expect(await rate('accepted')).toBeGreaterThan(2)
+        expect(await rate('left')).toBeLessThan(1)
+      }, WAIT_MS)
+      database.turnAway(false)
+      // The queue is drained: more leave than arrive.
+      await eventually(async () => expect(await rate('left')).toBeGreaterThan(await rate('accepted')), WAIT_MS)
+    } finally {
+      clearInterval(sending)
+    }
+    await page.locator('[data-test=left]', { hasText: /^0$/ }).waitFor()
+    await eventually(async () => expect(await stack.depth('stock_adjustment')).toBe(0), WAIT_MS)
+    await stack.deadLetters('stock_adjustment')
+    expect(faults).toEqual([])
+  })
+
   it('can be used with the keyboard alone', async () => {
     const { page } = await open()
     await page.getByText('There are no items yet.').waitFor()
@@ -401,6 +437,7 @@ function tests(program: { readonly path: string }): void {
       ] as const) {
         await page.goto(`${stack.http}/${hash}`)
         await page.getByText(ready).first().waitFor()
+        if (hash === '#health') await page.locator('.plot canvas').nth(1).waitFor()
         if (hash === '#dead-letters') {
           await page.getByRole('button', { name: /^Show/ }).first().click()
           await page.locator('.letters pre').first().waitFor()

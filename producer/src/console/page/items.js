@@ -51,7 +51,9 @@ export function Items() {
     search(words)
     box.current.select()
   }
-  const sorted = useMemo(() => sortedBy(list.items, sort), [list.items, sort])
+  // The API lists items in the order of their creation. A part of the list, sorted, would look like the beginning of the sorted list.
+  const isWhole = list.next === undefined
+  const sorted = useMemo(() => sortedBy(list.items, isWhole ? sort : undefined), [list.items, sort, isWhole])
   const value = useMemo(
     () => list.items.reduce((sum, { price, quantity }) => sum + (price ?? 0) * (quantity ?? 0), 0),
     [list.items],
@@ -88,7 +90,7 @@ export function Items() {
     </form>
     <p class="summary" role="status">
       <span data-test="count">${count}</span>, stock value <span data-test="value">${money.format(value)}</span>
-      ${list.next && html` of those loaded. <button type="button" class="link" disabled=${list.isLoading} onClick=${list.loadAll}>Load all</button>`}
+      ${list.next && html` of those loaded. <button type="button" class="link" disabled=${list.isLoading} onClick=${list.loadAll}>Load all</button> to sort them.`}
     </p>
     ${
       list.failed
@@ -102,7 +104,7 @@ export function Items() {
     }
     ${
       list.items.length > 0 &&
-      html`<${Table} items=${sorted} sort=${sort} onSort=${setSort} onEnd=${list.more} leaving=${leaving}
+      html`<${Table} items=${sorted} sort=${isWhole ? sort : undefined} onSort=${isWhole && setSort} onEnd=${list.more} leaving=${leaving}
         onChange=${(item, change) => setDialog({ kind: 'change', item, change })} onDelete=${(item) => setDialog({ kind: 'delete', item })} />`
     }
     ${dialog?.kind === 'add' && html`<${AddItem} onClose=${() => setDialog(undefined)} onStored=${list.add} />`}
@@ -247,7 +249,7 @@ function Table({ items, sort, onSort, onEnd, leaving, onChange, onDelete }) {
       <thead><tr>
         ${COLUMNS.map(
           ([column, title]) => html`<th scope="col" class=${column} aria-sort=${directionOf(column)}>
-            <button type="button" onClick=${() => sortBy(column)}>${title}<span aria-hidden="true">${{ ascending: ' ▲', descending: ' ▼' }[directionOf(column)]}</span></button>
+            <button type="button" disabled=${!onSort} onClick=${() => sortBy(column)}>${title}<span aria-hidden="true">${{ ascending: ' ▲', descending: ' ▼' }[directionOf(column)]}</span></button>
           </th>`,
         )}
         <th scope="col" class="actions">Actions</th>
