@@ -95,7 +95,8 @@ function tests(program: { readonly path: string }): void {
     const all = page.getByRole('button', { name: 'Load all' })
     await all.click()
     const seen: number[] = []
-    for (let last = 0; last < STORED; last = await shown()) {
+    const untilMs = Date.now() + WAIT_MS
+    for (let last = 0; last < STORED && Date.now() < untilMs; last = await shown()) {
       if (last > (seen.at(-1) ?? 0)) seen.push(last)
       await page.waitForTimeout(500)
     }
