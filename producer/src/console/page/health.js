@@ -40,7 +40,7 @@ export function Health() {
           ? html`<${Loading} />`
           : html`<${Empty}>Nothing is known about the queues.</${Empty}>`
         : html`<div class="view short" tabindex="0" role="region" aria-label="The queues"><table>
-            <thead><tr><th scope="col">Queue</th><th scope="col">Service</th><th scope="col">Waiting</th><th scope="col">Consumers</th><th scope="col">Dead letters</th></tr></thead>
+            <thead><tr><th scope="col">Queue</th><th scope="col">Service</th><th scope="col" class="quantity">Waiting</th><th scope="col" class="quantity">Consumers</th><th scope="col" class="quantity">Dead letters</th></tr></thead>
             <tbody>${queues.map(
               ({ queue, waiting, consumers, deadLetters }) => html`<tr key=${queue}>
                 <td>${queue}</td><td>${CONSUMER[queue] ?? ''}</td><td class="quantity">${waiting}</td>
@@ -63,7 +63,7 @@ function Rates({ points, producer, others }) {
       <${Plot} title="Left the queues per second, at least" member="left" points=${points} />
     </div>
     <p class="summary">Both are of one producer process (<code>${producer.slice(0, 8)}</code>) in the last five minutes. Accepted: commands and health
-      checks that the broker stored for it. Left the queues: of these, what does not wait any more. A consumer has it, and applies it soon after.
+      checks that the broker stored for it. Left the queues: of these, what does not wait any more. A consumer has it, and soon applies or refuses it.
       ${others && 'Other producers answer here too. What they accept is not counted.'}</p>`
 }
 

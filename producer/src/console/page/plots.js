@@ -3,6 +3,7 @@ import uPlot from 'uplot'
 
 const HEIGHT_PX = 120
 const SHOWN_S = 300
+const clock = (second) => new Date(second * 1_000).toLocaleTimeString([], { timeStyle: 'short' })
 
 /** Draws a line into `element`, in the colour of its text. `draw` takes times in seconds, and values. */
 export function plotIn(element) {
@@ -20,7 +21,10 @@ export function plotIn(element) {
         x: { range: (_, __, last) => [last - SHOWN_S, last] },
         y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] },
       },
-      axes: [axis, { ...axis, size: 60 }],
+      axes: [
+        { ...axis, values: (_, times) => times.map(clock) },
+        { ...axis, size: 60 },
+      ],
       series: [{}, { stroke: colour, width: 2 }],
     },
     [[], []],
