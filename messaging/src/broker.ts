@@ -222,26 +222,26 @@ class RabbitmqBroker implements Broker {
   }
 
   async withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]> {
-    const missing: string[] = []
-    for (const { queue } of contracts) {
-      const { consumers } = await this.#counts(queue)
-      if (consumers === 0) missing.push(queue)
-    }
-    return missing
+    const queues = contracts.map(({ queue }) => queue)
+    const counts = await this.#counts(queues)
+    return queues.filter((_, at) => counts[at]?.consumers === 0)
   }
 
   async queueStates(contracts: readonly Contract[]): Promise<readonly QueueState[]> {
-    const states: QueueState[] = []
-    for (const { queue } of contracts) {
-      const { waiting: deadLetters } = await this.#counts(deadLetterQueue(queue))
-      states.push({ queue, ...(await this.#counts(queue)), deadLetters })
-    }
-    return states
+    const queues = contracts.map(({ queue }) => queue)
+    const counts = await this.#counts(queues)
+    const deadLetters = await this.#counts(queues.map(deadLetterQueue))
+    return queues.map((queue, at) => ({
+      queue,
+      consumers: counts[at]?.consumers ?? 0,
+      waiting: counts[at]?.waiting ?? 0,
+      deadLetters: deadLetters[at]?.waiting ?? 0,
+    }))
   }
 
-  async #counts(queue: string): ReturnType<typeof countsOf> {
+  async #counts(queues: readonly string[]): ReturnType<typeof countsOf> {
     const connection = await this.#publishing.whenOpen(this.#service.stopping)
-    return await countsOf(connection, queue, this.#config.connectTimeoutMs)
+    return await countsOf(connection, queues, this.#config.connectTimeoutMs)
   }
 
   notReady(): string | undefined {

@@ -1,6 +1,7 @@
 // The HTTP interface: the route of each path. It knows no infrastructure: the broker is passed in.
 import type { RequestListener } from 'node:http'
 import express, { type Express, type RequestHandler } from 'express'
+import { AcceptedCommands } from './accepted-commands.ts'
 import { CONSOLE_ROUTES, serveConsole } from './console/serve.ts'
 import type { Dependencies } from './dependencies.ts'
 import { accessLog } from './http/access-log.ts'
@@ -46,13 +47,14 @@ export function createApp(dependencies: Dependencies): App {
   app.set('query parser', 'simple')
   if (config.trustProxy !== undefined) app.set('trust proxy', config.trustProxy)
 
-  const commands = { ...dependencies, takeWait: limitWaits(limits), inFlight: new InFlight() }
+  const accepted = new AcceptedCommands()
+  const commands = { ...dependencies, takeWait: limitWaits(limits), inFlight: new InFlight(), accepted }
   const post: Record<string, Handler> = {
     '/create_item': createItemRoute(commands),
     '/stock_management': stockManagementRoute(commands),
     '/stock_adjustment': stockAdjustmentRoute(commands),
   }
-  const healthcheck = healthcheckRoute(dependencies)
+  const healthcheck = healthcheckRoute(commands)
   const listing = orderProcessingRoute({ ...dependencies, limits })
   const get: Record<string, { get: RequestHandler; head: RequestHandler }> = {
     '/healthcheck': { get: healthcheck, head: headRoute(dependencies) },
@@ -64,7 +66,7 @@ export function createApp(dependencies: Dependencies): App {
       get: movementsRoute(dependencies),
       head: headRoute(dependencies, ({ query }) => void wantedBy(query)),
     },
-    '/queues': { get: queuesRoute(dependencies), head: headRoute(dependencies) },
+    '/queues': { get: queuesRoute(commands), head: headRoute(dependencies) },
     '/messages/:id': { get: messageRoute(dependencies), head: headRoute(dependencies) },
   }
   const paths = [...Object.keys(post), ...Object.keys(get)]

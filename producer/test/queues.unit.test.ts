@@ -23,7 +23,34 @@ describe('GET /queues', () => {
     const { body, status } = await request(app).get('/queues')
     expect(status).toBe(200)
     expect(body.queues).toHaveLength(contracts.length)
-    expect(body.queues).toContainEqual({ queue: 'create_item', waiting: 1, consumers: 0, deadLetters: 0 })
+    const none = { consumers: 0, deadLetters: 0 }
+    expect(body.queues).toContainEqual({ queue: 'create_item', waiting: 1, ...none, accepted: 1 })
+    expect(body.queues).toContainEqual({ queue: 'stock_management', waiting: 0, ...none, accepted: 0 })
+    // Queries are no commands.
+    expect(body.queues).toContainEqual({ queue: 'movements', waiting: 0, ...none })
+  })
+
+  it('counts what this process has accepted, and nothing that was refused before it was sent', async () => {
+    const { app } = queuesUnderTest()
+    const other = queuesUnderTest()
+    const item = { sku: 'a', name: 'a', label: 'a', price: 1, quantity: 1 }
+    // Accepted, with an outcome that is not known yet.
+    expect((await request(app).post('/create_item').set('Prefer', 'wait=1').send(item)).status).toBe(202)
+    await request(app).post('/create_item').send(item)
+    expect(
+      (
+        await request(app)
+          .post('/create_item')
+          .send({ ...item, price: 'x' })
+      ).status,
+    ).toBe(400)
+    await request(app).get('/healthcheck')
+    const { body } = await request(app).get('/queues')
+    const accepted = body.queues.map(({ queue, accepted }: Record<string, unknown>) => [queue, accepted])
+    expect(accepted).toContainEqual(['create_item', 2])
+    expect(accepted).toContainEqual(['healthcheck', 1])
+    expect(Date.now() - Date.parse(body.measuredAt)).toBeLessThan(60_000)
+    expect(body.producer).not.toBe((await request(other.app).get('/queues')).body.producer)
   })
 
   it('asks the broker once for many callers', async () => {

@@ -74,6 +74,14 @@ onLinux('npm run break', () => {
     await healed()
   })
 
+  it('says that something does not answer only when that is so', async () => {
+    const ended = run('mysql', '10m')
+    const wasFrozen = await new Promise((resolve) => command?.stdout?.once('data', () => resolve(isFrozen())))
+    expect(wasFrozen).toBe(true)
+    command?.kill('SIGTERM')
+    await ended
+  })
+
   it.each(['SIGINT', 'SIGTERM'] as const)('heals at once on %s', async (signal) => {
     const ended = run('mysql', '10m')
     await frozen()

@@ -15,6 +15,14 @@ const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 const WAIT_MS = 60_000
 const HOSTILE = '<img src=x onerror=alert(1)>'
 const MANY = 12_000
+const LINES_DRAWN = `[...document.querySelectorAll('.plot')].map((plot) => {
+  const line = getComputedStyle(plot).color.match(/\\d+/g).map(Number)
+  const canvas = plot.querySelector('canvas')
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+  const isLine = (at) => data[at + 3] > 150 && line.every((value, band) => Math.abs(data[at + band] - value) < 16)
+  for (let at = 0; at < data.length; at += 4) if (isLine(at)) return true
+  return false
+})`
 
 const found = findChromium()
 
@@ -213,6 +221,8 @@ function tests(program: { readonly path: string }): void {
     await fill(MANY)
     const { page, faults } = await open()
     await row(page, 'IB000000000').waitFor()
+    // A part of the list cannot be sorted.
+    expect(await page.getByRole('button', { name: /^Name/ }).isDisabled()).toBe(true)
     await page.getByRole('button', { name: 'Load all' }).click()
     await page.locator('[data-test=count]', { hasText: '12,000 items' }).waitFor()
     expect(await page.locator('[data-test=value]').textContent()).toBe('120,000.00')
@@ -359,6 +369,38 @@ function tests(program: { readonly path: string }): void {
     )
   })
 
+  it('draws the commands that were accepted, and that left the queues', async () => {
+    const { page, faults } = await open('#health')
+    // Pixels in the colour of the line: the axes have another.
+    const drawn = () => page.evaluate(LINES_DRAWN)
+    await eventually(async () => expect(await drawn()).toEqual([true, true]), WAIT_MS)
+    const rate = async (name: string) => Number(await page.locator(`[data-test=${name}]`).textContent())
+    await page.locator('[data-test=accepted]', { hasText: /^0$/ }).waitFor()
+    // Nobody takes these messages from the queue: they are accepted, and wait.
+    database.turnAway(true)
+    database.cut()
+    const sending = setInterval(() => {
+      const body = JSON.stringify({ sku: 'IB1', change: 1, reason: 'counted' })
+      const headers = { 'Content-Type': 'application/json', Authorization: `Bearer ${KEY}` }
+      void fetch(`${stack.http}/stock_adjustment`, { method: 'POST', headers, body }).catch(() => {})
+    }, 50)
+    try {
+      await eventually(async () => {
+        expect(await rate('accepted')).toBeGreaterThan(2)
+        expect(await rate('left')).toBeLessThan(1)
+      }, WAIT_MS)
+      database.turnAway(false)
+      // The queue is drained: more leave than arrive.
+      await eventually(async () => expect(await rate('left')).toBeGreaterThan(await rate('accepted')), WAIT_MS)
+    } finally {
+      clearInterval(sending)
+    }
+    await page.locator('[data-test=left]', { hasText: /^0$/ }).waitFor()
+    await eventually(async () => expect(await stack.depth('stock_adjustment')).toBe(0), WAIT_MS)
+    await stack.deadLetters('stock_adjustment')
+    expect(faults).toEqual([])
+  })
+
   it('can be used with the keyboard alone', async () => {
     const { page } = await open()
     await page.getByText('There are no items yet.').waitFor()
@@ -401,6 +443,7 @@ function tests(program: { readonly path: string }): void {
       ] as const) {
         await page.goto(`${stack.http}/${hash}`)
         await page.getByText(ready).first().waitFor()
+        if (hash === '#health') await page.locator('.plot canvas').nth(1).waitFor()
         if (hash === '#dead-letters') {
           await page.getByRole('button', { name: /^Show/ }).first().click()
           await page.locator('.letters pre').first().waitFor()

@@ -13,14 +13,16 @@ const { whole, operations } = openApi()
 const ajv = new Ajv({ logger: false }).addSchema(whole, 'openapi')
 const exampleOf = (id: string) => operations.find((each) => each.id === id)
 
-/** Ids and times differ from run to run. */
+/** Ids and times differ from run to run, and counts of a process with the requests before. */
 const settled = (value: unknown): unknown =>
-  JSON.parse(JSON.stringify(value ?? null), (_, each) =>
-    typeof each === 'string'
-      ? each
-          .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, '<time>')
-          .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<id>')
-      : each,
+  JSON.parse(JSON.stringify(value ?? null), (name, each) =>
+    name === 'accepted'
+      ? '<count>'
+      : typeof each === 'string'
+        ? each
+            .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, '<time>')
+            .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '<id>')
+        : each,
   )
 
 function requestOf({ path, method, parameters, body }: Operation): { path: string; init: RequestInit } {

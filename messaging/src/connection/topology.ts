@@ -39,19 +39,36 @@ export async function onThrowAwayChannel<T>(
   return await withDeadline(clock, working, timeoutMs, 'a question to the broker')
 }
 
-/** The consumers of `queue`, and its messages that no consumer holds. 0 also when the queue does not exist. */
+interface Counts {
+  readonly consumers: number
+  readonly waiting: number
+}
+
+/**
+ * For each of `queues` its consumers, and its messages that no consumer holds. 0 also when the queue does not exist. One
+ * channel serves all of them: opening and closing one costs more than the question.
+ */
 export async function countsOf(
   connection: Connection,
-  queue: string,
+  queues: readonly string[],
   timeoutMs: number,
-): Promise<{ readonly consumers: number; readonly waiting: number }> {
-  try {
-    const found = await onThrowAwayChannel(connection, timeoutMs, (channel) => channel.checkQueue(queue))
-    return { consumers: found.consumerCount, waiting: found.messageCount }
-  } catch (error) {
-    if (channelError.safeParse(error).data?.code === NOT_FOUND) return { consumers: 0, waiting: 0 }
-    throw error
+): Promise<readonly Counts[]> {
+  const counts: Counts[] = []
+  while (counts.length < queues.length) {
+    try {
+      await onThrowAwayChannel(connection, timeoutMs, async (channel) => {
+        for (const queue of queues.slice(counts.length)) {
+          const { consumerCount, messageCount } = await channel.checkQueue(queue)
+          counts.push({ consumers: consumerCount, waiting: messageCount })
+        }
+      })
+    } catch (error) {
+      // It has closed the channel, so the next queue needs another.
+      if (channelError.safeParse(error).data?.code !== NOT_FOUND) throw error
+      counts.push({ consumers: 0, waiting: 0 })
+    }
   }
+  return counts
 }
 
 /**

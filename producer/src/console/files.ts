@@ -17,11 +17,13 @@ const require = createRequire(import.meta.url)
 /** Beside the CommonJS file that the package exports. */
 const beside = (name: string, file: string): string => join(dirname(require.resolve(name)), file)
 
-/** The ES modules of packages, by the name under which our modules import them. */
+/** The ES modules of packages, by the name under which our modules import them, and the styles that our pages load. */
 const PACKAGES: Readonly<Record<string, () => string>> = {
   preact: () => beside('preact', 'preact.module.js'),
   'preact/hooks': () => beside('preact/hooks', 'hooks.module.js'),
   htm: () => beside('htm', 'htm.module.js'),
+  uplot: () => beside('uplot', 'uPlot.esm.js'),
+  'uplot.css': () => beside('uplot', 'uPlot.min.css'),
 }
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -51,13 +53,15 @@ export interface ConsoleFiles {
   readonly hashed: ReadonlyMap<string, ConsoleFile>
 }
 
-const IMPORT = /\b(from|import)\s*(["'])([\w./-]+)\2/g
+const IMPORT = /\b(from|import)(\s*\(?)\s*(["'])([\w./-]+)\3/g
 const LOADED = /\b(src|href)="([\w-]+\.(?:js|css))"/g
 
 /** Reads all files. Throws when one is missing, or imports something that is not served. */
 export function readConsole(): ConsoleFiles {
   const hashed = new Map<string, ConsoleFile>()
   const pathOf = new Map<string, string>()
+  /** Loaded by `import()` when they are needed. */
+  const later = new Set<string>()
 
   /** Adds a file and everything that it imports. Returns its path. */
   const add = (file: string): string => {
@@ -66,7 +70,9 @@ export function readConsole(): ConsoleFiles {
     // Source maps of packages are not served.
     const source = readFileSync(file, 'utf8').replace(/\n\/\/# sourceMappingURL=.*\s*$/, '\n')
     const text = extname(file) === '.js' ? source.replace(IMPORT, importing(file)) : source
-    const name = file.slice(Math.max(file.lastIndexOf('/'), file.lastIndexOf('\\')) + 1).replace('.module.js', '.js')
+    const name = file
+      .slice(Math.max(file.lastIndexOf('/'), file.lastIndexOf('\\')) + 1)
+      .replace(/\.(module|esm|min)\./, '.')
     const type = extname(name)
     const made = fileOf(type, text)
     const path = `${CONSOLE_FILES}${name.slice(0, -type.length)}-${made.tag}${type}`
@@ -74,19 +80,24 @@ export function readConsole(): ConsoleFiles {
     hashed.set(path, made)
     return path
   }
-  const importing = (file: string) => (_: string, word: string, quote: string, wanted: string) => {
+  const importing = (file: string) => (_: string, word: string, opening: string, quote: string, wanted: string) => {
     const target = wanted.startsWith('.') ? join(dirname(file), wanted) : PACKAGES[wanted]?.()
     if (target === undefined) throw new Error(`${file} imports ${wanted}, which the console does not serve`)
-    return `${word}${quote}${add(target)}${quote}`
+    const before = new Set(hashed.keys())
+    const path = add(target)
+    if (opening.endsWith('(')) for (const each of hashed.keys()) if (!before.has(each)) later.add(each)
+    return `${word}${opening}${quote}${path}${quote}`
   }
   /** A page loads its modules at once instead of one after the other. */
   const page = (name: string): ConsoleFile => {
     const before = new Set(hashed.keys())
     const html = readFileSync(join(PAGE, name), 'utf8').replace(
       LOADED,
-      (_, attribute: string, file: string) => `${attribute}="${add(join(PAGE, file))}"`,
+      (_, attribute: string, file: string) => `${attribute}="${add(PACKAGES[file]?.() ?? join(PAGE, file))}"`,
     )
-    const modules = [...hashed.keys()].filter((path) => path.endsWith('.js') && (!before.has(path) || isShared(path)))
+    const modules = [...hashed.keys()].filter(
+      (path) => path.endsWith('.js') && !later.has(path) && (!before.has(path) || isShared(path)),
+    )
     const links = modules.map((path) => `<link rel="modulepreload" href="${path}">`).join('\n')
     return fileOf('.html', html.replace('</head>', `${links}\n</head>`))
   }

@@ -1,6 +1,7 @@
 // The route of every command: sends the body as a message. `Prefer: wait` waits for the outcome, `Idempotency-Key` makes a repeat safe.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Command, derivedMessageId, originHeaders } from '@ims/messaging'
+import type { AcceptedCommands } from '../accepted-commands.ts'
 import type { Dependencies } from '../dependencies.ts'
 import { nameMessage, requestIdFor, sendJson, whenLeft } from '../http/answer.ts'
 import { clientOf } from '../http/authorisation.ts'
@@ -14,6 +15,7 @@ import type { Handler } from '../http/step.ts'
 export type CommandDependencies = Pick<Dependencies, 'broker' | 'config'> & {
   readonly takeWait: TakeWait
   readonly inFlight: InFlight
+  readonly accepted: AcceptedCommands
 }
 
 /** The differences between commands. */
@@ -29,7 +31,7 @@ interface CommandAnswers<Body, Result> {
 }
 
 export function commandRoute<Body, Result>(
-  { broker, config, takeWait, inFlight }: CommandDependencies,
+  { broker, config, takeWait, inFlight, accepted }: CommandDependencies,
   { command, sent, tellsClient = false, applied, refusal }: CommandAnswers<Body, Result>,
 ): Handler {
   return async (request, response) => {
@@ -48,11 +50,13 @@ export function commandRoute<Body, Result>(
     const properties = { headers, ...(derivedId === undefined ? {} : { messageId: derivedId }) }
     if (waitS === undefined) {
       const { messageId } = await broker.publisher.publish(command, body, properties)
+      accepted.count(command)
       nameMessage(response, messageId)
       return sendJson(response, 200, { message: sent })
     }
     const options = { ...properties, deadlineMs: waitS * 1_000, signal: whenLeft(response) }
     const { messageId, reply } = await broker.requester.command(command, body, options)
+    accepted.count(command)
     nameMessage(response, messageId)
     response.setHeader('Preference-Applied', `wait=${waitS}`)
     if (reply.kind === 'no-reply') return sendJson(response, 202, { message: sent })

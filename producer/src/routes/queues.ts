@@ -1,25 +1,45 @@
-// GET /queues: what each queue holds and how many consumers it has, as the broker counts them.
+// GET /queues: what each queue holds and how many consumers it has, as the broker counts them, and what we sent to it.
 import { contracts, NotAccepted, type QueueState } from '@ims/messaging'
+import type { AcceptedCommands } from '../accepted-commands.ts'
 import type { Dependencies } from '../dependencies.ts'
 import { sendJson } from '../http/answer.ts'
 import type { Handler } from '../http/step.ts'
 
 /** All callers within this time get the same answer, so the broker is asked at most once in it. */
 const CACHED_MS = 1_000
+const COMMAND_QUEUES = contracts.filter(({ kind }) => kind === 'command').map(({ queue }) => queue)
 
-export function queuesRoute({ broker }: Pick<Dependencies, 'broker'>): Handler {
-  let asked: { readonly states: Promise<readonly QueueState[]>; readonly untilMs: number } | undefined
+interface Answer {
+  readonly queues: readonly (QueueState & { readonly accepted?: number })[]
+  readonly producer: string
+  readonly measuredAt: string
+}
+
+export function queuesRoute({
+  broker,
+  accepted,
+}: Pick<Dependencies, 'broker'> & { accepted: AcceptedCommands }): Handler {
+  let asked: { readonly answer: Promise<Answer>; readonly untilMs: number } | undefined
+  const ask = async (): Promise<Answer> => {
+    // Counted before the broker is asked: what is counted here has reached its queue by then.
+    const counted = new Map(COMMAND_QUEUES.map((queue) => [queue, accepted.of(queue)]))
+    const states = (await broker.queueStates?.(contracts)) ?? []
+    const queues = states.map((state) => {
+      const count = counted.get(state.queue)
+      return count === undefined ? state : { ...state, accepted: count }
+    })
+    return { queues, producer: accepted.producer, measuredAt: new Date().toISOString() }
+  }
   return async (_, response) => {
     const why = broker.notReady?.()
     if (why !== undefined) throw new NotAccepted('disconnected', why)
     if (asked === undefined || performance.now() > asked.untilMs) {
-      const states = broker.queueStates?.(contracts) ?? Promise.resolve([])
-      asked = { states, untilMs: performance.now() + CACHED_MS }
+      asked = { answer: ask(), untilMs: performance.now() + CACHED_MS }
     }
-    const queues = await asked.states.catch((error: Error) => {
+    const answer = await asked.answer.catch((error: Error) => {
       asked = undefined
       throw new NotAccepted('disconnected', error.message)
     })
-    sendJson(response, 200, { queues })
+    sendJson(response, 200, answer)
   }
 }

@@ -18,6 +18,8 @@ export type Breakage = z.infer<typeof breakage>
 
 /** The pause between two freezes, long enough for answers to leave. */
 const FLOWS_MS = 50
+/** Written after each freeze. */
+const BROKEN = 'broken\n'
 
 async function freeze(what: Breakage, isFrozen: boolean): Promise<void> {
   for (const each of what.processes) signalProcess(each, isFrozen ? 'SIGSTOP' : 'SIGCONT')
@@ -34,6 +36,8 @@ if (import.meta.main) {
   // The other end of this pipe is the command. It closes when the command ends, also by SIGKILL.
   process.stdin.on('close', () => over.abort()).resume()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => over.abort())
+  // The command may have ended already.
+  process.stdout.on('error', () => undefined)
   let isFrozen = false
   const set = async (frozen: boolean) => {
     // Docker refuses to continue a container that is not paused.
@@ -47,6 +51,7 @@ if (import.meta.main) {
   try {
     do {
       await set(true)
+      process.stdout.write(BROKEN)
       await wait(what.latencyMs ?? what.forMs)
       if (what.latencyMs === undefined) break
       await set(false)

@@ -66,8 +66,7 @@ export async function breakCommand(args: string[]): Promise<number> {
     process.stderr.write(`✗ no ${wanted.target} of ours runs here: \`npm run up\` starts the suite\n`)
     return EXIT_UNAVAILABLE
   }
-  process.stdout.write(`${announcement(wanted, suite.http)}\n`)
-  return await brokenAndHealed(what)
+  return await brokenAndHealed(what, announcement(wanted, suite.http))
 }
 
 /** Only what the suite in this directory started itself, never another process of the machine. */
@@ -102,11 +101,13 @@ function announcement({ target, forMs, latencyMs }: Wanted, http: string): strin
 }
 
 /** A process of its own heals, so that this one can die in any way. If that one dies first, this one heals. */
-async function brokenAndHealed(what: Breakage): Promise<number> {
+async function brokenAndHealed(what: Breakage, announced: string): Promise<number> {
   const healer = spawn(process.execPath, [join(import.meta.dirname, '../break/healer.ts'), JSON.stringify(what)], {
     detached: true,
-    stdio: ['pipe', 'ignore', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
   })
+  // Not before it is true.
+  healer.stdout.once('data', () => process.stdout.write(`${announced}\n`))
   let isInterrupted = false
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => {

@@ -1,14 +1,32 @@
 // Calls of the API: the key of this browser tab, commands with their true outcome, and what is known about the suite's state.
 
+import { rateMeter } from './rates.js'
+
 const KEY = 'ims-api-key'
 const COMMANDS = 'ims-commands'
 const COMMANDS_MAX = 100
 const WAIT_S = 10
 const COMMAND_TIMEOUT_MS = 25_000
 const QUESTION_TIMEOUT_MS = 40_000
+/** The producer asks the broker at most once a second, for all who look. */
+export const WATCH_EVERY_MS = 2_000
+/** Commands that have left a queue are applied soon after. */
+const ARRIVING_FOR_MS = 6_000
 
-/** `reachable`: the producer answers; `broker`: why the broker is away; `idle`: queues without a consumer. */
-export const suite = { reachable: true, broker: undefined, idle: [], queues: undefined, needsKey: undefined, epoch: 0 }
+/**
+ * `reachable`: the producer answers; `broker`: why the broker is away; `idle`: queues without a consumer; `arrivals`
+ * grows with each answer while new items may arrive.
+ */
+export const suite = {
+  reachable: true,
+  broker: undefined,
+  idle: [],
+  queues: undefined,
+  rates: undefined,
+  arrivals: 0,
+  needsKey: undefined,
+  epoch: 0,
+}
 const listeners = new Set()
 
 /** Calls `listener` after each change of `suite` or of the commands. Returns a function that ends this. */
@@ -83,14 +101,28 @@ function jsonOf(text) {
 
 const nextOf = (link) => /<([^>]+)>;\s*rel="next"/.exec(link ?? '')?.[1]
 
-/** Asks for the state of the queues, which also tells whether producer and broker can be reached. */
+const measure = rateMeter()
+let creations = ''
+let arrivingUntilMs = 0
+
+/**
+ * Asks for the state of the queues, which also tells whether producer and broker can be reached. Returns the
+ * milliseconds until it should be asked for again.
+ */
 export async function watchQueues() {
   const answer = await call('/queues', { timeoutMs: 15_000 })
   if (answer.ok) {
     const { queues } = answer.body
     const idle = queues.filter(({ consumers }) => consumers === 0).map(({ queue }) => queue)
-    changed({ queues, idle, broker: undefined })
+    const { accepted, waiting } = queues.find(({ queue }) => queue === 'create_item') ?? {}
+    const seen = `${answer.body.producer} ${accepted} ${waiting}`
+    if (creations !== '' && seen !== creations) arrivingUntilMs = performance.now() + ARRIVING_FOR_MS
+    creations = seen
+    const arrivals = suite.arrivals + (performance.now() < arrivingUntilMs ? 1 : 0)
+    changed({ queues, idle, broker: undefined, rates: measure(answer.body), arrivals })
   } else if (answer.status === 503) changed({ broker: answer.detail })
+  const retryAfterMs = answer.status === 429 ? Number(answer.retryAfter) * 1_000 : 0
+  return Math.max(WATCH_EVERY_MS, retryAfterMs || 0)
 }
 
 const randomHex = () =>

@@ -1,4 +1,5 @@
-// The tab Health: what each queue holds, who consumes it, and a health check through the broker.
+// The tab Health: what each queue holds, who consumes it, commands per second, and a health check through the broker.
+import { useEffect, useRef } from 'preact/hooks'
 import { call, watchQueues } from './api.js'
 import { html } from './html.js'
 import { Empty, Loading, notify, useSuite } from './parts.js'
@@ -14,7 +15,7 @@ const CONSUMER = {
 }
 
 export function Health() {
-  const { queues, reachable, broker } = useSuite()
+  const { queues, reachable, broker, rates } = useSuite()
   const check = async () => {
     const key = 'healthcheck'
     notify({ key, title: 'Health check.', state: 'sending', text: 'Sending…' })
@@ -39,7 +40,7 @@ export function Health() {
           ? html`<${Loading} />`
           : html`<${Empty}>Nothing is known about the queues.</${Empty}>`
         : html`<div class="view short" tabindex="0" role="region" aria-label="The queues"><table>
-            <thead><tr><th scope="col">Queue</th><th scope="col">Service</th><th scope="col">Waiting</th><th scope="col">Consumers</th><th scope="col">Dead letters</th></tr></thead>
+            <thead><tr><th scope="col">Queue</th><th scope="col">Service</th><th scope="col" class="quantity">Waiting</th><th scope="col" class="quantity">Consumers</th><th scope="col" class="quantity">Dead letters</th></tr></thead>
             <tbody>${queues.map(
               ({ queue, waiting, consumers, deadLetters }) => html`<tr key=${queue}>
                 <td>${queue}</td><td>${CONSUMER[queue] ?? ''}</td><td class="quantity">${waiting}</td>
@@ -48,6 +49,52 @@ export function Health() {
             )}</tbody>
           </table></div>`
     }
+    ${rates && html`<${Rates} ...${rates} />`}
     <p>More than this page can show is on the admin port of each service: <code>/readyz</code> and <code>/metrics</code>, or <code>npm run status</code>.</p>
   </section>`
+}
+
+const rounded = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 })
+
+/** Each figure says what it counts, because one producer does not know what others accept. */
+function Rates({ points, producer, others }) {
+  return html`<div class="plots">
+      <${Plot} title="Accepted per second" member="accepted" points=${points} />
+      <${Plot} title="Left the queues per second, at least" member="left" points=${points} />
+    </div>
+    <p class="summary">Both are of one producer process (<code>${producer.slice(0, 8)}</code>) in the last five minutes. Accepted: commands and health
+      checks that the broker stored for it. Left the queues: of these, what does not wait any more. A consumer has it, and soon applies or refuses it.
+      ${others && 'Other producers answer here too. What they accept is not counted.'}</p>`
+}
+
+function Plot({ title, member, points }) {
+  const box = useRef(null)
+  const plot = useRef(undefined)
+  const draw = () =>
+    plot.current?.draw(
+      points.map(({ at }) => at),
+      points.map((point) => point[member]),
+    )
+  useEffect(() => {
+    let isGone = false
+    // Without the module the number is still there.
+    import('./plots.js').then(
+      ({ plotIn }) => {
+        if (isGone) return
+        plot.current = plotIn(box.current)
+        draw()
+      },
+      () => {},
+    )
+    return () => {
+      isGone = true
+      plot.current?.destroy()
+    }
+  }, [])
+  useEffect(draw, [points])
+  const last = points.at(-1)?.[member] ?? undefined
+  return html`<figure>
+    <figcaption>${title}: <strong data-test=${member}>${last === undefined ? '–' : rounded.format(last)}</strong></figcaption>
+    <div class="plot" ref=${box} aria-hidden="true"></div>
+  </figure>`
 }

@@ -26,10 +26,10 @@ const numbers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 4 })
 const money = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 })
 
 export function Items() {
-  const { epoch } = useSuite()
+  const { epoch, arrivals } = useSuite()
   const [words, setWords] = useState('')
   const [sought, setSought] = useState('')
-  const list = useList(sought, epoch)
+  const list = useList(sought, epoch, arrivals)
   const [sort, setSort] = useState(undefined)
   const [dialog, setDialog] = useState(undefined)
   const [leaving, setLeaving] = useState(new Set())
@@ -51,7 +51,9 @@ export function Items() {
     search(words)
     box.current.select()
   }
-  const sorted = useMemo(() => sortedBy(list.items, sort), [list.items, sort])
+  // The API lists items in the order of their creation. A part of the list, sorted, would look like the beginning of the sorted list.
+  const isWhole = list.next === undefined
+  const sorted = useMemo(() => sortedBy(list.items, isWhole ? sort : undefined), [list.items, sort, isWhole])
   const value = useMemo(
     () => list.items.reduce((sum, { price, quantity }) => sum + (price ?? 0) * (quantity ?? 0), 0),
     [list.items],
@@ -88,7 +90,7 @@ export function Items() {
     </form>
     <p class="summary" role="status">
       <span data-test="count">${count}</span>, stock value <span data-test="value">${money.format(value)}</span>
-      ${list.next && html` of those loaded. <button type="button" class="link" disabled=${list.isLoading} onClick=${list.loadAll}>Load all</button>`}
+      ${list.next && html` of those loaded. <button type="button" class="link" disabled=${list.isLoading} onClick=${list.loadAll}>Load all</button> to sort them.`}
     </p>
     ${
       list.failed
@@ -102,7 +104,7 @@ export function Items() {
     }
     ${
       list.items.length > 0 &&
-      html`<${Table} items=${sorted} sort=${sort} onSort=${setSort} onEnd=${list.more} leaving=${leaving}
+      html`<${Table} items=${sorted} sort=${isWhole ? sort : undefined} onSort=${isWhole && setSort} onEnd=${list.more} leaving=${leaving}
         onChange=${(item, change) => setDialog({ kind: 'change', item, change })} onDelete=${(item) => setDialog({ kind: 'delete', item })} />`
     }
     ${dialog?.kind === 'add' && html`<${AddItem} onClose=${() => setDialog(undefined)} onStored=${list.add} />`}
@@ -125,31 +127,34 @@ export function Items() {
   </section>`
 }
 
-/** The loaded part of the list. Pages are loaded one after the other. */
-function useList(sought, epoch) {
+/** The loaded part of the list. Pages are loaded one after the other. A list that is loaded to its end grows while items arrive. */
+function useList(sought, epoch, arrivals) {
   const [state, setState] = useState({ items: [], next: undefined, isLoading: true, failed: undefined })
   const run = useRef({ id: 0 })
   const [round, setRound] = useState(0)
 
-  const load = async (url, isAll) => {
+  const load = async (url, isAll, { known = 0, isQuiet = false } = {}) => {
     const { current } = run
     if (current.isLoading) return
     current.isLoading = true
-    setState((now) => ({ ...now, isLoading: true, failed: undefined }))
+    if (!isQuiet) setState((now) => ({ ...now, isLoading: true, failed: undefined }))
     // A page of a search can be short, or empty, although more follow.
     for (let next = url, added = 0; next !== undefined && (isAll || added < PAGE_ITEMS); ) {
       const answer = await call(next)
       if (run.current !== current) return
       if (!answer.ok || !Array.isArray(answer.body)) {
         current.isLoading = false
+        if (isQuiet) return
         current.url = next
         setState((now) => ({ ...now, isLoading: false, failed: answer }))
         return
       }
+      const skipped = next === url ? known : 0
+      current.last = { url: next, count: answer.body.length }
       next = answer.next
       current.url = next
       added += answer.body.length
-      setState((now) => ({ ...now, items: joined(now.items, answer.body, current.exact), next: answer.next }))
+      setState((now) => ({ ...now, items: joined(now.items, answer.body, skipped), next: answer.next }))
     }
     current.isLoading = false
     setState((now) => ({ ...now, isLoading: false }))
@@ -161,8 +166,8 @@ function useList(sought, epoch) {
     if (sought === '' || [...sought].length > SKU_MAX) return
     const { ok, body } = await call(`/order_processing?limit=1&sku=${encodeURIComponent(sought)}`)
     if (run.current !== current || !ok || !body?.[0]) return
-    current.exact = body[0].sku
-    setState((now) => ({ ...now, items: [body[0], ...now.items.filter(({ sku }) => sku !== current.exact)] }))
+    const [exact] = body
+    setState((now) => ({ ...now, items: [exact, ...now.items.filter(({ sku }) => sku !== exact.sku)] }))
   }
 
   useEffect(() => {
@@ -173,12 +178,24 @@ function useList(sought, epoch) {
     begin(run.current)
   }, [sought, epoch, round])
 
+  // A search would read the table again.
+  useEffect(() => {
+    const { current } = run
+    if (sought !== '' || current.isLoading || current.url !== undefined || current.last === undefined) return
+    const { url, count } = current.last
+    load(limited(url, Math.max(PAGE_ITEMS, count)), current.isWhole, { known: count, isQuiet: true })
+  }, [arrivals])
+
   const change = (edit) => setState((now) => ({ ...now, items: edit(now.items) }))
   return {
     ...state,
     reload: () => setRound((count) => count + 1),
     more: () => run.current.url && load(run.current.url, false),
-    loadAll: () => run.current.url && load(run.current.url.replace(/limit=\d+/, `limit=${WHOLE_PAGE_ITEMS}`), true),
+    loadAll: () => {
+      if (run.current.url === undefined) return
+      run.current.isWhole = true
+      load(limited(run.current.url, WHOLE_PAGE_ITEMS), true)
+    },
     add: (item) => change((items) => [item, ...items.filter(({ sku }) => sku !== item.sku)]),
     drop: (sku) => change((items) => items.filter((item) => item.sku !== sku)),
     setQuantity: (sku, quantity) =>
@@ -186,9 +203,17 @@ function useList(sought, epoch) {
   }
 }
 
-/** The exact match is on top already. */
-const joined = (items, page, exact) =>
-  items.concat(exact === undefined ? page : page.filter(({ sku }) => sku !== exact))
+const limited = (url, items) => url.replace(/limit=\d+/, `limit=${items}`)
+
+/**
+ * An item can be known already: the exact match of a search, one that was added here, or one of the last page, which is
+ * read again. Items of the Python suite can have no sku: of these, the first `known` of the page are known.
+ */
+function joined(items, page, known) {
+  const skus = new Set(items.map(({ sku }) => sku))
+  const isNew = page.filter(({ sku }, at) => (sku === null ? at >= known : !skus.has(sku)))
+  return isNew.length === 0 ? items : items.concat(isNew)
+}
 
 function sortedBy(items, sort) {
   if (sort === undefined) return items
@@ -224,7 +249,7 @@ function Table({ items, sort, onSort, onEnd, leaving, onChange, onDelete }) {
       <thead><tr>
         ${COLUMNS.map(
           ([column, title]) => html`<th scope="col" class=${column} aria-sort=${directionOf(column)}>
-            <button type="button" onClick=${() => sortBy(column)}>${title}<span aria-hidden="true">${{ ascending: ' ▲', descending: ' ▼' }[directionOf(column)]}</span></button>
+            <button type="button" disabled=${!onSort} onClick=${() => sortBy(column)}>${title}<span aria-hidden="true">${{ ascending: ' ▲', descending: ' ▼' }[directionOf(column)]}</span></button>
           </th>`,
         )}
         <th scope="col" class="actions">Actions</th>

@@ -1,7 +1,7 @@
 // The console: tabs, the banner about trouble, and the question for an API key.
 import { render } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
-import { changed, hasKey, useKey, watchQueues } from './api.js'
+import { changed, hasKey, useKey, WATCH_EVERY_MS, watchQueues } from './api.js'
 import { DeadLetters } from './dead-letters.js'
 import { Health } from './health.js'
 import { html } from './html.js'
@@ -9,8 +9,6 @@ import { Items } from './items.js'
 import { Messages } from './messages.js'
 import { Dialog, Field, Notices, useSuite } from './parts.js'
 
-const WATCH_EVERY_MS = 5_000
-const WATCH_IN_TROUBLE_EVERY_MS = 2_000
 const TABS = [
   ['items', 'Items', Items],
   ['messages', 'Messages', Messages],
@@ -39,9 +37,8 @@ function Console() {
   useEffect(() => {
     let timer = 0
     const watch = async () => {
-      if (document.visibilityState === 'visible') await watchQueues()
-      const isTrouble = !suite.reachable || suite.broker !== undefined || suite.idle.length > 0
-      timer = setTimeout(watch, isTrouble ? WATCH_IN_TROUBLE_EVERY_MS : WATCH_EVERY_MS)
+      const afterMs = document.visibilityState === 'visible' ? await watchQueues() : WATCH_EVERY_MS
+      timer = setTimeout(watch, afterMs)
     }
     watch()
     return () => clearTimeout(timer)

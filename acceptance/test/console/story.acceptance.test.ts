@@ -1,0 +1,161 @@
+// The story of a newcomer in a real browser, with the commands of the README: up, import, watch, follow, break, heal.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import type { Browser } from 'playwright-core'
+import { eventually, freePorts, hasServerPrograms } from 'testkit'
+import { ROOT } from '../stack.ts'
+import { findChromium, openChromium, openTab } from './browser.ts'
+
+jest.setTimeout(600_000)
+
+const ROWS = 10_000
+const STORED = ROWS - 3
+const WAIT_MS = 120_000
+const numbers = new Intl.NumberFormat('en-GB')
+
+/** Three rows are bad: two that the importer sees, and one that only the suite can refuse. */
+function newcomersItems(): string {
+  const lines = Array.from({ length: ROWS }, (_, n) => `NEW${String(n).padStart(6, '0')},Tea number ${n},tea,2.50,40`)
+  lines[2_000] = 'NEW002000,Tea number 2000,tea,cheap,40'
+  lines[5_000] = 'NEW005000,,tea,2.50,40'
+  lines[9_000] = 'NEW000001,The sku of another,tea,2.50,40'
+  return ['sku,name,label,price,quantity', ...lines, ''].join('\n')
+}
+
+const found = findChromium()
+const why = typeof found === 'string' ? found : hasServerPrograms() ? undefined : 'RabbitMQ and MySQL are not installed'
+
+if (typeof found === 'string' || why !== undefined)
+  describe.skip(`the story of a newcomer, skipped because ${why}`, () => tests({ path: '' }))
+else describe('the story of a newcomer', () => tests(found))
+
+function tests(program: { readonly path: string }): void {
+  const root = mkdtempSync(join(tmpdir(), 'ims-story-'))
+  let environment: NodeJS.ProcessEnv = {}
+  let http = ''
+  let browser: Browser
+
+  /** Runs a command in a process group of its own, so that Ctrl-C reaches all of it. */
+  function command(line: string): {
+    child: ChildProcess
+    output: () => string
+    ended: Promise<{ code: number | null; output: string }>
+  } {
+    const child = spawn('bash', ['-c', line], { cwd: ROOT, env: environment, detached: true })
+    let output = ''
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    const ended = new Promise<{ code: number | null; output: string }>((resolve, reject) => {
+      child.once('error', reject)
+      child.once('close', (code) => resolve({ code, output }))
+    })
+    return { child, output: () => output, ended }
+  }
+  const ctrlC = ({ pid = 0 }: ChildProcess) => process.kill(-pid, 'SIGINT')
+
+  beforeAll(async () => {
+    const [port = 0] = await freePorts(1)
+    environment = {
+      PATH: process.env.PATH,
+      HOME: process.env.HOME,
+      TMPDIR: root,
+      IMS_SERVICES: 'local',
+      IMS_UP_DIRECTORY: join(root, 'up'),
+      PORT: String(port),
+      ADMIN_PORT_BASE: String(13_000 + (process.pid % 900) * 10),
+    }
+    http = `http://127.0.0.1:${port}`
+    browser = await openChromium(program)
+  })
+  afterAll(async () => {
+    await browser?.close()
+    await command('npm run down -- --volumes').ended
+    rmSync(root, { recursive: true, force: true })
+  })
+
+  it('imports 10,000 rows, watches them arrive, finds the bad ones, follows a message through an outage, and loses nothing', async () => {
+    const up = await command('npm run up -- --detach').ended
+    expect(up).toMatchObject({ code: 0, output: expect.stringContaining('a browser shows the console') })
+
+    const { page, faults, close } = await openTab(browser, http)
+    page.setDefaultTimeout(WAIT_MS)
+    await page.goto(`${http}/`)
+    await page.getByText('There are no items yet.').waitFor()
+
+    // Watch an import arrive.
+    const file = join(root, 'items.csv')
+    writeFileSync(file, newcomersItems())
+    const count = page.locator('[data-test=count]')
+    const shown = async () => Number((await count.textContent())?.replace(/\D/g, ''))
+    const importing = command(`npm run --silent import -- ${file}`)
+    await page.locator('table.items tbody tr', { hasText: 'NEW000' }).first().waitFor()
+    const all = page.getByRole('button', { name: 'Load all' })
+    await all.click()
+    const seen: number[] = []
+    const untilMs = Date.now() + WAIT_MS
+    for (let last = 0; last < STORED && Date.now() < untilMs; last = await shown()) {
+      if (last > (seen.at(-1) ?? 0)) seen.push(last)
+      await page.waitForTimeout(500)
+    }
+    expect(seen.length).toBeGreaterThan(2)
+    await page.getByText(`${numbers.format(STORED)} items`).waitFor()
+    const imported = await importing.ended
+    expect(imported.output).toContain('10,000 rows: 9,997 created, 0 created before, 3 rejected, 0 unknown')
+    expect(imported.code).toBe(1)
+
+    // Find the bad rows, and why.
+    const rejected = readFileSync(join(root, 'items.rejected.csv'), 'utf8').trim().split('\n').slice(1)
+    expect(rejected).toHaveLength(3)
+    const reasons = rejected.map((line) => line.split(',').slice(5).join(',')).sort()
+    expect(reasons).toEqual([
+      expect.stringMatching(/^2002,.*price: must be a number/),
+      expect.stringMatching(/^5002,.*name: must not be empty/),
+      expect.stringMatching(/^9002,.*exists already/),
+    ])
+    // A refusal that its sender was told of leaves no dead letter.
+    await page.goto(`${http}/#health`)
+    await page.locator('tbody tr', { hasText: /^create_item/ }).waitFor()
+    expect((await page.locator('tbody tr', { hasText: /^create_item/ }).innerText()).split(/\s+/).at(-1)).toBe('0')
+
+    // Break MySQL.
+    await page.goto(`${http}/#items`)
+    await page.locator('#search').fill('NEW000007')
+    const row = page.locator('table.items tbody tr', { hasText: 'NEW000007' })
+    await row.waitFor()
+    const breaking = command('npm run --silent break -- mysql 5m')
+    await eventually(() => expect(breaking.output()).toContain('mysql does not answer'), WAIT_MS)
+    await page.getByRole('button', { name: 'Less of NEW000007' }).click()
+    await page.locator('#amount').fill('3')
+    await page.keyboard.press('Enter')
+    const notice = page.locator('.notices .notice', { hasText: 'NEW000007' })
+    await notice.getByText('Its outcome is not known yet').waitFor()
+    await page.locator('.banner', { hasText: 'MySQL is away' }).waitFor()
+    await page.goto(`${http}/#health`)
+    await page
+      .locator('tbody tr', { hasText: /^stock_adjustment/ })
+      .getByRole('cell', { name: '1', exact: true })
+      .waitFor()
+
+    // Bring it back: the banner goes by itself, and the message is applied.
+    ctrlC(breaking.child)
+    expect((await breaking.ended).output).toContain('healed')
+    await page.locator('.banner').waitFor({ state: 'detached' })
+    await notice.getByRole('link').click()
+    await page.locator('.time-line', { hasText: 'stock_adjustment: adjusted' }).waitFor()
+
+    // Nothing is lost, and nothing is applied twice.
+    await page.goto(`${http}/#items`)
+    await page.locator('#search').fill('NEW000007')
+    await row.getByRole('cell', { name: '37', exact: true }).waitFor()
+    await page.locator('#search').fill('')
+    await all.click()
+    await page.getByText(`${numbers.format(STORED)} items`).waitFor()
+    // 40 of each at 2.50, less the three that were taken out.
+    await page.locator('[data-test=value]', { hasText: '999,692.50' }).waitFor()
+    expect(faults).toEqual([])
+    await close()
+  })
+}
