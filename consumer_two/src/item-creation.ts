@@ -2,7 +2,8 @@
 import type { Handler, Item, Outcome } from '@ims/messaging'
 import type { CreateOutcome, Inventory } from '@ims/repository'
 
-type Result = { outcome: 'created' }
+type Result = { readonly outcome: 'created' }
+const CREATED: Result = { outcome: 'created' }
 
 /** Handles create_item by storing the items. Refuses an item whose sku is taken, or that the database cannot store. */
 export function storeItems(inventory: Pick<Inventory, 'create'>): Handler<Item, Result> {
@@ -10,6 +11,6 @@ export function storeItems(inventory: Pick<Inventory, 'create'>): Handler<Item, 
 }
 
 function toOutcome(created: CreateOutcome): Outcome<Result> {
-  if (created.kind === 'created') return { kind: 'applied', result: { outcome: 'created' }, repeated: created.repeated }
+  if (created.kind === 'created') return { kind: 'applied', result: CREATED, repeated: created.repeated }
   return { kind: 'refused', reason: created.kind, error: created.error }
 }

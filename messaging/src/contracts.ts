@@ -11,27 +11,33 @@ const codePoints = (text: string): number => {
   return count
 }
 
-type Rule = readonly [holds: (value: string) => boolean, otherwise: string]
+interface Rule {
+  readonly holds: (value: string) => boolean
+  readonly otherwise: string
+}
 
 /** Text by rules, all in one check, because zod allocates memory for each check of each message. */
 const text = (rules: readonly Rule[]) =>
   z.string().check(({ value, issues }) => {
-    for (const [holds, message] of rules)
-      if (!holds(value)) issues.push({ code: 'custom', input: value, message, continue: true })
+    for (const { holds, otherwise } of rules)
+      if (!holds(value)) issues.push({ code: 'custom', input: value, message: otherwise, continue: true })
   })
 
 /** Text of up to `max` characters: every value that a VARCHAR of that length can hold, so that every row can be found. */
 const held = (max: number): Rule[] => [
   // A string has at most as many code points as UTF-16 units, so only a longer string is counted.
-  [(value) => value.length <= max || codePoints(value) <= max, `must have at most ${max} characters`],
-  [(value) => value.isWellFormed(), 'must be well-formed Unicode (it has a lone surrogate)'],
+  {
+    holds: (value) => value.length <= max || codePoints(value) <= max,
+    otherwise: `must have at most ${max} characters`,
+  },
+  { holds: (value) => value.isWellFormed(), otherwise: 'must be well-formed Unicode (it has a lone surrogate)' },
 ]
 
 /** Text of a new item: not empty, and without U+0000, which ends a string in C. */
 const fresh = (max: number): Rule[] => [
   ...held(max),
-  [(value) => value.length > 0, 'must not be empty'],
-  [(value) => !value.includes('\u0000'), 'must not contain the character U+0000'],
+  { holds: (value) => value.length > 0, otherwise: 'must not be empty' },
+  { holds: (value) => !value.includes('\u0000'), otherwise: 'must not contain the character U+0000' },
 ]
 
 const SKU_MAX = 20
@@ -54,8 +60,8 @@ export const soughtText = text(fresh(SOUGHT_MAX))
 /** The stock keeping unit of a new item: 1–20 characters, no white space at either end, no control characters. */
 const sku = text([
   ...fresh(SKU_MAX),
-  [(value) => value.trim() === value, 'must not begin or end with white space'],
-  [(value) => !/\p{Cc}/u.test(value), 'must not contain control characters'],
+  { holds: (value) => value.trim() === value, otherwise: 'must not begin or end with white space' },
+  { holds: (value) => !/\p{Cc}/u.test(value), otherwise: 'must not contain control characters' },
 ])
 
 /** A number, or a decimal number in a string, that `read` converts for its column. */

@@ -6,6 +6,8 @@ export interface Log {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
+  /** Whether a debug line would be written, so that a caller need not make one for each message. Yes when omitted. */
+  isLevelEnabled?(level: 'debug'): boolean
 }
 
 /** Counts and measures by metric name. metrics.ts lists the names. An unknown name is a bug and throws. */

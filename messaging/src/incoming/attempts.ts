@@ -181,11 +181,11 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
 
   #tell(entries: readonly Entry<Body, Item>[], outcomes: readonly Outcome<Result>[]): void {
     const reported: Reported<Item, Result>[] = []
-    for (const [index, entry] of entries.entries()) {
+    entries.forEach((entry, index) => {
       this.#open.delete(entry)
       const outcome = outcomes[index]
       if (outcome !== undefined) reported.push({ item: entry.item, outcome })
-    }
+    })
     this.#parts.reported(reported)
   }
 

@@ -216,7 +216,9 @@ export class Consumer<Body, Result> {
     service.meter.count('messages_consumed', { queue: contract.queue })
     // Parsed on arrival, while the database works on the previous batch.
     const read = readMessage(contract, message, config.messageMaxBytes)
-    const expiresAtMs = this.#stop.clock.nowMs() + waitMsOf(contract, message)
+    const waitMs = waitMsOf(contract, message)
+    // Reading the clock for each command would be slow.
+    const expiresAtMs = waitMs === Number.POSITIVE_INFINITY ? waitMs : this.#stop.clock.nowMs() + waitMs
     const isLarge = contract.kind === 'query' && !('kind' in read) && contract.isLarge?.(read.headers) === true
     const question = questionOf(contract, read)
     this.#inFlight.add({ message, session, read, question, isLarge, expiresAtMs, step: 'waiting', replyBytes: 0 })

@@ -79,17 +79,19 @@ export class OutcomeReporter<Body, Result> {
 
   /** Resolves when all of them have left, except those whose reply is being sent. */
   async report(reported: readonly Reported<Held<Body>, Result>[]): Promise<void> {
-    for (const { item, outcome } of reported) {
+    const plain: Held<Body>[] = []
+    const others: Reported<Held<Body>, Result>[] = []
+    for (const each of reported) {
+      const { item, outcome } = each
       item.step = 'reporting'
       if (outcome.kind === 'answered') item.replyBytes = outcome.body.length
+      if (outcome.kind === 'applied' && !wantsReply(item)) plain.push(item)
+      else others.push(each)
     }
     this.#outcomes.count(reported.map(({ outcome }) => outcome))
-    const isPlain = ({ item, outcome }: Reported<Held<Body>, Result>) => outcome.kind === 'applied' && !wantsReply(item)
     // Together and at once, without waiting for the dead letters of others.
-    const plain = reported.filter(isPlain).map(({ item }) => item)
     this.#parts.inFlight.leave('ack', plain)
-    if (plain.length === reported.length) return
-    const others = reported.filter((each) => !isPlain(each))
+    if (others.length === 0) return
     const setAside = await Promise.all(others.map(({ item, outcome }) => this.#reportOne(item, outcome)))
     this.#logSetAside(others.filter((_, index) => setAside[index]))
   }

@@ -46,13 +46,14 @@ export class WorkLog {
     }
     const counts: Record<string, number> = {}
     let redriven = 0
-    for (const [index, delivery] of deliveries.entries()) {
+    const isEachLogged = log.isLevelEnabled?.('debug') ?? true
+    deliveries.forEach((delivery, index) => {
       const { redelivered, redrives } = delivery
       const word = wordFor(outcomes[index])
       counts[word] = (counts[word] ?? 0) + 1
       if (redrives > 0) redriven += 1
-      log.debug({ queue, ...idsOf(delivery), redelivered, redrives }, `message ${word}`)
-    }
+      if (isEachLogged) log.debug({ queue, ...idsOf(delivery), redelivered, redrives }, `message ${word}`)
+    })
     const durationMs = Math.round(ms * 10) / 10
     const messages = deliveries.length
     const fields = { queue, messages, ...counts, ...(redriven > 0 ? { redriven } : {}), durationMs }
