@@ -233,7 +233,9 @@ export class Consumer<Body, Result> {
    */
   #startWork(): void {
     const { contract, config } = this.#parts
-    if (this.#stop.signal.aborted || this.#working.size >= (contract.kind === 'query' ? config.queriesMax : 1)) return
+    // This comes first, because it is true for nearly every message that arrives.
+    if (this.#working.size >= (contract.kind === 'query' ? config.queriesMax : 1)) return
+    if (this.#stop.signal.aborted) return
     if (this.#waiting(1).length === 0) return
     const working = this.#work().finally(() => {
       this.#working.delete(working)
