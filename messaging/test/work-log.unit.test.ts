@@ -28,7 +28,7 @@ function workLog(contract: typeof createItem | typeof healthcheck | typeof order
   const write = (level: string) => (fields: object, message: string) => void lines.push([level, message, fields])
   const log = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
   const clock = { ...clockOf({}), nowMs: () => at.ms }
-  return { lines, at, workLog: new WorkLog(contract, { ...quietService, log, clock }) }
+  return { lines, at, log, workLog: new WorkLog(contract, { ...quietService, log, clock }) }
 }
 
 describe('the log of a handler', () => {
@@ -66,6 +66,13 @@ describe('the log of a handler', () => {
     const { lines, workLog: watched } = workLog(contract)
     await watched.watch(async () => [applied])([delivery('a')])
     expect(lines.map(([level]) => level)).toEqual(['debug', 'debug'])
+  })
+
+  it('makes no line for each message when debug lines are not written', async () => {
+    const { lines, log, workLog: watched } = workLog(createItem)
+    Object.assign(log, { isLevelEnabled: () => false })
+    await watched.watch(async () => outcomes)([delivery('a'), delivery('b'), delivery('c')])
+    expect(lines.map(([level]) => level)).toEqual(['info'])
   })
 
   it('says once for how long messages were held, when the handler succeeds again', async () => {
