@@ -42,7 +42,7 @@ describe('the ports of the suite', () => {
         expect(failure.message).toContain(
           `port ${port} for producer (HTTP) (PORT) is taken by process ${process.pid} (`,
         )
-        expect(failure.message).toContain('bin/node')
+        expect(failure.message).toContain(process.argv0)
         expect(failure.message).not.toContain(String(free))
         expect(failure.todo).toContain('PORT=<port>')
         expect(failure.todo).not.toContain('ADMIN_PORT_BASE')
