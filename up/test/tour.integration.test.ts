@@ -21,7 +21,7 @@ const [, lookIntoMysql = ''] =
 /** With this suite's port and password, as the page says. */
 const skus = `of() { npm run --silent status -- --json | node -p "JSON.parse(require('fs').readFileSync(0)).mysql.$1"; }
 echo "=== ${blocks.length}"
-${lookIntoMysql.replace('=24458', '=$(of port)').replace('--password', '--password=$(of password)')} <<<'SELECT sku FROM inventory'`
+${lookIntoMysql.replace('=24458', '=$(of port)').replace('--password', '--password=$(of password)')} <<<"SELECT sku FROM inventory WHERE sku = 'TOUR1'"`
 const root = mkdtempSync(join(tmpdir(), 'ims-tour-'))
 let environment: NodeJS.ProcessEnv = {}
 

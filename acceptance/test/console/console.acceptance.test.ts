@@ -299,6 +299,16 @@ function tests(program: { readonly path: string }): void {
     expect(await stack.skus()).toEqual(['IB1'])
   })
 
+  it('says that nobody consumes while MySQL is away, also when nobody sends anything', async () => {
+    const { page } = await open()
+    await page.getByText('There are no items yet.').waitFor()
+    database.turnAway(true)
+    database.cut()
+    await page.locator('.banner', { hasText: 'MySQL is away' }).waitFor({ timeout: 50_000 })
+    database.turnAway(false)
+    await page.locator('.banner').waitFor({ state: 'detached', timeout: 50_000 })
+  }, 120_000)
+
   it('says that the producer cannot be reached', async () => {
     const { page } = await open()
     await page.getByText('There are no items yet.').waitFor()

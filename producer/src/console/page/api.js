@@ -10,6 +10,8 @@ const COMMAND_TIMEOUT_MS = 25_000
 const QUESTION_TIMEOUT_MS = 40_000
 /** The producer asks the broker at most once a second, for all who look. */
 export const WATCH_EVERY_MS = 2_000
+/** A database that is away is noticed only when somebody needs it, so the page asks for one item. */
+const DATABASE_EVERY_MS = 10_000
 /** Commands that have left a queue are applied soon after. */
 const ARRIVING_FOR_MS = 6_000
 
@@ -101,6 +103,16 @@ function jsonOf(text) {
 
 const nextOf = (link) => /<([^>]+)>;\s*rel="next"/.exec(link ?? '')?.[1]
 
+let databaseAskedMs = Number.NEGATIVE_INFINITY
+
+async function askDatabase() {
+  if (performance.now() - databaseAskedMs < DATABASE_EVERY_MS) return
+  // Not again before this one is answered.
+  databaseAskedMs = Number.POSITIVE_INFINITY
+  await call('/order_processing?limit=1')
+  databaseAskedMs = performance.now()
+}
+
 const measure = rateMeter()
 let creations = ''
 let arrivingUntilMs = 0
@@ -110,6 +122,7 @@ let arrivingUntilMs = 0
  * milliseconds until it should be asked for again.
  */
 export async function watchQueues() {
+  void askDatabase()
   const answer = await call('/queues', { timeoutMs: 15_000 })
   if (answer.ok) {
     const { queues } = answer.body
