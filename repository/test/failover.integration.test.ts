@@ -1,5 +1,5 @@
 // Several servers, and a host name that moves to another one: a connection to a server that cannot do the work is closed.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
@@ -121,7 +121,9 @@ describe('a list of servers', () => {
 
 const here = hasServerPrograms() ? describe : describe.skip
 here('a server that becomes read-only', () => {
-  const directory = mkdtempSync(join(tmpdir(), 'ims-failover-'))
+  const directory = join(tmpdir(), `ims-failover-${process.pid}`)
+  // Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+  beforeAll(() => void mkdirSync(directory, { mode: 0o700 }))
   let servers: PrivateMysql[]
   const configOf = ({ mysql }: PrivateMysql, settings: Record<string, string> = {}) =>
     mysqlEnvironment.parse({

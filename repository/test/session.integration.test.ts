@@ -1,5 +1,5 @@
 // The result does not depend on the server's settings: with every session variable at its worst value, the responses are the same.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
@@ -11,7 +11,9 @@ import { migrate } from '../src/migrate.ts'
 import { creation, deletion } from './commands.ts'
 import { serviceUnderTest } from './service.ts'
 
-const directory = mkdtempSync(join(tmpdir(), 'ims-session-'))
+const directory = join(tmpdir(), `ims-session-${process.pid}`)
+// Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+beforeAll(() => void mkdirSync(directory, { mode: 0o700 }))
 let server: PrivateMysql | undefined
 const here = hasServerPrograms() ? describe : describe.skip
 

@@ -1,6 +1,6 @@
 // A private MySQL on a shared machine, in a folder whose path is too long for a socket.
 import { createHash } from 'node:crypto'
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
@@ -12,7 +12,9 @@ jest.setTimeout(120_000)
 
 const here = hasServerPrograms() ? describe : describe.skip
 here('a private MySQL', () => {
-  const top = mkdtempSync(join(tmpdir(), 'ims-private-mysql-'))
+  const top = join(tmpdir(), `ims-private-mysql-${process.pid}`)
+  // Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+  beforeAll(() => void mkdirSync(top, { mode: 0o700 }))
   const directory = join(top, 'long'.repeat(30))
   // An earlier version put the socket here, which anyone who knows the directory can predict.
   const digest = createHash('sha256')

@@ -1,10 +1,10 @@
 // docs/tour.md: every command of the page, in one shell, on a suite of its own, prints what the page shows. Before it ends, MySQL is
 // looked into as docs/local.md shows.
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, expect, it, jest } from '@jest/globals'
 import { freePorts, hasServerPrograms } from 'testkit'
 import { ROOT } from 'testkit/runs/jest'
 
@@ -22,7 +22,9 @@ const [, lookIntoMysql = ''] =
 const skus = `of() { npm run --silent status -- --json | node -p "JSON.parse(require('fs').readFileSync(0)).mysql.$1"; }
 echo "=== ${blocks.length}"
 ${lookIntoMysql.replace('=24458', '=$(of port)').replace('--password', '--password=$(of password)')} <<<"SELECT sku FROM inventory WHERE sku = 'TOUR1'"`
-const root = mkdtempSync(join(tmpdir(), 'ims-tour-'))
+const root = join(tmpdir(), `ims-tour-${process.pid}`)
+// Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+beforeAll(() => void mkdirSync(root, { mode: 0o700 }))
 let environment: NodeJS.ProcessEnv = {}
 
 /** Runs the script and resolves with everything that it prints. */

@@ -1,8 +1,8 @@
 // A real Prometheus accepts our configuration. Its alerts fire when they should, and no others do (alert-scenarios.ts).
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { findProgram, type Program } from '../find-program.ts'
 import { ROOT } from '../stack.ts'
 import { SCENARIOS, type Scenario, WELL } from './alert-scenarios.ts'
@@ -17,7 +17,9 @@ else describe('the alerts', () => alerts(found))
 
 function alerts(promtool?: Program): void {
   const run = (...args: string[]) => promtool?.run(...args)
-  const directory = mkdtempSync(join(tmpdir(), 'ims-alerts-'))
+  const directory = join(tmpdir(), `ims-alerts-${process.pid}`)
+  // Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+  beforeAll(() => void mkdirSync(directory, { mode: 0o700 }))
   afterAll(() => rmSync(directory, { recursive: true, force: true }))
 
   it('are part of a configuration that Prometheus accepts', () => {

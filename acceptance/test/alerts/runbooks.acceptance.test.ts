@@ -1,6 +1,6 @@
 // The first commands of the runbooks, run on a suite of `npm run up`: each succeeds and prints something.
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -13,7 +13,9 @@ import { commands } from './runbooks.ts'
 const MINUTE_MS = 60_000
 const FIRST_ADMIN_PORT = 9_090
 const local = new Set(commands.flatMap(([platform, command]) => (platform === 'local' ? [command] : [])))
-const root = mkdtempSync(join(tmpdir(), 'ims-runbooks-'))
+const root = join(tmpdir(), `ims-runbooks-${process.pid}`)
+// Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+beforeAll(() => void mkdirSync(root, { mode: 0o700 }))
 const directory = join(root, 'up')
 let environment: NodeJS.ProcessEnv = {}
 

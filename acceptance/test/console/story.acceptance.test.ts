@@ -1,6 +1,6 @@
 // The story of a newcomer in a real browser, with the commands of the README: up, import, watch, follow, break, heal.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
@@ -33,7 +33,9 @@ if (typeof found === 'string' || why !== undefined)
 else describe('the story of a newcomer', () => tests(found))
 
 function tests(program: { readonly path: string }): void {
-  const root = mkdtempSync(join(tmpdir(), 'ims-story-'))
+  const root = join(tmpdir(), `ims-story-${process.pid}`)
+  // Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+  beforeAll(() => void mkdirSync(root, { mode: 0o700 }))
   let environment: NodeJS.ProcessEnv = {}
   let http = ''
   let browser: Browser

@@ -1,6 +1,6 @@
 // The suite on a Galera cluster of three nodes, with replicas at different nodes, while a node is killed and started again.
 import { createHash } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
@@ -20,7 +20,9 @@ const missing = withoutGalera()
 const run = missing === undefined ? describe : describe.skip
 
 run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${missing})`}`, () => {
-  const directory = mkdtempSync(join(tmpdir(), 'ims-galera-'))
+  const directory = join(tmpdir(), `ims-galera-${process.pid}`)
+  // Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+  beforeAll(() => void mkdirSync(directory, { mode: 0o700 }))
   let galera: Galera
   let stack: Stack
   const replicas: ServiceProcess[] = []

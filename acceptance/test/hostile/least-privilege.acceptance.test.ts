@@ -1,7 +1,7 @@
 // `npm run up` on local servers also gives each service its own users, which can do its work and nothing else.
 
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -21,7 +21,9 @@ const STARTED_WITHIN_MS = 180_000
 run(
   `the users of the local suite${hasServerPrograms() ? '' : ' (skipped: RabbitMQ and MySQL are not installed here)'}`,
   () => {
-    const directory = mkdtempSync(join(tmpdir(), 'ims-least-'))
+    const directory = join(tmpdir(), `ims-least-${process.pid}`)
+    // Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+    beforeAll(() => void mkdirSync(directory, { mode: 0o700 }))
     // Far below the ephemeral ports, so that nobody takes one between two checks.
     const base = 12_000 + (process.pid % 1_000) * 10
     const http = `http://127.0.0.1:${base}`
