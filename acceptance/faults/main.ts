@@ -1,4 +1,4 @@
-// `npm run faults`: the fault ledger on private servers. Exit codes: 0 nothing lost or duplicated · 1 something was · 64 usage.
+// `npm run faults`: the fault ledger on private servers. Exit codes: 0 nothing lost or duplicated · 1 something was · 64 usage · 130 interrupted.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { commitOf, startGalera, startServers, withoutGalera } from 'testkit'
@@ -11,6 +11,7 @@ import { LONG_RUN_MINUTES, type Run, type RunOptions, Unfinished } from './run.t
 import { finishedOrNot, smallerRun } from './smaller-run.ts'
 
 const EXIT_USAGE = 64
+const EXIT_INTERRUPTED = 130
 
 process.exitCode = await main(process.argv.slice(2))
 
@@ -21,6 +22,7 @@ async function main(args: string[]): Promise<number> {
   if (mix.length === 0) return wrongUsage(`--mix: no fault has ${given.mix} in its name`)
   const { seed, minutes, clients, only, database } = given
   const mutation = mutationOf(given)
+  const interrupted = interruptedBySignals()
   const parent = join(ROOT, '.local')
   mkdirSync(parent, { recursive: true })
   const directory = mkdtempSync(join(parent, 'faults-'))
@@ -53,9 +55,13 @@ async function main(args: string[]): Promise<number> {
       ...(galera === undefined ? {} : { cluster: galera.nodes }),
       ...(mutation === undefined ? {} : { mutation }),
       onRound: (round) => say(roundLine(round)),
-      interrupted: interruptedBySignals(),
+      interrupted,
     })
   } catch (error) {
+    if (interrupted.aborted) {
+      say('✗ interrupted: not everything was checked')
+      return EXIT_INTERRUPTED
+    }
     say(`✗ seed ${seed}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
     return 1
   } finally {

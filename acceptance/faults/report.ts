@@ -56,8 +56,8 @@ export function summaryLine({ rounds, judgement, repeated, history }: Run, seed:
   const [p50, p95, max] = recoveryOf(rounds)
   return [
     `attempted ${judgement.attempted} (sent twice: ${judgement.sentTwice}), indeterminate ${judgement.indeterminate}`,
-    `accepted ${judgement.accepted} = applied ${judgement.applied} + refused and told ${judgement.reported}` +
-      ` + set aside ${judgement.setAside}`,
+    `accepted ${judgement.accepted}: applied ${judgement.applied}, refused and told ${judgement.reported}` +
+      `, set aside as dead letters ${judgement.setAside}`,
     `dead letters of ${judgement.letters} messages (again: ${judgement.setAsideAgain})`,
     `faults ${sum(kinds)} of ${kinds.length} kinds: ${kinds.map(([kind, each]) => `${kind} ${each}`).join(', ')}`,
     `lost ${count('lost')}, applied twice ${count('doubled')}, both applied and refused ${count('both applied and refused')},` +

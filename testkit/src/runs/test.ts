@@ -34,8 +34,8 @@ export async function test(args: string[]): Promise<number> {
         throw error
       })
       for (const result of await Promise.allSettled([onServers, standalone])) {
-        if (result.status === 'rejected') throw result.reason
-        tally = sum(tally, result.value)
+        if (result.status === 'fulfilled') tally = sum(tally, result.value)
+        else if (!interruption.aborted) throw result.reason
       }
       isGood = tally.failed === 0 && tally.passed > 0
     }
@@ -77,6 +77,7 @@ export async function testsOnServers(
       const started = (pid: number) => noteJest(directory, pid)
       return await runJestTidily({ projects, args, env, started, interrupted })
     })
+    await Promise.allSettled(tallies)
     return (await Promise.all(tallies)).reduce(sum)
   } finally {
     await Promise.all(placed.map(({ directory }) => removeTestDirectory(directory)))

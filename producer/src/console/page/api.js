@@ -114,7 +114,8 @@ async function askDatabase() {
 }
 
 const measure = rateMeter()
-let creations = ''
+/** What each producer said last: behind one address there can be several, each with a count of its own. */
+const creations = new Map()
 let arrivingUntilMs = 0
 
 /**
@@ -128,9 +129,11 @@ export async function watchQueues() {
     const { queues } = answer.body
     const idle = queues.filter(({ consumers }) => consumers === 0).map(({ queue }) => queue)
     const { accepted, waiting } = queues.find(({ queue }) => queue === 'create_item') ?? {}
-    const seen = `${answer.body.producer} ${accepted} ${waiting}`
-    if (creations !== '' && seen !== creations) arrivingUntilMs = performance.now() + ARRIVING_FOR_MS
-    creations = seen
+    const { producer } = answer.body
+    const seen = `${accepted} ${waiting}`
+    if (creations.has(producer) && creations.get(producer) !== seen)
+      arrivingUntilMs = performance.now() + ARRIVING_FOR_MS
+    creations.set(producer, seen)
     const arrivals = suite.arrivals + (performance.now() < arrivingUntilMs ? 1 : 0)
     changed({ queues, idle, broker: undefined, rates: measure(answer.body), arrivals })
   } else if (answer.status === 503) changed({ broker: answer.detail })
@@ -144,7 +147,7 @@ const randomHex = () =>
 /** The commands of this browser, newest first. */
 export function commands() {
   const kept = jsonOf(localStorage.getItem(COMMANDS) ?? '[]')
-  return Array.isArray(kept) ? kept : []
+  return Array.isArray(kept) ? kept.filter((each) => typeof each?.key === 'string') : []
 }
 
 function keep(command) {

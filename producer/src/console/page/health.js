@@ -60,10 +60,10 @@ const rounded = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 })
 function Rates({ points, producer, others }) {
   return html`<div class="plots">
       <${Plot} title="Accepted per second" member="accepted" points=${points} />
-      <${Plot} title="Left the queues per second, at least" member="left" points=${points} />
+      <${Plot} title="Left the queues per second, estimated" member="left" points=${points} />
     </div>
     <p class="summary">Both are of one producer process (<code>${producer.slice(0, 8)}</code>) in the last five minutes. Accepted: commands and health
-      checks that the broker stored for it. Left the queues: of these, what does not wait any more. A consumer has it, and soon applies or refuses it.
+      checks that the broker stored for it. Left the queues: that number less the growth of the queues. Commands that others send, and messages that return to a queue, distort it.
       ${others && 'Other producers answer here too. What they accept is not counted.'}</p>`
 }
 

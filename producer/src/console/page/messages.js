@@ -1,5 +1,5 @@
 // The tab Messages: what became of one message, and the last commands of this browser.
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { call, commands } from './api.js'
 import { html } from './html.js'
 import { Empty, Failed, Loading, perform, useSuite } from './parts.js'
@@ -24,14 +24,20 @@ export function Messages({ wanted }) {
   const [typed, setTyped] = useState(wanted)
   const [answer, setAnswer] = useState(undefined)
   const [isLoading, setLoading] = useState(false)
+  const now = useRef(wanted)
+  now.current = wanted
   const look = async () => {
     if (wanted === '') return setAnswer(undefined)
     setLoading(true)
-    setAnswer(await call(`/messages/${encodeURIComponent(wanted)}`))
+    const answered = await call(`/messages/${encodeURIComponent(wanted)}`)
+    // A late answer about another message is not shown.
+    if (now.current !== wanted) return
+    setAnswer(answered)
     setLoading(false)
   }
   useEffect(() => {
     setTyped(wanted)
+    setLoading(false)
     look()
   }, [wanted, epoch])
   const submit = (event) => {

@@ -30,7 +30,7 @@ export function rateMeter() {
       const seconds = at - last?.at
       if (isSame) {
         const accepted = now.accepted - last.accepted
-        // Also commands of other programs wait, so this is the least that has left.
+        // An estimate: commands of other programs wait too, and messages can return to a queue.
         const left = Math.max(0, accepted - (now.waiting - last.waiting))
         if (seconds > GAP_S) points = [...points, { at: last.at + 1, accepted: null, left: null }]
         points = [...points, { at, accepted: accepted / seconds, left: left / seconds }]
