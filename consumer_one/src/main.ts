@@ -1,6 +1,6 @@
 // consumer_one takes healthcheck messages off the queue and writes them to the log.
 import { consumerEnvironment, healthcheck, openBroker, rabbitmqEnvironment } from '@ims/messaging'
-import { runService } from '@ims/runtime'
+import { runService, standardOutput } from '@ims/runtime'
 import { logHealthchecks } from './healthcheck.ts'
 
 const config = { rabbitmq: rabbitmqEnvironment, consumer: consumerEnvironment }
@@ -9,5 +9,6 @@ void runService({ name: 'consumer_one', adminPort: 9091, config }, async (servic
   const { config, log, own } = service
   // Closed in reverse: stop consuming and settle messages in flight, then the broker.
   const broker = own(await openBroker(config.rabbitmq, service))
-  own(await broker.consume(healthcheck, logHealthchecks(log), config.consumer))
+  const { flush } = standardOutput()
+  own(await broker.consume(healthcheck, logHealthchecks(log, flush), config.consumer))
 })

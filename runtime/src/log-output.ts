@@ -4,7 +4,7 @@ import { constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { LogSink, type Loss } from './log-sink.ts'
 
 const STANDARD_OUTPUT = 1
-/** Longest time that a line waits for others. A process that is killed loses the lines of this time. */
+/** Longest time that a line waits for others. A process that is killed loses the lines of this time, unless it calls flush. */
 const GATHER_MAX_MS = 5
 /** Written before that when there are more characters than this. */
 const GATHER_MAX_CHARACTERS = 65_536
@@ -14,6 +14,8 @@ const LAST_LINES_WITHIN_MS = 3_000
 export interface LogOutput {
   /** Takes one or more whole lines. Never blocks and never throws. */
   write(line: string): void
+  /** Writes the lines that wait for others, so that they are not lost if the process is killed now. Never blocks and never throws. */
+  flush(): void
   /** Adds a listener that is called when lines are lost. */
   onLoss(loss: Partial<Loss>): void
 }
@@ -57,6 +59,7 @@ function openStandardOutput(): LogOutput {
       lines += 1
       if (gathered.length > GATHER_MAX_CHARACTERS) flush()
     },
+    flush,
     onLoss: (loss) => void listeners.push(loss),
   }
 }

@@ -83,6 +83,22 @@ async function until<T>(look: () => T | undefined): Promise<T> {
   }
 }
 
+it('loses no line that was flushed when the process is killed', () => {
+  const program = `import { createLog, standardOutput } from '${import.meta.dirname}/../src/index.ts'
+    const log = createLog('killed', { level: 'info', format: 'json' })
+    log.info({}, 'flushed')
+    standardOutput().flush()
+    log.info({}, 'not flushed')
+    process.kill(process.pid, 'SIGKILL')`
+  const { stdout, signal } = spawnSync(process.execPath, ['--input-type=module-typescript', '--eval', program], {
+    encoding: 'utf8',
+  })
+  expect([signal, ...stdout.matchAll(/"message":"(.*?)"/g)].map(String)).toEqual([
+    'SIGKILL',
+    '"message":"flushed",flushed',
+  ])
+})
+
 describe('a service whose output cannot be written', () => {
   it('responds and stops when the disk is full', async () => {
     const full = openSync('/dev/full', 'w')

@@ -40,12 +40,14 @@ type Body = { sku: string }
 type Result = { outcome: 'logged' }
 
 /** One outcome for each delivery: \`refused\` for a message that can never be applied. Throw if it may succeed later. */
-export function ${handler}(log: Log): Handler<Body, Result> {
-  return async (deliveries) =>
-    deliveries.map(({ body, messageId, redelivered }) => {
+export function ${handler}(log: Log, flush: () => void): Handler<Body, Result> {
+  return async (deliveries) => {
+    for (const { body, messageId, redelivered } of deliveries)
       log.info({ messageId, redelivered, sku: body.sku }, '${queue} received')
-      return { kind: 'applied', result: { outcome: 'logged' }, repeated: false }
-    })
+    // The lines are all that a message leaves, so they are written before its ack.
+    flush()
+    return deliveries.map(() => ({ kind: 'applied', result: { outcome: 'logged' }, repeated: false }))
+  }
 }
 `
 
@@ -60,9 +62,10 @@ import { ${handler} } from '../src/${file}'
 it('handles each ${queue}, and dead-letters an invalid message', async () => {
   const lines: Record<string, unknown>[] = []
   const log = { debug() {}, info: (fields: object) => void lines.push({ ...fields }), warn() {}, error() {} }
+  const flush = () => {}
   const rabbitmq = new InMemoryRabbitmq()
   const broker = rabbitmq.open({ publishes: [${contract}] })
-  await broker.consume(${contract}, ${handler}(log), consumerEnvironment.parse({}))
+  await broker.consume(${contract}, ${handler}(log, flush), consumerEnvironment.parse({}))
   const { messageId, reply } = await broker.requester.command(${contract}, { sku: 'A' }, { deadlineMs: 10_000 })
   expect(reply).toEqual({ kind: 'applied', result: { outcome: 'logged' } })
   expect(lines).toEqual([{ messageId, redelivered: false, sku: 'A' }])
