@@ -1,4 +1,4 @@
-// What the inbox holds about one message id, on any queue.
+// What the inbox holds about messages, by their ids, on any queue.
 import { z } from 'zod'
 import type { Recorded, RecordedVerdict } from './contract.ts'
 import type { Database } from './database.ts'

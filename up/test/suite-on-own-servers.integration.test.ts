@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { ownSuite } from 'testkit'
 import { identify, isAlive, type ProcessIdentity } from 'testkit/processes/process-identity'
 import { processesStartedFor } from 'testkit/processes/started-for'
 import { hasServerPrograms } from 'testkit/servers/private-mysql'
@@ -54,18 +55,13 @@ async function listed(): Promise<unknown> {
 }
 const item = (sku: string) => expect.objectContaining({ sku })
 
-beforeAll(() => {
+beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), 'ims-own-'))
   folder = join(root, "A café's $HOME (1)")
   mkdirSync(folder)
-  const base = 11_000 + (process.pid % 900) * 10
-  environment = {
-    PATH: process.env.PATH,
-    HOME: process.env.HOME,
-    IMS_SERVICES: 'local',
-    PORT: String(base),
-    ADMIN_PORT_BASE: String(base + 1),
-  }
+  // Without the directory, because the one in the folder is under test.
+  const { IMS_UP_DIRECTORY: _, ...others } = await ownSuite('')
+  environment = others
 })
 afterAll(async () => {
   await ims('down', '--volumes')

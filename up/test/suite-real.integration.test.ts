@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { ownSuite } from 'testkit'
 import type { TestSpace } from 'testkit/servers/test-space'
 import { serversEnvironment } from 'testkit/servers-environment'
 import { serversUnderTest } from 'testkit/under-test'
@@ -23,16 +24,7 @@ let environment: NodeJS.ProcessEnv
 beforeAll(async () => {
   ;({ space } = await serversUnderTest('real suite'))
   directory = mkdtempSync(join(tmpdir(), 'ims-real-'))
-  // Far below the ephemeral ports, so that nobody takes one between two checks.
-  const base = 11_000 + (process.pid % 900) * 10
-  environment = {
-    PATH: process.env.PATH,
-    IMS_SERVICES: 'external',
-    IMS_UP_DIRECTORY: directory,
-    PORT: String(base),
-    ADMIN_PORT_BASE: String(base + 1),
-    ...serversEnvironment(space),
-  }
+  environment = { ...(await ownSuite(directory)), IMS_SERVICES: 'external', ...serversEnvironment(space) }
 })
 afterAll(async () => {
   await ims('down')

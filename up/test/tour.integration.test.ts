@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it, jest } from '@jest/globals'
-import { freePorts, hasServerPrograms } from 'testkit'
+import { hasServerPrograms, ownSuite } from 'testkit'
 import { ROOT } from 'testkit/runs/jest'
 
 jest.setTimeout(400_000)
@@ -46,20 +46,12 @@ afterAll(async () => {
 const test = hasServerPrograms() ? it : it.skip
 
 test('each command prints what the page shows', async () => {
-  const [port = 0] = await freePorts(1)
-  const [admin = 0] = [12_000 + (process.pid % 900) * 10]
-  environment = {
-    PATH: process.env.PATH,
-    HOME: process.env.HOME,
-    TMPDIR: root,
-    IMS_SERVICES: 'local',
-    IMS_UP_DIRECTORY: join(root, 'up'),
-    PORT: String(port),
-    ADMIN_PORT_BASE: String(admin),
-  }
+  environment = { ...(await ownSuite(join(root, 'up'))), TMPDIR: root }
   const commands = blocks.map(({ kind, text }, index) => (kind === 'sh' ? `echo "=== ${index}"\n${text}` : ''))
   const [last = ''] = commands.splice(-1, 1)
-  const output = await shell([...commands, skus, last].join('\n').replaceAll('127.0.0.1:5000', `127.0.0.1:${port}`))
+  const output = await shell(
+    [...commands, skus, last].join('\n').replaceAll('127.0.0.1:5000', `127.0.0.1:${environment.PORT}`),
+  )
   const after = new Map(output.split(/^=== /m).map((part) => [Number.parseInt(part, 10), part]))
   let shown = ''
   for (const [index, { kind, text }] of blocks.entries()) {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
-import { eventually, freePorts, hasServerPrograms } from 'testkit'
+import { eventually, hasServerPrograms, ownSuite } from 'testkit'
 import { call, item } from '../http.ts'
 import { ROOT } from '../stack.ts'
 import { commands } from './runbooks.ts'
@@ -45,21 +45,15 @@ const when = hasServerPrograms() ? it : it.skip
 
 beforeAll(async () => {
   if (!hasServerPrograms()) return
-  const [port = 0] = await freePorts(1)
-  const admin = 12_000 + (process.pid % 900) * 10
-  environment = {
-    PATH: process.env.PATH,
-    HOME: process.env.HOME,
-    IMS_SERVICES: 'local',
-    IMS_UP_DIRECTORY: directory,
-    PORT: String(port),
-    ADMIN_PORT_BASE: String(admin),
-  }
+  environment = await ownSuite(directory)
   const { code, output } = await shell('npm run up -- --detach')
   expect([code, output]).toEqual([0, expect.stringContaining('The suite is up.')])
   // The second one becomes a dead letter, so that there is one to look at.
   for (const prefer of ['wait=30', 'respond-async']) {
-    const answered = await call(`http://127.0.0.1:${port}/create_item`, { json: item(1), headers: { Prefer: prefer } })
+    const answered = await call(`http://127.0.0.1:${environment.PORT}/create_item`, {
+      json: item(1),
+      headers: { Prefer: prefer },
+    })
     expect(answered.status).toBeLessThan(300)
   }
   await eventually(

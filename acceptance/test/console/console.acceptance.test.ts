@@ -266,6 +266,49 @@ function tests(program: { readonly path: string }): void {
     await page.getByText('It may never have been sent.').waitFor()
   })
 
+  it('shows no late answer about another message, and bears a damaged list of commands', async () => {
+    const { page } = await open()
+    await page.evaluate(`localStorage.setItem('ims-commands', '[null]')`)
+    const held = Promise.withResolvers<void>()
+    await page.route('**/messages/slow', async (route) => {
+      await held.promise
+      await route.continue()
+    })
+    await page.goto(`${stack.http}/#messages/slow`)
+    await page.goto(`${stack.http}/#messages/quick`)
+    await page.locator('.card .id', { hasText: 'quick' }).waitFor()
+    const late = page.waitForResponse('**/messages/slow')
+    held.resolve()
+    await late
+    await page.waitForTimeout(500)
+    expect(await page.locator('.card .id').allTextContents()).toEqual(['quick'])
+  })
+
+  it('does not read the list again because another producer answers, but does when an item was created', async () => {
+    const { page } = await open()
+    await page.getByText('There are no items yet.').waitFor()
+    let answers = 0
+    await page.route('**/queues', async (route) => {
+      const response = await route.fetch()
+      const body = await response.json()
+      answers += 1
+      for (const each of body.queues) if (each.queue === 'create_item') each.accepted += (answers % 2) * 1_000
+      await route.fulfill({ response, json: { ...body, producer: `producer ${answers % 2}` } })
+    })
+    const reads: string[] = []
+    page.on('request', (request) => {
+      if (/order_processing\?limit=\d{3}/.test(request.url())) reads.push(request.url())
+    })
+    await eventually(() => expect(answers).toBeGreaterThan(4), WAIT_MS)
+    expect(reads).toEqual([])
+    await fetch(`${stack.http}/create_item`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${KEY}` },
+      body: JSON.stringify({ ...juice, price: 1, quantity: 1 }),
+    })
+    await row(page, 'IB1').waitFor()
+  })
+
   it('says that the broker is away, takes nothing meanwhile, and says so no longer when it is back', async () => {
     await fill(1)
     const { page } = await open()

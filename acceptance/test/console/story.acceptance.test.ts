@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import type { Browser } from 'playwright-core'
-import { eventually, freePorts, hasServerPrograms } from 'testkit'
+import { eventually, hasServerPrograms, ownSuite } from 'testkit'
 import { ROOT } from '../stack.ts'
 import { findChromium, openChromium, openTab } from './browser.ts'
 
@@ -59,17 +59,8 @@ function tests(program: { readonly path: string }): void {
   const ctrlC = ({ pid = 0 }: ChildProcess) => process.kill(-pid, 'SIGINT')
 
   beforeAll(async () => {
-    const [port = 0] = await freePorts(1)
-    environment = {
-      PATH: process.env.PATH,
-      HOME: process.env.HOME,
-      TMPDIR: root,
-      IMS_SERVICES: 'local',
-      IMS_UP_DIRECTORY: join(root, 'up'),
-      PORT: String(port),
-      ADMIN_PORT_BASE: String(13_000 + (process.pid % 900) * 10),
-    }
-    http = `http://127.0.0.1:${port}`
+    environment = { ...(await ownSuite(join(root, 'up'))), TMPDIR: root }
+    http = `http://127.0.0.1:${environment.PORT}`
     browser = await openChromium(program)
   })
   afterAll(async () => {

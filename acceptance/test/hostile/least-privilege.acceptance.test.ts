@@ -9,7 +9,7 @@ import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import amqplib, { type Channel } from 'amqplib'
 import mysql from 'mysql2/promise'
-import { hasServerPrograms } from 'testkit'
+import { hasServerPrograms, ownSuite } from 'testkit'
 import { z } from 'zod'
 import { REHEARSALS } from '../../../repository/src/rehearsal.ts'
 import { call, SEED_ITEM } from '../http.ts'
@@ -24,16 +24,12 @@ run(
     const directory = join(tmpdir(), `ims-least-${process.pid}`)
     // Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
     beforeAll(() => void mkdirSync(directory, { mode: 0o700 }))
-    // Far below the ephemeral ports, so that nobody takes one between two checks.
-    const base = 12_000 + (process.pid % 1_000) * 10
-    const http = `http://127.0.0.1:${base}`
-    const environment = {
-      PATH: process.env.PATH,
-      IMS_SERVICES: 'local',
-      IMS_UP_DIRECTORY: directory,
-      PORT: String(base),
-      ADMIN_PORT_BASE: String(base + 1),
-    }
+    let environment: NodeJS.ProcessEnv = {}
+    let http = ''
+    beforeAll(async () => {
+      environment = await ownSuite(directory)
+      http = `http://127.0.0.1:${environment.PORT}`
+    })
     const ims = async (...args: string[]): Promise<string> => {
       const { stdout } = await promisify(execFile)(process.execPath, [join(ROOT, 'up/src/main.ts'), ...args], {
         env: environment,

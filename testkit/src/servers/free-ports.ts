@@ -5,6 +5,7 @@ import { holderOfPort } from '../processes/port-holder.ts'
 // Below the range of ephemeral ports. Otherwise an outgoing connection could take the port of a stopped server.
 const FIRST = 20_000
 const COUNT = 12_000
+const FIRST_IN_A_ROW = 11_000
 const MOST_ATTEMPTS = 200
 
 /** `count` different ports that can be bound at this moment, on 127.0.0.1 and on all addresses. */
@@ -24,6 +25,17 @@ export async function freePorts(count: number): Promise<number[]> {
   }
   if (ports.length < count) throw new Error(`no ${count} free ports between ${FIRST} and ${FIRST + COUNT}`)
   return ports
+}
+
+/** The first of `count` consecutive ports that can be bound at this moment. Below those of `freePorts`. */
+export async function freePortsInARow(count: number): Promise<number> {
+  for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+    const first = FIRST_IN_A_ROW + Math.floor((Math.random() * (FIRST - FIRST_IN_A_ROW)) / count) * count
+    const bound = await Promise.all(Array.from({ length: count }, (_, at) => listen(first + at)))
+    await Promise.all(bound.map((server) => new Promise((resolve) => (server ? server.close(resolve) : resolve(null)))))
+    if (bound.every((server) => server !== undefined)) return first
+  }
+  throw new Error(`no ${count} free ports in a row between ${FIRST_IN_A_ROW} and ${FIRST}`)
 }
 
 /**
