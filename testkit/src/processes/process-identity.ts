@@ -17,6 +17,15 @@ export function isAlive(identity: ProcessIdentity): boolean {
   return identify(identity.pid)?.started === identity.started
 }
 
+/** True when SIGSTOP has stopped this process, which takes a moment on a busy machine, and when it has ended. Without /proc, always. */
+export function isStopped({ pid }: ProcessIdentity): boolean {
+  try {
+    return process.platform !== 'linux' || /^State:\s+[TZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return true
+  }
+}
+
 /** Sends `signal` to exactly this process, and with `group` to its whole group. Returns false when it no longer exists. */
 export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals, group = false): boolean {
   if (!isAlive(identity)) return false

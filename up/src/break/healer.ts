@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { processIdentity, signalProcess } from 'testkit/processes/process-identity'
+import { isStopped, processIdentity, signalProcess } from 'testkit/processes/process-identity'
 import { z } from 'zod'
 
 export const breakage = z.object({
@@ -18,11 +18,19 @@ export type Breakage = z.infer<typeof breakage>
 
 /** The pause between two freezes, long enough for answers to leave. */
 const FLOWS_MS = 50
+const STOPS_WITHIN_MS = 5_000
 /** Written after each freeze. */
 const BROKEN = 'broken\n'
 
+/** A busy machine stops a process some time after the signal was sent. Somebody may continue one meanwhile, so not for ever. */
+async function stopped(processes: Breakage['processes']): Promise<void> {
+  const endMs = performance.now() + STOPS_WITHIN_MS
+  while (!processes.every(isStopped) && performance.now() < endMs) await sleep(1)
+}
+
 async function freeze(what: Breakage, isFrozen: boolean): Promise<void> {
   for (const each of what.processes) signalProcess(each, isFrozen ? 'SIGSTOP' : 'SIGCONT')
+  if (isFrozen) await stopped(what.processes)
   if (what.compose === undefined) return
   const { directory, services } = what.compose
   const verb = isFrozen ? 'pause' : 'unpause'
