@@ -172,6 +172,29 @@ function tests(program: { readonly path: string }): void {
     expect(await stack.skus()).toEqual(['IB000000000'])
   })
 
+  it('knows after a change of tabs that a deletion waits, and removes the row when it is applied', async () => {
+    await fill(2)
+    const { page } = await open()
+    let go = () => {}
+    const held = new Promise<void>((resolve) => {
+      go = resolve
+    })
+    await page.route('**/stock_management', async (route) => {
+      await held
+      await route.continue()
+    })
+    await page.getByRole('button', { name: 'Delete IB000000000' }).click()
+    await page.locator('dialog').getByRole('button', { name: 'Delete' }).click()
+    await page.getByRole('link', { name: 'Health' }).click()
+    await page.getByRole('heading', { name: 'Health' }).waitFor()
+    await page.getByRole('link', { name: 'Items' }).click()
+    await row(page, 'IB000000001').waitFor()
+    expect(await page.getByRole('button', { name: 'Delete IB000000000' }).isDisabled()).toBe(true)
+    go()
+    await row(page, 'IB000000000').waitFor({ state: 'detached' })
+    expect(await stack.skus()).toEqual(['IB000000001'])
+  })
+
   it('repeats a command with the same key after its answer was lost, so that it has one effect', async () => {
     await fill(1)
     const { page } = await open()

@@ -17,7 +17,7 @@ const ARRIVING_FOR_MS = 6_000
 
 /**
  * `reachable`: the producer answers; `broker`: why the broker is away; `idle`: queues without a consumer; `arrivals`
- * grows with each answer while new items may arrive.
+ * grows with each answer while new items may arrive; `leaving`: skus whose deletion waits to be sent, or for its outcome.
  */
 export const suite = {
   reachable: true,
@@ -26,6 +26,7 @@ export const suite = {
   queues: undefined,
   rates: undefined,
   arrivals: 0,
+  leaving: new Set(),
   needsKey: undefined,
   epoch: 0,
 }

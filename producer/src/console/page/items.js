@@ -1,6 +1,6 @@
 // The tab Items: search, a table of any length, and the commands that change stock.
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
-import { call, openapi } from './api.js'
+import { call, changed, openapi, suite } from './api.js'
 import { html } from './html.js'
 import { faultsOf } from './item-rules.js'
 import { Dialog, dismiss, Empty, Failed, Field, Loading, notify, perform, useSuite } from './parts.js'
@@ -25,14 +25,17 @@ const COLUMNS = [
 const numbers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 4 })
 const money = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 })
 
+/** Removes a sku from the list that is shown. It is another one when the tab was opened again. */
+let dropShown = () => {}
+
 export function Items() {
-  const { epoch, arrivals } = useSuite()
+  const { epoch, arrivals, leaving } = useSuite()
   const [words, setWords] = useState('')
   const [sought, setSought] = useState('')
   const list = useList(sought, epoch, arrivals)
+  dropShown = list.drop
   const [sort, setSort] = useState(undefined)
   const [dialog, setDialog] = useState(undefined)
-  const [leaving, setLeaving] = useState(new Set())
   const timer = useRef(0)
   const box = useRef(null)
 
@@ -61,12 +64,13 @@ export function Items() {
 
   const remove = (item) => {
     const key = `delete ${item.sku}`
-    setLeaving((skus) => new Set(skus).add(item.sku))
-    const stay = () => setLeaving((skus) => new Set([...skus].filter((sku) => sku !== item.sku)))
+    // Known to the whole page, because the tab can be left and opened again meanwhile.
+    changed({ leaving: new Set(suite.leaving).add(item.sku) })
+    const stay = () => changed({ leaving: new Set([...suite.leaving].filter((sku) => sku !== item.sku)) })
     const sending = setTimeout(() => {
       dismiss(key)
       perform({ title: `Delete ${item.sku}.`, path: '/stock_management', body: { sku: item.sku } }, ({ state }) => {
-        if (state === 'applied') list.drop(item.sku)
+        if (state === 'applied') dropShown(item.sku)
         stay()
       })
     }, TAKE_BACK_MS)

@@ -3,7 +3,8 @@ import uPlot from 'uplot'
 
 const HEIGHT_PX = 120
 const SHOWN_S = 300
-const clock = (second) => new Date(second * 1_000).toLocaleTimeString([], { timeStyle: 'short' })
+const clock = (second) =>
+  new Date(second * 1_000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
 
 /** Draws a line into `element`, in the colour of its text. `draw` takes times in seconds, and values. */
 export function plotIn(element) {
