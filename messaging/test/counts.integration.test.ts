@@ -12,7 +12,7 @@ import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 let underTest: RabbitmqUnderTest
 beforeAll(async () => {
   underTest = await rabbitmqUnderTest('counts')
-}, 30_000)
+})
 afterAll(async () => await underTest.drop())
 
 it('counts messages on both sides of the broker, from 0, and replies under one name', async () => {
@@ -63,7 +63,7 @@ it('counts messages on both sides of the broker, from 0, and replies under one n
     await producer.close()
     await consumer.close()
   }
-}, 20_000)
+})
 
 it('counts all unacknowledged messages as held, not only those of the batch', async () => {
   const texts = command('texts', { body: z.object({ text: z.string() }), result: z.object({ done: z.boolean() }) })
@@ -89,4 +89,4 @@ it('counts all unacknowledged messages as held, not only those of the batch', as
     await producer.close()
     await consumer.close()
   }
-}, 30_000)
+})

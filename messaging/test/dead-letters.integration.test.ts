@@ -24,7 +24,7 @@ describe('dead letters', () => {
     underTest = await rabbitmqUnderTest('dead_letters')
     config = underTest.config
     desk = deadLetterDesk(config, quietService)
-  }, 30_000)
+  })
   afterAll(async () => await underTest.drop())
   beforeEach(async () => {
     peer = await outside(underTest.url)
@@ -84,7 +84,7 @@ describe('dead letters', () => {
       for (let time = 0; time < 30; time += 1) expect(await browsedIds()).toEqual(ids(0, 400))
       await eventually(async () => expect(await peer.depth(DEAD)).toBe(400))
       expect((await peer.peek(DEAD, 400)).map(({ properties }) => properties.messageId)).toEqual(ids(0, 400))
-    }, 60_000)
+    })
 
     it('loses no dead letter although thirty readers were cut off in the middle', async () => {
       const proxy = await startTcpProxy(underTest.server)
@@ -98,7 +98,7 @@ describe('dead letters', () => {
       }
       await proxy.close()
       expect((await browsedIds()).sort()).toEqual(ids(0, 20).sort())
-    }, 60_000)
+    })
 
     it('keeps no large body once the next one is read, however it is read', async () => {
       const body = Buffer.alloc(15 * MIB, 'x')
@@ -109,7 +109,7 @@ describe('dead letters', () => {
         expect(await read()).toMatchObject({ total: 8, seen: 8 })
         expect(process.memoryUsage().arrayBuffers - body.length).toBeLessThan(10 * MIB)
       }
-    }, 60_000)
+    })
 
     it('ends with the last message that was there at the start, while more are dead-lettered', async () => {
       await peer.setAside(200)
@@ -127,7 +127,7 @@ describe('dead letters', () => {
       expect(total).toBe(200)
       expect(seen).toEqual(ids(0, 200))
       await eventually(async () => expect(await peer.depth(DEAD)).toBe(400))
-    }, 30_000)
+    })
 
     it('tells a second reader that the queue is in use, and does not disturb the first', async () => {
       await peer.setAside(100)
@@ -141,7 +141,7 @@ describe('dead letters', () => {
       expect(await allOf(first)).toEqual(ids(1, 100))
       await first.close()
       await eventually(async () => expect(await browsedIds()).toEqual(ids(0, 100)))
-    }, 30_000)
+    })
 
     it('gives each of several readers either all messages or a refusal, whenever they start', async () => {
       await peer.setAside(300)
@@ -161,7 +161,7 @@ describe('dead letters', () => {
       }
       expect(refused).toBeLessThan(75)
       expect(await browsedIds()).toEqual(ids(0, 300))
-    }, 120_000)
+    })
 
     it('is complete only when nothing is left, although others read meanwhile', async () => {
       for (let round = 0; round < 10; round += 1) {
@@ -182,7 +182,7 @@ describe('dead letters', () => {
         await looking
         expect(await peer.depth(DEAD)).toBe(0)
       }
-    }, 120_000)
+    })
 
     it('counts, when it is opened, everything that the previous reader has requeued', async () => {
       await peer.setAside(1_500)
@@ -192,7 +192,7 @@ describe('dead letters', () => {
         while ((await reader.window()).length < 256);
         await reader.close()
       }
-    }, 120_000)
+    })
 
     it('starts with one message, and never holds more than the byte limit, whatever follows small ones', async () => {
       const bytes = (number: number) => (number < 100 || number % 10 > 0 ? 100 : 500_000)
@@ -216,7 +216,7 @@ describe('dead letters', () => {
       expect(seen).toEqual(ids(0, 200))
       await reader.close()
       expect((await peer.peek(DEAD, 200)).map(({ properties }) => properties.messageId)).toEqual(ids(0, 200))
-    }, 60_000)
+    })
 
     it('reports when somebody else takes messages that it was to read', async () => {
       await peer.setAside(100)
@@ -225,7 +225,7 @@ describe('dead letters', () => {
       await peer.channel.purgeQueue(DEAD)
       await expect(reader.window()).rejects.toMatchObject({ trouble: 'busy' })
       await reader.close()
-    }, 60_000)
+    })
 
     it('shows an empty queue as empty, and names a queue that does not exist', async () => {
       expect(await browse()).toEqual([])
@@ -361,14 +361,14 @@ describe('dead letters', () => {
         await eventually(async () => {
           const found = (await peer.depth(QUEUE)) + (await peer.depth(DEAD))
           expect(found).toBeGreaterThanOrEqual(3_000)
-        }, 10_000)
+        })
         const redriven = await peer.drain(QUEUE)
         expect(redriven.length).toBeGreaterThanOrEqual(outcome.done)
         expect(new Set([...redriven, ...(await peer.drain(DEAD))])).toEqual(new Set(ids(0, 3_000)))
       }
       expect(wasCut).toBeGreaterThan(2)
       await proxy.close()
-    }, 120_000)
+    })
 
     it('publishes nothing of a window when the broker does not respond', async () => {
       const proxy = await startTcpProxy(underTest.server)
@@ -383,7 +383,7 @@ describe('dead letters', () => {
       await proxy.close()
       expect(await browsedIds()).toEqual(ids(outcome.done, 551))
       expect(await peer.drain(QUEUE)).toEqual(ids(0, outcome.done))
-    }, 60_000)
+    })
 
     it('redrives a message once that was dead-lettered twice, and treats messages without an id as different', async () => {
       const put = (content: string, properties: object) =>
@@ -408,7 +408,7 @@ describe('dead letters', () => {
       expect(outcome.done).toBeLessThan(5_000)
       expect(await browsedIds()).toEqual(ids(outcome.done, 5_000))
       expect(await peer.drain(QUEUE)).toEqual(ids(0, outcome.done))
-    }, 30_000)
+    })
   })
 
   describe('discarding', () => {
@@ -434,9 +434,9 @@ describe('dead letters', () => {
       })
       proxy.weather(undefined)
       expect(outcome).toMatchObject({ stopped: { trouble: 'disconnected' } })
-      await eventually(async () => expect(await peer.depth(DEAD)).toBe(outcome.left), 10_000)
+      await eventually(async () => expect(await peer.depth(DEAD)).toBe(outcome.left))
       await proxy.close()
-    }, 30_000)
+    })
   })
 })
 

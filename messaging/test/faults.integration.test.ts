@@ -42,7 +42,7 @@ describe('messaging under faults', () => {
 
   beforeAll(async () => {
     underTest = await rabbitmqUnderTest('faults_of_messaging')
-  }, 30_000)
+  })
   afterAll(async () => await underTest.drop())
 
   beforeEach(async () => {
@@ -98,7 +98,7 @@ describe('messaging under faults', () => {
         expect((await broker.publisher.publish(numbers, { n: bytes })).messageId).toBeTruthy(),
       )
     }
-  }, 60_000)
+  })
 
   it.each(['says nothing', 'says one byte at a time'])(
     'gives up a peer that accepts and %s, and says what it waits for',
@@ -170,8 +170,8 @@ describe('messaging under faults', () => {
     await cuts
     expect(confirmed.length).toBeGreaterThan(0)
     expect(unknown + refused).toBeGreaterThan(0)
-    await eventually(() => expect(confirmed.filter((each) => !seen.has(each))).toEqual([]), 20_000)
-  }, 60_000)
+    await eventually(() => expect(confirmed.filter((each) => !seen.has(each))).toEqual([]))
+  })
 
   it('drops a stale ack, and handles the message again as a redelivery', async () => {
     const service = countingService()
@@ -205,7 +205,7 @@ describe('messaging under faults', () => {
     proxy.weather(undefined)
     await eventually(() => expect(producer.notReady()).toBeUndefined())
     await producer.publisher.publish(numbers, { n: 3 })
-  }, 30_000)
+  })
 
   it('counts written messages until they are confirmed or the connection is dropped, which a stall causes', async () => {
     const service = countingService()
@@ -217,11 +217,11 @@ describe('messaging under faults', () => {
     expect(counted()).toBe(1)
     expect(producer.notReady()).toMatch(/^the broker has confirmed nothing for \d+ s: 1 messages wait$/)
     await expect(producer.publisher.publish(numbers, { n: 1_000_001 })).rejects.toMatchObject({ reason: 'over-limit' })
-    await eventually(() => expect(counted()).toBe(0), 20_000)
+    await eventually(() => expect(counted()).toBe(0))
     proxy.weather(undefined)
-    await eventually(() => expect(producer.notReady()).toBeUndefined(), 20_000)
+    await eventually(() => expect(producer.notReady()).toBeUndefined())
     await producer.publisher.publish(numbers, { n: 3 })
-  }, 60_000)
+  })
 
   it('does not treat a broker alarm as a stall, and allows time for confirms after it', async () => {
     const frames = await startFrameProxy(underTest.server)
@@ -237,9 +237,9 @@ describe('messaging under faults', () => {
     frames.send(UNBLOCKED)
     await new Promise((resolve) => setTimeout(resolve, 1_000))
     expect(counted()).toBe(1)
-    await eventually(() => expect(counted()).toBe(0), 20_000)
+    await eventually(() => expect(counted()).toBe(0))
     frames.close()
-  }, 60_000)
+  })
 
   it('writes one line about bad messages that an alarm keeps from being dead-lettered, and one when it ends', async () => {
     const frames = await startFrameProxy(underTest.server)
@@ -253,7 +253,7 @@ describe('messaging under faults', () => {
     const { queue } = numbers
     for (let n = 0; n < 2_000; n += 1) channel.sendToQueue(queue, Buffer.from('{}'), { messageId: `bad-${n}` })
     const { prefetch } = config
-    await eventually(() => expect(service.value('messages_held', { queue })).toBe(prefetch), 20_000)
+    await eventually(() => expect(service.value('messages_held', { queue })).toBe(prefetch))
     // Each message of the batch is retried every 50 ms.
     await new Promise((resolve) => setTimeout(resolve, 2_000))
     const blocked = `cannot dead-letter a message of ${queue}: the broker blocks publishing: memory`
@@ -264,8 +264,8 @@ describe('messaging under faults', () => {
     ])
     frames.send(UNBLOCKED)
     const letters = async () => (await channel.checkQueue(deadLetterQueue(queue))).messageCount
-    await eventually(async () => expect(await letters()).toBe(2_000), 20_000)
-    await eventually(() => expect(service.value('messages_held', { queue })).toBe(0), 20_000)
+    await eventually(async () => expect(await letters()).toBe(2_000))
+    await eventually(() => expect(service.value('messages_held', { queue })).toBe(0))
     const over = new RegExp(`^no message of ${queue} waits for its dead letter any more, after `)
     await eventually(() =>
       expect(about('info').filter(({ message }) => over.test(message))).toMatchObject([
@@ -281,7 +281,7 @@ describe('messaging under faults', () => {
     })
     expect(refused().length).toBeLessThan(2_000 / 2)
     frames.close()
-  }, 60_000)
+  })
 
   /** A consumer with more in its queue than it may have in flight, which does nothing until `go`. */
   const overfull = async () => {
@@ -312,18 +312,18 @@ describe('messaging under faults', () => {
     await new Promise((resolve) => setTimeout(resolve, 4_000)) // several heartbeats
     expect(counted('messages_consumed')).toBeLessThan(15)
     go()
-    await eventually(() => expect(counted('messages_applied', APPLIED)).toBe(100), 20_000)
+    await eventually(() => expect(counted('messages_applied', APPLIED)).toBe(100))
     expect(counted('broker_reconnects', { connection: 'consuming' })).toBe(0)
-  }, 60_000)
+  })
 
   it('reads again when its connection is lost while reading is paused', async () => {
     const { go, counted, left } = await overfull()
     proxy.cut()
-    await eventually(() => expect(counted('broker_reconnects', { connection: 'consuming' })).toBe(1), 20_000)
+    await eventually(() => expect(counted('broker_reconnects', { connection: 'consuming' })).toBe(1))
     go()
-    await eventually(() => expect(counted('messages_applied', APPLIED)).toBeGreaterThanOrEqual(100), 20_000)
-    await eventually(async () => expect(await left()).toBe(0), 20_000)
-  }, 60_000)
+    await eventually(() => expect(counted('messages_applied', APPLIED)).toBeGreaterThanOrEqual(100))
+    await eventually(async () => expect(await left()).toBe(0))
+  })
 
   describe('with messages so large that few fit into memory', () => {
     const heavy = () => command(`${numbers.queue}_heavy`, { body: z.object({ text: z.string() }), result: z.string() })
@@ -353,8 +353,8 @@ describe('messaging under faults', () => {
       await put(contract.queue, 30)
       await eventually(() => expect(subscription.notReady()).toMatch(/^not consuming/))
       isAway = false
-      await eventually(() => expect(appliedCount).toBe(30), 20_000)
-    }, 60_000)
+      await eventually(() => expect(appliedCount).toBe(30))
+    })
 
     it('keeps its limit on the next connection when it lost one while the handler has the maximum', async () => {
       const contract = heavy()
@@ -378,12 +378,12 @@ describe('messaging under faults', () => {
       await eventually(() => expect(taken()).toBeGreaterThan(1))
       const before = taken()
       proxy.cut()
-      await eventually(() => expect(taken()).toBeGreaterThan(before), 20_000)
+      await eventually(() => expect(taken()).toBeGreaterThan(before))
       await new Promise((resolve) => setTimeout(resolve, 1_000))
       expect(taken()).toBeLessThan(before + 10)
       go()
-      await eventually(() => expect(appliedCount).toBeGreaterThanOrEqual(100), 20_000)
-    }, 60_000)
+      await eventually(() => expect(appliedCount).toBeGreaterThanOrEqual(100))
+    })
   })
 
   it('refuses to publish beyond its limits instead of buffering', async () => {
@@ -570,7 +570,7 @@ describe('messaging under faults', () => {
     const letters = await channel.checkQueue(`${numbers.queue}.dead-letter`)
     const left = await channel.checkQueue(numbers.queue)
     expect(letters.messageCount + left.messageCount).toBe(40)
-  }, 30_000)
+  })
 
   it('closes within seconds while the broker is down', async () => {
     const consumer = await start()
@@ -579,5 +579,5 @@ describe('messaging under faults', () => {
     const since = Date.now()
     await consumer.close()
     expect(Date.now() - since).toBeLessThan(9_000)
-  }, 20_000)
+  })
 })

@@ -25,7 +25,7 @@ describe('the result that a sender gets', () => {
 
   beforeAll(async () => {
     underTest = await rabbitmqUnderTest('outcomes')
-  }, 30_000)
+  })
   afterAll(async () => await underTest.drop())
   beforeEach(async () => {
     proxy = await startTcpProxy(underTest.server)

@@ -15,7 +15,7 @@ import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 const questions = query('questions', { body: z.string(), reply: z.array(z.number()) })
 const transient = () => Object.assign(new Error('away'), { transient: true })
 
-jest.setTimeout(60_000)
+jest.setTimeout(180_000)
 
 describe('queries', () => {
   let rabbitmq: RabbitmqUnderTest
@@ -175,7 +175,7 @@ describe('queries', () => {
       }
       await own.consume(questions, handler, { ...consumerEnvironment.parse(environment), queriesMax: 2 })
       for (let n = 0; n < 100; n += 1) ask(String(n))
-      await eventually(() => expect(replies).toHaveLength(100), 30_000)
+      await eventually(() => expect(replies).toHaveLength(100))
       expect(peakBytes).toBeLessThanOrEqual(4_000_000)
       await own.close()
     },

@@ -24,7 +24,7 @@ const open: Broker[] = []
 
 beforeAll(async () => {
   underTest = await rabbitmqUnderTest('queues')
-}, 30_000)
+})
 afterAll(async () => await underTest.drop())
 beforeEach(async () => {
   proxy = await startTcpProxy(underTest.server)

@@ -10,7 +10,7 @@ import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 let underTest: RabbitmqUnderTest
 beforeAll(async () => {
   underTest = await rabbitmqUnderTest('broker_suite')
-}, 30_000)
+})
 afterAll(async () => await underTest.drop())
 
 describeBroker('RabbitMQ', async () => {

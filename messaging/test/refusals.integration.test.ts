@@ -25,7 +25,7 @@ describe('a refused message', () => {
 
   beforeAll(async () => {
     underTest = await rabbitmqUnderTest('refusals')
-  }, 30_000)
+  })
   afterAll(async () => await underTest.drop())
   beforeEach(async () => {
     number += 1
@@ -107,7 +107,7 @@ describe('a refused message', () => {
       await refusing(changes)
       await eventually(async () => expect(await letters()).toBe(400), 20_000) // at 2 s each this would take more than 80 s
     },
-    60_000,
+    180_000,
   )
 
   it('shows its sender an address that cannot make the consumer write elsewhere', async () => {

@@ -34,7 +34,7 @@ const onNode = (name: string) => {
 
 it('takes a few seconds at most', async () => {
   expect(await addresses.bears(onNode('reply@1'), new OwnScope(clockOf({})))).toBe(false)
-}, 20_000)
+})
 
 it('ends with the scope of the caller, for all that wait, and checks nothing more then', async () => {
   const scope = new OwnScope(clockOf({}))
@@ -44,7 +44,7 @@ it('ends with the scope of the caller, for all that wait, and checks nothing mor
   expect(await Promise.all(asking)).toEqual(Array(16).fill(false))
   await new Promise((resolve) => setTimeout(resolve, 4_000))
   expect(sockets).toHaveLength(1)
-}, 20_000)
+})
 
 it('is not done for more than sixteen nodes at a time', async () => {
   const scope = new OwnScope(clockOf({}))

@@ -33,7 +33,7 @@ beforeAll(async () => {
   const { space } = await serversUnderTest('amqps')
   environment = serversEnvironment(space)
   drop = () => space.drop()
-}, 60_000)
+})
 afterAll(async () => {
   await drop()
   rmSync(directory, { recursive: true })

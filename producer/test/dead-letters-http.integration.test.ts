@@ -28,7 +28,7 @@ describe('/dead_letters on RabbitMQ', () => {
     const { service, config, rabbitmq } = appUnderTest({ environment: adminEnvironment })
     const desk = deadLetterDesk(rabbitmqEnvironment.parse(serversEnvironment(space)), quietService)
     app = createApp({ broker: rabbitmq.open(), config, service, deadLetters: desk })
-  }, 30_000)
+  })
   afterAll(async () => {
     await peer.close()
     await space.drop()
@@ -102,7 +102,7 @@ describe('/dead_letters on RabbitMQ', () => {
     await eventually(async () => expect(await peer.depth(DEAD)).toBe(5))
     const late = await post('redrive', { all: true }).set('Prefer', 'wait=0')
     expect(late.body).toMatchObject({ redriven: 5, outcomes: { applied: 0, refused: {}, unknown: 5 } })
-  }, 60_000)
+  })
 
   it('discards by id and by reason', async () => {
     await peer.setAside(5, (number) => (number < 2 ? 'invalid' : 'too-large'))
@@ -137,8 +137,8 @@ describe('/dead_letters on RabbitMQ', () => {
       expect(
         connections.split('\n').filter((line) => line.includes(space.rabbitmq.vhost) && /reading|redriving/.test(line)),
       ).toEqual([])
-    }, 20_000)
-  }, 40_000)
+    })
+  })
 
   it('needs no more permissions than the definitions give the producer', async () => {
     const { vhost, host, port } = space.rabbitmq
@@ -171,7 +171,7 @@ describe('/dead_letters on RabbitMQ', () => {
     await expect(channel.get(QUEUE)).rejects.toThrow(/ACCESS.REFUSED/)
     await own.close()
     await servers.rabbitmq.ctl('delete_user', username)
-  }, 30_000)
+  })
 
   it('answers 503 with the counts when the queue to redrive to does not exist', async () => {
     await peer.setAside(3)

@@ -32,7 +32,7 @@ describe('the program dead-letters', () => {
   beforeAll(async () => {
     ;({ space } = await serversUnderTest('dead_letters_program'))
     peer = await openPeer(space.rabbitmq)
-  }, 30_000)
+  })
   afterAll(async () => {
     await peer.close()
     await space.drop()
@@ -58,13 +58,13 @@ describe('the program dead-letters', () => {
       await peer.empty()
       await peer.setAside(n)
       const { child, ended } = startProgram(['redrive', QUEUE, '--all', '--no-wait'])
-      await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThanOrEqual(redriven), 30_000)
+      await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThanOrEqual(redriven))
       child.kill('SIGKILL')
       expect(await ended).toBe('SIGKILL')
       // Unacknowledged ones are ready again as soon as the broker has noticed.
       await eventually(async () => {
         expect((await peer.depth(QUEUE)) + (await peer.depth(DEAD))).toBeGreaterThanOrEqual(n)
-      }, 20_000)
+      })
       if ((await peer.depth(DEAD)) > 0) cutShort += 1
       const again = await run('redrive', QUEUE, '--all', '--no-wait')
       expect(again).toMatchObject({ code: 0 })
@@ -75,12 +75,12 @@ describe('the program dead-letters', () => {
       expect(await peer.depth(DEAD)).toBe(0)
     }
     expect(cutShort).toBeGreaterThan(0)
-  }, 120_000)
+  })
 
   it('stops at Ctrl-C: redriven messages are removed, the rest is where it was, and the exit code is 130', async () => {
     await peer.setAside(10_000)
     const { child, ended, out } = startProgram(['redrive', QUEUE, '--all', '--no-wait'])
-    await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThan(1), 30_000)
+    await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThan(1))
     child.kill('SIGINT')
     child.kill('SIGINT') // npm and the terminal both send it
     expect(await ended).toBe(130)
@@ -88,7 +88,7 @@ describe('the program dead-letters', () => {
     expect(Number(left)).toBeGreaterThan(0)
     expect(await peer.ids(QUEUE, Number(redriven))).toEqual(ids(10_000).slice(0, Number(redriven)))
     expect(await peer.ids(DEAD, Number(left))).toEqual(ids(10_000).slice(Number(redriven)))
-  }, 60_000)
+  })
 
   it('handles 20,000 dead letters of 4 kB in constant memory: a heap of 24 MB, and no more than 200 MB in all', async () => {
     await peer.setAside(20_000, (number) => (number % 2 === 0 ? 'invalid' : 'too-large'), 4_000)
@@ -149,7 +149,7 @@ describe('the program dead-letters', () => {
       const wrong = await run('redrive', QUEUE, '--reason', 'dupl', ...dry)
       expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining('There are: too-large 1000 · invalid 200') })
     }
-  }, 60_000)
+  })
 
   it('sends no control character of a message to the terminal', async () => {
     await peer.put(DEAD, Buffer.from('\u001b]0;owned\u0007'), {
@@ -165,7 +165,7 @@ describe('the program dead-letters', () => {
     expect((await run('show', 'bytes')).out).toContain('m/8=')
     expect(await run('redrive', QUEUE, '--no-wait', '--id', '\\u001b[2J')).toMatchObject({ code: 0 })
     expect(await peer.ids(QUEUE, 1)).toEqual(['\u001b[2J'])
-  }, 60_000)
+  })
 
   it('logs each change, and reports when it cannot', async () => {
     await peer.setAside(3)
@@ -192,7 +192,7 @@ describe('the program dead-letters', () => {
     const unwritten = startProgram(['discard', QUEUE, '--all', '--yes'], { DEAD_LETTERS_LOG: path })
     expect(await unwritten.ended).toBe(0)
     expect(unwritten.err()).toContain(`! this is not in the log ${path}: ENOENT`)
-  }, 60_000)
+  })
 
   it('reports the outcomes of what it redrove, logs them, and shows by the exit code whether all were applied', async () => {
     const broker = await openBroker(rabbitmqEnvironment.parse(serversEnvironment(space)), quietService)
@@ -232,17 +232,17 @@ describe('the program dead-letters', () => {
       rmSync(folder, { recursive: true })
       await broker.close()
     }
-  }, 60_000)
+  })
 
   it('reports the unknown outcomes when it is interrupted while it waits', async () => {
     await peer.setAside(3)
     const { child, ended, out, err } = startProgram(['redrive', QUEUE, '--all'])
-    await eventually(() => expect(out()).toContain('redriven 3 of 3'), 30_000)
+    await eventually(() => expect(out()).toContain('redriven 3 of 3'))
     child.kill('SIGINT')
     expect(await ended).toBe(130)
     expect(out()).toContain('create_item: 3 put back: 0 applied, 3 not known\n')
     expect(err()).toContain('not all outcomes are known')
-  }, 60_000)
+  })
 
   it('discards nothing without --yes', async () => {
     await peer.setAside(3)
@@ -252,7 +252,7 @@ describe('the program dead-letters', () => {
     const { out } = await run('discard', QUEUE, '--id', 'id-1', '--yes')
     expect(out).toBe('create_item: discarded 1 of 3 (invalid 1), 2 left\n')
     expect(await peer.ids(DEAD, 2)).toEqual(['id-0', 'id-2'])
-  }, 60_000)
+  })
 
   it('says what is wrong when it cannot start, when an id does not exist, and when it could not finish', async () => {
     expect(await run('show', 'nothing')).toMatchObject({
@@ -276,7 +276,7 @@ describe('the program dead-letters', () => {
     const { code, out, err } = await run('redrive', QUEUE, '--all', '--no-wait')
     expect({ code, out }).toEqual({ code: 1, out: 'create_item: redriven 0 of 2, 2 left\n' })
     expect(err).toContain('the broker has no queue create_item to redrive to')
-  }, 60_000)
+  })
 })
 
 /** The peak memory of a process. 0 when it has exited, or where this is unknown. */

@@ -70,7 +70,7 @@ describe('a pipeline', () => {
       expect(statuses()).toEqual(Array(3_000).fill(200))
       expect(slow.max()).toBe(1)
     },
-    90_000,
+    180_000,
   )
 
   it('does not delay other clients', async () => {
@@ -100,7 +100,7 @@ describe('a pipeline', () => {
     clearInterval(turning)
     expect(greedy.statuses()).toHaveLength(1_000)
     expect(turns).toBeGreaterThan(50)
-  }, 60_000)
+  })
 
   it('is dropped when its client disconnects while one is in flight', async () => {
     const slow = slowPublisher()
@@ -237,7 +237,7 @@ describe('a client that does not read', () => {
     await new Promise((resolve) => socket.on('close', resolve))
     clearInterval(sipping)
     expect(received().length).toBeGreaterThan(8_000_000)
-  }, 60_000)
+  })
 })
 
 describe('stopping', () => {
@@ -257,7 +257,7 @@ describe('stopping', () => {
     expect(lines.filter(({ message }) => message === 'request').map(({ fields }) => fields)).toEqual([
       expect.not.objectContaining({ cutOff: true }),
     ])
-  }, 30_000)
+  })
 })
 
 describe('an invalid request', () => {

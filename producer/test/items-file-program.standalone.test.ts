@@ -228,7 +228,7 @@ describe('an import', () => {
     expect(await once(child, 'close')).toEqual([130, null])
     expect(err).toContain('3 rows: 2 created, 0 created before, 0 rejected, 1 unknown\n')
     expect(err).toContain('interrupted: import the same file again to go on')
-  }, 60_000)
+  })
 
   it.each([
     [[], 'one file is needed'],

@@ -22,7 +22,7 @@ describe('the program message', () => {
 
   beforeAll(async () => {
     ;({ space } = await serversUnderTest('message_program'))
-  }, 30_000)
+  })
   afterAll(async () => await space.drop())
 
   const run = async (args: readonly string[], more: Record<string, string> = {}) => {
@@ -87,7 +87,7 @@ describe('the program message', () => {
     } finally {
       await broker.close()
     }
-  }, 60_000)
+  })
 
   it('explains why there is no reply', async () => {
     for (const args of [[], ['a', 'b'], [''], ['x'.repeat(256)]])
@@ -104,5 +104,5 @@ describe('the program message', () => {
       out: '',
       err: expect.stringContaining('Consumer four answers this question: is it ready?'),
     })
-  }, 90_000)
+  })
 })

@@ -174,7 +174,7 @@ describe('the short cut past the router', () => {
         expect(await all(true)).toEqual(await all(false))
       }
     },
-    120_000,
+    180_000,
   )
 
   it('is not used where a limit or a trusted proxy needs the router', () => {

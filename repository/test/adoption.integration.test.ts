@@ -38,7 +38,7 @@ const inbox = ({ columns = '', primary = 'PRIMARY KEY (queue, message_id)', engi
 
 const created = (repeated = false) => ({ kind: 'created', repeated })
 
-jest.setTimeout(60_000)
+jest.setTimeout(180_000)
 
 describe('a table that others created', () => {
   let service: ServiceUnderTest

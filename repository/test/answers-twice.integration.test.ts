@@ -117,6 +117,6 @@ describe('a connection that responds twice', () => {
       expect(after.items.map(({ sku }) => sku).sort()).toEqual(['a', 'c', 'taken'])
       expect(await stored()).toEqual(['a', 'c', 'taken'])
     },
-    30_000,
+    180_000,
   )
 })

@@ -68,7 +68,7 @@ describe('openDatabase', () => {
     expect([isAtWork, new Set(checks)]).toEqual([true, new Set([undefined])])
     await work
     await database.close()
-  }, 30_000)
+  })
 
   it('stops waiting when shutdown begins, even for a server that accepts and stays silent', async () => {
     const proxy = await startTcpProxy(mysql.server)
@@ -152,7 +152,7 @@ describe('a database', () => {
         message: expect.stringContaining('another transaction holds the rows'),
       })
     })
-  }, 15_000)
+  })
 
   it('does not treat a mistake in a statement as transient', async () => {
     await expect(database.use((sql) => sql('SELEKT 1'))).rejects.toMatchObject({ transient: false, errno: 1064 })

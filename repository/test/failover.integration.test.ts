@@ -136,7 +136,7 @@ here('a server that becomes read-only', () => {
     const [a, b] = servers
     await b?.mysql.sql(`CREATE USER '${a?.mysql.user}'@'127.0.0.1' IDENTIFIED BY '${a?.mysql.password}';
       GRANT ALL ON ims.* TO '${a?.mysql.user}'@'127.0.0.1'`)
-  }, 120_000)
+  })
   afterAll(async () => {
     for (const server of servers) await server.end()
     rmSync(directory, { recursive: true })

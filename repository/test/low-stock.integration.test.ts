@@ -7,7 +7,7 @@ import { migrate } from '../src/migrate.ts'
 import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
 import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
 
-jest.setTimeout(60_000)
+jest.setTimeout(180_000)
 
 describe('the low-stock monitor', () => {
   let mysql: MysqlUnderTest

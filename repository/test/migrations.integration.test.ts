@@ -42,7 +42,7 @@ const ALL = [
   'CreateMovement1764000000006',
 ]
 
-jest.setTimeout(60_000)
+jest.setTimeout(180_000)
 
 describe('migrate with an error that waiting cannot fix', () => {
   it.each([

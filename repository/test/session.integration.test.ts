@@ -86,7 +86,7 @@ here('every session variable at its worst', () => {
       CREATE TABLE ims.orders AS SELECT id AS item FROM ims.inventory LIMIT 0;
       ALTER TABLE ims.orders ENGINE = InnoDB, ADD FOREIGN KEY (item) REFERENCES ims.inventory (id)`)
     expected = await answers(configOf(root), root)
-  }, 120_000)
+  })
   afterAll(async () => {
     await server?.end()
     rmSync(directory, { recursive: true })

@@ -38,7 +38,7 @@ beforeAll(async () => {
   await server.mysql.sql(
     "CREATE USER 'certified'@'%' IDENTIFIED BY 'certified' REQUIRE X509; GRANT ALL ON ims.* TO 'certified'@'%'",
   )
-}, 120_000)
+})
 afterAll(async () => {
   await server?.end()
   rmSync(directory, { recursive: true })

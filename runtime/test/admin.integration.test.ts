@@ -16,4 +16,4 @@ it('closes silent connections', async () => {
   await once(socket, 'close')
   expect(Buffer.concat(received).toString()).toMatch(/^HTTP\/1\.1 408 /)
   await close()
-}, 60_000)
+})

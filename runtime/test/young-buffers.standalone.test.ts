@@ -12,4 +12,4 @@ it('at most 48 MiB of dropped buffers gather, of the 100 without the limit, befo
   expect([status, stderr]).toEqual([0, ''])
   expect(Number(stdout)).toBeGreaterThan(0)
   expect(Number(stdout)).toBeLessThan(48 * MIB)
-}, 60_000)
+})

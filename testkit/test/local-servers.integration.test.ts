@@ -12,7 +12,7 @@ import { keptInMemory } from '../src/servers/kept.ts'
 import { LocalMysql } from '../src/servers/local-mysql.ts'
 import { LocalRabbitmq } from '../src/servers/local-rabbitmq.ts'
 
-jest.setTimeout(60_000)
+jest.setTimeout(180_000)
 
 const SECRET = 'a-secret-of-ours'
 const VERSION = '3.10.8'

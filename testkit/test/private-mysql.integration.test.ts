@@ -8,7 +8,7 @@ import { run } from '../src/servers/command.ts'
 import { hasServerPrograms, type PrivateMysql, privateMysql } from '../src/servers/private-mysql.ts'
 import { foundPrograms } from '../src/servers/programs.ts'
 
-jest.setTimeout(120_000)
+jest.setTimeout(180_000)
 
 const here = hasServerPrograms() ? describe : describe.skip
 here('a private MySQL', () => {

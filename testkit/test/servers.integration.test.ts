@@ -8,7 +8,7 @@ import { isAlive } from '../src/processes/process-identity.ts'
 import { mysqlVersion, rabbitmqVersion } from '../src/servers/handshake.ts'
 import { readState, writeState } from '../src/servers/state.ts'
 
-jest.setTimeout(120_000)
+jest.setTimeout(180_000)
 
 // Inside the directory of the test run, which stops these servers even when this file is interrupted.
 const PARENT = process.env.IMS_TEST_SERVERS === undefined ? tmpdir() : dirname(process.env.IMS_TEST_SERVERS)

@@ -10,7 +10,7 @@ import { placeOf } from 'testkit/servers/place'
 import { wantedBreak } from '../src/commands/break.ts'
 import { writeState } from '../src/suite/state.ts'
 
-jest.setTimeout(60_000)
+jest.setTimeout(180_000)
 
 const MAIN = join(import.meta.dirname, '..', 'src', 'main.ts')
 let directory: string

@@ -24,7 +24,7 @@ beforeAll(async () => {
   broker = await openBroker(rabbitmqEnvironment.parse(serversEnvironment(space)), quietService, {
     publishes: contracts,
   })
-}, 30_000)
+})
 afterAll(async () => {
   await broker.close()
   await space.drop()
@@ -84,4 +84,4 @@ it('queries the state of a message on the broker of the running suite', async ()
     code: 69,
     output: expect.stringContaining('no reply from message_status'),
   })
-}, 60_000)
+})

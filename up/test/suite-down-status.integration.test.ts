@@ -4,7 +4,7 @@ import { STATUS_EXIT } from '../src/suite/status-report.ts'
 import { statusTable } from '../src/suite/status-table.ts'
 import { eventually, SuiteUnderTest } from './fixtures/suite-under-test.ts'
 
-jest.setTimeout(30_000)
+jest.setTimeout(180_000)
 
 let suite: SuiteUnderTest
 beforeEach(async () => {

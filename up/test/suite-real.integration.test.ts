@@ -13,7 +13,7 @@ import { serversUnderTest } from 'testkit/under-test'
 import { statusJson } from './fixtures/status-json.ts'
 import { eventually } from './fixtures/suite-under-test.ts'
 
-jest.setTimeout(120_000)
+jest.setTimeout(180_000)
 
 const MAIN = join(import.meta.dirname, '..', 'src', 'main.ts')
 

@@ -13,7 +13,7 @@ import { STATUS_EXIT } from '../src/suite/status-report.ts'
 import type { FakeOptions } from './fixtures/fake-suite.ts'
 import { ctrlC, eventually, SuiteUnderTest } from './fixtures/suite-under-test.ts'
 
-jest.setTimeout(60_000)
+jest.setTimeout(180_000)
 
 const BACKGROUND = fileURLToPath(new URL('fixtures/fake-background.ts', import.meta.url))
 

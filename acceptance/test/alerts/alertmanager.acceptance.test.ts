@@ -12,7 +12,7 @@ import { z } from 'zod'
 import { findProgram, type Program } from '../find-program.ts'
 import { ROOT } from '../stack.ts'
 
-jest.setTimeout(120_000)
+jest.setTimeout(180_000)
 
 const CONFIGURATION = join(ROOT, 'dockercompose/observability/alertmanager/alertmanager.yml')
 const STARTS_WITHIN_MS = 60_000

@@ -7,7 +7,7 @@ import { findProgram, type Program } from '../find-program.ts'
 import { ROOT } from '../stack.ts'
 import { SCENARIOS, type Scenario, WELL } from './alert-scenarios.ts'
 
-jest.setTimeout(120_000)
+jest.setTimeout(180_000)
 
 const DIRECTORY = join(ROOT, 'dockercompose/observability/prometheus')
 const found = findProgram('promtool', 'prometheus')

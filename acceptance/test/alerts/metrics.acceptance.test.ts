@@ -19,11 +19,11 @@ beforeAll(async () => {
     envOf: (name) =>
       name.startsWith('consumer_two') ? { MYSQL_HOST: '127.0.0.1', MYSQL_PORT: String(database.port) } : {},
   })
-}, 90_000)
+})
 afterAll(async () => {
   await stack.stop()
   await database.close()
-}, 60_000)
+})
 
 type Samples = Map<string, number>
 
@@ -68,7 +68,7 @@ it('each counter is correct, and there are no others', async () => {
 
   // Many at once, so that they are applied in batches, with some bad ones among them whose sender does not wait.
   await Promise.all(Array.from({ length: BATCH }, (_, n) => create(n)))
-  await eventually(async () => expect(await applied()).toBe(BATCH), 20_000)
+  await eventually(async () => expect(await applied()).toBe(BATCH))
   for (const n of [1, 2, 3, 4, 5]) expect(await create(n)).toBe(200)
   for (const n of [BATCH, BATCH + 1, BATCH + 2]) expect(await create(n, WAIT)).toBe(201)
   for (const n of [6, 7]) expect(await create(n, WAIT)).toBe(409)
@@ -81,11 +81,11 @@ it('each counter is correct, and there are no others', async () => {
   // All messages in flight are held while the database is down, and none is lost.
   await database.close()
   await Promise.all(Array.from({ length: HELD }, (_, n) => create(1_000 + n)))
-  await eventually(async () => expect(await held()).toBe(HELD), 20_000)
+  await eventually(async () => expect(await held()).toBe(HELD))
   expect(await stack.depth('create_item')).toBe(0)
   database = await startTcpProxy(stack.space.mysql, database.port)
-  await eventually(async () => expect(await held()).toBe(0), 20_000)
-  await eventually(async () => expect(await applied()).toBe(BATCH + 3 + HELD), 20_000)
+  await eventually(async () => expect(await held()).toBe(0))
+  await eventually(async () => expect(await applied()).toBe(BATCH + 3 + HELD))
 
   // A new process counts from 0.
   const before = await samplesOf('consumer_two', /_total$/)
@@ -109,7 +109,7 @@ it('each counter is correct, and there are no others', async () => {
 
   const rows = BATCH + 3 + HELD + 1
   const accepted = rows + 5 + 2
-  await eventually(async () => expect(await stack.skus()).toHaveLength(rows - 4), 20_000)
+  await eventually(async () => expect(await stack.skus()).toHaveLength(rows - 4))
   await eventually(async () => {
     expect(Object.fromEntries(await samplesOf('producer', /^http_request_duration_seconds_count$/))).toEqual(answered)
     expect(await counted('producer')).toEqual({
@@ -150,7 +150,7 @@ it('each counter is correct, and there are no others', async () => {
       'messages_confirmed_total{queue="replies"}': 2,
       'replies_sent_total{queue="order_processing"}': 2,
     })
-  }, 20_000)
+  })
   expect(await stack.deadLetters('create_item')).toHaveLength(5)
 }, 180_000)
 
@@ -179,4 +179,4 @@ it('a counter that a service can never increase is not exported there', async ()
   expect(four).toContain('queries_dropped')
   expect(four).not.toContain('messages_duplicates')
   expect([...one, ...two]).not.toContain('queries_dropped')
-}, 60_000)
+})

@@ -375,7 +375,7 @@ function tests(program: { readonly path: string }): void {
     await page.locator('.banner', { hasText: 'MySQL is away' }).waitFor({ timeout: 50_000 })
     database.turnAway(false)
     await page.locator('.banner').waitFor({ state: 'detached', timeout: 50_000 })
-  }, 120_000)
+  })
 
   it('says that the producer cannot be reached', async () => {
     const { page } = await open()

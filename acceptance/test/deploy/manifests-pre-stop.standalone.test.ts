@@ -9,7 +9,7 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { KUBERNETES, manifestsIn } from './manifests.ts'
 
-jest.setTimeout(60_000)
+jest.setTimeout(180_000)
 
 const HOST = 'rabbitmq-0.rabbitmq-nodes.ims'
 const lifecycle = z.object({ preStop: z.object({ exec: z.object({ command: z.array(z.string()) }) }) })

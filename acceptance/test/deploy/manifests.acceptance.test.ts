@@ -9,7 +9,7 @@ import { itWith } from '../pipelines/simulator.ts'
 import { ROOT } from '../stack.ts'
 import { KUBERNETES, OVERLAYS, rendered, withoutKubectl } from './manifests.ts'
 
-jest.setTimeout(60_000)
+jest.setTimeout(180_000)
 
 const VERIFIER = join(ROOT, '../shared/verify')
 const PROGRAM = 'validate-manifests.mjs'

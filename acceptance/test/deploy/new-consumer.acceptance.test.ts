@@ -85,7 +85,7 @@ describe('the new consumer, on real servers', () => {
     stack = await startStack('new_consumer', { services: [], migrate: false })
     const env = { PATH: process.env.PATH, ...stack.env }
     service = start({ command: [process.execPath, `${CONSUMER}/src/main.ts`], cwd: copy.root, env })
-    await eventually(async () => expect((await fetch(`${admin()}/readyz`)).status).toBe(200), 30_000)
+    await eventually(async () => expect((await fetch(`${admin()}/readyz`)).status).toBe(200))
   }, LIMIT_MS)
   afterAll(async () => {
     service.child.kill('SIGKILL')

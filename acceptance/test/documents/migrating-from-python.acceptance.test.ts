@@ -93,7 +93,7 @@ describe('docs/migrating-from-python.md', () => {
         await eventually(async () => {
           const strict = 'curl() { command curl --fail --silent --show-error "$@"; }'
           printed.push((await shell('bash', ['-c', `${strict}\n${here}`], options)).stdout)
-        }, 30_000)
+        })
       else printed.push((await shell('bash', ['-euc', here], options)).stdout)
     }
     return printed

@@ -26,11 +26,11 @@ describeWithDump(`docs/operations.md${why}`, () => {
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'ims-backup-'))
     stack = await startStack('operations')
-  }, 60_000)
+  })
   afterAll(async () => {
     rmSync(folder, { recursive: true, force: true })
     await stack.stop()
-  }, 30_000)
+  })
 
   /** Runs a block here instead of in containers: processes for services, and this test's database for that of Compose. */
   async function run(block: string): Promise<void> {

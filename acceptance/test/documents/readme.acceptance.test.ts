@@ -23,8 +23,8 @@ describe('README.md', () => {
   let stack: Stack
   beforeAll(async () => {
     stack = await startStack('readme')
-  }, 60_000)
-  afterAll(async () => await stack.stop(), 30_000)
+  })
+  afterAll(async () => await stack.stop())
 
   it('shows four calls with their actual responses', async () => {
     const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')
@@ -36,7 +36,7 @@ describe('README.md', () => {
       const { stdout } = await shell('bash', ['-c', here])
       expect([command, stdout]).toEqual([command, output])
     }
-  }, 60_000)
+  })
 
   it('shows an example that sends a message, consumes it, logs the reply, and shuts down', async () => {
     const child = spawn(process.execPath, [join(ROOT, 'examples/one-message.ts')], {
@@ -53,5 +53,5 @@ describe('README.md', () => {
     }
     expect(replies).toEqual([{ kind: 'applied', result: { greeting: 'Hello, world' } }])
     expect(await exited).toEqual([0, null])
-  }, 60_000)
+  })
 })

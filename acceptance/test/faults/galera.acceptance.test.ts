@@ -137,7 +137,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       const { status, body } = await call(`${stack.http}/order_processing`)
       expect({ status, items: Array.isArray(body) ? body.length : body }).toEqual({ status: 200, items: rows })
     }
-  }, 60_000)
+  })
 
   it(
     'continues at another node when a replica with several nodes in MYSQL_HOST loses its node',

@@ -11,7 +11,7 @@ beforeAll(async () => {
   ;({ space } = await serversUnderTest('stopping'))
   const ports = { PORT: '0', ADMIN_PORT: '0', LOG_FORMAT: 'json', WAIT_FOR_CONSUMERS: 'false' }
   environment = { ...serversEnvironment(space), ...ports }
-}, 60_000)
+})
 afterEach(killAll)
 afterAll(async () => await space.drop())
 
@@ -31,5 +31,5 @@ describe('the producer, stopped while nobody consumes', () => {
     expect((await listing).status).toBe(503)
     expect(await producer.ended).toBe(0)
     expect(Date.now() - since).toBeLessThan(8_000)
-  }, 60_000)
+  })
 })

@@ -65,8 +65,8 @@ describe('bad messages on the queues', () => {
   beforeAll(async () => {
     stack = await startStack('bad')
     await call(`${stack.http}/create_item`, { json: item(0), headers: { Prefer: 'wait=10' } })
-  }, 60_000)
-  afterAll(async () => await stack.stop(), 30_000)
+  })
+  afterAll(async () => await stack.stop())
 
   const rejected = async (queue: string, body: Buffer, reason: string) => {
     stack.channel.sendToQueue(queue, body, { persistent: true })

@@ -18,7 +18,7 @@ beforeAll(async () => {
   ;({ space } = await serversUnderTest('door'))
   const ports = { PORT: '0', ADMIN_PORT: '0', LOG_FORMAT: 'json', WAIT_FOR_CONSUMERS: 'false' }
   environment = { ...serversEnvironment(space), ...ports }
-}, 60_000)
+})
 afterEach(killAll)
 afterAll(async () => await space.drop())
 
@@ -46,7 +46,7 @@ describe('the producer', () => {
       expect(await producer.ended).toBe(CONFIGURATION)
       expect(producer.output()).toContain(sentence)
     },
-    60_000,
+    180_000,
   )
 
   it('without keys, serves only this machine, at both ports', async () => {
@@ -62,7 +62,7 @@ describe('the producer', () => {
       expect(await status(at, path, { Host: 'localhost', Origin: 'http://attacker.example' })).toBe(403)
       expect(await status(at, path, { Host: 'localhost', 'Sec-Fetch-Site': 'cross-site' })).toBe(403)
     }
-  }, 60_000)
+  })
 
   it('revokes a removed key although another line has a mistake, and reports the mistake in the log and at /readyz', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ims-door-'))
@@ -74,7 +74,7 @@ describe('the producer', () => {
     const asked = (key: string) => status(port, '/healthcheck', { 'X-API-Key': key })
     expect([await asked('one'), await asked('two')]).toEqual([200, 200])
     writeFileSync(file, `${line('stays', 'one')}\nops admin no-hash\n`)
-    await eventually(async () => expect(await asked('two')).toBe(401), 20_000)
+    await eventually(async () => expect(await asked('two')).toBe(401))
     expect(await asked('one')).toBe(200)
     await eventually(async () => {
       const ready = await fetch(`http://127.0.0.1:${admin}/readyz`)
@@ -82,8 +82,8 @@ describe('the producer', () => {
       const metrics = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text()
       expect(metrics).toMatch(/^ims_api_keys_problems\{.*\} 1$/m)
       expect(metrics).toMatch(/^ims_api_keys_valid\{.*\} 1$/m)
-    }, 20_000)
+    })
     rmSync(directory, { recursive: true })
-    await eventually(async () => expect(await asked('one')).toBe(401), 20_000)
-  }, 90_000)
+    await eventually(async () => expect(await asked('one')).toBe(401))
+  })
 })

@@ -160,8 +160,8 @@ describe('the consumers with generated messages', () => {
     stack = await startStack('fuzz_amqp')
     const { username, password, host, port, vhost } = stack.space.rabbitmq
     raw = await openRawPublisher(`amqp://${username}:${password}@${host}:${port}/${encodeURIComponent(vhost)}`)
-  }, 60_000)
-  afterAll(async () => await stack.stop(), 30_000)
+  })
+  afterAll(async () => await stack.stop())
 
   it(`dead-letters each of ${numRuns} bad messages, applies each good one, and continues (seed ${seed})`, async () => {
     const sent: Record<Queue, number> = { healthcheck: 0, create_item: 0, stock_management: 0, order_processing: 0 }
@@ -194,5 +194,5 @@ describe('the consumers with generated messages', () => {
       // Once its consumer is gone, unacknowledged messages would be back on the queue.
       expect([queue, await stack.depth(queue)]).toEqual([queue, 0])
     }
-  }, 60_000)
+  })
 })

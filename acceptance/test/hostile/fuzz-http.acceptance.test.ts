@@ -11,18 +11,18 @@ import { SERVICES, type Stack, startStack } from '../stack.ts'
 const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_processing'] as const
 
 /** Generous, because tests wait for events and the machine may be busy. */
-jest.setTimeout(30_000)
+jest.setTimeout(180_000)
 
 describe('the suite with generated requests', () => {
   let stack: Stack
   const agent = new Agent({ keepAlive: true, maxSockets: 4 })
   beforeAll(async () => {
     stack = await startStack('fuzz_http')
-  }, 60_000)
+  })
   afterAll(async () => {
     agent.destroy()
     await stack.stop()
-  }, 30_000)
+  })
 
   it('answers each request as documented', async () => {
     const port = Number(new URL(stack.http).port)

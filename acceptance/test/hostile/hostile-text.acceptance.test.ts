@@ -27,14 +27,14 @@ const UNSAFE_IN_SKU = /\p{Cc}|^.{21,}|^\s|\s$/u
 const SKUS = TEXTS.filter((text) => !UNSAFE_IN_SKU.test(text) && [...text].length <= 20)
 
 /** Generous, because tests wait for events and the machine may be busy. */
-jest.setTimeout(30_000)
+jest.setTimeout(180_000)
 
 describe('hostile text', () => {
   let stack: Stack
   beforeAll(async () => {
     stack = await startStack('hostile_text')
-  }, 60_000)
-  afterAll(async () => await stack.stop(), 30_000)
+  })
+  afterAll(async () => await stack.stop())
 
   const waiting = { Prefer: 'wait=10' }
   const items = TEXTS.map((text, n) => ({

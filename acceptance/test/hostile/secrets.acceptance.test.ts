@@ -22,7 +22,7 @@ beforeAll(async () => {
   environment = { ...serversEnvironment(space), PORT: '0', ADMIN_PORT: '0', LOG_LEVEL: 'debug', LOG_FORMAT: 'json' }
   secrets = [space.rabbitmq.password, space.mysql.password, KEY, WRONG, IN_URL]
   await migrate(environment)
-}, 60_000)
+})
 afterEach(killAll)
 afterAll(async () => await space.drop())
 
@@ -78,7 +78,7 @@ describe('no secret is shown', () => {
       admin: await adminPages(producer),
       arguments: argumentsOfAll(),
     })
-  }, 60_000)
+  })
 
   it.each<[string, ServiceName, Record<string, string>, RegExp]>([
     ['a wrong password for RabbitMQ', 'producer', { RABBITMQ_PASSWORD: WRONG }, /ACCESS.REFUSED.*trying again/],
@@ -114,7 +114,7 @@ describe('no secret is shown', () => {
       await logged(service, pattern)
       noSecretIn({ output: service.output(), admin: await adminPages(service), arguments: argumentsOfAll() })
     },
-    60_000,
+    180_000,
   )
 
   it.each<[string, ServiceName, Record<string, string>, RegExp]>([
@@ -168,6 +168,6 @@ describe('no secret is shown', () => {
       expect(service.output()).toMatch(pattern)
       noSecretIn({ output: service.output() })
     },
-    60_000,
+    180_000,
   )
 })

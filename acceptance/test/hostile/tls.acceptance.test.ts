@@ -34,7 +34,7 @@ beforeAll(async () => {
     ...{ RABBITMQ_HOST: 'localhost', RABBITMQ_PORT: String(proxy.port), RABBITMQ_TLS: 'on' },
     RABBITMQ_TLS_CA_FILE: ours.certFile,
   }
-}, 60_000)
+})
 afterEach(killAll)
 afterAll(async () => {
   await proxy.close()
@@ -49,7 +49,7 @@ describe('services over TLS', () => {
     const port = await logged(producer, /listening on http:\/\/127\.0\.0\.1:(\d+)/)
     expect((await fetch(`http://127.0.0.1:${port}/healthcheck`)).status).toBe(200)
     await logged(consumer, /(health check received)/)
-  }, 60_000)
+  })
 
   it('verify the broker in spite of NODE_TLS_REJECT_UNAUTHORIZED, keep retrying, and stop on request', async () => {
     const wrong = { RABBITMQ_TLS_CA_FILE: others.certFile, RABBITMQ_RECONNECT_MOST_MS: '100' }
@@ -58,7 +58,7 @@ describe('services over TLS', () => {
     await logged(producer, new RegExp(`(${refusal})[^\\n]*\\n[^]*${refusal}`))
     producer.signal('SIGTERM')
     expect(await producer.ended).toBe(0)
-  }, 60_000)
+  })
 
   it('exit with 78 when a certificate authority cannot be read or is invalid', async () => {
     const file = join(directory, 'none.pem')
@@ -68,7 +68,7 @@ describe('services over TLS', () => {
       expect(await service.ended).toBe(78)
       expect(service.output()).toMatch(/configuration: RABBITMQ_TLS_CA(_FILE: cannot read|: must be one or more cert)/)
     }
-  }, 60_000)
+  })
 
   const withMysql = hasServerPrograms() ? it : it.skip
   const why = hasServerPrograms() ? '' : ' (skipped: no mariadbd or mysqld on this machine)'

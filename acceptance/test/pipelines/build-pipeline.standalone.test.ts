@@ -8,7 +8,7 @@ import { serviceNames } from '@ims/accounts/suite'
 import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals'
 import { itWith, type PipelineRun, ROOT, runPipeline, withoutSimulator } from './simulator.ts'
 
-jest.setTimeout(60_000)
+jest.setTimeout(180_000)
 
 const test = itWith(withoutSimulator())
 const REGISTRY = ['--env', 'IMS_REGISTRY=registry.example.org/team', '--credential', 'ims-registry']

@@ -13,7 +13,7 @@ import {
 } from './deployment-workspace.ts'
 import { itWith, type PipelineRun, ROOT, runPipeline, withoutSimulator } from './simulator.ts'
 
-jest.setTimeout(120_000)
+jest.setTimeout(180_000)
 
 const test = itWith(withoutSimulator())
 const testForReal = itWith(withoutSimulator() ?? withoutKubectl())

@@ -8,7 +8,7 @@ import { z } from 'zod'
 import { createDeploymentWorkspace, DEPLOYMENTS, SERVICES, TAG, withoutKubectl } from './deployment-workspace.ts'
 import { itWith, ROOT } from './simulator.ts'
 
-jest.setTimeout(60_000)
+jest.setTimeout(180_000)
 
 const test = itWith(withoutKubectl())
 const object = z.object({

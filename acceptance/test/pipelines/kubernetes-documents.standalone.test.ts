@@ -9,7 +9,7 @@ import { codeBlocks } from '../documents/documents.ts'
 import { createDeploymentWorkspace, type DeploymentWorkspace, TAG, withoutKubectl } from './deployment-workspace.ts'
 import { itWith, ROOT } from './simulator.ts'
 
-jest.setTimeout(60_000)
+jest.setTimeout(180_000)
 
 const test = itWith(withoutKubectl())
 const secret = z.object({ data: z.record(z.string(), z.string()) })

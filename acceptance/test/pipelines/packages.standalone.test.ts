@@ -14,7 +14,7 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { z } from 'zod'
 import { LIBRARY, ROOT } from './simulator.ts'
 
-jest.setTimeout(60_000)
+jest.setTimeout(180_000)
 
 const SERVICES = serviceNames.join(' ')
 const OWN = new Set([...serviceNames, 'accounts', 'messaging', 'repository', 'runtime'])

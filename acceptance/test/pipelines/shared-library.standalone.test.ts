@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, jest } from '@jest/globals'
 import { groovy, itWith, LIBRARY, withoutGroovy } from './simulator.ts'
 
-jest.setTimeout(60_000)
+jest.setTimeout(180_000)
 
 const test = itWith(withoutGroovy())
 

@@ -9,7 +9,7 @@ import { describe, expect, it, jest } from '@jest/globals'
 import { runToEnd } from 'testkit'
 import { type Flaw, startApiDouble } from './api-double.ts'
 
-jest.setTimeout(30_000)
+jest.setTimeout(180_000)
 
 const SCRIPT = fileURLToPath(new URL('../../../pipeline_files/smoke-test.sh', import.meta.url))
 

@@ -10,8 +10,8 @@ describe('the Postman collection', () => {
   let stack: Stack
   beforeAll(async () => {
     stack = await startStack('postman')
-  }, 60_000)
-  afterAll(async () => await stack.stop(), 30_000)
+  })
+  afterAll(async () => await stack.stop())
 
   it.each(['on a clean table', 'again'])(
     'passes %s, and deletes what it stored',
@@ -19,7 +19,7 @@ describe('the Postman collection', () => {
       expect(await runNewman(stack.http)).toEqual({ code: 0, output: expect.any(String) })
       expect(await stack.skus()).toEqual([])
     },
-    60_000,
+    180_000,
   )
 
   it('fails when a response is wrong', async () => {
@@ -33,5 +33,5 @@ describe('the Postman collection', () => {
       1,
       expect.stringContaining('expected response to have status code 200 but got 409'),
     ])
-  }, 60_000)
+  })
 })

@@ -60,7 +60,7 @@ describe('the request id', () => {
         expect(lines).toContainEqual({ service, message: 'message applied', requestId })
         expect(lines).toContainEqual({ service, message: 'batch handled', requestId })
         expect(lines).toContainEqual({ service: 'producer', message: 'request', requestId })
-      }, 20_000)
+      })
       expect(linesOf(id).filter((line) => line.requestId !== requestId)).toEqual([])
     },
     MINUTE_MS,
@@ -73,7 +73,7 @@ describe('the request id', () => {
       expect((await sent(path, requestId)).status).toBe(200)
       const answered = () => stack.lines('consumer_four').find((each) => each.requestId === requestId)
       const expected = { message: 'message answered', messageId: expect.any(String) }
-      await eventually(() => expect(answered()).toMatchObject(expected), 20_000)
+      await eventually(() => expect(answered()).toMatchObject(expected))
       const lines = linesOf(String(answered()?.messageId))
       expect(lines.filter((each) => each.requestId !== requestId)).toEqual([])
     },
@@ -90,7 +90,7 @@ describe('the request id', () => {
         message: '1 message refused and dead-lettered',
         requestId: 'second',
       }
-      await eventually(() => expect(linesOf(id)).toContainEqual(deadLettered), 20_000)
+      await eventually(() => expect(linesOf(id)).toContainEqual(deadLettered))
       expect(await program('dead-letters', 'show', id)).toMatch(/request id +second\n/)
       expect(await program('dead-letters', 'redrive', 'create_item', '--id', id)).toContain('1 put back')
       await eventually(
@@ -129,7 +129,7 @@ describe('the request id', () => {
             expect(found).toContainEqual(expect.stringContaining(`"service":"${service}"`))
           expect(found.filter((line) => !line.includes('order-4711'))).toEqual([])
           expect(output(byAddress, 'producer')).toMatch(/^ +\d+ "address":"127\.0\.0\.1"\n$/)
-        }, 20_000)
+        })
       } finally {
         rmSync(file, { force: true })
       }
@@ -156,10 +156,10 @@ describe('the request id', () => {
       await eventually(async () => {
         const skus = await stack.skus()
         for (const index of hostile.keys()) expect(skus).toContain(item(10 + index).sku)
-      }, 20_000)
+      })
       for (const index of hostile.keys()) {
         const messages = () => linesOf(`hostile-${index}`).map(({ message }) => message)
-        await eventually(() => expect(messages()).toEqual(['message applied', 'batch handled']), 20_000)
+        await eventually(() => expect(messages()).toEqual(['message applied', 'batch handled']))
         for (const { requestId } of linesOf(`hostile-${index}`)) expect(requestId ?? null).toBeNull()
       }
     },

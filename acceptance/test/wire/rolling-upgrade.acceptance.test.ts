@@ -98,11 +98,11 @@ run(`a rolling upgrade from the version before the last change of the schema${wh
   beforeAll(async () => {
     old = sourcesOf('commit' in earlier ? earlier.commit : '')
     stack = await startStack('rolling_upgrade', { root: old.root })
-  }, 120_000)
+  })
   afterAll(async () => {
     await stack?.stop()
     old?.remove()
-  }, 60_000)
+  })
 
   it('loses nothing, dead-letters nothing and answers every request before, during and after the migration, with old and new processes', async () => {
     const olds = CONSUMERS.map((name) => stack.service(name))

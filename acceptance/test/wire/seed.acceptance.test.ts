@@ -13,8 +13,8 @@ describe('the suite', () => {
   let stack: Stack
   beforeAll(async () => {
     stack = await startStack('seed')
-  }, 60_000)
-  afterAll(async () => await stack.stop(), 30_000)
+  })
+  afterAll(async () => await stack.stop())
 
   it('answers the original suite’s four calls with its four responses', async () => {
     const health = await call(`${stack.http}/healthcheck`)

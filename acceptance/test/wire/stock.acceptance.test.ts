@@ -18,8 +18,8 @@ describe('changes of one hot item', () => {
     stack = await startStack('stock')
     await stack.start('consumer_three#2')
     await stack.ready('consumer_three', 'consumer_three#2', 'producer')
-  }, 120_000)
-  afterAll(async () => await stack.stop(), 60_000)
+  })
+  afterAll(async () => await stack.stop())
 
   const count = async (table: string) =>
     counted.parse((await stack.pool.query(`SELECT COUNT(*) AS found FROM ${table}`))[0])[0].found
@@ -52,7 +52,7 @@ describe('changes of one hot item', () => {
     const letters = await stack.deadLetters('stock_adjustment')
     expect(new Set(letters.map(({ headers }) => headers['x-reason']))).toEqual(new Set(['insufficient-stock']))
     expect(new Set(letters.map(({ messageId }) => messageId)).size).toBe(CHANGES - STOCK)
-  }, 120_000)
+  })
 
   it('are reported to a waiting client, and can be looked up by message and by item', async () => {
     const more = {
@@ -75,7 +75,7 @@ describe('changes of one hot item', () => {
     expect(await status('nobody')).toMatchObject({ state: 'unknown' })
     const last = (await call(`${stack.http}/movements?sku=${sku}&after=${STOCK}`)).body
     expect(last).toMatchObject([{ change: 5, quantityBefore: 0, quantityAfter: 5, requestId: 'r-5', by: null }])
-  }, 60_000)
+  })
 
   it('are decided again after a redrive, which reports each outcome, as does the message by its id', async () => {
     const run = async (program: string, ...args: string[]) => {
@@ -94,7 +94,7 @@ describe('changes of one hot item', () => {
       call(`${stack.http}/stock_adjustment`, { json: { sku, change, reason: 'sold' }, ...request })
     // The stock is 5.
     for (let n = 0; n < 12; n += 1) expect((await adjust(-6)).status).toBe(200)
-    await eventually(async () => expect(await stack.depth('stock_adjustment.dead-letter')).toBe(12), 30_000)
+    await eventually(async () => expect(await stack.depth('stock_adjustment.dead-letter')).toBe(12))
     expect((await adjust(30, waiting)).status).toBe(201)
     const redriven = await run('dead-letters', 'redrive', 'stock_adjustment', '--all')
     expect(redriven.code).toBe(1)
@@ -114,5 +114,5 @@ describe('changes of one hot item', () => {
     expect(body).toMatchObject({ state: 'refused', possible: ['dead-letter', 'redriven', 'discarded'] })
     expect(body).toMatchObject({ history: [{ redrives: 0, redrivenBefore: expect.any(String) }, { redrives: 1 }] })
     expect(await run('message', randomUUID())).toMatchObject({ code: 3 })
-  }, 120_000)
+  })
 })
