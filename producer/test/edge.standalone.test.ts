@@ -243,11 +243,15 @@ describe('a client that does not read', () => {
 describe('stopping', () => {
   it('completes a page that a slow client is receiving', async () => {
     const page = JSON.stringify([{ sku: 's', name: 'n'.repeat(8_000_000), label: 'l', price: 1, quantity: 1 }])
-    const { port, server, lines } = await start({ broker: { requester: pagesInTurn([page]) } })
+    let isAsked = false
+    const asked = () => {
+      isAsked = true
+    }
+    const { port, server, lines } = await start({ broker: { requester: pagesInTurn([page], asked) } })
     const { socket, received } = client(port)
     socket.pause()
     socket.write('GET /order_processing HTTP/1.1\r\nHost: a\r\n\r\n')
-    await new Promise((resolve) => setTimeout(resolve, 300))
+    await until(() => isAsked)
     const closing = server.close()
     await new Promise((resolve) => setTimeout(resolve, 1_500))
     socket.resume()

@@ -8,6 +8,7 @@ import { listen } from '../src/http/server.ts'
 import { appUnderTest } from './app-under-test.ts'
 import { pagesInTurn } from './consumer-four.ts'
 import { start } from './on-sockets.ts'
+import { until } from './until.ts'
 import { exchange } from './wire.ts'
 
 /** A GET: its status, or why there is none, and whether the connection ends with it. */
@@ -55,9 +56,14 @@ describe('stopping', () => {
     const held = new Promise<void>((resolve) => {
       release = resolve
     })
-    const { server, url } = await start({ broker: { requester: pagesInTurn(['[]'], () => held) } })
+    let isAsked = false
+    const before = () => {
+      isAsked = true
+      return held
+    }
+    const { server, url } = await start({ broker: { requester: pagesInTurn(['[]'], before) } })
     const response = fetch(url('/order_processing'))
-    await pause(50)
+    await until(() => isAsked)
     let closed = false
     const closing = server.close().then(() => {
       closed = true
@@ -78,15 +84,18 @@ describe('stopping', () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 16 })
     const outcomes: string[] = []
     // A client continues until it is told to close its connection. The next one would go elsewhere.
+    let connected = 0
     const client = async () => {
-      for (let goesOn = true; goesOn; ) {
+      for (let round = 1, goesOn = true; goesOn; round += 1) {
         const { outcome, closes } = await requestThrough(agent, port)
         outcomes.push(outcome)
         goesOn = !closes
+        if (round === 2) connected += 1
       }
     }
     const clients = Promise.all(Array.from({ length: 16 }, client))
-    await pause(100)
+    // A client that has no connection yet would find nobody who listens.
+    await until(() => connected === 16)
     stop.abort()
     await server.close()
     await clients

@@ -58,14 +58,14 @@ beforeAll(async () => {
   }
   await eventually(
     async () => expect((await shell('npm run dead-letters -- list')).output).toContain('duplicate-sku'),
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 }, 4 * MINUTE_MS)
 
 afterAll(async () => {
   if (environment.PORT !== undefined) await shell('npm run down -- --volumes')
   rmSync(root, { recursive: true, force: true })
-}, MINUTE_MS)
+}, 3 * MINUTE_MS)
 
 when.each([...local])(
   '%s',
@@ -73,5 +73,5 @@ when.each([...local])(
     const { code, output } = await shell(here(command))
     expect([code, output]).toEqual([0, expect.stringMatching(/\S/)])
   },
-  MINUTE_MS,
+  3 * MINUTE_MS,
 )

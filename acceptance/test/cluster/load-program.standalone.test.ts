@@ -1,5 +1,6 @@
 // The load generator of the cluster test against a local server. Each call is counted once, with its actual result.
 import { createServer, type RequestListener } from 'node:http'
+import { text } from 'node:stream/consumers'
 import { describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { makeLoad, type Status, skuOf } from './load-program.ts'
@@ -47,12 +48,13 @@ describe('the load generator of the cluster test', () => {
   })
 
   it('names the items that were not accepted, and the reason', async () => {
-    let created = 0
     const logged = await loaded(
       (request, response) => {
-        if (request.url === '/create_item') created += 1
-        if (request.url === '/create_item' && created === 3) response.statusCode = 503
-        right(request, response)
+        // By its sku, because two that are sent at once can arrive in any order.
+        void text(request).then((body) => {
+          if (body.includes(`"${skuOf('run', 3)}"`)) response.statusCode = 503
+          right(request, response)
+        })
       },
       ({ posted }) => posted >= 10,
     )
@@ -82,7 +84,8 @@ describe('the load generator of the cluster test', () => {
         answerHeld = () => response.end('{}')
       },
       ({ begun, overUpTo }) => {
-        if (begun > 30 && overWhileHeld.length === 0) {
+        // On a busy machine many begin in one turn, before the first has ended.
+        if (begun > 30 && overUpTo >= 2 && overWhileHeld.length === 0) {
           overWhileHeld.push(overUpTo)
           answerHeld?.()
         }

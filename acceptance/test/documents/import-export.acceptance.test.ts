@@ -63,7 +63,7 @@ describe('import and export', () => {
   afterAll(async () => {
     rmSync(folder, { recursive: true, force: true })
     await stack.stop()
-  }, MINUTE_MS)
+  }, 3 * MINUTE_MS)
 
   const program = async (name: 'import' | 'export', args: string[], input?: string) => {
     const command = [process.execPath, join(ROOT, `producer/src/${name}.ts`), ...args] as const

@@ -58,7 +58,7 @@ describe('docs/migrating-from-python.md', () => {
       PRODUCER: String(producer),
       FOUR: String(four),
     }
-  }, MINUTE_MS)
+  }, 3 * MINUTE_MS)
   afterAll(async () => {
     for (const { child, ended } of running) {
       child.kill('SIGTERM')
@@ -67,7 +67,7 @@ describe('docs/migrating-from-python.md', () => {
     await stack.pool.query(`DROP DATABASE IF EXISTS ${stack.space.mysql.database}_rehearsal`)
     rmSync(folder, { recursive: true, force: true })
     await stack.stop()
-  }, MINUTE_MS)
+  }, 3 * MINUTE_MS)
 
   const block = (heading: string, position = 0) =>
     codeBlocks(page.slice(page.indexOf(`\n## ${heading}`)), 'sh')[position] ?? ''

@@ -15,15 +15,15 @@ describe('the suite under faults', () => {
     stack = await startStack('faults', {
       env: { RABBITMQ_RECONNECT_MOST_MS: '1000', CONSUMER_RETRY_MOST_MS: '1000', RPC_TIMEOUT_MS: '5000' },
     })
-  }, MINUTE_MS)
-  afterAll(async () => await stack.stop(), MINUTE_MS)
+  }, 3 * MINUTE_MS)
+  afterAll(async () => await stack.stop())
   afterEach(async () => {
     // A failed test has left its load running, which would disturb the next tests.
     await Promise.all(loads.splice(0).map(({ stop }) => stop()))
     await stack.ready()
     await eventually(async () => expect(await stack.depth('create_item')).toBe(0))
     await stack.pool.query('DELETE FROM inventory')
-  }, MINUTE_MS)
+  }, 3 * MINUTE_MS)
 
   const loads: Load[] = []
   const load = (from: number, clients = 8): Load => {
@@ -164,7 +164,7 @@ describe('the suite under faults', () => {
       await pauseMs(500)
       expect(await stack.deadLetters('create_item')).toEqual([])
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 
   it(
@@ -184,7 +184,7 @@ describe('the suite under faults', () => {
       await stop()
       await allApplied(accepted)
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 
   it(
@@ -202,7 +202,7 @@ describe('the suite under faults', () => {
       // 0: the connection was refused while nothing listened
       expect([...answers.keys()].filter((status) => ![200, 503, 0].includes(status))).toEqual([])
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 
   it(
@@ -228,7 +228,7 @@ describe('the suite under faults', () => {
       await stop()
       await allApplied(accepted)
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 
   it(
@@ -266,7 +266,7 @@ describe('the suite under faults', () => {
         expect(status).toBe(201)
       })
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 
   it('does not restore an item when its create is redelivered after the delete', async () => {
@@ -296,7 +296,7 @@ describe('the suite under faults', () => {
       await stop()
       await allApplied(accepted)
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 })
 

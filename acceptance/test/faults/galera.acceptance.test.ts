@@ -47,7 +47,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
   const allReady = async () =>
     await eventually(async () => {
       for (const each of replicas) expect(await each.notReady()).toBeUndefined()
-    }, MINUTE_MS)
+    }, 3 * MINUTE_MS)
   const send = (queue: string, messageId: string, body: unknown) =>
     stack.channel.sendToQueue(queue, Buffer.from(JSON.stringify(body)), { persistent: true, messageId })
   const create = (n: number, messageId = `create-${n}`, name = `Item ${n}`) =>
@@ -67,7 +67,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       await stack.pool.query('DELETE FROM inventory')
       await stack.pool.query('DELETE FROM effect')
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 
   it(
@@ -96,7 +96,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       await second.kill()
       await eventually(
         async () => expect(await first.sql("SHOW STATUS LIKE 'wsrep_cluster_size'")).toMatch(/2$/m),
-        MINUTE_MS,
+        3 * MINUTE_MS,
       )
       await second.start()
       await publishing
@@ -114,7 +114,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
       await stack.channel.waitForConfirms()
       await eventually(
         async () => expect((await repeats()) - repeatsBefore).toBeGreaterThanOrEqual(OLD + OLD + NEW),
-        MINUTE_MS,
+        3 * MINUTE_MS,
       )
       await settled(NEW + clients.accepted.length + OLD)
 

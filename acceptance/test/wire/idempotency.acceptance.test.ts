@@ -34,7 +34,7 @@ describe('a command with an Idempotency-Key', () => {
       other = `http://127.0.0.1:${z.int().parse(listening?.port)}`
     })
   }, 2 * MINUTE_MS)
-  afterAll(async () => await stack.stop(), MINUTE_MS)
+  afterAll(async () => await stack.stop())
 
   const count = async (table: string) =>
     counted.parse((await stack.pool.query(`SELECT COUNT(*) AS found FROM ${table}`))[0])[0].found

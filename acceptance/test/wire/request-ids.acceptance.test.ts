@@ -19,7 +19,7 @@ describe('the request id', () => {
   beforeAll(async () => {
     stack = await startStack('request-ids', { env: { LOG_LEVEL: 'debug' } })
   }, 2 * MINUTE_MS)
-  afterAll(async () => await stack.stop(), MINUTE_MS)
+  afterAll(async () => await stack.stop())
 
   /** The log lines that name the message: the service, the text, and the request id that each has for it. */
   const linesOf = (id: string) =>
@@ -63,7 +63,7 @@ describe('the request id', () => {
       })
       expect(linesOf(id).filter((line) => line.requestId !== requestId)).toEqual([])
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 
   it.each(['/order_processing?sku=a', '/movements', '/messages/018f0000-0000-7000-8000-000000000000'])(
@@ -77,7 +77,7 @@ describe('the request id', () => {
       const lines = linesOf(String(answered()?.messageId))
       expect(lines.filter((each) => each.requestId !== requestId)).toEqual([])
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 
   it(
@@ -106,7 +106,7 @@ describe('the request id', () => {
       expect(linesOf(id).filter(({ requestId }) => requestId !== 'second')).toEqual([])
       expect(linesOf(told).filter(({ requestId }) => requestId !== 'third')).toEqual([])
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 
   it(
@@ -134,7 +134,7 @@ describe('the request id', () => {
         rmSync(file, { force: true })
       }
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 
   it(
@@ -163,6 +163,6 @@ describe('the request id', () => {
         for (const { requestId } of linesOf(`hostile-${index}`)) expect(requestId ?? null).toBeNull()
       }
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 })

@@ -27,7 +27,7 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
   afterAll(async () => {
     await stack.stop()
     receiver.close()
-  }, MINUTE_MS)
+  }, 3 * MINUTE_MS)
 
   const ofTrace = (traceId: string) => receiver.spans.filter((span) => span.traceId === traceId)
   /** The spans of the trace once `names` are among them. */
@@ -86,7 +86,7 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
       for (const span of way.slice(0, 3)) expect(span.attributes['messaging.message.id']).toBe(messageId)
       expect(way[0]?.attributes['ims.request.id']).toBe('request-1')
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 
   it(
@@ -111,7 +111,7 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
       const linking = receiver.spans.filter(({ links }) => links.some(({ spanId }) => spanId === batch?.spanId))
       expect(linking.length).toBe(Number(batch?.attributes['messaging.batch.message_count']))
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 
   it(
@@ -137,7 +137,7 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
         expect(of(index)?.parentSpanId ?? '').toBe('')
       }
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 
   it('shows each attempt, and a redelivery to another process, in the trace of the sender', async () => {
@@ -185,7 +185,7 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
         expect(redriven?.traceId ?? traceId).not.toBe(traceId)
       })
     },
-    MINUTE_MS,
+    3 * MINUTE_MS,
   )
 })
 
