@@ -351,9 +351,13 @@ describe('dead letters', () => {
       for (let round = 0; round < 8; round += 1) {
         await peer.empty()
         await peer.setAside(3_000)
-        const cutting = setTimeout(() => proxy.cut(), 60 + round * 40)
+        const over = new AbortController()
+        // Counted from the connection, which takes long on a busy machine.
+        const cutting = eventually(() => expect(proxy.open).toBeGreaterThan(0)).then(() => pauseMs(30 + round * 40))
+        void cutting.then(() => over.signal.aborted || proxy.cut())
         const outcome = await cutOff.redrive(QUEUE, ALL).catch((error) => ({ stopped: error, done: 0 }))
-        clearTimeout(cutting)
+        over.abort()
+        await cutting
         if (outcome.stopped !== undefined) {
           wasCut += 1
           expect(outcome.stopped).toMatchObject({ trouble: 'disconnected' })
@@ -372,7 +376,7 @@ describe('dead letters', () => {
 
     it('publishes nothing of a window when the broker does not respond', async () => {
       const proxy = await startTcpProxy(underTest.server)
-      const silent = { ...config, servers: [onLoopback(proxy.port)], confirmTimeoutMs: 1_000 }
+      const silent = { ...config, servers: [onLoopback(proxy.port)], confirmTimeoutMs: 4_000 }
       await peer.setAside(551)
       // Only redriven messages go to the broker through the proxy. They arrive, but the response does not.
       const held = proxy.holdAnswerTo('of the sender', 5)

@@ -78,7 +78,7 @@ describe('hostile reply properties', () => {
     await Promise.all([producer.close(), consumer.close()])
   })
 
-  const honest = async () => (await producer.requester.request(words, [], { deadlineMs: 20_000 })).body()
+  const honest = async () => (await producer.requester.request(words, [], { deadlineMs: 60_000 })).body()
   const put = (properties: object, bytes = '[]') => raw.publish(words.queue, Buffer.from(bytes), properties)
 
   it.each(ADDRESSES)(

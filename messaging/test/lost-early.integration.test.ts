@@ -125,7 +125,7 @@ describe('messaging', () => {
     const seen: number[] = []
     await consume(broker, seen)
     await new Promise((resolve) => setTimeout(resolve, 1_500))
-    expect((await channel.checkQueue(numbers.queue)).consumerCount).toBe(1)
+    await eventually(async () => expect((await channel.checkQueue(numbers.queue)).consumerCount).toBe(1))
     for (let n = 0; n < 6; n += 1) put(`{"n":${n}}`)
     await eventually(() => expect(seen).toHaveLength(6))
     expect(seen).toEqual([0, 1, 2, 3, 4, 5])

@@ -118,14 +118,14 @@ describe('the result that a sender gets', () => {
   it('is the outcome of an answered command, although its confirm is late', async () => {
     await answering()
     const requester = await requesterWith(() => new Promise(() => {}))
-    const { reply } = await requester.command(numbers, { n: 1 }, { deadlineMs: 5_000 })
+    const { reply } = await requester.command(numbers, { n: 1 }, { deadlineMs: 60_000 })
     expect(reply).toEqual({ kind: 'applied', result: 'done' })
   })
 
   it('is the outcome of a command that is answered after its confirm timed out', async () => {
     await answering(100)
     const requester = await requesterWith(() => Promise.reject(new OutcomeUnknown('no confirm')))
-    const { reply } = await requester.command(numbers, { n: 1 }, { deadlineMs: 5_000 })
+    const { reply } = await requester.command(numbers, { n: 1 }, { deadlineMs: 60_000 })
     expect(reply).toEqual({ kind: 'applied', result: 'done' })
   })
 

@@ -119,6 +119,8 @@ describe('queries', () => {
     const handler = async (deliveries: readonly Delivery<unknown>[]): Promise<Outcome<never>[]> => {
       const names = deliveries.map(({ body }) => String(body))
       batches.push(names)
+      // They can arrive one by one.
+      await eventually(() => expect(service.value('messages_consumed', { queue: questions.queue })).toBe(7))
       return names.map((name) => ({ kind: 'answered', body: Buffer.from(`[${name}]`), headers: {} }))
     }
     for (const name of ['1', '2', '3', '4', '5', '6', '7']) ask(name, { replyTo: other })

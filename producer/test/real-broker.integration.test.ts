@@ -12,7 +12,7 @@ import {
 import { quietService } from '@ims/messaging/testing'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import request from 'supertest'
-import { type Servers, serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
+import { eventually, type Servers, serversEnvironment, serversUnderTest, type TestSpace } from 'testkit'
 import { always, apple, appUnderTest, consumerConfig } from './app-under-test.ts'
 
 describe('the producer on RabbitMQ', () => {
@@ -26,7 +26,7 @@ describe('the producer on RabbitMQ', () => {
     ;({ servers, space } = await serversUnderTest('producer'))
     const config = rabbitmqEnvironment.parse(serversEnvironment(space))
     broker = await openBroker(config, quietService, { publishes: contracts })
-    app = appUnderTest({ broker, environment: { RPC_TIMEOUT_MS: '4000' } }).app
+    app = appUnderTest({ broker, environment: { RPC_TIMEOUT_MS: '60000' } }).app
     const created = { kind: 'applied', result: { outcome: 'created' }, repeated: false } as const
     await broker.consume(createItem, always<{ outcome: 'created' }>(created), consumerConfig)
     await broker.consume(
@@ -55,7 +55,7 @@ describe('the producer on RabbitMQ', () => {
   })
 
   it('returns the outcome of a command with Prefer: wait', async () => {
-    const response = await request(app).post('/create_item').set('Prefer', 'wait=4').send(apple)
+    const response = await request(app).post('/create_item').set('Prefer', 'wait=30').send(apple)
     expect(response.status).toBe(201)
     expect(response.body).toEqual(apple)
   })
@@ -71,7 +71,8 @@ describe('the producer on RabbitMQ', () => {
     const deleted = await request(app).post('/stock_management').send({ sku: 'a' })
     expect(deleted.status).toBe(503)
     expect(deleted.body).toMatchObject({ reason: 'unroutable' })
-    await new Promise((resolve) => setTimeout(resolve, 200))
-    expect((await request(app).post('/stock_management').send({ sku: 'a' })).status).toBe(200)
+    await eventually(async () =>
+      expect((await request(app).post('/stock_management').send({ sku: 'a' })).status).toBe(200),
+    )
   })
 })

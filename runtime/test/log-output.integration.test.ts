@@ -2,13 +2,12 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, truncateSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { freePorts } from 'testkit'
 import { z } from 'zod'
-import { listen } from '../src/index.ts'
 
 const SERVICE = `${import.meta.dirname}/fixtures/service.ts`
 const loss = z.object({ level: z.literal('warn'), lines: z.int().positive(), error: z.string() })
@@ -19,7 +18,7 @@ let child: ChildProcess | undefined
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'ims-log-output-'))
-  port = await freePort()
+  ;[port = 0] = await freePorts(1)
 })
 afterEach(() => {
   child?.kill('SIGKILL')
@@ -37,13 +36,6 @@ function talkTo(output: number | 'pipe', shell?: string): ChildProcess {
     stdio: ['ignore', output, output],
   })
   return child
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  const free = await listen(server, { port: 0, host: '127.0.0.1', variable: 'PORT' })
-  await new Promise((resolve) => server.close(resolve))
-  return free
 }
 
 /** Resolves with the number of lost lines so far, once it exceeds `more`. */

@@ -95,7 +95,7 @@ describe('a service process', () => {
   })
 
   it('is not ready while it stops; at the deadline it names what is still open and exits with 1', async () => {
-    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'closes-never', SHUTDOWN_TIMEOUT_MS: '700' })
+    const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'closes-never', SHUTDOWN_TIMEOUT_MS: '5000' })
     await fixture.line('ready')
     fixture.signal('SIGTERM')
     await fixture.line('stopping')

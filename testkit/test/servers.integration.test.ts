@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
-import { attachServers, type Servers, startServers, testSpace } from '../src/index.ts'
+import { attachServers, eventually, type Servers, startServers, testSpace } from '../src/index.ts'
 import { isAlive } from '../src/processes/process-identity.ts'
 import { mysqlVersion, rabbitmqVersion } from '../src/servers/handshake.ts'
 import { readState, writeState } from '../src/servers/state.ts'
@@ -94,7 +94,7 @@ describe('private servers', () => {
     await servers.close({ deleteData: false })
     const [one, other] = await Promise.all([start(), start()])
     expect(one.rabbitmq.port).toBe(other.rabbitmq.port)
-    expect(await answering()).toEqual([true, true])
+    await eventually(async () => expect(await answering()).toEqual([true, true]))
     expect(progress.some((text) => text.includes('waiting for it'))).toBe(true)
   })
 
@@ -107,7 +107,7 @@ describe('private servers', () => {
       await Promise.all([attached.rabbitmq[how](), attached.mysql[how]()])
       expect(await answering()).toEqual([false, false])
       await Promise.all([servers.rabbitmq.start(), servers.mysql.start()])
-      expect(await answering()).toEqual([true, true])
+      await eventually(async () => expect(await answering()).toEqual([true, true]))
       expect((await servers.mysql.sql(`SELECT a FROM ims.kept_${how}`)).trim()).toBe('7')
       expect(await servers.rabbitmq.ctl('list_vhosts')).toContain(`kept-${how}`)
     },
@@ -123,7 +123,7 @@ describe('private servers', () => {
       mysql: { ...state.mysql, process: stranger },
     })
     servers = await start()
-    expect(await answering()).toEqual([true, true])
+    await eventually(async () => expect(await answering()).toEqual([true, true]))
   })
 
   it('show the end of the log when one does not start', async () => {
@@ -142,7 +142,7 @@ describe('private servers', () => {
     expect(others.rabbitmq.port).not.toBe(servers.rabbitmq.port)
     await others.close({ deleteData: true })
     expect(existsSync(join(elsewhere, 'mysql'))).toBe(false)
-    expect(await answering()).toEqual([true, true])
+    await eventually(async () => expect(await answering()).toEqual([true, true]))
     rmSync(elsewhere, { recursive: true })
   })
 

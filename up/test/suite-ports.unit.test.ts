@@ -3,10 +3,10 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { describe, expect, it } from '@jest/globals'
 import { listenersIn } from 'testkit/processes/port-holder'
+import { freePorts } from 'testkit/servers/free-ports'
 import { checkPorts, type WantedPort } from '../src/suite/ports.ts'
 import { StepFailed } from '../src/suite/progress.ts'
 import { readSettings } from '../src/suite/settings.ts'
-import { freePorts } from './fixtures/fake-suite.ts'
 
 const wanted = (port: number, purpose = 'producer (HTTP)', variable = 'PORT'): WantedPort => ({
   port,

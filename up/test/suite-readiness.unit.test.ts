@@ -2,9 +2,9 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { describe, expect, it } from '@jest/globals'
+import { freePorts } from 'testkit/servers/free-ports'
 import { StepFailed } from '../src/suite/progress.ts'
 import { askReadiness, until } from '../src/suite/readiness.ts'
-import { freePorts } from './fixtures/fake-suite.ts'
 
 /** The result of askReadiness for this response. */
 async function readinessOf(status: number, body: string) {
