@@ -110,10 +110,10 @@ describe('a list of servers', () => {
   })
 
   it('replaces a connection at its maximum age', async () => {
-    const database = await openDatabase({ ...mysql.config, poolSize: 1, connectionAgeMaxMs: 400 }, serviceUnderTest())
+    const database = await openDatabase({ ...mysql.config, poolSize: 1, connectionAgeMaxMs: 3_000 }, serviceUnderTest())
     const first = await connectionIdOf(database)
     expect(await connectionIdOf(database)).toBe(first)
-    await new Promise((resolve) => setTimeout(resolve, 450))
+    await new Promise((resolve) => setTimeout(resolve, 3_050))
     expect(await connectionIdOf(database)).not.toBe(first)
     await database.close()
   })

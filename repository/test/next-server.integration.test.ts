@@ -41,7 +41,7 @@ describe('a list of servers, one of which', () => {
     const refusals = proxies[0]?.refuse('sql_select_limit', { errno, sqlState, message }, 1_000)
     for (let n = 0; n < 30 && refusals?.count === 0; n += 1) {
       const service = serviceUnderTest()
-      const late = setTimeout(() => service.stop(), 2_000)
+      const late = setTimeout(() => service.stop(), 60_000)
       const database = await openDatabase(config(), service).catch(() => {
         throw new Error(service.lines.join('; '))
       })

@@ -15,7 +15,7 @@ beforeAll(async () => {
   database = await startTcpProxy(space.mysql)
   stack = await startStackOn(servers, space, {
     // Messages are held as long as the test needs, and unanswered queries end soon.
-    env: { CONSUMER_HOLD_MOST_MS: '120000', CONSUMER_RETRY_MOST_MS: '500', RPC_TIMEOUT_MS: '3000' },
+    env: { CONSUMER_HOLD_MOST_MS: '120000', CONSUMER_RETRY_MOST_MS: '500', RPC_TIMEOUT_MS: '15000' },
     envOf: (name) =>
       name.startsWith('consumer_two') ? { MYSQL_HOST: '127.0.0.1', MYSQL_PORT: String(database.port) } : {},
   })

@@ -79,7 +79,7 @@ describe('the suite under faults', () => {
         expect(refused.headers.get('retry-after')).toMatch(/^\d+$/)
       })
       const { host, port } = stack.space.rabbitmq
-      expect(await stack.service('producer').notReady()).toContain(`${host}:${port}`)
+      await eventually(async () => expect(await stack.service('producer').notReady()).toContain(`${host}:${port}`))
       await stack.servers.rabbitmq.start()
       await stack.ready()
       await pauseMs(1_000)
@@ -258,11 +258,11 @@ describe('the suite under faults', () => {
     'subscribes again after its queue was deleted',
     async () => {
       await stack.channel.deleteQueue('create_item')
+      let next = 80_000
       await eventually(async () => {
-        const { status } = await call(`${stack.http}/create_item`, {
-          json: item(80_000),
-          headers: { Prefer: 'wait=5' },
-        })
+        // Another one each time: one that is accepted before anybody consumes is stored later, and taken from then on.
+        next += 1
+        const { status } = await call(`${stack.http}/create_item`, { json: item(next), headers: { Prefer: 'wait=5' } })
         expect(status).toBe(201)
       })
     },
@@ -275,11 +275,11 @@ describe('the suite under faults', () => {
     send()
     await eventually(async () => expect(await stack.skus()).toEqual(['SKU-90000']))
     expect(
-      (await call(`${stack.http}/stock_management`, { json: { sku: 'SKU-90000' }, headers: { Prefer: 'wait=5' } }))
+      (await call(`${stack.http}/stock_management`, { json: { sku: 'SKU-90000' }, headers: { Prefer: 'wait=30' } }))
         .status,
     ).toBe(200)
     send()
-    await call(`${stack.http}/create_item`, { json: item(90_001), headers: { Prefer: 'wait=5' } })
+    await call(`${stack.http}/create_item`, { json: item(90_001), headers: { Prefer: 'wait=30' } })
     expect(await stack.skus()).toEqual(['SKU-90001'])
     expect(await stack.deadLetters('create_item')).toEqual([])
   })

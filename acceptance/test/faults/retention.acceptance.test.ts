@@ -47,7 +47,7 @@ describe('the retention of the inbox', () => {
         `INSERT INTO inbox (queue, message_id, fingerprint, outcome, applied_at) VALUES ${values(age, count)}`,
       )
     for (let n = 0; n < 50; n += 1) {
-      const { status } = await call(`${stack.http}/create_item`, { json: item(n), headers: { Prefer: 'wait=10' } })
+      const { status } = await call(`${stack.http}/create_item`, { json: item(n), headers: { Prefer: 'wait=30' } })
       expect(status).toBe(201)
     }
     await eventually(async () => expect(await rows("message_id LIKE '8 DAY%'")).toBe(0))

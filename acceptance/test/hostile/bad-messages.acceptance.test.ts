@@ -64,7 +64,7 @@ describe('bad messages on the queues', () => {
   let stack: Stack
   beforeAll(async () => {
     stack = await startStack('bad')
-    await call(`${stack.http}/create_item`, { json: item(0), headers: { Prefer: 'wait=10' } })
+    await call(`${stack.http}/create_item`, { json: item(0), headers: { Prefer: 'wait=30' } })
   })
   afterAll(async () => await stack.stop())
 
@@ -114,7 +114,7 @@ describe('bad messages on the queues', () => {
     await eventually(async () =>
       expect((await stack.deadLetters('create_item'))[0]?.headers['x-reason']).toBe('message-id-reused'),
     )
-    await call(`${stack.http}/stock_management`, { json: { sku: 'SKU-70' }, headers: { Prefer: 'wait=10' } })
+    await call(`${stack.http}/stock_management`, { json: { sku: 'SKU-70' }, headers: { Prefer: 'wait=30' } })
   })
 
   it('does not affect the good messages around a bad one', async () => {

@@ -41,7 +41,7 @@ describe('the suite with generated requests', () => {
       for (const { headers } of await stack.deadLetters(queue))
         expect([queue, headers['x-reason']]).toEqual(['create_item', 'duplicate-sku'])
     for (const name of SERVICES) expect(stack.service(name).log.filter(({ level }) => level === 'error')).toEqual([])
-    const created = await call(`${stack.http}/create_item`, { json: item(1), headers: { Prefer: 'wait=10' } })
+    const created = await call(`${stack.http}/create_item`, { json: item(1), headers: { Prefer: 'wait=30' } })
     expect(created.status).toBe(201)
     const listed = await call(`${stack.http}/order_processing?sku=${item(1).sku}`)
     expect(listed.body).toEqual([item(1)])

@@ -90,7 +90,7 @@ describe('hostile messages', () => {
       await eventually(async () => expect(await stack.skus()).toEqual(['HOSTILE']))
       const { body } = await call(`${stack.http}/order_processing`)
       expect(body).toEqual([{ ...GOOD, price: 0, quantity: 0 }])
-      await call(`${stack.http}/stock_management`, { json: { sku: 'HOSTILE' }, headers: { Prefer: 'wait=10' } })
+      await call(`${stack.http}/stock_management`, { json: { sku: 'HOSTILE' }, headers: { Prefer: 'wait=30' } })
     })
   })
 
@@ -207,7 +207,7 @@ describe('hostile messages', () => {
     it('that is not for replies does not stop a command from being applied, and gets nothing', async () => {
       await raw.publish('create_item', json(GOOD), { replyTo: Buffer.from('stock_management') })
       await eventually(async () => expect(await stack.skus()).toEqual(['HOSTILE']))
-      await call(`${stack.http}/stock_management`, { json: { sku: 'HOSTILE' }, headers: { Prefer: 'wait=10' } })
+      await call(`${stack.http}/stock_management`, { json: { sku: 'HOSTILE' }, headers: { Prefer: 'wait=30' } })
       expect(await stack.deadLetters('stock_management')).toEqual([])
     })
   })
@@ -225,7 +225,7 @@ describe('hostile messages', () => {
 
   it('leaves every service alive and ready throughout, with nothing on the queues and nothing unacknowledged', async () => {
     await stack.ready()
-    await call(`${stack.http}/create_item`, { json: item(1), headers: { Prefer: 'wait=10' } })
+    await call(`${stack.http}/create_item`, { json: item(1), headers: { Prefer: 'wait=30' } })
     expect((await call(`${stack.http}/order_processing`)).body).toEqual([item(1)])
     for (const name of serviceNames.filter((each) => each !== 'producer')) {
       const reopened = stack.service(name).log.filter(({ message }) => /lost|reconnect/.test(String(message)))

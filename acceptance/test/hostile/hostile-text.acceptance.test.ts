@@ -36,7 +36,7 @@ describe('hostile text', () => {
   })
   afterAll(async () => await stack.stop())
 
-  const waiting = { Prefer: 'wait=10' }
+  const waiting = { Prefer: 'wait=30' }
   const items = TEXTS.map((text, n) => ({
     sku: SKUS[n] ?? `SKU-${n}`,
     name: text,
@@ -165,7 +165,7 @@ describe('hostile text', () => {
         .log.filter((line) => line.service !== name || !['debug', 'info', 'warn', 'error'].includes(String(line.level)))
       expect([name, strange]).toEqual([name, []])
       expect(stack.service(name).log.length).toBeGreaterThan(3)
-      expect(await stack.service(name).notReady()).toBeUndefined()
+      await eventually(async () => expect(await stack.service(name).notReady()).toBeUndefined())
     }
   })
 })

@@ -84,7 +84,7 @@ run(
     }
 
     it('can do the work of the suite', async () => {
-      const wait = { headers: { Prefer: 'wait=10' } }
+      const wait = { headers: { Prefer: 'wait=30' } }
       expect((await call(`${http}/healthcheck`)).status).toBe(200)
       expect((await call(`${http}/create_item`, { json: SEED_ITEM, ...wait })).status).toBe(201)
       expect((await call(`${http}/order_processing`)).body).toEqual([SEED_ITEM])

@@ -138,7 +138,7 @@ describe('listings under overload', () => {
     }
     await eventually(async () => expect(await stack.depth('order_processing')).toBe(0))
     expect((await metric('messages_consumed_total')) - before).toBeLessThan(1_100)
-    expect(await stack.service('consumer_four').notReady()).toBeUndefined()
+    await eventually(async () => expect(await stack.service('consumer_four').notReady()).toBeUndefined())
   })
 
   it('1,000 simultaneous listings of unknown labels are answered within seconds, together with an honest one', async () => {

@@ -132,7 +132,7 @@ describeWithPeers(`our producer, Python consumers${why}`, () => {
     await stack.start('producer')
     await stack.ready()
     for (const n of [1, 2, 3])
-      await call(`${stack.http}/create_item`, { json: item(n), headers: { Prefer: 'wait=10' } })
+      await call(`${stack.http}/create_item`, { json: item(n), headers: { Prefer: 'wait=30' } })
     expect((await call(`${stack.http}/order_processing?sku=SKU-2`)).body).toEqual([item(2)])
     expect((await call(`${stack.http}/order_processing?limit=2`)).body).toEqual([item(1), item(2)])
   })

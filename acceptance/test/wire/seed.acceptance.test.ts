@@ -56,10 +56,10 @@ describe('the suite', () => {
   })
 
   it('returns the outcome of a command to a client that sends Prefer: wait', async () => {
-    const wait = { Prefer: 'wait=10' }
+    const wait = { Prefer: 'wait=30' }
     const created = await call(`${stack.http}/create_item`, { json: item(1), headers: wait })
     expect(created).toMatchObject({ status: 201, body: item(1) })
-    expect(created.headers.get('preference-applied')).toMatch(/^wait=10/)
+    expect(created.headers.get('preference-applied')).toMatch(/^wait=30/)
     expect(await call(`${stack.http}/create_item`, { json: item(1), headers: wait })).toMatchObject({ status: 409 })
     // The outcome of that command went to its sender. Nobody waits for this one.
     expect(await call(`${stack.http}/create_item`, { json: { ...item(1), quantity: 7 } })).toMatchObject({
@@ -91,7 +91,7 @@ describe('the suite', () => {
 
   it('lists with pages and filters', async () => {
     for (const n of [10, 11, 12])
-      await call(`${stack.http}/create_item`, { json: item(n), headers: { Prefer: 'wait=10' } })
+      await call(`${stack.http}/create_item`, { json: item(n), headers: { Prefer: 'wait=30' } })
     const first = await call(`${stack.http}/order_processing?label=test&limit=2`)
     expect(first.body).toHaveLength(2)
     const next = /<([^>]+)>; rel="next"/.exec(first.headers.get('link') ?? '')?.[1] ?? ''
