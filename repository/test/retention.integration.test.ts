@@ -129,7 +129,7 @@ describe('the retention of the inbox', () => {
     await closeAll()
     expect(await left()).toBe(60 * 21)
     // All waits for locks together, as the server counts them: far below the second that one statement waits at most.
-    expect((await waitedForRowsMs()) - before).toBeLessThan(900)
+    expect((await waitedForRowsMs()) - before).toBeLessThan(300)
   })
 
   it('does not wait for a message that is being applied', async () => {
