@@ -12,7 +12,7 @@ export interface Command<Body = unknown, Result = unknown> {
 /**
  * A message that requests data. `reply` is the schema of the answer, `headers` that of the request headers. A consumer
  * answers one request at a time for which `isLarge` returns true, and the others meanwhile. It handles requests with the
- * same question together, and any that wait, up to `togetherMax`, if that is given.
+ * same question together, and any others that wait and are not large, up to `togetherMax`, if that is given.
  */
 export interface Query<Reply = unknown> {
   readonly kind: 'query'

@@ -135,6 +135,25 @@ describe('queries', () => {
     expect(Math.max(...batches.map(({ length }) => length))).toBe(3)
   })
 
+  it('are not handled together with a large one, whatever the maximum of their contract', async () => {
+    const batches: string[] = []
+    const handler = async (deliveries: readonly Delivery<unknown>[]) => {
+      batches.push(deliveries.map(({ body }) => String(body)).join(' '))
+      // They can arrive one by one.
+      await eventually(() => expect(service.value('messages_consumed', { queue: questions.queue })).toBe(7))
+      return deliveries.map(() => answered())
+    }
+    const isLarge: (typeof questions)['isLarge'] = (headers) => headers['x-large'] === true
+    for (const name of ['0', '1', 'large 1', '2', 'large 2', '3', '4'])
+      ask(name, { headers: { 'x-large': name.startsWith('large') } })
+    await channel.waitForConfirms()
+    const config = { ...consumerEnvironment.parse({}), queriesMax: 1 }
+    await consumer.consume({ ...questions, isLarge, togetherMax: 10 }, handler, config)
+    await eventually(() => expect(replies).toHaveLength(7))
+    expect(batches.filter((batch) => batch.includes('large'))).toEqual(['large 1', 'large 2'])
+    expect(batches.length).toBeLessThan(7)
+  })
+
   it('are answered while large ones wait for each other', async () => {
     const [large, small] = [Array.from({ length: 20 }, (_, n) => `large ${n}`), ['small 1', 'small 2', 'small 3']]
     const gates = large.map(() => Promise.withResolvers<void>())

@@ -220,7 +220,7 @@ export class Consumer<Body, Result> {
     // Reading the clock for each command would be slow.
     const expiresAtMs = waitMs === Number.POSITIVE_INFINITY ? waitMs : this.#stop.clock.nowMs() + waitMs
     const isLarge = contract.kind === 'query' && !('kind' in read) && contract.isLarge?.(read.headers) === true
-    const question = questionOf(contract, read)
+    const question = questionOf(contract, read, isLarge)
     this.#inFlight.add({ message, session, read, question, isLarge, expiresAtMs, step: 'waiting', replyBytes: 0 })
     this.#measureHeld()
     if (this.#inFlight.bytes > this.#inFlightMaxBytes) this.#readOn ??= pauseReading(session.channel)
@@ -434,9 +434,10 @@ const isReadable = <Body>(held: Held<Body>): held is Readable<Body> => !('kind' 
 /** Kept for each query in flight. A query with longer headers is not combined with others. */
 const QUESTION_MAX_LENGTH = 1_000
 
-function questionOf(contract: Contract, read: Delivery | Refused): string | undefined {
+function questionOf(contract: Contract, read: Delivery | Refused, isLarge: boolean): string | undefined {
   if (contract.kind === 'command' || 'kind' in read) return undefined
-  if (contract.togetherMax !== undefined) return 'any'
+  // A large one is not handled together with others.
+  if (contract.togetherMax !== undefined && !isLarge) return 'any'
   const question = read.fingerprint + JSON.stringify(withoutOrigin(read.headers))
   return question.length <= QUESTION_MAX_LENGTH ? question : undefined
 }
