@@ -74,7 +74,7 @@ describe('openapi.json', () => {
       await prepare(operation)
       const { path, init } = requestOf(operation)
       // What the examples before it have sent is counted by the broker a moment later.
-      if (operation.method === 'get') await eventually(async () => await compare())
+      if (operation.method === 'GET') await eventually(async () => await compare())
       else await compare()
 
       async function compare() {
