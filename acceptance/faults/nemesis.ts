@@ -57,11 +57,12 @@ export async function strikeRound(scene: Scene, planned: readonly Planned[]): Pr
   return { atMs, endedMs: history.nowMs(), faults, recoveryMs }
 }
 
-/** Milliseconds until all services are ready and an item is created end to end. Rejects when that takes too long. */
-export async function recovered({ world, sender }: Scene): Promise<number> {
+/** Milliseconds until all services are ready and an item is created end to end. Rejects when that takes too long, and when interrupted. */
+export async function recovered({ world, sender, interrupted }: Scene): Promise<number> {
   const since = performance.now()
-  await allReady(world, RECOVERED_WITHIN_MS)
+  await allReady(world, RECOVERED_WITHIN_MS, interrupted)
   for (;;) {
+    interrupted.throwIfAborted()
     const sku = sender.history.unique('Sö')
     const canary = await create(sender, sku, CANARY_WAIT_S)
     if (canary.answer === 'accepted') sender.history.expected.set(sku, canary.id)

@@ -76,7 +76,7 @@ export async function runLedger(options: RunOptions): Promise<Run> {
   try {
     await strikeUnderLoad(world, history, rounds, options)
     await playInCalm(world, history, options)
-    const found = await findAll(world)
+    const found = await findAll(world, options.interrupted)
     const { peakBytes } = world
     return {
       history,
@@ -154,22 +154,23 @@ const kindsIn = (rounds: readonly Round[]): number =>
   new Set(rounds.flatMap(({ faults }) => faults.filter(({ tookEffect }) => tookEffect).map(({ kind }) => kind))).size
 
 /** Every scenario once more, without faults that could explain a second dead letter. */
-async function playInCalm(world: World, history: History, { seed }: RunOptions): Promise<void> {
-  await drained(world)
+async function playInCalm(world: World, history: History, { seed, interrupted }: RunOptions): Promise<void> {
+  await drained(world, interrupted)
   const sender = { http: world.stack.http, channel: () => world.stack.channel, history }
   const random = randomOf(seed)
   for (const scenario of scenarios) await crowd(sender, random, scenario, CROWD)
 }
 
-async function drained(world: World): Promise<void> {
-  await allReady(world, DRAINED_WITHIN_MS)
-  await becomesTrue(async () => (await undrained(world)).length === 0, DRAINED_WITHIN_MS)
+async function drained(world: World, interrupted?: AbortSignal): Promise<void> {
+  await allReady(world, DRAINED_WITHIN_MS, interrupted)
+  await becomesTrue(async () => (await undrained(world)).length === 0, DRAINED_WITHIN_MS, interrupted)
+  interrupted?.throwIfAborted()
 }
 
 /** Waits until nothing is in flight any more, then collects all data. */
-export async function findAll(world: World): Promise<Found> {
+export async function findAll(world: World, interrupted?: AbortSignal): Promise<Found> {
   const { stack } = world
-  await drained(world)
+  await drained(world, interrupted)
   const left = await undrained(world)
   const deadLetters: Found['deadLetters'][number][] = []
   for (const queue of Object.keys(queues))

@@ -72,6 +72,8 @@ export interface WorldOptions {
   /** The nodes of a database cluster, starting with the one in the servers. Each service gets the list of all nodes. */
   readonly cluster?: readonly Mysql[] | undefined
   readonly replicas?: readonly ReplicaName[]
+  /** Ends the start, which then rejects. */
+  readonly interrupted?: AbortSignal | undefined
   /** Additional or different variables of the services. */
   readonly env?: Readonly<Record<string, string>>
 }
@@ -79,7 +81,7 @@ export interface WorldOptions {
 /** Starts the whole suite on `servers`, each process behind its own proxies. */
 export async function startWorld(
   servers: Servers,
-  { mutation, cluster = [], replicas = REPLICAS, env = IMPATIENT }: WorldOptions = {},
+  { mutation, cluster = [], replicas = REPLICAS, interrupted, env = IMPATIENT }: WorldOptions = {},
 ): Promise<World> {
   const space = await testSpace(servers, 'fault ledger')
   const amqp = await proxies(replicas, space.rabbitmq)
@@ -92,6 +94,7 @@ export async function startWorld(
   }
   const starting = startStackOn(servers, space, {
     services: replicas,
+    interrupted,
     // As in a container, where memory is scarce.
     env: { ...leanNode, ...env },
     envOf: (name) => ({
@@ -153,13 +156,21 @@ const port = (variable: string, proxy: TcpProxy | undefined): Record<string, str
   proxy === undefined ? {} : { [variable]: String(proxy.port) }
 
 /** Resolves when every service is ready. Rejects, naming those that are not, when that takes too long. */
-export async function allReady({ stack, replicas }: World, withinMs: number): Promise<void> {
-  await eventually(async () => {
-    for (const name of replicas) {
-      const why = await stack.service(name).notReady()
-      if (why !== undefined) throw new Error(`${name} is not ready: ${why}`)
-    }
-  }, withinMs)
+export async function allReady(
+  { stack, replicas }: Pick<World, 'stack' | 'replicas'>,
+  withinMs: number,
+  interrupted?: AbortSignal,
+): Promise<void> {
+  await eventually(
+    async () => {
+      for (const name of replicas) {
+        const why = await stack.service(name).notReady()
+        if (why !== undefined) throw new Error(`${name} is not ready: ${why}`)
+      }
+    },
+    withinMs,
+    interrupted,
+  )
 }
 
 /** Samples memory, and counters that end with their process. */

@@ -78,6 +78,8 @@ export interface StackOptions {
   /** The directory of the sources to run, for example of another version; by default this one. */
   readonly root?: string
   readonly env?: Record<string, string>
+  /** Ends the start, which then rejects. */
+  readonly interrupted?: AbortSignal | undefined
   /** Additional variables of one service. */
   readonly envOf?: (name: ReplicaName) => Record<string, string>
 }
@@ -136,7 +138,11 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
         }, 40_000)
     },
     depth: async (queue) => (await peer.channel().checkQueue(queue)).messageCount,
-    deadLetters: (queue) => takeDeadLetters(peer.channel(), queue),
+    // A fault may have closed the channel a moment ago.
+    deadLetters: async (queue) => {
+      await eventually(() => void peer.channel())
+      return await takeDeadLetters(peer.channel(), queue)
+    },
     skus: async () => {
       const [rows] = await pool.query<mysql.RowDataPacket[]>('SELECT sku FROM inventory ORDER BY id')
       return rows.map(({ sku }) => String(sku))
@@ -156,7 +162,10 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
   }
   try {
     if (options.migrate !== false) await migrate(env, options.root)
-    for (const which of options.services ?? SERVICES) await stack.start(which)
+    for (const which of options.services ?? SERVICES) {
+      options.interrupted?.throwIfAborted()
+      await stack.start(which)
+    }
     await stack.ready()
     return stack
   } catch (error) {

@@ -1,9 +1,14 @@
 // Waits until a condition holds, and fails with the last reason why it does not.
 
-/** Repeats `check` every 20 ms until it stops throwing. After `withinMs`, throws the last error. */
-export async function eventually(check: () => void | Promise<void>, withinMs = 60_000): Promise<void> {
+/** Repeats `check` every 20 ms until it stops throwing. After `withinMs`, throws the last error. Throws at once when `signal` aborts. */
+export async function eventually(
+  check: () => void | Promise<void>,
+  withinMs = 60_000,
+  signal?: AbortSignal,
+): Promise<void> {
   const deadline = Date.now() + withinMs
   for (;;) {
+    signal?.throwIfAborted()
     try {
       return await check()
     } catch (error) {

@@ -130,11 +130,19 @@ export async function messagesIn({ world }: Pick<Scene, 'world'>): Promise<Map<s
   )
 }
 
-export async function becomesTrue(check: () => boolean | Promise<boolean>, withinMs = EFFECT_WITHIN_MS) {
+export async function becomesTrue(
+  check: () => boolean | Promise<boolean>,
+  withinMs = EFFECT_WITHIN_MS,
+  interrupted?: AbortSignal,
+) {
   try {
-    await eventually(async () => {
-      if (!(await check())) throw new Error('not yet')
-    }, withinMs)
+    await eventually(
+      async () => {
+        if (!(await check())) throw new Error('not yet')
+      },
+      withinMs,
+      interrupted,
+    )
     return true
   } catch {
     return false
