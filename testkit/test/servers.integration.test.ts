@@ -5,7 +5,9 @@ import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { attachServers, eventually, type Servers, startServers, testSpace } from '../src/index.ts'
 import { isAlive } from '../src/processes/process-identity.ts'
+import { processesStartedFor } from '../src/processes/started-for.ts'
 import { mysqlVersion, rabbitmqVersion } from '../src/servers/handshake.ts'
+import { placeOf } from '../src/servers/place.ts'
 import { readState, writeState } from '../src/servers/state.ts'
 
 jest.setTimeout(180_000)
@@ -143,6 +145,20 @@ describe('private servers', () => {
     await others.close({ deleteData: true })
     expect(existsSync(join(elsewhere, 'mysql'))).toBe(false)
     await eventually(async () => expect(await answering()).toEqual([true, true]))
+    rmSync(elsewhere, { recursive: true })
+  })
+
+  it('are not started to the end when their start is interrupted, and leave no process behind', async () => {
+    const elsewhere = mkdtempSync(join(PARENT, 'ims-servers-'))
+    const processes = () => ['rabbitmq', 'mysql'].flatMap((name) => processesStartedFor(join(placeOf(elsewhere), name)))
+    const interruption = new AbortController()
+    const { signal: interrupted } = interruption
+    const starting = startServers({ directory: elsewhere, mode: 'local', onProgress: () => {}, interrupted })
+    const ended = expect(starting).rejects.toThrow('by the test')
+    await eventually(() => expect(processes().length).toBeGreaterThan(0))
+    interruption.abort(new Error('by the test'))
+    await ended
+    expect(processes()).toEqual([])
     rmSync(elsewhere, { recursive: true })
   })
 

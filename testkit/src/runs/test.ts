@@ -70,7 +70,7 @@ export async function testsOnServers(
   const placed = wanted.map((lane, index) => ({ lane, directory: makeTestDirectory(PARENT, index) }))
   try {
     // One after the other, because the first may have to install them.
-    for (const { directory } of placed) await startPrivateServers(directory, mode)
+    for (const { directory } of placed) await startPrivateServers(directory, mode, interrupted)
     await openssl((text) => say(`… ${text}`))
     const tallies = placed.map(async ({ lane: projects, directory }) => {
       const env = { IMS_TEST_SERVERS: serversIn(directory) }
@@ -90,7 +90,8 @@ async function hasTests(lane: Lane, args: readonly string[]): Promise<boolean> {
 
 const serversIn = (directory: string) => join(directory, 'servers')
 
-async function startPrivateServers(directory: string, mode: Mode): Promise<void> {
+async function startPrivateServers(directory: string, mode: Mode, interrupted: AbortSignal): Promise<void> {
+  interrupted.throwIfAborted()
   const began = performance.now()
   const onProgress = (text: string) => say(`… ${text}`)
   const { rabbitmq, mysql } = await startServers({
@@ -98,6 +99,7 @@ async function startPrivateServers(directory: string, mode: Mode): Promise<void>
     mode,
     lifetime: 'process',
     onProgress,
+    interrupted,
   })
   const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
   say(`✓ RabbitMQ ${rabbitmq.version} and MySQL ${mysql.version}, ${mode} (${took})`)

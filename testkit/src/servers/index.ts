@@ -17,6 +17,8 @@ export interface StartOptions {
   /** Removes containers when this process has ended; otherwise they stay. Private instances are ended only by `close`. */
   readonly lifetime?: 'process' | 'kept'
   readonly onProgress: OnProgress
+  /** Ends the start of private servers, which then rejects and leaves no process behind. */
+  readonly interrupted?: AbortSignal
 }
 
 /**
@@ -24,7 +26,8 @@ export interface StartOptions {
  * new. Rejects with ServersUnavailable when this machine cannot run them, and with the end of the log when one does not
  * start.
  */
-export async function startServers({ directory, mode, lifetime = 'kept', onProgress }: StartOptions): Promise<Servers> {
+export async function startServers(options: StartOptions): Promise<Servers> {
+  const { directory, mode, lifetime = 'kept', onProgress, interrupted } = options
   const named = resolve(directory)
   // Unless a mode is forced, existing data decides. A Docker engine that was installed later does not hide it.
   const wanted = mode ?? modeByEnvironment(process.env) ?? readState(named)?.mode ?? (await chooseMode(process.env))
@@ -38,7 +41,9 @@ export async function startServers({ directory, mode, lifetime = 'kept', onProgr
         `${at} holds the data of servers started in mode ${before}, not ${wanted}; set IMS_SERVICES=${before} or delete the data`,
       )
     }
-    return wanted === 'docker' ? await startDocker(at, lifetime, onProgress) : await startLocal(at, onProgress)
+    return wanted === 'docker'
+      ? await startDocker(at, lifetime, onProgress)
+      : await startLocal(at, onProgress, interrupted)
   })
 }
 

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { stopAllStartedFor } from './background-process.ts'
 import { run } from './command.ts'
 import { freePorts } from './free-ports.ts'
@@ -17,9 +18,15 @@ import { type LocalState, readState, statePath, writeState } from './state.ts'
 const SECRET_BYTES = 18
 const FOLDERS = ['rabbitmq', 'mysql']
 const STOPPED_WITHIN_MS = 30_000
+const INTERRUPTED_WITHIN_MS = 1_000
+const ENDED_AGAIN_AFTER_MS = 100
 
-/** Starts both servers in `directory`, or uses those that run there. */
-export async function startLocal(directory: string, onProgress: OnProgress): Promise<Servers> {
+/** Starts both servers in `directory`, or uses those that run there. Rejects when `interrupted` aborts, and stops what it has started. */
+export async function startLocal(
+  directory: string,
+  onProgress: OnProgress,
+  interrupted?: AbortSignal,
+): Promise<Servers> {
   const found = findPrograms()
   const programs = 'missing' in found ? await installPrograms(found.missing, onProgress) : found
   const before = readState(directory)
@@ -28,10 +35,13 @@ export async function startLocal(directory: string, onProgress: OnProgress): Pro
   const { rabbitmq, mysql } = controls(directory)
   const verb = before === undefined ? 'preparing and starting' : 'starting'
   if (!rabbitmq.isRunning || !mysql.isRunning) onProgress(`${verb} private RabbitMQ and MySQL in ${directory}`)
-  const results = await Promise.allSettled([rabbitmq.start(), mysql.start()])
+  interrupted?.throwIfAborted()
+  const starting = Promise.allSettled([rabbitmq.start(), mysql.start()])
+  const results = await endedBy(interrupted, starting, directory)
   const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
   if (failures.length > 0) {
     await Promise.allSettled([rabbitmq.end(), mysql.end()])
+    interrupted?.throwIfAborted()
     throw failures[0]
   }
   return attachLocal(directory)
@@ -54,6 +64,24 @@ export function attachLocal(directory: string): Servers {
         rmSync(join(directory, name), { recursive: true, force: true })
       }
     },
+  }
+}
+
+/** When `interrupted` aborts, ends every process of a start until the start gives up. */
+async function endedBy<T>(interrupted: AbortSignal | undefined, starting: Promise<T>, directory: string): Promise<T> {
+  let isOver = false
+  const end = async () => {
+    for (; !isOver; await sleep(ENDED_AGAIN_AFTER_MS))
+      for (const folder of [...FOLDERS, 'rabbitmq/epmd'])
+        await stopAllStartedFor(join(directory, folder), INTERRUPTED_WITHIN_MS).catch(() => {})
+  }
+  const ending = () => void end()
+  interrupted?.addEventListener('abort', ending)
+  try {
+    return await starting
+  } finally {
+    isOver = true
+    interrupted?.removeEventListener('abort', ending)
   }
 }
 
