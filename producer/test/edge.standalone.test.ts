@@ -110,6 +110,8 @@ describe('a pipeline', () => {
     await until(() => slow.waiting() === 1)
     socket.destroy()
     await new Promise((resolve) => setTimeout(resolve, 100))
+    // The timer comes before the sockets are read, which can have waited for longer.
+    await new Promise((resolve) => setImmediate(resolve))
     slow.confirm()
     await new Promise((resolve) => setTimeout(resolve, 100))
     expect(slow.waiting()).toBe(0)

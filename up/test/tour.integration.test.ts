@@ -49,9 +49,14 @@ test('each command prints what the page shows', async () => {
   environment = { ...(await ownSuite(join(root, 'up'))), TMPDIR: root }
   const commands = blocks.map(({ kind, text }, index) => (kind === 'sh' ? `echo "=== ${index}"\n${text}` : ''))
   const [last = ''] = commands.splice(-1, 1)
-  const output = await shell(
-    [...commands, skus, last].join('\n').replaceAll('127.0.0.1:5000', `127.0.0.1:${environment.PORT}`),
-  )
+  const script = [...commands, skus, last]
+    .join('\n')
+    .replaceAll('127.0.0.1:5000', `127.0.0.1:${environment.PORT}`)
+    // The page's times are those of a machine that has nothing else to do.
+    .replaceAll('Prefer: wait=5', 'Prefer: wait=30')
+    .replaceAll('Prefer: wait=2', 'Prefer: wait=8')
+    .replaceAll('break -- mysql 20s', 'break -- mysql 50s')
+  const output = await shell(script)
   const after = new Map(output.split(/^=== /m).map((part) => [Number.parseInt(part, 10), part]))
   let shown = ''
   for (const [index, { kind, text }] of blocks.entries()) {
@@ -60,7 +65,7 @@ test('each command prints what the page shows', async () => {
   }
   expect(after.get(blocks.length)).toMatch(/^sku\nTOUR1$/m)
   // Each request during the outage was accepted, with an outcome that is not known yet.
-  expect(output).toContain('mysql does not answer for 20 s')
+  expect(output).toContain('mysql does not answer for 50 s')
   expect(output).toMatch(/applied: adjusted/)
   expect(output).toMatch(/^0 faults, \d+ not checked, \d+ fine$/m)
   expect(output).toMatch(/consumer_three +not-ready/)
