@@ -1,8 +1,10 @@
 // Bodies as they arrive on the wire: chunked, announced, incomplete.
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Listening, listen } from '../src/http/server.ts'
 import { apple, appUnderTest } from './app-under-test.ts'
+import { until } from './until.ts'
 import { exchange } from './wire.ts'
 
 const json = JSON.stringify(apple)
@@ -48,12 +50,13 @@ describe('a body on the wire', () => {
   })
 
   it('sends no message when the client disconnects in the middle of it', async () => {
-    const half = head(`Content-Length: ${json.length}`) + json.slice(0, 20)
     const socket = connect(server.port, '127.0.0.1')
-    socket.write(half)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    socket.write(head(`Content-Length: ${json.length}`, 'Expect: 100-continue'))
+    // It has read the head.
+    await once(socket, 'data')
+    await new Promise((resolve) => socket.write(json.slice(0, 20), resolve))
     socket.destroy()
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await until(() => under.lines.some(({ message }) => message === 'request'))
     expect(under.sent('create_item')).toEqual([])
     expect(under.lines.filter(({ level }) => level === 'error')).toEqual([])
     const requests = under.lines.filter(({ message }) => message === 'request')

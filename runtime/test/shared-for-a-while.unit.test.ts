@@ -10,10 +10,10 @@ describe('a shared result', () => {
     const ask = sharedForAWhile(async () => {
       asked += 1
       return asked
-    }, 100)
+    }, 2_000)
     expect(await Promise.all([ask(), ask(), ask()])).toEqual([1, 1, 1])
     expect(await ask()).toBe(1)
-    await pause(300)
+    await pause(2_100)
     expect(await ask()).toBe(2)
   })
 

@@ -58,7 +58,7 @@ function supervise(script: string, restart = policy, command?: ServiceSpec['comm
 }
 
 async function eventually(condition: () => boolean, what: string): Promise<void> {
-  const endsAt = Date.now() + 10_000
+  const endsAt = Date.now() + 60_000
   while (!condition()) {
     if (Date.now() > endsAt) throw new Error(`not in time: ${what}`)
     await sleep(10)
