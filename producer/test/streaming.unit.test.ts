@@ -73,6 +73,19 @@ describe('a streamed list', () => {
     await until(() => asked.length === 40)
   })
 
+  it('requests larger pages while the client waits for them, and smaller ones again while they wait for the client', async () => {
+    const limits: unknown[] = []
+    const pages = Array.from({ length: 30 }, (_, page) => (page < 6 ? smallPage(page) : largePage))
+    const { port } = await start(pagesInTurn(pages, (_, headers) => void limits.push(headers['x-limit'])))
+    const client = deafClient(port)
+    await until(() => limits.length > 6)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(limits.slice(0, 5)).toEqual([1_000, 2_000, 4_000, 5_000, 5_000])
+    client.resume()
+    await until(() => limits.length === 30)
+    expect(limits.at(-1)).toBe(1_000)
+  })
+
   it('stops requesting pages when the client has disconnected', async () => {
     const asked: number[] = []
     const pages = Array.from({ length: 1_000 }, () => largePage)
