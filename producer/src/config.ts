@@ -25,7 +25,9 @@ export const httpEnvironment = z
     PREFER_WAIT_MOST_S: whole(0, 3_600).default(30).describe('longest wait for `Prefer: wait`, in seconds'),
     LIST_PAGE_ITEMS: whole(1, PAGE_MAX_ITEMS)
       .default(1_000)
-      .describe('items in one request to consumer four while the whole list is streamed'),
+      .describe(
+        'items of the first page while the whole list is streamed; later pages have up to five times as many while the client waits for them',
+      ),
     HTTP_BODY_MOST_BYTES: whole(1, 134_217_728).default(102_400).describe('maximum size of a request body, in bytes'),
     HTTP_REQUEST_TIMEOUT_MS: ms(30_000).describe('timeout for receiving a whole request'),
     HTTP_HEADERS_TIMEOUT_MS: ms(10_000).describe('timeout for receiving the headers of a request'),

@@ -90,18 +90,18 @@ export async function pythonConsumerFour(rabbitmq: InMemoryRabbitmq, rows: reado
   await repliesWith(rabbitmq, JSON.stringify(members, null, 1).replaceAll('é', '\\u00e9'))
 }
 
-/** A requester that answers each request with the next of `pages`. `before` is called with the number of each, from 1. */
+/** A requester that answers each request with the next of `pages`. `before` is called with the number of each, from 1, and its headers. */
 export function pagesInTurn(
   pages: readonly string[],
-  before: (page: number) => Promise<void> | void = () => {},
+  before: (page: number, headers: Record<string, unknown>) => Promise<void> | void = () => {},
 ): Broker['requester'] {
   let asked = 0
   return {
-    request: async (query) => {
+    request: async (query, _body, { headers = {} }) => {
       asked += 1
       const json = pages[asked - 1] ?? '[]'
       const next = asked < pages.length ? asked : LAST_PAGE
-      await before(asked)
+      await before(asked, headers)
       return { body: () => query.reply.parse(JSON.parse(json)), raw: Buffer.from(json), headers: { 'x-next': next } }
     },
     command: () => Promise.reject(new Error('only pages are asked for')),

@@ -27,11 +27,26 @@ describe('GET /order_processing', () => {
     expect(bodies).toEqual([['message', 'Order Processing']])
   })
 
-  it.each([1, 2, 7, 24, 25, 26])('joins pages of %d items into one array', async (items) => {
+  it.each([
+    [1, [1, 2, 4, 5, 5, 5, 5]],
+    [2, [2, 4, 8, 10, 10]],
+    [7, [7, 14, 28]],
+    [24, [24, 48]],
+    [25, [25]],
+    [26, [26]],
+  ])('joins pages of %d items and more into one array', async (items, limits) => {
     const { response, seen } = await listing('/order_processing', { LIST_PAGE_ITEMS: String(items) })
     expect(response.text).toBe(JSON.stringify(rows.map(shown)))
-    expect(seen).toHaveLength(Math.ceil(rows.length / items))
+    expect(seen.map((headers) => headers['x-limit'])).toEqual(limits)
     expect(seen[0]).toEqual({ 'x-after': 0, 'x-limit': items, ...requested })
+  })
+
+  it('does not ask for larger pages than leave memory for seven others', async () => {
+    // 5,600 bytes for pages, and items of an assumed 200 bytes.
+    const under = appUnderTest({ environment: { LIST_PAGE_ITEMS: '2' }, limits: { pagesMaxBytes: 6_400 } })
+    const { seen } = await ourConsumerFour(under.rabbitmq, rows)
+    expect((await request(under.app).get('/order_processing')).body).toEqual(rows.map(shown))
+    expect(new Set(seen.map((headers) => headers['x-limit']))).toEqual(new Set([2, 3]))
   })
 
   it('is 503 at once while pages of 500,000 items are pending, except for short lists, and succeeds again when they have arrived', async () => {
@@ -114,7 +129,7 @@ describe('GET /order_processing', () => {
   it('keeps the filters on every page', async () => {
     const { response, seen } = await listing('/order_processing?label=even', { LIST_PAGE_ITEMS: '5' })
     expect(response.text).toBe(JSON.stringify(rows.filter(({ label }) => label === 'even').map(shown)))
-    expect(seen).toHaveLength(3)
+    expect(seen).toHaveLength(2)
     expect(seen.every((headers) => headers['x-label'] === 'even')).toBe(true)
   })
 

@@ -54,6 +54,20 @@ describe('pages in flight', () => {
     await asks
   })
 
+  it('tell how many items one page may have, so that it uses an eighth of the memory that is free', async () => {
+    const { pages, ask, answer, asked } = asking(16_000)
+    expect(pages.itemsFitting).toBe(10)
+    pages.hold(pageOf(8_000))
+    expect(pages.itemsFitting).toBe(5)
+    const asks = ask('a', 24)
+    await until(() => asked.length === 1)
+    expect(pages.itemsFitting).toBe(2)
+    pages.hold(pageOf(8_000))
+    expect(pages.itemsFitting).toBe(0)
+    answer('a', pageOf(200))
+    await asks
+  })
+
   it('are dropped when their client disconnects before their turn, and refused when it does not come in time', async () => {
     const { pages, asked, ask, answer } = asking(100)
     const first = ask('first', 10)

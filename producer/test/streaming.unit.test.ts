@@ -2,6 +2,7 @@
 import { connect, type Socket } from 'node:net'
 import { BadReply } from '@ims/messaging'
 import { afterEach, describe, expect, it } from '@jest/globals'
+import type { Limits } from '../src/http/limits.ts'
 import { type Listening, listen } from '../src/http/server.ts'
 import { appUnderTest } from './app-under-test.ts'
 import { pagesInTurn } from './consumer-four.ts'
@@ -20,8 +21,12 @@ describe('a streamed list', () => {
     await Promise.all(servers.splice(0).map((server) => server.close()))
   })
 
-  async function start(requester: ReturnType<typeof pagesInTurn>, environment: Record<string, string> = {}) {
-    const under = appUnderTest({ broker: { requester }, environment: { PORT: '0', ...environment } })
+  async function start(
+    requester: ReturnType<typeof pagesInTurn>,
+    environment: Record<string, string> = {},
+    limits: Partial<Limits> = {},
+  ) {
+    const under = appUnderTest({ broker: { requester }, environment: { PORT: '0', ...environment }, limits })
     const server = await listen(under.app, under.config, under.service)
     servers.push(server)
     return { ...under, url: `http://127.0.0.1:${server.port}/order_processing`, port: server.port }
@@ -72,6 +77,21 @@ describe('a streamed list', () => {
     expect(asked.length).toBeLessThan(20)
     client.resume()
     await until(() => asked.length === 40)
+  })
+
+  it('requests larger pages while the client waits for them, and a smaller one after they waited for the client', async () => {
+    const limits: unknown[] = []
+    const pages = Array.from({ length: 30 }, (_, page) => (page < 6 ? smallPage(page) : largePage))
+    const requester = pagesInTurn(pages, (_, headers) => void limits.push(headers['x-limit']))
+    const { port } = await start(requester, {}, { pagesMaxBytes: Number.MAX_SAFE_INTEGER })
+    const client = deafClient(port)
+    await until(() => limits.length > 6)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(limits.slice(0, 5)).toEqual([1_000, 2_000, 4_000, 5_000, 5_000])
+    const whileDeaf = limits.length
+    client.resume()
+    await until(() => limits.length === 30)
+    expect(limits[whileDeaf]).toBe(2_500)
   })
 
   it('stops requesting pages when the client has disconnected', async () => {

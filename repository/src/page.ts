@@ -3,17 +3,33 @@ import { z } from 'zod'
 import type { PageRequest, StockItem } from './contract.ts'
 import type { Database } from './database.ts'
 
-const rows = z.array(
-  z.object({
-    id: z.int(),
-    sku: z.string().nullable(),
-    name: z.string().nullable(),
-    label: z.string().nullable(),
-    price: z.union([z.string(), z.number()]).nullable(),
-    // The driver returns numbers as text that exceed JavaScript's range, because an operator may have made the column BIGINT.
-    quantity: z.coerce.number().nullable(),
-  }),
-)
+interface Row {
+  readonly id: number
+  readonly sku: string | null
+  readonly name: string | null
+  readonly label: string | null
+  readonly price: string | number | null
+  /** Text beyond JavaScript's range, because an operator may have made the column BIGINT. */
+  readonly quantity: string | number | null
+}
+
+/** One check for all rows: zod would allocate an object for each, and a large page of them outlives the young generation. */
+const rows = z.custom<Row[]>((value) => Array.isArray(value) && value.every(isRow), 'these are not rows of inventory')
+
+function isRow(row: unknown): boolean {
+  if (typeof row !== 'object' || row === null) return false
+  const { id, sku, name, label, price, quantity }: Partial<Record<keyof Row, unknown>> = row
+  return (
+    Number.isSafeInteger(id) &&
+    isText(sku) &&
+    isText(name) &&
+    isText(label) &&
+    (isText(price) || Number.isFinite(price)) &&
+    (quantity === null || Number.isFinite(typeof quantity === 'string' ? Number(quantity) : quantity))
+  )
+}
+
+const isText = (value: unknown): boolean => value === null || typeof value === 'string'
 
 /**
  * A search reads at most this many rows for one page, so that its cost does not grow with the table. No index of MySQL
@@ -25,7 +41,10 @@ const SEARCH_COLLATION = 'utf8mb4_unicode_520_ci'
 const ids = z.array(z.object({ id: z.int() }))
 
 /** Reads one page. See Inventory.page. */
-export async function page(database: Database, request: PageRequest): Promise<{ items: StockItem[]; next: number }> {
+export async function page(
+  database: Pick<Database, 'use'>,
+  request: PageRequest,
+): Promise<{ items: StockItem[]; next: number }> {
   const { after, limit, sku, label, quantityBelow, q } = request
   const conditions = ['id > ?']
   const parameters: unknown[] = [after]
@@ -76,7 +95,7 @@ export async function page(database: Database, request: PageRequest): Promise<{ 
       name,
       label,
       price: price === null ? null : Number(price),
-      quantity,
+      quantity: quantity === null ? null : Number(quantity),
     }),
   )
   return { items, next: more ? (parsed.at(-1)?.id ?? 0) : (end ?? 0) }

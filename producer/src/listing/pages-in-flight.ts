@@ -7,6 +7,8 @@ import type { Page } from './pages.ts'
 const QUESTIONS_MAX = 256
 /** The same in items, each of which costs consumer four and this process some time. */
 const ITEMS_MAX = 500_000
+/** The part of the free memory that one page of a whole list may use, so that several lists fit at any time. */
+const PART_FOR_PAGE = 1 / 8
 /** The assumed size of an item until some have been seen. */
 const ITEM_BYTES = 200
 
@@ -34,6 +36,12 @@ export class PagesInFlight {
   /** Whether one more listing can start. Refusing it at once keeps the others fast. */
   hasRoomFor(items: number): boolean {
     return this.#questions < QUESTIONS_MAX && this.#items + items <= ITEMS_MAX && this.#heldBytes <= this.#maxBytes
+  }
+
+  /** The number of items of a page that leaves room for others. */
+  get itemsFitting(): number {
+    const free = this.#maxBytes - this.#askedBytes - this.#heldBytes
+    return Math.max(0, Math.floor((free * PART_FOR_PAGE) / this.#itemBytes))
   }
 
   /**

@@ -5,22 +5,35 @@ import type { Page } from './pages.ts'
 
 const [OPENING, CLOSING] = Buffer.from('[]')
 
+/** A page has at most this many times the items of the first one. */
+const GROWTH_MAX = 5
+
 /**
- * Writes `first` and every page after it, then ends the response. At most two pages are held at once. `taken` is called
- * with each page that the client has received. Returns early when the client has disconnected. The response must have
+ * Writes `first` and every page after it, then ends the response. At most two pages are held at once. `ask` gets the id
+ * after which the page starts, and how many times larger than the first one it may be: more and more while the client
+ * waits for pages, because each costs two hops through the broker, and less while pages wait for the client. `taken` is
+ * called with each page that the client has received. Returns early when the client has disconnected. The response must have
  * its headers already.
  * @throws what `ask` rejects with: the response is then started but not ended, and must be aborted
  */
 export async function streamPages(
   response: ServerResponse,
   first: Page,
-  ask: (after: number) => Promise<Page>,
+  ask: (after: number, growth: number) => Promise<Page>,
   taken: (page: Page) => void = () => {},
 ): Promise<void> {
   let separator = '['
+  let growth = 2
   for (let page = first; ; ) {
-    const following = page.next === LAST_PAGE ? undefined : ask(page.next)
-    following?.catch(() => {}) // awaited below, but only once the client has received this page
+    const following = page.next === LAST_PAGE ? undefined : ask(page.next, growth)
+    let isThere = false
+    // Awaited below, but only once the client has received this page.
+    following?.then(
+      () => {
+        isThere = true
+      },
+      () => {},
+    )
     if (page.count > 0) {
       response.cork()
       response.write(separator)
@@ -32,6 +45,7 @@ export async function streamPages(
     taken(page)
     if (response.destroyed) return
     if (following === undefined) break
+    growth = isThere ? Math.max(1, growth / 2) : Math.min(GROWTH_MAX, growth * 2)
     page = await following
   }
   response.end(separator === '[' ? '[]' : ']')

@@ -1,6 +1,6 @@
 // GET /order_processing: lists the inventory, streamed page by page, or one page of it.
 import type { IncomingMessage } from 'node:http'
-import { LAST_PAGE, OutcomeUnknown } from '@ims/messaging'
+import { LAST_PAGE, OutcomeUnknown, PAGE_MAX_ITEMS } from '@ims/messaging'
 import type { Dependencies } from '../dependencies.ts'
 import { requestIdFor, whenLeft } from '../http/answer.ts'
 import type { Limits } from '../http/limits.ts'
@@ -40,19 +40,25 @@ export function orderProcessingRoute({
     const pages = pagesOf(items)
     const requestId = requestIdFor(response)
     const left = whenLeft(response)
-    const held = new Set<Page>()
-    const taken = (page: Page) => held.delete(page) && pages.drop(page)
-    const ask = async (after: number): Promise<Page> => {
-      const page = await askOnce({ ...wanted, after, pageItems, deadlineMs: config.rpcTimeoutMs, requestId }, left)
+    const held = new Map<Page, PagesInFlight>()
+    const taken = (page: Page) => {
+      const pages = held.get(page)
+      if (held.delete(page)) pages?.drop(page)
+    }
+    const ask = async (after: number, growth: number): Promise<Page> => {
+      const grown = Math.max(pageItems, Math.min(pageItems * growth, PAGE_MAX_ITEMS, many.itemsFitting))
+      const question = { ...wanted, after, pageItems: grown, deadlineMs: config.rpcTimeoutMs, requestId }
+      const page = await askOnce(question, left)
       if (response.closed) return page
-      held.add(page)
+      const pages = pagesOf(itemsMax(question))
+      held.set(page, pages)
       pages.hold(page)
       return page
     }
     if (!pages.hasRoomFor(items)) throw overLimit()
-    response.once('close', () => held.forEach(taken))
+    response.once('close', () => [...held.keys()].forEach(taken))
     // Before any header is sent, so that a failure can still be reported by the status.
-    const first = await ask(wanted.after).catch(nothingChanged)
+    const first = await ask(wanted.after, 1).catch(nothingChanged)
     response.setHeader('Content-Type', 'application/json')
     if (wanted.limit === undefined && first.next !== LAST_PAGE) return await streamPages(response, first, ask, taken)
     if (first.next !== LAST_PAGE)
