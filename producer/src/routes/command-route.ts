@@ -48,7 +48,7 @@ export function commandRoute<Body, Result>(
   async function send(body: Body, waitS: number | undefined, response: ServerResponse, derivedId?: string) {
     const by = tellsClient ? clientOf(response)?.name : undefined
     const headers = originHeaders({ by, requestId: requestIdFor(response) })
-    const properties = { headers, ...(derivedId === undefined ? {} : { messageId: derivedId }) }
+    const properties = derivedId === undefined ? { headers } : { headers, messageId: derivedId }
     if (waitS === undefined) {
       const { messageId } = await broker.publisher.publish(command, body, properties)
       accepted.count(command)
