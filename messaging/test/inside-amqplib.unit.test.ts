@@ -5,6 +5,7 @@ import { type ChannelModel, connect } from 'amqplib'
 import {
   channelEnd,
   connectionEnd,
+  copyHeaders,
   frameMaxOf,
   gatherWrites,
   socketOf,
@@ -158,6 +159,12 @@ describe('amqplib', () => {
 
   it('is rejected when it no longer buffers writes as expected', () => {
     expect(() => gatherWrites({} as Parameters<typeof gatherWrites>[0])).toThrow('amqplib has changed')
+  })
+
+  it('is rejected when it no longer publishes as expected', () => {
+    expect(() => copyHeaders({} as Parameters<typeof copyHeaders>[0], { publish: () => ({ headers: {} }) })).toThrow(
+      'amqplib has changed',
+    )
   })
 
   it.each(['open', 'recvFrame', 'freshChannel', 'checkRecv'])('is rejected when it has no %s any more', (name) => {

@@ -68,7 +68,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'k: a dead letter is published again when its confirm is late',
     file: PUBLISHER,
-    edits: [{ find: 'await this.#offer(envelope, stopping)', replace: 'await this.#offer(envelope)' }],
+    edits: [{ find: 'this.#offer(envelope, undefined, stopping)', replace: 'this.#offer(envelope, undefined)' }],
     faults: ['slow confirms'],
   },
   {

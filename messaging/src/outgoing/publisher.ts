@@ -100,7 +100,7 @@ export class Publisher {
    * const { messageId } = await broker.publisher.publish(stockManagement, { sku: 'IB123456789' })
    * ```
    */
-  async publish(contract: Contract, body: unknown, properties: Options.Publish = {}): Promise<{ messageId: string }> {
+  publish(contract: Contract, body: unknown, properties: Options.Publish = {}): Promise<{ messageId: string }> {
     const messageId = properties.messageId ?? this.#clock.uuid()
     const envelope = {
       queue: contract.queue,
@@ -114,23 +114,22 @@ export class Publisher {
         messageId,
       },
     }
-    await traceSending(envelope, undefined, (traced) =>
-      this.#offer(traced, undefined, this.#slowness(contract.queue) ?? this.#refusal(traced)),
+    return traceSending(envelope, undefined, (traced) =>
+      this.#offer(traced, { messageId }, undefined, this.#slowness(contract.queue) ?? this.#refusal(traced)),
     )
-    return { messageId }
   }
 
   /** Publishes bytes unchanged, and resolves once the broker has confirmed them. Same errors as `publish`. */
-  async send(envelope: Envelope): Promise<void> {
-    await this.#offer(envelope)
+  send(envelope: Envelope): Promise<void> {
+    return this.#offer(envelope, undefined)
   }
 
   /**
    * Publishes a message that should not be duplicated: waits for the confirm without a deadline while the channel is
    * open. Once `stopping` has aborted, it waits as long as `send` does. Same errors as `publish`.
    */
-  async deliver(envelope: Envelope, stopping: AbortSignal): Promise<void> {
-    await this.#offer(envelope, stopping)
+  deliver(envelope: Envelope, stopping: AbortSignal): Promise<void> {
+    return this.#offer(envelope, undefined, stopping)
   }
 
   /** Publishes best effort: waits for its turn, for a connection and for room until `scope` ends. Same errors as `publish`. @internal */
@@ -242,12 +241,20 @@ export class Publisher {
     return undefined
   }
 
-  /** The deadline for the confirm starts now, or when `from` aborts. */
-  async #offer(envelope: Envelope, from?: AbortSignal, refusal = this.#refusal(envelope)): Promise<void> {
+  /**
+   * Resolves with `accepted` once the broker has confirmed. The deadline for the confirm starts now, or when `from`
+   * aborts. Neither this nor `publish` is async: each frame that awaits a confirm stays in memory until it arrives.
+   */
+  #offer<Accepted>(
+    envelope: Envelope,
+    accepted: Accepted,
+    from?: AbortSignal,
+    refusal = this.#refusal(envelope),
+  ): Promise<Accepted> {
     if (refusal === undefined)
-      return await new Promise((resolve, reject) => this.#write(envelope, resolve, reject, from))
+      return new Promise((resolve, reject) => this.#write(envelope, () => resolve(accepted), reject, from))
     this.#service.meter.count('messages_not_accepted', { queue: countedAs(envelope), reason: refusal.reason })
-    throw refusal
+    return Promise.reject(refusal)
   }
 
   #write(envelope: Envelope, resolve: () => void, reject: (reason: Error) => void, from?: AbortSignal): void {

@@ -54,7 +54,11 @@ function bytesOf({ request, response }: Exchange, maxBytes: number): Promise<Buf
       if (length <= maxBytes) chunks.push(chunk)
       else reject(tooLarge())
     })
-    request.on('end', () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)))
+    request.on('end', () => {
+      resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks))
+      // The request stays in memory until its response is sent. Its bytes and these listeners need not.
+      request.removeAllListeners()
+    })
     const cutOff = () => {
       if (!request.complete) reject(new Problem(400, 'incomplete-body', 'The connection ended before the body did.'))
     }

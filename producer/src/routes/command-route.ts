@@ -38,7 +38,8 @@ export function commandRoute<Body, Result>(
     const key = idempotencyKey(request.headers)
     const body = await readBody({ request, response }, command.body, config.bodyMaxBytes)
     const waitS = waitOf(request, response)
-    if (key === undefined) return await send(body, waitS, response)
+    // Not awaited here: this frame would stay in memory until the confirm.
+    if (key === undefined) return send(body, waitS, response)
     // The name of the API key, because the key itself changes when it is rotated.
     const messageId = derivedMessageId(command.queue, clientOf(response)?.name ?? '', key)
     await inFlight.serve(messageId, body, () => send(body, waitS, response, messageId))
@@ -47,7 +48,7 @@ export function commandRoute<Body, Result>(
   async function send(body: Body, waitS: number | undefined, response: ServerResponse, derivedId?: string) {
     const by = tellsClient ? clientOf(response)?.name : undefined
     const headers = originHeaders({ by, requestId: requestIdFor(response) })
-    const properties = { headers, ...(derivedId === undefined ? {} : { messageId: derivedId }) }
+    const properties = derivedId === undefined ? { headers } : { headers, messageId: derivedId }
     if (waitS === undefined) {
       const { messageId } = await broker.publisher.publish(command, body, properties)
       accepted.count(command)

@@ -37,7 +37,8 @@ export class Connection {
   /** The requests found by the parser; the first is being handled. A second one may have started in the piece that ended the first. */
   readonly #exchanges: Exchange[] = []
   #waiting: Buffer | undefined
-  #lastPiece: Buffer | undefined
+  /** Bytes of the last piece, if a further request may have begun in it. Not the piece itself: it would stay in memory until the response. */
+  #begunBytes = 0
   /** The response was sent before the body arrived. The rest of the body is read and dropped. */
   #dropping: IncomingMessage | undefined
   /** Something arrived that gets no response. */
@@ -73,7 +74,8 @@ export class Connection {
   /** Stores what the parser has found. */
   found(exchange: Exchange): void {
     this.#exchanges.push(exchange)
-    exchange.response.once('close', () => this.#answered(exchange))
+    // Not `once`, which allocates more, because a response closes only once.
+    exchange.response.on('close', () => this.#answered(exchange))
     if (this.#exchanges.length === 1) this.#parts.serve(exchange)
   }
 
@@ -115,7 +117,7 @@ export class Connection {
     while (this.#waiting !== undefined && this.#mayParse() && !this.socket.destroyed) {
       const piece = firstPiece(this.#waiting)
       this.#waiting = piece.length === this.#waiting.length ? undefined : this.#waiting.subarray(piece.length)
-      this.#lastPiece = piece
+      this.#begunBytes = endsHeaders(piece) ? 0 : piece.length
       this.#parse(piece)
     }
   }
@@ -138,9 +140,8 @@ export class Connection {
     if (next !== undefined || this.#isRefused) return
     this.#dropping = exchange.request.complete ? undefined : exchange.request
     // The beginning of the next request may have arrived with the end of this one.
-    const last = this.#lastPiece
-    const begun = last === undefined || endsHeaders(last) ? 0 : last.length
-    this.#lastPiece = undefined
+    const begun = this.#begunBytes
+    this.#begunBytes = 0
     this.#hasBegun = this.#waiting !== undefined
     this.#hold((this.#waiting?.length ?? 0) + Math.min(begun, this.#parts.headersMaxBytes))
     // Not at once: a chunk full of fast requests would block all other connections.
