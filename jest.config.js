@@ -20,7 +20,7 @@ const project = (displayName, testMatch) => ({
 
 export default {
   // The limit is for tests that hang, not for a busy machine.
-  testTimeout: 180_000,
+  testTimeout: 600_000,
   projects: [
     project('unit', ['<rootDir>/*/test/**/*.unit.test.ts']),
     project('standalone', ['<rootDir>/*/test/**/*.standalone.test.ts']),

@@ -135,7 +135,7 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
         await eventually(async () => {
           const why = await stack.service(which).notReady()
           if (why !== undefined) throw new Error(`${which} is not ready: ${why}`)
-        }, 40_000)
+        })
     },
     depth: async (queue) => (await peer.channel().checkQueue(queue)).messageCount,
     // A fault may have closed the channel a moment ago.

@@ -15,12 +15,10 @@ import {
 } from '@ims/messaging'
 import { quietService } from '@ims/messaging/testing'
 import { migrate, mysqlEnvironment } from '@ims/repository'
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually, freePorts, hasServerPrograms, type Servers, serversEnvironment, startServers } from 'testkit'
 import { serviceAccounts } from 'testkit/servers/definitions'
 import { z } from 'zod'
-
-jest.setTimeout(300_000)
 
 const PROGRAM = join(import.meta.dirname, '..', 'src', 'doctor.ts')
 const report = z.object({

@@ -97,23 +97,23 @@ it('a parsed message allocates little', async () => {
     if ('kind' in readMessage(createItem, message, 1_000_000)) throw new Error('refused')
   }
   expect(await allocatedBytes(read)).toBeLessThan(2_250)
-}, 60_000)
+})
 
 // A quarter above the measured 2,250.
 it('a message allocates little from its arrival to its ack', async () => {
   const BATCH = 50
   const deliver = await consuming()
   expect((await allocatedBytes(() => deliver(BATCH))) / BATCH).toBeLessThan(2_800)
-}, 60_000)
+})
 
 // A fifth above the measured 5,770.
 it('a message allocates little from its publication to its confirm', async () => {
   const publish = await publishing()
   expect(await allocatedBytes(async () => void (await publish()))).toBeLessThan(6_900)
-}, 60_000)
+})
 
 it('an explanation allocates no more than its length', async () => {
   expect(await allocatedBytes(() => void legible('The item was not stored: its sku exists already.'))).toBeLessThan(
     1_000,
   )
-}, 60_000)
+})

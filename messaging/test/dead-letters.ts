@@ -34,7 +34,7 @@ export async function outside(url: string): Promise<Outside> {
     })
     await eventually(() => {
       if (messages.length < max) throw new Error(`${messages.length} of ${max} messages on ${queue}`)
-    }, 20_000)
+    })
     await own.cancel(consumerTag)
     return { messages, own }
   }

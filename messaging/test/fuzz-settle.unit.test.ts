@@ -91,5 +91,5 @@ describe('settling', () => {
       ),
       runs,
     )
-  }, 600_000)
+  })
 })

@@ -94,7 +94,6 @@ describe('messaging', () => {
       expect(logged.join('\n')).toContain(`${code}`)
       expect(logged.join('\n')).toContain(text)
     },
-    180_000,
   )
 
   it('reports the connection’s reason when its channels are lost with it', async () => {
@@ -157,6 +156,5 @@ describe('messaging', () => {
         'x-dropped': expect.stringContaining('header h'),
       })
     },
-    180_000,
   )
 })

@@ -1,5 +1,5 @@
 // Queries on a real broker: dropped when nobody waits any more, started while there is room for replies, all answered.
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import amqplib, { type ChannelModel, type ConfirmChannel, type Options } from 'amqplib'
 import { eventually } from 'testkit'
 import { z } from 'zod'
@@ -14,8 +14,6 @@ import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 const questions = query('questions', { body: z.string(), reply: z.array(z.number()) })
 const transient = () => Object.assign(new Error('away'), { transient: true })
-
-jest.setTimeout(180_000)
 
 describe('queries', () => {
   let rabbitmq: RabbitmqUnderTest

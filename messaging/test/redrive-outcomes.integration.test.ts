@@ -143,7 +143,7 @@ describe('the outcomes of a redrive', () => {
       else expect(result.done === 1_500 || result.stopped !== undefined).toBe(true)
     }
     expect(unknownOnce).toBeGreaterThan(0)
-  }, 180_000)
+  })
 
   it('are not requested for a dead-lettered query, whose reply may be a whole list', async () => {
     for (const queue of ['order_processing', 'order_processing.dead-letter'])

@@ -108,7 +108,7 @@ describe('the program dead-letters', () => {
       expect(peakKb).toBeLessThan(200_000)
     }
     expect(await peer.depth(QUEUE)).toBe(20_000)
-  }, 180_000)
+  })
 
   it('lists, exports and redrives dead letters of 15 MiB that follow small ones in less than 256 MB', async () => {
     await peer.setAside(100)
@@ -129,7 +129,7 @@ describe('the program dead-letters', () => {
       expect([args, peakKb > 256_000 ? peakKb : 0]).toEqual([args, 0])
     }
     expect(await peer.depth(QUEUE)).toBe(130)
-  }, 180_000)
+  })
 
   it('exports every dead letter as JSON on one line, and lists them with count and reasons', async () => {
     await peer.setAside(1_200, (number) => (number < 200 ? 'invalid' : 'too-large'))

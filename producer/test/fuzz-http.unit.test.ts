@@ -52,7 +52,7 @@ describe('the HTTP interface', () => {
       runs,
     )
     expect(lines.filter(({ level }) => level === 'error')).toEqual([])
-  }, 600_000)
+  })
 
   it('survives bytes that are not HTTP, or nearly HTTP', async () => {
     const valid =
@@ -74,7 +74,7 @@ describe('the HTTP interface', () => {
     )
     const healthcheck = { method: 'GET', target: '/healthcheck', headers: {}, body: undefined }
     expect((await sendGenerated(port, agent, healthcheck)).status).toBe(200)
-  }, 600_000)
+  })
 })
 
 /** Sends the bytes, ends the stream, and resolves with everything that came back. */

@@ -1,5 +1,5 @@
 // migrate on tables that others created: it fixes what is safe and reports the rest. Services check the tables once at start.
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { startTcpProxy } from 'testkit'
 import { z } from 'zod'
 import { openDatabase } from '../src/database.ts'
@@ -37,8 +37,6 @@ const inbox = ({ columns = '', primary = 'PRIMARY KEY (queue, message_id)', engi
   }, ${primary}) ENGINE=${engine} DEFAULT CHARSET=ascii`
 
 const created = (repeated = false) => ({ kind: 'created', repeated })
-
-jest.setTimeout(180_000)
 
 describe('a table that others created', () => {
   let service: ServiceUnderTest

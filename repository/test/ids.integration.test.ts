@@ -1,13 +1,11 @@
 // The id monitor reports how many ids are used up, and warns long before none are left.
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { type Database, openDatabase } from '../src/database.ts'
 import { type IdWatch, watchIds } from '../src/ids.ts'
 import { migrate } from '../src/migrate.ts'
 import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
 import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
-
-jest.setTimeout(180_000)
 
 describe('the id monitor', () => {
   let mysql: MysqlUnderTest

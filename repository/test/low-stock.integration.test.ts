@@ -1,13 +1,11 @@
 // The low-stock monitor counts the items below the operator's threshold, and none without a quantity.
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { type Database, openDatabase } from '../src/database.ts'
 import { type LowStockWatch, watchLowStock } from '../src/low-stock.ts'
 import { migrate } from '../src/migrate.ts'
 import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
 import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
-
-jest.setTimeout(180_000)
 
 describe('the low-stock monitor', () => {
   let mysql: MysqlUnderTest

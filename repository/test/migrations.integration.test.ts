@@ -1,5 +1,5 @@
 // The migrations create the schema from nothing, and adopt a table that the Python suite created.
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually, startTcpProxy } from 'testkit'
 import { z } from 'zod'
 import { connectTo } from '../src/data-source.ts'
@@ -41,8 +41,6 @@ const ALL = [
   'IndexLabel1764000000005',
   'CreateMovement1764000000006',
 ]
-
-jest.setTimeout(180_000)
 
 describe('migrate with an error that waiting cannot fix', () => {
   it.each([

@@ -174,7 +174,7 @@ here('every session variable at its worst', () => {
     const different: unknown[] = []
     for (let round = 0; round < rounds; round += 1) different.push(...(await differences(some, round)))
     expect(different).toEqual([])
-  }, 300_000)
+  })
 })
 
 /** The values of a variable that differ most from its current one. */

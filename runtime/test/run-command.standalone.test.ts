@@ -1,9 +1,7 @@
 // How a command ends.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { expect, it, jest } from '@jest/globals'
-
-jest.setTimeout(180_000)
+import { expect, it } from '@jest/globals'
 
 it.each([['SIGTERM', 143] as const, ['SIGINT', 130] as const])(
   'ends at once on %s, even as PID 1, where a signal without a handler is ignored',

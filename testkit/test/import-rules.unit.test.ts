@@ -13,10 +13,8 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
-
-jest.setTimeout(60_000)
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const RESTRICTED = 'lint/style/noRestrictedImports'

@@ -5,14 +5,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { identify, type ProcessIdentity } from '../src/processes/process-identity.ts'
 import { freePorts } from '../src/servers/free-ports.ts'
 import { keptInMemory } from '../src/servers/kept.ts'
 import { LocalMysql } from '../src/servers/local-mysql.ts'
 import { LocalRabbitmq } from '../src/servers/local-rabbitmq.ts'
-
-jest.setTimeout(180_000)
 
 const SECRET = 'a-secret-of-ours'
 const VERSION = '3.10.8'

@@ -3,12 +3,10 @@ import { createHash } from 'node:crypto'
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { run } from '../src/servers/command.ts'
 import { hasServerPrograms, type PrivateMysql, privateMysql } from '../src/servers/private-mysql.ts'
 import { foundPrograms } from '../src/servers/programs.ts'
-
-jest.setTimeout(180_000)
 
 const here = hasServerPrograms() ? describe : describe.skip
 here('a private MySQL', () => {

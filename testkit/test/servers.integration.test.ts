@@ -2,15 +2,13 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { attachServers, eventually, type Servers, startServers, testSpace } from '../src/index.ts'
 import { isAlive } from '../src/processes/process-identity.ts'
 import { processesStartedFor } from '../src/processes/started-for.ts'
 import { mysqlVersion, rabbitmqVersion } from '../src/servers/handshake.ts'
 import { placeOf } from '../src/servers/place.ts'
 import { readState, writeState } from '../src/servers/state.ts'
-
-jest.setTimeout(180_000)
 
 // Inside the directory of the test run, which stops these servers even when this file is interrupted.
 const PARENT = process.env.IMS_TEST_SERVERS === undefined ? tmpdir() : dirname(process.env.IMS_TEST_SERVERS)

@@ -3,14 +3,12 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { identify, type ProcessIdentity } from 'testkit/processes/process-identity'
 import { placeOf } from 'testkit/servers/place'
 import { wantedBreak } from '../src/commands/break.ts'
 import { writeState } from '../src/suite/state.ts'
-
-jest.setTimeout(180_000)
 
 const MAIN = join(import.meta.dirname, '..', 'src', 'main.ts')
 let directory: string
@@ -23,8 +21,8 @@ const own = (pid: number | undefined): ProcessIdentity => {
   return identity
 }
 const isFrozen = () => /^State:\s+T/m.test(readFileSync(`/proc/${server.pid}/status`, 'utf8'))
-const frozen = () => eventually(() => expect(isFrozen()).toBe(true), 30_000)
-const healed = () => eventually(() => expect(isFrozen()).toBe(false), 30_000)
+const frozen = () => eventually(() => expect(isFrozen()).toBe(true))
+const healed = () => eventually(() => expect(isFrozen()).toBe(false))
 
 /** Starts the command. Resolves with its exit code and output when it has ended. */
 function run(...args: string[]): Promise<{ code: number | null; output: string }> {

@@ -1,10 +1,8 @@
 // `down` and `status` of a fake suite that runs, ran before, or was left over.
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { STATUS_EXIT } from '../src/suite/status-report.ts'
 import { statusTable } from '../src/suite/status-table.ts'
 import { eventually, SuiteUnderTest } from './fixtures/suite-under-test.ts'
-
-jest.setTimeout(180_000)
 
 let suite: SuiteUnderTest
 beforeEach(async () => {

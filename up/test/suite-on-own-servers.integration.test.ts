@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { ownSuite } from 'testkit'
 import { identify, isAlive, type ProcessIdentity } from 'testkit/processes/process-identity'
 import { processesStartedFor } from 'testkit/processes/started-for'
@@ -13,8 +13,6 @@ import { hasServerPrograms } from 'testkit/servers/private-mysql'
 import { readState, writeState } from 'testkit/servers/state'
 import { statusJson } from './fixtures/status-json.ts'
 import { eventually } from './fixtures/suite-under-test.ts'
-
-jest.setTimeout(300_000)
 
 const MAIN = join(import.meta.dirname, '..', 'src', 'main.ts')
 const suite = hasServerPrograms() ? describe : describe.skip

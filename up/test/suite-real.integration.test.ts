@@ -5,15 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { serviceNames } from '@ims/accounts/suite'
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { ownSuite } from 'testkit'
 import type { TestSpace } from 'testkit/servers/test-space'
 import { serversEnvironment } from 'testkit/servers-environment'
 import { serversUnderTest } from 'testkit/under-test'
 import { statusJson } from './fixtures/status-json.ts'
 import { eventually } from './fixtures/suite-under-test.ts'
-
-jest.setTimeout(180_000)
 
 const MAIN = join(import.meta.dirname, '..', 'src', 'main.ts')
 

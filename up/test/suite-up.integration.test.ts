@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync } from 'node
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { isAlive } from 'testkit/processes/process-identity'
 import { startInBackground } from '../src/suite/background.ts'
 import type { UpEvent } from '../src/suite/progress.ts'
@@ -12,8 +12,6 @@ import { readState } from '../src/suite/state.ts'
 import { STATUS_EXIT } from '../src/suite/status-report.ts'
 import type { FakeOptions } from './fixtures/fake-suite.ts'
 import { ctrlC, eventually, SuiteUnderTest } from './fixtures/suite-under-test.ts'
-
-jest.setTimeout(180_000)
 
 /** A service starts in less, also on a busy machine. */
 const SOON_MS = 6_000

@@ -4,11 +4,9 @@ import { spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, expect, it } from '@jest/globals'
 import { hasServerPrograms, ownSuite } from 'testkit'
 import { ROOT } from 'testkit/runs/jest'
-
-jest.setTimeout(400_000)
 
 const page = readFileSync(join(ROOT, 'docs', 'tour.md'), 'utf8')
 const blocks = [...page.matchAll(/^```(sh|text)\n([\s\S]*?)^```$/gm)].map(([, kind = '', text = '']) => ({

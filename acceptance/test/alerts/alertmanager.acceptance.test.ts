@@ -6,13 +6,11 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { json } from 'node:stream/consumers'
-import { afterAll, afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually, freePorts } from 'testkit'
 import { z } from 'zod'
 import { findProgram, type Program } from '../find-program.ts'
 import { ROOT } from '../stack.ts'
-
-jest.setTimeout(180_000)
 
 const CONFIGURATION = join(ROOT, 'dockercompose/observability/alertmanager/alertmanager.yml')
 const STARTS_WITHIN_MS = 60_000

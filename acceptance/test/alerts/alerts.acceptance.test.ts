@@ -2,12 +2,10 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { findProgram, type Program } from '../find-program.ts'
 import { ROOT } from '../stack.ts'
 import { SCENARIOS, type Scenario, WELL } from './alert-scenarios.ts'
-
-jest.setTimeout(180_000)
 
 const DIRECTORY = join(ROOT, 'dockercompose/observability/prometheus')
 const found = findProgram('promtool', 'prometheus')

@@ -152,7 +152,7 @@ it('each counter is correct, and there are no others', async () => {
     })
   })
   expect(await stack.deadLetters('create_item')).toHaveLength(5)
-}, 180_000)
+})
 
 it('a counter that a service can never increase is not exported there', async () => {
   await stack.start('consumer_four')

@@ -36,7 +36,7 @@ export async function logged({ output }: Running, pattern: RegExp): Promise<stri
     const match = pattern.exec(output())
     if (match === null) throw new Error(`not said: ${pattern}\n${output()}`)
     found = match[1] ?? ''
-  }, 30_000)
+  })
   return found
 }
 

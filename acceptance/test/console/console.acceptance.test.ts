@@ -1,13 +1,11 @@
 // The console in a real browser, on the whole suite: each action and its true outcome, outages, many items, hostile texts.
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import type { Browser, Page } from 'playwright-core'
 import { eventually, serversUnderTest, startTcpProxy, type TcpProxy } from 'testkit'
 import { ROOT, type Stack, startStackOn } from '../stack.ts'
 import { accessibilityFaults, findChromium, openChromium, openTab, type Tab } from './browser.ts'
-
-jest.setTimeout(300_000)
 
 const IMAGES = join(ROOT, 'docs/images')
 const [KEY, ADMIN_KEY] = ['key-of-a-clerk', 'key-of-an-operator']

@@ -3,13 +3,11 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { Browser } from 'playwright-core'
 import { eventually, hasServerPrograms, ownSuite } from 'testkit'
 import { ROOT } from '../stack.ts'
 import { findChromium, openChromium, openTab } from './browser.ts'
-
-jest.setTimeout(600_000)
 
 const ROWS = 10_000
 const STORED = ROWS - 3

@@ -4,12 +4,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { KUBERNETES, manifestsIn } from './manifests.ts'
-
-jest.setTimeout(180_000)
 
 const HOST = 'rabbitmq-0.rabbitmq-nodes.ims'
 const lifecycle = z.object({ preStop: z.object({ exec: z.object({ command: z.array(z.string()) }) }) })

@@ -2,14 +2,12 @@
 import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect } from '@jest/globals'
 import { runToEnd } from 'testkit'
 import { z } from 'zod'
 import { itWith } from '../pipelines/simulator.ts'
 import { ROOT } from '../stack.ts'
 import { KUBERNETES, OVERLAYS, rendered, withoutKubectl } from './manifests.ts'
-
-jest.setTimeout(180_000)
 
 const VERIFIER = join(ROOT, '../shared/verify')
 const PROGRAM = 'validate-manifests.mjs'

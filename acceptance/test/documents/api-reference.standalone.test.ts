@@ -21,4 +21,4 @@ it('is generated without warnings, with a page for openBroker and one for the in
   } finally {
     rmSync(out, { recursive: true })
   }
-}, 300_000)
+})

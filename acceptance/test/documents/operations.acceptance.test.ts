@@ -77,5 +77,5 @@ describeWithDump(`docs/operations.md${why}`, () => {
     await eventually(async () => expect(await listed()).toEqual([{ ...item(9), quantity: 7 }, item(3)]))
     const [movements] = await stack.pool.query('SELECT quantity_after FROM movement ORDER BY id')
     expect(movements).toEqual([{ quantity_after: 8 }, { quantity_after: 7 }])
-  }, 180_000)
+  })
 })

@@ -1,14 +1,11 @@
 // Running consumers two and three delete old inbox rows in the background while they apply new messages, and report the number.
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { RowDataPacket } from 'mysql2/promise'
 import { eventually } from 'testkit'
 import { call, item } from '../http.ts'
 import { type ServiceProcess, type Stack, startStack } from '../stack.ts'
 
 const OLD = 1_200
-
-/** Generous, because tests wait for events and the machine may be busy. */
-jest.setTimeout(180_000)
 
 describe('the retention of the inbox', () => {
   let stack: Stack

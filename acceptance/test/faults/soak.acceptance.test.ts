@@ -13,4 +13,4 @@ it('loses nothing, stays within its memory limit and serves honest clients under
   process.stderr.write(`${summaryLine(soak, seed)}\n`)
   expect([...violationLines(soak), `seed ${seed}`]).toEqual([`seed ${seed}`])
   expect(soak.judgement.applied).toBeGreaterThan(100)
-}, 300_000)
+})

@@ -1,7 +1,7 @@
 // Thousands of generated requests to the whole running suite. Every response is one that the OpenAPI document allows,
 // and the suite is healthy afterwards.
 import { Agent } from 'node:http'
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { eventually, fuzzParameters } from 'testkit'
 import { generatedRequest, mustBeDocumented, sendGenerated } from '../../../producer/test/http-fuzz.ts'
@@ -9,9 +9,6 @@ import { call, item } from '../http.ts'
 import { SERVICES, type Stack, startStack } from '../stack.ts'
 
 const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_processing'] as const
-
-/** Generous, because tests wait for events and the machine may be busy. */
-jest.setTimeout(180_000)
 
 describe('the suite with generated requests', () => {
   let stack: Stack

@@ -1,7 +1,7 @@
 // Messages from a malicious peer on real queues. Each is dead-lettered with a reason that names the field, or applied
 // with its intended meaning.
 import { serviceNames } from '@ims/accounts/suite'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { double, field, openRawPublisher, type RawPublisher, sized, uint64 } from '../../../messaging/test/raw-amqp.ts'
 import { call, item } from '../http.ts'
@@ -36,9 +36,6 @@ const BODIES: [name: string, body: Buffer, reason: string, names: RegExp][] = [
   ['UTF-16', Buffer.from(JSON.stringify(GOOD), 'utf16le'), 'not-json', /./],
   ['a body over 1 MiB', itemPlus(`"x":"${'x'.repeat(1_048_576)}"`), 'too-large', /at most 1048576/],
 ]
-
-/** Generous, because tests wait for events and the machine may be busy. */
-jest.setTimeout(180_000)
 
 describe('hostile messages', () => {
   let stack: Stack

@@ -1,6 +1,6 @@
 // SQL and log injection, tried at every text input. Text is stored verbatim, and a log line stays one line of JSON.
 import { serviceNames } from '@ims/accounts/suite'
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { z } from 'zod'
 import { call } from '../http.ts'
@@ -25,9 +25,6 @@ const TEXTS = [
 ]
 const UNSAFE_IN_SKU = /\p{Cc}|^.{21,}|^\s|\s$/u
 const SKUS = TEXTS.filter((text) => !UNSAFE_IN_SKU.test(text) && [...text].length <= 20)
-
-/** Generous, because tests wait for events and the machine may be busy. */
-jest.setTimeout(180_000)
 
 describe('hostile text', () => {
   let stack: Stack

@@ -1,7 +1,7 @@
 // Many listings at once: pages are built only as fast as clients read them, and abandoned requests cost no work.
 import { readFile } from 'node:fs/promises'
 import { connect } from 'node:net'
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { call } from '../http.ts'
 import { type Stack, startStack } from '../stack.ts'
@@ -10,8 +10,6 @@ const ITEMS = 100_000
 const RESIDENT_MAX_MB = 256
 /** About the limit that V8 chooses in a small container. With more memory it collects garbage later. */
 const HEAP = '--max-old-space-size=192'
-
-jest.setTimeout(180_000)
 
 describe('listings under overload', () => {
   let stack: Stack

@@ -107,15 +107,11 @@ describe('no secret is shown', () => {
       { MYSQL_TLS: 'on', MYSQL_HOST: 'localhost' },
       /waiting for MySQL on \S+: TLS/,
     ],
-  ])(
-    'by a service that encounters %s',
-    async (_, name, env, pattern) => {
-      const service = start(name, env)
-      await logged(service, pattern)
-      noSecretIn({ output: service.output(), admin: await adminPages(service), arguments: argumentsOfAll() })
-    },
-    180_000,
-  )
+  ])('by a service that encounters %s', async (_, name, env, pattern) => {
+    const service = start(name, env)
+    await logged(service, pattern)
+    noSecretIn({ output: service.output(), admin: await adminPages(service), arguments: argumentsOfAll() })
+  })
 
   it.each<[string, ServiceName, Record<string, string>, RegExp]>([
     [
@@ -160,14 +156,10 @@ describe('no secret is shown', () => {
       { RABBITMQ_TLS: 'on', RABBITMQ_TLS_CA_FILE: '/nowhere/ca.pem' },
       /RABBITMQ_TLS_CA_FILE: cannot read \/nowhere\/ca\.pem: ENOENT/,
     ],
-  ])(
-    'by a service configured with %s, which exits with 78',
-    async (_, name, env, pattern) => {
-      const service = start(name, env)
-      expect(await service.ended).toBe(CONFIGURATION)
-      expect(service.output()).toMatch(pattern)
-      noSecretIn({ output: service.output() })
-    },
-    180_000,
-  )
+  ])('by a service configured with %s, which exits with 78', async (_, name, env, pattern) => {
+    const service = start(name, env)
+    expect(await service.ended).toBe(CONFIGURATION)
+    expect(service.output()).toMatch(pattern)
+    noSecretIn({ output: service.output() })
+  })
 })

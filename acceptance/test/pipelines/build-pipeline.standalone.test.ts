@@ -5,10 +5,8 @@ import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rm
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { serviceNames } from '@ims/accounts/suite'
-import { afterAll, beforeAll, describe, expect, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect } from '@jest/globals'
 import { itWith, type PipelineRun, ROOT, runPipeline, withoutSimulator } from './simulator.ts'
-
-jest.setTimeout(180_000)
 
 const test = itWith(withoutSimulator())
 const REGISTRY = ['--env', 'IMS_REGISTRY=registry.example.org/team', '--credential', 'ims-registry']

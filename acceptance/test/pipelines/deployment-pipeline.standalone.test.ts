@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, jest } from '@jest/globals'
+import { describe, expect } from '@jest/globals'
 import { z } from 'zod'
 import {
   createDeploymentWorkspace,
@@ -12,8 +12,6 @@ import {
   withoutKubectl,
 } from './deployment-workspace.ts'
 import { itWith, type PipelineRun, ROOT, runPipeline, withoutSimulator } from './simulator.ts'
-
-jest.setTimeout(180_000)
 
 const test = itWith(withoutSimulator())
 const testForReal = itWith(withoutSimulator() ?? withoutKubectl())

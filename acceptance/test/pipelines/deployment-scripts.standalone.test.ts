@@ -2,13 +2,11 @@
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, jest } from '@jest/globals'
+import { describe, expect } from '@jest/globals'
 import { parseAllDocuments } from 'yaml'
 import { z } from 'zod'
 import { createDeploymentWorkspace, DEPLOYMENTS, SERVICES, TAG, withoutKubectl } from './deployment-workspace.ts'
 import { itWith, ROOT } from './simulator.ts'
-
-jest.setTimeout(180_000)
 
 const test = itWith(withoutKubectl())
 const object = z.object({

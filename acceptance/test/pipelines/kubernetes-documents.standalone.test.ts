@@ -2,14 +2,12 @@
 import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { expect, jest } from '@jest/globals'
+import { expect } from '@jest/globals'
 import { runToEnd } from 'testkit'
 import { z } from 'zod'
 import { codeBlocks } from '../documents/documents.ts'
 import { createDeploymentWorkspace, type DeploymentWorkspace, TAG, withoutKubectl } from './deployment-workspace.ts'
 import { itWith, ROOT } from './simulator.ts'
-
-jest.setTimeout(180_000)
 
 const test = itWith(withoutKubectl())
 const secret = z.object({ data: z.record(z.string(), z.string()) })

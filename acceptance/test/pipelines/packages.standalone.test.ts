@@ -10,11 +10,9 @@ import { buffer } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import { gunzipSync } from 'node:zlib'
 import { serviceNames } from '@ims/accounts/suite'
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { LIBRARY, ROOT } from './simulator.ts'
-
-jest.setTimeout(180_000)
 
 const SERVICES = serviceNames.join(' ')
 const OWN = new Set([...serviceNames, 'accounts', 'messaging', 'repository', 'runtime'])

@@ -1,10 +1,8 @@
 // Runs the shared library's own tests, which are written in Groovy.
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, jest } from '@jest/globals'
+import { describe, expect } from '@jest/globals'
 import { groovy, itWith, LIBRARY, withoutGroovy } from './simulator.ts'
-
-jest.setTimeout(180_000)
 
 const test = itWith(withoutGroovy())
 

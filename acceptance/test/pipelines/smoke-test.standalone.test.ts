@@ -5,11 +5,9 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, it, jest } from '@jest/globals'
+import { describe, expect, it } from '@jest/globals'
 import { runToEnd } from 'testkit'
 import { type Flaw, startApiDouble } from './api-double.ts'
-
-jest.setTimeout(180_000)
 
 const SCRIPT = fileURLToPath(new URL('../../../pipeline_files/smoke-test.sh', import.meta.url))
 

@@ -64,7 +64,6 @@ describe('a listing of 100,000 items', () => {
       expect(answered.length + refused.length).toBe(clients)
       for (const queue of ['order_processing', 'stock_management']) expect(await stack.deadLetters(queue)).toEqual([])
     },
-    180_000,
   )
 
   it('is cut off, never completed, when consumer four dies in the middle', async () => {

@@ -94,6 +94,5 @@ describe('openapi.json', () => {
         }
       }
     },
-    180_000,
   )
 })

@@ -44,9 +44,8 @@ describeWithPeers(`Python producer, our consumers${why}`, () => {
 
   it('applies each of 2,000 Python messages, which carry no id, once', async () => {
     expect((await peerProducer(stack, 'create-item', '--count', '2000', '--sku-prefix', 'BULK-')).code).toBe(0)
-    await eventually(
-      async () => expect((await stack.skus()).filter((sku) => sku.startsWith('BULK-'))).toHaveLength(2_000),
-      30_000,
+    await eventually(async () =>
+      expect((await stack.skus()).filter((sku) => sku.startsWith('BULK-'))).toHaveLength(2_000),
     )
     const { code, events } = await peerProducer(stack, 'order-processing', '--timeout', '10')
     expect(code).toBe(0)
@@ -111,20 +110,16 @@ describeWithPeers(`our producer, Python consumers${why}`, () => {
     await seedCalls(stack)
   })
 
-  it.each(CONSUMERS)(
-    'works with only %s replaced by its Python counterpart',
-    async (service, queue) => {
-      stack = await startStack(`parity_${service}`, { services: [] })
-      const peer = await peerConsumers(stack, [queue])
-      running.push(peer)
-      for (const name of SERVICES) if (name !== service) await stack.start(name)
-      await stack.ready()
-      await seedCalls(stack)
-      // The peer prints the event after the work is done.
-      await eventually(() => expect(peer.events).toContainEqual(expect.objectContaining({ event: 'message', queue })))
-    },
-    180_000,
-  )
+  it.each(CONSUMERS)('works with only %s replaced by its Python counterpart', async (service, queue) => {
+    stack = await startStack(`parity_${service}`, { services: [] })
+    const peer = await peerConsumers(stack, [queue])
+    running.push(peer)
+    for (const name of SERVICES) if (name !== service) await stack.start(name)
+    await stack.ready()
+    await seedCalls(stack)
+    // The peer prints the event after the work is done.
+    await eventually(() => expect(peer.events).toContainEqual(expect.objectContaining({ event: 'message', queue })))
+  })
 
   it('gets a correct listing from a Python consumer four with filters and pages', async () => {
     stack = await startStack('parity_filters', { services: ['consumer_one', 'consumer_two', 'consumer_three'] })
@@ -140,7 +135,7 @@ describeWithPeers(`our producer, Python consumers${why}`, () => {
 
 describeWithPeers(`a table and queues made by Python${why}`, () => {
   let stack: Stack
-  afterEach(async () => await stack.stop(), 30_000)
+  afterEach(async () => await stack.stop())
 
   it('are adopted with their rows, and still work for Python', async () => {
     stack = await startStack('parity_adopt', { services: [], migrate: false })

@@ -93,15 +93,13 @@ describe('the request id', () => {
       await eventually(() => expect(linesOf(id)).toContainEqual(deadLettered))
       expect(await program('dead-letters', 'show', id)).toMatch(/request id +second\n/)
       expect(await program('dead-letters', 'redrive', 'create_item', '--id', id)).toContain('1 put back')
-      await eventually(
-        () => expect(linesOf(id).filter(({ message }) => message === deadLettered.message)).toHaveLength(2),
-        20_000,
+      await eventually(() =>
+        expect(linesOf(id).filter(({ message }) => message === deadLettered.message)).toHaveLength(2),
       )
       const told = idIn(await sent('/create_item', 'third', item(3), { Prefer: 'wait=20' }))
       const message = 'message refused: its sender was told'
-      await eventually(
-        () => expect(linesOf(told)).toContainEqual({ service: 'consumer_two', message, requestId: 'third' }),
-        20_000,
+      await eventually(() =>
+        expect(linesOf(told)).toContainEqual({ service: 'consumer_two', message, requestId: 'third' }),
       )
       expect(linesOf(id).filter(({ requestId }) => requestId !== 'second')).toEqual([])
       expect(linesOf(told).filter(({ requestId }) => requestId !== 'third')).toEqual([])

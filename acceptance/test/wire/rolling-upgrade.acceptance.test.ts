@@ -1,6 +1,6 @@
 // A rolling upgrade: processes of the previous version and the Python suite's statements keep working during and after
 // the current migration.
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { RowDataPacket } from 'mysql2/promise'
 import { eventually } from 'testkit'
 import { call, item } from '../http.ts'
@@ -13,8 +13,6 @@ const QUEUES = ['create_item', 'stock_management', 'order_processing']
 /** Rounds that the clients must complete before the next phase starts, so that each phase has load. */
 const ROUNDS_MIN = 60
 const WAIT = { Prefer: 'wait=60' }
-
-jest.setTimeout(600_000)
 
 const earlier = earlierVersion()
 const why = 'missing' in earlier ? earlier.missing : undefined

@@ -46,7 +46,7 @@ describe('changes of one hot item', () => {
     await eventually(async () => {
       expect(await stack.depth('stock_adjustment')).toBe(0)
       expect(await count("inbox WHERE queue = 'stock_adjustment'")).toBe(CHANGES)
-    }, 60_000)
+    })
     expect(await count('movement')).toBe(STOCK)
     expect((await call(`${stack.http}/order_processing?sku=${sku}`)).body).toEqual([{ ...item, quantity: 0 }])
     const letters: DeadLetter[] = []

@@ -32,10 +32,7 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
   const ofTrace = (traceId: string) => receiver.spans.filter((span) => span.traceId === traceId)
   /** The spans of the trace once `names` are among them. */
   const trace = async (traceId: string, names: readonly string[]) => {
-    await eventually(
-      () => expect(ofTrace(traceId).map(({ name }) => name)).toEqual(expect.arrayContaining([...names])),
-      20_000,
-    )
+    await eventually(() => expect(ofTrace(traceId).map(({ name }) => name)).toEqual(expect.arrayContaining([...names])))
     return ofTrace(traceId)
   }
   const named = (spans: readonly ReceivedSpan[], name: string) => {
@@ -150,18 +147,16 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
       ofTrace(traceId)
         .filter(({ name }) => name === 'process create_item')
         .map(({ attributes }) => attributes)
-    await eventually(
-      () => expect(attempts().filter((each) => each['error.type'] === 'DatabaseError').length).toBeGreaterThan(1),
-      20_000,
+    await eventually(() =>
+      expect(attempts().filter((each) => each['error.type'] === 'DatabaseError').length).toBeGreaterThan(1),
     )
     const killed = stack.service('consumer_two')
     killed.kill('SIGKILL')
     await killed.exited
     await stack.pool.query('RENAME TABLE inbox_away TO inbox')
     await stack.start('consumer_two')
-    await eventually(
-      () => expect(attempts().at(-1)).toMatchObject({ 'ims.outcome': 'applied', 'ims.message.redelivered': true }),
-      30_000,
+    await eventually(() =>
+      expect(attempts().at(-1)).toMatchObject({ 'ims.outcome': 'applied', 'ims.message.redelivered': true }),
     )
     expect(new Set(attempts().map((each) => each['messaging.message.id'])).size).toBe(1)
   })
