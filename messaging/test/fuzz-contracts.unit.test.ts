@@ -4,6 +4,7 @@ import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import fc from 'fast-check'
 import { fuzzParameters } from 'testkit'
+import { anyCharacter } from 'testkit/any-character'
 import { flattenHeaders } from '../src/connection/nested-headers.ts'
 import { contracts, createItem, type Item, stockManagement } from '../src/contracts.ts'
 import { deadLetter } from '../src/incoming/dead-letter.ts'
@@ -31,7 +32,7 @@ const text = (max: number) =>
   })
 const sku = text(20).filter((value) => value.trim() === value && !/\p{Cc}/u.test(value))
 /** Any sku that the table can hold. */
-const heldSku = fc.string({ unit: 'binary', maxLength: 20 })
+const heldSku = fc.string({ unit: anyCharacter, maxLength: 20 })
 const item: fc.Arbitrary<Item> = fc.record({
   sku,
   name: text(100),
@@ -80,7 +81,7 @@ describe('with any body', () => {
     const body = fc.oneof(
       fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
       fc.json({ maxDepth: 6 }).map((json) => Buffer.from(json)),
-      fc.string({ unit: 'binary' }).map((json) => Buffer.from(json)),
+      fc.string({ unit: anyCharacter }).map((json) => Buffer.from(json)),
       fc
         .tuple(item, fc.constantFrom('sku', 'name', 'label', 'price', 'quantity'), fc.jsonValue())
         .map(([good, name, value]) => Buffer.from(JSON.stringify({ ...good, [name]: value }))),
@@ -140,7 +141,7 @@ const { value: headerValue } = fc.letrec((tie) => ({
   value: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },
     fc.oneof(
-      fc.string({ unit: 'binary' }),
+      fc.string({ unit: anyCharacter }),
       fc.double(),
       fc.bigInt({ min: -(2n ** 63n), max: 2n ** 64n - 1n }).map(Number),
       fc.boolean(),
@@ -154,13 +155,13 @@ const { value: headerValue } = fc.letrec((tie) => ({
     // What amqplib makes of a table with a field __proto__.
     tie('value').map((value) => (typeof value === 'object' ? Object.create(value) : {})),
     fc.dictionary(
-      fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('!', 'value', '\ufffd'.repeat(255))),
+      fc.oneof(fc.string({ unit: anyCharacter }), fc.constantFrom('!', 'value', '\ufffd'.repeat(255))),
       tie('value'),
       { maxKeys: 4 },
     ),
   ),
 }))
-const shortText = fc.oneof(fc.string({ unit: 'binary', maxLength: 255 }), fc.constant('\ufffd'.repeat(255)))
+const shortText = fc.oneof(fc.string({ unit: anyCharacter, maxLength: 255 }), fc.constant('\ufffd'.repeat(255)))
 const properties = fc.record(
   {
     contentType: shortText,

@@ -2,6 +2,7 @@
 import { type Agent, request as httpRequest, type IncomingHttpHeaders, METHODS } from 'node:http'
 import { expect } from '@jest/globals'
 import fc from 'fast-check'
+import { anyCharacter } from 'testkit/any-character'
 import { documentedOperations } from './openapi.ts'
 
 const operations = documentedOperations()
@@ -120,7 +121,7 @@ const parameter = fc.tuple(
   ),
   fc.oneof(
     fc.nat().map(String),
-    fc.string({ unit: 'binary', maxLength: 30 }).map((text) => encodeURIComponent(text.toWellFormed())),
+    fc.string({ unit: anyCharacter, maxLength: 30 }).map((text) => encodeURIComponent(text.toWellFormed())),
     fc.constantFrom('', '1', '5001', '0', '-1', '1e3', '9007199254740993', '%', '%zz', '%ff', '%00', 'a%0ab'),
   ),
 )

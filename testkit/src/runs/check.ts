@@ -11,6 +11,9 @@ import { TemporaryFolder } from './temporary-folder.ts'
 /** One more than the number of cores, because unit tests mostly wait. By default jest leaves one core free. */
 const IN_PARALLEL = [`--maxWorkers=${availableParallelism() + 1}`]
 
+/** Single-threaded, because several threads check the same types twice, and the unit tests use the other cores. */
+const TYPES = ['--noEmit', '--singleThreaded', '-p', 'tsconfig.json']
+
 /** Exit codes: 0 everything passed · 1 something failed. Arguments select unit tests, as with jest. */
 export async function check(args: string[]): Promise<number> {
   const began = performance.now()
@@ -30,7 +33,7 @@ export async function runChecks(jestArgs: readonly string[]): Promise<{ isGood: 
   const env = { ...process.env, TMPDIR: temporary.path }
   try {
     const results = await Promise.all([
-      runStep({ name: 'types', command: [join(bin, 'tsc'), '--noEmit', '-p', 'tsconfig.json'] }, ROOT),
+      runStep({ name: 'types', command: [join(bin, 'tsc'), ...TYPES] }, ROOT),
       runStep({ name: 'lint, format and import rules', command: [join(bin, 'biome'), 'check', '.'] }, ROOT),
       runStep({ name: 'unit tests', command: jestCommand(['unit'], resultsFile, IN_PARALLEL, jestArgs), env }, ROOT),
     ])
