@@ -24,13 +24,10 @@ export const requestIdIn = (value: unknown): string | undefined =>
   value === undefined ? undefined : requestId.safeParse(value).data
 
 /** The headers of a message that was sent because of a request. */
-export function originHeaders({ by, requestId }: Origin): Record<string, string> {
-  // Assigned, because V8 makes a hidden class for each object that is spread together.
-  const headers: Record<string, string> = {}
-  if (by !== undefined) headers[BY] = by
-  if (requestId !== undefined) headers[REQUEST_ID] = requestId
-  return headers
-}
+export const originHeaders = ({ by, requestId }: Origin): Record<string, string> => ({
+  ...(by === undefined ? {} : { [BY]: by }),
+  ...(requestId === undefined ? {} : { [REQUEST_ID]: requestId }),
+})
 
 /** Reads the headers of a message. Anybody may have sent it, so anything invalid counts as unknown. */
 export const originOf = (headers: Headers | undefined): Origin => ({

@@ -1,4 +1,5 @@
-// Measures how many bytes an operation allocates. Unlike its duration, that does not depend on how busy the machine is.
+// Measures how many bytes an operation allocates, and how many it holds while it waits. Unlike its duration, neither
+// depends on how busy the machine is.
 import { Session } from 'node:inspector/promises'
 
 const WARM_UP = 3_000
@@ -17,4 +18,22 @@ export async function allocatedBytes(turn: () => Promise<void> | void): Promise<
   const sum = ({ selfSize, children }: typeof profile.head): number =>
     children.reduce((total, child) => total + sum(child), selfSize)
   return sum(profile.head) / COUNTED
+}
+
+/** Bytes that one call keeps in memory. `begin` begins something that waits for ever. */
+export async function heldBytes(begin: () => void): Promise<number> {
+  const session = new Session()
+  session.connect()
+  const usedBytes = async () => {
+    // Until all that can go on has done so.
+    await new Promise((resolve) => setImmediate(resolve))
+    await session.post('HeapProfiler.collectGarbage')
+    return process.memoryUsage().heapUsed
+  }
+  for (let n = 0; n < WARM_UP; n += 1) begin()
+  const before = await usedBytes()
+  for (let n = 0; n < COUNTED; n += 1) begin()
+  const held = (await usedBytes()) - before
+  session.disconnect()
+  return held / COUNTED
 }

@@ -1,5 +1,5 @@
 // The public exports of testkit: real servers for the other workspaces.
-export { allocatedBytes } from './allocated-bytes.ts'
+export { allocatedBytes, heldBytes } from './allocated-bytes.ts'
 export { type Certificate, CertificateAuthority } from './certificate-authority.ts'
 export { commitOf } from './commit.ts'
 export { eventually } from './eventually.ts'

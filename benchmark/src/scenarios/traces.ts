@@ -16,10 +16,10 @@ const CONNECTIONS = 64
 export const TRACE_CODE = [
   {
     file: 'messaging/src/outgoing/publisher.ts',
-    find: `await traceSending(envelope, undefined, (traced) =>
-      this.#offer(traced, undefined, this.#slowness(contract.queue) ?? this.#refusal(traced)),
+    find: `traceSending(envelope, undefined, (traced) =>
+      this.#offer(traced, { messageId }, undefined, this.#slowness(contract.queue) ?? this.#refusal(traced)),
     )`,
-    replace: 'await this.#offer(envelope, undefined, this.#slowness(contract.queue) ?? this.#refusal(envelope))',
+    replace: 'this.#offer(envelope, { messageId }, undefined, this.#slowness(contract.queue) ?? this.#refusal(envelope))',
   },
   {
     file: 'producer/src/http/access-log.ts',
