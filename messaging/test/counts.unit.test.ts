@@ -39,6 +39,13 @@ describe('what a publisher counts', () => {
     expect(service.value('messages_not_accepted', { queue: 'q', reason: 'blocked' })).toBe(0)
   })
 
+  it('rejects a body that has no JSON form, rather than throwing before there is a promise', async () => {
+    const { publisher } = disconnected()
+    const contract = query('q', { body: z.unknown(), reply: z.unknown() })
+    await expect(publisher.publish(contract, undefined)).rejects.toThrow('first argument')
+    await expect(publisher.publish(contract, 1n)).rejects.toThrow('BigInt')
+  })
+
   it('counts a refused message with its reason', async () => {
     const { service, publisher } = disconnected()
     publisher.ownQueues(['q'])

@@ -17,9 +17,10 @@ export const TRACE_CODE = [
   {
     file: 'messaging/src/outgoing/publisher.ts',
     find: `traceSending(envelope, undefined, (traced) =>
-      this.#offer(traced, { messageId }, undefined, this.#slowness(contract.queue) ?? this.#refusal(traced)),
-    )`,
-    replace: 'this.#offer(envelope, { messageId }, undefined, this.#slowness(contract.queue) ?? this.#refusal(envelope))',
+        this.#offer(traced, { messageId }, undefined, this.#slowness(contract.queue) ?? this.#refusal(traced)),
+      )`,
+    replace:
+      'this.#offer(envelope, { messageId }, undefined, this.#slowness(contract.queue) ?? this.#refusal(envelope))',
   },
   {
     file: 'producer/src/http/access-log.ts',

@@ -101,9 +101,21 @@ export class Publisher {
    * ```
    */
   publish(contract: Contract, body: unknown, properties: Options.Publish = {}): Promise<{ messageId: string }> {
-    const messageId = properties.messageId ?? this.#clock.uuid()
-    const envelope = {
-      queue: contract.queue,
+    try {
+      const messageId = properties.messageId ?? this.#clock.uuid()
+      const envelope = this.#enveloped(contract, body, { ...properties, messageId })
+      return traceSending(envelope, undefined, (traced) =>
+        this.#offer(traced, { messageId }, undefined, this.#slowness(contract.queue) ?? this.#refusal(traced)),
+      )
+    } catch (error) {
+      // A body that has no JSON form.
+      return Promise.reject(error)
+    }
+  }
+
+  #enveloped({ queue }: Contract, body: unknown, properties: Options.Publish): Envelope {
+    return {
+      queue,
       content: Buffer.from(JSON.stringify(body)),
       properties: {
         persistent: true,
@@ -111,12 +123,8 @@ export class Publisher {
         timestamp: Math.floor(this.#clock.date().getTime() / 1000),
         appId: this.#service.name,
         ...properties,
-        messageId,
       },
     }
-    return traceSending(envelope, undefined, (traced) =>
-      this.#offer(traced, { messageId }, undefined, this.#slowness(contract.queue) ?? this.#refusal(traced)),
-    )
   }
 
   /** Publishes bytes unchanged, and resolves once the broker has confirmed them. Same errors as `publish`. */
