@@ -307,7 +307,7 @@ class Soaking {
 
   #mustNotGrow(): void {
     const third = Math.floor(this.#calms.length / 3)
-    // A process that has just started to work grows.
+    // The memory of a process grows after its start, so a short run is not checked.
     if (third < CALMS_MIN) return
     for (const service of SERVICES) {
       const [middle, last] = [this.#calms.slice(third, 2 * third), this.#calms.slice(-third)].map((calms) =>
@@ -341,7 +341,7 @@ class Soaking {
     await pause(forMs, undefined, interrupted === undefined ? {} : { signal: interrupted })
   }
 
-  /** Rows to list. They belong to attackers. */
+  /** Inserts rows for the listing. Their names start with HOSTILE, so the final check ignores them. */
   async #fillInventory(): Promise<void> {
     const name = `${HOSTILE} ${'x'.repeat(90)}`
     for (let from = 0; from < ROWS; from += ROWS_AT_ONCE) {

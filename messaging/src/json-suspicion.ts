@@ -95,7 +95,7 @@ function endOfString(text: string, start: number): { end: number; escaped: boole
 
 function isFollowedByColon(text: string, from: number): boolean {
   let at = from
-  // All JSON white space is at or below U+0020, and no other token character is.
+  // JSON white space is at or below U+0020. Every character that starts a token is above it.
   while (text.charCodeAt(at) <= SPACE) at += 1
   return text.charCodeAt(at) === COLON
 }

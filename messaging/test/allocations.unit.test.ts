@@ -99,7 +99,7 @@ async function publishing(broker: (confirm: Confirm) => void): Promise<() => Pro
 }
 
 // A quarter above the measured 1,800.
-it('a parsed message allocates little', async () => {
+it('parsing a message allocates little', async () => {
   const read = () => {
     if ('kind' in readMessage(createItem, message, 1_000_000)) throw new Error('refused')
   }

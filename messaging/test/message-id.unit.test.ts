@@ -12,7 +12,7 @@ describe('a message id', () => {
     expect(Math.abs(Date.now() - made)).toBeLessThan(60_000)
   })
 
-  it('is unique, and sorts behind those before it', () => {
+  it('is unique, and sorts after all earlier ids', () => {
     expect(new Set(ids).size).toBe(ids.length)
     expect([...ids].sort()).toEqual(ids)
   })

@@ -68,7 +68,7 @@ describe('the log of a handler', () => {
     expect(lines.map(([level]) => level)).toEqual(['debug', 'debug'])
   })
 
-  it('makes no line for each message when debug lines are not written', async () => {
+  it('writes no line per message when the debug level is off', async () => {
     const { lines, log, workLog: watched } = workLog(createItem)
     Object.assign(log, { isLevelEnabled: () => false })
     await watched.watch(async () => outcomes)([delivery('a'), delivery('b'), delivery('c')])

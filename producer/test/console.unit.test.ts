@@ -131,7 +131,7 @@ describe('the console', () => {
     expect(bytes).toBeLessThan(120_000)
   })
 
-  it('is not there unless it is passed in', async () => {
+  it('is not served unless it is passed in', async () => {
     expect((await request(appUnderTest().app).get('/').set('Accept', HTML)).status).toBe(404)
   })
 })

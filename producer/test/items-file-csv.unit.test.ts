@@ -29,7 +29,7 @@ const oneApple = [{ line: 2, item: apple }]
 describe('a CSV file of items', () => {
   it.each([
     ['plain', `${HEADER}\nA,Apple,fruit,1.5,3\n`],
-    ['without an end of the last line', `${HEADER}\nA,Apple,fruit,1.5,3`],
+    ['without a line break at the end', `${HEADER}\nA,Apple,fruit,1.5,3`],
     ['with CRLF', `${HEADER}\r\nA,Apple,fruit,1.5,3\r\n`],
     ['with CR', `${HEADER}\rA,Apple,fruit,1.5,3\r`],
     ['with a byte order mark', `\ufeff${HEADER}\nA,Apple,fruit,1.5,3\n`],
@@ -175,7 +175,7 @@ describe('a text that a spreadsheet would run', () => {
 })
 
 describe('the key of a row', () => {
-  it('follows from the content and the run', () => {
+  it('depends only on the content and the run', () => {
     const other = { quantity: 3, price: 1.5, label: 'fruit', name: 'Apple', sku: 'A' }
     expect(keyOf(other, '')).toBe(keyOf(apple, ''))
     const others = [keyOf({ ...apple, price: 1.6 }, ''), keyOf(apple, 'again')]

@@ -49,7 +49,7 @@ async function insertAtOnce(
 ): Promise<readonly CreateOutcome[] | undefined> {
   try {
     return await database.transaction(async (sql, attempt) => {
-      // After a lost race, all replicas insert in sku order, so that they do not deadlock again.
+      // A retry inserts in sku order, so that two replicas that retry do not deadlock again.
       if (attempt > 1) return await insertCarefully(sql, commands, attempt)
       await insert(sql, commands)
       return commands.map(() => ({ kind: CREATED, repeated: false }))
@@ -74,7 +74,10 @@ async function insert(sql: Sql, commands: readonly Create[]): Promise<void> {
   }
 }
 
-/** MariaDB does not report the table of a key, and a trigger may write to another table. */
+/**
+ * Whether the inventory has this id. The error alone does not show it: MariaDB does not report the table of a key, and
+ * the key may be in another table that a trigger writes to.
+ */
 async function isIdTaken(sql: Sql, id: string | undefined): Promise<boolean> {
   if (id === undefined) return false
   return z.array(z.unknown()).parse(await sql('SELECT 1 FROM inventory WHERE id = ?', [id])).length > 0

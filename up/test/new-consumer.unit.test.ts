@@ -35,7 +35,7 @@ describe('newConsumer', () => {
     expect(() => textsAfter(ROOT, [...pieces, taken])).toThrow('README.md exists already')
   })
 
-  it('rejects files in which the place of a change is missing', () => {
+  it('rejects a file that does not contain the text to replace', () => {
     expect(() => textsAfter(ROOT, [{ file: 'README.md', from: 'not there', to: '' }])).toThrow(
       'README.md does not contain:\nnot there',
     )

@@ -153,7 +153,7 @@ export async function publish(
   if (answer === 'accepted' || attempt.answer !== 'accepted') attempt.answer = answer
 }
 
-/** The same, but one time in ten twice at once with the same id. */
+/** Publishes a message. One time in ten, publishes it twice at the same time, with the same id. */
 export async function publishOnceOrTwice(
   sender: Sender,
   random: Random,

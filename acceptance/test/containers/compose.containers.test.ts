@@ -52,7 +52,7 @@ describe('docker compose up --build --wait', () => {
   })
 
   it(
-    'started each after what it needs: the producer last, when RabbitMQ and all consumers were healthy',
+    'starts the producer after RabbitMQ and all consumers, and consumers with tables after the migration',
     async () => {
       const startedAt = async (service: string) =>
         Date.parse(

@@ -126,7 +126,7 @@ describe('the compose file', () => {
     expect(extra_hosts).toEqual(['rabbitmq:127.0.0.1'])
   })
 
-  it('opens the API only if told so explicitly, prefers a file of keys, and serves local host names by default', () => {
+  it('opens the API if API_KEYS is not set, prefers a file of keys, and serves local host names by default', () => {
     expect(compose.services.producer?.environment).toMatchObject({
       // Without a colon: an empty API_KEYS reaches the producer, which rejects it.
       API_KEYS: expect.stringMatching(/^\$\{API_KEYS-open\}$/),

@@ -99,7 +99,7 @@ describe('docs/testing-consumers.md', () => {
 describe('docs/adr', () => {
   const files = readdirSync(join(ROOT, 'docs/adr')).sort()
 
-  it('are numbered from 1 without a gap, and each begins with its own number', () => {
+  it('has files that are numbered from 1 without a gap and begin with their number', () => {
     expect(files.map((file) => Number(file.slice(0, 4)))).toEqual(files.map((_, index) => index + 1))
     for (const file of files)
       expect(read(`docs/adr/${file}`)).toMatch(new RegExp(`^# 0*${Number(file.slice(0, 4))}\\b`))

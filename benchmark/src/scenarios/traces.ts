@@ -31,7 +31,7 @@ export const TRACE_CODE = [
 
 const withoutTraceCode = {
   NODE_OPTIONS: `${leanNode.NODE_OPTIONS} --import=${pathToFileURL(join(ROOT, 'acceptance/faults/mutate.mjs'))}`,
-  // Code compiled from changed source must not be found by the others.
+  // Disables the compile cache, so that other processes never load code that was compiled from the changed source.
   NODE_COMPILE_CACHE: '',
   IMS_MUTATION: JSON.stringify(
     TRACE_CODE.map(({ file, ...edit }) => ({ url: pathToFileURL(join(ROOT, file)).href, edits: [edit] })),

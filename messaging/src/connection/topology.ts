@@ -63,7 +63,7 @@ export async function countsOf(
         }
       })
     } catch (error) {
-      // It has closed the channel, so the next queue needs another.
+      // The broker has closed the channel, so the next queue needs a new one.
       if (channelError.safeParse(error).data?.code !== NOT_FOUND) throw error
       counts.push({ consumers: 0, waiting: 0 })
     }

@@ -51,7 +51,10 @@ export class OutcomeCount {
     await channel.consume(DIRECT_REPLY_TO, (message) => void (message && arrived(message)), { noAck: true })
   }
 
-  /** The properties for the next `count` messages, which count if `stored` resolves with true. `stored` must not reject. */
+  /**
+   * Returns the properties for the next `count` messages. Their outcomes are counted only if `stored` resolves with
+   * true. `stored` must not reject.
+   */
   expect(count: number, stored: Promise<boolean>): readonly Asking[] {
     const numbers = Array.from({ length: count }, () => this.#number++)
     this.#stored = stored.then((isStored) => {

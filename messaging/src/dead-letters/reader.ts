@@ -43,7 +43,7 @@ export interface DeadLetterReader {
   remove(messages: readonly Message[]): Promise<void>
   /** The number of messages on the queue now, including new ones. Nothing can be read afterwards. */
   left(): Promise<number>
-  /** Requeues the kept messages in their place, and closes the connection. Never rejects. */
+  /** Requeues the kept messages in their original order, and closes the connection. Never rejects. */
   close(): Promise<void>
 }
 

@@ -21,8 +21,8 @@ const SHORT_STRING_MAX_BYTES = 255
 const ROUTING_HEADERS: ReadonlySet<string> = new Set(['CC', 'BCC'])
 
 /**
- * Left out on purpose: an expiration would delete the dead letter, the broker compares the user id with our own login,
- * and the cluster id has no use.
+ * Left out on purpose. An expiration would delete the dead letter. The broker rejects a user id that is not our own.
+ * The cluster id has no use. Headers are filtered one by one.
  */
 const NOT_CARRIED: ReadonlySet<string> = new Set(['headers', 'expiration', 'userId', 'clusterId'])
 
@@ -65,7 +65,7 @@ const isWritableProperty = (value: unknown): boolean =>
     ? Buffer.byteLength(value) <= SHORT_STRING_MAX_BYTES
     : typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
-/** The maximum bytes that a field of a table takes. NaN when it cannot be encoded. */
+/** The maximum number of bytes of a field in a table. NaN when it cannot be encoded. */
 function bytesOfField(name: string, value: unknown, depth: number): number {
   const nameBytes = Buffer.byteLength(name)
   return nameBytes > SHORT_STRING_MAX_BYTES ? Number.NaN : 1 + nameBytes + bytesOfValue(value, depth)

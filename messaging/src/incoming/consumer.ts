@@ -34,7 +34,7 @@ const LOGGED_AGAIN_AFTER_MS = 30_000
 const DROPPED_LOGGED_EVERY_MS = 10_000
 /**
  * Longest pause before the queue is consumed again while the dependency is up but messages still fail. Before RabbitMQ
- * 4.3, each try counts toward the delivery limit of quorum queues, which is 20: an hour must stay well below it.
+ * 4.3, each try counts toward the delivery limit of quorum queues, which is 20. An hour must have far fewer tries.
  */
 export const RETURN_PAUSE_MAX_MS = 600_000
 export const RETURN_PAUSE_MIN_MS = 500
@@ -244,7 +244,7 @@ export class Consumer<Body, Result> {
     this.#working.add(working)
   }
 
-  /** Works until no message is left. */
+  /** Handles batches until none can be started or the consumer stops. */
   async #work(): Promise<void> {
     for (;;) {
       // Messages that arrived in the same read of the socket belong in the same batch.

@@ -16,7 +16,7 @@ export function deadLettersLog(path: string | undefined, err: (line: string) => 
   const write = (line: string) => {
     if (path === undefined) return
     try {
-      // In a container it is the output of the first process, which may be a pipe that nobody reads.
+      // In a container, `path` is the standard output of process 1. It may be a pipe without a reader, so do not block.
       const file = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK, 0o600)
       try {
         writeSync(file, line)

@@ -11,7 +11,7 @@ const MARK_MAX_BYTES = 3
 export interface Utf8 {
   /** Excel recognises UTF-8 by a byte order mark only, so what had one gets one again. */
   readonly hasMark: boolean
-  /** Without byte order mark. Where the file says that it is UTF-8, its bytes are passed on unchecked. */
+  /** UTF-8 without a byte order mark. The bytes of a UTF-8 file are passed on without a check. */
   readonly chunks: AsyncIterable<Buffer>
 }
 

@@ -1,4 +1,4 @@
-// Limits the listing pages that are requested or not yet received by clients to what fits into memory.
+// Limits listing pages to what fits into memory. Counts requested pages, and pages that a client is still receiving.
 import { OutcomeUnknown } from '@ims/messaging'
 import { Problem } from '../http/problem.ts'
 import type { Page } from './pages.ts'

@@ -73,7 +73,7 @@ export async function openHttpServer(app: RequestListener, config: HttpServerCon
     requireHostHeader: false, // rejected by us, where every request is logged
   })
   server.maxHeadersCount = HEADERS_MAX_COUNT
-  // From the first byte of a request to its last. A client that sends very slowly occupies nothing for longer.
+  // From the first byte of a request to its last, so that a client that sends very slowly is cut off.
   server.requestTimeout = config.requestTimeoutMs
   server.headersTimeout = Math.min(config.headersTimeoutMs, config.requestTimeoutMs)
   // Longer than load balancers keep an idle connection (usually 60 s): the side that sends requests must be the one

@@ -90,8 +90,8 @@ export function summaryLine({ passed, failed, skipped }: Tally): string {
 }
 
 /**
- * One line for each skipped test, so that none is skipped silently, and then what failed: last, because a CI server may show no more
- * than the end of a long log.
+ * One line for each skipped test, so that none is skipped silently, and then the failures. Failures come last, because
+ * a CI server may show only the end of a long log.
  */
 export function exceptions({ skipped, failures }: Tally): string {
   return [...skipped.map((title) => `- skipped: ${title}\n`), ...failures.map((text) => `✗ failed: ${text}\n`)].join('')

@@ -105,7 +105,7 @@ async function startPrivateServers(directory: string, mode: Mode, interrupted: A
   say(`✓ RabbitMQ ${rabbitmq.version} and MySQL ${mysql.version}, ${mode} (${took})`)
 }
 
-/** Runs the tests that start no server, in parallel with the others, which mostly wait for theirs. */
+/** Runs the tests that need no server. They run in parallel with the tests on servers, which mostly wait. */
 async function standaloneTests(args: readonly string[], interrupted: AbortSignal): Promise<Tally> {
   const projects = ['standalone']
   if (args.length > 0 && !(await hasTests(projects, args))) return nothing

@@ -19,7 +19,7 @@ export type Breakage = z.infer<typeof breakage>
 /** The pause between two freezes, long enough for answers to leave. */
 const FLOWS_MS = 50
 const STOPS_WITHIN_MS = 5_000
-/** Written after each freeze. */
+/** Written to standard output after each freeze. */
 const BROKEN = 'broken\n'
 
 /** A busy machine stops a process some time after the signal was sent. Somebody may continue one meanwhile, so not for ever. */

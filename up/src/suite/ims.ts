@@ -120,7 +120,7 @@ async function migrateOn(
     throw new StepFailed(error.problems.join('\n'), 'Correct these environment variables and run it again.')
   }
   const tell = (_: object, text: string) => detail(text)
-  // Its result says what it did. Only waiting is worth a message.
+  // The result lists the applied migrations, so only warnings are shown, such as waiting or changed data.
   return await migrate(config, { debug: () => {}, info: () => {}, warn: tell, error: tell })
 }
 
