@@ -1,6 +1,6 @@
 // Waits until a condition holds, and fails with the last reason why it does not.
 
-/** Repeats `check` every 20 ms until it stops throwing. After `withinMs`, throws the last error. Throws at once when `signal` aborts. */
+/** Repeats `check` every 20 ms until it stops throwing. After `withinMs`, throws the last error. Once `signal` has aborted, throws instead of checking again. */
 export async function eventually(
   check: () => void | Promise<void>,
   withinMs = 60_000,

@@ -74,7 +74,7 @@ const changed = (name: string): Error =>
   )
 
 /** amqplib exports only its entry point, so its parts are loaded by file name. */
-function internal(file: string) {
+export function internal(file: string) {
   const require = createRequire(import.meta.url)
   return require(join(dirname(require.resolve('amqplib')), 'lib', file))
 }

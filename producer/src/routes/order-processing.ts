@@ -42,17 +42,18 @@ export function orderProcessingRoute({
     const left = whenLeft(response)
     const held = new Map<Page, PagesInFlight>()
     const taken = (page: Page) => {
-      const pages = held.get(page)
-      if (held.delete(page)) pages?.drop(page)
+      held.get(page)?.drop(page)
+      held.delete(page)
     }
     const ask = async (after: number, growth: number): Promise<Page> => {
       const grown = Math.max(pageItems, Math.min(pageItems * growth, PAGE_MAX_ITEMS, many.itemsFitting))
       const question = { ...wanted, after, pageItems: grown, deadlineMs: config.rpcTimeoutMs, requestId }
       const page = await askOnce(question, left)
       if (response.closed) return page
-      const pages = pagesOf(itemsMax(question))
-      held.set(page, pages)
-      pages.hold(page)
+      // A later page can be so much larger that it counts among the large ones.
+      const holder = pagesOf(itemsMax(question))
+      held.set(page, holder)
+      holder.hold(page)
       return page
     }
     if (!pages.hasRoomFor(items)) throw overLimit()
