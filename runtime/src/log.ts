@@ -28,7 +28,7 @@ export function createLog(name: string, { level, format }: LogConfig, destinatio
   const options = {
     level,
     base: { service: name },
-    timestamp: pino.stdTimeFunctions.isoTime,
+    timestamp,
     formatters: { level: (label: string) => ({ level: label }), log: redactFields },
     // redactFields has serialised errors already. pino's own serializer would treat the result as an error of class Object.
     serializers: { err: (written: unknown) => written },
@@ -39,6 +39,15 @@ export function createLog(name: string, { level, format }: LogConfig, destinatio
   const log = pino(options, readable ? legible(output) : output)
   if (destination === undefined) tellLosses(log, standardOutput())
   return log
+}
+
+let last = { ms: Number.NaN, text: '' }
+
+/** The member `time`, formatted once per millisecond, because formatting a date takes half as long as the rest of a line. */
+function timestamp(): string {
+  const ms = Date.now()
+  if (ms !== last.ms) last = { ms, text: `,"time":"${new Date(ms).toISOString()}"` }
+  return last.text
 }
 
 function tellLosses(log: Logger, output: LogOutput): void {

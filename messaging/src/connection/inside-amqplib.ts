@@ -4,9 +4,11 @@
 import { createRequire } from 'node:module'
 import { Socket } from 'node:net'
 import { dirname, join } from 'node:path'
+import type { Writable } from 'node:stream'
 import type { Channel, ChannelModel, Options } from 'amqplib'
 import { z } from 'zod'
 import { flattenHeaders } from './nested-headers.ts'
+import { type Destination, type EncodeTable, publishFrames } from './publish-frames.ts'
 
 /** https://www.rabbitmq.com/amqp-0-9-1-reference#connection.close */
 const CONNECTION_CLOSE = (10 << 16) | 50
@@ -138,50 +140,67 @@ function closedByBroker(frame: unknown): Error {
 }
 
 interface InternalMux {
-  _readIncoming(this: InternalMux): void
-  readonly out: Socket
+  pipeFrom(this: InternalMux, frames: Frames): void
+  readonly out: Pick<Writable, 'write' | 'cork' | 'uncork' | 'writableCorked'>
+}
+interface Frames {
+  write(frame: Buffer): boolean
 }
 
 /**
- * Combines everything that is published and acked in one turn of the event loop into one write. amqplib would write
- * each frame separately, and a system call costs more than a message.
+ * Combines everything that is published and acked in one turn of the event loop into one write, because a system call
+ * costs more than a message. amqplib passes each frame through two streams and writes it separately.
  */
 export function gatherWrites(prototype: InternalMux): void {
-  const { _readIncoming } = prototype
-  if (typeof _readIncoming !== 'function') throw changed('_readIncoming')
-  prototype._readIncoming = function () {
+  if (typeof prototype.pipeFrom !== 'function') throw changed('pipeFrom')
+  prototype.pipeFrom = function (frames) {
     const { out } = this
-    out.cork()
-    try {
-      _readIncoming.call(this)
-    } finally {
-      out.uncork()
+    frames.write = (frame) => {
+      if (out.writableCorked === 0) {
+        out.cork()
+        setImmediate(() => out.uncork())
+      }
+      return out.write(frame)
     }
   }
 }
 
-interface InternalArgs {
-  publish(exchange: string, routingKey: string, options?: Options.Publish): { readonly headers: object }
-}
 interface InternalChannel {
-  publish(this: InternalChannel, exchange: string, routingKey: string, content: Buffer, options?: Options.Publish): void
-  sendMessage(fields: object, properties: object, content: Buffer): void
+  publish(exchange: string, routingKey: string, content: Buffer, options?: Options.Publish): void
+  sendMessage(destination: Destination, options: Options.Publish, content: Buffer): void
+}
+interface InternalSender {
+  sendMessage(
+    channel: number,
+    method: unknown,
+    destination: Destination,
+    properties: unknown,
+    options: Options.Publish,
+    content: Buffer,
+  ): void
+  readonly channels: readonly { readonly buffer: Frames }[]
+  readonly frameMax: number
+  sentSinceLastCheck: boolean
 }
 
-/**
- * Copies the headers of each message. amqplib would make them the prototype of another object, and V8 makes a hidden
- * class for each prototype, which takes longer than encoding the message.
- */
-export function copyHeaders(prototype: InternalChannel, args: InternalArgs): void {
-  for (const method of [prototype.publish, prototype.sendMessage, args.publish])
-    if (typeof method !== 'function') throw changed('publish')
-  prototype.publish = function (exchange, routingKey, content, options) {
-    const message = args.publish(exchange, routingKey, { ...options, headers: undefined })
-    Object.assign(message.headers, options?.headers)
-    return this.sendMessage(message, message, content)
+/** Encodes messages with `publishFrames`. The methods keep their names, because amqplib replaces them when it closes. */
+export function encodeMessages(channel: InternalChannel, connection: InternalSender, encodeTable: EncodeTable): void {
+  for (const [name, method] of Object.entries({ publish: channel.publish, send: connection.sendMessage, encodeTable }))
+    if (typeof method !== 'function') throw changed(name)
+  channel.publish = function (exchange, routingKey, content, options = {}) {
+    this.sendMessage({ exchange, routingKey, mandatory: options.mandatory === true }, options, content)
+  }
+  connection.sendMessage = function (number, _, destination, __, options, content) {
+    const pieces = publishFrames({ channel: number, ...destination, options, content }, this.frameMax, encodeTable)
+    const frames = this.channels[number]?.buffer
+    if (frames === undefined) throw changed('channels')
+    for (const piece of pieces) frames.write(piece)
+    // Instead of a heartbeat.
+    this.sentSinceLastCheck = true
   }
 }
 
-copyHeaders(internal('channel_model.js').Channel.prototype, internal('api_args.js'))
-watchConnections(internal('connection.js').Connection.prototype)
+const { Connection } = internal('connection.js')
+encodeMessages(internal('channel_model.js').Channel.prototype, Connection.prototype, internal('codec.js').encodeTable)
+watchConnections(Connection.prototype)
 gatherWrites(internal('mux.js').Mux.prototype)
