@@ -1,5 +1,5 @@
-// Ceiling for accepting: Express, our schema, and one confirm channel. Messages are persistent, mandatory and have an id.
-import { createItem, healthcheck } from '@ims/messaging'
+// Ceiling for accepting: Express, our schema, and one confirm channel of amqplib as it is. Messages are persistent, mandatory and have an id.
+import { createItem, healthcheck } from '@ims/messaging/contracts'
 import amqplib from 'amqplib'
 import express, { type Response } from 'express'
 import { v7 as uuidv7 } from 'uuid'

@@ -1,7 +1,7 @@
 // The floor for draining: a consumer written by hand that keeps our promise. A batch is two multi-row inserts, items and
 // their inbox entries, in one durable transaction, and is acknowledged after the commit. It knows no bad message.
 import { hash } from 'node:crypto'
-import { createItem } from '@ims/messaging'
+import { createItem } from '@ims/messaging/contracts'
 import amqplib, { type ConsumeMessage } from 'amqplib'
 import mysql from 'mysql2/promise'
 
