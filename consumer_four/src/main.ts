@@ -14,6 +14,7 @@ import { listingEnvironment } from './config.ts'
 import { tellStatus } from './message-status.ts'
 import { listMovements } from './movements.ts'
 import { listItems } from './order-processing.ts'
+import { rehearse } from './rehearse.ts'
 
 const config = {
   mysql: mysqlEnvironment,
@@ -32,7 +33,9 @@ void runService({ name: 'consumer_four', adminPort: 9094, config }, async (servi
   const consumer = { ...config.consumer, queriesMax: config.mysql.poolSize }
   const inventory = inventoryIn(database)
   const dependency = () => database.notReady('read')
-  own(await broker.consume(orderProcessing, listItems(inventory, config.listing), consumer, dependency))
+  const list = listItems(inventory, config.listing)
+  await rehearse(list)
+  own(await broker.consume(orderProcessing, list, consumer, dependency))
   const oneByOne = { ...consumer, queriesMax: 1 }
   own(await broker.consume(movements, listMovements(inventory), oneByOne, dependency))
   own(await broker.consume(messageStatus, tellStatus(inventory), oneByOne, dependency))

@@ -158,6 +158,7 @@ class RabbitmqBroker implements Broker {
   readonly #replyChannel: Supervised<ConfirmChannel>
   readonly #subscriptions: Subscription[] = []
   #consuming: Supervised<Connection> | undefined
+  #nodeLearned: Promise<void> | undefined
 
   constructor(config: RabbitmqConfig, service: Service, { publishes = [] }: BrokerRole) {
     this.#config = config
@@ -217,7 +218,10 @@ class RabbitmqBroker implements Broker {
     })
     this.#subscriptions.push(consumer)
     this.#service.explainStart?.(() => consumer.notReady())
+    // Here, because only a consumer replies.
+    this.#nodeLearned ??= this.#addresses.learnNode(this.#replying)
     await consumer.subscribed(this.#service.stopping)
+    await this.#nodeLearned
     return consumer
   }
 

@@ -141,8 +141,13 @@ describe('a refused message', () => {
     expect(reply).toMatchObject({ kind: 'refused', reason: 'odd' })
     await looking.close()
     looking = await model.createChannel()
+    const service = countingService()
+    await consumer.close()
+    consumer = await openBroker(underTest.config, service)
     await refusing()
-    await eventually(async () => expect((await looking.checkQueue(numbers.queue)).messageCount).toBe(0))
+    await eventually(() =>
+      expect(service.value('messages_refused_told', { queue: numbers.queue, reason: 'odd' })).toBe(1),
+    )
     await consumer.close()
     expect(await letters()).toBe(0)
     expect(await left()).toBe(0)

@@ -1,55 +1,94 @@
-// Checks the node of a reply address on a broker that accepts connections and does not respond.
+// Checks the node of a reply address: on a broker that accepts connections and does not respond, and without a check.
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
-import { afterEach, beforeEach, expect, it } from '@jest/globals'
-import { rabbitmqEnvironment } from '../src/config.ts'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { connect } from 'amqplib'
+import { z } from 'zod'
+import { openBroker } from '../src/broker.ts'
+import { consumerEnvironment, rabbitmqEnvironment } from '../src/config.ts'
+import { query } from '../src/contract.ts'
 import { ReplyAddresses } from '../src/outgoing/reply-addresses.ts'
 import { clockOf, OwnScope } from '../src/scope.ts'
+import type { Service } from '../src/service.ts'
 import { quietService } from '../src/testing.ts'
-
-let silent: Server
-let addresses: ReplyAddresses
-const sockets: Socket[] = []
-
-beforeEach(async () => {
-  silent = createServer((socket) => {
-    socket.on('error', () => {})
-    sockets.push(socket)
-  }).listen(0, '127.0.0.1')
-  await once(silent, 'listening')
-  const address = silent.address()
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  const config = rabbitmqEnvironment.parse({ RABBITMQ_PORT: String(address.port) })
-  addresses = new ReplyAddresses(config, quietService)
-})
-afterEach(() => {
-  for (const socket of sockets.splice(0)) socket.destroy()
-  silent.close()
-})
+import { rabbitmqUnderTest } from './rabbitmq.ts'
 
 const onNode = (name: string) => {
   const bytes = Buffer.concat([Buffer.from([131, 88, 118, 0, name.length]), Buffer.from(name), Buffer.alloc(12)])
   return `amq.rabbitmq.reply-to.${bytes.toString('base64')}.x`
 }
 
-it('takes a few seconds at most', async () => {
-  expect(await addresses.bears(onNode('reply@1'), new OwnScope(clockOf({})))).toBe(false)
+describe('the check of a reply address', () => {
+  let silent: Server
+  let addresses: ReplyAddresses
+  const sockets: Socket[] = []
+
+  beforeEach(async () => {
+    silent = createServer((socket) => {
+      socket.on('error', () => {})
+      sockets.push(socket)
+    }).listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const address = silent.address()
+    if (address === null || typeof address === 'string') throw new Error('no port')
+    const config = rabbitmqEnvironment.parse({ RABBITMQ_PORT: String(address.port) })
+    addresses = new ReplyAddresses(config, quietService)
+  })
+  afterEach(() => {
+    for (const socket of sockets.splice(0)) socket.destroy()
+    silent.close()
+  })
+
+  it('takes a few seconds at most', async () => {
+    expect(await addresses.bears(onNode('reply@1'), new OwnScope(clockOf({})))).toBe(false)
+  })
+
+  it('ends with the scope of the caller, for all that wait, and checks nothing more then', async () => {
+    const scope = new OwnScope(clockOf({}))
+    const asking = Array.from({ length: 16 }, (_, n) => addresses.bears(onNode(`reply@${n}`), scope))
+    await once(silent, 'connection')
+    scope.abort()
+    expect(await Promise.all(asking)).toEqual(Array(16).fill(false))
+    await new Promise((resolve) => setTimeout(resolve, 4_000))
+    expect(sockets).toHaveLength(1)
+  })
+
+  it('is not done for more than sixteen nodes at a time', async () => {
+    const scope = new OwnScope(clockOf({}))
+    const asking = Array.from({ length: 16 }, (_, n) => addresses.bears(onNode(`reply@${n}`), scope))
+    expect(await addresses.bears(onNode('reply@16'), scope)).toBe(false)
+    scope.abort()
+    await Promise.all(asking)
+  })
 })
 
-it('ends with the scope of the caller, for all that wait, and checks nothing more then', async () => {
-  const scope = new OwnScope(clockOf({}))
-  const asking = Array.from({ length: 16 }, (_, n) => addresses.bears(onNode(`reply@${n}`), scope))
-  await once(silent, 'connection')
-  scope.abort()
-  expect(await Promise.all(asking)).toEqual(Array(16).fill(false))
-  await new Promise((resolve) => setTimeout(resolve, 4_000))
-  expect(sockets).toHaveLength(1)
-})
-
-it('is not done for more than sixteen nodes at a time', async () => {
-  const scope = new OwnScope(clockOf({}))
-  const asking = Array.from({ length: 16 }, (_, n) => addresses.bears(onNode(`reply@${n}`), scope))
-  expect(await addresses.bears(onNode('reply@16'), scope)).toBe(false)
-  scope.abort()
-  await Promise.all(asking)
+it('is not needed for the node that the consumer is connected to', async () => {
+  const underTest = await rabbitmqUnderTest('reply-addresses')
+  const opened: string[] = []
+  const service: Service = {
+    ...quietService,
+    connect: (url, options) => {
+      opened.push(options.clientProperties.connection_name)
+      return connect(url, options)
+    },
+  }
+  const words = query('words', { body: z.unknown(), reply: z.array(z.string()) })
+  const consumer = await openBroker(underTest.config, service)
+  const producer = await openBroker(underTest.config, quietService, { publishes: [words] })
+  try {
+    await consumer.consume(
+      words,
+      async (deliveries) => deliveries.map(() => ({ kind: 'answered', body: Buffer.from('["yes"]'), headers: {} })),
+      consumerEnvironment.parse({}),
+    )
+    expect((await producer.requester.request(words, [], { deadlineMs: 10_000 })).body()).toEqual(['yes'])
+    expect(opened.map((name) => name.split(' ').slice(1).join(' ')).sort()).toEqual([
+      'consuming',
+      'publishing',
+      'replies',
+    ])
+  } finally {
+    await Promise.all([producer.close(), consumer.close()])
+    await underTest.drop()
+  }
 })

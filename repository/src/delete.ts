@@ -14,19 +14,32 @@ type Sku = string | null
 type Delete = Command<{ readonly sku: Sku }>
 type RecordedOutcome = 'deleted' | 'unknown-sku'
 
-/** Applies deletes in one transaction. See Inventory.delete. */
-export async function deleteBySku(database: Database, commands: readonly Delete[]): Promise<readonly DeleteOutcome[]> {
-  if (commands.length === 0) return []
-  return await database.transaction((sql) => deleteBatch(sql, commands))
+/** After a batch that had to run again, this many are looked up in the inbox at once. */
+const CAREFUL_BATCHES = 10
+
+/** Applies deletes, a batch in one transaction. See Inventory.delete. */
+export function deleterIn(database: Database): (commands: readonly Delete[]) => Promise<readonly DeleteOutcome[]> {
+  // Without a lookup, a repeated message is noticed when its outcome is recorded, and the batch has to run again. That
+  // costs more than the lookup, but a repeated message is rare.
+  let careful = 0
+  return async (commands) => {
+    if (commands.length === 0) return []
+    const mayBeRepeated = careful > 0 || commands.some(({ redelivered, redrives }) => redelivered || redrives > 0)
+    careful = Math.max(0, careful - 1)
+    return await database.transaction((sql, attempt) => {
+      if (attempt > 1) careful = CAREFUL_BATCHES
+      return deleteBatch(sql, commands, mayBeRepeated || attempt > 1)
+    })
+  }
 }
 
-async function deleteBatch(sql: Sql, commands: readonly Delete[]): Promise<readonly DeleteOutcome[]> {
+async function deleteBatch(sql: Sql, commands: readonly Delete[], looksUp: boolean): Promise<readonly DeleteOutcome[]> {
   // Lock the rows before reading the inbox: a replica that applied the same messages has then committed its inbox rows.
   const stored = await lockStored(
     sql,
     commands.map(({ body }) => body.sku),
   )
-  const verdicts = await Verdicts.of(sql, QUEUE, commands)
+  const verdicts = looksUp ? await Verdicts.of(sql, QUEUE, commands) : Verdicts.none(QUEUE)
   const bodies = firstBodies(commands)
   const wanted = commands.filter(
     (command) =>

@@ -44,6 +44,11 @@ export class Verdicts {
     this.#queue = queue
   }
 
+  /** Reads nothing. If a message has an entry, `record` throws RunAgain. A redriven message must be looked up: its key is new. */
+  static none(queue: string): Verdicts {
+    return new Verdicts(queue)
+  }
+
   /** Reads the inbox entries of these messages of `queue`. */
   static async of(sql: Sql, queue: string, commands: readonly Command<unknown>[]): Promise<Verdicts> {
     const verdicts = new Verdicts(queue)

@@ -3,7 +3,7 @@ import { adjustStock } from './adjust.ts'
 import type { Inventory } from './contract.ts'
 import { creatorIn } from './create.ts'
 import type { Database } from './database.ts'
-import { deleteBySku } from './delete.ts'
+import { deleterIn } from './delete.ts'
 import { pageOfMovements } from './movements.ts'
 import { page } from './page.ts'
 import { recordedOf } from './recorded.ts'
@@ -12,7 +12,7 @@ import { recordedOf } from './recorded.ts'
 export function inventoryIn(database: Database): Inventory {
   return {
     create: creatorIn(database),
-    delete: (commands) => deleteBySku(database, commands),
+    delete: deleterIn(database),
     adjust: (commands) => adjustStock(database, commands),
     movements: (request) => pageOfMovements(database, request),
     recorded: (messageIds) => recordedOf(database, messageIds),

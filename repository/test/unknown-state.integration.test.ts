@@ -82,15 +82,23 @@ describe('a transaction that cannot be ended', () => {
     },
   )
 
-  it.each([INTERRUPTED, OF_A_PROXY])(
-    'reports what happened when a delete runs again and its ROLLBACK is answered with error $errno',
-    async (error) => {
+  // A new message is not looked up in the inbox, so another replica can apply it after the rows were locked.
+  const reads = [INTERRUPTED, OF_A_PROXY].flatMap((error) => [
+    { error, redelivered: false, read: 'FOR UPDATE' },
+    { error, redelivered: true, read: 'FROM inbox' },
+  ])
+  it.each(reads)(
+    'reports what happened when a delete runs again and its ROLLBACK is answered with error $error.errno, redelivered: $redelivered',
+    async ({ error, redelivered, read }) => {
       await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b' })])
       const replica = await openDatabase(mysql.config, serviceUnderTest())
-      // Another replica applies one of the two messages after this one has read the inbox.
-      const held = proxy.holdAnswerTo('FROM inbox')
+      // Another replica applies one of the two messages after this one has read everything that it reads.
+      const held = proxy.holdAnswerTo(read)
       const deleting = untilDone(() =>
-        inventory.delete([deletion('x', { messageId: 'm1' }), deletion('a', { messageId: 'm2' })]),
+        inventory.delete([
+          deletion('x', { messageId: 'm1', redelivered }),
+          deletion('a', { messageId: 'm2', redelivered }),
+        ]),
       )
       await held.answered
       await inventoryIn(replica).delete([deletion('x', { messageId: 'm1' })])

@@ -134,7 +134,7 @@ export class SimulatedBroker {
 
   /** Puts a message on a queue, as any peer could. */
   put(name: string, properties: Fields, content: Buffer): void {
-    this.#route(name, properties, content, new OpenChannel(0))
+    this.#route(name, properties, content)
   }
 
   deleteQueue(name: string): void {
@@ -308,7 +308,13 @@ export class SimulatedBroker {
     found.queue.subscribers.splice(found.queue.subscribers.indexOf(found.subscriber), 1)
   }
 
-  #publish(link: Link, channel: OpenChannel, { fields = {}, properties = {}, content = Buffer.alloc(0) }: Frame): void {
+  #publish(
+    link: Link,
+    channel: OpenChannel,
+    { fields = {}, properties: given = {}, content = Buffer.alloc(0) }: Frame,
+  ): void {
+    // Before it is routed: a message that is returned has the address too.
+    const properties = given.replyTo === REPLY_TO ? { ...given, replyTo: `${REPLY_TO}.${channel.replyToken}` } : given
     channel.published += 1
     const deliveryTag = channel.published
     const confirm = (method: string) => {
@@ -324,10 +330,10 @@ export class SimulatedBroker {
     const name: string = fields.routingKey
     if (this.nacks > 0 && channel.confirms) {
       this.nacks -= 1
-      if (this.#world.random() < 0.5) this.#route(name, properties, content, channel)
+      if (this.#world.random() < 0.5) this.#route(name, properties, content)
       return confirm('BasicNack')
     }
-    if (!this.#route(name, properties, content, channel) && fields.mandatory)
+    if (!this.#route(name, properties, content) && fields.mandatory)
       link.down(
         {
           channel: channel.id,
@@ -340,8 +346,7 @@ export class SimulatedBroker {
   }
 
   /** False when the queue does not exist. */
-  #route(name: string, given: Fields, content: Buffer, channel: OpenChannel): boolean {
-    const properties = given.replyTo === REPLY_TO ? { ...given, replyTo: `${REPLY_TO}.${channel.replyToken}` } : given
+  #route(name: string, properties: Fields, content: Buffer): boolean {
     if (name.startsWith(`${REPLY_TO}.`)) {
       const asking = this.#asking(name)
       if (asking === undefined) return false

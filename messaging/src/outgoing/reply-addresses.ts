@@ -1,8 +1,11 @@
 // Which direct reply-to addresses are safe to reply to. RabbitMQ closes the whole connection of a publisher that uses
 // certain addresses it did not create.
+import type { Message } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
-import { closeConnection, openFirstConnection } from '../connection/connection.ts'
+import { type Connection, closeConnection, openFirstConnection } from '../connection/connection.ts'
+import type { Supervised } from '../connection/supervised.ts'
 import { channelError, onThrowAwayChannel } from '../connection/topology.ts'
+import { asError } from '../errors.ts'
 import { clockOf, type Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { DIRECT_REPLY_TO, isReplyAddress } from './reply.ts'
@@ -20,6 +23,8 @@ const QUESTIONS_MAX = 16
 const UNKNOWN_FOR_MS = 10_000
 /** With this RabbitMQ closes a connection that used an address of an unknown node. */
 const INTERNAL_ERROR = /: 541 INTERNAL[_-]ERROR/
+/** No queue can have this name. */
+const NO_QUEUE = ''
 /** Longest time for opening the connection, and for the response. */
 const QUESTION_TIMEOUT_MS = 2_000
 
@@ -37,6 +42,27 @@ export class ReplyAddresses {
   constructor(config: RabbitmqConfig, service: Service) {
     this.#config = config
     this.#service = service
+  }
+
+  /**
+   * Learns the node that we are connected to, so that the first reply to a requester there does not wait for a check,
+   * which opens a connection. RabbitMQ writes the reply address into a message before it routes it, so a message that it
+   * returns brings back an address of our own channel. Never rejects: an unknown node is checked later.
+   */
+  async learnNode({ current: connection }: Pick<Supervised<Connection>, 'current'>): Promise<void> {
+    try {
+      if (connection === undefined) return
+      await onThrowAwayChannel(connection, QUESTION_TIMEOUT_MS, async (channel) => {
+        await channel.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
+        const returned = new Promise<Message>((resolve) => channel.once('return', resolve))
+        channel.publish('', NO_QUEUE, Buffer.alloc(0), { mandatory: true, replyTo: DIRECT_REPLY_TO })
+        const { replyTo } = (await returned).properties
+        const node = isReplyAddress(replyTo) ? nodeOf(replyTo) : undefined
+        if (node !== undefined) this.#nodes.add(node)
+      })
+    } catch (error) {
+      this.#service.log.debug({ error: asError(error).message }, 'the node of the broker was not learned')
+    }
   }
 
   /** False if no reply to this address will be sent, so that no work is done for it. Checks nothing with the broker. */
