@@ -3,7 +3,7 @@
 const PRICE_DECIMALS = 4
 const PRICE_UNITS = 10 ** PRICE_DECIMALS
 
-/** The strings that MySQL and MariaDB convert to a number without a warning. The pattern never backtracks, so matching takes linear time. */
+/** The strings that MySQL and MariaDB convert to a number without a warning. The pattern can match in only one way, so matching takes linear time. */
 const DECIMAL = /^[ \t\n\r]*([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?[ \t\n\r]*$/
 
 /** 0.`digits` × 10^`point`. `digits` has no leading zero; it is empty for zero. */

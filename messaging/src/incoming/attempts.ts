@@ -12,7 +12,7 @@ import type { Refused } from './read-message.ts'
 const ATTEMPTS_MAX = 3
 /** When this many messages in a row fail alone with a transient error, the dependency counts as down, and the round ends. */
 const TRANSIENT_MAX = 2
-/** Each locked row costs one lock wait. A round tries the remaining messages for at least this long. */
+/** Each locked row costs one lock wait. A round continues with the other messages for up to this long, even if `holdMaxMs` is shorter. */
 export const LOOKING_FOR_FREE_ROWS_MAX_MS = 60_000
 /** When attempts of a batch fail for the same reason, the log shows the first one, and then a count. */
 const LOGGED_EVERY_MS = 10_000

@@ -45,7 +45,7 @@ const RETURN_PREFETCH = 10
 const RETURN_PREFETCH_GROWTH = 4
 /**
  * Maximum number of queries in flight. The others wait on the queue, where the broker drops them at their deadline, and
- * where another replica can take them. The deadline of a query in flight counts from its arrival here, so few should wait.
+ * where another replica can take them. A query in flight may be handled too late, because its deadline is counted from its arrival here.
  */
 export const QUERY_PREFETCH_MAX = 64
 /** A longer expiration counts as no deadline. It is the maximum that an operator can set. */
@@ -152,7 +152,7 @@ export class Consumer<Body, Result> {
     const { contract, rabbitmq } = this.#parts
     const session: Session = { channel, over: new AbortController(), consumerTags: [] }
     channel.on('close', () => {
-      // Reading must resume, because the next session uses the same connection. Messages of this one may still be in flight.
+      // Reading resumes even if messages of this session are still in flight, because the next session has its own limit.
       this.#readOnNow()
       this.#inFlight.sessionOver(session)
     })
