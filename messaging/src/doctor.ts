@@ -87,7 +87,10 @@ function greeting({ model, clock }: Connection): Finding[] {
   return [version, isDue ? fault('RabbitMQ TLS', found, 'Renew the certificate.') : fine('RabbitMQ TLS', found)]
 }
 
-/** Subscribes with an invalid argument. The broker checks the permission first, so the error shows whether it was granted. No message is delivered. */
+/**
+ * Subscribes with an invalid argument, so that no message is delivered. The broker checks the permission first, so its
+ * error shows whether the permission was granted.
+ */
 async function rightToConsume(connection: Connection, config: RabbitmqConfig, queue: string): Promise<Finding> {
   const check = `right of ${config.username} to consume ${queue}`
   const why = await failureOf(connection, config, (channel) =>

@@ -31,7 +31,7 @@ const ATTEMPTS_MAX = 3
 const ATTEMPT_AGAIN_MS = 300
 
 const NO_BODY = Buffer.alloc(0)
-/** Garbage is collected after this many bytes of bodies were dropped. V8 alone might keep several bodies of 15 MiB, more than fit into a service's memory. */
+/** Garbage is collected after this many bytes were dropped. V8 alone might keep several bodies of 15 MiB, which exceed a service's memory. */
 const FREED_FROM_BYTES = 4 * 1_048_576
 
 export interface DeadLetterReader {

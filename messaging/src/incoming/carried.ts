@@ -1,4 +1,4 @@
-// Selects the properties of a message that its dead letter can carry. Properties that cannot be encoded again are left out, and their names are returned.
+// Selects the properties of a message that its dead letter can carry. Leaves out and names those that cannot be encoded again.
 import type { Message } from 'amqplib'
 
 /** Maximum bytes of headers. amqplib encodes headers in a buffer of 64 KiB. */

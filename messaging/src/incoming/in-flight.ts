@@ -4,7 +4,7 @@ import type { Delivery } from '../handler.ts'
 import type { Meter } from '../service.ts'
 import type { Refused } from './read-message.ts'
 
-/** A channel from its opening to its end. A message is acknowledged on the channel that delivered it. When the channel ends, the broker requeues its messages. */
+/** An open channel. A message is acknowledged on the channel that delivered it. When the channel ends, the broker requeues its messages. */
 export interface Session {
   readonly channel: ConfirmChannel
   readonly over: AbortController

@@ -339,7 +339,7 @@ export class Publisher {
     this.#roomMade()
   }
 
-  /** Reports the result to the caller once. A message with an unknown outcome still counts as unconfirmed until it is confirmed or its channel is lost. */
+  /** Reports the result to the caller once. An unknown outcome still counts as unconfirmed until the confirm or the loss of the channel. */
   #tell(id: number, error: NotAccepted | OutcomeUnknown | undefined): void {
     const entry = this.#unconfirmed.get(id)
     if (entry === undefined || entry.isReported) return
