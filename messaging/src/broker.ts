@@ -133,12 +133,13 @@ export async function waitForConsumers(
           : ({ level: 'info', why: `waiting for a consumer of: ${queues.join(', ')}` } as const),
       (error: Error) => {
         if (error instanceof Misconfigured || stopping.aborted) throw error
-        const why = `waiting for the broker to tell which queues have a consumer: ${error.message}`
+        const why = `waiting for the broker to report which queues have a consumer: ${error.message}`
         return { level: 'warn', why } as const
       },
     )
     if (waitsFor === undefined) return
-    if (scope.clock.nowMs() > endsAt) return log.warn({}, `no longer ${waitsFor.why}; messages wait on their queues`)
+    if (scope.clock.nowMs() > endsAt)
+      return log.warn({}, `no longer ${waitsFor.why}; messages wait on their queues`)
     if (line.due(waitsFor.why) !== undefined) log[waitsFor.level]({}, waitsFor.why)
     lastWhy = waitsFor.why
     await scope.pause(500)

@@ -75,7 +75,7 @@ function greeting({ model, clock }: Connection): Finding[] {
   const { data } = serverProperties.safeParse(model.connection.serverProperties)
   const version =
     data === undefined
-      ? unchecked('RabbitMQ version', 'the broker does not say it')
+      ? unchecked('RabbitMQ version', 'the broker does not report its version')
       : data.product === 'RabbitMQ' && Number(data.version.split('.')[0]) >= 4
         ? fine('RabbitMQ version', data.version)
         : fine('RabbitMQ version', `${data.version}: only from 4.0 on are all queues quorum queues by default`)

@@ -147,7 +147,7 @@ export class InMemoryRabbitmq {
     const parsedBody = (): T => {
       const parsed = parseJson(message.content)
       const { data, error } = query.reply.safeParse(parsed.ok ? parsed.value : undefined)
-      if (error) throw new BadReply(`the reply from ${query.queue} does not have the agreed shape`)
+      if (error) throw new BadReply(`the reply from ${query.queue} does not match the contract`)
       return data
     }
     return { body: parsedBody, raw: message.content, headers }

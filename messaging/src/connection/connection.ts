@@ -145,7 +145,7 @@ async function openConnection(
   model.on('unblocked', () => {
     connection.blocked = undefined
     connection.unblockedAtMs = clock.nowMs()
-    log.info({}, `${connectionName}: the broker takes messages again`)
+    log.info({}, `${connectionName}: the broker accepts messages again`)
   })
   return connection
 }

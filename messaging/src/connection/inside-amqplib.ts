@@ -195,7 +195,7 @@ export function encodeMessages(channel: InternalChannel, connection: InternalSen
     const frames = this.channels[number]?.buffer
     if (frames === undefined) throw changed('channels')
     for (const piece of pieces) frames.write(piece)
-    // Instead of a heartbeat.
+    // amqplib sends a heartbeat only if nothing else was sent.
     this.sentSinceLastCheck = true
   }
 }

@@ -289,7 +289,7 @@ export class Consumer<Body, Result> {
     if (lines !== undefined)
       service.log.warn(
         { queue: contract.queue, ...idsOf(properties), address: properties.replyTo, lines },
-        'no proper address to reply to: query dropped',
+        'query dropped: no valid reply address',
       )
     this.#inFlight.leave('ack', [held])
   }

@@ -218,7 +218,7 @@ export class OutcomeReporter<Body, Result> {
       if (lines !== undefined)
         service.log.warn(
           { ...labels, ...idsOf(properties), address: properties.replyTo, lines },
-          'no proper address to reply to',
+          'reply not sent: no valid reply address',
         )
       return
     }

@@ -94,12 +94,12 @@ export class OwnQueues {
       if (connection === undefined) throw new Error('not connected to the broker')
       if (topology !== 'none')
         await onThrowAwayChannel(connection, timeoutMs, (channel) => ensureQueue(channel, queue, topology))
-      if (this.#missing.delete(queue)) log.info({ queue }, `queue ${queue} is there again`)
+      if (this.#missing.delete(queue)) log.info({ queue }, `queue ${queue} exists again`)
     } catch (error) {
       if (this.#stop.signal.aborted) return
       const reason = asError(error)
       if (this.#missing.get(queue)?.message !== reason.message)
-        log.error({ queue }, `queue ${queue} is missing: ${reason.message}; looking for it again and again`)
+        log.error({ queue }, `queue ${queue} is missing: ${reason.message}; retrying until it exists`)
       this.#missing.set(queue, reason)
     }
   }

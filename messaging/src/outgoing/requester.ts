@@ -237,7 +237,7 @@ export class Requester {
       return
     }
     this.#service.meter.count('replies_late')
-    this.#service.log.debug({ correlationId }, 'dropped a reply nobody waits for')
+    this.#service.log.debug({ correlationId }, 'dropped a late reply')
   }
 
   /** Informs the consumer whether its refusal was received in time. If not, the consumer dead-letters the message. */
@@ -283,7 +283,7 @@ function replyIn<T>(query: Query<T>, { content, properties }: Message): Reply<T>
     if (!parsed.ok) throw new BadReply(`the reply from ${query.queue} is not JSON: ${parsed.error}`)
     const { data, error } = query.reply.safeParse(parsed.value)
     if (error)
-      throw new BadReply(`the reply from ${query.queue} does not have the agreed shape: ${error.issues[0]?.message}`)
+      throw new BadReply(`the reply from ${query.queue} does not match the contract: ${error.issues[0]?.message}`)
     return data
   }
   return { body, raw: content, headers }
