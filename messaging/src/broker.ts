@@ -138,8 +138,7 @@ export async function waitForConsumers(
       },
     )
     if (waitsFor === undefined) return
-    if (scope.clock.nowMs() > endsAt)
-      return log.warn({}, `no longer ${waitsFor.why}; messages wait on their queues`)
+    if (scope.clock.nowMs() > endsAt) return log.warn({}, `no longer ${waitsFor.why}; messages wait on their queues`)
     if (line.due(waitsFor.why) !== undefined) log[waitsFor.level]({}, waitsFor.why)
     lastWhy = waitsFor.why
     await scope.pause(500)
