@@ -18,7 +18,7 @@ import { Requester } from './outgoing/requester.ts'
 import { clockOf, Scope } from './scope.ts'
 import type { Service } from './service.ts'
 
-/** How often the log repeats what the start still waits for. */
+/** How often the log repeats which queues still have no consumer. */
 const LOGGED_EVERY_MS = 30_000
 
 /** A running subscription, as its owner sees it. */
@@ -31,10 +31,10 @@ export interface Subscription {
 /** Why the handler's dependency cannot be used, in one sentence. Undefined when it can. */
 export type Dependency = () => Promise<string | undefined>
 
-/** What a queue holds at the moment. */
+/** The current counts of a queue. */
 export interface QueueState {
   readonly queue: string
-  /** Messages that no consumer holds. */
+  /** Messages ready for delivery, without the unacknowledged ones. */
   readonly waiting: number
   readonly consumers: number
   readonly deadLetters: number
@@ -61,29 +61,29 @@ export interface Broker {
     dependency?: Dependency,
   ): Promise<Subscription>
   /**
-   * The queues among `contracts` without a consumer, including queues that do not exist.
-   * @throws what prevents an answer: Misconfigured, or an Error such as a lost connection
+   * The queues of `contracts` that have no consumer, including queues that do not exist.
+   * @throws Misconfigured, or another Error if the broker cannot be asked, for example after a lost connection
    */
   withoutConsumer(contracts: readonly Contract[]): Promise<readonly string[]>
   /**
-   * The state of each queue among `contracts`. It reads no message. A queue that does not exist is empty.
-   * @throws what prevents an answer: Misconfigured, or an Error such as a lost connection
+   * The counts of each queue of `contracts`. Reads no message. A queue that does not exist counts as empty.
+   * @throws Misconfigured, or another Error if the broker cannot be asked, for example after a lost connection
    */
   queueStates(contracts: readonly Contract[]): Promise<readonly QueueState[]>
   notReady(): string | undefined
-  /** Ends the subscriptions, waits for outstanding confirms, and closes the connections. */
+  /** Ends the subscriptions, waits for pending confirms, and closes the connections. */
   close(): Promise<void>
 }
 
 export interface BrokerRole {
-  /** Queues this process publishes to. It declares them, and declares them again when somebody deletes them. */
+  /** The queues that this process publishes to. It declares them, and declares them again if they are deleted. */
   readonly publishes?: readonly Contract[]
 }
 
 /**
- * Opens the broker and waits as long as that takes, so processes can start in any order. Lost connections are opened
- * again.
- * @throws Misconfigured when what is on the broker differs from what we declare; an Error when `service.stopping`
+ * Connects to the broker and retries without a time limit, so that processes can start in any order. Lost connections are
+ * reopened.
+ * @throws Misconfigured if a queue on the broker differs from our declaration; another Error if `service.stopping`
  * aborts.
  * @example
  * ```ts
@@ -104,8 +104,9 @@ export async function openBroker(config: RabbitmqConfig, service: Service, role:
 }
 
 /**
- * Waits until each contract's queue has a consumer, and logs which queue it still waits for, or why it cannot know.
- * Waits at most `maxMs`: a consumer whose database is down has left its queue, and messages should be accepted anyway.
+ * Waits until each contract's queue has a consumer. Logs which queues have none, or why the broker cannot be asked.
+ * Waits at most `maxMs`, because a consumer leaves its queue while its database is down, and the queue still accepts
+ * messages.
  * @throws Misconfigured when no retry can help; an Error when `stopping` aborts
  */
 export async function waitForConsumers(
@@ -132,7 +133,7 @@ export async function waitForConsumers(
           : ({ level: 'info', why: `waiting for a consumer of: ${queues.join(', ')}` } as const),
       (error: Error) => {
         if (error instanceof Misconfigured || stopping.aborted) throw error
-        const why = `waiting for the broker to tell which queues have a consumer: ${error.message}`
+        const why = `waiting for the broker to report which queues have a consumer: ${error.message}`
         return { level: 'warn', why } as const
       },
     )
@@ -173,8 +174,8 @@ class RabbitmqBroker implements Broker {
     this.#queries = queries
     this.#addresses = new ReplyAddresses(config, service)
     this.requester = {
-      request: (...question) => queries.request(...question),
-      command: (...asked) => commands.command(...asked),
+      request: (...args) => queries.request(...args),
+      command: (...args) => commands.command(...args),
     }
     for (const { queue } of publishes) service.meter.count('replies_missing', { queue }, 0)
     this.#channel = superviseChannel(this.#publishing, 'channel for publishing', config, service, async (channel) => {

@@ -1,7 +1,7 @@
 // A contract: the name of a queue and the schema of its messages, as a command or a query.
 import { z } from 'zod'
 
-/** A message that changes something. Its handler returns an outcome, which is sent as a reply if the sender requested one. */
+/** A message that requests a change. The outcome of its handler is sent as a reply if the sender requested one. */
 export interface Command<Body = unknown, Result = unknown> {
   readonly kind: 'command'
   readonly queue: string
@@ -10,9 +10,10 @@ export interface Command<Body = unknown, Result = unknown> {
 }
 
 /**
- * A message that requests data. `reply` is the schema of the answer, `headers` that of the request headers. A consumer
- * answers one request at a time for which `isLarge` returns true, and the others meanwhile. It handles requests with the
- * same question together, and any others that wait and are not large, up to `togetherMax`, if that is given.
+ * A message that requests data. `reply` is the schema of the reply body, `headers` the schema of the request headers.
+ * A consumer handles only one request at a time for which `isLarge` returns true, and handles other requests at the same
+ * time. Identical requests share one call of the handler. If `togetherMax` is set, different requests that are not large
+ * do so too, up to this number.
  */
 export interface Query<Reply = unknown> {
   readonly kind: 'query'
@@ -37,8 +38,8 @@ export function command<Body, Result>(
 }
 
 /**
- * Defines a query: the queue's name, the schemas of the request body, of the reply, and of the headers, if any, which
- * requests are large, if any, and how many different ones may be handled together.
+ * Defines a query: the queue's name and the schemas of the request body and the reply. Optional: the schema of the request
+ * headers, which requests are large, and how many different requests may share one call of the handler.
  */
 export function query<Reply>(
   queue: string,
@@ -58,7 +59,7 @@ const oneOf = z.union([
 ])
 const withOutcome = z.object({ properties: z.object({ outcome: oneOf }) })
 
-/** The values of the member `outcome` in a command's result, from its schema. Empty when it has none, or when any text is allowed. */
+/** The possible values of `outcome` in a command's result, from its schema. Empty if it has no such member, or if it allows any string. */
 export function outcomesOf(contract: Contract): readonly string[] {
   if (contract.kind === 'query') return []
   const schema = z.toJSONSchema(contract.result, { unrepresentable: 'any', io: 'input' })

@@ -16,14 +16,14 @@ interface Rule {
   readonly otherwise: string
 }
 
-/** Text by rules, all in one check, because zod allocates memory for each check of each message. */
+/** A string that follows `rules`. They run in one zod check, because zod allocates memory for each check of each message. */
 const text = (rules: readonly Rule[]) =>
   z.string().check(({ value, issues }) => {
     for (const { holds, otherwise } of rules)
       if (!holds(value)) issues.push({ code: 'custom', input: value, message: otherwise, continue: true })
   })
 
-/** Text of up to `max` characters: every value that a VARCHAR of that length can hold, so that every row can be found. */
+/** A string of up to `max` characters. It accepts every value of a VARCHAR of that length, so that every row can be found. */
 const held = (max: number): Rule[] => [
   // A string has at most as many code points as UTF-16 units, so only a longer string is counted.
   {
@@ -33,7 +33,7 @@ const held = (max: number): Rule[] => [
   { holds: (value) => value.isWellFormed(), otherwise: 'must be well-formed Unicode (it has a lone surrogate)' },
 ]
 
-/** Text of a new item: not empty, and without U+0000, which ends a string in C. */
+/** A string of a new item: not empty, and without U+0000, which ends a string in C. */
 const fresh = (max: number): Rule[] => [
   ...held(max),
   { holds: (value) => value.length > 0, otherwise: 'must not be empty' },
@@ -48,13 +48,13 @@ const PRICE_MAX = 99_999_999_999.9999
 const QUANTITY_MAX = 2_147_483_647
 
 /**
- * A sku or label to find rows by. The Python suite also stored values that a new item cannot have: "", control
+ * The sku or label of an existing row. The Python suite also stored values that a new item cannot have: "", control
  * characters, white space at the ends.
  */
 export const heldSku = text(held(SKU_MAX))
 export const heldLabel = text(held(LABEL_MAX))
 
-/** A text to search for in sku, name and label: 1–100 characters. */
+/** A string to search for in sku, name and label: 1–100 characters. */
 export const soughtText = text(fresh(SOUGHT_MAX))
 
 /** The stock keeping unit of a new item: 1–20 characters, no white space at either end, no control characters. */
@@ -64,7 +64,7 @@ const sku = text([
   { holds: (value) => !/\p{Cc}/u.test(value), otherwise: 'must not contain control characters' },
 ])
 
-/** A number, or a decimal number in a string, that `read` converts for its column. */
+/** A number, or a string with a decimal number. `read` converts it for its column. */
 const number = (read: (value: unknown) => number | undefined, max: number) =>
   z.transform((input: unknown, context): number => {
     const value = read(input)
@@ -91,7 +91,7 @@ export const item = z.object({
 })
 export type Item = z.infer<typeof item>
 
-/** One row of the listing. It accepts more than `item`, because the Python suite stored NULLs and any value that fitted. */
+/** One row of the listing. It accepts more than `item`, because the Python suite stored NULLs and any value that fits its column. */
 export const listedItem = z.object({
   sku: z.string().nullable(),
   name: z.string().nullable(),
@@ -130,13 +130,13 @@ export const orderProcessing = query('order_processing', {
   body: anything,
   reply: z.array(listedItem),
   headers: pageRequestHeaders,
-  // A whole list may need as much memory as all pages together.
+  // The whole list may need as much memory as the whole budget for pages.
   isLarge: (headers) => headers['x-limit'] === undefined,
 })
 
 /**
  * `POST /stock_adjustment` → consumer three, which adds `change` to the quantity of the item, never below 0 and never
- * above the column's maximum. It needs a message id, because only the id identifies a repeat.
+ * above the column's maximum. It needs a message id, because only the id identifies a duplicate.
  */
 export const stockAdjustment = command('stock_adjustment', {
   body: z.object({
@@ -152,7 +152,7 @@ export const stockAdjustment = command('stock_adjustment', {
 })
 export type StockAdjustment = z.infer<(typeof stockAdjustment)['body']>
 
-/** One applied change of stock. `by` is the name of the API key, `requestId` the id of the HTTP request, where known. */
+/** One applied change of stock. `by` is the name of the API key, `requestId` the id of the HTTP request. Both are null if unknown. */
 export const movement = z.object({
   id: z.int(),
   messageId: z.string(),
@@ -168,7 +168,7 @@ export const movement = z.object({
 export type Movement = z.infer<typeof movement>
 
 /**
- * `GET /movements` → consumer four, which replies with changes of stock in the order of their id. The headers in
+ * `GET /movements` → consumer four, which replies with stock movements in the order of their id. The headers in
  * paging.ts request a page. The only filter is `x-sku`.
  */
 export const movements = query('movements', {
@@ -180,7 +180,7 @@ export const movements = query('movements', {
 /** The recorded outcome of a message. `error` is the reason for a refusal, and null if it was applied. `at` is an ISO 8601 time in UTC. */
 export const recordedVerdict = z.object({
   queue: z.string(),
-  /** How often the message had been redriven. */
+  /** How often the message had been redriven before. */
   redrives: z.int(),
   outcome: z.string(),
   error: z.string().nullable(),
@@ -197,7 +197,7 @@ export const messageQuestion = z.object({ id: z.string().min(1).max(255) })
 export const messageStatus = query('message_status', {
   body: messageQuestion,
   reply: z.object({ verdicts: z.array(recordedVerdict), remembersSince: z.string().nullable() }),
-  // Each look-up reads 63 keys.
+  // One request reads 63 keys of the inbox.
   togetherMax: 20,
 })
 

@@ -1,4 +1,4 @@
-// Many deadlines of the same length with one timer. Setting and clearing a timer for each would cost more than the work itself.
+// Many deadlines of the same length that share one timer. A timer for each message would cost more than handling the message.
 import { type Clock, whenLate } from './scope.ts'
 
 /** Calls `late` for each key that is still present `ms` milliseconds after it was added, oldest first. See `whenLate`. */
@@ -6,7 +6,7 @@ export class Deadlines<Key> {
   readonly #clock: Clock
   readonly #ms: number
   readonly #late: (key: Key) => void
-  /** When each is due, by the clock. The oldest comes first, and is due first. */
+  /** The due time of each key, by the clock. The map is ordered by due time. */
   readonly #dueMs = new Map<Key, number>()
   #clearTimer: (() => void) | undefined
 

@@ -1,9 +1,9 @@
-// Parses decimal numbers exactly, as JSON numbers or in strings. Rounds prices half to even, and accepts only whole quantities.
+// Parses decimal numbers exactly, from JSON numbers or strings. Rounds prices half to even, and accepts only whole quantities.
 
 const PRICE_DECIMALS = 4
 const PRICE_UNITS = 10 ** PRICE_DECIMALS
 
-/** The text that MySQL and MariaDB convert to a number without a warning. It can match in one way only, so matching takes linear time. */
+/** The strings that MySQL and MariaDB convert to a number without a warning. The pattern can match in only one way, so matching takes linear time. */
 const DECIMAL = /^[ \t\n\r]*([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?[ \t\n\r]*$/
 
 /** 0.`digits` × 10^`point`. `digits` has no leading zero; it is empty for zero. */
@@ -14,8 +14,8 @@ interface Decimal {
 }
 
 /**
- * `value` rounded half to even to 4 decimals; undefined if it is not a decimal number. A number is read as its shortest decimal
- * text: 0.1 + 0.2 becomes 0.3. -0 becomes 0; any other negative number stays negative, however small.
+ * `value` rounded half to even to 4 decimals; undefined if it is not a decimal number. A JavaScript number is read as its shortest
+ * decimal text: 0.1 + 0.2 becomes 0.3. -0 becomes 0; any other negative number stays negative, however small.
  */
 export function toPrice(value: unknown): number | undefined {
   if (typeof value === 'number' && Number(value.toFixed(PRICE_DECIMALS)) === value) return value + 0
@@ -49,7 +49,7 @@ function decimalOf(value: unknown): Decimal | undefined {
   return { negative: sign === '-', digits: all.slice(start), point: whole.length - start + Number(exponent) }
 }
 
-/** More digits than any double has before its point. */
+/** More digits than the integer part of any double has. */
 const DIGITS_MAX = 400
 
 /** The first `length` digits, padded with zeros. */

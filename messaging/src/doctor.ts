@@ -15,7 +15,7 @@ const PRECONDITION_FAILED = 406
 const DAY_MS = 86_400_000
 /** A certificate that expires earlier than this needs to be renewed. */
 const CERTIFICATE_DAYS_MIN = 14
-/** No queue has this name, so the message of a check is dropped by the broker. */
+/** No queue has this name, so the broker drops the message that a check publishes. */
 const NO_QUEUE = 'ims.doctor.no-such-queue'
 
 export interface BrokerQuestion {
@@ -23,7 +23,7 @@ export interface BrokerQuestion {
   readonly reads: readonly string[]
   /** Queues to examine. */
   readonly queues: readonly { readonly name: string; readonly hasDeadLetters: boolean }[]
-  /** Whether the user may declare queues, as no service may. */
+  /** Whether the user may declare queues. The users of the services may not. */
   readonly declares: boolean
 }
 
@@ -75,7 +75,7 @@ function greeting({ model, clock }: Connection): Finding[] {
   const { data } = serverProperties.safeParse(model.connection.serverProperties)
   const version =
     data === undefined
-      ? unchecked('RabbitMQ version', 'the broker does not say it')
+      ? unchecked('RabbitMQ version', 'the broker does not report its version')
       : data.product === 'RabbitMQ' && Number(data.version.split('.')[0]) >= 4
         ? fine('RabbitMQ version', data.version)
         : fine('RabbitMQ version', `${data.version}: only from 4.0 on are all queues quorum queues by default`)
@@ -87,7 +87,10 @@ function greeting({ model, clock }: Connection): Finding[] {
   return [version, isDue ? fault('RabbitMQ TLS', found, 'Renew the certificate.') : fine('RabbitMQ TLS', found)]
 }
 
-/** The broker checks the right first and the arguments afterwards, so this subscription fails and takes no message. */
+/**
+ * Subscribes with an invalid argument, so that no message is delivered. The broker checks the permission first, so its
+ * error shows whether the permission was granted.
+ */
 async function rightToConsume(connection: Connection, config: RabbitmqConfig, queue: string): Promise<Finding> {
   const check = `right of ${config.username} to consume ${queue}`
   const why = await failureOf(connection, config, (channel) =>
@@ -137,7 +140,7 @@ async function examineQueue(
   return findings
 }
 
-/** Declares a queue that exists as the services do. The broker changes nothing, and rejects what differs. */
+/** Declares an existing queue in the same way as the services. The broker changes nothing, and rejects a declaration that differs. */
 async function declaredArguments(
   connection: Connection,
   config: RabbitmqConfig,
@@ -154,7 +157,7 @@ async function declaredArguments(
   return fault(check, why.message, todo)
 }
 
-/** An alarm stops the broker from reading a connection that publishes, so this also finds alarms. */
+/** Also detects alarms, because during an alarm the broker does not read from a connection that publishes. */
 async function rightToPublish(connection: Connection, config: RabbitmqConfig): Promise<Finding[]> {
   const right = `right of ${config.username} to publish`
   const alarm = 'RabbitMQ alarms'
@@ -163,8 +166,8 @@ async function rightToPublish(connection: Connection, config: RabbitmqConfig): P
   )
   const published = failureOf(connection, config, async (channel) => {
     channel.publish('', NO_QUEUE, Buffer.alloc(0))
-    // The broker answers in order, so its answer to this follows the publish. A method that needs no right: since RabbitMQ
-    // 4.3, checking an exchange needs one to configure it.
+    // The broker processes a channel in order, so its response to this proves that it has processed the publish. basic.qos
+    // needs no permission. Checking an exchange needs the configure permission since RabbitMQ 4.3.
     await channel.prefetch(1)
   })
   const why = await Promise.race([published, blocked])
@@ -185,7 +188,7 @@ interface Failure {
   readonly message: string
 }
 
-/** Runs `work` on a channel of its own. Resolves with what failed, if anything. */
+/** Runs `work` on its own channel. Resolves with its failure, or undefined. */
 async function failureOf(
   connection: Connection,
   config: RabbitmqConfig,

@@ -34,7 +34,7 @@ export class BadReply extends Error {
   override readonly name = 'BadReply'
 }
 
-/** What is on the broker differs from what we declare. No retry can change that; an operator must. */
+/** The broker's configuration differs from what we declare. Retries do not help; an operator has to change it. */
 export class Misconfigured extends Error {
   override readonly name = 'Misconfigured'
 }

@@ -5,7 +5,7 @@ export interface Delivery<Body = unknown> {
   readonly body: Body
   /** The sender's id for it, if any. Python peers send none. */
   readonly messageId: string | undefined
-  /** True when it may have been handled before: by another consumer, or by a failed attempt of ours. */
+  /** True if it may have been handled before: by another consumer, or in a failed attempt of this one. */
   readonly redelivered: boolean
   /** How often it was redriven. */
   readonly redrives: number
@@ -15,17 +15,17 @@ export interface Delivery<Body = unknown> {
 }
 
 export type Outcome<Result = unknown> =
-  /** The effect is durable. `repeated`: it already was, after an earlier delivery; `result` is the result of that time. */
+  /** The effect is durable. `repeated`: an earlier delivery was applied, and `result` is its result. */
   | { readonly kind: 'applied'; readonly result: Result; readonly repeated: boolean }
-  /** A query's answer, as the bytes of the reply. Several outcomes may share one buffer. */
+  /** The body of the reply to a query. Several outcomes may share one buffer. */
   | { readonly kind: 'answered'; readonly body: Buffer; readonly headers: Readonly<Record<string, string | number>> }
-  /** The message is bad and always will be. It is dead-lettered with this reason. */
+  /** The message is invalid, and retries do not help. It is dead-lettered with this reason. */
   | { readonly kind: 'refused'; readonly reason: string; readonly error: string }
 
 /**
- * Returns one outcome for each delivery, in order. An exception means that the outcome is unknown. If its member
- * `transient` is true (the database is down), the messages are retried until the dependency is up; after any other
- * error, the bad message is searched for.
+ * Returns one outcome for each delivery, in order. An exception means that the outcome is unknown. If its property
+ * `transient` is true (the database is down), the messages are retried until the dependency is up. After any other
+ * error, the messages are retried in smaller parts to find the bad one.
  */
 export type Handler<Body = unknown, Result = unknown> = (
   deliveries: readonly Delivery<Body>[],

@@ -3,15 +3,15 @@
 /** Maximum nesting of arrays and objects. An item has one level. */
 export const DEPTH_MAX = 64
 
-/** What is wrong with `value`, which JSON.parse made from `text`, in a sentence that names the member. Undefined when nothing is. */
+/** The problem of `value`, the result of JSON.parse for `text`, in a sentence that names the member. Undefined if there is none. */
 export function suspicion(text: string, value: unknown): string | undefined {
   if (!isObject(value)) return undefined
   const census: Census = { members: 0, fault: undefined }
   count(value, 1, census)
   if (census.fault !== undefined) return census.fault
-  // Each member has one colon, so if there are as many colons as members, none is repeated. That settles nearly all
-  // messages with a few searches; only text with colons within strings is scanned name by name. So is text with a
-  // backslash: after an object with an escaped name, V8 (13.6) may confuse the next escaped name with it.
+  // Each member has one colon, so no member is repeated if there are as many colons as members. This fast check suffices
+  // for nearly all messages. Text with colons within strings is scanned name by name. Text with a backslash is scanned
+  // too, because V8 (13.6) may confuse the escaped names of two objects.
   return colonsIn(text) === census.members && !text.includes('\\') ? undefined : repeatedName(text)
 }
 
@@ -37,7 +37,7 @@ function count(value: Record<string, unknown> | unknown[], depth: number, census
   }
 }
 
-/** Copying such a member to another object changes what all objects inherit. */
+/** Code that copies such a member to another object could change the prototype of all objects. */
 const isForPrototypes = (name: string, member: unknown): boolean =>
   name === '__proto__' || (name === 'constructor' && isObject(member) && Object.hasOwn(member, 'prototype'))
 

@@ -1,4 +1,4 @@
-// Parses bytes to a JSON value, and returns a reason instead of throwing. Data from a queue is hostile until parsed.
+// Parses bytes to a JSON value. Returns a reason instead of throwing, because any peer can put any bytes on a queue.
 import { isUtf8 } from 'node:buffer'
 import { asError } from './errors.ts'
 import { suspicion } from './json-suspicion.ts'

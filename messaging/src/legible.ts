@@ -1,16 +1,16 @@
 // Limits an explanation that quotes a message to one line of bounded length.
 
 const LEGIBLE_MAX = 2_000
-/** Each character may become six. */
+/** An escaped character takes six bytes. */
 const LEGIBLE_MAX_BYTES = 6 * LEGIBLE_MAX
 /** Characters that move the cursor or start a new line in a display. */
 const CONTROL = /[\p{Cc}\u2028\u2029]/gu
 
 const encoder = new TextEncoder()
-/** A scratch buffer to see how much fits. It is never read. */
+/** A scratch buffer for measuring how much fits. Its content is never read. */
 const room = new Uint8Array(LEGIBLE_MAX_BYTES)
 
-/** An explanation quotes the message. It becomes one line, and is cut when it is very long or exceeds `maxBytes`. */
+/** `text` on one line, with control characters escaped. It is truncated after 2,000 characters or `maxBytes` bytes. */
 export function legible(text: string, maxBytes = LEGIBLE_MAX_BYTES): string {
   const cut = text.slice(0, LEGIBLE_MAX)
   const line = cut.replace(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)

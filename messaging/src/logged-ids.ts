@@ -1,19 +1,19 @@
-// The ids by which the log lines of a message are found: its own, and that of the HTTP request that sent it.
+// The ids in the log lines of a message: its own id, and the id of the HTTP request that sent it.
 import { requestIdOf } from './origin.ts'
 
-/** The maximum number of messages that one line names. */
+/** The maximum number of messages that one log line names. */
 export const NAMED_MAX = 20
 
-/** A delivery, or the properties of a message. Anybody may have written them. */
+/** A delivery, or the properties of a message. Any peer may have written them, so they may have any type. */
 export interface Identified {
   readonly messageId?: unknown
   readonly headers?: Readonly<Record<string, unknown>> | undefined
 }
 
-/** The fields of a log line about one message. An unknown id is undefined, and not part of the line. */
+/** The fields of a log line about one message. An unknown id is undefined, and is left out of the line. */
 export const idsOf = ({ messageId, headers }: Identified) => ({ messageId, requestId: requestIdOf(headers) })
 
-/** The ids of several messages, in the same order. Null is unknown. */
+/** The ids of several messages, in the same order. Null means unknown. */
 export interface LoggedIds {
   readonly messageIds: readonly unknown[]
   readonly requestIds: readonly (string | null)[]

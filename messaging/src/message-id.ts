@@ -1,11 +1,11 @@
-// Message ids: UUIDv7 (RFC 9562) from random bytes drawn in bulk, because drawing them is the slowest part; or derived from the name of a message.
+// Message ids: a new UUIDv7 (RFC 9562), or an id derived from strings. Random bytes are generated in bulk, because that is the slowest part.
 import { hash, randomFillSync } from 'node:crypto'
 import { v7 } from 'uuid'
 
 const RANDOM_BYTES = 16
 const pool = Buffer.alloc(4_096)
 let used = pool.length
-/** Used again for each id. */
+/** Reused for each id. */
 const random = Buffer.alloc(RANDOM_BYTES)
 const id = Buffer.alloc(RANDOM_BYTES)
 const state = { msecs: 0, seq: 0 }
@@ -21,20 +21,20 @@ export function newMessageId(): string {
   const now = Date.now()
   if (now > state.msecs) {
     state.msecs = now
-    // 31 bits, which leaves room to count up within the millisecond.
+    // 31 bits, so that the sequence can count up within the same millisecond.
     state.seq = random.readUInt32BE(RANDOM_BYTES - 4) >>> 1
   } else {
     state.seq = (state.seq + 1) >>> 0
     if (state.seq === 0) state.msecs += 1
   }
-  // As text, the library would join sixteen pieces.
+  // The library's own text output joins sixteen strings, which is slower.
   return dashed(v7({ random, msecs: state.msecs, seq: state.seq }, id).toString('hex'))
 }
 
 const dashed = (hex: string): string =>
   `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 
-/** The id for `parts`, the same in every process: UUIDv8 of a SHA-256 (RFC 9562, appendix B.2). It contains no time. */
+/** The id for `parts`, the same in every process: a UUIDv8 from a SHA-256 hash (RFC 9562, appendix B.2), without a timestamp. */
 export function derivedMessageId(...parts: readonly string[]): string {
   const hex = hash('sha256', JSON.stringify(parts), 'hex')
   const variant = (0x8 | (Number.parseInt(hex.slice(16, 17), 16) & 0x3)).toString(16)

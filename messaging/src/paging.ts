@@ -1,14 +1,14 @@
 // The headers that request and describe a page of a listing. Request and reply are otherwise unchanged.
 import { z } from 'zod'
 
-/** Largest page that a requester may ask for, in items. */
+/** The maximum page size, in items. */
 export const PAGE_MAX_ITEMS = 5000
 
 /**
  * Headers of a request for one page. `x-after`: the id after which the page begins (0: from the start); `x-limit`: its
  * size in items; `x-sku` and `x-label`: only items equal in that column, byte for byte; `x-quantity-below`: only items with
- * a smaller quantity; `x-q`: only items with this text in their sku, name or label, in any case. A request without
- * `x-limit` comes from a Python peer and wants the whole list.
+ * a smaller quantity; `x-q`: only items with this text in their sku, name or label, ignoring case. A request
+ * without `x-limit` comes from a Python peer and requests the whole list.
  */
 export const pageRequestHeaders = z.object({
   'x-after': z.int().min(0).optional(),
@@ -24,10 +24,10 @@ export type PageRequestHeaders = z.infer<typeof pageRequestHeaders>
 export const LAST_PAGE = 0
 
 /**
- * Headers of a reply: `x-next` is the `x-after` of the following page, or 0 on the last. Without it: a Python peer's
- * whole list. `x-count` is the number of items on the page, which then already has the format for the client: compact,
- * and with the members of `listedItem`. Consumer four of an earlier version sends none. `x-q` repeats the text that was
- * searched for: without it the request's `x-q` was ignored.
+ * Headers of a reply: `x-next` is the `x-after` of the next page, or 0 on the last page. A reply without it is the whole list
+ * of a Python peer. `x-count` is the number of items on the page. If it is set, the body already has the client's format:
+ * compact, with the members of `listedItem`. Earlier versions of consumer four do not set it. `x-q` repeats the search
+ * text. A reply without it ignored the request's `x-q`.
  */
 export const pageReplyHeaders = z.object({
   'x-next': z.int().min(0).optional(),
@@ -36,8 +36,8 @@ export const pageReplyHeaders = z.object({
 })
 
 /**
- * Whether one of the texts contains `q`, in any case and with or without accents: nearly the comparison of consumer
- * four's database, for peers that do not search.
+ * Whether one of the texts contains `q`, ignoring case and accents. Used for peers that do not search, and nearly the same
+ * comparison as in the database.
  */
 export function containsText(q: string, texts: readonly (string | null)[]): boolean {
   const sought = folded(q)

@@ -1,4 +1,4 @@
-// Every wait of messaging has an owner: a scope says who waits, until when, and by which clock. A simulation supplies its own clock.
+// A scope limits waits: by a signal, a deadline and a clock. A simulation supplies its own clock.
 import { newMessageId } from './message-id.ts'
 import type { Service } from './service.ts'
 
@@ -10,7 +10,7 @@ export interface Clock {
   date(): Date
   /** Calls `due` after `ms` milliseconds, unless the returned function is called first. */
   after(ms: number, due: () => void): () => void
-  /** Calls `turned` once the event loop has read the sockets, unless the returned function is called first. */
+  /** Calls `turned` after the event loop has read the sockets, unless the returned function is called first. */
   afterRead(turned: () => void): () => void
   /** At least 0 and less than 1. */
   random(): number
@@ -18,14 +18,14 @@ export interface Clock {
   uuid(): string
 }
 
-/** Node's timers fire at once with a longer delay. */
+/** Node fires a timer with a longer delay at once. */
 const TIMER_MAX_MS = 2_147_483_647
 
 const systemClock: Clock = {
   nowMs: () => performance.now(),
   date: () => new Date(),
   after: (ms, due) => {
-    // Node truncates fractions, and counts from the last turn of the event loop. Either would be too early.
+    // Rounded up, because Node truncates fractions and counts from the start of the current loop iteration, so a timer could fire early.
     const timer = setTimeout(due, Math.min(Math.ceil(ms) + 1, TIMER_MAX_MS))
     return () => clearTimeout(timer)
   },
@@ -40,10 +40,10 @@ const systemClock: Clock = {
 
 export const clockOf = ({ clock = systemClock }: Pick<Service, 'clock'>): Clock => clock
 
-/** A timer that fires this late means that the process was suspended or busy for that long. */
+/** If a timer fires this late, the process was suspended or busy. */
 const STOOD_STILL_MS = 100
 
-/** Milliseconds before attempt number `attempt` (1, 2, …): 100 ms doubled each time up to `maxMs`, of which half is random. */
+/** Milliseconds before attempt number `attempt` (1, 2, …): 100 ms, doubled each time up to `maxMs`. Half of the pause is random. */
 export function backoffMs(attempt: number, maxMs: number, random: () => number): number {
   const ceiling = Math.min(maxMs, 100 * 2 ** Math.min(attempt - 1, 30))
   return ceiling / 2 + random() * (ceiling / 2)
@@ -65,7 +65,7 @@ export class Scope {
     return this.signal.aborted || this.clock.nowMs() >= this.#endsAtMs
   }
 
-  /** A part of this scope, which also ends with each of `signals` and after `ms` milliseconds. */
+  /** A scope that ends with this one, when any of `signals` aborts, or after `ms` milliseconds. */
   part(signals: readonly AbortSignal[], ms = Number.POSITIVE_INFINITY): Scope {
     const endsAtMs = Math.min(this.#endsAtMs, this.clock.nowMs() + ms)
     return new Scope(this.clock, AbortSignal.any([this.signal, ...signals]), endsAtMs)
@@ -85,7 +85,7 @@ export class Scope {
     })
   }
 
-  /** Settles as `promise` does, or with `otherwise` if the scope ends first. */
+  /** Settles like `promise`, or resolves with `otherwise` if the scope ends first. */
   untilOver<T>(promise: Promise<T>, otherwise: T): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.isOver) return resolve(otherwise)
@@ -105,7 +105,7 @@ export class Scope {
     })
   }
 
-  /** The pause before attempt number `attempt` + 1, which grows up to `maxMs`. */
+  /** Pauses before attempt number `attempt` + 1. The pause grows up to `maxMs`. */
   backOff(attempt: number, maxMs: number): Promise<void> {
     return this.pause(backoffMs(attempt, maxMs, this.clock.random))
   }
@@ -126,7 +126,7 @@ export class OwnScope extends Scope {
   }
 }
 
-/** Settles as `promise` does, or rejects with the sentence `what` after `ms` milliseconds. */
+/** Settles like `promise`, or rejects after `ms` milliseconds. `what` is the subject of the error message. */
 export function withDeadline<T>(clock: Clock, promise: Promise<T>, ms: number, what: string): Promise<T> {
   return new Promise((resolve, reject) => {
     const clear = clock.after(ms, () => reject(new Error(`${what} took longer than ${ms} ms`)))
@@ -135,9 +135,9 @@ export function withDeadline<T>(clock: Clock, promise: Promise<T>, ms: number, w
 }
 
 /**
- * Calls `late` after `ms` milliseconds, unless the returned function is called first. Data that has already arrived is
- * read first. Time in which the whole process stood still is added once, up to `givenBackMaxMs`, because it says
- * nothing about the peer.
+ * Calls `late` after `ms` milliseconds, unless the returned function is called first. The sockets are read before, because
+ * the awaited data may have arrived already. If the process was suspended, the deadline is extended once by that time, up
+ * to `givenBackMaxMs`, because the delay is not the peer's.
  */
 export function whenLate(clock: Clock, ms: number, late: () => void, givenBackMaxMs = ms): () => void {
   const due = clock.nowMs() + ms

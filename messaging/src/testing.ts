@@ -37,12 +37,12 @@ interface Readable<Body> {
   readonly read: Delivery<Body>
 }
 
-/** Holds queues in memory. Each `open` returns a broker on them, like one process would have. */
+/** Keeps queues in memory. Each call of `open` returns a broker for one process. All brokers share the queues. */
 export class InMemoryRabbitmq {
   readonly #queues = new Map<string, MemoryQueue>()
   readonly #replies = new Map<string, (message: Message) => void>()
 
-  /** Opens a broker for one process. The queues it publishes to exist from now on. */
+  /** Opens a broker for one process, and creates the queues it publishes to. */
   open(role: BrokerRole = {}, service: Service = quietService): Broker {
     for (const { queue } of role.publishes ?? []) this.#queue(queue)
     const subscriptions: Subscription[] = []
@@ -73,7 +73,7 @@ export class InMemoryRabbitmq {
     }
   }
 
-  /** Puts bytes on a queue as any peer could. Throws NotAccepted when the queue does not exist. */
+  /** Puts bytes on a queue, like any peer can. Throws NotAccepted if the queue does not exist. */
   put({ queue, content, properties }: Envelope): void {
     const message = asMessage(queue, content, properties)
     const reply = this.#replies.get(queue)
@@ -147,7 +147,7 @@ export class InMemoryRabbitmq {
     const parsedBody = (): T => {
       const parsed = parseJson(message.content)
       const { data, error } = query.reply.safeParse(parsed.ok ? parsed.value : undefined)
-      if (error) throw new BadReply(`the reply from ${query.queue} does not have the agreed shape`)
+      if (error) throw new BadReply(`the reply from ${query.queue} does not match the contract`)
       return data
     }
     return { body: parsedBody, raw: message.content, headers }

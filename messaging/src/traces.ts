@@ -1,4 +1,4 @@
-// The spans of a message: sent, processed, replied. Its trace context travels in the AMQP headers `traceparent` and `tracestate`.
+// Spans for sending and processing messages. The AMQP headers `traceparent` and `tracestate` carry the trace context.
 import { activeContext, contextIn, endSpan, headersOf, tracer, within } from '@ims/runtime/traces'
 import { type Attributes, type Context, type Link, ROOT_CONTEXT, type Span, SpanKind, trace } from '@opentelemetry/api'
 import type { Delivery, Handler, Outcome } from './handler.ts'
@@ -8,7 +8,7 @@ import type { Envelope } from './outgoing/publisher.ts'
 /** The default limit of the SDK, and of many backends. A batch may have 1,000 messages. */
 const LINKS_MAX = 128
 
-/** The context in which a message was processed last, by its headers, which are one object from arrival to acknowledgement. */
+/** The context in which a message was last processed. The key is its headers: the same object from arrival to acknowledgement. */
 const processedIn = new WeakMap<object, Context>()
 
 /** The message with its trace context, and the span that ends when the broker has confirmed it. */
@@ -17,12 +17,12 @@ interface Sending {
   readonly span: Span
 }
 
-/** Begins the PRODUCER span of a message. Undefined while traces are off. `cause`: the headers of the message that led to it. */
+/** Starts the PRODUCER span of a message. Undefined while traces are off. `cause`: the headers of the message that caused this one. */
 function startSending(envelope: Envelope, cause?: object): Sending | undefined {
   const by = tracer()
   if (by === undefined) return undefined
   const { queue, content, properties } = envelope
-  // The names of reply queues are random, and a name for each would make a span name for each.
+  // Reply queues have random names, which would create a span name for each requester.
   const isReply = queue.startsWith('amq.')
   const attributes = {
     ...messagingAttributes(isReply ? '(temporary)' : queue, 'send', properties.messageId),
@@ -58,7 +58,7 @@ async function sendInSpan<T>({ envelope, span }: Sending, send: (envelope: Envel
   }
 }
 
-/** A short span for a reply that arrived, as a child of the span that sent it. */
+/** Records a short span for a received reply, as a child of the span that sent it. */
 export function traceReply(headers: unknown): void {
   const parent = tracer() && contextIn(headers)
   if (parent === undefined) return
@@ -67,9 +67,9 @@ export function traceReply(headers: unknown): void {
 }
 
 /**
- * The same handler, in spans. Each message has a `process` span in the trace of its sender. One without a context begins
- * a trace; so does a redriven one, with a link to its old trace. The work on several messages has a span of its own,
- * `receive`, with links to their senders; the `process` spans link to it.
+ * Wraps a handler in spans. Each message has a `process` span in the trace of its sender. A message without a trace context
+ * starts a new trace. A redriven message also starts one, with a link to its old trace. A batch of several messages has a
+ * `receive` span with links to their senders, and the `process` spans link to it.
  */
 export function traced<Body, Result>(queue: string, handler: Handler<Body, Result>): Handler<Body, Result> {
   return (deliveries) => (tracer() === undefined ? handler(deliveries) : handleInSpans(deliveries))

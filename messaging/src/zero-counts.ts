@@ -1,6 +1,5 @@
-// Initialises counters to 0 when their queue is known, because Prometheus sees no increase in a series that starts with
-// its first event.
-// (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics)
+// Sets counters to 0 as soon as their queue is known. Otherwise a series starts with its first event, and Prometheus sees
+// no increase (https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics)
 import type { Contract } from './contract.ts'
 import { NOT_ACCEPTED_REASONS } from './errors.ts'
 import { countedOutcomes } from './incoming/counted-outcomes.ts'
@@ -13,7 +12,7 @@ export function zeroPublished(meter: Meter, queue: string): void {
   for (const reason of NOT_ACCEPTED_REASONS) meter.count('messages_not_accepted', { queue, reason }, 0)
 }
 
-/** Counters of messages that are taken off a queue. Dead letters are missing, because handlers define their reasons. */
+/** Counters of consumed messages. The counters of dead letters are not included, because handlers define their reasons. */
 export function zeroConsumed(meter: Meter, contract: Contract): void {
   const { kind, queue } = contract
   if (kind === 'query')

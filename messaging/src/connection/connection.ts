@@ -25,14 +25,14 @@ export interface Connection {
   drop(reason: Error): void
 }
 
-/** Longest wait for the broker's close-ok, for a connection or a channel. An unreachable broker must not delay the exit. */
+/** Maximum wait for the broker's close-ok of a connection or a channel. An unreachable broker must not delay the shutdown. */
 const CLOSE_TIMEOUT_MS = 1_000
 const UNEXPLAINED = new Error('closed')
 
-/** Listing requests share the connection with the replies. They are large and best effort, and must not delay durable messages. */
+/** Queries share the connection for replies. Their replies are large and best effort, and must not delay durable messages. */
 export type Purpose = 'publishing' | 'replies' | 'consuming'
 
-/** Keeps a connection to the broker open. `purpose` names it in the broker's list of connections and in the log. */
+/** Keeps a connection to the broker open. `purpose` is part of its name in the log and in the broker's list of connections. */
 export function superviseConnection(
   config: RabbitmqConfig,
   purpose: Purpose,
@@ -133,7 +133,7 @@ async function openConnection(
     frameMax,
     drop,
   }
-  // After some errors amqplib waits for the broker's close-ok without a deadline, so an error ends the connection here as well.
+  // An `error` event counts as a loss too, because after some errors amqplib waits for the broker's close-ok without a timeout.
   for (const event of ['error', 'close'] as const)
     model.on(event, () => lost(connectionLoss(connection) ?? at(address, UNEXPLAINED)))
   const closed = connectionLoss(connection)
@@ -145,7 +145,7 @@ async function openConnection(
   model.on('unblocked', () => {
     connection.blocked = undefined
     connection.unblockedAtMs = clock.nowMs()
-    log.info({}, `${connectionName}: the broker takes messages again`)
+    log.info({}, `${connectionName}: the broker accepts messages again`)
   })
   return connection
 }
@@ -160,7 +160,7 @@ const at = (address: string, error: Error): Error => new Error(`${address}: ${er
 
 type TlsOptions = Pick<ConnectionOptions, 'rejectUnauthorized' | 'ca' | 'cert' | 'key' | 'servername'>
 
-/** For tls.connect, which compares the certificate with `servername`, or else with the host: name or address. */
+/** Options for tls.connect, which compares the certificate with `servername`, or with the host name or address if it is not set. */
 function verified({ ca, cert, key, serverName }: Tls): TlsOptions {
   return {
     // The default, but set explicitly because the environment (NODE_TLS_REJECT_UNAUTHORIZED) can change it.
@@ -171,19 +171,19 @@ function verified({ ca, cert, key, serverName }: Tls): TlsOptions {
   }
 }
 
-/** Closes a connection, even if it is lost or does not respond. Never rejects. */
+/** Closes a connection, including one that is lost or does not respond. Never rejects. */
 export async function closeConnection({ model, clock }: Connection): Promise<void> {
   try {
     await withDeadline(clock, model.close(), CLOSE_TIMEOUT_MS, 'closing the connection')
   } catch {
-    // Already closed, or the broker does not respond. In both cases only the socket remains to be destroyed.
+    // Already closed, or the broker does not respond. In both cases the socket is destroyed below.
   }
-  // amqplib only half-closes the socket of a lost connection, and an unresponsive peer would keep it open for many
-  // minutes. Destroyed with an error, because amqplib stops its heartbeat timer only on an error.
+  // amqplib only half-closes the socket of a lost connection, which an unresponsive peer keeps open for minutes. The
+  // socket is destroyed with an error, because amqplib stops its heartbeat timer only on an error.
   socketOf(model).destroy(new Error('given up'))
 }
 
-/** Keeps a confirm channel open on `connection`. `setUp` runs on each new channel, before anyone can use it. */
+/** Keeps a confirm channel open on `connection`. `setUp` runs on each new channel before it is used. */
 export function superviseChannel(
   connection: Supervised<Connection>,
   name: string,
@@ -210,7 +210,7 @@ export function superviseChannel(
   })
 }
 
-/** Closes a channel that opens after the deadline, including what was set up on it. */
+/** Opens a channel and sets it up. Closes it if either takes too long or fails. */
 async function openChannel(
   model: ChannelModel,
   lost: (reason: Error) => void,
@@ -225,13 +225,13 @@ async function openChannel(
   })
   try {
     await withDeadline(clock, setUp(channel, lost), timeoutMs, `${name}: setting up`)
-    // Only now, because during set-up the failed call explains the problem better than the channel loss that follows.
+    // Registered after the set-up, because the error of a failed call is more precise than the loss of the channel.
     channel.on('close', () => lost(channelEnd(channel) ?? UNEXPLAINED))
     const closed = channelEnd(channel)
     if (closed !== undefined) throw closed
     return channel
   } catch (error) {
-    // For a call on a closed channel, amqplib reports only that there will be no reply.
+    // amqplib does not say why a call on a closed channel failed, so the reason of the channel's end is used.
     const reason = error instanceof Misconfigured ? error : (channelEnd(channel) ?? error)
     await close(channel)
     throw reason

@@ -1,6 +1,6 @@
 // The only file that uses amqplib internals. amqplib handles frames before it returns a connection or a channel, so it
-// does not report a close that directly follows the open. Here both are watched from their first frame on, and can be
-// asked whether they are open. If amqplib renames anything used here, loading this file throws.
+// does not report a close that directly follows the open. This file watches both from their first frame on, and reports
+// whether they are open. If amqplib renames an internal that is used here, this file throws.
 import { createRequire } from 'node:module'
 import { Socket } from 'node:net'
 import { dirname, join } from 'node:path'
@@ -26,7 +26,7 @@ interface Internal extends Emitter {
   readonly rest: unknown
 }
 
-/** Why a connection or a channel ended. Anything not in this map is open. */
+/** Why a connection or a channel ended. Open ones are not in this map. */
 const ends = new WeakMap<object, Error>()
 
 const end = (of: object, reason: Error): void => {
@@ -36,7 +36,7 @@ const end = (of: object, reason: Error): void => {
 /** Why the connection ended. Undefined while it is open. */
 export const connectionEnd = ({ connection }: ChannelModel): Error | undefined => ends.get(connection)
 
-/** Why the channel ended, perhaps because its connection did. Undefined while it is open. */
+/** Why the channel ended, including the end of its connection. Undefined while it is open. */
 export const channelEnd = (channel: Channel): Error | undefined => ends.get(channel)
 
 /** The socket of a connection. */
@@ -46,7 +46,7 @@ export function socketOf({ connection }: ChannelModel): Socket {
   return socket
 }
 
-/** Connections that are not read, so that TCP makes the broker wait. */
+/** Connections whose socket is not read at the moment, so that TCP flow control stops the broker. */
 const paused = new WeakSet<object>()
 
 /** Stops reading the channel's connection until the returned function is called. Heartbeats continue. */
@@ -56,7 +56,7 @@ export function pauseReading(channel: Channel): () => void {
   paused.add(connection)
   return () => {
     paused.delete(connection)
-    // amqplib reads on when its socket reports that data is available.
+    // amqplib resumes reading when its socket emits `readable`.
     const socket: unknown = Reflect.get(connection, 'stream')
     if (!(socket instanceof Socket)) throw changed('stream')
     socket.emit('readable')
@@ -75,7 +75,7 @@ const changed = (name: string): Error =>
     `amqplib has changed: its connection has no ${name} as we know it. Adapt messaging/src/connection/inside-amqplib.ts.`,
   )
 
-/** amqplib exports only its entry point, so its parts are loaded by file name. */
+/** Loads an internal module of amqplib by file name, because amqplib exports only its entry point. */
 export function internal(file: string) {
   const require = createRequire(import.meta.url)
   return require(join(dirname(require.resolve('amqplib')), 'lib', file))
@@ -86,8 +86,8 @@ const methods = z
   .parse(internal('defs.js'))
 
 /**
- * Makes a channel transactional. Messages published on it take effect when the returned function is called, or not at
- * all. amqplib has no method for this (https://www.rabbitmq.com/amqp-0-9-1-reference#class.tx).
+ * Makes a channel transactional. Messages published on it take effect only when the returned function commits them.
+ * amqplib has no method for this (https://www.rabbitmq.com/amqp-0-9-1-reference#class.tx).
  */
 export async function transactional(channel: Channel): Promise<() => Promise<void>> {
   const call = async (method: number, answer: number): Promise<void> => {
@@ -108,7 +108,7 @@ export function watchConnections(prototype: Internal): void {
   prototype.open = function (fields, opened) {
     this.on('error', (error) => end(this, error ?? new Error('the connection failed')))
     this.on('close', (error) => end(this, error ?? new Error('the connection is closed')))
-    // Already closed: whatever amqplib reports, the reason is the broker's.
+    // If the broker has already closed it, the broker's reason is more precise than the error of amqplib.
     open.call(this, fields, (error, ok) => opened(ends.get(this) ?? error, ok))
   }
 
@@ -133,7 +133,7 @@ export function watchConnections(prototype: Internal): void {
   }
 }
 
-/** amqplib reports the broker's reason only for an open connection. */
+/** The broker's reason for a close. amqplib reports it only for a connection that has finished opening. */
 function closedByBroker(frame: unknown): Error {
   const { replyCode, replyText } = connectionClose.parse(frame).fields
   return Object.assign(new Error(`the broker closed the connection: ${replyCode} ${replyText}`), { code: replyCode })
@@ -148,8 +148,8 @@ interface Frames {
 }
 
 /**
- * Combines everything that is published and acked in one turn of the event loop into one write, because a system call
- * costs more than a message. amqplib passes each frame through two streams and writes it separately.
+ * Combines all frames of one turn of the event loop into one write, because a system call costs more than handling a
+ * message. amqplib passes each frame through two streams and writes it separately.
  */
 export function gatherWrites(prototype: InternalMux): void {
   if (typeof prototype.pipeFrom !== 'function') throw changed('pipeFrom')
@@ -195,7 +195,7 @@ export function encodeMessages(channel: InternalChannel, connection: InternalSen
     const frames = this.channels[number]?.buffer
     if (frames === undefined) throw changed('channels')
     for (const piece of pieces) frames.write(piece)
-    // Instead of a heartbeat.
+    // amqplib sends a heartbeat only if nothing else was sent.
     this.sentSinceLastCheck = true
   }
 }

@@ -1,10 +1,10 @@
-// Headers nested thousands of levels deep. amqplib decodes them recursively: the stack would overflow, the connection
-// end, and the message come again, for ever. So they are flattened in the frame before amqplib reads it.
+// Flattens deeply nested headers in a frame before amqplib decodes it. amqplib decodes headers recursively, so thousands of
+// levels overflow the stack. The connection would end, and the broker would redeliver the message without end.
 
 /** Maximum nesting of tables and arrays. Deeper ones are decoded as bytes. */
 const LEVELS_MAX = 32
-/** A smaller frame cannot contain a hundred levels, so it is not checked. */
-const LOOKED_AT_FROM_BYTES = 512
+/** A smaller frame can contain fewer than a hundred levels, so it is not checked. */
+const CHECKED_MIN_BYTES = 512
 
 const HEADER_FRAME = 2
 const FRAME_START_BYTES = 7
@@ -26,13 +26,13 @@ const SIZES: ReadonlyMap<number, number> = new Map(
 )
 
 /**
- * If `received` starts with a whole frame of properties, changes the tag of too deeply nested tables and arrays in its
- * headers to a byte array, in place. All three types are a length followed by that many bytes.
+ * If `received` starts with a complete header frame, turns tables and arrays that are nested too deeply into byte arrays.
+ * It only changes their tag, in place, because all three types consist of a length and that many bytes.
  */
 export function flattenHeaders(received: Buffer): void {
-  if (received.length < LOOKED_AT_FROM_BYTES || received[0] !== HEADER_FRAME) return
+  if (received.length < CHECKED_MIN_BYTES || received[0] !== HEADER_FRAME) return
   const end = FRAME_START_BYTES + received.readUInt32BE(3)
-  if (end < LOOKED_AT_FROM_BYTES || received.length < end) return
+  if (end < CHECKED_MIN_BYTES || received.length < end) return
   const flags = received.readUInt16BE(FLAGS_AT)
   if ((flags & HEADERS) === 0) return
   let at = FLAGS_AT + 2
@@ -41,7 +41,7 @@ export function flattenHeaders(received: Buffer): void {
   flatten(received, at, end, { level: 1, named: true })
 }
 
-/** Walks through the values of a table (`named`) or an array that starts, with its length, at `start`. */
+/** Visits the values of a table (`named`) or an array. Its length field is at `start`. */
 function flatten(bytes: Buffer, start: number, end: number, { level, named }: { level: number; named: boolean }): void {
   if (start + 4 > end) return
   const until = Math.min(end, start + 4 + bytes.readUInt32BE(start))

@@ -1,4 +1,4 @@
-// Keeps one thing open: opens it, notices when it is lost, and opens it again, until stopped.
+// Keeps a resource (a connection or a channel) open: opens it, detects its loss, and reopens it until stopped.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import { asError, Misconfigured } from '../errors.ts'
 import { backoffMs, clockOf, OwnScope } from '../scope.ts'
@@ -8,25 +8,25 @@ export interface Supervision<T> {
   /** Used in log lines: "connection for publishing", "channel of create_item". */
   readonly name: string
   /**
-   * Opens it once. Calls `lost` as soon as it is lost, even while opening; the result of `open` is then closed and
-   * dropped. `signal` aborts when supervision ends.
+   * Opens the resource once. Must call `lost` when it is lost. If that happens while it is opening, its result is closed.
+   * `signal` aborts when supervision ends.
    */
   open(lost: (reason: Error) => void, signal: AbortSignal): Promise<T>
-  /** Closes what `open` returned. Called exactly once for each, lost or not. Must not reject. */
+  /** Closes a resource. Called exactly once for each result of `open`, lost or not. Must not reject. */
   close(resource: T): Promise<void>
-  /** Why it ended. Undefined while it is open. Checked at each use, so that no loss goes unnoticed if an event is missed. */
+  /** Why the resource ended. Undefined while it is open. Checked at each use, so that a missed event does not hide a loss. */
   ended?(resource: T): Error | undefined
-  /** Why the thing it depends on is not open, which is reported first. Undefined while that is open. */
+  /** Why the resource it depends on is not open. `notReady` reports this first. Undefined while that one is open. */
   needs?(): string | undefined
-  /** Where it is opened. Reported until the first attempt has ended. */
+  /** The address of the peer. `notReady` reports it until the first attempt has ended. */
   readonly where?: string
-  /** Called each time it is open again after a loss. */
+  /** Called each time it was reopened after a loss. */
   reopened?(): void
   readonly service: Pick<Service, 'log' | 'clock'>
   readonly reconnectMaxMs: number
 }
 
-/** A shorter life does not reset the backoff, so that "opens, then dies at once" does not become a hot loop. */
+/** A resource that was open for less time does not reset the backoff. Otherwise one that closes right after opening would cause a hot loop. */
 const STABLE_AFTER_MS = 5_000
 /** How often the log repeats why it cannot be opened. */
 const LOGGED_EVERY_MS = 30_000
@@ -48,7 +48,7 @@ export class Supervised<T> {
     this.#running = this.#run()
   }
 
-  /** The open thing, or undefined while it is not open. */
+  /** The resource, or undefined while it is not open. */
   get current(): T | undefined {
     return this.#open && !this.#isLost(this.#open) ? this.#open.resource : undefined
   }
@@ -62,8 +62,8 @@ export class Supervised<T> {
   }
 
   /**
-   * Resolves when it is open. Rejects when supervision ends or `signal` aborts, and with Misconfigured when an attempt
-   * shows that no retry can help. Retries after every other failure.
+   * Resolves when it is open. Rejects if supervision ends or `signal` aborts, and with Misconfigured if a retry cannot
+   * help. Every other failure is retried.
    */
   whenOpen(signal?: AbortSignal): Promise<T> {
     const current = this.current
@@ -131,7 +131,7 @@ export class Supervised<T> {
     const opening = this.#how.open((reason) => loss.report(reason), this.#stop.signal)
     const first = await Promise.race([opening.then((resource) => ({ resource })), loss.happened])
     if (first !== undefined && !this.#isLost({ ...first, loss })) return first.resource
-    // Lost while opening. If it still opens, it is closed.
+    // Lost while opening. If it opens later, it is closed.
     opening.then((resource) => this.#how.close(resource)).catch(() => {})
     throw loss.reason
   }
@@ -159,7 +159,7 @@ export class Supervised<T> {
   }
 }
 
-/** The first reason why it was lost, and when. */
+/** The first reason of a loss. `happened` resolves when it is reported. */
 class Loss {
   readonly happened: Promise<undefined>
   reported = false

@@ -13,9 +13,9 @@ const PRECONDITION_FAILED = 406
 export const channelError = z.object({ code: z.number(), message: z.string() })
 
 /**
- * Runs `work` on its own channel and closes it afterwards, because a failed check closes its channel and must not
- * affect anything else. A channel that opens after the deadline is closed as well.
- * @throws Misconfigured when the broker allows no further channel
+ * Runs `work` on a new channel and closes it afterwards. The broker closes the channel of a failed check, which must not
+ * affect other work. A channel that opens after the timeout is closed as well.
+ * @throws Misconfigured if the broker allows no further channel
  */
 export async function onThrowAwayChannel<T>(
   { model, clock }: Connection,
@@ -45,8 +45,8 @@ interface Counts {
 }
 
 /**
- * For each of `queues` its consumers, and its messages that no consumer holds. 0 also when the queue does not exist. One
- * channel serves all of them: opening and closing one costs more than the question.
+ * The number of consumers and of ready messages of each queue. Both are 0 if the queue does not exist. All checks share
+ * one channel, because opening and closing a channel costs more than a check.
  */
 export async function countsOf(
   connection: Connection,
@@ -72,10 +72,10 @@ export async function countsOf(
 }
 
 /**
- * Makes sure that `queue` exists: declares it durable and without arguments (policies set everything else). In mode
- * `check` it only looks, and in mode `none` it does nothing.
- * @throws Misconfigured when the queue has other properties (406) or we may not declare it (403). The channel is closed
- * then.
+ * Makes sure that `queue` exists. Declares it durable and without arguments, because policies set everything else. Mode
+ * `check` only checks that it exists. Mode `none` does nothing.
+ * @throws Misconfigured if the queue has other properties (406) or we may not declare it (403). The broker then closes the
+ * channel.
  */
 export async function ensureQueue(channel: Channel, queue: string, mode: RabbitmqConfig['topology']): Promise<void> {
   if (mode === 'none') return

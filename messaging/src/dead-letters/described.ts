@@ -1,4 +1,4 @@
-// Describes a dead letter for people. Pure. Anything in a dead letter may have the wrong type; nothing here throws.
+// Describes a dead letter for operators. Its values may have any type, so nothing here throws.
 import { isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import type { Message } from 'amqplib'
@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { requestIdOf } from '../origin.ts'
 import { shortened, wholeCharacters } from './text.ts'
 
-/** A dead letter as plain JSON, whatever the message contained. Unknown members are null. */
+/** A dead letter as plain JSON. Unknown members are null. */
 export interface DeadLetter {
   /** The message's own id. If it has none, or one that cannot be encoded again, `~` and a hash of the content. */
   readonly id: string
@@ -19,10 +19,10 @@ export interface DeadLetter {
   readonly failedAt: string | null
   /** The consumer that dead-lettered it, or `broker`. */
   readonly by: string | null
-  /** How often it was tried before. */
+  /** How often it was attempted before. */
   readonly attempts: number | null
   readonly bytes: number
-  /** base64 means that the body is not UTF-8. */
+  /** `base64` if the body is not UTF-8. */
   readonly encoding: 'utf8' | 'base64'
   /** True when `body` is truncated. */
   readonly shortened: boolean
@@ -36,7 +36,7 @@ const NESTING_MAX = 8
 /** The maximum of an AMQP short string. */
 const ID_MAX_BYTES = 255
 
-/** A sender may put anything into a header, even a hundred kilobytes. */
+/** A non-empty string, truncated to `max` characters, because a header may be very long. */
 const text = (max: number) =>
   z
     .string()
@@ -77,18 +77,18 @@ export function described(queue: string, message: Message, bodyMaxBytes: number)
   }
 }
 
-/** What dead letters can be selected by. */
+/** The id of a dead letter, by which it can be selected. */
 export function idOf({ content, properties }: Message): string {
   const { messageId } = properties
-  // Bytes that are not UTF-8 become longer as text, so such an id may have become too long to be encoded again.
+  // An id with bytes that are not UTF-8 becomes longer when decoded, and may be too long to be encoded again.
   if (typeof messageId === 'string' && messageId !== '' && Buffer.byteLength(messageId) <= ID_MAX_BYTES)
     return messageId
   const failedAt = ours.safeParse(properties.headers ?? {}).data?.['x-failed-at'] ?? ''
-  // In two steps, because joining them would copy a body that may have 15 MiB.
+  // Hashed in two steps, because joining them would copy the body, which may have 15 MiB.
   return `~${createHash('sha256').update(`${failedAt} `).update(content).digest('hex').slice(0, 32)}`
 }
 
-/** Only the reason, which is cheaper than the whole description. */
+/** The reason alone. Cheaper than the whole description. */
 export function reasonOf({ properties }: Message): string {
   return whyOf(properties.headers).reason
 }

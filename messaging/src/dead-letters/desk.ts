@@ -1,4 +1,4 @@
-// Dead letters for people: browse, redrive and discard. Connects for each call, and only for its duration.
+// Operations on dead letters: browse, redrive and discard. Each call opens its own connection.
 import type { Message } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
 import { contracts } from '../contracts.ts'
@@ -13,14 +13,14 @@ import { countReason } from './reasons.ts'
 import { openRepublisher, type Republisher, recogniseCopies } from './redriven.ts'
 import { printable } from './text.ts'
 
-/** The queues with dead letters: those of the suite. */
+/** The queues of the suite. Each has a dead-letter queue. */
 export const deadLetterSources: readonly string[] = contracts.map(({ queue }) => queue)
 
 const TURN_WAITS_MAX_MS = 1_000
 
 const SUFFIX = /\.dead-letter$/
 
-/** The queue for `name`, which may also be the name of its dead-letter queue. Undefined when it is not part of the suite. */
+/** The queue for `name`, which is the name of the queue or of its dead-letter queue. Undefined if the suite has no such queue. */
 export function deadLetterSource(name: string): string | undefined {
   const source = name.replace(SUFFIX, '')
   return deadLetterSources.includes(source) ? source : undefined
@@ -32,7 +32,7 @@ export type Choice =
   | { readonly by: 'id'; readonly ids: ReadonlySet<string> }
   | { readonly by: 'reason'; readonly reason: string }
 
-/** The progress so far. */
+/** The progress of a redrive or discard. */
 export interface Progress {
   readonly total: number
   readonly seen: number
@@ -72,30 +72,30 @@ export interface Worked {
   /** Dead letters on the queue at the start. */
   readonly total: number
   readonly seen: number
-  /** Number redriven or discarded; with `dryRun`, the number that would be. */
+  /** The number of redriven or discarded messages. With `dryRun`, the number that would be. */
   readonly done: number
   /** Dead letters on the queue at the end, including new ones: `total - done`, or more. */
   readonly left: number
-  /** The ids of at most 20 in `done`, the oldest, for a log line. */
+  /** The ids of the oldest messages in `done`, at most 20, for a log line. */
   readonly ids: LoggedIds
   /** The number in `done` by reason. Rare reasons are combined when there are many. */
   readonly reasons: ReadonlyMap<string, number>
   /** The same for `seen`. */
   readonly seenReasons: ReadonlyMap<string, number>
-  /** This many more may be on their queue: the broker did not confirm them, and their dead letters are kept. */
+  /** The number of other messages that may be on their queue: the broker did not confirm them, and their dead letters are kept. */
   readonly maybeSent: number
-  /** Why it ended before all were seen. `trouble` is a failure; the others were requested. */
+  /** Why it ended before all dead letters were read. An error is a failure. The other values were requested by the caller. */
   readonly stopped?: 'limit' | 'interrupted' | DeadLettersUnavailable
   /**
-   * For a redrive that waits: the outcomes of the redriven messages. A dead letter that was the copy of another is counted
-   * in `done` but not here. Never rejects. Undefined also for queries, because nobody could use their replies.
+   * The outcomes of the redriven messages. A dead letter that was the copy of another one is counted in `done` but not here.
+   * Never rejects. Undefined if they were not requested, and for queries, because their replies are not used.
    */
   readonly outcomes?: Promise<Outcomes>
 }
 
 /** Operations on dead letters. Each call connects, and may throw DeadLettersUnavailable before it changes anything. */
 export interface DeadLetterDesk {
-  /** Passes dead letters to `visit` one by one, oldest first, and awaits each call, until it returns false. All stay in place. */
+  /** Passes dead letters to `visit` one by one, oldest first, until it returns false. Awaits each call. No dead letter is removed. */
   browse(queue: string, visit: Visit, options: BrowseOptions): Promise<Browsed>
   /** Republishes messages to their queue with the same id. Each dead letter is removed once the broker has confirmed that. */
   redrive(queue: string, choice: Choice, options?: RedriveOptions): Promise<Worked>
@@ -104,8 +104,8 @@ export interface DeadLetterDesk {
 }
 
 /**
- * Gives access to the dead letters on the broker that `config` names. One operation at a time, because memory is
- * budgeted for one window, and displaying a dead letter of 15 MiB takes 100 MiB.
+ * Gives access to the dead letters of the broker in `config`. Runs one operation at a time, because the memory budget has
+ * room for one window, and displaying a dead letter of 15 MiB takes 100 MiB.
  */
 export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLetterDesk {
   let turn = Promise.resolve()
@@ -139,7 +139,7 @@ export function deadLetterDesk(config: RabbitmqConfig, service: Service): DeadLe
         let outcomes: Promise<Outcomes> | undefined
         try {
           const done = await worked(reader, choice, options, republisher)
-          // Not awaited here, so that others can use the dead letters meanwhile.
+          // Not awaited here, so that the next operation can start.
           outcomes = republisher?.outcomes()?.finally(() => republisher.close())
           return outcomes === undefined ? done : { ...done, outcomes }
         } finally {
@@ -159,7 +159,7 @@ async function browsed(
 ): Promise<Browsed> {
   const { total } = reader
   let seen = 0
-  // Not part of the loop, whose stack frame would refer to the bodies while the next window is read.
+  // A separate function, because the loop's stack frame would keep the bodies in memory while the next window is read.
   const visitAll = async (window: readonly Message[]): Promise<boolean> => {
     for (const message of window) {
       seen += 1
@@ -189,7 +189,7 @@ async function worked(
     maybeSent,
     ...(stopped === undefined ? {} : { stopped }),
   })
-  // Not part of the loop, as above.
+  // A separate function for the same reason as in `browsed`.
   const workOn = async (window: readonly Message[]): Promise<Worked | undefined> => {
     if (window.length === 0) {
       const wasInterrupted = signal?.aborted === true && tally.seen < total
@@ -201,7 +201,7 @@ async function worked(
     const chosen = matching.slice(0, max - tally.done)
     const failed = await republisher?.publish(chosen.filter((message) => !isCopy(message)))
     if (failed) return result(await reader.left(), failed.trouble, failed.maybeSent)
-    // A published message is redriven, even if its dead letter stays. A discarded one must be removed.
+    // A published message counts as redriven even if removing its dead letter fails. A discarded one counts only once it is removed.
     if (republisher) count(tally, chosen)
     if (!dryRun && chosen.length > 0) await reader.remove(chosen)
     if (!republisher) count(tally, chosen)
@@ -229,18 +229,18 @@ interface Tally {
 }
 
 function count(tally: Tally, taken: readonly Message[]): void {
-  // Of the first window only, and as texts, because a reference to a message would keep its body in memory.
+  // Only the ids of the first window, as strings, because a reference to a message would keep its body in memory.
   if (tally.done === 0) tally.ids = idsOfAll(taken.slice(0, NAMED_MAX).map(named))
   tally.done += taken.length
   for (const message of taken) countReason(tally.reasons, reasonOf(message))
 }
 
-/** One without an id is named as its dead letter is. */
+/** A message without an id has the id of its dead letter. */
 const named = (message: Message) => ({ messageId: idOf(message), headers: message.properties.headers })
 
 function isChosen(message: Message, choice: Choice): boolean {
   if (choice.by === 'all') return true
-  // The raw reason, or the reason as a terminal shows it.
+  // Compared with the raw text, and with the text as a terminal shows it.
   const isMeant = (text: string, meant: (each: string) => boolean) => meant(text) || meant(printable(text))
   if (choice.by === 'id') return isMeant(idOf(message), (id) => choice.ids.has(id))
   return isMeant(reasonOf(message), (reason) => reason === choice.reason)

@@ -1,4 +1,4 @@
-// Why an operation on dead letters failed, by what the operator can do about it.
+// The errors of operations on dead letters, grouped by what the operator can do about them.
 
 /**
  * `no-queue` · `busy` (the queue is in use by another operator) · `not-permitted` (this user may not) · `disconnected`
@@ -7,7 +7,7 @@
  */
 export type DeadLettersTrouble = 'no-queue' | 'busy' | 'not-permitted' | 'disconnected' | 'unroutable' | 'unconfirmed'
 
-/** The operation on dead letters cannot start or continue. The message is a sentence for the operator. */
+/** An operation on dead letters cannot start or continue. The message is written for the operator. */
 export class DeadLettersUnavailable extends Error {
   override readonly name = 'DeadLettersUnavailable'
   readonly trouble: DeadLettersTrouble

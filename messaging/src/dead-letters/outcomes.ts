@@ -1,4 +1,4 @@
-// The outcomes of redriven messages, as far as their consumer has reported them: applied, dead-lettered again, or unknown.
+// Collects the outcomes of redriven messages from their consumer: applied, dead-lettered again, or unknown.
 import type { Channel, Message } from 'amqplib'
 import type { Command } from '../contract.ts'
 import { DIRECT_REPLY_TO } from '../outgoing/reply.ts'
@@ -6,12 +6,12 @@ import { commandReplyIn } from '../outgoing/requester.ts'
 import type { Scope } from '../scope.ts'
 import { countReason } from './reasons.ts'
 
-/** The sum of all members is the number of redriven messages. */
+/** The numbers of redriven messages by outcome. */
 export interface Outcomes {
   readonly applied: number
   /** Dead-lettered again, by reason. */
   readonly refused: ReadonlyMap<string, number>
-  /** No outcome was reported: they wait on their queue, or the report did not arrive. */
+  /** Without a reported outcome: still on their queue, or the reply did not arrive. */
   readonly unknown: number
 }
 
@@ -25,17 +25,17 @@ export interface OutcomesWanted {
 }
 
 /**
- * Counts the replies to redriven messages. These request a reply without acknowledging refusals (ADR 30), so a consumer
- * that refuses one dead-letters it first. The dead letter does not depend on whether this process still runs.
+ * Counts the replies to redriven messages. The messages do not promise to acknowledge refusals (ADR 30), so a consumer
+ * dead-letters a refused one before it replies. No message is lost if this process ends.
  */
 export class OutcomeCount {
   readonly #command: Command
-  /** Redriven, without a reported outcome. */
+  /** The correlation ids of redriven messages without a reported outcome. */
   readonly #open = new Set<number>()
   readonly #refused = new Map<string, number>()
   #applied = 0
   #number = 0
-  /** Resolves when it is known whether the latest window was stored. */
+  /** Resolves when it is known whether the broker stored the latest window. */
   #stored: Promise<void> = Promise.resolve()
   #isOver = false
   #wake: () => void = () => {}
@@ -46,7 +46,7 @@ export class OutcomeCount {
 
   /** Replies arrive on the publishing channel, as direct reply-to requires. */
   async attach(channel: Channel): Promise<void> {
-    // A consumer may be faster than the broker's response to the commit.
+    // A reply may arrive before the broker's response to the commit.
     const arrived = (message: Message) => this.#stored.then(() => this.#note(message))
     await channel.consume(DIRECT_REPLY_TO, (message) => void (message && arrived(message)), { noAck: true })
   }
@@ -66,7 +66,7 @@ export class OutcomeCount {
   #note(message: Message): void {
     const number = Number(message.properties.correlationId)
     const reply = commandReplyIn(this.#command.result, message)
-    // A message that was delivered twice is reported twice.
+    // A message that was delivered twice has two replies. Only the first one counts.
     if (reply.kind === 'no-reply' || !this.#open.delete(number)) return
     if (reply.kind === 'applied') this.#applied += 1
     else countReason(this.#refused, reply.reason)
@@ -79,7 +79,7 @@ export class OutcomeCount {
     this.#wake()
   }
 
-  /** Resolves when all outcomes are reported, when none can arrive any more, or when `scope` ends. Never rejects. */
+  /** Resolves when all outcomes are reported, when no further reply can arrive, or when `scope` ends. Never rejects. */
   async reported(scope: Scope): Promise<Outcomes> {
     await this.#stored
     const all = new Promise<void>((resolve) => {

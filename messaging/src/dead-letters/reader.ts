@@ -10,7 +10,7 @@ import { type Clock, clockOf, OwnScope, Scope, withDeadline } from '../scope.ts'
 import type { Service } from '../service.ts'
 import { DeadLettersUnavailable } from './errors.ts'
 
-/** The maximum number of messages in a window. Large messages make it shorter (`config.deadLetterWindowBytes`). */
+/** The maximum number of messages in a window. Large messages reduce it (`config.deadLetterWindowBytes`). */
 const WINDOW_MAX = 1_000
 
 /**
@@ -19,25 +19,25 @@ const WINDOW_MAX = 1_000
  */
 const RUNS_PER_CHANNEL_MAX = 16
 
-/** Gives up when no message arrives for this long although the queue has some. */
+/** The reader fails if no message arrives for this long although the queue should have more. */
 const SILENT_MAX_MS = 10_000
 const REQUEUE_TIMEOUT_MS = 60_000
-/** Longest wait for a quorum queue to show what was requeued. Somebody else may have taken it. */
+/** Maximum wait until the message count of a quorum queue includes the requeued messages. Another consumer may have taken them. */
 const VISIBLE_TIMEOUT_MS = 5_000
 const VISIBLE_AGAIN_MS = 10
 
-/** A killed reader holds its lock until the broker notices that it is gone. */
+/** The queue is locked by a killed reader until the broker detects the lost connection, so a busy queue is retried. */
 const ATTEMPTS_MAX = 3
 const ATTEMPT_AGAIN_MS = 300
 
 const NO_BODY = Buffer.alloc(0)
-/** So many bytes of bodies are freed at once. Left to V8, several bodies of 15 MiB would take more memory than a service has. */
+/** Garbage is collected after this many bytes were dropped. V8 alone might keep several bodies of 15 MiB, which exceed a service's memory. */
 const FREED_FROM_BYTES = 4 * 1_048_576
 
 export interface DeadLetterReader {
   /** Number of dead letters when the reader was opened. It reads only these, not later ones. */
   readonly total: number
-  /** The next messages, oldest first. None at the end. Messages of the previous window that were not removed are kept. */
+  /** The next messages, oldest first. Empty at the end. Messages of the previous window that were not removed are kept. */
   window(): Promise<readonly Message[]>
   /** Removes messages of the latest window. Call once per window. */
   remove(messages: readonly Message[]): Promise<void>
@@ -48,8 +48,8 @@ export interface DeadLetterReader {
 }
 
 /**
- * Opens the only reader of `<queue>.dead-letter`, with its own connection.
- * @throws DeadLettersUnavailable: no such queue, the queue is in use, not permitted, no broker
+ * Opens the reader of `<queue>.dead-letter` on its own connection. Only one reader can be open.
+ * @throws DeadLettersUnavailable if the queue does not exist, is in use or not permitted, or the broker is unreachable
  */
 export async function openReader(queue: string, config: RabbitmqConfig, service: Service): Promise<DeadLetterReader> {
   const clock = clockOf(service)
@@ -78,18 +78,18 @@ class Reader implements DeadLetterReader {
   readonly #queue: string
   readonly #windowBytes: number
   readonly #clock: Clock
-  /** The last one delivers the windows. */
+  /** The last lane delivers the windows. */
   readonly #lanes: Lane[] = []
   #keptCount = 0
-  /** The oldest message, until it is read. */
+  /** The oldest message, until the first window returns it. */
   #oldest: Message | undefined
-  /** The latest window, not settled yet. */
+  /** The latest window, until its messages are removed or kept. */
   #open: readonly Message[] = []
   #seen = 0
   #windowMax = 1
-  /** The size of the latest window, which is dropped with the next one. */
+  /** The size of the latest window, in bytes. It counts as dropped when the next window is read. */
   #latestBytes = 0
-  /** The size of what is no longer referenced, but maybe not freed. */
+  /** The size of messages that are no longer referenced, but may not be freed yet. */
   #droppedBytes = 0
   #connection: Connection | undefined
   #lost: DeadLettersUnavailable | undefined
@@ -107,7 +107,7 @@ class Reader implements DeadLetterReader {
       this.#connection = await openFirstConnection(config, `${service.name} reading ${this.#queue}`, service, lost)
       const { channel } = await this.#newLane()
       await this.#claim(channel)
-      // Not the count in queue.declare-ok: a quorum queue updates that one late. This one is in order with everything else.
+      // A quorum queue updates the count in queue.declare-ok late, so the count of basic.get is used, which is exact.
       const oldest = await channel.get(this.#queue)
       if (oldest === false) return
       this.#oldest = oldest
@@ -118,8 +118,8 @@ class Reader implements DeadLetterReader {
   }
 
   /**
-   * Quorum queues do not enforce exclusive consumers, but an exclusive queue has one owner on every broker. It is
-   * deleted with the connection, after everything was requeued.
+   * Locks the dead-letter queue with an exclusive queue, because quorum queues do not support exclusive consumers. The
+   * exclusive queue is deleted with the connection, after all messages were requeued.
    */
   async #claim(channel: Channel): Promise<void> {
     const { consumerCount } = await channel.checkQueue(this.#queue)
@@ -137,7 +137,7 @@ class Reader implements DeadLetterReader {
     return lane
   }
 
-  /** The last channel, or a new one, because acks and requeues must not affect earlier windows. */
+  /** The last lane if it has room, or a new one, because acks and requeues must not affect earlier windows. */
   async #laneFor(wanted: number): Promise<Lane> {
     const latest = this.#lanes.at(-1)
     const room = wanted === 1 ? RUNS_PER_CHANNEL_MAX : 1
@@ -166,9 +166,9 @@ class Reader implements DeadLetterReader {
   }
 
   /**
-   * A new consumer for each window, cancelled when it has delivered the requested number. The others stay
-   * unacknowledged until the end. A window that exceeds the byte limit is requeued whole, and read again as a shorter
-   * one.
+   * Starts a consumer for each window, and cancels it after the requested number of messages. Kept messages stay
+   * unacknowledged until the reader closes. A window that exceeds the byte limit is requeued as a whole, and then a shorter
+   * one is read.
    */
   async #fetch(wanted: number): Promise<readonly Message[]> {
     const { channel } = await this.#laneFor(wanted)
@@ -211,7 +211,7 @@ class Reader implements DeadLetterReader {
     const lane = this.#lanes.at(-1)
     try {
       const firstKept = window.findIndex((message) => !gone.has(message))
-      // One ack for everything up to here. That is correct only if no earlier message on this channel is kept.
+      // One ack for all messages before the first kept one. This is only possible if the channel has no kept messages yet.
       const together = lane?.kept.length !== 0 ? 0 : firstKept === -1 ? window.length : firstKept
       const last = window[together - 1]
       if (last) lane?.channel.ack(last, true)
@@ -238,7 +238,7 @@ class Reader implements DeadLetterReader {
     }
   }
 
-  /** Records where the window ends, and drops the bodies. */
+  /** Keeps the messages on the queue. Records only the last one, without its body. */
   #keep(messages: readonly Message[]): void {
     const last = messages.at(-1)
     if (last === undefined) return
@@ -246,7 +246,7 @@ class Reader implements DeadLetterReader {
     this.#lanes.at(-1)?.kept.push(withoutBody(last))
   }
 
-  /** Not part of its caller, whose stack frame would refer to the bodies while the next window is read. */
+  /** A separate method, because its caller's stack frame would keep the bodies in memory while the next window is read. */
   #keepOpen(): void {
     this.#keep(this.#open)
     this.#open = []
@@ -275,8 +275,8 @@ class Reader implements DeadLetterReader {
 
   /**
    * Requeues window by window, oldest first, because a quorum queue stores requeued messages in the order in which they
-   * arrive. Uses nack, which RabbitMQ 4.3 does not count toward the delivery limit; a closed channel with
-   * unacknowledged messages counts.
+   * arrive. Uses nack, because RabbitMQ 4.3 does not count it toward the delivery limit. It does count the
+   * closing of a channel with unacknowledged messages.
    */
   async #requeue(): Promise<void> {
     this.#keepAll()
@@ -290,7 +290,7 @@ class Reader implements DeadLetterReader {
     await this.#visible(first.channel, messageCount + this.#keptCount)
   }
 
-  /** A quorum queue requeues asynchronously, and the next reader must find all messages. */
+  /** Waits until the queue has this many messages. A quorum queue requeues asynchronously, and the next reader must find all of them. */
   async #visible(channel: Channel, messages: number): Promise<void> {
     const scope = new OwnScope(this.#clock).part([], VISIBLE_TIMEOUT_MS)
     while ((await channel.checkQueue(this.#queue)).messageCount < messages && !scope.isOver)
@@ -325,7 +325,7 @@ const withoutBody = ({ fields, properties }: Message): Message => ({ fields, pro
 const RESOURCE_LOCKED = 405
 const failure = z.object({ code: z.union([z.number(), z.string()]).optional(), message: z.string() })
 
-/** What went wrong with `queue`, in a sentence for the operator. */
+/** The error of an operation on `queue`, with a message for the operator. */
 export function explained(queue: string, error: unknown): DeadLettersUnavailable {
   if (error instanceof DeadLettersUnavailable) return error
   const { code, message } = failure.safeParse(error).data ?? { message: String(error) }

@@ -1,4 +1,4 @@
-// Redrives dead letters: how a redriven message looks, and when it counts as accepted.
+// Redrives dead letters: builds the redriven message, and publishes it in a transaction.
 import { hash } from 'node:crypto'
 import type { Channel, Message } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
@@ -17,7 +17,7 @@ import { type Asking, OutcomeCount, type Outcomes, type OutcomesWanted } from '.
 import { explained } from './reader.ts'
 import { printable } from './text.ts'
 
-/** Headers that describe the previous failure, from consumers and the broker. Without them the attempts are counted from 0 again. */
+/** Headers of consumers and of the broker that describe the previous failure. Without them, attempts are counted from 0 again. */
 const DROPPED_HEADERS = new Set([
   'x-reason',
   'x-error',
@@ -33,9 +33,9 @@ const DROPPED_HEADERS = new Set([
 const DROPPED_PREFIXES = ['x-first-death-', 'x-last-death-']
 
 /**
- * The message as its consumer is to see it again: the same bytes, properties and id, as far as they can be written again
- * and do not route it elsewhere. One without an id gets that of its dead letter. Nobody waits for a reply any more, but
- * whoever puts it back may: `asking` has the properties for that.
+ * The redriven message: the same bytes, properties and id, without properties that cannot be encoded again or would route
+ * it elsewhere. A message without an id gets the id of its dead letter. The original requester no longer waits for a reply,
+ * so `asking` replaces its reply properties.
  */
 export function redriven(queue: string, message: Message, frameMax: number, asking: Asking = {}): Envelope {
   const { headers, properties } = carried({ ...message.properties, replyTo: undefined }, headerRoom(frameMax))
@@ -56,7 +56,7 @@ export function redriven(queue: string, message: Message, frameMax: number, aski
   }
 }
 
-/** Copies are close together: a message is dead-lettered twice when its ack was lost, at once or after a broker outage. */
+/** Remembering this many messages is enough. A message is dead-lettered twice if its ack was lost, so copies are close together. */
 const KNOWN_MAX = 10_000
 
 /**
@@ -89,7 +89,7 @@ export interface NotPublished {
 export interface Republisher {
   /** Publishes messages to `queue`, all or none. Resolves when the broker has stored them, or with the reason why not. Never rejects. */
   publish(messages: readonly Message[]): Promise<NotPublished | undefined>
-  /** The outcomes of all published messages, once all are reported or the time is over. Undefined if they were not requested. */
+  /** The outcomes of all published messages, when all are reported or the timeout is over. Undefined if they were not requested. */
   outcomes(): Promise<Outcomes> | undefined
   close(): Promise<void>
 }
@@ -98,8 +98,8 @@ export interface Republisher {
 const COMMIT_TIMEOUT_MS = 60_000
 
 /**
- * Opens a connection for publishing to `queue`. It is separate from the reader's, because the broker stops reading a
- * publishing connection when it is short of memory or disk.
+ * Opens a connection for publishing to `queue`. It is separate from the reader's connection, because the broker stops
+ * reading from a publishing connection during a memory or disk alarm.
  */
 export async function openRepublisher(
   queue: string,
@@ -118,9 +118,8 @@ export async function openRepublisher(
 }
 
 /**
- * Publishes each window in a transaction. A broker that is short of memory stops reading, and reads what was written
- * meanwhile when the alarm ends. Without the commit, which is sent only after everything else was read, it drops those
- * messages.
+ * Publishes each window in a transaction. During an alarm the broker stops reading, and would read the messages after this
+ * process has given up. The commit is sent only after the broker has read all messages. Without it, the broker drops them.
  */
 class RabbitmqRepublisher implements Republisher {
   readonly #queue: string
@@ -135,7 +134,7 @@ class RabbitmqRepublisher implements Republisher {
 
   constructor(queue: string, readTimeoutMs: number, clock: Clock, wanted: OutcomesWanted | undefined) {
     const contract = contracts.find((each) => each.queue === queue)
-    // The reply to a query may be the whole list.
+    // Outcomes of queries are not requested, because the reply to a query may be the whole list.
     this.#count = wanted && contract?.kind === 'command' ? new OutcomeCount(contract) : undefined
     this.#wanted = wanted
     this.#clock = clock

@@ -1,4 +1,4 @@
-// Makes hostile text safe to display. A dead letter may contain anything, and a terminal obeys control characters.
+// Makes the text of dead letters safe to display. A terminal would interpret the control characters that they may contain.
 import type { DeadLetter } from './described.ts'
 
 /** Control and format characters (including bidirectional overrides), line and paragraph separators, lone surrogates. */
@@ -6,7 +6,7 @@ const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
 
 const SHORT_ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
 
-/** `text` on one line, with everything a terminal could obey as an escape: `\n`, `\u001b`. */
+/** `text` on one line. Characters that a terminal could interpret are escaped: `\n`, `\u001b`. */
 export function printable(text: string): string {
   return text.replace(UNSAFE, (character) => SHORT_ESCAPES[character] ?? escaped(character))
 }
@@ -21,12 +21,12 @@ const PIECE_BYTES = 65_535
 const EMPTY_BODY = '"body":""'
 
 /**
- * A dead letter with the whole `content` as its body, on one line with its newline, in pieces: formatting a body of 15
- * MiB at once would need several times that memory.
+ * A dead letter with the whole `content` as its body, as one line with a newline at the end. Returned in pieces, because
+ * formatting a body of 15 MiB at once needs several times that memory.
  */
 export function* jsonLinePieces(letter: DeadLetter, content: Buffer): Generator<string> {
   const line = jsonLine({ ...letter, shortened: false, body: '' })
-  // In the text of another member the quotes would be escaped.
+  // This finds the member `body`, because quotes within other values are escaped.
   const at = line.indexOf(EMPTY_BODY) + EMPTY_BODY.length - 1
   yield line.slice(0, at)
   for (let [from, end] = [0, 0]; from < content.length; from = end) {
@@ -36,14 +36,14 @@ export function* jsonLinePieces(letter: DeadLetter, content: Buffer): Generator<
   yield `${line.slice(at)}\n`
 }
 
-/** The end of at most `max` bytes of `content` that does not cut a character: its continuation bytes start with the bits 10. */
+/** The largest end up to `max` that does not split a UTF-8 character, whose continuation bytes start with the bits 10. */
 export function wholeCharacters(content: Buffer, encoding: DeadLetter['encoding'], max: number): number {
   let end = Math.min(content.length, max)
   if (encoding === 'utf8') while (end > 0 && end < content.length && ((content[end] ?? 0) & 0xc0) === 0x80) end -= 1
   return end
 }
 
-/** Per UTF-16 unit, as in JSON. */
+/** Escapes each UTF-16 unit, as in JSON. */
 function escaped(character: string): string {
   let text = ''
   for (let at = 0; at < character.length; at += 1)
@@ -51,7 +51,7 @@ function escaped(character: string): string {
   return text
 }
 
-/** The first `max` characters, with an ellipsis when something was cut off. */
+/** The first `max` characters, with an ellipsis if the text is longer. */
 export function shortened(text: string, max: number): string {
   return text.length > max ? `${text.slice(0, max)}…` : text
 }

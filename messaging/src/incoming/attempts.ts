@@ -1,4 +1,4 @@
-// Runs a handler until each message has an outcome: retries while a dependency is down; if a batch fails, runs parts of it to find the bad messages.
+// Runs a handler until each message has an outcome. Retries while a dependency is down. If a batch fails, runs parts of it to find the bad messages.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { ConsumerConfig } from '../config.ts'
 import { asError } from '../errors.ts'
@@ -8,11 +8,11 @@ import { clockOf, Scope } from '../scope.ts'
 import type { Service } from '../service.ts'
 import type { Refused } from './read-message.ts'
 
-/** Attempts of a message alone, while others succeed, before it is refused for an unexpected error. */
+/** A message is refused after it failed this often alone, with an unexpected error, while others succeeded. */
 const ATTEMPTS_MAX = 3
-/** When this many messages in a row fail alone with a transient error, no more are tried: the dependency is down. */
+/** When this many messages in a row fail alone with a transient error, the dependency counts as down, and the round ends. */
 const TRANSIENT_MAX = 2
-/** Each row that another transaction locks costs one lock wait. The other messages are tried for this long nevertheless. */
+/** Each locked row costs one lock wait. A round continues with the other messages for up to this long, even if `holdMaxMs` is shorter. */
 export const LOOKING_FOR_FREE_ROWS_MAX_MS = 60_000
 /** When attempts of a batch fail for the same reason, the log shows the first one, and then a count. */
 const LOGGED_EVERY_MS = 10_000
@@ -31,7 +31,7 @@ export interface AttemptParts<Body, Result, Item> {
   readonly trouble: (sentence: string | undefined) => void
   /** Called once with each outcome, as soon as it is known. */
   readonly reported: (reported: readonly Reported<Item, Result>[]) => void
-  /** Takes one more message that has arrived. If it succeeds where others fail, they are the cause. */
+  /** Takes one more message that has arrived. If it succeeds while others fail, the others are the cause. */
   readonly more: () => Item | undefined
 }
 
@@ -42,8 +42,8 @@ export interface Unreported<Item> {
 }
 
 /**
- * Reports the outcome of each message. Resolves when all are reported, or with the others when `givenUp` aborts or they
- * were held for `holdMaxMs`. An error whose property `transient` is true is never a message's fault. If `contended` is
+ * Reports the outcome of each message. Resolves when all are reported. Resolves with the unreported messages if `givenUp`
+ * aborts, or if they were held for `holdMaxMs`. An error whose property `transient` is true is never caused by a message. If `contended` is
  * true as well, the messages run one by one. For any other error, a message is refused if it fails alone while another
  * one succeeds. If all fail, they are held.
  */
@@ -60,7 +60,7 @@ interface Entry<Body, Item> {
   delivery: Delivery<Body>
   /** How often it failed alone. */
   failures: number
-  /** It failed alone, and no other one has succeeded since, so the others might fail as well. */
+  /** It failed alone, and no other message has succeeded since, so the others may fail too. */
   isAmbiguous: boolean
   /** Another message succeeded after this one had failed alone. */
   isSuspect: boolean
@@ -97,7 +97,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
     }
   }
 
-  /** The deadline does not apply to a message that others prove to be bad: it is refused after a few more attempts. */
+  /** The deadline for holding messages does not apply to a suspect message: it is refused after a few more attempts. */
   #until(error: Error | undefined): Scope {
     return !isTransient(error) && [...this.#open].some(isSuspect) ? this.#scope : this.#hold
   }
@@ -109,9 +109,9 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
   }
 
   /**
-   * Runs the handler for all, then for halves of what failed, down to single messages. Where another transaction is in the way
-   * each message is tried alone, because each part that contains the contended one waits for a lock. Resolves with an error that left
-   * messages open, preferably a transient one.
+   * Runs the handler for all messages, then for halves of each part that failed, down to single messages. After a transient
+   * error (such as a lock of another transaction) each message runs alone, because every part with the locked row waits for
+   * the lock. Resolves with an error that left messages open, preferably a transient one.
    */
   async #round(attempt: number): Promise<Error | undefined> {
     const open = [...this.#open]
@@ -127,7 +127,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
         if (part.length === 1 && isDependencyDown(error)) transientInARow += 1
         const isDown = part === first && isDependencyDown(error)
         if (isDown || transientInARow >= TRANSIENT_MAX) break
-        // Before the others are tried, each of which takes one lock wait.
+        // Reported now, because each of the other attempts may take one lock wait.
         if (part === first && isContended(error)) this.#report(error, attempt)
         else if (part === first && part.length > 1) this.#warn(error, attempt, part, 'looking for the cause')
         if (part.length > 1) parts.unshift(...inParts(part, isTransient(error) ? 1 : Math.ceil(part.length / 2)))
@@ -137,7 +137,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
     return left
   }
 
-  /** One more message, if some failed alone and none has succeeded since. */
+  /** Takes one more message if some failed alone and none has succeeded since. */
   #witness(): Entry<Body, Item>[] | undefined {
     if (![...this.#open].some(({ isAmbiguous }) => isAmbiguous)) return undefined
     const item = this.#parts.more()
@@ -154,7 +154,7 @@ class Attempts<Body, Result, Item extends { readonly read: Delivery<Body> }> {
         throw new Error(`the handler returned ${outcomes.length} outcomes for ${entries.length} messages`)
     } catch (thrown) {
       const error = asError(thrown)
-      // A failed attempt may have had its effect, so the next one counts as a redelivery.
+      // A failed attempt may have been applied, so the next attempt counts as a redelivery.
       for (const entry of entries) entry.delivery = { ...entry.delivery, redelivered: true }
       service.meter.count('messages_retried', { queue }, entries.length)
       const [only] = entries

@@ -1,28 +1,28 @@
-// Which properties of a message its dead letter can carry. Whatever cannot be encoded again is left out and named.
+// Selects the properties of a message that its dead letter can carry. Leaves out and names those that cannot be encoded again.
 import type { Message } from 'amqplib'
 
 /** Maximum bytes of headers. amqplib encodes headers in a buffer of 64 KiB. */
 const HEADERS_MAX_BYTES = 32_768
-/** The smallest maximum frame size that a peer may set (https://www.rabbitmq.com/amqp-0-9-1-reference#connection.tune). */
+/** The lowest frame_max that a peer may set (https://www.rabbitmq.com/amqp-0-9-1-reference#connection.tune). */
 export const FRAME_MIN_BYTES = 4_096
 /** Overhead of a frame with properties: its start and end, class, weight, size of the body, flags, and the length of the headers. */
 const HEADER_FRAME_BYTES = 8 + 14 + 4
 /** Properties other than headers: seven short strings, the timestamp and two single bytes. */
 const PROPERTIES_MAX_BYTES = 7 * 256 + 10
-/** A header with deeper nested tables is left out. */
+/** A header with more deeply nested tables is left out. */
 const DEPTH_MAX = 16
 /** The maximum of an AMQP short string, which also applies to header names. */
 const SHORT_STRING_MAX_BYTES = 255
 
 /**
- * RabbitMQ also delivers a message to every queue that these name (https://www.rabbitmq.com/docs/sender-selected). If
- * we kept them, the sender could choose where our dead letters go.
+ * RabbitMQ also routes a message to every queue that these headers name (https://www.rabbitmq.com/docs/sender-selected). If
+ * they were kept, the sender could route our dead letters.
  */
 const ROUTING_HEADERS: ReadonlySet<string> = new Set(['CC', 'BCC'])
 
 /**
- * Left out on purpose. An expiration would delete the dead letter. The broker rejects a user id that is not our own.
- * The cluster id has no use. Headers are filtered one by one.
+ * Always left out. An expiration would delete the dead letter. The broker rejects a user id that is not our own. The
+ * cluster id is not used. Headers are filtered one by one.
  */
 const NOT_CARRIED: ReadonlySet<string> = new Set(['headers', 'expiration', 'userId', 'clusterId'])
 
@@ -33,10 +33,10 @@ export interface Carried {
   readonly dropped: readonly string[]
 }
 
-/** Bytes of headers that fit into one frame of `frameMax` bytes together with all other properties. */
+/** How many bytes of headers fit into one frame of `frameMax` bytes, besides all other properties. */
 export const headerRoom = (frameMax: number): number => frameMax - HEADER_FRAME_BYTES - PROPERTIES_MAX_BYTES
 
-/** Filters the properties of a message whose sender may have written anything. Keeps at most `headersMax` bytes of headers. */
+/** Filters the properties of a message from any sender. Keeps at most `headersMax` bytes of headers. */
 export function carried(given: Message['properties'], headersMax: number): Carried {
   const dropped: string[] = []
   const properties: Record<string, unknown> = {}
@@ -59,23 +59,23 @@ export function carried(given: Message['properties'], headersMax: number): Carri
   return { properties, headers, dropped }
 }
 
-/** A byte that is not UTF-8 becomes three when encoded again, so a text that arrived as a short string may be too long for one. */
+/** Each byte that is not UTF-8 becomes three bytes when encoded again, so a received short string may be too long to be encoded. */
 const isWritableProperty = (value: unknown): boolean =>
   typeof value === 'string'
     ? Buffer.byteLength(value) <= SHORT_STRING_MAX_BYTES
     : typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
-/** The maximum number of bytes of a field in a table. NaN when it cannot be encoded. */
+/** The maximum encoded size of a table's field, in bytes. NaN if it cannot be encoded. */
 function bytesOfField(name: string, value: unknown, depth: number): number {
   const nameBytes = Buffer.byteLength(name)
   return nameBytes > SHORT_STRING_MAX_BYTES ? Number.NaN : 1 + nameBytes + bytesOfValue(value, depth)
 }
 
-/** Any number, or a value without content: a tag and up to eight bytes. */
+/** The maximum size of a number, boolean, timestamp or null: a tag and up to eight bytes. */
 const PLAIN_BYTES = 9
 const LENGTH_BYTES = 5
 
-/** The maximum bytes that the value of a field takes. NaN when it cannot be encoded. */
+/** The maximum encoded size of a field's value, in bytes. NaN if it cannot be encoded. */
 export function bytesOfValue(value: unknown, depth: number): number {
   if (value === null || typeof value === 'boolean') return PLAIN_BYTES
   if (typeof value === 'string') return LENGTH_BYTES + Buffer.byteLength(value)
@@ -85,7 +85,7 @@ export function bytesOfValue(value: unknown, depth: number): number {
   if (typeof value !== 'object' || depth > DEPTH_MAX) return Number.NaN
   if (Array.isArray(value))
     return value.reduce<number>((sum, element) => sum + bytesOfValue(element, depth + 1), LENGTH_BYTES)
-  // amqplib marks types that JavaScript does not have with `!`, but a sender may use that name in a table too.
+  // amqplib marks types that JavaScript does not have with the member `!`, but a table from a sender may have that name too.
   if (Object.hasOwn(value, '!')) return isTimestamp(value) ? PLAIN_BYTES : Number.NaN
   if (Object.getPrototypeOf(value) !== Object.prototype) return Number.NaN
   return Object.entries(value).reduce((sum, [name, field]) => sum + bytesOfField(name, field, depth + 1), LENGTH_BYTES)

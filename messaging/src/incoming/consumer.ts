@@ -19,13 +19,13 @@ import { OutcomeReporter, type OutcomeReporterParts } from './outcome-reporter.t
 import { type Refused, readMessage } from './read-message.ts'
 import { WorkLog } from './work-log.ts'
 
-/** A larger batch is not faster. */
+/** A higher limit does not make batches faster. */
 const IN_FLIGHT_MAX_BYTES = 33_554_432
-/** The body, its parsed value, and its part of the SQL statement. */
+/** Memory per byte of a body: the body, its parsed value, and its part of the SQL statement. */
 const COST_OF_BYTE_IN_FLIGHT = 4
 /** A higher limit does not answer queries faster. */
 const REPLIES_MAX_BYTES = 33_554_432
-/** The reply, the rows and the text it was made from, and its frames; and the same for queries handled meanwhile. */
+/** Memory per byte of a reply: the reply, its rows, its text and its frames, and the same for queries that run at the same time. */
 const COST_OF_REPLY_BYTE = 9
 const CANCEL_TIMEOUT_MS = 1_000
 /** How often the log repeats why the consumer has left the queue. */
@@ -34,20 +34,21 @@ const LOGGED_AGAIN_AFTER_MS = 30_000
 const DROPPED_LOGGED_EVERY_MS = 10_000
 /**
  * Longest pause before the queue is consumed again while the dependency is up but messages still fail. Before RabbitMQ
- * 4.3, each try counts toward the delivery limit of quorum queues, which is 20. An hour must have far fewer tries.
+ * 4.3, each requeue counts toward the delivery limit of quorum queues, which is 20. An outage of an hour must cause far
+ * fewer requeues.
  */
 export const RETURN_PAUSE_MAX_MS = 600_000
 export const RETURN_PAUSE_MIN_MS = 500
-/** More than one, because a message that fails by itself is detected only when another one succeeds. */
+/** The prefetch after a return. More than one, because a bad message is detected only if another message succeeds. */
 const RETURN_PREFETCH = 10
-/** The factor by which it grows with each return while messages fail with an unknown error. */
+/** The prefetch grows by this factor with each return while messages fail with an unknown error. */
 const RETURN_PREFETCH_GROWTH = 4
 /**
- * Maximum number of queries in flight. The others wait on the queue, where the broker drops them at their deadline and
- * another replica can take them. At most, a query whose deadline is counted from its arrival here is handled in vain.
+ * Maximum number of queries in flight. The others wait on the queue, where the broker drops them at their deadline, and
+ * where another replica can take them. A query in flight may be handled too late, because its deadline is counted from its arrival here.
  */
 export const QUERY_PREFETCH_MAX = 64
-/** Longest deadline that is considered, which is the most an operator can set. */
+/** A longer expiration counts as no deadline. It is the maximum that an operator can set. */
 const EXPIRATION_MAX_MS = 3_600_000
 
 export interface ConsumerParts<Body, Result>
@@ -70,12 +71,12 @@ export class Consumer<Body, Result> {
   readonly #reporter: OutcomeReporter<Body, Result>
   readonly #workLog: WorkLog
   readonly #dropped: RepeatedLine
-  /** What is wrong with the batch in flight, or with the dependency. */
+  /** The current problem of the batch in flight or of the dependency. */
   #trouble: string | undefined
-  /** Set while the consumer has left the queue until the dependency is up. The counter says how often in a row. */
+  /** Set while the consumer has left the queue until the dependency is up. `#timesAway` counts how often in a row. */
   #away: Promise<void> | undefined
   #timesAway = 0
-  /** The prefetch of a subscription: small after an absence, until one message was applied. */
+  /** The prefetch of the next subscription: small after the consumer had left the queue, until one message was applied. */
   #takes: number
   /** When the handler last returned an outcome, by the clock. */
   #lastReportedMs = Number.NEGATIVE_INFINITY
@@ -100,7 +101,7 @@ export class Consumer<Body, Result> {
       service.memory?.limit('messagesInFlight', inFlight, costInFlight) ?? inFlight.configured ?? IN_FLIGHT_MAX_BYTES
     const replies = { variable: 'CONSUMER_REPLIES_MOST_BYTES', configured: config.repliesMaxBytes }
     const costOfReplies = { costBytes: COST_OF_REPLY_BYTE, maxUseful: REPLIES_MAX_BYTES }
-    // Only replies to queries are large enough to count, and only services that answer them have memory for pages.
+    // Only replies to queries are large enough to count, and only services that handle queries have a budget for pages.
     const fitting = contract.kind === 'query' ? service.memory?.limit('pages', replies, costOfReplies) : undefined
     this.#repliesMaxBytes = fitting ?? replies.configured ?? REPLIES_MAX_BYTES
     zeroConsumed(service.meter, contract)
@@ -108,7 +109,7 @@ export class Consumer<Body, Result> {
     this.#prefetch =
       contract.kind === 'query' ? Math.min(QUERY_PREFETCH_MAX, parts.config.prefetch) : parts.config.prefetch
     this.#takes = this.#prefetch
-    // The rest is for others: a requester that does not read its replies must not block them.
+    // The rest is reserved for other messages, because a requester that does not read its replies must not block them.
     const hearing = { max: Math.ceil(this.#prefetch / 2), maxBytes: this.#inFlightMaxBytes / 4 }
     const stuckChanged = () => this.#measureHeld()
     this.#reporter = new OutcomeReporter({
@@ -122,7 +123,7 @@ export class Consumer<Body, Result> {
     this.#channel = superviseChannel(connection, name, rabbitmq, service, (channel, lost) => this.#begin(channel, lost))
   }
 
-  /** Resolves when messages can arrive. Rejects with Misconfigured, or when `signal` aborts. */
+  /** Resolves when the queue is consumed. Rejects with Misconfigured, or if `signal` aborts. */
   async subscribed(signal: AbortSignal): Promise<void> {
     await this.#channel.whenOpen(signal)
   }
@@ -151,7 +152,7 @@ export class Consumer<Body, Result> {
     const { contract, rabbitmq } = this.#parts
     const session: Session = { channel, over: new AbortController(), consumerTags: [] }
     channel.on('close', () => {
-      // The next session has its own limit, although messages of this one may still be in flight and use our share.
+      // Reading resumes even if messages of this session are still in flight, because the next session has its own limit.
       this.#readOnNow()
       this.#inFlight.sessionOver(session)
     })
@@ -185,7 +186,7 @@ export class Consumer<Body, Result> {
     await withDeadline(this.#stop.clock, cancelled, CANCEL_TIMEOUT_MS, 'cancelling the subscription').catch(() => {})
   }
 
-  /** All messages in flight are held while the batch cannot be applied or dead-lettered. */
+  /** Updates the gauge: all messages in flight count as held while the batch cannot be applied or dead-lettered. */
   #measureHeld(): void {
     const held = this.#trouble === undefined && !this.#reporter.isStuck ? 0 : this.#inFlight.size
     if (held === this.#held) return
@@ -199,7 +200,7 @@ export class Consumer<Body, Result> {
     this.#measureHeld()
   }
 
-  /** Resumes reading when half of the allowed amount is free. */
+  /** Called after messages have left. Resumes reading when half of the limit is free. */
   #left(): void {
     this.#measureHeld()
     if (this.#inFlight.bytes <= this.#inFlightMaxBytes / 2) this.#readOnNow()
@@ -217,7 +218,7 @@ export class Consumer<Body, Result> {
     // Parsed on arrival, while the database works on the previous batch.
     const read = readMessage(contract, message, config.messageMaxBytes)
     const waitMs = waitMsOf(contract, message)
-    // Reading the clock for each command would be slow.
+    // Commands have no deadline, and reading the clock for each of them would be slow.
     const expiresAtMs = waitMs === Number.POSITIVE_INFINITY ? waitMs : this.#stop.clock.nowMs() + waitMs
     const isLarge = contract.kind === 'query' && !('kind' in read) && contract.isLarge?.(read.headers) === true
     const question = questionOf(contract, read, isLarge)
@@ -228,12 +229,12 @@ export class Consumer<Body, Result> {
   }
 
   /**
-   * Commands are handled one batch at a time, so that the messages of a queue keep their order. A query changes
-   * nothing, so several are handled at the same time, each by itself.
+   * Handles commands one batch at a time, so that the messages of a queue keep their order. Queries change nothing, so
+   * several batches of them run at the same time.
    */
   #startWork(): void {
     const { contract, config } = this.#parts
-    // This comes first, because it is true for nearly every message that arrives.
+    // Checked first, because it is true for nearly every message that arrives.
     if (this.#working.size >= (contract.kind === 'query' ? config.queriesMax : 1)) return
     if (this.#stop.signal.aborted) return
     if (this.#waiting(1).length === 0) return
@@ -253,13 +254,13 @@ export class Consumer<Body, Result> {
       const batch = this.#nextBatch()
       if (batch.length === 0) return
       const settled = this.#settleBatch(batch)
-      // Others may be waiting since there was no room for replies.
+      // Other queries may be waiting because there was no room for replies.
       this.#startWork()
       await settled
     }
   }
 
-  /** Queries with the same question, or that may be handled together. None while the replies waiting to be sent use all the memory allowed for them. */
+  /** The next commands, or queries that may share one call of the handler. No queries while unsent replies use all the memory allowed for them. */
   #nextBatch(): Held<Body>[] {
     const { contract, config } = this.#parts
     if (contract.kind === 'command') return this.#waiting(config.batchMax)
@@ -270,7 +271,7 @@ export class Consumer<Body, Result> {
     return this.#isRoomForReplies() ? this.#waiting(contract.togetherMax ?? config.batchMax) : []
   }
 
-  /** What may be handled next, up to `max`. */
+  /** The messages that may be handled next, up to `max`. */
   #waiting(max: number): Held<Body>[] {
     return this.#parts.contract.kind === 'query' ? this.#inFlight.waitingAlike(max) : this.#inFlight.waiting(max)
   }
@@ -279,7 +280,7 @@ export class Consumer<Body, Result> {
     return this.#inFlight.replyBytes < this.#repliesMaxBytes
   }
 
-  /** Acknowledges a query without a usable reply address, because there is nothing else to do for it. */
+  /** Acknowledges a query without handling it, because no reply can arrive in time. */
   #drop(held: Held<Body>, reason: 'expired' | 'no-reply-address'): void {
     const { contract, service } = this.#parts
     const { properties } = held.message
@@ -288,12 +289,12 @@ export class Consumer<Body, Result> {
     if (lines !== undefined)
       service.log.warn(
         { queue: contract.queue, ...idsOf(properties), address: properties.replyTo, lines },
-        'no proper address to reply to: query dropped',
+        'query dropped: no valid reply address',
       )
     this.#inFlight.leave('ack', [held])
   }
 
-  /** Outcomes are reported as soon as they are known. The batch ends when all are reported. */
+  /** Reports outcomes as soon as they are known. Resolves when all are reported. */
   async #settleBatch(batch: readonly Held<Body>[]): Promise<void> {
     const { contract, handler, config, service } = this.#parts
     const { queue } = contract
@@ -357,9 +358,9 @@ export class Consumer<Body, Result> {
   }
 
   /**
-   * Requeues everything with an unknown outcome, and leaves the queue until the dependency is up. Messages wait on the
-   * queue, where another replica may be able to apply them. Also when the channel is gone: each requeue counts toward
-   * the delivery limit, and a new subscription would take the messages again at once.
+   * Requeues all messages with an unknown outcome, and leaves the queue until the dependency is up. The messages wait on
+   * the queue, where another replica may apply them. The consumer leaves also if the channel is closed, because a new
+   * subscription would take the messages again at once, and each requeue counts toward the delivery limit.
    */
   async #goAway({ items, error }: Unreported<Held<Body>>): Promise<void> {
     if (this.#stop.signal.aborted) {
@@ -368,7 +369,7 @@ export class Consumer<Body, Result> {
     }
     this.#trouble = `not consuming ${this.#parts.contract.queue}: ${error?.message}`
     await this.#cancel()
-    // Queries that run at the same time end by themselves.
+    // Queries that run at the same time are not requeued here. They settle on their own.
     const leaving = new Set([...items, ...this.#inFlight.waiting(Number.POSITIVE_INFINITY)])
     this.#inFlight.leave(
       'requeue',
@@ -416,9 +417,9 @@ export class Consumer<Body, Result> {
   }
 
   /**
-   * Restores the full prefetch after the first message was applied again. It does so with a second subscription,
-   * because a broker that cancels the first one requeues messages in flight behind later ones. It is not awaited: while
-   * too much is in flight, the broker's responses are not read, and only our work reduces that.
+   * Restores the full prefetch after the first message was applied again. Uses a second subscription, because after a
+   * cancel of the first one the broker would requeue messages in flight behind later ones. It is not awaited: while too
+   * much is in flight, the broker's responses are not read, and only the current work reduces that.
    */
   #backToNormal(): void {
     if (this.#timesAway === 0) return
@@ -431,18 +432,18 @@ export class Consumer<Body, Result> {
 
 const isReadable = <Body>(held: Held<Body>): held is Readable<Body> => !('kind' in held.read)
 
-/** Kept for each query in flight. A query with longer headers is not combined with others. */
+/** The text is kept in memory for each query in flight. A query with longer headers is not combined with others. */
 const QUESTION_MAX_LENGTH = 1_000
 
 function questionOf(contract: Contract, read: Delivery | Refused, isLarge: boolean): string | undefined {
   if (contract.kind === 'command' || 'kind' in read) return undefined
-  // A large one is not handled together with others.
+  // Large queries are combined only with identical ones.
   if (contract.togetherMax !== undefined && !isLarge) return 'any'
   const question = read.fingerprint + JSON.stringify(withoutOrigin(read.headers))
   return question.length <= QUESTION_MAX_LENGTH ? question : undefined
 }
 
-/** How long the sender of this query waits. Counted from arrival here, so that its clock need not be right. */
+/** How long the sender of this query waits for the reply. Counted from its arrival here, so that the sender's clock does not matter. */
 function waitMsOf({ kind }: Contract, { properties }: ConsumeMessage): number {
   const expirationMs = Number(properties.expiration ?? Number.NaN)
   return kind === 'query' && expirationMs <= EXPIRATION_MAX_MS ? expirationMs : Number.POSITIVE_INFINITY

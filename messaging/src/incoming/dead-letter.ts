@@ -6,7 +6,7 @@ import type { Envelope } from '../outgoing/publisher.ts'
 import { bytesOfValue, carried, headerRoom } from './carried.ts'
 import { REDRIVES_HEADER, REDRIVES_MAX, type Refused, redrivesOf } from './read-message.ts'
 
-/** Where and when a message was dead-lettered, besides its reason. */
+/** Which consumer dead-letters a message, and when. */
 export interface Failure {
   readonly consumer: string
   readonly at: Date
@@ -32,7 +32,7 @@ export function deadLetter(
     'x-failed-at': failure.at.toISOString(),
     'x-consumer': failure.consumer,
     'x-attempts': deliveriesBefore(message) + attempts,
-    // Counted here and not during the redrive, so that a message moved by other means is handled anew as well.
+    // Counted here and not in the redrive, so that a message that was moved by another tool also counts as redriven.
     [REDRIVES_HEADER]: Math.min(redrivesOf(message.properties) + 1, REDRIVES_MAX),
   }
   const left = room - room / 8 - bytesOfValue({ ...ours, 'x-dropped': '…' }, 1)
@@ -52,10 +52,10 @@ export function deadLetter(
   }
 }
 
-/** Quorum queues count them (https://www.rabbitmq.com/docs/quorum-queues). Other queues only report whether there was one. */
+/** Quorum queues count earlier deliveries (https://www.rabbitmq.com/docs/quorum-queues). Other queues only report whether there was one. */
 function deliveriesBefore({ fields, properties }: Message): number {
   const counted: unknown = properties.headers?.['x-delivery-count']
-  // On a classic queue the header is whatever the sender wrote.
+  // On a classic queue the header comes from the sender and may have any value.
   return typeof counted === 'number' && Number.isSafeInteger(counted) && counted > 0
     ? counted
     : Number(fields.redelivered)

@@ -1,46 +1,46 @@
-// The messages in flight, from arrival until they are acknowledged or requeued: one object each, in one set, with one exit.
+// The messages in flight, from arrival until they are acknowledged or requeued. One object for each, and `leave` is the only way out.
 import type { ConfirmChannel, ConsumeMessage } from 'amqplib'
 import type { Delivery } from '../handler.ts'
 import type { Meter } from '../service.ts'
 import type { Refused } from './read-message.ts'
 
-/** One life of the channel. Acks belong to the channel that delivered the message. When it ends, its messages return to the broker. */
+/** An open channel. A message is acknowledged on the channel that delivered it. When the channel ends, the broker requeues its messages. */
 export interface Session {
   readonly channel: ConfirmChannel
   readonly over: AbortController
-  /** Chosen by us, so that the tags are known before the broker responds. None while the queue is not consumed. */
+  /** Chosen by us, so that they are known before the broker responds. Empty while the queue is not consumed. */
   consumerTags: string[]
 }
 
 /**
- * A message in flight. `waiting`: for the current batch to end · `handling`: the handler has it · `reporting`: its outcome
- * is known, and its dead letter or reply is being sent.
+ * A message in flight. `waiting`: not yet in a batch · `handling`: passed to the handler · `reporting`: its outcome is known,
+ * and its dead letter or reply is being sent.
  */
 export interface Held<Body = unknown> {
   readonly message: ConsumeMessage
   readonly session: Session
   readonly read: Delivery<Body> | Refused
-  /** The question; equal questions have equal texts. Undefined for a query that is never combined with others. */
+  /** Queries with the same text may share one call of the handler. Undefined for a query that is never combined with others. */
   readonly question: string | undefined
-  /** A query that is answered by itself, while smaller ones are answered too. */
+  /** A large query. Only one is handled at a time; other queries run at the same time. */
   readonly isLarge: boolean
-  /** When the requester stops waiting for the reply, by the clock. */
+  /** When the requester stops waiting for the reply, by the clock. Infinity if unknown. */
   readonly expiresAtMs: number
   step: 'waiting' | 'handling' | 'reporting'
-  /** Bytes of the reply that is kept for it. */
+  /** The size of its reply while it is in memory, in bytes. */
   replyBytes: number
 }
 
-/** One that can be passed to the handler. */
+/** A message that can be passed to the handler. */
 export type Readable<Body> = Held<Body> & { readonly read: Delivery<Body> }
 
 export class InFlight<Body> {
-  /** In the order of arrival. All figures about messages derive from this. */
+  /** In the order of arrival. Counts and sums are computed from this set. */
   readonly #all = new Set<Held<Body>>()
   readonly #queue: string
   readonly #meter: Meter
   readonly #left: () => void
-  /** A sum over thousands of messages at each arrival would be too slow, so a running total is kept. */
+  /** A running total, because a sum over thousands of messages at each arrival would be too slow. */
   #bytes = 0
 
   /** `left` is called after messages have left. */
@@ -78,7 +78,7 @@ export class InFlight<Body> {
     return bytes
   }
 
-  /** The oldest waiting ones, up to `max`. Messages of a closed channel have left, so all are of one session. */
+  /** The oldest waiting messages, up to `max`. All are of one session, because the messages of a closed channel are removed. */
   waiting(max: number): Held<Body>[] {
     const waiting: Held<Body>[] = []
     for (const held of this.#all) {
@@ -88,7 +88,7 @@ export class InFlight<Body> {
     return waiting
   }
 
-  /** The oldest one that may be answered now, and those with the same question, up to `max`. */
+  /** The oldest query that may be handled now, and the others with the same question, up to `max` in total. */
   waitingAlike(max: number): Held<Body>[] {
     const isLargeOneHandled = [...this.#all].some(({ step, isLarge }) => isLarge && step === 'handling')
     const waiting = this.waiting(Number.POSITIVE_INFINITY)
@@ -100,12 +100,12 @@ export class InFlight<Body> {
     )
   }
 
-  /** Those without a reported outcome. */
+  /** The messages whose outcome is not known yet. */
   unreported(): Held<Body>[] {
     return [...this.#all].filter(({ step }) => step !== 'reporting')
   }
 
-  /** The channel is gone, and so are its waiting messages. Those whose outcome is being determined or reported leave when that ends. */
+  /** Removes the waiting messages of a closed channel. Messages that are being handled or reported leave when that ends. */
   sessionOver(session: Session): void {
     session.over.abort()
     for (const held of this.#all) if (held.session === session && held.step === 'waiting') this.#delete(held)
@@ -113,8 +113,8 @@ export class InFlight<Body> {
   }
 
   /**
-   * The only exit, once for each message: acknowledged or requeued. Requeued with nack, because the message did not
-   * fail: RabbitMQ 4.3 counts a reject toward the delivery limit, but not a nack
+   * Acknowledges or requeues messages, each once. This is the only exit. Requeues with nack, because RabbitMQ 4.3 counts a
+   * reject toward the delivery limit, but not a nack, and the message did not fail
    * (https://www.rabbitmq.com/docs/quorum-queues).
    */
   leave(exit: 'ack' | 'requeue', wanted: readonly Held<Body>[]): void {
@@ -131,7 +131,7 @@ export class InFlight<Body> {
     this.#left()
   }
 
-  /** Whether no message that arrived before the last of these stays in flight, so that one ack is enough. */
+  /** Whether `leaving` contains every message up to its last one, so that one ack is enough. */
   #areAllUpTo(leaving: readonly Held<Body>[]): boolean {
     const last = leaving.at(-1)
     let count = 0
@@ -142,7 +142,7 @@ export class InFlight<Body> {
     return count === leaving.length
   }
 
-  /** A stale ack, for a message whose channel is gone, is dropped and counted. The broker delivers the message again. */
+  /** Drops and counts an ack for a message of a closed channel. The broker redelivers that message. */
   #onChannel(session: Session, settle: () => void): void {
     try {
       if (session.over.signal.aborted) throw new Error('the channel is gone')

@@ -1,4 +1,4 @@
-// Reports outcomes: replies to the sender if requested, dead-letters a refused message unless its sender was notified, then acknowledges.
+// Reports outcomes. Replies to the sender if requested, dead-letters a refused message unless its sender received the refusal, and then acknowledges.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { ConsumerConfig } from '../config.ts'
 import type { Contract } from '../contract.ts'
@@ -20,13 +20,13 @@ import type { Refused } from './read-message.ts'
 import { replyTo } from './reply-envelope.ts'
 import { Stuck } from './stuck.ts'
 
-/** Longest wait for room for the reply to a command, whose effect is durable anyway. The reply to a query waits until its deadline. */
+/** Maximum wait for room for the reply to a command, whose effect is already durable. The reply to a query waits until its deadline. */
 const REPLY_WAITS_MAX_MS = 30_000
 
 /** When replies cannot be delivered for the same reason, the log shows the first one, and then a count. */
 const LOGGED_EVERY_MS = 10_000
 
-/** Longest wait until it is known whether the broker can deliver a refusal to its reply address. */
+/** Maximum time for checking whether the broker can deliver a refusal to its reply address. */
 const ADDRESS_WAITS_MAX_MS = 2_000
 
 export interface OutcomeReporterParts<Body, Result> {
@@ -34,7 +34,7 @@ export interface OutcomeReporterParts<Body, Result> {
   readonly publisher: Publisher
   /** Has its own connection, so that large replies do not delay dead letters. */
   readonly replies: Publisher
-  /** On the same connection. */
+  /** Uses the same connection as `replies`. */
   readonly refusals: Pick<Requester, 'refuse'>
   readonly addresses: ReplyAddresses
   readonly config: Pick<ConsumerConfig, 'retryMaxMs'>
@@ -44,15 +44,15 @@ export interface OutcomeReporterParts<Body, Result> {
   readonly hearing: { readonly max: number; readonly maxBytes: number }
   /** Ends when the consumer stops. */
   readonly scope: Scope
-  /** Called when a message cannot be dead-lettered, and when none waits for that any more. */
+  /** Called when the first message cannot be dead-lettered, and when the last one of them has left. */
   readonly stuckChanged: () => void
 }
 
 export class OutcomeReporter<Body, Result> {
   readonly #parts: OutcomeReporterParts<Body, Result>
-  /** Replies being sent while the next batch runs. */
+  /** Replies that are being sent. They do not delay the next batch. */
   readonly #replying = new Set<Promise<void>>()
-  /** Refusals that their sender has not acknowledged yet, and the bytes of their bodies. */
+  /** The number of refusals that their sender has not acknowledged yet, and the size of these messages. */
   #hearing = 0
   #hearingBytes = 0
   readonly #stuck: Stuck<Held<Body>>
@@ -67,17 +67,17 @@ export class OutcomeReporter<Body, Result> {
     this.#outcomes = new OutcomeCounter(contract, service.meter)
   }
 
-  /** Whether a message waits that cannot be dead-lettered. */
+  /** Whether a message currently cannot be dead-lettered. */
   get isStuck(): boolean {
     return this.#stuck.size > 0
   }
 
-  /** Why a message cannot be dead-lettered, in one sentence. Undefined when none waits for that. */
+  /** Why a message cannot be dead-lettered, in one sentence. Undefined if there is none. */
   notReady(): string | undefined {
     return this.#stuck.notReady()
   }
 
-  /** Resolves when all of them have left, except those whose reply is being sent. */
+  /** Resolves when all messages have left, except those whose reply is being sent. */
   async report(reported: readonly Reported<Held<Body>, Result>[]): Promise<void> {
     const plain: Held<Body>[] = []
     const others: Reported<Held<Body>, Result>[] = []
@@ -89,7 +89,7 @@ export class OutcomeReporter<Body, Result> {
       else others.push(each)
     }
     this.#outcomes.count(reported.map(({ outcome }) => outcome))
-    // Together and at once, without waiting for the dead letters of others.
+    // Acknowledged together and at once. They do not wait for the dead letters of other messages.
     this.#parts.inFlight.leave('ack', plain)
     if (others.length === 0) return
     const setAside = await Promise.all(others.map(({ item, outcome }) => this.#reportOne(item, outcome)))
@@ -101,7 +101,7 @@ export class OutcomeReporter<Body, Result> {
     await Promise.all(this.#replying)
   }
 
-  /** Resolves with whether it was dead-lettered. */
+  /** Resolves with true if the message was dead-lettered. */
   async #reportOne(held: Held<Body>, outcome: Outcome<Result>): Promise<boolean> {
     const { inFlight } = this.#parts
     if (outcome.kind === 'refused' && hearsRefusals(held) && this.#mayHear(held)) {
@@ -151,7 +151,7 @@ export class OutcomeReporter<Body, Result> {
     const bytes = held.message.content.length
     this.#hearing += 1
     this.#hearingBytes += bytes
-    // A stop does not end this: the sender will probably receive the reply, and a dead letter would then be one too many.
+    // A shutdown does not interrupt this. The sender will probably receive the reply, and a dead letter would then be superfluous.
     const givenUp = new Scope(scope.clock, held.session.over.signal)
     const envelope = await this.#replyEnvelope(held, refused, givenUp.part([], ADDRESS_WAITS_MAX_MS))
     const isHeard =
@@ -174,19 +174,19 @@ export class OutcomeReporter<Body, Result> {
     return (await addresses.bears(message.properties.replyTo, scope)) ? replyTo(contract, message, outcome) : undefined
   }
 
-  /** Publishes the dead letter until the broker has confirmed it. Returns false when the session ended or a stop was requested first. */
+  /** Publishes the dead letter until the broker has confirmed it. Resolves with false if the session or the consumer ends first. */
   async #setAside(held: Held<Body>, refused: Refused): Promise<boolean> {
     const { contract, publisher, config, service, scope } = this.#parts
     const { message, session } = held
     const failure = { consumer: service.name, at: scope.clock.date() }
-    // Created only when needed, because combining signals is the slowest part.
+    // Created only after a failure, because combining signals is slow.
     let givenUp: Scope | undefined
     try {
       for (let attempt = 1; !session.over.signal.aborted; attempt += 1) {
         try {
           const { frameMax } = publisher
           const envelope = deadLetter(contract, message, refused, { ...failure, frameMax })
-          // The dead letter keeps the context of the sender, to which a redriven message links.
+          // The dead letter is sent without the headers of this span. It keeps the sender's trace context, to which a redriven message links.
           await traceSending(envelope, message.properties.headers, () => publisher.deliver(envelope, scope.signal))
           service.meter.count('messages_dead_lettered', { queue: contract.queue, reason: refused.reason })
           return true
@@ -204,9 +204,8 @@ export class OutcomeReporter<Body, Result> {
   }
 
   /**
-   * Replies if requested. The effect is durable by now, so a missing requester is logged and nothing is repeated. The
-   * reply waits for a connection and for room, because after a broker restart requests may arrive before the reply
-   * connection is open.
+   * Sends the reply. The effect is already durable, so a failure is only logged. The reply waits for a connection and for
+   * room, because after a broker restart requests may arrive before the connection for replies is open.
    */
   async #reply(held: Held<Body>, outcome: Outcome<Result>): Promise<void> {
     const { contract, replies, service, scope } = this.#parts
@@ -219,7 +218,7 @@ export class OutcomeReporter<Body, Result> {
       if (lines !== undefined)
         service.log.warn(
           { ...labels, ...idsOf(properties), address: properties.replyTo, lines },
-          'no proper address to reply to',
+          'reply not sent: no valid reply address',
         )
       return
     }

@@ -1,4 +1,4 @@
-// Parses a message by its contract: a delivery for the handler, or a refusal that follows from its bytes alone.
+// Parses a message by its contract. The result is a delivery for the handler, or a refusal that depends only on the message.
 import { hash } from 'node:crypto'
 import type { Message } from 'amqplib'
 import { z } from 'zod'
@@ -12,7 +12,7 @@ export type Refused = Extract<Outcome, { kind: 'refused' }> & { readonly attempt
 
 const refused = (reason: string, error: string): Refused => ({ kind: 'refused', reason, error })
 
-/** Parses a message by its contract. Returns a delivery for the handler, or the reason why it can never be one. */
+/** Parses a message by its contract. Returns a delivery for the handler, or a refusal with the reason. */
 export function readMessage<Body>(
   contract: Contract<Body>,
   { content, fields, properties }: Message,
@@ -46,30 +46,30 @@ export function readMessage<Body>(
   }
 }
 
-/** What is wrong with the properties and headers, in a sentence that names the field. */
+/** The problem of the properties and headers, in a sentence that names the field. Undefined if there is none. */
 function faultOfProperties(
   { kind }: Contract,
   { messageId, replyTo, headers }: Message['properties'],
 ): string | undefined {
   // amqplib decodes bytes that are not UTF-8 to this character, so two different ids may look the same.
   if (typeof messageId === 'string' && messageId.includes('\ufffd')) return 'messageId: must be valid UTF-8'
-  // A table in a header with this name becomes the prototype of the headers, and its fields look like headers.
+  // A header with this name and a table as its value becomes the prototype of the headers, so its fields look like headers.
   if (headers !== undefined && Object.getPrototypeOf(headers) !== Object.prototype)
     return 'header __proto__: no header may have this name'
-  // A command is still applied, as in the Python suite, but gets no reply. A query has no other effect.
+  // A command is still applied, as in the Python suite, but gets no reply. A query without a reply has no effect, so it is refused.
   if (kind === 'query' && replyTo !== undefined && !isReplyAddress(replyTo))
     return `replyTo: ${JSON.stringify(replyTo)} is neither an address of direct reply-to nor a queue that the broker named`
   return undefined
 }
 
 export const REDRIVES_HEADER = 'x-redrives'
-/** Each redrive has its own key in the inbox, and all of them are looked up. */
+/** Each redrive has its own key in the inbox, and a status request reads all of them. */
 export const REDRIVES_MAX = 100
 const redrivesHeader = z.int().min(0).max(REDRIVES_MAX).catch(0)
 
 /** How often a message was redriven. 0 when the header is missing or invalid. */
 export function redrivesOf({ headers }: Message['properties']): number {
   const redrives = headers?.[REDRIVES_HEADER]
-  // Nearly all messages. `catch` would create an error for each of them.
+  // Nearly all messages have no such header, and `catch` would create an error for each of them.
   return redrives === undefined ? 0 : redrivesHeader.parse(redrives)
 }

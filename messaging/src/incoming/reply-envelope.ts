@@ -1,4 +1,4 @@
-// The reply to a message: the bytes and properties that carry its outcome.
+// Builds the reply that reports the outcome of a message.
 import type { Message } from 'amqplib'
 import type { Contract } from '../contract.ts'
 import type { Outcome } from '../handler.ts'
@@ -7,12 +7,12 @@ import { DIRECT_REPLY_TO, ERROR_HEADER, isReplyAddress, REPEATED_HEADER } from '
 
 /**
  * The reply to a message whose sender requested one at a valid address. Undefined otherwise. The reply to a refused
- * query is not JSON: a Python producer passes it on with status 200, and a client could take an object for a list.
+ * query is not JSON: a Python producer forwards it with status 200, and a client could read a JSON object as the list.
  */
 export function replyTo({ kind }: Contract, message: Message, outcome: Outcome): Envelope | undefined {
   const { replyTo: address, correlationId } = message.properties
   if (!isReplyAddress(address)) return undefined
-  // The broker returns every mandatory message to a direct reply-to address as unroutable, even those it delivers.
+  // Not mandatory for direct reply-to, because the broker returns every such message as unroutable, even if it delivers it.
   const mandatory = !address.startsWith(DIRECT_REPLY_TO)
   const properties = { persistent: false, mandatory, ...(typeof correlationId === 'string' ? { correlationId } : {}) }
   const json = (value: unknown) => Buffer.from(JSON.stringify(value))

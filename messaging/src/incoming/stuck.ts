@@ -1,4 +1,4 @@
-// The messages that currently cannot be dead-lettered, with the reason. Keeps their log lines few, whatever their number.
+// The messages that currently cannot be dead-lettered, and why. Limits the number of log lines about them.
 import { RepeatedLine } from '@ims/runtime/repeated-line'
 import type { Message } from 'amqplib'
 import { NotAccepted } from '../errors.ts'
@@ -13,11 +13,11 @@ export class Stuck<Item extends { readonly message: Pick<Message, 'properties'> 
   readonly #service: Service
   readonly #clock: Clock
   readonly #changed: () => void
-  /** Each message with the reason. */
+  /** The stuck messages and the reason for each. */
   readonly #items = new Map<Item, string>()
   readonly #line: RepeatedLine
   #sinceMs = 0
-  /** The number of stuck messages since it began. */
+  /** The number of messages that were stuck since `#sinceMs`. */
   #count = 0
 
   /** `changed` is called when the first message is stuck, and when the last one has left. */

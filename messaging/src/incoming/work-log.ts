@@ -17,11 +17,11 @@ export class WorkLog {
     this.#queue = queue
     this.#service = service
     this.#clock = clockOf(service)
-    // A query changes nothing, and the effect of a health check is itself a line in the log.
+    // A query changes nothing, and a health check already writes its own log line.
     this.#level = kind === 'query' || queue === healthcheck.queue ? 'debug' : 'info'
   }
 
-  /** The same handler, with its work logged. */
+  /** Wraps the handler, and logs each call. */
   watch<Body, Result>(handler: Handler<Body, Result>): Handler<Body, Result> {
     return async (deliveries) => {
       const since = this.#clock.nowMs()
@@ -31,7 +31,7 @@ export class WorkLog {
     }
   }
 
-  /** Messages are held from now on, until the handler succeeds again. */
+  /** Called when messages are held. The next success of the handler ends this, and is logged. */
   holding(): void {
     this.#holdingSinceMs ??= this.#clock.nowMs()
   }

@@ -1,4 +1,4 @@
-// The queues that a process publishes to. Each is declared or checked independently, so that a missing one does not affect the others.
+// The queues that a process publishes to. Each one is declared or checked separately, so that a missing queue does not affect the others.
 import type { RabbitmqConfig } from '../config.ts'
 import type { Connection } from '../connection/connection.ts'
 import type { Supervised } from '../connection/supervised.ts'
@@ -15,7 +15,7 @@ export class OwnQueues {
   readonly #service: Service
   readonly #stop: OwnScope
   readonly #names = new Set<string>()
-  /** The missing queues, each with the reason. */
+  /** The missing queues and the reason for each. */
   readonly #missing = new Map<string, Error>()
   #searching: Promise<void> | undefined
 
@@ -37,8 +37,8 @@ export class OwnQueues {
   }
 
   /**
-   * Resolves when all exist.
-   * @throws Misconfigured when no retry can help; an Error when `signal` aborts
+   * Resolves when all queues exist.
+   * @throws Misconfigured if a retry cannot help; another Error if `signal` aborts
    */
   async found(signal: AbortSignal): Promise<void> {
     const scope = new Scope(this.#stop.clock, signal)
@@ -49,19 +49,19 @@ export class OwnQueues {
     }
   }
 
-  /** The broker returned a message to `queue`. If the queue is one of ours, it is checked again. */
+  /** Called when the broker returned a message to `queue`. Checks the queue again if this process owns it. */
   returned(queue: string): void {
     if (!this.#names.has(queue) || this.#missing.has(queue)) return
     this.#missing.set(queue, new Error(`the broker has no queue ${queue}`))
     this.#search()
   }
 
-  /** Undefined as long as one of them exists. Publishing to a missing one fails with its name. */
+  /** Undefined while at least one of the queues exists. Publishing to a missing one fails with an error that names it. */
   notReady(): string | undefined {
     return this.#missing.size < this.#names.size ? undefined : this.missing()
   }
 
-  /** Why queues are missing. Undefined when none is. */
+  /** Why queues are missing. Undefined if none is missing. */
   missing(): string | undefined {
     return [...this.#missing.values()].map(({ message }) => message).join('; ') || undefined
   }
@@ -87,19 +87,19 @@ export class OwnQueues {
   async #look(queue: string): Promise<void> {
     const { topology, connectTimeoutMs } = this.#config
     const { log } = this.#service
-    // All checks together fit into the time for setting up a channel, because a queue that does not respond must not keep it closed.
+    // All checks together must fit into the time for setting up a channel. Otherwise one unresponsive queue would keep the channel closed.
     const timeoutMs = connectTimeoutMs / (this.#names.size + 1)
     try {
       const connection = this.#connection.current
       if (connection === undefined) throw new Error('not connected to the broker')
       if (topology !== 'none')
         await onThrowAwayChannel(connection, timeoutMs, (channel) => ensureQueue(channel, queue, topology))
-      if (this.#missing.delete(queue)) log.info({ queue }, `queue ${queue} is there again`)
+      if (this.#missing.delete(queue)) log.info({ queue }, `queue ${queue} exists again`)
     } catch (error) {
       if (this.#stop.signal.aborted) return
       const reason = asError(error)
       if (this.#missing.get(queue)?.message !== reason.message)
-        log.error({ queue }, `queue ${queue} is missing: ${reason.message}; looking for it again and again`)
+        log.error({ queue }, `queue ${queue} is missing: ${reason.message}; retrying until it exists`)
       this.#missing.set(queue, reason)
     }
   }

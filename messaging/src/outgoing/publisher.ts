@@ -1,4 +1,4 @@
-// Publishes so that a resolved promise means that the message is durable: confirmed, mandatory, persistent, and limited in number and size.
+// Publishes persistent, mandatory messages and waits for their confirms. Limits the number and size of unconfirmed messages.
 import { type ConfirmChannel, IllegalOperationError, type Message, type Options } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
 import type { Connection, Purpose } from '../connection/connection.ts'
@@ -21,21 +21,21 @@ export interface Envelope {
   readonly properties: Options.Publish
 }
 
-/** Longest pause before a message that waits for room, or for a connection, is tried again. */
+/** Maximum pause before a waiting message checks again for a connection and for room. */
 const ROOM_PAUSE_MS = 100
 
 /** A higher limit does not make publishing faster. */
 const UNCONFIRMED_MAX_BYTES = 33_554_432
-/** The message, its frames in the socket's buffer, and the second publisher of the process. */
+/** Three copies: the message, its frames in the socket's buffer, and the same limit for the second publisher of the process. */
 const COST_OF_UNCONFIRMED_BYTE = 3
 
 interface Unconfirmed {
   readonly envelope: Envelope
-  /** Its deadline starts when this aborts; at once when omitted. */
+  /** The deadline starts when this signal aborts. It starts at once if undefined. */
   readonly patientUntil: AbortSignal | undefined
   /** By the clock. */
   readonly sentAtMs: number
-  /** The broker returned the message, because the queue does not exist. The confirm follows. */
+  /** The broker returned the message because the queue does not exist. The confirm follows. */
   returned: boolean
   /** The caller has the result. The message may still be in memory or in the socket's buffer. */
   isReported: boolean
@@ -52,20 +52,20 @@ export class Publisher {
   readonly #unconfirmedMaxBytes: number
   /** @internal */
   readonly queues: OwnQueues
-  /** By the order of publishing, because message ids may be missing or repeated on forwarded messages. */
+  /** Keyed by a running number, because forwarded messages may have no message id, or the same one. */
   readonly #unconfirmed = new Map<number, Unconfirmed>()
   readonly #deadlines: Deadlines<number>
-  /** Those without a deadline until the signal aborts. All share one listener. */
+  /** Messages without a deadline until the signal aborts. Those with the same signal share one listener. */
   readonly #patient = new Map<AbortSignal, Set<number>>()
   #published = 0
   #channel: Supervised<ConfirmChannel> | undefined
   #unconfirmedBytes = 0
-  /** When the broker last confirmed anything, or when it was first asked to, by the clock. */
+  /** When the last confirm arrived, or when the first unconfirmed message was published, by the clock. */
   #confirmedAtMs = 0
   #stallWatch: (() => void) | undefined
   #idle: (() => void) | undefined
-  /** Resolves when the last message passed to `tell` has had its turn. */
-  #told: Promise<void> = Promise.resolve()
+  /** Resolves when the last message passed to `tell` was sent or refused. */
+  #lastTurn: Promise<void> = Promise.resolve()
   #roomMade = () => {}
 
   constructor(
@@ -94,7 +94,7 @@ export class Publisher {
   /**
    * Publishes a message of `contract`, persistent, with a new messageId (UUIDv7, RFC 9562) unless it has one, and resolves
    * once the broker has confirmed that it is stored.
-   * @throws NotAccepted (it is not stored) or OutcomeUnknown (it may be: not confirmed in time, nacked, or the connection was lost).
+   * @throws NotAccepted (not stored) or OutcomeUnknown (maybe stored: not confirmed in time, nacked, or the connection was lost).
    * @example
    * ```ts
    * const { messageId } = await broker.publisher.publish(stockManagement, { sku: 'IB123456789' })
@@ -108,7 +108,7 @@ export class Publisher {
         this.#offer(traced, { messageId }, undefined, this.#slowness(contract.queue) ?? this.#refusal(traced)),
       )
     } catch (error) {
-      // A body that has no JSON form.
+      // The body cannot be converted to JSON.
       return Promise.reject(error)
     }
   }
@@ -127,24 +127,24 @@ export class Publisher {
     }
   }
 
-  /** Publishes bytes unchanged, and resolves once the broker has confirmed them. Same errors as `publish`. */
+  /** Publishes an encoded message, and resolves once the broker has confirmed it. Same errors as `publish`. */
   send(envelope: Envelope): Promise<void> {
     return this.#offer(envelope, undefined)
   }
 
   /**
-   * Publishes a message that should not be duplicated: waits for the confirm without a deadline while the channel is
-   * open. Once `stopping` has aborted, it waits as long as `send` does. Same errors as `publish`.
+   * Publishes a message that should not be duplicated. Waits for the confirm without a deadline while the channel is open.
+   * After `stopping` has aborted, the deadline is the same as for `send`. Same errors as `publish`.
    */
   deliver(envelope: Envelope, stopping: AbortSignal): Promise<void> {
     return this.#offer(envelope, undefined, stopping)
   }
 
-  /** Publishes best effort: waits for its turn, for a connection and for room until `scope` ends. Same errors as `publish`. @internal */
+  /** Publishes best effort, in the order of the calls: waits for a connection and for room until `scope` ends. Same errors as `publish`. @internal */
   async tell(envelope: Envelope, scope: Scope): Promise<void> {
-    const before = this.#told
+    const before = this.#lastTurn
     let done = () => {}
-    this.#told = new Promise((resolve) => {
+    this.#lastTurn = new Promise((resolve) => {
       done = resolve
     })
     await before
@@ -159,13 +159,13 @@ export class Publisher {
     this.#channel = channel
   }
 
-  /** Prepares a new channel, so that returned messages and the loss of unconfirmed ones are noticed. */
+  /** Prepares a new channel: handles returned messages, and settles unconfirmed messages when it closes. */
   attach(channel: ConfirmChannel): void {
     channel.on('return', (message: Message) => this.#returned(message))
     channel.on('close', () => this.#lost())
   }
 
-  /** Makes this publisher responsible for `queues`. It checks them on each new connection, and again when one is gone. */
+  /** Makes this publisher responsible for `queues`. It checks them on each new connection, and again if one was deleted. */
   ownQueues(queues: readonly string[]): void {
     for (const queue of queues) {
       this.queues.add(queue)
@@ -195,7 +195,7 @@ export class Publisher {
     return this.queues.notReady()
   }
 
-  /** Resolves when no confirm is awaited any more: confirmed, refused, or timed out. */
+  /** Resolves when no confirm is pending: each message was confirmed, not accepted, or timed out. */
   async close(): Promise<void> {
     this.queues.close()
     if (!this.#isAwaited()) return
@@ -222,7 +222,7 @@ export class Publisher {
     if (blocked !== undefined) return new NotAccepted('blocked', `the broker blocks publishing: ${blocked}`)
     if (
       this.#unconfirmed.size >= this.#config.unconfirmedMax ||
-      // Alone, a message of any size is allowed. Otherwise one larger than the limit could never be dead-lettered.
+      // A single message of any size is allowed. Otherwise a message larger than the limit could never be dead-lettered.
       (this.#unconfirmed.size > 0 && this.#unconfirmedBytes + content.length > this.#unconfirmedMaxBytes)
     )
       return new NotAccepted('over-limit', `${this.#unconfirmed.size} messages await their confirm already`)
@@ -230,9 +230,9 @@ export class Publisher {
   }
 
   /**
-   * Why a message to the queue would not be confirmed in time: an earlier one has waited for half of that, in flight or
-   * at the broker. Each queue is judged separately, because a broker can be slow with one of them. A message that is
-   * never confirmed does not block others for ever.
+   * Refuses a message that would probably not be confirmed in time, because an earlier one has waited for half of the
+   * timeout. Each queue is checked separately, because only one of them may be slow. A message that is never confirmed
+   * stops counting after the stall timeout.
    */
   #slowness(queue: string): NotAccepted | undefined {
     const { confirmTimeoutMs, stallTimeoutMs } = this.#config
@@ -251,7 +251,7 @@ export class Publisher {
 
   /**
    * Resolves with `accepted` once the broker has confirmed. The deadline for the confirm starts now, or when `from`
-   * aborts. Neither this nor `publish` is async: each frame that awaits a confirm stays in memory until it arrives.
+   * aborts. Neither this nor `publish` is async, because each async function would keep memory until the confirm arrives.
    */
   #offer<Accepted>(
     envelope: Envelope,
@@ -339,7 +339,7 @@ export class Publisher {
     this.#roomMade()
   }
 
-  /** Reports the result to the caller, once. A message reported as "unknown" counts until it is confirmed or its channel is lost. */
+  /** Reports the result to the caller once. An unknown outcome still counts as unconfirmed until the confirm or the loss of the channel. */
   #tell(id: number, error: NotAccepted | OutcomeUnknown | undefined): void {
     const entry = this.#unconfirmed.get(id)
     if (entry === undefined || entry.isReported) return
@@ -364,7 +364,7 @@ export class Publisher {
     return false
   }
 
-  /** Drops a connection on which nothing is confirmed any more. The messages written to it are stuck in the broker's buffers or ours. */
+  /** Drops a connection on which the broker confirms nothing. Its messages are stuck in the broker's buffers or in ours. */
   #watchStall(): void {
     const { stallTimeoutMs } = this.#config
     this.#stallWatch ??= whenLate(this.#clock, stallTimeoutMs, () => {
@@ -375,14 +375,14 @@ export class Publisher {
     })
   }
 
-  /** How long messages have waited while nothing was confirmed. An alarm does not count: the broker announces it, and it may last hours. */
+  /** How long messages have waited without any confirm. Time during an alarm does not count: the broker announces it, and it may last hours. */
   #silentMs(): number {
     const { blocked, unblockedAtMs = 0 } = this.#connection.current ?? {}
     if (this.#unconfirmed.size === 0 || blocked !== undefined) return 0
     return this.#clock.nowMs() - Math.max(this.#confirmedAtMs, unblockedAtMs)
   }
 
-  /** The broker returns a message before it confirms it, so its entry still exists: the oldest one that looks the same. */
+  /** Marks the oldest matching entry as returned. The entry still exists, because the broker returns a message before it confirms it. */
   #returned({ fields, properties, content }: Message): void {
     const queue = fields.routingKey
     this.#service.meter.count('messages_returned', { queue: countedAs({ queue }) })
@@ -393,7 +393,7 @@ export class Publisher {
       entry.returned = true
       break
     }
-    // Somebody deleted one of our queues. Declare it again, so that the next message finds it.
+    // The queue was deleted. If it is one of ours, it is declared again for the next message.
     this.queues.returned(queue)
   }
 
@@ -404,7 +404,7 @@ export class Publisher {
   }
 }
 
-/** The name of a queue in the metrics. Each requester has its own reply address, and as labels these would grow without limit. */
+/** The name of a queue in the metrics. Reply addresses share one label, because each requester has its own, and their number has no limit. */
 const countedAs = ({ queue }: Pick<Envelope, 'queue'>): string => (isReplyAddress(queue) ? 'replies' : queue)
 
 const spoken = ({ queue, properties }: Envelope) => `message ${properties.messageId ?? '(without id)'} to ${queue}`

@@ -1,5 +1,5 @@
-// Which direct reply-to addresses are safe to reply to. RabbitMQ closes the whole connection of a publisher that uses
-// certain addresses it did not create.
+// Checks that a direct reply-to address is safe. For some forged addresses, RabbitMQ closes the whole connection of the
+// publisher.
 import type { Message } from 'amqplib'
 import type { RabbitmqConfig } from '../config.ts'
 import { type Connection, closeConnection, openFirstConnection } from '../connection/connection.ts'
@@ -11,21 +11,21 @@ import type { Service } from '../service.ts'
 import { DIRECT_REPLY_TO, isReplyAddress } from './reply.ts'
 
 /**
- * Version and kind of an address, as every broker writes it. The older kind has shorter numbers: read as this kind,
- * part of the node's name would be taken for the process.
+ * The first two bytes of an address: the version and the tag of an Erlang process id. The older tag has shorter numbers,
+ * so part of the node's name would be read as the process.
  */
 const PROCESS_BEGINS = Buffer.from([131, 88])
-/** Number and creation of the Erlang process that owns the channel: the end of an address. Any value is harmless. */
+/** The last bytes of an address: number and creation of the Erlang process that owns the channel. Any value is harmless. */
 const PROCESS_BYTES = 12
 /** Maximum number of waiting checks. A flood of forged addresses must not block real messages. */
-const QUESTIONS_MAX = 16
-/** How long a node counts as unknown without a new check. It may be about to join the cluster. */
+const CHECKS_MAX = 16
+/** How long a node counts as unknown before it is checked again, because it may join the cluster later. */
 const UNKNOWN_FOR_MS = 10_000
-/** With this RabbitMQ closes a connection that used an address of an unknown node. */
+/** The error with which RabbitMQ closes a connection that used an address of an unknown node. */
 const INTERNAL_ERROR = /: 541 INTERNAL[_-]ERROR/
 /** No queue can have this name. */
 const NO_QUEUE = ''
-/** Longest time for opening the connection, and for the response. */
+/** Timeout for opening the connection, and for the response. */
 const QUESTION_TIMEOUT_MS = 2_000
 
 export class ReplyAddresses {
@@ -33,9 +33,9 @@ export class ReplyAddresses {
   readonly #service: Service
   /** The part of an address that names a node of the broker, for all nodes known to exist. */
   readonly #nodes = new Set<string>()
-  /** Nodes that were found unknown, with the time until which that counts, by the clock. */
+  /** Unknown nodes, and until when each counts as unknown, by the clock. */
   readonly #unknown = new Map<string, number>()
-  /** Nodes being checked, one after the other. */
+  /** Pending checks by node. They run one after the other. */
   readonly #asked = new Map<string, Promise<boolean>>()
   #last: Promise<unknown> = Promise.resolve()
 
@@ -65,7 +65,7 @@ export class ReplyAddresses {
     }
   }
 
-  /** False if no reply to this address will be sent, so that no work is done for it. Checks nothing with the broker. */
+  /** False if no reply can be sent to this address, so that a query need not be handled. Does not contact the broker. */
   mayBear(address: unknown): address is string {
     if (!isReplyAddress(address)) return false
     if (!address.startsWith(DIRECT_REPLY_TO)) return true
@@ -75,9 +75,9 @@ export class ReplyAddresses {
   }
 
   /**
-   * Whether the broker can safely take a message to this address. An unknown node is checked on a separate connection:
-   * on RabbitMQ 3 an address with an unknown node closes the connection with 541 (seen on 3.10; RabbitMQ 4.3 returns
-   * the message). Also false when `scope` ends before the response.
+   * Whether it is safe to publish to this address. A node not seen before is checked on a separate connection, because
+   * RabbitMQ 3 closes a connection that uses an address of an unknown node with 541 (seen on 3.10; RabbitMQ 4.3 returns
+   * the message). Also false if `scope` ends before the response.
    */
   async bears(address: unknown, scope: Scope): Promise<boolean> {
     if (!this.mayBear(address)) return false
@@ -90,7 +90,7 @@ export class ReplyAddresses {
   }
 
   #begin(node: string, address: string, scope: Scope): Promise<boolean> | undefined {
-    if (this.#asked.size >= QUESTIONS_MAX) return undefined
+    if (this.#asked.size >= CHECKS_MAX) return undefined
     const asking = this.#last.then(async () => {
       const isKnown = !scope.isOver && (await this.#ask(address, node))
       this.#asked.delete(node)
@@ -104,7 +104,7 @@ export class ReplyAddresses {
 
   #noteUnknown(node: string): void {
     // Forged addresses can name any number of nodes.
-    if (this.#unknown.size >= QUESTIONS_MAX) this.#unknown.clear()
+    if (this.#unknown.size >= CHECKS_MAX) this.#unknown.clear()
     this.#unknown.set(node, clockOf(this.#service).nowMs() + UNKNOWN_FOR_MS)
   }
 
@@ -119,7 +119,7 @@ export class ReplyAddresses {
         await onThrowAwayChannel(connection, QUESTION_TIMEOUT_MS, (channel) => channel.checkQueue(address))
         return true
       } catch (error) {
-        // 404: the node exists, the requester does not. An error that ends the connection has no code of a channel.
+        // 404: the node exists, but the requester does not. An error that ends the connection is not a channel error.
         return channelError.safeParse(error).success
       } finally {
         await closeConnection(connection)

@@ -11,7 +11,7 @@ export const DIRECT_REPLY_TO = 'amq.rabbitmq.reply-to'
 /** Header of an error reply: the reason, the same as in dead letters. */
 export const ERROR_HEADER = 'x-error'
 
-/** Header of the reply to a command that was applied before this delivery of it. Its value is true. */
+/** Header of the reply to a command that an earlier delivery has applied. Its value is true. */
 export const REPEATED_HEADER = 'x-repeated'
 
 /**
@@ -20,15 +20,15 @@ export const REPEATED_HEADER = 'x-repeated'
  */
 export const HEARS_REFUSALS_HEADER = 'x-hears-refusals'
 
-/** Whether the refusal reached the requester, or came when it no longer waited. */
+/** The body of the acknowledgement. `heard` is false if the requester no longer waited for the reply. */
 export const refusalHeard = z.object({ heard: z.boolean() })
 
 /** Body of the error reply to a command. */
 export const refusalBody = z.object({ error: z.string() })
 
 /**
- * Valid reply addresses: the broker's own reply addresses, and server-named queues of an exclusive owner. With any
- * other name a requester could make a consumer publish to somebody's queue.
+ * Whether `replyTo` is a valid reply address: a direct reply-to address, or a queue that the broker named. With any other
+ * name a requester could make a consumer publish to an unrelated queue.
  */
 export function isReplyAddress(replyTo: unknown): replyTo is string {
   return typeof replyTo === 'string' && /^amq\.(rabbitmq\.reply-to\.|gen-)/.test(replyTo)

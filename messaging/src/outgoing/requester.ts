@@ -1,4 +1,4 @@
-// Request and reply with a deadline, for queries and for commands whose sender wants to know the outcome.
+// Request and reply with a deadline: for queries, and for commands whose sender requests the outcome.
 import type { ConfirmChannel, Message } from 'amqplib'
 import type { z } from 'zod'
 import type { Command, Query } from '../contract.ts'
@@ -22,7 +22,7 @@ import {
 
 export interface Reply<T> {
   /**
-   * Parses the reply by the contract, which may take longer than everything else done with it.
+   * Parses the reply by the contract. For a large reply this is the most expensive step.
    * @throws BadReply
    */
   body(): T
@@ -40,25 +40,25 @@ export interface CommandOptions {
 }
 
 /**
- * The outcome of an accepted command. `repeated`: it was applied before this delivery of it. `no-reply`: no outcome was
- * reported in time.
+ * The outcome of an accepted command. `repeated`: an earlier delivery has applied it. `no-reply`: no outcome was reported
+ * in time.
  */
 export type CommandReply<Result> =
   | { readonly kind: 'applied'; readonly result: Result; readonly repeated?: true }
   | { readonly kind: 'refused'; readonly reason: string; readonly error: string }
   | { readonly kind: 'no-reply' }
 
-/** Longest wait for a reply once the process is stopping. Replies usually take milliseconds, and the grace period is short. */
+/** Maximum wait for a reply once the process is shutting down. Replies usually take milliseconds, and the grace period is short. */
 const STOPPING_WAITS_MAX_MS = 2_000
-/** Longest wait for the sender's acknowledgement of a refusal: a round trip on a busy machine. */
+/** Maximum wait for the sender to acknowledge a refusal: one round trip on a busy machine. */
 const HEARD_WAITS_MAX_MS = 2_000
-/** The number of answered requests to remember, because a consumer that crashed after its refusal was received repeats it. */
+/** How many refused commands are remembered. A consumer that crashes after its refusal was received sends it again. */
 const HEARD_MAX = 10_000
 
 interface Waiting {
   resolve(message: Message): void
   reject(reason: Error): void
-  /** This process is stopping: waits only a little longer. */
+  /** Shortens the wait because this process is shutting down. */
   hurry(): void
 }
 
@@ -71,8 +71,8 @@ export class Requester {
   readonly #asksCommands: boolean
 
   /**
-   * A requester without commands does not acknowledge refusals. A refused sender sees our reply address, and could make
-   * us publish to an address for which the broker closes the connection.
+   * A requester that sends no commands does not acknowledge refusals. Otherwise a peer that knows our reply address could
+   * make us publish to an address for which the broker closes the connection.
    */
   constructor(publisher: Publisher, service: Service, { asksCommands = true } = {}) {
     this.#publisher = publisher
@@ -113,7 +113,7 @@ export class Requester {
     const reply = this.#expect(correlationId, deadlineMs, query.queue, signal)
     this.#publisher
       .publish(query, body, {
-        // Nobody needs the reply after the deadline, so the request does not have to survive a restart of the broker.
+        // The request is useless after its deadline, so it does not have to survive a restart of the broker.
         persistent: false,
         expiration: Math.ceil(deadlineMs),
         replyTo: DIRECT_REPLY_TO,
@@ -130,7 +130,7 @@ export class Requester {
   /**
    * Publishes a command and waits up to `deadlineMs` for its outcome. A reply proves that the command arrived, so it
    * takes precedence over a late or lost confirm. Without a reply the confirm decides: a confirmed command is accepted.
-   * While this process is stopping it waits at most 2 s, and when `signal` aborts no longer.
+   * It waits at most 2 s once this process is shutting down, and stops waiting when `signal` aborts.
    * @throws NotAccepted or OutcomeUnknown as `publish` does
    */
   async command<Result>(
@@ -159,7 +159,7 @@ export class Requester {
       .then(
         () => undefined,
         (error: Error) => {
-          // A command that was certainly not sent gets no reply.
+          // A command that was not accepted gets no reply.
           if (error instanceof NotAccepted) this.#waiting.get(correlationId)?.reject(error)
           return error
         },
@@ -172,8 +172,8 @@ export class Requester {
   }
 
   /**
-   * Sends a refusal to the requester, and resolves with whether the requester acknowledged it: false after 2 s, when it
-   * could not be sent, or when `givenUp` ends. Never rejects.
+   * Sends a refusal to the requester. Resolves with true if the requester acknowledged it, and with false after 2 s, if it
+   * could not be sent, or if `givenUp` ends. Never rejects.
    * @internal
    */
   async refuse({ queue, content, properties }: Envelope, givenUp: Scope): Promise<boolean> {
@@ -190,7 +190,7 @@ export class Requester {
     }
   }
 
-  /** `queue`: where the request went. A missing reply is counted for it. */
+  /** Waits for a reply. `queue` is the queue of the request, for which a missing reply is counted. */
   #expect(correlationId: string, deadlineMs: number, queue?: string, signal?: AbortSignal): Promise<Message> {
     return new Promise<Message>((resolve, reject) => {
       const clearDeadline = whenLate(this.#clock, deadlineMs, () => {
@@ -237,17 +237,17 @@ export class Requester {
       return
     }
     this.#service.meter.count('replies_late')
-    this.#service.log.debug({ correlationId }, 'dropped a reply nobody waits for')
+    this.#service.log.debug({ correlationId }, 'dropped a late reply')
   }
 
-  /** Tells the consumer whether its refusal was received. If nobody here waits for it any more, it becomes a dead letter. */
+  /** Informs the consumer whether its refusal was received in time. If not, the consumer dead-letters the message. */
   #refused({ properties: { messageId, correlationId, replyTo } }: Message, isAwaited: boolean): void {
     if (isAwaited) this.#heard.add(correlationId)
     if (this.#heard.size > HEARD_MAX) this.#heard.delete(this.#heard.keys().next().value ?? '')
     if (!isReplyAddress(replyTo)) return
     const content = Buffer.from(JSON.stringify({ heard: this.#heard.has(correlationId) }))
     const properties = { persistent: false, mandatory: false, correlationId: messageId }
-    // If this is lost, the message is dead-lettered as well.
+    // If this acknowledgement is lost, the consumer dead-letters the message too.
     this.#publisher.send({ queue: replyTo, content, properties }).catch(() => {})
   }
 
@@ -263,7 +263,7 @@ export class Requester {
   }
 }
 
-/** Parses the reply to a command. `no-reply` when its form is unknown. */
+/** Parses the reply to a command. Returns `no-reply` if it has an unknown form. */
 export function commandReplyIn<Result>(schema: z.ZodType<Result>, message: Message): CommandReply<Result> {
   const reason: unknown = message.properties.headers?.[ERROR_HEADER]
   const parsed = parseJson(message.content)
@@ -283,7 +283,7 @@ function replyIn<T>(query: Query<T>, { content, properties }: Message): Reply<T>
     if (!parsed.ok) throw new BadReply(`the reply from ${query.queue} is not JSON: ${parsed.error}`)
     const { data, error } = query.reply.safeParse(parsed.value)
     if (error)
-      throw new BadReply(`the reply from ${query.queue} does not have the agreed shape: ${error.issues[0]?.message}`)
+      throw new BadReply(`the reply from ${query.queue} does not match the contract: ${error.issues[0]?.message}`)
     return data
   }
   return { body, raw: content, headers }
