@@ -1,4 +1,4 @@
-// The outcomes that a redrive reports, compared with what a consumer on RabbitMQ really did.
+// Compares the outcomes that a redrive reports with what the consumer did.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually, startTcpProxy, type TcpProxy } from 'testkit'
 import { type Broker, openBroker } from '../src/broker.ts'
@@ -11,7 +11,7 @@ import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitm
 
 const ALL: Choice = { by: 'all' }
 const item = { name: 'n', label: 'l', price: 1, quantity: 1 }
-/** Longer than any test: a test that waits for it fails. */
+/** As long as the timeout of a test: a test that waits for it fails. */
 const LONG_MS = 600_000
 
 describe('the outcomes of a redrive', () => {
@@ -38,7 +38,7 @@ describe('the outcomes of a redrive', () => {
     await peer.close()
   })
 
-  /** Applies items, but refuses those whose sku begins with `taken`. */
+  /** Applies items, but refuses those whose sku starts with `taken`. */
   const consume = (until: Promise<void> = Promise.resolve()) =>
     consumer.consume(
       createItem,
@@ -66,7 +66,7 @@ describe('the outcomes of a redrive', () => {
     return await deadLetterDesk(config, quietService).redrive(QUEUE, ALL, { outcomes: { withinMs, signal } })
   }
 
-  it('are all counted: applied, or dead-lettered again with the reason', async () => {
+  it('count each message once, as applied or as dead-lettered again with its reason', async () => {
     await setAside(['a', 'b', 'taken-1', 'c', 'taken-2', 'c'])
     peer.channel.sendToQueue(DEAD, Buffer.from('{"sku":'), { persistent: true, messageId: 'bad' })
     await peer.channel.waitForConfirms()
@@ -74,7 +74,7 @@ describe('the outcomes of a redrive', () => {
     const { done, outcomes } = await redrive()
     expect(done).toBe(7)
     const reported = await outcomes
-    // The dead letters exist before they are reported. One `c` was the copy of the other.
+    // The dead letters are stored before they are reported. The two `c` have the same id, so they count once.
     const reasons: unknown[] = []
     for (let message = await peer.channel.get(DEAD, { noAck: true }); message; ) {
       reasons.push(message.properties.headers?.['x-reason'])
@@ -92,14 +92,14 @@ describe('the outcomes of a redrive', () => {
     expect(applied).toEqual(new Set(['a', 'b', 'c']))
   })
 
-  it('stay unknown when the consumer does not decide within the time limit', async () => {
+  it('are unknown for messages that no consumer takes within the time limit', async () => {
     await setAside(['a', 'b'])
     const { done, outcomes } = await redrive(50)
     expect([done, await outcomes]).toEqual([2, { applied: 0, refused: new Map(), unknown: 2 }])
     expect(await peer.depth(QUEUE)).toBe(2)
   })
 
-  it('are awaited while others use the dead letters', async () => {
+  it('do not block other operations on the dead letters while they are pending', async () => {
     await setAside(['a'])
     const decide = Promise.withResolvers<void>()
     await consume(decide.promise)
@@ -109,11 +109,11 @@ describe('the outcomes of a redrive', () => {
     expect(await outcomes).toEqual({ applied: 1, refused: new Map(), unknown: 0 })
   })
 
-  it('lose no dead letter when the redriving process ends before they are decided', async () => {
+  it('are unknown when the redrive is aborted, and the messages are still applied or dead-lettered later', async () => {
     await setAside(['taken-1', 'a', 'taken-2'])
-    const gone = new AbortController()
-    const { outcomes } = await redrive(LONG_MS, gone.signal)
-    gone.abort()
+    const aborting = new AbortController()
+    const { outcomes } = await redrive(LONG_MS, aborting.signal)
+    aborting.abort()
     expect(await outcomes).toEqual({ applied: 0, refused: new Map(), unknown: 3 })
     await consume()
     await eventually(async () => {
@@ -122,7 +122,7 @@ describe('the outcomes of a redrive', () => {
     })
   })
 
-  it('are unknown when the connection is cut, and reported ones are correct whenever that happens', async () => {
+  it('are unknown for messages pending when the connection is cut, and correct for all others', async () => {
     await consume()
     let unknownOnce = 0
     for (let round = 0; round < 8; round += 1) {
@@ -145,7 +145,8 @@ describe('the outcomes of a redrive', () => {
     expect(unknownOnce).toBeGreaterThan(0)
   })
 
-  it('are not requested for a dead-lettered query, whose reply may be a whole list', async () => {
+  // The reply to a query may be a whole list.
+  it('are not requested for a dead-lettered query', async () => {
     for (const queue of ['order_processing', 'order_processing.dead-letter'])
       await peer.channel.assertQueue(queue, { durable: true })
     peer.channel.sendToQueue('order_processing.dead-letter', Buffer.from('[]'), { messageId: 'q' })
@@ -155,7 +156,7 @@ describe('the outcomes of a redrive', () => {
     const result = await desk.redrive('order_processing', ALL, { outcomes })
     expect(result).toMatchObject({ done: 1 })
     expect(result.outcomes).toBeUndefined()
-    const [question] = await peer.peek('order_processing', 1)
-    expect(question?.properties.replyTo).toBeUndefined()
+    const [query] = await peer.peek('order_processing', 1)
+    expect(query?.properties.replyTo).toBeUndefined()
   })
 })

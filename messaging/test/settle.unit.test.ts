@@ -1,4 +1,4 @@
-// The pure functions: parsing, failing, dead-lettering, replying.
+// The pure functions that read a message, make its dead letter and make its reply.
 import { describe, expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import { createItem, healthcheck, orderProcessing } from '../src/contracts.ts'
@@ -47,7 +47,7 @@ describe('reading a message', () => {
     expect(readMessage(createItem, message(`\ufeff${good}`), 1_000)).toMatchObject({ body: { sku: 'a' } })
   })
 
-  it('gives different bodies different fingerprints, and equal ones the same', () => {
+  it('gives equal bodies the same fingerprint, and different bodies different ones', () => {
     const fingerprint = (text: string) => {
       const read = readMessage(createItem, message(text), 1_000)
       return 'kind' in read ? undefined : read.fingerprint
@@ -56,14 +56,14 @@ describe('reading a message', () => {
     expect(fingerprint(good)).not.toBe(fingerprint(good.replace('1.5', '1.6')))
   })
 
-  it('survives JSON of any depth', () => {
+  it('refuses deeply nested JSON instead of throwing', () => {
     expect(readMessage(createItem, message('['.repeat(100_000)), 1_000_000)).toMatchObject({ kind: 'refused' })
     expect(readMessage(createItem, message('['.repeat(9_000) + ']'.repeat(9_000)), 1_000_000)).toMatchObject({
       reason: 'invalid',
     })
   })
 
-  it('names the members that are wrong', () => {
+  it('names each missing member', () => {
     expect(readMessage(createItem, message('{"sku": "a"}'), 1_000)).toMatchObject({
       error: expect.stringMatching(/name: .*label: .*price: .*quantity: /),
     })
@@ -74,7 +74,7 @@ describe('a dead letter', () => {
   const refused = { kind: 'refused' as const, reason: 'invalid', error: 'sku: must not be empty' }
   const failure = { consumer: 'consumer_two', at: new Date('2026-01-02T03:04:05.678Z'), frameMax: 131_072 }
 
-  it('keeps the bytes and the properties, and adds reason, time and consumer', () => {
+  it('keeps the bytes and the properties, and adds the reason, error, time, consumer and number of attempts', () => {
     const content = Buffer.from([0xff, 0x00])
     const letter = deadLetter(
       createItem,
@@ -99,7 +99,7 @@ describe('a dead letter', () => {
     })
   })
 
-  it('counts every attempt: those of earlier deliveries, as far as the broker reports them, and those of this one', () => {
+  it('counts the attempts of this delivery and of earlier ones, as far as the broker reports them', () => {
     const attempts = (headers: object, redelivered: boolean, tried: object = {}) => {
       const { fields, ...rest } = message('', { headers })
       const redeliveredMessage = { ...rest, fields: { ...fields, redelivered } }
@@ -112,7 +112,7 @@ describe('a dead letter', () => {
     expect(attempts({ 'x-delivery-count': 'many' }, false, { attempts: 3 })).toBe(3)
   })
 
-  it('counts its redrives so that each is handled anew, whatever a sender wrote into the header', () => {
+  it('counts its redrives up to 100, and treats an invalid header as no redrive', () => {
     const put = (redrives: unknown) => message('', { headers: { 'x-redrives': redrives } })
     const counted = (redrives: unknown) =>
       deadLetter(createItem, put(redrives), refused, failure).properties.headers['x-redrives']
@@ -120,13 +120,13 @@ describe('a dead letter', () => {
     expect(readMessage(healthcheck, { ...put(3), content: Buffer.from('1') }, 1_000)).toMatchObject({ redrives: 3 })
   })
 
-  it('never expires, and has no user id', () => {
+  it('has no expiration and no user id', () => {
     const letter = deadLetter(createItem, message('', { expiration: '1', userId: 'guest' }), refused, failure)
     expect(letter.properties).not.toHaveProperty('expiration')
     expect(letter.properties).not.toHaveProperty('userId')
   })
 
-  it('truncates an explanation that would not fit into a frame', () => {
+  it('truncates an error that does not fit into a frame', () => {
     const letter = deadLetter(createItem, message(''), { ...refused, error: 'x'.repeat(200_000) }, failure)
     expect(letter.properties.headers['x-error'].length).toBeLessThan(3_000)
   })
@@ -134,20 +134,20 @@ describe('a dead letter', () => {
 
 describe('a reply', () => {
   const applied = { kind: 'applied' as const, result: { outcome: 'created' }, repeated: false }
-  it.each(['amq.rabbitmq.reply-to.g1h2AA5yZXBseQ', 'amq.gen-JzTY20BRgKO-HjmUJj0wLg'])('goes to %s', (address) => {
+  it.each(['amq.rabbitmq.reply-to.g1h2AA5yZXBseQ', 'amq.gen-JzTY20BRgKO-HjmUJj0wLg'])('is sent to %s', (address) => {
     expect(replyTo(createItem, message(good, { replyTo: address, correlationId: 'c' }), applied)).toMatchObject({
       queue: address,
       properties: { correlationId: 'c', persistent: false },
     })
   })
   it.each([undefined, '', 'create_item', 'create_item.dead-letter', 'amq.rabbitmq.log', 5, {}])(
-    'never goes to %j',
+    'is not sent to %j',
     (address) => {
       expect(replyTo(createItem, message(good, { replyTo: address }), applied)).toBeUndefined()
     },
   )
 
-  it('says that the command was applied before this delivery', () => {
+  it('has the header x-repeated if the command was applied before this delivery', () => {
     const asking = message(good, { replyTo: 'amq.gen-JzTY20BRgKO-HjmUJj0wLg' })
     expect(replyTo(createItem, asking, applied)?.properties.headers).toBeUndefined()
     expect(replyTo(createItem, asking, { ...applied, repeated: true })).toMatchObject({
@@ -156,7 +156,8 @@ describe('a reply', () => {
     })
   })
 
-  it('to a refused command is JSON, to a refused query text that no client can take for a list', () => {
+  // A client must not mistake the text for a list.
+  it('is JSON for a refused command, and text that is not JSON for a refused query', () => {
     const refused = { kind: 'refused', reason: 'too-large', error: '[]' } as const
     const asking = message('[]', { replyTo: 'amq.gen-JzTY20BRgKO-HjmUJj0wLg' })
     expect(replyTo(createItem, asking, refused)?.content.toString()).toBe('{"error":"[]"}')
