@@ -8,7 +8,7 @@ import type { DeadLetter } from '../src/dead-letters/described.ts'
 import { type Choice, type DeadLetterDesk, deadLetterDesk } from '../src/dead-letters/desk.ts'
 import { type DeadLetterReader, openReader } from '../src/dead-letters/reader.ts'
 import { quietService } from '../src/testing.ts'
-import { DEAD, ids, type Outside, outside, QUEUE } from './dead-letters.ts'
+import { DEAD, ids, type Peer, connectPeer, QUEUE } from './dead-letters.ts'
 import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 const ALL: Choice = { by: 'all' }
@@ -18,7 +18,7 @@ describe('dead letters', () => {
   let underTest: RabbitmqUnderTest
   let config: RabbitmqConfig
   let desk: DeadLetterDesk
-  let peer: Outside
+  let peer: Peer
 
   beforeAll(async () => {
     underTest = await rabbitmqUnderTest('dead_letters')
@@ -27,7 +27,7 @@ describe('dead letters', () => {
   })
   afterAll(async () => await underTest.drop())
   beforeEach(async () => {
-    peer = await outside(underTest.url)
+    peer = await connectPeer(underTest.url)
     await peer.empty()
   })
   afterEach(async () => await peer.close())
@@ -48,7 +48,7 @@ describe('dead letters', () => {
 
   describe('browsing', () => {
     it('shows reason, error, time, consumer, attempts and body of each', async () => {
-      await peer.setAside(1)
+      await peer.deadLetter(1)
       expect(await browse()).toMatchObject([
         {
           id: 'id-0',
@@ -80,7 +80,7 @@ describe('dead letters', () => {
     })
 
     it('leaves every message in its place, thirty times and across windows', async () => {
-      await peer.setAside(400)
+      await peer.deadLetter(400)
       for (let time = 0; time < 30; time += 1) expect(await browsedIds()).toEqual(ids(0, 400))
       await eventually(async () => expect(await peer.depth(DEAD)).toBe(400))
       expect((await peer.peek(DEAD, 400)).map(({ properties }) => properties.messageId)).toEqual(ids(0, 400))
@@ -88,7 +88,7 @@ describe('dead letters', () => {
 
     it('loses no dead letter although thirty readers were cut off in the middle', async () => {
       const proxy = await startTcpProxy(underTest.server)
-      await peer.setAside(20)
+      await peer.deadLetter(20)
       for (let time = 0; time < 30; time += 1) {
         const reader = await openReader(QUEUE, { ...config, servers: [onLoopback(proxy.port)] }, quietService)
         expect((await allOf(reader)).sort()).toEqual(ids(0, 20).sort())
@@ -112,14 +112,14 @@ describe('dead letters', () => {
     })
 
     it('ends with the last message that was there at the start, while more are dead-lettered', async () => {
-      await peer.setAside(200)
+      await peer.deadLetter(200)
       let number = 1_000
       const seen: string[] = []
       const { total } = await desk.browse(
         QUEUE,
         async ({ id }) => {
           seen.push(id)
-          await peer.setAside(1, number++)
+          await peer.deadLetter(1, number++)
           return true
         },
         { bodyMaxBytes: 0 },
@@ -130,7 +130,7 @@ describe('dead letters', () => {
     })
 
     it('tells a second reader that the queue is in use, and does not disturb the first', async () => {
-      await peer.setAside(100)
+      await peer.deadLetter(100)
       const first = await openReader(QUEUE, config, quietService)
       expect(await first.window()).toHaveLength(1)
       await expect(browse()).rejects.toMatchObject({
@@ -144,7 +144,7 @@ describe('dead letters', () => {
     })
 
     it('gives each of several readers either all messages or a refusal, whenever they start', async () => {
-      await peer.setAside(300)
+      await peer.deadLetter(300)
       let refused = 0
       for (let round = 0; round < 25; round += 1) {
         const readers = await Promise.all(
@@ -165,7 +165,7 @@ describe('dead letters', () => {
 
     it('is complete only when nothing is left, although others read meanwhile', async () => {
       for (let round = 0; round < 10; round += 1) {
-        await peer.setAside(200)
+        await peer.deadLetter(200)
         let isDone = false
         const looking = (async () => {
           while (!isDone) await browse().catch((error) => expect(error).toMatchObject({ trouble: 'busy' }))
@@ -185,7 +185,7 @@ describe('dead letters', () => {
     })
 
     it('counts, when it is opened, everything that the previous reader has requeued', async () => {
-      await peer.setAside(1_500)
+      await peer.deadLetter(1_500)
       for (let time = 0; time < 25; time += 1) {
         const reader = await openReader(QUEUE, config, quietService)
         expect(reader.total).toBe(1_500)
@@ -219,7 +219,7 @@ describe('dead letters', () => {
     })
 
     it('reports when somebody else takes messages that it was to read', async () => {
-      await peer.setAside(100)
+      await peer.deadLetter(100)
       const reader = await openReader(QUEUE, config, quietService)
       await reader.window()
       await peer.channel.purgeQueue(DEAD)
@@ -267,7 +267,7 @@ describe('dead letters', () => {
 
   describe('redriving', () => {
     it('publishes to the original queue under the same id, without the headers of its death', async () => {
-      await peer.setAside(3)
+      await peer.deadLetter(3)
       expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ total: 3, done: 3, left: 0 })
       const [message] = await peer.peek(QUEUE, 3)
       expect(message?.properties).toMatchObject({
@@ -281,7 +281,7 @@ describe('dead letters', () => {
     })
 
     it('takes only those with a given id or reason, and the others keep their order', async () => {
-      await peer.setAside(120, 0, (number) => (number % 3 === 0 ? 'duplicate-sku' : 'invalid'))
+      await peer.deadLetter(120, 0, (number) => (number % 3 === 0 ? 'duplicate-sku' : 'invalid'))
       const byReason = await desk.redrive(QUEUE, { by: 'reason', reason: 'duplicate-sku' })
       expect(byReason).toMatchObject({ total: 120, seen: 120, done: 40, left: 80 })
       expect(byReason.reasons).toEqual(new Map([['duplicate-sku', 40]]))
@@ -293,21 +293,21 @@ describe('dead letters', () => {
     })
 
     it('changes nothing in a dry run, and reports what it would do', async () => {
-      await peer.setAside(10)
+      await peer.deadLetter(10)
       expect(await desk.redrive(QUEUE, ALL, { dryRun: true })).toMatchObject({ total: 10, done: 10, left: 10 })
       expect(await peer.depth(QUEUE)).toBe(0)
       expect(await browsedIds()).toEqual(ids(0, 10))
     })
 
     it('stops at a limit and says so, even when the limit falls into the last window', async () => {
-      await peer.setAside(10)
+      await peer.deadLetter(10)
       expect(await desk.redrive(QUEUE, ALL, { max: 4 })).toMatchObject({ done: 4, left: 6, stopped: 'limit' })
       expect(await browsedIds()).toEqual(ids(4, 10))
       expect(await peer.drain(QUEUE)).toEqual(ids(0, 4))
     })
 
     it('removes nothing when the queue to redrive to does not exist', async () => {
-      await peer.setAside(10)
+      await peer.deadLetter(10)
       await peer.channel.deleteQueue(QUEUE)
       expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ done: 0, left: 10, stopped: { trouble: 'unroutable' } })
       expect(await browsedIds()).toEqual(ids(0, 10))
@@ -337,7 +337,7 @@ describe('dead letters', () => {
       const headers = { odd: typed('!'), kept: 1 }
       peer.channel.sendToQueue(DEAD, Buffer.from('{}'), { messageId: 'odd', persistent: true, headers })
       await peer.channel.waitForConfirms()
-      await peer.setAside(1)
+      await peer.deadLetter(1)
       expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ done: 2, left: 0 })
       const [message] = await peer.peek(QUEUE, 2)
       expect(message?.properties).toMatchObject({ messageId: 'odd', headers: { kept: 1 } })
@@ -350,7 +350,7 @@ describe('dead letters', () => {
       let wasCut = 0
       for (let round = 0; round < 8; round += 1) {
         await peer.empty()
-        await peer.setAside(3_000)
+        await peer.deadLetter(3_000)
         const over = new AbortController()
         // Counted from the connection, which takes long on a busy machine.
         const cutting = eventually(() => expect(proxy.open).toBeGreaterThan(0)).then(() => pauseMs(30 + round * 40))
@@ -377,7 +377,7 @@ describe('dead letters', () => {
     it('publishes nothing of a window when the broker does not respond', async () => {
       const proxy = await startTcpProxy(underTest.server)
       const silent = { ...config, servers: [onLoopback(proxy.port)], confirmTimeoutMs: 4_000 }
-      await peer.setAside(551)
+      await peer.deadLetter(551)
       // Only redriven messages go to the broker through the proxy. They arrive, but the response does not.
       const held = proxy.holdAnswerTo('of the sender', 5)
       const outcome = await deadLetterDesk(silent, quietService).redrive(QUEUE, ALL)
@@ -402,7 +402,7 @@ describe('dead letters', () => {
     })
 
     it('stops cleanly on request: confirmed messages are removed, the others are back in order', async () => {
-      await peer.setAside(5_000)
+      await peer.deadLetter(5_000)
       const stop = new AbortController()
       const outcome = await desk.redrive(QUEUE, ALL, {
         signal: stop.signal,
@@ -417,7 +417,7 @@ describe('dead letters', () => {
 
   describe('discarding', () => {
     it('removes the selected ones, and no others', async () => {
-      await peer.setAside(100, 0, (number) => (number < 60 ? 'invalid' : 'too-large'))
+      await peer.deadLetter(100, 0, (number) => (number < 60 ? 'invalid' : 'too-large'))
       const outcome = await desk.discard(QUEUE, { by: 'reason', reason: 'too-large' })
       expect(outcome).toMatchObject({ done: 40, left: 60 })
       expect(await browsedIds()).toEqual(ids(0, 60))
@@ -427,7 +427,7 @@ describe('dead letters', () => {
     it('never reports a message as removed that may still be there', async () => {
       const proxy = await startTcpProxy(underTest.server)
       const cutOff = deadLetterDesk({ ...config, servers: [onLoopback(proxy.port)] }, quietService)
-      await peer.setAside(2_000)
+      await peer.deadLetter(2_000)
       // Data written from now on does not arrive: the removals of one window are lost.
       const outcome = await cutOff.discard(QUEUE, ALL, {
         progress: ({ done }) => {

@@ -6,7 +6,7 @@ import { consumerEnvironment } from '../src/config.ts'
 import { createItem } from '../src/contracts.ts'
 import { type Choice, deadLetterDesk } from '../src/dead-letters/desk.ts'
 import { quietService } from '../src/testing.ts'
-import { DEAD, type Outside, outside, QUEUE } from './dead-letters.ts'
+import { DEAD, connectPeer, type Peer, QUEUE } from './dead-letters.ts'
 import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 const ALL: Choice = { by: 'all' }
@@ -16,7 +16,7 @@ const LONG_MS = 600_000
 
 describe('the outcomes of a redrive', () => {
   let underTest: RabbitmqUnderTest
-  let peer: Outside
+  let peer: Peer
   let proxy: TcpProxy
   let consumer: Broker
   const applied = new Set<string>()
@@ -26,7 +26,7 @@ describe('the outcomes of a redrive', () => {
   })
   afterAll(async () => await underTest.drop())
   beforeEach(async () => {
-    peer = await outside(underTest.url)
+    peer = await connectPeer(underTest.url)
     await peer.empty()
     proxy = await startTcpProxy(underTest.server)
     consumer = await openBroker(underTest.config, quietService)
@@ -52,7 +52,7 @@ describe('the outcomes of a redrive', () => {
       },
       consumerEnvironment.parse({}),
     )
-  const setAside = async (skus: readonly string[]) => {
+  const deadLetter = async (skus: readonly string[]) => {
     for (const sku of skus)
       peer.channel.sendToQueue(DEAD, Buffer.from(JSON.stringify({ ...item, sku })), {
         persistent: true,
@@ -67,7 +67,7 @@ describe('the outcomes of a redrive', () => {
   }
 
   it('count each message once, as applied or as dead-lettered again with its reason', async () => {
-    await setAside(['a', 'b', 'taken-1', 'c', 'taken-2', 'c'])
+    await deadLetter(['a', 'b', 'taken-1', 'c', 'taken-2', 'c'])
     peer.channel.sendToQueue(DEAD, Buffer.from('{"sku":'), { persistent: true, messageId: 'bad' })
     await peer.channel.waitForConfirms()
     await consume()
@@ -93,14 +93,14 @@ describe('the outcomes of a redrive', () => {
   })
 
   it('are unknown for messages that no consumer takes within the time limit', async () => {
-    await setAside(['a', 'b'])
+    await deadLetter(['a', 'b'])
     const { done, outcomes } = await redrive(50)
     expect([done, await outcomes]).toEqual([2, { applied: 0, refused: new Map(), unknown: 2 }])
     expect(await peer.depth(QUEUE)).toBe(2)
   })
 
   it('do not block other operations on the dead letters while they are pending', async () => {
-    await setAside(['a'])
+    await deadLetter(['a'])
     const decide = Promise.withResolvers<void>()
     await consume(decide.promise)
     const { outcomes } = await redrive()
@@ -110,7 +110,7 @@ describe('the outcomes of a redrive', () => {
   })
 
   it('are unknown when the redrive is aborted, and the messages are still applied or dead-lettered later', async () => {
-    await setAside(['taken-1', 'a', 'taken-2'])
+    await deadLetter(['taken-1', 'a', 'taken-2'])
     const aborting = new AbortController()
     const { outcomes } = await redrive(LONG_MS, aborting.signal)
     aborting.abort()
@@ -129,7 +129,7 @@ describe('the outcomes of a redrive', () => {
       await eventually(async () => expect(await peer.depth(QUEUE)).toBe(0))
       await peer.drain(DEAD)
       applied.clear()
-      await setAside(Array.from({ length: 1_500 }, (_, n) => (n % 3 === 0 ? `taken-${round}-${n}` : `${round}-${n}`)))
+      await deadLetter(Array.from({ length: 1_500 }, (_, n) => (n % 3 === 0 ? `taken-${round}-${n}` : `${round}-${n}`)))
       const cutting = setTimeout(() => proxy.cut(), 150 + round * 60)
       const result = await redrive().catch(() => undefined)
       const reported = await result?.outcomes
