@@ -7,7 +7,7 @@ import type { DeadLetter } from '../src/dead-letters/described.ts'
 import { type Choice, type DeadLetterDesk, deadLetterDesk } from '../src/dead-letters/desk.ts'
 import { type DeadLetterReader, openReader } from '../src/dead-letters/reader.ts'
 import { quietService } from '../src/testing.ts'
-import { DEAD, ids, type Peer, connectPeer, QUEUE } from './dead-letters.ts'
+import { connectPeer, DEAD, ids, type Peer, QUEUE } from './dead-letters.ts'
 import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 const ALL: Choice = { by: 'all' }
@@ -241,7 +241,9 @@ describe('dead letters', () => {
         trouble: 'disconnected',
       })
       const rejected = deadLetterDesk({ ...config, password: 'wrong' }, quietService)
-      await expect(rejected.browse(QUEUE, () => true, { bodyMaxBytes: 0 })).rejects.toMatchObject({ trouble: 'not-permitted' })
+      await expect(rejected.browse(QUEUE, () => true, { bodyMaxBytes: 0 })).rejects.toMatchObject({
+        trouble: 'not-permitted',
+      })
     })
 
     it('shows hostile messages without failing', async () => {

@@ -76,15 +76,18 @@ describe('the outcome that a sender gets', () => {
   it.each([
     ['written', true],
     ['not yet written', false],
-  ])('is "confirmed" although the process was blocked for longer than the timeout (messages %s)', async (_, isWritten) => {
-    const producer = await start()
-    const sent = Array.from({ length: 100 }, (_, n) => producer.publisher.publish(numbers, { n }))
-    // The confirms arrive while the process is blocked.
-    if (isWritten) setTimeout(() => blockEventLoop(1_500))
-    else blockEventLoop(1_500)
-    const reported = await Promise.allSettled(sent)
-    expect(reported.filter(({ status }) => status === 'rejected')).toEqual([])
-  })
+  ])(
+    'is "confirmed" although the process was blocked for longer than the timeout (messages %s)',
+    async (_, isWritten) => {
+      const producer = await start()
+      const sent = Array.from({ length: 100 }, (_, n) => producer.publisher.publish(numbers, { n }))
+      // The confirms arrive while the process is blocked.
+      if (isWritten) setTimeout(() => blockEventLoop(1_500))
+      else blockEventLoop(1_500)
+      const reported = await Promise.allSettled(sent)
+      expect(reported.filter(({ status }) => status === 'rejected')).toEqual([])
+    },
+  )
 
   it('is the reply to a command although the process was blocked for longer than the deadline', async () => {
     const producer = await start()

@@ -207,14 +207,9 @@ describe('queries', () => {
       return deliveries.map(() => answered())
     }
     const environment = { CONSUMER_RETRY_MOST_MS: '50', CONSUMER_HOLD_MOST_MS: '300' }
-    const subscription = await consumer.consume(
-      queries,
-      handler,
-      consumerEnvironment.parse(environment),
-      async () => {
-        throw new Error('the consumer left the queue')
-      },
-    )
+    const subscription = await consumer.consume(queries, handler, consumerEnvironment.parse(environment), async () => {
+      throw new Error('the consumer left the queue')
+    })
     ask('bad')
     for (let n = 0; failures < 20; n += 1) {
       ask(`good ${n}`)

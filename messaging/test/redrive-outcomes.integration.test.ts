@@ -6,7 +6,7 @@ import { consumerEnvironment } from '../src/config.ts'
 import { createItem } from '../src/contracts.ts'
 import { type Choice, deadLetterDesk } from '../src/dead-letters/desk.ts'
 import { quietService } from '../src/testing.ts'
-import { DEAD, connectPeer, type Peer, QUEUE } from './dead-letters.ts'
+import { connectPeer, DEAD, type Peer, QUEUE } from './dead-letters.ts'
 import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 const ALL: Choice = { by: 'all' }

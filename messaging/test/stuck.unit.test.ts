@@ -29,7 +29,9 @@ const blocked = new NotAccepted('blocked', 'the broker blocks publishing: low on
 it('logs one line for a cause, then a count every 10 s, and one line when no message is stuck any more', () => {
   const { lines, at, stuck } = stuckMessages()
   for (at.ms = 0; at.ms <= 45_000; at.ms += 1_000) for (const item of items) stuck.failed(item, blocked)
-  expect(stuck.notReady()).toBe('cannot dead-letter a message of create_item: the broker blocks publishing: low on memory')
+  expect(stuck.notReady()).toBe(
+    'cannot dead-letter a message of create_item: the broker blocks publishing: low on memory',
+  )
   for (const item of items) stuck.left(item)
   const error = (messages: number) => ({
     level: 'error',

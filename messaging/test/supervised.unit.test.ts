@@ -122,7 +122,9 @@ describe('supervision', () => {
   )
 
   it('does not return a resource that ended without an event while opening, and closes it', async () => {
-    const { supervised, closed } = supervise(undefined, 20, ({ id }) => (id === 0 ? new Error('ended early') : undefined))
+    const { supervised, closed } = supervise(undefined, 20, ({ id }) =>
+      id === 0 ? new Error('ended early') : undefined,
+    )
     expect((await supervised.whenOpen()).id).toBe(1)
     await eventually(() => expect(closed).toEqual([0]))
     await supervised.close()

@@ -62,11 +62,14 @@ describe('the log of a handler', () => {
     ])
   })
 
-  it.each([healthcheck, orderProcessing])('has only debug lines for messages that change nothing: $queue', async (contract) => {
-    const { lines, workLog: watched } = workLog(contract)
-    await watched.watch(async () => [applied])([delivery('a')])
-    expect(lines.map(([level]) => level)).toEqual(['debug', 'debug'])
-  })
+  it.each([healthcheck, orderProcessing])(
+    'has only debug lines for messages that change nothing: $queue',
+    async (contract) => {
+      const { lines, workLog: watched } = workLog(contract)
+      await watched.watch(async () => [applied])([delivery('a')])
+      expect(lines.map(([level]) => level)).toEqual(['debug', 'debug'])
+    },
+  )
 
   it('has no line for each message when the debug level is off', async () => {
     const { lines, log, workLog: watched } = workLog(createItem)
