@@ -140,7 +140,7 @@ describe('attemptAll', () => {
   })
 
   it('refuses nothing when the dependency goes down while messages run one by one', async () => {
-    // The batch fails with an unknown error, its first message succeeds, then the database is down for a while.
+    // The batch fails with an unknown error, its first message succeeds alone, and then the database is down for a while.
     const { outcomes } = run('abc', (_, call) => {
       if (call === 1) return new Error('new error')
       return call > 2 && call < 10 ? transient('database down') : undefined
@@ -169,7 +169,7 @@ describe('attemptAll', () => {
     expect(seen).toEqual([false, true])
   })
 
-  it('gives up when it is aborted, and with the last error when the hold time is over', async () => {
+  it('gives up when it is aborted, or with the last error when the hold time is over', async () => {
     const failing = () => transient('database down')
     const late = run('a', failing, { holdMaxMs: 20 })
     expect(await late.outcomes).toEqual([undefined])

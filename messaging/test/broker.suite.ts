@@ -11,7 +11,7 @@ import type { Envelope } from '../src/outgoing/publisher.ts'
 
 export interface Harness {
   open(role?: BrokerRole): Promise<Broker>
-  /** Publishes bytes as another client would, without the brokers under test. */
+  /** Publishes bytes through another client, not through the brokers under test. */
   put(envelope: Envelope): Promise<void>
   /** All dead letters of a queue that have arrived so far. */
   deadLetters(

@@ -1,4 +1,4 @@
-// The metrics that the dashboard and the alerts use, with messages on RabbitMQ.
+// The metrics of messages on RabbitMQ. The dashboard and the alerts use them.
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { z } from 'zod'

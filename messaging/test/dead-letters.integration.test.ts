@@ -162,7 +162,7 @@ describe('dead letters', () => {
       expect(await browsedIds()).toEqual(ids(0, 300))
     })
 
-    it('does not keep a concurrent discard from removing all messages', async () => {
+    it('does not prevent a concurrent discard from removing all messages', async () => {
       for (let round = 0; round < 10; round += 1) {
         await peer.deadLetter(200)
         let isDone = false

@@ -20,7 +20,7 @@ export const QUEUE = 'create_item'
 export const DEAD = 'create_item.dead-letter'
 const UNCONFIRMED_MAX = 2_000
 
-/** Connects to `url`. */
+/** Connects a client that shares no code with messaging. */
 export async function connectPeer(url: string): Promise<Peer> {
   const model = await connect(url)
   model.on('error', () => {})

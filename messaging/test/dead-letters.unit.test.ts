@@ -137,7 +137,7 @@ describe('text for a terminal', () => {
 })
 
 describe('a redriven message', () => {
-  it('keeps the ids and headers of the sender, without those of the failure, the reply and the routing', () => {
+  it('keeps the ids and headers of the sender, and drops those of the failure, the reply and the routing', () => {
     const headers = {
       ...byDeliveryLimit,
       'x-reason': 'r',

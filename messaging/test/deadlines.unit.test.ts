@@ -79,7 +79,7 @@ describe('many deadlines', () => {
     expect(late.map((each) => each.slice(0, 1))).toEqual(['a', 'b'])
   })
 
-  it('are extended by all of that time even if they were due right after the block began', () => {
+  it('are extended by the whole blocked time even if they were due right after it began', () => {
     const { deadlines, late, pass, block } = testDeadlines()
     deadlines.add('a')
     pass(20)

@@ -89,7 +89,7 @@ describe('messaging under faults', () => {
   }
 
   it('becomes ready although its connections are cut during their set-up', async () => {
-    // Bytes before the cut, from before the broker's first frame to the end of the set-up.
+    // Each connection is cut after this many bytes: from before the broker's first frame to the end of the set-up.
     for (const bytes of [1, 100, 400, 480, 500, 520, 530, 540, 560, 580, 620, 700]) {
       proxy.cutAfterBytes(bytes)
       const opening = start()
@@ -513,7 +513,7 @@ describe('messaging under faults', () => {
       await eventually(() => expect(replies).toEqual(['kept']))
       expect(counted('replies_unroutable')).toBe(0)
     } else {
-      // The connection may never open again.
+      // Closing must not wait for the connection, which may never open again.
       const since = Date.now()
       await subscription.close()
       expect(Date.now() - since).toBeLessThan(20_000)

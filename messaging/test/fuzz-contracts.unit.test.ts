@@ -101,7 +101,7 @@ describe('with any body', () => {
     )
   })
 
-  it('rejects an object exactly if a member is repeated, wherever and however it is written', () => {
+  it('rejects an object if, and only if, a member is repeated, wherever and however it is written', () => {
     const name = fc.constantFrom('a', 'b', 'sku', ':', '"', '\\', 'ä', '1', 'a:b', '')
     const written = (value: string, escaped: boolean) =>
       escaped
@@ -130,7 +130,7 @@ describe('with any body', () => {
   })
 })
 
-/** amqplib's encoder. It throws if a message cannot be sent. */
+/** amqplib's encoder. It throws if a message cannot be encoded. */
 const requireOfAmqplib = createRequire(createRequire(import.meta.url).resolve('amqplib'))
 const { encodeProperties } = requireOfAmqplib('./lib/defs.js')
 const BASIC_PROPERTIES = 60

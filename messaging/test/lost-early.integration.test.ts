@@ -96,7 +96,7 @@ describe('messaging', () => {
     },
   )
 
-  it('logs why the connection was lost for its channels as well', async () => {
+  it('logs why the connection was lost, also for each of its channels', async () => {
     const broker = await start()
     await consume(broker, [])
     // One connection each for publishing, for replies and for consuming.

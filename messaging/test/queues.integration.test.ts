@@ -1,4 +1,4 @@
-// Queues that are missing or have other properties: only messages to them are refused. Waiting for the consumers of queues.
+// A missing queue, or one with other properties, does not affect messages to other queues. Also tests waiting for consumers.
 import { createConnection, createServer, type Server } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'

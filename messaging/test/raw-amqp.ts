@@ -47,7 +47,7 @@ export const uint64 = (value: bigint): Buffer => {
   return bytes
 }
 
-/** Opens its own connection and channel. The bytes bypass the client library. */
+/** Opens a connection and a channel. Published messages bypass the client library. */
 export async function openRawPublisher(url: string): Promise<RawPublisher> {
   const model = await connect(url)
   const channel = await model.createChannel()

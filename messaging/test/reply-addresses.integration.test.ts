@@ -33,10 +33,10 @@ const onNode = (name: string) => {
   return `amq.rabbitmq.reply-to.${bytes.toString('base64')}.x`
 }
 
-it('ends a check after a few seconds', async () => {
+it('ends a check within 10 s', async () => {
   const since = performance.now()
   expect(await addresses.bears(onNode('reply@1'), new OwnScope(clockOf({})))).toBe(false)
-  expect(performance.now() - since).toBeLessThan(20_000)
+  expect(performance.now() - since).toBeLessThan(10_000)
 })
 
 it('ends all pending checks with the scope of the caller, and starts no further one', async () => {

@@ -76,7 +76,7 @@ it('does not treat an alarm as a stall, however long it lasts, and starts the st
   expect(dropped).not.toEqual([])
 })
 
-it('refuses a message while an earlier one to the same queue has waited for over half of the confirm timeout', async () => {
+it('refuses a message while an earlier one to the same queue has waited for more than half of the confirm timeout', async () => {
   const { publisher, pass } = await published()
   const offered = (queue: string) => publisher.publish({ ...healthcheck, queue }, 'x').then(() => 'confirmed', reasonOf)
   void offered('q')
