@@ -14,8 +14,6 @@ export type Change = (frame: Frame, nth: number) => Buffer | Promise<Buffer>
 
 export interface FrameProxy {
   readonly server: Server
-  /** Number of connections accepted so far. */
-  readonly accepted: number
   /** `undefined` forwards every frame unchanged. */
   change(change: Change | undefined): void
   /** Sends `bytes` to every connected client. Returns the number of clients. */
@@ -65,9 +63,6 @@ export async function startFrameProxy(target: Server): Promise<FrameProxy> {
   if (address === null || typeof address === 'string') throw new Error('the proxy has no port')
   return {
     server: { host: '127.0.0.1', port: address.port },
-    get accepted() {
-      return accepted
-    },
     change: (wanted) => {
       change = wanted
     },
