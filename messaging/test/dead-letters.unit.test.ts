@@ -1,34 +1,15 @@
 // How dead letters are identified, shown as text that is safe for a terminal, and redriven.
 import { hash } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
-import type { Message } from 'amqplib'
 import fc from 'fast-check'
 import { anyCharacter } from 'testkit/any-character'
 import { described, idOf } from '../src/dead-letters/described.ts'
 import { deadLetterSource } from '../src/dead-letters/desk.ts'
 import { redriven } from '../src/dead-letters/redriven.ts'
 import { jsonLine, jsonLinePieces, printable } from '../src/dead-letters/text.ts'
+import { received } from './received.ts'
 
-const none = {
-  contentType: undefined,
-  contentEncoding: undefined,
-  deliveryMode: undefined,
-  priority: undefined,
-  correlationId: undefined,
-  replyTo: undefined,
-  expiration: undefined,
-  messageId: undefined,
-  timestamp: undefined,
-  type: undefined,
-  userId: undefined,
-  appId: undefined,
-  clusterId: undefined,
-}
-const message = (content: Buffer | string, properties: object = {}): Message => ({
-  content: Buffer.from(content),
-  fields: { deliveryTag: 1, redelivered: false, exchange: '', routingKey: 'create_item.dead-letter' },
-  properties: { headers: {}, ...none, ...properties },
-})
+const message = (content: Buffer | string, properties: object = {}) => received(content, { headers: {}, ...properties })
 const shown = (content: Buffer | string, properties: object = {}, max = 1_000) =>
   described('create_item', message(content, properties), max)
 

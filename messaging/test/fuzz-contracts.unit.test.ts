@@ -1,7 +1,6 @@
 // For any bytes, properties and headers, parsing a message ends in a delivery or a refusal, and its dead letter can be encoded.
 import { createRequire } from 'node:module'
 import { describe, expect, it } from '@jest/globals'
-import type { Message } from 'amqplib'
 import fc from 'fast-check'
 import { fuzzParameters } from 'testkit'
 import { anyCharacter } from 'testkit/any-character'
@@ -11,20 +10,11 @@ import { deadLetter } from '../src/incoming/dead-letter.ts'
 import { readMessage } from '../src/incoming/read-message.ts'
 import { replyTo } from '../src/incoming/reply-envelope.ts'
 import { parseJson } from '../src/json.ts'
+import { received } from './received.ts'
 
 const runs = fuzzParameters(300)
 
-const message = (content: Buffer, properties: Record<string, unknown> = {}): Message => ({
-  content,
-  fields: { deliveryTag: 1, redelivered: false, exchange: '', routingKey: 'q' },
-  properties: {
-    ...{ contentType: undefined, contentEncoding: undefined, deliveryMode: undefined, priority: undefined },
-    ...{ correlationId: undefined, replyTo: undefined, expiration: undefined, messageId: undefined },
-    ...{ timestamp: undefined, type: undefined, userId: undefined, appId: undefined, clusterId: undefined },
-    headers: {},
-    ...properties,
-  },
-})
+const message = (content: Buffer, properties: object = {}) => received(content, { headers: {}, ...properties })
 const text = (max: number) =>
   fc.string({ unit: 'grapheme', minLength: 1, maxLength: max }).filter((value) => {
     const count = [...value].length

@@ -2,28 +2,17 @@
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
-import type { Message } from 'amqplib'
 import { createItem, orderProcessing } from '../src/contracts.ts'
 import { deadLetter } from '../src/incoming/dead-letter.ts'
 import { readMessage } from '../src/incoming/read-message.ts'
+import { received } from './received.ts'
 
-const message = (content: string, properties: Record<string, unknown> = {}): Message => ({
-  content: Buffer.from(content),
-  fields: { deliveryTag: 1, redelivered: false, exchange: '', routingKey: 'create_item' },
-  properties: {
-    ...{ contentType: undefined, contentEncoding: undefined, deliveryMode: undefined, priority: undefined },
-    ...{ correlationId: undefined, replyTo: undefined, expiration: undefined, messageId: undefined },
-    ...{ timestamp: undefined, type: undefined, userId: undefined, appId: undefined, clusterId: undefined },
-    headers: undefined,
-    ...properties,
-  },
-})
 const itemWith = (members: string) =>
   `{"sku":"a","name":"n","label":"l",${members}${members.includes('price') ? '' : ',"price":1'}${members.includes('quantity') ? '' : ',"quantity":1'}}`
 const letterOf = (properties: Record<string, unknown>, frameMax = 131_072, error = 'a\n\u001b[31m\u2028b') =>
   deadLetter(
     createItem,
-    message('', properties),
+    received('', properties),
     { kind: 'refused', reason: 'invalid', error },
     { consumer: 'c', at: new Date(0), frameMax },
   ).properties
@@ -53,7 +42,7 @@ describe('reading a message', () => {
     ['quantity', '-1'],
     ['quantity', '2147483648'],
   ])('refuses the %s %s', (name, number) => {
-    const read = readMessage(createItem, message(itemWith(`"${name}":${number}`)), 10_000)
+    const read = readMessage(createItem, received(itemWith(`"${name}":${number}`)), 10_000)
     expect(read).toMatchObject({ reason: 'invalid', error: expect.stringMatching(`^${name}: `) })
   })
 
@@ -63,7 +52,7 @@ describe('reading a message', () => {
     ['quantity', '-0', 0],
     ['quantity', '1e2', 100],
   ])('accepts the %s %s as %i', (name, number, value) => {
-    const read = readMessage(createItem, message(itemWith(`"${name}":${number}`)), 10_000)
+    const read = readMessage(createItem, received(itemWith(`"${name}":${number}`)), 10_000)
     expect(read).toMatchObject({ body: { [name]: value } })
   })
 })
@@ -72,7 +61,7 @@ describe('the body that reaches a handler', () => {
   it('has only the five documented members and the ordinary prototype', () => {
     const read = readMessage(
       createItem,
-      message(itemWith('"constructor":"x","hasOwnProperty":1,"toString":null')),
+      received(itemWith('"constructor":"x","hasOwnProperty":1,"toString":null')),
       10_000,
     )
     if ('kind' in read) throw new Error(read.error)
@@ -84,7 +73,7 @@ describe('the body that reaches a handler', () => {
 describe('properties', () => {
   // Two such ids may look the same.
   it('are refused with a message id that is not UTF-8', () => {
-    expect(readMessage(createItem, message(itemWith('"price":1'), { messageId: 'a\ufffd' }), 1_000)).toMatchObject({
+    expect(readMessage(createItem, received(itemWith('"price":1'), { messageId: 'a\ufffd' }), 1_000)).toMatchObject({
       reason: 'invalid',
       error: 'messageId: must be valid UTF-8',
     })
@@ -92,7 +81,7 @@ describe('properties', () => {
 
   it('are refused with headers hidden in a prototype', () => {
     const headers = Object.create({ 'x-limit': 1 })
-    expect(readMessage(orderProcessing, message('[]', { headers }), 1_000)).toMatchObject({
+    expect(readMessage(orderProcessing, received('[]', { headers }), 1_000)).toMatchObject({
       reason: 'invalid',
       error: expect.stringContaining('__proto__'),
     })
@@ -101,7 +90,7 @@ describe('properties', () => {
   it.each(['create_item', 'order_processing.dead-letter', 'amq.rabbitmq.reply-to', 'amq.generated', ' amq.gen-x', ''])(
     'are refused in a query with the reply address %j',
     (replyTo) => {
-      expect(readMessage(orderProcessing, message('[]', { replyTo }), 1_000)).toMatchObject({
+      expect(readMessage(orderProcessing, received('[]', { replyTo }), 1_000)).toMatchObject({
         reason: 'invalid',
         error: expect.stringMatching(/^replyTo: /),
       })
@@ -111,7 +100,7 @@ describe('properties', () => {
   it.each(['amq.rabbitmq.reply-to.g1h2AA5yZXBseQ', 'amq.gen-JzTY20BRgKO-HjmUJj0wLg', undefined])(
     'are accepted in a query with the reply address %j',
     (replyTo) => {
-      expect(readMessage(orderProcessing, message('[]', { replyTo }), 1_000)).not.toHaveProperty('kind')
+      expect(readMessage(orderProcessing, received('[]', { replyTo }), 1_000)).not.toHaveProperty('kind')
     },
   )
 })
