@@ -20,7 +20,7 @@ function testDeadlines() {
       return () => {}
     },
   }
-  /** Advances the clock in one step, then runs the due timers. A step over 100 ms is a blocked process. */
+  /** Advances the clock in one step, then runs the due timers. A step over 100 ms simulates a blocked process. */
   const block = (ms: number) => {
     nowMs += ms
     for (const timer of [...timers]) if (timer.atMs <= nowMs && timers.delete(timer)) timer.due()

@@ -111,7 +111,7 @@ describe('messaging under faults', () => {
       const silent = createServer((socket) => {
         // The client reads these bytes as the header of a large frame, which never ends.
         const sending = setInterval(() => behavior !== 'sends nothing' && socket.write(Buffer.from([1])), 50)
-        // Without reading, it would not notice that the client closes the connection.
+        // A server that does not read would not notice that the client closes the connection.
         socket
           .resume()
           .on('error', () => {})
