@@ -1,4 +1,4 @@
-// A message is refused for an unexpected error only if it fails alone while others succeed; otherwise all are held.
+// A message is refused for an unexpected error only if it fails alone while others succeed. Otherwise all are held.
 import { describe, expect, it } from '@jest/globals'
 import type { Delivery, Outcome } from '../src/handler.ts'
 import { attemptAll, type Reported } from '../src/incoming/attempts.ts'
@@ -83,8 +83,8 @@ function run(
 }
 const kinds = (outcomes: readonly (Outcome | undefined)[]) => outcomes.map((outcome) => outcome?.kind)
 
-describe('a batch that fails', () => {
-  it('refuses the message that fails alone three times while its neighbours succeed', async () => {
+describe('attemptAll', () => {
+  it('refuses the message that fails alone three times while others succeed', async () => {
     const { outcomes, calls } = run('axb', (id) => (id === 'x' ? new Error('a bug') : undefined))
     expect(await outcomes).toEqual([
       applied,
@@ -99,7 +99,7 @@ describe('a batch that fails', () => {
     expect(calls).toEqual(['axb', 'ax', 'a', 'x', 'b', 'x', 'x'])
   })
 
-  it('is logged with one line for each cause, however many messages fail and however often', async () => {
+  it('logs one line for each cause, however many messages fail and however often', async () => {
     const { outcomes, calls, warned } = run('acdefghijb', (id) => ('ab'.includes(id) ? undefined : new Error('a bug')))
     expect(kinds(await outcomes).filter((kind) => kind === 'refused')).toHaveLength(8)
     expect(calls.length).toBeGreaterThan(20)
@@ -109,52 +109,53 @@ describe('a batch that fails', () => {
     ])
   })
 
-  it('does not refuse the message that succeeds at a later attempt', async () => {
+  it('applies a message that succeeds at a later attempt', async () => {
     const { outcomes } = run('xb', (id, call) => (id === 'x' && call < 4 ? new Error('a bug') : undefined))
     expect(kinds(await outcomes)).toEqual(['applied', 'applied'])
   })
 
   it('holds all messages while all fail, however often, and reports why', async () => {
-    const { outcomes, calls, troubles } = run('abc', (_, call) => (call < 41 ? new Error('news') : undefined))
+    const { outcomes, calls, troubles } = run('abc', (_, call) => (call < 41 ? new Error('new error') : undefined))
     expect(kinds(await outcomes)).toEqual(['applied', 'applied', 'applied'])
     expect(calls.at(-1)).toBe('abc')
-    expect(troubles.slice(0, 2)).toEqual(Array(2).fill('holding 3 messages of q: news'))
+    expect(troubles.slice(0, 2)).toEqual(Array(2).fill('holding 3 messages of q: new error'))
     expect(troubles.at(-1)).toBeUndefined()
   })
 
-  it('holds a single message until a later one succeeds, then refuses it', async () => {
+  it('holds a single message that fails, and refuses it once a later one succeeds', async () => {
     const { outcomes, calls } = run('x', (id) => (id === 'x' ? new Error('a bug') : undefined), { joins: 'ab' })
     expect(kinds(await outcomes)).toEqual(['refused', 'applied'])
     expect(calls).toEqual(['x', 'a', 'x', 'x'])
   })
 
-  it('holds a single message, and applies it when the fault ends', async () => {
-    const { outcomes } = run('x', (_, call) => (call < 20 ? new Error('news') : undefined))
+  it('holds a single message that fails, and applies it when the fault ends', async () => {
+    const { outcomes } = run('x', (_, call) => (call < 20 ? new Error('new error') : undefined))
     expect(kinds(await outcomes)).toEqual(['applied'])
   })
 
   it('does not run messages one by one when a dependency fails', async () => {
-    const { outcomes, calls } = run('ab', (_, call) => (call < 4 ? transient('away') : undefined))
+    const { outcomes, calls } = run('ab', (_, call) => (call < 4 ? transient('database down') : undefined))
     expect(kinds(await outcomes)).toEqual(['applied', 'applied'])
     expect(calls).toEqual(['ab', 'ab', 'ab', 'ab'])
   })
 
   it('refuses nothing when the dependency goes down while messages run one by one', async () => {
-    // The batch fails with an unknown error, its first message succeeds, then the database is down for a while.
+    // The batch fails with an unknown error, its first message succeeds alone, and then the database is down for a while.
     const { outcomes } = run('abc', (_, call) => {
-      if (call === 1) return new Error('news')
-      return call > 2 && call < 10 ? transient('away') : undefined
+      if (call === 1) return new Error('new error')
+      return call > 2 && call < 10 ? transient('database down') : undefined
     })
     expect(kinds(await outcomes)).toEqual(['applied', 'applied', 'applied'])
   })
 
-  it('marks a message as redelivered after a failed attempt, which may have had its effect', async () => {
+  // The failed attempt may have had its effect.
+  it('marks a message as redelivered after a failed attempt', async () => {
     const seen: boolean[] = []
     const parts = {
       queue: 'q',
       handler: async (taken: readonly Delivery[]) => {
         seen.push(...taken.map(({ redelivered }) => redelivered))
-        if (seen.length === 1) throw transient('away')
+        if (seen.length === 1) throw transient('database down')
         return taken.map(() => applied)
       },
       config: { batchMax: 10, retryMaxMs: 1, holdMaxMs: 1_000 },
@@ -168,17 +169,17 @@ describe('a batch that fails', () => {
     expect(seen).toEqual([false, true])
   })
 
-  it('gives up, with its error, when it is aborted or has held messages for too long', async () => {
-    const away = () => transient('away')
-    const late = run('a', away, { holdMaxMs: 20 })
+  it('gives up when it is aborted, or with the last error when the hold time is over', async () => {
+    const failing = () => transient('database down')
+    const late = run('a', failing, { holdMaxMs: 20 })
     expect(await late.outcomes).toEqual([undefined])
-    expect(await late.unreported).toMatchObject({ error: { message: 'away' } })
-    const stopped = run('a', away)
+    expect(await late.unreported).toMatchObject({ error: { message: 'database down' } })
+    const stopped = run('a', failing)
     stopped.givenUp.abort()
     expect(await stopped.outcomes).toEqual([undefined])
   })
 
-  it('reports each outcome at once, without waiting for the last one', async () => {
+  it('reports each outcome as soon as it is known', async () => {
     const locked = Object.assign(transient('row is locked'), { contended: true })
     const judge = (id: string, call: number) => (id === 'x' && call < 40 ? locked : undefined)
     const { outcomes, reportedAfter } = run('abxc', judge)
@@ -188,7 +189,7 @@ describe('a batch that fails', () => {
 
   const bug = (id: string) => (id === 'x' || id === 'y' ? new Error('a bug') : undefined)
 
-  it('finds one bad message among many with few calls', async () => {
+  it('finds one bad message among 1,000 with fewer than 30 calls of the handler', async () => {
     const good = Array.from({ length: 999 }, (_, n) => String.fromCodePoint(0x4e00 + n))
     const { outcomes, calls } = run([...good.slice(300), 'x', ...good.slice(0, 300)].join(''), bug, {
       batchMax: 1_000,
@@ -197,14 +198,14 @@ describe('a batch that fails', () => {
     expect(calls.length).toBeLessThan(30)
   })
 
-  it('never passes more than a batch to the handler, however many messages fail', async () => {
-    const news = (_: string, call: number) => (call < 30 ? new Error('news') : undefined)
-    const { outcomes, calls } = run('xy', news, { batchMax: 2, joins: 'pq' })
+  it('never passes more than a batch to the handler, even when it takes further messages', async () => {
+    const failing = (_: string, call: number) => (call < 30 ? new Error('new error') : undefined)
+    const { outcomes, calls } = run('xy', failing, { batchMax: 2, joins: 'pq' })
     expect(kinds(await outcomes)).toEqual(Array(4).fill('applied'))
     expect(Math.max(...calls.map(({ length }) => length))).toBe(2)
   })
 
-  it('takes messages beyond its batch until one succeeds', async () => {
+  it('takes further messages until one succeeds', async () => {
     const { outcomes } = run('xy', (id) => (id === 'a' ? undefined : new Error('a bug')), {
       batchMax: 2,
       joins: 'pqrab',
@@ -212,7 +213,7 @@ describe('a batch that fails', () => {
     expect(kinds(await outcomes)).toEqual(['refused', 'refused', 'refused', 'refused', 'refused', 'applied'])
   })
 
-  it('refuses messages that others prove to be bad, even beyond the hold time', async () => {
+  it('refuses messages that others prove to be bad, even after the hold time', async () => {
     let skippedMs = 0
     const clock = { ...clockOf(quietService), nowMs: () => performance.now() + skippedMs }
     const judge = (id: string) => {
@@ -223,33 +224,31 @@ describe('a batch that fails', () => {
     expect(kinds(await outcomes)).toEqual(['refused', 'refused', 'applied'])
   })
 
-  it('requeues a message that others prove to be bad when the dependency goes down', async () => {
-    const judge = (id: string, call: number) => (call > 3 ? transient('away') : bug(id))
+  it('does not refuse a bad message when the dependency goes down before its third attempt', async () => {
+    const judge = (id: string, call: number) => (call > 3 ? transient('database down') : bug(id))
     const { outcomes } = run('xa', judge, { holdMaxMs: 50 })
     expect(kinds(await outcomes)).toEqual([undefined, 'applied'])
   })
 })
 
-describe('a batch that fails: known faults', () => {
-  // The search one by one stops at the first held message, so the messages behind it were never tried.
-  it('applies a good message although another one is held', async () => {
+describe('attemptAll: fixed bugs', () => {
+  // The search stopped at the first held message and never tried the messages behind it.
+  it('tries a good message behind a held one', async () => {
     const judge = (id: string) => ({ x: new Error('a bug'), t: transient('row is locked') })[id]
     const { outcomes, calls } = run('xta', judge, { holdMaxMs: 200 })
     await outcomes
     expect(calls).toContain('a')
   })
 
-  // A server error with an unknown number that starts while messages run one by one: the success came before it, and
-  // proves nothing about the two messages that then fail in the same way.
-  it('applies the neighbours of a message whose row another transaction locks, and requeues only that one', async () => {
+  it('applies the other messages of a batch when another transaction locks the row of one', async () => {
     const locked = () => Object.assign(transient('row is locked'), { contended: true })
     const { outcomes } = run('atb', (id) => (id === 't' ? locked() : undefined), { holdMaxMs: 50 })
     expect(kinds(await outcomes)).toEqual(['applied', undefined, 'applied'])
   })
 
-  // Each wait for a lock takes 3 s: at the head of a queue, a few of them took longer than messages may be held, nothing else was
-  // ever tried, and the queue stood still for as long as somebody held the rows.
-  it('applies messages behind rows locked by others, however long the lock waits, in a batch and behind it', async () => {
+  // Each lock wait takes 3 s. A few of them at the head of the queue used up the hold time, so no other message was tried until
+  // the locks were released.
+  it('applies messages behind messages whose rows are locked, within a batch and after it', async () => {
     let waitedMs = 0
     const clock = { ...clockOf(quietService), nowMs: () => performance.now() + waitedMs }
     const judge = (id: string) => {
@@ -264,7 +263,7 @@ describe('a batch that fails: known faults', () => {
     expect(kinds(await alone.outcomes)).toEqual([undefined, undefined, 'applied', 'applied'])
   })
 
-  it('tries other rows for a minute, and stops on a shutdown', async () => {
+  it('tries messages of other rows for a minute, and no more once it is aborted', async () => {
     let waitedMs = 0
     const clock = { ...clockOf(quietService), nowMs: () => performance.now() + waitedMs }
     const givenUp = new AbortController()
@@ -280,9 +279,11 @@ describe('a batch that fails: known faults', () => {
     expect(stopped.calls).not.toContain('c')
   })
 
+  // The database starts to fail with an unknown error while messages run one by one. A success before that proves nothing about
+  // the messages that fail after it.
   it('refuses nothing when the last success was before the failures', async () => {
     const judge = (_: string, call: number) =>
-      call === 1 || (call > 2 && call < 40) ? new Error('new state of the server') : undefined
+      call === 1 || (call > 2 && call < 40) ? new Error('new error') : undefined
     const { outcomes } = run('abc', judge)
     expect(kinds(await outcomes)).toEqual(['applied', 'applied', 'applied'])
   })

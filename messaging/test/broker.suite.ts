@@ -1,4 +1,4 @@
-// The conformance suite for brokers: the real one and the in-memory one pass it.
+// The conformance suite for brokers. RabbitMQ, the in-memory broker and the simulated broker pass it.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { z } from 'zod'
@@ -11,9 +11,9 @@ import type { Envelope } from '../src/outgoing/publisher.ts'
 
 export interface Harness {
   open(role?: BrokerRole): Promise<Broker>
-  /** Publishes bytes as any peer could, outside the brokers under test. */
+  /** Publishes bytes through another client, not through the brokers under test. */
   put(envelope: Envelope): Promise<void>
-  /** Takes the dead letters of a queue that have arrived so far. */
+  /** All dead letters of a queue that have arrived so far. */
   deadLetters(
     queue: string,
   ): Promise<readonly { content: Buffer; headers: Record<string, unknown>; messageId: unknown }[]>
@@ -77,7 +77,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(seen[0]).toMatchObject({ body: { text: 'hello' }, messageId, redelivered: false })
     })
 
-    it('keeps messages, in order, until somebody consumes them', async () => {
+    it('keeps messages in order until they are consumed', async () => {
       for (const text of ['one', 'two', 'three']) await producer.publisher.publish(notes, { text })
       const seen: string[] = []
       await consumer.consume(notes, noting(seen), config)
@@ -130,33 +130,33 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect((await firstDeadLetter(notes.queue))?.headers['x-reason']).toBe(reason)
     })
 
-    it('dead-letters a message that is too large to parse', async () => {
+    it('dead-letters a message that exceeds the size limit', async () => {
       await consumer.consume(notes, async () => [], { ...config, messageMaxBytes: 100 })
       await producer.publisher.publish(notes, { text: 'x'.repeat(200) })
       expect((await firstDeadLetter(notes.queue))?.headers['x-reason']).toBe('too-large')
     })
 
-    it('holds messages while a dependency is down, then applies each once', async () => {
+    it('holds a message while a dependency is down, then applies it once', async () => {
       const seen: { text: string; redelivered: boolean }[] = []
-      let away = true
+      let isDown = true
       const subscription = await consumer.consume(
         notes,
         async (deliveries) => {
-          if (away) throw Object.assign(new Error('the database is away'), { transient: true })
+          if (isDown) throw Object.assign(new Error('the database is down'), { transient: true })
           seen.push(...deliveries.map(({ body, redelivered }) => ({ ...body, redelivered })))
           return deliveries.map(applied)
         },
         config,
       )
-      await producer.publisher.publish(notes, { text: 'patience' })
-      await eventually(() => expect(subscription.notReady()).toContain('the database is away'))
-      away = false
-      await eventually(() => expect(seen).toEqual([{ text: 'patience', redelivered: true }]))
+      await producer.publisher.publish(notes, { text: 'held' })
+      await eventually(() => expect(subscription.notReady()).toContain('the database is down'))
+      isDown = false
+      await eventually(() => expect(seen).toEqual([{ text: 'held', redelivered: true }]))
       expect(subscription.notReady()).toBeUndefined()
       expect(await harness.deadLetters(notes.queue)).toEqual([])
     })
 
-    it('finds the message that fails with an unknown error, and applies the others', async () => {
+    it('dead-letters the message that fails with an unexpected error, and applies the others', async () => {
       const seen: string[] = []
       for (const text of ['a', 'poison', 'b']) await producer.publisher.publish(notes, { text })
       await consumer.consume(
@@ -173,7 +173,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       await eventually(() => expect(seen).toEqual(['a', 'b']))
     })
 
-    it('reports the outcome of a message to its sender while another one of its batch is held', async () => {
+    it('reports the outcome of a command to its sender while another message of the batch is held', async () => {
       let isLocked = true
       await producer.publisher.publish(notes, { text: 'locked' })
       const asked = producer.requester.command(notes, { text: 'free' }, { deadlineMs: 20_000 })
@@ -191,7 +191,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       isLocked = false
     }, 30_000)
 
-    it('replies to a query, with the headers of the reply', async () => {
+    it('returns the body and the headers of the reply to a query', async () => {
       await consumer.consume(
         answers,
         async (deliveries) =>
@@ -211,16 +211,16 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(reply.headers['x-next']).toBe(7)
     })
 
-    it('rejects with NoReply when no reply comes in time', async () => {
+    it('rejects a query with NoReply when no reply arrives before the deadline', async () => {
       await expect(producer.requester.request(answers, [], { deadlineMs: 100 })).rejects.toThrow(NoReply)
     })
 
-    it('rejects when the queue of a request does not exist', async () => {
+    it('rejects a query for a queue that does not exist', async () => {
       const { answers: nowhere } = contracts()
       await expect(producer.requester.request(nowhere, [], { deadlineMs: 2_000 })).rejects.toThrow(NotAccepted)
     })
 
-    it('does not return a reply of the wrong shape, or an error', async () => {
+    it('rejects a query with BadReply when the reply is invalid or an error', async () => {
       const bodies = ['["x"]', '{}', '[1']
       await consumer.consume(
         answers,
@@ -252,7 +252,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(good.reply).toEqual({ kind: 'applied', result: { outcome: 'noted' } })
       const bad = await producer.requester.command(notes, { text: 'bad' }, { deadlineMs: 5_000 })
       expect(bad.reply).toEqual({ kind: 'refused', reason: 'duplicate-sku', error: 'taken' })
-      // The next one leaves a dead letter, so this one would have left its own before.
+      // The publish below leaves one dead letter. A dead letter of the command above would be there before it.
       const { messageId } = await producer.publisher.publish(notes, { text: 'bad' })
       expect((await firstDeadLetter(notes.queue))?.messageId).toBe(messageId)
     })
@@ -266,7 +266,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect((await firstDeadLetter(notes.queue))?.messageId).toBe(messageId)
     })
 
-    it('accepts a command although its outcome is not reported in time', async () => {
+    it('applies a command after its sender has stopped waiting', async () => {
       const { reply } = await producer.requester.command(notes, { text: 'later' }, { deadlineMs: 100 })
       expect(reply).toEqual({ kind: 'no-reply' })
       const seen: string[] = []
@@ -302,7 +302,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       )
     })
 
-    it('never replies to an address that is not a reply address', async () => {
+    it('sends no reply to a queue that is not a reply queue', async () => {
       const seen: string[] = []
       await consumer.consume(notes, noting(seen), config)
       await harness.put({
@@ -315,7 +315,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
       expect(await harness.deadLetters(notes.queue)).toEqual([])
     })
 
-    it('acknowledges a query without a reply address, does no work for it, and continues', async () => {
+    it('does not run the handler for a query without a reply address, and continues', async () => {
       const asked: unknown[] = []
       await consumer.consume(
         answers,
@@ -325,12 +325,12 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
         },
         config,
       )
-      await harness.put({ queue: answers.queue, content: Buffer.from('["nobody"]'), properties: {} })
-      expect((await producer.requester.request(answers, ['somebody'], { deadlineMs: 5_000 })).body()).toEqual([1])
-      expect(asked).toEqual([['somebody']])
+      await harness.put({ queue: answers.queue, content: Buffer.from('["no reply address"]'), properties: {} })
+      expect((await producer.requester.request(answers, ['next'], { deadlineMs: 5_000 })).body()).toEqual([1])
+      expect(asked).toEqual([['next']])
     })
 
-    it('answers each query by itself: one that fails or never ends delays no other', async () => {
+    it('handles each query separately: a query that fails or takes long does not delay the others', async () => {
       let end = () => {}
       const ended = new Promise<void>((resolve) => {
         end = resolve
@@ -339,7 +339,7 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
         answers,
         async (deliveries) => {
           for (const { body } of deliveries) {
-            if (body === 'away') throw Object.assign(new Error('away'), { transient: true })
+            if (body === 'failing') throw Object.assign(new Error('the database is down'), { transient: true })
             if (body === 'long') await ended
           }
           return deliveries.map(() => ({ kind: 'answered', body: Buffer.from('[1]'), headers: {} }))
@@ -347,20 +347,20 @@ export function describeBroker(name: string, start: () => Promise<Harness>): voi
         config,
       )
       const ask = (body: string, deadlineMs = 20_000) => producer.requester.request(answers, body, { deadlineMs })
-      const waiting = [ask('long'), ask('away', 2_000)].map((reply) => reply.catch((error: Error) => error))
+      const waiting = [ask('long'), ask('failing', 2_000)].map((reply) => reply.catch((error: Error) => error))
       for (const body of ['a', 'b', 'c']) expect((await ask(body)).body()).toEqual([1])
       end()
       expect(await waiting[0]).toMatchObject({ raw: Buffer.from('[1]') })
       expect(await waiting[1]).toBeInstanceOf(NoReply)
     })
 
-    it('knows which queues have no consumer', async () => {
+    it('reports which queues have no consumer', async () => {
       expect(await producer.withoutConsumer([notes, answers])).toEqual([notes.queue, answers.queue])
       await consumer.consume(notes, async (deliveries) => deliveries.map(applied), config)
       expect(await producer.withoutConsumer([notes, answers])).toEqual([answers.queue])
     })
 
-    it('knows what each queue holds', async () => {
+    it('reports the waiting messages, consumers and dead letters of each queue', async () => {
       await producer.publisher.publish(answers, 'one')
       await consumer.consume(notes, async (deliveries) => deliveries.map(applied), config)
       await eventually(async () =>

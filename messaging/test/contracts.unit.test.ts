@@ -1,4 +1,4 @@
-// The schemas of all messages, member by member.
+// The schemas of create_item, stock_management and order_processing, member by member.
 import { describe, expect, it } from '@jest/globals'
 import { createItem, orderProcessing, stockManagement } from '../src/contracts.ts'
 
@@ -6,23 +6,23 @@ const good = { sku: 'IB123456789', name: 'Tropicana Apple Juice', label: 'juice'
 const problems = (body: unknown) => createItem.body.safeParse(body).error?.issues.map(({ path }) => path.join('.'))
 
 describe('create_item', () => {
-  it('accepts the original suite’s item, and ignores other members', () => {
+  it('accepts the item of the original suite, and ignores undocumented members', () => {
     expect(createItem.body.parse({ ...good, colour: 'green' })).toEqual(good)
   })
 
   it.each([
-    ['20 characters of sku', { sku: 'x'.repeat(20) }],
-    ['20 emoji, which are 40 UTF-16 units', { sku: '🍎'.repeat(20) }],
-    ['100 characters of name', { name: '語'.repeat(100) }],
-    ['white space within a sku', { sku: 'a b' }],
-    ['price 0', { price: 0 }],
+    ['a sku of 20 characters', { sku: 'x'.repeat(20) }],
+    ['a sku of 20 emoji, which are 40 UTF-16 units', { sku: '🍎'.repeat(20) }],
+    ['a name of 100 characters', { name: '語'.repeat(100) }],
+    ['a space within a sku', { sku: 'a b' }],
+    ['the price 0', { price: 0 }],
     ['the highest price', { price: 99999999999.9999 }],
-    ['4 decimals', { price: 0.0001 }],
+    ['a price with 4 decimals', { price: 0.0001 }],
     ['a price in a string', { price: '25.00' }],
-    ['a price with more decimals', { price: 10 / 3 }],
-    ['19.99, which binary cannot hold', { price: 19.99 }],
+    ['a price with more than 4 decimals', { price: 10 / 3 }],
+    ['the price 19.99, which has no exact binary form', { price: 19.99 }],
     ['the highest quantity', { quantity: 2147483647 }],
-    ['3.0 as quantity', { quantity: 3.0 }],
+    ['the quantity 3.0', { quantity: 3.0 }],
     ['a quantity in a string', { quantity: '50' }],
     ['a line break in the name', { name: 'a\nb' }],
   ])('accepts %s', (_, change) => {
@@ -75,11 +75,11 @@ describe('create_item', () => {
     ['quantity', { quantity: null }],
     ['quantity', { quantity: ['1'] }],
     ['quantity', { quantity: undefined }],
-  ])('names %s when it is %j', (member, change) => {
+  ])('rejects %s as invalid: %j', (member, change) => {
     expect(problems({ ...good, ...change })).toContain(member)
   })
 
-  it('names every bad member at once', () => {
+  it('names every invalid member at once', () => {
     expect(new Set(problems({ sku: '', price: 'x' }))).toEqual(new Set(['sku', 'name', 'label', 'price', 'quantity']))
   })
 
@@ -100,7 +100,7 @@ describe('create_item', () => {
     expect(read('25.00', -0)).toEqual({ ...good, price: 25, quantity: 0 })
   })
 
-  it('ignores __proto__', () => {
+  it('ignores a member named __proto__', () => {
     const body: unknown = JSON.parse(
       '{"__proto__": {"sku": "a", "name": "b", "label": "c", "price": 1, "quantity": 1}}',
     )
@@ -125,7 +125,7 @@ describe('stock_management', () => {
   })
 
   it.each(['', ' ', 'SKU-7 ', ' SKU-8', 'SKU\t1', 'a\u0000b', '\u007f\u0085\u2028', '🍎'.repeat(20), null])(
-    'accepts the sku %j, which the table can hold',
+    'accepts the sku %j, because the table can hold it',
     (sku) => {
       expect(stockManagement.body.parse({ sku })).toEqual({ sku })
     },

@@ -1,4 +1,4 @@
-// The metrics of messages on a real RabbitMQ, which dashboard and alerts use.
+// The metrics of messages on RabbitMQ. The dashboard and the alerts use them.
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { z } from 'zod'
@@ -15,20 +15,20 @@ beforeAll(async () => {
 })
 afterAll(async () => await underTest.drop())
 
-it('counts messages on both sides of the broker, from 0, and replies under one name', async () => {
+it('counts messages from 0 in the producer and in the consumer, and all replies as one queue', async () => {
   const notes = command('notes', {
     body: z.object({ text: z.string() }),
     result: z.object({ outcome: z.literal('noted') }),
   })
   const queue = notes.queue
-  const [sending, taking] = [countingService(), countingService()]
+  const [sending, receiving] = [countingService(), countingService()]
   const producer = await openBroker(underTest.config, sending, { publishes: [notes] })
-  const consumer = await openBroker(underTest.config, taking)
-  let away = true
+  const consumer = await openBroker(underTest.config, receiving)
+  let isDown = true
   const handler = async (
     deliveries: readonly Delivery<{ text: string }>[],
   ): Promise<readonly Outcome<{ outcome: 'noted' }>[]> => {
-    if (away) throw Object.assign(new Error('the database is away'), { transient: true })
+    if (isDown) throw Object.assign(new Error('the database is down'), { transient: true })
     return deliveries.map(({ body }) =>
       body.text === 'bad'
         ? { kind: 'refused', reason: 'handler-failed', error: 'bad' }
@@ -41,24 +41,24 @@ it('counts messages on both sides of the broker, from 0, and replies under one n
     expect(sending.value('broker_reconnects', { connection: 'publishing' })).toBe(0)
     await consumer.consume(notes, handler, consumerEnvironment.parse({ CONSUMER_RETRY_MOST_MS: '20' }))
     for (const metric of ['messages_consumed', 'messages_duplicates', 'replies_sent'])
-      expect(taking.value(metric, { queue })).toBe(0)
-    expect(taking.value('messages_applied', { queue, outcome: 'noted' })).toBe(0)
-    expect(taking.value('messages_held', { queue })).toBe(0)
+      expect(receiving.value(metric, { queue })).toBe(0)
+    expect(receiving.value('messages_applied', { queue, outcome: 'noted' })).toBe(0)
+    expect(receiving.value('messages_held', { queue })).toBe(0)
     await producer.publisher.publish(notes, { text: 'bad' })
-    await eventually(() => expect(taking.value('messages_held', { queue })).toBe(1))
-    away = false
-    await eventually(() => expect(taking.value('messages_confirmed', { queue: `${queue}.dead-letter` })).toBe(1))
-    await eventually(() => expect(taking.value('messages_held', { queue })).toBe(0))
+    await eventually(() => expect(receiving.value('messages_held', { queue })).toBe(1))
+    isDown = false
+    await eventually(() => expect(receiving.value('messages_confirmed', { queue: `${queue}.dead-letter` })).toBe(1))
+    await eventually(() => expect(receiving.value('messages_held', { queue })).toBe(0))
     await producer.publisher.publish(notes, { text: 'again' })
     await producer.requester.command(notes, { text: 'good' }, { deadlineMs: 60_000 })
-    // The reply may be here before the confirm is.
+    // The reply may arrive before the confirm.
     await eventually(() => expect(sending.value('messages_confirmed', { queue })).toBe(3))
-    await eventually(() => expect(taking.value('messages_confirmed', { queue: 'replies' })).toBe(1))
-    await eventually(() => expect(taking.value('replies_sent', { queue })).toBe(1))
-    expect(taking.value('messages_consumed', { queue })).toBe(3)
-    expect(taking.value('messages_applied', { queue, outcome: 'noted' })).toBe(1)
-    expect(taking.value('messages_duplicates', { queue })).toBe(1)
-    expect(taking.value('messages_dead_lettered', { queue, reason: 'handler-failed' })).toBe(1)
+    await eventually(() => expect(receiving.value('messages_confirmed', { queue: 'replies' })).toBe(1))
+    await eventually(() => expect(receiving.value('replies_sent', { queue })).toBe(1))
+    expect(receiving.value('messages_consumed', { queue })).toBe(3)
+    expect(receiving.value('messages_applied', { queue, outcome: 'noted' })).toBe(1)
+    expect(receiving.value('messages_duplicates', { queue })).toBe(1)
+    expect(receiving.value('messages_dead_lettered', { queue, reason: 'handler-failed' })).toBe(1)
   } finally {
     await producer.close()
     await consumer.close()
@@ -68,12 +68,12 @@ it('counts messages on both sides of the broker, from 0, and replies under one n
 it('counts all unacknowledged messages as held, not only those of the batch', async () => {
   const texts = command('texts', { body: z.object({ text: z.string() }), result: z.object({ done: z.boolean() }) })
   const queue = texts.queue
-  const [sending, taking] = [countingService(), countingService()]
+  const [sending, receiving] = [countingService(), countingService()]
   const producer = await openBroker(underTest.config, sending, { publishes: [texts] })
-  const consumer = await openBroker(underTest.config, taking)
-  let away = true
+  const consumer = await openBroker(underTest.config, receiving)
+  let isDown = true
   const handler = async (deliveries: readonly Delivery[]): Promise<readonly Outcome<{ done: boolean }>[]> => {
-    if (away) throw Object.assign(new Error('the database is away'), { transient: true })
+    if (isDown) throw Object.assign(new Error('the database is down'), { transient: true })
     return deliveries.map(() => ({ kind: 'applied', result: { done: true }, repeated: false }))
   }
   const environment = { CONSUMER_BATCH_MOST: '1', CONSUMER_RETRY_MOST_MS: '20', CONSUMER_HOLD_MOST_MS: '60000' }
@@ -81,10 +81,10 @@ it('counts all unacknowledged messages as held, not only those of the batch', as
     await consumer.consume(texts, handler, consumerEnvironment.parse(environment))
     const publishing = Array.from({ length: 25 }, () => producer.publisher.publish(texts, { text: 'a' }))
     await Promise.all(publishing)
-    await eventually(() => expect(taking.value('messages_held', { queue })).toBe(25))
-    away = false
-    await eventually(() => expect(taking.value('messages_held', { queue })).toBe(0))
-    await eventually(() => expect(taking.value('messages_applied', { queue, outcome: 'applied' })).toBe(25))
+    await eventually(() => expect(receiving.value('messages_held', { queue })).toBe(25))
+    isDown = false
+    await eventually(() => expect(receiving.value('messages_held', { queue })).toBe(0))
+    await eventually(() => expect(receiving.value('messages_applied', { queue, outcome: 'applied' })).toBe(25))
   } finally {
     await producer.close()
     await consumer.close()

@@ -29,8 +29,8 @@ function disconnected() {
 }
 const empty = (queue: string) => ({ queue, content: Buffer.from('{}'), properties: {} })
 
-describe('what a publisher counts', () => {
-  it('starts at 0 for each of its queues, so that the first failure is an increase', () => {
+describe('a publisher', () => {
+  it('has counters at 0 for each of its queues, so that the first failure is an increase', () => {
     const { service, publisher } = disconnected()
     publisher.ownQueues(['q'])
     for (const metric of ['messages_confirmed', 'messages_returned', 'messages_outcome_unknown'])
@@ -39,7 +39,7 @@ describe('what a publisher counts', () => {
     expect(service.value('messages_not_accepted', { queue: 'q', reason: 'blocked' })).toBe(0)
   })
 
-  it('rejects a body that has no JSON form, rather than throwing before there is a promise', async () => {
+  it('rejects a body that has no JSON form instead of throwing', async () => {
     const { publisher } = disconnected()
     const contract = query('q', { body: z.unknown(), reply: z.unknown() })
     await expect(publisher.publish(contract, undefined)).rejects.toThrow('first argument')
@@ -65,18 +65,18 @@ describe('what a publisher counts', () => {
   })
 })
 
-describe('what a requester counts', () => {
-  it('counts a reply that did not come in time', async () => {
+describe('a requester', () => {
+  it('counts a reply that does not arrive in time', async () => {
     const service = countingService()
     const { publisher } = disconnected()
-    publisher.publish = async () => ({ messageId: 'sent, and never answered' })
-    const question = query('q', { body: z.unknown(), reply: z.unknown() })
-    await expect(new Requester(publisher, service).request(question, {}, { deadlineMs: 5 })).rejects.toThrow(NoReply)
+    publisher.publish = async () => ({ messageId: 'never answered' })
+    const contract = query('q', { body: z.unknown(), reply: z.unknown() })
+    await expect(new Requester(publisher, service).request(contract, {}, { deadlineMs: 5 })).rejects.toThrow(NoReply)
     expect(service.value('replies_missing', { queue: 'q' })).toBe(1)
   })
 })
 
-describe('what attempts measure', () => {
+describe('attemptAll', () => {
   const delivery: Delivery = {
     body: {},
     messageId: 'm',
@@ -92,7 +92,7 @@ describe('what attempts measure', () => {
     let attempts = 0
     const handler = async (deliveries: readonly Delivery[]) => {
       attempts += 1
-      if (attempts < 2) throw Object.assign(new Error('the database is away'), { transient: true })
+      if (attempts < 2) throw Object.assign(new Error('the database is down'), { transient: true })
       return deliveries.map(() => ({ kind: 'applied', result: {}, repeated: false }) as const)
     }
     const parts = { queue: 'q', handler, config, service, trouble: () => {}, reported: () => {}, more: () => undefined }
@@ -100,7 +100,7 @@ describe('what attempts measure', () => {
     expect(service.value('messages_retried', { queue: 'q' })).toBe(2)
   })
 
-  it('reports no trouble while messages run one by one because one of them may be bad', async () => {
+  it('reports no trouble while messages run one by one to find a bad one', async () => {
     const logged: unknown[] = []
     const handler = async (deliveries: readonly Delivery[]) => {
       if (deliveries.length > 1) throw new Error('one of them is bad')
@@ -114,14 +114,14 @@ describe('what attempts measure', () => {
   })
 })
 
-describe('the outcome of messages', () => {
+describe('the outcome of a message', () => {
   const outcome = (name: string, repeated = false): Outcome => ({
     kind: 'applied',
     result: { outcome: name },
     repeated,
   })
 
-  it('is counted once per batch: a delete of an unknown sku does not count as a delete', () => {
+  it('is counted with one call for each outcome in a batch', () => {
     const service = countingService()
     const calls: string[] = []
     const meter = {
@@ -140,7 +140,7 @@ describe('the outcome of messages', () => {
     expect(calls).toHaveLength(3)
   })
 
-  it('has only the values of the contract, whatever a handler returns', () => {
+  it('is counted only under the values of the contract, whatever a handler returns', () => {
     expect(contracts.map((contract) => [contract.queue, countedOutcomes(contract)])).toEqual([
       ['healthcheck', ['logged']],
       ['create_item', ['created']],

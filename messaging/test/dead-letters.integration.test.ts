@@ -1,5 +1,4 @@
-// Dead letters on a real broker: browsing changes nothing, and redriving loses nothing even when interrupted.
-
+// Dead letters on RabbitMQ: browsing changes nothing, and redriving loses nothing even when it is interrupted.
 import { setTimeout as pauseMs } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually, startTcpProxy } from 'testkit'
@@ -8,7 +7,7 @@ import type { DeadLetter } from '../src/dead-letters/described.ts'
 import { type Choice, type DeadLetterDesk, deadLetterDesk } from '../src/dead-letters/desk.ts'
 import { type DeadLetterReader, openReader } from '../src/dead-letters/reader.ts'
 import { quietService } from '../src/testing.ts'
-import { DEAD, ids, type Outside, outside, QUEUE } from './dead-letters.ts'
+import { connectPeer, DEAD, ids, type Peer, QUEUE } from './dead-letters.ts'
 import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 const ALL: Choice = { by: 'all' }
@@ -18,7 +17,7 @@ describe('dead letters', () => {
   let underTest: RabbitmqUnderTest
   let config: RabbitmqConfig
   let desk: DeadLetterDesk
-  let peer: Outside
+  let peer: Peer
 
   beforeAll(async () => {
     underTest = await rabbitmqUnderTest('dead_letters')
@@ -27,7 +26,7 @@ describe('dead letters', () => {
   })
   afterAll(async () => await underTest.drop())
   beforeEach(async () => {
-    peer = await outside(underTest.url)
+    peer = await connectPeer(underTest.url)
     await peer.empty()
   })
   afterEach(async () => await peer.close())
@@ -47,8 +46,8 @@ describe('dead letters', () => {
   const browsedIds = async () => (await browse()).map(({ id }) => id)
 
   describe('browsing', () => {
-    it('shows reason, error, time, consumer, attempts and body of each', async () => {
-      await peer.setAside(1)
+    it('shows the reason, error, time, consumer, attempts and body of a dead letter', async () => {
+      await peer.deadLetter(1)
       expect(await browse()).toMatchObject([
         {
           id: 'id-0',
@@ -64,7 +63,7 @@ describe('dead letters', () => {
       ])
     })
 
-    it('shows what the broker itself has dead-lettered', async () => {
+    it('shows a message that the broker dead-lettered, which can be redriven without the broker’s headers', async () => {
       peer.channel.sendToQueue(QUEUE, Buffer.from('{}'), { persistent: true, messageId: 'by-broker' })
       await peer.channel.waitForConfirms()
       await eventually(async () => {
@@ -79,16 +78,16 @@ describe('dead letters', () => {
       expect(Object.keys(message?.properties.headers ?? {})).toEqual([])
     })
 
-    it('leaves every message in its place, thirty times and across windows', async () => {
-      await peer.setAside(400)
+    it('keeps all messages in order, even after 30 times and with several windows', async () => {
+      await peer.deadLetter(400)
       for (let time = 0; time < 30; time += 1) expect(await browsedIds()).toEqual(ids(0, 400))
       await eventually(async () => expect(await peer.depth(DEAD)).toBe(400))
       expect((await peer.peek(DEAD, 400)).map(({ properties }) => properties.messageId)).toEqual(ids(0, 400))
     })
 
-    it('loses no dead letter although thirty readers were cut off in the middle', async () => {
+    it('loses no dead letter when the connections of 30 readers are cut before they close', async () => {
       const proxy = await startTcpProxy(underTest.server)
-      await peer.setAside(20)
+      await peer.deadLetter(20)
       for (let time = 0; time < 30; time += 1) {
         const reader = await openReader(QUEUE, { ...config, servers: [onLoopback(proxy.port)] }, quietService)
         expect((await allOf(reader)).sort()).toEqual(ids(0, 20).sort())
@@ -100,7 +99,7 @@ describe('dead letters', () => {
       expect((await browsedIds()).sort()).toEqual(ids(0, 20).sort())
     })
 
-    it('keeps no large body once the next one is read, however it is read', async () => {
+    it('keeps no large body in memory after browsing or discarding', async () => {
       const body = Buffer.alloc(15 * MIB, 'x')
       for (let n = 0; n < 8; n += 1) peer.channel.sendToQueue(DEAD, body, { persistent: true })
       await peer.channel.waitForConfirms()
@@ -111,15 +110,15 @@ describe('dead letters', () => {
       }
     })
 
-    it('ends with the last message that was there at the start, while more are dead-lettered', async () => {
-      await peer.setAside(200)
+    it('ends with the last message that was in the queue at the start, although more are dead-lettered meanwhile', async () => {
+      await peer.deadLetter(200)
       let number = 1_000
       const seen: string[] = []
       const { total } = await desk.browse(
         QUEUE,
         async ({ id }) => {
           seen.push(id)
-          await peer.setAside(1, number++)
+          await peer.deadLetter(1, number++)
           return true
         },
         { bodyMaxBytes: 0 },
@@ -129,8 +128,8 @@ describe('dead letters', () => {
       await eventually(async () => expect(await peer.depth(DEAD)).toBe(400))
     })
 
-    it('tells a second reader that the queue is in use, and does not disturb the first', async () => {
-      await peer.setAside(100)
+    it('rejects a second reader because the queue is in use, and does not disturb the first', async () => {
+      await peer.deadLetter(100)
       const first = await openReader(QUEUE, config, quietService)
       expect(await first.window()).toHaveLength(1)
       await expect(browse()).rejects.toMatchObject({
@@ -143,8 +142,8 @@ describe('dead letters', () => {
       await eventually(async () => expect(await browsedIds()).toEqual(ids(0, 100)))
     })
 
-    it('gives each of several readers either all messages or a refusal, whenever they start', async () => {
-      await peer.setAside(300)
+    it('shows each of several concurrent readers all messages, or rejects it as busy', async () => {
+      await peer.deadLetter(300)
       let refused = 0
       for (let round = 0; round < 25; round += 1) {
         const readers = await Promise.all(
@@ -163,11 +162,11 @@ describe('dead letters', () => {
       expect(await browsedIds()).toEqual(ids(0, 300))
     })
 
-    it('is complete only when nothing is left, although others read meanwhile', async () => {
+    it('does not prevent a concurrent discard from removing all messages', async () => {
       for (let round = 0; round < 10; round += 1) {
-        await peer.setAside(200)
+        await peer.deadLetter(200)
         let isDone = false
-        const looking = (async () => {
+        const browsing = (async () => {
           while (!isDone) await browse().catch((error) => expect(error).toMatchObject({ trouble: 'busy' }))
         })()
         for (;;) {
@@ -179,13 +178,13 @@ describe('dead letters', () => {
           break
         }
         isDone = true
-        await looking
+        await browsing
         expect(await peer.depth(DEAD)).toBe(0)
       }
     })
 
-    it('counts, when it is opened, everything that the previous reader has requeued', async () => {
-      await peer.setAside(1_500)
+    it('counts all messages when it starts, including those that the previous reader has just requeued', async () => {
+      await peer.deadLetter(1_500)
       for (let time = 0; time < 25; time += 1) {
         const reader = await openReader(QUEUE, config, quietService)
         expect(reader.total).toBe(1_500)
@@ -194,7 +193,7 @@ describe('dead letters', () => {
       }
     })
 
-    it('starts with one message, and never holds more than the byte limit, whatever follows small ones', async () => {
+    it('starts with one message, and never holds more than the byte limit when large messages follow small ones', async () => {
       const bytes = (number: number) => (number < 100 || number % 10 > 0 ? 100 : 500_000)
       for (let number = 0; number < 200; number += 1)
         peer.channel.sendToQueue(DEAD, Buffer.alloc(bytes(number), 'x'), {
@@ -218,8 +217,8 @@ describe('dead letters', () => {
       expect((await peer.peek(DEAD, 200)).map(({ properties }) => properties.messageId)).toEqual(ids(0, 200))
     })
 
-    it('reports when somebody else takes messages that it was to read', async () => {
-      await peer.setAside(100)
+    it('fails when another client removes messages that it has not read yet', async () => {
+      await peer.deadLetter(100)
       const reader = await openReader(QUEUE, config, quietService)
       await reader.window()
       await peer.channel.purgeQueue(DEAD)
@@ -227,7 +226,7 @@ describe('dead letters', () => {
       await reader.close()
     })
 
-    it('shows an empty queue as empty, and names a queue that does not exist', async () => {
+    it('shows nothing for an empty queue, and rejects with the name of a queue that does not exist', async () => {
       expect(await browse()).toEqual([])
       await peer.channel.deleteQueue(DEAD)
       await expect(browse()).rejects.toMatchObject({
@@ -236,14 +235,18 @@ describe('dead letters', () => {
       })
     })
 
-    it('says which broker is unreachable, and which user lacks permission', async () => {
-      const away = deadLetterDesk({ ...config, servers: [onLoopback(1)] }, quietService)
-      await expect(away.redrive(QUEUE, ALL)).rejects.toMatchObject({ trouble: 'disconnected' })
-      const stranger = deadLetterDesk({ ...config, password: 'wrong' }, quietService)
-      await expect(stranger.redrive(QUEUE, ALL)).rejects.toMatchObject({ trouble: 'not-permitted' })
+    it('distinguishes an unreachable broker from a rejected login', async () => {
+      const unreachable = deadLetterDesk({ ...config, servers: [onLoopback(1)] }, quietService)
+      await expect(unreachable.browse(QUEUE, () => true, { bodyMaxBytes: 0 })).rejects.toMatchObject({
+        trouble: 'disconnected',
+      })
+      const rejected = deadLetterDesk({ ...config, password: 'wrong' }, quietService)
+      await expect(rejected.browse(QUEUE, () => true, { bodyMaxBytes: 0 })).rejects.toMatchObject({
+        trouble: 'not-permitted',
+      })
     })
 
-    it('survives hostile messages', async () => {
+    it('shows hostile messages without failing', async () => {
       const { channel } = peer
       const put = (content: Buffer, properties: object) => channel.sendToQueue(DEAD, content, properties)
       put(Buffer.from([0xff, 0xfe, 0x00]), {
@@ -266,8 +269,8 @@ describe('dead letters', () => {
   })
 
   describe('redriving', () => {
-    it('publishes to the original queue under the same id, without the headers of its death', async () => {
-      await peer.setAside(3)
+    it('publishes to the original queue with the same id, without the headers that describe the failure', async () => {
+      await peer.deadLetter(3)
       expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ total: 3, done: 3, left: 0 })
       const [message] = await peer.peek(QUEUE, 3)
       expect(message?.properties).toMatchObject({
@@ -280,8 +283,8 @@ describe('dead letters', () => {
       expect(await peer.depth(DEAD)).toBe(0)
     })
 
-    it('takes only those with a given id or reason, and the others keep their order', async () => {
-      await peer.setAside(120, 0, (number) => (number % 3 === 0 ? 'duplicate-sku' : 'invalid'))
+    it('takes only the messages with a given id or reason, and keeps the others in order', async () => {
+      await peer.deadLetter(120, 0, (number) => (number % 3 === 0 ? 'duplicate-sku' : 'invalid'))
       const byReason = await desk.redrive(QUEUE, { by: 'reason', reason: 'duplicate-sku' })
       expect(byReason).toMatchObject({ total: 120, seen: 120, done: 40, left: 80 })
       expect(byReason.reasons).toEqual(new Map([['duplicate-sku', 40]]))
@@ -293,27 +296,28 @@ describe('dead letters', () => {
     })
 
     it('changes nothing in a dry run, and reports what it would do', async () => {
-      await peer.setAside(10)
+      await peer.deadLetter(10)
       expect(await desk.redrive(QUEUE, ALL, { dryRun: true })).toMatchObject({ total: 10, done: 10, left: 10 })
       expect(await peer.depth(QUEUE)).toBe(0)
       expect(await browsedIds()).toEqual(ids(0, 10))
     })
 
-    it('stops at a limit and says so, even when the limit falls into the last window', async () => {
-      await peer.setAside(10)
+    it('stops at a limit and reports that, even when the limit is in the last window', async () => {
+      await peer.deadLetter(10)
       expect(await desk.redrive(QUEUE, ALL, { max: 4 })).toMatchObject({ done: 4, left: 6, stopped: 'limit' })
       expect(await browsedIds()).toEqual(ids(4, 10))
       expect(await peer.drain(QUEUE)).toEqual(ids(0, 4))
     })
 
-    it('removes nothing when the queue to redrive to does not exist', async () => {
-      await peer.setAside(10)
+    it('removes nothing when the original queue does not exist', async () => {
+      await peer.deadLetter(10)
       await peer.channel.deleteQueue(QUEUE)
       expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ done: 0, left: 10, stopped: { trouble: 'unroutable' } })
       expect(await browsedIds()).toEqual(ids(0, 10))
     })
 
-    it('gives a message without an id its displayed one, so that a repeated redrive has one effect', async () => {
+    // Without an id, a message that is redriven twice would be applied twice.
+    it('gives a message without an id the id that browsing shows', async () => {
       peer.channel.sendToQueue(DEAD, Buffer.from('{}'), { persistent: true, replyTo: 'amq.gen-x', correlationId: 'c' })
       await peer.channel.waitForConfirms()
       const [letter] = await browse()
@@ -333,26 +337,26 @@ describe('dead letters', () => {
       expect(await peer.depth(other)).toBe(0)
     })
 
-    it('leaves out a header that cannot be encoded again, instead of stopping at its message for ever', async () => {
+    it('drops a header that cannot be encoded again, instead of stopping at its message each time', async () => {
       const headers = { odd: typed('!'), kept: 1 }
       peer.channel.sendToQueue(DEAD, Buffer.from('{}'), { messageId: 'odd', persistent: true, headers })
       await peer.channel.waitForConfirms()
-      await peer.setAside(1)
+      await peer.deadLetter(1)
       expect(await desk.redrive(QUEUE, ALL)).toMatchObject({ done: 2, left: 0 })
       const [message] = await peer.peek(QUEUE, 2)
       expect(message?.properties).toMatchObject({ messageId: 'odd', headers: { kept: 1 } })
       expect(message?.properties.headers).not.toHaveProperty('odd')
     })
 
-    it('loses nothing when the connections are cut at any moment: at worst a message arrives twice with the same id', async () => {
+    it('loses no message when the connection is cut at any moment: at worst a message is redriven twice with the same id', async () => {
       const proxy = await startTcpProxy(underTest.server)
       const cutOff = deadLetterDesk({ ...config, servers: [onLoopback(proxy.port)] }, quietService)
       let wasCut = 0
       for (let round = 0; round < 8; round += 1) {
         await peer.empty()
-        await peer.setAside(3_000)
+        await peer.deadLetter(3_000)
         const over = new AbortController()
-        // Counted from the connection, which takes long on a busy machine.
+        // The delay starts when the connection is open, which can take long on a busy machine.
         const cutting = eventually(() => expect(proxy.open).toBeGreaterThan(0)).then(() => pauseMs(30 + round * 40))
         void cutting.then(() => over.signal.aborted || proxy.cut())
         const outcome = await cutOff.redrive(QUEUE, ALL).catch((error) => ({ stopped: error, done: 0 }))
@@ -374,11 +378,11 @@ describe('dead letters', () => {
       await proxy.close()
     })
 
-    it('publishes nothing of a window when the broker does not respond', async () => {
+    it('publishes no message of a window when the broker does not respond before the commit', async () => {
       const proxy = await startTcpProxy(underTest.server)
       const silent = { ...config, servers: [onLoopback(proxy.port)], confirmTimeoutMs: 4_000 }
-      await peer.setAside(551)
-      // Only redriven messages go to the broker through the proxy. They arrive, but the response does not.
+      await peer.deadLetter(551)
+      // Only redriven messages contain this text. The broker receives them, but the proxy holds its response.
       const held = proxy.holdAnswerTo('of the sender', 5)
       const outcome = await deadLetterDesk(silent, quietService).redrive(QUEUE, ALL)
       expect(outcome).toMatchObject({ stopped: { trouble: 'unconfirmed' }, maybeSent: 0, left: 551 - outcome.done })
@@ -389,7 +393,7 @@ describe('dead letters', () => {
       expect(await peer.drain(QUEUE)).toEqual(ids(0, outcome.done))
     })
 
-    it('redrives a message once that was dead-lettered twice, and treats messages without an id as different', async () => {
+    it('redrives a message only once if it was dead-lettered twice, and treats messages without an id as different', async () => {
       const put = (content: string, properties: object) =>
         peer.channel.sendToQueue(DEAD, Buffer.from(content), properties)
       for (let copy = 0; copy < 2; copy += 1) put('{}', { messageId: 'twice', headers: { 'x-redrives': 1 } })
@@ -401,8 +405,8 @@ describe('dead letters', () => {
       expect(redriven.map(({ properties }) => properties.headers?.['x-redrives'])).toEqual([1, 2, undefined, undefined])
     })
 
-    it('stops cleanly on request: confirmed messages are removed, the others are back in order', async () => {
-      await peer.setAside(5_000)
+    it('removes the confirmed messages and keeps the others in order when it is interrupted', async () => {
+      await peer.deadLetter(5_000)
       const stop = new AbortController()
       const outcome = await desk.redrive(QUEUE, ALL, {
         signal: stop.signal,
@@ -416,19 +420,19 @@ describe('dead letters', () => {
   })
 
   describe('discarding', () => {
-    it('removes the selected ones, and no others', async () => {
-      await peer.setAside(100, 0, (number) => (number < 60 ? 'invalid' : 'too-large'))
+    it('removes the selected messages and no others', async () => {
+      await peer.deadLetter(100, 0, (number) => (number < 60 ? 'invalid' : 'too-large'))
       const outcome = await desk.discard(QUEUE, { by: 'reason', reason: 'too-large' })
       expect(outcome).toMatchObject({ done: 40, left: 60 })
       expect(await browsedIds()).toEqual(ids(0, 60))
       expect(await peer.depth(QUEUE)).toBe(0)
     })
 
-    it('never reports a message as removed that may still be there', async () => {
+    it('does not report a message as removed if it may still be in the queue', async () => {
       const proxy = await startTcpProxy(underTest.server)
       const cutOff = deadLetterDesk({ ...config, servers: [onLoopback(proxy.port)] }, quietService)
-      await peer.setAside(2_000)
-      // Data written from now on does not arrive: the removals of one window are lost.
+      await peer.deadLetter(2_000)
+      // No data arrives from now on, so the acks of one window are lost.
       const outcome = await cutOff.discard(QUEUE, ALL, {
         progress: ({ done }) => {
           if (done <= 500) return
@@ -444,7 +448,7 @@ describe('dead letters', () => {
   })
 })
 
-/** The ids of everything that the reader has not read yet. */
+/** Reads the remaining messages and returns their ids. */
 async function allOf(reader: DeadLetterReader): Promise<string[]> {
   const seen: string[] = []
   for (;;) {
@@ -454,5 +458,5 @@ async function allOf(reader: DeadLetterReader): Promise<string[]> {
   }
 }
 
-/** A header's value that amqplib reads as a typed value of an unknown type. */
+/** A header value that amqplib decodes as a typed value of an unknown type. */
 const typed = (mark: string) => ({ [mark]: 'object', value: { [mark]: 'no-such-type' } })

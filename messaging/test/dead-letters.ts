@@ -1,31 +1,31 @@
-// A dead-letter queue on the test's own vhost, filled and read independently of the code under test.
+// Fills and reads the queues of a test's vhost independently of the code under test.
 import { type Channel, type ConfirmChannel, type ConsumeMessage, connect } from 'amqplib'
 import { eventually } from 'testkit'
 
-export interface Outside {
+export interface Peer {
   readonly channel: ConfirmChannel
-  /** Creates `create_item` and its dead-letter queue again, empty. */
+  /** Deletes `create_item` and its dead-letter queue, and declares both again. */
   empty(): Promise<void>
-  /** Dead-letters `n` messages as a consumer would, from number `from` on, with ids `id-<number>`. */
-  setAside(n: number, from?: number, reason?: (number: number) => string): Promise<void>
+  /** Dead-letters `n` messages as a consumer does. Their ids are `id-<from>`, `id-<from + 1>`, and so on. */
+  deadLetter(n: number, from?: number, reason?: (number: number) => string): Promise<void>
   depth(queue: string): Promise<number>
-  /** Everything on a queue, in order; it stays there. Waits until `max` are there. */
-  peek(queue: string, max: number): Promise<ConsumeMessage[]>
-  /** Takes everything off a queue and returns the ids in order. */
+  /** Returns the messages of a queue in order, without removing them. Waits until there are at least `min`. */
+  peek(queue: string, min: number): Promise<ConsumeMessage[]>
+  /** Removes all messages from a queue, and returns their ids in order. */
   drain(queue: string): Promise<string[]>
   close(): Promise<void>
 }
 
 export const QUEUE = 'create_item'
 export const DEAD = 'create_item.dead-letter'
-const AT_ONCE = 2_000
+const UNCONFIRMED_MAX = 2_000
 
-/** Connects to `url` and declares the queues. */
-export async function outside(url: string): Promise<Outside> {
+/** Connects a client that shares no code with messaging. */
+export async function connectPeer(url: string): Promise<Peer> {
   const model = await connect(url)
   model.on('error', () => {})
   const channel = await model.createConfirmChannel()
-  const all = async (queue: string, max: number): Promise<{ messages: ConsumeMessage[]; own: Channel }> => {
+  const all = async (queue: string, min: number): Promise<{ messages: ConsumeMessage[]; own: Channel }> => {
     const own = await model.createChannel()
     const messages: ConsumeMessage[] = []
     await own.prefetch(65_535)
@@ -33,7 +33,7 @@ export async function outside(url: string): Promise<Outside> {
       if (message) messages.push(message)
     })
     await eventually(() => {
-      if (messages.length < max) throw new Error(`${messages.length} of ${max} messages on ${queue}`)
+      if (messages.length < min) throw new Error(`${messages.length} of ${min} messages on ${queue}`)
     })
     await own.cancel(consumerTag)
     return { messages, own }
@@ -46,7 +46,7 @@ export async function outside(url: string): Promise<Outside> {
         await channel.assertQueue(queue, { durable: true })
       }
     },
-    setAside: async (n, from = 0, reason = () => 'invalid') => {
+    deadLetter: async (n, from = 0, reason = () => 'invalid') => {
       for (let number = from; number < from + n; number += 1) {
         const content = Buffer.from(JSON.stringify({ number }))
         const headers = {
@@ -58,13 +58,13 @@ export async function outside(url: string): Promise<Outside> {
           'x-attempts': 1,
         }
         channel.sendToQueue(DEAD, content, { persistent: true, messageId: `id-${number}`, headers })
-        if (number % AT_ONCE === 0) await channel.waitForConfirms()
+        if (number % UNCONFIRMED_MAX === 0) await channel.waitForConfirms()
       }
       await channel.waitForConfirms()
     },
     depth: async (queue) => (await channel.checkQueue(queue)).messageCount,
-    peek: async (queue, max) => {
-      const { messages, own } = await all(queue, max)
+    peek: async (queue, min) => {
+      const { messages, own } = await all(queue, min)
       own.nackAll(true)
       await own.close()
       return messages

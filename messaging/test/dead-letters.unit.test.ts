@@ -1,38 +1,19 @@
-// How dead letters are described: text that is safe on a terminal, and members that are present or null.
+// How dead letters are identified, shown as text that is safe for a terminal, and redriven.
 import { hash } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
-import type { Message } from 'amqplib'
 import fc from 'fast-check'
 import { anyCharacter } from 'testkit/any-character'
 import { described, idOf } from '../src/dead-letters/described.ts'
 import { deadLetterSource } from '../src/dead-letters/desk.ts'
 import { redriven } from '../src/dead-letters/redriven.ts'
 import { jsonLine, jsonLinePieces, printable } from '../src/dead-letters/text.ts'
+import { received } from './received.ts'
 
-const none = {
-  contentType: undefined,
-  contentEncoding: undefined,
-  deliveryMode: undefined,
-  priority: undefined,
-  correlationId: undefined,
-  replyTo: undefined,
-  expiration: undefined,
-  messageId: undefined,
-  timestamp: undefined,
-  type: undefined,
-  userId: undefined,
-  appId: undefined,
-  clusterId: undefined,
-}
-const message = (content: Buffer | string, properties: object = {}): Message => ({
-  content: Buffer.from(content),
-  fields: { deliveryTag: 1, redelivered: false, exchange: '', routingKey: 'create_item.dead-letter' },
-  properties: { headers: {}, ...none, ...properties },
-})
+const message = (content: Buffer | string, properties: object = {}) => received(content, { headers: {}, ...properties })
 const shown = (content: Buffer | string, properties: object = {}, max = 1_000) =>
   described('create_item', message(content, properties), max)
 
-/** As RabbitMQ 4.3 writes them when a message reaches the delivery limit of a quorum queue. */
+/** Headers of a message that has reached the delivery limit of a quorum queue on RabbitMQ 4.3. `mine` is the sender's. */
 const byDeliveryLimit = {
   mine: 1,
   'x-acquired-count': 21,
@@ -55,8 +36,8 @@ const byDeliveryLimit = {
   'x-last-death-reason': 'delivery_limit',
 }
 
-describe('a dead letter as it is shown', () => {
-  it('shows for a message dead-lettered by the broker the reason, the time, and the number of deliveries', () => {
+describe('the description of a dead letter', () => {
+  it('has the reason, the time and the number of deliveries when the broker dead-lettered the message', () => {
     expect(shown('{}', { headers: byDeliveryLimit })).toMatchObject({
       reason: 'delivery_limit',
       failedAt: '2026-11-25T10:03:28.000Z',
@@ -66,13 +47,13 @@ describe('a dead letter as it is shown', () => {
     })
   })
 
-  it('truncates a body between characters, never within one', () => {
+  it('truncates the body between characters, never within one', () => {
     expect(shown('aж😀', {}, 2)).toMatchObject({ body: 'a', shortened: true, bytes: 7 })
     expect(shown('aж😀', {}, 6)).toMatchObject({ body: 'aж', shortened: true })
     expect(shown('aж😀', {}, 7)).toMatchObject({ body: 'aж😀', shortened: false })
   })
 
-  it('is plain JSON and does not throw, whatever the headers are', () => {
+  it('is JSON on one line without control characters, whatever the headers and the body are', () => {
     const names = fc.constantFrom(
       'x-reason',
       'x-error',
@@ -93,18 +74,18 @@ describe('a dead letter as it is shown', () => {
     )
   })
 
-  it('has the same id each time, and a different one for another message', () => {
+  it('has the same id for the same message, and a different id for another message', () => {
     expect(idOf(message('a'))).toBe(idOf(message('a')))
     expect(idOf(message('a'))).not.toBe(idOf(message('b')))
     expect(idOf(message('a', { headers: { 'x-failed-at': '1' } }))).not.toBe(idOf(message('a')))
   })
 
-  it('has the id that earlier versions gave to a message without one', () => {
+  it('has the same id as in earlier versions if the message has none', () => {
     const id = `~${hash('sha256', '2026-01-02T03:04:05Z body', 'hex').slice(0, 32)}`
     expect(idOf(message('body', { headers: { 'x-failed-at': '2026-01-02T03:04:05Z' } }))).toBe(id)
   })
 
-  it('is described without a copy of its body', () => {
+  it('is made without a copy of the body', () => {
     const large = message(Buffer.alloc(15 * 1_048_576, 'x'))
     const before = process.memoryUsage().arrayBuffers
     described('create_item', large, 0)
@@ -113,7 +94,7 @@ describe('a dead letter as it is shown', () => {
 })
 
 describe('text for a terminal', () => {
-  it('contains no character that a terminal obeys or that changes the writing direction', () => {
+  it('has escapes for control characters, line separators, direction marks and lone surrogates', () => {
     expect(printable('a\u001b[2J\n\u0085\u202eb\u2028\ud800 ж😀')).toBe(
       'a\\u001b[2J\\n\\u0085\\u202eb\\u2028\\ud800 ж😀',
     )
@@ -123,7 +104,7 @@ describe('text for a terminal', () => {
     fc.assert(fc.property(fc.string({ unit: anyCharacter }), (text) => expect(JSON.parse(jsonLine(text))).toBe(text)))
   })
 
-  it('is a dead letter with its whole body in pieces, and no piece of a large body is large', () => {
+  it('of a dead letter comes in pieces below 400,000 characters, however large the body is', () => {
     const escapes = '"body":""\\\u001b'
     const texts = ['', 'short', '😀'.repeat(100_000), `x${'😀'.repeat(100_000)}`, escapes.repeat(30_000)]
     for (const body of [...texts.map((text) => Buffer.from(text)), Buffer.alloc(200_000, 0xff)]) {
@@ -137,7 +118,7 @@ describe('text for a terminal', () => {
 })
 
 describe('a redriven message', () => {
-  it('has the sender’s headers and properties, and none that describe its failure', () => {
+  it('keeps the ids and headers of the sender, and drops those of the failure, the reply and the routing', () => {
     const headers = {
       ...byDeliveryLimit,
       'x-reason': 'r',
@@ -168,8 +149,8 @@ describe('a redriven message', () => {
   })
 })
 
-describe('the queue name of an operation', () => {
-  it('is one of the suite, given directly or as its dead-letter queue', () => {
+describe('the source queue of dead letters', () => {
+  it('is a queue of the suite, given by its own name or by that of its dead-letter queue', () => {
     expect(deadLetterSource('create_item')).toBe('create_item')
     expect(deadLetterSource('create_item.dead-letter')).toBe('create_item')
     for (const name of ['', '.dead-letter', 'amq.gen-x', 'create_item.dead-letter.dead-letter', '__proto__'])

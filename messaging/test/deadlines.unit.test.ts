@@ -1,10 +1,10 @@
-// Many deadlines of the same length. Each expires by itself, by a clock that the test sets.
+// Many deadlines of the same length, on a clock that the test controls.
 import { describe, expect, it } from '@jest/globals'
 import { Deadlines } from '../src/deadlines.ts'
 import { type Clock, clockOf } from '../src/scope.ts'
 
 /** Deadlines of 1,000 ms. */
-function waits() {
+function testDeadlines() {
   let nowMs = 0
   const timers = new Set<{ atMs: number; due: () => void }>()
   const clock: Clock = {
@@ -20,27 +20,27 @@ function waits() {
       return () => {}
     },
   }
-  /** Runs what is due only when the time is over. With more than 100 ms the process stood still. */
-  const stand = (ms: number) => {
+  /** Advances the clock in one step, then runs the due timers. A step over 100 ms simulates a blocked process. */
+  const block = (ms: number) => {
     nowMs += ms
     for (const timer of [...timers]) if (timer.atMs <= nowMs && timers.delete(timer)) timer.due()
   }
   const pass = (ms: number) => {
-    for (let left = ms; left > 0; left -= 10) stand(10)
+    for (let left = ms; left > 0; left -= 10) block(10)
   }
   const late: string[] = []
   return {
     deadlines: new Deadlines<string>(clock, 1_000, (key) => late.push(`${key} ${nowMs}`)),
     late,
     pass,
-    stand,
+    block,
     timers,
   }
 }
 
 describe('many deadlines', () => {
   it('each expire on time, with one timer', () => {
-    const { deadlines, late, pass, timers } = waits()
+    const { deadlines, late, pass, timers } = testDeadlines()
     deadlines.add('a')
     pass(300)
     deadlines.add('b')
@@ -55,8 +55,8 @@ describe('many deadlines', () => {
     expect(timers.size).toBe(0)
   })
 
-  it('keep no timer when nothing waits, and start again', () => {
-    const { deadlines, late, pass, timers } = waits()
+  it('have no timer while none is pending, and can be added again later', () => {
+    const { deadlines, late, pass, timers } = testDeadlines()
     deadlines.add('a')
     deadlines.delete('a')
     expect(timers.size).toBe(0)
@@ -66,27 +66,27 @@ describe('many deadlines', () => {
     expect(late).toEqual(['a 6000'])
   })
 
-  it('add the time once in which the process stood still, including for one that was added a moment later', () => {
-    const { deadlines, late, pass, stand } = waits()
+  it('are extended once by the time in which the process was blocked, even when they were added at different times', () => {
+    const { deadlines, late, pass, block } = testDeadlines()
     deadlines.add('a')
     pass(50)
     deadlines.add('b')
     pass(900)
-    stand(600)
+    block(600)
     pass(400)
     expect(late).toEqual([])
     pass(400)
     expect(late.map((each) => each.slice(0, 1))).toEqual(['a', 'b'])
   })
 
-  it('add that time in full for one that was due just then', () => {
-    const { deadlines, late, pass, stand } = waits()
+  it('are extended by the whole blocked time even if they were due right after it began', () => {
+    const { deadlines, late, pass, block } = testDeadlines()
     deadlines.add('a')
     pass(20)
     deadlines.add('b')
     pass(980)
     expect(late).toEqual(['a 1000'])
-    stand(800)
+    block(800)
     pass(700)
     expect(late).toEqual(['a 1000'])
     pass(200)

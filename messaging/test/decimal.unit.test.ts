@@ -1,4 +1,4 @@
-// Numbers as clients write them: what is stored exactly, and what is not a number.
+// Numbers as clients write them: the value that is stored, and the texts that are not numbers.
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { fuzzParameters } from 'testkit'
@@ -70,7 +70,7 @@ describe('a price', () => {
     )
   })
 
-  it('equals that of the shortest text of a number, and does not change when it is parsed again', () => {
+  it('is the same for a number and for its shortest text, and does not change when it is parsed again', () => {
     const price = fc.oneof(
       fc.double({ min: 0, max: 99_999_999_999, noNaN: true }),
       fc.nat().map((units) => units / 100_000),
@@ -99,7 +99,7 @@ describe('a whole number', () => {
     ['2147483648', 2_147_483_648],
     ['-3', -3],
     ['9'.repeat(1_000), Number.POSITIVE_INFINITY],
-  ])('%j is %j', (value, whole) => {
+  ])('%j is parsed as %j', (value, whole) => {
     expect(toWhole(value)).toBe(whole)
   })
 
@@ -123,7 +123,7 @@ describe('a value that is not a number', () => {
     expect([toPrice(value), toWhole(value)]).toEqual([undefined, undefined])
   })
 
-  it('is also not parsed as a decimal number by JavaScript', () => {
+  it('is a text that JavaScript does not parse as a decimal number, and only such a text', () => {
     const pieces = fc.constantFrom('1', '05', '.', 'e', 'E', '+', '-', ' ', '\t', '_', 'x', '\u00a0')
     fc.assert(
       fc.property(fc.array(pieces, { maxLength: 8 }), (chosen) => {
@@ -135,6 +135,7 @@ describe('a value that is not a number', () => {
     )
   })
 
+  // A regular expression that backtracks would take longer than the timeout of the test.
   it('is rejected in linear time', () => {
     const long = 1_000_000
     const texts = [`${'1'.repeat(long)}x`, `1.${'1'.repeat(long)}x`, ' '.repeat(long), `5${' '.repeat(long)}x`]
@@ -142,7 +143,7 @@ describe('a value that is not a number', () => {
   })
 })
 
-/** Units of 1/10000 by integer arithmetic, half to even. */
+/** The price in units of 1/10,000, by integer arithmetic. Rounds half to even. */
 function roundedExactly(digits: bigint, decimals: number): bigint {
   const scale = 10n ** BigInt(decimals)
   const units = (digits * 10_000n) / scale

@@ -1,4 +1,4 @@
-// What messaging guarantees when the network, the broker's queues or its own process fail, tested on a real RabbitMQ.
+// Messaging on RabbitMQ when the network, a queue or the process itself fails.
 import { createServer } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
@@ -23,13 +23,13 @@ const config = consumerEnvironment.parse({
   CONSUMER_RETRY_MOST_MS: '50',
 })
 
-/** With a shorter one, a busy machine loses the connection because it stands still. */
+/** With a shorter heartbeat, a busy machine is too slow and loses the connection. */
 const HEARTBEAT_S = 3
 
 /** The label of commands whose result has no outcome. */
 const APPLIED = { outcome: 'applied' }
 
-/** https://www.rabbitmq.com/docs/connection-blocked */
+/** The frames connection.blocked and connection.unblocked (https://www.rabbitmq.com/docs/connection-blocked). */
 const BLOCKED = Buffer.from([1, 0, 0, 0, 0, 0, 11, 0, 10, 0, 60, 6, ...Buffer.from('memory'), 0xce])
 const UNBLOCKED = Buffer.from([1, 0, 0, 0, 0, 0, 4, 0, 10, 0, 61, 0xce])
 
@@ -55,7 +55,7 @@ describe('messaging under faults', () => {
       servers: [onLoopback(proxy.port)],
       reconnectMaxMs: 200,
       connectTimeoutMs: 1_000,
-      // A busy disk can take longer than a second.
+      // On a busy disk, a confirm can take longer than a second.
       confirmTimeoutMs: 10_000,
     }
     model = await connect(underTest.url)
@@ -88,8 +88,8 @@ describe('messaging under faults', () => {
     return deliveries.map(() => applied)
   }
 
-  it('opens although connections are cut at any point of their set-up', async () => {
-    // Sizes from "before the broker's greeting" to "in the middle of subscribing". With larger ones the set-up is complete.
+  it('becomes ready although its connections are cut during their set-up', async () => {
+    // Each connection is cut after this many bytes: from before the broker's first frame to the end of the set-up.
     for (const bytes of [1, 100, 400, 480, 500, 520, 530, 540, 560, 580, 620, 700]) {
       proxy.cutAfterBytes(bytes)
       const opening = start()
@@ -104,18 +104,18 @@ describe('messaging under faults', () => {
     }
   })
 
-  it.each(['says nothing', 'says one byte at a time'])(
-    'gives up a peer that accepts and %s, and says what it waits for',
-    async (what) => {
+  it.each(['sends nothing', 'sends one byte at a time'])(
+    'gives up a connection to a server that %s, and logs the timeout',
+    async (behavior) => {
       const logged: string[] = []
       const silent = createServer((socket) => {
-        // The type of a frame, its channel, and a size without end.
-        const dripping = setInterval(() => what !== 'says nothing' && socket.write(Buffer.from([1])), 50)
-        // It is reading, so it notices the end.
+        // The client reads these bytes as the header of a large frame, which never ends.
+        const sending = setInterval(() => behavior !== 'sends nothing' && socket.write(Buffer.from([1])), 50)
+        // A server that does not read would not notice that the client closes the connection.
         socket
           .resume()
           .on('error', () => {})
-          .on('close', () => clearInterval(dripping))
+          .on('close', () => clearInterval(sending))
       })
       await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
       const address = silent.address()
@@ -137,7 +137,7 @@ describe('messaging under faults', () => {
     },
   )
 
-  it('loses nothing that was confirmed when connections are cut during a burst, and every publish settles', async () => {
+  it('loses no confirmed message when connections are cut during a burst, and settles every publish', async () => {
     const producer = await start()
     const seen = new Map<number, number>()
     const consumer = await start()
@@ -158,10 +158,10 @@ describe('messaging under faults', () => {
       await Promise.all(
         Array.from({ length: 100 }, async () => {
           n += 1
-          const mine = n
+          const own = n
           try {
-            await producer.publisher.publish(numbers, { n: mine })
-            confirmed.push(mine)
+            await producer.publisher.publish(numbers, { n: own })
+            confirmed.push(own)
           } catch (error) {
             if (error instanceof OutcomeUnknown) unknown += 1
             else if (error instanceof NotAccepted) refused += 1
@@ -199,7 +199,7 @@ describe('messaging under faults', () => {
     await eventually(async () => expect((await channel.checkQueue(numbers.queue)).messageCount).toBe(0))
   })
 
-  it('reports "unknown" in time when the network swallows everything, and recovers by itself', async () => {
+  it('reports the outcome as unknown when no data reaches the broker, and recovers afterwards', async () => {
     const producer = await start({ heartbeatS: 1, confirmTimeoutMs: 1_000 })
     proxy.weather({ kind: 'black hole', towards: 'both' })
     await expect(producer.publisher.publish(numbers, { n: 1 })).rejects.toThrow(OutcomeUnknown)
@@ -211,7 +211,7 @@ describe('messaging under faults', () => {
     await producer.publisher.publish(numbers, { n: 3 })
   })
 
-  it('counts written messages until they are confirmed or the connection is dropped, which a stall causes', async () => {
+  it('counts unconfirmed messages against its limit until the stall timeout drops the connection', async () => {
     const service = countingService()
     const config = { confirmTimeoutMs: 200, stallTimeoutMs: 3_000, heartbeatS: 60, unconfirmedMaxBytes: 20 }
     const producer = await start(config, [numbers], service)
@@ -236,7 +236,7 @@ describe('messaging under faults', () => {
     frames.change(({ bytes, method }) => (method === '60.80' ? Buffer.alloc(0) : bytes))
     await expect(producer.publisher.publish(numbers, { n: 1 })).rejects.toThrow(OutcomeUnknown)
     frames.send(BLOCKED)
-    await new Promise((resolve) => setTimeout(resolve, 5_800)) // the third check of it comes soon
+    await new Promise((resolve) => setTimeout(resolve, 5_800)) // shortly before the third check for a stall
     expect(producer.notReady()).toMatch(/blocks publishing: memory/)
     frames.send(UNBLOCKED)
     await new Promise((resolve) => setTimeout(resolve, 1_000))
@@ -245,7 +245,7 @@ describe('messaging under faults', () => {
     frames.close()
   })
 
-  it('writes one line about bad messages that an alarm keeps from being dead-lettered, and one when it ends', async () => {
+  it('logs one line while an alarm blocks the dead-lettering of messages, and one line when it ends', async () => {
     const frames = await startFrameProxy(underTest.server)
     const lines: { level: string; message: string; fields: object }[] = []
     const to = (level: string) => (fields: object, message: string) => void lines.push({ level, message, fields })
@@ -273,11 +273,11 @@ describe('messaging under faults', () => {
     const over = new RegExp(`^no message of ${queue} waits for its dead letter any more, after `)
     await eventually(() =>
       expect(about('info').filter(({ message }) => over.test(message))).toMatchObject([
-        // As many as had arrived when the first batch began.
+        // Depends on how many messages had arrived when the first batch started.
         { fields: { messages: expect.any(Number) } },
       ]),
     )
-    // One for each batch and reason, as soon as the last message of the batch has left.
+    // One line for each batch and reason, once the last message of the batch is dead-lettered.
     const refused = () => about('warn').filter(({ message }) => / messages? refused and dead-lettered$/.test(message))
     await eventually(() => {
       const counts = refused().map(({ fields }) => ('messages' in fields ? Number(fields.messages) : 0))
@@ -287,7 +287,7 @@ describe('messaging under faults', () => {
     frames.close()
   })
 
-  /** A consumer with more in its queue than it may have in flight, which does nothing until `go`. */
+  /** A consumer whose queue holds more than its in-flight limit. Its handler waits until `go` is called. */
   const overfull = async () => {
     const service = countingService()
     const producer = await start()
@@ -305,13 +305,13 @@ describe('messaging under faults', () => {
       },
       { ...config, inFlightMaxBytes: 1_000_000 },
     )
-    const counted = (what: string, labels = {}) =>
-      service.value(what, what === 'broker_reconnects' ? labels : { queue: heavy.queue, ...labels }) ?? 0
+    const counted = (metric: string, labels = {}) =>
+      service.value(metric, metric === 'broker_reconnects' ? labels : { queue: heavy.queue, ...labels }) ?? 0
     await eventually(() => expect(counted('messages_consumed')).toBeGreaterThan(9))
-    return { go, counted, left: async () => (await channel.checkQueue(heavy.queue)).messageCount }
+    return { go, counted, depth: async () => (await channel.checkQueue(heavy.queue)).messageCount }
   }
 
-  it('reads no more than fits into memory until some of it is acked, and stays connected', async () => {
+  it('stops reading at its in-flight limit until messages are acked, and stays connected', async () => {
     const { go, counted } = await overfull()
     await new Promise((resolve) => setTimeout(resolve, 4 * HEARTBEAT_S * 1_000))
     expect(counted('messages_consumed')).toBeLessThan(15)
@@ -320,16 +320,16 @@ describe('messaging under faults', () => {
     expect(counted('broker_reconnects', { connection: 'consuming' })).toBe(0)
   })
 
-  it('reads again when its connection is lost while reading is paused', async () => {
-    const { go, counted, left } = await overfull()
+  it('resumes reading after its connection is lost while reading is paused', async () => {
+    const { go, counted, depth } = await overfull()
     proxy.cut()
     await eventually(() => expect(counted('broker_reconnects', { connection: 'consuming' })).toBe(1))
     go()
     await eventually(() => expect(counted('messages_applied', APPLIED)).toBeGreaterThanOrEqual(100))
-    await eventually(async () => expect(await left()).toBe(0))
+    await eventually(async () => expect(await depth()).toBe(0))
   })
 
-  describe('with messages so large that few fit into memory', () => {
+  describe('with messages so large that few fit into the in-flight limit', () => {
     const heavy = () => command(`${numbers.queue}_heavy`, { body: z.object({ text: z.string() }), result: z.string() })
     const limited = { ...config, inFlightMaxBytes: 1_000_000 }
     const put = async (queue: string, count: number, bytes = 250_000) => {
@@ -338,53 +338,50 @@ describe('messaging under faults', () => {
       for (let n = 0; n < count; n += 1) channel.sendToQueue(queue, content)
     }
 
-    it('returns to the full prefetch after its database was down', async () => {
+    it('applies all messages after its database was down', async () => {
       const contract = heavy()
       const consumer = await start()
-      let isAway = true
+      let isDown = true
       let appliedCount = 0
       const subscription = await consumer.consume(
         contract,
         async (deliveries) => {
-          if (isAway) throw Object.assign(new Error('away'), { transient: true })
-          await new Promise((resolve) => setTimeout(resolve, 200)) // more arrives meanwhile than fits
+          if (isDown) throw Object.assign(new Error('the database is down'), { transient: true })
+          await new Promise((resolve) => setTimeout(resolve, 200)) // meanwhile more arrives than fits
           appliedCount += deliveries.length
           return deliveries.map(() => applied)
         },
         { ...limited, holdMaxMs: 300 },
-        async () => (isAway ? 'away' : undefined),
+        async () => (isDown ? 'the database is down' : undefined),
       )
       await put(contract.queue, 30)
       await eventually(() => expect(subscription.notReady()).toMatch(/^not consuming/))
-      isAway = false
+      isDown = false
       await eventually(() => expect(appliedCount).toBe(30))
     })
 
-    it('keeps its limit on the next connection when it lost one while the handler has the maximum', async () => {
+    it('keeps its limit on a new connection while the handler still holds messages of the lost one', async () => {
       const contract = heavy()
       const service = countingService()
       const consumer = await start({ heartbeatS: 1 }, [], service)
-      let go = () => {}
-      const held = new Promise<void>((resolve) => {
-        go = resolve
-      })
+      const { promise: held, resolve: go } = Promise.withResolvers<void>()
       let appliedCount = 0
       const handler = async (deliveries: readonly Delivery<unknown>[]) => {
         await held
         appliedCount += deliveries.length
         return deliveries.map(() => applied)
       }
-      const taken = () => service.value('messages_consumed', { queue: contract.queue }) ?? 0
+      const consumed = () => service.value('messages_consumed', { queue: contract.queue }) ?? 0
       await consumer.consume(contract, handler, limited)
       await put(contract.queue, 1, 900_000)
-      await eventually(() => expect(taken()).toBe(1))
+      await eventually(() => expect(consumed()).toBe(1))
       await put(contract.queue, 100)
-      await eventually(() => expect(taken()).toBeGreaterThan(1))
-      const before = taken()
+      await eventually(() => expect(consumed()).toBeGreaterThan(1))
+      const before = consumed()
       proxy.cut()
-      await eventually(() => expect(taken()).toBeGreaterThan(before))
+      await eventually(() => expect(consumed()).toBeGreaterThan(before))
       await new Promise((resolve) => setTimeout(resolve, 1_000))
-      expect(taken()).toBeLessThan(before + 10)
+      expect(consumed()).toBeLessThan(before + 10)
       go()
       await eventually(() => expect(appliedCount).toBeGreaterThanOrEqual(100))
     })
@@ -401,10 +398,10 @@ describe('messaging under faults', () => {
     const small = await start({ unconfirmedMaxBytes: 10 })
     const alone = small.publisher.publish(numbers, { n: 1_000_000 })
     await expect(small.publisher.publish(numbers, { n: 1_000_000 })).rejects.toMatchObject({ reason: 'over-limit' })
-    await alone // of any size, because otherwise it could never be dead-lettered
+    await alone // Alone, a message of any size is accepted. Otherwise a large one could never be dead-lettered.
   })
 
-  it('subscribes again, and publishes again, after its queue was deleted', async () => {
+  it('subscribes and publishes again after its queue was deleted', async () => {
     const producer = await start()
     const consumer = await start()
     const seen = new Map<number, number>()
@@ -416,7 +413,7 @@ describe('messaging under faults', () => {
     await eventually(() => expect(seen.get(1)).toBe(1))
   })
 
-  it('declares a deleted queue again although nobody consumes it', async () => {
+  it('declares a deleted queue again although it has no consumer', async () => {
     const producer = await start()
     await channel.deleteQueue(numbers.queue)
     await expect(producer.publisher.publish(numbers, { n: 1 })).rejects.toMatchObject({ reason: 'unroutable' })
@@ -425,7 +422,7 @@ describe('messaging under faults', () => {
     })
   })
 
-  it('says what differs when the queue exists with other properties (406)', async () => {
+  it('reports which property differs when the queue exists with other properties (406)', async () => {
     await channel.assertQueue(numbers.queue, { durable: true, maxLength: 5 })
     const opening = start()
     await expect(opening).rejects.toThrow(Misconfigured)
@@ -434,7 +431,7 @@ describe('messaging under faults', () => {
     await used.publisher.publish(numbers, { n: 1 })
   })
 
-  it('waits for its queues when it may only check them', async () => {
+  it('waits until its queues exist when it may only check them', async () => {
     const opening = start({ topology: 'check' })
     let opened = false
     opening.then(() => {
@@ -446,7 +443,7 @@ describe('messaging under faults', () => {
     await (await opening).publisher.publish(numbers, { n: 1 })
   })
 
-  it('says which queue it waits for until each has a consumer', async () => {
+  it('waits until each queue has a consumer, and logs the names of the others', async () => {
     const logged: string[] = []
     const log = { ...quietService.log, info: (_: object, message: string) => logged.push(message) }
     const producer = await start()
@@ -457,36 +454,36 @@ describe('messaging under faults', () => {
     await waiting
   })
 
-  it('stops waiting for consumers at its limit, and names their queues', async () => {
+  it('stops waiting for consumers at the time limit, and logs the queues without one', async () => {
     const warned: string[] = []
     const log = { ...quietService.log, warn: (_: object, message: string) => warned.push(message) }
     await waitForConsumers(await start(), [numbers], { ...quietService, log }, 100)
     expect(warned).toEqual([`no longer waiting for a consumer of: ${numbers.queue}; messages wait on their queues`])
   })
 
-  it('fails a request at once when the connection is lost, long before the deadline', async () => {
-    const questions = query(`${numbers.queue}_q`, { body: z.unknown(), reply: z.array(z.number()) })
-    await channel.assertQueue(questions.queue, { durable: true })
+  it('rejects a request long before its deadline when the connection is lost', async () => {
+    const queries = query(`${numbers.queue}_q`, { body: z.unknown(), reply: z.array(z.number()) })
+    await channel.assertQueue(queries.queue, { durable: true })
     const producer = await start()
     const since = Date.now()
-    const asking = producer.requester.request(questions, [], { deadlineMs: 30_000 })
+    const pending = producer.requester.request(queries, [], { deadlineMs: 30_000 })
     setTimeout(() => proxy.cut(), 200)
-    await expect(asking).rejects.toThrow(OutcomeUnknown)
+    await expect(pending).rejects.toThrow(OutcomeUnknown)
     expect(Date.now() - since).toBeLessThan(10_000)
   })
 
-  it('sends all replies, however many wait for room, and dead-letters messages meanwhile', async () => {
-    const questions = query(`${numbers.queue}_q`, { body: z.unknown(), reply: z.string() })
-    const asking = await start({}, [numbers, { ...numbers, queue: questions.queue }])
+  it('sends all replies although only two may be unconfirmed, and dead-letters messages meanwhile', async () => {
+    const queries = query(`${numbers.queue}_q`, { body: z.unknown(), reply: z.string() })
+    const sender = await start({}, [numbers, { ...numbers, queue: queries.queue }])
     const consumer = await start({ unconfirmedMax: 2 })
     const body = Buffer.from(JSON.stringify('x'.repeat(100_000)))
     await consumer.consume(
-      questions,
+      queries,
       async (deliveries) => deliveries.map(() => ({ kind: 'answered', body, headers: {} })),
       config,
     )
     await consumer.consume(numbers, noting(new Map()), config)
-    const replies = Array.from({ length: 50 }, () => asking.requester.request(questions, [], { deadlineMs: 60_000 }))
+    const replies = Array.from({ length: 50 }, () => sender.requester.request(queries, [], { deadlineMs: 60_000 }))
     channel.sendToQueue(numbers.queue, Buffer.from('not JSON'))
     expect((await Promise.allSettled(replies)).filter(({ status }) => status === 'rejected')).toEqual([])
     await eventually(async () =>
@@ -494,7 +491,10 @@ describe('messaging under faults', () => {
     )
   })
 
-  it.each(['comes back', 'stays away'])('keeps a reply while the connection for replies %s', async (what) => {
+  it.each([
+    ['sends a reply once the lost connection for replies is open again', true],
+    ['gives up a reply when it closes before the lost connection for replies is open again', false],
+  ])('%s', async (_, opensAgain) => {
     const service = countingService()
     const consumer = await start({ confirmTimeoutMs: 1_000 }, [numbers], service)
     const subscription = await consumer.consume(numbers, async (deliveries) => deliveries.map(() => applied), config)
@@ -502,18 +502,18 @@ describe('messaging under faults', () => {
     const replies: string[] = []
     await channel.consume(replyTo, (message) => void replies.push(message?.properties.correlationId), { noAck: true })
     const counted = (name: string, labels = {}) => service.value(name, { queue: numbers.queue, ...labels })
-    // Those for publishing and for replies are the older two of the three.
+    // The connections for publishing and for replies are the two oldest.
     proxy.cutAfterBytes(0)
     expect(proxy.cut(2)).toBe(2)
     await eventually(() => expect(consumer.notReady()).toBeDefined())
     channel.sendToQueue(numbers.queue, Buffer.from('{"n":1}'), { replyTo, correlationId: 'kept' })
     await eventually(() => expect(counted('messages_applied', APPLIED)).toBe(1))
-    if (what === 'comes back') {
+    if (opensAgain) {
       proxy.cutAfterBytes(undefined)
       await eventually(() => expect(replies).toEqual(['kept']))
       expect(counted('replies_unroutable')).toBe(0)
     } else {
-      // When stopped, it does not wait for what may never come.
+      // Closing must not wait for the connection, which may never open again.
       const since = Date.now()
       await subscription.close()
       expect(Date.now() - since).toBeLessThan(20_000)
@@ -522,25 +522,22 @@ describe('messaging under faults', () => {
     await eventually(async () => expect((await channel.checkQueue(numbers.queue)).messageCount).toBe(0))
   })
 
-  it('on close, settles the batch in flight and requeues the rest untouched for the next consumer', async () => {
+  it('settles the batch in flight when it closes, and requeues the other messages for the next consumer', async () => {
     const producer = await start()
     await Promise.all(Array.from({ length: 300 }, (_, n) => producer.publisher.publish(numbers, { n })))
     const seen = new Map<number, number>()
     const first = await start()
-    let begun = () => {}
-    const beginning = new Promise<void>((resolve) => {
-      begun = resolve
-    })
+    const { promise: started, resolve: begin } = Promise.withResolvers<void>()
     const subscription = await first.consume(
       numbers,
       async (deliveries) => {
-        begun()
+        begin()
         await new Promise((resolve) => setTimeout(resolve, 300))
         return await noting(seen)(deliveries)
       },
       config,
     )
-    await beginning
+    await started
     await subscription.close()
     const byFirst = seen.size
     expect(byFirst).toBeGreaterThan(0)
@@ -557,7 +554,7 @@ describe('messaging under faults', () => {
     await consumer.consume(
       numbers,
       async (deliveries) => {
-        // The broker's responses are held from the first batch on, for several times the deadline of a confirm.
+        // From the first batch on, the broker's responses are held for several times the confirm timeout.
         if (!isHeld) proxy.weather({ kind: 'black hole', towards: 'client' })
         isHeld = true
         return deliveries.map(() => ({ kind: 'refused', reason: 'invalid', error: 'no' }))
@@ -571,7 +568,7 @@ describe('messaging under faults', () => {
       expect((await channel.checkQueue(`${numbers.queue}.dead-letter`)).messageCount).toBeGreaterThanOrEqual(40),
     )
     await consumer.close()
-    // The broker requeues what its consumer had in flight a little later.
+    // A moment later, the broker requeues the messages that the consumer had in flight.
     await eventually(async () => {
       const letters = await channel.checkQueue(`${numbers.queue}.dead-letter`)
       const left = await channel.checkQueue(numbers.queue)
@@ -579,7 +576,7 @@ describe('messaging under faults', () => {
     })
   })
 
-  it('closes within seconds while the broker is down', async () => {
+  it('closes within 20 s while the broker does not respond', async () => {
     const consumer = await start({ confirmTimeoutMs: 1_000 })
     await consumer.consume(numbers, noting(new Map()), config)
     proxy.weather({ kind: 'black hole', towards: 'both' })

@@ -1,4 +1,4 @@
-// A proxy in front of RabbitMQ that changes, adds or delays single frames from the broker.
+// A proxy in front of RabbitMQ that changes, adds or delays individual frames from the broker.
 import { connect, createServer, type Socket } from 'node:net'
 import type { Server } from '@ims/runtime/server-list'
 
@@ -9,16 +9,14 @@ export interface Frame {
   readonly method: string | undefined
 }
 
-/** What the client receives for a frame of the broker's `nth` connection, counted from 1. */
+/** Returns the bytes that the client receives instead of `frame`. `nth` is the number of the connection, from 1. */
 export type Change = (frame: Frame, nth: number) => Buffer | Promise<Buffer>
 
 export interface FrameProxy {
   readonly server: Server
-  /** Connections so far. */
-  readonly accepted: number
-  /** Undefined forwards everything unchanged. */
+  /** `undefined` forwards every frame unchanged. */
   change(change: Change | undefined): void
-  /** Sends `bytes` to every client now. Returns the number of clients. */
+  /** Sends `bytes` to every connected client. Returns the number of clients. */
   send(bytes: Buffer): number
   close(): void
 }
@@ -45,18 +43,18 @@ export async function startFrameProxy(target: Server): Promise<FrameProxy> {
     client.on('close', () => clients.delete(client))
     client.pipe(server)
     let rest: Buffer = Buffer.alloc(0)
-    // A delayed frame holds up only its own channel.
-    const before = new Map<number, Promise<void>>()
+    // One chain of writes for each channel: a delayed frame delays only its own channel.
+    const written = new Map<number, Promise<void>>()
     server.on('data', (data) => {
       rest = Buffer.concat([rest, data])
       for (let size = frameSize(rest); rest.length >= size; size = frameSize(rest)) {
         const frame = described(rest.subarray(0, size))
         rest = rest.subarray(size)
-        const passed = (before.get(frame.channel) ?? Promise.resolve()).then(async () => {
+        const next = (written.get(frame.channel) ?? Promise.resolve()).then(async () => {
           const bytes = (await change?.(frame, nth)) ?? frame.bytes
           if (!client.destroyed) client.write(bytes)
         })
-        before.set(frame.channel, passed)
+        written.set(frame.channel, next)
       }
     })
   })
@@ -65,9 +63,6 @@ export async function startFrameProxy(target: Server): Promise<FrameProxy> {
   if (address === null || typeof address === 'string') throw new Error('the proxy has no port')
   return {
     server: { host: '127.0.0.1', port: address.port },
-    get accepted() {
-      return accepted
-    },
     change: (wanted) => {
       change = wanted
     },
@@ -94,7 +89,7 @@ function described(bytes: Buffer): Frame {
   }
 }
 
-/** The frame connection.close, or channel.close on a `channel`, with which a broker closes something. */
+/** A broker's connection.close frame, or its channel.close frame if `channel` is not 0. */
 export function closeFrame(code: number, text: string, channel = 0): Buffer {
   const payload = Buffer.alloc(4 + 2 + 1 + text.length + 4)
   payload.writeUInt16BE(channel === 0 ? 10 : 20, 0)

@@ -1,7 +1,6 @@
 // For any bytes, properties and headers, parsing a message ends in a delivery or a refusal, and its dead letter can be encoded.
 import { createRequire } from 'node:module'
 import { describe, expect, it } from '@jest/globals'
-import type { Message } from 'amqplib'
 import fc from 'fast-check'
 import { fuzzParameters } from 'testkit'
 import { anyCharacter } from 'testkit/any-character'
@@ -11,20 +10,11 @@ import { deadLetter } from '../src/incoming/dead-letter.ts'
 import { readMessage } from '../src/incoming/read-message.ts'
 import { replyTo } from '../src/incoming/reply-envelope.ts'
 import { parseJson } from '../src/json.ts'
+import { received } from './received.ts'
 
 const runs = fuzzParameters(300)
 
-const message = (content: Buffer, properties: Record<string, unknown> = {}): Message => ({
-  content,
-  fields: { deliveryTag: 1, redelivered: false, exchange: '', routingKey: 'q' },
-  properties: {
-    ...{ contentType: undefined, contentEncoding: undefined, deliveryMode: undefined, priority: undefined },
-    ...{ correlationId: undefined, replyTo: undefined, expiration: undefined, messageId: undefined },
-    ...{ timestamp: undefined, type: undefined, userId: undefined, appId: undefined, clusterId: undefined },
-    headers: {},
-    ...properties,
-  },
-})
+const message = (content: Buffer, properties: object = {}) => received(content, { headers: {}, ...properties })
 const text = (max: number) =>
   fc.string({ unit: 'grapheme', minLength: 1, maxLength: max }).filter((value) => {
     const count = [...value].length
@@ -44,7 +34,7 @@ const item: fc.Arbitrary<Item> = fc.record({
 })
 
 describe('with any body', () => {
-  it('an item is parsed to what was written, with any additional members', () => {
+  it('parses an item to the values that were written, whatever other members it has', () => {
     const extra = fc.dictionary(
       fc
         .string()
@@ -77,7 +67,7 @@ describe('with any body', () => {
     )
   })
 
-  it('any bytes and any JSON end in a delivery that parses again to the same value, or in a refusal with a reason', () => {
+  it('either refuses a message with a reason, or returns a body that parses again to the same value', () => {
     const body = fc.oneof(
       fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
       fc.json({ maxDepth: 6 }).map((json) => Buffer.from(json)),
@@ -101,7 +91,7 @@ describe('with any body', () => {
     )
   })
 
-  it('a repeated member is detected, wherever and however it is written, and no other is', () => {
+  it('rejects an object if, and only if, a member is repeated, wherever and however it is written', () => {
     const name = fc.constantFrom('a', 'b', 'sku', ':', '"', '\\', 'ä', '1', 'a:b', '')
     const written = (value: string, escaped: boolean) =>
       escaped
@@ -130,7 +120,7 @@ describe('with any body', () => {
   })
 })
 
-/** amqplib's own encoder. It throws where our publisher would report that a message cannot be sent. */
+/** amqplib's encoder. It throws if a message cannot be encoded. */
 const requireOfAmqplib = createRequire(createRequire(import.meta.url).resolve('amqplib'))
 const { encodeProperties } = requireOfAmqplib('./lib/defs.js')
 const BASIC_PROPERTIES = 60
@@ -152,7 +142,7 @@ const { value: headerValue } = fc.letrec((tie) => ({
       fc.nat().map((digits) => ({ '!': 'decimal', value: { places: 3, digits } })),
     ),
     fc.array(tie('value'), { maxLength: 4 }),
-    // What amqplib makes of a table with a field __proto__.
+    // What amqplib returns for a table with a field named __proto__.
     tie('value').map((value) => (typeof value === 'object' ? Object.create(value) : {})),
     fc.dictionary(
       fc.oneof(fc.string({ unit: anyCharacter }), fc.constantFrom('!', 'value', '\ufffd'.repeat(255))),
@@ -191,7 +181,7 @@ const properties = fc.record(
 )
 
 describe('with any properties', () => {
-  it('parsing succeeds or fails with a reason, and the dead letter fits into one frame and is routed nowhere else', () => {
+  it('parses a message without throwing, and makes a dead letter that fits into one frame and reaches only its queue', () => {
     fc.assert(
       fc.property(properties, fc.constantFrom(...contracts), (given, contract) => {
         const hostile = message(Buffer.from('{}'), given)
@@ -210,7 +200,7 @@ describe('with any properties', () => {
     )
   })
 
-  it('no frame breaks the search for deeply nested tables', () => {
+  it('searches a frame for deeply nested tables without throwing or changing its length', () => {
     const frame = fc.uint8Array({ minLength: 600, maxLength: 2_000 }).map((bytes) => {
       const buffer = Buffer.from(bytes)
       buffer[0] = 2

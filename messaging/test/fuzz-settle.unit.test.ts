@@ -1,4 +1,4 @@
-// Whatever a handler returns or throws, and for any batches, each message is settled exactly once.
+// Each message is settled exactly once, whatever its batch is and whatever the handler returns or throws.
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { eventually, fuzzParameters } from 'testkit'
@@ -15,12 +15,12 @@ const plan = fc.record({
   /** The outcome of the message once the handler returns one. */
   end: fc.constantFrom('applied', 'repeated', 'refused'),
   /**
-   * Failed attempts before that, and how: the dependency is down, the message is bad, or the handler returns too few or
-   * too many outcomes.
+   * How its attempts fail before that: the dependency is down, the handler throws an error or `undefined`, or it returns
+   * too few or too many outcomes.
    */
   failures: fc.array(fc.constantFrom('transient', 'error', 'nothing', 'too few', 'too many'), { maxLength: 4 }),
   wantsReply: fc.boolean(),
-  /** Not even JSON. */
+  /** The content is not JSON. */
   broken: fc.boolean(),
 })
 type Plan = typeof plan extends fc.Arbitrary<infer P> ? P : never
@@ -30,7 +30,7 @@ const contract = command('work', {
   result: z.object({ outcome: z.literal('done') }),
 })
 
-/** A handler that follows the plans, and records for which message its outcome was used. */
+/** A handler that follows the plans, and counts in `reported` how often it returned an outcome for each message. */
 function planned(plans: readonly Plan[], reported: Map<number, number>) {
   const failed = new Map<number, number>()
   return async (deliveries: readonly Delivery<{ n: number }>[]): Promise<readonly Outcome<{ outcome: 'done' }>[]> => {
@@ -55,7 +55,7 @@ function planned(plans: readonly Plan[], reported: Map<number, number>) {
   }
 }
 
-describe('settling', () => {
+describe('a consumer', () => {
   it('settles each message once, replies once to each sender that requested it, and loses none', async () => {
     await fc.assert(
       fc.asyncProperty(

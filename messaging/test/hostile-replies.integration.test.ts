@@ -1,4 +1,4 @@
-// Anyone who may publish to a queue may write any reply address and correlation id. Honest requests are still answered.
+// A sender can use any reply address and correlation id. Hostile ones must not prevent the replies to valid requests.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { connect } from 'amqplib'
 import { eventually } from 'testkit'
@@ -13,7 +13,7 @@ import { type CountingService, countingService } from './counting-service.ts'
 import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 import { openRawPublisher, type RawPublisher } from './raw-amqp.ts'
 
-/** An address as RabbitMQ makes them: a process on the node of this name, and a key. */
+/** A reply address as RabbitMQ creates it: it names a process on the given node, and a key. */
 const onNode = (node: string) => {
   const name = Buffer.from(node)
   const process = Buffer.from([0, 0, 0x51, 0xad, 0, 0, 0, 0, 0x6b, 8, 0x9b, 0x75])
@@ -32,7 +32,7 @@ const ADDRESSES = [
   onNode('reply'),
 ]
 
-/** A process as Erlang before version 23 wrote it, with shorter numbers. The broker accepts that as well. */
+/** The address in the process format of Erlang before version 23, which has shorter numbers. The broker accepts it as well. */
 const inOldForm = (address: string, node = '') => {
   const [start = '', process = '', key = ''] =
     /^(amq\.rabbitmq\.reply-to)\.([^.]+)\.(.*)$/.exec(address)?.slice(1) ?? []
@@ -78,41 +78,41 @@ describe('hostile reply properties', () => {
     await Promise.all([producer.close(), consumer.close()])
   })
 
-  const honest = async () => (await producer.requester.request(words, [], { deadlineMs: 60_000 })).body()
+  const validRequest = async () => (await producer.requester.request(words, [], { deadlineMs: 60_000 })).body()
   const put = (properties: object, bytes = '[]') => raw.publish(words.queue, Buffer.from(bytes), properties)
 
   it.each(ADDRESSES)('do not close the connection for replies: %s', async (address) => {
     for (let count = 0; count < 20; count += 1) await put({ replyTo: Buffer.from(address) })
-    expect(await honest()).toEqual(['yes'])
+    expect(await validRequest()).toEqual(['yes'])
     await eventually(() => expect(counted.value('messages_consumed', { queue: words.queue })).toBe(21))
-    expect(await honest()).toEqual(['yes'])
+    expect(await validRequest()).toEqual(['yes'])
     expect(counted.value('broker_reconnects', { connection: 'replies' })).toBe(0)
   })
 
-  // A whole list was read for each of them, and honest requests waited behind them for up to 20 s.
+  // Earlier, the handler read a whole list for each of them, and valid requests waited for up to 20 s.
   it.each(ADDRESSES.slice(0, 3))(
-    'are not worked for when no broker could have made the address: %s',
+    'are dropped without running the handler when no broker can have created the address: %s',
     async (address) => {
       for (let count = 0; count < 20; count += 1) await put({ replyTo: Buffer.from(address) })
-      expect(await honest()).toEqual(['yes'])
+      expect(await validRequest()).toEqual(['yes'])
       await eventually(() => expect(counted.value('messages_consumed', { queue: words.queue })).toBe(21))
       expect(answered).toBe(1)
     },
   )
 
-  it('cost work for an unknown node of a broker once, and not again for some seconds', async () => {
+  it('are dropped without running the handler for some seconds after their node was found unknown', async () => {
     await put({ replyTo: Buffer.from(onNode('reply@1')) })
-    expect(await honest()).toEqual(['yes'])
-    expect(await honest()).toEqual(['yes'])
+    expect(await validRequest()).toEqual(['yes'])
+    expect(await validRequest()).toEqual(['yes'])
     const before = answered
     for (let count = 0; count < 20; count += 1) await put({ replyTo: Buffer.from(onNode('reply@1')) })
     await eventually(() => expect(counted.value('messages_consumed', { queue: words.queue })).toBe(23))
-    expect(await honest()).toEqual(['yes'])
-    // RabbitMQ 4.3 returns such a reply without harm, so the node counts as known there.
+    expect(await validRequest()).toEqual(['yes'])
+    // RabbitMQ 4.3 returns such a reply without closing the connection, so the node counts as known there.
     if (underTest.version.startsWith('3.')) expect(answered - before).toBe(1)
   })
 
-  it('cannot pass an unknown node off as a known one with the process format of older brokers', async () => {
+  it('do not make an unknown node look known when they use the process format of older brokers', async () => {
     const peer = await connect(underTest.url)
     const channel = await peer.createChannel()
     await channel.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
@@ -123,27 +123,27 @@ describe('hostile reply properties', () => {
     channel.sendToQueue(queue, Buffer.from(''), { replyTo: DIRECT_REPLY_TO })
     const address = await own
     await put({ replyTo: Buffer.from(inOldForm(address)) })
-    expect(await honest()).toEqual(['yes'])
+    expect(await validRequest()).toEqual(['yes'])
     for (let count = 0; count < 5; count += 1) await put({ replyTo: Buffer.from(inOldForm(address, 'zzz')) })
     await eventually(() => expect(counted.value('messages_consumed', { queue: words.queue })).toBe(7))
-    expect(await honest()).toEqual(['yes'])
+    expect(await validRequest()).toEqual(['yes'])
     expect(counted.value('broker_reconnects', { connection: 'replies' })).toBe(0)
     await peer.close()
   })
 
-  it('block nothing, however many forged addresses arrive at once', async () => {
-    await honest() // from now on the broker's own node is known
+  it('do not block valid requests, even when 1,500 forged addresses arrive at once', async () => {
+    await validRequest() // now the broker's own node is known
     for (let count = 0; count < 1_500; count += 1) await put({ replyTo: Buffer.from(onNode(`reply@${count}`)) })
-    expect(await honest()).toEqual(['yes'])
+    expect(await validRequest()).toEqual(['yes'])
     await eventually(() => expect(counted.value('messages_consumed', { queue: words.queue })).toBe(1_502))
     expect(counted.value('broker_reconnects', { connection: 'replies' })).toBe(0)
   })
 
   it('are not retried when AMQP cannot encode them', async () => {
-    await honest()
+    await validRequest()
     const replyTo = Buffer.from('amq.gen-JzTY20BRgKO-HjmUJj0wLg')
     for (let count = 0; count < 1_000; count += 1) await put({ replyTo, correlationId: Buffer.alloc(86, 0xff) })
-    expect(await honest()).toEqual(['yes'])
+    expect(await validRequest()).toEqual(['yes'])
     await eventually(() =>
       expect(counted.value('messages_not_accepted', { queue: 'replies', reason: 'unwritable' })).toBe(1_000),
     )

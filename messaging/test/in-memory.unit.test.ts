@@ -1,9 +1,9 @@
-// The in-memory broker passes the conformance suite for brokers.
+// Runs the conformance suite on the in-memory broker.
 import { deadLetterQueue } from '../src/contract.ts'
 import { InMemoryRabbitmq } from '../src/testing.ts'
 import { describeBroker } from './broker.suite.ts'
 
-describeBroker('a broker in memory', async () => {
+describeBroker('the in-memory broker', async () => {
   const rabbitmq = new InMemoryRabbitmq()
   return {
     open: async (role) => rabbitmq.open(role),

@@ -13,7 +13,7 @@ import {
 } from '../src/connection/inside-amqplib.ts'
 import { closeFrame } from './frame-proxy.ts'
 
-/** A broker's part of a handshake: start, tune to frames of 8192 bytes, open-ok; then channel.open-ok and confirm.select-ok. */
+/** The broker's frames of a handshake: start, tune (frames of 8,192 bytes), open-ok, channel.open-ok and confirm.select-ok. */
 const START = method(10, 10, [
   0,
   9,
@@ -45,7 +45,7 @@ function method(classId: number, methodId: number, fields: readonly number[], ch
 describe('amqplib', () => {
   let server: Server
   let socket: Socket | undefined
-  let answers: Buffer[]
+  let responses: Buffer[]
   let port: number
 
   beforeEach(async () => {
@@ -63,7 +63,7 @@ describe('amqplib', () => {
         for (let size = next(); received.length >= size; size = next()) {
           received = received.subarray(size)
           greeted = true
-          accepted.write(answers.shift() ?? '')
+          accepted.write(responses.shift() ?? '')
         }
       })
     })
@@ -78,7 +78,7 @@ describe('amqplib', () => {
   })
 
   const connected = async (...given: Buffer[]): Promise<ChannelModel> => {
-    answers = given.toSpliced(2, 0, Buffer.alloc(0)) // nothing responds to tune-ok
+    responses = given.toSpliced(2, 0, Buffer.alloc(0)) // tune-ok has no response
     const model = await connect({ hostname: '127.0.0.1', port, heartbeat: 0 })
     return model.on('error', () => {})
   }
@@ -88,7 +88,7 @@ describe('amqplib', () => {
     [541, 'INTERNAL_ERROR'],
     [530, 'NOT_ALLOWED - vhost full'],
   ])(
-    'rejects, with the broker’s reason, a connection that is closed directly after open-ok with %i',
+    'rejects a connection with the broker’s reason when it is closed right after open-ok with %i',
     async (code, text) => {
       await expect(connected(START, TUNE, Buffer.concat([OPEN_OK, closeFrame(code, text)]))).rejects.toMatchObject({
         message: `the broker closed the connection: ${code} ${text}`,
@@ -97,13 +97,13 @@ describe('amqplib', () => {
     },
   )
 
-  it('rejects with the broker’s reason when it closes instead of opening', async () => {
+  it('rejects a connection with the broker’s reason when the broker closes it instead of opening it', async () => {
     await expect(connected(START, TUNE, closeFrame(530, 'NOT_ALLOWED - no such vhost'))).rejects.toThrow(
       'the broker closed the connection: 530 NOT_ALLOWED - no such vhost',
     )
   })
 
-  it('reports when a connection and its channel have ended, and why', async () => {
+  it('reports why a connection and its channel have ended', async () => {
     const model = await connected(START, TUNE, OPEN_OK, CHANNEL_OPEN_OK, CONFIRM_SELECT_OK)
     const channel = await model.createConfirmChannel()
     expect([connectionEnd(model), channelEnd(channel), frameMaxOf(model)]).toEqual([undefined, undefined, 8_192])
@@ -113,7 +113,7 @@ describe('amqplib', () => {
     expect(channelEnd(channel)).toBe(connectionEnd(model))
   })
 
-  it('survives a channel that is closed directly after it opens', async () => {
+  it('reports why a channel was closed right after it opened, and keeps its connection', async () => {
     const closed = Buffer.concat([CONFIRM_SELECT_OK, closeFrame(541, 'INTERNAL_ERROR', 1)])
     const model = await connected(START, TUNE, OPEN_OK, CHANNEL_OPEN_OK, closed)
     const channel = await model.createConfirmChannel()
@@ -121,23 +121,24 @@ describe('amqplib', () => {
     expect(connectionEnd(model)).toBeUndefined()
   })
 
-  it('still handles frames before it returns the connection (when that changes, inside-amqplib.ts can go)', async () => {
+  // If a new version fails here, `watchConnections` may no longer be needed.
+  it('still handles frames before it returns the connection', async () => {
     const order: string[] = []
     const prototype = Object.getPrototypeOf((await connected(START, TUNE, OPEN_OK)).connection)
     const { open } = prototype
     prototype.open = function (fields: unknown, opened: (error: unknown) => void) {
       this.on('close', () => order.push('closed'))
       open.call(this, fields, (error: unknown) => {
-        order.push('handed over')
+        order.push('returned')
         opened(error)
       })
     }
     await expect(connected(START, TUNE, Buffer.concat([OPEN_OK, closeFrame(320, 'drained')]))).rejects.toThrow()
     prototype.open = open
-    expect(order).toEqual(['closed', 'handed over'])
+    expect(order).toEqual(['closed', 'returned'])
   })
 
-  it('combines what is published in one turn into one write', async () => {
+  it('writes all messages that are published in one turn of the event loop at once', async () => {
     const model = await connected(START, TUNE, OPEN_OK, CHANNEL_OPEN_OK, CONFIRM_SELECT_OK)
     const channel = await model.createConfirmChannel()
     const out = socketOf(model)
@@ -170,7 +171,7 @@ describe('amqplib', () => {
     expect(() => encodeMessages(channel, connection, undefined as unknown as typeof encode)).toThrow('changed')
   })
 
-  it.each(['open', 'recvFrame', 'freshChannel', 'checkRecv'])('is rejected when it has no %s any more', (name) => {
+  it.each(['open', 'recvFrame', 'freshChannel', 'checkRecv'])('is rejected when its connection has no %s', (name) => {
     const methods = {
       open: () => {},
       recvFrame: () => false as const,

@@ -1,4 +1,4 @@
-// A consumer whose dependency is down leaves the queue. Messages wait there, in order, and another replica gets them.
+// A consumer whose dependency is down cancels its subscription. Its messages stay in the queue, in order, for another replica.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { eventually } from 'testkit'
@@ -13,7 +13,7 @@ import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 type Numbered = { n: number }
 const applied: Outcome<string> = { kind: 'applied', result: 'done', repeated: false }
-const away = () => Object.assign(new Error('the database is away'), { transient: true })
+const databaseDown = () => Object.assign(new Error('the database is down'), { transient: true })
 const config = {
   ...consumerEnvironment.parse({ CONSUMER_RETRY_MOST_MS: '50', CONSUMER_HOLD_MOST_MS: '200' }),
   batchMax: 60,
@@ -67,36 +67,36 @@ describe('a consumer whose dependency is down', () => {
   const consumers = async () => (await channel.checkQueue(numbers.queue)).consumerCount
   const depth = async () => (await channel.checkQueue(numbers.queue)).messageCount
 
-  it('leaves its messages to a replica that can apply them', async () => {
+  it('requeues its messages for a replica that can apply them', async () => {
     const seen: number[] = []
-    const ill = await consume(
+    const subscription = await consume(
       async () => {
-        throw away()
+        throw databaseDown()
       },
       async () => 'MySQL: connect ECONNREFUSED',
     )
     await consume(noting(seen))
     send(200)
     await eventually(() => expect(new Set(seen).size).toBe(200))
-    await eventually(() => expect(ill.notReady()).toContain('MySQL: connect ECONNREFUSED'))
+    await eventually(() => expect(subscription.notReady()).toContain('MySQL: connect ECONNREFUSED'))
   })
 
-  it('does not consume meanwhile, reports why, and resumes by itself, in the order of the queue', async () => {
+  it('cancels its subscription, reports why, and later resumes in the order of the queue', async () => {
     const seen: number[] = []
-    let wrong: string | undefined = 'MySQL: Account is locked'
+    let trouble: string | undefined = 'MySQL: Account is locked'
     const handler = noting(seen)
     const subscription = await consume(
       async (deliveries) => {
-        if (wrong !== undefined) throw away()
+        if (trouble !== undefined) throw databaseDown()
         return await handler(deliveries)
       },
-      async () => wrong,
+      async () => trouble,
     )
     send(60)
     await eventually(async () => expect(await consumers()).toBe(0))
     await eventually(async () => expect(await depth()).toBe(60))
     await eventually(() => expect(subscription.notReady()).toContain('MySQL: Account is locked'))
-    wrong = undefined
+    trouble = undefined
     await eventually(() => expect(seen).toHaveLength(60))
     expect(seen).toEqual(Array.from({ length: 60 }, (_, n) => n))
     await eventually(() => {
@@ -108,29 +108,29 @@ describe('a consumer whose dependency is down', () => {
     })
   })
 
-  it('logs a warning with what it waits for, repeated every 30 s', async () => {
+  it('logs why it does not consume, repeatedly, but logs only once that it left the queue', async () => {
     warned.length = 0
-    // An hour takes 36 s.
+    // The clock runs 100 times as fast.
     const clock = { ...clockOf({}), nowMs: () => 100 * performance.now() }
     const fails = async () => {
-      throw away()
+      throw databaseDown()
     }
     await consume(fails, async () => 'MySQL: Account is locked', clock)
     send(10)
     const { queue } = numbers
     const waits = `not consuming ${queue}: MySQL: Account is locked`
     await eventually(() => expect(warned.filter((line) => line === waits).length).toBeGreaterThan(1))
-    const left = `left the queue ${queue} until its messages can be applied: the database is away`
+    const left = `left the queue ${queue} until its messages can be applied: the database is down`
     expect(warned.filter((line) => line === left)).toHaveLength(1)
     expect(warned.filter((line) => line.startsWith('could not apply')).length).toBeLessThan(3)
   })
 
-  it('uses a small prefetch at first while the dependency is up and messages still fail', async () => {
+  it('uses a small prefetch while messages fail although the dependency is up, then the full prefetch', async () => {
     const batches: number[] = []
     let fails = true
     await consume(async (deliveries) => {
       batches.push(deliveries.length)
-      if (fails) throw away()
+      if (fails) throw databaseDown()
       return deliveries.map(() => applied)
     })
     send(60)
@@ -138,14 +138,14 @@ describe('a consumer whose dependency is down', () => {
     const before = batches.length
     fails = false
     await eventually(async () => expect(await depth()).toBe(0))
-    // The full prefetch comes with a second subscription, which takes a moment.
+    // The full prefetch needs a new subscription, which takes a moment.
     await eventually(() => {
       send(60)
       expect(Math.max(...batches.slice(before))).toBeGreaterThan(10)
     })
   })
 
-  it('finds the one message that fails by itself, even when it is the first of the queue', async () => {
+  it('dead-letters the one message that fails alone, even when it is the first in the queue', async () => {
     const seen: number[] = []
     const handler = noting(seen)
     await consume(async (deliveries) => {
@@ -160,23 +160,23 @@ describe('a consumer whose dependency is down', () => {
     expect(letter && String(letter.content)).toBe('{"n":0}')
   })
 
-  it('finds the messages that fail by themselves, even when they exceed the small prefetch after an absence', async () => {
+  it('dead-letters the messages that fail alone, even when they exceed the small prefetch', async () => {
     const seen: number[] = []
     const handler = noting(seen)
-    let wrong: string | undefined = 'the database is away'
+    let trouble: string | undefined = 'the database is down'
     const failing = async (deliveries: readonly Delivery<Numbered>[]) => {
-      if (wrong !== undefined) throw away()
+      if (trouble !== undefined) throw databaseDown()
       if (deliveries.some(({ body }) => body.n < 25)) throw new TypeError('a bug')
       return await handler(deliveries)
     }
-    await consume(failing, async () => wrong)
+    await consume(failing, async () => trouble)
     send(40)
     await eventually(async () => expect(await depth()).toBe(40))
     await eventually(async () => expect(await consumers()).toBe(0))
-    wrong = undefined
+    trouble = undefined
     await eventually(() => expect(seen).toHaveLength(15))
     const letters = async () => (await channel.checkQueue(deadLetterQueue(numbers.queue))).messageCount
-    // A quorum queue may put requeued messages behind the good ones, where only further good ones prove them bad.
+    // A quorum queue may requeue the bad messages behind the good ones. Then only later good messages prove them bad.
     for (let n = 40; (await letters()) < 25 && n < 400; n += 1) {
       channel.sendToQueue(numbers.queue, Buffer.from(JSON.stringify({ n })))
       await new Promise((resolve) => setTimeout(resolve, 200))
@@ -184,21 +184,21 @@ describe('a consumer whose dependency is down', () => {
     await eventually(async () => expect(await letters()).toBe(25))
   })
 
-  it('closes at once on request', async () => {
+  it('closes without waiting for its dependency', async () => {
     const broker = await openBroker(underTest.config, quietService)
     await broker.consume(
       numbers,
       async () => {
-        throw away()
+        throw databaseDown()
       },
       config,
-      async () => 'away',
+      async () => 'down',
     )
     send(5)
     await eventually(async () => expect(await consumers()).toBe(0))
     const since = performance.now()
     await broker.close()
-    expect(performance.now() - since).toBeLessThan(20_000) // it would be away for ever
+    expect(performance.now() - since).toBeLessThan(20_000)
     await eventually(async () => expect(await depth()).toBe(5))
   })
 })

@@ -1,4 +1,4 @@
-// The ids in log lines come from headers that anybody may have written.
+// The ids in log lines come from headers that any sender may have written.
 import { describe, expect, it } from '@jest/globals'
 import { idsOf, idsOfAll } from '../src/logged-ids.ts'
 import { originHeaders, originOf, requestIdOf } from '../src/origin.ts'
@@ -12,16 +12,16 @@ describe('the id of a request', () => {
     ['missing', undefined],
     ['empty', ''],
     ['longer than 128 characters', 'a'.repeat(129)],
-    ['10 kB', 'a'.repeat(10_000)],
-    ['with a control character', 'a\u001b[2J'],
-    ['with a line break at its end', 'a\n'],
-    ['with a space', 'a b'],
+    ['10,000 characters long', 'a'.repeat(10_000)],
+    ['text with a control character', 'a\u001b[2J'],
+    ['text with a line break at its end', 'a\n'],
+    ['text with a space', 'a b'],
     ['a number', 42],
     ['bytes', Buffer.from('r-1')],
     ['a list', ['r-1']],
     ['a table', { toString: () => 'r-1' }],
     ['null', null],
-  ])('is unknown when it is %s', (_, value) => {
+  ])('is unknown when the header is %s', (_, value) => {
     expect(requestIdOf({ 'x-request-id': value })).toBeUndefined()
     expect(originOf({ 'x-requested-by': value, 'x-request-id': value }).requestId).toBeUndefined()
   })
@@ -31,7 +31,7 @@ describe('the id of a request', () => {
   })
 })
 
-it('a line about several messages has the ids of the first 20, in the same order', () => {
+it('returns the ids of the first 20 messages for a line about several, in the same order', () => {
   const messages = Array.from({ length: 30 }, (_, n) => ({
     messageId: n === 1 ? undefined : `m-${n}`,
     headers: n === 2 ? {} : originHeaders({ requestId: `r-${n}` }),

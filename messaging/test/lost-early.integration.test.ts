@@ -1,4 +1,4 @@
-// Connections and channels that close, or open late, at the moment they open, and brokers that accept only small frames.
+// Connections and channels that close as soon as they open or open too late, and brokers that accept only small frames.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { eventually } from 'testkit'
@@ -68,7 +68,7 @@ describe('messaging', () => {
         }),
       consuming,
     )
-  const put = (content: string, headers = {}) =>
+  const send = (content: string, headers = {}) =>
     channel.sendToQueue(numbers.queue, Buffer.from(content), { persistent: true, headers })
 
   it.each([
@@ -76,36 +76,36 @@ describe('messaging', () => {
     ['a connection', 541, 'INTERNAL_ERROR', OPEN_OK],
     ['a channel', 541, 'INTERNAL_ERROR', CONFIRM_OK],
   ])(
-    'opens eventually although the broker closes %s as soon as it opens, with %i',
-    async (what, code, text, opened) => {
+    'becomes ready although the broker closes %s with %i six times as soon as it opens',
+    async (closed, code, text, openedBy) => {
       let closes = 6
       proxy.change(({ bytes, method, channel: number }) => {
-        if (method !== opened || closes === 0) return bytes
+        if (method !== openedBy || closes === 0) return bytes
         closes -= 1
-        return Buffer.concat([bytes, closeFrame(code, text, what === 'a channel' ? number : 0)])
+        return Buffer.concat([bytes, closeFrame(code, text, closed === 'a channel' ? number : 0)])
       })
       const seen: number[] = []
       const broker = await start()
       const consumption = consume(broker, seen)
       await eventually(() => expect(broker.notReady()).toBeUndefined())
       await consumption
-      put('{"n":1}')
+      send('{"n":1}')
       await eventually(() => expect(seen).toEqual([1]))
       expect(logged.join('\n')).toContain(`${code}`)
       expect(logged.join('\n')).toContain(text)
     },
   )
 
-  it('reports the connection’s reason when its channels are lost with it', async () => {
+  it('logs why the connection was lost, also for each of its channels', async () => {
     const broker = await start()
     await consume(broker, [])
-    // For publishing, for replies and for consuming.
+    // One connection each for publishing, for replies and for consuming.
     expect(proxy.send(closeFrame(320, 'gone for the test'))).toBe(3)
     await eventually(() => expect(logged).toHaveLength(6))
     for (const line of logged) expect(line).toContain('the broker closed the connection: 320 gone for the test')
   })
 
-  it('reports the broker’s reason when it refuses the vhost', async () => {
+  it('logs the broker’s reason when it refuses the vhost', async () => {
     const stop = new AbortController()
     const opening = openBroker({ ...config, vhost: 'nowhere' }, { ...service, stopping: stop.signal })
     const ended = expect(opening).rejects.toThrow('stopped')
@@ -114,7 +114,7 @@ describe('messaging', () => {
     await ended
   })
 
-  it('closes a channel that opens after its deadline: one subscription remains, and every message is settled', async () => {
+  it('closes a channel that opens after its deadline: one subscription remains, and each message is handled once', async () => {
     const broker = await start({ connectTimeoutMs: 300 })
     let late = 1
     proxy.change(async ({ bytes, method }, nth) => {
@@ -125,18 +125,18 @@ describe('messaging', () => {
     await consume(broker, seen)
     await new Promise((resolve) => setTimeout(resolve, 1_500))
     await eventually(async () => expect((await channel.checkQueue(numbers.queue)).consumerCount).toBe(1))
-    for (let n = 0; n < 6; n += 1) put(`{"n":${n}}`)
+    for (let n = 0; n < 6; n += 1) send(`{"n":${n}}`)
     await eventually(() => expect(seen).toHaveLength(6))
     expect(seen).toEqual([0, 1, 2, 3, 4, 5])
   })
 
-  it.each(['the fewest bytes that the broker allows', 8_192, 131_072])(
-    'dead-letters what fits into one frame of %s',
+  it.each(['the minimum size', 8_192, 131_072])(
+    'dead-letters a message without the headers that do not fit into one frame (frame size: %s)',
     async (size) => {
-      // RabbitMQ 4 rejects clients whose frames have less than 8,192 bytes.
-      const fewest = Number.parseInt(underTest.version, 10) >= 4 ? 8_192 : 4_096
-      const frameMax = typeof size === 'number' ? size : fewest
-      // The broker enforces the size that the client agreed to.
+      // RabbitMQ 4 rejects clients with a frame size below 8,192 bytes.
+      const minimum = Number.parseInt(underTest.version, 10) >= 4 ? 8_192 : 4_096
+      const frameMax = typeof size === 'number' ? size : minimum
+      // The client agrees to this size, and the broker enforces it.
       proxy.change(({ bytes, method }) => {
         if (method === TUNE) bytes.writeUInt32BE(frameMax, 7 + 4 + 2)
         return bytes
@@ -144,8 +144,8 @@ describe('messaging', () => {
       const broker = await start()
       await consume(broker, [])
       const wide = Object.fromEntries(Array.from({ length: 60 }, (_, n) => [`h${n}`, 'x'.repeat(1_000)]))
-      put(`{"n":"${'é'.repeat(200_000)}"}`, wide)
-      put('{"n":"small"}')
+      send(`{"n":"${'é'.repeat(200_000)}"}`, wide)
+      send('{"n":"small"}')
       const letters = deadLetterQueue(numbers.queue)
       await eventually(async () => expect((await channel.checkQueue(letters)).messageCount).toBe(2))
       const first = await channel.get(letters, { noAck: true })

@@ -1,4 +1,4 @@
-// Ids of messages.
+// Message ids.
 import { describe, expect, it } from '@jest/globals'
 import { validate, version } from 'uuid'
 import { derivedMessageId, newMessageId } from '../src/message-id.ts'
@@ -8,8 +8,8 @@ describe('a message id', () => {
 
   it('is a UUIDv7 of the time at which it was created', () => {
     expect(ids.every((id) => validate(id) && version(id) === 7)).toBe(true)
-    const made = Number.parseInt(ids[0]?.replaceAll('-', '').slice(0, 12) ?? '', 16)
-    expect(Math.abs(Date.now() - made)).toBeLessThan(60_000)
+    const createdMs = Number.parseInt(ids[0]?.replaceAll('-', '').slice(0, 12) ?? '', 16)
+    expect(Math.abs(Date.now() - createdMs)).toBeLessThan(60_000)
   })
 
   it('is unique, and sorts after all earlier ids', () => {
@@ -19,7 +19,7 @@ describe('a message id', () => {
 })
 
 describe('a derived id', () => {
-  it('is a UUIDv8, the same for the same parts and different for others', () => {
+  it('is a UUIDv8 that is the same for the same parts and different for other parts', () => {
     const parts = [['a', 'b'], ['a', 'c'], ['ab'], ['a', '', 'b'], ['a,b'], ['a"', '"b'], ['b', 'a'], []]
     const ids = parts.map((each) => derivedMessageId(...each))
     expect(ids.every((id) => validate(id) && version(id) === 8)).toBe(true)
@@ -27,7 +27,8 @@ describe('a derived id', () => {
     expect(parts.map((each) => derivedMessageId(...each))).toEqual(ids)
   })
 
-  it('never changes, because a repeat may reach another version', () => {
+  // A repeated request may reach another version of the service.
+  it('is the same in every version', () => {
     expect(derivedMessageId('create_item', 'shop', '"k"')).toBe('1f6621c0-5e30-88b4-b73b-dbc587631c28')
   })
 })

@@ -1,4 +1,4 @@
-// What a sender is told, compared with what RabbitMQ and the consumer really did: only certain outcomes are reported as certain.
+// Compares the outcome that a sender gets with what RabbitMQ and the consumer did. Only a certain outcome is reported as certain.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { startTcpProxy, type TcpProxy } from 'testkit'
@@ -14,7 +14,7 @@ import { Requester } from '../src/outgoing/requester.ts'
 import { quietService } from '../src/testing.ts'
 import { type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
-describe('the result that a sender gets', () => {
+describe('the outcome that a sender gets', () => {
   let underTest: RabbitmqUnderTest
   let proxy: TcpProxy
   let model: ChannelModel
@@ -48,8 +48,8 @@ describe('the result that a sender gets', () => {
     open.push(broker)
     return broker
   }
-  /** Answers each command as a consumer does, `afterMs` later. */
-  const answering = async (afterMs = 0) => {
+  /** Replies to each command after `afterMs`, as a consumer does. */
+  const replyToCommands = async (afterMs = 0) => {
     await channel.assertQueue(numbers.queue, { durable: true })
     await channel.consume(
       numbers.queue,
@@ -62,10 +62,11 @@ describe('the result that a sender gets', () => {
     )
   }
 
-  it('is "unknown" after a nack: a queue that crashes also rejects what it has stored', async () => {
+  // A queue that crashes also nacks messages that it has stored.
+  it('is "unknown" after a nack', async () => {
     await channel.assertQueue(numbers.queue, { durable: true, maxLength: 1, overflow: 'reject-publish' })
     const producer = await start({ topology: 'none' })
-    // A quorum queue notices its length a little later than a classic one.
+    // A quorum queue enforces its length limit a little later than a classic queue.
     const untilRejected = async () => {
       for (let n = 0; n < 1_000; n += 1) await producer.publisher.publish(numbers, { n })
     }
@@ -73,30 +74,33 @@ describe('the result that a sender gets', () => {
   })
 
   it.each([
-    ['written', 20],
-    ['not yet written', 0],
-  ])('is the broker’s, although the process stood still longer than the timeout (messages %s)', async (_, ms) => {
-    const producer = await start()
-    const sent = Array.from({ length: 100 }, (_, n) => producer.publisher.publish(numbers, { n }))
-    // Their confirms arrive while the process stands still.
-    if (ms > 0) setTimeout(() => standStill(1_500))
-    else standStill(1_500)
-    const reported = await Promise.allSettled(sent)
-    expect(reported.filter(({ status }) => status === 'rejected')).toEqual([])
-  })
+    ['written', true],
+    ['not yet written', false],
+  ])(
+    'is "confirmed" although the process was blocked for longer than the timeout (messages %s)',
+    async (_, isWritten) => {
+      const producer = await start()
+      const sent = Array.from({ length: 100 }, (_, n) => producer.publisher.publish(numbers, { n }))
+      // The confirms arrive while the process is blocked.
+      if (isWritten) setTimeout(() => blockEventLoop(1_500))
+      else blockEventLoop(1_500)
+      const reported = await Promise.allSettled(sent)
+      expect(reported.filter(({ status }) => status === 'rejected')).toEqual([])
+    },
+  )
 
-  it('is the outcome of a command, although the process stood still longer than the deadline', async () => {
+  it('is the reply to a command although the process was blocked for longer than the deadline', async () => {
     const producer = await start()
-    await answering()
-    const asking = producer.requester.command(numbers, { n: 1 }, { deadlineMs: 1_000 })
+    await replyToCommands()
+    const pending = producer.requester.command(numbers, { n: 1 }, { deadlineMs: 1_000 })
     await new Promise((resolve) => setTimeout(resolve, 1))
-    standStill(1_500)
-    expect((await asking).reply).toEqual({ kind: 'applied', result: 'done' })
+    blockEventLoop(1_500)
+    expect((await pending).reply).toEqual({ kind: 'applied', result: 'done' })
   })
 
-  /** A requester whose messages reach the broker, while `confirm` decides what their sender receives. */
+  /** A requester whose messages reach the broker. `confirm` replaces the broker's confirm. */
   const requesterWith = async (confirm: () => Promise<void>): Promise<Requester> => {
-    const asking = await model.createConfirmChannel()
+    const sending = await model.createConfirmChannel()
     const supervised = new Supervised<Connection>({
       name: 'connection',
       service: quietService,
@@ -106,42 +110,43 @@ describe('the result that a sender gets', () => {
     })
     const publisher = new Publisher(supervised, underTest.config, quietService)
     publisher.publish = async ({ queue }, body, properties = {}) => {
-      asking.sendToQueue(queue, Buffer.from(JSON.stringify(body)), properties)
+      sending.sendToQueue(queue, Buffer.from(JSON.stringify(body)), properties)
       await confirm()
       return { messageId: String(properties.messageId) }
     }
     const requester = new Requester(publisher, quietService)
-    await requester.attach(asking)
+    await requester.attach(sending)
     return requester
   }
 
-  it('is the outcome of an answered command, although its confirm is late', async () => {
-    await answering()
+  it('is the reply to a command although its confirm never arrives', async () => {
+    await replyToCommands()
     const requester = await requesterWith(() => new Promise(() => {}))
     const { reply } = await requester.command(numbers, { n: 1 }, { deadlineMs: 60_000 })
     expect(reply).toEqual({ kind: 'applied', result: 'done' })
   })
 
-  it('is the outcome of a command that is answered after its confirm timed out', async () => {
-    await answering(100)
+  it('is the reply to a command although it arrives after the confirm timed out', async () => {
+    await replyToCommands(100)
     const requester = await requesterWith(() => Promise.reject(new OutcomeUnknown('no confirm')))
     const { reply } = await requester.command(numbers, { n: 1 }, { deadlineMs: 60_000 })
     expect(reply).toEqual({ kind: 'applied', result: 'done' })
   })
 
-  it('is "unknown" when neither a confirm nor a reply comes', async () => {
+  it('is "unknown" when neither a confirm nor a reply arrives', async () => {
     await channel.assertQueue(numbers.queue, { durable: true })
     const requester = await requesterWith(() => Promise.reject(new OutcomeUnknown('no confirm')))
     await expect(requester.command(numbers, { n: 1 }, { deadlineMs: 200 })).rejects.toThrow('no confirm')
   })
 
-  it('is "not accepted" at once when the broker did not accept the command, although a long wait was requested', async () => {
+  it('is "not accepted" at once when the broker did not accept the command, whatever the deadline', async () => {
     const requester = await requesterWith(() => Promise.reject(new NotAccepted('blocked', 'an alarm')))
-    await expect(requester.command(numbers, { n: 1 }, { deadlineMs: 60_000 })).rejects.toThrow('an alarm')
+    const deadlineMs = 3_600_000 // longer than the timeout of the test
+    await expect(requester.command(numbers, { n: 1 }, { deadlineMs })).rejects.toThrow('an alarm')
   })
 })
 
-/** Blocks the event loop, like a suspended process. */
-function standStill(ms: number): void {
+/** Blocks the process, as if it were suspended. */
+function blockEventLoop(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }

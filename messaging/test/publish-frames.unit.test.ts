@@ -1,4 +1,4 @@
-// Messages are encoded as amqplib would encode them, byte by byte.
+// Compares the encoding of messages with that of amqplib, byte by byte.
 import { describe, expect, it } from '@jest/globals'
 import type { Options } from 'amqplib'
 import fc from 'fast-check'
@@ -78,7 +78,7 @@ const given: fc.Arbitrary<Given> = fc.record({
 })
 
 describe('publishFrames', () => {
-  it('encodes as amqplib does', () => {
+  it('encodes a message to the same bytes as amqplib', () => {
     fc.assert(
       fc.property(given, (message) => {
         expect(ours(message).equals(amqplibs(message))).toBe(true)
@@ -96,20 +96,20 @@ describe('publishFrames', () => {
   })
 
   it.each([
-    ['a text of 256 bytes', { messageId: 'é'.repeat(128) }, 'messageId has more than 255 bytes'],
-    ['a text of 256 characters', { type: 'x'.repeat(100_000) }, 'type has more than 255 bytes'],
-    ['a text that is a number', { correlationId: 7 }, 'correlationId must be a string'],
-    ['a number that is a text', { timestamp: '7' }, 'timestamp must be an integer'],
+    ['a string of 256 bytes', { messageId: 'é'.repeat(128) }, 'messageId has more than 255 bytes'],
+    ['a string of 100,000 characters', { type: 'x'.repeat(100_000) }, 'type has more than 255 bytes'],
+    ['a number instead of a string', { correlationId: 7 }, 'correlationId must be a string'],
+    ['a string instead of a number', { timestamp: '7' }, 'timestamp must be an integer'],
     ['a fraction', { priority: 0.5 }, 'priority must be an integer'],
     ['an octet above 255', { priority: 256 }, 'out of range'],
-    ['copies', { CC: 'other' }, 'CC and BCC are not supported'],
+    ['CC queues', { CC: 'other' }, 'CC and BCC are not supported'],
     ['headers that are too large', { headers: { big: 'x'.repeat(68_000) } }, 'exceeds'],
   ])('rejects %s', (_, options, why) => {
     expect(() => ours({ ...message, options: options as Options.Publish })).toThrow(why)
     expect(ours(message).equals(amqplibs(message))).toBe(true)
   })
 
-  it('keeps all bytes when headers, properties and content are as large as they may be', () => {
+  it('encodes the same bytes as amqplib when headers, properties and content have their maximum size', () => {
     const long = 'x'.repeat(255)
     const names = ['contentType', 'contentEncoding', 'correlationId', 'replyTo', 'messageId', 'type', 'userId', 'appId']
     const options = { headers: { big: 'x'.repeat(65_500) }, ...Object.fromEntries(names.map((name) => [name, long])) }

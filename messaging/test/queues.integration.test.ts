@@ -1,4 +1,4 @@
-// One of several queues is missing, hangs or differs. Messages to it are refused by name; messages to the others continue.
+// A missing queue, or one with other properties, does not affect messages to other queues. Also tests waiting for consumers.
 import { createConnection, createServer, type Server } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
@@ -50,8 +50,8 @@ const start = async (topology: RabbitmqConfig['topology'] = 'check', service = q
   return broker
 }
 
-describe('one of two queues, which may only be checked, is deleted while messages are sent to both', () => {
-  it('refuses the messages to it by name, and confirms each of the others', async () => {
+describe('a producer that may only check its queues', () => {
+  it('refuses messages to a deleted queue by name, and confirms all messages to the other queue', async () => {
     const producer = await start()
     const sent: Promise<unknown>[] = []
     const refused: Promise<unknown>[] = []
@@ -72,7 +72,7 @@ describe('one of two queues, which may only be checked, is deleted while message
     expect(producer.notReady()).toBeUndefined()
   })
 
-  it('continues after a reconnection, and accepts messages to it as soon as it exists again', async () => {
+  it('continues after a reconnection although a queue is missing, and uses it as soon as it exists again', async () => {
     const logged: string[] = []
     const log = { ...quietService.log, error: (_: object, message: string) => logged.push(message) }
     const producer = await start('check', { ...quietService, log })
@@ -85,7 +85,7 @@ describe('one of two queues, which may only be checked, is deleted while message
     await producer.publisher.publish(deleted, { n: 1 })
   })
 
-  it('is not ready, and says why, when all of its queues are missing', async () => {
+  it('is not ready and reports why while all of its queues are missing', async () => {
     const producer = await start()
     for (const { queue } of [kept, deleted]) {
       await channel.deleteQueue(queue)
@@ -97,7 +97,7 @@ describe('one of two queues, which may only be checked, is deleted while message
   })
 })
 
-it('continues after a reconnection although one of its queues now differs (406)', async () => {
+it('continues after a reconnection although one of its queues now has other properties (406)', async () => {
   const producer = await start('declare')
   await channel.deleteQueue(deleted.queue)
   await channel.assertQueue(deleted.queue, { durable: true, maxLength: 5 })
@@ -106,7 +106,7 @@ it('continues after a reconnection although one of its queues now differs (406)'
   await producer.publisher.publish(deleted, { n: 1 })
 })
 
-it('leaves nothing behind after queries that time out, although the broker dead-letters expired commands', async () => {
+it('leaves no dead letters of expired queries, although the broker dead-letters expired commands', async () => {
   const servers = [{ host: '127.0.0.1', port: proxy.port }]
   const publishes = [orderProcessing, healthcheck]
   const producer = await openBroker({ ...underTest.config, servers }, quietService, { publishes })
@@ -122,7 +122,7 @@ it('leaves nothing behind after queries that time out, although the broker dead-
 })
 
 describe('waiting for consumers', () => {
-  it('fails with a sentence that names the setting when the broker allows only one channel', async () => {
+  it('fails as misconfigured when the broker allows only one channel', async () => {
     const limited = await allowingChannels(1)
     const servers = [{ host: '127.0.0.1', port: limited.port }]
     try {
@@ -150,7 +150,7 @@ describe('waiting for consumers', () => {
     }
   })
 
-  it('does not take a lost connection for a missing consumer', async () => {
+  it('does not report a missing consumer when only the connection is lost', async () => {
     const logged: string[] = []
     const log = { ...quietService.log, info: (_: object, message: string) => logged.push(message) }
     const producer = await start()
@@ -163,7 +163,7 @@ describe('waiting for consumers', () => {
     expect(logged.filter((line) => line.includes('waiting for a consumer'))).toEqual([])
   })
 
-  it('ends at once on a stop, although the broker does not respond', async () => {
+  it('ends when the process stops, although the broker does not respond', async () => {
     const producer = await start()
     const stop = new AbortController()
     proxy.weather({ kind: 'black hole', towards: 'both' })
@@ -171,15 +171,15 @@ describe('waiting for consumers', () => {
     const since = Date.now()
     stop.abort()
     await expect(waiting).rejects.toThrow('stopped')
-    expect(Date.now() - since).toBeLessThan(10_000) // far below the limit of waiting
+    expect(Date.now() - since).toBeLessThan(10_000) // well below the limit of 20 s
     proxy.weather(undefined)
   })
 })
 
-/** The `tune` method of a connection, with which the broker says how many channels it allows. */
+/** The method connection.tune, in which the broker announces how many channels it allows. */
 const TUNE = Buffer.from([0, 10, 0, 30])
 
-/** A proxy through which the broker appears to allow only this many channels on a connection. */
+/** A proxy that makes the broker announce at most `max` channels for a connection. */
 async function allowingChannels(max: number): Promise<{ server: Server; port: number }> {
   const server = createServer((client) => {
     const broker = createConnection(underTest.server)

@@ -1,12 +1,11 @@
-// The RabbitMQ that `npm test` provides, with a vhost for the test file.
-
+// The RabbitMQ server that `npm test` provides, with a vhost for each test file.
 import type { Server } from '@ims/runtime/server-list'
 import { serversEnvironment, serversUnderTest } from 'testkit'
 import { type RabbitmqConfig, rabbitmqEnvironment } from '../src/config.ts'
 
 export interface RabbitmqUnderTest {
   readonly config: RabbitmqConfig
-  /** The one server of `config`. */
+  /** The only server of `config`. */
   readonly server: Server
   readonly url: string
   readonly version: string
@@ -26,5 +25,5 @@ export async function rabbitmqUnderTest(name: string): Promise<RabbitmqUnderTest
   }
 }
 
-/** The server on this port of loopback: a proxy, or nothing. */
+/** A server on this loopback port, such as a proxy. */
 export const onLoopback = (port: number): Server => ({ host: '127.0.0.1', port })

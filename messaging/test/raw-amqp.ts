@@ -1,9 +1,9 @@
-// Publishes bytes that no client library would send: properties and headers byte by byte, as a hostile peer may write them.
+// Publishes messages whose properties and headers are given byte by byte, as a hostile client may send them.
 import { once } from 'node:events'
 import { Socket } from 'node:net'
 import { connect } from 'amqplib'
 
-/** Properties in their wire format, in the order of the protocol (AMQP 0-9-1, 4.2.6.1). Texts are bytes, not always UTF-8. */
+/** Properties in their wire format, in the order of the protocol (AMQP 0-9-1, 4.2.6.1). Strings are bytes that may be invalid UTF-8. */
 export interface RawProperties {
   readonly contentType?: Buffer
   readonly contentEncoding?: Buffer
@@ -22,7 +22,7 @@ export interface RawProperties {
 
 export interface RawPublisher {
   publish(queue: string, content: Buffer, properties?: RawProperties): Promise<void>
-  /** Rejects when the broker has closed the connection because of what was sent. */
+  /** Rejects if the broker has closed the channel or the connection because of a published message. */
   close(): Promise<void>
 }
 
@@ -47,7 +47,7 @@ export const uint64 = (value: bigint): Buffer => {
   return bytes
 }
 
-/** Opens its own connection and channel. The bytes bypass the client library. */
+/** Opens a connection and a channel. Published messages bypass the client library. */
 export async function openRawPublisher(url: string): Promise<RawPublisher> {
   const model = await connect(url)
   const channel = await model.createChannel()
@@ -59,7 +59,7 @@ export async function openRawPublisher(url: string): Promise<RawPublisher> {
     failure = error
   })
   const socket: unknown = Reflect.get(model.connection, 'stream')
-  if (!(socket instanceof Socket)) throw new Error('amqplib keeps its socket elsewhere')
+  if (!(socket instanceof Socket)) throw new Error('amqplib has changed: its connection has no socket `stream`')
   const number = Number(Reflect.get(channel, 'ch'))
   return {
     publish: async (queue, content, properties = {}) => {
@@ -67,7 +67,7 @@ export async function openRawPublisher(url: string): Promise<RawPublisher> {
       if (!socket.write(frames(number, queue, content, properties))) await once(socket, 'drain')
     },
     close: async () => {
-      // The response to this follows everything that the broker has to say about the earlier messages.
+      // The broker responds to this after it has handled all earlier messages.
       await channel.checkQueue('healthcheck').catch((error) => {
         failure ??= error
       })
@@ -77,7 +77,7 @@ export async function openRawPublisher(url: string): Promise<RawPublisher> {
   }
 }
 
-const BODY_FRAME_MAX = 131_064
+const BODY_MAX_BYTES = 131_064
 
 function frames(channel: number, queue: string, content: Buffer, properties: RawProperties): Buffer {
   const publish = Buffer.concat([
@@ -90,8 +90,8 @@ function frames(channel: number, queue: string, content: Buffer, properties: Raw
   ])
   const header = Buffer.concat([uint(60, 2), uint(0, 2), uint64(BigInt(content.length)), propertyList(properties)])
   const bodies: Buffer[] = []
-  for (let at = 0; at < content.length; at += BODY_FRAME_MAX)
-    bodies.push(frame(3, channel, content.subarray(at, at + BODY_FRAME_MAX)))
+  for (let at = 0; at < content.length; at += BODY_MAX_BYTES)
+    bodies.push(frame(3, channel, content.subarray(at, at + BODY_MAX_BYTES)))
   return Buffer.concat([frame(1, channel, publish), frame(2, channel, header), ...bodies])
 }
 
@@ -113,11 +113,11 @@ function propertyList(given: RawProperties): Buffer {
     text(given.messageId),
     given.timestamp === undefined ? undefined : uint64(given.timestamp),
     text(given.type),
-    undefined, // user id: the broker accepts only our own
+    undefined, // user id: the broker accepts only that of the connection
     text(given.appId),
   ]
   let flags = 0
-  for (const [place, bytes] of inOrder.entries()) if (bytes) flags |= 0x8000 >> place
+  for (const [index, bytes] of inOrder.entries()) if (bytes) flags |= 0x8000 >> index
   return Buffer.concat([uint(flags, 2), ...inOrder.filter((bytes) => bytes !== undefined)])
 }
 

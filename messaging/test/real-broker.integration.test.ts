@@ -1,4 +1,4 @@
-// RabbitMQ passes the conformance suite for brokers.
+// Runs the conformance suite on RabbitMQ.
 import { afterAll, beforeAll } from '@jest/globals'
 import { connect } from 'amqplib'
 import { openBroker } from '../src/broker.ts'

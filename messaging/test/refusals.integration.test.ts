@@ -1,4 +1,4 @@
-// Each refused message leaves one trace on RabbitMQ: its sender received the refusal, or else there is a dead letter.
+// Each refused message leaves exactly one trace: its sender receives the refusal, or the message is dead-lettered.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Channel, type ChannelModel, connect } from 'amqplib'
 import { eventually } from 'testkit'
@@ -17,8 +17,8 @@ describe('a refused message', () => {
   let underTest: RabbitmqUnderTest
   let model: ChannelModel
   let sender: ChannelModel
-  let looking: Channel
-  let asking: Channel
+  let observing: Channel
+  let sending: Channel
   let consumer: Broker
   let number = 0
   let numbers = command('unset', { body: z.object({ n: z.number() }), result: z.string() })
@@ -31,9 +31,9 @@ describe('a refused message', () => {
     number += 1
     numbers = command(`refusals_${number}`, numbers)
     model = await connect(underTest.url)
-    looking = await model.createChannel()
+    observing = await model.createChannel()
     sender = await connect(underTest.url)
-    asking = await sender.createChannel()
+    sending = await sender.createChannel()
     consumer = await openBroker(underTest.config, quietService)
   })
   afterEach(async () => {
@@ -47,90 +47,90 @@ describe('a refused message', () => {
       async (deliveries) => deliveries.map(() => ({ kind: 'refused' as const, reason: 'odd', error: 'it is odd' })),
       { ...config, ...changes },
     )
-  const letters = async () => (await looking.checkQueue(deadLetterQueue(numbers.queue))).messageCount
-  const left = async () => (await looking.checkQueue(numbers.queue)).messageCount
-  const one = (properties: object) => asking.sendToQueue(numbers.queue, Buffer.from('{"n":1}'), properties)
-  const hearing = { correlationId: 'c', headers: { 'x-hears-refusals': true } }
+  const deadLetters = async () => (await observing.checkQueue(deadLetterQueue(numbers.queue))).messageCount
+  const depth = async () => (await observing.checkQueue(numbers.queue)).messageCount
+  const sendOne = (properties: object) => sending.sendToQueue(numbers.queue, Buffer.from('{"n":1}'), properties)
+  const acknowledgesRefusals = { correlationId: 'c', headers: { 'x-hears-refusals': true } }
 
-  it('is dead-lettered when its sender is gone', async () => {
-    await looking.assertQueue(numbers.queue, { durable: true })
-    await asking.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
-    one({ ...hearing, replyTo: DIRECT_REPLY_TO })
-    await eventually(async () => expect(await left()).toBe(1))
+  it('is dead-lettered when its sender has disconnected', async () => {
+    await observing.assertQueue(numbers.queue, { durable: true })
+    await sending.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
+    sendOne({ ...acknowledgesRefusals, replyTo: DIRECT_REPLY_TO })
+    await eventually(async () => expect(await depth()).toBe(1))
     await sender.close()
     await refusing()
-    await eventually(async () => expect(await letters()).toBe(1))
+    await eventually(async () => expect(await deadLetters()).toBe(1))
   })
 
-  it('is dead-lettered when the queue for the reply is gone', async () => {
+  it('is dead-lettered when its reply queue does not exist', async () => {
     await refusing()
-    one({ ...hearing, replyTo: 'amq.gen-of-somebody-who-left' })
-    await eventually(async () => expect(await letters()).toBe(1))
+    sendOne({ ...acknowledgesRefusals, replyTo: 'amq.gen-of-a-deleted-queue' })
+    await eventually(async () => expect(await deadLetters()).toBe(1))
   })
 
   it.each([
-    ['says that nobody waits any more', JSON.stringify({ heard: false })],
-    ['confirms with something else', '[]'],
-  ])('is dead-lettered when its sender %s', async (_, answer) => {
+    ['replies that it no longer waits', JSON.stringify({ heard: false })],
+    ['sends an invalid acknowledgement', '[]'],
+  ])('is dead-lettered when its sender %s', async (_, acknowledgement) => {
     await refusing()
-    await asking.consume(
+    await sending.consume(
       DIRECT_REPLY_TO,
       (reply) => {
         const { replyTo, messageId } = reply?.properties ?? {}
-        asking.sendToQueue(replyTo, Buffer.from(answer), { correlationId: messageId })
+        sending.sendToQueue(replyTo, Buffer.from(acknowledgement), { correlationId: messageId })
       },
       { noAck: true },
     )
-    one({ ...hearing, replyTo: DIRECT_REPLY_TO })
-    await eventually(async () => expect(await letters()).toBe(1))
+    sendOne({ ...acknowledgesRefusals, replyTo: DIRECT_REPLY_TO })
+    await eventually(async () => expect(await deadLetters()).toBe(1))
   })
 
-  it('is dead-lettered when its sender does not acknowledge refusals, like senders of the previous version', async () => {
+  it('is dead-lettered when its sender cannot acknowledge refusals, like senders of the previous version', async () => {
     await refusing()
-    await asking.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
-    one({ correlationId: 'c', replyTo: DIRECT_REPLY_TO })
-    await eventually(async () => expect(await letters()).toBe(1))
+    await sending.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
+    sendOne({ correlationId: 'c', replyTo: DIRECT_REPLY_TO })
+    await eventually(async () => expect(await deadLetters()).toBe(1))
   })
 
   it.each([
     ['many', { prefetch: 10 }, ''],
     ['large', { inFlightMaxBytes: 100_000 }, ' '.repeat(20_000)],
-  ])('does not block others when its sender does not respond, however %s there are', async (_, changes, padding) => {
-    await looking.assertQueue(numbers.queue, { durable: true })
-    await asking.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
+  ])('does not block the queue when its sender does not acknowledge it (%s messages)', async (_, changes, padding) => {
+    await observing.assertQueue(numbers.queue, { durable: true })
+    await sending.consume(DIRECT_REPLY_TO, () => {}, { noAck: true })
     const content = Buffer.from(`{"n":1}${padding}`)
     for (let n = 0; n < 400; n += 1)
-      asking.sendToQueue(numbers.queue, content, { ...hearing, replyTo: DIRECT_REPLY_TO })
-    await eventually(async () => expect(await left()).toBe(400))
+      sending.sendToQueue(numbers.queue, content, { ...acknowledgesRefusals, replyTo: DIRECT_REPLY_TO })
+    await eventually(async () => expect(await depth()).toBe(400))
     await refusing(changes)
-    await eventually(async () => expect(await letters()).toBe(400)) // at 2 s each this would take more than 80 s
+    await eventually(async () => expect(await deadLetters()).toBe(400)) // 10 at a time, at 2 s each, would take 80 s
   })
 
-  it('shows its sender an address that cannot make the consumer write elsewhere', async () => {
+  it('is dead-lettered when its sender forges a reply address, to which the consumer never publishes', async () => {
     const service = countingService()
     await consumer.close()
     consumer = await openBroker(underTest.config, service)
     await refusing()
     const address = new Promise<string>((resolve) => {
-      void asking.consume(DIRECT_REPLY_TO, (reply) => resolve(reply?.properties.replyTo), { noAck: true })
+      void sending.consume(DIRECT_REPLY_TO, (reply) => resolve(reply?.properties.replyTo), { noAck: true })
     })
-    one({ ...hearing, replyTo: DIRECT_REPLY_TO })
-    // RabbitMQ 3.10 closes the connection of a publisher that uses this.
+    sendOne({ ...acknowledgesRefusals, replyTo: DIRECT_REPLY_TO })
+    // RabbitMQ 3.10 closes the connection of a publisher that uses this reply address.
     const properties = { replyTo: 'amq.rabbitmq.reply-to.!!!!.x', messageId: 'm', headers: { 'x-error': 'odd' } }
-    asking.sendToQueue(await address, Buffer.from('{}'), properties)
+    sending.sendToQueue(await address, Buffer.from('{}'), properties)
     await eventually(() => expect(service.value('replies_late')).toBe(1))
-    await eventually(async () => expect(await letters()).toBe(1))
+    await eventually(async () => expect(await deadLetters()).toBe(1))
     expect(consumer.notReady()).toBeUndefined()
     expect(service.value('broker_reconnects', { connection: 'replies' })).toBe(0)
   })
 
-  it('is not dead-lettered by a consumer that refuses it again after a crashed one had notified the sender', async () => {
+  it('is not dead-lettered when a consumer refuses it again after a crashed one notified the sender', async () => {
     const producer = await openBroker(underTest.config, quietService, { publishes: [numbers] })
-    await looking.consume(
+    await observing.consume(
       numbers.queue,
       (message) => {
         const { replyTo, correlationId } = message?.properties ?? {}
-        looking.sendToQueue(replyTo, Buffer.from('{"error":"it is odd"}'), {
+        observing.sendToQueue(replyTo, Buffer.from('{"error":"it is odd"}'), {
           correlationId,
           headers: { 'x-error': 'odd' },
         })
@@ -139,8 +139,8 @@ describe('a refused message', () => {
     )
     const { reply } = await producer.requester.command(numbers, { n: 1 }, { deadlineMs: 20_000 })
     expect(reply).toMatchObject({ kind: 'refused', reason: 'odd' })
-    await looking.close()
-    looking = await model.createChannel()
+    await observing.close()
+    observing = await model.createChannel()
     const service = countingService()
     await consumer.close()
     consumer = await openBroker(underTest.config, service)
@@ -149,8 +149,8 @@ describe('a refused message', () => {
       expect(service.value('messages_refused_told', { queue: numbers.queue, reason: 'odd' })).toBe(1),
     )
     await consumer.close()
-    expect(await letters()).toBe(0)
-    expect(await left()).toBe(0)
+    expect(await deadLetters()).toBe(0)
+    expect(await depth()).toBe(0)
     await producer.close()
   })
 })

@@ -1,11 +1,11 @@
-// A scope: pauses grow, are capped, have jitter and end at once with the scope. A deadline says what took too long.
+// Scopes: the backoff grows up to a cap and has jitter, a pause ends with its scope, and a missed deadline is explained.
 import { describe, expect, it } from '@jest/globals'
 import { backoffMs, clockOf, OwnScope, withDeadline } from '../src/scope.ts'
 
 const clock = clockOf({})
 
 describe('backoff', () => {
-  it('doubles from 100 ms up to the cap, and at least half of it is not random', () => {
+  it('doubles from 100 ms up to the cap, and random jitter removes at most half of it', () => {
     expect([1, 2, 3, 4, 5, 20, 1e9].map((attempt) => backoffMs(attempt, 1_000, () => 1))).toEqual([
       100, 200, 400, 800, 1_000, 1_000, 1_000,
     ])
@@ -14,7 +14,7 @@ describe('backoff', () => {
 })
 
 describe('a pause', () => {
-  it('ends when it is aborted, before or during the pause', async () => {
+  it('ends when its scope is aborted, before or during the pause', async () => {
     const owner = new OwnScope(clock)
     const since = Date.now()
     const paused = [owner.pause(60_000), owner.part([]).pause(60_000)]
@@ -24,7 +24,7 @@ describe('a pause', () => {
     expect(Date.now() - since).toBeLessThan(20_000)
   })
 
-  it('ends with the time of its scope', async () => {
+  it('ends when the time of its scope is over', async () => {
     const part = new OwnScope(clock).part([], 20)
     const since = Date.now()
     await part.pause(60_000)
@@ -33,8 +33,8 @@ describe('a pause', () => {
   })
 })
 
-describe('a deadline', () => {
-  it('says what took too long', async () => {
+describe('a missed deadline', () => {
+  it('names the operation that took too long', async () => {
     await expect(withDeadline(clock, new Promise(() => {}), 10, 'waiting for nothing')).rejects.toThrow(
       'waiting for nothing took longer than 10 ms',
     )

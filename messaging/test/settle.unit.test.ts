@@ -1,40 +1,16 @@
-// The pure functions: parsing, failing, dead-lettering, replying.
+// The pure functions that read a message, make its dead letter and make its reply.
 import { describe, expect, it } from '@jest/globals'
-import type { Message } from 'amqplib'
 import { createItem, healthcheck, orderProcessing } from '../src/contracts.ts'
 import { deadLetter } from '../src/incoming/dead-letter.ts'
 import { readMessage } from '../src/incoming/read-message.ts'
 import { replyTo } from '../src/incoming/reply-envelope.ts'
+import { received } from './received.ts'
 
-const nothing = {
-  contentType: undefined,
-  contentEncoding: undefined,
-  deliveryMode: undefined,
-  priority: undefined,
-  correlationId: undefined,
-  replyTo: undefined,
-  expiration: undefined,
-  messageId: undefined,
-  timestamp: undefined,
-  type: undefined,
-  userId: undefined,
-  appId: undefined,
-  clusterId: undefined,
-}
-const message = (
-  content: string | Buffer,
-  properties: Partial<Message['properties']> = {},
-  redelivered = false,
-): Message => ({
-  content: Buffer.from(content),
-  fields: { deliveryTag: 1, redelivered, exchange: '', routingKey: 'create_item' },
-  properties: { ...nothing, headers: undefined, ...properties },
-})
 const good = '{"sku": "a", "name": "n", "label": "l", "price": 1.5, "quantity": 2}'
 
 describe('reading a message', () => {
   it('returns the body, the id, the redelivered flag and the headers', () => {
-    expect(readMessage(createItem, message(good, { messageId: 'm', headers: { a: 1 } }, true), 1_000)).toMatchObject({
+    expect(readMessage(createItem, received(good, { messageId: 'm', headers: { a: 1 } }, true), 1_000)).toMatchObject({
       body: { sku: 'a', price: 1.5 },
       messageId: 'm',
       redelivered: true,
@@ -44,27 +20,27 @@ describe('reading a message', () => {
   })
 
   it('accepts a byte order mark', () => {
-    expect(readMessage(createItem, message(`\ufeff${good}`), 1_000)).toMatchObject({ body: { sku: 'a' } })
+    expect(readMessage(createItem, received(`\ufeff${good}`), 1_000)).toMatchObject({ body: { sku: 'a' } })
   })
 
-  it('gives different bodies different fingerprints, and equal ones the same', () => {
+  it('gives equal bodies the same fingerprint, and different bodies different ones', () => {
     const fingerprint = (text: string) => {
-      const read = readMessage(createItem, message(text), 1_000)
+      const read = readMessage(createItem, received(text), 1_000)
       return 'kind' in read ? undefined : read.fingerprint
     }
     expect(fingerprint(good)).toBe(fingerprint(good))
     expect(fingerprint(good)).not.toBe(fingerprint(good.replace('1.5', '1.6')))
   })
 
-  it('survives JSON of any depth', () => {
-    expect(readMessage(createItem, message('['.repeat(100_000)), 1_000_000)).toMatchObject({ kind: 'refused' })
-    expect(readMessage(createItem, message('['.repeat(9_000) + ']'.repeat(9_000)), 1_000_000)).toMatchObject({
+  it('refuses deeply nested JSON instead of throwing', () => {
+    expect(readMessage(createItem, received('['.repeat(100_000)), 1_000_000)).toMatchObject({ kind: 'refused' })
+    expect(readMessage(createItem, received('['.repeat(9_000) + ']'.repeat(9_000)), 1_000_000)).toMatchObject({
       reason: 'invalid',
     })
   })
 
-  it('names the members that are wrong', () => {
-    expect(readMessage(createItem, message('{"sku": "a"}'), 1_000)).toMatchObject({
+  it('names each missing member', () => {
+    expect(readMessage(createItem, received('{"sku": "a"}'), 1_000)).toMatchObject({
       error: expect.stringMatching(/name: .*label: .*price: .*quantity: /),
     })
   })
@@ -74,11 +50,11 @@ describe('a dead letter', () => {
   const refused = { kind: 'refused' as const, reason: 'invalid', error: 'sku: must not be empty' }
   const failure = { consumer: 'consumer_two', at: new Date('2026-01-02T03:04:05.678Z'), frameMax: 131_072 }
 
-  it('keeps the bytes and the properties, and adds reason, time and consumer', () => {
+  it('keeps the bytes and the properties, and adds the reason, error, time, consumer and number of attempts', () => {
     const content = Buffer.from([0xff, 0x00])
     const letter = deadLetter(
       createItem,
-      message(content, { messageId: 'm', contentType: 'text/x', headers: { kept: 'yes' } }),
+      received(content, { messageId: 'm', contentType: 'text/x', headers: { kept: 'yes' } }),
       refused,
       failure,
     )
@@ -99,68 +75,66 @@ describe('a dead letter', () => {
     })
   })
 
-  it('counts every attempt: those of earlier deliveries, as far as the broker reports them, and those of this one', () => {
+  it('counts the attempts of this delivery and of earlier ones, as far as the broker reports them', () => {
     const attempts = (headers: object, redelivered: boolean, tried: object = {}) => {
-      const { fields, ...rest } = message('', { headers })
-      const redeliveredMessage = { ...rest, fields: { ...fields, redelivered } }
-      return deadLetter(createItem, redeliveredMessage, { ...refused, ...tried }, failure).properties.headers[
-        'x-attempts'
-      ]
+      const message = received('', { headers }, redelivered)
+      return deadLetter(createItem, message, { ...refused, ...tried }, failure).properties.headers['x-attempts']
     }
     expect(attempts({}, true)).toBe(2)
     expect(attempts({ 'x-delivery-count': 4 }, true)).toBe(5)
     expect(attempts({ 'x-delivery-count': 'many' }, false, { attempts: 3 })).toBe(3)
   })
 
-  it('counts its redrives so that each is handled anew, whatever a sender wrote into the header', () => {
-    const put = (redrives: unknown) => message('', { headers: { 'x-redrives': redrives } })
+  it('counts its redrives up to 100, and treats an invalid header as no redrive', () => {
+    const put = (redrives: unknown) => received('', { headers: { 'x-redrives': redrives } })
     const counted = (redrives: unknown) =>
       deadLetter(createItem, put(redrives), refused, failure).properties.headers['x-redrives']
     expect([undefined, 0, 4, 100, 101, -1, 0.5, '2', { a: 1 }].map(counted)).toEqual([1, 1, 5, 100, 1, 1, 1, 1, 1])
     expect(readMessage(healthcheck, { ...put(3), content: Buffer.from('1') }, 1_000)).toMatchObject({ redrives: 3 })
   })
 
-  it('never expires, and has no user id', () => {
-    const letter = deadLetter(createItem, message('', { expiration: '1', userId: 'guest' }), refused, failure)
+  it('has no expiration and no user id', () => {
+    const letter = deadLetter(createItem, received('', { expiration: '1', userId: 'guest' }), refused, failure)
     expect(letter.properties).not.toHaveProperty('expiration')
     expect(letter.properties).not.toHaveProperty('userId')
   })
 
-  it('truncates an explanation that would not fit into a frame', () => {
-    const letter = deadLetter(createItem, message(''), { ...refused, error: 'x'.repeat(200_000) }, failure)
+  it('truncates an error that does not fit into a frame', () => {
+    const letter = deadLetter(createItem, received(''), { ...refused, error: 'x'.repeat(200_000) }, failure)
     expect(letter.properties.headers['x-error'].length).toBeLessThan(3_000)
   })
 })
 
 describe('a reply', () => {
   const applied = { kind: 'applied' as const, result: { outcome: 'created' }, repeated: false }
-  it.each(['amq.rabbitmq.reply-to.g1h2AA5yZXBseQ', 'amq.gen-JzTY20BRgKO-HjmUJj0wLg'])('goes to %s', (address) => {
-    expect(replyTo(createItem, message(good, { replyTo: address, correlationId: 'c' }), applied)).toMatchObject({
+  it.each(['amq.rabbitmq.reply-to.g1h2AA5yZXBseQ', 'amq.gen-JzTY20BRgKO-HjmUJj0wLg'])('is sent to %s', (address) => {
+    expect(replyTo(createItem, received(good, { replyTo: address, correlationId: 'c' }), applied)).toMatchObject({
       queue: address,
       properties: { correlationId: 'c', persistent: false },
     })
   })
   it.each([undefined, '', 'create_item', 'create_item.dead-letter', 'amq.rabbitmq.log', 5, {}])(
-    'never goes to %j',
+    'is not sent to %j',
     (address) => {
-      expect(replyTo(createItem, message(good, { replyTo: address }), applied)).toBeUndefined()
+      expect(replyTo(createItem, received(good, { replyTo: address }), applied)).toBeUndefined()
     },
   )
 
-  it('says that the command was applied before this delivery', () => {
-    const asking = message(good, { replyTo: 'amq.gen-JzTY20BRgKO-HjmUJj0wLg' })
-    expect(replyTo(createItem, asking, applied)?.properties.headers).toBeUndefined()
-    expect(replyTo(createItem, asking, { ...applied, repeated: true })).toMatchObject({
+  it('has the header x-repeated if the command was applied before this delivery', () => {
+    const message = received(good, { replyTo: 'amq.gen-JzTY20BRgKO-HjmUJj0wLg' })
+    expect(replyTo(createItem, message, applied)?.properties.headers).toBeUndefined()
+    expect(replyTo(createItem, message, { ...applied, repeated: true })).toMatchObject({
       content: Buffer.from('{"outcome":"created"}'),
       properties: { headers: { 'x-repeated': true } },
     })
   })
 
-  it('to a refused command is JSON, to a refused query text that no client can take for a list', () => {
+  // A client must not mistake the text for a list.
+  it('is JSON for a refused command, and text that is not JSON for a refused query', () => {
     const refused = { kind: 'refused', reason: 'too-large', error: '[]' } as const
-    const asking = message('[]', { replyTo: 'amq.gen-JzTY20BRgKO-HjmUJj0wLg' })
-    expect(replyTo(createItem, asking, refused)?.content.toString()).toBe('{"error":"[]"}')
-    expect(replyTo(orderProcessing, asking, refused)).toMatchObject({
+    const message = received('[]', { replyTo: 'amq.gen-JzTY20BRgKO-HjmUJj0wLg' })
+    expect(replyTo(createItem, message, refused)?.content.toString()).toBe('{"error":"[]"}')
+    expect(replyTo(orderProcessing, message, refused)).toMatchObject({
       content: Buffer.from('error: []'),
       properties: { headers: { 'x-error': 'too-large' } },
     })

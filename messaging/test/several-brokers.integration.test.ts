@@ -1,4 +1,4 @@
-// RABBITMQ_HOST as a list: a random server first, and the next one when a connection fails or is lost.
+// RABBITMQ_HOST with several servers: connects to a random one, and to the next one when that fails or is lost.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { connect } from 'amqplib'
 import { eventually, startTcpProxy, type TcpProxy } from 'testkit'
@@ -9,11 +9,11 @@ import { command } from '../src/contract.ts'
 import { deadLetterDesk } from '../src/dead-letters/desk.ts'
 import type { Connect } from '../src/service.ts'
 import { quietService } from '../src/testing.ts'
-import { outside, QUEUE } from './dead-letters.ts'
+import { connectPeer, QUEUE } from './dead-letters.ts'
 import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
 const numbers = command('numbers', { body: z.object({ n: z.number() }), result: z.string() })
-/** Nobody listens on these. */
+/** No server listens on these ports. */
 const DEAD = [onLoopback(1), onLoopback(2)]
 
 describe('several brokers', () => {
@@ -41,13 +41,13 @@ describe('several brokers', () => {
     return broker
   }
 
-  it('spreads the connections of several processes over the servers', async () => {
-    // The probability that all 20 choose the same one is 1 in 500,000.
+  it('spreads the connections of several clients over the servers', async () => {
+    // The probability that all 20 choose the same server is 1 in 500,000.
     for (let each = 0; each < 20; each += 1) await start()
     expect(Math.min(...proxies.map(({ open }) => open))).toBeGreaterThan(0)
   })
 
-  it('connects to the server that answers, whichever it tries first, and logs its address', async () => {
+  it('connects to the only server that responds, whichever it tries first, and logs its address', async () => {
     const logged: string[] = []
     const log = { ...quietService.log, info: (_: object, message: string) => logged.push(message) }
     const alive = proxies[1].port
@@ -58,7 +58,7 @@ describe('several brokers', () => {
     expect(logged.filter((line) => line.endsWith(`publishing: connected to 127.0.0.1:${alive}`))).toHaveLength(8)
   })
 
-  it('moves to the other server when the one in use goes down, and continues to publish and consume', async () => {
+  it('moves to the other server when its server goes down, and continues to publish and consume', async () => {
     const broker = await start()
     const seen: number[] = []
     await broker.consume(
@@ -69,8 +69,8 @@ describe('several brokers', () => {
       },
       consumerEnvironment.parse({}),
     )
-    for (const round of ['there', 'and back']) {
-      const [from, to] = round === 'there' ? proxies : [proxies[1], proxies[0]]
+    for (const direction of ['forward', 'back']) {
+      const [from, to] = direction === 'forward' ? proxies : [proxies[1], proxies[0]]
       await from.close()
       await eventually(() => expect(to.open).toBe(3))
       await eventually(async () => {
@@ -81,7 +81,7 @@ describe('several brokers', () => {
     }
   })
 
-  it('logs each server that does not answer, once, and keeps trying', async () => {
+  it('logs each server that does not respond only once, and keeps trying', async () => {
     let attempts = 0
     const logged: string[] = []
     const stop = new AbortController()
@@ -103,10 +103,10 @@ describe('several brokers', () => {
     expect(tried.toSorted()).toEqual(['127.0.0.1:1', '127.0.0.1:2'])
   })
 
-  it('reads dead letters through any server that answers, and names the last one if none does', async () => {
-    const peer = await outside(underTest.url)
+  it('reads dead letters through any server that responds, and names a server in the error if none does', async () => {
+    const peer = await connectPeer(underTest.url)
     await peer.empty()
-    await peer.setAside(1)
+    await peer.deadLetter(1)
     const browse = (servers: RabbitmqConfig['servers']) =>
       deadLetterDesk({ ...config, servers }, quietService).browse(QUEUE, () => true, { bodyMaxBytes: 100 })
     for (let each = 0; each < 6; each += 1)

@@ -1,4 +1,4 @@
-// When a publisher considers the broker stalled, with a test clock and a fake connection and channel.
+// When a publisher treats the broker as stalled. Uses a test clock, a fake connection and a fake channel.
 import { expect, it } from '@jest/globals'
 import type { ChannelModel, ConfirmChannel } from 'amqplib'
 import { rabbitmqEnvironment } from '../src/config.ts'
@@ -63,7 +63,7 @@ it('drops a connection that has confirmed nothing for a minute', async () => {
   expect(dropped[0]?.message).toBe('the broker confirmed nothing for 60000 ms')
 })
 
-it('does not treat an alarm as a stall, however long, nor the moment after it', async () => {
+it('does not treat an alarm as a stall, however long it lasts, and starts the stall timeout when it ends', async () => {
   const { connection, dropped, pass, clock, publisher } = await published()
   connection.blocked = 'low on memory'
   pass(60 * MINUTE_MS)
@@ -76,7 +76,7 @@ it('does not treat an alarm as a stall, however long, nor the moment after it', 
   expect(dropped).not.toEqual([])
 })
 
-it('refuses at once what a broker would confirm too late: a message to the same queue has waited for half of the time', async () => {
+it('refuses a message while an earlier one to the same queue has waited for more than half of the confirm timeout', async () => {
   const { publisher, pass } = await published()
   const offered = (queue: string) => publisher.publish({ ...healthcheck, queue }, 'x').then(() => 'confirmed', reasonOf)
   void offered('q')
@@ -86,7 +86,7 @@ it('refuses at once what a broker would confirm too late: a message to the same 
   expect(await offered('q')).toBe('over-limit')
   pass(10_000)
   expect(await Promise.all([sameQueue, otherQueue])).toEqual(['unknown', 'unknown'])
-  // A message that is never confirmed does not block others for ever.
+  // An earlier message stops counting after the stall timeout.
   pass(MINUTE_MS)
   const later = offered('q')
   pass(10_000)

@@ -1,4 +1,4 @@
-// The log lines about messages that cannot be dead-lettered. A memory alarm with 2,000 of them used to write 11,650 lines.
+// The log lines about messages that cannot be dead-lettered. Earlier, a memory alarm caused 11,650 lines for 2,000 messages.
 import { expect, it } from '@jest/globals'
 import type { Message } from 'amqplib'
 import { NotAccepted } from '../src/errors.ts'
@@ -12,25 +12,27 @@ const item = (messageId: string): Item => ({
   message: { properties: { messageId, headers: { 'x-request-id': 'r-1' } } as unknown as Message['properties'] },
 })
 
-function stuck() {
+function stuckMessages() {
   const lines: { level: string; fields: object; message: string }[] = []
   const at = { ms: 0, changes: 0 }
   const write = (level: string) => (fields: object, message: string) => void lines.push({ level, fields, message })
   const log = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
   const clock = { ...clockOf({}), nowMs: () => at.ms }
-  const of = new Stuck<Item>('create_item', { ...quietService, log, clock }, () => {
+  const stuck = new Stuck<Item>('create_item', { ...quietService, log, clock }, () => {
     at.changes += 1
   })
-  return { lines, at, of }
+  return { lines, at, stuck }
 }
 const items = Array.from({ length: 2_000 }, (_, index) => item(`id-${index}`))
 const blocked = new NotAccepted('blocked', 'the broker blocks publishing: low on memory')
 
-it('has one line for a cause, then a count every 10 s, then one when it ends', () => {
-  const { lines, at, of } = stuck()
-  for (at.ms = 0; at.ms <= 45_000; at.ms += 1_000) for (const item of items) of.failed(item, blocked)
-  expect(of.notReady()).toBe('cannot dead-letter a message of create_item: the broker blocks publishing: low on memory')
-  for (const item of items) of.left(item)
+it('logs one line for a cause, then a count every 10 s, and one line when no message is stuck any more', () => {
+  const { lines, at, stuck } = stuckMessages()
+  for (at.ms = 0; at.ms <= 45_000; at.ms += 1_000) for (const item of items) stuck.failed(item, blocked)
+  expect(stuck.notReady()).toBe(
+    'cannot dead-letter a message of create_item: the broker blocks publishing: low on memory',
+  )
+  for (const item of items) stuck.left(item)
   const error = (messages: number) => ({
     level: 'error',
     message: expect.stringContaining('the broker blocks publishing: low on memory'),
@@ -42,16 +44,16 @@ it('has one line for a cause, then a count every 10 s, then one when it ends', (
     ...Array.from({ length: 4 }, () => error(2_000)),
     { level: 'info', message: over, fields: { queue: 'create_item', messages: 2_000, seconds: 46 } },
   ])
-  expect(of.notReady()).toBeUndefined()
+  expect(stuck.notReady()).toBeUndefined()
   expect(at.changes).toBe(2)
 })
 
-it('has one line for each cause, and writes at once when it starts again', () => {
-  const { lines, of } = stuck()
+it('logs one line for each cause, and one at once when a message is stuck again', () => {
+  const { lines, stuck } = stuckMessages()
   const [one = item('1'), other = item('2')] = items
-  of.failed(one, blocked)
-  of.failed(one, new NotAccepted('disconnected', 'not connected'))
-  of.left(one)
-  of.failed(other, blocked)
+  stuck.failed(one, blocked)
+  stuck.failed(one, new NotAccepted('disconnected', 'not connected'))
+  stuck.left(one)
+  stuck.failed(other, blocked)
   expect(lines.map(({ level }) => level)).toEqual(['error', 'error', 'info', 'error'])
 })

@@ -1,4 +1,4 @@
-// Supervision reopens whatever is lost, even while opening, and closes each thing exactly once.
+// Supervision reopens a resource that is lost, even while it opens, and closes each instance exactly once.
 import { describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { Supervised } from '../src/connection/supervised.ts'
@@ -6,26 +6,26 @@ import { Misconfigured } from '../src/errors.ts'
 import { clockOf } from '../src/scope.ts'
 import { quietService } from '../src/testing.ts'
 
-type Thing = { id: number; lose: (reason: Error) => void }
+type Resource = { id: number; lose: (reason: Error) => void }
 
 function supervise(
   open?: (id: number, lost: (reason: Error) => void) => Promise<void>,
   reconnectMaxMs = 20,
-  ended: (thing: Thing) => Error | undefined = () => undefined,
+  ended: (resource: Resource) => Error | undefined = () => undefined,
   clock = clockOf(quietService),
 ) {
-  const opened: Thing[] = []
+  const opened: Resource[] = []
   const closed: number[] = []
   let reopened = 0
-  const supervised = new Supervised<Thing>({
-    name: 'thing',
+  const supervised = new Supervised<Resource>({
+    name: 'resource',
     service: { ...quietService, clock },
     reconnectMaxMs,
     open: async (lost) => {
-      const thing = { id: opened.length, lose: lost }
-      opened.push(thing)
-      await open?.(thing.id, lost)
-      return thing
+      const resource = { id: opened.length, lose: lost }
+      opened.push(resource)
+      await open?.(resource.id, lost)
+      return resource
     },
     ended,
     close: async ({ id }) => {
@@ -39,11 +39,11 @@ function supervise(
 }
 
 describe('supervision', () => {
-  it('reopens what was lost, and says meanwhile why it is not open', async () => {
+  it('reopens a lost resource, and reports why it is not open', async () => {
     const { supervised, opened, closed, reopened } = supervise(undefined, 1_000)
     const first = await supervised.whenOpen()
-    first.lose(new Error('the cable'))
-    await eventually(() => expect(supervised.notReady()).toContain('the cable'))
+    first.lose(new Error('connection reset'))
+    await eventually(() => expect(supervised.notReady()).toContain('connection reset'))
     const second = await supervised.whenOpen()
     expect(second.id).toBe(1)
     expect(supervised.notReady()).toBeUndefined()
@@ -53,7 +53,7 @@ describe('supervision', () => {
     expect(opened).toHaveLength(2)
   })
 
-  it('logs a warning with the reason why it cannot be opened: at once, then every 30 s, however often it tries', async () => {
+  it('logs why it cannot open the resource: at once, and then every 30 s, however often it tries', async () => {
     const lines: unknown[][] = []
     const at = { ms: 0 }
     let attempts = 0
@@ -78,7 +78,7 @@ describe('supervision', () => {
     expect(lines).toHaveLength(2)
   })
 
-  it('reports first that the thing it depends on is closed', async () => {
+  it('reports that the resource it depends on is not open, before its own state', async () => {
     let why: string | undefined = 'connection is not open: 127.0.0.1:5672: connect ECONNREFUSED'
     const channel = new Supervised({
       name: 'channel',
@@ -95,9 +95,9 @@ describe('supervision', () => {
     await channel.close()
   })
 
-  it('does not use a thing that was lost while opening, and closes it', async () => {
+  it('does not return a resource that was lost while opening, and closes it', async () => {
     const { supervised, closed } = supervise(async (id, lost) => {
-      if (id === 0) lost(new Error('in the middle'))
+      if (id === 0) lost(new Error('lost while opening'))
       await new Promise((resolve) => setTimeout(resolve, 10))
     })
     expect((await supervised.whenOpen()).id).toBe(1)
@@ -107,28 +107,30 @@ describe('supervision', () => {
   })
 
   it.each(['current', 'whenOpen', 'notReady'] as const)(
-    'detects at the next use (%s) an end without an event',
+    'detects at the next use (%s) that the resource ended without an event',
     async (use) => {
       const ended = new Map<number, Error>()
       const { supervised, closed } = supervise(undefined, 20, ({ id }) => ended.get(id))
       expect((await supervised.whenOpen()).id).toBe(0)
       ended.set(0, new Error('silently'))
       if (use === 'current') expect(supervised.current).toBeUndefined()
-      if (use === 'notReady') expect(supervised.notReady()).toBe('thing is not open: silently')
+      if (use === 'notReady') expect(supervised.notReady()).toBe('resource is not open: silently')
       expect((await supervised.whenOpen()).id).toBe(1)
       await supervised.close()
       expect(closed).toEqual([0, 1])
     },
   )
 
-  it('does not return a thing that ended before it was opened', async () => {
-    const { supervised, closed } = supervise(undefined, 20, ({ id }) => (id === 0 ? new Error('stillborn') : undefined))
+  it('does not return a resource that ended without an event while opening, and closes it', async () => {
+    const { supervised, closed } = supervise(undefined, 20, ({ id }) =>
+      id === 0 ? new Error('ended early') : undefined,
+    )
     expect((await supervised.whenOpen()).id).toBe(1)
     await eventually(() => expect(closed).toEqual([0]))
     await supervised.close()
   })
 
-  it('retries for ever, but rejects waiters when the configuration is wrong', async () => {
+  it('keeps retrying when the configuration is wrong, but rejects callers that wait', async () => {
     const { supervised, opened } = supervise(async () => {
       throw new Misconfigured('wrong properties')
     })
@@ -137,29 +139,29 @@ describe('supervision', () => {
     await supervised.close()
   })
 
-  it('ends every wait when it is closed, or when the waiter stops', async () => {
+  it('ends a wait when it is closed or when the caller aborts the wait', async () => {
     const { supervised } = supervise(() => new Promise(() => {}))
     const stop = new AbortController()
-    const impatient = expect(supervised.whenOpen(stop.signal)).rejects.toThrow('stopped waiting')
-    const patient = expect(supervised.whenOpen()).rejects.toThrow('stopped')
+    const aborted = expect(supervised.whenOpen(stop.signal)).rejects.toThrow('stopped waiting')
+    const pending = expect(supervised.whenOpen()).rejects.toThrow('stopped')
     stop.abort()
-    await impatient
+    await aborted
     await supervised.close()
-    await patient
+    await pending
     await expect(supervised.whenOpen()).rejects.toThrow('stopped')
   })
 
-  it('does not become a hot loop when a thing opens and dies at once', async () => {
+  it('backs off when each resource is lost right after it opens', async () => {
     const pausesMs: number[] = []
     const real = clockOf(quietService)
     const after = (ms: number, due: () => void) => {
       pausesMs.push(ms)
       return real.after(0, due)
     }
-    const dies = async (_: number, lost: (reason: Error) => void) => {
-      setTimeout(() => lost(new Error('dies')), 0)
+    const loseAtOnce = async (_: number, lost: (reason: Error) => void) => {
+      setTimeout(() => lost(new Error('connection reset')), 0)
     }
-    const { supervised } = supervise(dies, 1_000, undefined, { ...real, after, nowMs: () => 0 })
+    const { supervised } = supervise(loseAtOnce, 1_000, undefined, { ...real, after, nowMs: () => 0 })
     await eventually(() => expect(pausesMs.length).toBeGreaterThan(8))
     await supervised.close()
     for (const ms of pausesMs.slice(5)) expect(ms).toBeGreaterThanOrEqual(500)

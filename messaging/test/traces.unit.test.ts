@@ -1,5 +1,4 @@
-// Trace headers: none while traces are off, and only valid ones of the sender are used while they are on.
-
+// Trace headers: while traces are off, none is added or read. While they are on, only valid headers of the sender are used.
 import { contextIn, useTracer } from '@ims/runtime/traces'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { type Tracer, trace } from '@opentelemetry/api'
@@ -26,7 +25,7 @@ const sentEnvelope = async () => {
   return sent
 }
 
-/** Headers that fail the test when anything reads them. */
+/** Headers that throw when one is read. */
 const untouchable = new Proxy(
   {},
   {
@@ -39,12 +38,12 @@ const untouchable = new Proxy(
 afterEach(() => useTracer(undefined))
 
 describe('while traces are off', () => {
-  it('sends the very same envelope, without a header more', async () => {
+  it('sends the same envelope object, without an additional header', async () => {
     expect(await sentEnvelope()).toBe(envelope)
     expect(envelope.properties.headers).toEqual({ a: 1 })
   })
 
-  it('passes the very same deliveries to the handler, and reads no header', async () => {
+  it('passes the same deliveries array to the handler, and reads no header', async () => {
     const deliveries = [
       { body: {}, messageId: '1', redelivered: false, redrives: 0, fingerprint: '', headers: untouchable },
     ]
@@ -59,28 +58,28 @@ describe('while traces are off', () => {
 })
 
 describe('while traces are on', () => {
-  it('adds the context of the span to the headers of the message', async () => {
+  it('adds the context of the span to the headers of the message, without changing the given envelope', async () => {
     useTracer(tracer, new W3CTraceContextPropagator())
     expect((await sentEnvelope())?.properties.headers).toEqual({ a: 1, traceparent })
     expect(envelope.properties.headers).toEqual({ a: 1 })
   })
 
   it.each<[string, unknown]>([
-    ['nothing', undefined],
+    ['missing', undefined],
     ['a number', 7],
     ['bytes', Buffer.from(traceparent)],
     ['a list', [traceparent]],
     ['a table', { toString: () => traceparent }],
-    ['another text', 'hostile'],
-    ['a trace id of zeros', `00-${'0'.repeat(32)}-${SPAN_ID}-01`],
-    ['the version that is forbidden', `ff-${TRACE_ID}-${SPAN_ID}-01`],
-    ['a long text', traceparent.repeat(10_000)],
-  ])('has no context for a traceparent that is %s', (_, value) => {
+    ['in another format', 'hostile'],
+    ['all zeros in its trace id', `00-${'0'.repeat(32)}-${SPAN_ID}-01`],
+    ['of the forbidden version ff', `ff-${TRACE_ID}-${SPAN_ID}-01`],
+    ['too long', traceparent.repeat(10_000)],
+  ])('ignores a traceparent that is %s', (_, value) => {
     useTracer(tracer, new W3CTraceContextPropagator())
     expect(contextIn({ traceparent: value })).toBeUndefined()
   })
 
-  it('ignores a tracestate that is not a text, and passes a valid one on', () => {
+  it('ignores a tracestate that is not a string, and keeps a valid one', () => {
     useTracer(tracer, new W3CTraceContextPropagator())
     const stateIn = (tracestate: unknown) => {
       const context = contextIn({ traceparent, tracestate })

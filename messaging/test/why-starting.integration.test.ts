@@ -1,4 +1,4 @@
-// Why messaging is not open, as /readyz reports it: the broker's own reason and address, from the first attempt on.
+// The reason why messaging is not open, as /readyz reports it: the broker's address and error, from the first attempt on.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually, startTcpProxy } from 'testkit'
 import { z } from 'zod'
@@ -8,7 +8,7 @@ import { command } from '../src/contract.ts'
 import { quietService } from '../src/testing.ts'
 import { onLoopback, type RabbitmqUnderTest, rabbitmqUnderTest } from './rabbitmq.ts'
 
-const lonely = command('why_starting_lonely', { body: z.object({}), result: z.string() })
+const unconsumed = command('why_starting_unconsumed', { body: z.object({}), result: z.string() })
 
 let rabbitmq: RabbitmqUnderTest
 beforeAll(async () => {
@@ -16,7 +16,7 @@ beforeAll(async () => {
 })
 afterAll(() => rabbitmq.drop())
 
-/** A starting service, and what it would report. */
+/** A service that is starting, and the reason that it would report. */
 function startingService() {
   const stopping = new AbortController()
   let why: () => string | undefined = () => undefined
@@ -33,24 +33,24 @@ const config = (changes: Partial<RabbitmqConfig>): RabbitmqConfig => ({
   ...changes,
 })
 
-describe('the reason why the broker does not open', () => {
+describe('the reason why a broker does not open', () => {
   it.each<[string, () => Partial<RabbitmqConfig>, RegExp]>([
-    ['a refused login', () => ({ password: 'wrong' }), /^connection for \w+ is not open: \S+:\d+: .*ACCESS.REFUSED/],
+    ['a rejected login', () => ({ password: 'wrong' }), /^connection for \w+ is not open: \S+:\d+: .*ACCESS.REFUSED/],
     [
-      'nobody listening',
+      'no server on the port',
       () => ({ servers: [onLoopback(1)] }),
       /^connection for \w+ is not open: \S+:1: .*ECONNREFUSED/,
     ],
-    ['a missing queue', () => ({ topology: 'check' }), /no queue 'why_starting_lonely'/],
+    ['a missing queue', () => ({ topology: 'check' }), /no queue 'why_starting_unconsumed'/],
   ])('is reported while it opens: %s', async (_, changes, reason) => {
     const { service, why, stop } = startingService()
-    const opening = openBroker(config(changes()), service, { publishes: [lonely] })
+    const opening = openBroker(config(changes()), service, { publishes: [unconsumed] })
     await eventually(() => expect(why()).toMatch(reason))
     stop()
     await expect(opening).rejects.toThrow()
   })
 
-  it('is reported before the first attempt has ended: the address of a broker that does not respond', async () => {
+  it('includes the address of a broker that does not respond, even during the first attempt', async () => {
     const proxy = await startTcpProxy(rabbitmq.server)
     proxy.weather({ kind: 'black hole', towards: 'both' })
     const { service, why, stop } = startingService()
@@ -61,11 +61,11 @@ describe('the reason why the broker does not open', () => {
     await proxy.close()
   })
 
-  it('includes a queue without a consumer, and a refused subscription', async () => {
+  it('includes a queue without a consumer, and a queue that a consumer cannot find', async () => {
     const { service, why, stop } = startingService()
-    const broker = await openBroker(config({}), service, { publishes: [lonely] })
-    const waiting = waitForConsumers(broker, [lonely], service, 60_000)
-    await eventually(() => expect(why()).toBe('waiting for a consumer of: why_starting_lonely'))
+    const broker = await openBroker(config({}), service, { publishes: [unconsumed] })
+    const waiting = waitForConsumers(broker, [unconsumed], service, 60_000)
+    await eventually(() => expect(why()).toBe('waiting for a consumer of: why_starting_unconsumed'))
     stop()
     await expect(waiting).rejects.toThrow()
     await broker.close()
@@ -80,7 +80,7 @@ describe('the reason why the broker does not open', () => {
   })
 })
 
-it('is reported with the address when an open broker is lost', async () => {
+it('reports the address of the broker when an open connection is lost', async () => {
   const proxy = await startTcpProxy(rabbitmq.server)
   const broker = await openBroker(config({ servers: [onLoopback(proxy.port)] }), quietService)
   await proxy.close()

@@ -1,4 +1,4 @@
-// The log lines of a handler's work.
+// The log lines about the batches that a handler has run.
 import { describe, expect, it } from '@jest/globals'
 import { createItem, healthcheck, orderProcessing } from '../src/contracts.ts'
 import type { Delivery, Outcome } from '../src/handler.ts'
@@ -32,7 +32,7 @@ function workLog(contract: typeof createItem | typeof healthcheck | typeof order
 }
 
 describe('the log of a handler', () => {
-  it('has one line at info for each batch, with count, outcomes and duration, and one at debug for each message', async () => {
+  it('has one info line for each batch, with counts, outcomes and duration, and one debug line for each message', async () => {
     const { lines, at, workLog: watched } = workLog(createItem)
     const handler = watched.watch(async () => {
       at.ms += 12.34
@@ -62,20 +62,23 @@ describe('the log of a handler', () => {
     ])
   })
 
-  it.each([healthcheck, orderProcessing])('uses debug for messages that change nothing: $queue', async (contract) => {
-    const { lines, workLog: watched } = workLog(contract)
-    await watched.watch(async () => [applied])([delivery('a')])
-    expect(lines.map(([level]) => level)).toEqual(['debug', 'debug'])
-  })
+  it.each([healthcheck, orderProcessing])(
+    'has only debug lines for messages that change nothing: $queue',
+    async (contract) => {
+      const { lines, workLog: watched } = workLog(contract)
+      await watched.watch(async () => [applied])([delivery('a')])
+      expect(lines.map(([level]) => level)).toEqual(['debug', 'debug'])
+    },
+  )
 
-  it('writes no line per message when the debug level is off', async () => {
+  it('has no line for each message when the debug level is off', async () => {
     const { lines, log, workLog: watched } = workLog(createItem)
     Object.assign(log, { isLevelEnabled: () => false })
     await watched.watch(async () => outcomes)([delivery('a'), delivery('b'), delivery('c')])
     expect(lines.map(([level]) => level)).toEqual(['info'])
   })
 
-  it('says once for how long messages were held, when the handler succeeds again', async () => {
+  it('has one line with the hold time when the handler succeeds again', async () => {
     const { lines, at, workLog: watched } = workLog(orderProcessing)
     let isDown = true
     const handler = watched.watch(async () => {
