@@ -102,10 +102,10 @@ async function work(
   const client = clientOf(response)?.name
   const fields = { requestId, client, queue, verb, by: choice.by, dryRun: options.dryRun, done, left, ...ids }
   if (!(stopped instanceof DeadLettersUnavailable)) {
-    service.log.info(fields, 'dead letters worked on')
+    service.log.info(fields, 'operation on dead letters finished')
     return outcome
   }
-  service.log.warn({ ...fields, maybeSent, reason: stopped.message }, 'dead letters worked on, but not to the end')
+  service.log.warn({ ...fields, maybeSent, reason: stopped.message }, 'operation on dead letters stopped early')
   const outcomes = await outcome.outcomes
   const counts = { done, left, maybeSent, ...(outcomes ? { outcomes: shownOutcomes(outcomes) } : {}) }
   throw troubleAsProblem(stopped, options.dryRun ? {} : counts)
