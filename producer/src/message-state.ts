@@ -57,7 +57,7 @@ export function stateOf(
   const history = verdicts.map((verdict) => decision(verdict, verdicts))
   const { queue, at, error, outcome, redrives } = last
   if (error === null) return { id, state: 'applied', queue, at, outcome, history }
-  // The refusal of a redriven message is always dead-lettered, because a redrive does not acknowledge refusals.
+  // A redriven message that is refused is always dead-lettered again, even if the redrive waits for replies.
   const possible: Possibility[] = [
     ...(redrives === 0 ? (['told'] as const) : []),
     'dead-letter',

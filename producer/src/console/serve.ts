@@ -1,13 +1,13 @@
-// Serves the console: `/` and `/docs` to browsers, their files, and /openapi.json. No API key is needed, because none of them holds data.
+// Serves the console: `/` and `/docs` to browsers, their files, and /openapi.json. They contain no data, so they need no API key.
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { Problem, sendProblem } from '../http/problem.ts'
 import { pathOf, type Step } from '../http/step.ts'
 import type { ConsoleFile, ConsoleFiles } from './files.ts'
 
-/** The paths, as in the log and the metrics. */
+/** The paths, as the log and the metrics name them. */
 export const CONSOLE_ROUTES = ['/', '/docs', '/openapi.json', '/console/:file'] as const
 
-/** Only for these paths: everything comes from here, and nothing inline runs. */
+/** For these paths only: a page loads files from this server only, and runs no inline script. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -21,10 +21,10 @@ const POLICY = [
 
 const ALLOW = 'GET, HEAD, OPTIONS'
 const FOR_EVER = 'public, max-age=31536000, immutable'
-/** Kept, but asked for again with its ETag. */
+/** Browsers keep the file, but check its ETag before each use. */
 const CHECKED = 'no-cache'
 
-/** Responds to requests for the console, and passes on all others. `apiPaths` are what `/` tells other programs. */
+/** Responds to requests for the console, and passes on all others. At `/`, programs that are no browsers get the list `apiPaths`. */
 export function serveConsole(
   { console, documentation, openapi, hashed }: ConsoleFiles,
   apiPaths: readonly string[],
@@ -38,7 +38,7 @@ export function serveConsole(
     const { method } = request
     if (method === 'OPTIONS') response.writeHead(200, { Allow: ALLOW, 'Content-Length': '0' }).end()
     else if (method !== 'GET' && method !== 'HEAD') {
-      const detail = `${path} does not take ${method}, but ${ALLOW}.`
+      const detail = `${path} does not support ${method}. It supports ${ALLOW}.`
       sendProblem(response, new Problem(405, 'method-not-allowed', detail, { headers: { Allow: ALLOW } }))
     } else if (path === '/' && !wantsHtml(request.headers)) {
       response.writeHead(200, {
@@ -52,7 +52,7 @@ export function serveConsole(
   }
 }
 
-/** A browser names HTML. Programs accept anything, or JSON. */
+/** Browsers accept text/html by name. Other programs accept anything, or JSON. */
 const wantsHtml = ({ accept = '' }: IncomingHttpHeaders): boolean =>
   /\btext\/html\b(?!\s*;\s*q=0(?:\.0*)?(?:,|$))/i.test(accept)
 

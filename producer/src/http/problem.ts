@@ -166,7 +166,7 @@ const whyOf = (error: unknown): string => (error instanceof Error ? error.messag
 /** Responds to a method that the path does not have. */
 export function methodNotAllowed(allow: string): RequestHandler {
   return ({ method, path }, response) => {
-    const detail = `${path} does not take ${method}, but ${allow}.`
+    const detail = `${path} does not support ${method}. It supports ${allow}.`
     sendProblem(response, new Problem(405, 'method-not-allowed', detail, { headers: { Allow: allow } }))
   }
 }
