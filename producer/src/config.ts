@@ -55,7 +55,9 @@ export const httpEnvironment = z
       ),
     RATE_LIMIT_PER_MINUTE: whole(0, 1_000_000_000)
       .default(0)
-      .describe('maximum number of requests per minute from one client (by API key, or by address without a key); 0: no limit'),
+      .describe(
+        'maximum number of requests per minute from one client (by API key, or by address without a key); 0: no limit',
+      ),
     TRUST_PROXY: trustedProxies
       .optional()
       .describe(

@@ -147,7 +147,10 @@ describe('the program dead-letters', () => {
     expect(long.out.match(/^id-\d+/gm)).toEqual(ids(1_100))
     for (const dry of [['--dry-run'], []]) {
       const wrong = await run('redrive', QUEUE, '--reason', 'dupl', ...dry)
-      expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining('The reasons are: too-large 1000 · invalid 200') })
+      expect(wrong).toMatchObject({
+        code: 1,
+        err: expect.stringContaining('The reasons are: too-large 1000 · invalid 200'),
+      })
     }
   })
 

@@ -71,7 +71,9 @@ export function parseDeadLetterArguments(args: readonly string[]): Request {
   if (verb === 'show') return { verb, id: first }
   const dryRun = values['dry-run'] === true
   if (verb === 'discard' && !dryRun && values.yes !== true)
-    throw new WrongArguments('discard deletes dead letters permanently: check the selection with --dry-run, then add --yes')
+    throw new WrongArguments(
+      'discard deletes dead letters permanently: check the selection with --dry-run, then add --yes',
+    )
   const work = verb === 'discard' ? 'discard' : 'redrive'
   const isWaiting = verb === 'redrive' && !dryRun && values['no-wait'] !== true
   return { verb: work, queue: queueOf(first), choice: choiceOf(values), dryRun, max: limit, isWaiting }

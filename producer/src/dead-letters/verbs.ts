@@ -179,8 +179,7 @@ async function work(
     await out(shownOutcomes(queue, outcomes))
     const { applied, refused, unknown } = outcomes
     log.info({ queue, verb, applied, refused: Object.fromEntries(refused), unknown, ...ids }, 'outcomes of a redrive')
-    if (unknown > 0)
-      err(`${queue}: some outcomes are unknown; \`message <id>\` shows the state of one message`)
+    if (unknown > 0) err(`${queue}: some outcomes are unknown; \`message <id>\` shows the state of one message`)
   }
   if (stopped instanceof DeadLettersUnavailable) {
     const maybe = maybeSent === 0 ? '' : ` Up to ${maybeSent} more may have been redriven.`

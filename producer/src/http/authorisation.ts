@@ -47,7 +47,11 @@ export function authorise(keysNow: KeysNow): Step {
 
 function refusedWhenOpen(scope: Scope | undefined): Problem | undefined {
   if (scope !== 'admin') return undefined
-  return new Problem(403, 'forbidden', 'This path is disabled: to enable it, set API_KEYS with a key that has the scope admin.')
+  return new Problem(
+    403,
+    'forbidden',
+    'This path is disabled: to enable it, set API_KEYS with a key that has the scope admin.',
+  )
 }
 
 function refusedByKey(

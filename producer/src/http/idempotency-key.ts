@@ -54,6 +54,7 @@ export class InFlight {
 }
 
 function keyInUse(): Problem {
-  const detail = 'A request with this Idempotency-Key is in flight. Send it again after Retry-After to get its response.'
+  const detail =
+    'A request with this Idempotency-Key is in flight. Send it again after Retry-After to get its response.'
   return new Problem(409, 'idempotency-key-in-use', detail, { headers: { 'Retry-After': RETRY_AFTER_S } })
 }

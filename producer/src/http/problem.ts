@@ -80,8 +80,7 @@ export class Problem extends Error {
 /** Maps an error by its class to a problem. Undefined for an unexpected error. */
 export function problemOf(error: unknown): Problem | undefined {
   // Thrown by Express when it decodes path parameters.
-  if (error instanceof URIError)
-    return new Problem(400, 'invalid-query', 'The path is not properly percent-encoded.')
+  if (error instanceof URIError) return new Problem(400, 'invalid-query', 'The path is not properly percent-encoded.')
   if (error instanceof Problem) return error
   const headers = { 'Retry-After': RETRY_AFTER_S }
   if (error instanceof NotAccepted) {
@@ -151,7 +150,8 @@ export function problemHandler(log: Log): Failed {
     if (response.destroyed && problem !== undefined) return
     if (problem === undefined)
       log.error({ requestId, error: stackOf(error) }, 'a request failed with an unexpected error')
-    const answer = problem ?? new Problem(500, 'internal', 'The request failed. The log has details under its X-Request-Id.')
+    const answer =
+      problem ?? new Problem(500, 'internal', 'The request failed. The log has details under its X-Request-Id.')
     const { status, kind, details } = answer
     if (problem !== undefined && status >= 500)
       failures.set(response, { reason: details.reason ?? kind, error: whyOf(error) })

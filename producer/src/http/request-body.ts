@@ -60,7 +60,8 @@ function bytesOf({ request, response }: Exchange, maxBytes: number): Promise<Buf
       request.removeAllListeners()
     })
     const cutOff = () => {
-      if (!request.complete) reject(new Problem(400, 'incomplete-body', 'The connection ended before the body was complete.'))
+      if (!request.complete)
+        reject(new Problem(400, 'incomplete-body', 'The connection ended before the body was complete.'))
     }
     request.on('error', cutOff)
     request.on('close', cutOff)

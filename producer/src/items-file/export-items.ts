@@ -64,10 +64,7 @@ async function* pages(asking: Asking): AsyncGenerator<readonly ListedItem[]> {
       asking,
     )
     if (answer === undefined)
-      throw new Stopped(
-        CODE.unavailable,
-        `the list is not complete: no more attempts: ${asking.patience.lastTrouble}`,
-      )
+      throw new Stopped(CODE.unavailable, `the list is not complete: no more attempts: ${asking.patience.lastTrouble}`)
     const items = answer.status === 200 ? page.safeParse(jsonIn(answer)).data : undefined
     if (items === undefined)
       throw new Stopped(
@@ -78,7 +75,11 @@ async function* pages(asking: Asking): AsyncGenerator<readonly ListedItem[]> {
     yield items
     const next = nextIn(answer.headers.link)
     if (next === undefined) return
-    if (next <= after) throw new Stopped(CODE.unavailable, `the page after ${after} links to the page after ${next}, which is not larger`)
+    if (next <= after)
+      throw new Stopped(
+        CODE.unavailable,
+        `the page after ${after} links to the page after ${next}, which is not larger`,
+      )
     after = next
   }
 }

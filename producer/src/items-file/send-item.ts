@@ -58,7 +58,8 @@ async function duplicateOf(item: Item, sending: Sending): Promise<Outcome> {
   if (found === undefined)
     return {
       kind: 'rejected',
-      reason: 'sku: refused earlier as a duplicate of an item that no longer exists. To create it, import again with --run and a new name',
+      reason:
+        'sku: refused earlier as a duplicate of an item that no longer exists. To create it, import again with --run and a new name',
     }
   if (JSON.stringify(Object.values(inOrder(found))) === contentOf(item)) return { kind: 'before' }
   return { kind: 'rejected', reason: 'sku: exists already, with other content' }

@@ -61,7 +61,8 @@ export async function askForPage(
   if (!read.success) throw new BadReply('the header x-next or x-count of the reply is not a whole number')
   const { 'x-next': next, 'x-count': count, 'x-q': searched } = read.data
   if (next === undefined) return pageOfWholeList(reply.body(), wanted)
-  if (next !== LAST_PAGE && next <= after) throw new BadReply(`the page after ${after} has ${next} as x-next, which is not larger`)
+  if (next !== LAST_PAGE && next <= after)
+    throw new BadReply(`the page after ${after} has ${next} as x-next, which is not larger`)
   const isSearched = q === undefined || searched === q
   if (quantityBelow !== undefined || !isSearched) {
     // Consumer four of an earlier version ignores these filters, so the filtered page may be short or empty.

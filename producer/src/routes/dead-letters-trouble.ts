@@ -24,7 +24,11 @@ export function troubleAsProblem(error: unknown, counts: Counts = {}): unknown {
     case 'no-queue':
       return new Problem(404, 'not-found', 'The dead-letter queue does not exist yet: no message was dead-lettered.')
     case 'not-permitted':
-      return new Problem(503, 'dead-letters-unavailable', 'The broker does not permit this service to use the dead letters.')
+      return new Problem(
+        503,
+        'dead-letters-unavailable',
+        'The broker does not permit this service to use the dead letters.',
+      )
     case 'unroutable':
       return unavailable('There is no queue to redrive to: start its consumer first.')
     case 'disconnected':
@@ -33,7 +37,10 @@ export function troubleAsProblem(error: unknown, counts: Counts = {}): unknown {
       return unavailable('The message broker did not accept a message.')
   }
   function unavailable(why: string): Problem {
-    const rest = counts.done === undefined ? '' : ' The member done counts those that were processed. The others are still dead-lettered.'
+    const rest =
+      counts.done === undefined
+        ? ''
+        : ' The member done counts those that were processed. The others are still dead-lettered.'
     const more = counts.maybeSent ? ` Up to ${counts.maybeSent} of those may have been redriven as well.` : ''
     return new Problem(503, 'dead-letters-unavailable', `${why}${rest}${more}`, { headers, ...counts })
   }

@@ -181,7 +181,11 @@ function outcomeOf({ status, ok, kind, detail, retryAfter }) {
     return { state: 'pending', text: 'Accepted and stored by the broker. Its outcome is not known yet.', again: true }
   if (ok) return { state: 'applied', text: 'Done.', again: false }
   if (status === 0)
-    return { state: 'unknown', text: 'No response arrived. It is not known whether the command was applied.', again: true }
+    return {
+      state: 'unknown',
+      text: 'No response arrived. It is not known whether the command was applied.',
+      again: true,
+    }
   if (kind === 'not-accepted') return { state: 'refused', text: detail, again: true }
   if (status >= 500) return { state: 'unknown', text: detail, again: true }
   return { state: 'refused', text: detail, again: retryAfter !== null || status === 401 }
