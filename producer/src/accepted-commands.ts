@@ -4,7 +4,7 @@ import type { Contract } from '@ims/messaging'
 
 /** Commands by queue, since the process started. */
 export class AcceptedCommands {
-  /** Identifies this process. Behind one address, each producer has its own counts, and a restart sets them to 0. */
+  /** Identifies the counts of this process. Several producers can share one address, and a restart begins at 0. */
   readonly producer = randomUUID()
   readonly #counts = new Map<string, number>()
 

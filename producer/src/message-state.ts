@@ -2,13 +2,13 @@
 import type { messageStatus, RecordedVerdict } from '@ims/messaging'
 import type { z } from 'zod'
 
-/** A tolerance, because the clocks of the producer and the database can differ. */
+/** The maximum difference between the clocks of the producer and the database. */
 const CLOCKS_DIFFER_MAX_MS = 60_000
 
 /** `redrivenBefore` is set on a refusal after which the message was redriven: the time of the next decision. */
 export type Decision = RecordedVerdict & { readonly redrivenBefore?: string }
 
-/** A possible state of a message, for when its record does not show the state. */
+/** A possible state of a message whose record does not show its state. */
 export type Possibility =
   | 'queued'
   | 'dead-letter'
@@ -35,7 +35,7 @@ export type MessageState =
       readonly at: string
       readonly reason: string
       readonly error: string
-      /** Its possible states since then. */
+      /** Its possible states now. */
       readonly possible: readonly Possibility[]
       readonly history: readonly Decision[]
     }

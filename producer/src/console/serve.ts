@@ -24,7 +24,7 @@ const FOR_EVER = 'public, max-age=31536000, immutable'
 /** Browsers keep the file, but check its ETag before each use. */
 const CHECKED = 'no-cache'
 
-/** Responds to requests for the console, and passes on all others. At `/`, programs that are no browsers get the list `apiPaths`. */
+/** Responds to requests for the console, and passes on all others. `/` returns the list `apiPaths` to programs that are not browsers. */
 export function serveConsole(
   { console, documentation, openapi, hashed }: ConsoleFiles,
   apiPaths: readonly string[],
@@ -91,7 +91,7 @@ function encodingFor({ 'accept-encoding': accepted = '' }: IncomingHttpHeaders):
   return names.includes('br') ? 'br' : names.includes('gzip') ? 'gzip' : 'identity'
 }
 
-/** If-None-Match compares weakly (RFC 9110, 13.1.2). */
+/** If-None-Match uses the weak comparison (RFC 9110, 13.1.2). */
 function isKnown({ 'if-none-match': known = '' }: IncomingHttpHeaders, etag: string): boolean {
   return known.split(',').some((each) => each.trim() === '*' || each.trim().replace(/^W\//, '') === etag)
 }

@@ -94,7 +94,7 @@ async function listEach(queues: readonly string[], limit: number, parts: Parts):
 /** Maximum number of list entries that are kept in memory, so that the counts can be printed first. */
 const HELD_MAX = 1_000
 
-/** Prints the counts, and entries from `HELD_MAX` on. Resolves with the entries that are still to be printed. */
+/** Prints the counts, and with `HELD_MAX` entries or more also the entries. Resolves with those that are still to be printed. */
 async function list(queue: string, limit: number, { desk, out, stopping }: Parts): Promise<string> {
   const reasons = new Map<string, number>()
   let shown = 0

@@ -1,4 +1,4 @@
-// Gives every request an id, one line in the log and one measurement.
+// Gives every request an id, logs it in one line, and measures it.
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { requestIdIn, type Service } from '@ims/messaging'

@@ -35,7 +35,7 @@ export function authenticate(keysNow: KeysNow): Step {
   }
 }
 
-/** Passes permitted requests on. Returns 401 without a valid key, and 403 when the key does not have the scope. */
+/** Passes permitted requests on. Responds with 401 without a valid key, and with 403 if the key does not have the scope. */
 export function authorise(keysNow: KeysNow): Step {
   return (request, response) => {
     const scope = scopeOf(pathOf(request))

@@ -6,7 +6,7 @@ import { Problem, sendProblem } from './problem.ts'
 
 const MINUTE_MS = 60_000
 
-/** Maximum number of clients that are counted. Beyond it the oldest is forgotten. */
+/** Maximum number of clients that are counted at the same time. Beyond it, the oldest count is dropped. */
 const CLIENTS_MAX = 50_000
 
 /** Counts with a monotonic clock. With the library's own store, a clock that is set back would block clients until it has caught up. */

@@ -5,7 +5,7 @@ import helmet from 'helmet'
 import type { Step } from './step.ts'
 
 const protect = helmet({
-  // Nothing in a response may load or run anything, nor be shown in a frame.
+  // A response must not load or run anything, and must not be shown in a frame.
   contentSecurityPolicy: {
     useDefaults: false,
     directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] },

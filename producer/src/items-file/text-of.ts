@@ -1,4 +1,4 @@
-// Converts the bytes of a file to UTF-8. The encoding is known from the byte order mark (UTF-8, UTF-16), or given by name.
+// Converts the bytes of a file to UTF-8. A byte order mark (UTF-8, UTF-16) or an option names the encoding.
 import { CODE, Stopped } from './exit-codes.ts'
 
 const MARKS = [

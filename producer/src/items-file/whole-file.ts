@@ -1,4 +1,4 @@
-// Writes a file completely or not at all: under a temporary name, and renames it when all data is on the disk.
+// Writes a file completely or not at all. The file has a temporary name until all data is on the disk.
 import { randomUUID } from 'node:crypto'
 import { access, type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'

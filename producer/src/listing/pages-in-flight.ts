@@ -1,4 +1,4 @@
-// Limits the memory of listing pages: of requested pages, and of pages that a client is still receiving.
+// Limits the memory of listing pages: requested pages, and pages that clients are still receiving.
 import { OutcomeUnknown } from '@ims/messaging'
 import { Problem } from '../http/problem.ts'
 import type { Page } from './pages.ts'

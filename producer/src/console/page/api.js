@@ -12,7 +12,7 @@ const CALL_TIMEOUT_MS = 40_000
 export const WATCH_EVERY_MS = 2_000
 /** A consumer notices that the database is down only when it uses it, so the page requests one item this often. */
 const DATABASE_EVERY_MS = 10_000
-/** The page looks for new items for this long after a change of `create_item`, because its commands are applied soon after. */
+/** New items may arrive for this long after the counts of `create_item` have changed. */
 const ARRIVING_FOR_MS = 6_000
 
 /**

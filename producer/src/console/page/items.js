@@ -25,7 +25,7 @@ const COLUMNS = [
 const numbers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 4 })
 const money = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 })
 
-/** Removes a sku from the list on the screen. Assigned again when the tab is opened again. */
+/** Removes a sku from the list on the screen. The tab replaces this function when it is opened again. */
 let dropShown = () => {}
 
 export function Items() {

@@ -4,7 +4,7 @@ import { call, commands } from './api.js'
 import { html } from './html.js'
 import { Empty, Failed, Loading, perform, useSuite } from './parts.js'
 
-/** The possible states of a message, for when its record does not show the state. */
+/** The possible states of a message whose record does not show its state. */
 const POSSIBLE = {
   queued: 'It may still be in its queue.',
   'dead-letter': 'It may be a dead letter.',
