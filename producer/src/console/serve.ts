@@ -2,10 +2,10 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { Problem, sendProblem } from '../http/problem.ts'
 import { pathOf, type Step } from '../http/step.ts'
-import type { ConsoleFile, ConsoleFiles } from './files.ts'
+import { CONSOLE_FILES, type ConsoleFile, type ConsoleFiles } from './files.ts'
 
 /** The paths, as the log and the metrics name them. */
-export const CONSOLE_ROUTES = ['/', '/docs', '/openapi.json', '/console/:file'] as const
+export const CONSOLE_ROUTES = ['/', '/docs', '/openapi.json', `${CONSOLE_FILES}:file`] as const
 
 /** For these paths only: a page loads files from this server only, and runs no inline script. */
 const POLICY = [
@@ -47,7 +47,7 @@ export function serveConsole(
         Vary: 'Accept',
       })
       response.end(method === 'HEAD' ? undefined : links)
-    } else send(request, response, file, path.startsWith('/console/') ? FOR_EVER : CHECKED)
+    } else send(request, response, file, path.startsWith(CONSOLE_FILES) ? FOR_EVER : CHECKED)
     return false
   }
 }

@@ -3,7 +3,7 @@ import { extname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { CODE, Stopped } from './exit-codes.ts'
 
-export const FORMATS = ['csv', 'json', 'ndjson'] as const
+const FORMATS = ['csv', 'json', 'ndjson'] as const
 export type Format = (typeof FORMATS)[number]
 
 const CODES = `Exit codes: 0 all done · 1 some rows were rejected · 2 wrong arguments, or not a file of items ·
