@@ -250,7 +250,7 @@ describe('the program dead-letters', () => {
   it('discards nothing without --yes', async () => {
     await peer.setAside(3)
     const refused = await run('discard', QUEUE, '--all')
-    expect(refused).toMatchObject({ code: 64, out: '', err: expect.stringContaining('say --yes') })
+    expect(refused).toMatchObject({ code: 64, out: '', err: expect.stringContaining('add --yes') })
     expect(await peer.ids(DEAD, 3)).toEqual(ids(3))
     const { out } = await run('discard', QUEUE, '--id', 'id-1', '--yes')
     expect(out).toBe('create_item: discarded 1 of 3 (invalid 1), 2 left\n')

@@ -88,7 +88,7 @@ function fieldsOf(
   response: ServerResponse,
   { requestId, address, route, status, refusal, ms }: Seen,
 ): object {
-  // Undefined members are omitted.
+  // The log omits undefined members.
   return {
     requestId,
     address,

@@ -84,7 +84,7 @@ async function* pages(asking: Asking): AsyncGenerator<readonly ListedItem[]> {
   }
 }
 
-/** The id after which the next page starts, from the header `Link`. The URL is not used, because it may be valid only behind a proxy. */
+/** The id after which the next page starts, from the header `Link`. Only the id is used: behind a proxy, the URL may lack a path prefix. */
 function nextIn(link: string | string[] | undefined): number | undefined {
   const [, text] = /<[^>]*[?&]after=(\d{1,16})[^>]*>; *rel="next"/.exec(String(link ?? '')) ?? []
   return text === undefined ? undefined : Number(text)
