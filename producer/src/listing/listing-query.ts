@@ -18,7 +18,7 @@ const parameters = z.object({
   after: whole.pipe(z.int().min(0)).optional(),
 })
 
-/** The requested items: filtered by what is given, with an id above `after`. With `limit`, one page of them; without it, all. */
+/** The requested items: those that match every given filter and have an id above `after`. `limit` requests one page of them. */
 export interface Wanted {
   readonly sku: string | undefined
   readonly label: string | undefined

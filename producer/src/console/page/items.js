@@ -164,7 +164,7 @@ function useList(sought, epoch, arrivals) {
     setState((now) => ({ ...now, isLoading: false }))
   }
 
-  /** If the text is a complete sku, for example from a scanner, shows its item at once, before the search has ended. */
+  /** Starts the list. If the text is a complete sku, for example from a scanner, shows its item before the search has ended. */
   const begin = async (current) => {
     load(current.url, false)
     if (sought === '' || [...sought].length > SKU_MAX) return
