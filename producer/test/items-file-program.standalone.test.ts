@@ -105,7 +105,7 @@ describe('an import', () => {
     reply = (each, response, requests) =>
       each.sku === 'S0' ? created(each, response, requests) : status(response, 503)
     const { code, err } = await run('import', [file(csvOf(50)), '--give-up-after', '1', '--concurrency', '4'])
-    expect([code, err]).toEqual([69, expect.stringContaining('no more attempts: the last response has status 503')])
+    expect([code, err]).toEqual([69, expect.stringContaining('gave up: the last response has status 503')])
     expect(err).toMatch(/1 created, 0 created before, 0 rejected, [1-4] unknown/)
   })
 

@@ -115,7 +115,7 @@ async function importRows(reader: RowReader, { request, settings, stopping, tall
       if (done) return
       await handle(value)
       if (patience.isOver && tally.counts.unknown > 0)
-        throw new Stopped(CODE.unavailable, `no more attempts: ${patience.lastTrouble}`)
+        throw new Stopped(CODE.unavailable, `gave up: ${patience.lastTrouble}`)
     }
   }
   const handle = async (row: Row) => {

@@ -29,7 +29,7 @@ const REASONS = {
     'Put it back after the fix is deployed.',
   ],
   delivery_limit: [
-    'It was delivered again and again: it probably crashes its consumer.',
+    'It was redelivered too often: it probably crashes its consumer.',
     'Put back one first, after the fix is deployed.',
   ],
   rejected: ['The broker moved it: another consumer rejected it.', 'Put it back when you know the cause.'],
