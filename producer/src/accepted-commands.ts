@@ -1,10 +1,10 @@
-// Counts the commands that this process has accepted, for the plots of the console.
+// Counts the commands that this process has accepted. The console plots them.
 import { randomUUID } from 'node:crypto'
 import type { Contract } from '@ims/messaging'
 
 /** Commands by queue, since the process started. */
 export class AcceptedCommands {
-  /** Tells apart the counts of several producers behind one address, and those before and after a restart. */
+  /** Identifies the counts of this process. Several producers can share one address, and a restart begins at 0. */
   readonly producer = randomUUID()
   readonly #counts = new Map<string, number>()
 

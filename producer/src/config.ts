@@ -20,8 +20,8 @@ export const httpEnvironment = z
     WAIT_FOR_CONSUMERS: z
       .enum(['true', 'false'])
       .default('true')
-      .describe('true: listens only when each of the four queues has a consumer, or after 30 seconds'),
-    RPC_TIMEOUT_MS: ms(30_000).describe('timeout for a reply of consumer four'),
+      .describe('true: starts to listen when each of the four queues has a consumer, or after 30 seconds'),
+    RPC_TIMEOUT_MS: ms(30_000).describe('timeout for a reply from consumer four'),
     PREFER_WAIT_MOST_S: whole(0, 3_600).default(30).describe('longest wait for `Prefer: wait`, in seconds'),
     LIST_PAGE_ITEMS: whole(1, PAGE_MAX_ITEMS)
       .default(1_000)
@@ -44,22 +44,24 @@ export const httpEnvironment = z
     HTTP_ALLOWED_HOSTS: hostList
       .optional()
       .describe(
-        'allowed host names of requests, separated by commas, in addition to localhost, 127.0.0.1 and [::1]; *: any. Not set: only those three on a loopback address without API_KEYS, else any',
+        'allowed host names of requests, separated by commas, in addition to localhost, 127.0.0.1 and [::1]; *: all. Not set: only those three if HTTP_HOST is a loopback address and API_KEYS is not set, otherwise all',
       ),
     API_KEYS: keysOrOpen
       .optional()
-      // An empty list must not disable authentication. The word may remain as a default when a file is added.
+      // An empty list must not disable authentication. API_KEYS_FILE replaces a default of `open`.
       .meta({ isSetWhenEmpty: true, fileReplaces: 'open' })
       .describe(
         'API keys, one per line: name, scopes (read, write, admin), SHA-256; open: no key is needed; not set: no key is needed, and HTTP_HOST must be a loopback address. API_KEYS_FILE is read again when it changes',
       ),
     RATE_LIMIT_PER_MINUTE: whole(0, 1_000_000_000)
       .default(0)
-      .describe('maximum number of requests in a minute from one client (API key, else address); 0: no limit'),
+      .describe(
+        'maximum number of requests per minute from one client (by API key, or by address without a key); 0: no limit',
+      ),
     TRUST_PROXY: trustedProxies
       .optional()
       .describe(
-        'proxies whose X-Forwarded-For names the client: addresses or networks separated by commas, or their number',
+        'trusted proxies, whose X-Forwarded-For header names the client: addresses or networks separated by commas, or the number of proxies',
       ),
   })
   .transform((v) => ({
@@ -77,22 +79,22 @@ export const httpEnvironment = z
     keepAliveTimeoutMs: v.HTTP_KEEP_ALIVE_TIMEOUT_MS,
     stallTimeoutMs: v.HTTP_STALL_TIMEOUT_MS,
     configuredConnectionsMax: v.HTTP_CONNECTIONS_MOST,
-    /** Undefined means none: the API is open to this machine, or to everybody if `isOpen`. */
     isOpen: v.API_KEYS === 'open',
+    /** If undefined, no key is needed: the API is open to this machine, or to everybody if `isOpen`. */
     apiKeys: v.API_KEYS === 'open' ? undefined : v.API_KEYS,
-    /** The served host names. Undefined means all. */
+    /** The allowed host names. If undefined, all are allowed. */
     servedHosts: servedHostsOf(v),
-    /** Set when the API is reachable from other machines without keys and without an explicit `open`; says what to set. */
+    /** An error message if other machines can reach the API and neither keys nor `open` are set. Otherwise undefined. */
     unlocked:
       v.API_KEYS === undefined && !isLoopback(v.HTTP_HOST)
-        ? `HTTP_HOST=${v.HTTP_HOST} is not a loopback address: set API_KEYS, or API_KEYS=open to let everybody in`
+        ? `HTTP_HOST=${v.HTTP_HOST} is not a loopback address: set API_KEYS, or API_KEYS=open to allow everybody`
         : undefined,
     /** 0 means no limit. */
     rateLimitPerMinute: v.RATE_LIMIT_PER_MINUTE,
     /** In the format of Express's setting `trust proxy`. */
     trustProxy: v.TRUST_PROXY,
   }))
-/** Without keys, a web page must not use the API through the browser of somebody with access. */
+/** Without keys, a foreign web page could use the API through a local user's browser. The check of the host name prevents that. */
 function servedHostsOf(v: {
   HTTP_ALLOWED_HOSTS?: readonly string[] | undefined
   HTTP_HOST: string
@@ -104,7 +106,7 @@ function servedHostsOf(v: {
 
 export type HttpConfig = z.output<typeof httpEnvironment>
 
-/** @throws InvalidEnvironment when other machines could use the API and nothing explicitly allows that */
+/** @throws InvalidEnvironment if other machines could use the API and API_KEYS does not explicitly allow that */
 export function mustBeLocked({ unlocked }: HttpConfig): void {
   if (unlocked !== undefined) throw new InvalidEnvironment([unlocked])
 }

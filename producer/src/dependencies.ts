@@ -8,17 +8,17 @@ import type { Limits } from './http/limits.ts'
 export interface Dependencies {
   readonly broker: Pick<Broker, 'publisher' | 'requester'> & Partial<Pick<Broker, 'notReady' | 'queueStates'>>
   readonly config: HttpConfig
-  /** Those of the configuration when omitted. */
+  /** By default, the keys of the configuration. */
   readonly keysNow?: KeysNow
   readonly service: Pick<Service, 'log' | 'meter' | 'stopping'>
-  /** Derived from the configuration and the memory of the process when omitted. */
+  /** By default, derived from the configuration and the memory of the process. */
   readonly limits?: Limits
-  /** The served host names. All when omitted. */
+  /** The allowed host names. By default, all. */
   readonly servedHosts?: ReadonlySet<string> | undefined
-  /** False sends every request through Express's router, for tests that compare both ways. */
+  /** If false, every request goes through Express's router. A test compares the responses with those of the short cut. */
   readonly isShort?: boolean
-  /** Without it there is nothing under /dead_letters. */
+  /** If omitted, there are no routes under /dead_letters. */
   readonly deadLetters?: DeadLetterDesk
-  /** Without it there is no console. */
+  /** If omitted, there is no console. */
   readonly console?: ConsoleFiles
 }

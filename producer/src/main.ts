@@ -1,4 +1,4 @@
-// The producer turns HTTP requests into messages, and the replies of the consumers into HTTP responses.
+// The producer turns HTTP requests into messages, and replies from consumers into HTTP responses.
 import { contracts, deadLetterDesk, openBroker, rabbitmqEnvironment, waitForConsumers } from '@ims/messaging'
 import { runService } from '@ims/runtime'
 import { httpEnvironment, mustBeLocked } from './config.ts'
@@ -8,7 +8,7 @@ import { limitsOf } from './http/limits.ts'
 import { listen } from './http/server.ts'
 import { createApp } from './producer.ts'
 
-/** A consumer whose database is down does not consume, but messages are accepted anyway. */
+/** After this time the producer accepts messages without consumers. A consumer does not consume while its database is down. */
 const CONSUMERS_WITHIN_MS = 30_000
 
 const config = { rabbitmq: rabbitmqEnvironment, http: httpEnvironment }
@@ -18,10 +18,10 @@ void runService({ name: 'producer', adminPort: 9090, config }, async (service) =
   mustBeLocked(config.http)
   const limits = limitsOf(config.http, memory)
   const { keysNow } = own(watchApiKeys(config.http.isOpen ? 'open' : config.http.apiKeys, service), 'the API keys')
-  // Closed in reverse: finish the requests in flight, then the broker.
+  // Closed in reverse order: first the HTTP server with its requests in flight, then the broker.
   const broker = own(await openBroker(config.rabbitmq, service, { publishes: contracts }))
   await waitForConsumers(broker, config.http.waitFor, service, CONSUMERS_WITHIN_MS)
-  // Connects only while it is used.
+  // Connects to the broker only while it is used.
   const deadLetters = deadLetterDesk(config.rabbitmq, service)
   const { servedHosts } = config.http
   const app = createApp({

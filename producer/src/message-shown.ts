@@ -3,26 +3,26 @@ import { printable } from '@ims/messaging'
 import { type Decision, type MessageState, type Possibility, timeOf } from './message-state.ts'
 
 const EXPLANATIONS: Readonly<Record<Possibility, string>> = {
-  queued: 'it waits on its queue, or is being processed',
+  queued: 'it is in its queue, or is being processed',
   'dead-letter': 'it is a dead letter',
   'never-sent': 'no message has this id',
-  'leaves-no-record': 'it is a health check or a question',
-  forgotten: 'it was decided before the time that the inbox remembers',
-  told: 'its sender was told',
-  redriven: 'it was put back, and is not decided yet',
+  'leaves-no-record': 'it is a health check or a query',
+  forgotten: 'its record was deleted after the retention time',
+  told: 'its sender received the refusal as a reply',
+  redriven: 'it was redriven, and is not processed yet',
   discarded: 'its dead letter was discarded',
 }
 
-/** As long as a time. */
+/** Spaces with the width of a timestamp. */
 const NO_TIME = ' '.repeat(new Date(0).toISOString().length)
 const line = (at: string, what: string): string => `  ${at}  ${what}`
 
-/** The state, then the events, oldest first, then the possible explanations. */
+/** Shows the state, then the events from the oldest to the newest, then the possible explanations. */
 export function shownMessage(state: MessageState): string {
   const sentMs = timeOf(state.id)
   const sent = sentMs === undefined ? [] : [line(new Date(sentMs).toISOString(), 'sent (the time in the id)')]
   const history = state.state === 'unknown' ? [] : state.history.flatMap(decided)
-  const possible = state.state === 'applied' ? [] : ['one of these holds now:', ...state.possible.map(explained)]
+  const possible = state.state === 'applied' ? [] : ['one of these is true now:', ...state.possible.map(explained)]
   return `${[`${printable(state.id)}: ${state.state}`, ...sent, ...history, ...possible.map(indented)].join('\n')}\n`
 }
 
@@ -33,6 +33,6 @@ function decided({ queue, at, outcome, error, redrivenBefore }: Decision): strin
   const what = error === null ? `applied: ${outcome}` : `refused: ${outcome}: ${error}`
   return [
     line(at, printable(`${queue} ${what}`)),
-    ...(redrivenBefore === undefined ? [] : [indented('put back from the dead letters')]),
+    ...(redrivenBefore === undefined ? [] : [indented('redriven from the dead letters')]),
   ]
 }

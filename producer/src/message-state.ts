@@ -1,14 +1,14 @@
-// The state of a message from its inbox entries, and the remaining explanations, for GET /messages/{id} and the program `message`.
+// Derives the state of a message from its inbox entries, for GET /messages/{id} and the program `message`.
 import type { messageStatus, RecordedVerdict } from '@ims/messaging'
 import type { z } from 'zod'
 
-/** The clocks of producer and database may differ: only what is older by more than this counts as older. */
+/** The maximum difference between the clocks of the producer and the database. */
 const CLOCKS_DIFFER_MAX_MS = 60_000
 
-/** `redrivenBefore`: for a refusal after which the message was redriven, the time of the next decision. */
+/** `redrivenBefore` is set on a refusal after which the message was redriven: the time of the next decision. */
 export type Decision = RecordedVerdict & { readonly redrivenBefore?: string }
 
-/** What may hold for a message when its record alone does not say. */
+/** A possible state of a message whose record does not show its state. */
 export type Possibility =
   | 'queued'
   | 'dead-letter'
@@ -35,7 +35,7 @@ export type MessageState =
       readonly at: string
       readonly reason: string
       readonly error: string
-      /** What may have happened to it since. */
+      /** Its possible states now. */
       readonly possible: readonly Possibility[]
       readonly history: readonly Decision[]
     }
@@ -47,7 +47,7 @@ export type MessageState =
       readonly possible: readonly Possibility[]
     }
 
-/** If it was applied once, that counts; else the newest outcome. All of them are the history. */
+/** The state is `applied` if any verdict is, otherwise that of the newest verdict. `history` has all verdicts. */
 export function stateOf(
   id: string,
   { verdicts, remembersSince }: z.output<(typeof messageStatus)['reply']>,
@@ -57,7 +57,7 @@ export function stateOf(
   const history = verdicts.map((verdict) => decision(verdict, verdicts))
   const { queue, at, error, outcome, redrives } = last
   if (error === null) return { id, state: 'applied', queue, at, outcome, history }
-  // A redrive does not acknowledge refusals, so the message is dead-lettered again.
+  // A redriven message that is refused is always dead-lettered again, even if the redrive waits for replies.
   const possible: Possibility[] = [
     ...(redrives === 0 ? (['told'] as const) : []),
     'dead-letter',
@@ -72,7 +72,7 @@ function decision(verdict: RecordedVerdict, all: readonly RecordedVerdict[]): De
   return next === undefined || verdict.error === null ? verdict : { ...verdict, redrivenBefore: next.at }
 }
 
-/** Why nothing is known, as far as the time in a UUIDv7 does not exclude it. */
+/** The possible reasons why there is no record. The time in a UUIDv7 can exclude `forgotten`. */
 function reasonsFor(id: string, remembersSince: string | null): { sentAt?: string; possible: Possibility[] } {
   const sentMs = timeOf(id)
   const possible: Possibility[] = ['queued', 'dead-letter', 'never-sent', 'leaves-no-record']

@@ -20,7 +20,7 @@ Exit codes: 0 applied · 2 refused · 3 unknown · 64 wrong arguments · 69 no a
 /** Also in docs/api.md. 1 is for unexpected errors. */
 const CODE = { applied: 0, refused: 2, unknown: 3, help: 0, usage: 64, noAnswer: 69, interrupted: 130 } as const
 
-/** For connecting, and then for the reply of consumer four. */
+/** Timeouts for the connection, and then for the reply from consumer four. */
 const CONNECT_WITHIN_MS = 10_000
 const ANSWER_WITHIN_MS = 10_000
 
@@ -36,9 +36,9 @@ void runProgram({ rabbitmq: rabbitmqEnvironment }, async ({ config, args, out, e
     err(`one id is needed, of 1 to 255 characters\n${USAGE}`)
     return CODE.usage
   }
-  let trouble = 'it does not answer'
+  let lastError = 'it does not respond'
   const note = (_: object, message: string) => {
-    trouble = message
+    lastError = message
   }
   const connecting = new AbortController()
   const late = setTimeout(() => connecting.abort(), CONNECT_WITHIN_MS)
@@ -62,9 +62,9 @@ void runProgram({ rabbitmq: rabbitmqEnvironment }, async ({ config, args, out, e
     }
   } catch (error) {
     if (stopping.aborted) return CODE.interrupted
-    if (connecting.signal.aborted) err(`✗ no connection to the broker: ${trouble}`)
+    if (connecting.signal.aborted) err(`✗ no connection to the broker: ${lastError}`)
     else if (NO_ANSWER.some((known) => error instanceof known))
-      err(`✗ ${error instanceof Error ? error.message : error}. Consumer four answers this question: is it ready?`)
+      err(`✗ ${error instanceof Error ? error.message : error}. Consumer four answers this query. Is it ready?`)
     else throw error
     return CODE.noAnswer
   } finally {

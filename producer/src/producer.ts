@@ -1,4 +1,4 @@
-// The HTTP interface: the route of each path. It knows no infrastructure: the broker is passed in.
+// The HTTP interface: the route of each path. It creates no connections: the broker is passed in.
 import type { RequestListener } from 'node:http'
 import express, { type Express, type RequestHandler } from 'express'
 import { AcceptedCommands } from './accepted-commands.ts'
@@ -30,7 +30,7 @@ import { stockManagementRoute } from './routes/stock-management.ts'
 /** The request handler for a server, and the list of its routes. */
 export type App = RequestListener & Pick<Express, 'router'>
 
-/** Creates the application with the four routes, on Express. Every error becomes `application/problem+json` (RFC 9457). */
+/** Creates the Express application with all routes. Every error becomes `application/problem+json` (RFC 9457). */
 export function createApp(dependencies: Dependencies): App {
   const {
     service,
@@ -78,12 +78,12 @@ export function createApp(dependencies: Dependencies): App {
   ]
   const foreign = refuseForeign(dependencies.servedHosts)
   const then: Step[] = [foreign, authorise(keysNow)]
-  // Otherwise a client is an address, and has at most as many requests in flight as connections.
+  // Without keys and proxies, a client is an address, and the limit on its connections also limits its requests in flight.
   if (keysNow() !== undefined || config.trustProxy !== undefined) then.push(limitRequests(limits))
   const isLimited = config.rateLimitPerMinute > 0
   app.use(first.map(middleware))
   if (isLimited) app.use(limitRate(config.rateLimitPerMinute))
-  // Before the API key is asked for, and not on the short cut: the calls of the API do not pass it.
+  // Before the API key is checked, because the console needs none. Requests on the short cut skip this step.
   if (console) app.use([foreign, serveConsole(console, paths)].map(middleware))
   app.use(then.map(middleware))
   for (const [path, handler] of Object.entries(post)) {
@@ -108,7 +108,7 @@ export function createApp(dependencies: Dependencies): App {
   app.use(notFound)
   const failed = problemHandler(service.log)
   app.use(failed)
-  // Requests that need Express's own parsing are passed to it.
+  // The rate limit and trusted proxies need Express, so there is no short cut with them.
   if (isLimited || config.trustProxy !== undefined || !isShort) return app
   const handlers = {
     POST: new Map(Object.entries(post)),

@@ -81,7 +81,7 @@ describe('API_KEYS_FILE', () => {
     ['open', 'open: everybody who can reach the HTTP port'],
   ] as const)('is suggested in one warning line when there are no keys (%s)', (keys, who) => {
     watched = watchApiKeys(keys, under.service)
-    expect(logged()).toEqual([`warn: API_KEYS is ${who} may use the API, all but /dead_letters`])
+    expect(logged()).toEqual([`warn: API_KEYS is ${who} may use the API, except /dead_letters`])
     expect(watched.keysNow()).toBeUndefined()
   })
 })

@@ -30,7 +30,7 @@ describe('the lines of API_KEYS', () => {
     [`shop read,owner ${sha256('one')}`, 'line 1: the scopes may be read, write, admin'],
     [`shop , ${sha256('one')}`, 'line 1: the scopes may be read, write, admin'],
     ['shop read the-key-itself', 'line 1: the third part must be the SHA-256'],
-    [`a read ${sha256('one')}\nb read ${sha256('one')}`, 'line 2: this SHA-256 is there already'],
+    [`a read ${sha256('one')}\nb read ${sha256('one')}`, 'line 2: another line has the same SHA-256'],
   ])('are rejected when they are %j', (text, sentence) => {
     expect(problemsOf(text)).toEqual([expect.stringContaining(sentence)])
   })

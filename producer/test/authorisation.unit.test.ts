@@ -131,7 +131,9 @@ describe('without API_KEYS', () => {
     async (path) => {
       const response = await request(appUnderTest().app).get(path).set('Authorization', 'Bearer anything')
       expect(response.status).toBe(403)
-      expect(response.body.detail).toBe('This path is closed: set API_KEYS with a key of scope admin to open it.')
+      expect(response.body.detail).toBe(
+        'This path is disabled: to enable it, set API_KEYS with a key that has the scope admin.',
+      )
     },
   )
 })

@@ -70,7 +70,7 @@ describe('a rejected body', () => {
     expect(status).toBe(400)
     expect(body).toEqual({
       type: 'urn:ims:problem:invalid-body',
-      title: 'The body is not what this path takes',
+      title: 'The body is not valid',
       status: 400,
       detail: 'Not valid: sku, name, label, price, quantity.',
       errors: ['sku', 'name', 'label', 'price', 'quantity'].map((path) => ({ path, message: 'is required' })),

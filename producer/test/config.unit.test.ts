@@ -62,7 +62,7 @@ describe('access to the producer', () => {
 
   it.each(['0.0.0.0', '::', '10.0.0.1'])('needs keys or API_KEYS=open on %s', (HTTP_HOST) => {
     expect(problemsOf({ HTTP_HOST })).toEqual([
-      `HTTP_HOST=${HTTP_HOST} is not a loopback address: set API_KEYS, or API_KEYS=open to let everybody in`,
+      `HTTP_HOST=${HTTP_HOST} is not a loopback address: set API_KEYS, or API_KEYS=open to allow everybody`,
     ])
     expect(problemsOf({ HTTP_HOST, API_KEYS: 'open' })).toEqual([])
     expect(problemsOf({ HTTP_HOST, API_KEYS: KEY_LINE })).toEqual([])

@@ -39,12 +39,12 @@ describe('the command line of dead-letters', () => {
   })
 
   it.each([
-    ['discard create_item --all', 'say --yes'],
-    ['redrive create_item', 'say which: one of --id, --reason, --all'],
-    ['redrive create_item --all --id x', 'say which'],
+    ['discard create_item --all', 'add --yes'],
+    ['redrive create_item', 'select dead letters with one of --id, --reason, --all'],
+    ['redrive create_item --all --id x', 'select dead letters with one of'],
     ['redrive create_item --all --yes', 'redrive takes no --yes'],
     ['discard create_item --all --yes --no-wait', 'discard takes no --no-wait'],
-    ['redrive amq.topic --all', 'there is no queue "amq.topic"; there are healthcheck, create_item'],
+    ['redrive amq.topic --all', 'there is no queue "amq.topic"; the queues are healthcheck, create_item'],
     ['redrive', 'redrive needs a queue'],
     ['show', 'show needs an id'],
     ['list create_item --limit x', '--limit must be a whole number, not "x"'],

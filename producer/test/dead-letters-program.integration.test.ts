@@ -147,7 +147,10 @@ describe('the program dead-letters', () => {
     expect(long.out.match(/^id-\d+/gm)).toEqual(ids(1_100))
     for (const dry of [['--dry-run'], []]) {
       const wrong = await run('redrive', QUEUE, '--reason', 'dupl', ...dry)
-      expect(wrong).toMatchObject({ code: 1, err: expect.stringContaining('There are: too-large 1000 · invalid 200') })
+      expect(wrong).toMatchObject({
+        code: 1,
+        err: expect.stringContaining('The reasons are: too-large 1000 · invalid 200'),
+      })
     }
   })
 
@@ -186,12 +189,12 @@ describe('the program dead-letters', () => {
       ...fields,
       level: 'info',
       service: 'dead-letters',
-      message: 'dead letters worked on',
+      message: 'operation on dead letters finished',
     })
     rmSync(folder, { recursive: true })
     const unwritten = startProgram(['discard', QUEUE, '--all', '--yes'], { DEAD_LETTERS_LOG: path })
     expect(await unwritten.ended).toBe(0)
-    expect(unwritten.err()).toContain(`! this is not in the log ${path}: ENOENT`)
+    expect(unwritten.err()).toContain(`! cannot write to the log ${path}: ENOENT`)
   })
 
   it('reports the outcomes of what it redrove, logs them, and shows by the exit code whether all were applied', async () => {
@@ -217,7 +220,7 @@ describe('the program dead-letters', () => {
       expect(await partly.ended).toBe(1)
       expect(partly.out()).toMatch(/^create_item: redriven 12 of 12 \(duplicate-sku 12\), [01] left\n/)
       expect(partly.out()).toContain(
-        'create_item: 12 put back: 11 applied, 1 back among the dead letters (duplicate-sku 1)\n',
+        'create_item: outcomes of 12 redriven: 11 applied, 1 dead-lettered again (duplicate-sku 1)\n',
       )
       const lines = readFileSync(path, 'utf8').trimEnd().split('\n')
       expect(JSON.parse(lines[1] ?? '')).toMatchObject({ applied: 11, refused: { 'duplicate-sku': 1 }, unknown: 0 })
@@ -226,7 +229,7 @@ describe('the program dead-letters', () => {
       await setAside('free-12')
       expect(await run('redrive', QUEUE, '--all')).toMatchObject({
         code: 0,
-        out: expect.stringContaining('create_item: 1 put back: 1 applied\n'),
+        out: expect.stringContaining('create_item: outcomes of 1 redriven: 1 applied\n'),
       })
     } finally {
       rmSync(folder, { recursive: true })
@@ -240,14 +243,14 @@ describe('the program dead-letters', () => {
     await eventually(() => expect(out()).toContain('redriven 3 of 3'))
     child.kill('SIGINT')
     expect(await ended).toBe(130)
-    expect(out()).toContain('create_item: 3 put back: 0 applied, 3 not known\n')
-    expect(err()).toContain('not all outcomes are known')
+    expect(out()).toContain('create_item: outcomes of 3 redriven: 0 applied, 3 unknown\n')
+    expect(err()).toContain('some outcomes are unknown')
   })
 
   it('discards nothing without --yes', async () => {
     await peer.setAside(3)
     const refused = await run('discard', QUEUE, '--all')
-    expect(refused).toMatchObject({ code: 64, out: '', err: expect.stringContaining('say --yes') })
+    expect(refused).toMatchObject({ code: 64, out: '', err: expect.stringContaining('add --yes') })
     expect(await peer.ids(DEAD, 3)).toEqual(ids(3))
     const { out } = await run('discard', QUEUE, '--id', 'id-1', '--yes')
     expect(out).toBe('create_item: discarded 1 of 3 (invalid 1), 2 left\n')

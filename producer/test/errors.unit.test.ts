@@ -44,7 +44,7 @@ describe('an error of the broker or a consumer', () => {
     expect(response.status).toBe(503)
     expect(response.headers['retry-after']).toMatch(/^\d+$/)
     expect(response.body.type).toBe('urn:ims:problem:outcome-unknown')
-    expect(response.body.detail).toContain('Asking again is safe')
+    expect(response.body.detail).toContain('Sending the request again is safe')
   })
 
   it.each([

@@ -105,7 +105,7 @@ describe('an import', () => {
     reply = (each, response, requests) =>
       each.sku === 'S0' ? created(each, response, requests) : status(response, 503)
     const { code, err } = await run('import', [file(csvOf(50)), '--give-up-after', '1', '--concurrency', '4'])
-    expect([code, err]).toEqual([69, expect.stringContaining('the API was given up: it answers with status 503')])
+    expect([code, err]).toEqual([69, expect.stringContaining('gave up: the last response has status 503')])
     expect(err).toMatch(/1 created, 0 created before, 0 rejected, [1-4] unknown/)
   })
 
@@ -135,7 +135,7 @@ describe('an import', () => {
     ])
     const rejected = readFileSync(join(folder, 'items.rejected.csv'), 'utf8')
     expect(rejected).toMatch(/^S1,Item,label,1,1,3,"sku: exists already, with other content"$/m)
-    expect(rejected).toMatch(/^S2,.*,4,"sku: refused before as a duplicate, which is gone/m)
+    expect(rejected).toMatch(/^S2,.*,4,"sku: refused earlier as a duplicate of an item that no longer exists/m)
   })
 
   it('sends equal rows one after the other', async () => {
@@ -227,7 +227,7 @@ describe('an import', () => {
     held[0]?.writeHead(201).end('{}')
     expect(await once(child, 'close')).toEqual([130, null])
     expect(err).toContain('3 rows: 2 created, 0 created before, 0 rejected, 1 unknown\n')
-    expect(err).toContain('interrupted: import the same file again to go on')
+    expect(err).toContain('interrupted: import the same file again to continue')
   })
 
   it.each([

@@ -67,19 +67,19 @@ describe('the program message', () => {
           `${ID}: applied`,
           '  2026-01-02T03:04:05.678Z  sent (the time in the id)',
           '  2026-01-02T03:04:06.000Z  create_item refused: duplicate-sku: taken\\u001b[2J',
-          '                            put back from the dead letters',
+          '                            redriven from the dead letters',
           '  2026-01-02T09:00:00.000Z  create_item applied: created',
           '',
         ].join('\n'),
       })
       const once = await run(['refused-once'])
       expect(once).toMatchObject({ code: 2, err: '' })
-      expect(once.out).toContain('- its sender was told\n')
+      expect(once.out).toContain('- its sender received the refusal as a reply\n')
       const twice = await run(['refused-twice'])
       expect(twice.code).toBe(2)
       // It was redriven, and a redrive does not acknowledge refusals.
       expect(twice.out).toContain('- it is a dead letter\n')
-      expect(twice.out).not.toContain('its sender was told')
+      expect(twice.out).not.toContain('its sender received')
       const unknown = await run(['never\u001b[2J'])
       expect(unknown.code).toBe(3)
       expect(unknown.out).toMatch(/^never\\u001b\[2J: unknown\n/)
@@ -102,7 +102,7 @@ describe('the program message', () => {
     expect(await run([ID])).toMatchObject({
       code: 69,
       out: '',
-      err: expect.stringContaining('Consumer four answers this question: is it ready?'),
+      err: expect.stringContaining('Consumer four answers this query. Is it ready?'),
     })
   })
 })

@@ -34,7 +34,7 @@ describe('the rate limit', () => {
       type: 'urn:ims:problem:too-many-requests',
       title: 'Too many requests',
       status: 429,
-      detail: 'More than 2 requests in a minute: the header Retry-After says when to go on.',
+      detail: 'More than 2 requests in a minute: the header Retry-After says when to retry.',
     })
     expect(sent('healthcheck')).toHaveLength(2)
   })

@@ -124,7 +124,7 @@ function tests(program: { readonly path: string }): void {
     await page.keyboard.press('Enter')
     const notice = page.locator('.notices .notice', { hasText: 'NEW000007' })
     await notice.getByText('Its outcome is not known yet').waitFor()
-    await page.locator('.banner', { hasText: 'MySQL is away' }).waitFor()
+    await page.locator('.banner', { hasText: 'MySQL is down' }).waitFor()
     await page.goto(`${http}/#health`)
     await page
       .locator('tbody tr', { hasText: /^stock_adjustment/ })

@@ -111,7 +111,7 @@ describe('docker compose up --build --wait', () => {
       )
       await call(`${http}/stock_management`, { json: { sku: SEED_ITEM.sku } })
       await eventually(async () => expect(await call(`${http}/order_processing`)).toMatchObject({ body: [] }))
-      expect(await deadLetters('redrive', 'create_item', '--all')).toContain('1 put back: 1 applied')
+      expect(await deadLetters('redrive', 'create_item', '--all')).toContain('1 redriven: 1 applied')
       await eventually(async () => expect(await call(`${http}/order_processing`)).toMatchObject({ body: [SEED_ITEM] }))
       await call(`${http}/stock_management`, { json: { sku: SEED_ITEM.sku } })
       await eventually(async () => expect(await call(`${http}/order_processing`)).toMatchObject({ body: [] }))

@@ -92,7 +92,7 @@ describe('the request id', () => {
       }
       await eventually(() => expect(linesOf(id)).toContainEqual(deadLettered))
       expect(await program('dead-letters', 'show', id)).toMatch(/request id +second\n/)
-      expect(await program('dead-letters', 'redrive', 'create_item', '--id', id)).toContain('1 put back')
+      expect(await program('dead-letters', 'redrive', 'create_item', '--id', id)).toContain('1 redriven')
       await eventually(() =>
         expect(linesOf(id).filter(({ message }) => message === deadLettered.message)).toHaveLength(2),
       )

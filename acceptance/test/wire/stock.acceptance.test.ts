@@ -103,7 +103,7 @@ describe('changes of one hot item', () => {
     const redriven = await run('dead-letters', 'redrive', 'stock_adjustment', '--all')
     expect(redriven.code).toBe(1)
     expect(redriven.out).toContain(
-      'stock_adjustment: 12 put back: 5 applied, 7 back among the dead letters (insufficient-stock 7)\n',
+      'stock_adjustment: outcomes of 12 redriven: 5 applied, 7 dead-lettered again (insufficient-stock 7)\n',
     )
     const [applied = '', ...others] = await ids("queue = 'stock_adjustment#1' AND error IS NULL")
     const [refused = '', ...more] = await ids("queue = 'stock_adjustment#1' AND error IS NOT NULL")

@@ -171,7 +171,7 @@ describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
         'ims.outcome': 'refused',
         'error.type': 'duplicate-sku',
       })
-      expect(await redrive('create_item')).toContain('1 put back: 0 applied, 1 back among the dead letters')
+      expect(await redrive('create_item')).toContain('1 redriven: 0 applied, 1 dead-lettered again')
       await eventually(() => {
         const redriven = receiver.spans.find(
           ({ name, attributes, links }) =>

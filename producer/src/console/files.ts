@@ -1,4 +1,4 @@
-// Reads the files of the console once: names with a hash, imports rewritten to them, and compressed. No build step.
+// Loads the files of the console at start: adds a hash to each name, rewrites the imports, and compresses. There is no build step.
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -14,7 +14,7 @@ export const CONSOLE_FILES = '/console/'
 const HASH_CHARACTERS = 12
 
 const require = createRequire(import.meta.url)
-/** Beside the CommonJS file that the package exports. */
+/** The path of `file` in the directory of the package's CommonJS entry. */
 const beside = (name: string, file: string): string => join(dirname(require.resolve(name)), file)
 
 /** The ES modules of packages, by the name under which our modules import them, and the styles that our pages load. */
@@ -49,18 +49,18 @@ export interface ConsoleFiles {
   readonly documentation: ConsoleFile
   /** `/openapi.json`. */
   readonly openapi: ConsoleFile
-  /** The files that the pages load, by path. A name contains the hash of its content. */
+  /** The files that the pages load, by path. Each name contains a hash of the content. */
   readonly hashed: ReadonlyMap<string, ConsoleFile>
 }
 
 const IMPORT = /\b(from|import)(\s*\(?)\s*(["'])([\w./-]+)\3/g
 const LOADED = /\b(src|href)="([\w-]+\.(?:js|css))"/g
 
-/** Reads all files. Throws when one is missing, or imports something that is not served. */
+/** Reads all files. Throws if one is missing or imports a file that is not served. */
 export function readConsole(): ConsoleFiles {
   const hashed = new Map<string, ConsoleFile>()
   const pathOf = new Map<string, string>()
-  /** Loaded by `import()` when they are needed. */
+  /** Modules that a page loads by `import()` when it needs them. */
   const later = new Set<string>()
 
   /** Adds a file and everything that it imports. Returns its path. */
@@ -88,7 +88,7 @@ export function readConsole(): ConsoleFiles {
     if (opening.endsWith('(')) for (const each of hashed.keys()) if (!before.has(each)) later.add(each)
     return `${word}${opening}${quote}${path}${quote}`
   }
-  /** A page loads its modules at once instead of one after the other. */
+  /** Preloads the modules of a page, so that the browser does not load them one after the other. */
   const page = (name: string): ConsoleFile => {
     const before = new Set(hashed.keys())
     const html = readFileSync(join(PAGE, name), 'utf8').replace(

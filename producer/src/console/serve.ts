@@ -1,13 +1,13 @@
-// Serves the console: `/` and `/docs` to browsers, their files, and /openapi.json. No API key is needed, because none of them holds data.
+// Serves the console: `/` and `/docs` to browsers, their files, and /openapi.json. They contain no data, so they need no API key.
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { Problem, sendProblem } from '../http/problem.ts'
 import { pathOf, type Step } from '../http/step.ts'
-import type { ConsoleFile, ConsoleFiles } from './files.ts'
+import { CONSOLE_FILES, type ConsoleFile, type ConsoleFiles } from './files.ts'
 
-/** The paths, as in the log and the metrics. */
-export const CONSOLE_ROUTES = ['/', '/docs', '/openapi.json', '/console/:file'] as const
+/** The paths, as the log and the metrics name them. */
+export const CONSOLE_ROUTES = ['/', '/docs', '/openapi.json', `${CONSOLE_FILES}:file`] as const
 
-/** Only for these paths: everything comes from here, and nothing inline runs. */
+/** For these paths only: a page loads files from this server only, and runs no inline script. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -21,10 +21,10 @@ const POLICY = [
 
 const ALLOW = 'GET, HEAD, OPTIONS'
 const FOR_EVER = 'public, max-age=31536000, immutable'
-/** Kept, but asked for again with its ETag. */
+/** Browsers keep the file, but check its ETag before each use. */
 const CHECKED = 'no-cache'
 
-/** Responds to requests for the console, and passes on all others. `apiPaths` are what `/` tells other programs. */
+/** Responds to requests for the console, and passes on all others. `/` returns the list `apiPaths` to programs that are not browsers. */
 export function serveConsole(
   { console, documentation, openapi, hashed }: ConsoleFiles,
   apiPaths: readonly string[],
@@ -38,7 +38,7 @@ export function serveConsole(
     const { method } = request
     if (method === 'OPTIONS') response.writeHead(200, { Allow: ALLOW, 'Content-Length': '0' }).end()
     else if (method !== 'GET' && method !== 'HEAD') {
-      const detail = `${path} does not take ${method}, but ${ALLOW}.`
+      const detail = `${path} does not support ${method}. It supports ${ALLOW}.`
       sendProblem(response, new Problem(405, 'method-not-allowed', detail, { headers: { Allow: ALLOW } }))
     } else if (path === '/' && !wantsHtml(request.headers)) {
       response.writeHead(200, {
@@ -47,12 +47,12 @@ export function serveConsole(
         Vary: 'Accept',
       })
       response.end(method === 'HEAD' ? undefined : links)
-    } else send(request, response, file, path.startsWith('/console/') ? FOR_EVER : CHECKED)
+    } else send(request, response, file, path.startsWith(CONSOLE_FILES) ? FOR_EVER : CHECKED)
     return false
   }
 }
 
-/** A browser names HTML. Programs accept anything, or JSON. */
+/** Browsers accept text/html by name. Other programs accept anything, or JSON. */
 const wantsHtml = ({ accept = '' }: IncomingHttpHeaders): boolean =>
   /\btext\/html\b(?!\s*;\s*q=0(?:\.0*)?(?:,|$))/i.test(accept)
 
@@ -91,7 +91,7 @@ function encodingFor({ 'accept-encoding': accepted = '' }: IncomingHttpHeaders):
   return names.includes('br') ? 'br' : names.includes('gzip') ? 'gzip' : 'identity'
 }
 
-/** If-None-Match compares weakly (RFC 9110, 13.1.2). */
+/** If-None-Match uses the weak comparison (RFC 9110, 13.1.2). */
 function isKnown({ 'if-none-match': known = '' }: IncomingHttpHeaders, etag: string): boolean {
   return known.split(',').some((each) => each.trim() === '*' || each.trim().replace(/^W\//, '') === etag)
 }

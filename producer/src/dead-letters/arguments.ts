@@ -1,16 +1,16 @@
-// Parses the command line of `dead-letters` into a request, or a sentence that says what is wrong with it.
+// Parses the command line of `dead-letters`. An error is one sentence that says what is wrong.
 import { parseArgs } from 'node:util'
 import { type Choice, deadLetterSource, deadLetterSources } from '@ims/messaging'
 
 export const USAGE = `usage: npm run dead-letters -- <verb> …
-  list [queue] [--limit N]       how many, why, and the oldest N of each queue (100 when left out)
-  show <id>                      all there is to know of those with this id
-  redrive <queue> WHICH          put them back on their queue, under the same id, and say what became of them; with
-                                 --no-wait without waiting for that
-  discard <queue> WHICH --yes    remove them for good
-  export [queue]                 all of them as JSON, one on each line
-WHICH is one of --id <id> (may be repeated), --reason <reason>, --all; with --limit N the oldest N of them; with
---dry-run nothing is changed. Queues: ${deadLetterSources.join(', ')}.`
+  list [queue] [--limit N]       shows the counts by reason, and the oldest N of each queue (100 by default)
+  show <id>                      shows all details of the dead letters with this id
+  redrive <queue> WHICH          publishes them to their queue again, under the same id, and reports the outcomes;
+                                 --no-wait does not wait for the outcomes
+  discard <queue> WHICH --yes    deletes them permanently
+  export [queue]                 prints all of them as JSON, one per line
+WHICH is one of --id <id> (can be repeated), --reason <reason>, --all. --limit N selects the oldest N of them.
+--dry-run changes nothing. Queues: ${deadLetterSources.join(', ')}.`
 
 export type Request =
   | { readonly verb: 'list'; readonly queues: readonly string[]; readonly limit: number }
@@ -22,12 +22,12 @@ export type Request =
       readonly choice: Choice
       readonly dryRun: boolean
       readonly max: number | undefined
-      /** For the outcomes of a redrive. */
+      /** Whether a redrive waits for the outcomes. */
       readonly isWaiting: boolean
     }
   | { readonly verb: 'help' }
 
-/** The command line is wrong. The message says how. */
+/** The command line is wrong. The message says what to change. */
 export class WrongArguments extends Error {
   override readonly name = 'WrongArguments'
 }
@@ -71,7 +71,9 @@ export function parseDeadLetterArguments(args: readonly string[]): Request {
   if (verb === 'show') return { verb, id: first }
   const dryRun = values['dry-run'] === true
   if (verb === 'discard' && !dryRun && values.yes !== true)
-    throw new WrongArguments('discard removes dead letters for good: see first with --dry-run, then say --yes')
+    throw new WrongArguments(
+      'discard deletes dead letters permanently: check the selection with --dry-run, then add --yes',
+    )
   const work = verb === 'discard' ? 'discard' : 'redrive'
   const isWaiting = verb === 'redrive' && !dryRun && values['no-wait'] !== true
   return { verb: work, queue: queueOf(first), choice: choiceOf(values), dryRun, max: limit, isWaiting }
@@ -87,7 +89,7 @@ function parsed(args: readonly string[]) {
 
 function choiceOf({ id, reason, all }: { id?: string[]; reason?: string; all?: boolean }): Choice {
   const given = [id, reason, all].filter((each) => each !== undefined)
-  if (given.length !== 1) throw new WrongArguments('say which: one of --id, --reason, --all')
+  if (given.length !== 1) throw new WrongArguments('select dead letters with one of --id, --reason, --all')
   if (id !== undefined) return { by: 'id', ids: new Set(id) }
   return reason === undefined ? { by: 'all' } : { by: 'reason', reason }
 }
@@ -104,6 +106,6 @@ const queuesOf = (name: string | undefined): readonly string[] =>
 function queueOf(name: string): string {
   const queue = deadLetterSource(name)
   if (queue === undefined)
-    throw new WrongArguments(`there is no queue "${name}"; there are ${deadLetterSources.join(', ')}`)
+    throw new WrongArguments(`there is no queue "${name}"; the queues are ${deadLetterSources.join(', ')}`)
   return queue
 }

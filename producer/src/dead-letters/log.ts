@@ -1,4 +1,4 @@
-// The log line of a redrive or discard from the command line, the same as the producer writes over HTTP.
+// Logs a redrive or discard from the command line, in the same format as the producer logs one over HTTP.
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { createLog, type Log } from '@ims/runtime'
 import { z } from 'zod'
@@ -11,7 +11,7 @@ export const deadLettersLogEnvironment = z
 
 const { O_APPEND, O_CREAT, O_NONBLOCK, O_WRONLY } = constants
 
-/** Appends to `path`, if given. If the log cannot be written, reports that to `err` and continues. */
+/** A log that appends to `path`, if given. If a line cannot be written, reports that to `err` and continues. */
 export function deadLettersLog(path: string | undefined, err: (line: string) => void): Pick<Log, 'info' | 'warn'> {
   const write = (line: string) => {
     if (path === undefined) return
@@ -24,7 +24,7 @@ export function deadLettersLog(path: string | undefined, err: (line: string) => 
         closeSync(file)
       }
     } catch (error) {
-      err(`! this is not in the log ${path}: ${error instanceof Error ? error.message : String(error)}`)
+      err(`! cannot write to the log ${path}: ${error instanceof Error ? error.message : String(error)}`)
     }
   }
   return createLog('dead-letters', { level: 'info', format: 'json' }, { write })

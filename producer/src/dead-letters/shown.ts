@@ -5,7 +5,7 @@ const ERROR_MAX = 300
 const RATE_EVERY_MS = 1_000
 const MANY = 1_000
 
-/** The three lines of a list entry. */
+/** A list entry: up to three lines. */
 export function shownShortly(letter: DeadLetter): string {
   const { id, reason, failedAt, by, attempts, error, bytes } = letter
   const head = [
@@ -23,7 +23,7 @@ export function shownShortly(letter: DeadLetter): string {
   ].join('\n')
 }
 
-/** All details. */
+/** All details of a dead letter. */
 export function shownWhole(letter: DeadLetter): string {
   const { queue, id, requestId, reason, error, failedAt, by, attempts, bytes, encoding, properties, headers, body } =
     letter
@@ -61,31 +61,31 @@ export function shownReasons(reasons: ReadonlyMap<string, number>): string {
   return sorted.map(([reason, count]) => `${shortened(printable(reason), 60)} ${count}`).join(' · ')
 }
 
-/** One line about the result of a redrive or a discard, or of its dry run. */
+/** One line with the result of a redrive or discard, or of a dry run. */
 export function shownOutcome(queue: string, done: string, { total, done: count, left, reasons }: Worked): string {
   const which = count === 0 ? '' : ` (${shownReasons(reasons)})`
   return `${queue}: ${done} ${count} of ${total}${which}, ${left} left\n`
 }
 
-/** One line about the outcomes of the redriven messages. */
+/** One line with the outcomes of the redriven messages. */
 export function shownOutcomes(queue: string, { applied, refused, unknown }: Outcomes): string {
-  const back = [...refused.values()].reduce((sum, count) => sum + count, 0)
+  const again = [...refused.values()].reduce((sum, count) => sum + count, 0)
   const parts = [
     `${applied} applied`,
-    ...(back === 0 ? [] : [`${back} back among the dead letters (${shownReasons(refused)})`]),
-    ...(unknown === 0 ? [] : [`${unknown} not known`]),
+    ...(again === 0 ? [] : [`${again} dead-lettered again (${shownReasons(refused)})`]),
+    ...(unknown === 0 ? [] : [`${unknown} unknown`]),
   ]
-  return `${queue}: ${applied + back + unknown} put back: ${parts.join(', ')}\n`
+  return `${queue}: outcomes of ${applied + again + unknown} redriven: ${parts.join(', ')}\n`
 }
 
-/** Reports progress and rate every second, if there are many. */
+/** Returns a function that reports progress and rate every second, if there are at least `MANY` dead letters. */
 export function progressLines(queue: string, err: (line: string) => void): (progress: Progress) => void {
-  const since = performance.now()
-  let saidAt = since
+  const sinceMs = performance.now()
+  let reportedAtMs = sinceMs
   return ({ total, seen, done }) => {
-    const now = performance.now()
-    if (total < MANY || now - saidAt < RATE_EVERY_MS) return
-    saidAt = now
-    err(`${queue}: ${seen} of ${total} read, ${done} done, ${Math.round((seen * 1_000) / (now - since))}/s`)
+    const nowMs = performance.now()
+    if (total < MANY || nowMs - reportedAtMs < RATE_EVERY_MS) return
+    reportedAtMs = nowMs
+    err(`${queue}: ${seen} of ${total} read, ${done} done, ${Math.round((seen * 1_000) / (nowMs - sinceMs))}/s`)
   }
 }

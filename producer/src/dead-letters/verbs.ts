@@ -24,13 +24,13 @@ export interface Parts {
 /** Also in `docs/dead-letters.md`. */
 const CODE = { done: 0, notAll: 1, usage: 64, unavailable: 69, interrupted: 130 } as const
 
-/** A consumer decides thousands in this time. Outcomes that are not reported by then count as unknown. */
+/** A consumer processes thousands of messages in this time. Outcomes that are not reported by then count as unknown. */
 const OUTCOMES_WITHIN_MS = 30_000
 
 const SHORT_BODY_BYTES = 200
 const WHOLE_BODY = Number.POSITIVE_INFINITY
 
-/** Exit codes: 0 done · 1 not all of it, or no such dead letter · 64 wrong arguments · 69 nothing could be done · 130 interrupted. */
+/** Exit codes: 0 done · 1 not all done, or no such dead letter · 64 wrong arguments · 69 nothing could be done · 130 interrupted. */
 export async function runDeadLetters(args: readonly string[], parts: Parts): Promise<number> {
   try {
     return await carryOut(parseDeadLetterArguments(args), parts)
@@ -59,7 +59,7 @@ async function carryOut(request: Request, parts: Parts): Promise<number> {
   }
 }
 
-/** Runs on one queue after the other. When there are several, a missing one is only mentioned, because nothing was ever dead-lettered. */
+/** Runs `each` on one queue after the other. Of several queues, some may not exist, because nothing was ever dead-lettered there. */
 async function ofEach(
   queues: readonly string[],
   { err, stopping }: Parts,
@@ -78,7 +78,7 @@ async function ofEach(
   return stopping.aborted ? CODE.interrupted : CODE.done
 }
 
-/** The counts of all queues come first, because hundreds of lines may follow. */
+/** Prints the counts of all queues first, because hundreds of lines may follow. */
 async function listEach(queues: readonly string[], limit: number, parts: Parts): Promise<number> {
   const letters: string[] = []
   try {
@@ -91,10 +91,10 @@ async function listEach(queues: readonly string[], limit: number, parts: Parts):
   }
 }
 
-/** The maximum number of list entries that are held back so that the counts can be printed first. */
+/** Maximum number of list entries that are kept in memory, so that the counts can be printed first. */
 const HELD_MAX = 1_000
 
-/** Prints the counts and whatever does not fit in memory. Resolves with the lines that are still to be printed. */
+/** Prints the counts, and with `HELD_MAX` entries or more also the entries. Resolves with those that are still to be printed. */
 async function list(queue: string, limit: number, { desk, out, stopping }: Parts): Promise<string> {
   const reasons = new Map<string, number>()
   let shown = 0
@@ -172,15 +172,14 @@ async function work(
   const { stopped, done, left, maybeSent, seenReasons, ids } = outcome
   const fields = { queue, verb, by: choice.by, dryRun, done, left, ...ids }
   if (stopped instanceof DeadLettersUnavailable)
-    log.warn({ ...fields, maybeSent, reason: stopped.message }, 'dead letters worked on, but not to the end')
-  else log.info(fields, 'dead letters worked on')
+    log.warn({ ...fields, maybeSent, reason: stopped.message }, 'operation on dead letters stopped early')
+  else log.info(fields, 'operation on dead letters finished')
   const outcomes = await outcome.outcomes
   if (outcomes) {
     await out(shownOutcomes(queue, outcomes))
     const { applied, refused, unknown } = outcomes
     log.info({ queue, verb, applied, refused: Object.fromEntries(refused), unknown, ...ids }, 'outcomes of a redrive')
-    if (unknown > 0)
-      err(`${queue}: not all outcomes are known; \`message <id>\` tells what was decided about one message`)
+    if (unknown > 0) err(`${queue}: some outcomes are unknown; \`message <id>\` shows the state of one message`)
   }
   if (stopped instanceof DeadLettersUnavailable) {
     const maybe = maybeSent === 0 ? '' : ` Up to ${maybeSent} more may have been redriven.`
@@ -197,5 +196,5 @@ async function work(
 function whatIsMissing(choice: Choice, seen: ReadonlyMap<string, number>): string {
   if (choice.by !== 'reason') return 'some of the requested messages were not found'
   const none = `no dead letter has the reason ${printable(choice.reason)}`
-  return seen.size === 0 ? `${none}: there are none` : `${none}. There are: ${shownReasons(seen)}`
+  return seen.size === 0 ? `${none}: there are no dead letters` : `${none}. The reasons are: ${shownReasons(seen)}`
 }

@@ -1,4 +1,4 @@
-// Every request gets an id, one line in the log and one measurement.
+// Gives every request an id, logs it in one line, and measures it.
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { requestIdIn, type Service } from '@ims/messaging'
@@ -7,7 +7,7 @@ import { type Refusal, refusalLogged } from './problem.ts'
 import { pathOf, type Step } from './step.ts'
 import { endRequestSpan, startRequestSpan } from './trace-request.ts'
 
-/** Clients can invent methods, and each would create its own time series. */
+/** Clients can send any method, and each would create its own time series. */
 const KNOWN_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
 
 /** Logged as the status when the client disconnected before it got a response, as nginx does. */
@@ -41,7 +41,7 @@ export function accessLog(
       const ms = performance.now() - since
       const status = response.headersSent ? response.statusCode : CLIENT_LEFT
       const refusal = refusalLogged(response)
-      // Also for a truncated response, whose status was sent before it failed.
+      // A truncated response also failed, but its status was sent before.
       const level = status >= 500 || refusal?.error !== undefined ? 'warn' : 'info'
       log[level](fieldsOf(request, response, { requestId, address, route, status, refusal, ms }), 'request')
       if (span !== undefined) endRequestSpan(span, status, response.getHeader('Message-Id'))
@@ -55,7 +55,7 @@ export function accessLog(
   }
 }
 
-/** The client's address. Express determines it and respects TRUST_PROXY. Read at once, because a closed socket has none. */
+/** The client's address. Express determines it by TRUST_PROXY. Read before the socket closes, because a closed socket has none. */
 const addressOf = (request: IncomingMessage & { readonly ip?: string }): string | undefined =>
   request.ip ?? request.socket.remoteAddress
 
@@ -88,7 +88,7 @@ function fieldsOf(
   response: ServerResponse,
   { requestId, address, route, status, refusal, ms }: Seen,
 ): object {
-  // Undefined members are omitted.
+  // The log omits undefined members.
   return {
     requestId,
     address,

@@ -1,4 +1,4 @@
-// Successful responses: JSON, and the ids by which a request and its message can be tracked.
+// Successful responses: JSON, and the ids of a request and its message.
 import type { ServerResponse } from 'node:http'
 import { requestIdIn } from '@ims/messaging'
 
@@ -16,16 +16,16 @@ export function sendJson(
   response.end(json)
 }
 
-/** Sets the id of the message that the broker has confirmed, in whatever response follows. */
+/** Sets the header `Message-Id` to the id of a message that the broker has confirmed. */
 export function nameMessage(response: ServerResponse, messageId: string): void {
   response.setHeader('Message-Id', messageId)
 }
 
-/** The id of the request, which its response carries already. The headers of its messages carry it too. */
+/** The id of the request, from the response headers. The headers of its messages carry it too. */
 export const requestIdFor = (response: ServerResponse): string | undefined =>
   requestIdIn(response.getHeader('X-Request-Id'))
 
-/** Aborts when the client disconnects before it got a response, so that nothing waits any longer. */
+/** A signal that aborts when the client disconnects before it got the whole response, so that waits for it can end. */
 export function whenLeft(response: ServerResponse): AbortSignal {
   const left = new AbortController()
   response.once('close', () => {

@@ -1,4 +1,4 @@
-// The currently valid API keys. API_KEYS_FILE is read again when it changes. A removed key is invalid whatever else the file contains.
+// The currently valid API keys. API_KEYS_FILE is read again when it changes. A removed key becomes invalid even if other lines are wrong.
 import type { Service } from '@ims/messaging'
 import { type Watched, watchVariable } from '@ims/runtime'
 import { type ApiKey, readKeys } from './api-keys.ts'
@@ -6,7 +6,7 @@ import type { KeysNow } from './authorisation.ts'
 
 export interface WatchedKeys {
   readonly keysNow: KeysNow
-  /** What is wrong with the file, in one sentence. */
+  /** What is wrong with the file, in one sentence. Undefined if nothing is. */
   warning(): string | undefined
   close(): Promise<void>
 }
@@ -22,7 +22,7 @@ export function watchApiKeys(
 ): WatchedKeys {
   if (keys === undefined || keys === 'open') {
     const who = keys === 'open' ? 'open: everybody who can reach the HTTP port' : 'not set: everybody on this machine'
-    log.warn({}, `API_KEYS is ${who} may use the API, all but /dead_letters`)
+    log.warn({}, `API_KEYS is ${who} may use the API, except /dead_letters`)
     return { keysNow: () => undefined, warning: () => undefined, close: async () => {} }
   }
   let valid = keys

@@ -1,8 +1,8 @@
-// API keys: parses the lines of API_KEYS, and finds the key that a client presents. Only the hashes of keys are known here.
+// API keys: parses the lines of API_KEYS, and finds the key that a client presents. The producer knows only the hashes of keys.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
 
-/** What a key permits: reading lists and health, sending commands, operations on dead letters. None includes another. */
+/** What a key permits: `read` lists and health, `write` commands, `admin` dead letters. No scope includes another. */
 export const SCOPES = ['read', 'write', 'admin'] as const
 export type Scope = (typeof SCOPES)[number]
 
@@ -24,7 +24,7 @@ const LINE_HAS = 'a line has the name of the key, its scopes joined with commas,
 /**
  * Parses keys: one per line (or between semicolons), `NAME SCOPES SHA-256`. A line that starts with # is a comment. Two
  * keys may have the same name, so that an old and a new one are valid together. Errors name the line and never quote
- * it, because it may be a secret in the wrong place.
+ * it, because it may contain a secret by mistake.
  */
 export function readKeys(text: string): { readonly keys: readonly ApiKey[]; readonly problems: readonly string[] } {
   const keys: ApiKey[] = []
@@ -35,14 +35,14 @@ export function readKeys(text: string): { readonly keys: readonly ApiKey[]; read
     const read = keyOf(line)
     if (typeof read === 'string') problems.push(`line ${index + 1}: ${read}`)
     else if (keys.some(({ digest }) => digest.equals(read.digest)))
-      problems.push(`line ${index + 1}: this SHA-256 is there already`)
+      problems.push(`line ${index + 1}: another line has the same SHA-256`)
     else keys.push(read)
   }
   if (lines.every((line) => line === '' || line.startsWith('#'))) problems.push(`has no key in it: ${LINE_HAS}`)
   return { keys, problems }
 }
 
-/** The value of API_KEYS at start: keys in valid lines only, or the word `open`. An empty value is neither. */
+/** Parses API_KEYS at start: keys, or the word `open`. An invalid line and an empty value are errors. */
 export const keysOrOpen = z.string().transform((text, context): readonly ApiKey[] | 'open' => {
   if (text.trim() === 'open') return 'open'
   const { keys, problems } = readKeys(text)
@@ -53,7 +53,7 @@ export const keysOrOpen = z.string().transform((text, context): readonly ApiKey[
 function keyOf(line: string): ApiKey | string {
   const [name = '', scopeList = '', sha256 = '', ...more] = line.split(/\s+/)
   if (sha256 === '' || more.length > 0) return LINE_HAS
-  if (!NAME.test(name)) return 'the name may have letters, digits, . _ and -, at most 64'
+  if (!NAME.test(name)) return 'the name may have at most 64 letters, digits, . _ and -'
   const scopes = scopeList.split(',').map((each) => SCOPES.find((scope) => scope === each))
   const known = scopes.filter((scope) => scope !== undefined)
   if (known.length < scopes.length) return `the scopes may be ${SCOPES.join(', ')}, joined with commas`

@@ -17,10 +17,10 @@ export const SCOPE_OF: Readonly<Record<string, Scope>> = {
   '/dead_letters': 'admin',
 }
 
-/** The currently valid keys. Undefined when there are none: then everything is open except what requires admin. */
+/** The currently valid keys. Undefined if no keys are configured: then all paths are open, except those that require admin. */
 export type KeysNow = () => readonly ApiKey[] | undefined
 
-/** Who sent the request of this response, if a key identified them. */
+/** The client that sent the request of a response, if its key is valid. */
 const clients = new WeakMap<ServerResponse, Client>()
 export const clientOf = (response: ServerResponse): Client | undefined => clients.get(response)
 
@@ -35,7 +35,7 @@ export function authenticate(keysNow: KeysNow): Step {
   }
 }
 
-/** Passes permitted requests on. Returns 401 without a valid key, and 403 when the key does not have the scope. */
+/** Passes permitted requests on. Responds with 401 without a valid key, and with 403 if the key does not have the scope. */
 export function authorise(keysNow: KeysNow): Step {
   return (request, response) => {
     const scope = scopeOf(pathOf(request))
@@ -47,7 +47,11 @@ export function authorise(keysNow: KeysNow): Step {
 
 function refusedWhenOpen(scope: Scope | undefined): Problem | undefined {
   if (scope !== 'admin') return undefined
-  return new Problem(403, 'forbidden', 'This path is closed: set API_KEYS with a key of scope admin to open it.')
+  return new Problem(
+    403,
+    'forbidden',
+    'This path is disabled: to enable it, set API_KEYS with a key that has the scope admin.',
+  )
 }
 
 function refusedByKey(
@@ -55,7 +59,7 @@ function refusedByKey(
   scope: Scope | undefined,
   client: Client | undefined,
 ): Problem | undefined {
-  // A browser's preflight request, which cannot carry a key.
+  // Browsers send preflight requests (OPTIONS) without a key.
   if (request.method === 'OPTIONS') return undefined
   if (client === undefined) return unauthorized(presentedKey(request.headers) !== undefined)
   if (scope === undefined || client.scopes.has(scope)) return undefined
@@ -71,7 +75,7 @@ function unauthorized(wasPresented: boolean): Problem {
   return new Problem(401, 'unauthorized', detail, { headers: { 'WWW-Authenticate': `Bearer realm="ims"${error}` } })
 }
 
-/** The first segment decides, because nothing below a path requires less than the path itself. */
+/** The first segment of the path decides, because all paths below it require the same scope. */
 function scopeOf(path: string): Scope | undefined {
   const end = path.indexOf('/', 1)
   const first = end < 0 ? path : path.slice(0, end)

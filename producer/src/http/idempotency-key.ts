@@ -2,12 +2,12 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { Problem } from './problem.ts'
 
-/** A string of a structured field (RFC 8941, 3.3.3). An empty one comes from an unset variable. */
+/** A string of a structured field (RFC 8941, 3.3.3). An empty string is rejected: it probably comes from an unset variable. */
 const NON_EMPTY_STRING = /^"(?:[ !#-[\]-~]|\\["\\])+"$/
 const RETRY_AFTER_S = '1'
 
 /**
- * The key with its quotes. Undefined when there is none. Each string has only one form, so it needs no decoding.
+ * The key with its quotes. Undefined when there is none. Two keys are equal if their texts are equal, because each string has only one encoding.
  * @throws Problem 400
  */
 export function idempotencyKey({ 'idempotency-key': header }: IncomingHttpHeaders): string | undefined {
@@ -17,7 +17,7 @@ export function idempotencyKey({ 'idempotency-key': header }: IncomingHttpHeader
   throw invalid('must be one non-empty string in double quotes, of printable ASCII, with \\ before each " and \\ in it')
 }
 
-/** For a path where a repeat is meant to do more, so that ignoring the key would be a false promise. */
+/** For paths where a repeated request has another effect: if they ignored the key, they would mislead the client. */
 export function refuseIdempotencyKey({ 'idempotency-key': header }: IncomingHttpHeaders): void {
   if (header !== undefined) throw invalid('is not supported on this path')
 }
@@ -27,7 +27,7 @@ function invalid(message: string): Problem {
   return new Problem(400, 'invalid-header', detail, { errors: [{ path: 'Idempotency-Key', message }] })
 }
 
-/** The same key with another body. The producer detects it while the first request is in flight, afterwards the consumer does. */
+/** The key was used with another body. The producer detects this while the first request is in flight, the consumer afterwards. */
 export const keyReused = (): Problem =>
   new Problem(422, 'idempotency-key-reused', 'This Idempotency-Key was used before with another body: use a new key.')
 
@@ -54,6 +54,7 @@ export class InFlight {
 }
 
 function keyInUse(): Problem {
-  const detail = 'A request with this Idempotency-Key is in flight. Send it again after Retry-After to get its answer.'
+  const detail =
+    'A request with this Idempotency-Key is in flight. Send it again after Retry-After to get its response.'
   return new Problem(409, 'idempotency-key-in-use', detail, { headers: { 'Retry-After': RETRY_AFTER_S } })
 }

@@ -1,4 +1,4 @@
-// Decodes JSON bytes as RFC 4627 and Python do: UTF-8, UTF-16 or UTF-32, detected by the first four bytes.
+// Decodes JSON bytes as RFC 4627 and Python do: the first four bytes show whether they are UTF-8, UTF-16 or UTF-32.
 import { isUtf8 } from 'node:buffer'
 
 /** The text in `bytes`, without byte order mark. Undefined when the bytes are not valid in the detected encoding. */

@@ -9,15 +9,15 @@ import {
 } from '@ims/runtime'
 import type { HttpConfig } from '../config.ts'
 
-/** Memory of a request in flight, without its data: its objects and those of the response. */
+/** Memory of a request in flight and its response, without their data. */
 const COST_OF_REQUEST_BYTES = 12_288
 /** Memory of a wait: the message, its timer, its promises. */
 const COST_OF_WAIT_BYTES = 6_144
 
-/** A page is copied while it arrives, and parsed. The garbage is collected late. */
+/** Memory per byte of a page: the page is copied when it arrives, then parsed, and the copies are collected late. */
 const COST_OF_PAGE_BYTE = 6
 
-/** `…MaxEach` is the limit for one client: half, so that no client can take all. */
+/** `…MaxEach` is the limit for one client: half of the total, so that no client can use all of it. */
 export interface Limits {
   readonly connectionsMax: number
   readonly connectionsMaxEach: number

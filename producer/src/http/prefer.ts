@@ -4,8 +4,8 @@ const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/
 const QUOTED = /^"(?:[^"\\]|\\.)*"$/
 
 /**
- * Seconds of the preference `wait`, at most `maxS`. Undefined when there is none, or when it or the header is invalid;
- * both are ignored. The first of several `wait` counts. `header` is all `Prefer` headers, joined with commas.
+ * Seconds of the preference `wait`, at most `maxS`. Undefined if there is none, or if it or the header is invalid. The
+ * first of several `wait` counts. `header` contains all `Prefer` headers, joined with commas.
  */
 export function preferredWaitS(header: string | string[] | undefined, maxS: number): number | undefined {
   if (header === undefined) return undefined

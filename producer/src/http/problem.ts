@@ -24,14 +24,14 @@ interface Details {
 
 const TITLES = {
   'invalid-json': 'The body is not valid JSON',
-  'invalid-body': 'The body is not what this path takes',
-  'invalid-query': 'The query parameters are not what this path takes',
-  'invalid-header': 'A header is not what this path takes',
-  'incomplete-body': 'The body did not arrive whole',
+  'invalid-body': 'The body is not valid',
+  'invalid-query': 'The query parameters are not valid',
+  'invalid-header': 'A header is not valid',
+  'incomplete-body': 'The body is not complete',
   'not-found': 'Not found',
   'unknown-sku': 'There is no item with this sku',
   'method-not-allowed': 'Method not allowed',
-  'duplicate-sku': 'There is an item with this sku already',
+  'duplicate-sku': 'An item with this sku already exists',
   'insufficient-stock': 'There is not enough in stock',
   'quantity-too-large': 'The quantity would be too large',
   'no-quantity': 'The item has no quantity',
@@ -47,16 +47,16 @@ const TITLES = {
   'bad-reply': 'Bad response from the consumer',
   'not-accepted': 'Not accepted',
   'outcome-unknown': 'Outcome unknown',
-  'no-reply': 'No answer in time',
+  'no-reply': 'No reply in time',
   'unknown-dead-letter': 'There is no such dead letter',
   busy: 'The queue is in use by another operator',
-  'dead-letters-unavailable': 'The dead letters cannot be worked on',
+  'dead-letters-unavailable': 'The dead letters are not available',
 } as const
 
 /** Seconds after which a client may retry while the broker is down. It is usually back by then. */
 const RETRY_AFTER_S = '2'
 
-/** An error with its response. The client reads `detail`: a sentence without internal information. */
+/** An error with its response. Its message is sent to the client as `detail`, so it must not contain internal information. */
 export class Problem extends Error {
   override readonly name = 'Problem'
   readonly status: number
@@ -79,13 +79,12 @@ export class Problem extends Error {
 
 /** Maps an error by its class to a problem. Undefined for an unexpected error. */
 export function problemOf(error: unknown): Problem | undefined {
-  // Express decodes path parameters.
-  if (error instanceof URIError)
-    return new Problem(400, 'invalid-query', 'The path has a percent sign that begins no valid encoding.')
+  // Thrown by Express when it decodes path parameters.
+  if (error instanceof URIError) return new Problem(400, 'invalid-query', 'The path is not properly percent-encoded.')
   if (error instanceof Problem) return error
   const headers = { 'Retry-After': RETRY_AFTER_S }
   if (error instanceof NotAccepted) {
-    const detail = 'The message broker did not take the message: it was not stored, and sending it again is safe.'
+    const detail = 'The message broker did not accept the message: it was not stored, and sending it again is safe.'
     return new Problem(503, 'not-accepted', detail, { headers, reason: error.reason })
   }
   if (error instanceof OutcomeUnknown) {
@@ -93,9 +92,9 @@ export function problemOf(error: unknown): Problem | undefined {
       'The outcome is unknown: the message may have been stored, but the message broker did not confirm it.'
     return new Problem(503, 'outcome-unknown', detail, { headers })
   }
-  if (error instanceof NoReply) return new Problem(504, 'no-reply', 'The consumer did not answer in time.')
+  if (error instanceof NoReply) return new Problem(504, 'no-reply', 'The consumer did not reply in time.')
   if (error instanceof BadReply)
-    return new Problem(502, 'bad-reply', 'The consumer answered with an error or in an unknown form.')
+    return new Problem(502, 'bad-reply', 'The consumer replied with an error or in an unknown format.')
   return undefined
 }
 
@@ -110,7 +109,7 @@ export interface Refusal {
 /** For failed requests, the details that the client does not get. */
 const failures = new WeakMap<ServerResponse, Refusal>()
 
-/** Why a request got a problem, or its response was aborted. Undefined for all others. */
+/** Why a request failed. Undefined if it did not. */
 export function refusalLogged(response: ServerResponse): Refusal | undefined {
   const problem = problemSent(response)
   return failures.get(response) ?? (problem && { reason: problem.details?.reason ?? problem.kind })
@@ -131,27 +130,28 @@ const documentOf = ({ status, kind, message, headers, details }: Problem): Probl
 })
 
 /**
- * Aborts a response that has started and cannot be completed. With a reset: over HTTP/1.0 the end of the connection
- * ends the response, so a clean end would make half of it look complete.
+ * Aborts a response that has started and cannot be completed. Resets the connection, because over HTTP/1.0 a response
+ * ends with its connection: after a clean end, a partial response would look complete.
  */
 export function cutOff(response: ServerResponse): void {
   response.socket?.resetAndDestroy()
   response.destroy()
 }
 
-/** With the number of parameters that Express requires. */
+/** Express recognises an error handler by its four parameters. */
 export type Failed = (error: unknown, request: IncomingMessage, response: ServerResponse, next: () => void) => void
 
-/** The final error handler: responds to every failed request, and logs what the client is not told. */
+/** The final error handler: responds to every failed request, and logs the details that the client does not get. */
 export function problemHandler(log: Log): Failed {
   return (error, _, response, _next) => {
     const requestId = response.getHeader('X-Request-Id')
     const problem = problemOf(error)
-    // Its client disconnected or was cut off, which ended the work.
+    // The client has disconnected or was disconnected, so it gets no response.
     if (response.destroyed && problem !== undefined) return
     if (problem === undefined)
-      log.error({ requestId, error: stackOf(error) }, 'a request failed for an unforeseen reason')
-    const answer = problem ?? new Problem(500, 'internal', 'The request failed; it was logged by its id.')
+      log.error({ requestId, error: stackOf(error) }, 'a request failed with an unexpected error')
+    const answer =
+      problem ?? new Problem(500, 'internal', 'The request failed. The log has details under its X-Request-Id.')
     const { status, kind, details } = answer
     if (problem !== undefined && status >= 500)
       failures.set(response, { reason: details.reason ?? kind, error: whyOf(error) })
@@ -163,10 +163,10 @@ export function problemHandler(log: Log): Failed {
 const stackOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error))
 const whyOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-/** Responds to a method that the path does not have. */
+/** Responds to a method that the path does not support. */
 export function methodNotAllowed(allow: string): RequestHandler {
   return ({ method, path }, response) => {
-    const detail = `${path} does not take ${method}, but ${allow}.`
+    const detail = `${path} does not support ${method}. It supports ${allow}.`
     sendProblem(response, new Problem(405, 'method-not-allowed', detail, { headers: { Allow: allow } }))
   }
 }

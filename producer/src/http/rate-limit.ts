@@ -6,10 +6,10 @@ import { Problem, sendProblem } from './problem.ts'
 
 const MINUTE_MS = 60_000
 
-/** Maximum number of clients that are counted. Beyond it the oldest is forgotten. */
+/** Maximum number of clients that are counted at the same time. Beyond it, the oldest count is dropped. */
 const CLIENTS_MAX = 50_000
 
-/** Counts with a monotonic clock. The library's own store would block a client until a clock that was set back has caught up. */
+/** Counts with a monotonic clock. With the library's own store, a clock that is set back would block clients until it has caught up. */
 export class MonotonicStore implements Store {
   readonly localKeys = true
   readonly #windows = new Map<string, { hits: number; readonly endsAtMs: number }>()
@@ -51,7 +51,7 @@ export class MonotonicStore implements Store {
 
 /**
  * Counts each request and reports how many are left (`RateLimit`, `RateLimit-Policy`,
- * draft-ietf-httpapi-ratelimit-headers-08). More than `perMinute` get 429. Each process counts separately.
+ * draft-ietf-httpapi-ratelimit-headers-08). Requests beyond `perMinute` get 429. Each process counts separately.
  */
 export function limitRate(perMinute: number): RequestHandler {
   return rateLimit({
@@ -67,10 +67,10 @@ export function limitRate(perMinute: number): RequestHandler {
       return client === undefined ? `address ${ipKeyGenerator(request.ip ?? '')}` : `key ${client.name}`
     },
     handler: (_, response) => {
-      const detail = `More than ${perMinute} requests in a minute: the header Retry-After says when to go on.`
+      const detail = `More than ${perMinute} requests in a minute: the header Retry-After says when to retry.`
       sendProblem(response, new Problem(429, 'too-many-requests', detail))
     },
-    // They check for configuration mistakes that the schema of TRUST_PROXY already excludes, and write to the console.
+    // These checks would find mistakes that the schema of TRUST_PROXY already excludes, and write to the console.
     validate: false,
   })
 }

@@ -1,8 +1,8 @@
-// Rejects what is not a request for the API: malformed in a way that Node's parser accepts, or sent by a foreign web page.
+// Rejects malformed requests that Node's parser accepts, and requests from foreign web pages.
 import { foreignRequest, refusalOf, sendProblemDocument } from '@ims/runtime'
 import type { Step } from './step.ts'
 
-/** `servedHosts` are the served host names. All when omitted. */
+/** `servedHosts` are the allowed host names. If undefined, all are allowed. */
 export function refuseForeign(servedHosts: ReadonlySet<string> | undefined): Step {
   return (request, response) => {
     const refusal =

@@ -32,7 +32,7 @@ const requiredIsRequired: z.core.$ZodErrorMap = ({ code, input }) =>
 function mustBeJson({ headers }: IncomingMessage): void {
   const encoding = headers['content-encoding']
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
-    const detail = 'Compressed bodies are not taken: send it without Content-Encoding.'
+    const detail = 'Compressed bodies are not supported: send the body without Content-Encoding.'
     throw new Problem(415, 'not-json', detail, { headers: { 'Accept-Encoding': 'identity' } })
   }
   if (!JSON_TYPE.test(headers['content-type'] ?? ''))
@@ -43,7 +43,7 @@ function bytesOf({ request, response }: Exchange, maxBytes: number): Promise<Buf
   // Created only when needed, because an error's stack trace costs more than reading the body.
   const tooLarge = () => new Problem(413, 'too-large', `The body may have at most ${maxBytes} bytes.`)
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.reject(tooLarge())
-  // Only now: a client that is rejected earlier does not have to send the body.
+  // Sent only now, so that a client that is rejected earlier does not send the body.
   if (request.headers.expect !== undefined) response.writeContinue()
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
@@ -56,11 +56,12 @@ function bytesOf({ request, response }: Exchange, maxBytes: number): Promise<Buf
     })
     request.on('end', () => {
       resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks))
-      // The request stays in memory until its response is sent. Its bytes and these listeners need not.
+      // The request stays in memory until its response is sent. Without its listeners, its bytes can be freed now.
       request.removeAllListeners()
     })
     const cutOff = () => {
-      if (!request.complete) reject(new Problem(400, 'incomplete-body', 'The connection ended before the body did.'))
+      if (!request.complete)
+        reject(new Problem(400, 'incomplete-body', 'The connection ended before the body was complete.'))
     }
     request.on('error', cutOff)
     request.on('close', cutOff)

@@ -1,4 +1,4 @@
-// Limits what is in flight at once, in total and per client: requests, and waits for an outcome.
+// Limits the requests in flight and the waits for an outcome, in total and per client.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Shares } from '@ims/runtime'
 import { clientOf } from './authorisation.ts'
@@ -9,8 +9,8 @@ import type { Step } from './step.ts'
 const RETRY_AFTER_S = '2'
 
 /**
- * For clients that can have many connections: holders of a key, and clients behind a proxy. Returns 503 when too many
- * requests are in flight, in total or from this client.
+ * Responds with 503 when too many requests are in flight, in total or from this client. Needed for clients that can have
+ * many connections: holders of a key, and clients behind a proxy.
  */
 export function limitRequests({ requestsMax, requestsMaxEach }: Limits): Step {
   const shares = new Shares(requestsMax, requestsMaxEach)
@@ -38,13 +38,13 @@ export function limitWaits({ waitsMax, waitsMaxEach }: Limits): TakeWait {
   }
 }
 
-/** `ip` is Express's and respects trusted proxies. With trusted proxies, every request passes through Express. */
+/** Express sets `ip` and respects trusted proxies. With trusted proxies, every request passes through Express. */
 const nameOf = (request: IncomingMessage & { readonly ip?: string | undefined }, response: ServerResponse): string => {
   const client = clientOf(response)
   return client === undefined ? `address ${request.ip ?? request.socket.remoteAddress}` : `key ${client.name}`
 }
 
 function overLimit(): Problem {
-  const detail = 'Too many requests are being served at this moment: this one was not. Sending it again is safe.'
+  const detail = 'Too many requests are in flight. This one was not processed. Sending it again is safe.'
   return new Problem(503, 'not-accepted', detail, { headers: { 'Retry-After': RETRY_AFTER_S }, reason: 'over-limit' })
 }

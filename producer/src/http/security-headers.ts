@@ -1,20 +1,20 @@
-// Headers that make browsers treat a response as data only: helmet's, as far as an API without pages needs them.
+// Headers that make browsers treat a response as data only: those of helmet that an API without pages needs.
 import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import helmet from 'helmet'
 import type { Step } from './step.ts'
 
 const protect = helmet({
-  // Nothing in a response may load or run anything, nor be shown in a frame.
+  // A response must not load or run anything, and must not be shown in a frame.
   contentSecurityPolicy: {
     useDefaults: false,
     directives: { 'default-src': ["'none'"], 'frame-ancestors': ["'none'"] },
   },
-  // A page of another origin may check whether we respond (`no-cors`), as with the Python suite. It cannot read the response.
+  // A page of another origin can see whether the API responds (`no-cors`), as with the Python suite. It cannot read the response.
   crossOriginResourcePolicy: { policy: 'cross-origin' },
   xContentTypeOptions: true,
   xFrameOptions: { action: 'deny' },
-  // A proxy in front terminates TLS, and knows whether the whole host uses it.
+  // A proxy in front terminates TLS. Only the proxy knows whether the whole host uses TLS.
   strictTransportSecurity: false,
   // For pages only.
   crossOriginOpenerPolicy: false,
@@ -37,7 +37,7 @@ class Sample extends ServerResponse {
   }
 }
 
-/** Sets the headers, which are the same for every response and are therefore computed once. */
+/** Sets the headers. They are computed once, because they are the same for every response. */
 export function securityHeaders(): Step {
   const sample = new Sample(new IncomingMessage(new Socket()))
   protect(sample.req, sample, () => {})

@@ -1,4 +1,4 @@
-// The HTTP server of the API: the hardened server of every port, with the API's limits.
+// The HTTP server of the API: the hardened server that all ports use, with the limits of the API.
 import type { RequestListener } from 'node:http'
 import type { Service } from '@ims/messaging'
 import { type Listening, openHttpServer } from '@ims/runtime'

@@ -1,4 +1,4 @@
-// Bypasses Express's router, which takes longer per request than all of our code.
+// A short cut around Express's router, which takes longer per request than all of our code.
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Failed } from './problem.ts'
 import type { Handler, Step } from './step.ts'
@@ -11,8 +11,8 @@ interface Way {
 }
 
 /**
- * Passes a request whose method and target exactly match a handler through the same steps, handler and error handling
- * that `app` has. Passes any other to `app`. A test sends requests both ways and compares the results.
+ * If the method and the target of a request exactly match a handler, runs the same steps, handler and error handling as
+ * `app`. Passes all other requests to `app`. A test sends requests both ways and compares the results.
  */
 export function shortCut(app: RequestListener, { steps, handlers, failed }: Way): RequestListener {
   // Not async: each frame that awaits the response stays in memory until then, for every request in flight.

@@ -1,4 +1,4 @@
-// The steps that every request goes through before its route. Each passes it on or responds to it.
+// The steps that every request goes through before its route. Each step passes the request on or responds to it.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { RequestHandler } from 'express'
 
@@ -8,7 +8,7 @@ import type { RequestHandler } from 'express'
  */
 export type Step = (request: IncomingMessage, response: ServerResponse) => boolean
 
-/** A route handler: the same as in Express, without what only Express provides. */
+/** A route handler that uses only Node's request and response, so that it works without Express's router. */
 export type Handler = (request: IncomingMessage, response: ServerResponse) => unknown
 
 /** The step as Express middleware. */

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { contextIn, endSpan, enter, tracer } from '@ims/runtime/traces'
 import { ROOT_CONTEXT, type Span, SpanKind } from '@opentelemetry/api'
 
-/** Begins the span, and enters it. Undefined while traces are off. The path is not recorded, because it may be anything. */
+/** Starts the span and makes it the current one. Undefined while traces are off. The span has no path, because clients can send any. */
 export function startRequestSpan(
   request: IncomingMessage,
   method: string,
@@ -13,7 +13,7 @@ export function startRequestSpan(
   const by = tracer()
   if (by === undefined) return undefined
   const attributes = {
-    // The value of the semantic conventions for a method that is not known.
+    // The value of the semantic conventions for an unknown method.
     'http.request.method': method === 'other' ? '_OTHER' : method,
     'http.route': route,
     'url.scheme': 'http',
@@ -25,7 +25,7 @@ export function startRequestSpan(
   return span
 }
 
-/** Ends it. */
+/** Ends the span. */
 export function endRequestSpan(span: Span, status: number, messageId: unknown): void {
   span.setAttribute('http.response.status_code', status)
   if (typeof messageId === 'string') span.setAttribute('messaging.message.id', messageId)

@@ -6,13 +6,13 @@ import { z } from 'zod'
 const HOPS = /^[1-9]$/
 const NAMED = new Set(['loopback', 'linklocal', 'uniquelocal'])
 
-/** A list of addresses and networks, or a number of proxies. It cannot be everybody, because anybody can send the header. */
+/** A list of addresses and networks, or a number of proxies. It cannot include all addresses, because every client can send the header. */
 export const trustedProxies = z.string().transform((text, context): number | readonly string[] => {
   if (HOPS.test(text)) return Number(text)
   const proxies = text.split(',').map((each) => each.trim())
   const wrong = proxies.filter((each) => !NAMED.has(each) && isIP(each) === 0 && !isNetwork(each))
   for (const each of wrong) {
-    const message = `${JSON.stringify(each)} is no address, no network (10.0.0.0/8), not loopback, linklocal or uniquelocal, and no number of proxies (1 to 9)`
+    const message = `${JSON.stringify(each)} is not an address, a network (10.0.0.0/8), loopback, linklocal, uniquelocal or a number of proxies (1 to 9)`
     context.addIssue({ code: 'custom', message })
   }
   return proxies
@@ -24,7 +24,7 @@ function isNetwork(text: string): boolean {
   if (family === 0 || !/^\d{1,3}$/.test(prefix) || more.length > 0) return false
   try {
     new BlockList().addSubnet(address, Number(prefix), family === 4 ? 'ipv4' : 'ipv6')
-    // In other words, everybody.
+    // A prefix of 0 includes all addresses.
     return Number(prefix) > 0
   } catch {
     return false

@@ -1,4 +1,4 @@
-// The HTTP client of `import` and `export`: connections that are kept alive, one answer or a reason why there is none.
+// The HTTP client of `import` and `export`. A request ends with a response, or with the reason why there is none.
 import type { IncomingHttpHeaders } from 'node:http'
 import { Pool } from 'undici'
 import type { ApiSettings } from './settings.ts'
@@ -18,7 +18,7 @@ export interface ApiRequest {
   readonly signal?: AbortSignal
 }
 
-/** No answer: the connection failed, was cut, or nothing came in time. Whether the request had an effect is unknown. */
+/** There is no response: the connection failed or was lost, or the request timed out. Whether the request had an effect is unknown. */
 export class NoAnswer extends Error {
   override readonly name = 'NoAnswer'
 }
@@ -29,10 +29,10 @@ export interface ApiClient {
   close(): Promise<void>
 }
 
-/** Longer than the API lets a request wait for its outcome. */
+/** Longer than the maximum time for which the API waits for an outcome. */
 const SILENCE_MAX_MS = 45_000
 
-/** At most `connections` requests at once; further ones wait for their turn. */
+/** Sends at most `connections` requests at once. Further requests wait. */
 export function openApi({ url, key }: ApiSettings, connections: number): ApiClient {
   const pool = new Pool(url.origin, { connections, headersTimeout: SILENCE_MAX_MS, bodyTimeout: SILENCE_MAX_MS })
   const prefix = url.pathname.replace(/\/$/, '')

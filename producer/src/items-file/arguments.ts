@@ -1,32 +1,32 @@
-// Parses the command lines of `import` and `export`. Each error is one sentence that names the argument.
+// Parses the command lines of `import` and `export`. An error is one sentence that names the argument.
 import { extname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { CODE, Stopped } from './exit-codes.ts'
 
-export const FORMATS = ['csv', 'json', 'ndjson'] as const
+const FORMATS = ['csv', 'json', 'ndjson'] as const
 export type Format = (typeof FORMATS)[number]
 
 const CODES = `Exit codes: 0 all done · 1 some rows were rejected · 2 wrong arguments, or not a file of items ·
-3 the outcome of some rows is unknown · 69 the API does not answer · 70 a bug · 73 a file cannot be written ·
+3 the outcome of some rows is unknown · 69 the API does not respond · 70 a bug · 73 a file cannot be written ·
 78 wrong configuration or API key · 130 interrupted`
 
 export const IMPORT_USAGE = `usage: npm run import -- <file.csv|file.json|file.ndjson|-> [options]
   -                    reads the standard input; needs --format
-  --format FORMAT      csv, json (an array) or ndjson (one object on each line); by default from the name of the file
-  --encoding NAME      of a file without byte order mark, for example windows-1252; by default utf-8
+  --format FORMAT      csv, json (an array) or ndjson (one object per line); by default from the file name
+  --encoding NAME      encoding of a file without byte order mark, for example windows-1252; by default utf-8
   --dry-run            checks all rows and sends nothing
-  --rejected FILE      where rejected rows go (-: the standard output); by default FILE.rejected.csv beside the file
-  --run NAME           makes the rows new commands: for rows that were imported before and deleted since
-  --concurrency N      rows in flight, 1 to 256 (64)
-  --give-up-after S    seconds without any progress after which the import stops (120)
+  --rejected FILE      writes rejected rows to FILE (-: the standard output); by default <file>.rejected.csv
+  --run NAME           sends the rows as new commands, for items that were imported before and deleted since
+  --concurrency N      maximum number of rows in flight, 1 to 256; by default 64
+  --give-up-after S    stops after S seconds without progress; by default 120
 API_URL is the URL of the API, API_KEY or API_KEY_FILE the key for it.
 ${CODES}`
 
 export const EXPORT_USAGE = `usage: npm run --silent export -- [options]
-  --format FORMAT      csv, json or ndjson; by default from the name of the output, or csv
-  --output FILE        by default the standard output
+  --format FORMAT      csv, json or ndjson; by default from the name of the output file, or csv
+  --output FILE        writes to FILE; by default to the standard output
   --overwrite          replaces FILE if it exists
-  --give-up-after S    seconds without any progress after which the export stops (120)
+  --give-up-after S    stops after S seconds without progress; by default 120
 API_URL is the URL of the API, API_KEY or API_KEY_FILE the key for it.
 ${CODES}`
 
@@ -39,7 +39,7 @@ export interface ImportRequest {
   readonly format: Format
   readonly encoding: string | undefined
   readonly isDryRun: boolean
-  /** `-` is the standard output. Undefined: beside the file. */
+  /** `-` is the standard output. If undefined, a file beside the imported one. */
   readonly rejected: string | undefined
   readonly run: string
   readonly concurrency: number
@@ -54,7 +54,7 @@ export interface ExportRequest {
 }
 
 /**
- * Undefined: help is wanted.
+ * Undefined for `--help`.
  * @throws Stopped
  */
 export function parseImportArguments(args: readonly string[]): ImportRequest | undefined {
@@ -75,7 +75,7 @@ export function parseImportArguments(args: readonly string[]): ImportRequest | u
   const format = formatOf(values.format, file)
   if (format === undefined)
     throw usage(
-      `--format is needed: ${file === '-' ? 'the standard input' : 'the name of the file'} does not say whether it is csv, json or ndjson`,
+      `--format is needed: ${file === '-' ? 'the standard input' : 'the file name'} does not show whether it is csv, json or ndjson`,
     )
   return {
     file,
@@ -90,7 +90,7 @@ export function parseImportArguments(args: readonly string[]): ImportRequest | u
 }
 
 /**
- * Undefined: help is wanted.
+ * Undefined for `--help`.
  * @throws Stopped
  */
 export function parseExportArguments(args: readonly string[]): ExportRequest | undefined {

@@ -1,4 +1,4 @@
-// Reads rows from a CSV file. The delimiter follows from the header line; cells are bytes until each is known to be valid UTF-8.
+// Reads rows from a CSV file. Detects the delimiter from the header line, and checks each cell for valid UTF-8.
 import { isUtf8 } from 'node:buffer'
 import { CsvError, parse } from 'csv-parse'
 import { parse as parseWhole } from 'csv-parse/sync'
@@ -9,21 +9,21 @@ import { COLUMNS, ROW_MAX_BYTES, type Row, type RowReader } from './row.ts'
 import { afterwards } from './text-of.ts'
 
 const DELIMITERS = [',', ';', '\t'] as const
-/** The parser takes pieces of this size, so that a row that never ends is noticed. */
+/** The parser gets pieces of this size, so that a row without an end is noticed early. */
 const PIECE_BYTES = 16_384
 const DECIMAL_COMMA = /^\s*\d+,\d+\s*$/
 const NUMBERS: readonly string[] = ['price', 'quantity']
 const [CARRIAGE_RETURN, LINE_FEED] = Buffer.from('\r\n')
-/** One character for each byte, so that bytes that are not UTF-8 are not lost. */
+/** One character per byte, so that invalid UTF-8 is not lost before it is checked. */
 const ENCODING = 'latin1' as const
 const emitted = z.object({ record: z.array(z.string()), raw: z.string() })
 
-/** What a file of rejected rows has in addition. */
+/** The additional columns of a file of rejected rows. */
 export const REJECTION_COLUMNS = ['line', 'reason'] as const
 
 /**
- * Reads the header.
- * @throws Stopped when there is none, or when it lacks a column or has one twice
+ * Reads the header. The rows are read later, through the returned reader.
+ * @throws Stopped when there is no header, or when a column is missing or named twice
  */
 export async function csvRows(
   chunks: AsyncIterable<Buffer>,
@@ -61,7 +61,7 @@ interface Cell {
   readonly isValid: boolean
 }
 
-/** Empty cells may follow the last column, as Excel writes them. */
+/** Excel writes empty cells after the last column, so they are accepted. */
 function problemOf(cells: readonly Cell[], expected: number): string | undefined {
   if (!cells.every(({ isValid }) => isValid)) return 'the row is not valid UTF-8: see --encoding'
   const isTooLong = cells.slice(expected).some(({ text }) => text !== '')
@@ -82,12 +82,12 @@ function columnsOf(header: readonly string[], warn: (line: string) => void) {
   return COLUMNS.map((name) => ({ name, at: names.indexOf(name) }))
 }
 
-/** Reads up to the end of the header line, to see the delimiter in it; or the line `sep=;` that Excel understands. */
+/** Finds the delimiter: in the line `sep=;`, which Excel understands, or else in the header line. */
 async function dialectOf(chunks: AsyncIterable<Buffer>) {
   const source = chunks[Symbol.asyncIterator]()
   let head = Buffer.alloc(0)
   let firstLine = 1
-  let said: string | undefined
+  let declared: string | undefined
   for (;;) {
     const end = lineEnd(head)
     if (end === undefined && head.length <= ROW_MAX_BYTES) {
@@ -104,14 +104,14 @@ async function dialectOf(chunks: AsyncIterable<Buffer>) {
     const line = head.toString('utf8', 0, end?.at)
     const separator = firstLine === 1 ? /^"?sep=([\t -~])"?$/i.exec(line)?.[1] : undefined
     if (separator === undefined)
-      return { delimiter: said ?? commonest(line), firstLine, rest: afterwards(head, source) }
-    said = separator
+      return { delimiter: declared ?? mostFrequent(line), firstLine, rest: afterwards(head, source) }
+    declared = separator
     firstLine = 2
     head = head.subarray(end?.next ?? head.length)
   }
 }
 
-/** A carriage return at the very end may be half of a line end. */
+/** Undefined if the first line is not complete: a carriage return at the end of `bytes` may be half of a line end. */
 function lineEnd(bytes: Buffer): { readonly at: number; readonly next: number } | undefined {
   const at = bytes.findIndex((byte) => byte === CARRIAGE_RETURN || byte === LINE_FEED)
   if (at < 0 || (bytes[at] === CARRIAGE_RETURN && at + 1 === bytes.length)) return undefined
@@ -119,8 +119,8 @@ function lineEnd(bytes: Buffer): { readonly at: number; readonly next: number } 
   return { at, next: at + (isPair ? 2 : 1) }
 }
 
-/** The delimiter that occurs most outside quotes. */
-function commonest(line: string): string {
+/** The delimiter that occurs most often outside quotes. */
+function mostFrequent(line: string): string {
   const outside = line.replaceAll(/"[^"]*"/g, '')
   const counts = DELIMITERS.map((delimiter) => outside.split(delimiter).length)
   return DELIMITERS[counts.indexOf(Math.max(...counts))] ?? ','
@@ -133,7 +133,7 @@ async function* recordsIn(chunks: AsyncIterable<Buffer>, delimiter: string, firs
     raw: true,
     record_delimiter: ['\r\n', '\n', '\r'],
     relax_column_count: true,
-    // A quote in an unquoted cell is text. So that a malformed cell cannot swallow its neighbours, all others are checked below.
+    // A quote in an unquoted cell is text. Cells that begin with a quote are checked below, because a malformed one could swallow its neighbours.
     relax_quotes: true,
   }
   const parser = parse(options)
@@ -171,7 +171,7 @@ async function* recordsIn(chunks: AsyncIterable<Buffer>, delimiter: string, firs
     parser.destroy()
   }
 
-  /** The parser works while it is written to, so what it has found is here already. */
+  /** The parser parses during the write, so its rows are available here. */
   function* parsed() {
     for (let each: unknown = parser.read(); each !== null; each = parser.read()) {
       pendingBytes = 0
@@ -191,7 +191,7 @@ function cellIn(characters: string): Cell {
 
 class RecordTooLong extends Error {}
 
-/** A cell may begin with a quote because it is malformed, or because it is the text """like this""". */
+/** A cell that begins with a quote is either malformed, or text in quotes, written as """text""". */
 function isWellFormed(raw: string, delimiter: string): boolean {
   try {
     parseWhole(raw, { delimiter, record_delimiter: ['\r\n', '\n', '\r'], relax_column_count: true })
@@ -201,5 +201,5 @@ function isWellFormed(raw: string, delimiter: string): boolean {
   }
 }
 
-/** Line ends in a record, with its own: the parser keeps only the first byte of a pair that ends a record. */
+/** The number of line ends in a record, including the last one. The parser keeps only the first byte of that. */
 const linesIn = (raw: string): number => raw.match(/\r\n|\r|\n/g)?.length ?? 0

@@ -4,11 +4,11 @@ export const CODE = {
   done: 0,
   /** At least one row was rejected. All others are stored. */
   rejected: 1,
-  /** Wrong arguments, or a file that cannot be imported as a whole. */
+  /** Wrong arguments, or a file that cannot be imported. */
   usage: 2,
   /** The outcome of at least one row is unknown. */
   unknown: 3,
-  /** The API does not answer, or not as the API of IMS. */
+  /** The API does not respond, or does not respond like the API of IMS. */
   unavailable: 69,
   /** A bug. */
   software: 70,

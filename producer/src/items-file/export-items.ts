@@ -1,4 +1,4 @@
-// Exports all items, page by page, so that a page that fails is asked for again.
+// Exports all items, page by page, so that a failed page can be requested again.
 import { type ListedItem, listedItem } from '@ims/messaging'
 import type { Program, Sections } from '@ims/runtime'
 import { stringify } from 'csv-stringify/sync'
@@ -55,7 +55,7 @@ export async function exportItems(
   return CODE.done
 }
 
-/** Ends after the last page, or throws. */
+/** Yields all pages. Throws if one cannot be read, so that a part never looks like the whole list. */
 async function* pages(asking: Asking): AsyncGenerator<readonly ListedItem[]> {
   let after = 0
   for (;;) {
@@ -64,26 +64,27 @@ async function* pages(asking: Asking): AsyncGenerator<readonly ListedItem[]> {
       asking,
     )
     if (answer === undefined)
-      throw new Stopped(
-        CODE.unavailable,
-        `the list is not complete: the API was given up: ${asking.patience.lastTrouble}`,
-      )
+      throw new Stopped(CODE.unavailable, `the list is not complete: gave up: ${asking.patience.lastTrouble}`)
     const items = answer.status === 200 ? page.safeParse(jsonIn(answer)).data : undefined
     if (items === undefined)
       throw new Stopped(
         CODE.unavailable,
-        `/order_processing answered with status ${answer.status} and not with a list: is API_URL the URL of the API?`,
+        `/order_processing responded with status ${answer.status} and without a list: is API_URL the URL of the API?`,
       )
     if (asking.stopping.aborted) throw new Stopped(CODE.interrupted, 'interrupted')
     yield items
     const next = nextIn(answer.headers.link)
     if (next === undefined) return
-    if (next <= after) throw new Stopped(CODE.unavailable, `the page after ${after} names ${next} as its next`)
+    if (next <= after)
+      throw new Stopped(
+        CODE.unavailable,
+        `the page after ${after} links to the page after ${next}, which is not larger`,
+      )
     after = next
   }
 }
 
-/** The id after which the next page starts, from the header `Link`. The URL itself may be one behind a proxy. */
+/** The id after which the next page starts, from the header `Link`. Only the id is used: behind a proxy, the URL may lack a path prefix. */
 function nextIn(link: string | string[] | undefined): number | undefined {
   const [, text] = /<[^>]*[?&]after=(\d{1,16})[^>]*>; *rel="next"/.exec(String(link ?? '')) ?? []
   return text === undefined ? undefined : Number(text)

@@ -1,4 +1,4 @@
-// Repeats a request until it has a final answer. A command has an `Idempotency-Key`, so its repeats are the same command.
+// Repeats a request until it has a final response. A command has an `Idempotency-Key`, so a repeat is the same command.
 import { z } from 'zod'
 import { type Answer, type ApiClient, type ApiRequest, NoAnswer } from './api-client.ts'
 import { CODE, Stopped } from './exit-codes.ts'
@@ -7,16 +7,16 @@ import { isTransient, type Patience } from './patience.ts'
 export interface Asking {
   readonly api: ApiClient
   readonly patience: Patience
-  /** No more attempts. */
+  /** When it aborts, there are no more attempts. */
   readonly stopping: AbortSignal
-  /** Cuts what is in flight. */
+  /** When it aborts, requests in flight are cancelled. */
   readonly leaving: AbortSignal
 }
 
 const problem = z.object({ type: z.string().default(''), detail: z.string().default('') })
 
 /**
- * The final answer. Undefined when there is none.
+ * The final response. Undefined when there is none.
  * @throws Stopped when the API refuses the key
  */
 export const finalAnswer = (request: ApiRequest, asking: Asking): Promise<Answer | undefined> =>
@@ -36,9 +36,9 @@ async function attempt(request: ApiRequest, { api, patience, stopping, leaving }
       patience.progressed()
       return answer
     }
-    // A rate limit lets others through, so it is not a failure of this request.
+    // A rate limit delays the request, but is not a failure of it.
     if (answer.status !== 429) attempts += 1
-    const trouble = `it answers with status ${answer.status}: ${problemIn(answer).detail}`
+    const trouble = `the last response has status ${answer.status}: ${problemIn(answer).detail}`
     if (!(await patience.pause(attempts, trouble, answer, stopping))) return undefined
   }
 }
@@ -48,10 +48,10 @@ function orNoAnswer(error: unknown): NoAnswer {
   throw error
 }
 
-/** The problem document of an answer, as far as it is one. */
+/** The problem document of a response. Empty members if it is not one. */
 export const problemIn = (answer: Answer) => problem.safeParse(jsonIn(answer)).data ?? { type: '', detail: '' }
 
-/** Undefined when the answer is not JSON. */
+/** Undefined if the response is not JSON. */
 export function jsonIn({ text }: Answer): unknown {
   try {
     return JSON.parse(text)

@@ -1,5 +1,4 @@
-// Imports a file of items: reads rows as fast as the API takes them, and counts what became of each.
-
+// Imports a file of items: reads rows as fast as the API accepts them, and counts their outcomes.
 import type { Program, Sections } from '@ims/runtime'
 import { openApi } from './api-client.ts'
 import type { ImportRequest } from './arguments.ts'
@@ -17,7 +16,7 @@ import { openSource } from './source.ts'
 import { Tally } from './tally.ts'
 import { utf8Of } from './text-of.ts'
 
-/** After Ctrl-C, answers are awaited for this long, so that fewer rows are counted as unknown. */
+/** After Ctrl-C, the import waits this long for responses, so that fewer outcomes are unknown. */
 const LAST_ANSWERS_WITHIN_MS = 10_000
 
 type Terminal = Pick<Program<Sections>, 'input' | 'terminal' | 'out' | 'err' | 'stopping'>
@@ -48,7 +47,7 @@ export async function importItems(request: ImportRequest, settings: ApiSettings,
     rejected = await openRejectedFile({ wanted, hasMark, out }, reader)
     await importRows(reader, { request, settings, stopping, tally, rejected })
   } catch (error) {
-    // A source that was closed by Ctrl-C ends with an error.
+    // Ctrl-C closes the source, which then ends with an error.
     if (!stopping.aborted) trouble = stoppedBy(error)
   } finally {
     stopping.removeEventListener('abort', interrupted)
@@ -60,7 +59,7 @@ export async function importItems(request: ImportRequest, settings: ApiSettings,
   if (trouble === undefined || tally.rows > 0) err(tally.summary(request.isDryRun))
   if (rejected?.path !== undefined) err(`rejected rows: ${rejected.path}`)
   if (trouble !== undefined) return trouble.code
-  if (stopping.aborted) err('interrupted: import the same file again to go on')
+  if (stopping.aborted) err('interrupted: import the same file again to continue')
   return stopping.aborted ? CODE.interrupted : codeOf(tally)
 }
 
@@ -93,7 +92,7 @@ interface Parts {
   readonly rejected: RejectedFile
 }
 
-/** Each lane takes the next row when it is done with one, so at most `concurrency` rows are in memory. */
+/** Each lane handles one row after the other, so at most `concurrency` rows are in memory. */
 async function importRows(reader: RowReader, { request, settings, stopping, tally, rejected }: Parts): Promise<void> {
   const ending = new AbortController()
   const leaving = new AbortController()
@@ -116,7 +115,7 @@ async function importRows(reader: RowReader, { request, settings, stopping, tall
       if (done) return
       await handle(value)
       if (patience.isOver && tally.counts.unknown > 0)
-        throw new Stopped(CODE.unavailable, `the API was given up: ${patience.lastTrouble}`)
+        throw new Stopped(CODE.unavailable, `gave up: ${patience.lastTrouble}`)
     }
   }
   const handle = async (row: Row) => {
@@ -126,7 +125,7 @@ async function importRows(reader: RowReader, { request, settings, stopping, tall
     if (outcome.kind === 'rejected') await rejected.add(row, outcome.reason)
     tally.count(outcome.kind)
   }
-  /** A row whose sending failed may have been applied. */
+  /** Counts the row as unknown if sending it failed, because it may have been applied. */
   const orUnknown = async (sent: Promise<Outcome>): Promise<Outcome> => {
     try {
       return await sent
@@ -153,7 +152,7 @@ async function importRows(reader: RowReader, { request, settings, stopping, tall
 
 type Send = (item: Parameters<typeof sendItem>[0]) => Promise<Outcome>
 
-/** Equal rows are sent one after the other. The API would refuse the second as a request that is in flight. */
+/** Sends equal rows one after the other. The API would reject the second while the first is in flight. */
 function oneAtATime(send: Send, run: string): Send {
   const inFlight = new Map<string, Promise<unknown>>()
   return async (item) => {

@@ -3,10 +3,10 @@ import { JSONParser } from '@streamparser/json'
 import { CODE, Stopped } from './exit-codes.ts'
 import { COLUMNS, ROW_MAX_BYTES, type Row, type RowReader } from './row.ts'
 
-/** The parser takes pieces of this size, so that an element that never ends is noticed. */
+/** The parser gets pieces of this size, so that an element without an end is noticed early. */
 const PIECE_BYTES = 16_384
 
-/** `line` of a row is which element it is, from 1. */
+/** `line` of a row is the number of the element, from 1. */
 export function jsonRows(chunks: AsyncIterable<Buffer>): RowReader {
   return { header: COLUMNS, delimiter: ',', rows: rowsIn(chunks) }
 }
@@ -37,7 +37,7 @@ async function* rowsIn(chunks: AsyncIterable<Buffer>): AsyncGenerator<Row> {
         yield rowOf(line, value)
       }
     }
-  if (!isEnded) throw new Stopped(CODE.usage, `the JSON ends after element ${line}, before its array does`)
+  if (!isEnded) throw new Stopped(CODE.usage, `the JSON ends after element ${line}, before the end of the array`)
 
   function write(piece: Buffer): void {
     const [first] = isBegun ? [] : (/[^\t\n\r ]/.exec(piece.toString('latin1')) ?? [])
@@ -56,7 +56,7 @@ async function* rowsIn(chunks: AsyncIterable<Buffer>): AsyncGenerator<Row> {
   }
 }
 
-/** The row of a value: its members are its cells, as far as they are the item's. */
+/** The row of a value. Its cells are the members that an item has. */
 export function rowOf(line: number, value: unknown): Row {
   const members: Record<string, unknown> = typeof value === 'object' && value !== null ? { ...value } : {}
   return { line, read: { value }, cells: COLUMNS.map((column) => cellOf(members[column])) }

@@ -32,7 +32,7 @@ function parsed(line: number, text: string): Row {
 
 const unread = (line: number, problem: string): Row => ({ line, read: { problem }, cells: [] })
 
-/** Each line, without its end. Undefined for one that is too long: it is skipped and not kept in memory. */
+/** Each line, without its end. Undefined for a line that is too long, which is not kept in memory. */
 async function* linesIn(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer | undefined> {
   let pending: Buffer[] = []
   let pendingBytes = 0

@@ -1,12 +1,12 @@
-// When to try again and when to give up: the answer's `Retry-After`, a pause that grows, and a limit without any progress.
+// Decides when to retry and when to give up, by `Retry-After`, a growing pause, and a limit on the time without progress.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Answer } from './api-client.ts'
 
 const PAUSE_MIN_MS = 100
 const PAUSE_MAX_MS = 5_000
-/** A rate limit that is renewed every minute. */
+/** Enough for a rate limit that is renewed every minute. */
 const RETRY_AFTER_MAX_S = 120
-/** Attempts at one request whose answers say that it failed, while others succeed. */
+/** Maximum number of failed attempts of one request, if other requests succeed. */
 const ATTEMPTS_MAX = 20
 
 export class Patience {
@@ -14,13 +14,13 @@ export class Patience {
   #progressAt = performance.now()
   #inFlight = 0
   /** Why the last attempt failed. */
-  lastTrouble = 'it does not answer'
+  lastTrouble = 'the API does not respond'
 
   constructor(giveUpAfterMs: number) {
     this.#giveUpAfterMs = giveUpAfterMs
   }
 
-  /** Runs a request with its retries. Time in which there was nothing to do does not count. */
+  /** Runs a request with its retries. Time without a request in flight does not count. */
   async during<T>(work: () => Promise<T>): Promise<T> {
     if (this.#inFlight === 0) this.progressed()
     this.#inFlight += 1
@@ -31,19 +31,19 @@ export class Patience {
     }
   }
 
-  /** Something was answered as it should be. */
+  /** Call this after each final response. */
   progressed(): void {
     this.#progressAt = performance.now()
   }
 
-  /** Nothing has succeeded for too long. */
+  /** Whether nothing has succeeded for too long. */
   get isOver(): boolean {
     return performance.now() - this.#progressAt > this.#giveUpAfterMs
   }
 
   /**
-   * Waits before the next attempt. False: give up.
-   * @param attempts how many failed so far; those that a rate limit refused do not count
+   * Waits before the next attempt. Returns false to give up.
+   * @param attempts number of failed attempts, without those that a rate limit rejected
    */
   async pause(attempts: number, trouble: string, answer: Answer | undefined, stop: AbortSignal): Promise<boolean> {
     this.lastTrouble = trouble
@@ -59,12 +59,12 @@ export class Patience {
   }
 }
 
-/** Our API sends seconds. */
+/** The API sends `Retry-After` in seconds. */
 function retryAfterMs(answer: Answer | undefined): number {
   const text = answer?.headers['retry-after'] ?? ''
   return /^\d{1,6}$/.test(text) ? Math.min(Number(text), RETRY_AFTER_MAX_S) * 1_000 : 0
 }
 
-/** Answers that say nothing final about the request. */
+/** Whether a response is not final. */
 export const isTransient = ({ status, headers }: Answer): boolean =>
   status === 202 || status === 408 || status === 429 || status >= 500 || headers['retry-after'] !== undefined

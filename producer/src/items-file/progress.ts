@@ -8,14 +8,14 @@ const BAR_EVERY_MS = 200
 export interface Progressing {
   readonly tally: Tally
   readonly isDryRun: boolean
-  /** Bytes of the file that were read, and all of them. Undefined for a pipe, whose end is not known. */
+  /** The size of the file and the bytes read so far. Undefined for a pipe, whose size is unknown. */
   readonly bytes: { readonly total: number; read(): number } | undefined
-  /** Undefined when it is not a terminal. */
+  /** The standard error if it is a terminal, otherwise undefined. */
   readonly terminal: NodeJS.WriteStream | undefined
   err(line: string): void
 }
 
-/** Returns the function that ends it. */
+/** Returns a function that ends it. */
 export function showProgress({ tally, isDryRun, bytes, terminal, err }: Progressing): () => void {
   if (bytes !== undefined && terminal !== undefined) return showBar(tally, bytes, terminal)
   const timer = setInterval(() => err(`${tally.summary(isDryRun)} (${tally.rowsPerSecond}/s)`), LINE_EVERY_MS)

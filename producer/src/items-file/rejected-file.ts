@@ -1,4 +1,4 @@
-// The file of rejected rows: the columns of the imported file, then the line and the reason. The corrected file can be imported.
+// The file of rejected rows: the columns of the imported file, then the line and the reason. After correction, the file can be imported.
 import { access, constants, type FileHandle, open } from 'node:fs/promises'
 import { dirname, extname } from 'node:path'
 import { stringify } from 'csv-stringify/sync'
@@ -24,12 +24,13 @@ interface Target {
   out(text: string): Promise<void>
 }
 
-/** The path beside the imported file. */
+/** The default path, beside the imported file. */
 export const rejectedPath = (file: string): string =>
   `${file === '-' ? 'items' : file.slice(0, file.length - extname(file).length)}.rejected.csv`
 
 /**
- * Is created when the first row is added. Never replaces a file: it may hold corrections. Then it gets a number.
+ * The file is created when the first row is added. An existing file is never replaced, because it may contain corrections:
+ * the new name then contains a number.
  * @throws Stopped when the directory cannot be written
  */
 export async function openRejectedFile(
@@ -38,10 +39,10 @@ export async function openRejectedFile(
 ): Promise<RejectedFile> {
   if (wanted !== '-')
     await access(dirname(wanted), constants.W_OK).catch(() => {
-      throw new Stopped(CODE.cannotWrite, `${wanted} cannot be written: choose another place with --rejected`)
+      throw new Stopped(CODE.cannotWrite, `${wanted} cannot be written: choose another path with --rejected`)
     })
   const names = header.map((name) => name.trim().toLowerCase())
-  // A file of rejected rows that is imported has these columns already.
+  // If the imported file is a file of rejected rows, it already has these columns.
   const kept = header.map((_, at) => at).filter((at) => !REJECTION_COLUMNS.some((each) => each === names[at]))
   const lineOf = (cells: readonly string[]) => stringify([cells.map(guarded)], { delimiter, quoted_match: /[\r\n]/ })
   let file: FileHandle | undefined
@@ -86,6 +87,6 @@ async function created(wanted: string): Promise<{ file: FileHandle; path: string
   }
   throw new Stopped(
     CODE.cannotWrite,
-    `${wanted} exists, with ${NAMES_MAX} others: choose another place with --rejected`,
+    `${wanted} exists, and so do ${NAMES_MAX - 2} numbered ones: choose another path with --rejected`,
   )
 }

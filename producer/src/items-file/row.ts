@@ -1,4 +1,4 @@
-// A row of an imported file: where it is, what it says, and what is wrong with it.
+// A row of an imported file: its line, its item, and what is wrong with it.
 import { createHash } from 'node:crypto'
 import { createItem, type Item } from '@ims/messaging'
 import type { z } from 'zod'
@@ -6,16 +6,16 @@ import type { z } from 'zod'
 /** The columns of an item, in the order of an export. */
 export const COLUMNS = ['sku', 'name', 'label', 'price', 'quantity'] as const
 
-/** Larger rows are not read. The largest valid item, with each character escaped, is far smaller. */
+/** Larger rows are rejected. The largest valid item is far smaller, even with each character escaped. */
 export const ROW_MAX_BYTES = 65_536
 
-/** A row as it was read. */
+/** A row of the file, before it is checked. */
 export interface Row {
-  /** The line on which it begins, from 1. For a JSON array: which element it is. */
+  /** The line on which the row begins, from 1. For a JSON array, the number of the element. */
   readonly line: number
   /** The members of the item, or why the row could not be read. */
   readonly read: { readonly value: unknown } | { readonly problem: string }
-  /** Its cells, in the order of `RowReader.header`, for the file of rejected rows. */
+  /** The cells for the file of rejected rows, in the order of `RowReader.header`. */
   readonly cells: readonly string[]
 }
 
@@ -27,7 +27,7 @@ export interface RowReader {
   readonly rows: AsyncIterable<Row>
 }
 
-/** The item of a row, by the schema of `POST /create_item`; or what is wrong, member by member. */
+/** The item of a row, by the schema of `POST /create_item`, or what is wrong with each member. */
 export function itemOf({ read }: Row): { readonly item: Item } | { readonly reason: string } {
   if ('problem' in read) return { reason: read.problem }
   const { data, error } = createItem.body.safeParse(read.value, { error: missingIsMissing })
@@ -46,8 +46,8 @@ export const contentOf = ({ sku, name, label, price, quantity }: Item): string =
   JSON.stringify([sku, name, label, price, quantity])
 
 /**
- * The `Idempotency-Key` of a row follows from its content, so a repeated row is the same command. `run` makes it
- * another one.
+ * The `Idempotency-Key` of a row. It is derived from the content, so a repeated row is the same command. With another
+ * `run` it is another command.
  */
 export const keyOf = (item: Item, run: string): string =>
   `"import-${createHash('sha256').update(run).update('\0').update(contentOf(item)).digest('base64url')}"`

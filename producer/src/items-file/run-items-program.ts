@@ -1,4 +1,4 @@
-// The common frame of `import` and `export`: help, and errors as one sentence with an exit code.
+// Runs `import` and `export`: prints the help, and reports an error as one sentence with an exit code.
 import { CODE, Stopped } from './exit-codes.ts'
 
 interface Frame {
@@ -7,7 +7,7 @@ interface Frame {
   err(line: string): void
 }
 
-/** Resolves with the exit code. `parse` returns undefined when help is wanted. */
+/** Resolves with the exit code. `parse` returns undefined for `--help`. */
 export async function runItemsProgram<Request>(
   { args, out, err }: Frame,
   usage: string,

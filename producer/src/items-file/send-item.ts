@@ -1,4 +1,4 @@
-// Sends one item until its outcome is known, always under the same `Idempotency-Key`, so it is applied once.
+// Sends one item until its outcome is known, always with the same `Idempotency-Key`, so that it is applied once.
 import { type Item, listedItem } from '@ims/messaging'
 import { z } from 'zod'
 import { CODE, Stopped } from './exit-codes.ts'
@@ -6,8 +6,8 @@ import { type Asking, finalAnswer, jsonIn, problemIn } from './final-answer.ts'
 import { contentOf, keyOf } from './row.ts'
 
 /**
- * `before`: it was created by an earlier request, or by somebody else with the same content. `unknown`: no final answer,
- * so it may be created or not.
+ * `before`: an earlier request or another client created the item, with the same content. `unknown`: there is no final
+ * response, so the item may have been created.
  */
 export type Outcome =
   | { readonly kind: 'created' }
@@ -19,12 +19,12 @@ export interface Sending extends Asking {
   readonly run: string
 }
 
-/** The producer answers before this with 202 at the latest. While somebody waits, a refusal leaves no dead letter. */
+/** After this time the producer responds with 202. While the import waits, a refusal leaves no dead letter. */
 const WAIT_S = 20
 
 const listed = z.array(listedItem)
 
-/** @throws Stopped when the API refuses the key, or is not the API of IMS */
+/** @throws Stopped when the API rejects the key, or is not the API of IMS */
 export async function sendItem(item: Item, sending: Sending): Promise<Outcome> {
   const headers = {
     'Content-Type': 'application/json',
@@ -37,17 +37,17 @@ export async function sendItem(item: Item, sending: Sending): Promise<Outcome> {
   if (answer.status === 201) return { kind: answer.headers['idempotent-replayed'] === 'true' ? 'before' : 'created' }
   const { type, detail } = problemIn(answer)
   if (answer.status === 409 && type.endsWith(':duplicate-sku')) return await duplicateOf(item, sending)
-  // A producer of the Python suite knows no `Prefer`: the message is accepted, and that is all it says.
+  // A producer of the Python suite ignores `Prefer`. It only reports that the message was accepted.
   if (answer.status === 200) return { kind: 'unknown' }
   if ([400, 409, 413, 415, 422].includes(answer.status))
     return { kind: 'rejected', reason: detail || `the API refused it with status ${answer.status}` }
   throw new Stopped(
     CODE.unavailable,
-    `${request.path} answered with status ${answer.status}: is API_URL the URL of the API?`,
+    `${request.path} responded with status ${answer.status}: is API_URL the URL of the API?`,
   )
 }
 
-/** The sku exists, or existed when the same row was refused before. */
+/** The outcome of a duplicate: the sku exists, or existed when the same command was refused earlier. */
 async function duplicateOf(item: Item, sending: Sending): Promise<Outcome> {
   const path = `/order_processing?sku=${encodeURIComponent(item.sku)}`
   const answer = await finalAnswer({ method: 'GET', path }, sending)
@@ -58,7 +58,8 @@ async function duplicateOf(item: Item, sending: Sending): Promise<Outcome> {
   if (found === undefined)
     return {
       kind: 'rejected',
-      reason: 'sku: refused before as a duplicate, which is gone. To create it, import again with --run and a new name',
+      reason:
+        'sku: refused earlier as a duplicate of an item that no longer exists. To create it, import again with --run and a new name',
     }
   if (JSON.stringify(Object.values(inOrder(found))) === contentOf(item)) return { kind: 'before' }
   return { kind: 'rejected', reason: 'sku: exists already, with other content' }

@@ -1,4 +1,4 @@
-// The environment variables of the programs `import` and `export`: which API, and the key for it.
+// The environment variables of the programs `import` and `export`: the URL of the API, and the key.
 import { z } from 'zod'
 
 const httpUrl = z
@@ -9,7 +9,7 @@ const httpUrl = z
 
 export const apiEnvironment = z
   .object({
-    API_URL: httpUrl.default('http://127.0.0.1:5000').describe('URL of the API that items are sent to and read from'),
+    API_URL: httpUrl.default('http://127.0.0.1:5000').describe('URL of the API'),
     API_KEY: z
       .string()
       .regex(/^[!-~]+$/, 'must be one line of printable ASCII without spaces')

@@ -5,7 +5,7 @@ import { CODE, Stopped } from './exit-codes.ts'
 
 export interface Source {
   readonly chunks: AsyncIterable<Buffer>
-  /** For the progress. Undefined for a pipe. */
+  /** The size of the file and the bytes read so far. Undefined for a pipe. */
   readonly bytes: { readonly total: number; read(): number } | undefined
   close(): void
 }

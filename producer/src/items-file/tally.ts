@@ -1,4 +1,4 @@
-// Counts what became of the rows. A row is counted once, when its outcome is known or was given up.
+// Counts the outcomes of the rows. Each row is counted once, when its outcome is known or the import gives up.
 import type { Outcome } from './send-item.ts'
 
 export class Tally {

@@ -1,4 +1,4 @@
-// Decodes the bytes of a file to UTF-8 bytes: byte order marks of UTF-8 and UTF-16, and other encodings by name.
+// Converts the bytes of a file to UTF-8. A byte order mark (UTF-8, UTF-16) or an option names the encoding.
 import { CODE, Stopped } from './exit-codes.ts'
 
 const MARKS = [
@@ -9,9 +9,9 @@ const MARKS = [
 const MARK_MAX_BYTES = 3
 
 export interface Utf8 {
-  /** Excel recognises UTF-8 by a byte order mark only, so what had one gets one again. */
+  /** Excel recognises UTF-8 only by a byte order mark, so the file of rejected rows gets one if the imported file has one. */
   readonly hasMark: boolean
-  /** UTF-8 without a byte order mark. The bytes of a UTF-8 file are passed on without a check. */
+  /** UTF-8 without a byte order mark. The bytes of a UTF-8 file are not checked. */
   readonly chunks: AsyncIterable<Buffer>
 }
 
@@ -30,7 +30,7 @@ export async function utf8Of(source: AsyncIterable<Buffer>, encoding = 'utf-8'):
   return { hasMark: mark !== undefined, chunks: used === 'utf-8' ? rest : decoded(rest, used) }
 }
 
-/** `first`, then the rest. Closes the source when the reader stops early. */
+/** Yields `first`, then `rest`. Closes the source if the reader stops early. */
 export async function* afterwards(first: Buffer, rest: AsyncIterator<Buffer>): AsyncGenerator<Buffer> {
   try {
     if (first.length > 0) yield first

@@ -1,11 +1,11 @@
-// Writes a file completely or not at all: under a temporary name, which becomes the name when everything is on the disk.
+// Writes a file completely or not at all. The file has a temporary name until all data is on the disk.
 import { randomUUID } from 'node:crypto'
 import { access, type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { CODE, Stopped } from './exit-codes.ts'
 
 /**
- * Runs `work` with a function that appends text. If it throws, there is no file.
+ * Calls `work` with a function that appends text. If `work` throws, no file is left.
  * @throws Stopped when the file exists and may not be replaced, or cannot be written
  */
 export async function writeWhole(

@@ -18,7 +18,7 @@ const parameters = z.object({
   after: whole.pipe(z.int().min(0)).optional(),
 })
 
-/** The request: items equal in `sku` and `label` and below `quantityBelow` if given, with the text `q` in sku, name or label, with an id above `after`; with `limit`, one page of them. */
+/** The requested items: those that match every given filter and have an id above `after`. `limit` requests one page of them. */
 export interface Wanted {
   readonly sku: string | undefined
   readonly label: string | undefined
@@ -43,7 +43,7 @@ export function wantedBy(query: unknown): Wanted {
   return { sku, label, quantityBelow, q, after, limit }
 }
 
-/** Page size of movements when no `limit` is given. */
+/** Default page size of movements. */
 const MOVEMENTS_LIMIT = 100
 
 /** The same for GET /movements, which always returns one page. */
@@ -55,7 +55,7 @@ export function movementsWantedBy(query: unknown): { sku: string | undefined; af
 const oneOfEach: z.core.$ZodErrorMap = ({ code, input }) =>
   code === 'invalid_type' && Array.isArray(input) ? 'must be given once' : undefined
 
-/** The URL of the page that starts after the id `next`: the same as `url`, with all other parameters kept. */
+/** The URL of the page that starts after the id `next`. Keeps all other parameters of `url`. */
 export function nextPageUrl(url: string, next: number): string {
   const at = url.indexOf('?')
   const [path, query] = at < 0 ? [url, ''] : [url.slice(0, at), url.slice(at + 1)]

@@ -1,15 +1,15 @@
-// Limits listing pages to what fits into memory. Counts requested pages, and pages that a client is still receiving.
+// Limits the memory of listing pages: requested pages, and pages that clients are still receiving.
 import { OutcomeUnknown } from '@ims/messaging'
 import { Problem } from '../http/problem.ts'
 import type { Page } from './pages.ts'
 
-/** Maximum number of queries that are open or waiting: as many as can be answered before the deadline. */
-const QUESTIONS_MAX = 256
-/** The same in items, each of which costs consumer four and this process some time. */
+/** Maximum number of queries in flight or waiting: as many as consumer four can answer before the deadline. */
+const QUERIES_MAX = 256
+/** Maximum number of items in those queries, because each item takes time in consumer four and in this process. */
 const ITEMS_MAX = 500_000
-/** The part of the free memory that one page of a whole list may use, so that several lists fit at any time. */
+/** The part of the free memory that one page of a whole list may use, so that several lists fit at the same time. */
 const PART_FOR_PAGE = 1 / 8
-/** The assumed size of an item until some have been seen. */
+/** The assumed size of an item until pages have arrived. */
 const ITEM_BYTES = 200
 
 interface Turn {
@@ -19,13 +19,13 @@ interface Turn {
 
 export class PagesInFlight {
   readonly #maxBytes: number
-  /** In the order of arrival. */
+  /** Pages that wait for memory, in the order of arrival. */
   readonly #waiting = new Set<Turn>()
   /** Pages that clients have not fully received, and the number of those clients. */
   readonly #held = new Map<Page, number>()
   #heldBytes = 0
   #askedBytes = 0
-  #questions = 0
+  #queries = 0
   #items = 0
   #itemBytes = ITEM_BYTES
 
@@ -33,21 +33,20 @@ export class PagesInFlight {
     this.#maxBytes = maxBytes
   }
 
-  /** Whether one more listing can start. Refusing it at once keeps the others fast. */
+  /** Whether one more listing can start. If not, refusing it at once keeps the others fast. */
   hasRoomFor(items: number): boolean {
-    return this.#questions < QUESTIONS_MAX && this.#items + items <= ITEMS_MAX && this.#heldBytes <= this.#maxBytes
+    return this.#queries < QUERIES_MAX && this.#items + items <= ITEMS_MAX && this.#heldBytes <= this.#maxBytes
   }
 
-  /** The number of items of a page that leaves room for others. */
+  /** The number of items that a page can have, so that others still fit. */
   get itemsFitting(): number {
     const free = this.#maxBytes - this.#askedBytes - this.#heldBytes
     return Math.max(0, Math.floor((free * PART_FOR_PAGE) / this.#itemBytes))
   }
 
   /**
-   * Waits until the page fits, then calls `ask` with the milliseconds that are left.
-   * @throws OutcomeUnknown when `left` aborts first, Problem 503 when its turn does not come in time, and what `ask`
-   * rejects with
+   * Waits until the page fits, then calls `ask` with the remaining milliseconds.
+   * @throws OutcomeUnknown when `left` aborts first, Problem 503 when the page does not fit in time, and any error of `ask`
    */
   async ask(
     { items, deadlineMs, left }: { items: number; deadlineMs: number; left: AbortSignal },
@@ -55,7 +54,7 @@ export class PagesInFlight {
   ): Promise<Page> {
     const since = performance.now()
     const bytes = Math.ceil(items * this.#itemBytes)
-    this.#questions += 1
+    this.#queries += 1
     this.#items += items
     try {
       await this.#turn(bytes, deadlineMs, left)
@@ -67,14 +66,14 @@ export class PagesInFlight {
         this.#askedBytes -= bytes
       }
     } finally {
-      this.#questions -= 1
+      this.#queries -= 1
       this.#items -= items
-      // Once the caller has registered its use of the page.
+      // Later, so that the caller can call `hold` first.
       if (this.#waiting.size > 0) setImmediate(() => this.#next())
     }
   }
 
-  /** Counts the page until `drop` was called once for each use. */
+  /** Counts the memory of the page until `drop` has been called as often as `hold`. */
   hold(page: Page): void {
     const holders = this.#held.get(page) ?? 0
     this.#held.set(page, holders + 1)
@@ -105,7 +104,7 @@ export class PagesInFlight {
       }, deadlineMs)
       const gone = () => {
         end()
-        reject(new OutcomeUnknown('nobody waits for the page any more'))
+        reject(new OutcomeUnknown('every client that waited for the page has disconnected'))
       }
       const turn: Turn = {
         bytes,
@@ -122,13 +121,13 @@ export class PagesInFlight {
     })
   }
 
-  /** Alone, a page of any size is allowed. */
+  /** A page of any size fits if there is no other. */
   #fits(bytes: number): boolean {
     const taken = this.#askedBytes + this.#heldBytes
     return taken === 0 || taken + bytes <= this.#maxBytes
   }
 
-  /** First come, first served. */
+  /** Starts waiting pages in the order of arrival, while they fit. */
   #next(): void {
     for (const turn of this.#waiting) {
       if (!this.#fits(turn.bytes)) return
@@ -137,8 +136,8 @@ export class PagesInFlight {
   }
 }
 
-/** The listing was not requested. */
+/** The problem for a listing that was not requested, because there are too many. */
 export function overLimit(): Problem {
-  const detail = 'Too many lists are asked for at this moment: this one was not asked for. Asking again is safe.'
+  const detail = 'Too many lists are in flight. This one was not requested. Sending the request again is safe.'
   return new Problem(503, 'not-accepted', detail, { headers: { 'Retry-After': '2' }, reason: 'over-limit' })
 }

@@ -1,4 +1,4 @@
-// Requests pages of the inventory from consumer four. A Python peer's whole list is cut into the same form.
+// Requests pages of the inventory from consumer four. If a Python peer replies with the whole list, cuts a page out of it.
 import { isUtf8 } from 'node:buffer'
 import {
   BadReply,
@@ -15,7 +15,7 @@ import {
 import { z } from 'zod'
 import type { Wanted } from './listing-query.ts'
 
-/** Some items: a JSON array in its final form, the number of items, and the id after which the next page starts (0: none). */
+/** A page: its items as a JSON array for the client, their number, and the id after which the next page starts (0: none). */
 export interface Page {
   readonly json: Buffer
   readonly count: number
@@ -24,22 +24,22 @@ export interface Page {
 
 const BODY = ['message', 'Order Processing']
 
-/** A Python peer adds the id. Our own consumer four does not. */
+/** A Python peer adds the id of each item. Our own consumer four does not. */
 const rows = z.array(listedItem.extend({ id: z.int().optional() }))
 const rowsWithId = z.array(listedItem.extend({ id: z.int() }))
 const listing: Query<z.infer<typeof rows>> = { ...orderProcessing, reply: rows }
 
 export interface PageRequest extends Wanted {
-  /** Items per page. A Python peer's list is cut only if `limit` is given. */
+  /** Items per page. The list of a Python peer is cut only if `limit` is given. */
   readonly pageItems: number
   readonly deadlineMs: number
-  /** The HTTP request it is for; the first one, if several share it. */
+  /** The id of the HTTP request. If several requests share the page, the id of the first one. */
   readonly requestId?: string | undefined
 }
 
 /**
  * Requests the page after the id `wanted.after`.
- * @throws NotAccepted, OutcomeUnknown, NoReply, BadReply (also when the pages would never end)
+ * @throws NotAccepted, OutcomeUnknown, NoReply, BadReply (also for a reply with which the pages would never end)
  */
 export async function askForPage(
   requester: Broker['requester'],
@@ -61,7 +61,8 @@ export async function askForPage(
   if (!read.success) throw new BadReply('the header x-next or x-count of the reply is not a whole number')
   const { 'x-next': next, 'x-count': count, 'x-q': searched } = read.data
   if (next === undefined) return pageOfWholeList(reply.body(), wanted)
-  if (next !== LAST_PAGE && next <= after) throw new BadReply(`the page after ${after} names ${next} as its next`)
+  if (next !== LAST_PAGE && next <= after)
+    throw new BadReply(`the page after ${after} has ${next} as x-next, which is not larger`)
   const isSearched = q === undefined || searched === q
   if (quantityBelow !== undefined || !isSearched) {
     // Consumer four of an earlier version ignores these filters, so the filtered page may be short or empty.
@@ -72,13 +73,13 @@ export async function askForPage(
     return { json: jsonOf(rest), count: rest.length, next }
   }
   if (count === undefined) return { json: reply.raw, count: reply.body().length, next }
-  if (itemsIn(reply.raw) !== count) throw new BadReply(`the reply is no page of ${count} items`)
+  if (itemsIn(reply.raw) !== count) throw new BadReply(`the reply is not a page of ${count} items`)
   return { json: reply.raw, count, next }
 }
 
 /**
- * The number of items on a page of ours. Undefined when it is not a page. This costs a fraction of parsing, which our
- * own consumer four makes unnecessary. Quotation marks within a text are escaped, so a match is always a member name.
+ * The number of items on a page from our own consumer four. Undefined if it is not a page. Counting costs a fraction of
+ * parsing. Quotation marks within a text are escaped, so a match is always the start of an item.
  */
 function itemsIn(json: Buffer): number | undefined {
   const text = json.toString('latin1')
@@ -90,7 +91,7 @@ function itemsIn(json: Buffer): number | undefined {
 
 const FIRST_MEMBER = '{"sku":'
 
-/** A Python peer ignores the headers and sends everything, with ids, and members in any order. */
+/** Cuts a page out of a Python peer's reply. The peer ignores the headers and sends all items, with ids and in any order. */
 function pageOfWholeList(body: unknown, { sku, label, quantityBelow, q, after, limit }: PageRequest): Page {
   const { data, error } = rowsWithId.safeParse(body)
   if (error) throw new BadReply('the reply is a whole list, but its items have no id')
@@ -105,7 +106,7 @@ function pageOfWholeList(body: unknown, { sku, label, quantityBelow, q, after, l
   return { json: jsonOf(shown), count: shown.length, next: next ?? LAST_PAGE }
 }
 
-/** As in SQL, an item without a quantity is not below any number. */
+/** As in SQL, a missing quantity is not below any number. */
 const isFewer = ({ quantity }: ListedItem, below: number): boolean => quantity !== null && quantity < below
 
 const contains = ({ sku, name, label }: ListedItem, q: string): boolean => containsText(q, [sku, name, label])

@@ -1,16 +1,16 @@
 // Coalesces identical requests. Callers never join a request that is already in flight.
 
-/** Longest time that a request waits to be combined with others while one is in flight, in milliseconds. */
+/** Maximum time that a request waits for more callers while another one is in flight. */
 const GATHER_MAX_MS = 10
 
 interface Lane<Answer> {
   /** Resolves when the request in flight has its reply, or has failed. */
   readonly settled: Promise<void>
-  /** The next request, for all callers that have arrived since. */
+  /** The next request, for all callers since then. */
   next: Joint<Answer> | undefined
 }
 
-/** A request of several callers. `left` aborts when all of them have left. */
+/** A request of several callers. The signal that `ask` gets aborts when all of them have left. */
 class Joint<Answer> {
   readonly #left = new AbortController()
   readonly answer: Promise<Answer>
@@ -26,7 +26,7 @@ class Joint<Answer> {
       this.#waiting -= 1
       if (this.#waiting === 0) this.#left.abort()
     }
-    // Through its listener, the signal of a whole list would keep every page of it in memory.
+    // Without this, the signal of a whole list would keep each of its pages in memory through the listener.
     const forget = () => signal?.removeEventListener('abort', leave)
     signal?.addEventListener('abort', leave)
     this.answer.then(forget, forget)
@@ -36,9 +36,9 @@ class Joint<Answer> {
 
 /**
  * Wraps `ask` so that callers with the same key (`keyOf`) share one request while another one with that key is in
- * flight. Nobody gets a reply to a request that was sent before their call, because it may be older than what they
- * know. A single request is sent at once. One that finds another in flight waits for it, for at most 10 ms. The signal
- * that `ask` gets aborts when the signals of all callers have.
+ * flight. No caller gets a reply to a request that was sent before its call, because the reply may be older than what
+ * the caller knows. If no request is in flight, a request is sent at once. Otherwise it waits for the one in flight, for
+ * at most 10 ms. The signal that `ask` gets aborts when the signals of all callers have aborted.
  */
 export function shareNext<Question, Answer>(
   ask: (question: Question, left: AbortSignal) => Promise<Answer>,

@@ -1,20 +1,20 @@
-// Streams pages as one JSON array. Requests the next page while writing this one, but not while the client is slow.
+// Streams pages as one JSON array. Requests the next page while the client receives the current one.
 import type { ServerResponse } from 'node:http'
 import { LAST_PAGE } from '@ims/messaging'
 import type { Page } from './pages.ts'
 
 const [OPENING, CLOSING] = Buffer.from('[]')
 
-/** A page has at most this many times the items of the first one. */
+/** Maximum size of a page, as a multiple of the first page. */
 const GROWTH_MAX = 5
 
 /**
- * Writes `first` and every page after it, then ends the response. At most two pages are held at once. `ask` gets the id
- * after which the page starts, and how many times larger than the first one it may be: more and more while the client
- * waits for pages, because each costs two hops through the broker, and less while pages wait for the client. `taken` is
- * called with each page that the client has received. Returns early when the client has disconnected. The response must have
- * its headers already.
- * @throws what `ask` rejects with: the response is then started but not ended, and must be aborted
+ * Writes `first` and every page after it, then ends the response. At most two pages are in memory. `ask` gets the id
+ * after which the page starts, and its maximum size as a multiple of the first page. The size grows while the client
+ * waits for pages, because each page takes two hops through the broker, and shrinks while pages wait for the client.
+ * `taken` is called with each page that the client has received. Returns early when the client has disconnected. The
+ * headers of the response must be set before the call.
+ * @throws the error of `ask`. The response has then started, has not ended, and must be aborted
  */
 export async function streamPages(
   response: ServerResponse,
@@ -27,7 +27,7 @@ export async function streamPages(
   for (let page = first; ; ) {
     const following = page.next === LAST_PAGE ? undefined : ask(page.next, growth)
     let isThere = false
-    // Awaited below, but only once the client has received this page.
+    // Also awaited below, when the client has received this page.
     following?.then(
       () => {
         isThere = true
@@ -51,11 +51,11 @@ export async function streamPages(
   response.end(separator === '[' ? '[]' : ']')
 }
 
-/** The page was parsed as an array, so the brackets are its first and last ones. */
+/** The page is a JSON array, so the first and the last bracket are those of the array. */
 const withoutBrackets = (json: Buffer): Buffer =>
   json.subarray(json.indexOf(OPENING ?? 0) + 1, json.lastIndexOf(CLOSING ?? 0))
 
-/** Resolves when the client has received what was written, or has disconnected. The server disconnects one that reads nothing. */
+/** Resolves when the client has received what was written, or has disconnected. The server disconnects a client that reads nothing. */
 function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     if (response.destroyed || !response.writableNeedDrain) return resolve()

@@ -1,4 +1,4 @@
-// The route of every command: sends the body as a message. `Prefer: wait` waits for the outcome, `Idempotency-Key` makes a repeat safe.
+// The route of every command: publishes the body as a message. `Prefer: wait` waits for the outcome, `Idempotency-Key` makes a repeat safe.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Command, derivedMessageId, originHeaders } from '@ims/messaging'
 import type { AcceptedCommands } from '../accepted-commands.ts'
@@ -18,12 +18,12 @@ export type CommandDependencies = Pick<Dependencies, 'broker' | 'config'> & {
   readonly accepted: AcceptedCommands
 }
 
-/** The differences between commands. */
+/** What differs between commands. */
 interface CommandAnswers<Body, Result> {
   readonly command: Command<Body, Result>
-  /** The response while the outcome is unknown. */
+  /** The text of the response while the outcome is unknown. */
   readonly sent: string
-  /** The consumer records the name of the API key. */
+  /** Whether the message contains the name of the API key, which the consumer records. */
   readonly tellsClient?: boolean
   /** Sends the response, or throws a Problem. */
   readonly applied: (response: ServerResponse, body: Body, result: Result) => void
@@ -38,9 +38,9 @@ export function commandRoute<Body, Result>(
     const key = idempotencyKey(request.headers)
     const body = await readBody({ request, response }, command.body, config.bodyMaxBytes)
     const waitS = waitOf(request, response)
-    // Not awaited here: this frame would stay in memory until the confirm.
+    // Not awaited here, because this frame would then stay in memory until the confirm.
     if (key === undefined) return send(body, waitS, response)
-    // The name of the API key, because the key itself changes when it is rotated.
+    // Derived from the name of the API key, because the key itself changes when it is rotated.
     const messageId = derivedMessageId(command.queue, clientOf(response)?.name ?? '', key)
     await inFlight.serve(messageId, body, () => send(body, waitS, response, messageId))
   }
@@ -71,7 +71,7 @@ export function commandRoute<Body, Result>(
 
   function waitOf(request: IncomingMessage, response: ServerResponse): number | undefined {
     const preferredS = preferredWaitS(request.headers.prefer, config.preferWaitMaxS)
-    // A preference may be ignored, so too many waits are no reason to refuse a command.
+    // A preference may be ignored, so a command is accepted even if there are too many waits.
     return preferredS && !takeWait(request, response) ? 0 : preferredS
   }
 }

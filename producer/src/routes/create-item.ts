@@ -1,4 +1,4 @@
-// POST /create_item: sends an item to consumer two, which stores it.
+// POST /create_item: sends an item to consumer two, which stores the item.
 import { createItem } from '@ims/messaging'
 import { sendJson } from '../http/answer.ts'
 import { Problem } from '../http/problem.ts'

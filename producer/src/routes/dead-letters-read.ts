@@ -1,4 +1,4 @@
-// Reading /dead_letters: counts and reasons, pages, a single one, all of them as JSON lines.
+// The routes that read /dead_letters: counts by reason, a page, a single dead letter, all of them as JSON lines.
 import { once } from 'node:events'
 import { countReason, type DeadLetter, type DeadLetterDesk, deadLetterSources, jsonLinePieces } from '@ims/messaging'
 import type { RequestHandler, Response } from 'express'
@@ -15,17 +15,17 @@ export interface RouteParts extends Pick<Dependencies, 'config' | 'service'> {
   readonly takeWait: TakeWait
 }
 
-/** Maximum time for a response that is not a stream. */
+/** Timeout of a response that is not a stream. */
 export const ANSWER_WITHIN_MS = 20_000
 const PAGE_MAX = 1_000
 const PAGE = 100
 const SHORT_BODY_BYTES = 200
-/** Maximum size of bodies that are returned whole, one by one. `export` returns all sizes. */
+/** Maximum size of a body in the response for a single dead letter. `export` returns bodies of any size. */
 const ONE_BODY_MAX_BYTES = 1_048_576
-/** Maximum number of messages with the same id that are shown. */
+/** Maximum number of dead letters with the same id in a response. */
 const SAME_ID_MAX = 20
 
-/** The number in each queue by reason. Each is counted, which takes seconds for a hundred thousand. */
+/** The number of dead letters in each queue, by reason. Reads each of them, which takes seconds for 100,000. */
 export function summaryRoute({ desk }: RouteParts): RequestHandler {
   return async (_, response) => {
     const signal = AbortSignal.timeout(ANSWER_WITHIN_MS)
@@ -60,7 +60,7 @@ const paging = z.object({
   after: whole.default(0),
 })
 
-/** A page of the queue, oldest first: `limit` of them, after the first `after`. */
+/** A page of the queue, oldest first: `limit` dead letters, after the first `after`. */
 export function listRoute({ desk }: RouteParts): RequestHandler {
   return async (request, response) => {
     const { data, error } = paging.safeParse(request.query)
@@ -85,7 +85,7 @@ export function listRoute({ desk }: RouteParts): RequestHandler {
   }
 }
 
-/** All with this id: one, unless a consumer died just after it had dead-lettered it. */
+/** All dead letters with this id. There is one, unless a consumer crashed just after it had dead-lettered the message. */
 export function oneRoute({ desk }: RouteParts): RequestHandler {
   return async (request, response) => {
     const { id } = parameters.parse(request.params)
@@ -102,7 +102,7 @@ export function oneRoute({ desk }: RouteParts): RequestHandler {
   }
 }
 
-/** All of them in full, as application/x-ndjson. An incomplete response is aborted, so that it never looks complete. */
+/** All dead letters in full, as application/x-ndjson. An incomplete response is aborted, so that it never looks complete. */
 export function exportRoute({ desk, service }: RouteParts): RequestHandler {
   return async (request, response) => {
     const left = new AbortController()
@@ -138,5 +138,5 @@ const tooLong = (): Problem =>
   new Problem(
     503,
     'dead-letters-unavailable',
-    'There are too many to be read in time: use export, or redrive some first.',
+    'There are too many dead letters to read in time: use export, or redrive some first.',
   )

@@ -4,7 +4,7 @@ import { Problem } from '../http/problem.ts'
 
 const RETRY_AFTER_S = '5'
 
-/** Progress of a redrive or discard. `maybeSent`: this many more may have been redriven, and are counted as left as well. */
+/** Progress of a redrive or discard. Up to `maybeSent` of those in `left` may have been redriven as well. */
 interface Counts {
   readonly done?: number
   readonly left?: number
@@ -13,27 +13,34 @@ interface Counts {
   readonly outcomes?: object
 }
 
-/** Returns any other error unchanged. The broker's message may contain names of hosts and users, so it is only logged. */
+/** Returns other errors unchanged. The broker's message may contain names of hosts and users, so the client does not get it. */
 export function troubleAsProblem(error: unknown, counts: Counts = {}): unknown {
   if (error instanceof URIError) return new Problem(404, 'not-found', 'The path is not properly percent-encoded.')
   if (!(error instanceof DeadLettersUnavailable)) return error
   const headers = { 'Retry-After': RETRY_AFTER_S }
   switch (error.trouble) {
     case 'busy':
-      return new Problem(409, 'busy', 'Somebody else is reading these dead letters. Try again.', { headers })
+      return new Problem(409, 'busy', 'Another operator is reading these dead letters. Try again.', { headers })
     case 'no-queue':
-      return new Problem(404, 'not-found', 'The broker has no such queue of dead letters yet: nothing was set aside.')
+      return new Problem(404, 'not-found', 'The dead-letter queue does not exist yet: no message was dead-lettered.')
     case 'not-permitted':
-      return new Problem(503, 'dead-letters-unavailable', 'The broker does not let this service at the dead letters.')
+      return new Problem(
+        503,
+        'dead-letters-unavailable',
+        'The broker does not permit this service to use the dead letters.',
+      )
     case 'unroutable':
       return unavailable('There is no queue to redrive to: start its consumer first.')
     case 'disconnected':
       return unavailable('The connection to the message broker could not be made, or was lost.')
     case 'unconfirmed':
-      return unavailable('The message broker did not take a message.')
+      return unavailable('The message broker did not accept a message.')
   }
   function unavailable(why: string): Problem {
-    const rest = counts.done === undefined ? '' : ' What was done is counted in done; the others are where they were.'
+    const rest =
+      counts.done === undefined
+        ? ''
+        : ' The member done counts those that were processed. The others are still dead-lettered.'
     const more = counts.maybeSent ? ` Up to ${counts.maybeSent} of those may have been redriven as well.` : ''
     return new Problem(503, 'dead-letters-unavailable', `${why}${rest}${more}`, { headers, ...counts })
   }

@@ -1,4 +1,4 @@
-// Changing /dead_letters: redrive and discard, up to a limit per request, with exact counts.
+// The routes that change /dead_letters: redrive and discard, up to a limit per request, with exact counts.
 import { type Choice, DeadLettersUnavailable, type Outcomes, type RedriveOptions, type Worked } from '@ims/messaging'
 import type { RequestHandler, Response } from 'express'
 import { z } from 'zod'
@@ -62,14 +62,14 @@ export function workRoute(verb: 'redrive' | 'discard', parts: RouteParts): Reque
       left: outcome.left,
       reasons: Object.fromEntries(outcome.reasons),
       ...(outcomes ? { outcomes: shownOutcomes(outcomes) } : {}),
-      // Not all selected messages were processed, so repeat the request.
+      // If false, some of the selection is left, and the client has to repeat the request.
       complete: outcome.stopped === undefined,
       ...(typeof outcome.stopped === 'string' ? { stopped: outcome.stopped === 'limit' ? 'limit' : 'time' } : {}),
     })
   }
 }
 
-/** DELETE of one: discards all with this id. */
+/** DELETE of a dead letter: discards all with this id. */
 export function discardOneRoute(parts: RouteParts): RequestHandler {
   return async (request, response) => {
     const choice: Choice = { by: 'id', ids: new Set([idOf(request)]) }
@@ -86,7 +86,7 @@ export function discardOneRoute(parts: RouteParts): RequestHandler {
   }
 }
 
-/** Works for a limited time. A failure in the middle reports what was done before. */
+/** Redrives or discards for a limited time. The error of a later failure contains the counts so far. */
 async function work(
   verb: 'redrive' | 'discard',
   queue: string,
@@ -102,10 +102,10 @@ async function work(
   const client = clientOf(response)?.name
   const fields = { requestId, client, queue, verb, by: choice.by, dryRun: options.dryRun, done, left, ...ids }
   if (!(stopped instanceof DeadLettersUnavailable)) {
-    service.log.info(fields, 'dead letters worked on')
+    service.log.info(fields, 'operation on dead letters finished')
     return outcome
   }
-  service.log.warn({ ...fields, maybeSent, reason: stopped.message }, 'dead letters worked on, but not to the end')
+  service.log.warn({ ...fields, maybeSent, reason: stopped.message }, 'operation on dead letters stopped early')
   const outcomes = await outcome.outcomes
   const counts = { done, left, maybeSent, ...(outcomes ? { outcomes: shownOutcomes(outcomes) } : {}) }
   throw troubleAsProblem(stopped, options.dryRun ? {} : counts)

@@ -8,7 +8,7 @@ import { exportRoute, listRoute, oneRoute, summaryRoute } from './dead-letters-r
 import { troubleAsProblem } from './dead-letters-trouble.ts'
 import { discardOneRoute, workRoute } from './dead-letters-work.ts'
 
-/** The routes, to be mounted at /dead_letters. */
+/** The routes, relative to /dead_letters. */
 export function deadLettersRouter(
   desk: DeadLetterDesk,
   { config, service, takeWait }: Pick<Dependencies, 'config' | 'service'> & { readonly takeWait: TakeWait },
@@ -17,7 +17,7 @@ export function deadLettersRouter(
   router.param('queue', (request, _, next, name: string) => {
     const queue = deadLetterSource(name)
     if (queue === undefined)
-      throw new Problem(404, 'not-found', `There is no such queue; there are ${deadLetterSources.join(', ')}.`)
+      throw new Problem(404, 'not-found', `There is no such queue. The queues are ${deadLetterSources.join(', ')}.`)
     request.params.queue = queue
     next()
   })

@@ -1,9 +1,9 @@
-// HEAD: the status that GET would have, as far as it is known without sending a message.
+// HEAD: the status that GET would return, as far as the producer knows it without sending a message.
 import { NotAccepted } from '@ims/messaging'
 import type { Request, RequestHandler } from 'express'
 import type { Dependencies } from '../dependencies.ts'
 
-/** Express would run the handler of GET, which sends a message. `check` throws what GET would. */
+/** By default, Express runs the handler of GET, which sends a message. `check` throws the errors that GET would throw before that. */
 export function headRoute(
   { broker }: Pick<Dependencies, 'broker'>,
   check: (request: Request) => void = () => {},

@@ -1,4 +1,4 @@
-// GET /messages/{id}: the outcome of a message, or the possible reasons why none is known.
+// GET /messages/{id}: the state of a message, or the possible reasons why it is unknown.
 import { messageStatus, originHeaders } from '@ims/messaging'
 import type { RequestHandler } from 'express'
 import type { Dependencies } from '../dependencies.ts'
@@ -12,7 +12,7 @@ export function messageRoute({ broker, config }: Pick<Dependencies, 'broker' | '
   return async (request, response) => {
     const id = String(request.params.id)
     if ([...id].length > ID_MAX_CHARACTERS)
-      throw new Problem(400, 'invalid-query', `An id has ${ID_MAX_CHARACTERS} characters at most.`)
+      throw new Problem(400, 'invalid-query', `An id has at most ${ID_MAX_CHARACTERS} characters.`)
     const reply = await broker.requester.request(
       messageStatus,
       { id },

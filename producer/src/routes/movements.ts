@@ -1,4 +1,4 @@
-// GET /movements: one page of the changes of stock, as consumer four reads it.
+// GET /movements: one page of the changes of stock, which consumer four reads.
 import { BadReply, LAST_PAGE, movements, originHeaders, pageReplyHeaders } from '@ims/messaging'
 import type { RequestHandler } from 'express'
 import type { Dependencies } from '../dependencies.ts'
@@ -23,7 +23,7 @@ export function movementsRoute({ broker, config }: Pick<Dependencies, 'broker' |
     })
     const { 'x-next': next } = pageReplyHeaders.parse(reply.headers)
     if (next === undefined || (next !== LAST_PAGE && next <= after))
-      throw new BadReply('the header x-next is no later id')
+      throw new BadReply('the header x-next is missing, or not larger than x-after')
     reply.body() // throws unless it matches the contract
     if (next !== LAST_PAGE) response.setHeader('Link', `<${nextPageUrl(request.url, next)}>; rel="next"`)
     response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': reply.raw.length }).end(reply.raw)

@@ -12,7 +12,7 @@ import { overLimit, PagesInFlight } from '../listing/pages-in-flight.ts'
 import { shareNext } from '../listing/share-next.ts'
 import { streamPages } from '../listing/stream-pages.ts'
 
-/** A list with at most this many items has reserved memory, so that other clients' large pages do not delay it. */
+/** Lists with at most this many items have their own memory, so that large pages of other clients do not delay them. */
 const FEW_ITEMS = 100
 const PART_FOR_FEW = 1 / 8
 
@@ -33,7 +33,7 @@ export function orderProcessingRoute({
       JSON.stringify([after, limit, pageItems, sku, label, quantityBelow, q]),
   )
   return async (request: IncomingMessage & { readonly query?: unknown }, response) => {
-    // Express has parsed it if there is one.
+    // Requests with a query do not take the short cut, so Express has parsed it.
     const wanted = wantedBy(request.query ?? {})
     const pageItems = wanted.limit ?? config.listPageItems
     const items = itemsMax({ ...wanted, pageItems })
@@ -50,7 +50,7 @@ export function orderProcessingRoute({
       const question = { ...wanted, after, pageItems: grown, deadlineMs: config.rpcTimeoutMs, requestId }
       const page = await askOnce(question, left)
       if (response.closed) return page
-      // A later page can be so much larger that it counts among the large ones.
+      // A later page can be larger than the first, so it may belong to `many`.
       const holder = pagesOf(itemsMax(question))
       held.set(page, holder)
       holder.hold(page)
@@ -58,7 +58,7 @@ export function orderProcessingRoute({
     }
     if (!pages.hasRoomFor(items)) throw overLimit()
     response.once('close', () => [...held.keys()].forEach(taken))
-    // Before any header is sent, so that a failure can still be reported by the status.
+    // Requested before any header is sent, so that the status can still report a failure.
     const first = await ask(wanted.after, 1).catch(nothingChanged)
     response.setHeader('Content-Type', 'application/json')
     if (wanted.limit === undefined && first.next !== LAST_PAGE) return await streamPages(response, first, ask, taken)
@@ -69,13 +69,13 @@ export function orderProcessingRoute({
   }
 }
 
-/** A sku has at most one item. */
+/** At most one item has a given sku. */
 const itemsMax = ({ sku, pageItems }: Pick<PageRequest, 'sku' | 'pageItems'>) => (sku === undefined ? pageItems : 1)
 
-/** It does not matter whether a query arrived: it changes nothing, and can be repeated. */
+/** A query changes nothing, so it is safe to repeat even if the broker may have stored it. */
 function nothingChanged(error: unknown): never {
   if (!(error instanceof OutcomeUnknown)) throw error
   const detail =
-    'The list did not come: the message broker did not confirm the question in time, the connection to it was lost, or this server is stopping. Asking again is safe.'
+    'The list was not received: the message broker did not confirm the query in time, the connection to it was lost, or this server is shutting down. Sending the request again is safe.'
   throw new Problem(503, 'outcome-unknown', detail, { headers: { 'Retry-After': '2' } })
 }

@@ -1,11 +1,11 @@
-// GET /queues: what each queue holds and how many consumers it has, as the broker counts them, and what we sent to it.
+// GET /queues: the messages and consumers of each queue, by the broker's counts, and the commands that this process sent to it.
 import { contracts, NotAccepted, type QueueState } from '@ims/messaging'
 import type { AcceptedCommands } from '../accepted-commands.ts'
 import type { Dependencies } from '../dependencies.ts'
 import { sendJson } from '../http/answer.ts'
 import type { Handler } from '../http/step.ts'
 
-/** All callers within this time get the same answer, so the broker is asked at most once in it. */
+/** All clients within this time get the same response, so the broker is asked at most once. */
 const CACHED_MS = 1_000
 const COMMAND_QUEUES = contracts.filter(({ kind }) => kind === 'command').map(({ queue }) => queue)
 
@@ -21,7 +21,7 @@ export function queuesRoute({
 }: Pick<Dependencies, 'broker'> & { accepted: AcceptedCommands }): Handler {
   let asked: { readonly answer: Promise<Answer>; readonly untilMs: number } | undefined
   const ask = async (): Promise<Answer> => {
-    // Counted before the broker is asked: what is counted here has reached its queue by then.
+    // Counted before the broker is asked, because a command that is counted here has reached its queue by then.
     const counted = new Map(COMMAND_QUEUES.map((queue) => [queue, accepted.of(queue)]))
     const states = (await broker.queueStates?.(contracts)) ?? []
     const queues = states.map((state) => {

@@ -6,7 +6,7 @@ import { Problem } from '../http/problem.ts'
 import type { Handler } from '../http/step.ts'
 import { type CommandDependencies, commandRoute } from './command-route.ts'
 
-/** Refusals with their own problem type. */
+/** The reasons that are also problem types. */
 const refusals = z.enum(['unknown-sku', 'insufficient-stock', 'quantity-too-large', 'no-quantity'])
 
 export const stockAdjustmentRoute = (dependencies: CommandDependencies): Handler =>

@@ -53,7 +53,7 @@ function mustBeLocked({ HTTP_HOST = '', API_KEYS, API_KEYS_FILE }: NodeJS.Proces
   if (HTTP_HOST === '' || isLoopback(HTTP_HOST) || API_KEYS || API_KEYS_FILE) return
   throw new StepFailed(
     `HTTP_HOST=${HTTP_HOST} is not a loopback address.`,
-    'Set API_KEYS_FILE, or API_KEYS=open to let everybody in.',
+    'Set API_KEYS_FILE, or API_KEYS=open to allow everybody.',
   )
 }
 

@@ -1,4 +1,4 @@
-// Calls of the API: the key of this browser tab, commands with their true outcome, and what is known about the suite's state.
+// Calls the API: keeps the key of this browser tab, sends commands and stores their outcomes, and polls the state of the suite.
 
 import { rateMeter } from './rates.js'
 
@@ -7,17 +7,17 @@ const COMMANDS = 'ims-commands'
 const COMMANDS_MAX = 100
 const WAIT_S = 10
 const COMMAND_TIMEOUT_MS = 25_000
-const QUESTION_TIMEOUT_MS = 40_000
-/** The producer asks the broker at most once a second, for all who look. */
+const CALL_TIMEOUT_MS = 40_000
+/** The producer asks the broker at most once a second, for all clients together. */
 export const WATCH_EVERY_MS = 2_000
-/** A database that is away is noticed only when somebody needs it, so the page asks for one item. */
+/** A consumer notices that the database is down only when it uses it, so the page requests one item this often. */
 const DATABASE_EVERY_MS = 10_000
-/** Commands that have left a queue are applied soon after. */
+/** New items may arrive for this long after the counts of `create_item` have changed. */
 const ARRIVING_FOR_MS = 6_000
 
 /**
- * `reachable`: the producer answers; `broker`: why the broker is away; `idle`: queues without a consumer; `arrivals`
- * grows with each answer while new items may arrive; `leaving`: skus whose deletion waits to be sent, or for its outcome.
+ * `reachable`: whether the producer responds. `broker`: why the broker cannot be reached. `idle`: queues without a consumer.
+ * `arrivals`: increases with each response while new items may arrive. `leaving`: skus whose deletion is delayed or in flight.
  */
 export const suite = {
   reachable: true,
@@ -32,7 +32,7 @@ export const suite = {
 }
 const listeners = new Set()
 
-/** Calls `listener` after each change of `suite` or of the commands. Returns a function that ends this. */
+/** Calls `listener` after each change of `suite` or of the commands. Returns a function that removes the listener. */
 export function onChange(listener) {
   listeners.add(listener)
   return () => listeners.delete(listener)
@@ -45,15 +45,15 @@ export function changed(values = {}) {
 
 export const hasKey = () => sessionStorage.getItem(KEY) !== null
 
-/** Keeps the key for this tab, and loads everything again. */
+/** Stores the key for this tab, and reloads all data. */
 export function useKey(key) {
   if (key === '') sessionStorage.removeItem(KEY)
   else sessionStorage.setItem(KEY, key)
   changed({ needsKey: undefined, epoch: suite.epoch + 1 })
 }
 
-/** Status 0 means that no answer arrived. `detail` is a sentence for people when the call failed. */
-export async function call(path, { method = 'GET', headers = {}, body, timeoutMs = QUESTION_TIMEOUT_MS } = {}) {
+/** Status 0 means that no response arrived. If the call failed, `detail` is a sentence for the user. */
+export async function call(path, { method = 'GET', headers = {}, body, timeoutMs = CALL_TIMEOUT_MS } = {}) {
   const key = sessionStorage.getItem(KEY)
   const sent = { ...headers }
   if (key !== null) sent.Authorization = `Bearer ${key}`
@@ -71,22 +71,22 @@ export async function call(path, { method = 'GET', headers = {}, body, timeoutMs
     })
     text = await response.text()
   } catch (error) {
-    // A slow answer does not mean that the producer cannot be reached.
+    // A timeout does not mean that the producer cannot be reached.
     if (error?.name !== 'TimeoutError') changed({ reachable: false })
-    return { status: 0, ok: false, detail: 'No answer arrived.', errors: [] }
+    return { status: 0, ok: false, detail: 'No response arrived.', errors: [] }
   }
   if (!suite.reachable) changed({ reachable: true })
   const { status, headers: answered } = response
   const parsed = jsonOf(text)
   const kind = String(parsed?.type ?? '').replace('urn:ims:problem:', '')
-  if (status === 401) changed({ needsKey: hasKey() ? 'The API key is not valid.' : 'The API asks for a key.' })
+  if (status === 401) changed({ needsKey: hasKey() ? 'The API key is not valid.' : 'The API needs a key.' })
   if (kind === 'not-accepted' && parsed?.reason !== 'over-limit' && !suite.broker) changed({ broker: parsed.detail })
   return {
     status,
     ok: response.ok,
     body: parsed,
     kind,
-    detail: parsed?.detail ?? (response.ok ? '' : `The answer has status ${status}.`),
+    detail: parsed?.detail ?? (response.ok ? '' : `The response has status ${status}.`),
     errors: Array.isArray(parsed?.errors) ? parsed.errors : [],
     messageId: answered.get('Message-Id'),
     retryAfter: answered.get('Retry-After'),
@@ -108,20 +108,20 @@ let databaseAskedMs = Number.NEGATIVE_INFINITY
 
 async function askDatabase() {
   if (performance.now() - databaseAskedMs < DATABASE_EVERY_MS) return
-  // Not again before this one is answered.
+  // No second request while this one is in flight.
   databaseAskedMs = Number.POSITIVE_INFINITY
   await call('/order_processing?limit=1')
   databaseAskedMs = performance.now()
 }
 
 const measure = rateMeter()
-/** What each producer said last: behind one address there can be several, each with a count of its own. */
+/** The last counts of each producer. Several producers can share one address, and each has its own counts. */
 const creations = new Map()
 let arrivingUntilMs = 0
 
 /**
- * Asks for the state of the queues, which also tells whether producer and broker can be reached. Returns the
- * milliseconds until it should be asked for again.
+ * Requests the state of the queues. This also shows whether the producer and the broker can be reached. Returns the
+ * milliseconds until the next request.
  */
 export async function watchQueues() {
   void askDatabase()
@@ -158,12 +158,12 @@ function keep(command) {
 }
 
 /**
- * Sends a command and returns it with its outcome. A command that is sent again has the same key, so it has one effect.
- * It is kept before it is sent, because the tab can be closed meanwhile.
+ * Sends a command and returns it with its outcome. A command that is sent again has the same key, so it is applied once.
+ * It is stored before it is sent, because the user can close the tab in between.
  */
 export async function send(command) {
   const sent = { at: new Date().toISOString(), key: randomHex(), ...command }
-  keep({ ...sent, state: 'unknown', text: 'No answer yet.', again: true })
+  keep({ ...sent, state: 'unknown', text: 'No response yet.', again: true })
   const answer = await call(sent.path, {
     method: 'POST',
     body: sent.body,
@@ -181,14 +181,18 @@ function outcomeOf({ status, ok, kind, detail, retryAfter }) {
     return { state: 'pending', text: 'Accepted and stored by the broker. Its outcome is not known yet.', again: true }
   if (ok) return { state: 'applied', text: 'Done.', again: false }
   if (status === 0)
-    return { state: 'unknown', text: 'No answer arrived: it is not known whether this was done.', again: true }
+    return {
+      state: 'unknown',
+      text: 'No response arrived. It is not known whether the command was applied.',
+      again: true,
+    }
   if (kind === 'not-accepted') return { state: 'refused', text: detail, again: true }
   if (status >= 500) return { state: 'unknown', text: detail, again: true }
   return { state: 'refused', text: detail, again: retryAfter !== null || status === 401 }
 }
 
 let document
-/** The OpenAPI document, which has the rules of the API. */
+/** The OpenAPI document, which contains the rules of the API. */
 export async function openapi() {
   document ??= await call('/openapi.json').then(({ ok, body }) => (ok ? body : undefined))
   return document

@@ -1,16 +1,16 @@
-// The tab Dead letters, for keys of scope admin: what failed and why, and putting back or discarding a selection.
+// The tab Dead letters, for keys with the scope admin: shows what failed and why, and redrives or discards a selection.
 import { useEffect, useState } from 'preact/hooks'
 import { call } from './api.js'
 import { html } from './html.js'
 import { Dialog, Empty, Failed, Field, Loading, useSuite } from './parts.js'
 
 const PAGE = 1_000
-/** As many ids as one request takes. */
+/** Maximum number of ids in one request. */
 const IDS_MAX = 1_000
-const MOST = 10_000
+const MAX = 10_000
 const WAIT_S = 15
 
-/** Meaning, and what to do. As in docs/dead-letters.md. */
+/** The meaning of each reason, and what to do. Also in docs/dead-letters.md. */
 const REASONS = {
   'not-json': ['The body is not JSON.', 'Put it back only after the schema has changed.'],
   invalid: ['The body does not match the schema.', 'Put it back only after the schema has changed.'],
@@ -29,7 +29,7 @@ const REASONS = {
     'Put it back after the fix is deployed.',
   ],
   delivery_limit: [
-    'It was delivered again and again: it probably crashes its consumer.',
+    'It was redelivered too often: it probably crashes its consumer.',
     'Put back one first, after the fix is deployed.',
   ],
   rejected: ['The broker moved it: another consumer rejected it.', 'Put it back when you know the cause.'],
@@ -115,8 +115,8 @@ function Group({ queue, reason, count, onWorked }) {
     <div class="buttons">
       <button type="button" disabled=${chosen.size === 0} onClick=${() => ask('redrive', selection, selection.ids.length)}>Put back ${chosen.size} selected</button>
       <button type="button" disabled=${chosen.size === 0} onClick=${() => ask('discard', selection, selection.ids.length)}>Discard ${chosen.size} selected</button>
-      <button type="button" onClick=${() => ask('redrive', { reason }, Math.min(count, MOST))}>Put back all with this reason</button>
-      <button type="button" class="danger" onClick=${() => ask('discard', { reason }, Math.min(count, MOST))}>Discard all with this reason</button>
+      <button type="button" onClick=${() => ask('redrive', { reason }, Math.min(count, MAX))}>Put back all with this reason</button>
+      <button type="button" class="danger" onClick=${() => ask('discard', { reason }, Math.min(count, MAX))}>Discard all with this reason</button>
     </div>
     ${result && html`<div class="notice ${result.state}" role="status"><p data-test="worked">${result.text}</p></div>`}
     ${answer === undefined ? html`<${Loading} />` : !answer.ok && html`<${Failed} answer=${answer} onAgain=${() => load()} />`}
@@ -146,7 +146,7 @@ function Confirm({ verb, number, onClose, onSure }) {
   const doing = verb === 'redrive' ? 'Put back' : 'Discard'
   return html`<${Dialog} title="${doing} ${number}?" onClose=${onClose}>
     <form onSubmit=${submit} novalidate>
-      <p>${verb === 'redrive' ? 'They are published to their queue again, under the same ids.' : 'They are deleted, and cannot be brought back.'} At most ${number} are touched.</p>
+      <p>${verb === 'redrive' ? 'They are published to their queue again, under the same ids.' : 'They are deleted permanently.'} At most ${number} are affected.</p>
       <${Field} name="number" label="Type the number ${number} to confirm" inputmode="numeric" error=${fault} autofocus />
       <div class="buttons">
         <button type="submit" class="danger">${doing}</button>
@@ -156,15 +156,15 @@ function Confirm({ verb, number, onClose, onSure }) {
   </${Dialog}>`
 }
 
-/** Says how many were applied, not how many were sent. */
+/** Reports how many were applied, not only how many were sent. */
 function resultOf(verb, { ok, status, body, detail }) {
-  if (status === 0) return 'No answer arrived: it is not known how many were touched. Look at the list.'
-  if (!ok) return `${detail}${body?.done === undefined ? '' : ` Done before: ${body.done}, left: ${body.left}.`}`
-  const more = body.complete ? '' : ' Not all that were selected: do it again to go on.'
+  if (status === 0) return 'No response arrived. It is not known how many were affected. Look at the list.'
+  if (!ok) return `${detail}${body?.done === undefined ? '' : ` Done before that: ${body.done}. Left: ${body.left}.`}`
+  const more = body.complete ? '' : ' Some of the selection is left. Repeat to continue.'
   if (verb === 'discard') return `${body.discarded} discarded, ${body.left} left on the queue.${more}`
   const { outcomes } = body
   if (outcomes === undefined)
-    return `${body.redriven} put back, their outcomes are not known. ${body.left} left.${more}`
+    return `${body.redriven} put back, with unknown outcomes. ${body.left} left on the queue.${more}`
   const refused = Object.entries(outcomes.refused).map(([reason, number]) => `${number} refused again (${reason})`)
-  return `${[`${outcomes.applied} applied`, ...refused, `${outcomes.unknown} not known`].join(', ')}; ${body.left} left on the queue.${more}`
+  return `${[`${outcomes.applied} applied`, ...refused, `${outcomes.unknown} unknown`].join(', ')}; ${body.left} left on the queue.${more}`
 }

@@ -1,4 +1,4 @@
-// The page /docs: the OpenAPI document, readable.
+// The page /docs: shows the OpenAPI document.
 import { render } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { call } from './api.js'
@@ -12,7 +12,7 @@ const resolve = (whole, part) =>
         .reduce((at, name) => at?.[name.replaceAll('~1', '/').replaceAll('~0', '~')], whole)
     : part
 
-/** A reader needs neither OPTIONS nor HEAD. */
+/** The methods that the page shows. It omits OPTIONS and HEAD. */
 const SHOWN = new Set(['get', 'post', 'put', 'patch', 'delete'])
 
 function typeOf(whole, given) {
@@ -90,7 +90,7 @@ function Operation({ whole, path, method, operation }) {
     ${body && html`<${Body} whole=${whole} content=${body.content} caption="Body" />`}
     ${Object.entries(operation.responses).map(([status, given]) => {
       const answer = resolve(whole, given)
-      return html`<details><summary><strong>${status}</strong> ${answer.description}</summary><${Body} whole=${whole} content=${answer.content} caption="Answer" /></details>`
+      return html`<details><summary><strong>${status}</strong> ${answer.description}</summary><${Body} whole=${whole} content=${answer.content} caption="Response" /></details>`
     })}
   </section>`
 }

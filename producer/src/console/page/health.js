@@ -1,4 +1,4 @@
-// The tab Health: what each queue holds, who consumes it, commands per second, and a health check through the broker.
+// The tab Health: the messages and consumers of each queue, commands per second, and a health check through the broker.
 import { useEffect, useRef } from 'preact/hooks'
 import { call, watchQueues } from './api.js'
 import { html } from './html.js'
@@ -31,14 +31,14 @@ export function Health() {
       <button type="button" onClick=${() => watchQueues()}>Reload</button>
     </div>
     <dl class="state">
-      <div><dt>producer</dt><dd><span class="badge ${reachable ? 'applied' : 'refused'}">${reachable ? 'answers' : 'cannot be reached'}</span></dd></div>
-      <div><dt>broker</dt><dd><span class="badge ${broker || !reachable ? 'refused' : 'applied'}">${!reachable ? 'not known' : broker ? 'away' : 'reachable'}</span></dd></div>
+      <div><dt>producer</dt><dd><span class="badge ${reachable ? 'applied' : 'refused'}">${reachable ? 'responds' : 'cannot be reached'}</span></dd></div>
+      <div><dt>broker</dt><dd><span class="badge ${broker || !reachable ? 'refused' : 'applied'}">${!reachable ? 'unknown' : broker ? 'cannot be reached' : 'reachable'}</span></dd></div>
     </dl>
     ${
       queues === undefined
         ? reachable && !broker
           ? html`<${Loading} />`
-          : html`<${Empty}>Nothing is known about the queues.</${Empty}>`
+          : html`<${Empty}>The state of the queues is unknown.</${Empty}>`
         : html`<div class="view short" tabindex="0" role="region" aria-label="The queues"><table>
             <thead><tr><th scope="col">Queue</th><th scope="col">Service</th><th scope="col" class="quantity">Waiting</th><th scope="col" class="quantity">Consumers</th><th scope="col" class="quantity">Dead letters</th></tr></thead>
             <tbody>${queues.map(
@@ -50,21 +50,21 @@ export function Health() {
           </table></div>`
     }
     ${rates && html`<${Rates} ...${rates} />`}
-    <p>More than this page can show is on the admin port of each service: <code>/readyz</code> and <code>/metrics</code>, or <code>npm run status</code>.</p>
+    <p>The admin port of each service shows more: <code>/readyz</code> and <code>/metrics</code>. So does <code>npm run status</code>.</p>
   </section>`
 }
 
 const rounded = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 })
 
-/** Each figure says what it counts, because one producer does not know what others accept. */
+/** The text says what each plot counts, because one producer does not know what others accept. */
 function Rates({ points, producer, others }) {
   return html`<div class="plots">
       <${Plot} title="Accepted per second" member="accepted" points=${points} />
       <${Plot} title="Left the queues per second, estimated" member="left" points=${points} />
     </div>
-    <p class="summary">Both are of one producer process (<code>${producer.slice(0, 8)}</code>) in the last five minutes. Accepted: commands and health
-      checks that the broker stored for it. Left the queues: that number less the growth of the queues. Commands that others send, and messages that return to a queue, distort it.
-      ${others && 'Other producers answer here too. What they accept is not counted.'}</p>`
+    <p class="summary">Both plots show one producer process (<code>${producer.slice(0, 8)}</code>) in the last five minutes. Accepted: its commands and health
+      checks that the broker stored. Left the queues: that number minus the growth of the queues. Commands from other senders, and messages that return to a queue, distort it.
+      ${others && 'Other producers share this address. The commands that they accept are not counted.'}</p>`
 }
 
 function Plot({ title, member, points }) {
@@ -77,7 +77,7 @@ function Plot({ title, member, points }) {
     )
   useEffect(() => {
     let isGone = false
-    // Without the module the number is still there.
+    // If the module cannot be loaded, the page shows the number only.
     import('./plots.js').then(
       ({ plotIn }) => {
         if (isGone) return

@@ -1,4 +1,4 @@
-// The templates of the pages. Every text in them is shown as text, whatever it contains.
+// The templates of the pages. Values are shown as text, never as HTML.
 import htm from 'htm'
 import { h } from 'preact'
 

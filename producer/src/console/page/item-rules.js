@@ -1,6 +1,6 @@
-// The rules of a new item, as the OpenAPI document has them. The API checks them again, and more strictly.
+// Checks a new item by the rules of the OpenAPI document. The API checks it again, by stricter rules.
 
-/** The faults of `body` by member, in the order of the members. None when the document could not be loaded. */
+/** The faults of `body` by member, in the order of the members. Empty if the document could not be loaded. */
 export function faultsOf(body, schemas) {
   const faults = {}
   if (schemas === undefined) return faults

@@ -11,7 +11,7 @@ const SKU_MAX = 20
 const ROW_PX = 44
 const OVERSCAN_ROWS = 12
 const SEARCH_AFTER_MS = 300
-/** A deletion is sent after this time, unless it is taken back. */
+/** A deletion is sent after this time, unless the user takes it back. */
 const TAKE_BACK_MS = 5_000
 
 const COLUMNS = [
@@ -25,7 +25,7 @@ const COLUMNS = [
 const numbers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 4 })
 const money = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 })
 
-/** Removes a sku from the list that is shown. It is another one when the tab was opened again. */
+/** Removes a sku from the list on the screen. The tab replaces this function when it is opened again. */
 let dropShown = () => {}
 
 export function Items() {
@@ -48,13 +48,13 @@ export function Items() {
     clearTimeout(timer.current)
     timer.current = setTimeout(() => search(target.value), SEARCH_AFTER_MS)
   }
-  // The next scan replaces the text of this one.
+  // Selects the text, so that the next barcode scan replaces it.
   const entered = (event) => {
     event.preventDefault()
     search(words)
     box.current.select()
   }
-  // The API lists items in the order of their creation. A part of the list, sorted, would look like the beginning of the sorted list.
+  // The API lists items in the order of creation. A sorted part of the list would look like the start of the sorted list.
   const isWhole = list.next === undefined
   const sorted = useMemo(() => sortedBy(list.items, isWhole ? sort : undefined), [list.items, sort, isWhole])
   const value = useMemo(
@@ -64,7 +64,7 @@ export function Items() {
 
   const remove = (item) => {
     const key = `delete ${item.sku}`
-    // Known to the whole page, because the tab can be left and opened again meanwhile.
+    // Kept outside of the tab, because the user can leave it and open it again before the deletion is sent.
     changed({ leaving: new Set(suite.leaving).add(item.sku) })
     const stay = () => changed({ leaving: new Set([...suite.leaving].filter((sku) => sku !== item.sku)) })
     const sending = setTimeout(() => {
@@ -77,7 +77,7 @@ export function Items() {
     const takeBack = () => {
       clearTimeout(sending)
       stay()
-      notify({ key, title: `Delete ${item.sku}.`, state: 'refused', text: 'Taken back: nothing was sent.' })
+      notify({ key, title: `Delete ${item.sku}.`, state: 'refused', text: 'Taken back, nothing was sent.' })
     }
     notify({ key, title: `Delete ${item.sku}.`, state: 'sending', text: 'It is sent in 5 seconds.', takeBack })
   }
@@ -94,7 +94,7 @@ export function Items() {
     </form>
     <p class="summary" role="status">
       <span data-test="count">${count}</span>, stock value <span data-test="value">${money.format(value)}</span>
-      ${list.next && html` of those loaded. <button type="button" class="link" disabled=${list.isLoading} onClick=${list.loadAll}>Load all</button> to sort them.`}
+      ${list.next && html` of the loaded items. <button type="button" class="link" disabled=${list.isLoading} onClick=${list.loadAll}>Load all</button> to sort them.`}
     </p>
     ${
       list.failed
@@ -103,7 +103,7 @@ export function Items() {
           (
             list.isLoading
               ? html`<${Loading} />`
-              : html`<${Empty}>${sought === '' ? 'There are no items yet. Add the first one.' : `Nothing has “${sought}” in its sku, name or label.`}</${Empty}>`
+              : html`<${Empty}>${sought === '' ? 'There are no items yet. Add the first one.' : `No item has “${sought}” in its sku, name or label.`}</${Empty}>`
           )
     }
     ${
@@ -131,7 +131,7 @@ export function Items() {
   </section>`
 }
 
-/** The loaded part of the list. Pages are loaded one after the other. A list that is loaded to its end grows while items arrive. */
+/** The loaded part of the list. Pages are loaded one after the other. A completely loaded list grows while items arrive. */
 function useList(sought, epoch, arrivals) {
   const [state, setState] = useState({ items: [], next: undefined, isLoading: true, failed: undefined })
   const run = useRef({ id: 0 })
@@ -142,7 +142,7 @@ function useList(sought, epoch, arrivals) {
     if (current.isLoading) return
     current.isLoading = true
     if (!isQuiet) setState((now) => ({ ...now, isLoading: true, failed: undefined }))
-    // A page of a search can be short, or empty, although more follow.
+    // A page of a search can be short or empty even if more pages follow.
     for (let next = url, added = 0; next !== undefined && (isAll || added < PAGE_ITEMS); ) {
       const answer = await call(next)
       if (run.current !== current) return
@@ -164,7 +164,7 @@ function useList(sought, epoch, arrivals) {
     setState((now) => ({ ...now, isLoading: false }))
   }
 
-  /** A sku that is known whole, as a scanner types it, is found at once, however long the search takes. */
+  /** Starts the list. If the text is a complete sku, for example from a scanner, shows its item before the search has ended. */
   const begin = async (current) => {
     load(current.url, false)
     if (sought === '' || [...sought].length > SKU_MAX) return
@@ -182,7 +182,7 @@ function useList(sought, epoch, arrivals) {
     begin(run.current)
   }, [sought, epoch, round])
 
-  // A search would read the table again.
+  // Not for a search, which would read the whole table again.
   useEffect(() => {
     const { current } = run
     if (sought !== '' || current.isLoading || current.url !== undefined || current.last === undefined) return
@@ -210,8 +210,8 @@ function useList(sought, epoch, arrivals) {
 const limited = (url, items) => url.replace(/limit=\d+/, `limit=${items}`)
 
 /**
- * An item can be known already: the exact match of a search, one that was added here, or one of the last page, which is
- * read again. Items of the Python suite can have no sku: of these, the first `known` of the page are known.
+ * Adds the new items of a page. An item is not new if it is the exact match of a search, was added here, or belongs to
+ * the last page, which is read again. Items of the Python suite can have no sku: of these, the first `known` of the page are not new.
  */
 function joined(items, page, known) {
   const skus = new Set(items.map(({ sku }) => sku))
@@ -231,7 +231,7 @@ function sortedBy(items, sort) {
   return [...items].sort((one, other) => (isDown ? compare(other, one) : compare(one, other)))
 }
 
-/** Only the visible rows are in the document. */
+/** The document contains the visible rows only. */
 function Table({ items, sort, onSort, onEnd, leaving, onChange, onDelete }) {
   const [top, setTop] = useState(0)
   const [height, setHeight] = useState(600)

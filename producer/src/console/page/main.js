@@ -1,4 +1,4 @@
-// The console: tabs, the banner about trouble, and the question for an API key.
+// The console: tabs, a banner that reports problems, and a dialog for the API key.
 import { render } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { changed, hasKey, useKey, WATCH_EVERY_MS, watchQueues } from './api.js'
@@ -67,14 +67,14 @@ function Console() {
   `
 }
 
-/** Goes by itself when the next answer says that the trouble is over. */
+/** Disappears when a later response shows that the problem is over. */
 function Banner({ reachable, broker, idle }) {
   const text = !reachable
-    ? 'The producer cannot be reached from this browser. What you see may be old.'
+    ? 'The producer cannot be reached from this browser. The data on this page may be out of date.'
     : broker
-      ? 'The broker is away: no command is accepted at the moment. Nothing that was accepted is lost.'
+      ? 'The broker cannot be reached: no command is accepted at the moment. Accepted commands are not lost.'
       : idle.length > 0
-        ? `No consumer takes messages from ${idle.join(', ')}: MySQL is away, or a service has stopped. Accepted messages wait on their queues.`
+        ? `There is no consumer for ${idle.join(', ')}: MySQL is down, or a service has stopped. Accepted messages wait in their queues.`
         : undefined
   return html`<div role="alert">${text && html`<p class="banner">${text}</p>`}</div>`
 }

@@ -1,22 +1,22 @@
-// The tab Messages: what became of one message, and the last commands of this browser.
+// The tab Messages: the state of one message, and the last commands of this browser.
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { call, commands } from './api.js'
 import { html } from './html.js'
 import { Empty, Failed, Loading, perform, useSuite } from './parts.js'
 
-/** What can have become of a message when nothing certain is recorded. */
+/** The possible states of a message whose record does not show its state. */
 const POSSIBLE = {
-  queued: 'It may still wait on its queue.',
-  'dead-letter': 'It may be among the dead letters.',
+  queued: 'It may still be in its queue.',
+  'dead-letter': 'It may be a dead letter.',
   'never-sent': 'It may never have been sent.',
-  'leaves-no-record': 'Its queue leaves no record, as health checks and queries do.',
+  'leaves-no-record': 'It may be a health check or a query, which leave no record.',
   forgotten: 'Its record may have been deleted after the retention time.',
-  told: 'Its sender may have been told, and then there is no dead letter.',
+  told: 'Its sender may have received the refusal. Then there is no dead letter.',
   redriven: 'It may have been put back on its queue.',
   discarded: 'It may have been discarded by an operator.',
 }
 
-const STATES = { applied: 'Applied', refused: 'Refused', unknown: 'Not known', pending: 'Pending' }
+const STATES = { applied: 'Applied', refused: 'Refused', unknown: 'Unknown', pending: 'Pending' }
 const at = (time) => new Date(time).toLocaleString()
 
 export function Messages({ wanted }) {
@@ -30,7 +30,7 @@ export function Messages({ wanted }) {
     if (wanted === '') return setAnswer(undefined)
     setLoading(true)
     const answered = await call(`/messages/${encodeURIComponent(wanted)}`)
-    // A late answer about another message is not shown.
+    // A late response about another message is not shown.
     if (now.current !== wanted) return
     setAnswer(answered)
     setLoading(false)
@@ -65,7 +65,7 @@ function TimeLine({ message }) {
     <h2>${STATES[state]} <span class="badge ${state}">${state}</span></h2>
     <p class="id">${id}</p>
     <ol class="time-line">
-      ${sentAt && html`<li><time datetime=${sentAt}>${at(sentAt)}</time> Sent, by the time in its id.</li>`}
+      ${sentAt && html`<li><time datetime=${sentAt}>${at(sentAt)}</time> Sent (the time in its id).</li>`}
       ${history.map(
         ({
           queue,
@@ -82,7 +82,7 @@ function TimeLine({ message }) {
       )}
       ${possible.map((each) => html`<li class="possible">${POSSIBLE[each] ?? each}</li>`)}
     </ol>
-    <p>In the logs of the services, the lines about it have <code>messageId</code> ${id}: <code>npm run logs | grep ${id}</code></p>
+    <p>To find its lines in the logs of the services: <code>npm run logs | grep ${id}</code></p>
   </div>`
 }
 

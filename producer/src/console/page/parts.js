@@ -1,9 +1,9 @@
-// Parts that all tabs use: subscribing to changes, dialogs, and the notices about commands.
+// Parts that all tabs use: subscriptions to changes, dialogs, and notices about commands.
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { onChange, send, suite } from './api.js'
 import { html } from './html.js'
 
-/** Renders the component again when something has changed. */
+/** Renders the component again when the state of the suite or of a command has changed. */
 export function useSuite() {
   const [, again] = useState(0)
   useEffect(() => onChange(() => again((count) => count + 1)), [])
@@ -50,7 +50,7 @@ function show(next) {
 }
 
 const NOTICES_MAX = 4
-/** What went well needs no hand to go away. */
+/** The notice of an applied command disappears after this time. */
 const APPLIED_SHOWN_MS = 8_000
 
 export function notify(notice) {
@@ -60,7 +60,7 @@ export function notify(notice) {
 
 export const dismiss = (key) => show(notices.filter((each) => each.key !== key))
 
-/** Sends a command, shows what is known about it at each moment, and offers to send it again with the same key. */
+/** Sends a command and shows its state in a notice. If it can be sent again, the notice has a button for that. */
 export async function perform(command, onDone = () => {}) {
   const key = command.key ?? crypto.getRandomValues(new Uint32Array(4)).join('-')
   notify({ key, title: command.title, state: 'sending', text: 'Sending…' })

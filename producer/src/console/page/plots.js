@@ -1,4 +1,4 @@
-// Small plots on canvas. The module is loaded when the first one is shown.
+// Small plots on a canvas. The page loads this module when it shows the first plot.
 import uPlot from 'uplot'
 
 const HEIGHT_PX = 120
@@ -6,9 +6,9 @@ const SHOWN_S = 300
 const clock = (second) =>
   new Date(second * 1_000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
 
-/** Draws a line into `element`, in the colour of its text. `draw` takes times in seconds, and values. */
+/** Creates a line plot in `element`, in the colour of its text. `draw` takes times in seconds, and values. */
 export function plotIn(element) {
-  // Asked at each drawing, because the colours change between light and dark.
+  // Read for each drawing, because the colours of the light and the dark theme differ.
   const colour = () => getComputedStyle(element).color
   const quiet = () => getComputedStyle(element.parentElement).color
   const axis = { stroke: quiet, grid: { stroke: quiet, width: 0.2 }, ticks: { show: false } }

@@ -1,14 +1,14 @@
-// Commands per second, from two answers of GET /queues: accepted by one producer, and gone from the queues.
+// Commands per second, from two responses of GET /queues: those that one producer accepted, and those that left the queues.
 
 const KEPT_S = 300
-/** A process that has not answered for this long has probably ended. */
+/** A process that has not responded for this long has probably ended. */
 const SILENT_AFTER_S = 30
-/** No line is drawn over a longer time without answers, for example of a hidden tab. */
+/** A longer time without responses is a gap in the plot. A hidden tab, for example, sends no requests. */
 const GAP_S = 10
 
 /**
- * Returns a function that takes each answer and returns the points so far, oldest first. Behind one address there can be
- * several producers, and each counts only what it accepts: one of them is followed, as long as it answers.
+ * Returns a function that takes each response and returns the points so far, oldest first. Several producers can share
+ * one address, and each counts only what it accepts. The function follows one of them as long as it responds.
  */
 export function rateMeter() {
   let last
@@ -30,7 +30,7 @@ export function rateMeter() {
       const seconds = at - last?.at
       if (isSame) {
         const accepted = now.accepted - last.accepted
-        // An estimate: commands of other programs wait too, and messages can return to a queue.
+        // This is an estimate: other programs also send commands, and messages can return to a queue.
         const left = Math.max(0, accepted - (now.waiting - last.waiting))
         if (seconds > GAP_S) points = [...points, { at: last.at + 1, accepted: null, left: null }]
         points = [...points, { at, accepted: accepted / seconds, left: left / seconds }]
