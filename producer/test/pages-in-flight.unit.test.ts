@@ -1,4 +1,4 @@
-// Pages in flight: as many as fit are requested at once, the others wait their turn, and excess requests are refused at once.
+// Pages in flight: pages that fit into memory are requested, others wait for memory, and there is a limit of 256 requests.
 import { describe, expect, it } from '@jest/globals'
 import type { Page } from '../src/listing/pages.ts'
 import { PagesInFlight } from '../src/listing/pages-in-flight.ts'
@@ -22,7 +22,7 @@ function asking(maxBytes: number) {
 }
 
 describe('pages in flight', () => {
-  it('are requested as they fit, first come, first served; a single one is allowed at any size', async () => {
+  it('are requested in order of arrival when they fit, and a single page is requested at any size', async () => {
     const { asked, ask, answer } = asking(1_000)
     const all = [ask('huge', 50), ask('a', 2), ask('b', 2), ask('c', 2)]
     await until(() => asked.length > 0)
@@ -54,7 +54,7 @@ describe('pages in flight', () => {
     await asks
   })
 
-  it('tell how many items one page may have, so that it uses an eighth of the memory that is free', async () => {
+  it('have at most as many items as fit into an eighth of the free memory', async () => {
     const { pages, ask, answer, asked } = asking(16_000)
     expect(pages.itemsFitting).toBe(10)
     pages.hold(pageOf(8_000))
@@ -68,7 +68,7 @@ describe('pages in flight', () => {
     await asks
   })
 
-  it('are dropped when their client disconnects before their turn, and refused when it does not come in time', async () => {
+  it('are dropped when the client disconnects while they wait, and rejected with 503 at their deadline', async () => {
     const { pages, asked, ask, answer } = asking(100)
     const first = ask('first', 10)
     const left = new AbortController()
@@ -83,7 +83,7 @@ describe('pages in flight', () => {
     expect(pages.hasRoomFor(500_000)).toBe(true)
   })
 
-  it('are refused at once beyond 256 requests', async () => {
+  it('are limited to 256 requests', async () => {
     const { pages, asked, ask, answer } = asking(100)
     const left = new AbortController()
     const all = Array.from({ length: 256 }, (_, n) => ask(String(n), 1, { left: left.signal }).catch(() => {}))
