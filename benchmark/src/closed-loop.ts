@@ -14,5 +14,6 @@ const result = await autocannon({
     ? {}
     : { method: 'POST' as const, body: options.body, headers: { 'content-type': 'application/json' } }),
 })
-if (result.non2xx + result.errors > 0) throw new Error(`${result.non2xx} responses were not 2xx, ${result.errors} errors`)
+if (result.non2xx + result.errors > 0)
+  throw new Error(`${result.non2xx} responses were not 2xx, ${result.errors} errors`)
 process.stdout.write(`${JSON.stringify({ perSecond: result.requests.average, requests: result.requests.total })}\n`)

@@ -97,13 +97,16 @@ describe('the access log', () => {
     ['/healthcheck', '405', 'method-not-allowed', (agent: Agent) => agent.put('/healthcheck')],
     ['/create_item', '400', 'invalid-body', (agent: Agent) => agent.post('/create_item').send({})],
     ['/healthcheck', '400', 'malformed', (agent: Agent) => agent.get(`/healthcheck?${'&'.repeat(1_001)}`)],
-  ])('logs the client address of a bad request, its route %s, status %s and reason %s', async (route, status, reason, send) => {
-    const { app, lines } = appUnderTest()
-    await send(request(app))
-    expect(lines).toMatchObject([
-      { level: 'info', fields: { address: '127.0.0.1', route, status: Number(status), reason } },
-    ])
-  })
+  ])(
+    'logs the client address of a bad request, its route %s, status %s and reason %s',
+    async (route, status, reason, send) => {
+      const { app, lines } = appUnderTest()
+      await send(request(app))
+      expect(lines).toMatchObject([
+        { level: 'info', fields: { address: '127.0.0.1', route, status: Number(status), reason } },
+      ])
+    },
+  )
 
   it('logs one warning for a failed request, with the error of the broker', async () => {
     const { app, lines } = appUnderTest({ broker: failing(new NotAccepted('blocked', 'memory alarm')) })

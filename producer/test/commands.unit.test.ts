@@ -47,11 +47,14 @@ describe('a command', () => {
     expect(sent('create_item')).toEqual([{ ...apple, ...stored }])
   })
 
-  it.each(['', 'SKU-7 ', ' SKU-8', 'SKU\t1', 'a\u0000', null])('sends the sku %j of a delete unchanged', async (sku) => {
-    const { app, sent } = appUnderTest()
-    expect((await request(app).post('/stock_management').send({ sku })).status).toBe(200)
-    expect(sent('stock_management')).toEqual([{ sku }])
-  })
+  it.each(['', 'SKU-7 ', ' SKU-8', 'SKU\t1', 'a\u0000', null])(
+    'sends the sku %j of a delete unchanged',
+    async (sku) => {
+      const { app, sent } = appUnderTest()
+      expect((await request(app).post('/stock_management').send({ sku })).status).toBe(200)
+      expect(sent('stock_management')).toEqual([{ sku }])
+    },
+  )
 
   it('leaves out members that are not part of an item', async () => {
     const { app, sent } = appUnderTest()

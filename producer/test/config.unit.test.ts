@@ -52,9 +52,12 @@ describe('access to the producer', () => {
     }
   }
 
-  it.each(['', ' ', '# none\n'])('cannot be configured with API_KEYS=%j, which is neither a list nor "open"', (API_KEYS) => {
-    expect(problemsOf({ API_KEYS })).toEqual([expect.stringContaining('API_KEYS: has no key in it')])
-  })
+  it.each(['', ' ', '# none\n'])(
+    'cannot be configured with API_KEYS=%j, which is neither a list nor "open"',
+    (API_KEYS) => {
+      expect(problemsOf({ API_KEYS })).toEqual([expect.stringContaining('API_KEYS: has no key in it')])
+    },
+  )
 
   it('cannot be configured with an empty API_KEYS_FILE', () => {
     expect(problemsOf({ API_KEYS_FILE: fileWith('') })).toEqual([expect.stringContaining('API_KEYS: has no key in it')])

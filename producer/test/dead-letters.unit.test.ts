@@ -105,15 +105,18 @@ describe('/dead_letters', () => {
     expect(calls).toEqual([])
   })
 
-  it.each(['redrive', 'discard'])('rejects an Idempotency-Key for %s, because a repeated request can change more messages', async (verb) => {
-    const { app, calls } = withDesk()
-    const response = await asAdmin(app)
-      .post(`/dead_letters/create_item/${verb}`)
-      .set('Idempotency-Key', '"a"')
-      .send({ all: true })
-    expect([response.status, response.body.errors]).toMatchObject([400, [{ path: 'Idempotency-Key' }]])
-    expect(calls).toEqual([])
-  })
+  it.each(['redrive', 'discard'])(
+    'rejects an Idempotency-Key for %s, because a repeated request can change more messages',
+    async (verb) => {
+      const { app, calls } = withDesk()
+      const response = await asAdmin(app)
+        .post(`/dead_letters/create_item/${verb}`)
+        .set('Idempotency-Key', '"a"')
+        .send({ all: true })
+      expect([response.status, response.body.errors]).toMatchObject([400, [{ path: 'Idempotency-Key' }]])
+      expect(calls).toEqual([])
+    },
+  )
 
   it('names the existing queues when a queue does not exist', async () => {
     const response = await asAdmin(withDesk().app).get('/dead_letters/orders')

@@ -75,24 +75,27 @@ describe('Idempotency-Key', () => {
     expect([response.status, response.body.errors]).toMatchObject([400, [{ path: 'Idempotency-Key' }]])
   })
 
-  it.each(COMMANDS)('sends a message of %s with the same id and the same body each time', async (path, body, { queue }) => {
-    // Two applications share nothing, like two replicas.
-    const [one, other] = [appUnderTest(), appUnderTest()]
-    const answers = [
-      await post(one, KEY, body, path),
-      await post(one, KEY, body, path),
-      await post(other, KEY, body, path),
-    ]
-    expect(new Set(answers.map(({ status, headers }) => `${status} ${headers['message-id']}`)).size).toBe(1)
-    expect(answers[0]?.status).toBe(200)
-    expect(new Set([...idsOn(one, queue), ...idsOn(other, queue)])).toEqual(
-      new Set([answers[0]?.headers['message-id']]),
-    )
-    const contents = [one, other]
-      .flatMap(({ rabbitmq }) => rabbitmq.messages(queue))
-      .map(({ content }) => String(content))
-    expect([contents.length, new Set(contents).size]).toEqual([3, 1])
-  })
+  it.each(COMMANDS)(
+    'sends a message of %s with the same id and the same body each time',
+    async (path, body, { queue }) => {
+      // Two applications share nothing, like two replicas.
+      const [one, other] = [appUnderTest(), appUnderTest()]
+      const answers = [
+        await post(one, KEY, body, path),
+        await post(one, KEY, body, path),
+        await post(other, KEY, body, path),
+      ]
+      expect(new Set(answers.map(({ status, headers }) => `${status} ${headers['message-id']}`)).size).toBe(1)
+      expect(answers[0]?.status).toBe(200)
+      expect(new Set([...idsOn(one, queue), ...idsOn(other, queue)])).toEqual(
+        new Set([answers[0]?.headers['message-id']]),
+      )
+      const contents = [one, other]
+        .flatMap(({ rabbitmq }) => rabbitmq.messages(queue))
+        .map(({ content }) => String(content))
+      expect([contents.length, new Set(contents).size]).toEqual([3, 1])
+    },
+  )
 
   it('sends the same message for any order of the members and any notation of the numbers', async () => {
     const under = appUnderTest()

@@ -63,7 +63,9 @@ describe('a request that the parser rejects', () => {
   it('gets 431 above HTTP_HEADERS_MOST_BYTES', async () => {
     const { port } = await start({ environment: { HTTP_HEADERS_MOST_BYTES: '1024' } })
     const ask = async (length: number) => {
-      const responses = responsesIn(await exchange(port, [`${GET}Connection: close\r\nX: ${'x'.repeat(length)}\r\n\r\n`]))
+      const responses = responsesIn(
+        await exchange(port, [`${GET}Connection: close\r\nX: ${'x'.repeat(length)}\r\n\r\n`]),
+      )
       return responses.map(({ status }) => status)
     }
     expect(await ask(500)).toEqual([200])

@@ -22,9 +22,12 @@ describe('every response', () => {
     })
   })
 
-  it.each(Object.entries(responses))('has no header that reveals the software, and no CORS header: %s', async (_, send) => {
-    const { headers } = await send(appUnderTest().app)
-    for (const name of ['x-powered-by', 'server', 'etag', 'access-control-allow-origin'])
-      expect(headers).not.toHaveProperty(name)
-  })
+  it.each(Object.entries(responses))(
+    'has no header that reveals the software, and no CORS header: %s',
+    async (_, send) => {
+      const { headers } = await send(appUnderTest().app)
+      for (const name of ['x-powered-by', 'server', 'etag', 'access-control-allow-origin'])
+        expect(headers).not.toHaveProperty(name)
+    },
+  )
 })
