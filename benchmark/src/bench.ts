@@ -31,7 +31,7 @@ export interface Bench {
   readonly stages: readonly [Stage, ...Stage[]]
   readonly extent: Extent
   readonly progress: Progress
-  /** Empty when the peers are left out. */
+  /** Empty with --without-peers. */
   readonly peers: readonly Peer[]
 }
 

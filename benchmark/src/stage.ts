@@ -46,7 +46,7 @@ export async function prepare(servers: Servers, processes: Processes, name: stri
   }
   await processes.run({ file: 'up/src/main.ts', root, env, args: ['migrate'] })
   const connection = await amqplib.connect(amqpUrl)
-  // Calls on a lost connection reject by themselves.
+  // Ignored, because each call on a lost connection rejects.
   connection.on('error', () => {})
   const channel = await connection.createConfirmChannel()
   channel.on('error', () => {})

@@ -14,7 +14,7 @@ const bodyOf = (method: string) => (method === 'post' ? apple : undefined)
 const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_processing']
 const isEmpty = ({ sent }: ReturnType<typeof appUnderTest>) => QUEUES.every((queue) => sent(queue).length === 0)
 
-/** Each request of the API, with the scope that it requires. */
+/** Requests of the API, with the scope that each requires. */
 const REQUESTS = [
   ['get', '/healthcheck', 'read'],
   ['head', '/healthcheck', 'read'],

@@ -146,7 +146,7 @@ describe('/dead_letters', () => {
     ['no-queue', 404],
     ['not-permitted', 503],
     ['disconnected', 503],
-  ] as const)('returns an error %s as %i, without the message of the broker', async (trouble, status) => {
+  ] as const)('maps the error %s to %i, without the message of the broker', async (trouble, status) => {
     const { app } = withDesk({ browse: failing(trouble), redrive: failing(trouble) })
     for (const asking of [
       asAdmin(app).get('/dead_letters/create_item'),

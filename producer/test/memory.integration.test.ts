@@ -101,7 +101,7 @@ describe('the producer stays below 256 MB and responds to an honest client', () 
     await mustHold(process)
     expect((await process.state()).waits).toBeGreaterThan(100)
     for (const socket of sockets.splice(0)) socket.destroy()
-    // The waits themselves would last longer than this.
+    // Shorter than the waits themselves.
     const endsAt = performance.now() + 25_000
     while ((await process.state()).waits > 0 && performance.now() < endsAt)
       await new Promise((resolve) => setTimeout(resolve, 100))
@@ -115,7 +115,7 @@ describe('the producer stays below 256 MB and responds to an honest client', () 
       for (const socket of sockets.splice(0)) socket.destroy()
     }
     await mustHold(process)
-    // The waits themselves would last longer than this.
+    // Shorter than the waits themselves.
     const endsAt = performance.now() + 25_000
     while ((await process.state()).waits > 0 && performance.now() < endsAt)
       await new Promise((resolve) => setTimeout(resolve, 100))

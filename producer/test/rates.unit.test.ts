@@ -23,7 +23,7 @@ describe('commands per second', () => {
     expect(rates(measure(response(2, 120, 6)))).toEqual([[10, 7]])
     // The queue is drained.
     expect(rates(measure(response(4, 120, 0))).at(-1)).toEqual([0, 3])
-    // Another program fills it.
+    // Another program fills the queue.
     expect(rates(measure(response(6, 120, 50))).at(-1)).toEqual([0, 0])
   })
 

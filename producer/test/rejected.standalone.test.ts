@@ -136,7 +136,7 @@ describe('a slow client', () => {
     expect(lines.filter(({ level }) => level === 'error')).toEqual([])
   })
 
-  it('does not block other clients, even together with 199 more', async () => {
+  it('does not block other clients, even when there are 200 slow ones', async () => {
     // Long enough for the other clients on a busy machine.
     const { port } = await start({
       environment: { ...FAST, HTTP_HEADERS_TIMEOUT_MS: '5000', HTTP_REQUEST_TIMEOUT_MS: '6000' },
@@ -166,7 +166,7 @@ describe('connections', () => {
       'connections are refused: HTTP_CONNECTIONS_MOST are open',
     ])
     sockets[0]?.destroy()
-    // The server notices the end a little later.
+    // The server notices the disconnect a little later.
     await eventually(async () => expect(await open()).toBe(true))
   })
 })

@@ -165,7 +165,7 @@ interface Draining {
   readonly everyMs?: number
 }
 
-/** Messages per second, from the first delivery on. `whileRunning` is called before the processes are stopped. */
+/** Measures the messages per second from the first delivery on. `whileRunning` is called before the processes are stopped. */
 export async function drained(
   stage: Stage,
   { messages, queue = 'create_item', start, isDone, everyMs = 5 }: Draining,
