@@ -97,7 +97,7 @@ export async function endAll(running: Readonly<Record<string, Running>>): Promis
   await Promise.all(Object.values(running).map((each) => each.end()))
 }
 
-/** Runs `work`, and measures the CPU time of each process per message or request. `countOf` returns their number. */
+/** Runs `work`, and measures the CPU time of each process per message or request. `countOf` returns how many there were. */
 export async function withCpu<Result>(
   running: Readonly<Record<string, Running>>,
   work: () => Promise<Result>,

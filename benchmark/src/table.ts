@@ -30,7 +30,7 @@ export interface Comparison {
   readonly met: 'yes' | 'no' | ''
 }
 
-/** Returns a comparison with each other contestant, and one without a contestant if our own figure has a goal. */
+/** Returns a comparison with each other contestant, and one without if our own figure has a goal or is the only one. */
 export function comparisons(row: Row, before: readonly Row[] = []): Comparison[] {
   const earlier = before.find(({ scenario, what }) => scenario === row.scenario && what === row.what)
   const others = Object.keys(row.figures).filter((name) => name !== OURS)

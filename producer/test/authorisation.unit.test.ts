@@ -103,7 +103,7 @@ describe('with API_KEYS', () => {
     expect(JSON.stringify(lines)).not.toMatch(/key-(read|wrong)/)
   })
 
-  it('answers OPTIONS to everybody, because browsers send it without a key', async () => {
+  it('accepts OPTIONS without a key, because browsers send it without one', async () => {
     expect((await request(keyed().app).options('/create_item')).status).toBe(200)
   })
 

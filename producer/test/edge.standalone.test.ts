@@ -290,13 +290,13 @@ describe('an invalid request', () => {
     ['an invalid encoding in the path', 'GET /nothing%zz HTTP/1.1\r\nHost: a\r\n\r\n', 404, 'not-found'],
   ])('gets a problem document with a request id, and one line in the log: %s', async (_, bytes, status, kind) => {
     const { port, lines, sent } = await start()
-    const answer = client(port)
-    answer.socket.write(bytes)
-    await until(() => answer.received().includes('\r\n\r\n{'))
-    expect(answer.statuses()).toEqual([status])
-    expect(answer.received()).toMatch(/\r\nContent-Type: application\/problem\+json\r\n/i)
-    expect(answer.received()).toContain(`urn:ims:problem:${kind}`)
-    const requestId = /X-Request-Id: (\S+)/i.exec(answer.received())?.[1]
+    const connection = client(port)
+    connection.socket.write(bytes)
+    await until(() => connection.received().includes('\r\n\r\n{'))
+    expect(connection.statuses()).toEqual([status])
+    expect(connection.received()).toMatch(/\r\nContent-Type: application\/problem\+json\r\n/i)
+    expect(connection.received()).toContain(`urn:ims:problem:${kind}`)
+    const requestId = /X-Request-Id: (\S+)/i.exec(connection.received())?.[1]
     await until(() => lines.some(({ message }) => message === 'request'))
     expect(lines.filter(({ message }) => message === 'request').map(({ fields }) => fields)).toEqual([
       expect.objectContaining({ requestId, status }),
@@ -314,10 +314,10 @@ describe('an invalid request', () => {
     ['no Host in HTTP/1.0', 'GET /healthcheck HTTP/1.0\r\n\r\n'],
   ])('is not a request with %s', async (_, bytes) => {
     const { port } = await start()
-    const answer = client(port)
-    answer.socket.write(bytes)
-    await until(() => answer.statuses().length > 0)
-    expect(answer.statuses()).toEqual([200])
+    const connection = client(port)
+    connection.socket.write(bytes)
+    await until(() => connection.statuses().length > 0)
+    expect(connection.statuses()).toEqual([200])
   })
 
   it.each([
@@ -352,10 +352,10 @@ describe('a request on loopback without API keys', () => {
     const server = await listen(app, under.config, under.service)
     servers.push(server)
     return async (headers: string) => {
-      const answer = client(server.port)
-      answer.socket.write(`GET /healthcheck HTTP/1.1\r\n${headers}\r\n\r\n`)
-      await until(() => answer.statuses().length > 0)
-      return answer.statuses()[0]
+      const connection = client(server.port)
+      connection.socket.write(`GET /healthcheck HTTP/1.1\r\n${headers}\r\n\r\n`)
+      await until(() => connection.statuses().length > 0)
+      return connection.statuses()[0]
     }
   }
 
@@ -403,14 +403,14 @@ describe('HEAD', () => {
     const app = createApp({ broker, config: under.config, service: under.service })
     const server = await listen(app, { ...under.config, port: 0 }, under.service)
     servers.push(server)
-    const answer = await fetch(`http://127.0.0.1:${server.port}${path}`, { method: 'HEAD' })
-    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '2'])
+    const response = await fetch(`http://127.0.0.1:${server.port}${path}`, { method: 'HEAD' })
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '2'])
   })
 
   it('of a list returns 400 for an invalid parameter, like GET', async () => {
     const { port } = await start()
-    const answer = await fetch(`http://127.0.0.1:${port}/order_processing?limit=0`, { method: 'HEAD' })
-    expect(answer.status).toBe(400)
+    const response = await fetch(`http://127.0.0.1:${port}/order_processing?limit=0`, { method: 'HEAD' })
+    expect(response.status).toBe(400)
   })
 })
 

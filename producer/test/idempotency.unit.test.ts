@@ -80,15 +80,15 @@ describe('Idempotency-Key', () => {
     async (path, body, { queue }) => {
       // Two applications share nothing, like two replicas.
       const [one, other] = [appUnderTest(), appUnderTest()]
-      const answers = [
+      const responses = [
         await post(one, KEY, body, path),
         await post(one, KEY, body, path),
         await post(other, KEY, body, path),
       ]
-      expect(new Set(answers.map(({ status, headers }) => `${status} ${headers['message-id']}`)).size).toBe(1)
-      expect(answers[0]?.status).toBe(200)
+      expect(new Set(responses.map(({ status, headers }) => `${status} ${headers['message-id']}`)).size).toBe(1)
+      expect(responses[0]?.status).toBe(200)
       expect(new Set([...idsOn(one, queue), ...idsOn(other, queue)])).toEqual(
-        new Set([answers[0]?.headers['message-id']]),
+        new Set([responses[0]?.headers['message-id']]),
       )
       const contents = [one, other]
         .flatMap(({ rabbitmq }) => rabbitmq.messages(queue))

@@ -71,7 +71,7 @@ const file = (content: string, name = 'items.csv') => {
 
 describe('an import', () => {
   it('retries a row with the same key until it has an outcome, and counts it once', async () => {
-    const answers: Reply[] = [
+    const replies: Reply[] = [
       (_, response) => status(response, 503, { 'Retry-After': '1' }),
       (_, response) => status(response, 429, { 'Retry-After': '1' }),
       (_, response) => void response.destroy(),
@@ -80,7 +80,7 @@ describe('an import', () => {
       (_, response) =>
         status(response, 409, { 'Retry-After': '1' }, { type: 'urn:ims:problem:idempotency-key-in-use' }),
     ]
-    reply = (each, response, requests) => (answers[requests - 1] ?? created)(each, response, requests)
+    reply = (each, response, requests) => (replies[requests - 1] ?? created)(each, response, requests)
     const { code, err } = await run('import', [file(csvOf(1))])
     // Progress lines may precede it.
     expect([code, err]).toEqual([

@@ -77,7 +77,7 @@ describe('the rate limit', () => {
     expect((await request(app).head('/healthcheck')).headers).not.toHaveProperty('ratelimit')
   })
 
-  it('counts each name of an API key separately, and its old and new key together', async () => {
+  it('counts by the name of the API key, so that an old and a new key of one client share a limit', async () => {
     const lines = ['shop old', 'shop new', 'other third'].map((each) => each.split(' '))
     const API_KEYS = lines.map(([name, key]) => `${name} read ${sha256(key ?? '')}`).join('\n')
     const { app } = limited({ API_KEYS })

@@ -58,7 +58,7 @@ export const accept: Scenario = {
   },
 }
 
-/** Ours, the ceiling that does equal work, and the peers. */
+/** Starts ours, the ceiling that does the same work, and the peers. */
 export async function acceptHosts({ stages, peers }: Bench): Promise<Host[]> {
   const [ours] = stages
   return await Promise.all([
