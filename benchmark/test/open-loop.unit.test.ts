@@ -21,7 +21,7 @@ describe('the open loop', () => {
       request.resume()
       seen += 1
       response.statusCode = status
-      // The first second warms up.
+      // The requests of the first second are not measured.
       if (seen === PER_SECOND + 10) setTimeout(() => response.end(), PAUSE_MS)
       else response.end()
     })

@@ -34,7 +34,7 @@ describe('GET /order_processing', () => {
     [24, [24, 48]],
     [25, [25]],
     [26, [26]],
-  ])('joins pages into one array, of which the first has %d items', async (items, limits) => {
+  ])('joins pages into one array when the first page has %d items', async (items, limits) => {
     const { response, seen } = await listing('/order_processing', { LIST_PAGE_ITEMS: String(items) })
     expect(response.text).toBe(JSON.stringify(rows.map(shown)))
     expect(seen.map((headers) => headers['x-limit'])).toEqual(limits)
