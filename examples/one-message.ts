@@ -18,7 +18,7 @@ const greeter: Handler<{ name: string }, { greeting: string }> = async (deliveri
       : { kind: 'applied', result: { greeting: `Hello, ${body.name}` }, repeated: false },
   )
 
-// The process: these two calls include reconnects, confirms, dead letters, probes, metrics and the shutdown.
+// The process. Reconnects, confirms, dead letters, probes, metrics and the shutdown are built in.
 const config = { rabbitmq: rabbitmqEnvironment, consumer: consumerEnvironment }
 void runService({ name: 'greeter', config }, async (service) => {
   const broker = service.own(await openBroker(service.config.rabbitmq, service, { publishes: [greet] }))

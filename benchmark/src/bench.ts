@@ -1,18 +1,18 @@
-// What every scenario needs: the stages, how much to measure, the peers, and the programs that answer HTTP.
+// Shared by all scenarios: the stages, the amount of work, the peers, and the programs that serve HTTP.
 import { request } from 'node:http'
 import { freePorts } from 'testkit'
 import type { Progress, Row } from './measured.ts'
 import { cpuSeconds, type Program, type Running, until } from './processes.ts'
 import type { Stage } from './stage.ts'
 
-/** How long and how much to measure. */
+/** Durations, and numbers of rounds, messages and rows. */
 export interface Extent {
   readonly rounds: number
   readonly loadS: number
   readonly warmUpS: number
   readonly openLoopS: number
   readonly drained: number
-  /** A peer without batches is so much slower that this many are enough. */
+  /** Lower than `drained`, because a peer without batches is much slower. */
   readonly drainedByPeer: number
   readonly adjusted: number
   readonly listed: number
@@ -31,11 +31,11 @@ export interface Bench {
   readonly stages: readonly [Stage, ...Stage[]]
   readonly extent: Extent
   readonly progress: Progress
-  /** Empty when the peers are left out. */
+  /** Empty with --without-peers. */
   readonly peers: readonly Peer[]
 }
 
-/** A program that people would use instead. */
+/** The producer and the consumer, written with another framework. */
 export interface Peer {
   readonly name: string
   readonly isTuned: boolean
@@ -49,7 +49,7 @@ export interface Scenario {
   measure(bench: Bench): Promise<readonly Row[]>
 }
 
-/** A program that answers HTTP, and the processes whose CPU time counts. */
+/** A program that serves HTTP, and the processes whose CPU time is measured. */
 export interface Host {
   readonly name: string
   readonly url: string
@@ -57,7 +57,7 @@ export interface Host {
   readonly running: Readonly<Record<string, Running>>
 }
 
-/** Starts a program on a free port, and waits until it answers. */
+/** Starts a program on a free port, and waits until it responds. */
 export async function httpHost(
   stage: Stage,
   name: string,
@@ -66,12 +66,12 @@ export async function httpHost(
   const [port] = await freePorts(1)
   const url = `http://127.0.0.1:${port}`
   const host = { name, stage, url, running: program(String(port)) }
-  await until(`${name} answers at ${url}`, () => answers(`${url}/no-such-path`), 20, 60)
+  await until(`${name} responds at ${url}`, () => isResponding(`${url}/no-such-path`), 20, 60)
   return host
 }
 
-/** Whether a server answers with any status. */
-function answers(url: string): Promise<boolean> {
+/** Whether a server responds, with any status. */
+function isResponding(url: string): Promise<boolean> {
   return new Promise((resolve) => {
     request(url, (response) => {
       response.resume()
@@ -97,7 +97,7 @@ export async function endAll(running: Readonly<Record<string, Running>>): Promis
   await Promise.all(Object.values(running).map((each) => each.end()))
 }
 
-/** CPU time by process for each of the `count` messages or requests that `work` returns. */
+/** Runs `work`, and measures the CPU time of each process per message or request. `countOf` returns how many there were. */
 export async function withCpu<Result>(
   running: Readonly<Record<string, Running>>,
   work: () => Promise<Result>,

@@ -1,5 +1,5 @@
-// The load generator with a fixed number of connections, in its own process: each sends its next request when the last
-// is answered. Runs autocannon with its one argument, and prints requests per second as JSON.
+// A load generator with a fixed number of connections, in its own process. Each connection sends its next request after the
+// response to the previous one. The argument has the options as JSON. Prints the requests per second as JSON.
 import autocannon from 'autocannon'
 import { z } from 'zod'
 
@@ -14,5 +14,6 @@ const result = await autocannon({
     ? {}
     : { method: 'POST' as const, body: options.body, headers: { 'content-type': 'application/json' } }),
 })
-if (result.non2xx + result.errors > 0) throw new Error(`${result.non2xx} answers were not 2xx, ${result.errors} errors`)
+if (result.non2xx + result.errors > 0)
+  throw new Error(`${result.non2xx} responses were not 2xx, ${result.errors} errors`)
 process.stdout.write(`${JSON.stringify({ perSecond: result.requests.average, requests: result.requests.total })}\n`)

@@ -1,6 +1,6 @@
-// `npm run bench`: measures the suite against minimal programs (the ceilings), against what people would use instead
-// (the peers) and against another source tree. The rounds alternate on private servers.
-// Exit codes: 0 measured · 1 a process ended or did not answer · 64 usage.
+// `npm run bench`: compares the suite with minimal programs (the ceilings), with the same services in another framework
+// (the peers) and with another source tree. The rounds alternate on private servers.
+// Exit codes: 0 measured · 1 a process failed or did not respond · 64 usage.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -18,13 +18,13 @@ import { writeResult } from './write-result.ts'
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 64
 const USAGE = `usage: npm run bench -- [SCENARIO ...] [--quick] [--compare FILE] [--root DIRECTORY] [--without-peers]
-  SCENARIO         one or more of these; all of them when left out:
+  SCENARIO         one or more of these, by default all:
 ${SCENARIOS.map(({ name, about }) => `                   ${name.padEnd(8)} ${about}`).join('\n')}
-  --quick          one short round of everything, to see that it works: its figures mean nothing
-  --compare        the JSON file of an earlier run, whose ratios are shown beside the new ones
-  --root           another clone of this project, installed by npm ci: measured as well, in turn with this one
-  --without-peers  leaves NestJS out, and needs no package registry
-The result is printed, and written to .local/bench as JSON and as one HTML file with plots.
+  --quick          one short round of each scenario, to check that it works. Its figures mean nothing
+  --compare        the JSON file of an earlier run. Its ratios are shown next to the new ones
+  --root           another clone of this project, after npm ci. Its rounds alternate with those of this one
+  --without-peers  does not measure NestJS, and needs no package registry
+Prints the result, and writes it to .local/bench as JSON and as one HTML file with plots.
 `
 const FULL: Extent = {
   rounds: 3,
@@ -60,7 +60,7 @@ const QUICK: Extent = {
 }
 
 const startedMs = performance.now()
-const say = (line: string) => {
+const report = (line: string) => {
   const seconds = ((performance.now() - startedMs) / 1_000).toFixed(0).padStart(5)
   process.stderr.write(`${seconds} s  ${line}\n`)
 }
@@ -80,9 +80,9 @@ async function main(options: Given): Promise<number> {
   let servers: Servers | undefined
   try {
     const before = options.compare === undefined ? undefined : await readResult(options.compare)
-    if (!options.isWithoutPeers) await installPeers(say)
-    say('starting private servers')
-    servers = await startServers({ directory, lifetime: 'process', onProgress: say })
+    if (!options.isWithoutPeers) await installPeers(report)
+    report('starting private servers')
+    servers = await startServers({ directory, lifetime: 'process', onProgress: report })
     const ready = servers
     const measure = async () => {
       const ours = await prepare(ready, processes, OURS, ROOT)
@@ -98,7 +98,7 @@ async function main(options: Given): Promise<number> {
     await Promise.race([measure(), processes.failed, interrupted()])
     return 0
   } catch (error) {
-    say(`✗ ${error instanceof Error ? error.message : String(error)}`)
+    report(`✗ ${error instanceof Error ? error.message : String(error)}`)
     return EXIT_FAILURE
   } finally {
     processes.endAll()
@@ -108,7 +108,7 @@ async function main(options: Given): Promise<number> {
   }
 }
 
-/** Writes the files after each scenario, so that a run that is cut off leaves what it had measured. */
+/** Writes the files after each scenario, so that an interrupted run keeps its results so far. */
 async function measureAll(
   servers: Servers,
   bench: Omit<Bench, 'progress'>,
@@ -118,7 +118,7 @@ async function measureAll(
   let result = await emptyResult(servers, { command, isQuick, rounds: bench.extent.rounds })
   let files: readonly string[] = []
   for (const [index, { name, measure }] of scenarios.entries()) {
-    const progress = (line: string) => say(`[${index + 1}/${scenarios.length}] ${line}`)
+    const progress = (line: string) => report(`[${index + 1}/${scenarios.length}] ${line}`)
     progress(name)
     result = { ...result, rows: [...result.rows, ...(await measure({ ...bench, progress }))] }
     files = await writeResult(result, before)
@@ -128,7 +128,7 @@ async function measureAll(
     ? 'One short round: these figures mean nothing.'
     : `Medians of ${result.rounds} alternating rounds.`
   process.stdout.write(`${rounds} ${result.machine}; ${versions.join(', ')}.\n\n${table(result.rows, before?.rows)}\n`)
-  say(`written: ${files.join(' and ')}`)
+  report(`written: ${files.join(' and ')}`)
 }
 
 interface Given {
@@ -137,7 +137,7 @@ interface Given {
   readonly compare: string | undefined
   readonly isQuick: boolean
   readonly isWithoutPeers: boolean
-  /** As it can be repeated. */
+  /** The command line that repeats this run. */
   readonly command: string
 }
 
@@ -170,7 +170,7 @@ function readOptions(args: readonly string[]): Given | string {
   }
 }
 
-/** Rejects at the first signal, because servers that nobody stops would run for ever. */
+/** Rejects at the first signal, so that the servers are stopped before the process exits. */
 function interrupted(): Promise<never> {
   return new Promise((_, reject) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)

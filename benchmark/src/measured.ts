@@ -1,4 +1,4 @@
-// What the benchmark measures: rows of figures by contestant, and the alternating rounds that produce them.
+// The measurements: rows of figures by contestant, and the alternating rounds that produce them.
 import { z } from 'zod'
 
 export const OURS = 'ours'
@@ -8,18 +8,18 @@ export const OTHER_TREE = 'other tree'
 /** Figures of all rounds by name. */
 const series = z.record(z.string(), z.array(z.number()))
 
-/** A limit for the ratio of ours to `against`, or for our own figure without `against`. */
+/** Limits for the ratio of ours to `against`. Without `against`, limits for our own figure. */
 const goal = z.object({ against: z.string().optional(), min: z.number().optional(), max: z.number().optional() })
 export type Goal = z.infer<typeof goal>
 
-/** One line of the result. It is part of the JSON file that `--compare` reads again. */
+/** One line of the result. It is part of the JSON file that `--compare` reads. */
 export const row = z.object({
   scenario: z.string(),
   what: z.string(),
   unit: z.string(),
   /** By contestant. */
   figures: series,
-  /** CPU time per request or message in microseconds, by contestant and process. Steadier than a rate on a shared machine. */
+  /** CPU time per request or message in microseconds, by contestant and process. On a shared machine it varies less than a rate. */
   cpuUs: z.record(z.string(), series),
   goals: z.array(goal),
 })
@@ -54,7 +54,7 @@ export async function interleaved<Result>(
   return results
 }
 
-/** A row of what `measuredBy` takes from the results. */
+/** Makes a row. `measuredBy` returns the figure and the CPU time of each result. */
 export function rowOf<Result>(
   about: Pick<Row, 'scenario' | 'what' | 'unit'> & { readonly goals?: readonly Goal[] },
   results: ReadonlyMap<string, readonly Result[]>,
@@ -74,21 +74,21 @@ export function rowOf<Result>(
   return { scenario, what, unit, figures, cpuUs, goals: [...goals] }
 }
 
-/** The median. */
+/** The median. Throws if there are no figures. */
 export function median(figures: readonly number[]): number {
   const sorted = figures.toSorted((a, b) => a - b)
   const [below, above] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]]
-  if (below === undefined || above === undefined) throw new Error('the median of nothing')
+  if (below === undefined || above === undefined) throw new Error('no figures for a median')
   return (below + above) / 2
 }
 
-/** Ours to `against`, by medians. Undefined when one of them was not measured. */
+/** Our median divided by the median of `against`. Undefined if one of them was not measured. */
 export function ratio({ figures }: Row, against: string): number | undefined {
   const [above, below] = [figures[OURS], figures[against]]
   return above?.length && below?.length ? median(above) / median(below) : undefined
 }
 
-/** CPU time of `against` for a request or message to ours, over all processes: like `ratio`, above 1 when ours is better. */
+/** The CPU time of `against` divided by ours, per request or message and over all processes. Above 1 when ours is better. */
 export function cpuRatio({ cpuUs }: Row, against: string): number | undefined {
   const totalOf = (name: string) =>
     Object.values(cpuUs[name] ?? {}).reduce<number | undefined>((sum, each) => (sum ?? 0) + median(each), undefined)
@@ -96,7 +96,7 @@ export function cpuRatio({ cpuUs }: Row, against: string): number | undefined {
   return ours === undefined || theirs === undefined ? undefined : theirs / ours
 }
 
-/** Whether ours meets the goal. Undefined when it was not measured. */
+/** Whether ours meets the goal. Undefined if one of the figures was not measured. */
 export function isMet(row: Row, { against, min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY }: Goal) {
   const ours = row.figures[OURS]
   const value = against === undefined ? ours && median(ours) : ratio(row, against)

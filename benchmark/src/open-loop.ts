@@ -1,10 +1,10 @@
-// The load generator with a fixed rate, in its own process. A request is due at its time whether or not others were
-// answered, and its latency counts from then: a program that stops for a while cannot hide the requests that it delayed
-// (coordinated omission). Prints percentiles as JSON.
+// A load generator with a fixed rate, in its own process. The time at which a request is due does not depend on earlier
+// responses, and its latency is measured from that time. So a pause of the program counts for every request that it delays
+// (no coordinated omission). Prints percentiles as JSON.
 import { Agent, request } from 'node:http'
 import { z } from 'zod'
 
-/** The first seconds warm the program up. */
+/** Requests that are due in the first seconds are not measured. */
 const WARM_UP_S = 1
 const TICK_MS = 1
 
@@ -13,11 +13,11 @@ const options = z
     url: z.string(),
     perSecond: z.number(),
     durationS: z.number(),
-    /** The start of the skus, each of which is sent once. */
+    /** A prefix for the skus. Each sku is sent once. */
     sku: z.string().default(''),
-    /** Waits for the outcome of each message. */
+    /** Whether each request waits for the outcome of its message. */
     isWaiting: z.boolean().default(false),
-    /** Sends GET instead, and `{n}` in the URL becomes a random number below this, of 12 digits. */
+    /** Sends GET instead of POST. `{n}` in the URL is replaced by a random number below this, padded to 12 digits. */
     readsBelow: z.int().optional(),
     connectionsMax: z.int().default(64),
   })
@@ -44,7 +44,7 @@ function send(n: number): Promise<void> {
       response.resume()
       response.once('end', () => {
         const { statusCode = 0 } = response
-        // 202 is sent when the outcome did not arrive in time.
+        // The producer responds 202 if the outcome did not arrive in time.
         if (statusCode >= 300 || statusCode === 202) return reject(new Error(`status ${statusCode}`))
         if (n >= WARM_UP_S * options.perSecond) latenciesMs.push(performance.now() - dueMs(n))
         resolve()

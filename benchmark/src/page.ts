@@ -1,4 +1,4 @@
-// The result as one HTML file: the table, and a plot of bars for each row. It has no script and loads nothing.
+// The result as one HTML file: the table, and a bar chart for each row. It has no script and loads nothing.
 import { median, OURS, type Row } from './measured.ts'
 import type { Result } from './result.ts'
 import { cell, comparisons } from './table.ts'
@@ -21,7 +21,7 @@ svg text { font: 12px system-ui, sans-serif; fill: #1d2330; }
 .ours { fill: #2f6fde; } .theirs { fill: #a9b3c6; } .range { stroke: #1d2330; stroke-width: 1.5; }
 `
 
-/** The whole page. `before` is an earlier result, whose ratios get a column. */
+/** The page. `before` is an earlier result. A column shows its ratios. */
 export function page(result: Result, before?: Result): string {
   const scenarios = [...new Set(result.rows.map(({ scenario }) => scenario))]
   const versions = Object.entries(result.versions).map(([name, version]) => `${name} ${version}`)
@@ -33,7 +33,7 @@ export function page(result: Result, before?: Result): string {
 <style>${STYLE}</style>
 <h1>Benchmark</h1>
 <p>${text(result.command)} at commit ${text(result.commit)}, ${text(result.startedAt)}.
-${result.isQuick ? '<strong>A quick run: its figures mean nothing.</strong>' : `Medians of ${result.rounds} alternating rounds; a line shows the lowest and the highest.`}</p>
+${result.isQuick ? '<strong>A quick run: its figures mean nothing.</strong>' : `Medians of ${result.rounds} alternating rounds. A line shows the lowest and the highest figure.`}</p>
 <p>${text(result.machine)}. ${text(versions.join(', '))}. Load average ${load}.${before ? ` Compared with ${text(before.startedAt)}, commit ${text(before.commit)}.` : ''}</p>
 ${tableOf(result, before)}
 ${scenarios.map((scenario) => `<h2>${text(scenario)}</h2>\n${plots(result.rows, scenario)}`).join('\n')}

@@ -1,4 +1,4 @@
-// The peers: what people would use instead. Each is a package of its own, outside the workspaces, installed when it is needed.
+// The peers: the same services in another framework. Each is a separate package, which is installed when it is needed.
 import { execFile } from 'node:child_process'
 import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ export const NESTJS_TUNED = 'NestJS, tuned'
 
 const DIRECTORY = 'benchmark/peers/nestjs'
 
-/** NestJS as its documentation shows it, and tuned to keep more of what we promise. */
+/** NestJS as in its documentation, and tuned to keep more of our guarantees. */
 export const PEERS: readonly Peer[] = [peer(NESTJS, false), peer(NESTJS_TUNED, true)]
 
 function peer(name: string, isTuned: boolean): Peer {
@@ -23,7 +23,7 @@ function peer(name: string, isTuned: boolean): Peer {
   return { name, isTuned, producer: program('producer.js'), consumer: program('consumer.js') }
 }
 
-/** Installs the packages of the peers, exactly as their lockfile pins them, unless that was done already. */
+/** Installs the packages of the peers from their lockfile, unless they are up to date. */
 export async function installPeers(progress: Progress): Promise<void> {
   const directory = join(ROOT, DIRECTORY)
   const installed = join(directory, 'node_modules', '.package-lock.json')

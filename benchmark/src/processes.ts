@@ -1,17 +1,17 @@
-// Starts and ends the measured processes: the suite's services, the ceilings, and the load generator.
+// Starts and stops the measured processes: the suite's services, the ceilings, and the load generators.
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { type End, type Started, start } from 'testkit'
 
-/** USER_HZ, which Linux fixes for all programs. */
+/** USER_HZ. On Linux it is the same for all programs. */
 const TICKS_PER_S = 100
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 export interface Program {
-  /** A TypeScript file, relative to the root of its tree. */
+  /** A TypeScript or JavaScript file, relative to `root`. */
   readonly file: string
-  /** The tree to run it from. This one when omitted. */
+  /** The source tree to run it from. By default this one. */
   readonly root?: string
   readonly env: Readonly<Record<string, string>>
   readonly args?: readonly string[]
@@ -33,12 +33,12 @@ export class Processes {
     this.#failure.promise.catch(() => {})
   }
 
-  /** Rejects when a long-running process ends early. Otherwise the benchmark would measure nothing, or a stranger at the same port. */
+  /** Rejects when a process of `start` exits before `end`. Otherwise the benchmark could measure another program on its port. */
   get failed(): Promise<never> {
     return this.#failure.promise
   }
 
-  /** Starts a program that runs until `end`. Its standard error goes to ours. */
+  /** Starts a program that runs until `end`. Its standard error is written to ours. */
   start(program: Program): Running {
     const lines: string[] = []
     let wake = () => {}
@@ -50,7 +50,7 @@ export class Processes {
     const exited = ended.then((end) => {
       if (!isEnding)
         this.#failure.reject(
-          new Error(`${program.file} ended with ${describe(end)} while it was needed; what it said is above`),
+          new Error(`${program.file} ended with ${describe(end)} while it was needed. Its standard error is above.`),
         )
     })
     return {
@@ -77,11 +77,11 @@ export class Processes {
   async run(program: Program): Promise<string> {
     const { ended, out } = this.#start(program)
     const end = await ended
-    if (end.code !== 0) throw new Error(`${program.file} ended with ${describe(end)}; what it said is above`)
+    if (end.code !== 0) throw new Error(`${program.file} ended with ${describe(end)}. Its standard error is above.`)
     return out()
   }
 
-  /** Ends all processes that still run. */
+  /** Kills all processes that still run. */
   endAll(): void {
     for (const { child } of this.#running) child.kill('SIGKILL')
   }
@@ -116,25 +116,25 @@ export async function cpuSeconds(pid: number): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_S
 }
 
-/** Polls until `isSo` returns true. Rejects after `withinS`, naming the condition. */
+/** Polls until `check` resolves with true. After `withinS`, rejects with `what` in the message. */
 export async function until(
   what: string,
-  isSo: () => Promise<boolean>,
+  check: () => Promise<boolean>,
   everyMs: number,
   withinS: number,
 ): Promise<void> {
-  for (const deadline = performance.now() + withinS * 1_000; !(await isSo()); ) {
+  for (const deadline = performance.now() + withinS * 1_000; !(await check()); ) {
     if (performance.now() > deadline) throw new Error(`${what}: not within ${withinS} s`)
     await new Promise((resolve) => setTimeout(resolve, everyMs))
   }
 }
 
-/** Waits until `url` answers 200, for at most 30 s. */
+/** Waits until `url` responds 200, for at most 30 s. */
 export async function untilOk(url: string): Promise<void> {
-  const answers = () =>
+  const isOk = () =>
     fetch(url).then(
       ({ status }) => status === 200,
       () => false,
     )
-  await until(`${url} answers 200`, answers, 50, 30)
+  await until(`${url} responds 200`, isOk, 50, 30)
 }

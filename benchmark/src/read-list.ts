@@ -1,4 +1,4 @@
-// Reads a list over HTTP and measures it: the time to its first byte and to its end. Keeps none of it.
+// Reads a list over HTTP without keeping it, and measures the time to its first byte and to its end.
 import { get } from 'node:http'
 
 export interface ListRead {
@@ -9,7 +9,7 @@ export interface ListRead {
 
 const OPENING = Buffer.from('{')
 
-/** Resolves once the whole list is there. Rejects when it is cut off, is no JSON array, or the status is not 200. */
+/** Resolves after the end of the list. Rejects if the status is not 200, or if the body does not end with `]`. */
 export function readList(url: string): Promise<ListRead> {
   return new Promise((resolve, reject) => {
     const sinceMs = performance.now()
@@ -25,7 +25,7 @@ export function readList(url: string): Promise<ListRead> {
       })
       response.once('error', reject)
       response.once('end', () => {
-        if (last !== ']') return reject(new Error(`${url}: the list has no end`))
+        if (last !== ']') return reject(new Error(`${url}: the list is incomplete`))
         resolve({ items, firstByteMs, totalMs: performance.now() - sinceMs })
       })
     }).once('error', reject)

@@ -1,4 +1,4 @@
-// The result file: rows, and what is needed to repeat them. `--compare` reads an earlier one.
+// The result file: the rows, and the command, commit, machine and versions that they belong to. `--compare` reads an earlier one.
 import { readFile } from 'node:fs/promises'
 import { cpus, loadavg, release, totalmem } from 'node:os'
 import { commitOf, type Servers } from 'testkit'
@@ -9,19 +9,19 @@ import { ROOT } from './processes.ts'
 const result = z.object({
   startedAt: z.string(),
   command: z.string(),
-  /** Of this clone. `-dirty` when files were changed. */
+  /** The commit of this clone, with `-dirty` if files were changed. */
   commit: z.string(),
   isQuick: z.boolean(),
   rounds: z.int(),
   machine: z.string(),
-  /** At the start and at the end, over one minute. Above the number of processors, other programs disturb the figures. */
+  /** Load averages over one minute, at the start and at the end. Above the number of processors, the figures are disturbed. */
   load: z.array(z.number()),
   versions: z.record(z.string(), z.string()),
   rows: z.array(row),
 })
 export type Result = z.infer<typeof result>
 
-/** The result without rows. */
+/** A result without rows. */
 export async function emptyResult(
   servers: Servers,
   about: Pick<Result, 'command' | 'isQuick' | 'rounds'>,
@@ -40,7 +40,7 @@ export async function emptyResult(
 
 export const loadNow = () => Math.round((loadavg()[0] ?? 0) * 10) / 10
 
-/** Reads the file of an earlier run. Throws a sentence when it is not one. */
+/** Reads the file of an earlier run. Throws if it is not a result. */
 export async function readResult(file: string): Promise<Result> {
   const parsed = result.safeParse(JSON.parse(await readFile(file, 'utf8')))
   if (!parsed.success) throw new Error(`${file} is not a result of this benchmark: ${z.prettifyError(parsed.error)}`)

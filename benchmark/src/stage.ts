@@ -9,7 +9,7 @@ import { z } from 'zod'
 import type { Processes, Running } from './processes.ts'
 
 export interface Stage {
-  /** The column of its figures. */
+  /** The name of its column in the result. */
   readonly name: string
   readonly processes: Processes
   readonly env: Readonly<Record<string, string>>
@@ -22,13 +22,13 @@ export interface Stage {
   close(): Promise<void>
 }
 
-/** The directory of another tree that is ready to run. Otherwise throws, and says what to do first. */
+/** The real path of another source tree. Throws if it is not ready to run. */
 export function treeAt(directory: string): string {
   const root = realpathSync(resolve(directory))
   const messaging = join(root, 'messaging')
-  if (!existsSync(messaging)) throw new Error(`${root} is no clone of this project`)
+  if (!existsSync(messaging)) throw new Error(`${root} is not a clone of this project`)
   const linked = join(root, 'node_modules', '@ims', 'messaging')
-  // Symlinks that lead into another tree would measure that tree.
+  // If the symlinks led to another tree, the benchmark would measure that one.
   if (!existsSync(linked) || realpathSync(linked) !== messaging)
     throw new Error(`${root} has no node_modules of its own: run npm ci there first`)
   return root
@@ -46,7 +46,7 @@ export async function prepare(servers: Servers, processes: Processes, name: stri
   }
   await processes.run({ file: 'up/src/main.ts', root, env, args: ['migrate'] })
   const connection = await amqplib.connect(amqpUrl)
-  // The calls that need it reject.
+  // Ignored, because each call on a lost connection rejects.
   connection.on('error', () => {})
   const channel = await connection.createConfirmChannel()
   channel.on('error', () => {})
@@ -61,7 +61,7 @@ export async function prepare(servers: Servers, processes: Processes, name: stri
       processes.start({
         file: `${service}/src/main.ts`,
         root,
-        // Any free port. A fixed one may be taken.
+        // Port 0 is any free port. A fixed one may be in use.
         env: { ...leanNode, ...env, ADMIN_PORT: '0', ...more },
       }),
     deadlocks: async () =>
@@ -90,13 +90,13 @@ interface Message {
 
 const create = (n: number): Message => ({ messageId: uuidv7(), content: JSON.stringify(item(n)) })
 
-/** The ways a message can be bad or duplicate. Each derives from the previous message, so that both are in one batch. */
+/** How a message can be bad or a duplicate. Each is derived from a recent good message, so that both are in one batch. */
 export const BAD = {
   'repeat a sku': ({ content }: Message) => ({ messageId: uuidv7(), content }),
-  'are there twice': (before: Message) => before,
+  'are sent twice': (before: Message) => before,
   'reuse an id': ({ messageId }: Message) => ({ messageId, content: JSON.stringify(item(-1)) }),
-  'are no JSON': () => ({ messageId: uuidv7(), content: 'nonsense' }),
-  'MySQL refuses': () => ({ messageId: uuidv7(), content: JSON.stringify({ ...item(-1), name: REFUSED_NAME }) }),
+  'are not JSON': () => ({ messageId: uuidv7(), content: 'nonsense' }),
+  'MySQL rejects': () => ({ messageId: uuidv7(), content: JSON.stringify({ ...item(-1), name: REFUSED_NAME }) }),
 } as const satisfies Record<string, (before: Message) => Message>
 export type Bad = keyof typeof BAD
 
@@ -116,12 +116,12 @@ export async function refuseNone({ pool }: Stage): Promise<void> {
   await pool.query('DROP TRIGGER IF EXISTS refuse_items')
 }
 
-/** In each group of 20 messages, the `bad.of20` before the last one are bad. */
+/** Whether message `n` is bad. In each group of 20 messages, the `of20` before the last one are bad. */
 const isBad = (n: number, of20: number): boolean => n % 20 >= 19 - of20 && n % 20 < 19
 
 /**
- * Empties the queue and publishes `messages` create messages like the producer's, of the items from number `from` on.
- * With `bad`, some of them are `bad.how`.
+ * Empties the queue and publishes `messages` create messages like the producer's, for the items from number `from` on.
+ * With `bad`, `bad.of20` of each 20 messages are bad. Returns the number of good messages.
  */
 export async function fillCreateItem(
   { channel }: Stage,
@@ -130,13 +130,12 @@ export async function fillCreateItem(
 ): Promise<{ readonly good: number }> {
   await emptied(channel, 'create_item')
   const publish = publisherTo(channel, 'create_item')
-  let before = create(from)
+  let lastGood = create(from)
   let good = 0
   for (let n = 0; n < messages; n += 1) {
-    const message = bad !== undefined && isBad(n, bad.of20) ? BAD[bad.how](before) : create(from + n)
-    // Each bad message derives from a different good one, as long as there are enough.
+    const message = bad !== undefined && isBad(n, bad.of20) ? BAD[bad.how](lastGood) : create(from + n)
     if (bad === undefined || !isBad(n, bad.of20)) {
-      before = message
+      lastGood = message
       good += 1
     }
     await publish(message)
@@ -145,7 +144,7 @@ export async function fillCreateItem(
   return { good }
 }
 
-/** Publishes like the producer, and waits for the confirms of each 1,000 messages. */
+/** Returns a function that publishes like the producer, and waits for the confirms after each 1,000 messages. */
 function publisherTo(channel: ConfirmChannel, queue: string, headers = {}): (message: Message) => Promise<void> {
   let published = 0
   return async ({ messageId, content }) => {
@@ -156,7 +155,7 @@ function publisherTo(channel: ConfirmChannel, queue: string, headers = {}): (mes
   }
 }
 
-/** Empties the queue and publishes `messages` deletes, each of another item. */
+/** Empties the queue and publishes `messages` deletes, each for a different item. */
 export async function fillStockManagement({ channel }: Stage, messages: number): Promise<void> {
   await emptied(channel, 'stock_management')
   const publish = publisherTo(channel, 'stock_management')
@@ -174,7 +173,7 @@ export async function fillPeerCreateItem({ channel }: Stage, messages: number): 
   await channel.waitForConfirms()
 }
 
-/** Empties the queue and publishes `messages` sales of one item, whose stock is just sufficient. */
+/** Empties the queue and publishes `messages` sales of one item. Its stock is exactly enough for them. */
 export async function fillStockAdjustment({ channel, pool }: Stage, messages: number): Promise<void> {
   await emptied(channel, 'stock_adjustment')
   await pool.query('UPDATE inventory SET quantity = ?', [messages])
@@ -184,7 +183,7 @@ export async function fillStockAdjustment({ channel, pool }: Stage, messages: nu
   await channel.waitForConfirms()
 }
 
-/** Publishes dead letters of create_item, as consumer two does. */
+/** Empties the queue and publishes `messages` dead letters of create_item, as consumer two does. */
 export async function fillDeadLetters({ channel }: Stage, messages: number): Promise<void> {
   await emptied(channel, 'create_item')
   const publish = publisherTo(channel, 'create_item.dead-letter', {
@@ -226,7 +225,7 @@ export async function fillInventory({ pool }: Stage, items: number): Promise<voi
   )
 }
 
-/** Inserts `entries` entries into the inbox, whose ids no message has. */
+/** Inserts `entries` entries into the inbox, with ids that no message has. */
 export async function fillInbox({ pool }: Stage, entries: number): Promise<void> {
   await inChunks(
     entries,
@@ -253,7 +252,7 @@ export async function itemsIn({ pool }: Stage, after = 0): Promise<number> {
 
 const lastOf = z.tuple([z.object({ last: z.number().nullable() })])
 
-/** The highest id, or null without items. Reads one key, so that asking often costs the database nothing. */
+/** The highest id, or null without items. It reads one key, so that frequent polling is cheap. */
 export async function lastId({ pool }: Stage): Promise<number | null> {
   return lastOf.parse((await pool.query('SELECT MAX(id) AS last FROM inventory'))[0])[0].last
 }

@@ -1,7 +1,7 @@
 // The result as a Markdown table: one line for each comparison, with its ratio, our goal, and an earlier ratio if there is one.
 import { cpuRatio, type Goal, isMet, median, OURS, type Row, ratio } from './measured.ts'
 
-/** Rates in thousands have no decimals, milliseconds have one. */
+/** Two decimals below 10, one below 100, otherwise none. */
 const shown = (figure: number): string =>
   figure < 10 ? figure.toFixed(2) : figure < 100 ? figure.toFixed(1) : Math.round(figure).toLocaleString('en')
 
@@ -17,7 +17,7 @@ export function cell({ figures, cpuUs }: Row, name: string): string {
   return [`${shown(median(all))}${range}`, ...cpu].join(' · ')
 }
 
-/** One comparison of a row, as text. `against` is empty in a row without any. */
+/** One comparison of a row, as text. `against` is empty if our figure is compared only with a goal. */
 export interface Comparison {
   readonly what: string
   readonly ours: string
@@ -30,7 +30,7 @@ export interface Comparison {
   readonly met: 'yes' | 'no' | ''
 }
 
-/** A line for each contestant that ours is compared with, and one for a goal of its own. */
+/** Returns a comparison with each other contestant, and one without if our own figure has a goal or is the only one. */
 export function comparisons(row: Row, before: readonly Row[] = []): Comparison[] {
   const earlier = before.find(({ scenario, what }) => scenario === row.scenario && what === row.what)
   const others = Object.keys(row.figures).filter((name) => name !== OURS)
@@ -57,7 +57,7 @@ const ratioShown = (row: Row, against: string): string => ratio(row, against)?.t
 const goalShown = ({ min, max }: Goal): string =>
   [...(min === undefined ? [] : [`≥ ${min}`]), ...(max === undefined ? [] : [`≤ ${max}`])].join(', ')
 
-/** The table. With `before`, a column has the ratios of an earlier run. */
+/** The table. With `before`, a column shows the ratios of an earlier run. */
 export function table(rows: readonly Row[], before?: readonly Row[]): string {
   const heads = ['what', OURS, 'against', 'theirs', 'ratio', 'by CPU', ...(before ? ['before'] : []), 'goal', 'met']
   const lines = rows

@@ -1,4 +1,4 @@
-// The load generator with a fixed rate: a pause of the server delays all requests that were due in it, and all of them count.
+// The load generator with a fixed rate: a pause of the server counts for every request that it delays.
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
@@ -21,7 +21,7 @@ describe('the open loop', () => {
       request.resume()
       seen += 1
       response.statusCode = status
-      // The first second warms up.
+      // The requests of the first second are not measured.
       if (seen === PER_SECOND + 10) setTimeout(() => response.end(), PAUSE_MS)
       else response.end()
     })
@@ -45,15 +45,15 @@ describe('the open loop', () => {
     return await processes.run({ file: 'benchmark/src/open-loop.ts', env: {}, args })
   }
 
-  it('counts the latency of a request from the moment when it was due, not when it could be sent', async () => {
-    // One request of two hundred waits for its response. Some fifty behind it wait for the connection.
+  it('measures the latency of a request from the time when it is due, not from the time when it is sent', async () => {
+    // One request of 200 waits for its response. About 50 others wait for the connection.
     const printed = z.object({ requests: z.number(), p99Ms: z.number() }).parse(JSON.parse(await run()))
     expect([printed.requests, seen]).toEqual([3 * PER_SECOND, 3 * PER_SECOND])
     expect(printed.p99Ms).toBeGreaterThan(PAUSE_MS / 2)
   })
 
-  it.each([503, 202])('fails when a create is answered %i, instead of counting it', async (given) => {
-    status = given
+  it.each([503, 202])('fails when the response to a create is %i', async (response) => {
+    status = response
     await expect(run()).rejects.toThrow('open-loop.ts ended with')
   })
 })

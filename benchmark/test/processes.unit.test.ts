@@ -1,4 +1,4 @@
-// When a process of the benchmark ends unexpectedly, the measurement stops at once.
+// When a process of the benchmark exits unexpectedly, the measurement fails at once.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { Processes, until } from '../src/processes.ts'
 
-const MOST_MS = 30_000
+const TEST_TIMEOUT_MS = 30_000
 
-describe('the processes of the benchmark', () => {
+describe('Processes', () => {
   let root: string
   let processes: Processes
   beforeAll(() => {
@@ -27,28 +27,28 @@ describe('the processes of the benchmark', () => {
   const WAITS = "process.stdout.write('up\\n'); setInterval(() => {}, 1_000)"
 
   it(
-    'fail when one ends by itself, even while a line of it is awaited',
+    'rejects `failed` and a pending line() when a process exits by itself',
     async () => {
       const waiting = processes.start(program('setTimeout(() => process.exit(3), 200)')).line()
       await expect(waiting).rejects.toThrow('program.mjs ended with exit code 3 while it was needed')
       await expect(processes.failed).rejects.toThrow('exit code 3')
     },
-    MOST_MS,
+    TEST_TIMEOUT_MS,
   )
 
   it(
-    'fail when one is killed',
+    'rejects line() when a process is killed',
     async () => {
       const running = processes.start(program(WAITS))
       expect(await running.line()).toBe('up')
       process.kill(running.pid, 'SIGKILL')
       await expect(running.line()).rejects.toThrow('program.mjs ended with SIGKILL')
     },
-    MOST_MS,
+    TEST_TIMEOUT_MS,
   )
 
   it(
-    'fail when another process answers at the port, instead of measuring it',
+    'rejects `failed` when a process exits because its port is in use',
     async () => {
       const stranger = createServer()
       await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve))
@@ -60,30 +60,30 @@ describe('the processes of the benchmark', () => {
       await expect(processes.failed).rejects.toThrow('exit code 70')
       stranger.close()
     },
-    MOST_MS,
+    TEST_TIMEOUT_MS,
   )
 
   it(
-    'do not fail when one ends on request',
+    'does not reject `failed` when a process is stopped with end()',
     async () => {
       const running = processes.start(program(WAITS))
       await running.line()
       await running.end()
       await expect(Promise.race([processes.failed, Promise.resolve('none')])).resolves.toBe('none')
     },
-    MOST_MS,
+    TEST_TIMEOUT_MS,
   )
 
   it(
-    'return the output of a program that ends by itself, and an error when it fails',
+    'returns the output of a program that exits with 0, and rejects for another exit code',
     async () => {
       expect(await processes.run(program("console.log('{}')"))).toBe('{}\n')
       await expect(processes.run(program('process.exit(2)'))).rejects.toThrow('program.mjs ended with exit code 2')
     },
-    MOST_MS,
+    TEST_TIMEOUT_MS,
   )
 
-  it('name the condition that was not met in time', async () => {
+  it('names the condition that was not met in time', async () => {
     await expect(until('nothing', async () => false, 1, 0.02)).rejects.toThrow('nothing: not within 0.02 s')
   })
 })

@@ -1,4 +1,4 @@
-// The result as a table and as a page: each comparison has its ratio, goal and verdict, beside an earlier ratio if there is one.
+// The result as a table and as a page. Each comparison has its ratio, an earlier ratio if there is one, its goal and whether it is met.
 import { describe, expect, it } from '@jest/globals'
 import { isMet, median, type Row, rowOf } from '../src/measured.ts'
 import { page } from '../src/page.ts'
@@ -44,7 +44,7 @@ describe('the table of the benchmark', () => {
     ])
   })
 
-  it('shows ratios of an earlier run, because rates of another moment mean nothing', () => {
+  it('shows the ratios of an earlier run in their own column', () => {
     const before = [{ ...drain, figures: { ours: [9, 9, 9], floor: [10, 10, 10] } }]
     expect(lines(table([drain], before)).slice(0, 3)).toEqual([
       '| what | ours | against | theirs | ratio | by CPU | before | goal | met |',
@@ -53,17 +53,17 @@ describe('the table of the benchmark', () => {
     ])
   })
 
-  it('does not judge what was not measured', () => {
+  it('says whether a goal is met only if both contestants were measured', () => {
     expect(isMet(drain, { against: 'nobody', min: 1 })).toBeUndefined()
     expect(isMet(drain, { against: 'floor', max: 0.5 })).toBe(true)
   })
 
-  it('takes the mean of the two middle figures when their number is even', () => {
+  it('takes the mean of the two middle figures as the median of an even number of figures, and throws without figures', () => {
     expect(median([4, 1, 3, 2])).toBe(2.5)
-    expect(() => median([])).toThrow('the median of nothing')
+    expect(() => median([])).toThrow('no figures for a median')
   })
 
-  it('keeps the CPU time of each process apart', () => {
+  it('lists the CPU time of each process separately', () => {
     const results = new Map([
       [
         'ours',
@@ -87,7 +87,7 @@ describe('the page of the benchmark', () => {
     expect(html).not.toMatch(/<script|<link|<img|<iframe|https?:|url\(|@import/)
   })
 
-  it('escapes what it shows', () => {
+  it('escapes HTML in names and values', () => {
     expect(page(result)).toContain('NestJS &amp; co')
     expect(page(result)).toContain('2 × &lt;processor&gt;')
   })

@@ -1,4 +1,4 @@
-// Every request has an id, one line in the log and one measurement.
+// Each request has an id, one line in the log and one measured duration.
 import { NotAccepted } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
@@ -14,7 +14,7 @@ describe('the access log', () => {
   })
 
   it.each([undefined, '', 'a b', 'a;b', 'é', 'x'.repeat(129), '{"a":1}'])(
-    'creates one instead of %.20s',
+    'creates a request id when the client sends %.20s',
     async (id) => {
       const { app } = appUnderTest()
       const sending = request(app).get('/healthcheck')
@@ -66,7 +66,7 @@ describe('the access log', () => {
     expect(measured.every(({ value }) => value > 0 && value < 60)).toBe(true)
   })
 
-  it('measures all unknown methods as one, so that a client cannot create time series', async () => {
+  it('records all unknown methods as `other`, so that a client cannot create time series', async () => {
     const { app, measured } = appUnderTest()
     const agent = request(app)
     await agent.post('/healthcheck')
@@ -82,8 +82,8 @@ describe('the access log', () => {
       failing(new NotAccepted('blocked', 'memory alarm')),
       { status: '503', reason: 'blocked' },
     ],
-    ['internal when nobody foresaw it', failing(new Error('a bug')), { status: '500', reason: 'internal' }],
-  ])('counts a request that fails with %s, and no other', async (_, broker, expected) => {
+    ['the reason internal for an unexpected error', failing(new Error('a bug')), { status: '500', reason: 'internal' }],
+  ])('counts a failed request with %s, and does not count a 404', async (_, broker, expected) => {
     const { app, counted } = appUnderTest({ broker })
     await request(app).get('/nothing')
     await request(app).post('/create_item').send(apple)
@@ -97,15 +97,18 @@ describe('the access log', () => {
     ['/healthcheck', '405', 'method-not-allowed', (agent: Agent) => agent.put('/healthcheck')],
     ['/create_item', '400', 'invalid-body', (agent: Agent) => agent.post('/create_item').send({})],
     ['/healthcheck', '400', 'malformed', (agent: Agent) => agent.get(`/healthcheck?${'&'.repeat(1_001)}`)],
-  ])('tells who sent a bad request to %s, and why it was refused with %s: %s', async (route, status, reason, send) => {
-    const { app, lines } = appUnderTest()
-    await send(request(app))
-    expect(lines).toMatchObject([
-      { level: 'info', fields: { address: '127.0.0.1', route, status: Number(status), reason } },
-    ])
-  })
+  ])(
+    'logs the client address of a bad request, its route %s, status %s and reason %s',
+    async (route, status, reason, send) => {
+      const { app, lines } = appUnderTest()
+      await send(request(app))
+      expect(lines).toMatchObject([
+        { level: 'info', fields: { address: '127.0.0.1', route, status: Number(status), reason } },
+      ])
+    },
+  )
 
-  it('logs one warning for a failed request, with the details that the client does not get', async () => {
+  it('logs one warning for a failed request, with the error of the broker', async () => {
     const { app, lines } = appUnderTest({ broker: failing(new NotAccepted('blocked', 'memory alarm')) })
     await request(app).post('/create_item').send(apple)
     expect(lines).toMatchObject([
@@ -114,9 +117,9 @@ describe('the access log', () => {
   })
 
   it.each([
-    ['that a trusted proxy names', { TRUST_PROXY: 'loopback' }, '203.0.113.7'],
-    ['of the other end where no proxy is trusted', {}, '127.0.0.1'],
-  ])('has the address %s', async (_, environment, address) => {
+    ['that a trusted proxy sends', { TRUST_PROXY: 'loopback' }, '203.0.113.7'],
+    ['of the connection when no proxy is trusted', {}, '127.0.0.1'],
+  ])('logs the address %s', async (_, environment, address) => {
     const { app, lines } = appUnderTest({ environment })
     await request(app).get('/healthcheck').set('X-Forwarded-For', '203.0.113.7')
     expect(lines).toMatchObject([{ fields: { address } }])

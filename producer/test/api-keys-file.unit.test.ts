@@ -1,4 +1,4 @@
-// Keys are rotated by changing the file of API_KEYS_FILE. Only the keys in its valid lines are accepted.
+// API keys are rotated by a change of the file that API_KEYS_FILE names. Only the keys in its valid lines are accepted.
 import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -8,7 +8,7 @@ import { readKeys } from '../src/http/api-keys.ts'
 import { type WatchedKeys, watchApiKeys } from '../src/http/api-keys-file.ts'
 import { appUnderTest } from './app-under-test.ts'
 
-const LOOK_EVERY_MS = 50
+const CHECK_EVERY_MS = 50
 
 const line = (name: string, key: string) => `${name} read ${createHash('sha256').update(key).digest('hex')}`
 
@@ -26,7 +26,7 @@ describe('API_KEYS_FILE', () => {
   const begin = (text: string) => {
     writeFileSync(file, text)
     process.env.API_KEYS_FILE = file
-    watched = watchApiKeys(readKeys(text).keys, under.service, LOOK_EVERY_MS)
+    watched = watchApiKeys(readKeys(text).keys, under.service, CHECK_EVERY_MS)
   }
 
   beforeEach(() => {
@@ -50,8 +50,8 @@ describe('API_KEYS_FILE', () => {
 
   it.each([
     ['empty', '', 'has no key in it', []],
-    ['half right', `${line('new', '2')}\nops admin no-hash`, 'line 2: the third part must be the SHA-256', ['new']],
-  ])('makes a removed key invalid when it is %s, and says what is wrong', async (_, text, sentence, left) => {
+    ['partly valid', `${line('new', '2')}\nops admin no-hash`, 'line 2: the third part must be the SHA-256', ['new']],
+  ])('makes missing keys invalid when the file is %s, and reports the error', async (_, text, sentence, left) => {
     begin(line('old', '1'))
     writeFileSync(file, text)
     await until(() => under.lines.some(({ level }) => level === 'error'))
@@ -79,7 +79,7 @@ describe('API_KEYS_FILE', () => {
   it.each([
     [undefined, 'not set: everybody on this machine'],
     ['open', 'open: everybody who can reach the HTTP port'],
-  ] as const)('is suggested in one warning line when there are no keys (%s)', (keys, who) => {
+  ] as const)('is optional: without API keys, one warning is logged (API_KEYS: %s)', (keys, who) => {
     watched = watchApiKeys(keys, under.service)
     expect(logged()).toEqual([`warn: API_KEYS is ${who} may use the API, except /dead_letters`])
     expect(watched.keysNow()).toBeUndefined()

@@ -1,4 +1,4 @@
-// API keys: the lines that define them, and how a presented one is found.
+// API keys: the lines that define them, and how the key of a request is found.
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
 import { holderOf, keysOrOpen, readKeys } from '../src/http/api-keys.ts'
@@ -7,7 +7,7 @@ const sha256 = (key: string) => createHash('sha256').update(key).digest('hex')
 const problemsOf = (text: string) => keysOrOpen.safeParse(text).error?.issues.map(({ message }) => message)
 
 describe('the lines of API_KEYS', () => {
-  it('each contain a name, scopes and a SHA-256, between comments and empty lines', () => {
+  it('contain a name, scopes and a SHA-256 each; comments and empty lines are ignored', () => {
     const keys = readKeys(
       `# shop\n\nshop  read,write\t${sha256('one')}\r\nops admin ${sha256('two').toUpperCase()}\n`,
     ).keys
@@ -47,7 +47,7 @@ describe('a presented key', () => {
     expect(['one', 'two', 'three'].map((key) => holderOf(key, keys)?.name)).toEqual(['a', 'b', 'a'])
   })
 
-  it('has the scopes of its own line, even when two lines have one name', () => {
+  it('has the scopes of its own line, even when two lines have the same name', () => {
     expect([...(holderOf('three', keys)?.scopes ?? [])]).toEqual(['write'])
   })
 

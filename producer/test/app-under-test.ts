@@ -18,6 +18,7 @@ interface Options {
   readonly stopping?: AbortSignal
   /** Limits that differ from those derived from memory. */
   readonly limits?: Partial<Limits>
+  /** Whether frequent requests bypass Express's router. */
   readonly isShort?: boolean
 }
 
@@ -59,7 +60,7 @@ export function appUnderTest({
 
 export const ADMIN_KEY = 'the key of an admin'
 
-/** Makes a key of scope admin valid. */
+/** Configures one API key with scope admin. */
 export const adminEnvironment = { API_KEYS: `admin admin ${createHash('sha256').update(ADMIN_KEY).digest('hex')}` }
 
 /** A client that presents that key. */
@@ -81,7 +82,7 @@ export function always<Result>(outcome: Outcome<Result>, seen: unknown[] = []) {
 
 export const JSON_TYPE = 'application/json'
 
-/** Posts a raw body to its own application. */
+/** Posts a raw body to a new application. */
 export function post(body: Buffer | string, type = JSON_TYPE, path = '/create_item') {
   const under = appUnderTest()
   const response = request(under.app)

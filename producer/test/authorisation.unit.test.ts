@@ -1,4 +1,4 @@
-// Authorisation: no key, a wrong one, one without the scope, and what stays closed when no keys are configured.
+// Authorisation: requests without a key, with a wrong key or without the scope, and the paths that are closed without API_KEYS.
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
@@ -14,7 +14,7 @@ const bodyOf = (method: string) => (method === 'post' ? apple : undefined)
 const QUEUES = ['healthcheck', 'create_item', 'stock_management', 'order_processing']
 const isEmpty = ({ sent }: ReturnType<typeof appUnderTest>) => QUEUES.every((queue) => sent(queue).length === 0)
 
-/** Each request of the API, with the scope that it requires. */
+/** Requests of the API, with the scope that each requires. */
 const REQUESTS = [
   ['get', '/healthcheck', 'read'],
   ['head', '/healthcheck', 'read'],
@@ -24,7 +24,7 @@ const REQUESTS = [
 ] as const
 
 describe('with API_KEYS', () => {
-  it.each(REQUESTS)('%s %s is served to a key with scope %s', async (method, path, scope) => {
+  it.each(REQUESTS)('%s %s returns 200 for a key with scope %s', async (method, path, scope) => {
     const response = await request(keyed().app)
       [method](path)
       .set('Authorization', `Bearer key-${scope}`)
@@ -38,7 +38,7 @@ describe('with API_KEYS', () => {
         .filter((scope) => scope !== needed)
         .map((scope) => [method, path, scope, needed] as const),
     ),
-  )('%s %s is 403 to a key with scope %s only', async (method, path, scope, needed) => {
+  )('%s %s returns 403 for a key with only scope %s', async (method, path, scope, needed) => {
     const under = keyed()
     const response = await request(under.app)
       [method](path)
@@ -59,7 +59,7 @@ describe('with API_KEYS', () => {
   })
 
   it.each([...REQUESTS.map(([method, path]) => [method, path] as const), ['get', '/nothing'] as const])(
-    '%s %s is 401 without a key, and nothing is sent',
+    '%s %s returns 401 without a key, and sends no message',
     async (method, path) => {
       const under = keyed()
       const response = await request(under.app)[method](path).send(bodyOf(method))
@@ -103,7 +103,7 @@ describe('with API_KEYS', () => {
     expect(JSON.stringify(lines)).not.toMatch(/key-(read|wrong)/)
   })
 
-  it('answers OPTIONS to everybody, because browsers send it without a key', async () => {
+  it('accepts OPTIONS without a key, because browsers send it without one', async () => {
     expect((await request(keyed().app).options('/create_item')).status).toBe(200)
   })
 
@@ -127,7 +127,7 @@ describe('with API_KEYS', () => {
 
 describe('without API_KEYS', () => {
   it.each(['/dead_letters', '/dead_letters/', '/dead_letters/create_item', '//dead_letters', '/dead_letters?all=1'])(
-    '%s is 403, and says what to set',
+    '%s returns 403, and the detail names the variable to set',
     async (path) => {
       const response = await request(appUnderTest().app).get(path).set('Authorization', 'Bearer anything')
       expect(response.status).toBe(403)
@@ -151,7 +151,7 @@ describe('the table of scopes', () => {
     expect(response.status).toBe(403)
   })
 
-  it('lets scope admin use everything below /dead_letters, and nothing else', async () => {
+  it('allows scope admin to use /dead_letters, but not /healthcheck', async () => {
     const { app } = keyed()
     const ask = async (path: string) => (await request(app).get(path).set('X-API-Key', 'key-admin')).status
     expect([401, 403]).not.toContain(await ask('/dead_letters'))

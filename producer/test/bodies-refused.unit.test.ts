@@ -1,11 +1,11 @@
-// Rejected bodies, with the messages that the client gets.
+// Bad bodies: the status and the problem document of each.
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
 import { apple, appUnderTest, JSON_TYPE, post } from './app-under-test.ts'
 
-describe('a rejected body', () => {
+describe('a bad body', () => {
   it.each([undefined, 'text/plain', 'application/x-www-form-urlencoded', 'application/jsonp', 'text/json', 'json'])(
-    'is of type %s: 415',
+    'gets 415 when its type is %s',
     async (type) => {
       const { app, sent } = appUnderTest()
       const sending = request(app).post('/create_item').serialize(String)
@@ -19,7 +19,7 @@ describe('a rejected body', () => {
     },
   )
 
-  it('is compressed: 415, and says that only plain ones are accepted', async () => {
+  it('gets 415 with Accept-Encoding: identity when it is compressed', async () => {
     const { app, sent } = appUnderTest()
     const response = await request(app).post('/create_item').set('Content-Encoding', 'gzip').send(apple)
     expect(response.status).toBe(415)
@@ -40,7 +40,7 @@ describe('a rejected body', () => {
     ['invalid UTF-16', Buffer.from([0x22, 0, 0, 0xd8]), 'The body is not valid UTF-8, UTF-16 or UTF-32.'],
     ['invalid UTF-32', Buffer.from([0x22, 0, 0, 0, 0, 0, 0x11, 0]), 'The body is not valid UTF-8, UTF-16 or UTF-32.'],
     ['nested very deeply and never closed', '['.repeat(100_000), 'The body is not valid JSON: '],
-  ])('is %s: 400 with a sentence', async (_, body, detail) => {
+  ])('gets 400 with a detail when it is %s', async (_, body, detail) => {
     const { response, sent } = post(body)
     const { status, body: problem, headers } = await response
     expect(status).toBe(400)
@@ -51,7 +51,7 @@ describe('a rejected body', () => {
   })
 
   it.each(['null', '5', '"x"', 'true', '[1,2]', `${'['.repeat(50_000)}${']'.repeat(50_000)}`])(
-    'is not an object: 400 (%.20s)',
+    'gets 400 when it is not an object (%.20s)',
     async (body) => {
       for (const path of ['/create_item', '/stock_management']) {
         const { response, sent } = post(body, JSON_TYPE, path)
@@ -64,7 +64,7 @@ describe('a rejected body', () => {
     },
   )
 
-  it('lacks members: 400 that names each of them', async () => {
+  it('gets 400 with the name of each missing member', async () => {
     const { response } = post('{"__proto__": {"sku": "a", "name": "b"}}')
     const { status, body } = await response
     expect(status).toBe(400)
@@ -104,7 +104,7 @@ describe('a rejected body', () => {
     ['quantity', '2.5'],
     ['quantity', 'x'],
     ['quantity', 2_147_483_648],
-  ])('has an invalid %s (%j): 400 that names it', async (member, value) => {
+  ])('gets 400 with the name of an invalid %s (%j)', async (member, value) => {
     const { response, sent } = post(JSON.stringify({ ...apple, [member]: value }))
     const { status, body } = await response
     expect(status).toBe(400)
@@ -122,19 +122,19 @@ describe('a rejected body', () => {
       'an integer of 5,000 digits',
       `{"price": ${'9'.repeat(5_000)}, ${JSON.stringify({ ...apple, price: undefined }).slice(1)}`,
     ],
-  ])('has %s: 400', async (_, body) => {
+  ])('gets 400 when the price is %s', async (_, body) => {
     const { status, body: problem } = await post(body).response
     expect(status).toBe(400)
     expect(problem.errors).toEqual([{ path: 'price', message: expect.any(String) }])
   })
 
-  it('has a number as sku: 400, and deletes nothing', async () => {
+  it('gets 400 and sends no delete when the sku is a number', async () => {
     const { response, sent } = post('{"sku": 0}', JSON_TYPE, '/stock_management')
     expect((await response).status).toBe(400)
     expect(sent('stock_management')).toEqual([])
   })
 
-  it('is larger than the limit: 413, and the client receives it', async () => {
+  it('gets 413 when it is larger than the limit', async () => {
     const { response, sent } = post(JSON.stringify({ ...apple, name: 'x'.repeat(5_000_000) }))
     const { status, body } = await response
     expect(status).toBe(413)

@@ -44,7 +44,7 @@ describe('an accepted body', () => {
     expect(sent('create_item')).toEqual([item])
   })
 
-  it('may have repeated members: the last one counts', async () => {
+  it('may repeat a member, and the last value is used', async () => {
     const { response, sent } = post(`{"sku":"first",${json.slice(1)}`)
     expect((await response).status).toBe(200)
     expect(sent('create_item')).toEqual([item])
@@ -56,7 +56,7 @@ describe('an accepted body', () => {
     expect((await response).status).toBe(200)
   })
 
-  it('may contain __proto__, constructor and deep nesting beside the item without effect', async () => {
+  it('may contain __proto__, constructor and deep nesting, which are ignored', async () => {
     const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`
     const more = '"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}'
     const { response, sent } = post(`{${more},"deep":${deep},${JSON.stringify(apple).slice(1)}`)

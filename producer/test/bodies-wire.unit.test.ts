@@ -1,4 +1,4 @@
-// Bodies as they arrive on the wire: chunked, announced, incomplete.
+// Bodies on the wire: chunked, announced by Expect: 100-continue, too large, and incomplete.
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
@@ -42,17 +42,17 @@ describe('a body on the wire', () => {
     expect(under.sent('create_item')).toEqual([apple])
   })
 
-  it('is rejected at the limit when it is chunked', async () => {
+  it('is rejected when its chunks exceed the limit', async () => {
     const chunk = `fa00\r\n${'x'.repeat(64_000)}\r\n`
     const received = await exchange(server.port, [head('Transfer-Encoding: chunked'), chunk, chunk, '0\r\n\r\n'])
     expect(received).toMatch(/^HTTP\/1\.1 413 /)
     expect(under.sent('create_item')).toEqual([])
   })
 
-  it('sends no message when the client disconnects in the middle of it', async () => {
+  it('sends no message when the client disconnects before its end', async () => {
     const socket = connect(server.port, '127.0.0.1')
     socket.write(head(`Content-Length: ${json.length}`, 'Expect: 100-continue'))
-    // It has read the head.
+    // The server has read the head.
     await once(socket, 'data')
     await new Promise((resolve) => socket.write(json.slice(0, 20), resolve))
     socket.destroy()

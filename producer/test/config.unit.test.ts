@@ -52,11 +52,14 @@ describe('access to the producer', () => {
     }
   }
 
-  it.each(['', ' ', '# none\n'])('is denied when API_KEYS is %j, which is neither a list nor "open"', (API_KEYS) => {
-    expect(problemsOf({ API_KEYS })).toEqual([expect.stringContaining('API_KEYS: has no key in it')])
-  })
+  it.each(['', ' ', '# none\n'])(
+    'cannot be configured with API_KEYS=%j, which is neither a list nor "open"',
+    (API_KEYS) => {
+      expect(problemsOf({ API_KEYS })).toEqual([expect.stringContaining('API_KEYS: has no key in it')])
+    },
+  )
 
-  it('is denied when API_KEYS_FILE is empty', () => {
+  it('cannot be configured with an empty API_KEYS_FILE', () => {
     expect(problemsOf({ API_KEYS_FILE: fileWith('') })).toEqual([expect.stringContaining('API_KEYS: has no key in it')])
   })
 
@@ -72,14 +75,14 @@ describe('access to the producer', () => {
     expect(problemsOf({ HTTP_HOST })).toEqual([])
   })
 
-  it('accepts a key file in place of "open", or of nothing', () => {
+  it('takes the keys from API_KEYS_FILE if API_KEYS is open, empty or unset, and rejects two lists of keys', () => {
     const API_KEYS_FILE = fileWith(KEY_LINE)
     for (const API_KEYS of ['open', '', undefined])
       expect(parse({ API_KEYS_FILE, ...(API_KEYS === undefined ? {} : { API_KEYS }) }).apiKeys).toHaveLength(1)
     expect(problemsOf({ API_KEYS_FILE, API_KEYS: KEY_LINE })).toEqual([expect.stringContaining('choose one')])
   })
 
-  it('is limited to local names without keys on loopback, and to those in the list', () => {
+  it('is limited to local host names without keys, and to those in HTTP_ALLOWED_HOSTS', () => {
     expect([...(parse({}).servedHosts ?? [])]).toEqual(['localhost', '127.0.0.1', '[::1]'])
     expect(parse({ HTTP_ALLOWED_HOSTS: 'Shop.example, b' }).servedHosts).toContain('shop.example')
     expect(parse({ API_KEYS: KEY_LINE }).servedHosts).toBeUndefined()
@@ -108,7 +111,7 @@ describe('the limits of the producer', () => {
       { HTTP_BODY_MOST_BYTES: '10000000' },
       /^HTTP_BODY_MOST_BYTES=10000000 does not fit into 256 MiB of memory: set at most \d+, /,
     ],
-  ])('reject what does not fit, in one sentence: %j', (env, sentence) => {
+  ])('reject a value that does not fit into memory: %j', (env, sentence) => {
     expect(() => limits(env)).toThrow(sentence)
     expect(() => limits(env, 4_096)).not.toThrow()
   })

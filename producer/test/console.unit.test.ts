@@ -1,4 +1,4 @@
-// The console's files over HTTP: who gets them, with which headers, and what is not served.
+// The files of the console over HTTP: access, headers, caching, and paths that are not served.
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
 import { readConsole } from '../src/console/files.ts'
@@ -17,7 +17,7 @@ function consoleUnderTest(environment: Record<string, string> = {}) {
 const script = [...files.hashed.keys()].find((path) => path.startsWith('/console/main-')) ?? ''
 
 describe('the console', () => {
-  it('is a page for a browser, and links for other programs', async () => {
+  it('is a page for browsers, and JSON links for other clients', async () => {
     const { app } = consoleUnderTest()
     const page = await request(app).get('/').set('Accept', HTML)
     expect([page.status, page.type]).toEqual([200, 'text/html'])
@@ -32,7 +32,7 @@ describe('the console', () => {
     expect((await request(app).get('/openapi.json')).body).toHaveProperty('openapi', '3.1.0')
   })
 
-  it('loads only its own files, and lets nothing inline run', async () => {
+  it('has a policy that allows only its own files, and no inline scripts or styles', async () => {
     const { app } = consoleUnderTest()
     for (const path of ['/', '/docs', script]) {
       const { headers } = await request(app).get(path).set('Accept', HTML)
@@ -54,7 +54,7 @@ describe('the console', () => {
       expect((await request(app).get(path)).status).toBe(401)
   })
 
-  it('has files that never change under their names', async () => {
+  it('loads files with a hash in their names, which browsers cache for a year', async () => {
     const { app } = consoleUnderTest()
     const page = (await request(app).get('/').set('Accept', HTML)).text
     const named = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path = '']) => path)
@@ -68,13 +68,13 @@ describe('the console', () => {
     }
   })
 
-  it('serves whatever a module imports', () => {
+  it('serves every file that a module imports', () => {
     for (const [path, { identity }] of files.hashed)
       for (const [, target] of identity.toString().matchAll(/\b(?:from|import)\s*["']([\w./-]+)["']/g))
         expect([path, target, files.hashed.has(target ?? '')]).toEqual([path, target, true])
   })
 
-  it('is compressed for those who accept it', async () => {
+  it('is compressed for clients that accept it', async () => {
     const { app } = consoleUnderTest()
     const brotli = await request(app).get(script).set('Accept-Encoding', 'gzip, br;q=0.5').buffer(true)
     expect(brotli.headers['content-encoding']).toBe('br')
@@ -84,7 +84,7 @@ describe('the console', () => {
     expect(plain.headers).not.toHaveProperty('content-encoding')
   })
 
-  it('is not sent again to a browser that has it', async () => {
+  it('returns 304 to a browser that has the current version', async () => {
     const { app } = consoleUnderTest()
     const { headers } = await request(app).get('/').set('Accept', HTML)
     expect(headers['cache-control']).toBe('no-cache')
@@ -96,7 +96,7 @@ describe('the console', () => {
   })
 
   it.each(['/', '/docs', '/openapi.json', script])(
-    'answers HEAD as GET, and refuses other methods: %s',
+    'returns the headers of GET for HEAD, and 405 for POST: %s',
     async (path) => {
       const { app } = consoleUnderTest()
       const got = await request(app).get(path).set('Accept', HTML).set('Accept-Encoding', 'gzip')
@@ -126,12 +126,12 @@ describe('the console', () => {
     expect((await request(app).get(path).set('Accept', HTML)).status).toBe(404)
   })
 
-  it('weighs at most 120 kB over the wire, with everything that it loads', () => {
+  it('has less than 120 kB, compressed and with all files that it loads', () => {
     const bytes = [files.console, ...files.hashed.values()].reduce((sum, { br }) => sum + br.length, 0)
     expect(bytes).toBeLessThan(120_000)
   })
 
-  it('is not served unless it is passed in', async () => {
+  it('is not served unless its files are passed to createApp', async () => {
     expect((await request(appUnderTest().app).get('/').set('Accept', HTML)).status).toBe(404)
   })
 })

@@ -1,4 +1,4 @@
-// Fake consumers four: ours, which returns pages, and a Python peer's, which sends everything.
+// Fakes of consumer four: ours, which replies with pages, and the Python one, which replies with the whole list.
 import {
   type Broker,
   containsText,
@@ -31,10 +31,10 @@ export function rowsOf(count: number): Row[] {
   }))
 }
 
-/** What the client must see of a row. */
+/** The members of a row that the client must get. */
 export const shown = ({ sku, name, label, price, quantity }: Row) => ({ sku, name, label, price, quantity })
 
-/** Replies as our consumer four does. Returns the headers of the requests it received. */
+/** Replies as our consumer four does. Returns the headers and bodies of the requests that it has received. */
 export async function ourConsumerFour(rabbitmq: InMemoryRabbitmq, rows: readonly Row[]) {
   const seen: Record<string, unknown>[] = []
   const bodies: unknown[] = []
@@ -82,7 +82,7 @@ export async function repliesWith(
     )
 }
 
-/** Replies as a Python peer does: no headers, spaces, escapes, members and rows in an arbitrary order. */
+/** Replies as a Python consumer four does: without headers, with spaces and escapes, with members and rows in another order. */
 export async function pythonConsumerFour(rabbitmq: InMemoryRabbitmq, rows: readonly Row[]) {
   const members = [...rows]
     .reverse()
@@ -90,20 +90,20 @@ export async function pythonConsumerFour(rabbitmq: InMemoryRabbitmq, rows: reado
   await repliesWith(rabbitmq, JSON.stringify(members, null, 1).replaceAll('é', '\\u00e9'))
 }
 
-/** A requester that answers each request with the next of `pages`. `before` is called with the number of each, from 1, and its headers. */
+/** A requester that replies to each request with the next of `pages`. `before` gets the number of the request, from 1, and its headers. */
 export function pagesInTurn(
   pages: readonly string[],
   before: (page: number, headers: Record<string, unknown>) => Promise<void> | void = () => {},
 ): Broker['requester'] {
-  let asked = 0
+  let requests = 0
   return {
     request: async (query, _body, { headers = {} }) => {
-      asked += 1
-      const json = pages[asked - 1] ?? '[]'
-      const next = asked < pages.length ? asked : LAST_PAGE
-      await before(asked, headers)
+      requests += 1
+      const json = pages[requests - 1] ?? '[]'
+      const next = requests < pages.length ? requests : LAST_PAGE
+      await before(requests, headers)
       return { body: () => query.reply.parse(JSON.parse(json)), raw: Buffer.from(json), headers: { 'x-next': next } }
     },
-    command: () => Promise.reject(new Error('only pages are asked for')),
+    command: () => Promise.reject(new Error('unexpected command')),
   }
 }

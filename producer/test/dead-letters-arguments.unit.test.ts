@@ -1,4 +1,4 @@
-// The command line of `dead-letters`: what it means, and the messages for an invalid one.
+// The command line of `dead-letters`: the parsed result, and the error messages.
 import { contracts } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import { parseDeadLetterArguments, WrongArguments } from '../src/dead-letters/arguments.ts'
@@ -12,7 +12,7 @@ describe('the command line of dead-letters', () => {
     expect(parse('export create_item.dead-letter')).toEqual({ verb: 'export', queues: ['create_item'] })
   })
 
-  it('selects by ids, by reason, or all, up to a maximum', () => {
+  it('selects messages by id, by reason or all, with --limit as the maximum', () => {
     const redrive = { verb: 'redrive', queue: 'create_item', dryRun: false, max: undefined, isWaiting: true }
     expect(parse('redrive create_item --all')).toEqual({ ...redrive, choice: { by: 'all' } })
     expect(parse('redrive create_item --id a --id b')).toEqual({
@@ -29,11 +29,11 @@ describe('the command line of dead-letters', () => {
     expect(parse('redrive create_item --all --no-wait')).toMatchObject({ isWaiting: false })
   })
 
-  it('prints its help when called without arguments or with help', () => {
+  it('means help without arguments and with --help', () => {
     for (const line of ['', '--help', 'redrive --help']) expect(parse(line)).toEqual({ verb: 'help' })
   })
 
-  it('discards only with --yes, or in a dry run', () => {
+  it('accepts a discard with --yes, or as a dry run', () => {
     expect(parse('discard create_item --all --yes')).toMatchObject({ verb: 'discard', dryRun: false })
     expect(parse('discard create_item --all --dry-run')).toMatchObject({ verb: 'discard', dryRun: true })
   })
@@ -53,7 +53,7 @@ describe('the command line of dead-letters', () => {
     ['__proto__', 'there is no verb "__proto__"'],
     ['list create_item two', 'list takes one argument, not 2'],
     ['list --force', "Unknown option '--force'"],
-  ])('rejects `%s`, and says why', (line, why) => {
+  ])('rejects `%s` with an error: %s', (line, why) => {
     expect(() => parse(line)).toThrow(WrongArguments)
     expect(() => parse(line)).toThrow(why)
   })

@@ -1,4 +1,4 @@
-// /dead_letters on a real broker, as an operator would use it with curl.
+// /dead_letters on a real broker.
 import {
   consumerEnvironment,
   contracts,
@@ -38,7 +38,7 @@ describe('/dead_letters on RabbitMQ', () => {
   const post = (verb: string, body: object) => asAdmin(app).post(`/dead_letters/${QUEUE}/${verb}`).send(body)
 
   it('counts the dead letters of each queue by their reason', async () => {
-    await peer.setAside(30, (number) => (number < 20 ? 'invalid' : 'too-large'))
+    await peer.addDeadLetters(30, (number) => (number < 20 ? 'invalid' : 'too-large'))
     const response = await asAdmin(app).get('/dead_letters')
     expect(response.status).toBe(200)
     expect(response.body.queues).toContainEqual({
@@ -50,8 +50,8 @@ describe('/dead_letters on RabbitMQ', () => {
     expect(response.body.queues).toHaveLength(contracts.length)
   })
 
-  it('lists page by page, oldest first, and each page links to the next', async () => {
-    await peer.setAside(25)
+  it('lists in pages, oldest first, and each page links to the next', async () => {
+    await peer.addDeadLetters(25)
     const seen: string[] = []
     let next: string | undefined = `/dead_letters/${QUEUE}?limit=10`
     for (let page = 0; next !== undefined && page < 9; page += 1) {
@@ -63,8 +63,8 @@ describe('/dead_letters on RabbitMQ', () => {
     expect(seen).toEqual(ids(25))
   })
 
-  it('shows one in full, and returns 404 for one that does not exist', async () => {
-    await peer.setAside(2)
+  it('returns one dead letter in full, and 404 for an unknown id', async () => {
+    await peer.addDeadLetters(2)
     const response = await asAdmin(app).get(`/dead_letters/${QUEUE}/messages/id-1`)
     expect(response.body.letters).toMatchObject([
       { id: 'id-1', body: '{"number":1}', headers: { 'x-reason': 'invalid' } },
@@ -74,8 +74,8 @@ describe('/dead_letters on RabbitMQ', () => {
     expect(unknown.body).toMatchObject({ type: 'urn:ims:problem:unknown-dead-letter' })
   })
 
-  it('redrives up to the limit, and reports how many are left until it is complete', async () => {
-    await peer.setAside(25)
+  it('redrives up to `most` messages, and reports how many are left', async () => {
+    await peer.addDeadLetters(25)
     const first = await post('redrive', { all: true, most: 10 })
     expect(first.body).toMatchObject({ redriven: 10, left: 15, complete: false, stopped: 'limit' })
     expect(first.body.outcomes).toBeUndefined()
@@ -84,17 +84,17 @@ describe('/dead_letters on RabbitMQ', () => {
       wouldBe: 15,
       left: 15,
     })
-    // A quorum queue counts messages late that the previous reader has requeued, and the reader uses that count.
+    // A quorum queue counts requeued messages late, and the next redrive relies on that count.
     await eventually(async () => expect(await peer.depth(DEAD)).toBe(15))
     expect((await post('redrive', { all: true })).body).toMatchObject({ redriven: 15, left: 0, complete: true })
     expect(await peer.ids(QUEUE, 25)).toEqual(ids(25))
   })
 
-  it('waits for the outcomes with Prefer: wait, and reports each', async () => {
+  it('waits for the outcomes with Prefer: wait, and counts them', async () => {
     const config = rabbitmqEnvironment.parse(serversEnvironment(space))
     const consumer = await openBroker(config, quietService)
     await consumer.consume(createItem, async () => [], consumerEnvironment.parse({}))
-    await peer.setAside(5)
+    await peer.addDeadLetters(5)
     const response = await post('redrive', { all: true }).set('Prefer', 'wait=30')
     await consumer.close()
     expect([response.status, response.headers['preference-applied']]).toEqual([200, 'wait=30'])
@@ -105,7 +105,7 @@ describe('/dead_letters on RabbitMQ', () => {
   })
 
   it('discards by id and by reason', async () => {
-    await peer.setAside(5, (number) => (number < 2 ? 'invalid' : 'too-large'))
+    await peer.addDeadLetters(5, (number) => (number < 2 ? 'invalid' : 'too-large'))
     expect((await post('discard', { ids: ['id-4', 'id-9'] })).body).toMatchObject({ discarded: 1, left: 4 })
     expect((await post('discard', { reason: 'too-large' })).body).toMatchObject({ discarded: 2, left: 2 })
     expect((await asAdmin(app).delete(`/dead_letters/${QUEUE}/messages/id-0`)).body).toMatchObject({
@@ -117,8 +117,8 @@ describe('/dead_letters on RabbitMQ', () => {
     expect(await peer.depth(QUEUE)).toBe(0)
   })
 
-  it('exports all of them as JSON, one per line', async () => {
-    await peer.setAside(300)
+  it('exports all dead letters as JSON lines, and returns 404 for a missing queue', async () => {
+    await peer.addDeadLetters(300)
     const response = await asAdmin(app).get(`/dead_letters/${QUEUE}/export`).buffer()
     expect(response.headers['content-type']).toBe('application/x-ndjson')
     const lines = response.text.trimEnd().split('\n')
@@ -126,8 +126,8 @@ describe('/dead_letters on RabbitMQ', () => {
     expect((await asAdmin(app).get(`/dead_letters/stock_management/export`)).status).toBe(404)
   })
 
-  it('answers 409 while somebody else uses the queue, and leaves no connection behind', async () => {
-    await peer.setAside(10)
+  it('returns 409 while another consumer uses the queue, and closes its own connections', async () => {
+    await peer.addDeadLetters(10)
     const release = await peer.occupy(DEAD)
     expect((await post('redrive', { all: true })).status).toBe(409)
     await release()
@@ -156,7 +156,7 @@ describe('/dead_letters on RabbitMQ', () => {
     )
     const environment = { ...serversEnvironment(space), RABBITMQ_USERNAME: username, RABBITMQ_PASSWORD: 'its-password' }
     const desk = deadLetterDesk(rabbitmqEnvironment.parse(environment), quietService)
-    await peer.setAside(4)
+    await peer.addDeadLetters(4)
     expect(await desk.redrive(QUEUE, { by: 'id', ids: new Set(['id-1', 'id-2']) })).toMatchObject({ done: 2, left: 2 })
     expect(await desk.discard(QUEUE, { by: 'all' }, { max: 1 })).toMatchObject({ done: 1, left: 1 })
     const own = await connect({
@@ -173,8 +173,8 @@ describe('/dead_letters on RabbitMQ', () => {
     await servers.rabbitmq.ctl('delete_user', username)
   })
 
-  it('answers 503 with the counts when the queue to redrive to does not exist', async () => {
-    await peer.setAside(3)
+  it('returns 503 with the counts when the queue to redrive to does not exist', async () => {
+    await peer.addDeadLetters(3)
     await servers.rabbitmq.ctl('-p', space.rabbitmq.vhost, 'delete_queue', QUEUE)
     const response = await post('redrive', { all: true })
     expect(response.status).toBe(503)

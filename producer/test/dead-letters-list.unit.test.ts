@@ -1,4 +1,4 @@
-// `dead-letters list` over all queues prints the most important lines first.
+// `dead-letters list` over all queues prints the counts first.
 import { contracts, type DeadLetter, type DeadLetterDesk } from '@ims/messaging'
 import { expect, it } from '@jest/globals'
 import { runDeadLetters } from '../src/dead-letters/verbs.ts'
@@ -23,7 +23,7 @@ const letter = (queue: string, number: number): DeadLetter => ({
 /** The output of `list` when each queue has this many dead letters. */
 async function listed(each: number, ...args: string[]): Promise<string[]> {
   const none = async () => {
-    throw new Error('a list changes nothing')
+    throw new Error('a list must not change a queue')
   }
   const desk: DeadLetterDesk = {
     browse: async (queue, visit) => {

@@ -1,4 +1,4 @@
-// Direct access to the broker for tests of dead letters: fills queues, counts, reads, and takes the lock of the single reader.
+// Direct access to the broker for tests of dead letters: fills, counts, reads and occupies queues.
 import { type ConsumeMessage, connect, type Options } from 'amqplib'
 import { eventually } from 'testkit'
 
@@ -8,17 +8,17 @@ const AT_ONCE = 2_000
 const PREFETCH = 65_535
 
 export interface BrokerPeer {
-  /** Creates both queues again, empty. */
+  /** Deletes both queues and declares them again. */
   empty(): Promise<void>
-  /** Dead-letters `n` messages with ids from `id-0` on. The body of each is padded to `bytes`. */
-  setAside(n: number, reason?: (number: number) => string, bytes?: number): Promise<void>
+  /** Publishes `n` dead letters with ids from `id-0` on. Each body has `bytes` bytes of padding. */
+  addDeadLetters(n: number, reason?: (number: number) => string, bytes?: number): Promise<void>
   put(queue: string, content: Buffer, properties: Options.Publish): Promise<void>
   remove(queue: string): Promise<void>
-  /** Messages that are ready. */
+  /** The number of messages that are ready. */
   depth(queue: string): Promise<number>
-  /** The ids on a queue, in order, once there are `max`. The messages stay. */
-  ids(queue: string, max: number): Promise<string[]>
-  /** Consumes a queue until the returned function is called. */
+  /** Waits for `min` messages and returns their ids, in order. The messages stay on the queue. */
+  ids(queue: string, min: number): Promise<string[]>
+  /** Consumes from a queue until the returned function is called. */
   occupy(queue: string): Promise<() => Promise<void>>
   close(): Promise<void>
 }
@@ -41,7 +41,7 @@ export async function openPeer({ host, port, username, password, vhost }: Access
         await channel.assertQueue(queue, { durable: true })
       }
     },
-    setAside: async (n, reason = () => 'invalid', bytes = 0) => {
+    addDeadLetters: async (n, reason = () => 'invalid', bytes = 0) => {
       const padding = bytes === 0 ? {} : { padding: 'x'.repeat(bytes) }
       for (let number = 0; number < n; number += 1) {
         const headers = { 'x-reason': reason(number), 'x-error': 'no good', 'x-consumer': 'consumer_two' }
@@ -57,7 +57,7 @@ export async function openPeer({ host, port, username, password, vhost }: Access
     },
     remove: async (queue) => void (await channel.deleteQueue(queue)),
     depth: async (queue) => (await channel.checkQueue(queue)).messageCount,
-    ids: async (queue, max) => {
+    ids: async (queue, min) => {
       const own = await model.createChannel()
       const messages: ConsumeMessage[] = []
       await own.prefetch(PREFETCH)
@@ -65,7 +65,7 @@ export async function openPeer({ host, port, username, password, vhost }: Access
         if (message) messages.push(message)
       })
       await eventually(() => {
-        if (messages.length < max) throw new Error(`${messages.length} of ${max} messages on ${queue}`)
+        if (messages.length < min) throw new Error(`${messages.length} of ${min} messages on ${queue}`)
       })
       await own.cancel(consumerTag)
       own.nackAll(true)

@@ -1,4 +1,4 @@
-// The program `dead-letters` as a process on a real broker: killed, interrupted, short of memory, and with hostile messages.
+// The program `dead-letters` as a process on a real broker: killed, interrupted, with little memory, and with hostile messages.
 import type { ChildProcess } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -51,17 +51,17 @@ describe('the program dead-letters', () => {
     return { code: await running.ended, out: running.out(), err: running.err() }
   }
 
-  it('loses nothing when it is killed at any moment during a redrive of thousands', async () => {
+  it('loses no message when it is killed during a redrive', async () => {
     const n = 6_000
     let cutShort = 0
     for (const redriven of [1, 1_500, 3_500]) {
       await peer.empty()
-      await peer.setAside(n)
+      await peer.addDeadLetters(n)
       const { child, ended } = startProgram(['redrive', QUEUE, '--all', '--no-wait'])
       await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThanOrEqual(redriven))
       child.kill('SIGKILL')
       expect(await ended).toBe('SIGKILL')
-      // Unacknowledged ones are ready again as soon as the broker has noticed.
+      // The broker makes unacknowledged messages ready again when it notices the lost connection.
       await eventually(async () => {
         expect((await peer.depth(QUEUE)) + (await peer.depth(DEAD))).toBeGreaterThanOrEqual(n)
       })
@@ -70,15 +70,15 @@ describe('the program dead-letters', () => {
       expect(again).toMatchObject({ code: 0 })
       const all = await peer.ids(QUEUE, await peer.depth(QUEUE))
       expect(new Set(all)).toEqual(new Set(ids(n)))
-      // At most the messages of one window came twice, and they are the oldest.
+      // At most one window of messages was redriven twice.
       expect(all.length - n).toBeLessThanOrEqual(1_001)
       expect(await peer.depth(DEAD)).toBe(0)
     }
     expect(cutShort).toBeGreaterThan(0)
   })
 
-  it('stops at Ctrl-C: redriven messages are removed, the rest is where it was, and the exit code is 130', async () => {
-    await peer.setAside(10_000)
+  it('exits with 130 at Ctrl-C, and each message is either redriven or still dead-lettered', async () => {
+    await peer.addDeadLetters(10_000)
     const { child, ended, out } = startProgram(['redrive', QUEUE, '--all', '--no-wait'])
     await eventually(async () => expect(await peer.depth(QUEUE)).toBeGreaterThan(1))
     child.kill('SIGINT')
@@ -90,8 +90,8 @@ describe('the program dead-letters', () => {
     expect(await peer.ids(DEAD, Number(left))).toEqual(ids(10_000).slice(Number(redriven)))
   })
 
-  it('handles 20,000 dead letters of 4 kB in constant memory: a heap of 24 MB, and no more than 200 MB in all', async () => {
-    await peer.setAside(20_000, (number) => (number % 2 === 0 ? 'invalid' : 'too-large'), 4_000)
+  it('handles 20,000 dead letters of 4 kB with a heap of 24 MB and less than 200 MB of memory', async () => {
+    await peer.addDeadLetters(20_000, (number) => (number % 2 === 0 ? 'invalid' : 'too-large'), 4_000)
     for (const args of [
       ['list', QUEUE, '--limit', '1'],
       ['redrive', QUEUE, '--reason', 'invalid', '--no-wait'],
@@ -111,8 +111,8 @@ describe('the program dead-letters', () => {
   })
 
   it('lists, exports and redrives dead letters of 15 MiB that follow small ones in less than 256 MB', async () => {
-    await peer.setAside(100)
-    await peer.setAside(30, () => 'too-large', 15 * 1_048_576)
+    await peer.addDeadLetters(100)
+    await peer.addDeadLetters(30, () => 'too-large', 15 * 1_048_576)
     for (const args of [
       ['list', QUEUE],
       ['export', QUEUE],
@@ -132,7 +132,7 @@ describe('the program dead-letters', () => {
   })
 
   it('exports every dead letter as JSON on one line, and lists them with count and reasons', async () => {
-    await peer.setAside(1_200, (number) => (number < 200 ? 'invalid' : 'too-large'))
+    await peer.addDeadLetters(1_200, (number) => (number < 200 ? 'invalid' : 'too-large'))
     const { code, out, err } = await run('export', QUEUE)
     expect(code).toBe(0)
     const lines = out.trimEnd().split('\n')
@@ -170,8 +170,8 @@ describe('the program dead-letters', () => {
     expect(await peer.ids(QUEUE, 1)).toEqual(['\u001b[2J'])
   })
 
-  it('logs each change, and reports when it cannot', async () => {
-    await peer.setAside(3)
+  it('logs each change to DEAD_LETTERS_LOG, and prints an error when it cannot', async () => {
+    await peer.addDeadLetters(3)
     const folder = mkdtempSync(join(tmpdir(), 'ims-dead-letters-log-'))
     const path = join(folder, 'log')
     expect(await startProgram(['redrive', QUEUE, '--id', 'id-1', '--no-wait'], { DEAD_LETTERS_LOG: path }).ended).toBe(
@@ -197,7 +197,7 @@ describe('the program dead-letters', () => {
     expect(unwritten.err()).toContain(`! cannot write to the log ${path}: ENOENT`)
   })
 
-  it('reports the outcomes of what it redrove, logs them, and shows by the exit code whether all were applied', async () => {
+  it('prints and logs the outcomes of redriven messages, and exits with 0 only if all were applied', async () => {
     const broker = await openBroker(rabbitmqEnvironment.parse(serversEnvironment(space)), quietService)
     const handler: Handler<Item, { outcome: 'created' }> = async (deliveries) =>
       deliveries.map(({ body: { sku } }) =>
@@ -208,14 +208,14 @@ describe('the program dead-letters', () => {
     await broker.consume(createItem, handler, consumerEnvironment.parse({}))
     const folder = mkdtempSync(join(tmpdir(), 'ims-dead-letters-log-'))
     const path = join(folder, 'log')
-    const setAside = async (sku: string) =>
+    const addDeadLetter = async (sku: string) =>
       await peer.put(DEAD, Buffer.from(JSON.stringify({ sku, name: 'n', label: 'l', price: 1, quantity: 1 })), {
         messageId: sku,
         headers: { 'x-reason': 'duplicate-sku', 'x-redrives': 1 },
       })
     try {
-      for (let n = 1; n < 12; n += 1) await setAside(`free-${n}`)
-      await setAside('taken')
+      for (let n = 1; n < 12; n += 1) await addDeadLetter(`free-${n}`)
+      await addDeadLetter('taken')
       const partly = startProgram(['redrive', QUEUE, '--all'], { DEAD_LETTERS_LOG: path })
       expect(await partly.ended).toBe(1)
       expect(partly.out()).toMatch(/^create_item: redriven 12 of 12 \(duplicate-sku 12\), [01] left\n/)
@@ -226,7 +226,7 @@ describe('the program dead-letters', () => {
       expect(JSON.parse(lines[1] ?? '')).toMatchObject({ applied: 11, refused: { 'duplicate-sku': 1 }, unknown: 0 })
       expect(await peer.ids(DEAD, 1)).toEqual(['taken'])
       expect(await run('discard', QUEUE, '--all', '--yes')).toMatchObject({ code: 0 })
-      await setAside('free-12')
+      await addDeadLetter('free-12')
       expect(await run('redrive', QUEUE, '--all')).toMatchObject({
         code: 0,
         out: expect.stringContaining('create_item: outcomes of 1 redriven: 1 applied\n'),
@@ -237,8 +237,8 @@ describe('the program dead-letters', () => {
     }
   })
 
-  it('reports the unknown outcomes when it is interrupted while it waits', async () => {
-    await peer.setAside(3)
+  it('prints the number of unknown outcomes when it is interrupted while it waits', async () => {
+    await peer.addDeadLetters(3)
     const { child, ended, out, err } = startProgram(['redrive', QUEUE, '--all'])
     await eventually(() => expect(out()).toContain('redriven 3 of 3'))
     child.kill('SIGINT')
@@ -248,7 +248,7 @@ describe('the program dead-letters', () => {
   })
 
   it('discards nothing without --yes', async () => {
-    await peer.setAside(3)
+    await peer.addDeadLetters(3)
     const refused = await run('discard', QUEUE, '--all')
     expect(refused).toMatchObject({ code: 64, out: '', err: expect.stringContaining('add --yes') })
     expect(await peer.ids(DEAD, 3)).toEqual(ids(3))
@@ -257,12 +257,12 @@ describe('the program dead-letters', () => {
     expect(await peer.ids(DEAD, 2)).toEqual(['id-0', 'id-2'])
   })
 
-  it('says what is wrong when it cannot start, when an id does not exist, and when it could not finish', async () => {
+  it('prints an error when it cannot start, when an id does not exist, and when it cannot finish', async () => {
     expect(await run('show', 'nothing')).toMatchObject({
       code: 1,
       err: expect.stringContaining('no dead letter with the id'),
     })
-    await peer.setAside(2)
+    await peer.addDeadLetters(2)
     const release = await peer.occupy(DEAD)
     expect(await run('list', QUEUE)).toMatchObject({
       code: 69,
@@ -282,7 +282,7 @@ describe('the program dead-letters', () => {
   })
 })
 
-/** The peak memory of a process. 0 when it has exited, or where this is unknown. */
+/** The peak memory of a process. 0 after its exit, and on systems other than Linux. */
 function residentPeakKb(pid: number | undefined): number {
   try {
     return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)

@@ -1,4 +1,4 @@
-// /dead_letters without a broker: closed without a key, and clear messages for errors.
+// /dead_letters without a broker: access, validation and errors.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { connect } from 'node:net'
@@ -40,20 +40,20 @@ const letter: DeadLetter = {
 
 /** The application with a desk that records its calls. `parts` replaces members of the desk. */
 function withDesk(parts: Partial<DeadLetterDesk> = {}, hasKeys = true) {
-  const asked: string[] = []
-  const noting = async (what: string): Promise<Worked> => {
-    asked.push(what)
+  const calls: string[] = []
+  const record = async (call: string): Promise<Worked> => {
+    calls.push(call)
     return nothing
   }
   const desk: DeadLetterDesk = {
-    browse: async () => await noting('browse'),
-    redrive: async () => await noting('redrive'),
-    discard: async () => await noting('discard'),
+    browse: async () => await record('browse'),
+    redrive: async () => await record('redrive'),
+    discard: async () => await record('discard'),
     ...parts,
   }
   const { service, config, rabbitmq, lines } = appUnderTest({ environment: hasKeys ? adminEnvironment : {} })
   const app = createApp({ broker: rabbitmq.open(), config, service, deadLetters: desk })
-  return { app, asked, lines }
+  return { app, calls, lines }
 }
 const failing = (trouble: DeadLettersUnavailable['trouble']) => async () => {
   throw new DeadLettersUnavailable(trouble, 'password guest refused at 10.0.0.1')
@@ -71,20 +71,20 @@ describe('/dead_letters', () => {
     ['post', '/dead_letters/create_item/discard'],
     ['delete', '/dead_letters/create_item/messages/x'],
     ['options', '/dead_letters/create_item'],
-  ] as const)('is closed to everybody: %s %s answers 403 and sends nothing to the broker', async (method, path) => {
-    const { app, asked } = withDesk({}, false)
+  ] as const)('is closed without API keys: %s %s returns 403 and does not use the broker', async (method, path) => {
+    const { app, calls } = withDesk({}, false)
     const response = await request(app)[method](path).send({ all: true })
     expect(response.status).toBe(403)
     expect(response.headers['content-type']).toBe('application/problem+json')
     expect(response.body).toMatchObject({ type: 'urn:ims:problem:forbidden' })
-    expect(asked).toEqual([])
+    expect(calls).toEqual([])
   })
 
   it.each(['get', 'post', 'delete', 'put'] as const)('requires a key, even for unknown paths: %s', async (method) => {
-    const { app, asked } = withDesk()
+    const { app, calls } = withDesk()
     for (const path of ['/dead_letters', '/dead_letters/create_item/redrive', '/dead_letters/none'])
       expect((await request(app)[method](path).send({ all: true })).status).toBe(401)
-    expect(asked).toEqual([])
+    expect(calls).toEqual([])
   })
 
   it.each([
@@ -95,27 +95,30 @@ describe('/dead_letters', () => {
     [{ all: true, most: 1_000_000 }, 'Too big'],
     [{ all: true, dryrun: true }, 'Unrecognized key: "dryrun"'],
     [[], 'Invalid input'],
-  ])('rejects the body %j, and says why', async (body, why) => {
-    const { app, asked } = withDesk()
+  ])('rejects the body %j with the error: %s', async (body, why) => {
+    const { app, calls } = withDesk()
     for (const verb of ['redrive', 'discard']) {
       const response = await asAdmin(app).post(`/dead_letters/create_item/${verb}`).send(body)
       expect(response.status).toBe(400)
       expect(JSON.stringify(response.body.errors)).toContain(JSON.stringify(why).slice(1, -1))
     }
-    expect(asked).toEqual([])
+    expect(calls).toEqual([])
   })
 
-  it.each(['redrive', 'discard'])('rejects an Idempotency-Key for %s, because a repeat does more', async (verb) => {
-    const { app, asked } = withDesk()
-    const response = await asAdmin(app)
-      .post(`/dead_letters/create_item/${verb}`)
-      .set('Idempotency-Key', '"a"')
-      .send({ all: true })
-    expect([response.status, response.body.errors]).toMatchObject([400, [{ path: 'Idempotency-Key' }]])
-    expect(asked).toEqual([])
-  })
+  it.each(['redrive', 'discard'])(
+    'rejects an Idempotency-Key for %s, because a repeated request can change more messages',
+    async (verb) => {
+      const { app, calls } = withDesk()
+      const response = await asAdmin(app)
+        .post(`/dead_letters/create_item/${verb}`)
+        .set('Idempotency-Key', '"a"')
+        .send({ all: true })
+      expect([response.status, response.body.errors]).toMatchObject([400, [{ path: 'Idempotency-Key' }]])
+      expect(calls).toEqual([])
+    },
+  )
 
-  it('names the existing queues when one does not exist', async () => {
+  it('names the existing queues when a queue does not exist', async () => {
     const response = await asAdmin(withDesk().app).get('/dead_letters/orders')
     expect(response.status).toBe(404)
     expect(response.body.detail).toContain('healthcheck, create_item, stock_management, order_processing')
@@ -132,7 +135,7 @@ describe('/dead_letters', () => {
     expect(response.body.errors).toEqual([expect.objectContaining({ path: name })])
   })
 
-  it('answers 405 with the allowed methods for other methods', async () => {
+  it('returns 405 with the allowed methods for other methods', async () => {
     const response = await asAdmin(withDesk().app).put('/dead_letters/create_item/redrive')
     expect(response.status).toBe(405)
     expect(response.headers.allow).toBe('POST')
@@ -143,7 +146,7 @@ describe('/dead_letters', () => {
     ['no-queue', 404],
     ['not-permitted', 503],
     ['disconnected', 503],
-  ] as const)('answers %s with %i, and does not reveal the broker’s message', async (trouble, status) => {
+  ] as const)('maps the error %s to %i, without the message of the broker', async (trouble, status) => {
     const { app } = withDesk({ browse: failing(trouble), redrive: failing(trouble) })
     for (const asking of [
       asAdmin(app).get('/dead_letters/create_item'),
@@ -156,7 +159,7 @@ describe('/dead_letters', () => {
     }
   })
 
-  it('answers a redrive that failed in the middle with what was done, and not with success', async () => {
+  it('returns 503 with the counts when a redrive fails halfway, and logs a warning', async () => {
     const stopped = new DeadLettersUnavailable('disconnected', 'gone')
     const { app, lines } = withDesk({ redrive: async () => ({ ...nothing, total: 9, done: 5, left: 4, stopped }) })
     const response = await asAdmin(app).post('/dead_letters/create_item/redrive').send({ all: true })
@@ -167,7 +170,7 @@ describe('/dead_letters', () => {
     )
   })
 
-  it('says that it is not complete when it stopped at its limit or ran out of time', async () => {
+  it('reports a discard as incomplete when it stopped at its limit or ran out of time', async () => {
     for (const [stopped, logged] of [
       ['limit', 'limit'],
       ['interrupted', 'time'],
@@ -178,12 +181,12 @@ describe('/dead_letters', () => {
     }
   })
 
-  it('aborts an export that ends too early', async () => {
+  it('aborts the response of an incomplete export', async () => {
     const { app } = withDesk({ browse: async () => ({ total: 2, seen: 1 }) })
     await expect(asAdmin(app).get('/dead_letters/create_item/export')).rejects.toThrow(/hang up|aborted|ECONNRESET/)
   })
 
-  it('resets the connection of an export that ends too early, because an HTTP/1.0 client takes a close for its end', async () => {
+  it('resets the connection of an incomplete export, because an HTTP/1.0 client takes a close for the end', async () => {
     const { app } = withDesk({
       browse: async (_queue, visit) => {
         await visit(letter, 2, Buffer.from(letter.body))
@@ -199,7 +202,7 @@ describe('/dead_letters', () => {
     server.close()
   })
 
-  it('says how many more may have been redriven when that is unknown', async () => {
+  it('returns the number of messages that may have been redriven when their outcome is unknown', async () => {
     const stopped = new DeadLettersUnavailable('unconfirmed', 'no answer')
     const { app } = withDesk({
       redrive: async () => ({ ...nothing, total: 9, done: 5, left: 4, stopped, maybeSent: 3 }),

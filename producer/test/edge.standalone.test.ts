@@ -1,4 +1,4 @@
-// Edge cases of the API on real sockets: pipelines, clients that do not read or disconnect, and invalid requests.
+// Edge cases of the API on real sockets: pipelines, clients that stall or disconnect, and invalid requests.
 import { connect } from 'node:net'
 import type { Broker } from '@ims/messaging'
 import { servedHosts } from '@ims/runtime'
@@ -29,7 +29,7 @@ const GET = 'GET /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n'
 const body = JSON.stringify(apple)
 const POST = `POST /create_item HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
 
-/** A publisher that confirms when told to, and reports how many messages are unconfirmed. */
+/** A publisher that confirms only on `confirm()`, and counts unconfirmed messages. */
 function slowPublisher() {
   const waiting: (() => void)[] = []
   let max = 0
@@ -50,7 +50,7 @@ describe('a pipeline', () => {
   it.each([
     ['GET', GET],
     ['POST', POST],
-  ])('of 3,000 requests (%s) has one in flight at a time, and all are answered in order', async (_, bytes) => {
+  ])('of 3,000 %s requests has one in flight at a time, and gets 3,000 responses', async (_, bytes) => {
     const slow = slowPublisher()
     const { port } = await start({ broker: { publisher: slow.publisher } })
     let isConfirming = true
@@ -82,7 +82,7 @@ describe('a pipeline', () => {
     expect(honest.statuses()).toEqual([200])
   })
 
-  it('of fast requests lets others have their turn between any two of them', async () => {
+  it('of 1,000 fast requests lets timers run in between', async () => {
     const { port } = await start()
     const greedy = client(port)
     let turns = 0
@@ -98,7 +98,7 @@ describe('a pipeline', () => {
     expect(turns).toBeGreaterThan(50)
   })
 
-  it('is dropped when its client disconnects while one is in flight', async () => {
+  it('is dropped when its client disconnects while a request is in flight', async () => {
     const slow = slowPublisher()
     const { port } = await start({ broker: { publisher: slow.publisher } })
     const { socket } = client(port)
@@ -106,14 +106,14 @@ describe('a pipeline', () => {
     await until(() => slow.waiting() === 1)
     socket.destroy()
     await new Promise((resolve) => setTimeout(resolve, 100))
-    // The timer comes before the sockets are read, which can have waited for longer.
+    // Timers run before sockets are read, so the server gets one more turn to see the disconnect.
     await new Promise((resolve) => setImmediate(resolve))
     slow.confirm()
     await new Promise((resolve) => setTimeout(resolve, 100))
     expect(slow.waiting()).toBe(0)
   })
 
-  it.each([1, 2, 3, 7, 50, 1_000])('has the same meaning in packets of %i bytes', async (size) => {
+  it.each([1, 2, 3, 7, 50, 1_000])('gets the same responses in packets of %i bytes', async (size) => {
     const { port, sent } = await start()
     const { socket, statuses } = client(port)
     const bytes = POST + GET + POST + POST + GET + GET
@@ -125,7 +125,7 @@ describe('a pipeline', () => {
 })
 
 describe('a client that disconnects', () => {
-  it('aborts what it had requested', async () => {
+  it('aborts its requests to the consumers', async () => {
     const signals: (AbortSignal | undefined)[] = []
     const never = new Promise<never>(() => {})
     const requester: Broker['requester'] = {
@@ -150,7 +150,7 @@ describe('a client that disconnects', () => {
     await until(() => signals.every((signal) => signal?.aborted))
   })
 
-  it('does not abort the list for others who requested the same', async () => {
+  it('does not abort a list that another client also requested', async () => {
     let release = () => {}
     const held = new Promise<void>((resolve) => {
       release = resolve
@@ -171,17 +171,17 @@ describe('a client that disconnects', () => {
   })
 })
 
-describe('waits for an outcome', () => {
-  it('have a limit; beyond it a command is accepted without one', async () => {
+describe('Prefer: wait', () => {
+  it('is limited per client, and commands beyond the limit are accepted with wait=0', async () => {
     const under = appUnderTest()
     const limits = { requestsMax: 100, requestsMaxEach: 100, waitsMax: 4, waitsMaxEach: 2, pagesMaxBytes: 1_000_000 }
     const config = { ...under.config, port: 0 }
     const waited: number[] = []
     const requester: Broker['requester'] = {
-      request: () => Promise.reject(new Error('not asked for')),
+      request: () => Promise.reject(new Error('unexpected request')),
       command: async (_command, _body, { deadlineMs }) => {
         waited.push(deadlineMs)
-        // The waits last until all four were sent, however late that is.
+        // The waits last until all four commands have arrived.
         if (deadlineMs > 0) await until(() => waited.length === 4)
         return { messageId: 'm', reply: { kind: 'no-reply' } }
       },
@@ -197,10 +197,10 @@ describe('waits for an outcome', () => {
         headers: { 'Content-Type': 'application/json', Prefer: 'wait=5' },
         body,
       })
-    const answers = await Promise.all([post(), post(), post(), post()])
-    expect(answers.map(({ status }) => status)).toEqual([202, 202, 202, 202])
+    const responses = await Promise.all([post(), post(), post(), post()])
+    expect(responses.map(({ status }) => status)).toEqual([202, 202, 202, 202])
     expect(waited.sort()).toEqual([0, 0, 5_000, 5_000])
-    const preferences = answers.map(({ headers }) => headers.get('preference-applied'))
+    const preferences = responses.map(({ headers }) => headers.get('preference-applied'))
     expect(preferences.sort()).toEqual(['wait=0', 'wait=0', 'wait=5', 'wait=5'])
   })
 })
@@ -208,7 +208,7 @@ describe('waits for an outcome', () => {
 describe('a client that does not read', () => {
   const page = JSON.stringify([{ sku: 's', name: 'n'.repeat(8_000_000), label: 'l', price: 1, quantity: 1 }])
 
-  it('is disconnected, even when it requested one page, and nothing is logged as a bug', async () => {
+  it('is disconnected, even during a single page, and the log has no warning or error', async () => {
     const { port, lines } = await start({
       broker: { requester: pagesInTurn([page, '[]']) },
       environment: { HTTP_STALL_TIMEOUT_MS: '300' },
@@ -227,13 +227,13 @@ describe('a client that does not read', () => {
       environment: { HTTP_STALL_TIMEOUT_MS: '1000' },
     })
     const { socket, received } = client(port)
-    const sipping = setInterval(() => {
+    const reading = setInterval(() => {
       socket.resume()
       setTimeout(() => socket.pause(), 1)
     }, 100)
     socket.write('GET /order_processing?limit=1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
     await new Promise((resolve) => socket.on('close', resolve))
-    clearInterval(sipping)
+    clearInterval(reading)
     expect(received().length).toBeGreaterThan(8_000_000)
   })
 })
@@ -264,11 +264,11 @@ describe('stopping', () => {
 
 describe('an invalid request', () => {
   it.each([
-    ['a target that is no URL', 'GET http://[::1/x HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'malformed'],
-    ['a target that is no path', 'GET healthcheck HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'malformed'],
+    ['a target that is not a URL', 'GET http://[::1/x HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'malformed'],
+    ['a target that is not a path', 'GET healthcheck HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'malformed'],
     ['no Host', 'GET /healthcheck HTTP/1.1\r\n\r\n', 400, 'malformed'],
     [
-      'another expectation',
+      'an unknown expectation',
       'GET /healthcheck HTTP/1.1\r\nHost: a\r\nExpect: something\r\n\r\n',
       417,
       'expectation-failed',
@@ -287,16 +287,16 @@ describe('an invalid request', () => {
       'malformed',
     ],
     ['HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'malformed'],
-    ['an encoded path', 'GET /nothing%zz HTTP/1.1\r\nHost: a\r\n\r\n', 404, 'not-found'],
-  ])('gets a problem document with an id and a line in the log: %s', async (_, bytes, status, kind) => {
+    ['an invalid encoding in the path', 'GET /nothing%zz HTTP/1.1\r\nHost: a\r\n\r\n', 404, 'not-found'],
+  ])('gets a problem document with a request id, and one line in the log: %s', async (_, bytes, status, kind) => {
     const { port, lines, sent } = await start()
-    const answer = client(port)
-    answer.socket.write(bytes)
-    await until(() => answer.received().includes('\r\n\r\n{'))
-    expect(answer.statuses()).toEqual([status])
-    expect(answer.received()).toMatch(/\r\nContent-Type: application\/problem\+json\r\n/i)
-    expect(answer.received()).toContain(`urn:ims:problem:${kind}`)
-    const requestId = /X-Request-Id: (\S+)/i.exec(answer.received())?.[1]
+    const connection = client(port)
+    connection.socket.write(bytes)
+    await until(() => connection.received().includes('\r\n\r\n{'))
+    expect(connection.statuses()).toEqual([status])
+    expect(connection.received()).toMatch(/\r\nContent-Type: application\/problem\+json\r\n/i)
+    expect(connection.received()).toContain(`urn:ims:problem:${kind}`)
+    const requestId = /X-Request-Id: (\S+)/i.exec(connection.received())?.[1]
     await until(() => lines.some(({ message }) => message === 'request'))
     expect(lines.filter(({ message }) => message === 'request').map(({ fields }) => fields)).toEqual([
       expect.objectContaining({ requestId, status }),
@@ -306,31 +306,31 @@ describe('an invalid request', () => {
 
   it.each([
     [
-      'an upgrade, which is not taken',
+      'an upgrade, which is ignored',
       'GET /healthcheck HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n',
     ],
-    ['the form of a request to a proxy', 'GET http://a/healthcheck HTTP/1.1\r\nHost: a\r\n\r\n'],
-    ['encoded letters', 'GET /%68ealth%63heck HTTP/1.1\r\nHost: a\r\n\r\n'],
+    ['an absolute URL as its target', 'GET http://a/healthcheck HTTP/1.1\r\nHost: a\r\n\r\n'],
+    ['encoded letters in its path', 'GET /%68ealth%63heck HTTP/1.1\r\nHost: a\r\n\r\n'],
     ['no Host in HTTP/1.0', 'GET /healthcheck HTTP/1.0\r\n\r\n'],
-  ])('does not include %s', async (_, bytes) => {
+  ])('is not a request with %s', async (_, bytes) => {
     const { port } = await start()
-    const answer = client(port)
-    answer.socket.write(bytes)
-    await until(() => answer.statuses().length > 0)
-    expect(answer.statuses()).toEqual([200])
+    const connection = client(port)
+    connection.socket.write(bytes)
+    await until(() => connection.statuses().length > 0)
+    expect(connection.statuses()).toEqual([200])
   })
 
   it.each([
     ['', 401],
     ['X-API-Key: the key of an admin\r\n', 403],
-  ])('with Expect: 100-continue is answered before the upload: %j is %i', async (header, status) => {
+  ])('with Expect: 100-continue and the headers %j gets %i before the upload', async (header, status) => {
     const { port } = await start({ environment: adminEnvironment })
     const head = `POST /create_item HTTP/1.1\r\nHost: a\r\n${header}Content-Type: application/json\r\nExpect: 100-continue\r\n`
     const received = await exchange(port, [`${head}Content-Length: 5000\r\n\r\n`])
     expect(received).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
   })
 
-  it('with Expect: 100-continue is answered before the upload: 413', async () => {
+  it('with Expect: 100-continue and a large Content-Length gets 413 before the upload', async () => {
     const { port } = await start()
     const head = 'POST /create_item HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n'
     const received = await exchange(port, [`${head}Content-Length: 5000000\r\n\r\n`])
@@ -339,7 +339,7 @@ describe('an invalid request', () => {
   })
 })
 
-describe('a request of a foreign web page', () => {
+describe('a request on loopback without API keys', () => {
   async function local(port = '0', variables: Record<string, string> = {}) {
     const under = appUnderTest({ environment: { PORT: port, ...variables } })
     const broker = under.rabbitmq.open()
@@ -352,10 +352,10 @@ describe('a request of a foreign web page', () => {
     const server = await listen(app, under.config, under.service)
     servers.push(server)
     return async (headers: string) => {
-      const answer = client(server.port)
-      answer.socket.write(`GET /healthcheck HTTP/1.1\r\n${headers}\r\n\r\n`)
-      await until(() => answer.statuses().length > 0)
-      return answer.statuses()[0]
+      const connection = client(server.port)
+      connection.socket.write(`GET /healthcheck HTTP/1.1\r\n${headers}\r\n\r\n`)
+      await until(() => connection.statuses().length > 0)
+      return connection.statuses()[0]
     }
   }
 
@@ -379,17 +379,17 @@ describe('a request of a foreign web page', () => {
     ['Host: localhost\r\nSec-Fetch-Site: cross-site', 403],
     ['Host: localhost\r\nSec-Fetch-Site: same-origin', 200],
     ['Host: localhost\r\nSec-Fetch-Site: none', 200],
-  ])('is rejected on this machine: %j is %i', async (headers, status) => {
+  ])('with the headers %j gets %i', async (headers, status) => {
     const ask = await local('0', { HTTP_ALLOWED_HOSTS: 'shop.example' })
     expect(await ask(headers)).toBe(status)
   })
 
-  it('is rejected on loopback without a list too', async () => {
+  it('gets 403 for an unknown host name, even without HTTP_ALLOWED_HOSTS', async () => {
     const ask = await local()
     expect([await ask('Host: localhost'), await ask('Host: shop.example')]).toEqual([200, 403])
   })
 
-  it('is accepted where the API is explicitly open, or any host name is served', async () => {
+  it('gets 200 for any host name with API_KEYS=open or HTTP_ALLOWED_HOSTS=*', async () => {
     expect(await (await local('0', { API_KEYS: 'open' }))('Host: shop.example')).toBe(200)
     expect(await (await local('0', { HTTP_ALLOWED_HOSTS: '*' }))('Host: shop.example')).toBe(200)
     expect(servedHosts(['*'])).toBeUndefined()
@@ -399,23 +399,23 @@ describe('a request of a foreign web page', () => {
 describe('HEAD', () => {
   it.each(['/healthcheck', '/order_processing'])('of %s returns 503 while the broker is down', async (path) => {
     const under = appUnderTest()
-    const broker = { ...under.rabbitmq.open(), notReady: () => 'the broker is away' }
+    const broker = { ...under.rabbitmq.open(), notReady: () => 'the broker is disconnected' }
     const app = createApp({ broker, config: under.config, service: under.service })
     const server = await listen(app, { ...under.config, port: 0 }, under.service)
     servers.push(server)
-    const answer = await fetch(`http://127.0.0.1:${server.port}${path}`, { method: 'HEAD' })
-    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '2'])
+    const response = await fetch(`http://127.0.0.1:${server.port}${path}`, { method: 'HEAD' })
+    expect([response.status, response.headers.get('retry-after')]).toEqual([503, '2'])
   })
 
-  it('of a list returns 400 when GET would', async () => {
+  it('of a list returns 400 for an invalid parameter, like GET', async () => {
     const { port } = await start()
-    const answer = await fetch(`http://127.0.0.1:${port}/order_processing?limit=0`, { method: 'HEAD' })
-    expect(answer.status).toBe(400)
+    const response = await fetch(`http://127.0.0.1:${port}/order_processing?limit=0`, { method: 'HEAD' })
+    expect(response.status).toBe(400)
   })
 })
 
-describe('over HTTP/1.0', () => {
-  it('a list that cannot be completed is reset: a clean end would make half of it look complete', async () => {
+describe('HTTP/1.0', () => {
+  it('resets the connection of an incomplete list, because a client takes a close for the end', async () => {
     const pages = ['[{"sku":"a","name":"n","label":"l","price":1,"quantity":1}]', '[]', '[]']
     const { port } = await start({
       broker: {
@@ -437,7 +437,7 @@ describe('over HTTP/1.0', () => {
 })
 
 describe('the link to the next page', () => {
-  it('keeps what follows a second question mark', async () => {
+  it('keeps a question mark in the value of a parameter', async () => {
     const { app } = appUnderTest({
       broker: { requester: pagesInTurn(['[{"sku":"a","name":"n","label":"a?b","price":1,"quantity":1}]', '[]']) },
     })

@@ -1,4 +1,4 @@
-// Errors of broker and consumers: the response for each, and what the client is not told.
+// Errors of the broker and the consumers: the response to each, without internal details.
 import { BadReply, NoReply, NotAccepted, OutcomeUnknown } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
@@ -15,7 +15,7 @@ const everyRequest = (app: Parameters<typeof request>[0]) => [
 ]
 
 describe('an error of the broker or a consumer', () => {
-  it('is 503 with Retry-After when the broker did not accept the message, on every route', async () => {
+  it('becomes 503 with Retry-After on every route when the broker did not accept the message', async () => {
     const { app } = underFailure(new NotAccepted('blocked', 'secret detail'))
     for (const response of await Promise.all(everyRequest(app))) {
       expect(response.status).toBe(503)
@@ -28,7 +28,7 @@ describe('an error of the broker or a consumer', () => {
     }
   })
 
-  it('is 503 with a clear message when the outcome of a command is unknown', async () => {
+  it('becomes 503 with Retry-After when the outcome of a command is unknown', async () => {
     const { app } = underFailure(new OutcomeUnknown('secret detail'))
     for (const response of (await Promise.all(everyRequest(app))).slice(0, 5)) {
       expect(response.status).toBe(503)
@@ -38,7 +38,7 @@ describe('an error of the broker or a consumer', () => {
     }
   })
 
-  it('is 503 and says that a retry is safe when the connection is lost during a listing', async () => {
+  it('becomes 503 that says a retry is safe when the outcome of a list is unknown', async () => {
     const { app } = underFailure(new OutcomeUnknown('secret detail'))
     const response = await request(app).get('/order_processing')
     expect(response.status).toBe(503)
@@ -51,7 +51,7 @@ describe('an error of the broker or a consumer', () => {
     [504, new NoReply('secret detail'), 'no-reply'],
     [502, new BadReply('secret detail'), 'bad-reply'],
     [500, new Error('secret detail'), 'internal'],
-  ])('is %d for a list when it is %s', async (status, error, kind) => {
+  ])('becomes %d for a list: %s', async (status, error, kind) => {
     const { app } = underFailure(error)
     const response = await request(app).get('/order_processing')
     expect(response.status).toBe(status)
@@ -60,7 +60,7 @@ describe('an error of the broker or a consumer', () => {
     expect(response.text).not.toContain('secret')
   })
 
-  it('is logged with the request id and the details that the client does not get', async () => {
+  it('is logged with the request id and the internal details', async () => {
     const { app, lines } = underFailure(new Error('secret detail'))
     await request(app).get('/healthcheck').set('X-Request-Id', 'r-1')
     const logged = lines.find(({ level }) => level === 'error')

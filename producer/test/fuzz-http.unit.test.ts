@@ -1,4 +1,4 @@
-// Thousands of generated requests and corrupted bytes on a real socket: every response is documented, and the server never ends.
+// Generated requests and corrupted bytes on a real socket: every response is documented, and the server keeps running.
 import { Agent, createServer } from 'node:http'
 import { connect } from 'node:net'
 import { createItem, messageStatus, movements, stockAdjustment, stockManagement } from '@ims/messaging'
@@ -44,7 +44,7 @@ describe('the HTTP interface', () => {
     await new Promise((resolve) => server.close(resolve))
   })
 
-  it('answers every generated request as documented', async () => {
+  it('returns a documented response to every generated request', async () => {
     await fc.assert(
       fc.asyncProperty(generatedRequest, async (request) => {
         mustBeDocumented(request, await sendGenerated(port, agent, request), { hasConsole: false })
@@ -54,7 +54,7 @@ describe('the HTTP interface', () => {
     expect(lines.filter(({ level }) => level === 'error')).toEqual([])
   })
 
-  it('survives bytes that are not HTTP, or nearly HTTP', async () => {
+  it('survives random bytes and corrupted requests, without a 5xx status', async () => {
     const valid =
       'POST /create_item HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}'
     const bytes = fc.oneof(
@@ -77,7 +77,7 @@ describe('the HTTP interface', () => {
   })
 })
 
-/** Sends the bytes, ends the stream, and resolves with everything that came back. */
+/** Sends the bytes, ends the stream, and resolves with everything that it received. */
 function exchangeAndClose(port: number, bytes: Buffer): Promise<string> {
   return new Promise((resolve) => {
     let received = ''
@@ -85,7 +85,7 @@ function exchangeAndClose(port: number, bytes: Buffer): Promise<string> {
     socket.on('data', (chunk: Buffer) => {
       received += chunk.toString('latin1')
     })
-    socket.on('error', () => {}) // a reset is a response too
+    socket.on('error', () => {}) // the server may reset the connection
     socket.on('close', () => resolve(received))
   })
 }

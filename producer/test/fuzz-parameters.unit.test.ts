@@ -44,7 +44,7 @@ describe('Prefer', () => {
 })
 
 describe('the query of a listing', () => {
-  it('is accepted within limits, or rejected with a problem that names the parameter', () => {
+  it('is accepted within limits, or rejected with 400 and a list of errors', () => {
     const value = fc.oneof(
       fc.string({ unit: anyCharacter }),
       fc.nat().map(String),
@@ -69,7 +69,7 @@ describe('the query of a listing', () => {
     )
   })
 
-  it('is kept in the address of the next page, except for its start', () => {
+  it('is kept in the URL of the next page, except for `after`', () => {
     const pairs = fc.array(fc.tuple(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'grapheme' })), { maxLength: 4 })
     fc.assert(
       fc.property(pairs, fc.nat(), (given, next) => {

@@ -1,4 +1,4 @@
-// Requests generated from the OpenAPI document, valid, nearly valid and hostile, and the rules for every response.
+// Generates valid, nearly valid and hostile requests from the OpenAPI document, and checks that each response is documented.
 import { type Agent, request as httpRequest, type IncomingHttpHeaders, METHODS } from 'node:http'
 import { expect } from '@jest/globals'
 import fc from 'fast-check'
@@ -51,7 +51,7 @@ const body: fc.Arbitrary<Buffer | undefined> = fc.oneof(
   { weight: 1, arbitrary: fc.constant(undefined) },
 )
 
-/** Characters of a header value. Node's client writes nothing else. */
+/** A header value. Node's client accepts no other characters. */
 const headerText = fc.string({
   unit: fc.integer({ min: 0x20, max: 0x7e }).map((code) => String.fromCharCode(code)),
   maxLength: 60,
@@ -180,7 +180,7 @@ export function sendGenerated(
   })
 }
 
-/** Pages and documents for people, which are not operations of the API. */
+/** Pages and documents that are not operations of the API. */
 const CONSOLE_PATHS: ReadonlySet<string> = new Set(['/', '/docs', '/openapi.json'])
 
 function isDecodable(path: string): boolean {
@@ -192,7 +192,7 @@ function isDecodable(path: string): boolean {
   }
 }
 
-/** Fails unless the response is documented for this request. 5xx only as 503 and 504. A whole producer serves the console too. */
+/** Throws unless the response is documented for this request. The only 5xx statuses are 503 and 504. */
 export function mustBeDocumented(
   { method, target }: GeneratedRequest,
   { status, headers, body }: Received,
@@ -219,7 +219,7 @@ export function mustBeDocumented(
     return
   }
   const types = operation.get(status)
-  if (types === undefined) throw new Error(`${status} is not among the answers of ${method} ${path}`)
+  if (types === undefined) throw new Error(`${status} is not a documented status of ${method} ${path}`)
   if (method === 'HEAD' || types.length === 0) expect(body).toHaveLength(0)
   else if (types.includes(PROBLEM)) mustBeProblem(method, status, headers, body)
   else {

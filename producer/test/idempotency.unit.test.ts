@@ -1,4 +1,4 @@
-// Idempotency-Key on the three commands: which keys are valid, which message a key names, and the answer to a second request.
+// Idempotency-Key on the three commands: the valid keys, the message id of a key, and the response to a second request.
 import { createHash } from 'node:crypto'
 import { createItem, type Delivery, type Outcome, stockAdjustment, stockManagement } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
@@ -24,7 +24,7 @@ const idsOn = ({ rabbitmq }: Under, queue: string) =>
 
 describe('Idempotency-Key', () => {
   it.each([KEY, '"a"', '" "', String.raw`"say \"hi\" \\ there"`, `"${'k'.repeat(1_000)}"`, '"a, b"', '"!#[]~"'])(
-    'takes %s',
+    'accepts %s',
     async (key) => {
       const response = await post(appUnderTest(), key)
       expect([response.status, response.body]).toEqual([200, { message: 'Create item message sent' }])
@@ -75,26 +75,29 @@ describe('Idempotency-Key', () => {
     expect([response.status, response.body.errors]).toMatchObject([400, [{ path: 'Idempotency-Key' }]])
   })
 
-  it.each(COMMANDS)('gives a message of %s the same id each time, and the same body', async (path, body, { queue }) => {
-    // Two applications, like two replicas: they share nothing.
-    const [one, other] = [appUnderTest(), appUnderTest()]
-    const answers = [
-      await post(one, KEY, body, path),
-      await post(one, KEY, body, path),
-      await post(other, KEY, body, path),
-    ]
-    expect(new Set(answers.map(({ status, headers }) => `${status} ${headers['message-id']}`)).size).toBe(1)
-    expect(answers[0]?.status).toBe(200)
-    expect(new Set([...idsOn(one, queue), ...idsOn(other, queue)])).toEqual(
-      new Set([answers[0]?.headers['message-id']]),
-    )
-    const contents = [one, other]
-      .flatMap(({ rabbitmq }) => rabbitmq.messages(queue))
-      .map(({ content }) => String(content))
-    expect([contents.length, new Set(contents).size]).toEqual([3, 1])
-  })
+  it.each(COMMANDS)(
+    'sends a message of %s with the same id and the same body each time',
+    async (path, body, { queue }) => {
+      // Two applications share nothing, like two replicas.
+      const [one, other] = [appUnderTest(), appUnderTest()]
+      const responses = [
+        await post(one, KEY, body, path),
+        await post(one, KEY, body, path),
+        await post(other, KEY, body, path),
+      ]
+      expect(new Set(responses.map(({ status, headers }) => `${status} ${headers['message-id']}`)).size).toBe(1)
+      expect(responses[0]?.status).toBe(200)
+      expect(new Set([...idsOn(one, queue), ...idsOn(other, queue)])).toEqual(
+        new Set([responses[0]?.headers['message-id']]),
+      )
+      const contents = [one, other]
+        .flatMap(({ rabbitmq }) => rabbitmq.messages(queue))
+        .map(({ content }) => String(content))
+      expect([contents.length, new Set(contents).size]).toEqual([3, 1])
+    },
+  )
 
-  it('sends the same message whatever the order of the members and the notation of the numbers', async () => {
+  it('sends the same message for any order of the members and any notation of the numbers', async () => {
     const under = appUnderTest()
     await post(under, KEY, { ...apple, price: 25, quantity: 50 })
     await post(under, KEY, {
@@ -109,19 +112,19 @@ describe('Idempotency-Key', () => {
     expect(second).toBe(first)
   })
 
-  it('gives another message id for another key, path, or API key, and the same one after an API key was rotated', async () => {
+  it('derives another message id for another key, path or client, and the same one after an API key is rotated', async () => {
     const sha256 = (key: string) => createHash('sha256').update(key).digest('hex')
     const lines = [`shop write ${sha256('k1')}`, `shop write ${sha256('k2')}`, `depot write ${sha256('k3')}`]
     const under = appUnderTest({ environment: { API_KEYS: lines.join('\n') } })
     const idFor = async (apiKey: string, key: string | undefined, path = '/stock_management') => {
-      const asked = request(under.app).post(path).set('X-API-Key', apiKey)
-      if (key !== undefined) asked.set('Idempotency-Key', key)
-      const response = await asked.send({ sku: 'a', change: 1, reason: 'r' })
+      const sending = request(under.app).post(path).set('X-API-Key', apiKey)
+      if (key !== undefined) sending.set('Idempotency-Key', key)
+      const response = await sending.send({ sku: 'a', change: 1, reason: 'r' })
       expect(response.status).toBe(200)
       return String(response.headers['message-id'])
     }
     const id = await idFor('k1', '"a"')
-    // The new key of the same holder, while the old one is rotated out.
+    // The new API key of the same client, while the old one is still valid.
     expect(await idFor('k2', '"a"')).toBe(id)
     const others = [
       await idFor('k3', '"a"'),
@@ -133,16 +136,16 @@ describe('Idempotency-Key', () => {
     expect(new Set([id, ...others]).size).toBe(6)
   })
 
-  it('answers 409 while the first request is in flight (422 to another body), and its answer afterwards', async () => {
+  it('returns 409 while the first request is in flight (422 for another body), and its response afterwards', async () => {
     const under = appUnderTest()
-    let tell = () => {}
-    const reported = new Promise<void>((resolve) => {
-      tell = resolve
+    let release = () => {}
+    const released = new Promise<void>((resolve) => {
+      release = resolve
     })
     const seen: Delivery[] = []
     const slow = async (deliveries: readonly Delivery[]) => {
       seen.push(...deliveries)
-      await reported
+      await released
       return deliveries.map(() => CREATED)
     }
     await under.rabbitmq.open().consume(createItem, slow, consumerConfig)
@@ -164,20 +167,20 @@ describe('Idempotency-Key', () => {
     expect(other.headers).not.toHaveProperty('retry-after')
     expect(seen).toHaveLength(1)
 
-    tell()
+    release()
     const answer = await first
     const again = await post(under, KEY).set('Prefer', 'wait=20')
-    const told201 = ({ status, body, headers: { location, 'message-id': id } }: typeof answer) => ({
+    const resultOf = ({ status, body, headers: { location, 'message-id': id } }: typeof answer) => ({
       status,
       body,
       location,
       id,
     })
-    expect(told201(answer)).toMatchObject({ status: 201, body: apple, location: `/order_processing?sku=${apple.sku}` })
-    expect(told201(again)).toEqual(told201(answer))
+    expect(resultOf(answer)).toMatchObject({ status: 201, body: apple, location: `/order_processing?sku=${apple.sku}` })
+    expect(resultOf(again)).toEqual(resultOf(answer))
   })
 
-  it('is free again when its request failed', async () => {
+  it('can be used again after an invalid request', async () => {
     const under = appUnderTest()
     for (let n = 0; n < 2; n += 1) {
       const response = await post(under, KEY, { sku: 'a' })
@@ -187,7 +190,7 @@ describe('Idempotency-Key', () => {
   })
 
   it.each(COMMANDS)(
-    'answers 422 when the consumer of %s knows the key with another body',
+    'returns 422 when the consumer of %s has seen the key with another body',
     async (path, body, command) => {
       const under = appUnderTest()
       const refusing = always({ kind: 'refused', reason: 'message-id-reused', error: 'used before' })

@@ -1,4 +1,4 @@
-// Reading CSV: what Excel and others write comes out as the same items, with the line on which each row begins.
+// Reads CSV files of Excel and other programs, with the line on which each row begins.
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { csvRows } from '../src/items-file/csv-rows.ts'
@@ -6,7 +6,7 @@ import { guarded, unguarded } from '../src/items-file/formula.ts'
 import { itemOf, keyOf, ROW_MAX_BYTES } from '../src/items-file/row.ts'
 import { utf8Of } from '../src/items-file/text-of.ts'
 
-/** Pieces of every size, because a reader must not depend on where chunks end. */
+/** Splits `bytes` into chunks. A reader must not depend on where a chunk ends. */
 async function* inPieces(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size)
 }
@@ -35,22 +35,22 @@ describe('a CSV file of items', () => {
     ['with a byte order mark', `\ufeff${HEADER}\nA,Apple,fruit,1.5,3\n`],
     ['with semicolons and a decimal comma', 'sku;name;label;price;quantity\nA;Apple;fruit;1,50;3\n'],
     ['with tabs', 'sku\tname\tlabel\tprice\tquantity\nA\tApple\tfruit\t1.5\t3\n'],
-    ['with names of columns in any case and order', 'Quantity, PRICE ,Label,Name,SKU\n3,1.5,fruit,Apple,A\n'],
-    ['with quoted names of columns', '"sku","name","label","price","quantity"\n"A","Apple","fruit","1.5","3"\n'],
+    ['with column names in any case and order', 'Quantity, PRICE ,Label,Name,SKU\n3,1.5,fruit,Apple,A\n'],
+    ['with quoted column names', '"sku","name","label","price","quantity"\n"A","Apple","fruit","1.5","3"\n'],
     ['with empty cells at the end', `${HEADER},,\nA,Apple,fruit,1.5,3,,\n`],
     ['with more empty cells than the header has', `${HEADER}\nA,Apple,fruit,1.5,3,,\n`],
     ['with empty lines at the end', `${HEADER}\nA,Apple,fruit,1.5,3\n\n\r\n`],
-    ['as rejected before', `${HEADER},line,reason\nA,Apple,fruit,1.5,3,7,price: is missing\n`],
+    ['with the columns of a file of rejected rows', `${HEADER},line,reason\nA,Apple,fruit,1.5,3,7,price: is missing\n`],
     [
       "as Excel's Unicode Text",
       Buffer.from(`\ufeff${HEADER.replaceAll(',', '\t')}\r\nA\tApple\tfruit\t1,5\t3\r\n`, 'utf16le'),
     ],
     ['as big-endian UTF-16', Buffer.from(`\ufeff${HEADER}\nA,Apple,fruit,1.5,3\n`, 'utf16le').swap16()],
-  ])('is read %s, in pieces of any size', async (_, content) => {
+  ])('is read in chunks of any size: %s', async (_, content) => {
     for (const pieces of [1, 2, 3, 7, 65_536]) expect(await rowsOf(content, { pieces })).toEqual(oneApple)
   })
 
-  it('takes the delimiter from a line sep=, which counts as a line', async () => {
+  it('reads the delimiter from a line sep=, which counts as a line', async () => {
     const excel = 'sep=;\r\nsku;name;label;price;quantity\r\nA;"Apple, red";fruit;1,5;3\r\n'
     for (const pieces of [1, 65_536])
       expect(await rowsOf(excel, { pieces })).toEqual([{ line: 3, item: { ...apple, name: 'Apple, red' } }])
@@ -61,7 +61,7 @@ describe('a CSV file of items', () => {
     expect(delimiter).toBe(',')
   })
 
-  it('names the line on which a row begins, also after quoted line ends and empty lines', async () => {
+  it('returns the line on which a row begins, also after quoted line ends and empty lines', async () => {
     const content = `${HEADER}\nA,"Apple\nred",fruit,1.5,3\n\nB,"x\r\ny\r\n\rz",fruit,1.5,3\r\nC,Apple,fruit,x,3\n`
     for (const pieces of [1, 5, 65_536])
       expect(await rowsOf(content, { pieces })).toEqual([
@@ -71,7 +71,7 @@ describe('a CSV file of items', () => {
       ])
   })
 
-  it('names each bad member of a row', async () => {
+  it('names each invalid member of a row', async () => {
     const long = 'x'.repeat(101)
     expect(await rowsOf(`${HEADER}\n,${long},fruit,-1,1.5\nA\u0000,Apple,fruit,1.5,\n`)).toEqual([
       {
@@ -86,7 +86,7 @@ describe('a CSV file of items', () => {
     ])
   })
 
-  it('rejects a row with a cell too few or too many', async () => {
+  it('rejects a row with too few or too many cells', async () => {
     expect(await rowsOf(`${HEADER}\nA,Apple,fruit,1.5\nA,Apple,fruit,1,5,3\nA,Apple,fruit,1.5,3\n`)).toEqual([
       { line: 2, reason: 'the row has 4 cells, the header 5' },
       { line: 3, reason: 'the row has 6 cells, the header 5' },
@@ -94,7 +94,7 @@ describe('a CSV file of items', () => {
     ])
   })
 
-  it('rejects a row that is not valid UTF-8, and reads it with its encoding', async () => {
+  it('rejects a row that is not valid UTF-8, unless its encoding is given', async () => {
     const latin = Buffer.from(`${HEADER}\nA,Caf\u00e9,fruit,1.5,3\nB,Apple,fruit,1.5,3\n`, 'latin1')
     expect(await rowsOf(latin)).toEqual([
       { line: 2, reason: 'the row is not valid UTF-8: see --encoding' },
@@ -103,7 +103,7 @@ describe('a CSV file of items', () => {
     expect(await rowsOf(latin, { encoding: 'windows-1252' })).toMatchObject([{ item: { name: 'Caf\u00e9' } }, {}])
   })
 
-  it('takes a quote inside an unquoted cell as text, and rejects a cell whose quotes are malformed without its neighbours', async () => {
+  it('reads a quote in an unquoted cell as text, and rejects only the row whose quotes are malformed', async () => {
     const content = `${HEADER}\nA,TV 5",fruit,1.5,3\nB,"5" TV",fruit,1.5,3\nC,"""big""",fruit,1.5,3\nD,Apple,fruit,1.5,3\n`
     for (const pieces of [1, 65_536])
       expect(await rowsOf(content, { pieces })).toEqual([
@@ -114,13 +114,13 @@ describe('a CSV file of items', () => {
       ])
   })
 
-  it('names columns that it does not import', async () => {
+  it('warns about columns that are not imported', async () => {
     const { warnings, rows } = await read(`id,${HEADER},Colour,line\n1,A,Apple,fruit,1.5,3,red,9\n`)
     expect(warnings).toEqual(['columns that are not imported: id, Colour'])
     expect(rows).toEqual(oneApple)
   })
 
-  it('keeps a comma in a price out when the delimiter is a comma', async () => {
+  it('rejects a decimal comma when the delimiter is a comma', async () => {
     expect(await rowsOf(`${HEADER}\nA,Apple,fruit,"1,5",3\n`)).toMatchObject([
       { reason: expect.stringContaining('price') },
     ])
@@ -133,7 +133,7 @@ describe('a CSV file of items', () => {
     [`${HEADER}\nA,"Apple`, 'line 2: a quoted cell is not closed. Nothing from this line on was read'],
     [`x${' '.repeat(ROW_MAX_BYTES)}`, `the first line of the file has more than ${ROW_MAX_BYTES} bytes`],
     ['\ufeff', 'the file is empty'],
-  ])('refuses %.20j as a whole', async (content, why) => {
+  ])('rejects the whole file %.20j', async (content, why) => {
     await expect(read(content)).rejects.toThrow(why)
   })
 
@@ -144,7 +144,7 @@ describe('a CSV file of items', () => {
   it.each([
     ['"', 'x'],
     ['', ','],
-  ])('stops in a row that never ends, begun with %j', async (begin, filling) => {
+  ])('stops reading a row that never ends and begins with %j', async (begin, filling) => {
     let sent = 0
     async function* endless(): AsyncGenerator<Buffer> {
       yield Buffer.from(`${HEADER}\nA,Apple,fruit,1.5,3\nB,${begin}`)
@@ -161,10 +161,10 @@ describe('a CSV file of items', () => {
   })
 })
 
-describe('a text that a spreadsheet would run', () => {
+describe('a text that a spreadsheet would run as a formula', () => {
   const text = fc.stringMatching(/^['=+\-@\t\r\n\uff1da ]{0,5}.?$/)
 
-  it('comes back from a cell unchanged, and the cell begins with an apostrophe', () => {
+  it('does not begin like a formula in its cell, and is read back unchanged', () => {
     fc.assert(
       fc.property(text, (each) => {
         expect(unguarded(guarded(each))).toBe(each)

@@ -1,4 +1,4 @@
-// Reading JSON and NDJSON: items come out one by one, and what never ends is not kept in memory.
+// Reads JSON and NDJSON item by item. An element that never ends is not kept in memory.
 import { describe, expect, it } from '@jest/globals'
 import { jsonRows } from '../src/items-file/json-rows.ts'
 import { ndjsonRows } from '../src/items-file/ndjson-rows.ts'
@@ -26,7 +26,7 @@ async function* endless(begin: string, filling: string): AsyncGenerator<Buffer> 
 }
 
 describe('a JSON array of items', () => {
-  it('is read element by element, in pieces of any size', async () => {
+  it('is read element by element, in chunks of any size', async () => {
     const text = ` [ ${JSON.stringify(apple)},\n{"sku":"B"}, 5, null, [], {"sku":{"a":[1]},"name":"\\u00e4"}]\n\n`
     for (const pieces of [1, 7, 65_536])
       expect(await json(text, pieces)).toEqual([
@@ -49,7 +49,7 @@ describe('a JSON array of items', () => {
     ['{}', 'not a JSON array'],
     ['5', 'not a JSON array'],
     [Buffer.from([0x5b, 0x22, 0xff, 0x22, 0x5d]), 'not valid'],
-  ])('refuses %j', async (content, why) => {
+  ])('rejects %j', async (content, why) => {
     await expect(json(content)).rejects.toThrow(why)
   })
 
@@ -58,7 +58,7 @@ describe('a JSON array of items', () => {
     ['[{"a":"', 'x'],
     ['[', '['],
     ['[', ' '],
-  ])('stops in an element that never ends: %s', async (begin, filling) => {
+  ])('stops reading an element that never ends: %s', async (begin, filling) => {
     await expect(rowsOf(jsonRows(endless(begin, filling)))).rejects.toThrow(
       `element 1 has more than ${ROW_MAX_BYTES} bytes`,
     )
@@ -66,7 +66,7 @@ describe('a JSON array of items', () => {
 })
 
 describe('lines of JSON', () => {
-  it('are read line by line, and a bad one is rejected alone', async () => {
+  it('are read one by one, and a bad line does not affect the others', async () => {
     const bad = Buffer.concat([Buffer.from('"'), Buffer.from([0xff]), Buffer.from('"\n')])
     const text = Buffer.concat([
       Buffer.from(`${JSON.stringify(apple)}\r\n\n{x}\n`),

@@ -1,4 +1,4 @@
-// The programs `import` and `export` against an API that misbehaves: what they repeat, when they give up, and what they leave behind.
+// The programs `import` and `export` against an API with faults: retries, exit codes, and the files that remain.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -70,8 +70,8 @@ const file = (content: string, name = 'items.csv') => {
 }
 
 describe('an import', () => {
-  it('repeats what has no final answer under the same key, and counts each row once', async () => {
-    const answers: Reply[] = [
+  it('retries a row with the same key until it has an outcome, and counts it once', async () => {
+    const replies: Reply[] = [
       (_, response) => status(response, 503, { 'Retry-After': '1' }),
       (_, response) => status(response, 429, { 'Retry-After': '1' }),
       (_, response) => void response.destroy(),
@@ -80,9 +80,9 @@ describe('an import', () => {
       (_, response) =>
         status(response, 409, { 'Retry-After': '1' }, { type: 'urn:ims:problem:idempotency-key-in-use' }),
     ]
-    reply = (each, response, requests) => (answers[requests - 1] ?? created)(each, response, requests)
+    reply = (each, response, requests) => (replies[requests - 1] ?? created)(each, response, requests)
     const { code, err } = await run('import', [file(csvOf(1))])
-    // Lines of progress can come before.
+    // Progress lines may precede it.
     expect([code, err]).toEqual([
       0,
       expect.stringMatching(/(^|\n)1 rows: 1 created, 0 created before, 0 rejected, 0 unknown\n$/),
@@ -91,7 +91,7 @@ describe('an import', () => {
     expect(new Set(seen.map(({ key }) => key)).size).toBe(1)
   })
 
-  it('sends the key of the API from a file, and ends at once when it is refused', async () => {
+  it('stops at once when the API key is rejected, and does not print the key', async () => {
     reply = (_, response) => status(response, 401, {}, { detail: 'No valid API key.' })
     const { code, err } = await run('import', [file(csvOf(1_000))], { API_KEY_FILE: file('secret\n', 'key') })
     expect(code).toBe(78)
@@ -101,7 +101,7 @@ describe('an import', () => {
     expect(seen.length).toBeLessThanOrEqual(64)
   })
 
-  it('counts as unknown what it gave up, and stops reading', async () => {
+  it('stops when the API stays unavailable, and counts the rows in flight as unknown', async () => {
     reply = (each, response, requests) =>
       each.sku === 'S0' ? created(each, response, requests) : status(response, 503)
     const { code, err } = await run('import', [file(csvOf(50)), '--give-up-after', '1', '--concurrency', '4'])
@@ -109,12 +109,12 @@ describe('an import', () => {
     expect(err).toMatch(/1 created, 0 created before, 0 rejected, [1-4] unknown/)
   })
 
-  it('does not count a row as created when the API only says that it accepted the message', async () => {
+  it('does not count a row as created when the API only accepted the message', async () => {
     reply = (_, response) => status(response, 200)
     expect(await run('import', [file(csvOf(2))])).toMatchObject({ code: 3, err: expect.stringContaining('2 unknown') })
   })
 
-  it('tells an item that was created before from a duplicate', async () => {
+  it('distinguishes an item that was created before from a duplicate sku', async () => {
     const there = (quantity: number) => [{ sku: 'x', name: 'Item', label: 'label', price: 1, quantity }]
     const found: Record<string, readonly object[]> = {
       S0: [{ ...there(0)[0], sku: 'S0' }],
@@ -153,7 +153,7 @@ describe('an import', () => {
     expect([seen.length, overlaps]).toEqual([5, 0])
   })
 
-  it('writes rejected rows so that they can be corrected, and never replaces a file of them', async () => {
+  it('writes rejected rows to a file that can be corrected and imported, and never overwrites such a file', async () => {
     const text = '\ufeffextra;sku;name;label;price;quantity\r\n=1+1;A;"-2 ""a""\nb";@x;1,x;3\r\n;B;Ok;ok;1,5;3\r\n'
     await run('import', [file(text)])
     const again = await run('import', ['items.csv'])
@@ -166,7 +166,7 @@ describe('an import', () => {
     seen = []
     reply = (each, response, requests) => created(each, response, requests)
     expect(await run('import', [file(rejected.replace('1,x', '1,5'), 'corrected.csv')])).toMatchObject({ code: 0 })
-    // The same item as if the row had been right from the start.
+    // The key is the same as if the row had been correct from the start.
     const key = seen[0]?.key
     await run('import', [file(text.replace('1,x', '1,5'), 'right.csv')])
     expect(seen.map((each) => each.key)).toContain(key)
@@ -193,8 +193,8 @@ describe('an import', () => {
     expect(readdirSync(folder)).toEqual([])
   })
 
-  it('needs no more memory for more rows, and fits a container of 256 MiB', async () => {
-    // The heap of a container: half of its memory.
+  it('needs about the same memory for 20 times as many rows, and less than 200 MiB', async () => {
+    // The heap limit in a container of 256 MiB.
     const heap = '--max-old-space-size=128 --max-semi-space-size=4'
     const peak = "data:text/javascript,process.on('exit',()=>process._rawDebug('peak',process.resourceUsage().maxRSS))"
     const peakMiB = async (rows: number) => {
@@ -209,7 +209,7 @@ describe('an import', () => {
     expect(many).toBeLessThan(200)
   })
 
-  it('reports what was sent when it is interrupted, while it waits for a pipe or for answers', async () => {
+  it('prints the counts when it is interrupted while it waits for input and for responses', async () => {
     const held: ServerResponse[] = []
     reply = (each, response, requests) =>
       each.sku === 'S0' ? created(each, response, requests) : void held.push(response)
@@ -219,11 +219,11 @@ describe('an import', () => {
     })
     let err = ''
     child.stderr.on('data', (chunk) => (err += chunk))
-    // The last row may be longer, as long as nothing follows it.
+    // The last row is not sent yet, because it may continue.
     child.stdin.write(csvOf(4))
     await eventually(() => expect(held).toHaveLength(2))
     child.kill('SIGINT')
-    // The answer to one comes before the program leaves, the other never.
+    // One response arrives before the program exits, the other never does.
     held[0]?.writeHead(201).end('{}')
     expect(await once(child, 'close')).toEqual([130, null])
     expect(err).toContain('3 rows: 2 created, 0 created before, 0 rejected, 1 unknown\n')
@@ -240,11 +240,11 @@ describe('an import', () => {
     [['a.csv', '--key', 'x'], "Unknown option '--key'"],
     [['missing.csv'], 'missing.csv cannot be read'],
     [['.', '--format', 'csv'], '. is a directory'],
-  ])('refuses the arguments %j', async (args, why) => {
+  ])('rejects the arguments %j: %s', async (args, why) => {
     expect(await run('import', args)).toMatchObject({ code: 2, out: '', err: expect.stringContaining(why) })
   })
 
-  it('refuses a file that is not one of items, and a place that it cannot write', async () => {
+  it('rejects a file without the columns of items, a path that it cannot write, and an invalid API_URL', async () => {
     expect(await run('import', [file('sku,name\nA,B\n')])).toEqual({
       code: 2,
       out: '',
@@ -265,7 +265,7 @@ describe('an export', () => {
       ? void response.writeHead(200, link(7)).end(JSON.stringify([item(1)]))
       : void response.end(JSON.stringify([item(2)]))
 
-  it('asks for a page again that was cut or refused', async () => {
+  it('retries a page that failed or was incomplete', async () => {
     reply = (each, response, requests) => {
       if (requests === 1) return status(response, 503)
       if (requests === 3)
@@ -282,7 +282,7 @@ describe('an export', () => {
     })
   })
 
-  it('leaves no file when a page does not come', async () => {
+  it('leaves no file when a page never arrives', async () => {
     reply = (each, response, requests) =>
       each.path.endsWith('after=0') ? page(each, response, requests) : void response.destroy()
     const { code, err } = await run('export', ['--output', 'all.csv', '--give-up-after', '1'])
@@ -290,7 +290,7 @@ describe('an export', () => {
     expect(readdirSync(folder)).toEqual([])
   })
 
-  it('replaces a file only when told to, and then whole', async () => {
+  it('replaces an existing file only with --overwrite', async () => {
     reply = page
     writeFileSync(join(folder, 'all.csv'), 'mine')
     expect(await run('export', ['--output', 'all.csv'])).toMatchObject({
@@ -317,7 +317,7 @@ describe('an export', () => {
     expect(readdirSync(folder)).toEqual([])
   })
 
-  it('ends when nobody reads its output any more', async () => {
+  it('exits when its output is closed', async () => {
     const items = Array.from({ length: 1_000 }, (_, n) => item(n))
     let after = 0
     reply = (_, response) => {

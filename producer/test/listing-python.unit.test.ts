@@ -13,7 +13,7 @@ async function listing(query = '', environment: Record<string, string> = {}) {
 }
 
 describe("a Python peer's list", () => {
-  it('is returned as ours is: five members in order, sorted by id, compact', async () => {
+  it('is returned like our own: compact JSON, five members in order, sorted by id', async () => {
     const response = await listing('', { LIST_PAGE_ITEMS: '3' })
     expect(response.headers['content-type']).toBe('application/json')
     expect(response.text).toBe(JSON.stringify(rows.map(shown)))
@@ -29,7 +29,7 @@ describe("a Python peer's list", () => {
     expect(response.text).toBe('[{"sku":null,"name":null,"label":null,"price":null,"quantity":null}]')
   })
 
-  it('does not list an item without a quantity as below a quantity', async () => {
+  it('does not match ?quantity_below= with an item that has no quantity', async () => {
     const { app, rabbitmq } = appUnderTest()
     await repliesWith(
       rabbitmq,
@@ -38,7 +38,7 @@ describe("a Python peer's list", () => {
     expect((await request(app).get('/order_processing?quantity_below=5')).text).toBe('[]')
   })
 
-  it('is [] when there is nothing', async () => {
+  it('is [] when there are no items', async () => {
     const { app, rabbitmq } = appUnderTest()
     await repliesWith(rabbitmq, '[]')
     expect((await request(app).get('/order_processing')).text).toBe('[]')
@@ -56,7 +56,7 @@ describe("a Python peer's list", () => {
     expect(response.headers).not.toHaveProperty('link')
   })
 
-  it('is cut to one page, with the link to the next', async () => {
+  it('is limited to one page, with a link to the next', async () => {
     const response = await listing('?limit=2&after=8&label=even')
     expect(response.body).toEqual([rows[4], rows[6]].map((row) => row && shown(row)))
     expect(response.headers.link).toBe('</order_processing?limit=2&after=20&label=even>; rel="next"')

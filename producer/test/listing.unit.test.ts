@@ -8,7 +8,7 @@ import { until } from './until.ts'
 
 const rows = rowsOf(25)
 
-/** Every question carries the id of its HTTP request. */
+/** Each query has the id of its HTTP request in a header. */
 const requested = { 'x-request-id': expect.any(String) }
 
 async function listing(path: string, environment: Record<string, string> = {}) {
@@ -34,22 +34,22 @@ describe('GET /order_processing', () => {
     [24, [24, 48]],
     [25, [25]],
     [26, [26]],
-  ])('joins pages of %d items and more into one array', async (items, limits) => {
+  ])('joins pages into one array when the first page has %d items', async (items, limits) => {
     const { response, seen } = await listing('/order_processing', { LIST_PAGE_ITEMS: String(items) })
     expect(response.text).toBe(JSON.stringify(rows.map(shown)))
     expect(seen.map((headers) => headers['x-limit'])).toEqual(limits)
     expect(seen[0]).toEqual({ 'x-after': 0, 'x-limit': items, ...requested })
   })
 
-  it('does not ask for larger pages than leave memory for seven others', async () => {
-    // 5,600 bytes for pages, and items of an assumed 200 bytes.
+  it('limits a page to an eighth of the free memory', async () => {
+    // Items are assumed to have 200 bytes. An eighth of the memory beside one page has room for three of them.
     const under = appUnderTest({ environment: { LIST_PAGE_ITEMS: '2' }, limits: { pagesMaxBytes: 6_400 } })
     const { seen } = await ourConsumerFour(under.rabbitmq, rows)
     expect((await request(under.app).get('/order_processing')).body).toEqual(rows.map(shown))
     expect(new Set(seen.map((headers) => headers['x-limit']))).toEqual(new Set([2, 3]))
   })
 
-  it('is 503 at once while pages of 500,000 items are pending, except for short lists, and succeeds again when they have arrived', async () => {
+  it('is 503 at once while pages of 500,000 items are pending, but short lists and later pages are requested', async () => {
     const waiting: ((error: Error) => void)[] = []
     const broker = {
       requester: {
@@ -76,7 +76,7 @@ describe('GET /order_processing', () => {
     expect(await again).toBe(504)
   })
 
-  it('is [] when there is nothing', async () => {
+  it('is [] when there are no items', async () => {
     const { app, rabbitmq } = appUnderTest()
     await repliesWith(rabbitmq, '[]', { 'x-next': 0 })
     expect((await request(app).get('/order_processing')).text).toBe('[]')
@@ -113,7 +113,7 @@ describe('GET /order_processing', () => {
   })
 
   it('lists only items below the quantity, even if consumer four ignores the filter', async () => {
-    // Like one of an earlier version.
+    // An earlier version ignores the filter.
     const pages = [rows.slice(0, 2), rows.slice(5, 7), rows.slice(2, 4)].map((page) => JSON.stringify(page.map(shown)))
     const { app } = appUnderTest({ broker: { requester: pagesInTurn(pages) } })
     const response = await request(app).get('/order_processing?quantity_below=3')
@@ -133,7 +133,7 @@ describe('GET /order_processing', () => {
     expect(seen.every((headers) => headers['x-label'] === 'even')).toBe(true)
   })
 
-  it('returns one page, and the link to the next with all other parameters', async () => {
+  it('returns one page, and a link to the next with all other parameters', async () => {
     const { response, seen } = await listing('/order_processing?limit=3&label=even&x=%C3%BC%3E')
     expect(response.body).toEqual(
       rows
@@ -158,7 +158,7 @@ describe('GET /order_processing', () => {
     expect((await request(app).get(next)).body).toHaveLength(1)
   })
 
-  it('leads through the whole list by its links', async () => {
+  it('lists every item when a client follows the links', async () => {
     const { app, rabbitmq } = appUnderTest()
     await ourConsumerFour(rabbitmq, rows)
     const items: unknown[] = []
@@ -212,17 +212,17 @@ describe('GET /order_processing', () => {
   const page = JSON.stringify(rows.map(shown))
   it.each<[string, Buffer | string, Record<string, string | number>]>([
     ['is not JSON', 'nonsense', {}],
-    ['is no array', '{"a":1}', {}],
+    ['is not an array', '{"a":1}', {}],
     ['is an array of something else', '[1,2]', {}],
     ['is an array of something else, in pages', '[1,2]', { 'x-next': 0 }],
     ['is an array of something else, in counted pages', '[1,2]', { 'x-next': 0, 'x-count': 2 }],
-    ['has fewer items than it says', page.slice(0, -1), { 'x-next': 0, 'x-count': 25 }],
-    ['has more items than it says', page, { 'x-next': 0, 'x-count': 24 }],
-    ['is no UTF-8', Buffer.from(page, 'latin1'), { 'x-next': 0, 'x-count': 25 }],
-    ['says no number of items', page, { 'x-next': 0, 'x-count': 'many' }],
+    ['has fewer items than x-count', page.slice(0, -1), { 'x-next': 0, 'x-count': 25 }],
+    ['has more items than x-count', page, { 'x-next': 0, 'x-count': 24 }],
+    ['is not UTF-8', Buffer.from(page, 'latin1'), { 'x-next': 0, 'x-count': 25 }],
+    ['has an invalid x-count', page, { 'x-next': 0, 'x-count': 'many' }],
     ['is empty', '', {}],
     ['has items without id, and no next page', JSON.stringify(rows.map(shown)), {}],
-    ['names a next page that is none', '[]', { 'x-next': 'soon' }],
+    ['has an invalid x-next', '[]', { 'x-next': 'soon' }],
     ['is an error', '{"error":"too large"}', { 'x-error': 'too-large' }],
   ])('is 502 when the reply %s', async (_, body: Buffer | string, headers: Record<string, string | number>) => {
     const { app, rabbitmq } = appUnderTest()
@@ -232,7 +232,7 @@ describe('GET /order_processing', () => {
     expect(response.body).toMatchObject({ type: 'urn:ims:problem:bad-reply' })
   })
 
-  it('is 504 when no reply comes in time', async () => {
+  it('is 504 when no reply arrives in time', async () => {
     const { app } = appUnderTest({ environment: { RPC_TIMEOUT_MS: '20' } })
     expect((await request(app).get('/order_processing')).status).toBe(504)
   })

@@ -1,4 +1,4 @@
-// Limits the memory that hostile clients can occupy. Each case runs on its own process, next to honest requests.
+// Hostile clients cannot make the producer exceed its memory. Each case has its own process, and one honest client.
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { get } from 'node:http'
@@ -50,7 +50,7 @@ async function attack(port: number, count: number, bytes: string): Promise<void>
   }
 }
 
-/** The status of an honest request, which has its own address. */
+/** The status of a request of the honest client, which has its own address. */
 const honest = (port: number): Promise<number | undefined> =>
   new Promise((resolve, reject) => {
     const headers = { 'X-API-Key': 'the key' }
@@ -58,7 +58,7 @@ const honest = (port: number): Promise<number | undefined> =>
       response.resume()
       resolve(response.statusCode)
     })
-    asked.setTimeout(HONEST_WITHIN_MS, () => asked.destroy(new Error('no answer in time')))
+    asked.setTimeout(HONEST_WITHIN_MS, () => asked.destroy(new Error('no response in time')))
     asked.on('error', reject)
   })
 
@@ -71,18 +71,18 @@ const HOST = 'Host: 127.0.0.1\r\n'
 const body = JSON.stringify({ sku: 'a', name: 'n', label: 'l', price: 1, quantity: 1 })
 const WAIT = `POST /create_item HTTP/1.1\r\n${HOST}Prefer: wait=30\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
 
-describe('the producer stays below its memory, and serves others', () => {
+describe('the producer stays below 256 MB and responds to an honest client', () => {
   it.each([
     ['half a header', `GET / HTTP/1.1\r\n${HOST}X: ${'x'.repeat(16_000)}`],
     ['half of many headers', `GET / HTTP/1.1\r\n${HOST}${'abcdefgh: y\r\n'.repeat(1_200)}`],
     ['half a path', `GET /${'x'.repeat(16_000)}`],
-  ])('with %s on 5,000 connections, before anybody has presented a key', async (_, bytes) => {
+  ])('with %s on each of 5,000 connections, all without an API key', async (_, bytes) => {
     const process = await start('keys')
     await attack(process.port, 5_000, bytes)
     await mustHold(process)
   })
 
-  it.each(['keys', 'open'] as const)('with half a body on 4,000 connections (%s)', async (keys) => {
+  it.each(['keys', 'open'] as const)('with half a body on each of 4,000 connections (%s)', async (keys) => {
     const process = await start(keys)
     const head = `POST /create_item HTTP/1.1\r\n${HOST}Content-Type: application/json\r\nContent-Length: 100000\r\n\r\n`
     await attack(process.port, 4_000, head + ' '.repeat(99_000))
@@ -95,27 +95,27 @@ describe('the producer stays below its memory, and serves others', () => {
     await mustHold(process)
   })
 
-  it('with 8 pipelined waits on each of 10,000 connections, which are dropped when their clients disconnect', async () => {
+  it('with 8 pipelined waits on each of 10,000 connections, and drops the waits when the clients disconnect', async () => {
     const process = await start('open')
     await attack(process.port, 10_000, WAIT.repeat(8))
     await mustHold(process)
     expect((await process.state()).waits).toBeGreaterThan(100)
     for (const socket of sockets.splice(0)) socket.destroy()
-    // Less than the waits themselves last.
+    // Shorter than the waits themselves.
     const endsAt = performance.now() + 25_000
     while ((await process.state()).waits > 0 && performance.now() < endsAt)
       await new Promise((resolve) => setTimeout(resolve, 100))
     expect((await process.state()).waits).toBe(0)
   })
 
-  it('with 20,000 listings whose clients have disconnected', async () => {
+  it('with 20,000 lists whose clients disconnect, and drops their queries', async () => {
     const process = await start('open')
     for (let round = 0; round < 20; round += 1) {
       await attack(process.port, 1_000, `GET /order_processing?limit=1&label=${round} HTTP/1.1\r\n${HOST}\r\n`)
       for (const socket of sockets.splice(0)) socket.destroy()
     }
     await mustHold(process)
-    // Less than the waits themselves last.
+    // Shorter than the waits themselves.
     const endsAt = performance.now() + 25_000
     while ((await process.state()).waits > 0 && performance.now() < endsAt)
       await new Promise((resolve) => setTimeout(resolve, 100))

@@ -1,4 +1,4 @@
-// The program `message` as a process on a real broker: the timeline, the exit code, and the message when nobody replies.
+// The program `message` as a process on a real broker: the timeline, the exit codes, and the errors.
 import { join } from 'node:path'
 import {
   consumerEnvironment,
@@ -38,7 +38,7 @@ describe('the program message', () => {
   })
   const refusal = (redrives: number, at: string) => verdict(redrives, 'duplicate-sku', 'taken\u001b[2J', at)
 
-  it('prints a timeline, and shows the state by its exit code', async () => {
+  it('prints a timeline, and exits with a code for the state of the message', async () => {
     const first = '2026-01-02T03:04:06.000Z'
     const second = '2026-01-02T09:00:00.000Z'
     const known: Record<string, readonly RecordedVerdict[]> = {
@@ -77,7 +77,7 @@ describe('the program message', () => {
       expect(once.out).toContain('- its sender received the refusal as a reply\n')
       const twice = await run(['refused-twice'])
       expect(twice.code).toBe(2)
-      // It was redriven, and a redrive does not acknowledge refusals.
+      // A redriven message that is refused becomes a dead letter again.
       expect(twice.out).toContain('- it is a dead letter\n')
       expect(twice.out).not.toContain('its sender received')
       const unknown = await run(['never\u001b[2J'])
@@ -89,7 +89,7 @@ describe('the program message', () => {
     }
   })
 
-  it('explains why there is no reply', async () => {
+  it('prints an error for wrong arguments, a wrong configuration, no connection and no reply', async () => {
     for (const args of [[], ['a', 'b'], [''], ['x'.repeat(256)]])
       expect(await run(args)).toMatchObject({ code: 64, out: '', err: expect.stringContaining('one id is needed') })
     expect(await run(['--help'])).toMatchObject({ code: 0, out: expect.stringContaining('usage: npm run message') })
@@ -98,7 +98,7 @@ describe('the program message', () => {
       err: expect.stringMatching(/no connection to the broker: .*ECONNREFUSED/),
     })
     expect(await run([ID], { RABBITMQ_PORT: 'x' })).toMatchObject({ code: 78 })
-    // Consumer four has left its queue, so the query expires.
+    // The queue has no consumer any more, so the query expires.
     expect(await run([ID])).toMatchObject({
       code: 69,
       out: '',

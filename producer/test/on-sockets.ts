@@ -1,10 +1,10 @@
-// Starts the producer on a real port. Its servers, and the clients' sockets, are closed after each test.
+// Starts the producer on a real port. Closes its servers and the sockets of clients after each test.
 import type { Socket } from 'node:net'
 import { afterEach } from '@jest/globals'
 import { type Listening, listen } from '../src/http/server.ts'
 import { appUnderTest } from './app-under-test.ts'
 
-/** Closed after each test, even a failed one, because jest would wait for them. */
+/** Closed after each test, even if it fails. Otherwise jest would not exit. */
 export const servers: Listening[] = []
 export const sockets: Socket[] = []
 afterEach(async () => {

@@ -1,4 +1,4 @@
-// Parses the producer's OpenAPI document, as far as tests need it.
+// Parses the parts of the producer's OpenAPI document that tests need.
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 
@@ -15,7 +15,7 @@ const document = z.object({
   components: z.looseObject({ responses: z.record(z.string(), response) }),
 })
 
-/** The content types of an operation's responses, by status. None means a response without body. */
+/** The content types of an operation's responses, by status. An empty list means a response without a body. */
 export type Operation = ReadonlyMap<number, readonly string[]>
 
 /** The operations of the document, by path and method in capitals. */

@@ -38,7 +38,7 @@ const schemas = z.object({
   }),
 })
 
-/** The routes that the application reports. Under /dead_letters HEAD is only rejected. */
+/** The routes of the application, without HEAD under /dead_letters, which is always rejected. */
 function routes(): string[] {
   const { config, service, rabbitmq } = appUnderTest()
   const nothing = () => Promise.reject(new Error('no broker'))
@@ -84,7 +84,7 @@ describe('openapi.json', () => {
     }
   })
 
-  it('names each queue that has dead letters, in examples too', () => {
+  it('names each queue, also in the examples', () => {
     const { components, paths } = schemas.parse(
       JSON.parse(readFileSync(new URL('../src/openapi.json', import.meta.url), 'utf8')),
     )

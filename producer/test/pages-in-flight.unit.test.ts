@@ -1,4 +1,4 @@
-// Pages in flight: as many as fit are requested at once, the others wait their turn, and excess requests are refused at once.
+// Pages in flight: pages that fit into memory are requested, others wait for memory, and there is a limit of 256 requests.
 import { describe, expect, it } from '@jest/globals'
 import type { Page } from '../src/listing/pages.ts'
 import { PagesInFlight } from '../src/listing/pages-in-flight.ts'
@@ -10,34 +10,34 @@ const stays = new AbortController().signal
 function asking(maxBytes: number) {
   const pages = new PagesInFlight(maxBytes)
   const asked: string[] = []
-  const answers = new Map<string, (page: Page) => void>()
+  const replies = new Map<string, (page: Page) => void>()
   /** Each item is assumed to have 200 bytes. */
   const ask = (name: string, items: number, { left = stays, deadlineMs = 60_000 } = {}) =>
     pages.ask({ items, deadlineMs, left }, () => {
       asked.push(name)
-      return new Promise<Page>((resolve) => answers.set(name, resolve))
+      return new Promise<Page>((resolve) => replies.set(name, resolve))
     })
-  const answer = (name: string, page: Page) => answers.get(name)?.(page)
-  return { pages, asked, ask, answer }
+  const reply = (name: string, page: Page) => replies.get(name)?.(page)
+  return { pages, asked, ask, reply }
 }
 
 describe('pages in flight', () => {
-  it('are requested as they fit, first come, first served; a single one is allowed at any size', async () => {
-    const { asked, ask, answer } = asking(1_000)
+  it('are requested in order of arrival when they fit, and a single page is requested at any size', async () => {
+    const { asked, ask, reply } = asking(1_000)
     const all = [ask('huge', 50), ask('a', 2), ask('b', 2), ask('c', 2)]
     await until(() => asked.length > 0)
     expect(asked).toEqual(['huge'])
-    answer('huge', pageOf(200))
+    reply('huge', pageOf(200))
     await until(() => asked.length === 3)
     expect(asked).toEqual(['huge', 'a', 'b'])
-    answer('b', pageOf(200))
+    reply('b', pageOf(200))
     await until(() => asked.length === 4)
-    for (const name of ['a', 'c']) answer(name, pageOf(200))
+    for (const name of ['a', 'c']) reply(name, pageOf(200))
     await Promise.all(all)
   })
 
   it('count once for all clients that receive them, and free their memory after the last one', async () => {
-    const { pages, asked, ask, answer } = asking(1_000)
+    const { pages, asked, ask, reply } = asking(1_000)
     const page = pageOf(900)
     pages.hold(page)
     pages.hold(page)
@@ -50,12 +50,12 @@ describe('pages in flight', () => {
     expect(pages.hasRoomFor(1)).toBe(false)
     pages.drop(page)
     await until(() => asked.length === 1)
-    answer('a', pageOf(1))
+    reply('a', pageOf(1))
     await asks
   })
 
-  it('tell how many items one page may have, so that it uses an eighth of the memory that is free', async () => {
-    const { pages, ask, answer, asked } = asking(16_000)
+  it('have at most as many items as fit into an eighth of the free memory', async () => {
+    const { pages, ask, reply, asked } = asking(16_000)
     expect(pages.itemsFitting).toBe(10)
     pages.hold(pageOf(8_000))
     expect(pages.itemsFitting).toBe(5)
@@ -64,12 +64,12 @@ describe('pages in flight', () => {
     expect(pages.itemsFitting).toBe(2)
     pages.hold(pageOf(8_000))
     expect(pages.itemsFitting).toBe(0)
-    answer('a', pageOf(200))
+    reply('a', pageOf(200))
     await asks
   })
 
-  it('are dropped when their client disconnects before their turn, and refused when it does not come in time', async () => {
-    const { pages, asked, ask, answer } = asking(100)
+  it('are dropped when the client disconnects while they wait, and rejected with 503 at their deadline', async () => {
+    const { pages, asked, ask, reply } = asking(100)
     const first = ask('first', 10)
     const left = new AbortController()
     const gone = ask('gone', 10, { left: left.signal })
@@ -77,20 +77,20 @@ describe('pages in flight', () => {
     left.abort()
     await expect(gone).rejects.toMatchObject({ name: 'OutcomeUnknown' })
     await expect(late).rejects.toMatchObject({ status: 503, headers: { 'Retry-After': '2' } })
-    answer('first', pageOf(1))
+    reply('first', pageOf(1))
     await first
     expect(asked).toEqual(['first'])
     expect(pages.hasRoomFor(500_000)).toBe(true)
   })
 
-  it('are refused at once beyond 256 requests', async () => {
-    const { pages, asked, ask, answer } = asking(100)
+  it('are limited to 256 requests', async () => {
+    const { pages, asked, ask, reply } = asking(100)
     const left = new AbortController()
     const all = Array.from({ length: 256 }, (_, n) => ask(String(n), 1, { left: left.signal }).catch(() => {}))
     expect(pages.hasRoomFor(1)).toBe(false)
     await until(() => asked.length === 1)
     left.abort()
-    answer('0', pageOf(1))
+    reply('0', pageOf(1))
     await Promise.all(all)
     expect(pages.hasRoomFor(1)).toBe(true)
   })

@@ -1,4 +1,4 @@
-// Paths and methods: what exists, what does not, and what has no side effect.
+// Paths and methods: the status of each, the allowed methods, and which requests send no message.
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
 import { appUnderTest } from './app-under-test.ts'
@@ -12,7 +12,7 @@ function nothingSent({ sent }: { sent: (queue: string) => unknown[] }): void {
 }
 
 describe('paths and methods', () => {
-  it.each(GETS)('answers HEAD %s without its side effect', async (path) => {
+  it.each(GETS)('returns 200 for HEAD %s, and sends no message', async (path) => {
     const under = appUnderTest()
     const response = await request(under.app).head(path)
     expect(response.status).toBe(200)
@@ -21,7 +21,7 @@ describe('paths and methods', () => {
   })
 
   it.each([...GETS.map((path) => [path, 'GET, HEAD, OPTIONS']), ...POSTS.map((path) => [path, 'POST, OPTIONS'])])(
-    'answers OPTIONS %s with Allow: %s and nothing else',
+    'responds to OPTIONS %s with Allow: %s and no body',
     async (path, allow) => {
       const under = appUnderTest()
       const response = await request(under.app).options(path)
@@ -50,7 +50,7 @@ describe('paths and methods', () => {
   })
 
   it.each(['/', '/healthcheck/', '/Healthcheck', '/create_item/', '/nothing', '/healthcheck/x', '/%zz', '/console'])(
-    'answers 404 to %s',
+    'returns 404 for %s',
     async (path) => {
       const under = appUnderTest()
       const response = await request(under.app).get(path)
@@ -66,7 +66,7 @@ describe('paths and methods', () => {
     },
   )
 
-  it.each(['//healthcheck', '///healthcheck', '//healthcheck?a=b'])('accepts %s for /healthcheck', async (path) => {
+  it.each(['//healthcheck', '///healthcheck', '//healthcheck?a=b'])('serves %s as /healthcheck', async (path) => {
     const { app, sent } = appUnderTest()
     const response = await request(app).get(path)
     expect(response.status).toBe(200)

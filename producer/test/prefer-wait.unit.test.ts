@@ -19,7 +19,7 @@ async function remove(outcome: Outcome<{ outcome: 'deleted' | 'unknown-sku' }>, 
 }
 
 describe('POST /create_item with Prefer: wait', () => {
-  it('answers 201 with the item as stored and its location', async () => {
+  it('returns 201 with the item as stored and its location', async () => {
     const response = await create(CREATED, { ...apple, sku: 'a&b/ü' })
     expect(response.status).toBe(201)
     expect(response.headers['content-type']).toBe('application/json')
@@ -29,12 +29,12 @@ describe('POST /create_item with Prefer: wait', () => {
     expect(response.headers['message-id']).toMatch(/^[0-9a-f-]{36}$/)
   })
 
-  it('answers 201 with the numbers that are stored', async () => {
+  it('returns 201 with the numbers as stored', async () => {
     const response = await create(CREATED, { ...apple, price: '10.33335', quantity: '5e1' })
     expect([response.status, response.body]).toEqual([201, { ...apple, price: 10.3334, quantity: 50 }])
   })
 
-  it('answers 409 when another item has the sku', async () => {
+  it('returns 409 when another item has the sku', async () => {
     const response = await create(refused('duplicate-sku'))
     expect(response.status).toBe(409)
     expect(response.headers['content-type']).toBe('application/problem+json')
@@ -44,7 +44,7 @@ describe('POST /create_item with Prefer: wait', () => {
   })
 
   it.each(['rejected-by-database', 'message-id-reused', 'handler-failed'])(
-    'answers 422 with the reason when it is refused: %s',
+    'returns 422 with the reason of the consumer: %s',
     async (reason) => {
       const response = await create(refused(reason))
       expect(response.status).toBe(422)
@@ -53,7 +53,7 @@ describe('POST /create_item with Prefer: wait', () => {
     },
   )
 
-  it('answers 202 with the usual message when the wait time is over', async () => {
+  it('returns 202 with the usual message after the wait time', async () => {
     const { app, sent } = appUnderTest()
     const response = await request(app).post('/create_item').set('Prefer', 'wait=0').send(apple)
     expect(response.status).toBe(202)
@@ -70,7 +70,7 @@ describe('POST /create_item with Prefer: wait', () => {
     expect(response.headers['preference-applied']).toBe('wait=0')
   })
 
-  it('reads the preference from any of several headers', async () => {
+  it('finds wait among other preferences', async () => {
     const response = await create(CREATED, apple, 'respond-async, foo="a, b", Wait="7"')
     expect(response.headers['preference-applied']).toBe('wait=7')
   })
@@ -84,7 +84,7 @@ describe('POST /create_item with Prefer: wait', () => {
 })
 
 describe('POST /stock_management with Prefer: wait', () => {
-  it('answers 200 when the item is deleted', async () => {
+  it('returns 200 when the item is deleted', async () => {
     const response = await remove({ kind: 'applied', result: { outcome: 'deleted' }, repeated: false })
     expect(response.status).toBe(200)
     expect(response.body).toEqual({ message: 'Item deleted', sku: apple.sku })
@@ -92,7 +92,7 @@ describe('POST /stock_management with Prefer: wait', () => {
     expect(response.headers['message-id']).toMatch(/^[0-9a-f-]{36}$/)
   })
 
-  it('answers 404 when there is no such item', async () => {
+  it('returns 404 when there is no such item', async () => {
     const response = await remove({ kind: 'applied', result: { outcome: 'unknown-sku' }, repeated: false })
     expect(response.status).toBe(404)
     expect(response.body).toMatchObject({ type: 'urn:ims:problem:unknown-sku', status: 404, sku: apple.sku })
@@ -103,25 +103,25 @@ describe('POST /stock_management with Prefer: wait', () => {
     ['', 'Nothing was deleted: there is no item with sku "".'],
     [' a\t\u0000\r\n', String.raw`Nothing was deleted: there is no item with sku " a\t\u0000\r\n".`],
     [null, 'Nothing was deleted: there is no item without a sku.'],
-  ])('answers 404 and shows the sku %j', async (sku, detail) => {
+  ])('returns 404 with the sku %j in the detail', async (sku, detail) => {
     const response = await remove({ kind: 'applied', result: { outcome: 'unknown-sku' }, repeated: false }, sku)
     expect(response.status).toBe(404)
     expect(response.headers['content-type']).toBe('application/problem+json')
     expect(response.body).toMatchObject({ detail, sku })
   })
 
-  it.each(['', ' a\t\u0000\r\n', null])('answers 200 with the sku %j', async (sku) => {
+  it.each(['', ' a\t\u0000\r\n', null])('returns 200 with the sku %j', async (sku) => {
     const response = await remove({ kind: 'applied', result: { outcome: 'deleted' }, repeated: false }, sku)
     expect([response.status, response.body]).toEqual([200, { message: 'Item deleted', sku }])
   })
 
-  it('answers 422 with the reason when it is refused', async () => {
+  it('returns 422 with the reason of the consumer', async () => {
     const response = await remove(refused('rejected-by-database'))
     expect(response.status).toBe(422)
     expect(response.body).toMatchObject({ reason: 'rejected-by-database' })
   })
 
-  it('answers 202 with the usual message when the wait time is over', async () => {
+  it('returns 202 with the usual message after the wait time', async () => {
     const { app } = appUnderTest()
     const response = await request(app).post('/stock_management').set('Prefer', 'wait=0').send({ sku: 'a' })
     expect(response.status).toBe(202)

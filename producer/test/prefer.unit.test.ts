@@ -1,4 +1,4 @@
-// The header Prefer, by the grammar of RFC 7240.
+// Parses the header Prefer with the grammar of RFC 7240.
 import { describe, expect, it } from '@jest/globals'
 import { preferredWaitS } from '../src/http/prefer.ts'
 
@@ -20,7 +20,7 @@ describe('Prefer', () => {
     ['foo="", wait=8', 8],
     ['wait=86400', 30],
     ['wait=99999999999999999999', 30],
-  ])('%s means %d s', (header, seconds) => {
+  ])('%s is a wait of %d s', (header, seconds) => {
     expect(preferredWaitS(header, 30)).toBe(seconds)
   })
 
@@ -45,7 +45,7 @@ describe('Prefer', () => {
     expect(preferredWaitS(header, 30)).toBeUndefined()
   })
 
-  it('is not set without the header', () => {
+  it('is undefined without the header', () => {
     expect(preferredWaitS(undefined, 30)).toBeUndefined()
   })
 

@@ -1,4 +1,4 @@
-// GET /queues: the state of each queue, shared between callers, and the trouble of the broker.
+// GET /queues: the state of each queue, one query to the broker for concurrent callers, and errors of the broker.
 import { contracts } from '@ims/messaging'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
@@ -17,7 +17,7 @@ function queuesUnderTest(over: object = {}) {
 }
 
 describe('GET /queues', () => {
-  it('tells what each queue holds', async () => {
+  it('returns the number of messages in each queue', async () => {
     const { app } = queuesUnderTest()
     await request(app).post('/create_item').send({ sku: 'a', name: 'a', label: 'a', price: 1, quantity: 1 })
     const { body, status } = await request(app).get('/queues')
@@ -26,15 +26,15 @@ describe('GET /queues', () => {
     const none = { consumers: 0, deadLetters: 0 }
     expect(body.queues).toContainEqual({ queue: 'create_item', waiting: 1, ...none, accepted: 1 })
     expect(body.queues).toContainEqual({ queue: 'stock_management', waiting: 0, ...none, accepted: 0 })
-    // Queries are no commands.
+    // Only commands have a number of accepted messages.
     expect(body.queues).toContainEqual({ queue: 'movements', waiting: 0, ...none })
   })
 
-  it('counts what this process has accepted, and nothing that was refused before it was sent', async () => {
+  it('counts the commands that this process has accepted, and none that it rejected', async () => {
     const { app } = queuesUnderTest()
     const other = queuesUnderTest()
     const item = { sku: 'a', name: 'a', label: 'a', price: 1, quantity: 1 }
-    // Accepted, with an outcome that is not known yet.
+    // 202: accepted, but the outcome is not known yet.
     expect((await request(app).post('/create_item').set('Prefer', 'wait=1').send(item)).status).toBe(202)
     await request(app).post('/create_item').send(item)
     expect(
@@ -53,15 +53,15 @@ describe('GET /queues', () => {
     expect(body.producer).not.toBe((await request(other.app).get('/queues')).body.producer)
   })
 
-  it('asks the broker once for many callers', async () => {
+  it('asks the broker once for concurrent callers', async () => {
     const { app, asked } = queuesUnderTest()
     await Promise.all(Array.from({ length: 8 }, () => request(app).get('/queues')))
     expect(asked()).toBe(1)
   })
 
   it.each([
-    ['is away', { notReady: () => 'away' }],
-    ['does not answer', { queueStates: () => Promise.reject(new Error('lost')) }],
+    ['is disconnected', { notReady: () => 'away' }],
+    ['does not respond', { queueStates: () => Promise.reject(new Error('lost')) }],
   ])('is 503 when the broker %s, without internal details', async (_, over) => {
     const { app } = queuesUnderTest(over)
     const { status, body } = await request(app).get('/queues')

@@ -1,4 +1,4 @@
-// Each client has its own limit: by key, by address, and by the address that a trusted proxy names.
+// Each client has its own limit: by key, by address, and by the address that a trusted proxy sends.
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
@@ -18,7 +18,7 @@ async function statuses(app: App, count: number, headers: Record<string, string>
 }
 
 describe('the rate limit', () => {
-  it('reports how many requests are left, and answers 429 with Retry-After when none is', async () => {
+  it('returns the number of requests left, and 429 with Retry-After when none are left', async () => {
     const { app, sent } = limited()
     const first = await request(app).get('/healthcheck')
     expect(first.status).toBe(200)
@@ -39,7 +39,7 @@ describe('the rate limit', () => {
     expect(sent('healthcheck')).toHaveLength(2)
   })
 
-  it('resets after a minute, whatever the system clock is set to', () => {
+  it('resets after a minute on its own clock', () => {
     let nowMs = 5_000
     const store = new MonotonicStore(() => nowMs)
     const hits = (key: string) => store.increment(key).totalHits
@@ -50,7 +50,7 @@ describe('the rate limit', () => {
     expect([hits('a'), hits('b')]).toEqual([1, 2])
   })
 
-  it('does not block a client when the clock is set back an hour', async () => {
+  it('keeps Retry-After within a minute when the system clock is set back an hour', async () => {
     const { app } = limited()
     const set = Date.now
     try {
@@ -64,7 +64,7 @@ describe('the rate limit', () => {
     }
   })
 
-  it('forgets the oldest client when there are more than it can count', () => {
+  it('forgets the oldest client when there are more than 50,000', () => {
     const store = new MonotonicStore()
     for (let n = 0; n <= 50_000; n += 1) store.increment(`address ${n}`)
     expect(store.increment('address 50000').totalHits).toBe(2)
@@ -77,7 +77,7 @@ describe('the rate limit', () => {
     expect((await request(app).head('/healthcheck')).headers).not.toHaveProperty('ratelimit')
   })
 
-  it('counts each API key separately, and its old and new value together', async () => {
+  it('counts by the name of the API key, so that an old and a new key of one client share a limit', async () => {
     const lines = ['shop old', 'shop new', 'other third'].map((each) => each.split(' '))
     const API_KEYS = lines.map(([name, key]) => `${name} read ${sha256(key ?? '')}`).join('\n')
     const { app } = limited({ API_KEYS })
@@ -86,7 +86,7 @@ describe('the rate limit', () => {
     expect(await statuses(app, 2, { 'X-API-Key': 'third' })).toEqual([200, 200])
   })
 
-  it('counts requests with invalid keys for their address', async () => {
+  it('counts requests with an invalid key by their address', async () => {
     const { app } = limited({ API_KEYS: `shop read ${sha256('right')}` })
     const guesses = [
       ...(await statuses(app, 1, { 'X-API-Key': 'a' })),
@@ -104,17 +104,17 @@ describe('the rate limit', () => {
   })
 
   it.each(['1', 'loopback', '127.0.0.0/8, ::ffff:127.0.0.1, ::1'])(
-    'counts the client named by a proxy that TRUST_PROXY=%s trusts',
+    'counts by the address that a proxy sends, if TRUST_PROXY=%s trusts the proxy',
     async (TRUST_PROXY) => {
       const { app } = limited({ TRUST_PROXY })
-      // Entries that the client itself sent first are ignored; only the one added by the last proxy counts.
+      // Only the last entry counts, which the proxy added. The client may have sent the entries before it.
       expect(await statuses(app, 3, { 'X-Forwarded-For': '198.51.100.9, 203.0.113.1' })).toEqual([200, 200, 429])
       expect(await statuses(app, 1, { 'X-Forwarded-For': '198.51.100.8, 203.0.113.1' })).toEqual([429])
       expect(await statuses(app, 1, { 'X-Forwarded-For': '203.0.113.2' })).toEqual([200])
     },
   )
 
-  it('counts the addresses of one IPv6 customer as one client', async () => {
+  it('counts the addresses of one IPv6 /56 network as one client', async () => {
     const { app } = limited({ TRUST_PROXY: '1' })
     const seen = []
     for (const address of ['2001:db8:1:100::1', '2001:db8:1:1ff::2', '2001:db8:1:100::3', '2001:db8:1:200::1'])

@@ -1,4 +1,4 @@
-// What the in-memory broker cannot show: headers and replies over a real RabbitMQ, and a deleted queue.
+// Behaviour that needs a real RabbitMQ: headers, replies, and a deleted queue.
 import {
   type Broker,
   contracts,
@@ -45,7 +45,7 @@ describe('the producer on RabbitMQ', () => {
     await space.drop()
   })
 
-  it('carries filters of any script in the headers of the request', async () => {
+  it('sends filters in any script in the headers of the query', async () => {
     const response = await request(app).get('/order_processing').query({ label: 'Сок 😀', sku: 'ü-1' })
     expect(response.status).toBe(200)
     expect(response.text).toBe(JSON.stringify([apple]))
@@ -60,13 +60,13 @@ describe('the producer on RabbitMQ', () => {
     expect(response.body).toEqual(apple)
   })
 
-  it('keeps a command that no consumer takes in time, and answers 202', async () => {
+  it('returns 202 for a command whose queue has no consumer', async () => {
     const response = await request(app).post('/stock_management').set('Prefer', 'wait=0').send({ sku: 'a' })
     expect(response.status).toBe(202)
     expect(await broker.withoutConsumer([stockManagement])).toEqual([stockManagement.queue])
   })
 
-  it('answers 503 when its queue was deleted, and 200 once it has declared it again', async () => {
+  it('returns 503 after a queue was deleted, and 200 once the producer has declared it again', async () => {
     await servers.rabbitmq.ctl('-p', space.rabbitmq.vhost, 'delete_queue', stockManagement.queue)
     const deleted = await request(app).post('/stock_management').send({ sku: 'a' })
     expect(deleted.status).toBe(503)

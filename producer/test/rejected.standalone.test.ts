@@ -1,4 +1,4 @@
-// Hostile clients on real sockets: malformed, oversized, slow and many. Each gets an error in the usual form, and is disconnected.
+// Hostile clients on real sockets: malformed, oversized and slow requests, and too many connections.
 import { connect } from 'node:net'
 import { describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
@@ -8,10 +8,10 @@ import { sockets, start } from './on-sockets.ts'
 import { until } from './until.ts'
 import { exchange } from './wire.ts'
 
-/** Each response in what came back: its status, headers in lower case, and the body. */
-function answersIn(received: string) {
-  return received.split(/(?=HTTP\/1\.1 \d)/).map((answer) => {
-    const [head = '', body = ''] = answer.split('\r\n\r\n')
+/** Parses the received responses: the status, the headers with their names in lower case, and the body. */
+function responsesIn(received: string) {
+  return received.split(/(?=HTTP\/1\.1 \d)/).map((response) => {
+    const [head = '', body = ''] = response.split('\r\n\r\n')
     const [statusLine = '', ...lines] = head.split('\r\n')
     const headers = Object.fromEntries(
       lines.map((line) => [line.split(':')[0]?.toLowerCase(), line.replace(/^.*?: /, '')]),
@@ -27,9 +27,9 @@ const FAST = { HTTP_HEADERS_TIMEOUT_MS: '300', HTTP_REQUEST_TIMEOUT_MS: '600' }
 
 describe('a request that the parser rejects', () => {
   it.each([
-    ['no HTTP at all', 'hello\r\n\r\n', 400, 'malformed'],
+    ['not HTTP', 'hello\r\n\r\n', 400, 'malformed'],
     ['TLS on the plain port', '\x16\x03\x01\x02\x00\x01', 400, 'malformed'],
-    ['a method nobody knows', 'BREW /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'malformed'],
+    ['an unknown method', 'BREW /healthcheck HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'malformed'],
     ['no Host', 'GET /healthcheck HTTP/1.1\r\n\r\n', 400, undefined],
     ['a line end in a header', `${GET}X: a\rb\r\n\r\n`, 400, 'malformed'],
     ['two lengths', `${POST}Content-Length: 5\r\nContent-Length: 6\r\n\r\n`, 400, 'malformed'],
@@ -37,40 +37,42 @@ describe('a request that the parser rejects', () => {
     ['a header of 20 kB', `${GET}X: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'headers-too-large'],
     ['many headers', `${GET}${'X: abcdefghij\r\n'.repeat(2_000)}\r\n`, 431, 'headers-too-large'],
     ['a path of 20 kB', `GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: a\r\n\r\n`, 431, 'headers-too-large'],
-  ])('is answered when it is %s', async (_, request, status, kind) => {
+  ])('gets an error response, and its connection is closed: %s', async (_, request, status, kind) => {
     const { port, sent } = await start()
-    const [answer, ...more] = answersIn(await exchange(port, [request]))
-    expect({ status: answer?.status, more }).toEqual({ status, more: [] })
-    expect(answer?.headers.connection).toBe('close')
+    const [response, ...more] = responsesIn(await exchange(port, [request]))
+    expect({ status: response?.status, more }).toEqual({ status, more: [] })
+    expect(response?.headers.connection).toBe('close')
     expect([...sent('healthcheck'), ...sent('create_item')]).toEqual([])
     if (kind === undefined) return
-    expect(answer?.headers).toMatchObject({
+    expect(response?.headers).toMatchObject({
       'content-type': 'application/problem+json',
       'x-request-id': expect.any(String),
     })
-    expect(JSON.parse(answer?.body ?? '')).toMatchObject({ type: `urn:ims:problem:${kind}`, status })
+    expect(JSON.parse(response?.body ?? '')).toMatchObject({ type: `urn:ims:problem:${kind}`, status })
   })
 
-  it('leaves a line in the log, with the id in its response', async () => {
+  it('is logged with the request id of its response', async () => {
     const { port, lines } = await start()
-    const [answer] = answersIn(await exchange(port, ['hello\r\n\r\n']))
-    const requestId = answer?.headers['x-request-id']
+    const [response] = responsesIn(await exchange(port, ['hello\r\n\r\n']))
+    const requestId = response?.headers['x-request-id']
     expect(lines.filter(({ message }) => message === 'request').map(({ fields }) => fields)).toEqual([
       expect.objectContaining({ requestId, status: 400 }),
     ])
   })
 
-  it('is 431 by the limit of HTTP_HEADERS_MOST_BYTES', async () => {
+  it('gets 431 above HTTP_HEADERS_MOST_BYTES', async () => {
     const { port } = await start({ environment: { HTTP_HEADERS_MOST_BYTES: '1024' } })
     const ask = async (length: number) => {
-      const answers = answersIn(await exchange(port, [`${GET}Connection: close\r\nX: ${'x'.repeat(length)}\r\n\r\n`]))
-      return answers.map(({ status }) => status)
+      const responses = responsesIn(
+        await exchange(port, [`${GET}Connection: close\r\nX: ${'x'.repeat(length)}\r\n\r\n`]),
+      )
+      return responses.map(({ status }) => status)
     }
     expect(await ask(500)).toEqual([200])
     expect(await ask(1_500)).toEqual([431])
   })
 
-  it('waits for the response to the previous request, which may have taken effect', async () => {
+  it('gets its response after the response to the previous request', async () => {
     let release = () => {}
     const held = new Promise<void>((resolve) => {
       release = resolve
@@ -78,16 +80,16 @@ describe('a request that the parser rejects', () => {
     const { port } = await start({ broker: { requester: pagesInTurn(['[]'], () => held) } })
     setTimeout(release, 200)
     const received = await exchange(port, ['GET /order_processing HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n'])
-    const answers = answersIn(received)
-    expect(answers.map(({ status }) => status)).toEqual([200, 400])
-    expect(answers[0]?.body).toBe('[]')
+    const responses = responsesIn(received)
+    expect(responses.map(({ status }) => status)).toEqual([200, 400])
+    expect(responses[0]?.body).toBe('[]')
   })
 
-  it('is 400 when its chunks are invalid in the middle, and sends no message', async () => {
+  it('gets 400 for an invalid chunk in the middle of its body, and sends no message', async () => {
     const { port, sent } = await start()
     const chunk = `${json.slice(0, 10).length.toString(16)}\r\n${json.slice(0, 10)}\r\n`
-    const answers = answersIn(await exchange(port, [`${POST}Transfer-Encoding: chunked\r\n\r\n`, chunk, 'zz\r\n']))
-    expect(answers.map(({ status, body }) => [status, JSON.parse(body).title])).toEqual([
+    const responses = responsesIn(await exchange(port, [`${POST}Transfer-Encoding: chunked\r\n\r\n`, chunk, 'zz\r\n']))
+    expect(responses.map(({ status, body }) => [status, JSON.parse(body).title])).toEqual([
       [400, 'The request is malformed'],
     ])
     expect(sent('create_item')).toEqual([])
@@ -95,7 +97,7 @@ describe('a request that the parser rejects', () => {
 })
 
 describe('a slow client', () => {
-  /** Sends `first`, then one more byte every 50 ms, and resolves with what came back. */
+  /** Sends `first`, then `bytes` every 50 ms. Resolves with the responses when the connection closes. */
   async function drip(port: number, first: string, bytes: string) {
     const socket = connect(port, '127.0.0.1')
     sockets.push(socket)
@@ -105,26 +107,26 @@ describe('a slow client', () => {
     })
     socket.on('error', () => {})
     socket.write(first)
-    // After what has arrived was read: writing to a connection that the server has closed would lose its answer.
+    // Writes after received data was read. A write to a connection that the server has closed could lose its response.
     const write = () => setImmediate(() => received === '' && !socket.destroyed && socket.write(bytes))
     const timer = setInterval(write, 50)
     await new Promise((resolve) => socket.on('close', resolve))
     clearInterval(timer)
-    return answersIn(received)
+    return responsesIn(received)
   }
 
-  it('that never ends its headers (slow loris) gets 408, however steadily it sends', async () => {
+  it('that never ends its headers (slow loris) gets 408, even if it sends steadily', async () => {
     const { port } = await start({ environment: FAST })
-    const answers = await drip(port, GET, 'X: a\r\n')
-    expect(answers.map(({ status, body }) => [status, JSON.parse(body).type])).toEqual([
+    const responses = await drip(port, GET, 'X: a\r\n')
+    expect(responses.map(({ status, body }) => [status, JSON.parse(body).type])).toEqual([
       [408, 'urn:ims:problem:too-slow'],
     ])
   })
 
   it('that sends its body byte by byte gets 408, and no message is sent', async () => {
     const { port, sent, lines } = await start({ environment: FAST })
-    const answers = await drip(port, `${POST}Content-Length: 90000\r\n\r\n{`, ' ')
-    expect(answers.map(({ status, body }) => [status, JSON.parse(body).type])).toEqual([
+    const responses = await drip(port, `${POST}Content-Length: 90000\r\n\r\n{`, ' ')
+    expect(responses.map(({ status, body }) => [status, JSON.parse(body).type])).toEqual([
       [408, 'urn:ims:problem:too-slow'],
     ])
     expect(sent('create_item')).toEqual([])
@@ -134,8 +136,8 @@ describe('a slow client', () => {
     expect(lines.filter(({ level }) => level === 'error')).toEqual([])
   })
 
-  it('does not block other clients, even when there are many', async () => {
-    // Long enough for the honest ones on a busy machine.
+  it('does not block other clients, even when there are 200 slow ones', async () => {
+    // Long enough for the other clients on a busy machine.
     const { port } = await start({
       environment: { ...FAST, HTTP_HEADERS_TIMEOUT_MS: '5000', HTTP_REQUEST_TIMEOUT_MS: '6000' },
     })
@@ -143,7 +145,7 @@ describe('a slow client', () => {
     for (let turn = 0; turn < 20; turn += 1)
       expect((await fetch(`http://127.0.0.1:${port}/healthcheck`)).status).toBe(200)
     const ended = await Promise.all(slow)
-    expect(new Set(ended.map(([answer]) => answer?.status))).toEqual(new Set([408]))
+    expect(new Set(ended.map(([response]) => response?.status))).toEqual(new Set([408]))
   })
 })
 
@@ -164,7 +166,7 @@ describe('connections', () => {
       'connections are refused: HTTP_CONNECTIONS_MOST are open',
     ])
     sockets[0]?.destroy()
-    // The server notices the end a little later.
+    // The server notices the disconnect a little later.
     await eventually(async () => expect(await open()).toBe(true))
   })
 })

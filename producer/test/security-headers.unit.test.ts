@@ -1,19 +1,19 @@
-// The headers of every response that browsers obey, and those that are absent.
+// Security headers that every response has, and headers that no response has.
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
 import { apple, appUnderTest } from './app-under-test.ts'
 
 describe('every response', () => {
-  const answers = {
+  const responses = {
     'a success': (app: Parameters<typeof request>[0]) => request(app).get('/healthcheck'),
     'a stored item': (app: Parameters<typeof request>[0]) => request(app).post('/create_item').send(apple),
     'a bad body': (app: Parameters<typeof request>[0]) => request(app).post('/create_item').send({}),
-    'a path that is not there': (app: Parameters<typeof request>[0]) => request(app).get('/nothing'),
+    'an unknown path': (app: Parameters<typeof request>[0]) => request(app).get('/nothing'),
     'a closed path': (app: Parameters<typeof request>[0]) => request(app).get('/dead_letters'),
   }
 
-  it.each(Object.entries(answers))('is only data to a browser: %s', async (_, ask) => {
-    const { headers } = await ask(appUnderTest().app)
+  it.each(Object.entries(responses))('has headers that make browsers treat it only as data: %s', async (_, send) => {
+    const { headers } = await send(appUnderTest().app)
     expect(headers).toMatchObject({
       'content-security-policy': "default-src 'none';frame-ancestors 'none'",
       'cross-origin-resource-policy': 'cross-origin',
@@ -22,9 +22,12 @@ describe('every response', () => {
     })
   })
 
-  it.each(Object.entries(answers))('does not reveal the software: %s', async (_, ask) => {
-    const { headers } = await ask(appUnderTest().app)
-    for (const name of ['x-powered-by', 'server', 'etag', 'access-control-allow-origin'])
-      expect(headers).not.toHaveProperty(name)
-  })
+  it.each(Object.entries(responses))(
+    'has no header that reveals the software, and no CORS header: %s',
+    async (_, send) => {
+      const { headers } = await send(appUnderTest().app)
+      for (const name of ['x-powered-by', 'server', 'etag', 'access-control-allow-origin'])
+        expect(headers).not.toHaveProperty(name)
+    },
+  )
 })

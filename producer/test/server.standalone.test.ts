@@ -1,4 +1,4 @@
-// The server: where it listens, how it stops, and which timeouts a client has.
+// The server: how it listens, how it stops, and its timeouts.
 import { Agent, get } from 'node:http'
 import { connect } from 'node:net'
 import { PortTaken } from '@ims/runtime'
@@ -11,7 +11,7 @@ import { start } from './on-sockets.ts'
 import { until } from './until.ts'
 import { exchange } from './wire.ts'
 
-/** A GET: its status, or why there is none, and whether the connection ends with it. */
+/** Sends a GET. Resolves with the status or the error, and whether the connection closes. */
 const requestThrough = (agent: Agent, port: number): Promise<{ outcome: string; closes: boolean }> =>
   new Promise((resolve) => {
     get({ host: '127.0.0.1', port, path: '/healthcheck', agent }, (response) => {
@@ -22,7 +22,7 @@ const requestThrough = (agent: Agent, port: number): Promise<{ outcome: string; 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 describe('listening', () => {
-  it('says which port is taken, and which variable to change', async () => {
+  it('rejects a port in use, and names the port and the variable to change', async () => {
     const { server, app, service } = await start()
     const config = httpEnvironment.parse({ PORT: String(server.port) })
     const second = listen(app, config, service)
@@ -31,7 +31,7 @@ describe('listening', () => {
     await server.close()
   })
 
-  it('reports an address that does not belong to this machine', async () => {
+  it('rejects an address that does not belong to this machine', async () => {
     const { app, service } = appUnderTest()
     const config = httpEnvironment.parse({ PORT: '0', HTTP_HOST: '192.0.2.1' })
     await expect(listen(app, config, service)).rejects.toThrow(/^cannot listen on 192\.0\.2\.1 port 0/)
@@ -51,7 +51,7 @@ describe('stopping', () => {
     agent.destroy()
   })
 
-  it('finishes a request in flight, then closes its connection', async () => {
+  it('waits until a request in flight has its response', async () => {
     let release = () => {}
     const held = new Promise<void>((resolve) => {
       release = resolve
@@ -75,7 +75,7 @@ describe('stopping', () => {
     await closing
   })
 
-  it('fails no request of clients that keep their connections and continue', async () => {
+  it('fails no request of clients that reuse their connections', async () => {
     const stop = new AbortController()
     const { server, port } = await start({ stopping: stop.signal }).then((each) => ({
       ...each,
@@ -83,18 +83,18 @@ describe('stopping', () => {
     }))
     const agent = new Agent({ keepAlive: true, maxSockets: 16 })
     const outcomes: string[] = []
-    // A client continues until it is told to close its connection. The next one would go elsewhere.
+    // A client continues until a response closes its connection. Its next connection would go to another replica.
     let connected = 0
     const client = async () => {
-      for (let round = 1, goesOn = true; goesOn; round += 1) {
+      for (let round = 1, isOpen = true; isOpen; round += 1) {
         const { outcome, closes } = await requestThrough(agent, port)
         outcomes.push(outcome)
-        goesOn = !closes
+        isOpen = !closes
         if (round === 2) connected += 1
       }
     }
     const clients = Promise.all(Array.from({ length: 16 }, client))
-    // A client that has no connection yet would find nobody who listens.
+    // A client without a connection could not connect any more.
     await until(() => connected === 16)
     stop.abort()
     await server.close()

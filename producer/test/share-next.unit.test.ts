@@ -1,4 +1,4 @@
-// Coalescing: one request for all who wait, never a reply older than the call, and no endless waiting.
+// Coalesces identical requests: one request for all waiting callers, no reply older than the call, and a limited wait.
 import { getEventListeners } from 'node:events'
 import { describe, expect, it } from '@jest/globals'
 import { shareNext } from '../src/listing/share-next.ts'
@@ -30,7 +30,7 @@ describe('identical requests', () => {
     expect(await Promise.all(others)).toEqual(['after', 'after', 'after'])
   })
 
-  it('keep no answer through the signal of its caller, which asks for more pages', async () => {
+  it('remove their abort listeners when they have a reply or have failed', async () => {
     const { asked, ask } = asking()
     const { signal } = new AbortController()
     const answers = [ask('a', signal), ask('b', signal), ask('c', signal)]
@@ -42,7 +42,7 @@ describe('identical requests', () => {
     expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
-  it('do not wait long for a slow one', async () => {
+  it('do not wait long for a slow request in flight', async () => {
     const { asked, ask } = asking()
     void ask('a')
     const second = ask('a')
@@ -52,7 +52,7 @@ describe('identical requests', () => {
     expect(await second).toBe('quick')
   })
 
-  it('fail together, and the next ones start again', async () => {
+  it('fail together, and a later call sends a new request', async () => {
     const { asked, ask } = asking()
     const first = ask('a')
     const others = [ask('a'), ask('a')]

@@ -1,4 +1,4 @@
-// With and without Express's router, a request gets the same response, is logged and measured alike, and sends the same messages.
+// A request has the same response, log lines, metrics and messages with and without Express's router.
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -17,7 +17,7 @@ interface Seen {
   readonly sent: unknown
 }
 
-/** The parts that differ each time: ids, times, and stack traces. */
+/** Replaces the parts that differ each time: ids, times and stack traces. */
 const plain = (text: string): string =>
   text
     .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, 'AN-ID')
@@ -26,7 +26,7 @@ const plain = (text: string): string =>
     .replaceAll(/\\n\s+at [^"]*/g, '')
 
 async function seen(bytes: readonly string[], options: Options, isShort: boolean): Promise<Seen> {
-  // Nobody answers queries here.
+  // Queries get no reply here.
   const environment = { RPC_TIMEOUT_MS: '50', ...options?.environment }
   const { app, lines, measured, sent } = appUnderTest({ ...options, environment, isShort })
   const server = createServer({ requireHostHeader: false }, app).listen(0, '127.0.0.1')
@@ -139,7 +139,7 @@ const REQUESTS: readonly (readonly string[])[] = [
   ...BODIES.map((body) => [create(body, [JSON_TYPE], '/stock_management')]),
   ...HEADERS.map((headers) => [create(item, headers)]),
   ...HEADERS.map((headers) => [request('GET', '/healthcheck', headers)]),
-  // No body, half a body, a body in pieces, two requests at once, no host, an old version.
+  // No body, a body in two packets, a chunked body, two requests at once, no Host, HTTP/1.0.
   [request('POST', '/create_item', [JSON_TYPE])],
   [create(item).slice(0, -20), item.slice(-20)],
   [request('POST', '/create_item', [JSON_TYPE, 'Transfer-Encoding: chunked']), `5\r\n{"sku\r\n0\r\n\r\n`],
@@ -155,14 +155,14 @@ stopped.abort()
 
 describe('the short cut past the router', () => {
   it.each<[string, Options]>([
-    ['as it comes', {}],
+    ['by default', {}],
     ['with API keys', { environment: { API_KEYS: keys } }],
-    ['while it stops', { stopping: stopped.signal }],
-    ['with room for no request', { environment: { API_KEYS: keys }, limits: { requestsMax: 0, requestsMaxEach: 0 } }],
-    ['when the broker refuses', { broker: failing(new NotAccepted('blocked', 'secret')) }],
+    ['during shutdown', { stopping: stopped.signal }],
+    ['with a limit of 0 requests', { environment: { API_KEYS: keys }, limits: { requestsMax: 0, requestsMaxEach: 0 } }],
+    ['when the broker rejects messages', { broker: failing(new NotAccepted('blocked', 'secret')) }],
     ['when the outcome is unknown', { broker: failing(new OutcomeUnknown('secret')) }],
-    ['when nobody answers', { broker: failing(new NoReply('secret')) }],
-    ['when something breaks', { broker: failing(new Error('secret')) }],
+    ['when no reply arrives', { broker: failing(new NoReply('secret')) }],
+    ['after an unexpected error', { broker: failing(new Error('secret')) }],
   ])('makes no difference %s', async (_, options) => {
     expect(REQUESTS.length).toBeGreaterThan(150)
     for (let from = 0; from < REQUESTS.length; from += AT_ONCE) {
@@ -173,7 +173,7 @@ describe('the short cut past the router', () => {
     }
   })
 
-  it('is not used where a limit or a trusted proxy needs the router', () => {
+  it('is not used with a rate limit or a trusted proxy', () => {
     for (const environment of [{ RATE_LIMIT_PER_MINUTE: '1' }, { TRUST_PROXY: 'loopback' }])
       expect(appUnderTest({ environment }).app).toHaveProperty('handle')
     expect(appUnderTest().app).not.toHaveProperty('handle')

@@ -1,4 +1,4 @@
-// A list as it streams in pages: one page ahead, at the pace of the client, aborted rather than falsified.
+// A streamed list requests one page ahead, follows the pace of the client, and is aborted when a page fails.
 import { connect, type Socket } from 'node:net'
 import { BadReply } from '@ims/messaging'
 import { afterEach, describe, expect, it } from '@jest/globals'
@@ -69,7 +69,7 @@ describe('a streamed list', () => {
     const { port } = await start(pagesInTurn(pages, (page) => void asked.push(page)))
     const client = deafClient(port)
     await until(() => asked.length > 2)
-    // Until the buffers between them are full.
+    // Waits until the socket buffers are full.
     for (let before = 0; before < asked.length; ) {
       before = asked.length
       await new Promise((resolve) => setTimeout(resolve, 300))
@@ -79,7 +79,7 @@ describe('a streamed list', () => {
     await until(() => asked.length === 40)
   })
 
-  it('requests larger pages while the client waits for them, and a smaller one after they waited for the client', async () => {
+  it('requests larger pages while the client waits for them, and a smaller page after a page waited for the client', async () => {
     const limits: unknown[] = []
     const pages = Array.from({ length: 30 }, (_, page) => (page < 6 ? smallPage(page) : largePage))
     const requester = pagesInTurn(pages, (_, headers) => void limits.push(headers['x-limit']))
@@ -119,8 +119,8 @@ describe('a streamed list', () => {
 
   it.each([
     ['fails', new BadReply('secret detail')],
-    ['is lost for a reason nobody foresaw', new Error('secret detail')],
-  ])('aborts the connection when a later page %s: the received part does not parse', async (_, error) => {
+    ['fails unexpectedly', new Error('secret detail')],
+  ])('aborts the connection when a later page %s, and the received part is not valid JSON', async (_, error) => {
     const { url, lines } = await start(
       pagesInTurn([smallPage(1), smallPage(2), smallPage(3)], async (page) => {
         if (page === 3) throw error
@@ -138,13 +138,13 @@ describe('a streamed list', () => {
     expect(lines.some(({ level, fields }) => level !== 'info' && JSON.stringify(fields).includes('secret'))).toBe(true)
   })
 
-  it('never loops when the pages do', async () => {
+  it('aborts the list when the next page is the same page again', async () => {
     const { url } = await start({
       request: async (query) => {
         const json = smallPage(1)
         return { body: () => query.reply.parse(JSON.parse(json)), raw: Buffer.from(json), headers: { 'x-next': 1 } }
       },
-      command: () => Promise.reject(new Error('not asked for')),
+      command: () => Promise.reject(new Error('unexpected command')),
     })
     await expect(fetch(url).then((response) => response.text())).rejects.toThrow()
   })

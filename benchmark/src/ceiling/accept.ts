@@ -11,7 +11,7 @@ channel.on('return', ({ properties }) => returned.add(properties.messageId))
 await channel.assertQueue(createItem.queue, { durable: true })
 await channel.assertQueue(healthcheck.queue, { durable: true })
 
-/** Responds once the broker has confirmed the message, and has not returned it before that. */
+/** Responds 200 when the broker has confirmed the message, and 503 if the broker rejected or returned it. */
 function accept(response: Response, queue: string, body: unknown, sent: string): void {
   const messageId = uuidv7()
   const properties = { persistent: true, mandatory: true, messageId, contentType: 'application/json' }

@@ -1,11 +1,11 @@
-// The floor for draining: a consumer written by hand that keeps our promise. A batch is two multi-row inserts, items and
-// their inbox entries, in one durable transaction, and is acknowledged after the commit. It knows no bad message.
+// The floor for draining: a consumer written by hand, with the same guarantee as ours. It writes a batch of items and their
+// inbox entries with two multi-row inserts in one transaction, and acknowledges after the commit. It cannot handle bad messages.
 import { hash } from 'node:crypto'
 import { createItem } from '@ims/messaging/contracts'
 import amqplib, { type ConsumeMessage } from 'amqplib'
 import mysql from 'mysql2/promise'
 
-/** As our consumers' defaults. */
+/** The defaults of our consumers. */
 const PREFETCH = 2_000
 const BATCH_MAX = 1_000
 
@@ -35,7 +35,7 @@ await channel.consume(createItem.queue, (message) => {
 
 async function work(): Promise<void> {
   isWorking = true
-  // Messages of the same read of the socket belong in the same batch.
+  // Waits until all messages of one socket read are parsed, so that they are in one batch.
   await new Promise((resolve) => setImmediate(resolve))
   while (waiting.length > 0) {
     const batch = waiting.splice(0, BATCH_MAX)

@@ -1,4 +1,4 @@
-// Ceilings for listing, with no broker in between: the whole list at once, as a stream of rows, and in pages by key.
+// Ceilings for listing, without a broker: the whole list at once, as a stream of rows, and in pages by key.
 import { once } from 'node:events'
 import express, { type Response } from 'express'
 import { createPool, type RowDataPacket } from 'mysql2'
@@ -25,7 +25,7 @@ app.get('/stream', (_, response) => {
   })
 })
 
-/** In pieces, because a write for each row is several times slower. */
+/** Writes in chunks, because one write for each row is several times slower. */
 async function writeRows(rows: AsyncIterable<unknown>, response: Response): Promise<void> {
   let piece: string[] = []
   let start = '['

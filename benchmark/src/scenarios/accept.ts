@@ -1,11 +1,11 @@
-// Accepting at 1 to 256 connections, and the healthcheck at 64. Nobody consumes, for any contestant.
+// Accepted requests: creates at 1 to 256 connections, and health checks at 64. The queues have no consumers.
 import { z } from 'zod'
 import { type Bench, ceiling, endAll, type Host, httpHost, producer, type Scenario, withCpu } from '../bench.ts'
 import { type Contestant, type Goal, interleaved, type Measured, type Row, rowOf } from '../measured.ts'
 import { NESTJS, NESTJS_TUNED } from '../peers.ts'
 import { item } from '../stage.ts'
 
-const EXPRESS = 'Express + amqplib'
+export const EXPRESS = 'Express + amqplib'
 const QUEUES = ['create_item', 'healthcheck', 'peer_create_item', 'peer_order_processing']
 
 const GOALS: ReadonlyMap<number, readonly Goal[]> = new Map([
@@ -58,7 +58,7 @@ export const accept: Scenario = {
   },
 }
 
-/** Ours, the ceiling that does equal work, and the peers. */
+/** Starts ours, the ceiling that does the same work, and the peers. */
 export async function acceptHosts({ stages, peers }: Bench): Promise<Host[]> {
   const [ours] = stages
   return await Promise.all([
@@ -69,8 +69,6 @@ export async function acceptHosts({ stages, peers }: Bench): Promise<Host[]> {
     ),
   ])
 }
-
-export const AGAINST_EXPRESS = EXPRESS
 
 interface Load {
   readonly what: string

@@ -1,5 +1,5 @@
-// Draining full queues: creates against a floor that keeps the same promise, the other commands against creates, and
-// bad messages against good ones.
+// Drains full queues. Compares creates with a floor that has the same guarantee, deletes with creates, and bad messages with
+// good ones. Two replicas sell one item.
 import { z } from 'zod'
 import { type Bench, ceiling, type Peer, type Scenario, withCpu } from '../bench.ts'
 import { type Contestant, interleaved, type Measured, OURS, type Row, rowOf } from '../measured.ts'
@@ -54,13 +54,13 @@ export const drain: Scenario = {
 
 export const bad: Scenario = {
   name: 'bad',
-  about: 'creates of which 10 and 50 % are bad or repeated, against good ones only',
+  about: 'creates of which 10 or 50 % are bad or duplicates, against good ones only',
   async measure(bench) {
     const [stage] = bench.stages
     const messages = bench.extent.drained / 2
     const rows: Row[] = []
     for (const how of Object.keys(BAD) as Bad[]) {
-      if (how === 'MySQL refuses') await refuseItems(stage)
+      if (how === 'MySQL rejects') await refuseItems(stage)
       for (const [of20, min] of [
         [2, 0.5],
         [10, 0.25],
@@ -165,15 +165,15 @@ interface Draining {
   readonly everyMs?: number
 }
 
-/** Messages per second, counted from the first message. `whileRunning` looks at the processes before they end. */
+/** Measures the messages per second from the first delivery on. `whileRunning` is called before the processes are stopped. */
 export async function drained(
   stage: Stage,
   { messages, queue = 'create_item', start, isDone, everyMs = 5 }: Draining,
   whileRunning: (running: Readonly<Record<string, Running>>) => Promise<void> = async () => {},
 ): Promise<Measured> {
   const running = start()
-  const isTaken = async () => (await stage.channel.checkQueue(queue)).messageCount < messages
-  await until(`messages of ${queue} are taken`, isTaken, 2, 60)
+  const isDelivered = async () => (await stage.channel.checkQueue(queue)).messageCount < messages
+  await until(`messages of ${queue} are delivered`, isDelivered, 2, 60)
   const sinceMs = performance.now()
   const { result: elapsedMs, cpuUs } = await withCpu(
     running,

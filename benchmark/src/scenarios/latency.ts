@@ -4,7 +4,7 @@ import { type Bench, endAll, type Host, httpHost, producer, type Scenario } from
 import { interleaved, type Row, rowOf } from '../measured.ts'
 import { until } from '../processes.ts'
 import { fillInventory } from '../stage.ts'
-import { AGAINST_EXPRESS, acceptHosts } from './accept.ts'
+import { acceptHosts, EXPRESS } from './accept.ts'
 
 const RATES = [200, 500]
 const latencies = z.object({ p50Ms: z.number(), p99Ms: z.number() })
@@ -12,7 +12,7 @@ type Latencies = z.infer<typeof latencies>
 
 export const latency: Scenario = {
   name: 'latency',
-  about: 'an open loop of 200 and 500 creates a second: accepted, and applied',
+  about: 'creates at a fixed rate of 200 and 500 a second, until they are accepted and until they are applied',
   async measure(bench) {
     const rows: Row[] = []
     const hosts = await acceptHosts({ ...bench, peers: bench.peers.filter(({ isTuned }) => isTuned) })
@@ -64,7 +64,7 @@ async function openLoops({ extent, progress }: Bench, hosts: readonly Host[], lo
   const what = `${perSecond} creates a second until ${loop.until}`
   const results = await interleaved(extent.rounds, contestants, (line) => progress(`${what}: ${line}`))
   const about = (percentile: string) => ({ scenario: 'latency', what: `${what}, ${percentile}`, unit: 'ms' })
-  const goals = isWaiting ? [] : [{ against: AGAINST_EXPRESS, max: 1.5 }]
+  const goals = isWaiting ? [] : [{ against: EXPRESS, max: 1.5 }]
   return [
     rowOf(about('p50'), results, ({ p50Ms }) => ({ figure: p50Ms })),
     rowOf({ ...about('p99'), goals }, results, ({ p99Ms }) => ({ figure: p99Ms })),

@@ -17,10 +17,10 @@ const FIRST_BYTE_MAX_MS = 30
 const ABOVE_IDLE_MAX_MB = 60
 const NO_MATCH_MAX_MS = 5
 const NO_MATCH_READS = 50
-/** Until a process that has just started uses no more memory. */
+/** Time until the memory of a new process no longer grows. */
 const SETTLES_MS = 2_000
 
-/** A program that lists, and the path of its whole list. */
+/** A program that serves the list, and the path of the whole list. */
 interface Lister {
   readonly name: string
   readonly path: string
@@ -104,7 +104,7 @@ async function large(bench: Bench): Promise<Row[]> {
   ]
 }
 
-/** Expects the table of `large`. */
+/** Runs after `large`, on the rows that it inserted. */
 async function noMatch(bench: Bench): Promise<Row> {
   const what = `?label= that none of ${counted(bench.extent.listedLong)} items has`
   const contestants = suites(bench).map(({ name, start }) => ({
@@ -142,7 +142,7 @@ type Reads = ReadonlyMap<string, readonly LongRead[]>
 const onlySuites = ({ stages }: Bench, reads: Reads): Reads =>
   new Map([...reads].filter(([name]) => stages.some((stage) => stage.name === name)))
 
-/** One read of each program in each round, the first one after its start. */
+/** In each round, starts each program, reads its list once, and stops it. */
 async function longReads(
   { extent, progress }: Bench,
   what: string,
@@ -184,7 +184,7 @@ const suites = ({ stages }: Bench): Lister[] =>
     },
   }))
 
-/** Tuning changes nothing about a list, so only one of them takes part. */
+/** Only the peers that are not tuned, because tuning does not affect a list. */
 const peers = ({ stages: [stage], peers: all }: Bench): Lister[] =>
   all
     .filter(({ isTuned }) => !isTuned)

@@ -1,4 +1,4 @@
-// GET /messages/{id} while the inbox and the dead letters are as large as they get.
+// GET /messages/{id} with a large inbox and many dead letters.
 import { z } from 'zod'
 import { endAll, httpHost, producer, type Scenario } from '../bench.ts'
 import { interleaved, type Row, rowOf } from '../measured.ts'

@@ -1,4 +1,4 @@
-// What must not grow: drain and page with more rows in the tables, consumer two's memory with a longer queue, and idle memory.
+// Limits that must hold at any size: drain rate and page time with many rows, memory with a long queue, and idle memory.
 import { serviceNames } from '@ims/accounts/suite'
 import { freePorts } from 'testkit'
 import { type Bench, ceiling, endAll, httpHost, producer, type Scenario } from '../bench.ts'
@@ -11,7 +11,7 @@ import { drained } from './drain.ts'
 
 const PAGES_READ = 50
 const IDLE_MAX_MB = 90
-/** What is flat may differ by this much, because each figure comes from another moment. */
+/** The tolerance of flat figures, because they are measured at different times. */
 const FLAT_MIN = 0.8
 const FLAT_MAX = 1.2
 const FLAT_PAGE_MAX = 2
@@ -58,7 +58,7 @@ export const growth: Scenario = {
   },
 }
 
-/** One figure of ours, and one of each other. */
+/** Results with one figure for ours and one for each of `others`. */
 const beside = <Figure>(ours: Figure, others: Readonly<Record<string, Figure>>): ReadonlyMap<string, Figure[]> =>
   new Map(Object.entries({ [OURS]: ours, ...others }).map(([name, figure]) => [name, [figure]]))
 
@@ -128,7 +128,7 @@ async function idle({ stages, extent, progress }: Bench): Promise<Row[]> {
   const inMb = new Map<string, ReadonlyMap<string, number>>()
   for (const stage of stages) {
     progress(`idle services, ${stage.name}`)
-    await idleServices(stage, 0) // fills the compile cache, as building an image does
+    await idleServices(stage, 0) // fills the compile cache, like an image build
     inMb.set(stage.name, await idleServices(stage, extent.idleS))
   }
   return serviceNames.map((service) =>

@@ -1,4 +1,4 @@
-// What traces cost the producer: while they are off, against a producer without their code, and while each is exported.
+// The cost of traces in the producer: with traces off, without the trace code, and with every trace exported.
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -12,7 +12,7 @@ import { loaded } from './accept.ts'
 const WITHOUT = 'no trace code'
 const CONNECTIONS = 64
 
-/** The calls of trace functions on the way of a request, and what stood there before them. */
+/** The trace calls that a request reaches, and the code that replaces them. */
 export const TRACE_CODE = [
   {
     file: 'messaging/src/outgoing/publisher.ts',

@@ -1,5 +1,5 @@
-// The consumers in NestJS: creates are inserted one by one, a list is read whole and sent in one reply. PEER_TUNED=true
-// acknowledges after the insert and has a prefetch; without it, the broker forgets a message as it is delivered.
+// The consumers in NestJS. They insert creates one by one, and send a whole list in one reply. With PEER_TUNED=true, they
+// set a prefetch and acknowledge after the insert. Otherwise the broker removes a message when it delivers it (no ack).
 import { Controller, Inject, Module } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
 import { Ctx, EventPattern, MessagePattern, Payload, RmqContext, Transport } from '@nestjs/microservices'

@@ -1,4 +1,4 @@
-// The body of create_item in class-validator, NestJS's own way to validate, with the limits of our schema.
+// The body of create_item for class-validator, which NestJS uses for validation. It has the limits of our schema.
 import { IsInt, IsNumber, IsString, Length, Max, Min } from 'class-validator'
 
 export class CreateItemDto {}

@@ -1,4 +1,4 @@
-// Applies decorators without a compiler: the peer runs as plain JavaScript, as the rest of the benchmark runs without a build step.
+// Applies decorators without a compiler. The peer is plain JavaScript, so that it needs no build step.
 import 'reflect-metadata'
 
 /** Decorates a class. */

@@ -1,5 +1,5 @@
-// The producer in NestJS. PEER_TUNED=true waits for the confirm of a persistent, mandatory message with an id; without
-// it, a request is answered as the documentation of NestJS shows: the event is emitted and nobody waits for it.
+// The producer in NestJS. With PEER_TUNED=true, it responds after the confirm of a persistent, mandatory message with an
+// id. Otherwise it emits the event and responds at once, as in the documentation of NestJS.
 import { randomUUID } from 'node:crypto'
 import { Body, Controller, Get, HttpCode, Inject, Module, Post, ValidationPipe } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
@@ -26,7 +26,7 @@ class Items {
     if (isTuned)
       await lastValueFrom(
         this.creations.emit('create_item', new RmqRecordBuilder(item).setOptions(options).build()),
-        // An event has no value.
+        // `emit` completes without a value.
         { defaultValue: undefined },
       )
     else this.creations.emit('create_item', item)
