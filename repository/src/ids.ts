@@ -1,4 +1,4 @@
-// Reports how many ids of the table inventory are used up. An id that a refused row has used is lost too.
+// Reports how many ids of the table inventory are used up. Refused rows use up ids too.
 import { z } from 'zod'
 import type { Database } from './database.ts'
 import { sentenceOf } from './errors.ts'
@@ -8,7 +8,7 @@ import { pause } from './waiting.ts'
 
 /** Time between two measurements. */
 const EVERY_MS = 3_600_000
-/** The log warns from this share on. */
+/** The share of used ids from which the log warns. */
 const WARN_FROM = 0.5
 
 const width = z.enum(['tinyint', 'smallint', 'mediumint', 'int', 'bigint'])
@@ -25,6 +25,7 @@ export function shareOfIds({ nextId, columns }: Pick<Table, 'nextId' | 'columns'
 }
 
 export interface IdWatch {
+  /** Resolves after the current measurement has ended. */
   close(): Promise<void>
 }
 
@@ -32,7 +33,7 @@ type MeasuringService = Pick<Service, 'log' | 'stopping'> & {
   readonly meter: { observe(metric: string, value: number): void }
 }
 
-/** Measures at once and then every hour: sets the gauge, and logs a warning from half of the ids on. Errors are logged, never thrown. */
+/** Measures now and every hour: sets the gauge, and logs a warning when half of the ids or more are used. Errors are logged, never thrown. */
 export function watchIds(database: Pick<Database, 'use'>, service: MeasuringService, everyMs = EVERY_MS): IdWatch {
   const closing = new AbortController()
   const ended = AbortSignal.any([closing.signal, service.stopping])

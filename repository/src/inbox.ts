@@ -1,4 +1,4 @@
-// The inbox: records the outcome of each message, applied or refused, so that it is decided once.
+// The inbox: records the outcome of each message, applied or refused, so that a redelivery gets the same outcome.
 import { z } from 'zod'
 import type { Command } from './contract.ts'
 import { errnoOf, RunAgain } from './errors.ts'
@@ -16,7 +16,7 @@ export type Identified<Body = unknown> = Command<Body> & { readonly messageId: s
 
 export const hasId = <Body>(command: Command<Body>): command is Identified<Body> => command.messageId !== undefined
 
-/** Longest explanation that is stored, in characters. */
+/** Maximum length of a stored error, in characters. */
 const ERROR_MAX = 1_000
 const DUPLICATE_KEY = 1062
 /**
@@ -77,7 +77,7 @@ export class Verdicts {
     return undefined
   }
 
-  /** Notes an outcome that is written already. A message without an id cannot be recognised again. */
+  /** Notes an outcome that is already written. Ignores a message without an id, because it cannot be recognised again. */
   note({ messageId, fingerprint, redrives }: Command<unknown>, outcome: string, error: string | null): void {
     if (messageId === undefined) return
     this.#verdicts.set(key(keyedQueue(this.#queue, redrives), messageId), { fingerprint, outcome, error })
@@ -89,11 +89,11 @@ export class Verdicts {
     if (hasId(command)) this.#fresh.push(row(keyedQueue(this.#queue, command.redrives), command, outcome, error))
   }
 
-  /** Writes the new outcomes. Throws RunAgain when another consumer has recorded one of the messages meanwhile. */
+  /** Writes the new outcomes. Throws RunAgain when another consumer has recorded one of the messages in the meantime. */
   async record(sql: Sql): Promise<void> {
     await insert(sql, this.#fresh.splice(0)).catch((error) => {
       if (errnoOf(error) !== DUPLICATE_KEY) throw error
-      throw new RunAgain('another consumer has decided about a message of the batch meanwhile')
+      throw new RunAgain('another consumer has recorded the outcome of a message of this batch')
     })
   }
 }
@@ -111,7 +111,7 @@ export async function recordApplied(
   )
 }
 
-/** Each redrive is decided separately, so its number is part of the key. */
+/** Each redrive has its own outcome, so its number is part of the key. */
 export const keyedQueue = (queue: string, redrives: number): string => (redrives === 0 ? queue : `${queue}#${redrives}`)
 
 const key = (queue: string, messageId: string): string => `${queue} ${messageId}`

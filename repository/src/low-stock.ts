@@ -7,11 +7,11 @@ import { pause } from './waiting.ts'
 
 /** Time between two counts. */
 const EVERY_MS = 60_000
-/** A pause is at least this many times as long as the previous count, which reads the whole table. */
+/** A count reads the whole table, so the pause after it is at least this many times as long as the count. */
 const PAUSE_FACTOR = 100
 
 export interface LowStockWatch {
-  /** Ends after the statement in hand. */
+  /** Resolves after the current count has ended. */
   close(): Promise<void>
 }
 
@@ -21,7 +21,7 @@ type MeasuringService = Pick<Service, 'log' | 'stopping'> & {
 
 const counted = z.tuple([z.object({ low: z.coerce.number() })])
 
-/** Counts the items with a quantity below `below`, now and every minute, and sets the gauge. With 0 it does nothing. Errors are logged, never thrown. */
+/** Counts the items with a quantity below `below` now and every minute, and sets the gauge. 0 disables it. Errors are logged, never thrown. */
 export function watchLowStock(
   database: Pick<Database, 'use'>,
   below: number,

@@ -1,4 +1,4 @@
-// What the inbox holds about messages, by their ids, on any queue.
+// Reads the recorded outcomes of messages by id, from all queues.
 import { z } from 'zod'
 import type { Recorded, RecordedVerdict } from './contract.ts'
 import type { Database } from './database.ts'

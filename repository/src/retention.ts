@@ -1,4 +1,4 @@
-// Deletes inbox rows that are older than the retention, a few at a time, without delaying the work.
+// Deletes inbox rows that are older than the retention, a few at a time, so that messages are not delayed.
 import { z } from 'zod'
 import type { RetentionConfig } from './config.ts'
 import type { Database } from './database.ts'
@@ -9,12 +9,12 @@ import { pause } from './waiting.ts'
 /** Maximum rows per statement, so that its locks are held for milliseconds only. */
 const BATCH_ROWS = 500
 /** Shortest pause between two statements, in milliseconds. */
-const PAUSE_LEAST_MS = 20
-/** A pause is this many times as long as the previous statement, which leaves the database to the messages. */
+const PAUSE_MIN_MS = 20
+/** A pause is this many times as long as the previous statement, so that messages get most of the database's time. */
 const PAUSE_FACTOR = 4
 
 export interface Retention {
-  /** Ends after the current statement. */
+  /** Resolves after the current statement has ended. */
   close(): Promise<void>
 }
 
@@ -24,8 +24,8 @@ type CountingService = Pick<Service, 'log' | 'stopping'> & {
 }
 
 /**
- * Starts deleting, in the background, inbox rows that are older than `days`. 0 keeps them for ever. All replicas may do
- * so: what one has deleted, another does not find. Errors are logged and end the round, not the process.
+ * Starts to delete inbox rows that are older than `days` in the background. 0 keeps them for ever. All replicas may do
+ * this at the same time. Errors are logged and end the round, not the process.
  */
 export function startRetention(database: Needs, config: RetentionConfig, service: CountingService): Retention {
   const closing = new AbortController()
@@ -65,14 +65,14 @@ async function removeOld(
   try {
     const why = await database.notReady()
     if (why !== undefined)
-      return log.debug({ why }, 'no rows of the inbox are removed while the database is in trouble')
+      return log.debug({ why }, 'not deleting old rows of the inbox, because the database is not ready')
     for (;;) {
       const since = performance.now()
       const removed = await removeBatch(database, days)
       rows += removed
       meter.count('inbox_rows_removed', {}, removed)
       if (removed < BATCH_ROWS || over.aborted) break
-      await pause(Math.max(PAUSE_LEAST_MS, (performance.now() - since) * PAUSE_FACTOR), over)
+      await pause(Math.max(PAUSE_MIN_MS, (performance.now() - since) * PAUSE_FACTOR), over)
       if (over.aborted) break
     }
   } catch (error) {
@@ -86,7 +86,7 @@ const OLD = 'applied_at < UTC_TIMESTAMP(3) - INTERVAL ? DAY'
 const counted = z.tuple([z.object({ found: z.coerce.number() })])
 const header = z.object({ affectedRows: z.int() })
 
-/** Uses the database's own clock, in UTC. No transaction is needed, because the second statement is one by itself. */
+/** Uses the database's clock, in UTC. Needs no transaction, because only one of the two statements writes. */
 async function removeBatch(database: Needs, days: number): Promise<number> {
   return await database.use(async (sql) => {
     // Count first, without locks: a DELETE whose LIMIT exceeds the matching rows also locks the next row, which may

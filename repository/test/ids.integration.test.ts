@@ -35,7 +35,7 @@ describe('the id monitor', () => {
     return watchIds(on, { ...service, meter }, 20)
   }
 
-  it('measures the current share at once and periodically, and warns from half of the ids on', async () => {
+  it('measures the current share periodically, and warns when half of the ids are used', async () => {
     const watching = watch()
     await eventually(() => expect(seen).toContain(0))
     expect(service.lines).toEqual([])
@@ -63,7 +63,7 @@ describe('the id monitor', () => {
     await watching.close()
   })
 
-  it('stops at once when shutdown begins', async () => {
+  it('stops when shutdown begins, without waiting for the next measurement', async () => {
     const watching = watchIds(database, { ...service, meter: { observe() {} } })
     service.stop()
     await watching.close()

@@ -1,4 +1,4 @@
-// The low-stock monitor counts the items below the operator's threshold, and none without a quantity.
+// The low-stock monitor counts the items below the operator's threshold. It ignores items without a quantity.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { type Database, openDatabase } from '../src/database.ts'
@@ -17,7 +17,7 @@ describe('the low-stock monitor', () => {
     service = serviceUnderTest()
     await migrate(mysql.config, service.log)
     await mysql.sql(
-      "INSERT INTO inventory (sku, quantity) VALUES ('none', 0), ('few', 4), ('enough', 5), ('nobody knows', NULL)",
+      "INSERT INTO inventory (sku, quantity) VALUES ('none', 0), ('few', 4), ('enough', 5), ('unknown', NULL)",
     )
     database = await openDatabase(mysql.config, service)
   })
@@ -35,7 +35,7 @@ describe('the low-stock monitor', () => {
     return watchLowStock(on, below, { ...service, meter }, 20)
   }
 
-  it('counts at once and periodically', async () => {
+  it('counts the items periodically', async () => {
     const watching = watch(5)
     await eventually(() => expect(seen).toContainEqual(['inventory_low_stock_items', 2]))
     await mysql.sql("UPDATE inventory SET quantity = 1 WHERE sku = 'enough'")

@@ -50,7 +50,7 @@ describe('POST /stock_adjustment', () => {
       { change: -51 },
       409,
       'insufficient-stock',
-      /51 of sku .* were asked for, and there are 50\.$/,
+      /the change is -51, but the quantity of sku .* is 50\.$/,
     ],
     ['more than the column holds', { change: 2_147_483_647 }, 409, 'quantity-too-large', /2147483697/],
     ['an item that there is not', { sku: 'x' }, 404, 'unknown-sku', /there is no item with sku "x"\.$/],
