@@ -1,8 +1,8 @@
 // The one list of the suite: its queues, its services, and what each service may do. Start here to add a service.
 
 /**
- * A command changes data; its bad messages become dead letters. A query expires when nobody waits for its reply any
- * more, and the broker drops it.
+ * A command changes data, and its bad messages become dead letters. A query expires when its caller stops waiting for the
+ * reply, and the broker drops it.
  */
 export type QueueKind = 'command' | 'query'
 
