@@ -72,7 +72,7 @@ function policiesOf([queue, kind]: [string, QueueKind]) {
   const target = { 'dead-letter-exchange': '', 'dead-letter-routing-key': deadLetterQueue(queue) }
   return [
     policy(`${queue}-dead-letter`, oneOf([queue]), 'queues', 1, target),
-    // Keys for quorum queues only. A key that does not suit a queue's type disables the whole policy for that queue.
+    // Keys for quorum queues only. A key that is invalid for a queue's type disables the whole policy for that queue.
     policy(`${queue}-quorum`, oneOf([queue]), 'quorum_queues', 2, {
       ...target,
       'dead-letter-strategy': 'at-least-once',

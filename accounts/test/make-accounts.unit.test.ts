@@ -172,7 +172,7 @@ describe('accounts in directories', () => {
     expect(readFileSync(join(directory, 'migrate', 'mysql-password'), 'utf8')).toBe(password)
   })
 
-  it('are readable by every user and writable by none, and an empty file of a killed run is created again', () => {
+  it('are readable by every user, writable by none, and created again when a killed run left an empty file', () => {
     writeAccounts(directory)
     const path = join(directory, 'mysql', 'root-password')
     expect(statSync(path).mode & 0o777).toBe(0o444)

@@ -24,7 +24,7 @@ const config = {
 
 void runService({ name: 'consumer_four', adminPort: 9094, config }, async (service) => {
   const { config, own } = service
-  // Closed in reverse order: the consumers, after their messages in flight are settled, then broker, low-stock monitor and MySQL.
+  // These are closed in reverse order: the consumers (after their messages in flight are settled), the broker, the monitor, MySQL.
   const database = own(await openDatabase(config.mysql, service))
   own(watchLowStock(database, config.listing.lowStockBelow, service), 'the low-stock monitor')
   const broker = own(await openBroker(config.rabbitmq, service))

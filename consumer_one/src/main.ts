@@ -7,7 +7,7 @@ const config = { rabbitmq: rabbitmqEnvironment, consumer: consumerEnvironment }
 
 void runService({ name: 'consumer_one', adminPort: 9091, config }, async (service) => {
   const { config, log, own } = service
-  // Closed in reverse order: the consumer, after its messages in flight are settled, then the broker.
+  // These are closed in reverse order: the consumer (after its messages in flight are settled), then the broker.
   const broker = own(await openBroker(config.rabbitmq, service))
   const { flush } = standardOutput()
   own(await broker.consume(healthcheck, logHealthchecks(log, flush), config.consumer))

@@ -20,7 +20,7 @@ const config = {
 
 void runService({ name: 'consumer_two', adminPort: 9092, config }, async (service) => {
   const { config, own } = service
-  // Closed in reverse order: the consumer, after its messages in flight are settled, then broker, background jobs and MySQL.
+  // These are closed in reverse order: the consumer (after its messages in flight are settled), the broker, the background jobs, MySQL.
   const database = own(await openDatabase(config.mysql, service))
   own(startRetention(database, config.retention, service), 'the retention of the inbox')
   own(watchIds(database, service), 'the id monitor')

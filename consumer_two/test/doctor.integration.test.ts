@@ -171,7 +171,7 @@ suite('the doctor', () => {
     })
   })
 
-  it('finds a queue with other arguments, to which a declaration would fail with 406', async () => {
+  it('finds a queue with different arguments, for which our declaration would fail with 406', async () => {
     const environments = [{}, { RABBITMQ_USERNAME: 'nobody' }]
     for (const environment of environments)
       await finds(

@@ -13,7 +13,7 @@ import type { Sql } from './server-pool.ts'
 import { setUpSession } from './session.ts'
 
 const NO_SUCH_TABLE = 1146
-/** No right on the database, the table, or a column. */
+/** No privilege on the database, the table, or a column. */
 const DENIED: ReadonlySet<number> = new Set([1044, 1142, 1143])
 const CLOCK_DIFFERENCE_MAX_MS = 2_000
 const IDS_USED_MAX = 0.5
@@ -29,7 +29,7 @@ export interface DatabaseQuestion {
   readonly connections: number | undefined
 }
 
-/** EXPLAIN needs the rights of the statement, and does not execute it. */
+/** EXPLAIN requires the same privileges as the statement, but does not execute it. */
 const EXPLAINED = {
   SELECT: (table: string) => `EXPLAIN SELECT * FROM ${table}`,
   INSERT: (table: string) => `EXPLAIN INSERT INTO ${table} SELECT * FROM ${table}`,

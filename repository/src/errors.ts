@@ -78,7 +78,7 @@ const TRANSIENT: ReadonlySet<number> = new Set([
   1105, 1665, 9001,
   // Handshake, network, shutdown, killed, interrupted, out of time, storage engine.
   1030, 1042, 1043, 1053, 1077, 1079, 1152, 1153, 1158, 1159, 1160, 1161, 1180, 1184, 1317, 1927, 1969, 3024, 3169,
-  // The client's own numbers for an unreachable server.
+  // Error numbers of the client for an unreachable server.
   2002, 2003, 2006, 2013, 4031,
 ])
 
@@ -109,7 +109,7 @@ export function meaningOf(error: unknown): Meaning {
     if (error instanceof DatabaseError && error.transient) return 'transient'
     if (TRANSIENT.has(answer.errno)) return 'transient'
     if (!ROW.has(answer.errno) && answer.sqlState !== SIGNALED) return 'unknown'
-    // Only this message contains nothing but the column name. Others quote the row, or come from a trigger.
+    // Only this message names the column without quoting data. Others quote the row, or come from a trigger.
     return answer.errno === OUT_OF_RANGE && COLUMN_ID.test(sentenceOf(cause)) ? 'transient' : 'row'
   }
   const code = codeError.safeParse(cause).data?.code

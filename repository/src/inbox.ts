@@ -20,8 +20,8 @@ export const hasId = <Body>(command: Command<Body>): command is Identified<Body>
 const ERROR_MAX = 1_000
 const DUPLICATE_KEY = 1062
 /**
- * Prefix of the fingerprint of a refused message. Processes of the previous version know only applied messages: to them
- * such a message has a different body, so they refuse it too.
+ * Prefix of the fingerprint of a refused message. Processes of the previous version know only applied messages. They
+ * treat such a message as one with a different body, and refuse it too.
  */
 const REFUSED = '!'
 
@@ -66,7 +66,7 @@ export class Verdicts {
 
   /**
    * The recorded outcome of a message: applied under any number of redrives, or refused under its own. A message that
-   * was redriven after its refusal is handled anew.
+   * was redriven after its refusal is processed again.
    */
   on({ messageId, redrives }: Command<unknown>): Verdict | undefined {
     if (messageId === undefined) return undefined

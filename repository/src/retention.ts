@@ -24,8 +24,8 @@ type CountingService = Pick<Service, 'log' | 'stopping'> & {
 }
 
 /**
- * Starts to delete inbox rows that are older than `days` in the background. 0 keeps them for ever. All replicas may do
- * this at the same time. Errors are logged and end the round, not the process.
+ * Starts a background job that deletes inbox rows older than `days`. 0 keeps them for ever. All replicas may run it at the
+ * same time. Errors are logged and end the round, not the process.
  */
 export function startRetention(database: Needs, config: RetentionConfig, service: CountingService): Retention {
   const closing = new AbortController()

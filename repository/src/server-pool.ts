@@ -9,7 +9,7 @@ import { asDatabaseError, asTransient, DatabaseError } from './errors.ts'
 import { IDLE_TIMEOUT_S, setUpSession } from './session.ts'
 import { withDeadline } from './waiting.ts'
 
-/** Sends one statement and resolves with what the driver returns: rows, or a header with `affectedRows`. Rejects with DatabaseError. */
+/** Sends one statement and resolves with the driver's result: rows, or a header with `affectedRows`. Rejects with DatabaseError. */
 export type Sql = (statement: string, parameters?: unknown[]) => Promise<unknown>
 
 export interface Borrowed {

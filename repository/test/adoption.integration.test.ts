@@ -38,7 +38,7 @@ const inbox = ({ columns = '', primary = 'PRIMARY KEY (queue, message_id)', engi
 
 const created = (repeated = false) => ({ kind: 'created', repeated })
 
-describe('an existing table', () => {
+describe('migrate on an existing table', () => {
   let service: ServiceUnderTest
   let mysql: MysqlUnderTest
 
@@ -122,7 +122,7 @@ describe('an existing table', () => {
     ['an unsigned quantity', { columns: { quantity: 'int unsigned' } }, 'the column quantity is int'],
     ['a small id', { columns: { id: 'mediumint NOT NULL AUTO_INCREMENT' } }, 'the column id is mediumint'],
     ['an id without AUTO_INCREMENT', { columns: { id: 'int NOT NULL' } }, 'the column id is int'],
-  ])('has %s: migrate fixes it, logs it, and keeps the rows', async (what, parts, problem) => {
+  ])('fixes %s, logs it, and keeps the rows', async (what, parts, problem) => {
     if (what.includes('Aria') && !(await hasAria())) return
     await mysql.sql(pythonTable(parts))
     await mysql.sql("INSERT INTO inventory (id, sku, name, label, price, quantity) VALUES (7, 'old', 'n', 'l', 1.5, 3)")
@@ -157,7 +157,7 @@ describe('an existing table', () => {
       },
     ],
     ['a wider unique key', { keys: ['UNIQUE KEY sku (sku)', 'UNIQUE KEY two (label, sku)'] }],
-  ])('has %s: migrate does not change this', async (_, parts) => {
+  ])('does not change %s', async (_, parts) => {
     await mysql.sql(pythonTable(parts))
     await run()
     expect(service.lines.filter((line) => line.startsWith('fixed'))).toEqual([])
@@ -190,7 +190,7 @@ describe('an existing table', () => {
       'the unique key one is on (name)',
     ],
     ['an unknown engine', { options: 'ENGINE=MEMORY' }, 'its engine is MEMORY'],
-  ])('has %s: migrate reports it and changes nothing', async (_, parts, problem) => {
+  ])('reports %s, and changes nothing', async (_, parts, problem) => {
     await mysql.sql(pythonTable(parts))
     const before = await definitionOf('inventory')
     await expect(run()).rejects.toMatchObject({ name: 'MigrationRefused', message: expect.stringContaining(problem) })
@@ -198,13 +198,13 @@ describe('an existing table', () => {
     expect(await mysql.sql('SHOW TABLES')).toHaveLength(1)
   })
 
-  it('is a view: migrate reports it', async () => {
+  it('reports a view', async () => {
     await mysql.sql(pythonTable().replace('inventory', 'stock'))
     await mysql.sql('CREATE VIEW inventory AS SELECT * FROM stock')
     await expect(run()).rejects.toThrow('inventory: it is a view, and must be a table')
   })
 
-  it('has several problems: migrate reports all of them at once', async () => {
+  it('reports all problems at once', async () => {
     await mysql.sql(pythonTable({ columns: { label: '', owner: 'int NOT NULL' }, keys: [] }))
     await mysql.sql(
       "INSERT INTO inventory (id, sku, price, owner) VALUES (1, 'a', 3e38, 1), (2, 'a', 1, 1), (-3, 'b', 1, 1)",
@@ -222,7 +222,7 @@ describe('an existing table', () => {
       expect(problem).toContain(each)
   })
 
-  it('has duplicate skus: migrate lists up to 20, and reports how many there are', async () => {
+  it('lists up to 20 duplicate skus, and reports how many there are', async () => {
     await mysql.sql(pythonTable({ keys: [] }))
     const values = Array.from(
       { length: 25 },
@@ -235,7 +235,7 @@ describe('an existing table', () => {
     expect(await definitionOf('inventory')).toContain('float')
   })
 
-  it('has skus that differ only in case, accent or a trailing blank: migrate keeps them as different skus', async () => {
+  it('keeps skus that differ only in case, an accent or a trailing blank', async () => {
     await mysql.sql(pythonTable({ keys: [] }))
     await mysql.sql("INSERT INTO inventory (sku) VALUES ('e'), ('E'), ('é'), ('e ')")
     await run()
@@ -244,7 +244,7 @@ describe('an existing table', () => {
     )
   })
 
-  it('has an id whose type must change: migrate reports the foreign keys that refer to it', async () => {
+  it('reports foreign keys that refer to an id whose type must change', async () => {
     await mysql.sql(pythonTable({ columns: { id: 'mediumint NOT NULL AUTO_INCREMENT' } }))
     await mysql.sql('CREATE TABLE orders (item mediumint, FOREIGN KEY (item) REFERENCES inventory (id))')
     await expect(run()).rejects.toThrow(/foreign keys refer to the column id, .*\.orders/)
@@ -260,7 +260,7 @@ describe('an existing table', () => {
       }),
       'the column message_id is varbinary(36)',
     ],
-  ])('is an inbox with a problem that migrate fixes: %s', async (_, table, problem) => {
+  ])('fixes an existing inbox: %s', async (_, table, problem) => {
     await mysql.sql(table)
     await run()
     expect(service.lines.join()).toContain(`fixed the table inbox: ${problem}`)
@@ -284,12 +284,12 @@ describe('an existing table', () => {
       'queue VARCHAR(64), message_id VARBINARY(1020), fingerprint VARCHAR(64), applied_at DATETIME(3)',
       'the column outcome is missing',
     ],
-  ])('is an inbox with a problem that migrate reports: %s', async (_, columns, problem) => {
+  ])('reports an existing inbox that it cannot fix: %s', async (_, columns, problem) => {
     await mysql.sql(inbox({ columns }))
     await expect(run()).rejects.toThrow(`inbox: ${problem}`)
   })
 
-  it('was changed after its migration: migrate fixes it', async () => {
+  it('fixes a table that was changed after its migration', async () => {
     await run()
     await mysql.sql(
       'ALTER TABLE inventory DROP INDEX sku, MODIFY price float, MODIFY name varchar(10) CHARACTER SET latin1',
@@ -298,7 +298,7 @@ describe('an existing table', () => {
     await expectItWorks()
   })
 
-  it('gets duplicates while migrate creates the key: migrate reports them', async () => {
+  it('reports duplicates that are stored while it creates the key', async () => {
     await mysql.sql(pythonTable({ keys: [] }))
     const proxy = await startTcpProxy(mysql.server)
     const held = proxy.holdAnswerTo('CONVERT TO CHARACTER SET')
@@ -310,14 +310,14 @@ describe('an existing table', () => {
     await proxy.close()
   })
 
-  it('was dropped after its migration: migrate reports it', async () => {
+  it('reports a table that was dropped after its migration', async () => {
     await run()
     await mysql.sql('DROP TABLE inbox')
     await expect(run()).rejects.toThrow('inbox: the table is missing although its migration is recorded')
   })
 
   it.each(['int', 'bigint', 'int unsigned', 'bigint unsigned'])(
-    'has ids of type %s: migrate does not change them',
+    'does not change ids of type %s',
     async (type) => {
       await mysql.sql(pythonTable({ columns: { id: `${type} NOT NULL AUTO_INCREMENT` } }))
       await mysql.sql("INSERT INTO inventory (id, sku) VALUES (41, 'last')")
@@ -332,7 +332,7 @@ describe('an existing table', () => {
     },
   )
 
-  it('can have ids up to the largest safe integer: migrate reports larger ones', async () => {
+  it('accepts ids up to the largest safe integer, and reports larger ones', async () => {
     await mysql.sql(pythonTable({ columns: { id: 'bigint unsigned NOT NULL AUTO_INCREMENT' } }))
     await run()
     const { MAX_SAFE_INTEGER } = Number
@@ -348,7 +348,7 @@ describe('an existing table', () => {
     await expect(run()).rejects.toThrow('give these rows other ids: 9007199254740993')
   })
 
-  it('has long prices and unusual skus: migrate logs how many it rounded, and how many create_item would refuse', async () => {
+  it('logs how many prices it rounded, and how many skus create_item would refuse', async () => {
     await mysql.sql(pythonTable({ columns: { price: 'double' } }))
     await mysql.sql(
       `INSERT INTO inventory (sku, price) VALUES ('fine', 19.99), ('FINE TOO', 0.1e0 + 0.2e0), ('third', 10e0/3),
@@ -360,7 +360,7 @@ describe('an existing table', () => {
     expect(await mysql.sql("SELECT price FROM inventory WHERE sku = 'third'")).toEqual([{ price: '3.3333' }])
   })
 
-  it('is wrong: a service logs the problems and waits at startup until they are fixed', async () => {
+  it('ends the wait of a service that has started with a wrong schema and has logged what is wrong', async () => {
     await run()
     await mysql.sql('ALTER TABLE inventory DROP INDEX sku, ADD KEY sku (sku)')
     await mysql.sql('ALTER TABLE inbox MODIFY message_id VARBINARY(36)')

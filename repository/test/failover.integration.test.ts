@@ -76,7 +76,7 @@ describe('a list of servers', () => {
     await database.close()
   })
 
-  it('leaves a server that is not ready, read-only or shutting down', async () => {
+  it('moves on from a server that is not ready, read-only or shutting down', async () => {
     const database = await openDatabase(config(), serviceUnderTest())
     const inventory = inventoryIn(database)
     for (const [errno, message] of [

@@ -65,7 +65,7 @@ describe('a transaction in an unknown state', () => {
     [INTERRUPTED, SHUTDOWN, OF_A_PROXY].map((error) => ({ statement, error })),
   )
   it.each(edges)(
-    'is reported as it was stored when $statement fails with error $error.errno',
+    'has outcomes that match the stored items when $statement fails with error $error.errno',
     async ({ statement, error }) => {
       await inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })])
       const batch = Array.from({ length: 20 }, (_, n) => creation({ sku: `s${n}` }, { messageId: `m1${n}` }))
@@ -83,7 +83,7 @@ describe('a transaction in an unknown state', () => {
   )
 
   it.each([INTERRUPTED, OF_A_PROXY])(
-    'is reported correctly when a delete runs again and its ROLLBACK fails with error $errno',
+    'has correct outcomes when a delete runs again and its ROLLBACK fails with error $errno',
     async (error) => {
       await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b' })])
       const replica = await openDatabase(mysql.config, serviceUnderTest())
@@ -146,7 +146,7 @@ describe('a transaction in an unknown state', () => {
     expect(await stored()).toEqual([])
   })
 
-  it('keeps its connection from being reused while it is open', async () => {
+  it('prevents the reuse of its connection while it is open', async () => {
     const before = await connectionIdOf(database)
     // A transaction that loses to another one does not cause a reconnect.
     await database.transaction(async (_, attempt) => {
