@@ -20,7 +20,7 @@ const QUEUES = {
 export type QueueName = keyof typeof QUEUES
 
 /** The privileges a service needs on a table. A service that writes to `inbox` also deletes its old rows. */
-export type TableRights = readonly ('SELECT' | 'INSERT' | 'UPDATE' | 'DELETE')[]
+type TableRights = readonly ('SELECT' | 'INSERT' | 'UPDATE' | 'DELETE')[]
 
 export interface Service {
   /** The name of its folder, its image, and its user on both servers. */

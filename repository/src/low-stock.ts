@@ -1,5 +1,6 @@
 // Reports how many items have low stock, which means below the operator's threshold.
 import { z } from 'zod'
+import { type BackgroundJob, disabledJob, inBackground } from './background-job.ts'
 import type { Database } from './database.ts'
 import { sentenceOf } from './errors.ts'
 import type { Service } from './service.ts'
@@ -9,11 +10,6 @@ import { pause } from './waiting.ts'
 const EVERY_MS = 60_000
 /** A count reads the whole table, so the pause after it is at least this many times as long as the count. */
 const PAUSE_FACTOR = 100
-
-export interface LowStockWatch {
-  /** Resolves after the current count has ended. */
-  close(): Promise<void>
-}
 
 type MeasuringService = Pick<Service, 'log' | 'stopping'> & {
   readonly meter: { observe(metric: string, value: number): void }
@@ -27,26 +23,10 @@ export function watchLowStock(
   below: number,
   service: MeasuringService,
   everyMs = EVERY_MS,
-): LowStockWatch {
-  const closing = new AbortController()
-  const ended = AbortSignal.any([closing.signal, service.stopping])
-  const measuring = below === 0 ? Promise.resolve() : keepCounting(database, below, service, everyMs, ended)
-  return {
-    close: async () => {
-      closing.abort()
-      await measuring
-    },
-  }
-}
-
-async function keepCounting(
-  database: Pick<Database, 'use'>,
-  below: number,
-  { log, meter }: MeasuringService,
-  everyMs: number,
-  ended: AbortSignal,
-): Promise<void> {
-  while (!ended.aborted) {
+): BackgroundJob {
+  if (below === 0) return disabledJob
+  const { log, meter, stopping } = service
+  return inBackground(stopping, async (ended) => {
     const since = performance.now()
     try {
       const rows = await database.use((sql) => sql('SELECT COUNT(*) AS low FROM inventory WHERE quantity < ?', [below]))
@@ -55,5 +35,5 @@ async function keepCounting(
       log.warn({ below }, `could not count the items with low stock, will try again later: ${sentenceOf(error)}`)
     }
     await pause(Math.max(everyMs, (performance.now() - since) * PAUSE_FACTOR), ended)
-  }
+  })
 }

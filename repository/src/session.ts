@@ -10,7 +10,7 @@ const NO_LIMIT = '18446744073709551615'
 /** After this many idle seconds the server closes a connection and rolls back its transaction. */
 export const IDLE_TIMEOUT_S = 10
 
-export interface SessionTimes {
+interface SessionTimes {
   /** Seconds to wait for a row or table that another transaction locks. */
   readonly lockTimeoutS: number
   /** Timeout of one statement, in milliseconds. Undefined means none. */

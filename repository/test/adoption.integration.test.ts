@@ -316,21 +316,18 @@ describe('migrate on an existing table', () => {
     await expect(run()).rejects.toThrow('inbox: the table is missing although its migration is recorded')
   })
 
-  it.each(['int', 'bigint', 'int unsigned', 'bigint unsigned'])(
-    'does not change ids of type %s',
-    async (type) => {
-      await mysql.sql(pythonTable({ columns: { id: `${type} NOT NULL AUTO_INCREMENT` } }))
-      await mysql.sql("INSERT INTO inventory (id, sku) VALUES (41, 'last')")
-      await mysql.sql('DELETE FROM inventory')
-      await run()
-      expect((await definitionOf('inventory')).replace(/(int)\(\d+\)/, '$1')).toContain(
-        `\`id\` ${type} NOT NULL AUTO_INCREMENT`,
-      )
-      await mysql.sql("INSERT INTO inventory (sku) VALUES ('next')")
-      expect(await mysql.sql('SELECT id FROM inventory')).toEqual([{ id: 42 }])
-      await expectItWorks()
-    },
-  )
+  it.each(['int', 'bigint', 'int unsigned', 'bigint unsigned'])('does not change ids of type %s', async (type) => {
+    await mysql.sql(pythonTable({ columns: { id: `${type} NOT NULL AUTO_INCREMENT` } }))
+    await mysql.sql("INSERT INTO inventory (id, sku) VALUES (41, 'last')")
+    await mysql.sql('DELETE FROM inventory')
+    await run()
+    expect((await definitionOf('inventory')).replace(/(int)\(\d+\)/, '$1')).toContain(
+      `\`id\` ${type} NOT NULL AUTO_INCREMENT`,
+    )
+    await mysql.sql("INSERT INTO inventory (sku) VALUES ('next')")
+    expect(await mysql.sql('SELECT id FROM inventory')).toEqual([{ id: 42 }])
+    await expectItWorks()
+  })
 
   it('accepts ids up to the largest safe integer, and reports larger ones', async () => {
     await mysql.sql(pythonTable({ columns: { id: 'bigint unsigned NOT NULL AUTO_INCREMENT' } }))

@@ -1,8 +1,9 @@
 // The low-stock monitor counts the items below the operator's threshold. It ignores items without a quantity.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
+import type { BackgroundJob } from '../src/background-job.ts'
 import { type Database, openDatabase } from '../src/database.ts'
-import { type LowStockWatch, watchLowStock } from '../src/low-stock.ts'
+import { watchLowStock } from '../src/low-stock.ts'
 import { migrate } from '../src/migrate.ts'
 import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
 import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
@@ -30,7 +31,7 @@ describe('the low-stock monitor', () => {
     await mysql.drop()
   })
 
-  const watch = (below: number, on: Pick<Database, 'use'> = database): LowStockWatch => {
+  const watch = (below: number, on: Pick<Database, 'use'> = database): BackgroundJob => {
     const meter = { observe: (metric: string, value: number) => void seen.push([metric, value]) }
     return watchLowStock(on, below, { ...service, meter }, 20)
   }

@@ -2,11 +2,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { z } from 'zod'
+import type { BackgroundJob } from '../src/background-job.ts'
 import type { RetentionConfig } from '../src/config.ts'
 import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'
-import { type Retention, startRetention } from '../src/retention.ts'
+import { startRetention } from '../src/retention.ts'
 import { adjustment, creation, deletion } from './commands.ts'
 import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
 import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
@@ -19,7 +20,7 @@ describe('the retention of the inbox', () => {
   let database: Database
   let service: ServiceUnderTest
   let removed = 0
-  const running: Retention[] = []
+  const running: BackgroundJob[] = []
 
   beforeAll(async () => {
     mysql = await mysqlUnderTest('retention', { MYSQL_LOCK_TIMEOUT_S: '1' })
@@ -176,7 +177,7 @@ describe('the retention of the inbox', () => {
     await closeAll()
   })
 
-  it('stops in the middle of a long round when the service shuts down', async () => {
+  it('closes in the middle of a long round during shutdown', async () => {
     await rows(5_000, '40 DAY')
     const retention = start()
     await eventually(() => expect(removed).toBeGreaterThan(0))
