@@ -357,7 +357,7 @@ describe('migrate on an existing table', () => {
     expect(await mysql.sql("SELECT price FROM inventory WHERE sku = 'third'")).toEqual([{ price: '3.3333' }])
   })
 
-  it('ends the wait of a service that has started with a wrong schema and has logged what is wrong', async () => {
+  it('corrects a wrong schema, which a starting service has logged and waits for', async () => {
     await run()
     await mysql.sql('ALTER TABLE inventory DROP INDEX sku, ADD KEY sku (sku)')
     await mysql.sql('ALTER TABLE inbox MODIFY message_id VARBINARY(36)')

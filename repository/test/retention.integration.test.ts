@@ -108,7 +108,7 @@ describe('the retention of the inbox', () => {
     await mysql.sql('ANALYZE TABLE inbox')
     const statement =
       'DELETE FROM inbox WHERE applied_at < UTC_TIMESTAMP(3) - INTERVAL 30 DAY ORDER BY applied_at LIMIT 500'
-    // MariaDB does not have this table. MySQL 9 shows another format unless asked for this one.
+    // MariaDB does not support FORMAT=TRADITIONAL, and MySQL 9 has another default.
     const asked = mysql.sql(`EXPLAIN FORMAT=TRADITIONAL ${statement}`)
     const plan = JSON.stringify(await asked.catch(() => mysql.sql(`EXPLAIN ${statement}`)))
     expect(plan).toContain('"key":"applied_at"')
@@ -129,7 +129,7 @@ describe('the retention of the inbox', () => {
     await eventually(async () => expect(await left("message_id LIKE '40 DAY%'")).toBe(0))
     await closeAll()
     expect(await left()).toBe(60 * 21)
-    // The total of all row lock waits on the server. One statement alone could wait for a second.
+    // The server's total of all row lock waits. One statement alone may wait for up to a second.
     expect((await waitedForRowsMs()) - before).toBeLessThan(300)
   })
 
