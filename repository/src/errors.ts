@@ -58,7 +58,7 @@ const ROW: ReadonlySet<number> = new Set([
 const SIGNALED = '45000'
 const DUPLICATE_KEY = 1062
 const OUT_OF_RANGE = 1264
-/** An error about the column `id`: its values are used up, which is not the fault of the row. */
+/** Matches an error about the column `id`. Its values are used up, so the row is not the cause. */
 const COLUMN_ID = /column '(?:\w+\.)?id'/
 
 /**
