@@ -9,12 +9,12 @@ const EVERYTHING = '.*'
 
 const deadLetterQueue = (queue: string): string => `${queue}.dead-letter`
 
-/** What RabbitMQ imports (https://www.rabbitmq.com/docs/definitions). Users have names and tags here, but no passwords. */
+/** The definitions that RabbitMQ imports (https://www.rabbitmq.com/docs/definitions), without the passwords of the users. */
 export const definitions = {
   vhosts: [
     {
       name: VHOST,
-      metadata: { description: 'IMS, and the Python peers, which know no other vhost', default_queue_type: 'quorum' },
+      metadata: { description: 'IMS and the Python peers, which support no other vhost', default_queue_type: 'quorum' },
     },
   ],
   users: [
@@ -38,12 +38,12 @@ export const definitions = {
     })),
   policies: [
     ...Object.entries(queues).flatMap(policiesOf),
-    // Every look at a dead letter is one more delivery.
+    // Browsing a dead letter counts as a delivery.
     policy('dead-letters-quorum', '^.+\\.dead-letter$', 'quorum_queues', 1, { 'delivery-limit': -1 }),
   ],
 }
 
-/** A consumer reads its own queues. Everybody may publish to the default exchange, because replies and Python peers need it (ADR 31). */
+/** A consumer reads its own queues. Every service may publish to the default exchange, because replies and Python peers need it (ADR 31). */
 function permissionsOf({ consumes }: Service) {
   if (consumes.length > 0)
     return {
@@ -53,7 +53,7 @@ function permissionsOf({ consumes }: Service) {
     }
   const all = Object.keys(queues)
   return {
-    // A lock queue: it exists while somebody reads dead letters, so that nobody else does.
+    // The lock queue exists while one client reads dead letters, and keeps other clients from reading them.
     configure: oneOf(all, '.dead-letter.reader'),
     write: oneOf(['amq.default', ...all]),
     read: oneOf(all, '.dead-letter'),
@@ -72,7 +72,7 @@ function policiesOf([queue, kind]: [string, QueueKind]) {
   const target = { 'dead-letter-exchange': '', 'dead-letter-routing-key': deadLetterQueue(queue) }
   return [
     policy(`${queue}-dead-letter`, oneOf([queue]), 'queues', 1, target),
-    // Keys for quorum queues only. A key that does not suit a queue's type disables the whole policy for that queue.
+    // Keys for quorum queues only. A key that is invalid for a queue's type disables the whole policy for that queue.
     policy(`${queue}-quorum`, oneOf([queue]), 'quorum_queues', 2, {
       ...target,
       'dead-letter-strategy': 'at-least-once',

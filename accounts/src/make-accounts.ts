@@ -25,7 +25,7 @@ const SECRET_BYTES = 32
 const SALT_BYTES = 4
 
 /**
- * Completes `existing`: keeps its secrets, creates missing ones, and renders the servers' files (`definitions.json` of
+ * Completes `existing`: keeps its secrets, creates missing ones, and generates the servers' files (`definitions.json` of
  * RabbitMQ, `accounts.sql` of MySQL) from them. The same input gives the same output.
  * @throws Error that names a secret of `existing` with characters that could end the string it is inserted into
  */
@@ -36,8 +36,8 @@ export function makeAccounts(existing: Accounts, newSecret: () => string = rando
       Object.fromEntries(files.map((file) => [file, checked(owner, file, existing[owner]?.[file] || newSecret())])),
     ]),
   )
-  // The passwords of operator, monitoring and backup are with the server's files. Every other user has the name of the
-  // owner of its password.
+  // The passwords of operator, monitoring and backup are among the files of their server. Every other user has the same
+  // name as the owner of its password.
   const passwordOn = (server: 'rabbitmq' | 'mysql') => (user: string) =>
     secrets[server]?.[`${user}-password`] ?? secrets[user]?.[`${server}-password`]
   return {
@@ -47,12 +47,12 @@ export function makeAccounts(existing: Accounts, newSecret: () => string = rando
   }
 }
 
-/** URL-safe and without quotes, because it is inserted into SQL, JSON and files. */
+/** Base64url has no quotes or backslashes, so the secret can be inserted into SQL and JSON. */
 const randomSecret = (): string => randomBytes(SECRET_BYTES).toString('base64url')
 
 function checked(owner: string, file: string, secret: string): string {
   if (/^[\w-]+$/.test(secret)) return secret
-  throw new Error(`the secret ${file} of ${owner} may have letters, digits, _ and - only`)
+  throw new Error(`the secret ${file} of ${owner} may contain only letters, digits, _ and -`)
 }
 
 /** The definitions, with the password hash of each user. */
@@ -67,7 +67,7 @@ function withPasswords(passwordOf: (user: string) => string | undefined): string
 
 /**
  * Salt and SHA-256 of salt and password (https://www.rabbitmq.com/docs/passwords). The salt derives from user and
- * password, so that rendering again changes nothing. That is safe because the passwords are random.
+ * password, so that the same input gives the same file. That is safe because the passwords are random.
  */
 function rabbitmqHash(user: string, password: string): string {
   const salt = createHash('sha256').update(`${user} ${password}`).digest().subarray(0, SALT_BYTES)
@@ -76,6 +76,6 @@ function rabbitmqHash(user: string, password: string): string {
 }
 
 function given(user: string, password: string | undefined): string {
-  if (password === undefined) throw new Error(`no password is made for the user ${user}`)
+  if (password === undefined) throw new Error(`there is no password for the user ${user}`)
   return password
 }

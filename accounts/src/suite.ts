@@ -1,8 +1,8 @@
 // The one list of the suite: its queues, its services, and what each service may do. Start here to add a service.
 
 /**
- * A command changes data; its bad messages become dead letters. A query expires when nobody waits for its reply any
- * more, and the broker drops it.
+ * A command changes data, and its bad messages become dead letters. A query expires when its caller stops waiting for the
+ * reply, and the broker drops it.
  */
 export type QueueKind = 'command' | 'query'
 
@@ -20,7 +20,7 @@ const QUEUES = {
 export type QueueName = keyof typeof QUEUES
 
 /** The privileges a service needs on a table. A service that writes to `inbox` also deletes its old rows. */
-export type TableRights = readonly ('SELECT' | 'INSERT' | 'UPDATE' | 'DELETE')[]
+type TableRights = readonly ('SELECT' | 'INSERT' | 'UPDATE' | 'DELETE')[]
 
 export interface Service {
   /** The name of its folder, its image, and its user on both servers. */

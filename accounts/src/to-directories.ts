@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFile
 import { join } from 'node:path'
 import { type Accounts, makeAccounts, owners } from './make-accounts.ts'
 
-// Each directory is mounted only where its owner runs. Servers and services run as other users than this program.
+// Every user can read the files, because servers and services run as other users than this program. Each directory is
+// mounted only into the containers of its owner.
 const READABLE = 0o444
 
 /** Completes the files in the directories and keeps existing ones, so it is safe to run before every start. */
@@ -34,7 +35,7 @@ function readAccounts(directory: string): Accounts {
   )
 }
 
-/** Atomic, even when the process is killed: a truncated password would be kept for ever. */
+/** Writes atomically, because a later run would keep the truncated password of a killed run. */
 function writeWhole(path: string, content: string): void {
   const partial = `${path}.partial`
   writeFileSync(partial, content, { mode: READABLE, flush: true })
@@ -44,5 +45,5 @@ function writeWhole(path: string, content: string): void {
 const [, program, directory] = process.argv
 if (directory !== undefined && program === import.meta.filename) {
   const { made } = writeAccounts(directory)
-  process.stdout.write(made.length === 0 ? 'accounts: all there\n' : `accounts: made ${made.join(', ')}\n`)
+  process.stdout.write(made.length === 0 ? 'accounts: nothing to create\n' : `accounts: created ${made.join(', ')}\n`)
 }

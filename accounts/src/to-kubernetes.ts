@@ -4,14 +4,14 @@ import { type Accounts, makeAccounts, owners } from './make-accounts.ts'
 
 /** Where Kubernetes puts a pod's credentials. NODE_EXTRA_CA_CERTS names the certificate authority of the API server. */
 const CREDENTIALS = '/var/run/secrets/kubernetes.io/serviceaccount'
-/** Written last, so that every password these files name already exists. */
+/** Written last, so that every password in these files already exists in the Secret of its owner. */
 const SERVERS: readonly string[] = ['rabbitmq', 'mysql']
-/** How often to start over when another client wrote to a Secret meanwhile. */
+/** Maximum attempts when another client writes to a Secret at the same time. */
 const ATTEMPTS_MAX = 10
-/** Network policies reach a node slightly later than the pod, so the first attempts may fail. */
+/** Network policies can take effect slightly after the pod starts, so the first attempts may fail. */
 const REACHED_WITHIN_MS = 30_000
 
-/** The API server, as a pod in one namespace sees it. `url` has no trailing slash. */
+/** The API server, with the namespace and the token of the pod. `url` has no trailing slash. */
 export interface Api {
   readonly url: string
   readonly namespace: string
@@ -26,17 +26,17 @@ interface Secret {
   readonly files: Readonly<Record<string, string>>
 }
 
-class WrittenMeanwhile extends Error {
-  override readonly name = 'WrittenMeanwhile'
+class WriteConflict extends Error {
+  override readonly name = 'WriteConflict'
 }
 
 /** Kubernetes names cannot contain an underscore. */
 export const secretOf = (owner: string): string => `${owner.replaceAll('_', '-')}-account`
 
 /**
- * Adds what the Secrets lack and keeps what they hold, so it is safe to run at every deployment, even twice at the same
- * time. Resolves with the keys it wrote, as `<Secret>/<key>`.
- * @throws Error that says which Secret could not be read or written, and why
+ * Adds missing keys to the Secrets and keeps existing passwords, so it is safe to run at every deployment, even twice at the
+ * same time. Resolves with the keys it wrote, as `<Secret>/<key>`.
+ * @throws Error that names the Secret that could not be read or written, and the reason
  */
 export async function completeSecrets(api: Api): Promise<{ made: string[] }> {
   const made: string[] = []
@@ -45,7 +45,7 @@ export async function completeSecrets(api: Api): Promise<{ made: string[] }> {
       await completeFrom(await readSecrets(api), api, made)
       return { made }
     } catch (error) {
-      if (!(error instanceof WrittenMeanwhile) || attempt === ATTEMPTS_MAX) throw error
+      if (!(error instanceof WriteConflict) || attempt === ATTEMPTS_MAX) throw error
     }
   }
 }
@@ -87,7 +87,7 @@ async function writeSecret(api: Api, { name, version }: Secret, entries: [string
     headers: { 'content-type': 'application/merge-patch+json' },
     body: JSON.stringify({ metadata: { resourceVersion: version }, data }),
   })
-  if (response.status === 409) throw new WrittenMeanwhile(`the Secret ${name} is being written by somebody else`)
+  if (response.status === 409) throw new WriteConflict(`another client is writing the Secret ${name}`)
   if (response.status !== 200) throw new Error(`cannot write the Secret ${name}: ${await reasonOf(response)}`)
   await response.body?.cancel()
 }
@@ -96,16 +96,16 @@ async function writeSecret(api: Api, { name, version }: Secret, entries: [string
 async function call({ url, namespace, token, retryMs }: Api, name: string, init: RequestInit): Promise<Response> {
   const until = performance.now() + REACHED_WITHIN_MS
   for (;;) {
-    const answered = await fetch(`${url}/api/v1/namespaces/${namespace}/secrets/${name}`, {
+    const response = await fetch(`${url}/api/v1/namespaces/${namespace}/secrets/${name}`, {
       ...init,
       headers: { ...init.headers, accept: 'application/json', authorization: `Bearer ${token}` },
       signal: AbortSignal.timeout(REACHED_WITHIN_MS),
-    }).catch((error: unknown) => new Error(`no answer from ${url}: ${causeOf(error)}`, { cause: error }))
-    const isFinal = answered instanceof Response && answered.status !== 429 && answered.status < 500
-    if (isFinal) return answered
+    }).catch((error: unknown) => new Error(`no response from ${url}: ${causeOf(error)}`, { cause: error }))
+    const isFinal = response instanceof Response && response.status !== 429 && response.status < 500
+    if (isFinal) return response
     if (performance.now() > until) {
-      if (answered instanceof Response) return answered
-      throw answered
+      if (response instanceof Response) return response
+      throw response
     }
     await new Promise((resolve) => setTimeout(resolve, retryMs))
   }
@@ -114,9 +114,9 @@ async function call({ url, namespace, token, retryMs }: Api, name: string, init:
 function parsed(name: string, body: unknown): Secret {
   const { metadata, data = {} } = record(body)
   const { resourceVersion } = record(metadata)
-  if (typeof resourceVersion !== 'string') throw new Error(`the Secret ${name} came without metadata.resourceVersion`)
+  if (typeof resourceVersion !== 'string') throw new Error(`the Secret ${name} has no metadata.resourceVersion`)
   const files = Object.entries(record(data)).map(([key, value]) => {
-    if (typeof value !== 'string') throw new Error(`data.${key} of the Secret ${name} is no string`)
+    if (typeof value !== 'string') throw new Error(`data.${key} of the Secret ${name} is not a string`)
     return [key, Buffer.from(value, 'base64').toString()]
   })
   return { name, version: resourceVersion, files: Object.fromEntries(files) }
@@ -140,7 +140,7 @@ const causeOf = (error: unknown): string => {
   return error.cause instanceof Error ? error.cause.message || error.message : error.message
 }
 
-/** The address of the API server, from the environment of every pod. */
+/** Reads the address of the API server from the environment, and the pod's credentials. */
 function apiOfThisPod(): Api {
   const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '443' } = process.env
   const mounted = (file: string) => readFileSync(`${CREDENTIALS}/${file}`, 'utf8').trim()
@@ -151,7 +151,7 @@ function apiOfThisPod(): Api {
 if (import.meta.main) {
   try {
     const { made } = await completeSecrets(apiOfThisPod())
-    process.stdout.write(made.length === 0 ? 'accounts: all there\n' : `accounts: made ${made.join(', ')}\n`)
+    process.stdout.write(made.length === 0 ? 'accounts: nothing to create\n' : `accounts: created ${made.join(', ')}\n`)
   } catch (error) {
     process.stderr.write(`accounts: ${error instanceof Error ? error.message : error}\n`)
     process.exitCode = 1

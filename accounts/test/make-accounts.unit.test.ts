@@ -15,12 +15,12 @@ const definitions = z.object({
   queues: z.array(z.object({ name: z.string(), durable: z.literal(true) })),
 })
 
-/** Six of RabbitMQ, MySQL and the migration. Each service has one for the broker, and one for the database if it uses tables. */
+/** RabbitMQ, MySQL and the migration have six. Each service has one for the broker, and one for the database if it uses tables. */
 const SECRETS = 6 + services.length + services.filter(({ tables }) => tables).length
 const consumers = services.filter(({ consumes }) => consumes.length > 0)
 
 describe('accounts', () => {
-  it('gives every owner secrets of its own', () => {
+  it('gives every owner its own secrets', () => {
     const accounts = makeAccounts({})
     const secrets = owners.flatMap((owner) =>
       Object.entries(accounts[owner] ?? {})
@@ -65,7 +65,7 @@ describe('accounts', () => {
     expect(lines.slice(0, revoke).filter((line) => line.startsWith('GRANT '))).toEqual([])
   })
 
-  it('lets the backup user read and do nothing else', () => {
+  it('gives the backup user no privilege but SELECT', () => {
     const accounts = makeAccounts({})
     const lines = (accounts.mysql?.['accounts.sql'] ?? '').split('\n').filter((line) => line.includes("'backup'"))
     expect(lines.slice(2)).toEqual([
@@ -84,7 +84,7 @@ describe('accounts', () => {
     ])
   })
 
-  it('keeps existing secrets, creates missing ones, and renders the same files again', () => {
+  it('keeps existing secrets, creates missing ones, and generates the same files from the same secrets', () => {
     const first = makeAccounts({})
     expect(makeAccounts(first)).toEqual(first)
     const { producer: _, ...without } = first
@@ -97,11 +97,11 @@ describe('accounts', () => {
   it('rejects a secret that could break out of a statement', () => {
     const evil = { migrate: { 'mysql-password': "x'; DROP DATABASE ims; --" } }
     expect(() => makeAccounts(evil)).toThrow(
-      'the secret mysql-password of migrate may have letters, digits, _ and - only',
+      'the secret mysql-password of migrate may contain only letters, digits, _ and -',
     )
   })
 
-  it('lets a consumer read only its own queue and the producer only dead letters; only the operator may configure more than the lock queue', () => {
+  it('lets consumers read only their queues and the producer only dead letters, and only the operator configure more than the lock queue', () => {
     const { permissions } = definitions.parse(JSON.parse(makeAccounts({}).rabbitmq?.['definitions.json'] ?? ''))
     expect(
       permissions.filter(({ configure }) => configure !== '^$').map(({ user, configure }) => [user, configure]),
@@ -137,7 +137,7 @@ it('sets no delivery limit on dead letters, so that frequent browsing removes no
     ).toEqual([{ 'delivery-limit': -1 }])
 })
 
-it('dead-letters expired commands but not expired queries, because nobody waits for those', () => {
+it('sets a dead-letter target for commands but not for queries, because an expired query has no waiting caller', () => {
   const broker = z.object({
     policies: z.array(z.object({ pattern: z.string(), definition: z.record(z.string(), z.unknown()) })),
   })
@@ -172,7 +172,7 @@ describe('accounts in directories', () => {
     expect(readFileSync(join(directory, 'migrate', 'mysql-password'), 'utf8')).toBe(password)
   })
 
-  it('are readable by the servers, writable by nobody, and created again when a killed run left them empty', () => {
+  it('are readable by every user, writable by none, and created again when a killed run left an empty file', () => {
     writeAccounts(directory)
     const path = join(directory, 'mysql', 'root-password')
     expect(statSync(path).mode & 0o777).toBe(0o444)

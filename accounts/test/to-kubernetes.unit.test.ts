@@ -15,14 +15,14 @@ interface Stored {
   data: Record<string, string>
 }
 
-/** A fake API server that reads and merge-patches Secrets, which is all the Job needs. */
+/** A fake API server. It can read and merge-patch Secrets, which is all that the Job needs. */
 class FakeApi {
   readonly secrets = new Map<string, Stored>()
   readonly writes: string[] = []
   /** Called before each write, to simulate another client. */
   meanwhile: (name: string) => void = () => {}
-  /** A status to return instead, by method and name. */
-  readonly answersInstead = new Map<string, number[]>()
+  /** Statuses to respond with instead, by method and name. */
+  readonly statusesInstead = new Map<string, number[]>()
   readonly #server: Server
 
   constructor() {
@@ -30,7 +30,7 @@ class FakeApi {
     this.#server = createServer(async (request, response) => {
       const chunks: Buffer[] = []
       for await (const chunk of request) chunks.push(Buffer.from(chunk))
-      const { status, body } = this.#answer(
+      const { status, body } = this.#respond(
         `${request.method}`,
         `${request.url}`,
         { authorization: request.headers.authorization, contentType: request.headers['content-type'] },
@@ -68,7 +68,7 @@ class FakeApi {
     secret.version += 1
   }
 
-  #answer(
+  #respond(
     method: string,
     url: string,
     headers: { authorization: string | undefined; contentType: string | undefined },
@@ -77,7 +77,7 @@ class FakeApi {
     const refused = (status: number, message: string) => ({ status, body: { kind: 'Status', message } })
     if (headers.authorization !== 'Bearer the-token') return refused(401, 'Unauthorized')
     const name = /^\/api\/v1\/namespaces\/ims\/secrets\/([a-z-]+)$/.exec(url)?.[1] ?? ''
-    const instead = this.answersInstead.get(`${method} ${name}`)?.shift()
+    const instead = this.statusesInstead.get(`${method} ${name}`)?.shift()
     if (instead !== undefined) return refused(instead, `secrets "${name}" is forbidden`)
     const secret = this.secrets.get(name)
     if (secret === undefined) return refused(404, `secrets "${name}" not found`)
@@ -124,7 +124,7 @@ describe('completing the Secrets of a cluster', () => {
     for (const secret of secrets) expect(made.join(' ')).not.toContain(secret)
   })
 
-  it('writes the servers’ files last, so that every password they name already exists', async () => {
+  it('writes the servers’ files last, so that every password in them already exists', async () => {
     await completeSecrets(api)
     expect(fake.writes).toHaveLength(owners.length)
     expect(fake.writes.slice(-2)).toEqual(['rabbitmq-account', 'mysql-account'])
@@ -145,7 +145,7 @@ describe('completing the Secrets of a cluster', () => {
     expect(fake.files['mysql-account']?.['accounts.sql']).toContain("'kept-as-it-was'")
   })
 
-  it('starts over when another client writes meanwhile, and keeps what that client wrote', async () => {
+  it('starts over when another client writes at the same time, and keeps the values of that client', async () => {
     fake.meanwhile = (name) => {
       fake.meanwhile = () => {}
       fake.set(name, 'mysql-password', 'from-somebody-else')
@@ -161,13 +161,13 @@ describe('completing the Secrets of a cluster', () => {
   })
 
   it('retries when the API server is unreachable or overloaded', async () => {
-    fake.answersInstead.set('GET producer-account', [503, 429])
+    fake.statusesInstead.set('GET producer-account', [503, 429])
     await expect(completeSecrets(api)).resolves.toMatchObject({
       made: expect.arrayContaining(['producer-account/rabbitmq-password']),
     })
   })
 
-  it('says which Secret is missing, and what to apply', async () => {
+  it('reports which Secret is missing, and what to apply', async () => {
     fake.secrets.delete('producer-account')
     await expect(completeSecrets(api)).rejects.toThrow(
       'there is no Secret producer-account in namespace ims: apply kubernetes/manifest/accounts first',
@@ -175,7 +175,7 @@ describe('completing the Secrets of a cluster', () => {
   })
 
   it('reports a denied request with the API server’s message', async () => {
-    fake.answersInstead.set('PATCH producer-account', [403])
+    fake.statusesInstead.set('PATCH producer-account', [403])
     await expect(completeSecrets(api)).rejects.toThrow(
       'cannot write the Secret producer-account: secrets "producer-account" is forbidden',
     )

@@ -1,5 +1,5 @@
-// consumer_four answers queries: the inventory (order_processing), whole or page by page, its changes (movements), and
-// the outcome of a message.
+// consumer_four replies to queries for items (order_processing), changes of stock (movements), and the recorded outcome of a
+// message (message_status).
 import {
   consumerEnvironment,
   messageStatus,
@@ -11,7 +11,7 @@ import {
 import { inventoryIn, mysqlEnvironment, openDatabase, watchLowStock } from '@ims/repository'
 import { runService } from '@ims/runtime'
 import { listingEnvironment } from './config.ts'
-import { tellStatus } from './message-status.ts'
+import { reportStatus } from './message-status.ts'
 import { listMovements } from './movements.ts'
 import { listItems } from './order-processing.ts'
 import { rehearse } from './rehearse.ts'
@@ -25,11 +25,11 @@ const config = {
 
 void runService({ name: 'consumer_four', adminPort: 9094, config }, async (service) => {
   const { config, own } = service
-  // Closed in reverse: stop consuming and settle messages in flight, then the broker, the low-stock monitor, then MySQL.
+  // These are closed in reverse order: the consumers (after their messages in flight are settled), the broker, the monitor, MySQL.
   const database = own(await openDatabase(config.mysql, service))
-  own(watchLowStock(database, config.listing.lowStockBelow, service), 'the watch on low stock')
+  own(watchLowStock(database, config.listing.lowStockBelow, service), 'the low-stock monitor')
   const broker = own(await openBroker(config.rabbitmq, service))
-  // Never more queries than connections.
+  // Each query uses a connection of the pool, so more queries at the same time would only wait.
   const consumer = { ...config.consumer, queriesMax: config.mysql.poolSize }
   const inventory = inventoryIn(database)
   const dependency = () => database.notReady('read')
@@ -38,5 +38,5 @@ void runService({ name: 'consumer_four', adminPort: 9094, config }, async (servi
   own(await broker.consume(orderProcessing, list, consumer, dependency))
   const oneByOne = { ...consumer, queriesMax: 1 }
   own(await broker.consume(movements, listMovements(inventory), oneByOne, dependency))
-  own(await broker.consume(messageStatus, tellStatus(inventory), oneByOne, dependency))
+  own(await broker.consume(messageStatus, reportStatus(inventory), oneByOne, dependency))
 })

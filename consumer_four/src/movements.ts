@@ -1,4 +1,4 @@
-// Answers each movements query with one page.
+// Replies to each movements query with one page.
 import { type Handler, type Outcome, PAGE_MAX_ITEMS, pageRequestHeaders } from '@ims/messaging'
 import type { Inventory } from '@ims/repository'
 

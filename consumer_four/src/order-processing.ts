@@ -1,4 +1,4 @@
-// Answers listings with as few database queries as possible: one for all identical requests of a batch.
+// Replies to requests for items, with one database query for all identical requests of a batch.
 import {
   type Delivery,
   type Handler,
@@ -12,10 +12,10 @@ import type { Inventory, PageRequest } from '@ims/repository'
 type Pages = Pick<Inventory, 'page'>
 
 /**
- * Handles order_processing. A request with the header `x-limit` gets one page, `x-next` and `x-count`. One without it
- * comes from a Python peer and gets the whole list in one reply, up to `maxBytes`; a larger list is refused.
- * Identical requests of one batch share a query, which starts after all of them arrived, so none gets data older than
- * its request.
+ * Handles order_processing. A request with the header `x-limit` gets one page, `x-next` and `x-count`. A request without it
+ * comes from a Python peer and gets the whole list in one reply, or a refusal if the list is larger than `maxBytes`.
+ * Identical requests of one batch share a query, which starts after all of them have arrived, so no reply is older than its
+ * request.
  */
 export function listItems(inventory: Pages, { maxBytes }: { maxBytes: number }): Handler<unknown, never> {
   return async (deliveries) => {
@@ -78,7 +78,7 @@ async function page(inventory: Pages, { after, limit, filter }: Request & { limi
 }
 
 async function wholeList(inventory: Pages, { after, filter }: Request, maxBytes: number): Promise<Outcome<never>> {
-  // Bytes, not text, which may take twice as much memory while the list grows.
+  // Collects bytes, because text can take twice as much memory.
   const parts: Buffer[] = []
   let bytes = 2
   let from = after
@@ -97,5 +97,5 @@ async function wholeList(inventory: Pages, { after, filter }: Request, maxBytes:
 const tooLarge = (maxBytes: number): Outcome<never> => ({
   kind: 'refused',
   reason: 'too-large',
-  error: `the whole list is larger than LISTING_MOST_BYTES (${maxBytes} bytes); ask for it in pages (header x-limit), as the producer of this suite does`,
+  error: `the whole list is larger than LISTING_MOST_BYTES (${maxBytes} bytes); request it in pages with the header x-limit, as the producer does`,
 })

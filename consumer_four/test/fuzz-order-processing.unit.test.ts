@@ -1,5 +1,4 @@
-// Paging: any headers produce an outcome for each request, and pages of any size together are the whole list.
-
+// Paging: every request gets an outcome, and pages of any size add up to the whole list.
 import type { Delivery } from '@ims/messaging'
 import { inMemoryInventory } from '@ims/repository/testing'
 import { describe, expect, it } from '@jest/globals'
@@ -8,7 +7,7 @@ import { fuzzParameters } from 'testkit'
 import { listItems } from '../src/order-processing.ts'
 
 const runs = fuzzParameters(200)
-const asking = (headers: Record<string, unknown>): Delivery => ({
+const deliveryWith = (headers: Record<string, unknown>): Delivery => ({
   body: [],
   messageId: undefined,
   redelivered: false,
@@ -31,7 +30,7 @@ async function inventoryOf(count: number) {
 }
 
 describe('paging', () => {
-  it('returns an outcome for each request, whatever its headers', async () => {
+  it('returns an outcome for each request with any headers', async () => {
     const value = fc.oneof(
       fc.integer(),
       fc.double(),
@@ -44,7 +43,7 @@ describe('paging', () => {
     const handler = listItems(await inventoryOf(9), { maxBytes: 10_000 })
     await fc.assert(
       fc.asyncProperty(fc.array(headers, { minLength: 1, maxLength: 5 }), async (given) => {
-        const outcomes = await handler(given.map(asking))
+        const outcomes = await handler(given.map(deliveryWith))
         expect(outcomes).toHaveLength(given.length)
         for (const outcome of outcomes)
           if (outcome.kind === 'refused') expect(outcome.error).toMatch(/header x-/)
@@ -54,7 +53,7 @@ describe('paging', () => {
     )
   })
 
-  it('returns pages that together are the whole list, each item once', async () => {
+  it('returns pages that add up to the whole list, with each item once', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.nat({ max: 40 }),
@@ -62,21 +61,21 @@ describe('paging', () => {
         fc.constantFrom({}, { 'x-label': 'odd' }),
         async (count, limit, filter) => {
           const handler = listItems(await inventoryOf(count), { maxBytes: 1_000_000 })
-          const answer = async (headers: Record<string, unknown>) => {
-            const [outcome] = await handler([asking(headers)])
-            if (outcome?.kind !== 'answered') throw new Error('not answered')
+          const list = async (headers: Record<string, unknown>) => {
+            const [outcome] = await handler([deliveryWith(headers)])
+            if (outcome?.kind !== 'answered') throw new Error('there is no reply')
             const items: unknown[] = JSON.parse(outcome.body.toString())
             return { items, next: Number(outcome.headers['x-next'] ?? 0) }
           }
-          const together: unknown[] = []
+          const paged: unknown[] = []
           let after = 0
           do {
-            const { items, next } = await answer({ ...filter, 'x-limit': limit, 'x-after': after })
+            const { items, next } = await list({ ...filter, 'x-limit': limit, 'x-after': after })
             expect(items.length).toBeLessThanOrEqual(limit)
-            together.push(...items)
+            paged.push(...items)
             after = next
           } while (after !== 0)
-          expect(together).toEqual((await answer(filter)).items)
+          expect(paged).toEqual((await list(filter)).items)
         },
       ),
       runs,

@@ -13,13 +13,13 @@ const items = Array.from({ length: 12_000 }, (_, n) => ({
 }))
 
 function inventory() {
-  const asked: Parameters<Inventory['page']>[0][] = []
+  const requests: Parameters<Inventory['page']>[0][] = []
   const page: Inventory['page'] = async (request) => {
-    asked.push(request)
+    requests.push(request)
     const end = request.after + request.limit
     return { items: items.slice(request.after, end), next: end < items.length ? end : 0 }
   }
-  return { asked, page }
+  return { requests, page }
 }
 const delivery = (headers: Record<string, unknown> = {}): Delivery => ({
   body: [],
@@ -32,7 +32,7 @@ const delivery = (headers: Record<string, unknown> = {}): Delivery => ({
 const body = (outcome: unknown) => JSON.parse(String((outcome as { body: Buffer }).body))
 
 describe('a listing', () => {
-  it('is one page with the id of the next', async () => {
+  it('is one page, with the start of the next page in x-next', async () => {
     const [outcome] = await listItems(inventory(), { maxBytes: 1e6 })([delivery({ 'x-limit': 3, 'x-after': 2 })])
     expect(body(outcome)).toEqual(items.slice(2, 5))
     expect(outcome).toMatchObject({ kind: 'answered', headers: { 'x-next': 5, 'x-count': 3 } })
@@ -44,7 +44,7 @@ describe('a listing', () => {
     expect(outcome).toMatchObject({ headers: {} })
   })
 
-  it('is refused with the reason when the whole list is too large for one message', async () => {
+  it('is refused as too-large when the whole list exceeds the maximum size', async () => {
     const [outcome] = await listItems(inventory(), { maxBytes: 10_000 })([delivery()])
     expect(outcome).toMatchObject({ kind: 'refused', reason: 'too-large' })
   })
@@ -59,7 +59,7 @@ describe('a listing', () => {
       delivery({ 'x-limit': 3, 'x-quantity-below': 2 }),
     ])
     expect(outcomes).toHaveLength(5)
-    expect(pages.asked).toEqual([
+    expect(pages.requests).toEqual([
       { after: 0, limit: 3 },
       { after: 0, limit: 4 },
       { after: 0, limit: 3, label: 'odd' },

@@ -1,12 +1,12 @@
 // Writes one log line for each health check.
 import { type Handler, idsOf, type Log } from '@ims/messaging'
 
-/** Longest part of a body that is logged, in characters. A health check may contain any JSON, of any size. */
+/** Maximum length of the logged body, in characters. A health check may contain any JSON, of any size. */
 const LOGGED_MAX = 200
 
 /**
- * Handles health checks by logging them. `flush` writes the lines: they are all that a health check leaves, so they must be written
- * before its ack. Nothing is stored, so a redelivered one is logged again and marked as such.
+ * Handles health checks by logging them. The log lines are their only effect, so `flush` writes them before the messages are
+ * acknowledged. A redelivered health check is logged again, with `redelivered: true`.
  */
 export function logHealthchecks(log: Log, flush: () => void): Handler<unknown, { outcome: 'logged' }> {
   return async (deliveries) => {

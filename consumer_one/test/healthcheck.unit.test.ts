@@ -1,10 +1,10 @@
-// Consumer one logs health checks with any JSON body, truncated to a maximum size.
+// Consumer one on the in-memory broker: it logs health checks with any JSON body.
 import { consumerEnvironment, healthcheck } from '@ims/messaging'
 import { InMemoryRabbitmq } from '@ims/messaging/testing'
 import { expect, it } from '@jest/globals'
 import { logHealthchecks } from '../src/healthcheck.ts'
 
-it('logs each health check with its id and truncated body, and replies if requested', async () => {
+it('logs each health check with its id and its body, truncated to a maximum length, and replies if requested', async () => {
   const lines: Record<string, unknown>[] = []
   const log = { debug() {}, info: (fields: object) => void lines.push({ ...fields }), warn() {}, error() {} }
   const broker = new InMemoryRabbitmq().open({ publishes: [healthcheck] })

@@ -14,7 +14,7 @@ const config = {
 
 void runService({ name: 'consumer_three', adminPort: 9093, config }, async (service) => {
   const { config, own } = service
-  // Closed in reverse: stop consuming and settle messages in flight, then the broker, the inbox's retention, then MySQL.
+  // These are closed in reverse order: the consumers (after their messages in flight are settled), the broker, the retention, MySQL.
   const database = own(await openDatabase(config.mysql, service))
   own(startRetention(database, config.retention, service), 'the retention of the inbox')
   const broker = own(await openBroker(config.rabbitmq, service))

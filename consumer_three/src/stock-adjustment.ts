@@ -4,7 +4,7 @@ import type { AdjustOutcome, Inventory } from '@ims/repository'
 
 type Result = { outcome: 'adjusted'; quantity: number }
 
-/** Handles stock_adjustment by adding to quantities. Refuses a result below 0 or above the column's maximum. */
+/** Handles stock_adjustment by adding to quantities. Refuses a change that would make a quantity negative or too large for the column. */
 export function adjustItems(inventory: Pick<Inventory, 'adjust'>): Handler<StockAdjustment, Result> {
   return async (deliveries) => {
     const commands = deliveries.map((delivery) => ({

@@ -4,7 +4,7 @@ import type { DeleteOutcome, Inventory } from '@ims/repository'
 
 type Result = { outcome: 'deleted' | 'unknown-sku' }
 
-/** Handles stock_management by deleting items. An unknown sku is not an error, because nothing is left to do. */
+/** Handles stock_management by deleting items. An unknown sku is not an error, because the item is already gone. */
 export function deleteItems(inventory: Pick<Inventory, 'delete'>): Handler<{ sku: string | null }, Result> {
   return async (deliveries) => (await inventory.delete(deliveries)).map(toOutcome)
 }

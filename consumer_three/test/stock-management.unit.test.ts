@@ -1,4 +1,4 @@
-// Consumer three on the in-memory broker and inventory: deleted, unknown, and never applied twice.
+// Consumer three on the in-memory broker and inventory: it deletes an item once, and reports an unknown sku.
 import { consumerEnvironment, stockManagement } from '@ims/messaging'
 import { InMemoryRabbitmq } from '@ims/messaging/testing'
 import { inMemoryInventory } from '@ims/repository/testing'
@@ -8,7 +8,7 @@ import { deleteItems } from '../src/stock-management.ts'
 const item = { sku: 'A', name: 'n', label: 'l', price: 1.5, quantity: 2 }
 const create = { messageId: undefined, fingerprint: '', redelivered: false, redrives: 0, body: item }
 
-it('deletes an item once: the same message again has no effect, even when the item was created again', async () => {
+it('deletes an item once: the same message has no effect the second time, even if the item was created again', async () => {
   const inventory = inMemoryInventory()
   await inventory.create([create])
   const broker = new InMemoryRabbitmq().open({ publishes: [stockManagement] })

@@ -1,4 +1,4 @@
-// The program `doctor`: checks the broker and the database as the users of the suite. It runs in this image or by `npm run doctor`.
+// The program `doctor`: checks the broker and the database as the users of the suite. Runs in this image or with `npm run doctor`.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -62,7 +62,7 @@ function parsed(args: readonly string[]) {
   }
 }
 
-/** Undefined when this process cannot read it. The finding says so. */
+/** The secret in `file`. Undefined when this process cannot read it, which the report then contains. */
 function secret(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8').trim()

@@ -1,4 +1,4 @@
-// consumer_two takes create_item messages off the queue and stores the items in MySQL.
+// consumer_two consumes create_item messages and stores the items in MySQL.
 import { consumerEnvironment, createItem, openBroker, rabbitmqEnvironment } from '@ims/messaging'
 import {
   inventoryIn,
@@ -20,10 +20,10 @@ const config = {
 
 void runService({ name: 'consumer_two', adminPort: 9092, config }, async (service) => {
   const { config, own } = service
-  // Closed in reverse order: stop consuming and settle, then close the broker, the background jobs, and MySQL.
+  // These are closed in reverse order: the consumer (after its messages in flight are settled), the broker, the background jobs, MySQL.
   const database = own(await openDatabase(config.mysql, service))
   own(startRetention(database, config.retention, service), 'the retention of the inbox')
-  own(watchIds(database, service), 'the watch on ids')
+  own(watchIds(database, service), 'the id monitor')
   const broker = own(await openBroker(config.rabbitmq, service))
   const dependency = () => database.notReady('create')
   own(await broker.consume(createItem, storeItems(inventoryIn(database)), config.consumer, dependency))

@@ -1,4 +1,4 @@
-// The migration: updates the schema and exits. compose and Kubernetes run it from this service's image.
+// Updates the schema and exits. Compose and Kubernetes run this program from this service's image.
 import { migrate, mysqlEnvironment } from '@ims/repository'
 import { runCommand } from '@ims/runtime'
 

@@ -1,4 +1,4 @@
-// The doctor on a broker and a database of its own: each check finds what is broken, and says what to do.
+// The doctor on its own broker and database: each check finds its fault, and reports what to do.
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -51,11 +51,11 @@ async function found(check: RegExp, environment?: Record<string, string>): Promi
   return findings.find((finding) => check.test(finding.check))
 }
 
-/** Breaks something, expects the fault, and heals it. */
+/** Breaks something, expects the fault, and repairs it. */
 async function finds(
   check: RegExp,
-  says: RegExp,
-  { broken, healed }: { broken: () => Promise<unknown>; healed: () => Promise<unknown> },
+  message: RegExp,
+  { broken, repaired }: { broken: () => Promise<unknown>; repaired: () => Promise<unknown> },
   environment: Record<string, string> = {},
 ): Promise<void> {
   await broken()
@@ -63,12 +63,12 @@ async function finds(
     await eventually(async () => {
       expect(await found(check, environment)).toMatchObject({
         state: 'fault',
-        found: expect.stringMatching(says),
+        found: expect.stringMatching(message),
         todo: expect.any(String),
       })
     })
   } finally {
-    await healed()
+    await repaired()
   }
 }
 
@@ -79,7 +79,7 @@ const importAccounts = async () => {
 }
 const grantAccounts = () => servers.mysql.sql(readFileSync(join(accounts(), 'mysql', 'accounts.sql'), 'utf8'))
 
-/** The plugin is on the machine, but the node starts without it. */
+/** Starts the management plugin, which is installed but not enabled. */
 async function startManagement(port: number): Promise<void> {
   await ctl(
     'eval',
@@ -102,7 +102,7 @@ beforeAll(async () => {
   servers = await startServers({ directory: join(root, 'servers'), mode: 'local', onProgress: () => {} })
   writeAccounts(accounts())
   const [port = 0] = await freePorts(1)
-  // A queue that exists already would not report anything to it.
+  // Before the queues are created, because the plugin collects no statistics of existing queues.
   await startManagement(port)
   await Promise.all([importAccounts(), grantAccounts()])
   await migrate(mysqlEnvironment.parse(serversEnvironment(servers)), quiet)
@@ -114,7 +114,7 @@ afterAll(async () => {
 })
 
 suite('the doctor', () => {
-  it('finds only what this setup lacks: consumers, and quorum queues on RabbitMQ 3', async () => {
+  it('finds only the faults of this setup: missing consumers, and the queue type on RabbitMQ 3', async () => {
     const { code, findings } = await doctor()
     expect(code).toBe(1)
     const faults = findings.filter(({ state }) => state === 'fault').map(({ check }) => check)
@@ -122,7 +122,7 @@ suite('the doctor', () => {
     expect(faults).toContain('consumers of movements')
   })
 
-  it('says what it cannot check with the rights at hand', async () => {
+  it('reports what it cannot check without other passwords and the management API', async () => {
     const password = (server: string) => readFileSync(join(accounts(), 'consumer_two', `${server}-password`), 'utf8')
     const { findings } = await doctor([], {
       RABBITMQ_USERNAME: 'consumer_two',
@@ -146,32 +146,32 @@ suite('the doctor', () => {
   it('finds a user that cannot log in to RabbitMQ', async () => {
     await finds(/^RabbitMQ login of consumer_one$/, /ACCESS.REFUSED/, {
       broken: () => ctl('change_password', 'consumer_one', 'another'),
-      healed: importAccounts,
+      repaired: importAccounts,
     })
   })
 
   it('finds a user without the right to consume', async () => {
     await finds(/^right of consumer_one to consume healthcheck$/, /access to queue 'healthcheck'.* refused/, {
       broken: () => ctl('set_permissions', 'consumer_one', '^$', 'amq\\.default', '^$'),
-      healed: importAccounts,
+      repaired: importAccounts,
     })
   })
 
   it('finds a user without the right to publish', async () => {
     await finds(/^right of producer to publish$/, /access to exchange .* refused/, {
       broken: () => ctl('set_permissions', 'producer', '.*', '^$', '.*'),
-      healed: importAccounts,
+      repaired: importAccounts,
     })
   })
 
   it('finds a missing queue', async () => {
     await finds(/^queue movements$/, /does not exist/, {
       broken: () => ctl('delete_queue', 'movements'),
-      healed: importAccounts,
+      repaired: importAccounts,
     })
   })
 
-  it('finds a queue with other arguments, a 406 that waits to happen', async () => {
+  it('finds a queue with different arguments, for which our declaration would fail with 406', async () => {
     const environments = [{}, { RABBITMQ_USERNAME: 'nobody' }]
     for (const environment of environments)
       await finds(
@@ -182,7 +182,7 @@ suite('the doctor', () => {
             await ctl('delete_queue', 'movements')
             await askManagement('PUT', 'queues/%2F/movements', { durable: true, arguments: { 'x-max-length': 10 } })
           },
-          healed: async () => {
+          repaired: async () => {
             await ctl('delete_queue', 'movements')
             await importAccounts()
           },
@@ -194,41 +194,41 @@ suite('the doctor', () => {
   it('finds dead letters', async () => {
     await finds(/^dead letters of create_item$/, /^1$/, {
       broken: () => publish('create_item.dead-letter'),
-      healed: () => ctl('purge_queue', 'create_item.dead-letter'),
+      repaired: () => ctl('purge_queue', 'create_item.dead-letter'),
     })
   })
 
-  it('finds a memory alarm, as a user without management and on each node', async () => {
+  it('finds a memory alarm without the management API, and the disk alarm of a node with it', async () => {
     await finds(/^RabbitMQ alarms$/, /memory/, {
       broken: () => ctl('set_vm_memory_high_watermark', '0.000001'),
-      healed: () => ctl('set_vm_memory_high_watermark', '0.6'),
+      repaired: () => ctl('set_vm_memory_high_watermark', '0.6'),
     })
     await finds(/^RabbitMQ node /, /alarm: disk/, {
       broken: () => ctl('set_disk_free_limit', '1000000GB'),
-      healed: () => ctl('set_disk_free_limit', '50MB'),
+      repaired: () => ctl('set_disk_free_limit', '50MB'),
     })
   })
 
-  it('finds a policy that was lost', async () => {
+  it('finds a missing policy', async () => {
     const [policy = ''] = (await ctl('list_policies')).split('\n').filter((line) => line.includes('create_item-dead'))
     const [, name = '', pattern = '', applyTo = '', definition = '', priority = ''] = policy.split('\t')
     await finds(/^policy of create_item$/, /dead-letter-exchange is not set/, {
       broken: () => ctl('clear_policy', name),
-      healed: () => ctl('set_policy', '--priority', priority, '--apply-to', applyTo, name, pattern, definition),
+      repaired: () => ctl('set_policy', '--priority', priority, '--apply-to', applyTo, name, pattern, definition),
     })
   })
 
   it('finds a user that cannot log in to MySQL', async () => {
     await finds(/^MySQL login of consumer_two on /, /Access denied/, {
       broken: () => sql("ALTER USER consumer_two IDENTIFIED BY 'another'"),
-      healed: grantAccounts,
+      repaired: grantAccounts,
     })
   })
 
   it('finds a user without a right on a table', async () => {
     await finds(/^right of consumer_three to DELETE on inventory$/, /denied/, {
       broken: () => sql('REVOKE DELETE ON ims.inventory FROM consumer_three'),
-      healed: grantAccounts,
+      repaired: grantAccounts,
     })
   })
 
@@ -236,29 +236,29 @@ suite('the doctor', () => {
     await finds(/^schema$/, /CreateMovement\d+ has not run/, {
       broken: () =>
         sql("CREATE TABLE kept SELECT * FROM migrations; DELETE FROM migrations WHERE name LIKE 'CreateMovement%'"),
-      healed: () => sql('DELETE FROM migrations; INSERT INTO migrations SELECT * FROM kept; DROP TABLE kept'),
+      repaired: () => sql('DELETE FROM migrations; INSERT INTO migrations SELECT * FROM kept; DROP TABLE kept'),
     })
   })
 
-  it('finds an inbox that is not cleaned', async () => {
+  it('finds an inbox whose old rows are not deleted', async () => {
     await finds(/^inbox$/, /oldest is 40 days old, but INBOX_RETENTION_DAYS is 30/, {
       broken: () =>
         sql(
           `INSERT INTO inbox (queue, message_id, fingerprint, outcome, applied_at)
            VALUES ('create_item', 'old', 'f', 'created', UTC_TIMESTAMP() - INTERVAL 40 DAY)`,
         ),
-      healed: () => sql('DELETE FROM inbox'),
+      repaired: () => sql('DELETE FROM inbox'),
     })
   })
 
-  it('finds that the ids run out', async () => {
+  it('finds that most ids are used up', async () => {
     await finds(/^ids left$/, /^9\d % of the ids/, {
       broken: () => sql('ALTER TABLE inventory AUTO_INCREMENT = 2100000000'),
-      healed: () => sql('ALTER TABLE inventory AUTO_INCREMENT = 1'),
+      repaired: () => sql('ALTER TABLE inventory AUTO_INCREMENT = 1'),
     })
   })
 
-  it('finds a clock that differs', async () => {
+  it('finds a clock difference', async () => {
     const clock = join(root, 'clock.mjs')
     writeFileSync(clock, 'const now = Date.now; Date.now = () => now() - 60_000')
     const { findings } = await doctor(undefined, { NODE_OPTIONS: `--import=${clock}` })
@@ -280,7 +280,7 @@ suite('the doctor', () => {
       await broker.consume(movements, async () => [], limits)
       await finds(/^max_connections$/, /allows 20, the suite opens 15 at most/, {
         broken: () => sql('SET GLOBAL max_connections = 20'),
-        healed: () => sql('SET GLOBAL max_connections = 151'),
+        repaired: () => sql('SET GLOBAL max_connections = 151'),
       })
       expect(await found(/^consumers of create_item$/)).toMatchObject({ state: 'fine', found: '1' })
     } finally {
@@ -288,10 +288,10 @@ suite('the doctor', () => {
     }
   })
 
-  it('finds a server that is read-only', async () => {
+  it('finds a read-only server', async () => {
     await finds(/^MySQL session$/, /read-only/, {
       broken: () => sql('SET GLOBAL read_only = 1'),
-      healed: () => sql('SET GLOBAL read_only = 0'),
+      repaired: () => sql('SET GLOBAL read_only = 0'),
     })
   })
 
@@ -303,12 +303,12 @@ suite('the doctor', () => {
 
 async function askManagement(method: string, path: string, body: object): Promise<void> {
   const { username, password } = servers.rabbitmq
-  const answer = await fetch(new URL(`/api/${path}`, management), {
+  const response = await fetch(new URL(`/api/${path}`, management), {
     method,
     headers: { authorization: `Basic ${btoa(`${username}:${password}`)}` },
     body: JSON.stringify(body),
   })
-  if (!answer.ok) throw new Error(`${path} answered ${answer.status}: ${await answer.text()}`)
+  if (!response.ok) throw new Error(`${path} responded with ${response.status}: ${await response.text()}`)
 }
 
 const publish = (queue: string) =>

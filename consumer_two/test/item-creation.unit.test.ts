@@ -1,4 +1,4 @@
-// Consumer two on the in-memory broker and inventory: stored once, refused with a reason.
+// Consumer two on the in-memory broker and inventory: it stores an item once, and refuses a duplicate.
 import { consumerEnvironment, createItem } from '@ims/messaging'
 import { InMemoryRabbitmq } from '@ims/messaging/testing'
 import { inMemoryInventory } from '@ims/repository/testing'
@@ -8,7 +8,7 @@ import { storeItems } from '../src/item-creation.ts'
 
 const item = { sku: 'A', name: 'n', label: 'l', price: 1.5, quantity: 2 }
 
-it('stores an item once, and refuses another with its sku: its sender is notified, or it is dead-lettered', async () => {
+it('stores an item once, and refuses another with the same sku: the sender gets a reply, or the message is dead-lettered', async () => {
   const rabbitmq = new InMemoryRabbitmq()
   const inventory = inMemoryInventory()
   const broker = rabbitmq.open({ publishes: [createItem] })

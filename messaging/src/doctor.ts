@@ -80,7 +80,7 @@ function greeting({ model, clock }: Connection): Finding[] {
         ? fine('RabbitMQ version', data.version)
         : fine('RabbitMQ version', `${data.version}: only from 4.0 on are all queues quorum queues by default`)
   const socket = socketOf(model)
-  if (!(socket instanceof TLSSocket)) return [version, fine('RabbitMQ TLS', 'off: use only a network of your own')]
+  if (!(socket instanceof TLSSocket)) return [version, fine('RabbitMQ TLS', 'off: use this only in a private network')]
   const days = Math.floor((Date.parse(socket.getPeerCertificate().valid_to) - clock.date().getTime()) / DAY_MS)
   const found = `the certificate is valid and expires in ${days} days`
   const isDue = days < CERTIFICATE_DAYS_MIN

@@ -19,7 +19,7 @@ export async function adjustStock(database: Database, commands: readonly Adjust[
   return await database.transaction((sql) => adjustHalving(sql, commands))
 }
 
-/** Halves a failing batch until the refused change stands alone. The first half is applied before the second one. */
+/** Splits a failing batch in halves until each refused change is alone. Applies the first half before the second. */
 async function adjustHalving(sql: Sql, commands: readonly Adjust[]): Promise<readonly AdjustOutcome[]> {
   await sql('SAVEPOINT changes')
   try {
@@ -44,7 +44,7 @@ async function refuse(sql: Sql, command: Adjust, error: string): Promise<AdjustO
 }
 
 async function adjustBatch(sql: Sql, commands: readonly Adjust[]): Promise<readonly AdjustOutcome[]> {
-  // Lock before reading the inbox: a replica that applied the same messages has then committed its inbox rows.
+  // Lock before reading the inbox: a replica that applied the same messages has committed by then, and its inbox rows are visible.
   const batch = new Batch(await lockItems(sql, commands), await appliedBefore(sql, commands))
   const verdicts = await Verdicts.of(sql, QUEUE, commands)
   const outcomes = commands.map((command) => batch.judge(command, verdicts))
@@ -102,7 +102,7 @@ class Batch {
     verdicts.add(moved.command, ADJUSTED, null)
   }
 
-  /** One row for each item, however many changes it had, and one movement for each change. */
+  /** Updates each changed item once, and stores one movement for each change. */
   async write(sql: Sql): Promise<void> {
     if (this.#moved.length === 0) return
     const first = new Map<Item, number>()
@@ -161,7 +161,7 @@ async function lockItems(sql: Sql, commands: readonly Adjust[]): Promise<Map<str
   return new Map(items.parse(rows).map((item) => [item.sku, item]))
 }
 
-/** By message id, the change that each of these messages made. Known even when the inbox has deleted the entry. */
+/** Reads the changes that these messages already made, by message id. A movement remains after its inbox entry was deleted. */
 async function appliedBefore(sql: Sql, commands: readonly Adjust[]): Promise<Map<string, Applied>> {
   const ids = commands.filter(hasId).map(({ messageId }) => messageId)
   if (ids.length === 0) return new Map()

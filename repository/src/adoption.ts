@@ -13,15 +13,15 @@ import type { Log } from './service.ts'
 const NAMED_MAX = 20
 const DUPLICATE_KEY = 1062
 
-/** Throws MigrationRefused with every problem that `mend` cannot fix. Changes nothing. */
-export async function refuseWhatCannotBeMended(sql: Sql): Promise<void> {
+/** Throws MigrationRefused with every problem that `repairTables` cannot fix. Changes nothing. */
+export async function refuseUnrepairable(sql: Sql): Promise<void> {
   const schema = await readSchema(sql)
-  const known = faultsOf(schema).filter(({ mend }) => mend === undefined)
+  const known = faultsOf(schema).filter(({ repair }) => repair === undefined)
   refuse([...known.map(sentence), ...(await problemsOfRows(sql, schema, known))])
 }
 
 /** Throws MigrationRefused when a table is missing or differs from what the services need. */
-export async function refuseWhatIsLeft(sql: Sql): Promise<void> {
+export async function refuseRemainingFaults(sql: Sql): Promise<void> {
   const schema = await readSchema(sql)
   const missing = TABLES.filter((table) => !schema.tables.has(table)).map(
     (table) => `${table}: the table is missing although its migration is recorded: restore it from a backup`,
@@ -36,34 +36,34 @@ function refuse(found: readonly string[]): void {
   )
 }
 
-const sentence = ({ table, says }: Fault) => `${table}: ${says}`
+const sentence = ({ table, problem }: Fault) => `${table}: ${problem}`
 
 /** Changes each table to what the services need, with one ALTER TABLE each, and logs what it changed. */
-export async function mend(runner: QueryRunner, sql: Sql, log: Log): Promise<void> {
-  if (faultsOf(await readSchema(sql)).some(({ mend }) => mend === 'convert prices'))
+export async function repairTables(runner: QueryRunner, sql: Sql, log: Log): Promise<void> {
+  if (faultsOf(await readSchema(sql)).some(({ repair }) => repair === 'convert prices'))
     await new AdoptPythonInventory1764000000002().up(runner)
   for (const table of TABLES) {
     const faults = faultsOf(await readSchema(sql)).filter((fault) => fault.table === table)
-    const clauses = new Set(faults.flatMap(({ mend }) => (Array.isArray(mend) ? mend : [])))
+    const clauses = new Set(faults.flatMap(({ repair }) => (Array.isArray(repair) ? repair : [])))
     if (clauses.size === 0) continue
     try {
       await sql(`ALTER TABLE ${table} ${[...clauses].join(', ')}`)
     } catch (error) {
       // A Python process stored a duplicate after the check.
-      if (errnoOf(error) === DUPLICATE_KEY) await refuseWhatCannotBeMended(sql)
+      if (errnoOf(error) === DUPLICATE_KEY) await refuseUnrepairable(sql)
       throw error
     }
-    for (const { says } of faults) log.warn({ table }, `fixed the table ${table}: ${says}`)
+    for (const { problem } of faults) log.warn({ table }, `fixed the table ${table}: ${problem}`)
   }
 }
 
-/** Problems in the rows, which the description of columns and keys does not show. */
+/** Finds problems in the rows, which the definitions of columns and keys do not show. */
 async function problemsOfRows(sql: Sql, { tables, collation }: Schema, known: readonly Fault[]): Promise<string[]> {
   const table = tables.get('inventory')
   if (table === undefined || table.kind !== 'BASE TABLE') return []
   const problems = [...(await keysOfText(sql, collation)), ...(await partitions(sql, table))]
   const { id, sku, price } = Object.fromEntries(table.columns)
-  const isKnown = (column: string) => known.some((fault) => fault.says.startsWith(`the column ${column} `))
+  const isKnown = (column: string) => known.some((fault) => fault.problem.startsWith(`the column ${column} `))
   if (id && !isKnown('id')) problems.push(...(await idsOutOfRange(sql)), ...(await referencesToId(sql, table.columns)))
   if (id && price && price.data !== 'decimal' && !isKnown('price')) problems.push(...(await pricesOutOfRange(sql)))
   if (sku && !isKnown('sku') && !hasUniqueSku(table)) problems.push(...(await duplicateSkus(sql, collation)))
@@ -112,7 +112,7 @@ async function keysOfText(sql: Sql, collation: string): Promise<string[]> {
     ]),
   )
   return listed(
-    'foreign keys join columns whose collation is to change; drop them, and make them again after the migration with the same collation at both ends',
+    'foreign keys join columns whose collation changes; drop them, and create them again after the migration with the same collation on both sides',
     found.map(({ table }) => table),
   )
 }
@@ -128,7 +128,7 @@ async function partitions(sql: Sql, table: Table): Promise<string[]> {
   )
   return found.length === 0
     ? []
-    : ['it is partitioned, so that it can have no unique key on (sku): ALTER TABLE inventory REMOVE PARTITIONING']
+    : ['it is partitioned, so it cannot have a unique key on (sku): ALTER TABLE inventory REMOVE PARTITIONING']
 }
 
 const prices = z.array(z.object({ id: z.coerce.string(), sku: z.string().nullable(), price: z.string() }))
@@ -169,7 +169,7 @@ function listed(what: string, found: readonly string[]): string[] {
   return [`${what}: ${found.slice(0, NAMED_MAX).join(', ')}${found.length > NAMED_MAX ? ', and more' : ''}`]
 }
 
-/** Counts the prices that the conversion to DECIMAL rounds: those that show more than four decimals. */
+/** Counts the prices that the conversion to DECIMAL rounds, because they are displayed with more than four decimals. */
 export async function countPricesToRound(sql: Sql): Promise<number> {
   const price = (await readSchema(sql)).tables.get('inventory')?.columns.get('price')
   if (price === undefined || !/^(float|double)$/.test(price.data)) return 0
@@ -183,7 +183,7 @@ export async function countPricesToRound(sql: Sql): Promise<number> {
 const WHITE = '[\\t-\\r \\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}\\x{feff}]'
 const UNUSUAL = `^${WHITE}|${WHITE}$|\\p{Cc}`
 
-/** Counts rows whose sku a create refuses: white space at either end, control characters, too long, empty or NULL. */
+/** Counts rows whose sku `create_item` refuses: white space at either end, control characters, too long, empty or NULL. */
 export async function countUnusualSkus(sql: Sql): Promise<number> {
   const found = await sql(
     "SELECT COUNT(*) AS n FROM inventory WHERE sku IS NULL OR sku = '' OR CHAR_LENGTH(sku) > 20 OR sku REGEXP ?",

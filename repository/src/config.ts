@@ -11,7 +11,7 @@ export const mysqlEnvironment = z
     MYSQL_HOST: serverList
       .default('127.0.0.1')
       .describe(
-        'host name or address of MySQL or MariaDB, or a list `host[:port],host[:port]`: one server is used at a time, and the next one when it fails, is not ready or is read-only',
+        'host name or address of MySQL or MariaDB, or a list `host[:port],host[:port]`: one server is used at a time; when it fails, is not ready or is read-only, the next one is used',
       ),
     MYSQL_PORT: whole(1, 65_535).default(3306).describe('port of MySQL, unless MYSQL_HOST contains one'),
     MYSQL_USER: z.string().min(1).default('ims').describe('user name'),
@@ -25,11 +25,11 @@ export const mysqlEnvironment = z
         'maximum age of a connection, in seconds; new connections follow a host name that now points to another server',
       ),
     MYSQL_CONNECT_TIMEOUT_MS: ms(5_000).describe('timeout for a new connection, including the handshake'),
-    MYSQL_STATEMENT_TIMEOUT_MS: ms(10_000).describe('timeout for the result of a statement'),
+    MYSQL_STATEMENT_TIMEOUT_MS: ms(10_000).describe('timeout of a statement'),
     MYSQL_LOCK_TIMEOUT_S: whole(1, 3_600)
       .default(3)
       .describe('timeout for a lock that another transaction holds, in seconds'),
-    MYSQL_RETRY_MOST_MS: ms(5_000).describe('longest pause at start between two attempts to reach MySQL'),
+    MYSQL_RETRY_MOST_MS: ms(5_000).describe('maximum pause between two attempts to reach MySQL during startup'),
     MYSQL_MIGRATION_TIMEOUT_MS: ms(300_000).describe(
       'how long `npm run migrate` waits for MySQL and for other migrations',
     ),
@@ -62,11 +62,13 @@ export const retentionEnvironment = z
     INBOX_RETENTION_DAYS: whole(0, 36_500)
       .default(30)
       .describe(
-        'days for which applied messages are remembered; a message that is delivered again later is applied again (0: for ever)',
+        'days to keep the records of applied messages; a message that is redelivered after that is applied again (0: keep for ever)',
       ),
     INBOX_RETENTION_EVERY_S: whole(1, 86_400)
       .default(600)
-      .describe('pause between two removals of older inbox rows, in seconds; each pause is a random 50 to 150 % of it'),
+      .describe(
+        'pause between two deletions of older inbox rows, in seconds; each pause is a random 50 to 150 % of this value',
+      ),
   })
   .transform((v) => ({ days: v.INBOX_RETENTION_DAYS, everyMs: v.INBOX_RETENTION_EVERY_S * 1_000 }))
 export type RetentionConfig = z.output<typeof retentionEnvironment>

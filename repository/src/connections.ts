@@ -11,10 +11,10 @@ export interface Connections {
   /**
    * Lends a connection to `work`. Rejects with DatabaseError, which is transient if no connection is available in time.
    * The connection is reused only if the server's last response says that no transaction is open, and `work` succeeded,
-   * was refused a row, or lost to another transaction. Otherwise it is destroyed, which rolls back an open transaction.
+   * failed on a row, or lost to another transaction. Otherwise it is destroyed, which rolls back an open transaction.
    */
   lend<T>(work: (lent: Lent) => Promise<T>): Promise<T>
-  /** The same on a separate connection to the same server, so that a check neither takes a connection from the work nor waits for one. */
+  /** Like `lend`, on a separate connection to the same server: a check takes no connection from the messages and waits for none. */
   lendForCheck<T>(work: (lent: Lent) => Promise<T>): Promise<T>
   /** The server in use, as `host:port`. */
   readonly address: string
@@ -85,7 +85,7 @@ class OneAtATime implements Connections {
     this.#pool = new ServerPool(this.#server(), this.#config)
   }
 
-  /** A pool that is no longer used is closed after its last transaction has ended. */
+  /** Closes a pool that was replaced, after its last borrower has returned the connection. */
   #closeIfUnused(pool: ServerPool): void {
     if (this.#users.get(pool) !== 0) return
     this.#users.delete(pool)

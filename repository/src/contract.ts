@@ -8,7 +8,7 @@ export interface NewItem {
   readonly quantity: number
 }
 
-/** One row of the listing, with its members in this order. NULL where the Python suite stored NULL. */
+/** One item of the listing, with its members in this order. Null where the Python suite stored NULL. */
 export interface StockItem {
   readonly sku: string | null
   readonly name: string | null
@@ -17,12 +17,12 @@ export interface StockItem {
   readonly quantity: number | null
 }
 
-/** A message to apply. Without `messageId` it came from a Python peer, and nothing is recorded about it. */
+/** A message to apply. A message from a Python peer has no `messageId`, and its outcome is not recorded. */
 export interface Command<Body> {
   readonly messageId: string | undefined
   /** Hash of the raw body. The same id with another fingerprint is a different message. */
   readonly fingerprint: string
-  /** How often it was redriven. It is handled anew each time, but applied at most once. */
+  /** How often it was redriven. It is processed again each time, but applied at most once. */
   readonly redrives: number
   /** The message may have been applied before, because it was delivered or attempted again. */
   readonly redelivered: boolean
@@ -54,7 +54,7 @@ export interface Adjustment {
   /** Added to the quantity. Negative for outgoing stock. */
   readonly change: number
   readonly reason: string
-  /** Who requested it, and with which HTTP request, where known. */
+  /** The client (the name of its API key) and the id of the HTTP request, if known. */
   readonly by?: string | undefined
   readonly requestId?: string | undefined
 }
@@ -88,7 +88,7 @@ export interface RecordedVerdict {
   readonly at: string
 }
 
-/** `remembersSince` is the time of the oldest entry about any message, and null when there is none. */
+/** `remembersSince` is the time of the oldest entry in the inbox, of any message. Null when the inbox is empty. */
 export interface Recorded {
   readonly verdicts: readonly RecordedVerdict[]
   readonly remembersSince: string | null
@@ -105,8 +105,8 @@ export interface PageRequest {
   /** Only items with a smaller quantity. Items without a quantity are excluded. */
   readonly quantityBelow?: number
   /**
-   * Only items with this text in their sku, name or label, in any case and with or without accents. Such a page reads a
-   * limited part of the table, so it can be short or empty although it is not the last.
+   * Only items whose sku, name or label contains this text. Case and accents are ignored. A search reads a limited part
+   * of the table for each page, so a page can be short or empty although more pages follow.
    */
   readonly q?: string
 }
@@ -115,8 +115,8 @@ export type MovementsRequest = Pick<PageRequest, 'after' | 'limit' | 'sku'>
 
 export interface Inventory {
   /**
-   * Stores items, each message once. Returns one outcome for each command, in order. Rejects with DatabaseError when
-   * certainly nothing was applied.
+   * Stores items, each message once. Returns one outcome for each command, in order. Rejects with DatabaseError. If only
+   * the response to the COMMIT was lost, the items are stored nevertheless; call it again with the same commands.
    */
   create(commands: readonly Command<NewItem>[]): Promise<readonly CreateOutcome[]>
   /**
@@ -129,10 +129,10 @@ export interface Inventory {
    * movement for each applied change. Rejects like `create`.
    */
   adjust(commands: readonly Command<Adjustment>[]): Promise<readonly AdjustOutcome[]>
-  /** Movements in the order of their id, selected by `page`. */
+  /** Returns one page of movements in id order. Works like `page`. */
   movements(request: MovementsRequest): Promise<{ movements: Movement[]; next: number }>
-  /** What is recorded about the messages with each of these ids, oldest first. */
+  /** Returns what is recorded about each of these messages, oldest first. */
   recorded(messageIds: readonly string[]): Promise<Recorded[]>
-  /** Items in the order of their id. `next` is the `after` of the following page, 0 on the last. */
+  /** Returns one page of items in id order. `next` is the `after` of the next page, or 0 on the last page. */
   page(request: PageRequest): Promise<{ items: StockItem[]; next: number }>
 }

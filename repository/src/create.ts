@@ -42,7 +42,7 @@ export function creatorIn(database: Database): (commands: readonly Create[]) => 
   }
 }
 
-/** Undefined when a row was refused. Nothing is stored then. */
+/** Resolves with undefined, and stores nothing, when a row is refused. */
 async function insertAtOnce(
   database: Database,
   commands: readonly Create[],
@@ -60,9 +60,9 @@ async function insertAtOnce(
   }
 }
 
-/** Two statements for any number of items. Rejects, with part of the work done, when one row is refused. */
+/** Uses two statements for any number of items. Rejects when a row is refused; the caller must then roll back. */
 async function insert(sql: Sql, commands: readonly Create[]): Promise<void> {
-  // One after the other: a deadlock ends the transaction, and a statement already sent would then commit by itself.
+  // Send one after the other: a deadlock ends the transaction, and a statement that was already sent would then commit by itself.
   await recordApplied(sql, QUEUE, commands, CREATED)
   const rows = commands.map(({ body: { sku, name, label, price, quantity } }) => [sku, name, label, price, quantity])
   try {
@@ -84,8 +84,9 @@ async function isIdTaken(sql: Sql, id: string | undefined): Promise<boolean> {
 }
 
 /**
- * Separates what is stored already, then inserts the rest in sku order: two transactions that insert the same items in
- * different orders would deadlock. A command with the sku or id of an earlier one in the batch waits for its outcome.
+ * Settles the commands whose message or item is already stored, then inserts the rest in sku order: two transactions that
+ * insert the same items in different orders would deadlock. A command with the sku or message id of an earlier one in the
+ * batch is inserted after the outcome of that one is known.
  */
 async function insertCarefully(
   sql: Sql,
@@ -134,7 +135,7 @@ interface Settling {
   readonly mayLookUpAgain: boolean
 }
 
-/** Halves a failing batch until the refused rows stand alone. */
+/** Splits a failing batch in halves until each refused row is alone. */
 async function insertHalving(sql: Sql, placed: readonly Placed[], settling: Settling): Promise<void> {
   if (placed.length === 0) return
   await sql('SAVEPOINT items')
@@ -158,13 +159,13 @@ async function insertHalving(sql: Sql, placed: readonly Placed[], settling: Sett
   for (const each of placed) settling.settle(each, { kind: CREATED, repeated: false })
 }
 
-/** Why this one command failed with `error`. */
+/** The outcome of the one command whose INSERT failed with `error`. */
 async function refusal(sql: Sql, command: Create, error: unknown, mayLookUpAgain: boolean): Promise<CreateOutcome> {
   // A unique key that somebody added is a rule of the database, not a duplicate sku.
   if (!isOfAnItem(duplicateKeyOf(error))) return { kind: 'rejected-by-database', error: rowRefused(error) }
   const outcome = judge(command, await lookUp(sql, [command]))
   if (outcome) return outcome
-  // Deleted in between; or, if that repeats, a key of the same name in a table that a trigger writes to.
+  // The row was deleted in between. If that happens again, the key is one of the same name in a table that a trigger writes to.
   if (!mayLookUpAgain) return { kind: 'rejected-by-database', error: rowRefused(error) }
   throw new RunAgain(`the row that collided with sku ${command.body.sku} was deleted before it was looked up`)
 }
@@ -177,11 +178,11 @@ interface Known {
   readonly items: Map<string, StoredItem>
 }
 
-/** What the inventory and the inbox already contain for these commands. */
+/** Reads what the inventory and the inbox already contain for these commands. */
 async function lookUp(sql: Sql, commands: readonly Create[]): Promise<Known> {
   const skus = commands.map(({ body }) => body.sku)
-  // Read the items first: whatever another replica commits between the two reads is then found in the inbox, and a
-  // message is never taken for a duplicate of itself.
+  // Read the items first: if another replica commits one of these messages between the two reads, the inbox shows it. In
+  // the other order, a message could be refused as a duplicate of itself.
   const rows = storedItems.parse(
     await sql('SELECT sku, name, label, price, quantity FROM inventory WHERE sku IN (?)', [skus]),
   )
@@ -189,7 +190,7 @@ async function lookUp(sql: Sql, commands: readonly Create[]): Promise<Known> {
   return { verdicts, items: new Map(rows.map((row) => [row.sku, row])) }
 }
 
-/** Records what this transaction does, so that later messages of the batch are checked against it. */
+/** Remembers an outcome, so that later messages of the batch are checked against it. */
 function remember({ verdicts, items }: Known, command: Create, outcome: CreateOutcome): void {
   if (outcome.kind === 'created') {
     // Its inbox row is written with the item.
@@ -219,14 +220,14 @@ function judge(command: Create, { verdicts, items }: Known): CreateOutcome | und
   }
   const stored = items.get(body.sku)
   if (stored === undefined) return undefined
-  // Without an id, only the content can show that this is what we stored before.
+  // Without an id, only equal content shows that this message was stored before.
   if (messageId === undefined && redelivered && sameContent(stored, body)) return { kind: 'created', repeated: true }
   return { kind: 'duplicate-sku', error: duplicate(body.sku) }
 }
 
 const refusalKind = z.enum(REFUSALS)
 
-/** MySQL's message, without the row number in a statement that the reader never saw. */
+/** MySQL's message without the row number, which refers to a batch that the reader cannot see. */
 const rowRefused = (error: unknown): string =>
   `MySQL refused the item: ${sentenceOf(error).replace(/ at row \d+$/, '')}`
 

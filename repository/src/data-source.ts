@@ -37,7 +37,7 @@ export async function connectTo(
     poolSize: config.poolSize,
     charset: 'utf8mb4',
     timezone: 'Z',
-    // Return a BIGINT as a number, as an INT is. TypeORM's default is text.
+    // Return a BIGINT as a number, like an INT. TypeORM's default is text.
     bigNumberStrings: false,
     connectTimeout: config.connectTimeoutMs,
     migrations,
@@ -59,15 +59,15 @@ export async function connectTo(
 }
 
 /**
- * The driver sets the TLS server name only for a host name, and verifies a server at an IP address as `localhost`. With
- * a trailing dot, as a domain name may have, the address passes for a name, and Node compares the part before the dot
- * with the addresses in the certificate.
+ * The driver sets the TLS server name only for a host name, and verifies a server at an IP address as `localhost`. A
+ * trailing dot makes the driver treat the address as a host name. Node then compares the part before the dot with the
+ * addresses in the certificate.
  */
 function verifiedName(name: string): string {
   return isIP(name) === 0 ? name : `${name}.`
 }
 
-/** mysql2's options for verified TLS. The name in the certificate may differ from the host. */
+/** The options of mysql2 for verified TLS. The name in the certificate may differ from the host. */
 function encryption({ tls }: MysqlConfig, { host, port }: Server): object {
   if (tls === undefined) return {}
   const { ca, cert, key, serverName } = tls

@@ -13,15 +13,15 @@ import type { Service } from './service.ts'
 import { traceSql } from './traces.ts'
 import { pause, unlessAborted, withDeadline } from './waiting.ts'
 
-/** Attempts of a transaction that loses to another one at once, as in a deadlock, before it fails with a transient error. */
+/** Maximum attempts of a transaction that MySQL rolls back in favour of another, as in a deadlock. Then it fails with a transient error. */
 const ATTEMPTS_MAX = 12
 const LOCK_WAIT_TIMEOUT = 1205
 /** Maximum pause before the second attempt. It grows by the same amount with each further attempt. */
 const PAUSE_MAX_MS = 10
 const PAUSES_GROW_FOR = 8
-/** Milliseconds that a readiness check may take, less than runtime allows for one. */
+/** Timeout of a readiness check, shorter than the one that `runtime` sets. */
 const PING_MAX_MS = 1_500
-/** How often the log repeats why MySQL cannot be used during the start. */
+/** How often the log repeats, during startup, why MySQL cannot be used. */
 const LOGGED_EVERY_MS = 30_000
 
 export interface Database {
@@ -36,7 +36,7 @@ export interface Database {
    * lost.
    */
   transaction<T>(work: (sql: Sql, attempt: number) => Promise<T>): Promise<T>
-  /** Why MySQL cannot be used now, or not for `operation`, in one sentence. Undefined when it can. */
+  /** Resolves with the reason why MySQL cannot be used (for `operation`), in one sentence, or with undefined when it can. */
   notReady(operation?: Operation): Promise<string | undefined>
   close(): Promise<void>
 }
@@ -50,32 +50,32 @@ export async function openDatabase(config: MysqlConfig, service: Service): Promi
   const connections = connectionsTo(config)
   const line = new RepeatedLine(LOGGED_EVERY_MS)
   let waitsFor: string | undefined
-  service.explainStart?.(() => waitsFor ?? `waiting for MySQL on ${connections.address}: it has not answered yet`)
+  service.explainStart?.(() => waitsFor ?? `waiting for MySQL on ${connections.address}: no response yet`)
   for (let attempt = 1; ; attempt += 1) {
-    const lacks = await unlessAborted(whatIsMissing(connections), stopping).catch((error) => {
+    const reason = await unlessAborted(reasonToWait(connections), stopping).catch((error) => {
       void connections.close()
       throw error
     })
-    if (lacks === undefined) {
+    if (reason === undefined) {
       service.explainStart?.(() => undefined)
       log.info({ server: connections.address, database: config.database }, 'connected to MySQL')
       return new MysqlDatabase(connections)
     }
-    if (line.due(lacks) !== undefined) log.warn({ server: connections.address, database: config.database }, lacks)
-    waitsFor = lacks
+    if (line.due(reason) !== undefined) log.warn({ server: connections.address, database: config.database }, reason)
+    waitsFor = reason
     await pause(Math.min(config.retryMaxMs, 100 * 2 ** Math.min(attempt, 20)), stopping)
   }
 }
 
-/** Why the database cannot be used, in one sentence. */
-async function whatIsMissing(connections: Connections): Promise<string | undefined> {
+/** Why the database cannot be used yet, in one sentence. Undefined when it can. */
+async function reasonToWait(connections: Connections): Promise<string | undefined> {
   const { address } = connections
   try {
     const missing = await connections.lend(({ sql }) => missingMigrations(sql))
     if (missing.length > 0) return `waiting for the schema to be migrated (npm run migrate): ${missing.join(', ')}`
     const faults = faultsOf(await connections.lend(({ sql }) => readSchema(sql)))
     if (faults.length === 0) return undefined
-    const wrong = faults.map(({ table, says }) => `${table}: ${says}`).join('; ')
+    const wrong = faults.map(({ table, problem }) => `${table}: ${problem}`).join('; ')
     return `waiting for the schema to be corrected (npm run migrate corrects it or says what to do): ${wrong}`
   } catch (error) {
     return `waiting for MySQL on ${address}: ${sentenceOf(error)}`
@@ -108,7 +108,7 @@ class MysqlDatabase implements Database {
         )
       } catch (error) {
         if (meaningOf(error) !== 'again') throw error
-        // After a lock wait timeout it has waited long enough, and other messages of its batch may be free.
+        // Do not wait again after a lock wait timeout: the rows of the other messages of the batch may be free.
         const isHeld = errnoOf(error) === LOCK_WAIT_TIMEOUT
         if (attempt < ATTEMPTS_MAX && !isHeld) {
           // A random pause, so that the two transactions of a deadlock do not collide again.
@@ -124,10 +124,10 @@ class MysqlDatabase implements Database {
     }
   }
 
-  /** Callers share a check that is already running. */
   notReady(operation?: Operation): Promise<string | undefined> {
-    const underWay = this.#checks.get(operation)
-    if (underWay !== undefined) return underWay
+    // Callers share a check that is already running.
+    const running = this.#checks.get(operation)
+    if (running !== undefined) return running
     const check = this.#check(operation).finally(() => this.#checks.delete(operation))
     this.#checks.set(operation, check)
     return check
@@ -137,7 +137,7 @@ class MysqlDatabase implements Database {
     const { address } = this.#connections
     const statements = operation === undefined ? ['SELECT 1'] : REHEARSALS[operation]
     try {
-      const late = () => new Error(`no answer within ${PING_MAX_MS} ms`)
+      const late = () => new Error(`no response within ${PING_MAX_MS} ms`)
       await withDeadline(
         this.#connections.lendForCheck(async ({ sql }) => {
           for (const statement of statements) await sql(statement)
@@ -179,8 +179,7 @@ async function transact<T>(lent: Lent, work: (sql: Sql) => Promise<T>): Promise<
     throw error
   }
   await control('COMMIT')
-  if (lent.inTransaction)
-    throw new DatabaseError('the transaction is still open after its COMMIT was answered', { transient: true })
+  if (lent.inTransaction) throw new DatabaseError('the transaction is still open after its COMMIT', { transient: true })
   return result
 }
 

@@ -34,7 +34,7 @@ export function deleterIn(database: Database): (commands: readonly Delete[]) => 
 }
 
 async function deleteBatch(sql: Sql, commands: readonly Delete[], looksUp: boolean): Promise<readonly DeleteOutcome[]> {
-  // Lock the rows before reading the inbox: a replica that applied the same messages has then committed its inbox rows.
+  // Lock before reading the inbox: a replica that applied the same messages has committed by then, and its inbox rows are visible.
   const stored = await lockStored(
     sql,
     commands.map(({ body }) => body.sku),
@@ -52,7 +52,7 @@ async function deleteBatch(sql: Sql, commands: readonly Delete[], looksUp: boole
     ids.sort((a, b) => a - b),
     refused,
   )
-  const outcomes = commands.map((command) => tell(command, { bodies, stored, refused, verdicts }))
+  const outcomes = commands.map((command) => outcomeOf(command, { bodies, stored, refused, verdicts }))
   await verdicts.record(sql)
   return outcomes
 }
@@ -72,8 +72,8 @@ interface Known {
   readonly verdicts: Verdicts
 }
 
-/** The outcome of a command. The first command for a sku deletes its rows, the next one finds none. */
-function tell(command: Delete, { bodies, stored, refused, verdicts }: Known): DeleteOutcome {
+/** The outcome of a command. The first command for a sku deletes its rows. The next one finds none. */
+function outcomeOf(command: Delete, { bodies, stored, refused, verdicts }: Known): DeleteOutcome {
   const { messageId, fingerprint, body } = command
   const before = verdicts.on(command)
   if (messageId !== undefined && (before?.fingerprint ?? bodies.get(messageId)) !== fingerprint)
@@ -111,7 +111,7 @@ async function lockStored(sql: Sql, skus: readonly Sku[]): Promise<Map<Sku, read
   return stored
 }
 
-/** Deletes rows. Halves a failing batch, and adds each row that a foreign key or a trigger protects to `refused`. */
+/** Deletes rows. Splits a failing batch in halves, and adds each row that a foreign key or a trigger protects to `refused`. */
 async function deleteHalving(sql: Sql, ids: readonly number[], refused: Map<number, string>): Promise<void> {
   if (ids.length === 0) return
   try {

@@ -13,13 +13,13 @@ import type { Sql } from './server-pool.ts'
 import { setUpSession } from './session.ts'
 
 const NO_SUCH_TABLE = 1146
-/** No right on the database, the table, or a column. */
+/** No privilege on the database, the table, or a column. */
 const DENIED: ReadonlySet<number> = new Set([1044, 1142, 1143])
 const CLOCK_DIFFERENCE_MAX_MS = 2_000
 const IDS_USED_MAX = 0.5
 /** Retention runs in rounds, so rows may stay a little longer. */
 const RETENTION_LATE_MAX_DAYS = 1
-/** For administrators, backups and other clients. */
+/** Connections that must stay free for administrators, backups and other clients. */
 const SPARE_CONNECTIONS = 10
 
 export interface DatabaseQuestion {
@@ -29,7 +29,7 @@ export interface DatabaseQuestion {
   readonly connections: number | undefined
 }
 
-/** EXPLAIN needs the rights of the statement, and does not execute it. */
+/** EXPLAIN requires the same privileges as the statement, but does not execute it. */
 const EXPLAINED = {
   SELECT: (table: string) => `EXPLAIN SELECT * FROM ${table}`,
   INSERT: (table: string) => `EXPLAIN INSERT INTO ${table} SELECT * FROM ${table}`,
@@ -89,7 +89,7 @@ function checks(config: MysqlConfig, question: DatabaseQuestion): [check: string
 async function session(sql: Sql, check: string, { lockTimeoutS, statementTimeoutMs }: MysqlConfig): Promise<Finding[]> {
   try {
     await setUpSession(sql, { lockTimeoutS, statementTimeoutMs }, { mustTakeWrites: true })
-    return [fine(check, 'takes writes, and all session variables can be set')]
+    return [fine(check, 'the server accepts writes, and all session variables can be set')]
   } catch (error) {
     return [fault(check, sentenceOf(error), 'Change this on the server, or take the server out of MYSQL_HOST.')]
   }
@@ -98,10 +98,9 @@ async function session(sql: Sql, check: string, { lockTimeoutS, statementTimeout
 async function version(sql: Sql, check: string): Promise<Finding[]> {
   const [row] = z.tuple([z.object({ version: z.string() })]).parse(await sql('SELECT VERSION() AS version'))
   const [, major, minor] = /^(\d+)\.(\d+)/.exec(row.version) ?? []
-  const least = /mariadb/i.test(row.version) ? 10.11 : 8.4
-  const [leastMajor, leastMinor] = String(least).split('.').map(Number)
-  const isOld =
-    Number(major) < Number(leastMajor) || (Number(major) === leastMajor && Number(minor) < Number(leastMinor))
+  const min = /mariadb/i.test(row.version) ? '10.11' : '8.4'
+  const [minMajor, minMinor] = min.split('.').map(Number)
+  const isOld = Number(major) < Number(minMajor) || (Number(major) === minMajor && Number(minor) < Number(minMinor))
   if (!isOld) return [fine(check, row.version)]
   return [fault(check, row.version, 'Upgrade to MySQL 8.4 or MariaDB 10.11, or later. Older versions are not tested.')]
 }
@@ -113,7 +112,7 @@ async function encryption(sql: Sql, check: string, { tls }: MysqlConfig): Promis
   if (cipher !== '') return [fine(check, cipher)]
   if (tls !== undefined)
     return [fault(check, 'MYSQL_TLS is on, but the connection is not encrypted', 'Check MYSQL_HOST.')]
-  return [fine(check, 'off: use only a network of your own')]
+  return [fine(check, 'off: use this only in a private network')]
 }
 
 async function hasRight(sql: Sql, check: string, statement: string): Promise<Finding[]> {
@@ -132,7 +131,7 @@ async function hasRight(sql: Sql, check: string, statement: string): Promise<Fin
 
 async function schema(sql: Sql, check: string): Promise<Finding[]> {
   const missing = (await missingMigrations(sql)).map((name) => `migration ${name} has not run`)
-  const wrong = faultsOf(await readSchema(sql)).map(({ table, says }) => `${table}: ${says}`)
+  const wrong = faultsOf(await readSchema(sql)).map(({ table, problem }) => `${table}: ${problem}`)
   const faults = missing.length > 0 ? missing : wrong
   if (faults.length === 0) return [fine(check, 'up to date')]
   return [fault(check, faults.join('; '), 'Run npm run migrate. It corrects the schema or says what to do.')]
@@ -169,7 +168,7 @@ async function clock(sql: Sql, check: string): Promise<Finding[]> {
   const rows = await sql('SELECT ROUND(UNIX_TIMESTAMP(SYSDATE(3)) * 1000) AS now')
   const after = Date.now()
   const [{ now }] = z.tuple([z.object({ now: z.coerce.number() })]).parse(rows)
-  // The server's answer was true at some moment in between.
+  // The server read its clock between `before` and `after`.
   const differenceMs = now < before ? before - now : Math.max(0, now - after)
   const found = `MySQL's clock differs from ours by ${differenceMs} ms`
   if (differenceMs <= CLOCK_DIFFERENCE_MAX_MS) return [fine(check, found)]

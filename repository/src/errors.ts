@@ -5,8 +5,8 @@ import { z } from 'zod'
 
 /**
  * MySQL did not execute a statement. `transient`: the message is not the cause, so a retry may succeed. `contended`:
- * another transaction locks a row of the batch, and the other rows may be free. `ours`: the wait was for a connection
- * of our own pool, which says nothing about the server.
+ * another transaction locks a row of the batch, and the other rows may be free. `ours`: all connections of
+ * our own pool were in use, so the server may be healthy.
  */
 export class DatabaseError extends Error {
   override readonly name = 'DatabaseError'
@@ -58,12 +58,12 @@ const ROW: ReadonlySet<number> = new Set([
 const SIGNALED = '45000'
 const DUPLICATE_KEY = 1062
 const OUT_OF_RANGE = 1264
-/** An error about the column `id`: its values are used up, which is not the fault of the row. */
+/** Matches an error about the column `id`. Its values are used up, so the row is not the cause. */
 const COLUMN_ID = /column '(?:\w+\.)?id'/
 
 /**
  * Server states that end by themselves or through an operator. They can affect one statement and not the next, so they
- * never count against a message. Any number in none of these lists is `unknown`.
+ * never count against a message. A number that is in none of these lists is `unknown`.
  */
 const TRANSIENT: ReadonlySet<number> = new Set([
   // No resources: disk, memory, connections, quotas, table full, AUTO_INCREMENT used up (167 on MariaDB).
@@ -78,11 +78,11 @@ const TRANSIENT: ReadonlySet<number> = new Set([
   1105, 1665, 9001,
   // Handshake, network, shutdown, killed, interrupted, out of time, storage engine.
   1030, 1042, 1043, 1053, 1077, 1079, 1152, 1153, 1158, 1159, 1160, 1161, 1180, 1184, 1317, 1927, 1969, 3024, 3169,
-  // The client's own numbers for an unreachable server.
+  // Error numbers of the client for an unreachable server.
   2002, 2003, 2006, 2013, 4031,
 ])
 
-/** Interrupted, or timed out, which says nothing about the server. */
+/** The statement was interrupted or timed out. The server may still be healthy. */
 const OF_ONE_STATEMENT: ReadonlySet<number> = new Set([1317, 1969, 3024])
 
 const serverError = z.object({ errno: z.int().min(1), sqlState: z.string() })
@@ -92,7 +92,7 @@ const codeError = z.object({ code: z.string() })
 const wrapped = z.object({ driverError: z.unknown() })
 const CLOSED = /connection is in closed state|Pool is closed|Connection is not established/i
 
-/** The number of MySQL's error, wrapped by TypeORM or not. Undefined when the server did not respond. */
+/** MySQL's error number, also of an error that TypeORM has wrapped. Undefined when the server did not respond. */
 export function errnoOf(error: unknown): number | undefined {
   if (error instanceof DatabaseError) return error.errno
   return serverError.safeParse(unwrapped(error)).data?.errno
@@ -109,7 +109,7 @@ export function meaningOf(error: unknown): Meaning {
     if (error instanceof DatabaseError && error.transient) return 'transient'
     if (TRANSIENT.has(answer.errno)) return 'transient'
     if (!ROW.has(answer.errno) && answer.sqlState !== SIGNALED) return 'unknown'
-    // Only this message names just the column. Others quote the row, or come from a trigger.
+    // Only this message names the column without quoting data. Others quote the row, or come from a trigger.
     return answer.errno === OUT_OF_RANGE && COLUMN_ID.test(sentenceOf(cause)) ? 'transient' : 'row'
   }
   const code = codeError.safeParse(cause).data?.code
@@ -119,7 +119,7 @@ export function meaningOf(error: unknown): Meaning {
 
 /**
  * True when the connection itself failed, or its server is in a wrong state: full, locked, limited, read-only, unknown.
- * Another server of the list may be in a better one.
+ * Another server of the list may work.
  */
 export function wantsAnotherServer(error: unknown): boolean {
   const errno = errnoOf(error)
@@ -135,7 +135,7 @@ export function asDatabaseError(error: unknown): DatabaseError {
   return databaseError(error, meaning === 'transient' || meaning === 'again')
 }
 
-/** The same for a failed handshake, SET, START TRANSACTION or COMMIT. No message can be the cause. */
+/** `error` as a transient DatabaseError: for a failed handshake, SET, START TRANSACTION or COMMIT, which no message can cause. */
 export const asTransient = (error: unknown): DatabaseError =>
   error instanceof DatabaseError && error.transient ? error : databaseError(error, true)
 

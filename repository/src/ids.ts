@@ -1,5 +1,6 @@
-// Reports how many ids of the table inventory are used up. An id that a refused row has used is lost too.
+// Reports how many ids of the table inventory are used up. Refused rows use up ids too.
 import { z } from 'zod'
+import { type BackgroundJob, inBackground } from './background-job.ts'
 import type { Database } from './database.ts'
 import { sentenceOf } from './errors.ts'
 import { readSchema, type Table } from './schema-found.ts'
@@ -8,7 +9,7 @@ import { pause } from './waiting.ts'
 
 /** Time between two measurements. */
 const EVERY_MS = 3_600_000
-/** The log warns from this share on. */
+/** The share of used ids from which the log warns. */
 const WARN_FROM = 0.5
 
 const width = z.enum(['tinyint', 'smallint', 'mediumint', 'int', 'bigint'])
@@ -24,51 +25,37 @@ export function shareOfIds({ nextId, columns }: Pick<Table, 'nextId' | 'columns'
   return Math.min(1, (nextId - 1) / Math.min(2 ** bits - 1, Number.MAX_SAFE_INTEGER))
 }
 
-export interface IdWatch {
-  close(): Promise<void>
-}
-
 type MeasuringService = Pick<Service, 'log' | 'stopping'> & {
   readonly meter: { observe(metric: string, value: number): void }
 }
 
-/** Measures at once and then every hour: sets the gauge, and logs a warning from half of the ids on. Errors are logged, never thrown. */
-export function watchIds(database: Pick<Database, 'use'>, service: MeasuringService, everyMs = EVERY_MS): IdWatch {
-  const closing = new AbortController()
-  const ended = AbortSignal.any([closing.signal, service.stopping])
-  const measuring = keepMeasuring(database, service, everyMs, ended)
-  return {
-    close: async () => {
-      closing.abort()
-      await measuring
-    },
-  }
+/** Measures now and every hour: sets the gauge, and logs a warning when half of the ids or more are used. Errors are logged, never thrown. */
+export function watchIds(
+  database: Pick<Database, 'use'>,
+  service: MeasuringService,
+  everyMs = EVERY_MS,
+): BackgroundJob {
+  return inBackground(service.stopping, async (ended) => {
+    await measure(database, service)
+    await pause(everyMs, ended)
+  })
 }
 
-async function keepMeasuring(
-  database: Pick<Database, 'use'>,
-  { log, meter }: MeasuringService,
-  everyMs: number,
-  ended: AbortSignal,
-): Promise<void> {
-  while (!ended.aborted) {
-    try {
-      const table = (await database.use(readSchema)).tables.get('inventory')
-      const share = table && shareOfIds(table)
-      if (share !== undefined) {
-        meter.observe('inventory_ids_used_ratio', share)
-        if (share >= WARN_FROM)
-          log.warn(
-            { usedShare: share, nextId: table?.nextId },
-            `${Math.floor(share * 100)} % of the ids of the table inventory are used up; at 100 % no item can be stored. Widen the column: ALTER TABLE inventory MODIFY id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT`,
-          )
-      }
-    } catch (error) {
+async function measure(database: Pick<Database, 'use'>, { log, meter }: MeasuringService): Promise<void> {
+  try {
+    const table = (await database.use(readSchema)).tables.get('inventory')
+    const share = table && shareOfIds(table)
+    if (share === undefined) return
+    meter.observe('inventory_ids_used_ratio', share)
+    if (share >= WARN_FROM)
       log.warn(
-        {},
-        `could not read how many ids of the table inventory are used up, will try again later: ${sentenceOf(error)}`,
+        { usedShare: share, nextId: table?.nextId },
+        `${Math.floor(share * 100)} % of the ids of the table inventory are used up; at 100 % no item can be stored. Widen the column: ALTER TABLE inventory MODIFY id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT`,
       )
-    }
-    await pause(everyMs, ended)
+  } catch (error) {
+    log.warn(
+      {},
+      `could not read how many ids of the table inventory are used up, will try again later: ${sentenceOf(error)}`,
+    )
   }
 }

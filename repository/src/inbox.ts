@@ -1,4 +1,4 @@
-// The inbox: records the outcome of each message, applied or refused, so that it is decided once.
+// The inbox: records the outcome of each message, applied or refused, so that a redelivery gets the same outcome.
 import { z } from 'zod'
 import type { Command } from './contract.ts'
 import { errnoOf, RunAgain } from './errors.ts'
@@ -16,12 +16,12 @@ export type Identified<Body = unknown> = Command<Body> & { readonly messageId: s
 
 export const hasId = <Body>(command: Command<Body>): command is Identified<Body> => command.messageId !== undefined
 
-/** Longest explanation that is stored, in characters. */
+/** Maximum length of a stored error, in characters. */
 const ERROR_MAX = 1_000
 const DUPLICATE_KEY = 1062
 /**
- * Prefix of the fingerprint of a refused message. Processes of the previous version know only applied messages: to them
- * such a message has a different body, so they refuse it too.
+ * Prefix of the fingerprint of a refused message. Processes of the previous version know only applied messages. They
+ * treat such a message as one with a different body, and refuse it too.
  */
 const REFUSED = '!'
 
@@ -71,7 +71,7 @@ export class Verdicts {
 
   /**
    * The recorded outcome of a message: applied under any number of redrives, or refused under its own. A message that
-   * was redriven after its refusal is handled anew.
+   * was redriven after its refusal is processed again.
    */
   on({ messageId, redrives }: Command<unknown>): Verdict | undefined {
     if (messageId === undefined) return undefined
@@ -82,7 +82,7 @@ export class Verdicts {
     return undefined
   }
 
-  /** Notes an outcome that is written already. A message without an id cannot be recognised again. */
+  /** Notes an outcome that is already written. Ignores a message without an id, because it cannot be recognised again. */
   note({ messageId, fingerprint, redrives }: Command<unknown>, outcome: string, error: string | null): void {
     if (messageId === undefined) return
     this.#verdicts.set(key(keyedQueue(this.#queue, redrives), messageId), { fingerprint, outcome, error })
@@ -94,11 +94,11 @@ export class Verdicts {
     if (hasId(command)) this.#fresh.push(row(keyedQueue(this.#queue, command.redrives), command, outcome, error))
   }
 
-  /** Writes the new outcomes. Throws RunAgain when another consumer has recorded one of the messages meanwhile. */
+  /** Writes the new outcomes. Throws RunAgain when another consumer has recorded one of the messages in the meantime. */
   async record(sql: Sql): Promise<void> {
     await insert(sql, this.#fresh.splice(0)).catch((error) => {
       if (errnoOf(error) !== DUPLICATE_KEY) throw error
-      throw new RunAgain('another consumer has decided about a message of the batch meanwhile')
+      throw new RunAgain('another consumer has recorded the outcome of a message of this batch')
     })
   }
 }
@@ -116,7 +116,7 @@ export async function recordApplied(
   )
 }
 
-/** Each redrive is decided separately, so its number is part of the key. */
+/** Each redrive has its own outcome, so its number is part of the key. */
 export const keyedQueue = (queue: string, redrives: number): string => (redrives === 0 ? queue : `${queue}#${redrives}`)
 
 const key = (queue: string, messageId: string): string => `${queue} ${messageId}`

@@ -1,5 +1,6 @@
 // Reports how many items have low stock, which means below the operator's threshold.
 import { z } from 'zod'
+import { type BackgroundJob, disabledJob, inBackground } from './background-job.ts'
 import type { Database } from './database.ts'
 import { sentenceOf } from './errors.ts'
 import type { Service } from './service.ts'
@@ -7,13 +8,8 @@ import { pause } from './waiting.ts'
 
 /** Time between two counts. */
 const EVERY_MS = 60_000
-/** A pause is at least this many times as long as the previous count, which reads the whole table. */
+/** A count reads the whole table, so the pause after it is at least this many times as long as the count. */
 const PAUSE_FACTOR = 100
-
-export interface LowStockWatch {
-  /** Ends after the statement in hand. */
-  close(): Promise<void>
-}
 
 type MeasuringService = Pick<Service, 'log' | 'stopping'> & {
   readonly meter: { observe(metric: string, value: number): void }
@@ -21,32 +17,16 @@ type MeasuringService = Pick<Service, 'log' | 'stopping'> & {
 
 const counted = z.tuple([z.object({ low: z.coerce.number() })])
 
-/** Counts the items with a quantity below `below`, now and every minute, and sets the gauge. With 0 it does nothing. Errors are logged, never thrown. */
+/** Counts the items with a quantity below `below` now and every minute, and sets the gauge. 0 disables it. Errors are logged, never thrown. */
 export function watchLowStock(
   database: Pick<Database, 'use'>,
   below: number,
   service: MeasuringService,
   everyMs = EVERY_MS,
-): LowStockWatch {
-  const closing = new AbortController()
-  const ended = AbortSignal.any([closing.signal, service.stopping])
-  const measuring = below === 0 ? Promise.resolve() : keepCounting(database, below, service, everyMs, ended)
-  return {
-    close: async () => {
-      closing.abort()
-      await measuring
-    },
-  }
-}
-
-async function keepCounting(
-  database: Pick<Database, 'use'>,
-  below: number,
-  { log, meter }: MeasuringService,
-  everyMs: number,
-  ended: AbortSignal,
-): Promise<void> {
-  while (!ended.aborted) {
+): BackgroundJob {
+  if (below === 0) return disabledJob
+  const { log, meter, stopping } = service
+  return inBackground(stopping, async (ended) => {
     const since = performance.now()
     try {
       const rows = await database.use((sql) => sql('SELECT COUNT(*) AS low FROM inventory WHERE quantity < ?', [below]))
@@ -55,5 +35,5 @@ async function keepCounting(
       log.warn({ below }, `could not count the items with low stock, will try again later: ${sentenceOf(error)}`)
     }
     await pause(Math.max(everyMs, (performance.now() - since) * PAUSE_FACTOR), ended)
-  }
+  })
 }

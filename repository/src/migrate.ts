@@ -4,7 +4,13 @@ import { RepeatedLine } from '@ims/runtime/repeated-line'
 import { addressOf, type Server } from '@ims/runtime/server-list'
 import { type DataSource, MigrationExecutor, type QueryRunner } from 'typeorm'
 import { z } from 'zod'
-import { countPricesToRound, countUnusualSkus, mend, refuseWhatCannotBeMended, refuseWhatIsLeft } from './adoption.ts'
+import {
+  countPricesToRound,
+  countUnusualSkus,
+  refuseRemainingFaults,
+  refuseUnrepairable,
+  repairTables,
+} from './adoption.ts'
 import type { MysqlConfig } from './config.ts'
 import { connectTo } from './data-source.ts'
 import { asDatabaseError, asTransient, DatabaseError, errnoOf, sentenceOf } from './errors.ts'
@@ -32,7 +38,7 @@ const never = new AbortController().signal
 const locked = z.tuple([z.object({ locked: z.union([z.number(), z.string()]).nullable().transform(Number) })])
 
 /**
- * Runs the pending migrations, then fixes any other difference from what the services need. Holds a named lock. Waits
+ * Runs the pending migrations, then fixes any other difference from what the services need. Holds a named lock of MySQL. Waits
  * up to `migrationTimeoutMs` for MySQL to respond, and as long again for another migration to end. Safe to run again
  * after it was killed at any point.
  * Resolves with the names of the migrations it ran. Rejects with MigrationRefused when an operator must decide about
@@ -44,14 +50,14 @@ export async function migrate(config: MysqlConfig, log: Log): Promise<{ applied:
   try {
     await lock(runner, config, log)
     const sql: Sql = (statement, parameters) => runner.query(statement, parameters)
-    await refuseWhatCannotBeMended(sql)
+    await refuseUnrepairable(sql)
     const roundedPrices = await countPricesToRound(sql)
     const executor = new MigrationExecutor(source, runner)
     // DDL commits implicitly, so a transaction around it could not be rolled back.
     executor.transaction = 'none'
     const applied = (await executor.executePendingMigrations()).map(({ name }) => name)
-    await mend(runner, sql, log)
-    await refuseWhatIsLeft(sql)
+    await repairTables(runner, sql, log)
+    await refuseRemainingFaults(sql)
     if (roundedPrices > 0)
       log.warn({ rows: roundedPrices }, `rounded ${roundedPrices} prices of the table inventory to 4 decimals`)
     await warnOfUnusualSkus(sql, log)
@@ -71,7 +77,10 @@ async function warnOfUnusualSkus(sql: Sql, log: Log): Promise<void> {
   const rows = await countUnusualSkus(sql)
   if (rows === 0) return
   const which = 'empty, NULL, too long, with white space at either end or with control characters'
-  log.warn({ rows }, `${rows} rows of the table inventory have a sku that a create refuses (${which}); they are kept`)
+  log.warn(
+    { rows },
+    `${rows} rows of the table inventory have a sku that create_item refuses (${which}); they are kept`,
+  )
 }
 
 const tableHeld = (cause: unknown): DatabaseError =>
@@ -82,7 +91,7 @@ const tableHeld = (cause: unknown): DatabaseError =>
 
 const refused = (server: Server, { user, database }: MysqlConfig, cause: unknown): DatabaseError =>
   new DatabaseError(
-    `MySQL on ${addressOf(server)} does not let user ${user} use database ${database}: ${sentenceOf(cause)}. Correct MYSQL_USER, MYSQL_PASSWORD and MYSQL_DATABASE, or what the server allows`,
+    `MySQL on ${addressOf(server)} does not let user ${user} use database ${database}: ${sentenceOf(cause)}. Correct MYSQL_USER, MYSQL_PASSWORD and MYSQL_DATABASE, or the account on the server`,
     { transient: false, errno: errnoOf(cause) ?? 0, cause },
   )
 
@@ -101,7 +110,7 @@ async function connected(config: MysqlConfig, log: Log): Promise<{ source: DataS
       if (refusals >= config.servers.length) throw refused(server, config, error)
       if (performance.now() > deadline) throw asTransient(error)
       const waits = `waiting for MySQL on ${addressOf(server)}: ${why}`
-      // Logged at a visible level, because whoever started this waits too.
+      // A warning, so that the operator who started the migration sees why it waits.
       if (line.due(waits) !== undefined) log.warn({ server: addressOf(server) }, waits)
       await pause(PAUSE_MS, never)
     }

@@ -1,6 +1,6 @@
 // The error for a table that cannot be migrated as it is.
 
-/** Existing data prevents a migration, and the message names it: an operator must decide. Nothing was changed. */
+/** Existing tables or rows prevent a migration. The message names them, and an operator must decide. */
 export class MigrationRefused extends Error {
   override readonly name = 'MigrationRefused'
 }

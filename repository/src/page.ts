@@ -13,7 +13,7 @@ interface Row {
   readonly quantity: string | number | null
 }
 
-/** One check for all rows: zod would allocate an object for each, and a large page of them outlives the young generation. */
+/** Checked without zod's object schema, which would allocate an object for each row. On a large page these would outlive V8's young generation. */
 const rows = z.custom<Row[]>((value) => Array.isArray(value) && value.every(isRow), 'these are not rows of inventory')
 
 function isRow(row: unknown): boolean {
@@ -32,11 +32,11 @@ function isRow(row: unknown): boolean {
 const isText = (value: unknown): boolean => value === null || typeof value === 'string'
 
 /**
- * A search reads at most this many rows for one page, so that its cost does not grow with the table. No index of MySQL
- * and MariaDB finds a part of a word: MariaDB has no ngram parser.
+ * A search reads at most this many rows for one page, so that its cost does not grow with the table. MySQL and
+ * MariaDB have no index in common that finds a part of a word: MariaDB has no ngram parser.
  */
 const SEARCHED_ROWS = 25_000
-/** Both servers have it. It ignores case and accents, and knows all planes of Unicode, unlike utf8mb4_general_ci. */
+/** MySQL and MariaDB both have it. It ignores case and accents and, unlike utf8mb4_general_ci, supports all planes of Unicode. */
 const SEARCH_COLLATION = 'utf8mb4_unicode_520_ci'
 const ids = z.array(z.object({ id: z.int() }))
 
@@ -61,7 +61,7 @@ export async function page(
     parameters.push(quantityBelow)
   }
   const { found, end } = await database.use(async (sql) => {
-    // The id at which the search ends for now. None near the end of the table.
+    // The last id that this page searches. Undefined near the end of the table.
     const end =
       q === undefined
         ? undefined
@@ -81,7 +81,7 @@ export async function page(
     const found = await sql(
       `SELECT id, sku, name, label, price, quantity FROM inventory
        WHERE ${conditions.join(' AND ')} ORDER BY id LIMIT ?`,
-      // One more than requested, to see whether this page is the last.
+      // One more row than requested shows whether another page follows.
       [...parameters, limit + 1],
     )
     return { found, end }

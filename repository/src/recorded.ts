@@ -1,4 +1,4 @@
-// What the inbox holds about messages, by their ids, on any queue.
+// Reads the recorded outcomes of messages by id, from all queues.
 import { z } from 'zod'
 import type { Recorded, RecordedVerdict } from './contract.ts'
 import type { Database } from './database.ts'
@@ -12,7 +12,7 @@ const REDRIVES_MAX = 20
 const rows = z.array(verdictRow.extend({ at: z.string() }))
 const oldest = z.array(z.object({ at: z.string().nullable() }))
 const AT = "DATE_FORMAT(applied_at, '%Y-%m-%dT%H:%i:%s.%f') AS at"
-/** The server returns six fractional digits, the table has three. */
+/** The server returns six fractional digits, but the table stores three. */
 const iso = (at: string): string => `${at.slice(0, 23)}Z`
 
 /** Reads by primary key, without a lock. See Inventory.recorded. */

@@ -1,5 +1,6 @@
-// Deletes inbox rows that are older than the retention, a few at a time, without delaying the work.
+// Deletes inbox rows that are older than the retention, a few at a time, so that messages are not delayed.
 import { z } from 'zod'
+import { type BackgroundJob, disabledJob, inBackground } from './background-job.ts'
 import type { RetentionConfig } from './config.ts'
 import type { Database } from './database.ts'
 import { sentenceOf } from './errors.ts'
@@ -9,14 +10,9 @@ import { pause } from './waiting.ts'
 /** Maximum rows per statement, so that its locks are held for milliseconds only. */
 const BATCH_ROWS = 500
 /** Shortest pause between two statements, in milliseconds. */
-const PAUSE_LEAST_MS = 20
-/** A pause is this many times as long as the previous statement, which leaves the database to the messages. */
+const PAUSE_MIN_MS = 20
+/** A pause is this many times as long as the previous statement, so that messages get most of the database's time. */
 const PAUSE_FACTOR = 4
-
-export interface Retention {
-  /** Ends after the current statement. */
-  close(): Promise<void>
-}
 
 type Needs = Pick<Database, 'use' | 'notReady'>
 type CountingService = Pick<Service, 'log' | 'stopping'> & {
@@ -24,34 +20,17 @@ type CountingService = Pick<Service, 'log' | 'stopping'> & {
 }
 
 /**
- * Starts deleting, in the background, inbox rows that are older than `days`. 0 keeps them for ever. All replicas may do
- * so: what one has deleted, another does not find. Errors are logged and end the round, not the process.
+ * Starts a background job that deletes inbox rows older than `days`. 0 keeps them for ever. All replicas may run it at the
+ * same time. Errors are logged and end the round, not the process.
  */
-export function startRetention(database: Needs, config: RetentionConfig, service: CountingService): Retention {
-  const closing = new AbortController()
-  if (config.days > 0) service.meter.count('inbox_rows_removed', {}, 0)
-  const over = AbortSignal.any([closing.signal, service.stopping])
-  const rounds = config.days === 0 ? Promise.resolve() : keepRemoving(database, config, service, over)
-  return {
-    close: async () => {
-      closing.abort()
-      await rounds
-    },
-  }
-}
-
-async function keepRemoving(
-  database: Needs,
-  config: RetentionConfig,
-  service: CountingService,
-  over: AbortSignal,
-): Promise<void> {
-  for (;;) {
+export function startRetention(database: Needs, config: RetentionConfig, service: CountingService): BackgroundJob {
+  if (config.days === 0) return disabledJob
+  service.meter.count('inbox_rows_removed', {}, 0)
+  return inBackground(service.stopping, async (ended) => {
     // Jitter, so that replicas that started together do not run at the same time.
-    await pause(config.everyMs * (0.5 + Math.random()), over)
-    if (over.aborted) return
-    await removeOld(database, config, service, over)
-  }
+    await pause(config.everyMs * (0.5 + Math.random()), ended)
+    if (!ended.aborted) await removeOld(database, config, service, ended)
+  })
 }
 
 /** One round. Never rejects. */
@@ -59,21 +38,21 @@ async function removeOld(
   database: Needs,
   { days }: RetentionConfig,
   { log, meter }: CountingService,
-  over: AbortSignal,
+  ended: AbortSignal,
 ): Promise<void> {
   let rows = 0
   try {
     const why = await database.notReady()
     if (why !== undefined)
-      return log.debug({ why }, 'no rows of the inbox are removed while the database is in trouble')
+      return log.debug({ why }, 'not deleting old rows of the inbox, because the database is not ready')
     for (;;) {
       const since = performance.now()
       const removed = await removeBatch(database, days)
       rows += removed
       meter.count('inbox_rows_removed', {}, removed)
-      if (removed < BATCH_ROWS || over.aborted) break
-      await pause(Math.max(PAUSE_LEAST_MS, (performance.now() - since) * PAUSE_FACTOR), over)
-      if (over.aborted) break
+      if (removed < BATCH_ROWS || ended.aborted) break
+      await pause(Math.max(PAUSE_MIN_MS, (performance.now() - since) * PAUSE_FACTOR), ended)
+      if (ended.aborted) break
     }
   } catch (error) {
     log.warn({ rows, days }, `could not remove old rows of the inbox, will try again later: ${sentenceOf(error)}`)
@@ -86,7 +65,7 @@ const OLD = 'applied_at < UTC_TIMESTAMP(3) - INTERVAL ? DAY'
 const counted = z.tuple([z.object({ found: z.coerce.number() })])
 const header = z.object({ affectedRows: z.int() })
 
-/** Uses the database's own clock, in UTC. No transaction is needed, because the second statement is one by itself. */
+/** Uses the database's clock, in UTC. Needs no transaction, because only one of the two statements writes. */
 async function removeBatch(database: Needs, days: number): Promise<number> {
   return await database.use(async (sql) => {
     // Count first, without locks: a DELETE whose LIMIT exceeds the matching rows also locks the next row, which may

@@ -1,12 +1,12 @@
-// The required form of each column: checks an existing one, and says how to fix it.
+// The required type of each column: checks an existing column, and returns the change that fixes it.
 import type { Column } from './schema-found.ts'
 
-type Verdict = { readonly says: string; readonly mend?: string | 'convert prices' } | undefined
-/** The required form of a column, in words, and a check of an existing one. `collation` is the server's bytewise one. */
+type Verdict = { readonly actual: string; readonly repair?: string | 'convert prices' } | undefined
+/** The required type of a column, in words, and a check of an existing column. `collation` is the server's bytewise collation. */
 export interface Wanted {
   readonly as: string
   readonly judge: (found: Column, collation: string) => Verdict
-  /** A migration adds it to a table that an earlier one created. */
+  /** True if a migration adds the column to a table that an earlier migration created. */
   readonly isAdded?: boolean
 }
 
@@ -14,16 +14,16 @@ const MYSQL_PRECISION_MAX = 65
 
 const nullness = ({ nullable }: Column) => (nullable ? 'NULL' : 'NOT NULL')
 
-/** An operator may have made it BIGINT or UNSIGNED. A narrower one becomes INT, as Python creates it. */
+/** An operator may have made it BIGINT or UNSIGNED. A narrower type becomes INT, which the Python suite creates. */
 export function identity(): Wanted {
   const as = 'INT or BIGINT, AUTO_INCREMENT'
   return {
     as,
     judge: ({ data, type, extra }) => {
-      if (!/int$/.test(data)) return { says: type }
+      if (!/int$/.test(data)) return { actual: type }
       if (/^(int|bigint)$/.test(data) && /auto_increment/i.test(extra)) return undefined
       const becomes = data === 'bigint' || /unsigned/.test(type) ? 'BIGINT UNSIGNED' : 'INT'
-      return { says: `${type} ${extra}`.trim(), mend: `${becomes} NOT NULL AUTO_INCREMENT` }
+      return { actual: `${type} ${extra}`.trim(), repair: `${becomes} NOT NULL AUTO_INCREMENT` }
     },
   }
 }
@@ -34,13 +34,13 @@ export function exactText(length: number, { isKey = false } = {}): Wanted {
     judge: (found, collation) => {
       const { data, type } = found
       const isLong = /^(text|mediumtext|longtext)$/.test(data) && !isKey
-      if (!isLong && !/^(char|varchar|tinytext)$/.test(data)) return { says: type }
+      if (!isLong && !/^(char|varchar|tinytext)$/.test(data)) return { actual: type }
       const isWide = isLong || (data === 'varchar' && (found.length ?? 0) >= length)
       if (isWide && found.collation === collation) return undefined
       const becomes = isLong ? type : `VARCHAR(${Math.max(length, found.length ?? 0)})`
       return {
-        says: `${type} with collation ${found.collation}`,
-        mend: `${becomes} CHARACTER SET utf8mb4 COLLATE ${collation} ${nullness(found)}`,
+        actual: `${type} with collation ${found.collation}`,
+        repair: `${becomes} CHARACTER SET utf8mb4 COLLATE ${collation} ${nullness(found)}`,
       }
     },
   }
@@ -50,9 +50,9 @@ export function text(length: number): Wanted {
   return {
     as: `VARCHAR(${length})`,
     judge: (found) => {
-      if (!/^(char|varchar)$/.test(found.data)) return { says: found.type }
+      if (!/^(char|varchar)$/.test(found.data)) return { actual: found.type }
       if ((found.length ?? 0) >= length) return undefined
-      return { says: found.type, mend: `VARCHAR(${length}) COLLATE ${found.collation} ${nullness(found)}` }
+      return { actual: found.type, repair: `VARCHAR(${length}) COLLATE ${found.collation} ${nullness(found)}` }
     },
   }
 }
@@ -61,9 +61,9 @@ export function bytes(length: number): Wanted {
   return {
     as: `VARBINARY(${length})`,
     judge: (found) => {
-      if (found.data !== 'varbinary') return { says: found.type }
+      if (found.data !== 'varbinary') return { actual: found.type }
       if ((found.length ?? 0) >= length) return undefined
-      return { says: found.type, mend: `VARBINARY(${length}) ${nullness(found)}` }
+      return { actual: found.type, repair: `VARBINARY(${length}) ${nullness(found)}` }
     },
   }
 }
@@ -73,13 +73,13 @@ export function decimal(precision: number, scale: number): Wanted {
     as: `DECIMAL(${precision},${scale})`,
     judge: (found) => {
       const { data, type, digits, decimals } = found
-      if (/int$|^(float|double)$/.test(data)) return { says: type, mend: 'convert prices' }
-      if (data !== 'decimal' || digits === null || decimals === null) return { says: type }
+      if (/int$|^(float|double)$/.test(data)) return { actual: type, repair: 'convert prices' }
+      if (data !== 'decimal' || digits === null || decimals === null) return { actual: type }
       const before = Math.max(digits - decimals, precision - scale)
       const after = Math.max(decimals, scale)
       if (digits === before + after && decimals === after && !/unsigned/.test(type)) return undefined
-      if (before + after > MYSQL_PRECISION_MAX) return { says: type }
-      return { says: type, mend: `DECIMAL(${before + after},${after}) ${nullness(found)}` }
+      if (before + after > MYSQL_PRECISION_MAX) return { actual: type }
+      return { actual: type, repair: `DECIMAL(${before + after},${after}) ${nullness(found)}` }
     },
   }
 }
@@ -89,11 +89,11 @@ export function integer(): Wanted {
     as: 'INT',
     judge: (found) => {
       const { data, type } = found
-      if (!/int$/.test(data)) return { says: type }
+      if (!/int$/.test(data)) return { actual: type }
       const isUnsigned = /unsigned/.test(type)
       if (/^(int|bigint)$/.test(data) && !isUnsigned) return undefined
-      if (data === 'bigint') return { says: type }
-      return { says: type, mend: `${data === 'int' ? 'BIGINT' : 'INT'} ${nullness(found)}` }
+      if (data === 'bigint') return { actual: type }
+      return { actual: type, repair: `${data === 'int' ? 'BIGINT' : 'INT'} ${nullness(found)}` }
     },
   }
 }
@@ -103,11 +103,11 @@ export function timeOfInsert(fraction: number): Wanted {
   return {
     as,
     judge: (found) => {
-      if (found.data !== 'datetime') return { says: found.type }
+      if (found.data !== 'datetime') return { actual: found.type }
       const isSet = /current_timestamp/i.test(found.initial ?? '')
       if ((found.fraction ?? 0) >= fraction && isSet) return undefined
-      const says = `${found.type}${isSet ? '' : ' without that default'}`
-      return { says, mend: `DATETIME(${fraction}) ${nullness(found)} DEFAULT CURRENT_TIMESTAMP(${fraction})` }
+      const actual = `${found.type}${isSet ? '' : ' without that default'}`
+      return { actual, repair: `DATETIME(${fraction}) ${nullness(found)} DEFAULT CURRENT_TIMESTAMP(${fraction})` }
     },
   }
 }

@@ -59,7 +59,7 @@ export interface Table {
   /** `BASE TABLE`, `VIEW` and the like. */
   readonly kind: string
   readonly engine: string
-  /** The next AUTO_INCREMENT value; undefined when there is none. */
+  /** The next AUTO_INCREMENT value. Undefined when the table has none. */
   readonly nextId: number | undefined
   readonly columns: ReadonlyMap<string, Column>
   readonly keys: ReadonlyMap<string, Key>
@@ -70,7 +70,7 @@ export interface Schema {
   readonly collation: string
 }
 
-/** information_schema may compare names case-insensitively, although `Inventory` can be another table. */
+/** The CAST is needed because information_schema may ignore case, while `Inventory` can be another table. */
 const NAMES = TABLES.map((table) => `'${table}'`).join(', ')
 const NAMED = `table_schema = DATABASE() AND table_name IN (${NAMES}) AND CAST(table_name AS BINARY) IN (${NAMES})`
 

@@ -5,12 +5,12 @@ import type { Key, Schema, Table, TableName } from './schema-found.ts'
 /** One difference from what the services need, and how `migrate` fixes it. */
 export interface Fault {
   readonly table: TableName
-  readonly says: string
+  readonly problem: string
   /**
-   * Clauses of an ALTER TABLE; `convert prices`: what AdoptPythonInventory does; `migration`: a pending migration adds
-   * it; undefined: an operator must decide.
+   * Clauses of an ALTER TABLE; `convert prices`: run AdoptPythonInventory again; `migration`: a pending migration adds
+   * the column; undefined: an operator must decide.
    */
-  readonly mend: readonly string[] | 'convert prices' | 'migration' | undefined
+  readonly repair: readonly string[] | 'convert prices' | 'migration' | undefined
 }
 
 interface WantedTable {
@@ -77,7 +77,7 @@ const REPLACED_ENGINES = ['myisam', 'aria']
 /** Every difference between the existing tables and what the services need. Missing tables are not reported. */
 export function faultsOf({ tables, collation }: Schema): Fault[] {
   return [...tables].flatMap(([table, found]) =>
-    [...faultsOfTable(found, WANTED[table], collation)].map(({ says, mend }) => ({ table, says, mend })),
+    [...faultsOfTable(found, WANTED[table], collation)].map(({ problem, repair }) => ({ table, problem, repair })),
   )
 }
 
@@ -88,14 +88,14 @@ type Found = Omit<Fault, 'table'>
 
 function* faultsOfTable(found: Table, wanted: WantedTable, collation: string): Generator<Found> {
   if (found.kind !== 'BASE TABLE') {
-    yield { says: `it is a ${found.kind.toLowerCase()}, and must be a table`, mend: undefined }
+    yield { problem: `it is a ${found.kind.toLowerCase()}, and must be a table`, repair: undefined }
     return
   }
   const engine = found.engine.toLowerCase()
   if (engine !== 'innodb')
     yield {
-      says: `its engine is ${found.engine}, which must be InnoDB`,
-      mend: REPLACED_ENGINES.includes(engine) ? ['ENGINE = InnoDB ROW_FORMAT = DYNAMIC'] : undefined,
+      problem: `its engine is ${found.engine}, which must be InnoDB`,
+      repair: REPLACED_ENGINES.includes(engine) ? ['ENGINE = InnoDB ROW_FORMAT = DYNAMIC'] : undefined,
     }
   yield* faultsOfColumns(found, wanted, collation)
   yield* faultsOfKeys(found, wanted)
@@ -105,21 +105,21 @@ function* faultsOfColumns(found: Table, { columns }: WantedTable, collation: str
   for (const [name, { as, judge, isAdded }] of Object.entries(columns)) {
     const column = found.columns.get(name)
     if (column === undefined)
-      yield { says: `the column ${name} is missing (${as})`, mend: isAdded ? 'migration' : undefined }
-    else if (column.computed) yield { says: `the column ${name} is generated, and must be ${as}`, mend: undefined }
+      yield { problem: `the column ${name} is missing (${as})`, repair: isAdded ? 'migration' : undefined }
+    else if (column.computed) yield { problem: `the column ${name} is generated, and must be ${as}`, repair: undefined }
     else {
       const verdict = judge(column, collation)
       if (verdict === undefined) continue
-      const { says, mend } = verdict
-      const clause = mend === undefined || mend === 'convert prices' ? mend : [`MODIFY COLUMN ${name} ${mend}`]
-      yield { says: `the column ${name} is ${says}, and must be ${as}`, mend: clause }
+      const { actual, repair } = verdict
+      const clause = repair === undefined || repair === 'convert prices' ? repair : [`MODIFY COLUMN ${name} ${repair}`]
+      yield { problem: `the column ${name} is ${actual}, and must be ${as}`, repair: clause }
     }
   }
   for (const { name, nullable, initial, extra, computed, type } of found.columns.values())
     if (!(name in columns) && !nullable && initial === null && !computed && !/auto_increment/i.test(extra))
       yield {
-        says: `the column ${name} (${type}) is NOT NULL without a default, so that no item can be stored: give it a default`,
-        mend: undefined,
+        problem: `the column ${name} (${type}) is NOT NULL without a default, so no item can be stored: give it a default`,
+        repair: undefined,
       }
 }
 
@@ -127,8 +127,8 @@ function* faultsOfKeys({ keys, columns: present }: Table, { primary, keys: wante
   const first = keys.get('primary')
   if (first === undefined || !isOn(first, primary, true))
     yield {
-      says: `its primary key is ${first ? described(first) : 'missing'}, and must be (${primary.join(', ')})`,
-      mend: undefined,
+      problem: `its primary key is ${first ? described(first) : 'missing'}, and must be (${primary.join(', ')})`,
+      repair: undefined,
     }
   const dropped = new Set<Key>()
   for (const [name, { columns, unique }] of Object.entries(wanted)) {
@@ -142,18 +142,18 @@ function* faultsOfKeys({ keys, columns: present }: Table, { primary, keys: wante
     const list = columns.join(', ')
     yield other
       ? {
-          says: `the ${kind} on (${list}) is called ${other.name}, and must be called ${name}`,
-          mend: [...drop, `RENAME INDEX ${quoted(other.name)} TO ${name}`],
+          problem: `the ${kind} on (${list}) is called ${other.name}, and must be called ${name}`,
+          repair: [...drop, `RENAME INDEX ${quoted(other.name)} TO ${name}`],
         }
       : {
-          says: `the ${kind} ${name} on exactly (${list}) is ${named ? `${described(named)} instead` : 'missing'}`,
-          mend: [...drop, `ADD ${unique ? 'UNIQUE KEY' : 'KEY'} ${name} (${list})`],
+          problem: `the ${kind} ${name} on exactly (${list}) is ${named ? `${described(named)} instead` : 'missing'}`,
+          repair: [...drop, `ADD ${unique ? 'UNIQUE KEY' : 'KEY'} ${name} (${list})`],
         }
   }
   const unique = [primary, ...Object.values(wanted).flatMap((key) => (key.unique ? [key.columns] : []))]
   for (const key of keys.values()) {
     if (!key.isUnique || dropped.has(key)) continue
-    // A unique key that contains all columns of one of ours refuses no further rows.
+    // A unique key that contains all columns of one of ours refuses no additional rows.
     const whole = key.columns.flatMap(({ name, isWhole }) => (isWhole && name !== undefined ? [name] : []))
     if (unique.some((columns) => columns.every((column) => whole.includes(column)))) continue
     const isPartOfOurs = unique.some(
@@ -161,8 +161,8 @@ function* faultsOfKeys({ keys, columns: present }: Table, { primary, keys: wante
     )
     if (key !== first)
       yield {
-        says: `the unique key ${key.name} is ${described(key)}, and refuses items that the services accept${isPartOfOurs ? '' : ': drop it'}`,
-        mend: isPartOfOurs ? [`DROP INDEX ${quoted(key.name)}`] : undefined,
+        problem: `the unique key ${key.name} is ${described(key)}, and refuses items that the services accept${isPartOfOurs ? '' : ': drop it'}`,
+        repair: isPartOfOurs ? [`DROP INDEX ${quoted(key.name)}`] : undefined,
       }
   }
 }

@@ -9,7 +9,7 @@ import { asDatabaseError, asTransient, DatabaseError } from './errors.ts'
 import { IDLE_TIMEOUT_S, setUpSession } from './session.ts'
 import { withDeadline } from './waiting.ts'
 
-/** Sends one statement and resolves with what the driver returns: rows, or a header with `affectedRows`. Rejects with DatabaseError. */
+/** Sends one statement and resolves with the driver's result: rows, or a header with `affectedRows`. Rejects with DatabaseError. */
 export type Sql = (statement: string, parameters?: unknown[]) => Promise<unknown>
 
 export interface Borrowed {
@@ -41,7 +41,7 @@ export class ServerPool {
     this.#config = config
   }
 
-  /** Lends a connection that is set up. Rejects with a transient DatabaseError, because no message can cause a failure here. */
+  /** Lends a connection that is ready for use. Rejects with a transient DatabaseError, because no message can cause a failure here. */
   async borrow(): Promise<Borrowed> {
     try {
       for (;;) {
@@ -143,7 +143,7 @@ export class ServerPool {
   async #connect(): Promise<DataSource> {
     const { connectTimeoutMs, statementTimeoutMs } = this.#config
     const connecting = connectTo(this.server, this.#config, { statementTimeoutMs })
-    const late = () => new DatabaseError(`MySQL did not answer within ${connectTimeoutMs} ms`, { transient: true })
+    const late = () => new DatabaseError(`MySQL did not respond within ${connectTimeoutMs} ms`, { transient: true })
     try {
       return await withDeadline(connecting, connectTimeoutMs, late)
     } catch (error) {
@@ -153,11 +153,11 @@ export class ServerPool {
   }
 }
 
-/** Bit of the status flags in an OK packet (https://dev.mysql.com/doc/dev/mysql-server/latest/mysql__com_8h.html). */
+/** A bit of the status flags in an OK packet (https://dev.mysql.com/doc/dev/mysql-server/latest/mysql__com_8h.html). */
 const SERVER_STATUS_IN_TRANS = 1
 const okPacket = z.object({ serverStatus: z.int() })
 
-/** Undefined when the response contains rows, because the driver does not expose their flags. */
+/** Undefined when the response contains rows, because the driver then does not expose the status flags. */
 function saysInTransaction(answer: unknown): boolean | undefined {
   if (Array.isArray(answer)) return undefined
   const { data } = okPacket.safeParse(answer)

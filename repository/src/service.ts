@@ -1,4 +1,4 @@
-// What the repository needs from its process: a logger, and the signal that shutdown has begun.
+// The part of the process that the repository needs: the logger, and the signal that shutdown has begun.
 import type { Service as RuntimeService } from '@ims/runtime/service'
 
 export type { Log } from '@ims/runtime/service'

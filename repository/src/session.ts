@@ -10,7 +10,7 @@ const NO_LIMIT = '18446744073709551615'
 /** After this many idle seconds the server closes a connection and rolls back its transaction. */
 export const IDLE_TIMEOUT_S = 10
 
-export interface SessionTimes {
+interface SessionTimes {
   /** Seconds to wait for a row or table that another transaction locks. */
   readonly lockTimeoutS: number
   /** Timeout of one statement, in milliseconds. Undefined means none. */
@@ -19,7 +19,7 @@ export interface SessionTimes {
 
 interface Wanted {
   readonly value: string | number
-  /** What the server reports, if that differs from what was set. */
+  /** The value that the server reports, if it differs from `value`. */
   readonly reported?: string
 }
 
@@ -51,7 +51,7 @@ function wantedVariables({ lockTimeoutS, statementTimeoutMs = 0 }: SessionTimes)
     unique_checks: on,
     foreign_key_checks: on,
     check_constraint_checks: on,
-    // Where a transaction starts and ends, and what it sees.
+    // Where a transaction starts and ends, and which data it sees.
     autocommit: on,
     completion_type: { value: 'NO_CHAIN' },
     tx_isolation: isolation,
@@ -84,11 +84,11 @@ export async function setUpSession(
   times: SessionTimes,
   { mustTakeWrites }: { mustTakeWrites: boolean },
 ): Promise<void> {
-  // These two limit SHOW as well, so they come first.
+  // Set these two first, because they limit SHOW as well.
   await sql(`SET SESSION sql_select_limit = ${NO_LIMIT}, SESSION sql_big_selects = 1`)
   const wanted = wantedVariables(times)
   const before = await read(sql, [...Object.keys(wanted), ...MODES])
-  if (mustTakeWrites) await refuseUnfit(sql, before)
+  if (mustTakeWrites) await refuseIfNotWritable(sql, before)
   const isCluster = before.get('wsrep_on') === 'ON'
   const known = Object.entries(wanted).filter(([name]) => before.has(name) && (isCluster || !name.startsWith('wsrep')))
   const isTrue = (name: string, { value, reported }: Wanted, actual: string | undefined) =>
@@ -114,7 +114,7 @@ async function read(sql: Sql, names: readonly string[]): Promise<Map<string, str
 const sameModes = (actual = '', wanted: string | number): boolean =>
   actual.split(',').sort().join() === String(wanted).split(',').sort().join()
 
-async function refuseUnfit(sql: Sql, variables: ReadonlyMap<string, string>): Promise<void> {
+async function refuseIfNotWritable(sql: Sql, variables: ReadonlyMap<string, string>): Promise<void> {
   const readOnly = ['read_only', 'super_read_only', 'innodb_read_only'].find((name) => variables.get(name) === 'ON')
   if (readOnly !== undefined)
     throw new DatabaseError(`the server is read-only (${readOnly} is ON)`, { transient: true })

@@ -18,4 +18,4 @@ export function assertItemsStored(answer: unknown, rows: number): void {
 }
 
 const notOurs = (what: string): DatabaseError =>
-  new DatabaseError(`the connection to MySQL gave the answer to another statement (${what})`, { transient: true })
+  new DatabaseError(`the connection to MySQL returned the result of another statement (${what})`, { transient: true })

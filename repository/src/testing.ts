@@ -17,7 +17,7 @@ import {
 import type { Verdict } from './inbox.ts'
 import { adjusted, duplicate, reportedAgain, reused, sameContent, withoutId } from './verdicts.ts'
 
-/** An empty inventory that holds its items, and the messages it applied, in memory. */
+/** Creates an empty inventory that keeps items, movements and outcomes in memory. */
 export function inMemoryInventory(): Inventory {
   const stock = new Stock()
   return {
@@ -70,7 +70,7 @@ class Stock {
     const before = this.#verdictOn('delete', command)
     if (before === 'reused') return { kind: 'message-id-reused', error: reused(messageId ?? '') }
     if (before !== undefined) return { kind: before.outcome === 'deleted' ? 'deleted' : 'unknown-sku', repeated: true }
-    // No item here lacks a sku. Only an adopted table can contain such rows.
+    // Every item here has a sku. Only an adopted table can contain rows without one.
     const kind = body.sku !== null && this.#items.delete(body.sku) ? 'deleted' : 'unknown-sku'
     this.#note('delete', command, kind, null)
     return { kind, repeated: false }
@@ -126,16 +126,21 @@ class Stock {
     return { kind, error }
   }
 
-  #note(work: string, { messageId, redrives, fingerprint }: Command<unknown>, outcome: string, error: string | null) {
+  #note(
+    operation: string,
+    { messageId, redrives, fingerprint }: Command<unknown>,
+    outcome: string,
+    error: string | null,
+  ) {
     if (messageId === undefined) return
     const at = new Date().toISOString()
-    this.#verdicts.set(`${work} ${redrives} ${messageId}`, { fingerprint, outcome, error, at })
+    this.#verdicts.set(`${operation} ${redrives} ${messageId}`, { fingerprint, outcome, error, at })
   }
 
   recorded(messageId: string): Recorded {
     const found = [...this.#verdicts].map(([key, verdict]) => {
-      const [work = '', redrives, ...id] = key.split(' ')
-      return { id: id.join(' '), queue: QUEUE_OF[work] ?? work, redrives: Number(redrives), ...verdict }
+      const [operation = '', redrives, ...id] = key.split(' ')
+      return { id: id.join(' '), queue: QUEUE_OF[operation] ?? operation, redrives: Number(redrives), ...verdict }
     })
     const verdicts = found
       .filter(({ id }) => id === messageId)
@@ -143,9 +148,12 @@ class Stock {
     return { verdicts, remembersSince: found[0]?.at ?? null }
   }
 
-  #verdictOn(work: string, { messageId, redrives, fingerprint }: Command<unknown>): Verdict | 'reused' | undefined {
+  #verdictOn(
+    operation: string,
+    { messageId, redrives, fingerprint }: Command<unknown>,
+  ): Verdict | 'reused' | undefined {
     for (let redrive = 0; messageId !== undefined && redrive <= redrives; redrive += 1) {
-      const verdict = this.#verdicts.get(`${work} ${redrive} ${messageId}`)
+      const verdict = this.#verdicts.get(`${operation} ${redrive} ${messageId}`)
       if (verdict === undefined || (verdict.error !== null && redrive < redrives)) continue
       return verdict.fingerprint === fingerprint ? verdict : 'reused'
     }
@@ -167,7 +175,7 @@ class Stock {
   }
 }
 
-/** Nearly as the collation of the search compares. */
+/** Approximates the collation that the search uses in MySQL. */
 const folded = (text: string): string => text.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase()
 
 /** The error that MySQL would return for this row. Undefined when every value fits its column. */

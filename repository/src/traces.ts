@@ -1,8 +1,8 @@
-// The CLIENT span of a transaction, or of reads on one connection, as part of the message that it is for.
+// Traces a transaction, or the reads on one connection, as a CLIENT span of the current message.
 import { activeContext, endSpan, tracer, within } from '@ims/runtime/traces'
 import { SpanKind, trace } from '@opentelemetry/api'
 
-/** Runs `work` in a span. Without one while traces are off, and for work that belongs to no message. */
+/** Runs `work` in a span, or without one when traces are off or no message is being processed. */
 export async function traceSql<T>(
   operation: 'transaction' | 'read',
   address: string,

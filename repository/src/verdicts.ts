@@ -1,10 +1,10 @@
-// Compares a message with stored data, for MySQL and the in-memory inventory.
+// Decides outcomes from stored data. The MySQL inventory and the in-memory one share this.
 import type { Adjustment, AdjustOutcome, Movement, NewItem, StockItem } from './contract.ts'
 
-/** A stored item. One from the Python suite may lack anything but its sku. */
+/** A stored item. One from the Python suite may have NULL in any column except sku. */
 export type StoredItem = StockItem & { readonly sku: string }
 
-/** Whether the stored item equals this one in every member. Money is compared to four decimals, as stored. */
+/** Whether the stored item equals `item` in every member. Prices are compared to four decimals, as they are stored. */
 export const sameContent = (stored: StoredItem, item: NewItem): boolean =>
   stored.sku === item.sku &&
   stored.name === item.name &&
@@ -19,7 +19,7 @@ export const duplicate = (sku: string): string => `an item with sku ${JSON.strin
 export const reused = (messageId: string): string =>
   `message id ${messageId} was used before for a message with another body`
 
-/** The maximum of the column. */
+/** The maximum of the column `quantity`. */
 const QUANTITY_MAX = 2_147_483_647
 
 export interface Quantity {
@@ -27,7 +27,7 @@ export interface Quantity {
   quantity: number | null
 }
 
-/** The effect of a change on an item. Undefined stands for an item that does not exist. */
+/** The outcome of a change of an item. `item` is undefined when the item does not exist. */
 export function adjusted(item: Quantity | undefined, { sku, change }: Adjustment): AdjustOutcome {
   const named = `sku ${JSON.stringify(sku)}`
   if (item === undefined) return { kind: 'unknown-sku', error: `there is no item with ${named}` }
@@ -36,17 +36,20 @@ export function adjusted(item: Quantity | undefined, { sku, change }: Adjustment
   if (quantity < 0)
     return {
       kind: 'insufficient-stock',
-      error: `${-change} of ${named} were asked for, and there are ${item.quantity}`,
+      error: `the change is ${change}, but the quantity of ${named} is ${item.quantity}`,
     }
   if (quantity > QUANTITY_MAX)
-    return { kind: 'quantity-too-large', error: `${named} would have ${quantity}, and ${QUANTITY_MAX} is the most` }
+    return {
+      kind: 'quantity-too-large',
+      error: `the quantity of ${named} would be ${quantity}, and the maximum is ${QUANTITY_MAX}`,
+    }
   return { kind: 'adjusted', quantity, repeated: false }
 }
 
 /** An applied change. */
 export type Applied = Pick<Movement, 'sku' | 'change' | 'reason' | 'quantityAfter'>
 
-/** The outcome for a message id whose change was applied. The inbox may have deleted its fingerprint, but the movement stays. */
+/** The outcome for a message id whose change was already applied. Its inbox entry may have been deleted, but the movement remains. */
 export function reportedAgain(messageId: string, { sku, change, reason }: Adjustment, applied: Applied): AdjustOutcome {
   if (applied.sku !== sku || applied.change !== change || applied.reason !== reason)
     return { kind: 'message-id-reused', error: reused(messageId) }
@@ -55,4 +58,4 @@ export function reportedAgain(messageId: string, { sku, change, reason }: Adjust
 
 /** The message for a change of stock without a message id. */
 export const withoutId =
-  'a change of stock needs a message id: without one, a repeat could not be told from another change'
+  'a change of stock needs a message id: without one, a redelivery cannot be distinguished from a new change'

@@ -53,7 +53,7 @@ describe('a table with rows of the Python suite', () => {
     expect((await listed()).map((item) => item.sku)).toEqual(['kept'])
   })
 
-  it('does not treat a row of NULLs as the item with "null" and 0 in its members', async () => {
+  it('does not treat a row of NULLs as equal to an item with the text "null" and the number 0', async () => {
     await mysql.sql("INSERT INTO inventory (sku) VALUES ('k1')")
     const item = creation({ sku: 'k1', name: 'null', label: 'null', price: 0, quantity: 0 }, { redelivered: true })
     expect(await inventory.create([item])).toMatchObject([{ kind: 'duplicate-sku' }])
@@ -71,7 +71,7 @@ describe('a table with rows of the Python suite', () => {
       const good = Array.from({ length: 19 }, (_, m) => creation({ sku: `s${n}-${m}` }))
       await inventory.create([...good, creation({ sku: 'taken' })])
     }
-    // A batch that is not looked up first wastes one id for each of its rows.
+    // Without the lookup, a batch uses up one more id for each of its rows.
     expect((await nextId()) - before).toBeLessThan(batches * 19 * 1.2)
   })
 })

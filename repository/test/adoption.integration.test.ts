@@ -1,4 +1,4 @@
-// migrate on tables that others created: it fixes what is safe and reports the rest. Services check the tables once at start.
+// `migrate` on existing tables: it fixes what is safe to fix and reports the rest. Services check the tables once at startup.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { startTcpProxy } from 'testkit'
 import { z } from 'zod'
@@ -38,7 +38,7 @@ const inbox = ({ columns = '', primary = 'PRIMARY KEY (queue, message_id)', engi
 
 const created = (repeated = false) => ({ kind: 'created', repeated })
 
-describe('a table that others created', () => {
+describe('migrate on an existing table', () => {
   let service: ServiceUnderTest
   let mysql: MysqlUnderTest
 
@@ -54,7 +54,7 @@ describe('a table that others created', () => {
     await mysql.sql('DROP TABLE IF EXISTS orders, stock, Inventory, inventory, inbox, movement, migrations')
   })
 
-  const made = async (table: 'inventory' | 'inbox') => {
+  const definitionOf = async (table: 'inventory' | 'inbox') => {
     const [row] = z.array(z.record(z.string(), z.string())).parse(await mysql.sql(`SHOW CREATE TABLE ${table}`))
     return Object.values(row ?? {}).join('\n')
   }
@@ -63,8 +63,8 @@ describe('a table that others created', () => {
     z.array(z.unknown()).parse(await mysql.sql("SELECT 1 FROM information_schema.engines WHERE engine = 'Aria'"))
       .length > 0
 
-  /** A batch with a duplicate stores its other items, and skus are unique byte for byte. */
-  const works = async () => {
+  /** Checks that a batch with a duplicate stores its other items, and that skus are unique byte for byte. */
+  const expectItWorks = async () => {
     const database = await openDatabase(mysql.config, service)
     const inventory = inventoryIn(database)
     const long = 's'.repeat(20)
@@ -96,14 +96,14 @@ describe('a table that others created', () => {
     ['a key on sku that is not unique', { keys: ['KEY sku (sku)'] }, 'is not unique on (sku) instead'],
     ['a key on the beginning of sku', { keys: ['UNIQUE KEY sku (sku(10))'] }, 'is on (the beginning of sku) instead'],
     [
-      'such a key with another name',
+      'a key on the beginning of sku, with another name',
       { keys: ['UNIQUE KEY early (sku(10))'] },
       'the unique key early is on (the beginning of sku)',
     ],
     ['a key on two columns', { keys: ['UNIQUE KEY sku (sku, label)'] }, 'is on (sku, label) instead'],
     ['a key with another name', { keys: ['UNIQUE KEY `ix_inventory``sku` (sku)'] }, 'is called ix_inventory`sku'],
     [
-      'a key with another name, whose name another key has',
+      'a key with another name, while another key is called sku',
       { keys: ['UNIQUE KEY u (sku)', 'KEY sku (label)'] },
       'is called u',
     ],
@@ -122,19 +122,19 @@ describe('a table that others created', () => {
     ['an unsigned quantity', { columns: { quantity: 'int unsigned' } }, 'the column quantity is int'],
     ['a small id', { columns: { id: 'mediumint NOT NULL AUTO_INCREMENT' } }, 'the column id is mediumint'],
     ['an id without AUTO_INCREMENT', { columns: { id: 'int NOT NULL' } }, 'the column id is int'],
-  ])('fixes %s, logs it, and keeps the rows', async (what, parts, says) => {
+  ])('fixes %s, logs it, and keeps the rows', async (what, parts, problem) => {
     if (what.includes('Aria') && !(await hasAria())) return
     await mysql.sql(pythonTable(parts))
     await mysql.sql("INSERT INTO inventory (id, sku, name, label, price, quantity) VALUES (7, 'old', 'n', 'l', 1.5, 3)")
     await run()
-    expect(service.lines.filter((line) => line.startsWith('fixed the table inventory')).join()).toContain(says)
-    expect(await made('inventory')).toMatch(
+    expect(service.lines.filter((line) => line.startsWith('fixed the table inventory')).join()).toContain(problem)
+    expect(await definitionOf('inventory')).toMatch(
       /UNIQUE KEY `sku` \(`sku`\),\s+KEY `label_id` \(`label`(\(50\))?,`id`\)\s+\) ENGINE=InnoDB/,
     )
     expect(await mysql.sql('SELECT id, sku, name, label, price + 0e0 AS price, quantity FROM inventory')).toEqual([
       { id: 7, sku: 'old', name: 'n', label: 'l', price: 1.5, quantity: 3 },
     ])
-    await works()
+    await expectItWorks()
     service.lines.length = 0
     expect(await run()).toEqual({ applied: [] })
     expect(service.lines).toEqual(['schema is up to date'])
@@ -145,7 +145,7 @@ describe('a table that others created', () => {
       'wider columns',
       { columns: { sku: 'varchar(40)', name: 'longtext', price: 'decimal(20,6)', quantity: 'bigint' } },
     ],
-    ['columns that may not be NULL', { columns: { sku: 'varchar(20) NOT NULL', label: 'varchar(50) NOT NULL' } }],
+    ['NOT NULL columns', { columns: { sku: 'varchar(20) NOT NULL', label: 'varchar(50) NOT NULL' } }],
     [
       'other columns',
       {
@@ -157,19 +157,23 @@ describe('a table that others created', () => {
       },
     ],
     ['a wider unique key', { keys: ['UNIQUE KEY sku (sku)', 'UNIQUE KEY two (label, sku)'] }],
-  ])('leaves %s alone', async (_, parts) => {
+  ])('does not change %s', async (_, parts) => {
     await mysql.sql(pythonTable(parts))
     await run()
     expect(service.lines.filter((line) => line.startsWith('fixed'))).toEqual([])
-    const table = await made('inventory')
+    const table = await definitionOf('inventory')
     for (const [name, type] of Object.entries('columns' in parts ? parts.columns : {}))
       expect(table).toMatch(new RegExp(`\`${name}\` ${type.split(' ')[0]?.replace(/[()]/g, '\\$&')}`, 'i'))
-    await works()
+    await expectItWorks()
   })
 
   it.each([
     ['a missing column', { columns: { label: '' } }, 'the column label is missing (VARCHAR(50)'],
-    ['a further column without a default', { columns: { owner: 'int NOT NULL' } }, 'the column owner (int'],
+    [
+      'an additional NOT NULL column without a default',
+      { columns: { owner: 'int NOT NULL' } },
+      'the column owner (int',
+    ],
     ['a generated column', { columns: { quantity: 'int AS (1)' } }, 'the column quantity is generated'],
     ['an id of text', { columns: { id: 'varchar(36) NOT NULL' } }, 'the column id is varchar(36)'],
     ['a price of text', { columns: { price: 'varchar(20)' } }, 'the column price is varchar(20)'],
@@ -186,11 +190,11 @@ describe('a table that others created', () => {
       'the unique key one is on (name)',
     ],
     ['an unknown engine', { options: 'ENGINE=MEMORY' }, 'its engine is MEMORY'],
-  ])('reports %s, and changes nothing', async (_, parts, says) => {
+  ])('reports %s, and changes nothing', async (_, parts, problem) => {
     await mysql.sql(pythonTable(parts))
-    const before = await made('inventory')
-    await expect(run()).rejects.toMatchObject({ name: 'MigrationRefused', message: expect.stringContaining(says) })
-    expect(await made('inventory')).toBe(before)
+    const before = await definitionOf('inventory')
+    await expect(run()).rejects.toMatchObject({ name: 'MigrationRefused', message: expect.stringContaining(problem) })
+    expect(await definitionOf('inventory')).toBe(before)
     expect(await mysql.sql('SHOW TABLES')).toHaveLength(1)
   })
 
@@ -206,7 +210,7 @@ describe('a table that others created', () => {
       "INSERT INTO inventory (id, sku, price, owner) VALUES (1, 'a', 3e38, 1), (2, 'a', 1, 1), (-3, 'b', 1, 1)",
     )
     await mysql.sql(inbox({ primary: 'PRIMARY KEY (message_id)' }))
-    const says = await run().then(String, String)
+    const problem = await run().then(String, String)
     for (const each of [
       'the column label is missing',
       'the column owner (int',
@@ -215,23 +219,23 @@ describe('a table that others created', () => {
       '1 skus are stored more than once; keep one row of each: "a" (2 rows)',
       'inbox: its primary key is on (message_id), and must be (queue, message_id)',
     ])
-      expect(says).toContain(each)
+      expect(problem).toContain(each)
   })
 
-  it('lists up to 20 duplicate skus, and how many there are', async () => {
+  it('lists up to 20 duplicate skus, and reports how many there are', async () => {
     await mysql.sql(pythonTable({ keys: [] }))
     const values = Array.from(
       { length: 25 },
       (_, n) => `('d${String(n).padStart(2, '0')}'), ('d${String(n).padStart(2, '0')}')`,
     )
     await mysql.sql(`INSERT INTO inventory (sku) VALUES ${values.join(', ')}, (NULL), (NULL), ('once')`)
-    const says = await run().then(String, String)
-    expect(says).toContain('25 skus are stored more than once; keep one row of each: "d00" (2 rows)')
-    expect(says).toMatch(/"d19" \(2 rows\), and 5 more;/)
-    expect(await made('inventory')).toContain('float')
+    const problem = await run().then(String, String)
+    expect(problem).toContain('25 skus are stored more than once; keep one row of each: "d00" (2 rows)')
+    expect(problem).toMatch(/"d19" \(2 rows\), and 5 more;/)
+    expect(await definitionOf('inventory')).toContain('float')
   })
 
-  it('compares skus byte for byte when it creates the key, whatever the column did before', async () => {
+  it('keeps skus that differ only in case, an accent or a trailing blank', async () => {
     await mysql.sql(pythonTable({ keys: [] }))
     await mysql.sql("INSERT INTO inventory (sku) VALUES ('e'), ('E'), ('é'), ('e ')")
     await run()
@@ -240,7 +244,7 @@ describe('a table that others created', () => {
     )
   })
 
-  it('reports foreign keys to an id whose type has to change', async () => {
+  it('reports foreign keys that refer to an id whose type must change', async () => {
     await mysql.sql(pythonTable({ columns: { id: 'mediumint NOT NULL AUTO_INCREMENT' } }))
     await mysql.sql('CREATE TABLE orders (item mediumint, FOREIGN KEY (item) REFERENCES inventory (id))')
     await expect(run()).rejects.toThrow(/foreign keys refer to the column id, .*\.orders/)
@@ -256,14 +260,14 @@ describe('a table that others created', () => {
       }),
       'the column message_id is varbinary(36)',
     ],
-  ])('fixes an inbox that somebody created: %s', async (_, table, says) => {
+  ])('fixes an existing inbox: %s', async (_, table, problem) => {
     await mysql.sql(table)
     await run()
-    expect(service.lines.join()).toContain(`fixed the table inbox: ${says}`)
-    const text = await made('inbox')
+    expect(service.lines.join()).toContain(`fixed the table inbox: ${problem}`)
+    const text = await definitionOf('inbox')
     for (const part of ['ENGINE=InnoDB', 'varbinary(1020)', 'KEY `applied_at` (`applied_at`)'])
       expect(text).toContain(part)
-    await works()
+    await expectItWorks()
     expect(
       await mysql.sql('SELECT COUNT(*) + 0e0 AS n FROM inbox WHERE applied_at > UTC_TIMESTAMP() - INTERVAL 1 DAY'),
     ).toEqual([{ n: 1 }])
@@ -280,21 +284,21 @@ describe('a table that others created', () => {
       'queue VARCHAR(64), message_id VARBINARY(1020), fingerprint VARCHAR(64), applied_at DATETIME(3)',
       'the column outcome is missing',
     ],
-  ])('reports what is wrong with an inbox that somebody created: %s', async (_, columns, says) => {
+  ])('reports an existing inbox that it cannot fix: %s', async (_, columns, problem) => {
     await mysql.sql(inbox({ columns }))
-    await expect(run()).rejects.toThrow(`inbox: ${says}`)
+    await expect(run()).rejects.toThrow(`inbox: ${problem}`)
   })
 
-  it('fixes a table that was changed after it was migrated', async () => {
+  it('fixes a table that was changed after its migration', async () => {
     await run()
     await mysql.sql(
       'ALTER TABLE inventory DROP INDEX sku, MODIFY price float, MODIFY name varchar(10) CHARACTER SET latin1',
     )
     await run()
-    await works()
+    await expectItWorks()
   })
 
-  it('lists the duplicates that were stored while it was creating the key', async () => {
+  it('reports duplicates that are stored while it creates the key', async () => {
     await mysql.sql(pythonTable({ keys: [] }))
     const proxy = await startTcpProxy(mysql.server)
     const held = proxy.holdAnswerTo('CONVERT TO CHARACTER SET')
@@ -312,15 +316,17 @@ describe('a table that others created', () => {
     await expect(run()).rejects.toThrow('inbox: the table is missing although its migration is recorded')
   })
 
-  it.each(['int', 'bigint', 'int unsigned', 'bigint unsigned'])('leaves ids of %s as they are', async (type) => {
+  it.each(['int', 'bigint', 'int unsigned', 'bigint unsigned'])('does not change ids of type %s', async (type) => {
     await mysql.sql(pythonTable({ columns: { id: `${type} NOT NULL AUTO_INCREMENT` } }))
     await mysql.sql("INSERT INTO inventory (id, sku) VALUES (41, 'last')")
     await mysql.sql('DELETE FROM inventory')
     await run()
-    expect((await made('inventory')).replace(/(int)\(\d+\)/, '$1')).toContain(`\`id\` ${type} NOT NULL AUTO_INCREMENT`)
+    expect((await definitionOf('inventory')).replace(/(int)\(\d+\)/, '$1')).toContain(
+      `\`id\` ${type} NOT NULL AUTO_INCREMENT`,
+    )
     await mysql.sql("INSERT INTO inventory (sku) VALUES ('next')")
     expect(await mysql.sql('SELECT id FROM inventory')).toEqual([{ id: 42 }])
-    await works()
+    await expectItWorks()
   })
 
   it('accepts ids up to the largest safe integer, and reports larger ones', async () => {
@@ -339,7 +345,7 @@ describe('a table that others created', () => {
     await expect(run()).rejects.toThrow('give these rows other ids: 9007199254740993')
   })
 
-  it('logs how many prices it rounded, and how many skus a create would refuse', async () => {
+  it('logs how many prices it rounded, and how many skus create_item would refuse', async () => {
     await mysql.sql(pythonTable({ columns: { price: 'double' } }))
     await mysql.sql(
       `INSERT INTO inventory (sku, price) VALUES ('fine', 19.99), ('FINE TOO', 0.1e0 + 0.2e0), ('third', 10e0/3),
@@ -347,11 +353,11 @@ describe('a table that others created', () => {
     )
     await run()
     expect(service.lines).toContain('rounded 4 prices of the table inventory to 4 decimals')
-    expect(service.lines.find((line) => line.includes('a create refuses'))).toMatch(/^6 rows/)
+    expect(service.lines.find((line) => line.includes('create_item refuses'))).toMatch(/^6 rows/)
     expect(await mysql.sql("SELECT price FROM inventory WHERE sku = 'third'")).toEqual([{ price: '3.3333' }])
   })
 
-  it('makes a service wait at start, and log what is wrong, until it is corrected', async () => {
+  it('corrects a wrong schema, which a starting service has logged and waits for', async () => {
     await run()
     await mysql.sql('ALTER TABLE inventory DROP INDEX sku, ADD KEY sku (sku)')
     await mysql.sql('ALTER TABLE inbox MODIFY message_id VARBINARY(36)')

@@ -74,7 +74,7 @@ describe('a connection that responds twice', () => {
       const reported = await attempt().catch(() => undefined)
       if (reported !== undefined) return reported
     }
-    throw new Error('nothing was told')
+    throw new Error('no attempt succeeded')
   }
   const stored = async () => skus.parse(await mysql.sql('SELECT sku FROM inventory ORDER BY sku')).map(({ sku }) => sku)
 
@@ -87,7 +87,7 @@ describe('a connection that responds twice', () => {
     'FROM inbox',
     'FROM inventory',
     'ROLLBACK',
-  ])('to %s: stores what it reports', async (statement) => {
+  ])('to %s: the reported outcomes match the stored items', async (statement) => {
     const inventory = inventoryIn(database)
     await untilReported(() => inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })]))
     twice = statement

@@ -1,4 +1,4 @@
-// Commands as the consumers pass them, with defaults for everything that a test does not care about.
+// Creates commands as the consumers pass them, with defaults for the members that a test does not set.
 import { hash, randomUUID } from 'node:crypto'
 import type { Adjustment, Command, NewItem } from '../src/contract.ts'
 
@@ -42,5 +42,5 @@ export function adjustment(body: Partial<Adjustment>, extra: Extra = {}): Comman
   }
 }
 
-/** As messaging computes it from a body. */
+/** The fingerprint of a body, computed like in messaging. */
 const fingerprintOf = (body: unknown): string => hash('sha256', JSON.stringify(body), 'hex').slice(0, 32)

@@ -31,14 +31,14 @@ describe('openDatabase', () => {
     await mysql.drop()
   })
 
-  it('waits for MySQL to respond, then for the schema to be migrated, and says what it waits for', async () => {
+  it('waits for MySQL to respond, then for the schema to be migrated, and reports what it waits for', async () => {
     const free = await startTcpProxy(mysql.server)
     await free.close()
     const service = serviceUnderTest()
     const opening = openDatabase(through(mysql.config, free.port), service)
     await until(() => service.lines.some((line) => /^waiting for MySQL on \S+: .*ECONNREFUSED/.test(line)))
     expect(service.whyStarting()).toMatch(/^waiting for MySQL on 127\.0\.0\.1:\d+: .*ECONNREFUSED/)
-    // Once for all attempts within 30 s. The same applies to the line about the schema.
+    // The line appears once for all attempts within 30 s, and so does the one about the schema below.
     await new Promise((resolve) => setTimeout(resolve, 500))
     expect(service.warned).toEqual([expect.stringMatching(/^waiting for MySQL on \S+: .*ECONNREFUSED/)])
     const proxy = await startTcpProxy(mysql.server, free.port)
@@ -52,7 +52,7 @@ describe('openDatabase', () => {
     await proxy.close()
   })
 
-  it('reports its state while all its connections are in use, without taking one of them', async () => {
+  it('reports that it is ready while all its connections are in use', async () => {
     await migrate(mysql.config, serviceUnderTest().log)
     const database = await openDatabase(
       { ...mysql.config, poolSize: 1, acquireTimeoutMs: 500, statementTimeoutMs: 20_000 },
@@ -72,7 +72,7 @@ describe('openDatabase', () => {
     await database.close()
   })
 
-  it('stops waiting when shutdown begins, even for a server that accepts and stays silent', async () => {
+  it('stops waiting when shutdown begins, even for a server that accepts connections but sends nothing', async () => {
     const proxy = await startTcpProxy(mysql.server)
     proxy.weather({ kind: 'black hole', towards: 'client' })
     const service = serviceUnderTest()
@@ -82,13 +82,13 @@ describe('openDatabase', () => {
     await proxy.close()
   })
 
-  it('reports that a server that accepts and stays silent does not respond', async () => {
+  it('reports a server that accepts connections but sends nothing', async () => {
     const proxy = await startTcpProxy(mysql.server)
     proxy.weather({ kind: 'black hole', towards: 'client' })
     const service = serviceUnderTest()
     const opening = openDatabase({ ...through(mysql.config, proxy.port), connectTimeoutMs: 200 }, service)
     await until(() => service.lines.length > 0)
-    expect(service.lines[0]).toMatch(/^waiting for MySQL on \S+: (connect ETIMEDOUT|MySQL did not answer)/)
+    expect(service.lines[0]).toMatch(/^waiting for MySQL on \S+: (connect ETIMEDOUT|MySQL did not respond)/)
     service.stop()
     await expect(opening).rejects.toThrow('stopping')
     await proxy.close()
@@ -116,7 +116,7 @@ describe('a database', () => {
     await mysql.drop()
   })
 
-  it('stops waiting for a connection of a full pool after its deadline, and works again when one is free', async () => {
+  it('times out when no connection of the pool is free, and is ready again when one is', async () => {
     const holding = [1, 2].map(() => database.use((sql) => sql('SELECT SLEEP(1)')))
     await expect(database.use((sql) => sql('SELECT 1'))).rejects.toMatchObject({
       transient: true,
@@ -131,21 +131,21 @@ describe('a database', () => {
     expect(await database.use((sql) => sql('SELECT 7 AS seven'))).toMatchObject([{ seven: expect.anything() }])
   })
 
-  it('treats a lost response to a COMMIT as transient, and the retry finds that it was applied', async () => {
+  it('treats a lost response to a COMMIT as transient, and a retry reports the message as already applied', async () => {
     const command = creation({}, { messageId: 'm' })
     proxy.loseAnswerTo('COMMIT')
     await expect(inventoryIn(database).create([command])).rejects.toMatchObject({ transient: true })
     expect(await inventoryIn(database).create([command])).toEqual([{ kind: 'created', repeated: true }])
   })
 
-  it('leaves nothing behind when the connection is lost before the COMMIT', async () => {
+  it('stores nothing when the connection is lost before the COMMIT', async () => {
     const command = creation({}, { messageId: 'm' })
     proxy.loseAnswerTo('INSERT INTO inventory')
     await expect(inventoryIn(database).create([command])).rejects.toMatchObject({ transient: true })
     expect(await inventoryIn(database).create([command])).toEqual([created])
   })
 
-  it('treats a lock that another transaction keeps as transient, after a retry', async () => {
+  it('treats a lock that another transaction holds too long as transient', async () => {
     await inventoryIn(database).create([creation({})])
     await database.transaction(async (sql) => {
       await sql("SELECT id FROM inventory WHERE sku = 'k1' FOR UPDATE")
@@ -156,14 +156,14 @@ describe('a database', () => {
     })
   })
 
-  it('does not treat a mistake in a statement as transient', async () => {
+  it('does not treat a syntax error as transient', async () => {
     await expect(database.use((sql) => sql('SELEKT 1'))).rejects.toMatchObject({ transient: false, errno: 1064 })
   })
 
   it('applies each message once when two replicas apply the same batch at the same time, in opposite orders', async () => {
     const commands = Array.from({ length: 60 }, (_, n) => creation({ sku: `s${n}` }, { messageId: `m${n}` }))
     const batches = [commands, commands.toReversed()]
-    // A COMMIT whose response is late on a busy disk would be applied, and reported as repeated.
+    // With a short timeout, a COMMIT on a busy disk could be applied without a response, and its retry reported as repeated.
     const patient = await openDatabase({ ...mysql.config, statementTimeoutMs: 60_000 }, serviceUnderTest())
     const untilReported = async (batch: typeof commands) => {
       for (;;) {

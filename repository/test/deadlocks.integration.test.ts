@@ -31,7 +31,7 @@ describe('replicas on few skus', () => {
   const deadlocks = async () =>
     Number(await mysql.root.sql("SELECT COUNT FROM information_schema.INNODB_METRICS WHERE NAME = 'lock_deadlocks'"))
 
-  it('deadlock in fewer than one batch of five, fail none, and account for every message', async () => {
+  it('deadlock in fewer than 20 % of the batches, fail no batch, and store exactly the items they report', async () => {
     const before = await deadlocks()
     const endsAt = performance.now() + LASTS_MS
     const counts = { batches: 0, failed: 0, created: 0, deleted: 0 }
@@ -69,7 +69,7 @@ describe('replicas on few skus', () => {
     expect(found / counts.batches).toBeLessThan(0.2)
   })
 
-  it.each([20, 90])('delete %d of 100 rows while another transaction holds one of the other rows', async (rows) => {
+  it.each([20, 90])('delete %d of 100 rows while another transaction locks one of the other rows', async (rows) => {
     const skus = Array.from({ length: 100 }, (_, n) => `s${n}`)
     await inventoryIn(database).create(skus.map((sku) => creation({ sku })))
     await mysql.sql('ANALYZE TABLE inventory')
@@ -80,7 +80,7 @@ describe('replicas on few skus', () => {
     expect(new Set(outcomes.map(({ kind }) => kind))).toEqual(new Set(['deleted']))
   })
 
-  it('never take a message that both apply at once for a duplicate of itself', async () => {
+  it('never refuse a message as a duplicate of itself when two of them apply it at the same time', async () => {
     const replicas = await Promise.all([1, 2].map(() => openDatabase(mysql.config, serviceUnderTest())))
     const inventories = replicas.map(inventoryIn)
     await inventoryIn(database).create([creation({ sku: 'taken' })])
@@ -89,7 +89,7 @@ describe('replicas on few skus', () => {
       const batch = Array.from({ length: 10 }, (_, n) =>
         creation({ sku: `r${round}-${n}` }, { messageId: `r${round}-${n}` }),
       )
-      // A duplicate, so that both look up what is stored before they insert.
+      // With a duplicate in the batch, both replicas look up what is stored before they insert.
       const commands = [...batch, creation({ sku: 'taken' }, { messageId: `dup${round}` })]
       const reported = await Promise.all(inventories.map((inventory) => inventory.create(commands)))
       for (const outcome of reported.flatMap((outcomes) => outcomes.slice(0, batch.length))) {
@@ -102,7 +102,7 @@ describe('replicas on few skus', () => {
     for (const replica of replicas) await replica.close()
   })
 
-  it('refuse the second of two bodies with one id for that reason, whichever comes first', async () => {
+  it('refuse one of two messages with the same id and different bodies as message-id-reused', async () => {
     const replicas = await Promise.all([1, 2].map(() => openDatabase(mysql.config, serviceUnderTest())))
     const inventories = replicas.map(inventoryIn)
     await inventoryIn(database).create([creation({ sku: 'taken' })])
@@ -120,10 +120,10 @@ describe('replicas on few skus', () => {
     for (const replica of replicas) await replica.close()
   })
 
-  it('get the rows of a replica that is frozen inside its transaction within seconds', async () => {
-    const still = await openDatabase(mysql.config, serviceUnderTest())
+  it('get the locks of a replica that is frozen inside its transaction within 18 seconds', async () => {
+    const frozen = await openDatabase(mysql.config, serviceUnderTest())
     const command = creation({ sku: 'locked' }, { messageId: 'm' })
-    const standingStill = still
+    const stuck = frozen
       .transaction(async (sql) => {
         await sql("INSERT INTO inventory (sku) VALUES ('locked')")
         await new Promise((resolve) => setTimeout(resolve, 20_000))
@@ -139,7 +139,7 @@ describe('replicas on few skus', () => {
         .catch(() => undefined)
     expect(outcomes).toEqual([{ kind: 'created', repeated: false }])
     expect(performance.now() - since).toBeLessThan(18_000)
-    expect(await standingStill).toMatchObject({ transient: true })
-    await still.close()
+    expect(await stuck).toMatchObject({ transient: true })
+    await frozen.close()
   })
 })

@@ -1,4 +1,4 @@
-// Several servers, and a host name that moves to another one: a connection to a server that cannot do the work is closed.
+// Failover between several servers, and after a host name moves: a connection to a server that cannot be used is closed.
 import { mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -42,7 +42,7 @@ describe('a list of servers', () => {
   const config = () => through(mysql.config, ...proxies.map(({ port }) => port))
   const inUse = () => proxies.findIndex(({ open }) => open > 0)
 
-  it('stays with a server whose connections are all in use, because waiting for our own pool is not its failure', async () => {
+  it('stays with a server when the pool is exhausted, because that is not a failure of the server', async () => {
     const database = await openDatabase({ ...config(), poolSize: 1, acquireTimeoutMs: 200 }, serviceUnderTest())
     const before = await database.use(async () => {
       await expect(database.use((sql) => sql('SELECT 1'))).rejects.toMatchObject({ ours: true })
@@ -76,7 +76,7 @@ describe('a list of servers', () => {
     await database.close()
   })
 
-  it('leaves a server that is not ready, read-only or shutting down', async () => {
+  it('moves on from a server that is not ready, read-only or shutting down', async () => {
     const database = await openDatabase(config(), serviceUnderTest())
     const inventory = inventoryIn(database)
     for (const [errno, message] of [
@@ -95,7 +95,7 @@ describe('a list of servers', () => {
     await database.close()
   })
 
-  it('lets a running transaction end on its server when another one moves on', async () => {
+  it('completes a running transaction on its server after another transaction has caused a failover', async () => {
     const database = await openDatabase(config(), serviceUnderTest())
     const inventory = inventoryIn(database)
     const slow = database.transaction(async (sql) => {
@@ -122,7 +122,7 @@ describe('a list of servers', () => {
 const here = hasServerPrograms() ? describe : describe.skip
 here('a server that becomes read-only', () => {
   const directory = join(tmpdir(), `ims-failover-${process.pid}`)
-  // Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+  // In a hook: when all tests are skipped, hooks do not run, so a directory created outside would not be deleted.
   beforeAll(() => void mkdirSync(directory, { mode: 0o700 }))
   let servers: PrivateMysql[]
   const configOf = ({ mysql }: PrivateMysql, settings: Record<string, string> = {}) =>
@@ -142,7 +142,7 @@ here('a server that becomes read-only', () => {
     rmSync(directory, { recursive: true })
   })
 
-  it('closes the connection at the first refused write, so that the next one follows the host name', async () => {
+  it('closes the connection at the first refused write, so that a new connection follows the host name', async () => {
     const [a] = servers
     if (a === undefined) throw new Error('no server')
     const database = await openDatabase(configOf(a), serviceUnderTest())

@@ -1,8 +1,9 @@
 // The id monitor reports how many ids are used up, and warns long before none are left.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
+import type { BackgroundJob } from '../src/background-job.ts'
 import { type Database, openDatabase } from '../src/database.ts'
-import { type IdWatch, watchIds } from '../src/ids.ts'
+import { watchIds } from '../src/ids.ts'
 import { migrate } from '../src/migrate.ts'
 import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
 import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
@@ -28,14 +29,14 @@ describe('the id monitor', () => {
     await mysql.drop()
   })
 
-  const watch = (on: Pick<Database, 'use'> = database): IdWatch => {
+  const watch = (on: Pick<Database, 'use'> = database): BackgroundJob => {
     const meter = {
       observe: (metric: string, value: number) => void (metric === 'inventory_ids_used_ratio' && seen.push(value)),
     }
     return watchIds(on, { ...service, meter }, 20)
   }
 
-  it('measures the current share at once and periodically, and warns from half of the ids on', async () => {
+  it('measures the current share periodically, and warns when half of the ids are used', async () => {
     const watching = watch()
     await eventually(() => expect(seen).toContain(0))
     expect(service.lines).toEqual([])
@@ -63,7 +64,7 @@ describe('the id monitor', () => {
     await watching.close()
   })
 
-  it('stops at once when shutdown begins', async () => {
+  it('closes during shutdown without waiting for the next measurement', async () => {
     const watching = watchIds(database, { ...service, meter: { observe() {} } })
     service.stop()
     await watching.close()

@@ -48,13 +48,13 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await inventory.delete([])).toEqual([])
       })
 
-      it('applies a message once that is delivered twice', async () => {
+      it('applies a message only once when it is delivered twice', async () => {
         expect(await inventory.create([creation({}, { messageId: 'm' })])).toEqual([created])
         expect(await inventory.create([creation({}, { messageId: 'm', redelivered: true })])).toEqual([createdBefore])
         expect(await skus()).toEqual(['k1'])
       })
 
-      it('applies a message once that is twice in one batch', async () => {
+      it('applies a message only once when a batch contains it twice', async () => {
         const command = creation({}, { messageId: 'm' })
         expect(await inventory.create([command, command])).toEqual([created, createdBefore])
       })
@@ -85,14 +85,14 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await skus()).toEqual(['taken', 'a', 'b'])
       })
 
-      it('refuses a duplicate sku with an id even if redelivered with the same content, because the inbox would know it', async () => {
+      it('refuses a redelivered message as a duplicate, even with equal content, when its id is not in the inbox', async () => {
         await inventory.create([creation({}, { messageId: 'm1' })])
         expect(await inventory.create([creation({}, { messageId: 'm2', redelivered: true })])).toEqual([
           refused('duplicate-sku'),
         ])
       })
 
-      it('stores the first of two items with one sku in a batch', async () => {
+      it('stores the first of two items with the same sku in a batch', async () => {
         expect(await inventory.create([creation({ name: 'first' }), creation({ name: 'second' })])).toEqual([
           created,
           refused('duplicate-sku'),
@@ -100,12 +100,12 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect((await inventory.page({ after: 0, limit: 10 })).items).toMatchObject([{ name: 'first' }])
       })
 
-      it('stores the second of two items with one sku in a batch when the first is refused', async () => {
+      it('stores the second of two items with the same sku in a batch when the first is refused', async () => {
         const outcomes = await inventory.create([creation({ name: 'x'.repeat(101) }), creation({ name: 'second' })])
         expect(outcomes).toEqual([refused('rejected-by-database'), created])
       })
 
-      it('repeats a refusal word for word, even if the item could be stored by then', async () => {
+      it('repeats a recorded refusal word for word, even if the item could now be stored', async () => {
         await inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })])
         const command = creation({ sku: 'taken' }, { messageId: 'm1' })
         const [refusal] = await inventory.create([command])
@@ -115,7 +115,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await skus()).toEqual([])
       })
 
-      it('handles a refused message anew after each redrive, and applies it once', async () => {
+      it('processes a refused message again after each redrive, and applies it once', async () => {
         await inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })])
         const command = creation({ sku: 'taken' }, { messageId: 'm1' })
         const redriven = (redrives: number) => ({ ...command, redrives })
@@ -129,7 +129,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await skus()).toEqual([])
       })
 
-      it('refuses a message id whose first message was refused when it is reused with another body', async () => {
+      it('refuses another body with the id of a refused message', async () => {
         const bad = creation({ name: 'x'.repeat(101) }, { messageId: 'm' })
         expect(await inventory.create([bad, bad])).toEqual([
           refused('rejected-by-database'),
@@ -156,7 +156,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         ['price', { price: 100_000_000_000 }],
         ['quantity', { quantity: 2_147_483_648 }],
       ])(
-        'refuses an item whose %s does not fit, in a sentence that names it, and stores the others',
+        'refuses an item whose %s does not fit, names the column in the error, and stores the other items',
         async (column, body) => {
           const outcomes = await inventory.create([creation({ sku: 'a' }), creation(body), creation({ sku: 'b' })])
           expect(outcomes).toEqual([created, refused('rejected-by-database', new RegExp(`'${column}'$`)), created])
@@ -164,7 +164,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         },
       )
 
-      it('keeps text of any script and money of any size unchanged', async () => {
+      it('stores text of any script and large prices unchanged', async () => {
         const body = {
           sku: "é'\\%_日本😀",
           name: '"; DROP TABLE inventory; -- 😀',
@@ -210,12 +210,12 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await skus()).toEqual(['b'])
       })
 
-      it('reports an item that is twice in a batch as deleted for the first message only', async () => {
+      it('reports an item as deleted only for the first of two messages in a batch', async () => {
         await inventory.create([creation({})])
         expect(await inventory.delete([deletion('k1'), deletion('k1')])).toEqual([deleted, unknownSku])
       })
 
-      it('reports the first outcome again for a message that is delivered twice', async () => {
+      it('repeats the first outcome for a message that is delivered twice', async () => {
         await inventory.create([creation({ sku: 'a' })])
         const commands = [deletion('a', { messageId: 'm1' }), deletion('b', { messageId: 'm2' })]
         expect(await inventory.delete(commands)).toEqual([deleted, unknownSku])
@@ -228,7 +228,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await skus()).toEqual(['a'])
       })
 
-      it('applies a message once that is twice in one batch', async () => {
+      it('applies a message only once when a batch contains it twice', async () => {
         await inventory.create([creation({})])
         const command = deletion('k1', { messageId: 'm' })
         expect(await inventory.delete([command, command])).toEqual([deleted, { kind: 'deleted', repeated: true }])
@@ -247,7 +247,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await inventory.delete([deletion('k1', { messageId: 'm' })])).toEqual([deleted])
       })
 
-      it('deletes by text only: "0" is not a number that matches others', async () => {
+      it('compares skus as text, so "0" does not match other skus', async () => {
         await inventory.create([creation({ sku: 'abc' }), creation({ sku: '0' }), creation({ sku: '0abc' })])
         expect(await inventory.delete([deletion('0')])).toEqual([deleted])
         expect(await skus()).toEqual(['abc', '0abc'])
@@ -275,14 +275,14 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         const changes = [-4, -7, 3, -9].map((change) => adjustment({ change }))
         expect(await inventory.adjust(changes)).toEqual([
           adjusted(6),
-          refused('insufficient-stock', /^7 of sku "k1" were asked for, and there are 6$/),
+          refused('insufficient-stock', /^the change is -7, but the quantity of sku "k1" is 6$/),
           adjusted(9),
           adjusted(0),
         ])
         expect(await quantityOf('k1')).toBe(0)
       })
 
-      it('applies a message once: within a batch, in the next one, and beside others', async () => {
+      it('applies a message only once when it is repeated in the same batch or in the next one', async () => {
         const once = adjustment({ change: -3 }, { messageId: 'm' })
         expect(await inventory.adjust([once, once])).toEqual([adjusted(7), adjusted(7, true)])
         const again = { ...once, redelivered: true }
@@ -290,7 +290,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await quantityOf('k1')).toBe(8)
       })
 
-      it('reports the same for a redelivered refused message, although it could be applied by then', async () => {
+      it('repeats a recorded refusal, even if the change could now be applied', async () => {
         const large = adjustment({ change: -11 }, { messageId: 'm' })
         const [first] = await inventory.adjust([large])
         await inventory.adjust([adjustment({ change: 5 })])
@@ -298,7 +298,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await quantityOf('k1')).toBe(15)
       })
 
-      it('handles a redriven message anew, and applies it at most once', async () => {
+      it('processes a redriven message again, and applies it at most once', async () => {
         const large = adjustment({ change: -11 }, { messageId: 'm' })
         await inventory.adjust([large])
         await inventory.adjust([adjustment({ change: 5 })])
@@ -347,7 +347,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
     })
 
     describe('recorded', () => {
-      it('returns the outcomes for an id, oldest first, with the queue and the redrive', async () => {
+      it('returns the outcomes for an id, oldest first, with the queue and the number of redrives', async () => {
         await inventory.create([creation({ sku: 'a' }), creation({ sku: 'a' }, { messageId: 'm' })])
         await inventory.delete([deletion('a', { messageId: 'other' })])
         await inventory.create([creation({ sku: 'a' }, { messageId: 'm', redrives: 1 })])
@@ -377,7 +377,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
     })
 
     describe('page', () => {
-      it('lists page by page, every item once, and ends with 0', async () => {
+      it('lists every item once, page by page', async () => {
         const all = Array.from({ length: 7 }, (_, n) => `s${n}`)
         await inventory.create(all.map((sku) => creation({ sku })))
         const seen: unknown[] = []
@@ -390,21 +390,21 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(seen).toEqual(all)
       })
 
-      it('returns 0 when a full page is the last one, and for no items at all', async () => {
+      it('returns 0 as `next` for a full last page and for an empty inventory', async () => {
         expect(await inventory.page({ after: 0, limit: 2 })).toEqual({ items: [], next: 0 })
         await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b' })])
         expect(await inventory.page({ after: 0, limit: 2 })).toMatchObject({ items: [{}, {}], next: 0 })
         expect((await inventory.page({ after: 0, limit: 1 })).next).not.toBe(0)
       })
 
-      it('continues after an item that was deleted meanwhile', async () => {
+      it('continues after an item that was deleted after the previous page', async () => {
         await inventory.create(['a', 'b', 'c'].map((sku) => creation({ sku })))
         const { next } = await inventory.page({ after: 0, limit: 2 })
         await inventory.delete([deletion('b')])
         expect(await inventory.page({ after: next, limit: 2 })).toMatchObject({ items: [{ sku: 'c' }], next: 0 })
       })
 
-      it('lists only the items with this label, and only the one with this sku', async () => {
+      it('filters by label and by sku', async () => {
         const labels = ['tea', 'juice', 'Tea', 'tea', 'tea ']
         await inventory.create(labels.map((label, n) => creation({ sku: `s${n}`, label })))
         const first = await inventory.page({ after: 0, limit: 1, label: 'tea' })
@@ -415,7 +415,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect((await inventory.page({ after: 0, limit: 9, sku: 's1', label: 'tea' })).items).toEqual([])
       })
 
-      it('finds a part of a word in sku, name or label, in any case and with or without accents', async () => {
+      it('finds a part of a word in sku, name or label, and ignores case and accents', async () => {
         const rows = [
           { sku: 'IB-100%', name: 'Apfelsaft, trüb', label: 'juice' },
           { sku: 'b', name: 'Crème brûlée', label: 'Dessert_1' },
@@ -430,7 +430,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect(await found('TRÜB')).toEqual(['IB-100%'])
         expect(await found('sser')).toEqual(['b', 'c'])
         expect(await found('格')).toEqual(['c'])
-        // Characters that are special in a pattern are ordinary here.
+        // Special characters of a LIKE pattern are matched literally.
         expect(await found('%')).toEqual(['IB-100%'])
         expect(await found('t_1')).toEqual(['b'])
         expect(await found('t|1')).toEqual(['c'])
@@ -446,7 +446,7 @@ export function describeInventory(name: string, start: () => Promise<Harness>): 
         expect((await inventory.page({ after: 0, limit: 9, q: 'dessert', label: 'juice' })).items).toEqual([])
       })
 
-      it('lists only the items with a smaller quantity', async () => {
+      it('lists only items whose quantity is below the limit', async () => {
         const quantities = [5, 0, 4, 9, 3]
         await inventory.create(quantities.map((quantity, n) => creation({ sku: `s${n}`, quantity })))
         const first = await inventory.page({ after: 0, limit: 2, quantityBelow: 5 })

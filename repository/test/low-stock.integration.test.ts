@@ -1,8 +1,9 @@
-// The low-stock monitor counts the items below the operator's threshold, and none without a quantity.
+// The low-stock monitor counts the items below the operator's threshold. It ignores items without a quantity.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
+import type { BackgroundJob } from '../src/background-job.ts'
 import { type Database, openDatabase } from '../src/database.ts'
-import { type LowStockWatch, watchLowStock } from '../src/low-stock.ts'
+import { watchLowStock } from '../src/low-stock.ts'
 import { migrate } from '../src/migrate.ts'
 import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
 import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
@@ -17,7 +18,7 @@ describe('the low-stock monitor', () => {
     service = serviceUnderTest()
     await migrate(mysql.config, service.log)
     await mysql.sql(
-      "INSERT INTO inventory (sku, quantity) VALUES ('none', 0), ('few', 4), ('enough', 5), ('nobody knows', NULL)",
+      "INSERT INTO inventory (sku, quantity) VALUES ('none', 0), ('few', 4), ('enough', 5), ('unknown', NULL)",
     )
     database = await openDatabase(mysql.config, service)
   })
@@ -30,12 +31,12 @@ describe('the low-stock monitor', () => {
     await mysql.drop()
   })
 
-  const watch = (below: number, on: Pick<Database, 'use'> = database): LowStockWatch => {
+  const watch = (below: number, on: Pick<Database, 'use'> = database): BackgroundJob => {
     const meter = { observe: (metric: string, value: number) => void seen.push([metric, value]) }
     return watchLowStock(on, below, { ...service, meter }, 20)
   }
 
-  it('counts at once and periodically', async () => {
+  it('counts the items periodically', async () => {
     const watching = watch(5)
     await eventually(() => expect(seen).toContainEqual(['inventory_low_stock_items', 2]))
     await mysql.sql("UPDATE inventory SET quantity = 1 WHERE sku = 'enough'")

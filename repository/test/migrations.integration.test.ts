@@ -81,7 +81,7 @@ describe('migrate', () => {
     { id: 101, sku: null, name: null, label: null, price: null, quantity: null },
   ]
   const rows = () => mysql.sql('SELECT id, sku, name, label, price, quantity FROM inventory ORDER BY id')
-  /** Columns and types, without the display width that only MariaDB gives an INT, and whether text compares exactly. */
+  /** The columns, their types without the display width that only MariaDB reports for an INT, and whether text compares exactly. */
   const shape = async () => {
     const columns = z.array(z.object({ name: z.string(), type: z.string(), collation: z.string().nullable() })).parse(
       await mysql.sql(
@@ -106,13 +106,13 @@ describe('migrate', () => {
     'quantity int',
   ]
 
-  it('creates all tables from nothing, and does nothing the second time', async () => {
+  it('runs all migrations on an empty database, and none the second time', async () => {
     expect(await migrate(mysql.config, service.log)).toEqual({ applied: ALL })
     expect(await shape()).toEqual(OURS)
     expect(await migrate(mysql.config, service.log)).toEqual({ applied: [] })
   })
 
-  it('adopts a table that Python created: rows, ids and prices as they were displayed, text exact', async () => {
+  it('adopts a table that Python created: keeps rows, ids and displayed prices, and makes text comparison exact', async () => {
     await pythonTable()
     await migrate(mysql.config, service.log)
     expect(await rows()).toEqual(adoptedRows)
@@ -154,7 +154,7 @@ describe('migrate', () => {
     ).toEqual([{ n: String(inserted) }])
   })
 
-  it('adopts once even if the record of it is lost', async () => {
+  it('does not change the rows again when the record of the migrations is lost', async () => {
     await pythonTable()
     await migrate(mysql.config, service.log)
     await mysql.sql('DROP TABLE migrations')
@@ -162,14 +162,14 @@ describe('migrate', () => {
     expect(await rows()).toEqual(adoptedRows)
   })
 
-  it('lets one of five processes that start at once migrate while the others wait', async () => {
+  it('migrates in only one of five processes that start at the same time', async () => {
     await pythonTable()
     const results = await Promise.all(Array.from({ length: 5 }, () => migrate(mysql.config, service.log)))
     expect(results.map(({ applied }) => applied.length).sort()).toEqual([0, 0, 0, 0, ALL.length])
     expect(await rows()).toEqual(adoptedRows)
   })
 
-  it('stops waiting for another migration after its timeout, and says so', async () => {
+  it('stops waiting for another migration after a timeout, and reports it', async () => {
     const { config } = mysql
     const holder = await connectTo(mysql.server, config, { statementTimeoutMs: undefined })
     const runner = holder.createQueryRunner()
@@ -225,7 +225,7 @@ describe('migrate', () => {
   }
   const PAGE = `SELECT id, sku, name, label, price, quantity FROM inventory WHERE id > ? AND label = ? ORDER BY id LIMIT ?`
 
-  it('reads only the rows of one label for a page, in order, however many there are', async () => {
+  it('reads a page of one label from the index, without a sort or a scan of the whole table', async () => {
     await migrate(mysql.config, service.log)
     for (let from = 0; from < 40_000; from += 5_000) {
       const rows = Array.from({ length: 5_000 }, (_, n) => [`s${from + n}`, 'n', `label${n % 10}`, 1, 1])
@@ -247,7 +247,7 @@ describe('migrate', () => {
       ),
     )
 
-  it('adds the label index with a statement that lets others read and write', async () => {
+  it('adds the label index online (LOCK=NONE)', async () => {
     const proxy = await startTcpProxy(mysql.server)
     proxy.loseAnswerTo('LOCK=NONE')
     await expect(migrate(through(mysql.config, proxy.port), service.log)).rejects.toMatchObject({ transient: true })
@@ -259,12 +259,12 @@ describe('migrate', () => {
   })
 
   it.each([
-    ['as long as a text', 'label TEXT', 50],
+    ['a TEXT', 'label TEXT', 50],
     ['too long for a key', 'label VARCHAR(5000)', 50],
-    ['a short text', 'label TINYTEXT', 50],
+    ['a TINYTEXT', 'label TINYTEXT', 50],
     ['wider than ours', 'label VARCHAR(191)', null],
     ['fixed in length', 'label CHAR(50)', null],
-  ])('indexes a label that is %s', async (_, column, prefix) => {
+  ])('indexes a label column that is %s', async (_, column, prefix) => {
     await mysql.sql(PYTHON_TABLE.replace('label varchar(50)', column))
     await mysql.sql("INSERT INTO inventory (sku, label) VALUES ('a', 'x')")
     await migrate(mysql.config, service.log)

@@ -45,6 +45,6 @@ export const through = (config: MysqlConfig, ...ports: readonly number[]): Mysql
 
 const connectionIds = z.tuple([z.object({ id: z.coerce.number() })])
 
-/** The server's id of the connection that `database` lends now. */
+/** The server's id of the connection that `database` uses. */
 export const connectionIdOf = async (database: Pick<Database, 'use'>): Promise<number> =>
   connectionIds.parse(await database.use((sql) => sql('SELECT CONNECTION_ID() AS id')))[0].id

@@ -1,4 +1,4 @@
-// When the server in use fails for any reason (its account, its limits, its disk), the next one of the list is tried.
+// When the server in use fails for any reason (its account, its limits, its disk), the next one of the list is used.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { startTcpProxy, type TcpProxy } from 'testkit'
 import { openDatabase } from '../src/database.ts'
@@ -8,7 +8,7 @@ import { creation } from './commands.ts'
 import { type MysqlUnderTest, mysqlUnderTest, through } from './mysql.ts'
 import { serviceUnderTest } from './service.ts'
 
-describe('a list of servers, one of which', () => {
+describe('a list of servers', () => {
   let mysql: MysqlUnderTest
   let proxies: TcpProxy[]
   beforeAll(async () => {
@@ -37,7 +37,7 @@ describe('a list of servers, one of which', () => {
     [1049, '42000', "Unknown database 'ims'"],
     [1193, 'HY000', 'Unknown system variable'],
   ] as const
-  it.each(states)('refuses new connections with %s: it is skipped', async (errno, sqlState, message) => {
+  it.each(states)('skips a server that refuses new connections with error %s', async (errno, sqlState, message) => {
     const refusals = proxies[0]?.refuse('sql_select_limit', { errno, sqlState, message }, 1_000)
     for (let n = 0; n < 30 && refusals?.count === 0; n += 1) {
       const service = serviceUnderTest()
@@ -60,7 +60,7 @@ describe('a list of servers, one of which', () => {
     [1194, "Table 'inventory' is marked as crashed and should be repaired"],
     [3032, 'The server is currently in offline mode'],
     [1142, 'INSERT command denied'],
-  ])('responds to an INSERT with %s: the second attempt uses another', async (errno, message) => {
+  ])('uses another server for the second attempt after an INSERT fails with error %s', async (errno, message) => {
     const database = await openDatabase(config(), serviceUnderTest())
     const inUse = proxies.find(({ open }) => open > 0)
     inUse?.refuse('INSERT INTO inventory', { errno, sqlState: 'HY000', message }, 1_000)

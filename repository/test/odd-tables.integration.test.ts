@@ -1,4 +1,4 @@
-// Unusual tables that others created: migrate accepts them, or says why it cannot before it changes anything.
+// Unusual tables that others created: `migrate` accepts them, or reports why it cannot before it changes anything.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
@@ -21,28 +21,28 @@ describe('an unusual table', () => {
   })
   const shape = async () => JSON.stringify(await mysql.sql('SHOW CREATE TABLE inventory'))
 
-  const taken: readonly [string, readonly string[]][] = [
+  const accepted: readonly [string, readonly string[]][] = [
     [
-      'names of columns in upper case',
+      'column names in upper case',
       [python().replace('price FLOAT', 'PRICE FLOAT').replace('sku VARCHAR', 'SKU VARCHAR')],
     ],
     ['a key on label and price', [python({ more: ', KEY p (label, price)' })]],
     [
-      'a quantity that no JavaScript number holds',
+      'a quantity that a JavaScript number cannot represent',
       [
         python({ price: 'DECIMAL(15,4)', quantity: 'BIGINT' }),
         "INSERT INTO inventory (sku, price, quantity) VALUES ('big', 1, 9007199254740993)",
       ],
     ],
     [
-      'a price that no JavaScript number holds',
+      'a price that a JavaScript number cannot represent',
       [
         python({ price: 'DECIMAL(40,10)' }),
         "INSERT INTO inventory (sku, price) VALUES ('wide', 123456789012345678901234567890.1234567891)",
       ],
     ],
   ]
-  it.each(taken)('is accepted: %s', async (_, statements) => {
+  it.each(accepted)('is accepted: %s', async (_, statements) => {
     for (const statement of statements) await mysql.sql(statement)
     await migrate(mysql.config, serviceUnderTest().log)
     const database = await openDatabase(mysql.config, serviceUnderTest())
@@ -66,7 +66,7 @@ describe('an unusual table', () => {
       /foreign keys.*orders\.s/,
     ],
     [
-      'a foreign key of label',
+      'a foreign key on label',
       [
         'CREATE TABLE labels (l VARCHAR(50) PRIMARY KEY) ENGINE=InnoDB CHARSET=utf8mb4',
         python({ more: ', FOREIGN KEY (label) REFERENCES labels (l)' }),
@@ -79,12 +79,12 @@ describe('an unusual table', () => {
       /REMOVE PARTITIONING/,
     ],
   ]
-  it.each(refused)('is rejected before anything is changed: %s', async (_, statements, says) => {
+  it.each(refused)('is rejected before anything is changed: %s', async (_, statements, problem) => {
     for (const statement of statements) await mysql.sql(statement)
     const before = await shape()
     const error: unknown = await migrate(mysql.config, serviceUnderTest().log).catch((failure) => failure)
     expect(error).toBeInstanceOf(MigrationRefused)
-    expect(String(error)).toMatch(says)
+    expect(String(error)).toMatch(problem)
     expect(await shape()).toBe(before)
   })
 })

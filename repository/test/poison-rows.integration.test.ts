@@ -1,4 +1,4 @@
-// How one row affects others: no row, and no rule that others added to the tables, may block the messages in its batch.
+// A row that MySQL refuses does not affect the other messages of its batch, whatever triggers, keys or columns others have added.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { type Servers, serversUnderTest } from 'testkit'
 import type { Inventory } from '../src/contract.ts'
@@ -42,7 +42,7 @@ describe('a row that the database refuses', () => {
   const refused = (pattern: RegExp) => ({ kind: 'rejected-by-database', error: expect.stringMatching(pattern) })
 
   it.each(["column 'id'", "for key 'sku'", "for key 'x'", "PRIMARY'", 'no at row 1'])(
-    'is a duplicate sku, whatever the text of the sku: %s',
+    'is reported as a duplicate sku, even if the sku looks like part of an error message: %s',
     async (sku) => {
       await inventory.create([creation({ sku }, { messageId: 'm1' })])
       expect(
@@ -96,7 +96,7 @@ describe('a row that the database refuses', () => {
     ['unit DECIMAL(20,4) AS (price / quantity) STORED', /Division by 0/],
     ["day DATE AS (STR_TO_DATE(label, '%Y-%m-%d')) STORED", /Incorrect datetime value/],
     ['must INT AS (NULLIF(quantity, 0)) STORED CHECK (must IS NOT NULL)', /constraint/i],
-  ])('is refused by a generated column: %s', async (column, says) => {
+  ])('is refused by a generated column: %s', async (column, error) => {
     await root.sql(`ALTER TABLE ${schema}.inventory ADD COLUMN ${column}`)
     const name = column.split(' ')[0]
     const good = { label: column.startsWith('day') ? '2024-01-01' : 'juice' }
@@ -108,18 +108,19 @@ describe('a row that the database refuses', () => {
           creation({ sku: 'b', ...bad }),
           creation({ sku: 'c', ...good }),
         ]),
-      ).toEqual([created, refused(says), created])
+      ).toEqual([created, refused(error), created])
     } finally {
       await root.sql(`ALTER TABLE ${schema}.inventory DROP COLUMN ${name}`)
     }
   })
+
   it.each([
     [
       "SET NEW.name = IF(NEW.label = 'bad', NULL, NEW.name)",
       'MODIFY name VARCHAR(100) NOT NULL',
       'MODIFY name VARCHAR(100) NULL',
     ],
-  ])('is refused by a NOT NULL that a trigger violates', async (body, alter, back) => {
+  ])('is refused when a trigger violates NOT NULL', async (body, alter, back) => {
     await root.sql(`ALTER TABLE ${schema}.inventory ${alter}`)
     await trigger('BEFORE INSERT', body)
     try {

@@ -1,12 +1,13 @@
-// The inbox deletes what is older than the retention, and nothing else, without delaying anybody.
+// Retention deletes the inbox rows that are older than its limit, and nothing else, without delaying messages.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { z } from 'zod'
+import type { BackgroundJob } from '../src/background-job.ts'
 import type { RetentionConfig } from '../src/config.ts'
 import { type Database, openDatabase } from '../src/database.ts'
 import { inventoryIn } from '../src/inventory.ts'
 import { migrate } from '../src/migrate.ts'
-import { type Retention, startRetention } from '../src/retention.ts'
+import { startRetention } from '../src/retention.ts'
 import { adjustment, creation, deletion } from './commands.ts'
 import { type MysqlUnderTest, mysqlUnderTest } from './mysql.ts'
 import { type ServiceUnderTest, serviceUnderTest } from './service.ts'
@@ -19,7 +20,7 @@ describe('the retention of the inbox', () => {
   let database: Database
   let service: ServiceUnderTest
   let removed = 0
-  const running: Retention[] = []
+  const running: BackgroundJob[] = []
 
   beforeAll(async () => {
     mysql = await mysqlUnderTest('retention', { MYSQL_LOCK_TIMEOUT_S: '1' })
@@ -48,7 +49,7 @@ describe('the retention of the inbox', () => {
     return retention
   }
   const closeAll = async () => void (await Promise.all(running.splice(0).map((each) => each.close())))
-  /** Writes `count` rows of this age, named after it. */
+  /** Inserts `count` rows of this age, whose message ids start with the age. */
   const rows = async (count: number, age: string) => {
     for (let from = 0; from < count; from += 5_000) {
       const values = Array.from(
@@ -68,7 +69,7 @@ describe('the retention of the inbox', () => {
     return Number(ms)
   }
 
-  it('deletes what is older, to the minute, and keeps what is younger', async () => {
+  it('deletes older rows, to the minute, and keeps younger ones', async () => {
     await rows(3, '31 DAY')
     await rows(2, '43201 MINUTE')
     await rows(4, '43199 MINUTE')
@@ -82,7 +83,7 @@ describe('the retention of the inbox', () => {
     expect(service.lines).toEqual(['removed old rows of the inbox'])
   })
 
-  it('keeps everything for ever when configured so', async () => {
+  it('deletes nothing when it is configured with 0 days', async () => {
     await rows(3, '4000 DAY')
     start({ days: 0, everyMs: 20 })
     await new Promise((resolve) => setTimeout(resolve, 300))
@@ -90,7 +91,7 @@ describe('the retention of the inbox', () => {
     expect(await left()).toBe(3)
   })
 
-  it('works through many batches from two replicas at once, and counts each row once', async () => {
+  it('deletes many batches from two replicas at the same time, and counts each row once', async () => {
     await rows(6_000, '40 DAY')
     await rows(50, '2 DAY')
     start()
@@ -101,13 +102,13 @@ describe('the retention of the inbox', () => {
     expect(service.lines.filter((line) => line.includes('could not'))).toEqual([])
   })
 
-  it('reads the index from its oldest end, and never the young rows', async () => {
+  it('lets the server delete by the index on applied_at', async () => {
     await rows(2_000, '40 DAY')
     await rows(3_000, '2 DAY')
     await mysql.sql('ANALYZE TABLE inbox')
     const statement =
       'DELETE FROM inbox WHERE applied_at < UTC_TIMESTAMP(3) - INTERVAL 30 DAY ORDER BY applied_at LIMIT 500'
-    // MariaDB does not have this table. MySQL 9 shows another format unless asked for this one.
+    // MariaDB does not support FORMAT=TRADITIONAL, and MySQL 9 has another default.
     const asked = mysql.sql(`EXPLAIN FORMAT=TRADITIONAL ${statement}`)
     const plan = JSON.stringify(await asked.catch(() => mysql.sql(`EXPLAIN ${statement}`)))
     expect(plan).toContain('"key":"applied_at"')
@@ -128,7 +129,7 @@ describe('the retention of the inbox', () => {
     await eventually(async () => expect(await left("message_id LIKE '40 DAY%'")).toBe(0))
     await closeAll()
     expect(await left()).toBe(60 * 21)
-    // All waits for locks together, as the server counts them: far below the second that one statement waits at most.
+    // The server's total of all row lock waits. One statement alone may wait for up to a second.
     expect((await waitedForRowsMs()) - before).toBeLessThan(300)
   })
 
@@ -153,7 +154,7 @@ describe('the retention of the inbox', () => {
     expect(service.lines).toEqual(['removed old rows of the inbox'])
   })
 
-  it('does nothing while the database fails, logs the error, and continues afterwards', async () => {
+  it('sends nothing while the database is not ready, logs a failed deletion, and continues afterwards', async () => {
     await rows(3, '40 DAY')
     let trouble: 'not ready' | 'failing' | undefined = 'not ready'
     let statements = 0
@@ -166,7 +167,7 @@ describe('the retention of the inbox', () => {
       },
     })
     await eventually(() =>
-      expect(service.lines).toContain('no rows of the inbox are removed while the database is in trouble'),
+      expect(service.lines).toContain('not deleting old rows of the inbox, because the database is not ready'),
     )
     expect(statements).toBe(0)
     trouble = 'failing'
@@ -176,7 +177,7 @@ describe('the retention of the inbox', () => {
     await closeAll()
   })
 
-  it('ends at once when the service stops, in the middle of a long round', async () => {
+  it('closes in the middle of a long round during shutdown', async () => {
     await rows(5_000, '40 DAY')
     const retention = start()
     await eventually(() => expect(removed).toBeGreaterThan(0))
@@ -187,7 +188,7 @@ describe('the retention of the inbox', () => {
     expect(await left()).toBeGreaterThan(0)
   })
 
-  it('forgets: a create that is redelivered later is a duplicate, or creates the item again if it was deleted', async () => {
+  it('makes a message that is redelivered later look new: a create is refused as a duplicate, or stores a deleted item again', async () => {
     const inventory = inventoryIn(database)
     const kept = creation({ sku: 'kept' }, { messageId: 'kept', redelivered: true })
     const gone = creation({ sku: 'gone' }, { messageId: 'gone', redelivered: true })
@@ -207,7 +208,7 @@ describe('the retention of the inbox', () => {
     ])
   })
 
-  it('recognises a change of stock whose inbox row is gone, and refuses its id with another body', async () => {
+  it('does not affect changes of stock: without an inbox row they are still applied once, and their ids cannot be reused', async () => {
     const inventory = inventoryIn(database)
     await inventory.create([creation({ quantity: 10 })])
     const sold = adjustment({ change: -3, reason: 'sold' }, { messageId: 'sold' })

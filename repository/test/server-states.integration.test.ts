@@ -1,5 +1,5 @@
-// A wrong state of the server, the account or the schema is never a message's fault: work fails with a transient error
-// until it is corrected.
+// A wrong state of the server, the account or the schema never counts against a message: operations fail with a transient
+// error until the state is corrected.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
 import type { Servers } from 'testkit'
 import type { Inventory } from '../src/contract.ts'
@@ -68,13 +68,13 @@ describe('a state of the server', () => {
       /denied|plugin/i,
     ],
     [
-      'right revoked',
+      'privileges revoked',
       () => `REVOKE INSERT, DELETE ON ${table}.* FROM '${USER}'`,
       () => `GRANT INSERT, DELETE ON ${table}.* TO '${USER}'`,
       /denied/,
     ],
     [
-      'every right revoked',
+      'all privileges revoked',
       () => `REVOKE ALL ON ${table}.* FROM '${USER}'`,
       () => `GRANT SELECT, INSERT, UPDATE, DELETE ON ${table}.* TO '${USER}'`,
       /denied/,
@@ -117,9 +117,9 @@ describe('a state of the server', () => {
     ],
   ]
   it.each(states)(
-    '%s: fails with a transient error that says so, and recovers',
+    '%s: operations fail with a transient error that names the problem, and succeed after the repair',
     async (name, harm, repair, sentence) => {
-      // Some states affect only one of the two.
+      // Some states affect only one of the two operations.
       const create = () => inventory.create([creation({ sku: 'new' }, { messageId: `${name} 1` })])
       const remove = () => inventory.delete([deletion('there', { messageId: `${name} 2` })])
       await root.sql(harm())
@@ -134,7 +134,7 @@ describe('a state of the server', () => {
       )
       const notReady = await Promise.all([database.notReady('create'), database.notReady('delete')])
       await root.sql(repair())
-      // Shown by a new row only, the second on MySQL.
+      // Only a new row shows these states, the second one only on MySQL.
       const isOfRow = name === 'ids used up' || (name === 'column without default added' && !isMariaDb())
       if (!isOfRow) expect(notReady.map(Boolean)).toEqual(failures.map(Boolean))
       for (const why of notReady) if (why !== undefined) expect(why).toMatch(sentence)
@@ -154,10 +154,10 @@ describe('a state of the server', () => {
   it.each([
     ['signals', "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no such label'"],
     [
-      'signals with a number of its own',
+      'signals with its own error number',
       "SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 31000, MESSAGE_TEXT = 'no such label'",
     ],
-  ])('a trigger that %s refuses its row only: the others are stored and deleted', async (_, signal) => {
+  ])('a trigger that %s refuses only its row: the others are stored and deleted', async (_, signal) => {
     const guard = (event: string, row: string) =>
       `DELIMITER //\nCREATE TRIGGER ${table}.guard BEFORE ${event} ON ${table}.inventory FOR EACH ROW IF ${row}.label = 'bad' THEN ${signal}; END IF//\nDELIMITER ;`
     await inventory.create([creation({ sku: 'kept', label: 'bad' }), creation({ sku: 'gone' })])
@@ -181,7 +181,7 @@ describe('a state of the server', () => {
     ])
   })
 
-  it('a foreign key refuses the delete of its row only: the others are deleted', async () => {
+  it('a foreign key prevents the deletion of its row only: the others are deleted', async () => {
     await inventory.create([creation({ sku: 'ordered' }), creation({ sku: 'free' })])
     // The column gets the type of the id.
     await mysql.sql('CREATE TABLE orders AS SELECT id AS item FROM inventory LIMIT 0')
@@ -196,13 +196,13 @@ describe('a state of the server', () => {
       { kind: 'rejected-by-database', error: expect.stringMatching(/foreign key constraint fails/) },
       { kind: 'deleted', repeated: false },
     ])
-    // The refusal stands until the message is redriven.
+    // The refusal is repeated until the message is redriven.
     const again = (redrives: number) => inventory.delete([deletion('ordered', { messageId: 'm1', redrives })])
     expect(await again(0)).toEqual(outcomes.slice(0, 1))
     expect(await again(1)).toEqual([{ kind: 'deleted', repeated: false }])
   })
 
-  it('a further unique key refuses a row as rejected-by-database, not as duplicate-sku', async () => {
+  it('an additional unique key refuses a row as rejected-by-database, not as duplicate-sku', async () => {
     await mysql.sql('ALTER TABLE inventory ADD UNIQUE KEY name (name)')
     const outcomes = await inventory.create([creation({ sku: 'a', name: 'one' }), creation({ sku: 'b', name: 'one' })])
     await mysql.sql('ALTER TABLE inventory DROP KEY name')

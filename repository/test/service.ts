@@ -1,11 +1,11 @@
-// A service for tests. It keeps its log lines, and stops when the test says so.
+// A service for tests. It keeps its log lines, and stops when the test calls `stop`.
 import type { Service } from '../src/service.ts'
 
 export interface ServiceUnderTest extends Service {
   readonly lines: string[]
   /** The warnings. */
   readonly warned: string[]
-  /** Why the start is not complete, as /readyz would report it now. */
+  /** Why startup is not complete, as /readyz would report it. */
   whyStarting(): string | undefined
   stop(): void
 }

@@ -1,4 +1,4 @@
-// The result does not depend on the server's settings: with every session variable at its worst value, the responses are the same.
+// Outcomes do not depend on the server's settings: they are the same with every session variable at its worst value.
 import { mkdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,19 +12,19 @@ import { creation, deletion } from './commands.ts'
 import { serviceUnderTest } from './service.ts'
 
 const directory = join(tmpdir(), `ims-session-${process.pid}`)
-// Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+// In a hook: when all tests are skipped, hooks do not run, so a directory created outside would not be deleted.
 beforeAll(() => void mkdirSync(directory, { mode: 0o700 }))
 let server: PrivateMysql | undefined
 const here = hasServerPrograms() ? describe : describe.skip
 
 const OPENS_WITHIN_MS = 60_000
 
-/** The test's own root statements must not depend on the variables. */
+/** Keeps the test's own root statements independent of the variables. */
 const AS_USUAL = `SET SESSION TRANSACTION READ WRITE; SET SESSION autocommit = 1, sql_safe_updates = 0, sql_big_selects = 1,
   sql_select_limit = 18446744073709551615, completion_type = 0, foreign_key_checks = 1;`
 
-/** Works on an empty inventory, and resolves with all outcomes and rows. */
-async function answers(config: ReturnType<typeof configOf>, root: PrivateMysql['mysql']): Promise<unknown> {
+/** Creates, deletes and lists items, starting with an empty inventory. Resolves with all outcomes and rows. */
+async function outcomesOf(config: ReturnType<typeof configOf>, root: PrivateMysql['mysql']): Promise<unknown> {
   await root.sql(`${AS_USUAL} DELETE FROM ims.orders; DELETE FROM ims.inventory; DELETE FROM ims.inbox`)
   const service = serviceUnderTest()
   const waits = setTimeout(() => service.stop(), OPENS_WITHIN_MS)
@@ -71,21 +71,21 @@ function configOf({ port, user, password, database }: PrivateMysql['mysql']) {
   })
 }
 
-/** At their worst value these make the server unusable, which is an outage and not a wrong response. */
+/** With their worst values the server is unusable, which is an outage and not a wrong outcome. */
 const LEFT_OUT = new Set(['max_allowed_packet', 'max_session_mem_used', 'max_user_connections'])
 
-here('every session variable at its worst', () => {
+here('the outcomes', () => {
   let root: PrivateMysql['mysql']
   let expected: unknown
   beforeAll(async () => {
     server = await privateMysql(join(directory, 'server'), [])
     root = server.mysql
     await migrate(configOf(root), serviceUnderTest().log)
-    // Rules added by others, which some variables disable.
+    // Constraints that others may add, and that some variables disable.
     await root.sql(`ALTER TABLE ims.inventory ADD CONSTRAINT rule CHECK (label <> 'forbidden');
       CREATE TABLE ims.orders AS SELECT id AS item FROM ims.inventory LIMIT 0;
       ALTER TABLE ims.orders ENGINE = InnoDB, ADD FOREIGN KEY (item) REFERENCES ims.inventory (id)`)
-    expected = await answers(configOf(root), root)
+    expected = await outcomesOf(configOf(root), root)
   })
   afterAll(async () => {
     await server?.end()
@@ -93,11 +93,11 @@ here('every session variable at its worst', () => {
   })
 
   const same = async (what: string) => {
-    const given = await answers(configOf(root), root).catch((error) => ({ rejected: String(error) }))
-    expect({ what, answers: given }).toEqual({ what, answers: expected })
+    const given = await outcomesOf(configOf(root), root).catch((error) => ({ rejected: String(error) }))
+    expect({ what, outcomes: given }).toEqual({ what, outcomes: expected })
   }
 
-  it('has these results with the defaults', () => {
+  it('are as expected with the default variables', () => {
     expect(expected).toMatchObject({
       refused: [{ kind: 'rejected-by-database' }, { kind: 'created' }, { kind: 'rejected-by-database' }],
       kept: [{ kind: 'rejected-by-database' }],
@@ -126,7 +126,7 @@ here('every session variable at its worst', () => {
     'SET SESSION TRANSACTION READ ONLY',
     'SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED',
     'START TRANSACTION',
-  ])('init_connect = %s', async (statements) => {
+  ])('are the same with init_connect = %s', async (statements) => {
     await root.sql(`SET GLOBAL init_connect = "${statements}"`)
     try {
       await same(statements)
@@ -135,7 +135,7 @@ here('every session variable at its worst', () => {
     }
   })
 
-  it('every session variable of the server, at each of its worst values', async () => {
+  it('are the same with every session variable of the server at each of its worst values', async () => {
     const rows = await root.sql(`
       SELECT VARIABLE_NAME, VARIABLE_TYPE, GLOBAL_VALUE, NUMERIC_MIN_VALUE, NUMERIC_MAX_VALUE, ENUM_VALUE_LIST
       FROM information_schema.SYSTEM_VARIABLES
@@ -161,7 +161,7 @@ here('every session variable at its worst', () => {
     }
     const differences = async (some: Some, round: number): Promise<unknown[]> => {
       await setAll(some.map(({ name, worst }) => [name, worst[round % worst.length]]))
-      const given = await answers(configOf(root), root).catch((error) => ({ rejected: String(error) }))
+      const given = await outcomesOf(configOf(root), root).catch((error) => ({ rejected: String(error) }))
       await setAll(some.map(({ name, before }) => [name, before]))
       if (JSON.stringify(given) === JSON.stringify(expected)) return []
       const [only] = some
@@ -189,7 +189,7 @@ function worstOf(name: string, type: string, value: string, range: readonly stri
       .filter((option) => option !== value)
       .map(quoted)
   if (type === 'SET' || type === 'FLAGSET') return ["''", ...options.split(',').map(quoted)]
-  // Without buffers the server cannot work, which is an outage.
+  // Without buffers the server is unusable, which is an outage.
   if (/size|space|buffer/i.test(name)) return range.slice(1).filter((each) => each !== value)
   if (/INT|DOUBLE/.test(type)) return range.filter((each) => each !== value)
   return ["''"]

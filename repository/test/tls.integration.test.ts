@@ -1,4 +1,4 @@
-// MySQL over TLS: only to a server whose certificate is valid and names it. Anything else is refused with a message that says where to look.
+// MySQL over TLS: only to a server whose certificate is valid and names it. Any other server is refused with an error that names the variables to check.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -44,7 +44,7 @@ afterAll(async () => {
   rmSync(directory, { recursive: true })
 })
 
-/** A test on a MySQL with its own options, which is not possible where only containers run. */
+/** Defines a test on a private MySQL with its own options. Skipped where MySQL runs only in a container. */
 function withMysql(name: string, test: (mysql: PrivateMysql['mysql']) => Promise<void>): void {
   const run = hasServerPrograms() ? it : it.skip
   run(hasServerPrograms() ? name : `${name} (skipped: no mariadbd or mysqld on this machine)`, async () => {
@@ -77,7 +77,7 @@ async function cipher(config: ReturnType<typeof configOf>): Promise<string> {
 
 describe('MySQL over TLS', () => {
   withMysql(
-    'is refused at an address that its certificate does not have, and not taken for localhost',
+    'is refused when its certificate does not contain its IP address, instead of being verified as localhost',
     async (mysql) => {
       const encrypted = /^encrypted with /
       expect(await cipher(configOf(mysql, { MYSQL_HOST: '127.0.0.1' }))).toMatch(encrypted)
@@ -89,7 +89,7 @@ describe('MySQL over TLS', () => {
     },
   )
 
-  withMysql('is encrypted, from the migration on', async (mysql) => {
+  withMysql('is encrypted, and works for `migrate` and services', async (mysql) => {
     const config = configOf(mysql)
     expect(await cipher(config)).toMatch(/^encrypted with TLS_/)
     const service = serviceUnderTest()
@@ -99,13 +99,13 @@ describe('MySQL over TLS', () => {
     await database.close()
   })
 
-  withMysql('is not encrypted unless asked for', async (mysql) => {
+  withMysql('is not encrypted unless MYSQL_TLS is on', async (mysql) => {
     const { port, user, password, database } = mysql
     const plain = { MYSQL_PORT: String(port), MYSQL_USER: user, MYSQL_PASSWORD: password, MYSQL_DATABASE: database }
     expect(await cipher(mysqlEnvironment.parse(plain))).toBe('encrypted with ')
   })
 
-  withMysql('takes the name of MYSQL_TLS_SERVER_NAME instead of the host', async (mysql) => {
+  withMysql('expects the name in MYSQL_TLS_SERVER_NAME instead of the host', async (mysql) => {
     const settings = { MYSQL_HOST: '127.0.0.1', MYSQL_TLS_SERVER_NAME: 'mysql.example' }
     expect(await cipher(configOf(mysql, settings))).toMatch(/^encrypted with TLS_/)
   })
@@ -128,14 +128,14 @@ describe('MySQL over TLS', () => {
     ).toMatch(sentence)
   })
 
-  withMysql('shows its own certificate to a server that asks for one', async (mysql) => {
+  withMysql('presents the client certificate to a server that requires one', async (mysql) => {
     const user = { MYSQL_USER: 'certified', MYSQL_PASSWORD: 'certified' }
     const shown = { MYSQL_TLS_CERT: client.cert, MYSQL_TLS_KEY: client.key }
     expect(await cipher(configOf(mysql, { ...user, ...shown }))).toMatch(/^encrypted with TLS_/)
     expect(await cipher(configOf(mysql, user))).toMatch(/Access denied for user 'certified'/)
   })
 
-  withMysql('says why while it waits, and starts once it may', async (mysql) => {
+  withMysql('logs why a service waits at startup', async (mysql) => {
     const service = serviceUnderTest()
     const opening = openDatabase(configOf(mysql, { MYSQL_TLS_CA: others.cert, MYSQL_RETRY_MOST_MS: '100' }), service)
     while (service.lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
@@ -144,12 +144,12 @@ describe('MySQL over TLS', () => {
     expect(service.lines).toEqual([expect.stringMatching(/^waiting for MySQL on \S+: TLS: .*look at MYSQL_TLS_CA /)])
   })
 
-  it('is refused when the server has no TLS, instead of continuing without it', async () => {
+  it('is refused when the server has no TLS, instead of connecting unencrypted', async () => {
     const { servers, space } = await serversUnderTest('mysql_without_tls')
     try {
       const { port, user, password, database } = space.mysql
       const answer = await cipher(configOf({ ...servers.mysql, port, user, password, database }))
-      // MySQL's own image generates a certificate for itself, which nobody trusts.
+      // MySQL's own image generates a certificate for itself, which is not from a trusted authority.
       expect(answer).toMatch(
         servers.mode === 'docker'
           ? /^TLS: the server's certificate is not from an authority we trust/
@@ -165,7 +165,7 @@ describe('the TLS variables', () => {
   const problems = (settings: Record<string, string>) =>
     mysqlEnvironment.safeParse(settings).error?.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)
 
-  it('are rejected when they are not PEM, or do not belong together', () => {
+  it('are rejected when they are not PEM, or are inconsistent', () => {
     const on = { MYSQL_TLS: 'on', MYSQL_HOST: 'localhost' }
     expect(problems({ ...on, MYSQL_TLS_CA: '/etc/ca.pem' })).toEqual([
       'MYSQL_TLS_CA: must be one or more certificates in PEM',

@@ -21,7 +21,7 @@ const ROUNDS = 40
 const ids = z.array(z.object({ id: z.coerce.number() }))
 const texts = z.array(z.object({ text: z.string() }))
 
-describe('a transaction that cannot be ended', () => {
+describe('a transaction in an unknown state', () => {
   let mysql: MysqlUnderTest
   let proxy: TcpProxy
   let database: Database
@@ -65,7 +65,7 @@ describe('a transaction that cannot be ended', () => {
     [INTERRUPTED, SHUTDOWN, OF_A_PROXY].map((error) => ({ statement, error })),
   )
   it.each(edges)(
-    'stores what it reports when $statement is answered with error $error.errno',
+    'has outcomes that match the stored items when $statement fails with error $error.errno',
     async ({ statement, error }) => {
       await inventory.create([creation({ sku: 'taken' }, { messageId: 'm0' })])
       const batch = Array.from({ length: 20 }, (_, n) => creation({ sku: `s${n}` }, { messageId: `m1${n}` }))
@@ -88,7 +88,7 @@ describe('a transaction that cannot be ended', () => {
     { error, redelivered: true, read: 'FROM inbox' },
   ])
   it.each(reads)(
-    'reports what happened when a delete runs again and its ROLLBACK is answered with error $error.errno, redelivered: $redelivered',
+    'has correct outcomes when a delete runs again and its ROLLBACK fails with error $error.errno, redelivered: $redelivered',
     async ({ error, redelivered, read }) => {
       await inventory.create([creation({ sku: 'a' }), creation({ sku: 'b' })])
       const replica = await openDatabase(mysql.config, serviceUnderTest())
@@ -114,7 +114,7 @@ describe('a transaction that cannot be ended', () => {
     },
   )
 
-  it('loses nothing while KILL QUERY hits statements at random', async () => {
+  it('loses no item while KILL QUERY interrupts statements at random', async () => {
     let isOn = true
     const storm = (async () => {
       while (isOn) {
@@ -141,7 +141,7 @@ describe('a transaction that cannot be ended', () => {
     expect(await stored()).toEqual(skus.sort())
   })
 
-  it('stops at a statement that ended its transaction, because later statements could not be rolled back', async () => {
+  it('stops at a statement that implicitly commits, because later statements could not be rolled back', async () => {
     const work = database.transaction(async (sql) => {
       // DDL commits by itself.
       await sql('CREATE TABLE IF NOT EXISTS made_by_the_test (n INT)')
@@ -154,9 +154,9 @@ describe('a transaction that cannot be ended', () => {
     expect(await stored()).toEqual([])
   })
 
-  it('does not reuse a connection while its transaction is open', async () => {
+  it('prevents the reuse of its connection while it is open', async () => {
     const before = await connectionIdOf(database)
-    // A lost race with another transaction is no reason to reconnect.
+    // A transaction that loses to another one does not cause a reconnect.
     await database.transaction(async (_, attempt) => {
       if (attempt === 1) throw new RunAgain('seen')
     })

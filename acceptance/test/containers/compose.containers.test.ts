@@ -496,7 +496,7 @@ describe('docker compose', () => {
       await up()
       expect(await call(`${http}/order_processing`)).toMatchObject({ status: 200, body: [SEED_ITEM] })
       expect(await execIn('consumer_two', 'cat', '/run/accounts/mysql-password')).toBe(password)
-      expect(await compose('logs', 'accounts')).toContain('accounts: all there')
+      expect(await compose('logs', 'accounts')).toContain('accounts: nothing to create')
     },
     3 * MINUTE_MS,
   )

@@ -241,13 +241,13 @@ describe('the build pipeline with its commands executed, with fake npm, docker a
   })
 
   const noAudit = { audit: { answer: '{"message":"405 Method Not Allowed"}', code: 1 } }
-  const notAudited = 'the npm packages were not audited: the registry did not answer npm audit'
+  const notAudited = 'the npm packages were not audited: the registry did not respond to npm audit'
   const notScanned = 'the images were not scanned: there is no trivy 0.68.2 on this agent'
 
   test('on another branch continues without an audit and a scan, but says so', async () => {
     const { run } = await buildForReal('no-audit', undefined, { ...noAudit, branch: 'feature' })
     expect(run.result).toBe('SUCCESS')
-    expect(run.log).toContain('npm audit (exit code 1) gave no report, but: {"message":"405 Method Not Allowed"}')
+    expect(run.log).toContain('npm audit (exit code 1) returned no report, but: {"message":"405 Method Not Allowed"}')
     const logged = run.events.filter(({ type }) => type === 'echo').map(({ message }) => message)
     expect(logged).toEqual([`WARNING: ${notAudited}`, `WARNING: ${notScanned}`])
     const descriptions = run.events.filter(({ type }) => type === 'description').map(({ value }) => value)

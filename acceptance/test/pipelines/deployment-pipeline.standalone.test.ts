@@ -65,7 +65,9 @@ describe('the deployment pipeline', () => {
   test('rejects a tag such as latest with a clear sentence, before it changes anything', async () => {
     const run = await deploy('--param', 'TAG=latest')
     expect(run.result).toBe('FAILURE')
-    expect(messages(run, 'error')).toEqual([expect.stringMatching(/^Nothing was done: TAG must be the full commit id/)])
+    expect(messages(run, 'error')).toEqual([
+      expect.stringMatching(/^Nothing was changed: TAG must be the full commit id/),
+    ])
     expect(run.events.filter(({ type }) => type === 'sh' || type === 'credential')).toEqual([])
   })
 
@@ -81,7 +83,7 @@ describe('the deployment pipeline', () => {
   test('reads the digests of the pushed images if there is a registry', async () => {
     const registry = ['--env', 'IMS_REGISTRY=registry.example.org']
     const run = await deploy(...registry)
-    expect(messages(run, 'error')).toEqual([expect.stringMatching(/^Nothing was done: IMAGES must be the reports/)])
+    expect(messages(run, 'error')).toEqual([expect.stringMatching(/^Nothing was changed: IMAGES must be the reports/)])
     expect(run.events.filter(({ type }) => type === 'sh' || type === 'credential')).toEqual([])
     expect(await deploy(...registry, '--param', 'IMAGES=registry.example.org/ims/producer@sha256:1')).toMatchObject({
       result: 'SUCCESS',
@@ -112,7 +114,7 @@ describe('the deployment pipeline', () => {
       expect(steps(run).slice(-2)).toEqual([last, 'rollback'])
       expect(messages(run, 'echo')).toEqual([
         `ROLLING BACK: the deployment of ${TAG.new} to single failed`,
-        `ROLLED BACK: the deployment of ${TAG.new} to single failed; the Deployments run again what they ran before`,
+        `ROLLED BACK: the deployment of ${TAG.new} to single failed; the Deployments run their previous revisions again`,
       ])
       expect(description(run)).toBe('failed, rolled back')
       expect(run.events.at(-1)?.type).toBe('deleteDir')
@@ -186,7 +188,7 @@ describe('the deployment pipeline with its commands executed, with kubectl on a 
     const run = await deployForReal(workspace)
     expect(run.result).toBe('FAILURE')
     expect(run.log).toContain('✗ smoke test failed: GET /order_processing lists the item')
-    expect(run.log).toContain('↩ deployment.apps/consumer-two runs again what it ran before')
+    expect(run.log).toContain('↩ deployment.apps/consumer-two runs its previous revision again')
     expect(description(run)).toBe('failed, rolled back')
     expect(workspace.images().sort()).toEqual(all(TAG.old))
     expect(workspace.api.skus()).toEqual([])
@@ -197,7 +199,7 @@ describe('the deployment pipeline with its commands executed, with kubectl on a 
     await workspace.apply(TAG.old)
     const run = await deployForReal(workspace)
     expect(description(run)).toBe('failed, AND NOT ROLLED BACK')
-    expect(run.log).toContain('✗ not brought back: deployment.apps/consumer-three')
+    expect(run.log).toContain('✗ not rolled back: deployment.apps/consumer-three')
     expect(workspace.images().sort()).toEqual(all(TAG.old))
   })
 })

@@ -55,7 +55,7 @@ describe('render.sh', () => {
     const [first = '', ...others] = SERVICES.map((service) => `${REGISTRY}/ims/${service}@sha256:${'a'.repeat(64)}`)
     const refused = {
       code: 1,
-      output: `✗ IMAGES does not say by its digest which image ${REGISTRY}/ims/${SERVICES[0]} is\n`,
+      output: `✗ IMAGES contains no digest of the image ${REGISTRY}/ims/${SERVICES[0]}\n`,
     }
     for (const wrong of [
       '',
@@ -75,13 +75,11 @@ describe('render.sh', () => {
     expect(missing).toEqual({ code: 1, output: '✗ there is no overlay kubernetes/overlays/moon\n' })
     workspace.writeOverlay({ services: SERVICES.filter((name) => name !== 'consumer_four') })
     const incomplete = await workspace.run('render')
-    expect(incomplete).toEqual({ code: 1, output: '✗ kubernetes/overlays/single runs no image ims/consumer_four\n' })
+    expect(incomplete).toEqual({ code: 1, output: '✗ kubernetes/overlays/single has no image ims/consumer_four\n' })
     workspace.writeOverlay({ services: [...SERVICES, 'consumer_nine'] })
     const untagged = await workspace.run('render')
     expect(untagged.code).toBe(1)
-    expect(untagged.output).toContain(
-      'has images that are not those of this commit: image: registry.invalid/ims/consumer_nine:dev',
-    )
+    expect(untagged.output).toContain('has images of another commit: image: registry.invalid/ims/consumer_nine:dev')
   })
 })
 
@@ -124,7 +122,7 @@ describe('on-main.sh', () => {
     for (const tag of [other, 'a'.repeat(40)]) {
       const { code, output } = await workspace.run('on-main', { IMS_TAG: tag })
       expect(code).toBe(1)
-      expect(output).toContain(`✗ ${tag} is not on main, and nothing else goes to this environment`)
+      expect(output).toContain(`✗ ${tag} is not on main, and this environment accepts only commits on main`)
     }
   })
 })
@@ -171,7 +169,7 @@ describe('diff.sh', () => {
     await workspace.apply(TAG.new)
     expect(await workspace.run('diff')).toEqual({
       code: 0,
-      output: 'No differences: this is what is deployed already.\n',
+      output: 'No differences: this version is already deployed.\n',
     })
   })
 
@@ -181,7 +179,7 @@ describe('diff.sh', () => {
     await workspace.run('render')
     const { code, output } = await workspace.run('diff')
     expect(code).toBe(1)
-    expect(output).toMatch(/✗ what would change could not be found out \(exit code ([2-9]|\d{2,})\)/)
+    expect(output).toMatch(/✗ the differences could not be determined \(exit code ([2-9]|\d{2,})\)/)
   })
 })
 
@@ -203,7 +201,7 @@ describe('rollout.sh', () => {
     await workspace.apply(TAG.new)
     const { code, output } = await workspace.run('rollout')
     expect(code).toBe(1)
-    expect(output).toContain('✗ deployment.apps/consumer-three does not run as it is meant to')
+    expect(output).toContain('✗ deployment.apps/consumer-three is not ready')
   })
 
   test('fails on a failed Job without waiting for the timeout', async () => {
@@ -243,7 +241,7 @@ describe('rollback.sh', () => {
     expect(code).toBe(0)
     expect(workspace.images().sort()).toEqual(all(TAG.old).sort())
     expect(workspace.kubernetes.get('ConfigMap', 'ims-configuration')?.data).toEqual({ LOG_LEVEL: 'info' })
-    expect(output).toContain('✓ 3 Deployment(s) brought back')
+    expect(output).toContain('✓ 3 Deployment(s) rolled back')
     const touched = new Set(workspace.kubernetes.writes.slice(before))
     expect([...touched].sort()).toEqual([
       'PATCH configmaps/ims-configuration',
@@ -289,8 +287,8 @@ describe('rollback.sh', () => {
     for (let attempt = 0; attempt < 2; attempt++) {
       const { code, output } = await workspace.run('rollback')
       expect(code).toBe(1)
-      expect(output).toContain('↩ deployment.apps/producer runs again what it ran before')
-      expect(output).toContain('✗ not brought back: deployment.apps/consumer-one')
+      expect(output).toContain('↩ deployment.apps/producer runs its previous revision again')
+      expect(output).toContain('✗ not rolled back: deployment.apps/consumer-one')
     }
   })
 
@@ -302,14 +300,14 @@ describe('rollback.sh', () => {
     const before = workspace.kubernetes.writes.length
     const { code, output } = await workspace.run('rollback')
     expect(code).toBe(0)
-    expect(output).toContain('! statefulset.apps/rabbitmq was changed too, and is left alone')
+    expect(output).toContain('! statefulset.apps/rabbitmq was changed too, and is not rolled back')
     expect(workspace.kubernetes.writes).toHaveLength(before)
   })
 
   test('leaves a first deployment as it is, because nothing ran before', async () => {
     await using workspace = await createDeploymentWorkspace()
     await workspace.deploy(TAG.new)
-    expect(await workspace.run('rollback')).toEqual({ code: 0, output: '✓ 0 Deployment(s) brought back\n' })
+    expect(await workspace.run('rollback')).toEqual({ code: 0, output: '✓ 0 Deployment(s) rolled back\n' })
     expect(workspace.images().sort()).toEqual(all(TAG.new).sort())
   })
 
@@ -317,7 +315,7 @@ describe('rollback.sh', () => {
     await using workspace = await createDeploymentWorkspace()
     const { code, output } = await workspace.run('rollback')
     expect(code).toBe(1)
-    expect(output).toContain('✗ there is no record of what was there before')
+    expect(output).toContain('✗ there is no record of the previous state')
     expect(workspace.commands()).toEqual([''])
   })
 
@@ -328,7 +326,6 @@ describe('rollback.sh', () => {
     await workspace.kubernetes[Symbol.asyncDispose]()
     const { code, output } = await workspace.run('rollback')
     expect(code).toBe(1)
-    for (const name of DEPLOYMENTS)
-      expect(output).toMatch(new RegExp(`✗ not brought back: .*deployment\\.apps/${name}`))
+    for (const name of DEPLOYMENTS) expect(output).toMatch(new RegExp(`✗ not rolled back: .*deployment\\.apps/${name}`))
   })
 })

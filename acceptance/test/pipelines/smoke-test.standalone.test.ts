@@ -44,8 +44,8 @@ describe('the smoke test', () => {
   const failures: readonly [Flaw, RegExp][] = [
     ['not ready', /failed: GET \/healthcheck: expected 200 with "Health check message sent", got 503 .*broker away/],
     ['says nothing', /failed: GET \/healthcheck: expected 200 with "Health check message sent", got 200 \{\}/],
-    ['loses items', /failed: GET \/order_processing lists the item: not within 1 s, the last answer was 200 \[\]/],
-    ['wrong price', /failed: GET \/order_processing lists the item: not within 1 s, the last answer was 200 .*26/],
+    ['loses items', /failed: GET \/order_processing lists the item: not within 1 s, the last response was 200 \[\]/],
+    ['wrong price', /failed: GET \/order_processing lists the item: not within 1 s, the last response was 200 .*26/],
     ['keeps items', /failed: GET \/order_processing no longer lists the item: not within 1 s/],
   ]
   it.each(failures)('fails on an API with the fault "%s", and names the call', async (flaw, sentence) => {
@@ -59,7 +59,7 @@ describe('the smoke test', () => {
   it('requests the deletion of its item when it fails after creating it', async () => {
     await using api = await startApiDouble('wrong price')
     const { stderr } = await smokeTest(1, api.url)
-    expect(stderr).toMatch(/item SMOKE-\d+-\d+: its deletion was asked for/)
+    expect(stderr).toMatch(/item SMOKE-\d+-\d+: its deletion was requested/)
     expect(api.skus()).toEqual([])
   })
 
@@ -94,7 +94,7 @@ describe('the smoke test', () => {
     })()
     const { code, stderr } = await smokeTest(1, url)
     expect(code).toBe(1)
-    expect(stderr).toMatch(/failed: GET \/healthcheck: expected 200 .*, got no answer \(curl: \(7\)/)
+    expect(stderr).toMatch(/failed: GET \/healthcheck: expected 200 .*, got no response \(curl: \(7\)/)
   })
 
   it.each([[[]], [['127.0.0.1:5000']], [['http://127.0.0.1', 'x']]])(

@@ -4,7 +4,7 @@ import { createItem, type Handler, messageStatus, movements, stockAdjustment } f
 import { inMemoryInventory } from '@ims/repository/testing'
 import { describe, expect, it } from '@jest/globals'
 import request from 'supertest'
-import { tellStatus } from '../../../consumer_four/src/message-status.ts'
+import { reportStatus } from '../../../consumer_four/src/message-status.ts'
 import { listMovements } from '../../../consumer_four/src/movements.ts'
 import { adjustItems } from '../../../consumer_three/src/stock-adjustment.ts'
 import { storeItems } from '../../../consumer_two/src/item-creation.ts'
@@ -20,7 +20,7 @@ async function suite(environment: Record<string, string> = {}) {
   await broker.consume(createItem, storeItems(inventory), consumerConfig)
   await broker.consume(stockAdjustment, adjustItems(inventory), consumerConfig)
   await broker.consume(movements, listMovements(inventory), consumerConfig)
-  await broker.consume(messageStatus, tellStatus(inventory), consumerConfig)
+  await broker.consume(messageStatus, reportStatus(inventory), consumerConfig)
   const post = (path: string, body: object) => request(under.app).post(path).set('Prefer', 'wait=5').send(body)
   return { ...under, inventory, post }
 }
@@ -50,7 +50,7 @@ describe('POST /stock_adjustment', () => {
       { change: -51 },
       409,
       'insufficient-stock',
-      /51 of sku .* were asked for, and there are 50\.$/,
+      /the change is -51, but the quantity of sku .* is 50\.$/,
     ],
     ['more than the column holds', { change: 2_147_483_647 }, 409, 'quantity-too-large', /2147483697/],
     ['an item that there is not', { sku: 'x' }, 404, 'unknown-sku', /there is no item with sku "x"\.$/],

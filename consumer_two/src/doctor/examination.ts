@@ -1,4 +1,4 @@
-// Examines the suite: every user of the one list on the broker and the database, each check as a user that has the right.
+// Checks the broker and the database as every user of the suite. Each check runs as a user that is allowed to do it.
 import { queues, type Service, services } from '@ims/accounts/suite'
 import type { RabbitmqConfig } from '@ims/messaging'
 import { type BrokerQuestion, examineBroker } from '@ims/messaging/doctor'
@@ -17,32 +17,32 @@ export interface Suite {
   passwordOf(user: string, server: 'rabbitmq' | 'mysql'): string | undefined
 }
 
-/** Each process has its pool, and one more connection for checks. */
+/** Each process opens its pool, and one more connection for readiness checks. */
 const CHECKING_CONNECTIONS = 1
 
 const queueList = Object.entries(queues).map(([name, kind]) => ({ name, hasDeadLetters: kind === 'command' }))
 
-/** Never rejects. */
+/** Runs all checks. Never rejects. */
 export async function examineSuite(suite: Suite): Promise<Finding[]> {
   const findings: Finding[] = []
   const consumers = new Map<string, number>()
-  const look = async (username: string, password: string, question: Omit<BrokerQuestion, 'declares'>) => {
+  const examineAs = async (username: string, password: string, question: Omit<BrokerQuestion, 'declares'>) => {
     // No service may declare queues, but the user of the environment may be an operator.
     const declares = !services.some(({ name }) => name === username)
-    const answer = await examineBroker({ ...suite.rabbitmq, username, password }, { ...question, declares })
-    findings.push(...answer.findings)
-    for (const [queue, count] of answer.consumers) consumers.set(queue, count)
+    const result = await examineBroker({ ...suite.rabbitmq, username, password }, { ...question, declares })
+    findings.push(...result.findings)
+    for (const [queue, count] of result.consumers) consumers.set(queue, count)
   }
   const { username, password: own } = suite.rabbitmq
-  if (!services.some(({ name }) => name === username)) await look(username, own, { reads: [], queues: queueList })
+  if (!services.some(({ name }) => name === username)) await examineAs(username, own, { reads: [], queues: queueList })
   for (const service of services) {
     const password = suite.passwordOf(service.name, 'rabbitmq')
     if (password === undefined)
       findings.push(unchecked(`RabbitMQ login of ${service.name}`, 'its password is not available here'))
     else
-      await look(service.name, password, {
+      await examineAs(service.name, password, {
         reads: service.consumes,
-        // Any user can look at a queue. The producer looks at those that no other user here consumes.
+        // Any user can check a queue. The producer checks the queues that no other user has checked.
         queues: queueList.filter(({ name }) =>
           service.name === 'producer' ? !consumers.has(name) : consumes(service, name),
         ),
@@ -67,7 +67,7 @@ export async function examineSuite(suite: Suite): Promise<Finding[]> {
 
 const consumes = (service: Service, queue: string): boolean => service.consumes.some((name) => name === queue)
 
-/** A replica has one consumer on each queue of its service, or two after an outage: the result may be too high, never too low. */
+/** A replica has one consumer on each queue of its service, or two after an outage, so the result can be too high but not too low. */
 function connectionsOf({ mysql }: Suite, consumers: ReadonlyMap<string, number>): number | undefined {
   const withTables = services.filter(({ tables }) => tables !== undefined)
   const replicas = withTables.map((service) =>
@@ -77,9 +77,9 @@ function connectionsOf({ mysql }: Suite, consumers: ReadonlyMap<string, number>)
   return Number.isNaN(all) ? undefined : all * (mysql.poolSize + CHECKING_CONNECTIONS)
 }
 
-/** Several users find the same, and what one of them cannot check another can. */
+/** Removes equal findings of several users, and unchecked ones that another user could check. */
 function withoutRepeats(findings: readonly Finding[]): Finding[] {
   const known = new Set(findings.filter(({ state }) => state !== 'unchecked').map(({ check }) => check))
-  const worth = findings.filter(({ check, state }) => state !== 'unchecked' || !known.has(check))
-  return [...new Map(worth.map((finding) => [`${finding.check} ${finding.state}`, finding])).values()]
+  const kept = findings.filter(({ check, state }) => state !== 'unchecked' || !known.has(check))
+  return [...new Map(kept.map((finding) => [`${finding.check} ${finding.state}`, finding])).values()]
 }

@@ -1,4 +1,4 @@
-// The doctor's checks by RabbitMQ's management API: policies, queue types and arguments, delivery limits, and alarms of every node.
+// The doctor's checks through RabbitMQ's management API: policies, queue types and arguments, delivery limits, and alarms of every node.
 import { definitions } from '@ims/accounts/definitions'
 import type { RabbitmqConfig } from '@ims/messaging'
 import { type Finding, fault, fine, unchecked } from '@ims/runtime/finding'
@@ -12,7 +12,7 @@ const foundQueues = z.array(
     name: z.string(),
     type: z.string().optional(),
     arguments: z.record(z.string(), z.unknown()).or(z.tuple([]).transform(() => ({}))),
-    // Missing until the node has counted the queue for the first time. Some versions send [] or null for none.
+    // Missing until the node has collected statistics of the queue. Some versions send [] or null for no policy.
     effective_policy_definition: z
       .union([z.record(z.string(), z.unknown()), z.tuple([]), z.null()])
       .transform((found): Record<string, unknown> => ({ ...found }))
@@ -40,7 +40,7 @@ interface Broker {
   passwordOf(user: string, server: 'rabbitmq'): string | undefined
 }
 
-/** Never rejects. */
+/** Runs these checks as the user `monitoring`. Never rejects. */
 export async function examineManagement(broker: Broker, queues: readonly { name: string }[]): Promise<Finding[]> {
   const password = broker.passwordOf('monitoring', 'rabbitmq')
   if (broker.management === undefined) return [unchecked(CHECK, 'no --management URL is given')]
@@ -50,7 +50,7 @@ export async function examineManagement(broker: Broker, queues: readonly { name:
       headers: { Authorization: `Basic ${Buffer.from(`monitoring:${password}`).toString('base64')}` },
       signal: AbortSignal.timeout(TIMEOUT_MS),
     })
-    if (!response.ok) throw new Error(`${response.url} answered ${response.status}`)
+    if (!response.ok) throw new Error(`${response.url} responded with ${response.status}`)
     return await response.json()
   }
   try {
@@ -73,21 +73,25 @@ export async function examineManagement(broker: Broker, queues: readonly { name:
 
 function nodeFinding({ name, running, mem_alarm, disk_free_alarm }: z.output<typeof foundNodes>[number]): Finding {
   const check = `RabbitMQ node ${name}`
-  if (!running) return fault(check, 'does not run', 'Start it. A quorum queue needs most of its nodes.')
+  if (!running) return fault(check, 'does not run', 'Start it. A quorum queue needs more than half of its nodes.')
   if (mem_alarm === undefined || disk_free_alarm === undefined)
     return unchecked(check, 'it has not reported its alarms yet')
   const alarms = [mem_alarm ? 'memory' : '', disk_free_alarm ? 'disk' : ''].filter((alarm) => alarm !== '')
   if (alarms.length === 0) return fine(check, 'runs, without alarms')
-  return fault(check, `alarm: ${alarms.join(' and ')}`, 'Free memory or disk space. Until then it accepts no message.')
+  return fault(
+    check,
+    `alarm: ${alarms.join(' and ')}`,
+    'Free memory or disk space. Until then the broker accepts no messages.',
+  )
 }
 
-/** Compares a queue with the policies of the suite, of which the one with the highest priority applies. */
+/** Compares a queue with the policies of the suite. Of those that match, the one with the highest priority applies. */
 function queueFindings({ name, type, arguments: given, effective_policy_definition: actual }: FoundQueue): Finding[] {
-  // The default queue type adds the type to a declaration without arguments.
+  // With a default queue type, the broker adds the type to a declaration without arguments.
   const others = Object.entries(given).filter(([key, value]) => key !== 'x-queue-type' || value !== 'quorum')
   const argumentsFound =
     others.length === 0
-      ? fine(`arguments of ${name}`, 'none that a declaration of ours lacks')
+      ? fine(`arguments of ${name}`, 'none that differ from our declaration')
       : fault(
           `arguments of ${name}`,
           `${JSON.stringify(Object.fromEntries(others))}: a declaration without them fails with 406`,
@@ -105,7 +109,7 @@ function queueFindings({ name, type, arguments: given, effective_policy_definiti
     .map(([key, value]) => `${key} is ${JSON.stringify(actual[key]) ?? 'not set'} instead of ${JSON.stringify(value)}`)
   return [
     argumentsFound,
-    isQuorum ? fine(kind, type) : fault(kind, `${type}: without a delivery limit, and on one node only`, MOVE),
+    isQuorum ? fine(kind, type) : fault(kind, `${type}: it has no delivery limit, and is on one node only`, MOVE),
     differences.length === 0
       ? fine(policy, wanted === undefined ? 'none is needed' : `as in the definitions (${wanted.name})`)
       : fault(policy, differences.join('; '), 'Import the definitions of the suite again.'),

@@ -6,11 +6,13 @@ const SIGN = { fine: '✓', fault: '✗', unchecked: '?' }
 const EXIT_FAULT = 1
 const EXIT_UNCHECKED = 2
 
+/** 1 if there is a fault, otherwise 2 if something was not checked, otherwise 0. */
 export function exitCodeOf(findings: readonly Finding[]): number {
   if (findings.some(({ state }) => state === 'fault')) return EXIT_FAULT
   return findings.some(({ state }) => state === 'unchecked') ? EXIT_UNCHECKED : 0
 }
 
+/** The findings as text, or as JSON. */
 export function reportOf(findings: readonly Finding[], { json }: { json: boolean }): string {
   if (json) return `${escapeUnsafe(JSON.stringify({ findings }, undefined, 2))}\n`
   const count = (wanted: Finding['state']) => findings.filter(({ state }) => state === wanted).length
@@ -19,7 +21,7 @@ export function reportOf(findings: readonly Finding[], { json }: { json: boolean
 }
 
 function lineOf({ check, state, found, todo }: Finding): string {
-  // Texts of servers: whoever declares a queue chooses its arguments, and a terminal obeys control characters.
-  const says = printable(state === 'unchecked' ? `not checked, because ${found}` : found)
-  return `${SIGN[state]} ${printable(check)}: ${says}\n${todo === undefined ? '' : `  What to do: ${todo}\n`}`
+  // Texts from servers can contain control characters: the client that declares a queue chooses its arguments.
+  const text = printable(state === 'unchecked' ? `not checked, because ${found}` : found)
+  return `${SIGN[state]} ${printable(check)}: ${text}\n${todo === undefined ? '' : `  What to do: ${todo}\n`}`
 }

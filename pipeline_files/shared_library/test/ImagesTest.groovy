@@ -18,7 +18,7 @@ assert Images.tagObjection(commit) == ''
     assert Images.registryObjection(it).startsWith('IMS_REGISTRY must be a host')
 }
 
-// Jenkins writes the state of a build to disk when it restarts, and must be able to read it again.
+// Jenkins serializes the state of a build when it restarts, and must be able to read it again.
 ByteArrayOutputStream bytes = new ByteArrayOutputStream()
 new ObjectOutputStream(bytes).writeObject(new Images())
 new ByteArrayInputStream(bytes.toByteArray()).withObjectInputStream(Images.classLoader) { stream ->

@@ -1,7 +1,7 @@
 // Checks the npm packages in the images for known vulnerabilities.
 void call(Map config = [:]) {
     Map settings = [required: false, severity: 'high'] + config
-    String notAudited = 'the npm packages were not audited: the registry did not answer npm audit'
+    String notAudited = 'the npm packages were not audited: the registry did not respond to npm audit'
     int status = 0
     withEnv(["SEVERITY=${settings.severity}"]) {
         status = sh(label: 'Audit the packages', script: libraryResource('ims/audit.sh'), returnStatus: true)

@@ -1,4 +1,4 @@
-// Checks the commit out and names the build after it.
+// Checks out the commit, and names the build after it.
 void call(Map config = [:]) {
     Map settings = [attempts: 3] + config
     retry(settings.attempts) {

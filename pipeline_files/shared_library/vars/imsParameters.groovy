@@ -16,10 +16,10 @@ void call(Map config = [:]) {
         objections << Images.registryObjection(registry)
     }
     if (registry && !settings.images?.trim()) {
-        objections << 'IMAGES must be the reports/images.txt of the build: what is deployed is named by its digest'
+        objections << 'IMAGES must be the reports/images.txt of the build: images are deployed by their digests'
     }
     if (objections) {
-        error "Nothing was done: ${objections.join('; ')}"
+        error "Nothing was changed: ${objections.join('; ')}"
     }
     String what = "${settings.environment} ${settings.tag.take(12)}${params.DRY_RUN ? ' (dry run)' : ''}"
     currentBuild.displayName = "#${env.BUILD_NUMBER} ${what}"

@@ -13,5 +13,5 @@ void call(Map config = [:]) {
         throw any
     }
     currentBuild.description = 'failed, rolled back'
-    echo "ROLLED BACK: ${what} failed; the Deployments run again what they ran before"
+    echo "ROLLED BACK: ${what} failed; the Deployments run their previous revisions again"
 }

@@ -1,4 +1,4 @@
-// Adopts a table inventory that the Python suite created: FLOAT becomes DECIMAL as it was displayed, text becomes exact utf8mb4.
+// Adopts a table inventory that the Python suite created: converts FLOAT prices to DECIMAL as displayed, and text to bytewise utf8mb4.
 import type { MigrationInterface, QueryRunner } from 'typeorm'
 import { z } from 'zod'
 import { MigrationRefused } from '../migration-refused.ts'
@@ -19,7 +19,7 @@ export class AdoptPythonInventory1764000000002 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     const before = await columnsOf(runner)
     const isFloat = before.some(({ name, type }) => name === 'price' && type !== 'decimal')
-    if (isFloat) await refuseWhatDoesNotFit(runner)
+    if (isFloat) await refusePricesOutOfRange(runner)
     if (before.some(({ name }) => name === CONVERTED))
       await runner.query(`ALTER TABLE inventory DROP COLUMN ${CONVERTED}`)
     if (isFloat) await convertPrices(runner)
@@ -29,7 +29,7 @@ export class AdoptPythonInventory1764000000002 implements MigrationInterface {
   }
 
   async down(): Promise<void> {
-    throw new Error('prices are not turned back into FLOAT: that would lose digits')
+    throw new Error('prices are not converted back to FLOAT: that would lose digits')
   }
 }
 
@@ -41,8 +41,8 @@ async function columnsOf(runner: QueryRunner): Promise<z.infer<typeof columns>> 
   return columns.parse(found)
 }
 
-/** Checked before anything is changed: an operator must correct a price beyond DECIMAL(15,4), we must not truncate it. */
-async function refuseWhatDoesNotFit(runner: QueryRunner): Promise<void> {
+/** Runs before anything is changed: a price that does not fit into DECIMAL(15,4) must not be truncated. An operator must correct it. */
+async function refusePricesOutOfRange(runner: QueryRunner): Promise<void> {
   const found: unknown = await runner.query(
     `SELECT id, sku, CONCAT(price) AS price FROM inventory
      WHERE ABS(CONCAT(price) + 0e0) >= 99999999999.99995 ORDER BY id LIMIT ${NAMED_MAX + 1}`,
@@ -60,8 +60,8 @@ async function refuseWhatDoesNotFit(runner: QueryRunner): Promise<void> {
 
 /**
  * The server displays a FLOAT with six digits, and so did the listing: 1234567.875 was 1234570. A plain MODIFY would
- * convert the stored bits instead, so the text is converted. Under a lock, because otherwise a row that a Python peer
- * inserts between the last two statements would lose its price.
+ * convert the stored bits instead, so this converts the displayed text. It locks the table, because otherwise a row that
+ * a Python peer inserts between the last two statements would lose its price.
  */
 async function convertPrices(runner: QueryRunner): Promise<void> {
   await runner.query('LOCK TABLES inventory WRITE')

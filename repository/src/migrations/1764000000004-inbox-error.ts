@@ -18,6 +18,8 @@ export class InboxError1764000000004 implements MigrationInterface {
   }
 
   async down(): Promise<void> {
-    throw new Error('the column is not dropped by a migration: refused messages would be judged anew')
+    throw new Error(
+      'the column is not dropped by a migration: without it, redelivered messages that were refused would be processed again',
+    )
   }
 }

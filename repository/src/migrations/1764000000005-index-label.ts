@@ -4,17 +4,17 @@ import { z } from 'zod'
 import { errnoOf } from '../errors.ts'
 import { MigrationRefused } from '../migration-refused.ts'
 
-/** Maximum bytes of one column in a key, on every InnoDB row format: four for each character. */
+/** Maximum characters of a key column in every InnoDB row format: 767 bytes, at four bytes for each character. */
 const KEY_MAX_CHARACTERS = 191
-/** An operator may have made the column longer. A prefix as long as our labels distinguishes nearly all of them. */
+/** Length of the prefix to index if an operator made the column longer. It holds the longest label that the services store. */
 const LABEL_CHARACTERS = 50
-/** The storage engine, which a later step replaces, or the server cannot create it online. */
+/** The server or the storage engine cannot create the index online. A later step replaces the engine. */
 const NOT_ONLINE: ReadonlySet<number | undefined> = new Set([1845, 1846])
 
 const keys = z.array(z.unknown())
 const columns = z.array(z.object({ data: z.string(), length: z.coerce.number() }))
 
-/** Online: processes of the previous version read and write meanwhile. They work with and without the index. */
+/** Runs online: processes of the previous version can read and write meanwhile. They work with and without the index. */
 export class IndexLabel1764000000005 implements MigrationInterface {
   readonly name = 'IndexLabel1764000000005'
 

@@ -1,4 +1,4 @@
-// All migrations, oldest first. Never change a released one: write a new one.
+// All migrations, oldest first. Never change a released migration. Add a new one.
 import { CreateInventory1764000000001 } from './1764000000001-create-inventory.ts'
 import { AdoptPythonInventory1764000000002 } from './1764000000002-adopt-python-inventory.ts'
 import { CreateInbox1764000000003 } from './1764000000003-create-inbox.ts'

@@ -1,4 +1,4 @@
-// Which migrations have run on a database.
+// Reads which migrations have run on a database.
 import { z } from 'zod'
 import { errnoOf } from '../errors.ts'
 import type { Sql } from '../server-pool.ts'

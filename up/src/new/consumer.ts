@@ -124,7 +124,7 @@ function contractPieces(text: string, names: Names): Piece[] {
 
 function mainText(model: string, { queue, consumer, contract, handler, file }: Names, adminPort: number): string {
   return renamed(model, MODEL.service, consumer)
-    .replace(`takes ${MODEL.queue} messages off`, `takes ${queue} messages off`)
+    .replace(`consumes ${MODEL.queue} messages`, `consumes ${queue} messages`)
     .replace(`./${MODEL.queue}.ts`, `./${file}`)
     .replaceAll(MODEL.handler, handler)
     .replaceAll(MODEL.queue, contract)

@@ -39,12 +39,12 @@ import type { Handler, Log } from '@ims/messaging'
 type Body = { sku: string }
 type Result = { outcome: 'logged' }
 
-/** One outcome for each delivery: \`refused\` for a message that can never be applied. Throw if it may succeed later. */
+/** Returns one outcome for each delivery: \`refused\` if a message can never be applied. Throw if it may succeed later. */
 export function ${handler}(log: Log, flush: () => void): Handler<Body, Result> {
   return async (deliveries) => {
     for (const { body, messageId, redelivered } of deliveries)
       log.info({ messageId, redelivered, sku: body.sku }, '${queue} received')
-    // The lines are all that a message leaves, so they are written before its ack.
+    // The log lines are the only effect of a message, so they are written before it is acknowledged.
     flush()
     return deliveries.map(() => ({ kind: 'applied', result: { outcome: 'logged' }, repeated: false }))
   }

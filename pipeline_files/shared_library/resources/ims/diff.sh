@@ -15,9 +15,9 @@ else
 fi
 cat "$report"
 case $status in
-  0 | 1) [[ -s $report ]] || echo 'No differences: this is what is deployed already.' ;;
+  0 | 1) [[ -s $report ]] || echo 'No differences: this version is already deployed.' ;;
   *)
-    echo "✗ what would change could not be found out (exit code $status)" >&2
+    echo "✗ the differences could not be determined (exit code $status)" >&2
     exit 1
     ;;
 esac

@@ -4,6 +4,6 @@ set -euo pipefail
 : "${IMS_TAG:?}"
 
 if ! git merge-base --is-ancestor "$IMS_TAG" HEAD; then
-  echo "✗ $IMS_TAG is not on main, and nothing else goes to this environment" >&2
+  echo "✗ $IMS_TAG is not on main, and this environment accepts only commits on main" >&2
   exit 1
 fi

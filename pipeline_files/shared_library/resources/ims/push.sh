@@ -8,7 +8,7 @@ DOCKER_CONFIG=$(mktemp -d)
 export DOCKER_CONFIG
 trap 'rm -rf "$DOCKER_CONFIG"' EXIT
 
-# On standard input, because every process on the machine can read a command line.
+# The password goes to standard input, because every process on the machine can read a command line.
 docker login --username "$REGISTRY_USER" --password-stdin "${IMS_REGISTRY%%/*}" <<<"$REGISTRY_PASSWORD"
 unset REGISTRY_PASSWORD
 
@@ -16,7 +16,7 @@ mkdir -p reports
 : >reports/images.txt
 for service in $SERVICES; do
   image=$IMS_REGISTRY/ims/$service
-  # By its id, because the name may mean another image by now.
+  # Uses the id, because the name may refer to another image by now.
   docker tag "$(<"reports/built/$service")" "$image:$IMS_TAG"
   docker push "$image:$IMS_TAG"
   # The same image may also have been pushed to another registry.

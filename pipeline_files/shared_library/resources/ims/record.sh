@@ -8,7 +8,7 @@ record=$RENDERED/before
 rm -rf "$record"
 mkdir -p "$record"
 
-# read_as FILE JSONPATH: a template is JSON with sorted members, so that two can be compared as text.
+# read_as FILE JSONPATH: writes a part of the object to FILE. Templates are JSON with sorted members, so they can be compared as text.
 read_as() {
   kubectl get "$name" --namespace "$NAMESPACE" --output jsonpath="$2" >"$record/$name/$1"
 }
@@ -28,4 +28,4 @@ for name in $names; do
       ;;
   esac
 done
-[[ -n $(ls "$record") ]] || echo 'Nothing of this has been deployed before.'
+[[ -n $(ls "$record") ]] || echo 'None of these objects is deployed yet.'

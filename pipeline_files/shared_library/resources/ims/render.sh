@@ -16,7 +16,7 @@ which_image() {
     return
   fi
   digest=$(awk -v image="$IMS_REGISTRY/ims/$1@" 'index($0, image) == 1 { print substr($0, length(image) + 1) }' <<<"${IMAGES:-}")
-  [[ $digest =~ ^sha256:[0-9a-f]{64}$ ]] || fail "IMAGES does not say by its digest which image $IMS_REGISTRY/ims/$1 is"
+  [[ $digest =~ ^sha256:[0-9a-f]{64}$ ]] || fail "IMAGES contains no digest of the image $IMS_REGISTRY/ims/$1"
   echo "newName: '$IMS_REGISTRY/ims/$1', digest: '$digest'"
 }
 
@@ -36,10 +36,10 @@ mkdir -p "$RENDERED"
 manifests=$(kubectl kustomize "$RENDERED")
 
 for service in $SERVICES; do
-  grep -qE "image: [^ ]*ims/$service(:$IMS_TAG|@sha256:[0-9a-f]{64})\$" <<<"$manifests" || fail "$OVERLAY runs no image ims/$service"
+  grep -qE "image: [^ ]*ims/$service(:$IMS_TAG|@sha256:[0-9a-f]{64})\$" <<<"$manifests" || fail "$OVERLAY has no image ims/$service"
 done
 if others=$(grep -E 'image: ([^ ]*/)?ims/' <<<"$manifests" | grep -vE "(:$IMS_TAG|@sha256:[0-9a-f]{64})\$"); then
-  fail "$OVERLAY has images that are not those of this commit: $(xargs <<<"$others")"
+  fail "$OVERLAY has images of another commit: $(xargs <<<"$others")"
 fi
 
 # A Job is immutable. Its name contains the deployed version, so a new version gets a new Job, and the Job of the same version stays

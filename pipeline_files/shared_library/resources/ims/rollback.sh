@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Restores what record.sh has recorded: configuration as it was applied, Deployments to the revision that ran. Safe to repeat.
-# It does not touch StatefulSets, because an older version may not be able to read their data, nor objects that are new.
+# Restores the state that record.sh has recorded: the applied configuration, and the revision of each Deployment. Safe to repeat.
+# It does not change StatefulSets, because an older version may not be able to read their data, and does not delete new objects.
 set -uo pipefail
 : "${RENDERED:?}" "${NAMESPACE:?}"
 within_s=${ROLLBACK_WITHIN_S:-300}
 record=$RENDERED/before
-changed=$RENDERED/changed # Deployments that this attempt or one before it has found changed
+changed=$RENDERED/changed # Deployments that this attempt or an earlier one has found changed
 failed=()
 
 if [[ ! -d $record ]]; then
-  echo '✗ there is no record of what was there before, so nothing can be brought back' >&2
+  echo '✗ there is no record of the previous state, so nothing can be rolled back' >&2
   exit 1
 fi
 
@@ -28,7 +28,7 @@ reapply() {
   kubectl apply -f "$record/$1/applied"
 }
 
-# Neither the revision number, which is updated late, nor the generation, which scaling changes, shows this.
+# Compares templates, because the revision number is updated late and the generation also changes with scaling.
 undo() {
   local template
   template=$(now "$1" '{.spec.template}') || return 1
@@ -37,7 +37,8 @@ undo() {
   kubectl rollout undo "$1" --namespace "$NAMESPACE" --to-revision "$(<"$record/$1/revision")" || return 1
 }
 
-# Otherwise the next apply would compare with the failed manifest, and would not remove what that one had already removed.
+# Restores the annotation. Otherwise the next apply would compare with the failed manifest, and would keep members that the failed
+# manifest had removed and the rollback has restored.
 forget() {
   local applied
   applied=$(<"$record/$1/applied")
@@ -49,20 +50,20 @@ touch "$changed"
 names=$(cd "$record" && find . -mindepth 2 -maxdepth 2 | sed 's|^\./||' | sort)
 for name in $(grep -Ev '^(deployment|statefulset)\.apps/' <<<"$names"); do reapply "$name" || failed+=("$name"); done
 for name in $(grep '^deployment\.apps/' <<<"$names"); do { undo "$name" && forget "$name"; } || failed+=("$name"); done
-# Only now, so that no Deployment has to wait for another that does not become ready.
+# Waits after all were undone, so that no Deployment waits for another that does not become ready.
 for name in $(sort -u "$changed"); do
   if kubectl rollout status "$name" --namespace "$NAMESPACE" --timeout "${within_s}s"; then
-    echo "↩ $name runs again what it ran before"
+    echo "↩ $name runs its previous revision again"
   else
     failed+=("$name")
   fi
 done
 
 for name in $(grep '^statefulset\.apps/' <<<"$names"); do
-  [[ $(now "$name" '{.spec.template}') == "$(<"$record/$name/template")" ]] || echo "! $name was changed too, and is left alone"
+  [[ $(now "$name" '{.spec.template}') == "$(<"$record/$name/template")" ]] || echo "! $name was changed too, and is not rolled back"
 done
 if ((${#failed[@]} > 0)); then
-  echo "✗ not brought back: ${failed[*]}" >&2
+  echo "✗ not rolled back: ${failed[*]}" >&2
   exit 1
 fi
-echo "✓ $(sort -u "$changed" | wc -l) Deployment(s) brought back"
+echo "✓ $(sort -u "$changed" | wc -l) Deployment(s) rolled back"

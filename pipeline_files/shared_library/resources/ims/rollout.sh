@@ -10,7 +10,7 @@ fail() {
   exit 1
 }
 
-# kubectl wait supports one condition at a time, so it would wait in vain for a failed Job.
+# kubectl wait supports one condition at a time, so it would not notice a failed Job.
 wait_for_job() {
   local ended
   while true; do
@@ -22,7 +22,7 @@ wait_for_job() {
         fail "$1 failed, see its log above"
         ;;
     esac
-    ((SECONDS < ends_at)) || fail "$1 was not done within $within_s s"
+    ((SECONDS < ends_at)) || fail "$1 did not complete within $within_s s"
     sleep 2
   done
   echo "$1 is complete"
@@ -32,5 +32,5 @@ names=$(kubectl get -k "$RENDERED" --output name)
 for name in $(grep '^job\.batch/' <<<"$names"); do wait_for_job "$name"; done
 for name in $(grep -E '^(deployment|statefulset)\.apps/' <<<"$names"); do
   left_s=$((ends_at - SECONDS))
-  kubectl rollout status "$name" --namespace "$NAMESPACE" --timeout "$((left_s > 1 ? left_s : 1))s" || fail "$name does not run as it is meant to"
+  kubectl rollout status "$name" --namespace "$NAMESPACE" --timeout "$((left_s > 1 ? left_s : 1))s" || fail "$name is not ready"
 done

@@ -7,7 +7,7 @@ set -euo pipefail
 command -v trivy >/dev/null || exit 3
 version=$(trivy --version | sed -n 's/^Version: //p')
 if [[ $version != "$TRIVY_VERSION" ]]; then
-  echo "trivy is ${version:-of no version that it tells}, and $TRIVY_VERSION is the one to scan with"
+  echo "the version of trivy is ${version:-unknown}, but the scan requires $TRIVY_VERSION"
   exit 3
 fi
 mkdir -p reports
@@ -20,7 +20,7 @@ for image in $images; do
   trivy image --quiet --format cyclonedx --output "reports/sbom-${name%%[:@]*}.cdx.json" "$image"
   code=0
   trivy image --quiet --scanners vuln --ignore-unfixed --severity "$SEVERITY" --exit-code 10 "$image" || code=$?
-  # Scans all images, so that one build reports all vulnerabilities.
+  # Continues with the other images, so that one build reports all vulnerabilities.
   case $code in
     0) ;;
     10) found=10 ;;

@@ -1,7 +1,7 @@
-// Which names and tags of images can be used.
+// Checks the names and tags of images.
 package ims
 
-/** Contains only text, so that a build survives a restart of Jenkins. */
+/** Serializable, so that a build survives a restart of Jenkins. */
 class Images implements Serializable {
 
     private static final long serialVersionUID = 1L
