@@ -1,8 +1,8 @@
-// What happens to log lines that an output does not accept.
+// Log lines that an output does not accept: they wait, are dropped beyond a limit, and the loss is reported.
 import { describe, expect, it } from '@jest/globals'
 import { LogSink } from '../src/log-sink.ts'
 
-/** An output whose capacity a test controls. `lost` and `resumed` are what the sink reported. */
+/** An output whose capacity a test controls. `lost` and `resumed` record the reports of the sink. */
 function refusableOutput(maxBytes: number) {
   const seen = { text: '', room: Number.POSITIVE_INFINITY, code: 'EAGAIN', lost: 0, resumed: [] as unknown[] }
   const sink: LogSink = new LogSink(
@@ -52,7 +52,7 @@ describe('log lines that the output does not accept', () => {
     expect(seen.resumed).toEqual([[998, 'ENOSPC']])
   })
 
-  it('are dropped in long stretches for a slow reader, not one by one', () => {
+  it('are dropped in long runs when the reader is slow, not one by one', () => {
     const { seen, push } = refusableOutput(1_000)
     for (let line = 0; line < 1_000; line += 1) {
       seen.room = 5
@@ -66,13 +66,13 @@ describe('log lines that the output does not accept', () => {
     expect(written + seen.lost).toBeLessThanOrEqual(1_000)
   })
 
-  it('are written when nothing else waits, even if longer than the limit', () => {
+  it('are written when no other line waits, even if they are longer than the limit', () => {
     const { seen, push } = refusableOutput(10)
     push('much longer than the limit\n')
     expect([seen.text, seen.lost]).toEqual(['much longer than the limit\n', 0])
   })
 
-  it('are waited for at the end while the output is only slow, and not when it is full', () => {
+  it('delay the exit while the output is slow, and not when the disk is full', () => {
     const slow = refusableOutput(100)
     slow.seen.room = 0
     slow.push('last\n')

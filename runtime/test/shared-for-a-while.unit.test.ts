@@ -1,4 +1,4 @@
-// A result that many callers request is computed once for all of them.
+// Callers within a period share one result.
 import { describe, expect, it } from '@jest/globals'
 import { sharedForAWhile } from '../src/shared-for-a-while.ts'
 
