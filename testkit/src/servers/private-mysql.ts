@@ -1,4 +1,4 @@
-// An additional private MySQL or MariaDB, for a test that needs options which the shared one must not have.
+// An additional private MySQL or MariaDB, for tests that need special server options.
 import { randomBytes } from 'node:crypto'
 import { freePorts } from './free-ports.ts'
 import { keptInMemory } from './kept.ts'
@@ -13,7 +13,7 @@ export const hasServerPrograms = (): boolean => !('missing' in findPrograms())
 
 export interface PrivateMysql {
   readonly mysql: Mysql
-  /** Stops it. Its data stays in the directory. */
+  /** Stops the server. Its data is kept in the directory. */
   end(): Promise<void>
 }
 
