@@ -10,7 +10,7 @@ import { WITHOUT_SERVICES } from '../src/servers/install.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 
-it('is never run by a test', () => {
+it('tests do not install packages', () => {
   const files = globSync('{*/test,acceptance}/**/*.ts', { cwd: ROOT, exclude: (path) => path.includes('node_modules') })
   expect(files.length).toBeGreaterThan(200)
   const installs = /(['"`])(apt-get|apt|dpkg)\1|installPackages|installPrograms/
