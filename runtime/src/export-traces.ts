@@ -24,7 +24,9 @@ export const tracesEnvironment = z
       .min(0)
       .max(1)
       .default(1)
-      .describe('share of new traces that is exported, 0 to 1; a trace that a client started keeps the client's sampling decision'),
+      .describe(
+        "share of new traces that is exported, 0 to 1; a trace that a client started keeps the client's sampling decision",
+      ),
   })
   .transform((v) => ({ endpoint: v.OTEL_EXPORTER_OTLP_ENDPOINT, sampledPart: v.OTEL_TRACES_SAMPLER_ARG }))
 

@@ -1,4 +1,4 @@
-// `servers start|stop DIRECTORY`: starts real servers without the suite, for work on one part. They run until stopped.
+// `servers start|stop DIRECTORY`: starts real servers without the suite, for development and tests. They run until they are stopped.
 import { attachServers, startServers } from 'testkit/servers/index'
 
 const EXIT_USAGE = 64
@@ -17,7 +17,7 @@ export async function servers([action, directory, ...rest]: string[]): Promise<n
   const { mode, rabbitmq, mysql } = await startServers({ directory, onProgress: say })
   process.stdout.write(`RabbitMQ ${rabbitmq.version} on ${rabbitmq.host}:${rabbitmq.port} (${mode})\n`)
   process.stdout.write(`MySQL ${mysql.version} on ${mysql.host}:${mysql.port} (${mode})\n`)
-  process.stdout.write(`IMS_TEST_SERVERS=${directory} lets tests use them\n`)
+  process.stdout.write(`Tests use them with IMS_TEST_SERVERS=${directory}\n`)
   return 0
 }
 
