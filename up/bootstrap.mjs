@@ -105,9 +105,7 @@ async function install() {
   const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
   if (code !== 0) {
     say(`✗ npm ci failed after ${took} with exit code ${code}\n${output.trimEnd()}`)
-    say(
-      '  What to do: read the output of npm above. npm needs a network and an up-to-date lockfile. Then try again.',
-    )
+    say('  What to do: read the output of npm above. npm needs a network and an up-to-date lockfile. Then try again.')
     return code
   }
   writeFileSync(MARK, createHash('sha256').update(readFileSync(LOCKFILE)).digest('hex'))

@@ -140,7 +140,10 @@ describe('a service whose output cannot be written', () => {
 
   it('continues its log, with a report of the loss, when its file becomes writable again', async () => {
     const path = join(directory, 'log')
-    const service = startTalkative('pipe', `ulimit -f 4096; exec "${process.execPath}" "${SERVICE}" >> "${path}" 2>> "${path}"`)
+    const service = startTalkative(
+      'pipe',
+      `ulimit -f 4096; exec "${process.execPath}" "${SERVICE}" >> "${path}" 2>> "${path}"`,
+    )
     await lost()
     truncateSync(path)
     const first = await until(() => lossIn(readFileSync(path, 'utf8'))[0])

@@ -159,7 +159,8 @@ export class SimulatedDatabase {
     return new Promise((resolve, reject) => {
       const untilMs = this.#world.nowMs + LOCK_TIMEOUT_MS
       const attempt = () => {
-        if (transaction.isOver) return process.post(() => reject(new DatabaseError('the server has closed the connection')))
+        if (transaction.isOver)
+          return process.post(() => reject(new DatabaseError('the server has closed the connection')))
         const isBusy = keys.some((key) => (this.#locks.get(key) ?? transaction) !== transaction)
         if (!isBusy) {
           for (const key of keys) {

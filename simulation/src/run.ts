@@ -235,7 +235,10 @@ class Simulation {
           labels.some((later) => this.#isBehind(label, later)),
       )
       if (passed !== undefined && this.#keepsOrder(process))
-        this.#violated('a process applies messages in the order of the queue', `${process.name} applied ${labels} before ${passed}`)
+        this.#violated(
+          'a process applies messages in the order of the queue',
+          `${process.name} applied ${labels} before ${passed}`,
+        )
     }
   }
 
@@ -248,7 +251,10 @@ class Simulation {
         const label = labelOf(message.content)
         const isPlain = this.#database.effects.has(label) && this.#kindOf(label) === 'publish'
         if (isPlain && labels.includes(label) && sinceMs <= nowMs)
-          this.#violated('an applied message is acknowledged at once', `${process.name} keeps ${label}, applied at ${nowMs} ms`)
+          this.#violated(
+            'an applied message is acknowledged at once',
+            `${process.name} keeps ${label}, applied at ${nowMs} ms`,
+          )
       }
     })
   }
@@ -338,7 +344,10 @@ class Simulation {
     if (!/did not confirm/.test(error.message) || kind === 'twice' || kind === 'command') return
     const confirmed = this.#broker.confirmArrivedMs.get(`${QUEUE} ${label}`)
     if (confirmed !== undefined && confirmed < nowMs)
-      this.#violated('data in the socket is read before a timeout fires', `the confirm of ${label} arrived at ${confirmed} ms`)
+      this.#violated(
+        'data in the socket is read before a timeout fires',
+        `the confirm of ${label} arrived at ${confirmed} ms`,
+      )
   }
 
   /** Checks that the deletion of a queue affects only messages of this queue, and that their error names it. */
@@ -575,19 +584,24 @@ class Simulation {
         ?.subscribers.some(({ link }) => link.process === process && !link.isBlackHole)
       replica.unsubscribedS = subscription && isReady && !consumes && !process.isFrozen ? replica.unsubscribedS + 1 : 0
       if (replica.unsubscribedS > UNSUBSCRIBED_MAX_S)
-        this.#violated('a consumer that is ready has a subscription', `${process.name} is ready and has no subscription`)
+        this.#violated(
+          'a consumer that is ready has a subscription',
+          `${process.name} is ready and has no subscription`,
+        )
       if (replica.unconfirmedMax > UNCONFIRMED_MAX)
         this.#violated('limits are not exceeded', `${process.name} had ${replica.unconfirmedMax} messages unconfirmed`)
       const inFlight = this.#broker.queues.get(QUEUE)?.subscribers.filter(({ link }) => link.process === process) ?? []
       const taken = inFlight.reduce((sum, each) => sum + each.inFlight, 0)
-      if (taken > PREFETCH + RETURN_PREFETCH) this.#violated('limits are not exceeded', `${process.name} has ${taken} unacknowledged messages`)
+      if (taken > PREFETCH + RETURN_PREFETCH)
+        this.#violated('limits are not exceeded', `${process.name} has ${taken} unacknowledged messages`)
     }
     const tooLong = this.#broker.inFlight(QUEUE).find(({ sinceMs }) => sinceMs < this.#world.nowMs - HOLD_MAX_MS)
     if (tooLong && this.#plan.faults.every(({ kind }) => kind.startsWith('database')))
       this.#violated('messages are held for seconds', `${labelOf(tooLong.message.content)} since ${tooLong.sinceMs} ms`)
     const [overdue] = this.#broker.overdue
     const mayFreeze = this.#plan.faults.some(({ kind }) => kind === 'freeze')
-    if (overdue !== undefined && !mayFreeze) this.#violated('no message is held until the consumer timeout of the broker', overdue)
+    if (overdue !== undefined && !mayFreeze)
+      this.#violated('no message is held until the consumer timeout of the broker', overdue)
     this.#world.at(this.#world.nowMs + 1_000, () => this.#sample())
   }
 
@@ -652,8 +666,10 @@ class Simulation {
         this.#violated('nothing accepted is lost', `${label} was ${reported}`)
       if (reported === 'not accepted' && kind !== 'twice' && (isApplied || isLetter || refused.has(label)))
         this.#violated('the reported outcome is true', `${label} was reported as not accepted, and is stored`)
-      if (reported === 'applied' && !isApplied) this.#violated('the reported outcome is true', `${label} was reported as applied`)
-      if (reported === 'refused' && isApplied && !isRedriven) this.#violated('the reported outcome is true', `${label} was reported as refused`)
+      if (reported === 'applied' && !isApplied)
+        this.#violated('the reported outcome is true', `${label} was reported as applied`)
+      if (reported === 'refused' && isApplied && !isRedriven)
+        this.#violated('the reported outcome is true', `${label} was reported as refused`)
       if (
         reported === undefined &&
         this.#sent.every(({ reported }) => reported !== 'unknown') &&
@@ -667,7 +683,8 @@ class Simulation {
     const once = letters.filter((label) => this.#sent.some((sent) => sent.label === label && sent.kind !== 'twice'))
     const copies = Math.max(0, ...once.map((label) => once.filter((each) => each === label).length))
     const cuts = this.#plan.faults.some(({ kind }) => !HARMLESS.has(kind) && !OPERATORS.has(kind))
-    if (copies > 1 && !cuts) this.#violated('a message has at most one dead letter', `${copies} dead letters of one message`)
+    if (copies > 1 && !cuts)
+      this.#violated('a message has at most one dead letter', `${copies} dead letters of one message`)
   }
 
   /** With more cuts than the delivery limit during the search for a bad message, the broker dead-letters good messages too. */

@@ -108,13 +108,16 @@ describe('the progress of a step', () => {
 })
 
 describe('the status table', () => {
-  it.each(['local', 'external'])('shows the rabbitmqctl command for a local broker only, and no password (%s)', (mode) => {
-    const rabbitmq = { host: '127.0.0.1', port: 5672, username: 'ims', password: 'secret', vhost: '/' }
-    const report = { http: null, rabbitmq, mysql: null, servers: [], services: [] }
-    const table = statusTable({ report, exitCode: 4, summary: 'Not ready.', mode, remarks: [] })
-    expect(table.includes('npm run rabbitmqctl -- list_queues')).toBe(mode === 'local')
-    expect(table).not.toContain('secret')
-  })
+  it.each(['local', 'external'])(
+    'shows the rabbitmqctl command for a local broker only, and no password (%s)',
+    (mode) => {
+      const rabbitmq = { host: '127.0.0.1', port: 5672, username: 'ims', password: 'secret', vhost: '/' }
+      const report = { http: null, rabbitmq, mysql: null, servers: [], services: [] }
+      const table = statusTable({ report, exitCode: 4, summary: 'Not ready.', mode, remarks: [] })
+      expect(table.includes('npm run rabbitmqctl -- list_queues')).toBe(mode === 'local')
+      expect(table).not.toContain('secret')
+    },
+  )
 
   it('shows a reason with control characters as escapes, on one line', () => {
     const services = [{ name: 'one', pid: 7, admin: 5001, state: 'not-ready' as const }]

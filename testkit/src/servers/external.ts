@@ -27,7 +27,9 @@ const environmentSchema = z.object({
 export async function externalServers(environment: NodeJS.ProcessEnv): Promise<Servers> {
   const parsed = environmentSchema.safeParse(environment)
   if (!parsed.success)
-    throw new ServersUnavailable(`the variables of the external servers are not valid:\n${z.prettifyError(parsed.error)}`)
+    throw new ServersUnavailable(
+      `the variables of the external servers are not valid:\n${z.prettifyError(parsed.error)}`,
+    )
   const given = parsed.data
   const [rabbitmq, mysql] = await Promise.all([
     // Over TLS the version is not visible without a client certificate. Whether this is RabbitMQ is checked by the services.

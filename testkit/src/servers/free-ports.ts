@@ -47,7 +47,9 @@ export async function expectFree(server: string, ports: readonly number[]): Prom
     const probe = await listen(port)
     if (probe === undefined) {
       const holder = holderOfPort(port) ?? 'an unknown process'
-      throw new Error(`port ${port} of ${server} is taken by ${holder}; stop that process, or delete the data of the servers`)
+      throw new Error(
+        `port ${port} of ${server} is taken by ${holder}; stop that process, or delete the data of the servers`,
+      )
     }
     await new Promise((resolve) => probe.close(resolve))
   }

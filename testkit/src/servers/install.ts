@@ -38,7 +38,9 @@ export async function installPrograms(packages: readonly string[], onProgress: O
   await installPackages(packages, onProgress)
   const found = findPrograms()
   if ('missing' in found)
-    throw new ServersUnavailable(`${packages.join(' and ')}: installed, but the programs are not in the expected folders`)
+    throw new ServersUnavailable(
+      `${packages.join(' and ')}: installed, but the programs are not in the expected folders`,
+    )
   return found
 }
 

@@ -17,7 +17,9 @@ export async function apiKey([name = '', scopes = '', ...rest]: string[]): Promi
   }
   const key = PREFIX + randomBytes(KEY_BYTES).toString('base64url')
   const sha256 = createHash('sha256').update(key).digest('hex')
-  process.stderr.write(`The key of ${name}, for the header "Authorization: Bearer <key>". It is shown only once:\n${key}\n`)
+  process.stderr.write(
+    `The key of ${name}, for the header "Authorization: Bearer <key>". It is shown only once:\n${key}\n`,
+  )
   process.stderr.write('The line for API_KEYS, or for the file of API_KEYS_FILE:\n')
   process.stdout.write(`${name} ${scopes} ${sha256}\n`)
   return 0

@@ -42,8 +42,7 @@ async function problemWith({ port, host, purpose, variable }: WantedPort): Promi
   const code = (await listenError(port, host)) ?? ((await answers(port)) ? 'EADDRINUSE' : undefined)
   if (code === undefined) return undefined
   const name = `port ${port} for ${purpose} (${variable})`
-  if (code === 'EADDRINUSE')
-    return `${name} is taken by ${holderOfPort(port) ?? 'an unknown process'}`
+  if (code === 'EADDRINUSE') return `${name} is taken by ${holderOfPort(port) ?? 'an unknown process'}`
   if (code === 'EACCES') return `${name} can be used by root only`
   return `${name}: cannot listen on ${host}: ${code}`
 }

@@ -84,7 +84,10 @@ async function isUp(suite: Suite, state: SuiteState, report: Report, signal: Abo
     })
   } catch (error) {
     if (!(error instanceof StepFailed)) throw error
-    report({ kind: 'note', text: `! The suite runs, but is not ready ${error.message}. \`npm run status\` shows details.` })
+    report({
+      kind: 'note',
+      text: `! The suite runs, but is not ready ${error.message}. \`npm run status\` shows details.`,
+    })
     return 1
   }
   report({ kind: 'note', text: alreadyUp(state) })
