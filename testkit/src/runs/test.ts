@@ -17,7 +17,7 @@ const PARENT = join(ROOT, '.local', 'test')
 type Lane = readonly string[]
 const LANES: readonly Lane[] = [['integration'], ['acceptance']]
 
-/** Exit codes: 0 all tests passed · 1 a test failed, or none ran · 69 no servers available · 130 interrupted. Arguments select tests, as with jest. */
+/** Exit codes: 0 all passed · 1 a test failed, or none ran · 69 no servers available · 130 interrupted. Arguments select tests, as with jest. */
 export async function test(args: string[]): Promise<number> {
   const began = performance.now()
   const interruption = interruptedBySignals()

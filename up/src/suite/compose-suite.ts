@@ -57,7 +57,10 @@ function requireApiKeys({ HTTP_HOST = '', API_KEYS, API_KEYS_FILE }: NodeJS.Proc
   )
 }
 
-/** Builds and starts the containers, and waits until they are healthy. Without `detach`, shows the logs until `stop`. Exit codes: 0 up, or stopped on request · 1 failed. */
+/**
+ * Builds and starts the containers, and waits until they are healthy. Without `detach`, shows the logs until `stop`. Exit
+ * codes: 0 up, or stopped on request · 1 failed.
+ */
 export async function composeUp(
   environment: NodeJS.ProcessEnv,
   { detach, stop }: { detach: boolean; stop: AbortSignal },
