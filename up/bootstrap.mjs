@@ -47,7 +47,7 @@ async function installOrExplain() {
     return await installWhenNeeded()
   } catch (error) {
     if (error.syscall === undefined) throw error
-    say(`✗ ${error.message}\n  What to do: make this path writable, then try again.`)
+    print(`✗ ${error.message}\n  What to do: make this path writable, then try again.`)
     return EXIT_CANNOT_CREATE
   }
 }
@@ -95,7 +95,7 @@ function npmInstalledTheSame() {
 }
 
 async function install() {
-  say('… installing the dependencies (npm ci): about a minute the first time')
+  print('… installing the dependencies (npm ci): about a minute the first time')
   const began = performance.now()
   const args = ['ci', '--no-audit', '--no-fund', '--include=dev', '--include=optional']
   const child = spawn('npm', args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -104,12 +104,12 @@ async function install() {
   const code = await ended(child)
   const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
   if (code !== 0) {
-    say(`✗ npm ci failed after ${took} with exit code ${code}\n${output.trimEnd()}`)
-    say('  What to do: read the output of npm above. npm needs a network and an up-to-date lockfile. Then try again.')
+    print(`✗ npm ci failed after ${took} with exit code ${code}\n${output.trimEnd()}`)
+    print('  What to do: read the output of npm above. npm needs a network and an up-to-date lockfile. Then try again.')
     return code
   }
   writeFileSync(MARK, createHash('sha256').update(readFileSync(LOCKFILE)).digest('hex'))
-  say(`✓ dependencies installed (${took})`)
+  print(`✓ dependencies installed (${took})`)
   return undefined
 }
 
@@ -128,7 +128,7 @@ async function takeTurn() {
     const holder = readOr(TURN, '')
     if (holder !== '' && !exists(Number(holder))) removeStaleTurn(holder)
     if (performance.now() > endsAt) throw new Error(`process ${holder} has been installing for too long; see ${TURN}`)
-    if (!logged) say(`… waiting for process ${holder}, which is installing the dependencies`)
+    if (!logged) print(`… waiting for process ${holder}, which is installing the dependencies`)
     await sleep(300)
   }
 }
@@ -148,10 +148,10 @@ function removeStaleTurn(holder) {
 async function runMain() {
   const node = projectNode()
   if (node === undefined) {
-    say(
+    print(
       `✗ There is no Node ${NODE_MAJOR_MIN} for this machine (${process.platform} ${process.arch}) among the dependencies,`,
     )
-    say(`  and the host's is ${process.version}. Install Node ${NODE_MAJOR_MIN} or newer and try again.`)
+    print(`  and the host's is ${process.version}. Install Node ${NODE_MAJOR_MIN} or newer and try again.`)
     return EXIT_UNAVAILABLE
   }
   const env = { ...process.env, ...direct(), PATH: `${BIN}${delimiter}${process.env.PATH ?? ''}` }
@@ -179,7 +179,7 @@ function ended(child) {
     const handlers = signals.map((signal) => [signal, () => child.kill(signal)])
     for (const [signal, handler] of handlers) process.on(signal, handler)
     child.once('error', (error) => {
-      say(`✗ ${error.message}`)
+      print(`✗ ${error.message}`)
       resolve(EXIT_SOFTWARE)
     })
     child.once('close', (code, signal) => {
@@ -206,6 +206,6 @@ function readOr(path, fallback) {
   }
 }
 
-function say(text) {
+function print(text) {
   process.stderr.write(`${text}\n`)
 }

@@ -30,7 +30,7 @@ const CONNECTIONS_MAX = 64
 const HELD_MAX_BYTES = 2_097_152
 const METHODS = 'GET, HEAD'
 
-/** Why a service is not ready, and what else an operator should know about it. */
+/** The reasons why a service is not ready, and warnings for the operator. */
 export interface Readiness {
   readonly reasons: readonly string[]
   readonly warnings: readonly string[]

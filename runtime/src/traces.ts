@@ -41,7 +41,7 @@ export function endSpan(span: Span, error?: string): void {
   span.end()
 }
 
-/** The propagator expects strings. A `traceparent` that is no string means no context. A `tracestate` that is no string is ignored. */
+/** The propagator expects strings. Without a string in `traceparent` there is no context. A `tracestate` that is not a string is ignored. */
 const headersOfTrace = z.object({ traceparent: z.string(), tracestate: z.string().optional().catch(undefined) })
 
 /** The sender's context (W3C Trace Context). Undefined unless the headers are valid; they are not trusted. */

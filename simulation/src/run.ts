@@ -84,13 +84,13 @@ interface Replica {
   unconfirmedMax: number
 }
 
-/** Runs a schedule. Resolves with the first violation, or undefined. `say` receives each log line of the services. */
-export async function run(plan: Plan, say?: (line: string) => void): Promise<Violation | undefined> {
+/** Runs a schedule. Resolves with the first violation, or undefined. `log` receives each log line of the services. */
+export async function run(plan: Plan, log?: (line: string) => void): Promise<Violation | undefined> {
   const { stackTraceLimit } = Error
   // amqplib creates an error for each channel that closes. Stack traces would take half of the run time.
   Error.stackTraceLimit = 0
   try {
-    return await new Simulation(plan, say).run()
+    return await new Simulation(plan, log).run()
   } finally {
     Error.stackTraceLimit = stackTraceLimit
   }
@@ -98,7 +98,7 @@ export async function run(plan: Plan, say?: (line: string) => void): Promise<Vio
 
 class Simulation {
   readonly #plan: Plan
-  readonly #say: ((line: string) => void) | undefined
+  readonly #log: ((line: string) => void) | undefined
   readonly #world: World
   readonly #broker: SimulatedBroker
   readonly #database: SimulatedDatabase
@@ -110,9 +110,9 @@ class Simulation {
   #operators = 0
   #activeOperators = 0
 
-  constructor(plan: Plan, say: ((line: string) => void) | undefined) {
+  constructor(plan: Plan, log: ((line: string) => void) | undefined) {
     this.#plan = plan
-    this.#say = say
+    this.#log = log
     this.#world = new World(randomFrom(plan.seed))
     this.#broker = new SimulatedBroker(this.#world, plan)
     this.#database = new SimulatedDatabase(this.#world)
@@ -163,11 +163,11 @@ class Simulation {
   }
 
   #service(process: Process, replica: Replica): Service {
-    const log = (_: object, message: string) => this.#say?.(`${this.#world.nowMs} ${process.name}: ${message}`)
+    const log = (_: object, message: string) => this.#log?.(`${this.#world.nowMs} ${process.name}: ${message}`)
     const logs: Log = { debug: log, info: log, warn: log, error: log }
     return {
       name: process.name,
-      log: this.#say ? logs : QUIET,
+      log: this.#log ? logs : QUIET,
       meter: {
         count: () => {},
         observe: (metric, value, { connection } = {}) => {
@@ -376,7 +376,7 @@ class Simulation {
     const { process } = replica
     const links = [...broker.links.keys()]
     const link = links[at % Math.max(1, links.length)]
-    this.#say?.(`${this.#world.nowMs} fault: ${kind} ${process.name} ${ms} ms`)
+    this.#log?.(`${this.#world.nowMs} fault: ${kind} ${process.name} ${ms} ms`)
     switch (kind) {
       case 'cut':
         link?.cut()
@@ -481,8 +481,8 @@ class Simulation {
     process.post(() => {
       work(desk)
         .then(
-          (done) => this.#say?.(`${this.#world.nowMs} ${process.name}: ${done}`),
-          (error: Error) => this.#say?.(`${this.#world.nowMs} ${process.name}: ${error.message}`),
+          (done) => this.#log?.(`${this.#world.nowMs} ${process.name}: ${done}`),
+          (error: Error) => this.#log?.(`${this.#world.nowMs} ${process.name}: ${error.message}`),
         )
         .finally(() => {
           this.#activeOperators -= 1

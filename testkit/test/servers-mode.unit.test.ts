@@ -20,7 +20,7 @@ beforeAll(() => {
 afterAll(() => rmSync(directory, { recursive: true }))
 
 describe('the mode', () => {
-  it('is external when both hosts are set, and depends on the machine when only one is', () => {
+  it('is external when both hosts are set, and undefined when only one is set', () => {
     expect(modeByEnvironment(HOSTS)).toBe('external')
     expect(modeByEnvironment({ RABBITMQ_HOST: 'rabbit' })).toBeUndefined()
     expect(modeByEnvironment({ ...HOSTS, MYSQL_HOST: '' })).toBeUndefined()

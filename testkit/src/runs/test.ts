@@ -39,14 +39,14 @@ export async function test(args: string[]): Promise<number> {
       }
       isGood = tally.failed === 0 && tally.passed > 0
     }
-    if (checks.isGood && tally.passed + tally.failed === 0) say(`✗ no test matches ${args.join(' ')}`)
-    if (!checks.isGood) say('✗ the checks failed: the tests that need servers were not run')
+    if (checks.isGood && tally.passed + tally.failed === 0) print(`✗ no test matches ${args.join(' ')}`)
+    if (!checks.isGood) print('✗ the checks failed: the tests that need servers were not run')
   } finally {
-    if (interruption.aborted) say('✗ interrupted')
-    if (args.length > 0) say(`! only tests that match ${args.join(' ')} were run`)
+    if (interruption.aborted) print('✗ interrupted')
+    if (args.length > 0) print(`! only tests that match ${args.join(' ')} were run`)
     const took = `${((performance.now() - began) / 1000).toFixed(0)} s`
-    say(`${exceptions(tally)}${isGood ? '✓ test passed' : '✗ test failed'} (${took})`)
-    say(summaryLine(tally))
+    print(`${exceptions(tally)}${isGood ? '✓ test passed' : '✗ test failed'} (${took})`)
+    print(summaryLine(tally))
   }
   return interruption.aborted ? EXIT_INTERRUPTED : isGood ? 0 : 1
 }
@@ -66,12 +66,12 @@ export async function testsOnServers(
   if (wanted.length === 0) return nothing
   const mode = await chooseTestMode(process.env)
   const swept = await sweepTestDirectories(PARENT)
-  if (swept > 0) say(`✓ removed the servers and files of ${swept} killed test run(s)`)
+  if (swept > 0) print(`✓ removed the servers and files of ${swept} killed test run(s)`)
   const placed = wanted.map((lane, index) => ({ lane, directory: makeTestDirectory(PARENT, index) }))
   try {
     // One after the other, because the first start may have to install the programs.
     for (const { directory } of placed) await startPrivateServers(directory, mode, interrupted)
-    await openssl((text) => say(`… ${text}`))
+    await openssl((text) => print(`… ${text}`))
     const tallies = placed.map(async ({ lane: projects, directory }) => {
       const env = { IMS_TEST_SERVERS: serversIn(directory) }
       const started = (pid: number) => noteJest(directory, pid)
@@ -93,7 +93,7 @@ const serversIn = (directory: string) => join(directory, 'servers')
 async function startPrivateServers(directory: string, mode: Mode, interrupted: AbortSignal): Promise<void> {
   interrupted.throwIfAborted()
   const began = performance.now()
-  const onProgress = (text: string) => say(`… ${text}`)
+  const onProgress = (text: string) => print(`… ${text}`)
   const { rabbitmq, mysql } = await startServers({
     directory: serversIn(directory),
     mode,
@@ -102,7 +102,7 @@ async function startPrivateServers(directory: string, mode: Mode, interrupted: A
     interrupted,
   })
   const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
-  say(`✓ RabbitMQ ${rabbitmq.version} and MySQL ${mysql.version}, ${mode} (${took})`)
+  print(`✓ RabbitMQ ${rabbitmq.version} and MySQL ${mysql.version}, ${mode} (${took})`)
 }
 
 /** Runs the tests that need no server, in parallel with the tests on servers, which mostly wait. */
@@ -129,6 +129,6 @@ export function interruptedBySignals(): AbortSignal {
 
 const SAME_SIGNAL_MS = 1_000
 
-function say(text: string): void {
+function print(text: string): void {
   process.stdout.write(`${text}\n`)
 }

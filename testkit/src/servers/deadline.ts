@@ -6,7 +6,7 @@ const PAUSE_MS = 100
 const LAST_LINES = 15
 
 interface Wait<T> {
-  /** What the caller waits for, for the error: `start of MySQL`. */
+  /** The awaited event, for the error: `start of MySQL`. */
   readonly what: string
   readonly withinMs: number
   /** The server's log files. The error contains the last lines of those that exist. */

@@ -32,7 +32,7 @@ export async function externalServers(environment: NodeJS.ProcessEnv): Promise<S
     )
   const given = parsed.data
   const [rabbitmq, mysql] = await Promise.all([
-    // Over TLS the version is not visible without a client certificate. Whether this is RabbitMQ is checked by the services.
+    // Over TLS the version may not be visible without a client certificate. The services check whether the server is RabbitMQ.
     answering(
       'RabbitMQ',
       given.RABBITMQ_HOST,

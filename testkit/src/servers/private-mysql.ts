@@ -8,7 +8,7 @@ import type { Mysql } from './servers.ts'
 
 const SECRET_BYTES = 18
 
-/** True when servers can be started here without containers. */
+/** True when the programs for private servers are installed on this machine. */
 export const hasServerPrograms = (): boolean => !('missing' in findPrograms())
 
 export interface PrivateMysql {

@@ -67,19 +67,19 @@ export async function composeUp(
 ): Promise<number> {
   const env = composeEnvironment(environment)
   requireApiKeys(environment)
-  say(
+  print(
     '… docker compose up --build --wait: takes minutes the first time, later seconds (without containers: IMS_SERVICES=local)',
   )
   const code = await composeOnTerminal(env, 'up', '--build', '--wait')
   if (stop.aborted) return await composeDown(env, { deleteData: false })
   if (code !== 0) {
-    say('✗ not all containers are healthy. The last lines of those that are not:')
+    print('✗ not all containers are healthy. The last lines of those that are not:')
     const unhealthy = (await containers(env)).filter(({ isHealthy }) => !isHealthy).map(({ service }) => service)
     await composeOnTerminal(env, 'logs', '--tail', '10', ...unhealthy)
-    say('  What to do: read the lines above. `npm run down` removes the containers and keeps the data.')
+    print('  What to do: read the lines above. `npm run down` removes the containers and keeps the data.')
     return 1
   }
-  say(banner(readSettings(environment).http, env.RABBITMQ_MANAGEMENT_PORT ?? '15672'))
+  print(banner(readSettings(environment).http, env.RABBITMQ_MANAGEMENT_PORT ?? '15672'))
   if (detach) return 0
   await composeLogs(environment, [], stop)
   return await composeDown(env, { deleteData: false })
@@ -92,7 +92,7 @@ export async function composeDown(
 ): Promise<number> {
   const env = composeEnvironment(environment)
   const code = await composeOnTerminal(env, 'down', ...(deleteData ? ['--volumes'] : []))
-  if (code === 0) say(deleteData ? 'stopped; all data was deleted' : 'stopped; the data is kept')
+  if (code === 0) print(deleteData ? 'stopped; all data was deleted' : 'stopped; the data is kept')
   return code === 0 ? 0 : 1
 }
 
@@ -124,8 +124,8 @@ export async function composeStatus(environment: NodeJS.ProcessEnv, { json }: { 
   const services = found.map(({ service, name, state }) => ({ service, name, state }))
   const width = Math.max(0, ...found.map(({ name }) => name.length))
   const lines = found.map(({ name, state }) => `${name.padEnd(width)}  ${state}`)
-  if (json) say(JSON.stringify({ http: running.length === 0 ? null : http, services }))
-  else say(running.length === 0 ? 'nothing is running; `npm run up` starts the suite' : [...lines, '', http].join('\n'))
+  if (json) print(JSON.stringify({ http: running.length === 0 ? null : http, services }))
+  else print(running.length === 0 ? 'nothing is running; `npm run up` starts the suite' : [...lines, '', http].join('\n'))
   if (running.length === 0) return STATUS_EXIT.notRunning
   return found.every(({ isHealthy }) => isHealthy) ? STATUS_EXIT.ready : STATUS_EXIT.degraded
 }
@@ -167,6 +167,6 @@ function banner(http: string, managementPort: string): string {
   ].join('\n')
 }
 
-function say(text: string): void {
+function print(text: string): void {
   process.stdout.write(`${text}\n`)
 }
