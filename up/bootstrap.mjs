@@ -57,7 +57,7 @@ async function installWhenNeeded() {
   if (isInstalled()) return undefined
   const giveBack = await takeTurn()
   try {
-    // Another process may have installed while this one waited.
+    // Another process may have installed the dependencies while this one waited.
     return isInstalled() ? undefined : await install()
   } finally {
     giveBack()

@@ -1,4 +1,4 @@
-// Log lines that an output does not accept: they wait, are dropped beyond a limit, and the loss is reported.
+// Log lines that an output does not accept: they are buffered up to a limit, further lines are dropped, and the loss is reported.
 import { describe, expect, it } from '@jest/globals'
 import { LogSink } from '../src/log-sink.ts'
 
@@ -28,7 +28,7 @@ function refusableOutput(maxBytes: number) {
 }
 
 describe('log lines that the output does not accept', () => {
-  it('wait, and are written in order and whole when it accepts them again', () => {
+  it('are buffered, and are written completely and in order when the output accepts them again', () => {
     const { seen, push, drain } = refusableOutput(100)
     seen.room = 4
     push('first\n')
@@ -39,7 +39,7 @@ describe('log lines that the output does not accept', () => {
     expect([seen.text, seen.lost, seen.resumed]).toEqual(['first\nsecond\n', 0, []])
   })
 
-  it('are dropped beyond the limit, and their number is reported once, in their place', () => {
+  it('are dropped beyond the limit, and their number is reported once, in place of the lines', () => {
     const { seen, push, drain } = refusableOutput(20)
     seen.room = 0
     seen.code = 'ENOSPC'
@@ -61,12 +61,12 @@ describe('log lines that the output does not accept', () => {
     const written = seen.text.split('\n').filter((text) => text === 'ten bytes').length
     expect(seen.resumed.length).toBeGreaterThan(1)
     expect(seen.resumed.length).toBeLessThan(20)
-    // Every line was written, is waiting (at most 1,000 bytes), or was counted.
+    // Every line was written, is buffered (at most 1,000 bytes), or was counted as lost.
     expect(written + seen.lost).toBeGreaterThanOrEqual(900)
     expect(written + seen.lost).toBeLessThanOrEqual(1_000)
   })
 
-  it('are written when no other line waits, even if they are longer than the limit', () => {
+  it('are written when no other line is buffered, even if they are longer than the limit', () => {
     const { seen, push } = refusableOutput(10)
     push('much longer than the limit\n')
     expect([seen.text, seen.lost]).toEqual(['much longer than the limit\n', 0])

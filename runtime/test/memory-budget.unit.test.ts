@@ -38,7 +38,7 @@ describe('the memory budget', () => {
     expect(budget.limit('connections', notSet, { costBytes: 10_000, maxUseful: 5 })).toBe(5)
   })
 
-  it('accepts a configured limit that fits, and rejects one that does not in one sentence', () => {
+  it('accepts a configured limit that fits, and rejects one that does not fit', () => {
     const budget = new MemoryBudget('producer', 256 * MIB)
     const set = (configured: number) =>
       budget.limit('connections', { variable: 'MANY', configured }, { costBytes: MIB })

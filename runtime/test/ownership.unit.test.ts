@@ -9,7 +9,7 @@ const collected = () => {
 }
 
 describe('the resources of a service', () => {
-  it('are returned unchanged, and closed one after the other, the last first', async () => {
+  it('are returned unchanged, and closed one after the other in reverse order', async () => {
     const { lines, log } = collected()
     const owned = new Ownership(log)
     const thing = (name: string, ms: number) => ({

@@ -33,7 +33,7 @@ describe('a shared result', () => {
     expect(max).toBe(1)
   })
 
-  it('is not kept when it is a failure', async () => {
+  it('is computed again after a failure', async () => {
     let asked = 0
     const ask = sharedForAWhile(async () => {
       asked += 1

@@ -9,7 +9,7 @@ import { licencesPage } from '../src/licences.ts'
 const ROOT = join(import.meta.dirname, '../..')
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 
-/** A lockfile in which the producer depends on `a`, and `a` on `b`, of which the root has another version. */
+/** A lockfile in which the producer depends on `a`, and `a` depends on `b`. The root has another version of `b`. */
 function lockfile(packages: Record<string, object> = {}): string {
   const folders = [...serviceNames, 'accounts']
   return JSON.stringify({

@@ -86,7 +86,7 @@ export class Connection {
     if (this.#exchanges.length > 0) this.socket.pause()
   }
 
-  /** Whether the client has received no pending data for `stallMs`. Call at intervals. */
+  /** Whether data is pending and the client has received none of it for `stallMs`. Call this at intervals. */
   isStalled(nowMs: number, stallMs: number): boolean {
     const taken = bytesTaken(this.socket)
     if (this.socket.writableLength === 0 || taken !== this.#takenBytes) {

@@ -12,7 +12,7 @@ import { makePrivate, readState } from './state.ts'
 export interface StartOptions {
   /** Where the servers keep their data, logs and state. */
   readonly directory: string
-  /** Chosen from the environment and the machine when omitted. */
+  /** When omitted, existing data, the environment and the machine determine the mode. */
   readonly mode?: Mode
   /** `process` removes containers when this process has exited. `kept` keeps them. Private instances are stopped only by `close`. */
   readonly lifetime?: 'process' | 'kept'

@@ -11,6 +11,6 @@ export async function migrateCommand(args: string[]): Promise<number> {
     process.stderr.write('usage: migrate, without arguments; the MYSQL_* variables name the database\n')
     return EXIT_CONFIG
   }
-  // The same program that compose and Kubernetes run.
+  // Compose and Kubernetes run the same program.
   return await onTerminal({ command: [process.execPath, join(ROOT, 'consumer_two', 'src', 'migrate.ts')] })
 }
