@@ -17,7 +17,7 @@ export const logEnvironment = z
       .describe('json, or pretty (readable text); auto: pretty on a terminal, else json'),
   })
   .transform((v) => ({ level: v.LOG_LEVEL, format: v.LOG_FORMAT }))
-export type LogConfig = z.output<typeof logEnvironment>
+type LogConfig = z.output<typeof logEnvironment>
 
 /**
  * A logger that writes to standard output, or to `destination`. It drops lines that standard output does not accept. When

@@ -62,7 +62,7 @@ const PRECONDITION_FAILED = 406
 /** A reply address contains RabbitMQ's node and channel process. messaging checks whether the node exists. */
 const NODE = Buffer.from([131, 88, 118, 0, 13, ...Buffer.from('the only node')])
 export const DELIVERY_LIMIT = 20
-export const CONSUMER_TIMEOUT_MS = 60_000
+const CONSUMER_TIMEOUT_MS = 60_000
 
 export interface BrokerTraits {
   /** As with quorum queues: requeued messages go to the head of the queue, and a delivery limit applies. */

@@ -5,7 +5,7 @@ import { chmodSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, wri
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { eventually } from '../../up/test/fixtures/suite-under-test.ts'
+import { eventually } from '../src/eventually.ts'
 import { WITHOUT_SERVICES } from '../src/servers/install.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
@@ -40,7 +40,7 @@ describe('the policy file that keeps packages from starting services', () => {
 
   it('has no effect after the installation was killed, and deletes itself when it is run', async () => {
     const installing = spawn('sh', command('exec sleep 60'), { detached: true, stdio: 'ignore' })
-    await eventually(() => existsSync(policy) && answer() === 101, 'the policy')
+    await eventually(() => expect(existsSync(policy) && answer()).toBe(101))
     const ended = once(installing, 'exit')
     process.kill(-(installing.pid ?? 0), 'SIGKILL')
     await ended

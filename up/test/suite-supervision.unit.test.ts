@@ -13,13 +13,13 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { identify, isAlive } from 'testkit/processes/process-identity'
 import { boundLog } from '../src/suite/bound-log.ts'
 import { type Exit, type ServiceSpec, startChild } from '../src/suite/child.ts'
 import { LogFile } from '../src/suite/log-file.ts'
 import { restartDelayMs, SupervisedProcess } from '../src/suite/supervised-process.ts'
+import { eventually } from './fixtures/suite-under-test.ts'
 
 const never = new AbortController().signal
 const policy = { firstMs: 20, longestMs: 80, forgottenAfterMs: 60_000 }
@@ -55,14 +55,6 @@ function supervise(script: string, restart = policy, command?: ServiceSpec['comm
   })
   service.start()
   return service
-}
-
-async function eventually(condition: () => boolean, what: string): Promise<void> {
-  const endsAt = Date.now() + 60_000
-  while (!condition()) {
-    if (Date.now() > endsAt) throw new Error(`not in time: ${what}`)
-    await sleep(10)
-  }
 }
 
 describe('a service that dies', () => {

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { isStopped, processIdentity, signalProcess } from 'testkit/processes/process-identity'
 import { z } from 'zod'
 
-export const breakage = z.object({
+const breakage = z.object({
   /** Processes of this machine. A frozen process keeps its connections and does not respond. */
   processes: z.array(processIdentity),
   /** Services of the compose project in this directory. They are frozen in the same way. */

@@ -125,7 +125,8 @@ export async function composeStatus(environment: NodeJS.ProcessEnv, { json }: { 
   const width = Math.max(0, ...found.map(({ name }) => name.length))
   const lines = found.map(({ name, state }) => `${name.padEnd(width)}  ${state}`)
   if (json) print(JSON.stringify({ http: running.length === 0 ? null : http, services }))
-  else print(running.length === 0 ? 'nothing is running; `npm run up` starts the suite' : [...lines, '', http].join('\n'))
+  else
+    print(running.length === 0 ? 'nothing is running; `npm run up` starts the suite' : [...lines, '', http].join('\n'))
   if (running.length === 0) return STATUS_EXIT.notRunning
   return found.every(({ isHealthy }) => isHealthy) ? STATUS_EXIT.ready : STATUS_EXIT.degraded
 }
