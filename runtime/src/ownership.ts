@@ -1,4 +1,4 @@
-// The resources of a service. It checks whether they are ready, and closes them in reverse order of registration.
+// Checks whether the resources of a service are ready, and closes them in reverse order of registration.
 import type { Log } from './service.ts'
 
 /** A resource that must be closed. `notReady` returns one sentence that says why the resource cannot be used now. */

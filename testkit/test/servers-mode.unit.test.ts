@@ -92,7 +92,7 @@ describe('the state of servers', () => {
     expect(readState(directory)).toBeUndefined()
   })
 
-  it('is the same after it was written and read', () => {
+  it('can be written and read back', () => {
     const common = { port: 20_001, password: 'p', version: '4', prepared: true }
     const state = {
       mode: 'docker' as const,

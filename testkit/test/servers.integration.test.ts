@@ -28,7 +28,7 @@ afterAll(async () => {
 })
 
 describe('private servers', () => {
-  it('keep their passwords in files of the owner, and not on command lines', () => {
+  it('keep their passwords in a file that only the owner can read, and not on command lines', () => {
     expect(statSync(directory).mode & 0o777).toBe(0o700)
     expect(statSync(join(directory, 'servers.json')).mode & 0o777).toBe(0o600)
     for (const pid of Object.values(pids())) {

@@ -83,7 +83,7 @@ describe('the real suite', () => {
     expect(readFileSync(join(directory, 'logs', 'up.log'), 'utf8')).toContain('consumer_two died (killed by SIGKILL)')
   })
 
-  it('stops in order, every service exits cleanly, and external servers are not stopped', async () => {
+  it('stops in order with a clean exit of every service, and does not stop external servers', async () => {
     const { code, output } = await ims('down', '--volumes')
     expect(code).toBe(0)
     expect(output).toMatch(/^producer stopped\n(consumer_\w+ stopped\n)+RabbitMQ and MySQL are external /)

@@ -148,7 +148,7 @@ describe('a service that is stopped', () => {
 })
 
 describe('the log of a service', () => {
-  it('is written to a file of the owner, and a character that arrives in two chunks is decoded correctly', async () => {
+  it('is in a file that only the owner can read, and a character that arrives in two chunks is decoded correctly', async () => {
     const script =
       "const b = Buffer.from('Übung\\n'); process.stdout.write(b.subarray(0, 1)); setTimeout(() => process.stdout.write(b.subarray(1)), 50); setTimeout(() => {}, 10000)"
     supervise(script)

@@ -43,7 +43,7 @@ describe('up', () => {
     expect(readState(suite.options.directory)).toBeUndefined()
   })
 
-  it('keeps its state in files of the owner, and no password on a command line', async () => {
+  it('keeps its state in files that only the owner can read, and no password on a command line', async () => {
     await suite.upAndReady()
     expect(statSync(suite.options.directory).mode & 0o777).toBe(0o700)
     expect(statSync(join(suite.options.directory, 'state.json')).mode & 0o777).toBe(0o600)

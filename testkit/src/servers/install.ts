@@ -1,4 +1,4 @@
-// Installs missing server programs on Debian and Ubuntu. The packages must not start system services.
+// Installs missing server programs on Debian and Ubuntu, and prevents their packages from starting system services.
 import { run, succeeds } from './command.ts'
 import { findPrograms, type Programs } from './programs.ts'
 import { type OnProgress, ServersUnavailable } from './servers.ts'
