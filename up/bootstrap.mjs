@@ -1,6 +1,5 @@
 // The first command in a fresh clone: installs the dependencies if needed, then runs up/src/main.ts on the project's
-// own Node.
-// Plain JavaScript without dependencies, for Node 20 on the host.
+// own Node. It is plain JavaScript without dependencies, so that Node 20 of the host can run it.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -15,19 +14,19 @@ const BIN = join(MODULES, '.bin')
 const LOCKFILE = join(ROOT, 'package-lock.json')
 const MARK = join(MODULES, '.installed-package-lock-sha256')
 const TURN = join(ROOT, '.local', 'install.pid')
-const OLDEST_NODE_MAJOR = 24
+const NODE_MAJOR_MIN = 24
 const TURN_WITHIN_MS = 600_000
 const EXIT_SOFTWARE = 70
 const EXIT_CANNOT_CREATE = 73
 const EXIT_UNAVAILABLE = 69
 const KILLED_BY_SIGNAL = 128
 
-/** What these commands return when nothing is running. */
+/** The exit codes of these commands when nothing is running. */
 const WITHOUT_SUITE = { status: 3, down: 0 }
 
 process.exitCode = withoutSuite() ?? (await installOrExplain()) ?? (await runMain())
 
-/** The exit code of `status` and `down` when nothing was ever installed or started. They do not install anything to find that out. */
+/** The exit code of `status` and `down` when nothing was ever installed or started. In this case they do not install the dependencies. */
 function withoutSuite() {
   const [command, ...args] = process.argv.slice(2)
   const code = args.length === 0 ? WITHOUT_SUITE[command] : undefined
@@ -42,23 +41,23 @@ function composeRuns() {
   return status === 0 && String(stdout).trim() !== ''
 }
 
-/** A path that cannot be written is the user's to fix, and not a bug of ours. */
+/** Installs the dependencies if needed. An error of the file system is printed without a stack trace, because the user must fix it. */
 async function installOrExplain() {
   try {
     return await installWhenNeeded()
   } catch (error) {
     if (error.syscall === undefined) throw error
-    say(`✗ ${error.message}\n  What to do: make this path one that can be written, then try again.`)
+    print(`✗ ${error.message}\n  What to do: make this path writable, then try again.`)
     return EXIT_CANNOT_CREATE
   }
 }
 
-/** Resolves with an exit code when it failed. */
+/** Resolves with an exit code when the installation failed. */
 async function installWhenNeeded() {
   if (isInstalled()) return undefined
   const giveBack = await takeTurn()
   try {
-    // Another process may have installed while this one waited.
+    // Another process may have installed the dependencies while this one waited.
     return isInstalled() ? undefined : await install()
   } finally {
     giveBack()
@@ -74,7 +73,7 @@ function isInstalled() {
   return true
 }
 
-/** False when a folder was deleted since, including a workspace's own node_modules. */
+/** False when a folder of a package is missing, for example because it was deleted. */
 function allFoldersAreThere() {
   const wanted = JSON.parse(readFileSync(LOCKFILE, 'utf8')).packages
   return Object.entries(wanted).every(
@@ -83,7 +82,7 @@ function allFoldersAreThere() {
   )
 }
 
-/** True after a manual `npm install` or `npm ci`: npm records what it has put into node_modules. */
+/** True after a manual `npm install` or `npm ci`. npm records the packages that it has installed. */
 function npmInstalledTheSame() {
   const present = JSON.parse(readOr(join(MODULES, '.package-lock.json'), '{"packages":{}}')).packages
   const wanted = JSON.parse(readFileSync(LOCKFILE, 'utf8')).packages
@@ -96,7 +95,7 @@ function npmInstalledTheSame() {
 }
 
 async function install() {
-  say('… installing the dependencies (npm ci): about a minute the first time')
+  print('… installing the dependencies (npm ci): about a minute the first time')
   const began = performance.now()
   const args = ['ci', '--no-audit', '--no-fund', '--include=dev', '--include=optional']
   const child = spawn('npm', args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -105,18 +104,16 @@ async function install() {
   const code = await ended(child)
   const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
   if (code !== 0) {
-    say(`✗ npm ci failed after ${took} with exit code ${code}\n${output.trimEnd()}`)
-    say(
-      '  What to do: see what npm says above; without a network, or with a stale lockfile, it cannot work. Then try again.',
-    )
+    print(`✗ npm ci failed after ${took} with exit code ${code}\n${output.trimEnd()}`)
+    print('  What to do: read the output of npm above. npm needs a network and an up-to-date lockfile. Then try again.')
     return code
   }
   writeFileSync(MARK, createHash('sha256').update(readFileSync(LOCKFILE)).digest('hex'))
-  say(`✓ dependencies installed (${took})`)
+  print(`✓ dependencies installed (${took})`)
   return undefined
 }
 
-/** A lock, so that one process installs at a time. It is a file with the pid of its holder. The lock of a dead process is removed. */
+/** Takes a lock, so that only one process installs at a time. The lock is a file with the pid of its holder. Removes the lock of a dead process. */
 async function takeTurn() {
   mkdirSync(dirname(TURN), { recursive: true })
   const endsAt = performance.now() + TURN_WITHIN_MS
@@ -131,19 +128,19 @@ async function takeTurn() {
     const holder = readOr(TURN, '')
     if (holder !== '' && !exists(Number(holder))) removeStaleTurn(holder)
     if (performance.now() > endsAt) throw new Error(`process ${holder} has been installing for too long; see ${TURN}`)
-    if (!logged) say(`… waiting for process ${holder}, which is installing the dependencies`)
+    if (!logged) print(`… waiting for process ${holder}, which is installing the dependencies`)
     await sleep(300)
   }
 }
 
-/** Moves the file away before checking it again, because another process may have taken the lock between two checks. */
+/** Moves the file away before it checks it again, because another process may have taken the lock after the first check. */
 function removeStaleTurn(holder) {
   const aside = `${TURN}.${process.pid}`
   try {
     renameSync(TURN, aside)
     if (readOr(aside, '') !== holder) linkSync(aside, TURN)
   } catch {
-    // Another process was faster.
+    // Another process has removed the lock.
   }
   rmSync(aside, { force: true })
 }
@@ -151,10 +148,10 @@ function removeStaleTurn(holder) {
 async function runMain() {
   const node = projectNode()
   if (node === undefined) {
-    say(
-      `✗ There is no Node ${OLDEST_NODE_MAJOR} for this machine (${process.platform} ${process.arch}) among the dependencies,`,
+    print(
+      `✗ There is no Node ${NODE_MAJOR_MIN} for this machine (${process.platform} ${process.arch}) among the dependencies,`,
     )
-    say(`  and the host's is ${process.version}. Install Node ${OLDEST_NODE_MAJOR} or newer and try again.`)
+    print(`  and the host's is ${process.version}. Install Node ${NODE_MAJOR_MIN} or newer and try again.`)
     return EXIT_UNAVAILABLE
   }
   const env = { ...process.env, ...direct(), PATH: `${BIN}${delimiter}${process.env.PATH ?? ''}` }
@@ -162,7 +159,7 @@ async function runMain() {
   return await ended(spawn(node, args, { env, stdio: 'inherit' }))
 }
 
-/** Proxy variables are for the outside world. Processes on this machine are reached directly. */
+/** Excludes this machine from the proxies of the environment. */
 function direct() {
   const { NO_PROXY = '', no_proxy = NO_PROXY, HTTP_HOST = '' } = process.env
   const hosts = [no_proxy, '127.0.0.1', 'localhost', '::1', '[::1]', HTTP_HOST].filter((host) => host !== '').join(',')
@@ -172,7 +169,7 @@ function direct() {
 function projectNode() {
   const own = join(BIN, 'node')
   if (spawnSync(own, ['--version']).status === 0) return own
-  return Number.parseInt(process.versions.node, 10) >= OLDEST_NODE_MAJOR ? process.execPath : undefined
+  return Number.parseInt(process.versions.node, 10) >= NODE_MAJOR_MIN ? process.execPath : undefined
 }
 
 /** Forwards our signals to the child and resolves with its exit code, as a shell would return it. */
@@ -182,7 +179,7 @@ function ended(child) {
     const handlers = signals.map((signal) => [signal, () => child.kill(signal)])
     for (const [signal, handler] of handlers) process.on(signal, handler)
     child.once('error', (error) => {
-      say(`✗ ${error.message}`)
+      print(`✗ ${error.message}`)
       resolve(EXIT_SOFTWARE)
     })
     child.once('close', (code, signal) => {
@@ -209,6 +206,6 @@ function readOr(path, fallback) {
   }
 }
 
-function say(text) {
+function print(text) {
   process.stderr.write(`${text}\n`)
 }

@@ -123,5 +123,5 @@ it('names an invalid entry of RABBITMQ_HOST, and a repeated server', () => {
     'RABBITMQ_HOST: entry 2 of 3 must not be empty',
     'RABBITMQ_HOST: entry 3 of 3 must have a port from 1 to 65535',
   ])
-  expect(problems('a,b,a:5672')).toEqual(['RABBITMQ_HOST: entry 3 of 3 must not name a:5672 again'])
+  expect(problems('a,b,a:5672')).toEqual(['RABBITMQ_HOST: entry 3 of 3 must not repeat a:5672'])
 })

@@ -122,7 +122,7 @@ describe('AMQP over TLS', () => {
     const { port } = await proxy({ cert: other.cert, key: other.key })
     const settings = { RABBITMQ_HOST: 'localhost', RABBITMQ_PORT: String(port), RABBITMQ_TLS_CA: ours.cert }
     expect(text(await open(settings))).toMatch(
-      /TLS: the server's certificate is for another name: look at RABBITMQ_HOST and RABBITMQ_TLS_SERVER_NAME .*other\.example.*; trying again$/,
+      /TLS: the server's certificate is for another name: check RABBITMQ_HOST and RABBITMQ_TLS_SERVER_NAME .*other\.example.*; trying again$/,
     )
   })
 
@@ -141,14 +141,14 @@ describe('AMQP over TLS', () => {
   it('rejects a certificate from an untrusted authority', async () => {
     const { port } = await proxy({ cert: server.cert, key: server.key })
     const settings = { RABBITMQ_HOST: 'localhost', RABBITMQ_PORT: String(port) }
-    const sentence = /TLS: the server's certificate is not from an authority we trust: look at RABBITMQ_TLS_CA /
+    const sentence = /TLS: the server's certificate is not from a trusted authority: check RABBITMQ_TLS_CA /
     expect(text(await open({ ...settings, RABBITMQ_TLS_CA: others.cert }))).toMatch(sentence)
     expect(text(await open(settings))).toMatch(sentence)
   })
 
   it('reports that the port does not speak TLS', async () => {
     expect(text(await open({}))).toMatch(
-      /TLS: the server does not speak TLS there: look at RABBITMQ_PORT and RABBITMQ_TLS /,
+      /TLS: the server does not use TLS on this port: check RABBITMQ_PORT and RABBITMQ_TLS /,
     )
   })
 
@@ -165,7 +165,7 @@ describe('AMQP over TLS', () => {
     expect(text(await open({ ...settings, ...shown }))).toBe('connected')
     // With TLS 1.3 the server checks the client certificate last. Its alert may be lost when the connection ends.
     const sentence =
-      /TLS: the server (does not take our certificate|ended the connection at once.*): look at RABBITMQ_TLS_CERT and RABBITMQ_TLS_KEY /
+      /TLS: the server (rejected our certificate|closed the connection during the handshake.*): check RABBITMQ_TLS_CERT and RABBITMQ_TLS_KEY /
     expect(text(await open(settings))).toMatch(sentence)
     const wrong = others.issue('client')
     const settingsOfAnother = { ...settings, RABBITMQ_TLS_CERT: wrong.cert, RABBITMQ_TLS_KEY: wrong.key }

@@ -112,12 +112,12 @@ describe('MySQL over TLS', () => {
 
   withMysql('refuses a certificate for another name', async (mysql) => {
     const sentence =
-      /^TLS: the server's certificate is for another name: look at MYSQL_HOST and MYSQL_TLS_SERVER_NAME .*mysql\.example/
+      /^TLS: the server's certificate is for another name: check MYSQL_HOST and MYSQL_TLS_SERVER_NAME .*mysql\.example/
     expect(await cipher(configOf(mysql, { MYSQL_TLS_SERVER_NAME: 'other.example' }))).toMatch(sentence)
   })
 
   withMysql('refuses a certificate of an authority it does not trust', async (mysql) => {
-    const sentence = /^TLS: the server's certificate is not from an authority we trust: look at MYSQL_TLS_CA /
+    const sentence = /^TLS: the server's certificate is not from a trusted authority: check MYSQL_TLS_CA /
     expect(await cipher(configOf(mysql, { MYSQL_TLS_CA: others.cert }))).toMatch(sentence)
     const { tls, ...config } = configOf(mysql)
     expect(
@@ -141,7 +141,7 @@ describe('MySQL over TLS', () => {
     while (service.lines.length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
     service.stop()
     await expect(opening).rejects.toThrow('stopping')
-    expect(service.lines).toEqual([expect.stringMatching(/^waiting for MySQL on \S+: TLS: .*look at MYSQL_TLS_CA /)])
+    expect(service.lines).toEqual([expect.stringMatching(/^waiting for MySQL on \S+: TLS: .*check MYSQL_TLS_CA /)])
   })
 
   it('is refused when the server has no TLS, instead of connecting unencrypted', async () => {
@@ -152,8 +152,8 @@ describe('MySQL over TLS', () => {
       // MySQL's own image generates a certificate for itself, which is not from a trusted authority.
       expect(answer).toMatch(
         servers.mode === 'docker'
-          ? /^TLS: the server's certificate is not from an authority we trust/
-          : /^TLS: the server does not speak TLS there: look at MYSQL_PORT and MYSQL_TLS /,
+          ? /^TLS: the server's certificate is not from a trusted authority/
+          : /^TLS: the server does not use TLS on this port: check MYSQL_PORT and MYSQL_TLS /,
       )
     } finally {
       await space.drop()

@@ -24,13 +24,13 @@ export const adminEnvironment = (fallbackPort: number) =>
     })
     .transform((v) => ({ port: v.ADMIN_PORT, host: v.ADMIN_HOST }))
 
-/** A response is computed at most this often, however often it is requested. */
-const AT_MAX_EVERY_MS = 1_000
+/** /metrics is computed at most once in this time. Requests in between share the last result. */
+const METRICS_MAX_AGE_MS = 1_000
 const CONNECTIONS_MAX = 64
 const HELD_MAX_BYTES = 2_097_152
 const METHODS = 'GET, HEAD'
 
-/** Why a service is not ready, and what else an operator should know about it. */
+/** The reasons why a service is not ready, and warnings for the operator. */
 export interface Readiness {
   readonly reasons: readonly string[]
   readonly warnings: readonly string[]
@@ -44,8 +44,8 @@ interface Page {
 
 /**
  * Listens on the admin port. `/livez` responds as long as the event loop runs, and does not query the broker or
- * database. `/readyz` returns 503 with every reason of `readiness`, or 200 when there is none. `/metrics` reports the
- * same as the gauge `ready`.
+ * database. `/readyz` returns 503 with all reasons from `readiness`, or 200 when there are none. The gauge `ready` in
+ * `/metrics` has the same state.
  * @throws PortTaken
  */
 export async function openAdminPort(
@@ -60,13 +60,13 @@ export async function openAdminPort(
     '/metrics': sharedForAWhile(async () => {
       meter.observe('ready', (await readiness()).reasons.length === 0 ? 1 : 0)
       return { status: 200, type: registry.contentType, body: await registry.metrics() }
-    }, AT_MAX_EVERY_MS),
+    }, METRICS_MAX_AGE_MS),
   }
   const hosts = isLoopback(host) ? servedHosts([]) : undefined
   const listening = await openHttpServer(
     (request, response) => {
       answer(pages, hosts, request, response).catch((error) => {
-        log.error({ error: String(error) }, 'the admin port could not answer')
+        log.error({ error: String(error) }, 'the admin port could not respond')
         response.destroy()
       })
     },
@@ -109,13 +109,13 @@ const NOT_FOUND: ProblemDocument = {
   status: 404,
   kind: 'not-found',
   title: 'Not found',
-  detail: 'There is nothing at this path: /livez, /readyz and /metrics are there.',
+  detail: 'There is nothing at this path. The admin port serves /livez, /readyz and /metrics.',
 }
 const METHOD_NOT_ALLOWED: ProblemDocument = {
   status: 405,
   kind: 'method-not-allowed',
   title: 'Method not allowed',
-  detail: `Only ${METHODS} are taken.`,
+  detail: `Only ${METHODS} are allowed.`,
   headers: { Allow: METHODS },
 }
 

@@ -9,16 +9,16 @@ const collect = z
   .parse(runInNewContext('gc'))
 
 /**
- * Frees the memory of everything that is not referenced any more. Stops the process for about 20 ms. V8 does not count
- * buffers as part of its heap, and would let 64 MiB of dropped ones gather.
+ * Frees all memory that is no longer referenced. Stops the process for about 20 ms. Without this call, 64 MiB of dropped
+ * buffers can accumulate, because V8 does not count buffers as part of its heap.
  */
 export function collectGarbage(): void {
   collect()
 }
 
 /**
- * The same, and gives all memory that is not used back to the system. For the end of the start-up, whose garbage would
- * otherwise stay for as long as the process is idle. Stops the process for about 60 ms.
+ * Like collectGarbage, and also returns unused memory to the operating system. Call it at the end of the start.
+ * Otherwise the garbage of the start stays in memory while the process is idle. Stops the process for about 60 ms.
  */
 export function shrinkHeap(): void {
   collect({ type: 'major', flavor: 'last-resort' })

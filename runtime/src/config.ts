@@ -1,4 +1,4 @@
-// Configuration from the environment. All sections are parsed at once, and every invalid or missing variable is reported at once.
+// Configuration from the environment. All sections are parsed, and all invalid or missing variables are reported together.
 import { z } from 'zod'
 import { valueIn } from './watched-variable.ts'
 
@@ -71,8 +71,8 @@ function variablesOf(section: z.ZodType): Readonly<Record<string, z.ZodType>> {
 const exceptions = z.object({ isSetWhenEmpty: z.boolean().default(false), fileReplaces: z.string().optional() })
 
 /**
- * Metadata of a variable's schema. `isSetWhenEmpty`: an empty value counts as set, where treating it as unset would be
- * unsafe. `fileReplaces`: a value that NAME_FILE overrides.
+ * Metadata of a variable's schema. `isSetWhenEmpty`: an empty value counts as set, because it would be unsafe to treat it
+ * as unset. `fileReplaces`: NAME_FILE overrides the variable if it has this value.
  */
 const exceptionsOf = (variable: z.ZodType) => exceptions.parse(variable.meta() ?? {})
 

@@ -1,4 +1,4 @@
 // Preloaded with `node --import`: ends the process on a signal that arrives while the service is still loading.
-// The first process of a container ignores signals without a listener.
+// Without a listener, the first process of a container ignores signals.
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => process.exit(0))

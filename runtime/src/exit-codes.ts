@@ -1,12 +1,12 @@
-// Exit codes, after sysexits(3). They tell an operator or a supervisor how a process ended.
+// Exit codes, as in sysexits(3). They show an operator or a supervisor how a process ended.
 
 export const EXIT = {
   /** Stopped on request, and all work in flight was settled. */
   OK: 0,
-  /** Stopped on request, but not everything ended before the deadline. */
+  /** Stopped on request, but some work did not end before the deadline. */
   UNCLEAN: 1,
   /** A bug. */
   SOFTWARE: 70,
-  /** Configuration: environment, broker topology or a taken port. A restart changes nothing. */
+  /** Wrong configuration: environment, broker topology, or a port that is in use. A restart does not help. */
   CONFIG: 78,
 } as const

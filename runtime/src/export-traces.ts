@@ -1,4 +1,5 @@
-// Exports traces by OTLP/HTTP (JSON). The SDK is loaded only if an endpoint is configured; a receiver that is down costs spans and nothing else.
+// Exports traces by OTLP/HTTP (JSON). The SDK is loaded only if an endpoint is configured. If the receiver is down, spans
+// are lost and the service is not affected.
 import { z } from 'zod'
 import type { Owned } from './ownership.ts'
 import { RepeatedLine } from './repeated-line.ts'
@@ -6,7 +7,7 @@ import type { Log } from './service.ts'
 import { useTracer } from './traces.ts'
 
 const EXPORT_TIMEOUT_MS = 5_000
-/** The shutdown waits this long for the last spans. */
+/** The longest time that the shutdown waits for the last spans. */
 const FLUSH_TIMEOUT_MS = 2_000
 const EXPORT_EVERY_MS = 1_000
 const LOGGED_EVERY_MS = 60_000
@@ -17,13 +18,15 @@ export const tracesEnvironment = z
     OTEL_EXPORTER_OTLP_ENDPOINT: z
       .url({ protocol: /^https?$/, error: 'must be a URL such as http://jaeger:4318' })
       .optional()
-      .describe('base URL of an OTLP/HTTP receiver, to which traces are exported; not set: no traces'),
+      .describe('base URL of the OTLP/HTTP receiver of traces; not set: no traces are exported'),
     OTEL_TRACES_SAMPLER_ARG: z.coerce
       .number()
       .min(0)
       .max(1)
       .default(1)
-      .describe('the part of new traces that is exported, 0 to 1; a trace that a client began keeps its own choice'),
+      .describe(
+        "share of new traces that is exported, 0 to 1; a trace that a client started keeps the client's sampling decision",
+      ),
   })
   .transform((v) => ({ endpoint: v.OTEL_EXPORTER_OTLP_ENDPOINT, sampledPart: v.OTEL_TRACES_SAMPLER_ARG }))
 
@@ -44,7 +47,7 @@ export async function exportTraces(
   const exporter = new OTLPTraceExporter({ url, timeoutMillis: EXPORT_TIMEOUT_MS })
   const line = new RepeatedLine(LOGGED_EVERY_MS)
   const send = exporter.export.bind(exporter)
-  // The SDK drops spans silently when the receiver does not take them.
+  // The SDK logs nothing when the receiver rejects spans.
   exporter.export = (spans, done) =>
     send(spans, (result) => {
       const lines = result.error && line.due('failed')
@@ -72,7 +75,7 @@ export async function exportTraces(
       const late = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, FLUSH_TIMEOUT_MS)
       })
-      // It rejects when the last spans could not be sent, which the log says already.
+      // A rejection means that the last spans could not be sent. That has already been logged.
       await Promise.race([provider.shutdown().catch(() => {}), late]).finally(() => clearTimeout(timer))
     },
   }

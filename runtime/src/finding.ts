@@ -1,8 +1,8 @@
-// One finding of the doctor: what was checked, what it found, and what to do about it.
+// A finding of `npm run doctor`: the check, its result, and what to do about a fault.
 
 export interface Finding {
   readonly check: string
-  /** `unchecked` is never as good as `fine`: `found` gives the reason. */
+  /** `unchecked`: the check could not run, and `found` gives the reason. It must not count as `fine`. */
   readonly state: 'fine' | 'fault' | 'unchecked'
   readonly found: string
   /** What to do. Only for a fault. */

@@ -1,4 +1,4 @@
-// The life of a process: starting, started, stopping. On signals, failures and bugs it ends with the right exit code.
+// The lifecycle of a process: starting, started, stopping. After a signal, a failure or a bug it exits with the right code.
 import type { Readiness } from './admin.ts'
 import { EXIT } from './exit-codes.ts'
 import { type Owned, Ownership } from './ownership.ts'
@@ -13,7 +13,7 @@ const CONFIGURATION_ERRORS: ReadonlySet<string> = new Set([
   'DoesNotFit',
 ])
 
-const ASK_OWNED_EVERY_MS = 1_000
+const CHECK_OWNED_EVERY_MS = 1_000
 
 export class Lifecycle {
   readonly #log: Log
@@ -29,9 +29,9 @@ export class Lifecycle {
     this.#log = log
     this.#timeoutMs = timeoutMs
     this.#owned = new Ownership(log)
-    this.#reasonsOfOwned = sharedForAWhile(() => this.#owned.reasons(), ASK_OWNED_EVERY_MS)
+    this.#reasonsOfOwned = sharedForAWhile(() => this.#owned.reasons(), CHECK_OWNED_EVERY_MS)
     for (const [signal, number] of [['SIGTERM', 15] as const, ['SIGINT', 2] as const]) {
-      // From here on the listener of early-signals.ts is not needed any more.
+      // This listener replaces the one of early-signals.ts.
       process.removeAllListeners(signal)
       process.on(signal, () => {
         if (this.#phase === 'stopping') {
@@ -57,7 +57,7 @@ export class Lifecycle {
     return this.#stopping.signal
   }
 
-  /** Starts, and resolves when the start has ended. A failure ends the process. */
+  /** Runs `start`, and resolves when it has ended. A failure ends the process. */
   async run(start: () => Promise<void>): Promise<void> {
     this.#start = start()
     try {
@@ -72,12 +72,12 @@ export class Lifecycle {
     return this.#owned.own(resource, label)
   }
 
-  /** Registers a function that says why the start is not complete. */
+  /** Registers a function that returns why the start is not complete. */
   explainStart(why: () => string | undefined): void {
     this.#whyStarting = why
   }
 
-  /** Why the service is not ready. Its resources are asked at most once a second, however often this is called. */
+  /** Why the service is not ready. The resources are checked at most once a second, even if this is called more often. */
   async readiness(): Promise<Readiness> {
     const reasons = await this.#reasonsOfOwned()
     const phase = this.#phase === 'started' ? [] : [`the service is ${this.#phase}`]
@@ -93,8 +93,8 @@ export class Lifecycle {
   }
 
   async #failed(error: unknown): Promise<void> {
-    // The waits during the start end with an error when shutdown begins.
-    if (this.#phase === 'stopping') return this.#log.debug({ error: String(error) }, 'the start was broken off')
+    // All waits of the start end with an error when shutdown begins.
+    if (this.#phase === 'stopping') return this.#log.debug({ error: String(error) }, 'the start was aborted')
     const config = error instanceof Error && CONFIGURATION_ERRORS.has(error.name)
     const exitCode = config ? EXIT.CONFIG : EXIT.SOFTWARE
     const detail = config || !(error instanceof Error) ? {} : { error: error.stack }
@@ -110,11 +110,11 @@ export class Lifecycle {
       const open = [...(starting ? ['the start'] : []), ...this.#owned.open]
       this.#log.error(
         { timeoutMs: this.#timeoutMs, open },
-        `stopped before everything had ended (${open.join(', ')}): the broker delivers what was unsettled again`,
+        `shutdown timed out with these still open: ${open.join(', ')}. The broker redelivers unacknowledged messages`,
       )
       process.exit(EXIT.UNCLEAN)
     }, this.#timeoutMs)
-    // A start in progress may still register a resource. Its waits end now.
+    // A start in progress may still register a resource. Its waits have been aborted.
     await this.#start?.catch(() => {})
     starting = false
     await this.#owned.close()

@@ -1,13 +1,13 @@
-// Makes a server listen, and turns errors such as "port taken" into a sentence that says what to change.
+// Makes a server listen. If the port cannot be used, the error says what to change.
 import type { Server } from 'node:net'
 import { portHolder } from './port-holder.ts'
 
-/** The server cannot listen on a port. Only an operator can fix that. */
+/** The server cannot listen on the port. An operator must change the configuration. */
 export class PortTaken extends Error {
   override readonly name = 'PortTaken'
 }
 
-/** Where to listen. `variable` is the environment variable of the port, for the sentence that says what to change. */
+/** Where to listen. `variable` is the environment variable of the port. The error names it. */
 export interface ListenOn {
   readonly host: string
   readonly port: number
@@ -16,7 +16,7 @@ export interface ListenOn {
 
 /**
  * Resolves with the actual port: a free one when `port` is 0.
- * @throws PortTaken when the port is taken (naming the holder if visible), not allowed, or the host is not local
+ * @throws PortTaken when the port is in use (names the process if it is visible), not permitted, or the host is not local
  */
 export function listen(server: Server, { host, port, variable }: ListenOn): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -41,7 +41,7 @@ function explained(error: NodeJS.ErrnoException, { host, port, variable }: Liste
       return new PortTaken(`port ${port} may not be used by this user: set ${variable} to one above 1023`)
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
-      return new PortTaken(`cannot listen on ${host} port ${port} (${variable}): it is no address of this host`)
+      return new PortTaken(`cannot listen on ${host} port ${port} (${variable}): it is not an address of this host`)
     default:
       return error
   }

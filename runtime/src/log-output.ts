@@ -1,20 +1,20 @@
-// Standard output for log lines. The lines of a few milliseconds are written at once, because under load a write costs
-// more than a line.
+// Standard output for log lines. Lines of up to 5 ms are written together, because under load a system call costs more
+// than a line.
 import { constants, fstatSync, openSync, writeSync } from 'node:fs'
 import { LogSink, type Loss } from './log-sink.ts'
 
 const STANDARD_OUTPUT = 1
-/** Longest time that a line waits for others. A process that is killed loses the lines of this time, unless it calls flush. */
+/** The longest time that a line is buffered. A process that is killed loses the buffered lines, unless it called `flush`. */
 const GATHER_MAX_MS = 5
-/** Written before that when there are more characters than this. */
+/** More characters than this are written at once. */
 const GATHER_MAX_CHARACTERS = 65_536
-/** How long the end of the process waits for a slow reader. */
+/** At exit, the process waits this long for a slow reader. */
 const LAST_LINES_WITHIN_MS = 3_000
 
 export interface LogOutput {
   /** Takes one or more whole lines. Never blocks and never throws. */
   write(line: string): void
-  /** Writes the lines that wait for others, so that they are not lost if the process is killed now. Never blocks and never throws. */
+  /** Writes the buffered lines, so that they are not lost if the process is killed. Never blocks and never throws. */
   flush(): void
   /** Adds a listener that is called when lines are lost. */
   onLoss(loss: Partial<Loss>): void
@@ -22,7 +22,7 @@ export interface LogOutput {
 
 let shared: LogOutput | undefined
 
-/** The one output of the process. Two of them could mix their lines. */
+/** The only output of the process. With two outputs, lines could be mixed. */
 export function standardOutput(): LogOutput {
   shared ??= openStandardOutput()
   return shared
@@ -64,18 +64,18 @@ function openStandardOutput(): LogOutput {
   }
 }
 
-/** A descriptor on which a write never waits for a reader. The original one if it cannot wait. */
+/** A file descriptor on which a write never waits for a reader. Standard output itself if that is not possible or not needed. */
 function nonBlockingStandardOutput(): number {
-  // Node.js makes pipes and sockets non-blocking when it opens these streams, and writes its own warnings to the
-  // second. Their errors must not end the process.
+  // Node.js makes pipes and sockets non-blocking when it opens these streams, and writes warnings to standard error.
+  // Errors of these streams must not end the process.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
-  // A second descriptor of a regular file would have its own offset. Writing to a file does not wait for a reader.
+  // A file has no reader to wait for, and a second descriptor of it would have its own offset.
   if (fstatSync(STANDARD_OUTPUT).isFile()) return STANDARD_OUTPUT
   try {
-    // Our own descriptor of the pipe or terminal, because another process that shares the original one may make it blocking again.
+    // A new descriptor of the pipe or terminal, because another process that shares standard output may make it blocking again.
     return openSync('/dev/fd/1', constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
   } catch {
-    // A socket, or a pipe that another user created.
+    // Standard output is a socket, or a pipe that another user created.
     return STANDARD_OUTPUT
   }
 }

@@ -1,9 +1,9 @@
-// Writes log lines to an output that may refuse them. Some lines wait in memory, the rest are dropped and counted. It
-// never blocks or throws.
+// Writes log lines to an output that may reject them. Rejected lines are buffered up to a limit. Further lines are
+// dropped and counted. The sink never blocks or throws.
 
-/** Memory for lines that the output has not accepted yet. */
+/** The size of the buffer for lines that the output has not accepted yet. */
 const WAITING_MAX_BYTES = 1_048_576
-/** While lines wait, the output is retried this often, and with each new line. */
+/** While lines are buffered, the sink retries at this interval and with each new line. */
 const RETRY_EVERY_MS = 50
 
 /** Writes bytes to the output. Returns how many it accepted, and throws when it accepts none. */
@@ -12,7 +12,7 @@ export type Take = (bytes: Buffer) => number
 export interface Loss {
   /** Called when lines are dropped. */
   lost(lines: number): void
-  /** Called once when lines are accepted again: how many were lost since the last call, and the error code of the output. */
+  /** Called once when lines are accepted again, with the number of lines lost since the last call and the error code of the output. */
   resumed(lines: number, code: string): void
 }
 
@@ -32,7 +32,7 @@ export class LogSink {
     this.#maxBytes = maxBytes
   }
 
-  /** Writes `bytes`, which hold this many lines, after everything that waits. */
+  /** Writes `bytes` after all buffered lines. `lines` is the number of lines in `bytes`. */
   push(bytes: Buffer, lines: number): void {
     if (this.#waiting.length > 0) this.drain()
     if (!this.#hasRoomFor(bytes)) {
@@ -46,7 +46,7 @@ export class LogSink {
     this.drain()
   }
 
-  /** Writes waiting lines as far as the output accepts them. Returns false when some are left. */
+  /** Writes as many buffered lines as the output accepts. Returns false when some are left. */
   drain(): boolean {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       let taken: number
@@ -59,20 +59,20 @@ export class LogSink {
       }
       this.#waitingBytes -= taken
       if (taken === next.length) this.#waiting.shift()
-      // After a partial write, the next error says why it was not complete.
+      // The write was partial. The next write throws an error that says why.
       else this.#waiting[0] = next.subarray(taken)
     }
     this.#resume()
     return true
   }
 
-  /** Waits at most this long while the output is only slow. For the end of the process: it blocks the event loop. */
+  /** Writes the buffered lines. Waits for a slow output, but at most this long. It blocks the event loop, so call it only at exit. */
   drainWithin(ms: number): void {
     const endsAt = performance.now() + ms
     while (!this.drain() && this.#code === 'EAGAIN' && performance.now() < endsAt) pauseThread(5)
   }
 
-  /** After a loss, half of the buffer must be free again, so that losing and resuming do not alternate line by line. */
+  /** After a loss, half of the buffer must be free. Otherwise lost and accepted lines would alternate. */
   #hasRoomFor({ length }: Buffer): boolean {
     if (this.#waitingBytes === 0) return true
     return this.#waitingBytes + length <= (this.#lost > 0 ? this.#maxBytes / 2 : this.#maxBytes)

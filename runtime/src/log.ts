@@ -1,4 +1,4 @@
-// The logger: pino as JSON lines with secrets redacted, or readable text for people.
+// The logger: pino with secrets redacted. It writes JSON lines, or text for people.
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { prettyFactory } from 'pino-pretty'
 import { z } from 'zod'
@@ -17,11 +17,11 @@ export const logEnvironment = z
       .describe('json, or pretty (readable text); auto: pretty on a terminal, else json'),
   })
   .transform((v) => ({ level: v.LOG_LEVEL, format: v.LOG_FORMAT }))
-export type LogConfig = z.output<typeof logEnvironment>
+type LogConfig = z.output<typeof logEnvironment>
 
 /**
- * A logger that writes to standard output, or to `destination`. It drops lines that standard output does not accept,
- * and logs their number as soon as it accepts lines again. It never blocks or throws.
+ * A logger that writes to standard output, or to `destination`. It drops lines that standard output does not accept. When
+ * standard output accepts lines again, it logs how many were lost. It never blocks or throws.
  */
 export function createLog(name: string, { level, format }: LogConfig, destination?: DestinationStream): Logger {
   const readable = format === 'pretty' || (format === 'auto' && process.stdout.isTTY === true)
@@ -37,23 +37,23 @@ export function createLog(name: string, { level, format }: LogConfig, destinatio
   }
   const output = destination ?? standardOutput()
   const log = pino(options, readable ? legible(output) : output)
-  if (destination === undefined) tellLosses(log, standardOutput())
+  if (destination === undefined) reportLosses(log, standardOutput())
   return log
 }
 
 let last = { ms: Number.NaN, text: '' }
 
-/** The member `time`, formatted once per millisecond, because formatting a date takes half as long as the rest of a line. */
+/** The member `time`. It is formatted once per millisecond, because formatting a date takes half as long as the rest of a line. */
 function timestamp(): string {
   const ms = Date.now()
   if (ms !== last.ms) last = { ms, text: `,"time":"${new Date(ms).toISOString()}"` }
   return last.text
 }
 
-function tellLosses(log: Logger, output: LogOutput): void {
+function reportLosses(log: Logger, output: LogOutput): void {
   output.onLoss({
     resumed: (lines, error) =>
-      log.warn({ lines, error }, `${lines} log lines were lost: standard output did not take them`),
+      log.warn({ lines, error }, `${lines} log lines were lost: standard output did not accept them`),
   })
 }
 

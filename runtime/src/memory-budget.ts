@@ -1,4 +1,4 @@
-// Divides the memory of a process among its buffers. The limits for what is in flight follow from here.
+// Divides the memory of a process between its buffers. The limits for connections, requests and messages are derived from this.
 import { totalmem } from 'node:os'
 import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { z } from 'zod'
@@ -7,7 +7,7 @@ const MIB = 1_048_576
 
 /** What Node.js needs under load: code, the young generation of the heap, and garbage that is not collected yet. */
 const NODE_BYTES = 112 * MIB
-/** With less, the shares are too small to work with. */
+/** With less memory, the shares are too small. */
 const TOTAL_MIN_BYTES = 144 * MIB
 
 export const memoryEnvironment = z
@@ -24,21 +24,21 @@ export const memoryEnvironment = z
   })
   .transform((v) => ({ maxBytes: v.MEMORY_MAX_MIB * MIB }))
 
-/** What is held in memory, each with its share of what Node.js leaves, in percent. */
+/** The share of each buffer, in percent of the memory that Node.js does not need. */
 interface Shares {
-  /** Open connections, without what they sent. */
+  /** Open connections, without the data that they sent. */
   readonly connections: number
-  /** Data of incomplete requests, and of requests that wait behind another one on their connection. */
+  /** Data of incomplete requests, and of requests that wait for an earlier request on their connection. */
   readonly halfReadRequests: number
   /** Requests being handled. */
   readonly requestsInFlight: number
   /** Clients that wait for the outcome of a command. */
   readonly waits: number
-  /** Messages written to the broker that are not confirmed. */
+  /** Messages that were sent to the broker and are not confirmed yet. */
   readonly unconfirmedMessages: number
-  /** Unacknowledged messages from the broker, with their parsed form. */
+  /** Unacknowledged messages, with their parsed form. */
   readonly messagesInFlight: number
-  /** Pages of a listing that are requested, built or sent. */
+  /** Pages of a listing that are being requested, built or sent. */
   readonly pages: number
   /** Dead letters that are read at once. */
   readonly deadLetterWindow: number
@@ -55,7 +55,7 @@ const PRODUCER: Shares = {
   pages: 18,
   deadLetterWindow: 10,
 }
-/** Its connections are those to the admin port. */
+/** A consumer has HTTP connections only on its admin port. */
 const CONSUMER: Shares = {
   connections: 4,
   halfReadRequests: 4,
@@ -66,7 +66,7 @@ const CONSUMER: Shares = {
   pages: 0,
   deadLetterWindow: 0,
 }
-/** Its messages are small, and its replies are pages. */
+/** Consumer four has small messages, and its replies are pages of a listing. */
 const CONSUMER_FOUR: Shares = { ...CONSUMER, unconfirmedMessages: 22, messagesInFlight: 18, pages: 50 }
 const SHARES: Readonly<Record<string, Shares>> = { producer: PRODUCER, consumer_four: CONSUMER_FOUR }
 
@@ -75,7 +75,7 @@ export class DoesNotFit extends Error {
   override readonly name = 'DoesNotFit'
 }
 
-/** A limit that an operator may set. `variable` is its name, `configured` its value if set. */
+/** A limit that an operator can set. `variable` is the environment variable, `configured` its value if set. */
 export interface Setting {
   readonly variable: string
   readonly configured: number | undefined
@@ -91,18 +91,17 @@ export class MemoryBudget {
     this.#shares = SHARES[service] ?? CONSUMER
     if (totalBytes < TOTAL_MIN_BYTES)
       throw new DoesNotFit(
-        `${service} may use ${mib(totalBytes)} MiB of memory and needs ${mib(TOTAL_MIN_BYTES)}: raise MEMORY_MAX_MIB, the container's limit, or --max-old-space-size`,
+        `${service} may use ${mib(totalBytes)} MiB of memory but needs ${mib(TOTAL_MIN_BYTES)}: raise MEMORY_MAX_MIB, the container's limit, or --max-old-space-size`,
       )
   }
 
-  /** Bytes that the buffer may hold. This counts allocated memory, so raw bytes and their parsed copies. */
+  /** The bytes that the buffer may allocate, for raw data and its parsed copies. */
   bytes(buffer: Buffered): number {
     return Math.floor(((this.totalBytes - NODE_BYTES) * this.#shares[buffer]) / 100)
   }
 
   /**
-   * How many things of `costBytes` each the buffer may hold: the configured number, or else as many as fit, at most
-   * `maxUseful`.
+   * How many entries of `costBytes` the buffer may hold: the configured number, or as many as fit, up to `maxUseful`.
    * @throws DoesNotFit when the configured number does not fit
    */
   limit(
@@ -122,23 +121,23 @@ export class MemoryBudget {
 
 /** Determines the memory of the process: the minimum of the configured value, its container, the machine and the heap. */
 export function readMemoryBudget(service: string, { maxBytes }: { maxBytes: number }): MemoryBudget {
-  // Without a limit it is 0, or a number larger than any machine.
+  // Without a limit, Node returns 0 or a number that is larger than any memory.
   const constrained = process.constrainedMemory() || Number.POSITIVE_INFINITY
   return new MemoryBudget(service, Math.min(maxBytes, constrained, totalmem(), getHeapStatistics().heap_size_limit))
 }
 
-/** The young generation may be at most this fraction of the memory. */
+/** The young generation may use at most one eighth of the memory. */
 const YOUNG_GENERATION_PART = 8
-/** V8 lets buffers of twice this size gather in the young generation before it collects them. Its default is 32. */
+/** V8 collects buffers of the young generation when they reach twice this size. The default of V8 is 32. */
 const YOUNG_BUFFERS_MIB = 2
-/** An older V8 does not know that flag, and would complain on the standard error. */
+/** An older V8 does not know that flag, and prints a warning to standard error. */
 const YOUNG_BUFFERS_FROM_NODE = 24
-const LOOK_AT_HEAP_EVERY_MS = 100
+const CHECK_HEAP_EVERY_MS = 100
 
 /**
- * Limits the heap's young generation, and the buffers that it refers to. V8 sizes it by the memory of the machine, up to 192
- * MiB, unless the container has less, and most of that is garbage. At this size one thread collects it: waking and
- * waiting for others costs more than they help, on a busy machine a third of all CPU time.
+ * Limits the young generation of the heap, and the buffers that it references. By default V8 sizes it by the memory of
+ * the machine or container, up to 192 MiB, and most of that is garbage. A young generation of this size is collected by
+ * one thread, because waiting for other threads cost up to a third of the CPU time on a busy machine.
  */
 export function limitYoungGeneration({ totalBytes }: Pick<MemoryBudget, 'totalBytes'>): void {
   setFlagsFromString('--no-parallel-scavenge')
@@ -149,7 +148,7 @@ export function limitYoungGeneration({ totalBytes }: Pick<MemoryBudget, 'totalBy
     if ((young?.space_size ?? 0) < totalBytes / YOUNG_GENERATION_PART) return
     setFlagsFromString('--semi-space-growth-factor=1')
     clearInterval(looking)
-  }, LOOK_AT_HEAP_EVERY_MS).unref()
+  }, CHECK_HEAP_EVERY_MS).unref()
 }
 
 const mib = (bytes: number) => Math.floor(bytes / MIB)

@@ -1,4 +1,4 @@
-// The metrics: every name, once, with what it means; counted and measured through a meter that knows no other.
+// All metrics with their names and descriptions. The meter accepts only these names.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Meter } from './service.ts'
 import { SinceScrape } from './since-scrape.ts'
@@ -33,7 +33,7 @@ const COUNTERS = {
   replies_late: ['Replies that arrived when nobody waited for them any more.', []],
   stale_acks_dropped: ['Acks that were dropped because their channel was closed.', ['queue']],
   inbox_rows_removed: ['Rows of the inbox that were removed because they were older than the retention.', []],
-  log_lines_lost: ['Log lines that were dropped because standard output did not take them.', []],
+  log_lines_lost: ['Log lines that were dropped because standard output did not accept them.', []],
   http_requests_failed: [
     'HTTP requests that were answered with a status of 500 or more, by reason.',
     ['route', 'status', 'reason'],
@@ -41,7 +41,7 @@ const COUNTERS = {
   broker_reconnects: ['Connections to the broker that were opened again after a loss.', ['connection']],
 } as const satisfies Metrics
 
-/** Up to the longest timeouts, so that a quantile can show that they were reached. */
+/** The buckets include the longest timeouts, so that a quantile shows when they are reached. */
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 const HISTOGRAMS = {
   rpc_duration_seconds: ['Time from a request to its reply.', ['queue'], SECONDS],
@@ -92,8 +92,8 @@ function row(name: string, type: MetricRow['type'], labels: readonly string[], h
 }
 
 /**
- * A registry of the suite's and the process's metrics, and the meter that updates it. A metric is exported once it was
- * counted or observed, even with 0, so a metric that cannot occur in a service is missing there.
+ * A registry with the metrics of the suite and of the process, and the meter that updates it. A metric is exported after
+ * its first count or observation, even of 0. A metric that a service never counts or observes is not exported.
  */
 export function createMeter(service: string): { meter: Meter; registry: Registry } {
   const registry = new Registry()

@@ -1,11 +1,11 @@
-// The resources of a service. They are asked whether they are ready, and closed in reverse order of registration.
+// Checks whether the resources of a service are ready, and closes them in reverse order of registration.
 import type { Log } from './service.ts'
 
-/** Something that must be closed. `notReady` says in one sentence why it cannot do its work now. */
+/** A resource that must be closed. `notReady` returns one sentence that says why the resource cannot be used now. */
 export interface Owned {
   close(): Promise<void>
   notReady?(): string | undefined | Promise<string | undefined>
-  /** What an operator should fix although the work continues, in one sentence. */
+  /** One sentence about a problem that an operator should fix, although the service works. */
   warning?(): string | undefined
 }
 
@@ -15,8 +15,8 @@ interface Entry {
 }
 
 /**
- * Longest wait for one notReady(). A probe waits for 2 s and must have its response before that. Resources have shorter
- * deadlines of their own, which name what does not respond.
+ * The longest wait for one notReady(). A probe times out after 2 s and must get a response before that. Resources have
+ * shorter timeouts of their own, and their errors name the server that does not respond.
  */
 const READINESS_TIMEOUT_MS = 1_800
 
@@ -34,12 +34,12 @@ export class Ownership {
     return resource
   }
 
-  /** The resources that are not closed yet, in the order in which they will be. */
+  /** The labels of the resources that are not closed yet, in closing order. */
   get open(): readonly string[] {
     return this.#owned.map(({ label }) => label).reverse()
   }
 
-  /** Why the resources are not ready. Empty when all are. A resource that throws, or does not respond in time, is not ready. */
+  /** Why resources are not ready. Empty when all are ready. A resource that throws, or does not respond in time, is not ready. */
   async reasons(): Promise<readonly string[]> {
     const answers = await Promise.all(this.#owned.map(reasonOf))
     return answers.filter((answer) => answer !== undefined)
@@ -49,7 +49,7 @@ export class Ownership {
     return this.#owned.map(({ resource }) => resource.warning?.()).filter((warning) => warning !== undefined)
   }
 
-  /** Closes one after the other, last registered first. An error while closing is logged, and the others are still closed. */
+  /** Closes the resources one after the other, last registered first. If one fails to close, logs the error and continues. */
   async close(): Promise<void> {
     for (let entry = this.#owned.at(-1); entry; entry = this.#owned.at(-1)) {
       try {
@@ -65,7 +65,7 @@ export class Ownership {
 async function reasonOf({ resource, label }: Entry): Promise<string | undefined> {
   let timer: NodeJS.Timeout | undefined
   const silence = new Promise<string>((resolve) => {
-    const sentence = `${label} did not say within ${READINESS_TIMEOUT_MS} ms whether it is ready`
+    const sentence = `${label} did not report within ${READINESS_TIMEOUT_MS} ms whether it is ready`
     timer = setTimeout(resolve, READINESS_TIMEOUT_MS, sentence)
   })
   try {

@@ -1,7 +1,7 @@
-// Finds out, on Linux, which process listens on a port, so that "port taken" can name it.
+// Finds the process that listens on a port, on Linux only. The error for a port in use names it.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
-/** `pid` and the command line of the process that listens on TCP port `port` of this host. Undefined when that is not visible. */
+/** The pid and command line of the process that listens on TCP port `port` of this host. Undefined when it is not visible. */
 export function portHolder(port: number): { pid: number; command: string } | undefined {
   const sockets = new Set(['tcp', 'tcp6'].flatMap((table) => listeningSockets(table, port)))
   if (sockets.size === 0) return undefined
@@ -13,7 +13,7 @@ export function portHolder(port: number): { pid: number; command: string } | und
   return undefined
 }
 
-/** Columns of /proc/net/tcp: sl, local address:port in hex, remote, state (0A: listening), …; the tenth is the inode. */
+/** The columns of /proc/net/tcp are sl, local address:port in hex, remote, state (0A: listening), … The tenth is the inode. */
 function listeningSockets(table: string, port: number): string[] {
   const hex = port.toString(16).toUpperCase().padStart(4, '0')
   return textOf(`/proc/net/${table}`)
@@ -23,7 +23,7 @@ function listeningSockets(table: string, port: number): string[] {
     .map((columns) => `socket:[${columns[9]}]`)
 }
 
-// Processes of other users, or that end meanwhile, cannot be read. Then we cannot name the holder.
+// Processes of other users, and processes that have just ended, cannot be read. They count as not visible.
 const readable = <T>(read: () => T, otherwise: T): T => {
   try {
     return read()

@@ -5,10 +5,10 @@ const SECRET_NAME =
   /password|passwd|passphrase|secret|token|authorization|cookie|credential|api[-_]?key|private[-_]?key/i
 const URL_PASSWORD = /(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@"]*:)[^\s@/"]+@/gi
 const REDACTED = '[redacted]'
-/** Deeper levels are not shown, which also ends cycles. */
+/** Deeper levels are not logged. This also ends cycles. */
 const DEPTH_MAX = 6
 
-/** `fields` with every secret in it replaced. The same object when there is none, so that most lines cost no copy. */
+/** `fields` with every secret replaced. Returns the same object when there is no secret, so that most lines are not copied. */
 export function redactFields(fields: Record<string, unknown>): Record<string, unknown> {
   return redactMembers(fields, 1)
 }
@@ -18,26 +18,26 @@ export function redactUrls(line: string): string {
   return line.includes('://') ? line.replace(URL_PASSWORD, `$1${REDACTED}@`) : line
 }
 
-/** Characters that are valid in JSON but start a line, move the cursor or change the writing direction in a display. */
+/** Characters that are valid in JSON, but on a screen can start a line, move the cursor or change the writing direction. */
 const UNSAFE = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g
 
-/** A JSON line with all those characters as `\\uXXXX`, which has the same meaning because they can only occur within strings. */
+/** A JSON line with these characters as `\\uXXXX`. They can occur only in JSON strings, so the meaning stays the same. */
 export function escapeUnsafe(line: string): string {
   return line.replace(UNSAFE, escaped)
 }
 
 /**
- * Control and format characters, line and paragraph separators, lone surrogates: what a terminal obeys, or hides. The
- * same list as in messaging.
+ * Characters that a terminal interprets or hides: control and format characters, line and paragraph separators, lone
+ * surrogates. The list is the same as in messaging.
  */
-const OBEYED = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
+const INTERPRETED = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
 
 /**
- * `text` on one line for a terminal, with everything that it could obey as an escape: `\u001b`. For display only:
- * decoding the result, for example with a JSON parser, would restore the characters.
+ * `text` on one line for a terminal. Characters that the terminal could interpret become escapes such as `\u001b`. For
+ * display only: decoding the result, for example with a JSON parser, would restore the characters.
  */
 export function printable(text: string): string {
-  return text.replace(OBEYED, (character) =>
+  return text.replace(INTERPRETED, (character) =>
     JSON.stringify(character)
       .slice(1, -1)
       .replace(/[^\x20-\x7e]/g, escaped),

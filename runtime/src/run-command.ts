@@ -1,12 +1,13 @@
-// Runs a command that does one thing and ends: configuration, log, exit code.
+// Runs a command that does one task and exits. Provides its configuration, log and exit code.
 import { type ConfigOf, InvalidEnvironment, parseEnvironment, type Sections } from './config.ts'
 import { EXIT } from './exit-codes.ts'
 import { createLog, logEnvironment } from './log.ts'
 import type { Log } from './service.ts'
 
 /**
- * Runs `main` as the command `name` and sets the exit code: 0 done · 1 failed, the log says why · 78 the configuration
- * is wrong, the log names every variable. A signal ends the process at once, so `main` must be safe to run again.
+ * Runs `main` as the command `name` and sets the exit code: 0 done · 1 failed, the log has the reason · 78 the
+ * configuration is wrong, the log names every variable. A signal ends the process at once, so `main` must be safe to run
+ * again.
  */
 export async function runCommand<S extends Sections>(
   { name, config: sections }: { name: string; config: S },
@@ -26,7 +27,7 @@ export async function runCommand<S extends Sections>(
 function endOnSignals(log: Log): void {
   for (const [signal, number] of [['SIGTERM', 15] as const, ['SIGINT', 2] as const])
     process.on(signal, () => {
-      log.warn({ signal, exitCode: 128 + number }, 'ended by a signal before it was done: run it again')
+      log.warn({ signal, exitCode: 128 + number }, 'stopped by a signal before it had finished: run it again')
       process.exit(128 + number)
     })
 }

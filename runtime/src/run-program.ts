@@ -1,33 +1,33 @@
-// Runs an interactive program: arguments, output with backpressure, Ctrl-C, exit code.
+// Runs an interactive program. Provides its arguments, output with backpressure, Ctrl-C handling and exit code.
 import { type ConfigOf, InvalidEnvironment, parseEnvironment, type Sections } from './config.ts'
 import { EXIT } from './exit-codes.ts'
 import { limitYoungGeneration } from './memory-budget.ts'
 
-/** A terminal sends Ctrl-C to every process of the command, and some of them forward it. Signals within this time count as one. */
-const SAME_WISH_MS = 500
+/** A terminal sends Ctrl-C to every process of the command, and some processes forward it. Signals within this time count as one. */
+const SAME_SIGNAL_MS = 500
 const EXIT_INTERRUPTED = 130
-/** In a container, a program shares the memory with the service. */
+/** A program that runs in a container shares the memory with the service. */
 const MEMORY_BYTES = 128 * 1_048_576
 
 export interface Program<S extends Sections> {
   readonly config: ConfigOf<S>
   readonly args: readonly string[]
-  /** The standard input. */
+  /** Standard input. */
   readonly input: () => NodeJS.ReadStream
-  /** The standard error if it is a terminal, for a progress bar. */
+  /** Standard error if it is a terminal. For a progress bar. */
   readonly terminal: NodeJS.WriteStream | undefined
-  /** Writes to the standard output. Resolves when the reader keeps up. */
+  /** Writes to standard output. Resolves when the output can accept more. */
   out(text: string): Promise<void>
-  /** Writes a line to the standard error. */
+  /** Writes a line to standard error. */
   err(line: string): void
-  /** Aborts at the first Ctrl-C (or SIGTERM), and when nobody reads the output any more. The second Ctrl-C ends the process. */
+  /** Aborts on the first Ctrl-C or SIGTERM, and when the reader of the output has closed it. The second Ctrl-C ends the process. */
   readonly stopping: AbortSignal
 }
 
 /**
  * Runs `main` and exits with the code that it resolves with.
- * Other exit codes: 1 `main` threw, the message is on the standard error · 78 the configuration is wrong, every
- * variable is named.
+ * Other exit codes: 1 `main` threw, the message is on standard error · 78 the configuration is wrong, every variable is
+ * named.
  */
 export async function runProgram<S extends Sections>(
   sections: S,
@@ -39,7 +39,7 @@ export async function runProgram<S extends Sections>(
     limitYoungGeneration({ totalBytes: MEMORY_BYTES })
     const stop = new AbortController()
     stopOnSignals(stop)
-    // `… | head`: the reader has seen enough.
+    // The reader has closed the pipe, as `… | head` does.
     process.stdout.on('error', () => stop.abort())
     const terminal = process.stderr.isTTY ? process.stderr : undefined
     const args = process.argv.slice(2)
@@ -63,7 +63,7 @@ function stopOnSignals(stop: AbortController): void {
   let lastAt = Number.NEGATIVE_INFINITY
   const onSignal = () => {
     const now = performance.now()
-    if (now - lastAt < SAME_WISH_MS) return
+    if (now - lastAt < SAME_SIGNAL_MS) return
     lastAt = now
     if (stop.signal.aborted) process.exit(EXIT_INTERRUPTED)
     stop.abort()

@@ -1,4 +1,4 @@
-// Runs a service from its first line to its exit code: configuration, log, metrics, admin port, signals, shutdown.
+// Runs a service: configuration, log, metrics, admin port, signals, shutdown and exit code.
 import { z } from 'zod'
 import { adminEnvironment, openAdminPort } from './admin.ts'
 import { shrinkHeap } from './collect-garbage.ts'
@@ -20,7 +20,7 @@ import type { Owned } from './ownership.ts'
 import type { Service } from './service.ts'
 import { whole } from './variables.ts'
 
-/** The default admin port, which the service and ADMIN_PORT can change. */
+/** The default admin port. The service and ADMIN_PORT can change it. */
 const ADMIN_PORT = 9090
 
 const shutdownEnvironment = z
@@ -43,16 +43,17 @@ export interface RunningService<S extends Sections> extends Service {
   /** The memory budget of the process, by buffer. */
   readonly memory: MemoryBudget
   /**
-   * Registers a resource, which is asked whether it is ready and closed at shutdown, in reverse order. Returns it.
-   * `label` is its name in the log, by default its class.
+   * Registers a resource and returns it. The resource is part of the readiness check, and is closed at shutdown in
+   * reverse order of registration. `label` is its name in the log, by default the name of its class.
    */
   own<T extends Owned>(resource: T, label?: string): T
 }
 
 /**
- * Runs `main` as the service `name` until SIGTERM or SIGINT, then closes what it owns, last first, and exits: 0 when all
- * ended in time, 1 when not. Exits with 78 when the configuration is wrong and 70 on a bug. A second signal exits at once.
- * The admin port (`adminPort` unless ADMIN_PORT says otherwise; services that share a host need different ones) answers from the beginning; `/readyz` is 503 until `main` has resolved, and again from the signal on.
+ * Runs `main` as the service `name` until SIGTERM or SIGINT. Then closes its resources, last registered first, and exits:
+ * 0 all closed in time · 1 not all closed in time · 78 the configuration is wrong · 70 a bug. A second signal exits at
+ * once. The admin port listens from the beginning, on ADMIN_PORT or `adminPort`; services on the same host need
+ * different ports. `/readyz` returns 503 until `main` has resolved, and again after the signal.
  */
 export async function runService<S extends Sections>(
   { name, adminPort, config: sections }: { name: string; adminPort?: number; config: S },
@@ -66,7 +67,7 @@ export async function runService<S extends Sections>(
     const metrics = createMeter(name)
     metrics.meter.count('log_lines_lost', {}, 0)
     standardOutput().onLoss({ lost: (lines) => metrics.meter.count('log_lines_lost', {}, lines) })
-    // Registered first and closed last, so that probes see the whole shutdown.
+    // Registered first, so that it closes last and probes work during the whole shutdown.
     const admin = await openAdminPort(config.runtime.admin, metrics, () => lifecycle.readiness(), log)
     lifecycle.own(admin, 'the admin port')
     log.info({ adminPort: admin.port, pid: process.pid }, 'starting')
@@ -87,7 +88,7 @@ export async function runService<S extends Sections>(
   })
 }
 
-/** Older versions run most of the code, and fail at some later time. */
+/** Older versions start, but fail later. */
 const NODE_MAJOR_MIN = 24
 
 function configuration<S extends Sections>(name: string, ofRuntime: ReturnType<typeof runtimeSections>, sections: S) {
@@ -95,7 +96,7 @@ function configuration<S extends Sections>(name: string, ofRuntime: ReturnType<t
     if (Number.parseInt(process.version.slice(1), 10) < NODE_MAJOR_MIN)
       throw new InvalidEnvironment([`this is Node.js ${process.version}, and ${name} needs ${NODE_MAJOR_MIN} or later`])
     const all = { ...ofRuntime, ...sections }
-    parseEnvironment(all, process.env) // both at once, so that every problem is named at once
+    parseEnvironment(all, process.env) // all sections together, so that the error names every problem
     const runtime = parseEnvironment(ofRuntime, process.env)
     return {
       runtime,

@@ -10,7 +10,7 @@ export interface Server {
 const MAX_PORT = 65_535
 const ENTRY = /^(?:\[(?<address>[^\]]+)\]|(?<name>[\w.-]+))(?::(?<port>\w*))?$/
 
-/** Checks the variable. It stays text, because the default port comes from another variable. See `serversOf`. */
+/** Validates the variable. The result is still text, because the default port comes from another variable. See `serversOf`. */
 export const serverList = z.string().superRefine((list, context) => {
   for (const message of problemsOf(list, entryProblem)) context.addIssue({ code: 'custom', message, input: undefined })
 })
@@ -29,7 +29,7 @@ export function duplicateServers(list: string, defaultPort: number): readonly st
   const known = new Set<string>()
   return problemsOf(list, (entry) => {
     const server = serversOf(entry, defaultPort).map(addressOf).join().toLowerCase()
-    if (known.has(server)) return `must not name ${server} again`
+    if (known.has(server)) return `must not repeat ${server}`
     known.add(server)
     return undefined
   })
@@ -40,7 +40,7 @@ export const addressOf = ({ host, port }: Server): string => `${isIPv6(host) ? `
 
 const entriesOf = (list: string): readonly string[] => list.split(',').map((entry) => entry.trim())
 
-/** Identifies an entry by its position, because its text may contain a password. */
+/** Names an entry by its position, because its text may contain a password. */
 function problemsOf(list: string, problemOf: (entry: string) => string | undefined): readonly string[] {
   const entries = entriesOf(list)
   return entries.flatMap((entry, index) => {

@@ -1,4 +1,4 @@
-// What every part of a process gets: its name, logger, meter, and the signal that shutdown has begun.
+// The service that every part of a process gets: its name, logger, meter, and the signal that shutdown has begun.
 
 /** A structured logger. pino satisfies it. */
 export interface Log {
@@ -6,11 +6,11 @@ export interface Log {
   info(fields: object, message: string): void
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
-  /** Whether a debug line would be written, so that a caller need not make one for each message. Yes when omitted. */
+  /** Whether debug lines are written. If not, a caller does not have to create one for each message. True when omitted. */
   isLevelEnabled?(level: 'debug'): boolean
 }
 
-/** Counts and measures by metric name. metrics.ts lists the names. An unknown name is a bug and throws. */
+/** Counts and observes by metric name. metrics.ts lists the names. An unknown name throws. */
 export interface Meter {
   count(metric: string, labels?: Record<string, string>, by?: number): void
   observe(metric: string, value: number, labels?: Record<string, string>): void
@@ -20,8 +20,8 @@ export interface Service {
   readonly name: string
   readonly log: Log
   readonly meter: Meter
-  /** Aborts when shutdown begins. Every wait during the start ends then. */
+  /** Aborts when shutdown begins. This ends every wait of the start. */
   readonly stopping: AbortSignal
-  /** Registers a function that says why the start is not complete: one sentence, or undefined. The last one registered counts. */
+  /** Registers a function that returns why the start is not complete, as one sentence, or undefined. Replaces the previous one. */
   explainStart?(why: () => string | undefined): void
 }

@@ -1,16 +1,16 @@
-// Shares one result among all callers within a period. It is computed once at a time, and at most once per period.
+// Shares one result between all callers within a period.
 
-/** Wraps `ask` so that it runs at most once in `ms` milliseconds, and never twice at a time. A failure is not kept. */
-export function sharedForAWhile<T>(ask: () => Promise<T>, ms: number): () => Promise<T> {
-  let answer: Promise<T> | undefined
+/** Wraps `compute` so that it runs at most once in `ms` milliseconds, and never twice at a time. A failure is not shared with later calls. */
+export function sharedForAWhile<T>(compute: () => Promise<T>, ms: number): () => Promise<T> {
+  let shared: Promise<T> | undefined
   return () => {
-    if (answer !== undefined) return answer
-    const asked = ask()
+    if (shared !== undefined) return shared
+    const result = compute()
     const forget = () => {
-      if (answer === asked) answer = undefined
+      if (shared === result) shared = undefined
     }
-    answer = asked
-    asked.then(() => setTimeout(forget, ms).unref(), forget)
-    return asked
+    shared = result
+    result.then(() => setTimeout(forget, ms).unref(), forget)
+    return result
   }
 }

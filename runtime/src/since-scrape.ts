@@ -1,5 +1,5 @@
-// The changes of one metric since the last scrape, by labels. prom-client looks a series up by a text of all labels,
-// names included, which costs more than some of what is counted: so it hears of most changes when it is scraped.
+// The changes of one metric since the last scrape, by labels. prom-client finds a series by a text of all label names
+// and values. That costs more than some of the work that is counted, so most changes are applied only at a scrape.
 
 type Labels = Readonly<Record<string, string>>
 
@@ -20,7 +20,7 @@ export class SinceScrape {
     this.#combine = combine
   }
 
-  /** The first value of a series is applied at once, and throws when a label is not one of `names`. */
+  /** Applies the first value of a series at once. That throws when a label is not one of `names`. */
   change(labels: Labels, value: number): void {
     const key = this.#keyOf(labels)
     const series = this.#series.get(key)
@@ -40,7 +40,7 @@ export class SinceScrape {
   }
 
   #keyOf(labels: Labels): string {
-    // Most metrics have one label, whose value is the key as it is.
+    // Most metrics have one label. Its value is the key.
     if (this.#names.length === 1) return labels[this.#names[0] ?? ''] ?? ''
     let key = ''
     for (const name of this.#names) key += `${labels[name] ?? ''}\n`

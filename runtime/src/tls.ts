@@ -1,4 +1,4 @@
-// TLS to a server: the variables that configure it, and what an error means for the operator.
+// TLS to a server: the environment variables, and errors that say which variable to check.
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { z } from 'zod'
 
@@ -11,7 +11,7 @@ const privateKey = z
   .string()
   .refine(isPrivateKey, { error: 'must be a private key in PEM, without a passphrase', abort: true })
 
-/** How to use TLS. Nothing in it can disable the verification. */
+/** TLS options. None of them can disable the verification of the server. */
 export interface Tls {
   readonly ca: string | undefined
   readonly cert: string | undefined
@@ -20,8 +20,8 @@ export interface Tls {
 }
 
 /**
- * The TLS variables of one kind of server, `RABBITMQ_TLS…` or `MYSQL_TLS…`. `shape` is part of a schema, `check`
- * validates them together, and `of` returns the options, undefined for an unencrypted connection.
+ * The TLS variables of one kind of server, `RABBITMQ_TLS…` or `MYSQL_TLS…`. `shape` is part of a zod object. `check`
+ * validates the variables together. `of` returns the options, or undefined for an unencrypted connection.
  */
 export function tlsEnvironment(prefix: 'RABBITMQ' | 'MYSQL') {
   const on = `${prefix}_TLS`
@@ -68,7 +68,7 @@ export function tlsEnvironment(prefix: 'RABBITMQ' | 'MYSQL') {
   }
 }
 
-/** One sentence that says which variable to check. Undefined when the failure is not about TLS. */
+/** Converts `error` to one sentence that says which variable to check. Undefined when the error is not about TLS. */
 export function tlsTrouble(prefix: 'RABBITMQ' | 'MYSQL', error: unknown): string | undefined {
   const { data } = failure.safeParse(error)
   if (data === undefined) return undefined
@@ -77,26 +77,26 @@ export function tlsTrouble(prefix: 'RABBITMQ' | 'MYSQL', error: unknown): string
   return meaning === undefined ? undefined : `TLS: ${meaning.replaceAll('*', prefix)} (${text})`
 }
 
-/** What an error text means. The asterisk stands for the prefix of the variables. */
+/** The meaning of each error text. The asterisk stands for the prefix of the variables. */
 const MEANINGS: readonly (readonly [RegExp, string])[] = [
-  [/altnames|ALTNAME_INVALID/i, "the server's certificate is for another name: look at *_HOST and *_TLS_SERVER_NAME"],
+  [/altnames|ALTNAME_INVALID/i, "the server's certificate is for another name: check *_HOST and *_TLS_SERVER_NAME"],
   [/has expired|not yet valid/i, "the server's certificate is not valid at this time"],
   [
     /self.signed|unable to verify|unable to get|UNABLE_TO_(VERIFY|GET)|certificate signature failure/i,
-    "the server's certificate is not from an authority we trust: look at *_TLS_CA",
+    "the server's certificate is not from a trusted authority: check *_TLS_CA",
   ],
   [
     /alert (number (40|42|46|48|116)|bad certificate|unknown ca|certificate required|handshake failure)|CERTIFICATE_REQUIRED/i,
-    'the server does not take our certificate: look at *_TLS_CERT and *_TLS_KEY',
+    'the server rejected our certificate: check *_TLS_CERT and *_TLS_KEY',
   ],
   [
     /wrong version number|packet length too long|does not support secure connection|NO_SSL_SUPPORT/i,
-    'the server does not speak TLS there: look at *_PORT and *_TLS',
+    'the server does not use TLS on this port: check *_PORT and *_TLS',
   ],
   [
     // Errors of amqplib.
     /closed abruptly during opening handshake/,
-    'the server ended the connection at once, as it does when it does not take our certificate: look at *_TLS_CERT and *_TLS_KEY',
+    'the server closed the connection during the handshake, as it does when it rejects our certificate: check *_TLS_CERT and *_TLS_KEY',
   ],
   [/ssl|tls/i, 'it failed'],
 ]

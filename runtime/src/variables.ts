@@ -1,4 +1,4 @@
-// Numbers in environment variables.
+// Schemas for numbers in environment variables.
 import { z } from 'zod'
 
 /** An integer from `min` to `max`, in decimal digits. */

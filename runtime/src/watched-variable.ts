@@ -1,20 +1,20 @@
-// Notices when the file of a NAME_FILE variable changes, so that its value can change without a restart.
+// Watches the file of a NAME_FILE variable, so that its value can change without a restart.
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Contents are compared, not times: Kubernetes swaps a link, editors rename files, and some file systems send no events. */
+/** How often the content is read and compared. Kubernetes swaps a link, editors rename files, and some file systems send no events. */
 const LOOK_EVERY_MS = 2_000
 
 export interface Watched {
-  /** Called with the first value, which may be newer than the parsed configuration, and with each new one. */
+  /** Called with the first value, which may be newer than the parsed configuration, and with each new value. */
   changed(value: string): void
   /** Called once each time the file becomes unreadable. */
   unreadable(why: string): void
 }
 
 /**
- * Watches the file that the environment variable `name`_FILE names. Does nothing when that is not set. The value is
- * read as parseEnvironment does.
+ * Watches the file that the environment variable `name`_FILE names. Does nothing when that variable is not set. Reads the
+ * value as parseEnvironment does.
  */
 export function watchVariable(
   name: string,
@@ -46,7 +46,7 @@ export function watchVariable(
   }
 }
 
-/** The content of the file without one trailing line break, or why it cannot be read. */
+/** The content of the file without one trailing line break, or the reason why it cannot be read. */
 export function valueIn(file: string): { value: string; why?: undefined } | { value?: undefined; why: string } {
   try {
     return { value: readFileSync(file, 'utf8').replace(/\r?\n$/, '') }

@@ -1,4 +1,4 @@
-// The admin port's timeout of ten seconds, which is too long for the tests of `npm run check`.
+// The request timeout of the admin port. Ten seconds are too long for the tests of `npm run check`.
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { expect, it } from '@jest/globals'
@@ -7,7 +7,7 @@ import { createMeter } from '../src/index.ts'
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} }
 
-it('closes silent connections', async () => {
+it('closes a connection without a request, with status 408', async () => {
   const readiness = async () => ({ reasons: [], warnings: [] })
   const { close, port } = await openAdminPort({ host: '127.0.0.1', port: 0 }, createMeter('s'), readiness, quiet)
   const socket = connect(port, '127.0.0.1')

@@ -1,4 +1,4 @@
-// The admin port with greedy clients: frequent requests share one result, and connections and requests are limited.
+// The admin port: frequent requests share one result, connections and requests are limited, and errors are problem documents.
 import { get } from 'node:http'
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from '@jest/globals'
@@ -68,7 +68,7 @@ describe('the admin port', () => {
     expect(await status(port, '/livez')).toBe(200)
   })
 
-  it('accepts 32 connections of one address and 64 in total; an idle one makes room for another address', async () => {
+  it('accepts 32 connections of one address and 64 in total, and closes an idle one for a third address', async () => {
     const { port } = await start()
     const opened = async (localAddress: string) => {
       const socket = connect({ port, host: '127.0.0.1', localAddress })
@@ -101,7 +101,7 @@ describe('the admin port', () => {
     const ahead = 'GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(1_500)
     const behind = `GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n${ahead}`
     const greedy = Array.from({ length: 31 }, () => client(port, behind))
-    await new Promise((resolve) => setTimeout(resolve, 1_000)) // nothing more will be read
+    await new Promise((resolve) => setTimeout(resolve, 1_000)) // the server has read as much as it will read
     answer()
     await Promise.race([...greedy.map(({ closed }) => closed), new Promise((resolve) => setTimeout(resolve, 10_000))])
     await new Promise((resolve) => setTimeout(resolve, 1_000))
@@ -111,7 +111,7 @@ describe('the admin port', () => {
     expect(refused.length).toBeLessThan(greedy.length)
   })
 
-  it('reports in /readyz what should be fixed, and is ready nevertheless', async () => {
+  it('reports warnings in /readyz, and is still ready', async () => {
     const { port } = await start(['API_KEYS_FILE: line 2: …'])
     const response = await fetch(`http://127.0.0.1:${port}/readyz`)
     expect([response.status, await response.json()]).toEqual([
@@ -125,7 +125,7 @@ describe('the admin port', () => {
     [{ Host: 'attacker.example' }, 403],
     [{ Host: 'localhost', Origin: 'http://attacker.example' }, 403],
     [{ Host: 'localhost', 'Sec-Fetch-Site': 'cross-site' }, 403],
-  ])('serves only this machine on loopback: %j is %i', async (headers, expected) => {
+  ])('rejects requests of foreign web pages on loopback: %j is %i', async (headers, expected) => {
     const { port } = await start()
     expect(await status(port, '/metrics', headers)).toBe(expected)
   })
@@ -137,7 +137,7 @@ describe('the admin port', () => {
     ['POST /livez HTTP/1.1\r\nHost: localhost\r\n\r\n', 405],
     ['CONNECT a:80 HTTP/1.1\r\nHost: localhost\r\n\r\n', 501],
     ['hello\r\n\r\n', 400],
-  ])('answers %j with a problem document', async (bytes, expected) => {
+  ])('responds to %j with a problem document', async (bytes, expected) => {
     const { port } = await start()
     const { socket, received } = client(port, bytes)
     const endsAt = performance.now() + 10_000

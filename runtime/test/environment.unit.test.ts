@@ -1,4 +1,4 @@
-// Configuration from the environment: strict, with every problem reported, and values from files.
+// Configuration from the environment: strict parsing, a report of all problems, and values from files.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { afterAll, describe, expect, it } from '@jest/globals'
@@ -27,7 +27,7 @@ const fileWith = (text: string) => {
   return path
 }
 
-/** The sentences with which an environment is rejected. */
+/** The problems for which the environment is rejected. */
 function problemsOf(given: Sections, env: NodeJS.ProcessEnv): readonly string[] {
   try {
     parseEnvironment(given, env)
@@ -55,7 +55,7 @@ describe('the environment', () => {
     expect(problemsOf(sections, { HOST: '' })).toEqual(['HOST: is missing'])
   })
 
-  it('reports everything that is wrong in every section, and shows no secret', () => {
+  it('reports every problem of every section, and shows no secret', () => {
     const problems = problemsOf(sections, { PORT: 'http', PASSWORD: 'short', COLOUR: 'green' })
     expect(problems).toEqual([
       'HOST: is missing',
@@ -65,16 +65,16 @@ describe('the environment', () => {
     ])
   })
 
-  it('names a variable of several sections once', () => {
+  it('reports a missing variable once, even if two sections need it', () => {
     expect(problemsOf({ one: server, other: server }, {})).toEqual(['HOST: is missing'])
   })
 
-  it('reads a value from NAME_FILE, without its trailing line break', () => {
+  it('reads a value from NAME_FILE, without one trailing line break', () => {
     const env = { HOST: 'there', PASSWORD_FILE: fileWith('from a file\n\n') }
     expect(parseEnvironment({ server }, env)).toMatchObject({ server: { password: 'from a file\n' } })
   })
 
-  it('rejects a variable given twice, and a file that cannot be read', () => {
+  it('rejects NAME together with NAME_FILE, and a file that cannot be read', () => {
     const env = { HOST: 'there', HOST_FILE: fileWith('here'), PASSWORD_FILE: '/nowhere/at/all' }
     expect(problemsOf(sections, env)).toEqual([
       'HOST: both HOST and HOST_FILE are set, choose one',

@@ -1,4 +1,4 @@
-// A receiver of traces that rejects every export: the log says so once, however often it happens.
+// The export of traces to a receiver that rejects every request.
 import { createServer } from 'node:http'
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
@@ -7,7 +7,7 @@ import { exportTraces } from '../src/export-traces.ts'
 import { tracer } from '../src/traces.ts'
 
 let requests = 0
-// The exporter does not repeat a request that got this status.
+// The exporter does not retry a request after this status.
 const rejecting = createServer((_, response) => {
   requests += 1
   response.writeHead(400).end()

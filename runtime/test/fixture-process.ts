@@ -11,7 +11,7 @@ export interface LogLine {
 
 const running = new Set<() => void>()
 
-/** Ends what a failed test left behind. */
+/** Ends the processes that a failed test left running. */
 export function endFixtures(): void {
   for (const end of running) end()
 }

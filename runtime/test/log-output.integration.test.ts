@@ -1,4 +1,4 @@
-// A service whose output cannot be written runs on: it responds, drops lines, reports how many were lost, and stops on request.
+// A service whose output cannot be written. It still responds, drops lines, reports the number of lost lines, and stops on request.
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, mkdtempSync, openSync, readFileSync, readSync, rmSync, truncateSync } from 'node:fs'
@@ -26,10 +26,10 @@ afterEach(() => {
 })
 
 /**
- * Starts the service that logs 1,000 lines a second and warns on standard error, with `output` as both streams,
- * optionally through a shell.
+ * Starts the service that logs 1,000 lines a second and writes warnings to standard error. `output` is used for both
+ * streams. `shell` is a shell command that starts the service.
  */
-function talkTo(output: number | 'pipe', shell?: string): ChildProcess {
+function startTalkative(output: number | 'pipe', shell?: string): ChildProcess {
   const [program, ...args] = shell === undefined ? [process.execPath, SERVICE] : ['sh', '-c', shell]
   child = spawn(program ?? '', args, {
     env: { PATH: process.env.PATH, ADMIN_PORT: String(port), FIXTURE_BEHAVIOUR: 'is-talkative' },
@@ -62,7 +62,7 @@ const lossIn = (text: string) =>
     try {
       return loss.safeParse(JSON.parse(line)).data ?? []
     } catch {
-      // A part of a line, or a warning of Node.js.
+      // The text is part of a line, or a warning of Node.js.
       return []
     }
   })
@@ -94,22 +94,22 @@ it('loses no line that was flushed when the process is killed', () => {
 describe('a service whose output cannot be written', () => {
   it('responds and stops when the disk is full', async () => {
     const full = openSync('/dev/full', 'w')
-    const service = talkTo(full)
+    const service = startTalkative(full)
     await lost(await lost())
     expect((await fetch(`http://127.0.0.1:${port}/livez`)).status).toBe(200)
     expect(await stopped(service)).toBe(0)
     closeSync(full)
   })
 
-  it('responds while nobody reads its pipe, and reports the number of lost lines once somebody does', async () => {
+  it('responds while its pipe is not read, and reports that lines were lost when reading resumes', async () => {
     const path = join(directory, 'pipe')
     execFileSync('mkfifo', [path])
     // Opens the pipe for reading, but does not read.
     const pipe = openSync(path, constants.O_RDWR | constants.O_NONBLOCK)
     const output = openSync(path, constants.O_WRONLY)
-    const service = talkTo(output)
+    const service = startTalkative(output)
     await lost()
-    // When another Node.js that shares the descriptor ends, it makes it blocking.
+    // A Node.js process makes a shared descriptor blocking when it exits.
     spawnSync(process.execPath, ['-e', 'process.stdout.isTTY'], { stdio: ['ignore', output, 'ignore'] })
     await lost(await lost())
     expect((await fetch(`http://127.0.0.1:${port}/livez`)).status).toBe(200)
@@ -119,7 +119,7 @@ describe('a service whose output cannot be written', () => {
       try {
         text += chunk.toString('utf8', 0, readSync(pipe, chunk))
       } catch {
-        // Nothing to read at this moment.
+        // There is nothing to read now.
       }
     }
     const reading = setInterval(read, 5)
@@ -131,16 +131,19 @@ describe('a service whose output cannot be written', () => {
     expect([code, lossIn(text)[0]]).toEqual([0, expect.objectContaining({ error: 'EAGAIN' })])
   })
 
-  it('responds and stops while nobody reads its socket', async () => {
-    const service = talkTo('pipe')
+  it('responds and stops while its socket is not read', async () => {
+    const service = startTalkative('pipe')
     await lost(await lost())
     expect((await fetch(`http://127.0.0.1:${port}/livez`)).status).toBe(200)
     expect(await stopped(service)).toBe(0)
   })
 
-  it('continues its log when a file becomes writable again', async () => {
+  it('continues its log, with a report of the loss, when its file becomes writable again', async () => {
     const path = join(directory, 'log')
-    const service = talkTo('pipe', `ulimit -f 4096; exec "${process.execPath}" "${SERVICE}" >> "${path}" 2>> "${path}"`)
+    const service = startTalkative(
+      'pipe',
+      `ulimit -f 4096; exec "${process.execPath}" "${SERVICE}" >> "${path}" 2>> "${path}"`,
+    )
     await lost()
     truncateSync(path)
     const first = await until(() => lossIn(readFileSync(path, 'utf8'))[0])
@@ -148,8 +151,8 @@ describe('a service whose output cannot be written', () => {
     expect(await stopped(service)).toBe(0)
   })
 
-  it('stops when its reader has exited', async () => {
-    const service = talkTo('pipe')
+  it('continues to run and stops on request when the reader of its output has exited', async () => {
+    const service = startTalkative('pipe')
     service.stdout?.destroy()
     service.stderr?.destroy()
     await lost()

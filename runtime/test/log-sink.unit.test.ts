@@ -1,8 +1,8 @@
-// What happens to log lines that an output does not accept.
+// Log lines that an output does not accept: they are buffered up to a limit, further lines are dropped, and the loss is reported.
 import { describe, expect, it } from '@jest/globals'
 import { LogSink } from '../src/log-sink.ts'
 
-/** An output whose capacity a test controls. `lost` and `resumed` are what the sink reported. */
+/** An output whose capacity a test controls. `lost` and `resumed` record the reports of the sink. */
 function refusableOutput(maxBytes: number) {
   const seen = { text: '', room: Number.POSITIVE_INFINITY, code: 'EAGAIN', lost: 0, resumed: [] as unknown[] }
   const sink: LogSink = new LogSink(
@@ -28,7 +28,7 @@ function refusableOutput(maxBytes: number) {
 }
 
 describe('log lines that the output does not accept', () => {
-  it('wait, and are written in order and whole when it accepts them again', () => {
+  it('are buffered, and are written completely and in order when the output accepts them again', () => {
     const { seen, push, drain } = refusableOutput(100)
     seen.room = 4
     push('first\n')
@@ -39,7 +39,7 @@ describe('log lines that the output does not accept', () => {
     expect([seen.text, seen.lost, seen.resumed]).toEqual(['first\nsecond\n', 0, []])
   })
 
-  it('are dropped beyond the limit, and their number is reported once, in their place', () => {
+  it('are dropped beyond the limit, and their number is reported once, in place of the lines', () => {
     const { seen, push, drain } = refusableOutput(20)
     seen.room = 0
     seen.code = 'ENOSPC'
@@ -52,7 +52,7 @@ describe('log lines that the output does not accept', () => {
     expect(seen.resumed).toEqual([[998, 'ENOSPC']])
   })
 
-  it('are dropped in long stretches for a slow reader, not one by one', () => {
+  it('are dropped in long runs when the reader is slow, not one by one', () => {
     const { seen, push } = refusableOutput(1_000)
     for (let line = 0; line < 1_000; line += 1) {
       seen.room = 5
@@ -61,18 +61,18 @@ describe('log lines that the output does not accept', () => {
     const written = seen.text.split('\n').filter((text) => text === 'ten bytes').length
     expect(seen.resumed.length).toBeGreaterThan(1)
     expect(seen.resumed.length).toBeLessThan(20)
-    // Every line was written, is waiting (at most 1,000 bytes), or was counted.
+    // Every line was written, is buffered (at most 1,000 bytes), or was counted as lost.
     expect(written + seen.lost).toBeGreaterThanOrEqual(900)
     expect(written + seen.lost).toBeLessThanOrEqual(1_000)
   })
 
-  it('are written when nothing else waits, even if longer than the limit', () => {
+  it('are written when no other line is buffered, even if they are longer than the limit', () => {
     const { seen, push } = refusableOutput(10)
     push('much longer than the limit\n')
     expect([seen.text, seen.lost]).toEqual(['much longer than the limit\n', 0])
   })
 
-  it('are waited for at the end while the output is only slow, and not when it is full', () => {
+  it('delay the exit while the output is slow, and not when the disk is full', () => {
     const slow = refusableOutput(100)
     slow.seen.room = 0
     slow.push('last\n')

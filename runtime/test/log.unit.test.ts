@@ -1,8 +1,8 @@
-// The format of a log line, and what never appears in one.
+// The format of a log line, and the secrets and control characters that it must not contain.
 import { describe, expect, it } from '@jest/globals'
 import { createLog } from '../src/index.ts'
 
-/** The text that `write` makes a logger write. */
+/** The text that the logger writes when `write` uses it. */
 function logged(write: (log: ReturnType<typeof createLog>) => void): string {
   const lines: string[] = []
   write(createLog('some service', { level: 'info', format: 'json' }, { write: (line) => void lines.push(line) }))
@@ -18,7 +18,7 @@ describe('the log', () => {
     expect(text.endsWith('}\n')).toBe(true)
   })
 
-  it('leaves out records below its level', () => {
+  it('does not write records below its level', () => {
     expect(logged((log) => log.debug({}, 'detail'))).toBe('')
   })
 
@@ -59,7 +59,7 @@ describe('the log', () => {
 
   it.each([
     ['a line break', 'a\nb\r\n{"level":"error","message":"forged"}'],
-    ['what JavaScript and editors take for one', 'a\u2028b\u2029c\u0085d'],
+    ['a Unicode line separator', 'a\u2028b\u2029c\u0085d'],
     ['an escape sequence of the terminal', '\u001b[2J\u009b31m\u0007\u007f'],
     ['a change of the writing direction', '\u202egnp.exe\u2066\ufeff'],
     ['half a surrogate pair', '\ud800'],
@@ -70,7 +70,7 @@ describe('the log', () => {
     expect(JSON.parse(line)).toMatchObject({ text, [text]: [text], message: text, level: 'info' })
   })
 
-  it('does not change the object it is given, and ends at cycles', () => {
+  it('does not change the logged object, and accepts cycles', () => {
     const fields: Record<string, unknown> = { password: 'p', inner: { token: 't' } }
     fields.self = fields
     logged((log) => log.info(fields, 'cycle'))
@@ -91,7 +91,7 @@ describe('the pretty log', () => {
     const hostile = 'a\u001b]0;x\u0007\u009b2J\u202eb\n[00:00:00.000] INFO: paid'
     log.info({ id: hostile }, hostile)
     log.error({ err: new Error(hostile) }, 'failed')
-    // Any colours are pino-pretty's own.
+    // The only colours are those of pino-pretty.
     const text = lines.join('').replaceAll(OWN_COLOUR, '')
     expect(text).toContain(': a\\u001b]0;x\\u0007\\u009b2J\\u202eb\\n[00:00:00.000] INFO: paid')
     expect(text).toContain('"a\\u001b]0;x\\u0007\\u009b2J\\u202eb\\n[00:00:00.000] INFO: paid"')

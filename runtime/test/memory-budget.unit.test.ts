@@ -16,7 +16,7 @@ const BUFFERS: readonly Buffered[] = [
 ]
 
 describe('the memory budget', () => {
-  it.each(serviceNames)('of %s gives all buffers together no more than the process has beside Node.js', (service) => {
+  it.each(serviceNames)('of %s divides all memory that Node.js does not need, and no more', (service) => {
     for (const totalMib of [144, 256, 4_096]) {
       const budget = new MemoryBudget(service, totalMib * MIB)
       const bytes = BUFFERS.reduce((sum, buffer) => sum + budget.bytes(buffer), 0)
@@ -30,7 +30,7 @@ describe('the memory budget', () => {
     expect(large).toBeGreaterThan(6 * (small ?? 0))
   })
 
-  it('derives an unset limit from the share, up to what is useful', () => {
+  it('derives an unset limit from the share, up to the maximum that is useful', () => {
     const budget = new MemoryBudget('producer', 256 * MIB)
     const notSet = { variable: 'MANY', configured: undefined }
     const fits = budget.limit('connections', notSet, { costBytes: 10_000 })
@@ -38,7 +38,7 @@ describe('the memory budget', () => {
     expect(budget.limit('connections', notSet, { costBytes: 10_000, maxUseful: 5 })).toBe(5)
   })
 
-  it('accepts a configured limit that fits, and rejects one that does not in one sentence', () => {
+  it('accepts a configured limit that fits, and rejects one that does not fit', () => {
     const budget = new MemoryBudget('producer', 256 * MIB)
     const set = (configured: number) =>
       budget.limit('connections', { variable: 'MANY', configured }, { costBytes: MIB })
@@ -49,9 +49,9 @@ describe('the memory budget', () => {
     )
   })
 
-  it('rejects a process with too little memory for any work', () => {
+  it('rejects a process with less than 144 MiB', () => {
     expect(() => new MemoryBudget('producer', 128 * MIB)).toThrow(
-      'producer may use 128 MiB of memory and needs 144: raise MEMORY_MAX_MIB',
+      'producer may use 128 MiB of memory but needs 144: raise MEMORY_MAX_MIB',
     )
   })
 
@@ -62,10 +62,10 @@ describe('the memory budget', () => {
   it.each([
     [160 * MIB, 160 * MIB],
     [400 * MIB, 200 * MIB],
-    // What Node.js reports when the container, or the system, has no limit.
+    // Node.js reports one of these when there is no limit.
     [0, 200 * MIB],
     [2 ** 64, 200 * MIB],
-  ])('does not exceed the limit of a container with %d bytes', (containerBytes, expected) => {
+  ])('does not exceed the memory limit of the container: %d bytes', (containerBytes, expected) => {
     const { constrainedMemory } = process
     process.constrainedMemory = () => containerBytes
     try {

@@ -1,10 +1,10 @@
-// Counting and measuring under listed names only, and the text that Prometheus reads.
+// The meter accepts only listed metrics, and exports them in the text format of Prometheus.
 import { spawnSync } from 'node:child_process'
 import { describe, expect, it } from '@jest/globals'
 import { createMeter, METRICS } from '../src/index.ts'
 
 describe('the meter', () => {
-  it('shows counters, gauges and histograms with their labels', async () => {
+  it('exports counters, gauges and histograms with their labels', async () => {
     const { meter, registry } = createMeter('s')
     meter.count('messages_confirmed', { queue: 'q' })
     meter.count('messages_confirmed', { queue: 'q' }, 4)
@@ -19,7 +19,7 @@ describe('the meter', () => {
     expect(lines).toContain('ims_rpc_duration_seconds_bucket{le="0.025",service="s",queue="q"} 1')
   })
 
-  it('shows all changes since the last scrape, and each of them once', async () => {
+  it('exports all changes since the last scrape, and counts each of them once', async () => {
     const { meter, registry } = createMeter('s')
     const shown = async (pattern: RegExp) => [...(await registry.metrics()).matchAll(pattern)].map(([, value]) => value)
     const refused = /^ims_messages_not_accepted_total\{.*\} (\d+)$/gm
@@ -33,7 +33,7 @@ describe('the meter', () => {
     expect(await shown(/^ims_messages_held\{.*\} (\d+)$/gm)).toEqual(['0'])
   })
 
-  it('exports a metric once it was counted or observed, even with 0, and no other', async () => {
+  it('exports only metrics that were counted or observed, even with 0', async () => {
     const { meter, registry } = createMeter('s')
     const shown = async () => [...(await registry.metrics()).matchAll(/^# TYPE ims_(\w+) /gm)].map(([, name]) => name)
     expect(await shown()).toEqual([])
@@ -45,7 +45,7 @@ describe('the meter', () => {
   })
 
   const promtool = spawnSync('promtool', ['--version']).error === undefined ? it : it.skip
-  promtool('names and explains every metric as Prometheus wants it (promtool check metrics)', async () => {
+  promtool('passes `promtool check metrics` with every metric', async () => {
     const { meter, registry } = createMeter('s')
     for (const { name, type, labels } of METRICS) {
       const values = Object.fromEntries(labels.map((label) => [label, 'x']))
@@ -53,7 +53,7 @@ describe('the meter', () => {
       else meter.observe(name.replace(/^ims_/, ''), 1, values)
     }
     const text = await registry.metrics()
-    // The library defines the metrics of the process.
+    // The metrics of the process are defined by prom-client and are not checked.
     const ours = text.split('\n').filter((line) => /^(# (HELP|TYPE) )?ims_/.test(line))
     expect(ours.filter((line) => line.startsWith('# TYPE'))).toHaveLength(METRICS.length)
     const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: `${ours.join('\n')}\n` })
@@ -65,7 +65,7 @@ describe('the meter', () => {
       expect([name, help]).toEqual([name, expect.stringMatching(/^[A-Z0-9].*[^.]\.$/)])
   })
 
-  it('shows no gauge that was not measured, because 0 valid keys would mean that nobody has access', async () => {
+  it('does not export a gauge that was not observed, because 0 valid API keys would trigger an alert', async () => {
     const { meter, registry } = createMeter('s')
     expect(await registry.metrics()).not.toMatch(/^ims_(api_keys_valid|inventory_ids_used_ratio|ready)\{/m)
     meter.observe('api_keys_valid', 0)

@@ -1,4 +1,4 @@
-// Resources are asked whether they are ready, and closed in reverse order whatever happens.
+// Resources are checked for readiness, and all of them are closed in reverse order, even if one throws.
 import { describe, expect, it } from '@jest/globals'
 import { Ownership } from '../src/ownership.ts'
 
@@ -9,7 +9,7 @@ const collected = () => {
 }
 
 describe('the resources of a service', () => {
-  it('are returned unchanged, and closed one after the other, the last first', async () => {
+  it('are returned unchanged, and closed one after the other in reverse order', async () => {
     const { lines, log } = collected()
     const owned = new Ownership(log)
     const thing = (name: string, ms: number) => ({
@@ -26,7 +26,7 @@ describe('the resources of a service', () => {
     expect(lines).toEqual(['second begins', 'second ends', 'first begins', 'first ends'])
   })
 
-  it('are all closed even when one throws, at once or later', async () => {
+  it('are all closed, even when one throws or rejects', async () => {
     const { lines, log } = collected()
     const owned = new Ownership(log)
     const throwing = (): Promise<void> => {
@@ -64,7 +64,7 @@ describe('the resources of a service', () => {
     expect(owned.open).toEqual(['the stuck one', 'Pool'])
   })
 
-  it('report every reason for not being ready; an error or a missing response is a reason too', async () => {
+  it('report every reason why they are not ready, including errors and timeouts', async () => {
     const owned = new Ownership(collected().log)
     const close = async () => {}
     owned.own({ close }, 'silent')
@@ -77,7 +77,7 @@ describe('the resources of a service', () => {
       'the broker is away',
       'MySQL is away',
       'failing: broken',
-      'hanging did not say within 1800 ms whether it is ready',
+      'hanging did not report within 1800 ms whether it is ready',
     ])
   })
 })

@@ -1,9 +1,9 @@
-// The readable log, from its own process: complete, readable, and without secrets as well.
+// The log format for people, written by a separate process: complete, and without secrets.
 import { spawnSync } from 'node:child_process'
 import { describe, expect, it } from '@jest/globals'
 
 describe('LOG_FORMAT=pretty', () => {
-  it('writes readable lines up to the last, and redacts them', () => {
+  it('writes readable lines, including the last one, without secrets', () => {
     const { status, stdout } = spawnSync(process.execPath, [`${import.meta.dirname}/fixtures/service.ts`], {
       env: { ADMIN_PORT: '0', FIXTURE_BEHAVIOUR: 'throws', FIXTURE_PASSWORD: 's3cr3t', LOG_FORMAT: 'pretty' },
       encoding: 'utf8',

@@ -1,4 +1,4 @@
-// How often a line with a persistent cause is written.
+// How often a repeated log line is written.
 import { expect, it } from '@jest/globals'
 import { RepeatedLine } from '../src/repeated-line.ts'
 
@@ -7,7 +7,7 @@ function line() {
   return { at, line: new RepeatedLine(30_000, () => at.ms) }
 }
 
-it('is written at once, then every 30 s, with the number of lines it stands for', () => {
+it('writes a repeated line at once, then every 30 s with the number of lines that it represents', () => {
   const { at, line: of } = line()
   const logged: unknown[] = []
   for (at.ms = 0; at.ms <= 65_000; at.ms += 5_000) {
@@ -21,14 +21,14 @@ it('is written at once, then every 30 s, with the number of lines it stands for'
   ])
 })
 
-it('is written at once for another cause, and for any cause after the end', () => {
+it('writes the first line of another cause at once, and that of any cause after a reset', () => {
   const { line: of } = line()
   expect([of.due('a'), of.due('b'), of.due('a')]).toEqual([1, 1, undefined])
   of.reset()
   expect(of.due('a')).toBe(1)
 })
 
-it('remembers a hundred causes', () => {
+it('remembers the last hundred causes', () => {
   const { line: of } = line()
   for (let cause = 0; cause <= 100; cause += 1) of.due(`cause ${cause}`)
   expect([of.due('cause 1'), of.due('cause 0')]).toEqual([undefined, 1])

@@ -1,10 +1,10 @@
-// How a command ends.
+// How a command exits on a signal.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { expect, it } from '@jest/globals'
 
 it.each([['SIGTERM', 143] as const, ['SIGINT', 130] as const])(
-  'ends at once on %s, even as PID 1, where a signal without a handler is ignored',
+  'exits at once on %s through its own handler, because PID 1 ignores signals without one',
   async (signal, code) => {
     const child = spawn(process.execPath, [`${import.meta.dirname}/fixtures/command.ts`], {
       env: { LOG_FORMAT: 'json' },
@@ -16,10 +16,10 @@ it.each([['SIGTERM', 143] as const, ['SIGINT', 130] as const])(
         logged += String(chunk)
         if (logged.includes('"waiting"')) child.kill(signal)
       }
-      // A process without a handler has no exit code, because the signal itself ended it.
+      // Without a handler, the signal itself would end the process, and there would be no exit code.
       const [ended] = child.exitCode === null ? await once(child, 'exit') : [child.exitCode]
       expect(ended).toBe(code)
-      expect(logged).toContain('ended by a signal before it was done: run it again')
+      expect(logged).toContain('stopped by a signal before it had finished: run it again')
     } finally {
       child.kill('SIGKILL')
     }

@@ -1,4 +1,4 @@
-// How a service process starts, reports its state, and ends. Each case is its own process.
+// How a service process starts, reports its state, and exits. Each test starts a process.
 import { createServer } from 'node:http'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { listen } from '../src/index.ts'
@@ -33,7 +33,7 @@ describe('a service process', () => {
     ])
     fixture.signal('SIGTERM')
     expect(await fixture.exitCode()).toBe(0)
-    // What was registered before, and what the start registered after the signal.
+    // Resources that were registered before the signal and after it are closed.
     expect(fixture.messages().slice(-3)).toEqual(['second could not close cleanly', 'closing first', 'stopped'])
   })
 
@@ -47,7 +47,7 @@ describe('a service process', () => {
     })
   })
 
-  it('reports the start as still open when it ignores the signal', async () => {
+  it('reports the start as still open at the shutdown timeout, when the start ignores the signal', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'ignores-the-signal', SHUTDOWN_TIMEOUT_MS: '200' })
     await fixture.line('configured')
     fixture.signal('SIGTERM')
@@ -55,7 +55,7 @@ describe('a service process', () => {
     expect(fixture.lines.at(-1)).toMatchObject({ open: ['the start', 'second', 'first', 'the admin port'] })
   })
 
-  it('has written its whole log when it ends', async () => {
+  it('has written its whole log when it exits', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'is-talkative-at-the-end' })
     await fixture.line('ready')
     fixture.signal('SIGTERM')
@@ -71,7 +71,7 @@ describe('a service process', () => {
     expect(fixture.messages()).toEqual(['configuration: this is Node.js v22.23.3, and fixture needs 24 or later'])
   })
 
-  it('is not ready when one of its resources is not, and says why', async () => {
+  it('is not ready when one of its resources is not ready, and reports the reason', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'is-not-ready' })
     await fixture.line('ready')
     const ready = await askAdmin(fixture, '/readyz')
@@ -84,7 +84,7 @@ describe('a service process', () => {
     await fixture.line('ready')
     fixture.signal(signal)
     expect(await fixture.exitCode()).toBe(0)
-    // A resource that fails to close is logged and does not stop the others. The last line has been written.
+    // A resource that fails to close is logged, and the others are still closed.
     expect(fixture.messages().slice(-5)).toEqual([
       'stopping',
       'closing second',
@@ -94,7 +94,7 @@ describe('a service process', () => {
     ])
   })
 
-  it('is not ready while it stops; at the deadline it names what is still open and exits with 1', async () => {
+  it('is not ready while it stops; at the shutdown timeout it names the open resources and exits with 1', async () => {
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'closes-never', SHUTDOWN_TIMEOUT_MS: '5000' })
     await fixture.line('ready')
     fixture.signal('SIGTERM')
@@ -111,7 +111,7 @@ describe('a service process', () => {
     })
   })
 
-  it('ends on a signal before it is loaded, and as usual after that', async () => {
+  it('exits with 0 on a signal, both while it is still loading and when it is ready', async () => {
     const early = `--import=${import.meta.dirname}/../src/early-signals.ts`
     const waiting =
       'console.log(JSON.stringify({ message: "loading" })); await new Promise((go) => setTimeout(go, WAIT))'
@@ -172,7 +172,7 @@ describe('a service process', () => {
     ])
   })
 
-  it('names the holder of its admin port when that is taken, and exits with 78', async () => {
+  it('names the process that uses its admin port, and exits with 78', async () => {
     const holder = createServer()
     const port = await listen(holder, { host: '127.0.0.1', port: 0, variable: 'PORT' })
     const fixture = startFixture({ FIXTURE_BEHAVIOUR: 'runs', ADMIN_PORT: String(port) })

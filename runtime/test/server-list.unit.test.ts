@@ -1,4 +1,4 @@
-// A list of servers in one environment variable: what it means, and the error for each invalid entry.
+// A list of servers in one environment variable: the parsed servers, and the error for each invalid entry.
 import { describe, expect, it } from '@jest/globals'
 import { addressOf, duplicateServers, serverList, serversOf } from '../src/server-list.ts'
 
@@ -12,13 +12,13 @@ describe('a list of servers', () => {
     ['[2001:db8::1],[::1]:65535', ['[2001:db8::1]:5672', '[::1]:65535']],
     ['::1', ['[::1]:5672']],
     ['fe80::1%eth0', ['[fe80::1%eth0]:5672']],
-  ])('%s', (list, expected) => {
+  ])('is parsed with the default port: %s', (list, expected) => {
     expect(problems(list)).toBeUndefined()
     expect(serversOf(list, 5672).map(addressOf)).toEqual(expected)
     expect(duplicateServers(list, 5672)).toEqual([])
   })
 
-  it('has an IPv6 address without its brackets as the host', () => {
+  it('returns an IPv6 host without its brackets', () => {
     expect(serversOf('[::1]:5673', 5672)).toEqual([{ host: '::1', port: 5673 }])
   })
 
@@ -37,10 +37,10 @@ describe('a list of servers', () => {
     expect(problems(list)).toEqual(expected)
   })
 
-  it('rejects a repeated server, also if one of the two relies on the default port', () => {
+  it('rejects a repeated server, even if one of the two entries uses the default port', () => {
     expect(duplicateServers('a,b,A:5672,b:5673,[::1],::1', 5672)).toEqual([
-      'entry 3 of 6 must not name a:5672 again',
-      'entry 6 of 6 must not name [::1]:5672 again',
+      'entry 3 of 6 must not repeat a:5672',
+      'entry 6 of 6 must not repeat [::1]:5672',
     ])
   })
 })

@@ -1,4 +1,4 @@
-// A result that many callers request is computed once for all of them.
+// Callers within a period share one result.
 import { describe, expect, it } from '@jest/globals'
 import { sharedForAWhile } from '../src/shared-for-a-while.ts'
 
@@ -33,7 +33,7 @@ describe('a shared result', () => {
     expect(max).toBe(1)
   })
 
-  it('is not kept when it is a failure', async () => {
+  it('is computed again after a failure', async () => {
     let asked = 0
     const ask = sharedForAWhile(async () => {
       asked += 1

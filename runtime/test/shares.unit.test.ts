@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals'
 import { Shares } from '../src/index.ts'
 
 describe('shares', () => {
-  it('leave something for others when one client takes as much as it can', () => {
+  it('limit one client, so that others can still take their share', () => {
     const shares = new Shares(10, 5)
     const taken = Array.from({ length: 8 }, () => shares.take('greedy'))
     expect(taken.filter(Boolean)).toHaveLength(5)
@@ -12,7 +12,7 @@ describe('shares', () => {
     expect(shares.largest).toBe('greedy')
   })
 
-  it('can be taken again after they were returned', () => {
+  it('can be taken by another client after they were returned', () => {
     const shares = new Shares(2, 2)
     expect([shares.take('a', 2), shares.take('a')]).toEqual([true, false])
     shares.giveBack('a', 2)

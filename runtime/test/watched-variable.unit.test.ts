@@ -1,4 +1,4 @@
-// A variable given as a file is read again when the file changes, however it is replaced.
+// The value of a NAME_FILE variable is read again when the file changes.
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -34,7 +34,7 @@ describe('a watched variable', () => {
     rmSync(directory, { recursive: true })
   })
 
-  it('is reported at first and whenever its content changes', async () => {
+  it('is reported at the start and when its content changes', async () => {
     writeFileSync(file, 'one\n')
     watch()
     expect(await seen(1)).toEqual(['one'])
@@ -45,7 +45,7 @@ describe('a watched variable', () => {
     expect(await seen(2)).toEqual(['one', 'two'])
   })
 
-  it('is reported when a link in its path is swapped, as Kubernetes does with a Secret', async () => {
+  it('is reported when a link in its path is replaced, as Kubernetes does with a Secret', async () => {
     for (const version of ['v1', 'v2']) {
       mkdirSync(join(directory, version))
       writeFileSync(join(directory, version, 'value'), version)
@@ -59,7 +59,7 @@ describe('a watched variable', () => {
     expect(await seen(2)).toEqual(['v1', 'v2'])
   })
 
-  it('reports once that its file cannot be read, and its content when it can be read again', async () => {
+  it('is reported once as unreadable, and again with its content when the file is readable', async () => {
     writeFileSync(file, 'one')
     watch()
     await seen(1)
@@ -70,7 +70,7 @@ describe('a watched variable', () => {
     expect(await seen(3)).toEqual(['one', expect.anything(), 'one'])
   })
 
-  it('is not checked any more once it is closed', async () => {
+  it('is not reported after the watch is closed', async () => {
     writeFileSync(file, 'one')
     watch()
     await seen(1)

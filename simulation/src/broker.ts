@@ -1,4 +1,4 @@
-// A broker in virtual time, at the level of AMQP methods: queues, deliveries, confirms and returns as RabbitMQ does them.
+// A simulated broker in virtual time, at the level of AMQP methods. Queues, deliveries, confirms and returns work as in RabbitMQ.
 import { type Fields, type Frame, type Link, methods } from './wire.ts'
 import type { World } from './world.ts'
 
@@ -24,7 +24,7 @@ interface Subscriber {
 interface Unacked {
   readonly queue: Queue
   readonly message: BrokerMessage
-  /** Undefined when it was fetched with basic.get. */
+  /** Undefined when the message was fetched with basic.get. */
   readonly subscriber: Subscriber | undefined
   readonly sinceMs: number
 }
@@ -59,15 +59,15 @@ const REPLY_TO = 'amq.rabbitmq.reply-to'
 const NOT_FOUND = 404
 const RESOURCE_LOCKED = 405
 const PRECONDITION_FAILED = 406
-/** RabbitMQ puts its node and channel process into the name, and messaging checks whether the node exists. */
+/** A reply address contains RabbitMQ's node and channel process. messaging checks whether the node exists. */
 const NODE = Buffer.from([131, 88, 118, 0, 13, ...Buffer.from('the only node')])
 export const DELIVERY_LIMIT = 20
-export const CONSUMER_TIMEOUT_MS = 60_000
+const CONSUMER_TIMEOUT_MS = 60_000
 
 export interface BrokerTraits {
   /** As with quorum queues: requeued messages go to the head of the queue, and a delivery limit applies. */
   readonly quorum: boolean
-  /** RabbitMQ before 4.3 counts a nack toward the limit. */
+  /** As in RabbitMQ before 4.3: a nack counts toward the delivery limit. */
   readonly countsNacks: boolean
 }
 
@@ -76,14 +76,14 @@ export class SimulatedBroker {
   readonly links = new Map<Link, Map<number, OpenChannel>>()
   readonly frameMax = 131_072
   readonly heartbeatMs = 2_000
-  /** When the confirm of a message arrived at its publisher's socket. */
+  /** When the confirm of a message arrived at the socket of its publisher, by queue and label. */
   readonly confirmArrivedMs = new Map<string, number>()
-  /** When a reply arrived at the requester's socket, by correlation id. */
+  /** When a reply arrived at the socket of the requester, by correlation id. */
   readonly repliesArrivedMs = new Map<string, number>()
-  /** Messages that an operator destroyed with their queue. */
+  /** Messages that were deleted together with their queue. */
   readonly destroyed = new Set<string>()
   readonly overdue: string[] = []
-  /** The order of the most recent deliveries. */
+  /** The order of the latest delivery of each message. */
   readonly arrivals = new Map<string, number>()
   readonly traits: BrokerTraits
   readonly #world: World
@@ -94,9 +94,9 @@ export class SimulatedBroker {
   /** Closes each connection as soon as it is open. */
   drains = false
   confirmDelayMs = 0
-  /** The number of publishes to nack, or to swallow without a confirm. */
+  /** The number of publishes to nack. Half of them are still stored. */
   nacks = 0
-  /** Delay for opening a channel and for answering a method. */
+  /** The delay of each reply to a method, such as channel.open. */
   slowMs = 0
 
   constructor(world: World, traits: BrokerTraits) {
@@ -118,7 +118,7 @@ export class SimulatedBroker {
     if (this.drains) link.close(320, 'CONNECTION_FORCED - Node was put into maintenance mode')
   }
 
-  /** The connection is gone, so its unacknowledged messages are requeued. */
+  /** Forgets a connection that is closed or lost, and requeues its unacknowledged messages. */
   lost(link: Link): void {
     const channels = this.links.get(link)
     this.links.delete(link)
@@ -132,7 +132,7 @@ export class SimulatedBroker {
     return queue
   }
 
-  /** Puts a message on a queue, as any peer could. */
+  /** Publishes a message to a queue without a connection. */
   put(name: string, properties: Fields, content: Buffer): void {
     this.#route(name, properties, content)
   }
@@ -210,7 +210,7 @@ export class SimulatedBroker {
     }
     const channel = channels.get(frame.channel)
     if (channel === undefined) {
-      // RabbitMQ answers a close on a channel that it has closed itself (rabbit_reader.erl).
+      // RabbitMQ also replies to channel.close if it has already closed the channel (rabbit_reader.erl).
       if (id === methods.ChannelClose) link.down({ channel: frame.channel, id: methods.ChannelCloseOk, fields: {} })
       return
     }
@@ -228,7 +228,7 @@ export class SimulatedBroker {
       case methods.QueueDeclare: {
         const name: string = fields.queue
         const isReply = name.startsWith(`${REPLY_TO}.`)
-        if (isReply ? this.#asking(name) === undefined : fields.passive && !this.queues.has(name))
+        if (isReply ? this.#requesterAt(name) === undefined : fields.passive && !this.queues.has(name))
           return this.#fail(link, channel, NOT_FOUND, `NOT_FOUND - no queue '${name}'`)
         if (isReply) return answer('QueueDeclareOk', { queue: name, messageCount: 0, consumerCount: 1 })
         const queue = this.queue(name)
@@ -257,7 +257,7 @@ export class SimulatedBroker {
       case methods.BasicAck:
         return this.#settle(channel, fields, () => {})
       case methods.BasicNack:
-        return this.#settle(channel, fields, (each) => this.#putBack(each, this.traits.countsNacks))
+        return this.#settle(channel, fields, (each) => this.#requeue(each, this.traits.countsNacks))
     }
   }
 
@@ -345,12 +345,12 @@ export class SimulatedBroker {
     confirm('BasicAck')
   }
 
-  /** False when the queue does not exist. */
+  /** Puts a message on its queue, or sends it to a requester. Returns false when the queue does not exist. */
   #route(name: string, properties: Fields, content: Buffer): boolean {
     if (name.startsWith(`${REPLY_TO}.`)) {
-      const asking = this.#asking(name)
-      if (asking === undefined) return false
-      const { link, id, replyTag } = asking
+      const requester = this.#requesterAt(name)
+      if (requester === undefined) return false
+      const { link, id, replyTag } = requester
       const fields = { consumerTag: replyTag, deliveryTag: 1, redelivered: false, exchange: '', routingKey: name }
       const frames = [{ channel: id, id: methods.BasicDeliver, fields }, ...contentFrames(id, properties, content)]
       link.downThen(frames, () => this.repliesArrivedMs.set(properties.correlationId, this.#world.nowMs))
@@ -372,8 +372,8 @@ export class SimulatedBroker {
     return true
   }
 
-  /** The channel that a reply address belongs to. */
-  #asking(address: string): { link: Link; id: number; replyTag: string } | undefined {
+  /** The channel that consumes from a reply address. */
+  #requesterAt(address: string): { link: Link; id: number; replyTag: string } | undefined {
     for (const [link, channels] of this.links)
       for (const { id, replyToken, replyTag } of channels.values())
         if (address === `${REPLY_TO}.${replyToken}`) return { link, id, replyTag }
@@ -439,7 +439,7 @@ export class SimulatedBroker {
     for (const queue of touched) this.#deliver(queue)
   }
 
-  #putBack({ queue, message }: Unacked, isCounted: boolean): void {
+  #requeue({ queue, message }: Unacked, isCounted: boolean): void {
     if (queue.isGone) {
       this.destroyed.add(labelOf(message.content))
       return
@@ -460,7 +460,7 @@ export class SimulatedBroker {
     for (const tag of [...channel.subscribers.keys()]) this.#unsubscribe(channel, tag)
     const touched = new Set<Queue>()
     for (const each of channel.unacked.values()) {
-      this.#putBack(each, true)
+      this.#requeue(each, true)
       touched.add(each.queue)
     }
     channel.unacked.clear()

@@ -1,4 +1,4 @@
-// Schedules that once broke an invariant. The tests replay them.
+// Schedules that once violated an invariant. The tests replay them.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'

@@ -1,4 +1,4 @@
-// A database in virtual time: transactions with row locks, and recorded outcomes of messages, as the repository keeps them in its inbox.
+// A simulated database in virtual time: transactions with row locks, and an inbox with the outcomes of messages, as in repository.
 import type { Delivery, Handler, Item, Outcome } from '@ims/messaging'
 import type { Process, World } from './world.ts'
 
@@ -7,7 +7,7 @@ const STATEMENT_TIMEOUT_MS = 2_000
 /** The session's wait_timeout. */
 const IDLE_TIMEOUT_MS = 10_000
 
-class Trouble extends Error {
+class DatabaseError extends Error {
   readonly transient = true
   readonly contended: boolean
   constructor(message: string, contended = false) {
@@ -50,30 +50,30 @@ export class SimulatedDatabase {
     this.#world = world
   }
 
-  /** Why `process` cannot use it now. */
-  trouble(process: Process): string | undefined {
-    return this.isDown || this.unreachableFor.has(process) ? 'the database is away' : undefined
+  /** Why `process` cannot use the database now. Undefined when it can. */
+  unavailable(process: Process): string | undefined {
+    return this.isDown || this.unreachableFor.has(process) ? 'the database is down' : undefined
   }
 
-  /** Removes an item without a message, so that its sku is free again. */
+  /** Deletes an item without a message. Its sku can then be used again. */
   removeItem(sku: string): void {
     this.#items.delete(sku)
   }
 
-  /** Stores items, as consumer two does. `handled` is called for each attempt with its outcome. */
+  /** A handler that stores items, like consumer two. `handled` is called when an attempt begins and when it ends. */
   storeItems(
     process: Process,
-    handled: (labels: readonly string[], ended: 'begun' | 'told' | 'away' | 'failed') => void,
+    handled: (labels: readonly string[], state: 'begun' | 'done' | 'unavailable' | 'failed') => void,
   ): Handler<Item, Result> {
     return async (deliveries) => {
       const labels = deliveries.map(({ body }) => body.name)
       handled(labels, 'begun')
       try {
         const outcomes = await this.#transact(process, deliveries)
-        handled(labels, 'told')
+        handled(labels, 'done')
         return outcomes
       } catch (error) {
-        handled(labels, error instanceof Trouble && !error.contended ? 'away' : 'failed')
+        handled(labels, error instanceof DatabaseError && !error.contended ? 'unavailable' : 'failed')
         throw error
       }
     }
@@ -86,17 +86,17 @@ export class SimulatedDatabase {
       const keys = deliveries.flatMap(({ body, messageId }) => [`sku ${body.sku}`, `id ${messageId}`])
       await this.#lock(process, transaction, [...new Set(keys)].sort())
       if (deliveries.some(({ body }) => body.label === 'poison')) throw new TypeError('a bug of the handler')
-      const outcomes = await this.#statement(process, transaction, () => this.#judge(transaction, deliveries))
+      const outcomes = await this.#statement(process, transaction, () => this.#decide(transaction, deliveries))
       await this.#commit(process, transaction)
       return outcomes
     } finally {
-      // If the rollback does not arrive, the idle timeout ends the transaction.
-      if (!process.standsStill && this.trouble(process) === undefined) this.#end(transaction)
+      // If the rollback does not reach the server, the idle timeout ends the transaction.
+      if (!process.isFrozen && this.unavailable(process) === undefined) this.#end(transaction)
       else this.#endWhenIdle(transaction)
     }
   }
 
-  #judge(transaction: Transaction, deliveries: readonly Delivery<Item>[]): Created[] {
+  #decide(transaction: Transaction, deliveries: readonly Delivery<Item>[]): Created[] {
     const seen = new Map<string, Verdict>()
     const items = new Set(this.#items)
     return deliveries.map((delivery) => {
@@ -127,13 +127,13 @@ export class SimulatedDatabase {
     return undefined
   }
 
-  /** Sends `work` to the server. The response arrives later, or never. */
+  /** Runs `work` on the server after a delay. The response arrives after another delay, or never. */
   #statement<T>(process: Process, transaction: Transaction, work: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      const clear = process.after(STATEMENT_TIMEOUT_MS, () => reject(new Trouble('the database did not answer')))
+      const clear = process.after(STATEMENT_TIMEOUT_MS, () => reject(new DatabaseError('the database did not respond')))
       const answered = (answer: () => void) => {
         this.#world.at(this.#world.nowMs + this.#delayMs(), () => {
-          if (this.trouble(process) !== undefined) return
+          if (this.unavailable(process) !== undefined) return
           process.post(() => {
             clear()
             answer()
@@ -141,8 +141,8 @@ export class SimulatedDatabase {
         })
       }
       this.#world.at(this.#world.nowMs + this.#delayMs(), () => {
-        if (this.trouble(process) !== undefined) return
-        if (transaction.isOver) return answered(() => reject(new Trouble('the server has ended the connection')))
+        if (this.unavailable(process) !== undefined) return
+        if (transaction.isOver) return answered(() => reject(new DatabaseError('the server has closed the connection')))
         transaction.usedMs = this.#world.nowMs
         this.#endWhenIdle(transaction)
         try {
@@ -159,7 +159,8 @@ export class SimulatedDatabase {
     return new Promise((resolve, reject) => {
       const untilMs = this.#world.nowMs + LOCK_TIMEOUT_MS
       const attempt = () => {
-        if (transaction.isOver) return process.post(() => reject(new Trouble('the server has ended the connection')))
+        if (transaction.isOver)
+          return process.post(() => reject(new DatabaseError('the server has closed the connection')))
         const isBusy = keys.some((key) => (this.#locks.get(key) ?? transaction) !== transaction)
         if (!isBusy) {
           for (const key of keys) {
@@ -169,7 +170,7 @@ export class SimulatedDatabase {
           return process.post(resolve)
         }
         if (this.#world.nowMs >= untilMs)
-          return process.post(() => reject(new Trouble('Lock wait timeout exceeded', true)))
+          return process.post(() => reject(new DatabaseError('Lock wait timeout exceeded', true)))
         this.#waiting.push(attempt)
       }
       this.#world.at(untilMs, () => this.#wakeWaiting())
@@ -187,7 +188,7 @@ export class SimulatedDatabase {
       if (this.commitsFail > 0) {
         this.commitsFail -= 1
         this.#end(transaction)
-        throw new Trouble('COMMIT failed')
+        throw new DatabaseError('COMMIT failed')
       }
       for (const write of transaction.writes) write()
       this.#end(transaction)
@@ -196,7 +197,7 @@ export class SimulatedDatabase {
         isReplyLost = true
       }
     })
-    if (isReplyLost) throw new Trouble('the connection was lost before COMMIT was answered')
+    if (isReplyLost) throw new DatabaseError('the connection was lost before the response to COMMIT arrived')
   }
 
   #end(transaction: Transaction): void {

@@ -1,4 +1,4 @@
-// The command `simulate`: tries schedules until one breaks an invariant, then prints and saves it.
+// The command `simulate`: runs schedules until one violates an invariant, then prints and saves it.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { z } from 'zod'
@@ -59,7 +59,7 @@ async function main(): Promise<number> {
   if (!parsed.data['no-keep']) {
     const kept = [...cases(), { name: violation.invariant, plan: smallest }]
     writeFileSync(FILE_OF_CASES, `${JSON.stringify(kept, undefined, 1)}\n`)
-    process.stdout.write(`kept in ${FILE_OF_CASES}, which npm run check replays\n`)
+    process.stdout.write(`saved in ${FILE_OF_CASES}, which \`npm run check\` replays\n`)
   }
   return EXIT_FOUND
 }
@@ -69,7 +69,7 @@ async function replayed(file: string): Promise<number> {
   const violation = await run(plan.parse(JSON.parse(readFileSync(file, 'utf8'))), (line) =>
     process.stdout.write(`${line}\n`),
   )
-  process.stdout.write(violation ? `✗ ${violation.invariant}: ${violation.details}\n` : '✓ nothing is broken\n')
+  process.stdout.write(violation ? `✗ ${violation.invariant}: ${violation.details}\n` : '✓ no invariant is violated\n')
   return violation ? EXIT_FOUND : 0
 }
 

@@ -1,4 +1,4 @@
-// Runs `simulate` on a mutated source, in its own process.
+// Runs `simulate` with a mutation of the source, in its own process.
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { runToEnd } from 'testkit'
@@ -7,7 +7,7 @@ import type { Mutation } from './mutations.ts'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const PRELOAD = pathToFileURL(join(ROOT, 'acceptance', 'faults', 'mutate.mjs')).href
 
-/** Resolves with the simulator's output after it searched for `seconds`. */
+/** Resolves with the output of `simulate`, which stops at a failure or after `seconds`. */
 export async function simulateWith({ file, edits, faults }: Mutation, seconds: number, seed: number): Promise<string> {
   const args = [
     '--import',

@@ -1,5 +1,5 @@
-// Bugs that were once found by hand. Each is an edit of the source, applied while it is loaded. The letters are the
-// rows of simulation/README.md. The simulator must find each of them within a minute.
+// Bugs that were once found by hand. Each is a set of edits that are applied while the source is loaded. The letters are
+// rows as in simulation/README.md. The simulation must find each bug.
 import type { Fault } from './plan.ts'
 
 export interface Mutation {
@@ -7,7 +7,7 @@ export interface Mutation {
   /** The file to change, relative to the root of the repository. */
   readonly file: string
   readonly edits: readonly { readonly find: string; readonly replace: string }[]
-  /** The faults that show the bug soonest. */
+  /** The faults that reveal the bug fastest. */
   readonly faults: readonly Fault[]
 }
 
@@ -18,7 +18,7 @@ const SCOPE = 'messaging/src/scope.ts'
 
 export const mutations: readonly Mutation[] = [
   {
-    name: 'b: a connection that is closed as it opens is taken for open',
+    name: 'b: a connection that the broker closes while it opens counts as open',
     file: 'messaging/src/connection/inside-amqplib.ts',
     edits: [
       { find: 'ends.get(connection)', replace: 'undefined' },
@@ -27,7 +27,7 @@ export const mutations: readonly Mutation[] = [
     faults: ['drain', 'close'],
   },
   {
-    name: 'e: a nack is told as "not stored"',
+    name: 'e: a nack is reported as "not stored"',
     file: PUBLISHER,
     edits: [
       {
@@ -38,7 +38,7 @@ export const mutations: readonly Mutation[] = [
     faults: ['nack'],
   },
   {
-    name: 'f: a consumer whose connection is cut while its database is away takes its messages again at once',
+    name: 'f: a consumer whose connection is lost while its database is down consumes again at once',
     file: CONSUMER,
     edits: [
       {
@@ -49,13 +49,13 @@ export const mutations: readonly Mutation[] = [
     faults: ['database away', 'cuts', 'cuts'],
   },
   {
-    name: 'g: a consumer whose database is away holds its messages for ever',
+    name: 'g: a consumer whose database is down holds its messages for ever',
     file: ATTEMPTS,
     edits: [{ find: 'this.#scope.part([], parts.config.holdMaxMs)', replace: 'this.#scope' }],
     faults: ['database away for one'],
   },
   {
-    name: 'h: the deadline of a hold begins anew with each attempt',
+    name: 'h: each attempt restarts the hold time',
     file: ATTEMPTS,
     edits: [
       {
@@ -72,13 +72,13 @@ export const mutations: readonly Mutation[] = [
     faults: ['slow confirms'],
   },
   {
-    name: 'l: holding goes on after the stop',
+    name: 'l: messages are still held after shutdown has begun',
     file: ATTEMPTS,
     edits: [{ find: 'if (until.isOver) return {', replace: 'if (attempt < 0) return {' }],
     faults: ['database away', 'stop'],
   },
   {
-    name: 'n: a hold that ended is still spoken of',
+    name: 'n: readiness still reports a hold that has ended',
     file: CONSUMER,
     edits: [
       { find: '    this.#trouble = undefined\n    this.#away = undefined', replace: '    this.#away = undefined' },
@@ -86,7 +86,7 @@ export const mutations: readonly Mutation[] = [
     faults: ['database away', 'cuts', 'restart'],
   },
   {
-    name: 'o: a channel that closes as it opens is taken for open',
+    name: 'o: a channel that closes while it opens counts as open',
     file: 'messaging/src/connection/connection.ts',
     edits: [
       { find: '    ended: channelEnd,\n', replace: '' },
@@ -95,13 +95,13 @@ export const mutations: readonly Mutation[] = [
     faults: ['close', 'cut', 'drain', 'delete queue', 'slow broker'],
   },
   {
-    name: 'p: a deadline is judged before the socket is read',
+    name: 'p: a timeout fires before data that is already in the socket is read',
     file: SCOPE,
     edits: [{ find: 'if (stoodStillMs < STOOD_STILL_MS) judge()', replace: 'if (stoodStillMs >= 0) late()' }],
     faults: ['freeze'],
   },
   {
-    name: 'q: a late confirm wins over an answer',
+    name: 'q: a late confirm ends the wait for the reply',
     file: 'messaging/src/outgoing/requester.ts',
     edits: [{ find: 'if (error instanceof NotAccepted) this.#waiting', replace: 'this.#waiting' }],
     faults: ['slow confirms'],
@@ -113,7 +113,7 @@ export const mutations: readonly Mutation[] = [
     faults: ['slow broker'],
   },
   {
-    name: 'm: a queue that is missing is looked for on the channel that publishes',
+    name: 'm: a missing queue is checked on the publishing channel',
     file: PUBLISHER,
     edits: [
       {
@@ -124,7 +124,7 @@ export const mutations: readonly Mutation[] = [
     faults: ['delete queue'],
   },
   {
-    name: 'u: two readers of dead letters at once',
+    name: 'u: two operators can read the dead letters at the same time',
     file: 'messaging/src/dead-letters/reader.ts',
     edits: [{ find: '      await this.#claim(channel)\n', replace: '' }],
     faults: ['browse', 'redrive'],
@@ -136,7 +136,7 @@ export const mutations: readonly Mutation[] = [
     faults: ['redrive', 'alarm'],
   },
   {
-    name: 'x: only the batch is given back, and later messages go on',
+    name: 'x: only the batch is requeued, and later messages are still processed',
     file: CONSUMER,
     edits: [
       {
@@ -147,13 +147,13 @@ export const mutations: readonly Mutation[] = [
     faults: ['database away'],
   },
   {
-    name: 'a consumer that comes back takes few messages, however often all of them fail with an unknown error',
+    name: 'a consumer that returns keeps its small prefetch, even if all messages fail with an unknown error',
     file: CONSUMER,
     edits: [{ find: 'isTransient(error) || this.#takes >= this.#prefetch ?', replace: 'this.#takes > 0 ?' }],
     faults: ['database away'],
   },
   {
-    name: 'outcomes are told when the whole batch ends',
+    name: 'outcomes are reported only when the whole batch has ended',
     file: CONSUMER,
     edits: [
       {
@@ -173,19 +173,19 @@ export const mutations: readonly Mutation[] = [
     faults: ['database away'],
   },
   {
-    name: 'confirms are not waited for',
+    name: 'the publisher does not wait for confirms',
     file: PUBLISHER,
     edits: [{ find: '    this.#measure()\n    try {', replace: '    queueMicrotask(resolve)\n    try {' }],
     faults: ['cut', 'restart', 'swallow'],
   },
   {
-    name: 'returns are not asked for',
+    name: 'messages are not published as mandatory',
     file: PUBLISHER,
     edits: [{ find: '{ mandatory: true, ...properties }', replace: '{ ...properties }' }],
     faults: ['delete queue'],
   },
   {
-    name: 'messages are acked before they are applied',
+    name: 'messages are acknowledged before they are applied',
     file: CONSUMER,
     edits: [
       {

@@ -1,5 +1,5 @@
-// A schedule: messages and faults, each at its time. Its seed decides every delay. fast-check generates and shrinks
-// plans. Its scheduler knows no time, so we keep time ourselves (world.ts).
+// A schedule: messages and faults, each with its time. The seed determines every delay. fast-check generates and shrinks
+// plans. Virtual time is in world.ts, because the scheduler of fast-check has no time.
 import fc from 'fast-check'
 import { z } from 'zod'
 
@@ -31,7 +31,7 @@ export type Fault = (typeof FAULTS)[number]
 
 const MESSAGES = ['publish', 'command', 'twice', 'poison', 'many poison', 'query', 'other'] as const
 export const POISONOUS: ReadonlySet<string> = new Set(['poison', 'many poison'])
-/** More than the prefetch of two consumers that come back. */
+/** More than the total prefetch of two consumers that return after an outage. */
 export const MANY = 21
 
 export const plan = z.strictObject({
@@ -74,7 +74,7 @@ export const plans = (kinds: readonly Fault[] = FAULTS): fc.Arbitrary<Plan> =>
       ),
     })
     .map(({ hasPoison, ...made }) => ({ ...made, messages: made.messages.filter(fewPoisonous(hasPoison)) }))
-    // An interrupted redrive leaves copies, and then there would be more bad messages than the prefetch.
+    // An interrupted redrive leaves copies. There could then be more bad messages than the prefetch.
     .map((made) => ({
       ...made,
       faults: made.messages.some(({ kind }) => kind === 'many poison')
@@ -83,8 +83,8 @@ export const plans = (kinds: readonly Fault[] = FAULTS): fc.Arbitrary<Plan> =>
     }))
 
 /**
- * If every prefetched message is poisonous, the consumer cannot tell bad messages from a failed dependency, and rightly
- * keeps retrying. So limit their number.
+ * Limits the number of poisonous messages. If every prefetched message were poisonous, the consumer could not distinguish
+ * bad messages from a failed dependency, and would correctly retry for ever.
  */
 const fewPoisonous = (hasPoison: boolean) => {
   let left = hasPoison ? 2 + MANY : 0
@@ -101,7 +101,7 @@ export function readable({ seed, quorum, topology, messages, faults }: Plan): st
       atMs,
       text: `producer ${from} sends m${index} (${kind}, sku ${sku})`,
     })),
-    ...faults.map(({ atMs, kind, at, ms }) => ({ atMs, text: `fault: ${kind} (place ${at}, ${ms} ms)` })),
+    ...faults.map(({ atMs, kind, at, ms }) => ({ atMs, text: `fault: ${kind} (at ${at}, ${ms} ms)` })),
   ].sort((a, b) => a.atMs - b.atMs)
   const head = `seed ${seed}, ${quorum ? 'quorum' : 'classic'} queues, topology ${topology}`
   return [head, ...lines.map(({ atMs, text }) => `  ${String(atMs).padStart(6)} ms  ${text}`)].join('\n')

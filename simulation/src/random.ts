@@ -1,4 +1,4 @@
-// Random numbers from a seed: the same seed gives the same numbers.
+// Random numbers from a seed. The same seed gives the same numbers.
 
 /** mulberry32: small, fast, and good enough to choose delays. Returns numbers of at least 0 and less than 1. */
 export function randomFrom(seed: number): () => number {

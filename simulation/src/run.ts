@@ -1,5 +1,5 @@
-// Runs one schedule: producers, consumers and an operator on a simulated broker and database, from start to SIGTERM,
-// with the invariants that must hold.
+// Runs one schedule: producers, consumers and operators on a simulated broker and database, from start to shutdown. Checks
+// the invariants.
 
 import {
   type Broker,
@@ -27,7 +27,7 @@ import { Process, World } from './world.ts'
 
 const UNCONFIRMED_MAX = 6
 const PREFETCH = 24
-/** The prefetch of a consumer that comes back. It uses a separate subscription at first. */
+/** The first prefetch of a consumer that returns after an outage. At first it uses a separate subscription. */
 const RETURN_PREFETCH = 10
 const rabbitmq = rabbitmqEnvironment.parse({
   RABBITMQ_RECONNECT_MOST_MS: '1000',
@@ -42,12 +42,12 @@ const consuming = consumerEnvironment.parse({
   CONSUMER_HOLD_MOST_MS: '3000',
 })
 const DEADLINE_MS = 8_000
-/** Everything must work again within this time after the last fault. */
+/** The system must work again within this time after the last fault. */
 const RECOVERY_MS = 180_000
 const GRACE_MS = 15_000
-/** The longest time a consumer may be ready and receive nothing: a heartbeat, a reconnect and a new subscription. */
-const DEAF_MAX_S = 12
-/** The hold time of a batch, its last statements, and the hold times of the batches before it. */
+/** The longest time in which a consumer may be ready without a subscription: a heartbeat, a reconnect and a new subscription. */
+const UNSUBSCRIBED_MAX_S = 12
+/** The longest time that a message may be held: the hold time of its batch and of the batches before it, and the last statements. */
 const HOLD_MAX_MS = 30_000
 /** An applied message must be acknowledged within this time. */
 const ACK_MAX_MS = 1_500
@@ -55,7 +55,7 @@ const QUEUE = createItem.queue
 const LETTERS = `${QUEUE}.dead-letter`
 
 export interface Violation {
-  /** The broken invariant, with the same text in all schedules that break it. */
+  /** The violated invariant. The text is the same for all schedules that violate it. */
   readonly invariant: string
   readonly details: string
 }
@@ -64,7 +64,7 @@ interface Sent {
   readonly label: string
   readonly kind: Plan['messages'][number]['kind']
   readonly sentAtMs: number
-  /** Undefined while the outcome is unknown. */
+  /** The outcome that the sender got. Undefined until there is one. */
   reported?: 'accepted' | 'applied' | 'refused' | 'not accepted' | 'unknown' | 'answered' | 'unanswered'
   settledAtMs?: number
 }
@@ -77,20 +77,20 @@ interface Replica {
   readonly subscriptions: Subscription[]
   opening: Promise<void>
   isKilled: boolean
-  deafS: number
+  unsubscribedS: number
   held: number
-  /** Counts commands that are open now. */
+  /** Unconfirmed messages of the publishing connection. */
   unconfirmed: number
   unconfirmedMax: number
 }
 
-/** Runs a schedule. Resolves with the first broken invariant, or undefined. `say` receives each log line of the services. */
-export async function run(plan: Plan, say?: (line: string) => void): Promise<Violation | undefined> {
+/** Runs a schedule. Resolves with the first violation, or undefined. `log` receives each log line of the services. */
+export async function run(plan: Plan, log?: (line: string) => void): Promise<Violation | undefined> {
   const { stackTraceLimit } = Error
-  // amqplib creates an error for each channel that closes. Their stack traces would take half the time.
+  // amqplib creates an error for each channel that closes. Stack traces would take half of the run time.
   Error.stackTraceLimit = 0
   try {
-    return await new Simulation(plan, say).run()
+    return await new Simulation(plan, log).run()
   } finally {
     Error.stackTraceLimit = stackTraceLimit
   }
@@ -98,7 +98,7 @@ export async function run(plan: Plan, say?: (line: string) => void): Promise<Vio
 
 class Simulation {
   readonly #plan: Plan
-  readonly #say: ((line: string) => void) | undefined
+  readonly #log: ((line: string) => void) | undefined
   readonly #world: World
   readonly #broker: SimulatedBroker
   readonly #database: SimulatedDatabase
@@ -108,11 +108,11 @@ class Simulation {
   #endsAtMs = 0
   #redrives = 0
   #operators = 0
-  #operatorsAtWork = 0
+  #activeOperators = 0
 
-  constructor(plan: Plan, say: ((line: string) => void) | undefined) {
+  constructor(plan: Plan, log: ((line: string) => void) | undefined) {
     this.#plan = plan
-    this.#say = say
+    this.#log = log
     this.#world = new World(randomFrom(plan.seed))
     this.#broker = new SimulatedBroker(this.#world, plan)
     this.#database = new SimulatedDatabase(this.#world)
@@ -129,45 +129,45 @@ class Simulation {
     for (const name of ['consumer0', 'consumer1']) this.#start(name, false)
     for (const [index, message] of messages.entries())
       this.#world.at(2_000 + message.atMs, () => this.#send(`m${index}`, message))
-    for (const fault of faults) this.#world.at(2_000 + fault.atMs, () => this.#strike(fault))
+    for (const fault of faults) this.#world.at(2_000 + fault.atMs, () => this.#inject(fault))
     this.#endsAtMs = 2_000 + Math.max(0, ...messages.map(({ atMs }) => atMs), ...faults.map(({ atMs }) => atMs))
     this.#sample()
-    let isQuiet = false
+    let isIdle = false
     const hasPoison = messages.some(({ kind }) => POISONOUS.has(kind))
     let drops = 0
     const look = () => {
-      const isCalm = this.#world.nowMs > this.#endsAtMs
-      isQuiet = isCalm && this.#unrest() === undefined
-      // A message that fails alone proves to be bad only when others succeed.
-      if (isCalm && !isQuiet && hasPoison && drops < 100) {
+      const areFaultsOver = this.#world.nowMs > this.#endsAtMs
+      isIdle = areFaultsOver && this.#whyNotIdle() === undefined
+      // A message that fails is known to be bad only when other messages succeed, so send some.
+      if (areFaultsOver && !isIdle && hasPoison && drops < 100) {
         drops += 1
         this.#send(`d${drops}`, { atMs: 0, kind: 'publish', sku: 1_000 + drops, from: drops })
       }
-      if (!isQuiet) this.#world.at(this.#world.nowMs + 500, look)
+      if (!isIdle) this.#world.at(this.#world.nowMs + 500, look)
     }
     look()
-    // The pause on a queue with only bad messages grows, up to twice the longest pause.
+    // A consumer of a queue with only bad messages pauses between attempts, at most twice for the longest pause.
     const recoveryMs = RECOVERY_MS + (hasPoison ? 2 * RETURN_PAUSE_MAX_MS : 0)
     await this.#world.run(
-      () => isQuiet || this.#violations.length > 0 || this.#world.nowMs > this.#endsAtMs + recoveryMs,
+      () => isIdle || this.#violations.length > 0 || this.#world.nowMs > this.#endsAtMs + recoveryMs,
     )
-    if (!isQuiet) this.#broken('works again after the faults', this.#unrest() ?? '')
+    if (!isIdle) this.#violated('works again after the faults', this.#whyNotIdle() ?? '')
     if (this.#violations.length === 0) await this.#probe()
     if (this.#violations.length === 0) await this.#stopAll()
-    this.#judge()
+    this.#checkOutcomes()
     return this.#violations[0]
   }
 
-  #broken(invariant: string, details: string): void {
+  #violated(invariant: string, details: string): void {
     this.#violations.push({ invariant, details: `${details} (at ${this.#world.nowMs} ms)` })
   }
 
   #service(process: Process, replica: Replica): Service {
-    const log = (_: object, message: string) => this.#say?.(`${this.#world.nowMs} ${process.name}: ${message}`)
+    const log = (_: object, message: string) => this.#log?.(`${this.#world.nowMs} ${process.name}: ${message}`)
     const logs: Log = { debug: log, info: log, warn: log, error: log }
     return {
       name: process.name,
-      log: this.#say ? logs : QUIET,
+      log: this.#log ? logs : QUIET,
       meter: {
         count: () => {},
         observe: (metric, value, { connection } = {}) => {
@@ -193,7 +193,7 @@ class Simulation {
       subscriptions: [],
       opening: Promise.resolve(),
       isKilled: false,
-      deafS: 0,
+      unsubscribedS: 0,
       held: 0,
       unconfirmed: 0,
       unconfirmedMax: 0,
@@ -209,7 +209,7 @@ class Simulation {
       )
       replica.broker = broker
       if (isProducer) return
-      const dependency = async () => this.#database.trouble(process)
+      const dependency = async () => this.#database.unavailable(process)
       const store = this.#database.storeItems(process, this.#handled(process))
       replica.subscriptions.push(await broker.consume(createItem, store, consuming, dependency))
       const answer = async (questions: readonly unknown[]) =>
@@ -221,25 +221,28 @@ class Simulation {
     })
   }
 
-  /** Checks that a process that requeued messages because the database was down does not continue with later ones. */
+  /** Checks that a process that requeued messages because the database was down does not apply later messages first. */
   #handled(process: Process) {
-    const givenUp = new Set<string>()
-    return (labels: readonly string[], ended: 'begun' | 'told' | 'away' | 'failed') => {
-      if (ended === 'begun') for (const label of labels) givenUp.delete(label)
-      if (ended === 'away') for (const label of labels) givenUp.add(label)
-      if (ended !== 'told') return
+    const requeued = new Set<string>()
+    return (labels: readonly string[], state: 'begun' | 'done' | 'unavailable' | 'failed') => {
+      if (state === 'begun') for (const label of labels) requeued.delete(label)
+      if (state === 'unavailable') for (const label of labels) requeued.add(label)
+      if (state !== 'done') return
       this.#mustAckSoon(process, labels)
-      const passed = [...givenUp].find(
+      const passed = [...requeued].find(
         (label) =>
           this.#broker.on(QUEUE, process).some(({ content }) => labelOf(content) === label) &&
           labels.some((later) => this.#isBehind(label, later)),
       )
       if (passed !== undefined && this.#keepsOrder(process))
-        this.#broken('order within a queue and a process', `${process.name} applied ${labels} before ${passed}`)
+        this.#violated(
+          'a process applies messages in the order of the queue',
+          `${process.name} applied ${labels} before ${passed}`,
+        )
     }
   }
 
-  /** A message that is applied and has no other trace is acknowledged at once, whatever happens to the rest of its batch. */
+  /** Checks that an applied message without a reply is acknowledged at once, even if the rest of its batch is not done. */
   #mustAckSoon(process: Process, labels: readonly string[]): void {
     const { nowMs } = this.#world
     if (!this.#plan.faults.every(({ kind }) => kind.startsWith('database') || HARMLESS.has(kind))) return
@@ -248,7 +251,10 @@ class Simulation {
         const label = labelOf(message.content)
         const isPlain = this.#database.effects.has(label) && this.#kindOf(label) === 'publish'
         if (isPlain && labels.includes(label) && sinceMs <= nowMs)
-          this.#broken('what is known is told at once', `${process.name} keeps ${label}, applied at ${nowMs} ms`)
+          this.#violated(
+            'an applied message is acknowledged at once',
+            `${process.name} keeps ${label}, applied at ${nowMs} ms`,
+          )
       }
     })
   }
@@ -264,7 +270,7 @@ class Simulation {
 
   #keepsOrder(process: Process): boolean {
     const { faults, messages } = this.#plan
-    // Otherwise the broker may have moved messages, or those of a batch run one by one.
+    // With other faults the broker may change the order. With bad messages, the messages of a batch are processed one by one.
     const isPlain =
       faults.every(({ kind }) => kind.startsWith('database')) &&
       messages.every(({ kind }) => !POISONOUS.has(kind) && kind !== 'twice')
@@ -303,8 +309,8 @@ class Simulation {
       settled(
         error.name === 'NotAccepted' ? 'not accepted' : error.name === 'OutcomeUnknown' ? 'unknown' : 'unanswered',
       )
-      this.#readFirst(sent, error)
-      this.#namesTheQueue(sent, error)
+      this.#checkReadBeforeTimeout(sent, error)
+      this.#checkDeletedQueue(sent, error)
       const isConnected = this.#plan.faults.every(({ kind: each }) => HARMLESS.has(each))
       if (
         isConnected &&
@@ -312,7 +318,7 @@ class Simulation {
         /did not confirm/.test(error.message) &&
         this.#world.nowMs < sent.sentAtMs + DEADLINE_MS
       )
-        this.#broken('an answer is waited for, however late the confirm', label)
+        this.#violated('a command waits for its reply, even if the confirm is late', label)
     }
     const body = { sku: `sku${sku}`, name: label, label: kind === 'poison' ? 'poison' : 'item', price: 1, quantity: 1 }
     if (kind === 'query')
@@ -332,25 +338,28 @@ class Simulation {
     if (by.isKilled) this.#sent.pop()
   }
 
-  /** A request must not time out as "unknown" while its reply is already in the socket. */
-  #readFirst({ label, kind }: Sent, error: Error): void {
+  /** Checks that a publish does not time out with an unknown outcome while its confirm is already in the socket. */
+  #checkReadBeforeTimeout({ label, kind }: Sent, error: Error): void {
     const { nowMs } = this.#world
     if (!/did not confirm/.test(error.message) || kind === 'twice' || kind === 'command') return
     const confirmed = this.#broker.confirmArrivedMs.get(`${QUEUE} ${label}`)
     if (confirmed !== undefined && confirmed < nowMs)
-      this.#broken('what has arrived is read before it is judged', `the confirm of ${label} arrived at ${confirmed} ms`)
+      this.#violated(
+        'data in the socket is read before a timeout fires',
+        `the confirm of ${label} arrived at ${confirmed} ms`,
+      )
   }
 
-  /** Deleting a queue affects only its own messages, and their error names the queue. */
-  #namesTheQueue({ label, kind }: Sent, error: Error): void {
+  /** Checks that the deletion of a queue affects only messages of this queue, and that their error names it. */
+  #checkDeletedQueue({ label, kind }: Sent, error: Error): void {
     const reason = error instanceof NotAccepted ? error.reason : 'unknown'
     const keepsConnections = this.#plan.faults.every(
       ({ kind: each }) => each === 'delete queue' || KEEPS_CONNECTIONS.has(each),
     )
-    const isHurt = kind === 'other' && keepsConnections && reason !== 'over-limit'
+    const isAffected = kind === 'other' && keepsConnections && reason !== 'over-limit'
     const isMisnamed = kind !== 'query' && reason === 'unroutable' && !error.message.includes(QUEUE)
-    if (isHurt || isMisnamed)
-      this.#broken('a queue that is deleted hurts no other', `${label} (${kind}): ${error.message}`)
+    if (isAffected || isMisnamed)
+      this.#violated('the deletion of a queue affects no other queue', `${label} (${kind}): ${error.message}`)
   }
 
   #later(ms: number, end: () => void): void {
@@ -358,7 +367,7 @@ class Simulation {
     this.#world.at(this.#world.nowMs + ms, end)
   }
 
-  #strike({ kind, at, ms }: Plan['faults'][number]): void {
+  #inject({ kind, at, ms }: Plan['faults'][number]): void {
     const broker = this.#broker
     const database = this.#database
     const live = this.#replicas.filter(({ isKilled, stop }) => !isKilled && !stop.signal.aborted)
@@ -367,7 +376,7 @@ class Simulation {
     const { process } = replica
     const links = [...broker.links.keys()]
     const link = links[at % Math.max(1, links.length)]
-    this.#say?.(`${this.#world.nowMs} fault: ${kind} ${process.name} ${ms} ms`)
+    this.#log?.(`${this.#world.nowMs} fault: ${kind} ${process.name} ${ms} ms`)
     switch (kind) {
       case 'cut':
         link?.cut()
@@ -435,7 +444,7 @@ class Simulation {
           database.commitsFail = 0
         })
       case 'freeze':
-        process.standStill(ms)
+        process.freeze(ms)
         return this.#later(ms, () => {})
       case 'clock jump':
         return process.jumpClock((at % 2 === 0 ? 1 : -1) * ms * 1_000)
@@ -464,19 +473,19 @@ class Simulation {
     }
   }
 
-  /** An operator works on the dead letters. Afterwards no lock may remain. */
+  /** Starts an operator, as its own process, that works on the dead letters. */
   #operate(work: (desk: DeadLetterDesk) => Promise<string>): void {
     const process = new Process(`operator${this.#operators++}`, this.#world)
-    const desk = deadLetterDesk(rabbitmq, this.#service(process, { ...NOBODY, stop: new AbortController() }))
-    this.#operatorsAtWork += 1
+    const desk = deadLetterDesk(rabbitmq, this.#service(process, { ...NO_REPLICA, stop: new AbortController() }))
+    this.#activeOperators += 1
     process.post(() => {
       work(desk)
         .then(
-          (done) => this.#say?.(`${this.#world.nowMs} ${process.name}: ${done}`),
-          (error: Error) => this.#say?.(`${this.#world.nowMs} ${process.name}: ${error.message}`),
+          (done) => this.#log?.(`${this.#world.nowMs} ${process.name}: ${done}`),
+          (error: Error) => this.#log?.(`${this.#world.nowMs} ${process.name}: ${error.message}`),
         )
         .finally(() => {
-          this.#operatorsAtWork -= 1
+          this.#activeOperators -= 1
         })
     })
   }
@@ -489,7 +498,7 @@ class Simulation {
       const after = this.#broker.on(LETTERS)
       const left = before.filter((letter) => after.includes(letter))
       if (stopped === undefined && left.length > 0)
-        this.#broken(COMPLETE, `${left.length} dead letters are left of a redrive of all`)
+        this.#violated(COMPLETE, `${left.length} dead letters are left after a redrive of all`)
       return `redriven ${done} of ${before.length}, ${String(stopped ?? 'all')}`
     })
   }
@@ -506,7 +515,7 @@ class Simulation {
       const after = this.#broker.on(LETTERS)
       for (const letter of before) {
         const label = labelOf(letter.content)
-        if (after.includes(letter) && !seen.has(label)) this.#broken(COMPLETE, `a list lacks ${label}`)
+        if (after.includes(letter) && !seen.has(label)) this.#violated(COMPLETE, `a list does not contain ${label}`)
       }
       return `seen ${seen.size}`
     })
@@ -522,9 +531,9 @@ class Simulation {
         isOver = true
       })
       this.#later(GRACE_MS, () => {
-        const stoodStill = this.#plan.faults.some(({ kind }) => kind === 'freeze' || kind === 'kill')
-        if (!isOver && !replica.isKilled && !stoodStill)
-          this.#broken('the process ends in time', `${replica.process.name} stops since ${sinceMs} ms`)
+        const isExcused = this.#plan.faults.some(({ kind }) => kind === 'freeze' || kind === 'kill')
+        if (!isOver && !replica.isKilled && !isExcused)
+          this.#violated('a process stops in time', `${replica.process.name} has been stopping since ${sinceMs} ms`)
       })
     })
   }
@@ -533,38 +542,38 @@ class Simulation {
     return this.#replicas.filter(({ isKilled, stop }) => !isKilled && !stop.signal.aborted)
   }
 
-  /** One sentence that says what is not at rest. */
-  #unrest(): string | undefined {
+  /** Why the system is not idle, in one sentence. Undefined when it is idle. */
+  #whyNotIdle(): string | undefined {
     for (const replica of this.#live()) {
       const { process, broker, subscriptions, isProducer } = replica
       if (broker === undefined || (!isProducer && subscriptions.length < 2)) return `${process.name} has not started`
       const why = broker.notReady() ?? subscriptions.map((each) => each.notReady()).find((each) => each !== undefined)
       if (why !== undefined) return `${process.name} is not ready: ${why}`
-      if (replica.unconfirmed > 0) return `${process.name} waits for ${replica.unconfirmed} confirms`
-      if (replica.held > 0) return `${process.name} says that it holds ${replica.held} messages`
+      if (replica.unconfirmed > 0) return `${process.name} is waiting for ${replica.unconfirmed} confirms`
+      if (replica.held > 0) return `${process.name} reports ${replica.held} held messages`
     }
     for (const name of [QUEUE, orderProcessing.queue]) {
       const { ready, subscribers } = this.#broker.queue(name)
-      if (ready.length > 0) return `${ready.length} messages lie on ${name}`
+      if (ready.length > 0) return `${ready.length} messages are ready on ${name}`
       const unacked = this.#broker.inFlight(name).length
-      if (unacked > 0) return `${unacked} messages of ${name} are in somebody's hand`
+      if (unacked > 0) return `${unacked} messages of ${name} are unacknowledged`
       const alive = this.#live().filter(({ isProducer }) => !isProducer)
       for (const { process } of alive)
         if (!subscribers.some(({ link }) => link.process === process)) return `${process.name} does not consume ${name}`
-      const strangers = subscribers.filter(({ link }) => !alive.some(({ process }) => process === link.process))
-      if (strangers.length > 0) return `${strangers.length} consumers of ${name} belong to nobody`
+      const orphaned = subscribers.filter(({ link }) => !alive.some(({ process }) => process === link.process))
+      if (orphaned.length > 0) return `${orphaned.length} consumers of ${name} belong to no running process`
     }
     for (const [{ process, purpose }, channels] of this.#broker.links)
       if (purpose === 'consuming' && channels.size > 2)
-        return `${process.name} has ${channels.size} channels for consuming, instead of one for each queue`
-    if (this.#operatorsAtWork > 0) return 'an operator is at work'
+        return `${process.name} has ${channels.size} consuming channels, but must have one for each queue`
+    if (this.#activeOperators > 0) return 'an operator is working on dead letters'
     const pending = this.#sent.find(
       ({ reported, sentAtMs }) => reported === undefined && sentAtMs + 60_000 > this.#world.nowMs,
     )
-    return pending === undefined ? undefined : `nobody was told what became of ${pending.label}`
+    return pending === undefined ? undefined : `the sender of ${pending.label} got no outcome`
   }
 
-  /** Checks the permanent invariants every second. */
+  /** Checks every second the invariants that must always hold. */
   #sample(): void {
     for (const replica of this.#live()) {
       const { process, broker, subscriptions } = replica
@@ -572,26 +581,31 @@ class Simulation {
       const isReady = broker?.notReady() === undefined && subscription?.notReady() === undefined
       const consumes = this.#broker.queues
         .get(QUEUE)
-        ?.subscribers.some(({ link }) => link.process === process && !link.isHole)
-      replica.deafS = subscription && isReady && !consumes && !process.standsStill ? replica.deafS + 1 : 0
-      if (replica.deafS > DEAF_MAX_S)
-        this.#broken('readiness tells the truth', `${process.name} is ready and consumes nothing`)
+        ?.subscribers.some(({ link }) => link.process === process && !link.isBlackHole)
+      replica.unsubscribedS = subscription && isReady && !consumes && !process.isFrozen ? replica.unsubscribedS + 1 : 0
+      if (replica.unsubscribedS > UNSUBSCRIBED_MAX_S)
+        this.#violated(
+          'a consumer that is ready has a subscription',
+          `${process.name} is ready and has no subscription`,
+        )
       if (replica.unconfirmedMax > UNCONFIRMED_MAX)
-        this.#broken('bounds are kept', `${process.name} had ${replica.unconfirmedMax} messages unconfirmed`)
+        this.#violated('limits are not exceeded', `${process.name} had ${replica.unconfirmedMax} messages unconfirmed`)
       const inFlight = this.#broker.queues.get(QUEUE)?.subscribers.filter(({ link }) => link.process === process) ?? []
       const taken = inFlight.reduce((sum, each) => sum + each.inFlight, 0)
-      if (taken > PREFETCH + RETURN_PREFETCH) this.#broken('bounds are kept', `${process.name} has ${taken} in hand`)
+      if (taken > PREFETCH + RETURN_PREFETCH)
+        this.#violated('limits are not exceeded', `${process.name} has ${taken} unacknowledged messages`)
     }
     const tooLong = this.#broker.inFlight(QUEUE).find(({ sinceMs }) => sinceMs < this.#world.nowMs - HOLD_MAX_MS)
     if (tooLong && this.#plan.faults.every(({ kind }) => kind.startsWith('database')))
-      this.#broken('messages are held for seconds', `${labelOf(tooLong.message.content)} since ${tooLong.sinceMs} ms`)
+      this.#violated('messages are held for seconds', `${labelOf(tooLong.message.content)} since ${tooLong.sinceMs} ms`)
     const [overdue] = this.#broker.overdue
-    const mayStandStill = this.#plan.faults.some(({ kind }) => kind === 'freeze')
-    if (overdue !== undefined && !mayStandStill) this.#broken('nothing is held until the broker takes it away', overdue)
+    const mayFreeze = this.#plan.faults.some(({ kind }) => kind === 'freeze')
+    if (overdue !== undefined && !mayFreeze)
+      this.#violated('no message is held until the consumer timeout of the broker', overdue)
     this.#world.at(this.#world.nowMs + 1_000, () => this.#sample())
   }
 
-  /** What worked before the faults works after them. */
+  /** Checks that messages are accepted and applied after the faults. */
   async #probe(): Promise<void> {
     const before = this.#sent.length
     for (const [index, { isProducer }] of this.#live().entries())
@@ -601,7 +615,7 @@ class Simulation {
     await this.#world.run(() => this.#world.nowMs >= endsAtMs)
     for (const { label, reported } of this.#sent.slice(before))
       if (reported !== 'accepted' || !this.#database.effects.has(label))
-        this.#broken('works again after the faults', `after all faults ${label} was ${reported ?? 'not told'}`)
+        this.#violated('works again after the faults', `after all faults ${label} was ${reported ?? 'not reported'}`)
   }
 
   async #stopAll(): Promise<void> {
@@ -619,23 +633,23 @@ class Simulation {
     return this.#broker.queue(LETTERS).ready.map(({ content }) => labelOf(content))
   }
 
-  #judge(): void {
+  #checkOutcomes(): void {
     const { effects, refused } = this.#database
     const letters = this.#letters()
     const isBusy = (label: string) => this.#broker.queue(QUEUE).ready.some(({ content }) => labelOf(content) === label)
     const isRedriven = this.#redrives > 0
     for (const [label, times] of effects) {
-      if (times > 1) this.#broken('nothing is applied twice', `${label} was applied ${times} times`)
-      if (letters.includes(label) && !isRedriven && !this.#mayBeKilledOff())
-        this.#broken('nothing is both applied and refused', label)
+      if (times > 1) this.#violated('nothing is applied twice', `${label} was applied ${times} times`)
+      if (letters.includes(label) && !isRedriven && !this.#mayExceedDeliveryLimit())
+        this.#violated('nothing is both applied and refused', label)
     }
     for (const { label, kind, reported } of this.#sent) {
       if (kind === 'query') continue
       if (kind === 'other') {
         const isStored = this.#broker.on(healthcheck.queue).some(({ content }) => labelOf(content) === label)
-        if (reported === 'accepted' && !isStored) this.#broken('nothing accepted is lost', `${label} was ${reported}`)
+        if (reported === 'accepted' && !isStored) this.#violated('nothing accepted is lost', `${label} was ${reported}`)
         if (reported === 'not accepted' && isStored)
-          this.#broken('told is true', `${label} was told not accepted, and is stored`)
+          this.#violated('the reported outcome is true', `${label} was reported as not accepted, and is stored`)
         continue
       }
       const isApplied = effects.has(label)
@@ -649,29 +663,32 @@ class Simulation {
         !this.#broker.destroyed.has(label) &&
         reported !== 'refused'
       )
-        this.#broken('nothing accepted is lost', `${label} was ${reported}`)
+        this.#violated('nothing accepted is lost', `${label} was ${reported}`)
       if (reported === 'not accepted' && kind !== 'twice' && (isApplied || isLetter || refused.has(label)))
-        this.#broken('told is true', `${label} was told not accepted, and is stored`)
-      if (reported === 'applied' && !isApplied) this.#broken('told is true', `${label} was told applied`)
-      if (reported === 'refused' && isApplied && !isRedriven) this.#broken('told is true', `${label} was told refused`)
+        this.#violated('the reported outcome is true', `${label} was reported as not accepted, and is stored`)
+      if (reported === 'applied' && !isApplied)
+        this.#violated('the reported outcome is true', `${label} was reported as applied`)
+      if (reported === 'refused' && isApplied && !isRedriven)
+        this.#violated('the reported outcome is true', `${label} was reported as refused`)
       if (
         reported === undefined &&
         this.#sent.every(({ reported }) => reported !== 'unknown') &&
         this.#plan.faults.length === 0
       )
-        this.#broken('every promise settles', label)
+        this.#violated('every promise settles', label)
       const isGood = kind !== 'poison' && !refused.has(label)
-      if (isLetter && isGood && !this.#mayBeKilledOff())
-        this.#broken('a good message is never set aside', `${label} is among the dead letters`)
+      if (isLetter && isGood && !this.#mayExceedDeliveryLimit())
+        this.#violated('a good message is never dead-lettered', `${label} is a dead letter`)
     }
     const once = letters.filter((label) => this.#sent.some((sent) => sent.label === label && sent.kind !== 'twice'))
     const copies = Math.max(0, ...once.map((label) => once.filter((each) => each === label).length))
     const cuts = this.#plan.faults.some(({ kind }) => !HARMLESS.has(kind) && !OPERATORS.has(kind))
-    if (copies > 1 && !cuts) this.#broken('a dead letter is there once', `${copies} copies of one`)
+    if (copies > 1 && !cuts)
+      this.#violated('a message has at most one dead letter', `${copies} dead letters of one message`)
   }
 
-  /** With more cuts than the delivery limit during the search for a bad message, the broker dead-letters good ones, as configured. */
-  #mayBeKilledOff(): boolean {
+  /** With more cuts than the delivery limit during the search for a bad message, the broker dead-letters good messages too. */
+  #mayExceedDeliveryLimit(): boolean {
     const { faults, messages } = this.#plan
     return faults.some(({ kind }) => kind === 'cuts') && messages.some(({ kind }) => POISONOUS.has(kind))
   }
@@ -679,10 +696,10 @@ class Simulation {
 
 const OPERATORS: ReadonlySet<string> = new Set(['redrive', 'browse'])
 
-/** Faults that lose no connection, so that each message gets one outcome only. */
+/** Faults without a lost connection. With these, each message gets only one outcome. */
 const HARMLESS: ReadonlySet<string> = new Set(['slow confirms', 'alarm', 'database away', 'clock jump', 'remove item'])
 
-/** Faults that do not affect a publisher. */
+/** Faults that do not affect publishers. */
 const KEEPS_CONNECTIONS: ReadonlySet<string> = new Set([
   'database away',
   'database away for one',
@@ -691,18 +708,18 @@ const KEEPS_CONNECTIONS: ReadonlySet<string> = new Set([
   'remove item',
   ...OPERATORS,
 ])
-const COMPLETE = 'a work on dead letters is complete, or says that it is not'
+const COMPLETE = 'an operation on dead letters is complete, or reports that it is not'
 
 const ignore = () => {}
 const QUIET: Log = { debug: ignore, info: ignore, warn: ignore, error: ignore }
-const NOBODY: Omit<Replica, 'stop'> = {
+const NO_REPLICA: Omit<Replica, 'stop'> = {
   process: new Process('nobody', new World(() => 0)),
   isProducer: false,
   broker: undefined,
   subscriptions: [],
   opening: Promise.resolve(),
   isKilled: false,
-  deafS: 0,
+  unsubscribedS: 0,
   held: 0,
   unconfirmed: 0,
   unconfirmedMax: 0,

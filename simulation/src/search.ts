@@ -1,4 +1,4 @@
-// Searches for a schedule that breaks an invariant, and shrinks it: fewer messages and faults that break the same invariant.
+// Searches for a schedule that violates an invariant. Shrinks it to fewer messages and faults that violate the same invariant.
 import fc from 'fast-check'
 import { type Fault, type Plan, plans } from './plan.ts'
 import { run, type Violation } from './run.ts'
@@ -7,7 +7,7 @@ export interface Search {
   readonly seed: number
   readonly runs?: number
   readonly forMs?: number
-  /** Only these faults. All when omitted. */
+  /** The faults to use. All faults when omitted. */
   readonly faults?: readonly Fault[]
 }
 
@@ -16,10 +16,10 @@ export interface Found {
   readonly failure?: { readonly plan: Plan; readonly violation: Violation }
 }
 
-/** Time for shrinking, in milliseconds. */
+/** The time limit for shrinking. */
 const SHRINK_MS = 20_000
 
-/** Resolves with the number of schedules tried and, if one breaks an invariant, the smallest one found. */
+/** Resolves with the number of schedules tried. If one violates an invariant, also with the smallest schedule found. */
 export async function search({ seed, runs = Number.MAX_SAFE_INTEGER, forMs, faults }: Search): Promise<Found> {
   let failure: Found['failure']
   let tried = 0
@@ -28,7 +28,7 @@ export async function search({ seed, runs = Number.MAX_SAFE_INTEGER, forMs, faul
   const property = fc.asyncProperty(plans(faults), async (plan) => {
     if (isOver) return
     if (performance.now() > endsAtMs) {
-      // A check that ends early is a failure. Here there is nothing to shrink.
+      // Throwing ends the check. The returned failure does not include this error.
       isOver = true
       throw new Error('the time is up')
     }

@@ -1,5 +1,5 @@
-// Connects amqplib to the simulated broker. It uses amqplib's own connection and channels, but frames travel as objects
-// instead of bytes, with delays, losses and cuts.
+// Connects amqplib to the simulated broker. It uses amqplib's own connection and channels. Frames are passed as objects
+// instead of bytes, with delays, and can be lost.
 import { createRequire } from 'node:module'
 import { Socket } from 'node:net'
 import { dirname, join } from 'node:path'
@@ -17,8 +17,8 @@ const { ChannelModel: Model } = lib('channel_model')
 /** AMQP methods by name, as amqplib numbers them. */
 export const methods: Record<string, number> = lib('defs')
 
-/** What amqplib puts into a frame. The broker reads what it needs. */
-// biome-ignore lint/suspicious/noExplicitAny: amqplib's own encoder takes anything, and checks it there
+/** The fields or properties that amqplib puts into a frame. */
+// biome-ignore lint/suspicious/noExplicitAny: amqplib's encoder accepts any value and validates it
 export type Fields = Record<string, any>
 
 export interface Frame {
@@ -27,11 +27,11 @@ export interface Frame {
   readonly fields?: Fields
   readonly size?: number
   readonly content?: Buffer
-  /** The content of a publish, which travels as one frame. */
+  /** The message properties of a publish. A publish is one frame here, with its properties and content. */
   readonly properties?: Fields
 }
 
-/** Implements the socket calls that the core makes. */
+/** Implements the socket methods that the core calls. */
 class NoSocket {
   readonly #ended: () => void
   constructor(ended: () => void) {
@@ -64,7 +64,7 @@ class SimulatedConnection extends Connection {
     this.channelMax = 2047
     this.frameMax = this.#link.broker.frameMax
     this.accept = (frame: Frame) => this.channels[frame.channel]?.channel.accept(frame)
-    // As in amqplib, frames that follow open-ok directly are handled before the connection is returned.
+    // As in amqplib, frames that arrive right after open-ok are handled before the connection is returned.
     this.read()
     opened(null)
   }
@@ -108,7 +108,7 @@ class SimulatedConnection extends Connection {
 }
 watchConnections(SimulatedConnection.prototype as unknown as Parameters<typeof watchConnections>[0])
 
-/** One TCP connection. In each direction everything arrives in order, after delays. */
+/** One TCP connection. In each direction, frames arrive in order and with delays. */
 export class Link {
   readonly broker: SimulatedBroker
   readonly process: Process
@@ -117,13 +117,13 @@ export class Link {
   #connection: SimulatedConnection | undefined
   #upMs = 0
   #downMs = 0
-  /** Nothing passes, and neither side is notified. */
-  isHole = false
+  /** No frame arrives, and neither side is notified. */
+  isBlackHole = false
   #clientGone = false
   #brokerGone = false
-  /** Frames that the broker has not read, because it blocks the connection. */
+  /** Frames that the broker has not read, because it has blocked the connection. */
   readonly unread: Frame[] = []
-  /** Called when they are read. */
+  /** Called when the broker has read them. */
   onRead: () => void = () => {}
   #reading = false
 
@@ -135,14 +135,14 @@ export class Link {
   }
 
   get isOpen(): boolean {
-    return !this.#clientGone && !this.#brokerGone && !this.isHole
+    return !this.#clientGone && !this.#brokerGone && !this.isBlackHole
   }
 
   get isOver(): boolean {
     return this.#brokerGone
   }
 
-  /** The handshake is complete on the broker's side. open-ok is in flight. */
+  /** Called when the handshake is complete on the broker's side and open-ok is in flight. Calls `done` when it has arrived. */
   opened(done: (error: unknown, model?: ChannelModel) => void): void {
     this.#arrive(() => {
       const connection = new SimulatedConnection(this)
@@ -158,7 +158,7 @@ export class Link {
     if (this.#clientGone) return
     this.#upMs = Math.max(this.#upMs, this.#world.nowMs + this.broker.delayMs())
     this.#world.at(this.#upMs, () => {
-      if (!this.#brokerGone && !this.isHole) this.broker.received(this, frame)
+      if (!this.#brokerGone && !this.isBlackHole) this.broker.received(this, frame)
     })
   }
 
@@ -166,7 +166,7 @@ export class Link {
     this.downThen(frames, () => {})
   }
 
-  /** `arrived` is called when the frames are at the client's socket, read or not. */
+  /** Calls `arrived` when the frames have arrived at the client's socket, before the client reads them. */
   downThen(frames: readonly Frame[], arrived: () => void): void {
     if (this.#brokerGone) return
     this.#arrive(() => {
@@ -179,7 +179,7 @@ export class Link {
   #arrive(take: () => void, isFrame = false): void {
     this.#downMs = Math.max(this.#downMs, this.#world.nowMs + this.broker.delayMs())
     this.#world.at(this.#downMs, () => {
-      if (this.isHole || this.#clientGone) return
+      if (this.isBlackHole || this.#clientGone) return
       if (!isFrame) return this.process.post(take)
       take()
       if (this.#reading) return
@@ -191,17 +191,17 @@ export class Link {
     })
   }
 
-  /** The client has ended its side. What it wrote before still arrives. */
+  /** The client has closed its side. Frames that it sent before still arrive. */
   endedByClient(): void {
     if (this.#clientGone) return
     this.#clientGone = true
-    // A broker with an alarm reads on only when the alarm ends, and only then sees that the client is gone (ADR 19).
+    // During an alarm, the broker does not read. It notices that the client has disconnected only when the alarm ends (ADR 19).
     this.#world.at(Math.max(this.#upMs, this.#world.nowMs + 1), () =>
       this.broker.whenRead(this, () => this.#endBroker()),
     )
   }
 
-  /** The broker has ended its side and forgets the connection. */
+  /** The broker closes its side and forgets the connection. */
   #endBroker(): void {
     if (this.#brokerGone) return
     this.#brokerGone = true
@@ -215,21 +215,21 @@ export class Link {
     this.#endBroker()
   }
 
-  /** The connection is cut. Data in flight is lost, and each side notices by itself. */
+  /** Cuts the connection. Data in flight is lost, and each side notices after a delay of its own. */
   cut(): void {
-    this.isHole = true
+    this.isBlackHole = true
     this.#world.at(this.#world.nowMs + this.broker.delayMs(), () => this.#endBroker())
-    this.#tellClient(this.broker.delayMs(), 'read ECONNRESET')
+    this.#failClient(this.broker.delayMs(), 'read ECONNRESET')
   }
 
-  /** Nothing passes any more. Both sides notice through their heartbeats. */
+  /** Drops all frames from now on. Both sides notice by their heartbeat timeouts. */
   swallow(): void {
-    this.isHole = true
+    this.isBlackHole = true
     this.#world.at(this.#world.nowMs + this.#world.between(2, 3) * this.broker.heartbeatMs, () => this.#endBroker())
-    this.#tellClient(2 * this.broker.heartbeatMs, 'Heartbeat timeout')
+    this.#failClient(2 * this.broker.heartbeatMs, 'Heartbeat timeout')
   }
 
-  #tellClient(afterMs: number, message: string): void {
+  #failClient(afterMs: number, message: string): void {
     this.#world.at(this.#world.nowMs + afterMs, () =>
       this.process.post(() => {
         if (!this.#clientGone) this.#connection?.onSocketError(new Error(message))

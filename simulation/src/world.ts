@@ -1,4 +1,4 @@
-// Virtual time: a heap of events, and processes whose event loops turn like Node's and can be paused.
+// Virtual time: a heap of events, and processes. Their event loops have the phases of Node's, and can be frozen.
 import type { Clock } from '../../messaging/src/scope.ts'
 
 interface Event {
@@ -24,7 +24,7 @@ export class World {
     return Math.floor(min + this.random() * (max - min))
   }
 
-  /** Schedules a callback. Callbacks for the same time run in the order they were scheduled. */
+  /** Schedules a callback. Callbacks for the same time run in the order in which they were scheduled. */
   at(atMs: number, run: () => void): void {
     const heap = this.#heap
     const event = { atMs: Math.max(atMs, this.nowMs), order: this.events++, run }
@@ -60,7 +60,7 @@ export class World {
     return first
   }
 
-  /** Runs everything up to a time at once, to keep up with real time. */
+  /** Runs all events up to `toMs` synchronously. Used to follow real time. */
   advance(toMs: number): void {
     while ((this.#heap[0]?.atMs ?? Number.POSITIVE_INFINITY) <= toMs) {
       const event = this.#next()
@@ -72,8 +72,8 @@ export class World {
   }
 
   /**
-   * Runs event after event until `isOver`, or until none is left. All microtasks run between two events, because Node
-   * drains them before its next tick. Rejects with whatever an event throws.
+   * Runs one event after the other until `isOver` returns true or no event is left. Between two events, Node runs all
+   * microtasks. Rejects with the error that an event throws.
    */
   run(isOver: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -98,7 +98,7 @@ interface Timer {
   due: (() => void) | undefined
 }
 
-/** One process: its event loop, and the clock that the core gets. */
+/** A process: its event loop, and the clock that the core uses. */
 export class Process implements Clock {
   readonly name: string
   readonly #world: World
@@ -106,12 +106,12 @@ export class Process implements Clock {
   #timers: Timer[] = []
   #arrivals: (() => void)[] = []
   #immediates: Timer[] = []
-  /** The rest of this turn of the loop. */
+  /** The remaining callbacks of the current phase. */
   readonly #turn: (() => void)[] = []
-  /** The queues of the loop: timers, sockets, immediates. */
+  /** The next phase of the loop: 0 timers, 1 sockets, 2 immediates. */
   #phase = 0
   #stepping = false
-  #standsStillUntilMs = 0
+  #frozenUntilMs = 0
   #wallOffsetMs = 1_700_000_000_000
   #ids = 0
 
@@ -148,19 +148,19 @@ export class Process implements Clock {
     }
   }
 
-  /** Data has arrived at a socket. `read` runs when the loop reaches it. */
+  /** Data has arrived at a socket. `read` runs in the socket phase of the loop. */
   post(read: () => void): void {
     this.#arrivals.push(read)
     this.#wake()
   }
 
-  get standsStill(): boolean {
-    return this.#world.nowMs < this.#standsStillUntilMs
+  get isFrozen(): boolean {
+    return this.#world.nowMs < this.#frozenUntilMs
   }
 
-  standStill(ms: number): void {
-    this.#standsStillUntilMs = this.#world.nowMs + ms
-    // It may have stopped at any point.
+  freeze(ms: number): void {
+    this.#frozenUntilMs = this.#world.nowMs + ms
+    // A process can be frozen in any phase.
     this.#phase = this.#world.between(0, 3)
   }
 
@@ -168,9 +168,9 @@ export class Process implements Clock {
     this.#wallOffsetMs += ms
   }
 
-  /** Kills it: none of its callbacks run any more. */
+  /** Kills the process. None of its callbacks run after that. */
   kill(): void {
-    this.#standsStillUntilMs = Number.POSITIVE_INFINITY
+    this.#frozenUntilMs = Number.POSITIVE_INFINITY
   }
 
   #wake(): void {
@@ -184,10 +184,10 @@ export class Process implements Clock {
     this.#step()
   }
 
-  /** Runs one callback. As in Node, a turn runs the due timers, then arrived data, then the immediates. */
+  /** Runs one callback. As in Node, the phases are timers, sockets and immediates. */
   readonly #step = () => {
-    if (this.standsStill) {
-      if (Number.isFinite(this.#standsStillUntilMs)) this.#world.at(this.#standsStillUntilMs, this.#step)
+    if (this.isFrozen) {
+      if (Number.isFinite(this.#frozenUntilMs)) this.#world.at(this.#frozenUntilMs, this.#step)
       return
     }
     if (this.#turn.length === 0) this.#collect()

@@ -1,10 +1,10 @@
-// The simulator finds bugs that were once found by hand. Each is put back into the source, and must be found within a
-// minute, or ten on a busy machine.
+// The simulation finds bugs that were once found by hand. Each is put back into the source. A search takes less than a
+// minute, and up to ten minutes on a busy machine.
 import { describe, expect, it } from '@jest/globals'
 import { simulateWith } from '../src/mutated.ts'
 import { mutations } from '../src/mutations.ts'
 
-describe('the simulator finds', () => {
+describe('the simulation finds the bug', () => {
   it.each(mutations)(
     '$name',
     async (mutation) => {

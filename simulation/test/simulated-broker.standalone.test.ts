@@ -1,5 +1,5 @@
-// The simulated broker passes the conformance tests for brokers, with the core on it. The core uses real time and the
-// broker a faster one, because its delays are not under test.
+// The core on the simulated broker passes the conformance tests for brokers. The core uses real time. The time of the broker
+// runs faster, because its delays are not under test.
 import { openBroker, rabbitmqEnvironment } from '@ims/messaging'
 import { quietService } from '@ims/messaging/testing'
 import { describeBroker } from '../../messaging/test/broker.suite.ts'

@@ -1,11 +1,11 @@
-// Measures how many bytes an operation allocates, and how many it holds while it waits. Unlike its duration, neither
-// depends on how busy the machine is.
+// Measures the memory that an operation allocates, and the memory that it keeps while it waits. Unlike its duration, both
+// are independent of the load of the machine.
 import { Session } from 'node:inspector/promises'
 
 const WARM_UP = 3_000
 const COUNTED = 3_000
 
-/** Bytes that one call allocates once it is compiled. The heap is sampled, so the result is right within a few percent. */
+/** Bytes that one call allocates after warm-up. The heap is sampled, so the result has an error of a few percent. */
 export async function allocatedBytes(turn: () => Promise<void> | void): Promise<number> {
   for (let n = 0; n < WARM_UP; n += 1) await turn()
   const session = new Session()
@@ -20,12 +20,12 @@ export async function allocatedBytes(turn: () => Promise<void> | void): Promise<
   return sum(profile.head) / COUNTED
 }
 
-/** Bytes that one call keeps in memory. `begin` begins something that waits for ever. */
+/** Bytes that one call keeps in memory. `begin` starts an operation that never ends. */
 export async function heldBytes(begin: () => void): Promise<number> {
   const session = new Session()
   session.connect()
   const usedBytes = async () => {
-    // Until all that can go on has done so.
+    // Lets all pending callbacks run.
     await new Promise((resolve) => setImmediate(resolve))
     await session.post('HeapProfiler.collectGarbage')
     return process.memoryUsage().heapUsed

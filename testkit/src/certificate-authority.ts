@@ -1,4 +1,4 @@
-// A certificate authority for one test. Servers and clients that trust it can speak TLS with each other.
+// A certificate authority for one test. Servers and clients that trust it can connect to each other with TLS.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -29,7 +29,7 @@ export class CertificateAuthority {
     this.cert = readFileSync(this.certFile, 'utf8')
   }
 
-  /** Issues a certificate for `names`, such as `DNS:localhost` or `IP:127.0.0.1`. A client's list of names may be empty. */
+  /** Issues a certificate for `names`, such as `DNS:localhost` or `IP:127.0.0.1`. A client certificate needs no names. */
   issue(subject: string, ...names: readonly string[]): Certificate {
     const file = (suffix: string) => join(this.#directory, `${subject}.${suffix}`)
     const [keyFile, request, extensions, certFile] = [file('key'), file('csr'), file('ext'), file('pem')]

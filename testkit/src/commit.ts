@@ -1,8 +1,8 @@
-// The commit of a clone, so that a measured result can be repeated.
+// The commit of a Git clone. Measurements record it, so that they can be repeated.
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 
-/** Of the clone in `directory`. Ends with `-dirty` when files were changed. */
+/** The commit of the clone in `directory`, with the suffix `-dirty` when it has uncommitted changes. */
 export async function commitOf(directory: string): Promise<string> {
   const git = promisify(execFile)('git', ['describe', '--always', '--dirty', '--exclude', '*'], { cwd: directory })
   return await git.then(

@@ -1,6 +1,6 @@
-// Waits until a condition holds, and fails with the last reason why it does not.
+// Waits until a condition holds. On timeout, fails with the last reason why it did not hold.
 
-/** Repeats `check` every 20 ms until it stops throwing. After `withinMs`, throws the last error. Once `signal` has aborted, throws instead of checking again. */
+/** Repeats `check` every 20 ms until it does not throw. After `withinMs`, throws its last error. When `signal` aborts, stops and throws. */
 export async function eventually(
   check: () => void | Promise<void>,
   withinMs = 60_000,

@@ -1,11 +1,11 @@
-// How many cases the property tests run, and from which seed. FUZZ_RUNS and FUZZ_SEED override the defaults (`npm run fuzz`).
+// The number of cases and the seed of the property tests. FUZZ_RUNS and FUZZ_SEED override the defaults (`npm run fuzz`).
 
 export interface FuzzParameters {
   readonly numRuns: number
   readonly seed: number
 }
 
-/** `npm run check` tries the same cases each time, so a failure is due to the change. `npm run fuzz` looks for new failures. */
+/** `npm run check` always runs the same cases, so a new failure is caused by a change. `npm run fuzz` searches with new seeds. */
 const SEED_OF_CHECKS = 565_497_294
 
 /** The parameters of a property that runs `runs` cases by default. */

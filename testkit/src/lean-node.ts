@@ -5,10 +5,10 @@ import { fileURLToPath } from 'node:url'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 /**
- * The environment of a service's Node. The compile cache keeps stripped and compiled code between starts, so the memory
- * for stripping and compiling is not spent again. The young generation grows while a service starts and never shrinks
- * while it idles, so its size is limited. Each read of a socket allocates 64 KiB: from that size on, glibc takes memory
- * from the system and returns it when it is freed. On its heap, freed buffers lie between small ones and are kept.
+ * The environment of a service's Node. The compile cache keeps stripped and compiled code between starts, which saves the
+ * memory for stripping and compiling. The young generation grows while a service starts and never shrinks while it is
+ * idle, so its size is limited. Each read of a socket allocates 64 KiB. MALLOC_MMAP_THRESHOLD_ makes glibc return buffers
+ * of this size to the system when they are freed. Otherwise they stay on its heap between small allocations.
  */
 export const leanNode: Readonly<Record<string, string>> = {
   NODE_COMPILE_CACHE: join(ROOT, '.local', 'compile-cache'),

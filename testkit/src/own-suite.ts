@@ -1,10 +1,10 @@
-// A suite that a test starts with `npm run up`, apart from all others: its directory and ports, as an environment.
+// The environment of a suite that a test starts with `npm run up`: a directory and ports that no other suite uses.
 import { freePortsInARow } from './servers/free-ports.ts'
 
-/** The producer's port and the admin ports, with room for more services. */
+/** The producer's port, the admin ports, and spare ports for more services. */
 const PORTS = 10
 
-/** For `npm run up` in `directory`, on private servers. Two runs of jest at the same time get different ports. */
+/** The environment of `npm run up` in `directory`, with private servers. Parallel runs of jest get different ports. */
 export async function ownSuite(directory: string) {
   const first = await freePortsInARow(PORTS)
   return {

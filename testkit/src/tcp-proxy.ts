@@ -1,20 +1,21 @@
-// A TCP proxy that simulates network faults on demand: slow, narrow, silent, reset, half-closed, cut at any byte.
+// A TCP proxy that simulates network faults on demand: latency, low bandwidth, black holes, resets, half-closed connections, and
+// connections that are cut at any byte.
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 
-/** A fault that affects every connection while it is set. Held data is never dropped, as TCP requires. */
+/** A fault that affects every connection while it is set. Delayed data is never dropped. */
 export type Weather =
   | { readonly kind: 'latency'; readonly ms: number }
   | { readonly kind: 'bandwidth'; readonly bytesPerS: number; readonly towards: 'server' | 'client' | 'both' }
-  /** Nothing arrives and nothing is closed. Data sent meanwhile arrives when the fault ends. */
+  /** No data arrives, and no connection is closed. Data that is sent during the fault arrives when the fault ends. */
   | { readonly kind: 'black hole'; readonly towards: 'server' | 'client' | 'both' }
 
 export interface TcpProxy {
   readonly port: number
-  /** Connections accepted so far. */
+  /** The number of connections accepted so far. */
   readonly accepted: number
-  /** Connections open now. */
+  /** The number of open connections. */
   readonly open: number
   /** Bytes forwarded so far, in both directions. */
   readonly passedBytes: number
@@ -22,44 +23,44 @@ export interface TcpProxy {
   weather(weather: Weather | undefined): void
   /** Resets all connections, or the `max` oldest. Returns how many. */
   cut(max?: number): number
-  /** Ends the direction towards the server on all connections and leaves the other open. Returns how many. */
+  /** Closes the direction towards the server on all connections. The other direction stays open. Returns how many. */
   halfClose(): number
   /**
-   * Forwards one byte less than half of the next data of each connection, in either direction, then resets it.
-   * `cutMidway(false)` ends this.
+   * On each connection, forwards slightly less than half of the next chunk, in either direction, and then resets the
+   * connection. `cutMidway(false)` ends this.
    */
   cutMidway(on: boolean): void
-  /** Connections that were cut midway so far. */
+  /** The number of connections that were cut midway so far. */
   readonly cutsMidway: number
-  /** Resets each new connection once the server has sent this many bytes on it. Undefined ends this. */
+  /** Resets each new connection when the server has sent this many bytes on it. Undefined ends this. */
   cutAfterBytes(bytes: number | undefined): void
   /** Resets each new connection at once, before the server sees it, as if the server were unreachable. */
   turnAway(on: boolean): void
-  /** Connections that were refused so far. */
+  /** The number of connections that were reset this way so far. */
   readonly turnedAway: number
   /**
-   * Closes each new AMQP connection like a broker that is being drained: sends connection.close after
-   * connection.open-ok and `answers` more responses of the server. Undefined ends this.
+   * Closes each new AMQP connection like a broker in maintenance mode: sends connection.close after connection.open-ok
+   * and `answers` more responses of the server. Undefined ends this.
    */
   closeAsOpened(answers: number | undefined): void
-  /** Connections that were closed this way so far. */
+  /** The number of connections that were closed this way so far. */
   readonly closedAsOpened: number
-  /** From the `nth` data towards the server that contains `text`, holds the server's responses on that connection. */
+  /** When the `nth` chunk that contains `text` is sent to the server, holds the server's responses on that connection. */
   holdAnswerTo(text: string, nth?: number): HeldAnswer
-  /** Resets the connection instead of forwarding the response to the `nth` data towards the server that contains `text`. */
+  /** Like holdAnswerTo, but resets the connection instead of forwarding the response. */
   loseAnswerTo(text: string, nth?: number): void
   /**
-   * Answers the next `times` chunks to the server that contain `text` with a MySQL error, and does not forward them. With `open`,
-   * only on connections that are open now, as if new ones led to another server.
+   * Responds with a MySQL error to the next `times` chunks that contain `text`, and does not forward them to the server.
+   * With `open`, only on connections that are open now, as if new connections reached another server.
    */
   refuse(text: string, error: MysqlError, times?: number, connections?: 'open' | 'all'): Refusals
   close(): Promise<void>
 }
 
 export interface Refusals {
-  /** Number of requests refused so far. */
+  /** The number of chunks refused so far. */
   readonly count: number
-  /** Forwards everything again. */
+  /** Ends the refusal. */
   end(): void
 }
 
@@ -69,11 +70,11 @@ export interface MysqlError {
   readonly message: string
 }
 
-/** A response that the server sent or will send, and that the client does not receive. */
+/** A response of the server that the proxy holds back from the client. */
 export interface HeldAnswer {
-  /** Resolves when the data has reached the server and the server has responded. */
+  /** Resolves when the server has responded. */
   readonly answered: Promise<void>
-  /** Forwards the response. Also ends the wait if it never came. */
+  /** Forwards the response. If there is none yet, stops waiting for it. */
   release(): void
   /** Resets the connection instead: the server processed the request, but the client never learns that. */
   lose(): void
@@ -83,7 +84,7 @@ interface Pair {
   readonly client: Socket
   readonly server: Socket
   answerBytesLeft: number | undefined
-  /** Closes the connection after this many responses once it is open. After `closed`, drops what the server sends. */
+  /** When the AMQP connection is open: the number of responses until it is closed. When `closed`, the server's data is dropped. */
   closesIn: number | 'closed' | undefined
   held: Hold | undefined
 }
@@ -96,7 +97,7 @@ interface Hold {
   readonly released: Promise<void>
 }
 
-/** Listens on `port` of loopback, or on a free port, and forwards everything to `target`. */
+/** Listens on `port` of 127.0.0.1, or on a free port, and forwards all connections to `target`. */
 export async function startTcpProxy(target: { host: string; port: number }, port = 0): Promise<TcpProxy> {
   const proxy = new Proxying(target)
   await proxy.listen(port)
@@ -238,7 +239,7 @@ class Proxying implements TcpProxy {
       socket.on('close', () => {
         this.#pairs.delete(pair)
         if (client.destroyed && server.destroyed) return
-        // One side is closed. Close the other after it has received the data in flight.
+        // Close the other side after it has received the data in flight.
         const other = socket === client ? server : client
         if (socket.errored) other.resetAndDestroy()
         else other.destroySoon()
@@ -267,7 +268,7 @@ class Proxying implements TcpProxy {
     }
   }
 
-  /** Waits as the current fault requires. A black hole waits until it ends. */
+  /** Delays a chunk as the current fault requires. A black hole delays it until the fault ends. */
   async #endure(chunk: Buffer, towards: 'server' | 'client'): Promise<void> {
     for (;;) {
       const weather = this.#weather
@@ -289,7 +290,7 @@ class Proxying implements TcpProxy {
     return true
   }
 
-  /** Whether a close was sent with this response or before it. */
+  /** True when a connection.close was sent with this response or before it. */
   #closes(pair: Pair, answer: Buffer): boolean {
     if (pair.closesIn === 'closed') return true
     if (this.#closesAfter === undefined) return false
@@ -338,7 +339,7 @@ class Proxying implements TcpProxy {
 
 /** The frame connection.open-ok of AMQP 0-9-1. */
 const OPEN_OK = Buffer.from([1, 0, 0, 0, 0, 0, 5, 0, 10, 0, 41, 0, 0xce])
-/** The frame connection.close with which RabbitMQ closes a connection by force. */
+/** The frame connection.close that RabbitMQ sends when it closes a connection by force. */
 const CLOSE = closeFrame(320, 'CONNECTION_FORCED - drained')
 
 function closeFrame(code: number, text: string): Buffer {
@@ -350,7 +351,7 @@ function closeFrame(code: number, text: string): Buffer {
   return Buffer.concat([Buffer.from([1, 0, 0, 0, 0, 0, payload.length]), payload, Buffer.from([0xce])])
 }
 
-/** https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_err_packet.html, as the first response to a command. */
+/** The first response to a command: https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_err_packet.html */
 function errorPacket({ errno, sqlState, message }: MysqlError): Buffer {
   const payload = Buffer.concat([
     Buffer.from([0xff, errno & 0xff, errno >> 8]),
@@ -360,7 +361,7 @@ function errorPacket({ errno, sqlState, message }: MysqlError): Buffer {
   return Buffer.concat([header, payload])
 }
 
-/** Forwards the last bytes, then resets. */
+/** Forwards the last bytes, then resets the connection. */
 async function cutAt(pair: Pair, last: Buffer, to: Socket): Promise<void> {
   await new Promise((resolve) => to.write(last, resolve))
   reset(pair)
@@ -368,7 +369,7 @@ async function cutAt(pair: Pair, last: Buffer, to: Socket): Promise<void> {
 
 function reset({ client, server }: Pair): void {
   for (const socket of [client, server]) {
-    // libuv cannot reset a socket that is shutting down, and Node then never closes its handle.
+    // libuv cannot reset a socket that is shutting down, and Node would never close its handle.
     if (socket.writableEnded && !socket.writableFinished) socket.destroy()
     else socket.resetAndDestroy()
   }

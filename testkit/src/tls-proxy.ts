@@ -1,15 +1,15 @@
-// A proxy that accepts TLS and forwards plain text to a broker without TLS, so that a test has a TLS listener.
+// A proxy that accepts TLS connections and forwards them as plain TCP, for tests with a server that has no TLS listener.
 import { connect, type Socket } from 'node:net'
 import { createServer, type TlsOptions } from 'node:tls'
 
 export interface TlsProxy {
   readonly port: number
-  /** What clients sent without TLS. It must stay empty. */
+  /** The number of connections whose TLS handshake failed. */
   readonly rejected: number
   close(): Promise<void>
 }
 
-/** Listens on a free loopback port with a certificate, and forwards everything to `target`. */
+/** Listens on a free loopback port with the certificate in `options`, and forwards all connections to `target`. */
 export async function startTlsProxy(target: { host: string; port: number }, options: TlsOptions): Promise<TlsProxy> {
   const sockets = new Set<Socket>()
   let rejected = 0

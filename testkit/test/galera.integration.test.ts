@@ -1,4 +1,4 @@
-// The test Galera cluster cleans up after a failed start. The acceptance tests prove that it works.
+// A failed start of the Galera cluster. Acceptance tests cover a successful start.
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,10 +10,10 @@ const missing = withoutGalera()
 const run = missing === undefined ? it : it.skip
 
 run(
-  `leaves no process running if a node cannot start${missing === undefined ? '' : ` (skipped: ${missing})`}`,
+  `leaves no process running when a node cannot start${missing === undefined ? '' : ` (skipped: ${missing})`}`,
   async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ims-galera-'))
-    // The third node needs a directory where this file is.
+    // The third node fails, because its data directory is a file.
     mkdirSync(join(directory, 'node-3', 'mysql'), { recursive: true })
     writeFileSync(join(directory, 'node-3', 'mysql', 'data'), '')
     await expect(startGalera(directory)).rejects.toThrow(/EEXIST/)

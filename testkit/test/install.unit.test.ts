@@ -1,16 +1,16 @@
-// Only `npm run up` and `npm test` install packages, never a test, and no installation leaves a policy file behind.
+// The installation of server packages: tests never install, and the policy file has no effect after an installation.
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { eventually } from '../../up/test/fixtures/suite-under-test.ts'
+import { eventually } from '../src/eventually.ts'
 import { WITHOUT_SERVICES } from '../src/servers/install.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 
-it('no test installs packages', () => {
+it('tests do not install packages', () => {
   const files = globSync('{*/test,acceptance}/**/*.ts', { cwd: ROOT, exclude: (path) => path.includes('node_modules') })
   expect(files.length).toBeGreaterThan(200)
   const installs = /(['"`])(apt-get|apt|dpkg)\1|installPackages|installPrograms/
@@ -32,15 +32,15 @@ describe('the policy file that keeps packages from starting services', () => {
 
   const command = (script: string) => ['-c', WITHOUT_SERVICES, 'without-services', policy, 'sh', '-c', script]
 
-  it('forbids starts during an installation, and is removed whether it succeeds or fails', () => {
+  it('forbids the start of services during an installation, and is removed when the installation fails', () => {
     const { status, stdout } = spawnSync('sh', command(`"${policy}"; echo $?; exit 3`), { encoding: 'utf8' })
     expect([stdout, status]).toEqual(['101\n', 3])
     expect(existsSync(policy)).toBe(false)
   })
 
-  it('has no effect and deletes itself when the installation was killed', async () => {
+  it('has no effect after the installation was killed, and deletes itself when it is run', async () => {
     const installing = spawn('sh', command('exec sleep 60'), { detached: true, stdio: 'ignore' })
-    await eventually(() => existsSync(policy) && answer() === 101, 'the policy')
+    await eventually(() => expect(existsSync(policy) && answer()).toBe(101))
     const ended = once(installing, 'exit')
     process.kill(-(installing.pid ?? 0), 'SIGKILL')
     await ended
@@ -49,7 +49,7 @@ describe('the policy file that keeps packages from starting services', () => {
     expect(existsSync(policy)).toBe(false)
   })
 
-  it('is left alone when somebody else wrote it', () => {
+  it('is not changed when it already exists', () => {
     writeFileSync(policy, '#!/bin/sh\nexit 101\n')
     chmodSync(policy, 0o755)
     expect(spawnSync('sh', command('exit 0')).status).toBe(0)

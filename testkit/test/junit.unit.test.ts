@@ -22,7 +22,7 @@ const run = (assertionResults: readonly unknown[], message = '') => ({
 })
 
 describe('the JUnit XML', () => {
-  it('has a suite for each file and a case for each test', () => {
+  it('has a testsuite element for each file and a testcase element for each test', () => {
     const xml = junitXml(run([passed, { ...passed, fullName: 'b', status: 'pending', duration: null }]))
     expect(xml).toBe(
       [
@@ -55,7 +55,7 @@ describe('the JUnit XML', () => {
     expect(xml).toContain('name="the test file runs" time="0.000"><error message="SyntaxError: no">')
   })
 
-  it('is written to the folder in IMS_JUNIT, and not at all without it', () => {
+  it('is written to the folder in IMS_JUNIT, and is not written without it', () => {
     const folder = mkdtempSync(join(tmpdir(), 'ims-junit-'))
     try {
       const resultsFile = join(folder, 'results.json')
@@ -70,9 +70,9 @@ describe('the JUnit XML', () => {
   })
 
   const parses = spawnSync('python3', ['--version']).status === 0
-  const title = 'is well-formed in the eyes of an XML parser'
+  const title = 'is accepted by an XML parser'
   const test = parses ? it : it.skip
-  test(parses ? title : `${title} (skipped: no python3 here)`, () => {
+  test(parses ? title : `${title} (skipped: python3 is not installed)`, () => {
     const message = 'a & b < c > d " e \' f ]]> \u0007 \u{1f600}'
     const xml = junitXml(run([passed, { ...passed, fullName: message, status: 'failed', failureMessages: [message] }]))
     const parser = ['-c', 'import sys, xml.dom.minidom; xml.dom.minidom.parseString(sys.stdin.buffer.read())']

@@ -1,4 +1,4 @@
-// On a shared machine, a process that took one of our ports while it was free receives no credentials.
+// A restart of servers when another process has taken one of their ports. That process must receive no credentials.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -18,18 +18,18 @@ const VERSION = '3.10.8'
 let directory: string
 let impostor: Server
 let port: number
-let heard: string
+let received: string
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'ims-local-servers-'))
-  heard = ''
+  received = ''
   impostor = createServer((socket) => {
     socket.on('error', () => {})
     socket.on('data', (bytes) => {
-      heard += bytes.toString('latin1')
-      if (heard.startsWith('AMQP')) socket.write(connectionStart())
+      received += bytes.toString('latin1')
+      if (received.startsWith('AMQP')) socket.write(connectionStart())
     })
-    // MySQL sends first, RabbitMQ does not.
+    // A MySQL server sends the first bytes. With AMQP, the client does.
     if (greets) socket.write(Buffer.concat([Buffer.from([6, 0, 0, 0, 10]), Buffer.from('9.9\0x')]))
   }).listen(0, '127.0.0.1')
   await once(impostor, 'listening')
@@ -67,26 +67,26 @@ const rabbitmqWith = async (ports: { amqp?: number; epmd?: number; process?: Pro
 }
 
 describe('a restart at the previous ports', () => {
-  it('fails when another process has taken the port, and names that process', async () => {
+  it('fails when another process has taken the port, names that process, and sends it nothing', async () => {
     const taken = `is taken by process ${process.pid} (`
     await expect(mysqlWith().start()).rejects.toThrow(`port ${port} of MySQL ${taken}`)
     await expect((await rabbitmqWith({ amqp: port })).start()).rejects.toThrow(`port ${port} of RabbitMQ ${taken}`)
     await expect((await rabbitmqWith({ epmd: port })).start()).rejects.toThrow(
       `port ${port} of RabbitMQ's epmd ${taken}`,
     )
-    expect(heard).toBe('')
+    expect(received).toBe('')
   })
 
-  it('does not count as successful when another process answers at the port', async () => {
+  it('fails when the server has exited and another process responds on the port', async () => {
     for (const serverOf of [mysqlWith, (own: ProcessIdentity) => rabbitmqWith({ amqp: port, process: own })]) {
       const server = await serverOf(startedAndSoon())
-      await expect(server.start()).rejects.toThrow(/it has ended/)
+      await expect(server.start()).rejects.toThrow(/it has exited/)
     }
-    expect(heard).toBe('')
+    expect(received).toBe('')
   })
 })
 
-/** A process of ours that listens nowhere and ends soon. */
+/** A process that listens on no port and exits after 3 s. */
 function startedAndSoon(): ProcessIdentity {
   const { pid } = spawn('sleep', ['3'], { stdio: 'ignore' })
   const identity = pid === undefined ? undefined : identify(pid)

@@ -1,4 +1,4 @@
-// A filter that matches no test that needs servers starts no servers.
+// `npm test -- WORD` with a word that matches no test on servers.
 import { expect, it } from '@jest/globals'
 import { listedTests } from '../src/runs/jest.ts'
 import { nothing } from '../src/runs/tally.ts'
@@ -10,9 +10,9 @@ it('finds the tests that match the words', async () => {
   ])
 })
 
-it('starts no servers when none match', async () => {
+it('starts no servers when no test matches', async () => {
   const before = process.env.IMS_SERVICES
-  // Starting servers would fail with this name.
+  // With this value, a start of servers fails.
   process.env.IMS_SERVICES = 'nowhere'
   try {
     expect(await testsOnServers(['narrowed-to-nothing'], new AbortController().signal)).toEqual(nothing)

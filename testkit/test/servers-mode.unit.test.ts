@@ -1,4 +1,4 @@
-// How the mode of the servers is chosen, which policies a version gets, and how a log appears in an error.
+// Mode selection, policies by RabbitMQ version, waiting with a timeout, and the state file.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,7 +20,7 @@ beforeAll(() => {
 afterAll(() => rmSync(directory, { recursive: true }))
 
 describe('the mode', () => {
-  it('is external when both hosts are set, and depends on the machine when only one is', () => {
+  it('is external when both hosts are set, and undefined when only one is set', () => {
     expect(modeByEnvironment(HOSTS)).toBe('external')
     expect(modeByEnvironment({ RABBITMQ_HOST: 'rabbit' })).toBeUndefined()
     expect(modeByEnvironment({ ...HOSTS, MYSQL_HOST: '' })).toBeUndefined()
@@ -44,7 +44,7 @@ describe('the mode', () => {
 })
 
 describe('external servers', () => {
-  it('report the variable that is wrong', async () => {
+  it('are rejected with the name of a wrong variable', async () => {
     await expect(externalServers({ ...HOSTS, MYSQL_PORT: '33o6' })).rejects.toThrow(
       /must be a whole number[\s\S]*MYSQL_PORT/,
     )
@@ -74,25 +74,25 @@ describe('waiting', () => {
     writeFileSync(log, Array.from({ length: 40 }, (_, index) => `line ${index}`).join('\n'))
     const wait = waitFor({ what: 'start', withinMs: 150, logs: [log], attempt: async () => undefined })
     await expect(wait).rejects.toThrow(
-      new RegExp(`start: not within 0.15 s\nThe end of ${log}:\n  line 25\n[^]*line 39$`),
+      new RegExp(`start: timed out after 0.15 s\nThe end of ${log}:\n  line 25\n[^]*line 39$`),
     )
   })
 
-  it('ends at once when waiting is pointless', async () => {
+  it('fails at once when there is a reason to stop waiting', async () => {
     const began = performance.now()
     const attempt = async () => undefined
-    const wait = waitFor({ what: 'start', withinMs: 60_000, logs: [], attempt, hopeless: () => 'it has ended' })
-    await expect(wait).rejects.toThrow('start: it has ended')
+    const wait = waitFor({ what: 'start', withinMs: 60_000, logs: [], attempt, hopeless: () => 'it has exited' })
+    await expect(wait).rejects.toThrow('start: it has exited')
     expect(performance.now() - began).toBeLessThan(30_000)
   })
 })
 
 describe('the state of servers', () => {
-  it('is missing before the first start', () => {
+  it('is undefined before the first start', () => {
     expect(readState(directory)).toBeUndefined()
   })
 
-  it('is read as it was written', () => {
+  it('can be written and read back', () => {
     const common = { port: 20_001, password: 'p', version: '4', prepared: true }
     const state = {
       mode: 'docker' as const,
@@ -103,7 +103,7 @@ describe('the state of servers', () => {
     expect(readState(directory)).toEqual(state)
   })
 
-  it('is rejected with its path when it cannot be parsed', () => {
+  it('is rejected, with the path of its file, when it is not valid', () => {
     writeFileSync(join(directory, 'servers.json'), '{"mode":"cloud"}')
     expect(() => readState(directory)).toThrow(join(directory, 'servers.json'))
   })

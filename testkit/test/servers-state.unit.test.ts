@@ -1,11 +1,11 @@
-// servers.json says what is needed to find, stop and restart servers.
+// A damaged servers.json.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from '@jest/globals'
 import { readState } from '../src/servers/state.ts'
 
-it.each(['', '{', '{"mode":"local"}', 'null'])('is reported by its path when it is damaged: %j', (text) => {
+it.each(['', '{', '{"mode":"local"}', 'null'])('is rejected with its path: %j', (text) => {
   const directory = mkdtempSync(join(tmpdir(), 'ims-servers-state-'))
   try {
     const path = join(directory, 'servers.json')

@@ -1,4 +1,4 @@
-// Private servers in a directory: start, control, restart, attach, concurrent start, crash, several side by side.
+// Private servers: start, control, restart, attach, concurrent start, crash, and several pairs at the same time.
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -10,7 +10,7 @@ import { mysqlVersion, rabbitmqVersion } from '../src/servers/handshake.ts'
 import { placeOf } from '../src/servers/place.ts'
 import { readState, writeState } from '../src/servers/state.ts'
 
-// Inside the directory of the test run, which stops these servers even when this file is interrupted.
+// The directory of the test run. The run stops all servers below it, even when this file is interrupted.
 const PARENT = process.env.IMS_TEST_SERVERS === undefined ? tmpdir() : dirname(process.env.IMS_TEST_SERVERS)
 
 let directory: string
@@ -28,7 +28,7 @@ afterAll(async () => {
 })
 
 describe('private servers', () => {
-  it('keep their passwords readable by the owner only', () => {
+  it('keep their passwords in a file that only the owner can read, and not on command lines', () => {
     expect(statSync(directory).mode & 0o777).toBe(0o700)
     expect(statSync(join(directory, 'servers.json')).mode & 0o777).toBe(0o600)
     for (const pid of Object.values(pids())) {
@@ -50,7 +50,7 @@ describe('private servers', () => {
     }
   })
 
-  it('create the queue policies in RabbitMQ, and no user but ours', async () => {
+  it('have the policies of the queues in RabbitMQ, and only one user', async () => {
     const policies = await servers.rabbitmq.ctl('--silent', 'list_policies')
     for (const queue of ['healthcheck', 'create_item', 'stock_management']) {
       expect(policies).toContain(`"dead-letter-routing-key":"${queue}.dead-letter"`)
@@ -62,7 +62,7 @@ describe('private servers', () => {
     await expect(servers.rabbitmq.ctl('no_such_command')).rejects.toThrow(/no_such_command/)
   })
 
-  it('require a password for MySQL over the network', async () => {
+  it('do not let root connect to MySQL over TCP', async () => {
     const users = await servers.mysql.sql("SELECT user, host FROM mysql.user WHERE user <> 'mariadb.sys'")
     const hosts = users.split('\n').filter((line) => line.startsWith('root\t'))
     expect(hosts).not.toContain('root\t127.0.0.1')
@@ -70,7 +70,7 @@ describe('private servers', () => {
     await expect(connectionTo({ ...access(), user: 'root', password: '' })).rejects.toThrow(/denied/i)
   })
 
-  it('let the user create databases whose names begin with ims_, and no others', async () => {
+  it('let the user create databases with the prefix ims_ only', async () => {
     const connection = await connectionTo(access())
     try {
       await connection.query('CREATE DATABASE ims_of_a_test')
@@ -99,7 +99,7 @@ describe('private servers', () => {
   })
 
   it.each(['stop', 'kill'] as const)(
-    'keep ports and data over %s and start, from any attached process',
+    'keep their ports and data after %s and start by attached processes',
     async (how) => {
       const attached = await attachServers(directory)
       await attached.mysql.sql(`CREATE TABLE ims.kept_${how} (a INT); INSERT INTO ims.kept_${how} VALUES (7)`)
@@ -113,7 +113,7 @@ describe('private servers', () => {
     },
   )
 
-  it('start although the state file names processes that no longer exist', async () => {
+  it('start when the state file names processes that no longer exist', async () => {
     await servers.close({ deleteData: false })
     const state = localState()
     const stranger = { pid: process.pid, started: 'at another time' }
@@ -126,17 +126,17 @@ describe('private servers', () => {
     await eventually(async () => expect(await answering()).toEqual([true, true]))
   })
 
-  it('show the end of the log when one does not start', async () => {
+  it('reject with the end of the log when a server does not start', async () => {
     await servers.mysql.stop()
     const file = join(directory, 'mysql', 'data', 'ibdata1')
     const content = readFileSync(file)
     writeFileSync(file, 'not what InnoDB expects')
-    await expect(servers.mysql.start()).rejects.toThrow(/it has ended\nThe end of .*mysqld\.log:\n.*InnoDB/s)
+    await expect(servers.mysql.start()).rejects.toThrow(/it has exited\nThe end of .*mysqld\.log:\n.*InnoDB/s)
     writeFileSync(file, content)
     await servers.mysql.start()
   })
 
-  it('run side by side with others', async () => {
+  it('run at the same time as another pair of servers', async () => {
     const elsewhere = mkdtempSync(join(PARENT, 'ims-servers-'))
     const others = await startServers({ directory: elsewhere, mode: 'local', onProgress: () => {} })
     expect(others.rabbitmq.port).not.toBe(servers.rabbitmq.port)
@@ -146,7 +146,7 @@ describe('private servers', () => {
     rmSync(elsewhere, { recursive: true })
   })
 
-  it('are not started to the end when their start is interrupted, and leave no process behind', async () => {
+  it('leave no process running when their start is interrupted', async () => {
     const elsewhere = mkdtempSync(join(PARENT, 'ims-servers-'))
     const processes = () => ['rabbitmq', 'mysql'].flatMap((name) => processesStartedFor(join(placeOf(elsewhere), name)))
     const interruption = new AbortController()
@@ -160,7 +160,7 @@ describe('private servers', () => {
     rmSync(elsewhere, { recursive: true })
   })
 
-  it('leave no process behind', async () => {
+  it('leave no process running after close', async () => {
     const state = localState()
     await servers.close({ deleteData: false })
     const all = [state.rabbitmq.process, state.rabbitmq.epmd, state.mysql.process]
@@ -213,7 +213,7 @@ async function connectionTo(options: ReturnType<typeof access>) {
   return await createConnection(options)
 }
 
-/** The addresses with a listener at `port`. IPv6 loopback, which epmd uses too, does not count. */
+/** The addresses with a listener on `port`, except the IPv6 loopback address, which epmd also uses. */
 function listeningAddresses(port: number): Set<string> {
   const hexPort = port.toString(16).toUpperCase().padStart(4, '0')
   const loopback6 = '00000000000000000000000001000000'

@@ -1,4 +1,4 @@
-// What is known about a started program: its output, how it ended, and what it left behind.
+// A started program: its output, its exit code, and the child processes that it leaves.
 import { expect, it } from '@jest/globals'
 import { eventually } from '../src/eventually.ts'
 import { identify } from '../src/processes/process-identity.ts'
@@ -12,7 +12,7 @@ it('keeps the output of both streams and reports the exit code', async () => {
   expect([out(), err()]).toEqual(['é\n', 'why\n'])
 })
 
-it('passes on whole lines, the last one without a line feed too, and keeps nothing', async () => {
+it('passes whole lines to onLine, including a last line without a line feed, and does not keep them', async () => {
   const lines: string[] = []
   const halves = "const b = Buffer.from('é\\nend'); process.stdout.write(b.subarray(0, 1), () => setTimeout(() => "
   const { ended, out } = start({
@@ -29,7 +29,7 @@ it('reports a program that does not exist, without throwing', async () => {
   expect(await onTerminal({ command: ['/no/such/program'] })).toBe(1)
 })
 
-it('does not wait for a grandchild that holds the output open, and ends it with the group', async () => {
+it('does not wait for a grandchild that keeps the output open, and kills it with the process group', async () => {
   const script =
     "console.log(require('child_process').spawn('sleep', ['60'], { stdio: 'inherit' }).pid); process.exit(0)"
   const { ended, out, killGroup } = start({ ...node(script), ownGroup: true })
@@ -40,7 +40,7 @@ it('does not wait for a grandchild that holds the output open, and ends it with 
   await eventually(() => expect(identify(grandchild)).toBeUndefined())
 })
 
-it('returns the exit code of a program on the terminal as a shell does', async () => {
+it('returns the exit code of a program on the terminal, and 143 after SIGTERM, as a shell does', async () => {
   expect(await onTerminal(node('process.exit(5)'))).toBe(5)
   expect(await onTerminal(node("process.kill(process.pid, 'SIGTERM'); setInterval(() => {}, 1000)"))).toBe(143)
 })

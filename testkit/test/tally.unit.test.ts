@@ -1,4 +1,4 @@
-// The counts in the last line of `npm test`.
+// The test counts and failures that `npm test` prints, and its command line of jest.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,11 +13,11 @@ beforeAll(() => {
 afterAll(() => rmSync(directory, { recursive: true }))
 
 describe('the tally', () => {
-  it('counts a test file that could not run as a failure, and names what was skipped, and last what failed', () => {
+  it('counts a test file that could not run as a failure, and lists skipped tests, then failures', () => {
     const file = join(directory, 'results.json')
     const assertionResults = [
       { fullName: 'a passes', status: 'passed' },
-      { fullName: 'b (skipped: no python3 here)', status: 'pending' },
+      { fullName: 'b (skipped: python3 is not installed)', status: 'pending' },
       { fullName: 'c', status: 'todo' },
       { fullName: 'd', status: 'failed', failureMessages: [`\u001b[31mit is 2\u001b[39m\n${'at x\n'.repeat(40)}`] },
     ]
@@ -32,7 +32,7 @@ describe('the tally', () => {
     expect(summaryLine(tally)).toBe('1 passed, 2 failed, 2 skipped')
     const lines = exceptions(tally).split('\n')
     expect(lines.slice(0, 5)).toEqual([
-      '- skipped: b (skipped: no python3 here)',
+      '- skipped: b (skipped: python3 is not installed)',
       '- skipped: c',
       '✗ failed: x.test.ts: d',
       '    it is 2',
@@ -42,7 +42,7 @@ describe('the tally', () => {
     expect(lines.length).toBeLessThan(25)
   })
 
-  it('adds up several runs', () => {
+  it('adds the counts of several runs', () => {
     const total = sum(
       { passed: 3, failed: 1, skipped: ['a'], failures: ['b'] },
       { ...nothing, passed: 4, skipped: ['b'] },
@@ -51,8 +51,8 @@ describe('the tally', () => {
   })
 })
 
-describe('the call of jest', () => {
-  it('passes filter words before the projects, because jest would read them as projects', () => {
+describe('the jest command line', () => {
+  it('has filter words before the projects, because jest would parse them as projects', () => {
     const command = jestCommand(['integration', 'acceptance'], 'r.json', [], ['messaging'])
     expect(command.indexOf('messaging')).toBeLessThan(command.indexOf('--selectProjects'))
     expect(command.slice(-2)).toEqual(['integration', 'acceptance'])

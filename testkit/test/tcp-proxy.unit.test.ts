@@ -1,4 +1,4 @@
-// The proxy of the fault tests against an echo server. Each fault does what its name says, and no data is lost.
+// The TCP proxy in front of an echo server, with each of its faults.
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
@@ -64,7 +64,7 @@ describe('the TCP proxy', () => {
   })
 
   it.each(['server', 'client', 'both'] as const)(
-    'delivers what a black hole towards %s held back, once it ends',
+    'delivers the delayed data when a black hole towards %s ends',
     async (towards) => {
       proxy.weather({ kind: 'black hole', towards })
       client.write('one')
@@ -79,7 +79,7 @@ describe('the TCP proxy', () => {
   it.each([
     { kind: 'latency', ms: 60 },
     { kind: 'bandwidth', bytesPerS: 50, towards: 'both' },
-  ] as const)('delays by $kind and loses nothing', async (weather) => {
+  ] as const)('delays data by $kind, and loses none', async (weather) => {
     proxy.weather(weather)
     const since = performance.now()
     client.write('slow')
@@ -93,14 +93,14 @@ describe('the TCP proxy', () => {
     expect(proxy.cut()).toBe(0)
   })
 
-  it('half-closes towards the server and leaves the other direction open', async () => {
+  it('half-closes connections: closes the direction to the server, and leaves the other direction open', async () => {
     expect(proxy.halfClose()).toBe(1)
     await receives('bye')
     expect(serverEnds).toBe(1)
     expect(ended).toBe('no')
   })
 
-  it('cuts the next data before its middle and resets', async () => {
+  it('forwards less than half of the next chunk, and resets the connection', async () => {
     client.write('0123456789')
     await receives('0123456789')
     proxy.cutMidway(true)
@@ -121,7 +121,7 @@ describe('the TCP proxy', () => {
     expect('abcd'.startsWith(received)).toBe(true)
   })
 
-  it('refuses new connections and leaves open ones alone', async () => {
+  it('resets new connections, and does not affect open ones', async () => {
     proxy.turnAway(true)
     const other = connect(proxy.port, '127.0.0.1')
     await expect(once(other, 'end')).rejects.toThrow('ECONNRESET')
@@ -131,7 +131,7 @@ describe('the TCP proxy', () => {
   })
 
   it.each([0, 1])(
-    'closes an AMQP connection %i responses after its open-ok, and drops what follows',
+    'closes an AMQP connection %i responses after its open-ok, and drops all later data of the server',
     async (answers) => {
       const openOk = '\x01\0\0\0\0\0\x05\0\x0a\0\x29\0\xce'
       proxy.closeAsOpened(answers)
@@ -148,7 +148,7 @@ describe('the TCP proxy', () => {
     },
   )
 
-  it('holds the response to a text, and releases it', async () => {
+  it('holds the response to the second request that contains a text, and releases it', async () => {
     const held = proxy.holdAnswerTo('COMMIT', 2)
     client.write('COMMIT')
     await receives('COMMIT')
@@ -160,14 +160,14 @@ describe('the TCP proxy', () => {
     await receives('COMMITCOMMIT')
   })
 
-  it('resets the connection instead of forwarding the response to a text', async () => {
+  it('resets the connection instead of forwarding the response to a request that contains a text', async () => {
     proxy.loseAnswerTo('COMMIT')
     client.write('COMMIT')
     await eventually(() => expect(ended).toBe('reset'))
     expect(received).toBe('')
   })
 
-  it('answers a request with a MySQL error as many times as requested, and does not forward it', async () => {
+  it('responds to a request with a MySQL error, and forwards the requests after it', async () => {
     const error = { errno: 1317, sqlState: '70100', message: 'no' }
     const packet = '\x0b\0\0\x01\xff\x25\x05#70100no'
     const refusals = proxy.refuse('COMMIT', error)
@@ -182,7 +182,7 @@ describe('the TCP proxy', () => {
     await receives(`${packet}COMMITCOMMIT`)
   })
 
-  it('refuses on open connections only', async () => {
+  it('refuses requests on open connections only, and forwards those of new connections', async () => {
     const refusals = proxy.refuse('COMMIT', { errno: 1290, sqlState: 'HY000', message: 'read-only' }, 9, 'open')
     client.write('COMMIT')
     await eventually(() => expect(received).toContain('read-only'))
@@ -194,7 +194,7 @@ describe('the TCP proxy', () => {
     expect(refusals.count).toBe(1)
   })
 
-  it('closes both sides when the client has ended the connection', async () => {
+  it('forwards the end of the connection from the client to the server, and the last data to the client', async () => {
     client.end()
     await receives('bye')
     expect(serverEnds).toBe(1)

@@ -1,4 +1,4 @@
-// Without a cluster, `npm run test:cluster` prints one sentence that says what is missing, before it starts anything.
+// Without a cluster, `npm run test:cluster` rejects with one sentence that says what is missing.
 import { describe, expect, it } from '@jest/globals'
 import { clusterVersion } from '../src/runs/test-cluster.ts'
 import { ServersUnavailable } from '../src/servers/servers.ts'
@@ -6,7 +6,7 @@ import { ServersUnavailable } from '../src/servers/servers.ts'
 describe('test:cluster', () => {
   it('asks for KUBECONFIG when it is not set', async () => {
     await expect(clusterVersion({})).rejects.toThrow(
-      new ServersUnavailable('KUBECONFIG is not set: it names the file that says where the cluster is'),
+      new ServersUnavailable('KUBECONFIG is not set: it must name the file with the address of the cluster'),
     )
   })
 

@@ -2,7 +2,7 @@
 import { serviceNames } from '@ims/accounts/suite'
 import { z } from 'zod'
 
-/** SPDX names of licences that allow distribution in an image and require no more than attribution. */
+/** SPDX names of licences that allow distribution in an image and require only attribution. */
 const ALLOWED: ReadonlySet<string> = new Set([
   '0BSD',
   'Apache-2.0',
@@ -46,7 +46,7 @@ export function licencesPage(packageLock: string): string {
   const refused = shipped.filter(({ licence }) => !isAllowed(licence))
   if (refused.length > 0) {
     const list = refused.map(({ name, version, licence }) => `${name} ${version} (${licence})`).join(', ')
-    throw new Error(`not among the licences that are allowed (up/src/licences.ts): ${list}`)
+    throw new Error(`these licences are not allowed (see up/src/licences.ts): ${list}`)
   }
   const counts = Object.entries(Object.groupBy(shipped, ({ licence }) => licence))
     .map(([licence, packages = []]) => `${licence} ${packages.length}`)
@@ -64,7 +64,7 @@ export function licencesPage(packageLock: string): string {
   ].join('\n')
 }
 
-/** `MIT`, or a choice such as `(MIT OR GPL-2.0)` with at least one allowed option. */
+/** True for an allowed licence, and for a choice with at least one allowed option, such as `(MIT OR GPL-2.0)`. */
 function isAllowed(licence: string): boolean {
   const choices = licence.replaceAll(/[()]/g, '').split(' OR ')
   return choices.some((choice) => choice.split(' AND ').every((each) => ALLOWED.has(each)))
@@ -92,7 +92,7 @@ function shippedAt(path: string, packages: Packages): Shipped {
   return { name: path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length), version, licence: license }
 }
 
-/** Where the dependencies of the package at `path` are. Optional and peer dependencies count when they are installed. */
+/** The paths of the dependencies of the package at `path`, including installed optional and peer dependencies. */
 function neededBy(path: string, packages: Packages): string[] {
   const { dependencies = {}, optionalDependencies = {}, peerDependencies = {} } = packages[path] ?? {}
   const required = Object.keys(dependencies).filter((name) => !(name in optionalDependencies))
@@ -101,20 +101,20 @@ function neededBy(path: string, packages: Packages): string[] {
     if (at === undefined) throw new Error(`the lockfile does not have ${name}, which ${path} needs`)
     return at
   })
-  const perhaps = Object.keys({ ...optionalDependencies, ...peerDependencies })
+  const optional = Object.keys({ ...optionalDependencies, ...peerDependencies })
     .map((name) => whereIs(name, path, packages))
     .filter((at) => at !== undefined && packages[at]?.dev === false)
-  return [...found, ...perhaps.filter((at) => at !== undefined)]
+  return [...found, ...optional.filter((at) => at !== undefined)]
 }
 
-/** Resolves a package as Node does: the nearest node_modules first. A link leads to a workspace. */
+/** Finds the path of a package as Node does: the nearest node_modules first. A link points to a workspace. */
 function whereIs(name: string, from: string, packages: Packages): string | undefined {
   const places = foldersUp(from).map((folder) => `${folder}node_modules/${name}`)
   const at = places.find((place) => packages[place] !== undefined)
   return at !== undefined && packages[at]?.link ? packages[at].resolved : at
 }
 
-/** `a/node_modules/b` -> `a/node_modules/b/`, `a/`, and the root, which is empty. */
+/** The folders in which Node looks: `a/node_modules/b/`, `a/` and the root (empty) for `a/node_modules/b`. */
 function foldersUp(path: string): string[] {
   const parts = path.split('/node_modules/')
   const folders = parts.map((_, index) => `${parts.slice(0, parts.length - index).join('/node_modules/')}/`)

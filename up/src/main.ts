@@ -1,10 +1,10 @@
-// The commands of this repository, as `up/bootstrap.mjs` calls them: `node up/src/main.ts <command> [arguments]`.
+// Runs a command of this repository. up/bootstrap.mjs calls it: `node up/src/main.ts <command> [arguments]`.
 type Command = (args: string[]) => Promise<number>
 
 const EXIT_USAGE = 64
 const EXIT_FAILURE = 1
 
-// Imported on demand, so that a broken command does not break the others.
+// Imported on demand, so that an error in one command does not affect the others.
 const commands: Record<string, () => Promise<Command>> = {
   up: async () => (await import('./suite/up.ts')).up,
   down: async () => (await import('./suite/down.ts')).down,
@@ -47,15 +47,15 @@ if (command === undefined) {
   }
 }
 
-/** An error with its own exit code needs only its message. For any other, the stack trace matters too. */
+/** Prints an error and returns the exit code. For unexpected errors, also prints the stack trace. */
 function explain(error: unknown): number {
   if (error instanceof Error && 'exitCode' in error && typeof error.exitCode === 'number') {
     process.stderr.write(`✗ ${error.message}\n`)
     return error.exitCode
   }
-  // The operating system rejected a path or a port, which is the user's to fix.
+  // The operating system rejected a path or a port. The user can fix that.
   if (error instanceof Error && 'syscall' in error) {
-    process.stderr.write(`✗ ${error.message}\n  What to do: remove what is in the way, or choose another place.\n`)
+    process.stderr.write(`✗ ${error.message}\n  What to do: fix this path or port, or choose another one.\n`)
     return EXIT_FAILURE
   }
   process.stderr.write(`✗ ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)

@@ -1,4 +1,4 @@
-// `npm run api-key` prints what the producer accepts.
+// `npm run api-key` creates keys that the producer accepts.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'

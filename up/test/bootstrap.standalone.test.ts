@@ -1,4 +1,4 @@
-// The first command in a clone. The test uses a small clone and an `npm` that only records its calls.
+// The first command in a clone. The tests use a small clone, and an `npm` that only records its calls.
 import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
@@ -44,7 +44,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(clone, { recursive: true }))
 
-/** As after `npm ci`. */
+/** Creates the files that `npm ci` would create. */
 function install(): void {
   const { 'node_modules/other-system': _, ...installed } = packages
   write('node_modules/.package-lock.json', JSON.stringify({ packages: installed }))
@@ -63,7 +63,7 @@ function run(args: string[], env: Record<string, string> = {}) {
   return { status, stdout, stderr, installed: existsSync(at('npm-was-called')) }
 }
 
-it('installs nothing when everything is there, and runs the command', () => {
+it('runs the command without an installation when all packages are installed', () => {
   install()
   expect(run(['check', 'words'])).toMatchObject({
     status: 0,
@@ -72,7 +72,7 @@ it('installs nothing when everything is there, and runs the command', () => {
   })
 })
 
-it.each(['service/node_modules', 'node_modules/library'])('installs when the folder %s is gone', (folder) => {
+it.each(['service/node_modules', 'node_modules/library'])('installs when the folder %s is missing', (folder) => {
   install()
   expect(run(['check']).installed).toBe(false)
   rmSync(at(folder), { recursive: true })
@@ -82,7 +82,7 @@ it.each(['service/node_modules', 'node_modules/library'])('installs when the fol
 it.each([
   ['status', 3],
   ['down', 0],
-])('answers %s in a fresh clone without installing', (command, status) => {
+])('runs %s without an installation in a fresh clone, and with one if a suite was ever started', (command, status) => {
   expect(run([command])).toMatchObject({
     status,
     stdout: expect.stringContaining('Nothing is running'),
@@ -92,7 +92,7 @@ it.each([
   expect(run([command]).installed).toBe(true)
 })
 
-it('names a path that cannot be used, without a stack trace', () => {
+it('prints the path when it cannot create a folder, without a stack trace', () => {
   write('.local', 'a file')
   const { status, stderr } = run(['up'])
   expect(status).toBe(73)
@@ -100,7 +100,7 @@ it('names a path that cannot be used, without a stack trace', () => {
   expect(stderr).not.toContain(' at ')
 })
 
-it('does not use the environment’s proxies for this machine', () => {
+it('excludes this machine and HTTP_HOST from the proxies of the environment', () => {
   install()
   const { stdout } = run(['status'], {
     HTTP_PROXY: 'http://proxy:3128',

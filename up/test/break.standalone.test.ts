@@ -1,4 +1,4 @@
-// `npm run break` freezes only what the suite in its directory started, and heals it however the command ends.
+// `npm run break` freezes only processes of the suite in its directory, and heals them even if it is killed.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -24,7 +24,7 @@ const isFrozen = () => /^State:\s+T/m.test(readFileSync(`/proc/${server.pid}/sta
 const frozen = () => eventually(() => expect(isFrozen()).toBe(true))
 const healed = () => eventually(() => expect(isFrozen()).toBe(false))
 
-/** Starts the command. Resolves with its exit code and output when it has ended. */
+/** Starts the command. Resolves with its exit code and output when it has exited. */
 function run(...args: string[]): Promise<{ code: number | null; output: string }> {
   const child = spawn(process.execPath, [MAIN, 'break', ...args], {
     env: { PATH: process.env.PATH, IMS_UP_DIRECTORY: directory, IMS_SERVICES: 'local' },
@@ -65,14 +65,14 @@ afterEach(() => {
 const onLinux = process.platform === 'linux' ? describe : describe.skip
 
 onLinux('npm run break', () => {
-  it('heals after the time, and prints what to look at', async () => {
+  it('heals after the given time, and prints commands to watch the effect', async () => {
     const ended = run('mysql', '3s')
     await frozen()
     expect(await ended).toMatchObject({ code: 0, output: expect.stringMatching(/npm run status[\s\S]*healed\n$/) })
     await healed()
   })
 
-  it('says that something does not answer only when that is so', async () => {
+  it('prints its first line only when the process is frozen', async () => {
     const ended = run('mysql', '10m')
     const wasFrozen = await new Promise((resolve) => command?.stdout?.once('data', () => resolve(isFrozen())))
     expect(wasFrozen).toBe(true)
@@ -88,7 +88,7 @@ onLinux('npm run break', () => {
     await healed()
   })
 
-  it('heals at once when it is killed with SIGKILL', async () => {
+  it('heals at once when the command is killed with SIGKILL', async () => {
     const ended = run('mysql', '10m')
     await frozen()
     command?.kill('SIGKILL')
@@ -96,7 +96,7 @@ onLinux('npm run break', () => {
     await healed()
   })
 
-  it('heals when the process that heals is killed with SIGKILL', async () => {
+  it('heals at once when the healing process is killed with SIGKILL', async () => {
     const ended = run('mysql', '10m')
     await frozen()
     const healers = execFileSync('pgrep', ['--parent', String(command?.pid)], { encoding: 'utf8' })
@@ -105,7 +105,7 @@ onLinux('npm run break', () => {
     await healed()
   })
 
-  it('delays answers instead of stopping them', async () => {
+  it('freezes and heals repeatedly when a latency is given', async () => {
     const ended = run('network', '10m', '200ms-latency')
     await frozen()
     await healed()
@@ -115,15 +115,15 @@ onLinux('npm run break', () => {
     await healed()
   })
 
-  it('touches nothing that the suite did not start', async () => {
+  it('fails for a service that the suite has not started, and freezes nothing', async () => {
     expect(await run('consumer_two')).toMatchObject({
       code: 69,
-      output: expect.stringContaining('no consumer_two of ours'),
+      output: expect.stringContaining('consumer_two of this suite is not running'),
     })
     expect(isFrozen()).toBe(false)
   })
 
-  it('rejects what it does not understand', async () => {
+  it('rejects wrong arguments with its usage', async () => {
     expect(await run('mysql', '20')).toMatchObject({
       code: 64,
       output: expect.stringContaining('usage: npm run break'),

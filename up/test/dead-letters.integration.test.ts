@@ -1,4 +1,4 @@
-// `npm run dead-letters` and `npm run message` find the broker of the running suite by themselves.
+// `npm run dead-letters` and `npm run message` use the broker of the running suite.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -54,7 +54,7 @@ function writeSuiteOf(supervisor: ProcessIdentity): void {
   writeState(directory, { ...suite, supervisor, rabbitmq, mysql, servers: [], services: [] })
 }
 
-it('sends no password to the broker address of a killed suite', async () => {
+it('does not use the broker address of a suite whose supervisor was killed', async () => {
   writeSuiteOf({ pid: process.pid, started: 'at another time' })
   expect(await run(['list', 'create_item'], {})).toMatchObject({
     code: 69,
@@ -62,24 +62,24 @@ it('sends no password to the broker address of a killed suite', async () => {
   })
 })
 
-it('works on the broker of the running suite', async () => {
+it('connects to the broker of the running suite', async () => {
   const ourselves = identify(process.pid)
   if (ourselves === undefined) throw new Error('this process runs')
   writeSuiteOf(ourselves)
-  // The queues exist, but not yet those of their dead letters.
+  // The dead-letter queues do not exist yet.
   expect(await run(['list', 'create_item'], {})).toMatchObject({
     code: 69,
     output: expect.stringContaining('the broker has no queue create_item.dead-letter'),
   })
 })
 
-it('prefers the broker in the environment to a running suite', async () => {
+it('uses the broker in the environment instead of the running suite', async () => {
   const { code, output } = await run(['list'], { ...serversEnvironment(space), RABBITMQ_PORT: '1' })
   expect({ code, output }).toEqual({ code: 69, output: expect.stringContaining('ECONNREFUSED') })
 })
 
-it('queries the state of a message on the broker of the running suite', async () => {
-  // Nobody replies to the query.
+it('sends the query for the state of a message to the broker of the running suite', async () => {
+  // No consumer replies to the query.
   expect(await run(['an-id'], {}, 'message')).toMatchObject({
     code: 69,
     output: expect.stringContaining('no reply from message_status'),

@@ -1,4 +1,4 @@
-// The licence page is up to date, covers what is deployed, and is not written when a licence is not allowed.
+// The licence page is up to date and complete, and is not written when a licence is not allowed.
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -9,7 +9,7 @@ import { licencesPage } from '../src/licences.ts'
 const ROOT = join(import.meta.dirname, '../..')
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 
-/** A lockfile in which the producer depends on `a`, and `a` on `b`, of which the root has another version. */
+/** A lockfile in which the producer depends on `a`, and `a` depends on `b`. The root has another version of `b`. */
 function lockfile(packages: Record<string, object> = {}): string {
   const folders = [...serviceNames, 'accounts']
   return JSON.stringify({
@@ -30,11 +30,11 @@ function lockfile(packages: Record<string, object> = {}): string {
 }
 
 describe('docs/licences.md', () => {
-  it('is what `npm run licences` would write', () => {
+  it('is identical to the output of `npm run licences`', () => {
     expect(read('docs/licences.md')).toBe(licencesPage(read('package-lock.json')))
   })
 
-  it('lists every package that npm would install for the services', () => {
+  it('lists every package that npm installs for the services', () => {
     const args = [
       'ls',
       '--all',
@@ -57,7 +57,7 @@ describe('docs/licences.md', () => {
 })
 
 describe('the licence page', () => {
-  it('follows dependencies through libraries, and uses the version that the services get', () => {
+  it('includes the dependencies of libraries, in the version that Node would load', () => {
     const rows = licencesPage(lockfile())
       .split('\n')
       .filter((line) => /^\| \w+ \| \d/.test(line))

@@ -1,4 +1,4 @@
-// `npm run logs` shows the last lines of each service's log, then new ones, even after a new file has replaced it.
+// `npm run logs` shows the last lines of each service's log and then new lines, even if a new file replaces the log.
 import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,7 +6,7 @@ import { expect, it } from '@jest/globals'
 import { eventually } from 'testkit'
 import { followLogs } from '../src/suite/logs.ts'
 
-it('follows the logs of all services, line by line, with the name of each', async () => {
+it('follows the logs of all services, with the name of the service before each line', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'ims-logs-'))
   const file = join(directory, 'consumer_one.log')
   const written: string[] = []

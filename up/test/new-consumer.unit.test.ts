@@ -1,4 +1,4 @@
-// `npm run new` rejects names that are taken or invalid, and leaves nothing behind when a file cannot be written.
+// `npm run new` rejects names that exist or are invalid, and writes either all files or none.
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -25,11 +25,11 @@ describe('newConsumer', () => {
       'the contract would be called listedItem, a word that messaging/src/contracts.ts uses already',
     ],
     ['service', 'consumer_nine', 'the contract would be called service, a word that'],
-  ])('refuses %s with %s', (queue, consumer, why) => {
+  ])('rejects the queue %s with the consumer %s', (queue, consumer, why) => {
     expect(() => newConsumer(ROOT, queue, consumer)).toThrow(why)
   })
 
-  it('rejects a folder that already exists', () => {
+  it('rejects a new file that already exists', () => {
     const pieces = newConsumer(ROOT, 'adjust_everything', 'consumer_nine')
     const taken = { file: 'README.md', to: 'x' }
     expect(() => textsAfter(ROOT, [...pieces, taken])).toThrow('README.md exists already')
@@ -42,12 +42,12 @@ describe('newConsumer', () => {
   })
 })
 
-/** Whole files that are like those of every other consumer. */
+/** Files that are copies of those of the other consumers, with the names replaced. */
 const COPIED = /\/(Dockerfile|package\.json)$|^kubernetes\/.*\/consumer-[^/]+\.yaml$/
-/** Written by npm, and by the command in the first lines of the file. */
+/** Files that a command generates. */
 const GENERATED = ['package-lock.json', 'kubernetes/overlays/observability/component/services-prometheusrule.yaml']
 
-describe('a message type with its own consumer, by hand', () => {
+describe('a new message type with its own consumer', () => {
   const pieces = newConsumer(ROOT, 'adjust_everything', 'consumer_nine').filter(
     ({ file }) => !COPIED.test(file) && !GENERATED.includes(file),
   )
@@ -59,7 +59,7 @@ describe('a message type with its own consumer, by hand', () => {
       .filter((line) => !before.has(line)).length
   }
 
-  it('is at most 12 files and 200 lines, beside whole copies and generated files', () => {
+  it('needs at most 200 lines in 12 files, without copied and generated files', () => {
     const files = new Set(pieces.map(({ file }) => file))
     const lines = pieces.reduce((sum, piece) => sum + linesOf(piece), 0)
     expect([...files].slice(12)).toEqual([])
@@ -75,7 +75,7 @@ describe('writeAll', () => {
   })
   afterEach(() => rmSync(root, { recursive: true }))
 
-  it('writes files and the folders that they need', () => {
+  it('writes files, and creates missing folders', () => {
     writeAll(
       root,
       new Map([
@@ -89,7 +89,7 @@ describe('writeAll', () => {
     ])
   })
 
-  it('restores everything when a file cannot be written', () => {
+  it('restores all files and folders when a file cannot be written', () => {
     const texts = new Map([
       ['old', 'new'],
       ['a/b/c', 'text'],

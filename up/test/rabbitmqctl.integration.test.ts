@@ -1,4 +1,4 @@
-// `npm run rabbitmqctl` talks only to the broker of the running suite.
+// `npm run rabbitmqctl` runs only on the broker of the running suite.
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,12 +10,12 @@ import { writeState } from '../src/suite/state.ts'
 
 const MAIN = join(import.meta.dirname, '..', 'src', 'main.ts')
 
-it('fails with a message when no suite runs, or its servers are not ours', async () => {
+it('fails with a message when no suite runs, and when its servers are external', async () => {
   const { space } = await serversUnderTest('rabbitmqctl')
   const directory = mkdtempSync(join(tmpdir(), 'ims-rabbitmqctl-'))
   const env = { ...process.env, NODE_OPTIONS: '', IMS_UP_DIRECTORY: directory, IMS_SERVICES: 'local' }
   const run = () => spawnSync(process.execPath, [MAIN, 'rabbitmqctl', 'list_queues'], { env, encoding: 'utf8' })
-  const refused = { status: 69, stderr: expect.stringContaining('no broker of ours runs here') }
+  const refused = { status: 69, stderr: expect.stringContaining('no broker of this suite is running') }
   try {
     expect(run()).toMatchObject(refused)
     const supervisor = identify(process.pid)

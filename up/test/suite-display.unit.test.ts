@@ -1,11 +1,11 @@
-// How `up` shows its progress and the services' logs.
+// The output of `up` and `status`: progress, log lines of the services, and the status table.
 import { describe, expect, it } from '@jest/globals'
 import { showOn } from '../src/suite/display.ts'
 import { legible } from '../src/suite/log-line.ts'
 import { runStep, StepFailed, type UpEvent } from '../src/suite/progress.ts'
 import { statusTable } from '../src/suite/status-table.ts'
 
-/** Control sequences: clears the screen, rings, starts an escape as C1 does, reverses the text direction, starts a line. */
+/** Control characters that clear the screen, ring the bell, start an escape sequence (C1), reverse the text direction and start a line. */
 const HOSTILE = 'a\u001b[2J\u0007\u009b2J\u202eb\n✓ up'
 const SHOWN = 'a\\u001b[2J\\u0007\\u009b2J\\u202eb\\n✓ up'
 
@@ -15,7 +15,7 @@ function recordingScreen(isTTY: boolean) {
 }
 
 describe('the log lines of a service', () => {
-  it('become time, level, message and the remaining members', () => {
+  it('are shown as time, level, message and the remaining members', () => {
     const time = Date.UTC(2026, 0, 2, 3, 4, 5, 678)
     const line = JSON.stringify({
       level: 40,
@@ -32,7 +32,7 @@ describe('the log lines of a service', () => {
     )
   })
 
-  it('stay as they are when they are not log records', () => {
+  it('are unchanged when they are not log records', () => {
     for (const line of ['plain words', '{"broken":', '{"msg":"no level"}', '[1]', '']) expect(legible(line)).toBe(line)
   })
 
@@ -42,7 +42,7 @@ describe('the log lines of a service', () => {
     expect(legible(HOSTILE)).toBe(SHOWN)
   })
 
-  it('get the name of the service in front, aligned', () => {
+  it('have the name of the service as an aligned prefix', () => {
     const screen = recordingScreen(false)
     showOn(screen, 'consumer_three'.length)({ kind: 'log', service: 'producer', text: 'hello' })
     expect(screen.text).toBe('producer       | hello\n')
@@ -50,7 +50,7 @@ describe('the log lines of a service', () => {
 })
 
 describe('the progress of a step', () => {
-  it('is one line with seconds in a plain file, without control characters', async () => {
+  it('is a line for each event in a plain file, with the duration and without control characters', async () => {
     const screen = recordingScreen(false)
     await runStep(showOn(screen, 5), 'ports', async (detail) => {
       detail('looking')
@@ -59,7 +59,7 @@ describe('the progress of a step', () => {
     expect(screen.text).toMatch(/^ {2}ports: looking\n✓ ports: free \(0\.\d s\)\n$/)
   })
 
-  it('rewrites its line on a terminal and keeps it below the log lines of the services', () => {
+  it('is rewritten in place on a terminal, below the log lines of the services', () => {
     const screen = recordingScreen(true)
     const report = showOn(screen, 3)
     report({ kind: 'begun', step: 'one' })
@@ -69,7 +69,7 @@ describe('the progress of a step', () => {
     expect(screen.text).toBe(`${clear}… one${clear}one | hello\n… one${clear}✓ one: ready (1.3 s)\n`)
   })
 
-  it.each([true, false])('contains no control characters (a terminal: %s)', (isTTY) => {
+  it.each([true, false])('shows control characters as escapes (on a terminal: %s)', (isTTY) => {
     const screen = { ...recordingScreen(isTTY), columns: 500, text: '', write: (text: string) => (screen.text += text) }
     const report = showOn(screen, 3)
     report({ kind: 'detail', step: 'one', text: HOSTILE })
@@ -90,7 +90,7 @@ describe('the progress of a step', () => {
     expect(unknown.text).toContain('… servers')
   })
 
-  it('says why a step failed and what to do, and rethrows', async () => {
+  it('reports why a step failed and what to do, and rethrows the error', async () => {
     const events: UpEvent[] = []
     const failing = runStep(
       (event) => events.push(event),
@@ -108,13 +108,16 @@ describe('the progress of a step', () => {
 })
 
 describe('the status table', () => {
-  it.each(['local', 'external'])('says how to use rabbitmqctl on our own broker (%s)', (mode) => {
-    const rabbitmq = { host: '127.0.0.1', port: 5672, username: 'ims', password: 'secret', vhost: '/' }
-    const report = { http: null, rabbitmq, mysql: null, servers: [], services: [] }
-    const table = statusTable({ report, exitCode: 4, summary: 'Not ready.', mode, remarks: [] })
-    expect(table.includes('npm run rabbitmqctl -- list_queues')).toBe(mode === 'local')
-    expect(table).not.toContain('secret')
-  })
+  it.each(['local', 'external'])(
+    'shows the rabbitmqctl command for a local broker only, and no password (%s)',
+    (mode) => {
+      const rabbitmq = { host: '127.0.0.1', port: 5672, username: 'ims', password: 'secret', vhost: '/' }
+      const report = { http: null, rabbitmq, mysql: null, servers: [], services: [] }
+      const table = statusTable({ report, exitCode: 4, summary: 'Not ready.', mode, remarks: [] })
+      expect(table.includes('npm run rabbitmqctl -- list_queues')).toBe(mode === 'local')
+      expect(table).not.toContain('secret')
+    },
+  )
 
   it('shows a reason with control characters as escapes, on one line', () => {
     const services = [{ name: 'one', pid: 7, admin: 5001, state: 'not-ready' as const }]

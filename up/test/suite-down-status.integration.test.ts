@@ -1,4 +1,4 @@
-// `down` and `status` of a fake suite that runs, ran before, or was left over.
+// `down` and `status` of a fake suite: running, stopped, or left running by a killed supervisor.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { STATUS_EXIT } from '../src/suite/status-report.ts'
 import { statusTable } from '../src/suite/status-table.ts'
@@ -11,12 +11,12 @@ beforeEach(async () => {
 afterEach(() => suite.discard())
 
 describe('down', () => {
-  it('says so when nothing is running', async () => {
+  it('reports that nothing is running', async () => {
     expect(await suite.down()).toEqual({ code: 0, notes: ['Nothing is running.'] })
     expect(suite.order()).toEqual([])
   })
 
-  it('deletes the data on request, whether the suite runs or not', async () => {
+  it('deletes the data with --volumes, whether the suite runs or not', async () => {
     await suite.upAndReady()
     expect((await suite.down(true)).notes.at(-1)).toBe('RabbitMQ and MySQL: data deleted')
     expect(suite.order().slice(-2)).toEqual(['servers stopped', 'servers deleted'])
@@ -30,23 +30,23 @@ describe('down', () => {
     const external = { mode: 'external' }
     await suite.upAndReady(external)
     const { notes } = await suite.down(true, external)
-    expect(notes.at(-1)).toContain('not ours (external)')
+    expect(notes.at(-1)).toContain('are external')
     expect(suite.order().filter((line) => line.startsWith('servers'))).toEqual(['servers started'])
   })
 
-  it('stops leftover services, and kills those that do not stop', async () => {
+  it('stops the services of a killed supervisor, and kills those that do not stop', async () => {
     const run = await suite.upAndReady({ environmentOf: { one: { IGNORE_SIGTERM: 'yes' } } })
     run.process.kill('SIGKILL')
     await run.code
     const { notes } = await suite.down(false, { stopMs: 300 })
-    expect(notes.find((note) => note.startsWith('one'))).toContain('killed, for it did not stop in 0.3 s')
+    expect(notes.find((note) => note.startsWith('one'))).toContain('killed because it did not stop within 0.3 s')
     expect(notes.at(-1)).toBe('RabbitMQ and MySQL stopped')
     expect((await suite.status()).exitCode).toBe(STATUS_EXIT.notRunning)
   })
 })
 
 describe('status', () => {
-  it('has exactly the documented members when all is ready', async () => {
+  it('reports the addresses and all services when all are ready', async () => {
     await suite.upAndReady()
     const { report } = await suite.status()
     const [one = 0, two = 0, front = 0] = suite.options.ports
@@ -63,7 +63,7 @@ describe('status', () => {
     })
   })
 
-  it('queries the services: shows a reason when not ready, and restarting when dead', async () => {
+  it('shows the reason of a service that is not ready, and that a dead service is restarting', async () => {
     const run = suite.up({ environmentOf: { one: { NOT_READY: 'no connection to MySQL' }, two: { EXIT_CODE: '1' } } })
     await eventually(async () => (await suite.status()).report.services[0]?.state === 'not-ready', 'one not ready')
     await eventually(async () => (await suite.status()).report.services[1]?.state === 'restarting', 'two restarting')
@@ -77,7 +77,7 @@ describe('status', () => {
     expect(await run.code).toBe(130)
   })
 
-  it('reports when nothing is running', async () => {
+  it('reports all services as stopped when nothing is running', async () => {
     const { report, exitCode } = await suite.status()
     expect(exitCode).toBe(STATUS_EXIT.notRunning)
     expect(report).toMatchObject({ http: null, rabbitmq: null, mysql: null })

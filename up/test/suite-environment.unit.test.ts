@@ -24,7 +24,7 @@ describe('the environment of a service', () => {
     })
   })
 
-  it('names the user of the service and its password file, when each service has its own', () => {
+  it('has the account of the service and its password file, when each service has its own account', () => {
     const accountOf = (name: string) => ({ RABBITMQ_USERNAME: name, RABBITMQ_PASSWORD_FILE: `/accounts/${name}` })
     const ours = suiteVariables('consumer_one', { ...servers, accountOf }, readSettings({}))
     expect(ours).toMatchObject({
@@ -34,11 +34,11 @@ describe('the environment of a service', () => {
     })
     for (const variable of ['RABBITMQ_PASSWORD', 'MYSQL_USER', 'MYSQL_PASSWORD'])
       expect(ours).not.toHaveProperty(variable)
-    const theirs = { RABBITMQ_PASSWORD: 'p', MYSQL_PORT_FILE: '/p' }
-    expect(serviceEnvironment(theirs, ours)).toEqual(ours)
+    const ofUser = { RABBITMQ_PASSWORD: 'p', MYSQL_PORT_FILE: '/p' }
+    expect(serviceEnvironment(ofUser, ours)).toEqual(ours)
   })
 
-  it('keeps what the user set, except our variables and npm’s', () => {
+  it('keeps the variables of the user, except those that the suite sets and those of npm', () => {
     const base = {
       LOG_LEVEL: 'debug',
       RABBITMQ_HOST: 'elsewhere',

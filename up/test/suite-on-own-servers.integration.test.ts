@@ -1,4 +1,5 @@
-// The real suite on its own RabbitMQ and MySQL: in any folder, moved, copied, with killed servers, with `up` itself killed.
+// The real suite on its own RabbitMQ and MySQL: with special characters in its path, moved, copied, with killed servers, and with a
+// killed supervisor.
 import { execFile, spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -57,7 +58,7 @@ beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), 'ims-own-'))
   folder = join(root, "A café's $HOME (1)")
   mkdirSync(folder)
-  // Without the directory, because the one in the folder is under test.
+  // Without its directory, because the tests use several directories.
   const { IMS_UP_DIRECTORY: _, ...others } = await ownSuite('')
   environment = others
 })
@@ -66,8 +67,8 @@ afterAll(async () => {
   rmSync(root, { recursive: true, force: true })
 })
 
-suite('the suite in a folder of any name', () => {
-  it('starts, even if `up` was killed while it created the data directory', async () => {
+suite('the suite in a folder with special characters in its name', () => {
+  it('starts, even if an earlier `up` was killed while it created the data directory', async () => {
     await killedWhen(() => processesStartedFor(join(servers(), 'mysql')).length > 0)
     await up()
     await create('before')
@@ -103,15 +104,15 @@ suite('the suite in a folder of any name', () => {
 })
 
 suite('a server of the suite that is killed', () => {
-  it.each(['MySQL', 'RabbitMQ'])('restarts a killed server and shows it in status and log: %s', async (name) => {
+  it.each(['MySQL', 'RabbitMQ'])('is restarted with its data, and its death is logged: %s', async (name) => {
     const pidOf = async () => (await status()).servers.find((server) => server.name === name)?.pid ?? 0
     const killed = identify(await pidOf())
     if (killed === undefined) throw new Error(`${name} has no process`)
     process.kill(killed.pid, 'SIGKILL')
-    await eventually(() => !isAlive(killed), 'its end')
+    await eventually(() => !isAlive(killed), 'its exit')
     const again = await ims('up', '--detach')
     expect(again).toMatchObject({ code: 0, output: expect.stringContaining('already up') })
-    // MySQL may be back before `up` notices.
+    // MySQL may run again before `up` checks it.
     if (name === 'RabbitMQ') expect(again.output).toMatch(/RabbitMQ is .*waiting for it.*already up/s)
     expect(await pidOf()).not.toBe(killed.pid)
     expect(await listed()).toEqual([item('before')])
@@ -120,10 +121,10 @@ suite('a server of the suite that is killed', () => {
   })
 })
 
-suite('servers that nobody wrote down before `up` was killed', () => {
-  it('are found, stopped and started again with their data', async () => {
+suite('servers that are not in the state file because `up` was killed', () => {
+  it('are found and stopped by the next `up`, which starts them with their data', async () => {
     const orphans = await killedAtServers()
-    // The state after a start that was killed between the spawn and its record.
+    // The state after a start that was killed after the spawn, before the pids were recorded.
     const state = readState(servers())
     if (state?.mode !== 'local') throw new Error('no local servers')
     const { process: _broker, epmd: _epmd, ...rabbitmq } = state.rabbitmq
@@ -135,7 +136,7 @@ suite('servers that nobody wrote down before `up` was killed', () => {
     expect(await listed()).toEqual([item('before')])
   })
 
-  it('do not survive `down`', async () => {
+  it('are found and stopped by `down`', async () => {
     const orphans = await killedAtServers()
     const state = readState(servers())
     if (state?.mode !== 'local') throw new Error('no local servers')
@@ -147,7 +148,7 @@ suite('servers that nobody wrote down before `up` was killed', () => {
   })
 })
 
-/** Kills the supervisor of the running suite. Resolves with the processes that it leaves behind. */
+/** Kills the supervisor of the running suite. Resolves with the processes that it leaves running. */
 async function killedAtServers(): Promise<ProcessIdentity[]> {
   const { supervisor } = JSON.parse(readFileSync(join(folder, 'up', 'state.json'), 'utf8'))
   process.kill(supervisor.pid, 'SIGKILL')
@@ -155,7 +156,7 @@ async function killedAtServers(): Promise<ProcessIdentity[]> {
   return startedHere()
 }
 
-/** Runs `up` and kills only it, as soon as `condition` holds. */
+/** Runs `up`, and kills only this process as soon as `condition` holds. */
 async function killedWhen(condition: () => boolean): Promise<void> {
   const env = { ...environment, IMS_UP_DIRECTORY: join(folder, 'up') }
   const run = spawn(process.execPath, [MAIN, 'up'], { env, stdio: 'ignore' })

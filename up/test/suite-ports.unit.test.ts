@@ -1,4 +1,4 @@
-// Taken ports are found before anything is started, with the name of the holder.
+// The check of the ports before the start, and the settings of `up`.
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { describe, expect, it } from '@jest/globals'
@@ -31,7 +31,7 @@ describe('the ports of the suite', () => {
   })
 
   for (const host of ['127.0.0.1', '0.0.0.0']) {
-    it(`are rejected when another process listens on ${host}, with port, variable, process and command`, async () => {
+    it(`are rejected when a process listens on ${host}; the error names port, variable, process and command`, async () => {
       const server = createServer().listen(0, host)
       await once(server, 'listening')
       const address = server.address()
@@ -52,13 +52,13 @@ describe('the ports of the suite', () => {
     })
   }
 
-  it('are rejected when two of ours are the same', async () => {
+  it('are rejected when two services have the same port', async () => {
     const failure = await failureOf([wanted(9091), wanted(9091, 'consumer_one (admin)', 'ADMIN_PORT_BASE')])
-    expect(failure.message).toBe('port 9091 is wanted by producer (HTTP) and by consumer_one (admin)')
+    expect(failure.message).toBe('port 9091 is configured for producer (HTTP) and for consumer_one (admin)')
     expect(failure.todo).toBe('Set PORT or ADMIN_PORT_BASE.')
   })
 
-  it('are looked up among listening sockets only, on any address', () => {
+  it('are compared with listening sockets only, on any address', () => {
     const line = (address: string, state: string, inode: string) =>
       `   0: ${address} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000  1000        0 ${inode} 1 0 100 0 0 10 0`
     const table = [
@@ -91,7 +91,7 @@ describe('the settings of up', () => {
     expect(() => readSettings({ PORT: '12x', ADMIN_PORT_BASE: '65535' })).toThrow(/PORT: .*\nADMIN_PORT_BASE: /)
   })
 
-  it('give a loopback URL when the producer listens on all addresses', () => {
+  it('include a loopback URL when the producer listens on all addresses', () => {
     expect(readSettings({ HTTP_HOST: '0.0.0.0', PORT: '80' }).http).toBe('http://127.0.0.1:80')
     expect(readSettings({ HTTP_HOST: '::1' }).http).toBe('http://[::1]:5000')
   })

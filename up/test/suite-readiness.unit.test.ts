@@ -1,4 +1,4 @@
-// What a response from /readyz, or none, says about a service.
+// The readiness of a service, from the response of its /readyz.
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { describe, expect, it } from '@jest/globals'
@@ -20,11 +20,11 @@ async function readinessOf(status: number, body: string) {
 }
 
 describe('a service', () => {
-  it('is ready when it says so', async () => {
+  it('is ready when /readyz returns 200', async () => {
     expect(await readinessOf(200, '{"status":"ready"}')).toEqual({ state: 'ready', reason: '' })
   })
 
-  it('is not ready, with the reasons it gives', async () => {
+  it('is not ready when /readyz returns another status, with the reasons in the response', async () => {
     const body = '{"status":"not ready","reasons":["no connection to RabbitMQ","MySQL does not answer"]}\n'
     expect(await readinessOf(503, body)).toEqual({
       state: 'not-ready',
@@ -34,13 +34,13 @@ describe('a service', () => {
     expect(await readinessOf(500, '')).toEqual({ state: 'not-ready', reason: 'status 500' })
   })
 
-  it('is starting when it says so, or when nothing listens yet', async () => {
+  it('is starting when the response says so, or when no process listens yet', async () => {
     const body = '{"reasons":["the service is starting","waiting for MySQL"]}'
     expect(await readinessOf(503, body)).toEqual({ state: 'starting', reason: 'waiting for MySQL' })
     const [port = 0] = await freePorts(1)
     expect(await askReadiness(port)).toMatchObject({
       state: 'starting',
-      reason: `admin port ${port} does not answer yet`,
+      reason: `admin port ${port} does not respond yet`,
     })
   })
 })

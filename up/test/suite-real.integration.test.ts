@@ -1,4 +1,4 @@
-// The real suite on external servers, as a newcomer starts it: up, the four calls, a killed consumer, down.
+// The real suite on external servers: `up`, the four calls, a killed consumer, and `down`.
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -51,7 +51,7 @@ const listed = async () => (await call('GET', '/order_processing')).json
 const juice = { sku: 'IB123456789', name: 'Tropicana Apple Juice', label: 'juice', price: 25, quantity: 50 }
 
 describe('the real suite', () => {
-  it('starts in the background and answers the four calls', async () => {
+  it('starts in the background and handles the four calls', async () => {
     const { code, output } = await ims('up', '--detach')
     expect({ code, output }).toMatchObject({ code: 0, output: expect.stringContaining('The suite is up.') })
     expect(await call('GET', '/healthcheck')).toMatchObject({ status: 200 })
@@ -64,7 +64,7 @@ describe('the real suite', () => {
     await eventually(() => logged().includes('health check received'), 'the health check in the log')
   })
 
-  it('has a status for scripts, and is already up the second time', async () => {
+  it('prints its status as JSON, and a second `up` reports that it is already up', async () => {
     const { http, services, rabbitmq, mysql } = await status()
     expect(http).toBe(`http://127.0.0.1:${environment.PORT}`)
     expect(services.map(({ name, state }) => `${name} ${state}`)).toEqual(serviceNames.map((name) => `${name} ready`))
@@ -83,10 +83,10 @@ describe('the real suite', () => {
     expect(readFileSync(join(directory, 'logs', 'up.log'), 'utf8')).toContain('consumer_two died (killed by SIGKILL)')
   })
 
-  it('stops in order with every service exiting cleanly, and leaves external servers alone', async () => {
+  it('stops in order with a clean exit of every service, and does not stop external servers', async () => {
     const { code, output } = await ims('down', '--volumes')
     expect(code).toBe(0)
-    expect(output).toMatch(/^producer stopped\n(consumer_\w+ stopped\n)+RabbitMQ and MySQL are not ours \(external\)/)
+    expect(output).toMatch(/^producer stopped\n(consumer_\w+ stopped\n)+RabbitMQ and MySQL are external /)
     for (const name of serviceNames) {
       const last = readFileSync(join(directory, 'logs', `${name}.log`), 'utf8')
         .trim()

@@ -1,4 +1,4 @@
-// One supervised service: restarted with backoff when it dies, stopped with a deadline, its last lines kept.
+// A supervised service: restarts with backoff, stop with a timeout, and its log file.
 import {
   closeSync,
   mkdirSync,
@@ -13,13 +13,13 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { identify, isAlive } from 'testkit/processes/process-identity'
 import { boundLog } from '../src/suite/bound-log.ts'
 import { type Exit, type ServiceSpec, startChild } from '../src/suite/child.ts'
 import { LogFile } from '../src/suite/log-file.ts'
 import { restartDelayMs, SupervisedProcess } from '../src/suite/supervised-process.ts'
+import { eventually } from './fixtures/suite-under-test.ts'
 
 const never = new AbortController().signal
 const policy = { firstMs: 20, longestMs: 80, forgottenAfterMs: 60_000 }
@@ -39,7 +39,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true })
 })
 
-/** Starts a service that is this piece of JavaScript. */
+/** Supervises a service that runs this JavaScript. */
 function supervise(script: string, restart = policy, command?: ServiceSpec['command']): SupervisedProcess {
   const spec: ServiceSpec = {
     name: 'fake',
@@ -57,16 +57,8 @@ function supervise(script: string, restart = policy, command?: ServiceSpec['comm
   return service
 }
 
-async function eventually(condition: () => boolean, what: string): Promise<void> {
-  const endsAt = Date.now() + 60_000
-  while (!condition()) {
-    if (Date.now() > endsAt) throw new Error(`not in time: ${what}`)
-    await sleep(10)
-  }
-}
-
 describe('a service that dies', () => {
-  it('is reported with its last lines and restarted, with pauses that grow up to the longest', async () => {
+  it('is reported with its last lines and restarted, with pauses that grow up to a maximum', async () => {
     const { snapshot } = bound(supervise("console.log('a'); console.error('the reason'); process.exit(3)"))
     await eventually(() => deaths.length >= 5, 'five deaths')
     expect(deaths.slice(0, 5).map(({ restartInMs }) => restartInMs)).toEqual([20, 40, 80, 80, 80])
@@ -76,19 +68,19 @@ describe('a service that dies', () => {
     expect(snapshot().restarts).toBeGreaterThanOrEqual(4)
   })
 
-  it('starts again with the shortest pause after it has run long enough', async () => {
+  it('is restarted after the shortest pause again, if it has run long enough', async () => {
     supervise('setTimeout(() => process.exit(1), 50)', { firstMs: 20, longestMs: 1_000, forgottenAfterMs: 40 })
     await eventually(() => deaths.length >= 3, 'three deaths')
     expect(deaths.slice(0, 3).map(({ restartInMs }) => restartInMs)).toEqual([20, 20, 20])
   })
 
-  it('is not restarted soon when its configuration is wrong', () => {
+  it('is restarted after the longest pause when its configuration is wrong', () => {
     expect(restartDelayMs(policy, 1, { code: 78 })).toBe(policy.longestMs)
     expect(restartDelayMs(policy, 1, { code: 1 })).toBe(policy.firstMs)
     expect(restartDelayMs(policy, 5_000, { code: 1 })).toBe(policy.longestMs)
   })
 
-  it('runs again as another process after kill -9', async () => {
+  it('is restarted as a new process after kill -9', async () => {
     const { snapshot } = bound(supervise('setInterval(() => {}, 1000)'))
     const first = snapshot().process
     process.kill(first?.pid ?? 0, 'SIGKILL')
@@ -97,7 +89,7 @@ describe('a service that dies', () => {
     expect(snapshot().process?.pid).not.toBe(first?.pid)
   })
 
-  it('is reported as ended, not as died, when it was stopped and finished its work', async () => {
+  it('is reported as ended, not as died, when it exits with 0 after SIGTERM', async () => {
     const script = "process.on('SIGTERM', () => process.exit(0)); setInterval(() => {}, 1000); console.log('on')"
     const { snapshot } = bound(supervise(script, { ...policy, firstMs: 60_000, longestMs: 60_000 }))
     await eventually(() => lines.includes('on'), 'its first line')
@@ -106,7 +98,7 @@ describe('a service that dies', () => {
     expect(snapshot()).toMatchObject({ state: 'restarting', lastEnd: 'ended (exit code 0)' })
   })
 
-  it('is reported in the same way when its program does not exist', async () => {
+  it('is also reported when its program does not exist', async () => {
     supervise('', policy, [join(directory, 'no-such-program')])
     await eventually(() => deaths.length >= 1, 'a death')
     expect(deaths[0]?.exit.lastLines.join()).toContain('ENOENT')
@@ -114,7 +106,7 @@ describe('a service that dies', () => {
 })
 
 describe('a service that is stopped', () => {
-  it('may finish its work, and is not restarted', async () => {
+  it('can finish its work, and is not restarted', async () => {
     const script = "process.on('SIGTERM', () => setTimeout(() => { console.log('done'); process.exit(0) }, 50))"
     const supervised = supervise(`${script}; setInterval(() => {}, 1000); console.log('on')`)
     await eventually(() => lines.includes('on'), 'its first line')
@@ -126,7 +118,7 @@ describe('a service that is stopped', () => {
 
   const stubborn = "process.on('SIGTERM', () => {}); setInterval(() => {}, 1000); console.log('on')"
 
-  it('is killed after the deadline when it does not end', async () => {
+  it('is killed after the timeout when it does not exit', async () => {
     const supervised = supervise(stubborn)
     await eventually(() => lines.includes('on'), 'its first line')
     const identity = supervised.snapshot().process
@@ -137,7 +129,7 @@ describe('a service that is stopped', () => {
     expect(identity !== null && isAlive(identity)).toBe(false)
   })
 
-  it('is killed at once on a request to hurry', async () => {
+  it('is killed without waiting for the timeout when `hurry` aborts', async () => {
     const supervised = supervise(stubborn)
     await eventually(() => lines.includes('on'), 'its first line')
     const hurry = new AbortController()
@@ -147,7 +139,7 @@ describe('a service that is stopped', () => {
     expect(supervised.snapshot().state).toBe('stopped')
   })
 
-  it('is not started any more if it was waiting for its restart', async () => {
+  it('is not restarted if it was waiting for a restart', async () => {
     const supervised = supervise('process.exit(1)', { firstMs: 60_000, longestMs: 60_000, forgottenAfterMs: 60_000 })
     await eventually(() => supervised.snapshot().state === 'restarting', 'the wait')
     await supervised.stop(5_000, never)
@@ -156,7 +148,7 @@ describe('a service that is stopped', () => {
 })
 
 describe('the log of a service', () => {
-  it('keeps every line in its file, with characters whole that arrived in two chunks', async () => {
+  it('is in a file that only the owner can read, and a character that arrives in two chunks is decoded correctly', async () => {
     const script =
       "const b = Buffer.from('Übung\\n'); process.stdout.write(b.subarray(0, 1)); setTimeout(() => process.stdout.write(b.subarray(1)), 50); setTimeout(() => {}, 10000)"
     supervise(script)
@@ -166,7 +158,7 @@ describe('the log of a service', () => {
     expect(statSync(join(directory, 'fake.log')).mode & 0o777).toBe(0o600)
   })
 
-  it('starts a new file when the old one is large, and keeps one old one', () => {
+  it('is continued in a new file when the file is too large, and one old file is kept', () => {
     const path = join(directory, 'rotating.log')
     const log = new LogFile(path, 10)
     for (const text of ['first 12345\n', 'second 12345\n', 'third\n']) log.append(Buffer.from(text))
@@ -177,7 +169,7 @@ describe('the log of a service', () => {
 })
 
 describe('the log of a service that cannot be written', () => {
-  it('loses lines, and says how many once it can be written again', () => {
+  it('loses lines, and reports how many when it can be written again', () => {
     const folder = join(directory, 'not there yet')
     const log = new LogFile(join(folder, 'service.log'))
     const line = Buffer.from(`${'x'.repeat(999)}\n`)
@@ -192,7 +184,7 @@ describe('the log of a service that cannot be written', () => {
     expect(lines.at(-2)).toBe('again')
   })
 
-  it('does not end the supervision: the service is restarted when it dies', async () => {
+  it('does not stop the supervision: the service is still restarted when it dies', async () => {
     symlinkSync('/dev/full', join(directory, 'fake.log'))
     supervise("console.log('on'); setInterval(() => console.log('x'.repeat(9999)), 1)")
     await eventually(() => lines.length > 200, 'more lines than are kept')
@@ -202,20 +194,20 @@ describe('the log of a service that cannot be written', () => {
 })
 
 describe('a log that other programs append to', () => {
-  it('is moved to another file beyond its limit, while they continue to write', () => {
+  it('is moved to another file when it exceeds its limit, while the programs continue to write', () => {
     const path = join(directory, 'server.log')
-    const theirs = openSync(path, 'a')
-    writeSync(theirs, 'much of the old\n')
+    const descriptor = openSync(path, 'a')
+    writeSync(descriptor, 'much of the old\n')
     boundLog(path, 10)
-    writeSync(theirs, 'new\n')
+    writeSync(descriptor, 'new\n')
     boundLog(path, 10)
-    closeSync(theirs)
+    closeSync(descriptor)
     expect(readFileSync(path, 'utf8')).toBe('new\n')
     expect(readFileSync(`${path}.1`, 'utf8')).toBe('much of the old\n')
     boundLog(join(directory, 'nowhere'), 10)
   })
 
-  it('makes room when the disk is too full for the copy', () => {
+  it('is truncated even when the disk is too full for the copy', () => {
     const path = join(directory, 'server.log')
     writeFileSync(path, 'much of the old\n')
     symlinkSync('/dev/full', `${path}.1`)

@@ -1,4 +1,4 @@
-// `up` of a fake suite, as processes: start, stop, twice, two at once, kill -9, failures, in the background.
+// `up` of a fake suite, as processes: start, stop, a second `up`, two at the same time, kill -9, failures, and the background mode.
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,7 +13,7 @@ import { STATUS_EXIT } from '../src/suite/status-report.ts'
 import type { FakeOptions } from './fixtures/fake-suite.ts'
 import { ctrlC, eventually, SuiteUnderTest } from './fixtures/suite-under-test.ts'
 
-/** A service starts in less, also on a busy machine. */
+/** A service starts faster than this, even on a busy machine. */
 const SOON_MS = 6_000
 const BACKGROUND = fileURLToPath(new URL('fixtures/fake-background.ts', import.meta.url))
 
@@ -24,7 +24,7 @@ beforeEach(async () => {
 afterEach(() => suite.discard())
 
 describe('up', () => {
-  it('starts everything, and on Ctrl-C stops the front first, then the others, then the servers', async () => {
+  it('starts all processes, and on Ctrl-C stops `front` first, then the other services, then the servers', async () => {
     const run = await suite.upAndReady()
     const steps = [...run.output.matchAll(/^✓ ([^:]+):/gm)].map(([, step]) => step)
     expect(steps).toEqual(['ports', 'RabbitMQ and MySQL', 'database schema', 'one', 'two', 'front', 'health check'])
@@ -32,7 +32,7 @@ describe('up', () => {
     expect(run.output).not.toMatch(/rabbit-secret|mysql-secret/)
     expect(run.output).not.toContain('\u001b')
     ctrlC(run)
-    // npm forwards a signal that the terminal has already sent. It must not count as a second Ctrl-C.
+    // npm forwards the signal that the terminal has already sent. It must not count as a second Ctrl-C.
     ctrlC(run)
     expect(await run.code).toBe(0)
     const order = suite.order()
@@ -43,17 +43,17 @@ describe('up', () => {
     expect(readState(suite.options.directory)).toBeUndefined()
   })
 
-  it('keeps its state readable by the owner only', async () => {
+  it('keeps its state in files that only the owner can read, and no password on a command line', async () => {
     await suite.upAndReady()
     expect(statSync(suite.options.directory).mode & 0o777).toBe(0o700)
     expect(statSync(join(suite.options.directory, 'state.json')).mode & 0o777).toBe(0o600)
     expect(commandLineOf(suite.processOf('one').pid)).not.toContain('secret')
   })
 
-  it('hurries on the second Ctrl-C', async () => {
+  it('kills the services on the second Ctrl-C', async () => {
     const run = await suite.upAndReady({ environment: { IGNORE_SIGTERM: 'yes' }, stopMs: 60_000 })
     ctrlC(run)
-    // It has noticed the first one. Signals within 500 ms count as one.
+    // Signals within 500 ms count as one.
     await eventually(() => suite.order().includes('front asked to stop'), 'the first Ctrl-C')
     await sleep(1_000)
     ctrlC(run)
@@ -61,7 +61,7 @@ describe('up', () => {
     expect(suite.order().at(-1)).toBe('servers stopped')
   })
 
-  it('says so when it is up already', async () => {
+  it('reports that the suite is already up', async () => {
     const first = await suite.upAndReady()
     const second = suite.up()
     expect(await second.code).toBe(0)
@@ -70,7 +70,7 @@ describe('up', () => {
     expect((await suite.status()).exitCode).toBe(STATUS_EXIT.ready)
   })
 
-  it('starts one suite when two run at once; the other waits and says so', async () => {
+  it('starts one suite when it runs twice at the same time; the second process reports that it waits', async () => {
     const runs = [suite.up({ startMs: 500 }), suite.up({ startMs: 500 })]
     await eventually(() => runs.some(({ output }) => output.includes('already up')), 'the one that waits')
     const started = () => runs.filter(({ output }) => output.includes('The suite is up.'))
@@ -80,7 +80,7 @@ describe('up', () => {
     expect(suite.order().filter((line) => line === 'servers started')).toHaveLength(1)
   })
 
-  it('stops leftover services first, then starts again, after its supervisor was killed', async () => {
+  it('first stops the services of a killed supervisor, then starts the suite', async () => {
     const first = await suite.upAndReady()
     const orphans = ['one', 'two', 'front'].map((name) => suite.processOf(name))
     first.process.kill('SIGKILL')
@@ -88,25 +88,25 @@ describe('up', () => {
     expect(orphans.every(isAlive)).toBe(true)
     const left = await suite.status()
     expect(left.exitCode).toBe(STATUS_EXIT.degraded)
-    expect(left.summary).toContain('supervisor is gone')
+    expect(left.summary).toContain('The supervisor has exited')
     const second = await suite.upAndReady()
     expect(orphans.some(isAlive)).toBe(false)
     expect(second.output).toContain(`one (process ${orphans[0]?.pid}, left over from an earlier run) stopped`)
     expect(suite.order().slice(4, 6)).toEqual(['front asked to stop', 'front stopped'])
   })
 
-  it('restarts a service that was killed, and says so', async () => {
+  it('restarts a service that was killed, and reports it', async () => {
     const run = await suite.upAndReady()
     await startsTwoAgain()
-    const said = () => run.output.includes('! two died (killed by SIGKILL); starting it again in 0.1 s')
-    await eventually(said, 'the line about its death')
+    const isReported = () => run.output.includes('! two died (killed by SIGKILL); restarting it in 0.1 s')
+    await eventually(isReported, 'the line about its death')
   })
 })
 
 describe('up whose output cannot be written', () => {
   const isUp = async () => (await suite.status()).exitCode === STATUS_EXIT.ready
 
-  it('runs on while nobody reads its pipe, and says how many lines were lost once somebody does', async () => {
+  it('keeps running while its pipe is not read, and reports the number of lost lines when reading resumes', async () => {
     const run = suite.up({ environment: { TALKATIVE: 'yes' } })
     await eventually(isUp, 'up')
     run.process.stdout?.pause()
@@ -118,7 +118,7 @@ describe('up whose output cannot be written', () => {
     expect(await run.code).toBe(0)
   })
 
-  it('runs on when its reader has exited', async () => {
+  it('keeps running when the reader of its output has exited', async () => {
     const run = suite.up({ environment: { TALKATIVE: 'yes' } })
     await eventually(isUp, 'up')
     run.process.stdout?.destroy()
@@ -129,7 +129,7 @@ describe('up whose output cannot be written', () => {
 })
 
 describe('up that fails', () => {
-  it('starts nothing at a taken port', async () => {
+  it('starts nothing when two services have the same port', async () => {
     const [first = 0, , front = 0] = suite.options.ports
     const run = suite.up({ ports: [first, front, front] })
     expect(await run.code).toBe(1)
@@ -139,7 +139,7 @@ describe('up that fails', () => {
     expect((await suite.status()).exitCode).toBe(STATUS_EXIT.notRunning)
   })
 
-  it('prints the last lines of a service with a wrong configuration, and stops what was started', async () => {
+  it('prints the last lines of a service with a wrong configuration, and stops all processes', async () => {
     const run = suite.up({ environmentOf: { two: { EXIT_CODE: '78' } } })
     expect(await run.code).toBe(1)
     expect(run.output).toMatch(
@@ -149,7 +149,7 @@ describe('up that fails', () => {
     expect((await suite.status()).exitCode).toBe(STATUS_EXIT.notRunning)
   })
 
-  it('says what it waits for when a service does not become ready', async () => {
+  it('prints the reason when a service does not become ready', async () => {
     const run = suite.up({ environmentOf: { two: { NOT_READY: 'no connection to the broker' } }, readyMs: SOON_MS })
     expect(await run.code).toBe(1)
     expect(run.output).toContain('Why: after 6 s: two is not ready: no connection to the broker')
@@ -159,13 +159,13 @@ describe('up that fails', () => {
     'connection for publishing is not open: broker:5672: 403 ACCESS_REFUSED - Login was refused',
     'connection for publishing is not open: broker:5672: 530 NOT_ALLOWED - vhost nope not found',
     "waiting for MySQL on db:3306: Access denied for user 'ims'@'%'",
-  ])('does not wait for the deadline when waiting cannot help: %s', async (reason) => {
+  ])('does not wait for the timeout when waiting cannot help: %s', async (reason) => {
     const run = suite.up({ environmentOf: { two: { NOT_READY: reason } }, readyMs: 600_000 })
     expect(await run.code).toBe(1)
     expect(run.output).toContain(`Why: ${reason}`)
   })
 
-  it('says how a service dies when it dies repeatedly', async () => {
+  it('prints how a service dies when it dies repeatedly', async () => {
     const run = suite.up({ environmentOf: { two: { EXIT_CODE: '70' } }, readyMs: SOON_MS })
     expect(await run.code).toBe(1)
     expect(run.output).toMatch(/Why: after 6 s: two is not ready: it died \(exit code 70\): /)
@@ -183,7 +183,7 @@ describe('up in the background', () => {
     return { code, events }
   }
 
-  it('returns when all is ready; down stops it in order and prints each step', async () => {
+  it('returns when all services are ready; `down` stops them in order and prints each step', async () => {
     const { code, events } = await detached()
     expect(code).toBe(0)
     expect(events.filter(({ kind }) => kind === 'done')).toHaveLength(7)
@@ -200,7 +200,7 @@ describe('up in the background', () => {
     expect(suite.order().at(-1)).toBe('servers stopped')
   })
 
-  it('runs on when no log can be written, and restarts dead processes', async () => {
+  it('keeps running when no log can be written, and restarts dead processes', async () => {
     const logs = join(suite.options.directory, 'logs')
     mkdirSync(logs)
     for (const name of ['up', 'one', 'two', 'front']) symlinkSync('/dev/full', join(logs, `${name}.log`))
@@ -209,7 +209,7 @@ describe('up in the background', () => {
     expect((await suite.down()).code).toBe(0)
   })
 
-  it('says why it failed, and leaves nothing running', async () => {
+  it('reports the failed step, and leaves no process running', async () => {
     const { code, events } = await detached({ environmentOf: { front: { EXIT_CODE: '78' } } })
     expect(code).toBe(1)
     expect(events.find(({ kind }) => kind === 'failed')).toMatchObject({ step: 'front' })
@@ -217,7 +217,7 @@ describe('up in the background', () => {
   })
 })
 
-/** Kills the service `two` of a running suite. Resolves when all is ready again. */
+/** Kills the service `two` of a running suite. Resolves when all services are ready again. */
 async function startsTwoAgain(): Promise<void> {
   process.kill(suite.processOf('two').pid, 'SIGKILL')
   await eventually(async () => {

@@ -1,5 +1,5 @@
-// docs/tour.md: every command of the page, in one shell, on a suite of its own, prints what the page shows. Before it ends, MySQL is
-// looked into as docs/local.md shows.
+// Runs every command of docs/tour.md in one shell, on its own suite. Each must print the output that the page shows. The command of
+// docs/local.md that connects to MySQL runs before the last one.
 import { spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -16,16 +16,16 @@ const blocks = [...page.matchAll(/^```(sh|text)\n([\s\S]*?)^```$/gm)].map(([, ki
 const [, lookIntoMysql = ''] =
   /## Look into MySQL\n[\s\S]*?^```sh\n([\s\S]*?)\n```$/m.exec(readFileSync(join(ROOT, 'docs', 'local.md'), 'utf8')) ??
   []
-/** With this suite's port and password, as the page says. */
+/** The MySQL command of docs/local.md, with the port and password of this suite. */
 const skus = `of() { npm run --silent status -- --json | node -p "JSON.parse(require('fs').readFileSync(0)).mysql.$1"; }
 echo "=== ${blocks.length}"
 ${lookIntoMysql.replace('=24458', '=$(of port)').replace('--password', '--password=$(of password)')} <<<"SELECT sku FROM inventory WHERE sku = 'TOUR1'"`
 const root = join(tmpdir(), `ims-tour-${process.pid}`)
-// Not before, because hooks do not run when all tests are skipped, and nobody would delete it.
+// In a hook, because no hook runs when all tests are skipped. The folder would then never be deleted.
 beforeAll(() => void mkdirSync(root, { mode: 0o700 }))
 let environment: NodeJS.ProcessEnv = {}
 
-/** Runs the script and resolves with everything that it prints. */
+/** Runs the script and resolves with its output. */
 function shell(script: string): Promise<string> {
   const child = spawn('bash', ['-c', script], { cwd: ROOT, env: environment })
   let output = ''
@@ -43,14 +43,14 @@ afterAll(async () => {
 
 const test = hasServerPrograms() ? it : it.skip
 
-test('each command prints what the page shows', async () => {
+test('each command prints the output that the page shows', async () => {
   environment = { ...(await ownSuite(join(root, 'up'))), TMPDIR: root }
   const commands = blocks.map(({ kind, text }, index) => (kind === 'sh' ? `echo "=== ${index}"\n${text}` : ''))
   const [last = ''] = commands.splice(-1, 1)
   const script = [...commands, skus, last]
     .join('\n')
     .replaceAll('127.0.0.1:5000', `127.0.0.1:${environment.PORT}`)
-    // The page's times are those of a machine that has nothing else to do.
+    // Longer times than on the page, because the machine may be busy.
     .replaceAll('Prefer: wait=5', 'Prefer: wait=30')
     .replaceAll('Prefer: wait=2', 'Prefer: wait=8')
     .replaceAll('break -- mysql 20s', 'break -- mysql 50s')
@@ -62,7 +62,7 @@ test('each command prints what the page shows', async () => {
     else for (const line of text.trim().split('\n')) expect(shown).toContain(`${line}\n`)
   }
   expect(after.get(blocks.length)).toMatch(/^sku\nTOUR1$/m)
-  // Each request during the outage was accepted, with an outcome that is not known yet.
+  // The page does not show this output, or shows only a part of it.
   expect(output).toContain('mysql does not answer for 50 s')
   expect(output).toMatch(/applied: adjusted/)
   expect(output).toMatch(/^0 faults, \d+ not checked, \d+ fine$/m)

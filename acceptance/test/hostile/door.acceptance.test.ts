@@ -37,7 +37,7 @@ describe('the producer', () => {
   it.each([
     [{ HTTP_HOST: '0.0.0.0' }, 'HTTP_HOST=0.0.0.0 is not a loopback address: set API_KEYS, or API_KEYS=open'],
     [{ API_KEYS: '' }, 'API_KEYS: has no key in it'],
-    [{ MEMORY_MAX_MIB: '100' }, 'producer may use 100 MiB of memory and needs 144'],
+    [{ MEMORY_MAX_MIB: '100' }, 'producer may use 100 MiB of memory but needs 144'],
     [{ HTTP_BODY_MOST_BYTES: '100000000' }, 'HTTP_BODY_MOST_BYTES=100000000 does not fit into 256 MiB of memory'],
   ])('does not start with %j', async (env, sentence) => {
     const producer = start(env)

@@ -54,7 +54,7 @@ describe('services over TLS', () => {
   it('verify the broker in spite of NODE_TLS_REJECT_UNAUTHORIZED, keep retrying, and stop on request', async () => {
     const wrong = { RABBITMQ_TLS_CA_FILE: others.certFile, RABBITMQ_RECONNECT_MOST_MS: '100' }
     const producer = startWith('producer', { ...environment, ...wrong, ...WEAKENED })
-    const refusal = 'not from an authority we trust: look at RABBITMQ_TLS_CA '
+    const refusal = 'not from a trusted authority: check RABBITMQ_TLS_CA '
     await logged(producer, new RegExp(`(${refusal})[^\\n]*\\n[^]*${refusal}`))
     producer.signal('SIGTERM')
     expect(await producer.ended).toBe(0)
@@ -89,7 +89,7 @@ describe('services over TLS', () => {
         const service = startWith('consumer_four', { ...environment, ...access, ...wrong })
         await logged(
           service,
-          /(waiting for MySQL on \S+: TLS: the server's certificate is not from an authority we trust)/,
+          /(waiting for MySQL on \S+: TLS: the server's certificate is not from a trusted authority)/,
         )
       } finally {
         await killAll()

@@ -1,4 +1,4 @@
-// One connection of an HTTP server: handles one request at a time, counts its bytes, and notices when the client disconnects.
+// One connection of an HTTP server. It handles one request at a time, counts buffered bytes, and notices when the client disconnects.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { z } from 'zod'
@@ -18,30 +18,30 @@ interface Parts {
   /** Buffered bytes, by address. */
   readonly held: Shares
   readonly headersMaxBytes: number
-  /** Called with one request at a time, the next one when the previous response was sent. */
+  /** Called with one request at a time. The next call follows when the previous response was sent. */
   serve(exchange: Exchange): void
-  /** Called once, when the client would exceed its share. */
+  /** Called once, when the client exceeds its share. */
   overLimit(): void
 }
 
 /**
  * Sits between a socket and Node's parser. Node would accept all requests of a chunk at once, and 63 kB can hold 1,700
  * of them. Here the parser receives pieces that end where headers may end, and no piece while a request is being
- * handled. It sees the same bytes in the same order, so the division cannot change what a request is.
+ * handled. The parser sees the same bytes in the same order, so the pieces do not change how requests are parsed.
  */
 export class Connection {
   readonly socket: Socket
   readonly address: string
   readonly #parts: Parts
   readonly #parse: (piece: Buffer) => void
-  /** The requests found by the parser; the first is being handled. A second one may have started in the piece that ended the first. */
+  /** Requests that the parser has found. The first is being handled. The piece that ended it may have started a second one. */
   readonly #exchanges: Exchange[] = []
   #waiting: Buffer | undefined
-  /** Bytes of the last piece, if a further request may have begun in it. Not the piece itself: it would stay in memory until the response. */
+  /** Size of the last piece, if another request may start in it. The piece itself is not kept in memory. */
   #begunBytes = 0
   /** The response was sent before the body arrived. The rest of the body is read and dropped. */
   #dropping: IncomingMessage | undefined
-  /** Something arrived that gets no response. */
+  /** Data has arrived that has no response yet. */
   #hasBegun = false
   #heldBytes = 0
   #isPaused = false
@@ -66,12 +66,12 @@ export class Connection {
     return last && { ...last, isInFlight: this.#exchanges.length === 1 }
   }
 
-  /** Everything that was read got a response, and the client has received all of it. */
+  /** Whether all data that was read has a response, and the client has received all responses. */
   get isIdle(): boolean {
     return this.#exchanges.length === 0 && !this.#hasBegun && this.socket.writableLength === 0
   }
 
-  /** Stores what the parser has found. */
+  /** Adds a request that the parser has found. */
   found(exchange: Exchange): void {
     this.#exchanges.push(exchange)
     // Not `once`, which allocates more, because a response closes only once.
@@ -79,14 +79,14 @@ export class Connection {
     if (this.#exchanges.length === 1) this.#parts.serve(exchange)
   }
 
-  /** Stops parsing: unparsed data is dropped, and so is everything that arrives later. */
+  /** Stops parsing, and drops the unparsed data and all later data. */
   stopReading(): void {
     this.#isRefused = true
     this.#waiting = undefined
     if (this.#exchanges.length > 0) this.socket.pause()
   }
 
-  /** Whether the client has received no pending data for `stallMs`. Call at intervals. */
+  /** Whether data is pending and the client has received none of it for `stallMs`. Call this at intervals. */
   isStalled(nowMs: number, stallMs: number): boolean {
     const taken = bytesTaken(this.socket)
     if (this.socket.writableLength === 0 || taken !== this.#takenBytes) {
@@ -135,7 +135,7 @@ export class Connection {
     const [next] = this.#exchanges
     if (next !== undefined) {
       this.#parts.serve(next)
-      this.#parseOn() // its body may be in the waiting data
+      this.#parseOn() // the body of this request may be in the waiting data
     }
     if (next !== undefined || this.#isRefused) return
     this.#dropping = exchange.request.complete ? undefined : exchange.request
@@ -144,7 +144,7 @@ export class Connection {
     this.#begunBytes = 0
     this.#hasBegun = this.#waiting !== undefined
     this.#hold((this.#waiting?.length ?? 0) + Math.min(begun, this.#parts.headersMaxBytes))
-    // Not at once: a chunk full of fast requests would block all other connections.
+    // Deferred, because a chunk full of fast requests would block all other connections.
     if (this.#waiting !== undefined) setImmediate(() => this.#goOn())
     else this.#goOn()
   }
@@ -163,7 +163,7 @@ export class Connection {
     this.#hold(0)
   }
 
-  /** False when that exceeds the client's share. */
+  /** Sets the number of buffered bytes. Returns false when it exceeds the client's share. */
   #hold(bytes: number): boolean {
     const more = bytes - this.#heldBytes
     if (more > 0 && !this.#parts.held.take(this.address, more)) return false
@@ -176,7 +176,7 @@ export class Connection {
 const LF = 10
 const endsHeaders = (bytes: Buffer): boolean => bytes[bytes.length - 1] === LF && bytes[bytes.length - 3] === LF
 
-/** Up to the first place where headers may end. All of it, if no complete further request can follow that place. */
+/** The bytes up to the first place where headers may end. All bytes, if no complete request can follow that place. */
 function firstPiece(bytes: Buffer): Buffer {
   const end = bytes.indexOf(END_OF_HEADERS) + END_OF_HEADERS.length
   if (end < END_OF_HEADERS.length || end === bytes.length) return bytes
@@ -185,7 +185,7 @@ function firstPiece(bytes: Buffer): Buffer {
 
 const handleOf = z.object({ bytesWritten: z.number(), writeQueueSize: z.number() })
 
-/** Bytes that the operating system has accepted from us. A large write counts gradually, which `writableLength` does not show. */
+/** Bytes that the operating system has accepted. During a large write this number grows, while `writableLength` stays the same. */
 function bytesTaken(socket: Socket): number {
   const { data } = handleOf.safeParse(Reflect.get(socket, '_handle'))
   return data === undefined ? socket.bytesWritten - socket.writableLength : data.bytesWritten - data.writeQueueSize

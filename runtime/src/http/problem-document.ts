@@ -1,7 +1,7 @@
 // Problem details (RFC 9457) as bytes, for all responses that the server itself generates.
 import type { ServerResponse } from 'node:http'
 
-/** What went wrong, for the client. `kind` ends the URN of its type; `detail` is one sentence without internal information. */
+/** An error for the client. `kind` is the last part of the URN in `type`. `detail` is one sentence without internal information. */
 export interface ProblemDocument {
   readonly status: number
   readonly kind: string
@@ -12,12 +12,12 @@ export interface ProblemDocument {
   readonly details?: object & { readonly reason?: string }
 }
 
-/** The body that describes the problem. */
+/** The response body, as JSON. */
 export const problemBody = ({ status, kind, title, detail, details }: ProblemDocument): string =>
   JSON.stringify({ type: `urn:ims:problem:${kind}`, title, status, detail, ...details })
 
 const sent = new WeakMap<ServerResponse, ProblemDocument>()
-/** The problem of a response. Undefined for any other response. */
+/** The problem that was sent as this response. Undefined if the response is not a problem document. */
 export const problemSent = (response: ServerResponse): ProblemDocument | undefined => sent.get(response)
 
 /** Sends a problem. The response must not have started. */

@@ -1,10 +1,10 @@
-// Detects requests that must be rejected whatever their path, and extracts the path of all others.
+// Detects requests that must be rejected on every path, and reads the path of all others.
 import type { IncomingMessage } from 'node:http'
 import type { ProblemDocument } from './problem-document.ts'
 
 const CLOSE = { Connection: 'close' }
 
-/** Query parsers silently ignore more parameters than this. */
+/** Query parsers silently ignore all parameters after this number. */
 const PARAMETERS_MAX = 1_000
 
 export const malformed = (detail: string): ProblemDocument => ({
@@ -15,14 +15,14 @@ export const malformed = (detail: string): ProblemDocument => ({
   headers: CLOSE,
 })
 
-/** Maximum number of headers. A request with this many is rejected, because Node silently drops further ones. */
+/** A request with this many headers is rejected, because Node silently drops all further headers. */
 export const HEADERS_MAX_COUNT = 200
 
 const refusals = new WeakMap<IncomingMessage, ProblemDocument>()
 
 /**
- * Why a request must be rejected whatever its path. Undefined for all others. The application calls this after it has
- * counted and logged the request.
+ * Why a request must be rejected on every path. Undefined for all other requests. The application calls this after it
+ * has counted and logged the request.
  */
 export const refusalOf = (request: IncomingMessage): ProblemDocument | undefined =>
   refusals.get(request) ?? refusalBy(request)
@@ -32,7 +32,7 @@ export function refuse(request: IncomingMessage, problem: ProblemDocument): void
   refusals.set(request, problem)
 }
 
-/** Converts the target of a request to the form `/path?query`. A target without a path is rejected, and becomes `/`. */
+/** Converts the target of a request to the form `/path?query`. A request whose target has no path gets the path `/` and is rejected. */
 export function normaliseTarget(request: IncomingMessage): void {
   if (request.url?.startsWith('/') || toOriginForm(request)) return
   refuse(request, malformed('The target of the request is not a path.'))
@@ -61,7 +61,7 @@ function refusalBy(request: IncomingMessage): ProblemDocument | undefined {
   return undefined
 }
 
-/** Also accepts the form for proxies, `http://host/path`. Its host counts, not that in the header (RFC 9112, 3.2.2). */
+/** Also accepts the form for proxies, `http://host/path`. Its host replaces the header `Host` (RFC 9112, 3.2.2). */
 function toOriginForm(request: IncomingMessage): boolean {
   const { url: target = '', method } = request
   const url = /^https?:\/\//i.test(target) ? URL.parse(target) : null

@@ -1,4 +1,4 @@
-// Responds to what never becomes a request: parser errors (malformed, too large, too slow), CONNECT, and connections over a limit.
+// Responds when there is no parsed request: parser errors (malformed, too large, too slow), CONNECT, and connections over a limit.
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -7,7 +7,7 @@ import type { Connection } from './connection.ts'
 import { type ProblemDocument, problemBody, sendProblemDocument } from './problem-document.ts'
 import { malformed, refuse } from './refusal.ts'
 
-/** Reset, or ended in the middle of a request. */
+/** The client has reset the connection, or ended it in the middle of a request. */
 const GONE: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'HPE_INVALID_EOF_STATE'])
 const CLOSE = { Connection: 'close' }
 const STATUS_TEXT: Readonly<Record<number, string>> = {
@@ -21,14 +21,14 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
 
 /** A rejected client gets this long to read the reason. */
 const READ_WITHIN_MS = 1_000
-/** The same for a refused connection; others wait for their response. */
+/** The same for a connection over the limit. It is shorter, because other refused clients wait for their response. */
 const TURNED_AWAY_WITHIN_MS = 200
 
 export const CONNECT_REFUSED: ProblemDocument = {
   status: 501,
   kind: 'not-implemented',
   title: 'Not implemented',
-  detail: 'This is no proxy: CONNECT is not served.',
+  detail: 'This server is not a proxy and does not support CONNECT.',
   headers: CLOSE,
 }
 
@@ -36,12 +36,12 @@ export const OVER_LIMIT: ProblemDocument = {
   status: 503,
   kind: 'not-accepted',
   title: 'Not accepted',
-  detail: 'Too much is being sent to this server at once: this request was not read. Sending it again is safe.',
+  detail: 'The server is receiving too much data, so this request was not read. It is safe to send it again.',
   headers: { ...CLOSE, 'Retry-After': '2' },
   details: { reason: 'over-limit' },
 }
 
-/** The problem for an error of Node's parser. Undefined when the client is gone and cannot be told. */
+/** The problem for an error of Node's parser. Undefined when the client has disconnected. */
 export function rejectionOf({ code = '' }: NodeJS.ErrnoException): ProblemDocument | undefined {
   if (GONE.has(code)) return undefined
   switch (code) {
@@ -65,35 +65,36 @@ export function rejectionOf({ code = '' }: NodeJS.ErrnoException): ProblemDocume
       return {
         status: 408,
         kind: 'too-slow',
-        title: 'The request came too slowly',
+        title: 'The request arrived too slowly',
         detail: 'The request took too long to arrive.',
         headers: CLOSE,
       }
     default:
-      return malformed('This is not HTTP as RFC 9112 has it.')
+      return malformed('This is not a valid HTTP request (RFC 9112).')
   }
 }
 
 /**
- * Responds with `problem` when it is the connection's turn, and closes it. A request whose body has arrived completely
- * is handled first, because it may have taken effect. If its body is what is rejected, its response is the problem.
+ * Responds with `problem` after all earlier responses, and closes the connection. If the body of the last request is
+ * complete, its own response is sent first, because the request may have taken effect. Otherwise `problem` is the
+ * response to that request.
  */
 export function reject({ socket, last }: Connection, problem: ProblemDocument, log: Log): void {
   if (last === undefined) return void answerOn(socket, problem, log)
   const { request, response, isInFlight } = last
   if (request.complete) return void response.once('close', () => answerOn(socket, problem, log))
   if (!isInFlight) return void refuse(request, problem)
-  // Half a response must not look complete.
+  // Reset, so that an incomplete response does not look complete.
   if (response.headersSent) return void socket.resetAndDestroy()
   response.once('finish', () => closeSoon(socket))
   sendProblemDocument(response, problem)
 }
 
-/** Tells a client that there are too many connections. Not logged each time, because a flood of connections must not flood the log. */
+/** Responds that there are too many connections, and closes the connection. Does not log, so that many connections cannot flood the log. */
 export function turnAway(socket: Socket): void {
   socket.removeAllListeners('data')
   socket.write(responseTo(OVER_LIMIT, randomUUID()))
-  // If closed with unread data, the connection would be reset and the response lost.
+  // Read first: closing a socket with unread data resets the connection, and the response would be lost.
   socket.once('data', () => setImmediate(() => socket.destroy()))
   closeSoon(socket, TURNED_AWAY_WITHIN_MS)
 }
@@ -121,7 +122,7 @@ function responseTo(problem: ProblemDocument, requestId: string): string {
   return `HTTP/1.1 ${problem.status} ${STATUS_TEXT[problem.status]}\r\n${lines.join('')}\r\n${body}`
 }
 
-/** Ends the connection, but drops incoming data for a while: if closed at once, a sending client would get a reset and no response. */
+/** Ends the connection, and drops incoming data for a while. If it closed at once, a client that still sends would get a reset, not the response. */
 function closeSoon(socket: Duplex, withinMs = READ_WITHIN_MS): void {
   const timer = setTimeout(() => socket.destroy(), withinMs)
   socket.once('close', () => clearTimeout(timer))

@@ -1,4 +1,5 @@
-// The HTTP server of every port. It limits slow, greedy and silent clients, responds to everything, and stops without truncating a response.
+// The HTTP server of every port. It limits what slow, greedy and silent clients can use, responds to every request, and stops
+// without truncating a response.
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -9,37 +10,37 @@ import { HEADERS_MAX_COUNT, normaliseTarget } from './refusal.ts'
 import { answerOn, CONNECT_REFUSED, OVER_LIMIT, reject, rejectionOf, turnAway } from './rejected.ts'
 import { Shares } from './shares.ts'
 
-/** Memory per byte of a buffered request: the raw bytes, strings made from them, and the parsed form. */
+/** Bytes of memory for each byte of a buffered request: the raw bytes, the strings made from them, and the parsed form. */
 export const COST_OF_HELD_BYTE = 3
-/** Memory of an open connection, without what it sent. */
+/** Memory of an open connection, without the data that it sent. */
 export const COST_OF_CONNECTION_BYTES = 24_576
 
 /**
- * Longest time during a stop for keep-alive connections to end by themselves: from the signal on, every response says
- * `Connection: close`. A client that is cut off with a request in flight cannot know whether it was accepted.
+ * During a stop, clients have this long to close idle keep-alive connections: from the signal on, every response says
+ * `Connection: close`. A client that is cut off with a request in flight cannot know whether the request was accepted.
  */
-const FAREWELL_MAX_MS = 500
+const CLIENTS_CLOSE_WITHIN_MS = 500
 /** How often connections are checked while stopping. */
-const LOOK_FOR_IDLE_MS = 50
-/** How often to check for requests that arrive too slowly, and for clients that do not read. */
+const CHECK_IDLE_MS = 50
+/** How often the server checks for requests that arrive too slowly, and for clients that do not read. */
 const CHECK_TIMEOUTS_MS = 1_000
-/** Refused connections are logged at most this often, because a flood of connections must not flood the log. */
-const SAY_EVERY_MS = 10_000
+/** Refused connections are logged at most this often, so that many connections cannot flood the log. */
+const LOG_REFUSED_EVERY_MS = 10_000
 
-/** Connections over the limit that get a response. Any further ones are closed without one. */
+/** Connections over the limit that get a response. Further connections are closed without a response. */
 const REFUSED_MAX = 512
 
 export interface HttpServerConfig {
   readonly host: string
   readonly port: number
-  /** The environment variable of the port, for the error when it is taken. */
+  /** The environment variable of the port. The error names it when the port is in use. */
   readonly variable: string
   /** An operator's limit. Further connections are closed without a response. */
   readonly configuredConnectionsMax?: number | undefined
-  /** Maximum open connections, in total and per address. Further ones get 503. */
+  /** Maximum open connections, in total and per address. Further connections get 503. */
   readonly connectionsMax: number
   readonly connectionsMaxEach: number
-  /** Maximum bytes of buffered requests. One address may have half of them. */
+  /** Maximum bytes of buffered requests. One address may use at most half of it. */
   readonly heldMaxBytes: number
   readonly headersMaxBytes: number
   readonly headersTimeoutMs: number
@@ -47,7 +48,7 @@ export interface HttpServerConfig {
   readonly keepAliveTimeoutMs: number
   /** A client that reads nothing of its response for this long is disconnected. */
   readonly stallTimeoutMs: number
-  /** Whether many clients share this address, so that it has no share of its own. */
+  /** Whether this address is a proxy with many clients behind it. Each of its connections counts as a client of its own. */
   isProxy?(address: string): boolean
 }
 
@@ -58,27 +59,27 @@ export interface Listening {
 }
 
 export interface HttpServer extends Listening {
-  /** Closes at once, even with requests in flight. */
+  /** Closes all connections at once, even those with requests in flight. */
   closeNow(): Promise<void>
 }
 
 /**
- * Listens, and passes `app` one request of each connection at a time. `app` must call `refusalOf` for each of them.
- * @throws PortTaken when that address is unavailable: in use, not local, not permitted
+ * Listens, and passes `app` one request of each connection at a time. `app` must call `refusalOf` for each request.
+ * @throws PortTaken when the address cannot be used: in use, not local, or not permitted
  */
 export async function openHttpServer(app: RequestListener, config: HttpServerConfig, log: Log): Promise<HttpServer> {
   const server = createServer({
     connectionsCheckingInterval: CHECK_TIMEOUTS_MS,
     maxHeaderSize: config.headersMaxBytes,
-    requireHostHeader: false, // rejected by us, where every request is logged
+    requireHostHeader: false, // refusalOf rejects it, so that the request is logged
   })
   server.maxHeadersCount = HEADERS_MAX_COUNT
-  // From the first byte of a request to its last, so that a client that sends very slowly is cut off.
+  // The time from the first byte of a request to its last. It limits clients that send very slowly.
   server.requestTimeout = config.requestTimeoutMs
   server.headersTimeout = Math.min(config.headersTimeoutMs, config.requestTimeoutMs)
-  // Longer than load balancers keep an idle connection (usually 60 s): the side that sends requests must be the one
-  // that closes, or else a request may be sent to a connection that is being closed. Requests per connection are not
-  // limited, because reconnecting often costs more than the better load distribution is worth.
+  // Longer than load balancers keep an idle connection (usually 60 s). The side that sends requests must close first.
+  // Otherwise it may send a request on a connection that is being closed. The number of requests per connection is not
+  // limited, because the cost of frequent reconnects exceeds the benefit of better load distribution.
   server.keepAliveTimeout = config.keepAliveTimeoutMs
   server.maxConnections = config.configuredConnectionsMax ?? config.connectionsMax + REFUSED_MAX
   const connections = accept(server, app, config, log)
@@ -105,16 +106,16 @@ function accept(server: Server, app: RequestListener, config: HttpServerConfig, 
   const connections = new Map<Duplex, Connection>()
   const shares = new Shares(config.connectionsMax, config.connectionsMaxEach)
   const held = new Shares(config.heldMaxBytes, config.heldMaxBytes / 2)
-  const sayRefused = seldom((address) =>
+  const logRefused = limited((address) =>
     log.warn(
       { address, max: config.configuredConnectionsMax ?? config.connectionsMax, maxEach: config.connectionsMaxEach },
       config.configuredConnectionsMax === undefined
-        ? 'connections are refused: as many are open as fit into memory, or as one address may have'
+        ? 'connections are refused: the maximum number that fits into memory is open, in total or from one address'
         : 'connections are refused: HTTP_CONNECTIONS_MOST are open',
     ),
   )
   const leaving = new WeakMap<Connection, () => void>()
-  /** Closes an idle connection of the address that has most, if that has more than `client`. */
+  /** Closes an idle connection of the address with the most connections, if it has more than `client` would have. */
   const makeRoom = (client: string): boolean => {
     const { largest } = shares
     if (largest === undefined || shares.takenBy(largest) <= shares.takenBy(client) + 1) return false
@@ -126,12 +127,12 @@ function accept(server: Server, app: RequestListener, config: HttpServerConfig, 
     }
     return false
   }
-  server.on('drop', (data) => sayRefused(data?.remoteAddress))
+  server.on('drop', (data) => logRefused(data?.remoteAddress))
   server.on('connection', (socket: Socket) => {
     const address = socket.remoteAddress ?? ''
     const client = config.isProxy?.(address) === true ? `${address} ${socket.remotePort}` : address
     if (!shares.take(client) && !(makeRoom(client) && shares.take(client))) {
-      sayRefused(address)
+      logRefused(address)
       return turnAway(socket)
     }
     let isOpen = true
@@ -180,33 +181,33 @@ function accept(server: Server, app: RequestListener, config: HttpServerConfig, 
   return connections
 }
 
-function seldom(say: (what: string | undefined) => void): (what: string | undefined) => void {
+function limited(write: (address: string | undefined) => void): (address: string | undefined) => void {
   let until = 0
-  return (what) => {
+  return (address) => {
     if (performance.now() < until) return
-    until = performance.now() + SAY_EVERY_MS
-    say(what)
+    until = performance.now() + LOG_REFUSED_EVERY_MS
+    write(address)
   }
 }
 
 function cutOffStalled(connections: Iterable<Connection>, stallMs: number): void {
   const now = performance.now()
-  // With a reset: over HTTP/1.0 the end of a connection would look like the end of the response.
+  // Reset, because in HTTP/1.0 the end of the connection would look like the end of the response.
   for (const connection of connections) if (connection.isStalled(now, stallMs)) connection.socket.resetAndDestroy()
 }
 
 async function closed(server: Server, connections: ReadonlyMap<Duplex, Connection>): Promise<void> {
-  const until = performance.now() + FAREWELL_MAX_MS
+  const until = performance.now() + CLIENTS_CLOSE_WITHIN_MS
   while (performance.now() < until && connections.size > 0) await pause()
-  // Not http's own `close`: it ends connections whose response is written but not yet received by the client, and no
-  // longer checks for slow requests.
+  // Not the `close` of http.Server: it ends connections whose client has not yet received the response, and stops
+  // checking for slow requests.
   const ended = new Promise((resolve) => NetServer.prototype.close.call(server, resolve))
   while (connections.size > 0) {
     for (const { isIdle, socket } of connections.values()) if (isIdle) socket.destroy()
     await pause()
   }
   await ended
-  server.close(() => {}) // ends its timers
+  server.close(() => {}) // clears the timers of http.Server
 }
 
-const pause = () => new Promise((resolve) => setTimeout(resolve, LOOK_FOR_IDLE_MS))
+const pause = () => new Promise((resolve) => setTimeout(resolve, CHECK_IDLE_MS))

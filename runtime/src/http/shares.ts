@@ -21,7 +21,7 @@ export class Shares {
     return true
   }
 
-  /** Returns what was taken before. */
+  /** Returns an amount that `client` has taken. */
   giveBack(client: string, amount = 1): void {
     const taken = (this.#taken.get(client) ?? 0) - amount
     this.#total -= amount
@@ -34,7 +34,7 @@ export class Shares {
     return this.#taken.get(client) ?? 0
   }
 
-  /** The client that has taken most. */
+  /** The client with the largest share. */
   get largest(): string | undefined {
     let largest: string | undefined
     for (const client of this.#taken.keys())

@@ -1,4 +1,4 @@
-// A lock on a suite directory: of all processes that want to start a suite there, one gets it.
+// A lock on a directory. Only one process at a time can hold it.
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { z } from 'zod'
@@ -8,7 +8,7 @@ const busyError = z.object({ errcode: z.literal(SQLITE_BUSY) })
 
 /** Takes the lock and returns a function that releases it. Returns undefined while another process holds it. */
 export function claimDirectory(directory: string): (() => void) | undefined {
-  // Node has no flock(2). SQLite locks a file through the operating system, so the lock ends with its holder, even on kill -9.
+  // Node has no flock(2). SQLite uses a file lock of the operating system, which is released when the process ends, even on kill -9.
   const database = new DatabaseSync(join(directory, 'claim.sqlite'), { timeout: 0 })
   try {
     database.exec('BEGIN EXCLUSIVE')

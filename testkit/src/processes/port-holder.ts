@@ -1,10 +1,10 @@
-// Finds out which process listens on a port, without needing ss or lsof on Linux.
+// Finds the process that listens on a port. On Linux this needs neither ss nor lsof.
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 const LISTENING = '0A'
 
-/** Describes who listens on this TCP port: `process 4711 (node server.js)`. Returns undefined when that is unknown. */
+/** Describes the process that listens on this TCP port: `process 4711 (node server.js)`. Returns undefined when it is unknown. */
 export function holderOfPort(port: number): string | undefined {
   return process.platform === 'linux' ? holderFromProc(port) : holderFromLsof(port)
 }
@@ -15,7 +15,7 @@ function holderFromProc(port: number): string | undefined {
   if (first === undefined) return undefined
   const pid = pidOfSocket(socketLinks(listeners))
   if (pid !== undefined) return described(pid, readOrEmpty(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim())
-  return `a process of the user with uid ${first.uid}, which only that user or root can name`
+  return `a process of the user with uid ${first.uid} (only that user or root can see which one)`
 }
 
 /** True when this process, which must belong to our user, listens on this TCP port. */
@@ -43,7 +43,7 @@ function listenersOn(port: number): { inode: string; uid: string }[] {
   return ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((table) => listenersIn(readOrEmpty(table), port))
 }
 
-/** The link targets that the descriptors of these sockets have in /proc. */
+/** The names of these sockets in /proc, as the targets of file descriptor links. */
 function socketLinks(listeners: readonly { inode: string }[]): Set<string> {
   return new Set(listeners.map(({ inode }) => `socket:[${inode}]`))
 }
@@ -64,7 +64,7 @@ function holderFromLsof(port: number): string | undefined {
 
 const lsofOf = (port: number): string[] => [`-iTCP:${port}`, '-sTCP:LISTEN']
 
-/** The output of the program, or an empty string when it fails. lsof fails when it finds nothing. */
+/** The output of the program, or an empty string when it fails. lsof also fails when it finds nothing. */
 function output(program: string, args: string[]): string {
   try {
     return execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
@@ -78,7 +78,7 @@ function described(pid: number, command: string): string {
   return short === '' ? `process ${pid}` : `process ${pid} (${short})`
 }
 
-// Processes come and go while we read /proc, and we may not read those of other users. Both count as empty.
+// A process may end while we read /proc, and those of other users cannot be read. Both count as empty.
 function readOrEmpty(path: string): string {
   try {
     return readFileSync(path, 'utf8')

@@ -1,4 +1,4 @@
-// Tells a process from a later one with the same pid, by the pid together with the time the process started.
+// Identifies a process by its pid and start time, because the system reuses pids.
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
@@ -6,7 +6,7 @@ import { z } from 'zod'
 export const processIdentity = z.object({ pid: z.int().positive(), started: z.string().min(1) })
 export type ProcessIdentity = z.infer<typeof processIdentity>
 
-/** Identity of the process that has this pid now. Undefined when there is none. A zombie counts as none. */
+/** Identity of the process that has this pid now. Undefined when there is no such process, or only a zombie. */
 export function identify(pid: number): ProcessIdentity | undefined {
   const started = process.platform === 'linux' ? startedOnLinux(pid) : startedByPs(pid)
   return started === undefined ? undefined : { pid, started }
@@ -17,7 +17,7 @@ export function isAlive(identity: ProcessIdentity): boolean {
   return identify(identity.pid)?.started === identity.started
 }
 
-/** True when SIGSTOP has stopped this process, which takes a moment on a busy machine, and when it has ended. Without /proc, always. */
+/** True when SIGSTOP has taken effect, which takes a moment on a busy machine, or the process has exited. Always true without /proc. */
 export function isStopped({ pid }: ProcessIdentity): boolean {
   try {
     return process.platform !== 'linux' || /^State:\s+[TZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
@@ -26,7 +26,7 @@ export function isStopped({ pid }: ProcessIdentity): boolean {
   }
 }
 
-/** Sends `signal` to exactly this process, and with `group` to its whole group. Returns false when it no longer exists. */
+/** Sends `signal` to exactly this process, or with `group` to its whole process group. Returns false when it no longer exists. */
 export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals, group = false): boolean {
   if (!isAlive(identity)) return false
   try {
@@ -37,7 +37,7 @@ export function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals,
   }
 }
 
-/** Clock ticks since boot, and the boot id. Without the boot id, an equal pid and tick from an earlier boot would match. */
+/** The start time in clock ticks since boot, and the boot id. Without the boot id, a process of an earlier boot could match. */
 function startedOnLinux(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')

@@ -1,4 +1,4 @@
-// Starts the programs of `up`, the tests and the benchmark: the only place that knows how a child process prints and ends.
+// Starts child processes for `up`, the tests and the benchmark, and handles their output and exit.
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { StringDecoder } from 'node:string_decoder'
@@ -6,22 +6,22 @@ import { StringDecoder } from 'node:string_decoder'
 export interface Program {
   readonly command: readonly [string, ...string[]]
   readonly cwd?: string
-  /** Its whole environment, by default ours. Secrets belong here and never in `command`, which every user of the machine can read. */
+  /** Its whole environment, by default that of this process. Put secrets here, never in `command`, which every user of the machine can read. */
   readonly env?: NodeJS.ProcessEnv
 }
 
 export interface StartOptions extends Program {
-  /** By default standard input is empty, and the output goes to us. */
+  /** By default standard input is empty, and the output is piped to this process. */
   readonly stdio?: SpawnOptions['stdio']
-  /** A session of its own: Ctrl-C in the terminal does not reach it, and `killGroup` ends everything that it started. */
+  /** Starts it in its own session. Ctrl-C in the terminal does not reach it, and `killGroup` also ends its child processes. */
   readonly ownGroup?: boolean
-  /** Receives the output of both streams as it arrives. With it or `onLine`, the output is not kept. */
+  /** Receives the output of both streams as it arrives. With `onChunk` or `onLine`, the output is not kept. */
   onChunk?(chunk: Buffer): void
-  /** Receives each line of both streams. A character whose bytes arrive in two chunks stays whole. */
+  /** Receives each line of both streams. A character that is split between two chunks is decoded correctly. */
   onLine?(line: string): void
 }
 
-/** How a program ended. Without code and signal it could not be started, and `error` says why. */
+/** How a program ended. If `code` and `signal` are null, it could not be started, and `error` is the reason. */
 export interface End {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
@@ -30,20 +30,20 @@ export interface End {
 
 export interface Started {
   readonly child: ChildProcess
-  /** Resolves once its output has been read, too. Never rejects. */
+  /** Resolves when the program has exited and its output has been read. Never rejects. */
   readonly ended: Promise<End>
-  /** What it has printed so far. */
+  /** The standard output so far. */
   out(): string
   err(): string
   killGroup(signal: NodeJS.Signals): void
 }
 
-/** How long to wait for the remaining output of a dead process. A grandchild may hold the pipe open for ever. */
+/** How long to wait for the remaining output after the exit. A grandchild may keep the pipe open for ever. */
 const REST_OF_OUTPUT_MS = 500
 const KILLED_BY_SIGNAL = 128
 const EXIT_FAILURE = 1
 
-/** Starts the program. A failed start counts as an end and does not throw. */
+/** Starts the program. If the start fails, `ended` resolves with the error. */
 export function start({ command, cwd, env, stdio, ownGroup = false, onChunk, onLine }: StartOptions): Started {
   const [program, ...args] = command
   const child = spawn(program, args, { cwd, env, detached: ownGroup, stdio: stdio ?? ['ignore', 'pipe', 'pipe'] })
@@ -63,7 +63,7 @@ export function start({ command, cwd, env, stdio, ownGroup = false, onChunk, onL
     })
     child.once('exit', (code, signal) => {
       const finish = () => resolve({ code, signal })
-      // After the next look at the pipes: if we were busy, the output may be there already.
+      // Reads the pipes once more first, because the event loop may have been blocked.
       const timer = setTimeout(() => setImmediate(finish), REST_OF_OUTPUT_MS)
       child.once('close', () => {
         clearTimeout(timer)

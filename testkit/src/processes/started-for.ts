@@ -1,9 +1,9 @@
-// Finds every process that was started for a folder, even if its starter died before it wrote the pid down.
+// Finds every process that was started for a folder, even if its parent died before it recorded the pid.
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { identify, type ProcessIdentity } from './process-identity.ts'
 
-/** Set in the environment before the process exists and inherited by its children, so a search never misses a process. */
+/** This variable is in the environment from the start, and child processes inherit it. So the search misses no process. */
 const VARIABLE = 'IMS_STARTED_FOR'
 
 /** The variable that marks a process as started for this folder. */
@@ -12,7 +12,7 @@ export function startedFor(folder: string): Record<string, string> {
 }
 
 export interface Found extends ProcessIdentity {
-  /** False when the parent of this process was also found. */
+  /** False when the parent of this process was found too. */
   readonly isRoot: boolean
 }
 
@@ -57,7 +57,7 @@ function foundByPs(folder: string): Listed[] {
     })
 }
 
-// Processes come and go while we read /proc, and we may not read those of other users.
+// A process may end while we read /proc, and those of other users cannot be read.
 function readOrEmpty(path: string): string {
   try {
     return readFileSync(path, 'utf8')

@@ -1,4 +1,4 @@
-// `check`: runs everything that needs no servers, in parallel: types, lint (with format and import rules), unit tests.
+// `check`: runs the checks that need no servers, in parallel: types, lint (with format and import rules), unit tests.
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,13 +8,13 @@ import { runStep } from './step.ts'
 import { exceptions, nothing, readTally, summaryLine, type Tally } from './tally.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 
-/** One more than the number of cores, because unit tests mostly wait. By default jest leaves one core free. */
+/** One worker more than the number of cores, because unit tests mostly wait. By default jest leaves one core free. */
 const IN_PARALLEL = [`--maxWorkers=${availableParallelism() + 1}`]
 
-/** Single-threaded, because several threads check the same types twice, and the unit tests use the other cores. */
+/** Single-threaded, because several threads check some types twice, and the unit tests use the other cores. */
 const TYPES = ['--noEmit', '--singleThreaded', '-p', 'tsconfig.json']
 
-/** Exit codes: 0 everything passed · 1 something failed. Arguments select unit tests, as with jest. */
+/** Exit codes: 0 all checks passed · 1 a check failed. Arguments select unit tests, as with jest. */
 export async function check(args: string[]): Promise<number> {
   const began = performance.now()
   const { isGood, tally } = await runChecks(args)
@@ -24,7 +24,7 @@ export async function check(args: string[]): Promise<number> {
   return isGood ? 0 : 1
 }
 
-/** Runs all checks even if one fails, and counts the unit tests. */
+/** Runs all checks, even if one fails. Returns the counts of the unit tests. */
 export async function runChecks(jestArgs: readonly string[]): Promise<{ isGood: boolean; tally: Tally }> {
   const bin = join(ROOT, 'node_modules', '.bin')
   const folder = mkdtempSync(join(tmpdir(), 'ims-check-'))

@@ -1,4 +1,4 @@
-// `fuzz`: runs only the property tests, with and without servers, for the given number of runs and seed.
+// `fuzz`: runs only the property tests, with and without servers, with the given number of runs and seed.
 import { parseArgs } from 'node:util'
 import { interruptedBySignals, testsOnServers } from './test.ts'
 
@@ -19,11 +19,11 @@ export async function fuzz(args: string[]): Promise<number> {
   const again = `npm run fuzz -- ${['--runs', runs, '--seed', seed, ...words].join(' ')}`
   process.stdout.write(`${runs} runs of each property from seed ${seed}\n`)
   const interrupted = interruptedBySignals()
-  // A path must match both the arguments and the naming of property tests.
+  // Only property tests: their file names start with `fuzz-`.
   const paths = words.length === 0 ? ['/fuzz-'] : words.map((word) => `/fuzz-[^/]*${word}`)
   const { passed, failed } = await testsOnServers(paths, interrupted, [['unit', 'integration', 'acceptance']])
   const isGood = failed === 0 && passed > 0
-  process.stdout.write(isGood ? `✓ ${passed} properties hold (seed ${seed})\n` : `✗ once more: ${again}\n`)
+  process.stdout.write(isGood ? `✓ ${passed} properties hold (seed ${seed})\n` : `✗ to repeat: ${again}\n`)
   return interrupted.aborted ? EXIT_INTERRUPTED : isGood ? 0 : 1
 }
 

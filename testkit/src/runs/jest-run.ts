@@ -1,4 +1,4 @@
-// One run of jest on the terminal. It always ends: on Ctrl-C, and also when a test has left a handle open.
+// One run of jest. It also ends on Ctrl-C, and when a test has left a handle open.
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,14 +8,14 @@ import { reportJunit } from './junit.ts'
 import { nothing, oneFailure, readTally, sum, type Tally } from './tally.ts'
 import { TemporaryFolder } from './temporary-folder.ts'
 
-const LOOK_EVERY_MS = 1_000
+const CHECK_EVERY_MS = 1_000
 const LEFT_OPEN_MS = 15_000
 const STOPPED_WITHIN_MS = 10_000
 
 interface JestRun {
   readonly projects: readonly string[]
   readonly args: readonly string[]
-  /** Variables in addition to ours. */
+  /** Environment variables to add to those of this process. */
   readonly env?: Readonly<Record<string, string>>
   /** The reporter to use instead of jest's own. */
   readonly reporter?: string
@@ -24,7 +24,7 @@ interface JestRun {
   readonly interrupted: AbortSignal
 }
 
-/** Like runJest, in a temporary folder of its own. A file that the tests leave there counts as a failure. */
+/** Like runJest, with its own temporary folder. Files that the tests leave in it count as a failure. */
 export async function runJestTidily(run: JestRun): Promise<Tally> {
   const temporary = new TemporaryFolder()
   try {
@@ -35,7 +35,7 @@ export async function runJestTidily(run: JestRun): Promise<Tally> {
   }
 }
 
-/** Resolves with the test counts. Any other failure of jest, or a jest that does not end, counts as one failure. */
+/** Resolves with the test counts. If jest fails without a failed test, or does not exit, that counts as one failure. */
 export async function runJest(run: JestRun): Promise<Tally> {
   const folder = mkdtempSync(join(tmpdir(), 'ims-results-'))
   try {
@@ -51,7 +51,7 @@ async function runInto(resultsFile: string, run: JestRun): Promise<Tally> {
   interrupted.throwIfAborted()
   const options = ['--runInBand', ...(reporter === undefined ? [] : [`--reporters=${reporter}`])]
   const command = jestCommand(projects, resultsFile, options, args)
-  // A process group of its own, so that everything the tests started can be ended with it.
+  // Its own process group, so that all processes that the tests started can be killed with it.
   const where = { cwd: ROOT, env, ownGroup: true }
   const { child, ended, killGroup } = start({ command, ...where, stdio: ['ignore', 'ignore', 'inherit'] })
   if (child.pid !== undefined) started?.(child.pid)
@@ -63,7 +63,7 @@ async function runInto(resultsFile: string, run: JestRun): Promise<Tally> {
   let leftOpen = false
   const watch = watchForResults(resultsFile, () => {
     leftOpen = true
-    process.stderr.write('✗ jest does not end: a test has left something open\n')
+    process.stderr.write('✗ jest does not exit: a test has left a handle open\n')
     killGroup('SIGKILL')
   })
   const { code } = await ended
@@ -73,18 +73,18 @@ async function runInto(resultsFile: string, run: JestRun): Promise<Tally> {
   const hasResults = existsSync(resultsFile)
   if (hasResults) reportJunit(resultsFile, projects.join('-'), env)
   const tally = hasResults ? readTally(resultsFile) : nothing
-  if (leftOpen) return sum(tally, oneFailure('jest did not end: a test left something open'))
+  if (leftOpen) return sum(tally, oneFailure('jest did not exit: a test left a handle open'))
   return code !== 0 && tally.failed === 0
-    ? sum(tally, oneFailure(`jest ended with ${code}, without a failed test`))
+    ? sum(tally, oneFailure(`jest exited with ${code} although no test failed`))
     : tally
 }
 
-/** Calls `late` if the process is still running some time after the results were written. */
+/** Calls `late` if the process still runs 15 s after the results were written. */
 function watchForResults(resultsFile: string, late: () => void): NodeJS.Timeout {
   let since: number | undefined
   return setInterval(() => {
     if (!existsSync(resultsFile)) return
     since ??= performance.now()
     if (performance.now() - since > LEFT_OPEN_MS) late()
-  }, LOOK_EVERY_MS)
+  }, CHECK_EVERY_MS)
 }

@@ -1,4 +1,4 @@
-// The jest command line: our Node, ES modules, results in a file.
+// The jest command line: with this Node, ES modules, and the results in a file.
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
@@ -7,7 +7,7 @@ import { run } from '../servers/command.ts'
 export const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 const JEST = join(ROOT, 'node_modules', 'jest', 'bin', 'jest.js')
 
-/** The test files that would run. */
+/** The test files that jest would run. */
 export async function listedTests(projects: readonly string[], args: readonly string[]): Promise<readonly string[]> {
   const options = ['--listTests', '--json', '--passWithNoTests', '--selectProjects', ...projects]
   return z.array(z.string()).parse(JSON.parse(await run(process.execPath, [JEST, ...args, ...options])))
@@ -22,13 +22,13 @@ export function jestCommand(
 ): [string, ...string[]] {
   return [
     process.execPath,
-    // Not through NODE_OPTIONS, because the processes that tests start would inherit it.
+    // Not in NODE_OPTIONS, because the processes that tests start would inherit it.
     '--experimental-vm-modules',
     '--disable-warning=ExperimentalWarning',
     JEST,
-    // The words come before the projects. After them, jest would read a word as another project.
+    // The words must come before the projects. After them, jest would parse a word as another project.
     ...args,
-    // Filter words may match tests of one kind only.
+    // The words may match no test of these projects.
     ...(args.length > 0 ? ['--passWithNoTests'] : []),
     '--json',
     `--outputFile=${resultsFile}`,

@@ -1,4 +1,4 @@
-// Writes the results of jest as JUnit XML, for Jenkins and other CI servers.
+// Converts the results of jest to JUnit XML, for Jenkins and other CI servers.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, relative, resolve, sep } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
@@ -35,7 +35,7 @@ export function reportJunit(resultsFile: string, name: string, env: NodeJS.Proce
   writeFileSync(join(directory, `${name}.xml`), junitXml(JSON.parse(readFileSync(resultsFile, 'utf8'))))
 }
 
-/** The document for one run of jest. `json` is the output of jest. */
+/** The JUnit document for one run of jest. `json` is the output of jest. */
 export function junitXml(json: unknown): string {
   const suites = results.parse(json).testResults.map(suite)
   return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n${suites.join('')}</testsuites>\n`
@@ -45,7 +45,7 @@ function suite(file: File): string {
   const path = relative(ROOT, file.name).split(sep).join('/')
   const { assertionResults: tests } = file
   const cases = tests.map((test) => testcase(test, className(path)))
-  // A file that could not be loaded has no test results, and would otherwise be missing from the report.
+  // A file that could not be loaded has no test results. Without this case it would be missing from the report.
   const couldNotRun = tests.length === 0 && file.message !== ''
   if (couldNotRun) cases.push(broken(file.message, className(path)))
   const count = (matches: (test: Test) => boolean) => tests.filter(matches).length
@@ -76,7 +76,7 @@ function broken(message: string, classname: string): string {
 
 const wasNotRun = ({ status }: Test) => status !== 'passed' && status !== 'failed'
 
-/** Jenkins takes the text before the last dot for the package: `messaging/test/settle.unit.test.ts` is `messaging.settle unit`. */
+/** `messaging.settle unit` for `messaging/test/settle.unit.test.ts`. Jenkins uses the text before the last dot as the package. */
 function className(path: string): string {
   const [folder = '', ...rest] = path.replace(/\.test\.ts$/, '').split('/')
   return `${folder}.${rest.slice(-1).join('').replaceAll('.', ' ')}`
@@ -92,13 +92,13 @@ function written(attributes: Readonly<Record<string, string | number>>): string 
     .join(' ')
 }
 
-/** XML 1.0 allows neither control characters, even escaped, nor lone surrogates. Jest colours its messages with control characters. */
+/** Escapes text and removes what XML 1.0 forbids: control characters, with which jest colours its messages, and lone surrogates. */
 function escaped(text: string): string {
   const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
   return (
     stripVTControlCharacters(text)
       .toWellFormed()
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones to be removed.
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters are removed.
       .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '')
       .replace(/[&<>"]/g, (character) => entities[character] ?? character)
   )

@@ -7,7 +7,7 @@ export interface Step {
   readonly env?: NodeJS.ProcessEnv
 }
 
-/** Longer than any check takes on a slow machine. A test that never ends must not block the rest for ever. */
+/** Longer than any check takes on a slow machine. A test that never ends must not block the command for ever. */
 const TIMEOUT_MS = 900_000
 
 /** Resolves with true when the program exits with 0. Prints its result to standard output. */

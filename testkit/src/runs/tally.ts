@@ -33,13 +33,13 @@ export interface Tally {
   readonly failed: number
   /** Full titles of the tests that were skipped. A title includes the reason. */
   readonly skipped: readonly string[]
-  /** File, title and the beginning of the message of what failed, one text each. */
+  /** One text for each failure: file, title and the first lines of the message. */
   readonly failures: readonly string[]
 }
 
 export const nothing: Tally = { passed: 0, failed: 0, skipped: [], failures: [] }
 
-/** One failure that is not a test's own, such as a file left behind. */
+/** One failure that is not a failed test, such as a file that a test left behind. */
 export const oneFailure = (text: string): Tally => ({ ...nothing, failed: 1, failures: [text] })
 
 /** Reads the output file of `jest --json --outputFile`. A test file that could not run counts as one failure. */
@@ -57,7 +57,7 @@ export function readTally(path: string): Tally {
   }
 }
 
-/** A file without a failed test fails by itself: it could not be loaded, or its `afterAll` threw. */
+/** The failures of a test file. A file can fail without a failed test: it could not be loaded, or its `afterAll` threw. */
 function failuresOf({ name, status, message, assertionResults }: File): string[] {
   const path = relative(ROOT, name)
   const tests = assertionResults.filter((test) => test.status === 'failed')
@@ -90,7 +90,7 @@ export function summaryLine({ passed, failed, skipped }: Tally): string {
 }
 
 /**
- * One line for each skipped test, so that none is skipped silently, and then the failures. Failures come last, because
+ * One line for each skipped test, so that no test is skipped silently, and then the failures. Failures come last, because
  * a CI server may show only the end of a long log.
  */
 export function exceptions({ skipped, failures }: Tally): string {

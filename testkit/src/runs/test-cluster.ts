@@ -1,4 +1,4 @@
-// `test:cluster`: tests the overlay `single` on the cluster that KUBECONFIG names. Without a cluster it fails and says why.
+// `test:cluster`: tests the overlay `single` on the cluster of KUBECONFIG. Without a cluster it fails and prints the reason.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -9,16 +9,16 @@ import { runJest } from './jest-run.ts'
 import { summaryLine } from './tally.ts'
 import { interruptedBySignals } from './test.ts'
 
-const ANSWERS_WITHIN_S = 15
+const RESPONDS_WITHIN_S = 15
 const OVERLAY = join(ROOT, 'kubernetes', 'overlays', 'single')
 const version = z.object({ gitVersion: z.string() })
 
-/** Exit codes: 0 all passed · 1 something failed · 69 no kubectl, KUBECONFIG or cluster. Arguments select tests, as with jest. */
+/** Exit codes: 0 all tests passed · 1 a test failed, or none ran · 69 no kubectl, KUBECONFIG or cluster. Arguments select tests, as with jest. */
 export async function testCluster(args: string[]): Promise<number> {
   process.stdout.write(
-    `✓ Kubernetes ${await clusterVersion(process.env)} answers; the overlay kubernetes/overlays/single is what is tried\n`,
+    `✓ Kubernetes ${await clusterVersion(process.env)} responds; testing the overlay kubernetes/overlays/single\n`,
   )
-  // Each step prints its own result as soon as it ends.
+  // The tests print the result of each step when it ends.
   const run = { projects: ['cluster'], args, reporter: 'summary', interrupted: interruptedBySignals() }
   const tally = await runJest(run)
   process.stdout.write(`${summaryLine(tally)}\n`)
@@ -31,7 +31,7 @@ export async function testCluster(args: string[]): Promise<number> {
  */
 export async function clusterVersion({ KUBECONFIG = '' }: NodeJS.ProcessEnv): Promise<string> {
   if (KUBECONFIG === '') {
-    throw new ServersUnavailable('KUBECONFIG is not set: it names the file that says where the cluster is')
+    throw new ServersUnavailable('KUBECONFIG is not set: it must name the file with the address of the cluster')
   }
   const file = KUBECONFIG.split(':').find((each) => each !== '')
   if (file === undefined || !existsSync(file))
@@ -39,13 +39,13 @@ export async function clusterVersion({ KUBECONFIG = '' }: NodeJS.ProcessEnv): Pr
   await run('kubectl', ['version', '--client']).catch((error: unknown) => {
     throw new ServersUnavailable(`kubectl cannot be run: ${firstLine(error)}`)
   })
-  // Debian 12's kubectl (1.20) cannot do this. It would fail only after minutes, with an unclear message.
+  // kubectl 1.20 of Debian 12 cannot render the overlay. Without this check it would fail after minutes, with an unclear message.
   await run('kubectl', ['kustomize', OVERLAY]).catch((error: unknown) => {
     throw new ServersUnavailable(`this kubectl cannot render ${OVERLAY} (1.22 or later can): ${lastLine(error)}`)
   })
-  const asked = ['get', '--raw', '/version', `--request-timeout=${ANSWERS_WITHIN_S}s`]
+  const asked = ['get', '--raw', '/version', `--request-timeout=${RESPONDS_WITHIN_S}s`]
   const answer = await run('kubectl', asked).catch((error: unknown) => {
-    throw new ServersUnavailable(`the cluster of KUBECONFIG=${KUBECONFIG} does not answer: ${lastLine(error)}`)
+    throw new ServersUnavailable(`the cluster of KUBECONFIG=${KUBECONFIG} does not respond: ${lastLine(error)}`)
   })
   return version.parse(JSON.parse(answer)).gitVersion
 }

@@ -1,4 +1,4 @@
-// The directory of one test run, under .local/test. It holds the servers of this run only, and is deleted afterwards.
+// The directory of one test run, under .local/test. It contains the servers of this run only, and is deleted afterwards.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { identify, isAlive, type ProcessIdentity, processIdentity } from '../processes/process-identity.ts'
@@ -9,12 +9,12 @@ import { readState } from '../servers/state.ts'
 const OWNER = 'owner.json'
 const JEST = 'jest.json'
 
-/** The pid of the process that runs the tests. With it, a later run can stop servers whose run was killed. */
+/** Records the process that runs the tests, so that a later run can kill it if this run was killed. */
 export function noteJest(directory: string, pid: number): void {
   writeFileSync(join(directory, JEST), JSON.stringify(identify(pid) ?? null))
 }
 
-/** Creates a directory under `parent` for a run of this process. Each run at the same time has another number. */
+/** Creates a directory under `parent` for a run of this process. Parallel runs need different numbers. */
 export function makeTestDirectory(parent: string, number: number): string {
   const directory = join(parent, `${process.pid}-${number}`)
   rmSync(directory, { recursive: true, force: true })
@@ -34,7 +34,7 @@ export async function removeTestDirectory(directory: string): Promise<void> {
   rmSync(directory, { recursive: true, force: true })
 }
 
-/** Removes what killed runs left behind. Resolves with the number of runs. */
+/** Stops the servers of killed runs and deletes their files. Resolves with the number of these runs. */
 export async function sweepTestDirectories(parent: string): Promise<number> {
   const abandoned = namesIn(parent)
     .map((name) => join(parent, name))

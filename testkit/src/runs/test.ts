@@ -1,4 +1,4 @@
-// `test`: runs all checks, then the integration and acceptance tests on private servers, and prints a summary line.
+// `test`: runs all checks, then all other tests, on private servers where they need them. Prints a summary line.
 import { join } from 'node:path'
 import { startServers } from '../servers/index.ts'
 import { chooseTestMode } from '../servers/mode.ts'
@@ -13,11 +13,11 @@ import { makeTestDirectory, noteJest, removeTestDirectory, sweepTestDirectories 
 const EXIT_INTERRUPTED = 130
 const PARENT = join(ROOT, '.local', 'test')
 
-/** The jest projects of one run of jest. */
+/** The projects of one run of jest. */
 type Lane = readonly string[]
 const LANES: readonly Lane[] = [['integration'], ['acceptance']]
 
-/** Exit codes: 0 all passed · 1 something failed · 69 no servers available · 130 interrupted. Arguments select tests, as with jest. */
+/** Exit codes: 0 all passed · 1 a test failed, or none ran · 69 no servers available · 130 interrupted. Arguments select tests, as with jest. */
 export async function test(args: string[]): Promise<number> {
   const began = performance.now()
   const interruption = interruptedBySignals()
@@ -39,39 +39,39 @@ export async function test(args: string[]): Promise<number> {
       }
       isGood = tally.failed === 0 && tally.passed > 0
     }
-    if (checks.isGood && tally.passed + tally.failed === 0) say(`✗ no test matches ${args.join(' ')}`)
-    if (!checks.isGood) say('✗ the checks failed: the tests that need servers were not run')
+    if (checks.isGood && tally.passed + tally.failed === 0) print(`✗ no test matches ${args.join(' ')}`)
+    if (!checks.isGood) print('✗ the checks failed: the tests that need servers were not run')
   } finally {
-    if (interruption.aborted) say('✗ interrupted')
-    if (args.length > 0) say(`! narrowed to ${args.join(' ')}: this was not the whole of the tests`)
+    if (interruption.aborted) print('✗ interrupted')
+    if (args.length > 0) print(`! only tests that match ${args.join(' ')} were run`)
     const took = `${((performance.now() - began) / 1000).toFixed(0)} s`
-    say(`${exceptions(tally)}${isGood ? '✓ test passed' : '✗ test failed'} (${took})`)
-    say(summaryLine(tally))
+    print(`${exceptions(tally)}${isGood ? '✓ test passed' : '✗ test failed'} (${took})`)
+    print(summaryLine(tally))
   }
   return interruption.aborted ? EXIT_INTERRUPTED : isGood ? 0 : 1
 }
 
 /**
- * Runs the tests of these lanes side by side, each lane on private servers of its own, because tests stop their servers. Removes the
- * servers.
+ * Runs the tests of these lanes in parallel. Each lane has its own private servers, because tests stop their servers. The
+ * servers are removed afterwards.
  */
 export async function testsOnServers(
   args: readonly string[],
   interrupted: AbortSignal,
   lanes: readonly Lane[] = LANES,
 ): Promise<Tally> {
-  // Servers take a minute or more to start, so start none when no test matches.
+  // Servers take a minute or more to start. If no test matches, none are started.
   const matching = await Promise.all(lanes.map((lane) => args.length === 0 || hasTests(lane, args)))
   const wanted = lanes.filter((_, index) => matching[index])
   if (wanted.length === 0) return nothing
   const mode = await chooseTestMode(process.env)
   const swept = await sweepTestDirectories(PARENT)
-  if (swept > 0) say(`✓ removed what ${swept} earlier test run(s) had left behind`)
+  if (swept > 0) print(`✓ removed the servers and files of ${swept} killed test run(s)`)
   const placed = wanted.map((lane, index) => ({ lane, directory: makeTestDirectory(PARENT, index) }))
   try {
-    // One after the other, because the first may have to install them.
+    // One after the other, because the first start may have to install the programs.
     for (const { directory } of placed) await startPrivateServers(directory, mode, interrupted)
-    await openssl((text) => say(`… ${text}`))
+    await openssl((text) => print(`… ${text}`))
     const tallies = placed.map(async ({ lane: projects, directory }) => {
       const env = { IMS_TEST_SERVERS: serversIn(directory) }
       const started = (pid: number) => noteJest(directory, pid)
@@ -93,7 +93,7 @@ const serversIn = (directory: string) => join(directory, 'servers')
 async function startPrivateServers(directory: string, mode: Mode, interrupted: AbortSignal): Promise<void> {
   interrupted.throwIfAborted()
   const began = performance.now()
-  const onProgress = (text: string) => say(`… ${text}`)
+  const onProgress = (text: string) => print(`… ${text}`)
   const { rabbitmq, mysql } = await startServers({
     directory: serversIn(directory),
     mode,
@@ -102,22 +102,22 @@ async function startPrivateServers(directory: string, mode: Mode, interrupted: A
     interrupted,
   })
   const took = `${((performance.now() - began) / 1000).toFixed(1)} s`
-  say(`✓ RabbitMQ ${rabbitmq.version} and MySQL ${mysql.version}, ${mode} (${took})`)
+  print(`✓ RabbitMQ ${rabbitmq.version} and MySQL ${mysql.version}, ${mode} (${took})`)
 }
 
-/** Runs the tests that need no server. They run in parallel with the tests on servers, which mostly wait. */
+/** Runs the tests that need no server, in parallel with the tests on servers, which mostly wait. */
 async function standaloneTests(args: readonly string[], interrupted: AbortSignal): Promise<Tally> {
   const projects = ['standalone']
   if (args.length > 0 && !(await hasTests(projects, args))) return nothing
   return await runJestTidily({ projects, args, interrupted })
 }
 
-/** The first signal aborts the run, so that everything is stopped and removed. The second ends the process at once. */
+/** The first signal aborts the run, and the servers are stopped and removed. The second signal ends the process at once. */
 export function interruptedBySignals(): AbortSignal {
   const controller = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
-      // npm and the terminal both send Ctrl-C, so a second signal right after the first is ignored.
+      // npm and the terminal both send a signal on Ctrl-C, so a second signal right after the first is ignored.
       if (controller.signal.aborted && performance.now() - abortedAt > SAME_SIGNAL_MS) process.exit(EXIT_INTERRUPTED)
       if (!controller.signal.aborted) abortedAt = performance.now()
       controller.abort()
@@ -129,6 +129,6 @@ export function interruptedBySignals(): AbortSignal {
 
 const SAME_SIGNAL_MS = 1_000
 
-function say(text: string): void {
+function print(text: string): void {
   process.stdout.write(`${text}\n`)
 }

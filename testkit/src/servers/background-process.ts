@@ -1,4 +1,4 @@
-// Server processes that outlive the process that starts them: own session, output to a file, identified by pid and start time.
+// Server processes that outlive the process that starts them. Each has its own session, and writes its output to a file.
 import { closeSync, openSync } from 'node:fs'
 import { identify, isAlive, type ProcessIdentity, signalProcess } from '../processes/process-identity.ts'
 import { start } from '../processes/start.ts'
@@ -6,7 +6,7 @@ import { processesStartedFor } from '../processes/started-for.ts'
 import { waitFor } from './deadline.ts'
 
 const KILLED_WITHIN_MS = 10_000
-/** Each round also finds the processes that a dying process started or left behind. */
+/** Each round also finds processes that were started during the previous one. */
 const ROUNDS_MAX = 5
 
 interface Program {
@@ -16,7 +16,7 @@ interface Program {
   readonly output: string
 }
 
-/** Starts the program in its own session, so that Ctrl-C in a terminal does not reach it. Rejects when it cannot be started. */
+/** Starts the program in its own session, so that Ctrl-C in the terminal does not reach it. Rejects when it cannot be started. */
 export async function startInBackground({ command, env, cwd, output }: Program): Promise<ProcessIdentity> {
   const file = openSync(output, 'a', 0o600)
   try {
@@ -24,7 +24,7 @@ export async function startInBackground({ command, env, cwd, output }: Program):
     child.unref()
     if (child.pid === undefined) throw (await ended).error
     const identity = child.pid === undefined ? undefined : identify(child.pid)
-    if (identity === undefined) throw new Error(`${command[0]} ended at once; its output is in ${output}`)
+    if (identity === undefined) throw new Error(`${command[0]} exited at once; its output is in ${output}`)
     return identity
   } finally {
     closeSync(file)
@@ -32,8 +32,8 @@ export async function startInBackground({ command, env, cwd, output }: Program):
 }
 
 /**
- * Sends SIGTERM, then SIGKILL to its group if the process still runs after `deadlineMs`. Resolves when it has exited, with
- * whether it stopped in time.
+ * Sends SIGTERM. If the process still runs after `deadlineMs`, sends SIGKILL to its group. Resolves when the process has
+ * exited: true if it stopped in time.
  */
 export async function stopProcess(identity: ProcessIdentity | undefined, deadlineMs: number): Promise<boolean> {
   if (identity === undefined || !signalProcess(identity, 'SIGTERM')) return true
@@ -46,7 +46,7 @@ export async function stopProcess(identity: ProcessIdentity | undefined, deadlin
   }
 }
 
-/** Sends SIGKILL to the process, and to its group if it leads one. Resolves when it has exited. */
+/** Sends SIGKILL to the process group that the process leads, or to the process alone. Resolves when the process has exited. */
 export async function killProcess(identity: ProcessIdentity | undefined): Promise<void> {
   if (identity === undefined) return
   if (!signalProcess(identity, 'SIGKILL', true) && !signalProcess(identity, 'SIGKILL')) return
@@ -54,7 +54,7 @@ export async function killProcess(identity: ProcessIdentity | undefined): Promis
 }
 
 /**
- * Ends every process that was started for `folder`, parents first: SIGTERM, then SIGKILL after `deadlineMs`. Resolves
+ * Stops every process that was started for `folder`, parents first: SIGTERM, then SIGKILL after `deadlineMs`. Resolves
  * with the number of processes found. Rejects when one still runs.
  */
 export async function stopAllStartedFor(folder: string, deadlineMs: number): Promise<number> {
@@ -66,7 +66,7 @@ export async function stopAllStartedFor(folder: string, deadlineMs: number): Pro
     await Promise.all(found.filter(({ isRoot }) => isRoot).map((each) => stopProcess(each, deadlineMs)))
   }
   const left = processesStartedFor(folder).map(({ pid }) => pid)
-  if (left.length > 0) throw new Error(`process ${left.join(', ')}, started for ${folder}, cannot be ended`)
+  if (left.length > 0) throw new Error(`process ${left.join(', ')}, started for ${folder}, cannot be stopped`)
   return count
 }
 

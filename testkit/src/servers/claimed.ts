@@ -1,4 +1,4 @@
-// Lets one process at a time start servers in a directory. The others wait.
+// Lets only one process at a time start servers in a directory. Other processes wait.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { claimDirectory } from '../processes/claim.ts'
 import type { OnProgress } from './servers.ts'
@@ -6,7 +6,7 @@ import type { OnProgress } from './servers.ts'
 const PAUSE_MS = 200
 const TURN_WITHIN_MS = 300_000
 
-/** Runs `work` while holding the lock. Rejects when the lock is not free within five minutes. */
+/** Runs `work` while it holds the lock. Rejects when it does not get the lock within five minutes. */
 export async function claimed<T>(directory: string, onProgress: OnProgress, work: () => Promise<T>): Promise<T> {
   const endsAt = performance.now() + TURN_WITHIN_MS
   let release = claimDirectory(directory)

@@ -1,4 +1,4 @@
-// Runs a program to its end and returns its output.
+// Runs a program and returns its output.
 import { type Program, start } from '../processes/start.ts'
 
 interface Options extends Omit<Program, 'command'> {
@@ -10,7 +10,7 @@ interface Options extends Omit<Program, 'command'> {
 export async function run(program: string, args: readonly string[], options: Options = {}): Promise<string> {
   const { input = '', timeoutMs = 120_000, ...where } = options
   const { child, ended, out, err } = start({ command: [program, ...args], stdio: 'pipe', ...where })
-  // A program may end without reading its input. The exit code decides, not the broken pipe.
+  // A program may exit without reading its input. Only its exit code counts, so a broken pipe is ignored.
   child.stdin?.on('error', () => {})
   child.stdin?.end(input)
   let isLate = false

@@ -1,4 +1,4 @@
-// A container that keeps its name, port and data. Any process can start, stop and kill it with the docker command.
+// Controls a container that keeps its name, port and data. Any process can do this, with the docker command.
 import { run } from './command.ts'
 import { waitFor } from './deadline.ts'
 import type { Control } from './servers.ts'
@@ -13,7 +13,7 @@ export async function removeContainer(name: string): Promise<void> {
   await run('docker', ['rm', '--force', '--volumes', name]).catch(unlessMissing)
 }
 
-/** Runs a program in the container. `environment` is passed by name only. */
+/** Runs a program in the container. The command line contains only the names of `environment`, because others can read it. */
 export async function runInContainer(
   name: string,
   command: readonly string[],
@@ -26,7 +26,7 @@ export async function runInContainer(
   return await run('docker', ['exec', '--interactive', ...flags, name, ...command], { input, env })
 }
 
-/** Controls a container. `isAnswering` says whether its server answers. */
+/** Controls a container. `isAnswering` returns the version of its server, or undefined if the server does not respond. */
 export function controlOf(name: string, what: string, isAnswering: () => Promise<string | undefined>): Control {
   return {
     start: async () => {
@@ -42,7 +42,7 @@ export function controlOf(name: string, what: string, isAnswering: () => Promise
             if (version === undefined) ended = !(await isRunning(name))
             return version
           },
-          hopeless: () => (ended ? 'it has ended' : undefined),
+          hopeless: () => (ended ? 'it has exited' : undefined),
         })
       } catch (error) {
         const log = await run('sh', ['-c', 'docker logs --tail "$0" "$1" 2>&1', LAST_LINES, name]).catch(() => '')

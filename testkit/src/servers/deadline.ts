@@ -1,4 +1,4 @@
-// Waits for a server with a deadline. The error shows the end of the server's log.
+// Waits for a server, with a timeout. The error contains the last lines of the server's log.
 import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -6,18 +6,18 @@ const PAUSE_MS = 100
 const LAST_LINES = 15
 
 interface Wait<T> {
-  /** Completes the sentence "… in time". */
+  /** The awaited event, for the error: `start of MySQL`. */
   readonly what: string
   readonly withinMs: number
-  /** The server's log files. The error shows the last lines of those that exist. */
+  /** The server's log files. The error contains the last lines of those that exist. */
   readonly logs: readonly string[]
-  /** Returns undefined while the result is not available yet. */
+  /** Returns the result, or undefined to be called again. */
   attempt(): Promise<T | undefined>
   /** Returns a reason to stop waiting early. */
   hopeless?(): string | undefined
 }
 
-/** Resolves with the result of `attempt`. Rejects after `withinMs`, or at once when waiting is pointless. */
+/** Resolves with the result of `attempt`. Rejects after `withinMs`, or as soon as `hopeless` returns a reason. */
 export async function waitFor<T>({ what, withinMs, logs, attempt, hopeless }: Wait<T>): Promise<T> {
   const endsAt = performance.now() + withinMs
   for (;;) {
@@ -25,7 +25,7 @@ export async function waitFor<T>({ what, withinMs, logs, attempt, hopeless }: Wa
     if (found !== undefined) return found
     const reason = hopeless?.()
     if (reason !== undefined) throw new Error(`${what}: ${reason}${endOf(logs)}`)
-    if (performance.now() > endsAt) throw new Error(`${what}: not within ${withinMs / 1000} s${endOf(logs)}`)
+    if (performance.now() > endsAt) throw new Error(`${what}: timed out after ${withinMs / 1000} s${endOf(logs)}`)
     await sleep(PAUSE_MS)
   }
 }

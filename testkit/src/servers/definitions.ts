@@ -1,4 +1,4 @@
-// Policies, queues and users from the list that all deployments load, reduced to what this version of RabbitMQ supports.
+// Policies, queues and users from the definitions that all deployments load, limited to what this version of RabbitMQ supports.
 import { definitions } from '@ims/accounts/definitions'
 import { z } from 'zod'
 
@@ -9,7 +9,7 @@ export function policiesFor(vhost: string, version: string): string {
   return JSON.stringify({ policies: policies(vhost, version) })
 }
 
-/** The same for a vhost that does not exist yet. `username` gets all permissions on it. */
+/** Like policiesFor, and also creates the vhost. `username` gets all permissions on it. */
 export function newVhost(vhost: string, username: string, version: string): string {
   return JSON.stringify({
     vhosts: [{ name: vhost }],
@@ -23,7 +23,7 @@ const rendered = z.object({
   permissions: z.array(z.looseObject({ user: z.string(), vhost: z.string() })),
   queues: z.array(z.looseObject({ vhost: z.string(), arguments: z.looseObject({}) })),
 })
-/** Accounts of people. They are left out because a user of the local suite already has its administrator account. */
+/** Accounts of people. The local suite does not need them, because its user has the administrator account. */
 const PEOPLE: ReadonlySet<string> = new Set(['operator', 'monitoring'])
 
 /** The services' users, permissions and queues, from definitions that contain the password hashes. */
@@ -32,7 +32,7 @@ export function serviceAccounts(definitionsJson: string, vhost: string, version:
   return JSON.stringify({
     users: users.filter(({ name }) => !PEOPLE.has(name)),
     permissions: permissions.filter(({ user }) => !PEOPLE.has(user)).map((each) => ({ ...each, vhost })),
-    // Without a default queue type, services declare queues without arguments. Drop them here too, so that the declarations match.
+    // Services declare queues without arguments. Without a default queue type, these queues must have none either.
     queues: queues.map((each) => ({ ...each, vhost, ...(hasDefaultQueueType(version) ? {} : { arguments: {} }) })),
   })
 }

@@ -1,4 +1,4 @@
-// RabbitMQ and MySQL as containers of a Docker engine, on loopback ports only.
+// RabbitMQ and MySQL as Docker containers, on loopback ports only.
 import { createHash, randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
@@ -16,12 +16,12 @@ const VHOST = '/'
 const RABBITMQ_IMAGE = 'rabbitmq:4.3-management'
 const MYSQL_IMAGE = 'mysql:8.4'
 const SECRET_BYTES = 18
-// Through a file, because rabbitmqctl of RabbitMQ 4.3 fails when it reads from standard input.
+// From a file, because rabbitmqctl of RabbitMQ 4.3 fails when it reads from standard input.
 const IMPORT =
   'f=$(mktemp) && cat >"$f" && rabbitmqctl --quiet import_definitions "$f" </dev/null; s=$?; rm -f "$f"; exit $s'
 const SETTINGS = 'rabbitmq.conf'
 
-/** Starts both containers of `directory`, or uses those that run. makeContainer describes their lifetime. */
+/** Starts both containers of `directory`, or uses the running ones. makeContainer describes `lifetime`. */
 export async function startDocker(
   directory: string,
   lifetime: 'process' | 'kept',
@@ -95,7 +95,7 @@ function rabbitmqRecipe(directory: string, { container, port, username, password
   return {
     name: container,
     image: RABBITMQ_IMAGE,
-    // The node name, and with it the data directory, derives from the host name.
+    // The node name contains the host name, and the data directory contains the node name.
     hostname: 'rabbitmq',
     hostPort: port,
     containerPort: 5672,

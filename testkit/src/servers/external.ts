@@ -1,11 +1,11 @@
-// Servers that somebody else runs. We use them as the environment says, and never stop, start or delete them.
+// External servers, as the environment names them. They are never started, stopped or deleted.
 import { addressOf, serverList, serversOf } from '@ims/runtime/server-list'
 import { z } from 'zod'
 import { waitFor } from './deadline.ts'
 import { acceptsConnections, mysqlVersion, rabbitmqVersion } from './handshake.ts'
 import { type Control, type Servers, ServersUnavailable } from './servers.ts'
 
-const ANSWERS_WITHIN_MS = 30_000
+const RESPONDS_WITHIN_MS = 30_000
 
 const port = z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.int().min(1).max(65_535))
 
@@ -23,14 +23,16 @@ const environmentSchema = z.object({
   MYSQL_DATABASE: z.string().default('ims'),
 })
 
-/** The servers that the environment names. Rejects with ServersUnavailable when a variable is wrong or a server does not answer. */
+/** The servers that the environment names. Rejects with ServersUnavailable when a variable is wrong or a server does not respond. */
 export async function externalServers(environment: NodeJS.ProcessEnv): Promise<Servers> {
   const parsed = environmentSchema.safeParse(environment)
   if (!parsed.success)
-    throw new ServersUnavailable(`the external servers are not well named:\n${z.prettifyError(parsed.error)}`)
+    throw new ServersUnavailable(
+      `the variables of the external servers are not valid:\n${z.prettifyError(parsed.error)}`,
+    )
   const given = parsed.data
   const [rabbitmq, mysql] = await Promise.all([
-    // Over TLS the server reveals its version only to known clients. The services find out whether it is a RabbitMQ.
+    // Over TLS the version may not be visible without a client certificate. The services check whether the server is RabbitMQ.
     answering(
       'RabbitMQ',
       given.RABBITMQ_HOST,
@@ -67,7 +69,7 @@ export async function externalServers(environment: NodeJS.ProcessEnv): Promise<S
   }
 }
 
-/** The version of the first server in the list that answers. The services use the whole list. */
+/** The version of the first server in the list that responds. The services use the whole list. */
 async function answering(
   name: string,
   list: string,
@@ -83,11 +85,11 @@ async function answering(
       }
       return undefined
     }
-    const what = `answer of ${name} on ${servers.map(addressOf).join(' or ')}`
-    return await waitFor({ what, withinMs: ANSWERS_WITHIN_MS, logs: [], attempt })
+    const what = `response of ${name} on ${servers.map(addressOf).join(' or ')}`
+    return await waitFor({ what, withinMs: RESPONDS_WITHIN_MS, logs: [], attempt })
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
-    throw new ServersUnavailable(`${why}. RABBITMQ_HOST and MYSQL_HOST name servers that must run already.`, {
+    throw new ServersUnavailable(`${why}. RABBITMQ_HOST and MYSQL_HOST must name servers that are running.`, {
       cause: error,
     })
   }
@@ -102,5 +104,5 @@ function uncontrolled(name: string): Control {
 }
 
 async function refused(what: string): Promise<never> {
-  throw new Error(`${what}: it is external (RABBITMQ_HOST and MYSQL_HOST are set) and not ours to control`)
+  throw new Error(`${what}: it is an external server, because RABBITMQ_HOST and MYSQL_HOST are set`)
 }

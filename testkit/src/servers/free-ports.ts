@@ -1,4 +1,4 @@
-// Picks free loopback ports, and checks whether ports that were picked earlier are still free.
+// Selects free loopback ports, and checks whether ports that were selected earlier are still free.
 import { createServer, type Server } from 'node:net'
 import { holderOfPort } from '../processes/port-holder.ts'
 
@@ -6,14 +6,14 @@ import { holderOfPort } from '../processes/port-holder.ts'
 const FIRST = 20_000
 const COUNT = 12_000
 const FIRST_IN_A_ROW = 11_000
-const MOST_ATTEMPTS = 200
+const ATTEMPTS_MAX = 200
 
-/** `count` different ports that can be bound at this moment, on 127.0.0.1 and on all addresses. */
+/** `count` different ports that are free on 127.0.0.1 now. */
 export async function freePorts(count: number): Promise<number[]> {
   const held: Server[] = []
   const ports: number[] = []
   try {
-    for (let attempt = 0; ports.length < count && attempt < MOST_ATTEMPTS; attempt++) {
+    for (let attempt = 0; ports.length < count && attempt < ATTEMPTS_MAX; attempt++) {
       const port = FIRST + Math.floor(Math.random() * COUNT)
       const server = await listen(port)
       if (server === undefined) continue
@@ -27,9 +27,9 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports
 }
 
-/** The first of `count` consecutive ports that can be bound at this moment. Below those of `freePorts`. */
+/** The first of `count` consecutive ports that are free now. They are below the range of `freePorts`. */
 export async function freePortsInARow(count: number): Promise<number> {
-  for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const first = FIRST_IN_A_ROW + Math.floor((Math.random() * (FIRST - FIRST_IN_A_ROW)) / count) * count
     const bound = await Promise.all(Array.from({ length: count }, (_, at) => listen(first + at)))
     await Promise.all(bound.map((server) => new Promise((resolve) => (server ? server.close(resolve) : resolve(null)))))
@@ -39,15 +39,17 @@ export async function freePortsInARow(count: number): Promise<number> {
 }
 
 /**
- * Rejects, naming the port and its holder, unless `server` can bind its previous ports. Otherwise clients would talk to
- * the process that took the port meanwhile.
+ * Rejects if `server` cannot use its previous ports. The error names the port and the process that uses it. Without this
+ * check, clients could connect to that process.
  */
 export async function expectFree(server: string, ports: readonly number[]): Promise<void> {
   for (const port of ports) {
     const probe = await listen(port)
     if (probe === undefined) {
-      const holder = holderOfPort(port) ?? 'a process that could not be found out'
-      throw new Error(`port ${port} of ${server} is taken by ${holder}; end that, or delete the data of the servers`)
+      const holder = holderOfPort(port) ?? 'an unknown process'
+      throw new Error(
+        `port ${port} of ${server} is taken by ${holder}; stop that process, or delete the data of the servers`,
+      )
     }
     await new Promise((resolve) => probe.close(resolve))
   }

@@ -1,4 +1,4 @@
-// A private MariaDB Galera cluster for tests: three nodes on loopback, each of which accepts writes.
+// A private MariaDB Galera cluster for tests: three nodes on loopback. All of them accept writes.
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -25,15 +25,15 @@ export interface GaleraNode extends Mysql {
 
 export interface Galera {
   readonly nodes: readonly [GaleraNode, GaleraNode, GaleraNode]
-  /** Stops all nodes. Their data stays in the directory. */
+  /** Stops all nodes. Their data is kept in the directory. */
   end(): Promise<void>
 }
 
-/** Why no cluster can run here, in one sentence. Undefined when one can. */
+/** Why a cluster cannot run on this machine. Undefined when it can. */
 export function withoutGalera(): string | undefined {
   return isInstalled()
     ? undefined
-    : 'apt-get install rabbitmq-server mariadb-server galera-4 rsync brings what is missing'
+    : 'packages are missing: apt-get install rabbitmq-server mariadb-server galera-4 rsync'
 }
 
 function isInstalled(): boolean {
@@ -42,7 +42,7 @@ function isInstalled(): boolean {
   return [PROVIDER, join(DEBIAN, 'wsrep_sst_rsync'), join(DEBIAN, 'rsync')].every((path) => existsSync(path))
 }
 
-/** Starts three nodes with their data in `directory`. If one does not start, stops the others and rejects. */
+/** Starts three nodes with their data in `directory`. If one does not start, kills the others and rejects. */
 export async function startGalera(directory: string): Promise<Galera> {
   const ports = await freePorts(NODES * PORTS_PER_NODE)
   const password = randomBytes(SECRET_BYTES).toString('base64url')
@@ -93,7 +93,7 @@ class Node extends LocalMysql implements GaleraNode {
   }
 
   override async start(): Promise<void> {
-    // A joining node copies the data of another one into this directory.
+    // A node that joins copies the data of another node into this directory.
     if (this.#place.kept.get().prepared) mkdirSync(join(this.#place.directory, 'mysql', 'data'), { recursive: true })
     await super.start()
     await waitFor({
@@ -110,8 +110,8 @@ class Node extends LocalMysql implements GaleraNode {
 }
 
 /**
- * Creates a directory with the state transfer script `wsrep_sst_ims`. It is Debian's script, but its rsync daemon keeps
- * running as root. As `nobody` it could not write to a data directory that root owns.
+ * Creates a directory with the state transfer script `wsrep_sst_ims`. It is Debian's script, but its rsync daemon runs as
+ * root if this process does. Otherwise the daemon would run as `nobody`, which cannot write to root's data directory.
  */
 function stateTransfer(directory: string): string {
   const folder = join(directory, 'bin')

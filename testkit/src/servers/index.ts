@@ -1,4 +1,4 @@
-// Real servers for the suite, its tests and its benchmarks: start them, attach to them, create a vhost and database on them.
+// Starts real servers for the suite, its tests and its benchmarks, and attaches to running ones.
 import { join, resolve } from 'node:path'
 import { claimed } from './claimed.ts'
 import { attachDocker, startDocker } from './docker-servers.ts'
@@ -12,24 +12,24 @@ import { makePrivate, readState } from './state.ts'
 export interface StartOptions {
   /** Where the servers keep their data, logs and state. */
   readonly directory: string
-  /** Chosen from the environment and the machine when omitted. */
+  /** When omitted, existing data, the environment and the machine determine the mode. */
   readonly mode?: Mode
-  /** Removes containers when this process has ended; otherwise they stay. Private instances are ended only by `close`. */
+  /** `process` removes containers when this process has exited. `kept` keeps them. Private instances are stopped only by `close`. */
   readonly lifetime?: 'process' | 'kept'
   readonly onProgress: OnProgress
-  /** Ends the start of private servers, which then rejects and leaves no process behind. */
+  /** Aborts the start of private servers. The start then rejects, and no process is left running. */
   readonly interrupted?: AbortSignal
 }
 
 /**
- * Resolves with servers that accept connections: those already running in `directory`, started on the data there, or
- * new. Rejects with ServersUnavailable when this machine cannot run them, and with the end of the log when one does not
- * start.
+ * Resolves with servers that accept connections. Uses the servers that already run in `directory`, or starts them on the
+ * data in it, or creates new ones. Rejects with ServersUnavailable when this machine cannot run them. If a server does not
+ * start, the error contains the end of its log.
  */
 export async function startServers(options: StartOptions): Promise<Servers> {
   const { directory, mode, lifetime = 'kept', onProgress, interrupted } = options
   const named = resolve(directory)
-  // Unless a mode is forced, existing data decides. A Docker engine that was installed later does not hide it.
+  // If no mode is forced, existing data determines it. Otherwise a Docker engine that is installed later would hide that data.
   const wanted = mode ?? modeByEnvironment(process.env) ?? readState(named)?.mode ?? (await chooseMode(process.env))
   if (wanted === 'external') return await externalServers(process.env)
   makePrivate(named)
@@ -47,12 +47,12 @@ export async function startServers(options: StartOptions): Promise<Servers> {
   })
 }
 
-/** The files that private servers of `directory` append to without limiting their size. */
+/** The log files of private servers in `directory`. The servers do not limit their size. */
 export function serverLogs(directory: string): string[] {
   return ['mysql/mysqld.log', 'rabbitmq/output.log', 'rabbitmq/epmd.log'].map((name) => join(directory, name))
 }
 
-/** Controls the servers that another process started in `directory`. Rejects when none were ever started there. */
+/** Attaches to the servers of `directory`, whether they run or not. Rejects when none were ever started there. */
 export async function attachServers(directory: string): Promise<Servers> {
   const state = readState(resolve(directory))
   if (state === undefined) throw new Error(`no servers were started in ${resolve(directory)}`)

@@ -1,4 +1,4 @@
-// Installs missing server programs on Debian and Ubuntu, without letting the packages start system services.
+// Installs missing server programs on Debian and Ubuntu, and prevents their packages from starting system services.
 import { run, succeeds } from './command.ts'
 import { findPrograms, type Programs } from './programs.ts'
 import { type OnProgress, ServersUnavailable } from './servers.ts'
@@ -9,9 +9,9 @@ const SUDO_ANSWERS_WITHIN_MS = 5_000
 const POLICY_FILE = '/usr/sbin/policy-rc.d'
 
 /**
- * Runs `$2…` while packages may not start services. `$1` is the policy file that invoke-rc.d and deb-systemd-invoke
- * run; its exit code 101 means "not allowed". An existing policy file stays as it is. Ours has no effect once this
- * shell has exited, even if it was killed, and then deletes itself.
+ * Runs the command `$2…` with a policy that forbids packages to start services. `$1` is the path of the policy file.
+ * invoke-rc.d and deb-systemd-invoke run it, and its exit code 101 means "not allowed". An existing policy file is not
+ * changed. Ours has no effect when this shell has exited, even if it was killed, and deletes itself the next time it runs.
  */
 export const WITHOUT_SERVICES = `
 policy=$1; shift
@@ -33,18 +33,20 @@ exit $?
 
 const APT = ['apt-get', '-o', 'DPkg::Lock::Timeout=300', '-y']
 
-/** Installs these Debian packages. Where that is impossible, rejects with ServersUnavailable, which says what to do. */
+/** Installs these Debian packages. If that is not possible, rejects with ServersUnavailable. The message says what to do. */
 export async function installPrograms(packages: readonly string[], onProgress: OnProgress): Promise<Programs> {
   await installPackages(packages, onProgress)
   const found = findPrograms()
   if ('missing' in found)
-    throw new ServersUnavailable(`${packages.join(' and ')}: installed, but the programs are not where they should be`)
+    throw new ServersUnavailable(
+      `${packages.join(' and ')}: installed, but the programs are not in the expected folders`,
+    )
   return found
 }
 
-/** The same for packages without a server. */
+/** Like installPrograms, for packages without a server. */
 export async function installPackages(packages: readonly string[], onProgress: OnProgress): Promise<void> {
-  const asRoot = await howToBeRoot(packages)
+  const asRoot = await rootCommand(packages)
   const names = packages.join(' and ')
   const apt = async (before: readonly string[], args: readonly string[], timeoutMs: number) => {
     const [program = '', ...rest] = [...asRoot, 'env', 'DEBIAN_FRONTEND=noninteractive', ...before, ...APT, ...args]
@@ -62,7 +64,7 @@ export async function installPackages(packages: readonly string[], onProgress: O
   }
 }
 
-async function howToBeRoot(packages: readonly string[]): Promise<readonly string[]> {
+async function rootCommand(packages: readonly string[]): Promise<readonly string[]> {
   if (!(await succeeds('apt-get', ['--version'], SUDO_ANSWERS_WITHIN_MS)))
     throw new ServersUnavailable(whatToDo(packages))
   if (process.getuid?.() === 0) return []
@@ -72,10 +74,10 @@ async function howToBeRoot(packages: readonly string[]): Promise<readonly string
 
 function whatToDo(packages: readonly string[]): string {
   return [
-    'RabbitMQ and MySQL or MariaDB are needed, and not all of them are here. One of these helps:',
+    'RabbitMQ and MySQL or MariaDB are needed, but not all of them are installed. Do one of these:',
     `- Debian, Ubuntu: sudo apt-get install ${packages.join(' ')}`,
     '- macOS: brew install rabbitmq mariadb',
-    '- start a Docker engine that `docker info` reaches',
-    '- set RABBITMQ_HOST and MYSQL_HOST (and ports, users, passwords) to servers that run elsewhere',
+    '- start a Docker engine, and check it with `docker info`',
+    '- set RABBITMQ_HOST and MYSQL_HOST (and ports, users, passwords) to running servers',
   ].join('\n')
 }

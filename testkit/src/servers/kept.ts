@@ -1,7 +1,7 @@
-// One server's part of servers.json, read and written by the process that currently controls the server.
+// The state of one server, which is kept in servers.json or in memory.
 import { readState, type State, writeState } from './state.ts'
 
-/** Where the facts about one server are kept between processes. */
+/** The state of one server. */
 export interface Kept<T> {
   get(): T
   set(changes: Partial<T>): void
@@ -10,15 +10,15 @@ export interface Kept<T> {
 type Of<M extends State['mode']> = Extract<State, { mode: M }>
 const isOf = <M extends State['mode']>(state: State | undefined, mode: M): state is Of<M> => state?.mode === mode
 
-/** The parts about both servers in the state of `directory`, which must have this mode. */
+/** The states of both servers in the servers.json of `directory`, which must have this mode. */
 export function keptIn<M extends State['mode']>(
   directory: string,
   mode: M,
 ): { rabbitmq: Kept<Of<M>['rabbitmq']>; mysql: Kept<Of<M>['mysql']> } {
-  // Read each time, because another process may have restarted the server.
+  // Read the file each time, because another process may have restarted the server.
   const read = (): Of<M> => {
     const state = readState(directory)
-    if (!isOf(state, mode)) throw new Error(`${directory} keeps no servers of mode ${mode}`)
+    if (!isOf(state, mode)) throw new Error(`${directory} contains no servers of mode ${mode}`)
     return state
   }
   const part = <K extends 'rabbitmq' | 'mysql'>(name: K): Kept<Of<M>[K]> => ({
@@ -31,7 +31,7 @@ export function keptIn<M extends State['mode']>(
   return { rabbitmq: part('rabbitmq'), mysql: part('mysql') }
 }
 
-/** State of a server that only this process controls. */
+/** The state of a server that only this process controls. */
 export function keptInMemory<T extends object>(first: T): Kept<T> {
   let state = first
   return {

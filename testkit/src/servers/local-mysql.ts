@@ -1,4 +1,4 @@
-// A private MySQL or MariaDB: own data, socket, port and log. It reads no configuration of the host.
+// A private MySQL or MariaDB with its own data, socket, port and log. It does not read the configuration of the host.
 
 import { lstatSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir, userInfo } from 'node:os'
@@ -20,11 +20,11 @@ const HOST = '127.0.0.1'
 const FILLED_WITHIN_MS = 120_000
 const STARTED_WITHIN_MS = 60_000
 const STOPPED_WITHIN_MS = 60_000
-const LONGEST_SOCKET_PATH_BYTES = 100
+const SOCKET_PATH_MAX_BYTES = 100
 
 type Own = LocalState['mysql']
 
-/** Controls the MySQL of `directory`, whether it runs, ran before, or will be started. */
+/** Controls the MySQL of `directory`, whether it runs or not. */
 export class LocalMysql implements Mysql {
   readonly host = HOST
   readonly port: number
@@ -65,7 +65,7 @@ export class LocalMysql implements Mysql {
     return this.process !== undefined && isAlive(this.process)
   }
 
-  /** True when exactly this server answers at its port. */
+  /** True when exactly this server listens on its port. */
   get #listens(): boolean {
     const { process } = this.#kept.get()
     return process !== undefined && listensOn(process.pid, this.port)
@@ -73,7 +73,7 @@ export class LocalMysql implements Mysql {
 
   async start(): Promise<void> {
     if (!this.isRunning) {
-      // A start that was killed may have left a server, or a process that initialises the data directory, that the state does not name.
+      // A killed start may have left a server, or a process that initialises the data directory, which is not in the state.
       await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
       await expectFree('MySQL', [this.port])
       const options = this.#options()
@@ -86,7 +86,7 @@ export class LocalMysql implements Mysql {
       withinMs: STARTED_WITHIN_MS,
       logs: this.#logs,
       attempt: async () => (this.#listens ? await mysqlVersion(HOST, this.port) : undefined),
-      hopeless: () => (this.isRunning ? undefined : 'it has ended'),
+      hopeless: () => (this.isRunning ? undefined : 'it has exited'),
     })
     if (version !== this.version) this.#kept.set({ version })
   }
@@ -99,7 +99,7 @@ export class LocalMysql implements Mysql {
     await killProcess(this.#kept.get().process)
   }
 
-  /** Stops the server and removes what it keeps outside its directory. */
+  /** Stops the server and deletes its socket, which may be outside its directory. */
   async end(): Promise<void> {
     await this.stop()
     await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
@@ -115,14 +115,14 @@ export class LocalMysql implements Mysql {
   async #fillDataDirectory(): Promise<void> {
     const { mysqld, mariadbInstallDb } = foundPrograms()
     const { username } = userInfo()
-    // A killed start may have left an incomplete directory, so start over.
+    // A killed start may have left an incomplete directory.
     rmSync(this.#path('data'), { recursive: true, force: true })
     mkdirSync(this.#path(), { recursive: true })
     const env = { ...process.env, ...startedFor(this.#path()) }
     const how = { cwd: this.#path(), env, timeoutMs: FILLED_WITHIN_MS }
     if (mysqld.endsWith('mariadbd') && mariadbInstallDb !== undefined) {
       const root = ['--auth-root-authentication-method=normal', '--skip-test-db', '--skip-name-resolve']
-      // A relative path: the script does not quote it, and our path may contain spaces.
+      // A relative path, because the script does not quote it and the full path may contain spaces.
       await run(mariadbInstallDb, ['--no-defaults', '--datadir=./data', `--user=${username}`, ...root], how)
       return
     }
@@ -133,11 +133,11 @@ export class LocalMysql implements Mysql {
   async #startServer(options: readonly string[]): Promise<ProcessIdentity> {
     const output = this.#path('mysqld.log')
     rmSync(output, { force: true })
-    // Statements can read and write files only in this folder, and the folder stays empty.
+    // The only folder in which SQL statements can read and write files. It is empty.
     const files = this.#path('files')
     rmSync(files, { recursive: true, force: true })
     mkdirSync(files, { mode: 0o700 })
-    // MariaDB deletes temporary tables when it starts, also those of another server that uses the same folder.
+    // MariaDB deletes all temporary tables in this folder when it starts, so the folder must not be shared with another server.
     const temporary = this.#path('tmp')
     mkdirSync(temporary, { recursive: true, mode: 0o700 })
     const initFile = this.#path('init.sql')
@@ -174,7 +174,7 @@ export class LocalMysql implements Mysql {
     }
   }
 
-  /** Where to create the socket. If the usual path is too long for a socket, uses a new folder that other users cannot enter. */
+  /** The path of a new socket. If the usual path is too long for a socket, creates a folder that other users cannot enter. */
   #makeSocketPath(): string {
     this.#removeSocket()
     if (this.#hasShortPath) return this.#socket()
@@ -186,7 +186,9 @@ export class LocalMysql implements Mysql {
     if (this.#hasShortPath) return this.#path('socket')
     const { socketFolder } = this.#kept.get()
     if (socketFolder === undefined || !isPrivate(socketFolder))
-      throw new Error(`the folder of MySQL's socket, ${socketFolder ?? 'not made yet'}, is not there or not ours alone`)
+      throw new Error(
+        `the folder of MySQL's socket (${socketFolder ?? 'not created yet'}) is missing, or other users can enter it`,
+      )
     return join(socketFolder, 'socket')
   }
 
@@ -197,7 +199,7 @@ export class LocalMysql implements Mysql {
   }
 
   get #hasShortPath(): boolean {
-    return Buffer.byteLength(this.#path('socket')) <= LONGEST_SOCKET_PATH_BYTES
+    return Buffer.byteLength(this.#path('socket')) <= SOCKET_PATH_MAX_BYTES
   }
 
   get #logs(): string[] {
@@ -209,16 +211,16 @@ export class LocalMysql implements Mysql {
   }
 }
 
-/** True for a real folder, not a link, that only our user can enter. Every user can write to the temporary directory. */
+/** True for a real folder, not a link, that only our user can enter. Other users can create files in the temporary directory too. */
 function isPrivate(folder: string): boolean {
   const found = lstatSync(folder, { throwIfNoEntry: false })
   return found?.isDirectory() === true && found.uid === userInfo().uid && (found.mode & 0o077) === 0
 }
 
-/** One statement per line, as --init-file requires, the same at every start. Generated passwords need no escaping. */
+/** The statements for --init-file, one per line. They can run at every start. The generated passwords need no escaping. */
 function initialStatements({ user, password, database }: Own): string {
   return [
-    // Removes root users that every account of this machine could use. Ours connects over the socket and still needs a password.
+    // These root users can connect over TCP, from every account of this machine. Ours connects over the socket, with a password.
     "DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1';",
     `ALTER USER 'root'@'localhost' IDENTIFIED BY '${password}';`,
     `CREATE DATABASE IF NOT EXISTS \`${database}\` CHARACTER SET utf8mb4;`,

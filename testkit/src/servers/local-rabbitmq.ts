@@ -1,4 +1,4 @@
-// A private RabbitMQ: own node name, cookie, data, configuration, ports and epmd. It touches no other RabbitMQ.
+// A private RabbitMQ with its own node name, cookie, data, configuration, ports and epmd. It does not affect any other RabbitMQ.
 import { randomUUID } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ import type { LocalState } from './state.ts'
 
 const HOST = '127.0.0.1'
 const VHOST = '/'
-/** For new data. The name is also a folder name in the data, so it must not depend on the location of the directory. */
+/** The node name for new data. It is also the name of a data folder, so it must not depend on the location of the directory. */
 const NODE_NAME = 'ims@localhost'
 const EARLIER_NODE_NAME = /^ims-[0-9a-f]{10}@localhost$/
 const STARTED_WITHIN_MS = 90_000
@@ -26,7 +26,7 @@ const STOPPED_WITHIN_MS = 30_000
 
 type Own = LocalState['rabbitmq']
 
-/** Controls the RabbitMQ of `directory`, whether it runs, ran before, or will be started. */
+/** Controls the RabbitMQ of `directory`, whether it runs or not. */
 export class LocalRabbitmq implements Rabbitmq {
   readonly host = HOST
   readonly port: number
@@ -38,7 +38,7 @@ export class LocalRabbitmq implements Rabbitmq {
   readonly #kept: Kept<Own>
   readonly #joins: string | undefined
 
-  /** `joins` is the name of a node whose cluster this one joins; it then uses the epmd and the cookie of that node. */
+  /** `joins` is the name of a node whose cluster this node joins. It then uses the epmd and the cookie of that node. */
   constructor(directory: string, kept: Kept<Own>, joins?: string) {
     const { port, username, password, version } = kept.get()
     this.port = port
@@ -58,7 +58,7 @@ export class LocalRabbitmq implements Rabbitmq {
     return this.process !== undefined && isAlive(this.process)
   }
 
-  /** True when exactly this node answers at its ports. */
+  /** True when exactly this node listens on its ports. */
   get #listens(): boolean {
     const { process, port, distributionPort } = this.#kept.get()
     return process !== undefined && [port, distributionPort].every((each) => listensOn(process.pid, each))
@@ -78,7 +78,7 @@ export class LocalRabbitmq implements Rabbitmq {
       withinMs: STARTED_WITHIN_MS,
       logs: this.#logs,
       attempt: async () => (this.#listens ? await rabbitmqVersion(HOST, this.port) : undefined),
-      hopeless: () => (this.isRunning ? undefined : 'it has ended'),
+      hopeless: () => (this.isRunning ? undefined : 'it has exited'),
     })
     if (this.#kept.get().prepared) return
     if (this.#joins === undefined) await this.importDefinitions(policiesFor(VHOST, this.version))
@@ -94,14 +94,14 @@ export class LocalRabbitmq implements Rabbitmq {
     await killProcess(this.#kept.get().process)
   }
 
-  /** Stops the node and its helper processes. */
+  /** Stops the node, its epmd, and processes that a killed start has left. */
   async end(): Promise<void> {
     await this.stop()
     if (this.#joins === undefined) await stopProcess(this.#kept.get().epmd, STOPPED_WITHIN_MS)
     await this.#endOrphans()
   }
 
-  /** A killed start may have left a node and an epmd that the state does not name. An epmd that it names serves a cluster too. */
+  /** Stops a node and an epmd that a killed start has left and that are not in the state. An epmd in the state may serve a cluster. */
   async #endOrphans(): Promise<void> {
     await stopAllStartedFor(this.#path(), STOPPED_WITHIN_MS)
     const { epmd } = this.#kept.get()
@@ -114,7 +114,7 @@ export class LocalRabbitmq implements Rabbitmq {
   }
 
   async importDefinitions(json: string): Promise<void> {
-    // Through a file, because rabbitmqctl of RabbitMQ 4.3 fails when it reads from standard input.
+    // From a file, because rabbitmqctl of RabbitMQ 4.3 fails when it reads from standard input.
     const file = this.#path(`definitions-${randomUUID()}.json`)
     writeFileSync(file, json, { mode: 0o600 })
     try {
@@ -128,7 +128,7 @@ export class LocalRabbitmq implements Rabbitmq {
     const { epmd, epmdPort } = this.#kept.get()
     if (this.#joins !== undefined || (epmd !== undefined && isAlive(epmd))) return
     await expectFree("RabbitMQ's epmd", [epmdPort])
-    // We start epmd ourselves so that we can end it. An epmd started by the node outlives every node.
+    // Started here, so that it can be stopped. An epmd that the node starts keeps running after the node.
     const identity = await startInBackground({
       command: [foundPrograms().epmd, '-port', String(epmdPort), '-address', HOST],
       env: { ...this.#environment(), ...startedFor(this.#path('epmd')) },
@@ -141,7 +141,7 @@ export class LocalRabbitmq implements Rabbitmq {
       withinMs: STARTED_WITHIN_MS,
       logs: [this.#path('epmd.log')],
       attempt: async () => (listensOn(identity.pid, epmdPort) ? true : undefined),
-      hopeless: () => (isAlive(identity) ? undefined : 'it has ended'),
+      hopeless: () => (isAlive(identity) ? undefined : 'it has exited'),
     })
   }
 
@@ -154,7 +154,7 @@ export class LocalRabbitmq implements Rabbitmq {
         env: {
           ...this.#environment(),
           ...startedFor(this.#path()),
-          // Makes the script exec the node, so that the pid and signals are those of the node, not of a wrapper script.
+          // Makes the script exec the node. The pid is then that of the node, and signals reach the node.
           RABBITMQ_ALLOW_INPUT: '1',
           RABBITMQ_SERVER_START_ARGS: '-noinput +B i',
         },
@@ -173,7 +173,7 @@ export class LocalRabbitmq implements Rabbitmq {
       `listeners.tcp.1 = ${HOST}:${port}`,
       `default_user = ${username}`,
       `default_pass = ${password}`,
-      // The default limit of RabbitMQ 4. Version 3 allows 128 MiB, and every consumer assembles a whole message in memory.
+      // The default of RabbitMQ 4. Version 3 allows 128 MiB, and a consumer needs the whole message in memory.
       'max_message_size = 16777216',
       'log.file.rotation.size = 20000000',
       'log.file.rotation.count = 1',
@@ -189,7 +189,7 @@ export class LocalRabbitmq implements Rabbitmq {
     chmodSync(cookieFile, 0o400)
   }
 
-  /** For the node and for rabbitmqctl. Of the caller's environment only PATH is kept: the rest could point to another RabbitMQ. */
+  /** The environment of the node and of rabbitmqctl. Only PATH is inherited, because other variables could point to another RabbitMQ. */
   #environment(): NodeJS.ProcessEnv {
     const { distributionPort, epmdPort } = this.#kept.get()
     const loopbackOnly = '-kernel inet_dist_use_interface {127,0,0,1}'
@@ -201,7 +201,7 @@ export class LocalRabbitmq implements Rabbitmq {
       ERL_EPMD_ADDRESS: HOST,
       RABBITMQ_NODENAME: this.#nodeName,
       RABBITMQ_DIST_PORT: String(distributionPort),
-      // The node runs in that folder. RabbitMQ's disk monitor quotes the path for a shell, and hangs if the path contains a quote.
+      // Relative to the working directory of the node. The disk monitor of RabbitMQ hangs if the path contains a quote.
       RABBITMQ_MNESIA_BASE: process.platform === 'linux' ? '/proc/self/cwd/data' : this.#path('data'),
       RABBITMQ_LOG_BASE: this.#path('log'),
       RABBITMQ_CONFIG_FILE: this.#path('rabbitmq.conf'),
@@ -213,7 +213,7 @@ export class LocalRabbitmq implements Rabbitmq {
       RABBITMQ_PID_FILE: this.#path('pid'),
       RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: loopbackOnly,
       RABBITMQ_CTL_ERL_ARGS: loopbackOnly,
-      // Zero lets the system choose a port, so that any number of nodes can run at once.
+      // With 0 the system chooses a free port, so that any number of nodes can run at once.
       RABBITMQ_CTL_DIST_PORT_MIN: '0',
       RABBITMQ_CTL_DIST_PORT_MAX: '0',
     }
@@ -223,7 +223,7 @@ export class LocalRabbitmq implements Rabbitmq {
     return this.#kept.get().nodeName ?? this.#nodeNameOfData() ?? NODE_NAME
   }
 
-  /** Data written by an older version of this file belongs to a node named after its original directory. */
+  /** Earlier versions of this file derived the node name from the directory. The data then has a folder with that name. */
   #nodeNameOfData(): string | undefined {
     const data = this.#path('data')
     const names = existsSync(data) ? readdirSync(data).filter((name) => EARLIER_NODE_NAME.test(name)) : []

@@ -1,4 +1,4 @@
-// Private RabbitMQ and MySQL as a pair: first start, restart, control from another process, stop.
+// Starts, restarts, controls and stops a private RabbitMQ and a private MySQL as a pair.
 import { randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -19,9 +19,9 @@ const SECRET_BYTES = 18
 const FOLDERS = ['rabbitmq', 'mysql']
 const STOPPED_WITHIN_MS = 30_000
 const INTERRUPTED_WITHIN_MS = 1_000
-const ENDED_AGAIN_AFTER_MS = 100
+const STOP_AGAIN_AFTER_MS = 100
 
-/** Starts both servers in `directory`, or uses those that run there. Rejects when `interrupted` aborts, and stops what it has started. */
+/** Starts both servers in `directory`, or uses the running ones. When `interrupted` aborts, stops them and rejects. */
 export async function startLocal(
   directory: string,
   onProgress: OnProgress,
@@ -67,11 +67,11 @@ export function attachLocal(directory: string): Servers {
   }
 }
 
-/** When `interrupted` aborts, ends every process of a start until the start gives up. */
+/** When `interrupted` aborts, stops every process of the start, repeatedly until the start has failed. */
 async function endedBy<T>(interrupted: AbortSignal | undefined, starting: Promise<T>, directory: string): Promise<T> {
   let isOver = false
   const end = async () => {
-    for (; !isOver; await sleep(ENDED_AGAIN_AFTER_MS))
+    for (; !isOver; await sleep(STOP_AGAIN_AFTER_MS))
       for (const folder of [...FOLDERS, 'rabbitmq/epmd'])
         await stopAllStartedFor(join(directory, folder), INTERRUPTED_WITHIN_MS).catch(() => {})
   }
@@ -92,13 +92,13 @@ const watchable = (name: ServerProcess['name'], server: LocalRabbitmq | LocalMys
   stop: () => server.stop(),
 })
 
-/** Adapts the state to this location. A moved directory stops its servers at the old location; a copy leaves the original alone. */
+/** Adapts the state to this location. If the directory was moved, stops the servers of the old location. A copy does not affect the original. */
 async function settle(directory: string, onProgress: OnProgress): Promise<void> {
   const state = readState(directory)
   const here = placeOf(directory)
   if (state?.mode !== 'local' || state.directory === here) return
   if (isCopy(statePath(directory), state.directory)) {
-    onProgress(`${here} is a copy of ${state.directory}: its servers get ports of their own`)
+    onProgress(`${here} is a copy of ${state.directory}: its servers get new ports`)
     const { process: _broker, epmd: _epmd, ...rabbitmq } = state.rabbitmq
     const { process: _server, socketFolder: _socket, ...mysql } = state.mysql
     const ports = await newPorts()
@@ -111,10 +111,10 @@ async function settle(directory: string, onProgress: OnProgress): Promise<void> 
     return
   }
   if (state.directory !== undefined) {
-    onProgress(`the data was moved here from ${state.directory}: it is used on`)
+    onProgress(`the data was moved here from ${state.directory} and will be used`)
     const { rabbitmq, mysql } = controls(directory)
     await Promise.all([rabbitmq.end(), mysql.end()])
-    // They run with the paths of the earlier location.
+    // These processes still have the paths of the old location.
     await Promise.all(FOLDERS.map((name) => stopAllStartedFor(join(state.directory ?? here, name), STOPPED_WITHIN_MS)))
   }
   const now = readState(directory)

@@ -1,4 +1,4 @@
-// Creates a container with testcontainers, which pulls its image, and removes it when this process ends in any way.
+// Creates a container with testcontainers, which pulls the image and can remove the container when this process has exited.
 import { GenericContainer, getContainerRuntimeClient, getReaper } from 'testcontainers'
 import { succeeds } from './command.ts'
 import type { OnProgress } from './servers.ts'
@@ -15,15 +15,15 @@ export interface Recipe {
   readonly containerPort: number
   readonly environment: Readonly<Record<string, string>>
   readonly args: readonly string[]
-  /** Copied in before the first start, so that it also works on engines that do not share our file system. */
+  /** Copied into the container before the first start, because the engine may not share our file system. */
   readonly file?: { readonly from: string; readonly to: string }
 }
 
-// If /.dockerenv exists, testcontainers assumes that it runs in a container and connects through the bridge's gateway.
-// Ports published on loopback never answer there.
+// If /.dockerenv exists, testcontainers assumes that it runs in a container and connects to the gateway of the bridge.
+// Ports that are published on loopback are not reachable there.
 process.env.TESTCONTAINERS_HOST_OVERRIDE ??= LOOPBACK
 
-/** testcontainers binds ports on every interface; ours must be reachable from this machine only. */
+/** Publishes ports on loopback only. By default testcontainers publishes them on every interface. */
 class OnLoopback extends GenericContainer {
   protected override async beforeContainerCreated(): Promise<void> {
     for (const bindings of Object.values(this.hostConfig.PortBindings ?? {}))
@@ -32,8 +32,8 @@ class OnLoopback extends GenericContainer {
 }
 
 /**
- * Creates and starts the container unless it exists, running or not. With `lifetime` process it is removed when this
- * process has ended. If the image of testcontainers' reaper is unavailable, it stays until it is removed explicitly.
+ * Creates and starts the container, if it does not exist. With `lifetime` process, the reaper of testcontainers removes it
+ * when this process has exited. If the image of the reaper is not available, the container stays until it is removed.
  */
 export async function makeContainer(
   recipe: Recipe,
@@ -65,7 +65,7 @@ async function reaperOrWithout(onProgress: OnProgress): Promise<void> {
     process.env.TESTCONTAINERS_RYUK_DISABLED = 'true'
     const why = error instanceof Error ? error.message.split('\n')[0] : String(error)
     onProgress(
-      `the image of testcontainers' reaper is not to be had (${why}): containers of a killed run stay until the next`,
+      `the image of testcontainers' reaper is not available (${why}): containers of a killed run stay until the next run`,
     )
   }
 }

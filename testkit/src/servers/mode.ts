@@ -1,8 +1,8 @@
-// Decides where RabbitMQ and MySQL come from: external servers, a Docker engine, or private instances of installed programs.
+// Selects how RabbitMQ and MySQL are provided: external servers, Docker containers, or private instances of installed programs.
 import { succeeds } from './command.ts'
 import { type Mode, modes, ServersUnavailable } from './servers.ts'
 
-const ENGINE_ANSWERS_WITHIN_MS = 10_000
+const ENGINE_RESPONDS_WITHIN_MS = 10_000
 
 /** The mode that the environment forces or implies. Undefined when it depends on a Docker engine. */
 export function modeByEnvironment(environment: NodeJS.ProcessEnv): Mode | undefined {
@@ -18,14 +18,14 @@ export function modeByEnvironment(environment: NodeJS.ProcessEnv): Mode | undefi
   return isGiven ? 'external' : undefined
 }
 
-/** The mode for this machine and environment. Rejects with ServersUnavailable when IMS_SERVICES has any other value. */
+/** The mode for this machine and environment. Rejects with ServersUnavailable when IMS_SERVICES has an unknown value. */
 export async function chooseMode(environment: NodeJS.ProcessEnv): Promise<Mode> {
   return modeByEnvironment(environment) ?? ((await dockerAnswers()) ? 'docker' : 'local')
 }
 
-/** True when a Docker engine answers `docker info`. */
+/** True when a Docker engine responds to `docker info`. */
 export async function dockerAnswers(): Promise<boolean> {
-  return await succeeds('docker', ['info'], ENGINE_ANSWERS_WITHIN_MS)
+  return await succeeds('docker', ['info'], ENGINE_RESPONDS_WITHIN_MS)
 }
 
 /** Like chooseMode, but never external, because tests stop servers and delete data. Rejects when IMS_SERVICES forces external. */

@@ -1,4 +1,4 @@
-// An additional private MySQL or MariaDB, for a test that needs options which the shared one must not have.
+// An additional private MySQL or MariaDB, for tests that need special server options.
 import { randomBytes } from 'node:crypto'
 import { freePorts } from './free-ports.ts'
 import { keptInMemory } from './kept.ts'
@@ -8,12 +8,12 @@ import type { Mysql } from './servers.ts'
 
 const SECRET_BYTES = 18
 
-/** True when servers can be started here without containers. */
+/** True when the programs for private servers are installed on this machine. */
 export const hasServerPrograms = (): boolean => !('missing' in findPrograms())
 
 export interface PrivateMysql {
   readonly mysql: Mysql
-  /** Stops it. Its data stays in the directory. */
+  /** Stops the server. Its data is kept in the directory. */
   end(): Promise<void>
 }
 

@@ -1,4 +1,4 @@
-// Finds the server programs on this machine, bypassing Debian's wrappers.
+// Finds the server programs on this machine, without Debian's wrapper scripts.
 import { accessSync, constants, existsSync, readdirSync, realpathSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
 import { ServersUnavailable } from './servers.ts'
@@ -7,17 +7,17 @@ export interface Programs {
   /** The folder of RabbitMQ's own scripts: rabbitmq-server, rabbitmqctl. */
   readonly rabbitmqScripts: string
   readonly epmd: string
-  /** mariadbd or mysqld, the program that initialises a data directory (MariaDB only), and the command-line client. */
+  /** mariadbd or mysqld. `mariadbInstallDb` initialises a data directory of MariaDB. `mysqlClient` is the command-line client. */
   readonly mysqld: string
   readonly mariadbInstallDb: string | undefined
   readonly mysqlClient: string
 }
 
-/** Debian's /usr/sbin/rabbitmq-server requires the user rabbitmq. The scripts behind it do not. */
+/** Debian's wrapper /usr/sbin/rabbitmq-server requires the user rabbitmq. The scripts in these folders do not. */
 const RABBITMQ_FOLDERS = ['/usr/lib/rabbitmq/bin', '/opt/homebrew/opt/rabbitmq/sbin', '/usr/local/opt/rabbitmq/sbin']
 const ELSEWHERE = ['/usr/local/sbin', '/usr/sbin', '/usr/libexec', '/opt/homebrew/bin', '/usr/local/bin', '/usr/bin']
 
-/** The programs, or the Debian packages that contain the missing ones. */
+/** The programs. If one is missing, the Debian packages to install. */
 export function findPrograms(): Programs | { missing: readonly string[] } {
   const rabbitmqScripts = RABBITMQ_FOLDERS.find((folder) => isProgram(join(folder, 'rabbitmq-server')))
   const epmd = find('epmd') ?? epmdOfErlang()

@@ -1,12 +1,12 @@
-// Two more nodes for a private RabbitMQ, which then is a cluster of three on loopback.
+// Adds two nodes to a private RabbitMQ, so that it is a cluster of three nodes on loopback.
 import { join } from 'node:path'
 import { freePorts } from './free-ports.ts'
 import { keptIn, keptInMemory } from './kept.ts'
 import { LocalRabbitmq } from './local-rabbitmq.ts'
 
 /**
- * Starts two nodes that join the running RabbitMQ of `directory`, with their data in folders of that directory. Users, vhosts
- * and policies are those of the cluster. End both before the servers of the directory are closed.
+ * Starts two nodes that join the running RabbitMQ of `directory`. Their data is in folders of that directory. They share the
+ * users, vhosts and policies of the cluster. Call `end` on both before you close the servers of the directory.
  */
 export async function joinTwoNodes(directory: string): Promise<readonly LocalRabbitmq[]> {
   const { process: _process, nodeName, ...first } = keptIn(directory, 'local').rabbitmq.get()

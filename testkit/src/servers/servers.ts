@@ -1,10 +1,10 @@
-// The interface of a pair of real servers, however they are run.
+// The interface of a pair of real servers. It is the same for all modes.
 import type { ProcessIdentity } from '../processes/process-identity.ts'
 
 export const modes = ['external', 'docker', 'local'] as const
 export type Mode = (typeof modes)[number]
 
-/** A server that a test can stop and start again, to see how clients react. */
+/** A server that a test can stop and restart, to test how clients react. */
 export interface Control {
   /** Stops the server cleanly and resolves when it has exited. Does nothing if it is not running. */
   stop(): Promise<void>
@@ -38,7 +38,7 @@ export interface Mysql extends Control {
   sql(statements: string): Promise<string>
 }
 
-/** A server that runs as a process of this machine and is kept running. */
+/** A server that runs as a process of this machine. */
 export interface ServerProcess {
   readonly name: 'RabbitMQ' | 'MySQL'
   /** The most recently started process, alive or not. */
@@ -52,9 +52,9 @@ export interface Servers {
   readonly mode: Mode
   readonly rabbitmq: Rabbitmq
   readonly mysql: Mysql
-  /** Both, if they are our processes. Empty for containers and external servers. */
+  /** The processes of both private servers. Empty for containers and external servers. */
   readonly processes: readonly ServerProcess[]
-  /** Stops both servers and everything that belongs to them. External servers are left alone. */
+  /** Stops both servers and their helper processes. Does nothing to external servers. */
   close(options: { deleteData: boolean }): Promise<void>
 }
 

@@ -1,4 +1,4 @@
-// servers.json: everything a process of the same user needs to find, control and restart the servers of a directory.
+// The file servers.json. With it, any process of the same user can find, control and restart the servers of a directory.
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -9,7 +9,7 @@ const port = z.int().min(1).max(65_535)
 
 const localState = z.object({
   mode: z.literal('local'),
-  /** The location at the time of writing. Missing in older files. */
+  /** The path of the directory when the file was written. Missing in older files. */
   directory: z.string().optional(),
   rabbitmq: z.object({
     port,
@@ -19,9 +19,9 @@ const localState = z.object({
     password: z.string(),
     cookie: z.string(),
     version: z.string(),
-    /** The name of the node that owns the data. Missing in older files. */
+    /** The name of the node whose data this is. Missing in older files. */
     nodeName: z.string().optional(),
-    /** True once the policies are loaded. */
+    /** True when the policies are loaded, or the node has joined its cluster. */
     prepared: z.boolean(),
     process: processIdentity.optional(),
     epmd: processIdentity.optional(),
@@ -32,9 +32,9 @@ const localState = z.object({
     password: z.string(),
     database: z.string(),
     version: z.string(),
-    /** True once the data directory is complete. */
+    /** True when the data directory is complete. */
     prepared: z.boolean(),
-    /** Where the socket is, if its path in the directory would be too long. */
+    /** The folder of the socket, if its path in the directory would be too long. */
     socketFolder: z.string().optional(),
     process: processIdentity.optional(),
   }),
@@ -67,7 +67,7 @@ export type DockerState = z.infer<typeof dockerState>
 const state = z.discriminatedUnion('mode', [localState, dockerState])
 export type State = z.infer<typeof state>
 
-/** Undefined when no servers were ever started there. Throws when the file is not ours. */
+/** The content of servers.json. Undefined when no servers were ever started in the directory. Throws when the file is damaged. */
 export function readState(directory: string): State | undefined {
   const path = statePath(directory)
   if (!existsSync(path)) return undefined
@@ -94,7 +94,7 @@ export function writeState(directory: string, value: State): void {
   renameSync(next, path)
 }
 
-/** Creates the directory, closed to other users. */
+/** Creates the directory, or changes its mode, so that other users cannot enter it. */
 export function makePrivate(directory: string): void {
   mkdirSync(directory, { recursive: true })
   chmodSync(directory, 0o700)

@@ -1,10 +1,10 @@
-// A test space: a vhost and a database of one test file.
+// A test space: one vhost and one database for one test file.
 import { randomBytes } from 'node:crypto'
 import { newVhost } from './definitions.ts'
 import type { Mysql, Rabbitmq, Servers } from './servers.ts'
 
 const ID_BYTES = 4
-const LONGEST_NAME = 40
+const NAME_MAX_LENGTH = 40
 
 type RabbitmqAccess = Pick<Rabbitmq, 'host' | 'port' | 'username' | 'password' | 'vhost' | 'version'>
 type MysqlAccess = Pick<Mysql, 'host' | 'port' | 'user' | 'password' | 'database' | 'version'>
@@ -16,12 +16,12 @@ export interface TestSpace {
   drop(): Promise<void>
 }
 
-/** Creates an empty vhost with the policies of the suite, and an empty database. Rejects when the servers are external. */
+/** Creates an empty vhost with the suite's policies, and an empty database. Rejects when the servers are external. */
 export async function testSpace(servers: Servers, name: string): Promise<TestSpace> {
   const words = name
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, '_')
-    .slice(0, LONGEST_NAME)
+    .slice(0, NAME_MAX_LENGTH)
   const id = `ims_${words}_${randomBytes(ID_BYTES).toString('hex')}`
   const { rabbitmq, mysql } = servers
   await Promise.all([

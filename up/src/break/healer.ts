@@ -1,28 +1,29 @@
-// The detached process that breaks something and heals it: after a time, or at once when the command that started it is gone.
+// The detached process that freezes processes or containers and heals them: after a time, or at once when the command that
+// started it has exited.
 import { execFile } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { isStopped, processIdentity, signalProcess } from 'testkit/processes/process-identity'
 import { z } from 'zod'
 
-export const breakage = z.object({
-  /** Processes of this machine. Each is frozen: it keeps its connections and answers nothing. */
+const breakage = z.object({
+  /** Processes of this machine. A frozen process keeps its connections and does not respond. */
   processes: z.array(processIdentity),
-  /** Services of the compose project in this directory, frozen alike. */
+  /** Services of the compose project in this directory. They are frozen in the same way. */
   compose: z.object({ directory: z.string(), services: z.array(z.string()) }).optional(),
   forMs: z.int().positive(),
-  /** Freezes for this long, again and again, so that answers come up to this much later. */
+  /** Freezes repeatedly for this long, so that responses are delayed by up to this time. */
   latencyMs: z.int().positive().optional(),
 })
 export type Breakage = z.infer<typeof breakage>
 
-/** The pause between two freezes, long enough for answers to leave. */
-const FLOWS_MS = 50
+/** The pause between two freezes. It is long enough to send responses. */
+const THAWED_MS = 50
 const STOPS_WITHIN_MS = 5_000
 /** Written to standard output after each freeze. */
 const BROKEN = 'broken\n'
 
-/** A busy machine stops a process some time after the signal was sent. Somebody may continue one meanwhile, so not for ever. */
+/** On a busy machine, a signal takes effect with a delay. The wait is limited, because another program may continue a process. */
 async function stopped(processes: Breakage['processes']): Promise<void> {
   const endMs = performance.now() + STOPS_WITHIN_MS
   while (!processes.every(isStopped) && performance.now() < endMs) await sleep(1)
@@ -41,16 +42,16 @@ if (import.meta.main) {
   const what = breakage.parse(JSON.parse(process.argv[2] ?? ''))
   const over = new AbortController()
   setTimeout(() => over.abort(), what.forMs)
-  // The other end of this pipe is the command. It closes when the command ends, also by SIGKILL.
+  // The command holds the other end of this pipe. The pipe closes when the command exits, even by SIGKILL.
   process.stdin.on('close', () => over.abort()).resume()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => over.abort())
-  // The command may have ended already.
+  // The command may have exited already.
   process.stdout.on('error', () => undefined)
   let isFrozen = false
   const set = async (frozen: boolean) => {
-    // Docker refuses to continue a container that is not paused.
+    // Docker fails if it must continue a container that is not paused.
     if (frozen === isFrozen) return
-    // Before it begins, because a pause that fails may have frozen some.
+    // Set before the freeze, because a freeze that fails may have frozen some containers.
     if (frozen) isFrozen = true
     await freeze(what, frozen)
     isFrozen = frozen
@@ -63,11 +64,11 @@ if (import.meta.main) {
       await wait(what.latencyMs ?? what.forMs)
       if (what.latencyMs === undefined) break
       await set(false)
-      await wait(FLOWS_MS)
+      await wait(THAWED_MS)
     } while (!over.signal.aborted)
   } finally {
     await set(false)
-    // Its timer and the pipe would keep it alive.
+    // The timer and the pipe would keep this process alive.
     process.exit()
   }
 }

@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 
 const EXIT_USAGE = 64
 const KEY_BYTES = 32
-/** A recognisable prefix, so that a key that leaks into a file or a chat can be found. */
+/** A prefix by which a leaked key can be found in files and chats. */
 const PREFIX = 'ims_'
 const NAME = /^[\w.-]{1,64}$/
 const SCOPES = /^(read|write|admin)(,(read|write|admin))*$/
@@ -17,8 +17,10 @@ export async function apiKey([name = '', scopes = '', ...rest]: string[]): Promi
   }
   const key = PREFIX + randomBytes(KEY_BYTES).toString('base64url')
   const sha256 = createHash('sha256').update(key).digest('hex')
-  process.stderr.write(`The key of ${name}, shown this once, for the header "Authorization: Bearer <key>":\n${key}\n`)
-  process.stderr.write('Its line for API_KEYS, or for the file of API_KEYS_FILE:\n')
+  process.stderr.write(
+    `The key of ${name}, for the header "Authorization: Bearer <key>". It is shown only once:\n${key}\n`,
+  )
+  process.stderr.write('The line for API_KEYS, or for the file of API_KEYS_FILE:\n')
   process.stdout.write(`${name} ${scopes} ${sha256}\n`)
   return 0
 }

@@ -1,4 +1,4 @@
-// `npm run break`: freezes a server or a service of the suite that runs here, says what to look at, and heals it.
+// `npm run break`: freezes a server or a service of the running suite, prints commands to watch the effect, and heals it.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { type ServiceName, serviceNames } from '@ims/accounts/suite'
@@ -24,11 +24,11 @@ const USAGE = `usage: npm run break -- WHAT [DURATION] [LATENCY]
 
   WHAT      ${TARGETS.join(' · ')}
   DURATION  such as 20s (the default), at most 10m
-  LATENCY   such as 2s-latency: answers come up to 2 s late instead of not at all
+  LATENCY   such as 2s-latency: WHAT answers up to 2 s late instead of not at all
 
-The processes are frozen, so they keep their connections and do not answer. They are healed after DURATION, and at once
-when this command ends, however it ends.
-Exit codes: 0 healed · 64 wrong arguments · 69 nothing of the kind runs here · 130 interrupted, and healed
+The processes are frozen: they keep their connections and do not answer. They are healed after DURATION, or at once when
+this command exits, even if it is killed.
+Exit codes: 0 healed · 64 wrong arguments · 69 WHAT does not run here · 130 interrupted, and healed
 `
 
 interface Wanted {
@@ -37,7 +37,7 @@ interface Wanted {
   readonly latencyMs: number | undefined
 }
 
-/** Undefined for a wrong command line. */
+/** Parses the arguments. Undefined when they are wrong. */
 export function wantedBreak([name, ...rest]: readonly string[]): Wanted | undefined {
   const isTarget = (text: string | undefined): text is Target => text !== undefined && TARGETS.includes(text)
   const latency = rest.find((text) => text.endsWith('-latency'))
@@ -63,13 +63,13 @@ export async function breakCommand(args: string[]): Promise<number> {
   if (suite === undefined) return EXIT_FAILURE
   const what = await targetsOf(wanted, suite.directory)
   if (what === undefined) {
-    process.stderr.write(`✗ no ${wanted.target} of ours runs here: \`npm run up\` starts the suite\n`)
+    process.stderr.write(`✗ ${wanted.target} of this suite is not running: \`npm run up\` starts the suite\n`)
     return EXIT_UNAVAILABLE
   }
   return await brokenAndHealed(what, announcement(wanted, suite.http))
 }
 
-/** Only what the suite in this directory started itself, never another process of the machine. */
+/** The processes or containers to freeze. They belong to the suite in this directory; no other process is ever frozen. */
 async function targetsOf(wanted: Wanted, directory: string): Promise<Breakage | undefined> {
   const times = { forMs: wanted.forMs, ...(wanted.latencyMs === undefined ? {} : { latencyMs: wanted.latencyMs }) }
   const { target } = wanted
@@ -93,20 +93,20 @@ function runningOf({ servers, services }: SuiteState, names: readonly string[]):
 function announcement({ target, forMs, latencyMs }: Wanted, http: string): string {
   const how = latencyMs === undefined ? 'does not answer' : `answers up to ${latencyMs} ms late`
   return [
-    `${target} ${how} for ${forMs / 1_000} s. Ctrl-C heals it at once. Meanwhile, in another terminal:`,
-    '  npm run status               who is not ready, and why',
-    '  npm run logs                 what the services notice',
-    `  curl ${http}/messages/ID     by the Message-Id of a POST: applied, refused or unknown`,
+    `${target} ${how} for ${forMs / 1_000} s. Ctrl-C heals it at once. To watch the effect in another terminal:`,
+    '  npm run status               which services are not ready, and why',
+    '  npm run logs                 the logs of the services',
+    `  curl ${http}/messages/ID     the state of the message with this Message-Id: applied, refused or unknown`,
   ].join('\n')
 }
 
-/** A process of its own heals, so that this one can die in any way. If that one dies first, this one heals. */
+/** A separate process heals, so that this one may be killed. If that process dies first, this one heals. */
 async function brokenAndHealed(what: Breakage, announced: string): Promise<number> {
   const healer = spawn(process.execPath, [join(import.meta.dirname, '../break/healer.ts'), JSON.stringify(what)], {
     detached: true,
     stdio: ['pipe', 'pipe', 'inherit'],
   })
-  // Not before it is true.
+  // The healer prints its first line when the freeze has taken effect.
   healer.stdout.once('data', () => process.stdout.write(`${announced}\n`))
   let isInterrupted = false
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
@@ -120,7 +120,7 @@ async function brokenAndHealed(what: Breakage, announced: string): Promise<numbe
   })
   for (const each of what.processes) signalProcess(each, 'SIGCONT')
   if (code !== 0) {
-    process.stderr.write('✗ what heals was ended itself; `docker compose unpause` heals containers\n')
+    process.stderr.write('✗ the healing process was killed; for containers, run `docker compose unpause`\n')
     return EXIT_FAILURE
   }
   process.stdout.write('healed\n')

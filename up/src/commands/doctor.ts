@@ -1,4 +1,4 @@
-// `npm run doctor`: runs the program of that name on the suite that runs here, with the passwords of all its users.
+// `npm run doctor`: runs the doctor program on the running suite, with the passwords of all its users.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { isAlive } from 'testkit/processes/process-identity'
@@ -29,10 +29,10 @@ export async function doctorCommand(args: string[]): Promise<number> {
     const accounts = join(suite.directory, 'servers', 'accounts')
     return await run(env, ...(existsSync(accounts) ? ['--accounts', accounts] : []))
   }
-  // The one-off service `doctor` of the compose project has the passwords, and reaches both servers.
+  // The service `doctor` of the compose project has the passwords, and can connect to both servers.
   if ((await suiteMode(process.env, suite.directory)) === 'docker')
     return await onTerminal({ command: ['docker', 'compose', ...IN_COMPOSE, ...args], cwd: ROOT })
-  process.stderr.write('✗ no suite runs here: `npm run up` starts one, or RABBITMQ_HOST and MYSQL_HOST name servers\n')
+  process.stderr.write('✗ no suite runs here: start one with `npm run up`, or set RABBITMQ_HOST and MYSQL_HOST\n')
   return EXIT_UNAVAILABLE
 }
 

@@ -1,4 +1,4 @@
-// `faults`, `soak`, `simulate`: the fault ledger, the soak test and the simulation, each in its own process.
+// `faults`, `soak`, `on-call`, `simulate`: each runs its program in its own process.
 import { fileURLToPath } from 'node:url'
 import { onTerminal } from 'testkit/processes/start'
 

@@ -1,4 +1,4 @@
-// `import` and `export`: finds the API of the running suite, and runs the producer's program of the same name on it.
+// `import` and `export`: run the producer's program of the same name on the API of the running suite.
 import { join } from 'node:path'
 import { isAlive } from 'testkit/processes/process-identity'
 import { onTerminal } from 'testkit/processes/start'
@@ -16,7 +16,7 @@ async function onItsApi(file: string, args: readonly string[]): Promise<number> 
   const url = process.env.API_URL || apiOfSuite()
   if (url === undefined) return EXIT_FAILURE
   const command = [process.execPath, join(ROOT, 'producer', 'src', file), ...args] as const
-  // npm changes to the root of the project. Paths are meant from where the user is.
+  // npm changes to the root of the project, but paths are relative to the user's directory.
   return await onTerminal({
     command: [...command],
     cwd: process.env.INIT_CWD || process.cwd(),
@@ -24,7 +24,7 @@ async function onItsApi(file: string, args: readonly string[]): Promise<number> 
   })
 }
 
-/** That of a suite that runs as processes; else the address at which Docker Compose publishes it. */
+/** The URL of the suite that runs as processes. If there is none, the address at which Docker Compose publishes the API. */
 function apiOfSuite(): string | undefined {
   const suite = imsSuiteOrExplain(process.env)
   if (suite === undefined) return undefined

@@ -1,4 +1,4 @@
-// `licences`: writes docs/licences.md from the lockfile, or names the package whose licence is not allowed.
+// `licences`: writes docs/licences.md from the lockfile. Fails with the names of packages whose licence is not allowed.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from 'testkit/runs/jest'

@@ -1,4 +1,4 @@
-// `new command QUEUE --consumer CONSUMER`: adds a message type with its own consumer, and prints what is left to write.
+// `new command QUEUE --consumer CONSUMER`: adds a message type with its own consumer, and prints the remaining work.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { ROOT } from 'testkit/runs/jest'
@@ -7,7 +7,7 @@ import { NotPossible, type Piece, textsAfter, writeAll } from '../new/piece.ts'
 
 const EXIT_USAGE = 64
 
-/** Exit codes: 0 written · 1 not possible, nothing was written · 64 wrong arguments. */
+/** Exit codes: 0 files were written · 1 not possible, nothing was written · 64 wrong arguments. */
 export async function newCommand([kind, queue, option, consumer, ...rest]: string[]): Promise<number> {
   if (
     kind !== 'command' ||
@@ -27,7 +27,7 @@ export async function newCommand([kind, queue, option, consumer, ...rest]: strin
   return 0
 }
 
-/** Sorts imports and breaks lines as `npm run format` does. */
+/** Sorts imports and formats code like `npm run format`. */
 function formatted(file: string, text: string): string {
   if (!file.endsWith('.ts')) return text
   const biome = join(ROOT, 'node_modules', '.bin', 'biome')
@@ -49,11 +49,11 @@ function report(pieces: readonly Piece[], queue: string, consumer: string): stri
     '',
     'Left for you to write:',
     `- messaging/src/contracts.ts: the body and the result of ${queue}`,
-    `- ${consumer}/src/${dashed}.ts: what is done with a message, and its test in ${consumer}/test`,
-    '- what it does, in a few words: the picture and the table of README.md, and the first lines of the new files in kubernetes/',
+    `- ${consumer}/src/${dashed}.ts: the handling of a message, and its test in ${consumer}/test`,
+    '- its purpose in a few words: in the picture and the table of README.md, and in the first lines of the new files in kubernetes/',
     '- a route in producer/src/routes, if HTTP clients send it (with producer/src/openapi.json and docs/api.md)',
-    '- dockercompose/observability/alertmanager/alertmanager.yml: a rule that keeps back the alerts about its queue while it is down',
-    '- MySQL, if it is needed: `tables` in accounts/src/suite.ts; `npm run check` names what is missing then',
+    '- dockercompose/observability/alertmanager/alertmanager.yml: a rule that inhibits the alerts about its queue while it is down',
+    '- if it needs MySQL: `tables` in accounts/src/suite.ts; `npm run check` then names the missing lines',
     '',
     'Then: npx node acceptance/test/documents/asyncapi-page.ts, and npm run check',
     '',

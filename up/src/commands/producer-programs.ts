@@ -1,4 +1,4 @@
-// `dead-letters` and `message`: finds the broker of the running suite, and runs the producer's program of the same name on it.
+// `dead-letters` and `message`: run the producer's program of the same name on the broker of the running suite.
 import { join } from 'node:path'
 import { isAlive } from 'testkit/processes/process-identity'
 import { onTerminal } from 'testkit/processes/start'
@@ -28,20 +28,20 @@ async function onItsBroker(file: string, args: readonly string[]): Promise<numbe
   const suite = imsSuiteOrExplain(process.env)
   if (suite === undefined) return EXIT_FAILURE
   const state = readState(suite.directory)
-  // A killed suite leaves its passwords and ports behind, and any process may listen there now.
+  // A killed suite leaves a state file with passwords and ports. Any process may listen on these ports now.
   if (state?.rabbitmq && state.mysql && isAlive(state.supervisor)) {
     const servers = serversEnvironment({ rabbitmq: state.rabbitmq, mysql: state.mysql })
     const ours = { DEAD_LETTERS_LOG: join(logDirectory(suite.directory), 'dead-letters.log'), ...servers }
     return await onTerminal({ ...node, env: serviceEnvironment(process.env, ours) })
   }
-  // Under compose the broker is on its own network, so the program runs in the producer's container, as the producer.
+  // With compose, the broker is reachable only in its network, so the program runs in the producer's container.
   if ((await suiteMode(process.env, suite.directory)) === 'docker' && (await composeRuns('producer', process.env)))
     return await onTerminal({ command: ['docker', ...composeExec(), 'node', program, ...args], cwd: ROOT })
-  process.stderr.write('✗ no suite runs here: `npm run up` starts one, or RABBITMQ_HOST and the like name a broker\n')
+  process.stderr.write('✗ no suite runs here: start one with `npm run up`, or set RABBITMQ_HOST\n')
   return EXIT_UNAVAILABLE
 }
 
-/** Without a terminal here, the container gets none either: the output goes to a file or another program. */
+/** The container gets a terminal only if this process has one. Otherwise the output goes to a file or another program. */
 function composeExec(): string[] {
   const isTerminal = process.stdin.isTTY && process.stdout.isTTY
   return ['compose', '--project-directory', ROOT, 'exec', ...(isTerminal ? [] : ['-T']), 'producer']

@@ -1,4 +1,4 @@
-// `rabbitmqctl`: runs RabbitMQ's own command on the broker of the running suite, with its node name, cookie and ports.
+// `rabbitmqctl`: runs rabbitmqctl on the broker of the running suite, with its node name, cookie and ports.
 import { join } from 'node:path'
 import { isAlive } from 'testkit/processes/process-identity'
 import { onTerminal } from 'testkit/processes/start'
@@ -11,7 +11,7 @@ import { readState } from '../suite/state.ts'
 const EXIT_FAILURE = 1
 const EXIT_UNAVAILABLE = 69
 
-/** Exit codes: 0 done · 1 it failed, and says why · 69 no broker of this suite is running. */
+/** Exit codes: 0 done · 1 failed, with the reason on standard error · 69 no broker of this suite is running. */
 export async function rabbitmqctl(args: string[]): Promise<number> {
   const suite = imsSuiteOrExplain(process.env)
   if (suite === undefined) return EXIT_FAILURE
@@ -30,6 +30,6 @@ export async function rabbitmqctl(args: string[]): Promise<number> {
     return await onTerminal({
       command: ['docker', 'compose', '--project-directory', ROOT, 'exec', 'rabbitmq', 'rabbitmqctl', ...args],
     })
-  process.stderr.write('✗ no broker of ours runs here: `npm run up` starts one\n')
+  process.stderr.write('✗ no broker of this suite is running: `npm run up` starts one\n')
   return EXIT_UNAVAILABLE
 }

@@ -1,4 +1,4 @@
-// `servers start|stop DIRECTORY`: starts real servers without the suite, for work on one part. They run until stopped.
+// `servers start|stop DIRECTORY`: starts real servers without the suite, for development and tests. They run until they are stopped.
 import { attachServers, startServers } from 'testkit/servers/index'
 
 const EXIT_USAGE = 64
@@ -14,13 +14,13 @@ export async function servers([action, directory, ...rest]: string[]): Promise<n
     process.stdout.write('stopped; the data is kept\n')
     return 0
   }
-  const { mode, rabbitmq, mysql } = await startServers({ directory, onProgress: say })
+  const { mode, rabbitmq, mysql } = await startServers({ directory, onProgress: print })
   process.stdout.write(`RabbitMQ ${rabbitmq.version} on ${rabbitmq.host}:${rabbitmq.port} (${mode})\n`)
   process.stdout.write(`MySQL ${mysql.version} on ${mysql.host}:${mysql.port} (${mode})\n`)
-  process.stdout.write(`IMS_TEST_SERVERS=${directory} lets tests use them\n`)
+  process.stdout.write(`Tests use them with IMS_TEST_SERVERS=${directory}\n`)
   return 0
 }
 
-function say(text: string): void {
+function print(text: string): void {
   process.stderr.write(`${text}\n`)
 }

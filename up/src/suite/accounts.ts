@@ -1,4 +1,4 @@
-// One RabbitMQ user and one MySQL user for each service of the local suite, with the same rights as in every other deployment.
+// A RabbitMQ user and a MySQL user for each service of the local suite, with the same permissions as in all other deployments.
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -6,12 +6,12 @@ import { writeAccounts } from '@ims/accounts/to-directories'
 import { serviceAccounts } from 'testkit/servers/definitions'
 import type { Servers } from 'testkit/servers/servers'
 
-/** Stored beside the servers' data, because it is useless without that data. */
+/** The accounts are stored next to the data of the servers, because they are valid only for this data. */
 const folderOf = (serversDirectory: string): string => join(serversDirectory, 'accounts')
 
 /**
- * Creates or completes the accounts on our own servers. Resolves with the variables by which a service, or `migrate`,
- * uses its own account. Passwords stay in files, outside the environment.
+ * Creates missing accounts on our own servers. Resolves with a function that returns the environment variables with the
+ * account of a service, or of `migrate`. The variables contain the paths of password files, not passwords.
  */
 export async function prepareAccounts(
   serversDirectory: string,
@@ -24,19 +24,19 @@ export async function prepareAccounts(
   const definitions = serviceAccounts(read('rabbitmq', 'definitions.json'), rabbitmq.vhost, rabbitmq.version)
   await Promise.all([
     mysql.sql(read('mysql', 'accounts.sql')),
-    // rabbitmqctl takes seconds, so it runs only for new users. The password tells the data of one broker from that of another.
+    // rabbitmqctl takes seconds, so it runs only when the definitions change. The broker's password identifies its data.
     once(join(folder, 'imported-sha256'), `${rabbitmq.password} ${definitions}`, () =>
       rabbitmq.importDefinitions(definitions),
     ),
   ])
-  const given = (name: string, prefix: 'RABBITMQ' | 'MYSQL', user: string): Record<string, string> => {
+  const account = (name: string, prefix: 'RABBITMQ' | 'MYSQL', user: string): Record<string, string> => {
     const file = join(folder, name, `${prefix.toLowerCase()}-password`)
     return existsSync(file) ? { [user]: name, [`${prefix}_PASSWORD_FILE`]: file } : {}
   }
   return (name) => ({
-    ...given(name, 'RABBITMQ', 'RABBITMQ_USERNAME'),
-    ...given(name, 'MYSQL', 'MYSQL_USER'),
-    // The queues are created together with the accounts. No service may create or delete a queue.
+    ...account(name, 'RABBITMQ', 'RABBITMQ_USERNAME'),
+    ...account(name, 'MYSQL', 'MYSQL_USER'),
+    // The queues are created with the accounts. Services have no permission to create or delete queues.
     RABBITMQ_TOPOLOGY: 'check',
   })
 }

@@ -1,4 +1,4 @@
-// A suite in the background: the supervisor gets its own process and session, and reports the start to its parent.
+// A suite in the background. Its supervisor has its own process and session, and reports the start to its parent.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { ownScreen, showOn } from './display.ts'
@@ -13,7 +13,7 @@ const LEFT_OPEN_MS = 2_000
 
 /**
  * Runs `entry`, a module that calls `superviseInBackground`, and forwards its reports until the suite is up or has
- * failed. Resolves with the exit code. Forwards a stop request meanwhile, and waits for the supervisor to exit.
+ * failed. Resolves with the exit code. On a stop request, sends SIGTERM to the supervisor and waits until it exits.
  */
 export async function startInBackground(
   entry: string,
@@ -46,13 +46,13 @@ export async function startInBackground(
       if (settled) return
       const how = signal === null ? `exit code ${code}` : `killed by ${signal}`
       const log = supervisorLog(directory)
-      report({ kind: 'note', text: `! the supervisor ended before the suite was up (${how}); ${log} says more` })
+      report({ kind: 'note', text: `! the supervisor exited before the suite was up (${how}); see ${log}` })
       resolve(1)
     })
   })
 }
 
-/** The main function of a background supervisor: runs the suite. Its messages go to its log and, during the start, also to the parent. */
+/** The main function of a background supervisor. Writes its messages to its log, and during the start also sends them to the parent. */
 export async function superviseInBackground(suite: Suite): Promise<void> {
   const screen = ownScreen()
   const show = showOn({ write: (text) => screen.write(dated(text)) }, nameWidth(suite))
@@ -62,17 +62,17 @@ export async function superviseInBackground(suite: Suite): Promise<void> {
       // The services' log lines are in their own files.
       if (event.kind === 'log') return
       show(event)
-      // The parent may exit at any time. That does not stop the suite.
+      // The parent may exit at any time. The suite keeps running.
       if (process.connected) process.send?.(event, undefined, undefined, () => undefined)
     },
     listenForSignals(),
   )
   if (process.connected) process.disconnect()
-  // Exit explicitly: a handle that a server left open must not keep the supervisor alive.
+  // Exits explicitly, because a handle that a server left open could keep the supervisor alive.
   setTimeout(() => process.exit(), LEFT_OPEN_MS).unref()
 }
 
-/** The lines of the text, each with the time in front. */
+/** Adds the time to the start of each line. */
 function dated(text: string): string {
   const time = new Date().toISOString()
   return text.replaceAll(/^(?=.)/gm, `${time} `)

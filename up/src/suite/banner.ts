@@ -1,14 +1,14 @@
-// What the user needs once the suite is up: addresses, and calls to try.
+// The text that is printed when the suite is up: addresses and example calls.
 import { relative } from 'node:path'
 import { logDirectory } from './fleet.ts'
 import type { Suite, SuiteServers } from './suite.ts'
 
 const ITEM = '{"sku":"IB123456789","name":"Tropicana Apple Juice","label":"juice","price":25.00,"quantity":50}'
 const SKU = '{"sku":"IB123456789"}'
-// If all calls are pasted at once, the item is listed before it is stored, unless the create waits for its outcome.
+// With `Prefer: wait`, the item is stored before the next call lists it, even if a user pastes all calls at once.
 const HEADERS = "-H 'Content-Type: application/json' -H 'Prefer: wait=5'"
 
-/** The final lines of `up`. They contain no passwords, because people copy them into chats and tickets. */
+/** The final output of `up`. It contains no passwords, because users copy it to chats and tickets. */
 export function banner({ http, directory, admins }: Suite, { mode, rabbitmq, mysql }: SuiteServers): string {
   const ports = admins.map(({ name, admin }) => `${name} ${admin}`).join(', ')
   return [
@@ -24,7 +24,7 @@ export function banner({ http, directory, admins }: Suite, { mode, rabbitmq, mys
     'Try it:',
     ...callsToTry(http).map((call) => `  ${call}`),
     '',
-    '`npm run status` says how it is; `npm run down`, or Ctrl-C if it runs in the foreground, stops it. The data is kept.',
+    '`npm run status` shows its state. `npm run down`, or Ctrl-C in the foreground, stops it and keeps the data.',
   ].join('\n')
 }
 

@@ -9,14 +9,14 @@ export function boundLog(path: string, maxBytes = MAX_BYTES): void {
     const found = statSync(path, { throwIfNoEntry: false })
     if (found === undefined || found.size <= maxBytes) return
     keepCopy(path)
-    // Not renamed, because the program would continue to write to the old file.
+    // Copied and truncated instead of renamed, because the program keeps the file open.
     truncateSync(path)
   } catch {
-    // Retried the next time.
+    // The next call tries again.
   }
 }
 
-/** On a full disk the copy fails, and the truncation that follows makes room. */
+/** On a full disk the copy fails. The file is truncated nevertheless, to free space. */
 function keepCopy(path: string): void {
   try {
     copyFileSync(path, `${path}.1`)

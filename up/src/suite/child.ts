@@ -1,14 +1,14 @@
-// One service as a child process. Its log goes to a file, its last lines are kept, and it is stopped with a deadline.
+// A service as a child process. Its output is written to a log file, and its last lines are kept. A stop has a timeout.
 import { identify, type ProcessIdentity } from 'testkit/processes/process-identity'
 import { start } from 'testkit/processes/start'
 import { LogFile } from './log-file.ts'
 
-/** A service: the command to run, and the address where it reports its readiness. */
+/** A service: its command, its environment, and the port on which it reports its readiness. */
 export interface ServiceSpec {
   readonly name: string
   readonly command: readonly [string, ...string[]]
   readonly cwd: string
-  /** Its whole environment. Secrets belong here and never in `command`, which every user of the machine can read. */
+  /** Its whole environment. Put secrets here, never in `command`, which every user of the machine can read. */
   readonly env: NodeJS.ProcessEnv
   readonly adminPort: number
 }
@@ -17,12 +17,12 @@ export interface Exit {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
   readonly lastLines: readonly string[]
-  /** How a process ended whose exit code and signal are unknown to us. */
+  /** How the process ended, if its exit code and signal are unknown. */
   readonly how?: string
 }
 
 export interface Child {
-  /** Undefined when the program could not be started, or has not started yet. */
+  /** Undefined when the process could not be started or has not been started yet. */
   readonly identity: ProcessIdentity | undefined
   readonly exited: Promise<Exit>
   /** Sends SIGTERM, and SIGKILL to the whole group if it still runs after `deadlineMs` or when `hurry` aborts. */
@@ -31,7 +31,7 @@ export interface Child {
 
 const LAST_LINES = 10
 
-/** Starts the program. `onLine` receives each line of its output. A failed start counts as an exit and does not throw. */
+/** Starts the service. `onLine` receives each line of its output. A failed start counts as an exit and does not throw. */
 export function startChild(spec: ServiceSpec, logPath: string, onLine: (line: string) => void): Child {
   const log = new LogFile(logPath)
   const lastLines: string[] = []
@@ -41,7 +41,7 @@ export function startChild(spec: ServiceSpec, logPath: string, onLine: (line: st
     if (lastLines.length > LAST_LINES) lastLines.shift()
     onLine(line)
   }
-  // A session of its own, so that Ctrl-C in the terminal reaches only the supervisor, which then stops the services in order.
+  // In its own session. Ctrl-C in the terminal then reaches only the supervisor, which stops the services in order.
   const options = { ownGroup: true, onChunk: (chunk: Buffer) => log.append(chunk), onLine: keep }
   const { child, ended, killGroup } = start({ ...spec, ...options })
   const exited = ended

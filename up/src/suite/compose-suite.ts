@@ -1,4 +1,4 @@
-// `up`, `down` and `status` on a Docker engine: they run the compose project of the repository, like `docker compose up`.
+// `up`, `down`, `status` and `logs` on a Docker engine. They use the compose project of the repository.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -18,18 +18,18 @@ const ASKED_WITHIN_MS = 15_000
 const ENDS_BY_ITSELF = ['accounts', 'migrate']
 
 /**
- * How to run the suite: as the environment says; else as processes if data of such a suite exists; else with docker
- * compose if an engine and compose answer; else as processes.
+ * How to run the suite. The first rule that applies: as the environment says; as processes if a local suite has data; with
+ * docker compose if an engine and compose respond; as processes.
  */
 export async function suiteMode(environment: NodeJS.ProcessEnv, directory: string): Promise<Mode> {
-  const given = modeByEnvironment(environment)
-  if (given !== undefined) return given
+  const forced = modeByEnvironment(environment)
+  if (forced !== undefined) return forced
   if (existsSync(join(directory, 'servers', 'servers.json'))) return 'local'
   const hasCompose = (await dockerAnswers()) && (await succeeds('docker', ['compose', 'version'], ASKED_WITHIN_MS))
   return hasCompose ? 'docker' : 'local'
 }
 
-/** Starts `docker compose ARGS` on the terminal, in a process group of its own: Ctrl-C reaches only us, and we stop everything in order. */
+/** Starts `docker compose ARGS` on the terminal, in its own process group. Ctrl-C reaches only this process, which stops everything in order. */
 function startCompose(env: NodeJS.ProcessEnv, ...args: string[]) {
   return start({ command: ['docker', 'compose', ...args], cwd: ROOT, env, stdio: 'inherit', ownGroup: true })
 }
@@ -39,8 +39,8 @@ async function composeOnTerminal(env: NodeJS.ProcessEnv, ...args: string[]): Pro
 }
 
 /**
- * Translates two variables that compose names differently from `npm run up`. If not on loopback, accepts any host name,
- * as the suite does when it runs as processes.
+ * The environment for docker compose, where HTTP_HOST is called HTTP_ADDRESS. If the address is not a loopback address,
+ * accepts any host name, as the suite does when it runs as processes.
  */
 export function composeEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { port, httpHost } = readSettings(environment)
@@ -48,8 +48,8 @@ export function composeEnvironment(environment: NodeJS.ProcessEnv): NodeJS.Proce
   return { ...elsewhere, ...environment, PORT: String(port) }
 }
 
-/** If not on loopback, requires a decision about API keys. Compose alone lets in everyone who can reach its ports. */
-function mustBeLocked({ HTTP_HOST = '', API_KEYS, API_KEYS_FILE }: NodeJS.ProcessEnv): void {
+/** Requires API keys, or API_KEYS=open, if the address is not a loopback address. The compose project has no such check. */
+function requireApiKeys({ HTTP_HOST = '', API_KEYS, API_KEYS_FILE }: NodeJS.ProcessEnv): void {
   if (HTTP_HOST === '' || isLoopback(HTTP_HOST) || API_KEYS || API_KEYS_FILE) return
   throw new StepFailed(
     `HTTP_HOST=${HTTP_HOST} is not a loopback address.`,
@@ -57,43 +57,46 @@ function mustBeLocked({ HTTP_HOST = '', API_KEYS, API_KEYS_FILE }: NodeJS.Proces
   )
 }
 
-/** Builds, starts and waits. Then shows the logs until `stop`, unless `detach`. Exit codes: 0 up, or stopped on request · 1 failed. */
+/**
+ * Builds and starts the containers, and waits until they are healthy. Without `detach`, shows the logs until `stop`. Exit
+ * codes: 0 up, or stopped on request · 1 failed.
+ */
 export async function composeUp(
   environment: NodeJS.ProcessEnv,
   { detach, stop }: { detach: boolean; stop: AbortSignal },
 ): Promise<number> {
   const env = composeEnvironment(environment)
-  mustBeLocked(environment)
-  say(
-    '… docker compose up --build --wait: a few minutes the first time, then seconds (IMS_SERVICES=local for processes)',
+  requireApiKeys(environment)
+  print(
+    '… docker compose up --build --wait: takes minutes the first time, later seconds (without containers: IMS_SERVICES=local)',
   )
   const code = await composeOnTerminal(env, 'up', '--build', '--wait')
   if (stop.aborted) return await composeDown(env, { deleteData: false })
   if (code !== 0) {
-    say('✗ not everything is healthy. The last lines of what is not:')
-    const ill = (await containers(env)).filter(({ isWell }) => !isWell).map(({ service }) => service)
-    await composeOnTerminal(env, 'logs', '--tail', '10', ...ill)
-    say('  What to do: see the lines above; `npm run down` removes what was started, the data stays.')
+    print('✗ not all containers are healthy. The last lines of those that are not:')
+    const unhealthy = (await containers(env)).filter(({ isHealthy }) => !isHealthy).map(({ service }) => service)
+    await composeOnTerminal(env, 'logs', '--tail', '10', ...unhealthy)
+    print('  What to do: read the lines above. `npm run down` removes the containers and keeps the data.')
     return 1
   }
-  say(banner(readSettings(environment).http, env.RABBITMQ_MANAGEMENT_PORT ?? '15672'))
+  print(banner(readSettings(environment).http, env.RABBITMQ_MANAGEMENT_PORT ?? '15672'))
   if (detach) return 0
   await composeLogs(environment, [], stop)
   return await composeDown(env, { deleteData: false })
 }
 
-/** Stops and removes the containers, and with `deleteData` their volumes. Exit codes: 0 · 1 something could not be stopped. */
+/** Stops and removes the containers, and with `deleteData` their volumes. Exit codes: 0 stopped · 1 failed. */
 export async function composeDown(
   environment: NodeJS.ProcessEnv,
   { deleteData }: { deleteData: boolean },
 ): Promise<number> {
   const env = composeEnvironment(environment)
   const code = await composeOnTerminal(env, 'down', ...(deleteData ? ['--volumes'] : []))
-  if (code === 0) say(deleteData ? 'stopped, and all data deleted' : 'stopped; the data is kept')
+  if (code === 0) print(deleteData ? 'stopped; all data was deleted' : 'stopped; the data is kept')
   return code === 0 ? 0 : 1
 }
 
-/** Follows the logs of these services, or of all, until `stop`. */
+/** Follows the logs of these services, or of all services if the list is empty, until `stop`. */
 export async function composeLogs(
   environment: NodeJS.ProcessEnv,
   services: readonly string[],
@@ -108,12 +111,12 @@ export async function composeLogs(
   return stop.aborted ? 0 : (code ?? 1)
 }
 
-/** Whether the project has a container for this service. */
+/** True when the compose project has a container for this service. */
 export async function composeRuns(service: string, environment: NodeJS.ProcessEnv): Promise<boolean> {
   return (await containers(composeEnvironment(environment))).some((each) => each.service === service)
 }
 
-/** Prints the state of each container. Exit codes: 0 everything is ready · 3 nothing is running · 4 something is not ready. */
+/** Prints the state of each container. Exit codes: 0 all are ready · 3 none is running · 4 one is not ready. */
 export async function composeStatus(environment: NodeJS.ProcessEnv, { json }: { json: boolean }): Promise<number> {
   const found = await containers(composeEnvironment(environment))
   const { http } = readSettings(environment)
@@ -121,10 +124,11 @@ export async function composeStatus(environment: NodeJS.ProcessEnv, { json }: { 
   const services = found.map(({ service, name, state }) => ({ service, name, state }))
   const width = Math.max(0, ...found.map(({ name }) => name.length))
   const lines = found.map(({ name, state }) => `${name.padEnd(width)}  ${state}`)
-  if (json) say(JSON.stringify({ http: running.length === 0 ? null : http, services }))
-  else say(running.length === 0 ? 'nothing is running; `npm run up` starts the suite' : [...lines, '', http].join('\n'))
+  if (json) print(JSON.stringify({ http: running.length === 0 ? null : http, services }))
+  else
+    print(running.length === 0 ? 'nothing is running; `npm run up` starts the suite' : [...lines, '', http].join('\n'))
   if (running.length === 0) return STATUS_EXIT.notRunning
-  return found.every(({ isWell }) => isWell) ? STATUS_EXIT.ready : STATUS_EXIT.degraded
+  return found.every(({ isHealthy }) => isHealthy) ? STATUS_EXIT.ready : STATUS_EXIT.degraded
 }
 
 const listed = z.object({
@@ -142,10 +146,10 @@ async function containers(env: NodeJS.ProcessEnv) {
   const lines = text === '' ? [] : text.split('\n')
   return lines.map((line) => {
     const { Name, Service, State, Health, ExitCode } = listed.parse(JSON.parse(line))
-    const isWell = ENDS_BY_ITSELF.includes(Service) ? State === 'exited' && ExitCode === 0 : Health === 'healthy'
+    const isHealthy = ENDS_BY_ITSELF.includes(Service) ? State === 'exited' && ExitCode === 0 : Health === 'healthy'
     const state =
-      State === 'running' ? Health : ENDS_BY_ITSELF.includes(Service) && isWell ? 'done' : `${State} (${ExitCode})`
-    return { name: Name, service: Service, state, isWell }
+      State === 'running' ? Health : ENDS_BY_ITSELF.includes(Service) && isHealthy ? 'done' : `${State} (${ExitCode})`
+    return { name: Name, service: Service, state, isHealthy }
   })
 }
 
@@ -160,10 +164,10 @@ function banner(http: string, managementPort: string): string {
     'Try it:',
     ...callsToTry(http).map((call) => `  ${call}`),
     '',
-    '`npm run status` says how it is; `npm run down`, or Ctrl-C if it runs in the foreground, stops it. The data is kept.',
+    '`npm run status` shows its state. `npm run down`, or Ctrl-C in the foreground, stops it and keeps the data.',
   ].join('\n')
 }
 
-function say(text: string): void {
+function print(text: string): void {
   process.stdout.write(`${text}\n`)
 }

@@ -1,4 +1,4 @@
-// Shows the events of `up`: one line per step, rewritten in place on a terminal, plain lines everywhere else.
+// Shows the events of `up`. On a terminal, the line of the current step is rewritten in place. Elsewhere, lines are only added.
 import { printable, standardOutput } from '@ims/runtime'
 import { logPrefix } from './log-line.ts'
 import type { Report, UpEvent } from './progress.ts'
@@ -9,12 +9,12 @@ export interface Screen {
   write(text: string): unknown
 }
 
-/** Standard output of this process. If the reader is slow or gone, or the disk is full, lines are lost but the suite runs on. */
+/** Standard output of this process. If its reader is slow or has exited, or the disk is full, lines are lost and the suite keeps running. */
 export function ownScreen(): Screen {
   const output = standardOutput()
   output.onLoss({
     resumed: (lines, error) =>
-      output.write(`! ${lines} lines were lost here: the output did not take them (${error})\n`),
+      output.write(`! ${lines} lines were lost here: the output did not accept them (${error})\n`),
   })
   return {
     get isTTY() {
@@ -34,12 +34,12 @@ export function showOn(screen: Screen, nameWidth: number): Report {
   const terminal = screen.isTTY === true
   let pending = ''
   const print = (text: string) => {
-    // A log line may contain message content, and a terminal obeys control characters.
+    // A log line may contain content of messages. Control characters in it must not reach the terminal.
     const lines = text.split('\n').map(printable).join('\n')
     screen.write(terminal ? `${CLEAR_LINE}${lines}\n${pending}` : `${lines}\n`)
   }
   const hold = (text: string) => {
-    // Some terminals report 0 columns. Lines are cut to the window, because a wrapped line cannot be rewritten in place.
+    // Cut to the width of the terminal, because a wrapped line cannot be rewritten in place. Some terminals report 0 columns.
     pending = text === '' ? '' : printable(text).slice(0, (screen.columns || 80) - 1)
     if (terminal) screen.write(`${CLEAR_LINE}${pending}`)
   }

@@ -1,4 +1,4 @@
-// `npm run down`: stops the suite. With --volumes also deletes the data.
+// `npm run down`: stops the suite. With --volumes, it also deletes the data.
 import { composeDown, suiteMode } from './compose-suite.ts'
 import { ownScreen, showOn } from './display.ts'
 import { imsSuiteOrExplain } from './ims.ts'
@@ -8,7 +8,7 @@ import { nameWidth } from './suite.ts'
 
 const FLAGS = { volumes: "also delete RabbitMQ's and MySQL's data" }
 
-/** Exit codes: 0 stopped, or nothing was running · 1 something could not be stopped · 2 wrong arguments. */
+/** Exit codes: 0 stopped, or nothing was running · 1 failed · 2 wrong arguments. */
 export async function down(args: readonly string[]): Promise<number> {
   const flags = readFlags('down', args, FLAGS)
   if ('exitCode' in flags) return flags.exitCode

@@ -1,4 +1,4 @@
-// All processes of the suite. Servers are watched; services start together, are awaited one by one, and stop in order.
+// All processes of the suite. Servers and services are restarted when they exit. Services start together and stop in order.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { startedFor } from 'testkit/processes/started-for'
@@ -13,17 +13,17 @@ import { type Suite, stopStages } from './suite.ts'
 import { describeEnd, describeExit, EXIT_CONFIG, type Supervisable, SupervisedProcess } from './supervised-process.ts'
 import { watchServer } from './watched-server.ts'
 
-/** Where the logs of a suite are. */
+/** The directory of a suite's logs. */
 export function logDirectory(directory: string): string {
   return join(directory, 'logs')
 }
 
-/** Where a background supervisor writes its log. */
+/** The log file of a background supervisor. */
 export function supervisorLog(directory: string): string {
   return join(logDirectory(directory), 'up.log')
 }
 
-/** If a service is ready within this time, `up` does not print what it waits for. */
+/** `up` prints why a service is not ready only after this time. */
 const QUIET_MS = 2_000
 
 /** The errors with which RabbitMQ and MySQL reject a user, a password or a vhost. */
@@ -39,7 +39,7 @@ export class Fleet {
   #servers: readonly SupervisedProcess[] = []
   #services: readonly SupervisedProcess<Service>[] = []
 
-  /** `changed` is called whenever a snapshot would differ from the previous one. */
+  /** `changed` is called whenever the state of a process has changed. */
   constructor(suite: Suite, report: Report, changed: () => void) {
     this.#suite = suite
     this.#report = report
@@ -47,7 +47,7 @@ export class Fleet {
     mkdirSync(logDirectory(suite.directory), { recursive: true, mode: 0o700 })
   }
 
-  /** Keeps servers running that run now. */
+  /** Supervises servers that are running: restarts them when they exit. */
   watch(servers: readonly ServerProcess[]): void {
     this.#servers = servers.map((server) =>
       this.#supervised({
@@ -71,7 +71,7 @@ export class Fleet {
     for (const service of this.#services) service.start()
   }
 
-  /** One step per service. Rejects with StepFailed when a service is not ready in time, or reports an error that waiting cannot fix. */
+  /** Waits for each service, as one step. Rejects with StepFailed on timeout, and at once for an error that waiting cannot fix. */
   async waitUntilReady(signal: AbortSignal): Promise<void> {
     for (const service of this.#services) {
       await runStep(this.#report, service.what.name, async (detail) => {
@@ -84,7 +84,7 @@ export class Fleet {
           if (ACCESS_REFUSED.test(reason))
             throw new StepFailed(
               reason,
-              'Correct the user, the password, the vhost or the rights, then run `npm run up` again.',
+              'Correct the user, the password, the vhost or the permissions, then run `npm run up` again.',
             )
           if (state !== 'ready' && reason !== logged && performance.now() > quietUntil) {
             detail(reason)
@@ -97,7 +97,7 @@ export class Fleet {
     }
   }
 
-  /** Stops all services in order, each with the suite's deadline. `hurry` kills the rest at once. */
+  /** Stops all services in order, each with the suite's timeout. When `hurry` aborts, kills the remaining ones at once. */
   async stopServices(hurry: AbortSignal): Promise<void> {
     for (const stage of stopStages(this.#services)) {
       await Promise.all(
@@ -124,13 +124,13 @@ export class Fleet {
   #serves(name: string, changed: () => void): void {
     changed()
     if (this.serverStates().some((server) => server.name === name && server.restarts > 0))
-      this.#report({ kind: 'note', text: `${name} was started again and accepts connections` })
+      this.#report({ kind: 'note', text: `${name} was restarted and accepts connections` })
   }
 
   #supervised<What extends Supervisable>(what: What): SupervisedProcess<What> {
     const ended = (name: string, exit: Exit, restartInMs: number) => {
       const last = exit.lastLines.map((line) => `\n    ${legible(line)}`).join('')
-      const again = `starting it again in ${restartInMs / 1000} s`
+      const again = `restarting it in ${restartInMs / 1000} s`
       const text = `! ${name} ${describeEnd(exit)}; ${again}.${last === '' ? '' : ` Its last lines:${last}`}`
       this.#report({ kind: 'note', text })
     }
@@ -138,7 +138,7 @@ export class Fleet {
   }
 }
 
-/** How the service last ended. A service that ends repeatedly cannot report a reason itself. */
+/** How the service last ended. A service that exits repeatedly cannot report a reason itself. */
 function endOf({ lastExit }: SupervisedProcess<Service>): string {
   if (lastExit === undefined) return ''
   return [`it ${describeEnd(lastExit)}`, ...lastExit.lastLines.slice(-1).map(legible)].join(': ')
@@ -148,6 +148,6 @@ function throwWhenMisconfigured({ what, lastExit }: SupervisedProcess<Service>):
   if (lastExit?.code !== EXIT_CONFIG) return
   throw new StepFailed(
     [`${what.name} ended with ${describeExit(lastExit)}`, ...lastExit.lastLines.map(legible)].join('\n'),
-    'Correct the environment variables it names, then run `npm run up` again.',
+    'Correct the environment variables that it names, then run `npm run up` again.',
   )
 }

@@ -19,7 +19,7 @@ const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 
 const READY_MS = 90_000
 
-/** SIGKILL follows the services' own deadline after this time. */
+/** After the services' own shutdown timeout, the supervisor waits this long before it sends SIGKILL. */
 const KILL_AFTER_DEADLINE_MS = 5_000
 
 const RESTART = { firstMs: 500, longestMs: 30_000, forgottenAfterMs: 60_000 }
@@ -58,7 +58,7 @@ export function imsSuite(environment: NodeJS.ProcessEnv): Suite {
   }
 }
 
-/** Like imsSuite, but prints the wrong settings and returns undefined. */
+/** Like imsSuite, but if a setting is wrong, prints the error and returns undefined. */
 export function imsSuiteOrExplain(environment: NodeJS.ProcessEnv): Suite | undefined {
   try {
     return imsSuite(environment)
@@ -85,14 +85,14 @@ function serviceOf(
   }
 }
 
-/** Starts the servers. If this machine cannot run them, fails the step with a message that says what to do. */
+/** Starts the servers. If this machine cannot run them, throws StepFailed with a message that says what to do. */
 async function startOurServers(
   directory: string,
   environment: NodeJS.ProcessEnv,
   onProgress: (text: string) => void,
 ): Promise<SuiteServers> {
   try {
-    // With an engine, the whole suite runs in containers: see compose-suite.ts.
+    // Not Docker: with a Docker engine, the whole suite runs in containers (compose-suite.ts).
     const servers = await startServers({ directory, mode: modeByEnvironment(environment) ?? 'local', onProgress })
     if (servers.mode !== 'local') return servers
     return { ...servers, accountOf: await prepareAccounts(directory, servers) }
@@ -108,7 +108,7 @@ async function migrateOn(
   environment: NodeJS.ProcessEnv,
   detail: (text: string) => void,
 ): Promise<{ applied: readonly string[] }> {
-  // Imported only here, so that `status` and `down` start faster.
+  // Imported only when needed, so that `status` and `down` start faster.
   const { migrate, mysqlEnvironment } = await import('@ims/repository')
   const { InvalidEnvironment, parseEnvironment } = await import('@ims/runtime')
   const variables = serviceEnvironment(environment, suiteVariables('migrate', servers, settings))
@@ -117,17 +117,17 @@ async function migrateOn(
     config = parseEnvironment({ mysql: mysqlEnvironment }, variables).mysql
   } catch (error) {
     if (!(error instanceof InvalidEnvironment)) throw error
-    throw new StepFailed(error.problems.join('\n'), 'Correct these environment variables and run it again.')
+    throw new StepFailed(error.problems.join('\n'), 'Correct these environment variables, then run the command again.')
   }
-  const tell = (_: object, text: string) => detail(text)
-  // The result lists the applied migrations, so only warnings are shown, such as waiting or changed data.
-  return await migrate(config, { debug: () => {}, info: () => {}, warn: tell, error: tell })
+  const show = (_: object, text: string) => detail(text)
+  // Shows only warnings and errors. The applied migrations are in the result.
+  return await migrate(config, { debug: () => {}, info: () => {}, warn: show, error: show })
 }
 
 async function clearServers(directory: string, { deleteData }: { deleteData: boolean }): Promise<string> {
-  if (!existsSync(join(directory, 'servers.json'))) return 'RabbitMQ and MySQL: there is no data of ours'
+  if (!existsSync(join(directory, 'servers.json'))) return 'RabbitMQ and MySQL: this suite has no data'
   const servers = await attachServers(directory)
   await servers.close({ deleteData })
   if (deleteData) removeAccounts(directory)
-  return deleteData ? 'RabbitMQ and MySQL stopped, and their data deleted' : 'RabbitMQ and MySQL stopped'
+  return deleteData ? 'RabbitMQ and MySQL stopped; their data was deleted' : 'RabbitMQ and MySQL stopped'
 }

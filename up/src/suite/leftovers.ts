@@ -1,4 +1,4 @@
-// Stops services that outlived their supervisor (it was killed, or the machine lost power). The state file names them.
+// Stops services that still run after their supervisor was killed. The state file names them.
 import { isAlive } from 'testkit/processes/process-identity'
 import { stopAllStartedFor, stopProcess } from 'testkit/servers/background-process'
 import { placeOf } from 'testkit/servers/place'
@@ -6,7 +6,7 @@ import type { Report } from './progress.ts'
 import type { SuiteState } from './state.ts'
 import { stopStages } from './suite.ts'
 
-/** Stops the services that still run, in order, with SIGKILL after `stopMs`. Returns how many there were. */
+/** Stops the services that still run, in order, with SIGKILL after `stopMs`. Returns their number. */
 export async function stopLeftovers(
   directory: string,
   state: SuiteState,
@@ -20,12 +20,12 @@ export async function stopLeftovers(
         if (identity === null || !isAlive(identity)) return
         stopped += 1
         const isInTime = await stopProcess(identity, stopMs)
-        const how = isInTime ? 'stopped' : `killed, for it did not stop in ${stopMs / 1000} s`
+        const how = isInTime ? 'stopped' : `killed because it did not stop within ${stopMs / 1000} s`
         report({ kind: 'note', text: `${name} (process ${identity.pid}, left over from an earlier run) ${how}` })
       }),
     )
   }
-  // Services that were started but not recorded before the supervisor died.
+  // Also stops services that were started, but not recorded before the supervisor died.
   stopped += await stopAllStartedFor(state.directory ?? placeOf(directory), stopMs)
   return stopped
 }

@@ -1,11 +1,11 @@
-// The log file of one service. Its size is limited, and a full disk does not affect the supervisor.
+// The log file of one service. Its size is limited. Write errors, such as a full disk, do not affect the supervisor.
 import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs'
 import { LogSink } from '@ims/runtime'
 
 const MAX_BYTES = 20_000_000
 const LINE_FEED = 0x0a
 
-/** When the file exceeds `maxBytes`, it becomes `<path>.1`, replacing the previous one, and a new file starts. Never throws. */
+/** When the file exceeds `maxBytes`, it is renamed to `<path>.1`, replacing the previous one, and a new file is started. Never throws. */
 export class LogFile {
   readonly #path: string
   readonly #maxBytes: number
@@ -22,7 +22,7 @@ export class LogFile {
     })
   }
 
-  /** Written synchronously if the disk accepts it, so that the last lines of a service survive if we die next. */
+  /** Writes synchronously if the disk accepts the chunk, so that a crash of the supervisor does not lose the last lines. */
   append(chunk: Buffer): void {
     this.#sink.push(chunk, chunk.filter((byte) => byte === LINE_FEED).length)
   }
@@ -53,7 +53,7 @@ export class LogFile {
   }
 }
 
-/** Starts a new line, because the last write may have ended in the middle of one. */
+/** A log line about lost lines. It begins with a line feed, because the last write may have ended in the middle of a line. */
 function lossRecord(lines: number, error: string): Buffer {
   const message = `${lines} log lines were lost: the log file could not be written`
   return Buffer.from(`\n${JSON.stringify({ level: 'warn', time: new Date().toISOString(), lines, error, message })}\n`)

@@ -1,4 +1,4 @@
-// Formats one line of a service's log: a JSON record becomes time, level, message and the rest. Any other line stays as it is.
+// Formats a line of a service's log for people: a JSON record becomes time, level, message and the other members.
 import { printable } from '@ims/runtime'
 import { z } from 'zod'
 
@@ -18,7 +18,7 @@ const LEVEL_NAMES: Record<number, string> = {
   60: 'FATAL',
 }
 
-/** Members that repeat the prefix with the service's name. */
+/** Members that are not shown among the others. They are part of the text already, or identify the service, which the prefix does. */
 const KNOWN = new Set(['level', 'time', 'message', 'msg', 'pid', 'hostname', 'name', 'service'])
 
 /** The prefix of a forwarded line: `consumer_one | `. */
@@ -27,8 +27,8 @@ export function logPrefix(name: string, width: number): string {
 }
 
 /**
- * `12:34:56.789 INFO message {"other":"members"}` for a JSON log record (time in UTC). Any other line stays as it is.
- * Control characters are escaped.
+ * `12:34:56.789 INFO message {"other":"members"}` for a JSON log record, with the time in UTC. Any other line is unchanged,
+ * except that control characters are always escaped.
  */
 export function legible(line: string): string {
   return printable(decoded(line))

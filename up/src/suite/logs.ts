@@ -1,4 +1,4 @@
-// `npm run logs`: follows the logs of all services, or of the named ones.
+// `npm run logs`: follows the logs of all services, or of the services named as arguments.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { start } from 'testkit/processes/start'
@@ -11,7 +11,7 @@ import { nameWidth } from './suite.ts'
 
 const EXIT_USAGE = 64
 
-/** Runs until interrupted. Exit codes: 0 interrupted · 1 wrong settings · 3 nothing has been started here · 64 no such service. */
+/** Runs until it is interrupted. Exit codes: 0 interrupted · 1 wrong settings · 3 no suite was ever started here · 64 unknown service. */
 export async function logs(wanted: string[]): Promise<number> {
   const suite = imsSuiteOrExplain(process.env)
   if (suite === undefined) return 1
@@ -35,7 +35,7 @@ export async function logs(wanted: string[]): Promise<number> {
   return await followLogs(directory, followed, nameWidth(suite), write, stop.signal)
 }
 
-/** Writes the last lines of each log and then every new one. Resolves when `stop` aborts. */
+/** Writes the last lines of each log, and then each new line. Resolves when `stop` aborts. */
 export async function followLogs(
   directory: string,
   names: readonly string[],
@@ -46,7 +46,7 @@ export async function followLogs(
   await Promise.all(
     names.map(async (name) => {
       const { child, ended } = start({
-        // -F: a log that exceeds its limit continues in a new file.
+        // -F continues with the new file after a log was renamed.
         command: ['tail', '-n', '10', '-F', join(directory, `${name}.log`)],
         stdio: ['ignore', 'pipe', 'ignore'],
         onLine: (line) => write(`${logPrefix(name, width)}${legible(line)}\n`),

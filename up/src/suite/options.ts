@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 
 type Flags = Record<string, string>
 
-/** Which of `flags` are set. For `--help` or a wrong command line, prints the usage and returns undefined. */
+/** The `flags` that are set. For `--help` or wrong arguments, prints the usage and returns the exit code. */
 export function readFlags(
   command: string,
   args: readonly string[],

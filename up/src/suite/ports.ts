@@ -1,4 +1,4 @@
-// Checks that the ports of the suite are free before anything is started.
+// Checks that the ports of the suite are free, before any process is started.
 import { connect, createServer } from 'node:net'
 import { holderOfPort } from 'testkit/processes/port-holder'
 import { StepFailed } from './progress.ts'
@@ -6,19 +6,19 @@ import { StepFailed } from './progress.ts'
 export interface WantedPort {
   readonly port: number
   readonly host: string
-  /** What uses it: `producer (HTTP)`. */
+  /** The user of the port: `producer (HTTP)`. */
   readonly purpose: string
-  /** The environment variable that changes it. */
+  /** The environment variable that changes the port. */
   readonly variable: string
 }
 
-/** Resolves when every port is free. Otherwise rejects with StepFailed, which names each taken port and its holder. */
+/** Resolves when every port is free. Otherwise rejects with StepFailed, which names each port in use and the process that uses it. */
 export async function checkPorts(wanted: readonly WantedPort[]): Promise<void> {
   const twice = wanted.find((a, index) => wanted.findIndex((b) => b.port === a.port) !== index)
   if (twice !== undefined) {
     const rivals = wanted.filter(({ port }) => port === twice.port).map(({ purpose }) => purpose)
     throw new StepFailed(
-      `port ${twice.port} is wanted by ${rivals.join(' and by ')}`,
+      `port ${twice.port} is configured for ${rivals.join(' and for ')}`,
       `Set ${moves(wanted, twice.port)}.`,
     )
   }
@@ -28,7 +28,7 @@ export async function checkPorts(wanted: readonly WantedPort[]): Promise<void> {
   const variables = [...new Set(taken.map(({ variable }) => variable))]
   throw new StepFailed(
     problems.filter((problem) => problem !== undefined).join('\n'),
-    `Stop what holds ${taken.length === 1 ? 'it' : 'them'}, or choose other ports: ${variables
+    `Stop the process${taken.length === 1 ? '' : 'es'}, or choose other ports: ${variables
       .map((variable) => `${variable}=<port>`)
       .join(' ')} npm run up`,
   )
@@ -42,10 +42,9 @@ async function problemWith({ port, host, purpose, variable }: WantedPort): Promi
   const code = (await listenError(port, host)) ?? ((await answers(port)) ? 'EADDRINUSE' : undefined)
   if (code === undefined) return undefined
   const name = `port ${port} for ${purpose} (${variable})`
-  if (code === 'EADDRINUSE')
-    return `${name} is taken by ${holderOfPort(port) ?? 'a process that could not be found out'}`
-  if (code === 'EACCES') return `${name} may only be used by root`
-  return `${name} cannot be listened on at ${host}: ${code}`
+  if (code === 'EADDRINUSE') return `${name} is taken by ${holderOfPort(port) ?? 'an unknown process'}`
+  if (code === 'EACCES') return `${name} can be used by root only`
+  return `${name}: cannot listen on ${host}: ${code}`
 }
 
 function listenError(port: number, host: string): Promise<string | undefined> {
@@ -56,7 +55,7 @@ function listenError(port: number, host: string): Promise<string | undefined> {
   })
 }
 
-/** macOS lets a process listen on 127.0.0.1 while another listens on all addresses. Check which of them answers. */
+/** True when a process accepts connections. On macOS, listening on 127.0.0.1 succeeds even if another process listens on all addresses. */
 function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: '127.0.0.1', timeout: 500 })

@@ -1,9 +1,9 @@
-// The progress of `up` as events, and how they look on a terminal or in a plain file.
+// The progress of `up`, as steps that report events.
 import { z } from 'zod'
 
 const step = z.string()
 
-/** An event of `up`. It has a schema because it crosses a process boundary when the suite runs in the background. */
+/** An event of `up`. It has a schema because a suite in the background sends its events to another process. */
 export const upEvent = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('begun'), step }),
   z.object({ kind: z.literal('detail'), step, text: z.string() }),
@@ -16,7 +16,7 @@ export const upEvent = z.discriminatedUnion('kind', [
 export type UpEvent = z.infer<typeof upEvent>
 export type Report = (event: UpEvent) => void
 
-/** A step of `up` that failed. The message says why, `todo` what the user can do about it. */
+/** A step of `up` has failed. The message is the reason. `todo` says what the user can do. */
 export class StepFailed extends Error {
   override readonly name: string = 'StepFailed'
   readonly todo: string
@@ -26,14 +26,14 @@ export class StepFailed extends Error {
   }
 }
 
-/** A stop was requested while the step was running. */
+/** A stop was requested during the start. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted'
 }
 
-const DEFAULT_TODO = 'Read the message above; the log files are in .local/up/logs.'
+const DEFAULT_TODO = 'Read the message above and the log files in .local/up/logs.'
 
-/** Runs and reports one step. `work` returns the text after the tick. Rethrows what `work` throws. */
+/** Runs and reports a step. `work` returns the text that is shown after the name of the step. Errors of `work` are rethrown. */
 export async function runStep<T>(
   report: Report,
   name: string,

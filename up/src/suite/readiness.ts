@@ -1,20 +1,20 @@
-// Asks a service whether it is ready, and the suite whether it answers.
+// Checks whether a service is ready, and whether the suite responds.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { Interrupted, StepFailed } from './progress.ts'
 
-const ANSWER_TIMEOUT_MS = 3_000
-const ASK_EVERY_MS = 150
+const RESPONSE_TIMEOUT_MS = 3_000
+const CHECK_EVERY_MS = 150
 
 const notReadyAnswer = z.object({ reasons: z.array(z.string()).nonempty() })
 
-/** The reason that a service reports until its main function has finished. */
+/** The reason that a service reports during its start. */
 const STARTING = 'the service is starting'
 
 export interface Readiness {
-  /** `starting`: its admin port does not listen yet, or reports this state itself. */
+  /** `starting`: the service does not listen on its admin port yet, or reports that it is starting. */
   readonly state: 'starting' | 'ready' | 'not-ready'
-  /** Why it is not ready. Empty when it is. */
+  /** Why the service is not ready. Empty when it is ready. */
   readonly reason: string
 }
 
@@ -22,7 +22,7 @@ export interface Readiness {
 export async function askReadiness(adminPort: number): Promise<Readiness> {
   try {
     const answer = await fetch(`http://127.0.0.1:${adminPort}/readyz`, {
-      signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+      signal: AbortSignal.timeout(RESPONSE_TIMEOUT_MS),
     })
     if (answer.ok) return { state: 'ready', reason: '' }
     const text = await answer.text()
@@ -32,20 +32,20 @@ export async function askReadiness(adminPort: number): Promise<Readiness> {
   } catch (error) {
     const timedOut = error instanceof Error && error.name === 'TimeoutError'
     if (timedOut)
-      return { state: 'not-ready', reason: `no answer on admin port ${adminPort} in ${ANSWER_TIMEOUT_MS} ms` }
-    return { state: 'starting', reason: `admin port ${adminPort} does not answer yet` }
+      return { state: 'not-ready', reason: `no response on admin port ${adminPort} within ${RESPONSE_TIMEOUT_MS} ms` }
+    return { state: 'starting', reason: `admin port ${adminPort} does not respond yet` }
   }
 }
 
 /**
- * Resolves with the status when `GET <url>` returns 200, or 401: an API key is required, and we do not know it. Rejects
- * with StepFailed after `deadlineMs`, with Interrupted when `signal` aborts.
+ * Resolves with the status when `GET <url>` returns 200 or 401. 401 is accepted because this process has no API key.
+ * Rejects with StepFailed after `deadlineMs`, and with Interrupted when `signal` aborts.
  */
 export async function waitForAnswer(url: string, deadlineMs: number, signal: AbortSignal): Promise<number> {
   let status = 0
   await until(deadlineMs, signal, async () => {
     try {
-      const answer = await fetch(url, { signal: AbortSignal.timeout(ANSWER_TIMEOUT_MS) })
+      const answer = await fetch(url, { signal: AbortSignal.timeout(RESPONSE_TIMEOUT_MS) })
       const text = oneLine(await answer.text())
       status = answer.status
       return status === 200 || status === 401 ? undefined : `GET ${url} answers ${answer.status} ${text}`
@@ -56,7 +56,7 @@ export async function waitForAnswer(url: string, deadlineMs: number, signal: Abo
   return status
 }
 
-/** Calls `check` until it returns undefined. After `deadlineMs`, fails with the last reason that it returned. */
+/** Calls `check` until it returns undefined. After `deadlineMs`, rejects with the last reason that `check` returned. */
 export async function until(
   deadlineMs: number,
   signal: AbortSignal,
@@ -70,10 +70,10 @@ export async function until(
     if (performance.now() > endsAt) {
       throw new StepFailed(
         `after ${deadlineMs / 1000} s: ${reason}`,
-        'The reason says what it waits for; its log in .local/up/logs says more. Then run `npm run up` again.',
+        'Fix the reason above; the log in .local/up/logs has details. Then run `npm run up` again.',
       )
     }
-    await sleep(ASK_EVERY_MS, undefined, { signal }).catch(() => undefined)
+    await sleep(CHECK_EVERY_MS, undefined, { signal }).catch(() => undefined)
   }
 }
 

@@ -1,4 +1,4 @@
-// The life of a running suite, in the foreground or background, from the lock on its directory to the stop of the last server.
+// Runs a suite, in the foreground or background, from the lock on its directory to the stop of the last server.
 import { once } from 'node:events'
 import { banner } from './banner.ts'
 import { boundLog } from './bound-log.ts'
@@ -14,7 +14,7 @@ import { EXTERNAL, type Suite } from './suite.ts'
 import { takeTurn } from './turn.ts'
 
 const EXIT_INTERRUPTED = 130
-const LOOK_AT_LOGS_EVERY_MS = 10_000
+const CHECK_LOGS_EVERY_MS = 10_000
 
 /** Starts the suite and keeps it running until a stop is requested. Resolves with the exit code: 0, 1 (failed) or 130 (interrupted). */
 export async function runSuite(suite: Suite, report: Report, request: StopRequest): Promise<number> {
@@ -43,9 +43,9 @@ async function ownTurn(suite: Suite, report: Report, request: StopRequest): Prom
   const left = readState(suite.directory)
   const record = new StateRecord(suite, report)
   let code = 0
-  const lookingAtLogs = setInterval(() => {
+  const logTimer = setInterval(() => {
     for (const path of suite.endlessLogs) boundLog(path)
-  }, LOOK_AT_LOGS_EVERY_MS)
+  }, CHECK_LOGS_EVERY_MS)
   try {
     if (left !== undefined) await stopLeftovers(suite.directory, left, suite.stopMs, report)
     record.save()
@@ -59,7 +59,7 @@ async function ownTurn(suite: Suite, report: Report, request: StopRequest): Prom
     // The failed step has already been reported.
     code = error instanceof Interrupted ? EXIT_INTERRUPTED : 1
   }
-  clearInterval(lookingAtLogs)
+  clearInterval(logTimer)
   return (await stopAll(suite, report, request.hurry, record)) ? code : 1
 }
 
@@ -82,7 +82,7 @@ async function startAll(suite: Suite, report: Report, stop: AbortSignal, record:
   record.fleet = fleet
   const servers = await runStep(report, 'RabbitMQ and MySQL', async (detail) => {
     const value = await suite.startServers(detail)
-    // Recorded before anything can fail, so that a later `down` stops them.
+    // Recorded before the next step can fail, so that `down` can stop the servers.
     record.servers = value
     record.save()
     fleet.watch(value.processes)
@@ -104,13 +104,13 @@ async function startAll(suite: Suite, report: Report, stop: AbortSignal, record:
   })
 }
 
-/** Stops all processes in order. Returns false when one could not be stopped; the state file then stays for `down`. */
+/** Stops all processes in order. Returns false when the servers could not be stopped. The state file is then kept for `down`. */
 async function stopAll(suite: Suite, report: Report, hurry: AbortSignal, record: StateRecord): Promise<boolean> {
   const { fleet, servers } = record
   record.phase = 'stopping'
   record.save()
   if (fleet !== undefined && servers !== undefined)
-    report({ kind: 'note', text: 'Stopping, in order; another Ctrl-C does not wait any longer.' })
+    report({ kind: 'note', text: 'Stopping in order. Press Ctrl-C again to kill the services at once.' })
   await fleet?.stopServices(hurry)
   if (servers !== undefined && servers.mode !== EXTERNAL) {
     try {

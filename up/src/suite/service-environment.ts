@@ -1,4 +1,4 @@
-// The environment of a service of the suite: our variables on top of the user's.
+// The environment of a service of the suite: the user's variables, overridden by those of the suite.
 import { serversEnvironment } from 'testkit/servers-environment'
 import type { Settings } from './settings.ts'
 import type { SuiteServers } from './suite.ts'
@@ -21,11 +21,12 @@ export function suiteVariables(
 
 /** The addresses of the servers, without credentials. */
 function addresses(servers: Pick<SuiteServers, 'rabbitmq' | 'mysql'>): Record<string, string> {
-  const whoever = /_(USERNAME|USER|PASSWORD)$/
-  return Object.fromEntries(Object.entries(serversEnvironment(servers)).filter(([variable]) => !whoever.test(variable)))
+  const credential = /_(USERNAME|USER|PASSWORD)$/
+  const all = Object.entries(serversEnvironment(servers))
+  return Object.fromEntries(all.filter(([variable]) => !credential.test(variable)))
 }
 
-/** `base` without npm's own variables and without the `_FILE` variants of the variables in `ours`, then `ours`. */
+/** `base` and `ours`. Variables of npm are removed, and `ours` replaces a variable of `base` together with its `_FILE` variant. */
 export function serviceEnvironment(base: NodeJS.ProcessEnv, ours: Record<string, string>): NodeJS.ProcessEnv {
   const withoutFile = (name: string) => name.replace(/_FILE$/, '')
   const decided = new Set(Object.keys(ours).map(withoutFile))

@@ -1,4 +1,4 @@
-// The environment variables that `up` itself reads.
+// The environment variables that `up` reads.
 import { z } from 'zod'
 import { StepFailed } from './progress.ts'
 
@@ -14,9 +14,9 @@ const settings = z.object({
   PORT: portText('5000'),
   /** The producer's admin port. The consumers use the next four. */
   ADMIN_PORT_BASE: portText('9090').pipe(z.int().max(65_531)),
-  /** The services' own deadline for finishing the work in flight. */
+  /** The services' own timeout for the work in flight at shutdown. */
   SHUTDOWN_TIMEOUT_MS: z.string().regex(/^\d+$/, 'must be a whole number').default('20000').transform(Number),
-  /** Where state, logs and data are kept. `.local/up` of the checkout when omitted. */
+  /** The directory for state, logs and data. `.local/up` in the repository when omitted. */
   IMS_UP_DIRECTORY: z.string().optional(),
   HTTP_HOST: z.string().min(1).default('127.0.0.1'),
 })

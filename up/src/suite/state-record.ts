@@ -1,4 +1,4 @@
-// The supervisor's side of the state file: writes the current state at every change.
+// Writes the supervisor's current state to the state file, at every change.
 
 import { identify } from 'testkit/processes/process-identity'
 import { placeOf } from 'testkit/servers/place'
@@ -19,10 +19,10 @@ export class StateRecord {
     this.#report = report
   }
 
-  /** A full disk must not stop the suite. It is reported, and the services run on. */
+  /** Writes the state file. A write error, such as a full disk, is reported and does not stop the suite. */
   save(): void {
     const supervisor = identify(process.pid)
-    if (supervisor === undefined) throw new Error('the operating system does not say when this process started')
+    if (supervisor === undefined) throw new Error('cannot read the start time of this process')
     const { servers } = this
     try {
       writeState(this.#suite.directory, {

@@ -1,4 +1,4 @@
-// The state file: the processes that the supervisor runs, with their state, for `down`, `status` and a later `up`.
+// The state file. It names the processes of the supervisor and their states, for `down`, `status` and a later `up`.
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { processIdentity } from 'testkit/processes/process-identity'
@@ -24,17 +24,17 @@ export const mysqlAddress = z.object({
 
 const processState = z.object({
   name: z.string(),
-  /** The running process. Null between two attempts and when stopped. */
+  /** The running process. Null while it is stopped or waits for a restart. */
   process: processIdentity.nullable(),
   state: z.enum(['running', 'restarting', 'stopped']),
   restarts: z.int().nonnegative(),
-  /** How it last ended. Empty when it never did, and in files of an earlier version. */
+  /** How the process last ended. Empty when it has never ended, and in files of an earlier version. */
   lastEnd: z.string().default(''),
 })
 const serviceState = processState.extend({ admin: port })
 
 const suiteState = z.object({
-  /** The location at the time of writing. Missing in files of an earlier version. */
+  /** The path of the directory when the file was written. Missing in files of an earlier version. */
   directory: z.string().optional(),
   supervisor: processIdentity,
   phase: z.enum(['starting', 'up', 'stopping']),
@@ -42,7 +42,7 @@ const suiteState = z.object({
   http: z.string(),
   rabbitmq: rabbitmqAddress.nullable(),
   mysql: mysqlAddress.nullable(),
-  /** RabbitMQ and MySQL, if they are ours. */
+  /** RabbitMQ and MySQL, if `up` runs them as processes. */
   servers: z.array(processState).default([]),
   services: z.array(serviceState),
 })
@@ -50,14 +50,14 @@ export type ProcessState = z.infer<typeof processState>
 export type ServiceState = z.infer<typeof serviceState>
 export type SuiteState = z.infer<typeof suiteState>
 
-/** Creates the directory of the suite, accessible to the owner only because it holds passwords and data. */
+/** Creates the directory of the suite. Only the owner can enter it, because it contains passwords and data. */
 export function makePrivateDirectory(directory: string): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
-  // An existing directory keeps its mode, and mkdir's mode is subject to the umask.
+  // mkdir does not change the mode of an existing directory, and applies the umask.
   chmodSync(directory, 0o700)
 }
 
-/** The content of the file. Undefined when it is missing, is a copy, or is not ours (the disk was full during an update). */
+/** The content of the file. Undefined when the file is missing, damaged, or a copy. */
 export function readState(directory: string): SuiteState | undefined {
   try {
     const state = suiteState.safeParse(JSON.parse(readFileSync(pathOf(directory), 'utf8'))).data
@@ -67,7 +67,7 @@ export function readState(directory: string): SuiteState | undefined {
   }
 }
 
-/** Replaces the file atomically, so that a reader never sees half of it. */
+/** Replaces the file atomically, so that a reader never reads an incomplete file. */
 export function writeState(directory: string, state: SuiteState): void {
   const next = `${pathOf(directory)}.next`
   rmSync(next, { force: true })

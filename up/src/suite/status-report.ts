@@ -1,4 +1,4 @@
-// The status of the suite: the state file, checked against the processes and their /readyz.
+// The status of the suite, from the state file, the processes, and the /readyz of the services.
 
 import { isAlive } from 'testkit/processes/process-identity'
 import { mysqlVersion, rabbitmqVersion } from 'testkit/servers/handshake'
@@ -18,7 +18,7 @@ export interface StatusReport {
 }
 export type ServiceCondition = 'starting' | 'ready' | 'not-ready' | 'restarting' | 'stopped'
 
-/** Exit codes of `status`: all ready · nothing running · something not ready. */
+/** Exit codes of `status`. */
 export const STATUS_EXIT = { ready: 0, notRunning: 3, degraded: 4 } as const
 
 export interface Status {
@@ -27,7 +27,7 @@ export interface Status {
   /** One sentence that sums up the status. */
   readonly summary: string
   readonly mode: string | null
-  /** For each server, then each service, in the order of the report: the reason for its state, and its number of restarts. */
+  /** One entry for each server, then for each service, in the order of the report. */
   readonly remarks: readonly Remark[]
 }
 
@@ -96,7 +96,7 @@ async function seen(
   return { name, pid: null, restarts, state: 'restarting', reason: lastEnd }
 }
 
-/** Whether the server speaks its protocol. A frozen or starting server does not. */
+/** Checks whether the server responds in its protocol. A frozen or starting server does not. */
 async function askServer(name: string, { rabbitmq, mysql }: SuiteState): Promise<Readiness> {
   const [where, ask] = name === 'MySQL' ? ([mysql, mysqlVersion] as const) : ([rabbitmq, rabbitmqVersion] as const)
   if (where === null || (await ask(where.host, where.port)) !== undefined) return { state: 'ready', reason: '' }
@@ -113,6 +113,6 @@ function summaryOf(phase: string, allReady: boolean, http: string): string {
     case 'up':
       return `The suite is up, but not everything is ready: ${http}`
     default:
-      return 'The supervisor is gone, but services of it still run. `npm run down` stops them; `npm run up` starts anew.'
+      return 'The supervisor has exited, but its services still run. `npm run down` stops them; `npm run up` restarts the suite.'
   }
 }

@@ -1,4 +1,4 @@
-// The status of the suite as text for people.
+// The status of the suite as a table for people.
 import { printable } from '@ims/runtime'
 import type { Status } from './status-report.ts'
 

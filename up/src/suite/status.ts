@@ -1,4 +1,4 @@
-// `npm run status`: prints what runs where and in which state, as a table or as JSON.
+// `npm run status`: prints the processes of the suite with their states and addresses, as a table or as JSON.
 import { composeStatus, suiteMode } from './compose-suite.ts'
 import { imsSuiteOrExplain } from './ims.ts'
 import { readFlags } from './options.ts'
@@ -7,7 +7,7 @@ import { statusTable } from './status-table.ts'
 
 const FLAGS = { json: 'print JSON for scripts, passwords included' }
 
-/** Exit codes: 0 everything is ready · 3 nothing is running · 4 something is not ready · 1 wrong settings · 2 wrong arguments. */
+/** Exit codes: 0 all processes are ready · 3 nothing is running · 4 one is not ready · 1 wrong settings · 2 wrong arguments. */
 export async function status(args: readonly string[]): Promise<number> {
   const flags = readFlags('status', args, FLAGS)
   if ('exitCode' in flags) return flags.exitCode

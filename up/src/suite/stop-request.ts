@@ -1,25 +1,25 @@
-// Stop signals such as Ctrl-C: the first asks to stop in order, the second to hurry, the third leaves everything as it is.
+// Stop signals such as Ctrl-C. The first stops the suite in order, the second kills the services, the third exits at once.
 
 export interface StopRequest {
-  /** Aborts when the suite is to stop in order. */
+  /** Aborts at the first signal: stop in order. */
   readonly stop: AbortSignal
-  /** Aborts when the user does not want to wait any longer. */
+  /** Aborts at the second signal: do not wait for the services. */
   readonly hurry: AbortSignal
 }
 
-/** npm forwards the signal that the terminal already sent to all of us. Signals within this time count as one. */
-export const SAME_WISH_MS = 500
+/** The terminal sends a signal to all processes, and npm forwards it. Signals within this time count as one. */
+export const SAME_SIGNAL_MS = 500
 
 const EXIT_INTERRUPTED = 130
 
-/** Listens to SIGINT, SIGTERM and SIGHUP until the process ends. Calls `leave` at the third signal. */
+/** Listens for SIGINT, SIGTERM and SIGHUP until the process exits. Calls `leave` at the third signal. */
 export function listenForSignals(leave: () => void = () => process.exit(EXIT_INTERRUPTED)): StopRequest {
   const stop = new AbortController()
   const hurry = new AbortController()
   let lastAt = Number.NEGATIVE_INFINITY
   const onSignal = () => {
     const now = performance.now()
-    if (now - lastAt < SAME_WISH_MS) return
+    if (now - lastAt < SAME_SIGNAL_MS) return
     lastAt = now
     if (hurry.signal.aborted) leave()
     else if (stop.signal.aborted) hurry.abort()

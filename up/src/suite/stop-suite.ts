@@ -1,4 +1,4 @@
-// Stops a running suite from outside, or the remains of an earlier one.
+// Stops a running suite from another process, or the processes that an earlier suite has left.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { claimDirectory } from 'testkit/processes/claim'
 import { isAlive, signalProcess } from 'testkit/processes/process-identity'
@@ -8,12 +8,12 @@ import type { Report } from './progress.ts'
 import { makePrivateDirectory, readState, removeState, type SuiteState } from './state.ts'
 import { EXTERNAL, type Suite, stopStages } from './suite.ts'
 
-const LOOK_EVERY_MS = 100
+const CHECK_EVERY_MS = 100
 
-/** Time for RabbitMQ and MySQL, in addition to the services' own deadlines (two stages). */
+/** Time to stop RabbitMQ and MySQL, in addition to the time for the two stages of services. */
 const SERVERS_STOP_MS = 60_000
 
-/** Stops everything and prints each step. With `deleteData` also deletes RabbitMQ's and MySQL's data. Resolves with the exit code. */
+/** Stops all processes and reports each step. With `deleteData`, also deletes the data of RabbitMQ and MySQL. Resolves with the exit code. */
 export async function stopSuite(suite: Suite, options: { deleteData: boolean }, report: Report): Promise<number> {
   makePrivateDirectory(suite.directory)
   const state = readState(suite.directory)
@@ -22,7 +22,7 @@ export async function stopSuite(suite: Suite, options: { deleteData: boolean }, 
   if (release === undefined) {
     report({
       kind: 'note',
-      text: 'The suite is being started at this moment; try again when `npm run status` shows it.',
+      text: 'The suite is being started. Try again when `npm run status` shows it.',
     })
     return 1
   }
@@ -47,8 +47,8 @@ async function clear(
   if (before === undefined) report({ kind: 'note', text: 'Nothing is running.' })
   if (left !== undefined) await stopLeftovers(suite.directory, left, suite.stopMs, report)
   if (before?.mode === EXTERNAL) {
-    const untouched = 'RabbitMQ and MySQL are not ours (external): they run on'
-    report({ kind: 'note', text: deleteData ? `${untouched}, and their data was not touched` : untouched })
+    const external = 'RabbitMQ and MySQL are external and were not stopped'
+    report({ kind: 'note', text: deleteData ? `${external}; their data was not deleted` : external })
   } else if (left !== undefined || deleteData) {
     report({ kind: 'note', text: await suite.clearServers({ deleteData }) })
   }
@@ -60,21 +60,21 @@ async function stopSupervisor(suite: Suite, state: SuiteState, report: Report): 
   if (state.phase !== 'stopping') signalProcess(supervisor, 'SIGTERM')
   const endsAt = performance.now() + 2 * suite.stopMs + SERVERS_STOP_MS
   const reported = new Set<string>()
-  const tell = (text: string) => {
+  const note = (text: string) => {
     if (!reported.has(text)) report({ kind: 'note', text })
     reported.add(text)
   }
   while (isAlive(supervisor)) {
     const now = readState(suite.directory)
     const services = stopStages(now?.services ?? []).flat()
-    for (const { name, state: how } of services) if (how === 'stopped') tell(`${name} stopped`)
+    for (const { name, state: how } of services) if (how === 'stopped') note(`${name} stopped`)
     if (performance.now() > endsAt) {
       await killProcess(supervisor)
-      return tell(`The supervisor (process ${supervisor.pid}) did not end in time and was killed.`)
+      return note(`The supervisor (process ${supervisor.pid}) did not stop in time and was killed.`)
     }
-    await sleep(LOOK_EVERY_MS)
+    await sleep(CHECK_EVERY_MS)
   }
   if (readState(suite.directory) !== undefined) return
-  for (const { name } of stopStages(state.services).flat()) tell(`${name} stopped`)
-  if (state.mode !== null && state.mode !== EXTERNAL) tell('RabbitMQ and MySQL stopped')
+  for (const { name } of stopStages(state.services).flat()) note(`${name} stopped`)
+  if (state.mode !== null && state.mode !== EXTERNAL) note('RabbitMQ and MySQL stopped')
 }

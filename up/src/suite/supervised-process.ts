@@ -1,12 +1,15 @@
-// Keeps one process running, a service or a server. An ended process is reported and restarted, with growing pauses while it keeps dying.
+// Supervises one process, a service or a server. When it exits, this is reported and it is restarted. The pauses between restarts grow.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Child, Exit } from './child.ts'
 import type { ProcessState } from './state.ts'
 
-/** The exit code of a service with a wrong configuration (EX_CONFIG of sysexits.h). Restarting it soon is pointless. */
+/** The exit code of a service with a wrong configuration (EX_CONFIG of sysexits.h). A quick restart would not help. */
 export const EXIT_CONFIG = 78
 
-/** Milliseconds: the first wait before a restart, doubled each time up to the longest, and reset after a process has run this long. */
+/**
+ * The pause before a restart starts at `firstMs` and doubles with each restart, up to `longestMs`. It starts at `firstMs`
+ * again when a process has run for `forgottenAfterMs`.
+ */
 export interface RestartPolicy {
   readonly firstMs: number
   readonly longestMs: number
@@ -18,19 +21,19 @@ export interface Watcher {
   ended(name: string, exit: Exit, restartInMs: number): void
 }
 
-/** The process to keep running. `launch` starts it, or attaches to it if it already runs. A failed start counts as an exit. */
+/** The process to supervise. `launch` starts it, or attaches to it if it already runs. A failed start counts as an exit. */
 export interface Supervisable {
   readonly name: string
   launch(changed: () => void): Child
 }
 
-/** Milliseconds to wait before restart number `deaths` in a row (1, 2, …). */
+/** The pause before the restart after this many deaths in a row (1, 2, …). */
 export function restartDelayMs(policy: RestartPolicy, deaths: number, exit: Pick<Exit, 'code'>): number {
   if (exit.code === EXIT_CONFIG) return policy.longestMs
   return Math.min(policy.longestMs, policy.firstMs * 2 ** Math.min(deaths - 1, 30))
 }
 
-/** `exit code 1` or `signal SIGKILL`, for people to read. */
+/** `exit code 1` or `killed by SIGKILL`, for people. */
 export function describeExit({ code, signal, how }: Pick<Exit, 'code' | 'signal' | 'how'>): string {
   if (how !== undefined) return how
   if (signal !== null) return `killed by ${signal}`
@@ -38,7 +41,7 @@ export function describeExit({ code, signal, how }: Pick<Exit, 'code' | 'signal'
   return code === EXIT_CONFIG ? `exit code ${code}: its configuration is wrong` : `exit code ${code}`
 }
 
-/** `died (killed by SIGKILL)`; `ended (exit code 0)` for a process that was stopped and finished its work in flight. */
+/** `died (killed by SIGKILL)`, or `ended (exit code 0)` for a process that shut down cleanly. */
 export function describeEnd(exit: Pick<Exit, 'code' | 'signal' | 'how'>): string {
   const isGraceful = exit.code === 0 && exit.how === undefined
   return `${isGraceful ? 'ended' : 'died'} (${describeExit(exit)})`
@@ -69,7 +72,7 @@ export class SupervisedProcess<What extends Supervisable = Supervisable> {
     this.#ended = this.#keepRunning()
   }
 
-  /** Ends supervision and the child: SIGTERM, then SIGKILL after `deadlineMs` or on `hurry`. Resolves when it has exited. */
+  /** Ends the supervision and stops the process: SIGTERM, then SIGKILL after `deadlineMs` or on `hurry`. Resolves when it has exited. */
   async stop(deadlineMs: number, hurry: AbortSignal): Promise<void> {
     this.#stopping.abort()
     await this.#child?.stop(deadlineMs, hurry)

@@ -1,4 +1,4 @@
-// Takes the lock on the suite, or finds out that the suite is up or is being started by another process.
+// Takes the lock on the suite. Detects that the suite is already up, or that another process is starting or stopping it.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { claimDirectory } from 'testkit/processes/claim'
 import { isAlive } from 'testkit/processes/process-identity'
@@ -10,12 +10,12 @@ import type { Suite } from './suite.ts'
 
 export type Turn = { kind: 'ours'; release: () => void } | { kind: 'theirs'; code: 0 | 1 }
 
-const LOOK_EVERY_MS = 100
+const CHECK_EVERY_MS = 100
 
 /**
- * Ours, with a function that releases the lock. Theirs with code 0 when the suite is up, or with 1 when another process
- * tried to start it and failed. Waits while another process starts or stops it. Rejects with Interrupted when `signal`
- * aborts.
+ * Waits while another process starts or stops the suite. Resolves with `ours` and a function that releases the lock, or
+ * with `theirs`: code 0 when the suite is already up, 1 when another process failed to start it. Rejects with Interrupted
+ * when `signal` aborts.
  */
 export async function takeTurn(suite: Suite, report: Report, signal: AbortSignal): Promise<Turn> {
   const { directory } = suite
@@ -26,7 +26,7 @@ export async function takeTurn(suite: Suite, report: Report, signal: AbortSignal
     if (release !== undefined) {
       if (awaited !== 'starting') return { kind: 'ours', release }
       release()
-      report({ kind: 'note', text: 'The other `npm run up` has ended before the suite was up; its output says why.' })
+      report({ kind: 'note', text: 'The other `npm run up` exited before the suite was up; see its output.' })
       return { kind: 'theirs', code: 1 }
     }
     const state = readState(directory)
@@ -40,11 +40,11 @@ export async function takeTurn(suite: Suite, report: Report, signal: AbortSignal
       }
       awaited = state.phase
     }
-    await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined)
+    await sleep(CHECK_EVERY_MS, undefined, { signal }).catch(() => undefined)
   }
 }
 
-/** Zero once everything is ready, which may take a while after a restart. One when it does not become ready. */
+/** Waits until the whole suite is ready, for example after a restart. Resolves with 0 when it is ready, or with 1 on timeout. */
 async function isUp(suite: Suite, state: SuiteState, report: Report, signal: AbortSignal): Promise<0 | 1> {
   let logged = ''
   const why = async () => {
@@ -84,7 +84,10 @@ async function isUp(suite: Suite, state: SuiteState, report: Report, signal: Abo
     })
   } catch (error) {
     if (!(error instanceof StepFailed)) throw error
-    report({ kind: 'note', text: `! The suite runs, but is not ready ${error.message}. \`npm run status\` says more.` })
+    report({
+      kind: 'note',
+      text: `! The suite runs, but is not ready ${error.message}. \`npm run status\` shows details.`,
+    })
     return 1
   }
   report({ kind: 'note', text: alreadyUp(state) })
@@ -94,6 +97,6 @@ async function isUp(suite: Suite, state: SuiteState, report: Report, signal: Abo
 function alreadyUp({ http, supervisor }: SuiteState): string {
   return [
     `The suite is already up: ${http} (supervised by process ${supervisor.pid}).`,
-    '`npm run status` says what runs where, `npm run down` stops it.',
+    '`npm run status` shows its state, `npm run down` stops it.',
   ].join('\n')
 }

@@ -1,4 +1,4 @@
-// `npm run up`: runs the whole suite, in the foreground or, with --detach, in the background.
+// `npm run up`: runs the whole suite in the foreground, or with --detach in the background.
 import { fileURLToPath } from 'node:url'
 import { startInBackground } from './background.ts'
 import { composeUp, suiteMode } from './compose-suite.ts'

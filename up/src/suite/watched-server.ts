@@ -1,10 +1,10 @@
-// RabbitMQ or MySQL as a supervised process. It outlives us and may not be our child, so we poll for its end.
+// RabbitMQ or MySQL as a supervised process. It may be the child of another process, so its end is detected by polling.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isAlive, type ProcessIdentity } from 'testkit/processes/process-identity'
 import type { ServerProcess } from 'testkit/servers/servers'
 import type { Child, Exit } from './child.ts'
 
-const LOOK_EVERY_MS = 200
+const CHECK_EVERY_MS = 200
 
 /** Starts the server, or attaches to it if it already runs. Calls `changed` once it accepts connections. */
 export function watchServer(server: ServerProcess, changed: () => void): Child {
@@ -16,14 +16,14 @@ export function watchServer(server: ServerProcess, changed: () => void): Child {
       await server.start()
       identity = server.identity()
       changed()
-      // A stop was requested before there was a process to stop.
+      // A stop was requested while the server was starting.
       if (isStopping) await server.stop()
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)
       return { ...exit, how: 'it could not be started', lastLines: why.split('\n') }
     }
-    while (identity !== undefined && isAlive(identity)) await sleep(LOOK_EVERY_MS)
-    return { ...exit, how: 'its process is gone', lastLines: [] }
+    while (identity !== undefined && isAlive(identity)) await sleep(CHECK_EVERY_MS)
+    return { ...exit, how: 'its process has exited', lastLines: [] }
   }
   const exited = live()
   return {
