@@ -1,4 +1,4 @@
-// The four API calls of the original suite, as a client makes them.
+// A small HTTP client for the tests, and items to create with it.
 
 export const SEED_ITEM = {
   sku: 'IB123456789',

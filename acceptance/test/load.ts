@@ -1,4 +1,4 @@
-// Load on the running suite: clients that create items and record which ones were accepted.
+// Puts load on the running suite: clients create items and record which ones were accepted.
 import { setTimeout as pause } from 'node:timers/promises'
 import { call, item } from './http.ts'
 
@@ -12,7 +12,7 @@ export interface Load {
   stop(): Promise<void>
 }
 
-/** Posts items, numbered from `from`, to the suite at `http`, sequentially from each of `clients`, until stopped. */
+/** Creates items, numbered from `from`, in the suite at `http` until stopped. Each of the `clients` sends one request at a time. */
 export function loadOn(http: string, from: number, clients = 8): Load {
   const accepted: string[] = []
   const answers = new Map<number, number>()

@@ -1,4 +1,4 @@
-// A real Prometheus and a real Alertmanager with the shipped rules and routes, and a receiver of what they send.
+// Runs a real Prometheus and a real Alertmanager with the shipped rules and routes, and receives their notifications.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -18,7 +18,7 @@ const STARTS_WITHIN_MS = 60_000
 
 interface Alert {
   readonly alert: string
-  /** The labels that tell it from other alerts of its name. */
+  /** The labels that distinguish it from other alerts with the same name. */
   readonly labels: string
 }
 
@@ -33,9 +33,9 @@ export interface Notified extends Alert {
 }
 
 export interface Observers {
-  /** Everything that fired, in order, without the Watchdog. */
+  /** Every alert that fired, in order, without the Watchdog. */
   readonly rang: readonly Ringing[]
-  /** Each alert that was sent, once for each time it fired. */
+  /** Every alert that Alertmanager sent, once for each time it fired. */
   readonly notified: readonly Notified[]
   firing(): string[]
   stop(): Promise<void>
@@ -50,7 +50,7 @@ const posted = z.object({
 const listening = z.object({ port: z.int() })
 const scraping = z.looseObject({ scrape_configs: z.array(z.looseObject({ job_name: z.string() })) })
 
-/** Starts both. Returns a sentence when one is not installed. */
+/** Starts both programs. If one is not installed, returns a sentence that says so. */
 export async function startObservers(
   directory: string,
   admin: Readonly<Record<string, number>>,
@@ -133,7 +133,7 @@ export async function startObservers(
   try {
     for (const [n, port] of [alertmanagerPort, prometheusPort].entries())
       await eventually(async () => {
-        const { status } = await fetch(`http://${local(port)}/-/ready`).catch(() => ({ status: 'no answer' }))
+        const { status } = await fetch(`http://${local(port)}/-/ready`).catch(() => ({ status: 'no response' }))
         if (status !== 200) throw new Error(`${children[n]?.name} is not ready (${status}): ${children[n]?.lastLine()}`)
       }, STARTS_WITHIN_MS)
   } catch (error) {
@@ -157,7 +157,7 @@ const isSame = (one: Alert, other: Alert): boolean => one.alert === other.alert 
 
 const local = (port: number): string => `127.0.0.1:${port}`
 
-/** Starts a program that logs to its standard error, and keeps the last line of it. */
+/** Starts a program that logs to standard error, and keeps its last line. */
 function observer(name: string, options: string[]) {
   const child = spawn(name, options, { stdio: ['ignore', 'ignore', 'pipe'] })
   let last = ''

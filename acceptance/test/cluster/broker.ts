@@ -23,7 +23,7 @@ export function queuesIn(lines: string): ReadonlyMap<string, Queue> {
   )
 }
 
-/** Dead letters on all queues together. */
-export function setAside(all: ReadonlyMap<string, Queue>): number {
+/** The number of dead letters on all queues. */
+export function countDeadLetters(all: ReadonlyMap<string, Queue>): number {
   return [...all].filter(([name]) => name.endsWith('.dead-letter')).reduce((sum, [, { messages }]) => sum + messages, 0)
 }

@@ -31,7 +31,7 @@ export function newestStatus(log: string): Status {
     const parsed = status.safeParse(parsedJson(line))
     if (parsed.success) return parsed.data
   }
-  throw new Error(`the load pod says no status: ${log.trim().slice(-500) || 'nothing'}`)
+  throw new Error(`the load pod logged no status: ${log.trim().slice(-500) || 'nothing'}`)
 }
 
 function parsedJson(line: string): unknown {
@@ -49,7 +49,7 @@ export function acceptedSkus(run: string, { posted, notAccepted }: Status): stri
   return numbers.filter((n) => !unknown.has(n)).map((n) => skuOf(run, n))
 }
 
-/** The difference between two statuses. */
+/** The calls between two statuses. */
 export interface Share {
   readonly calls: number
   readonly failed: number
@@ -60,7 +60,7 @@ export class LoadPod {
   readonly #run: string
   readonly #image: string
 
-  /** `run` is the prefix of every sku, `image` any image with Node 24. */
+  /** `run` is the prefix of every sku. `image` is any image with Node.js 24. */
   constructor(run: string, image: string) {
     this.#run = run
     this.#image = image
@@ -68,7 +68,7 @@ export class LoadPod {
 
   async start(): Promise<void> {
     await removeLoad()
-    // The service account of a new namespace appears a moment later. Until then no pod can start.
+    // Kubernetes creates the service account of a new namespace a moment later. Until then no pod can start.
     const input = this.#manifests()
       .map((manifest) => stringify(manifest))
       .join('---\n')
@@ -81,7 +81,7 @@ export class LoadPod {
     return newestStatus(await kubectl(['logs', '--namespace', LOAD_NAMESPACE, 'pod/load', '--tail=3']))
   }
 
-  /** Runs `work`. Resolves with the calls that ended meanwhile, including those still in flight at its end, and the failed ones. */
+  /** Runs `work`. Resolves with the calls that ended during it, including those in flight when it ends. */
   async during(work: () => Promise<void>): Promise<Share> {
     const before = await this.status()
     await work()
@@ -104,21 +104,21 @@ export class LoadPod {
     )
   }
 
-  /** Resolves with the number of accepted items when all of them are listed. Otherwise names the missing ones. */
+  /** Resolves with the number of accepted items when all of them are listed. Otherwise rejects and names missing items. */
   async allApplied(): Promise<number> {
     const accepted = acceptedSkus(this.#run, await this.status())
     await until(
       async () => {
         const present = new Set(await skusLabelled(this.#run))
         const lost = accepted.filter((sku) => !present.has(sku))
-        if (lost.length > 0) throw new Error(`accepted and not listed: ${lost.length} items, ${lost.slice(0, 5)} …`)
+        if (lost.length > 0) throw new Error(`accepted but not listed: ${lost.length} items, ${lost.slice(0, 5)} …`)
       },
       { withinMs: APPLIED_WITHIN_MS },
     )
     return accepted.length
   }
 
-  /** A status taken when all calls made before now have ended, so that what happens now affects only later ones. */
+  /** A status taken after all calls started before now have ended. Later events affect only later calls. */
   async #later(): Promise<Status> {
     const { begun } = await this.status()
     return await until(
