@@ -35,7 +35,7 @@ const END = '<!-- End of the generated part. -->\n'
 export function withCurrentTables(page: string): string {
   const [before, rest] = page.split(BEGIN)
   const after = rest?.split(END)[1]
-  if (before === undefined || after === undefined) throw new Error('docs/configuration.md has lost its two markers')
+  if (before === undefined || after === undefined) throw new Error('docs/configuration.md does not have its two markers')
   return `${before}${BEGIN}\n${tables.map(tableOf).join('\n')}\n${END}${after}`
 }
 
@@ -43,7 +43,7 @@ function tableOf([heading, sections]: (typeof tables)[number]): string {
   const rows = environmentTable(sections).map(
     ({ variable, fallback, description }) => `| \`${variable}\` | ${fallback ?? 'required'} | ${description} |\n`,
   )
-  return `## ${heading}\n\n| variable | default | what |\n|---|---|---|\n${rows.join('')}`
+  return `## ${heading}\n\n| variable | default | description |\n|---|---|---|\n${rows.join('')}`
 }
 
 if (import.meta.main) writeFileSync(CONFIGURATION_PAGE, withCurrentTables(readFileSync(CONFIGURATION_PAGE, 'utf8')))

@@ -13,12 +13,12 @@ const END = '<!-- End of the generated part. -->\n'
 export function withCurrentMetrics(page: string): string {
   const [before, rest] = page.split(BEGIN)
   const after = rest?.split(END)[1]
-  if (before === undefined || after === undefined) throw new Error('docs/metrics.md has lost its two markers')
+  if (before === undefined || after === undefined) throw new Error('docs/metrics.md does not have its two markers')
   const rows = METRICS.map(({ name, type, labels, help }) => {
     const shown = labels.map((label) => `\`${label}\``).join(' ')
     return `| \`${name}\` | ${type} | ${shown} | ${help} |\n`
   })
-  return `${before}${BEGIN}\n| metric | type | labels | what |\n|---|---|---|---|\n${rows.join('')}\n${END}${after}`
+  return `${before}${BEGIN}\n| metric | type | labels | description |\n|---|---|---|---|\n${rows.join('')}\n${END}${after}`
 }
 
 if (import.meta.main) writeFileSync(METRICS_PAGE, withCurrentMetrics(readFileSync(METRICS_PAGE, 'utf8')))

@@ -1,4 +1,4 @@
-// A short soak on real servers with every attack. Its time limits are wide, because other tests run at the same time.
+// A short soak test on real servers with every attack. Its time limits are high, because other tests run at the same time.
 import { expect, it } from '@jest/globals'
 import { attachServers } from 'testkit'
 import { summaryLine, violationLines } from '../../soak/report.ts'
