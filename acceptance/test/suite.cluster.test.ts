@@ -136,7 +136,9 @@ async function drainTheProducersNode(): Promise<void> {
 async function drainTheOnlyNode(node: string): Promise<void> {
   await scaled('consumer-two', 2)
   const outcome = await drained(node, 'app.kubernetes.io/name=consumer-two', 20, async () => {
-    expect((await podsOf('consumer-two')).filter(({ isReady, isTerminating }) => isReady && !isTerminating)).toHaveLength(1)
+    expect(
+      (await podsOf('consumer-two')).filter(({ isReady, isTerminating }) => isReady && !isTerminating),
+    ).toHaveLength(1)
   })
   expect(outcome).toMatch(/timeout|timed out|did not complete/)
   await settled('consumer-two', 2)
@@ -326,7 +328,9 @@ describe('the suite on a cluster', () => {
         detail: 'the cluster accepts them but does not enforce them: its network plugin does not support them',
         isPartial: true,
       }
-    throw new Error(`MySQL's port is ${refused.join(' and ')} for consumer_one and the producer: it must be closed for both`)
+    throw new Error(
+      `MySQL's port is ${refused.join(' and ')} for consumer_one and the producer: it must be closed for both`,
+    )
   })
 
   for (const consumer of consumers)

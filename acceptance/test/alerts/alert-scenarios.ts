@@ -91,7 +91,10 @@ export const HEALTHY: Series = Object.fromEntries([
   [answered(200), rising([20, LENGTH_MINUTES])],
   // Invalid requests, and replies to a requester that has disconnected, are not failures of the suite.
   [answered(400), rising([1, LENGTH_MINUTES])],
-  ['ims_messages_not_accepted_total{service="consumer_four",queue="replies",reason="unroutable"}', rising([1, LENGTH_MINUTES])],
+  [
+    'ims_messages_not_accepted_total{service="consumer_four",queue="replies",reason="unroutable"}',
+    rising([1, LENGTH_MINUTES]),
+  ],
   ...Object.entries(CONSUMERS).flatMap(([service, queue]) => [
     // Sampled while a few messages are in flight.
     [depth(queue), `0+1x4 3x${LENGTH_MINUTES * PER_MINUTE}`],

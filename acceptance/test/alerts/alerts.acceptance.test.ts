@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { findProgram, type Program } from '../find-program.ts'
 import { ROOT } from '../stack.ts'
-import { SCENARIOS, type Scenario, HEALTHY } from './alert-scenarios.ts'
+import { HEALTHY, SCENARIOS, type Scenario } from './alert-scenarios.ts'
 
 const DIRECTORY = join(ROOT, 'dockercompose/observability/prometheus')
 const found = findProgram('promtool', 'prometheus')

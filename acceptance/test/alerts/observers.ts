@@ -22,7 +22,7 @@ interface Alert {
   readonly labels: string
 }
 
-export interface Ringing extends Alert {
+export interface Fired extends Alert {
   readonly firedAtMs: number
   clearedAtMs?: number
 }
@@ -34,7 +34,7 @@ export interface Notified extends Alert {
 
 export interface Observers {
   /** Every alert that fired, in order, without the Watchdog. */
-  readonly rang: readonly Ringing[]
+  readonly fired: readonly Fired[]
   /** Every alert that Alertmanager sent, once for each time it fired. */
   readonly notified: readonly Notified[]
   firing(): string[]
@@ -62,7 +62,7 @@ export async function startObservers(
   if (typeof alertmanager === 'string') return alertmanager
   mkdirSync(directory, { recursive: true })
   const [prometheusPort = 0, alertmanagerPort = 0] = await freePorts(2)
-  const rang: Ringing[] = []
+  const fired: Fired[] = []
   const notified: Notified[] = []
   const receiver = createServer((request, response) => {
     void json(request).then((body) => {
@@ -114,11 +114,11 @@ export async function startObservers(
   const watch = async () => {
     const { data } = asked.parse(await (await fetch(`http://${local(prometheusPort)}/api/v1/alerts`)).json())
     const now = data.alerts.filter(({ state }) => state === 'firing').map(({ labels }) => named(labels))
-    const ringing = rang.filter(({ clearedAtMs }) => clearedAtMs === undefined)
-    for (const each of ringing) if (!now.some((one) => isSame(one, each))) each.clearedAtMs = Date.now()
+    const active = fired.filter(({ clearedAtMs }) => clearedAtMs === undefined)
+    for (const each of active) if (!now.some((one) => isSame(one, each))) each.clearedAtMs = Date.now()
     for (const one of now)
-      if (one.alert !== 'Watchdog' && !ringing.some((each) => isSame(one, each)))
-        rang.push({ ...one, firedAtMs: Date.now() })
+      if (one.alert !== 'Watchdog' && !active.some((each) => isSame(one, each)))
+        fired.push({ ...one, firedAtMs: Date.now() })
   }
   const timer = setInterval(() => void watch().catch(() => {}), ASKED_EVERY_MS)
   const stop = async () => {
@@ -141,9 +141,9 @@ export async function startObservers(
     throw error
   }
   return {
-    rang,
+    fired,
     notified,
-    firing: () => rang.filter(({ clearedAtMs }) => clearedAtMs === undefined).map(({ alert }) => alert),
+    firing: () => fired.filter(({ clearedAtMs }) => clearedAtMs === undefined).map(({ alert }) => alert),
     stop,
   }
 }

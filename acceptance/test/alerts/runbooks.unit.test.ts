@@ -90,13 +90,16 @@ describe('the first commands', () => {
     if (kind !== undefined) expect(found[0]?.kind.toLowerCase()).toBe(kind)
   })
 
-  it.each(commandsOf('local'))('%s is an npm script of this project, or reads one of its ports or log files', (command) => {
-    const [, script = ''] = /^npm run (?:--silent )?([\w-]+)/.exec(command) ?? []
-    if (script !== '') return expect(Object.keys(scripts)).toContain(script)
-    expect(command).toMatch(
-      /^(curl (-i )?http:\/\/127\.0\.0\.1:(5000\/healthcheck|909[0-4]\/(readyz|metrics))|tail -n 50 \.local\/up\/(logs\/\w+\.log|servers\/(rabbitmq\/output|mysql\/mysqld)\.log))$/,
-    )
-  })
+  it.each(commandsOf('local'))(
+    '%s is an npm script of this project, or reads one of its ports or log files',
+    (command) => {
+      const [, script = ''] = /^npm run (?:--silent )?([\w-]+)/.exec(command) ?? []
+      if (script !== '') return expect(Object.keys(scripts)).toContain(script)
+      expect(command).toMatch(
+        /^(curl (-i )?http:\/\/127\.0\.0\.1:(5000\/healthcheck|909[0-4]\/(readyz|metrics))|tail -n 50 \.local\/up\/(logs\/\w+\.log|servers\/(rabbitmq\/output|mysql\/mysqld)\.log))$/,
+      )
+    },
+  )
 
   it.each(commands.filter(([, command]) => /dead-letters/.test(command)).map(([, command]) => [command]))(
     '%s is a valid dead-letters command that changes nothing',

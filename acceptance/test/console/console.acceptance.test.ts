@@ -497,44 +497,47 @@ function tests(program: { readonly path: string }): void {
     expect(await page.locator('dialog').count()).toBe(0)
   })
 
-  it.each(['light', 'dark'] as const)('has no accessibility violation on a desktop or a phone: %s scheme', async (scheme) => {
-    await fill(40)
-    stack.channel.sendToQueue('create_item', Buffer.from('{}'), { persistent: true })
-    await eventually(async () => expect(await stack.depth('create_item.dead-letter')).toBeGreaterThan(0), WAIT_MS)
-    for (const [width, height] of [
-      [1_200, 800],
-      [360, 740],
-    ] as const) {
-      const { page, faults } = await open('', { key: ADMIN_KEY, scheme, width, height })
-      await row(page, 'IB000000000').waitFor()
-      expect(await accessibilityFaults(page)).toEqual([])
-      if (width > 1_000) await page.screenshot({ path: join(IMAGES, `console-items-${scheme}.png`) })
-      expect(await page.evaluate('document.body.scrollWidth')).toBeLessThanOrEqual(width)
-      await page.getByRole('button', { name: 'Add an item' }).click()
-      await page.locator('dialog').getByRole('button', { name: 'Add', exact: true }).click()
-      await page.locator('#sku-error').waitFor()
-      expect(await accessibilityFaults(page)).toEqual([])
-      await page.keyboard.press('Escape')
-      for (const [hash, ready] of [
-        ['#messages/nothing', 'It may never have been sent.'],
-        ['#dead-letters', 'invalid'],
-        ['#health', 'consumer_two'],
+  it.each(['light', 'dark'] as const)(
+    'has no accessibility violation on a desktop or a phone: %s scheme',
+    async (scheme) => {
+      await fill(40)
+      stack.channel.sendToQueue('create_item', Buffer.from('{}'), { persistent: true })
+      await eventually(async () => expect(await stack.depth('create_item.dead-letter')).toBeGreaterThan(0), WAIT_MS)
+      for (const [width, height] of [
+        [1_200, 800],
+        [360, 740],
       ] as const) {
-        await page.goto(`${stack.http}/${hash}`)
-        await page.getByText(ready).first().waitFor()
-        if (hash === '#health') await page.locator('.plot canvas').nth(1).waitFor()
-        if (hash === '#dead-letters') {
-          await page.getByRole('button', { name: /^Show/ }).first().click()
-          await page.locator('.letters pre').first().waitFor()
-          if (width > 1_000) await page.screenshot({ path: join(IMAGES, `console-dead-letters-${scheme}.png`) })
-        }
+        const { page, faults } = await open('', { key: ADMIN_KEY, scheme, width, height })
+        await row(page, 'IB000000000').waitFor()
         expect(await accessibilityFaults(page)).toEqual([])
+        if (width > 1_000) await page.screenshot({ path: join(IMAGES, `console-items-${scheme}.png`) })
         expect(await page.evaluate('document.body.scrollWidth')).toBeLessThanOrEqual(width)
+        await page.getByRole('button', { name: 'Add an item' }).click()
+        await page.locator('dialog').getByRole('button', { name: 'Add', exact: true }).click()
+        await page.locator('#sku-error').waitFor()
+        expect(await accessibilityFaults(page)).toEqual([])
+        await page.keyboard.press('Escape')
+        for (const [hash, ready] of [
+          ['#messages/nothing', 'It may never have been sent.'],
+          ['#dead-letters', 'invalid'],
+          ['#health', 'consumer_two'],
+        ] as const) {
+          await page.goto(`${stack.http}/${hash}`)
+          await page.getByText(ready).first().waitFor()
+          if (hash === '#health') await page.locator('.plot canvas').nth(1).waitFor()
+          if (hash === '#dead-letters') {
+            await page.getByRole('button', { name: /^Show/ }).first().click()
+            await page.locator('.letters pre').first().waitFor()
+            if (width > 1_000) await page.screenshot({ path: join(IMAGES, `console-dead-letters-${scheme}.png`) })
+          }
+          expect(await accessibilityFaults(page)).toEqual([])
+          expect(await page.evaluate('document.body.scrollWidth')).toBeLessThanOrEqual(width)
+        }
+        expect(faults).toEqual([])
       }
-      expect(faults).toEqual([])
-    }
-    await stack.deadLetters('create_item')
-  })
+      await stack.deadLetters('create_item')
+    },
+  )
 
   it('transfers less than 120 kB when there are no items', async () => {
     const { page, wireBytes } = await open()

@@ -190,15 +190,18 @@ const hardened = z.object({
 })
 
 describe('every container', () => {
-  it.each([...SERVICES, 'rabbitmq', 'mysql', ...ONE_SHOT])('%s has no root user, no capability and no secret in its environment', async (service) => {
-    const { Config, HostConfig } = hardened.parse(await inspect(service))
-    expect(Config.User).not.toMatch(/^(|0|root)(:|$)/)
-    expect(HostConfig).toMatchObject({ ReadonlyRootfs: true, CapDrop: ['ALL'], CapAdd: null, Privileged: false })
-    expect(HostConfig.SecurityOpt).toContain('no-new-privileges:true')
-    expect(HostConfig.Memory).toBeGreaterThan(0)
-    // Passwords come from files, because anyone with access to the engine can read an environment.
-    expect(Config.Env.filter((each) => /PASSWORD=|SECRET=/.test(each))).toEqual([])
-  })
+  it.each([...SERVICES, 'rabbitmq', 'mysql', ...ONE_SHOT])(
+    '%s has no root user, no capability and no secret in its environment',
+    async (service) => {
+      const { Config, HostConfig } = hardened.parse(await inspect(service))
+      expect(Config.User).not.toMatch(/^(|0|root)(:|$)/)
+      expect(HostConfig).toMatchObject({ ReadonlyRootfs: true, CapDrop: ['ALL'], CapAdd: null, Privileged: false })
+      expect(HostConfig.SecurityOpt).toContain('no-new-privileges:true')
+      expect(HostConfig.Memory).toBeGreaterThan(0)
+      // Passwords come from files, because anyone with access to the engine can read an environment.
+      expect(Config.Env.filter((each) => /PASSWORD=|SECRET=/.test(each))).toEqual([])
+    },
+  )
 
   it.each([...SERVICES, 'rabbitmq', 'mysql'])(
     'runs the first process of %s as a user other than root',
@@ -326,17 +329,23 @@ const ownQueues = (service: string) => services.find(({ name }) => name === serv
 const attempted = z.object({ tried: z.array(z.string()), refused: z.array(z.string()) })
 
 describe('least privilege in RabbitMQ', () => {
-  it.each(SERVICES)('%s may get and purge the queues that it reads, and nothing else that is tried', async (service) => {
-    const names = JSON.stringify(Object.keys(queues))
-    const script = readFileSync(join(import.meta.dirname, 'amqp-attempts.mjs'), 'utf8').replaceAll('QUEUE_NAMES', names)
-    const { tried, refused } = attempted.parse(JSON.parse(await runIn(service, script)))
-    expect(tried).toHaveLength(Object.keys(queues).length * 6 + 4)
-    // A consumer may read its own queues. The producer may read dead letters, because operators use them through it.
-    const own = ownQueues(service)
-    const mayRead = own.length === 0 ? Object.keys(queues).map((queue) => `${queue}.dead-letter`) : own
-    const allowed = mayRead.flatMap((queue) => [`get ${queue}`, `purge ${queue}`])
-    expect(tried.filter((what) => !refused.includes(what)).sort()).toEqual(allowed.sort())
-  })
+  it.each(SERVICES)(
+    '%s may get and purge the queues that it reads, and nothing else that is tried',
+    async (service) => {
+      const names = JSON.stringify(Object.keys(queues))
+      const script = readFileSync(join(import.meta.dirname, 'amqp-attempts.mjs'), 'utf8').replaceAll(
+        'QUEUE_NAMES',
+        names,
+      )
+      const { tried, refused } = attempted.parse(JSON.parse(await runIn(service, script)))
+      expect(tried).toHaveLength(Object.keys(queues).length * 6 + 4)
+      // A consumer may read its own queues. The producer may read dead letters, because operators use them through it.
+      const own = ownQueues(service)
+      const mayRead = own.length === 0 ? Object.keys(queues).map((queue) => `${queue}.dead-letter`) : own
+      const allowed = mayRead.flatMap((queue) => [`get ${queue}`, `purge ${queue}`])
+      expect(tried.filter((what) => !refused.includes(what)).sort()).toEqual(allowed.sort())
+    },
+  )
 })
 
 const WRITE_ITEM = "INSERT INTO inventory (sku, name, label, price, quantity) VALUES ('x', 'x', 'x', 1, 1)"

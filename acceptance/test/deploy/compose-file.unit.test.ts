@@ -90,14 +90,17 @@ describe('the compose file', () => {
     expect(parse(read('docker-compose.yml'))).toMatchObject({ include: ['dockercompose/docker-compose.yml'] })
   })
 
-  it.each(services)('gives %s a read-only file system, no capability, no password variable and a memory limit', (_, each) => {
-    expect(each).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] })
-    expect(each.mem_limit).toMatch(/^\d+[mg]$/)
-    // The Dockerfiles of our own images set the user 1000:1000.
-    if (!each.image.startsWith(OURS)) expect(each.user).toMatch(/^(?!root$|0$)\w+$/)
-    for (const [name, value] of Object.entries(each.environment))
-      expect([name, /PASSWORD|SECRET/.test(name) && !value.startsWith('/run/accounts/')]).toEqual([name, false])
-  })
+  it.each(services)(
+    'gives %s a read-only file system, no capability, no password variable and a memory limit',
+    (_, each) => {
+      expect(each).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] })
+      expect(each.mem_limit).toMatch(/^\d+[mg]$/)
+      // The Dockerfiles of our own images set the user 1000:1000.
+      if (!each.image.startsWith(OURS)) expect(each.user).toMatch(/^(?!root$|0$)\w+$/)
+      for (const [name, value] of Object.entries(each.environment))
+        expect([name, /PASSWORD|SECRET/.test(name) && !value.startsWith('/run/accounts/')]).toEqual([name, false])
+    },
+  )
 
   it.each(services)('pins the image of %s, and never pulls our own images', (_, { image, pull_policy }) => {
     expect([image.startsWith(OURS), pull_policy]).toEqual([

@@ -7,9 +7,9 @@ import { parse, parseAllDocuments } from 'yaml'
 import { z } from 'zod'
 import { codeBlocks } from '../documents/documents.ts'
 import { ROOT } from '../stack.ts'
-import { RESTRICTIONS } from './restrictions.ts'
 import { ofKind, workloads } from './manifests.ts'
 import { connectionsBy } from './network-connections.ts'
+import { RESTRICTIONS } from './restrictions.ts'
 
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 const wanted = [
@@ -86,7 +86,9 @@ describe('the doctor', () => {
     const policies = [...ofKind('NetworkPolicy'), ...documents.slice(1)]
     const expected = ['doctor → mysql:3306', 'doctor → rabbitmq:15672', 'doctor → rabbitmq:5672']
     for (const direction of ['ingress', 'egress'] as const)
-      expect(connectionsBy(policies, pods, direction).filter((connection) => connection.includes('doctor'))).toEqual(expected)
+      expect(connectionsBy(policies, pods, direction).filter((connection) => connection.includes('doctor'))).toEqual(
+        expected,
+      )
   })
 
   // For a service that is not in the Job, the doctor reports that it did not check the user.

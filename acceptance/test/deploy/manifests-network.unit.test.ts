@@ -2,7 +2,7 @@
 import { services } from '@ims/accounts/suite'
 import { describe, expect, it } from '@jest/globals'
 import { ofKind, portsOf, workloads } from './manifests.ts'
-import { networkPolicy, selectedFrom, connectionsBy } from './network-connections.ts'
+import { connectionsBy, networkPolicy, selectedFrom } from './network-connections.ts'
 
 const connections = (direction: 'ingress' | 'egress') => connectionsBy(ofKind('NetworkPolicy'), workloads, direction)
 

@@ -10,7 +10,6 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { QUERY_PREFETCH_MAX } from '../../../messaging/src/incoming/consumer.ts'
 import { ROOT } from '../stack.ts'
-import { RESTRICTIONS } from './restrictions.ts'
 import {
   type Container,
   KUBERNETES,
@@ -28,6 +27,7 @@ import {
   withoutKubectl,
   workloads,
 } from './manifests.ts'
+import { RESTRICTIONS } from './restrictions.ts'
 
 const scaledObject = z.object({
   spec: z.object({
@@ -98,33 +98,42 @@ describe('the consumers', () => {
     for (const other of others) expect(other).toEqual(model)
   })
 
-  it.each(CONSUMERS.filter(({ tables }) => !tables))('$name differs from them only in its name and in not using MySQL', (consumer) => {
-    const mysql = [
-      /,\s*\{\s*"name": "MYSQL_USER",\s*"value": "C"\s*\}/,
-      /,\s*\{\s*"name": "MYSQL_PASSWORD_FILE",\s*"value": "[^"]*"\s*\}/,
-      /,\s*\{\s*"key": "mysql-password",\s*"path": "mysql-password"\s*\}/,
-      /,\s*\{\s*"to": \[\s*\{\s*"podSelector": \{\s*"matchLabels": \{\s*"app.kubernetes.io\/name": "mysql"[^\]]*\][^\]]*\]\s*\}/,
-    ]
-    const without = model.map((text) => mysql.reduce((rest, each) => rest.replace(each, ''), text))
-    expect(textsOf(consumer)).toEqual(without)
-  })
+  it.each(CONSUMERS.filter(({ tables }) => !tables))(
+    '$name differs from them only in its name and in not using MySQL',
+    (consumer) => {
+      const mysql = [
+        /,\s*\{\s*"name": "MYSQL_USER",\s*"value": "C"\s*\}/,
+        /,\s*\{\s*"name": "MYSQL_PASSWORD_FILE",\s*"value": "[^"]*"\s*\}/,
+        /,\s*\{\s*"key": "mysql-password",\s*"path": "mysql-password"\s*\}/,
+        /,\s*\{\s*"to": \[\s*\{\s*"podSelector": \{\s*"matchLabels": \{\s*"app.kubernetes.io\/name": "mysql"[^\]]*\][^\]]*\]\s*\}/,
+      ]
+      const without = model.map((text) => mysql.reduce((rest, each) => rest.replace(each, ''), text))
+      expect(textsOf(consumer)).toEqual(without)
+    },
+  )
 })
 
 describe('every container', () => {
-  it.each(eachContainer)('of %s has an image with a fixed tag, and pulls it only if the node does not have it', (_, container) => {
-    const { version } = z
-      .object({ version: z.string() })
-      .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')))
-    const [name, tag] = container.image.split(':')
-    // No registry has this name, so a node cannot pull an image of another publisher. An overlay or the pipeline sets the real name.
-    if (name?.startsWith('registry.invalid/ims/')) expect(tag).toBe(version)
-    else expect(tag).toMatch(/^\d+\.\d+/)
-    expect(container).toMatchObject({ imagePullPolicy: 'IfNotPresent' })
-  })
+  it.each(eachContainer)(
+    'of %s has an image with a fixed tag, and pulls it only if the node does not have it',
+    (_, container) => {
+      const { version } = z
+        .object({ version: z.string() })
+        .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')))
+      const [name, tag] = container.image.split(':')
+      // No registry has this name, so a node cannot pull an image of another publisher. An overlay or the pipeline sets the real name.
+      if (name?.startsWith('registry.invalid/ims/')) expect(tag).toBe(version)
+      else expect(tag).toMatch(/^\d+\.\d+/)
+      expect(container).toMatchObject({ imagePullPolicy: 'IfNotPresent' })
+    },
+  )
 
-  it.each(eachContainer)('of %s has a read-only file system, no capability, resource requests and a memory limit', (_, container) => {
-    expect(container).toMatchObject(RESTRICTIONS)
-  })
+  it.each(eachContainer)(
+    'of %s has a read-only file system, no capability, resource requests and a memory limit',
+    (_, container) => {
+      expect(container).toMatchObject(RESTRICTIONS)
+    },
+  )
 
   it.each(each)('of %s does not run as root, and has no token, except in the Job accounts', (_, { name, pod }) => {
     const { runAsUser } = z.object({ runAsUser: z.int().min(1) }).parse(pod.securityContext)
@@ -154,14 +163,17 @@ describe('every container', () => {
     ofKind('ConfigMap').find(({ data }) => data?.SHUTDOWN_TIMEOUT_MS)?.data?.SHUTDOWN_TIMEOUT_MS,
   )
   const own = ({ env }: Container) => env.find(({ name }) => name === 'SHUTDOWN_TIMEOUT_MS')?.value
-  it.each(each.filter(([, { kind }]) => kind === 'Deployment'))('of %s has a grace period longer than its shutdown', (_, { pod }) => {
-    for (const container of pod.containers) {
-      const preStopMs = (container.lifecycle?.preStop.sleep?.seconds ?? 0) * 1_000
-      expect(pod.terminationGracePeriodSeconds * 1_000).toBeGreaterThan(
-        preStopMs + Number(own(container) ?? shutdownMs),
-      )
-    }
-  })
+  it.each(each.filter(([, { kind }]) => kind === 'Deployment'))(
+    'of %s has a grace period longer than its shutdown',
+    (_, { pod }) => {
+      for (const container of pod.containers) {
+        const preStopMs = (container.lifecycle?.preStop.sleep?.seconds ?? 0) * 1_000
+        expect(pod.terminationGracePeriodSeconds * 1_000).toBeGreaterThan(
+          preStopMs + Number(own(container) ?? shutdownMs),
+        )
+      }
+    },
+  )
 })
 
 describe('the references in the manifests', () => {

@@ -35,7 +35,8 @@ const END = '<!-- End of the generated part. -->\n'
 export function withCurrentTables(page: string): string {
   const [before, rest] = page.split(BEGIN)
   const after = rest?.split(END)[1]
-  if (before === undefined || after === undefined) throw new Error('docs/configuration.md does not have its two markers')
+  if (before === undefined || after === undefined)
+    throw new Error('docs/configuration.md does not have its two markers')
   return `${before}${BEGIN}\n${tables.map(tableOf).join('\n')}\n${END}${after}`
 }
 

@@ -74,7 +74,9 @@ export function openApi(): { whole: object; operations: readonly Operation[] } {
       const withoutExample = [
         ...parameters.filter(({ example }) => example === undefined).map(({ name }) => `parameter ${name}`),
         ...(requestBody && body === undefined ? ['request body'] : []),
-        ...[...responses].filter(([, response]) => response && response.example === undefined).map(([status]) => `${status}`),
+        ...[...responses]
+          .filter(([, response]) => response && response.example === undefined)
+          .map(([status]) => `${status}`),
       ]
       const [tag] = tags
       return { id, path, method: method.toUpperCase(), tag, parameters, body, responses, withoutExample }

@@ -28,8 +28,8 @@ describe('the fault ledger', () => {
       const kinds = faultsByKind(run.rounds)
       process.stderr.write(`${summaryLine(run, seed)}\n`)
       expect([...violationLines(run), `seed ${seed}`]).toEqual([`seed ${seed}`])
-      const { attempted, accepted, applied, reported, setAside, sentTwice } = run.judgement
-      expect(applied + reported + setAside).toBe(accepted)
+      const { attempted, accepted, applied, reported, deadLettered, sentTwice } = run.judgement
+      expect(applied + reported + deadLettered).toBe(accepted)
       expect(accepted).toBeGreaterThan(100)
       expect(reported).toBeGreaterThan(0)
       expect(sentTwice / attempted).toBeGreaterThan(0.05)

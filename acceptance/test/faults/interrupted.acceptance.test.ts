@@ -14,7 +14,7 @@ describe('an interrupted run of the fault ledger', () => {
       return 'MySQL is down'
     }
     const stack = { service: () => ({ notReady }) }
-    const scene = { world: { stack, replicas: ['consumer_two'] }, interrupted: interruption.signal }
+    const scene = { testbed: { stack, replicas: ['consumer_two'] }, interrupted: interruption.signal }
     await expect(recovered(scene as unknown as Parameters<typeof recovered>[0])).rejects.toThrow('interrupted')
     expect(asked).toBe(3)
   })

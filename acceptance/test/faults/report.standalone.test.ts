@@ -55,7 +55,7 @@ function recordedRun(): Run {
     items: [],
     movements: new Map(),
     left: [],
-    unwell: [],
+    unhealthy: [],
   }
   const fault = (number: number, kind: string, group: 'broker' | 'services', fromMs: number, tookEffect = true) => ({
     number,
@@ -75,18 +75,18 @@ function recordedRun(): Run {
     found,
     judgement: {
       violations: [
-        { what: 'lost', text: 'accepted, but neither applied nor among the dead letters', attempt: lost },
-        { what: 'unwell', text: HOSTILE, attempt: undefined },
+        { what: 'lost', text: 'accepted, but neither applied nor dead-lettered', attempt: lost },
+        { what: 'unhealthy', text: HOSTILE, attempt: undefined },
       ],
       attempted: 3_000,
       accepted: 2,
       applied: 1,
       reported: 0,
-      setAside: 0,
+      deadLettered: 0,
       indeterminate: 1,
       sentTwice: 0,
       letters: 1,
-      setAsideAgain: 0,
+      deadLetteredAgain: 0,
     },
     repeated: 0,
     peakBytes: new Map(),
@@ -213,7 +213,7 @@ if (typeof found === 'string') process.stderr.write(`not run: the report in a br
 
   it('states that nothing was checked if the run was not finished', async () => {
     const { page: tab, faults } = await open(new Unfinished(new Error('no item was created'), recordedRun()))
-    await tab.locator('#violations', { hasText: 'unwell: nothing was checked: no item was created' }).waitFor()
+    await tab.locator('#violations', { hasText: 'unhealthy: nothing was checked: no item was created' }).waitFor()
     await tab.locator('[data-message="0"]').first().click()
     await tab.locator(history).first().waitFor()
     expect(await tab.locator('#history', { hasText: 'at the end' }).count()).toBe(0)

@@ -78,8 +78,14 @@ describe('bad messages on the queues', () => {
     })
   }
 
-  it.each(CREATE)('are dead-lettered from create_item: %s', async (_, body, reason) => await rejected('create_item', body, reason))
-  it.each(DELETE)('are dead-lettered from stock_management: %s', async (_, body, reason) => await rejected('stock_management', body, reason))
+  it.each(CREATE)(
+    'are dead-lettered from create_item: %s',
+    async (_, body, reason) => await rejected('create_item', body, reason),
+  )
+  it.each(DELETE)(
+    'are dead-lettered from stock_management: %s',
+    async (_, body, reason) => await rejected('stock_management', body, reason),
+  )
   it.each([
     ['not JSON', Buffer.from('{')],
     ['empty', Buffer.alloc(0)],

@@ -109,7 +109,11 @@ describe('hostile messages', () => {
         { headers: field('h', 'F', sized(field('!', 'S', sized('evil')))) },
         'header h',
       ],
-      ['a header whose name is not UTF-8', { headers: field(Buffer.alloc(255, 0xff), 't', Buffer.from([1])) }, 'header'],
+      [
+        'a header whose name is not UTF-8',
+        { headers: field(Buffer.alloc(255, 0xff), 't', Buffer.from([1])) },
+        'header',
+      ],
       ['a header of 100 kB', { headers: field('h', 'S', sized('x'.repeat(100_000))) }, 'header h'],
       [
         '2,000 headers',
@@ -157,7 +161,6 @@ describe('hostile messages', () => {
       const letter = await expectDeadLetter('create_item', 'not-json', /./)
       expect(letter?.headers).toMatchObject({ b: -1, B: 255, V: null, 'x-attempts': 1, 'x-dropped': 'header D' })
     })
-
   })
 
   describe('a query', () => {

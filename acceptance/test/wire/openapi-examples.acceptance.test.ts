@@ -29,7 +29,10 @@ function requestOf({ path, method, parameters, body }: Operation): { path: strin
   const examplesIn = (location: string): [string, string][] =>
     parameters.filter((each) => each.in === location).map(({ name, example }) => [name, String(example)])
   const query = new URLSearchParams(examplesIn('query')).toString()
-  const filled = examplesIn('path').reduce((at, [name, value]) => at.replace(`{${name}}`, encodeURIComponent(value)), path)
+  const filled = examplesIn('path').reduce(
+    (at, [name, value]) => at.replace(`{${name}}`, encodeURIComponent(value)),
+    path,
+  )
   const headers = new Headers([['Authorization', `Bearer ${KEY}`], ...examplesIn('header')])
   if (body !== undefined) headers.set('Content-Type', 'application/json')
   const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) }

@@ -14,7 +14,9 @@ const OURS = join(ROOT, 'acceptance/test/python')
 /** The reason why the peers cannot run here, or undefined. */
 export function withoutPeers(): string | undefined {
   if (!existsSync(DIRECTORY)) return `there are no peers in ${DIRECTORY}`
-  return canImport() ? undefined : `Python packages are missing (to install them: apt-get install ${PACKAGES.join(' ')})`
+  return canImport()
+    ? undefined
+    : `Python packages are missing (to install them: apt-get install ${PACKAGES.join(' ')})`
 }
 
 function canImport(): boolean {
