@@ -1,6 +1,6 @@
-// The requests of the clients and their responses: the side of the ledger that does not look into the suite.
+// The history of a run: the requests of the clients, and their responses.
 
-/** What the sender knows about a message: it is certainly stored, certainly not stored, or neither is certain. */
+/** The state of a message as far as its sender knows: certainly stored, certainly not stored, or unknown. */
 export type Answer = 'accepted' | 'not accepted' | 'unknown'
 
 /** One transmission of a message, and the response. */
@@ -50,7 +50,7 @@ export interface Disturbance {
 
 export class History {
   readonly #began = performance.now()
-  /** The wall clock at 0 ms. */
+  /** The wall-clock time at 0 ms. */
   readonly startedAt = new Date()
   readonly attempts: Attempt[] = []
   readonly contradictions: Contradiction[] = []

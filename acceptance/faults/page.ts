@@ -9,7 +9,7 @@ const sourceOf = (text: string) => `'sha256-${hash('sha256', text, 'base64')}'`
 const inScript = (value: unknown) =>
   JSON.stringify(value, (_, each) => (typeof each === 'number' ? Math.round(each) : each)).replaceAll('<', '\\u003c')
 
-/** The whole page. */
+/** Returns the page as HTML. */
 export function page(record: RunRecord): string {
   const [script, style] = [part('report.js'), part('report.css')]
   return `<!doctype html>

@@ -34,12 +34,12 @@ export interface ServiceProcess {
   readonly name: ReplicaName
   readonly pid: number
   readonly admin: string
-  /** Its log so far, one parsed line each. */
+  /** Its log so far, as parsed lines. */
   readonly log: readonly Record<string, unknown>[]
   kill(signal: NodeJS.Signals): void
   /** Its exit code, or the signal that ended it. */
   readonly exited: Promise<number | NodeJS.Signals>
-  /** Why it is not ready. Undefined when it is. */
+  /** The reason why it is not ready, or undefined if it is ready. */
   notReady(): Promise<string | undefined>
 }
 
@@ -151,7 +151,7 @@ export async function startStackOn(servers: Servers, space: TestSpace, options: 
     stop: async () => {
       for (const each of running) {
         each.kill('SIGTERM')
-        // A process that a test has frozen would not receive it.
+        // A process that a test has frozen handles SIGTERM only after SIGCONT.
         each.kill('SIGCONT')
       }
       await Promise.all(running.map((each) => each.exited))

@@ -306,7 +306,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'the database is slow, and readiness flaps for 330 s',
     series: all(ofDatabase, `1x${T * PER_MINUTE - 1} 0x2 1x0 0x2 1x1 0x2 1x0 0x2 1x0 0x2 1x1 0x2 1x0 0x1 1x300`),
     firing: [
-      // Ready at this moment.
+      // The services are ready at this moment, but the alerts still fire.
       [T + 3.5, [W, 'ServiceNotReady', 'InstanceNotReady']],
       [T + 4.5, [W, 'ServiceNotReady', 'InstanceNotReady']],
       [T + 9, [W]],

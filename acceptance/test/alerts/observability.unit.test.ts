@@ -189,7 +189,7 @@ describe('the alerts', () => {
     },
   )
 
-  it('are a rule file in the configuration of Prometheus', () => {
+  it('are listed as a rule file in the configuration of Prometheus', () => {
     expect(scraped.rule_files).toEqual(['alerts.yml'])
     expect(readdirSync(join(HERE, 'prometheus'))).toEqual(expect.arrayContaining(['alerts.yml', 'prometheus.yml']))
   })

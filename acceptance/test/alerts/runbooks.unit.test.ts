@@ -72,7 +72,7 @@ describe('the first commands', () => {
     .parse(parse(read('dockercompose/docker-compose.yml'), { merge: true }))
   const { scripts } = z.object({ scripts: z.record(z.string(), z.string()) }).parse(JSON.parse(read('package.json')))
 
-  it.each(commandsOf('compose'))('%s names services of compose', (command) => {
+  it.each(commandsOf('compose'))('%s names only existing services of compose', (command) => {
     if (command.startsWith('curl ') || command.startsWith('npm run ')) return
     const [, asked = ''] =
       /^docker compose (?:--profile observability )?(?:ps|logs(?: --\w+=\w+)+|exec(?: -T)?) (.*)$/.exec(command) ?? []
@@ -80,7 +80,7 @@ describe('the first commands', () => {
     expect(Object.keys(services)).toEqual(expect.arrayContaining(named))
   })
 
-  it.each(commandsOf('Kubernetes'))('%s names objects of the manifests', (command) => {
+  it.each(commandsOf('Kubernetes'))('%s names only existing objects of the manifests', (command) => {
     if (command.startsWith('npm run ')) return
     const [, kind, name] = /(deployment|statefulset)\/([\w-]+)/.exec(command) ?? []
     const [, label] = /--selector=app.kubernetes.io\/name=([\w-]+)/.exec(command) ?? []

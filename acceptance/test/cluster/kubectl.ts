@@ -26,7 +26,7 @@ export async function kubectl(args: readonly string[], options: Run = {}): Promi
   }
 }
 
-/** kubectl in the suite's namespace. */
+/** Runs kubectl in the suite's namespace. */
 export const inNamespace = async (args: readonly string[], run?: Run): Promise<string> =>
   await kubectl(['--namespace', NAMESPACE, ...args], run)
 

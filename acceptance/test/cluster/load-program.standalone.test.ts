@@ -16,7 +16,7 @@ async function loaded(answer: RequestListener, isEnough: (status: Status) => boo
   const logged: Status[] = []
   const stop = new AbortController()
   const report = (status: Status) => {
-    // A copy, because the lists continue to grow. A log line would not change either.
+    // Stores a copy, because the lists in a status continue to grow.
     logged.push(structuredClone(status))
     if (isEnough(status)) stop.abort()
   }

@@ -81,7 +81,7 @@ export class LoadPod {
     return newestStatus(await kubectl(['logs', '--namespace', LOAD_NAMESPACE, 'pod/load', '--tail=3']))
   }
 
-  /** Runs `work`. Resolves with the calls that ended during it, including those in flight when it ends. */
+  /** Runs `work`, and waits for the calls that are in flight at its end. Resolves with the calls that ended in this time. */
   async during(work: () => Promise<void>): Promise<Share> {
     const before = await this.status()
     await work()

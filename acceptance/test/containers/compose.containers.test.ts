@@ -120,7 +120,7 @@ describe('docker compose up --build --wait', () => {
   )
 
   it(
-    'has no failed check in the doctor, which reports a consumer that is stopped afterwards',
+    'passes the checks of the doctor, which reports a consumer after it is stopped',
     async () => {
       const healthy = await ran('docker', 'compose', 'run', '--rm', 'doctor')
       expect(healthy).toMatchObject({ code: 2, output: expect.not.stringContaining('✗') })
@@ -276,7 +276,7 @@ describe('the broker', () => {
     }
   })
 
-  it('lets the operator log in to the management UI, and no service', async () => {
+  it('lets the operator, but no service, log in to the management UI', async () => {
     const ask = async (authorization: string) =>
       (await fetch(`${management}/api/overview`, { headers: { authorization } })).status
     expect(await ask(await asOperator())).toBe(200)

@@ -15,7 +15,7 @@ export const image = (service: ServiceName) => `registry.invalid/ims/${service}:
 
 const PROJECT = 'ims-test'
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024
-// Below the range of ephemeral ports.
+// These ports are below the range of ephemeral ports.
 const PORT = 15_100
 const MANAGEMENT_PORT = 15_101
 

@@ -8,7 +8,7 @@ const MINUTE_MS = 60_000
 const ABOVE_BASE_MAX_BYTES = 60_000_000
 const BASE = 'node:24.21.0-bookworm-slim'
 
-/** The libraries of the repository that each service uses. The doctor in consumer two's image knows all accounts. */
+/** The libraries of the repository that each service uses. The image of consumer two also has the doctor, which uses `accounts`. */
 const librariesOf = (service: string): string[] => [
   ...(service === 'consumer_two' ? ['accounts'] : []),
   ...(services.some(({ name, tables }) => name === service && tables)

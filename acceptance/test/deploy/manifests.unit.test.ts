@@ -164,7 +164,7 @@ describe('every container', () => {
   )
   const own = ({ env }: Container) => env.find(({ name }) => name === 'SHUTDOWN_TIMEOUT_MS')?.value
   it.each(each.filter(([, { kind }]) => kind === 'Deployment'))(
-    'of %s has a grace period longer than its shutdown',
+    'of %s has a grace period longer than its shutdown timeout',
     (_, { pod }) => {
       for (const container of pod.containers) {
         const preStopMs = (container.lifecycle?.preStop.sleep?.seconds ?? 0) * 1_000
@@ -307,7 +307,7 @@ describe('the overlays', () => {
         ),
       })
 
-    it('when more messages wait than its pods prefetch, by the queues that it consumes', () => {
+    it('when more messages wait in its queues than its pods prefetch', () => {
       const lengths = triggers.filter(({ type }) => type === 'rabbitmq')
       expect(lengths.map(({ name: queue, metadata: { queueName, value } }) => ({ queue, queueName, value }))).toEqual(
         consumes.map((queue) => ({ queue, queueName: queue, value: String(takes(queue)) })),

@@ -44,7 +44,7 @@ export function unlisted(names: readonly string[], root = ROOT): string[] {
     .filter((path) => basename(path).startsWith('consumer_') && !names.includes(basename(path)))
 }
 
-/** consumer-four-account does not count as consumer-four. */
+/** Finds whole words only: consumer-four-account does not contain consumer-four. */
 function hasWord(line: string, word: string): boolean {
   const escaped = word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
   return new RegExp(`(?<![\\w-])${escaped}(?![\\w-])`).test(line)

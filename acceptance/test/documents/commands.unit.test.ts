@@ -36,7 +36,7 @@ it('the documents have more than 40 blocks of commands', () => {
 describe.each(blocks.map((block) => [`${block.path}: ${block.code.split('\n')[0]}`, block] as const))(
   '%s',
   (_, { path, code, tests, reason }) => {
-    it('names existing tests that contain its commands or the name of the document, or a reason', () => {
+    it('names existing tests that contain its commands or the name of the document, or gives a reason', () => {
       if (reason !== undefined) return expect(reason.length).toBeGreaterThan(10)
       expect(tests).not.toEqual([])
       expect(tests.filter((test) => !existsSync(join(ROOT, test)))).toEqual([])

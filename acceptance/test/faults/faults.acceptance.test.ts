@@ -146,7 +146,7 @@ describe('the suite under faults', () => {
   )
 
   it(
-    'loses nothing and applies nothing twice when consumer two is killed in the middle of 5,000 messages',
+    'loses no message and dead-letters none when consumer two is killed three times during 5,000 messages',
     async () => {
       for (let n = 0; n < 5_000; n += 1)
         stack.channel.sendToQueue('create_item', Buffer.from(JSON.stringify(item(50_000 + n))), {

@@ -12,7 +12,7 @@ import { type ServiceName, type ServiceProcess, type Stack, startStackOn } from 
 
 const MINUTE_MS = 60_000
 const REPLICATED: readonly ServiceName[] = ['consumer_two', 'consumer_three', 'consumer_four']
-/** Items created before the fault and deleted during it, and items created during it. */
+/** The numbers of items that are created before the fault and deleted during it, and that are created during it. */
 const [OLD, NEW] = [400, 3_000]
 const TABLES = ['inventory', 'inbox', 'effect'] as const
 
@@ -55,7 +55,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
   const remove = (n: number) => send('stock_management', `delete-${n}`, { sku: item(n).sku })
 
   it(
-    'deletes an item immediately after another replica may have created it on another node',
+    'deletes an item immediately after it was created, although the replicas use different nodes',
     async () => {
       const clients = loadOn(stack.http, 300_000, 2)
       for (let n = 0; n < 30; n += 1) {
@@ -131,7 +131,7 @@ run(`the suite on a Galera cluster${missing === undefined ? '' : ` (skipped: ${m
     5 * MINUTE_MS,
   )
 
-  it('lists the complete table in every one of six requests to the replicas', async () => {
+  it('returns the complete listing in each of six requests', async () => {
     const rows = await count(galera.nodes[0], 'inventory')
     for (let each = 0; each < 6; each += 1) {
       const { status, body } = await call(`${stack.http}/order_processing`)

@@ -1,4 +1,4 @@
-// A test double of the API: it handles the four original calls in memory, correctly or with one fault. For tests of the smoke test.
+// A test double of the API: it handles the four original calls in memory, correctly or with one fault.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { z } from 'zod'

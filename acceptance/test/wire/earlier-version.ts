@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { linkDependencies } from '../copied-sources.ts'
 import { ROOT } from '../stack.ts'
 
-/** Each file added here changes the schema. */
+/** Every file that is added at these paths changes the schema. */
 const SCHEMA = ['repository/src/migrations', 'repository/src/schema.ts']
 
 const git = (...args: string[]) =>

@@ -17,7 +17,7 @@ const item = { name: 'Tropicana Apple Juice', label: 'juice', price: 25, quantit
 /** The header with the trace context of a client. Each test has its own trace id. */
 const parentOf = (traceId: string) => ({ traceparent: `00-${traceId}-00f067aa0ba902b7-01` })
 
-describe('with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
+describe('the suite with OTEL_EXPORTER_OTLP_ENDPOINT', () => {
   let stack: Stack
   let receiver: Awaited<ReturnType<typeof startOtlpReceiver>>
   beforeAll(async () => {
