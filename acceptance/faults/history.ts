@@ -57,7 +57,8 @@ export class History {
   readonly disturbances: Disturbance[] = []
   /** The state that the last responses for a sku imply: the name of the stored item, or undefined for none. */
   readonly expected = new Map<string, string | undefined>()
-  readonly answers = new Map<string, number>()
+  /** How often each result was received, such as `/create_item 200`. */
+  readonly results = new Map<string, number>()
   #lastId = 0
 
   nowMs(): number {
@@ -90,7 +91,7 @@ export class History {
     this.contradictions.push({ atMs: this.nowMs(), text, sku })
   }
 
-  count(answer: string): void {
-    this.answers.set(answer, (this.answers.get(answer) ?? 0) + 1)
+  count(result: string): void {
+    this.results.set(result, (this.results.get(result) ?? 0) + 1)
   }
 }

@@ -121,7 +121,7 @@ function reporter(given: Given, known: Known) {
 function* linesOf(run: Run | Unfinished): Generator<string> {
   if (run instanceof Unfinished) return yield `✗ ${run.cause instanceof Error ? run.cause.stack : run.message}`
   yield* violationLines(run)
-  yield [...run.history.answers]
+  yield [...run.history.results]
     .sort()
     .map(([answer, count]) => `${answer}: ${count}`)
     .join(', ')

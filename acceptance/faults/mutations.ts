@@ -30,7 +30,7 @@ export const mutations: readonly Mutation[] = [
         replace: '    setImmediate(resolve)\n    try {',
       },
     ],
-    mix: ['publishes swallowed', 'broker kill', 'AMQP black hole'],
+    mix: ['publishes lost', 'broker kill', 'AMQP black hole'],
   },
   {
     name: 'mandatory-off',
@@ -47,7 +47,7 @@ export const mutations: readonly Mutation[] = [
       { find: 'INSERT INTO inbox', replace: 'INSERT IGNORE INTO inbox' },
       { find: '  assertChanged(answer, values.length)\n', replace: '' },
     ],
-    mix: ['killed between commit and ack', 'answer to a commit lost'],
+    mix: ['killed between commit and ack', 'response to a commit lost'],
   },
   {
     name: 'adjustments-unguarded',
@@ -60,7 +60,7 @@ export const mutations: readonly Mutation[] = [
       { find: '    assertChanged(answer, rows.length)\n', replace: '' },
       { find: '  await verdicts.record(sql)\n  return outcomes', replace: '  return outcomes' },
     ],
-    mix: ['killed between commit and ack', 'answer to a commit lost'],
+    mix: ['killed between commit and ack', 'response to a commit lost'],
   },
   {
     name: 'ack-before-commit',
@@ -72,7 +72,7 @@ export const mutations: readonly Mutation[] = [
         replace: "    this.#inFlight.leave('ack', batch)\n    const unreported = await attemptAll(",
       },
     ],
-    mix: ['ack of a channel that is gone', 'service kill'],
+    mix: ['ack of a closed channel', 'service kill'],
   },
   {
     name: 'stale-ack-guard-off',
@@ -89,7 +89,7 @@ export const mutations: readonly Mutation[] = [
           '      const now = this.newest ?? session\n      const { channel } = now\n      this.#onChannel(now, () =>',
       },
     ],
-    mix: ['ack of a channel that is gone'],
+    mix: ['ack of a closed channel'],
   },
   {
     name: 'refusals-forgotten',

@@ -105,22 +105,26 @@ const passwordExpired = accountFault('database password expired', 4, ({ testbed 
   }
 })
 
-const RIGHTS = [
-  { right: 'INSERT', table: 'inventory', needs: 'INSERT INTO inventory (sku) SELECT sku FROM inventory WHERE FALSE' },
-  { right: 'DELETE', table: 'inventory', needs: 'DELETE FROM inventory WHERE FALSE' },
-  { right: 'SELECT', table: 'inventory', needs: 'SELECT sku FROM inventory LIMIT 0' },
-  { right: 'SELECT', table: 'inbox', needs: 'SELECT queue FROM inbox LIMIT 0' },
-  { right: 'INSERT', table: 'movement', needs: 'INSERT INTO movement SELECT * FROM movement WHERE FALSE' },
-  { right: 'INSERT', table: 'inbox', needs: 'INSERT INTO inbox SELECT * FROM inbox WHERE FALSE' },
+const PRIVILEGES = [
+  {
+    privilege: 'INSERT',
+    table: 'inventory',
+    needs: 'INSERT INTO inventory (sku) SELECT sku FROM inventory WHERE FALSE',
+  },
+  { privilege: 'DELETE', table: 'inventory', needs: 'DELETE FROM inventory WHERE FALSE' },
+  { privilege: 'SELECT', table: 'inventory', needs: 'SELECT sku FROM inventory LIMIT 0' },
+  { privilege: 'SELECT', table: 'inbox', needs: 'SELECT queue FROM inbox LIMIT 0' },
+  { privilege: 'INSERT', table: 'movement', needs: 'INSERT INTO movement SELECT * FROM movement WHERE FALSE' },
+  { privilege: 'INSERT', table: 'inbox', needs: 'INSERT INTO inbox SELECT * FROM inbox WHERE FALSE' },
 ] as const
 
-const rightRevoked = accountFault('database right revoked', 6, ({ testbed, random }) => {
+const privilegeRevoked = accountFault('database privilege revoked', 6, ({ testbed, random }) => {
   const { who, database } = rootOf(testbed)
-  const { right, table, needs } = random.pick(RIGHTS)
+  const { privilege, table, needs } = random.pick(PRIVILEGES)
   return {
-    note: `${right} on ${table}`,
-    cause: [`REVOKE ${right} ON \`${database}\`.${table} FROM ${who}`],
-    repair: [`GRANT ${right} ON \`${database}\`.${table} TO ${who}`],
+    note: `${privilege} on ${table}`,
+    cause: [`REVOKE ${privilege} ON \`${database}\`.${table} FROM ${who}`],
+    repair: [`GRANT ${privilege} ON \`${database}\`.${table} TO ${who}`],
     needs,
     newConnections: false,
   }
@@ -145,4 +149,4 @@ const pluginChanged = accountFault('database authentication plugin changed', 4, 
   }
 })
 
-export const accountFaults: readonly Fault[] = [locked, passwordExpired, rightRevoked, pluginChanged]
+export const accountFaults: readonly Fault[] = [locked, passwordExpired, privilegeRevoked, pluginChanged]

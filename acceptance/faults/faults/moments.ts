@@ -45,8 +45,8 @@ const killedBeforeAck: Fault = {
   },
 }
 
-const commitAnswerLost: Fault = {
-  kind: 'answer to a commit lost',
+const commitResponseLost: Fault = {
+  kind: 'response to a commit lost',
   group: 'moment',
   weight: 5,
   inject: async (scene) => {
@@ -76,8 +76,8 @@ const confirmLost: Fault = {
 }
 
 /** Everything that the producer writes is lost with its connection, so it must not return 200 for any of these messages. */
-const publishesSwallowed: Fault = {
-  kind: 'publishes swallowed before the broker',
+const publishesLost: Fault = {
+  kind: 'publishes lost before the broker',
   group: 'moment',
   weight: 5,
   inject: async (scene) => {
@@ -96,8 +96,8 @@ const publishesSwallowed: Fault = {
  * ends, and the process is killed before the next batch ends. An ack of the old batch on the new channel would
  * acknowledge messages that were not applied.
  */
-const ackOfLostChannel: Fault = {
-  kind: 'ack of a channel that is gone',
+const ackOfClosedChannel: Fault = {
+  kind: 'ack of a closed channel',
   group: 'moment',
   weight: 4,
   inject: async (scene) => {
@@ -156,8 +156,8 @@ async function backlog({ sender, random }: Scene): Promise<void> {
 
 export const momentFaults: readonly Fault[] = [
   killedBeforeAck,
-  commitAnswerLost,
+  commitResponseLost,
   confirmLost,
-  publishesSwallowed,
-  ackOfLostChannel,
+  publishesLost,
+  ackOfClosedChannel,
 ]

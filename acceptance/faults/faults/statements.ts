@@ -58,7 +58,7 @@ const ERRORS = [
 /** The statement does not reach the server, so the transaction stays open for as long as its connection. */
 function endRefused(statement: 'ROLLBACK' | 'COMMIT', maxTimes: number): Fault {
   return {
-    kind: `${statement} refused and not carried out`,
+    kind: `${statement} refused and not executed`,
     group: 'moment',
     weight: 5,
     inject: async ({ testbed, sender, random }) => {

@@ -2,15 +2,15 @@
 import { services } from '@ims/accounts/suite'
 
 /** Promtool's notation for the values of a series, one every ten seconds unless the scenario sets `everyS`. */
-export type Values = string
+type Values = string
 const PER_MINUTE = 6
 
 /** Constant values, each for a number of minutes. */
-export const level = (...parts: readonly (readonly [value: number, minutes: number])[]): Values =>
+const level = (...parts: readonly (readonly [value: number, minutes: number])[]): Values =>
   parts.map(([value, minutes]) => `${value}x${minutes * PER_MINUTE - 1}`).join(' ')
 
 /** A counter with a rate per second, each rate for a number of minutes. */
-export function rising(...parts: readonly (readonly [perSecond: number, minutes: number])[]): Values {
+function rising(...parts: readonly (readonly [perSecond: number, minutes: number])[]): Values {
   let from = 0
   return parts
     .map(([perSecond, minutes]) => {
@@ -23,9 +23,9 @@ export function rising(...parts: readonly (readonly [perSecond: number, minutes:
 }
 
 /** Nothing is scraped for this many minutes. */
-export const gone = (minutes: number): Values => `_x${minutes * PER_MINUTE}`
+const gone = (minutes: number): Values => `_x${minutes * PER_MINUTE}`
 
-export type Series = Readonly<Record<string, Values>>
+type Series = Readonly<Record<string, Values>>
 
 /** The alerts that fire at a minute. No others fire then. */
 type Firing = readonly [minute: number, alerts: readonly string[]]
@@ -49,21 +49,21 @@ const SERVICES = ['producer', ...Object.keys(CONSUMERS)]
 /** The length of the series of the healthy suite. */
 const LENGTH_MINUTES = 320
 
-export const ready = (service: string, instance = 'a') => `ims_ready{service="${service}",instance="${instance}"}`
-export const up = (service: string, instance = 'a') => `up{job="ims",service="${service}",instance="${instance}"}`
-export const broker = (instance = 'r0') => `up{job="rabbitmq",instance="${instance}"}`
-export const depth = (queue: string) => `rabbitmq_detailed_queue_messages{queue="${queue}"}`
+const ready = (service: string, instance = 'a') => `ims_ready{service="${service}",instance="${instance}"}`
+const up = (service: string, instance = 'a') => `up{job="ims",service="${service}",instance="${instance}"}`
+const broker = (instance = 'r0') => `up{job="rabbitmq",instance="${instance}"}`
+const depth = (queue: string) => `rabbitmq_detailed_queue_messages{queue="${queue}"}`
 const deadLettersOn = (instance: string) =>
   `rabbitmq_detailed_queue_messages{queue="create_item.dead-letter",instance="${instance}"}`
-export const consumers = (queue: string) => `rabbitmq_detailed_queue_consumers{queue="${queue}"}`
-export const answered = (status: number) =>
+const consumers = (queue: string) => `rabbitmq_detailed_queue_consumers{queue="${queue}"}`
+const answered = (status: number) =>
   `ims_http_request_duration_seconds_count{service="producer",route="/create_item",method="POST",status="${status}"}`
-export const failedBecause = (reason: string) =>
+const failedBecause = (reason: string) =>
   `ims_http_requests_failed_total{service="producer",route="/create_item",status="503",reason="${reason}"}`
-export const confirmed = (queue: string) => `ims_messages_confirmed_total{service="producer",queue="${queue}"}`
+const confirmed = (queue: string) => `ims_messages_confirmed_total{service="producer",queue="${queue}"}`
 const listed = (le: string) => `ims_rpc_duration_seconds_bucket{service="producer",queue="order_processing",le="${le}"}`
 /** Listing pages, five per second. Each takes less than 0.1 s, or between 1 and 2.5 s. */
-export const listing = (...parts: readonly (readonly [isSlow: boolean, minutes: number])[]): Series => ({
+const listing = (...parts: readonly (readonly [isSlow: boolean, minutes: number])[]): Series => ({
   [listed('0.1')]: rising(...parts.map(([isSlow, minutes]) => [isSlow ? 0 : 5, minutes] as const)),
   [listed('1')]: rising(...parts.map(([isSlow, minutes]) => [isSlow ? 0 : 5, minutes] as const)),
   [listed('2.5')]: rising(...parts.map(([, minutes]) => [5, minutes] as const)),
@@ -71,8 +71,8 @@ export const listing = (...parts: readonly (readonly [isSlow: boolean, minutes: 
 })
 const channel = (metric: string, name: string) =>
   `rabbitmq_detailed_channel_messages_${metric}{instance="r0",channel="${name}"}`
-export const unacked = (name: string) => channel('unacked', name)
-export const acked = (name: string) => channel('acked_total', name)
+const unacked = (name: string) => channel('unacked', name)
+const acked = (name: string) => channel('acked_total', name)
 
 /** A healthy suite under 20 requests per second. */
 export const HEALTHY: Series = Object.fromEntries([

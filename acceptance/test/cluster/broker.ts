@@ -13,7 +13,7 @@ export async function queues(): Promise<ReadonlyMap<string, Queue>> {
 }
 
 /** Parses lines of name, messages and consumers, separated by tabs. */
-export function queuesIn(lines: string): ReadonlyMap<string, Queue> {
+function queuesIn(lines: string): ReadonlyMap<string, Queue> {
   const rows = lines.split('\n').map((line) => line.split('\t'))
   const isRow = (row: string[]) => row.length === 3 && row.slice(1).every((number) => /^\d+$/.test(number))
   return new Map(

@@ -26,7 +26,7 @@ const status: z.ZodType<Status> = z.object({
 })
 
 /** The most recent status in a log. A line may be truncated, or written by another program. */
-export function newestStatus(log: string): Status {
+function newestStatus(log: string): Status {
   for (const line of log.trim().split('\n').reverse()) {
     const parsed = status.safeParse(parsedJson(line))
     if (parsed.success) return parsed.data
@@ -43,7 +43,7 @@ function parsedJson(line: string): unknown {
 }
 
 /** The accepted skus. All of them must exist. */
-export function acceptedSkus(run: string, { posted, notAccepted }: Status): string[] {
+function acceptedSkus(run: string, { posted, notAccepted }: Status): string[] {
   const unknown = new Set(notAccepted)
   const numbers = Array.from({ length: posted }, (_, index) => index + 1)
   return numbers.filter((n) => !unknown.has(n)).map((n) => skuOf(run, n))

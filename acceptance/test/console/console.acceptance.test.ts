@@ -308,19 +308,19 @@ function tests(program: { readonly path: string }): void {
   it('reloads the list when an item was created, but not when another producer responds', async () => {
     const { page } = await open()
     await page.getByText('There are no items yet.').waitFor()
-    let answers = 0
+    let responses = 0
     await page.route('**/queues', async (route) => {
       const response = await route.fetch()
       const body = await response.json()
-      answers += 1
-      for (const each of body.queues) if (each.queue === 'create_item') each.accepted += (answers % 2) * 1_000
-      await route.fulfill({ response, json: { ...body, producer: `producer ${answers % 2}` } })
+      responses += 1
+      for (const each of body.queues) if (each.queue === 'create_item') each.accepted += (responses % 2) * 1_000
+      await route.fulfill({ response, json: { ...body, producer: `producer ${responses % 2}` } })
     })
     const reads: string[] = []
     page.on('request', (request) => {
       if (/order_processing\?limit=\d{3}/.test(request.url())) reads.push(request.url())
     })
-    await eventually(() => expect(answers).toBeGreaterThan(4), WAIT_MS)
+    await eventually(() => expect(responses).toBeGreaterThan(4), WAIT_MS)
     expect(reads).toEqual([])
     await fetch(`${stack.http}/create_item`, {
       method: 'POST',

@@ -92,7 +92,7 @@ describe('under load', () => {
   it.each(servers)(
     '%s can be restarted: every response is 200 or 503, and no accepted item is lost',
     async (service) => {
-      const { accepted, answers, stop } = load()
+      const { accepted, statuses, stop } = load()
       try {
         await pause(UNDER_LOAD_MS)
         await compose('restart', service)
@@ -102,7 +102,7 @@ describe('under load', () => {
         await stop()
       }
       await allApplied(accepted)
-      expect([...answers.keys()].filter((status) => status !== 200 && status !== 503)).toEqual([])
+      expect([...statuses.keys()].filter((status) => status !== 200 && status !== 503)).toEqual([])
     },
     5 * MINUTE_MS,
   )

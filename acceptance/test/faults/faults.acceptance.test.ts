@@ -70,7 +70,7 @@ describe('the suite under faults', () => {
   it(
     'returns 503 while the broker is stopped, and loses no accepted item',
     async () => {
-      const { accepted, answers, stop } = load(10_000)
+      const { accepted, statuses, stop } = load(10_000)
       await pauseMs(1_000)
       await stack.servers.rabbitmq.stop()
       await eventually(async () => {
@@ -85,7 +85,7 @@ describe('the suite under faults', () => {
       await pauseMs(1_000)
       await stop()
       await allApplied(accepted)
-      expect([...answers.keys()].filter((status) => status !== 200 && status !== 503)).toEqual([])
+      expect([...statuses.keys()].filter((status) => status !== 200 && status !== 503)).toEqual([])
     },
     3 * MINUTE_MS,
   )
@@ -190,7 +190,7 @@ describe('the suite under faults', () => {
   it(
     'returns only 200 or 503 when the producer gets SIGTERM under load, and loses no accepted item',
     async () => {
-      const { accepted, answers, stop } = load(65_000)
+      const { accepted, statuses, stop } = load(65_000)
       await pauseMs(500)
       const old = stack.service('producer')
       old.kill('SIGTERM')
@@ -200,7 +200,7 @@ describe('the suite under faults', () => {
       await stop()
       await allApplied(accepted)
       // 0 stands for no response, for example while no process was listening.
-      expect([...answers.keys()].filter((status) => ![200, 503, 0].includes(status))).toEqual([])
+      expect([...statuses.keys()].filter((status) => ![200, 503, 0].includes(status))).toEqual([])
     },
     3 * MINUTE_MS,
   )

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { eventually, start } from 'testkit'
 import { z } from 'zod'
 import { codeBlocks, ROOT } from '../documents/documents.ts'
-import { type Answer, call } from '../http.ts'
+import { call, type ParsedResponse } from '../http.ts'
 import { type Stack, startStack } from '../stack.ts'
 
 const MINUTE_MS = 60_000
@@ -41,7 +41,7 @@ describe('a command with an Idempotency-Key', () => {
     counted.parse((await stack.pool.query(`SELECT COUNT(*) AS found FROM ${table}`))[0])[0].found
   const send = (key: string, json: object, { path = '/create_item', wait = true, http = stack.http } = {}) =>
     call(`${http}${path}`, { json, headers: { 'Idempotency-Key': `"${key}"`, ...(wait ? { Prefer: 'wait=20' } : {}) } })
-  const reported = ({ status, body, headers }: Answer) => ({
+  const reported = ({ status, body, headers }: ParsedResponse) => ({
     status,
     body,
     location: headers.get('location'),
@@ -77,10 +77,10 @@ describe('a command with an Idempotency-Key', () => {
   it('is applied once when two replicas of the producer send it at the same time', async () => {
     const change = { sku, change: CHANGE, reason: 'sold' }
     for (let n = 0; n < 20; n += 1) {
-      const answers = await Promise.all(
+      const responses = await Promise.all(
         [stack.http, other].map((http) => send(`both ${n}`, change, { path: '/stock_adjustment', http })),
       )
-      const [one, two] = answers.map(reported)
+      const [one, two] = responses.map(reported)
       expect(one?.status).toBe(201)
       expect(two).toEqual(one)
     }
@@ -121,8 +121,8 @@ describe('a command with an Idempotency-Key', () => {
           run('bash', ['-c', repeated(curl, lane)], options),
           run(process.execPath, ['--input-type=module', '-e', `${javascript}\n${calling}`], options),
         ]).flat()
-        const answers = Promise.all(lanes)
-        answers.catch(() => {})
+        const responses = Promise.all(lanes)
+        responses.catch(() => {})
         await someMore()
         await stack.servers.rabbitmq.stop()
         await stack.servers.rabbitmq.start()
@@ -131,7 +131,7 @@ describe('a command with an Idempotency-Key', () => {
         await stack.start('producer')
         await someMore()
         await writeFile(join(directory, 'stop'), '')
-        const quantities = (await answers).flatMap((lines) =>
+        const quantities = (await responses).flatMap((lines) =>
           lines
             .trim()
             .split('\n')

@@ -47,12 +47,12 @@ describe('the suite', () => {
       /^## Use it\n\n<!--[^\n]*-->\n```sh\n(.*?)```/ms.exec(readFileSync(join(ROOT, 'README.md'), 'utf8')) ?? []
     const pasted = async (lines: string) => (await promisify(execFile)('bash', ['-c', lines])).stdout
     const comments = block.matchAll(/^# (.*)$/gm)
-    const answers = [...comments].map(([, answer]) => answer).join('')
-    expect(answers).toContain('[{"sku"')
+    const responses = [...comments].map(([, answer]) => answer).join('')
+    expect(responses).toContain('[{"sku"')
     expect(await pasted(block.replaceAll('curl ', 'curl -s ').replaceAll('http://127.0.0.1:5000', stack.http))).toBe(
-      answers,
+      responses,
     )
-    expect(await pasted(callsToTry(stack.http).join('\n'))).toBe(answers)
+    expect(await pasted(callsToTry(stack.http).join('\n'))).toBe(responses)
   })
 
   it('returns the outcome of a command to a client that sends Prefer: wait', async () => {
